@@ -1,0 +1,1 @@
+//! An embedded cloud that speaks the providers' interfaces over real HTTP on loopback.

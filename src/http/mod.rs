@@ -1,0 +1,1 @@
+//! Range requests checked to the byte.

@@ -1,0 +1,15 @@
+//! meetfs mounts an archive of recorded meetings as folders of read-only files.
+//!
+//! Two flows, each one way, meet in the tree:
+//!
+//! ```text
+//! list:  providers ─▶ catalog ─▶ tree (immutable snapshot) ─▶ fuse       never waits for the network
+//! read:  fuse ─▶ read ─▶ cache ─▶ http ─▶ providers (leases)
+//! ```
+
+pub mod demo;
+pub mod http;
+pub mod model;
+pub mod providers;
+pub mod settings;
+pub mod tree;

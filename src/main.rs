@@ -1,0 +1,3 @@
+//! The meetfs command: parse, run, exit code.
+
+fn main() {}

@@ -1,0 +1,251 @@
+//! The words every room shares: a source, its meetings, their recording files, and the lease under which a
+//! file's bytes are read.
+//!
+//! Nothing here does anything. Providers make these values, the catalog keeps them, the tree names them and the
+//! read path fetches them; each room knows only this vocabulary of the others.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+macro_rules! text_newtype {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The text as it was given.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({:?})", stringify!($name), &*self.0)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_newtype! {
+    /// Name of one configured source: the folder below the mountpoint and the key in the configuration.
+    ///
+    /// One to 64 of `A-Z a-z 0-9 . _ -`, not beginning with a dot.
+    SourceName
+}
+
+impl SourceName {
+    /// The name, if it is a legal one.
+    pub fn new(name: &str) -> Option<Self> {
+        let legal = (1..=64).contains(&name.len())
+            && !name.starts_with('.')
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+        legal.then(|| Self(name.into()))
+    }
+}
+
+text_newtype! {
+    /// The provider's own id of one held meeting (Zoom: the UUID of the instance). Unique within a source.
+    MeetingId
+}
+
+impl From<&str> for MeetingId {
+    fn from(id: &str) -> Self {
+        Self(id.into())
+    }
+}
+
+text_newtype! {
+    /// What tells a recording file from the others of its meeting, on every listing the same.
+    FileKey
+}
+
+impl From<&str> for FileKey {
+    fn from(key: &str) -> Self {
+        Self(key.into())
+    }
+}
+
+/// Names one recording file among all sources. It says nothing of the content: see [`Version`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId {
+    /// The source that lists it.
+    pub source: SourceName,
+    /// The meeting it belongs to.
+    pub meeting: MeetingId,
+    /// The file within the meeting.
+    pub key: FileKey,
+}
+
+/// Tells two contents of one recording file apart (a trimmed video is a new version).
+///
+/// It derives from what the provider's listing says of the file, so it is the same after a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(pub u64);
+
+/// What a recording file is to its meeting; decides how it is named and what stands beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// A video of one view.
+    View,
+    /// Sound alone.
+    Audio,
+    /// The spoken words with their times; named after the view it belongs to.
+    Transcript,
+    /// Closed captions; take the transcript's place where there is none.
+    Captions,
+    /// Chat, timeline, poll, and whatever kinds are still to come.
+    Other,
+}
+
+/// What a body of the file must look like, so that an error page is never taken for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BodyKind {
+    /// MP4 or M4A: `ftyp` at byte 4 (ISO/IEC 14496-12, 4.3).
+    IsoMedia,
+    /// `WEBVTT`, after an optional byte order mark (W3C WebVTT, section 4.1).
+    WebVtt,
+    /// JSON; the only kind that may arrive as `application/json`.
+    Json,
+    /// Anything else: no first bytes to expect.
+    Opaque,
+}
+
+/// Whether a recording file can be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Availability {
+    /// It can be read now.
+    Ready,
+    /// The provider is still making it; hidden until it is done.
+    Processing,
+    /// It is listed but cannot be downloaded; the text says why, for a person.
+    Unavailable(String),
+}
+
+/// One file of a meeting as its provider lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordingFile {
+    /// Its identity.
+    pub id: FileId,
+    /// Which content of it.
+    pub version: Version,
+    /// What it is to the meeting.
+    pub role: Role,
+    /// The name it should have, without extension, as the provider has it: not yet a legal file name.
+    pub stem: String,
+    /// Its extension without the dot, not yet checked either.
+    pub extension: String,
+    /// What its bytes must look like.
+    pub body: BodyKind,
+    /// Its length in bytes as listed; `None` where the listing does not say.
+    pub declared_size: Option<u64>,
+    /// When this part of the recording began. Files of one stopped and restarted recording differ in it.
+    pub recording_start: Option<Timestamp>,
+    /// When it ended; the file's modification time.
+    pub recording_end: Option<Timestamp>,
+    /// Whether it can be read.
+    pub availability: Availability,
+}
+
+/// One held meeting with its files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Meeting {
+    /// The source that lists it.
+    pub source: SourceName,
+    /// Its identity within the source.
+    pub id: MeetingId,
+    /// The topic as the provider has it; may be empty or hold anything.
+    pub topic: String,
+    /// When it began.
+    pub start: Timestamp,
+    /// When it ended, never before `start`.
+    pub end: Timestamp,
+    /// Its files, in no particular order.
+    pub files: Vec<RecordingFile>,
+    /// What `meeting.json` says of it besides what `details` adds; never a download address or a token.
+    pub facts: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Whole UTC days, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DaySpan {
+    /// First day.
+    pub from: Date,
+    /// Last day, not before `from`.
+    pub to: Date,
+}
+
+impl DaySpan {
+    /// Whether `day` lies in the span.
+    pub fn contains(&self, day: Date) -> bool {
+        self.from <= day && day <= self.to
+    }
+}
+
+/// An address whose path or query may be a credential: only its origin is ever printed.
+#[derive(Clone)]
+pub struct SecretUrl(Url);
+
+impl SecretUrl {
+    /// Wraps an address from the moment it is read.
+    pub fn new(url: Url) -> Self {
+        Self(url)
+    }
+
+    /// The whole address, for a request and nothing else.
+    pub fn expose(&self) -> &Url {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretUrl({self})")
+    }
+}
+
+impl fmt::Display for SecretUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}/…", self.0.scheme(), self.0.host_str().unwrap_or("?"))
+    }
+}
+
+/// A download address with its headers and its end of life.
+///
+/// It is never logged, stored or used as a key.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// Where the bytes are; asked with `Range` and followed no further.
+    pub address: SecretUrl,
+    /// The whole `Authorization` header value, where the address alone does not suffice.
+    pub authorization: Option<SecretString>,
+    /// When it stops working, if the provider says so.
+    pub ends: Option<Timestamp>,
+}
+
+impl Lease {
+    /// Whether the lease is over at `now`, or so near its end that a request might outlive it.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        /// A request that is started in a link's last seconds can reach the server after its end, when clocks
+        /// differ a little; asking for a new link five seconds early costs one request in hours.
+        const MARGIN_SECONDS: i64 = 5;
+        self.ends.is_some_and(|ends| ends.as_second() - now.as_second() < MARGIN_SECONDS)
+    }
+
+    /// The `Authorization` value, exposed for the one request it belongs to.
+    pub fn authorization(&self) -> Option<&str> {
+        self.authorization.as_ref().map(|value| value.expose_secret())
+    }
+}
