@@ -1,1 +1,29 @@
-//! Range requests checked to the byte.
+//! HTTP as meetfs needs it: interface calls with bounded retries, and byte ranges checked to the byte.
+//!
+//! Enters: an address with its credential (a [`Lease`](crate::model::Lease) or an [`ApiRequest`]) and what the
+//! caller knows of the answer. Leaves: whole small bodies, or a stream of exactly the bytes asked for, or an
+//! error that names a host and never a path or query, for those can be credentials.
+//!
+//! The problems of this room and what solves each:
+//!
+//! 1. A server answers something that is not the file: [`range`] checks status, range, total, type and first
+//!    bytes before a single byte leaves.
+//! 2. A body breaks off, stalls, or its link ends in the middle: [`stream`] goes on at the missing byte.
+//! 3. A server asks for patience in one of four ways: [`retry`] reads them all and never waits without an end.
+//! 4. A redirect or a page link leads elsewhere: [`hosts`] decides where a request may go; nothing is followed
+//!    by itself.
+//!
+//! It never knows what a meeting, an inode or a block is.
+
+pub mod client;
+pub mod error;
+pub mod hosts;
+pub mod range;
+pub mod retry;
+pub mod stream;
+
+pub use client::{ApiReply, ApiRequest, Client};
+pub use error::{FetchError, HttpError};
+pub use hosts::AllowedHosts;
+pub use range::{ByteRange, Expectation};
+pub use stream::{LEASES_TRIED, LeaseSource, RangeStream};

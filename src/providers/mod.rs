@@ -1,1 +1,86 @@
-//! The clouds.
+//! The clouds: who lists meetings and hands out leases. One folder a provider, one line of registration here.
+//!
+//! Enters: validated settings of one source. Leaves: [`Meeting`]s, what else is known of one, and [`Lease`]s.
+//! A provider knows its cloud's interface and nothing of folders, inodes, blocks or the mount.
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+
+use crate::model::{DaySpan, FileId, Lease, Meeting, MeetingId, SourceName};
+
+pub mod lease;
+pub mod zoom;
+
+pub use lease::LeaseDesk;
+
+/// What a source can be asked for. Every call bounds its own time and retries.
+#[async_trait]
+pub trait Provider: Send + Sync + 'static {
+    /// The configured name.
+    fn source(&self) -> &SourceName;
+
+    /// Lists the meetings held on the days of `span`.
+    ///
+    /// # Errors
+    /// Only where nothing at all could be listed; what failed in part is in [`Listing::failed`].
+    async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError>;
+
+    /// What the provider knows of a meeting besides its listing, for `meeting.json`. `None` where it says for
+    /// good that there is nothing more (too old, no permission): asking again is no use.
+    ///
+    /// # Errors
+    /// What may work later.
+    async fn details(&self, meeting: &MeetingId) -> Result<Option<Map<String, Value>>, ProviderError>;
+
+    /// Finds a download address of `file`.
+    ///
+    /// # Errors
+    /// Why there is none: refused, gone, or out of reach for now.
+    async fn lease(&self, file: &FileId, effort: Effort) -> Result<Lease, ProviderError>;
+}
+
+/// How hard to look for a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effort {
+    /// From the link the listing gave.
+    Listed,
+    /// From a link asked for now, with its own credential: the last one was refused.
+    Renewed,
+    /// With every means there is, the least liked included.
+    LastResort,
+}
+
+/// What a listing brought.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The meetings, each once, in no particular order.
+    pub meetings: Vec<Meeting>,
+    /// The days that could not be listed whole, and why. A meeting unseen on such a day may still exist.
+    pub failed: Vec<(DaySpan, ProviderError)>,
+}
+
+/// Why a provider could not do what it was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ProviderError {
+    /// The credential is wrong, revoked or for another account. Asking again is no use until it is changed.
+    #[error("{0}")]
+    Credential(String),
+    /// The credential is right but does not permit this; names what is missing where the provider says it.
+    #[error("{0}")]
+    NotAllowed(String),
+    /// There is no such thing, or no longer.
+    #[error("{0}")]
+    NotFound(String),
+    /// Out of reach, too slow, failing or limiting: it may work later.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl From<crate::http::HttpError> for ProviderError {
+    fn from(error: crate::http::HttpError) -> Self {
+        match error {
+            crate::http::HttpError::HostNotAllowed { .. } => Self::NotAllowed(error.to_string()),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}

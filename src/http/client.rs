@@ -1,0 +1,181 @@
+//! The one HTTP client, and interface calls through it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::redirect::Policy;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use super::error::{HttpError, origin};
+use super::retry;
+use crate::model::SecretUrl;
+
+/// The longest interface reply taken. A page of 300 meetings with a dozen files each is below 3 MiB; anything
+/// near this limit is a mistake or an attack on memory.
+const REPLY_LIMIT: usize = 32 * 1024 * 1024;
+
+/// Requests under way at once to one host. Browsers open six; providers throttle by account, and one connection
+/// is often slower than the line, so a few more pay off and many more only queue.
+const CONNECTIONS_PER_HOST: usize = 8;
+
+/// Time to open a connection, TLS included: over a slow mobile line it takes two to three seconds, a dropped
+/// first packet adds one or three.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Times one interface call is tried: enough for two server restarts' worth of 5xx with the waits of
+/// [`retry::backoff`], few enough that a dead service is reported within its deadline.
+const CALL_TRIES: usize = 5;
+
+/// An interface call: JSON in the reply, a credential in the header, a bound on the time.
+#[derive(Debug)]
+pub struct ApiRequest {
+    /// Where to ask.
+    pub address: SecretUrl,
+    /// The whole `Authorization` header value.
+    pub authorization: Option<SecretString>,
+    /// Fields of a form to `POST`; `None` makes it a `GET`.
+    pub form: Option<Vec<(&'static str, SecretString)>>,
+    /// Bound on the call with all its retries and waits.
+    pub within: Duration,
+}
+
+/// What an interface call brought: any status but those that were retried to the end.
+#[derive(Debug)]
+pub struct ApiReply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, at most 32 MiB.
+    pub body: Vec<u8>,
+}
+
+/// HTTP connections shared by everything in the process. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    hosts: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
+}
+
+impl Client {
+    /// A client that follows no redirect, sends no `Referer`, asks for no compression.
+    ///
+    /// # Errors
+    /// [`HttpError::Setup`] when the system's root certificates or the resolver cannot be used.
+    pub fn new() -> Result<Self, HttpError> {
+        // A second installation in one process is refused and harmless: the provider is the same.
+        let _already_installed = rustls::crypto::ring::default_provider().install_default();
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("meetfs/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers)
+            .redirect(Policy::none())
+            .referer(false)
+            .http1_only()
+            .tcp_nodelay(true)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_max_idle_per_host(CONNECTIONS_PER_HOST)
+            .build()
+            .map_err(|error| HttpError::Setup(super::error::cause_of(error)))?;
+        Ok(Self { http, hosts: Arc::default() })
+    }
+
+    /// Asks once more after transport errors, 429 and 5xx, as long as tries and time last.
+    ///
+    /// # Errors
+    /// Whatever the last try met: unreachable, too slow, rate limited for longer than the call may take, still
+    /// failing, or too large.
+    pub async fn call(&self, request: &ApiRequest) -> Result<ApiReply, HttpError> {
+        let deadline = Instant::now() + request.within;
+        let host = origin(&request.address);
+        let mut waits = retry::backoff(CALL_TRIES - 1);
+        loop {
+            let attempt = tokio::time::timeout_at(deadline, self.call_once(request)).await;
+            let (failure, asked) = match attempt {
+                Err(_elapsed) => return Err(HttpError::TimedOut { host, after: request.within }),
+                Ok(Ok(reply)) if reply.status == 429 => {
+                    let wait = retry::retry_after(&reply.headers, SystemTime::now())
+                        .unwrap_or_else(retry::unstated_wait);
+                    (HttpError::RateLimited { host: host.clone(), wait }, Some(wait))
+                }
+                Ok(Ok(reply)) if reply.status >= 500 => (
+                    HttpError::ServerError { host: host.clone(), status: reply.status },
+                    retry::retry_after(&reply.headers, SystemTime::now()),
+                ),
+                Ok(Ok(reply)) => return Ok(reply),
+                Ok(Err(error @ (HttpError::Unreachable { .. } | HttpError::TimedOut { .. }))) => {
+                    (error, None)
+                }
+                Ok(Err(error)) => return Err(error),
+            };
+            let Some(backoff) = waits.next() else { return Err(failure) };
+            let wait = asked.map_or(backoff, |asked| asked.max(backoff));
+            if Instant::now() + wait >= deadline {
+                return Err(failure);
+            }
+            tracing::debug!(%host, wait_ms = wait.as_millis(), "{failure}; trying again");
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn call_once(&self, request: &ApiRequest) -> Result<ApiReply, HttpError> {
+        /// One try of several within a call's time: a server that has not begun to answer an interface call
+        /// after this long has lost it, and another try may meet a healthy one.
+        const TRY_TIMEOUT: Duration = Duration::from_secs(20);
+        let _permit = self.permit(&request.address).await;
+        let transport = |error| HttpError::from_transport(error, &request.address, TRY_TIMEOUT);
+        let url = request.address.expose().clone();
+        let mut builder = match &request.form {
+            None => self.http.get(url),
+            Some(fields) => {
+                let fields: Vec<_> =
+                    fields.iter().map(|(name, value)| (*name, value.expose_secret())).collect();
+                self.http.post(url).form(&fields)
+            }
+        };
+        builder = builder.header(ACCEPT, "application/json").timeout(TRY_TIMEOUT);
+        if let Some(value) = &request.authorization {
+            builder = builder.header(AUTHORIZATION, sensitive(value.expose_secret())?);
+        }
+        let mut response = builder.send().await.map_err(transport)?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(transport)? {
+            if body.len() + chunk.len() > REPLY_LIMIT {
+                return Err(HttpError::TooLarge { host: origin(&request.address), limit: REPLY_LIMIT });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(ApiReply { status: response.status().as_u16(), headers: response.headers().clone(), body })
+    }
+
+    /// A `GET` for bytes; the caller reads the response.
+    pub(super) fn get(&self, address: &SecretUrl) -> reqwest::RequestBuilder {
+        self.http.get(address.expose().clone())
+    }
+
+    /// Waits for one of the places of the address's host. Callers bound the wait by their deadline.
+    pub(super) async fn permit(&self, address: &SecretUrl) -> Option<OwnedSemaphorePermit> {
+        let places = self
+            .hosts
+            .lock()
+            .entry(origin(address))
+            .or_insert_with(|| Arc::new(Semaphore::new(CONNECTIONS_PER_HOST)))
+            .clone();
+        // The semaphore is never closed, so there is always a permit in the end.
+        places.acquire_owned().await.ok()
+    }
+}
+
+/// A header value that the HTTP stack's own logs will not print.
+pub(super) fn sensitive(value: &str) -> Result<HeaderValue, HttpError> {
+    let mut header = HeaderValue::from_str(value)
+        .map_err(|_| HttpError::Setup("a credential holds a character that no header may hold".into()))?;
+    header.set_sensitive(true);
+    Ok(header)
+}
