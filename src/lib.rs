@@ -7,9 +7,11 @@
 //! read:  fuse ─▶ read ─▶ cache ─▶ http ─▶ providers (leases)
 //! ```
 
+pub mod cache;
 pub mod demo;
 pub mod http;
 pub mod model;
 pub mod providers;
+pub mod read;
 pub mod settings;
 pub mod tree;

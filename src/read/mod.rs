@@ -1,0 +1,44 @@
+//! An open file: which bytes to have ready, and one flight for each block whoever asks.
+//!
+//! Enters: reads of `(offset, length)` on a [`OpenFile`], from the kernel's side. Leaves: exactly those bytes
+//! (short only at the end of the file), or a [`FetchError`](crate::http::FetchError) within the deadline.
+//!
+//! A read's way: [`engine`] clamps it to the file and asks [`window`] what the handle is up to; blocks held in
+//! the [cache](crate::cache) are answered at once; the others are taken from a [`flight`] that is under way or
+//! from one that [`fetch`] starts. What is learned about a file on the way (its true length, that it changed)
+//! goes to an [`Observer`].
+//!
+//! This room knows neither names nor inodes, and nothing of how a provider finds its leases.
+
+pub mod engine;
+mod fetch;
+mod flight;
+mod open_file;
+mod window;
+
+pub use engine::{Engine, EngineOptions};
+pub use open_file::{Content, OpenFile};
+
+use crate::model::{BodyKind, FileId, Version};
+
+/// What the read path has to know of a recording file to read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// Which file.
+    pub id: FileId,
+    /// Which content of it.
+    pub version: Version,
+    /// Its length in bytes as shown to the reader.
+    pub size: u64,
+    /// What its body looks like.
+    pub body: BodyKind,
+}
+
+/// Is told what reading brings to light. Calls come from tasks and must return at once.
+pub trait Observer: Send + Sync {
+    /// The file is served with `size` bytes, other than shown or not known so far.
+    fn size_found(&self, id: &FileId, version: Version, size: u64);
+
+    /// The server has other bytes under the file's identity: everything kept of it is of no use.
+    fn content_changed(&self, id: &FileId);
+}

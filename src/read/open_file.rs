@@ -1,0 +1,179 @@
+//! A file version that is being read, and the handles that read it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Recording;
+use super::window::Window;
+use crate::cache::{BlockIndex, BlockKey, ContentId};
+use crate::http::range::Validator;
+use crate::http::{Expectation, FetchError, LeaseSource};
+
+/// How long a failed block answers for those who ask right after. The kernel repeats a failed readahead as a
+/// plain read at once; without this a reader would wait through the deadline twice.
+const FAILURE_SHARED: Duration = Duration::from_secs(1);
+
+/// How long streams go on after the last handle was closed: players and `ffprobe` close and open again at once,
+/// and find their bytes on the way; below the second after which nothing may flow any more.
+pub(super) const LINGER: Duration = Duration::from_millis(500);
+
+/// Whether the length shown is the length served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Length {
+    /// No reply has come yet.
+    Unconfirmed,
+    /// The server serves what is shown.
+    Confirmed,
+    /// It does not, or it cannot be said: see the failure of the first read.
+    Doubtful,
+}
+
+/// One content of one recording file, shared by every handle on it.
+pub struct Content {
+    /// What is read.
+    pub recording: Recording,
+    /// Under what its blocks are cached.
+    pub(super) id: ContentId,
+    pub(super) leases: Arc<dyn LeaseSource>,
+    pub(super) length: watch::Sender<Length>,
+    /// Set once the server turned out to have other bytes: reads fail from then on.
+    pub(super) stale: AtomicBool,
+    validator: Mutex<Option<Validator>>,
+    failures: Mutex<HashMap<BlockIndex, (Instant, FetchError)>>,
+    handles: Mutex<Handles>,
+}
+
+struct Handles {
+    open: usize,
+    /// Ends the streams of this content; a new one with the first handle after none.
+    streams: CancellationToken,
+}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Content").field("id", &self.id).field("recording", &self.recording).finish()
+    }
+}
+
+impl Content {
+    pub(super) fn new(recording: Recording, id: ContentId, leases: Arc<dyn LeaseSource>) -> Self {
+        Self {
+            recording,
+            id,
+            leases,
+            length: watch::Sender::new(Length::Unconfirmed),
+            stale: AtomicBool::new(false),
+            validator: Mutex::new(None),
+            failures: Mutex::default(),
+            handles: Mutex::new(Handles { open: 0, streams: CancellationToken::new() }),
+        }
+    }
+
+    pub(super) fn key(&self, index: BlockIndex) -> BlockKey {
+        BlockKey { content: self.id, index }
+    }
+
+    pub(super) fn expectation(&self) -> Expectation {
+        Expectation {
+            total: Some(self.recording.size),
+            body: self.recording.body,
+            validator: self.validator.lock().clone(),
+        }
+    }
+
+    /// Notes a believed reply.
+    pub(super) fn confirm(&self, validator: Option<&Validator>) {
+        if let Some(validator) = validator {
+            self.validator.lock().get_or_insert_with(|| validator.clone());
+        }
+        self.length
+            .send_if_modified(|length| std::mem::replace(length, Length::Confirmed) != Length::Confirmed);
+    }
+
+    /// Whether the server has been seen to serve the length shown.
+    pub fn is_confirmed(&self) -> bool {
+        *self.length.borrow() == Length::Confirmed
+    }
+
+    pub(super) fn is_stale(&self) -> bool {
+        self.stale.load(Ordering::Acquire)
+    }
+
+    pub(super) fn note_failure(&self, index: BlockIndex, error: &FetchError) {
+        let mut failures = self.failures.lock();
+        failures.retain(|_, (at, _)| at.elapsed() < FAILURE_SHARED);
+        failures.insert(index, (Instant::now(), error.clone()));
+    }
+
+    pub(super) fn recent_failure(&self, index: BlockIndex) -> Option<FetchError> {
+        let failures = self.failures.lock();
+        let (at, error) = failures.get(&index)?;
+        (at.elapsed() < FAILURE_SHARED).then(|| error.clone())
+    }
+
+    /// The token that ends a stream started now.
+    pub(super) fn streams(&self) -> CancellationToken {
+        self.handles.lock().streams.clone()
+    }
+
+    fn opened(&self) {
+        let mut handles = self.handles.lock();
+        handles.open += 1;
+        if handles.streams.is_cancelled() {
+            handles.streams = CancellationToken::new();
+        }
+    }
+
+    /// Whether this was the last handle.
+    fn closed(&self) -> bool {
+        let mut handles = self.handles.lock();
+        handles.open = handles.open.saturating_sub(1);
+        handles.open == 0
+    }
+
+    fn end_streams_if_unused(&self) {
+        let handles = self.handles.lock();
+        if handles.open == 0 {
+            handles.streams.cancel();
+        }
+    }
+}
+
+/// A handle: a content and what this reader is up to in it. Closing is dropping.
+#[derive(Debug)]
+pub struct OpenFile {
+    pub(super) content: Arc<Content>,
+    pub(super) window: Mutex<Window>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl OpenFile {
+    pub(super) fn new(content: Arc<Content>, runtime: tokio::runtime::Handle) -> Self {
+        content.opened();
+        Self { content, window: Mutex::default(), runtime }
+    }
+
+    /// The content this handle reads.
+    pub fn content(&self) -> &Content {
+        &self.content
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        if self.content.closed() {
+            let content = self.content.clone();
+            self.runtime.spawn(async move {
+                tokio::time::sleep(LINGER).await;
+                content.end_streams_if_unused();
+            });
+        }
+    }
+}
