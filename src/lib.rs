@@ -8,6 +8,7 @@
 //! ```
 
 pub mod cache;
+pub mod catalog;
 pub mod demo;
 pub mod http;
 pub mod model;

@@ -321,7 +321,11 @@ impl Engine {
         let range = ByteRange { start: 0, end: 1 };
         let leases = self.leases(id)?;
         let mut stream = RangeStream::new(self.client.clone(), leases, range, expected, self.deadline);
-        stream.open().await?;
+        match stream.open().await {
+            // An empty file has no first byte: the refusal of the range tells its length.
+            Err(FetchError::WrongTotal { served, .. }) => return Ok(served),
+            opened => opened?,
+        }
         stream.total().ok_or_else(|| FetchError::Failed("the server did not tell the length".into()))
     }
 }

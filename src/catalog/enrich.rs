@@ -1,0 +1,141 @@
+//! Finds out in the background what listings leave out: sizes, and details for `meeting.json`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Catalog;
+use super::store::Question;
+use crate::http::FetchError;
+use crate::model::{BodyKind, FileId};
+use crate::providers::Provider;
+
+/// Questions under way at once for one source: enough to hide the round trips of a small archive, few enough
+/// that reads keep most of the connections and a free plan's four calls a second are not passed for long.
+const AT_ONCE: usize = 4;
+
+/// First pause before a failed question is asked again; doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+/// Learns a file's length from its server.
+#[async_trait]
+pub trait SizeFinder: Send + Sync {
+    /// The length in bytes.
+    ///
+    /// # Errors
+    /// It could not be learned.
+    async fn find_size(&self, id: &FileId, body: BodyKind) -> Result<u64, FetchError>;
+}
+
+/// Answers the catalog's questions about one source.
+pub struct Enricher {
+    /// Whom to ask for details.
+    pub provider: Arc<dyn Provider>,
+    /// Whom to ask for sizes.
+    pub sizes: Arc<dyn SizeFinder>,
+    /// Where the answers go.
+    pub catalog: Arc<Catalog>,
+    /// Set to whether every question that can be answered has been.
+    pub settled: watch::Sender<bool>,
+}
+
+impl std::fmt::Debug for Enricher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Enricher").field("source", self.provider.source()).finish_non_exhaustive()
+    }
+}
+
+/// A question that failed: when to ask again, and the pause after that.
+struct Failed {
+    again: Instant,
+    pause: Duration,
+}
+
+impl Enricher {
+    /// Works until `ended`.
+    pub async fn run(self, ended: CancellationToken) {
+        let mut changes = self.catalog.changes();
+        let mut failed: HashMap<Question, Failed> = HashMap::new();
+        loop {
+            changes.mark_unchanged();
+            let questions = self.catalog.questions(self.provider.source());
+            failed.retain(|question, _| questions.contains(question));
+            let now = Instant::now();
+            let due: Vec<_> = questions
+                .into_iter()
+                .filter(|question| failed.get(question).is_none_or(|failed| failed.again <= now))
+                .collect();
+            self.settled.send_replace(due.is_empty());
+            if due.is_empty() {
+                let next = failed.values().map(|failed| failed.again).min();
+                let wake = next.unwrap_or_else(|| now + LONGEST_PAUSE);
+                tokio::select! {
+                    () = ended.cancelled() => return,
+                    () = tokio::time::sleep_until(wake) => {}
+                    changed = changes.changed() => if changed.is_err() { return },
+                }
+                continue;
+            }
+            tokio::select! {
+                () = ended.cancelled() => return,
+                () = self.answer(due, &mut failed) => {}
+            }
+        }
+    }
+
+    async fn answer(&self, questions: Vec<Question>, failed: &mut HashMap<Question, Failed>) {
+        let mut asked = JoinSet::new();
+        let mut waiting = questions.into_iter();
+        loop {
+            while asked.len() < AT_ONCE {
+                let Some(question) = waiting.next() else { break };
+                let (provider, sizes, catalog) =
+                    (self.provider.clone(), self.sizes.clone(), self.catalog.clone());
+                asked.spawn(async move {
+                    let answered = ask(&question, &*provider, &*sizes, &catalog).await;
+                    (question, answered)
+                });
+            }
+            let Some(done) = asked.join_next().await else { return };
+            match done {
+                Ok((question, Ok(()))) => {
+                    failed.remove(&question);
+                }
+                Ok((question, Err(why))) => {
+                    tracing::debug!(source = %self.provider.source(), "not found out yet: {why}");
+                    let pause = failed
+                        .get(&question)
+                        .map_or(FIRST_PAUSE, |failed| (failed.pause * 2).min(LONGEST_PAUSE));
+                    failed.insert(question, Failed { again: Instant::now() + pause, pause });
+                }
+                Err(stopped) => tracing::error!("a background question ended unexpectedly: {stopped}"),
+            }
+        }
+    }
+}
+
+async fn ask(
+    question: &Question,
+    provider: &dyn Provider,
+    sizes: &dyn SizeFinder,
+    catalog: &Catalog,
+) -> Result<(), String> {
+    match question {
+        Question::Size(id, version, body) => {
+            let size = sizes.find_size(id, *body).await.map_err(|error| error.to_string())?;
+            catalog.learn_size(id, *version, size);
+        }
+        Question::Details(meeting) => {
+            let details = provider.details(meeting).await.map_err(|error| error.to_string())?;
+            catalog.learn_details(provider.source(), meeting, details);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,267 @@
+//! What was learned at a cost, kept over restarts: true sizes, and details of past meetings.
+//!
+//! Losing it loses no byte of anybody's: the facts are found out again. So a damaged file is set aside with a
+//! warning, and a failed write is only logged.
+
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, params};
+use serde_json::{Map, Value};
+
+use crate::model::{FileId, FileKey, MeetingId, SourceName, Version};
+
+/// Raised with every change of the tables below; an older file is migrated in [`FactStore::prepare`].
+const SCHEMA_VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+    CREATE TABLE file_size (
+        source TEXT NOT NULL, meeting TEXT NOT NULL, file TEXT NOT NULL,
+        version BLOB NOT NULL, size INTEGER NOT NULL,
+        PRIMARY KEY (source, meeting, file)
+    ) WITHOUT ROWID;
+    CREATE TABLE meeting_details (
+        source TEXT NOT NULL, meeting TEXT NOT NULL, details TEXT,
+        PRIMARY KEY (source, meeting)
+    ) WITHOUT ROWID;
+    PRAGMA user_version = 1;
+";
+
+/// A size learned for one version of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SizeFact {
+    /// The meeting.
+    pub meeting: MeetingId,
+    /// The file within it.
+    pub file: FileKey,
+    /// The version it holds for.
+    pub version: Version,
+    /// True length in bytes.
+    pub size: u64,
+}
+
+/// Details of a meeting; `None` where the provider has none for good.
+pub type DetailsFact = (MeetingId, Option<Map<String, Value>>);
+
+/// Why the store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FactsError {
+    /// The folder cannot be made.
+    #[error("the cache folder {} cannot be made ({cause}); set [cache] dir to one that can", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The system's word.
+        cause: std::io::Error,
+    },
+    /// SQLite cannot work with the file.
+    #[error("the catalog {} cannot be used ({cause}); remove it and it is made anew", path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's word.
+        cause: rusqlite::Error,
+    },
+}
+
+/// A small SQLite file, or the same in memory.
+#[derive(Debug)]
+pub struct FactStore {
+    connection: Mutex<Connection>,
+}
+
+impl FactStore {
+    /// Opens or makes `catalog.sqlite` in `folder` (made 0700, file 0600). A damaged one is renamed to
+    /// `catalog.sqlite.damaged` and replaced.
+    ///
+    /// # Errors
+    /// The folder or a fresh file in it cannot be made.
+    pub fn open(folder: &Path) -> Result<Self, FactsError> {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|cause| FactsError::Folder { path: folder.into(), cause })?;
+        let path = folder.join("catalog.sqlite");
+        match Self::open_file(&path) {
+            Ok(store) => Ok(store),
+            Err(damage) => {
+                let aside = folder.join("catalog.sqlite.damaged");
+                tracing::warn!(
+                    "the catalog {} is damaged ({damage}); it is set aside and made anew",
+                    path.display()
+                );
+                std::fs::rename(&path, &aside)
+                    .map_err(|cause| FactsError::Folder { path: folder.into(), cause })?;
+                Self::open_file(&path).map_err(|cause| FactsError::Database { path, cause })
+            }
+        }
+    }
+
+    /// A store that forgets everything with the process.
+    ///
+    /// # Errors
+    /// SQLite has no memory.
+    pub fn in_memory() -> Result<Self, FactsError> {
+        Connection::open_in_memory()
+            .and_then(Self::prepare)
+            .map_err(|cause| FactsError::Database { path: ":memory:".into(), cause })
+    }
+
+    fn open_file(path: &Path) -> rusqlite::Result<Self> {
+        // Made first, so that SQLite never makes it with the mode of the umask.
+        let _exists_or_sqlite_will_say_why =
+            std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+        let connection = Connection::open(path)?;
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        Self::prepare(connection)
+    }
+
+    fn prepare(mut connection: Connection) -> rusqlite::Result<Self> {
+        let made = connection.transaction()?;
+        let version: i64 = made.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if version == 0 {
+            made.execute_batch(SCHEMA)?;
+        } else if version != SCHEMA_VERSION {
+            return Err(rusqlite::Error::InvalidQuery);
+        }
+        made.commit()?;
+        Ok(Self { connection: Mutex::new(connection) })
+    }
+
+    /// Everything known of a source.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn load(&self, source: &SourceName) -> rusqlite::Result<(Vec<SizeFact>, Vec<DetailsFact>)> {
+        let connection = self.connection.lock();
+        let mut sizes =
+            connection.prepare("SELECT meeting, file, version, size FROM file_size WHERE source = ?1")?;
+        let sizes = sizes
+            .query_map(params![source.as_str()], |row| {
+                Ok(SizeFact {
+                    meeting: row.get_ref(0)?.as_str()?.into(),
+                    file: row.get_ref(1)?.as_str()?.into(),
+                    version: Version(u64::from_be_bytes(row.get(2)?)),
+                    size: u64::try_from(row.get::<_, i64>(3)?).unwrap_or(0),
+                })
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        let mut details =
+            connection.prepare("SELECT meeting, details FROM meeting_details WHERE source = ?1")?;
+        let details = details
+            .query_map(params![source.as_str()], |row| {
+                let text: Option<String> = row.get(1)?;
+                let details = text.and_then(|text| serde_json::from_str(&text).ok());
+                Ok((row.get_ref(0)?.as_str()?.into(), details))
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok((sizes, details))
+    }
+
+    /// Keeps the true size of a file version.
+    pub fn keep_size(&self, id: &FileId, version: Version, size: u64) {
+        let Ok(size) = i64::try_from(size) else { return };
+        let kept = self.connection.lock().execute(
+            "INSERT OR REPLACE INTO file_size VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![id.source.as_str(), id.meeting.as_str(), id.key.as_str(), version.0.to_be_bytes(), size],
+        );
+        log_failure(kept);
+    }
+
+    /// Keeps what a provider said of a past meeting.
+    pub fn keep_details(
+        &self,
+        source: &SourceName,
+        meeting: &MeetingId,
+        details: Option<&Map<String, Value>>,
+    ) {
+        let text = details.and_then(|details| serde_json::to_string(details).ok());
+        let kept = self.connection.lock().execute(
+            "INSERT OR REPLACE INTO meeting_details VALUES (?1, ?2, ?3)",
+            params![source.as_str(), meeting.as_str(), text],
+        );
+        log_failure(kept);
+    }
+}
+
+fn log_failure(kept: rusqlite::Result<usize>) {
+    if let Err(error) = kept {
+        tracing::warn!("something learned could not be kept and will be asked for again: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn acme() -> SourceName {
+        SourceName::new("acme").unwrap()
+    }
+
+    fn file(key: &str) -> FileId {
+        FileId { source: acme(), meeting: "m/1==".into(), key: key.into() }
+    }
+
+    #[test]
+    fn facts_outlive_the_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut details = Map::new();
+        details.insert("participants_count".into(), 7.into());
+        {
+            let store = FactStore::open(folder.path()).unwrap();
+            store.keep_size(&file("a"), Version(u64::MAX), 1 << 40);
+            store.keep_size(&file("a"), Version(3), 42);
+            store.keep_details(&acme(), &"m/1==".into(), Some(&details));
+            store.keep_details(&acme(), &"old".into(), None);
+        }
+        let store = FactStore::open(folder.path()).unwrap();
+        let (sizes, kept) = store.load(&acme()).unwrap();
+        let expected = SizeFact { meeting: "m/1==".into(), file: "a".into(), version: Version(3), size: 42 };
+        assert_eq!(sizes, [expected]);
+        assert_eq!(kept.len(), 2);
+        assert!(kept.contains(&("m/1==".into(), Some(details))) && kept.contains(&("old".into(), None)));
+        assert_eq!(store.load(&SourceName::new("other").unwrap()).unwrap().0, []);
+    }
+
+    #[test]
+    fn a_damaged_file_is_set_aside_and_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("catalog.sqlite"), b"this is no database at all, sorry").unwrap();
+        let store = FactStore::open(folder.path()).unwrap();
+        store.keep_size(&file("a"), Version(3), 42);
+        assert_eq!(store.load(&acme()).unwrap().0.len(), 1);
+        assert!(folder.path().join("catalog.sqlite.damaged").exists());
+    }
+
+    #[test]
+    fn the_folder_and_the_file_are_the_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("cache");
+        let _store = FactStore::open(&folder).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&folder), 0o700);
+        assert_eq!(mode(&folder.join("catalog.sqlite")), 0o600);
+    }
+
+    #[test]
+    fn the_schema_on_disk_is_the_one_frozen_here() {
+        let store = FactStore::in_memory().unwrap();
+        let connection = store.connection.lock();
+        let mut query = connection.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL").unwrap();
+        let tables: Vec<String> =
+            query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        let hash = xxhash_rust::xxh3::xxh3_64(tables.join(";").as_bytes());
+        assert_eq!(
+            (hash, SCHEMA_VERSION),
+            (FROZEN, 1),
+            "the catalog's schema appears to have changed: raise SCHEMA_VERSION and add a migration"
+        );
+    }
+
+    const FROZEN: u64 = 10_278_560_076_497_022_650;
+}
