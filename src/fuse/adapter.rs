@@ -1,0 +1,398 @@
+//! Requests of the kernel, each answered from the snapshot or handed to the read engine.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fuser::{
+    AccessFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig,
+    LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
+    ReplyLseek, ReplyOpen, ReplyStatfs, ReplyXattr, Request,
+};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::attributes::{Owner, STAT_BLOCK, ino, kind_of};
+use super::handles::{Handle, Handles};
+use super::invalidate::{Invalidation, Invalidator};
+use crate::error::errno_of;
+use crate::http::FetchError;
+use crate::read::{Engine, OpenFile, Recording};
+use crate::tree::{Content, Ino, LiveTree, Node};
+
+/// How long the kernel may believe names and attributes. Changes are announced, so this only bounds how long a
+/// lost announcement is noticed by nobody; short ones would cost a request a file in every `ls`.
+const TTL: Duration = Duration::from_secs(3600);
+
+/// How long the kernel may believe that a name does not exist. Players look for a dozen names of subtitles
+/// beside every video, again and again; new names are announced, so this could be longer, but a person who has
+/// just been told "No such file" tries again within seconds.
+const ABSENT_TTL: Duration = Duration::from_secs(5);
+
+/// Requests the kernel keeps under way in the background (readahead): with its default of 16 a reader over a
+/// slow line reaches half the speed.
+const MAX_BACKGROUND: u16 = 64;
+
+/// Inode numbers are never reused, so there is only ever one generation.
+const GENERATION: Generation = Generation(0);
+
+/// How long an `open` waits for a corrected length to reach the tree and the kernel.
+const CORRECTION_WITHIN: Duration = Duration::from_millis(500);
+
+/// What an [`Adapter`] is made of.
+#[derive(Debug)]
+pub struct AdapterOptions {
+    /// The newest snapshot.
+    pub tree: Arc<LiveTree>,
+    /// Reads recording files.
+    pub engine: Arc<Engine>,
+    /// Whose the tree is.
+    pub owner: Owner,
+    /// Where slow replies come from.
+    pub runtime: tokio::runtime::Handle,
+    /// Announces changes to the kernel.
+    pub invalidator: Arc<Invalidator>,
+    /// Set to true when the kernel has taken the mount down.
+    pub ended: watch::Sender<bool>,
+}
+
+/// The file system as the kernel sees it.
+#[derive(Debug)]
+pub struct Adapter {
+    shared: Arc<Shared>,
+    ended: watch::Sender<bool>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    tree: Arc<LiveTree>,
+    engine: Arc<Engine>,
+    owner: Owner,
+    runtime: tokio::runtime::Handle,
+    invalidator: Arc<Invalidator>,
+    handles: Handles,
+    complaints: Complaints,
+}
+
+impl Adapter {
+    /// An adapter without open handles.
+    pub fn new(options: AdapterOptions) -> Self {
+        let AdapterOptions { tree, engine, owner, runtime, invalidator, ended } = options;
+        let handles = Handles::default();
+        let complaints = Complaints::default();
+        let shared = Shared { tree, engine, owner, runtime, invalidator, handles, complaints };
+        Self { shared: Arc::new(shared), ended }
+    }
+}
+
+impl Shared {
+    fn open_recording(&self, node: &Node) -> Result<Arc<OpenFile>, FetchError> {
+        let Content::Recording { id, version, size, body } = &node.content else {
+            return Err(FetchError::Gone("it is no recording file any more".into()));
+        };
+        let recording = Recording { id: id.clone(), version: *version, size: *size, body: *body };
+        self.engine.open(&recording).map(Arc::new)
+    }
+
+    fn opened(&self, file: Arc<OpenFile>, reply: ReplyOpen) {
+        reply.opened(self.handles.insert(Handle::Recording(file)), FopenFlags::FOPEN_KEEP_CACHE);
+    }
+
+    /// Opens a file whose length no server has confirmed yet. When it turns out to be another, the corrected
+    /// one is in the tree and out of the kernel's cache before the program that opens the file can ask for it.
+    async fn open_unconfirmed(&self, number: Ino, mut file: Arc<OpenFile>, reply: ReplyOpen) {
+        self.engine.confirm(&file).await;
+        if file.content().is_superseded() {
+            let before = file.content().recording.size;
+            let corrected = tokio::time::timeout(CORRECTION_WITHIN, self.tree.wait_for(|snapshot| {
+                match snapshot.node(number).map(|node| &node.content) {
+                    Some(Content::Recording { size, .. }) => *size != before,
+                    _ => true,
+                }
+            }))
+            .await;
+            if let Some(node) = corrected.ok().and_then(|snapshot| snapshot.node(number).cloned()) {
+                self.invalidator.push_and_wait(Invalidation::Attributes(number)).await;
+                match self.open_recording(&node) {
+                    Ok(again) => file = again,
+                    Err(error) => return reply.error(errno_of(&error)),
+                }
+            }
+        }
+        self.opened(file, reply);
+    }
+
+    async fn read(&self, number: Ino, file: Arc<OpenFile>, offset: u64, size: u32, reply: ReplyData) {
+        match self.engine.read(&file, offset, size).await {
+            Ok(bytes) => reply.data(&bytes),
+            Err(error) => {
+                self.complaints.say(&self.tree, number, &error);
+                reply.error(errno_of(&error));
+            }
+        }
+    }
+}
+
+impl Filesystem for Adapter {
+    fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
+        for capability in [
+            InitFlags::FUSE_PARALLEL_DIROPS,
+            InitFlags::FUSE_DO_READDIRPLUS,
+            InitFlags::FUSE_READDIRPLUS_AUTO,
+            InitFlags::FUSE_AUTO_INVAL_DATA,
+        ] {
+            if config.add_capabilities(capability).is_err() {
+                tracing::debug!("the kernel does not offer {capability:?}");
+            }
+        }
+        if let Err(nearest) = config.set_max_background(MAX_BACKGROUND) {
+            tracing::debug!("the kernel takes at most {nearest} background requests");
+        }
+        Ok(())
+    }
+
+    fn destroy(&mut self) {
+        self.ended.send_replace(true);
+    }
+
+    fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let tree = self.shared.tree.current();
+        let owner = &self.shared.owner;
+        if name.len() > 255 {
+            return reply.error(Errno::ENAMETOOLONG);
+        }
+        // The tree holds UTF-8 names only.
+        let found = name.to_str().and_then(|name| tree.lookup(ino(parent), name));
+        match found {
+            Some(node) => reply.entry(&TTL, &owner.attributes(node), GENERATION),
+            None => reply.entry(&ABSENT_TTL, &owner.absent(), GENERATION),
+        }
+    }
+
+    fn getattr(&self, _request: &Request, number: INodeNo, _handle: Option<FileHandle>, reply: ReplyAttr) {
+        match self.shared.tree.current().node(ino(number)) {
+            Some(node) => reply.attr(&TTL, &self.shared.owner.attributes(node)),
+            None => reply.error(Errno::ESTALE),
+        }
+    }
+
+    fn access(&self, _request: &Request, _number: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
+        if mask.contains(AccessFlags::W_OK) { reply.error(Errno::EROFS) } else { reply.ok() }
+    }
+
+    fn open(&self, _request: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        let tree = self.shared.tree.current();
+        let Some(node) = tree.node(ino(number)) else { return reply.error(Errno::ESTALE) };
+        match &node.content {
+            Content::Folder { .. } => reply.error(Errno::EISDIR),
+            Content::Text(text) => {
+                let handle = self.shared.handles.insert(Handle::Text(text.clone()));
+                reply.opened(handle, FopenFlags::FOPEN_KEEP_CACHE);
+            }
+            Content::Recording { .. } => match self.shared.open_recording(node) {
+                Err(error) => reply.error(errno_of(&error)),
+                Ok(file) if file.content().is_confirmed() => self.shared.opened(file, reply),
+                Ok(file) => {
+                    let (shared, number) = (self.shared.clone(), node.ino);
+                    self.shared
+                        .runtime
+                        .spawn(async move { shared.open_unconfirmed(number, file, reply).await });
+                }
+            },
+        }
+    }
+
+    fn read(
+        &self,
+        _request: &Request,
+        number: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        match self.shared.handles.get(handle) {
+            Some(Handle::Recording(file)) => match self.shared.engine.read_now(&file, offset, size) {
+                Some(bytes) => reply.data(&bytes),
+                None => {
+                    let (shared, number) = (self.shared.clone(), ino(number));
+                    self.shared
+                        .runtime
+                        .spawn(async move { shared.read(number, file, offset, size, reply).await });
+                }
+            },
+            Some(Handle::Text(text)) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
+                let end = start.saturating_add(size as usize).min(text.len());
+                reply.data(&text.slice(start..end));
+            }
+            Some(Handle::Folder(..)) => reply.error(Errno::EISDIR),
+            None => reply.error(Errno::EBADF),
+        }
+    }
+
+    fn flush(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        _handle: FileHandle,
+        _lock_owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
+        reply.ok();
+    }
+
+    fn release(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        handle: FileHandle,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        let closed = self.shared.handles.remove(handle);
+        reply.ok();
+        drop(closed);
+    }
+
+    fn lseek(
+        &self,
+        _request: &Request,
+        number: INodeNo,
+        _handle: FileHandle,
+        offset: i64,
+        whence: i32,
+        reply: ReplyLseek,
+    ) {
+        let tree = self.shared.tree.current();
+        let Some(node) = tree.node(ino(number)) else { return reply.error(Errno::ESTALE) };
+        let size = i64::try_from(self.shared.owner.attributes(node).size).unwrap_or(i64::MAX);
+        // The kernel asks for data and holes only; a recording has no holes but the end.
+        match whence {
+            libc::SEEK_DATA | libc::SEEK_HOLE if !(0..size).contains(&offset) => reply.error(Errno::ENXIO),
+            libc::SEEK_DATA => reply.offset(offset),
+            libc::SEEK_HOLE => reply.offset(size),
+            _ => reply.error(Errno::EINVAL),
+        }
+    }
+
+    fn opendir(&self, _request: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        let tree = self.shared.tree.current();
+        match tree.node(ino(number)).map(|node| &node.content) {
+            Some(Content::Folder { .. }) => {
+                let handle = self.shared.handles.insert(Handle::Folder(tree, ino(number)));
+                reply.opened(handle, FopenFlags::empty());
+            }
+            Some(_) => reply.error(Errno::ENOTDIR),
+            None => reply.error(Errno::ESTALE),
+        }
+    }
+
+    fn readdir(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        let Some(Handle::Folder(tree, folder)) = self.shared.handles.get(handle) else {
+            return reply.error(Errno::EBADF);
+        };
+        for (position, name, node) in listing(&tree, folder, offset) {
+            if reply.add(INodeNo(node.ino.0), position, kind_of(node), name) {
+                break;
+            }
+        }
+        reply.ok();
+    }
+
+    fn readdirplus(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        let Some(Handle::Folder(tree, folder)) = self.shared.handles.get(handle) else {
+            return reply.error(Errno::EBADF);
+        };
+        for (position, name, node) in listing(&tree, folder, offset) {
+            let attributes = self.shared.owner.attributes(node);
+            if reply.add(INodeNo(node.ino.0), position, name, &TTL, &attributes, GENERATION) {
+                break;
+            }
+        }
+        reply.ok();
+    }
+
+    fn releasedir(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        handle: FileHandle,
+        _flags: OpenFlags,
+        reply: ReplyEmpty,
+    ) {
+        let closed = self.shared.handles.remove(handle);
+        reply.ok();
+        drop(closed);
+    }
+
+    fn statfs(&self, _request: &Request, _number: INodeNo, reply: ReplyStatfs) {
+        let totals = self.shared.tree.current().totals();
+        let blocks = totals.bytes.div_ceil(u64::from(STAT_BLOCK));
+        reply.statfs(blocks, 0, 0, totals.files + totals.folders, 0, STAT_BLOCK, 255, STAT_BLOCK);
+    }
+
+    fn getxattr(&self, _request: &Request, _number: INodeNo, _name: &OsStr, _size: u32, reply: ReplyXattr) {
+        reply.error(Errno::NO_XATTR);
+    }
+
+    fn listxattr(&self, _request: &Request, _number: INodeNo, size: u32, reply: ReplyXattr) {
+        if size == 0 { reply.size(0) } else { reply.data(&[]) }
+    }
+}
+
+/// The entries of a folder from `offset` on, each with the offset that continues behind it.
+fn listing(
+    tree: &crate::tree::Snapshot,
+    folder: Ino,
+    offset: u64,
+) -> impl Iterator<Item = (u64, &str, &Node)> {
+    let this = tree.node(folder);
+    let parent = this.and_then(|this| tree.node(this.parent)).or(this);
+    let dots = [(".", this), ("..", parent)];
+    let dots = dots.into_iter().filter_map(|(name, node)| node.map(|node| (name, node)));
+    let entries = tree.entries(folder).unwrap_or_default().iter().filter_map(|ino| tree.node(*ino));
+    dots.chain(entries.map(|node| (&*node.name, node)))
+        .enumerate()
+        .skip(usize::try_from(offset).unwrap_or(usize::MAX))
+        .map(|(index, (name, node))| (index as u64 + 1, name, node))
+}
+
+/// One log line for a failed read, not one for each of the dozen requests the kernel made of it.
+#[derive(Debug, Default)]
+struct Complaints {
+    last: Mutex<Option<(Ino, Instant)>>,
+}
+
+impl Complaints {
+    fn say(&self, tree: &LiveTree, number: Ino, error: &FetchError) {
+        /// A reader that retries in a loop would otherwise fill the disk with the same line.
+        const QUIET: Duration = Duration::from_secs(5);
+        let mut last = self.last.lock();
+        if last.is_some_and(|(ino, at)| ino == number && at.elapsed() < QUIET) {
+            return;
+        }
+        *last = Some((number, Instant::now()));
+        drop(last);
+        tracing::warn!("{} cannot be read: {error}", tree.current().path_of(number));
+    }
+}

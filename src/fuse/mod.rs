@@ -1,0 +1,19 @@
+//! The kernel's side: the only room that knows `fuser`.
+//!
+//! Enters: FUSE requests. Leaves: replies, from the newest [snapshot](crate::tree::Snapshot) for metadata and
+//! from the [read engine](crate::read::Engine) for bytes; and invalidations, whenever the snapshot changes.
+//!
+//! The [`adapter`] is a thin wrapper, so that everything behind it can be tested without a kernel in the loop.
+//! Its callbacks run on two event threads and never block: what is in memory is answered inline, the rest from a
+//! task that owns the reply. It never asks a provider and never waits for the network in a metadata call; the
+//! one wait outside of `read` is bounded and in `open`, see [`Engine::confirm`](crate::read::Engine::confirm).
+
+mod adapter;
+mod attributes;
+mod handles;
+mod invalidate;
+mod session;
+
+pub use adapter::{Adapter, AdapterOptions};
+pub use invalidate::{Invalidation, Invalidator};
+pub use session::{Access, Mounted, SessionError, mount};
