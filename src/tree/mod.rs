@@ -1,1 +1,83 @@
-//! The archive as folders.
+//! The archive as folders: names, layout, inode numbers, and the snapshot that answers every metadata call.
+//!
+//! In come the meetings of each source, with the sizes learned of their files. Out goes an immutable [`Snapshot`],
+//! and on request what of an older one no longer holds ([`Snapshot::changes_since`]). The same meetings give the same
+//! names, times and inode numbers, in whatever order they are listed and after any restart.
+//!
+//! ```text
+//! ROOT/SOURCE/YYYY/YYYY-MM-DD HHMM TOPIC/FILE          dates in the configured time zone
+//! ```
+//!
+//! 1. What a name may look like, and what happens when two would be the same: `name`.
+//! 2. Which files a meeting shows, and what each is called: `files`; which transcript stands beside which view: `tracks`.
+//! 3. The folders around them: `layout`.
+//! 4. Which number each gets, for good: `inode`.
+//! 5. The finished tree: `snapshot`; what changed between two: `diff`.
+//!
+//! This room knows the words of `model` only. It must never know HTTP, a cache, the kernel's protocol or an errno.
+
+mod diff;
+mod files;
+mod inode;
+mod layout;
+mod name;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod tracks;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::tz::TimeZone;
+
+use crate::model::{FileKey, Meeting, SourceName};
+
+pub use diff::Change;
+pub use inode::Ino;
+pub use snapshot::{Content, Node, Snapshot, Totals};
+
+/// One source, as it is to be shown.
+#[derive(Clone, Debug)]
+pub struct SourceView {
+    /// Its name: the folder below the root.
+    pub name: SourceName,
+    /// Its meetings, in any order.
+    pub meetings: Vec<MeetingView>,
+}
+
+/// One meeting, as it is to be shown.
+#[derive(Clone, Debug)]
+pub struct MeetingView {
+    /// What the provider lists.
+    pub meeting: Arc<Meeting>,
+    /// The true sizes that were found out, in bytes; each beats the listed one.
+    pub sizes: HashMap<FileKey, u64>,
+    /// The bytes of `meeting.json`; `None` while they are not known, and then it is not shown.
+    pub document: Option<Bytes>,
+}
+
+/// Makes snapshots, and remembers the inode numbers it gave.
+///
+/// One builder serves a process: a number that a builder gave is never given to anything else by it.
+#[derive(Debug)]
+pub struct TreeBuilder {
+    timezone: TimeZone,
+    book: inode::InodeBook,
+}
+
+impl TreeBuilder {
+    /// A builder whose folder names carry the local time of `timezone`.
+    pub fn new(timezone: TimeZone) -> Self {
+        Self { timezone, book: inode::InodeBook::new() }
+    }
+
+    /// The tree of `sources`.
+    pub fn build(&mut self, sources: &[SourceView]) -> Snapshot {
+        let drafts = layout::lay_out(sources, &self.timezone);
+        let identities: Vec<_> = drafts.iter().map(|draft| draft.identity).collect();
+        let inos = self.book.number(&identities);
+        Snapshot::assemble(drafts, &inos)
+    }
+}

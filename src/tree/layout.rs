@@ -1,0 +1,166 @@
+//! The folders: sources, years, meetings, and what is in a meeting's.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+use super::files::{DOCUMENT, Shown, shown};
+use super::inode::Identity;
+use super::name::{FolderNames, Given, Wanted, legal};
+use super::snapshot::{Content, Draft};
+use super::{MeetingView, SourceView};
+use crate::model::{Meeting, SourceName};
+
+/// The topic of a meeting whose own has nothing legal in it.
+const UNTITLED: &str = "Untitled meeting";
+
+/// The whole tree, parents before children, the root first.
+pub(super) fn lay_out(sources: &[SourceView], timezone: &TimeZone) -> Vec<Draft> {
+    let mut by_name: BTreeMap<&SourceName, Vec<&MeetingView>> = BTreeMap::new();
+    for source in sources {
+        by_name.entry(&source.name).or_default().extend(&source.meetings);
+    }
+    let mut plan = Plan { drafts: vec![Draft::root()], names: HashSet::new(), timezone };
+    let newest = by_name.into_iter().map(|(source, meetings)| plan.source(source, meetings)).max();
+    plan.touch(0, newest.unwrap_or(Timestamp::UNIX_EPOCH));
+    plan.drafts
+}
+
+struct Plan<'t> {
+    drafts: Vec<Draft>,
+    /// Names that many folders share, such as `audio_only.m4a`, are kept once.
+    names: HashSet<Arc<str>>,
+    timezone: &'t TimeZone,
+}
+
+impl Plan<'_> {
+    /// Adds the folder of a source; its modification time.
+    fn source(&mut self, source: &SourceName, mut meetings: Vec<&MeetingView>) -> Timestamp {
+        let identity = Identity::of(&[b"source", source.as_str().as_bytes()]);
+        let place = self.folder(0, source.as_str(), identity, Timestamp::UNIX_EPOCH);
+        // A meeting that is listed twice is shown as the listing that ends last.
+        meetings.sort_by(|one, other| {
+            let [one, other] = [one, other].map(|view| &*view.meeting);
+            let rank = |meeting: &'_ Meeting| (meeting.end, meeting.start, meeting.files.len());
+            let by_rank = || rank(other).cmp(&rank(one));
+            one.id.cmp(&other.id).then_with(by_rank).then_with(|| one.topic.cmp(&other.topic))
+        });
+        meetings.dedup_by(|one, other| one.meeting.id == other.meeting.id);
+        let mut years: BTreeMap<i16, Vec<(&MeetingView, DateTime)>> = BTreeMap::new();
+        for view in meetings {
+            let start = self.timezone.to_datetime(view.meeting.start);
+            years.entry(start.year()).or_default().push((view, start));
+        }
+        let newest =
+            years.iter().filter_map(|(year, meetings)| self.year(place, source, *year, meetings)).max();
+        let modified = newest.unwrap_or(Timestamp::UNIX_EPOCH);
+        self.touch(place, modified);
+        modified
+    }
+
+    /// Adds the folder of a year unless it would be empty; its newest meeting's end.
+    fn year(
+        &mut self,
+        source_place: usize,
+        source: &SourceName,
+        year: i16,
+        meetings: &[(&MeetingView, DateTime)],
+    ) -> Option<Timestamp> {
+        let visible: Vec<(&MeetingView, Vec<Shown<'_>>, Given)> = meetings
+            .iter()
+            .zip(names_of(meetings))
+            .map(|((view, _), given)| (*view, shown(view, self.timezone), given))
+            .filter(|(_, files, _)| !files.is_empty())
+            .collect();
+        let newest = visible.iter().map(|(view, ..)| view.meeting.end).max()?;
+        let year = year_name(year);
+        let identity = Identity::of(&[b"year", source.as_str().as_bytes(), year.as_bytes()]);
+        let place = self.folder(source_place, &year, identity, newest);
+        for (view, files, given) in visible {
+            self.meeting(place, source, view, files, &given.name);
+        }
+        Some(newest)
+    }
+
+    fn meeting(
+        &mut self,
+        year: usize,
+        source: &SourceName,
+        view: &MeetingView,
+        files: Vec<Shown<'_>>,
+        name: &str,
+    ) {
+        let meeting = &*view.meeting;
+        let [source, id] = [source.as_str().as_bytes(), meeting.id.as_str().as_bytes()];
+        let place = self.folder(year, name, Identity::of(&[b"meeting", source, id]), meeting.end);
+        if let Some(document) = &view.document {
+            let identity = Identity::of(&[b"document", source, id]);
+            self.file(place, DOCUMENT, identity, meeting.end, Content::Text(document.clone()));
+        }
+        for Shown { name, file, beside, content } in files {
+            let key = file.id.key.as_str().as_bytes();
+            let (role, host) = match beside {
+                None => (&b"own"[..], &b""[..]),
+                Some(host) => (&b"beside"[..], host.as_str().as_bytes()),
+            };
+            let identity = match &content {
+                Content::Recording { version, .. } => {
+                    Identity::of(&[b"recording", source, id, key, role, host, &version.0.to_le_bytes()])
+                }
+                Content::Text(_) | Content::Folder { .. } => {
+                    Identity::of(&[b"unavailable", source, id, key, role, host])
+                }
+            };
+            let modified = file.recording_end.or(file.recording_start).unwrap_or(meeting.end);
+            self.file(place, &name, identity, modified, content);
+        }
+    }
+
+    fn touch(&mut self, place: usize, modified: Timestamp) {
+        if let Some(draft) = self.drafts.get_mut(place) {
+            draft.modified = modified;
+        }
+    }
+
+    fn folder(&mut self, parent: usize, name: &str, identity: Identity, modified: Timestamp) -> usize {
+        let content = Content::Folder { entries: Box::default() };
+        self.drafts.push(Draft { parent, name: name.into(), identity, modified, content });
+        self.drafts.len() - 1
+    }
+
+    fn file(&mut self, parent: usize, name: &str, identity: Identity, modified: Timestamp, content: Content) {
+        let name = match self.names.get(name) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let new: Arc<str> = name.into();
+                self.names.insert(Arc::clone(&new));
+                new
+            }
+        };
+        self.drafts.push(Draft { parent, name, identity, modified, content });
+    }
+}
+
+/// The folder names of all meetings of a year, hidden ones included: no name changes when one of them is shown.
+fn names_of(meetings: &[(&MeetingView, DateTime)]) -> Vec<Given> {
+    let wanted: Vec<Wanted> = meetings
+        .iter()
+        .map(|(view, start)| {
+            let topic = legal(&view.meeting.topic);
+            let topic = if topic.is_empty() { UNTITLED } else { &topic };
+            let (year, date) = (year_name(start.year()), start.strftime("%m-%d %H%M"));
+            let id = view.meeting.id.as_str().as_bytes().to_vec();
+            Wanted { stem: format!("{year}-{date} {topic}"), tail: String::new(), id }
+        })
+        .collect();
+    FolderNames::default().give(&wanted)
+}
+
+/// Four digits, behind a sign where the year is before our era (ISO 8601).
+fn year_name(year: i16) -> String {
+    let sign = if year < 0 { "-" } else { "" };
+    format!("{sign}{:04}", year.unsigned_abs())
+}
