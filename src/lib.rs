@@ -7,6 +7,7 @@
 //! read:  fuse ─▶ read ─▶ cache ─▶ http ─▶ providers (leases)
 //! ```
 
+pub mod cli;
 pub mod demo;
 pub mod http;
 pub mod model;
