@@ -1,15 +1,13 @@
 //! The one table from what went wrong to the errno a program sees.
 
-use fuser::Errno;
-
 use crate::http::FetchError;
 
 /// The errno of a failed read: `EACCES` not allowed, `ESTALE` changed or gone upstream, `EIO` the rest. Never
 /// `EAGAIN`, on which programs spin or abort.
-pub fn errno_of(error: &FetchError) -> Errno {
+pub fn errno_of(error: &FetchError) -> i32 {
     match error {
-        FetchError::NotAllowed(_) => Errno::EACCES,
-        FetchError::Gone(_) | FetchError::Changed(_) | FetchError::WrongTotal { .. } => Errno::ESTALE,
-        FetchError::Deadline(_) | FetchError::Failed(_) => Errno::EIO,
+        FetchError::NotAllowed(_) => libc::EACCES,
+        FetchError::Gone(_) | FetchError::Changed(_) | FetchError::WrongTotal { .. } => libc::ESTALE,
+        FetchError::Deadline(_) | FetchError::Failed(_) => libc::EIO,
     }
 }

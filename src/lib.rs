@@ -9,7 +9,11 @@
 
 pub mod cache;
 pub mod catalog;
+pub mod cli;
+pub mod daemon;
 pub mod demo;
+pub mod error;
+pub mod fuse;
 pub mod http;
 pub mod model;
 pub mod providers;

@@ -4,9 +4,11 @@
 //! Nothing here does anything. Providers make these values, the catalog keeps them, the tree names them and the
 //! read path fetches them; each room knows only this vocabulary of the others.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use secrecy::{ExposeSecret, SecretString};
@@ -176,6 +178,26 @@ pub struct Meeting {
     pub files: Vec<RecordingFile>,
     /// What `meeting.json` says of it besides what `details` adds; never a download address or a token.
     pub facts: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What the tree is told of one source.
+#[derive(Clone, Debug)]
+pub struct SourceView {
+    /// The configured name.
+    pub name: SourceName,
+    /// Its meetings, in no particular order.
+    pub meetings: Vec<MeetingView>,
+}
+
+/// What the tree is told of one meeting.
+#[derive(Clone, Debug)]
+pub struct MeetingView {
+    /// As listed.
+    pub meeting: Arc<Meeting>,
+    /// True lengths in bytes that were found out, by file: they beat the listed ones.
+    pub sizes: HashMap<FileKey, u64>,
+    /// The bytes of `meeting.json`; `None` while not everything that belongs in it is known.
+    pub document: Option<Bytes>,
 }
 
 /// Whole UTC days, both ends included.

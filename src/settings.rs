@@ -1,1 +1,350 @@
-//! What the user meant.
+//! What the user meant: file, environment and flags in, validated values out, secrets wrapped.
+//!
+//! A flag beats its `MEETFS_…` variable, which beats the file; that rule is kept in [`Settings::load`] and nowhere
+//! else. What leaves needs no further check: paths are absolute, base addresses are safe to send a secret to, sizes
+//! and times lie within their limits. What is wrong leaves as a [`SettingsError`] that names the place and the mend.
+//!
+//! This room knows nothing of the network, of the cache or of FUSE, and makes no folder. It reads the configuration
+//! file and what that file points to: secret files, variables, and commands, which it runs.
+
+mod environment;
+mod error;
+mod file;
+pub(crate) mod nearest;
+mod secret;
+mod source;
+mod value;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+pub use environment::{Environment, ProcessEnvironment};
+pub use error::{FileProblem, Origin, SecretProblem, SettingsError, ValueProblem};
+pub use source::{
+    ProviderSettings, SourceSettings, ZOOM_API_URL, ZOOM_OAUTH_URL, ZoomCredential, ZoomSettings,
+};
+
+use environment::{CACHE_HOME, CONFIG_HOME, filled};
+use file::{ConfigFile, Given, Nested, Table, Text, known_keys};
+use nearest::nearest;
+
+use crate::model::SourceName;
+
+/// The shortest read deadline: shorter than one slow round trip with a retry, every read would fail.
+const READ_DEADLINE_LEAST: Duration = Duration::from_secs(1);
+/// The longest read deadline: a program that waits longer for a read looks hung, and cannot tell why.
+const READ_DEADLINE_MOST: Duration = Duration::from_secs(600);
+/// Long enough for a stalled connection to be noticed and the rest fetched on another one.
+const READ_DEADLINE_DEFAULT: &str = "30s";
+const MEMORY_DEFAULT: &str = "128MiB";
+const DISK_DEFAULT: &str = "10GiB";
+
+/// What was given on the command line, as it was typed; everything is checked by [`Settings::load`].
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--config FILE`
+    pub config: Option<PathBuf>,
+    /// `--source NAME`, each; none means all.
+    pub sources: Vec<String>,
+    /// `--cache-dir DIR`
+    pub cache_dir: Option<PathBuf>,
+    /// `--memory SIZE`
+    pub memory: Option<String>,
+    /// `--disk SIZE`
+    pub disk: Option<String>,
+    /// `--timezone TZ`
+    pub timezone: Option<String>,
+    /// `--read-deadline TIME`
+    pub read_deadline: Option<String>,
+}
+
+/// Everything that can be configured, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// In which the folders of meetings are named.
+    pub timezone: TimeZone,
+    /// The cache.
+    pub cache: CacheSettings,
+    /// How long a read may take until it fails: one second to ten minutes.
+    pub read_deadline: Duration,
+    /// What to mount, by name; those selected, or all.
+    pub sources: Vec<SourceSettings>,
+}
+
+/// Where downloaded blocks are kept, and how many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheSettings {
+    /// An absolute path; the folder need not exist yet.
+    pub dir: PathBuf,
+    /// Ceiling for all block buffers.
+    pub memory: MemoryBudget,
+    /// Ceiling for the blocks on disk.
+    pub disk: DiskLimit,
+}
+
+/// Bytes of memory for block buffers: at least [`MemoryBudget::LEAST`], at most `i64::MAX`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MemoryBudget(u64);
+
+impl MemoryBudget {
+    /// Eight blocks of 1 MiB: two files read at once, each with the block being read, the next one on its way, and
+    /// room for a far seek. With less, readers wait for each other's blocks to go.
+    pub const LEAST: Self = Self(8 * 1024 * 1024);
+
+    /// A budget of so many bytes, unless that is too little.
+    pub fn new(bytes: u64) -> Option<Self> {
+        (bytes >= Self::LEAST.0).then_some(Self(bytes))
+    }
+
+    /// In bytes.
+    pub const fn bytes(self) -> u64 {
+        self.0
+    }
+}
+
+/// How much of the disk blocks may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskLimit {
+    /// No block is kept on disk.
+    Off,
+    /// At most so many bytes, at least [`DiskLimit::LEAST_BYTES`].
+    Bytes(u64),
+}
+
+impl DiskLimit {
+    /// One block of the cache: a limit below it would keep nothing, and `Off` says that.
+    pub const LEAST_BYTES: u64 = 1024 * 1024;
+}
+
+known_keys! {
+    /// The top level of the file.
+    struct RootKeys {
+        timezone: Text,
+        read_deadline: Text,
+        cache: Nested,
+        source: Nested,
+    }
+}
+
+known_keys! {
+    /// `[cache]`
+    struct CacheKeys {
+        dir: Text,
+        memory: Text,
+        disk: Text,
+    }
+}
+
+impl Settings {
+    /// Reads the configuration and the secrets of the selected sources.
+    ///
+    /// It may take up to 30 seconds for each secret that comes from a command.
+    ///
+    /// # Errors
+    /// Whatever is wrong first, in words for the user.
+    pub fn load(overrides: &Overrides, environment: &dyn Environment) -> Result<Self, SettingsError> {
+        Loader { overrides, environment, now: Timestamp::now() }.load(Wanted::Sources)
+    }
+
+    /// Like [`Settings::load`] without a single source: for a cloud that is not configured, as the demo's.
+    ///
+    /// # Errors
+    /// Whatever is wrong first outside the tables of sources.
+    pub fn load_without_sources(
+        overrides: &Overrides,
+        environment: &dyn Environment,
+    ) -> Result<Self, SettingsError> {
+        Loader { overrides, environment, now: Timestamp::now() }.load(Wanted::NoSources)
+    }
+}
+
+/// Whether a configuration without a source is worth anything.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Sources,
+    NoSources,
+}
+
+struct Loader<'a> {
+    overrides: &'a Overrides,
+    environment: &'a dyn Environment,
+    now: Timestamp,
+}
+
+impl Loader<'_> {
+    fn load(&self, wanted: Wanted) -> Result<Settings, SettingsError> {
+        let file = self.config_file(wanted)?;
+        let entries = file.parse()?;
+        let root = Table::root(&file, &entries);
+        root.refuse_unknown(&RootKeys::names())?;
+        let keys = RootKeys::read(&root)?;
+
+        let timezone =
+            self.text(self.overrides.timezone.as_ref(), "--timezone", "MEETFS_TIMEZONE", keys.timezone)?;
+        let timezone = match timezone {
+            Some(name) => name.check(value::timezone)?,
+            None => value::system_timezone(),
+        };
+        let read_deadline = self
+            .text(
+                self.overrides.read_deadline.as_ref(),
+                "--read-deadline",
+                "MEETFS_READ_DEADLINE",
+                keys.read_deadline,
+            )?
+            .unwrap_or(default(&root, "read_deadline", READ_DEADLINE_DEFAULT))
+            .check(value::read_deadline)?;
+        let cache = self.cache(&root, keys.cache)?;
+        let sources = match wanted {
+            Wanted::Sources => self.sources(&root, keys.source, &timezone)?,
+            Wanted::NoSources => Vec::new(),
+        };
+        Ok(Settings { timezone, cache, read_deadline, sources })
+    }
+
+    /// The file that was asked for, or the one at its usual place if there is one.
+    fn config_file(&self, wanted: Wanted) -> Result<ConfigFile, SettingsError> {
+        let asked = self.path(self.overrides.config.as_ref(), "--config", "MEETFS_CONFIG");
+        if let Some(asked) = asked {
+            let path = asked.check(|path| value::path_from(&path, Path::new(""), self.environment))?;
+            return ConfigFile::read(path, false);
+        }
+        match CONFIG_HOME.locate(self.environment) {
+            Ok(folder) => ConfigFile::read(folder.join("meetfs").join("config.toml"), true),
+            // Nobody has to have a configuration where none is needed.
+            Err(_) if wanted == Wanted::NoSources => Ok(ConfigFile::empty(PathBuf::new())),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn cache(&self, root: &Table<'_>, nested: Option<Nested>) -> Result<CacheSettings, SettingsError> {
+        let overrides = self.overrides;
+        let (mut dir, mut memory, mut disk) = (None, None, None);
+        if let Some(table) = Nested::open(nested, root)? {
+            table.refuse_unknown(&CacheKeys::names())?;
+            let keys = CacheKeys::read(&table)?;
+            (dir, memory, disk) = (keys.dir, keys.memory, keys.disk);
+        }
+        let asked = self.path(overrides.cache_dir.as_ref(), "--cache-dir", "MEETFS_CACHE_DIR");
+        let dir = match (asked, dir) {
+            (Some(asked), _) => {
+                asked.check(|path| value::path_from(&path, Path::new(""), self.environment))?
+            }
+            (None, Some(dir)) => {
+                dir.check(|path| value::path_from(Path::new(&path), root.file().folder(), self.environment))?
+            }
+            (None, None) => CACHE_HOME.locate(self.environment)?.join("meetfs"),
+        };
+        let memory = self
+            .text(overrides.memory.as_ref(), "--memory", "MEETFS_CACHE_MEMORY", memory)?
+            .unwrap_or(default(root, "cache.memory", MEMORY_DEFAULT))
+            .check(value::memory)?;
+        let disk = self
+            .text(overrides.disk.as_ref(), "--disk", "MEETFS_CACHE_DISK", disk)?
+            .unwrap_or(default(root, "cache.disk", DISK_DEFAULT))
+            .check(value::disk)?;
+        Ok(CacheSettings { dir, memory, disk })
+    }
+
+    /// The selected sources. Those not selected are read for their names alone, so that a broken one or one whose
+    /// secret takes a person to unlock stands in nobody's way.
+    fn sources(
+        &self,
+        root: &Table<'_>,
+        nested: Option<Nested>,
+        timezone: &TimeZone,
+    ) -> Result<Vec<SourceSettings>, SettingsError> {
+        let sources = Nested::open(nested, root)?;
+        let names: Vec<&str> = sources.iter().flat_map(Table::keys).collect();
+        let Some(sources) = sources.filter(|_| !names.is_empty()) else {
+            return Err(SettingsError::NoSource { path: root.file().path.clone() });
+        };
+        let selected = self.selected_sources()?;
+        for name in &selected {
+            if !names.contains(&name.as_str()) {
+                return Err(SettingsError::UnknownSource {
+                    name: name.clone(),
+                    nearest: nearest(name, names.iter().copied()).map(str::to_owned),
+                    known: names.join(", "),
+                });
+            }
+        }
+        let context =
+            source::Context { environment: self.environment, today: timezone.to_datetime(self.now).date() };
+        let mut resolved = Vec::new();
+        for key in names {
+            let Some(table) = sources.table(key)? else { continue };
+            source::refuse_exposed_secrets(&table)?;
+            if selected.is_empty() || selected.iter().any(|name| name == key) {
+                let name = SourceName::new(key).ok_or_else(|| SettingsError::Value {
+                    origin: sources.origin_of(key),
+                    problem: ValueProblem::SourceName(key.to_owned()),
+                })?;
+                resolved.push(source::resolve(name, &table, &context)?);
+            }
+        }
+        Ok(resolved)
+    }
+
+    /// The names given by flags, or else by the variable, where commas separate them.
+    fn selected_sources(&self) -> Result<Vec<String>, SettingsError> {
+        if !self.overrides.sources.is_empty() {
+            return Ok(self.overrides.sources.clone());
+        }
+        let Some(names) = self.variable("MEETFS_SOURCE")? else { return Ok(Vec::new()) };
+        Ok(names
+            .value
+            .split(',')
+            .map(|name| name.trim().to_owned())
+            .filter(|name| !name.is_empty())
+            .collect())
+    }
+
+    /// A text by the rule: the flag, else the variable, else the file.
+    fn text(
+        &self,
+        flag: Option<&String>,
+        flag_name: &'static str,
+        variable: &'static str,
+        file: Option<Text>,
+    ) -> Result<Option<Text>, SettingsError> {
+        match flag {
+            Some(value) => Ok(Some(Given { value: value.clone(), origin: Origin::Flag(flag_name) })),
+            None => Ok(self.variable(variable)?.or(file)),
+        }
+    }
+
+    /// A path by the same rule, for which any bytes are fine.
+    fn path(
+        &self,
+        flag: Option<&PathBuf>,
+        flag_name: &'static str,
+        variable: &'static str,
+    ) -> Option<Given<PathBuf>> {
+        let from_flag = flag.map(|path| Given { value: path.clone(), origin: Origin::Flag(flag_name) });
+        from_flag.or_else(|| {
+            let value = filled(self.environment, variable)?.into();
+            Some(Given { value, origin: Origin::Variable(variable) })
+        })
+    }
+
+    fn variable(&self, name: &'static str) -> Result<Option<Text>, SettingsError> {
+        let Some(value) = filled(self.environment, name) else { return Ok(None) };
+        let given = Given { value, origin: Origin::Variable(name) };
+        let origin = given.origin.clone();
+        let value = given.check(|value: OsString| value.into_string().map_err(|_| ValueProblem::NotUtf8))?;
+        Ok(Some(Given { value, origin }))
+    }
+}
+
+/// The value of a key that is written nowhere.
+fn default(root: &Table<'_>, key: &str, value: &str) -> Text {
+    Given { value: value.to_owned(), origin: root.origin_of(key) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,8 +9,10 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
-use super::{FactStore, MeetingView, SourceView};
-use crate::model::{Availability, DaySpan, FileId, FileKey, Meeting, MeetingId, SourceName, Version};
+use super::FactStore;
+use crate::model::{
+    Availability, DaySpan, FileId, FileKey, Meeting, MeetingId, MeetingView, SourceName, SourceView, Version,
+};
 use crate::providers::Listing;
 
 /// All sources. Every change raises the number in [`changes`](Self::changes).

@@ -103,20 +103,23 @@ impl Shared {
     /// one is in the tree and out of the kernel's cache before the program that opens the file can ask for it.
     async fn open_unconfirmed(&self, number: Ino, mut file: Arc<OpenFile>, reply: ReplyOpen) {
         self.engine.confirm(&file).await;
-        if file.content().is_superseded() {
+        if file.content().is_stale() {
             let before = file.content().recording.size;
-            let corrected = tokio::time::timeout(CORRECTION_WITHIN, self.tree.wait_for(|snapshot| {
-                match snapshot.node(number).map(|node| &node.content) {
-                    Some(Content::Recording { size, .. }) => *size != before,
-                    _ => true,
-                }
-            }))
-            .await;
-            if let Some(node) = corrected.ok().and_then(|snapshot| snapshot.node(number).cloned()) {
+            let corrected = async {
+                let snapshot = self
+                    .tree
+                    .wait_for(|snapshot| match snapshot.node(number).map(|node| &node.content) {
+                        Some(Content::Recording { size, .. }) => *size != before,
+                        _ => true,
+                    })
+                    .await;
                 self.invalidator.push_and_wait(Invalidation::Attributes(number)).await;
+                snapshot.node(number).cloned()
+            };
+            if let Ok(Some(node)) = tokio::time::timeout(CORRECTION_WITHIN, corrected).await {
                 match self.open_recording(&node) {
                     Ok(again) => file = again,
-                    Err(error) => return reply.error(errno_of(&error)),
+                    Err(error) => return reply.error(Errno::from_i32(errno_of(&error))),
                 }
             }
         }
@@ -128,7 +131,7 @@ impl Shared {
             Ok(bytes) => reply.data(&bytes),
             Err(error) => {
                 self.complaints.say(&self.tree, number, &error);
-                reply.error(errno_of(&error));
+                reply.error(Errno::from_i32(errno_of(&error)));
             }
         }
     }
@@ -187,11 +190,12 @@ impl Filesystem for Adapter {
         match &node.content {
             Content::Folder { .. } => reply.error(Errno::EISDIR),
             Content::Text(text) => {
+                // Cached pages are dropped: a text can change and keep its length and time.
                 let handle = self.shared.handles.insert(Handle::Text(text.clone()));
-                reply.opened(handle, FopenFlags::FOPEN_KEEP_CACHE);
+                reply.opened(handle, FopenFlags::empty());
             }
             Content::Recording { .. } => match self.shared.open_recording(node) {
-                Err(error) => reply.error(errno_of(&error)),
+                Err(error) => reply.error(Errno::from_i32(errno_of(&error))),
                 Ok(file) if file.content().is_confirmed() => self.shared.opened(file, reply),
                 Ok(file) => {
                     let (shared, number) = (self.shared.clone(), node.ino);
@@ -393,6 +397,6 @@ impl Complaints {
         }
         *last = Some((number, Instant::now()));
         drop(last);
-        tracing::warn!("{} cannot be read: {error}", tree.current().path_of(number));
+        tracing::warn!("{} cannot be read: {error}", tree.path_of(number));
     }
 }

@@ -67,8 +67,7 @@ struct Pending {
 
 impl Default for Invalidator {
     fn default() -> Self {
-        let shared =
-            Shared { pending: Mutex::default(), wake: Condvar::new(), sent: watch::Sender::new(0) };
+        let shared = Shared { pending: Mutex::default(), wake: Condvar::new(), sent: watch::Sender::new(0) };
         Self { shared: Arc::new(shared), thread: Mutex::new(None) }
     }
 }

@@ -15,5 +15,6 @@ mod invalidate;
 mod session;
 
 pub use adapter::{Adapter, AdapterOptions};
+pub use attributes::Owner;
 pub use invalidate::{Invalidation, Invalidator};
-pub use session::{Access, Mounted, SessionError, mount};
+pub use session::{Access, MOUNT_SOURCE, Mounted, SessionError, mount};

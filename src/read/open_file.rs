@@ -102,7 +102,8 @@ impl Content {
         *self.length.borrow() == Length::Confirmed
     }
 
-    pub(super) fn is_stale(&self) -> bool {
+    /// Whether the server turned out to have other bytes than this content's, or another number of them.
+    pub fn is_stale(&self) -> bool {
         self.stale.load(Ordering::Acquire)
     }
 

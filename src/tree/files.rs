@@ -8,10 +8,10 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::MeetingView;
 use super::name::{FolderNames, Given, Wanted, is_dot_or_space, legal, legal_extension};
 use super::snapshot::Content;
 use super::tracks;
+use crate::model::MeetingView;
 use crate::model::{Availability, FileKey, RecordingFile, Role};
 
 /// The name of the file that says what is known of the meeting; no recording file can take it.

@@ -11,8 +11,8 @@ use super::files::{DOCUMENT, Shown, shown};
 use super::inode::Identity;
 use super::name::{FolderNames, Given, Wanted, legal};
 use super::snapshot::{Content, Draft};
-use super::{MeetingView, SourceView};
 use crate::model::{Meeting, SourceName};
+use crate::model::{MeetingView, SourceView};
 
 /// The topic of a meeting whose own has nothing legal in it.
 const UNTITLED: &str = "Untitled meeting";

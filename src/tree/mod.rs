@@ -12,7 +12,7 @@
 //! 2. Which files a meeting shows, and what each is called: `files`; which transcript stands beside which view: `tracks`.
 //! 3. The folders around them: `layout`.
 //! 4. Which number each gets, for good: `inode`.
-//! 5. The finished tree: `snapshot`; what changed between two: `diff`.
+//! 5. The finished tree: `snapshot`; what changed between two: `diff`; the newest one, for everybody: `live`.
 //!
 //! This room knows the words of `model` only. It must never know HTTP, a cache, the kernel's protocol or an errno.
 
@@ -20,43 +20,21 @@ mod diff;
 mod files;
 mod inode;
 mod layout;
+mod live;
 mod name;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 mod tracks;
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use bytes::Bytes;
 use jiff::tz::TimeZone;
 
-use crate::model::{FileKey, Meeting, SourceName};
+use crate::model::SourceView;
 
 pub use diff::Change;
 pub use inode::Ino;
+pub use live::LiveTree;
 pub use snapshot::{Content, Node, Snapshot, Totals};
-
-/// One source, as it is to be shown.
-#[derive(Clone, Debug)]
-pub struct SourceView {
-    /// Its name: the folder below the root.
-    pub name: SourceName,
-    /// Its meetings, in any order.
-    pub meetings: Vec<MeetingView>,
-}
-
-/// One meeting, as it is to be shown.
-#[derive(Clone, Debug)]
-pub struct MeetingView {
-    /// What the provider lists.
-    pub meeting: Arc<Meeting>,
-    /// The true sizes that were found out, in bytes; each beats the listed one.
-    pub sizes: HashMap<FileKey, u64>,
-    /// The bytes of `meeting.json`; `None` while they are not known, and then it is not shown.
-    pub document: Option<Bytes>,
-}
 
 /// Makes snapshots, and remembers the inode numbers it gave.
 ///

@@ -1,0 +1,156 @@
+//! A mount's life, with what `fuser` 0.18.0 leaves to its users.
+//!
+//! 1. `fuser` unmounts by path, also when somebody else has unmounted before and another file system is mounted
+//!    there now. [`Mounted::unmount`] compares the device number first and then lets `fuser`'s own handle go
+//!    without a second try.
+//! 2. A busy mount refuses to go and would stay behind dead: it is detached instead.
+//! 3. The mount's options are a comma list when a helper mounts: the names given to it have no comma.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
+use nix::errno::Errno;
+use nix::mount::MntFlags;
+
+use super::adapter::Adapter;
+use super::invalidate::Invalidator;
+
+/// The source name in the mount table, by which a meetfs mount is recognised: as root the type is plain `fuse`.
+pub const MOUNT_SOURCE: &str = "meetfs";
+
+/// Two event threads: callbacks never block, so one would do for one reader; the second keeps metadata going
+/// while the first copies a megabyte into a reply.
+const EVENT_THREADS: usize = 2;
+
+/// Who may use the mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// The user who mounts.
+    Owner,
+    /// Everybody, as far as the permission bits allow.
+    Everybody,
+}
+
+/// Why there is no mount.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The kernel or the helper refused.
+    #[error("{} cannot be mounted ({cause}){}", .mountpoint.display(), advice(.cause))]
+    Mount {
+        /// Where.
+        mountpoint: PathBuf,
+        /// The system's word.
+        cause: std::io::Error,
+    },
+}
+
+fn advice(cause: &std::io::Error) -> &'static str {
+    match cause.raw_os_error() {
+        Some(libc::ENOENT) if !Path::new("/dev/fuse").exists() => {
+            "; /dev/fuse is missing: load it with `modprobe fuse`"
+        }
+        Some(libc::EPERM | libc::EACCES) => {
+            "; run as root, or install fuse3 and see to it that you may use /dev/fuse"
+        }
+        _ => "",
+    }
+}
+
+/// A mount that is being served.
+#[derive(Debug)]
+pub struct Mounted {
+    session: BackgroundSession,
+    mountpoint: PathBuf,
+    device: u64,
+    invalidator: Arc<Invalidator>,
+}
+
+/// Mounts `adapter` at `mountpoint` and serves it. What comes back is ready for use.
+///
+/// # Errors
+/// The kernel or the helper refused.
+pub fn mount(
+    adapter: Adapter,
+    invalidator: Arc<Invalidator>,
+    mountpoint: &Path,
+    access: Access,
+) -> Result<Mounted, SessionError> {
+    let refused = |cause| SessionError::Mount { mountpoint: mountpoint.into(), cause };
+    let mut config = Config::default();
+    config.mount_options = vec![
+        MountOption::FSName(MOUNT_SOURCE.into()),
+        MountOption::RO,
+        MountOption::NoSuid,
+        MountOption::NoDev,
+        MountOption::NoExec,
+        MountOption::NoAtime,
+        MountOption::DefaultPermissions,
+    ];
+    config.acl = match access {
+        Access::Owner => SessionACL::Owner,
+        Access::Everybody => SessionACL::All,
+    };
+    config.n_threads = Some(EVENT_THREADS);
+    // Cloning needs the device opened by ourselves; through the helper it fails (fuser 0.18.0).
+    config.clone_fd = std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_ok()
+        && nix::unistd::geteuid().is_root();
+    let session = Session::new(adapter, mountpoint, &config).map_err(refused)?;
+    let session = session.spawn().map_err(refused)?;
+    invalidator.start(session.notifier()).map_err(refused)?;
+    let device = std::fs::metadata(mountpoint).map_err(refused)?.dev();
+    Ok(Mounted { session, mountpoint: mountpoint.into(), device, invalidator })
+}
+
+impl Mounted {
+    /// The device number that `stat` shows inside the mount.
+    pub fn device(&self) -> u64 {
+        self.device
+    }
+
+    /// Takes the mount down and waits up to `within` for the last request to be answered. A busy one is detached:
+    /// its name is free at once, and what is open in it ends with its files.
+    pub fn unmount(self, within: Duration) {
+        let Self { session, mountpoint, device, invalidator } = self;
+        invalidator.stop();
+        if !session.guard.is_finished() && is_ours(&mountpoint, device) {
+            detach(&mountpoint);
+        }
+        let started = Instant::now();
+        while !session.guard.is_finished() && started.elapsed() < within {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // Dropping it would unmount whatever is mounted at the path by now.
+        std::mem::forget(session);
+    }
+}
+
+/// Whether the file system mounted at the path is still the one that was mounted there.
+fn is_ours(mountpoint: &Path, device: u64) -> bool {
+    std::fs::metadata(mountpoint).is_ok_and(|found| found.dev() == device)
+}
+
+/// Unmounts by path, lazily where it is busy; as another user than root through the helper.
+fn detach(mountpoint: &Path) {
+    let unmounted = match nix::mount::umount2(mountpoint, MntFlags::empty()) {
+        Err(Errno::EBUSY) => nix::mount::umount2(mountpoint, MntFlags::MNT_DETACH),
+        other => other,
+    };
+    match unmounted {
+        Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
+        Err(_no_permission) => {
+            let helped = Command::new("fusermount3")
+                .args(["-u", "-z", "--"])
+                .arg(mountpoint)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .status();
+            if !helped.is_ok_and(|status| status.success()) {
+                tracing::warn!("{} could not be unmounted; use `fusermount3 -uz`", mountpoint.display());
+            }
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! What can be wrong with the configuration, in words for the person who wrote it.
+//!
+//! No message holds a value that might be a secret: addresses, commands, file contents and account ids are named
+//! by their key and never repeated.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::MemoryBudget;
+use crate::model::SourceName;
+
+/// Why the configuration cannot be used. Every one of them is for the user to mend: exit code 3.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// A folder would have to lie below the home folder, and there is none.
+    #[error("cannot {purpose}: neither HOME nor {variable} is set to an absolute path; {instead}")]
+    NoHome {
+        /// What the folder is for.
+        purpose: &'static str,
+        /// The variable that would name it.
+        variable: &'static str,
+        /// What to do.
+        instead: &'static str,
+    },
+    /// The configuration file cannot be read.
+    #[error("cannot read the configuration {}: {problem}", .path.display())]
+    ConfigFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        problem: FileProblem,
+    },
+    /// The configuration file is not TOML.
+    #[error("{}, line {line}, column {column}: {message}", .path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// In characters, from 1.
+        column: usize,
+        /// What the parser expected; never the line itself, which may hold a secret.
+        message: String,
+    },
+    /// A key that nothing reads.
+    #[error("{}, line {line}: unknown key `{key}` {table}{}", .path.display(), offer(.nearest.as_deref()))]
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// "at the top level" or "in [cache]".
+        table: String,
+        /// The key as written.
+        key: String,
+        /// The known key most like it.
+        nearest: Option<String>,
+    },
+    /// A value is not usable.
+    #[error("{origin}: {problem}")]
+    Value {
+        /// Where it was given.
+        origin: Origin,
+        /// What is wrong with it.
+        problem: ValueProblem,
+    },
+    /// A secret cannot be had.
+    #[error("{origin}: {problem}")]
+    Secret {
+        /// The key that says where the secret is.
+        origin: Origin,
+        /// What is wrong.
+        problem: SecretProblem,
+    },
+    /// A secret is given in more than one way.
+    #[error("{origin}: `{other}` is set as well; keep one of the two")]
+    SecretGivenTwice {
+        /// The first of them.
+        origin: Origin,
+        /// The key of the second.
+        other: String,
+    },
+    /// The configuration holds a secret and others may read it.
+    #[error(
+        "{} holds the secret `{key}` and has mode {mode:04o}, so others may read it; run `chmod 600 {}`",
+        .path.display(), .path.display()
+    )]
+    ExposedConfig {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+        /// The key of the secret.
+        key: String,
+    },
+    /// A source lacks something.
+    #[error("{}, line {line}: [source.{source_name}] needs {needed}", .path.display())]
+    Incomplete {
+        /// The file.
+        path: PathBuf,
+        /// Line of the table, from 1.
+        line: usize,
+        /// The source.
+        source_name: SourceName,
+        /// The keys to write.
+        needed: String,
+    },
+    /// Two ways to sign in at once.
+    #[error(
+        "{origin}: `{other}` is set as well; a source signs in either with a token or with an app's id and secret"
+    )]
+    TwoCredentials {
+        /// The token.
+        origin: Origin,
+        /// A key of the other way.
+        other: &'static str,
+    },
+    /// Nothing to mount.
+    #[error("no source is configured; write one in {}, for example:\n\n{EXAMPLE}", .path.display())]
+    NoSource {
+        /// The file it should be in.
+        path: PathBuf,
+    },
+    /// A source was asked for that does not exist.
+    #[error("there is no source `{name}`{}; configured: {known}", offer(.nearest.as_deref()))]
+    UnknownSource {
+        /// As asked for.
+        name: String,
+        /// The source most like it.
+        nearest: Option<String>,
+        /// All sources, separated by commas.
+        known: String,
+    },
+}
+
+/// The shortest configuration that works.
+pub(super) const EXAMPLE: &str = r#"[source.acme]
+provider = "zoom"
+account_id = "…"
+client_id = "…"
+client_secret_file = "acme.secret""#;
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The configuration file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// With its table, as in `cache.memory`.
+        key: String,
+    },
+    /// An environment variable.
+    Variable(&'static str),
+    /// A command line flag.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, line, key } => write!(f, "{}, line {line}: `{key}`", path.display()),
+            Self::Variable(name) | Self::Flag(name) => write!(f, "`{name}`"),
+        }
+    }
+}
+
+/// Why a file cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FileProblem {
+    /// The system refused.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// It is a folder, a pipe, a device …
+    #[error("it is not a regular file")]
+    NotRegular,
+    /// It is longer than such a file can sensibly be.
+    #[error("it is larger than {} KiB", .limit / 1024)]
+    TooLarge {
+        /// In bytes.
+        limit: u64,
+    },
+    /// It is not text.
+    #[error("it is not UTF-8 text")]
+    NotUtf8,
+}
+
+/// What is wrong with a value.
+#[derive(Debug, thiserror::Error)]
+pub enum ValueProblem {
+    /// Another TOML type is needed.
+    #[error("must be {wanted}, not {found}")]
+    Type {
+        /// The type that is needed, with its article.
+        wanted: &'static str,
+        /// The type that was found.
+        found: &'static str,
+    },
+    /// There is nothing in it.
+    #[error("must not be empty")]
+    Empty,
+    /// It is not text.
+    #[error("is not UTF-8 text")]
+    NotUtf8,
+    /// It holds control characters or, where those make no sense, spaces or colons.
+    #[error("holds a character that does not belong there (a space, a colon or a control character)")]
+    Characters,
+    /// It is not a number of bytes.
+    #[error("`{0}` is not a size; write one like \"128MiB\" or \"10GiB\"")]
+    Size(String),
+    /// It is too large for a size in bytes.
+    #[error("is larger than any disk")]
+    SizeTooLarge,
+    /// The memory would not suffice to read with.
+    #[error("must be at least {}, or reads would wait for each other's memory", bytesize::ByteSize(MemoryBudget::LEAST.bytes()))]
+    MemoryTooSmall,
+    /// The disk limit holds not even one block.
+    #[error(
+        "must be at least {}, one block of the cache; \"off\" keeps nothing on disk",
+        bytesize::ByteSize(super::DiskLimit::LEAST_BYTES)
+    )]
+    DiskTooSmall,
+    /// It is not a length of time.
+    #[error("`{0}` is not a length of time; write one like \"30s\" or \"2m\"")]
+    Duration(String),
+    /// The read deadline is out of its range.
+    #[error("must lie between {} and {} seconds", super::READ_DEADLINE_LEAST.as_secs(), super::READ_DEADLINE_MOST.as_secs())]
+    ReadDeadlineRange,
+    /// There is no such time zone.
+    #[error("there is no time zone `{name}`{}", offer(.nearest.as_deref()))]
+    TimeZone {
+        /// As given.
+        name: String,
+        /// The zone most like it.
+        nearest: Option<String>,
+    },
+    /// `~/` without a home folder.
+    #[error("begins with `~/`, and HOME is not set to an absolute path; write the whole path")]
+    NoHome,
+    /// A relative path and no current folder to take it from.
+    #[error("cannot be made an absolute path: {0}")]
+    Path(std::io::Error),
+    /// It is not a day.
+    #[error("`{0}` is not a date; write one like \"2024-01-31\"")]
+    Date(String),
+    /// It is a day to come.
+    #[error("{0} is in the future")]
+    FutureDate(jiff::civil::Date),
+    /// It is not a legal name of a source.
+    #[error(
+        "`{0}` cannot name a source: use 1 to 64 letters, digits, dots, hyphens or underscores, no leading dot"
+    )]
+    SourceName(String),
+    /// The provider is one that is still to come.
+    #[error("the provider \"{name}\" is not supported yet; this version reads \"zoom\" only")]
+    ProviderToCome {
+        /// As given.
+        name: &'static str,
+    },
+    /// There is no such provider.
+    #[error("there is no provider \"{name}\"{}; this version reads \"zoom\"", offer(.nearest.as_deref()))]
+    Provider {
+        /// As given.
+        name: String,
+        /// The provider most like it.
+        nearest: Option<String>,
+    },
+    /// The base address is not an address.
+    #[error("is not an address: {0}")]
+    Address(url::ParseError),
+    /// The base address would send secrets in the clear.
+    #[error("must begin with https:// (http:// is for a loopback host only)")]
+    AddressScheme,
+    /// The base address holds a user name or password.
+    #[error("must not hold a user name or password")]
+    AddressUser,
+    /// The base address has a query or fragment.
+    #[error("must end before `?` and `#`")]
+    AddressQuery,
+    /// It is not a bare host name.
+    #[error("must hold bare host names like \"files.example.org\", without scheme, port, path or `*`")]
+    HostName,
+    /// A host name of one part would let a whole top-level domain in.
+    #[error(
+        "must hold host names of two parts or more, as in \"example.org\": hosts below them are let in too"
+    )]
+    HostTooShort,
+    /// All users of an account: still to come.
+    #[error("`{0}` is not supported yet: list \"me\" or e-mail addresses one by one")]
+    UsersToCome(String),
+    /// It names no user.
+    #[error("`{0}` is neither \"me\" nor an e-mail address")]
+    User(String),
+}
+
+/// Why a secret cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretProblem {
+    /// The secret is empty.
+    #[error("the secret is empty")]
+    Empty,
+    /// The secret holds a line break or another control character.
+    #[error("the secret holds a line break or another control character; it must be a single line")]
+    ControlCharacter,
+    /// It is not text.
+    #[error("the secret is not UTF-8 text")]
+    NotUtf8,
+    /// The variable is not set.
+    #[error("the environment variable it names is not set")]
+    VariableUnset,
+    /// The file cannot be read.
+    #[error("cannot read {}: {problem}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        problem: FileProblem,
+    },
+    /// Others may read the file.
+    #[error("{} has mode {mode:04o}, so others may read it; run `chmod 600 {}`", .path.display(), .path.display())]
+    FileExposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The path begins with `~/` and there is no home folder.
+    #[error("{0}")]
+    Path(ValueProblem),
+    /// The command could not be run at all.
+    #[error("cannot run the command: {0}")]
+    CommandStart(std::io::Error),
+    /// The command said that it failed.
+    #[error("the command failed ({0}); run it in a shell to see why")]
+    CommandFailed(std::process::ExitStatus),
+    /// The command did not end.
+    #[error("the command did not end within {} s and was killed; it must not ask questions", super::secret::COMMAND_DEADLINE.as_secs())]
+    CommandTimeout,
+    /// The command printed too much for a secret.
+    #[error("the command printed more than {} KiB and was killed", super::secret::LARGEST_BYTES / 1024)]
+    CommandOutput,
+}
+
+/// The end of a message that has a nearest word to offer, or nothing.
+fn offer(nearest: Option<&str>) -> String {
+    nearest.map(|word| format!("; did you mean `{word}`?")).unwrap_or_default()
+}

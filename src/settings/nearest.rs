@@ -1,0 +1,56 @@
+//! The word somebody probably meant.
+
+/// How alike two words must be for one to be offered for the other, from 0 (nothing in common) to 1 (the same).
+///
+/// One slip in a word of five letters is 0.8, two are 0.6; below one half the offers stop being about the word
+/// that was typed (`tokyo` for `token`) and lead people astray.
+const ALIKE: f64 = 0.55;
+
+/// The candidate most like `word`, if any is alike enough; upper and lower case do not matter.
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    /// Longer words are nobody's typing slip, and comparing costs the product of both lengths.
+    const LONGEST_BYTES: usize = 128;
+    if word.len() > LONGEST_BYTES {
+        return None;
+    }
+    let word = word.to_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| (likeness(&word, &candidate.to_lowercase()), candidate))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, candidate)| candidate)
+}
+
+/// Likeness of two words; of a path such as `Europe/Paris` the last part alone may be what was typed.
+fn likeness(word: &str, candidate: &str) -> f64 {
+    let whole = strsim::normalized_damerau_levenshtein(word, candidate);
+    let last = candidate.rsplit_once('/').map_or(0.0, |(_, last)| {
+        // Slightly less than the same likeness of the whole: `UTC` is meant rather than `Etc/UTC`.
+        strsim::normalized_damerau_levenshtein(word, last) * 0.99
+    });
+    whole.max(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_finds_its_word() {
+        assert_eq!(nearest("memry", ["dir", "memory", "disk"]), Some("memory"));
+        assert_eq!(nearest("MEMORY", ["dir", "memory", "disk"]), Some("memory"));
+    }
+
+    #[test]
+    fn a_city_finds_its_zone() {
+        assert_eq!(nearest("paris", ["Europe/Prague", "Europe/Paris", "Asia/Tokyo"]), Some("Europe/Paris"));
+        assert_eq!(nearest("utc", ["Etc/UTC", "UTC"]), Some("UTC"));
+    }
+
+    #[test]
+    fn a_strange_word_finds_nothing() {
+        assert_eq!(nearest("zzzz", ["dir", "memory"]), None);
+        assert_eq!(nearest(&"memory".repeat(100), ["memory"]), None);
+    }
+}

@@ -1,0 +1,232 @@
+//! The tables `[source.NAME]`: which provider, how to sign in, and what to list.
+
+use jiff::civil::Date;
+use secrecy::SecretString;
+use url::Url;
+
+use super::environment::Environment;
+use super::error::{SettingsError, ValueProblem};
+use super::file::{Secret, Table, Text, Texts, known_keys};
+use super::nearest::nearest;
+use super::{secret, value};
+use crate::model::SourceName;
+
+/// Where Zoom's interface is, unless a source says otherwise.
+pub const ZOOM_API_URL: &str = "https://api.zoom.us/v2";
+/// Where Zoom gives tokens, unless a source says otherwise.
+pub const ZOOM_OAUTH_URL: &str = "https://zoom.us/oauth/token";
+
+/// One configured account of a provider.
+#[derive(Clone, Debug)]
+pub struct SourceSettings {
+    /// The folder below the mountpoint.
+    pub name: SourceName,
+    /// First day whose meetings are listed. Default: two years ago.
+    pub since: Date,
+    /// Hosts to download from besides the provider's own: lower case, at least two labels, each standing for itself
+    /// and for the hosts below it.
+    pub download_hosts: Vec<String>,
+    /// What only this provider needs.
+    pub provider: ProviderSettings,
+}
+
+/// The provider of a source, with its own settings.
+#[derive(Clone, Debug)]
+pub enum ProviderSettings {
+    /// Zoom.
+    Zoom(ZoomSettings),
+}
+
+/// A Zoom account.
+#[derive(Clone, Debug)]
+pub struct ZoomSettings {
+    /// How to sign in.
+    pub credential: ZoomCredential,
+    /// Whose recordings: "me" or e-mail addresses; at least one, each once.
+    pub users: Vec<String>,
+    /// Base of the interface, without a slash at its end.
+    pub api_url: Url,
+    /// Where tokens are asked for.
+    pub oauth_url: Url,
+    /// Whether `api_url` is not set in the configuration, so that a token's own `api_url` may take its place.
+    pub api_url_is_default: bool,
+}
+
+/// How to sign in at Zoom.
+#[derive(Clone, Debug)]
+pub enum ZoomCredential {
+    /// A bearer token as it is; it cannot be renewed.
+    Token(SecretString),
+    /// A Server-to-Server OAuth app, which gives a token whenever one is needed.
+    ServerToServer {
+        /// The account.
+        account_id: String,
+        /// The app.
+        client_id: String,
+        /// The app's secret.
+        client_secret: SecretString,
+    },
+}
+
+known_keys! {
+    /// What every source has.
+    struct CommonKeys {
+        provider: Text,
+        since: Text,
+        download_hosts: Texts,
+    }
+}
+
+known_keys! {
+    /// What a Zoom source has besides.
+    struct ZoomKeys {
+        token: Secret,
+        account_id: Text,
+        client_id: Text,
+        client_secret: Secret,
+        users: Texts,
+        api_url: Text,
+        oauth_url: Text,
+    }
+}
+
+/// Keys that hold a secret by value, of all providers, those to come included: a file with one of them must be the
+/// owner's alone, whichever source is mounted.
+const SECRET_KEYS: [&str; 4] = ["token", "client_secret", "refresh_token", "password"];
+
+/// The providers by name.
+const ZOOM: &str = "zoom";
+const TO_COME: [&str; 2] = ["webex", "rapatin"];
+
+/// What resolving needs besides the table.
+pub(super) struct Context<'a> {
+    pub(super) environment: &'a dyn Environment,
+    /// In the settings' time zone.
+    pub(super) today: Date,
+}
+
+/// Refuses a file that others may read if `source`, a table of it, holds a secret by value.
+pub(super) fn refuse_exposed_secrets(source: &Table<'_>) -> Result<(), SettingsError> {
+    match source.keys().find(|key| SECRET_KEYS.contains(key)) {
+        Some(key) => source.file().keeps_secret(key),
+        None => Ok(()),
+    }
+}
+
+/// Makes settings of one table.
+pub(super) fn resolve(
+    name: SourceName,
+    table: &Table<'_>,
+    context: &Context<'_>,
+) -> Result<SourceSettings, SettingsError> {
+    let common = CommonKeys::read(table)?;
+    // Without a provider, the keys of all of them are known: `provder = "zoom"` is a slip, and is told as one.
+    let provider = common.provider.map(|provider| provider.check(known_provider)).transpose()?;
+    table.refuse_unknown(&[CommonKeys::names(), ZoomKeys::names()].concat())?;
+    provider.ok_or_else(|| incomplete(&name, table, "`provider = \"zoom\"`"))?;
+    let since = match common.since {
+        Some(since) => since.check(|text| value::past_day(text, context.today))?,
+        None => two_years_before(context.today),
+    };
+    let download_hosts = match common.download_hosts {
+        Some(hosts) => hosts.check(value::host_names)?,
+        None => Vec::new(),
+    };
+    let provider = ProviderSettings::Zoom(zoom(&name, table, context)?);
+    Ok(SourceSettings { name, since, download_hosts, provider })
+}
+
+fn known_provider(name: String) -> Result<(), ValueProblem> {
+    if name == ZOOM {
+        return Ok(());
+    }
+    if let Some(name) = TO_COME.into_iter().find(|to_come| *to_come == name) {
+        return Err(ValueProblem::ProviderToCome { name });
+    }
+    let nearest = nearest(&name, [ZOOM].into_iter().chain(TO_COME)).map(str::to_owned);
+    Err(ValueProblem::Provider { name, nearest })
+}
+
+fn zoom(name: &SourceName, table: &Table<'_>, context: &Context<'_>) -> Result<ZoomSettings, SettingsError> {
+    let keys = ZoomKeys::read(table)?;
+    // Everything that is only looked at comes first: a secret's command may take its time or ask a server.
+    let users = match keys.users {
+        Some(users) => users.check(value::users)?,
+        None => vec!["me".to_owned()],
+    };
+    let api_url_is_default = keys.api_url.is_none();
+    let api_url = address(keys.api_url, table, "api_url", ZOOM_API_URL)?;
+    let oauth_url = address(keys.oauth_url, table, "oauth_url", ZOOM_OAUTH_URL)?;
+    let secret = |given| secret::fetch(given, table.file().folder(), context.environment);
+
+    let credential = match (keys.token, keys.account_id, keys.client_id, keys.client_secret) {
+        (Some(token), None, None, None) => ZoomCredential::Token(secret(token)?),
+        (Some(token), account_id, client_id, _) => {
+            let other = match (account_id, client_id) {
+                (Some(_), _) => "account_id",
+                (None, Some(_)) => "client_id",
+                (None, None) => "client_secret",
+            };
+            return Err(SettingsError::TwoCredentials { origin: token.origin, other });
+        }
+        (None, Some(account_id), Some(client_id), Some(client_secret)) => ZoomCredential::ServerToServer {
+            account_id: account_id.check(value::identifier)?,
+            client_id: client_id.check(value::identifier)?,
+            client_secret: secret(client_secret)?,
+        },
+        (None, None, None, None) => {
+            let needed = "a credential: `account_id`, `client_id` and `client_secret_file` of a Server-to-Server \
+                          OAuth app, or `token_env`";
+            return Err(incomplete(name, table, needed));
+        }
+        (None, account_id, client_id, client_secret) => {
+            let missing = [
+                (account_id.is_none(), "`account_id`"),
+                (client_id.is_none(), "`client_id`"),
+                (client_secret.is_none(), "`client_secret_file` (or `_env`, `_command`)"),
+            ];
+            let missing: Vec<_> = missing.into_iter().filter_map(|(is, key)| is.then_some(key)).collect();
+            return Err(incomplete(name, table, &format!("{} as well", missing.join(" and "))));
+        }
+    };
+    Ok(ZoomSettings { credential, users, api_url, oauth_url, api_url_is_default })
+}
+
+/// The given base address, or the provider's own.
+fn address(given: Option<Text>, table: &Table<'_>, key: &str, default: &str) -> Result<Url, SettingsError> {
+    let origin = table.origin_of(key);
+    given.unwrap_or(Text { value: default.to_owned(), origin }).check(value::base_address)
+}
+
+/// Two years is what most accounts keep at the very most, and every month more is a request at the first listing.
+fn two_years_before(today: Date) -> Date {
+    today.saturating_sub(jiff::Span::new().years(2))
+}
+
+fn incomplete(name: &SourceName, table: &Table<'_>, needed: &str) -> SettingsError {
+    SettingsError::Incomplete {
+        path: table.file().path.clone(),
+        line: table.line(),
+        source_name: name.clone(),
+        needed: needed.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_secret_of_a_provider_is_guarded_by_the_mode_of_the_file() {
+        let all = ZoomKeys::names();
+        let secrets: Vec<_> = all.iter().filter_map(|key| key.strip_suffix("_command")).collect();
+        assert_eq!(secrets, ["token", "client_secret"]);
+        assert!(secrets.iter().all(|secret| SECRET_KEYS.contains(secret)));
+    }
+
+    #[test]
+    fn the_default_addresses_are_legal_ones() {
+        assert_eq!(value::base_address(ZOOM_API_URL.into()).unwrap().as_str(), ZOOM_API_URL);
+        assert_eq!(value::base_address(ZOOM_OAUTH_URL.into()).unwrap().as_str(), ZOOM_OAUTH_URL);
+    }
+}
