@@ -1,6 +1,103 @@
-//! The one table from what went wrong to the errno a program sees.
+//! What ends a command, with its exit code; and the one table from a failed read to the errno a program sees.
 
-use crate::http::FetchError;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::catalog::facts::FactsError;
+use crate::daemon::mountpoint::MountpointError;
+use crate::fuse::SessionError;
+use crate::http::{FetchError, HttpError};
+use crate::model::SourceName;
+use crate::providers::ProviderError;
+use crate::settings::SettingsError;
+
+/// Why a command failed. Each text says what failed, why, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A source that could not be listed.
+    #[error("{source_name} cannot be listed: {cause}")]
+    Source {
+        /// Which.
+        source_name: SourceName,
+        /// Why.
+        cause: ProviderError,
+    },
+    /// The folder to mount on.
+    #[error(transparent)]
+    Mountpoint(#[from] MountpointError),
+    /// The kernel's side.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// What is kept on disk.
+    #[error(transparent)]
+    Facts(#[from] FactsError),
+    /// The HTTP client.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// A log file.
+    #[error("the log {} cannot be written ({cause}); give another with --log-file", path.display())]
+    Log {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's word.
+        cause: std::io::Error,
+    },
+    /// The system would not give what every process needs.
+    #[error("{what} failed: {cause}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// The system's word.
+        cause: std::io::Error,
+    },
+    /// Asked to stop before the mount was ready.
+    #[error("stopped before the mount was ready")]
+    Interrupted,
+}
+
+/// Exit codes, as `--help` documents them. Wrong usage (2) is left to the parser of the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// Failed.
+    Failed = 1,
+    /// Configuration or credentials.
+    Configuration = 3,
+    /// Busy or already mounted.
+    Busy = 4,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+impl Error {
+    /// The exit code of a command that ends with it.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Settings(_) => Exit::Configuration,
+            Self::Source { cause: ProviderError::Credential(_) | ProviderError::NotAllowed(_), .. } => {
+                Exit::Configuration
+            }
+            Self::Mountpoint(MountpointError::AlreadyMounted { .. } | MountpointError::Busy { .. }) => Exit::Busy,
+            Self::Source { .. }
+            | Self::Mountpoint(_)
+            | Self::Session(_)
+            | Self::Facts(_)
+            | Self::Http(_)
+            | Self::Log { .. }
+            | Self::System { .. }
+            | Self::Interrupted => Exit::Failed,
+        }
+    }
+}
 
 /// The errno of a failed read: `EACCES` not allowed, `ESTALE` changed or gone upstream, `EIO` the rest. Never
 /// `EAGAIN`, on which programs spin or abort.

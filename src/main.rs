@@ -1,3 +1,19 @@
 //! The meetfs command: parse, run, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use meetfs::cli::{Cli, Command};
+use meetfs::daemon;
+use meetfs::error::Exit;
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Mount(arguments) => daemon::mount(&arguments),
+        Command::Unmount(arguments) => daemon::unmount(&arguments).map(|()| Exit::Done.into()),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("meetfs: {error}");
+        error.exit().into()
+    })
+}

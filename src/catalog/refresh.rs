@@ -46,15 +46,15 @@ impl std::fmt::Debug for Refresher {
 }
 
 impl Refresher {
-    /// Lists everything once.
+    /// Lists everything once. Says whether it was listed whole; what failed in part is taken over and logged.
     ///
     /// # Errors
-    /// Nothing could be listed. A listing that failed in part is taken over and logged.
-    pub async fn full(&self) -> Result<(), ProviderError> {
+    /// Nothing could be listed.
+    pub async fn full(&self) -> Result<bool, ProviderError> {
         self.list(self.since).await
     }
 
-    async fn list(&self, from: Date) -> Result<(), ProviderError> {
+    async fn list(&self, from: Date) -> Result<bool, ProviderError> {
         let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
         // Tomorrow is included: the provider's day may have begun before ours.
         let to = today.checked_add(1.day()).unwrap_or(today);
@@ -67,11 +67,11 @@ impl Refresher {
         let whole = listing.failed.is_empty();
         tracing::info!(%source, meetings = listing.meetings.len(), from = %span.from, "listed");
         self.catalog.apply(source, span, listing);
-        if whole { Ok(()) } else { Err(ProviderError::Unavailable("the listing is incomplete".into())) }
+        Ok(whole)
     }
 
-    /// Lists again and again until `ended`: the last days often, everything rarely, everything when asked to.
-    /// `listed` says whether a full listing has just been had.
+    /// Lists again and again until `ended`: the last days often, everything rarely and when asked to. `listed` says
+    /// whether a full listing has just been had.
     pub async fn run(self, listed: bool, ended: CancellationToken) {
         let mut last_full = listed.then(Instant::now);
         let mut pause = if listed { RECENT_EVERY } else { AFTER_FAILURE };
@@ -90,12 +90,13 @@ impl Refresher {
                 outcome = self.list(from) => outcome,
             };
             pause = match outcome {
-                Ok(()) => {
+                Ok(true) => {
                     if full {
                         last_full = Some(Instant::now());
                     }
                     RECENT_EVERY
                 }
+                Ok(false) => AFTER_FAILURE,
                 Err(error) => {
                     tracing::warn!(source = %self.provider.source(), "could not be listed: {error}");
                     AFTER_FAILURE

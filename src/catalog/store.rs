@@ -114,8 +114,9 @@ impl Catalog {
         let changed = source.sizes.insert(place, (version, size)) != Some((version, size));
         drop(sources);
         if changed {
-            self.facts.keep_size(id, version, size);
+            // The tree first: somebody may be waiting for it in an `open`.
             self.touch();
+            self.facts.keep_size(id, version, size);
         }
     }
 

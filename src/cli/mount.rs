@@ -72,6 +72,10 @@ pub struct MountArgs {
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t)]
     pub log_level: LogLevel,
 
+    /// Says `ready` on standard output and goes to the background; `meetfs mount` starts itself so.
+    #[arg(long, hide = true)]
+    pub report_readiness: bool,
+
     /// An empty folder to mount on
     #[arg(value_name = "MOUNTPOINT")]
     pub mountpoint: PathBuf,

@@ -1,1 +1,17 @@
-//! The life of the process.
+//! The life of the process: from the command to a mount that is served, and back to nothing left behind.
+//!
+//! Enters: parsed arguments. Leaves: an exit code. [`mount()`] starts the background process ([`background`]) or is
+//! it; [`mountpoint`] heals what a killed one left; [`archive`] joins the rooms into one running archive;
+//! [`unmount()`] ends it from outside. This room knows every other one and none knows it.
+
+pub mod archive;
+mod background;
+mod holders;
+mod logging;
+mod mount;
+pub mod mountpoint;
+mod mounts;
+mod unmount;
+
+pub use mount::mount;
+pub use unmount::unmount;

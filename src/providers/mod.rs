@@ -3,10 +3,14 @@
 //! Enters: validated settings of one source. Leaves: [`Meeting`]s, what else is known of one, and [`Lease`]s.
 //! A provider knows its cloud's interface and nothing of folders, inodes, blocks or the mount.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
+use crate::http::Client;
 use crate::model::{DaySpan, FileId, Lease, Meeting, MeetingId, SourceName};
+use crate::settings::{ProviderSettings, SourceSettings};
 
 pub mod lease;
 pub mod zoom;
@@ -15,7 +19,7 @@ pub use lease::LeaseDesk;
 
 /// What a source can be asked for. Every call bounds its own time and retries.
 #[async_trait]
-pub trait Provider: Send + Sync + 'static {
+pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
     /// The configured name.
     fn source(&self) -> &SourceName;
 
@@ -37,6 +41,13 @@ pub trait Provider: Send + Sync + 'static {
     /// # Errors
     /// Why there is none: refused, gone, or out of reach for now.
     async fn lease(&self, file: &FileId, effort: Effort) -> Result<Lease, ProviderError>;
+}
+
+/// The provider of a configured source. A new provider is one line here.
+pub fn open(settings: &SourceSettings, client: &Client) -> Arc<dyn Provider> {
+    match &settings.provider {
+        ProviderSettings::Zoom(zoom) => Arc::new(zoom::Zoom::new(settings, zoom, client.clone())),
+    }
 }
 
 /// How hard to look for a lease.

@@ -1,0 +1,282 @@
+//! The rooms joined into one running archive: providers list into the catalog, the catalog becomes the tree, and
+//! reads find their leases.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::cache::MemoryCache;
+use crate::catalog::{Catalog, Enricher, FactStore, Refresher, SizeFinder};
+use crate::error::Error;
+use crate::fuse::{Invalidation, Invalidator};
+use crate::http::{Client, FetchError};
+use crate::model::{BodyKind, FileId, Version};
+use crate::providers::{self, LeaseDesk, Provider};
+use crate::read::{Engine, EngineOptions, Observer};
+use crate::settings::{Settings, SourceSettings};
+use crate::tree::{Content, LiveTree, TreeBuilder};
+
+/// Pause after a new snapshot before the next is built: while the background finds out sizes one by one, a tree
+/// a tenth of a second old is new enough, and building it for every answer would keep a core busy.
+const BETWEEN_SNAPSHOTS: Duration = Duration::from_millis(100);
+
+/// Things learned while reading that wait for the catalog. Each is one small write; when so many wait that this
+/// is full, one is dropped and learned again at the next read.
+const FINDINGS_WAITING: usize = 1024;
+
+/// A running archive; ends with its token.
+#[derive(Debug)]
+pub struct Archive {
+    /// The newest tree.
+    pub tree: Arc<LiveTree>,
+    /// Reads its files.
+    pub engine: Arc<Engine>,
+    /// Announces changes to the kernel once it is mounted.
+    pub invalidator: Arc<Invalidator>,
+    catalog: Arc<Catalog>,
+    sources: Vec<Source>,
+    ended: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Source {
+    settings: SourceSettings,
+    provider: Arc<dyn Provider>,
+    refresh: Arc<Notify>,
+    listed: bool,
+    settled: watch::Sender<bool>,
+}
+
+impl Archive {
+    /// An archive that has asked nobody yet.
+    ///
+    /// # Errors
+    /// The HTTP client cannot be set up.
+    pub fn new(
+        settings: &Settings,
+        facts: FactStore,
+        runtime: &Handle,
+        ended: CancellationToken,
+    ) -> Result<Self, Error> {
+        let client = Client::new()?;
+        let sources: Vec<_> = settings
+            .sources
+            .iter()
+            .map(|settings| Source {
+                settings: settings.clone(),
+                provider: providers::open(settings, &client),
+                refresh: Arc::default(),
+                listed: false,
+                settled: watch::Sender::new(false),
+            })
+            .collect();
+        let names = sources.iter().map(|source| source.settings.name.clone());
+        let catalog = Catalog::new(names, Arc::new(facts));
+        let invalidator = Arc::new(Invalidator::default());
+        let tree = Arc::new(LiveTree::default());
+        let (findings, found) = mpsc::channel(FINDINGS_WAITING);
+        let desks: HashMap<_, _> = sources
+            .iter()
+            .map(|source| (source.settings.name.clone(), LeaseDesk::new(source.provider.clone())))
+            .collect();
+        let engine = Engine::new(EngineOptions {
+            client,
+            cache: MemoryCache::new(settings.cache.memory.bytes()),
+            desks,
+            deadline: settings.read_deadline,
+            observer: Arc::new(Findings(findings)),
+            runtime: runtime.clone(),
+        });
+        let archive = Self { tree, engine, invalidator, catalog, sources, ended };
+        let builder = TreeBuilder::new(settings.timezone.clone());
+        runtime.spawn(publish(
+            builder,
+            archive.catalog.clone(),
+            archive.tree.clone(),
+            archive.invalidator.clone(),
+            archive.ended.clone(),
+        ));
+        let everyone = archive.sources.iter().map(|source| source.refresh.clone()).collect();
+        runtime.spawn(take_findings(
+            found,
+            archive.catalog.clone(),
+            archive.tree.clone(),
+            archive.invalidator.clone(),
+            everyone,
+        ));
+        Ok(archive)
+    }
+
+    /// Lists every source once. A source that fails is named to `failed` as long as another one works.
+    ///
+    /// # Errors
+    /// The failure of the first source, when none could be listed.
+    pub async fn first_listing(&mut self, failed: impl Fn(&Error)) -> Result<(), Error> {
+        let mut listings = tokio::task::JoinSet::new();
+        for (index, source) in self.sources.iter().enumerate() {
+            let refresher = source.refresher(&self.catalog);
+            listings.spawn(async move { (index, refresher.full().await) });
+        }
+        let mut errors = std::collections::BTreeMap::new();
+        while let Some(done) = listings.join_next().await {
+            let Ok((index, outcome)) = done else { continue };
+            let Some(source) = self.sources.get_mut(index) else { continue };
+            match outcome {
+                Ok(whole) => source.listed = whole,
+                Err(cause) => {
+                    let source_name = source.settings.name.clone();
+                    errors.insert(index, Error::Source { source_name, cause });
+                }
+            }
+        }
+        if errors.len() == self.sources.len()
+            && let Some((_, first)) = errors.pop_first()
+        {
+            return Err(first);
+        }
+        errors.values().for_each(failed);
+        Ok(())
+    }
+
+    /// Starts what goes on in the background: later listings, and finding out what listings leave out.
+    pub fn start(&self, runtime: &Handle) {
+        for source in &self.sources {
+            runtime.spawn(source.refresher(&self.catalog).run(source.listed, self.ended.clone()));
+            let enricher = Enricher {
+                provider: source.provider.clone(),
+                sizes: Arc::new(Sizes(self.engine.clone())),
+                catalog: self.catalog.clone(),
+                settled: source.settled.clone(),
+            };
+            runtime.spawn(enricher.run(self.ended.clone()));
+        }
+    }
+
+    /// Waits until everything that can be found out has been, and the tree shows it. Callers bound the wait.
+    pub async fn settled(&self) {
+        for source in &self.sources {
+            let _sender_lives_as_long_as_self = source.settled.subscribe().wait_for(|settled| *settled).await;
+        }
+        tokio::time::sleep(BETWEEN_SNAPSHOTS * 2).await;
+    }
+
+    /// Asks every source for a full listing now.
+    pub fn refresh(&self) {
+        self.sources.iter().for_each(|source| source.refresh.notify_one());
+    }
+}
+
+impl Source {
+    fn refresher(&self, catalog: &Arc<Catalog>) -> Refresher {
+        Refresher {
+            provider: self.provider.clone(),
+            catalog: catalog.clone(),
+            since: self.settings.since,
+            now: self.refresh.clone(),
+        }
+    }
+}
+
+/// Builds a snapshot whenever the catalog has changed, and tells the kernel what it must forget.
+async fn publish(
+    mut builder: TreeBuilder,
+    catalog: Arc<Catalog>,
+    tree: Arc<LiveTree>,
+    invalidator: Arc<Invalidator>,
+    ended: CancellationToken,
+) {
+    let mut changes = catalog.changes();
+    changes.mark_changed();
+    loop {
+        tokio::select! {
+            () = ended.cancelled() => return,
+            changed = changes.changed() => if changed.is_err() { return },
+        }
+        changes.mark_unchanged();
+        let views = catalog.clone();
+        let built = tokio::task::spawn_blocking(move || {
+            let snapshot = builder.build(&views.views());
+            (builder, snapshot)
+        });
+        let snapshot;
+        match built.await {
+            Ok(done) => (builder, snapshot) = done,
+            Err(error) => {
+                tracing::error!("the tree could not be built and stays as it is: {error}");
+                return;
+            }
+        }
+        let changed = tree.publish(snapshot);
+        invalidator.push(changed.into_iter().map(Invalidation::from));
+        tokio::time::sleep(BETWEEN_SNAPSHOTS).await;
+    }
+}
+
+enum Finding {
+    Size(FileId, Version, u64),
+    Changed(FileId),
+}
+
+/// Takes what reading brings to light and returns at once.
+struct Findings(mpsc::Sender<Finding>);
+
+impl Findings {
+    fn note(&self, finding: Finding) {
+        if self.0.try_send(finding).is_err() {
+            tracing::debug!("too much was found out at once; it will be found out again");
+        }
+    }
+}
+
+impl Observer for Findings {
+    fn size_found(&self, id: &FileId, version: Version, size: u64) {
+        self.note(Finding::Size(id.clone(), version, size));
+    }
+
+    fn content_changed(&self, id: &FileId) {
+        self.note(Finding::Changed(id.clone()));
+    }
+}
+
+async fn take_findings(
+    mut findings: mpsc::Receiver<Finding>,
+    catalog: Arc<Catalog>,
+    tree: Arc<LiveTree>,
+    invalidator: Arc<Invalidator>,
+    sources: Vec<Arc<Notify>>,
+) {
+    while let Some(finding) = findings.recv().await {
+        match finding {
+            Finding::Size(id, version, size) => {
+                tracing::info!(
+                    source = %id.source,
+                    "a file of meeting {} is {size} bytes long, not as listed; corrected",
+                    id.meeting
+                );
+                catalog.learn_size(&id, version, size);
+            }
+            Finding::Changed(id) => {
+                let snapshot = tree.current();
+                let stale = snapshot.nodes().iter().filter(|node| {
+                    matches!(&node.content, Content::Recording { id: known, .. } if *known == id)
+                });
+                invalidator.push(stale.map(|node| Invalidation::Pages(node.ino)));
+                sources.iter().for_each(|refresh| refresh.notify_one());
+            }
+        }
+    }
+}
+
+struct Sizes(Arc<Engine>);
+
+#[async_trait]
+impl SizeFinder for Sizes {
+    async fn find_size(&self, id: &FileId, body: BodyKind) -> Result<u64, FetchError> {
+        self.0.find_size(id, body).await
+    }
+}

@@ -1,0 +1,74 @@
+//! Mounting from the background: a second process serves, the first one waits until it is ready.
+//!
+//! The second process is this program started anew rather than forked, so that no thread, lock or descriptor of
+//! the first lives on in it. It says `ready` on its standard output; everything it has to complain of before that
+//! it says on the standard error they share, and its exit code becomes the first one's.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitCode, Stdio};
+
+use crate::error::{Error, Exit};
+
+/// What the second process says when the tree can be listed.
+const READY: &str = "ready";
+
+/// Starts the second process with the arguments of this one and waits for it to be ready or to fail.
+///
+/// # Errors
+/// It could not be started.
+pub(super) fn start_and_wait() -> Result<ExitCode, Error> {
+    let failed = |cause| Error::System { what: "starting the background process", cause };
+    let program = std::env::current_exe().map_err(failed)?;
+    let mut child = Command::new(program)
+        .args(std::env::args_os().skip(1))
+        .arg("--report-readiness")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    let mut ready = false;
+    if let Some(output) = child.stdout.take() {
+        let mut lines = BufReader::new(output);
+        let mut line = String::new();
+        while lines.read_line(&mut line).map_err(failed)? > 0 {
+            if line.trim_end() == READY {
+                ready = true;
+                break;
+            }
+            print!("{line}");
+            line.clear();
+        }
+    }
+    if ready {
+        return Ok(Exit::Done.into());
+    }
+    let status = child.wait().map_err(failed)?;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Ok(u8::try_from(code).map_or(Exit::Failed.into(), ExitCode::from)),
+        (None, signal) => {
+            let cause = std::io::Error::other(format!("it was ended by signal {}", signal.unwrap_or_default()));
+            Err(failed(cause))
+        }
+    }
+}
+
+/// In the second process: says that the tree can be listed and lets go of the terminal.
+///
+/// # Errors
+/// The first process is gone, so nobody knows of this mount.
+pub(super) fn report_ready() -> Result<(), Error> {
+    let failed = |cause| Error::System { what: "going to the background", cause };
+    let mut output = std::io::stdout();
+    writeln!(output, "{READY}").and_then(|()| output.flush()).map_err(failed)?;
+    let nowhere = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").map_err(failed)?;
+    let errno = |errno: nix::Error| failed(errno.into());
+    nix::unistd::dup2_stdin(nowhere.as_fd()).map_err(errno)?;
+    nix::unistd::dup2_stdout(nowhere.as_fd()).map_err(errno)?;
+    nix::unistd::dup2_stderr(nowhere.as_fd()).map_err(errno)?;
+    // Fails only for a group leader, which the second process is when a shell with job control started it as one;
+    // then it has no other process to be separated from.
+    let _already_leads = nix::unistd::setsid();
+    std::env::set_current_dir("/").map_err(failed)
+}

@@ -1,0 +1,216 @@
+//! `meetfs mount`
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use nix::sys::stat::Mode;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::archive::Archive;
+use super::logging::{self, Destination};
+use super::{background, mountpoint};
+use crate::catalog::FactStore;
+use crate::cli::MountArgs;
+use crate::demo;
+use crate::error::{Error, Exit};
+use crate::fuse::{self, Access, Adapter, AdapterOptions, Owner};
+use crate::settings::{ProcessEnvironment, Settings};
+
+/// How long a mount that could be used already waits for sizes and details that listings leave out. A backup
+/// that starts right after `mount` then finds everything in an archive of common size; a large one goes on
+/// finding out in the background.
+const SETTLE_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long an unmount waits for requests under way: they are cancelled, so this is for the kernel.
+const UNMOUNT_WITHIN: Duration = Duration::from_secs(2);
+
+/// After how long a person at a terminal is told what is being waited for.
+const SAY_AFTER: Duration = Duration::from_secs(2);
+
+/// Mounts, and serves until unmounted: from the background unless asked otherwise.
+///
+/// # Errors
+/// Whatever keeps the mount from being ready; then nothing is left mounted.
+pub fn mount(arguments: &MountArgs) -> Result<ExitCode, Error> {
+    let in_background = arguments.report_readiness;
+    if !arguments.foreground && !in_background {
+        return background::start_and_wait();
+    }
+    // Logs, catalog and cache are nobody else's, whatever the shell's mask.
+    nix::sys::stat::umask(Mode::from_bits_truncate(0o077));
+    let destination = match (&arguments.log_file, in_background) {
+        (Some(path), _) => Destination::File(path),
+        (None, true) => Destination::StateFolder,
+        (None, false) => Destination::StandardError,
+    };
+    logging::start(arguments.log_level, &destination)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(worker_threads())
+        .enable_all()
+        .build()
+        .map_err(|cause| Error::System { what: "starting the runtime", cause })?;
+    let served = Server { arguments, runtime: &runtime }.serve();
+    // What still runs is cancelled; replies that are dropped with it answer EIO.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    served.map(|()| Exit::Done.into())
+}
+
+/// Two at least: one may be busy copying while the other keeps deadlines. More than four find nothing to do, for
+/// the kernel's two event threads bring the work.
+fn worker_threads() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 4)
+}
+
+struct Server<'a> {
+    arguments: &'a MountArgs,
+    runtime: &'a Runtime,
+}
+
+impl Server<'_> {
+    fn serve(&self) -> Result<(), Error> {
+        let mountpoint = mountpoint::prepare(&self.arguments.mountpoint)?;
+        let (settings, cloud) = self.settings()?;
+        let mut signals = self.runtime.block_on(async { Signals::new() })?;
+        let facts = if cloud.is_some() { FactStore::in_memory()? } else { FactStore::open(&settings.cache.dir)? };
+        let ended = CancellationToken::new();
+        let _end_background_work = ended.clone().drop_guard();
+        let runtime = self.runtime.handle();
+        let mut archive = Archive::new(&settings, facts, runtime, ended)?;
+        self.runtime.block_on(async {
+            tokio::select! {
+                listed = self.until_listed(&mut archive) => listed,
+                () = signals.end() => Err(Error::Interrupted),
+            }
+        })?;
+        let (kernel_ended, mut kernel_end) = watch::channel(false);
+        let mounted = self.mount(&archive, &mountpoint, kernel_ended)?;
+        if self.arguments.report_readiness
+            && let Err(error) = background::report_ready()
+        {
+            mounted.unmount(UNMOUNT_WITHIN);
+            return Err(error);
+        }
+        tracing::info!("mounted at {}", mountpoint.display());
+        self.runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    wish = signals.next() => match wish {
+                        Wish::End => break,
+                        Wish::Refresh => archive.refresh(),
+                    },
+                    _ = kernel_end.wait_for(|ended| *ended) => break,
+                }
+            }
+        });
+        tracing::info!("unmounting {}", mountpoint.display());
+        // From here on a second signal ends the process at once.
+        self.runtime.spawn(async move {
+            signals.end().await;
+            std::process::exit(i32::from(Exit::Failed as u8));
+        });
+        drop(_end_background_work);
+        mounted.unmount(UNMOUNT_WITHIN);
+        drop(cloud);
+        Ok(())
+    }
+
+    fn settings(&self) -> Result<(Settings, Option<demo::Cloud>), Error> {
+        let overrides = self.arguments.overrides();
+        if !self.arguments.demo {
+            return Ok((Settings::load(&overrides, &ProcessEnvironment)?, None));
+        }
+        let mut settings = Settings::load_without_sources(&overrides, &ProcessEnvironment)?;
+        let cloud = demo::Cloud::start(demo::CloudOptions::default())
+            .map_err(|cause| Error::System { what: "starting the demo's cloud", cause })?;
+        settings.sources = vec![demo::source(&cloud)];
+        println!("the demo's cloud counts its requests at {}/demo/summary", cloud.base_url());
+        Ok((settings, Some(cloud)))
+    }
+
+    async fn until_listed(&self, archive: &mut Archive) -> Result<(), Error> {
+        let waiting = tokio::spawn(async {
+            tokio::time::sleep(SAY_AFTER).await;
+            if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
+                eprintln!("meetfs: still listing the recordings …");
+            }
+        });
+        let listed = archive
+            .first_listing(|error| {
+                tracing::warn!("{error}");
+                eprintln!("meetfs: warning: {error}; the other sources are mounted, this one is tried again");
+            })
+            .await;
+        waiting.abort();
+        listed?;
+        archive.start(self.runtime.handle());
+        let _the_rest_is_found_out_in_the_background =
+            tokio::time::timeout(SETTLE_WITHIN, archive.settled()).await;
+        Ok(())
+    }
+
+    fn mount(
+        &self,
+        archive: &Archive,
+        mountpoint: &Path,
+        ended: watch::Sender<bool>,
+    ) -> Result<fuse::Mounted, Error> {
+        let shared = self.arguments.mount_options().allow_other;
+        let owner = Owner {
+            uid: nix::unistd::getuid().as_raw(),
+            gid: nix::unistd::getgid().as_raw(),
+            shared,
+        };
+        let adapter = Adapter::new(AdapterOptions {
+            tree: archive.tree.clone(),
+            engine: archive.engine.clone(),
+            owner,
+            runtime: self.runtime.handle().clone(),
+            invalidator: archive.invalidator.clone(),
+            ended,
+        });
+        let access = if shared { Access::Everybody } else { Access::Owner };
+        Ok(fuse::mount(adapter, archive.invalidator.clone(), mountpoint, access)?)
+    }
+}
+
+/// The signals a mount listens to.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Error> {
+        let listen = |kind| signal(kind).map_err(|cause| Error::System { what: "listening to signals", cause });
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.interrupt.recv() => Wish::End,
+            _ = self.terminate.recv() => Wish::End,
+            _ = self.hangup.recv() => Wish::Refresh,
+        }
+    }
+
+    async fn end(&mut self) {
+        while !matches!(self.next().await, Wish::End) {}
+    }
+}
+
+/// What a signal asks for.
+enum Wish {
+    /// SIGINT, SIGTERM: unmount and end.
+    End,
+    /// SIGHUP: look for new recordings now.
+    Refresh,
+}

@@ -1,0 +1,87 @@
+//! The mount table.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use crate::fuse::MOUNT_SOURCE;
+
+/// One line of `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct MountEntry {
+    pub(super) mountpoint: PathBuf,
+    /// `st_dev` as `major:minor`.
+    pub(super) device: String,
+    pub(super) kind: String,
+    pub(super) source: String,
+}
+
+impl MountEntry {
+    pub(super) fn is_meetfs(&self) -> bool {
+        self.source == MOUNT_SOURCE && (self.kind == "fuse" || self.kind.starts_with("fuse."))
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let (left, right) = line.split_once(" - ")?;
+        let mut left = left.split(' ').skip(2);
+        let (device, _root, mountpoint) = (left.next()?, left.next()?, left.next()?);
+        let mut right = right.split(' ');
+        let (kind, source) = (right.next()?, right.next()?);
+        Some(Self {
+            mountpoint: PathBuf::from(unescape(mountpoint)),
+            device: device.into(),
+            kind: kind.into(),
+            source: source.into(),
+        })
+    }
+}
+
+/// The file system on top at exactly `path`, if one is mounted there.
+pub(super) fn mounted_at(path: &Path) -> std::io::Result<Option<MountEntry>> {
+    let table = std::fs::read_to_string("/proc/self/mountinfo")?;
+    Ok(table.lines().filter_map(MountEntry::parse).rfind(|entry| entry.mountpoint == path))
+}
+
+/// Undoes the `\ooo` by which the kernel writes space, tab, newline and backslash.
+fn unescape(field: &str) -> OsString {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let code = behind.get(..3).filter(|_| *first == b'\\').and_then(|digits| {
+            let digits = std::str::from_utf8(digits).ok()?;
+            u8::from_str_radix(digits, 8).ok()
+        });
+        match code {
+            Some(code) => {
+                bytes.push(code);
+                rest = behind.get(3..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    OsString::from_vec(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_with_its_escapes_and_optional_fields() {
+        let line = r"36 35 0:52 / /mnt/a\040b\134c rw,noatime shared:1 master:2 - fuse meetfs rw,user_id=0";
+        let entry = MountEntry::parse(line).unwrap();
+        assert_eq!(entry.mountpoint, Path::new(r"/mnt/a b\c"));
+        assert_eq!(entry.device, "0:52");
+        assert!(entry.is_meetfs());
+    }
+
+    #[test]
+    fn other_mounts_are_not_taken_for_ours() {
+        let line = "36 35 0:52 / /mnt rw - fuse.sshfs meetfs@host: rw";
+        assert!(!MountEntry::parse(line).unwrap().is_meetfs());
+        assert_eq!(MountEntry::parse("nonsense"), None);
+    }
+}
