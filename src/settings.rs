@@ -86,7 +86,7 @@ pub struct CacheSettings {
     pub disk: DiskLimit,
 }
 
-/// Bytes of memory for block buffers: at least [`MemoryBudget::LEAST`], at most `i64::MAX`.
+/// Bytes of memory for block buffers: at least [`MemoryBudget::LEAST`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MemoryBudget(u64);
 
@@ -275,17 +275,23 @@ impl Loader<'_> {
         }
         let context =
             source::Context { environment: self.environment, today: timezone.to_datetime(self.now).date() };
+        // Before the first secret is fetched, and for all sources: the file is exposed whichever is mounted.
+        for key in &names {
+            if let Some(table) = sources.table(key)? {
+                source::refuse_exposed_secrets(&table)?;
+            }
+        }
         let mut resolved = Vec::new();
         for key in names {
-            let Some(table) = sources.table(key)? else { continue };
-            source::refuse_exposed_secrets(&table)?;
-            if selected.is_empty() || selected.iter().any(|name| name == key) {
-                let name = SourceName::new(key).ok_or_else(|| SettingsError::Value {
-                    origin: sources.origin_of(key),
-                    problem: ValueProblem::SourceName(key.to_owned()),
-                })?;
-                resolved.push(source::resolve(name, &table, &context)?);
+            if !selected.is_empty() && !selected.iter().any(|name| name == key) {
+                continue;
             }
+            let Some(table) = sources.table(key)? else { continue };
+            let name = SourceName::new(key).ok_or_else(|| SettingsError::Value {
+                origin: sources.origin_of(key),
+                problem: ValueProblem::SourceName(key.to_owned()),
+            })?;
+            resolved.push(source::resolve(name, &table, &context)?);
         }
         Ok(resolved)
     }

@@ -15,10 +15,16 @@ Examples:
   meetfs mount --config /etc/meetfs/config.toml -o allow_other /srv/meetings
   meetfs mount --foreground --log-level debug ~/meetings
 
-Returns once the folders can be listed and serves them from the background. --config, --source, --cache-dir,
---memory, --disk, --timezone and --read-deadline can also be given as MEETFS_CONFIG, MEETFS_SOURCE,
-MEETFS_CACHE_DIR, MEETFS_CACHE_MEMORY, MEETFS_CACHE_DISK, MEETFS_TIMEZONE and MEETFS_READ_DEADLINE; a flag beats its
-variable, a variable beats the file.";
+Returns once the folders can be listed, and serves them from the background.
+
+Variables that stand in for flags (a flag beats its variable, a variable beats the file):
+  MEETFS_CONFIG         --config
+  MEETFS_SOURCE         --source, names separated by commas
+  MEETFS_CACHE_DIR      --cache-dir
+  MEETFS_CACHE_MEMORY   --memory
+  MEETFS_CACHE_DISK     --disk
+  MEETFS_TIMEZONE       --timezone
+  MEETFS_READ_DEADLINE  --read-deadline";
 
 /// Arguments of `meetfs mount`.
 #[derive(Args, Clone, Debug)]

@@ -171,7 +171,7 @@ impl fmt::Display for Origin {
 #[derive(Debug, thiserror::Error)]
 pub enum FileProblem {
     /// The system refused.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] std::io::Error),
     /// It is a folder, a pipe, a device …
     #[error("it is not a regular file")]

@@ -33,8 +33,6 @@ pub(super) struct TextFile {
 
 impl TextFile {
     /// Reads a regular file of at most `limit` bytes.
-    ///
-    /// `permitted` looks at the mode before anything is read.
     pub(super) fn read(path: &Path, limit: u64) -> Result<Self, FileProblem> {
         // Without O_NONBLOCK, opening a FIFO that nobody writes to waits for ever; for a regular file the flag
         // means nothing. All checks are made on the open file, so that it cannot be exchanged in between.

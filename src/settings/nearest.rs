@@ -2,8 +2,8 @@
 
 /// How alike two words must be for one to be offered for the other, from 0 (nothing in common) to 1 (the same).
 ///
-/// One slip in a word of five letters is 0.8, two are 0.6; below one half the offers stop being about the word
-/// that was typed (`tokyo` for `token`) and lead people astray.
+/// One slip in a word of five letters is 0.8, two are 0.6, three are 0.4: where half of the letters are others, it is
+/// another word, and to offer it leads people astray.
 const ALIKE: f64 = 0.55;
 
 /// The candidate most like `word`, if any is alike enough; upper and lower case do not matter.

@@ -38,8 +38,11 @@ pub(super) enum SecretSource {
     Command(SecretString),
 }
 
+/// What the text of a key means for the secret.
+pub(super) type Meaning = fn(SecretString) -> SecretSource;
+
 /// The ways to give a secret: what is appended to its key, and what the text then means.
-pub(super) const SECRET_SUFFIXES: [(&str, fn(SecretString) -> SecretSource); 4] = [
+pub(super) const SECRET_SUFFIXES: [(&str, Meaning); 4] = [
     ("", SecretSource::Value),
     ("_env", SecretSource::Variable),
     ("_file", SecretSource::File),
@@ -174,5 +177,182 @@ impl Drop for Running {
             let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
             let _ = self.0.wait();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    use nix::sys::stat::Mode;
+
+    use super::*;
+    use crate::settings::FileProblem;
+
+    const SECRET: &str = "s3cr3t-value";
+
+    fn environment() -> BTreeMap<String, std::ffi::OsString> {
+        BTreeMap::from([("HOME".into(), "/home/ana".into()), ("GIVEN".into(), SECRET.into())])
+    }
+
+    /// A secret file of mode `mode` in a folder of its own.
+    fn file(content: &[u8], mode: u32) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        (folder, path)
+    }
+
+    fn read(path: &Path) -> Result<String, SecretProblem> {
+        from_file(path.to_str().unwrap(), Path::new("/"), &environment())
+            .and_then(checked)
+            .map(|secret| secret.expose_secret().to_owned())
+    }
+
+    fn run(command: &str) -> Result<String, SecretProblem> {
+        from_command(command, COMMAND_DEADLINE)
+            .and_then(checked)
+            .map(|secret| secret.expose_secret().to_owned())
+    }
+
+    #[test]
+    fn one_line_end_of_a_file_is_dropped_and_no_more() {
+        for content in ["s3cr3t-value", "s3cr3t-value\n", "s3cr3t-value\r\n"] {
+            let (_folder, path) = file(content.as_bytes(), 0o400);
+            assert_eq!(read(&path).unwrap(), SECRET);
+        }
+        let (_folder, path) = file(b"s3cr3t-value\n\n", 0o600);
+        assert!(matches!(read(&path), Err(SecretProblem::ControlCharacter)));
+    }
+
+    #[test]
+    fn a_relative_path_starts_from_the_folder_of_the_configuration() {
+        let (folder, _path) = file(SECRET.as_bytes(), 0o600);
+        let secret = from_file("secret", folder.path(), &environment()).unwrap();
+        assert_eq!(secret.expose_secret(), SECRET);
+    }
+
+    #[test]
+    fn a_tilde_is_the_home_folder_of_the_environment() {
+        let (folder, _path) = file(SECRET.as_bytes(), 0o600);
+        let home = BTreeMap::from([("HOME".to_owned(), folder.path().as_os_str().to_owned())]);
+        assert_eq!(from_file("~/secret", Path::new("/"), &home).unwrap().expose_secret(), SECRET);
+        let homeless = BTreeMap::from([("HOME".to_owned(), "".into())]);
+        let problem = from_file("~/secret", Path::new("/"), &homeless).unwrap_err();
+        assert!(problem.to_string().contains("HOME is not set"), "{problem}");
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_is_refused_with_its_mend() {
+        for mode in [0o640, 0o604, 0o620, 0o601, 0o644] {
+            let (_folder, path) = file(SECRET.as_bytes(), mode);
+            let problem = read(&path).unwrap_err();
+            assert!(matches!(problem, SecretProblem::FileExposed { mode: found, .. } if found == mode));
+            let message = problem.to_string();
+            assert!(message.contains(&format!("{mode:04o}")), "{message}");
+            assert!(message.contains(&format!("chmod 600 {}", path.display())), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_refused_that_is_missing_empty_or_too_large() {
+        let missing = read(Path::new("/nonexistent/secret")).unwrap_err();
+        assert!(missing.to_string().contains("/nonexistent/secret: No such file"), "{missing}");
+        let (_folder, path) = file(b"", 0o600);
+        assert!(matches!(read(&path), Err(SecretProblem::Empty)));
+        let (_folder, path) = file(b"\n", 0o600);
+        assert!(matches!(read(&path), Err(SecretProblem::Empty)));
+        let (_folder, path) = file(&vec![b'x'; LARGEST_BYTES], 0o600);
+        assert_eq!(read(&path).unwrap().len(), LARGEST_BYTES);
+        let (_folder, path) = file(&vec![b'x'; LARGEST_BYTES + 1], 0o600);
+        let problem = read(&path).unwrap_err();
+        assert!(matches!(problem, SecretProblem::File { problem: FileProblem::TooLarge { .. }, .. }));
+        assert!(problem.to_string().contains("larger than 64 KiB"), "{problem}");
+        let (_folder, path) = file(b"\xff\xfe", 0o600);
+        let problem = read(&path).unwrap_err();
+        assert!(matches!(problem, SecretProblem::File { problem: FileProblem::NotUtf8, .. }));
+    }
+
+    #[test]
+    fn a_pipe_or_a_folder_is_refused_without_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        for path in [fifo.as_path(), folder.path()] {
+            let problem = read(path).unwrap_err();
+            assert!(
+                matches!(problem, SecretProblem::File { problem: FileProblem::NotRegular, .. }),
+                "{problem}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_variable_gives_its_value_or_says_that_it_is_not_set() {
+        assert_eq!(from_variable("GIVEN", &environment()).unwrap().expose_secret(), SECRET);
+        for name in ["ABSENT", "", "a=b"] {
+            assert!(matches!(from_variable(name, &environment()), Err(SecretProblem::VariableUnset)));
+        }
+    }
+
+    #[test]
+    fn a_command_gives_what_it_prints_without_its_line_end() {
+        assert_eq!(run("echo s3cr3t-value").unwrap(), SECRET);
+        assert_eq!(run("printf s3cr3t; printf %s -value").unwrap(), SECRET);
+        assert!(matches!(run("printf 'one\\ntwo\\n'"), Err(SecretProblem::ControlCharacter)));
+        assert!(matches!(run("true"), Err(SecretProblem::Empty)));
+    }
+
+    #[test]
+    fn a_command_has_no_standard_input() {
+        assert!(matches!(run("cat"), Err(SecretProblem::Empty)));
+    }
+
+    #[test]
+    fn a_failed_command_shows_its_status_and_none_of_its_output() {
+        let problem = run("echo s3cr3t-value; echo s3cr3t-value >&2; exit 7").unwrap_err();
+        let shown = format!("{problem} {problem:?}");
+        assert!(shown.contains("exit status: 7"), "{shown}");
+        assert!(!shown.contains("s3cr3t"), "{shown}");
+    }
+
+    #[test]
+    fn a_command_that_prints_without_end_is_stopped() {
+        assert!(matches!(run("yes"), Err(SecretProblem::CommandOutput)));
+        let exact = run("head -c 65536 /dev/zero | tr '\\0' x").unwrap();
+        assert_eq!(exact.len(), LARGEST_BYTES);
+    }
+
+    #[test]
+    fn a_command_that_leaves_an_agent_behind_is_not_waited_for() {
+        let start = Instant::now();
+        assert_eq!(run("sleep 5 & echo s3cr3t-value").unwrap(), SECRET);
+        assert!(start.elapsed() < Duration::from_secs(4));
+    }
+
+    #[test]
+    fn a_command_that_does_not_end_is_killed_with_its_group() {
+        let folder = tempfile::tempdir().unwrap();
+        let note = folder.path().join("pid");
+        let command = format!("sleep 300 & echo $! > {}; wait", note.display());
+        let start = Instant::now();
+        let problem = from_command(&command, Duration::from_millis(500)).unwrap_err();
+        assert!(matches!(problem, SecretProblem::CommandTimeout));
+        assert!(start.elapsed() < Duration::from_secs(20));
+
+        let pid = std::fs::read_to_string(&note).unwrap();
+        // Killed, it is gone or waits as a zombie for whoever adopted it.
+        let lives = || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", pid.trim()));
+            status.is_ok_and(|status| !status.contains("State:\tZ"))
+        };
+        let patience = Instant::now() + Duration::from_secs(5);
+        while lives() && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(!lives());
     }
 }

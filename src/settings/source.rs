@@ -94,9 +94,47 @@ known_keys! {
 /// owner's alone, whichever source is mounted.
 const SECRET_KEYS: [&str; 4] = ["token", "client_secret", "refresh_token", "password"];
 
-/// The providers by name.
-const ZOOM: &str = "zoom";
-const TO_COME: [&str; 2] = ["webex", "rapatin"];
+/// Which tables of keys and which settings a source has.
+#[derive(Clone, Copy)]
+enum Provider {
+    Zoom,
+}
+
+impl Provider {
+    const ALL: [Self; 1] = [Self::Zoom];
+    /// Those that a configuration may well name already.
+    const TO_COME: [&str; 2] = ["webex", "rapatin"];
+
+    fn named(name: String) -> Result<Self, ValueProblem> {
+        if let Some(provider) = Self::ALL.into_iter().find(|provider| provider.name() == name) {
+            return Ok(provider);
+        }
+        if let Some(name) = Self::TO_COME.into_iter().find(|to_come| *to_come == name) {
+            return Err(ValueProblem::ProviderToCome { name });
+        }
+        let nearest = nearest(&name, Self::ALL.map(Self::name)).map(str::to_owned);
+        Err(ValueProblem::Provider { name, nearest })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Zoom => "zoom",
+        }
+    }
+
+    /// The keys of such a source besides those that every source has.
+    fn keys(self) -> Vec<String> {
+        match self {
+            Self::Zoom => ZoomKeys::names(),
+        }
+    }
+}
+
+/// Every key of every source, for the documentation's test.
+#[cfg(test)]
+pub(super) fn all_keys() -> Vec<String> {
+    Provider::ALL.into_iter().flat_map(Provider::keys).chain(CommonKeys::names()).collect()
+}
 
 /// What resolving needs besides the table.
 pub(super) struct Context<'a> {
@@ -120,10 +158,13 @@ pub(super) fn resolve(
     context: &Context<'_>,
 ) -> Result<SourceSettings, SettingsError> {
     let common = CommonKeys::read(table)?;
+    let provider = common.provider.map(|name| name.check(Provider::named)).transpose()?;
     // Without a provider, the keys of all of them are known: `provder = "zoom"` is a slip, and is told as one.
-    let provider = common.provider.map(|provider| provider.check(known_provider)).transpose()?;
-    table.refuse_unknown(&[CommonKeys::names(), ZoomKeys::names()].concat())?;
-    provider.ok_or_else(|| incomplete(&name, table, "`provider = \"zoom\"`"))?;
+    let providers = provider.map_or(Provider::ALL.to_vec(), |provider| vec![provider]);
+    let known = providers.into_iter().flat_map(Provider::keys).chain(CommonKeys::names());
+    table.refuse_unknown(&known.collect::<Vec<_>>())?;
+    let provider = provider.ok_or_else(|| incomplete(&name, table, "`provider = \"zoom\"`"))?;
+
     let since = match common.since {
         Some(since) => since.check(|text| value::past_day(text, context.today))?,
         None => two_years_before(context.today),
@@ -132,19 +173,10 @@ pub(super) fn resolve(
         Some(hosts) => hosts.check(value::host_names)?,
         None => Vec::new(),
     };
-    let provider = ProviderSettings::Zoom(zoom(&name, table, context)?);
+    let provider = match provider {
+        Provider::Zoom => ProviderSettings::Zoom(zoom(&name, table, context)?),
+    };
     Ok(SourceSettings { name, since, download_hosts, provider })
-}
-
-fn known_provider(name: String) -> Result<(), ValueProblem> {
-    if name == ZOOM {
-        return Ok(());
-    }
-    if let Some(name) = TO_COME.into_iter().find(|to_come| *to_come == name) {
-        return Err(ValueProblem::ProviderToCome { name });
-    }
-    let nearest = nearest(&name, [ZOOM].into_iter().chain(TO_COME)).map(str::to_owned);
-    Err(ValueProblem::Provider { name, nearest })
 }
 
 fn zoom(name: &SourceName, table: &Table<'_>, context: &Context<'_>) -> Result<ZoomSettings, SettingsError> {
@@ -198,7 +230,8 @@ fn address(given: Option<Text>, table: &Table<'_>, key: &str, default: &str) -> 
     given.unwrap_or(Text { value: default.to_owned(), origin }).check(value::base_address)
 }
 
-/// Two years is what most accounts keep at the very most, and every month more is a request at the first listing.
+/// More than providers usually keep (30 to 365 days), and few enough requests for a first listing: Zoom answers for a
+/// month at most, so two years are some 25 for each user.
 fn two_years_before(today: Date) -> Date {
     today.saturating_sub(jiff::Span::new().years(2))
 }

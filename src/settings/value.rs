@@ -183,3 +183,166 @@ pub(super) fn identifier(text: String) -> Result<String, ValueProblem> {
     }
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn text<T: std::fmt::Debug>(result: Result<T, ValueProblem>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn sizes_are_read_in_both_kinds_of_units() {
+        assert_eq!(memory("128MiB".into()).unwrap().bytes(), 128 << 20);
+        assert_eq!(memory("128 MB".into()).unwrap().bytes(), 128_000_000);
+        assert_eq!(disk("10GiB".into()).unwrap(), DiskLimit::Bytes(10 << 30));
+        assert_eq!(disk("off".into()).unwrap(), DiskLimit::Off);
+        assert_eq!(disk("OFF".into()).unwrap(), DiskLimit::Off);
+    }
+
+    #[test]
+    fn sizes_out_of_reason_are_refused() {
+        assert_eq!(memory("8MiB".into()).unwrap(), MemoryBudget::LEAST);
+        assert!(text(memory("8388607".into())).contains("at least 8.0 MiB"));
+        assert!(text(disk("0".into())).contains("\"off\""));
+        assert!(text(disk("99999999EiB".into())).contains("larger than any disk"));
+        for nonsense in ["", "much", "-1GiB", "10 gigs", "NaN", "1e400"] {
+            assert!(matches!(memory(nonsense.into()), Err(ValueProblem::Size(_))), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn a_deadline_lies_between_a_second_and_ten_minutes() {
+        assert_eq!(read_deadline("30s".into()).unwrap(), Duration::from_secs(30));
+        assert_eq!(read_deadline("1m 30s".into()).unwrap(), Duration::from_secs(90));
+        assert_eq!(read_deadline("1".into()).unwrap(), READ_DEADLINE_LEAST);
+        assert_eq!(read_deadline("10m".into()).unwrap(), READ_DEADLINE_MOST);
+        for outside in ["0", "999ms", "601s", "-5s", "1h"] {
+            assert!(
+                matches!(read_deadline(outside.into()), Err(ValueProblem::ReadDeadlineRange)),
+                "{outside}"
+            );
+        }
+        assert!(matches!(read_deadline("soon".into()), Err(ValueProblem::Duration(_))));
+    }
+
+    #[test]
+    fn an_unknown_zone_names_the_nearest() {
+        assert_eq!(timezone("Europe/Paris".into()).unwrap().iana_name(), Some("Europe/Paris"));
+        assert!(text(timezone("Europe/Pariss".into())).contains("did you mean `Europe/Paris`?"));
+        assert!(text(timezone("Paris".into())).contains("did you mean `Europe/Paris`?"));
+        assert_eq!(text(timezone("".into())), "there is no time zone ``");
+    }
+
+    #[test]
+    fn a_day_is_today_or_earlier() {
+        let today = jiff::civil::date(2026, 10, 6);
+        assert_eq!(past_day("2026-10-06".into(), today).unwrap(), today);
+        assert!(text(past_day("2026-10-07".into(), today)).contains("2026-10-07 is in the future"));
+        for nonsense in ["", "yesterday", "2026-13-01", "2026-02-30", "20261006", "2026-10-01T10:00:00Z"] {
+            assert!(matches!(past_day(nonsense.into(), today), Err(ValueProblem::Date(_))), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn a_base_address_keeps_its_path_and_loses_its_last_slash() {
+        let address = |text: &str| base_address(text.into()).unwrap().to_string();
+        assert_eq!(address("https://api.zoom.us/v2/"), "https://api.zoom.us/v2");
+        assert_eq!(address("https://api.example.org:8443/v2"), "https://api.example.org:8443/v2");
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback_hosts_alone() {
+        for loopback in
+            ["http://127.0.0.1:8080", "http://127.255.0.9", "http://[::1]:80/v2", "http://LOCALHOST/v2"]
+        {
+            assert!(base_address(loopback.into()).is_ok(), "{loopback}");
+        }
+        for remote in [
+            "http://api.zoom.us/v2",
+            "http://localhost.example.org",
+            "http://127.0.0.1.example.org",
+            "http://128.0.0.1",
+            "http://0.0.0.0",
+            "http://[::]",
+            "http://10.0.0.1",
+            "ftp://127.0.0.1",
+            "file:///etc/passwd",
+        ] {
+            assert!(matches!(base_address(remote.into()), Err(ValueProblem::AddressScheme)), "{remote}");
+        }
+    }
+
+    #[test]
+    fn a_base_address_is_bare_and_never_repeated() {
+        let user = base_address("https://ana:s3cr3t@zoom.us".into());
+        assert!(matches!(user, Err(ValueProblem::AddressUser)));
+        assert!(matches!(base_address("https://ana@zoom.us".into()), Err(ValueProblem::AddressUser)));
+        assert!(matches!(base_address("https://zoom.us?k=s3cr3t".into()), Err(ValueProblem::AddressQuery)));
+        assert!(matches!(base_address("https://zoom.us#s3cr3t".into()), Err(ValueProblem::AddressQuery)));
+        let broken = base_address("https://s3cr3t@:99999".into()).unwrap_err();
+        assert!(matches!(broken, ValueProblem::Address(_)));
+        assert!(!format!("{broken} {broken:?}").contains("s3cr3t"));
+    }
+
+    #[test]
+    fn host_names_are_bare_and_of_two_parts() {
+        let hosts = vec!["Files.Example.org".into(), "files.example.org.".into(), "cdn.example.org".into()];
+        assert_eq!(host_names(hosts).unwrap(), ["files.example.org", "cdn.example.org"]);
+        for wrong in [
+            "https://example.org",
+            "example.org/files",
+            "example.org:443",
+            "*.example.org",
+            ".example.org",
+            "a..example.org",
+            "",
+            "127.0.0.1",
+            "[::1]",
+            "ana:s3cr3t@example.org",
+        ] {
+            let problem = host_names(vec![wrong.into()]).unwrap_err();
+            assert!(matches!(problem, ValueProblem::HostName), "{wrong}");
+        }
+        assert!(matches!(host_names(vec!["org".into()]), Err(ValueProblem::HostTooShort)));
+        assert!(matches!(host_names(vec!["org.".into()]), Err(ValueProblem::HostTooShort)));
+    }
+
+    #[test]
+    fn users_are_me_or_addresses() {
+        let list = |names: &[&str]| users(names.iter().map(|name| (*name).to_owned()).collect());
+        assert_eq!(list(&["me", "ana@example.org", "me"]).unwrap(), ["me", "ana@example.org"]);
+        for to_come in ["all", "*@example.org", "a?a@example.org", "[ab]@example.org"] {
+            assert!(matches!(list(&[to_come]), Err(ValueProblem::UsersToCome(_))), "{to_come}");
+        }
+        for nobody in
+            ["", "ana", "@example.org", "ana@", "ana@b@c", "ana @example.org", "ana@example.org\n", "a@b/c"]
+        {
+            assert!(matches!(list(&[nobody]), Err(ValueProblem::User(_))), "{nobody:?}");
+        }
+        assert!(matches!(list(&[]), Err(ValueProblem::Empty)));
+    }
+
+    #[test]
+    fn an_identifier_cannot_break_out_of_its_header() {
+        assert_eq!(identifier("aB3-x_Y".into()).unwrap(), "aB3-x_Y");
+        assert!(matches!(identifier(String::new()), Err(ValueProblem::Empty)));
+        for wrong in ["a:b", "a b", "a\r\nX: y", "a\n"] {
+            assert!(matches!(identifier(wrong.into()), Err(ValueProblem::Characters)), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn paths_become_absolute() {
+        let environment = BTreeMap::from([("HOME".to_owned(), "/home/ana".into())]);
+        let path = |text: &str| path_from(Path::new(text), Path::new("/etc/meetfs"), &environment);
+        assert_eq!(path("/var/cache").unwrap(), Path::new("/var/cache"));
+        assert_eq!(path("cache").unwrap(), Path::new("/etc/meetfs/cache"));
+        assert_eq!(path("~/cache").unwrap(), Path::new("/home/ana/cache"));
+        assert_eq!(path("~cache").unwrap(), Path::new("/etc/meetfs/~cache"));
+        assert!(matches!(path(""), Err(ValueProblem::Empty)));
+    }
+}
