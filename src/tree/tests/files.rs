@@ -202,3 +202,12 @@ fn a_transcript_follows_its_view_through_a_collision() {
     assert_eq!(names.len(), 4);
     assert_eq!(stems(".mp4"), stems(".vtt"));
 }
+
+#[test]
+fn a_transcript_of_its_own_start_prefers_a_view_to_nearer_audio() {
+    let audio = || file("1", Role::Audio, "audio_only", "m4a");
+    let transcript = || starting("2026-10-06T07:00:12Z", file("2", Role::Transcript, "transcript", "vtt"));
+    let view = starting("2026-10-06T08:10:00Z", file("3", Role::View, "late", "mp4"));
+    assert_eq!(names_of_files(vec![audio(), transcript()]), ["audio_only.m4a", "audio_only.vtt"]);
+    assert_eq!(names_of_files(vec![audio(), transcript(), view]), ["audio_only.m4a", "late.mp4", "late.vtt"]);
+}
