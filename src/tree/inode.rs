@@ -74,7 +74,7 @@ impl InodeBook {
     /// New ones are settled by fingerprint and not as they come, so that two which want the same number get the
     /// same ones after a restart, whatever the order of the listing. Only a colliding identity that turns up later
     /// than its rival may be numbered differently after a restart: among a million files that happens to one
-    /// archive in some ten million.
+    /// archive in some twenty million.
     pub(super) fn number(&mut self, identities: &[Identity]) -> Vec<Ino> {
         let mut new: Vec<Identity> = identities
             .iter()
@@ -119,8 +119,12 @@ mod tests {
             "inode numbers appear to have changed: users' backups would see every file as new";
         let number = |parts: &[&[u8]]| InodeBook::new().number(&[Identity::of(parts)])[0];
         assert_eq!(number(&[]), Ino(3_244_421_341_483_603_138), "{CHANGED}");
-        assert_eq!(number(&[b"source", b"acme"]), Ino(0), "{CHANGED}");
-        assert_eq!(number(&[b"meeting", b"acme", b"/aB3xY9+QWeRtYuIoP=="]), Ino(0), "{CHANGED}");
+        assert_eq!(number(&[b"source", b"acme"]), Ino(3_916_658_221_847_728_469), "{CHANGED}");
+        assert_eq!(
+            number(&[b"meeting", b"acme", b"/aB3xY9+QWeRtYuIoP=="]),
+            Ino(1_137_492_126_998_834_061),
+            "{CHANGED}"
+        );
     }
 
     #[test]

@@ -1,0 +1,213 @@
+//! What a meeting shows, and under which names.
+
+use super::*;
+
+#[test]
+fn a_document_that_is_not_known_yet_is_not_shown() {
+    let view = meeting("m", "t", vec![file("1", Role::View, "v", "mp4")]);
+    assert_eq!(names_in_meeting(view.clone()), ["meeting.json", "v.mp4"]);
+    assert_eq!(names_in_meeting(MeetingView { document: None, ..view }), ["v.mp4"]);
+}
+
+#[test]
+fn no_file_takes_the_name_of_the_document() {
+    let names = names_of_files(vec![file("1", Role::Other, "meeting", "json")]);
+    assert_eq!(names.len(), 1);
+    assert!(names[0].starts_with("meeting ~") && names[0].ends_with(".json"), "{names:?}");
+}
+
+#[test]
+fn a_size_that_was_found_out_beats_the_listed_one() {
+    let mut view = meeting(
+        "m",
+        "t",
+        vec![
+            file("1", Role::View, "a", "mp4"),
+            RecordingFile { declared_size: None, ..file("2", Role::View, "b", "mp4") },
+            RecordingFile { declared_size: Some(0), ..file("3", Role::View, "c", "mp4") },
+            RecordingFile { declared_size: Some(7), ..file("4", Role::View, "d", "mp4") },
+        ],
+    );
+    view.sizes = HashMap::from([("1".into(), 5), ("2".into(), 6), ("3".into(), 0)]);
+    let snapshot = paris().build(&acme(vec![view]));
+    let sizes: Vec<_> = paths(&snapshot)
+        .values()
+        .filter(|node| !node.is_folder())
+        .map(|node| (node.name.to_string(), node.size()))
+        .collect();
+    let expected = [("a.mp4", 5), ("b.mp4", 6), ("c.mp4", 0), ("d.mp4", 7), ("meeting.json", 3)];
+    assert_eq!(sizes, expected.map(|(name, size)| (name.to_owned(), size)));
+}
+
+#[test]
+fn what_cannot_be_downloaded_is_a_text_that_says_why() {
+    let unavailable = |key, stem: &str| RecordingFile {
+        availability: Availability::Unavailable("It is kept on your own recording server.\n\n".into()),
+        ..file(key, Role::View, stem, "mp4")
+    };
+    let snapshot = paris().build(&acme(vec![meeting("m", "t", vec![unavailable("1", "v")])]));
+    let paths = paths(&snapshot);
+    let note = paths["acme/2026/2026-10-06 0900 t/v.mp4.unavailable.txt"];
+    assert_eq!(note.content, Content::Text("It is kept on your own recording server.\n".into()));
+    let long = names_of_files(vec![unavailable("1", &"v".repeat(300))]);
+    assert_eq!(long, [format!("{}.mp4.unavailable.txt", "v".repeat(255 - 20))]);
+}
+
+#[test]
+fn a_note_leaves_the_names_of_files_alone() {
+    let note = RecordingFile {
+        availability: Availability::Unavailable("no".into()),
+        ..file("1", Role::View, "v", "mp4")
+    };
+    let names = names_of_files(vec![
+        note,
+        file("2", Role::View, "v", "mp4"),
+        file("3", Role::Other, "v.mp4.unavailable", "txt"),
+    ]);
+    assert_eq!(names.len(), 3);
+    assert!(names.contains(&"v.mp4.unavailable.txt".to_owned()), "{names:?}");
+    assert!(names.iter().any(|name| name.starts_with("v ~") && name.ends_with(".mp4")), "{names:?}");
+    assert!(
+        names.iter().any(|name| name.starts_with("v ~") && name.ends_with(".mp4.unavailable.txt")),
+        "{names:?}"
+    );
+}
+
+#[test]
+fn a_captioned_view_keeps_its_mark_beside_its_plain_twin_only() {
+    let plain = file("1", Role::View, "gallery", "mp4");
+    let captioned = file("2", Role::View, "gallery (CC)", "mp4");
+    assert_eq!(names_of_files(vec![captioned.clone()]), ["gallery.mp4"]);
+    assert_eq!(names_of_files(vec![plain.clone(), captioned]), ["gallery (CC).mp4", "gallery.mp4"]);
+    assert_eq!(names_of_files(vec![file("3", Role::Other, "notes(CC)", "txt")]), ["notes(CC).txt"]);
+    assert_eq!(names_of_files(vec![file("3", Role::View, "(CC)", "mp4")]), ["(CC).mp4"]);
+}
+
+#[test]
+fn a_mark_dropped_in_one_segment_still_tells_the_segments_apart() {
+    let other_segment = starting("2026-10-06T08:10:00Z", file("2", Role::View, "gallery(CC)", "mp4"));
+    let names = names_of_files(vec![file("1", Role::View, "gallery", "mp4"), other_segment]);
+    assert_eq!(names, ["gallery 090011.mp4", "gallery 101000.mp4"]);
+}
+
+#[test]
+fn segments_carry_their_start_even_while_one_is_hidden() {
+    let first = || {
+        vec![
+            file("1", Role::View, "gallery", "mp4"),
+            file("2", Role::Transcript, "audio_transcript", "vtt"),
+            file("3", Role::Other, "chat", "txt"),
+        ]
+    };
+    assert_eq!(names_of_files(first()), ["chat.txt", "gallery.mp4", "gallery.vtt"]);
+    let second = starting("2026-10-06T08:10:00Z", file("4", Role::View, "gallery", "mp4"));
+    let mut files = first();
+    files.push(RecordingFile { availability: Availability::Processing, ..second });
+    assert_eq!(names_of_files(files), ["chat.txt", "gallery 090011.mp4", "gallery 090011.vtt"]);
+}
+
+#[test]
+fn a_transcript_stands_beside_every_view_of_its_segment() {
+    let files = vec![
+        file("1", Role::View, "gallery", "mp4"),
+        file("2", Role::View, "speaker", "mp4"),
+        starting("2026-10-06T08:10:00Z", file("3", Role::View, "slides", "mp4")),
+        file("4", Role::Audio, "audio_only", "m4a"),
+        file("5", Role::Transcript, "audio_transcript", "VTT"),
+    ];
+    let snapshot = paris().build(&acme(vec![MeetingView { document: None, ..meeting("m", "t", files) }]));
+    let paths = paths(&snapshot);
+    let transcripts: Vec<&&Node> = paths.values().filter(|node| node.name.ends_with(".vtt")).collect();
+    let names: Vec<_> = transcripts.iter().map(|node| &*node.name).collect();
+    assert_eq!(names, ["gallery.vtt", "speaker.vtt"]);
+    assert_eq!(transcripts[0].content, transcripts[1].content);
+    assert_ne!(transcripts[0].ino, transcripts[1].ino);
+}
+
+#[test]
+fn a_transcript_of_its_own_start_goes_to_the_nearest_segment() {
+    let views = || {
+        vec![
+            file("1", Role::View, "early", "mp4"),
+            starting("2026-10-06T08:10:00Z", file("2", Role::View, "late", "mp4")),
+        ]
+    };
+    let names = |start: Option<&str>| {
+        let start = start.map(at);
+        let transcript =
+            RecordingFile { recording_start: start, ..file("3", Role::Transcript, "transcript", "vtt") };
+        names_of_files([views(), vec![transcript]].concat())
+    };
+    assert_eq!(names(Some("2026-10-06T07:00:12Z")), ["early.mp4", "early.vtt", "late.mp4"]);
+    assert_eq!(names(Some("2026-10-06T08:00:00Z")), ["early.mp4", "late.mp4", "late.vtt"]);
+    assert_eq!(names(Some("-009999-01-02T01:59:59Z")), ["early.mp4", "early.vtt", "late.mp4"]);
+    assert_eq!(names(None), ["early.mp4", "early.vtt", "late.mp4"]);
+}
+
+#[test]
+fn a_stray_transcript_does_not_push_out_the_one_of_the_segment() {
+    let names = names_of_files(vec![
+        file("1", Role::View, "gallery", "mp4"),
+        starting("2026-10-06T07:00:12Z", file("2", Role::Transcript, "stray", "vtt")),
+        file("3", Role::Transcript, "transcript", "vtt"),
+    ]);
+    assert_eq!(names, ["gallery.mp4", "gallery.vtt", "stray.vtt"]);
+}
+
+#[test]
+fn without_a_view_a_transcript_stands_beside_the_audio_or_alone() {
+    let transcript = || file("9", Role::Transcript, "audio_transcript", "vtt");
+    let participant = file("1", Role::Audio, "audio_only Ana", "m4a");
+    let audio = file("2", Role::Audio, "audio_only", "m4a");
+    assert_eq!(
+        names_of_files(vec![participant, audio, transcript()]),
+        ["audio_only Ana.m4a", "audio_only.m4a", "audio_only.vtt"]
+    );
+    assert_eq!(names_of_files(vec![transcript()]), ["audio_transcript.vtt"]);
+}
+
+#[test]
+fn captions_take_the_place_of_a_missing_transcript_only() {
+    let later = |file| starting("2026-10-06T08:10:00Z", file);
+    let names = names_of_files(vec![
+        file("1", Role::View, "first", "mp4"),
+        file("2", Role::Transcript, "audio_transcript", "vtt"),
+        file("3", Role::Captions, "closed_caption", "vtt"),
+        later(file("4", Role::View, "second", "mp4")),
+        later(file("5", Role::Captions, "closed_caption", "vtt")),
+    ]);
+    assert_eq!(names, ["closed_caption.vtt", "first.mp4", "first.vtt", "second.mp4", "second.vtt"]);
+}
+
+#[test]
+fn a_transcript_of_another_format_keeps_its_extension() {
+    let names = names_of_files(vec![
+        file("1", Role::View, "gallery", "mp4"),
+        file("2", Role::Transcript, "audio_transcript", "json"),
+    ]);
+    assert_eq!(names, ["gallery.json", "gallery.mp4"]);
+}
+
+#[test]
+fn a_transcript_follows_its_view_through_a_collision() {
+    let files = vec![
+        file("1", Role::View, "gallery", "mp4"),
+        file("2", Role::View, "gallery", "mp4"),
+        file("3", Role::Transcript, "audio_transcript", "vtt"),
+    ];
+    let names = names_of_files(files);
+    let stems = |extension: &str| -> Vec<String> {
+        names.iter().filter_map(|name| name.strip_suffix(extension)).map(str::to_owned).collect()
+    };
+    assert_eq!(names.len(), 4);
+    assert_eq!(stems(".mp4"), stems(".vtt"));
+}
+
+#[test]
+fn a_transcript_of_its_own_start_prefers_a_view_to_nearer_audio() {
+    let audio = || file("1", Role::Audio, "audio_only", "m4a");
+    let transcript = || starting("2026-10-06T07:00:12Z", file("2", Role::Transcript, "transcript", "vtt"));
+    let view = starting("2026-10-06T08:10:00Z", file("3", Role::View, "late", "mp4"));
+    assert_eq!(names_of_files(vec![audio(), transcript()]), ["audio_only.m4a", "audio_only.vtt"]);
+    assert_eq!(names_of_files(vec![audio(), transcript(), view]), ["audio_only.m4a", "late.mp4", "late.vtt"]);
+}

@@ -1,0 +1,233 @@
+//! The folders, their times and numbers, and what changes between two trees.
+
+use super::*;
+
+#[test]
+fn a_meeting_stands_under_source_year_and_local_start() {
+    let files = vec![
+        file("1", Role::View, "shared_screen_with_speaker_view(CC)", "mp4"),
+        file("2", Role::Transcript, "audio_transcript", "vtt"),
+        file("3", Role::Audio, "audio_only", "m4a"),
+        file("4", Role::Other, "chat", "txt"),
+    ];
+    let snapshot = paris().build(&acme(vec![meeting("m", "Q&A / plan: été", files)]));
+    let folder = "acme/2026/2026-10-06 0900 Q&A plan été/";
+    let expected = [
+        "acme/".to_owned(),
+        "acme/2026/".to_owned(),
+        folder.to_owned(),
+        format!("{folder}audio_only.m4a"),
+        format!("{folder}chat.txt"),
+        format!("{folder}meeting.json"),
+        format!("{folder}shared_screen_with_speaker_view.mp4"),
+        format!("{folder}shared_screen_with_speaker_view.vtt"),
+    ];
+    assert_eq!(paths(&snapshot).into_keys().collect::<Vec<_>>(), expected);
+    assert_eq!(snapshot.totals(), Totals { bytes: 4003, files: 5, folders: 4 });
+}
+
+#[test]
+fn the_year_is_the_local_one() {
+    let mut view = meeting("m", "New year", vec![file("1", Role::View, "v", "mp4")]);
+    Arc::make_mut(&mut view.meeting).start = at("2025-12-31T23:30:00Z");
+    let snapshot = paris().build(&acme(vec![view]));
+    assert!(paths(&snapshot).contains_key("acme/2026/2026-01-01 0030 New year/"));
+}
+
+#[test]
+fn a_topic_of_dots_becomes_untitled() {
+    for topic in ["", "...", " / ", "\u{200b}", "\0"] {
+        let snapshot =
+            paris().build(&acme(vec![meeting("m", topic, vec![file("1", Role::View, "v", "mp4")])]));
+        assert!(paths(&snapshot).contains_key("acme/2026/2026-10-06 0900 Untitled meeting/"), "{topic:?}");
+    }
+}
+
+#[test]
+fn a_topic_cannot_leave_its_folder() {
+    let file = file("1", Role::View, "../../../etc/passwd", "/../x");
+    let snapshot = paris().build(&acme(vec![meeting("m", "../../etc/passwd", vec![file])]));
+    assert!(paths(&snapshot).contains_key("acme/2026/2026-10-06 0900 etc passwd/etc passwd.x"));
+}
+
+#[test]
+fn twin_meetings_are_told_apart_by_their_ids_whatever_their_order() {
+    let twins =
+        || ["b", "a", "c"].map(|id| meeting(id, "Daily", vec![file("1", Role::View, "v", "mp4")])).to_vec();
+    let snapshot = paris().build(&acme(twins()));
+    let folders: Vec<String> = paths(&snapshot).into_keys().filter(|path| path.ends_with("/v.mp4")).collect();
+    assert_eq!(folders.len(), 3);
+    let plain = snapshot.lookup(
+        snapshot.lookup(snapshot.lookup(Ino::ROOT, "acme").unwrap().ino, "2026").unwrap().ino,
+        "2026-10-06 0900 Daily",
+    );
+    let alone = paris().build(&acme(vec![meeting("a", "Daily", vec![file("1", Role::View, "v", "mp4")])]));
+    assert_eq!(
+        plain.map(|node| node.ino),
+        paths(&alone).get("acme/2026/2026-10-06 0900 Daily/").map(|node| node.ino)
+    );
+    let mut reversed = twins();
+    reversed.reverse();
+    assert_eq!(paris().build(&acme(reversed)), snapshot);
+}
+
+#[test]
+fn a_source_without_meetings_is_an_empty_folder_of_the_epoch() {
+    let snapshot = paris().build(&acme(Vec::new()));
+    let paths = paths(&snapshot);
+    assert_eq!(paths.keys().collect::<Vec<_>>(), ["acme/"]);
+    assert_eq!(paths["acme/"].modified, Timestamp::UNIX_EPOCH);
+}
+
+#[test]
+fn a_meeting_with_nothing_to_show_is_hidden_with_its_document() {
+    let processing =
+        RecordingFile { availability: Availability::Processing, ..file("1", Role::View, "v", "mp4") };
+    let unknown = RecordingFile { declared_size: None, ..file("2", Role::View, "w", "mp4") };
+    let zero = RecordingFile { declared_size: Some(0), ..file("3", Role::View, "x", "mp4") };
+    for files in [vec![], vec![processing, unknown, zero]] {
+        let snapshot = paris().build(&acme(vec![meeting("m", "t", files)]));
+        assert_eq!(paths(&snapshot).into_keys().collect::<Vec<_>>(), ["acme/"]);
+    }
+}
+
+#[test]
+fn times_are_those_of_the_recording() {
+    let mut files = vec![
+        file("1", Role::View, "ended", "mp4"),
+        RecordingFile { recording_end: None, ..file("2", Role::Audio, "started", "m4a") },
+        RecordingFile {
+            recording_end: None,
+            recording_start: None,
+            ..file("3", Role::Other, "timeless", "txt")
+        },
+    ];
+    files.rotate_left(1);
+    let mut older = meeting("older", "older", vec![file("1", Role::View, "v", "mp4")]);
+    Arc::make_mut(&mut older.meeting).end = at("2026-10-06T07:30:00Z");
+    let snapshot = paris().build(&acme(vec![meeting("m", "t", files), older]));
+    let paths = paths(&snapshot);
+    for (path, time) in [
+        ("acme/", "2026-10-06T07:45:00Z"),
+        ("acme/2026/", "2026-10-06T07:45:00Z"),
+        ("acme/2026/2026-10-06 0900 t/", "2026-10-06T07:45:00Z"),
+        ("acme/2026/2026-10-06 0900 older/", "2026-10-06T07:30:00Z"),
+        ("acme/2026/2026-10-06 0900 t/meeting.json", "2026-10-06T07:45:00Z"),
+        ("acme/2026/2026-10-06 0900 t/ended.mp4", "2026-10-06T07:41:02Z"),
+        ("acme/2026/2026-10-06 0900 t/started.m4a", "2026-10-06T07:00:11Z"),
+        ("acme/2026/2026-10-06 0900 t/timeless.txt", "2026-10-06T07:45:00Z"),
+    ] {
+        assert_eq!(paths[path].modified, at(time), "{path}");
+    }
+    assert_eq!(snapshot.node(Ino::ROOT).unwrap().modified, at("2026-10-06T07:45:00Z"));
+}
+
+#[test]
+fn times_before_the_epoch_and_at_the_ends_of_the_calendar_are_shown() {
+    for (start, folder) in [
+        (Timestamp::MIN, "acme/-9999/-9999-01-02 0159 t/"),
+        (Timestamp::MAX, "acme/9999/9999-12-30 2200 t/"),
+        (at("0007-03-01T00:00:00Z"), "acme/0007/0007-03-01 0000 t/"),
+        (at("1969-07-20T20:17:00Z"), "acme/1969/1969-07-20 2017 t/"),
+    ] {
+        let mut view = meeting("m", "t", vec![file("1", Role::View, "v", "mp4")]);
+        let changed = Arc::make_mut(&mut view.meeting);
+        (changed.start, changed.end) = (start, start);
+        let snapshot = TreeBuilder::new(TimeZone::UTC).build(&acme(vec![view]));
+        let paths = paths(&snapshot);
+        assert!(paths.contains_key(folder), "{start}: {:?}", paths.keys());
+        assert_eq!(paths["acme/"].modified, start);
+    }
+}
+
+#[test]
+fn inode_numbers_stay_as_they_are() {
+    let files = vec![
+        file("1", Role::View, "v", "mp4"),
+        file("2", Role::Transcript, "t", "vtt"),
+        RecordingFile {
+            availability: Availability::Unavailable("no".into()),
+            ..file("3", Role::Other, "o", "txt")
+        },
+    ];
+    let snapshot = paris().build(&acme(vec![meeting("/aB3xY9+QWeRtYuIoP==", "t", files)]));
+    let numbers: Vec<(String, u64)> =
+        paths(&snapshot).into_iter().map(|(path, node)| (path, node.ino.0)).collect();
+    let folder = "acme/2026/2026-10-06 0900 t/";
+    let frozen = [
+        ("acme/".to_owned(), 3_916_658_221_847_728_469),
+        ("acme/2026/".to_owned(), 4_640_543_488_847_003_868),
+        (folder.to_owned(), 1_137_492_126_998_834_061),
+        (format!("{folder}meeting.json"), 3_605_862_335_397_578_086),
+        (format!("{folder}o.txt.unavailable.txt"), 4_417_602_540_253_080_541),
+        (format!("{folder}v.mp4"), 3_606_294_290_211_268_982),
+        (format!("{folder}v.vtt"), 3_056_556_024_657_853_452),
+    ];
+    assert_eq!(
+        numbers, frozen,
+        "inode numbers appear to have changed: users' backups would see every file as new"
+    );
+}
+
+#[test]
+fn a_number_outlives_names_and_sizes_but_not_a_new_version() {
+    let view = || meeting("m", "Before", vec![file("1", Role::View, "v", "mp4")]);
+    let mut builder = paris();
+    let before = builder.build(&acme(vec![view()]));
+    let mut renamed = view();
+    let changed = Arc::make_mut(&mut renamed.meeting);
+    changed.topic = "After".into();
+    changed.start = at("2025-10-06T07:00:00Z");
+    changed.files[0].stem = "w".into();
+    renamed.sizes = HashMap::from([("1".into(), 7)]);
+    let after = builder.build(&acme(vec![renamed]));
+    let (old, new) = (paths(&before), paths(&after));
+    assert_eq!(old["acme/2026/2026-10-06 0900 Before/"].ino, new["acme/2025/2025-10-06 0900 After/"].ino);
+    assert_eq!(
+        old["acme/2026/2026-10-06 0900 Before/v.mp4"].ino,
+        new["acme/2025/2025-10-06 0900 After/w.mp4"].ino
+    );
+    let mut trimmed = view();
+    Arc::make_mut(&mut trimmed.meeting).files[0].version = Version(2);
+    let after = builder.build(&acme(vec![trimmed]));
+    let path = "acme/2026/2026-10-06 0900 Before/v.mp4";
+    assert_ne!(old[path].ino, paths(&after)[path].ino);
+}
+
+#[test]
+fn a_meeting_or_file_that_is_listed_twice_is_shown_once() {
+    let view = meeting("m", "t", vec![file("1", Role::View, "v", "mp4"), file("1", Role::View, "v", "mp4")]);
+    let snapshot = paris().build(&acme(vec![view.clone(), view]));
+    assert_eq!(snapshot.totals().files, 2);
+    assert_eq!(paths(&snapshot).len(), 5);
+}
+
+#[test]
+fn the_same_archive_has_not_changed() {
+    let archive = acme(vec![meeting("m", "t", vec![file("1", Role::View, "v", "mp4")])]);
+    let mut builder = paris();
+    let [one, other] = [builder.build(&archive), builder.build(&archive)];
+    assert_eq!(other.changes_since(&one), []);
+}
+
+#[test]
+fn a_text_with_other_bytes_of_the_same_length_has_changed() {
+    let view = meeting("m", "t", vec![file("1", Role::View, "v", "mp4")]);
+    let mut builder = paris();
+    let old = builder.build(&acme(vec![view.clone()]));
+    let new = builder.build(&acme(vec![MeetingView { document: Some(Bytes::from_static(b"[]\n")), ..view }]));
+    let ino = paths(&new)["acme/2026/2026-10-06 0900 t/meeting.json"].ino;
+    assert_eq!(new.changes_since(&old), [Change::Attributes { ino }]);
+}
+
+#[test]
+fn a_late_transcript_is_a_new_name_in_its_folder() {
+    let view = file("1", Role::View, "v", "mp4");
+    let mut builder = paris();
+    let old = builder.build(&acme(vec![meeting("m", "t", vec![view.clone()])]));
+    let files = vec![view, file("2", Role::Transcript, "t", "vtt")];
+    let new = builder.build(&acme(vec![meeting("m", "t", files)]));
+    let parent = paths(&new)["acme/2026/2026-10-06 0900 t/"].ino;
+    let expected = [Change::Entry { parent, name: "v.vtt".into() }, Change::Folder { ino: parent }];
+    assert_eq!(new.changes_since(&old), expected);
+}

@@ -1,0 +1,103 @@
+//! The tree as a whole: exact layouts, and what must hold of any archive.
+
+mod files;
+mod layout;
+mod properties;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::{Availability, BodyKind, FileId, MeetingId, RecordingFile, Role, Version};
+
+fn source_name(name: &str) -> SourceName {
+    SourceName::new(name).unwrap()
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn paris() -> TreeBuilder {
+    TreeBuilder::new(TimeZone::get("Europe/Paris").unwrap())
+}
+
+/// A ready file of 1000 bytes in the segment that begins at 07:00:11Z.
+fn file(key: &str, role: Role, stem: &str, extension: &str) -> RecordingFile {
+    RecordingFile {
+        id: FileId { source: source_name("acme"), meeting: "m".into(), key: key.into() },
+        version: Version(1),
+        role,
+        stem: stem.to_owned(),
+        extension: extension.to_owned(),
+        body: BodyKind::Opaque,
+        declared_size: Some(1000),
+        recording_start: Some(at("2026-10-06T07:00:11Z")),
+        recording_end: Some(at("2026-10-06T07:41:02Z")),
+        availability: Availability::Ready,
+    }
+}
+
+fn starting(start: &str, file: RecordingFile) -> RecordingFile {
+    RecordingFile { recording_start: Some(at(start)), ..file }
+}
+
+fn meeting(id: &str, topic: &str, files: Vec<RecordingFile>) -> MeetingView {
+    let meeting = Meeting {
+        source: source_name("acme"),
+        id: id.into(),
+        topic: topic.to_owned(),
+        start: at("2026-10-06T07:00:00Z"),
+        end: at("2026-10-06T07:45:00Z"),
+        files,
+        facts: serde_json::Map::new(),
+    };
+    MeetingView {
+        meeting: meeting.into(),
+        sizes: HashMap::new(),
+        document: Some(Bytes::from_static(b"{}\n")),
+    }
+}
+
+fn acme(meetings: Vec<MeetingView>) -> Vec<SourceView> {
+    vec![SourceView { name: source_name("acme"), meetings }]
+}
+
+/// Every node by its path; folders end in `/`.
+fn paths(snapshot: &Snapshot) -> BTreeMap<String, &Node> {
+    fn walk<'s>(snapshot: &'s Snapshot, folder: Ino, path: &str, paths: &mut BTreeMap<String, &'s Node>) {
+        for ino in snapshot.entries(folder).unwrap() {
+            let node = snapshot.node(*ino).unwrap();
+            assert_eq!(node.parent, folder, "{}", node.name);
+            assert_eq!(snapshot.lookup(folder, &node.name), Some(node), "{}", node.name);
+            let mut path = format!("{path}{}", node.name);
+            if node.is_folder() {
+                path.push('/');
+                walk(snapshot, *ino, &path, paths);
+            }
+            assert!(paths.insert(path, node).is_none(), "{} stands twice in its folder", node.name);
+        }
+    }
+    let mut paths = BTreeMap::new();
+    walk(snapshot, Ino::ROOT, "", &mut paths);
+    paths
+}
+
+/// The names in the folder of the only meeting.
+fn names_in_meeting(view: MeetingView) -> Vec<String> {
+    let snapshot = paris().build(&acme(vec![view]));
+    paths(&snapshot)
+        .into_keys()
+        .filter_map(|path| path.splitn(4, '/').nth(3).map(str::to_owned))
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+fn names_of_files(files: Vec<RecordingFile>) -> Vec<String> {
+    names_in_meeting(MeetingView { document: None, ..meeting("m", "t", files) })
+}

@@ -1,0 +1,196 @@
+//! What must hold of any archive.
+
+use super::*;
+
+fn any_file() -> impl Strategy<Value = RecordingFile> {
+    let role = prop::sample::select(vec![
+        Role::View,
+        Role::View,
+        Role::Audio,
+        Role::Transcript,
+        Role::Captions,
+        Role::Other,
+    ]);
+    let stem = prop_oneof!["", "x|x\\(CC\\)|y|meeting", any::<String>()];
+    let extension = prop::sample::select(vec!["mp4", "vtt", "VTT", "json", "", "/", "mp4.unavailable.txt"]);
+    let start = prop::option::of(any_time());
+    let availability = prop_oneof![
+        4 => Just(Availability::Ready),
+        1 => Just(Availability::Processing),
+        1 => Just(Availability::Unavailable("no".into())),
+    ];
+    (
+        ("[a-e]", 0u64..3, role, stem, extension),
+        (start, prop::option::of(any_time()), prop::option::of(0u64..3), availability),
+    )
+        .prop_map(
+            |(
+                (key, version, role, stem, extension),
+                (recording_start, recording_end, declared_size, availability),
+            )| RecordingFile {
+                version: Version(version),
+                declared_size,
+                recording_start,
+                recording_end,
+                availability,
+                ..file(&key, role, &stem, extension)
+            },
+        )
+}
+
+/// Mostly a few moments, so that things meet; else any moment at all.
+fn any_time() -> impl Strategy<Value = Timestamp> {
+    let few =
+        prop::sample::select(vec!["2026-10-06T07:00:00Z", "2026-10-06T07:00:11Z", "2025-12-31T23:30:00Z"]);
+    let any = Timestamp::MIN.as_second()..=Timestamp::MAX.as_second();
+    prop_oneof![4 => few.prop_map(at), 1 => any.prop_map(|second| Timestamp::from_second(second).unwrap())]
+}
+
+fn any_meeting() -> impl Strategy<Value = MeetingView> {
+    let topic = prop_oneof!["", "t|u", any::<String>()];
+    let document = prop::option::of(prop::sample::select(vec!["{}", "[]", "{ }"]));
+    (("[a-d]", topic, any_time(), any_time()), prop::collection::vec(any_file(), 0..6), document).prop_map(
+        |((id, topic, start, end), files, document)| {
+            let mut view = meeting(&id, &topic, files);
+            let changed = Arc::make_mut(&mut view.meeting);
+            (changed.start, changed.end) = (start, end.max(start));
+            MeetingView { document: document.map(Bytes::from), ..view }
+        },
+    )
+}
+
+/// Meetings of two sources, each id once in a source.
+fn any_archive() -> impl Strategy<Value = Vec<SourceView>> {
+    let meetings = || {
+        prop::collection::vec(any_meeting(), 0..6).prop_map(|meetings| {
+            let by_id: BTreeMap<MeetingId, MeetingView> =
+                meetings.into_iter().map(|view| (view.meeting.id.clone(), view)).collect();
+            by_id.into_values().collect::<Vec<_>>()
+        })
+    };
+    prop::collection::btree_map(prop::sample::select(vec!["acme", "cisco"]), meetings(), 0..3).prop_map(
+        |sources| {
+            sources
+                .into_iter()
+                .map(|(name, meetings)| SourceView { name: source_name(name), meetings })
+                .collect()
+        },
+    )
+}
+
+/// What a kernel may remember of a tree, by path.
+fn remembered(snapshot: &Snapshot) -> BTreeMap<String, (Ino, u64, Timestamp, Option<Bytes>)> {
+    let text = |node: &Node| match &node.content {
+        Content::Text(text) => Some(text.clone()),
+        _ => None,
+    };
+    paths(snapshot)
+        .into_iter()
+        .map(|(path, node)| (path, (node.ino, node.size(), node.modified, text(node))))
+        .collect()
+}
+
+proptest! {
+    #[test]
+    fn any_archive_makes_a_sound_tree(archive in any_archive()) {
+        let snapshot = paris().build(&archive);
+        let paths = paths(&snapshot);
+        let numbers: BTreeSet<Ino> = paths.values().map(|node| node.ino).chain([Ino::ROOT]).collect();
+        prop_assert_eq!(numbers.len(), paths.len() + 1, "a number stands twice");
+        prop_assert!(numbers.iter().all(|ino| (1..=i64::MAX as u64).contains(&ino.0)));
+        prop_assert_eq!(snapshot.nodes().len(), numbers.len());
+        let Totals { files, folders, .. } = snapshot.totals();
+        prop_assert_eq!(files + folders, numbers.len() as u64);
+        for source in &archive {
+            let folder = format!("{}/", source.name);
+            prop_assert!(paths.contains_key(&folder));
+        }
+        for (path, node) in &paths {
+            prop_assert!((1..=255).contains(&node.name.len()) && !node.name.contains('/'), "{}", path);
+        }
+    }
+
+    #[test]
+    fn the_order_of_meetings_and_files_does_not_matter(archive in any_archive(), seed in any::<u64>()) {
+        let mut shuffled = archive.clone();
+        let mut random = fastrand::Rng::with_seed(seed);
+        random.shuffle(&mut shuffled);
+        for source in &mut shuffled {
+            random.shuffle(&mut source.meetings);
+            for view in &mut source.meetings {
+                let files = &mut Arc::make_mut(&mut view.meeting).files;
+                // Two entries with one key and one version may differ in anything, and then either may be shown.
+                let mut keys = BTreeSet::new();
+                files.retain(|file| keys.insert(file.id.key.clone()));
+            }
+        }
+        let straight = paris().build(&shuffled);
+        for source in &mut shuffled {
+            for view in &mut source.meetings {
+                random.shuffle(&mut Arc::make_mut(&mut view.meeting).files);
+            }
+            random.shuffle(&mut source.meetings);
+        }
+        random.shuffle(&mut shuffled);
+        prop_assert_eq!(paris().build(&shuffled), straight);
+    }
+
+    #[test]
+    fn changes_name_exactly_what_differs(old in any_archive(), new in any_archive()) {
+        let mut builder = paris();
+        let [old, new] = [builder.build(&old), builder.build(&new)];
+        let changes = new.changes_since(&old);
+
+        // Nothing is named that is the same, and nothing twice.
+        let distinct: BTreeSet<&Change> = changes.iter().collect();
+        prop_assert_eq!(distinct.len(), changes.len());
+        for change in &changes {
+            match change {
+                Change::Entry { parent, name } => {
+                    let found = |snapshot: &Snapshot| snapshot.lookup(*parent, name).map(|node| node.ino);
+                    prop_assert_ne!(found(&old), found(&new));
+                    prop_assert!(old.entries(*parent).is_some() && new.entries(*parent).is_some());
+                }
+                Change::Attributes { ino } => {
+                    let [was, is] = [old.node(*ino).unwrap(), new.node(*ino).unwrap()];
+                    prop_assert!(!is.is_folder() && was != is);
+                }
+                Change::Folder { ino } => {
+                    let [was, is] = [old.node(*ino).unwrap(), new.node(*ino).unwrap()];
+                    let names = |snapshot: &Snapshot| -> Vec<(Arc<str>, Ino)> {
+                        snapshot.entries(*ino).unwrap().iter().map(|ino| (snapshot.node(*ino).unwrap().name.clone(), *ino)).collect()
+                    };
+                    prop_assert!(was.modified != is.modified || names(&old) != names(&new));
+                }
+            }
+        }
+
+        // One who remembers all of the old tree, forgets what is named and asks again, sees the new tree.
+        let forgotten = |change: Change| distinct.contains(&change);
+        let mut seen = BTreeMap::new();
+        let mut folders = vec![(Ino::ROOT, String::new())];
+        while let Some((folder, path)) = folders.pop() {
+            let remembers = old.entries(folder).is_some();
+            let listing = if remembers && !forgotten(Change::Folder { ino: folder }) { &old } else { &new };
+            for child in listing.entries(folder).unwrap() {
+                let name = listing.node(*child).unwrap().name.clone();
+                let entry = Change::Entry { parent: folder, name: name.clone() };
+                let looked_up = if remembers && !forgotten(entry) { &old } else { &new };
+                let node = looked_up.lookup(folder, &name).unwrap();
+                let stale = forgotten(Change::Attributes { ino: node.ino }) || forgotten(Change::Folder { ino: node.ino });
+                let attributes = old.node(node.ino).filter(|_| !stale).or(new.node(node.ino)).unwrap();
+                let mut path = format!("{path}{name}");
+                if node.is_folder() {
+                    path.push('/');
+                    folders.push((node.ino, path.clone()));
+                }
+                let text = match &attributes.content {
+                    Content::Text(text) => Some(text.clone()),
+                    _ => None,
+                };
+                seen.insert(path, (attributes.ino, attributes.size(), attributes.modified, text));
+            }
+        }
+        prop_assert_eq!(seen, remembered(&new));
+    }
+}
