@@ -201,11 +201,11 @@ pub(super) fn hexadecimal(bytes: &[u8]) -> String {
 
 impl Archive {
     /// E-mail address of the host whom the made archives belong to.
-    pub const OWNER: &'static str = "ana@example.org";
+    pub const OWNER: &'static str = "owner@example.org";
 
     /// A host and no meeting.
     pub fn empty() -> Self {
-        Self { hosts: vec![Host::active("hostAna", Self::OWNER, "Ana", "Silva")], meetings: Vec::new() }
+        Self { hosts: vec![Host::active("hostOwner", Self::OWNER, "Demo", "Owner")], meetings: Vec::new() }
     }
 
     /// That many meetings spread over the last `days` days, today included, each with a transcript and a chat.
@@ -273,7 +273,7 @@ impl Meeting {
             without_files: WithoutFiles::Empty,
             numbers_as_strings: false,
             details_too_old: false,
-            participants: vec![Archive::OWNER.into(), "ben@example.org".into()],
+            participants: vec![Archive::OWNER.into(), "guest@example.org".into()],
         }
     }
 

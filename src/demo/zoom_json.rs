@@ -96,7 +96,7 @@ fn file_json(meeting: &Meeting, file: &MeetingFile, web_origin: &str) -> Map<Str
 
 /// A participant's own audio as the meeting's own page shows it.
 pub(super) fn participant_audio_json(meeting: &Meeting, file: &MeetingFile, web_origin: &str) -> Value {
-    json!({"id": file.id, "file_name": "Audio only - Ana", "file_type": file.file_type,
+    json!({"id": file.id, "file_name": "Audio only - Guest", "file_type": file.file_type,
            "file_extension": file.file_extension, "file_size": file.content.length(),
            "recording_start": file.recording_start.to_string(), "recording_end": file.recording_end.to_string(),
            "download_url": download_url(meeting, file, web_origin),
