@@ -28,7 +28,7 @@ pub use source::{
     ProviderSettings, SourceSettings, ZOOM_API_URL, ZOOM_OAUTH_URL, ZoomCredential, ZoomSettings,
 };
 
-use environment::{CACHE_HOME, CONFIG_HOME, filled};
+use environment::{CACHE_HOME, CONFIG_HOME, STATE_HOME, filled};
 use file::{ConfigFile, Given, Nested, Table, Text, known_keys};
 use nearest::nearest;
 
@@ -160,6 +160,14 @@ impl Settings {
     ) -> Result<Self, SettingsError> {
         Loader { overrides, environment, now: Timestamp::now() }.load(Wanted::NoSources)
     }
+}
+
+/// The folder for the logs of mounts in the background, where the user names no file.
+///
+/// # Errors
+/// Neither `XDG_STATE_HOME` nor `HOME` says where it is.
+pub fn log_folder(environment: &dyn Environment) -> Result<PathBuf, SettingsError> {
+    Ok(STATE_HOME.locate(environment)?.join("meetfs"))
 }
 
 /// Whether a configuration without a source is worth anything.

@@ -160,7 +160,8 @@ impl Archive {
     /// Waits until everything that can be found out has been, and the tree shows it. Callers bound the wait.
     pub async fn settled(&self) {
         for source in &self.sources {
-            let _sender_lives_as_long_as_self = source.settled.subscribe().wait_for(|settled| *settled).await;
+            let mut settled = source.settled.subscribe();
+            let _sender_lives_as_long_as_self = settled.wait_for(|settled| *settled).await;
         }
         tokio::time::sleep(BETWEEN_SNAPSHOTS * 2).await;
     }
@@ -262,9 +263,9 @@ async fn take_findings(
             }
             Finding::Changed(id) => {
                 let snapshot = tree.current();
-                let stale = snapshot.nodes().iter().filter(|node| {
-                    matches!(&node.content, Content::Recording { id: known, .. } if *known == id)
-                });
+                let stale = snapshot.nodes().iter().filter(
+                    |node| matches!(&node.content, Content::Recording { id: known, .. } if *known == id),
+                );
                 invalidator.push(stale.map(|node| Invalidation::Pages(node.ino)));
                 sources.iter().for_each(|refresh| refresh.notify_one());
             }

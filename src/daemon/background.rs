@@ -48,7 +48,8 @@ pub(super) fn start_and_wait() -> Result<ExitCode, Error> {
     match (status.code(), status.signal()) {
         (Some(code), _) => Ok(u8::try_from(code).map_or(Exit::Failed.into(), ExitCode::from)),
         (None, signal) => {
-            let cause = std::io::Error::other(format!("it was ended by signal {}", signal.unwrap_or_default()));
+            let cause =
+                std::io::Error::other(format!("it was ended by signal {}", signal.unwrap_or_default()));
             Err(failed(cause))
         }
     }

@@ -24,9 +24,9 @@ pub(super) fn holders_of(mountpoint: &Path) -> String {
 fn processes() -> impl Iterator<Item = PathBuf> {
     let own = std::process::id().to_string();
     std::fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path()).filter(move |path| {
-        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
-            name != own && name.bytes().all(|byte| byte.is_ascii_digit())
-        })
+        path.file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| name != own && name.bytes().all(|byte| byte.is_ascii_digit()))
     })
 }
 

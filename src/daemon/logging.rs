@@ -4,7 +4,6 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use etcetera::BaseStrategy;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
@@ -13,6 +12,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::LogLevel;
 use crate::error::Error;
+use crate::settings::{self, ProcessEnvironment};
 
 /// Daily log files kept where the user names none: a week tells what happened over a weekend, and bounds what a
 /// mount that complains all day leaves behind.
@@ -44,7 +44,7 @@ pub(super) fn start(level: LogLevel, destination: &Destination<'_>) -> Result<Op
             Ok(Some(path.to_path_buf()))
         }
         Destination::StateFolder => {
-            let folder = state_folder();
+            let folder = settings::log_folder(&ProcessEnvironment)?;
             let failed = |cause| Error::Log { path: folder.clone(), cause };
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
             let files = tracing_appender::rolling::Builder::new()
@@ -58,12 +58,6 @@ pub(super) fn start(level: LogLevel, destination: &Destination<'_>) -> Result<Op
             Ok(Some(folder))
         }
     }
-}
-
-/// The user's state folder, or one of the system's where no home is set (services).
-fn state_folder() -> PathBuf {
-    let home = etcetera::choose_base_strategy().ok().and_then(|strategy| strategy.state_dir());
-    home.unwrap_or_else(|| PathBuf::from("/var/log")).join("meetfs")
 }
 
 /// The level applies to meetfs alone: at their finer levels the HTTP libraries print addresses, and an address

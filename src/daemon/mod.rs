@@ -6,6 +6,7 @@
 
 pub mod archive;
 mod background;
+mod demonstration;
 mod holders;
 mod logging;
 mod mount;

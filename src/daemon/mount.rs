@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::archive::Archive;
 use super::logging::{self, Destination};
-use super::{background, mountpoint};
+use super::{background, demonstration, mountpoint};
 use crate::catalog::FactStore;
 use crate::cli::MountArgs;
 use crate::demo;
@@ -75,9 +75,10 @@ impl Server<'_> {
         let mountpoint = mountpoint::prepare(&self.arguments.mountpoint)?;
         let (settings, cloud) = self.settings()?;
         let mut signals = self.runtime.block_on(async { Signals::new() })?;
-        let facts = if cloud.is_some() { FactStore::in_memory()? } else { FactStore::open(&settings.cache.dir)? };
+        let facts =
+            if cloud.is_some() { FactStore::in_memory()? } else { FactStore::open(&settings.cache.dir)? };
         let ended = CancellationToken::new();
-        let _end_background_work = ended.clone().drop_guard();
+        let background_work = ended.clone().drop_guard();
         let runtime = self.runtime.handle();
         let mut archive = Archive::new(&settings, facts, runtime, ended)?;
         self.runtime.block_on(async {
@@ -112,7 +113,7 @@ impl Server<'_> {
             signals.end().await;
             std::process::exit(i32::from(Exit::Failed as u8));
         });
-        drop(_end_background_work);
+        drop(background_work);
         mounted.unmount(UNMOUNT_WITHIN);
         drop(cloud);
         Ok(())
@@ -126,8 +127,8 @@ impl Server<'_> {
         let mut settings = Settings::load_without_sources(&overrides, &ProcessEnvironment)?;
         let cloud = demo::Cloud::start(demo::CloudOptions::default())
             .map_err(|cause| Error::System { what: "starting the demo's cloud", cause })?;
-        settings.sources = vec![demo::source(&cloud)];
-        println!("the demo's cloud counts its requests at {}/demo/summary", cloud.base_url());
+        settings.sources = vec![demonstration::source(&cloud)?];
+        println!("the demo's cloud counts its requests at {}", cloud.summary_url());
         Ok((settings, Some(cloud)))
     }
 
@@ -159,11 +160,8 @@ impl Server<'_> {
         ended: watch::Sender<bool>,
     ) -> Result<fuse::Mounted, Error> {
         let shared = self.arguments.mount_options().allow_other;
-        let owner = Owner {
-            uid: nix::unistd::getuid().as_raw(),
-            gid: nix::unistd::getgid().as_raw(),
-            shared,
-        };
+        let owner =
+            Owner { uid: nix::unistd::getuid().as_raw(), gid: nix::unistd::getgid().as_raw(), shared };
         let adapter = Adapter::new(AdapterOptions {
             tree: archive.tree.clone(),
             engine: archive.engine.clone(),
@@ -186,7 +184,8 @@ struct Signals {
 
 impl Signals {
     fn new() -> Result<Self, Error> {
-        let listen = |kind| signal(kind).map_err(|cause| Error::System { what: "listening to signals", cause });
+        let listen =
+            |kind| signal(kind).map_err(|cause| Error::System { what: "listening to signals", cause });
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,

@@ -96,9 +96,8 @@ pub fn prepare(given: &Path) -> Result<PathBuf, MountpointError> {
 pub(super) fn absolute(given: &Path) -> Result<PathBuf, MountpointError> {
     let missing = |_| MountpointError::Missing(given.into());
     // A dead mount answers every look with "not connected", and a hung one never answers.
-    let parent_and_name = given
-        .file_name()
-        .map(|name| (given.parent().filter(|parent| !parent.as_os_str().is_empty()), name));
+    let parent_and_name =
+        given.file_name().map(|name| (given.parent().filter(|parent| !parent.as_os_str().is_empty()), name));
     match parent_and_name {
         Some((parent, name)) => {
             let parent = parent.unwrap_or(Path::new(".")).canonicalize().map_err(missing)?;
@@ -112,7 +111,9 @@ pub(super) fn absolute(given: &Path) -> Result<PathBuf, MountpointError> {
 
 fn check_empty_folder(path: PathBuf) -> Result<PathBuf, MountpointError> {
     let found = match std::fs::metadata(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(MountpointError::Missing(path)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(MountpointError::Missing(path));
+        }
         Err(cause) => return Err(system(&path, cause)),
         Ok(found) => found,
     };

@@ -61,6 +61,14 @@ pub(super) const CACHE_HOME: BaseFolder = BaseFolder {
     instead: "give --cache-dir DIR, set MEETFS_CACHE_DIR, or write `dir` in [cache]",
 };
 
+/// Where the log of a mount in the background goes.
+pub(super) const STATE_HOME: BaseFolder = BaseFolder {
+    variable: "XDG_STATE_HOME",
+    below_home: ".local/state",
+    purpose: "place the log",
+    instead: "give --log-file FILE",
+};
+
 impl BaseFolder {
     /// The folder, as the specification derives it: a relative path in the variable is ignored.
     ///

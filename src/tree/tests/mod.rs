@@ -13,7 +13,10 @@ use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Availability, BodyKind, FileId, MeetingId, RecordingFile, Role, Version};
+use crate::model::{
+    Availability, BodyKind, FileId, Meeting, MeetingId, MeetingView, RecordingFile, Role, SourceName,
+    SourceView, Version,
+};
 
 fn source_name(name: &str) -> SourceName {
     SourceName::new(name).unwrap()
