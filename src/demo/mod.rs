@@ -1,1 +1,250 @@
-//! An embedded cloud that speaks the providers' interfaces over real HTTP on loopback.
+//! An embedded cloud that speaks Zoom's interface over real HTTP on loopback, quirks included.
+//!
+//! `meetfs mount --demo` runs one in its own process, tests and benchmarks in theirs. What enters: an
+//! [`Archive`], options, and [`Fault`]s. What leaves: addresses to put into a configuration, and the log of what
+//! was asked. There are three servers, as with the real one: the API with OAuth, the web host whose download links
+//! redirect, and the media host that serves signed links.
+//!
+//! This room must know nothing of the client it is there for, and uses no other room: a misunderstanding that
+//! both sides shared would never show. It prints nothing.
+
+mod archive;
+mod asked;
+mod body;
+mod demo_archive;
+mod faults;
+mod links;
+mod log;
+mod media;
+mod oauth;
+mod pages;
+mod pattern;
+mod reply;
+mod server;
+mod store;
+mod web;
+mod wire;
+mod zoom_api;
+mod zoom_json;
+
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use tokio::sync::oneshot;
+
+pub use archive::{
+    Archive, Content, FileStatus, Host, ListedSize, Meeting, MeetingFile, Place, WithoutFiles,
+};
+pub use faults::{Effect, Fault, FaultPlan, RetryAfter, Trigger};
+pub use log::{Request, Server};
+pub use oauth::Credentials;
+pub use pattern::{PATTERN_HEAD, pattern_bytes, pattern_seed};
+pub use store::Object;
+pub use web::DownloadHeader;
+
+use server::{Origins, Shared};
+
+/// How a cloud is set up.
+#[derive(Clone, Debug)]
+pub struct CloudOptions {
+    /// What it holds.
+    pub archive: Archive,
+    /// Most meetings a page of a listing; 1 to 300.
+    pub page_cap: u32,
+    /// How long a token works.
+    pub token_life: Duration,
+    /// How long a signed link works, rounded up to the second at which it ends.
+    pub link_life: Duration,
+    /// How long every answer of every server takes to begin.
+    pub first_byte_latency: Duration,
+    /// Bytes of body a second on each connection; `None` is as fast as it goes.
+    pub bytes_per_second: Option<u64>,
+    /// Faults from the start on.
+    pub faults: Vec<Fault>,
+    /// Which credentials a download link takes.
+    pub download_header: DownloadHeader,
+}
+
+impl Default for CloudOptions {
+    /// An empty archive, an hour for tokens and links, no faults and no brakes.
+    fn default() -> Self {
+        Self {
+            archive: Archive::empty(),
+            page_cap: 300,
+            token_life: Duration::from_secs(3600),
+            link_life: Duration::from_secs(3600),
+            first_byte_latency: Duration::ZERO,
+            bytes_per_second: None,
+            faults: Vec::new(),
+            download_header: DownloadHeader::default(),
+        }
+    }
+}
+
+/// A running cloud. Dropping it stops its servers and waits for its threads.
+#[derive(Debug)]
+pub struct Cloud {
+    shared: Arc<Shared>,
+    /// Sent by being dropped.
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Cloud {
+    /// Starts the servers on free ports of 127.0.0.1. They answer once this returns.
+    ///
+    /// # Errors
+    /// A port cannot be had, or a thread cannot be started.
+    pub fn start(options: CloudOptions) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            // One thread makes bytes while the other writes them; more would take the processor from the client.
+            .worker_threads(2)
+            .thread_name("demo-cloud")
+            .enable_all()
+            .build()?;
+        let (api, api_origin) = listen()?;
+        let (web, web_origin) = listen()?;
+        let (media, media_origin) = listen()?;
+        let shared = Arc::new(Shared {
+            store: RwLock::new(store::Store::new(options.archive)),
+            tokens: oauth::Tokens::new(options.token_life),
+            links: links::Links::new(options.link_life),
+            pages: pages::PageTokens::default(),
+            faults: faults::Faults::new(options.faults),
+            log: log::Log::new(),
+            origins: Origins { api: api_origin, web: web_origin, media: media_origin },
+            page_cap: options.page_cap,
+            download_header: options.download_header,
+            first_byte_latency: options.first_byte_latency,
+            bytes_per_second: options.bytes_per_second,
+        });
+        {
+            let _inside = runtime.enter();
+            for (server, listener) in [(Server::Api, api), (Server::Web, web), (Server::Media, media)] {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                runtime.spawn(server::accept(Arc::clone(&shared), server, listener));
+            }
+        }
+        let (stop, stopped) = oneshot::channel::<()>();
+        // A runtime must not be dropped on a thread that runs another one, and the owner may live on such a thread.
+        let thread = std::thread::Builder::new().name("demo-cloud".into()).spawn(move || {
+            let _ = runtime.block_on(stopped);
+        })?;
+        Ok(Self { shared, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Base address of the API: `http://127.0.0.1:PORT/v2`.
+    pub fn api_url(&self) -> String {
+        format!("{}/v2", self.shared.origins.api)
+    }
+
+    /// Address of the token endpoint.
+    pub fn oauth_url(&self) -> String {
+        format!("{}/oauth/token", self.shared.origins.api)
+    }
+
+    /// Address of what `scripts/demo` shows: totals of requests and bytes as JSON.
+    pub fn summary_url(&self) -> String {
+        format!("{}/demo/summary", self.shared.origins.api)
+    }
+
+    /// What to sign in with.
+    pub fn credentials(&self) -> Credentials {
+        Credentials::demo()
+    }
+
+    /// A bearer token that works until [`expire_tokens`](Self::expire_tokens), and the same until then.
+    pub fn long_lived_token(&self) -> String {
+        self.shared.tokens.long_lived()
+    }
+
+    /// The last 200 000 requests, oldest first. A request is there before its answer begins.
+    pub fn requests(&self) -> Vec<Request> {
+        self.shared.log.requests()
+    }
+
+    /// Forgets the requests so far.
+    pub fn clear_requests(&self) {
+        self.shared.log.clear();
+    }
+
+    /// Adds a fault behind those that wait already.
+    pub fn inject(&self, fault: Fault) {
+        self.shared.faults.inject(fault);
+    }
+
+    /// Drops every fault. Stalled bodies go on; requests in a black hole lose their connection.
+    pub fn heal(&self) {
+        self.shared.faults.heal();
+    }
+
+    /// Makes every token issued so far expire.
+    pub fn expire_tokens(&self) {
+        self.shared.tokens.expire_all();
+    }
+
+    /// Makes every signed link issued so far answer 403.
+    pub fn expire_links(&self) {
+        self.shared.links.expire_all();
+    }
+
+    /// Makes every `next_page_token` issued so far invalid.
+    pub fn expire_page_tokens(&self) {
+        self.shared.pages.expire_all();
+    }
+
+    /// Adds a meeting, or replaces the one with its UUID.
+    pub fn add_meeting(&self, meeting: Meeting) {
+        self.shared.store.write().add_meeting(meeting);
+    }
+
+    /// Removes a meeting; false if there is none with that UUID.
+    pub fn remove_meeting(&self, uuid: &str) -> bool {
+        self.shared.store.write().remove_meeting(uuid)
+    }
+
+    /// Completes the files of a meeting that are processing; false if there is no such meeting.
+    pub fn finish_processing(&self, uuid: &str) -> bool {
+        self.change_meeting(uuid, |meeting| {
+            for file in meeting.files.iter_mut().filter(|file| file.status == FileStatus::Processing) {
+                file.status = FileStatus::Completed;
+            }
+        })
+    }
+
+    /// Changes a meeting in any way: its topic, its files, a file's content; false if there is none with that UUID.
+    pub fn change_meeting(&self, uuid: &str, change: impl FnOnce(&mut Meeting)) -> bool {
+        self.shared.store.write().change_meeting(uuid, change)
+    }
+
+    /// The meetings as they are now, newest first.
+    pub fn meetings(&self) -> Vec<Meeting> {
+        self.shared.store.read().meetings().to_vec()
+    }
+
+    /// Everything that can be downloaded now.
+    pub fn objects(&self) -> Vec<Object> {
+        self.shared.store.read().objects()
+    }
+}
+
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            // It has nothing to say: it waits for the stop and drops the runtime.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn listen() -> io::Result<(TcpListener, String)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    listener.set_nonblocking(true)?;
+    let origin = format!("http://{}", listener.local_addr()?);
+    Ok((listener, origin))
+}

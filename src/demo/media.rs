@@ -1,0 +1,83 @@
+//! The host of the signed links: ranges of files, as a CDN serves them.
+
+use std::ops::Range;
+use std::time::SystemTime;
+
+use super::archive::MeetingFile;
+use super::asked::{Asked, RangeAsked};
+use super::faults::Effect;
+use super::links::Links;
+use super::reply::Reply;
+use super::store::Store;
+
+/// Answers a request for a signed link. Only the effects that bend a range are looked at here.
+pub(super) fn answer(store: &Store, links: &Links, asked: &Asked, effect: Option<&Effect>) -> Reply {
+    // A link that is signed needs no other credential; a client that sends one leaks it, and some CDNs refuse both.
+    if asked.header("authorization").is_some() || asked.header("referer").is_some() {
+        return Reply::xml_error(400, "InvalidArgument", "Only one auth mechanism allowed");
+    }
+    if asked.method != "GET" && asked.method != "HEAD" {
+        return Reply::xml_error(405, "MethodNotAllowed", "The method is not allowed");
+    }
+    if !links.allow(asked) {
+        return Reply::expired_link();
+    }
+    let opaque = asked.path.strip_prefix("/replay/").and_then(|rest| rest.split('/').next());
+    let Some((_, file)) = opaque.and_then(|opaque| store.by_link(opaque)) else {
+        return Reply::xml_error(404, "NoSuchKey", "The specified key does not exist.");
+    };
+    serve(file, asked, effect)
+}
+
+fn serve(file: &MeetingFile, asked: &Asked, effect: Option<&Effect>) -> Reply {
+    let total = file.content.length();
+    let etag = file.content.etag();
+    let last_modified = last_modified(file);
+    let whole = || Reply { status: 200, headers: Vec::new(), content: file.content.clone(), span: 0..total };
+    let unchanged = asked.header("if-range").is_none_or(|value| value == etag || value == last_modified);
+    let range = asked.range().filter(|_| unchanged && !matches!(effect, Some(Effect::WholeFile)));
+    let reply = match range.map(|range| resolve(range, total)) {
+        None => whole(),
+        Some(None) => {
+            return Reply::xml_error(416, "InvalidRange", "The requested range is not satisfiable")
+                .with("content-range", format!("bytes */{total}"));
+        }
+        Some(Some(span)) => {
+            let span = match effect {
+                Some(Effect::WrongRange { shift }) => shifted(span, *shift, total),
+                _ => span,
+            };
+            let stated = match effect {
+                Some(Effect::WrongTotal { delta }) => total.saturating_add_signed(*delta),
+                _ => total,
+            };
+            let content_range = format!("bytes {}-{}/{stated}", span.start, span.end.saturating_sub(1));
+            Reply { status: 206, span, ..whole() }.with("content-range", content_range)
+        }
+    };
+    reply
+        .with("content-type", file.content_type())
+        .with("accept-ranges", "bytes")
+        .with("etag", etag)
+        .with("last-modified", last_modified)
+}
+
+/// The bytes of a range, or none if it begins past the end.
+fn resolve(range: RangeAsked, total: u64) -> Option<Range<u64>> {
+    let span = match range {
+        RangeAsked::From(first, last) => first..last.map_or(total, |last| last.saturating_add(1).min(total)),
+        RangeAsked::Last(length) => total.saturating_sub(length)..total,
+    };
+    (span.start < span.end).then_some(span)
+}
+
+/// The span moved as far as the file goes, as long as it was.
+fn shifted(span: Range<u64>, shift: i64, total: u64) -> Range<u64> {
+    let length = span.end - span.start;
+    let start = span.start.saturating_add_signed(shift).min(total.saturating_sub(length));
+    start..start + length
+}
+
+fn last_modified(file: &MeetingFile) -> String {
+    httpdate::fmt_http_date(SystemTime::try_from(file.recording_end).unwrap_or(SystemTime::UNIX_EPOCH))
+}

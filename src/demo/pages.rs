@@ -1,0 +1,60 @@
+//! The `next_page_token`s of listings: each belongs to one exact query and dies after fifteen minutes.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use jiff::civil::Date;
+use parking_lot::Mutex;
+
+use super::archive::hexadecimal;
+
+/// Zoom's documentation: "The expiration period for this token is 15 minutes."
+const LIFE: Duration = Duration::from_secs(15 * 60);
+
+/// Tokens remembered. A client has one listing under way for each of its windows, so far fewer are in use.
+const REMEMBERED: usize = 10_000;
+
+/// What a listing was asked for, besides the page's size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Query {
+    pub(super) what: String,
+    pub(super) from: Option<Date>,
+    pub(super) to: Option<Date>,
+}
+
+#[derive(Debug)]
+struct Issued {
+    query: Query,
+    size: usize,
+    start: usize,
+    at: Instant,
+}
+
+/// The tokens that still work.
+#[derive(Debug, Default)]
+pub(super) struct PageTokens(Mutex<HashMap<String, Issued>>);
+
+impl PageTokens {
+    pub(super) fn issue(&self, query: Query, size: usize, start: usize) -> String {
+        let chance: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
+        let token = hexadecimal(&chance);
+        let mut tokens = self.0.lock();
+        if tokens.len() >= REMEMBERED {
+            tokens.clear();
+        }
+        tokens.insert(token.clone(), Issued { query, size, start, at: Instant::now() });
+        token
+    }
+
+    /// Where the page begins, if the token works for this query.
+    pub(super) fn redeem(&self, token: &str, query: &Query, size: usize) -> Option<usize> {
+        let tokens = self.0.lock();
+        let issued = tokens.get(token)?;
+        let works = issued.query == *query && issued.size == size && issued.at.elapsed() < LIFE;
+        works.then_some(issued.start)
+    }
+
+    pub(super) fn expire_all(&self) {
+        self.0.lock().clear();
+    }
+}

@@ -1,0 +1,94 @@
+//! Content of any length that is never stored: byte `o` of a file is a function of the file's seed and `o`.
+
+/// The first bytes of every pattern file: an `ftyp` box of 32 bytes (ISO/IEC 14496-12, 4.3), so that a reader
+/// who looks at an MP4's first bytes finds what it looks for.
+pub const PATTERN_HEAD: [u8; 32] = *b"\x00\x00\x00\x20ftypisom\x00\x00\x02\x00isomiso2avc1mp41";
+
+/// Bytes a word of the pattern has.
+const WORD: u64 = 8;
+
+/// The seed of the file that [`Archive::pattern`](super::Archive::pattern) makes for `name` (FNV-1a, 64 bits).
+pub fn pattern_seed(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// Fills `out` with the bytes at `offset` and on of the pattern file with this seed.
+///
+/// Any two ways of cutting a file into calls give the same bytes. The offset may be any; past
+/// `u64::MAX` it wraps around.
+pub fn pattern_bytes(seed: u64, offset: u64, out: &mut [u8]) {
+    let mut index = offset / WORD;
+    let skipped = (offset % WORD) as usize;
+    let (first, rest) = out.split_at_mut(if skipped == 0 { 0 } else { out.len().min(8 - skipped) });
+    if !first.is_empty() {
+        let bytes = word(seed, index).to_le_bytes();
+        first.iter_mut().zip(bytes.into_iter().skip(skipped)).for_each(|(to, from)| *to = from);
+        index = index.wrapping_add(1);
+    }
+    let (words, last) = rest.as_chunks_mut::<8>();
+    for to in words {
+        *to = word(seed, index).to_le_bytes();
+        index = index.wrapping_add(1);
+    }
+    last.iter_mut().zip(word(seed, index).to_le_bytes()).for_each(|(to, from)| *to = from);
+    put_head(offset, out);
+}
+
+/// Two multiplications a word: enough that no two places of a file, and no two files, look alike over eight
+/// bytes, and few enough to fill memory faster than a loopback socket takes it.
+fn word(seed: u64, index: u64) -> u64 {
+    let mixed = index.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(seed);
+    let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    mixed ^ (mixed >> 29)
+}
+
+fn put_head(offset: u64, out: &mut [u8]) {
+    let start = offset.min(PATTERN_HEAD.len() as u64) as usize;
+    let head = PATTERN_HEAD.into_iter().skip(start);
+    out.iter_mut().zip(head).for_each(|(to, from)| *to = from);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_access_equals_sequential_reading() {
+        let mut whole = vec![0; 4099];
+        pattern_bytes(7, 0, &mut whole);
+        for start in (0..64).chain([1000, 1001, 4090, 4098]) {
+            for length in [0, 1, 2, 7, 8, 9, 15, 16, 33, 500] {
+                let end = (start + length).min(whole.len());
+                let mut part = vec![0; end - start];
+                pattern_bytes(7, start as u64, &mut part);
+                assert_eq!(part, whole[start..end], "{length} bytes at {start}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pattern_begins_with_an_ftyp_box_of_its_stated_length() {
+        let mut head = [0; 40];
+        pattern_bytes(1, 0, &mut head);
+        assert_eq!(&head[4..8], b"ftyp");
+        assert_eq!(u32::from_be_bytes([head[0], head[1], head[2], head[3]]), 32);
+        assert_eq!(head[..32], PATTERN_HEAD);
+    }
+
+    #[test]
+    fn neighbouring_words_and_files_differ() {
+        let words: std::collections::HashSet<u64> =
+            (0..3).flat_map(|seed| (0..50_000).map(move |index| word(seed, index))).collect();
+        assert_eq!(words.len(), 150_000);
+        assert_ne!(pattern_seed("a"), pattern_seed("b"));
+    }
+
+    #[test]
+    fn the_end_of_the_offset_range_is_no_obstacle() {
+        let mut last = [0; 16];
+        pattern_bytes(3, u64::MAX - 3, &mut last);
+        assert_eq!(last[..4], word(3, u64::MAX / 8).to_le_bytes()[4..]);
+    }
+}
