@@ -12,11 +12,13 @@
 //! 3. A server asks for patience in one of four ways: [`retry`] reads them all and never waits without an end.
 //! 4. A redirect or a page link leads elsewhere: [`hosts`] decides where a request may go; nothing is followed
 //!    by itself.
+//! 5. A download link answers with a redirect, a page or the file: [`glance`] looks without fetching.
 //!
 //! It never knows what a meeting, an inode or a block is.
 
 pub mod client;
 pub mod error;
+pub mod glance;
 pub mod hosts;
 pub mod range;
 pub mod retry;
@@ -24,6 +26,7 @@ pub mod stream;
 
 pub use client::{ApiReply, ApiRequest, Client};
 pub use error::{FetchError, HttpError};
+pub use glance::Glance;
 pub use hosts::AllowedHosts;
 pub use range::{ByteRange, Expectation};
 pub use stream::{LEASES_TRIED, LeaseSource, RangeStream};

@@ -1,1 +1,153 @@
-//! Zoom.
+//! Zoom's cloud recordings.
+//!
+//! Enters: a credential, the users whose recordings are listed, and base addresses. Leaves: meetings, what is
+//! known of past ones, and leases.
+//!
+//! What is odd about this cloud, and where it is dealt with:
+//!
+//! 1. Tokens live an hour and there is no refresh token: [`auth`] asks for a new one, once for all callers.
+//! 2. Errors come under any status, with codes of their own: [`refusal`] turns each into a sentence.
+//! 3. A listing takes a month at most and shortens more in silence; page tokens die: [`windows`], [`listing`].
+//! 4. Any field may be missing or of another type: [`wire`] and [`lenient`] read what is there, [`mapping`] and
+//!    [`facts`] make do with it.
+//! 5. Download links redirect, answer with pages, and refuse valid tokens: [`leases`], [`answer`], [`signed`].
+//!
+//! It never knows how meetings become folders or bytes become blocks.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+use url::Url;
+
+use self::api::{Api, ApiError};
+use self::auth::Tokens;
+use self::leases::Leases;
+use super::{Effort, Listing, Provider, ProviderError};
+use crate::http::{AllowedHosts, Client};
+use crate::model::{DaySpan, FileId, Lease, Meeting, MeetingId, SourceName};
+
+mod address;
+mod answer;
+mod api;
+mod auth;
+mod facts;
+mod leases;
+mod lenient;
+mod listing;
+mod mapping;
+mod refusal;
+mod signed;
+mod windows;
+mod wire;
+
+/// Zoom's own domains: commercial, US government, China.
+const ZOOM_HOSTS: [&str; 3] = ["zoom.us", "zoomgov.com", "zoom.com.cn"];
+
+/// Bound on asking for one meeting's details. Nobody waits for them, but they should not keep others waiting.
+const DETAILS_WITHIN: Duration = Duration::from_secs(30);
+
+/// How a Zoom source is reached.
+#[derive(Clone, Debug)]
+pub struct ZoomOptions {
+    /// Its configured name.
+    pub source: SourceName,
+    /// What it is reached with.
+    pub credential: ZoomCredential,
+    /// Whose recordings are listed: `me`, e-mail addresses, or user ids.
+    pub users: Vec<String>,
+    /// Base address of the interface, `https://api.zoom.us/v2` by default.
+    pub api_url: Url,
+    /// Where tokens are asked for, `https://zoom.us/oauth/token` by default.
+    pub oauth_url: Url,
+    /// Whether `api_url` is the default, which the token's reply may replace.
+    pub api_url_is_default: bool,
+    /// Hosts that downloads may live on besides Zoom's own.
+    pub download_hosts: Vec<String>,
+}
+
+/// What a Zoom source proves itself with.
+#[derive(Clone, Debug)]
+pub enum ZoomCredential {
+    /// A bearer token; it lives an hour and cannot be renewed.
+    Token(SecretString),
+    /// A Server-to-Server OAuth app ("Server-to-Server OAuth" in Zoom's guide).
+    ServerToServer {
+        /// The account that the app belongs to.
+        account_id: String,
+        /// The app's id.
+        client_id: String,
+        /// The app's secret.
+        client_secret: SecretString,
+    },
+}
+
+/// One account of Zoom's.
+pub struct Zoom {
+    source: SourceName,
+    users: Vec<String>,
+    api: Api,
+    leases: Leases,
+    /// Whether it was said that a scope is missing for details.
+    scope_noted: AtomicBool,
+}
+
+impl std::fmt::Debug for Zoom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Zoom").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+impl Zoom {
+    /// The account; nothing is asked yet.
+    pub fn new(options: ZoomOptions, client: Client) -> Self {
+        let names = ZOOM_HOSTS.into_iter().chain(options.download_hosts.iter().map(String::as_str));
+        let hosts = AllowedHosts::new(names, &options.api_url);
+        let replaceable = options.api_url_is_default.then(|| options.api_url.clone());
+        let tokens = Tokens::new(options.credential, options.oauth_url, replaceable, client.clone());
+        Self {
+            source: options.source,
+            users: options.users,
+            api: Api::new(client.clone(), options.api_url, tokens),
+            leases: Leases::new(client, hosts),
+            scope_noted: AtomicBool::new(false),
+        }
+    }
+}
+
+#[async_trait]
+impl Provider for Zoom {
+    fn source(&self) -> &SourceName {
+        &self.source
+    }
+
+    async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError> {
+        let mut found = listing::list(&self.api, &self.source, &self.users, span).await?;
+        self.leases.learn(span, found.failed.is_empty(), &mut found.meetings);
+        let meetings: Vec<Meeting> = found.meetings.into_iter().map(|mapped| mapped.meeting).collect();
+        Ok(Listing { meetings, failed: found.failed })
+    }
+
+    async fn details(&self, meeting: &MeetingId) -> Result<Option<Map<String, Value>>, ProviderError> {
+        let path = format!("/past_meetings/{}", address::meeting(meeting.as_str()));
+        let refusal = match self.api.get(&path, &[], DETAILS_WITHIN).await {
+            Ok(reply) => return Ok(Some(facts::of_details(&reply))),
+            Err(ApiError::Refused(refusal)) => refusal,
+            Err(ApiError::Failed(error)) => return Err(error),
+        };
+        let error = refusal.about("the details of past meetings");
+        if refusal.is_of_scope() && !self.scope_noted.swap(true, Ordering::Relaxed) {
+            tracing::warn!(source = %self.source, "meeting.json says less than it could: {error}");
+        }
+        match error {
+            ProviderError::NotFound(_) | ProviderError::NotAllowed(_) => Ok(None),
+            other => Err(other),
+        }
+    }
+
+    async fn lease(&self, file: &FileId, effort: Effort) -> Result<Lease, ProviderError> {
+        self.leases.lease(&self.api, file, effort).await
+    }
+}

@@ -1,0 +1,126 @@
+//! Calls of the interface under a token that is renewed once where it is refused.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::auth::{Token, Tokens};
+use super::refusal::Refusal;
+use crate::http::{ApiRequest, Client};
+use crate::model::SecretUrl;
+use crate::providers::ProviderError;
+
+/// Why a call brought no object.
+pub(super) enum ApiError {
+    /// Zoom says no.
+    Refused(Refusal),
+    /// There was no answer, no credential, or no sense in the answer.
+    Failed(ProviderError),
+}
+
+impl ApiError {
+    /// What to report when `subject` was asked for.
+    pub(super) fn about(self, subject: &str) -> ProviderError {
+        match self {
+            Self::Refused(refusal) => refusal.about(subject),
+            Self::Failed(error) => error,
+        }
+    }
+}
+
+impl From<ProviderError> for ApiError {
+    fn from(error: ProviderError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// The interface of one source.
+pub(super) struct Api {
+    client: Client,
+    base: Url,
+    tokens: Tokens,
+}
+
+impl Api {
+    pub(super) fn new(client: Client, base: Url, tokens: Tokens) -> Self {
+        Self { client, base, tokens }
+    }
+
+    /// The source's token.
+    pub(super) fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// Asks for the object at `path`, which begins with a slash and is percent-encoded. A refused token is
+    /// renewed once; each of the two calls may take as long as `within`.
+    pub(super) async fn get(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        within: Duration,
+    ) -> Result<Map<String, Value>, ApiError> {
+        let token = self.tokens.current().await?;
+        match self.get_with(&token, path, query, within).await {
+            Err(ApiError::Refused(refusal)) if refusal.is_of_token() => {
+                let token = self.tokens.renewed(&token).await?;
+                self.get_with(&token, path, query, within).await
+            }
+            done => done,
+        }
+    }
+
+    async fn get_with(
+        &self,
+        token: &Arc<Token>,
+        path: &str,
+        query: &[(&str, &str)],
+        within: Duration,
+    ) -> Result<Map<String, Value>, ApiError> {
+        let request = ApiRequest {
+            address: address(token.api().unwrap_or(&self.base), path, query)?,
+            authorization: Some(token.header()),
+            form: None,
+            within,
+        };
+        let reply = self.client.call(&request).await.map_err(ProviderError::from)?;
+        let object = match serde_json::from_slice::<Value>(&reply.body) {
+            Ok(Value::Object(object)) => Some(object),
+            _ => None,
+        };
+        if let Some(refusal) = Refusal::of(reply.status, object.as_ref(), token.secret()) {
+            return Err(ApiError::Refused(refusal));
+        }
+        object.ok_or_else(|| {
+            ApiError::Failed(ProviderError::Unavailable(format!(
+                "{} answered with something that is not a JSON object; check api_url",
+                request.address
+            )))
+        })
+    }
+}
+
+fn address(base: &Url, path: &str, query: &[(&str, &str)]) -> Result<SecretUrl, ProviderError> {
+    let text = format!("{}{path}", base.as_str().trim_end_matches('/'));
+    let mut url = Url::parse(&text)
+        .map_err(|_| ProviderError::Unavailable("api_url cannot be used as a base address".into()))?;
+    if !query.is_empty() {
+        url.query_pairs_mut().extend_pairs(query);
+    }
+    Ok(SecretUrl::new(url))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_joined_with_and_without_a_slash_at_the_bases_end() {
+        for base in ["https://api.zoom.us/v2", "https://api.zoom.us/v2/"] {
+            let base = Url::parse(base).unwrap();
+            let url = address(&base, "/users/me/recordings", &[("from", "2026-10-01")]).unwrap();
+            assert_eq!(url.expose().as_str(), "https://api.zoom.us/v2/users/me/recordings?from=2026-10-01");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What `meeting.json` says of a meeting: the same on every listing, and never a credential.
+
+use serde_json::{Map, Value};
+
+use super::mapping::{declared_size, is_processing};
+use super::{lenient, wire};
+use crate::model::FileKey;
+
+/// Unknown fields with one of these in their name may open something, and are left out.
+const SECRETS: [&str; 8] = ["url", "link", "token", "pass", "pwd", "secret", "key", "path"];
+
+/// Unknown fields with one of these words in their name are left out: counts change from one listing to the next
+/// and would make every copy of `meeting.json` a new one.
+const COUNTS: [&str; 5] = ["count", "size", "total", "left", "views"];
+
+/// The facts of a listed meeting with its finished files.
+pub(super) fn of_meeting(meeting: &wire::Meeting, files: &[(FileKey, wire::File)]) -> Map<String, Value> {
+    let mut facts = Map::new();
+    put(&mut facts, "uuid", Some(meeting.uuid()));
+    put(&mut facts, "id", meeting.id.as_deref().map(number_or_text));
+    put(&mut facts, "topic", meeting.topic.as_deref());
+    put(&mut facts, "type", meeting.kind);
+    put(&mut facts, "host_id", meeting.host_id.as_deref());
+    put(&mut facts, "host_email", meeting.host_email.as_deref());
+    put(&mut facts, "start_time", meeting.start_time.map(|time| time.to_string()));
+    put(&mut facts, "timezone", meeting.timezone.as_deref());
+    put(&mut facts, "duration", meeting.duration);
+    put(&mut facts, "share_url", meeting.share_url.as_deref());
+    let mut other: Vec<_> = meeting.other.iter().filter(|(name, value)| is_harmless(name, value)).collect();
+    other.sort_by_key(|(name, _)| *name);
+    for (name, value) in other {
+        put(&mut facts, name, Some(value.clone()));
+    }
+    let files: Vec<_> =
+        files.iter().filter(|(_, file)| !is_processing(file)).map(|(_, file)| of_file(file)).collect();
+    put(&mut facts, "recording_files", Some(files));
+    facts
+}
+
+/// What the details of a past meeting add; its keys are Zoom's own.
+pub(super) fn of_details(reply: &Map<String, Value>) -> Map<String, Value> {
+    /// All that is documented besides what the listing has said already.
+    const KNOWN: [&str; 11] = [
+        "user_name",
+        "user_email",
+        "host_id",
+        "type",
+        "start_time",
+        "end_time",
+        "duration",
+        "total_minutes",
+        "participants_count",
+        "dept",
+        "source",
+    ];
+    let mut facts = Map::new();
+    for name in KNOWN {
+        let value = reply.get(name).filter(|value| value.is_number() || lenient::as_text(value).is_some());
+        put(&mut facts, name, value.cloned());
+    }
+    facts
+}
+
+fn of_file(file: &wire::File) -> Value {
+    let mut facts = Map::new();
+    put(&mut facts, "id", file.id.as_deref());
+    put(&mut facts, "file_type", file.file_type.as_deref());
+    put(&mut facts, "file_extension", file.file_extension.as_deref());
+    put(&mut facts, "recording_type", file.recording_type.as_deref());
+    put(&mut facts, "file_size", declared_size(file));
+    put(&mut facts, "recording_start", file.recording_start.map(|time| time.to_string()));
+    put(&mut facts, "recording_end", file.recording_end.map(|time| time.to_string()));
+    Value::Object(facts)
+}
+
+fn put(facts: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
+    if let Some(value) = value {
+        facts.insert(name.to_owned(), value.into());
+    }
+}
+
+/// Ids are numbers to people, whichever way they were sent.
+fn number_or_text(id: &str) -> Value {
+    id.parse::<u64>().map_or_else(|_| Value::from(id), Value::from)
+}
+
+fn is_harmless(name: &str, value: &Value) -> bool {
+    let name = name.to_ascii_lowercase();
+    let plain = match value {
+        Value::String(text) => !text.is_empty() && !text.contains("://"),
+        Value::Number(_) | Value::Bool(_) => true,
+        _ => false,
+    };
+    plain
+        && !SECRETS.iter().any(|part| name.contains(part))
+        && !name.split('_').any(|word| COUNTS.contains(&word))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::SourceName;
+    use crate::providers::zoom::mapping;
+
+    fn facts(entry: Value) -> Map<String, Value> {
+        let meeting = wire::Meeting::read(entry).unwrap();
+        mapping::meeting(&SourceName::new("acme").unwrap(), meeting).meeting.facts
+    }
+
+    #[test]
+    fn facts_are_stable_ordered_and_without_credentials() {
+        let entry = json!({
+            "zebra": 1, "account_id": "acc", "uuid": "u==", "id": "98765432101", "topic": "Plan",
+            "recording_play_passcode": "p4ss", "password": "p4ss", "recording_count": 3, "total_size": 77,
+            "share_url": "https://us06web.zoom.us/rec/share/x", "odd_address": "https://zoom.us/s3cret",
+            "participant_audio_files": [{"download_url": "https://zoom.us/s3cret"}],
+            "recording_files": [
+                {"id": "b", "file_type": "MP4", "file_size": 5, "recording_start": "2026-10-06T08:00:00Z",
+                 "download_url": "https://zoom.us/s3cret", "play_url": "https://zoom.us/s3cret"},
+                {"id": "a", "file_type": "M4A", "recording_start": "2026-10-06T07:00:00Z"},
+                {"id": "c", "file_type": "", "status": "processing"},
+            ],
+        });
+        let text = serde_json::to_string(&facts(entry)).unwrap();
+        assert_eq!(
+            text,
+            concat!(
+                r#"{"uuid":"u==","id":98765432101,"topic":"Plan","share_url":"https://us06web.zoom.us/rec/share/x","#,
+                r#""account_id":"acc","zebra":1,"recording_files":["#,
+                r#"{"id":"a","file_type":"M4A","recording_start":"2026-10-06T07:00:00Z"},"#,
+                r#"{"id":"b","file_type":"MP4","file_size":5,"recording_start":"2026-10-06T08:00:00Z"}]}"#
+            )
+        );
+    }
+
+    #[test]
+    fn details_keep_what_is_documented_and_said() {
+        let reply = json!({"user_name": "Ana", "dept": "", "total_minutes": 3, "id": 1, "token": "s3cret",
+            "participants_count": "2", "source": null});
+        let text = serde_json::to_string(&of_details(reply.as_object().unwrap())).unwrap();
+        assert_eq!(text, r#"{"user_name":"Ana","total_minutes":3,"participants_count":"2"}"#);
+    }
+}

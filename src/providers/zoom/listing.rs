@@ -1,0 +1,283 @@
+//! All meetings of a span: windows of days, pages of a window, and what to do when one of them fails.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::address;
+use super::api::{Api, ApiError};
+use super::mapping::{self, Mapped};
+use super::windows::{rests, windows};
+use super::wire::Page;
+use crate::model::{Availability, DaySpan, MeetingId, SourceName};
+use crate::providers::ProviderError;
+
+/// Windows asked for at once. A free account may make two such calls a second; more than a few in flight would
+/// only meet that limit sooner.
+const WINDOWS_AT_ONCE: usize = 4;
+
+/// The most Zoom puts on a page.
+const PAGE_SIZE: &str = "300";
+
+/// Bound on one page with its retries: a rate limit of a few seconds and two bad replies fit in.
+const PAGE_WITHIN: Duration = Duration::from_secs(60);
+
+/// Pages of one range; 300,000 meetings in a month are a server that counts in circles.
+const PAGES: usize = 1000;
+
+/// How often a range begins anew after its page token died. Tokens live 15 minutes, so that one dies at all is
+/// rare; three times in a row is something else.
+const RESTARTS: usize = 3;
+
+/// Ranges that one window may fall into when the server shortens what is asked: one a day is the most that
+/// makes sense.
+const RANGES: usize = 30;
+
+/// What a listing found.
+pub(super) struct Found {
+    /// Each meeting once.
+    pub(super) meetings: Vec<Mapped>,
+    /// The days that were not listed whole.
+    pub(super) failed: Vec<(DaySpan, ProviderError)>,
+}
+
+/// Lists the meetings of all `users` on the days of `span`.
+///
+/// # Errors
+/// Where everything failed, and for one reason.
+pub(super) async fn list(
+    api: &Api,
+    source: &SourceName,
+    users: &[String],
+    span: DaySpan,
+) -> Result<Found, ProviderError> {
+    let verdict = OnceLock::new();
+    let listers: Vec<_> = users
+        .iter()
+        .map(|user| Lister { api, source, user, verdict: OnceLock::new(), for_all: &verdict })
+        .collect();
+    let jobs: Vec<_> = windows(span)
+        .into_iter()
+        .flat_map(|window| listers.iter().map(move |lister| lister.window(window)))
+        .collect();
+    let asked = jobs.len();
+    let mut done = stream::iter(jobs).buffer_unordered(WINDOWS_AT_ONCE);
+    let mut meetings = HashMap::new();
+    let (mut failed, mut unreadable, mut failed_whole) = (Vec::new(), 0, 0);
+    while let Some(window) = done.next().await {
+        failed_whole += usize::from(!window.listed);
+        failed.extend(window.failed);
+        unreadable += window.unreadable;
+        for meeting in window.meetings {
+            keep_fuller(&mut meetings, meeting);
+        }
+    }
+    if unreadable > 0 {
+        tracing::warn!(%source, unreadable, "Zoom listed meetings without a UUID; they are left out");
+    }
+    let failed = joined(failed);
+    if failed_whole == asked
+        && let Some((_, first)) = failed.first()
+        && failed.iter().all(|(_, error)| error.to_string() == first.to_string())
+    {
+        return Err(first.clone());
+    }
+    Ok(Found { meetings: meetings.into_values().collect(), failed })
+}
+
+/// One user's listing.
+struct Lister<'a> {
+    api: &'a Api,
+    source: &'a SourceName,
+    user: &'a str,
+    /// What Zoom said of this user for good; the user's other windows need not ask.
+    verdict: OnceLock<ProviderError>,
+    /// What it said of the credential, which holds for everybody.
+    for_all: &'a OnceLock<ProviderError>,
+}
+
+/// What one window brought.
+#[derive(Default)]
+struct Window {
+    /// Whether at least one page of it came.
+    listed: bool,
+    meetings: Vec<Mapped>,
+    failed: Vec<(DaySpan, ProviderError)>,
+    unreadable: usize,
+}
+
+impl Lister<'_> {
+    async fn window(&self, window: DaySpan) -> Window {
+        let mut found = Window::default();
+        let mut todo = vec![window];
+        let mut ranges = 0;
+        while let Some(range) = todo.pop() {
+            ranges += 1;
+            let listed = match self.verdict.get().or_else(|| self.for_all.get()) {
+                Some(verdict) => Err(verdict.clone()),
+                None if ranges > RANGES => Err(self.odd("keeps shortening the days that are asked for")),
+                None => self.range(range, &mut found).await,
+            };
+            let left = listed.and_then(|listed| {
+                rests(range, listed, TimeZone::UTC.to_datetime(Timestamp::now()).date())
+                    .ok_or_else(|| self.odd("listed other days than were asked for"))
+            });
+            match left {
+                Ok(rests) => todo.extend(rests),
+                Err(error) => {
+                    match &error {
+                        ProviderError::Credential(_) => drop(self.for_all.set(error.clone())),
+                        ProviderError::NotAllowed(_) | ProviderError::NotFound(_) => {
+                            drop(self.verdict.set(error.clone()));
+                        }
+                        ProviderError::Unavailable(_) => {}
+                    }
+                    found.failed.push((range, error));
+                }
+            }
+        }
+        found
+    }
+
+    /// All pages of a range; says which days the server listed.
+    async fn range(&self, range: DaySpan, found: &mut Window) -> Result<DaySpan, ProviderError> {
+        let path = format!("/users/{}/recordings", address::user(self.user));
+        let (from, to) = (range.from.to_string(), range.to.to_string());
+        let mut covered = None;
+        let mut token: Option<String> = None;
+        let mut restarts = 0;
+        for _ in 0..PAGES {
+            let mut query = vec![("from", from.as_str()), ("to", to.as_str()), ("page_size", PAGE_SIZE)];
+            if let Some(token) = &token {
+                query.push(("next_page_token", token));
+            }
+            let reply = match self.api.get(&path, &query, PAGE_WITHIN).await {
+                // A range that had begun is refused: its token died (15 minutes), not the user's permission.
+                Err(ApiError::Refused(refusal)) if token.is_some() && refusal.is_of_request() => {
+                    if restarts == RESTARTS {
+                        return Err(self.odd("refuses the page tokens it gives"));
+                    }
+                    restarts += 1;
+                    token = None;
+                    tracing::debug!(source = %self.source, %from, ?refusal, "listing this range anew");
+                    continue;
+                }
+                reply => reply.map_err(|error| error.about(&self.subject()))?,
+            };
+            let page = Page::read(reply).ok_or_else(|| self.odd("sent a listing without meetings"))?;
+            let covers = *covered.get_or_insert_with(|| page.covers(range));
+            found.listed = true;
+            found.unreadable += page.unreadable;
+            found
+                .meetings
+                .extend(page.meetings.into_iter().map(|entry| mapping::meeting(self.source, entry)));
+            match page.next {
+                None => return Ok(covers),
+                Some(next) if token.as_ref() == Some(&next) => {
+                    return Err(self.odd("names the same next page again and again"));
+                }
+                next => token = next,
+            }
+        }
+        Err(self.odd("has no last page"))
+    }
+
+    fn subject(&self) -> String {
+        format!("user {}", self.user)
+    }
+
+    fn odd(&self, what: &str) -> ProviderError {
+        ProviderError::Unavailable(format!("Zoom {what} (user {}); it may be passing", self.user))
+    }
+}
+
+/// Keeps one account of each meeting: the fuller one, whichever came first.
+fn keep_fuller(meetings: &mut HashMap<MeetingId, Mapped>, new: Mapped) {
+    match meetings.entry(new.meeting.id.clone()) {
+        Entry::Vacant(place) => drop(place.insert(new)),
+        Entry::Occupied(mut place) => {
+            if fullness(&new) > fullness(place.get()) {
+                place.insert(new);
+            }
+        }
+    }
+}
+
+/// Orders two accounts of one meeting without regard to their order of arrival.
+fn fullness(mapped: &Mapped) -> impl Ord + use<> {
+    let files = &mapped.meeting.files;
+    let ready = files.iter().filter(|file| file.availability == Availability::Ready).count();
+    let bytes: u128 = files.iter().filter_map(|file| file.declared_size).map(u128::from).sum();
+    // Equal by now in all that counts; the text only makes the choice the same every time.
+    let text = serde_json::to_string(&mapped.meeting.facts).unwrap_or_default();
+    (files.len(), ready, bytes, mapped.meeting.end, text)
+}
+
+/// Joins days that failed for the same reason, so that one cause is one line.
+fn joined(mut failed: Vec<(DaySpan, ProviderError)>) -> Vec<(DaySpan, ProviderError)> {
+    failed.sort_by_cached_key(|(days, error)| (error.to_string(), days.from, days.to));
+    let mut joined: Vec<(DaySpan, ProviderError)> = Vec::new();
+    for (days, error) in failed {
+        match joined.last_mut() {
+            Some((last, why)) if days.from <= last.to && why.to_string() == error.to_string() => {
+                last.to = last.to.max(days.to);
+            }
+            _ => joined.push((days, error)),
+        }
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+    use serde_json::json;
+
+    use super::*;
+    use crate::providers::zoom::wire;
+
+    fn mapped(files: serde_json::Value) -> Mapped {
+        let entry = json!({"uuid": "u==", "recording_files": files});
+        mapping::meeting(&SourceName::new("acme").unwrap(), wire::Meeting::read(entry).unwrap())
+    }
+
+    #[test]
+    fn the_fuller_account_wins_whichever_comes_first() {
+        let file = |id: &str, status: &str| json!({"id": id, "file_type": "MP4", "status": status, "download_url": "https://zoom.us/x"});
+        let accounts = [
+            json!([file("a", "completed")]),
+            json!([file("a", "completed"), file("b", "processing")]),
+            json!([file("a", "completed"), file("b", "completed")]),
+        ];
+        for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [2, 0, 1]] {
+            let mut meetings = HashMap::new();
+            for index in order {
+                keep_fuller(&mut meetings, mapped(accounts[index].clone()));
+            }
+            let kept = meetings.into_values().next().unwrap();
+            let ready = kept.meeting.files.iter().filter(|file| file.availability == Availability::Ready);
+            assert_eq!((kept.meeting.files.len(), ready.count()), (2, 2), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn days_that_fail_for_one_reason_are_one_span() {
+        let down = || ProviderError::Unavailable("down".into());
+        let span = |from, to| DaySpan { from: date(2026, 1, from), to: date(2026, 1, to) };
+        let failed = joined(vec![
+            (span(20, 30), down()),
+            (span(1, 5), down()),
+            (span(10, 20), down()),
+            (span(5, 10), ProviderError::NotFound("gone".into())),
+        ]);
+        let days: Vec<_> = failed.iter().map(|(days, error)| (*days, error.to_string())).collect();
+        let expected = [(span(1, 5), "down"), (span(10, 30), "down"), (span(5, 10), "gone")]
+            .map(|(d, e)| (d, e.to_string()));
+        assert_eq!(days, expected);
+    }
+}

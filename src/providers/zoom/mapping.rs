@@ -1,0 +1,387 @@
+//! From Zoom's words to the ones every room shares.
+
+use std::collections::HashSet;
+
+use jiff::{SignedDuration, Timestamp};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{facts, wire};
+use crate::model::{
+    Availability, BodyKind, FileId, FileKey, Meeting, MeetingId, RecordingFile, Role, SecretUrl, SourceName,
+    Version,
+};
+
+/// A meeting with what its files' leases begin from.
+pub(super) struct Mapped {
+    pub(super) meeting: Meeting,
+    pub(super) links: Vec<Link>,
+}
+
+/// The download link of one file. Links change from one listing to the next and tell nothing of the content.
+#[derive(Clone)]
+pub(super) struct Link {
+    pub(super) key: FileKey,
+    pub(super) address: SecretUrl,
+    pub(super) body: BodyKind,
+}
+
+/// The meeting as the other rooms know it.
+pub(super) fn meeting(source: &SourceName, mut listed: wire::Meeting) -> Mapped {
+    let id = MeetingId::from(listed.uuid());
+    let files = keyed(std::mem::take(&mut listed.recording_files));
+    let start = listed
+        .start_time
+        .or_else(|| files.iter().filter_map(|(_, file)| file.recording_start).min())
+        .unwrap_or(Timestamp::UNIX_EPOCH);
+    let end = files
+        .iter()
+        .filter_map(|(_, file)| file.recording_end)
+        .max()
+        .or_else(|| after_minutes(start, listed.duration?))
+        .unwrap_or(start)
+        .max(start);
+    let links = files.iter().filter_map(|(key, file)| link(key, file)).collect();
+    let facts = facts::of_meeting(&listed, &files);
+    let files = files
+        .into_iter()
+        .map(|(key, file)| recording_file(FileId { source: source.clone(), meeting: id.clone(), key }, &file))
+        .collect();
+    let topic = listed.topic.unwrap_or_default();
+    Mapped { meeting: Meeting { source: source.clone(), id, topic, start, end, files, facts }, links }
+}
+
+/// The links of a meeting whose files were asked for anew.
+pub(super) fn links(files: Vec<wire::File>) -> Vec<Link> {
+    keyed(files).iter().filter_map(|(key, file)| link(key, file)).collect()
+}
+
+fn link(key: &FileKey, file: &wire::File) -> Option<Link> {
+    let address = file.download_url.clone()?;
+    Some(Link { key: key.clone(), address, body: body_kind(&extension(file)) })
+}
+
+fn after_minutes(start: Timestamp, minutes: i64) -> Option<Timestamp> {
+    let duration = SignedDuration::from_secs(minutes.checked_mul(60)?);
+    start.checked_add(duration).ok()
+}
+
+/// Gives each file its key, in an order that depends on the files alone.
+///
+/// The key is Zoom's id; what has none is known by type, view and beginning. Where two files claim one key, the
+/// first keeps it and the others get more of their description, so that no reply's order decides.
+fn keyed(mut files: Vec<wire::File>) -> Vec<(FileKey, wire::File)> {
+    files.sort_by(|one, other| order(one).cmp(&order(other)));
+    files.dedup_by(|one, other| one.id == other.id && order(one) == order(other));
+    let mut taken = HashSet::new();
+    files
+        .into_iter()
+        .map(|file| {
+            let description = description(&file);
+            let mut key = file.id.clone().unwrap_or_else(|| description.clone());
+            if !taken.insert(key.clone()) {
+                let longer = format!("{key}|{description}|{}", or_empty(file.recording_end));
+                key.clone_from(&longer);
+                for number in 2u32.. {
+                    if taken.insert(key.clone()) {
+                        break;
+                    }
+                    key = format!("{longer}|{number}");
+                }
+            }
+            (FileKey::from(key.as_str()), file)
+        })
+        .collect()
+}
+
+fn order(file: &wire::File) -> impl Ord + '_ {
+    (
+        file.recording_start,
+        file.recording_end,
+        (&file.file_type, &file.recording_type, &file.file_extension),
+        (file.file_size, &file.id, &file.status),
+        file.download_url.as_ref().map(|link| link.expose().as_str()),
+    )
+}
+
+fn description(file: &wire::File) -> String {
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    format!("{}|{}|{}", text(&file.file_type), text(&file.recording_type), or_empty(file.recording_start))
+}
+
+fn or_empty(time: Option<Timestamp>) -> String {
+    time.map(|time| time.to_string()).unwrap_or_default()
+}
+
+fn recording_file(id: FileId, file: &wire::File) -> RecordingFile {
+    let extension = extension(file);
+    RecordingFile {
+        id,
+        version: version(file),
+        role: role(file),
+        stem: stem(file),
+        body: body_kind(&extension),
+        extension,
+        declared_size: declared_size(file),
+        recording_start: file.recording_start,
+        recording_end: file.recording_end,
+        availability: availability(file),
+    }
+}
+
+/// The listed length. Zero is what stands there while nobody has counted.
+pub(super) fn declared_size(file: &wire::File) -> Option<u64> {
+    file.file_size.and_then(|size| u64::try_from(size).ok()).filter(|size| *size > 0)
+}
+
+fn version(file: &wire::File) -> Version {
+    let size = declared_size(file).map(|size| size.to_string()).unwrap_or_default();
+    let said = format!("{size}|{}|{}", or_empty(file.recording_end), kind(file));
+    Version(xxh3_64(said.as_bytes()))
+}
+
+/// The file type in upper case; empty where there is none.
+fn kind(file: &wire::File) -> String {
+    file.file_type.as_deref().unwrap_or_default().to_ascii_uppercase()
+}
+
+fn role(file: &wire::File) -> Role {
+    match kind(file).as_str() {
+        "MP4" => Role::View,
+        "M4A" => Role::Audio,
+        "TRANSCRIPT" => Role::Transcript,
+        "CC" => Role::Captions,
+        _ => Role::Other,
+    }
+}
+
+/// The name a file should have: its view, or its type where no view is said.
+fn stem(file: &wire::File) -> String {
+    /// Views with captions burnt in carry it, and players of the plain view must not take their place.
+    const CAPTIONED: &str = "(cc)";
+    let kind = kind(file);
+    let Some(view) = file.recording_type.as_deref().map(str::to_lowercase) else {
+        return match kind.as_str() {
+            "MP4" => "video".into(),
+            "M4A" => "audio_only".into(),
+            "CHAT" => "chat".into(),
+            "TRANSCRIPT" => "audio_transcript".into(),
+            "CC" => "closed_caption".into(),
+            "CSV" => "poll".into(),
+            "TB" => "thumbnail".into(),
+            "" => "recording".into(),
+            _ => kind.to_lowercase(),
+        };
+    };
+    match (view.as_str(), view.strip_suffix(CAPTIONED)) {
+        ("chat_file", _) => "chat".into(),
+        (_, Some(plain)) => format!("{plain}(CC)"),
+        _ => view,
+    }
+}
+
+fn extension(file: &wire::File) -> String {
+    if let Some(extension) = file.file_extension.as_deref().map(|text| text.trim_start_matches('.'))
+        && !extension.is_empty()
+    {
+        return extension.to_lowercase();
+    }
+    match kind(file).as_str() {
+        "MP4" => "mp4",
+        "M4A" => "m4a",
+        "CHAT" => "txt",
+        "TRANSCRIPT" | "CC" => "vtt",
+        "CSV" => "csv",
+        "TB" => "jpg",
+        "TIMELINE" | "SUMMARY" | "CHAT_MESSAGE" => "json",
+        _ => "bin",
+    }
+    .into()
+}
+
+fn body_kind(extension: &str) -> BodyKind {
+    match extension {
+        "mp4" | "m4a" => BodyKind::IsoMedia,
+        "vtt" => BodyKind::WebVtt,
+        "json" => BodyKind::Json,
+        _ => BodyKind::Opaque,
+    }
+}
+
+/// Whether Zoom is still making the file.
+///
+/// An unknown status counts as that: what is shown too early is read half-made, what is shown late is only late.
+/// Without a type the file is being processed whatever its status says ("recordings list" in the reference).
+pub(super) fn is_processing(file: &wire::File) -> bool {
+    let status = file.status.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let done = matches!(status.as_str(), "" | "completed" | "complete" | "available" | "ready");
+    !done || file.file_type.is_none()
+}
+
+fn availability(file: &wire::File) -> Availability {
+    if is_processing(file) {
+        return Availability::Processing;
+    }
+    match (&file.download_url, &file.file_path) {
+        (Some(_), _) => Availability::Ready,
+        (None, Some(_)) => Availability::Unavailable(
+            "This file is stored on your own Meeting Connector, where Zoom's cloud has no access; copy it from there.".into(),
+        ),
+        (None, None) => Availability::Unavailable(
+            "Zoom lists this file without a download link; the account's settings may forbid downloads.".into(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn mapped(entry: Value) -> Meeting {
+        meeting(&SourceName::new("acme").unwrap(), wire::Meeting::read(entry).unwrap()).meeting
+    }
+
+    fn with_files(files: Value) -> Meeting {
+        mapped(json!({"uuid": "u==", "recording_files": files}))
+    }
+
+    fn one(file: Value) -> RecordingFile {
+        with_files(json!([file])).files.remove(0)
+    }
+
+    #[test]
+    fn a_file_is_named_by_view_or_by_type() {
+        for (file, name) in [
+            (
+                json!({"file_type": "CHAT", "recording_type": "chat_file", "file_extension": "TXT"}),
+                "chat.txt",
+            ),
+            (json!({"file_type": "CHAT"}), "chat.txt"),
+            (json!({"file_type": "TIMELINE"}), "timeline.json"),
+            (json!({"file_type": "CSV"}), "poll.csv"),
+            (json!({"file_type": "M4A"}), "audio_only.m4a"),
+            (
+                json!({"file_type": "TRANSCRIPT", "recording_type": "audio_transcript"}),
+                "audio_transcript.vtt",
+            ),
+            (json!({"file_type": "CC"}), "closed_caption.vtt"),
+            (json!({"file_type": "TB"}), "thumbnail.jpg"),
+            (json!({"file_type": "SUMMARY"}), "summary.json"),
+            (json!({"file_type": "CHAT_MESSAGE"}), "chat_message.json"),
+            (json!({"file_type": "mp4"}), "video.mp4"),
+            (
+                json!({"file_type": "MP4", "recording_type": "Gallery_View(CC)", "file_extension": ".MP4"}),
+                "gallery_view(CC).mp4",
+            ),
+            (json!({"file_type": "HOLOGRAM"}), "hologram.bin"),
+            (json!({}), "recording.bin"),
+        ] {
+            let found = one(file.clone());
+            assert_eq!(format!("{}.{}", found.stem, found.extension), name, "{file}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_to_be_done_is_processing() {
+        let link = "https://us06web.zoom.us/rec/download/x";
+        for (status, kind, ready) in [
+            (json!("completed"), json!("MP4"), true),
+            (json!(""), json!("MP4"), true),
+            (json!(null), json!("TIMELINE"), true),
+            (json!("processing"), json!("MP4"), false),
+            (json!("reticulating"), json!("MP4"), false),
+            (json!("completed"), json!(""), false),
+        ] {
+            let file = one(json!({"status": status, "file_type": kind, "download_url": link}));
+            let expected = if ready { Availability::Ready } else { Availability::Processing };
+            assert_eq!(file.availability, expected, "{status} {kind}");
+        }
+        let file = one(json!({"file_type": "MP4", "file_path": "/mnt/x"}));
+        assert!(
+            matches!(file.availability, Availability::Unavailable(why) if why.contains("Meeting Connector"))
+        );
+        let file = one(json!({"file_type": "MP4", "download_url": "not an address"}));
+        assert!(matches!(file.availability, Availability::Unavailable(_)));
+    }
+
+    #[test]
+    fn a_version_follows_size_end_and_type_and_not_the_link() {
+        let file = |size: u64, end: &str, link: &str| {
+            one(json!({"id": "a", "file_type": "MP4", "file_size": size, "recording_end": end,
+                       "download_url": format!("https://zoom.us/{link}")}))
+            .version
+        };
+        let version = file(5, "2026-10-06T07:00:00Z", "a");
+        assert_eq!(version, file(5, "2026-10-06T07:00:00Z", "b"));
+        assert_ne!(version, file(6, "2026-10-06T07:00:00Z", "a"));
+        assert_ne!(version, file(5, "2026-10-06T07:00:01Z", "a"));
+        // A change of this value makes every file that anybody has cached a new one.
+        assert_eq!(version, Version(xxh3_64(b"5|2026-10-06T07:00:00Z|MP4")));
+    }
+
+    #[test]
+    fn keys_never_collide_and_do_not_depend_on_order() {
+        let files = vec![
+            json!({"file_type": "CC", "recording_start": "2026-10-06T07:00:00Z"}),
+            json!({"file_type": "CC", "recording_start": "2026-10-06T07:00:00Z", "file_size": 9}),
+            json!({"file_type": "CC", "recording_start": "2026-10-06T07:00:00Z", "file_size": 10}),
+            json!({"file_type": "CC", "recording_start": "2026-10-06T08:00:00Z"}),
+            json!({"id": "x", "file_type": "MP4"}),
+            json!({"id": "x", "file_type": "M4A"}),
+            json!({"id": "x", "file_type": "M4A"}),
+        ];
+        let keys = |files: Vec<Value>| {
+            let mut keys: Vec<_> = with_files(Value::Array(files))
+                .files
+                .into_iter()
+                .map(|file| (file.id.key.to_string(), file.declared_size, file.role))
+                .collect();
+            keys.sort();
+            keys
+        };
+        let forward = keys(files.clone());
+        let distinct: HashSet<_> = forward.iter().map(|(key, ..)| key.clone()).collect();
+        assert_eq!((forward.len(), distinct.len()), (6, 6), "the exact double is dropped: {forward:?}");
+        assert!(distinct.contains("CC||2026-10-06T07:00:00Z") && distinct.contains("x"));
+        assert_eq!(forward, keys(files.into_iter().rev().collect()));
+    }
+
+    #[test]
+    fn times_fall_back_and_never_end_before_they_begin() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let meeting = mapped(json!({"uuid": "u", "start_time": "2026-10-06T07:00:00Z", "duration": "41"}));
+        assert_eq!(meeting.end, at("2026-10-06T07:41:00Z"));
+        let meeting = with_files(json!([
+            {"id": "b", "recording_start": "2026-10-06T08:00:00Z", "recording_end": "2026-10-06T09:00:00Z"},
+            {"id": "a", "recording_start": "2026-10-06T07:00:11Z", "recording_end": ""},
+        ]));
+        assert_eq!((meeting.start, meeting.end), (at("2026-10-06T07:00:11Z"), at("2026-10-06T09:00:00Z")));
+        let meeting = mapped(json!({"uuid": "u", "start_time": "2026-10-06T07:00:00Z",
+            "recording_files": [{"recording_end": "1999-01-01T00:00:00Z"}]}));
+        assert_eq!(meeting.end, meeting.start);
+        for (start, duration) in [
+            (json!("9999-12-30T22:00:00Z"), json!(i64::MAX)),
+            (json!("-9999-01-02T01:59:59Z"), json!(i64::MIN)),
+            (json!("0000-00-00"), json!("9e15")),
+            (json!(7), json!({})),
+        ] {
+            let meeting = mapped(json!({"uuid": "u", "start_time": start, "duration": duration}));
+            assert!(meeting.start <= meeting.end, "{start} {duration}");
+        }
+    }
+
+    #[test]
+    fn roles_follow_the_type_and_bodies_the_extension() {
+        let file = one(json!({"file_type": "CC", "file_size": 0}));
+        assert_eq!((file.role, file.body, file.declared_size), (Role::Captions, BodyKind::WebVtt, None));
+        let file = one(json!({"file_type": "MP4", "file_size": "3100000"}));
+        assert_eq!(
+            (file.role, file.body, file.declared_size),
+            (Role::View, BodyKind::IsoMedia, Some(3_100_000))
+        );
+        let file = one(json!({"file_type": "TIMELINE"}));
+        assert_eq!((file.role, file.body), (Role::Other, BodyKind::Json));
+        assert_eq!(one(json!({"file_type": "CHAT", "file_size": -4})).declared_size, None);
+    }
+}

@@ -1,0 +1,155 @@
+//! Zoom's replies as they come. Everything but a meeting's UUID may be missing or of another type.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::lenient;
+use crate::model::{DaySpan, SecretUrl};
+
+/// One page of a listing.
+pub(super) struct Page {
+    /// The days it says that the listing covers, where it says so.
+    pub(super) from: Option<Date>,
+    /// The last of these days.
+    pub(super) to: Option<Date>,
+    /// Asks for the page after this one; `None` on the last.
+    pub(super) next: Option<String>,
+    /// The entries that could be read.
+    pub(super) meetings: Vec<Meeting>,
+    /// How many could not.
+    pub(super) unreadable: usize,
+}
+
+impl Page {
+    /// The page, if the reply is one: replies that report an error have no `meetings`.
+    pub(super) fn read(mut reply: Map<String, Value>) -> Option<Self> {
+        let entries = match reply.remove("meetings")? {
+            Value::Array(entries) => entries,
+            Value::Null => Vec::new(),
+            _ => return None,
+        };
+        let listed = entries.len();
+        let meetings: Vec<_> = entries.into_iter().filter_map(Meeting::read).collect();
+        Some(Self {
+            from: day(&reply, "from"),
+            to: day(&reply, "to"),
+            next: lenient::first_text(&reply, &["next_page_token"]),
+            unreadable: listed - meetings.len(),
+            meetings,
+        })
+    }
+
+    /// The days covered; where the reply is silent, those that were asked for.
+    pub(super) fn covers(&self, asked: DaySpan) -> DaySpan {
+        DaySpan { from: self.from.unwrap_or(asked.from), to: self.to.unwrap_or(asked.to) }
+    }
+}
+
+/// A day, perhaps with a time behind it.
+fn day(reply: &Map<String, Value>, name: &str) -> Option<Date> {
+    lenient::first_text(reply, &[name])?.get(..10)?.parse().ok()
+}
+
+/// A meeting of a listing, or the reply that describes one meeting's recordings.
+#[derive(Deserialize)]
+pub(super) struct Meeting {
+    #[serde(default, deserialize_with = "lenient::text")]
+    uuid: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) id: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) topic: Option<String>,
+    #[serde(default, rename = "type", deserialize_with = "lenient::integer")]
+    pub(super) kind: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) host_id: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) host_email: Option<String>,
+    #[serde(default, deserialize_with = "lenient::time")]
+    pub(super) start_time: Option<Timestamp>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) timezone: Option<String>,
+    /// Minutes.
+    #[serde(default, deserialize_with = "lenient::integer")]
+    pub(super) duration: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) share_url: Option<String>,
+    #[serde(default, deserialize_with = "lenient::files")]
+    pub(super) recording_files: Vec<File>,
+    /// Whatever else the entry holds, passcodes included.
+    #[serde(flatten)]
+    pub(super) other: Map<String, Value>,
+}
+
+impl Meeting {
+    /// The meeting, if the entry is an object with a UUID.
+    pub(super) fn read(entry: Value) -> Option<Self> {
+        serde_json::from_value::<Self>(entry).ok().filter(|meeting| meeting.uuid.is_some())
+    }
+
+    /// The UUID of the held instance; never empty.
+    pub(super) fn uuid(&self) -> &str {
+        self.uuid.as_deref().unwrap_or_default()
+    }
+}
+
+/// One file of a meeting. CC and TIMELINE entries have but half of these (providers' own words).
+#[derive(Deserialize)]
+pub(super) struct File {
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) id: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) file_type: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) file_extension: Option<String>,
+    /// Bytes.
+    #[serde(default, deserialize_with = "lenient::integer")]
+    pub(super) file_size: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) status: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) recording_type: Option<String>,
+    #[serde(default, deserialize_with = "lenient::time")]
+    pub(super) recording_start: Option<Timestamp>,
+    #[serde(default, deserialize_with = "lenient::time")]
+    pub(super) recording_end: Option<Timestamp>,
+    #[serde(default, deserialize_with = "lenient::address")]
+    pub(super) download_url: Option<SecretUrl>,
+    /// Where an on-premise Meeting Connector has it.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) file_path: Option<String>,
+}
+
+/// One meeting's recordings with the token that is made for them.
+pub(super) struct Detail {
+    /// The files, listed anew.
+    pub(super) files: Vec<File>,
+    /// Good for these files alone.
+    pub(super) token: Option<SecretString>,
+}
+
+impl Detail {
+    /// Reads the reply; one without files has none.
+    pub(super) fn read(mut reply: Map<String, Value>) -> Self {
+        let token = reply.remove("download_access_token").as_ref().and_then(lenient::as_text);
+        let files = serde_json::from_value::<Meeting>(Value::Object(reply))
+            .map(|meeting| meeting.recording_files)
+            .unwrap_or_default();
+        Self { files, token: token.map(SecretString::from) }
+    }
+}
+
+/// A reply of the token endpoint.
+#[derive(Deserialize)]
+pub(super) struct Grant {
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) access_token: Option<String>,
+    /// Seconds.
+    #[serde(default, deserialize_with = "lenient::integer")]
+    pub(super) expires_in: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) api_url: Option<String>,
+}
