@@ -125,8 +125,9 @@ impl Server<'_> {
             return Ok((Settings::load(&overrides, &ProcessEnvironment)?, None));
         }
         let mut settings = Settings::load_without_sources(&overrides, &ProcessEnvironment)?;
-        let cloud = demo::Cloud::start(demo::CloudOptions::default())
-            .map_err(|cause| Error::System { what: "starting the demo's cloud", cause })?;
+        let cloud =
+            demo::Cloud::start(demo::CloudOptions { archive: demo::Archive::demo(), ..Default::default() })
+                .map_err(|cause| Error::System { what: "starting the demo's cloud", cause })?;
         settings.sources = vec![demonstration::source(&cloud)?];
         println!("the demo's cloud counts its requests at {}", cloud.summary_url());
         Ok((settings, Some(cloud)))

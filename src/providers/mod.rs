@@ -46,7 +46,19 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
 /// The provider of a configured source. A new provider is one line here.
 pub fn open(settings: &SourceSettings, client: &Client) -> Arc<dyn Provider> {
     match &settings.provider {
-        ProviderSettings::Zoom(zoom) => Arc::new(zoom::Zoom::new(settings, zoom, client.clone())),
+        ProviderSettings::Zoom(zoom) => {
+            let zoom = zoom.clone();
+            let options = zoom::ZoomOptions {
+                source: settings.name.clone(),
+                credential: zoom.credential,
+                users: zoom.users,
+                api_url: zoom.api_url,
+                oauth_url: zoom.oauth_url,
+                api_url_is_default: zoom.api_url_is_default,
+                download_hosts: settings.download_hosts.clone(),
+            };
+            Arc::new(zoom::Zoom::new(options, client.clone()))
+        }
     }
 }
 

@@ -18,7 +18,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use secrecy::SecretString;
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -43,6 +42,8 @@ mod signed;
 mod windows;
 mod wire;
 
+pub use crate::settings::ZoomCredential;
+
 /// Zoom's own domains: commercial, US government, China.
 const ZOOM_HOSTS: [&str; 3] = ["zoom.us", "zoomgov.com", "zoom.com.cn"];
 
@@ -66,22 +67,6 @@ pub struct ZoomOptions {
     pub api_url_is_default: bool,
     /// Hosts that downloads may live on besides Zoom's own.
     pub download_hosts: Vec<String>,
-}
-
-/// What a Zoom source proves itself with.
-#[derive(Clone, Debug)]
-pub enum ZoomCredential {
-    /// A bearer token; it lives an hour and cannot be renewed.
-    Token(SecretString),
-    /// A Server-to-Server OAuth app ("Server-to-Server OAuth" in Zoom's guide).
-    ServerToServer {
-        /// The account that the app belongs to.
-        account_id: String,
-        /// The app's id.
-        client_id: String,
-        /// The app's secret.
-        client_secret: SecretString,
-    },
 }
 
 /// One account of Zoom's.
