@@ -1,0 +1,276 @@
+//! What every black-box test needs: a cloud, the real binary mounted on it, and commands that cannot hang.
+//!
+//! The test process itself never touches the mount: a hung file system would hang it for good. `cp`, `rsync`,
+//! `sh` and players do, as children under a watchdog that takes the mount down and kills them.
+
+// Each test binary uses a part of it.
+#![allow(dead_code, missing_docs)]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Read;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use meetfs::demo::{Cloud, CloudOptions, Request, Server};
+use tempfile::TempDir;
+
+/// Bound on commands that have no reason to take long.
+pub const SOON: Duration = Duration::from_secs(60);
+
+/// A cloud, a configuration for it, and a mountpoint; mounted or not.
+pub struct Rig {
+    pub cloud: Cloud,
+    pub folder: TempDir,
+    pub mountpoint: PathBuf,
+    /// Lines for the top of the configuration and for `[source.acme]`.
+    top: String,
+    source: String,
+}
+
+impl Rig {
+    /// Nothing is mounted yet.
+    pub fn new(options: CloudOptions) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mountpoint = folder.path().join("meetings");
+        std::fs::create_dir(&mountpoint).expect("a mountpoint");
+        let cloud = Cloud::start(options).expect("a cloud");
+        Self { cloud, folder, mountpoint, top: String::new(), source: String::new() }
+    }
+
+    /// Mounted with the default configuration.
+    pub fn mounted(options: CloudOptions) -> Self {
+        let rig = Self::new(options);
+        rig.mount();
+        rig
+    }
+
+    /// Adds a line to the top of the configuration.
+    pub fn with(mut self, line: &str) -> Self {
+        writeln!(self.top, "{line}").expect("text");
+        self
+    }
+
+    /// Adds a line to the source's table.
+    pub fn with_source(mut self, line: &str) -> Self {
+        writeln!(self.source, "{line}").expect("text");
+        self
+    }
+
+    pub fn config_path(&self) -> PathBuf {
+        self.folder.path().join("config.toml")
+    }
+
+    pub fn log_path(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// The configuration that mounts the cloud as the source `acme`.
+    pub fn config(&self) -> String {
+        let credentials = self.cloud.credentials();
+        format!(
+            "timezone = \"UTC\"\n{}\n[cache]\ndir = \"{}\"\n[source.acme]\nprovider = \"zoom\"\n\
+             account_id = \"{}\"\nclient_id = \"{}\"\nclient_secret = \"{}\"\n\
+             api_url = \"{}\"\noauth_url = \"{}\"\n{}\n",
+            self.top,
+            self.folder.path().join("cache").display(),
+            credentials.account_id,
+            credentials.client_id,
+            credentials.client_secret,
+            self.cloud.api_url(),
+            self.cloud.oauth_url(),
+            self.source,
+        )
+    }
+
+    pub fn write_config(&self, text: &str) {
+        use std::io::Write;
+        let mut file = std::fs::OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(self.config_path())
+            .expect("a configuration");
+        file.write_all(text.as_bytes()).expect("a configuration");
+    }
+
+    /// `meetfs mount` on the configuration as it stands in the file.
+    pub fn mount_command(&self) -> Command {
+        let mut command = meetfs();
+        command.args(["mount", "--log-level", "debug", "--config"]).arg(self.config_path());
+        command.arg("--log-file").arg(self.log_path()).arg(&self.mountpoint);
+        command
+    }
+
+    /// Writes the configuration and mounts from the background.
+    pub fn mount(&self) {
+        self.write_config(&self.config());
+        let output = run(&mut self.mount_command(), SOON);
+        assert!(output.status.success(), "{}\n{}", text(&output), self.log());
+    }
+
+    pub fn unmount(&self) {
+        let output = run(meetfs().arg("unmount").arg(&self.mountpoint), SOON);
+        assert!(output.status.success(), "{}\n{}", text(&output), self.log());
+        // The daemon is gone when its log says no more; the catalog is written by then.
+        wait_until(SOON, "the daemon ends", || self.daemon().is_none());
+    }
+
+    /// Process id of the daemon that serves the mountpoint.
+    pub fn daemon(&self) -> Option<u32> {
+        let wanted = self.mountpoint.as_os_str().as_encoded_bytes().to_vec();
+        std::fs::read_dir("/proc").expect("/proc").flatten().find_map(|entry| {
+            let id: u32 = entry.file_name().to_str()?.parse().ok()?;
+            let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+            let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+            (words.contains(&b"--report-readiness".as_slice()) && words.contains(&wanted.as_slice()))
+                .then_some(id)
+        })
+    }
+
+    /// How many entries the mount table has at the mountpoint.
+    pub fn entries_in_mount_table(&self) -> usize {
+        let table = std::fs::read_to_string("/proc/self/mountinfo").expect("a mount table");
+        let place = format!(" {} ", self.mountpoint.display());
+        table.lines().filter(|line| line.contains(&place)).count()
+    }
+
+    /// Runs a shell line in the mountpoint; fails the test when the line does.
+    pub fn shell(&self, line: &str) -> String {
+        let output = self.try_shell(line, SOON);
+        assert!(output.status.success(), "{line}\n{}\n{}", text(&output), self.log());
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Runs a shell line in the mountpoint.
+    pub fn try_shell(&self, line: &str, within: Duration) -> Output {
+        let line = format!("cd '{}' && {line}", self.mountpoint.display());
+        run(Command::new("bash").args(["-c", &line]), within)
+    }
+
+    /// The requests for bytes under signed links.
+    pub fn media_requests(&self) -> Vec<Request> {
+        self.cloud.requests().into_iter().filter(|request| request.server == Server::Media).collect()
+    }
+
+    pub fn media_bytes(&self) -> u64 {
+        self.media_requests().iter().map(|request| request.body_bytes).sum()
+    }
+
+    /// SHA-256 by path of every file below a folder outside the mount.
+    pub fn hashes(&self, folder: &Path) -> BTreeMap<String, String> {
+        let line = format!("cd '{}' && find . -type f -print0 | xargs -0 sha256sum", folder.display());
+        let output = run(Command::new("sh").args(["-c", &line]), SOON);
+        String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .filter_map(|line| line.split_once("  "))
+            .map(|(hash, path)| (path.to_owned(), hash.to_owned()))
+            .collect()
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        // Unfreezes whatever hangs in the mount, and leaves nothing behind when a test fails half-way.
+        if self.entries_in_mount_table() > 0 {
+            abort_connection(&self.mountpoint);
+        }
+        while self.entries_in_mount_table() > 0 {
+            let gone = Command::new("umount").arg("-l").arg(&self.mountpoint).status();
+            if !gone.is_ok_and(|status| status.success()) {
+                break;
+            }
+        }
+        if let Some(daemon) = self.daemon() {
+            let _gone = Command::new("kill").args(["-9", &daemon.to_string()]).status();
+        }
+    }
+}
+
+/// The binary under test, free of what the tester's environment says.
+pub fn meetfs() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meetfs"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("MEETFS_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Runs a command to its end; kills it with all its children and fails the test when that takes too long.
+pub fn run(command: &mut Command, within: Duration) -> Output {
+    match run_within(command, within) {
+        Some(output) => output,
+        None => panic!("no end within {within:?}: {command:?}"),
+    }
+}
+
+/// As [`run`], but `None` when it took too long.
+pub fn run_within(command: &mut Command, within: Duration) -> Option<Output> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let mut child = command.spawn().expect("a command that starts");
+    let mut drains = Vec::new();
+    for stream in [
+        child.stdout.take().map(|stream| Box::new(stream) as Box<dyn Read + Send>),
+        child.stderr.take().map(|stream| Box::new(stream) as Box<dyn Read + Send>),
+    ] {
+        drains.push(std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let _end_or_error = stream.map(|mut stream| stream.read_to_end(&mut bytes));
+            bytes
+        }));
+    }
+    let started = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a status") {
+            break status;
+        }
+        if started.elapsed() > within {
+            let _gone = Command::new("kill").args(["-9", &format!("-{}", child.id())]).status();
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    let mut drained = drains.into_iter().map(|drain| drain.join().unwrap_or_default());
+    Some(Output {
+        status,
+        stdout: drained.next().unwrap_or_default(),
+        stderr: drained.next().unwrap_or_default(),
+    })
+}
+
+pub fn text(output: &Output) -> String {
+    let streams = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    format!("{}\n{}\n{}", output.status, streams[0], streams[1])
+}
+
+pub fn wait_until(within: Duration, what: &str, holds: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < within, "not within {within:?}: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Makes every request to the mount fail, as an administrator would do with a hung one.
+pub fn abort_connection(mountpoint: &Path) {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").expect("a mount table");
+    let place = format!(" {} ", mountpoint.display());
+    for line in table.lines().filter(|line| line.contains(&place)) {
+        let minor = line.split(' ').nth(2).and_then(|device| device.split(':').nth(1)).unwrap_or("none");
+        let _already_gone = std::fs::write(format!("/sys/fs/fuse/connections/{minor}/abort"), "1");
+    }
+}
+
+pub fn mode_of(path: &Path) -> u32 {
+    std::fs::metadata(path).expect("a file").permissions().mode() & 0o7777
+}
