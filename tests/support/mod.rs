@@ -4,7 +4,7 @@
 //! `sh` and players do, as children under a watchdog that takes the mount down and kills them.
 
 // Each test binary uses a part of it.
-#![allow(dead_code, missing_docs)]
+#![allow(dead_code, missing_docs, unreachable_pub)]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
