@@ -117,7 +117,9 @@ impl Engine {
     pub async fn confirm(self: &Arc<Self>, file: &OpenFile) {
         let content = &file.content;
         let mut length = content.length.subscribe();
-        if *length.borrow() == Length::Confirmed || content.recording.size == 0 {
+        let answered_already =
+            *length.borrow() == Length::Confirmed || content.recent_failure(BlockIndex(0)).is_some();
+        if answered_already || content.recording.size == 0 {
             return;
         }
         content.length.send_replace(Length::Unconfirmed);
