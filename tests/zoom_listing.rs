@@ -215,6 +215,69 @@ async fn wrong_credentials_say_what_to_check_and_repeat_no_secret() {
     }
 }
 
+fn json(body: String) -> Effect {
+    Effect::Status { status: 200, body, content_type: "application/json".into(), headers: Vec::new() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn days_that_the_server_leaves_out_are_asked_for_again() {
+    let cloud = cloud(Archive::many(40, 20));
+    let zoom = zoom(&cloud);
+    let span = last(20);
+    let shortened = span.to.saturating_sub(4.days());
+    let empty = format!(r#"{{"from":"{shortened}","to":"{}","next_page_token":"","meetings":[]}}"#, span.to);
+    cloud.inject(Trigger::next(Server::Api, 1).on("/recordings").does(json(empty)));
+    let listing = zoom.list(span).await.unwrap();
+    let earlier = cloud.meetings().iter().filter(|meeting| day(meeting.start) <= shortened).count();
+    assert!(0 < earlier && earlier < 40);
+    assert_eq!((listing.meetings.len(), listing.failed.len()), (earlier, 0));
+    let query = &asked(&cloud, Server::Api, "/recordings")[1].query;
+    assert!(query.contains(&format!("to={shortened}")), "{query}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_never_lists_what_is_asked_is_given_up() {
+    let cloud = cloud(Archive::many(40, 20));
+    let zoom = zoom(&cloud);
+    let always = |body: &str| Trigger::always(Server::Api).on("/recordings").does(json(body.to_owned()));
+    let elsewhere = r#"{"from":"2001-01-01","to":"2001-01-02","next_page_token":"","meetings":[]}"#;
+    for body in [elsewhere, r#"{"next_page_token":"round","meetings":[]}"#, r#"{"page_size":30}"#, "[]"] {
+        cloud.clear_requests();
+        cloud.inject(always(body));
+        let outcome = zoom.list(last(20)).await;
+        let failed = match &outcome {
+            Ok(listing) => listing.failed.first().map(|(_, error)| error),
+            Err(error) => Some(error),
+        };
+        assert!(matches!(failed, Some(ProviderError::Unavailable(_))), "{body}: {outcome:?}");
+        assert!(recordings_calls(&cloud) <= 3, "{body}");
+        cloud.heal();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_token_that_always_dies_is_given_up_after_three_restarts() {
+    let cloud = cloud(Archive::many(40, 20));
+    let zoom = zoom(&cloud);
+    cloud.inject(Trigger::always(Server::Api).on("/recordings").does(Effect::DeadPageToken));
+    let listing = zoom.list(last(20)).await.unwrap();
+    assert!(
+        matches!(listing.failed.as_slice(), [(days, ProviderError::Unavailable(_))] if *days == last(20))
+    );
+    assert_eq!(listing.meetings.len(), PAGE_CAP as usize, "what came is kept, each meeting once");
+    assert_eq!(recordings_calls(&cloud), 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_service_is_not_asked_for_every_window() {
+    let cloud = cloud(Archive::many(40, 20));
+    let zoom = zoom(&cloud);
+    cloud.inject(Trigger::always(Server::Api).on("/recordings").does(Effect::status(503)));
+    assert!(matches!(zoom.list(last(730)).await, Err(ProviderError::Unavailable(_))));
+    // Four windows at once with five tries each, and perhaps three that began before the fourth had failed.
+    assert!(recordings_calls(&cloud) <= 7 * 5, "{}", recordings_calls(&cloud));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_scopes_are_named() {
     let cloud = cloud(Archive::many(10, 5));
