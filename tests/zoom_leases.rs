@@ -334,3 +334,29 @@ async fn the_last_resort_alone_is_not_remembered() {
     assert!(is_signed(&zoom.lease(&files[1].id, Effort::Listed).await.unwrap()));
     assert_eq!(queried(&cloud), 1, "headers were never refused");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_file_of_an_awkward_archive_is_listed_and_leased() {
+    let cloud = cloud_with(|options| options.archive = Archive::demo());
+    let hosts: Vec<String> = cloud.meetings().into_iter().map(|meeting| meeting.host_email).collect();
+    let users: std::collections::BTreeSet<&str> = hosts.iter().map(String::as_str).collect();
+    let zoom = zoom_with(&cloud, &users.into_iter().collect::<Vec<_>>(), app(&cloud));
+    let today = jiff::tz::TimeZone::UTC.to_datetime(Timestamp::now()).date();
+    let listing = zoom.list(DaySpan { from: today.saturating_sub(3.years()), to: today }).await.unwrap();
+    let mut listed: Vec<&str> = listing.meetings.iter().map(|meeting| meeting.id.as_str()).collect();
+    let meetings = cloud.meetings();
+    let mut held: Vec<&str> = meetings.iter().map(|meeting| meeting.uuid.as_str()).collect();
+    listed.sort_unstable();
+    held.sort_unstable();
+    assert_eq!(listed, held, "{:?}", listing.failed);
+
+    let files: Vec<&RecordingFile> = listing.meetings.iter().flat_map(|meeting| &meeting.files).collect();
+    let keys: std::collections::HashSet<&FileId> = files.iter().map(|file| &file.id).collect();
+    assert_eq!(keys.len(), files.len());
+    let ready: Vec<_> = files.into_iter().filter(|file| file.availability == Availability::Ready).collect();
+    let own_audio: usize = meetings.iter().map(|meeting| meeting.participant_audio.len()).sum();
+    assert_eq!(ready.len(), cloud.objects().len() - own_audio);
+    for file in ready {
+        assert!(is_signed(&zoom.lease(&file.id, Effort::Listed).await.unwrap()), "{file:?}");
+    }
+}
