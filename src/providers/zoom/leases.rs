@@ -273,7 +273,11 @@ impl Leases {
                     }
                 }
                 Answer::Redirect(_) => return Ok(Outcome::Refused("redirects without an end".into())),
-                // Now and then a valid token is answered so (providers' own clients ask again).
+                // Behind a redirect no token was shown, so none was refused.
+                Answer::Unauthorised | Answer::TokenRefused(_) if redirects > 0 => {
+                    return Ok(Outcome::Refused(said(&at, "a demand for a token")));
+                }
+                // Now and then a valid token is answered so (ZoomNet issue 348).
                 Answer::Unauthorised if !doubted => doubted = true,
                 Answer::Unauthorised => return Ok(Outcome::TokenRefused(said(&at, "status 401"))),
                 Answer::TokenRefused(why) => return Ok(Outcome::TokenRefused(said(&at, &why))),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -56,10 +57,10 @@ pub(super) async fn list(
     users: &[String],
     span: DaySpan,
 ) -> Result<Found, ProviderError> {
-    let verdict = OnceLock::new();
+    let outlook = Outlook::default();
     let listers: Vec<_> = users
         .iter()
-        .map(|user| Lister { api, source, user, verdict: OnceLock::new(), for_all: &verdict })
+        .map(|user| Lister { api, source, user, verdict: OnceLock::new(), outlook: &outlook })
         .collect();
     let jobs: Vec<_> = windows(span)
         .into_iter()
@@ -90,6 +91,29 @@ pub(super) async fn list(
     Ok(Found { meetings: meetings.into_values().collect(), failed })
 }
 
+/// What the windows of one listing learn from each other.
+#[derive(Default)]
+struct Outlook {
+    /// What makes every further call useless: the credential is refused, or the service is down.
+    verdict: OnceLock<ProviderError>,
+    /// Windows in a row that brought nothing, in order of completion.
+    outages: AtomicUsize,
+}
+
+impl Outlook {
+    fn answered(&self) {
+        self.outages.store(0, Ordering::Relaxed);
+    }
+
+    /// A dead service costs each window a minute of retries, half an hour for ten years; after as many windows
+    /// as are asked for at once it is taken for dead, and the next refresh will see.
+    fn out_of_reach(&self, error: &ProviderError) {
+        if self.outages.fetch_add(1, Ordering::Relaxed) + 1 >= WINDOWS_AT_ONCE {
+            drop(self.verdict.set(error.clone()));
+        }
+    }
+}
+
 /// One user's listing.
 struct Lister<'a> {
     api: &'a Api,
@@ -97,8 +121,7 @@ struct Lister<'a> {
     user: &'a str,
     /// What Zoom said of this user for good; the user's other windows need not ask.
     verdict: OnceLock<ProviderError>,
-    /// What it said of the credential, which holds for everybody.
-    for_all: &'a OnceLock<ProviderError>,
+    outlook: &'a Outlook,
 }
 
 /// What one window brought.
@@ -118,7 +141,7 @@ impl Lister<'_> {
         let mut ranges = 0;
         while let Some(range) = todo.pop() {
             ranges += 1;
-            let listed = match self.verdict.get().or_else(|| self.for_all.get()) {
+            let listed = match self.verdict.get().or_else(|| self.outlook.verdict.get()) {
                 Some(verdict) => Err(verdict.clone()),
                 None if ranges > RANGES => Err(self.odd("keeps shortening the days that are asked for")),
                 None => self.range(range, &mut found).await,
@@ -131,11 +154,11 @@ impl Lister<'_> {
                 Ok(rests) => todo.extend(rests),
                 Err(error) => {
                     match &error {
-                        ProviderError::Credential(_) => drop(self.for_all.set(error.clone())),
+                        ProviderError::Credential(_) => drop(self.outlook.verdict.set(error.clone())),
                         ProviderError::NotAllowed(_) | ProviderError::NotFound(_) => {
                             drop(self.verdict.set(error.clone()));
                         }
-                        ProviderError::Unavailable(_) => {}
+                        ProviderError::Unavailable(_) => self.outlook.out_of_reach(&error),
                     }
                     found.failed.push((range, error));
                 }
@@ -172,6 +195,7 @@ impl Lister<'_> {
             let page = Page::read(reply).ok_or_else(|| self.odd("sent a listing without meetings"))?;
             let covers = *covered.get_or_insert_with(|| page.covers(range));
             found.listed = true;
+            self.outlook.answered();
             found.unreadable += page.unreadable;
             found
                 .meetings

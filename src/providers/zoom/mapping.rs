@@ -250,6 +250,81 @@ mod tests {
         with_files(json!([file])).files.remove(0)
     }
 
+    /// A page as Zoom's documentation and its users show it, oddities included.
+    const PAGE: &str = r#"{"from":"2026-10-01","to":"2026-10-31","page_count":1,"page_size":300,"total_records":2,"next_page_token":"",
+     "meetings":[
+      {"uuid":"/aB3xY9+QWeRtYuIoP==","id":98765432101,"account_id":"acc","host_id":"hst","host_email":"ana@example.org",
+       "topic":"Q&A / plan: été","type":2,"start_time":"2026-10-06T07:00:00Z","timezone":"","duration":0,
+       "total_size":3500663,"recording_count":3,"share_url":"https://us06web.zoom.us/rec/share/x","recording_play_passcode":"p",
+       "recording_files":[
+        {"id":"3fa2","meeting_id":"/aB3xY9+QWeRtYuIoP==","recording_start":"2026-10-06T07:00:11Z","recording_end":"2026-10-06T07:41:02Z",
+         "file_type":"MP4","file_extension":"MP4","file_size":3100000,"status":"completed","recording_type":"shared_screen_with_speaker_view(CC)",
+         "play_url":"https://us06web.zoom.us/rec/play/x","download_url":"https://us06web.zoom.us/rec/download/x"},
+        {"meeting_id":"/aB3xY9+QWeRtYuIoP==","recording_start":"2026-10-06T07:00:11Z","recording_end":"2026-10-06T07:41:02Z",
+         "file_type":"TIMELINE","download_url":"https://us06web.zoom.us/rec/download/y"},
+        {"id":"77c1","meeting_id":"/aB3xY9+QWeRtYuIoP==","recording_start":"2026-10-06T08:10:00Z","recording_end":"","file_type":"","file_extension":"",
+         "file_size":0,"status":"processing","download_url":"https://us06web.zoom.us/rec/download/z"}]},
+      {"uuid":"kK==","id":123,"topic":"Too short","start_time":"2026-10-07T07:00:00Z","duration":0,"total_size":0,"recording_count":0}]}"#;
+
+    fn page(value: Value) -> wire::Page {
+        let Value::Object(reply) = value else { panic!() };
+        wire::Page::read(reply).unwrap()
+    }
+
+    #[test]
+    fn a_page_is_read_with_all_its_oddities() {
+        let page = page(serde_json::from_str(PAGE).unwrap());
+        assert_eq!((page.unreadable, page.next.is_none()), (0, true));
+        assert_eq!(page.from.unwrap().to_string(), "2026-10-01");
+        let source = SourceName::new("acme").unwrap();
+        let mut found: Vec<_> = page.meetings.into_iter().map(|entry| meeting(&source, entry)).collect();
+        let short = found.pop().unwrap();
+        assert_eq!((short.meeting.files.len(), short.meeting.topic.as_str()), (0, "Too short"));
+        assert_eq!(short.meeting.start, short.meeting.end);
+        let long = found.pop().unwrap();
+        assert_eq!(long.meeting.id.as_str(), "/aB3xY9+QWeRtYuIoP==");
+        assert_eq!(long.meeting.end.to_string(), "2026-10-06T07:41:02Z");
+        let mut files: Vec<_> = long
+            .meeting
+            .files
+            .iter()
+            .map(|file| (file.id.key.as_str(), file.stem.as_str(), file.availability == Availability::Ready))
+            .collect();
+        files.sort_unstable();
+        assert_eq!(
+            files,
+            [
+                ("3fa2", "shared_screen_with_speaker_view(CC)", true),
+                ("77c1", "recording", false),
+                ("TIMELINE||2026-10-06T07:00:11Z", "timeline", true),
+            ]
+        );
+        assert_eq!(long.links.len(), 3);
+        let facts = serde_json::to_string(&long.meeting.facts).unwrap();
+        for kept_out in ["passcode", "rec/download", "rec/play", "total_size", "processing"] {
+            assert!(!facts.contains(kept_out), "{kept_out}: {facts}");
+        }
+    }
+
+    #[test]
+    fn one_bad_entry_hides_no_other() {
+        let page = page(json!({"meetings": [
+            7, null, "x", [], {}, {"uuid": ""}, {"uuid": null, "topic": "lost"},
+            {"uuid": 42, "id": {}, "topic": ["x"], "type": "2", "start_time": 5, "duration": "ten",
+             "timezone": false, "share_url": {}, "recording_files": {"id": "x"}},
+            {"uuid": "b", "recording_files": [null, 3, {"id": 9, "file_size": "12", "file_type": 1,
+             "status": {}, "recording_start": [], "download_url": 4, "file_path": false}]},
+            {"uuid": "c", "recording_files": null},
+        ]}));
+        let ids: Vec<_> = page.meetings.iter().map(wire::Meeting::uuid).collect();
+        assert_eq!((ids, page.unreadable), (vec!["42", "b", "c"], 7));
+        let source = SourceName::new("acme").unwrap();
+        let files: Vec<_> =
+            page.meetings.into_iter().flat_map(|entry| meeting(&source, entry).meeting.files).collect();
+        assert_eq!(files.len(), 1);
+        assert_eq!((files[0].id.key.as_str(), files[0].declared_size), ("9", Some(12)));
+    }
+
     #[test]
     fn a_file_is_named_by_view_or_by_type() {
         for (file, name) in [

@@ -98,6 +98,9 @@ impl Refusal {
             403 => ProviderError::NotAllowed(format!(
                 "Zoom forbids {subject}{said}; check the app's scopes and the role of its user"
             )),
+            404 | 410 if self.code.is_none() => ProviderError::NotFound(format!(
+                "nothing is known of {subject} at this address; check api_url"
+            )),
             404 | 410 => ProviderError::NotFound(format!("Zoom does not find {subject}{said}")),
             _ => {
                 let code = self.code.map(|code| format!(", code {code}")).unwrap_or_default();

@@ -5,10 +5,12 @@ use jiff::civil::Date;
 
 use crate::model::DaySpan;
 
-/// Days between the first and the last day of a window. Zoom lists one month at most and shortens anything
-/// longer without an error (zoom/api issue 36); thirty days are within every month but February, and there the
-/// reply's own range tells.
-const REACH: i64 = 29;
+/// The earliest first day of a window that ends on `to`. Zoom lists one month at most and shortens anything longer
+/// without an error (zoom/api issue 36). Nobody says whether its month is of 30 days or of the calendar, so a
+/// window is neither longer than 30 days nor than the calendar's month, which in March is less.
+fn reach(to: Date) -> Date {
+    to.saturating_sub(29.days()).max(to.saturating_sub(1.month()))
+}
 
 /// Windows of at most 30 days that cover `span`, newest first.
 ///
@@ -18,7 +20,7 @@ pub(super) fn windows(span: DaySpan) -> Vec<DaySpan> {
     let mut windows = Vec::new();
     let mut to = span.to;
     while span.from <= to {
-        let from = to.saturating_sub(REACH.days()).max(span.from);
+        let from = reach(to).max(span.from);
         windows.push(DaySpan { from, to });
         if from == span.from || from == to {
             break;
@@ -84,8 +86,12 @@ mod tests {
             for pair in windows.windows(2) {
                 assert_eq!(pair[0].from, pair[1].to, "{days}");
             }
-            // 29 new days a window is the most that 30 days with one shared can bring.
-            assert_eq!(windows.len() as i64, ((days + 28) / 29).max(1), "{days}");
+            // As long as may be, all but the oldest, so that there are as few as may be.
+            for window in windows.iter().rev().skip(1) {
+                let month_back = window.to.saturating_sub(1.month());
+                let reaches = (window.to - window.from).get_days() == 29 || window.from == month_back;
+                assert!(reaches, "{window:?}");
+            }
         }
     }
 
