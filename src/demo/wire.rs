@@ -38,10 +38,14 @@ struct State {
 struct Head(usize);
 
 impl Head {
+    fn is_past(self) -> bool {
+        self.0 == HEAD_END.len()
+    }
+
     /// Passes `bytes` by and says how many of them are body.
     fn pass(&mut self, bytes: &[u8]) -> u64 {
         let mut left = bytes.iter();
-        while self.0 < HEAD_END.len() {
+        while !self.is_past() {
             let Some(byte) = left.next() else { return 0 };
             self.0 = match HEAD_END.get(self.0) {
                 Some(wanted) if wanted == byte => self.0 + 1,
@@ -61,10 +65,10 @@ impl Connection {
         state.body_bytes = 0;
     }
 
-    /// Waits until the kernel has taken `bytes` of the body.
+    /// Waits until the kernel has taken the head and `bytes` of the body.
     pub(super) fn poll_flushed(&self, bytes: u64, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.0.lock();
-        if state.body_bytes >= bytes {
+        if state.head.is_past() && state.body_bytes >= bytes {
             return Poll::Ready(());
         }
         state.waiting_for_flush = Some(cx.waker().clone());

@@ -241,7 +241,7 @@ fn days(asked: &Asked) -> Result<(Date, Date), Reply> {
     let from = day("from", today())?;
     let to = day("to", tomorrow)?;
     if from > to {
-        return Err(Reply::error(400, 300, "The next start date cannot be after the end date."));
+        return Err(Reply::error(400, 300, "The start date cannot be after the end date."));
     }
     Ok((from.max(to.saturating_sub(1.month())), to))
 }

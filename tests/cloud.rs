@@ -1,0 +1,12 @@
+//! The embedded cloud as a client sees it: every quirk and every fault really happens on the wire.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "cloud/api.rs"]
+mod api;
+#[path = "cloud/client.rs"]
+mod client;
+#[path = "cloud/downloads.rs"]
+mod downloads;
+#[path = "cloud/faults.rs"]
+mod faults;
