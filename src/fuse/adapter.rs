@@ -92,7 +92,7 @@ impl Shared {
             return Err(FetchError::Gone("it is no recording file any more".into()));
         };
         let recording = Recording { id: id.clone(), version: *version, size: *size, body: *body };
-        self.engine.open(&recording).map(Arc::new)
+        self.engine.open(&recording)
     }
 
     fn opened(&self, file: Arc<OpenFile>, reply: ReplyOpen) {

@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime};
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, RANGE};
 use reqwest::{Response, StatusCode};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::client::{Client, sensitive};
 use super::error::cause_of;
+use super::places::{Class, Place};
 use super::retry;
 use crate::model::{BodyKind, Lease};
 
@@ -77,7 +77,7 @@ pub(crate) struct RangeBody {
     pub(crate) total: u64,
     /// The reply's strong validator.
     pub(crate) validator: Option<Validator>,
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Option<Place>,
 }
 
 /// How many bytes [`BodyKind`] wants to see: `ftyp` ends at byte 8, a byte order mark and `WEBVTT` at byte 9.
@@ -90,9 +90,10 @@ impl Client {
         lease: &Lease,
         range: ByteRange,
         expected: &Expectation,
+        class: Class,
         idle: Duration,
     ) -> Result<RangeBody, RangeError> {
-        let place = self.permit(&lease.address).await;
+        let place = self.place(&lease.address, class).await;
         let mut request = self
             .get(&lease.address)
             .header(RANGE, format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));

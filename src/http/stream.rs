@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::client::Client;
 use super::error::FetchError;
+use super::places::Class;
 use super::range::{ByteRange, Expectation, RangeBody, RangeError, Validator};
 use super::retry;
 use crate::model::Lease;
@@ -41,6 +42,7 @@ pub struct RangeStream {
     expected: Expectation,
     position: u64,
     end: u64,
+    class: Class,
     /// Bound on the time without a new byte.
     patience: Duration,
     body: Option<RangeBody>,
@@ -63,6 +65,7 @@ impl RangeStream {
         leases: Arc<dyn LeaseSource>,
         range: ByteRange,
         expected: Expectation,
+        class: Class,
         patience: Duration,
     ) -> Self {
         Self {
@@ -71,6 +74,7 @@ impl RangeStream {
             expected,
             position: range.start,
             end: range.end,
+            class,
             patience,
             body: None,
             total: None,
@@ -145,7 +149,7 @@ impl RangeStream {
             None => {
                 let lease = self.leases.current().await.map_err(StepError::from_lease)?;
                 let range = ByteRange { start: self.position, end: self.end };
-                match self.client.open_range(&lease, range, &self.expected, self.idle()).await {
+                match self.client.open_range(&lease, range, &self.expected, self.class, self.idle()).await {
                     Ok(body) => {
                         self.leases.served(&lease);
                         self.total = Some(body.total);

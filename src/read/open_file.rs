@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Recording;
-use super::window::Window;
+use super::window::Tracks;
 use crate::cache::{BlockIndex, BlockKey, ContentId};
 use crate::http::range::Validator;
 use crate::http::{Expectation, FetchError, LeaseSource};
@@ -151,14 +151,33 @@ impl Content {
 #[derive(Debug)]
 pub struct OpenFile {
     pub(super) content: Arc<Content>,
-    pub(super) window: Mutex<Window>,
+    /// Lock order: never held while flights are locked.
+    pub(super) tracks: Mutex<Tracks>,
+    /// Bytes that streams started for this handle have brought.
+    pub(super) arrived: AtomicU64,
+    /// Set once something was fetched ahead: from then on the handle has its share of the budget.
+    ahead: AtomicBool,
+    sharing: Arc<AtomicUsize>,
     runtime: tokio::runtime::Handle,
 }
 
 impl OpenFile {
-    pub(super) fn new(content: Arc<Content>, runtime: tokio::runtime::Handle) -> Self {
+    pub(super) fn new(
+        content: Arc<Content>,
+        tracks: Tracks,
+        sharing: Arc<AtomicUsize>,
+        runtime: tokio::runtime::Handle,
+    ) -> Self {
         content.opened();
-        Self { content, window: Mutex::default(), runtime }
+        let (tracks, arrived, ahead) = (Mutex::new(tracks), AtomicU64::new(0), AtomicBool::new(false));
+        Self { content, tracks, arrived, ahead, sharing, runtime }
+    }
+
+    /// Counts the handle among those that share the budget for what is fetched ahead.
+    pub(super) fn share_budget(&self) {
+        if !self.ahead.swap(true, Ordering::Relaxed) {
+            self.sharing.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// The content this handle reads.
@@ -169,6 +188,9 @@ impl OpenFile {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
+        if *self.ahead.get_mut() {
+            self.sharing.fetch_sub(1, Ordering::Relaxed);
+        }
         if self.content.closed() {
             let content = self.content.clone();
             self.runtime.spawn(async move {
