@@ -18,6 +18,7 @@
 
 pub mod client;
 pub mod error;
+mod error_object;
 pub mod glance;
 pub mod hosts;
 pub mod range;

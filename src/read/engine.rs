@@ -179,6 +179,9 @@ impl Engine {
         if offset >= end {
             return Ok(Bytes::new());
         }
+        if let Some(error) = file.recent_timeout(offset) {
+            return Err(error);
+        }
         let deadline = Instant::now() + self.deadline;
         let (first, last) = (BlockIndex::of(offset), BlockIndex::of(end - 1));
         self.want(content, first, last.0 - first.0 + 1, Urgency::Demand);
@@ -201,7 +204,11 @@ impl Engine {
         };
         match tokio::time::timeout_at(deadline, read).await {
             Ok(result) => result,
-            Err(_elapsed) => Err(FetchError::Deadline(format!("{} s passed", self.deadline.as_secs_f32()))),
+            Err(_elapsed) => {
+                let error = FetchError::Deadline(format!("{} s passed", self.deadline.as_secs_f32()));
+                file.note_timeout(offset..end, &error);
+                Err(error)
+            }
         }
     }
 

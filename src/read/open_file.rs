@@ -1,6 +1,7 @@
 //! A file version that is being read, and the handles that read it.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::cache::{BlockIndex, BlockKey, ContentId};
 use crate::http::range::Validator;
 use crate::http::{Expectation, FetchError, LeaseSource};
 
-/// How long a failed block answers for those who ask right after. The kernel repeats a failed readahead as a
+/// How long a failed block or read answers for those who ask right after. The kernel repeats a failed readahead as a
 /// plain read at once; without this a reader would wait through the deadline twice.
 const FAILURE_SHARED: Duration = Duration::from_secs(1);
 
@@ -125,6 +126,8 @@ impl Content {
     }
 
     fn opened(&self) {
+        // Whoever opens the file anew asks for another try, however recent the failure.
+        self.failures.lock().clear();
         let mut handles = self.handles.lock();
         handles.open += 1;
         if handles.streams.is_cancelled() {
@@ -152,18 +155,39 @@ impl Content {
 pub struct OpenFile {
     pub(super) content: Arc<Content>,
     pub(super) window: Mutex<Window>,
+    /// The read that last ran into its deadline.
+    timed_out: Mutex<Option<TimedOut>>,
     runtime: tokio::runtime::Handle,
+}
+
+#[derive(Debug)]
+struct TimedOut {
+    at: Instant,
+    span: Range<u64>,
+    error: FetchError,
 }
 
 impl OpenFile {
     pub(super) fn new(content: Arc<Content>, runtime: tokio::runtime::Handle) -> Self {
         content.opened();
-        Self { content, window: Mutex::default(), runtime }
+        Self { content, window: Mutex::default(), timed_out: Mutex::default(), runtime }
     }
 
     /// The content this handle reads.
     pub fn content(&self) -> &Content {
         &self.content
+    }
+
+    /// Notes that a read of `span` ran into its deadline while its bytes were still on their way.
+    pub(super) fn note_timeout(&self, span: Range<u64>, error: &FetchError) {
+        *self.timed_out.lock() = Some(TimedOut { at: Instant::now(), span, error: error.clone() });
+    }
+
+    /// What a read at `offset` met a moment ago.
+    pub(super) fn recent_timeout(&self, offset: u64) -> Option<FetchError> {
+        let timed_out = self.timed_out.lock();
+        let TimedOut { at, span, error } = timed_out.as_ref()?;
+        (at.elapsed() < FAILURE_SHARED && span.contains(&offset)).then(|| error.clone())
     }
 }
 
