@@ -108,7 +108,8 @@ async fn the_media_host_never_sees_a_credential() {
         let expected = Expectation { total: None, body: file.body, validator: None };
         let range = ByteRange { start: 0, end: LENGTH };
         let patience = Duration::from_secs(10);
-        let mut stream = RangeStream::new(client.clone(), desk.slot(&file.id), range, expected, Class::Bulk, patience);
+        let mut stream =
+            RangeStream::new(client.clone(), desk.slot(&file.id), range, expected, Class::Bulk, patience);
         let mut length = 0;
         while let Some(piece) = stream.chunk().await.unwrap() {
             length += piece.len() as u64;

@@ -19,6 +19,7 @@
 
 pub mod client;
 pub mod error;
+mod error_object;
 pub mod glance;
 pub mod hosts;
 mod places;

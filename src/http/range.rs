@@ -8,6 +8,7 @@ use reqwest::{Response, StatusCode};
 
 use super::client::{Client, sensitive};
 use super::error::cause_of;
+use super::error_object::{self, is_error_object};
 use super::places::{Class, Place};
 use super::retry;
 use crate::model::{BodyKind, Lease};
@@ -51,8 +52,10 @@ pub struct Validator(Box<str>);
 /// Why a reply was not believed, or did not come.
 #[derive(Clone, Debug)]
 pub(crate) enum RangeError {
-    /// The lease is no good: 401, 403, 404, 410, or a page or an error object in place of the file.
+    /// The lease is no good: 401, 403, or a page or an error object in place of the file.
     Refused(String),
+    /// There is nothing at the lease's address: 404, 410.
+    Missing(String),
     /// It may work next time; the server may have asked for a wait.
     Again(String, Option<Duration>),
     /// The file is served with another length.
@@ -106,13 +109,22 @@ impl Client {
             Ok(Err(error)) => return Err(again(cause_of(error))),
             Ok(Ok(response)) => response,
         };
-        let head = Head::check(response.status(), response.headers(), range, expected)?;
+        let mut response = response;
+        let head = Head::check(response.status(), response.headers(), range, expected);
+        let whole = match expected.body {
+            BodyKind::Json => whole_if_short(&mut response, idle).await?,
+            _ => None,
+        };
+        if whole.as_ref().is_some_and(|body| is_error_object(body)) {
+            return Err(RangeError::Refused("status 200 with an error object".into()));
+        }
+        let head = head?;
         if head.end < range.end && expected.total.is_some() {
             return Err(again(format!("bytes up to {} were asked for, up to {} came", range.end, head.end)));
         }
         let mut body = RangeBody {
             response,
-            checked: None,
+            checked: whole,
             next: range.start,
             end: head.end,
             idle,
@@ -188,6 +200,27 @@ impl RangeBody {
     }
 }
 
+/// The body of a 200 that is no longer than an error object. Its length is none that was asked for, so it is
+/// looked at before anything is concluded from it.
+async fn whole_if_short(response: &mut Response, idle: Duration) -> Result<Option<Bytes>, RangeError> {
+    let length = content_length(response.headers()).unwrap_or(u64::MAX);
+    if response.status() != StatusCode::OK || length > error_object::LONGEST {
+        return Ok(None);
+    }
+    let mut body = BytesMut::new();
+    while (body.len() as u64) < length {
+        match tokio::time::timeout(idle, response.chunk()).await {
+            Ok(Ok(Some(piece))) => body.extend_from_slice(&piece),
+            Ok(Ok(None)) => return Err(again("the body ended early".into())),
+            Ok(Err(error)) => return Err(again(format!("the body broke off ({})", cause_of(error)))),
+            Err(_elapsed) => {
+                return Err(again(format!("the body stood still for {} s", idle.as_secs_f32())));
+            }
+        }
+    }
+    Ok((!body.is_empty()).then(|| body.freeze()))
+}
+
 fn again(why: String) -> RangeError {
     RangeError::Again(why, None)
 }
@@ -219,7 +252,8 @@ impl Head {
     ) -> Result<Self, RangeError> {
         match status.as_u16() {
             200 | 206 | 416 => {}
-            401 | 403 | 404 | 410 => return Err(RangeError::Refused(format!("status {}", status.as_u16()))),
+            401 | 403 => return Err(RangeError::Refused(format!("status {}", status.as_u16()))),
+            404 | 410 => return Err(RangeError::Missing(format!("status {}", status.as_u16()))),
             // A link that redirects again is not the signed address it was taken for.
             300..=399 => return Err(RangeError::Refused(format!("status {}", status.as_u16()))),
             429 => {
@@ -387,8 +421,11 @@ mod tests {
             let reply = check(status, &headers, RANGE_10, &expected(100));
             assert!(matches!(reply, Err(RangeError::Refused(_))), "{status} {kind}: {reply:?}");
         }
-        for status in [401, 403, 404, 410, 302] {
+        for status in [401, 403, 302] {
             assert!(matches!(check(status, &[], RANGE_10, &expected(100)), Err(RangeError::Refused(_))));
+        }
+        for status in [404, 410] {
+            assert!(matches!(check(status, &[], RANGE_10, &expected(100)), Err(RangeError::Missing(_))));
         }
     }
 

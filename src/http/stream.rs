@@ -184,14 +184,19 @@ impl RangeStream {
 
     fn judge(&mut self, error: RangeError, lease: &Arc<Lease>) -> StepError {
         match error {
-            RangeError::Refused(why) => {
+            RangeError::Refused(why) | RangeError::Missing(why) if self.refusals + 1 < LEASES_TRIED => {
+                tracing::debug!(at = self.position, "{why}; asking for another lease");
                 self.refusals += 1;
                 self.leases.refused(lease);
-                if self.refusals >= LEASES_TRIED {
-                    StepError::Final(FetchError::NotAllowed(format!("{why} from {}", lease.address)))
-                } else {
-                    StepError::NewLease
-                }
+                StepError::NewLease
+            }
+            RangeError::Refused(why) => {
+                self.leases.refused(lease);
+                StepError::Final(FetchError::NotAllowed(format!("{why} from {}", lease.address)))
+            }
+            RangeError::Missing(why) => {
+                self.leases.refused(lease);
+                StepError::Final(FetchError::Gone(format!("{why} from {}", lease.address)))
             }
             RangeError::WrongTotal { served } => StepError::Final(FetchError::WrongTotal {
                 expected: self.expected.total.unwrap_or_default(),
@@ -220,6 +225,7 @@ impl StepError {
         match error {
             RangeError::Again(why, wait) => Self::Again(why, wait),
             RangeError::Refused(why) => Self::Final(FetchError::NotAllowed(why)),
+            RangeError::Missing(why) => Self::Final(FetchError::Gone(why)),
             RangeError::Changed(why) => Self::Final(FetchError::Changed(why)),
             RangeError::WrongTotal { served } => Self::Final(FetchError::WrongTotal { expected: 0, served }),
         }

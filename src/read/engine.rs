@@ -187,6 +187,9 @@ impl Engine {
         if offset >= end {
             return Ok(Bytes::new());
         }
+        if let Some(error) = file.recent_timeout(offset) {
+            return Err(error);
+        }
         let deadline = Instant::now() + self.deadline;
         let (demand, class) = {
             let mut tracks = file.tracks.lock();
@@ -198,7 +201,11 @@ impl Engine {
         self.look_ahead(file, offset, end);
         match tokio::time::timeout_at(deadline, self.gather(file, offset, end, &purpose)).await {
             Ok(result) => result,
-            Err(_elapsed) => Err(FetchError::Deadline(format!("{} s passed", self.deadline.as_secs_f32()))),
+            Err(_elapsed) => {
+                let error = FetchError::Deadline(format!("{} s passed", self.deadline.as_secs_f32()));
+                file.note_timeout(offset..end, &error);
+                Err(error)
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! A file version that is being read, and the handles that read it.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::cache::{BlockIndex, BlockKey, ContentId};
 use crate::http::range::Validator;
 use crate::http::{Expectation, FetchError, LeaseSource};
 
-/// How long a failed block answers for those who ask right after. The kernel repeats a failed readahead as a
+/// How long a failed block or read answers for those who ask right after. The kernel repeats a failed readahead as a
 /// plain read at once; without this a reader would wait through the deadline twice.
 const FAILURE_SHARED: Duration = Duration::from_secs(1);
 
@@ -125,6 +126,8 @@ impl Content {
     }
 
     fn opened(&self) {
+        // Whoever opens the file anew asks for another try, however recent the failure.
+        self.failures.lock().clear();
         let mut handles = self.handles.lock();
         handles.open += 1;
         if handles.streams.is_cancelled() {
@@ -158,7 +161,16 @@ pub struct OpenFile {
     /// Set once something was fetched ahead: from then on the handle has its share of the budget.
     ahead: AtomicBool,
     sharing: Arc<AtomicUsize>,
+    /// The read that last ran into its deadline.
+    timed_out: Mutex<Option<TimedOut>>,
     runtime: tokio::runtime::Handle,
+}
+
+#[derive(Debug)]
+struct TimedOut {
+    at: Instant,
+    span: Range<u64>,
+    error: FetchError,
 }
 
 impl OpenFile {
@@ -170,7 +182,7 @@ impl OpenFile {
     ) -> Self {
         content.opened();
         let (tracks, arrived, ahead) = (Mutex::new(tracks), AtomicU64::new(0), AtomicBool::new(false));
-        Self { content, tracks, arrived, ahead, sharing, runtime }
+        Self { content, tracks, arrived, ahead, sharing, timed_out: Mutex::default(), runtime }
     }
 
     /// Counts the handle among those that share the budget for what is fetched ahead.
@@ -183,6 +195,18 @@ impl OpenFile {
     /// The content this handle reads.
     pub fn content(&self) -> &Content {
         &self.content
+    }
+
+    /// Notes that a read of `span` ran into its deadline while its bytes were still on their way.
+    pub(super) fn note_timeout(&self, span: Range<u64>, error: &FetchError) {
+        *self.timed_out.lock() = Some(TimedOut { at: Instant::now(), span, error: error.clone() });
+    }
+
+    /// What a read at `offset` met a moment ago.
+    pub(super) fn recent_timeout(&self, offset: u64) -> Option<FetchError> {
+        let timed_out = self.timed_out.lock();
+        let TimedOut { at, span, error } = timed_out.as_ref()?;
+        (at.elapsed() < FAILURE_SHARED && span.contains(&offset)).then(|| error.clone())
     }
 }
 

@@ -186,14 +186,20 @@ impl Track {
         let least = if lanes == 1 { BLOCK_LENGTH } else { lanes as u64 * 2 * BLOCK_LENGTH };
         let is_first = self.window == 0;
         self.window = self.window.clamp(least.min(cap), cap);
-        // One connection is asked again when half of the window has been read; several are kept busy.
-        let due =
-            if lanes == 1 { ahead <= self.window / 2 } else { self.chunks < lanes && ahead < self.window };
+        // One connection is asked again when half of the window has been read; several are kept busy, and when
+        // that takes more than the window while the reader waits, the window is too small.
+        let due = match lanes {
+            1 => ahead <= self.window / 2,
+            _ => self.chunks < lanes && (ahead < self.window || self.waited),
+        };
         if !due {
             return None;
         }
         if std::mem::take(&mut self.waited) && !is_first {
             self.window = self.window.saturating_mul(2).min(cap);
+        }
+        if ahead >= self.window {
+            return None;
         }
         let largest = if lanes == 1 { cap } else { LARGEST_CHUNK };
         let chunk = (self.window / lanes as u64).clamp(BLOCK_LENGTH, largest) / BLOCK_LENGTH * BLOCK_LENGTH;

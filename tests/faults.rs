@@ -1,0 +1,380 @@
+//! Copies while the cloud misbehaves: exact, or refused with the errno that says why, never anything between.
+
+mod support;
+
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use meetfs::demo::{
+    Archive, CloudOptions, Content, Effect, FaultPlan, ListedSize, Meeting, MeetingFile, Object, RetryAfter,
+    Server, Trigger, pattern_seed,
+};
+use support::{Rig, SOON, text};
+
+/// What every source here is mounted with: short, for many tests wait it out.
+const DEADLINE: Duration = Duration::from_secs(3);
+
+/// What a failing copy may take beyond the deadline: starting `cp`, and the kernel asking once more.
+const SLACK: Duration = Duration::from_millis(2500);
+
+const MIB: u64 = 1024 * 1024;
+
+const EACCES: &str = "Permission denied";
+const ESTALE: &str = "Stale file handle";
+const EIO: &str = "Input/output error";
+
+/// How a copy is made. Block sizes below, at and beside those of pages, kernel requests and blocks.
+const COPIERS: [&str; 4] = [
+    "cp \"$from\" \"$to\"",
+    "dd if=\"$from\" of=\"$to\" bs=4k status=none",
+    "dd if=\"$from\" of=\"$to\" bs=1000003 status=none",
+    "dd if=\"$from\" of=\"$to\" bs=1M iflag=direct status=none",
+];
+
+/// The media, texts and documents that differ in how a reply is checked, in a meeting of their own for each
+/// round: what one round has read is in nobody's cache in the next.
+fn rounds(count: usize) -> Archive {
+    let demo = Archive::demo();
+    let sample = |file_type: &str| {
+        let mut files = demo.meetings.iter().flat_map(|meeting| &meeting.files);
+        files.find(|file| file.file_type == file_type).expect("a sample").content.clone()
+    };
+    let mut archive = Archive::pattern(&[]);
+    let first = demo.meetings.iter().map(|meeting| meeting.start).min().expect("a meeting");
+    archive.meetings = (0..count)
+        .map(|round| {
+            let start = first + jiff::SignedDuration::from_hours(round as i64);
+            let topic = format!("Round {round}");
+            let content = Content::Pattern { seed: pattern_seed(&topic), length: 5 * MIB + 123 };
+            Meeting::new(&format!("rOuNd{round:04}0000000000=="), &topic, start)
+                .with(MeetingFile::new("MP4", content).view("gallery_view"))
+                .with(MeetingFile::new("MP4", sample("MP4")))
+                .with(MeetingFile::new("M4A", sample("M4A")))
+                .with(MeetingFile::new("TRANSCRIPT", sample("TRANSCRIPT")))
+                .with(MeetingFile::new("CHAT", sample("CHAT")))
+                .with(MeetingFile::new("TIMELINE", sample("TIMELINE")).listed(ListedSize::True))
+        })
+        .collect();
+    archive
+}
+
+fn rig(archive: Archive) -> Rig {
+    rig_of(CloudOptions { archive, ..CloudOptions::default() })
+}
+
+fn rig_of(options: CloudOptions) -> Rig {
+    let rig = Rig::new(options).with(&format!("read_deadline = \"{}s\"", DEADLINE.as_secs()));
+    rig.mount();
+    rig
+}
+
+/// The path in the mount of what can be downloaded.
+fn path_of(rig: &Rig, object: &Object) -> String {
+    let name = match (object.file_type.as_str(), object.recording_type.as_deref()) {
+        ("MP4", Some("gallery_view")) => "gallery_view.mp4",
+        ("MP4", _) => "shared_screen_with_speaker_view.mp4",
+        ("M4A", _) => "audio_only.m4a",
+        ("TRANSCRIPT", _) => "shared_screen_with_speaker_view.vtt",
+        ("CHAT", _) => "chat.txt",
+        ("TIMELINE", _) => "timeline.json",
+        other => panic!("no name for {other:?}"),
+    };
+    let found = rig.shell(&format!("find . -path '*{}/{name}'", object.topic));
+    assert_eq!(found.lines().count(), 1, "{name} of {}: {found}", object.topic);
+    found.trim().to_owned()
+}
+
+/// How a copy went: the message of a failed one. A copy that says it is done and is not the object fails the test.
+fn copy(rig: &Rig, object: &Object, how: &str) -> Result<(), String> {
+    let path = path_of(rig, object);
+    let folder = tempfile::tempdir_in(rig.folder.path()).expect("a folder");
+    let to = folder.path().join("copy");
+    let started = Instant::now();
+    let output: Output = rig.try_shell(&format!("from='{path}' to='{}'; LC_ALL=C {how}", to.display()), SOON);
+    let took = started.elapsed();
+    if !output.status.success() {
+        assert!(took < DEADLINE + SLACK, "{path}: failed after {took:?}: {}", text(&output));
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    let length = std::fs::metadata(&to).expect("a copy").len();
+    let hash = rig.hashes(folder.path()).into_values().next().expect("a hash");
+    assert_eq!(
+        (length, hash),
+        (object.length, object.sha256()),
+        "{path} after {how}: not what the cloud has\n{}",
+        rig.log()
+    );
+    Ok(())
+}
+
+/// All objects of a round at once, each with how it went.
+fn copy_round(rig: &Rig, round: usize, how: &str) -> Vec<(Object, Result<(), String>)> {
+    let topic = format!("Round {round}");
+    let objects: Vec<_> = rig.cloud.objects().into_iter().filter(|object| object.topic == topic).collect();
+    assert!(objects.len() >= 6, "{objects:?}");
+    std::thread::scope(|scope| {
+        let copies: Vec<_> = objects
+            .into_iter()
+            .map(|object| {
+                scope.spawn(move || {
+                    let outcome = copy(rig, &object, how);
+                    (object, outcome)
+                })
+            })
+            .collect();
+        copies.into_iter().map(|copy| copy.join().expect("a copy that does not fail the test")).collect()
+    })
+}
+
+/// What a copy may come to besides being exact.
+#[derive(Clone, Copy)]
+enum May {
+    /// It must be exact.
+    BeExactOnly,
+    /// It must fail so.
+    FailOnly(&'static str),
+    /// It may fail in one of these ways.
+    Fail(&'static [&'static str]),
+}
+
+impl May {
+    fn check(self, what: &str, object: &Object, outcome: &Result<(), String>, rig: &Rig) {
+        let holds = match (self, outcome) {
+            (Self::BeExactOnly | Self::Fail(_), Ok(())) => true,
+            (Self::FailOnly(wanted), Err(said)) => said.contains(wanted),
+            (Self::Fail(wanted), Err(said)) => wanted.iter().any(|wanted| said.contains(wanted)),
+            (Self::BeExactOnly, Err(_)) | (Self::FailOnly(_), Ok(())) => false,
+        };
+        let name = &object.media_path;
+        assert!(holds, "{what}: {name} of {} came to {outcome:?}\n{}", object.topic, rig.log());
+    }
+}
+
+/// A fault, and what becomes of copies that meet it.
+struct Case {
+    server: Server,
+    what: Effect,
+    /// Of a copy that meets it up to three times.
+    passing: May,
+    /// Of a copy of the file of many blocks as long as it lasts.
+    lasting: May,
+    /// Of a copy of a file within one block as long as it lasts.
+    lasting_small: May,
+}
+
+impl Case {
+    fn new(server: Server, what: Effect, lasting: May) -> Self {
+        Self { server, what, passing: May::BeExactOnly, lasting, lasting_small: lasting }
+    }
+
+    fn passing(self, passing: May) -> Self {
+        Self { passing, ..self }
+    }
+
+    fn small(self, lasting_small: May) -> Self {
+        Self { lasting_small, ..self }
+    }
+
+    /// The fault once, twice and three times on every file, then for good, then not any more.
+    fn play(&self) {
+        const LASTING: usize = 3;
+        let rig = rig(rounds(LASTING + 1));
+        let what = format!("{:?} {:?}", self.server, self.what);
+        let path = |object: &Object| match self.server {
+            Server::Web => object.web_path.clone(),
+            Server::Media => object.media_path.clone(),
+            Server::Api => String::new(),
+        };
+        for (round, how) in COPIERS.iter().enumerate().take(LASTING) {
+            for object in rig.cloud.objects() {
+                let trigger = Trigger::next(self.server, round as u32 + 1).on(&path(&object));
+                rig.cloud.inject(trigger.does(self.what.clone()));
+            }
+            for (object, outcome) in copy_round(&rig, round, how) {
+                self.passing.check(&format!("{} × {what}", round + 1), &object, &outcome, &rig);
+            }
+            rig.cloud.heal();
+        }
+        rig.cloud.inject(Trigger::always(self.server).does(self.what.clone()));
+        for (object, outcome) in copy_round(&rig, LASTING, COPIERS[0]) {
+            let may = if object.length > MIB { self.lasting } else { self.lasting_small };
+            may.check(&format!("lasting {what}"), &object, &outcome, &rig);
+        }
+        rig.cloud.heal();
+        for (object, outcome) in copy_round(&rig, LASTING, COPIERS[0]) {
+            May::BeExactOnly.check(&format!("healed {what}"), &object, &outcome, &rig);
+        }
+    }
+}
+
+fn play(cases: &[Case]) {
+    std::thread::scope(|scope| {
+        let played: Vec<_> = cases.iter().map(|case| scope.spawn(|| case.play())).collect();
+        let failed = played.into_iter().filter_map(|case| case.join().err()).count();
+        assert_eq!(failed, 0, "see above");
+    });
+}
+
+#[test]
+fn what_the_media_host_refuses_is_asked_for_under_new_links_and_then_not_permitted() {
+    let refused = |what| Case::new(Server::Media, what, May::FailOnly(EACCES));
+    play(&[
+        refused(Effect::Html200),
+        refused(Effect::Json59),
+        refused(Effect::ExpiredLink),
+        refused(Effect::status(401)),
+        refused(Effect::status(403)),
+    ]);
+}
+
+#[test]
+fn what_the_web_host_refuses_is_asked_for_in_every_way_and_then_not_permitted() {
+    let refused = |what| Case::new(Server::Web, what, May::FailOnly(EACCES));
+    play(&[
+        refused(Effect::Html200).passing(May::Fail(&[EACCES])),
+        refused(Effect::ExpiredToken).passing(May::Fail(&[EACCES])),
+        refused(Effect::status(401)),
+        refused(Effect::status(403)).passing(May::Fail(&[EACCES])),
+    ]);
+}
+
+#[test]
+fn what_is_gone_is_a_stale_file() {
+    let gone = |server, status| Case::new(server, Effect::status(status), May::FailOnly(ESTALE));
+    play(&[
+        gone(Server::Media, 404),
+        gone(Server::Media, 410),
+        gone(Server::Web, 404).passing(May::Fail(&[ESTALE])),
+        gone(Server::Web, 410).passing(May::Fail(&[ESTALE])),
+    ]);
+}
+
+#[test]
+fn a_body_that_breaks_off_is_continued_at_the_missing_byte() {
+    let broken = |what| Case::new(Server::Media, what, May::FailOnly(EIO));
+    play(&[
+        broken(Effect::ShortBody { missing: 50 * 1024 }),
+        broken(Effect::ShortBody { missing: 1 }),
+        broken(Effect::Reset { after: 0 }),
+        // A reply that brings something each time brings the file in the end, if in time.
+        Case::new(Server::Media, Effect::Reset { after: 70_000 }, May::Fail(&[EIO])),
+    ]);
+}
+
+#[test]
+fn a_server_that_stands_still_is_asked_again_and_given_up_at_the_deadline() {
+    let still = |what| Case::new(Server::Media, what, May::FailOnly(EIO)).passing(May::Fail(&[EIO]));
+    play(&[
+        still(Effect::Stall { after: 0 }),
+        still(Effect::Stall { after: 1 }).small(May::Fail(&[EIO])),
+        still(Effect::BlackHole),
+        Case::new(Server::Web, Effect::BlackHole, May::FailOnly(EIO)).passing(May::Fail(&[EIO])),
+    ]);
+}
+
+#[test]
+fn another_range_than_the_one_asked_for_is_not_believed() {
+    let wrong = |what| Case::new(Server::Media, what, May::FailOnly(EIO));
+    play(&[
+        // Within a single block the whole file is what was asked for.
+        wrong(Effect::WholeFile).small(May::BeExactOnly),
+        // As far as the file goes: the range of a whole file cannot be moved.
+        wrong(Effect::WrongRange { shift: 4096 }).small(May::BeExactOnly),
+        wrong(Effect::WrongRange { shift: 1 }).small(May::BeExactOnly),
+    ]);
+}
+
+#[test]
+fn a_total_that_is_wrong_never_makes_a_copy_longer() {
+    let wrong = |delta| {
+        Case::new(Server::Media, Effect::WrongTotal { delta }, May::Fail(&[ESTALE, EIO]))
+            .passing(May::Fail(&[ESTALE, EIO]))
+    };
+    play(&[wrong(7), wrong(2 * MIB as i64)]);
+}
+
+#[test]
+fn a_failing_server_is_asked_again_and_given_up_at_the_deadline() {
+    let failing = |server, what| Case::new(server, what, May::FailOnly(EIO));
+    play(&[
+        failing(Server::Media, Effect::status(416)),
+        failing(Server::Media, Effect::status(500)),
+        failing(Server::Media, Effect::status(503)),
+        failing(Server::Web, Effect::status(500)),
+        failing(Server::Web, Effect::status(502)),
+    ]);
+}
+
+#[test]
+fn a_rate_limit_is_waited_out_within_the_deadline() {
+    let limited = |server, how| {
+        // Three waits of a second or two are longer than the deadline.
+        Case::new(server, Effect::TooManyRequests(how), May::FailOnly(EIO)).passing(May::Fail(&[EIO]))
+    };
+    play(&[
+        limited(Server::Media, RetryAfter::None),
+        limited(Server::Media, RetryAfter::Seconds(1)),
+        limited(Server::Media, RetryAfter::HttpDate(1)),
+        limited(Server::Media, RetryAfter::IsoDate(1)),
+        limited(Server::Media, RetryAfter::IsoDate(3600)),
+        limited(Server::Web, RetryAfter::Seconds(1)),
+    ]);
+}
+
+#[test]
+fn one_rate_limit_of_a_second_costs_a_second_and_no_error() {
+    for how in [RetryAfter::Seconds(1), RetryAfter::HttpDate(1), RetryAfter::IsoDate(1)] {
+        let rig = rig(rounds(1));
+        rig.cloud.inject(Trigger::next(Server::Media, 1).does(Effect::TooManyRequests(how)));
+        for (object, outcome) in copy_round(&rig, 0, COPIERS[0]) {
+            May::BeExactOnly.check(&format!("{how:?}"), &object, &outcome, &rig);
+        }
+    }
+}
+
+#[test]
+fn a_recording_deleted_upstream_is_a_stale_file() {
+    let rig = rig(rounds(1));
+    let objects = rig.cloud.objects();
+    assert!(rig.cloud.remove_meeting(&objects[0].meeting));
+    for object in objects {
+        let outcome = copy(&rig, &object, COPIERS[0]);
+        May::FailOnly(ESTALE).check("removed", &object, &outcome, &rig);
+    }
+}
+
+#[test]
+fn any_mixture_of_passing_faults_leaves_only_exact_copies() {
+    /// Reads of one file at a time; the others are read beside it.
+    const READERS: usize = 4;
+    const TRIES: usize = 6;
+    let stress = |seed: u64| {
+        let mut archive = rounds(6);
+        archive.meetings.extend(Archive::pattern(&[("Round 6", 24 * MIB + 5)]).meetings);
+        let rig = rig(archive);
+        for fault in FaultPlan::seeded(seed, 60, 120) {
+            rig.cloud.inject(fault);
+        }
+        let mut objects = rig.cloud.objects();
+        fastrand::Rng::with_seed(seed).shuffle(&mut objects);
+        std::thread::scope(|scope| {
+            for some in objects.chunks(objects.len().div_ceil(READERS)) {
+                let rig = &rig;
+                scope.spawn(move || {
+                    for (index, object) in some.iter().enumerate() {
+                        let how = COPIERS[index % COPIERS.len()];
+                        let done = (0..TRIES).any(|_| copy(rig, object, how).is_ok());
+                        assert!(done, "seed {seed}: {object:?}\n{}", rig.log());
+                    }
+                });
+            }
+        });
+    };
+    std::thread::scope(|scope| {
+        let seeds = [1, 2, 3, 7, 42, 4711];
+        let runs = seeds.map(|seed| (seed, scope.spawn(move || stress(seed))));
+        let failed: Vec<u64> =
+            runs.into_iter().filter_map(|(seed, run)| run.join().err().map(|_| seed)).collect();
+        assert!(failed.is_empty(), "seeds {failed:?}");
+    });
+}
