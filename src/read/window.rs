@@ -362,6 +362,8 @@ mod tests {
         }
         assert_eq!(chunks.len(), 8);
         track.chunk_ended(0);
+        assert_eq!(track.next_chunk(SIZE, 64 * BLOCK_LENGTH), None, "the window is full and nobody waits");
+        track.waited = true;
         assert_eq!(
             track.next_chunk(SIZE, 64 * BLOCK_LENGTH).map(|chunk| chunk.start),
             chunks.last().map(|c| c.end)

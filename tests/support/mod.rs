@@ -5,7 +5,6 @@
 
 // Each test binary uses a part of it.
 #![allow(dead_code, missing_docs, unreachable_pub)]
-#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
