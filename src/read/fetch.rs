@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::engine::Engine;
 use super::flight::{Carrier, Flight, Flights, Lost};
-use super::open_file::{Content, Length, OpenFile};
+use super::open_file::{Content, OpenFile};
 use super::window::TrackId;
 use crate::cache::{BlockIndex, Reservation};
 use crate::http::{ByteRange, Class, FetchError, RangeStream};
@@ -178,11 +178,7 @@ impl Stream {
     fn take_notice(&self, error: &FetchError) {
         let recording = &self.content.recording;
         match error {
-            FetchError::WrongTotal { served, .. } => {
-                self.content.stale.store(true, Ordering::Release);
-                self.engine.cache.forget(self.content.id);
-                self.engine.observer.size_found(&recording.id, recording.version, *served);
-            }
+            FetchError::WrongTotal { served, .. } => self.engine.disown(&self.content, *served),
             FetchError::Changed(_) => {
                 self.content.stale.store(true, Ordering::Release);
                 self.engine.cache.forget(self.content.id);
@@ -190,13 +186,7 @@ impl Stream {
             }
             _ => {}
         }
-        self.content.length.send_if_modified(|length| {
-            let unconfirmed = *length == Length::Unconfirmed;
-            if unconfirmed {
-                *length = Length::Doubtful;
-            }
-            unconfirmed
-        });
+        self.content.doubt();
     }
 }
 

@@ -98,6 +98,12 @@ impl Content {
             .send_if_modified(|length| std::mem::replace(length, Length::Confirmed) != Length::Confirmed);
     }
 
+    /// Notes that bytes did not come as promised: whoever opens the file next asks again before believing in its
+    /// length.
+    pub(super) fn doubt(&self) {
+        self.length.send_replace(Length::Doubtful);
+    }
+
     /// Whether the server has been seen to serve the length shown.
     pub fn is_confirmed(&self) -> bool {
         *self.length.borrow() == Length::Confirmed
