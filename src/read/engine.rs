@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::editions::Editions;
 use super::fetch::{self, Urgency};
 use super::flight::{Flight, Lost};
 use super::open_file::{Content, Length, OpenFile};
@@ -58,6 +59,7 @@ pub struct Engine {
     /// Lock order: never held while another lock of this room is taken, but for the cache's.
     pub(super) flights: Mutex<HashMap<BlockKey, Arc<Flight>>>,
     contents: Mutex<HashMap<(FileId, Version), Weak<Content>>>,
+    pub(super) editions: Editions,
     next_content: AtomicU64,
     /// Contents being streamed ahead; they share the budget.
     pub(super) streaming: AtomicUsize,
@@ -82,6 +84,7 @@ impl Engine {
             runtime,
             flights: Mutex::default(),
             contents: Mutex::default(),
+            editions: Editions::new(),
             next_content: AtomicU64::new(1),
             streaming: AtomicUsize::new(0),
         })
@@ -98,9 +101,11 @@ impl Engine {
         let known = contents.get(&name).and_then(Weak::upgrade);
         let usable = known.filter(|content| !content.is_stale() && content.recording.size == recording.size);
         let content = usable.unwrap_or_else(|| {
+            let before = contents.get(&name).and_then(Weak::upgrade);
             contents.retain(|_, content| content.strong_count() > 0);
             let id = ContentId(self.next_content.fetch_add(1, Ordering::Relaxed));
-            let content = Arc::new(Content::new(recording.clone(), id, leases));
+            let edition = self.editions.current(recording);
+            let content = Arc::new(Content::new(recording.clone(), id, leases, edition, before));
             contents.insert(name, Arc::downgrade(&content));
             content
         });

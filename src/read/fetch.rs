@@ -94,6 +94,7 @@ impl Stream {
         );
         stream.open().await.map_err(Lost::Failed)?;
         self.content.confirm(stream.validator());
+        self.engine.editions.served(&self.content, stream.validator());
         let mut rest = Bytes::new();
         for flight in self.run.clone() {
             if !self.still_carries(&flight) {
@@ -156,12 +157,14 @@ impl Stream {
         let recording = &self.content.recording;
         match error {
             FetchError::WrongTotal { served, .. } => {
-                self.content.stale.store(true, Ordering::Release);
+                self.content.set_stale(error);
+                self.engine.editions.over(&self.content);
                 self.engine.cache.forget(self.content.id);
                 self.engine.observer.size_found(&recording.id, recording.version, *served);
             }
             FetchError::Changed(_) => {
-                self.content.stale.store(true, Ordering::Release);
+                self.content.set_stale(error);
+                self.engine.editions.over(&self.content);
                 self.engine.cache.forget(self.content.id);
                 self.engine.observer.content_changed(&recording.id);
             }
