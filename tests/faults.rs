@@ -160,15 +160,28 @@ struct Case {
     lasting: May,
     /// Of a copy of a file within one block as long as it lasts.
     lasting_small: May,
+    /// Of the first copy once it is over; the second is exact.
+    healed: May,
 }
 
 impl Case {
     fn new(server: Server, what: Effect, lasting: May) -> Self {
-        Self { server, what, passing: May::BeExactOnly, lasting, lasting_small: lasting }
+        Self {
+            server,
+            what,
+            passing: May::BeExactOnly,
+            lasting,
+            lasting_small: lasting,
+            healed: May::BeExactOnly,
+        }
     }
 
     fn passing(self, passing: May) -> Self {
         Self { passing, ..self }
+    }
+
+    fn healed(self, healed: May) -> Self {
+        Self { healed, ..self }
     }
 
     fn small(self, lasting_small: May) -> Self {
@@ -201,8 +214,10 @@ impl Case {
             may.check(&format!("lasting {what}"), &object, &outcome, &rig);
         }
         rig.cloud.heal();
-        for (object, outcome) in copy_round(&rig, LASTING, COPIERS[0]) {
-            May::BeExactOnly.check(&format!("healed {what}"), &object, &outcome, &rig);
+        for may in [self.healed, May::BeExactOnly] {
+            for (object, outcome) in copy_round(&rig, LASTING, COPIERS[0]) {
+                may.check(&format!("healed {what}"), &object, &outcome, &rig);
+            }
         }
     }
 }
@@ -289,6 +304,8 @@ fn a_total_that_is_wrong_never_makes_a_copy_longer() {
     let wrong = |delta| {
         Case::new(Server::Media, Effect::WrongTotal { delta }, May::Fail(&[ESTALE, EIO]))
             .passing(May::Fail(&[ESTALE, EIO]))
+            // The total that was believed so far turns out wrong, once.
+            .healed(May::Fail(&[ESTALE]))
     };
     play(&[wrong(7), wrong(2 * MIB as i64)]);
 }
@@ -377,4 +394,188 @@ fn any_mixture_of_passing_faults_leaves_only_exact_copies() {
             runs.into_iter().filter_map(|(seed, run)| run.join().err().map(|_| seed)).collect();
         assert!(failed.is_empty(), "seeds {failed:?}");
     });
+}
+
+/// One file of which the listing says nothing true.
+fn listed_wrong(by: i64, latency: Duration) -> Rig {
+    let mut archive = rounds(1);
+    for file in &mut archive.meetings[0].files {
+        file.listed_size = ListedSize::Wrong(by);
+    }
+    let options = CloudOptions { archive, first_byte_latency: latency, ..CloudOptions::default() };
+    // A token, a link and a reply may each take the latency.
+    let rig = Rig::new(options).with("read_deadline = \"10s\"");
+    rig.mount();
+    rig
+}
+
+#[test]
+fn a_listed_size_that_is_wrong_is_right_in_the_first_copy() {
+    for by in [-100, 1, 4096, 3 * MIB as i64] {
+        let rig = listed_wrong(by, Duration::ZERO);
+        for (object, outcome) in copy_round(&rig, 0, COPIERS[0]) {
+            May::BeExactOnly.check(&format!("listed {by}"), &object, &outcome, &rig);
+        }
+    }
+}
+
+#[test]
+fn a_slow_server_with_other_sizes_than_listed_fails_the_first_copy_at_worst() {
+    std::thread::scope(|scope| {
+        for (by, how) in
+            [(-100, COPIERS[0]), (1, COPIERS[1]), (4096, COPIERS[0]), (3 * MIB as i64, COPIERS[2])]
+        {
+            scope.spawn(move || {
+                let rig = listed_wrong(by, Duration::from_millis(1500));
+                for (round, may) in
+                    [May::Fail(&[ESTALE]), May::BeExactOnly, May::BeExactOnly].into_iter().enumerate()
+                {
+                    for (object, outcome) in copy_round(&rig, 0, how) {
+                        may.check(&format!("listed {by}, copy {round}"), &object, &outcome, &rig);
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// A mounted file of many blocks, what the cloud has now, and what it will have under the same link.
+struct Changing {
+    rig: Rig,
+    object: Object,
+    path: String,
+}
+
+const CHANGING: u64 = 12 * MIB + 77;
+
+impl Changing {
+    fn new(bytes_per_second: Option<u64>) -> Self {
+        let archive = Archive::pattern(&[("Changing", CHANGING)]);
+        let rig = rig_of(CloudOptions { archive, bytes_per_second, ..CloudOptions::default() });
+        let object = rig.cloud.objects().into_iter().next().expect("an object");
+        let path = rig.shell("find . -name '*.mp4'").trim().to_owned();
+        Self { rig, object, path }
+    }
+
+    /// Puts other bytes of the same number under the link; the object is the new one from then on.
+    fn change(&mut self, name: &str) {
+        let content = Content::Pattern { seed: pattern_seed(name), length: CHANGING };
+        assert!(
+            self.rig.cloud.change_meeting(&self.object.meeting, |meeting| meeting.files[0].content = content)
+        );
+        self.object = self.rig.cloud.objects().into_iter().next().expect("an object");
+    }
+
+    fn hash(&self, line: &str) -> Output {
+        self.rig.try_shell(&format!("f='{}'; LC_ALL=C; export LC_ALL; {line}", self.path), SOON)
+    }
+
+    fn assert_new(&self, output: &Output) {
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.starts_with(&self.object.sha256()), "{}\n{}", text(output), self.rig.log());
+    }
+}
+
+#[test]
+fn a_new_open_reads_what_the_cloud_has_now_and_nothing_of_what_the_kernel_kept() {
+    let mut changing = Changing::new(None);
+    for name in ["second", "third", "fourth"] {
+        changing.assert_new(&changing.hash("sha256sum < \"$f\""));
+        // A part of the old content stays in the kernel's cache.
+        changing.hash("dd if=\"$f\" of=/dev/null bs=1M count=3 skip=4 status=none");
+        changing.change(name);
+        // What was asked within the last moment is not asked again.
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    changing.assert_new(&changing.hash("sha256sum < \"$f\""));
+    changing.assert_new(&changing.hash("cat \"$f\" | sha256sum"));
+}
+
+#[test]
+fn a_reader_in_the_middle_of_a_changed_file_fails_and_never_gets_a_mix() {
+    let mut changing = Changing::new(None);
+    // The reader takes its first mebibyte, waits for the word, and reads on.
+    let go = changing.rig.folder.path().join("go");
+    let begun = changing.rig.folder.path().join("begun");
+    let reader = format!(
+        "exec 3< \"$f\"; dd bs=64k count=16 status=none <&3 > /dev/null; touch '{}'; \
+         while ! test -e '{}'; do sleep 0.02; done; dd bs=64k status=none <&3 | wc -c; exit ${{PIPESTATUS[0]}}",
+        begun.display(),
+        go.display()
+    );
+    let old = changing.object.sha256();
+    let read = std::thread::scope(|scope| {
+        let line = format!("f='{}'; LC_ALL=C; export LC_ALL; {reader}", changing.path);
+        let rig = &changing.rig;
+        let reading = scope.spawn(move || rig.try_shell(&line, SOON));
+        support::wait_until(SOON, "the reader has begun", || begun.exists());
+        // What was fetched ahead of it has come.
+        std::thread::sleep(Duration::from_millis(500));
+        let content = Content::Pattern { seed: pattern_seed("other"), length: CHANGING };
+        assert!(
+            rig.cloud.change_meeting(&changing.object.meeting, |meeting| meeting.files[0].content = content)
+        );
+        std::fs::write(&go, "").expect("a word");
+        reading.join().expect("a reader")
+    });
+    changing.object = changing.rig.cloud.objects().into_iter().next().expect("an object");
+    assert_ne!(changing.object.sha256(), old);
+    assert!(!read.status.success(), "{}", text(&read));
+    assert!(String::from_utf8_lossy(&read.stderr).contains(ESTALE), "{}", text(&read));
+    changing.assert_new(&changing.hash("sha256sum < \"$f\""));
+}
+
+#[test]
+fn an_old_reader_gets_nothing_that_a_new_reader_brought_into_the_kernels_cache() {
+    let mut changing = Changing::new(None);
+    let go = changing.rig.folder.path().join("go");
+    let begun = changing.rig.folder.path().join("begun");
+    let kept = changing.rig.folder.path().join("kept");
+    let reader = format!(
+        "exec 3< \"$f\"; dd bs=64k count=4 status=none <&3 > '{kept}'; touch '{begun}'; \
+         while ! test -e '{go}'; do sleep 0.02; done; dd bs=64k status=none <&3 >> '{kept}'",
+        kept = kept.display(),
+        begun = begun.display(),
+        go = go.display()
+    );
+    let mut old = vec![0; CHANGING as usize];
+    meetfs::demo::pattern_bytes(pattern_seed("Changing"), 0, &mut old);
+    std::thread::scope(|scope| {
+        let line = format!("f='{}'; LC_ALL=C; export LC_ALL; {reader}", changing.path);
+        let content = Content::Pattern { seed: pattern_seed("other"), length: CHANGING };
+        let meeting = changing.object.meeting.clone();
+        let (rig, path) = (&changing.rig, &changing.path);
+        let reading = scope.spawn(move || rig.try_shell(&line, SOON));
+        support::wait_until(SOON, "the reader has begun", || begun.exists());
+        assert!(rig.cloud.change_meeting(&meeting, |meeting| meeting.files[0].content = content));
+        // One that finds out, and one that reads the new content from end to end.
+        let find = format!("tail -c 1000000 '{path}' | sha256sum; sha256sum < '{path}'");
+        let found = rig.try_shell(&find, SOON);
+        let now = rig.cloud.objects()[0].sha256();
+        let again = rig.try_shell(&format!("sha256sum < '{path}'"), SOON);
+        std::fs::write(&go, "").expect("a word");
+        let read = reading.join().expect("a reader");
+        assert!(String::from_utf8_lossy(&again.stdout).starts_with(&now), "{}{}", text(&found), text(&again));
+        let got = std::fs::read(&kept).expect("what the reader got");
+        assert!(old.starts_with(&got), "the old reader got bytes of the new content");
+        assert!(!read.status.success() && got.len() < old.len(), "{} bytes, {}", got.len(), text(&read));
+        assert!(String::from_utf8_lossy(&read.stderr).contains(ESTALE), "{}", text(&read));
+        changing.object = rig.cloud.objects().into_iter().next().expect("an object");
+    });
+    changing.assert_new(&changing.hash("sha256sum < \"$f\""));
+}
+
+#[test]
+fn nothing_flows_once_a_file_is_closed() {
+    let archive = Archive::pattern(&[("big", 64 * MIB)]);
+    let options = CloudOptions { archive, bytes_per_second: Some(2_000_000), ..CloudOptions::default() };
+    let rig = rig_of(options);
+    for line in ["head -c 4096", "head -c 3000000", "dd bs=64k count=1 skip=500 status=none"] {
+        rig.shell(&format!("{line} < \"$(find . -name '*.mp4')\" > /dev/null"));
+        std::thread::sleep(Duration::from_secs(2));
+        let before = rig.media_bytes();
+        std::thread::sleep(Duration::from_secs(1));
+        assert_eq!(rig.media_bytes(), before, "after {line}");
+    }
+    assert!(rig.media_bytes() < 20 * MIB, "{}", rig.media_bytes());
 }

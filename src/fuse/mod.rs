@@ -12,6 +12,7 @@ mod adapter;
 mod attributes;
 mod handles;
 mod invalidate;
+mod pages;
 mod session;
 
 pub use adapter::{Adapter, AdapterOptions};

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::editions::Editions;
 use super::fetch::{self, Purpose};
 use super::flight::{Flights, Lost};
 use super::media_index;
@@ -56,6 +57,7 @@ pub struct Engine {
     /// Lock order: never held while another lock of this room is taken, but for the cache's.
     pub(super) flights: Mutex<Flights>,
     contents: Mutex<HashMap<(FileId, Version), Weak<Content>>>,
+    pub(super) editions: Editions,
     next_content: AtomicU64,
     /// Handles for which something is fetched ahead; they share the budget.
     sharing: Arc<AtomicUsize>,
@@ -82,6 +84,7 @@ impl Engine {
             runtime,
             flights: Mutex::default(),
             contents: Mutex::default(),
+            editions: Editions::new(),
             next_content: AtomicU64::new(1),
             sharing: Arc::default(),
             lanes: Mutex::default(),
@@ -99,9 +102,11 @@ impl Engine {
         let known = contents.get(&name).and_then(Weak::upgrade);
         let usable = known.filter(|content| !content.is_stale() && content.recording.size == recording.size);
         let content = usable.unwrap_or_else(|| {
+            let before = contents.get(&name).and_then(Weak::upgrade);
             contents.retain(|_, content| content.strong_count() > 0);
             let id = ContentId(self.next_content.fetch_add(1, Ordering::Relaxed));
-            let content = Arc::new(Content::new(recording.clone(), id, leases));
+            let edition = self.editions.current(recording);
+            let content = Arc::new(Content::new(recording.clone(), id, leases, edition, before));
             contents.insert(name, Arc::downgrade(&content));
             content
         });
@@ -151,7 +156,8 @@ impl Engine {
 
     /// The server serves the file with `size` bytes: what is held under the length shown is of no use.
     pub(super) fn disown(&self, content: &Content, size: u64) {
-        content.stale.store(true, Ordering::Release);
+        content.set_stale(&FetchError::WrongTotal { expected: content.recording.size, served: size });
+        self.editions.over(content);
         self.cache.forget(content.id);
         self.observer.size_found(&content.recording.id, content.recording.version, size);
     }

@@ -117,6 +117,7 @@ impl Stream {
         );
         stream.open().await.map_err(Lost::Failed)?;
         self.content.confirm(stream.validator());
+        self.engine.editions.served(&self.content, stream.validator());
         let handle = match &self.purpose {
             Purpose::Chunk(file, ..) => file.clone(),
             Purpose::Demand(_) | Purpose::Likely => Weak::new(),
@@ -180,7 +181,8 @@ impl Stream {
         match error {
             FetchError::WrongTotal { served, .. } => self.engine.disown(&self.content, *served),
             FetchError::Changed(_) => {
-                self.content.stale.store(true, Ordering::Release);
+                self.content.set_stale(error);
+                self.engine.editions.over(&self.content);
                 self.engine.cache.forget(self.content.id);
                 self.engine.observer.content_changed(&recording.id);
             }

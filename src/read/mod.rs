@@ -11,6 +11,7 @@
 //!
 //! This room knows neither names nor inodes, and nothing of how a provider finds its leases.
 
+mod editions;
 pub mod engine;
 mod fetch;
 mod flight;
@@ -36,6 +37,11 @@ pub struct Recording {
     /// What its body looks like.
     pub body: BodyKind,
 }
+
+/// One content of one file version as far as the server lets it be told: handles of the same edition read the
+/// same bytes. Unique in the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Edition(u64);
 
 /// Is told what reading brings to light. Calls come from tasks and must return at once.
 pub trait Observer: Send + Sync {

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Recording;
 use super::window::Tracks;
+use super::{Edition, Recording};
 use crate::cache::{BlockIndex, BlockKey, ContentId};
 use crate::http::range::Validator;
 use crate::http::{Expectation, FetchError, LeaseSource};
@@ -44,8 +44,11 @@ pub struct Content {
     pub(super) id: ContentId,
     pub(super) leases: Arc<dyn LeaseSource>,
     pub(super) length: watch::Sender<Length>,
+    pub(super) edition: Edition,
+    /// Contents of earlier editions of the same file that handles may still be open on.
+    predecessors: Vec<Weak<Content>>,
     /// Set once the server turned out to have other bytes: reads fail from then on.
-    pub(super) stale: AtomicBool,
+    stale: OnceLock<FetchError>,
     validator: Mutex<Option<Validator>>,
     failures: Mutex<HashMap<BlockIndex, (Instant, FetchError)>>,
     handles: Mutex<Handles>,
@@ -64,14 +67,27 @@ impl std::fmt::Debug for Content {
 }
 
 impl Content {
-    pub(super) fn new(recording: Recording, id: ContentId, leases: Arc<dyn LeaseSource>) -> Self {
+    /// `validator` is the one it was served under before, where it was.
+    pub(super) fn new(
+        recording: Recording,
+        id: ContentId,
+        leases: Arc<dyn LeaseSource>,
+        (edition, validator): (Edition, Option<Validator>),
+        before: Option<Arc<Self>>,
+    ) -> Self {
+        let predecessors = before.iter().flat_map(|before| {
+            let older = before.predecessors.iter().filter(|older| older.strong_count() > 0).cloned();
+            older.chain(std::iter::once(Arc::downgrade(before)))
+        });
         Self {
             recording,
             id,
             leases,
             length: watch::Sender::new(Length::Unconfirmed),
-            stale: AtomicBool::new(false),
-            validator: Mutex::new(None),
+            edition,
+            predecessors: predecessors.collect(),
+            stale: OnceLock::new(),
+            validator: Mutex::new(validator),
             failures: Mutex::default(),
             handles: Mutex::new(Handles { open: 0, streams: CancellationToken::new() }),
         }
@@ -111,7 +127,28 @@ impl Content {
 
     /// Whether the server turned out to have other bytes than this content's, or another number of them.
     pub fn is_stale(&self) -> bool {
-        self.stale.load(Ordering::Acquire)
+        self.stale.get().is_some()
+    }
+
+    /// How it turned out that the server has other bytes.
+    pub fn why_stale(&self) -> Option<&FetchError> {
+        self.stale.get()
+    }
+
+    pub(super) fn set_stale(&self, why: &FetchError) {
+        // The first reason is as good as the next.
+        let _already_stale = self.stale.set(why.clone());
+    }
+
+    /// Which edition of the file it is.
+    pub fn edition(&self) -> Edition {
+        self.edition
+    }
+
+    /// Whether a handle on an earlier edition of the file is open.
+    pub fn has_open_predecessor(&self) -> bool {
+        let mut older = self.predecessors.iter().filter_map(Weak::upgrade);
+        older.any(|content| content.edition != self.edition && content.handles.lock().open > 0)
     }
 
     pub(super) fn note_failure(&self, index: BlockIndex, error: &FetchError) {
