@@ -15,8 +15,13 @@ use meetfs::demo::{
 };
 use support::{Rig, SOON, run, text};
 
+/// A few meetings of every kind of file.
 fn demo(download_header: DownloadHeader) -> CloudOptions {
-    CloudOptions { archive: Archive::demo(), download_header, ..CloudOptions::default() }
+    let mut archive = Archive::demo();
+    archive
+        .meetings
+        .retain(|meeting| ["Q&A / plan: été", "Weekly planning", "Interview"].contains(&&*meeting.topic));
+    CloudOptions { archive, download_header, ..CloudOptions::default() }
 }
 
 const QUERY_ONLY: DownloadHeader =
@@ -70,6 +75,28 @@ fn assert_absent(secrets: &BTreeSet<String>, places: &[(String, Vec<u8>)]) {
     }
 }
 
+/// The token that the interface was last shown.
+fn newest_token(rig: &Rig) -> String {
+    let requests = rig.cloud.requests();
+    let mut shown = requests.iter().rev().filter(|request| request.server == Server::Api);
+    shown
+        .find_map(|request| request.header("authorization")?.strip_prefix("Bearer ").map(str::to_owned))
+        .expect("a token")
+}
+
+/// A server that repeats what it was shown in every place that an error may be quoted from.
+fn echo(token: &str, status: u16, content_type: &str) -> Effect {
+    let said = format!("no {token}");
+    Effect::Status {
+        status,
+        body: format!(
+            r#"{{"status":false,"code":300,"errorCode":300,"message":"{said}","errorMessage":"{said}"}}"#
+        ),
+        content_type: content_type.into(),
+        headers: vec![("location".into(), format!("http://192.0.2.1/{token}?access_token={token}"))],
+    }
+}
+
 /// Runs into every kind of trouble there is and returns what the programs said.
 fn trouble(rig: &Rig) -> Vec<(String, Vec<u8>)> {
     let mut said = Vec::new();
@@ -87,43 +114,26 @@ fn trouble(rig: &Rig) -> Vec<(String, Vec<u8>)> {
         assert!(mounting.status.success(), "{}", text(&mounting));
         said.push((format!("what mount said after {what}"), [mounting.stdout, mounting.stderr].concat()));
     };
-    for fault in FaultPlan::seeded(11, 40, 60) {
+    for fault in FaultPlan::seeded(11, 30, 40) {
         rig.cloud.inject(fault);
     }
     read("a mixture of faults");
-    // A server that repeats what it was shown, in every place an error may be quoted from.
-    let token = rig
-        .cloud
-        .requests()
-        .iter()
-        .rev()
-        .filter(|request| request.path != "/oauth/token")
-        .find_map(|request| request.header("authorization")?.strip_prefix("Bearer ").map(str::to_owned))
-        .expect("a token");
-    let echo = |status, content_type: &str| Effect::Status {
-        status,
-        body: format!(
-            "{{\"status\":false,\"code\":300,\"errorCode\":300,\"message\":\"no {token}\",\"errorMessage\":\"no {token}\"}}"
-        ),
-        content_type: content_type.into(),
-        headers: vec![("location".into(), format!("http://192.0.2.1/{token}?access_token={token}"))],
-    };
-    for (server, what) in [
-        (Server::Web, echo(200, "application/json")),
-        (Server::Web, echo(302, "text/html")),
-        (Server::Web, echo(400, "application/json")),
-        (Server::Api, echo(400, "application/json")),
-        (Server::Api, Effect::ExpiredToken),
-        (Server::Api, Effect::TooManyRequests(RetryAfter::IsoDate(60))),
-        (Server::Media, echo(302, "text/html")),
-        (Server::Media, Effect::status(403)),
-        (Server::Media, Effect::WrongTotal { delta: 9 }),
-        (Server::Media, Effect::WrongRange { shift: 3 }),
-        (Server::Media, Effect::Reset { after: 100 }),
-    ] {
-        let what_text = format!("{server:?} {what:?}").replace(&token, "TOKEN");
-        rig.cloud.inject(Trigger::next(server, 30).does(what));
-        read(&what_text);
+    let stages: [(Server, &dyn Fn(&str) -> Effect); 10] = [
+        (Server::Web, &|token| echo(token, 200, "application/json")),
+        (Server::Web, &|token| echo(token, 302, "text/html")),
+        (Server::Web, &|token| echo(token, 400, "application/json")),
+        (Server::Api, &|token| echo(token, 400, "application/json")),
+        (Server::Api, &|_| Effect::TooManyRequests(RetryAfter::IsoDate(60))),
+        (Server::Media, &|token| echo(token, 302, "text/html")),
+        (Server::Media, &|_| Effect::status(403)),
+        (Server::Media, &|_| Effect::WrongTotal { delta: 9 }),
+        (Server::Media, &|_| Effect::WrongRange { shift: 3 }),
+        (Server::Media, &|_| Effect::Reset { after: 100 }),
+    ];
+    for (number, (server, effect)) in stages.into_iter().enumerate() {
+        let token = newest_token(rig);
+        rig.cloud.inject(Trigger::next(server, 12).does(effect(&token)));
+        read(&format!("trouble {number} at {server:?}"));
     }
     rig.shell("cat acme/*/*/* | wc -c");
     rig.cloud.expire_tokens();
