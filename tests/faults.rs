@@ -3,11 +3,13 @@
 mod support;
 
 use std::process::Output;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use meetfs::demo::{
     Archive, CloudOptions, Content, Effect, FaultPlan, ListedSize, Meeting, MeetingFile, Object, RetryAfter,
-    Server, Trigger, pattern_seed,
+    Server, Trigger, pattern_bytes, pattern_seed,
 };
 use support::{Rig, SOON, text};
 
@@ -31,6 +33,13 @@ const COPIERS: [&str; 4] = [
     "dd if=\"$from\" of=\"$to\" bs=1M iflag=direct status=none",
 ];
 
+/// A file of several blocks and a bit, made once: in a debug build that takes longer than to serve it.
+static LONG: LazyLock<Bytes> = LazyLock::new(|| {
+    let mut bytes = vec![0; (5 * MIB + 123) as usize];
+    pattern_bytes(pattern_seed("long"), 0, &mut bytes);
+    bytes.into()
+});
+
 /// The media, texts and documents that differ in how a reply is checked, in a meeting of their own for each
 /// round: what one round has read is in nobody's cache in the next.
 fn rounds(count: usize) -> Archive {
@@ -45,9 +54,8 @@ fn rounds(count: usize) -> Archive {
         .map(|round| {
             let start = first + jiff::SignedDuration::from_hours(round as i64);
             let topic = format!("Round {round}");
-            let content = Content::Pattern { seed: pattern_seed(&topic), length: 5 * MIB + 123 };
             Meeting::new(&format!("rOuNd{round:04}0000000000=="), &topic, start)
-                .with(MeetingFile::new("MP4", content).view("gallery_view"))
+                .with(MeetingFile::new("MP4", Content::Stored(LONG.clone())).view("gallery_view"))
                 .with(MeetingFile::new("MP4", sample("MP4")))
                 .with(MeetingFile::new("M4A", sample("M4A")))
                 .with(MeetingFile::new("TRANSCRIPT", sample("TRANSCRIPT")))
@@ -362,7 +370,7 @@ fn a_recording_deleted_upstream_is_a_stale_file() {
 
 #[test]
 fn any_mixture_of_passing_faults_leaves_only_exact_copies() {
-    /// Reads of one file at a time; the others are read beside it.
+    /// Programs that copy at once, one file after the other.
     const READERS: usize = 4;
     const TRIES: usize = 6;
     let stress = |seed: u64| {
@@ -543,7 +551,7 @@ fn an_old_reader_gets_nothing_that_a_new_reader_brought_into_the_kernels_cache()
         go = go.display()
     );
     let mut old = vec![0; CHANGING as usize];
-    meetfs::demo::pattern_bytes(pattern_seed("Changing"), 0, &mut old);
+    pattern_bytes(pattern_seed("Changing"), 0, &mut old);
     std::thread::scope(|scope| {
         let line = format!("f='{}'; LC_ALL=C; export LC_ALL; {reader}", changing.path);
         let content = Content::Pattern { seed: pattern_seed("other"), length: CHANGING };
