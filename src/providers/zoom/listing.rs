@@ -1,7 +1,7 @@
 //! All meetings of a span: windows of days, pages of a window, and what to do when one of them fails.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -24,8 +24,13 @@ const WINDOWS_AT_ONCE: usize = 4;
 /// The most Zoom puts on a page.
 const PAGE_SIZE: &str = "300";
 
-/// Bound on one page with its retries: a rate limit of a few seconds and two bad replies fit in.
-const PAGE_WITHIN: Duration = Duration::from_secs(60);
+/// Bound on one page with its retries: a rate limit of a few seconds and two bad replies fit in. Somebody waits
+/// at a prompt for the first of them, and after half a minute would rather be told.
+const PAGE_WITHIN: Duration = Duration::from_secs(30);
+
+/// Windows that may fail in a row, each after its retries, before the others are not asked for any more. An
+/// archive of two years has 26: with a cloud that is down, they would fail one after the other for minutes.
+const FAILURES_IN_A_ROW: usize = WINDOWS_AT_ONCE;
 
 /// Pages of one range; 300,000 meetings in a month are a server that counts in circles.
 const PAGES: usize = 1000;
@@ -49,7 +54,7 @@ pub(super) struct Found {
 /// Lists the meetings of all `users` on the days of `span`.
 ///
 /// # Errors
-/// Where everything failed, and for one reason.
+/// Where everything failed: the reason that a person can do most about.
 pub(super) async fn list(
     api: &Api,
     source: &SourceName,
@@ -61,16 +66,32 @@ pub(super) async fn list(
         .iter()
         .map(|user| Lister { api, source, user, verdict: OnceLock::new(), for_all: &verdict })
         .collect();
-    let jobs: Vec<_> = windows(span)
-        .into_iter()
-        .flat_map(|window| listers.iter().map(move |lister| lister.window(window)))
-        .collect();
+    let mut unfinished = BTreeMap::new();
+    let mut jobs = Vec::new();
+    for window in windows(span) {
+        for lister in &listers {
+            let number = jobs.len();
+            unfinished.insert(number, window);
+            jobs.push(async move { (number, lister.window(window).await) });
+        }
+    }
     let asked = jobs.len();
     let mut done = stream::iter(jobs).buffer_unordered(WINDOWS_AT_ONCE);
     let mut meetings = HashMap::new();
-    let (mut failed, mut unreadable, mut failed_whole) = (Vec::new(), 0, 0);
-    while let Some(window) = done.next().await {
+    let (mut failed, mut unreadable, mut failed_whole, mut in_a_row) = (Vec::new(), 0, 0, 0);
+    while let Some((number, window)) = done.next().await {
+        unfinished.remove(&number);
         failed_whole += usize::from(!window.listed);
+        in_a_row = if window.is_out_of_reach() { in_a_row + 1 } else { 0 };
+        if in_a_row == FAILURES_IN_A_ROW
+            && let Some((_, error)) = window.failed.first()
+        {
+            // Those under way are given up as well: each would wait as long as those that failed.
+            failed_whole += unfinished.len();
+            failed.extend(std::mem::take(&mut unfinished).into_values().map(|days| (days, error.clone())));
+            failed.extend(window.failed);
+            break;
+        }
         failed.extend(window.failed);
         unreadable += window.unreadable;
         for meeting in window.meetings {
@@ -82,12 +103,21 @@ pub(super) async fn list(
     }
     let failed = joined(failed);
     if failed_whole == asked
-        && let Some((_, first)) = failed.first()
-        && failed.iter().all(|(_, error)| error.to_string() == first.to_string())
+        && let Some((_, worst)) = failed.iter().min_by_key(|(_, error)| mendable(error))
     {
-        return Err(first.clone());
+        return Err(worst.clone());
     }
     Ok(Found { meetings: meetings.into_values().collect(), failed })
+}
+
+/// Orders reasons, the one that a person can do most about first.
+fn mendable(error: &ProviderError) -> u8 {
+    match error {
+        ProviderError::Credential(_) => 0,
+        ProviderError::NotAllowed(_) => 1,
+        ProviderError::NotFound(_) => 2,
+        ProviderError::Unavailable(_) => 3,
+    }
 }
 
 /// One user's listing.
@@ -109,6 +139,13 @@ struct Window {
     meetings: Vec<Mapped>,
     failed: Vec<(DaySpan, ProviderError)>,
     unreadable: usize,
+}
+
+impl Window {
+    /// Whether nothing of it came for a reason that other windows would meet as well.
+    fn is_out_of_reach(&self) -> bool {
+        !self.listed && self.failed.iter().any(|(_, error)| matches!(error, ProviderError::Unavailable(_)))
+    }
 }
 
 impl Lister<'_> {
