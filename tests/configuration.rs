@@ -1,8 +1,8 @@
 //! What a person reads when something about the mount is wrong: a sentence or two, an exit code, and nothing left.
 
-mod support;
 #[path = "support/life.rs"]
 mod life;
+mod support;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -108,7 +108,8 @@ fn a_secret_that_the_group_may_read_is_refused_with_the_mend() {
     let secret = rig.folder.path().join("acme.secret");
     std::fs::write(&secret, "demo-secret\n").expect("a secret");
     std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o640)).expect("a mode");
-    let configuration = changed(&rig, "client_secret = \"demo-secret\"", "client_secret_file = \"acme.secret\"");
+    let configuration =
+        changed(&rig, "client_secret = \"demo-secret\"", "client_secret_file = \"acme.secret\"");
     let mend = format!("chmod 600 {}", secret.display());
     refused_with(&rig, &configuration, 3, &["0640", &mend]);
     std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).expect("a mode");
@@ -233,7 +234,9 @@ fn a_foreign_mount_is_named_and_left_alone() {
 
 #[test]
 fn wrong_usage_exits_with_2_and_shows_the_usage() {
-    for arguments in [vec!["mount"], vec!["mount", "--colour", "/nowhere"], vec!["mount", "-o", "rw", "/nowhere"]] {
+    for arguments in
+        [vec!["mount"], vec!["mount", "--colour", "/nowhere"], vec!["mount", "-o", "rw", "/nowhere"]]
+    {
         let output = run(meetfs().args(&arguments), SOON);
         assert_eq!(output.status.code(), Some(2), "{}", text(&output));
         assert!(!Path::new("/nowhere").exists());

@@ -1,14 +1,14 @@
 //! The life of a mount: how it comes up, what signals do to it, and how it ends with nothing left behind.
 
-mod support;
 #[path = "support/life.rs"]
 mod life;
+mod support;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
-use life::{Running, assert_nothing_left, foreground, processes_for, signal};
+use life::{Running, Second, assert_nothing_left, foreground, processes_for, signal};
 use meetfs::demo::{Archive, CloudOptions, Content, Effect, Meeting, MeetingFile, Server, Trigger};
 use support::{Rig, SOON, run, text, wait_until};
 
@@ -141,7 +141,9 @@ fn a_hangup_shows_a_new_meeting_under_a_name_that_was_looked_up_before() {
     );
     let asked = Instant::now();
     signal(rig.daemon().expect("a daemon"), "HUP");
-    wait_until(SOON, "the meeting shows", || rig.try_shell(&format!("cat '{path}'"), SOON).stdout == b"late\n");
+    wait_until(SOON, "the meeting shows", || {
+        rig.try_shell(&format!("cat '{path}'"), SOON).stdout == b"late\n"
+    });
     assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
     rig.unmount();
 }
@@ -169,7 +171,11 @@ fn a_killed_daemons_mount_is_healed_through_a_link_and_with_a_trailing_slash() {
     let rig = Rig::mounted(small());
     let link = rig.folder.path().join("link");
     std::os::unix::fs::symlink(&rig.mountpoint, &link).expect("a link");
-    for place in [format!("{}", link.display()), format!("{}/", link.display()), format!("{}/", rig.mountpoint.display())] {
+    for place in [
+        format!("{}", link.display()),
+        format!("{}/", link.display()),
+        format!("{}/", rig.mountpoint.display()),
+    ] {
         signal(rig.daemon().expect("a daemon"), "KILL");
         wait_until(SOON, "it is dead", || rig.daemon().is_none());
         let mut command = support::meetfs();
@@ -224,7 +230,11 @@ fn an_interrupt_while_listing_leaves_nothing() {
             rig.cloud.clear_requests();
             let mut running = Running::start(&mut command);
             wait_until(SOON, "it lists", || !rig.cloud.requests().is_empty());
-            if to_all { running.signal_group(name) } else { running.signal(name) }
+            if to_all {
+                running.signal_group(name)
+            } else {
+                running.signal(name)
+            }
             let (status, _) = running.end(FEW_SECONDS);
             assert!(!status.success(), "{name}");
             assert_nothing_left(&rig, FEW_SECONDS);
@@ -255,25 +265,20 @@ fn of_two_mounts_at_once_one_wins_and_the_other_says_why_not() {
 #[test]
 fn two_daemons_share_a_cache_folder_and_neither_spoils_it() {
     let rig = Rig::mounted(CloudOptions { archive: Archive::demo(), ..CloudOptions::default() });
-    let second = rig.folder.path().join("second");
-    std::fs::create_dir(&second).expect("a mountpoint");
-    let mount_second = || {
-        let mut command = support::meetfs();
-        command.args(["mount", "--config"]).arg(rig.config_path()).arg("--log-file").arg(rig.log_path());
-        let output = run(command.arg(&second), SOON);
-        assert!(output.status.success(), "{}", text(&output));
-    };
-    mount_second();
+    let second = Second::of(&rig);
+    let output = run(&mut second.mount_command(&rig), SOON);
+    assert!(output.status.success(), "{}", text(&output));
     let sums = "find . -type f -print0 | sort -z | xargs -0 sha256sum";
-    let mut beside = Running::outside(&rig, &format!("cd '{}' && {sums}", second.display()));
+    let mut beside = Running::outside(&rig, &format!("cd '{}' && {sums}", second.0.display()));
     let here = rig.shell(sums);
     let (status, _) = beside.end(SOON);
     assert!(status.success(), "{}", beside.said());
     assert_eq!(beside.said(), here);
-    assert!(run(&mut life::unmount_command(&second), SOON).status.success());
+    assert!(run(&mut life::unmount_command(&second.0), SOON).status.success());
     rig.unmount();
-    wait_until(SOON, "both are gone", || processes_for(&second).is_empty());
-    let catalog = rusqlite::Connection::open(rig.folder.path().join("cache/catalog.sqlite")).expect("a catalog");
+    wait_until(SOON, "both are gone", || processes_for(&second.0).is_empty());
+    let catalog =
+        rusqlite::Connection::open(rig.folder.path().join("cache/catalog.sqlite")).expect("a catalog");
     let verdict: String =
         catalog.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("a verdict");
     assert_eq!(verdict, "ok");
@@ -285,17 +290,15 @@ fn two_daemons_that_start_at_once_on_a_new_cache_folder_both_come_up() {
     for _ in 0..4 {
         let rig = Rig::new(small());
         rig.write_config(&rig.config());
-        let second = rig.folder.path().join("second");
-        std::fs::create_dir(&second).expect("a mountpoint");
-        let mut command = support::meetfs();
-        command.args(["mount", "--config"]).arg(rig.config_path()).arg("--log-file").arg(rig.log_path());
-        let mut both = [Running::start(&mut rig.mount_command()), Running::start(command.arg(&second))];
+        let second = Second::of(&rig);
+        let mut both =
+            [Running::start(&mut rig.mount_command()), Running::start(&mut second.mount_command(&rig))];
         for running in &mut both {
             let (status, _) = running.end(SOON);
             assert!(status.success(), "{}\n{}", running.said(), rig.log());
         }
         assert!(!rig.log().contains("damaged"), "{}", rig.log());
-        assert!(run(&mut life::unmount_command(&second), SOON).status.success());
+        assert!(run(&mut life::unmount_command(&second.0), SOON).status.success());
         rig.unmount();
     }
 }

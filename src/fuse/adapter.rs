@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::attributes::{Owner, STAT_BLOCK, ino, kind_of};
 use super::handles::{Handle, Handles};
 use super::invalidate::{Invalidation, Invalidator};
+use super::requester;
 use crate::error::errno_of;
 use crate::http::FetchError;
 use crate::read::{Engine, OpenFile, Recording};
@@ -75,6 +76,15 @@ struct Shared {
     complaints: Complaints,
 }
 
+/// A read as the kernel asks for it.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    number: Ino,
+    offset: u64,
+    size: u32,
+    thread: u32,
+}
+
 impl Adapter {
     /// An adapter without open handles.
     pub fn new(options: AdapterOptions) -> Self {
@@ -126,11 +136,15 @@ impl Shared {
         self.opened(file, reply);
     }
 
-    async fn read(&self, number: Ino, file: Arc<OpenFile>, offset: u64, size: u32, reply: ReplyData) {
-        match self.engine.read(&file, offset, size).await {
+    async fn read(&self, asked: Asked, file: Arc<OpenFile>, reply: ReplyData) {
+        let read = tokio::select! {
+            read = self.engine.read(&file, asked.offset, asked.size) => read,
+            () = requester::told_to_stop(asked.thread) => return reply.error(Errno::EINTR),
+        };
+        match read {
             Ok(bytes) => reply.data(&bytes),
             Err(error) => {
-                self.complaints.say(&self.tree, number, &error);
+                self.complaints.say(&self.tree, asked.number, &error);
                 reply.error(Errno::from_i32(errno_of(&error)));
             }
         }
@@ -209,7 +223,7 @@ impl Filesystem for Adapter {
 
     fn read(
         &self,
-        _request: &Request,
+        request: &Request,
         number: INodeNo,
         handle: FileHandle,
         offset: u64,
@@ -222,10 +236,9 @@ impl Filesystem for Adapter {
             Some(Handle::Recording(file)) => match self.shared.engine.read_now(&file, offset, size) {
                 Some(bytes) => reply.data(&bytes),
                 None => {
-                    let (shared, number) = (self.shared.clone(), ino(number));
-                    self.shared
-                        .runtime
-                        .spawn(async move { shared.read(number, file, offset, size, reply).await });
+                    let asked = Asked { number: ino(number), offset, size, thread: request.pid() };
+                    let shared = self.shared.clone();
+                    self.shared.runtime.spawn(async move { shared.read(asked, file, reply).await });
                 }
             },
             Some(Handle::Text(text)) => {

@@ -12,6 +12,7 @@ mod adapter;
 mod attributes;
 mod handles;
 mod invalidate;
+mod requester;
 mod session;
 
 pub use adapter::{Adapter, AdapterOptions};

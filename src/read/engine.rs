@@ -1,11 +1,13 @@
 //! The way of a read: cache, flight, or a new stream; all of it under one deadline.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use lru::LruCache;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -30,6 +32,10 @@ const WORTH_WAITING: u64 = 16;
 /// an `open` that was handed to us, so a person's Ctrl-C waits as long: it must be well below a second. A server
 /// slower than this has its file opened with the length shown, and a wrong one fails the first read instead.
 const CONFIRM_WITHIN: Duration = Duration::from_millis(700);
+
+/// Closed files whose blocks can still be found: more than an indexer or a backup has had in its hands lately. Each
+/// takes less than a kilobyte.
+const RECENT_CONTENTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4095);
 
 /// What an [`Engine`] is made of.
 pub struct EngineOptions {
@@ -58,6 +64,9 @@ pub struct Engine {
     /// Lock order: never held while another lock of this room is taken, but for the cache's.
     pub(super) flights: Mutex<HashMap<BlockKey, Arc<Flight>>>,
     contents: Mutex<HashMap<(FileId, Version), Weak<Content>>>,
+    /// Contents stay known for a while after their last handle was closed: their blocks in the cache belong to
+    /// them, and so does the word of the server on length and validator. Locked after `contents`.
+    recent: Mutex<LruCache<(FileId, Version), Arc<Content>>>,
     next_content: AtomicU64,
     /// Contents being streamed ahead; they share the budget.
     pub(super) streaming: AtomicUsize,
@@ -82,6 +91,7 @@ impl Engine {
             runtime,
             flights: Mutex::default(),
             contents: Mutex::default(),
+            recent: Mutex::new(LruCache::new(RECENT_CONTENTS)),
             next_content: AtomicU64::new(1),
             streaming: AtomicUsize::new(0),
         })
@@ -101,9 +111,12 @@ impl Engine {
             contents.retain(|_, content| content.strong_count() > 0);
             let id = ContentId(self.next_content.fetch_add(1, Ordering::Relaxed));
             let content = Arc::new(Content::new(recording.clone(), id, leases));
-            contents.insert(name, Arc::downgrade(&content));
+            contents.insert(name.clone(), Arc::downgrade(&content));
             content
         });
+        let displaced = self.recent.lock().push(name, content.clone());
+        drop(contents);
+        drop(displaced);
         Ok(OpenFile::new(content, self.runtime.clone()))
     }
 

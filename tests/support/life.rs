@@ -74,7 +74,8 @@ impl Running {
 
     /// Sends a signal to it and its children, as a terminal does.
     pub fn signal_group(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), "--", &format!("-{}", self.id())]).status();
+        let sent =
+            Command::new("kill").args([&format!("-{name}"), "--", &format!("-{}", self.id())]).status();
         assert!(sent.expect("kill").success());
     }
 
@@ -105,7 +106,9 @@ pub fn signal(process: u32, name: &str) {
 pub fn foreground(rig: &Rig) -> Running {
     rig.write_config(&rig.config());
     let running = Running::start(rig.mount_command().arg("--foreground"));
-    wait_until(Duration::from_secs(30), "the mount is in the mount table", || rig.entries_in_mount_table() == 1);
+    wait_until(Duration::from_secs(30), "the mount is in the mount table", || {
+        rig.entries_in_mount_table() == 1
+    });
     running
 }
 
@@ -140,4 +143,34 @@ pub fn unmount_command(path: impl AsRef<std::ffi::OsStr>) -> Command {
 /// Drops the kernel's names and attributes, so that the next look asks the daemon.
 pub fn forget_names() {
     std::fs::write("/proc/sys/vm/drop_caches", "2").expect("root may drop caches");
+}
+
+/// A second mountpoint beside the rig's, freed of mounts and processes at the end of the test.
+pub struct Second(pub std::path::PathBuf);
+
+impl Second {
+    pub fn of(rig: &Rig) -> Self {
+        let path = rig.folder.path().join("second");
+        std::fs::create_dir(&path).expect("a mountpoint");
+        Self(path)
+    }
+
+    /// `meetfs mount` of the rig's configuration as it stands in the file.
+    pub fn mount_command(&self, rig: &Rig) -> Command {
+        let mut command = meetfs();
+        command.args(["mount", "--config"]).arg(rig.config_path()).arg("--log-file").arg(rig.log_path());
+        command.arg(&self.0);
+        command
+    }
+}
+
+impl Drop for Second {
+    fn drop(&mut self) {
+        let quietly =
+            |command: &mut Command| command.stderr(Stdio::null()).status().is_ok_and(|s| s.success());
+        quietly(Command::new("umount").arg("-l").arg(&self.0));
+        for process in processes_for(&self.0) {
+            quietly(Command::new("kill").args(["-9", &process.to_string()]));
+        }
+    }
 }
