@@ -82,8 +82,9 @@ impl Source {
             .map(|(index, line)| (index + 1, without_comment(line).to_owned()))
             .filter(|(_, line)| !line.trim().is_empty())
             .collect();
-        let tests =
-            lines.windows(2).position(|two| two[0].1 == "#[cfg(test)]" && two[1].1.starts_with("mod tests {"));
+        let tests = lines
+            .windows(2)
+            .position(|two| two[0].1 == "#[cfg(test)]" && two[1].1.starts_with("mod tests {"));
         let shipped = if is_test { 0 } else { tests.unwrap_or(lines.len()) };
         Self { path: path.to_owned(), room, lines, shipped }
     }
@@ -240,9 +241,7 @@ fn prints_out_of_place(sources: &[Source]) -> Vec<String> {
 }
 
 fn unfinished(sources: &[Source]) -> Vec<String> {
-    lines_that(sources, |_, line| {
-        ["todo!", "unimplemented!", "dbg!"].iter().any(|word| has_word(line, word))
-    })
+    lines_that(sources, |_, line| ["todo!", "unimplemented!", "dbg!"].iter().any(|word| has_word(line, word)))
 }
 
 /// What a `[dependencies]` table names and `docs/dependencies.md` does not, or the other way round.

@@ -17,6 +17,7 @@ use super::attributes::{Owner, STAT_BLOCK, ino, kind_of};
 use super::handles::{Handle, Handles};
 use super::invalidate::{Invalidation, Invalidator};
 use super::pages::Pages;
+use super::requester;
 use crate::error::errno_of;
 use crate::http::FetchError;
 use crate::read::{Engine, OpenFile, Recording};
@@ -75,6 +76,15 @@ struct Shared {
     handles: Handles,
     pages: Pages,
     complaints: Complaints,
+}
+
+/// A read as the kernel asks for it.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    number: Ino,
+    offset: u64,
+    size: u32,
+    thread: u32,
 }
 
 impl Adapter {
@@ -138,14 +148,18 @@ impl Shared {
         tokio::time::timeout(CORRECTION_WITHIN, corrected).await.ok().flatten()
     }
 
-    async fn read(&self, number: Ino, file: Arc<OpenFile>, offset: u64, size: u32, reply: ReplyData) {
-        match self.engine.read(&file, offset, size).await {
+    async fn read(&self, asked: Asked, file: Arc<OpenFile>, reply: ReplyData) {
+        let read = tokio::select! {
+            read = self.engine.read(&file, asked.offset, asked.size) => read,
+            () = requester::told_to_stop(asked.thread) => return reply.error(Errno::EINTR),
+        };
+        match read {
             Ok(bytes) => reply.data(&bytes),
             Err(error) => {
-                self.complaints.say(&self.tree, number, &error);
+                self.complaints.say(&self.tree, asked.number, &error);
                 if matches!(error, FetchError::WrongTotal { .. }) {
                     // Whoever opens the file again because of this error must find the length that it states.
-                    let _not_in_time = self.corrected(number, &file).await;
+                    let _not_in_time = self.corrected(asked.number, &file).await;
                 }
                 reply.error(Errno::from_i32(errno_of(&error)));
             }
@@ -225,7 +239,7 @@ impl Filesystem for Adapter {
 
     fn read(
         &self,
-        _request: &Request,
+        request: &Request,
         number: INodeNo,
         handle: FileHandle,
         offset: u64,
@@ -240,10 +254,9 @@ impl Filesystem for Adapter {
                 match self.shared.engine.read_now(&open.file, offset, size) {
                     Some(bytes) => reply.data(&bytes),
                     None => {
-                        let (shared, number, file) = (self.shared.clone(), ino(number), open.file.clone());
-                        self.shared
-                            .runtime
-                            .spawn(async move { shared.read(number, file, offset, size, reply).await });
+                        let asked = Asked { number: ino(number), offset, size, thread: request.pid() };
+                        let (shared, file) = (self.shared.clone(), open.file.clone());
+                        self.shared.runtime.spawn(async move { shared.read(asked, file, reply).await });
                     }
                 }
             }

@@ -13,6 +13,7 @@ mod attributes;
 mod handles;
 mod invalidate;
 mod pages;
+mod requester;
 mod session;
 
 pub use adapter::{Adapter, AdapterOptions};

@@ -121,11 +121,14 @@ impl Client {
     }
 
     async fn call_once(&self, request: &ApiRequest) -> Result<ApiReply, HttpError> {
-        /// One try of several within a call's time: a server that has not begun to answer an interface call
-        /// after this long has lost it, and another try may meet a healthy one.
-        const TRY_TIMEOUT: Duration = Duration::from_secs(20);
+        /// Bound on the wait for a reply to begin, and for each piece of it: a server that says nothing for
+        /// this long has lost the call, and a second try in a call's usual half minute may meet a healthy one.
+        /// Zoom's slowest pages begin within a few seconds. It is no bound on the whole: three megabytes take
+        /// their time on a slow line.
+        const SILENCE: Duration = Duration::from_secs(15);
         let _place = self.place(&request.address, Class::Interactive).await;
-        let transport = |error| HttpError::from_transport(error, &request.address, TRY_TIMEOUT);
+        let transport = |error| HttpError::from_transport(error, &request.address, CONNECT_TIMEOUT);
+        let silent = |_| HttpError::TimedOut { host: origin(&request.address), after: SILENCE };
         let url = request.address.expose().clone();
         let mut builder = match &request.form {
             None => self.http.get(url),
@@ -135,13 +138,16 @@ impl Client {
                 self.http.post(url).form(&fields)
             }
         };
-        builder = builder.header(ACCEPT, "application/json").timeout(TRY_TIMEOUT);
+        builder = builder.header(ACCEPT, "application/json");
         if let Some(value) = &request.authorization {
             builder = builder.header(AUTHORIZATION, sensitive(value.expose_secret())?);
         }
-        let mut response = builder.send().await.map_err(transport)?;
+        let mut response =
+            tokio::time::timeout(SILENCE, builder.send()).await.map_err(silent)?.map_err(transport)?;
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(transport)? {
+        while let Some(chunk) =
+            tokio::time::timeout(SILENCE, response.chunk()).await.map_err(silent)?.map_err(transport)?
+        {
             if body.len() + chunk.len() > REPLY_LIMIT {
                 return Err(HttpError::TooLarge { host: origin(&request.address), limit: REPLY_LIMIT });
             }

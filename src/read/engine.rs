@@ -1,11 +1,13 @@
 //! The way of a read: cache, flight, or a new stream; all of it under one deadline.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use lru::LruCache;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -29,6 +31,10 @@ const WORTH_WAITING: u64 = 16 * BLOCK_LENGTH;
 /// an `open` that was handed to us, so a person's Ctrl-C waits as long: it must be well below a second. A server
 /// slower than this has its file opened with the length shown, and a wrong one fails the first read instead.
 const CONFIRM_WITHIN: Duration = Duration::from_millis(700);
+
+/// Closed files whose blocks can still be found: more than an indexer or a backup has had in its hands lately. Each
+/// takes less than a kilobyte.
+const RECENT_CONTENTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4095);
 
 /// What an [`Engine`] is made of.
 pub struct EngineOptions {
@@ -58,6 +64,9 @@ pub struct Engine {
     pub(super) flights: Mutex<Flights>,
     contents: Mutex<HashMap<(FileId, Version), Weak<Content>>>,
     pub(super) editions: Editions,
+    /// Contents stay known for a while after their last handle was closed: their blocks in the cache belong to
+    /// them, and so does the word of the server on length and validator. Locked after `contents`.
+    recent: Mutex<LruCache<(FileId, Version), Arc<Content>>>,
     next_content: AtomicU64,
     /// Handles for which something is fetched ahead; they share the budget.
     sharing: Arc<AtomicUsize>,
@@ -85,6 +94,7 @@ impl Engine {
             flights: Mutex::default(),
             contents: Mutex::default(),
             editions: Editions::new(),
+            recent: Mutex::new(LruCache::new(RECENT_CONTENTS)),
             next_content: AtomicU64::new(1),
             sharing: Arc::default(),
             lanes: Mutex::default(),
@@ -107,9 +117,12 @@ impl Engine {
             let id = ContentId(self.next_content.fetch_add(1, Ordering::Relaxed));
             let edition = self.editions.current(recording);
             let content = Arc::new(Content::new(recording.clone(), id, leases, edition, before));
-            contents.insert(name, Arc::downgrade(&content));
+            contents.insert(name.clone(), Arc::downgrade(&content));
             content
         });
+        let displaced = self.recent.lock().push(name, content.clone());
+        drop(contents);
+        drop(displaced);
         let lanes = self.lanes.lock().get(&recording.id.source).copied().unwrap_or(1);
         let tracks = Tracks::new(lanes, PLACES);
         Ok(Arc::new(OpenFile::new(content, tracks, self.sharing.clone(), self.runtime.clone())))
