@@ -28,8 +28,9 @@ pub struct Rig {
     pub cloud: Cloud,
     pub folder: TempDir,
     pub mountpoint: PathBuf,
-    /// Lines for the top of the configuration and for `[source.acme]`.
+    /// Lines for the top of the configuration, for `[cache]` and for `[source.acme]`.
     top: String,
+    cache: String,
     source: String,
 }
 
@@ -40,7 +41,7 @@ impl Rig {
         let mountpoint = folder.path().join("meetings");
         std::fs::create_dir(&mountpoint).expect("a mountpoint");
         let cloud = Cloud::start(options).expect("a cloud");
-        Self { cloud, folder, mountpoint, top: String::new(), source: String::new() }
+        Self { cloud, folder, mountpoint, top: String::new(), cache: String::new(), source: String::new() }
     }
 
     /// Mounted with the default configuration.
@@ -53,6 +54,12 @@ impl Rig {
     /// Adds a line to the top of the configuration.
     pub fn with(mut self, line: &str) -> Self {
         writeln!(self.top, "{line}").expect("text");
+        self
+    }
+
+    /// Adds a line to `[cache]`.
+    pub fn with_cache(mut self, line: &str) -> Self {
+        writeln!(self.cache, "{line}").expect("text");
         self
     }
 
@@ -78,11 +85,12 @@ impl Rig {
     pub fn config(&self) -> String {
         let credentials = self.cloud.credentials();
         format!(
-            "timezone = \"UTC\"\n{}\n[cache]\ndir = \"{}\"\n[source.acme]\nprovider = \"zoom\"\n\
+            "timezone = \"UTC\"\n{}\n[cache]\ndir = \"{}\"\n{}\n[source.acme]\nprovider = \"zoom\"\n\
              account_id = \"{}\"\nclient_id = \"{}\"\nclient_secret = \"{}\"\n\
              api_url = \"{}\"\noauth_url = \"{}\"\n{}\n",
             self.top,
             self.folder.path().join("cache").display(),
+            self.cache,
             credentials.account_id,
             credentials.client_id,
             credentials.client_secret,
