@@ -1,5 +1,8 @@
 //! What a person reads when something about the mount is wrong: a sentence or two, an exit code, and nothing left.
 
+// A helper that cannot go on fails its test.
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 #[path = "support/life.rs"]
 mod life;
 mod support;

@@ -1,5 +1,8 @@
 //! The life of a mount: how it comes up, what signals do to it, and how it ends with nothing left behind.
 
+// A helper that cannot go on fails its test.
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 #[path = "support/life.rs"]
 mod life;
 mod support;

@@ -1,5 +1,8 @@
 //! `meetfs unmount`, however the place is written, and what it says when it cannot.
 
+// A helper that cannot go on fails its test.
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 #[path = "support/life.rs"]
 mod life;
 mod support;
