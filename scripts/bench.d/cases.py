@@ -3,7 +3,6 @@
 import json
 import os
 import statistics
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,7 +55,7 @@ class Rig:
         return Mount(contender, self.tools, self.origins[profile], host, self.folder / "mounted", **options)
 
     def read(self, *words) -> dict:
-        return json.loads(process.run([sys.executable, "-B", READER, *words], self.plan.patience))
+        return json.loads(process.run([READER, *words], self.plan.patience))
 
     def local(self, media: Media) -> Path:
         return self.folder / "media" / media.path

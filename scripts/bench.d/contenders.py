@@ -40,6 +40,7 @@ MOUNT_S3_CACHE = Contender("mount-s3-cache", "mount-s3, cache", True)
 # Not mounts: one plain download, and the same bytes from the local disk. They are bounds, not contenders.
 CURL = "curl"
 LOCAL = "local disk"
+BOUNDS = (CURL, LOCAL)
 
 ALL = [MEETFS, MEETFS_DISK, RCLONE, RCLONE_FULL, MOUNT_S3, MOUNT_S3_CACHE]
 

@@ -10,6 +10,7 @@ to target/bench/latest.json and a dated file beside it.
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import sys
@@ -35,6 +36,12 @@ EXAMPLES = """examples:
   scripts/bench --only heads --profile wan  one case
   scripts/bench --from target/bench/latest.json --picture
 """
+
+
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+# Followed by the process's id, so that a later run can clear away what one that was killed has left.
+FOLDER = "meetfs-bench-"
 
 
 def arguments() -> argparse.Namespace:
@@ -66,7 +73,7 @@ def interrupted(number: int, _frame) -> None:
 
 def main() -> int:
     given = arguments()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in ENDS:
         signal.signal(number, interrupted)
     try:
         if given.saved:
@@ -98,22 +105,26 @@ def measured(given: argparse.Namespace) -> dict:
     cases = [case for case in CASES if not given.only or case in given.only]
     profiles = [profile for profile in (origin.LOOPBACK, origin.WAN) if not given.profile or profile in given.profile]
     began = datetime.now().astimezone()
+    clear_remains()
     # mkdtemp: nobody else can look into it, nor put anything there.
-    folder = Path(tempfile.mkdtemp(prefix="meetfs-bench-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-"))
     running = []
     try:
         rig = set_up(found, size, folder, running)
         samples = all_rounds(rig, rounds, profiles, cases, chosen)
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in ENDS:
+            signal.signal(number, signal.SIG_IGN)
         take_down(folder / "mounted" / "mount")
         for one in reversed(running):
             one.stop()
         if given.keep:
+            (folder / "keep").touch()
             say(f"kept {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in ENDS:
+            signal.signal(number, interrupted)
     return {
         "began": began.isoformat(timespec="seconds"),
         "took_seconds": round((datetime.now().astimezone() - began).total_seconds()),
@@ -132,11 +143,21 @@ def measured(given: argparse.Namespace) -> dict:
     }
 
 
+def clear_remains() -> None:
+    """Removes what runs have left that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
+        owner = folder.name.removeprefix(FOLDER).partition("-")[0]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists() and not (folder / "keep").exists():
+            say(f"removing {folder}, which a killed run has left")
+            take_down(folder / "mounted" / "mount")
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def set_up(found: tools.Tools, size: plan.Plan, folder: Path, running: list) -> Rig:
     say(f"making media in {folder}")
     (folder / "media").mkdir()
     sets = media.make(folder / "media", size)
-    origin.list_for_s3(folder / "media", folder / "s3")
+    origin.list_for_s3(folder)
     manifest = folder / "manifest.json"
     files = [file for files in sets.values() for file in files]
     manifest.write_text(json.dumps([asdict(file) | {"host": media.address(file.host)} for file in files]))

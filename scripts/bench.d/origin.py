@@ -50,9 +50,10 @@ http {{
         root {folder}/media;
         autoindex on;
         # S3's path style: the listing of a prefix is a file that was made for it.
-        location = /{bucket} {{ root {folder}/s3; try_files /$arg_prefix.xml /none.xml =404; }}
-        location = /{bucket}/ {{ root {folder}/s3; try_files /$arg_prefix.xml /none.xml =404; }}
-        location /{bucket}/ {{ alias {folder}/media/; autoindex off; }}
+        location = /{bucket} {{ root {folder}/lists; try_files /$arg_prefix.xml /none.xml =404; }}
+        location = /{bucket}/ {{ root {folder}/lists; try_files /$arg_prefix.xml /none.xml =404; }}
+        # S3 knows no folders: asked for one, it has nothing.
+        location /{bucket}/ {{ root {folder}/buckets; try_files $uri =404; }}
     }}
 }}
 """
@@ -136,9 +137,12 @@ class Origin:
         process.stop(self._child)
 
 
-def list_for_s3(media: Path, lists: Path) -> None:
-    """Writes the answer to ListObjectsV2 for every folder below `media`, each whole on one page."""
+def list_for_s3(folder: Path) -> None:
+    """Makes the media a bucket: the answer to ListObjectsV2 for every folder, each whole on one page."""
+    media, lists, buckets = folder / "media", folder / "lists", folder / "buckets"
     lists.mkdir()
+    buckets.mkdir()
+    (buckets / BUCKET).symlink_to(media)
     (lists / "none.xml").write_text(_listing("", [], []))
     for parent, folders, files in os.walk(media):
         inside = Path(parent).relative_to(media).as_posix()

@@ -46,5 +46,5 @@ QUICK = Plan(
     meetings=30,
     crowd=20,
     crowd_file=4 * MIB,
-    patience=120.0,
+    patience=60.0,
 )

@@ -19,6 +19,7 @@ class Failed(Exception):
 def run(command, within: float, **options) -> str:
     """Runs a command and returns what it printed."""
     words = [str(word) for word in command]
+    said_as = Path(words[0]).name + (f" {words[1]}" if len(words) > 1 else "")
     child = subprocess.Popen(
         words,
         stdin=subprocess.DEVNULL,
@@ -33,13 +34,13 @@ def run(command, within: float, **options) -> str:
         out, err = child.communicate(timeout=within)
     except subprocess.TimeoutExpired:
         kill(child)
-        raise Failed(f"{words[0]} was not done within {within:.0f} s") from None
+        raise Failed(f"not done within {within:.0f} s: {said_as}") from None
     except BaseException:
         kill(child)
         raise
     if child.returncode != 0:
-        said = (err.strip() or out.strip()).splitlines()
-        raise Failed(f"{words[0]} {words[1] if len(words) > 1 else ''}: {said[-1] if said else child.returncode}")
+        told = (err.strip() or out.strip()).splitlines()
+        raise Failed(f"{said_as}: {told[-1] if told else child.returncode}")
     return out
 
 

@@ -1,3 +1,4 @@
+#!/usr/bin/env -S python3 -B
 """Reads files as a program would, and prints what that took as JSON. Runs on its own, so that a hung mount hangs it
 and not the benchmark.
 

@@ -2,10 +2,9 @@
 
 import statistics
 
-from contenders import CURL, LOCAL
+from contenders import BOUNDS
 
 HIGHER_IS_BETTER = {"MB/s"}
-BOUNDS = (CURL, LOCAL)
 
 
 def summary(result: dict) -> dict:

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::SystemTime;
 
-use super::archive::{Content, MeetingFile};
+use super::archive::MeetingFile;
 use super::asked::{Asked, RangeAsked};
 use super::faults::Effect;
 use super::links::Links;
@@ -23,9 +23,7 @@ pub(super) fn answer(store: &Store, links: &Links, asked: &Asked, effect: Option
         return Reply::expired_link();
     }
     let opaque = asked.path.strip_prefix("/replay/").and_then(|rest| rest.split('/').next());
-    let held = opaque.and_then(|opaque| store.by_link(opaque));
-    let held = held.filter(|(_, file)| !matches!(file.content, Content::Elsewhere { .. }));
-    let Some((_, file)) = held else {
+    let Some((_, file)) = opaque.and_then(|opaque| store.by_link(opaque)) else {
         return Reply::xml_error(404, "NoSuchKey", "The specified key does not exist.");
     };
     serve(file, asked, effect)
