@@ -86,9 +86,11 @@ impl Error {
             Self::Source { cause: ProviderError::Credential(_) | ProviderError::NotAllowed(_), .. } => {
                 Exit::Configuration
             }
-            Self::Mountpoint(MountpointError::AlreadyMounted { .. } | MountpointError::Busy { .. }) => {
-                Exit::Busy
-            }
+            Self::Mountpoint(
+                MountpointError::AlreadyMounted { .. }
+                | MountpointError::BeingMounted(_)
+                | MountpointError::Busy { .. },
+            ) => Exit::Busy,
             Self::Source { .. }
             | Self::Mountpoint(_)
             | Self::Session(_)

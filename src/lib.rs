@@ -7,6 +7,9 @@
 //! read:  fuse ─▶ read ─▶ cache ─▶ http ─▶ providers (leases)
 //! ```
 
+// Nothing that comes from outside may end the process.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 pub mod cache;
 pub mod catalog;
 pub mod cli;

@@ -1,5 +1,8 @@
 //! The meetfs command: parse, run, exit code.
 
+// Nothing that comes from outside may end the process.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use std::process::ExitCode;
 
 use clap::Parser;

@@ -11,7 +11,7 @@ use jiff::{Timestamp, ToSpan};
 use meetfs::demo::{
     Archive, Cloud, CloudOptions, Content, DownloadHeader, Effect, Meeting, MeetingFile, Server, Trigger,
 };
-use meetfs::http::{ByteRange, Client, Expectation, RangeStream};
+use meetfs::http::{ByteRange, Class, Client, Expectation, RangeStream};
 use meetfs::model::{Availability, DaySpan, FileId, Lease, RecordingFile};
 use meetfs::providers::zoom::{Zoom, ZoomCredential};
 use meetfs::providers::{Effort, LeaseDesk, Provider, ProviderError};
@@ -108,7 +108,8 @@ async fn the_media_host_never_sees_a_credential() {
         let expected = Expectation { total: None, body: file.body, validator: None };
         let range = ByteRange { start: 0, end: LENGTH };
         let patience = Duration::from_secs(10);
-        let mut stream = RangeStream::new(client.clone(), desk.slot(&file.id), range, expected, patience);
+        let mut stream =
+            RangeStream::new(client.clone(), desk.slot(&file.id), range, expected, Class::Bulk, patience);
         let mut length = 0;
         while let Some(piece) = stream.chunk().await.unwrap() {
             length += piece.len() as u64;

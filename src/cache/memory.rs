@@ -1,13 +1,16 @@
 //! The memory cache: least recently used first, under a byte budget that buffers in the making count against.
 
-use bytes::Bytes;
-use lru::LruCache;
-use parking_lot::Mutex;
 use std::sync::Arc;
 
-use super::{BLOCK_LENGTH, BlockCache, BlockKey, ContentId};
+use bytes::{Bytes, BytesMut};
+use lru::LruCache;
+use parking_lot::Mutex;
+
+use super::{BLOCK_LENGTH, BlockKey, ContentId};
 
 /// Blocks in memory and the one ceiling for all block buffers.
+///
+/// A block may be held in part: a player that seeks wants a few hundred kilobytes of it.
 ///
 /// **Invariant**: held bytes plus reserved bytes stay within the budget, but for reservations of demand, which
 /// are always granted so that a read can go on under any load.
@@ -19,9 +22,86 @@ pub struct MemoryCache {
 
 #[derive(Debug)]
 struct State {
-    blocks: LruCache<BlockKey, Bytes>,
+    blocks: LruCache<BlockKey, Held>,
     held: u64,
     reserved: u64,
+}
+
+/// What is held of a block.
+///
+/// **Invariant**: extents are ordered, not empty, and do not overlap; neighbours may touch.
+#[derive(Debug, Default)]
+struct Held {
+    extents: Vec<Extent>,
+}
+
+#[derive(Debug)]
+struct Extent {
+    start: usize,
+    bytes: Bytes,
+}
+
+impl Extent {
+    fn end(&self) -> usize {
+        self.start + self.bytes.len()
+    }
+}
+
+impl Held {
+    fn length(&self) -> u64 {
+        self.extents.iter().map(|extent| extent.bytes.len() as u64).sum()
+    }
+
+    /// Where the bytes that begin at `from` end.
+    fn reach(&self, from: usize) -> usize {
+        self.extents.iter().fold(from, |reach, extent| {
+            if extent.start <= reach && reach < extent.end() { extent.end() } else { reach }
+        })
+    }
+
+    fn piece(&self, from: usize, to: usize) -> Option<Bytes> {
+        let whole = self.extents.iter().find(|extent| extent.start <= from && to <= extent.end());
+        if let Some(extent) = whole {
+            return Some(extent.bytes.slice(from - extent.start..to - extent.start));
+        }
+        if self.reach(from) < to {
+            return None;
+        }
+        let mut joined = BytesMut::with_capacity(to - from);
+        for extent in &self.extents {
+            let (start, end) = (from.max(extent.start), to.min(extent.end()));
+            if start < end {
+                joined.extend_from_slice(extent.bytes.get(start - extent.start..end - extent.start)?);
+            }
+        }
+        (joined.len() == to - from).then(|| joined.freeze())
+    }
+
+    /// Adds the bytes that are not there yet.
+    fn add(&mut self, start: usize, bytes: &Bytes) {
+        let end = start + bytes.len();
+        if self.extents.iter().any(|extent| extent.start <= start && end <= extent.end()) {
+            return;
+        }
+        self.extents.retain(|extent| !(start <= extent.start && extent.end() <= end));
+        let mut from = start;
+        let mut added = Vec::new();
+        for extent in &self.extents {
+            if from < end && from < extent.start && extent.start < end {
+                added.push(Extent { start: from, bytes: bytes.slice(from - start..extent.start - start) });
+            }
+            if extent.start <= from {
+                from = from.max(extent.end());
+            } else if extent.start < end {
+                from = extent.end();
+            }
+        }
+        if from < end {
+            added.push(Extent { start: from, bytes: bytes.slice(from - start..) });
+        }
+        self.extents.extend(added);
+        self.extents.sort_by_key(|extent| extent.start);
+    }
 }
 
 /// Room for block buffers in the making; given back when dropped.
@@ -32,6 +112,11 @@ pub struct Reservation {
 }
 
 impl Reservation {
+    /// How many bytes it stands for.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Gives `bytes` of it back, because that many are now held as a block or not needed any more.
     pub fn release(&mut self, bytes: u64) {
         let bytes = bytes.min(self.bytes);
@@ -81,12 +166,48 @@ impl MemoryCache {
         state.make_room(self.budget);
         Some(Reservation { cache: self.clone(), bytes: granted })
     }
-}
 
-impl Reservation {
-    /// How many bytes it stands for.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
+    /// The bytes `from..to` of a block, if all of them are held.
+    pub fn piece(&self, key: BlockKey, from: usize, to: usize) -> Option<Bytes> {
+        self.state.lock().blocks.get(&key)?.piece(from, to)
+    }
+
+    /// Where the held bytes of a block that begin at `from` end; `from` itself where there are none.
+    pub fn reach(&self, key: BlockKey, from: usize) -> usize {
+        self.state.lock().blocks.peek(&key).map_or(from, |held| held.reach(from))
+    }
+
+    /// Where the next held bytes behind `from` begin, if there are any in the block.
+    pub fn next_start(&self, key: BlockKey, from: usize) -> Option<usize> {
+        let state = self.state.lock();
+        let extents = &state.blocks.peek(&key)?.extents;
+        extents.iter().map(|extent| extent.start).find(|start| *start > from)
+    }
+
+    /// Takes checked bytes of a block, from `start` on. They may be dropped at any time.
+    pub fn insert(&self, key: BlockKey, start: usize, bytes: &Bytes) {
+        if bytes.is_empty() {
+            return;
+        }
+        let mut state = self.state.lock();
+        let held = state.blocks.get_or_insert_mut(key, Held::default);
+        let before = held.length();
+        held.add(start, bytes);
+        let after = held.length();
+        state.held = state.held - before + after;
+        state.make_room(self.budget);
+    }
+
+    /// Drops every block of a content that turned out not to be the file's any more.
+    pub fn forget(&self, content: ContentId) {
+        let mut state = self.state.lock();
+        let doomed: Vec<_> =
+            state.blocks.iter().map(|(key, _)| *key).filter(|key| key.content == content).collect();
+        for key in doomed {
+            if let Some(block) = state.blocks.pop(&key) {
+                state.held -= block.length();
+            }
+        }
     }
 }
 
@@ -94,33 +215,7 @@ impl State {
     fn make_room(&mut self, budget: u64) {
         while self.held + self.reserved > budget {
             let Some((_, block)) = self.blocks.pop_lru() else { return };
-            self.held -= block.len() as u64;
-        }
-    }
-}
-
-impl BlockCache for MemoryCache {
-    fn get(&self, key: BlockKey) -> Option<Bytes> {
-        self.state.lock().blocks.get(&key).cloned()
-    }
-
-    fn insert(&self, key: BlockKey, block: Bytes) {
-        let mut state = self.state.lock();
-        state.held += block.len() as u64;
-        if let Some(replaced) = state.blocks.put(key, block) {
-            state.held -= replaced.len() as u64;
-        }
-        state.make_room(self.budget);
-    }
-
-    fn forget(&self, content: ContentId) {
-        let mut state = self.state.lock();
-        let doomed: Vec<_> =
-            state.blocks.iter().map(|(key, _)| *key).filter(|key| key.content == content).collect();
-        for key in doomed {
-            if let Some(block) = state.blocks.pop(&key) {
-                state.held -= block.len() as u64;
-            }
+            self.held -= block.length();
         }
     }
 }
@@ -135,16 +230,20 @@ mod tests {
         BlockKey { content: ContentId(content), index: BlockIndex(index) }
     }
 
+    fn zeros(length: usize) -> Bytes {
+        Bytes::from(vec![0; length])
+    }
+
     #[test]
     fn the_block_used_longest_ago_makes_way() {
         let cache = MemoryCache::new(30);
         for index in 0..3 {
-            cache.insert(key(1, index), Bytes::from(vec![0; 10]));
+            cache.insert(key(1, index), 0, &zeros(10));
         }
-        assert!(cache.get(key(1, 0)).is_some());
-        cache.insert(key(1, 3), Bytes::from(vec![0; 10]));
-        assert!(cache.get(key(1, 0)).is_some());
-        assert!(cache.get(key(1, 1)).is_none());
+        assert!(cache.piece(key(1, 0), 0, 10).is_some());
+        cache.insert(key(1, 3), 0, &zeros(10));
+        assert!(cache.piece(key(1, 0), 0, 10).is_some());
+        assert!(cache.piece(key(1, 1), 0, 10).is_none());
     }
 
     #[test]
@@ -162,14 +261,38 @@ mod tests {
     #[test]
     fn a_forgotten_content_is_gone_whole() {
         let cache = MemoryCache::new(100);
-        cache.insert(key(1, 0), Bytes::from(vec![0; 10]));
-        cache.insert(key(2, 0), Bytes::from(vec![0; 10]));
+        cache.insert(key(1, 0), 0, &zeros(10));
+        cache.insert(key(2, 0), 0, &zeros(10));
         cache.forget(ContentId(1));
-        assert!(cache.get(key(1, 0)).is_none() && cache.get(key(2, 0)).is_some());
+        assert!(cache.piece(key(1, 0), 0, 10).is_none() && cache.piece(key(2, 0), 0, 10).is_some());
         assert_eq!(cache.state.lock().held, 10);
     }
 
     proptest! {
+        #[test]
+        fn parts_of_a_block_join_to_the_bytes_that_were_put_in(
+            parts in prop::collection::vec((0usize..200, 1usize..80), 1..12),
+            asked in prop::collection::vec((0usize..200, 1usize..80), 1..12),
+        ) {
+            let truth: Vec<u8> = (0..=255).chain(0..=255).collect();
+            let mut known = vec![false; truth.len()];
+            let cache = MemoryCache::new(10_000);
+            for (start, length) in parts {
+                cache.insert(key(1, 0), start, &Bytes::copy_from_slice(&truth[start..start + length]));
+                known[start..start + length].fill(true);
+            }
+            let held: u64 = known.iter().filter(|known| **known).count() as u64;
+            prop_assert_eq!(cache.state.lock().held, held);
+            for (from, length) in asked {
+                let to = from + length;
+                let all = known[from..to].iter().all(|known| *known);
+                let piece = cache.piece(key(1, 0), from, to);
+                prop_assert_eq!(piece.as_deref(), all.then_some(&truth[from..to]));
+                let reach = from + known[from..].iter().take_while(|known| **known).count();
+                prop_assert_eq!(cache.reach(key(1, 0), from), reach);
+            }
+        }
+
         #[test]
         fn held_and_reserved_bytes_never_pass_the_budget_without_demand(
             steps in prop::collection::vec((0u8..3, 0u64..20, 1usize..40), 1..200)
@@ -178,14 +301,14 @@ mod tests {
             let mut reservations = Vec::new();
             for (what, index, length) in steps {
                 match what {
-                    0 => cache.insert(key(index % 3, index), Bytes::from(vec![0; length])),
+                    0 => cache.insert(key(index % 3, index), length / 2, &zeros(length)),
                     1 => reservations.extend(cache.reserve_ahead(length as u64)),
                     _ => { reservations.pop(); }
                 }
                 let state = cache.state.lock();
                 prop_assert!(state.held + state.reserved <= 100);
-                let sum: usize = state.blocks.iter().map(|(_, block)| block.len()).sum();
-                prop_assert_eq!(sum as u64, state.held);
+                let sum: u64 = state.blocks.iter().map(|(_, block)| block.length()).sum();
+                prop_assert_eq!(sum, state.held);
             }
         }
     }

@@ -1,9 +1,7 @@
 //! Blocks of files in memory, and the budget that all block buffers share.
 //!
-//! Enters: whole, checked blocks under a [`BlockKey`]. Leaves: the same bytes, or nothing. A block is known by
+//! Enters: checked bytes of blocks under a [`BlockKey`]. Leaves: the same bytes, or nothing. A block is known by
 //! the content it belongs to, never by an address; what a provider, a link or a path is, this room never knows.
-
-use bytes::Bytes;
 
 pub mod memory;
 
@@ -55,16 +53,4 @@ pub struct BlockKey {
     pub content: ContentId,
     /// Which block.
     pub index: BlockIndex,
-}
-
-/// Where whole blocks are kept. The memory cache is one; a disk cache stands behind the same calls.
-pub trait BlockCache: Send + Sync {
-    /// The block, if it is held.
-    fn get(&self, key: BlockKey) -> Option<Bytes>;
-
-    /// Takes a whole, checked block. It may be dropped at any time.
-    fn insert(&self, key: BlockKey, block: Bytes);
-
-    /// Drops every block of a content that turned out not to be the file's any more.
-    fn forget(&self, content: ContentId);
 }

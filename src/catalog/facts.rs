@@ -5,15 +5,19 @@
 
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 use serde_json::{Map, Value};
 
 use crate::model::{FileId, FileKey, MeetingId, SourceName, Version};
 
 /// Raised with every change of the tables below; an older file is migrated in [`FactStore::prepare`].
 const SCHEMA_VERSION: i64 = 1;
+
+/// How long another process may hold the file; its writes take milliseconds.
+const BUSY_WITHIN: Duration = Duration::from_secs(5);
 
 const SCHEMA: &str = "
     CREATE TABLE file_size (
@@ -86,6 +90,7 @@ impl FactStore {
         let path = folder.join("catalog.sqlite");
         match Self::open_file(&path) {
             Ok(store) => Ok(store),
+            Err(error) if !is_damage(&error) => Err(FactsError::Database { path, cause: error }),
             Err(damage) => {
                 let aside = folder.join("catalog.sqlite.damaged");
                 tracing::warn!(
@@ -94,6 +99,10 @@ impl FactStore {
                 );
                 std::fs::rename(&path, &aside)
                     .map_err(|cause| FactsError::Folder { path: folder.into(), cause })?;
+                for companion in ["catalog.sqlite-wal", "catalog.sqlite-shm"] {
+                    // They belong to the damaged file and would be taken for the new one's.
+                    let _there_may_be_none = std::fs::remove_file(folder.join(companion));
+                }
                 Self::open_file(&path).map_err(|cause| FactsError::Database { path, cause })
             }
         }
@@ -113,15 +122,30 @@ impl FactStore {
         // Made first, so that SQLite never makes it with the mode of the umask.
         let _exists_or_sqlite_will_say_why =
             std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+        let started = Instant::now();
+        loop {
+            match Self::open_once(path) {
+                // SQLite does not wait by itself while another process turns a new file into a write-ahead
+                // one: the locks of two that do so at once could block each other for good.
+                Err(error) if is_busy(&error) && started.elapsed() < BUSY_WITHIN => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                opened => return opened,
+            }
+        }
+    }
+
+    fn open_once(path: &Path) -> rusqlite::Result<Self> {
         let connection = Connection::open(path)?;
-        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.busy_timeout(BUSY_WITHIN)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         Self::prepare(connection)
     }
 
     fn prepare(mut connection: Connection) -> rusqlite::Result<Self> {
-        let made = connection.transaction()?;
+        // Locked from the start: two that both read version 0 would both make the tables.
+        let made = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let version: i64 = made.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if version == 0 {
             made.execute_batch(SCHEMA)?;
@@ -186,6 +210,19 @@ impl FactStore {
         );
         log_failure(kept);
     }
+}
+
+/// Whether the file itself is of no use. A locked or unwritable one, or a full disk, is no reason to set it aside.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    match error.sqlite_error_code() {
+        Some(code) => matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase),
+        // The file speaks of other tables than ours.
+        None => true,
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 fn log_failure(kept: rusqlite::Result<usize>) {

@@ -9,6 +9,9 @@ use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, Stdio};
 
+use tokio::io::Interest;
+use tokio::net::unix::pipe;
+
 use crate::error::{Error, Exit};
 
 /// What the second process says when the tree can be listed.
@@ -52,6 +55,22 @@ pub(super) fn start_and_wait() -> Result<ExitCode, Error> {
                 std::io::Error::other(format!("it was ended by signal {}", signal.unwrap_or_default()));
             Err(failed(cause))
         }
+    }
+}
+
+/// In the second process: waits until nobody is left to be told of its readiness, because the first one was ended
+/// (by a signal that was sent to it alone, or with its terminal).
+pub(super) async fn first_process_gone() {
+    // A pipe without a reader is in an error state, whatever is asked about it.
+    let gone = async {
+        let output = std::io::stdout().as_fd().try_clone_to_owned()?;
+        let output = pipe::Sender::from_owned_fd(output)?;
+        output.ready(Interest::ERROR).await.map(|_| ())
+    };
+    let watched: std::io::Result<()> = gone.await;
+    if watched.is_err() {
+        // It cannot be watched: it will be found out when readiness is reported.
+        std::future::pending().await
     }
 }
 

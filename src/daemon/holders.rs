@@ -1,24 +1,28 @@
 //! Who keeps a mount busy.
+//!
+//! Found out from `/proc` alone, without looking at any file of any mount: one whose daemon hangs would not answer.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use super::mounts::MountEntry;
 
 /// Programs named before the rest is only counted.
 const NAMED: usize = 5;
 
-/// The programs that have a file or folder of the mount open, work in one, or run from one; for a person.
-pub(super) fn holders_of(mountpoint: &Path) -> String {
-    let Ok(device) = std::fs::metadata(mountpoint).map(|found| found.dev()) else {
-        return "it does not answer".into();
-    };
-    let mut found: Vec<String> = processes().filter(|process| holds(process, device)).map(name).collect();
+/// The programs that have a file or folder of the mount open or mapped, work in one, or run from one; for a person.
+pub(super) fn holders_of(mount: &MountEntry) -> String {
+    let mut found: Vec<String> = processes().filter(|process| holds(process, mount)).map(name).collect();
     if found.is_empty() {
         return "another user's program or another mount in it holds it".into();
     }
     let more = found.len().saturating_sub(NAMED);
     found.truncate(NAMED);
     let list = found.join(", ");
-    if more > 0 { format!("{list} and {more} more hold it") } else { format!("{list} holds it") }
+    match (more, found.len()) {
+        (0, 1) => format!("{list} holds it"),
+        (0, _) => format!("{list} hold it"),
+        _ => format!("{list} and {more} more hold it"),
+    }
 }
 
 fn processes() -> impl Iterator<Item = PathBuf> {
@@ -30,10 +34,28 @@ fn processes() -> impl Iterator<Item = PathBuf> {
     })
 }
 
-fn holds(process: &Path, device: u64) -> bool {
-    let on_it = |link: &Path| std::fs::metadata(link).is_ok_and(|found| found.dev() == device);
-    ["cwd", "root", "exe"].iter().any(|link| on_it(&process.join(link)))
-        || std::fs::read_dir(process.join("fd")).into_iter().flatten().flatten().any(|fd| on_it(&fd.path()))
+fn holds(process: &Path, mount: &MountEntry) -> bool {
+    let in_it = |link: &str| {
+        std::fs::read_link(process.join(link)).is_ok_and(|target| target.starts_with(&mount.mountpoint))
+    };
+    ["cwd", "root", "exe"].into_iter().any(in_it) || has_open(process, mount.id) || has_mapped(process, mount)
+}
+
+/// `/proc/PID/fdinfo/FD` names the mount of the open file (proc_pid_fdinfo(5)).
+fn has_open(process: &Path, mount: u64) -> bool {
+    let files = std::fs::read_dir(process.join("fdinfo")).into_iter().flatten().flatten();
+    files.filter_map(|file| std::fs::read_to_string(file.path()).ok()).any(|info| {
+        let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:"));
+        id.is_some_and(|id| id.trim().parse() == Ok(mount))
+    })
+}
+
+/// The sixth field of a line of `/proc/PID/maps` is the file's path (proc_pid_maps(5)).
+fn has_mapped(process: &Path, mount: &MountEntry) -> bool {
+    let maps = std::fs::read_to_string(process.join("maps")).unwrap_or_default();
+    maps.lines()
+        .filter_map(|line| line.find('/').and_then(|at| line.get(at..)))
+        .any(|path| Path::new(path).starts_with(&mount.mountpoint))
 }
 
 fn name(process: PathBuf) -> String {

@@ -72,7 +72,8 @@ struct Server<'a> {
 
 impl Server<'_> {
     fn serve(&self) -> Result<(), Error> {
-        let mountpoint = mountpoint::prepare(&self.arguments.mountpoint)?;
+        let place = mountpoint::prepare(&self.arguments.mountpoint)?;
+        let mountpoint = place.path().to_path_buf();
         let (settings, cloud) = self.settings()?;
         let mut signals = self.runtime.block_on(async { Signals::new() })?;
         let facts =
@@ -85,10 +86,15 @@ impl Server<'_> {
             tokio::select! {
                 listed = self.until_listed(&mut archive) => listed,
                 () = signals.end() => Err(Error::Interrupted),
+                () = background::first_process_gone(), if self.arguments.report_readiness => {
+                    Err(Error::Interrupted)
+                }
             }
         })?;
         let (kernel_ended, mut kernel_end) = watch::channel(false);
         let mounted = self.mount(&archive, &mountpoint, kernel_ended)?;
+        // The mount table speaks for itself from now on.
+        drop(place);
         if self.arguments.report_readiness
             && let Err(error) = background::report_ready()
         {

@@ -1,5 +1,6 @@
 //! The folder to mount on: checked before anything is mounted, and freed of what a killed daemon left.
 
+use std::fs::{File, TryLockError};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,9 +11,8 @@ use nix::mount::MntFlags;
 
 use super::mounts::mounted_at;
 
-/// How long a file system at the mountpoint may take to answer a `stat`. One whose daemon hangs would take us
-/// along.
-const STAT_WITHIN: Duration = Duration::from_secs(3);
+/// How long a file system at the mountpoint may take to answer. One whose daemon hangs would take us along.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// Dead mounts can lie on top of each other; more than this many have another cause.
 const DEAD_MOUNTS: usize = 16;
@@ -40,6 +40,9 @@ pub enum MountpointError {
         /// The source of what is mounted.
         what: String,
     },
+    /// Another process is on its way to mount there.
+    #[error("another meetfs is just being mounted at {}; wait for it, or choose another folder", .0.display())]
+    BeingMounted(PathBuf),
     /// The mount of a dead daemon does not go away.
     #[error("{} is the mount of a daemon that died and cannot be taken down; use `fusermount3 -uz` on it", .0.display())]
     Dead(PathBuf),
@@ -69,24 +72,56 @@ fn unmount_advice(mountpoint: &Path, what: &str) -> String {
     format!("{command} {}", mountpoint.display())
 }
 
-/// The absolute path of an empty folder on which nothing is mounted. A dead meetfs mount is taken down first.
+/// An empty folder on which nothing is mounted, kept from other meetfs processes until it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    path: PathBuf,
+    /// The folder that the mount will hide, locked. Two processes that both find it free would otherwise both
+    /// mount, one on top of the other. Where folders cannot be locked (some network file systems) there is none.
+    _lock: Option<File>,
+}
+
+impl Place {
+    /// Its absolute path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Finds an empty folder on which nothing is mounted. A dead meetfs mount is taken down first.
 ///
 /// # Errors
 /// Why it cannot be mounted on.
-pub fn prepare(given: &Path) -> Result<PathBuf, MountpointError> {
+pub fn prepare(given: &Path) -> Result<Place, MountpointError> {
     let path = absolute(given)?;
     for _ in 0..DEAD_MOUNTS {
         let mounted = mounted_at(&path).map_err(|cause| system(&path, cause))?;
-        let Some(mounted) = mounted else { return check_empty_folder(path) };
-        match stat_within(&path) {
-            Some(Err(error)) if mounted.is_meetfs() && is_dead(&error) => {
-                tracing::warn!("{} was left by a daemon that died; it is taken down", path.display());
-                take_down(&path)?;
+        let Some(mounted) = mounted else {
+            check_empty_folder(&path)?;
+            let lock = lock(&path)?;
+            // Whoever held the lock before may have mounted meanwhile.
+            if mounted_at(&path).map_err(|cause| system(&path, cause))?.is_none() {
+                return Ok(Place { path, _lock: lock });
             }
-            _ => return Err(MountpointError::AlreadyMounted { mountpoint: path, what: mounted.source }),
+            continue;
+        };
+        if mounted.is_meetfs() && answer_within(&path).is_some_and(|answer| answer.is_err_and(is_dead)) {
+            tracing::warn!("{} was left by a daemon that died; it is taken down", path.display());
+            take_down(&path)?;
+        } else {
+            return Err(MountpointError::AlreadyMounted { mountpoint: path, what: mounted.source });
         }
     }
     Err(MountpointError::Dead(path))
+}
+
+fn lock(path: &Path) -> Result<Option<File>, MountpointError> {
+    let folder = File::open(path).map_err(|cause| system(path, cause))?;
+    match folder.try_lock() {
+        Ok(()) => Ok(Some(folder)),
+        Err(TryLockError::WouldBlock) => Err(MountpointError::BeingMounted(path.into())),
+        Err(TryLockError::Error(_cannot_be_locked)) => Ok(None),
+    }
 }
 
 /// The path without links and dots, though its last part may be a dead mount that cannot be looked at.
@@ -102,44 +137,48 @@ pub(super) fn absolute(given: &Path) -> Result<PathBuf, MountpointError> {
         Some((parent, name)) => {
             let parent = parent.unwrap_or(Path::new(".")).canonicalize().map_err(missing)?;
             let path = parent.join(name);
-            let is_link = std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink());
+            // Unlike a `stat`, this asks no file system that may be mounted there.
+            let is_link = std::fs::read_link(&path).is_ok();
             if is_link { path.canonicalize().map_err(missing) } else { Ok(path) }
         }
         None => given.canonicalize().map_err(missing),
     }
 }
 
-fn check_empty_folder(path: PathBuf) -> Result<PathBuf, MountpointError> {
-    let found = match std::fs::metadata(&path) {
+fn check_empty_folder(path: &Path) -> Result<(), MountpointError> {
+    let found = match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(MountpointError::Missing(path));
+            return Err(MountpointError::Missing(path.into()));
         }
-        Err(cause) => return Err(system(&path, cause)),
+        Err(cause) => return Err(system(path, cause)),
         Ok(found) => found,
     };
     if !found.is_dir() || found.file_type().is_fifo() {
-        return Err(MountpointError::NotAFolder(path));
+        return Err(MountpointError::NotAFolder(path.into()));
     }
-    let mut entries = std::fs::read_dir(&path).map_err(|cause| system(&path, cause))?;
+    let mut entries = std::fs::read_dir(path).map_err(|cause| system(path, cause))?;
     if entries.next().is_some() {
-        return Err(MountpointError::NotEmpty(path));
+        return Err(MountpointError::NotEmpty(path.into()));
     }
-    Ok(path)
+    Ok(())
 }
 
-/// A `stat` that does not hang; `None` when there was no answer in time.
-fn stat_within(path: &Path) -> Option<std::io::Result<()>> {
+/// Asks the file system at `path` and does not hang; `None` when there was no answer in time.
+///
+/// A `stat` would not do: the kernel answers it from what it remembers, for as long as names and attributes may be
+/// believed, also when the daemon is long dead. The figures of a file system are always asked for.
+fn answer_within(path: &Path) -> Option<nix::Result<()>> {
     let (answer, answered) = mpsc::channel();
     let path = path.to_path_buf();
     // The thread stays behind when the file system never answers; it ends with the process.
     std::thread::spawn(move || {
-        let _nobody_waits_any_more = answer.send(std::fs::metadata(path).map(|_| ()));
+        let _nobody_waits_any_more = answer.send(nix::sys::statvfs::statvfs(&path).map(|_| ()));
     });
-    answered.recv_timeout(STAT_WITHIN).ok()
+    answered.recv_timeout(ANSWER_WITHIN).ok()
 }
 
-fn is_dead(error: &std::io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED))
+fn is_dead(error: nix::Error) -> bool {
+    matches!(error, nix::Error::ENOTCONN | nix::Error::ECONNABORTED)
 }
 
 fn take_down(path: &Path) -> Result<(), MountpointError> {

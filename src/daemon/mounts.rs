@@ -9,9 +9,9 @@ use crate::fuse::MOUNT_SOURCE;
 /// One line of `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct MountEntry {
+    /// Unique among the mounts of the namespace.
+    pub(super) id: u64,
     pub(super) mountpoint: PathBuf,
-    /// `st_dev` as `major:minor`.
-    pub(super) device: String,
     pub(super) kind: String,
     pub(super) source: String,
 }
@@ -23,13 +23,13 @@ impl MountEntry {
 
     fn parse(line: &str) -> Option<Self> {
         let (left, right) = line.split_once(" - ")?;
-        let mut left = left.split(' ').skip(2);
-        let (device, _root, mountpoint) = (left.next()?, left.next()?, left.next()?);
+        let mut left = left.split(' ');
+        let (id, mountpoint) = (left.next()?.parse().ok()?, left.nth(3)?);
         let mut right = right.split(' ');
         let (kind, source) = (right.next()?, right.next()?);
         Some(Self {
+            id,
             mountpoint: PathBuf::from(unescape(mountpoint)),
-            device: device.into(),
             kind: kind.into(),
             source: source.into(),
         })
@@ -74,7 +74,7 @@ mod tests {
         let line = r"36 35 0:52 / /mnt/a\040b\134c rw,noatime shared:1 master:2 - fuse meetfs rw,user_id=0";
         let entry = MountEntry::parse(line).unwrap();
         assert_eq!(entry.mountpoint, Path::new(r"/mnt/a b\c"));
-        assert_eq!(entry.device, "0:52");
+        assert_eq!(entry.id, 36);
         assert!(entry.is_meetfs());
     }
 

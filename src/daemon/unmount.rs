@@ -23,13 +23,13 @@ pub fn unmount(arguments: &UnmountArgs) -> Result<(), Error> {
     let path = absolute(&arguments.mountpoint)?;
     let system = |cause| MountpointError::System { mountpoint: path.clone(), cause };
     let mounted = mounted_at(&path).map_err(system)?;
-    if !mounted.is_some_and(|mounted| mounted.is_meetfs()) {
+    let Some(mounted) = mounted.filter(|mounted| mounted.is_meetfs()) else {
         return Err(MountpointError::NotMounted(path).into());
-    }
+    };
     match nix::mount::umount2(&path, MntFlags::empty()) {
         Ok(()) => {}
         Err(Errno::EBUSY) => {
-            let holders = holders_of(&path);
+            let holders = holders_of(&mounted);
             return Err(MountpointError::Busy { mountpoint: path, holders }.into());
         }
         Err(Errno::EPERM) => {
@@ -40,7 +40,7 @@ pub fn unmount(arguments: &UnmountArgs) -> Result<(), Error> {
                 .output()
                 .map_err(|cause| Error::System { what: "starting fusermount3 (install fuse3)", cause })?;
             if !helped.status.success() {
-                let holders = holders_of(&path);
+                let holders = holders_of(&mounted);
                 return Err(MountpointError::Busy { mountpoint: path, holders }.into());
             }
         }

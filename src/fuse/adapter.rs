@@ -16,6 +16,8 @@ use tokio::time::Instant;
 use super::attributes::{Owner, STAT_BLOCK, ino, kind_of};
 use super::handles::{Handle, Handles};
 use super::invalidate::{Invalidation, Invalidator};
+use super::pages::Pages;
+use super::requester;
 use crate::error::errno_of;
 use crate::http::FetchError;
 use crate::read::{Engine, OpenFile, Recording};
@@ -72,7 +74,17 @@ struct Shared {
     runtime: tokio::runtime::Handle,
     invalidator: Arc<Invalidator>,
     handles: Handles,
+    pages: Pages,
     complaints: Complaints,
+}
+
+/// A read as the kernel asks for it.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    number: Ino,
+    offset: u64,
+    size: u32,
+    thread: u32,
 }
 
 impl Adapter {
@@ -80,8 +92,8 @@ impl Adapter {
     pub fn new(options: AdapterOptions) -> Self {
         let AdapterOptions { tree, engine, owner, runtime, invalidator, ended } = options;
         let handles = Handles::default();
-        let complaints = Complaints::default();
-        let shared = Shared { tree, engine, owner, runtime, invalidator, handles, complaints };
+        let (pages, complaints) = (Pages::default(), Complaints::default());
+        let shared = Shared { tree, engine, owner, runtime, invalidator, handles, pages, complaints };
         Self { shared: Arc::new(shared), ended }
     }
 }
@@ -92,45 +104,63 @@ impl Shared {
             return Err(FetchError::Gone("it is no recording file any more".into()));
         };
         let recording = Recording { id: id.clone(), version: *version, size: *size, body: *body };
-        self.engine.open(&recording).map(Arc::new)
+        self.engine.open(&recording)
     }
 
-    fn opened(&self, file: Arc<OpenFile>, reply: ReplyOpen) {
-        reply.opened(self.handles.insert(Handle::Recording(file)), FopenFlags::FOPEN_KEEP_CACHE);
+    fn opened(&self, number: Ino, file: Arc<OpenFile>, reply: ReplyOpen) {
+        let (open, flags) = self.pages.open(number, file);
+        reply.opened(self.handles.insert(Handle::Recording(Arc::new(open))), flags);
     }
 
     /// Opens a file whose length no server has confirmed yet. When it turns out to be another, the corrected
     /// one is in the tree and out of the kernel's cache before the program that opens the file can ask for it.
     async fn open_unconfirmed(&self, number: Ino, mut file: Arc<OpenFile>, reply: ReplyOpen) {
         self.engine.confirm(&file).await;
-        if file.content().is_stale() {
-            let before = file.content().recording.size;
-            let corrected = async {
-                let snapshot = self
-                    .tree
-                    .wait_for(|snapshot| match snapshot.node(number).map(|node| &node.content) {
-                        Some(Content::Recording { size, .. }) => *size != before,
-                        _ => true,
-                    })
-                    .await;
-                self.invalidator.push_and_wait(Invalidation::Attributes(number)).await;
-                snapshot.node(number).cloned()
-            };
-            if let Ok(Some(node)) = tokio::time::timeout(CORRECTION_WITHIN, corrected).await {
-                match self.open_recording(&node) {
-                    Ok(again) => file = again,
-                    Err(error) => return reply.error(Errno::from_i32(errno_of(&error))),
-                }
+        let node = match file.content().why_stale() {
+            None => None,
+            Some(FetchError::WrongTotal { .. }) => self.corrected(number, &file).await,
+            // Its length is the one shown: the tree has nothing to correct.
+            Some(_) => self.tree.current().node(number).cloned(),
+        };
+        if let Some(node) = node {
+            match self.open_recording(&node) {
+                Ok(again) => file = again,
+                Err(error) => return reply.error(Errno::from_i32(errno_of(&error))),
             }
         }
-        self.opened(file, reply);
+        self.opened(number, file, reply);
     }
 
-    async fn read(&self, number: Ino, file: Arc<OpenFile>, offset: u64, size: u32, reply: ReplyData) {
-        match self.engine.read(&file, offset, size).await {
+    /// Waits until the tree and the kernel know another length than that of `file`.
+    async fn corrected(&self, number: Ino, file: &OpenFile) -> Option<Node> {
+        let before = file.content().recording.size;
+        let corrected = async {
+            let snapshot = self
+                .tree
+                .wait_for(|snapshot| match snapshot.node(number).map(|node| &node.content) {
+                    Some(Content::Recording { size, .. }) => *size != before,
+                    _ => true,
+                })
+                .await;
+            self.invalidator.push_and_wait(Invalidation::Attributes(number)).await;
+            snapshot.node(number).cloned()
+        };
+        tokio::time::timeout(CORRECTION_WITHIN, corrected).await.ok().flatten()
+    }
+
+    async fn read(&self, asked: Asked, file: Arc<OpenFile>, reply: ReplyData) {
+        let read = tokio::select! {
+            read = self.engine.read(&file, asked.offset, asked.size) => read,
+            () = requester::told_to_stop(asked.thread) => return reply.error(Errno::EINTR),
+        };
+        match read {
             Ok(bytes) => reply.data(&bytes),
             Err(error) => {
-                self.complaints.say(&self.tree, number, &error);
+                self.complaints.say(&self.tree, asked.number, &error);
+                if matches!(error, FetchError::WrongTotal { .. }) {
+                    // Whoever opens the file again because of this error must find the length that it states.
+                    let _not_in_time = self.corrected(asked.number, &file).await;
+                }
                 reply.error(Errno::from_i32(errno_of(&error)));
             }
         }
@@ -196,7 +226,7 @@ impl Filesystem for Adapter {
             }
             Content::Recording { .. } => match self.shared.open_recording(node) {
                 Err(error) => reply.error(Errno::from_i32(errno_of(&error))),
-                Ok(file) if file.content().is_confirmed() => self.shared.opened(file, reply),
+                Ok(file) if file.content().is_confirmed() => self.shared.opened(node.ino, file, reply),
                 Ok(file) => {
                     let (shared, number) = (self.shared.clone(), node.ino);
                     self.shared
@@ -209,7 +239,7 @@ impl Filesystem for Adapter {
 
     fn read(
         &self,
-        _request: &Request,
+        request: &Request,
         number: INodeNo,
         handle: FileHandle,
         offset: u64,
@@ -219,15 +249,17 @@ impl Filesystem for Adapter {
         reply: ReplyData,
     ) {
         match self.shared.handles.get(handle) {
-            Some(Handle::Recording(file)) => match self.shared.engine.read_now(&file, offset, size) {
-                Some(bytes) => reply.data(&bytes),
-                None => {
-                    let (shared, number) = (self.shared.clone(), ino(number));
-                    self.shared
-                        .runtime
-                        .spawn(async move { shared.read(number, file, offset, size, reply).await });
+            Some(Handle::Recording(open)) => {
+                self.shared.pages.read_from(ino(number), &open);
+                match self.shared.engine.read_now(&open.file, offset, size) {
+                    Some(bytes) => reply.data(&bytes),
+                    None => {
+                        let asked = Asked { number: ino(number), offset, size, thread: request.pid() };
+                        let (shared, file) = (self.shared.clone(), open.file.clone());
+                        self.shared.runtime.spawn(async move { shared.read(asked, file, reply).await });
+                    }
                 }
-            },
+            }
             Some(Handle::Text(text)) => {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
                 let end = start.saturating_add(size as usize).min(text.len());

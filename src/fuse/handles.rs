@@ -8,14 +8,14 @@ use bytes::Bytes;
 use fuser::FileHandle;
 use parking_lot::RwLock;
 
-use crate::read::OpenFile;
+use super::pages::OpenRecording;
 use crate::tree::{Ino, Snapshot};
 
 /// What a handle number stands for.
 #[derive(Clone, Debug)]
 pub(super) enum Handle {
     /// A recording file being read.
-    Recording(Arc<OpenFile>),
+    Recording(Arc<OpenRecording>),
     /// A small file whose bytes are at hand.
     Text(Bytes),
     /// A folder as it was when it was opened: a listing neither skips nor repeats a name when the tree changes.

@@ -12,6 +12,8 @@ mod adapter;
 mod attributes;
 mod handles;
 mod invalidate;
+mod pages;
+mod requester;
 mod session;
 
 pub use adapter::{Adapter, AdapterOptions};

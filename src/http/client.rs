@@ -8,20 +8,16 @@ use parking_lot::Mutex;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::error::{HttpError, origin};
+use super::places::{Class, PLACES, Place, Places};
 use super::retry;
 use crate::model::SecretUrl;
 
 /// The longest interface reply taken. A page of 300 meetings with a dozen files each is below 3 MiB; anything
 /// near this limit is a mistake or an attack on memory.
 const REPLY_LIMIT: usize = 32 * 1024 * 1024;
-
-/// Requests under way at once to one host. Browsers open six; providers throttle by account, and one connection
-/// is often slower than the line, so a few more pay off and many more only queue.
-const CONNECTIONS_PER_HOST: usize = 8;
 
 /// Time to open a connection, TLS included: over a slow mobile line it takes two to three seconds, a dropped
 /// first packet adds one or three.
@@ -59,7 +55,7 @@ pub struct ApiReply {
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
-    hosts: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
+    hosts: Arc<Mutex<HashMap<String, Arc<Places>>>>,
 }
 
 impl Client {
@@ -80,7 +76,7 @@ impl Client {
             .http1_only()
             .tcp_nodelay(true)
             .connect_timeout(CONNECT_TIMEOUT)
-            .pool_max_idle_per_host(CONNECTIONS_PER_HOST)
+            .pool_max_idle_per_host(PLACES)
             .build()
             .map_err(|error| HttpError::Setup(super::error::cause_of(error)))?;
         Ok(Self { http, hosts: Arc::default() })
@@ -125,11 +121,14 @@ impl Client {
     }
 
     async fn call_once(&self, request: &ApiRequest) -> Result<ApiReply, HttpError> {
-        /// One try of several within a call's time: a server that has not begun to answer an interface call
-        /// after this long has lost it, and another try may meet a healthy one.
-        const TRY_TIMEOUT: Duration = Duration::from_secs(20);
-        let _permit = self.permit(&request.address).await;
-        let transport = |error| HttpError::from_transport(error, &request.address, TRY_TIMEOUT);
+        /// Bound on the wait for a reply to begin, and for each piece of it: a server that says nothing for
+        /// this long has lost the call, and a second try in a call's usual half minute may meet a healthy one.
+        /// Zoom's slowest pages begin within a few seconds. It is no bound on the whole: three megabytes take
+        /// their time on a slow line.
+        const SILENCE: Duration = Duration::from_secs(15);
+        let _place = self.place(&request.address, Class::Interactive).await;
+        let transport = |error| HttpError::from_transport(error, &request.address, CONNECT_TIMEOUT);
+        let silent = |_| HttpError::TimedOut { host: origin(&request.address), after: SILENCE };
         let url = request.address.expose().clone();
         let mut builder = match &request.form {
             None => self.http.get(url),
@@ -139,13 +138,16 @@ impl Client {
                 self.http.post(url).form(&fields)
             }
         };
-        builder = builder.header(ACCEPT, "application/json").timeout(TRY_TIMEOUT);
+        builder = builder.header(ACCEPT, "application/json");
         if let Some(value) = &request.authorization {
             builder = builder.header(AUTHORIZATION, sensitive(value.expose_secret())?);
         }
-        let mut response = builder.send().await.map_err(transport)?;
+        let mut response =
+            tokio::time::timeout(SILENCE, builder.send()).await.map_err(silent)?.map_err(transport)?;
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(transport)? {
+        while let Some(chunk) =
+            tokio::time::timeout(SILENCE, response.chunk()).await.map_err(silent)?.map_err(transport)?
+        {
             if body.len() + chunk.len() > REPLY_LIMIT {
                 return Err(HttpError::TooLarge { host: origin(&request.address), limit: REPLY_LIMIT });
             }
@@ -160,15 +162,9 @@ impl Client {
     }
 
     /// Waits for one of the places of the address's host. Callers bound the wait by their deadline.
-    pub(super) async fn permit(&self, address: &SecretUrl) -> Option<OwnedSemaphorePermit> {
-        let places = self
-            .hosts
-            .lock()
-            .entry(origin(address))
-            .or_insert_with(|| Arc::new(Semaphore::new(CONNECTIONS_PER_HOST)))
-            .clone();
-        // The semaphore is never closed, so there is always a permit in the end.
-        places.acquire_owned().await.ok()
+    pub(super) async fn place(&self, address: &SecretUrl, class: Class) -> Option<Place> {
+        let places = self.hosts.lock().entry(origin(address)).or_default().clone();
+        places.take(class).await
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::client::{Client, sensitive};
 use super::error::{HttpError, origin};
+use super::places::Class;
 use super::retry;
 use crate::model::SecretUrl;
 
@@ -47,7 +48,9 @@ impl Client {
     ) -> Result<Glance, HttpError> {
         let deadline = Instant::now() + within;
         let too_slow = |_elapsed| HttpError::TimedOut { host: origin(address), after: within };
-        let _place = tokio::time::timeout_at(deadline, self.permit(address)).await.map_err(too_slow)?;
+        let _place = tokio::time::timeout_at(deadline, self.place(address, Class::Interactive))
+            .await
+            .map_err(too_slow)?;
         let mut request = self.get(address).header(RANGE, format!("bytes=0-{}", bytes.saturating_sub(1)));
         if let Some(value) = authorization {
             request = request.header(AUTHORIZATION, sensitive(value.expose_secret())?);

@@ -10,7 +10,8 @@
 //!    bytes before a single byte leaves.
 //! 2. A body breaks off, stalls, or its link ends in the middle: [`stream`] goes on at the missing byte.
 //! 3. A server asks for patience in one of four ways: [`retry`] reads them all and never waits without an end.
-//! 4. A redirect or a page link leads elsewhere: [`hosts`] decides where a request may go; nothing is followed
+//! 4. A copy would keep everybody who only looks waiting: `places` shares a host's connections out.
+//! 5. A redirect or a page link leads elsewhere: [`hosts`] decides where a request may go; nothing is followed
 //!    by itself.
 //! 5. A download link answers with a redirect, a page or the file: [`glance`] looks without fetching.
 //!
@@ -18,8 +19,10 @@
 
 pub mod client;
 pub mod error;
+mod error_object;
 pub mod glance;
 pub mod hosts;
+mod places;
 pub mod range;
 pub mod retry;
 pub mod stream;
@@ -28,5 +31,6 @@ pub use client::{ApiReply, ApiRequest, Client};
 pub use error::{FetchError, HttpError};
 pub use glance::Glance;
 pub use hosts::AllowedHosts;
+pub use places::{Class, PLACES};
 pub use range::{ByteRange, Expectation};
 pub use stream::{LEASES_TRIED, LeaseSource, RangeStream};

@@ -5,10 +5,11 @@ use std::time::{Duration, SystemTime};
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, RANGE};
 use reqwest::{Response, StatusCode};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::client::{Client, sensitive};
 use super::error::cause_of;
+use super::error_object::{self, is_error_object};
+use super::places::{Class, Place};
 use super::retry;
 use crate::model::{BodyKind, Lease};
 
@@ -51,8 +52,10 @@ pub struct Validator(Box<str>);
 /// Why a reply was not believed, or did not come.
 #[derive(Clone, Debug)]
 pub(crate) enum RangeError {
-    /// The lease is no good: 401, 403, 404, 410, or a page or an error object in place of the file.
+    /// The lease is no good: 401, 403, or a page or an error object in place of the file.
     Refused(String),
+    /// There is nothing at the lease's address: 404, 410.
+    Missing(String),
     /// It may work next time; the server may have asked for a wait.
     Again(String, Option<Duration>),
     /// The file is served with another length.
@@ -77,7 +80,7 @@ pub(crate) struct RangeBody {
     pub(crate) total: u64,
     /// The reply's strong validator.
     pub(crate) validator: Option<Validator>,
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Option<Place>,
 }
 
 /// How many bytes [`BodyKind`] wants to see: `ftyp` ends at byte 8, a byte order mark and `WEBVTT` at byte 9.
@@ -90,9 +93,10 @@ impl Client {
         lease: &Lease,
         range: ByteRange,
         expected: &Expectation,
+        class: Class,
         idle: Duration,
     ) -> Result<RangeBody, RangeError> {
-        let place = self.permit(&lease.address).await;
+        let place = self.place(&lease.address, class).await;
         let mut request = self
             .get(&lease.address)
             .header(RANGE, format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
@@ -105,13 +109,22 @@ impl Client {
             Ok(Err(error)) => return Err(again(cause_of(error))),
             Ok(Ok(response)) => response,
         };
-        let head = Head::check(response.status(), response.headers(), range, expected)?;
+        let mut response = response;
+        let head = Head::check(response.status(), response.headers(), range, expected);
+        let whole = match expected.body {
+            BodyKind::Json => whole_if_short(&mut response, idle).await?,
+            _ => None,
+        };
+        if whole.as_ref().is_some_and(|body| is_error_object(body)) {
+            return Err(RangeError::Refused("status 200 with an error object".into()));
+        }
+        let head = head?;
         if head.end < range.end && expected.total.is_some() {
             return Err(again(format!("bytes up to {} were asked for, up to {} came", range.end, head.end)));
         }
         let mut body = RangeBody {
             response,
-            checked: None,
+            checked: whole,
             next: range.start,
             end: head.end,
             idle,
@@ -187,6 +200,27 @@ impl RangeBody {
     }
 }
 
+/// The body of a 200 that is no longer than an error object. Its length is none that was asked for, so it is
+/// looked at before anything is concluded from it.
+async fn whole_if_short(response: &mut Response, idle: Duration) -> Result<Option<Bytes>, RangeError> {
+    let length = content_length(response.headers()).unwrap_or(u64::MAX);
+    if response.status() != StatusCode::OK || length > error_object::LONGEST {
+        return Ok(None);
+    }
+    let mut body = BytesMut::new();
+    while (body.len() as u64) < length {
+        match tokio::time::timeout(idle, response.chunk()).await {
+            Ok(Ok(Some(piece))) => body.extend_from_slice(&piece),
+            Ok(Ok(None)) => return Err(again("the body ended early".into())),
+            Ok(Err(error)) => return Err(again(format!("the body broke off ({})", cause_of(error)))),
+            Err(_elapsed) => {
+                return Err(again(format!("the body stood still for {} s", idle.as_secs_f32())));
+            }
+        }
+    }
+    Ok((!body.is_empty()).then(|| body.freeze()))
+}
+
 fn again(why: String) -> RangeError {
     RangeError::Again(why, None)
 }
@@ -218,7 +252,8 @@ impl Head {
     ) -> Result<Self, RangeError> {
         match status.as_u16() {
             200 | 206 | 416 => {}
-            401 | 403 | 404 | 410 => return Err(RangeError::Refused(format!("status {}", status.as_u16()))),
+            401 | 403 => return Err(RangeError::Refused(format!("status {}", status.as_u16()))),
+            404 | 410 => return Err(RangeError::Missing(format!("status {}", status.as_u16()))),
             // A link that redirects again is not the signed address it was taken for.
             300..=399 => return Err(RangeError::Refused(format!("status {}", status.as_u16()))),
             429 => {
@@ -386,8 +421,11 @@ mod tests {
             let reply = check(status, &headers, RANGE_10, &expected(100));
             assert!(matches!(reply, Err(RangeError::Refused(_))), "{status} {kind}: {reply:?}");
         }
-        for status in [401, 403, 404, 410, 302] {
+        for status in [401, 403, 302] {
             assert!(matches!(check(status, &[], RANGE_10, &expected(100)), Err(RangeError::Refused(_))));
+        }
+        for status in [404, 410] {
+            assert!(matches!(check(status, &[], RANGE_10, &expected(100)), Err(RangeError::Missing(_))));
         }
     }
 

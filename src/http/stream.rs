@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::client::Client;
 use super::error::FetchError;
+use super::places::Class;
 use super::range::{ByteRange, Expectation, RangeBody, RangeError, Validator};
 use super::retry;
 use crate::model::Lease;
@@ -41,6 +42,7 @@ pub struct RangeStream {
     expected: Expectation,
     position: u64,
     end: u64,
+    class: Class,
     /// Bound on the time without a new byte.
     patience: Duration,
     body: Option<RangeBody>,
@@ -63,6 +65,7 @@ impl RangeStream {
         leases: Arc<dyn LeaseSource>,
         range: ByteRange,
         expected: Expectation,
+        class: Class,
         patience: Duration,
     ) -> Self {
         Self {
@@ -71,6 +74,7 @@ impl RangeStream {
             expected,
             position: range.start,
             end: range.end,
+            class,
             patience,
             body: None,
             total: None,
@@ -145,7 +149,7 @@ impl RangeStream {
             None => {
                 let lease = self.leases.current().await.map_err(StepError::from_lease)?;
                 let range = ByteRange { start: self.position, end: self.end };
-                match self.client.open_range(&lease, range, &self.expected, self.idle()).await {
+                match self.client.open_range(&lease, range, &self.expected, self.class, self.idle()).await {
                     Ok(body) => {
                         self.leases.served(&lease);
                         self.total = Some(body.total);
@@ -180,14 +184,19 @@ impl RangeStream {
 
     fn judge(&mut self, error: RangeError, lease: &Arc<Lease>) -> StepError {
         match error {
-            RangeError::Refused(why) => {
+            RangeError::Refused(why) | RangeError::Missing(why) if self.refusals + 1 < LEASES_TRIED => {
+                tracing::debug!(at = self.position, "{why}; asking for another lease");
                 self.refusals += 1;
                 self.leases.refused(lease);
-                if self.refusals >= LEASES_TRIED {
-                    StepError::Final(FetchError::NotAllowed(format!("{why} from {}", lease.address)))
-                } else {
-                    StepError::NewLease
-                }
+                StepError::NewLease
+            }
+            RangeError::Refused(why) => {
+                self.leases.refused(lease);
+                StepError::Final(FetchError::NotAllowed(format!("{why} from {}", lease.address)))
+            }
+            RangeError::Missing(why) => {
+                self.leases.refused(lease);
+                StepError::Final(FetchError::Gone(format!("{why} from {}", lease.address)))
             }
             RangeError::WrongTotal { served } => StepError::Final(FetchError::WrongTotal {
                 expected: self.expected.total.unwrap_or_default(),
@@ -216,6 +225,7 @@ impl StepError {
         match error {
             RangeError::Again(why, wait) => Self::Again(why, wait),
             RangeError::Refused(why) => Self::Final(FetchError::NotAllowed(why)),
+            RangeError::Missing(why) => Self::Final(FetchError::Gone(why)),
             RangeError::Changed(why) => Self::Final(FetchError::Changed(why)),
             RangeError::WrongTotal { served } => Self::Final(FetchError::WrongTotal { expected: 0, served }),
         }

@@ -2,7 +2,6 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -17,10 +16,6 @@ use crate::model::{FileId, Lease};
 /// Files whose lease is remembered. A lease is below 2 KiB, so this is 8 MiB at most; a file that drops out
 /// costs one resolve when it is read again.
 const LEASES_KEPT: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
-
-/// How long a failed resolve answers for those who were waiting with it. Without it sixteen readers of one
-/// refused file would ask the provider sixteen times in a row.
-const FAILURE_SHARED: Duration = Duration::from_secs(1);
 
 /// Hands out the leases of one source.
 pub struct LeaseDesk {
@@ -67,18 +62,26 @@ struct Held {
     lease: Option<Arc<Lease>>,
     /// Leases refused since one last worked; decides how hard the next resolve tries.
     refusals: u32,
+    /// When the last resolve failed, and why. It answers for those who were waiting with it: sixteen readers of one
+    /// refused file would otherwise ask the provider sixteen times in a row.
     failure: Option<(Instant, ProviderError)>,
 }
 
 #[async_trait]
 impl LeaseSource for LeaseSlot {
     async fn current(&self) -> Result<Arc<Lease>, FetchError> {
-        if let Some(known) = self.known() {
-            return known;
+        if let Some(lease) = self.in_force() {
+            return Ok(lease);
         }
+        let asked = Instant::now();
         let _turn = self.resolving.lock().await;
-        if let Some(known) = self.known() {
-            return known;
+        if let Some(lease) = self.in_force() {
+            return Ok(lease);
+        }
+        if let Some((at, error)) = &self.held.lock().failure
+            && asked < *at
+        {
+            return Err(error.clone().into());
         }
         let effort = effort_after(self.held.lock().refusals);
         let resolved = self.provider.lease(&self.file, effort).await;
@@ -127,16 +130,11 @@ fn effort_after(refusals: u32) -> Effort {
 }
 
 impl LeaseSlot {
-    /// What can be said without asking: a lease that has not ended, or a failure just met.
-    fn known(&self) -> Option<Result<Arc<Lease>, FetchError>> {
+    /// The lease at hand, unless it has ended.
+    fn in_force(&self) -> Option<Arc<Lease>> {
         let mut held = self.held.lock();
-        match &held.lease {
-            Some(lease) if !lease.is_over(Timestamp::now()) => return Some(Ok(lease.clone())),
-            Some(_) => held.lease = None,
-            None => {}
-        }
-        let (at, error) = held.failure.as_ref()?;
-        (at.elapsed() < FAILURE_SHARED).then(|| Err(error.clone().into()))
+        held.lease.take_if(|lease| lease.is_over(Timestamp::now()));
+        held.lease.clone()
     }
 }
 

@@ -1,35 +1,40 @@
 //! The way of a read: cache, flight, or a new stream; all of it under one deadline.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use lru::LruCache;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::fetch::{self, Urgency};
-use super::flight::{Flight, Lost};
+use super::editions::Editions;
+use super::fetch::{self, Purpose};
+use super::flight::{Flights, Lost};
+use super::media_index;
 use super::open_file::{Content, Length, OpenFile};
+use super::window::{TrackId, Tracks};
 use super::{Observer, Recording};
-use crate::cache::{BLOCK_LENGTH, BlockCache, BlockIndex, BlockKey, ContentId, MemoryCache};
-use crate::http::{ByteRange, Client, Expectation, FetchError, LeaseSource, RangeStream};
+use crate::cache::{BLOCK_LENGTH, BlockIndex, ContentId, MemoryCache};
+use crate::http::{ByteRange, Class, Client, Expectation, FetchError, LeaseSource, PLACES, RangeStream};
 use crate::model::{FileId, SourceName, Version};
 use crate::providers::LeaseDesk;
 
-/// The largest window in blocks. At 50 ms a round trip and 100 MB/s a request of 32 MiB spends a sixth of its
-/// time waiting; larger ones would gain little and waste more when the reader turns away.
-const LARGEST_WINDOW: u64 = 32;
-
-/// Blocks before the one wanted on a running stream that a reader would rather wait for than open a connection
-/// of its own: 16 MiB pass in about a second on a common line.
-const WORTH_WAITING: u64 = 16;
+/// Bytes before the one wanted on a running stream that a reader would rather wait for than open a connection of
+/// its own: they pass in about a second on a common line.
+const WORTH_WAITING: u64 = 16 * BLOCK_LENGTH;
 
 /// How long an `open` waits to learn whether the length shown is the length served. The kernel cannot interrupt
 /// an `open` that was handed to us, so a person's Ctrl-C waits as long: it must be well below a second. A server
 /// slower than this has its file opened with the length shown, and a wrong one fails the first read instead.
 const CONFIRM_WITHIN: Duration = Duration::from_millis(700);
+
+/// Closed files whose blocks can still be found: more than an indexer or a backup has had in its hands lately. Each
+/// takes less than a kilobyte.
+const RECENT_CONTENTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4095);
 
 /// What an [`Engine`] is made of.
 pub struct EngineOptions {
@@ -56,11 +61,17 @@ pub struct Engine {
     pub(super) observer: Arc<dyn Observer>,
     pub(super) runtime: tokio::runtime::Handle,
     /// Lock order: never held while another lock of this room is taken, but for the cache's.
-    pub(super) flights: Mutex<HashMap<BlockKey, Arc<Flight>>>,
+    pub(super) flights: Mutex<Flights>,
     contents: Mutex<HashMap<(FileId, Version), Weak<Content>>>,
+    pub(super) editions: Editions,
+    /// Contents stay known for a while after their last handle was closed: their blocks in the cache belong to
+    /// them, and so does the word of the server on length and validator. Locked after `contents`.
+    recent: Mutex<LruCache<(FileId, Version), Arc<Content>>>,
     next_content: AtomicU64,
-    /// Contents being streamed ahead; they share the budget.
-    pub(super) streaming: AtomicUsize,
+    /// Handles for which something is fetched ahead; they share the budget.
+    sharing: Arc<AtomicUsize>,
+    /// Connections that proved useful for the last reader of each source.
+    lanes: Mutex<HashMap<SourceName, usize>>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -82,8 +93,11 @@ impl Engine {
             runtime,
             flights: Mutex::default(),
             contents: Mutex::default(),
+            editions: Editions::new(),
+            recent: Mutex::new(LruCache::new(RECENT_CONTENTS)),
             next_content: AtomicU64::new(1),
-            streaming: AtomicUsize::new(0),
+            sharing: Arc::default(),
+            lanes: Mutex::default(),
         })
     }
 
@@ -91,20 +105,27 @@ impl Engine {
     ///
     /// # Errors
     /// [`FetchError::Gone`] where the file's source is no longer mounted.
-    pub fn open(&self, recording: &Recording) -> Result<OpenFile, FetchError> {
+    pub fn open(&self, recording: &Recording) -> Result<Arc<OpenFile>, FetchError> {
         let leases = self.leases(&recording.id)?;
         let mut contents = self.contents.lock();
         let name = (recording.id.clone(), recording.version);
         let known = contents.get(&name).and_then(Weak::upgrade);
         let usable = known.filter(|content| !content.is_stale() && content.recording.size == recording.size);
         let content = usable.unwrap_or_else(|| {
+            let before = contents.get(&name).and_then(Weak::upgrade);
             contents.retain(|_, content| content.strong_count() > 0);
             let id = ContentId(self.next_content.fetch_add(1, Ordering::Relaxed));
-            let content = Arc::new(Content::new(recording.clone(), id, leases));
-            contents.insert(name, Arc::downgrade(&content));
+            let edition = self.editions.current(recording);
+            let content = Arc::new(Content::new(recording.clone(), id, leases, edition, before));
+            contents.insert(name.clone(), Arc::downgrade(&content));
             content
         });
-        Ok(OpenFile::new(content, self.runtime.clone()))
+        let displaced = self.recent.lock().push(name, content.clone());
+        drop(contents);
+        drop(displaced);
+        let lanes = self.lanes.lock().get(&recording.id.source).copied().unwrap_or(1);
+        let tracks = Tracks::new(lanes, PLACES);
+        Ok(Arc::new(OpenFile::new(content, tracks, self.sharing.clone(), self.runtime.clone())))
     }
 
     fn leases(&self, id: &FileId) -> Result<Arc<dyn LeaseSource>, FetchError> {
@@ -116,21 +137,47 @@ impl Engine {
     /// length. Whether that came, and with which answer, the caller sees from the file's node afterwards.
     pub async fn confirm(self: &Arc<Self>, file: &OpenFile) {
         let content = &file.content;
-        let mut length = content.length.subscribe();
-        let answered_already =
-            *length.borrow() == Length::Confirmed || content.recent_failure(BlockIndex(0)).is_some();
-        if answered_already || content.recording.size == 0 {
+        if content.is_confirmed() || content.recent_failure(BlockIndex(0)).is_some() {
             return;
         }
-        content.length.send_replace(Length::Unconfirmed);
-        self.want(content, BlockIndex(0), 1, Urgency::Demand);
-        let answered = length.wait_for(|length| *length != Length::Unconfirmed);
-        let _slow_server_is_no_error = tokio::time::timeout(CONFIRM_WITHIN, answered).await;
+        let head = ByteRange { start: 0, end: BLOCK_LENGTH.min(content.recording.size) };
+        let is_held = self.cache.reach(content.key(BlockIndex(0)), 0) as u64 >= head.end;
+        let asked = async {
+            if is_held {
+                // Read before, and then something went wrong: one byte tells whether the length still holds.
+                if let Ok(size) = self.find_size(&content.recording.id, content.recording.body).await {
+                    self.length_told(content, size);
+                }
+                return;
+            }
+            let mut length = content.length.subscribe();
+            content.length.send_replace(Length::Unconfirmed);
+            self.want(content, head, &Purpose::Demand(Class::Interactive));
+            let _sender_lives_as_long_as_content =
+                length.wait_for(|length| *length != Length::Unconfirmed).await;
+        };
+        let _slow_server_is_no_error = tokio::time::timeout(CONFIRM_WITHIN, asked).await;
+    }
+
+    fn length_told(&self, content: &Content, size: u64) {
+        if size == content.recording.size {
+            content.confirm(None);
+        } else {
+            self.disown(content, size);
+        }
+    }
+
+    /// The server serves the file with `size` bytes: what is held under the length shown is of no use.
+    pub(super) fn disown(&self, content: &Content, size: u64) {
+        content.set_stale(&FetchError::WrongTotal { expected: content.recording.size, served: size });
+        self.editions.over(content);
+        self.cache.forget(content.id);
+        self.observer.size_found(&content.recording.id, content.recording.version, size);
     }
 
     /// The bytes `offset..offset + length` if all of them are in memory: fewer at the end of the file. Keeps the
     /// window ahead of the reader going.
-    pub fn read_now(self: &Arc<Self>, file: &OpenFile, offset: u64, length: u32) -> Option<Bytes> {
+    pub fn read_now(self: &Arc<Self>, file: &Arc<OpenFile>, offset: u64, length: u32) -> Option<Bytes> {
         let content = &file.content;
         if content.is_stale() {
             return None;
@@ -159,10 +206,13 @@ impl Engine {
     fn piece_now(&self, content: &Content, index: BlockIndex, offset: u64, end: u64) -> Option<Bytes> {
         let (from, to) = within(index, offset, end);
         let key = content.key(index);
-        if let Some(block) = self.cache.get(key) {
-            return (to <= block.len()).then(|| block.slice(from..to));
+        if let Some(piece) = self.cache.piece(key, from, to) {
+            return Some(piece);
         }
-        let flight = self.flights.lock().get(&key).cloned()?;
+        let flight = self.flights.lock().covering(key, from).cloned()?;
+        if flight.to < to {
+            return None;
+        }
         flight.piece_now(from, to)?.ok()
     }
 
@@ -172,73 +222,93 @@ impl Engine {
     /// The bytes could not be had within the deadline, exactly.
     pub async fn read(
         self: &Arc<Self>,
-        file: &OpenFile,
+        file: &Arc<OpenFile>,
         offset: u64,
         length: u32,
     ) -> Result<Bytes, FetchError> {
-        let content = &file.content;
-        let (offset, end) = clamp(offset, length, content.recording.size);
+        let (offset, end) = clamp(offset, length, file.content.recording.size);
         if offset >= end {
             return Ok(Bytes::new());
         }
+        if let Some(error) = file.recent_timeout(offset) {
+            return Err(error);
+        }
         let deadline = Instant::now() + self.deadline;
-        let (first, last) = (BlockIndex::of(offset), BlockIndex::of(end - 1));
-        self.want(content, first, last.0 - first.0 + 1, Urgency::Demand);
-        self.look_ahead(file, offset, end);
-        let read = async {
-            let (from, to) = within(first, offset, end);
-            let piece = self.piece(file, first, from, to).await?;
-            if first == last {
-                return Ok(piece);
-            }
-            let mut joined = BytesMut::with_capacity(piece.len() + (end - first.next().start()) as usize);
-            joined.extend_from_slice(&piece);
-            let mut index = first.next();
-            while index <= last {
-                let (from, to) = within(index, offset, end);
-                joined.extend_from_slice(&self.piece(file, index, from, to).await?);
-                index = index.next();
-            }
-            Ok(joined.freeze())
+        let (demand, class) = {
+            let mut tracks = file.tracks.lock();
+            let track = tracks.observe(offset, end, file.arrived.load(Ordering::Relaxed));
+            (track.demand(offset, end, file.content.recording.size), track.class())
         };
-        match tokio::time::timeout_at(deadline, read).await {
+        let purpose = Purpose::Demand(class);
+        self.want(&file.content, demand, &purpose);
+        self.look_ahead(file, offset, end);
+        match tokio::time::timeout_at(deadline, self.gather(file, offset, end, &purpose)).await {
             Ok(result) => result,
-            Err(_elapsed) => Err(FetchError::Deadline(format!("{} s passed", self.deadline.as_secs_f32()))),
+            Err(_elapsed) => {
+                let error = FetchError::Deadline(format!("{} s passed", self.deadline.as_secs_f32()));
+                file.note_timeout(offset..end, &error);
+                file.content.doubt();
+                Err(error)
+            }
         }
     }
 
+    async fn gather(
+        self: &Arc<Self>,
+        file: &OpenFile,
+        offset: u64,
+        end: u64,
+        purpose: &Purpose,
+    ) -> Result<Bytes, FetchError> {
+        let first = self.piece(file, offset, end, purpose).await?;
+        if offset + first.len() as u64 == end {
+            return Ok(first);
+        }
+        let mut joined = BytesMut::with_capacity(usize::try_from(end - offset).unwrap_or_default());
+        joined.extend_from_slice(&first);
+        while offset + (joined.len() as u64) < end {
+            let at = offset + joined.len() as u64;
+            joined.extend_from_slice(&self.piece(file, at, end, purpose).await?);
+        }
+        Ok(joined.freeze())
+    }
+
+    /// At least one byte from `at` on, at most up to `end` and to the end of its block.
     async fn piece(
         self: &Arc<Self>,
         file: &OpenFile,
-        index: BlockIndex,
-        from: usize,
-        to: usize,
+        at: u64,
+        end: u64,
+        purpose: &Purpose,
     ) -> Result<Bytes, FetchError> {
         let content = &file.content;
+        let index = BlockIndex::of(at);
+        let (from, to) = within(index, at, end);
+        let key = content.key(index);
         loop {
             if content.is_stale() {
                 return Err(FetchError::Changed("the file has changed since it was opened".into()));
             }
-            if let Some(block) = self.cache.get(content.key(index)) {
-                if to <= block.len() {
-                    return Ok(block.slice(from..to));
-                }
-                return Err(FetchError::Failed(
-                    "a cached block is shorter than its place in the file".into(),
-                ));
+            let held = self.cache.reach(key, from).min(to);
+            if held > from
+                && let Some(piece) = self.cache.piece(key, from, held)
+            {
+                return Ok(piece);
             }
-            let flight = self.flights.lock().get(&content.key(index)).cloned();
+            let flight = self.flights.lock().covering(key, from).cloned();
             let Some(flight) = flight else {
                 if let Some(error) = content.recent_failure(index) {
                     return Err(error);
                 }
-                self.want(content, index, 1, Urgency::Demand);
+                let range = ByteRange { start: at, end: end.min(index.end(content.recording.size)) };
+                self.want(content, range, purpose);
                 continue;
             };
+            let to = to.min(flight.to);
             if let Some(Ok(piece)) = flight.piece_now(from, to) {
                 return Ok(piece);
             }
-            file.window.lock().reader_waited();
+            file.tracks.lock().reader_waited();
             match flight.piece(from, to).await {
                 Ok(piece) => return Ok(piece),
                 Err(Lost::Abandoned) => tokio::task::yield_now().await,
@@ -247,71 +317,125 @@ impl Engine {
         }
     }
 
-    fn look_ahead(self: &Arc<Self>, file: &OpenFile, offset: u64, end: u64) {
-        let content = &file.content;
-        let mut window = file.window.lock();
-        let Some(ahead) = window.observe(offset, end, self.window_cap()) else { return };
-        let last = BlockIndex::count(content.recording.size);
-        let count = ahead.count.min(last.0.saturating_sub(ahead.from.0));
-        if count > 0 {
-            let taken = self.want(content, ahead.from, count, Urgency::Ahead);
-            window.covered_up_to(BlockIndex(ahead.from.0 + taken));
+    fn look_ahead(self: &Arc<Self>, file: &Arc<OpenFile>, offset: u64, end: u64) {
+        let mut tracks = file.tracks.lock();
+        let track = tracks.observe(offset, end, file.arrived.load(Ordering::Relaxed)).id;
+        drop(tracks);
+        self.fill_window(file, track);
+    }
+
+    /// A chunk of a window has ended: there may be room and reason for the next.
+    pub(super) fn chunk_ended(self: &Arc<Self>, file: &Arc<OpenFile>, id: TrackId) {
+        {
+            let mut tracks = file.tracks.lock();
+            let Some(track) = tracks.get(id) else { return };
+            track.chunk_ended(file.arrived.load(Ordering::Relaxed));
+            self.lanes.lock().insert(file.content.recording.id.source.clone(), track.lanes());
+        }
+        self.fill_window(file, id);
+    }
+
+    fn fill_window(self: &Arc<Self>, file: &Arc<OpenFile>, id: TrackId) {
+        let size = file.content.recording.size;
+        loop {
+            let mut tracks = file.tracks.lock();
+            let Some(track) = tracks.get(id) else { return };
+            let Some(chunk) = track.next_chunk(size, self.window_cap()) else { return };
+            let left = track.left.clone();
+            // Counted first: the stream may end before this returns.
+            track.chunk_started(chunk.end, 1);
+            drop(tracks);
+            file.share_budget();
+            let (until, started) =
+                self.want(&file.content, chunk, &Purpose::Chunk(Arc::downgrade(file), id, left));
+            let mut tracks = file.tracks.lock();
+            let Some(track) = tracks.get(id) else { return };
+            track.correct(chunk, until, started);
+            if until < chunk.end {
+                return;
+            }
         }
     }
 
     /// Windows share the budget: what all readers together have fetched ahead fits in half of it, or the first
     /// would lose its blocks before it came to read them.
     fn window_cap(&self) -> u64 {
-        let readers = self.streaming.load(Ordering::Relaxed).max(1) as u64;
-        (self.cache.budget() / 2 / BLOCK_LENGTH / (readers + 1)).clamp(1, LARGEST_WINDOW)
+        let readers = self.sharing.load(Ordering::Relaxed).max(1) as u64;
+        self.cache.budget() / 2 / readers
     }
 
-    /// Sees to it that `count` blocks from `first` on are held or on their way, as far as the budget allows;
-    /// says for how many of them, in order, that is so. Demand is always taken whole.
+    /// The first bytes of a file have come: what they say of the rest is asked for before anybody does.
+    pub(super) fn head_arrived(self: &Arc<Self>, content: &Arc<Content>, head: &[u8]) {
+        let Recording { size, body, .. } = content.recording;
+        if body == crate::model::BodyKind::IsoMedia
+            && let Some(range) = media_index::find(head, size)
+        {
+            self.want(content, range, &Purpose::Likely);
+        }
+    }
+
+    /// Sees to it that `range` is held or on its way, as far as the budget allows. Returns up to where that is
+    /// so, and how many requests were started. Demand is always taken whole.
     pub(super) fn want(
         self: &Arc<Self>,
         content: &Arc<Content>,
-        first: BlockIndex,
-        count: u64,
-        urgency: Urgency,
-    ) -> u64 {
-        let end = first.0.saturating_add(count).min(BlockIndex::count(content.recording.size).0);
-        let mut at = first.0;
-        while at < end {
-            let mut flights = self.flights.lock();
-            while at < end && self.is_coming(&flights, content, BlockIndex(at), urgency) {
-                at += 1;
-            }
-            let start = at;
-            while at < end && !self.is_coming(&flights, content, BlockIndex(at), urgency) {
-                at += 1;
-            }
-            if start == at {
-                break;
-            }
-            let started = fetch::start(self, &mut flights, content, BlockIndex(start), at - start, urgency);
-            if started < at - start {
-                return start + started - first.0;
+        range: ByteRange,
+        purpose: &Purpose,
+    ) -> (u64, usize) {
+        let mut flights = self.flights.lock();
+        let mut at = range.start;
+        let mut started = 0;
+        while let Some(gap) = self.gap(&flights, content, ByteRange { start: at, end: range.end }, purpose) {
+            let room = match purpose {
+                Purpose::Demand(_) => Some(self.cache.reserve_for_demand(gap.len())),
+                Purpose::Chunk(..) | Purpose::Likely => self.cache.reserve_ahead(gap.len()),
+            };
+            let Some(room) = room else { return (gap.start, started) };
+            let end = gap.start + room.bytes();
+            let part = ByteRange { start: gap.start, end };
+            fetch::start(self, &mut flights, content, part, room, purpose.clone());
+            started += 1;
+            at = end;
+            if end < gap.end {
+                return (end, started);
             }
         }
-        end.saturating_sub(first.0)
+        (range.end, started)
     }
 
-    fn is_coming(
+    /// The first bytes of `range` that are neither held, nor on their way, nor known to be out of reach.
+    fn gap(
         &self,
-        flights: &HashMap<BlockKey, Arc<Flight>>,
+        flights: &Flights,
         content: &Content,
-        index: BlockIndex,
-        urgency: Urgency,
-    ) -> bool {
-        let key = content.key(index);
-        if self.cache.get(key).is_some() || content.recent_failure(index).is_some() {
-            return true;
+        range: ByteRange,
+        purpose: &Purpose,
+    ) -> Option<ByteRange> {
+        let mut start = None;
+        let mut at = range.start;
+        while at < range.end {
+            let index = BlockIndex::of(at);
+            let (from, to) = within(index, at, range.end);
+            let key = content.key(index);
+            let coming = flights
+                .covering(key, from)
+                .filter(|flight| !purpose.is_demand() || flight.distance() <= WORTH_WAITING)
+                .map_or(from, |flight| flight.to);
+            let unreachable = if content.recent_failure(index).is_some() { to } else { from };
+            let reach = self.cache.reach(key, from).max(coming).max(unreachable);
+            if reach > from {
+                if start.is_some() {
+                    break;
+                }
+                at = index.start() + reach as u64;
+                continue;
+            }
+            start.get_or_insert(at);
+            let next =
+                self.cache.next_start(key, from).into_iter().chain(flights.next_start(key, from)).min();
+            at = index.start() + next.unwrap_or(to).min(to) as u64;
         }
-        match flights.get(&key) {
-            Some(flight) => urgency == Urgency::Ahead || flight.carrier.distance(index) <= WORTH_WAITING,
-            None => false,
-        }
+        start.map(|start| ByteRange { start, end: at.min(range.end) })
     }
 
     /// Asks for one byte of a file to learn its length.
@@ -322,7 +446,8 @@ impl Engine {
         let expected = Expectation { total: None, body, validator: None };
         let range = ByteRange { start: 0, end: 1 };
         let leases = self.leases(id)?;
-        let mut stream = RangeStream::new(self.client.clone(), leases, range, expected, self.deadline);
+        let client = self.client.clone();
+        let mut stream = RangeStream::new(client, leases, range, expected, Class::Bulk, self.deadline);
         match stream.open().await {
             // An empty file has no first byte: the refusal of the range tells its length.
             Err(FetchError::WrongTotal { served, .. }) => return Ok(served),

@@ -1,74 +1,95 @@
-//! Streams that fill flights: one range request for a run of blocks.
+//! Streams that fill flights: one range request each.
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
-use bytes::{Buf, Bytes};
+use bytes::Buf;
+use tokio_util::sync::CancellationToken;
 
 use super::engine::Engine;
-use super::flight::{Carrier, Flight, Lost};
-use super::open_file::{Content, Length};
-use crate::cache::{BLOCK_LENGTH, BlockCache, BlockIndex, BlockKey, Reservation};
-use crate::http::{ByteRange, FetchError, RangeStream};
+use super::flight::{Carrier, Flight, Flights, Lost};
+use super::open_file::{Content, OpenFile};
+use super::window::TrackId;
+use crate::cache::{BlockIndex, Reservation};
+use crate::http::{ByteRange, Class, FetchError, RangeStream};
 
-/// Whether somebody waits for the blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Urgency {
-    /// A reader does.
-    Demand,
-    /// Nobody yet.
-    Ahead,
+/// What a stream is started for.
+#[derive(Clone, Debug)]
+pub(super) enum Purpose {
+    /// A reader waits for the bytes.
+    Demand(Class),
+    /// A chunk of a window; the handle and its track are told when it ends.
+    Chunk(Weak<OpenFile>, TrackId, CancellationToken),
+    /// Bytes that are likely to be wanted soon, whoever reads them.
+    Likely,
 }
 
-/// Registers flights for `count` blocks from `first` on and starts the stream that fills them. Returns for how
-/// many there was room.
+impl Purpose {
+    pub(super) fn is_demand(&self) -> bool {
+        matches!(self, Self::Demand(_))
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Demand(class) => *class,
+            // Few bytes that somebody will have to wait for.
+            Self::Likely => Class::Interactive,
+            Self::Chunk(..) => Class::Bulk,
+        }
+    }
+}
+
+/// Registers flights for `range`, of which nothing is held, and starts the stream that fills them.
 pub(super) fn start(
     engine: &Arc<Engine>,
-    flights: &mut HashMap<BlockKey, Arc<Flight>>,
+    flights: &mut Flights,
     content: &Arc<Content>,
-    first: BlockIndex,
-    count: u64,
-    urgency: Urgency,
-) -> u64 {
-    let wanted = count * BLOCK_LENGTH;
-    let room = match urgency {
-        Urgency::Demand => Some(engine.cache.reserve_for_demand(wanted)),
-        Urgency::Ahead => engine.cache.reserve_ahead(wanted),
-    };
-    let Some(room) = room else { return 0 };
-    let count = room.bytes() / BLOCK_LENGTH;
-    let carrier = Arc::new(Carrier::starting_at(first));
-    let run: Vec<_> = (first.0..first.0 + count)
-        .map(|index| {
-            let flight = Flight::new(BlockIndex(index), carrier.clone());
-            flights.insert(content.key(flight.index), flight.clone());
-            flight
-        })
-        .collect();
-    let stream = Stream { engine: engine.clone(), content: content.clone(), carrier, run, room, urgency };
-    let ended = content.streams();
-    engine.runtime.spawn(async move { stream.run(ended).await });
-    count
+    range: ByteRange,
+    room: Reservation,
+    purpose: Purpose,
+) {
+    let carrier = Carrier::starting_at(range.start);
+    let mut run = Vec::new();
+    let mut at = range.start;
+    while at < range.end {
+        let index = BlockIndex::of(at);
+        let end = index.end(range.end);
+        let flight = Flight::new(
+            index,
+            (at - index.start()) as usize,
+            (end - index.start()) as usize,
+            carrier.clone(),
+        );
+        flights.insert(content.key(index), &flight);
+        run.push(flight);
+        at = end;
+    }
+    let stream =
+        Stream { engine: engine.clone(), content: content.clone(), carrier, range, run, room, purpose };
+    let closed = content.streams();
+    engine.runtime.spawn(async move { stream.run(closed).await });
 }
 
 struct Stream {
     engine: Arc<Engine>,
     content: Arc<Content>,
     carrier: Arc<Carrier>,
+    range: ByteRange,
     run: Vec<Arc<Flight>>,
     room: Reservation,
-    urgency: Urgency,
+    purpose: Purpose,
 }
 
 impl Stream {
-    async fn run(mut self, ended: tokio_util::sync::CancellationToken) {
-        if self.urgency == Urgency::Ahead {
-            self.engine.streaming.fetch_add(1, Ordering::Relaxed);
-        }
+    async fn run(mut self, closed: CancellationToken) {
+        let left = match &self.purpose {
+            Purpose::Chunk(_, _, left) => left.clone(),
+            Purpose::Demand(_) | Purpose::Likely => CancellationToken::new(),
+        };
         let outcome = tokio::select! {
             outcome = self.fill() => outcome,
-            () = ended.cancelled() => Err(Lost::Abandoned),
+            () = closed.cancelled() => Err(Lost::Abandoned),
+            () = left.cancelled() => Err(Lost::Abandoned),
         };
         if let Err(lost) = outcome {
             if let Lost::Failed(error) = &lost {
@@ -76,38 +97,50 @@ impl Stream {
             }
             self.lose_rest(&lost);
         }
-        if self.urgency == Urgency::Ahead {
-            self.engine.streaming.fetch_sub(1, Ordering::Relaxed);
+        let Self { engine, purpose, room, .. } = self;
+        drop(room);
+        if let Purpose::Chunk(file, track, _) = purpose
+            && let Some(file) = file.upgrade()
+        {
+            engine.chunk_ended(&file, track);
         }
     }
 
     async fn fill(&mut self) -> Result<(), Lost> {
-        let size = self.content.recording.size;
-        let (Some(first), Some(last)) = (self.run.first(), self.run.last()) else { return Ok(()) };
-        let range = ByteRange { start: first.index.start(), end: last.index.end(size) };
         let mut stream = RangeStream::new(
             self.engine.client.clone(),
             self.content.leases.clone(),
-            range,
+            self.range,
             self.content.expectation(),
+            self.purpose.class(),
             self.engine.deadline,
         );
         stream.open().await.map_err(Lost::Failed)?;
         self.content.confirm(stream.validator());
-        let mut rest = Bytes::new();
+        self.engine.editions.served(&self.content, stream.validator());
+        let handle = match &self.purpose {
+            Purpose::Chunk(file, ..) => file.clone(),
+            Purpose::Demand(_) | Purpose::Likely => Weak::new(),
+        };
+        let mut rest = stream.chunk().await.map_err(Lost::Failed)?.ok_or_else(too_short)?;
+        if self.range.start == 0 {
+            self.engine.head_arrived(&self.content, &rest);
+        }
         for flight in self.run.clone() {
             if !self.still_carries(&flight) {
                 return Err(Lost::Abandoned);
             }
-            self.carrier.reach(flight.index);
-            let length = (flight.index.end(size) - flight.index.start()) as usize;
-            let mut missing = length;
+            self.carrier.reach(flight.index.start() + flight.from as u64);
+            let mut missing = flight.len();
             while missing > 0 {
                 if rest.is_empty() {
                     rest = stream.chunk().await.map_err(Lost::Failed)?.ok_or_else(too_short)?;
+                    if let Some(file) = handle.upgrade() {
+                        file.arrived.fetch_add(rest.len() as u64, Ordering::Relaxed);
+                    }
                 }
                 let piece = rest.split_to(rest.remaining().min(missing));
-                flight.append(&piece, length);
+                flight.append(&piece);
                 missing -= piece.len();
             }
             self.land(&flight);
@@ -115,29 +148,20 @@ impl Stream {
         Ok(())
     }
 
-    /// Another stream may have taken the block over because a reader could not wait for this one.
+    /// Another stream may have taken the bytes over because a reader could not wait for this one.
     fn still_carries(&self, flight: &Arc<Flight>) -> bool {
-        let flights = self.engine.flights.lock();
-        flights.get(&self.content.key(flight.index)).is_some_and(|known| Arc::ptr_eq(known, flight))
+        self.engine.flights.lock().holds(self.content.key(flight.index), flight)
     }
 
-    /// The block goes into the cache before its flight goes, so that nobody finds it in neither.
+    /// The bytes go into the cache before their flight goes, so that nobody finds them in neither.
     fn land(&mut self, flight: &Arc<Flight>) {
-        let block = flight.complete();
-        self.room.release(BLOCK_LENGTH);
+        let bytes = flight.land();
+        self.room.release(bytes.len() as u64);
         let key = self.content.key(flight.index);
         if !self.content.is_stale() {
-            self.engine.cache.insert(key, block);
+            self.engine.cache.insert(key, flight.from, &bytes);
         }
-        self.remove(flight);
-    }
-
-    fn remove(&self, flight: &Arc<Flight>) {
-        let key = self.content.key(flight.index);
-        let mut flights = self.engine.flights.lock();
-        if flights.get(&key).is_some_and(|known| Arc::ptr_eq(known, flight)) {
-            flights.remove(&key);
-        }
+        self.engine.flights.lock().remove(key, flight);
     }
 
     fn lose_rest(&self, lost: &Lost) {
@@ -147,7 +171,7 @@ impl Stream {
             {
                 self.content.note_failure(flight.index, error);
             }
-            self.remove(flight);
+            self.engine.flights.lock().remove(self.content.key(flight.index), flight);
             flight.lose(lost.clone());
         }
     }
@@ -155,24 +179,16 @@ impl Stream {
     fn take_notice(&self, error: &FetchError) {
         let recording = &self.content.recording;
         match error {
-            FetchError::WrongTotal { served, .. } => {
-                self.content.stale.store(true, Ordering::Release);
-                self.engine.cache.forget(self.content.id);
-                self.engine.observer.size_found(&recording.id, recording.version, *served);
-            }
+            FetchError::WrongTotal { served, .. } => self.engine.disown(&self.content, *served),
             FetchError::Changed(_) => {
-                self.content.stale.store(true, Ordering::Release);
+                self.content.set_stale(error);
+                self.engine.editions.over(&self.content);
                 self.engine.cache.forget(self.content.id);
                 self.engine.observer.content_changed(&recording.id);
             }
             _ => {}
         }
-        self.content.length.send_if_modified(|length| {
-            std::mem::replace(
-                length,
-                if *length == Length::Confirmed { Length::Confirmed } else { Length::Doubtful },
-            ) == Length::Unconfirmed
-        });
+        self.content.doubt();
     }
 }
 

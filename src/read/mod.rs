@@ -3,16 +3,20 @@
 //! Enters: reads of `(offset, length)` on a [`OpenFile`], from the kernel's side. Leaves: exactly those bytes
 //! (short only at the end of the file), or a [`FetchError`](crate::http::FetchError) within the deadline.
 //!
-//! A read's way: [`engine`] clamps it to the file and asks [`window`] what the handle is up to; blocks held in
-//! the [cache](crate::cache) are answered at once; the others are taken from a [`flight`] that is under way or
-//! from one that [`fetch`] starts. What is learned about a file on the way (its true length, that it changed)
+//! A read's way: [`engine`] clamps it to the file and asks [`window`] what the handle is up to; bytes held in the
+//! [cache](crate::cache) are answered at once; the others are taken from a [`flight`] that is under way or from
+//! one that [`fetch`] starts. [`lanes`] finds how many connections a copy can use, [`media_index`] where a video
+//! keeps its index, so that it is there before the player asks. What is learned about a file on the way (its true length, that it changed)
 //! goes to an [`Observer`].
 //!
 //! This room knows neither names nor inodes, and nothing of how a provider finds its leases.
 
+mod editions;
 pub mod engine;
 mod fetch;
 mod flight;
+mod lanes;
+mod media_index;
 mod open_file;
 mod window;
 
@@ -33,6 +37,11 @@ pub struct Recording {
     /// What its body looks like.
     pub body: BodyKind,
 }
+
+/// One content of one file version as far as the server lets it be told: handles of the same edition read the
+/// same bytes. Unique in the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Edition(u64);
 
 /// Is told what reading brings to light. Calls come from tasks and must return at once.
 pub trait Observer: Send + Sync {

@@ -1,8 +1,9 @@
 //! A file version that is being read, and the handles that read it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -10,13 +11,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Recording;
-use super::window::Window;
+use super::window::Tracks;
+use super::{Edition, Recording};
 use crate::cache::{BlockIndex, BlockKey, ContentId};
 use crate::http::range::Validator;
 use crate::http::{Expectation, FetchError, LeaseSource};
 
-/// How long a failed block answers for those who ask right after. The kernel repeats a failed readahead as a
+/// How long a failed block or read answers for those who ask right after. The kernel repeats a failed readahead as a
 /// plain read at once; without this a reader would wait through the deadline twice.
 const FAILURE_SHARED: Duration = Duration::from_secs(1);
 
@@ -43,8 +44,11 @@ pub struct Content {
     pub(super) id: ContentId,
     pub(super) leases: Arc<dyn LeaseSource>,
     pub(super) length: watch::Sender<Length>,
+    pub(super) edition: Edition,
+    /// Contents of earlier editions of the same file that handles may still be open on.
+    predecessors: Vec<Weak<Content>>,
     /// Set once the server turned out to have other bytes: reads fail from then on.
-    pub(super) stale: AtomicBool,
+    stale: OnceLock<FetchError>,
     validator: Mutex<Option<Validator>>,
     failures: Mutex<HashMap<BlockIndex, (Instant, FetchError)>>,
     handles: Mutex<Handles>,
@@ -63,14 +67,27 @@ impl std::fmt::Debug for Content {
 }
 
 impl Content {
-    pub(super) fn new(recording: Recording, id: ContentId, leases: Arc<dyn LeaseSource>) -> Self {
+    /// `validator` is the one it was served under before, where it was.
+    pub(super) fn new(
+        recording: Recording,
+        id: ContentId,
+        leases: Arc<dyn LeaseSource>,
+        (edition, validator): (Edition, Option<Validator>),
+        before: Option<Arc<Self>>,
+    ) -> Self {
+        let predecessors = before.iter().flat_map(|before| {
+            let older = before.predecessors.iter().filter(|older| older.strong_count() > 0).cloned();
+            older.chain(std::iter::once(Arc::downgrade(before)))
+        });
         Self {
             recording,
             id,
             leases,
             length: watch::Sender::new(Length::Unconfirmed),
-            stale: AtomicBool::new(false),
-            validator: Mutex::new(None),
+            edition,
+            predecessors: predecessors.collect(),
+            stale: OnceLock::new(),
+            validator: Mutex::new(validator),
             failures: Mutex::default(),
             handles: Mutex::new(Handles { open: 0, streams: CancellationToken::new() }),
         }
@@ -97,6 +114,12 @@ impl Content {
             .send_if_modified(|length| std::mem::replace(length, Length::Confirmed) != Length::Confirmed);
     }
 
+    /// Notes that bytes did not come as promised: whoever opens the file next asks again before believing in its
+    /// length.
+    pub(super) fn doubt(&self) {
+        self.length.send_replace(Length::Doubtful);
+    }
+
     /// Whether the server has been seen to serve the length shown.
     pub fn is_confirmed(&self) -> bool {
         *self.length.borrow() == Length::Confirmed
@@ -104,7 +127,28 @@ impl Content {
 
     /// Whether the server turned out to have other bytes than this content's, or another number of them.
     pub fn is_stale(&self) -> bool {
-        self.stale.load(Ordering::Acquire)
+        self.stale.get().is_some()
+    }
+
+    /// How it turned out that the server has other bytes.
+    pub fn why_stale(&self) -> Option<&FetchError> {
+        self.stale.get()
+    }
+
+    pub(super) fn set_stale(&self, why: &FetchError) {
+        // The first reason is as good as the next.
+        let _already_stale = self.stale.set(why.clone());
+    }
+
+    /// Which edition of the file it is.
+    pub fn edition(&self) -> Edition {
+        self.edition
+    }
+
+    /// Whether a handle on an earlier edition of the file is open.
+    pub fn has_open_predecessor(&self) -> bool {
+        let mut older = self.predecessors.iter().filter_map(Weak::upgrade);
+        older.any(|content| content.edition != self.edition && content.handles.lock().open > 0)
     }
 
     pub(super) fn note_failure(&self, index: BlockIndex, error: &FetchError) {
@@ -125,6 +169,8 @@ impl Content {
     }
 
     fn opened(&self) {
+        // Whoever opens the file anew asks for another try, however recent the failure.
+        self.failures.lock().clear();
         let mut handles = self.handles.lock();
         handles.open += 1;
         if handles.streams.is_cancelled() {
@@ -151,24 +197,67 @@ impl Content {
 #[derive(Debug)]
 pub struct OpenFile {
     pub(super) content: Arc<Content>,
-    pub(super) window: Mutex<Window>,
+    /// Lock order: never held while flights are locked.
+    pub(super) tracks: Mutex<Tracks>,
+    /// Bytes that streams started for this handle have brought.
+    pub(super) arrived: AtomicU64,
+    /// Set once something was fetched ahead: from then on the handle has its share of the budget.
+    ahead: AtomicBool,
+    sharing: Arc<AtomicUsize>,
+    /// The read that last ran into its deadline.
+    timed_out: Mutex<Option<TimedOut>>,
     runtime: tokio::runtime::Handle,
 }
 
+#[derive(Debug)]
+struct TimedOut {
+    at: Instant,
+    span: Range<u64>,
+    error: FetchError,
+}
+
 impl OpenFile {
-    pub(super) fn new(content: Arc<Content>, runtime: tokio::runtime::Handle) -> Self {
+    pub(super) fn new(
+        content: Arc<Content>,
+        tracks: Tracks,
+        sharing: Arc<AtomicUsize>,
+        runtime: tokio::runtime::Handle,
+    ) -> Self {
         content.opened();
-        Self { content, window: Mutex::default(), runtime }
+        let (tracks, arrived, ahead) = (Mutex::new(tracks), AtomicU64::new(0), AtomicBool::new(false));
+        Self { content, tracks, arrived, ahead, sharing, timed_out: Mutex::default(), runtime }
+    }
+
+    /// Counts the handle among those that share the budget for what is fetched ahead.
+    pub(super) fn share_budget(&self) {
+        if !self.ahead.swap(true, Ordering::Relaxed) {
+            self.sharing.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// The content this handle reads.
     pub fn content(&self) -> &Content {
         &self.content
     }
+
+    /// Notes that a read of `span` ran into its deadline while its bytes were still on their way.
+    pub(super) fn note_timeout(&self, span: Range<u64>, error: &FetchError) {
+        *self.timed_out.lock() = Some(TimedOut { at: Instant::now(), span, error: error.clone() });
+    }
+
+    /// What a read at `offset` met a moment ago.
+    pub(super) fn recent_timeout(&self, offset: u64) -> Option<FetchError> {
+        let timed_out = self.timed_out.lock();
+        let TimedOut { at, span, error } = timed_out.as_ref()?;
+        (at.elapsed() < FAILURE_SHARED && span.contains(&offset)).then(|| error.clone())
+    }
 }
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
+        if *self.ahead.get_mut() {
+            self.sharing.fetch_sub(1, Ordering::Relaxed);
+        }
         if self.content.closed() {
             let content = self.content.clone();
             self.runtime.spawn(async move {

@@ -1,73 +1,261 @@
 //! What a handle is up to, and how far ahead of it to fetch.
+//!
+//! A handle has up to four *tracks*: places it reads from in turn, as a player reads sound and picture. A track
+//! that is read on for half a megabyte gets a *window*, the bytes ahead of it that are to be there or on their
+//! way. The window doubles when its reader had to wait, so a player that reads at the speed of its film keeps a
+//! small one and a copy soon has a large one. It is filled by *chunks*, each a request of its own, as many at once
+//! as [`Lanes`] finds useful.
 
-use crate::cache::{BLOCK_LENGTH, BlockIndex};
+use std::time::{Duration, Instant};
 
-/// How far from where the last read ended a read may begin and still belong to it. The kernel's readahead sends
-/// several requests at once and two event threads take them in any order, so neighbours arrive swapped; two
-/// blocks cover its largest readahead and are still near enough to cost nothing when they are a seek after all.
+use tokio_util::sync::CancellationToken;
+
+use super::lanes::Lanes;
+use crate::cache::BLOCK_LENGTH;
+use crate::http::{ByteRange, Class};
+
+/// How far from where the last read ended a read may begin and still belong to its track. The kernel's readahead
+/// sends several requests at once and two event threads take them in any order, so neighbours arrive swapped;
+/// two blocks cover its largest readahead and are still near enough to cost nothing when they are a seek.
 const SLACK: u64 = 2 * BLOCK_LENGTH;
+
+/// Places read in turn that are told apart.
+const TRACKS: usize = 4;
 
 /// How much must have been read in a row before anything is fetched ahead. Scanners and thumbnailers read the
 /// first few hundred kilobytes of a file and leave; half a block in, somebody is reading on, and the rest of the
 /// block is still on its way, so a real reader does not wait for the decision.
 const RUN_BEFORE_WINDOW: u64 = BLOCK_LENGTH / 2;
 
-/// The access pattern of one handle: a single sequential track with one window that grows.
-///
-/// The window doubles when its reader had to wait since the last one was asked for, so a player that reads at
-/// the speed of its film stays at a small window and a copy soon has a large one. A far seek starts small again.
-#[derive(Debug, Default)]
-pub(super) struct Window {
+/// How much of a run is fetched as it is asked for. The kernel splits a program's read of 256 KiB in two, and a
+/// program that seeks about wants no more than it reads; behind that, the rest of the block comes along.
+const EXACT_RUN: u64 = 256 * 1024;
+
+/// The least asked of a server at once: a request costs a round trip, in which far more than this could come.
+const LEAST_REQUEST: u64 = 64 * 1024;
+
+/// A run longer than this is a copy and waits behind those who look.
+const BULK_RUN: u64 = 8 * BLOCK_LENGTH;
+
+/// Largest chunk. At 12 MB/s a chunk of 8 MiB takes 0.7 s, of which a round trip of 50 ms is a fourteenth; larger
+/// ones would make a reader that turns away wait longer for its place, and gain little.
+const LARGEST_CHUNK: u64 = 8 * BLOCK_LENGTH;
+
+/// A track that was not read for this long has been left: what is on its way for it is called off.
+const LEFT_AFTER: Duration = Duration::from_millis(700);
+
+/// The access pattern of one handle.
+#[derive(Debug)]
+pub(super) struct Tracks {
+    /// Most recently read last.
+    tracks: Vec<Track>,
+    next_id: u64,
+    first_lanes: usize,
+    most_lanes: usize,
+}
+
+/// One place that is read on.
+#[derive(Debug)]
+pub(super) struct Track {
+    /// Tells it from the others of its handle.
+    pub(super) id: TrackId,
     run_start: u64,
     /// Where the furthest read of the run ended.
     run_end: u64,
-    blocks: u64,
-    /// The first block that no window has covered.
-    covered: BlockIndex,
+    /// Bytes ahead of the reader that should be there.
+    window: u64,
+    /// Where the window has been asked for up to.
+    covered: u64,
     waited: bool,
+    chunks: usize,
+    lanes: Lanes,
+    waited_in_epoch: bool,
+    /// When the stretch being measured began, and how many bytes the handle had then.
+    epoch: (Instant, u64),
+    last_read: Instant,
+    /// Ends its chunks.
+    pub(super) left: CancellationToken,
 }
 
-/// Blocks to fetch ahead: `from` and how many.
+/// Names a track within its handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ahead {
-    pub(super) from: BlockIndex,
-    pub(super) count: u64,
+pub(super) struct TrackId(u64);
+
+impl Tracks {
+    pub(super) fn new(first_lanes: usize, most_lanes: usize) -> Self {
+        Self { tracks: Vec::new(), next_id: 0, first_lanes, most_lanes }
+    }
+
+    /// Notes a read of `offset..end` and returns its track; `arrived` counts all bytes of the handle so far.
+    pub(super) fn observe(&mut self, offset: u64, end: u64, arrived: u64) -> &mut Track {
+        let now = Instant::now();
+        let place = self.tracks.iter().rposition(|track| track.continues(offset));
+        let track = match place {
+            Some(place) => {
+                let mut track = self.tracks.remove(place);
+                track.run_start = track.run_start.min(offset);
+                track.run_end = track.run_end.max(end);
+                track.last_read = now;
+                track
+            }
+            None => {
+                if self.tracks.len() >= TRACKS {
+                    drop(self.tracks.remove(0));
+                }
+                self.next_id += 1;
+                Track {
+                    id: TrackId(self.next_id),
+                    run_start: offset,
+                    run_end: end,
+                    window: 0,
+                    covered: 0,
+                    waited: false,
+                    chunks: 0,
+                    lanes: Lanes::new(self.first_lanes, self.most_lanes),
+                    waited_in_epoch: false,
+                    epoch: (now, arrived),
+                    last_read: now,
+                    left: CancellationToken::new(),
+                }
+            }
+        };
+        for other in &mut self.tracks {
+            if other.chunks > 0 && now.duration_since(other.last_read) > LEFT_AFTER {
+                other.call_off();
+            }
+        }
+        self.tracks.push(track);
+        let last = self.tracks.len() - 1;
+        // Just pushed.
+        #[expect(clippy::indexing_slicing, reason = "the track was pushed in the line above")]
+        &mut self.tracks[last]
+    }
+
+    pub(super) fn get(&mut self, id: TrackId) -> Option<&mut Track> {
+        self.tracks.iter_mut().find(|track| track.id == id)
+    }
+
+    /// Notes that a read of the most recent track had to wait for its bytes.
+    pub(super) fn reader_waited(&mut self) {
+        if let Some(track) = self.tracks.last_mut() {
+            track.waited = true;
+            track.waited_in_epoch = true;
+        }
+    }
 }
 
-impl Window {
-    /// Notes a read of `offset..end` and says what to fetch ahead of it, at most `cap` blocks.
-    pub(super) fn observe(&mut self, offset: u64, end: u64, cap: u64) -> Option<Ahead> {
-        let near =
-            offset.saturating_add(SLACK) >= self.run_end && offset <= self.run_end.saturating_add(SLACK);
-        if !near {
-            *self = Self { run_start: offset, run_end: end, ..Self::default() };
-            return None;
-        }
-        self.run_start = self.run_start.min(offset);
-        self.run_end = self.run_end.max(end);
-        if self.run_end - self.run_start < RUN_BEFORE_WINDOW {
-            return None;
-        }
-        let next = BlockIndex::of(self.run_end.saturating_sub(1)).next();
-        let from = self.covered.max(next);
-        if from.0 - next.0 > self.blocks / 2 {
-            return None;
-        }
-        let grown = if self.waited { self.blocks.saturating_mul(2) } else { self.blocks };
-        self.blocks = grown.clamp(1, cap.max(1));
-        self.waited = false;
-        self.covered = BlockIndex(from.0.saturating_add(self.blocks));
-        Some(Ahead { from, count: self.blocks })
+impl Track {
+    fn continues(&self, offset: u64) -> bool {
+        offset.saturating_add(SLACK) >= self.run_end && offset <= self.run_end.saturating_add(SLACK)
     }
 
-    /// Notes that a read had to wait for its bytes.
-    pub(super) fn reader_waited(&mut self) {
-        self.waited = true;
+    fn run(&self) -> u64 {
+        self.run_end - self.run_start
     }
 
-    /// Notes that fewer blocks than planned were asked for: those from `from` on are not covered.
-    pub(super) fn covered_up_to(&mut self, from: BlockIndex) {
-        self.covered = self.covered.min(from);
+    /// What to ask for when the bytes `offset..end` of a file of `size` bytes are missing.
+    pub(super) fn demand(&self, offset: u64, end: u64, size: u64) -> ByteRange {
+        let block_end = end.div_ceil(BLOCK_LENGTH).saturating_mul(BLOCK_LENGTH);
+        let end = if self.run_start == 0 || self.run() > EXACT_RUN {
+            block_end
+        } else {
+            end.max(offset.saturating_add(LEAST_REQUEST))
+        };
+        ByteRange { start: offset, end: end.min(size) }
+    }
+
+    /// What the reader of this track is.
+    pub(super) fn class(&self) -> Class {
+        if self.run() > BULK_RUN { Class::Bulk } else { Class::Interactive }
+    }
+
+    /// The next chunk to ask for in a file of `size` bytes, if the window is not full; `cap` bounds the window.
+    /// The caller says with [`chunk_started`](Self::chunk_started) whether it was.
+    pub(super) fn next_chunk(&mut self, size: u64, cap: u64) -> Option<ByteRange> {
+        if self.run() < RUN_BEFORE_WINDOW {
+            return None;
+        }
+        let next_block = self.run_end.div_ceil(BLOCK_LENGTH).saturating_mul(BLOCK_LENGTH);
+        self.covered = self.covered.max(next_block);
+        if self.covered >= size {
+            return None;
+        }
+        let cap = cap.max(BLOCK_LENGTH);
+        let lanes = self.lanes.now();
+        let ahead = self.covered - self.run_end;
+        let least = if lanes == 1 { BLOCK_LENGTH } else { lanes as u64 * 2 * BLOCK_LENGTH };
+        let is_first = self.window == 0;
+        self.window = self.window.clamp(least.min(cap), cap);
+        // One connection is asked again when half of the window has been read; several are kept busy, and when
+        // that takes more than the window while the reader waits, the window is too small.
+        let due = match lanes {
+            1 => ahead <= self.window / 2,
+            _ => self.chunks < lanes && (ahead < self.window || self.waited),
+        };
+        if !due {
+            return None;
+        }
+        if std::mem::take(&mut self.waited) && !is_first {
+            self.window = self.window.saturating_mul(2).min(cap);
+        }
+        if ahead >= self.window {
+            return None;
+        }
+        let largest = if lanes == 1 { cap } else { LARGEST_CHUNK };
+        let chunk = (self.window / lanes as u64).clamp(BLOCK_LENGTH, largest) / BLOCK_LENGTH * BLOCK_LENGTH;
+        Some(ByteRange { start: self.covered, end: self.covered.saturating_add(chunk).min(size) })
+    }
+
+    /// Notes that the window has been asked for up to `end`, by a request of its own or by none.
+    pub(super) fn chunk_started(&mut self, end: u64, requests: usize) {
+        self.covered = self.covered.max(end);
+        self.chunks += requests;
+    }
+
+    /// Notes what became of a chunk that was counted as one request up to its end: it was asked for up to
+    /// `until`, by `started` requests.
+    pub(super) fn correct(&mut self, chunk: ByteRange, until: u64, started: usize) {
+        self.chunks = (self.chunks + started).saturating_sub(1);
+        if until < chunk.end && self.covered == chunk.end {
+            self.covered = until.max(chunk.start);
+        }
+    }
+
+    /// Notes that a chunk has come or was given up. `arrived` counts all bytes of the handle so far.
+    pub(super) fn chunk_ended(&mut self, arrived: u64) {
+        self.chunks = self.chunks.saturating_sub(1);
+        self.measure(arrived);
+    }
+
+    /// Measures throughput over stretches in which the reader waited: one that is content says nothing of what
+    /// the line could bring.
+    fn measure(&mut self, arrived: u64) {
+        let stretch = self.lanes.now() as u64 * BLOCK_LENGTH;
+        let (since, before) = self.epoch;
+        if arrived.saturating_sub(before) >= stretch {
+            if std::mem::take(&mut self.waited_in_epoch) {
+                self.lanes.measured(arrived - before, since.elapsed());
+            }
+            self.epoch = (Instant::now(), arrived);
+        }
+    }
+
+    /// How many connections have proved useful, for the next reader.
+    pub(super) fn lanes(&self) -> usize {
+        self.lanes.now()
+    }
+
+    fn call_off(&mut self) {
+        self.left.cancel();
+        self.left = CancellationToken::new();
+        self.covered = self.run_end;
+        self.window = 0;
+    }
+}
+
+impl Drop for Track {
+    fn drop(&mut self) {
+        self.left.cancel();
     }
 }
 
@@ -77,69 +265,126 @@ mod tests {
     use proptest::prelude::*;
 
     const KIB: u64 = 1024;
+    const SIZE: u64 = 1024 * BLOCK_LENGTH;
+    const CAP: u64 = 32 * BLOCK_LENGTH;
 
-    /// Reads `range` in pieces of 128 KiB, as the kernel does, and returns what was fetched ahead.
-    fn read(window: &mut Window, from: u64, to: u64, waits: bool) -> Vec<Ahead> {
+    /// Reads `from..to` in pieces of 128 KiB, as the kernel does, and returns the chunks asked for. Each is taken
+    /// to have come before the next read.
+    fn read(tracks: &mut Tracks, from: u64, to: u64, waits: bool) -> Vec<ByteRange> {
         let mut asked = Vec::new();
         let mut offset = from;
         while offset < to {
-            if waits {
-                window.reader_waited();
+            let track = tracks.observe(offset, offset + 128 * KIB, 0);
+            track.waited = waits;
+            while let Some(chunk) = track.next_chunk(SIZE, CAP) {
+                track.chunk_started(chunk.end, 0);
+                asked.push(chunk);
             }
-            asked.extend(window.observe(offset, offset + 128 * KIB, 32));
             offset += 128 * KIB;
         }
         asked
     }
 
+    fn tracks() -> Tracks {
+        Tracks::new(1, 8)
+    }
+
     #[test]
     fn a_look_at_the_head_fetches_nothing_ahead() {
-        let mut window = Window::default();
-        assert_eq!(read(&mut window, 0, 384 * KIB, true), []);
+        assert_eq!(read(&mut tracks(), 0, 384 * KIB, true), []);
     }
 
     #[test]
     fn a_reader_that_waits_gets_windows_that_double_up_to_the_cap() {
-        let mut window = Window::default();
-        let counts: Vec<u64> =
-            read(&mut window, 0, 200 * BLOCK_LENGTH, true).iter().map(|ahead| ahead.count).collect();
-        assert_eq!(counts.get(..7), Some([1, 2, 4, 8, 16, 32, 32].as_slice()), "{counts:?}");
+        let chunks = read(&mut tracks(), 0, 200 * BLOCK_LENGTH, true);
+        let blocks: Vec<u64> = chunks.iter().map(|chunk| chunk.len() / BLOCK_LENGTH).collect();
+        assert_eq!(blocks.get(..7), Some([1, 2, 4, 8, 16, 32, 32].as_slice()), "{blocks:?}");
     }
 
     #[test]
     fn a_reader_that_never_waits_keeps_the_smallest_window() {
-        let mut window = Window::default();
-        assert!(read(&mut window, 0, 50 * BLOCK_LENGTH, false).iter().all(|ahead| ahead.count == 1));
+        let chunks = read(&mut tracks(), 0, 50 * BLOCK_LENGTH, false);
+        assert!(chunks.iter().all(|chunk| chunk.len() == BLOCK_LENGTH), "{chunks:?}");
     }
 
     #[test]
     fn swapped_neighbours_are_no_seek_and_a_far_jump_is_one() {
-        let mut window = Window::default();
-        read(&mut window, 0, 20 * BLOCK_LENGTH, true);
-        let before = window.blocks;
-        window.observe(20 * BLOCK_LENGTH + 128 * KIB, 20 * BLOCK_LENGTH + 256 * KIB, 32);
-        window.observe(20 * BLOCK_LENGTH, 20 * BLOCK_LENGTH + 128 * KIB, 32);
-        assert!(window.blocks >= before);
-        assert_eq!(window.observe(500 * BLOCK_LENGTH, 500 * BLOCK_LENGTH + 1, 32), None);
-        assert_eq!(window.blocks, 0);
+        let mut tracks = tracks();
+        read(&mut tracks, 0, 20 * BLOCK_LENGTH, true);
+        let id = tracks.observe(20 * BLOCK_LENGTH + 128 * KIB, 20 * BLOCK_LENGTH + 256 * KIB, 0).id;
+        assert_eq!(tracks.observe(20 * BLOCK_LENGTH, 20 * BLOCK_LENGTH + 128 * KIB, 0).id, id);
+        let far = tracks.observe(500 * BLOCK_LENGTH, 500 * BLOCK_LENGTH + 1, 0);
+        assert!(far.id != id);
+        assert_eq!(far.next_chunk(SIZE, CAP), None);
+    }
+
+    #[test]
+    fn two_places_read_in_turn_keep_a_window_each() {
+        let mut tracks = tracks();
+        let (mut sound, mut picture) = (Vec::new(), Vec::new());
+        for step in 0..40 {
+            let offset = step * 128 * KIB;
+            sound.extend(read(&mut tracks, offset, offset + 128 * KIB, true));
+            let offset = offset + 500 * BLOCK_LENGTH;
+            picture.extend(read(&mut tracks, offset, offset + 128 * KIB, true));
+        }
+        assert!(sound.len() > 2 && picture.len() > 2, "{sound:?} {picture:?}");
+    }
+
+    #[test]
+    fn a_seek_asks_for_what_is_read_and_a_run_for_the_rest_of_its_block() {
+        let mut tracks = tracks();
+        let place = 77 * BLOCK_LENGTH + 5 * KIB;
+        let seek = tracks.observe(place, place + 128 * KIB, 0).demand(place, place + 128 * KIB, SIZE);
+        assert_eq!(seek.len(), 128 * KIB);
+        let small = tracks.observe(place + 9 * BLOCK_LENGTH, place + 9 * BLOCK_LENGTH + 10, 0);
+        let small = small.demand(place + 9 * BLOCK_LENGTH, place + 9 * BLOCK_LENGTH + 10, SIZE);
+        assert_eq!(small.len(), LEAST_REQUEST);
+        let head = tracks.observe(0, 4 * KIB, 0).demand(0, 4 * KIB, SIZE);
+        assert_eq!(head, ByteRange { start: 0, end: BLOCK_LENGTH });
+        read(&mut tracks, 200 * BLOCK_LENGTH, 200 * BLOCK_LENGTH + 384 * KIB, true);
+        let place = 200 * BLOCK_LENGTH + 384 * KIB;
+        let run = tracks.observe(place, place + 128 * KIB, 0).demand(place, place + 128 * KIB, SIZE);
+        assert_eq!(run.end, 201 * BLOCK_LENGTH);
+        let end = tracks.observe(SIZE - 10, SIZE, 0).demand(SIZE - 10, SIZE, SIZE);
+        assert_eq!(end, ByteRange { start: SIZE - 10, end: SIZE });
+    }
+
+    #[test]
+    fn several_connections_are_kept_busy_within_the_window() {
+        let mut tracks = Tracks::new(8, 8);
+        let track = tracks.observe(0, BLOCK_LENGTH, 0);
+        track.waited = true;
+        let mut chunks = Vec::new();
+        while let Some(chunk) = track.next_chunk(SIZE, 64 * BLOCK_LENGTH) {
+            track.chunk_started(chunk.end, 1);
+            chunks.push(chunk);
+        }
+        assert_eq!(chunks.len(), 8);
+        track.chunk_ended(0);
+        assert_eq!(track.next_chunk(SIZE, 64 * BLOCK_LENGTH), None, "the window is full and nobody waits");
+        track.waited = true;
+        assert_eq!(
+            track.next_chunk(SIZE, 64 * BLOCK_LENGTH).map(|chunk| chunk.start),
+            chunks.last().map(|c| c.end)
+        );
     }
 
     proptest! {
         #[test]
-        fn windows_of_one_run_never_overlap_and_never_leave_a_gap(waits in prop::collection::vec(any::<bool>(), 1..400)) {
-            let mut window = Window::default();
+        fn chunks_of_one_run_never_overlap_and_never_leave_a_gap(
+            waits in prop::collection::vec(any::<bool>(), 1..400), lanes in 1usize..9
+        ) {
+            let mut tracks = Tracks::new(lanes, 8);
             let mut covered: Option<u64> = None;
             for (step, waits) in waits.into_iter().enumerate() {
                 let offset = step as u64 * 128 * KIB;
-                if waits {
-                    window.reader_waited();
+                for chunk in read(&mut tracks, offset, offset + 128 * KIB, waits) {
+                    prop_assert!(covered.is_none_or(|until| until == chunk.start), "{covered:?} {chunk:?}");
+                    prop_assert!(chunk.start < chunk.end);
+                    covered = Some(chunk.end);
                 }
-                if let Some(ahead) = window.observe(offset, offset + 128 * KIB, 32) {
-                    prop_assert!(covered.is_none_or(|until| until == ahead.from.0), "{covered:?} {ahead:?}");
-                    covered = Some(ahead.from.0 + ahead.count);
-                }
-                let block = offset / BLOCK_LENGTH;
-                prop_assert!(covered.is_none_or(|until| until > block));
+                prop_assert!(covered.is_none_or(|until| until > offset));
             }
         }
     }

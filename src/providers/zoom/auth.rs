@@ -29,10 +29,6 @@ const USUAL_LIFE: Duration = Duration::from_secs(3600);
 /// that may still be using it.
 const MARGIN: Duration = Duration::from_secs(60);
 
-/// How long a failure answers for those who waited for the same token. Without it, each of sixteen callers
-/// would ask a failing server in turn, each for as long as it may take.
-const FAILURE_SHARED: Duration = Duration::from_secs(1);
-
 /// An access token. Two are the same only if they are the same `Arc`.
 pub(super) struct Token {
     secret: SecretString,
@@ -115,6 +111,8 @@ struct App {
 #[derive(Default)]
 struct Held {
     token: Option<Arc<Token>>,
+    /// When asking last failed, and why. It answers for those who were waiting for the same token: each of
+    /// sixteen callers would otherwise ask a failing server in turn, each for as long as it may take.
     failure: Option<(Instant, ProviderError)>,
 }
 
@@ -168,6 +166,7 @@ impl Tokens {
             }
             How::Asked(app) => app,
         };
+        let waiting_since = Instant::now();
         let mut held = app.held.lock().await;
         let now = Instant::now();
         let usable = held
@@ -178,21 +177,21 @@ impl Tokens {
         if let Some(token) = usable.as_ref().filter(|token| !token.is_due(now)) {
             return Ok(token.clone());
         }
-        let failed = held.failure.as_ref().filter(|(at, _)| at.elapsed() < FAILURE_SHARED);
-        let asked = match failed {
-            Some((_, error)) => Err(error.clone()),
-            None => app.ask(&self.client).await,
+        let asked = match &held.failure {
+            Some((at, error)) if waiting_since < *at => Err(error.clone()),
+            _ => {
+                let asked = app.ask(&self.client).await;
+                held.failure = asked.as_ref().err().map(|error| (Instant::now(), error.clone()));
+                asked
+            }
         };
         match asked {
             Ok(token) => {
                 let token = Arc::new(token);
-                *held = Held { token: Some(token.clone()), failure: None };
+                held.token = Some(token.clone());
                 Ok(token)
             }
             Err(error) => {
-                if failed_now(&held.failure) {
-                    held.failure = Some((Instant::now(), error.clone()));
-                }
                 // A token whose end is near is good until then.
                 match (usable, &error) {
                     (Some(token), ProviderError::Unavailable(_)) => Ok(token),
@@ -240,11 +239,6 @@ impl App {
             api: self.api.as_ref().zip(grant.api_url).and_then(|(base, named)| interface_at(base, &named)),
         })
     }
-}
-
-/// Whether a failure met now is to be kept: one that is still answering for others keeps its time.
-fn failed_now(kept: &Option<(Instant, ProviderError)>) -> bool {
-    kept.as_ref().is_none_or(|(at, _)| at.elapsed() >= FAILURE_SHARED)
 }
 
 fn basic(client_id: &str, client_secret: &SecretString) -> SecretString {

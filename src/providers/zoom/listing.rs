@@ -1,9 +1,8 @@
 //! All meetings of a span: windows of days, pages of a window, and what to do when one of them fails.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -25,8 +24,13 @@ const WINDOWS_AT_ONCE: usize = 4;
 /// The most Zoom puts on a page.
 const PAGE_SIZE: &str = "300";
 
-/// Bound on one page with its retries: a rate limit of a few seconds and two bad replies fit in.
-const PAGE_WITHIN: Duration = Duration::from_secs(60);
+/// Bound on one page with its retries: a rate limit of a few seconds and two bad replies fit in. Somebody waits
+/// at a prompt for the first of them, and after half a minute would rather be told.
+const PAGE_WITHIN: Duration = Duration::from_secs(30);
+
+/// Windows that may fail in a row, each after its retries, before the others are not asked for any more. An
+/// archive of two years has 26: with a cloud that is down, they would fail one after the other for minutes.
+const FAILURES_IN_A_ROW: usize = WINDOWS_AT_ONCE;
 
 /// Pages of one range; 300,000 meetings in a month are a server that counts in circles.
 const PAGES: usize = 1000;
@@ -50,28 +54,44 @@ pub(super) struct Found {
 /// Lists the meetings of all `users` on the days of `span`.
 ///
 /// # Errors
-/// Where everything failed, and for one reason.
+/// Where everything failed: the reason that a person can do most about.
 pub(super) async fn list(
     api: &Api,
     source: &SourceName,
     users: &[String],
     span: DaySpan,
 ) -> Result<Found, ProviderError> {
-    let outlook = Outlook::default();
+    let verdict = OnceLock::new();
     let listers: Vec<_> = users
         .iter()
-        .map(|user| Lister { api, source, user, verdict: OnceLock::new(), outlook: &outlook })
+        .map(|user| Lister { api, source, user, verdict: OnceLock::new(), for_all: &verdict })
         .collect();
-    let jobs: Vec<_> = windows(span)
-        .into_iter()
-        .flat_map(|window| listers.iter().map(move |lister| lister.window(window)))
-        .collect();
+    let mut unfinished = BTreeMap::new();
+    let mut jobs = Vec::new();
+    for window in windows(span) {
+        for lister in &listers {
+            let number = jobs.len();
+            unfinished.insert(number, window);
+            jobs.push(async move { (number, lister.window(window).await) });
+        }
+    }
     let asked = jobs.len();
     let mut done = stream::iter(jobs).buffer_unordered(WINDOWS_AT_ONCE);
     let mut meetings = HashMap::new();
-    let (mut failed, mut unreadable, mut failed_whole) = (Vec::new(), 0, 0);
-    while let Some(window) = done.next().await {
+    let (mut failed, mut unreadable, mut failed_whole, mut in_a_row) = (Vec::new(), 0, 0, 0);
+    while let Some((number, window)) = done.next().await {
+        unfinished.remove(&number);
         failed_whole += usize::from(!window.listed);
+        in_a_row = if window.is_out_of_reach() { in_a_row + 1 } else { 0 };
+        if in_a_row == FAILURES_IN_A_ROW
+            && let Some((_, error)) = window.failed.first()
+        {
+            // Those under way are given up as well: each would wait as long as those that failed.
+            failed_whole += unfinished.len();
+            failed.extend(std::mem::take(&mut unfinished).into_values().map(|days| (days, error.clone())));
+            failed.extend(window.failed);
+            break;
+        }
         failed.extend(window.failed);
         unreadable += window.unreadable;
         for meeting in window.meetings {
@@ -83,34 +103,20 @@ pub(super) async fn list(
     }
     let failed = joined(failed);
     if failed_whole == asked
-        && let Some((_, first)) = failed.first()
-        && failed.iter().all(|(_, error)| error.to_string() == first.to_string())
+        && let Some((_, worst)) = failed.iter().min_by_key(|(_, error)| mendable(error))
     {
-        return Err(first.clone());
+        return Err(worst.clone());
     }
     Ok(Found { meetings: meetings.into_values().collect(), failed })
 }
 
-/// What the windows of one listing learn from each other.
-#[derive(Default)]
-struct Outlook {
-    /// What makes every further call useless: the credential is refused, or the service is down.
-    verdict: OnceLock<ProviderError>,
-    /// Windows in a row that brought nothing, in order of completion.
-    outages: AtomicUsize,
-}
-
-impl Outlook {
-    fn answered(&self) {
-        self.outages.store(0, Ordering::Relaxed);
-    }
-
-    /// A dead service costs each window a minute of retries, half an hour for ten years; after as many windows
-    /// as are asked for at once it is taken for dead, and the next refresh will see.
-    fn out_of_reach(&self, error: &ProviderError) {
-        if self.outages.fetch_add(1, Ordering::Relaxed) + 1 >= WINDOWS_AT_ONCE {
-            drop(self.verdict.set(error.clone()));
-        }
+/// Orders reasons, the one that a person can do most about first.
+fn mendable(error: &ProviderError) -> u8 {
+    match error {
+        ProviderError::Credential(_) => 0,
+        ProviderError::NotAllowed(_) => 1,
+        ProviderError::NotFound(_) => 2,
+        ProviderError::Unavailable(_) => 3,
     }
 }
 
@@ -121,7 +127,8 @@ struct Lister<'a> {
     user: &'a str,
     /// What Zoom said of this user for good; the user's other windows need not ask.
     verdict: OnceLock<ProviderError>,
-    outlook: &'a Outlook,
+    /// What it said of the credential, which holds for everybody.
+    for_all: &'a OnceLock<ProviderError>,
 }
 
 /// What one window brought.
@@ -134,6 +141,13 @@ struct Window {
     unreadable: usize,
 }
 
+impl Window {
+    /// Whether nothing of it came for a reason that other windows would meet as well.
+    fn is_out_of_reach(&self) -> bool {
+        !self.listed && self.failed.iter().any(|(_, error)| matches!(error, ProviderError::Unavailable(_)))
+    }
+}
+
 impl Lister<'_> {
     async fn window(&self, window: DaySpan) -> Window {
         let mut found = Window::default();
@@ -141,7 +155,7 @@ impl Lister<'_> {
         let mut ranges = 0;
         while let Some(range) = todo.pop() {
             ranges += 1;
-            let listed = match self.verdict.get().or_else(|| self.outlook.verdict.get()) {
+            let listed = match self.verdict.get().or_else(|| self.for_all.get()) {
                 Some(verdict) => Err(verdict.clone()),
                 None if ranges > RANGES => Err(self.odd("keeps shortening the days that are asked for")),
                 None => self.range(range, &mut found).await,
@@ -154,11 +168,11 @@ impl Lister<'_> {
                 Ok(rests) => todo.extend(rests),
                 Err(error) => {
                     match &error {
-                        ProviderError::Credential(_) => drop(self.outlook.verdict.set(error.clone())),
+                        ProviderError::Credential(_) => drop(self.for_all.set(error.clone())),
                         ProviderError::NotAllowed(_) | ProviderError::NotFound(_) => {
                             drop(self.verdict.set(error.clone()));
                         }
-                        ProviderError::Unavailable(_) => self.outlook.out_of_reach(&error),
+                        ProviderError::Unavailable(_) => {}
                     }
                     found.failed.push((range, error));
                 }
@@ -195,7 +209,6 @@ impl Lister<'_> {
             let page = Page::read(reply).ok_or_else(|| self.odd("sent a listing without meetings"))?;
             let covers = *covered.get_or_insert_with(|| page.covers(range));
             found.listed = true;
-            self.outlook.answered();
             found.unreadable += page.unreadable;
             found
                 .meetings

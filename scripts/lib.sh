@@ -1,0 +1,104 @@
+# Shared by scripts/demo, scripts/test, scripts/picture and .ci/run. To be sourced by bash, after `set -euo pipefail`.
+#
+# A script names what it needs with need_command, need_compiler, need_certificates; install_missing then installs
+# what is not there, in one go and only if something is missing. Nothing here prints unless there is something to do.
+
+# Messages and names are compared below; they must not depend on the user's language.
+export LC_ALL=C.UTF-8
+
+missing_commands=()
+missing_packages=()
+
+fail() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit 1
+}
+
+miss() { # what packages…
+    missing_commands+=("$1")
+    shift
+    local package
+    for package in "$@"; do
+        case " ${missing_packages[*]-} " in
+            *" $package "*) ;;
+            *) missing_packages+=("$package") ;;
+        esac
+    done
+}
+
+# Looks for a program, as tests start them without a shell: that bash has its own `kill` does not count.
+need_command() { # command package
+    [ -n "$(type -P "$1")" ] || miss "$1" "$2"
+}
+
+# SQLite and the cryptography of TLS are compiled from C. A compiler without the C library's headers is not enough.
+need_compiler() {
+    printf '#include <stdlib.h>\n' | cc -E - >/dev/null 2>&1 || miss "a C compiler" gcc libc6-dev
+}
+
+# Cargo fetches the dependencies over HTTPS.
+need_certificates() {
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || miss "CA certificates" ca-certificates
+}
+
+# Everything a build takes, Rust included, which no distribution has new enough: that one is only asked for.
+need_build() {
+    need_compiler
+    need_certificates
+    # Shells that read no profile (sudo, CI) do not have rustup's folder in their PATH.
+    command -v cargo >/dev/null || PATH=$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin
+    local wanted found
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$root/Cargo.toml")
+    command -v cargo >/dev/null ||
+        fail "Rust is missing; install version $wanted or newer from https://rustup.rs and run this again"
+    found=$(cd "$root" && cargo --version | cut -d ' ' -f 2)
+    [ "$(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1)" = "$wanted" ] ||
+        fail "Rust $found is too old; install version $wanted or newer (\`rustup update stable\`) and run this again"
+}
+
+install_missing() {
+    [ ${#missing_packages[@]} -gt 0 ] || return 0
+    local list as_root=() log
+    list=$(printf ', %s' "${missing_commands[@]}")
+    echo "Missing: ${list:2}"
+    command -v apt-get >/dev/null ||
+        fail "this system has no apt-get; install what is missing by its own means and run this again"
+    if [ "$(id -u)" -ne 0 ]; then
+        as_root=(sudo)
+        command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; } ||
+            fail "run \`apt-get install ${missing_packages[*]}\` as root, then this again"
+    fi
+    echo "Installing with ${as_root[*]:+sudo }apt-get: ${missing_packages[*]}"
+    log=$(mktemp)
+    if ! { "${as_root[@]}" apt-get update -q &&
+        "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -q -y --no-install-recommends "${missing_packages[@]}"; } >"$log" 2>&1 </dev/null; then
+        cat "$log" >&2
+        rm -f "$log"
+        fail "apt-get failed; its words are above"
+    fi
+    rm -f "$log"
+    missing_commands=()
+    missing_packages=()
+}
+
+# Mounting needs the device whoever mounts: the helper for ordinary users is handed an open one.
+need_fuse_device() {
+    [ -e /dev/fuse ] || fail "/dev/fuse is missing; load the kernel's module with \`modprobe fuse\` as root," \
+        "or in a container give it \`--device /dev/fuse --cap-add SYS_ADMIN\`"
+    [ -r /dev/fuse ] && [ -w /dev/fuse ] ||
+        fail "/dev/fuse may not be opened by $(id -un); run this as root, or \`chmod 666 /dev/fuse\` as root first"
+}
+
+# The path of the release binary, built if it is not up to date.
+build_release() {
+    local quiet=()
+    [ -t 2 ] || quiet=(--quiet)
+    (cd "$root" && cargo build --release --locked "${quiet[@]}" --message-format=json-render-diagnostics) |
+        sed -n 's/.*"executable":"\([^"]*\/meetfs\)".*/\1/p' | tail -n 1
+}
+
+is_mounted() { # folder
+    # The table writes a space as \040.
+    grep -qF " ${1// /\\040} " /proc/self/mountinfo
+}

@@ -1,0 +1,63 @@
+//! Whose bytes the kernel's pages of a file are.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use fuser::FopenFlags;
+use lru::LruCache;
+use parking_lot::Mutex;
+
+use crate::read::{Edition, OpenFile};
+use crate::tree::Ino;
+
+/// Files remembered, some 64 bytes each. One that drops out loses its pages when it is opened again.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
+
+/// The edition of each file that its pages were read from.
+#[derive(Debug)]
+pub(super) struct Pages {
+    editions: Mutex<LruCache<Ino, Edition>>,
+}
+
+/// A recording file that is open, and how.
+#[derive(Debug)]
+pub(super) struct OpenRecording {
+    pub(super) file: Arc<OpenFile>,
+    /// Whether its reads fill the kernel's pages and that has not been noted yet.
+    to_note: AtomicBool,
+}
+
+impl Default for Pages {
+    fn default() -> Self {
+        Self { editions: Mutex::new(LruCache::new(REMEMBERED)) }
+    }
+}
+
+impl Pages {
+    /// How to open `file`.
+    ///
+    /// Pages belong to the inode, whoever filled them. Those of another edition are dropped by an `open` without
+    /// `KEEP_CACHE`, inside that call. Where a handle on another edition is still open, the new one goes past
+    /// the pages, for the old one would read the new bytes among its own.
+    pub(super) fn open(&self, number: Ino, file: Arc<OpenFile>) -> (OpenRecording, FopenFlags) {
+        let content = file.content();
+        let flags = if content.has_open_predecessor() {
+            FopenFlags::FOPEN_DIRECT_IO
+        } else if self.editions.lock().get(&number) == Some(&content.edition()) {
+            FopenFlags::FOPEN_KEEP_CACHE
+        } else {
+            FopenFlags::empty()
+        };
+        let to_note = AtomicBool::new(flags.is_empty());
+        (OpenRecording { file, to_note }, flags)
+    }
+
+    /// Notes a read. Only then has the kernel acted on the reply to `open`: an `open` beside it that kept the
+    /// pages before would keep those that are about to be dropped.
+    pub(super) fn read_from(&self, number: Ino, open: &OpenRecording) {
+        if open.to_note.load(Ordering::Relaxed) && open.to_note.swap(false, Ordering::Relaxed) {
+            self.editions.lock().put(number, open.file.content().edition());
+        }
+    }
+}

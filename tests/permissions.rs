@@ -1,0 +1,101 @@
+//! Who may see what: the mounting user alone, unless everybody is let in.
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output};
+
+use meetfs::demo::{Archive, CloudOptions};
+use support::{Rig, SOON, run, text};
+
+fn rig() -> Rig {
+    let rig = Rig::new(CloudOptions { archive: Archive::demo(), ..CloudOptions::default() });
+    // Another user must be able to get as far as the mountpoint.
+    std::fs::set_permissions(rig.folder.path(), std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    rig.write_config(&rig.config());
+    rig
+}
+
+/// A shell line of another user, who finds the mountpoint in `$M`.
+fn as_nobody(rig: &Rig, line: &str) -> Output {
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "sh", "-c", line]);
+    run(command.env("M", &rig.mountpoint).env("LC_ALL", "C").current_dir("/"), SOON)
+}
+
+#[test]
+fn everything_is_readable_by_the_mounting_user_alone() {
+    let rig = rig();
+    rig.mount();
+    let modes = rig.shell("find . -printf '%y %m %U %G\\n' | sort -u");
+    assert_eq!(modes, "d 500 0 0\nf 400 0 0\n");
+    rig.unmount();
+}
+
+#[test]
+fn another_user_is_refused_at_the_door() {
+    let rig = rig();
+    rig.mount();
+    let before = rig.cloud.requests().len();
+    for line in ["ls \"$M\"", "stat \"$M\"", "cat \"$M\"/acme/*/*/chat.txt", "cd \"$M\""] {
+        let output = as_nobody(&rig, line);
+        assert!(!output.status.success(), "{line}: {}", text(&output));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        // The shell finds no name under its pattern, and has words of its own for a folder that it cannot enter.
+        let words = ["Permission denied", "No such file", "can't cd"];
+        assert!(words.iter().any(|word| said.contains(word)), "{line}: {said}");
+        assert_eq!(output.stdout, b"", "{line}");
+    }
+    assert_eq!(rig.cloud.requests().len(), before);
+    rig.unmount();
+}
+
+#[test]
+fn with_allow_other_everybody_reads_the_recordings_but_not_what_is_known_of_the_people() {
+    let rig = rig();
+    let output = run(rig.mount_command().args(["-o", "allow_other"]), SOON);
+    assert!(output.status.success(), "{}", text(&output));
+    let modes =
+        rig.shell("find . -name meeting.json -printf '%y %m\\n' -o -printf '%y %m\\n' | sort | uniq -c");
+    let modes: Vec<&str> = modes.lines().map(str::trim_start).collect();
+    assert_eq!(modes.len(), 3, "{modes:?}");
+    for mode in ["d 555", "f 444", "f 400"] {
+        assert!(modes.iter().any(|line| line.ends_with(mode)), "{modes:?}");
+    }
+    let output = as_nobody(&rig, "find \"$M\" -name chat.txt -exec cat {} + | wc -c");
+    let length: u64 = String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number");
+    assert!(length > 0, "{}", text(&output));
+    let output = as_nobody(&rig, "cat \"$(find \"$M\" -name meeting.json | head -n 1)\"");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("Permission denied"), "{}", text(&output));
+    assert_eq!(output.stdout, b"");
+    rig.unmount();
+}
+
+#[test]
+fn a_user_without_privileges_mounts_reads_and_unmounts() {
+    if std::fs::metadata("/dev/fuse").expect("fuse").permissions().mode() & 0o006 != 0o006 {
+        eprintln!("left out: this system keeps /dev/fuse for root alone");
+        return;
+    }
+    let rig = rig();
+    for path in [rig.mountpoint.clone(), rig.folder.path().to_path_buf(), rig.config_path()] {
+        std::os::unix::fs::chown(&path, Some(65534), Some(65534)).expect("an owner");
+    }
+    let _left_by_nobody_else = std::fs::remove_file(rig.log_path());
+    let program = |command: &Command| format!("{:?}", command);
+    let mount = program(&rig.mount_command());
+    let output = as_nobody(&rig, &format!("umask 022; {mount} && find \"$M\" -name chat.txt | wc -l"));
+    assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
+    let found: u64 = String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number");
+    assert!(found > 0);
+    assert_eq!(rig.entries_in_mount_table(), 1);
+    let refused = run(Command::new("ls").arg(&rig.mountpoint), SOON);
+    assert!(!refused.status.success(), "root is another user: {}", text(&refused));
+    let unmount = program(support::meetfs().arg("unmount").arg(&rig.mountpoint));
+    let output = as_nobody(
+        &rig,
+        &format!("{mount}; echo $?; cd \"$M\" && {unmount}; echo $?; cd / && {unmount}; echo $?"),
+    );
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "4\n4\n0\n", "{}", text(&output));
+    assert_eq!(rig.entries_in_mount_table(), 0);
+}
