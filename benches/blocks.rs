@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use meetfs::cache::{BLOCK_LENGTH, BlockCache, BlockIndex, BlockKey, ContentId, MemoryCache};
+use meetfs::cache::{BLOCK_LENGTH, BlockIndex, BlockKey, ContentId, MemoryCache};
 use meetfs::http::Client;
 use meetfs::model::{BodyKind, DaySpan, FileId, Lease, MeetingId, SourceName, Version};
 use meetfs::providers::{Effort, LeaseDesk, Listing, Provider, ProviderError};
@@ -34,19 +34,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     let content = ContentId(1);
     let key = |index| BlockKey { content, index: BlockIndex(index) };
     for index in 0..BLOCKS {
-        cache.insert(key(index), block.clone());
+        cache.insert(key(index), 0, &block);
     }
 
-    measure("get a block that is held", |turn| cache.get(key(turn % BLOCKS)).is_some())?;
-    measure("miss a block", |turn| cache.get(key(BLOCKS + turn)).is_none())?;
+    let piece = |index| cache.piece(key(index), 0, USUAL_READ as usize);
+    measure("get a piece of a block that is held", |turn| piece(turn % BLOCKS).is_some())?;
+    measure("miss a block", |turn| piece(BLOCKS + turn).is_none())?;
     let crowded = MemoryCache::new(BUDGET);
     measure("insert a block, the oldest makes way", |turn| {
-        crowded.insert(key(turn), block.clone());
+        crowded.insert(key(turn), 0, &block);
         true
     })?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let (engine, file) = engine(cache, runtime.handle())?;
+    let (engine, file) = engine(cache.clone(), runtime.handle())?;
     let within = |turn: u64, length: u32| (turn % BLOCKS) * BLOCK_LENGTH + u64::from(length);
     let across = |turn: u64, length: u32| (turn % (BLOCKS - 1) + 1) * BLOCK_LENGTH - u64::from(length) / 2;
     let read = |offset, length| {
@@ -93,7 +94,7 @@ fn measure(what: &str, mut call: impl FnMut(u64) -> bool) -> Result<(), String> 
 fn engine(
     cache: Arc<MemoryCache>,
     runtime: &tokio::runtime::Handle,
-) -> Result<(Arc<Engine>, OpenFile), Box<dyn Error>> {
+) -> Result<(Arc<Engine>, Arc<OpenFile>), Box<dyn Error>> {
     let source = SourceName::new("bench").ok_or("no source name")?;
     let desk = LeaseDesk::new(Arc::new(Nothing(source.clone())));
     let engine = Engine::new(EngineOptions {
