@@ -145,6 +145,15 @@ pub enum Content {
         /// Its length in bytes.
         length: u64,
     },
+    /// On a server outside the cloud, whose bytes the cloud never sees: the download link leads there.
+    Elsewhere {
+        /// Scheme, host and port of that server.
+        origin: String,
+        /// The path there.
+        path: String,
+        /// Its length in bytes.
+        length: u64,
+    },
 }
 
 impl fmt::Debug for Content {
@@ -159,11 +168,11 @@ impl Content {
     pub fn length(&self) -> u64 {
         match self {
             Self::Stored(bytes) => bytes.len() as u64,
-            Self::Pattern { length, .. } => *length,
+            Self::Pattern { length, .. } | Self::Elsewhere { length, .. } => *length,
         }
     }
 
-    /// The bytes of `span`, less what lies past the end.
+    /// The bytes of `span`, less what lies past the end; none of a content that is elsewhere.
     pub fn slice(&self, span: Range<u64>) -> Bytes {
         let end = span.end.min(self.length());
         let start = span.start.min(end);
@@ -175,16 +184,20 @@ impl Content {
                 pattern_bytes(*seed, start, &mut out);
                 out.into()
             }
+            Self::Elsewhere { .. } => Bytes::new(),
         }
     }
 
-    /// The SHA-256 of the whole content in lower-case hexadecimal. A pattern is made once for it from end to end.
+    /// The SHA-256 of the bytes held here, in lower-case hexadecimal. A pattern is made once for it from end to end.
     pub fn sha256(&self) -> String {
         const STEP: u64 = 256 * 1024;
         let mut digest = Sha256::new();
         let mut position = 0;
         while position < self.length() {
             let part = self.slice(position..position.saturating_add(STEP));
+            if part.is_empty() {
+                break;
+            }
             digest.update(&part);
             position += part.len() as u64;
         }
@@ -198,6 +211,9 @@ impl Content {
                 format!("\"{:016x}-{:x}\"", xxhash_rust::xxh3::xxh3_64(bytes), bytes.len())
             }
             Self::Pattern { seed, length } => format!("\"p{seed:016x}-{length:x}\""),
+            Self::Elsewhere { path, length, .. } => {
+                format!("\"e{:016x}-{length:x}\"", xxhash_rust::xxh3::xxh3_64(path.as_bytes()))
+            }
         }
     }
 }

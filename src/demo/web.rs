@@ -1,5 +1,6 @@
 //! The host of the download links: checks who asks and sends them on to a signed link.
 
+use super::archive::Content;
 use super::asked::Asked;
 use super::links::Links;
 use super::oauth::{Grant, Standing, Tokens};
@@ -51,7 +52,11 @@ pub(super) fn answer(
     if matches!(grant, Grant::Meeting(uuid) if uuid != meeting.uuid) {
         return Reply::password_page();
     }
-    let address = links.signed(media_origin, &media_path(meeting, file), file.content_type());
+    let (origin, path) = match &file.content {
+        Content::Elsewhere { origin, path, .. } => (origin.as_str(), path.clone()),
+        Content::Stored(_) | Content::Pattern { .. } => (media_origin, media_path(meeting, file)),
+    };
+    let address = links.signed(origin, &path, file.content_type());
     Reply::new(302, "text/html;charset=UTF-8", "").with("location", address).with("cache-control", "no-store")
 }
 

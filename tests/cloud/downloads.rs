@@ -67,6 +67,20 @@ fn every_object_arrives_whole_over_its_link() {
 }
 
 #[test]
+fn the_link_of_a_file_kept_elsewhere_leads_there_signed() {
+    let mut archive = Archive::pattern(&[("Elsewhere", 100)]);
+    for file in archive.meetings.iter_mut().flat_map(|meeting| &mut meeting.files) {
+        let origin = "http://127.0.0.1:9".to_owned();
+        file.content = Content::Elsewhere { origin, path: "/a%20film.mp4".into(), length: 100 };
+    }
+    let cloud = Cloud::start(CloudOptions { archive, ..CloudOptions::default() }).unwrap();
+    let object = object(&cloud, "Elsewhere", "MP4");
+    assert_eq!((object.length, object.content.slice(0..100).len()), (100, 0));
+    let link = signed_link(&cloud, &object);
+    assert!(link.starts_with("http://127.0.0.1:9/a%20film.mp4?") && link.contains("&Signature="), "{link}");
+}
+
+#[test]
 fn a_download_link_leads_to_a_signed_link_whose_policy_states_its_end() {
     let cloud = demo();
     let link = signed_link(&cloud, &video(&cloud));

@@ -1,0 +1,151 @@
+//! What a read costs once its bytes are in memory: finding blocks, keeping them, joining a read across two.
+//!
+//! `cargo bench --bench blocks` prints the median and the range of many batches. How long a read takes with the
+//! kernel and a server around it is `scripts/bench`'s to say.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use meetfs::cache::{BLOCK_LENGTH, BlockIndex, BlockKey, ContentId, MemoryCache};
+use meetfs::http::Client;
+use meetfs::model::{BodyKind, DaySpan, FileId, Lease, MeetingId, SourceName, Version};
+use meetfs::providers::{Effort, LeaseDesk, Listing, Provider, ProviderError};
+use meetfs::read::{Engine, EngineOptions, Observer, OpenFile, Recording};
+
+/// Blocks of the file that is read: half of what the cache holds, so that nothing is ever pushed out or fetched.
+const BLOCKS: u64 = 64;
+
+const BUDGET: u64 = 2 * BLOCKS * BLOCK_LENGTH;
+
+/// The most that the kernel asks for at once, and what it asks for by default.
+const LARGEST_READ: u32 = 1024 * 1024;
+const USUAL_READ: u32 = 128 * 1024;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("{:44} {:>10} {:>22}", "", "median", "least – most");
+    let cache = MemoryCache::new(BUDGET);
+    let block = Bytes::from(vec![7; BLOCK_LENGTH as usize]);
+    // The first content that an engine opens.
+    let content = ContentId(1);
+    let key = |index| BlockKey { content, index: BlockIndex(index) };
+    for index in 0..BLOCKS {
+        cache.insert(key(index), 0, &block);
+    }
+
+    let piece = |index| cache.piece(key(index), 0, USUAL_READ as usize);
+    measure("get a piece of a block that is held", |turn| piece(turn % BLOCKS).is_some())?;
+    measure("miss a block", |turn| piece(BLOCKS + turn).is_none())?;
+    let crowded = MemoryCache::new(BUDGET);
+    measure("insert a block, the oldest makes way", |turn| {
+        crowded.insert(key(turn), 0, &block);
+        true
+    })?;
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let (engine, file) = engine(cache.clone(), runtime.handle())?;
+    let within = |turn: u64, length: u32| (turn % BLOCKS) * BLOCK_LENGTH + u64::from(length);
+    let across = |turn: u64, length: u32| (turn % (BLOCKS - 1) + 1) * BLOCK_LENGTH - u64::from(length) / 2;
+    let read = |offset, length| {
+        engine.read_now(&file, offset, length).is_some_and(|got| got.len() == length as usize)
+    };
+    measure("read 128 KiB within a block", |turn| read(within(turn, USUAL_READ), USUAL_READ))?;
+    measure("read 128 KiB across two blocks", |turn| read(across(turn, USUAL_READ), USUAL_READ))?;
+    measure("read 1 MiB of one block", |turn| read((turn % BLOCKS) * BLOCK_LENGTH, LARGEST_READ))?;
+    measure("read 1 MiB across two blocks", |turn| read(across(turn, LARGEST_READ), LARGEST_READ))?;
+    Ok(())
+}
+
+/// Prints what one call takes. `call` gets a number that rises and says whether it found what it should: a read
+/// that finds nothing is fast and means nothing.
+fn measure(what: &str, mut call: impl FnMut(u64) -> bool) -> Result<(), String> {
+    const BATCHES: usize = 51;
+    const BATCH: Duration = Duration::from_millis(5);
+    let mut turn = 0;
+    let mut batch = |calls: u64| {
+        let began = Instant::now();
+        for _ in 0..calls {
+            if !black_box(call(turn)) {
+                return Err(format!("{what}: turn {turn} did not find what it should"));
+            }
+            turn += 1;
+        }
+        Ok(began.elapsed())
+    };
+    let mut calls = 1;
+    while batch(calls)? < BATCH {
+        calls *= 2;
+    }
+    let mut each = Vec::with_capacity(BATCHES);
+    for _ in 0..BATCHES {
+        each.push(batch(calls)?.as_nanos() as f64 / calls as f64);
+    }
+    each.sort_by(f64::total_cmp);
+    if let (Some(least), Some(median), Some(most)) = (each.first(), each.get(BATCHES / 2), each.last()) {
+        println!("{what:44} {median:>7.0} ns {:>22}", format!("{least:.0} – {most:.0}"));
+    }
+    Ok(())
+}
+
+fn engine(
+    cache: Arc<MemoryCache>,
+    runtime: &tokio::runtime::Handle,
+) -> Result<(Arc<Engine>, Arc<OpenFile>), Box<dyn Error>> {
+    let source = SourceName::new("bench").ok_or("no source name")?;
+    let desk = LeaseDesk::new(Arc::new(Nothing(source.clone())));
+    let engine = Engine::new(EngineOptions {
+        client: Client::new()?,
+        cache,
+        desks: HashMap::from([(source.clone(), desk)]),
+        deadline: Duration::from_secs(1),
+        observer: Arc::new(Deaf),
+        runtime: runtime.clone(),
+    });
+    let id = FileId { source, meeting: "meeting".into(), key: "file".into() };
+    let size = BLOCKS * BLOCK_LENGTH;
+    let file = engine.open(&Recording { id, version: Version(1), size, body: BodyKind::Opaque })?;
+    Ok((engine, file))
+}
+
+/// A source that has nothing: all that is read is in memory.
+#[derive(Debug)]
+struct Nothing(SourceName);
+
+fn nothing<T>() -> Result<T, ProviderError> {
+    Err(ProviderError::NotFound("there is nothing here".into()))
+}
+
+#[async_trait]
+impl Provider for Nothing {
+    fn source(&self) -> &SourceName {
+        &self.0
+    }
+
+    async fn list(&self, _span: DaySpan) -> Result<Listing, ProviderError> {
+        nothing()
+    }
+
+    async fn details(
+        &self,
+        _meeting: &MeetingId,
+    ) -> Result<Option<serde_json::Map<String, serde_json::Value>>, ProviderError> {
+        nothing()
+    }
+
+    async fn lease(&self, _file: &FileId, _effort: Effort) -> Result<Lease, ProviderError> {
+        nothing()
+    }
+}
+
+/// Nothing comes to light here.
+struct Deaf;
+
+impl Observer for Deaf {
+    fn size_found(&self, _id: &FileId, _version: Version, _size: u64) {}
+
+    fn content_changed(&self, _id: &FileId) {}
+}

@@ -1,0 +1,173 @@
+"""Who is compared, and with which settings each does best."""
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import process
+from media import address
+from origin import BUCKET, Origin
+from process import Failed
+from tools import Tools
+
+SOURCE = "bench"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A way of mounting the media."""
+
+    name: str
+    label: str
+    # Keeps what was read on disk.
+    keeps: bool
+
+    @property
+    def is_meetfs(self) -> bool:
+        return self.name.startswith("meetfs")
+
+
+MEETFS = Contender("meetfs", "meetfs", False)
+MEETFS_DISK = Contender("meetfs-disk", "meetfs, disk cache", True)
+RCLONE = Contender("rclone", "rclone mount", False)
+RCLONE_FULL = Contender("rclone-full", "rclone mount, full cache", True)
+MOUNT_S3 = Contender("mount-s3", "mount-s3", False)
+MOUNT_S3_CACHE = Contender("mount-s3-cache", "mount-s3, cache", True)
+
+# Not mounts: one plain download, and the same bytes from the local disk. They are bounds, not contenders.
+CURL = "curl"
+LOCAL = "local disk"
+BOUNDS = (CURL, LOCAL)
+
+ALL = [MEETFS, MEETFS_DISK, RCLONE, RCLONE_FULL, MOUNT_S3, MOUNT_S3_CACHE]
+
+# rclone: parallel chunks as its manual advises for high latency ("VFS Chunked Reading"), but eight of them, so that
+# all contenders have eight connections. What it has listed it keeps as long as meetfs does.
+RCLONE_FLAGS = [
+    "--read-only",
+    "--vfs-read-chunk-streams=8",
+    "--vfs-read-chunk-size=4M",
+    "--vfs-fast-fingerprint",
+    "--dir-cache-time=1h",
+    "--attr-timeout=1h",
+    "--checkers=64",
+    "--log-level=ERROR",
+]
+
+MOUNT_S3_FLAGS = [
+    "--read-only",
+    "--foreground",
+    "--no-sign-request",
+    "--force-path-style",
+    "--region=us-east-1",
+    "--metadata-ttl=indefinite",
+    "--maximum-throughput-gbps=10",
+]
+
+
+def present(tools: Tools) -> list[Contender]:
+    """Those whose program is here."""
+
+    def here(contender: Contender) -> bool:
+        if contender in (RCLONE, RCLONE_FULL):
+            return tools.rclone is not None
+        return contender not in (MOUNT_S3, MOUNT_S3_CACHE) or tools.mount_s3 is not None
+
+    return [contender for contender in ALL if here(contender)]
+
+
+class Mount:
+    """One set of files mounted by one contender, with nothing cached. Taken down at the end of `with`."""
+
+    def __init__(self, contender: Contender, tools: Tools, origin: Origin, host: str, folder: Path, memory="128MiB"):
+        self.contender = contender
+        self._folder = folder
+        self._cache = folder / "cache"
+        self._mountpoint = folder / "mount"
+        self._log = folder / "daemon.log"
+        self._command = self._words(tools, origin, host, memory)
+        self._child: subprocess.Popen | None = None
+
+    def _words(self, tools: Tools, origin: Origin, host: str, memory: str) -> list:
+        contender, mountpoint = self.contender, self._mountpoint
+        if contender.is_meetfs:
+            configuration = self._folder / "config.toml"
+            self._configuration = _configuration(origin, host, memory, "10GiB" if contender.keeps else "off", self._cache)
+            return [tools.meetfs, "mount", "--foreground", "--log-level=warn", "--config", configuration, mountpoint]
+        if contender in (RCLONE, RCLONE_FULL):
+            cache = ["--vfs-cache-mode", "full" if contender.keeps else "off", "--cache-dir", self._cache]
+            web = ["--config", "/dev/null", "--http-url", f"{origin.media}/"]
+            return [tools.rclone, "mount", f":http:{host}", mountpoint, *web, *cache, *RCLONE_FLAGS]
+        cache = ["--cache", self._cache] if contender.keeps else []
+        where = ["--endpoint-url", origin.media, "--prefix", f"{host}/"]
+        return [tools.mount_s3, BUCKET, mountpoint, *where, *cache, *MOUNT_S3_FLAGS]
+
+    @property
+    def root(self) -> Path:
+        """The folder that corresponds to the set's own."""
+        return self._mountpoint / SOURCE if self.contender.is_meetfs else self._mountpoint
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    def __enter__(self) -> "Mount":
+        shutil.rmtree(self._folder, ignore_errors=True)
+        for folder in (self._mountpoint, self._cache):
+            folder.mkdir(parents=True)
+        if self.contender.is_meetfs:
+            path = self._folder / "config.toml"
+            path.touch(mode=0o600)
+            path.write_text(self._configuration)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("MEETFS_", "RCLONE_"))}
+        # The home of meetfs's own state, so that no run learns from another.
+        environment |= {name: str(self._folder / "home") for name in ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")}
+        self._child = process.start(self._command, self._log, env=environment)
+        try:
+            process.wait_until(self._is_mounted, 120, f"{self.contender.label} did not mount")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_) -> None:
+        take_down(self._mountpoint)
+        process.stop(self._child)
+        take_down(self._mountpoint)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _is_mounted(self) -> bool:
+        if self._child.poll() is not None:
+            said = self._log.read_text(errors="replace").strip().splitlines()
+            raise Failed(f"{self.contender.label} ended: {said[-1] if said else self._child.returncode}")
+        return is_mounted(self._mountpoint)
+
+    def complaints(self) -> list[str]:
+        """What the daemon logged."""
+        return self._log.read_text(errors="replace").strip().splitlines()
+
+
+def _configuration(origin: Origin, host: str, memory: str, disk: str, cache: Path) -> str:
+    keys = {
+        "provider": "zoom",
+        **{key: origin.addresses[key] for key in ("account_id", "client_id", "client_secret", "api_url", "oauth_url")},
+        "users": [address(host)],
+    }
+    source = "\n".join(f"{key} = {json.dumps(value)}" for key, value in keys.items())
+    memory_and_disk = f'memory = "{memory}"\ndisk = "{disk}"\ndir = "{cache}"'
+    return f'timezone = "UTC"\n[cache]\n{memory_and_disk}\n[source.{SOURCE}]\n{source}\n'
+
+
+def is_mounted(mountpoint: Path) -> bool:
+    """From the mount table: to look at the mountpoint itself could hang."""
+    return any(line.split(" ")[4] == str(mountpoint) for line in Path("/proc/self/mountinfo").read_text().splitlines())
+
+
+def take_down(mountpoint: Path) -> None:
+    """Unmounts at once, whoever still uses it."""
+    for command in (["umount", "--lazy"], ["fusermount3", "-u", "-z"]):
+        if is_mounted(mountpoint):
+            subprocess.run([*command, mountpoint], capture_output=True, timeout=20, check=False)

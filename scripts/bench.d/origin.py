@@ -1,0 +1,170 @@
+"""Where every contender's bytes come from: one nginx, and in front of it for meetfs an API, for all of them on
+the WAN profile a slow line. And what came from there."""
+
+import json
+import os
+import socket
+import subprocess
+import time
+import xml.sax.saxutils as xml
+from datetime import datetime, timezone
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+import plan
+import process
+from process import Failed
+from tools import Tools
+
+# The bucket under whose name mount-s3 sees the media.
+BUCKET = "bench"
+
+LOOPBACK = "loopback"
+WAN = "wan"
+
+_NGINX = """
+{user}
+daemon off;
+worker_processes 2;
+pid {folder}/nginx.pid;
+error_log {folder}/nginx.error;
+events {{ worker_connections 1024; }}
+http {{
+    log_format count '$body_bytes_sent';
+    access_log {folder}/nginx.access count;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    types {{ video/mp4 mp4; text/vtt vtt; text/plain txt; application/xml xml; }}
+    default_type text/html;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_timeout 1h;
+    keepalive_requests 1000000000;
+    # A listing without a length ends with its connection, which the slow line can relay.
+    chunked_transfer_encoding off;
+    server {{
+        listen 127.0.0.1:{port};
+        root {folder}/media;
+        autoindex on;
+        # S3's path style: the listing of a prefix is a file that was made for it.
+        location = /{bucket} {{ root {folder}/lists; try_files /$arg_prefix.xml /none.xml =404; }}
+        location = /{bucket}/ {{ root {folder}/lists; try_files /$arg_prefix.xml /none.xml =404; }}
+        # S3 knows no folders: asked for one, it has nothing.
+        location /{bucket}/ {{ root {folder}/buckets; try_files $uri =404; }}
+    }}
+}}
+"""
+
+
+class Nginx:
+    """A web server on a free port of 127.0.0.1."""
+
+    def __init__(self, tools: Tools, folder: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port = probe.getsockname()[1]
+        user = "user root;" if os.geteuid() == 0 else ""
+        configuration = folder / "nginx.conf"
+        configuration.write_text(_NGINX.format(user=user, folder=folder, port=self.port, bucket=BUCKET))
+        self._log = folder / "nginx.access"
+        self._counted = {"requests": 0, "bytes": 0}
+        self._place = 0
+        self._child = process.start([tools.nginx, "-c", configuration, "-p", folder], folder / "nginx.log")
+        process.wait_until(self._answers, 10, "nginx did not start")
+
+    def _answers(self) -> bool:
+        if self._child.poll() is not None:
+            raise Failed(f"nginx ended: {self._log.with_name('nginx.log').read_text().strip()}")
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def count(self) -> dict[str, int]:
+        """Totals of all answers that are done."""
+        with self._log.open() as log:
+            log.seek(self._place)
+            for line in log:
+                if not line.endswith("\n"):
+                    break
+                self._counted["requests"] += 1
+                self._counted["bytes"] += int(line)
+                self._place += len(line)
+        return dict(self._counted)
+
+    def stop(self) -> None:
+        process.stop(self._child)
+
+
+class Origin:
+    """One profile: addresses to give to the contenders, and the count of what they asked there."""
+
+    def __init__(self, profile: str, tools: Tools, folder: Path, nginx: Nginx, manifest: Path) -> None:
+        self.profile = profile
+        self._nginx = nginx
+        command = [tools.cloud, "--manifest", manifest, "--origin", f"127.0.0.1:{nginx.port}"]
+        if profile == WAN:
+            command += ["--latency-ms", plan.LATENCY_MS, "--bytes-per-second", plan.BYTES_PER_SECOND]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self._child = process.start(command, folder / f"cloud-{profile}.log", **pipes)
+        self.addresses = self._answer()
+        self.media = self.addresses["media"]
+
+    def _answer(self) -> dict:
+        line = self._child.stdout.readline()
+        if not line:
+            raise Failed("the API has ended; see its log with --keep")
+        return json.loads(line)
+
+    def count(self) -> dict[str, int]:
+        """Running totals: requests and bytes of files, requests to the API, redirects."""
+        self._child.stdin.write("count\n")
+        self._child.stdin.flush()
+        counted = self._answer()
+        if self.profile == LOOPBACK:
+            counted |= self._nginx.count()
+        return counted
+
+    def spent(self, before: dict[str, int]) -> dict[str, int]:
+        """What was asked since `before`, once nothing more is under way."""
+        # Readers may leave a stream running for half a second, in case the file is opened again.
+        time.sleep(0.7)
+        now = self.count()
+        spent = {name: now[name] - before[name] for name in ("requests", "bytes", "api", "web")}
+        return spent | {"peak": now["peak"]}
+
+    def stop(self) -> None:
+        process.stop(self._child)
+
+
+def list_for_s3(folder: Path) -> None:
+    """Makes the media a bucket: the answer to ListObjectsV2 for every folder, each whole on one page."""
+    media, lists, buckets = folder / "media", folder / "lists", folder / "buckets"
+    lists.mkdir()
+    buckets.mkdir()
+    (buckets / BUCKET).symlink_to(media)
+    (lists / "none.xml").write_text(_listing("", [], []))
+    for parent, folders, files in os.walk(media):
+        inside = Path(parent).relative_to(media).as_posix()
+        prefix = "" if inside == "." else f"{inside}/"
+        entries = [(f"{prefix}{name}", os.stat(f"{parent}/{name}")) for name in sorted(files)]
+        page = _listing(prefix, [f"{prefix}{name}/" for name in sorted(folders)], entries)
+        # Clients differ in how they write a space, and nginx compares the query as it came.
+        for name in {quote(prefix, safe=""), quote_plus(prefix, safe="")}:
+            (lists / f"{name}.xml").write_text(page)
+
+
+def _listing(prefix: str, folders: list[str], files: list) -> str:
+    out = ['<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">']
+    out.append(f"<Name>{BUCKET}</Name><Prefix>{xml.escape(prefix)}</Prefix><Delimiter>/</Delimiter>")
+    out.append(f"<KeyCount>{len(folders) + len(files)}</KeyCount><MaxKeys>1000000</MaxKeys><IsTruncated>false</IsTruncated>")
+    for key, stat in files:
+        changed = datetime.fromtimestamp(int(stat.st_mtime), timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        # nginx's own entity tag, which GetObject is asked to match.
+        tag = f"&quot;{int(stat.st_mtime):x}-{stat.st_size:x}&quot;"
+        out.append(
+            f"<Contents><Key>{xml.escape(key)}</Key><LastModified>{changed}</LastModified><ETag>{tag}</ETag>"
+            f"<Size>{stat.st_size}</Size><StorageClass>STANDARD</StorageClass></Contents>"
+        )
+    out += [f"<CommonPrefixes><Prefix>{xml.escape(folder)}</Prefix></CommonPrefixes>" for folder in folders]
+    return "".join(out) + "</ListBucketResult>\n"

