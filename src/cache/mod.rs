@@ -1,10 +1,12 @@
-//! Blocks of files in memory, and the budget that all block buffers share.
+//! Blocks of files, in memory with the budget that all block buffers share, and on disk.
 //!
-//! Enters: whole, checked blocks under a [`BlockKey`]. Leaves: the same bytes, or nothing. A block is known by
-//! the content it belongs to, never by an address; what a provider, a link or a path is, this room never knows.
+//! Enters: whole, checked blocks under a [`BlockKey`] or a [`DiskKey`](disk::DiskKey). Leaves: the same bytes, or
+//! nothing. A block is known by the content it belongs to, never by an address; what a provider, a link or a path
+//! in the tree is, this room never knows.
 
 use bytes::Bytes;
 
+pub mod disk;
 pub mod memory;
 
 pub use memory::{MemoryCache, Reservation};
@@ -57,7 +59,7 @@ pub struct BlockKey {
     pub index: BlockIndex,
 }
 
-/// Where whole blocks are kept. The memory cache is one; a disk cache stands behind the same calls.
+/// Where whole blocks are kept in memory.
 pub trait BlockCache: Send + Sync {
     /// The block, if it is held.
     fn get(&self, key: BlockKey) -> Option<Bytes>;

@@ -1,0 +1,1 @@
+//! The cache as its callers see it, on a real file system.
