@@ -154,8 +154,24 @@ mod tests {
     #[test]
     fn the_bytes_on_disk_are_frozen() {
         let wrong = "disk format appears to have changed, version bump required";
-        assert_eq!(hex(&encode_header(KEY)), "FROZEN_HEADER", "{wrong}");
-        assert_eq!(hex(&encode_record(KEY, 3, RECORD)), "FROZEN_RECORD", "{wrong}");
+        assert_eq!(
+            hex(&encode_header(KEY)),
+            concat!(
+                "6d65657466734249",
+                "01000000",
+                "00001000",
+                "7766554433221100efcdab8967452301",
+                "0900300000000000",
+                "0000000000000000000000000000000000000000",
+                "fe5eecfc"
+            ),
+            "{wrong}"
+        );
+        assert_eq!(
+            hex(&encode_record(KEY, 3, RECORD)),
+            concat!("09000000", "efbeadde", "0807060504030201", "000000000000000000000000", "bf1d4b9c"),
+            "{wrong}"
+        );
         assert_eq!((record_offset(0), record_offset(3)), (64, 160), "{wrong}");
     }
 

@@ -246,6 +246,7 @@ impl Ledger {
         if !self.files.contains_key(&key.fingerprint) {
             self.add(Entry { bound: record.clock, ..Entry::empty(key) });
         }
+        self.damaged.remove(&(key.fingerprint, index));
         self.change(key.fingerprint, |entry| {
             if entry.blocks.insert(index, held).is_none() {
                 entry.estimate += estimate;
@@ -319,17 +320,9 @@ impl Ledger {
     }
 
     /// A block was read and found wrong. It is gone from now on; the writer is to free its space.
-    ///
-    /// Of a file that somebody has been handed whole, nothing is freed from under them: it is forgotten.
     pub(super) fn damaged(&mut self, fingerprint: Fingerprint, index: u32) {
-        match self.files.get(&fingerprint) {
-            Some(entry) if entry.pins > 0 => self.forget(fingerprint),
-            Some(_) => {
-                self.drop_block(fingerprint, index);
-                self.damaged.insert((fingerprint, index));
-            }
-            None => {}
-        }
+        self.drop_block(fingerprint, index);
+        self.damaged.insert((fingerprint, index));
     }
 
     /// A file to remove.
@@ -337,9 +330,12 @@ impl Ledger {
         self.doomed.pop_first()
     }
 
-    /// A block to free.
+    /// A block to free. Nothing is freed under the hands of those who have a file whole.
     pub(super) fn next_damaged(&mut self) -> Option<(Fingerprint, u32)> {
-        self.damaged.pop_first()
+        let free = |(fingerprint, _): &&(Fingerprint, u32)| !self.pinned.contains(fingerprint);
+        let next = *self.damaged.iter().find(free)?;
+        self.damaged.remove(&next);
+        Some(next)
     }
 
     /// Nothing of a file is to be used any more, for its files are about to go; says whether somebody still reads
@@ -417,5 +413,76 @@ impl Entry {
             drops: 0,
             bound: 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MIB: u64 = 1024 * 1024;
+
+    fn key(number: u8) -> DiskKey {
+        DiskKey { fingerprint: Fingerprint(u128::from(number)), size: 4 * MIB }
+    }
+
+    proptest! {
+        #[test]
+        fn sums_and_order_are_those_of_the_entries(
+            steps in prop::collection::vec((0u8..9, 0u8..4, 0u32..4), 1..200)
+        ) {
+            let mut ledger = Ledger::new(4096, 100, HashSet::new());
+            for (what, number, index) in steps {
+                let key = key(number);
+                match what {
+                    0..3 => {
+                        let record = ledger.record(index);
+                        let data = u64::from(index) * 700_000;
+                        ledger.keep(key, index, record, Allocated { data, index: 4096 });
+                    }
+                    3 => ledger.wanted(key, index),
+                    4 => { ledger.drop_block(key.fingerprint, index); }
+                    5 => ledger.forget(key.fingerprint),
+                    6 => { ledger.pin(key); }
+                    7 => ledger.unpin(key.fingerprint),
+                    _ => ledger.gone(key.fingerprint),
+                }
+                prop_assert_eq!(ledger.charged, ledger.files.values().map(Entry::charge).sum::<u64>());
+                let blocks: usize = ledger.files.values().map(|entry| entry.blocks.len()).sum();
+                prop_assert_eq!(ledger.blocks, blocks as u64);
+                let evictable = ledger.files.values().filter(|entry| entry.is_evictable());
+                let order: BTreeSet<_> = evictable.map(|entry| (entry.bound, entry.key.fingerprint)).collect();
+                prop_assert_eq!(&ledger.order, &order);
+                let clocks = ledger.files.iter().filter(|(_, entry)| entry.is_evictable()).flat_map(
+                    |(fingerprint, entry)| entry.blocks.iter().map(|(at, held)| (held.clock, *fingerprint, *at)),
+                );
+                let oldest = clocks.min().map(|(_, fingerprint, at)| (fingerprint, at));
+                prop_assert_eq!(ledger.oldest(), oldest);
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_block_is_freed_once_nobody_has_its_file_whole() {
+        let mut ledger = Ledger::new(4096, 0, HashSet::new());
+        let record = ledger.record(1);
+        ledger.keep(key(1), 2, record, Allocated::default());
+        assert!(ledger.pin(key(1)));
+        ledger.damaged(key(1).fingerprint, 2);
+        assert!(ledger.sighting(key(1), 2).is_none());
+        assert_eq!(ledger.next_damaged(), None);
+        ledger.unpin(key(1).fingerprint);
+        assert_eq!(ledger.next_damaged(), Some((key(1).fingerprint, 2)));
+    }
+
+    #[test]
+    fn the_clock_goes_on_from_the_youngest_block_that_was_found() {
+        let key = key(1);
+        let mut ledger = Ledger::new(4096, 0, HashSet::from([key.fingerprint]));
+        let late = Record { crc: 0, clock: u64::MAX - 5 };
+        ledger.adopt(Index { key, records: vec![(0, late)], allocated: Allocated::default() });
+        assert_eq!(ledger.record(0).clock, u64::MAX - 4);
     }
 }

@@ -15,8 +15,8 @@ pub struct Survey {
     pub blocks: u64,
     /// Bytes of disk that all of it takes, the folder included.
     pub held: u64,
-    /// Bytes that are free on its file system.
-    pub free: u64,
+    /// Bytes that are free on its file system; unknown while there is no folder.
+    pub free: Option<u64>,
     /// Whether a process has it open.
     pub in_use: bool,
     /// Which, where it has said.
@@ -46,7 +46,7 @@ pub fn survey(folder: &Path) -> Result<Option<Survey>, DiskError> {
     let (free, _) = volume.space().map_err(failed)?;
     let mut survey = Survey {
         held: volume.overhead(),
-        free,
+        free: Some(free),
         in_use: holder.is_some(),
         pid: holder.flatten(),
         ..Survey::default()
