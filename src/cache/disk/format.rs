@@ -14,6 +14,10 @@
 //! a page or a disk sector, so that it is on disk whole or not at all; one that is not whole, or in the wrong place,
 //! or of another file, fails its checksum and stands for a block that is not held. So does a hole: the checksum of
 //! zeros is not zero.
+//!
+//! CRC32C is the one checksum that common processors have an instruction for (SSE 4.2, ARMv8): checking a block
+//! takes about a tenth of a millisecond, and any burst of 32 bits is found. It is
+//! against failing disks and lost writes, not against whoever may write in the folder.
 
 use super::key::{DiskKey, Fingerprint};
 use crate::cache::BLOCK_LENGTH;

@@ -20,6 +20,7 @@ mod ledger;
 mod lock;
 mod shared;
 mod survey;
+mod trouble;
 mod volume;
 mod writer;
 

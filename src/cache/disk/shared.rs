@@ -1,7 +1,6 @@
 //! What the callers, the writer and the blocking pool share.
 
 use std::collections::{HashSet, VecDeque};
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use tokio::sync::Semaphore;
 use super::key::{DiskKey, Fingerprint};
 use super::ledger::{Ages, Ledger};
 use super::lock::Lock;
+use super::trouble::{Trouble, is_passing};
 use super::volume::Volume;
 
 /// For how long nothing is written after the disk was found full. Others free space in their own time; asking
@@ -155,6 +155,11 @@ impl Shared {
             verifications: Arc::new(Semaphore::new(VERIFICATIONS)),
             _lock: lock,
         }
+    }
+
+    /// Bytes free on the file system when last looked at.
+    pub(super) fn last_free(&self) -> u64 {
+        self.free.load(Ordering::Relaxed)
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -342,14 +347,10 @@ impl Shared {
             return;
         }
         drop(state);
+        let until = if matches!(trouble, Trouble::Broken(_)) { "the next mount" } else { "there is room" };
+        let folder = self.volume.path().display();
         tracing::warn!(
-            "{trouble} in the cache {}: nothing more is kept there {}; reading goes on",
-            self.volume.path().display(),
-            if matches!(trouble, Trouble::Broken(_)) {
-                "until the next mount"
-            } else {
-                "until there is room"
-            },
+            "the cache {folder} keeps nothing more until {until}, for {trouble}; reading goes on without it"
         );
     }
 }
@@ -402,72 +403,5 @@ impl State {
                 "a block of the cache is damaged ({cause}); it is fetched again, and so are others"
             );
         }
-    }
-}
-
-/// Why a block cannot be written.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Trouble {
-    /// The process has run out of something; the next block may fare better.
-    #[error("{0}")]
-    Passing(std::io::Error),
-    /// The disk, or this user's share of it, is full.
-    #[error("the disk is full ({0})")]
-    Full(std::io::Error),
-    /// Writing would leave less free space than is to be left.
-    #[error("too little space is left on the disk")]
-    NoSpace,
-    /// The disk takes no writes.
-    #[error("the disk takes no writes ({0})")]
-    Broken(std::io::Error),
-}
-
-impl Trouble {
-    /// The same, not to be tried again.
-    pub(super) fn for_good(self) -> Self {
-        match self {
-            Self::Passing(cause) | Self::Full(cause) | Self::Broken(cause) => Self::Broken(cause),
-            Self::NoSpace => Self::NoSpace,
-        }
-    }
-}
-
-impl From<std::io::Error> for Trouble {
-    fn from(error: std::io::Error) -> Self {
-        match error.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full(error),
-            _ if is_passing(&error) => Self::Passing(error),
-            _ => Self::Broken(error),
-        }
-    }
-}
-
-/// Whether an error says something of this process rather than of the disk.
-fn is_passing(error: &std::io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EINTR))
-}
-
-impl Shared {
-    /// Bytes free on the file system when last looked at.
-    pub(super) fn last_free(&self) -> u64 {
-        self.free.load(Ordering::Relaxed)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn trouble(errno: i32) -> Trouble {
-        std::io::Error::from_raw_os_error(errno).into()
-    }
-
-    #[test]
-    fn a_full_disk_is_tried_again_and_a_broken_one_is_not() {
-        assert!(matches!(trouble(libc::ENOSPC), Trouble::Full(_)));
-        assert!(matches!(trouble(libc::EDQUOT), Trouble::Full(_)));
-        assert!(matches!(trouble(libc::EIO), Trouble::Broken(_)));
-        assert!(matches!(trouble(libc::EROFS), Trouble::Broken(_)));
-        assert!(matches!(trouble(libc::EMFILE), Trouble::Passing(_)));
     }
 }

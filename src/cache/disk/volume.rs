@@ -59,15 +59,12 @@ pub(super) struct Volume {
 }
 
 impl Volume {
-    /// Makes the folder if need be, for the owner alone.
+    /// Makes the folder if need be, for the owner alone. A link to a folder on another disk is followed.
     pub(super) fn open(path: &Path) -> Result<Self, DiskError> {
         let failed = |cause| DiskError::Folder { folder: path.into(), cause };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-        let folder = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
-            .open(path)
-            .map_err(failed)?;
+        let folder =
+            OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path).map_err(failed)?;
         let found = folder.metadata().map_err(failed)?;
         if found.mode() & 0o777 != 0o700 {
             match folder.set_permissions(Permissions::from_mode(0o700)) {

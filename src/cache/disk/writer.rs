@@ -11,7 +11,8 @@ use std::sync::atomic::Ordering;
 use super::format::{RECORD_LENGTH, Record, encode_record, record_offset};
 use super::key::{DiskKey, Fingerprint};
 use super::ledger::{Ages, Left};
-use super::shared::{Shared, Store, Task, Trouble};
+use super::shared::{Shared, Store, Task};
+use super::trouble::Trouble;
 use super::volume::{Files, Index};
 
 /// Left free under the limit besides what a block takes by the count: room for what file systems add for a moment,

@@ -137,3 +137,12 @@ fn a_disk_that_turns_read_only_ends_writing_and_reading_goes_on() {
     store_all(&cache, file(2, MIB));
     assert!(load(&cache, file(2, MIB), 0));
 }
+
+#[test]
+fn a_file_system_that_cannot_free_parts_of_files_is_refused_with_a_way_out() {
+    let Some(disk) = SmallDisk::of_kind("ramfs", "mode=700") else { return };
+    let options = DiskOptions { folder: disk.blocks(), limit: MIB, free_floor: Some(0), queue: MIB };
+    let refused = DiskCache::open(options).unwrap_err();
+    assert!(matches!(refused, DiskError::NoHoles { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("--disk off"));
+}

@@ -102,12 +102,15 @@ struct SmallDisk(TempDir);
 
 impl SmallDisk {
     fn mounted(size: u64) -> Option<Self> {
+        Self::of_kind("tmpfs", &format!("size={size}"))
+    }
+
+    fn of_kind(kind: &str, options: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        let options = format!("size={size}");
-        match mount(Some("tmpfs"), folder.path(), Some("tmpfs"), MsFlags::empty(), Some(options.as_str())) {
+        match mount(Some(kind), folder.path(), Some(kind), MsFlags::empty(), Some(options)) {
             Ok(()) => Some(Self(folder)),
             Err(errno) => {
-                eprintln!("skipped: a tmpfs cannot be mounted here ({errno})");
+                eprintln!("skipped: a {kind} cannot be mounted here ({errno})");
                 None
             }
         }
