@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::cache::disk::DiskError;
 use crate::catalog::facts::FactsError;
 use crate::daemon::mountpoint::MountpointError;
 use crate::fuse::SessionError;
@@ -34,6 +35,9 @@ pub enum Error {
     /// What is kept on disk.
     #[error(transparent)]
     Facts(#[from] FactsError),
+    /// The blocks on disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// The HTTP client.
     #[error(transparent)]
     Http(#[from] HttpError),
@@ -91,10 +95,12 @@ impl Error {
                 | MountpointError::BeingMounted(_)
                 | MountpointError::Busy { .. },
             ) => Exit::Busy,
+            Self::Disk(DiskError::InUse { .. }) => Exit::Busy,
             Self::Source { .. }
             | Self::Mountpoint(_)
             | Self::Session(_)
             | Self::Facts(_)
+            | Self::Disk(_)
             | Self::Http(_)
             | Self::Log { .. }
             | Self::System { .. }

@@ -86,6 +86,13 @@ pub struct CacheSettings {
     pub disk: DiskLimit,
 }
 
+impl CacheSettings {
+    /// Where blocks on disk live: a folder of their own, beside the catalog.
+    pub fn blocks_folder(&self) -> PathBuf {
+        self.dir.join("blocks")
+    }
+}
+
 /// Bytes of memory for block buffers: at least [`MemoryBudget::LEAST`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MemoryBudget(u64);

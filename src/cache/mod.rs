@@ -1,8 +1,10 @@
-//! Blocks of files in memory, and the budget that all block buffers share.
+//! Blocks of files, in memory with the budget that all block buffers share, and on disk.
 //!
-//! Enters: checked bytes of blocks under a [`BlockKey`]. Leaves: the same bytes, or nothing. A block is known by
-//! the content it belongs to, never by an address; what a provider, a link or a path is, this room never knows.
+//! Enters: checked bytes of blocks under a [`BlockKey`] or a [`DiskKey`](disk::DiskKey). Leaves: the same bytes, or
+//! nothing. A block is known by the content it belongs to, never by an address; what a provider, a link or a path
+//! in the tree is, this room never knows.
 
+pub mod disk;
 pub mod memory;
 
 pub use memory::{MemoryCache, Reservation};

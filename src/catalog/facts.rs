@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use crate::model::{FileId, FileKey, MeetingId, SourceName, Version};
 
 /// Raised with every change of the tables below; an older file is migrated in [`FactStore::prepare`].
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 /// How long another process may hold the file; its writes take milliseconds.
 const BUSY_WITHIN: Duration = Duration::from_secs(5);
@@ -29,7 +29,16 @@ const SCHEMA: &str = "
         source TEXT NOT NULL, meeting TEXT NOT NULL, details TEXT,
         PRIMARY KEY (source, meeting)
     ) WITHOUT ROWID;
-    PRAGMA user_version = 1;
+";
+
+/// Version 2 remembers under which validator a file was served, so that a restart does not mix two contents.
+const SCHEMA_2: &str = "
+    CREATE TABLE file_validator (
+        source TEXT NOT NULL, meeting TEXT NOT NULL, file TEXT NOT NULL,
+        version BLOB NOT NULL, validator TEXT NOT NULL,
+        PRIMARY KEY (source, meeting, file)
+    ) WITHOUT ROWID;
+    PRAGMA user_version = 2;
 ";
 
 /// A size learned for one version of a file.
@@ -47,6 +56,9 @@ pub struct SizeFact {
 
 /// Details of a meeting; `None` where the provider has none for good.
 pub type DetailsFact = (MeetingId, Option<Map<String, Value>>);
+
+/// A validator learned for one version of a file: meeting and file, version and validator.
+pub type ValidatorFact = ((MeetingId, FileKey), (Version, String));
 
 /// Why the store cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -147,10 +159,14 @@ impl FactStore {
         // Locked from the start: two that both read version 0 would both make the tables.
         let made = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let version: i64 = made.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if version == 0 {
-            made.execute_batch(SCHEMA)?;
-        } else if version != SCHEMA_VERSION {
-            return Err(rusqlite::Error::InvalidQuery);
+        match version {
+            0 => {
+                made.execute_batch(SCHEMA)?;
+                made.execute_batch(SCHEMA_2)?;
+            }
+            1 => made.execute_batch(SCHEMA_2)?,
+            SCHEMA_VERSION => {}
+            _of_a_later_meetfs => return Err(rusqlite::Error::InvalidQuery),
         }
         made.commit()?;
         Ok(Self { connection: Mutex::new(connection) })
@@ -184,6 +200,37 @@ impl FactStore {
             })?
             .collect::<rusqlite::Result<_>>()?;
         Ok((sizes, details))
+    }
+
+    /// The validators of a source's files, each with the version it holds for.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn validators(&self, source: &SourceName) -> rusqlite::Result<Vec<ValidatorFact>> {
+        let connection = self.connection.lock();
+        let mut query = connection
+            .prepare("SELECT meeting, file, version, validator FROM file_validator WHERE source = ?1")?;
+        query
+            .query_map(params![source.as_str()], |row| {
+                let place = (row.get_ref(0)?.as_str()?.into(), row.get_ref(1)?.as_str()?.into());
+                Ok((place, (Version(u64::from_be_bytes(row.get(2)?)), row.get(3)?)))
+            })?
+            .collect()
+    }
+
+    /// Keeps the validator under which a file version is served.
+    pub fn keep_validator(&self, id: &FileId, version: Version, validator: &str) {
+        let kept = self.connection.lock().execute(
+            "INSERT OR REPLACE INTO file_validator VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![
+                id.source.as_str(),
+                id.meeting.as_str(),
+                id.key.as_str(),
+                version.0.to_be_bytes(),
+                validator
+            ],
+        );
+        log_failure(kept);
     }
 
     /// Keeps the true size of a file version.
@@ -286,6 +333,23 @@ mod tests {
     }
 
     #[test]
+    fn a_catalog_of_the_first_schema_is_migrated_and_keeps_what_it_knew() {
+        let folder = tempfile::tempdir().unwrap();
+        {
+            let old = Connection::open(folder.path().join("catalog.sqlite")).unwrap();
+            old.execute_batch(SCHEMA).unwrap();
+            old.execute_batch("PRAGMA user_version = 1;").unwrap();
+            old.execute("INSERT INTO file_size VALUES ('acme', 'm/1==', 'a', zeroblob(8), 42)", []).unwrap();
+        }
+        let store = FactStore::open(folder.path()).unwrap();
+        store.keep_validator(&file("a"), Version(3), "\"tag\"");
+        assert_eq!(store.load(&acme()).unwrap().0.len(), 1);
+        let expected = (("m/1==".into(), "a".into()), (Version(3), "\"tag\"".to_string()));
+        assert_eq!(store.validators(&acme()).unwrap(), [expected]);
+        assert!(!folder.path().join("catalog.sqlite.damaged").exists());
+    }
+
+    #[test]
     fn the_schema_on_disk_is_the_one_frozen_here() {
         let store = FactStore::in_memory().unwrap();
         let connection = store.connection.lock();
@@ -295,7 +359,7 @@ mod tests {
         let hash = xxhash_rust::xxh3::xxh3_64(tables.join(";").as_bytes());
         assert_eq!(
             (hash, SCHEMA_VERSION),
-            (FROZEN, 1),
+            (FROZEN, 2),
             "the catalog's schema appears to have changed: raise SCHEMA_VERSION and add a migration"
         );
     }

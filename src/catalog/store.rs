@@ -29,6 +29,8 @@ struct Source {
     /// Learned sizes, also of meetings not listed yet.
     sizes: HashMap<(MeetingId, FileKey), (Version, u64)>,
     details: HashMap<MeetingId, Option<Map<String, Value>>>,
+    /// Under which validators files were served.
+    validators: HashMap<(MeetingId, FileKey), (Version, String)>,
 }
 
 #[derive(Debug)]
@@ -59,6 +61,10 @@ impl Catalog {
                         .collect();
                     source.details = details.into_iter().collect();
                 }
+                Err(error) => tracing::warn!("what was learned of {name} cannot be read: {error}"),
+            }
+            match facts.validators(&name) {
+                Ok(validators) => source.validators = validators.into_iter().collect(),
                 Err(error) => tracing::warn!("what was learned of {name} cannot be read: {error}"),
             }
             (name, source)
@@ -117,6 +123,27 @@ impl Catalog {
             // The tree first: somebody may be waiting for it in an `open`.
             self.touch();
             self.facts.keep_size(id, version, size);
+        }
+    }
+
+    /// The validator under which a file version was served last, also in an earlier run.
+    pub fn validator(&self, id: &FileId, version: Version) -> Option<String> {
+        let sources = self.sources.lock();
+        let place = (id.meeting.clone(), id.key.clone());
+        let (known, validator) = sources.get(&id.source)?.validators.get(&place)?;
+        (*known == version).then(|| validator.clone())
+    }
+
+    /// Takes over the validator under which a file version is served, and keeps it.
+    pub fn learn_validator(&self, id: &FileId, version: Version, validator: &str) {
+        let mut sources = self.sources.lock();
+        let Some(source) = sources.get_mut(&id.source) else { return };
+        let place = (id.meeting.clone(), id.key.clone());
+        let fact = (version, validator.to_owned());
+        let changed = source.validators.insert(place, fact.clone()) != Some(fact);
+        drop(sources);
+        if changed {
+            self.facts.keep_validator(id, version, validator);
         }
     }
 

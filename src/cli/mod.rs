@@ -4,12 +4,14 @@
 //! checked here (`-o`, log levels); values that may as well come from the environment or the file are passed on as
 //! typed, for [`crate::settings`] has the one rule of precedence. Secrets have no flag: other users can see arguments.
 
+mod cache;
 mod mount;
 mod mount_options;
 mod unmount;
 
 use clap::{Parser, Subcommand};
 
+pub use cache::{CacheArgs, CacheCommand, CachePlace};
 pub use mount::{LogLevel, MountArgs};
 pub use mount_options::{MountOptions, MountOptionsError};
 pub use unmount::UnmountArgs;
@@ -28,6 +30,7 @@ Examples:
   meetfs mount --demo /mnt/meetings     try it without an account
   meetfs mount ~/meetings               mount every configured source
   meetfs unmount ~/meetings
+  meetfs cache status                   what is kept on disk
 
 Exit codes:
   0  done
@@ -43,6 +46,8 @@ pub enum Command {
     Mount(Box<MountArgs>),
     /// Unmount cleanly.
     Unmount(UnmountArgs),
+    /// Look at the downloaded blocks on disk, or remove them.
+    Cache(CacheArgs),
 }
 
 #[cfg(test)]

@@ -11,14 +11,15 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::MemoryCache;
+use crate::cache::disk::{DiskCache, DiskOptions};
 use crate::catalog::{Catalog, Enricher, FactStore, Refresher, SizeFinder};
 use crate::error::Error;
 use crate::fuse::{Invalidation, Invalidator};
-use crate::http::{Client, FetchError};
+use crate::http::{Client, FetchError, Validator};
 use crate::model::{BodyKind, FileId, Version};
 use crate::providers::{self, LeaseDesk, Provider};
 use crate::read::{Engine, EngineOptions, Observer};
-use crate::settings::{Settings, SourceSettings};
+use crate::settings::{DiskLimit, Settings, SourceSettings};
 use crate::tree::{Content, LiveTree, TreeBuilder};
 
 /// Pause after a new snapshot before the next is built: while the background finds out sizes one by one, a tree
@@ -28,6 +29,10 @@ const BETWEEN_SNAPSHOTS: Duration = Duration::from_millis(100);
 /// Things learned while reading that wait for the catalog. Each is one small write; when so many wait that this
 /// is full, one is dropped and learned again at the next read.
 const FINDINGS_WAITING: usize = 1024;
+
+/// Bytes of blocks that may wait to be written to disk. They are in memory on top of its budget, so they are few;
+/// what a slow disk does not take in time is not kept.
+const WRITES_WAITING: u64 = 16 * 1024 * 1024;
 
 /// A running archive; ends with its token.
 #[derive(Debug)]
@@ -56,7 +61,7 @@ impl Archive {
     /// An archive that has asked nobody yet.
     ///
     /// # Errors
-    /// The HTTP client cannot be set up.
+    /// The HTTP client cannot be set up, or another process has the cache folder.
     pub fn new(
         settings: &Settings,
         facts: FactStore,
@@ -64,6 +69,15 @@ impl Archive {
         ended: CancellationToken,
     ) -> Result<Self, Error> {
         let client = Client::new()?;
+        let disk = match settings.cache.disk {
+            DiskLimit::Off => None,
+            DiskLimit::Bytes(limit) => Some(DiskCache::open(DiskOptions {
+                folder: settings.cache.blocks_folder(),
+                limit,
+                free_floor: None,
+                queue: WRITES_WAITING,
+            })?),
+        };
         let sources: Vec<_> = settings
             .sources
             .iter()
@@ -87,9 +101,10 @@ impl Archive {
         let engine = Engine::new(EngineOptions {
             client,
             cache: MemoryCache::new(settings.cache.memory.bytes()),
+            disk,
             desks,
             deadline: settings.read_deadline,
-            observer: Arc::new(Findings(findings)),
+            observer: Arc::new(Findings { findings, catalog: catalog.clone() }),
             runtime: runtime.clone(),
         });
         let archive = Self { tree, engine, invalidator, catalog, sources, ended };
@@ -220,15 +235,19 @@ async fn publish(
 
 enum Finding {
     Size(FileId, Version, u64),
+    Validator(FileId, Version, Validator),
     Changed(FileId),
 }
 
 /// Takes what reading brings to light and returns at once.
-struct Findings(mpsc::Sender<Finding>);
+struct Findings {
+    findings: mpsc::Sender<Finding>,
+    catalog: Arc<Catalog>,
+}
 
 impl Findings {
     fn note(&self, finding: Finding) {
-        if self.0.try_send(finding).is_err() {
+        if self.findings.try_send(finding).is_err() {
             tracing::debug!("too much was found out at once; it will be found out again");
         }
     }
@@ -237,6 +256,14 @@ impl Findings {
 impl Observer for Findings {
     fn size_found(&self, id: &FileId, version: Version, size: u64) {
         self.note(Finding::Size(id.clone(), version, size));
+    }
+
+    fn served_under(&self, id: &FileId, version: Version, validator: &Validator) {
+        self.note(Finding::Validator(id.clone(), version, validator.clone()));
+    }
+
+    fn last_validator(&self, id: &FileId, version: Version) -> Option<Validator> {
+        self.catalog.validator(id, version).map(|text| Validator::new(&text))
     }
 
     fn content_changed(&self, id: &FileId) {
@@ -260,6 +287,9 @@ async fn take_findings(
                     id.meeting
                 );
                 catalog.learn_size(&id, version, size);
+            }
+            Finding::Validator(id, version, validator) => {
+                catalog.learn_validator(&id, version, validator.as_str());
             }
             Finding::Changed(id) => {
                 let snapshot = tree.current();

@@ -6,6 +6,7 @@
 
 pub mod archive;
 mod background;
+mod cache_command;
 mod demonstration;
 mod holders;
 mod logging;
@@ -14,5 +15,6 @@ pub mod mountpoint;
 mod mounts;
 mod unmount;
 
+pub use cache_command::cache;
 pub use mount::mount;
 pub use unmount::unmount;

@@ -18,7 +18,7 @@ use crate::cli::MountArgs;
 use crate::demo;
 use crate::error::{Error, Exit};
 use crate::fuse::{self, Access, Adapter, AdapterOptions, Owner};
-use crate::settings::{ProcessEnvironment, Settings};
+use crate::settings::{DiskLimit, ProcessEnvironment, Settings};
 
 /// How long a mount that could be used already waits for sizes and details that listings leave out. A backup
 /// that starts right after `mount` then finds everything in an archive of common size; a large one goes on
@@ -135,6 +135,7 @@ impl Server<'_> {
             demo::Cloud::start(demo::CloudOptions { archive: demo::Archive::demo(), ..Default::default() })
                 .map_err(|cause| Error::System { what: "starting the demo's cloud", cause })?;
         settings.sources = vec![demonstration::source(&cloud)?];
+        settings.cache.disk = DiskLimit::Off;
         println!("the demo's cloud counts its requests at {}", cloud.summary_url());
         Ok((settings, Some(cloud)))
     }

@@ -32,5 +32,5 @@ pub use error::{FetchError, HttpError};
 pub use glance::Glance;
 pub use hosts::AllowedHosts;
 pub use places::{Class, PLACES};
-pub use range::{ByteRange, Expectation};
+pub use range::{ByteRange, Expectation, Validator};
 pub use stream::{LEASES_TRIED, LeaseSource, RangeStream};

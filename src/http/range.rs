@@ -49,6 +49,18 @@ pub struct Expectation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Validator(Box<str>);
 
+impl Validator {
+    /// One that was seen before.
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// As the server writes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Why a reply was not believed, or did not come.
 #[derive(Clone, Debug)]
 pub(crate) enum RangeError {

@@ -38,7 +38,12 @@ impl Editions {
     }
 
     /// The edition that a handle opened now reads, and its validator where that is known.
-    pub(super) fn current(&self, recording: &Recording) -> (Edition, Option<Validator>) {
+    /// `remembered` is the validator that an earlier run knew.
+    pub(super) fn current(
+        &self,
+        recording: &Recording,
+        remembered: impl FnOnce() -> Option<Validator>,
+    ) -> (Edition, Option<Validator>) {
         let mut state = self.state.lock();
         let name = (recording.id.clone(), recording.version);
         if let Some(known) = state.known.get(&name).filter(|known| known.size == recording.size) {
@@ -46,12 +51,13 @@ impl Editions {
         }
         let edition = Edition(state.next);
         state.next += 1;
-        state.known.put(name, Known { edition, size: recording.size, validator: None });
-        (edition, None)
+        let validator = remembered();
+        state.known.put(name, Known { edition, size: recording.size, validator: validator.clone() });
+        (edition, validator)
     }
 
-    /// Takes over the validator under which the content is served.
-    pub(super) fn served(&self, content: &Content, validator: Option<&Validator>) {
+    /// Takes over the validator under which the content is served; says whether it is news.
+    pub(super) fn served(&self, content: &Content, validator: Option<&Validator>) -> bool {
         let mut state = self.state.lock();
         let name = (content.recording.id.clone(), content.recording.version);
         if let Some(known) = state.known.get_mut(&name)
@@ -59,7 +65,9 @@ impl Editions {
             && known.validator.is_none()
         {
             known.validator = validator.cloned();
+            return known.validator.is_some();
         }
+        false
     }
 
     /// The server has other bytes than the content's: the next handle reads another edition.

@@ -11,6 +11,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::disk;
 use super::editions::Editions;
 use super::fetch::{self, Purpose};
 use super::flight::{Flights, Lost};
@@ -18,6 +19,7 @@ use super::media_index;
 use super::open_file::{Content, Length, OpenFile};
 use super::window::{TrackId, Tracks};
 use super::{Observer, Recording};
+use crate::cache::disk::DiskCache;
 use crate::cache::{BLOCK_LENGTH, BlockIndex, ContentId, MemoryCache};
 use crate::http::{ByteRange, Class, Client, Expectation, FetchError, LeaseSource, PLACES, RangeStream};
 use crate::model::{FileId, SourceName, Version};
@@ -42,6 +44,8 @@ pub struct EngineOptions {
     pub client: Client,
     /// Blocks in memory.
     pub cache: Arc<MemoryCache>,
+    /// Blocks on disk, where they are kept there.
+    pub disk: Option<Arc<DiskCache>>,
     /// Where each source's leases come from.
     pub desks: HashMap<SourceName, LeaseDesk>,
     /// Bound on a read.
@@ -56,6 +60,7 @@ pub struct EngineOptions {
 pub struct Engine {
     pub(super) client: Client,
     pub(super) cache: Arc<MemoryCache>,
+    pub(super) disk: Option<Arc<DiskCache>>,
     desks: HashMap<SourceName, LeaseDesk>,
     pub(super) deadline: Duration,
     pub(super) observer: Arc<dyn Observer>,
@@ -83,10 +88,11 @@ impl std::fmt::Debug for Engine {
 impl Engine {
     /// An engine that has read nothing yet.
     pub fn new(options: EngineOptions) -> Arc<Self> {
-        let EngineOptions { client, cache, desks, deadline, observer, runtime } = options;
+        let EngineOptions { client, cache, disk, desks, deadline, observer, runtime } = options;
         Arc::new(Self {
             client,
             cache,
+            disk,
             desks,
             deadline,
             observer,
@@ -115,7 +121,8 @@ impl Engine {
             let before = contents.get(&name).and_then(Weak::upgrade);
             contents.retain(|_, content| content.strong_count() > 0);
             let id = ContentId(self.next_content.fetch_add(1, Ordering::Relaxed));
-            let edition = self.editions.current(recording);
+            let remembered = || self.observer.last_validator(&recording.id, recording.version);
+            let edition = self.editions.current(recording, remembered);
             let content = Arc::new(Content::new(recording.clone(), id, leases, edition, before));
             contents.insert(name.clone(), Arc::downgrade(&content));
             content
@@ -142,6 +149,11 @@ impl Engine {
         }
         let head = ByteRange { start: 0, end: BLOCK_LENGTH.min(content.recording.size) };
         let is_held = self.cache.reach(content.key(BlockIndex(0)), 0) as u64 >= head.end;
+        if self.on_disk(content, BlockIndex(0)) {
+            // It was kept under this length, so the server has confirmed it before.
+            content.confirm(None);
+            return;
+        }
         let asked = async {
             if is_held {
                 // Read before, and then something went wrong: one byte tells whether the length still holds.
@@ -171,7 +183,7 @@ impl Engine {
     pub(super) fn disown(&self, content: &Content, size: u64) {
         content.set_stale(&FetchError::WrongTotal { expected: content.recording.size, served: size });
         self.editions.over(content);
-        self.cache.forget(content.id);
+        self.forget(content);
         self.observer.size_found(&content.recording.id, content.recording.version, size);
     }
 
@@ -382,6 +394,9 @@ impl Engine {
         range: ByteRange,
         purpose: &Purpose,
     ) -> (u64, usize) {
+        if self.disk.is_some() {
+            disk::load(self, content, range, purpose);
+        }
         let mut flights = self.flights.lock();
         let mut at = range.start;
         let mut started = 0;

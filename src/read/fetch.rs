@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use bytes::Buf;
 use tokio_util::sync::CancellationToken;
 
+use super::Recording;
 use super::engine::Engine;
 use super::flight::{Carrier, Flight, Flights, Lost};
 use super::open_file::{Content, OpenFile};
@@ -117,7 +118,12 @@ impl Stream {
         );
         stream.open().await.map_err(Lost::Failed)?;
         self.content.confirm(stream.validator());
-        self.engine.editions.served(&self.content, stream.validator());
+        if self.engine.editions.served(&self.content, stream.validator())
+            && let Some(validator) = stream.validator()
+        {
+            let Recording { id, version, .. } = &self.content.recording;
+            self.engine.observer.served_under(id, *version, validator);
+        }
         let handle = match &self.purpose {
             Purpose::Chunk(file, ..) => file.clone(),
             Purpose::Demand(_) | Purpose::Likely => Weak::new(),
@@ -160,6 +166,7 @@ impl Stream {
         let key = self.content.key(flight.index);
         if !self.content.is_stale() {
             self.engine.cache.insert(key, flight.from, &bytes);
+            self.engine.keep_on_disk(&self.content, flight.index, &bytes);
         }
         self.engine.flights.lock().remove(key, flight);
     }
@@ -183,7 +190,7 @@ impl Stream {
             FetchError::Changed(_) => {
                 self.content.set_stale(error);
                 self.engine.editions.over(&self.content);
-                self.engine.cache.forget(self.content.id);
+                self.engine.forget(&self.content);
                 self.engine.observer.content_changed(&recording.id);
             }
             _ => {}

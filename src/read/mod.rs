@@ -4,13 +4,14 @@
 //! (short only at the end of the file), or a [`FetchError`](crate::http::FetchError) within the deadline.
 //!
 //! A read's way: [`engine`] clamps it to the file and asks [`window`] what the handle is up to; bytes held in the
-//! [cache](crate::cache) are answered at once; the others are taken from a [`flight`] that is under way or from
+//! [cache](crate::cache) are answered at once; the others are taken from a [`flight`] that is under way from the disk, or from
 //! one that [`fetch`] starts. [`lanes`] finds how many connections a copy can use, [`media_index`] where a video
 //! keeps its index, so that it is there before the player asks. What is learned about a file on the way (its true length, that it changed)
 //! goes to an [`Observer`].
 //!
 //! This room knows neither names nor inodes, and nothing of how a provider finds its leases.
 
+mod disk;
 mod editions;
 pub mod engine;
 mod fetch;
@@ -23,6 +24,7 @@ mod window;
 pub use engine::{Engine, EngineOptions};
 pub use open_file::{Content, OpenFile};
 
+use crate::http::Validator;
 use crate::model::{BodyKind, FileId, Version};
 
 /// What the read path has to know of a recording file to read it.
@@ -43,10 +45,16 @@ pub struct Recording {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Edition(u64);
 
-/// Is told what reading brings to light. Calls come from tasks and must return at once.
+/// Is told what reading brings to light, and remembers it. Calls must return at once.
 pub trait Observer: Send + Sync {
     /// The file is served with `size` bytes, other than shown or not known so far.
     fn size_found(&self, id: &FileId, version: Version, size: u64);
+
+    /// The file version is served under this validator.
+    fn served_under(&self, id: &FileId, version: Version, validator: &Validator);
+
+    /// The validator under which the file version was served last, also in an earlier run.
+    fn last_validator(&self, id: &FileId, version: Version) -> Option<Validator>;
 
     /// The server has other bytes under the file's identity: everything kept of it is of no use.
     fn content_changed(&self, id: &FileId);

@@ -1,6 +1,6 @@
 //! A file version that is being read, and the handles that read it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::window::Tracks;
 use super::{Edition, Recording};
+use crate::cache::disk::DiskKey;
 use crate::cache::{BlockIndex, BlockKey, ContentId};
 use crate::http::range::Validator;
 use crate::http::{Expectation, FetchError, LeaseSource};
@@ -51,6 +52,8 @@ pub struct Content {
     stale: OnceLock<FetchError>,
     validator: Mutex<Option<Validator>>,
     failures: Mutex<HashMap<BlockIndex, (Instant, FetchError)>>,
+    /// Blocks that the disk said it had and did not bring; at most as many as the file has.
+    disk_misses: Mutex<HashSet<BlockIndex>>,
     handles: Mutex<Handles>,
 }
 
@@ -89,6 +92,7 @@ impl Content {
             stale: OnceLock::new(),
             validator: Mutex::new(validator),
             failures: Mutex::default(),
+            disk_misses: Mutex::default(),
             handles: Mutex::new(Handles { open: 0, streams: CancellationToken::new() }),
         }
     }
@@ -103,6 +107,27 @@ impl Content {
             body: self.recording.body,
             validator: self.validator.lock().clone(),
         }
+    }
+
+    /// Length of a block in bytes; the last one of a file may be shorter than the others.
+    pub(super) fn block_length(&self, index: BlockIndex) -> usize {
+        (index.end(self.recording.size).saturating_sub(index.start())) as usize
+    }
+
+    /// Under what its blocks are kept on disk.
+    pub(super) fn disk_key(&self) -> DiskKey {
+        let validator = self.validator.lock();
+        let validator = validator.as_ref().map_or("", |validator| validator.as_str());
+        DiskKey::of(&self.recording.id, self.recording.version, self.recording.size, validator)
+    }
+
+    /// Notes that the disk did not have a block that it said it had.
+    pub(super) fn note_disk_miss(&self, index: BlockIndex) {
+        self.disk_misses.lock().insert(index);
+    }
+
+    pub(super) fn missed_on_disk(&self, index: BlockIndex) -> bool {
+        self.disk_misses.lock().contains(&index)
     }
 
     /// Notes a believed reply.

@@ -1,0 +1,62 @@
+//! A file that is held whole, handed out to be read without this room.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use super::key::{DiskKey, Fingerprint};
+use super::shared::Shared;
+
+/// A file of which every block is held and was found right, open for reading and as long as it should be.
+///
+/// While it lives, eviction spares the file; it counts against the limit all the same. A file that is forgotten
+/// meanwhile stays readable here to the last byte, and is removed once nobody has it.
+#[derive(Debug)]
+pub struct CompleteFile {
+    file: File,
+    _pin: Pin,
+}
+
+impl CompleteFile {
+    /// The file, for reads at an offset.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+impl AsFd for CompleteFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// Spares a file from eviction while it lives.
+#[derive(Debug)]
+struct Pin {
+    shared: Arc<Shared>,
+    fingerprint: Fingerprint,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.shared.unpin(self.fingerprint);
+    }
+}
+
+/// Verifies what is yet to be verified and opens the file; waits for the disk.
+pub(super) fn open(shared: &Arc<Shared>, key: DiskKey) -> Option<CompleteFile> {
+    shared.learn(key.fingerprint);
+    let pin = {
+        let mut state = shared.state();
+        state.ledger.completeness(key)?;
+        state.ledger.pin(key).then(|| Pin { shared: shared.clone(), fingerprint: key.fingerprint })?
+    };
+    let unverified = shared.state().ledger.unverified(key);
+    for index in unverified {
+        shared.read(key, index)?;
+    }
+    let file = shared.volume.open_data(key.fingerprint).ok()?;
+    let long_enough = file.metadata().is_ok_and(|found| found.len() == key.size);
+    let still_whole = shared.state().ledger.completeness(key) == Some(0);
+    (long_enough && still_whole).then_some(CompleteFile { file, _pin: pin })
+}

@@ -1,0 +1,39 @@
+//! Why a disk cache cannot be used.
+
+use std::path::PathBuf;
+
+/// Why a folder cannot be opened as a disk cache. Once it is open nothing is an error: what cannot be had is a
+/// miss.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    /// Another process has it.
+    #[error(
+        "the cache {} is in use by {}; unmount that one first, or give another folder with --cache-dir",
+        folder.display(),
+        .pid.map_or_else(|| "another meetfs".to_owned(), |pid| format!("another meetfs (process {pid})"))
+    )]
+    InUse {
+        /// The folder of the blocks.
+        folder: PathBuf,
+        /// The process that has it, unless it has not said yet.
+        pid: Option<u32>,
+    },
+    /// The folder cannot be made, read or locked.
+    #[error("the cache {} cannot be used ({cause}); give another folder with --cache-dir", folder.display())]
+    Folder {
+        /// The folder of the blocks.
+        folder: PathBuf,
+        /// The system's word.
+        cause: std::io::Error,
+    },
+    /// Blocks could be written there but not freed one by one.
+    #[error(
+        "the file system of {} cannot free parts of a file; put the cache on ext4, XFS, Btrfs, ZFS or tmpfs \
+         with --cache-dir, or turn it off with --disk off",
+        folder.display()
+    )]
+    NoHoles {
+        /// The folder of the blocks.
+        folder: PathBuf,
+    },
+}

@@ -1,0 +1,139 @@
+//! What a file version is called on disk.
+
+use xxhash_rust::xxh3::Xxh3Default;
+
+use crate::cache::{BLOCK_LENGTH, BlockIndex};
+use crate::model::{FileId, Version};
+
+/// The most blocks a cached file may have: 1 TiB in blocks of 1 MiB, a hundred times the longest recording. It
+/// bounds what a damaged index can make a start read.
+const MOST_BLOCKS: u64 = 1 << 20;
+
+/// One content of one file, the same after a restart.
+///
+/// It is a fingerprint: whoever sees it, in a name or in an index, cannot tell which meeting it is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DiskKey {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) size: u64,
+}
+
+/// XXH3, 128 bits, of everything that tells two contents apart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Fingerprint(pub(super) u128);
+
+impl std::fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl Fingerprint {
+    /// As its files are named.
+    pub(super) fn hex(self) -> String {
+        format!("{:032x}", self.0)
+    }
+
+    /// The fingerprint that [`hex`](Self::hex) writes so, and nothing else.
+    pub(super) fn from_hex(text: &str) -> Option<Self> {
+        let legal = text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        u128::from_str_radix(text, 16).ok().filter(|_| legal).map(Self)
+    }
+}
+
+impl DiskKey {
+    /// The key of a file's content of `size` bytes, served under `validator`; empty where the server sends none.
+    ///
+    /// The validator is part of it so that blocks of two contents never meet, also when the provider's listing
+    /// does not tell them apart.
+    pub fn of(id: &FileId, version: Version, size: u64, validator: &str) -> Self {
+        let mut hasher = Xxh3Default::new();
+        hasher.update(b"meetfs blocks 1");
+        // Each text goes with its length, so that no two different rows of texts make the same bytes.
+        for text in [id.source.as_str(), id.meeting.as_str(), id.key.as_str(), validator] {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        }
+        hasher.update(&version.0.to_le_bytes());
+        hasher.update(&size.to_le_bytes());
+        Self { fingerprint: Fingerprint(hasher.digest128()), size }
+    }
+
+    /// How many blocks the file has; `None` for a file too large to be kept.
+    pub(super) fn block_count(self) -> Option<u32> {
+        let count = BlockIndex::count(self.size).0;
+        u32::try_from(count).ok().filter(|_| count <= MOST_BLOCKS)
+    }
+
+    /// The length of block `index` in bytes; `None` where the file has no such block or is too large to be kept.
+    pub(super) fn block_length(self, index: u32) -> Option<usize> {
+        if index >= self.block_count()? {
+            return None;
+        }
+        let index = BlockIndex(u64::from(index));
+        usize::try_from(index.end(self.size) - index.start()).ok()
+    }
+}
+
+/// Offset of block `index` in its file.
+pub(super) fn block_start(index: u32) -> u64 {
+    u64::from(index) * BLOCK_LENGTH
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{FileKey, MeetingId, SourceName};
+
+    fn key(source: &str, meeting: &str, file: &str, version: u64, size: u64) -> DiskKey {
+        let id = FileId {
+            source: SourceName::new(source).unwrap(),
+            meeting: MeetingId::from(meeting),
+            key: FileKey::from(file),
+        };
+        DiskKey::of(&id, Version(version), size, "")
+    }
+
+    #[test]
+    fn a_key_depends_on_every_part_of_the_identity() {
+        let base = key("acme", "ab", "c", 1, 10);
+        for other in [
+            key("acmf", "ab", "c", 1, 10),
+            key("acme", "a", "bc", 1, 10),
+            key("acme", "ab", "d", 1, 10),
+            key("acme", "ab", "c", 2, 10),
+            key("acme", "ab", "c", 1, 11),
+        ] {
+            assert_ne!(base.fingerprint, other.fingerprint);
+        }
+    }
+
+    #[test]
+    fn fingerprints_are_the_same_in_every_version_of_the_program() {
+        let key = key("acme", "4yUxQw==", "mp4-0", 7, 123_456);
+        assert_eq!(
+            key.fingerprint.hex(),
+            "813c365b5708f59b59d4f3f80e509d21",
+            "fingerprints appear to have changed: every cached file is lost"
+        );
+    }
+
+    #[test]
+    fn only_what_was_written_as_a_fingerprint_is_read_as_one() {
+        let fingerprint = Fingerprint(0xab);
+        assert_eq!(Fingerprint::from_hex(&fingerprint.hex()), Some(fingerprint));
+        for foreign in ["", "ab", "+00000000000000000000000000000ab", "000000000000000000000000000000AB"] {
+            assert_eq!(Fingerprint::from_hex(foreign), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn the_last_block_is_as_long_as_the_rest_of_the_file() {
+        let key = key("acme", "a", "b", 1, 2 * BLOCK_LENGTH + 5);
+        assert_eq!(key.block_count(), Some(3));
+        assert_eq!(key.block_length(1), Some(BLOCK_LENGTH as usize));
+        assert_eq!(key.block_length(2), Some(5));
+        assert_eq!(key.block_length(3), None);
+        assert_eq!(self::key("acme", "a", "b", 1, u64::MAX).block_length(0), None);
+    }
+}

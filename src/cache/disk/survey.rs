@@ -1,0 +1,82 @@
+//! A cache seen from outside: what a folder holds, and emptying one that no process has.
+
+use std::path::Path;
+
+use super::error::DiskError;
+use super::lock::Lock;
+use super::volume::Volume;
+
+/// What a folder holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// File versions of which something is held.
+    pub files: u64,
+    /// Their blocks.
+    pub blocks: u64,
+    /// Bytes of disk that all of it takes, the folder included.
+    pub held: u64,
+    /// Bytes that are free on its file system; unknown while there is no folder.
+    pub free: Option<u64>,
+    /// Whether a process has it open.
+    pub in_use: bool,
+    /// Which, where it has said.
+    pub pid: Option<u32>,
+}
+
+/// What was removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cleared {
+    /// File versions.
+    pub files: u64,
+    /// Bytes of disk.
+    pub bytes: u64,
+}
+
+/// Looks at a folder without taking it; `None` where there is none.
+///
+/// # Errors
+/// It cannot be read.
+pub fn survey(folder: &Path) -> Result<Option<Survey>, DiskError> {
+    let failed = |cause| DiskError::Folder { folder: folder.into(), cause };
+    if !folder.try_exists().map_err(failed)? {
+        return Ok(None);
+    }
+    let volume = Volume::open(folder)?;
+    let holder = Lock::holder(folder).map_err(failed)?;
+    let (free, _) = volume.space().map_err(failed)?;
+    let mut survey = Survey {
+        held: volume.overhead(),
+        free: Some(free),
+        in_use: holder.is_some(),
+        pid: holder.flatten(),
+        ..Survey::default()
+    };
+    for fingerprint in volume.list().map_err(failed)? {
+        survey.held += volume.allocated_by(fingerprint);
+        // What is damaged, or goes while it is looked at, holds nothing.
+        let Ok(Some(index)) = volume.read_index(fingerprint) else { continue };
+        survey.files += 1;
+        survey.blocks += index.records.len() as u64;
+    }
+    Ok(Some(survey))
+}
+
+/// Removes every block in a folder, and nothing that is not the cache's.
+///
+/// # Errors
+/// A process has it open, or it cannot be read or written.
+pub fn clear(folder: &Path) -> Result<Cleared, DiskError> {
+    let failed = |cause| DiskError::Folder { folder: folder.into(), cause };
+    if !folder.try_exists().map_err(failed)? {
+        return Ok(Cleared::default());
+    }
+    let volume = Volume::open(folder)?;
+    let _lock = Lock::take(folder)?;
+    let mut cleared = Cleared::default();
+    for fingerprint in volume.list().map_err(failed)? {
+        cleared.bytes += volume.allocated_by(fingerprint);
+        volume.remove(fingerprint).map_err(failed)?;
+        cleared.files += 1;
+    }
+    Ok(cleared)
+}

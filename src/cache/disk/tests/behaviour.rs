@@ -1,0 +1,400 @@
+use std::io::Read;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+
+use super::*;
+
+#[test]
+fn a_stored_block_comes_back_exactly_and_after_a_restart_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (large, small) = (file(1, 3 * MIB + 17), file(2, 9));
+    let cache = open(folder.path(), 100 * MIB);
+    store_all(&cache, large);
+    store_all(&cache, small);
+    assert!(load(&cache, large, 3) && load(&cache, small, 0));
+    drop(cache);
+    let cache = open(folder.path(), 100 * MIB);
+    assert!((0..4).all(|index| load(&cache, large, index)) && load(&cache, small, 0));
+    let status = cache.status();
+    assert!(cache.flush(SOON));
+    assert_eq!((status.files, status.damaged, status.writing), (2, 0, true));
+    assert_eq!(cache.status().blocks, 5);
+}
+
+#[test]
+fn what_was_not_stored_is_a_miss() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = file(1, 2 * MIB);
+    let cache = open(folder.path(), 100 * MIB);
+    store(&cache, key, 0);
+    assert!(cache.flush(SOON));
+    assert!(cache.holds(key, BlockIndex(0)));
+    for (other, index) in
+        [(key, 1), (key, 2), (key, u64::MAX), (file(2, 2 * MIB), 0), (file(1, 2 * MIB + 1), 0)]
+    {
+        assert!(!cache.holds(other, BlockIndex(index)));
+        assert!(runtime().block_on(cache.load(other, BlockIndex(index), MIB as usize)).is_none());
+    }
+    assert!(runtime().block_on(cache.load(key, BlockIndex(0), 5)).is_none());
+}
+
+#[test]
+fn a_block_that_does_not_fit_its_place_is_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = file(1, MIB + 5);
+    let cache = open(folder.path(), 100 * MIB);
+    cache.store(key, BlockIndex(0), Bytes::from_static(b"short"));
+    cache.store(key, BlockIndex(1), Bytes::from_static(b"too long"));
+    cache.store(key, BlockIndex(2), Bytes::from_static(b"behind the end"));
+    assert!(cache.flush(SOON));
+    assert_eq!(cache.status().blocks, 0);
+}
+
+#[test]
+fn the_block_wanted_longest_ago_makes_way_across_files_and_restarts() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (file(1, 3 * MIB), file(2, 3 * MIB));
+    let cache = open(folder.path(), 100 * MIB);
+    store_all(&cache, one);
+    store_all(&cache, two);
+    assert!(load(&cache, one, 1));
+    drop(cache);
+    let cache = open(folder.path(), 4 * MIB);
+    assert!(cache.flush(SOON));
+    let held: Vec<_> =
+        [one, two].iter().flat_map(|key| (0..3).map(|index| cache.holds(*key, BlockIndex(index)))).collect();
+    assert_eq!(held, [false, true, false, false, true, true]);
+    assert!(allocated(folder.path()) <= 4 * MIB);
+}
+
+#[test]
+fn blocks_of_a_file_larger_than_the_limit_evict_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = file(1, 10 * MIB);
+    let cache = open(folder.path(), 3 * MIB);
+    for index in 0..10 {
+        store(&cache, key, index);
+        assert!(cache.flush(SOON));
+        assert!(load(&cache, key, index));
+        assert!(allocated(folder.path()) <= 3 * MIB);
+    }
+    assert!(!cache.holds(key, BlockIndex(0)) && complete(&cache, key).is_none());
+}
+
+#[test]
+fn a_limit_below_a_block_keeps_small_files_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = open(folder.path(), MIB);
+    store_all(&cache, file(1, MIB));
+    store_all(&cache, file(2, 5000));
+    assert!(!load(&cache, file(1, MIB), 0) && load(&cache, file(2, 5000), 0));
+    assert_eq!(cache.status().skipped, 1);
+}
+
+#[test]
+fn a_freed_block_frees_its_space_and_leaves_its_neighbours() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = file(1, 3 * MIB);
+    let cache = open(folder.path(), 100 * MIB);
+    store_all(&cache, key);
+    assert!(load(&cache, key, 0) && load(&cache, key, 2));
+    drop(cache);
+    let before = path_of(folder.path(), key, "data").metadata().unwrap();
+    let cache = open(folder.path(), allocated(folder.path()) - MIB / 2);
+    assert!(cache.flush(SOON));
+    let after = path_of(folder.path(), key, "data").metadata().unwrap();
+    assert_eq!(after.len(), before.len());
+    assert!(after.blocks() * 512 <= before.blocks() * 512 - MIB);
+    assert!(load(&cache, key, 0) && !load(&cache, key, 1) && load(&cache, key, 2));
+}
+
+#[test]
+fn a_forgotten_file_is_gone_at_once_and_from_the_disk_soon() {
+    let folder = tempfile::tempdir().unwrap();
+    let (gone, stays) = (file(1, 2 * MIB), file(2, MIB));
+    let cache = open(folder.path(), 100 * MIB);
+    store_all(&cache, gone);
+    store_all(&cache, stays);
+    store(&cache, file(3, MIB), 0);
+    cache.forget(gone);
+    cache.forget(file(3, MIB));
+    assert!(!load(&cache, gone, 0) && complete(&cache, gone).is_none());
+    assert!(cache.flush(SOON));
+    assert!(
+        !path_of(folder.path(), gone, "data").exists() && !path_of(folder.path(), gone, "index").exists()
+    );
+    assert!(!load(&cache, file(3, MIB), 0) && load(&cache, stays, 0));
+    store_all(&cache, gone);
+    assert!(load(&cache, gone, 1));
+}
+
+#[test]
+fn a_complete_file_reads_like_the_original() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = file(1, 2 * MIB + 99);
+    let cache = open(folder.path(), 100 * MIB);
+    store(&cache, key, 0);
+    store(&cache, key, 2);
+    assert!(cache.flush(SOON));
+    assert!(!cache.is_complete(key) && complete(&cache, key).is_none());
+    store(&cache, key, 1);
+    assert!(cache.flush(SOON));
+    assert!(cache.is_complete(key));
+    drop(cache);
+    let cache = open(folder.path(), 100 * MIB);
+    assert!(cache.flush(SOON));
+    assert!(!cache.is_complete(key), "nothing read before a restart counts as verified after it");
+    let whole = complete(&cache, key).unwrap();
+    assert!(cache.is_complete(key));
+    let mut bytes = Vec::new();
+    whole.file().read_to_end(&mut bytes).unwrap();
+    let expected: Vec<u8> = (0..3).flat_map(|index| content(key, index)).collect();
+    assert!(bytes == expected);
+}
+
+#[test]
+fn a_complete_file_with_a_wrong_byte_is_not_handed_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = file(1, 3 * MIB);
+    drop({
+        let cache = open(folder.path(), 100 * MIB);
+        store_all(&cache, key);
+        cache
+    });
+    let data = std::fs::OpenOptions::new().write(true).open(path_of(folder.path(), key, "data")).unwrap();
+    data.write_all_at(b"?", 2 * MIB - 1).unwrap();
+    let cache = open(folder.path(), 100 * MIB);
+    assert!(complete(&cache, key).is_none());
+    assert!(cache.flush(SOON));
+    assert!(load(&cache, key, 0) && !load(&cache, key, 1) && load(&cache, key, 2));
+    assert_eq!(cache.status().damaged, 1);
+    store(&cache, key, 1);
+    assert!(cache.flush(SOON));
+    assert!(complete(&cache, key).is_some());
+}
+
+#[test]
+fn eviction_spares_a_file_in_use_and_the_limit_holds_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let (used, other) = (file(1, 3 * MIB), file(2, 4 * MIB));
+    let cache = open(folder.path(), 5 * MIB);
+    store_all(&cache, used);
+    let whole = complete(&cache, used).unwrap();
+    for index in 0..4 {
+        store(&cache, other, index);
+        assert!(cache.flush(SOON));
+        assert!(allocated(folder.path()) <= 5 * MIB);
+    }
+    assert!((0..3).all(|index| load(&cache, used, index)) && load(&cache, other, 3));
+    drop(whole);
+    store_all(&cache, file(3, 4 * MIB));
+    assert!(complete(&cache, used).is_none());
+}
+
+#[test]
+fn a_forgotten_file_in_use_stays_readable_and_counted_until_it_is_let_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = file(1, 2 * MIB);
+    let cache = open(folder.path(), 100 * MIB);
+    store_all(&cache, key);
+    let whole = complete(&cache, key).unwrap();
+    cache.forget(key);
+    // Whoever still fetches it may store it once more.
+    store(&cache, key, 0);
+    assert!(cache.flush(SOON));
+    assert!(!cache.holds(key, BlockIndex(0)) && !path_of(folder.path(), key, "index").exists());
+    assert!(cache.status().held >= 2 * MIB);
+    let mut bytes = vec![0; MIB as usize];
+    whole.file().read_exact_at(&mut bytes, MIB).unwrap();
+    assert!(bytes == content(key, 1));
+    drop(whole);
+    assert!(cache.flush(SOON));
+    assert!(!path_of(folder.path(), key, "data").exists() && cache.status().held < MIB);
+}
+
+#[test]
+fn a_second_cache_on_the_folder_is_refused_with_the_process_of_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(folder.path(), MIB);
+    let options = DiskOptions { folder: folder.path().into(), limit: MIB, free_floor: None, queue: MIB };
+    let refused = DiskCache::open(options).unwrap_err();
+    let own = std::process::id();
+    assert!(matches!(&refused, DiskError::InUse { pid: Some(pid), .. } if *pid == own), "{refused:?}");
+    assert!(refused.to_string().contains(&format!("process {own}")), "{refused}");
+    assert!(matches!(clear(folder.path()), Err(DiskError::InUse { pid: Some(pid), .. }) if pid == own));
+    let seen = survey(folder.path()).unwrap().unwrap();
+    assert_eq!((seen.in_use, seen.pid), (true, Some(own)));
+    drop(first);
+    assert!(!survey(folder.path()).unwrap().unwrap().in_use);
+    drop(open(folder.path(), MIB));
+}
+
+#[test]
+fn nobody_else_may_look_and_nothing_there_tells_what_it_is_of() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("cache").join("blocks");
+    let cache = open(&folder, 100 * MIB);
+    store_all(&cache, file(1, 100));
+    drop(cache);
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&folder), mode(folder.parent().unwrap())), (0o700, 0o700));
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+        let mut seen = path.file_name().unwrap().to_str().unwrap().as_bytes().to_vec();
+        if path.extension().is_none_or(|kind| kind != "data") {
+            seen.extend(std::fs::read(&path).unwrap());
+        }
+        for word in ["acme", "ana", "example", "4yUx", "topic", "http"] {
+            assert!(!seen.windows(word.len()).any(|window| window == word.as_bytes()), "{word}");
+        }
+    }
+}
+
+#[test]
+fn a_folder_that_others_could_read_is_closed_to_them() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    drop(open(folder.path(), MIB));
+    assert_eq!(folder.path().metadata().unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn clearing_removes_blocks_and_nothing_foreign() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = open(folder.path(), 100 * MIB);
+    store_all(&cache, file(1, MIB));
+    store_all(&cache, file(2, 10));
+    drop(cache);
+    let hex = "0123456789abcdef0123456789abcdef";
+    let foreign = ["notes.txt".to_owned(), format!("{hex}.txt"), format!("{hex}.data.bak"), hex.to_owned()];
+    for name in &foreign {
+        std::fs::write(folder.path().join(name), "keep me").unwrap();
+    }
+    std::fs::create_dir(folder.path().join(format!("{hex}.data"))).unwrap();
+    std::os::unix::fs::symlink(folder.path().join("notes.txt"), folder.path().join(format!("{hex}.index")))
+        .unwrap();
+    let cleared = clear(folder.path()).unwrap();
+    assert_eq!(cleared.files, 2);
+    assert!(cleared.bytes >= MIB);
+    let seen = survey(folder.path()).unwrap().unwrap();
+    assert_eq!((seen.files, seen.blocks), (0, 0));
+    assert!(foreign.iter().all(|name| std::fs::read(folder.path().join(name)).unwrap() == b"keep me"));
+    assert!(folder.path().join(format!("{hex}.data")).is_dir());
+    assert!(folder.path().join(format!("{hex}.index")).is_symlink());
+    let cache = open(folder.path(), 100 * MIB);
+    assert!(cache.flush(SOON));
+    drop(cache);
+    assert!(foreign.iter().all(|name| folder.path().join(name).exists()));
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_surveyed_and_cleared_without_being_made() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("blocks");
+    assert_eq!(survey(&folder).unwrap(), None);
+    assert_eq!(clear(&folder).unwrap(), Cleared::default());
+    assert!(!folder.exists());
+}
+
+#[test]
+fn a_survey_agrees_with_the_cache_it_is_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = open(folder.path(), 100 * MIB);
+    store_all(&cache, file(1, 3 * MIB));
+    store_all(&cache, file(2, 10));
+    let seen = survey(folder.path()).unwrap().unwrap();
+    let status = cache.status();
+    assert_eq!((seen.files, seen.blocks), (status.files, status.blocks));
+    assert_eq!(seen.held, allocated(folder.path()));
+    assert!(seen.held <= status.held && status.held < seen.held + 64 * 1024, "{seen:?} {status:?}");
+}
+
+#[test]
+fn a_queue_that_is_full_drops_blocks_and_never_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let options =
+        DiskOptions { folder: folder.path().into(), limit: 1000 * MIB, free_floor: Some(0), queue: 2 * MIB };
+    let cache = DiskCache::open(options).unwrap();
+    let key = file(1, 200 * MIB);
+    let blocks: Vec<_> = (0..200).map(|index| content(key, index)).collect();
+    for (index, block) in blocks.into_iter().enumerate() {
+        cache.store(key, BlockIndex(index as u64), block);
+    }
+    assert!(cache.flush(SOON));
+    let status = cache.status();
+    assert_eq!(status.skipped + status.blocks, 200);
+    assert!(status.skipped > 0 && status.blocks > 0, "{status:?}");
+}
+
+#[test]
+fn what_the_fingerprints_of_others_left_behind_is_removed_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path(), MIB));
+    let hex = file(9, 5).fingerprint.hex();
+    std::fs::write(folder.path().join(format!("{hex}.data")), "data without an index").unwrap();
+    let other = file(8, 5).fingerprint.hex();
+    std::fs::write(folder.path().join(format!("{other}.index")), "no index of this format").unwrap();
+    let cache = open(folder.path(), MIB);
+    assert!(cache.flush(SOON));
+    assert_eq!(cache.status().files, 0);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "the lock alone stays");
+}
+
+#[test]
+fn ten_thousand_files_are_open_at_once_and_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = open(folder.path(), 1000 * MIB);
+    for number in 0..10_000 {
+        store(&cache, file(number, 100), 0);
+    }
+    assert!(cache.flush(SOON));
+    drop(cache);
+    let started = std::time::Instant::now();
+    let cache = open(folder.path(), 1000 * MIB);
+    let opened = started.elapsed();
+    assert!(load(&cache, file(7777, 100), 0));
+    let loaded = started.elapsed();
+    assert!(cache.flush(SOON));
+    eprintln!("opened in {opened:?}, first block after {loaded:?}, all read after {:?}", started.elapsed());
+    assert!(opened < Duration::from_secs(1), "{opened:?}");
+    assert_eq!(cache.status().files, 10_000);
+}
+
+#[test]
+fn a_disk_that_hangs_holds_up_nobody_but_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = file(1, MIB);
+    let cache = open(folder.path(), 10 * MIB);
+    store_all(&cache, key);
+    let attempt = Attempt::default();
+    attempt.give_up(&cache.shared);
+    assert!(!load(&cache, key, 0));
+    attempt.came_back(&cache.shared);
+    assert!(load(&cache, key, 0));
+    let attempt = Attempt::default();
+    attempt.came_back(&cache.shared);
+    attempt.give_up(&cache.shared);
+    assert!(load(&cache, key, 0), "one that came back just in time is not waited for");
+}
+
+#[test]
+fn a_damaged_block_of_a_file_in_use_leaves_what_was_handed_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = file(1, 2 * MIB);
+    let cache = open(folder.path(), 10 * MIB);
+    store_all(&cache, key);
+    let whole = complete(&cache, key).unwrap();
+    let data = std::fs::OpenOptions::new().write(true).open(path_of(folder.path(), key, "data")).unwrap();
+    data.write_all_at(b"?", 7).unwrap();
+    assert!(!load(&cache, key, 0) && load(&cache, key, 1));
+    assert!(cache.flush(SOON));
+    let mut byte = [0];
+    whole.file().read_exact_at(&mut byte, 7).unwrap();
+    assert_eq!(byte, *b"?", "it was punched under the hands of its reader");
+    assert!(complete(&cache, key).is_none());
+    store(&cache, key, 0);
+    assert!(cache.flush(SOON));
+    drop(whole);
+    assert!(cache.flush(SOON));
+    assert!(load(&cache, key, 0) && complete(&cache, key).is_some());
+}

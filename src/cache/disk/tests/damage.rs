@@ -1,0 +1,124 @@
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const SIZE: u64 = 2 * MIB + 777;
+
+#[derive(Clone, Debug)]
+enum Damage {
+    Flip { at: prop::sample::Index, bit: u8 },
+    Truncate(prop::sample::Index),
+    Append(u8),
+    Overwrite { at: prop::sample::Index, bytes: Vec<u8> },
+    Remove,
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    prop_oneof![
+        4 => (any::<prop::sample::Index>(), 0u8..8).prop_map(|(at, bit)| Damage::Flip { at, bit }),
+        2 => any::<prop::sample::Index>().prop_map(Damage::Truncate),
+        1 => any::<u8>().prop_map(Damage::Append),
+        2 => (any::<prop::sample::Index>(), prop::collection::vec(any::<u8>(), 1..200))
+            .prop_map(|(at, bytes)| Damage::Overwrite { at, bytes }),
+        1 => Just(Damage::Remove),
+    ]
+}
+
+fn inflict(path: &Path, damage: &Damage) {
+    let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let length = file.metadata().unwrap().len() as usize;
+    match damage {
+        Damage::Flip { at, bit } => {
+            let at = at.index(length) as u64;
+            let mut byte = [0];
+            file.read_exact_at(&mut byte, at).unwrap();
+            file.write_all_at(&[byte[0] ^ (1 << bit)], at).unwrap();
+        }
+        Damage::Truncate(at) => file.set_len(at.index(length) as u64).unwrap(),
+        Damage::Append(byte) => file.write_all_at(&[*byte], length as u64).unwrap(),
+        Damage::Overwrite { at, bytes } => file.write_all_at(bytes, at.index(length) as u64).unwrap(),
+        Damage::Remove => std::fs::remove_file(path).unwrap(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(80))]
+
+    #[test]
+    fn damage_anywhere_gives_exact_bytes_or_a_miss_and_the_block_can_be_kept_again(
+        data in any::<bool>(), while_open in any::<bool>(), damage in damage()
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let (key, other) = (file(1, SIZE), file(2, 500));
+        let mut cache = open(folder.path(), 100 * MIB);
+        store_all(&cache, key);
+        store_all(&cache, other);
+        let path = path_of(folder.path(), key, if data { "data" } else { "index" });
+        if while_open {
+            inflict(&path, &damage);
+        } else {
+            drop(cache);
+            inflict(&path, &damage);
+            cache = open(folder.path(), 100 * MIB);
+        }
+        // Each load checks that what comes is exact.
+        let kept: Vec<_> = (0..3).map(|index| load(&cache, key, index)).collect();
+        prop_assert!(load(&cache, other, 0));
+        prop_assert!(cache.flush(SOON));
+        for index in 0..3 {
+            if !cache.holds(key, BlockIndex(index)) {
+                store(&cache, key, index);
+                // Files that somebody has removed are noticed at the first write and made anew at the next.
+                prop_assert!(cache.flush(SOON));
+                store(&cache, key, index);
+            }
+        }
+        prop_assert!(cache.flush(SOON));
+        prop_assert!((0..3).all(|index| !cache.holds(key, BlockIndex(index)) || load(&cache, key, index)), "{kept:?}");
+        drop(cache);
+        let cache = open(folder.path(), 100 * MIB);
+        let again: Vec<_> = (0..3).map(|index| load(&cache, key, index)).collect();
+        if !while_open {
+            prop_assert_eq!(again, [true; 3], "{:?}", kept);
+        }
+        prop_assert!(load(&cache, other, 0));
+    }
+}
+
+#[test]
+fn data_without_records_is_freed_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = file(1, 5 * MIB);
+    let cache = open(folder.path(), 100 * MIB);
+    for index in [1, 3] {
+        store(&cache, key, index);
+    }
+    drop(cache);
+    let data = OpenOptions::new().write(true).open(path_of(folder.path(), key, "data")).unwrap();
+    for index in [0, 2, 4] {
+        data.write_all_at(&content(key, index), index * MIB).unwrap();
+    }
+    let cache = open(folder.path(), 100 * MIB);
+    assert!(cache.flush(SOON));
+    assert!(data.metadata().unwrap().blocks() * 512 < 3 * MIB);
+    let held: Vec<_> = (0..5).map(|index| load(&cache, key, index)).collect();
+    assert_eq!(held, [false, true, false, true, false]);
+}
+
+#[test]
+fn an_index_of_another_file_is_no_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (file(1, MIB), file(2, MIB));
+    let cache = open(folder.path(), 100 * MIB);
+    store_all(&cache, one);
+    store_all(&cache, two);
+    drop(cache);
+    for kind in ["data", "index"] {
+        std::fs::copy(path_of(folder.path(), one, kind), path_of(folder.path(), two, kind)).unwrap();
+    }
+    let cache = open(folder.path(), 100 * MIB);
+    assert!(load(&cache, one, 0) && !load(&cache, two, 0));
+}

@@ -1,0 +1,148 @@
+use std::io::Write;
+use std::sync::atomic::AtomicBool;
+
+use super::*;
+
+/// Fills what is left of a disk, as somebody else would.
+fn fill(disk: &SmallDisk) {
+    let mut other = std::fs::File::create(disk.0.path().join("of-somebody-else")).unwrap();
+    let chunk = vec![1; 64 * 1024];
+    while other.write_all(&chunk).is_ok() {}
+}
+
+fn free_again(disk: &SmallDisk) {
+    std::fs::remove_file(disk.0.path().join("of-somebody-else")).unwrap();
+}
+
+#[test]
+fn the_limit_holds_at_every_moment() {
+    let Some(disk) = SmallDisk::mounted(50 * MIB) else { return };
+    let before = disk.used();
+    let limit = 8 * MIB;
+    let cache = open(&disk.blocks(), limit);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..400u64 {
+                let key = file(round % 7, [5 * MIB + 3, 2000, 3 * MIB][(round % 3) as usize]);
+                store(&cache, key, round % BlockIndex::count(key.size).0);
+                if round % 16 == 0 {
+                    cache.forget(file(round % 5, 5 * MIB + 3));
+                    assert!(cache.flush(SOON));
+                }
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+        while !over.load(Ordering::Relaxed) {
+            assert!(disk.used() - before <= limit);
+        }
+    });
+    assert!(cache.status().held > limit / 2);
+}
+
+#[test]
+fn a_disk_of_50_megabytes_is_used_up_to_its_floor() {
+    let Some(disk) = SmallDisk::mounted(50 * MIB) else { return };
+    let options =
+        DiskOptions { folder: disk.blocks(), limit: 10_000 * MIB, free_floor: None, queue: 64 * MIB };
+    let cache = DiskCache::open(options).unwrap();
+    let key = file(1, 80 * MIB);
+    for index in 0..80 {
+        store(&cache, key, index);
+        assert!(cache.flush(SOON));
+        assert!(50 * MIB - disk.used() >= 50 * MIB / 20);
+        assert!(load(&cache, key, index), "{index}");
+    }
+    let status = cache.status();
+    assert!(status.writing && status.blocks > 40, "{status:?}");
+}
+
+#[test]
+#[ignore = "run by the test below, which counts its warnings"]
+fn goes_on_reading_while_somebody_else_fills_the_disk() {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+    let disk = SmallDisk::mounted(50 * MIB).unwrap();
+    let cache = open(&disk.blocks(), 30 * MIB);
+    let (held, late) = (file(1, 10 * MIB), file(2, 40 * MIB));
+    store_all(&cache, held);
+    // What is held is handed out, so that it cannot make way.
+    let whole = complete(&cache, held).unwrap();
+    fill(&disk);
+    store_all(&cache, late);
+    store_all(&cache, late);
+    let status = cache.status();
+    assert!(!status.writing && status.blocks == 10, "{status:?}");
+    assert!((0..10).all(|index| load(&cache, held, index)));
+    cache.forget(file(3, MIB));
+    drop(whole);
+    free_again(&disk);
+    std::thread::sleep(Duration::from_secs(11));
+    store_all(&cache, late);
+    let status = cache.status();
+    assert!(status.writing && load(&cache, late, 39), "{status:?}");
+    fill(&disk);
+    store_all(&cache, file(4, 20 * MIB));
+    assert!(load(&cache, late, 39) || load(&cache, file(4, 20 * MIB), 19));
+}
+
+#[test]
+fn a_full_disk_costs_one_warning_and_reading_goes_on() {
+    if SmallDisk::mounted(MIB).is_none() {
+        return;
+    }
+    let test = "cache::disk::tests::full::goes_on_reading_while_somebody_else_fills_the_disk";
+    let output = child(test, Path::new("/")).output().unwrap();
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{log}\n{}", String::from_utf8_lossy(&output.stdout));
+    let warnings: Vec<_> =
+        log.lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).collect();
+    assert_eq!(warnings.len(), 1, "{log}");
+    assert!(warnings[0].contains("reading goes on"), "{log}");
+}
+
+#[test]
+fn space_that_others_take_is_given_up_down_to_the_floor() {
+    let Some(disk) = SmallDisk::mounted(50 * MIB) else { return };
+    let options =
+        DiskOptions { folder: disk.blocks(), limit: 40 * MIB, free_floor: Some(5 * MIB), queue: 64 * MIB };
+    let cache = DiskCache::open(options).unwrap();
+    store_all(&cache, file(1, 30 * MIB));
+    fill(&disk);
+    store(&cache, file(2, MIB), 0);
+    assert!(cache.flush(SOON));
+    assert!(50 * MIB - disk.used() >= 5 * MIB);
+    let status = cache.status();
+    assert!(load(&cache, file(2, MIB), 0) && load(&cache, file(1, 30 * MIB), 29), "{status:?}");
+    assert!((22..27).contains(&status.blocks), "{status:?}");
+}
+
+#[test]
+fn a_disk_that_turns_read_only_ends_writing_and_reading_goes_on() {
+    let Some(disk) = SmallDisk::mounted(50 * MIB) else { return };
+    let cache = open(&disk.blocks(), 30 * MIB);
+    store_all(&cache, file(1, 3 * MIB));
+    drop(cache);
+    let remount = |flags| {
+        mount(None::<&str>, disk.0.path(), None::<&str>, MsFlags::MS_REMOUNT | flags, None::<&str>).unwrap();
+    };
+    remount(MsFlags::MS_RDONLY);
+    let cache = open(&disk.blocks(), 30 * MIB);
+    assert!(!cache.status().writing);
+    store_all(&cache, file(2, MIB));
+    assert!(!load(&cache, file(2, MIB), 0) && (0..3).all(|index| load(&cache, file(1, 3 * MIB), index)));
+    assert!(complete(&cache, file(1, 3 * MIB)).is_some());
+    drop(cache);
+    remount(MsFlags::empty());
+    let cache = open(&disk.blocks(), 30 * MIB);
+    store_all(&cache, file(2, MIB));
+    assert!(load(&cache, file(2, MIB), 0));
+}
+
+#[test]
+fn a_file_system_that_cannot_free_parts_of_files_is_refused_with_a_way_out() {
+    let Some(disk) = SmallDisk::of_kind("ramfs", "mode=700") else { return };
+    let options = DiskOptions { folder: disk.blocks(), limit: MIB, free_floor: Some(0), queue: MIB };
+    let refused = DiskCache::open(options).unwrap_err();
+    assert!(matches!(refused, DiskError::NoHoles { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("--disk off"));
+}

@@ -1,0 +1,106 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const SIZES: [u64; 4] = [3 * MIB + 17, 2 * MIB, 300, MIB];
+
+#[derive(Clone, Debug)]
+enum Step {
+    Store(usize, u64),
+    Load(usize, u64),
+    Forget(usize),
+    Pin(usize),
+    Unpin,
+    Flush,
+    Reopen(u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        10 => (0..SIZES.len(), 0u64..4).prop_map(|(file, index)| Step::Store(file, index)),
+        8 => (0..SIZES.len(), 0u64..4).prop_map(|(file, index)| Step::Load(file, index)),
+        1 => (0..SIZES.len()).prop_map(Step::Forget),
+        3 => (0..SIZES.len()).prop_map(Step::Pin),
+        2 => Just(Step::Unpin),
+        3 => Just(Step::Flush),
+        1 => (1u64..8).prop_map(Step::Reopen),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn any_interleaving_gives_exact_bytes_or_a_miss_and_stays_within_the_limit(
+        first_limit in 1u64..8, steps in steps()
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let key = |number: usize| file(number as u64, SIZES[number]);
+        let mut limit = first_limit * MIB;
+        let mut cache = open(folder.path(), limit);
+        let mut pinned = Vec::new();
+        for step in steps {
+            match step {
+                Step::Store(number, index) if index < BlockIndex::count(SIZES[number]).0 => {
+                    store(&cache, key(number), index);
+                }
+                Step::Load(number, index) if index < BlockIndex::count(SIZES[number]).0 => {
+                    load(&cache, key(number), index);
+                }
+                Step::Store(..) | Step::Load(..) => {}
+                Step::Forget(number) => cache.forget(key(number)),
+                Step::Pin(number) => pinned.extend(complete(&cache, key(number)).map(|whole| (number, whole))),
+                Step::Unpin => drop(pinned.pop()),
+                Step::Flush => prop_assert!(cache.flush(SOON)),
+                Step::Reopen(mib) => {
+                    pinned.clear();
+                    drop(cache);
+                    limit = mib * MIB;
+                    cache = open(folder.path(), limit);
+                }
+            }
+            for (number, whole) in &pinned {
+                let mut bytes = vec![0; SIZES[*number] as usize];
+                std::os::unix::fs::FileExt::read_exact_at(whole.file(), &mut bytes, 0).unwrap();
+                let blocks = 0..BlockIndex::count(SIZES[*number]).0;
+                let expected: Vec<u8> = blocks.flat_map(|index| content(key(*number), index)).collect();
+                prop_assert!(bytes == expected);
+            }
+            if matches!(step, Step::Flush) {
+                let (taken, held) = (allocated(folder.path()), cache.status().held);
+                prop_assert!(taken <= limit && held <= limit, "{taken} and {held} of {limit}");
+                prop_assert!(taken <= held, "{taken} counted as {held}");
+            }
+        }
+        prop_assert_eq!(cache.status().damaged, 0);
+    }
+}
+
+#[test]
+fn readers_writers_and_evictions_at_once_never_see_wrong_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = open(folder.path(), 6 * MIB);
+    let keys = [file(1, 4 * MIB), file(2, 3 * MIB + 5), file(3, 2 * MIB)];
+    std::thread::scope(|scope| {
+        for seed in 0..3u64 {
+            let cache = &cache;
+            scope.spawn(move || {
+                let mut random = fastrand::Rng::with_seed(seed);
+                for _ in 0..150 {
+                    let key = keys[random.usize(0..keys.len())];
+                    let index = random.u64(0..BlockIndex::count(key.size).0);
+                    match random.u8(0..10) {
+                        0 => cache.forget(key),
+                        1..5 => store(cache, key, index),
+                        5 => drop(complete(cache, key)),
+                        _ => drop(load(cache, key, index)),
+                    }
+                }
+            });
+        }
+    });
+    assert!(cache.flush(SOON));
+    assert_eq!(cache.status().damaged, 0, "what goes while it is read is no damage");
+    assert!(allocated(folder.path()) <= 6 * MIB);
+}

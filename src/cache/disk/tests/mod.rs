@@ -1,0 +1,149 @@
+//! The cache as its callers see it, on a real file system.
+//!
+//! What a block holds is a function of its file and index, so that any answer can be checked.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use tempfile::TempDir;
+
+use super::*;
+use crate::model::{FileId, FileKey, MeetingId, SourceName, Version};
+
+mod behaviour;
+mod damage;
+mod full;
+mod interleavings;
+mod killed;
+
+const MIB: u64 = 1024 * 1024;
+/// A flush that takes longer has hung.
+const SOON: Duration = Duration::from_secs(20);
+
+/// A file version of `size` bytes; each `number` is another file.
+fn file(number: u64, size: u64) -> DiskKey {
+    let id = FileId {
+        source: SourceName::new("acme-of-ana").unwrap(),
+        meeting: MeetingId::from("4yUxQw==-ana@example.org"),
+        key: FileKey::from(format!("topic-{number}").as_str()),
+    };
+    DiskKey::of(&id, Version(number), size, "")
+}
+
+/// What block `index` of a file holds.
+fn content(key: DiskKey, index: u64) -> Bytes {
+    let length = key.block_length(u32::try_from(index).unwrap()).unwrap();
+    let mut state = key.fingerprint.0 as u64 ^ (index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let page: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    })
+    .take(4099)
+    .collect();
+    let mut block = page.repeat(length.div_ceil(page.len()));
+    block.truncate(length);
+    block.into()
+}
+
+/// A cache in a folder, with room on the disk for all it may hold.
+fn open(folder: &Path, limit: u64) -> Arc<DiskCache> {
+    let options = DiskOptions { folder: folder.into(), limit, free_floor: Some(0), queue: 64 * MIB };
+    DiskCache::open(options).unwrap()
+}
+
+fn store(cache: &DiskCache, key: DiskKey, index: u64) {
+    cache.store(key, BlockIndex(index), content(key, index));
+}
+
+/// Stores each block by itself, so that ages are in order and no queue is too short.
+fn store_all(cache: &DiskCache, key: DiskKey) {
+    for index in 0..BlockIndex::count(key.size).0 {
+        store(cache, key, index);
+    }
+    assert!(cache.flush(SOON));
+}
+
+/// Whether the block is there. It is exact if it is.
+fn load(cache: &DiskCache, key: DiskKey, index: u64) -> bool {
+    let length = content(key, index).len();
+    let loaded = runtime().block_on(cache.load(key, BlockIndex(index), length));
+    if let Some(block) = &loaded {
+        assert!(*block == content(key, index), "block {index} of {key:?} is not what was stored");
+    }
+    loaded.is_some()
+}
+
+fn complete(cache: &DiskCache, key: DiskKey) -> Option<CompleteFile> {
+    runtime().block_on(cache.complete(key))
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
+}
+
+/// Bytes of disk that a folder and everything in it take.
+fn allocated(folder: &Path) -> u64 {
+    let files = std::fs::read_dir(folder).unwrap().filter_map(|entry| entry.unwrap().metadata().ok());
+    let folder = folder.metadata().unwrap();
+    (folder.blocks() + files.map(|found| found.blocks()).sum::<u64>()) * 512
+}
+
+fn path_of(folder: &Path, key: DiskKey, kind: &str) -> PathBuf {
+    folder.join(format!("{}.{kind}", key.fingerprint.hex()))
+}
+
+/// A file system in memory of a few megabytes, gone when dropped; `None` where mounting is not allowed.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    fn mounted(size: u64) -> Option<Self> {
+        Self::of_kind("tmpfs", &format!("size={size}"))
+    }
+
+    fn of_kind(kind: &str, options: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        match mount(Some(kind), folder.path(), Some(kind), MsFlags::empty(), Some(options)) {
+            Ok(()) => Some(Self(folder)),
+            Err(errno) => {
+                eprintln!("skipped: a {kind} cannot be mounted here ({errno})");
+                None
+            }
+        }
+    }
+
+    fn blocks(&self) -> PathBuf {
+        self.0.path().join("blocks")
+    }
+
+    /// Bytes in use on the whole of it, at one moment.
+    fn used(&self) -> u64 {
+        let found = nix::sys::statvfs::statvfs(self.0.path()).unwrap();
+        (found.blocks() - found.blocks_free()) * found.fragment_size()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _nothing_to_be_done = umount2(self.0.path(), MntFlags::MNT_DETACH);
+    }
+}
+
+/// Runs one ignored test of this binary in a process of its own, with a word for it in the environment.
+fn child(test: &str, word: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--exact", "--nocapture", test]).env(CHILD_WORD, word);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+const CHILD_WORD: &str = "MEETFS_TEST_FOLDER";
+
+/// The word for a test that is run by [`child`].
+fn word() -> PathBuf {
+    std::env::var_os(CHILD_WORD).expect("this test is run by another one").into()
+}

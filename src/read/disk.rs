@@ -1,0 +1,100 @@
+//! Blocks that come from the disk instead of the network.
+//!
+//! A block on disk is a flight like any other: whoever wants it waits for it, and finds it in memory afterwards.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::engine::Engine;
+use super::fetch::Purpose;
+use super::flight::{Carrier, Flight, Lost};
+use super::open_file::Content;
+use crate::cache::{BlockIndex, Reservation};
+use crate::http::ByteRange;
+
+/// Starts to load the blocks of `range` that the disk holds and memory does not, as far as the budget allows.
+pub(super) fn load(engine: &Arc<Engine>, content: &Arc<Content>, range: ByteRange, purpose: &Purpose) {
+    let mut index = BlockIndex::of(range.start);
+    while index.start() < range.end {
+        let key = content.key(index);
+        let length = content.block_length(index);
+        let mut flights = engine.flights.lock();
+        let is_coming = engine.cache.reach(key, 0) >= length || flights.covering(key, 0).is_some();
+        if !is_coming && engine.on_disk(content, index) {
+            let room = match purpose {
+                Purpose::Demand(_) => engine.cache.reserve_for_demand(length as u64),
+                Purpose::Chunk(..) | Purpose::Likely => match engine.cache.reserve_ahead(length as u64) {
+                    Some(room) if room.bytes() == length as u64 => room,
+                    _ => return,
+                },
+            };
+            let flight = Flight::new(index, 0, length, Carrier::starting_at(index.start()));
+            flights.insert(key, &flight);
+            let loading = Load { engine: engine.clone(), content: content.clone(), flight, room };
+            engine.runtime.spawn(loading.run());
+        }
+        drop(flights);
+        index = index.next();
+    }
+}
+
+struct Load {
+    engine: Arc<Engine>,
+    content: Arc<Content>,
+    flight: Arc<Flight>,
+    room: Reservation,
+}
+
+impl Load {
+    async fn run(self) {
+        let Self { engine, content, flight, room } = self;
+        let key = content.key(flight.index);
+        let block = match &engine.disk {
+            Some(disk) => disk.load(content.disk_key(), flight.index, flight.len()).await,
+            None => None,
+        };
+        match block {
+            Some(block) => {
+                flight.append(&block);
+                let bytes = flight.land();
+                drop(room);
+                if !content.is_stale() {
+                    engine.cache.insert(key, 0, &bytes);
+                }
+                engine.flights.lock().remove(key, &flight);
+            }
+            None => {
+                content.note_disk_miss(flight.index);
+                engine.flights.lock().remove(key, &flight);
+                flight.lose(Lost::Abandoned);
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Whether the disk can be asked for a block.
+    pub(super) fn on_disk(&self, content: &Content, index: BlockIndex) -> bool {
+        self.disk
+            .as_ref()
+            .is_some_and(|disk| !content.missed_on_disk(index) && disk.holds(content.disk_key(), index))
+    }
+
+    /// Keeps bytes that have come from the network, if they are a whole block.
+    pub(super) fn keep_on_disk(&self, content: &Content, index: BlockIndex, bytes: &Bytes) {
+        if let Some(disk) = &self.disk
+            && bytes.len() == content.block_length(index)
+        {
+            disk.store(content.disk_key(), index, bytes.clone());
+        }
+    }
+
+    /// Drops everything held of a content.
+    pub(super) fn forget(&self, content: &Content) {
+        self.cache.forget(content.id);
+        if let Some(disk) = &self.disk {
+            disk.forget(content.disk_key());
+        }
+    }
+}
