@@ -59,7 +59,7 @@ pub struct BlockKey {
     pub index: BlockIndex,
 }
 
-/// Where whole blocks are kept in memory.
+/// Where whole blocks are kept. The memory cache is one; a disk cache stands behind the same calls.
 pub trait BlockCache: Send + Sync {
     /// The block, if it is held.
     fn get(&self, key: BlockKey) -> Option<Bytes>;
