@@ -98,6 +98,7 @@ fn engine(
     let source = SourceName::new("bench").ok_or("no source name")?;
     let desk = LeaseDesk::new(Arc::new(Nothing(source.clone())));
     let engine = Engine::new(EngineOptions {
+        disk: None,
         client: Client::new()?,
         cache,
         desks: HashMap::from([(source.clone(), desk)]),
@@ -145,6 +146,12 @@ impl Provider for Nothing {
 struct Deaf;
 
 impl Observer for Deaf {
+    fn served_under(&self, _: &meetfs::model::FileId, _: Version, _: &meetfs::http::Validator) {}
+
+    fn last_validator(&self, _: &meetfs::model::FileId, _: Version) -> Option<meetfs::http::Validator> {
+        None
+    }
+
     fn size_found(&self, _id: &FileId, _version: Version, _size: u64) {}
 
     fn content_changed(&self, _id: &FileId) {}

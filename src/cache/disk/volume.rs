@@ -166,8 +166,11 @@ impl Volume {
                 .custom_flags(libc::O_NOFOLLOW)
                 .open(self.file(key.fingerprint, kind))
         };
-        let files = Files { data: create(DATA)?, index: create(INDEX)? };
-        files.data.set_len(key.size)?;
+        let data = create(DATA)?;
+        step();
+        data.set_len(key.size)?;
+        let files = Files { data, index: create(INDEX)? };
+        step();
         files.index.write_all_at(&format::encode_header(key), 0)?;
         Ok(files)
     }
@@ -175,7 +178,9 @@ impl Volume {
     /// Removes both files. The index goes first, and the data is cut before its name goes: a reader that still has
     /// it open would keep its space otherwise.
     pub(super) fn remove(&self, fingerprint: Fingerprint) -> std::io::Result<()> {
+        step();
         fine_if_missing(std::fs::remove_file(self.file(fingerprint, INDEX)))?;
+        step();
         let data = self.file(fingerprint, DATA);
         fine_if_missing(
             OpenOptions::new()
@@ -185,6 +190,7 @@ impl Volume {
                 .open(&data)
                 .map(drop),
         )?;
+        step();
         fine_if_missing(std::fs::remove_file(data))
     }
 
@@ -246,21 +252,25 @@ impl Volume {
 
 impl Files {
     pub(super) fn write_block(&self, index: u32, block: &[u8]) -> std::io::Result<()> {
+        step();
         self.data.write_all_at(block, block_start(index))
     }
 
     /// Makes block `index` one that is held. Its bytes must have been written.
     pub(super) fn write_record(&self, key: DiskKey, index: u32, record: Record) -> std::io::Result<()> {
+        step();
         self.index.write_all_at(&format::encode_record(key, index, record), format::record_offset(index))
     }
 
     /// Makes block `index` one that is not held.
     pub(super) fn clear_record(&self, index: u32) -> std::io::Result<()> {
+        step();
         self.index.write_all_at(&NO_RECORD, format::record_offset(index))
     }
 
     /// Frees the space of `count` blocks from `first` on.
     pub(super) fn punch(&self, first: u32, count: u32) -> std::io::Result<()> {
+        step();
         let length = block_start(count);
         punch(&self.data, block_start(first), length)
     }
@@ -278,6 +288,13 @@ pub(super) fn punch(file: &File, offset: u64, length: u64) -> std::io::Result<()
         }
     }
 }
+
+/// Where a test may end the process, before each change of what is on disk.
+#[cfg(not(test))]
+fn step() {}
+
+#[cfg(test)]
+use super::tests::killed::step;
 
 fn fine_if_missing(done: std::io::Result<()>) -> std::io::Result<()> {
     match done {

@@ -19,7 +19,7 @@ mod behaviour;
 mod damage;
 mod full;
 mod interleavings;
-mod killed;
+pub(super) mod killed;
 
 const MIB: u64 = 1024 * 1024;
 /// A flush that takes longer has hung.
