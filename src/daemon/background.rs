@@ -80,15 +80,16 @@ pub(super) async fn first_process_gone() {
 /// The first process is gone, so nobody knows of this mount.
 pub(super) fn report_ready() -> Result<(), Error> {
     let failed = |cause| Error::System { what: "going to the background", cause };
-    let mut output = std::io::stdout();
-    writeln!(output, "{READY}").and_then(|()| output.flush()).map_err(failed)?;
     let nowhere = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").map_err(failed)?;
     let errno = |errno: nix::Error| failed(errno.into());
-    nix::unistd::dup2_stdin(nowhere.as_fd()).map_err(errno)?;
-    nix::unistd::dup2_stdout(nowhere.as_fd()).map_err(errno)?;
-    nix::unistd::dup2_stderr(nowhere.as_fd()).map_err(errno)?;
     // Fails only for a group leader, which the second process is when a shell with job control started it as one;
     // then it has no other process to be separated from.
     let _already_leads = nix::unistd::setsid();
-    std::env::set_current_dir("/").map_err(failed)
+    std::env::set_current_dir("/").map_err(failed)?;
+    nix::unistd::dup2_stdin(nowhere.as_fd()).map_err(errno)?;
+    // The session is left by the time the first process ends, for its caller may then close the terminal.
+    let mut output = std::io::stdout();
+    writeln!(output, "{READY}").and_then(|()| output.flush()).map_err(failed)?;
+    nix::unistd::dup2_stderr(nowhere.as_fd()).map_err(errno)?;
+    nix::unistd::dup2_stdout(nowhere.as_fd()).map_err(errno)
 }

@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Rig, meetfs, wait_until};
 
+/// How long a killed process is waited for.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
+
 /// A command that runs beside the test, in a process group of its own. Killed with its children when dropped.
 pub struct Running {
     child: Child,
@@ -96,6 +99,11 @@ impl Drop for Running {
     fn drop(&mut self) {
         let group = format!("-{}", self.id());
         let _gone = Command::new("kill").args(["-9", "--", &group]).stderr(Stdio::null()).status();
+        // What it held is free only once it is gone; one that hangs in a mount goes when the mount does.
+        let started = Instant::now();
+        while self.child.try_wait().is_ok_and(|status| status.is_none()) && started.elapsed() < GONE_WITHIN {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
