@@ -100,5 +100,5 @@ build_release() {
 
 is_mounted() { # folder
     # The table writes a space as \040.
-    grep -qF " ${1// /\\040} " /proc/self/mountinfo
+    grep -aqF " ${1// /\\040} " /proc/self/mountinfo
 }
