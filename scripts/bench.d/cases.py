@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import process
-from contenders import ALL, CURL, LOCAL, MEETFS, MOUNT_S3, RCLONE, Contender, Mount
+from contenders import CURL, LOCAL, Contender, Mount
 from media import NEEDLE, Media
 from origin import LOOPBACK, WAN, Origin
 from plan import HEAD_BYTES, RANDOM_BYTES, Plan
@@ -16,6 +16,8 @@ from process import Failed
 from tools import Tools
 
 READER = Path(__file__).with_name("reader.py")
+
+FILM = "ffprobe, index last"
 
 RATE = "MB/s"
 MS = "ms"
@@ -186,33 +188,36 @@ def film(rig: Rig, profile: str, contender: Contender):
     """What a player does first with an MP4 whose index is last."""
     with rig.mount(contender, profile, "film") as mount:
         path = mount.root / rig.sets["film"][0].inside
-        probe = ["ffprobe", "-v", "error", "-show_format", "-show_streams", "-of", "json", path]
-
-        def start():
-            began = time.perf_counter()
-            told = json.loads(process.run(probe, rig.plan.patience))
-            took = (time.perf_counter() - began) * 1000
-            check(len(told["streams"]) == 2, "the film's streams")
-            return took, {}
-
         rig.made_ready(mount, profile, "film")
-        yield rig.measure(mount, profile, "ffprobe, index last", MS, start)
+        yield rig.measure(mount, profile, FILM, MS, lambda: (probe(rig, path), {}))
+
+
+def probe(rig: Rig, path: Path) -> float:
+    command = ["ffprobe", "-v", "error", "-show_format", "-show_streams", "-of", "json", path]
+    began = time.perf_counter()
+    told = json.loads(process.run(command, rig.plan.patience))
+    took = (time.perf_counter() - began) * 1000
+    check(len(told["streams"]) == 2, "the film's streams")
+    return took
 
 
 def grep(rig: Rig, profile: str, contender: Contender):
     """A search through all transcripts."""
-    count = len(rig.sets["transcripts"])
     with rig.mount(contender, profile, "transcripts") as mount:
-
-        def search():
-            began = time.perf_counter()
-            found = process.run(["grep", "-rl", NEEDLE, mount.root], rig.plan.patience)
-            took = (time.perf_counter() - began) * 1000
-            check(len(found.splitlines()) == count, f"{len(found.splitlines())} of {count} transcripts")
-            return took, {}
-
         rig.made_ready(mount, profile, "transcripts")
-        yield rig.measure(mount, profile, f"grep -r, {count} transcripts", MS, search)
+        yield rig.measure(mount, profile, searched(rig), MS, lambda: (search(rig, mount.root), {}))
+
+
+def searched(rig: Rig) -> str:
+    return f"grep -r, {rig.plan.transcripts} transcripts"
+
+
+def search(rig: Rig, folder: Path) -> float:
+    began = time.perf_counter()
+    found = process.run(["grep", "-rl", NEEDLE, folder], rig.plan.patience)
+    took = (time.perf_counter() - began) * 1000
+    check(len(found.splitlines()) == rig.plan.transcripts, f"{len(found.splitlines())} transcripts found")
+    return took
 
 
 def rsync(rig: Rig, profile: str, contender: Contender):
@@ -284,6 +289,10 @@ def bounds(rig: Rig, profile: str, case: str):
     elif case == "heads":
         each = [download(rig, profile, media, HEAD_BYTES)[0] * 1000 for media in rig.sets["heads"][:-1]]
         yield Sample(profile, "open + first 64 KiB", CURL, statistics.median(each), MS, {"each": each})
+    elif case == "film":
+        yield Sample(profile, FILM, LOCAL, probe(rig, rig.local(rig.sets["film"][0])), MS)
+    elif case == "grep":
+        yield Sample(profile, searched(rig), LOCAL, search(rig, rig.folder / "media" / "transcripts"), MS)
 
 
 def download(rig: Rig, profile: str, media: Media, length: int) -> tuple[float, int]:

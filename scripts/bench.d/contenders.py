@@ -163,7 +163,11 @@ def _configuration(origin: Origin, host: str, memory: str, disk: str, cache: Pat
 
 def is_mounted(mountpoint: Path) -> bool:
     """From the mount table: to look at the mountpoint itself could hang."""
-    return any(line.split(" ")[4] == str(mountpoint) for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    # The table may hold others' names in any encoding, and writes four characters as their octal codes.
+    wanted = os.fsencode(mountpoint)
+    for character in b"\\ \t\n":
+        wanted = wanted.replace(bytes([character]), b"\\%03o" % character)
+    return any(line.split(b" ")[4] == wanted for line in Path("/proc/self/mountinfo").read_bytes().splitlines())
 
 
 def take_down(mountpoint: Path) -> None:

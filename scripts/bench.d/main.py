@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -92,6 +93,9 @@ def main() -> int:
         target = tools.ROOT / "docs" / "bench.svg"
         target.write_text(picture.draw(result))
         say(f"drew {target}")
+    if result["interrupted"]:
+        print("bench: interrupted; these are the samples until then", file=sys.stderr)
+        return 130
     return 1 if report.failures(result) else 0
 
 
@@ -104,20 +108,28 @@ def measured(given: argparse.Namespace) -> dict:
     rounds = given.rounds or (1 if given.quick else 5)
     cases = [case for case in CASES if not given.only or case in given.only]
     profiles = [profile for profile in (origin.LOOPBACK, origin.WAN) if not given.profile or profile in given.profile]
-    began = datetime.now().astimezone()
+    began, load = datetime.now().astimezone(), os.getloadavg()[0]
+    if load > 0.5:
+        say(f"the machine is busy (load {load:.1f}): do not trust what comes out")
     clear_remains()
     # mkdtemp: nobody else can look into it, nor put anything there.
     folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-"))
     running = []
+    samples: list[Sample] = []
+    interruption = None
     try:
         rig = set_up(found, size, folder, running)
-        samples = all_rounds(rig, rounds, profiles, cases, chosen)
+        all_rounds(rig, rounds, profiles, cases, chosen, samples)
+    except KeyboardInterrupt as signalled:
+        if not samples:
+            raise
+        interruption = str(signalled)
     finally:
         for number in ENDS:
             signal.signal(number, signal.SIG_IGN)
         take_down(folder / "mounted" / "mount")
-        for one in reversed(running):
-            one.stop()
+        for server in reversed(running):
+            server.stop()
         if given.keep:
             (folder / "keep").touch()
             say(f"kept {folder}")
@@ -129,6 +141,8 @@ def measured(given: argparse.Namespace) -> dict:
         "began": began.isoformat(timespec="seconds"),
         "took_seconds": round((datetime.now().astimezone() - began).total_seconds()),
         "quick": given.quick,
+        "load_before": load,
+        "interrupted": interruption,
         "rounds": rounds,
         "plan": asdict(size),
         "wan": {"latency_ms": plan.LATENCY_MS, "bytes_per_second": plan.BYTES_PER_SECOND},
@@ -170,40 +184,38 @@ def set_up(found: tools.Tools, size: plan.Plan, folder: Path, running: list) -> 
     return Rig(found, size, folder, sets, origins)
 
 
-def all_rounds(rig: Rig, rounds: int, profiles: list[str], cases: list[str], chosen: list[Contender]) -> list[Sample]:
-    samples: list[Sample] = []
+def all_rounds(
+    rig: Rig, rounds: int, profiles: list[str], cases: list[str], chosen: list[Contender], samples: list[Sample]
+) -> None:
+    """Measures everything in turn and adds to `samples`, so that they are there when it is interrupted."""
     for number in range(rounds):
         for profile in profiles:
             for place, case in enumerate(cases):
                 # Another one begins each time, so that no one always follows the same.
                 turn = (number + place) % len(chosen)
                 for contender in [*chosen[turn:], *chosen[:turn]]:
-                    taken = one(rig, profile, case, contender)
-                    samples += taken
-                    show(number, taken)
-                taken = list(bounds(rig, profile, case))
-                samples += taken
-                show(number, taken)
-        for sample in samples:
-            sample.round = sample.round or number + 1
-    return samples
+                    taken = one(CASES[case](rig, profile, contender), profile, case, contender.name)
+                    keep(taken, number + 1, samples)
+                keep(one(bounds(rig, profile, case), profile, case, "bounds"), number + 1, samples)
 
 
-def one(rig: Rig, profile: str, case: str, contender: Contender) -> list[Sample]:
+def one(samples: Iterator[Sample], profile: str, case: str, name: str) -> list[Sample]:
     """The samples of a case, and in the place of those that are missing the reason."""
     taken = []
     try:
-        for sample in CASES[case](rig, profile, contender):
+        for sample in samples:
             taken.append(sample)
-    except (Failed, OSError) as why:
-        taken.append(Sample(profile, case, contender.name, None, "", error=str(why)))
+    except Exception as why:  # Whatever it is, it must not cost the samples of an hour.
+        taken.append(Sample(profile, case, name, None, "", error=str(why) or repr(why)))
     return taken
 
 
-def show(number: int, samples: list[Sample]) -> None:
-    for sample in samples:
+def keep(taken: list[Sample], number: int, samples: list[Sample]) -> None:
+    for sample in taken:
+        sample.round = number
+        samples.append(sample)
         said = sample.error or f"{sample.value:.1f} {sample.unit}"
-        say(f"{number + 1} {sample.profile:8} {sample.work:36} {sample.contender:14} {said}")
+        say(f"{number} {sample.profile:8} {sample.work:36} {sample.contender:14} {said}")
 
 
 def save(result: dict, given: argparse.Namespace) -> None:

@@ -59,6 +59,7 @@ def table(result: dict) -> str:
     """Everything, a block for each work."""
     lines = [f"{name}: {value}" for name, value in result["versions"].items()]
     lines += [f"{result['rounds']} round(s), {result['took_seconds']} s" + (", quick: not to be quoted" if result["quick"] else "")]
+    lines.append(f"load before: {result['load_before']:.1f}" + (", busy: not to be quoted" if result["load_before"] > 0.5 else ""))
     columns = "{:26} {:>9} {:>19}  {:>7} {:>6} {:>9} {:>5} {:>5} {:>7} {:>6}  {}"
     for (profile, work), contenders in summary(result).items():
         unit = next(iter(contenders.values()))["unit"]
