@@ -134,6 +134,15 @@ impl Catalog {
         (*known == version).then(|| validator.clone())
     }
 
+    /// Forgets the validator of a file whose content turned out to be another. What is kept of it is replaced by
+    /// that of the new content.
+    pub fn forget_validator(&self, id: &FileId) {
+        let mut sources = self.sources.lock();
+        if let Some(source) = sources.get_mut(&id.source) {
+            source.validators.remove(&(id.meeting.clone(), id.key.clone()));
+        }
+    }
+
     /// Takes over the validator under which a file version is served, and keeps it.
     pub fn learn_validator(&self, id: &FileId, version: Version, validator: &str) {
         let mut sources = self.sources.lock();

@@ -267,6 +267,8 @@ impl Observer for Findings {
     }
 
     fn content_changed(&self, id: &FileId) {
+        // At once: whoever opens the file again must not begin under the old one.
+        self.catalog.forget_validator(id);
         self.note(Finding::Changed(id.clone()));
     }
 }

@@ -38,7 +38,7 @@ impl MountEntry {
 
 /// The file system on top at exactly `path`, if one is mounted there.
 pub(super) fn mounted_at(path: &Path) -> std::io::Result<Option<MountEntry>> {
-    let table = std::fs::read_to_string("/proc/self/mountinfo")?;
+    let table = String::from_utf8_lossy(&std::fs::read("/proc/self/mountinfo")?).into_owned();
     Ok(table.lines().filter_map(MountEntry::parse).rfind(|entry| entry.mountpoint == path))
 }
 
