@@ -73,7 +73,7 @@ fn a_configuration_that_is_not_there_is_named() {
 #[test]
 fn a_configuration_that_is_no_toml_is_named_with_its_line() {
     let rig = rig();
-    refused_with(&rig, &changed(&rig, "[source.acme]", "[source.acme"), 3, &["config.toml", "line 5"]);
+    refused_with(&rig, &changed(&rig, "[source.acme]", "[source.acme"), 3, &["config.toml", "line 6"]);
 }
 
 #[test]

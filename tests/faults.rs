@@ -464,7 +464,8 @@ impl Changing {
         let archive = Archive::pattern(&[("Changing", CHANGING)]);
         let rig = Rig::new(CloudOptions { archive, bytes_per_second, ..CloudOptions::default() })
             .with(&format!("read_deadline = \"{}s\"", DEADLINE.as_secs()))
-            .with_cache("memory = \"8MiB\"");
+            .with_cache("memory = \"8MiB\"")
+            .with_cache("disk = \"off\"");
         rig.mount();
         let object = rig.cloud.objects().into_iter().next().expect("an object");
         let path = rig.shell("find . -name '*.mp4'").trim().to_owned();

@@ -267,8 +267,10 @@ fn of_two_mounts_at_once_one_wins_and_the_other_says_why_not() {
 }
 
 #[test]
-fn two_daemons_share_a_cache_folder_and_neither_spoils_it() {
-    let rig = Rig::mounted(CloudOptions { archive: Archive::demo(), ..CloudOptions::default() });
+fn two_daemons_share_a_folder_that_keeps_no_blocks_and_neither_spoils_it() {
+    let rig = Rig::new(CloudOptions { archive: Archive::demo(), ..CloudOptions::default() })
+        .with_cache("disk = \"off\"");
+    rig.mount();
     let second = Second::of(&rig);
     let output = run(&mut second.mount_command(&rig), SOON);
     assert!(output.status.success(), "{}", text(&output));
@@ -290,9 +292,9 @@ fn two_daemons_share_a_cache_folder_and_neither_spoils_it() {
 }
 
 #[test]
-fn two_daemons_that_start_at_once_on_a_new_cache_folder_both_come_up() {
+fn two_daemons_that_start_at_once_on_a_new_folder_without_blocks_both_come_up() {
     for _ in 0..4 {
-        let rig = Rig::new(small());
+        let rig = Rig::new(small()).with_cache("disk = \"off\"");
         rig.write_config(&rig.config());
         let second = Second::of(&rig);
         let mut both =
