@@ -26,6 +26,12 @@ pub enum Error {
         /// Why.
         cause: ProviderError,
     },
+    /// A source of which some days could not be listed.
+    #[error("some days of {source_name} could not be listed; the log says why")]
+    Incomplete {
+        /// Which.
+        source_name: SourceName,
+    },
     /// The folder to mount on.
     #[error(transparent)]
     Mountpoint(#[from] MountpointError),
@@ -97,6 +103,7 @@ impl Error {
             ) => Exit::Busy,
             Self::Disk(DiskError::InUse { .. }) => Exit::Busy,
             Self::Source { .. }
+            | Self::Incomplete { .. }
             | Self::Mountpoint(_)
             | Self::Session(_)
             | Self::Facts(_)

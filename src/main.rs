@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         Command::Unmount(arguments) => daemon::unmount(&arguments).map(|()| Exit::Done.into()),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("meetfs: {error}");
+        daemon::say(std::io::stderr(), format_args!("meetfs: {error}"));
         error.exit().into()
     })
 }

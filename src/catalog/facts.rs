@@ -72,7 +72,7 @@ pub enum FactsError {
         cause: std::io::Error,
     },
     /// SQLite cannot work with the file.
-    #[error("the catalog {} cannot be used ({cause}); remove it and it is made anew", path.display())]
+    #[error("the catalog {} cannot be used ({cause}); free space there or give another folder with --cache-dir", path.display())]
     Database {
         /// The file.
         path: PathBuf,

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::cache::MemoryCache;
 use crate::cache::disk::{DiskCache, DiskOptions};
@@ -17,7 +18,7 @@ use crate::error::Error;
 use crate::fuse::{Invalidation, Invalidator};
 use crate::http::{Client, FetchError, Validator};
 use crate::model::{BodyKind, FileId, Version};
-use crate::providers::{self, LeaseDesk, Provider};
+use crate::providers::{self, LeaseDesk, Provider, ProviderError};
 use crate::read::{Engine, EngineOptions, Observer};
 use crate::settings::{DiskLimit, Settings, SourceSettings};
 use crate::tree::{Content, LiveTree, TreeBuilder};
@@ -45,6 +46,8 @@ pub struct Archive {
     pub invalidator: Arc<Invalidator>,
     catalog: Arc<Catalog>,
     sources: Vec<Source>,
+    /// Up to which change of the catalog the tree shows it.
+    shown: watch::Sender<Option<u64>>,
     ended: CancellationToken,
 }
 
@@ -107,13 +110,15 @@ impl Archive {
             observer: Arc::new(Findings { findings, catalog: catalog.clone() }),
             runtime: runtime.clone(),
         });
-        let archive = Self { tree, engine, invalidator, catalog, sources, ended };
+        let shown = watch::Sender::new(None);
+        let archive = Self { tree, engine, invalidator, catalog, sources, shown, ended };
         let builder = TreeBuilder::new(settings.timezone.clone());
         runtime.spawn(publish(
             builder,
             archive.catalog.clone(),
             archive.tree.clone(),
             archive.invalidator.clone(),
+            archive.shown.clone(),
             archive.ended.clone(),
         ));
         let everyone = archive.sources.iter().map(|source| source.refresh.clone()).collect();
@@ -127,34 +132,40 @@ impl Archive {
         Ok(archive)
     }
 
-    /// Lists every source once. A source that fails is named to `failed` as long as another one works.
+    /// Lists every source once. What fails, whole or in part, is told to `failed` as long as something works.
     ///
     /// # Errors
     /// The failure of the first source, when none could be listed.
     pub async fn first_listing(&mut self, failed: impl Fn(&Error)) -> Result<(), Error> {
-        let mut listings = tokio::task::JoinSet::new();
-        for (index, source) in self.sources.iter().enumerate() {
-            let refresher = source.refresher(&self.catalog);
-            listings.spawn(async move { (index, refresher.full().await) });
-        }
-        let mut errors = std::collections::BTreeMap::new();
-        while let Some(done) = listings.join_next().await {
-            let Ok((index, outcome)) = done else { continue };
-            let Some(source) = self.sources.get_mut(index) else { continue };
+        let listings: Vec<_> = self
+            .sources
+            .iter()
+            .map(|source| {
+                let refresher = source.refresher(&self.catalog);
+                AbortOnDropHandle::new(tokio::spawn(async move { refresher.full().await }))
+            })
+            .collect();
+        let (mut errors, mut none_listed) = (Vec::new(), true);
+        for (source, listing) in self.sources.iter_mut().zip(listings) {
+            let source_name = source.settings.name.clone();
+            let outcome = listing.await.unwrap_or_else(|stopped| {
+                Err(ProviderError::Unavailable(format!("its listing ended unexpectedly ({stopped})")))
+            });
             match outcome {
-                Ok(whole) => source.listed = whole,
-                Err(cause) => {
-                    let source_name = source.settings.name.clone();
-                    errors.insert(index, Error::Source { source_name, cause });
+                Ok(whole) => {
+                    source.listed = whole;
+                    none_listed = false;
+                    if !whole {
+                        errors.push(Error::Incomplete { source_name });
+                    }
                 }
+                Err(cause) => errors.push(Error::Source { source_name, cause }),
             }
         }
-        if errors.len() == self.sources.len()
-            && let Some((_, first)) = errors.pop_first()
-        {
-            return Err(first);
+        if none_listed && !errors.is_empty() {
+            return Err(errors.swap_remove(0));
         }
-        errors.values().for_each(failed);
+        errors.iter().for_each(failed);
         Ok(())
     }
 
@@ -172,13 +183,19 @@ impl Archive {
         }
     }
 
-    /// Waits until everything that can be found out has been, and the tree shows it. Callers bound the wait.
+    /// Waits until the tree shows what the catalog holds now.
+    pub async fn shown(&self) {
+        let wanted = Some(*self.catalog.changes().borrow());
+        let mut shown = self.shown.subscribe();
+        let _sender_lives_as_long_as_self = shown.wait_for(|shown| *shown >= wanted).await;
+    }
+
+    /// Waits until everything that can be found out has been. Callers bound the wait.
     pub async fn settled(&self) {
         for source in &self.sources {
             let mut settled = source.settled.subscribe();
             let _sender_lives_as_long_as_self = settled.wait_for(|settled| *settled).await;
         }
-        tokio::time::sleep(BETWEEN_SNAPSHOTS * 2).await;
     }
 
     /// Asks every source for a full listing now.
@@ -204,6 +221,7 @@ async fn publish(
     catalog: Arc<Catalog>,
     tree: Arc<LiveTree>,
     invalidator: Arc<Invalidator>,
+    shown: watch::Sender<Option<u64>>,
     ended: CancellationToken,
 ) {
     let mut changes = catalog.changes();
@@ -213,7 +231,7 @@ async fn publish(
             () = ended.cancelled() => return,
             changed = changes.changed() => if changed.is_err() { return },
         }
-        changes.mark_unchanged();
+        let change = *changes.borrow_and_update();
         let views = catalog.clone();
         let built = tokio::task::spawn_blocking(move || {
             let snapshot = builder.build(&views.views());
@@ -229,6 +247,7 @@ async fn publish(
         }
         let changed = tree.publish(snapshot);
         invalidator.push(changed.into_iter().map(Invalidation::from));
+        shown.send_replace(Some(change));
         tokio::time::sleep(BETWEEN_SNAPSHOTS).await;
     }
 }

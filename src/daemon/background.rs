@@ -12,6 +12,7 @@ use std::process::{Command, ExitCode, Stdio};
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
 
+use super::say;
 use crate::error::{Error, Exit};
 
 /// What the second process says when the tree can be listed.
@@ -40,7 +41,7 @@ pub(super) fn start_and_wait() -> Result<ExitCode, Error> {
                 ready = true;
                 break;
             }
-            print!("{line}");
+            say(std::io::stdout(), format_args!("{}", line.trim_end()));
             line.clear();
         }
     }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::archive::Archive;
 use super::logging::{self, Destination};
-use super::{background, demonstration, mountpoint};
+use super::{background, demonstration, mountpoint, say};
 use crate::catalog::FactStore;
 use crate::cli::MountArgs;
 use crate::demo;
@@ -136,7 +136,10 @@ impl Server<'_> {
                 .map_err(|cause| Error::System { what: "starting the demo's cloud", cause })?;
         settings.sources = vec![demonstration::source(&cloud)?];
         settings.cache.disk = DiskLimit::Off;
-        println!("the demo's cloud counts its requests at {}", cloud.summary_url());
+        say(
+            std::io::stdout(),
+            format_args!("the demo's cloud counts its requests at {}", cloud.summary_url()),
+        );
         Ok((settings, Some(cloud)))
     }
 
@@ -144,13 +147,18 @@ impl Server<'_> {
         let waiting = tokio::spawn(async {
             tokio::time::sleep(SAY_AFTER).await;
             if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
-                eprintln!("meetfs: still listing the recordings …");
+                say(std::io::stderr(), format_args!("meetfs: still listing the recordings …"));
             }
         });
         let listed = archive
             .first_listing(|error| {
                 tracing::warn!("{error}");
-                eprintln!("meetfs: warning: {error}; the other sources are mounted, this one is tried again");
+                say(
+                    std::io::stderr(),
+                    format_args!(
+                        "meetfs: warning: {error}; what could be listed is mounted, the rest is tried again"
+                    ),
+                );
             })
             .await;
         waiting.abort();
@@ -158,6 +166,7 @@ impl Server<'_> {
         archive.start(self.runtime.handle());
         let _the_rest_is_found_out_in_the_background =
             tokio::time::timeout(SETTLE_WITHIN, archive.settled()).await;
+        archive.shown().await;
         Ok(())
     }
 

@@ -31,7 +31,7 @@ pub enum MountpointError {
     NotEmpty(PathBuf),
     /// Something is mounted there already.
     #[error(
-        "{} is already mounted ({what}); unmount it with `{}` or choose another folder",
+        "{} is already mounted ({what}); {}",
         mountpoint.display(), unmount_advice(mountpoint, what)
     )]
     AlreadyMounted {
@@ -68,8 +68,11 @@ pub enum MountpointError {
 }
 
 fn unmount_advice(mountpoint: &Path, what: &str) -> String {
-    let command = if what == crate::fuse::MOUNT_SOURCE { "meetfs unmount" } else { "umount" };
-    format!("{command} {}", mountpoint.display())
+    if what == crate::fuse::MOUNT_SOURCE {
+        format!("unmount it with `meetfs unmount {}` or choose another folder", mountpoint.display())
+    } else {
+        "choose an empty folder".into()
+    }
 }
 
 /// An empty folder on which nothing is mounted, kept from other meetfs processes until it is dropped.

@@ -38,14 +38,16 @@ impl MountEntry {
 
 /// The file system on top at exactly `path`, if one is mounted there.
 pub(super) fn mounted_at(path: &Path) -> std::io::Result<Option<MountEntry>> {
-    let table = String::from_utf8_lossy(&std::fs::read("/proc/self/mountinfo")?).into_owned();
+    // A name need not be UTF-8: each byte is taken for a character, and given back as a byte.
+    let table: String = std::fs::read("/proc/self/mountinfo")?.into_iter().map(char::from).collect();
     Ok(table.lines().filter_map(MountEntry::parse).rfind(|entry| entry.mountpoint == path))
 }
 
 /// Undoes the `\ooo` by which the kernel writes space, tab, newline and backslash.
 fn unescape(field: &str) -> OsString {
+    let field: Vec<u8> = field.chars().filter_map(|byte| u8::try_from(u32::from(byte)).ok()).collect();
     let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field.as_bytes();
+    let mut rest = field.as_slice();
     while let Some((first, behind)) = rest.split_first() {
         let code = behind.get(..3).filter(|_| *first == b'\\').and_then(|digits| {
             let digits = std::str::from_utf8(digits).ok()?;
@@ -76,6 +78,14 @@ mod tests {
         assert_eq!(entry.mountpoint, Path::new(r"/mnt/a b\c"));
         assert_eq!(entry.id, 36);
         assert!(entry.is_meetfs());
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_is_read_as_it_is() {
+        let line: String =
+            b"36 35 0:52 / /mnt/nu\xff rw - fuse meetfs rw".iter().map(|byte| char::from(*byte)).collect();
+        let expected = OsString::from_vec(b"/mnt/nu\xff".to_vec());
+        assert_eq!(MountEntry::parse(&line).unwrap().mountpoint, Path::new(&expected));
     }
 
     #[test]

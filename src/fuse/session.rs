@@ -26,6 +26,9 @@ pub const MOUNT_SOURCE: &str = "meetfs";
 /// while the first copies a megabyte into a reply.
 const EVENT_THREADS: usize = 2;
 
+/// How long a fresh mount may take to answer for the first time.
+const FIRST_LOOK_WITHIN: Duration = Duration::from_secs(5);
+
 /// Who may use the mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -101,8 +104,31 @@ pub fn mount(
     let session = Session::new(adapter, mountpoint, &config).map_err(refused)?;
     let session = session.spawn().map_err(refused)?;
     invalidator.start(session.notifier()).map_err(refused)?;
-    let device = std::fs::metadata(mountpoint).map_err(refused)?.dev();
-    Ok(Mounted { session, mountpoint: mountpoint.into(), device, invalidator })
+    match device_of(mountpoint) {
+        Ok(device) => Ok(Mounted { session, mountpoint: mountpoint.into(), device, invalidator }),
+        Err(cause) => {
+            invalidator.stop();
+            detach(mountpoint);
+            // What still hangs on it ends with the process; dropping it would unmount by path once more.
+            std::mem::forget(session);
+            Err(refused(cause))
+        }
+    }
+}
+
+/// The device number inside a fresh mount, asked from a thread of its own: should the event threads have ended (no
+/// descriptor was left for one), nobody answers, and whoever asks hangs until the process ends.
+fn device_of(mountpoint: &Path) -> std::io::Result<u64> {
+    let (answer, answered) = std::sync::mpsc::channel();
+    let path = mountpoint.to_path_buf();
+    std::thread::Builder::new().name("first look".into()).spawn(move || {
+        let _nobody_waits_any_more = answer.send(std::fs::metadata(path).map(|found| found.dev()));
+    })?;
+    answered.recv_timeout(FIRST_LOOK_WITHIN).unwrap_or_else(|_| {
+        Err(std::io::Error::other(
+            "it does not answer; see whether the limit of open files, `ulimit -n`, is below 64",
+        ))
+    })
 }
 
 impl Mounted {

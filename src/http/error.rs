@@ -49,7 +49,7 @@ pub enum HttpError {
     },
     /// The address may not be asked: not https, or not a host of the provider.
     #[error(
-        "an address on {host} is outside the hosts of this source; add it to download_hosts if it is right"
+        "an address on {host} is outside the hosts of this source (https only); a host that is right goes into download_hosts"
     )]
     HostNotAllowed {
         /// Scheme and host.
@@ -83,7 +83,11 @@ pub(crate) fn cause_of(error: reqwest::Error) -> String {
 
 /// Scheme, host and port of an address: all of it that may be printed.
 pub(crate) fn origin(address: &SecretUrl) -> String {
-    address.expose().origin().ascii_serialization()
+    let url = address.expose();
+    match url.origin() {
+        url::Origin::Opaque(_) => format!("{}:", url.scheme()),
+        origin => origin.ascii_serialization(),
+    }
 }
 
 /// Why bytes of a file could not be had. The read path maps it to an errno, once.

@@ -95,6 +95,10 @@ pub(crate) struct RangeBody {
     _place: Option<Place>,
 }
 
+/// The longest file that is believed, 1 PiB: a thousand years of video. The kernel gives up on a file of 2^63 bytes
+/// for good.
+const LARGEST_FILE: u64 = 1 << 50;
+
 /// How many bytes [`BodyKind`] wants to see: `ftyp` ends at byte 8, a byte order mark and `WEBVTT` at byte 9.
 const MAGIC_LENGTH: usize = 9;
 
@@ -296,7 +300,9 @@ impl Head {
                 Self { end: last + 1, total, validator: None }
             }
             (206, _) => return Err(again("status 206 without a usable Content-Range".into())),
-            (416, Some(ContentRange { total, .. })) if expected.total != Some(total) => {
+            (416, Some(ContentRange { total, .. }))
+                if expected.total != Some(total) && range.start >= total =>
+            {
                 return Err(RangeError::WrongTotal { served: total });
             }
             (416, _) => return Err(again("status 416 to a range within the file".into())),
@@ -327,7 +333,8 @@ fn text<'a>(headers: &'a HeaderMap, name: &reqwest::header::HeaderName) -> Optio
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {
-    text(headers, &reqwest::header::CONTENT_LENGTH)?.parse().ok()
+    let length = text(headers, &reqwest::header::CONTENT_LENGTH).and_then(number);
+    length.filter(|length| *length <= LARGEST_FILE)
 }
 
 fn strong_validator(headers: &HeaderMap) -> Option<Validator> {
@@ -346,7 +353,7 @@ impl ContentRange {
     fn parse(value: &str) -> Option<Self> {
         let (unit, rest) = value.split_once(' ')?;
         let (span, total) = rest.trim().split_once('/')?;
-        let total = number(total)?;
+        let total = number(total).filter(|total| *total <= LARGEST_FILE)?;
         if !unit.eq_ignore_ascii_case("bytes") {
             return None;
         }
@@ -422,6 +429,11 @@ mod tests {
         assert!(matches!(reply, Err(RangeError::WrongTotal { served: 101 })), "{reply:?}");
         let reply = check(416, &[("content-range", "bytes */5")], RANGE_10, &expected(100));
         assert!(matches!(reply, Err(RangeError::WrongTotal { served: 5 })), "{reply:?}");
+        let lie = check(416, &[("content-range", "bytes */15")], RANGE_10, &expected(100));
+        assert!(matches!(lie, Err(RangeError::Again(..))), "{lie:?}");
+        let huge =
+            check(206, &[("content-range", "bytes 10-19/9223372036854775808")], RANGE_10, &expected(100));
+        assert!(matches!(huge, Err(RangeError::Again(..))), "{huge:?}");
     }
 
     #[test]

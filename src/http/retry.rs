@@ -29,13 +29,17 @@ pub fn unstated_wait() -> Duration {
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
+        return Some(Duration::from_secs(seconds).min(LONGEST));
     }
     let then = httpdate::parse_http_date(value)
         .ok()
         .or_else(|| SystemTime::try_from(value.parse::<Timestamp>().ok()?).ok())?;
-    Some(then.duration_since(now).unwrap_or_default())
+    Some(then.duration_since(now).unwrap_or_default().min(LONGEST))
 }
+
+/// No wait that is taken at its word is longer: Zoom's longest limit is that of a day. A time beyond it would only
+/// overflow the clock it is added to.
+const LONGEST: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {
@@ -61,6 +65,8 @@ mod tests {
     fn a_time_that_has_passed_is_no_wait_and_nonsense_is_none() {
         assert_eq!(parsed("2020-01-01T00:00:00Z"), Some(Duration::ZERO));
         assert_eq!(parsed("soon"), None);
+        assert_eq!(parsed("18446744073709551615"), Some(LONGEST));
+        assert_eq!(parsed("9000-01-01T00:00:00Z"), Some(LONGEST));
         assert_eq!(parsed("-3"), None);
     }
 

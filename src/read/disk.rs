@@ -56,11 +56,10 @@ impl Load {
         };
         match block {
             Some(block) => {
-                flight.append(&block);
-                let bytes = flight.land();
+                flight.land_whole(&block);
                 drop(room);
                 if !content.is_stale() {
-                    engine.cache.insert(key, 0, &bytes);
+                    engine.cache.insert(key, 0, &block);
                 }
                 engine.flights.lock().remove(key, &flight);
             }

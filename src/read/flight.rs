@@ -86,6 +86,12 @@ impl Flight {
         self.progress.notify_waiters();
     }
 
+    /// Ends the flight with bytes that came all at once.
+    pub(super) fn land_whole(&self, bytes: &Bytes) {
+        *self.state.lock() = State::Landed(bytes.clone());
+        self.progress.notify_waiters();
+    }
+
     /// Ends the flight with its bytes, which are returned for the cache.
     pub(super) fn land(&self) -> Bytes {
         let mut state = self.state.lock();

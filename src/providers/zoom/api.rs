@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::auth::{Token, Tokens};
+use super::forgiving;
 use super::refusal::Refusal;
+use crate::http::error::origin;
 use crate::http::{ApiRequest, Client};
 use crate::model::SecretUrl;
 use crate::providers::ProviderError;
@@ -85,17 +87,14 @@ impl Api {
             within,
         };
         let reply = self.client.call(&request).await.map_err(ProviderError::from)?;
-        let object = match serde_json::from_slice::<Value>(&reply.body) {
-            Ok(Value::Object(object)) => Some(object),
-            _ => None,
-        };
+        let object = forgiving::object(&reply.body);
         if let Some(refusal) = Refusal::of(reply.status, object.as_ref(), token.secret()) {
             return Err(ApiError::Refused(refusal));
         }
         object.ok_or_else(|| {
             ApiError::Failed(ProviderError::Unavailable(format!(
                 "{} answered with something that is not a JSON object; check api_url",
-                request.address
+                origin(&request.address)
             )))
         })
     }

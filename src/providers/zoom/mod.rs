@@ -33,6 +33,7 @@ mod answer;
 mod api;
 mod auth;
 mod facts;
+mod forgiving;
 mod leases;
 mod lenient;
 mod listing;
