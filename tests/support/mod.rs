@@ -148,7 +148,8 @@ impl Rig {
 
     /// How many entries the mount table has at the mountpoint.
     pub fn entries_in_mount_table(&self) -> usize {
-        let table = std::fs::read_to_string("/proc/self/mountinfo").expect("a mount table");
+        let table = String::from_utf8_lossy(&std::fs::read("/proc/self/mountinfo").expect("a mount table"))
+            .into_owned();
         let place = format!(" {} ", self.mountpoint.display());
         table.lines().filter(|line| line.contains(&place)).count()
     }
@@ -273,7 +274,8 @@ pub fn wait_until(within: Duration, what: &str, holds: impl Fn() -> bool) {
 
 /// Makes every request to the mount fail, as an administrator would do with a hung one.
 pub fn abort_connection(mountpoint: &Path) {
-    let table = std::fs::read_to_string("/proc/self/mountinfo").expect("a mount table");
+    let table =
+        String::from_utf8_lossy(&std::fs::read("/proc/self/mountinfo").expect("a mount table")).into_owned();
     let place = format!(" {} ", mountpoint.display());
     for line in table.lines().filter(|line| line.contains(&place)) {
         let minor = line.split(' ').nth(2).and_then(|device| device.split(':').nth(1)).unwrap_or("none");
