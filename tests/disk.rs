@@ -118,6 +118,7 @@ fn a_file_that_changed_between_two_runs_is_never_read_as_a_mix() {
     let rig = Rig::mounted(pattern());
     rig.shell("head -c 9000000 \"$(find . -name '*.mp4')\" | wc -c");
     rig.unmount();
+    let before = wanted(&rig);
     let meeting = rig.cloud.objects().first().expect("an object").meeting.clone();
     let content = Content::Pattern { seed: pattern_seed("other"), length: LENGTH };
     assert!(rig.cloud.change_meeting(&meeting, |meeting| {
@@ -127,6 +128,10 @@ fn a_file_that_changed_between_two_runs_is_never_read_as_a_mix() {
     }));
     rig.mount();
     let first = rig.try_shell("LC_ALL=C sha256sum < \"$(find . -name '*.mp4')\"", SOON);
+    if text(&first).contains(&before) {
+        // So much was fetched ahead that the cloud need not be asked: the old content, whole.
+        return;
+    }
     if first.status.success() {
         assert!(text(&first).contains(&wanted(&rig)), "{}", text(&first));
     } else {
