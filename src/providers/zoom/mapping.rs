@@ -1,6 +1,6 @@
 //! From Zoom's words to the ones every room shares.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 use xxhash_rust::xxh3::xxh3_64;
@@ -73,6 +73,7 @@ fn keyed(mut files: Vec<wire::File>) -> Vec<(FileKey, wire::File)> {
     files.sort_by(|one, other| order(one).cmp(&order(other)));
     files.dedup_by(|one, other| one.id == other.id && order(one) == order(other));
     let mut taken = HashSet::new();
+    let mut numbers = HashMap::new();
     files
         .into_iter()
         .map(|file| {
@@ -81,10 +82,10 @@ fn keyed(mut files: Vec<wire::File>) -> Vec<(FileKey, wire::File)> {
             if !taken.insert(key.clone()) {
                 let longer = format!("{key}|{description}|{}", or_empty(file.recording_end));
                 key.clone_from(&longer);
-                for number in 2u32.. {
-                    if taken.insert(key.clone()) {
-                        break;
-                    }
+                // Counting goes on where it stopped: thousands of like entries must not be counted through anew.
+                let number = numbers.entry(longer.clone()).or_insert(1_u32);
+                while !taken.insert(key.clone()) {
+                    *number = number.saturating_add(1);
                     key = format!("{longer}|{number}");
                 }
             }
