@@ -14,7 +14,7 @@ use meetfs::demo::{Archive, CloudOptions, Effect, Fault, Server, Trigger};
 use support::{Rig, SOON};
 
 /// What is answered from memory may take this long on a busy machine, whatever the cloud does.
-const LIVELY: Duration = Duration::from_secs(5);
+const LIVELY: Duration = Duration::from_secs(2);
 
 fn black_hole() -> Vec<Fault> {
     [Server::Api, Server::Web, Server::Media]

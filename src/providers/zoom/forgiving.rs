@@ -67,7 +67,7 @@ fn without_half_pairs(text: &str) -> String {
     whole
 }
 
-/// The UTF-16 unit that a `\\uXXXX` at the beginning of `text` stands for.
+/// The UTF-16 unit that an escape of the form `\uD83C` at the beginning of `text` stands for.
 fn unit(text: &str) -> Option<u16> {
     u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }
