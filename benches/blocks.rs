@@ -99,7 +99,7 @@ fn engine(
     let desk = LeaseDesk::new(Arc::new(Nothing(source.clone())));
     let engine = Engine::new(EngineOptions {
         disk: None,
-        client: Client::new()?,
+        client: Client::new(8)?,
         cache,
         desks: HashMap::from([(source.clone(), desk)]),
         deadline: Duration::from_secs(1),

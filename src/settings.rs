@@ -29,7 +29,7 @@ pub use source::{
 };
 
 use environment::{CACHE_HOME, CONFIG_HOME, STATE_HOME, filled};
-use file::{ConfigFile, Given, Nested, Table, Text, known_keys};
+use file::{ConfigFile, Given, Nested, Number, Table, Text, known_keys};
 use nearest::nearest;
 
 use crate::model::SourceName;
@@ -40,6 +40,11 @@ const READ_DEADLINE_LEAST: Duration = Duration::from_secs(1);
 const READ_DEADLINE_MOST: Duration = Duration::from_secs(600);
 /// Long enough for a stalled connection to be noticed and the rest fetched on another one.
 const READ_DEADLINE_DEFAULT: &str = "30s";
+/// As many as a browser opens to a few tabs' worth of one host. One connection is often slower than the line, so a few
+/// more pay off; providers count them, so many more only queue or are refused.
+const CONNECTIONS_DEFAULT: &str = "8";
+/// More than one process needs of one host, and few enough for every provider.
+const CONNECTIONS_MOST: usize = 64;
 const MEMORY_DEFAULT: &str = "128MiB";
 const DISK_DEFAULT: &str = "10GiB";
 
@@ -60,6 +65,8 @@ pub struct Overrides {
     pub timezone: Option<String>,
     /// `--read-deadline TIME`
     pub read_deadline: Option<String>,
+    /// `--connections N`
+    pub connections: Option<String>,
 }
 
 /// Everything that can be configured, checked.
@@ -71,6 +78,8 @@ pub struct Settings {
     pub cache: CacheSettings,
     /// How long a read may take until it fails: one second to ten minutes.
     pub read_deadline: Duration,
+    /// Most connections to one host for what takes longer than a round trip: 1 to 64.
+    pub connections: usize,
     /// What to mount, by name; those selected, or all.
     pub sources: Vec<SourceSettings>,
 }
@@ -132,6 +141,7 @@ known_keys! {
     struct RootKeys {
         timezone: Text,
         read_deadline: Text,
+        connections: Number,
         cache: Nested,
         source: Nested,
     }
@@ -213,12 +223,21 @@ impl Loader<'_> {
             )?
             .unwrap_or(default(&root, "read_deadline", READ_DEADLINE_DEFAULT))
             .check(value::read_deadline)?;
+        let connections = self
+            .text(
+                self.overrides.connections.as_ref(),
+                "--connections",
+                "MEETFS_CONNECTIONS",
+                keys.connections.map(|Number(digits)| digits),
+            )?
+            .unwrap_or(default(&root, "connections", CONNECTIONS_DEFAULT))
+            .check(value::connections)?;
         let cache = self.cache(&root, keys.cache)?;
         let sources = match wanted {
             Wanted::Sources => self.sources(&root, keys.source, &timezone)?,
             Wanted::NoSources => Vec::new(),
         };
-        Ok(Settings { timezone, cache, read_deadline, sources })
+        Ok(Settings { timezone, cache, read_deadline, connections, sources })
     }
 
     /// The file that was asked for, or the one at its usual place if there is one.

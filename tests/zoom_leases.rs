@@ -103,7 +103,7 @@ async fn the_media_host_never_sees_a_credential() {
     let zoom = Arc::new(zoom(&cloud));
     let files = listed(&zoom).await;
     let desk = LeaseDesk::new(zoom.clone());
-    let client = Client::new().unwrap();
+    let client = Client::new(8).unwrap();
     for file in files.iter().take(6).chain(files.iter().rev().take(6)) {
         let expected = Expectation { total: None, body: file.body, validator: None };
         let range = ByteRange { start: 0, end: LENGTH };

@@ -1,4 +1,5 @@
-//! The memory cache: least recently used first, under a byte budget that buffers in the making count against.
+//! The memory cache: spent blocks go first, then the least recently used, under a byte budget that buffers in the
+//! making count against.
 
 use std::sync::Arc;
 
@@ -12,6 +13,10 @@ use super::{BLOCK_LENGTH, BlockKey, ContentId};
 ///
 /// A block may be held in part: a player that seeks wants a few hundred kilobytes of it.
 ///
+/// A block that a run of reads has come through is *spent*: the kernel keeps its pages, and its reader is not coming
+/// back. By recency alone it would outlive the blocks that were fetched ahead before it was read, and a window as
+/// large as half of the budget would lose its blocks just before their turn.
+///
 /// **Invariant**: held bytes plus reserved bytes stay within the budget, but for reservations of demand, which
 /// are always granted so that a read can go on under any load.
 #[derive(Debug)]
@@ -23,6 +28,8 @@ pub struct MemoryCache {
 #[derive(Debug)]
 struct State {
     blocks: LruCache<BlockKey, Held>,
+    /// The spent ones. No block is in both.
+    spent: LruCache<BlockKey, Held>,
     held: u64,
     reserved: u64,
 }
@@ -135,7 +142,8 @@ impl Drop for Reservation {
 impl MemoryCache {
     /// An empty cache that never holds more than `budget` bytes.
     pub fn new(budget: u64) -> Arc<Self> {
-        let state = State { blocks: LruCache::unbounded(), held: 0, reserved: 0 };
+        let (blocks, spent) = (LruCache::unbounded(), LruCache::unbounded());
+        let state = State { blocks, spent, held: 0, reserved: 0 };
         Arc::new(Self { budget, state: Mutex::new(state) })
     }
 
@@ -152,12 +160,17 @@ impl MemoryCache {
         Reservation { cache: self.clone(), bytes }
     }
 
+    /// The most that may be fetched ahead, in bytes: the rest of the budget is for what was fetched and is yet to be
+    /// read, so that it is still there when its reader comes.
+    pub fn most_ahead(&self) -> u64 {
+        self.budget / 4 * 3
+    }
+
     /// Room for up to `bytes` that nobody waits for yet, in whole blocks; `None` when there is none. Buffers in
-    /// the making take at most half of the budget this way, so that what was fetched ahead is still there when
-    /// its reader comes.
+    /// the making take at most [`most_ahead`](Self::most_ahead) this way.
     pub fn reserve_ahead(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
         let mut state = self.state.lock();
-        let room = (self.budget / 2).saturating_sub(state.reserved);
+        let room = self.most_ahead().saturating_sub(state.reserved);
         let granted = if bytes <= room { bytes } else { room / BLOCK_LENGTH * BLOCK_LENGTH };
         if granted == 0 {
             return None;
@@ -169,18 +182,18 @@ impl MemoryCache {
 
     /// The bytes `from..to` of a block, if all of them are held.
     pub fn piece(&self, key: BlockKey, from: usize, to: usize) -> Option<Bytes> {
-        self.state.lock().blocks.get(&key)?.piece(from, to)
+        self.state.lock().get(key)?.piece(from, to)
     }
 
     /// Where the held bytes of a block that begin at `from` end; `from` itself where there are none.
     pub fn reach(&self, key: BlockKey, from: usize) -> usize {
-        self.state.lock().blocks.peek(&key).map_or(from, |held| held.reach(from))
+        self.state.lock().peek(key).map_or(from, |held| held.reach(from))
     }
 
     /// Where the next held bytes behind `from` begin, if there are any in the block.
     pub fn next_start(&self, key: BlockKey, from: usize) -> Option<usize> {
         let state = self.state.lock();
-        let extents = &state.blocks.peek(&key)?.extents;
+        let extents = &state.peek(key)?.extents;
         extents.iter().map(|extent| extent.start).find(|start| *start > from)
     }
 
@@ -190,7 +203,11 @@ impl MemoryCache {
             return;
         }
         let mut state = self.state.lock();
-        let held = state.blocks.get_or_insert_mut(key, Held::default);
+        let state = &mut *state;
+        let held = match state.spent.get_mut(&key) {
+            Some(held) => held,
+            None => state.blocks.get_or_insert_mut(key, Held::default),
+        };
         let before = held.length();
         held.add(start, bytes);
         let after = held.length();
@@ -198,23 +215,41 @@ impl MemoryCache {
         state.make_room(self.budget);
     }
 
+    /// Notes that a run of reads has come through a block.
+    pub fn spend(&self, key: BlockKey) {
+        let mut state = self.state.lock();
+        if let Some(held) = state.blocks.pop(&key) {
+            state.spent.put(key, held);
+        }
+    }
+
     /// Drops every block of a content that turned out not to be the file's any more.
     pub fn forget(&self, content: ContentId) {
         let mut state = self.state.lock();
-        let doomed: Vec<_> =
-            state.blocks.iter().map(|(key, _)| *key).filter(|key| key.content == content).collect();
+        let doomed: Vec<_> = state.keys().filter(|key| key.content == content).collect();
         for key in doomed {
-            if let Some(block) = state.blocks.pop(&key) {
-                state.held -= block.length();
-            }
+            let block = state.spent.pop(&key).or_else(|| state.blocks.pop(&key));
+            state.held -= block.map_or(0, |block| block.length());
         }
     }
 }
 
 impl State {
+    fn get(&mut self, key: BlockKey) -> Option<&Held> {
+        self.blocks.get(&key).or_else(|| self.spent.get(&key))
+    }
+
+    fn peek(&self, key: BlockKey) -> Option<&Held> {
+        self.blocks.peek(&key).or_else(|| self.spent.peek(&key))
+    }
+
+    fn keys(&self) -> impl Iterator<Item = BlockKey> {
+        self.blocks.iter().chain(self.spent.iter()).map(|(key, _)| *key)
+    }
+
     fn make_room(&mut self, budget: u64) {
         while self.held + self.reserved > budget {
-            let Some((_, block)) = self.blocks.pop_lru() else { return };
+            let Some((_, block)) = self.spent.pop_lru().or_else(|| self.blocks.pop_lru()) else { return };
             self.held -= block.length();
         }
     }
@@ -247,10 +282,26 @@ mod tests {
     }
 
     #[test]
-    fn demand_is_always_granted_and_what_is_fetched_ahead_only_within_half_the_budget() {
+    fn a_spent_block_makes_way_before_all_others_and_is_found_until_then() {
+        let cache = MemoryCache::new(30);
+        for index in 0..3 {
+            cache.insert(key(1, index), 0, &zeros(10));
+        }
+        cache.spend(key(1, 1));
+        cache.spend(key(1, 2));
+        assert!(cache.piece(key(1, 1), 0, 10).is_some());
+        cache.insert(key(1, 3), 0, &zeros(10));
+        assert!(cache.piece(key(1, 2), 0, 10).is_none());
+        cache.insert(key(1, 4), 0, &zeros(10));
+        assert!(cache.piece(key(1, 1), 0, 10).is_none());
+        assert!([0, 3, 4].iter().all(|index| cache.piece(key(1, *index), 0, 10).is_some()));
+    }
+
+    #[test]
+    fn demand_is_always_granted_and_what_is_fetched_ahead_only_within_three_quarters_of_the_budget() {
         let cache = MemoryCache::new(4 * BLOCK_LENGTH);
         let ahead = cache.reserve_ahead(100 * BLOCK_LENGTH).unwrap();
-        assert_eq!(ahead.bytes(), 2 * BLOCK_LENGTH);
+        assert_eq!(ahead.bytes(), 3 * BLOCK_LENGTH);
         assert!(cache.reserve_ahead(BLOCK_LENGTH).is_none());
         let demand = cache.reserve_for_demand(10 * BLOCK_LENGTH);
         assert_eq!(demand.bytes(), 10 * BLOCK_LENGTH);
@@ -295,7 +346,7 @@ mod tests {
 
         #[test]
         fn held_and_reserved_bytes_never_pass_the_budget_without_demand(
-            steps in prop::collection::vec((0u8..3, 0u64..20, 1usize..40), 1..200)
+            steps in prop::collection::vec((0u8..4, 0u64..20, 1usize..40), 1..200)
         ) {
             let cache = MemoryCache::new(100);
             let mut reservations = Vec::new();
@@ -303,11 +354,13 @@ mod tests {
                 match what {
                     0 => cache.insert(key(index % 3, index), length / 2, &zeros(length)),
                     1 => reservations.extend(cache.reserve_ahead(length as u64)),
+                    2 => cache.spend(key(index % 3, index)),
                     _ => { reservations.pop(); }
                 }
                 let state = cache.state.lock();
                 prop_assert!(state.held + state.reserved <= 100);
-                let sum: u64 = state.blocks.iter().map(|(_, block)| block.length()).sum();
+                let sum: u64 = state.keys().filter_map(|key| state.peek(key)).map(Held::length).sum();
+                prop_assert!(state.spent.iter().all(|(key, _)| !state.blocks.contains(key)));
                 prop_assert_eq!(sum, state.held);
             }
         }

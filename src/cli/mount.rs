@@ -24,7 +24,8 @@ Variables that stand in for flags (a flag beats its variable, a variable beats t
   MEETFS_CACHE_MEMORY   --memory
   MEETFS_CACHE_DISK     --disk
   MEETFS_TIMEZONE       --timezone
-  MEETFS_READ_DEADLINE  --read-deadline";
+  MEETFS_READ_DEADLINE  --read-deadline
+  MEETFS_CONNECTIONS    --connections";
 
 /// Arguments of `meetfs mount`.
 #[derive(Args, Clone, Debug)]
@@ -70,6 +71,14 @@ pub struct MountArgs {
     #[arg(long, value_name = "TIME")]
     pub read_deadline: Option<String>,
 
+    /// Connections to one host for long transfers, 1 to 64 [default: 8]
+    #[arg(long, value_name = "N")]
+    pub connections: Option<String>,
+
+    /// Read files that are whole in the disk cache ourselves, instead of handing them to the kernel
+    #[arg(long)]
+    pub no_passthrough: bool,
+
     /// Append the log to this file
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
@@ -98,6 +107,7 @@ impl MountArgs {
             disk: self.disk.clone(),
             timezone: self.timezone.clone(),
             read_deadline: self.read_deadline.clone(),
+            connections: self.connections.clone(),
         }
     }
 
@@ -153,6 +163,8 @@ mod tests {
             "UTC",
             "--read-deadline",
             "5s",
+            "--connections",
+            "3",
             "/mnt",
         ])
         .overrides();
@@ -163,6 +175,7 @@ mod tests {
         assert_eq!(overrides.disk.as_deref(), Some("off"));
         assert_eq!(overrides.timezone.as_deref(), Some("UTC"));
         assert_eq!(overrides.read_deadline.as_deref(), Some("5s"));
+        assert_eq!(overrides.connections.as_deref(), Some("3"));
     }
 
     #[test]

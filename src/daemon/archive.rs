@@ -71,7 +71,7 @@ impl Archive {
         runtime: &Handle,
         ended: CancellationToken,
     ) -> Result<Self, Error> {
-        let client = Client::new()?;
+        let client = Client::new(settings.connections)?;
         let disk = match settings.cache.disk {
             DiskLimit::Off => None,
             DiskLimit::Bytes(limit) => Some(DiskCache::open(DiskOptions {

@@ -197,6 +197,7 @@ impl Server<'_> {
             owner,
             runtime: self.runtime.handle().clone(),
             invalidator: archive.invalidator.clone(),
+            passthrough: !self.arguments.no_passthrough,
             ended,
         });
         let access = if shared { Access::Everybody } else { Access::Owner };

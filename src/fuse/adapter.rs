@@ -16,11 +16,12 @@ use tokio::time::Instant;
 use super::attributes::{Owner, STAT_BLOCK, ino, kind_of};
 use super::handles::{Handle, Handles};
 use super::invalidate::{Invalidation, Invalidator};
-use super::pages::Pages;
+use super::pages::{OpenRecording, Pages};
+use super::passthrough::{Passthrough, Way};
 use super::requester;
 use crate::error::errno_of;
 use crate::http::FetchError;
-use crate::read::{Engine, OpenFile, Recording};
+use crate::read::{CompleteFile, Engine, OpenFile, Recording};
 use crate::tree::{Content, Ino, LiveTree, Node};
 
 /// How long the kernel may believe names and attributes. Changes are announced, so this only bounds how long a
@@ -55,6 +56,8 @@ pub struct AdapterOptions {
     pub runtime: tokio::runtime::Handle,
     /// Announces changes to the kernel.
     pub invalidator: Arc<Invalidator>,
+    /// Whether the kernel may read files that lie whole in the disk cache by itself.
+    pub passthrough: bool,
     /// Set to true when the kernel has taken the mount down.
     pub ended: watch::Sender<bool>,
 }
@@ -75,6 +78,7 @@ struct Shared {
     invalidator: Arc<Invalidator>,
     handles: Handles,
     pages: Pages,
+    passthrough: Arc<Passthrough>,
     complaints: Complaints,
 }
 
@@ -90,10 +94,18 @@ struct Asked {
 impl Adapter {
     /// An adapter without open handles.
     pub fn new(options: AdapterOptions) -> Self {
-        let AdapterOptions { tree, engine, owner, runtime, invalidator, ended } = options;
-        let handles = Handles::default();
-        let (pages, complaints) = (Pages::default(), Complaints::default());
-        let shared = Shared { tree, engine, owner, runtime, invalidator, handles, pages, complaints };
+        let AdapterOptions { tree, engine, owner, runtime, invalidator, passthrough, ended } = options;
+        let shared = Shared {
+            tree,
+            engine,
+            owner,
+            runtime,
+            invalidator,
+            handles: Handles::default(),
+            pages: Pages::default(),
+            passthrough: Passthrough::new(passthrough),
+            complaints: Complaints::default(),
+        };
         Self { shared: Arc::new(shared), ended }
     }
 }
@@ -107,9 +119,38 @@ impl Shared {
         self.engine.open(&recording)
     }
 
-    fn opened(&self, number: Ino, file: Arc<OpenFile>, reply: ReplyOpen) {
-        let (open, flags) = self.pages.open(number, file);
-        reply.opened(self.handles.insert(Handle::Recording(Arc::new(open))), flags);
+    /// Opens a file at once where everything is known, else from a task.
+    fn open(self: &Arc<Self>, number: Ino, file: Arc<OpenFile>, reply: ReplyOpen) {
+        let may_be_whole = self.passthrough.is_on() && self.engine.is_whole_on_disk(&file);
+        if file.content().is_confirmed() && !may_be_whole {
+            return self.opened(number, file, None, reply);
+        }
+        let shared = self.clone();
+        self.runtime.spawn(async move {
+            let whole = if may_be_whole { shared.engine.whole_on_disk(&file).await } else { None };
+            if whole.is_some() || file.content().is_confirmed() {
+                shared.opened(number, file, whole, reply);
+            } else {
+                shared.open_unconfirmed(number, file, reply).await;
+            }
+        });
+    }
+
+    fn opened(&self, number: Ino, file: Arc<OpenFile>, whole: Option<CompleteFile>, reply: ReplyOpen) {
+        let (counted, way) = self.passthrough.open(number, file.content().edition(), whole, &reply);
+        let insert = |open| self.handles.insert(Handle::Recording(Arc::new(open)));
+        match way {
+            Way::Asked => {
+                let (open, flags) = self.pages.open(number, file, counted);
+                reply.opened(insert(open), flags);
+            }
+            Way::Passed(behind) => {
+                let handle = insert(OpenRecording::passed(file, counted));
+                // No flag that speaks of pages: the kernel refuses it here (fs/fuse/iomode.c).
+                reply.opened_passthrough(handle, FopenFlags::empty(), behind.number());
+            }
+            Way::Barred => reply.error(Errno::ESTALE),
+        }
     }
 
     /// Opens a file whose length no server has confirmed yet. When it turns out to be another, the corrected
@@ -128,7 +169,7 @@ impl Shared {
                 Err(error) => return reply.error(Errno::from_i32(errno_of(&error))),
             }
         }
-        self.opened(number, file, reply);
+        self.opened(number, file, None, reply);
     }
 
     /// Waits until the tree and the kernel know another length than that of `file`.
@@ -182,6 +223,13 @@ impl Filesystem for Adapter {
         if let Err(nearest) = config.set_max_background(MAX_BACKGROUND) {
             tracing::debug!("the kernel takes at most {nearest} background requests");
         }
+        let passthrough = &self.shared.passthrough;
+        if passthrough.is_on() {
+            let offered = config.add_capabilities(InitFlags::FUSE_PASSTHROUGH).is_ok();
+            if !offered || config.set_max_stack_depth(1).is_err() {
+                passthrough.switch_off(&"the kernel does not offer it");
+            }
+        }
         Ok(())
     }
 
@@ -226,13 +274,7 @@ impl Filesystem for Adapter {
             }
             Content::Recording { .. } => match self.shared.open_recording(node) {
                 Err(error) => reply.error(Errno::from_i32(errno_of(&error))),
-                Ok(file) if file.content().is_confirmed() => self.shared.opened(node.ino, file, reply),
-                Ok(file) => {
-                    let (shared, number) = (self.shared.clone(), node.ino);
-                    self.shared
-                        .runtime
-                        .spawn(async move { shared.open_unconfirmed(number, file, reply).await });
-                }
+                Ok(file) => self.shared.open(node.ino, file, reply),
             },
         }
     }
@@ -291,9 +333,9 @@ impl Filesystem for Adapter {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        let closed = self.shared.handles.remove(handle);
+        // Forgotten first: whoever opens the file next may then be given it whole.
+        drop(self.shared.handles.remove(handle));
         reply.ok();
-        drop(closed);
     }
 
     fn lseek(

@@ -13,6 +13,8 @@ mod attributes;
 mod handles;
 mod invalidate;
 mod pages;
+mod passthrough;
+mod readahead;
 mod requester;
 mod session;
 

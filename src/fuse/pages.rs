@@ -8,6 +8,7 @@ use fuser::FopenFlags;
 use lru::LruCache;
 use parking_lot::Mutex;
 
+use super::passthrough::Counted;
 use crate::read::{Edition, OpenFile};
 use crate::tree::Ino;
 
@@ -26,6 +27,14 @@ pub(super) struct OpenRecording {
     pub(super) file: Arc<OpenFile>,
     /// Whether its reads fill the kernel's pages and that has not been noted yet.
     to_note: AtomicBool,
+    _counted: Counted,
+}
+
+impl OpenRecording {
+    /// One that the kernel reads by itself.
+    pub(super) fn passed(file: Arc<OpenFile>, counted: Counted) -> Self {
+        Self { file, to_note: AtomicBool::new(false), _counted: counted }
+    }
 }
 
 impl Default for Pages {
@@ -40,7 +49,12 @@ impl Pages {
     /// Pages belong to the inode, whoever filled them. Those of another edition are dropped by an `open` without
     /// `KEEP_CACHE`, inside that call. Where a handle on another edition is still open, the new one goes past
     /// the pages, for the old one would read the new bytes among its own.
-    pub(super) fn open(&self, number: Ino, file: Arc<OpenFile>) -> (OpenRecording, FopenFlags) {
+    pub(super) fn open(
+        &self,
+        number: Ino,
+        file: Arc<OpenFile>,
+        counted: Counted,
+    ) -> (OpenRecording, FopenFlags) {
         let content = file.content();
         let flags = if content.has_open_predecessor() {
             FopenFlags::FOPEN_DIRECT_IO
@@ -50,7 +64,7 @@ impl Pages {
             FopenFlags::empty()
         };
         let to_note = AtomicBool::new(flags.is_empty());
-        (OpenRecording { file, to_note }, flags)
+        (OpenRecording { file, to_note, _counted: counted }, flags)
     }
 
     /// Notes a read. Only then has the kernel acted on the reply to `open`: an `open` beside it that kept the

@@ -18,6 +18,7 @@ use nix::mount::MntFlags;
 
 use super::adapter::Adapter;
 use super::invalidate::Invalidator;
+use super::readahead;
 
 /// The source name in the mount table, by which a meetfs mount is recognised: as root the type is plain `fuse`.
 pub const MOUNT_SOURCE: &str = "meetfs";
@@ -105,7 +106,10 @@ pub fn mount(
     let session = session.spawn().map_err(refused)?;
     invalidator.start(session.notifier()).map_err(refused)?;
     match device_of(mountpoint) {
-        Ok(device) => Ok(Mounted { session, mountpoint: mountpoint.into(), device, invalidator }),
+        Ok(device) => {
+            readahead::raise(device);
+            Ok(Mounted { session, mountpoint: mountpoint.into(), device, invalidator })
+        }
         Err(cause) => {
             invalidator.stop();
             detach(mountpoint);

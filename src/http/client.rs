@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use super::error::{HttpError, origin};
-use super::places::{Class, PLACES, Place, Places};
+use super::places::{BRIEF_A_PLACE, Class, Place, Places};
 use super::retry;
 use crate::model::SecretUrl;
 
@@ -56,14 +56,16 @@ pub struct ApiReply {
 pub struct Client {
     http: reqwest::Client,
     hosts: Arc<Mutex<HashMap<String, Arc<Places>>>>,
+    connections: usize,
 }
 
 impl Client {
-    /// A client that follows no redirect, sends no `Referer`, asks for no compression.
+    /// A client that follows no redirect, sends no `Referer`, asks for no compression, and has at most `connections`
+    /// to a host for what takes longer than a round trip.
     ///
     /// # Errors
     /// [`HttpError::Setup`] when the system's root certificates or the resolver cannot be used.
-    pub fn new() -> Result<Self, HttpError> {
+    pub fn new(connections: usize) -> Result<Self, HttpError> {
         // A second installation in one process is refused and harmless: the provider is the same.
         let _already_installed = rustls::crypto::ring::default_provider().install_default();
         let mut headers = HeaderMap::new();
@@ -76,10 +78,10 @@ impl Client {
             .http1_only()
             .tcp_nodelay(true)
             .connect_timeout(CONNECT_TIMEOUT)
-            .pool_max_idle_per_host(PLACES)
+            .pool_max_idle_per_host(connections * (1 + BRIEF_A_PLACE))
             .build()
             .map_err(|error| HttpError::Setup(super::error::cause_of(error)))?;
-        Ok(Self { http, hosts: Arc::default() })
+        Ok(Self { http, hosts: Arc::default(), connections })
     }
 
     /// Asks once more after transport errors, 429 and 5xx, as long as tries and time last.
@@ -156,6 +158,11 @@ impl Client {
         Ok(ApiReply { status: response.status().as_u16(), headers: response.headers().clone(), body })
     }
 
+    /// The most connections to a host for what takes longer than a round trip.
+    pub fn connections(&self) -> usize {
+        self.connections
+    }
+
     /// A `GET` for bytes; the caller reads the response.
     pub(super) fn get(&self, address: &SecretUrl) -> reqwest::RequestBuilder {
         self.http.get(address.expose().clone())
@@ -163,7 +170,8 @@ impl Client {
 
     /// Waits for one of the places of the address's host. Callers bound the wait by their deadline.
     pub(super) async fn place(&self, address: &SecretUrl, class: Class) -> Option<Place> {
-        let places = self.hosts.lock().entry(origin(address)).or_default().clone();
+        let new = || Places::new(self.connections);
+        let places = self.hosts.lock().entry(origin(address)).or_insert_with(new).clone();
         places.take(class).await
     }
 }

@@ -48,9 +48,8 @@ impl Client {
     ) -> Result<Glance, HttpError> {
         let deadline = Instant::now() + within;
         let too_slow = |_elapsed| HttpError::TimedOut { host: origin(address), after: within };
-        let _place = tokio::time::timeout_at(deadline, self.place(address, Class::Interactive))
-            .await
-            .map_err(too_slow)?;
+        let _place =
+            tokio::time::timeout_at(deadline, self.place(address, Class::Brief)).await.map_err(too_slow)?;
         let mut request = self.get(address).header(RANGE, format!("bytes=0-{}", bytes.saturating_sub(1)));
         if let Some(value) = authorization {
             request = request.header(AUTHORIZATION, sensitive(value.expose_secret())?);

@@ -13,7 +13,7 @@
 //! 4. A copy would keep everybody who only looks waiting: `places` shares a host's connections out.
 //! 5. A redirect or a page link leads elsewhere: [`hosts`] decides where a request may go; nothing is followed
 //!    by itself.
-//! 5. A download link answers with a redirect, a page or the file: [`glance`] looks without fetching.
+//! 6. A download link answers with a redirect, a page or the file: [`glance`] looks without fetching.
 //!
 //! It never knows what a meeting, an inode or a block is.
 
@@ -31,6 +31,6 @@ pub use client::{ApiReply, ApiRequest, Client};
 pub use error::{FetchError, HttpError};
 pub use glance::Glance;
 pub use hosts::AllowedHosts;
-pub use places::{Class, PLACES};
+pub use places::Class;
 pub use range::{ByteRange, Expectation, Validator};
 pub use stream::{LEASES_TRIED, LeaseSource, RangeStream};

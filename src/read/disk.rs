@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::engine::Engine;
+use super::engine::{CONFIRM_WITHIN, Engine};
 use super::fetch::Purpose;
 use super::flight::{Carrier, Flight, Lost};
-use super::open_file::Content;
-use crate::cache::{BlockIndex, Reservation};
+use super::open_file::{Content, OpenFile};
+use crate::cache::disk::CompleteFile;
+use crate::cache::{BLOCK_LENGTH, BlockIndex, Reservation};
 use crate::http::ByteRange;
 
 /// Starts to load the blocks of `range` that the disk holds and memory does not, as far as the budget allows.
@@ -23,11 +24,13 @@ pub(super) fn load(engine: &Arc<Engine>, content: &Arc<Content>, range: ByteRang
         let is_coming = engine.cache.reach(key, 0) >= length || flights.covering(key, 0).is_some();
         if !is_coming && engine.on_disk(content, index) {
             let room = match purpose {
-                Purpose::Demand(_) => engine.cache.reserve_for_demand(length as u64),
-                Purpose::Chunk(..) | Purpose::Likely => match engine.cache.reserve_ahead(length as u64) {
-                    Some(room) if room.bytes() == length as u64 => room,
-                    _ => return,
-                },
+                Purpose::Demand(..) => engine.cache.reserve_for_demand(length as u64),
+                Purpose::Chunk(..) | Purpose::Likely | Purpose::Neighbour => {
+                    match engine.cache.reserve_ahead(length as u64) {
+                        Some(room) if room.bytes() == length as u64 => room,
+                        _ => return,
+                    }
+                }
             };
             let flight = Flight::new(index, 0, length, Carrier::starting_at(index.start()));
             flights.insert(key, &flight);
@@ -78,6 +81,26 @@ impl Engine {
         self.disk
             .as_ref()
             .is_some_and(|disk| !content.missed_on_disk(index) && disk.holds(content.disk_key(), index))
+    }
+
+    /// Whether the disk holds the whole file, and all of it is known to be right: from memory. A file of one block
+    /// is never said to be, for it costs one read either way.
+    pub fn is_whole_on_disk(&self, file: &OpenFile) -> bool {
+        let content = &file.content;
+        content.recording.size > BLOCK_LENGTH
+            && !content.is_stale()
+            && self.disk.as_ref().is_some_and(|disk| disk.is_complete(content.disk_key()))
+    }
+
+    /// The file as it lies on the disk, if it is whole there. A disk that is slow to open it counts as one that
+    /// does not have it.
+    pub async fn whole_on_disk(&self, file: &OpenFile) -> Option<CompleteFile> {
+        let content = &file.content;
+        let opening = self.disk.as_ref()?.complete(content.disk_key());
+        let whole = tokio::time::timeout(CONFIRM_WITHIN, opening).await.ok().flatten()?;
+        // It was kept under this length, so the server has confirmed it before.
+        content.confirm(None);
+        Some(whole)
     }
 
     /// Keeps bytes that have come from the network, if they are a whole block.

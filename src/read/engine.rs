@@ -17,11 +17,11 @@ use super::fetch::{self, Purpose};
 use super::flight::{Flights, Lost};
 use super::media_index;
 use super::open_file::{Content, Length, OpenFile};
-use super::window::{TrackId, Tracks};
+use super::window::{Share, TrackId, Tracks};
 use super::{Observer, Recording};
 use crate::cache::disk::DiskCache;
 use crate::cache::{BLOCK_LENGTH, BlockIndex, ContentId, MemoryCache};
-use crate::http::{ByteRange, Class, Client, Expectation, FetchError, LeaseSource, PLACES, RangeStream};
+use crate::http::{ByteRange, Class, Client, Expectation, FetchError, LeaseSource, RangeStream};
 use crate::model::{FileId, SourceName, Version};
 use crate::providers::LeaseDesk;
 
@@ -32,7 +32,7 @@ const WORTH_WAITING: u64 = 16 * BLOCK_LENGTH;
 /// How long an `open` waits to learn whether the length shown is the length served. The kernel cannot interrupt
 /// an `open` that was handed to us, so a person's Ctrl-C waits as long: it must be well below a second. A server
 /// slower than this has its file opened with the length shown, and a wrong one fails the first read instead.
-const CONFIRM_WITHIN: Duration = Duration::from_millis(700);
+pub(super) const CONFIRM_WITHIN: Duration = Duration::from_millis(700);
 
 /// Closed files whose blocks can still be found: more than an indexer or a backup has had in its hands lately. Each
 /// takes less than a kilobyte.
@@ -119,7 +119,9 @@ impl Engine {
         let usable = known.filter(|content| !content.is_stale() && content.recording.size == recording.size);
         let content = usable.unwrap_or_else(|| {
             let before = contents.get(&name).and_then(Weak::upgrade);
-            contents.retain(|_, content| content.strong_count() > 0);
+            if contents.len() > 2 * RECENT_CONTENTS.get() {
+                contents.retain(|_, content| content.strong_count() > 0);
+            }
             let id = ContentId(self.next_content.fetch_add(1, Ordering::Relaxed));
             let remembered = || self.observer.last_validator(&recording.id, recording.version);
             let edition = self.editions.current(recording, remembered);
@@ -131,7 +133,7 @@ impl Engine {
         drop(contents);
         drop(displaced);
         let lanes = self.lanes.lock().get(&recording.id.source).copied().unwrap_or(1);
-        let tracks = Tracks::new(lanes, PLACES);
+        let tracks = Tracks::new(lanes, self.client.connections());
         Ok(Arc::new(OpenFile::new(content, tracks, self.sharing.clone(), self.runtime.clone())))
     }
 
@@ -142,7 +144,7 @@ impl Engine {
 
     /// Starts on the first block of a file that was never read and waits a moment for the server's word on its
     /// length. Whether that came, and with which answer, the caller sees from the file's node afterwards.
-    pub async fn confirm(self: &Arc<Self>, file: &OpenFile) {
+    pub async fn confirm(self: &Arc<Self>, file: &Arc<OpenFile>) {
         let content = &file.content;
         if content.is_confirmed() || content.recent_failure(BlockIndex(0)).is_some() {
             return;
@@ -164,7 +166,7 @@ impl Engine {
             }
             let mut length = content.length.subscribe();
             content.length.send_replace(Length::Unconfirmed);
-            self.want(content, head, &Purpose::Demand(Class::Interactive));
+            self.want(content, head, &Purpose::Demand(Class::Interactive, Arc::downgrade(file)));
             let _sender_lives_as_long_as_content =
                 length.wait_for(|length| *length != Length::Unconfirmed).await;
         };
@@ -248,10 +250,10 @@ impl Engine {
         let deadline = Instant::now() + self.deadline;
         let (demand, class) = {
             let mut tracks = file.tracks.lock();
-            let track = tracks.observe(offset, end, file.arrived.load(Ordering::Relaxed));
+            let track = tracks.observe(offset, end, file.meter.read());
             (track.demand(offset, end, file.content.recording.size), track.class())
         };
-        let purpose = Purpose::Demand(class);
+        let purpose = Purpose::Demand(class, Arc::downgrade(file));
         self.want(&file.content, demand, &purpose);
         self.look_ahead(file, offset, end);
         match tokio::time::timeout_at(deadline, self.gather(file, offset, end, &purpose)).await {
@@ -331,9 +333,25 @@ impl Engine {
 
     fn look_ahead(self: &Arc<Self>, file: &Arc<OpenFile>, offset: u64, end: u64) {
         let mut tracks = file.tracks.lock();
-        let track = tracks.observe(offset, end, file.arrived.load(Ordering::Relaxed)).id;
+        let track = tracks.observe(offset, end, file.meter.read());
+        let (id, is_run) = (track.id, track.is_run());
         drop(tracks);
-        self.fill_window(file, track);
+        if is_run {
+            self.spend(&file.content, offset, end);
+        }
+        self.fill_window(file, id);
+    }
+
+    /// A run has come to `end`: it does not need the blocks any more that end there.
+    fn spend(&self, content: &Content, offset: u64, end: u64) {
+        let mut index = BlockIndex::of(offset);
+        while index.end(content.recording.size) <= end {
+            self.cache.spend(content.key(index));
+            if index.end(content.recording.size) == content.recording.size {
+                return;
+            }
+            index = index.next();
+        }
     }
 
     /// A chunk of a window has ended: there may be room and reason for the next.
@@ -341,8 +359,20 @@ impl Engine {
         {
             let mut tracks = file.tracks.lock();
             let Some(track) = tracks.get(id) else { return };
-            track.chunk_ended(file.arrived.load(Ordering::Relaxed));
-            self.lanes.lock().insert(file.content.recording.id.source.clone(), track.lanes());
+            track.chunk_ended();
+            if let Some(lanes) = track.lanes() {
+                self.lanes.lock().insert(file.content.recording.id.source.clone(), lanes);
+            }
+        }
+        self.fill_window(file, id);
+    }
+
+    /// Some of a chunk has come: it may show that more connections would help.
+    pub(super) fn chunk_flows(self: &Arc<Self>, file: &Arc<OpenFile>, id: TrackId) {
+        {
+            let mut tracks = file.tracks.lock();
+            let Some(track) = tracks.get(id) else { return };
+            track.measure(file.meter.read());
         }
         self.fill_window(file, id);
     }
@@ -352,7 +382,7 @@ impl Engine {
         loop {
             let mut tracks = file.tracks.lock();
             let Some(track) = tracks.get(id) else { return };
-            let Some(chunk) = track.next_chunk(size, self.window_cap()) else { return };
+            let Some(chunk) = track.next_chunk(size, self.share()) else { return };
             let left = track.left.clone();
             // Counted first: the stream may end before this returns.
             track.chunk_started(chunk.end, 1);
@@ -369,11 +399,20 @@ impl Engine {
         }
     }
 
-    /// Windows share the budget: what all readers together have fetched ahead fits in half of it, or the first
-    /// would lose its blocks before it came to read them.
-    fn window_cap(&self) -> u64 {
-        let readers = self.sharing.load(Ordering::Relaxed).max(1) as u64;
-        self.cache.budget() / 2 / readers
+    /// What one reader of all those for whom something is fetched ahead may have: of the budget, or the first would
+    /// lose its blocks before it came to read them; and of the connections, or all would ask for small chunks.
+    fn share(&self) -> Share {
+        let readers = self.sharing.load(Ordering::Relaxed).max(1);
+        let lanes = (self.client.connections() / readers).max(1);
+        Share { window: self.cache.most_ahead() / readers as u64, lanes }
+    }
+
+    /// Fetches a small file whole, before somebody comes to it, as far as the budget allows; says whether it is held
+    /// or on its way. It goes on as long as the handle is open.
+    pub fn fetch_ahead(self: &Arc<Self>, file: &OpenFile) -> bool {
+        let size = file.content.recording.size;
+        let whole = ByteRange { start: 0, end: size };
+        !file.content.is_stale() && self.want(&file.content, whole, &Purpose::Neighbour).0 >= size
     }
 
     /// The first bytes of a file have come: what they say of the rest is asked for before anybody does.
@@ -402,8 +441,10 @@ impl Engine {
         let mut started = 0;
         while let Some(gap) = self.gap(&flights, content, ByteRange { start: at, end: range.end }, purpose) {
             let room = match purpose {
-                Purpose::Demand(_) => Some(self.cache.reserve_for_demand(gap.len())),
-                Purpose::Chunk(..) | Purpose::Likely => self.cache.reserve_ahead(gap.len()),
+                Purpose::Demand(..) => Some(self.cache.reserve_for_demand(gap.len())),
+                Purpose::Chunk(..) | Purpose::Likely | Purpose::Neighbour => {
+                    self.cache.reserve_ahead(gap.len())
+                }
             };
             let Some(room) = room else { return (gap.start, started) };
             let end = gap.start + room.bytes();

@@ -1,9 +1,8 @@
 //! Streams that fill flights: one range request each.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use tokio_util::sync::CancellationToken;
 
 use super::Recording;
@@ -14,28 +13,43 @@ use super::window::TrackId;
 use crate::cache::{BlockIndex, Reservation};
 use crate::http::{ByteRange, Class, FetchError, RangeStream};
 
+/// Bytes of a chunk after which its track is told: some ten times in the time that finds out whether more connections
+/// help, and a few thousand times a second on the fastest line.
+const NOTED_EVERY: usize = 256 * 1024;
+
 /// What a stream is started for.
 #[derive(Clone, Debug)]
 pub(super) enum Purpose {
-    /// A reader waits for the bytes.
-    Demand(Class),
+    /// A reader of the handle waits for the bytes.
+    Demand(Class, Weak<OpenFile>),
     /// A chunk of a window; the handle and its track are told when it ends.
     Chunk(Weak<OpenFile>, TrackId, CancellationToken),
     /// Bytes that are likely to be wanted soon, whoever reads them.
     Likely,
+    /// A small file, whole, that somebody who goes through the tree is about to come to.
+    Neighbour,
 }
 
 impl Purpose {
     pub(super) fn is_demand(&self) -> bool {
-        matches!(self, Self::Demand(_))
+        matches!(self, Self::Demand(..))
     }
 
     fn class(&self) -> Class {
         match self {
-            Self::Demand(class) => *class,
+            Self::Demand(class, _) => *class,
             // Few bytes that somebody will have to wait for.
             Self::Likely => Class::Interactive,
             Self::Chunk(..) => Class::Bulk,
+            Self::Neighbour => Class::Brief,
+        }
+    }
+
+    /// The handle whose reader the bytes are for.
+    fn handle(&self) -> Option<Arc<OpenFile>> {
+        match self {
+            Self::Demand(_, file) | Self::Chunk(file, ..) => file.upgrade(),
+            Self::Likely | Self::Neighbour => None,
         }
     }
 }
@@ -65,8 +79,17 @@ pub(super) fn start(
         run.push(flight);
         at = end;
     }
-    let stream =
-        Stream { engine: engine.clone(), content: content.clone(), carrier, range, run, room, purpose };
+    let stream = Stream {
+        engine: engine.clone(),
+        content: content.clone(),
+        carrier,
+        range,
+        run,
+        room,
+        purpose,
+        has_flowed: false,
+        unnoted: 0,
+    };
     let closed = content.streams();
     engine.runtime.spawn(async move { stream.run(closed).await });
 }
@@ -79,13 +102,16 @@ struct Stream {
     run: Vec<Arc<Flight>>,
     room: Reservation,
     purpose: Purpose,
+    has_flowed: bool,
+    /// Bytes that have come since a chunk's track was told.
+    unnoted: usize,
 }
 
 impl Stream {
     async fn run(mut self, closed: CancellationToken) {
         let left = match &self.purpose {
             Purpose::Chunk(_, _, left) => left.clone(),
-            Purpose::Demand(_) | Purpose::Likely => CancellationToken::new(),
+            Purpose::Demand(..) | Purpose::Likely | Purpose::Neighbour => CancellationToken::new(),
         };
         let outcome = tokio::select! {
             outcome = self.fill() => outcome,
@@ -97,6 +123,11 @@ impl Stream {
                 self.take_notice(error);
             }
             self.lose_rest(&lost);
+        }
+        if self.has_flowed
+            && let Some(file) = self.purpose.handle()
+        {
+            file.meter.end();
         }
         let Self { engine, purpose, room, .. } = self;
         drop(room);
@@ -124,11 +155,7 @@ impl Stream {
             let Recording { id, version, .. } = &self.content.recording;
             self.engine.observer.served_under(id, *version, validator);
         }
-        let handle = match &self.purpose {
-            Purpose::Chunk(file, ..) => file.clone(),
-            Purpose::Demand(_) | Purpose::Likely => Weak::new(),
-        };
-        let mut rest = stream.chunk().await.map_err(Lost::Failed)?.ok_or_else(too_short)?;
+        let mut rest = self.next(&mut stream).await?;
         if self.range.start == 0 {
             self.engine.head_arrived(&self.content, &rest);
         }
@@ -140,10 +167,7 @@ impl Stream {
             let mut missing = flight.len();
             while missing > 0 {
                 if rest.is_empty() {
-                    rest = stream.chunk().await.map_err(Lost::Failed)?.ok_or_else(too_short)?;
-                    if let Some(file) = handle.upgrade() {
-                        file.arrived.fetch_add(rest.len() as u64, Ordering::Relaxed);
-                    }
+                    rest = self.next(&mut stream).await?;
                 }
                 let piece = rest.split_to(rest.remaining().min(missing));
                 flight.append(&piece);
@@ -152,6 +176,27 @@ impl Stream {
             self.land(&flight);
         }
         Ok(())
+    }
+
+    /// The next bytes of the stream, counted for the handle that they are for.
+    async fn next(&mut self, stream: &mut RangeStream) -> Result<Bytes, Lost> {
+        let bytes = stream.chunk().await.map_err(Lost::Failed)?;
+        let too_short = || Lost::Failed(FetchError::Failed("the stream ended before its range did".into()));
+        let bytes = bytes.ok_or_else(too_short)?;
+        if let Some(file) = self.purpose.handle() {
+            if !std::mem::replace(&mut self.has_flowed, true) {
+                file.meter.begin();
+            }
+            file.meter.count(bytes.len());
+            self.unnoted += bytes.len();
+            if self.unnoted >= NOTED_EVERY
+                && let Purpose::Chunk(_, track, _) = self.purpose
+            {
+                self.unnoted = 0;
+                self.engine.chunk_flows(&file, track);
+            }
+        }
+        Ok(bytes)
     }
 
     /// Another stream may have taken the bytes over because a reader could not wait for this one.
@@ -197,8 +242,4 @@ impl Stream {
         }
         self.content.doubt();
     }
-}
-
-fn too_short() -> Lost {
-    Lost::Failed(FetchError::Failed("the stream ended before its range did".into()))
 }

@@ -1,7 +1,5 @@
 //! How many connections one reader gets.
 
-use std::time::Duration;
-
 /// The gain that makes twice the connections worth keeping. Two that share one line bring nothing; two where each
 /// is held back by the server or by its round trips bring nearly twice. A fifth is far from both.
 const WORTH: f64 = 1.2;
@@ -15,8 +13,10 @@ const REST: u32 = 64;
 #[derive(Debug)]
 pub(super) struct Lanes {
     now: usize,
+    /// The most there may be at the moment, and at all.
+    limit: usize,
     most: usize,
-    /// Bytes a second with half as many, while it is not decided whether the doubling helped.
+    /// Bytes a second that half as many bring, while it is not decided whether the doubling helped.
     with_half: Option<f64>,
     rest: u32,
 }
@@ -25,16 +25,31 @@ impl Lanes {
     /// Begins with `first`, which an earlier reader of the same source may have found out.
     pub(super) fn new(first: usize, most: usize) -> Self {
         let most = most.max(1);
-        Self { now: first.clamp(1, most), most, with_half: None, rest: 0 }
+        Self { now: first.clamp(1, most), limit: most, most, with_half: None, rest: 0 }
     }
 
     pub(super) fn now(&self) -> usize {
         self.now
     }
 
-    /// Takes a measurement made while the reader had to wait.
-    pub(super) fn measured(&mut self, bytes: u64, took: Duration) {
-        let rate = bytes as f64 / took.as_secs_f64().max(1e-6);
+    /// Bounds the number while others take their share.
+    pub(super) fn limit(&mut self, most: usize) {
+        self.limit = most.clamp(1, self.most);
+        if self.now > self.limit {
+            self.now = self.limit;
+            self.with_half = None;
+        }
+    }
+
+    /// The number that has proved useful, unless it is bounded by others.
+    pub(super) fn found(&self) -> Option<usize> {
+        (self.limit == self.most).then_some(self.now)
+    }
+
+    /// Takes a measurement made while the reader had to wait: bytes, and the seconds in which connections brought
+    /// them, added up. What one of them brings times their number is what they could bring together.
+    pub(super) fn measured(&mut self, bytes: u64, seconds: f64) {
+        let rate = self.now as f64 * bytes as f64 / seconds.max(1e-6);
         if let Some(before) = self.with_half.take()
             && rate < before * WORTH
         {
@@ -44,9 +59,9 @@ impl Lanes {
         }
         if self.rest > 0 {
             self.rest -= 1;
-        } else if self.now < self.most {
+        } else if self.now < self.limit {
             self.with_half = Some(rate);
-            self.now = (self.now * 2).min(self.most);
+            self.now = (self.now * 2).min(self.limit);
         }
     }
 }
@@ -59,7 +74,7 @@ mod tests {
 
     fn settle(lanes: &mut Lanes, rate: impl Fn(usize) -> u64, measurements: usize) {
         for _ in 0..measurements {
-            lanes.measured(rate(lanes.now()), Duration::from_secs(1));
+            lanes.measured(rate(lanes.now()), lanes.now() as f64);
         }
     }
 
@@ -86,6 +101,18 @@ mod tests {
         let mut lanes = Lanes::new(1, 8);
         settle(&mut lanes, |now| now.min(4) as u64 * 10 * MIB, 4);
         assert_eq!(lanes.now(), 4);
+    }
+
+    #[test]
+    fn others_that_take_their_share_bound_the_connections_and_leave_no_trace() {
+        let mut lanes = Lanes::new(8, 8);
+        lanes.limit(2);
+        assert_eq!((lanes.now(), lanes.found()), (2, None));
+        settle(&mut lanes, |now| now as u64 * 12 * MIB, 5);
+        assert_eq!(lanes.now(), 2);
+        lanes.limit(100);
+        settle(&mut lanes, |now| now as u64 * 12 * MIB, 3);
+        assert_eq!((lanes.now(), lanes.found()), (8, Some(8)));
     }
 
     #[test]

@@ -18,9 +18,11 @@ mod fetch;
 mod flight;
 mod lanes;
 mod media_index;
+mod meter;
 mod open_file;
 mod window;
 
+pub use crate::cache::disk::CompleteFile;
 pub use engine::{Engine, EngineOptions};
 pub use open_file::{Content, OpenFile};
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::meter::Meter;
 use super::window::Tracks;
 use super::{Edition, Recording};
 use crate::cache::disk::DiskKey;
@@ -224,8 +225,8 @@ pub struct OpenFile {
     pub(super) content: Arc<Content>,
     /// Lock order: never held while flights are locked.
     pub(super) tracks: Mutex<Tracks>,
-    /// Bytes that streams started for this handle have brought.
-    pub(super) arrived: AtomicU64,
+    /// What streams started for this handle bring.
+    pub(super) meter: Meter,
     /// Set once something was fetched ahead: from then on the handle has its share of the budget.
     ahead: AtomicBool,
     sharing: Arc<AtomicUsize>,
@@ -249,8 +250,8 @@ impl OpenFile {
         runtime: tokio::runtime::Handle,
     ) -> Self {
         content.opened();
-        let (tracks, arrived, ahead) = (Mutex::new(tracks), AtomicU64::new(0), AtomicBool::new(false));
-        Self { content, tracks, arrived, ahead, sharing, timed_out: Mutex::default(), runtime }
+        let (tracks, meter, ahead) = (Mutex::new(tracks), Meter::new(), AtomicBool::new(false));
+        Self { content, tracks, meter, ahead, sharing, timed_out: Mutex::default(), runtime }
     }
 
     /// Counts the handle among those that share the budget for what is fetched ahead.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::lanes::Lanes;
+use super::meter::Reading;
 use crate::cache::BLOCK_LENGTH;
 use crate::http::{ByteRange, Class};
 
@@ -27,9 +28,10 @@ const TRACKS: usize = 4;
 /// block is still on its way, so a real reader does not wait for the decision.
 const RUN_BEFORE_WINDOW: u64 = BLOCK_LENGTH / 2;
 
-/// How much of a run is fetched as it is asked for. The kernel splits a program's read of 256 KiB in two, and a
-/// program that seeks about wants no more than it reads; behind that, the rest of the block comes along.
-const EXACT_RUN: u64 = 256 * 1024;
+/// How much of a run is fetched as it is asked for. A program that seeks about wants no more than it reads, which is
+/// commonly up to 256 KiB; the kernel rounds that out to pages, or splits it in two where it was not allowed a longer
+/// readahead. Behind half a block the rest of it comes along.
+const EXACT_RUN: u64 = BLOCK_LENGTH / 2;
 
 /// The least asked of a server at once: a request costs a round trip, in which far more than this could come.
 const LEAST_REQUEST: u64 = 64 * 1024;
@@ -37,9 +39,16 @@ const LEAST_REQUEST: u64 = 64 * 1024;
 /// A run longer than this is a copy and waits behind those who look.
 const BULK_RUN: u64 = 8 * BLOCK_LENGTH;
 
-/// Largest chunk. At 12 MB/s a chunk of 8 MiB takes 0.7 s, of which a round trip of 50 ms is a fourteenth; larger
-/// ones would make a reader that turns away wait longer for its place, and gain little.
-const LARGEST_CHUNK: u64 = 8 * BLOCK_LENGTH;
+/// Largest chunk. Each costs its connection a round trip in which nothing comes: at 12 MB/s and 50 ms a chunk of 8 MiB
+/// wastes 7 %, one of 12 MiB 5 %. Larger ones would gain little, and with eight connections the usual budget holds no
+/// more.
+const LARGEST_CHUNK: u64 = 12 * BLOCK_LENGTH;
+
+/// Bytes for each connection that a measurement takes, and the least time. So much is some 20 ms of a common line, so
+/// eight connections are found useful within four round trips; on a fast one it comes in no time, and the measurement
+/// would be one of the scheduler.
+const MEASURED_BYTES: u64 = BLOCK_LENGTH / 4;
+const MEASURED_TIME: Duration = Duration::from_millis(20);
 
 /// A track that was not read for this long has been left: what is on its way for it is called off.
 const LEFT_AFTER: Duration = Duration::from_millis(700);
@@ -70,11 +79,23 @@ pub(super) struct Track {
     chunks: usize,
     lanes: Lanes,
     waited_in_epoch: bool,
-    /// When the stretch being measured began, and how many bytes the handle had then.
-    epoch: (Instant, u64),
+    /// Whether as many connections as there should be have brought bytes since their number last grew: before that,
+    /// a measurement would take the round trip of the new ones for their speed.
+    is_settled: bool,
+    /// When the stretch being measured began.
+    epoch: Reading,
     last_read: Instant,
     /// Ends its chunks.
     pub(super) left: CancellationToken,
+}
+
+/// What one reader may take of what all share.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Share {
+    /// Bytes that may be fetched ahead of it.
+    pub(super) window: u64,
+    /// Connections.
+    pub(super) lanes: usize,
 }
 
 /// Names a track within its handle.
@@ -86,9 +107,9 @@ impl Tracks {
         Self { tracks: Vec::new(), next_id: 0, first_lanes, most_lanes }
     }
 
-    /// Notes a read of `offset..end` and returns its track; `arrived` counts all bytes of the handle so far.
-    pub(super) fn observe(&mut self, offset: u64, end: u64, arrived: u64) -> &mut Track {
-        let now = Instant::now();
+    /// Notes a read of `offset..end` and returns its track; `reading` is the handle's.
+    pub(super) fn observe(&mut self, offset: u64, end: u64, reading: Reading) -> &mut Track {
+        let now = reading.at;
         let place = self.tracks.iter().rposition(|track| track.continues(offset));
         let track = match place {
             Some(place) => {
@@ -111,9 +132,10 @@ impl Tracks {
                     covered: 0,
                     waited: false,
                     chunks: 0,
+                    is_settled: true,
                     lanes: Lanes::new(self.first_lanes, self.most_lanes),
                     waited_in_epoch: false,
-                    epoch: (now, arrived),
+                    epoch: reading,
                     last_read: now,
                     left: CancellationToken::new(),
                 }
@@ -124,6 +146,8 @@ impl Tracks {
                 other.call_off();
             }
         }
+        let mut track = track;
+        track.measure(reading);
         self.tracks.push(track);
         let last = self.tracks.len() - 1;
         // Just pushed.
@@ -153,6 +177,11 @@ impl Track {
         self.run_end - self.run_start
     }
 
+    /// Whether it is read on, so that its reader is not coming back to what it has read.
+    pub(super) fn is_run(&self) -> bool {
+        self.run() >= BLOCK_LENGTH
+    }
+
     /// What to ask for when the bytes `offset..end` of a file of `size` bytes are missing.
     pub(super) fn demand(&self, offset: u64, end: u64, size: u64) -> ByteRange {
         let block_end = end.div_ceil(BLOCK_LENGTH).saturating_mul(BLOCK_LENGTH);
@@ -169,9 +198,9 @@ impl Track {
         if self.run() > BULK_RUN { Class::Bulk } else { Class::Interactive }
     }
 
-    /// The next chunk to ask for in a file of `size` bytes, if the window is not full; `cap` bounds the window.
-    /// The caller says with [`chunk_started`](Self::chunk_started) whether it was.
-    pub(super) fn next_chunk(&mut self, size: u64, cap: u64) -> Option<ByteRange> {
+    /// The next chunk to ask for in a file of `size` bytes, if the window is not full. The caller says with
+    /// [`chunk_started`](Self::chunk_started) whether it was.
+    pub(super) fn next_chunk(&mut self, size: u64, share: Share) -> Option<ByteRange> {
         if self.run() < RUN_BEFORE_WINDOW {
             return None;
         }
@@ -180,16 +209,18 @@ impl Track {
         if self.covered >= size {
             return None;
         }
-        let cap = cap.max(BLOCK_LENGTH);
+        let cap = share.window.max(BLOCK_LENGTH);
+        self.lanes.limit(share.lanes);
         let lanes = self.lanes.now();
         let ahead = self.covered - self.run_end;
         let least = if lanes == 1 { BLOCK_LENGTH } else { lanes as u64 * 2 * BLOCK_LENGTH };
         let is_first = self.window == 0;
         self.window = self.window.clamp(least.min(cap), cap);
-        // One connection is asked again when half of the window has been read; several are kept busy, and when
-        // that takes more than the window while the reader waits, the window is too small.
+        // All connections are kept busy, and when that takes more than the window while the reader waits, the window
+        // is too small. A single one is asked again before it has come to its end, or it would stand still for a
+        // round trip between any two chunks.
         let due = match lanes {
-            1 => ahead <= self.window / 2,
+            1 => self.chunks < 2 && ahead <= self.window / 2,
             _ => self.chunks < lanes && (ahead < self.window || self.waited),
         };
         if !due {
@@ -201,8 +232,8 @@ impl Track {
         if ahead >= self.window {
             return None;
         }
-        let largest = if lanes == 1 { cap } else { LARGEST_CHUNK };
-        let chunk = (self.window / lanes as u64).clamp(BLOCK_LENGTH, largest) / BLOCK_LENGTH * BLOCK_LENGTH;
+        let chunk = (self.window / lanes as u64).clamp(BLOCK_LENGTH, LARGEST_CHUNK);
+        let chunk = chunk / BLOCK_LENGTH * BLOCK_LENGTH;
         Some(ByteRange { start: self.covered, end: self.covered.saturating_add(chunk).min(size) })
     }
 
@@ -221,28 +252,36 @@ impl Track {
         }
     }
 
-    /// Notes that a chunk has come or was given up. `arrived` counts all bytes of the handle so far.
-    pub(super) fn chunk_ended(&mut self, arrived: u64) {
+    /// Notes that a chunk has come or was given up.
+    pub(super) fn chunk_ended(&mut self) {
         self.chunks = self.chunks.saturating_sub(1);
-        self.measure(arrived);
     }
 
-    /// Measures throughput over stretches in which the reader waited: one that is content says nothing of what
-    /// the line could bring.
-    fn measure(&mut self, arrived: u64) {
-        let stretch = self.lanes.now() as u64 * BLOCK_LENGTH;
-        let (since, before) = self.epoch;
-        if arrived.saturating_sub(before) >= stretch {
-            if std::mem::take(&mut self.waited_in_epoch) {
-                self.lanes.measured(arrived - before, since.elapsed());
-            }
-            self.epoch = (Instant::now(), arrived);
+    /// Measures what a connection brings over stretches in which the reader waited: one that is content says nothing
+    /// of what the line could bring.
+    pub(super) fn measure(&mut self, reading: Reading) {
+        if !self.is_settled && reading.flowing >= self.lanes.now() {
+            self.is_settled = true;
+            self.waited_in_epoch = false;
+            self.epoch = reading;
         }
+        let bytes = reading.bytes.saturating_sub(self.epoch.bytes);
+        let enough = bytes >= self.lanes.now() as u64 * MEASURED_BYTES
+            && reading.at.saturating_duration_since(self.epoch.at) >= MEASURED_TIME;
+        if !self.is_settled || !enough {
+            return;
+        }
+        if std::mem::take(&mut self.waited_in_epoch) {
+            let before = self.lanes.now();
+            self.lanes.measured(bytes, reading.seconds - self.epoch.seconds);
+            self.is_settled = self.lanes.now() <= before;
+        }
+        self.epoch = reading;
     }
 
-    /// How many connections have proved useful, for the next reader.
-    pub(super) fn lanes(&self) -> usize {
-        self.lanes.now()
+    /// How many connections have proved useful, for the next reader; `None` where others took their share of them.
+    pub(super) fn lanes(&self) -> Option<usize> {
+        self.lanes.found()
     }
 
     fn call_off(&mut self) {
@@ -262,11 +301,13 @@ impl Drop for Track {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::read::meter::Meter;
     use proptest::prelude::*;
 
     const KIB: u64 = 1024;
     const SIZE: u64 = 1024 * BLOCK_LENGTH;
-    const CAP: u64 = 32 * BLOCK_LENGTH;
+    const CAP: Share = Share { window: 32 * BLOCK_LENGTH, lanes: 8 };
+    const LARGE: Share = Share { window: 64 * BLOCK_LENGTH, lanes: 8 };
 
     /// Reads `from..to` in pieces of 128 KiB, as the kernel does, and returns the chunks asked for. Each is taken
     /// to have come before the next read.
@@ -274,7 +315,7 @@ mod tests {
         let mut asked = Vec::new();
         let mut offset = from;
         while offset < to {
-            let track = tracks.observe(offset, offset + 128 * KIB, 0);
+            let track = tracks.observe(offset, offset + 128 * KIB, nothing());
             track.waited = waits;
             while let Some(chunk) = track.next_chunk(SIZE, CAP) {
                 track.chunk_started(chunk.end, 0);
@@ -283,6 +324,10 @@ mod tests {
             offset += 128 * KIB;
         }
         asked
+    }
+
+    fn nothing() -> Reading {
+        Meter::new().read()
     }
 
     fn tracks() -> Tracks {
@@ -311,9 +356,9 @@ mod tests {
     fn swapped_neighbours_are_no_seek_and_a_far_jump_is_one() {
         let mut tracks = tracks();
         read(&mut tracks, 0, 20 * BLOCK_LENGTH, true);
-        let id = tracks.observe(20 * BLOCK_LENGTH + 128 * KIB, 20 * BLOCK_LENGTH + 256 * KIB, 0).id;
-        assert_eq!(tracks.observe(20 * BLOCK_LENGTH, 20 * BLOCK_LENGTH + 128 * KIB, 0).id, id);
-        let far = tracks.observe(500 * BLOCK_LENGTH, 500 * BLOCK_LENGTH + 1, 0);
+        let id = tracks.observe(20 * BLOCK_LENGTH + 128 * KIB, 20 * BLOCK_LENGTH + 256 * KIB, nothing()).id;
+        assert_eq!(tracks.observe(20 * BLOCK_LENGTH, 20 * BLOCK_LENGTH + 128 * KIB, nothing()).id, id);
+        let far = tracks.observe(500 * BLOCK_LENGTH, 500 * BLOCK_LENGTH + 1, nothing());
         assert!(far.id != id);
         assert_eq!(far.next_chunk(SIZE, CAP), None);
     }
@@ -335,39 +380,36 @@ mod tests {
     fn a_seek_asks_for_what_is_read_and_a_run_for_the_rest_of_its_block() {
         let mut tracks = tracks();
         let place = 77 * BLOCK_LENGTH + 5 * KIB;
-        let seek = tracks.observe(place, place + 128 * KIB, 0).demand(place, place + 128 * KIB, SIZE);
+        let seek = tracks.observe(place, place + 128 * KIB, nothing()).demand(place, place + 128 * KIB, SIZE);
         assert_eq!(seek.len(), 128 * KIB);
-        let small = tracks.observe(place + 9 * BLOCK_LENGTH, place + 9 * BLOCK_LENGTH + 10, 0);
+        let small = tracks.observe(place + 9 * BLOCK_LENGTH, place + 9 * BLOCK_LENGTH + 10, nothing());
         let small = small.demand(place + 9 * BLOCK_LENGTH, place + 9 * BLOCK_LENGTH + 10, SIZE);
         assert_eq!(small.len(), LEAST_REQUEST);
-        let head = tracks.observe(0, 4 * KIB, 0).demand(0, 4 * KIB, SIZE);
+        let head = tracks.observe(0, 4 * KIB, nothing()).demand(0, 4 * KIB, SIZE);
         assert_eq!(head, ByteRange { start: 0, end: BLOCK_LENGTH });
         read(&mut tracks, 200 * BLOCK_LENGTH, 200 * BLOCK_LENGTH + 384 * KIB, true);
         let place = 200 * BLOCK_LENGTH + 384 * KIB;
-        let run = tracks.observe(place, place + 128 * KIB, 0).demand(place, place + 128 * KIB, SIZE);
+        let run = tracks.observe(place, place + 128 * KIB, nothing()).demand(place, place + 128 * KIB, SIZE);
         assert_eq!(run.end, 201 * BLOCK_LENGTH);
-        let end = tracks.observe(SIZE - 10, SIZE, 0).demand(SIZE - 10, SIZE, SIZE);
+        let end = tracks.observe(SIZE - 10, SIZE, nothing()).demand(SIZE - 10, SIZE, SIZE);
         assert_eq!(end, ByteRange { start: SIZE - 10, end: SIZE });
     }
 
     #[test]
     fn several_connections_are_kept_busy_within_the_window() {
         let mut tracks = Tracks::new(8, 8);
-        let track = tracks.observe(0, BLOCK_LENGTH, 0);
+        let track = tracks.observe(0, BLOCK_LENGTH, nothing());
         track.waited = true;
         let mut chunks = Vec::new();
-        while let Some(chunk) = track.next_chunk(SIZE, 64 * BLOCK_LENGTH) {
+        while let Some(chunk) = track.next_chunk(SIZE, LARGE) {
             track.chunk_started(chunk.end, 1);
             chunks.push(chunk);
         }
         assert_eq!(chunks.len(), 8);
-        track.chunk_ended(0);
-        assert_eq!(track.next_chunk(SIZE, 64 * BLOCK_LENGTH), None, "the window is full and nobody waits");
+        track.chunk_ended();
+        assert_eq!(track.next_chunk(SIZE, LARGE), None, "the window is full and nobody waits");
         track.waited = true;
-        assert_eq!(
-            track.next_chunk(SIZE, 64 * BLOCK_LENGTH).map(|chunk| chunk.start),
-            chunks.last().map(|c| c.end)
-        );
+        assert_eq!(track.next_chunk(SIZE, LARGE).map(|chunk| chunk.start), chunks.last().map(|c| c.end));
     }
 
     proptest! {

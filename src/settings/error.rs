@@ -228,6 +228,9 @@ pub enum ValueProblem {
     /// The read deadline is out of its range.
     #[error("must lie between {} and {} seconds", super::READ_DEADLINE_LEAST.as_secs(), super::READ_DEADLINE_MOST.as_secs())]
     ReadDeadlineRange,
+    /// No number of connections.
+    #[error("must be a whole number from 1 to {}", super::CONNECTIONS_MOST)]
+    Connections,
     /// There is no such time zone.
     #[error("there is no time zone `{name}`{}", offer(.nearest.as_deref()))]
     TimeZone {

@@ -250,6 +250,19 @@ impl Entry for Text {
     }
 }
 
+/// A whole number, kept as its digits, as flags and variables give it.
+pub(super) struct Number(pub(super) Text);
+
+impl Entry for Number {
+    fn read(table: &Table<'_>, key: &str) -> Result<Option<Self>, SettingsError> {
+        let Some((start, value)) = table.entry(key) else { return Ok(None) };
+        let DeValue::Integer(digits) = value else {
+            return Err(table.type_error(key, start, "an integer", value));
+        };
+        Ok(Some(Self(Given { value: digits.to_string(), origin: table.origin_of(key) })))
+    }
+}
+
 /// A list of texts.
 pub(super) type Texts = Given<Vec<String>>;
 

@@ -82,6 +82,7 @@ fn a_minimal_source_gets_every_default() {
     let setup = Setup::new(ACME);
     let settings = setup.load().unwrap();
     assert_eq!(settings.read_deadline, Duration::from_secs(30));
+    assert_eq!(settings.connections, 8);
     assert_eq!(settings.cache.dir, setup.path(".cache/meetfs"));
     assert_eq!(settings.cache.memory.bytes(), 128 << 20);
     assert_eq!(settings.cache.disk, DiskLimit::Bytes(10 << 30));
@@ -105,6 +106,7 @@ fn every_key_reaches_its_setting() {
         r#"
         timezone = "Europe/Paris"
         read_deadline = "1m"
+        connections = 4
         [cache]
         dir = "blocks"
         memory = "64MiB"
@@ -121,6 +123,7 @@ fn every_key_reaches_its_setting() {
     let settings = setup.load().unwrap();
     assert_eq!(settings.timezone.iana_name(), Some("Europe/Paris"));
     assert_eq!(settings.read_deadline, Duration::from_secs(60));
+    assert_eq!(settings.connections, 4);
     assert_eq!(settings.cache.dir, setup.path(".config/meetfs/blocks"));
     assert_eq!(settings.cache.memory.bytes(), 64 << 20);
     assert_eq!(settings.cache.disk, DiskLimit::Off);
@@ -142,21 +145,24 @@ fn an_address_that_is_written_out_is_no_default() {
 #[test]
 fn a_flag_beats_its_variable_which_beats_the_file() {
     let config = format!(
-        "timezone = 'Asia/Tokyo'\nread_deadline = '5s'\n[cache]\ndir = '/file'\nmemory = '16MiB'\ndisk = '1GiB'\n{ACME}"
+        "timezone = 'Asia/Tokyo'\nread_deadline = '5s'\nconnections = 5\n[cache]\ndir = '/file'\nmemory = '16MiB'\ndisk = '1GiB'\n{ACME}"
     );
     let mut setup = Setup::new(&config);
     let settings = setup.load().unwrap();
     assert_eq!(settings.cache.dir, Path::new("/file"));
+    assert_eq!(settings.connections, 5);
 
     setup = setup
         .variable("MEETFS_TIMEZONE", "Europe/Paris")
         .variable("MEETFS_READ_DEADLINE", "6s")
+        .variable("MEETFS_CONNECTIONS", "6")
         .variable("MEETFS_CACHE_DIR", "/variable")
         .variable("MEETFS_CACHE_MEMORY", "17MiB")
         .variable("MEETFS_CACHE_DISK", "2GiB");
     let settings = setup.load().unwrap();
     assert_eq!(settings.timezone.iana_name(), Some("Europe/Paris"));
     assert_eq!(settings.read_deadline, Duration::from_secs(6));
+    assert_eq!(settings.connections, 6);
     assert_eq!(settings.cache.dir, Path::new("/variable"));
     assert_eq!(settings.cache.memory.bytes(), 17 << 20);
     assert_eq!(settings.cache.disk, DiskLimit::Bytes(2 << 30));
@@ -164,6 +170,7 @@ fn a_flag_beats_its_variable_which_beats_the_file() {
     setup.overrides = Overrides {
         timezone: Some("UTC".into()),
         read_deadline: Some("7s".into()),
+        connections: Some("7".into()),
         cache_dir: Some("/flag".into()),
         memory: Some("18MiB".into()),
         disk: Some("off".into()),
@@ -172,6 +179,7 @@ fn a_flag_beats_its_variable_which_beats_the_file() {
     let settings = setup.load().unwrap();
     assert_eq!(settings.timezone.iana_name(), Some("UTC"));
     assert_eq!(settings.read_deadline, Duration::from_secs(7));
+    assert_eq!(settings.connections, 7);
     assert_eq!(settings.cache.dir, Path::new("/flag"));
     assert_eq!(settings.cache.memory.bytes(), 18 << 20);
     assert_eq!(settings.cache.disk, DiskLimit::Off);

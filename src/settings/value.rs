@@ -12,7 +12,7 @@ use url::{Host, Url};
 use super::environment::{Environment, home};
 use super::error::ValueProblem;
 use super::nearest::nearest;
-use super::{DiskLimit, MemoryBudget, READ_DEADLINE_LEAST, READ_DEADLINE_MOST};
+use super::{CONNECTIONS_MOST, DiskLimit, MemoryBudget, READ_DEADLINE_LEAST, READ_DEADLINE_MOST};
 
 /// An absolute path: `~/` begins the home folder, a relative one starts from `folder`.
 pub(super) fn path_from(
@@ -50,6 +50,12 @@ fn size(text: String) -> Result<u64, ValueProblem> {
     const MOST: u64 = i64::MAX as u64;
     let Ok(ByteSize(bytes)) = text.trim().parse::<ByteSize>() else { return Err(ValueProblem::Size(text)) };
     if bytes > MOST { Err(ValueProblem::SizeTooLarge) } else { Ok(bytes) }
+}
+
+/// A number of connections.
+pub(super) fn connections(text: String) -> Result<usize, ValueProblem> {
+    let number = text.trim().parse().ok();
+    number.filter(|number| (1..=CONNECTIONS_MOST).contains(number)).ok_or(ValueProblem::Connections)
 }
 
 /// "30s", "2m", or a bare number of seconds.
@@ -227,6 +233,15 @@ mod tests {
             );
         }
         assert!(matches!(read_deadline("soon".into()), Err(ValueProblem::Duration(_))));
+    }
+
+    #[test]
+    fn connections_are_a_number_from_1_to_64() {
+        assert_eq!(connections("1".into()).unwrap(), 1);
+        assert_eq!(connections(" 64 ".into()).unwrap(), 64);
+        for outside in ["0", "65", "-1", "many", "", "99999999999999999999"] {
+            assert!(matches!(connections(outside.into()), Err(ValueProblem::Connections)), "{outside}");
+        }
     }
 
     #[test]

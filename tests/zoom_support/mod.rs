@@ -16,7 +16,7 @@ pub(crate) fn zoom_with(cloud: &Cloud, users: &[&str], credential: ZoomCredentia
         api_url_is_default: false,
         download_hosts: Vec::new(),
     };
-    Zoom::new(options, Client::new().unwrap())
+    Zoom::new(options, Client::new(8).unwrap())
 }
 
 /// The app's own credentials.

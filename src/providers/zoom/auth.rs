@@ -318,7 +318,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_given_token_is_never_replaced() {
-        let client = Client::new().unwrap();
+        let client = Client::new(8).unwrap();
         let oauth = Url::parse("https://zoom.us/oauth/token").unwrap();
         let tokens =
             Tokens::new(ZoomCredential::Token(SecretString::from("given-s3cret")), oauth, None, client);
