@@ -107,10 +107,11 @@ def check(same: bool, what: str) -> None:
 
 def sequential(rig: Rig, profile: str, contender: Contender):
     """A large file from end to end: cold, again without the page cache, again with it."""
-    media = rig.sets["large"][0]
-    length = rig.plan.large if profile == LOOPBACK else rig.plan.wan_sequential
+    host = "large" if profile == LOOPBACK else "readers"
+    media = rig.sets[host][0]
+    length = media.length
 
-    with rig.mount(contender, profile, "large") as mount:
+    with rig.mount(contender, profile, host) as mount:
         path = mount.root / media.inside
 
         def read():
@@ -118,9 +119,9 @@ def sequential(rig: Rig, profile: str, contender: Contender):
             check(result["bytes"] == length, f"{result['bytes']} of {length}")
             return rate(result)
 
-        rig.made_ready(mount, profile, "large")
+        rig.made_ready(mount, profile, host)
         yield rig.measure(mount, profile, "cold sequential", RATE, read)
-        rig.drop_page_cache("large", [path])
+        rig.drop_page_cache(host, [path])
         yield rig.measure(mount, profile, "read again, page cache dropped", RATE, read)
         yield rig.measure(mount, profile, "opened again, page cache warm", RATE, read)
         if profile == LOOPBACK:
@@ -272,9 +273,9 @@ CASES = {
 
 def bounds(rig: Rig, profile: str, case: str):
     """What one plain download, or the local disk, makes of the same work: nobody can be expected to be faster."""
-    media = rig.sets["large"][0]
+    media = rig.sets["large" if profile == LOOPBACK else "readers"][0]
+    length = media.length
     if case == "sequential":
-        length = rig.plan.large if profile == LOOPBACK else rig.plan.wan_sequential
         seconds, size = download(rig, profile, media, length)
         yield Sample(profile, "cold sequential", CURL, size / 1e6 / seconds, RATE)
         if profile == LOOPBACK:

@@ -18,7 +18,6 @@ class Plan:
     """Sizes in bytes, and counts."""
 
     large: int = 1024 * MIB
-    wan_sequential: int = 256 * MIB
     reader_file: int = 256 * MIB
     wan_reader: int = 64 * MIB
     film: int = 300 * 1000 * 1000
@@ -36,7 +35,6 @@ FULL = Plan()
 
 QUICK = Plan(
     large=64 * MIB,
-    wan_sequential=32 * MIB,
     reader_file=16 * MIB,
     wan_reader=16 * MIB,
     film=30 * 1000 * 1000,

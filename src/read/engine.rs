@@ -322,8 +322,10 @@ impl Engine {
             if let Some(Ok(piece)) = flight.piece_now(from, to) {
                 return Ok(piece);
             }
-            file.tracks.lock().reader_waited();
-            match flight.piece(from, to).await {
+            let waiting = file.meter.wait();
+            let piece = flight.piece(from, to).await;
+            drop(waiting);
+            match piece {
                 Ok(piece) => return Ok(piece),
                 Err(Lost::Abandoned) => tokio::task::yield_now().await,
                 Err(Lost::Failed(error)) => return Err(error),
@@ -367,8 +369,8 @@ impl Engine {
         self.fill_window(file, id);
     }
 
-    /// Some of a chunk has come: it may show that more connections would help.
-    pub(super) fn chunk_flows(self: &Arc<Self>, file: &Arc<OpenFile>, id: TrackId) {
+    /// Bytes have come for a track: they may show that more connections would help.
+    pub(super) fn bytes_flow(self: &Arc<Self>, file: &Arc<OpenFile>, id: TrackId) {
         {
             let mut tracks = file.tracks.lock();
             let Some(track) = tracks.get(id) else { return };

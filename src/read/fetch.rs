@@ -13,7 +13,7 @@ use super::window::TrackId;
 use crate::cache::{BlockIndex, Reservation};
 use crate::http::{ByteRange, Class, FetchError, RangeStream};
 
-/// Bytes of a chunk after which its track is told: some ten times in the time that finds out whether more connections
+/// Bytes of a stream after which its track is told: some ten times in the time that finds out whether more connections
 /// help, and a few thousand times a second on the fastest line.
 const NOTED_EVERY: usize = 256 * 1024;
 
@@ -103,7 +103,7 @@ struct Stream {
     room: Reservation,
     purpose: Purpose,
     has_flowed: bool,
-    /// Bytes that have come since a chunk's track was told.
+    /// Bytes that have come since a track was told.
     unnoted: usize,
 }
 
@@ -189,11 +189,13 @@ impl Stream {
             }
             file.meter.count(bytes.len());
             self.unnoted += bytes.len();
-            if self.unnoted >= NOTED_EVERY
-                && let Purpose::Chunk(_, track, _) = self.purpose
-            {
+            if self.unnoted >= NOTED_EVERY {
                 self.unnoted = 0;
-                self.engine.chunk_flows(&file, track);
+                let track = match self.purpose {
+                    Purpose::Chunk(_, track, _) => Some(track),
+                    _ => file.tracks.lock().latest(),
+                };
+                track.into_iter().for_each(|track| self.engine.bytes_flow(&file, track));
             }
         }
         Ok(bytes)

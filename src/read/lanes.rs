@@ -1,23 +1,29 @@
 //! How many connections one reader gets.
 
-/// The gain that makes twice the connections worth keeping. Two that share one line bring nothing; two where each
+/// The gain that makes more connections worth keeping. Two that share one line bring nothing; two where each
 /// is held back by the server or by its round trips bring nearly twice. A fifth is far from both.
 const WORTH: f64 = 1.2;
+
+/// By how much the number grows first, and after that. From one it takes a round trip to learn whether more would help;
+/// a copy of a few hundred megabytes that asks for two, four and eight in turn is half done by then.
+const FIRST_GROWTH: usize = 4;
+const GROWTH: usize = 2;
 
 /// Measurements before more connections are tried again after they had brought nothing: lines change by the
 /// minute, not by the megabyte.
 const REST: u32 = 64;
 
-/// Connections for one sequential reader: begins with one, doubles while its throughput grows, and gives back
-/// what did not help.
+/// Connections for one sequential reader: begins with one, grows while its throughput does, and gives back what did
+/// not help.
 #[derive(Debug)]
 pub(super) struct Lanes {
     now: usize,
     /// The most there may be at the moment, and at all.
     limit: usize,
     most: usize,
-    /// Bytes a second that half as many bring, while it is not decided whether the doubling helped.
-    with_half: Option<f64>,
+    /// How many there were before the number grew and what they would bring together, in bytes a second, while it is
+    /// not decided whether more help.
+    before: Option<(usize, f64)>,
     rest: u32,
 }
 
@@ -25,7 +31,7 @@ impl Lanes {
     /// Begins with `first`, which an earlier reader of the same source may have found out.
     pub(super) fn new(first: usize, most: usize) -> Self {
         let most = most.max(1);
-        Self { now: first.clamp(1, most), limit: most, most, with_half: None, rest: 0 }
+        Self { now: first.clamp(1, most), limit: most, most, before: None, rest: 0 }
     }
 
     pub(super) fn now(&self) -> usize {
@@ -37,7 +43,7 @@ impl Lanes {
         self.limit = most.clamp(1, self.most);
         if self.now > self.limit {
             self.now = self.limit;
-            self.with_half = None;
+            self.before = None;
         }
     }
 
@@ -50,18 +56,19 @@ impl Lanes {
     /// them, added up. What one of them brings times their number is what they could bring together.
     pub(super) fn measured(&mut self, bytes: u64, seconds: f64) {
         let rate = self.now as f64 * bytes as f64 / seconds.max(1e-6);
-        if let Some(before) = self.with_half.take()
+        if let Some((fewer, before)) = self.before.take()
             && rate < before * WORTH
         {
-            self.now = (self.now / 2).max(1);
+            self.now = fewer;
             self.rest = REST;
             return;
         }
         if self.rest > 0 {
             self.rest -= 1;
         } else if self.now < self.limit {
-            self.with_half = Some(rate);
-            self.now = (self.now * 2).min(self.limit);
+            self.before = Some((self.now, rate));
+            let growth = if self.now == 1 { FIRST_GROWTH } else { GROWTH };
+            self.now = (self.now * growth).min(self.limit);
         }
     }
 }

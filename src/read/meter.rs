@@ -1,6 +1,6 @@
 //! How much comes for a handle, over how many connections.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 #[derive(Debug)]
 pub(super) struct Meter {
     bytes: AtomicU64,
+    waiting: AtomicUsize,
     flowing: Mutex<Flowing>,
 }
 
@@ -31,17 +32,35 @@ pub(super) struct Reading {
     pub(super) seconds: f64,
     /// Connections that flow now.
     pub(super) flowing: usize,
+    /// Whether a read waits for its bytes now.
+    pub(super) is_waited_for: bool,
+}
+
+/// A read that waits for its bytes, until dropped.
+#[derive(Debug)]
+pub(super) struct Waiting<'a>(&'a Meter);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Meter {
     pub(super) fn new() -> Self {
         let flowing = Flowing { now: 0, since: Instant::now(), seconds: 0.0 };
-        Self { bytes: AtomicU64::new(0), flowing: Mutex::new(flowing) }
+        Self { bytes: AtomicU64::new(0), waiting: AtomicUsize::new(0), flowing: Mutex::new(flowing) }
     }
 
     /// Bytes have come.
     pub(super) fn count(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// A read begins to wait for its bytes.
+    pub(super) fn wait(&self) -> Waiting<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting(self)
     }
 
     /// A connection has brought its first byte.
@@ -63,7 +82,8 @@ impl Meter {
         let mut flowing = self.flowing.lock();
         flowing.pass(at);
         let bytes = self.bytes.load(Ordering::Relaxed);
-        Reading { at, bytes, seconds: flowing.seconds, flowing: flowing.now }
+        let is_waited_for = self.waiting.load(Ordering::Relaxed) > 0;
+        Reading { at, bytes, seconds: flowing.seconds, flowing: flowing.now, is_waited_for }
     }
 }
 
@@ -98,5 +118,15 @@ mod tests {
         let ended = meter.read();
         std::thread::sleep(Duration::from_millis(5));
         assert_eq!((meter.read().seconds, meter.read().bytes, ended.flowing), (ended.seconds, 7, 0));
+    }
+
+    #[test]
+    fn a_read_waits_until_it_is_let_go() {
+        let meter = Meter::new();
+        let (one, other) = (meter.wait(), meter.wait());
+        drop(one);
+        assert!(meter.read().is_waited_for);
+        drop(other);
+        assert!(!meter.read().is_waited_for);
     }
 }

@@ -82,8 +82,12 @@ pub(super) struct Track {
     /// Whether as many connections as there should be have brought bytes since their number last grew: before that,
     /// a measurement would take the round trip of the new ones for their speed.
     is_settled: bool,
-    /// When the stretch being measured began.
+    /// When the stretch being measured began; when the track did; and the latest of all.
     epoch: Reading,
+    first: Reading,
+    latest: Reading,
+    /// Bytes of all chunks asked for.
+    asked: u64,
     last_read: Instant,
     /// Ends its chunks.
     pub(super) left: CancellationToken,
@@ -136,6 +140,9 @@ impl Tracks {
                     lanes: Lanes::new(self.first_lanes, self.most_lanes),
                     waited_in_epoch: false,
                     epoch: reading,
+                    first: reading,
+                    latest: reading,
+                    asked: 0,
                     last_read: now,
                     left: CancellationToken::new(),
                 }
@@ -155,16 +162,13 @@ impl Tracks {
         &mut self.tracks[last]
     }
 
-    pub(super) fn get(&mut self, id: TrackId) -> Option<&mut Track> {
-        self.tracks.iter_mut().find(|track| track.id == id)
+    /// The track that was read last.
+    pub(super) fn latest(&self) -> Option<TrackId> {
+        self.tracks.last().map(|track| track.id)
     }
 
-    /// Notes that a read of the most recent track had to wait for its bytes.
-    pub(super) fn reader_waited(&mut self) {
-        if let Some(track) = self.tracks.last_mut() {
-            track.waited = true;
-            track.waited_in_epoch = true;
-        }
+    pub(super) fn get(&mut self, id: TrackId) -> Option<&mut Track> {
+        self.tracks.iter_mut().find(|track| track.id == id)
     }
 }
 
@@ -213,7 +217,7 @@ impl Track {
         self.lanes.limit(share.lanes);
         let lanes = self.lanes.now();
         let ahead = self.covered - self.run_end;
-        let least = if lanes == 1 { BLOCK_LENGTH } else { lanes as u64 * 2 * BLOCK_LENGTH };
+        let least = if lanes == 1 { BLOCK_LENGTH } else { lanes as u64 * 4 * BLOCK_LENGTH };
         let is_first = self.window == 0;
         self.window = self.window.clamp(least.min(cap), cap);
         // All connections are kept busy, and when that takes more than the window while the reader waits, the window
@@ -232,13 +236,19 @@ impl Track {
         if ahead >= self.window {
             return None;
         }
-        let chunk = (self.window / lanes as u64).clamp(BLOCK_LENGTH, LARGEST_CHUNK);
+        // Towards the end all connections get as much of what is missing, the bytes on their way included: then they
+        // come to their ends at the same time.
+        let coming = self.asked.saturating_sub(self.latest.bytes.saturating_sub(self.first.bytes));
+        let missing = (size - self.covered).saturating_add(coming);
+        let even = missing.div_ceil(lanes as u64).next_multiple_of(BLOCK_LENGTH);
+        let chunk = (self.window / lanes as u64).clamp(BLOCK_LENGTH, LARGEST_CHUNK).min(even);
         let chunk = chunk / BLOCK_LENGTH * BLOCK_LENGTH;
         Some(ByteRange { start: self.covered, end: self.covered.saturating_add(chunk).min(size) })
     }
 
     /// Notes that the window has been asked for up to `end`, by a request of its own or by none.
     pub(super) fn chunk_started(&mut self, end: u64, requests: usize) {
+        self.asked += end.saturating_sub(self.covered);
         self.covered = self.covered.max(end);
         self.chunks += requests;
     }
@@ -248,6 +258,7 @@ impl Track {
     pub(super) fn correct(&mut self, chunk: ByteRange, until: u64, started: usize) {
         self.chunks = (self.chunks + started).saturating_sub(1);
         if until < chunk.end && self.covered == chunk.end {
+            self.asked = self.asked.saturating_sub(chunk.end - until.max(chunk.start));
             self.covered = until.max(chunk.start);
         }
     }
@@ -260,9 +271,12 @@ impl Track {
     /// Measures what a connection brings over stretches in which the reader waited: one that is content says nothing
     /// of what the line could bring.
     pub(super) fn measure(&mut self, reading: Reading) {
+        self.latest = reading;
+        self.waited |= reading.is_waited_for;
+        self.waited_in_epoch |= reading.is_waited_for;
         if !self.is_settled && reading.flowing >= self.lanes.now() {
             self.is_settled = true;
-            self.waited_in_epoch = false;
+            self.waited_in_epoch = reading.is_waited_for;
             self.epoch = reading;
         }
         let bytes = reading.bytes.saturating_sub(self.epoch.bytes);
