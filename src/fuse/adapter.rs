@@ -19,9 +19,10 @@ use super::invalidate::{Invalidation, Invalidator};
 use super::pages::{OpenRecording, Pages};
 use super::passthrough::{Passthrough, Way};
 use super::requester;
+use super::walks::{SMALL, Walks, recording_of};
 use crate::error::errno_of;
 use crate::http::FetchError;
-use crate::read::{CompleteFile, Engine, OpenFile, Recording};
+use crate::read::{CompleteFile, Engine, OpenFile};
 use crate::tree::{Content, Ino, LiveTree, Node};
 
 /// How long the kernel may believe names and attributes. Changes are announced, so this only bounds how long a
@@ -79,6 +80,7 @@ struct Shared {
     handles: Handles,
     pages: Pages,
     passthrough: Arc<Passthrough>,
+    walks: Arc<Walks>,
     complaints: Complaints,
 }
 
@@ -95,6 +97,7 @@ impl Adapter {
     /// An adapter without open handles.
     pub fn new(options: AdapterOptions) -> Self {
         let AdapterOptions { tree, engine, owner, runtime, invalidator, passthrough, ended } = options;
+        let walks = Arc::new(Walks::new(tree.clone(), engine.clone()));
         let shared = Shared {
             tree,
             engine,
@@ -104,6 +107,7 @@ impl Adapter {
             handles: Handles::default(),
             pages: Pages::default(),
             passthrough: Passthrough::new(passthrough),
+            walks,
             complaints: Complaints::default(),
         };
         Self { shared: Arc::new(shared), ended }
@@ -112,11 +116,9 @@ impl Adapter {
 
 impl Shared {
     fn open_recording(&self, node: &Node) -> Result<Arc<OpenFile>, FetchError> {
-        let Content::Recording { id, version, size, body } = &node.content else {
-            return Err(FetchError::Gone("it is no recording file any more".into()));
-        };
-        let recording = Recording { id: id.clone(), version: *version, size: *size, body: *body };
-        self.engine.open(&recording)
+        let recording = recording_of(node);
+        self.engine
+            .open(&recording.ok_or_else(|| FetchError::Gone("it is no recording file any more".into()))?)
     }
 
     /// Opens a file at once where everything is known, else from a task.
@@ -187,6 +189,12 @@ impl Shared {
             snapshot.node(number).cloned()
         };
         tokio::time::timeout(CORRECTION_WITHIN, corrected).await.ok().flatten()
+    }
+
+    /// Notes a step of somebody who goes through the tree, off the event thread: it opens what is to come.
+    fn walk(&self, number: Ino) {
+        let (walks, runtime) = (self.walks.clone(), self.runtime.clone());
+        self.runtime.spawn(async move { walks.step(number, &runtime) });
     }
 
     async fn read(&self, asked: Asked, file: Arc<OpenFile>, reply: ReplyData) {
@@ -293,6 +301,9 @@ impl Filesystem for Adapter {
         match self.shared.handles.get(handle) {
             Some(Handle::Recording(open)) => {
                 self.shared.pages.read_from(ino(number), &open);
+                if open.is_first_read() && open.file.content().recording.size <= SMALL {
+                    self.shared.walk(ino(number));
+                }
                 match self.shared.engine.read_now(&open.file, offset, size) {
                     Some(bytes) => reply.data(&bytes),
                     None => {

@@ -17,6 +17,7 @@ mod passthrough;
 mod readahead;
 mod requester;
 mod session;
+mod walks;
 
 pub use adapter::{Adapter, AdapterOptions};
 pub use attributes::Owner;

@@ -27,13 +27,23 @@ pub(super) struct OpenRecording {
     pub(super) file: Arc<OpenFile>,
     /// Whether its reads fill the kernel's pages and that has not been noted yet.
     to_note: AtomicBool,
+    was_read: AtomicBool,
     _counted: Counted,
 }
 
 impl OpenRecording {
     /// One that the kernel reads by itself.
     pub(super) fn passed(file: Arc<OpenFile>, counted: Counted) -> Self {
-        Self { file, to_note: AtomicBool::new(false), _counted: counted }
+        Self::new(file, false, counted)
+    }
+
+    fn new(file: Arc<OpenFile>, to_note: bool, counted: Counted) -> Self {
+        Self { file, to_note: to_note.into(), was_read: false.into(), _counted: counted }
+    }
+
+    /// Whether this read is the first one; only once.
+    pub(super) fn is_first_read(&self) -> bool {
+        !self.was_read.load(Ordering::Relaxed) && !self.was_read.swap(true, Ordering::Relaxed)
     }
 }
 
@@ -63,8 +73,7 @@ impl Pages {
         } else {
             FopenFlags::empty()
         };
-        let to_note = AtomicBool::new(flags.is_empty());
-        (OpenRecording { file, to_note, _counted: counted }, flags)
+        (OpenRecording::new(file, flags.is_empty(), counted), flags)
     }
 
     /// Notes a read. Only then has the kernel acted on the reply to `open`: an `open` beside it that kept the

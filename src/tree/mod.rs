@@ -13,9 +13,11 @@
 //! 3. The folders around them: `layout`.
 //! 4. Which number each gets, for good: `inode`.
 //! 5. The finished tree: `snapshot`; what changed between two: `diff`; the newest one, for everybody: `live`.
+//! 6. In which order programs go through it: `course`.
 //!
 //! This room knows the words of `model` only. It must never know HTTP, a cache, the kernel's protocol or an errno.
 
+mod course;
 mod diff;
 mod files;
 mod inode;
@@ -31,6 +33,7 @@ use jiff::tz::TimeZone;
 
 use crate::model::SourceView;
 
+pub use course::{Course, Order};
 pub use diff::Change;
 pub use inode::Ino;
 pub use live::LiveTree;
