@@ -15,6 +15,9 @@ from tools import Tools
 
 SOURCE = "bench"
 
+# What a line of a log has that tells of trouble.
+MARKS = ("WARN", "ERROR", "warn", "error")
+
 
 @dataclass(frozen=True)
 class Contender:
@@ -133,11 +136,14 @@ class Mount:
             raise
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, _kind=None, why=None, _trace=None) -> None:
         take_down(self._mountpoint)
         process.stop(self._child)
         take_down(self._mountpoint)
+        said = [line for line in self.complaints() if isinstance(why, Failed) and any(mark in line for mark in MARKS)]
         shutil.rmtree(self._folder, ignore_errors=True)
+        if said:
+            raise Failed(f"{why}; the log of {self.contender.label} says: {said[0]}") from None
 
     def _is_mounted(self) -> bool:
         if self._child.poll() is not None:

@@ -23,6 +23,7 @@ LOOPBACK = "loopback"
 WAN = "wan"
 
 _NGINX = """
+{modules}
 {user}
 daemon off;
 worker_processes 2;
@@ -53,10 +54,16 @@ http {{
         location = /{bucket} {{ root {folder}/lists; try_files /$arg_prefix.xml /none.xml =404; }}
         location = /{bucket}/ {{ root {folder}/lists; try_files /$arg_prefix.xml /none.xml =404; }}
         # S3 knows no folders: asked for one, it has nothing.
-        location /{bucket}/ {{ root {folder}/buckets; try_files $uri =404; }}
+        location /{bucket}/ {{ root {folder}/buckets; try_files $uri =404; {tags} }}
     }}
 }}
 """
+
+
+# The entity tag of every object in the bucket. nginx's own have a dash, behind which S3 clients look for the number of
+# parts an object was uploaded in; and nginx matches `If-Match` against its own alone.
+TAG = "0123456789abcdef0123456789abcdef"
+_TAGS = f"etag off; more_clear_input_headers If-Match; more_set_headers 'ETag: \"{TAG}\"';"
 
 
 class Nginx:
@@ -67,7 +74,11 @@ class Nginx:
             self.port = probe.getsockname()[1]
         user = "user root;" if os.geteuid() == 0 else ""
         configuration = folder / "nginx.conf"
-        configuration.write_text(_NGINX.format(user=user, folder=folder, port=self.port, bucket=BUCKET))
+        module = tools.headers_more
+        modules = f"load_module {module};" if module else ""
+        tags = _TAGS if module else ""
+        settings = {"modules": modules, "user": user, "folder": folder, "port": self.port, "bucket": BUCKET, "tags": tags}
+        configuration.write_text(_NGINX.format(**settings))
         self._log = folder / "nginx.access"
         self._counted = {"requests": 0, "bytes": 0}
         self._place = 0
@@ -160,10 +171,8 @@ def _listing(prefix: str, folders: list[str], files: list) -> str:
     out.append(f"<KeyCount>{len(folders) + len(files)}</KeyCount><MaxKeys>1000000</MaxKeys><IsTruncated>false</IsTruncated>")
     for key, stat in files:
         changed = datetime.fromtimestamp(int(stat.st_mtime), timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-        # nginx's own entity tag, which GetObject is asked to match.
-        tag = f"&quot;{int(stat.st_mtime):x}-{stat.st_size:x}&quot;"
         out.append(
-            f"<Contents><Key>{xml.escape(key)}</Key><LastModified>{changed}</LastModified><ETag>{tag}</ETag>"
+            f"<Contents><Key>{xml.escape(key)}</Key><LastModified>{changed}</LastModified><ETag>&quot;{TAG}&quot;</ETag>"
             f"<Size>{stat.st_size}</Size><StorageClass>STANDARD</StorageClass></Contents>"
         )
     out += [f"<CommonPrefixes><Prefix>{xml.escape(folder)}</Prefix></CommonPrefixes>" for folder in folders]

@@ -19,6 +19,10 @@ OUTPUT = ROOT / "target" / "bench"
 NEEDED = {"nginx": "nginx-light", "ffmpeg": "ffmpeg", "ffprobe": "ffmpeg", "rsync": "rsync", "curl": "curl", "fusermount3": "fuse3"}
 
 
+HEADERS_MORE = "libnginx-mod-http-headers-more-filter"
+HEADERS_MORE_MODULE = Path("/usr/lib/nginx/modules/ngx_http_headers_more_filter_module.so")
+
+
 @dataclass(frozen=True)
 class Tools:
     """Where the programs are; `None` is one that cannot be had here."""
@@ -28,19 +32,21 @@ class Tools:
     nginx: str | None
     rclone: Path | None
     mount_s3: str | None
+    # The module of nginx that mount-s3 needs at the origin; only there with it.
+    headers_more: Path | None
 
 
 def find(arguments, say) -> Tools:
-    install(say)
-    meetfs, cloud = build(arguments, say)
-    rclone = newest_rclone(say)
     mount_s3 = shutil.which("mount-s3")
     if mount_s3 is None:
         say("mount-s3 is not installed: going on without it")
+    install(say, HEADERS_MORE if mount_s3 and not HEADERS_MORE_MODULE.exists() else None)
+    meetfs, cloud = build(arguments, say)
+    rclone = newest_rclone(say)
     nginx = which("nginx")
     if nginx is None:
         raise Failed("nginx cannot be had; install Debian's nginx-light")
-    return Tools(meetfs, cloud, nginx, rclone, mount_s3)
+    return Tools(meetfs, cloud, nginx, rclone, mount_s3, HEADERS_MORE_MODULE if mount_s3 else None)
 
 
 def which(program: str) -> str | None:
@@ -48,8 +54,8 @@ def which(program: str) -> str | None:
     return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
 
-def install(say) -> None:
-    packages = sorted({package for program, package in NEEDED.items() if which(program) is None})
+def install(say, more: str | None) -> None:
+    packages = sorted({package for program, package in NEEDED.items() if which(program) is None} | ({more} if more else set()))
     if not packages:
         return
     if os.geteuid() != 0 or which("apt-get") is None:

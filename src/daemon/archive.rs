@@ -31,9 +31,9 @@ const BETWEEN_SNAPSHOTS: Duration = Duration::from_millis(100);
 /// is full, one is dropped and learned again at the next read.
 const FINDINGS_WAITING: usize = 1024;
 
-/// Bytes of blocks that may wait to be written to disk. They are in memory on top of its budget, so they are few;
-/// what a slow disk does not take in time is not kept.
-const WRITES_WAITING: u64 = 16 * 1024 * 1024;
+/// The part of the memory budget whose blocks may wait to be written to disk. The cache counts them for as long, so they
+/// are few enough to leave room for what is fetched; what a slow disk does not take in time is not kept.
+const WRITES_WAITING_SHARE: u64 = 4;
 
 /// A running archive; ends with its token.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl Archive {
                 folder: settings.cache.blocks_folder(),
                 limit,
                 free_floor: None,
-                queue: WRITES_WAITING,
+                queue: settings.cache.memory.bytes() / WRITES_WAITING_SHARE,
             })?),
         };
         let sources: Vec<_> = settings

@@ -57,6 +57,11 @@ pub(super) fn open(shared: &Arc<Shared>, key: DiskKey) -> Option<CompleteFile> {
     }
     let file = shared.volume.open_data(key.fingerprint).ok()?;
     let long_enough = file.metadata().is_ok_and(|found| found.len() == key.size);
-    let still_whole = shared.state().ledger.completeness(key) == Some(0);
-    (long_enough && still_whole).then_some(CompleteFile { file, _pin: pin })
+    let mut state = shared.state();
+    let is_whole = long_enough && state.ledger.completeness(key) == Some(0);
+    if is_whole {
+        state.ledger.wanted_whole(key);
+    }
+    drop(state);
+    is_whole.then_some(CompleteFile { file, _pin: pin })
 }

@@ -234,6 +234,14 @@ impl Ledger {
         }
     }
 
+    /// A whole file was asked for: all its blocks are young again.
+    pub(super) fn wanted_whole(&mut self, key: DiskKey) {
+        let now = self.tick();
+        let Some(entry) = self.files.get_mut(&key.fingerprint) else { return };
+        entry.blocks.values_mut().for_each(|held| held.clock = now);
+        self.touched.insert(key.fingerprint);
+    }
+
     /// The record of a block that is about to be kept.
     pub(super) fn record(&mut self, crc: u32) -> Record {
         Record { crc, clock: self.tick() }
