@@ -258,6 +258,14 @@ def crowd(rig: Rig, profile: str, contender: Contender):
         yield sample
 
 
+def takes_part(contender: Contender, profile: str, case: str, number: int) -> bool:
+    """Whether a contender is measured in a round, from 0: not where its settings make no difference, nor again where
+    peers take minutes."""
+    if case == "grep" and profile == WAN and number > 0:
+        return contender.is_meetfs and contender.connections is None
+    return contender.connections is None or (case == "readers" and profile == WAN)
+
+
 CASES = {
     "sequential": sequential,
     "heads": heads,

@@ -27,6 +27,8 @@ class Contender:
     label: str
     # Keeps what was read on disk.
     keeps: bool
+    # Connections to a host, where that is not the program's own default.
+    connections: int | None = None
 
     @property
     def is_meetfs(self) -> bool:
@@ -35,6 +37,8 @@ class Contender:
 
 MEETFS = Contender("meetfs", "meetfs", False)
 MEETFS_DISK = Contender("meetfs-disk", "meetfs, disk cache", True)
+# rclone's eight connections are for each file: four readers have 32.
+MEETFS_WIDE = Contender("meetfs-wide", "meetfs, connections = 32", False, 32)
 RCLONE = Contender("rclone", "rclone mount", False)
 RCLONE_FULL = Contender("rclone-full", "rclone mount, full cache", True)
 MOUNT_S3 = Contender("mount-s3", "mount-s3", False)
@@ -45,7 +49,7 @@ CURL = "curl"
 LOCAL = "local disk"
 BOUNDS = (CURL, LOCAL)
 
-ALL = [MEETFS, MEETFS_DISK, RCLONE, RCLONE_FULL, MOUNT_S3, MOUNT_S3_CACHE]
+ALL = [MEETFS, MEETFS_DISK, MEETFS_WIDE, RCLONE, RCLONE_FULL, MOUNT_S3, MOUNT_S3_CACHE]
 
 # rclone: parallel chunks as its manual advises for high latency ("VFS Chunked Reading"), but eight of them, so that
 # all contenders have eight connections. What it has listed it keeps as long as meetfs does.
@@ -98,7 +102,8 @@ class Mount:
         contender, mountpoint = self.contender, self._mountpoint
         if contender.is_meetfs:
             configuration = self._folder / "config.toml"
-            self._configuration = _configuration(origin, host, memory, "10GiB" if contender.keeps else "off", self._cache)
+            disk = "10GiB" if contender.keeps else "off"
+            self._configuration = _configuration(origin, host, memory, disk, self._cache, contender.connections)
             return [tools.meetfs, "mount", "--foreground", "--log-level=warn", "--config", configuration, mountpoint]
         if contender in (RCLONE, RCLONE_FULL):
             cache = ["--vfs-cache-mode", "full" if contender.keeps else "off", "--cache-dir", self._cache]
@@ -156,7 +161,7 @@ class Mount:
         return self._log.read_text(errors="replace").strip().splitlines()
 
 
-def _configuration(origin: Origin, host: str, memory: str, disk: str, cache: Path) -> str:
+def _configuration(origin: Origin, host: str, memory: str, disk: str, cache: Path, connections: int | None) -> str:
     keys = {
         "provider": "zoom",
         **{key: origin.addresses[key] for key in ("account_id", "client_id", "client_secret", "api_url", "oauth_url")},
@@ -164,7 +169,8 @@ def _configuration(origin: Origin, host: str, memory: str, disk: str, cache: Pat
     }
     source = "\n".join(f"{key} = {json.dumps(value)}" for key, value in keys.items())
     memory_and_disk = f'memory = "{memory}"\ndisk = "{disk}"\ndir = "{cache}"'
-    return f'timezone = "UTC"\n[cache]\n{memory_and_disk}\n[source.{SOURCE}]\n{source}\n'
+    line = f"connections = {connections}\n" if connections else ""
+    return f'timezone = "UTC"\n{line}[cache]\n{memory_and_disk}\n[source.{SOURCE}]\n{source}\n'
 
 
 def is_mounted(mountpoint: Path) -> bool:

