@@ -14,7 +14,7 @@ use meetfs::demo::{
     Archive, CloudOptions, Content, Effect, FaultPlan, ListedSize, Meeting, MeetingFile, Object, RetryAfter,
     Server, Trigger, pattern_bytes, pattern_seed,
 };
-use support::{Rig, SOON, text};
+use support::{Rig, SOON, run, text, wait_until};
 
 /// What every source here is mounted with: short, for many tests wait it out.
 const DEADLINE: Duration = Duration::from_secs(3);
@@ -77,6 +77,15 @@ fn rig_of(options: CloudOptions) -> Rig {
     let rig = Rig::new(options).with(&format!("read_deadline = \"{}s\"", DEADLINE.as_secs()));
     rig.mount();
     rig
+}
+
+/// Adds a meeting to the cloud and waits until the mount shows all there is of it.
+fn list(rig: &Rig, meeting: Meeting) {
+    let shown = format!("find . -path '*{}/meeting.json' | wc -l", meeting.topic);
+    rig.cloud.add_meeting(meeting);
+    let daemon = rig.daemon().expect("a daemon").to_string();
+    run(std::process::Command::new("kill").args(["-HUP", &daemon]), SOON);
+    wait_until(SOON, "the next round is listed", || rig.shell(&shown).trim() == "1");
 }
 
 /// The path in the mount of what can be downloaded.
@@ -202,7 +211,11 @@ impl Case {
     /// The fault once, twice and three times on every file, then for good, then not any more.
     fn play(&self) {
         const LASTING: usize = 3;
-        let rig = rig(rounds(LASTING + 1));
+        // Each round is listed when its turn comes: small files are fetched ahead, and those of a later round would
+        // meet the faults of this one.
+        let mut archive = rounds(LASTING + 1);
+        let mut later = archive.meetings.split_off(1).into_iter();
+        let rig = rig(archive);
         let what = format!("{:?} {:?}", self.server, self.what);
         let path = |object: &Object| match self.server {
             Server::Web => object.web_path.clone(),
@@ -210,6 +223,9 @@ impl Case {
             Server::Api => String::new(),
         };
         for (round, how) in COPIERS.iter().enumerate().take(LASTING) {
+            if round > 0 {
+                list(&rig, later.next().expect("a round"));
+            }
             for object in rig.cloud.objects() {
                 let trigger = Trigger::next(self.server, round as u32 + 1).on(&path(&object));
                 rig.cloud.inject(trigger.does(self.what.clone()));
@@ -219,6 +235,7 @@ impl Case {
             }
             rig.cloud.heal();
         }
+        list(&rig, later.next().expect("a round"));
         rig.cloud.inject(Trigger::always(self.server).does(self.what.clone()));
         for (object, outcome) in copy_round(&rig, LASTING, COPIERS[0]) {
             let may = if object.length > MIB { self.lasting } else { self.lasting_small };

@@ -479,7 +479,11 @@ impl Engine {
                 .covering(key, from)
                 .filter(|flight| !purpose.is_demand() || flight.distance() <= WORTH_WAITING)
                 .map_or(from, |flight| flight.to);
-            let unreachable = if content.recent_failure(index).is_some() { to } else { from };
+            let is_out_of_reach = match purpose {
+                Purpose::Demand(..) => content.recent_failure(index).is_some(),
+                _ => content.failed_lately(index),
+            };
+            let unreachable = if is_out_of_reach { to } else { from };
             let reach = self.cache.reach(key, from).max(coming).max(unreachable);
             if reach > from {
                 if start.is_some() {

@@ -122,7 +122,7 @@ impl Stream {
             if let Lost::Failed(error) = &lost {
                 self.take_notice(error);
             }
-            self.lose_rest(&lost);
+            self.lose_rest(lost);
         }
         if self.has_flowed
             && let Some(file) = self.purpose.handle()
@@ -218,12 +218,21 @@ impl Stream {
         self.engine.flights.lock().remove(key, flight);
     }
 
-    fn lose_rest(&self, lost: &Lost) {
+    /// Whoever joined a stream that nobody waited for when it began may have waited for a moment only when its time is
+    /// up: he goes on by himself, unless he would be told the same.
+    fn lose_rest(&self, lost: Lost) {
+        let (lost, failed) = match lost {
+            Lost::Failed(FetchError::Deadline(_) | FetchError::Failed(_)) if !self.purpose.is_demand() => {
+                (Lost::Abandoned, Some(None))
+            }
+            Lost::Failed(error) => (Lost::Failed(error.clone()), Some(Some(error))),
+            Lost::Abandoned => (Lost::Abandoned, None),
+        };
         for flight in &self.run {
-            if let Lost::Failed(error) = lost
+            if let Some(error) = &failed
                 && self.still_carries(flight)
             {
-                self.content.note_failure(flight.index, error);
+                self.content.note_failure(flight.index, error.as_ref());
             }
             self.engine.flights.lock().remove(self.content.key(flight.index), flight);
             flight.lose(lost.clone());

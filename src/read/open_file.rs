@@ -52,10 +52,18 @@ pub struct Content {
     /// Set once the server turned out to have other bytes: reads fail from then on.
     stale: OnceLock<FetchError>,
     validator: Mutex<Option<Validator>>,
-    failures: Mutex<HashMap<BlockIndex, (Instant, FetchError)>>,
+    failures: Mutex<HashMap<BlockIndex, Failure>>,
     /// Blocks that the disk said it had and did not bring; at most as many as the file has.
     disk_misses: Mutex<HashSet<BlockIndex>>,
     handles: Mutex<Handles>,
+}
+
+#[derive(Debug)]
+struct Failure {
+    at: Instant,
+    /// What a reader was told; `None` where bytes that nobody waited for did not come: a reader has a deadline of
+    /// its own, and tries by itself.
+    error: Option<FetchError>,
 }
 
 struct Handles {
@@ -177,16 +185,23 @@ impl Content {
         older.any(|content| content.edition != self.edition && content.handles.lock().open > 0)
     }
 
-    pub(super) fn note_failure(&self, index: BlockIndex, error: &FetchError) {
+    /// Notes that a block did not come, and what its readers were told.
+    pub(super) fn note_failure(&self, index: BlockIndex, error: Option<&FetchError>) {
         let mut failures = self.failures.lock();
-        failures.retain(|_, (at, _)| at.elapsed() < FAILURE_SHARED);
-        failures.insert(index, (Instant::now(), error.clone()));
+        failures.retain(|_, failure| failure.at.elapsed() < FAILURE_SHARED);
+        failures.insert(index, Failure { at: Instant::now(), error: error.cloned() });
     }
 
+    /// What readers of a block were told a moment ago.
     pub(super) fn recent_failure(&self, index: BlockIndex) -> Option<FetchError> {
         let failures = self.failures.lock();
-        let (at, error) = failures.get(&index)?;
-        (at.elapsed() < FAILURE_SHARED).then(|| error.clone())
+        let failure = failures.get(&index).filter(|failure| failure.at.elapsed() < FAILURE_SHARED)?;
+        failure.error.clone()
+    }
+
+    /// Whether a block did not come a moment ago, whoever it was for.
+    pub(super) fn failed_lately(&self, index: BlockIndex) -> bool {
+        self.failures.lock().get(&index).is_some_and(|failure| failure.at.elapsed() < FAILURE_SHARED)
     }
 
     /// The token that ends a stream started now.
