@@ -167,6 +167,54 @@ fn a_change_in_the_cloud_is_seen_while_the_old_file_is_handed_to_the_kernel() {
 }
 
 #[test]
+fn bytes_that_somebody_changed_in_the_cache_are_never_handed_to_the_kernel() {
+    let rig = Rig::mounted(film());
+    assert_eq!(hash(&rig), wanted(&rig));
+    // Handed out once, so that nothing is left to be verified.
+    assert_eq!(hash(&rig), wanted(&rig));
+    let flip = "f=$(ls -S ../cache/blocks/*.data | head -n 1); \
+                printf 'X' | dd of=\"$f\" bs=1 seek=5000000 conv=notrunc status=none";
+    for _ in 0..3 {
+        rig.shell(flip);
+        drop_pages(&rig);
+        assert_eq!(hash(&rig), wanted(&rig));
+        assert_eq!(hash(&rig), wanted(&rig));
+    }
+}
+
+#[test]
+fn a_file_that_was_read_in_pieces_is_whole_on_the_disk_all_the_same() {
+    let rig = Rig::mounted(film());
+    // From the end on, in pieces that end within blocks, each through a handle of its own.
+    let line = "f=\"$(find . -name '*.mp4')\"; n=$(stat -c %s \"$f\"); at=$n; while [ $at -gt 0 ]; do at=$((at - 333333)); \
+                [ $at -gt 0 ] || at=0; dd if=\"$f\" bs=333333 skip=$at count=1 iflag=skip_bytes,fullblock status=none \
+                > /dev/null; done; sleep 1";
+    rig.shell(line);
+    drop_pages(&rig);
+    rig.cloud.clear_requests();
+    assert_eq!(hash(&rig), wanted(&rig));
+    assert!(rig.media_requests().is_empty(), "{:?}", rig.media_requests());
+}
+
+#[test]
+fn files_that_are_not_what_they_should_be_cost_a_few_requests_each_and_say_so() {
+    let mut options = texts(30);
+    let mut files = 0;
+    for meeting in &mut options.archive.meetings {
+        for file in meeting.files.iter_mut().filter(|file| file.file_type == "TRANSCRIPT") {
+            file.content = Content::Stored("something else altogether".into());
+            files += 1;
+        }
+    }
+    let rig = Rig::mounted(options);
+    rig.cloud.clear_requests();
+    let output = rig.try_shell("LC_ALL=C grep -r -c WEBVTT --include='*.vtt' acme", SOON);
+    assert_eq!(text(&output).matches("Input/output error").count(), files, "{}", text(&output));
+    // Two links for the walk, two for the reader, and two where the kernel asks once more.
+    assert!(rig.media_requests().len() <= 6 * files, "{} for {files}", rig.media_requests().len());
+}
+
+#[test]
 fn one_small_file_that_is_read_fetches_no_other() {
     let rig = Rig::mounted(texts(40));
     rig.cloud.clear_requests();

@@ -72,10 +72,10 @@ pub struct MountArgs {
     pub read_deadline: Option<String>,
 
     /// Connections to one host for long transfers, 1 to 64 [default: 8]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub connections: Option<String>,
 
-    /// Read files that are whole in the disk cache ourselves, instead of handing them to the kernel
+    /// Have every byte from the disk cache checked as it is read, instead of handing whole files to the kernel
     #[arg(long)]
     pub no_passthrough: bool,
 

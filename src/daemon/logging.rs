@@ -69,7 +69,11 @@ fn install(level: LogLevel, writer: impl for<'w> MakeWriter<'w> + Send + Sync + 
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
     };
-    let filter = Targets::new().with_default(LevelFilter::ERROR).with_target("meetfs", level);
+    let filter = Targets::new()
+        .with_default(LevelFilter::ERROR)
+        .with_target("meetfs", level)
+        // It has one line, an error for each reply whose program was killed while it waited.
+        .with_target("fuser::reply", LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(writer);
     // A second start in one process (tests) keeps the first.
     let _already_started = tracing_subscriber::registry().with(lines).with(filter).try_init();

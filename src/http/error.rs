@@ -102,6 +102,9 @@ pub enum FetchError {
     /// Another content is served than the one this file version stands for.
     #[error("changed: {0}")]
     Changed(String),
+    /// What is served is no such file.
+    #[error("not the file: {0}")]
+    NotTheFile(String),
     /// The file served has another length than the one shown. The served one is the truth.
     #[error("the file is {served} bytes long where {expected} were listed")]
     WrongTotal {

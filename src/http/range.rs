@@ -68,6 +68,8 @@ pub(crate) enum RangeError {
     Refused(String),
     /// There is nothing at the lease's address: 404, 410.
     Missing(String),
+    /// Whole and under the right type, but not the file: it begins like something else.
+    NotTheFile(String),
     /// It may work next time; the server may have asked for a wait.
     Again(String, Option<Duration>),
     /// The file is served with another length.
@@ -209,7 +211,7 @@ impl RangeBody {
             beginning = joined.freeze();
         }
         if !begins_like(kind, &beginning) {
-            return Err(RangeError::Refused("the body does not begin like such a file".into()));
+            return Err(RangeError::NotTheFile("the body does not begin like such a file".into()));
         }
         self.checked = Some(beginning);
         Ok(())

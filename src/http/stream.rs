@@ -184,6 +184,13 @@ impl RangeStream {
 
     fn judge(&mut self, error: RangeError, lease: &Arc<Lease>) -> StepError {
         match error {
+            // The link may lead elsewhere by now; under another one there is no second doubt.
+            RangeError::NotTheFile(why) if self.refusals == 0 => {
+                tracing::debug!(at = self.position, "{why}; asking for another lease");
+                self.refusals += 1;
+                self.leases.refused(lease);
+                StepError::NewLease
+            }
             RangeError::Refused(why) | RangeError::Missing(why) if self.refusals + 1 < LEASES_TRIED => {
                 tracing::debug!(at = self.position, "{why}; asking for another lease");
                 self.refusals += 1;
@@ -226,6 +233,7 @@ impl StepError {
             RangeError::Again(why, wait) => Self::Again(why, wait),
             RangeError::Refused(why) => Self::Final(FetchError::NotAllowed(why)),
             RangeError::Missing(why) => Self::Final(FetchError::Gone(why)),
+            RangeError::NotTheFile(why) => Self::Final(FetchError::NotTheFile(why)),
             RangeError::Changed(why) => Self::Final(FetchError::Changed(why)),
             RangeError::WrongTotal { served } => Self::Final(FetchError::WrongTotal { expected: 0, served }),
         }

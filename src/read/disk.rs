@@ -103,12 +103,17 @@ impl Engine {
         Some(whole)
     }
 
-    /// Keeps bytes that have come from the network, if they are a whole block.
+    /// Keeps bytes that have come from the network, if they are a whole block or have made one whole in memory.
     pub(super) fn keep_on_disk(&self, content: &Content, index: BlockIndex, bytes: &Bytes) {
-        if let Some(disk) = &self.disk
-            && bytes.len() == content.block_length(index)
-        {
-            disk.store(content.disk_key(), index, bytes.clone());
+        let Some(disk) = &self.disk else { return };
+        let length = content.block_length(index);
+        let block = if bytes.len() == length {
+            Some(bytes.clone())
+        } else {
+            self.cache.piece(content.key(index), 0, length)
+        };
+        if let Some(block) = block {
+            disk.store(content.disk_key(), index, block);
         }
     }
 

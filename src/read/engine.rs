@@ -15,6 +15,7 @@ use super::disk;
 use super::editions::Editions;
 use super::fetch::{self, Purpose};
 use super::flight::{Flights, Lost};
+use super::lanes::FIRST_GROWTH;
 use super::media_index;
 use super::open_file::{Content, Length, OpenFile};
 use super::window::{Share, TrackId, Tracks};
@@ -132,7 +133,9 @@ impl Engine {
         let displaced = self.recent.lock().push(name, content.clone());
         drop(contents);
         drop(displaced);
-        let lanes = self.lanes.lock().get(&recording.id.source).copied().unwrap_or(1);
+        // No more than one step from the beginning: the last reader may have been a copy, and this one be a player.
+        let found = self.lanes.lock().get(&recording.id.source).copied();
+        let lanes = found.map_or(1, |found| found.min(FIRST_GROWTH));
         let tracks = Tracks::new(lanes, self.client.connections());
         Ok(Arc::new(OpenFile::new(content, tracks, self.sharing.clone(), self.runtime.clone())))
     }
@@ -409,12 +412,14 @@ impl Engine {
         Share { window: self.cache.most_ahead() / readers as u64, lanes }
     }
 
-    /// Fetches a small file whole, before somebody comes to it, as far as the budget allows; says whether it is held
-    /// or on its way. It goes on as long as the handle is open.
+    /// Fetches a small file whole, before somebody comes to it; says whether the budget allowed it. It goes on as long as
+    /// the handle is open.
     pub fn fetch_ahead(self: &Arc<Self>, file: &OpenFile) -> bool {
         let size = file.content.recording.size;
         let whole = ByteRange { start: 0, end: size };
-        !file.content.is_stale() && self.want(&file.content, whole, &Purpose::Neighbour).0 >= size
+        file.content.is_stale()
+            || file.content.is_given_up_ahead()
+            || self.want(&file.content, whole, &Purpose::Neighbour).0 >= size
     }
 
     /// The first bytes of a file have come: what they say of the rest is asked for before anybody does.

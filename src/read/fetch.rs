@@ -121,6 +121,9 @@ impl Stream {
         if let Err(lost) = outcome {
             if let Lost::Failed(error) = &lost {
                 self.take_notice(error);
+                if matches!(self.purpose, Purpose::Neighbour) {
+                    self.content.note_ahead_failed();
+                }
             }
             self.lose_rest(lost);
         }

@@ -6,7 +6,7 @@ const WORTH: f64 = 1.2;
 
 /// By how much the number grows first, and after that. From one it takes a round trip to learn whether more would help;
 /// a copy of a few hundred megabytes that asks for two, four and eight in turn is half done by then.
-const FIRST_GROWTH: usize = 4;
+pub(super) const FIRST_GROWTH: usize = 4;
 const GROWTH: usize = 2;
 
 /// Measurements before more connections are tried again after they had brought nothing: lines change by the

@@ -23,6 +23,9 @@ use crate::http::{Expectation, FetchError, LeaseSource};
 /// plain read at once; without this a reader would wait through the deadline twice.
 const FAILURE_SHARED: Duration = Duration::from_secs(1);
 
+/// For how long a file is not fetched ahead after that had failed.
+const AHEAD_PAUSE: Duration = Duration::from_secs(60);
+
 /// How long streams go on after the last handle was closed: players and `ffprobe` close and open again at once,
 /// and find their bytes on the way; below the second after which nothing may flow any more.
 pub(super) const LINGER: Duration = Duration::from_millis(500);
@@ -53,6 +56,8 @@ pub struct Content {
     stale: OnceLock<FetchError>,
     validator: Mutex<Option<Validator>>,
     failures: Mutex<HashMap<BlockIndex, Failure>>,
+    /// When fetching it ahead last came to nothing.
+    ahead_failed: Mutex<Option<Instant>>,
     /// Blocks that the disk said it had and did not bring; at most as many as the file has.
     disk_misses: Mutex<HashSet<BlockIndex>>,
     handles: Mutex<Handles>,
@@ -101,6 +106,7 @@ impl Content {
             stale: OnceLock::new(),
             validator: Mutex::new(validator),
             failures: Mutex::default(),
+            ahead_failed: Mutex::default(),
             disk_misses: Mutex::default(),
             handles: Mutex::new(Handles { open: 0, streams: CancellationToken::new() }),
         }
@@ -202,6 +208,17 @@ impl Content {
     /// Whether a block did not come a moment ago, whoever it was for.
     pub(super) fn failed_lately(&self, index: BlockIndex) -> bool {
         self.failures.lock().get(&index).is_some_and(|failure| failure.at.elapsed() < FAILURE_SHARED)
+    }
+
+    /// Notes that fetching it ahead came to nothing.
+    pub(super) fn note_ahead_failed(&self) {
+        *self.ahead_failed.lock() = Some(Instant::now());
+    }
+
+    /// Whether fetching it ahead came to nothing lately: a walk that comes by again must not ask again and again for
+    /// what is not to be had. Whoever reads it asks all the same.
+    pub(super) fn is_given_up_ahead(&self) -> bool {
+        self.ahead_failed.lock().is_some_and(|at| at.elapsed() < AHEAD_PAUSE)
     }
 
     /// The token that ends a stream started now.

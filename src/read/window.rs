@@ -75,10 +75,12 @@ pub(super) struct Track {
     window: u64,
     /// Where the window has been asked for up to.
     covered: u64,
+    /// Whether its reader has had to wait since the window last grew, and since the stretch being measured began.
     waited: bool,
+    waited_in_epoch: bool,
+    /// Chunks on their way.
     chunks: usize,
     lanes: Lanes,
-    waited_in_epoch: bool,
     /// Whether as many connections as there should be have brought bytes since their number last grew: before that,
     /// a measurement would take the round trip of the new ones for their speed.
     is_settled: bool,
@@ -115,7 +117,7 @@ impl Tracks {
     pub(super) fn observe(&mut self, offset: u64, end: u64, reading: Reading) -> &mut Track {
         let now = reading.at;
         let place = self.tracks.iter().rposition(|track| track.continues(offset));
-        let track = match place {
+        let mut track = match place {
             Some(place) => {
                 let mut track = self.tracks.remove(place);
                 track.run_start = track.run_start.min(offset);
@@ -153,7 +155,6 @@ impl Tracks {
                 other.call_off();
             }
         }
-        let mut track = track;
         track.measure(reading);
         self.tracks.push(track);
         let last = self.tracks.len() - 1;

@@ -229,8 +229,8 @@ pub enum ValueProblem {
     #[error("must lie between {} and {} seconds", super::READ_DEADLINE_LEAST.as_secs(), super::READ_DEADLINE_MOST.as_secs())]
     ReadDeadlineRange,
     /// No number of connections.
-    #[error("must be a whole number from 1 to {}", super::CONNECTIONS_MOST)]
-    Connections,
+    #[error("`{0}` is no whole number from 1 to {most}", most = super::CONNECTIONS_MOST)]
+    Connections(String),
     /// There is no such time zone.
     #[error("there is no time zone `{name}`{}", offer(.nearest.as_deref()))]
     TimeZone {

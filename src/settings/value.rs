@@ -55,7 +55,7 @@ fn size(text: String) -> Result<u64, ValueProblem> {
 /// A number of connections.
 pub(super) fn connections(text: String) -> Result<usize, ValueProblem> {
     let number = text.trim().parse().ok();
-    number.filter(|number| (1..=CONNECTIONS_MOST).contains(number)).ok_or(ValueProblem::Connections)
+    number.filter(|number| (1..=CONNECTIONS_MOST).contains(number)).ok_or(ValueProblem::Connections(text))
 }
 
 /// "30s", "2m", or a bare number of seconds.
@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(connections("1".into()).unwrap(), 1);
         assert_eq!(connections(" 64 ".into()).unwrap(), 64);
         for outside in ["0", "65", "-1", "many", "", "99999999999999999999"] {
-            assert!(matches!(connections(outside.into()), Err(ValueProblem::Connections)), "{outside}");
+            assert!(matches!(connections(outside.into()), Err(ValueProblem::Connections(_))), "{outside}");
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::key::{DiskKey, Fingerprint};
 use super::shared::Shared;
+use super::volume::Changed;
 
 /// A file of which every block is held and was found right, open for reading and as long as it should be.
 ///
@@ -57,8 +58,11 @@ pub(super) fn open(shared: &Arc<Shared>, key: DiskKey) -> Option<CompleteFile> {
     }
     let file = shared.volume.open_data(key.fingerprint).ok()?;
     let long_enough = file.metadata().is_ok_and(|found| found.len() == key.size);
+    let changed = Changed::of(&file).ok()?;
     let mut state = shared.state();
-    let is_whole = long_enough && state.ledger.completeness(key) == Some(0);
+    // The kernel checks nothing. What somebody else has changed is read, and found wrong, block by block first.
+    let is_ours = state.ledger.is_as_left(key.fingerprint, changed);
+    let is_whole = long_enough && is_ours && state.ledger.completeness(key) == Some(0);
     if is_whole {
         state.ledger.wanted_whole(key);
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::format::Record;
 use super::key::{DiskKey, Fingerprint};
-use super::volume::{Allocated, Index};
+use super::volume::{Allocated, Changed, Index};
 
 /// Charged for a file besides its data: the first leaf of its extent tree, which ext4 may allocate, and count, only
 /// when it writes the data out.
@@ -33,6 +33,8 @@ struct Entry {
     estimate: u64,
     /// What the files took when last looked at.
     allocated: Allocated,
+    /// When we last changed the data file, or found that somebody else had.
+    changed: Changed,
     /// How many have been handed the whole file.
     pins: usize,
     /// Set once nothing of it may be used any more.
@@ -193,7 +195,7 @@ impl Ledger {
 
     /// Takes over what an index says, unless that has been done.
     pub(super) fn adopt(&mut self, index: Index) {
-        let Index { key, records, allocated } = index;
+        let Index { key, records, allocated, changed } = index;
         if !self.unread.remove(&key.fingerprint) {
             return;
         }
@@ -204,7 +206,7 @@ impl Ledger {
         });
         let blocks: BTreeMap<_, _> = blocks.collect();
         let estimate = blocks.keys().map(|at| self.estimate(key, *at)).sum();
-        self.add(Entry { blocks, estimate, allocated, bound: oldest, ..Entry::empty(key) });
+        self.add(Entry { blocks, estimate, allocated, changed, bound: oldest, ..Entry::empty(key) });
     }
 
     fn add(&mut self, entry: Entry) {
@@ -262,6 +264,24 @@ impl Ledger {
             }
             entry.allocated = allocated;
         });
+    }
+
+    /// Says whether the data file is as we left it. If not, somebody else has been at it, and nothing in it counts as
+    /// verified any more.
+    pub(super) fn is_as_left(&mut self, fingerprint: Fingerprint, now: Changed) -> bool {
+        let Some(entry) = self.files.get_mut(&fingerprint) else { return true };
+        let is_as_left = std::mem::replace(&mut entry.changed, now) == now;
+        if !is_as_left {
+            entry.blocks.values_mut().for_each(|held| held.verified = false);
+        }
+        is_as_left
+    }
+
+    /// We have changed the data file.
+    pub(super) fn left(&mut self, fingerprint: Fingerprint, now: Changed) {
+        if let Some(entry) = self.files.get_mut(&fingerprint) {
+            entry.changed = now;
+        }
     }
 
     /// The files of a fingerprint were looked at again.
@@ -417,6 +437,7 @@ impl Entry {
             blocks: BTreeMap::new(),
             estimate: 0,
             allocated: Allocated::default(),
+            changed: Changed::default(),
             pins: 0,
             forgotten: false,
             drops: 0,
@@ -491,7 +512,12 @@ mod tests {
         let key = key(1);
         let mut ledger = Ledger::new(4096, 0, HashSet::from([key.fingerprint]));
         let late = Record { crc: 0, clock: u64::MAX - 5 };
-        ledger.adopt(Index { key, records: vec![(0, late)], allocated: Allocated::default() });
+        ledger.adopt(Index {
+            key,
+            records: vec![(0, late)],
+            allocated: Allocated::default(),
+            changed: Changed::default(),
+        });
         assert_eq!(ledger.record(0).clock, u64::MAX - 4);
     }
 }

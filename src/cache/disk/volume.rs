@@ -32,6 +32,20 @@ pub(super) struct Allocated {
     pub(super) index: u64,
 }
 
+/// When a file was last changed, as the kernel notes it: nobody can set that (`st_ctim`, inode(7)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Changed {
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+impl Changed {
+    pub(super) fn of(file: &File) -> std::io::Result<Self> {
+        let found = file.metadata()?;
+        Ok(Self { seconds: found.ctime(), nanoseconds: found.ctime_nsec() })
+    }
+}
+
 /// The two files of a file version, open.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -45,6 +59,7 @@ pub(super) struct Index {
     pub(super) key: DiskKey,
     pub(super) records: Vec<(u32, Record)>,
     pub(super) allocated: Allocated,
+    pub(super) changed: Changed,
 }
 
 /// A folder with blocks.
@@ -214,6 +229,7 @@ impl Volume {
         if data.metadata()?.len() != key.size {
             return Ok(None);
         }
+        let changed = Changed::of(&data)?;
         let mut bytes = Vec::new();
         let length = format::index_length(blocks) - HEADER_LENGTH as u64;
         (&index).take(length).read_to_end(&mut bytes)?;
@@ -223,7 +239,7 @@ impl Volume {
             .filter_map(|(at, bytes)| Some((at, format::decode_record(bytes, key, at)?)))
             .collect();
         let allocated = self.allocated(&Files { data, index })?;
-        Ok(Some(Index { key, records, allocated }))
+        Ok(Some(Index { key, records, allocated, changed }))
     }
 
     /// What a file version takes now.

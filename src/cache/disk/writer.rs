@@ -13,7 +13,7 @@ use super::key::{DiskKey, Fingerprint};
 use super::ledger::{Ages, Left};
 use super::shared::{Shared, Store, Task};
 use super::trouble::Trouble;
-use super::volume::{Files, Index};
+use super::volume::{Changed, Files, Index};
 
 /// Left free under the limit besides what a block takes by the count: room for what file systems add for a moment,
 /// up to four indirect blocks, a larger folder and a page of the index.
@@ -145,13 +145,15 @@ impl Writer {
         let shared = self.shared.clone();
         let crc = crc32c::crc32c(block);
         let files = self.files(key, is_new)?;
+        shared.state().ledger.is_as_left(key.fingerprint, Changed::of(&files.data)?);
         files.write_block(index, block)?;
         let record = shared.state().ledger.record(crc);
         files.write_record(key, index, record)?;
-        let allocated = shared.volume.allocated(files)?;
+        let (allocated, changed) = (shared.volume.allocated(files)?, Changed::of(&files.data)?);
         let overhead = if is_new { Some(shared.volume.overhead()) } else { None };
         let mut state = shared.state();
         state.ledger.keep(key, index, record, allocated);
+        state.ledger.left(key.fingerprint, changed);
         if let Some(overhead) = overhead {
             state.ledger.set_overhead(overhead);
         }
@@ -267,9 +269,13 @@ impl Writer {
         let shared = self.shared.clone();
         let files = self.known_files(fingerprint)?;
         let cleared = files.clear_record(index);
+        shared.state().ledger.is_as_left(fingerprint, Changed::of(&files.data)?);
         files.punch(index, 1)?;
-        let allocated = shared.volume.allocated(files)?;
-        shared.state().ledger.measured(fingerprint, allocated);
+        let (allocated, changed) = (shared.volume.allocated(files)?, Changed::of(&files.data)?);
+        let mut state = shared.state();
+        state.ledger.measured(fingerprint, allocated);
+        state.ledger.left(fingerprint, changed);
+        drop(state);
         Ok(cleared?)
     }
 
