@@ -12,6 +12,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::LogLevel;
 use crate::error::Error;
+use crate::fuse::UNWANTED_REPLIES;
 use crate::settings::{self, ProcessEnvironment};
 
 /// Daily log files kept where the user names none: a week tells what happened over a weekend, and bounds what a
@@ -72,8 +73,7 @@ fn install(level: LogLevel, writer: impl for<'w> MakeWriter<'w> + Send + Sync + 
     let filter = Targets::new()
         .with_default(LevelFilter::ERROR)
         .with_target("meetfs", level)
-        // It has one line, an error for each reply whose program was killed while it waited.
-        .with_target("fuser::reply", LevelFilter::OFF);
+        .with_target(UNWANTED_REPLIES, LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(writer);
     // A second start in one process (tests) keeps the first.
     let _already_started = tracing_subscriber::registry().with(lines).with(filter).try_init();

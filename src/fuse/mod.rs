@@ -19,6 +19,9 @@ mod requester;
 mod session;
 mod walks;
 
+/// Under what the kernel's protocol logs, as errors, replies to programs that were killed while they waited for them.
+pub const UNWANTED_REPLIES: &str = "fuser::reply";
+
 pub use adapter::{Adapter, AdapterOptions};
 pub use attributes::Owner;
 pub use invalidate::{Invalidation, Invalidator};
