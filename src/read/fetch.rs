@@ -90,6 +90,11 @@ pub(super) fn start(
         has_flowed: false,
         unnoted: 0,
     };
+    if let Purpose::Chunk(file, ..) = &stream.purpose
+        && let Some(file) = file.upgrade()
+    {
+        file.chunk_begins();
+    }
     let closed = content.streams();
     engine.runtime.spawn(async move { stream.run(closed).await });
 }
@@ -137,6 +142,7 @@ impl Stream {
         if let Purpose::Chunk(file, track, _) = purpose
             && let Some(file) = file.upgrade()
         {
+            file.chunk_ends();
             engine.chunk_ended(&file, track);
         }
     }

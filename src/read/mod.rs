@@ -5,12 +5,13 @@
 //!
 //! A read's way: [`engine`] clamps it to the file and asks [`window`] what the handle is up to; bytes held in the
 //! [cache](crate::cache) are answered at once; the others are taken from a [`flight`] that is under way from the disk, or from
-//! one that [`fetch`] starts. [`lanes`] finds how many connections a copy can use, [`media_index`] where a video
+//! one that [`fetch`] starts. [`lanes`] finds how many connections a copy can use, [`ahead`] fetches what is expected, [`media_index`] where a video
 //! keeps its index, so that it is there before the player asks. What is learned about a file on the way (its true length, that it changed)
 //! goes to an [`Observer`].
 //!
 //! This room knows neither names nor inodes, and nothing of how a provider finds its leases.
 
+mod ahead;
 mod disk;
 mod editions;
 pub mod engine;

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -259,8 +259,8 @@ pub struct OpenFile {
     pub(super) tracks: Mutex<Tracks>,
     /// What streams started for this handle bring.
     pub(super) meter: Meter,
-    /// Set once something was fetched ahead: from then on the handle has its share of the budget.
-    ahead: AtomicBool,
+    /// Chunks of its windows on their way. While there are any, the handle has its share of the budget.
+    chunks: AtomicUsize,
     sharing: Arc<AtomicUsize>,
     /// The read that last ran into its deadline.
     timed_out: Mutex<Option<TimedOut>>,
@@ -282,14 +282,21 @@ impl OpenFile {
         runtime: tokio::runtime::Handle,
     ) -> Self {
         content.opened();
-        let (tracks, meter, ahead) = (Mutex::new(tracks), Meter::new(), AtomicBool::new(false));
-        Self { content, tracks, meter, ahead, sharing, timed_out: Mutex::default(), runtime }
+        let (tracks, meter, chunks) = (Mutex::new(tracks), Meter::new(), AtomicUsize::new(0));
+        Self { content, tracks, meter, chunks, sharing, timed_out: Mutex::default(), runtime }
     }
 
-    /// Counts the handle among those that share the budget for what is fetched ahead.
-    pub(super) fn share_budget(&self) {
-        if !self.ahead.swap(true, Ordering::Relaxed) {
+    /// Counts a chunk on its way, and with the first the handle among those that share the budget.
+    pub(super) fn chunk_begins(&self) {
+        if self.chunks.fetch_add(1, Ordering::Relaxed) == 0 {
             self.sharing.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts it no more.
+    pub(super) fn chunk_ends(&self) {
+        if self.chunks.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.sharing.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -313,7 +320,7 @@ impl OpenFile {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
-        if *self.ahead.get_mut() {
+        if *self.chunks.get_mut() > 0 {
             self.sharing.fetch_sub(1, Ordering::Relaxed);
         }
         if self.content.closed() {
