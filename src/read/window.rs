@@ -71,6 +71,8 @@ pub(super) struct Track {
     run_start: u64,
     /// Where the furthest read of the run ended.
     run_end: u64,
+    /// Bytes between the two that were not read.
+    skipped: u64,
     /// Bytes ahead of the reader that should be there.
     window: u64,
     /// Where the window has been asked for up to.
@@ -120,6 +122,7 @@ impl Tracks {
         let mut track = match place {
             Some(place) => {
                 let mut track = self.tracks.remove(place);
+                track.note_gap(offset, end);
                 track.run_start = track.run_start.min(offset);
                 track.run_end = track.run_end.max(end);
                 track.last_read = now;
@@ -134,6 +137,7 @@ impl Tracks {
                     id: TrackId(self.next_id),
                     run_start: offset,
                     run_end: end,
+                    skipped: 0,
                     window: 0,
                     covered: 0,
                     waited: false,
@@ -178,8 +182,21 @@ impl Track {
         offset.saturating_add(SLACK) >= self.run_end && offset <= self.run_end.saturating_add(SLACK)
     }
 
+    /// Notes what a read of `offset..end` leaves out, or fills in: neighbours may arrive swapped.
+    fn note_gap(&mut self, offset: u64, end: u64) {
+        if offset > self.run_end {
+            self.skipped += offset - self.run_end;
+        } else if end < self.run_start {
+            self.skipped += self.run_start - end;
+        } else if end <= self.run_end {
+            self.skipped = self.skipped.saturating_sub(end - offset);
+        }
+    }
+
+    /// How much has been read in a row; 0 where so much was left out that these are seeks that fell near each other.
     fn run(&self) -> u64 {
-        self.run_end - self.run_start
+        let run = self.run_end - self.run_start;
+        if self.skipped > run / 4 { 0 } else { run }
     }
 
     /// Whether it is read on, so that its reader is not coming back to what it has read.
@@ -376,6 +393,22 @@ mod tests {
         let far = tracks.observe(500 * BLOCK_LENGTH, 500 * BLOCK_LENGTH + 1, nothing());
         assert!(far.id != id);
         assert_eq!(far.next_chunk(SIZE, CAP), None);
+    }
+
+    #[test]
+    fn seeks_that_fall_near_each_other_are_no_run() {
+        let mut tracks = tracks();
+        let mut place = 300 * BLOCK_LENGTH;
+        for _ in 0..40 {
+            place += BLOCK_LENGTH + 77 * KIB;
+            // Each read is seen twice when it has to wait.
+            tracks.observe(place, place + 260 * KIB, nothing());
+            let track = tracks.observe(place, place + 260 * KIB, nothing());
+            track.waited = true;
+            assert_eq!(track.next_chunk(SIZE, CAP), None);
+            assert_eq!(track.demand(place, place + 260 * KIB, SIZE).len(), 260 * KIB);
+            place += 260 * KIB;
+        }
     }
 
     #[test]
