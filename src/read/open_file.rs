@@ -23,10 +23,6 @@ use crate::http::{Expectation, FetchError, LeaseSource};
 /// plain read at once; without this a reader would wait through the deadline twice.
 const FAILURE_SHARED: Duration = Duration::from_secs(1);
 
-/// How fresh a failure must be to answer for those who have just opened the file, too. Sixteen programs that a shell
-/// starts at once open a file over some tens of milliseconds; nobody who has read an error message is as quick.
-const SAME_TRY: Duration = Duration::from_millis(20);
-
 /// For how long a file is not fetched ahead after that had failed.
 const AHEAD_PAUSE: Duration = Duration::from_secs(60);
 
@@ -231,8 +227,8 @@ impl Content {
     }
 
     fn opened(&self) {
-        // Whoever opens the file anew asks for another try, unless it failed while he did.
-        self.failures.lock().retain(|_, failure| failure.at.elapsed() < SAME_TRY);
+        // Whoever opens the file anew asks for another try, however recent the failure.
+        self.failures.lock().clear();
         let mut handles = self.handles.lock();
         handles.open += 1;
         if handles.streams.is_cancelled() {
