@@ -109,7 +109,8 @@ fn links_and_tokens_that_live_shorter_than_a_copy_takes_cost_no_byte() {
 fn sixteen_readers_of_a_refused_file_ask_about_it_once_for_all() {
     let rig =
         rig(CloudOptions { archive: Archive::pattern(&[("refused", 5 * MIB)]), ..CloudOptions::default() });
-    rig.cloud.inject(Trigger::always(Server::Web).does(Effect::Html200));
+    // Slow enough that all sixteen have opened the file before the first refusal.
+    rig.cloud.inject(Trigger::always(Server::Web).does(Effect::Latency(Duration::from_millis(150))));
     rig.cloud.inject(Trigger::always(Server::Web).does(Effect::Html200));
     rig.cloud.clear_requests();
     let output = rig.try_shell(
