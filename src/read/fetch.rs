@@ -183,6 +183,9 @@ impl Stream {
                 missing -= piece.len();
             }
             self.land(&flight);
+            if let (Purpose::Chunk(..), Some(disk)) = (&self.purpose, &self.engine.disk) {
+                disk.let_catch_up().await;
+            }
         }
         Ok(())
     }

@@ -13,6 +13,7 @@
 //! It must never know what a provider, a link or a recording is: files have fingerprints here.
 
 mod complete;
+mod effort;
 mod error;
 mod format;
 mod key;
@@ -138,6 +139,13 @@ impl DiskCache {
         if key.block_length(index) == Some(block.len()) {
             self.shared.enqueue(Store { key, index, block });
         }
+    }
+
+    /// Lets the writer catch up if it is behind for want of processor: whoever fetches faster than two cores can
+    /// write would have only a part of the file kept, and read it from the network again. Never waits for the disk,
+    /// and not for a writer that takes nothing for a few hundredths of a second.
+    pub async fn let_catch_up(&self) {
+        self.shared.let_catch_up().await;
     }
 
     /// The block, exactly as it was stored, or `None`: it is not held, is not what it was, is not `length` bytes

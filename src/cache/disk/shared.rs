@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
+use super::effort::{Effort, Spent};
 use super::key::{DiskKey, Fingerprint};
 use super::ledger::{Ages, Ledger};
 use super::lock::Lock;
@@ -21,6 +22,10 @@ const FULL_PAUSE: Duration = Duration::from_secs(10);
 
 /// How often the writer looks at the file system when nobody asks it for anything: others may be filling it.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// A writer that only wants processor takes its next block within this time even if everything is busy. One that does
+/// not hangs, and nobody waits for it again until it has written something.
+const TAKEN_WITHIN: Duration = Duration::from_millis(50);
 
 /// Loads that run at once. One disk is not faster with more, and each holds a thread of the blocking pool.
 const LOADS: usize = 8;
@@ -41,6 +46,8 @@ pub(super) struct Shared {
     work: Condvar,
     /// Wakes those who wait for it.
     done: Condvar,
+    /// Wakes those who let it catch up.
+    taken: Notify,
     /// Bytes free on the file system when last looked at.
     pub(super) free: AtomicU64,
     /// Loads that were given up waiting for and have not come back.
@@ -69,6 +76,7 @@ pub(super) struct State {
     /// What is queued or being written: no second copy of it is.
     pending: HashSet<(Fingerprint, u32)>,
     writing: Writing,
+    effort: Effort,
     /// A person was told that the disk is full or broken.
     warned: bool,
     warned_of_damage: bool,
@@ -130,6 +138,7 @@ impl Shared {
             queued_bytes: 0,
             pending: HashSet::new(),
             writing,
+            effort: Effort::default(),
             warned: false,
             warned_of_damage: false,
             skipped: 0,
@@ -149,6 +158,7 @@ impl Shared {
             state: Mutex::new(state),
             work: Condvar::new(),
             done: Condvar::new(),
+            taken: Notify::new(),
             free: AtomicU64::new(0),
             stuck: AtomicUsize::new(0),
             loads: Arc::new(Semaphore::new(LOADS)),
@@ -255,6 +265,7 @@ impl Shared {
         let mut state = self.state();
         loop {
             if let Some(task) = state.next_task() {
+                self.taken.notify_waiters();
                 return task;
             }
             let flushing = state.flush_wanted != state.flush_done;
@@ -278,9 +289,32 @@ impl Shared {
         }
     }
 
+    /// Returns as soon as half of the queue is free, or at once if the writer is not behind, or is so because of the
+    /// disk.
+    pub(super) async fn let_catch_up(&self) {
+        let is_behind = || {
+            let state = self.state();
+            state.queued_bytes > self.queue_limit / 2 && state.effort.wants_processor()
+        };
+        loop {
+            let taken = self.taken.notified();
+            tokio::pin!(taken);
+            // Registered before looking, or a block taken in between would be missed.
+            taken.as_mut().enable();
+            if !is_behind() {
+                return;
+            }
+            if tokio::time::timeout(TAKEN_WITHIN, taken).await.is_err() {
+                // It hangs at a block that it has not told of.
+                self.state().effort = Effort::default();
+            }
+        }
+    }
+
     /// The writer is through with a block, whatever came of it.
-    pub(super) fn stored(&self, fingerprint: Fingerprint, index: u32, kept: bool) {
+    pub(super) fn stored(&self, fingerprint: Fingerprint, index: u32, kept: bool, spent: Spent) {
         let mut state = self.state();
+        state.effort.note(spent);
         state.pending.remove(&(fingerprint, index));
         if !kept {
             state.skipped += 1;

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::effort::Clock;
 use super::format::{RECORD_LENGTH, Record, encode_record, record_offset};
 use super::key::{DiskKey, Fingerprint};
 use super::ledger::{Ages, Left};
@@ -47,8 +48,10 @@ impl Writer {
                 Task::Ages(ages) => self.write_ages(&ages),
                 Task::Look => self.look(),
                 Task::Store(store) => {
+                    let clock = Clock::start();
                     let kept = self.keep(&store);
-                    self.shared.stored(store.key.fingerprint, store.index, matches!(kept, Ok(true)));
+                    let Store { key, index, .. } = store;
+                    self.shared.stored(key.fingerprint, index, matches!(kept, Ok(true)), clock.spent());
                     kept.map(drop)
                 }
                 Task::End => break,

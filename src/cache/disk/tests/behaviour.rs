@@ -1,6 +1,8 @@
 use std::io::Read;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 
+use super::super::effort::Clock;
+use super::super::shared::Store;
 use super::*;
 
 #[test]
@@ -324,6 +326,58 @@ fn a_queue_that_is_full_drops_blocks_and_never_waits() {
     let status = cache.status();
     assert_eq!(status.skipped + status.blocks, 200);
     assert!(status.skipped > 0 && status.blocks > 0, "{status:?}");
+}
+
+/// Blocks of a file that are kept when somebody who lets the writer catch up stores them as fast as he can, into a
+/// queue a tenth as long.
+fn stored_in_step(cache: &DiskCache, key: DiskKey) -> u64 {
+    let before = cache.status().blocks;
+    let count = BlockIndex::count(key.size).0;
+    runtime().block_on(async {
+        for index in 0..count {
+            store(cache, key, index);
+            cache.let_catch_up().await;
+        }
+    });
+    assert!(cache.flush(SOON));
+    cache.status().blocks - before
+}
+
+#[test]
+fn a_writer_that_only_wants_processor_is_let_catch_up() {
+    // In memory, so that no disk is waited for.
+    let Some(disk) = SmallDisk::mounted(100 * MIB) else { return };
+    let options = DiskOptions { folder: disk.blocks(), limit: 90 * MIB, free_floor: Some(0), queue: 4 * MIB };
+    let cache = DiskCache::open(options).unwrap();
+    store_all(&cache, file(1, MIB));
+    assert_eq!(stored_in_step(&cache, file(2, 40 * MIB)), 40, "{:?}", cache.status());
+}
+
+#[test]
+fn a_writer_that_hangs_is_waited_for_once_and_briefly() {
+    let folder = tempfile::tempdir().unwrap();
+    let (volume, lock) = (Volume::open(folder.path()).unwrap(), Lock::take(folder.path()).unwrap());
+    let limits = Limits { limit: 100 * MIB, free_floor: 0, queue: 4 * MIB };
+    // Nobody takes anything from this queue.
+    let shared = Shared::new(volume, lock, limits, Default::default());
+    let busy = Clock::start();
+    let until = std::time::Instant::now() + Duration::from_millis(20);
+    while std::time::Instant::now() < until {
+        std::hint::spin_loop();
+    }
+    shared.stored(file(1, MIB).fingerprint, 0, true, busy.spent());
+    let key = file(2, 40 * MIB);
+    let began = std::time::Instant::now();
+    runtime().block_on(async {
+        for index in 0..40 {
+            shared.enqueue(Store { key, index, block: content(key, index.into()) });
+            shared.let_catch_up().await;
+        }
+    });
+    let took = began.elapsed();
+    assert_eq!(shared.state().skipped, 36);
+    assert!(took > Duration::from_millis(40), "nobody waited: {took:?}");
+    assert!(took < Duration::from_secs(2), "everybody waited: {took:?}");
 }
 
 #[test]
