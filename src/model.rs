@@ -12,6 +12,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
 use url::Url;
 
 macro_rules! text_newtype {
@@ -38,6 +40,12 @@ macro_rules! text_newtype {
                 f.write_str(&self.0)
             }
         }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
     };
 }
 
@@ -58,6 +66,13 @@ impl SourceName {
     }
 }
 
+impl<'de> Deserialize<'de> for SourceName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Self::new(&name).ok_or_else(|| serde::de::Error::custom("not the name of a source"))
+    }
+}
+
 text_newtype! {
     /// The provider's own id of one held meeting (Zoom: the UUID of the instance). Unique within a source.
     MeetingId
@@ -66,6 +81,12 @@ text_newtype! {
 impl From<&str> for MeetingId {
     fn from(id: &str) -> Self {
         Self(id.into())
+    }
+}
+
+impl<'de> Deserialize<'de> for MeetingId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|id| Self(id.into()))
     }
 }
 
@@ -80,8 +101,14 @@ impl From<&str> for FileKey {
     }
 }
 
+impl<'de> Deserialize<'de> for FileKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|key| Self(key.into()))
+    }
+}
+
 /// Names one recording file among all sources. It says nothing of the content: see [`Version`].
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FileId {
     /// The source that lists it.
     pub source: SourceName,
@@ -94,11 +121,11 @@ pub struct FileId {
 /// Tells two contents of one recording file apart (a trimmed video is a new version).
 ///
 /// It derives from what the provider's listing says of the file, so it is the same after a restart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Version(pub u64);
 
 /// What a recording file is to its meeting; decides how it is named and what stands beside it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Role {
     /// A video of one view.
     View,
@@ -113,7 +140,7 @@ pub enum Role {
 }
 
 /// What a body of the file must look like, so that an error page is never taken for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum BodyKind {
     /// MP4 or M4A: `ftyp` at byte 4 (ISO/IEC 14496-12, 4.3).
     IsoMedia,
@@ -126,7 +153,7 @@ pub enum BodyKind {
 }
 
 /// Whether a recording file can be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Availability {
     /// It can be read now.
     Ready,
@@ -137,7 +164,7 @@ pub enum Availability {
 }
 
 /// One file of a meeting as its provider lists it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordingFile {
     /// Its identity.
     pub id: FileId,
@@ -162,7 +189,7 @@ pub struct RecordingFile {
 }
 
 /// One held meeting with its files.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Meeting {
     /// The source that lists it.
     pub source: SourceName,
@@ -177,7 +204,17 @@ pub struct Meeting {
     /// Its files, in no particular order.
     pub files: Vec<RecordingFile>,
     /// What `meeting.json` says of it besides what `details` adds; never a download address or a token.
-    pub facts: serde_json::Map<String, serde_json::Value>,
+    pub facts: Map<String, Value>,
+}
+
+/// What a provider says of a meeting when it is asked for that one alone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Details {
+    /// What it adds to `meeting.json`; never a download address or a token.
+    pub facts: Map<String, Value>,
+    /// Files that the listing could not show. One with the key of a listed file takes its place.
+    #[serde(default)]
+    pub files: Vec<RecordingFile>,
 }
 
 /// What the tree is told of one source.

@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
-use serde_json::{Map, Value};
 
-use crate::model::{FileId, FileKey, MeetingId, SourceName, Version};
+use crate::model::{Details, FileId, FileKey, MeetingId, SourceName, Version};
 
 /// Raised with every change of the tables below; an older file is migrated in [`FactStore::prepare`].
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 /// How long another process may hold the file; its writes take milliseconds.
 const BUSY_WITHIN: Duration = Duration::from_secs(5);
@@ -41,6 +40,18 @@ const SCHEMA_2: &str = "
     PRAGMA user_version = 2;
 ";
 
+/// Version 3 keeps what was listed, so that the tree is there before any cloud has answered, and the files that
+/// details add.
+const SCHEMA_3: &str = "
+    CREATE TABLE listed_meeting (
+        source TEXT NOT NULL, meeting TEXT NOT NULL, listed TEXT NOT NULL,
+        PRIMARY KEY (source, meeting)
+    ) WITHOUT ROWID;
+    CREATE TABLE full_listing (source TEXT NOT NULL PRIMARY KEY, scope TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
+    UPDATE meeting_details SET details = json_object('facts', json(details)) WHERE details IS NOT NULL;
+    PRAGMA user_version = 3;
+";
+
 /// A size learned for one version of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SizeFact {
@@ -55,7 +66,7 @@ pub struct SizeFact {
 }
 
 /// Details of a meeting; `None` where the provider has none for good.
-pub type DetailsFact = (MeetingId, Option<Map<String, Value>>);
+pub type DetailsFact = (MeetingId, Option<Details>);
 
 /// A validator learned for one version of a file: meeting and file, version and validator.
 pub type ValidatorFact = ((MeetingId, FileKey), (Version, String));
@@ -163,8 +174,13 @@ impl FactStore {
             0 => {
                 made.execute_batch(SCHEMA)?;
                 made.execute_batch(SCHEMA_2)?;
+                made.execute_batch(SCHEMA_3)?;
             }
-            1 => made.execute_batch(SCHEMA_2)?,
+            1 => {
+                made.execute_batch(SCHEMA_2)?;
+                made.execute_batch(SCHEMA_3)?;
+            }
+            2 => made.execute_batch(SCHEMA_3)?,
             SCHEMA_VERSION => {}
             _of_a_later_meetfs => return Err(rusqlite::Error::InvalidQuery),
         }
@@ -248,7 +264,7 @@ impl FactStore {
         &self,
         source: &SourceName,
         meeting: &MeetingId,
-        details: Option<&Map<String, Value>>,
+        details: Option<&Details>,
     ) {
         let text = details.and_then(|details| serde_json::to_string(details).ok());
         let kept = self.connection.lock().execute(
@@ -293,8 +309,8 @@ mod tests {
     #[test]
     fn facts_outlive_the_store() {
         let folder = tempfile::tempdir().unwrap();
-        let mut details = Map::new();
-        details.insert("participants_count".into(), 7.into());
+        let mut details = Details::default();
+        details.facts.insert("participants_count".into(), 7.into());
         {
             let store = FactStore::open(folder.path()).unwrap();
             store.keep_size(&file("a"), Version(u64::MAX), 1 << 40);
@@ -359,7 +375,7 @@ mod tests {
         let hash = xxhash_rust::xxh3::xxh3_64(tables.join(";").as_bytes());
         assert_eq!(
             (hash, SCHEMA_VERSION),
-            (FROZEN, 2),
+            (FROZEN, 3),
             "the catalog's schema appears to have changed: raise SCHEMA_VERSION and add a migration"
         );
     }

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::tz::TimeZone;
 use parking_lot::Mutex;
-use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use super::FactStore;
 use crate::model::{
-    Availability, DaySpan, FileId, FileKey, Meeting, MeetingId, MeetingView, SourceName, SourceView, Version,
+    Availability, DaySpan, Details, FileId, FileKey, Meeting, MeetingId, MeetingView, SourceName, SourceView, Version,
 };
 use crate::providers::Listing;
 
@@ -28,15 +27,29 @@ struct Source {
     meetings: HashMap<MeetingId, Entry>,
     /// Learned sizes, also of meetings not listed yet.
     sizes: HashMap<(MeetingId, FileKey), (Version, u64)>,
-    details: HashMap<MeetingId, Option<Map<String, Value>>>,
+    details: HashMap<MeetingId, Option<Details>>,
     /// Under which validators files were served.
     validators: HashMap<(MeetingId, FileKey), (Version, String)>,
 }
 
 #[derive(Debug)]
 struct Entry {
+    listed: Meeting,
+    /// As listed, with the files that its details add.
     meeting: Arc<Meeting>,
     document: Option<Bytes>,
+}
+
+impl Entry {
+    fn new(listed: Meeting, details: Option<&Option<Details>>) -> Self {
+        let mut meeting = listed.clone();
+        for file in details.into_iter().flatten().flat_map(|details| &details.files) {
+            meeting.files.retain(|known| known.id != file.id);
+            meeting.files.push(file.clone());
+        }
+        let document = document(&listed, details);
+        Self { listed, meeting: Arc::new(meeting), document }
+    }
 }
 
 /// Something the background has to find out, newest meeting first.
@@ -98,12 +111,11 @@ impl Catalog {
             stays
         });
         for meeting in listing.meetings {
-            if source.meetings.get(&meeting.id).is_some_and(|known| *known.meeting == meeting) {
+            if source.meetings.get(&meeting.id).is_some_and(|known| known.listed == meeting) {
                 continue;
             }
-            let document = document(&meeting, source.details.get(&meeting.id));
-            let id = meeting.id.clone();
-            source.meetings.insert(id, Entry { meeting: Arc::new(meeting), document });
+            let entry = Entry::new(meeting, source.details.get(&meeting.id));
+            source.meetings.insert(entry.listed.id.clone(), entry);
             changed = true;
         }
         drop(sources);
@@ -157,12 +169,12 @@ impl Catalog {
     }
 
     /// Takes over what else is known of a meeting, and keeps it.
-    pub fn learn_details(&self, name: &SourceName, id: &MeetingId, details: Option<Map<String, Value>>) {
+    pub fn learn_details(&self, name: &SourceName, id: &MeetingId, details: Option<Details>) {
         self.facts.keep_details(name, id, details.as_ref());
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
         if let Some(entry) = source.meetings.get_mut(id) {
-            entry.document = document(&entry.meeting, Some(&details));
+            *entry = Entry::new(entry.listed.clone(), Some(&details));
         }
         source.details.insert(id.clone(), details);
         drop(sources);
@@ -217,9 +229,9 @@ impl Source {
 
 /// The bytes of `meeting.json`: the listing's facts, then the details that add to them. `None` while it is not
 /// known whether there are details, for a document that changed later would be copied twice by every backup.
-fn document(meeting: &Meeting, details: Option<&Option<Map<String, Value>>>) -> Option<Bytes> {
+fn document(meeting: &Meeting, details: Option<&Option<Details>>) -> Option<Bytes> {
     let mut document = meeting.facts.clone();
-    for (key, value) in details?.iter().flatten() {
+    for (key, value) in details?.iter().flat_map(|details| &details.facts) {
         if !document.contains_key(key) {
             document.insert(key.clone(), value.clone());
         }
@@ -231,6 +243,8 @@ fn document(meeting: &Meeting, details: Option<&Option<Map<String, Value>>>) -> 
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Map, Value};
+
     use super::*;
     use crate::providers::ProviderError;
 
@@ -301,7 +315,8 @@ mod tests {
         catalog.apply(&acme(), all, Listing { meetings: vec![listed], failed: vec![] });
         assert_eq!(catalog.views()[0].meetings[0].document, None);
         let details = [("topic", "other"), ("dept", "sales")].map(|(k, v)| (k.to_string(), v.into()));
-        catalog.learn_details(&acme(), &"a".into(), Some(details.into_iter().collect()));
+        let details = Details { facts: details.into_iter().collect(), files: Vec::new() };
+        catalog.learn_details(&acme(), &"a".into(), Some(details));
         let document = catalog.views()[0].meetings[0].document.clone().unwrap();
         let value: Value = serde_json::from_slice(&document).unwrap();
         assert_eq!(value, serde_json::json!({"topic": "listed", "dept": "sales"}));

@@ -6,10 +6,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde_json::{Map, Value};
 
 use crate::http::Client;
-use crate::model::{DaySpan, FileId, Lease, Meeting, MeetingId, SourceName};
+use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
 use crate::settings::{ProviderSettings, SourceSettings};
 
 pub mod lease;
@@ -29,12 +28,12 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
     /// Only where nothing at all could be listed; what failed in part is in [`Listing::failed`].
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError>;
 
-    /// What the provider knows of a meeting besides its listing, for `meeting.json`. `None` where it says for
-    /// good that there is nothing more (too old, no permission): asking again is no use.
+    /// What the provider knows of a meeting besides its listing. `None` where it says for good that there is nothing
+    /// more (too old, no permission): asking again is no use.
     ///
     /// # Errors
     /// What may work later.
-    async fn details(&self, meeting: &MeetingId) -> Result<Option<Map<String, Value>>, ProviderError>;
+    async fn details(&self, meeting: &MeetingId) -> Result<Option<Details>, ProviderError>;
 
     /// Finds a download address of `file`.
     ///

@@ -18,7 +18,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::{Map, Value};
 use url::Url;
 
 use self::api::{Api, ApiError};
@@ -26,7 +25,7 @@ use self::auth::Tokens;
 use self::leases::Leases;
 use super::{Effort, Listing, Provider, ProviderError};
 use crate::http::{AllowedHosts, Client};
-use crate::model::{DaySpan, FileId, Lease, Meeting, MeetingId, SourceName};
+use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
 
 mod address;
 mod answer;
@@ -116,10 +115,12 @@ impl Provider for Zoom {
         Ok(Listing { meetings, failed: found.failed })
     }
 
-    async fn details(&self, meeting: &MeetingId) -> Result<Option<Map<String, Value>>, ProviderError> {
+    async fn details(&self, meeting: &MeetingId) -> Result<Option<Details>, ProviderError> {
         let path = format!("/past_meetings/{}", address::meeting(meeting.as_str()));
         let refusal = match self.api.get(&path, &[], DETAILS_WITHIN).await {
-            Ok(reply) => return Ok(Some(facts::of_details(&reply))),
+            Ok(reply) => {
+                return Ok(Some(Details { facts: facts::of_details(&reply), files: Vec::new() }));
+            }
             Err(ApiError::Refused(refusal)) => refusal,
             Err(ApiError::Failed(error)) => return Err(error),
         };
