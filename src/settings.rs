@@ -10,6 +10,7 @@
 mod environment;
 mod error;
 mod file;
+mod filter;
 pub(crate) mod nearest;
 mod secret;
 mod source;
@@ -24,6 +25,7 @@ use jiff::tz::TimeZone;
 
 pub use environment::{Environment, ProcessEnvironment};
 pub use error::{FileProblem, Origin, SecretProblem, SettingsError, ValueProblem};
+pub use filter::{FileKind, FilterSettings};
 pub use source::{
     ProviderSettings, SourceSettings, ZOOM_API_URL, ZOOM_OAUTH_URL, ZoomCredential, ZoomSettings,
 };

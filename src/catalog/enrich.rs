@@ -42,8 +42,9 @@ pub struct Enricher {
     pub sizes: Arc<dyn SizeFinder>,
     /// Where the answers go.
     pub catalog: Arc<Catalog>,
-    /// Set to whether every question that can be answered has been.
-    pub settled: watch::Sender<bool>,
+    /// Set to the change of the catalog up to which every question that can be answered has been; `None` while one is
+    /// open.
+    pub settled: watch::Sender<Option<u64>>,
 }
 
 impl std::fmt::Debug for Enricher {
@@ -64,7 +65,7 @@ impl Enricher {
         let mut changes = self.catalog.changes();
         let mut failed: HashMap<Question, Failed> = HashMap::new();
         loop {
-            changes.mark_unchanged();
+            let seen = *changes.borrow_and_update();
             let questions = self.catalog.questions(self.provider.source());
             failed.retain(|question, _| questions.contains(question));
             let now = Instant::now();
@@ -72,7 +73,7 @@ impl Enricher {
                 .into_iter()
                 .filter(|question| failed.get(question).is_none_or(|failed| failed.again <= now))
                 .collect();
-            self.settled.send_replace(due.is_empty());
+            self.settled.send_replace(due.is_empty().then_some(seen));
             if due.is_empty() {
                 let next = failed.values().map(|failed| failed.again).min();
                 let wake = next.unwrap_or_else(|| now + LONGEST_PAUSE);

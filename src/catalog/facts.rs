@@ -47,7 +47,9 @@ const SCHEMA_3: &str = "
         source TEXT NOT NULL, meeting TEXT NOT NULL, listed TEXT NOT NULL,
         PRIMARY KEY (source, meeting)
     ) WITHOUT ROWID;
-    CREATE TABLE full_listing (source TEXT NOT NULL PRIMARY KEY, scope TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE full_listing (
+        source TEXT NOT NULL PRIMARY KEY, scope TEXT NOT NULL, at INTEGER
+    ) WITHOUT ROWID;
     UPDATE meeting_details SET details = json_object('facts', json(details)) WHERE details IS NOT NULL;
     PRAGMA user_version = 3;
 ";
@@ -95,7 +97,7 @@ pub enum FactsError {
 /// A small SQLite file, or the same in memory.
 #[derive(Debug)]
 pub struct FactStore {
-    connection: Mutex<Connection>,
+    pub(super) connection: Mutex<Connection>,
 }
 
 impl FactStore {
@@ -260,12 +262,7 @@ impl FactStore {
     }
 
     /// Keeps what a provider said of a past meeting.
-    pub fn keep_details(
-        &self,
-        source: &SourceName,
-        meeting: &MeetingId,
-        details: Option<&Details>,
-    ) {
+    pub fn keep_details(&self, source: &SourceName, meeting: &MeetingId, details: Option<&Details>) {
         let text = details.and_then(|details| serde_json::to_string(details).ok());
         let kept = self.connection.lock().execute(
             "INSERT OR REPLACE INTO meeting_details VALUES (?1, ?2, ?3)",
@@ -288,7 +285,7 @@ fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
-fn log_failure(kept: rusqlite::Result<usize>) {
+pub(super) fn log_failure(kept: rusqlite::Result<usize>) {
     if let Err(error) = kept {
         tracing::warn!("something learned could not be kept and will be asked for again: {error}");
     }
@@ -356,10 +353,17 @@ mod tests {
             old.execute_batch(SCHEMA).unwrap();
             old.execute_batch("PRAGMA user_version = 1;").unwrap();
             old.execute("INSERT INTO file_size VALUES ('acme', 'm/1==', 'a', zeroblob(8), 42)", []).unwrap();
+            let details =
+                "INSERT INTO meeting_details VALUES ('acme', 'm', '{\"dept\":\"x\"}'), ('acme', 'o', NULL)";
+            old.execute(details, []).unwrap();
         }
         let store = FactStore::open(folder.path()).unwrap();
         store.keep_validator(&file("a"), Version(3), "\"tag\"");
-        assert_eq!(store.load(&acme()).unwrap().0.len(), 1);
+        let (sizes, details) = store.load(&acme()).unwrap();
+        assert_eq!(sizes.len(), 1);
+        let facts = [("dept".to_owned(), "x".into())].into_iter().collect();
+        let known = Details { facts, files: Vec::new() };
+        assert_eq!(details, [("m".into(), Some(known)), ("o".into(), None)]);
         let expected = (("m/1==".into(), "a".into()), (Version(3), "\"tag\"".to_string()));
         assert_eq!(store.validators(&acme()).unwrap(), [expected]);
         assert!(!folder.path().join("catalog.sqlite.damaged").exists());
@@ -380,5 +384,5 @@ mod tests {
         );
     }
 
-    const FROZEN: u64 = 17_762_087_780_667_148_665;
+    const FROZEN: u64 = 4_688_119_625_954_324_093;
 }

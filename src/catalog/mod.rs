@@ -2,17 +2,21 @@
 //!
 //! Enters: listings of the providers, sizes and details found out in the background. Leaves: [`SourceView`](crate::model::SourceView)s for
 //! the tree, through a watch that always holds the newest. What was learned at a cost (true sizes, details of
-//! past meetings) outlives a restart in [`facts`].
+//! past meetings) outlives a restart in [`facts`], and so does what was listed, in [`kept`].
 //!
 //! A listing that failed in part never takes away what it did not see. The catalog knows neither names nor
 //! inodes, and never waits for the network on behalf of a metadata call: nobody calls it from one.
 
 pub mod enrich;
 pub mod facts;
+pub mod filter;
+pub mod kept;
 pub mod refresh;
 pub mod store;
 
 pub use enrich::{Enricher, SizeFinder};
 pub use facts::FactStore;
-pub use refresh::Refresher;
-pub use store::Catalog;
+pub use filter::{Filter, Kind};
+pub use kept::Scope;
+pub use refresh::{RefreshState, Refresher};
+pub use store::{Catalog, Counts, SourceOptions};

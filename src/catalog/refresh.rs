@@ -1,12 +1,12 @@
 //! When listings are asked for.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::civil::Date;
-use jiff::{Timestamp, ToSpan, tz::TimeZone};
-use tokio::sync::Notify;
-use tokio::time::Instant;
+use jiff::{SignedDuration, Timestamp, ToSpan, tz::TimeZone};
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Catalog;
@@ -21,11 +21,15 @@ const RECENT_EVERY: Duration = Duration::from_secs(5 * 60);
 const RECENT_DAYS: i32 = 7;
 
 /// Pause between listings of everything, which find deletions and late changes in the past.
-const FULL_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
+const FULL_EVERY: SignedDuration = SignedDuration::from_hours(6);
 
-/// Pause after a listing that failed, so that a cloud that comes back is noticed soon and one that is down is
-/// not pressed.
+/// Pause after a listing that failed, so that a cloud that comes back is noticed soon. It doubles with each that fails
+/// behind it, up to the usual one, so that one that is down is not pressed.
 const AFTER_FAILURE: Duration = Duration::from_secs(60);
+
+/// Spans of days that are remembered as incomplete, and asked for again by themselves. Where there are more, all of
+/// the archive is listed again.
+const GAPS: usize = 32;
 
 /// Keeps one source's listing fresh.
 pub struct Refresher {
@@ -35,8 +39,31 @@ pub struct Refresher {
     pub catalog: Arc<Catalog>,
     /// The first day of the archive, UTC.
     pub since: Date,
+    /// The last day of the archive, UTC; `None` is today, whenever that is.
+    pub until: Option<Date>,
     /// Asks for a full listing now.
     pub now: Arc<Notify>,
+    /// How it goes.
+    pub state: watch::Sender<RefreshState>,
+}
+
+/// How the listing of a source goes.
+#[derive(Clone, Debug, Default)]
+pub struct RefreshState {
+    /// Whether somebody is being asked now.
+    pub is_running: bool,
+    /// Listings that have ended since the start, well or not.
+    pub ended: u64,
+    /// When something was listed last.
+    pub listed: Option<Timestamp>,
+    /// When all of it was listed last, in this run or an earlier one.
+    pub whole: Option<Timestamp>,
+    /// Why the last listing failed, and when; `None` if it did not.
+    pub failed: Option<(Timestamp, ProviderError)>,
+    /// Days that could not be listed, and why. Meetings known there are shown as they were.
+    pub gaps: Vec<(DaySpan, ProviderError)>,
+    /// When the next listing is due.
+    pub next: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for Refresher {
@@ -45,64 +72,134 @@ impl std::fmt::Debug for Refresher {
     }
 }
 
+/// What one listing looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// Everything.
+    Full,
+    /// The last days, and the days that are missing.
+    Recent,
+}
+
 impl Refresher {
-    /// Lists everything once. Says whether it was listed whole; what failed in part is taken over and logged.
-    ///
-    /// # Errors
-    /// Nothing could be listed.
-    pub async fn full(&self) -> Result<bool, ProviderError> {
-        self.list(self.since).await
+    /// Lists at once, and then again and again until `ended`: the last days often, everything rarely and when asked
+    /// to. What was kept of an earlier run makes the first listing one of the days since.
+    pub async fn run(self, ended: CancellationToken) {
+        let mut reach = if self.state.borrow().whole.is_some() { Reach::Recent } else { Reach::Full };
+        let mut failures = 0u32;
+        loop {
+            self.state.send_modify(|state| (state.is_running, state.next) = (true, None));
+            tokio::select! {
+                () = ended.cancelled() => return,
+                () = self.refresh(reach) => {}
+            }
+            failures = if self.went_well() { 0 } else { failures.saturating_add(1) };
+            let pause = jittered(pause_after(failures));
+            self.state.send_modify(|state| {
+                state.is_running = false;
+                state.ended += 1;
+                state.next = Timestamp::now().checked_add(pause).ok();
+            });
+            let asked = tokio::select! {
+                () = ended.cancelled() => return,
+                () = self.now.notified() => true,
+                () = tokio::time::sleep(pause) => false,
+            };
+            reach = if asked || self.is_full_due() { Reach::Full } else { Reach::Recent };
+        }
     }
 
-    async fn list(&self, from: Date) -> Result<bool, ProviderError> {
+    fn went_well(&self) -> bool {
+        let state = self.state.borrow();
+        state.failed.is_none() && state.gaps.is_empty()
+    }
+
+    fn is_full_due(&self) -> bool {
+        let state = self.state.borrow();
+        state.gaps.len() > GAPS
+            || state.whole.is_none_or(|at| Timestamp::now().duration_since(at) >= FULL_EVERY)
+    }
+
+    async fn refresh(&self, reach: Reach) {
+        let mut left: VecDeque<DaySpan> = self.spans(reach).into();
+        let mut gaps = Vec::new();
+        while let Some(span) = left.pop_front() {
+            match self.list(span).await {
+                Ok(missing) => gaps.extend(missing),
+                Err(error) => {
+                    tracing::warn!(source = %self.provider.source(), "could not be listed: {error}");
+                    // Gaps that were not come to stay gaps. A failed listing of everything leaves no new ones.
+                    self.state.send_modify(|state| {
+                        if reach == Reach::Recent {
+                            state.gaps.retain(|(days, _)| *days == span || left.contains(days));
+                        }
+                        state.gaps.append(&mut gaps);
+                        state.failed = Some((Timestamp::now(), error));
+                    });
+                    return;
+                }
+            }
+        }
+        let now = Timestamp::now();
+        let mut whole = false;
+        self.state.send_modify(|state| {
+            state.gaps = gaps;
+            state.failed = None;
+            if reach == Reach::Full || state.whole.is_none() {
+                // Its gaps are asked for by themselves.
+                state.whole = Some(now);
+            }
+            whole = reach == Reach::Full && state.gaps.is_empty();
+        });
+        if whole {
+            self.catalog.listed_whole(self.provider.source(), now);
+        }
+    }
+
+    /// The days to ask for: with the last ones, those that are missing.
+    fn spans(&self, reach: Reach) -> Vec<DaySpan> {
         let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
         // Tomorrow is included: the provider's day may have begun before ours.
-        let to = today.checked_add(1.day()).unwrap_or(today);
-        let span = DaySpan { from: from.min(to), to };
+        let tomorrow = today.checked_add(1.day()).unwrap_or(today);
+        let to = self.until.map_or(tomorrow, |until| until.min(tomorrow));
+        let all = DaySpan { from: self.since.min(to), to };
+        if reach == Reach::Full {
+            return vec![all];
+        }
+        let state = self.state.borrow();
+        // Since it was listed whole, an earlier run may be days ago.
+        let known = state.whole.map_or(all.from, |at| TimeZone::UTC.to_datetime(at).date()).min(today);
+        let recent = known.checked_sub(RECENT_DAYS.days()).unwrap_or(known).clamp(all.from, to);
+        let recent = DaySpan { from: recent, to };
+        let gaps = state.gaps.iter().map(|(days, _)| *days).filter(|days| days.from < recent.from);
+        std::iter::once(recent).chain(gaps).collect()
+    }
+
+    /// Lists some days; returns those of them that could not be.
+    async fn list(&self, span: DaySpan) -> Result<Vec<(DaySpan, ProviderError)>, ProviderError> {
         let source = self.provider.source();
         let listing = self.provider.list(span).await?;
         for (days, error) in &listing.failed {
             tracing::warn!(%source, "the days {} to {} are incomplete: {error}", days.from, days.to);
         }
-        let whole = listing.failed.is_empty();
-        tracing::info!(%source, meetings = listing.meetings.len(), from = %span.from, "listed");
-        self.catalog.apply(source, span, listing);
-        Ok(whole)
-    }
-
-    /// Lists again and again until `ended`: the last days often, everything rarely and when asked to. `listed` says
-    /// whether a full listing has just been had.
-    pub async fn run(self, listed: bool, ended: CancellationToken) {
-        let mut last_full = listed.then(Instant::now);
-        let mut pause = if listed { RECENT_EVERY } else { AFTER_FAILURE };
-        loop {
-            let asked = tokio::select! {
-                () = ended.cancelled() => return,
-                () = self.now.notified() => true,
-                () = tokio::time::sleep(jittered(pause)) => false,
-            };
-            let full = asked || last_full.is_none_or(|at| at.elapsed() >= FULL_EVERY);
-            let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
-            let recent = today.checked_sub(RECENT_DAYS.days()).unwrap_or(today).max(self.since);
-            let from = if full { self.since } else { recent };
-            let outcome = tokio::select! {
-                () = ended.cancelled() => return,
-                outcome = self.list(from) => outcome,
-            };
-            pause = match outcome {
-                Ok(true) => {
-                    if full {
-                        last_full = Some(Instant::now());
-                    }
-                    RECENT_EVERY
-                }
-                Ok(false) => AFTER_FAILURE,
-                Err(error) => {
-                    tracing::warn!(source = %self.provider.source(), "could not be listed: {error}");
-                    AFTER_FAILURE
-                }
-            };
+        tracing::info!(%source, meetings = listing.meetings.len(), from = %span.from, to = %span.to, "listed");
+        self.state.send_modify(|state| state.listed = Some(Timestamp::now()));
+        let failed = listing.failed.clone();
+        let (catalog, name) = (self.catalog.clone(), source.clone());
+        // Writing ten thousand meetings down takes longer than an event loop may stand still.
+        let applied = tokio::task::spawn_blocking(move || catalog.apply(&name, span, listing)).await;
+        if let Err(stopped) = applied {
+            tracing::error!(%source, "a listing could not be taken over: {stopped}");
         }
+        Ok(failed)
+    }
+}
+
+/// The pause after so many listings in a row that failed, whole or in part.
+fn pause_after(failures: u32) -> Duration {
+    match failures {
+        0 => RECENT_EVERY,
+        again => AFTER_FAILURE.saturating_mul(1 << (again - 1).min(8)).min(RECENT_EVERY),
     }
 }
 

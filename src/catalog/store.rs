@@ -4,26 +4,37 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::FactStore;
+use super::kept::ListingChange;
+use super::{FactStore, Filter, Scope};
 use crate::model::{
-    Availability, DaySpan, Details, FileId, FileKey, Meeting, MeetingId, MeetingView, SourceName, SourceView, Version,
+    Availability, DaySpan, Details, FileId, FileKey, Meeting, MeetingId, MeetingView, RecordingFile,
+    SourceName, SourceView, Version,
 };
 use crate::providers::Listing;
 
 /// All sources. Every change raises the number in [`changes`](Self::changes).
 #[derive(Debug)]
 pub struct Catalog {
+    /// Never held while anything is written down.
     sources: Mutex<HashMap<SourceName, Source>>,
+    /// One listing is taken over after the other, so that what is written down last was listed last. Taken before
+    /// `sources`.
+    applying: Mutex<()>,
     changed: watch::Sender<u64>,
     facts: Arc<FactStore>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Source {
+    scope: Scope,
+    filter: Filter,
+    /// Whether it was listed in an earlier run, and when that was whole.
+    kept: Option<Option<Timestamp>>,
     meetings: HashMap<MeetingId, Entry>,
     /// Learned sizes, also of meetings not listed yet.
     sizes: HashMap<(MeetingId, FileKey), (Version, u64)>,
@@ -52,6 +63,32 @@ impl Entry {
     }
 }
 
+/// A source as the catalog is told of it.
+#[derive(Clone, Debug)]
+pub struct SourceOptions {
+    /// The configured name.
+    pub name: SourceName,
+    /// What its listings are of.
+    pub scope: Scope,
+    /// Which of it is shown.
+    pub filter: Filter,
+}
+
+/// How much there is of a source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Meetings that are shown.
+    pub meetings: u64,
+    /// Recording files that can be read.
+    pub files: u64,
+    /// Bytes of those whose length is known.
+    pub bytes: u64,
+    /// Meetings that the filter hides.
+    pub hidden_meetings: u64,
+    /// Files of meetings that are shown which the filter hides.
+    pub hidden_files: u64,
+}
+
 /// Something the background has to find out, newest meeting first.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Question {
@@ -63,9 +100,17 @@ pub enum Question {
 
 impl Catalog {
     /// A catalog of sources without meetings, with what was learned in earlier runs.
-    pub fn new(sources: impl IntoIterator<Item = SourceName>, facts: Arc<FactStore>) -> Arc<Self> {
-        let sources = sources.into_iter().map(|name| {
-            let mut source = Source::default();
+    pub fn new(sources: impl IntoIterator<Item = SourceOptions>, facts: Arc<FactStore>) -> Arc<Self> {
+        let sources = sources.into_iter().map(|SourceOptions { name, scope, filter }| {
+            let mut source = Source {
+                scope,
+                filter,
+                kept: None,
+                meetings: HashMap::new(),
+                sizes: HashMap::new(),
+                details: HashMap::new(),
+                validators: HashMap::new(),
+            };
             match facts.load(&name) {
                 Ok((sizes, details)) => {
                     source.sizes = sizes
@@ -80,9 +125,40 @@ impl Catalog {
                 Ok(validators) => source.validators = validators.into_iter().collect(),
                 Err(error) => tracing::warn!("what was learned of {name} cannot be read: {error}"),
             }
+            match facts.kept_listing(&name, &source.scope) {
+                Ok(Some(kept)) => {
+                    source.kept = Some(kept.whole_at);
+                    let details = &source.details;
+                    let entries = kept.meetings.into_iter().map(|meeting| {
+                        let found = details.get(&meeting.id);
+                        (meeting.id.clone(), Entry::new(meeting, found))
+                    });
+                    source.meetings = entries.collect();
+                }
+                Ok(None) => {}
+                Err(error) => tracing::warn!("what was listed of {name} cannot be read: {error}"),
+            }
             (name, source)
         });
-        Arc::new(Self { sources: Mutex::new(sources.collect()), changed: watch::Sender::new(0), facts })
+        Arc::new(Self {
+            sources: Mutex::new(sources.collect()),
+            applying: Mutex::new(()),
+            changed: watch::Sender::new(0),
+            facts,
+        })
+    }
+
+    /// Whether a source was listed in an earlier run; if so, when that was whole.
+    pub fn kept(&self, name: &SourceName) -> Option<Option<Timestamp>> {
+        self.sources.lock().get(name).and_then(|source| source.kept)
+    }
+
+    /// All of a source was listed at that time, without a gap.
+    pub fn listed_whole(&self, name: &SourceName, at: Timestamp) {
+        let scope = self.sources.lock().get(name).map(|source| source.scope.clone());
+        if let Some(scope) = scope {
+            self.facts.keep_whole_at(name, &scope, at);
+        }
     }
 
     /// Changes whenever the views do.
@@ -97,9 +173,10 @@ impl Catalog {
     /// Takes over a listing of the days of `span`. Meetings of those days that it does not show are gone, but
     /// not those of days that could not be listed whole.
     pub fn apply(&self, name: &SourceName, span: DaySpan, listing: Listing) {
+        let _one_at_a_time = self.applying.lock();
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
-        let mut changed = false;
+        let mut change = ListingChange::default();
         let seen: HashSet<_> = listing.meetings.iter().map(|meeting| meeting.id.clone()).collect();
         let listed_whole = |meeting: &Meeting| {
             let day = TimeZone::UTC.to_datetime(meeting.start).date();
@@ -107,21 +184,26 @@ impl Catalog {
         };
         source.meetings.retain(|id, entry| {
             let stays = seen.contains(id) || !listed_whole(&entry.meeting);
-            changed |= !stays;
+            if !stays {
+                change.gone.push(id.clone());
+            }
             stays
         });
         for meeting in listing.meetings {
             if source.meetings.get(&meeting.id).is_some_and(|known| known.listed == meeting) {
                 continue;
             }
-            let entry = Entry::new(meeting, source.details.get(&meeting.id));
-            source.meetings.insert(entry.listed.id.clone(), entry);
-            changed = true;
+            change.listed.push(meeting.clone());
+            let details = source.details.get(&meeting.id);
+            source.meetings.insert(meeting.id.clone(), Entry::new(meeting, details));
         }
+        let scope = source.scope.clone();
         drop(sources);
-        if changed {
+        if !change.listed.is_empty() || !change.gone.is_empty() {
+            // The tree first: somebody may be waiting for it.
             self.touch();
         }
+        self.facts.keep_listing(name, &scope, &change);
     }
 
     /// Takes over a file's true size, and keeps it.
@@ -185,11 +267,12 @@ impl Catalog {
     pub fn questions(&self, name: &SourceName) -> Vec<Question> {
         let sources = self.sources.lock();
         let Some(source) = sources.get(name) else { return Vec::new() };
-        let mut meetings: Vec<_> = source.meetings.values().map(|entry| &entry.meeting).collect();
+        let mut meetings: Vec<_> = source.shown().map(|entry| &entry.meeting).collect();
         meetings.sort_by(|a, b| (b.start, &b.id).cmp(&(a.start, &a.id)));
         let sizes = meetings.iter().flat_map(|meeting| &meeting.files).filter_map(|file| {
             let known = source.sizes.get(&(file.id.meeting.clone(), file.id.key.clone()));
-            let unknown = file.availability == Availability::Ready
+            let unknown = source.filter.shows_file(file)
+                && file.availability == Availability::Ready
                 && file.declared_size.is_none()
                 && known.is_none_or(|(version, _)| *version != file.version);
             unknown.then(|| Question::Size(file.id.clone(), file.version, file.body))
@@ -201,6 +284,11 @@ impl Catalog {
         sizes.chain(details).collect()
     }
 
+    /// How much there is of a source.
+    pub fn counts(&self, name: &SourceName) -> Counts {
+        self.sources.lock().get(name).map(Source::counts).unwrap_or_default()
+    }
+
     /// The newest state, for the tree.
     pub fn views(&self) -> Vec<SourceView> {
         let sources = self.sources.lock();
@@ -208,7 +296,7 @@ impl Catalog {
             .iter()
             .map(|(name, source)| SourceView {
                 name: name.clone(),
-                meetings: source.meetings.values().map(|entry| source.view(entry)).collect(),
+                meetings: source.shown().map(|entry| source.view(entry)).collect(),
             })
             .collect();
         views.sort_by(|a, b| a.name.cmp(&b.name));
@@ -217,13 +305,50 @@ impl Catalog {
 }
 
 impl Source {
+    /// What the filter lets through.
+    fn shown(&self) -> impl Iterator<Item = &Entry> {
+        self.meetings.values().filter(|entry| self.filter.shows(&entry.meeting))
+    }
+
+    fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for entry in self.meetings.values() {
+            if !self.filter.shows(&entry.meeting) {
+                counts.hidden_meetings += 1;
+                continue;
+            }
+            counts.meetings += 1;
+            for file in &entry.meeting.files {
+                if !self.filter.shows_file(file) {
+                    counts.hidden_files += 1;
+                } else if file.availability == Availability::Ready {
+                    counts.files += 1;
+                    let size = self.size(&entry.meeting, file).or(file.declared_size);
+                    counts.bytes = counts.bytes.saturating_add(size.unwrap_or(0));
+                }
+            }
+        }
+        counts
+    }
+
+    /// The true size that was learned of a file as it is listed now.
+    fn size(&self, meeting: &Meeting, file: &RecordingFile) -> Option<u64> {
+        let (version, size) = self.sizes.get(&(meeting.id.clone(), file.id.key.clone()))?;
+        (*version == file.version).then_some(*size)
+    }
+
     fn view(&self, entry: &Entry) -> MeetingView {
-        let meeting = &entry.meeting;
-        let sizes = meeting.files.iter().filter_map(|file| {
-            let (version, size) = self.sizes.get(&(meeting.id.clone(), file.id.key.clone()))?;
-            (*version == file.version).then(|| (file.id.key.clone(), *size))
-        });
-        MeetingView { meeting: meeting.clone(), sizes: sizes.collect(), document: entry.document.clone() }
+        let meeting = if self.filter.looks_at_files() {
+            let mut shown = Meeting::clone(&entry.meeting);
+            shown.files.retain(|file| self.filter.shows_file(file));
+            Arc::new(shown)
+        } else {
+            entry.meeting.clone()
+        };
+        let sizes =
+            meeting.files.iter().filter_map(|file| Some((file.id.key.clone(), self.size(&meeting, file)?)));
+        let sizes = sizes.collect();
+        MeetingView { meeting, sizes, document: entry.document.clone() }
     }
 }
 
@@ -276,8 +401,17 @@ mod tests {
         ids
     }
 
+    fn filtered(facts: FactStore, filter: Filter) -> Arc<Catalog> {
+        let options = SourceOptions { name: acme(), scope: Scope("mine".into()), filter };
+        Catalog::new([options], Arc::new(facts))
+    }
+
+    fn catalog_with(facts: FactStore) -> Arc<Catalog> {
+        filtered(facts, Filter::none())
+    }
+
     fn catalog() -> Arc<Catalog> {
-        Catalog::new([acme()], Arc::new(FactStore::in_memory().unwrap()))
+        catalog_with(FactStore::in_memory().unwrap())
     }
 
     #[test]
@@ -293,6 +427,79 @@ mod tests {
         let failed = vec![(span("2026-02-01", "2026-02-28"), ProviderError::Unavailable("down".into()))];
         catalog.apply(&acme(), span("2026-02-01", "2026-03-31"), Listing { meetings: vec![], failed });
         assert_eq!(shown(&catalog), ["february", "january"]);
+    }
+
+    #[test]
+    fn what_the_filter_hides_is_counted_and_kept_but_not_shown_nor_asked_about() {
+        let since = "2026-02-01".parse().unwrap();
+        let catalog = filtered(FactStore::in_memory().unwrap(), Filter { since, ..Filter::none() });
+        let meetings = vec![meeting("january", "2026-01-10"), meeting("february", "2026-02-10")];
+        catalog.apply(&acme(), span("2026-01-01", "2026-03-31"), Listing { meetings, failed: vec![] });
+        assert_eq!(shown(&catalog), ["february"]);
+        let counts = catalog.counts(&acme());
+        assert_eq!((counts.meetings, counts.hidden_meetings), (1, 1));
+        assert!(catalog.questions(&acme()).is_empty());
+    }
+
+    #[test]
+    fn what_was_listed_is_there_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let all = span("2026-01-01", "2026-03-31");
+        {
+            let catalog = catalog_with(FactStore::open(folder.path()).unwrap());
+            assert_eq!(catalog.kept(&acme()), None);
+            let meetings = vec![meeting("a", "2026-01-10"), meeting("b", "2026-02-10")];
+            catalog.apply(&acme(), all, Listing { meetings, failed: vec![] });
+            let meetings = vec![meeting("b", "2026-02-10"), meeting("c", "2026-03-10")];
+            catalog.apply(&acme(), all, Listing { meetings, failed: vec![] });
+            catalog.listed_whole(&acme(), "2026-03-31T00:00:00Z".parse().unwrap());
+        }
+        let catalog = catalog_with(FactStore::open(folder.path()).unwrap());
+        assert_eq!(shown(&catalog), ["b", "c"]);
+        assert_eq!(catalog.kept(&acme()), Some(Some("2026-03-31T00:00:00Z".parse().unwrap())));
+    }
+
+    #[test]
+    fn files_that_details_bring_join_those_of_the_listing_and_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |key: &str, size| crate::model::RecordingFile {
+            id: FileId { source: acme(), meeting: "a".into(), key: key.into() },
+            version: Version(size),
+            role: crate::model::Role::Other,
+            stem: key.into(),
+            extension: "bin".into(),
+            body: crate::model::BodyKind::Opaque,
+            declared_size: Some(size),
+            recording_start: None,
+            recording_end: None,
+            availability: Availability::Ready,
+        };
+        let listing = || {
+            let mut listed = meeting("a", "2026-01-10");
+            listed.files = vec![file("video", 1), file("both", 1)];
+            Listing { meetings: vec![listed], failed: vec![] }
+        };
+        let files = |catalog: &Catalog| {
+            let files = catalog.views()[0].meetings[0].meeting.files.clone();
+            let mut files: Vec<_> =
+                files.into_iter().map(|file| (file.id.key.to_string(), file.declared_size)).collect();
+            files.sort();
+            files
+        };
+        let all = span("2026-01-01", "2026-03-31");
+        let expected = [("audio", 2), ("both", 2), ("video", 1)].map(|(key, size)| (key.into(), Some(size)));
+        {
+            let catalog = catalog_with(FactStore::open(folder.path()).unwrap());
+            catalog.apply(&acme(), all, listing());
+            let details = Details { facts: Map::new(), files: vec![file("audio", 2), file("both", 2)] };
+            catalog.learn_details(&acme(), &"a".into(), Some(details));
+            assert_eq!(files(&catalog), expected);
+            let before = *catalog.changes().borrow();
+            catalog.apply(&acme(), all, listing());
+            assert_eq!(*catalog.changes().borrow(), before, "the same listing is no change");
+        }
+        let catalog = catalog_with(FactStore::open(folder.path()).unwrap());
+        assert_eq!(files(&catalog), expected);
     }
 
     #[test]

@@ -6,21 +6,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use jiff::ToSpan;
+use jiff::tz::TimeZone;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::cache::MemoryCache;
 use crate::cache::disk::{DiskCache, DiskOptions};
-use crate::catalog::{Catalog, Enricher, FactStore, Refresher, SizeFinder};
+use crate::catalog::{
+    Catalog, Enricher, FactStore, Filter, Kind, RefreshState, Refresher, Scope, SizeFinder, SourceOptions,
+};
 use crate::error::Error;
 use crate::fuse::{Invalidation, Invalidator};
 use crate::http::{Client, FetchError, Validator};
 use crate::model::{BodyKind, FileId, Version};
-use crate::providers::{self, LeaseDesk, Provider, ProviderError};
+use crate::providers::{self, LeaseDesk, Provider};
 use crate::read::{Engine, EngineOptions, Observer};
-use crate::settings::{DiskLimit, Settings, SourceSettings};
+use crate::settings::{DiskLimit, FileKind, Settings, SourceSettings};
 use crate::tree::{Content, LiveTree, TreeBuilder};
 
 /// Pause after a new snapshot before the next is built: while the background finds out sizes one by one, a tree
@@ -34,6 +40,19 @@ const FINDINGS_WAITING: usize = 1024;
 /// The part of the memory budget whose blocks may wait to be written to disk. The cache counts them for as long, so they
 /// are few enough to leave room for what is fetched; what a slow disk does not take in time is not kept.
 const WRITES_WAITING_SHARE: u64 = 4;
+
+/// How long a source that can be shown waits for the first listing of others. Most answer within a second; one that
+/// hangs is given up after half a minute, and nobody should wait that long for files that are there.
+const OTHERS_WITHIN: Duration = Duration::from_secs(3);
+
+/// What there is to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// What an earlier run has listed.
+    Kept,
+    /// What was listed now.
+    Listed,
+}
 
 /// A running archive; ends with its token.
 #[derive(Debug)]
@@ -56,8 +75,8 @@ struct Source {
     settings: SourceSettings,
     provider: Arc<dyn Provider>,
     refresh: Arc<Notify>,
-    listed: bool,
-    settled: watch::Sender<bool>,
+    state: watch::Sender<RefreshState>,
+    settled: watch::Sender<Option<u64>>,
 }
 
 impl Archive {
@@ -88,12 +107,22 @@ impl Archive {
                 settings: settings.clone(),
                 provider: providers::open(settings, &client),
                 refresh: Arc::default(),
-                listed: false,
-                settled: watch::Sender::new(false),
+                state: watch::Sender::default(),
+                settled: watch::Sender::default(),
             })
             .collect();
-        let names = sources.iter().map(|source| source.settings.name.clone());
-        let catalog = Catalog::new(names, Arc::new(facts));
+        let options = sources.iter().map(|source| SourceOptions {
+            name: source.settings.name.clone(),
+            scope: source.scope(),
+            filter: source.filter(&settings.timezone),
+        });
+        let catalog = Catalog::new(options, Arc::new(facts));
+        for source in &sources {
+            let kept = catalog.kept(&source.settings.name).flatten();
+            source.state.send_modify(|state| {
+                state.whole = kept.filter(|_| source.settings.name_their_account());
+            });
+        }
         let invalidator = Arc::new(Invalidator::default());
         let tree = Arc::new(LiveTree::default());
         let (findings, found) = mpsc::channel(FINDINGS_WAITING);
@@ -132,47 +161,10 @@ impl Archive {
         Ok(archive)
     }
 
-    /// Lists every source once. What fails, whole or in part, is told to `failed` as long as something works.
-    ///
-    /// # Errors
-    /// The failure of the first source, when none could be listed.
-    pub async fn first_listing(&mut self, failed: impl Fn(&Error)) -> Result<(), Error> {
-        let listings: Vec<_> = self
-            .sources
-            .iter()
-            .map(|source| {
-                let refresher = source.refresher(&self.catalog);
-                AbortOnDropHandle::new(tokio::spawn(async move { refresher.full().await }))
-            })
-            .collect();
-        let (mut errors, mut none_listed) = (Vec::new(), true);
-        for (source, listing) in self.sources.iter_mut().zip(listings) {
-            let source_name = source.settings.name.clone();
-            let outcome = listing.await.unwrap_or_else(|stopped| {
-                Err(ProviderError::Unavailable(format!("its listing ended unexpectedly ({stopped})")))
-            });
-            match outcome {
-                Ok(whole) => {
-                    source.listed = whole;
-                    none_listed = false;
-                    if !whole {
-                        errors.push(Error::Incomplete { source_name });
-                    }
-                }
-                Err(cause) => errors.push(Error::Source { source_name, cause }),
-            }
-        }
-        if none_listed && !errors.is_empty() {
-            return Err(errors.swap_remove(0));
-        }
-        errors.iter().for_each(failed);
-        Ok(())
-    }
-
-    /// Starts what goes on in the background: later listings, and finding out what listings leave out.
+    /// Starts what goes on in the background: listings, and finding out what they leave out.
     pub fn start(&self, runtime: &Handle) {
         for source in &self.sources {
-            runtime.spawn(source.refresher(&self.catalog).run(source.listed, self.ended.clone()));
+            runtime.spawn(source.refresher(&self.catalog).run(self.ended.clone()));
             let enricher = Enricher {
                 provider: source.provider.clone(),
                 sizes: Arc::new(Sizes(self.engine.clone())),
@@ -180,6 +172,60 @@ impl Archive {
                 settled: source.settled.clone(),
             };
             runtime.spawn(enricher.run(self.ended.clone()));
+        }
+    }
+
+    /// Waits until there is something to show: at once where an earlier run has listed, else for the first listing of
+    /// each source. One that works does not wait long for others. What failed by then is told to `failed`.
+    ///
+    /// # Errors
+    /// The failure of the first source, when none could be listed.
+    pub async fn first_listing(&self, failed: impl Fn(&Error)) -> Result<Readiness, Error> {
+        let is_kept = |source: &&Source| self.catalog.kept(&source.settings.name).is_some();
+        let mut readiness = match self.sources.iter().any(|source| is_kept(&source)) {
+            true => Some(Readiness::Kept),
+            false => None,
+        };
+        let mut waiting: FuturesUnordered<_> = self
+            .sources
+            .iter()
+            .enumerate()
+            .filter(|(_, source)| !is_kept(source))
+            .map(|(index, source)| async move {
+                let mut state = source.state.subscribe();
+                let _sender_lives_as_long_as_self = state.wait_for(|state| state.ended > 0).await;
+                let state = source.state.borrow();
+                let source_name = source.settings.name.clone();
+                let error = match &state.failed {
+                    Some((_, cause)) => Some(Error::Source { source_name, cause: cause.clone() }),
+                    None if !state.gaps.is_empty() => Some(Error::Incomplete { source_name }),
+                    None => None,
+                };
+                (state.failed.is_none(), error.map(|error| (index, error)))
+            })
+            .collect();
+        let mut errors = Vec::new();
+        let mut others_until = readiness.map(|_| Instant::now() + OTHERS_WITHIN);
+        while !waiting.is_empty() {
+            let next = match others_until {
+                Some(until) => tokio::time::timeout_at(until, waiting.next()).await.ok().flatten(),
+                None => waiting.next().await,
+            };
+            let Some((is_listed, error)) = next else { break };
+            errors.extend(error);
+            if is_listed {
+                readiness = Some(Readiness::Listed);
+                others_until = others_until.or_else(|| Some(Instant::now() + OTHERS_WITHIN));
+            }
+        }
+        drop(waiting);
+        errors.sort_by_key(|(index, _)| *index);
+        match readiness {
+            None if !errors.is_empty() => Err(errors.swap_remove(0).1),
+            readiness => {
+                errors.iter().for_each(|(_, error)| failed(error));
+                Ok(readiness.unwrap_or(Readiness::Listed))
+            }
         }
     }
 
@@ -192,9 +238,10 @@ impl Archive {
 
     /// Waits until everything that can be found out has been. Callers bound the wait.
     pub async fn settled(&self) {
+        let wanted = Some(*self.catalog.changes().borrow());
         for source in &self.sources {
             let mut settled = source.settled.subscribe();
-            let _sender_lives_as_long_as_self = settled.wait_for(|settled| *settled).await;
+            let _sender_lives_as_long_as_self = settled.wait_for(|settled| *settled >= wanted).await;
         }
     }
 
@@ -205,12 +252,42 @@ impl Archive {
 }
 
 impl Source {
+    /// What is listed, in words that tell it from any other archive. Secrets redact themselves in them.
+    fn scope(&self) -> Scope {
+        Scope(format!("{:?}", self.settings.provider))
+    }
+
+    fn filter(&self, timezone: &TimeZone) -> Filter {
+        let SourceSettings { since, filter, .. } = &self.settings;
+        let kind = |kind: &FileKind| match kind {
+            FileKind::Video => Kind::Video,
+            FileKind::Audio => Kind::Audio,
+            FileKind::Transcript => Kind::Transcript,
+            FileKind::Chat => Kind::Chat,
+            FileKind::Other => Kind::Other,
+        };
+        Filter {
+            timezone: timezone.clone(),
+            since: *since,
+            until: filter.until,
+            topics: filter.topics.clone(),
+            hosts: filter.hosts.clone(),
+            kinds: filter.kinds.as_ref().map(|kinds| kinds.iter().map(kind).collect()),
+            min_duration: filter.min_duration.unwrap_or_default(),
+        }
+    }
+
     fn refresher(&self, catalog: &Arc<Catalog>) -> Refresher {
+        let SourceSettings { since, filter, .. } = &self.settings;
+        let since = *since;
         Refresher {
             provider: self.provider.clone(),
             catalog: catalog.clone(),
-            since: self.settings.since,
+            // A day begins earlier or later in the user's zone than in UTC.
+            since: since.checked_sub(1.day()).unwrap_or(since),
+            until: filter.until.map(|until| until.checked_add(1.day()).unwrap_or(until)),
             now: self.refresh.clone(),
+            state: self.state.clone(),
         }
     }
 }

@@ -6,7 +6,7 @@ use url::Url;
 use crate::demo::{Cloud, Credentials};
 use crate::error::Error;
 use crate::model::SourceName;
-use crate::settings::{ProviderSettings, SourceSettings, ZoomCredential, ZoomSettings};
+use crate::settings::{FilterSettings, ProviderSettings, SourceSettings, ZoomCredential, ZoomSettings};
 
 /// What a configuration for `cloud` would say.
 ///
@@ -23,6 +23,7 @@ pub(super) fn source(cloud: &Cloud) -> Result<SourceSettings, Error> {
         name: SourceName::new("demo").ok_or_else(unusable)?,
         since: today.checked_sub(2.years()).unwrap_or(today),
         download_hosts: Vec::new(),
+        filter: FilterSettings::default(),
         provider: ProviderSettings::Zoom(ZoomSettings {
             credential: ZoomCredential::ServerToServer {
                 account_id,

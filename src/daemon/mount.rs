@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::archive::Archive;
+use super::archive::{Archive, Readiness};
 use super::logging::{self, Destination};
 use super::{background, demonstration, mountpoint, say};
 use crate::catalog::FactStore;
@@ -102,10 +102,10 @@ impl Server<'_> {
         let ended = CancellationToken::new();
         let background_work = ended.clone().drop_guard();
         let runtime = self.runtime.handle();
-        let mut archive = Archive::new(&settings, facts, runtime, ended)?;
+        let archive = Archive::new(&settings, facts, runtime, ended)?;
         self.runtime.block_on(async {
             tokio::select! {
-                listed = self.until_listed(&mut archive) => listed,
+                listed = self.until_listed(&archive) => listed,
                 () = signals.end() => Err(Error::Interrupted),
                 () = background::first_process_gone(), if self.arguments.report_readiness => {
                     Err(Error::Interrupted)
@@ -164,13 +164,14 @@ impl Server<'_> {
         Ok((settings, Some(cloud)))
     }
 
-    async fn until_listed(&self, archive: &mut Archive) -> Result<(), Error> {
+    async fn until_listed(&self, archive: &Archive) -> Result<(), Error> {
         let waiting = tokio::spawn(async {
             tokio::time::sleep(SAY_AFTER).await;
             if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
                 say(std::io::stderr(), format_args!("meetfs: still listing the recordings …"));
             }
         });
+        archive.start(self.runtime.handle());
         let listed = archive
             .first_listing(|error| {
                 tracing::warn!("{error}");
@@ -183,10 +184,10 @@ impl Server<'_> {
             })
             .await;
         waiting.abort();
-        listed?;
-        archive.start(self.runtime.handle());
-        let _the_rest_is_found_out_in_the_background =
-            tokio::time::timeout(SETTLE_WITHIN, archive.settled()).await;
+        if listed? == Readiness::Listed {
+            let _the_rest_is_found_out_in_the_background =
+                tokio::time::timeout(SETTLE_WITHIN, archive.settled()).await;
+        }
         archive.shown().await;
         Ok(())
     }

@@ -251,6 +251,30 @@ pub enum ValueProblem {
     /// It is a day to come.
     #[error("{0} is in the future")]
     FutureDate(jiff::civil::Date),
+    /// The last day lies before the first one.
+    #[error("{until} lies before the first day, which is {since}; nothing would be shown")]
+    NoDays {
+        /// The first day.
+        since: jiff::civil::Date,
+        /// The last day.
+        until: jiff::civil::Date,
+    },
+    /// It is no pattern.
+    #[error("`{pattern}` is no pattern ({why}); `*` stands for anything, `?` for one character")]
+    Pattern {
+        /// As given.
+        pattern: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// There is no such kind of recording file.
+    #[error("there is no kind of file `{name}`{}; kinds are video, audio, transcript, chat and other", offer(.nearest.as_deref()))]
+    FileKind {
+        /// As given.
+        name: String,
+        /// The kind most like it.
+        nearest: Option<String>,
+    },
     /// It is not a legal name of a source.
     #[error(
         "`{0}` cannot name a source: use 1 to 64 letters, digits, dots, hyphens or underscores, no leading dot"

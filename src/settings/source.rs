@@ -7,6 +7,7 @@ use url::Url;
 use super::environment::Environment;
 use super::error::{SettingsError, ValueProblem};
 use super::file::{Secret, Table, Text, Texts, known_keys};
+use super::filter::{self, FilterSettings};
 use super::nearest::nearest;
 use super::{secret, value};
 use crate::model::SourceName;
@@ -26,8 +27,20 @@ pub struct SourceSettings {
     /// Hosts to download from besides the provider's own: lower case, at least two labels, each standing for itself
     /// and for the hosts below it.
     pub download_hosts: Vec<String>,
+    /// Which of its recordings are shown.
+    pub filter: FilterSettings,
     /// What only this provider needs.
     pub provider: ProviderSettings,
+}
+
+impl SourceSettings {
+    /// Whether the settings say whose recordings these are. A bare token does not: another one in its place may be of
+    /// another account.
+    pub fn name_their_account(&self) -> bool {
+        match &self.provider {
+            ProviderSettings::Zoom(zoom) => !matches!(zoom.credential, ZoomCredential::Token(_)),
+        }
+    }
 }
 
 /// The provider of a source, with its own settings.
@@ -130,10 +143,15 @@ impl Provider {
     }
 }
 
+/// What any source may have.
+fn common_keys() -> impl Iterator<Item = String> {
+    CommonKeys::names().into_iter().chain(filter::key_names())
+}
+
 /// Every key of every source, for the documentation's test.
 #[cfg(test)]
 pub(super) fn all_keys() -> Vec<String> {
-    Provider::ALL.into_iter().flat_map(Provider::keys).chain(CommonKeys::names()).collect()
+    Provider::ALL.into_iter().flat_map(Provider::keys).chain(common_keys()).collect()
 }
 
 /// What resolving needs besides the table.
@@ -161,7 +179,7 @@ pub(super) fn resolve(
     let provider = common.provider.map(|name| name.check(Provider::named)).transpose()?;
     // Without a provider, the keys of all of them are known: `provder = "zoom"` is a slip, and is told as one.
     let providers = provider.map_or(Provider::ALL.to_vec(), |provider| vec![provider]);
-    let known = providers.into_iter().flat_map(Provider::keys).chain(CommonKeys::names());
+    let known = providers.into_iter().flat_map(Provider::keys).chain(common_keys());
     table.refuse_unknown(&known.collect::<Vec<_>>())?;
     let provider = provider.ok_or_else(|| incomplete(&name, table, "`provider = \"zoom\"`"))?;
 
@@ -169,6 +187,7 @@ pub(super) fn resolve(
         Some(since) => since.check(|text| value::past_day(text, context.today))?,
         None => two_years_before(context.today),
     };
+    let filter = filter::resolve(table, since, context)?;
     let download_hosts = match common.download_hosts {
         Some(hosts) => hosts.check(value::host_names)?,
         None => Vec::new(),
@@ -176,7 +195,7 @@ pub(super) fn resolve(
     let provider = match provider {
         Provider::Zoom => ProviderSettings::Zoom(zoom(&name, table, context)?),
     };
-    Ok(SourceSettings { name, since, download_hosts, provider })
+    Ok(SourceSettings { name, since, download_hosts, filter, provider })
 }
 
 fn zoom(name: &SourceName, table: &Table<'_>, context: &Context<'_>) -> Result<ZoomSettings, SettingsError> {

@@ -1,0 +1,194 @@
+//! What was listed, kept over restarts: the tree is there before any cloud has answered, and with all of them away.
+
+use jiff::Timestamp;
+use rusqlite::params;
+
+use super::facts::{FactStore, log_failure};
+use crate::model::{Meeting, MeetingId, SourceName};
+
+/// What a listing is of, besides the source's name: whose recordings, at which address. What was listed under another
+/// scope is another archive, and is not shown. Holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope(pub String);
+
+/// What was kept of a source.
+#[derive(Debug)]
+pub struct KeptListing {
+    /// The meetings as they were listed last.
+    pub meetings: Vec<Meeting>,
+    /// When all of it was listed, without a gap.
+    pub whole_at: Option<Timestamp>,
+}
+
+/// What a listing changed.
+#[derive(Debug, Default)]
+pub(super) struct ListingChange {
+    /// New meetings, and those that are not as they were.
+    pub(super) listed: Vec<Meeting>,
+    /// Meetings that are gone.
+    pub(super) gone: Vec<MeetingId>,
+}
+
+impl FactStore {
+    /// What was kept of a source under `scope`; `None` where that was never listed.
+    ///
+    /// # Errors
+    /// SQLite's. An entry that cannot be read is left out: it is listed again.
+    pub fn kept_listing(&self, source: &SourceName, scope: &Scope) -> rusqlite::Result<Option<KeptListing>> {
+        let connection = self.connection.lock();
+        let mut known = connection.prepare("SELECT at FROM full_listing WHERE source = ?1 AND scope = ?2")?;
+        let mut rows = known.query(params![source.as_str(), scope.0])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let at: Option<i64> = row.get(0)?;
+        let mut listed = connection.prepare("SELECT listed FROM listed_meeting WHERE source = ?1")?;
+        let meetings = listed
+            .query_map(params![source.as_str()], |row| {
+                Ok(serde_json::from_str(row.get_ref(0)?.as_str()?).ok())
+            })?
+            .filter_map(Result::transpose)
+            .collect::<rusqlite::Result<Vec<Meeting>>>()?;
+        let whole_at = at.and_then(|at| Timestamp::from_second(at).ok());
+        Ok(Some(KeptListing { meetings, whole_at }))
+    }
+
+    /// Keeps what a listing changed, all of it or nothing. What was kept under another scope goes.
+    pub(super) fn keep_listing(&self, source: &SourceName, scope: &Scope, change: &ListingChange) {
+        log_failure(self.try_keep_listing(source, scope, change));
+    }
+
+    fn try_keep_listing(
+        &self,
+        source: &SourceName,
+        scope: &Scope,
+        change: &ListingChange,
+    ) -> rusqlite::Result<usize> {
+        let mut connection = self.connection.lock();
+        let kept = connection.transaction()?;
+        let same = kept.execute(
+            "UPDATE full_listing SET at = at WHERE source = ?1 AND scope = ?2",
+            params![source.as_str(), scope.0],
+        )?;
+        if same == 0 {
+            kept.execute("DELETE FROM listed_meeting WHERE source = ?1", params![source.as_str()])?;
+            kept.execute(
+                "INSERT OR REPLACE INTO full_listing VALUES (?1, ?2, NULL)",
+                params![source.as_str(), scope.0],
+            )?;
+        }
+        {
+            let mut gone = kept.prepare("DELETE FROM listed_meeting WHERE source = ?1 AND meeting = ?2")?;
+            for id in &change.gone {
+                gone.execute(params![source.as_str(), id.as_str()])?;
+            }
+            let mut listed = kept.prepare("INSERT OR REPLACE INTO listed_meeting VALUES (?1, ?2, ?3)")?;
+            for meeting in &change.listed {
+                let Ok(text) = serde_json::to_string(meeting) else { continue };
+                listed.execute(params![source.as_str(), meeting.id.as_str(), text])?;
+            }
+        }
+        kept.commit()?;
+        Ok(change.listed.len() + change.gone.len())
+    }
+
+    /// Keeps that all of a source was listed at that time.
+    pub(super) fn keep_whole_at(&self, source: &SourceName, scope: &Scope, at: Timestamp) {
+        let kept = self.connection.lock().execute(
+            "UPDATE full_listing SET at = ?3 WHERE source = ?1 AND scope = ?2",
+            params![source.as_str(), scope.0, at.as_second()],
+        );
+        log_failure(kept);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Availability, BodyKind, FileId, RecordingFile, Role, Version};
+
+    fn acme() -> SourceName {
+        SourceName::new("acme").unwrap()
+    }
+
+    fn scope(text: &str) -> Scope {
+        Scope(text.into())
+    }
+
+    fn meeting(id: &str) -> Meeting {
+        let start = "2026-10-06T07:00:11.25Z".parse().unwrap();
+        let file = RecordingFile {
+            id: FileId { source: acme(), meeting: id.into(), key: "k|ü".into() },
+            version: Version(u64::MAX),
+            role: Role::View,
+            stem: "a \"view\"".into(),
+            extension: "mp4".into(),
+            body: BodyKind::IsoMedia,
+            declared_size: Some(1 << 60),
+            recording_start: None,
+            recording_end: Some(start),
+            availability: Availability::Unavailable("why".into()),
+        };
+        let facts = [("share_url".to_owned(), "https://zoom.us/x".into())].into_iter().collect();
+        Meeting {
+            source: acme(),
+            id: id.into(),
+            topic: "Q&A / été\n".into(),
+            start,
+            end: start,
+            files: vec![file],
+            facts,
+        }
+    }
+
+    fn kept(store: &FactStore, scope: &Scope) -> Option<Vec<Meeting>> {
+        store.kept_listing(&acme(), scope).unwrap().map(|mut kept| {
+            kept.meetings.sort_by(|a, b| a.id.cmp(&b.id));
+            kept.meetings
+        })
+    }
+
+    #[test]
+    fn a_listing_comes_back_as_it_was_with_every_later_change() {
+        let store = FactStore::in_memory().unwrap();
+        let mine = scope("mine");
+        assert_eq!(kept(&store, &mine), None);
+        let both = ListingChange { listed: vec![meeting("a"), meeting("b//c==")], gone: Vec::new() };
+        store.keep_listing(&acme(), &mine, &both);
+        assert_eq!(kept(&store, &mine), Some(vec![meeting("a"), meeting("b//c==")]));
+        let mut renamed = meeting("a");
+        renamed.topic = "renamed".into();
+        let change = ListingChange { listed: vec![renamed.clone()], gone: vec!["b//c==".into()] };
+        store.keep_listing(&acme(), &mine, &change);
+        assert_eq!(kept(&store, &mine), Some(vec![renamed]));
+        assert_eq!(store.kept_listing(&acme(), &mine).unwrap().unwrap().whole_at, None);
+        let at = Timestamp::from_second(1_790_000_000).unwrap();
+        store.keep_whole_at(&acme(), &mine, at);
+        assert_eq!(store.kept_listing(&acme(), &mine).unwrap().unwrap().whole_at, Some(at));
+    }
+
+    #[test]
+    fn another_scope_is_another_archive() {
+        let store = FactStore::in_memory().unwrap();
+        let (mine, other) = (scope("mine"), scope("other"));
+        let one = |id| ListingChange { listed: vec![meeting(id)], gone: Vec::new() };
+        store.keep_listing(&acme(), &mine, &one("a"));
+        store.keep_whole_at(&acme(), &mine, Timestamp::from_second(5).unwrap());
+        assert_eq!(kept(&store, &other), None);
+        store.keep_listing(&acme(), &other, &one("b"));
+        assert_eq!(kept(&store, &other), Some(vec![meeting("b")]));
+        assert_eq!(kept(&store, &mine), None);
+        assert_eq!(store.kept_listing(&acme(), &other).unwrap().unwrap().whole_at, None);
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_read_is_left_out() {
+        let store = FactStore::in_memory().unwrap();
+        let change = ListingChange { listed: vec![meeting("a")], gone: Vec::new() };
+        store.keep_listing(&acme(), &scope("mine"), &change);
+        store
+            .connection
+            .lock()
+            .execute("INSERT INTO listed_meeting VALUES ('acme', 'z', '{\"id\": 3')", [])
+            .unwrap();
+        assert_eq!(kept(&store, &scope("mine")), Some(vec![meeting("a")]));
+    }
+}
