@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::cache::disk::DiskError;
 use crate::catalog::facts::FactsError;
+use crate::daemon::control::ControlError;
 use crate::daemon::mountpoint::MountpointError;
 use crate::fuse::SessionError;
 use crate::http::{FetchError, HttpError};
@@ -35,6 +36,15 @@ pub enum Error {
     /// The folder to mount on.
     #[error(transparent)]
     Mountpoint(#[from] MountpointError),
+    /// The daemon of a mount.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// A refresh that did not bring everything.
+    #[error("not listed whole: {sources}; what was known is shown, and it is tried again by itself")]
+    NotRefreshed {
+        /// Their names.
+        sources: String,
+    },
     /// The kernel's side.
     #[error(transparent)]
     Session(#[from] SessionError),
@@ -105,6 +115,8 @@ impl Error {
             Self::Source { .. }
             | Self::Incomplete { .. }
             | Self::Mountpoint(_)
+            | Self::Control(_)
+            | Self::NotRefreshed { .. }
             | Self::Session(_)
             | Self::Facts(_)
             | Self::Disk(_)

@@ -14,6 +14,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Mount(arguments) => daemon::mount(&arguments),
         Command::Cache(arguments) => daemon::cache(&arguments).map(|()| Exit::Done.into()),
+        Command::Status(arguments) => daemon::status(&arguments).map(|()| Exit::Done.into()),
+        Command::Refresh(arguments) => daemon::refresh(&arguments).map(|()| Exit::Done.into()),
         Command::Unmount(arguments) => daemon::unmount(&arguments).map(|()| Exit::Done.into()),
     };
     outcome.unwrap_or_else(|error| {

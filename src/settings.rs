@@ -189,6 +189,15 @@ pub fn log_folder(environment: &dyn Environment) -> Result<PathBuf, SettingsErro
     Ok(STATE_HOME.locate(environment)?.join("meetfs"))
 }
 
+/// Folders for the sockets of mounts, the best one first: the runtime folder of the XDG specification, else that of the
+/// logs, and for root, who may have neither as a system service, one that only root can make.
+pub fn runtime_folders(environment: &dyn Environment, is_root: bool) -> Vec<PathBuf> {
+    let runtime = filled(environment, "XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+    let own =
+        runtime.into_iter().chain(STATE_HOME.locate(environment).ok()).map(|folder| folder.join("meetfs"));
+    own.chain(is_root.then(|| PathBuf::from("/run/meetfs"))).collect()
+}
+
 /// Whether a configuration without a source is worth anything.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wanted {

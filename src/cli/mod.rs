@@ -7,6 +7,8 @@
 mod cache;
 mod mount;
 mod mount_options;
+mod refresh;
+mod status;
 mod unmount;
 
 use clap::{Parser, Subcommand};
@@ -14,6 +16,8 @@ use clap::{Parser, Subcommand};
 pub use cache::{CacheArgs, CacheCommand, CachePlace};
 pub use mount::{LogLevel, MountArgs};
 pub use mount_options::{MountOptions, MountOptionsError};
+pub use refresh::RefreshArgs;
+pub use status::StatusArgs;
 pub use unmount::UnmountArgs;
 
 /// Mounts an archive of recorded meetings as folders of read-only files.
@@ -30,6 +34,8 @@ Examples:
   meetfs mount --demo /mnt/meetings     try it without an account
   meetfs mount ~/meetings               mount every configured source
   meetfs unmount ~/meetings
+  meetfs status                         what is going on
+  meetfs refresh                        look for new recordings now
   meetfs cache status                   what is kept on disk
 
 Exit codes:
@@ -46,6 +52,10 @@ pub enum Command {
     Mount(Box<MountArgs>),
     /// Unmount cleanly.
     Unmount(UnmountArgs),
+    /// Say what is going on: sources, what failed, when it is tried again.
+    Status(StatusArgs),
+    /// Look for new recordings now.
+    Refresh(RefreshArgs),
     /// Look at the downloaded blocks on disk, or remove them.
     Cache(CacheArgs),
 }

@@ -8,34 +8,28 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use jiff::ToSpan;
-use jiff::tz::TimeZone;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::findings::{self, Findings};
+use super::source::Source;
 use crate::cache::MemoryCache;
-use crate::cache::disk::{DiskCache, DiskOptions};
-use crate::catalog::{
-    Catalog, Enricher, FactStore, Filter, Kind, RefreshState, Refresher, Scope, SizeFinder, SourceOptions,
-};
+use crate::cache::disk::{DiskCache, DiskOptions, DiskStatus};
+use crate::catalog::{Catalog, Counts, Enricher, FactStore, SizeFinder, SourceOptions};
 use crate::error::Error;
 use crate::fuse::{Invalidation, Invalidator};
-use crate::http::{Client, FetchError, Validator};
-use crate::model::{BodyKind, FileId, Version};
-use crate::providers::{self, LeaseDesk, Provider};
-use crate::read::{Engine, EngineOptions, Observer};
-use crate::settings::{DiskLimit, FileKind, Settings, SourceSettings};
-use crate::tree::{Content, LiveTree, TreeBuilder};
+use crate::http::{Client, FetchError};
+use crate::model::{BodyKind, FileId};
+use crate::providers::{self, LeaseDesk};
+use crate::read::{Engine, EngineOptions};
+use crate::settings::{DiskLimit, Settings};
+use crate::tree::{LiveTree, TreeBuilder};
 
 /// Pause after a new snapshot before the next is built: while the background finds out sizes one by one, a tree
 /// a tenth of a second old is new enough, and building it for every answer would keep a core busy.
 const BETWEEN_SNAPSHOTS: Duration = Duration::from_millis(100);
-
-/// Things learned while reading that wait for the catalog. Each is one small write; when so many wait that this
-/// is full, one is dropped and learned again at the next read.
-const FINDINGS_WAITING: usize = 1024;
 
 /// The part of the memory budget whose blocks may wait to be written to disk. The cache counts them for as long, so they
 /// are few enough to leave room for what is fetched; what a slow disk does not take in time is not kept.
@@ -65,18 +59,10 @@ pub struct Archive {
     pub invalidator: Arc<Invalidator>,
     catalog: Arc<Catalog>,
     sources: Vec<Source>,
+    disk: Option<Arc<DiskCache>>,
     /// Up to which change of the catalog the tree shows it.
     shown: watch::Sender<Option<u64>>,
     ended: CancellationToken,
-}
-
-#[derive(Debug)]
-struct Source {
-    settings: SourceSettings,
-    provider: Arc<dyn Provider>,
-    refresh: Arc<Notify>,
-    state: watch::Sender<RefreshState>,
-    settled: watch::Sender<Option<u64>>,
 }
 
 impl Archive {
@@ -125,7 +111,7 @@ impl Archive {
         }
         let invalidator = Arc::new(Invalidator::default());
         let tree = Arc::new(LiveTree::default());
-        let (findings, found) = mpsc::channel(FINDINGS_WAITING);
+        let (findings, found) = Findings::new(catalog.clone());
         let desks: HashMap<_, _> = sources
             .iter()
             .map(|source| (source.settings.name.clone(), LeaseDesk::new(source.provider.clone())))
@@ -133,14 +119,14 @@ impl Archive {
         let engine = Engine::new(EngineOptions {
             client,
             cache: MemoryCache::new(settings.cache.memory.bytes()),
-            disk,
+            disk: disk.clone(),
             desks,
             deadline: settings.read_deadline,
-            observer: Arc::new(Findings { findings, catalog: catalog.clone() }),
+            observer: Arc::new(findings),
             runtime: runtime.clone(),
         });
         let shown = watch::Sender::new(None);
-        let archive = Self { tree, engine, invalidator, catalog, sources, shown, ended };
+        let archive = Self { tree, engine, invalidator, catalog, sources, disk, shown, ended };
         let builder = TreeBuilder::new(settings.timezone.clone());
         runtime.spawn(publish(
             builder,
@@ -151,7 +137,7 @@ impl Archive {
             archive.ended.clone(),
         ));
         let everyone = archive.sources.iter().map(|source| source.refresh.clone()).collect();
-        runtime.spawn(take_findings(
+        runtime.spawn(findings::take(
             found,
             archive.catalog.clone(),
             archive.tree.clone(),
@@ -164,7 +150,7 @@ impl Archive {
     /// Starts what goes on in the background: listings, and finding out what they leave out.
     pub fn start(&self, runtime: &Handle) {
         for source in &self.sources {
-            runtime.spawn(source.refresher(&self.catalog).run(self.ended.clone()));
+            runtime.spawn(Source::keep_fresh(source.refresher(&self.catalog), self.ended.clone()));
             let enricher = Enricher {
                 provider: source.provider.clone(),
                 sizes: Arc::new(Sizes(self.engine.clone())),
@@ -249,46 +235,35 @@ impl Archive {
     pub fn refresh(&self) {
         self.sources.iter().for_each(|source| source.refresh.notify_one());
     }
-}
 
-impl Source {
-    /// What is listed, in words that tell it from any other archive. Secrets redact themselves in them.
-    fn scope(&self) -> Scope {
-        Scope(format!("{:?}", self.settings.provider))
+    /// Asks every source for a full listing now, and waits until the tree shows what came of it. Callers bound the
+    /// wait.
+    pub(super) async fn refreshed(&self) {
+        let wanted: Vec<_> = self
+            .sources
+            .iter()
+            .map(|source| {
+                let state = source.state.borrow();
+                // One under way may have passed what is looked for.
+                state.ended + 1 + u64::from(state.is_running)
+            })
+            .collect();
+        self.refresh();
+        for (source, wanted) in self.sources.iter().zip(wanted) {
+            let mut state = source.state.subscribe();
+            let _sender_lives_as_long_as_self = state.wait_for(|state| state.ended >= wanted).await;
+        }
+        self.shown().await;
     }
 
-    fn filter(&self, timezone: &TimeZone) -> Filter {
-        let SourceSettings { since, filter, .. } = &self.settings;
-        let kind = |kind: &FileKind| match kind {
-            FileKind::Video => Kind::Video,
-            FileKind::Audio => Kind::Audio,
-            FileKind::Transcript => Kind::Transcript,
-            FileKind::Chat => Kind::Chat,
-            FileKind::Other => Kind::Other,
-        };
-        Filter {
-            timezone: timezone.clone(),
-            since: *since,
-            until: filter.until,
-            topics: filter.topics.clone(),
-            hosts: filter.hosts.clone(),
-            kinds: filter.kinds.as_ref().map(|kinds| kinds.iter().map(kind).collect()),
-            min_duration: filter.min_duration.unwrap_or_default(),
-        }
+    /// The sources with what they are doing and how much there is of each.
+    pub(super) fn sources(&self) -> impl Iterator<Item = (&Source, Counts)> {
+        self.sources.iter().map(|source| (source, self.catalog.counts(&source.settings.name)))
     }
 
-    fn refresher(&self, catalog: &Arc<Catalog>) -> Refresher {
-        let SourceSettings { since, filter, .. } = &self.settings;
-        let since = *since;
-        Refresher {
-            provider: self.provider.clone(),
-            catalog: catalog.clone(),
-            // A day begins earlier or later in the user's zone than in UTC.
-            since: since.checked_sub(1.day()).unwrap_or(since),
-            until: filter.until.map(|until| until.checked_add(1.day()).unwrap_or(until)),
-            now: self.refresh.clone(),
-            state: self.state.clone(),
-        }
+    /// What the disk cache holds; `None` where there is none.
+    pub(super) fn disk(&self) -> Option<DiskStatus> {
+        self.disk.as_ref().map(|disk| disk.status())
     }
 }
 
@@ -326,78 +301,6 @@ async fn publish(
         invalidator.push(changed.into_iter().map(Invalidation::from));
         shown.send_replace(Some(change));
         tokio::time::sleep(BETWEEN_SNAPSHOTS).await;
-    }
-}
-
-enum Finding {
-    Size(FileId, Version, u64),
-    Validator(FileId, Version, Validator),
-    Changed(FileId),
-}
-
-/// Takes what reading brings to light and returns at once.
-struct Findings {
-    findings: mpsc::Sender<Finding>,
-    catalog: Arc<Catalog>,
-}
-
-impl Findings {
-    fn note(&self, finding: Finding) {
-        if self.findings.try_send(finding).is_err() {
-            tracing::debug!("too much was found out at once; it will be found out again");
-        }
-    }
-}
-
-impl Observer for Findings {
-    fn size_found(&self, id: &FileId, version: Version, size: u64) {
-        self.note(Finding::Size(id.clone(), version, size));
-    }
-
-    fn served_under(&self, id: &FileId, version: Version, validator: &Validator) {
-        self.note(Finding::Validator(id.clone(), version, validator.clone()));
-    }
-
-    fn last_validator(&self, id: &FileId, version: Version) -> Option<Validator> {
-        self.catalog.validator(id, version).map(|text| Validator::new(&text))
-    }
-
-    fn content_changed(&self, id: &FileId) {
-        // At once: whoever opens the file again must not begin under the old one.
-        self.catalog.forget_validator(id);
-        self.note(Finding::Changed(id.clone()));
-    }
-}
-
-async fn take_findings(
-    mut findings: mpsc::Receiver<Finding>,
-    catalog: Arc<Catalog>,
-    tree: Arc<LiveTree>,
-    invalidator: Arc<Invalidator>,
-    sources: Vec<Arc<Notify>>,
-) {
-    while let Some(finding) = findings.recv().await {
-        match finding {
-            Finding::Size(id, version, size) => {
-                tracing::info!(
-                    source = %id.source,
-                    "a file of meeting {} is {size} bytes long, not as listed; corrected",
-                    id.meeting
-                );
-                catalog.learn_size(&id, version, size);
-            }
-            Finding::Validator(id, version, validator) => {
-                catalog.learn_validator(&id, version, validator.as_str());
-            }
-            Finding::Changed(id) => {
-                let snapshot = tree.current();
-                let stale = snapshot.nodes().iter().filter(
-                    |node| matches!(&node.content, Content::Recording { id: known, .. } if *known == id),
-                );
-                invalidator.push(stale.map(|node| Invalidation::Pages(node.ino)));
-                sources.iter().for_each(|refresh| refresh.notify_one());
-            }
-        }
     }
 }
 

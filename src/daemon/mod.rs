@@ -2,21 +2,27 @@
 //!
 //! Enters: parsed arguments. Leaves: an exit code. [`mount()`] starts the background process ([`background`]) or is
 //! it; [`mountpoint`] heals what a killed one left; [`archive`] joins the rooms into one running archive;
-//! [`unmount()`] ends it from outside. This room knows every other one and none knows it.
+//! [`unmount()`] ends it from outside,
+//! and [`control`] is how other commands reach it while it runs. This room knows every other one and none knows it.
 
 pub mod archive;
 mod background;
 mod cache_command;
+pub mod control;
 mod demonstration;
+mod findings;
 mod holders;
 mod logging;
 mod mount;
 pub mod mountpoint;
 mod mounts;
+mod source;
+mod status_command;
 mod unmount;
 
 pub use cache_command::cache;
 pub use mount::mount;
+pub use status_command::{refresh, status};
 pub use unmount::unmount;
 
 /// Says a line to whoever listens. That nobody does any more (a closed pipe, a full disk) ends nothing.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::stat::Mode;
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::archive::{Archive, Readiness};
 use super::logging::{self, Destination};
-use super::{background, demonstration, mountpoint, say};
+use super::{background, control, demonstration, mountpoint, say};
 use crate::catalog::FactStore;
 use crate::cli::MountArgs;
 use crate::demo;
@@ -102,7 +103,7 @@ impl Server<'_> {
         let ended = CancellationToken::new();
         let background_work = ended.clone().drop_guard();
         let runtime = self.runtime.handle();
-        let archive = Archive::new(&settings, facts, runtime, ended)?;
+        let archive = Arc::new(Archive::new(&settings, facts, runtime, ended.clone())?);
         self.runtime.block_on(async {
             tokio::select! {
                 listed = self.until_listed(&archive) => listed,
@@ -114,6 +115,10 @@ impl Server<'_> {
         })?;
         let (kernel_ended, mut kernel_end) = watch::channel(false);
         let mounted = self.mount(&archive, &mountpoint, kernel_ended)?;
+        let control = {
+            let _inside = self.runtime.enter();
+            control::Server::start(&mountpoint, &archive, &ProcessEnvironment, ended)
+        };
         // The mount table speaks for itself from now on.
         drop(place);
         if self.arguments.report_readiness
@@ -140,6 +145,7 @@ impl Server<'_> {
             signals.end().await;
             std::process::exit(i32::from(Exit::Failed as u8));
         });
+        drop(control);
         drop(background_work);
         mounted.unmount(UNMOUNT_WITHIN);
         drop(cloud);

@@ -50,6 +50,15 @@ pub enum ProviderSettings {
     Zoom(ZoomSettings),
 }
 
+impl ProviderSettings {
+    /// As it is written in the configuration.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Zoom(_) => Provider::Zoom.name(),
+        }
+    }
+}
+
 /// A Zoom account.
 #[derive(Clone, Debug)]
 pub struct ZoomSettings {

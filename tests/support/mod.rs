@@ -112,9 +112,24 @@ impl Rig {
         file.write_all(text.as_bytes()).expect("a configuration");
     }
 
+    /// The binary, with a runtime folder of this rig's alone.
+    pub fn meetfs(&self) -> Command {
+        let mut command = meetfs();
+        command.env("XDG_RUNTIME_DIR", self.folder.path().join("run"));
+        command
+    }
+
+    /// What `meetfs status --json` says of the mount.
+    pub fn status(&self) -> serde_json::Value {
+        let output = run(self.meetfs().args(["status", "--json"]).arg(&self.mountpoint), SOON);
+        assert!(output.status.success(), "{}\n{}", text(&output), self.log());
+        let mounts: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        mounts.get(0).cloned().expect("one mount")
+    }
+
     /// `meetfs mount` on the configuration as it stands in the file.
     pub fn mount_command(&self) -> Command {
-        let mut command = meetfs();
+        let mut command = self.meetfs();
         command.args(["mount", "--log-level", "debug", "--config"]).arg(self.config_path());
         command.arg("--log-file").arg(self.log_path()).arg(&self.mountpoint);
         command

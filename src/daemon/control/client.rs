@@ -1,0 +1,120 @@
+//! The side of whoever asks.
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::report::MountReport;
+use super::{EXTENSION, Request, folders, socket_name};
+use crate::settings::Environment;
+
+/// A daemon that does not answer `status` within this time hangs.
+const STATUS_WITHIN: Duration = Duration::from_secs(10);
+
+/// Longer than the daemon waits for a listing.
+const REFRESH_WITHIN: Duration = Duration::from_secs(11 * 60);
+
+/// The longest answer that is taken in.
+const ANSWER_MOST: u64 = 16 * 1024 * 1024;
+
+/// Why a mount could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// No daemon of this user's serves it.
+    #[error("no meetfs of yours serves {}; `meetfs status` lists those that run", .0.display())]
+    NotServed(PathBuf),
+    /// Nothing to ask at all.
+    #[error("nothing of yours is mounted; `meetfs mount MOUNTPOINT` mounts")]
+    NothingMounted,
+    /// The daemon does not answer as it should.
+    #[error("the daemon of {} does not answer ({cause}); its log says more", mountpoint.display())]
+    Silent {
+        /// What it serves, or its socket where that is not known.
+        mountpoint: PathBuf,
+        /// The system's word.
+        cause: std::io::Error,
+    },
+}
+
+/// The mounts of this user, by their sockets.
+#[derive(Debug)]
+pub(in crate::daemon) struct Mounts {
+    folders: Vec<PathBuf>,
+}
+
+impl Mounts {
+    pub(in crate::daemon) fn new(environment: &dyn Environment) -> Self {
+        Self { folders: folders(environment) }
+    }
+
+    /// Asks the daemon of one mount.
+    pub(in crate::daemon) fn ask(
+        &self,
+        mountpoint: &Path,
+        request: Request,
+    ) -> Result<MountReport, ControlError> {
+        for folder in &self.folders {
+            let answer = ask(&folder.join(socket_name(mountpoint)), request);
+            match answer {
+                Ok(report) => return Ok(report),
+                Err(cause) if is_nobody(&cause) => {}
+                Err(cause) => return Err(ControlError::Silent { mountpoint: mountpoint.into(), cause }),
+            }
+        }
+        Err(ControlError::NotServed(mountpoint.into()))
+    }
+
+    /// Asks every daemon, ordered by mountpoint; those that end meanwhile are left out.
+    pub(in crate::daemon) fn ask_all(&self, request: Request) -> Vec<Result<MountReport, ControlError>> {
+        let entries = self.folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
+        let sockets: Vec<_> = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == EXTENSION))
+            .collect();
+        let asked: Vec<_> = sockets
+            .into_iter()
+            .map(|socket| std::thread::spawn(move || (ask(&socket, request), socket)))
+            .collect();
+        let mut reports: Vec<_> = asked
+            .into_iter()
+            .filter_map(|asked| match asked.join().ok()? {
+                (Ok(report), _) => Some(Ok(report)),
+                (Err(cause), _) if is_nobody(&cause) => None,
+                (Err(cause), mountpoint) => Some(Err(ControlError::Silent { mountpoint, cause })),
+            })
+            .collect();
+        reports.sort_by(|a, b| {
+            let place = |report: &Result<MountReport, _>| report.as_ref().ok().map(|r| r.mountpoint.clone());
+            place(a).cmp(&place(b))
+        });
+        reports
+    }
+}
+
+/// Whether nobody is behind the socket: there is none, or its daemon was killed.
+fn is_nobody(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused)
+}
+
+fn ask(socket: &Path, request: Request) -> std::io::Result<MountReport> {
+    let mut stream = UnixStream::connect(socket)?;
+    let within = match request {
+        Request::Status => STATUS_WITHIN,
+        Request::Refresh => REFRESH_WITHIN,
+    };
+    stream.set_read_timeout(Some(within))?;
+    stream.set_write_timeout(Some(STATUS_WITHIN))?;
+    stream.write_all(format!("{}\n", request.word()).as_bytes())?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_MOST).read_to_end(&mut answer).map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock => ErrorKind::TimedOut.into(),
+        _ => error,
+    })?;
+    if answer.is_empty() {
+        // It ended while it was asked.
+        return Err(ErrorKind::ConnectionRefused.into());
+    }
+    serde_json::from_slice(&answer).map_err(std::io::Error::other)
+}

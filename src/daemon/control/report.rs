@@ -1,0 +1,291 @@
+//! How a mount is doing: for a program as JSON, for a person as text.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use bytesize::ByteSize;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::{Counts, RefreshState};
+use crate::daemon::archive::Archive;
+use crate::daemon::source::Source;
+
+/// One mount.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(in crate::daemon) struct MountReport {
+    /// Where it is.
+    pub mountpoint: String,
+    /// Process id of its daemon.
+    pub pid: u32,
+    /// Version of its daemon.
+    pub version: String,
+    /// Since when it is mounted.
+    pub since: Timestamp,
+    /// Its sources, by name.
+    pub sources: Vec<SourceReport>,
+    /// What is kept on disk; `None` where nothing is.
+    pub disk: Option<DiskReport>,
+}
+
+/// One source of a mount.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(in crate::daemon) struct SourceReport {
+    /// The configured name.
+    pub name: String,
+    /// Its provider, as in the configuration.
+    pub provider: String,
+    /// Meetings that are shown.
+    pub meetings: u64,
+    /// Recording files that are shown and can be read.
+    pub files: u64,
+    /// Their bytes, as far as known.
+    pub bytes: u64,
+    /// Meetings that the filter hides.
+    pub hidden_meetings: u64,
+    /// Files of other meetings that the filter hides.
+    pub hidden_files: u64,
+    /// Whether it is being listed now.
+    pub is_refreshing: bool,
+    /// When something was listed last.
+    pub listed: Option<Timestamp>,
+    /// When everything was listed last.
+    pub listed_whole: Option<Timestamp>,
+    /// When it will be listed next.
+    pub next: Option<Timestamp>,
+    /// Why the last listing failed; `None` if it did not.
+    pub error: Option<String>,
+    /// When it failed.
+    pub failed: Option<Timestamp>,
+    /// Days that could not be listed; what was known of them is shown.
+    pub incomplete: Vec<IncompleteDays>,
+}
+
+/// Days that could not be listed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(in crate::daemon) struct IncompleteDays {
+    /// The first, UTC.
+    pub from: Date,
+    /// The last, UTC.
+    pub to: Date,
+    /// Why.
+    pub error: String,
+}
+
+/// The blocks on disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(in crate::daemon) struct DiskReport {
+    /// Their folder.
+    pub folder: String,
+    /// The most bytes that may be held.
+    pub limit: u64,
+    /// Bytes held.
+    pub held: u64,
+    /// File versions of which something is held.
+    pub files: u64,
+    /// Whether blocks are written: not while the disk is full or broken.
+    pub is_written: bool,
+    /// Blocks that were not kept, since the mount began.
+    pub skipped_blocks: u64,
+    /// Blocks that were found wrong, since the mount began.
+    pub damaged_blocks: u64,
+}
+
+impl MountReport {
+    /// How an archive is doing that has been mounted since then.
+    pub(super) fn of(archive: &Archive, mountpoint: &Path, since: Timestamp) -> Self {
+        let mut sources: Vec<_> =
+            archive.sources().map(|(source, counts)| SourceReport::of(source, counts)).collect();
+        sources.sort_by(|a, b| a.name.cmp(&b.name));
+        let disk = archive.disk().map(|disk| DiskReport {
+            folder: disk.folder.to_string_lossy().into_owned(),
+            limit: disk.limit,
+            held: disk.held,
+            files: disk.files,
+            is_written: disk.writing,
+            skipped_blocks: disk.skipped,
+            damaged_blocks: disk.damaged,
+        });
+        Self {
+            mountpoint: mountpoint.to_string_lossy().into_owned(),
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            since,
+            sources,
+            disk,
+        }
+    }
+
+    /// For a person, with times as the clock on the wall shows them.
+    pub(in crate::daemon) fn as_text(&self, wall: &WallClock) -> String {
+        let mut text = format!(
+            "{}  process {}, since {}, meetfs {}\n",
+            self.mountpoint,
+            self.pid,
+            wall.show(self.since),
+            self.version
+        );
+        for source in &self.sources {
+            source.write(&mut text, wall);
+        }
+        if let Some(disk) = &self.disk {
+            let state = if disk.is_written { "" } else { "; NOT WRITTEN: full, read-only or broken" };
+            let _a_string_takes_all = writeln!(
+                text,
+                "  cache   {} of {} in {}{state}",
+                ByteSize(disk.held),
+                ByteSize(disk.limit),
+                disk.folder
+            );
+        }
+        text
+    }
+}
+
+impl SourceReport {
+    fn of(source: &Source, counts: Counts) -> Self {
+        let RefreshState { is_running, listed, whole, failed, gaps, next, .. } =
+            source.state.borrow().clone();
+        let incomplete = gaps.into_iter().map(|(days, error)| IncompleteDays {
+            from: days.from,
+            to: days.to,
+            error: error.to_string(),
+        });
+        Self {
+            name: source.settings.name.to_string(),
+            provider: source.settings.provider.name().into(),
+            meetings: counts.meetings,
+            files: counts.files,
+            bytes: counts.bytes,
+            hidden_meetings: counts.hidden_meetings,
+            hidden_files: counts.hidden_files,
+            is_refreshing: is_running,
+            listed,
+            listed_whole: whole,
+            next,
+            error: failed.as_ref().map(|(_, error)| error.to_string()),
+            failed: failed.map(|(at, _)| at),
+            incomplete: incomplete.collect(),
+        }
+    }
+
+    /// Whether the last listing failed, in whole or in part.
+    pub(in crate::daemon) fn is_troubled(&self) -> bool {
+        self.error.is_some() || !self.incomplete.is_empty()
+    }
+
+    fn write(&self, text: &mut String, wall: &WallClock) {
+        let at = |time: Option<Timestamp>| time.map_or_else(|| "never".to_owned(), |at| wall.show(at));
+        let mut line = |what: std::fmt::Arguments<'_>| {
+            let _a_string_takes_all = writeln!(text, "{what}");
+        };
+        line(format_args!(
+            "  {}  {}, {} in {}, {}",
+            self.name,
+            self.provider,
+            counted(self.meetings, "meeting"),
+            counted(self.files, "file"),
+            ByteSize(self.bytes)
+        ));
+        if self.hidden_meetings + self.hidden_files > 0 {
+            line(format_args!(
+                "          hidden by the filter: {} and {} of others",
+                counted(self.hidden_meetings, "meeting"),
+                counted(self.hidden_files, "file")
+            ));
+        }
+        let next = match (self.is_refreshing, self.next) {
+            (true, _) => "being listed now".to_owned(),
+            (false, next) => format!("next {}", at(next)),
+        };
+        line(format_args!("          listed {}, {next}", at(self.listed)));
+        if let Some(error) = &self.error {
+            line(format_args!("          FAILED {}: {error}", at(self.failed)));
+        }
+        for days in &self.incomplete {
+            line(format_args!("          INCOMPLETE {} to {}: {}", days.from, days.to, days.error));
+        }
+    }
+}
+
+fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+/// Shows times as people around here read them.
+#[derive(Clone, Debug)]
+pub(in crate::daemon) struct WallClock {
+    /// Where they are.
+    pub zone: TimeZone,
+    /// When they look.
+    pub now: Timestamp,
+}
+
+impl WallClock {
+    /// The time of day, with the day where it is not today's.
+    fn show(&self, at: Timestamp) -> String {
+        let (at, now) = (self.zone.to_datetime(at), self.zone.to_datetime(self.now));
+        let format = if at.date() == now.date() { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
+        at.strftime(format).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> MountReport {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let source = SourceReport {
+            name: "acme".into(),
+            provider: "zoom".into(),
+            meetings: 1,
+            files: 1200,
+            bytes: 3 << 30,
+            hidden_meetings: 2,
+            hidden_files: 0,
+            is_refreshing: false,
+            listed: Some(at("2026-10-06T07:00:00Z")),
+            listed_whole: None,
+            next: Some(at("2026-10-06T07:05:00Z")),
+            error: Some("the secret is wrong".into()),
+            failed: Some(at("2026-10-06T07:00:01Z")),
+            incomplete: vec![IncompleteDays {
+                from: "2026-01-01".parse().unwrap(),
+                to: "2026-01-30".parse().unwrap(),
+                error: "out of reach".into(),
+            }],
+        };
+        MountReport {
+            mountpoint: "/mnt/m".into(),
+            pid: 42,
+            version: "1.2.3".into(),
+            since: at("2026-10-05T22:00:00Z"),
+            sources: vec![source],
+            disk: None,
+        }
+    }
+
+    #[test]
+    fn a_person_reads_what_is_there_what_failed_and_when_it_is_tried_again() {
+        let wall = WallClock { zone: TimeZone::UTC, now: "2026-10-06T07:03:00Z".parse().unwrap() };
+        assert_eq!(
+            report().as_text(&wall),
+            "/mnt/m  process 42, since 2026-10-05 22:00:00, meetfs 1.2.3\n  \
+               acme  zoom, 1 meeting in 1200 files, 3.0 GiB\n          \
+                       hidden by the filter: 2 meetings and 0 files of others\n          \
+                       listed 07:00:00, next 07:05:00\n          \
+                       FAILED 07:00:01: the secret is wrong\n          \
+                       INCOMPLETE 2026-01-01 to 2026-01-30: out of reach\n"
+        );
+    }
+
+    #[test]
+    fn what_a_daemon_says_is_what_a_client_reads() {
+        let text = serde_json::to_string(&report()).unwrap();
+        assert_eq!(serde_json::from_str::<MountReport>(&text).unwrap(), report());
+        assert!(report().sources[0].is_troubled());
+    }
+}

@@ -1,0 +1,80 @@
+//! One configured source in a running archive.
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::{Catalog, Filter, Kind, RefreshState, Refresher, Scope};
+use crate::providers::{Provider, ProviderError};
+use crate::settings::{FileKind, SourceSettings};
+
+/// A source with what it is doing.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) settings: SourceSettings,
+    pub(super) provider: Arc<dyn Provider>,
+    /// Asks for a full listing now.
+    pub(super) refresh: Arc<Notify>,
+    pub(super) state: watch::Sender<RefreshState>,
+    /// The change of the catalog up to which nothing is left to be found out.
+    pub(super) settled: watch::Sender<Option<u64>>,
+}
+
+impl Source {
+    /// What is listed, in words that tell it from any other archive. Secrets redact themselves in them.
+    pub(super) fn scope(&self) -> Scope {
+        Scope(format!("{:?}", self.settings.provider))
+    }
+
+    pub(super) fn filter(&self, timezone: &TimeZone) -> Filter {
+        let SourceSettings { since, filter, .. } = &self.settings;
+        let kind = |kind: &FileKind| match kind {
+            FileKind::Video => Kind::Video,
+            FileKind::Audio => Kind::Audio,
+            FileKind::Transcript => Kind::Transcript,
+            FileKind::Chat => Kind::Chat,
+            FileKind::Other => Kind::Other,
+        };
+        Filter {
+            timezone: timezone.clone(),
+            since: *since,
+            until: filter.until,
+            topics: filter.topics.clone(),
+            hosts: filter.hosts.clone(),
+            kinds: filter.kinds.as_ref().map(|kinds| kinds.iter().map(kind).collect()),
+            min_duration: filter.min_duration.unwrap_or_default(),
+        }
+    }
+
+    /// Lists it until `ended`. A listing that comes to an unexpected end is told as one that failed, so that nobody
+    /// waits for it.
+    pub(super) async fn keep_fresh(refresher: Refresher, ended: CancellationToken) {
+        let state = refresher.state.clone();
+        let Err(stopped) = tokio::spawn(refresher.run(ended)).await else { return };
+        if stopped.is_panic() {
+            let why = ProviderError::Unavailable(format!("its listing ended unexpectedly ({stopped})"));
+            state.send_modify(|state| {
+                state.is_running = false;
+                state.ended += 1;
+                state.failed = Some((Timestamp::now(), why));
+            });
+        }
+    }
+
+    pub(super) fn refresher(&self, catalog: &Arc<Catalog>) -> Refresher {
+        let SourceSettings { since, filter, .. } = &self.settings;
+        let since = *since;
+        Refresher {
+            provider: self.provider.clone(),
+            catalog: catalog.clone(),
+            // A day begins earlier or later in the user's zone than in UTC.
+            since: since.checked_sub(1.day()).unwrap_or(since),
+            until: filter.until.map(|until| until.checked_add(1.day()).unwrap_or(until)),
+            now: self.refresh.clone(),
+            state: self.state.clone(),
+        }
+    }
+}

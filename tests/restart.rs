@@ -1,0 +1,118 @@
+//! What outlives a restart: the tree is there at once, whatever the cloud does.
+
+// A helper that cannot go on fails its test.
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+use meetfs::demo::{Archive, Cloud, CloudOptions, Effect, Request, Server, Trigger};
+use support::{Rig, SOON, run, text, wait_until};
+
+fn options(archive: Archive) -> CloudOptions {
+    CloudOptions { archive, ..CloudOptions::default() }
+}
+
+/// Nothing on any server of a cloud is answered any more.
+fn take_away(cloud: &Cloud) {
+    for server in [Server::Api, Server::Web, Server::Media] {
+        cloud.inject(Trigger::always(server).does(Effect::BlackHole));
+    }
+}
+
+/// The first day of each window that was listed.
+fn listed_from(requests: &[Request]) -> Vec<Date> {
+    let from = |request: &Request| {
+        url::form_urlencoded::parse(request.query.as_bytes())
+            .find(|(key, _)| key == "from")
+            .and_then(|(_, day)| day.parse().ok())
+    };
+    requests.iter().filter(|request| request.path.contains("/recordings")).filter_map(from).collect()
+}
+
+fn shown(rig: &Rig) -> usize {
+    rig.shell("find . -name chat.txt | wc -l").trim().parse().expect("a number")
+}
+
+#[test]
+fn with_the_cloud_away_the_mount_comes_up_lists_and_serves_what_is_cached() {
+    let rig = Rig::mounted(options(Archive::pattern(&[("kept", 3_000_000), ("never read", 2_000_000)])));
+    let names = "find . | LC_ALL=C sort; stat --printf '%n %s %Y %i\\n' */*/*/*.mp4";
+    let (listed, sum) = (rig.shell(names), rig.shell("sha256sum < */*/*kept/*.mp4"));
+    rig.unmount();
+    take_away(&rig.cloud);
+    let began = Instant::now();
+    rig.mount();
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(rig.shell(names), listed);
+    assert_eq!(rig.shell("sha256sum < */*/*kept/*.mp4"), sum);
+    rig.unmount();
+}
+
+#[test]
+fn a_restart_lists_at_once_and_asks_only_for_the_last_days() {
+    let rig = Rig::mounted(options(Archive::many(600, 700)));
+    assert_eq!(shown(&rig), 600);
+    assert!(listed_from(&rig.cloud.requests()).len() > 20);
+    rig.unmount();
+    let gone = rig.cloud.meetings().first().expect("a meeting").uuid.clone();
+    rig.cloud.remove_meeting(&gone);
+    rig.cloud.clear_requests();
+    rig.mount();
+    assert!(shown(&rig) >= 599, "what an earlier run listed is there at once");
+    wait_until(SOON, "what was deleted meanwhile disappears", || shown(&rig) == 599);
+    let last_days = TimeZone::UTC.to_datetime(Timestamp::now()).date().saturating_sub(9.days());
+    let asked = listed_from(&rig.cloud.requests());
+    assert!(!asked.is_empty() && asked.iter().all(|from| *from >= last_days), "{asked:?}");
+    rig.unmount();
+}
+
+#[test]
+fn another_archive_under_the_same_name_shows_nothing_of_the_old_one() {
+    let rig = Rig::mounted(options(Archive::many(10, 20)));
+    assert_eq!(shown(&rig), 10);
+    rig.unmount();
+    take_away(&rig.cloud);
+    let rig = rig.with_source("users = [\"ben@example.org\"]");
+    rig.write_config(&rig.config());
+    let output = run(&mut rig.mount_command(), Duration::from_secs(90));
+    assert!(!output.status.success(), "{}", text(&output));
+    assert_eq!(rig.entries_in_mount_table(), 0);
+}
+
+#[test]
+fn a_source_that_hangs_keeps_no_other_waiting_and_does_not_slow_it_down() {
+    let hole = Cloud::start(options(Archive::many(5, 20))).expect("a cloud");
+    take_away(&hole);
+    let credentials = hole.credentials();
+    let second = format!(
+        "[source.hole]\nprovider = \"zoom\"\naccount_id = \"{}\"\nclient_id = \"{}\"\nclient_secret = \"{}\"\n\
+         api_url = \"{}\"\noauth_url = \"{}\"\n",
+        credentials.account_id,
+        credentials.client_id,
+        credentials.client_secret,
+        hole.api_url(),
+        hole.oauth_url(),
+    );
+    let rig = Rig::new(options(Archive::many(40, 60)));
+    rig.write_config(&format!("{}\n{second}", rig.config()));
+    let began = Instant::now();
+    let output = run(&mut rig.mount_command(), SOON);
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert_eq!(shown(&rig), 40);
+    assert_eq!(rig.shell("ls hole; cat acme/*/*/chat.txt | wc -l").lines().count(), 1);
+    let status = rig.status();
+    assert_eq!(
+        (&status["sources"][0]["name"], &status["sources"][0]["meetings"]),
+        (&"acme".into(), &40.into())
+    );
+    assert_eq!(status["sources"][1]["meetings"], 0);
+    hole.heal();
+    wait_until(Duration::from_secs(120), "the other one appears once it answers", || shown(&rig) == 45);
+    rig.unmount();
+}

@@ -1,0 +1,180 @@
+//! `meetfs status`, `meetfs refresh`, and what the filters of a source hide.
+
+// A helper that cannot go on fails its test.
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "support/life.rs"]
+mod life;
+mod support;
+
+use std::process::Output;
+
+use jiff::{SignedDuration, Timestamp};
+use life::signal;
+use meetfs::demo::{Archive, CloudOptions, Content, Effect, Meeting, MeetingFile, Server, Trigger};
+use support::{Rig, SOON, mode_of, run, text, wait_until};
+
+fn options(archive: Archive) -> CloudOptions {
+    CloudOptions { archive, ..CloudOptions::default() }
+}
+
+fn command(rig: &Rig, words: &[&str]) -> Output {
+    run(rig.meetfs().args(words), SOON)
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn shown(rig: &Rig) -> usize {
+    rig.shell("find . -name chat.txt | wc -l").trim().parse().expect("a number")
+}
+
+/// A meeting with a video and a chat, an hour ago.
+fn meeting(uuid: &str, topic: &str) -> Meeting {
+    let start = Timestamp::now() - SignedDuration::from_hours(1);
+    Meeting::new(uuid, topic, start)
+        .with(MeetingFile::new("MP4", Content::Pattern { seed: 7, length: 50_000 }))
+        .with(MeetingFile::new("CHAT", Content::Stored("hello\n".into())))
+}
+
+#[test]
+fn a_mount_says_what_there_is_and_when_it_looks_again() {
+    let rig = Rig::mounted(options(Archive::many(12, 20)));
+    let status = rig.status();
+    assert_eq!(status["mountpoint"], rig.mountpoint.to_string_lossy().as_ref());
+    assert_eq!(status["pid"], rig.daemon().expect("a daemon"));
+    let source = &status["sources"][0];
+    assert_eq!((&source["name"], &source["provider"]), (&"acme".into(), &"zoom".into()));
+    assert_eq!((&source["meetings"], &source["hidden_meetings"]), (&12.into(), &0.into()));
+    assert_eq!(source["error"], serde_json::Value::Null);
+    let time = |key: &str| source[key].as_str().and_then(|at| at.parse::<Timestamp>().ok()).expect(key);
+    let now = Timestamp::now();
+    assert!(time("listed") <= now && time("listed_whole") <= now && time("next") > now, "{source}");
+    let output = command(&rig, &["status"]);
+    let words = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(words.contains("acme  zoom, 12 meetings in 24 files"), "{words}");
+    rig.unmount();
+    assert!(!rig.folder.path().join("run/meetfs").read_dir().expect("a folder").any(|_| true));
+    let output = command(&rig, &["status", rig.mountpoint.to_str().expect("a path")]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(said(&output).contains("no meetfs of yours serves"), "{}", text(&output));
+    assert_eq!(String::from_utf8_lossy(&command(&rig, &["status"]).stdout), "nothing is mounted\n");
+    assert_eq!(String::from_utf8_lossy(&command(&rig, &["status", "--json"]).stdout), "[]\n");
+}
+
+#[test]
+fn the_socket_is_its_owners_alone_and_tells_no_secret() {
+    let rig = Rig::mounted(options(Archive::many(3, 20)));
+    let folder = rig.folder.path().join("run/meetfs");
+    assert_eq!(mode_of(&folder), 0o700);
+    let socket = folder.read_dir().expect("a folder").next().expect("a socket").expect("an entry").path();
+    assert_eq!(mode_of(&socket), 0o600);
+    let status = rig.status().to_string();
+    for secret in [rig.cloud.credentials().client_secret, rig.cloud.long_lived_token()] {
+        assert!(!status.contains(&secret), "{status}");
+    }
+    // Nonsense, silence and floods end a connection and nothing else.
+    let talk = format!(
+        "python3 -c '\nimport socket\n\
+         def say(b):\n s = socket.socket(socket.AF_UNIX); s.settimeout(8); s.connect(\"{}\"); s.sendall(b)\n \
+         try:\n  return s.recv(9)\n except OSError as e:\n  return b\"\"\n\
+         for b in [b\"nonsense\\n\", b\"x\" * 60000, bytes(range(256)), b\"status\"]: assert say(b) == b\"\", b\n'",
+        socket.display()
+    );
+    let output = rig.try_shell(&talk, SOON);
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(rig.status()["sources"][0]["meetings"], 3);
+    rig.unmount();
+}
+
+#[test]
+fn a_refresh_returns_when_the_mount_shows_what_is_new() {
+    let rig = Rig::mounted(options(Archive::many(5, 20)));
+    rig.cloud.add_meeting(meeting("bmV3==", "Brand new"));
+    let output = command(&rig, &["refresh", rig.mountpoint.to_str().expect("a path")]);
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(rig.shell("cat */*/*Brand*/chat.txt"), "hello\n");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("6 meetings"), "{}", text(&output));
+    rig.cloud.inject(Trigger::always(Server::Api).on("/users/").does(Effect::status(404)));
+    let output = command(&rig, &["refresh"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(said(&output).contains("not listed whole: acme"), "{}", text(&output));
+    assert_eq!(shown(&rig), 6, "what failed hides nothing");
+    let source = rig.status()["sources"][0].clone();
+    assert!(
+        source["error"].is_string() || source["incomplete"].as_array().is_some_and(|gaps| !gaps.is_empty())
+    );
+    rig.cloud.heal();
+    let output = command(&rig, &["refresh"]);
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(rig.status()["sources"][0]["error"].is_null());
+    rig.unmount();
+    let output = command(&rig, &["refresh"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("nothing of yours is mounted"), "{}", text(&output));
+}
+
+#[test]
+fn a_wrong_secret_of_one_source_is_told_and_the_other_works() {
+    let rig = Rig::new(options(Archive::many(8, 20)));
+    let second = rig.config().split("[source.acme]").nth(1).expect("a source").to_owned();
+    let secret = rig.cloud.credentials().client_secret;
+    let second = second.replace(&secret, "not-the-secret");
+    rig.write_config(&format!("{}\n[source.wrong]{second}", rig.config()));
+    let output = run(&mut rig.mount_command(), SOON);
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(said(&output).contains("wrong cannot be listed"), "{}", text(&output));
+    assert_eq!(shown(&rig), 8);
+    let wrong = rig.status()["sources"][1].clone();
+    assert_eq!(wrong["name"], "wrong");
+    assert!(wrong["error"].as_str().is_some_and(|why| why.contains("client_secret")), "{wrong}");
+    assert!(wrong["next"].is_string() && wrong["failed"].is_string(), "{wrong}");
+    let words = String::from_utf8_lossy(&command(&rig, &["status"]).stdout).into_owned();
+    assert!(words.contains("FAILED") && !words.contains("not-the-secret"), "{words}");
+    rig.unmount();
+}
+
+#[test]
+fn a_killed_daemon_is_nobody_to_ask_and_the_next_one_is_asked_in_its_place() {
+    let rig = Rig::mounted(options(Archive::many(3, 20)));
+    signal(rig.daemon().expect("a daemon"), "KILL");
+    wait_until(SOON, "it is gone", || rig.daemon().is_none());
+    let output = command(&rig, &["status", rig.mountpoint.to_str().expect("a path")]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert_eq!(String::from_utf8_lossy(&command(&rig, &["status"]).stdout), "nothing is mounted\n");
+    rig.mount();
+    assert_eq!(rig.status()["sources"][0]["meetings"], 3);
+    rig.unmount();
+}
+
+#[test]
+fn filters_choose_what_is_shown_and_status_counts_the_rest() {
+    let mut archive = Archive::empty();
+    archive.meetings.push(meeting("YQ==", "Weekly: Été"));
+    archive.meetings.push(meeting("Yg==", "weekly sales"));
+    archive.meetings.push(meeting("Yw==", "Private"));
+    let old = Timestamp::now() - SignedDuration::from_hours(24 * 100);
+    archive.meetings.push(Meeting::new("ZA==", "Weekly of old", old));
+    let since = (Timestamp::now() - SignedDuration::from_hours(24 * 30)).to_string();
+    let rig = Rig::new(options(archive))
+        .with_source(&format!("since = \"{}\"", &since[..10]))
+        .with_source("topics = [\"WEEKLY*\", \"x?\"]")
+        .with_source("kinds = [\"chat\"]")
+        .with_source("hosts = [\"*@example.org\"]")
+        .with_source("min_duration = \"5m\"");
+    rig.mount();
+    assert_eq!(shown(&rig), 2);
+    assert_eq!(rig.shell("find . -name '*.mp4' | wc -l").trim(), "0");
+    assert_eq!(rig.shell("find . -name meeting.json | wc -l").trim(), "2");
+    let source = rig.status()["sources"][0].clone();
+    let counts = ["meetings", "files", "hidden_meetings", "hidden_files"].map(|key| source[key].clone());
+    assert_eq!(counts, [2, 2, 1, 2].map(serde_json::Value::from), "{source}");
+    rig.unmount();
+    // The other way round, from what is kept.
+    let rig = rig.with_source("until = \"2020-01-01\"");
+    rig.write_config(&rig.config());
+    let output = run(&mut rig.mount_command(), SOON);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+    assert!(said(&output).contains("lies before the first day"), "{}", text(&output));
+}
