@@ -27,7 +27,7 @@ pub use environment::{Environment, ProcessEnvironment};
 pub use error::{FileProblem, Origin, SecretProblem, SettingsError, ValueProblem};
 pub use filter::{FileKind, FilterSettings};
 pub use source::{
-    ProviderSettings, SourceSettings, ZOOM_API_URL, ZOOM_OAUTH_URL, ZoomCredential, ZoomSettings,
+    ProviderSettings, SourceSettings, ZOOM_API_URL, ZOOM_OAUTH_URL, ZoomCredential, ZoomPlan, ZoomSettings,
 };
 
 use environment::{CACHE_HOME, CONFIG_HOME, STATE_HOME, filled};

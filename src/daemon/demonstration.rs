@@ -6,7 +6,9 @@ use url::Url;
 use crate::demo::{Cloud, Credentials};
 use crate::error::Error;
 use crate::model::SourceName;
-use crate::settings::{FilterSettings, ProviderSettings, SourceSettings, ZoomCredential, ZoomSettings};
+use crate::settings::{
+    FilterSettings, ProviderSettings, SourceSettings, ZoomCredential, ZoomPlan, ZoomSettings,
+};
 
 /// What a configuration for `cloud` would say.
 ///
@@ -34,6 +36,7 @@ pub(super) fn source(cloud: &Cloud) -> Result<SourceSettings, Error> {
             api_url: Url::parse(&cloud.api_url()).map_err(|_| unusable())?,
             oauth_url: Url::parse(&cloud.oauth_url()).map_err(|_| unusable())?,
             api_url_is_default: false,
+            plan: ZoomPlan::Business,
         }),
     })
 }

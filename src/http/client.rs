@@ -1,6 +1,7 @@
 //! The one HTTP client, and interface calls through it.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use super::error::{HttpError, origin};
+use super::pace::{Pace, Urgency};
 use super::places::{BRIEF_A_PLACE, Class, Place, Places};
 use super::retry;
 use crate::model::SecretUrl;
@@ -38,6 +40,8 @@ pub struct ApiRequest {
     pub form: Option<Vec<(&'static str, SecretString)>>,
     /// Bound on the call with all its retries and waits.
     pub within: Duration,
+    /// Among which calls it must wait for its turn, and for whom it is; `None` where nobody counts.
+    pub turn: Option<(Arc<Pace>, Urgency)>,
 }
 
 /// What an interface call brought: any status but those that were retried to the end.
@@ -56,6 +60,7 @@ pub struct ApiReply {
 pub struct Client {
     http: reqwest::Client,
     hosts: Arc<Mutex<HashMap<String, Arc<Places>>>>,
+    paces: Arc<Mutex<HashMap<String, Arc<Pace>>>>,
     connections: usize,
 }
 
@@ -81,7 +86,7 @@ impl Client {
             .pool_max_idle_per_host(connections * (1 + BRIEF_A_PLACE))
             .build()
             .map_err(|error| HttpError::Setup(super::error::cause_of(error)))?;
-        Ok(Self { http, hosts: Arc::default(), connections })
+        Ok(Self { http, hosts: Arc::default(), paces: Arc::default(), connections })
     }
 
     /// Asks once more after transport errors, 429 and 5xx, as long as tries and time last.
@@ -94,12 +99,24 @@ impl Client {
         let host = origin(&request.address);
         let mut waits = retry::backoff(CALL_TRIES - 1);
         loop {
-            let attempt = tokio::time::timeout_at(deadline, self.call_once(request)).await;
-            let (failure, asked) = match attempt {
+            let attempt = tokio::time::timeout_at(deadline, async {
+                if let Some((pace, urgency)) = &request.turn {
+                    let closed = |wait| HttpError::RateLimited { host: host.clone(), wait };
+                    pace.turn(*urgency).await.map_err(closed)?;
+                }
+                self.call_once(request).await
+            });
+            let (failure, asked) = match attempt.await {
                 Err(_elapsed) => return Err(HttpError::TimedOut { host, after: request.within }),
                 Ok(Ok(reply)) if reply.status == 429 => {
                     let wait = retry::retry_after(&reply.headers, SystemTime::now())
                         .unwrap_or_else(retry::unstated_wait);
+                    if let Some((pace, _)) = &request.turn
+                        && Instant::now() + wait >= deadline
+                    {
+                        // Others need not find out one by one.
+                        pace.close(wait);
+                    }
                     (HttpError::RateLimited { host: host.clone(), wait }, Some(wait))
                 }
                 Ok(Ok(reply)) if reply.status >= 500 => (
@@ -161,6 +178,12 @@ impl Client {
     /// The most connections to a host for what takes longer than a round trip.
     pub fn connections(&self) -> usize {
         self.connections
+    }
+
+    /// The pace of calls that a provider counts together, whoever makes them: the same for the same `name`, with the
+    /// limit that was named first.
+    pub fn pace(&self, name: &str, allowed: NonZeroU32) -> Arc<Pace> {
+        self.paces.lock().entry(name.to_owned()).or_insert_with(|| Arc::new(Pace::new(allowed))).clone()
     }
 
     /// A `GET` for bytes; the caller reads the response.

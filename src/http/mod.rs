@@ -10,10 +10,11 @@
 //!    bytes before a single byte leaves.
 //! 2. A body breaks off, stalls, or its link ends in the middle: [`stream`] goes on at the missing byte.
 //! 3. A server asks for patience in one of four ways: [`retry`] reads them all and never waits without an end.
-//! 4. A copy would keep everybody who only looks waiting: `places` shares a host's connections out.
-//! 5. A redirect or a page link leads elsewhere: [`hosts`] decides where a request may go; nothing is followed
+//! 4. A provider counts an account's calls: [`pace`] shares them out, reads first.
+//! 5. A copy would keep everybody who only looks waiting: `places` shares a host's connections out.
+//! 6. A redirect or a page link leads elsewhere: [`hosts`] decides where a request may go; nothing is followed
 //!    by itself.
-//! 6. A download link answers with a redirect, a page or the file: [`glance`] looks without fetching.
+//! 7. A download link answers with a redirect, a page or the file: [`glance`] looks without fetching.
 //!
 //! It never knows what a meeting, an inode or a block is.
 
@@ -22,6 +23,7 @@ pub mod error;
 mod error_object;
 pub mod glance;
 pub mod hosts;
+pub mod pace;
 mod places;
 pub mod range;
 pub mod retry;
@@ -31,6 +33,7 @@ pub use client::{ApiReply, ApiRequest, Client};
 pub use error::{FetchError, HttpError};
 pub use glance::Glance;
 pub use hosts::AllowedHosts;
+pub use pace::{Pace, Urgency};
 pub use places::Class;
 pub use range::{ByteRange, Expectation, Validator};
 pub use stream::{LEASES_TRIED, LeaseSource, RangeStream};

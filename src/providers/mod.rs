@@ -54,6 +54,7 @@ pub fn open(settings: &SourceSettings, client: &Client) -> Arc<dyn Provider> {
                 api_url: zoom.api_url,
                 oauth_url: zoom.oauth_url,
                 api_url_is_default: zoom.api_url_is_default,
+                plan: zoom.plan,
                 download_hosts: settings.download_hosts.clone(),
             };
             Arc::new(zoom::Zoom::new(options, client.clone()))

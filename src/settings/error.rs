@@ -267,6 +267,9 @@ pub enum ValueProblem {
         /// What is wrong with it.
         why: String,
     },
+    /// There is no such plan.
+    #[error("there is no plan `{0}`; write \"free\", \"pro\" or \"business\" (Business and above)")]
+    Plan(String),
     /// There is no such kind of recording file.
     #[error("there is no kind of file `{name}`{}; kinds are video, audio, transcript, chat and other", offer(.nearest.as_deref()))]
     FileKind {

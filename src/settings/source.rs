@@ -72,6 +72,29 @@ pub struct ZoomSettings {
     pub oauth_url: Url,
     /// Whether `api_url` is not set in the configuration, so that a token's own `api_url` may take its place.
     pub api_url_is_default: bool,
+    /// What the account has paid for.
+    pub plan: ZoomPlan,
+}
+
+/// What a Zoom account has paid for, as far as its limits depend on it ("Rate limits" in Zoom's API reference).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ZoomPlan {
+    /// Nothing.
+    Free,
+    /// Pro. The first plan with cloud recordings.
+    Pro,
+    /// Business, Education, Enterprise and partners.
+    Business,
+}
+
+impl ZoomPlan {
+    const ALL: [(&'static str, Self); 3] =
+        [("free", Self::Free), ("pro", Self::Pro), ("business", Self::Business)];
+
+    fn named(name: String) -> Result<Self, ValueProblem> {
+        let found = Self::ALL.into_iter().find(|(known, _)| *known == name);
+        found.map(|(_, plan)| plan).ok_or(ValueProblem::Plan(name))
+    }
 }
 
 /// How to sign in at Zoom.
@@ -107,6 +130,7 @@ known_keys! {
         client_id: Text,
         client_secret: Secret,
         users: Texts,
+        plan: Text,
         api_url: Text,
         oauth_url: Text,
     }
@@ -214,6 +238,7 @@ fn zoom(name: &SourceName, table: &Table<'_>, context: &Context<'_>) -> Result<Z
         Some(users) => users.check(value::users)?,
         None => vec!["me".to_owned()],
     };
+    let plan = keys.plan.map(|plan| plan.check(ZoomPlan::named)).transpose()?.unwrap_or(ZoomPlan::Pro);
     let api_url_is_default = keys.api_url.is_none();
     let api_url = address(keys.api_url, table, "api_url", ZOOM_API_URL)?;
     let oauth_url = address(keys.oauth_url, table, "oauth_url", ZOOM_OAUTH_URL)?;
@@ -249,7 +274,7 @@ fn zoom(name: &SourceName, table: &Table<'_>, context: &Context<'_>) -> Result<Z
             return Err(incomplete(name, table, &format!("{} as well", missing.join(" and "))));
         }
     };
-    Ok(ZoomSettings { credential, users, api_url, oauth_url, api_url_is_default })
+    Ok(ZoomSettings { credential, users, api_url, oauth_url, api_url_is_default, plan })
 }
 
 /// The given base address, or the provider's own.

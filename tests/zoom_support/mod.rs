@@ -3,7 +3,7 @@
 use meetfs::demo::{Cloud, Request, Server};
 use meetfs::http::Client;
 use meetfs::model::SourceName;
-use meetfs::providers::zoom::{Zoom, ZoomCredential, ZoomOptions};
+use meetfs::providers::zoom::{Zoom, ZoomCredential, ZoomOptions, ZoomPlan};
 
 /// A client of `cloud` that lists `users` and proves itself with `credential`.
 pub(crate) fn zoom_with(cloud: &Cloud, users: &[&str], credential: ZoomCredential) -> Zoom {
@@ -14,6 +14,7 @@ pub(crate) fn zoom_with(cloud: &Cloud, users: &[&str], credential: ZoomCredentia
         api_url: cloud.api_url().parse().unwrap(),
         oauth_url: cloud.oauth_url().parse().unwrap(),
         api_url_is_default: false,
+        plan: ZoomPlan::Business,
         download_hosts: Vec::new(),
     };
     Zoom::new(options, Client::new(8).unwrap())

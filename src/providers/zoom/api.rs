@@ -1,5 +1,6 @@
 //! Calls of the interface under a token that is renewed once where it is refused.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +11,10 @@ use super::auth::{Token, Tokens};
 use super::forgiving;
 use super::refusal::Refusal;
 use crate::http::error::origin;
-use crate::http::{ApiRequest, Client};
+use crate::http::{ApiRequest, Client, Pace, Urgency};
 use crate::model::SecretUrl;
 use crate::providers::ProviderError;
+use crate::settings::ZoomPlan;
 
 /// Why a call brought no object.
 pub(super) enum ApiError {
@@ -38,16 +40,56 @@ impl From<ProviderError> for ApiError {
     }
 }
 
+/// How Zoom weighs a call ("Rate limits" in its API reference, which has the label of each).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Label {
+    /// One thing.
+    Light,
+    /// A page of a list.
+    Medium,
+}
+
+/// What Zoom lets an account do in a second, over all its apps and users. The limits are the account's, so the sources
+/// of one account share one.
+pub(super) struct Paces {
+    light: Arc<Pace>,
+    medium: Arc<Pace>,
+}
+
+impl Paces {
+    /// The paces of the account called `account`, by Zoom's table of limits ("Rate limits").
+    pub(super) fn of(client: &Client, account: &str, plan: ZoomPlan) -> Self {
+        let (light, medium) = match plan {
+            ZoomPlan::Free => (4, 2),
+            ZoomPlan::Pro => (30, 20),
+            ZoomPlan::Business => (80, 60),
+        };
+        let pace = |label: &str, allowed| {
+            let allowed = NonZeroU32::new(allowed).unwrap_or(NonZeroU32::MIN);
+            client.pace(&format!("zoom {account} {label}"), allowed)
+        };
+        Self { light: pace("light", light), medium: pace("medium", medium) }
+    }
+
+    fn of_label(&self, label: Label) -> Arc<Pace> {
+        match label {
+            Label::Light => self.light.clone(),
+            Label::Medium => self.medium.clone(),
+        }
+    }
+}
+
 /// The interface of one source.
 pub(super) struct Api {
     client: Client,
     base: Url,
     tokens: Tokens,
+    paces: Paces,
 }
 
 impl Api {
-    pub(super) fn new(client: Client, base: Url, tokens: Tokens) -> Self {
-        Self { client, base, tokens }
+    pub(super) fn new(client: Client, base: Url, tokens: Tokens, paces: Paces) -> Self {
+        Self { client, base, tokens, paces }
     }
 
     /// The source's token.
@@ -55,19 +97,40 @@ impl Api {
         &self.tokens
     }
 
-    /// Asks for the object at `path`, which begins with a slash and is percent-encoded. A refused token is
-    /// renewed once; each of the two calls may take as long as `within`.
+    /// Asks for the one thing at `path` that somebody waits for. `path` begins with a slash and is percent-encoded. A
+    /// refused token is renewed once; each of the two calls may take as long as `within`.
     pub(super) async fn get(
         &self,
         path: &str,
         query: &[(&str, &str)],
         within: Duration,
     ) -> Result<Map<String, Value>, ApiError> {
+        self.get_in_turn((self.paces.of_label(Label::Light), Urgency::Read), path, query, within).await
+    }
+
+    /// The same where nobody waits: whatever somebody does wait for goes first.
+    pub(super) async fn get_in_background(
+        &self,
+        label: Label,
+        path: &str,
+        query: &[(&str, &str)],
+        within: Duration,
+    ) -> Result<Map<String, Value>, ApiError> {
+        self.get_in_turn((self.paces.of_label(label), Urgency::Background), path, query, within).await
+    }
+
+    async fn get_in_turn(
+        &self,
+        turn: (Arc<Pace>, Urgency),
+        path: &str,
+        query: &[(&str, &str)],
+        within: Duration,
+    ) -> Result<Map<String, Value>, ApiError> {
         let token = self.tokens.current().await?;
-        match self.get_with(&token, path, query, within).await {
+        match self.get_with(&token, turn.clone(), path, query, within).await {
             Err(ApiError::Refused(refusal)) if refusal.is_of_token() => {
                 let token = self.tokens.renewed(&token).await?;
-                self.get_with(&token, path, query, within).await
+                self.get_with(&token, turn, path, query, within).await
             }
             done => done,
         }
@@ -76,6 +139,7 @@ impl Api {
     async fn get_with(
         &self,
         token: &Arc<Token>,
+        turn: (Arc<Pace>, Urgency),
         path: &str,
         query: &[(&str, &str)],
         within: Duration,
@@ -85,6 +149,7 @@ impl Api {
             authorization: Some(token.header()),
             form: None,
             within,
+            turn: Some(turn),
         };
         let reply = self.client.call(&request).await.map_err(ProviderError::from)?;
         let object = forgiving::object(&reply.body);

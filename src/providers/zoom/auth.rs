@@ -212,6 +212,7 @@ impl App {
                 ("account_id", SecretString::from(self.account_id.clone())),
             ]),
             within: GRANT_WITHIN,
+            turn: None,
         };
         // Its life counts from before the question, so that a slow answer never makes it seem longer.
         let (asked, asked_at) = (Instant::now(), Timestamp::now());

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::address;
-use super::api::{Api, ApiError};
+use super::api::{Api, ApiError, Label};
 use super::mapping::{self, Mapped};
 use super::windows::{rests, windows};
 use super::wire::Page;
@@ -193,7 +193,7 @@ impl Lister<'_> {
             if let Some(token) = &token {
                 query.push(("next_page_token", token));
             }
-            let reply = match self.api.get(&path, &query, PAGE_WITHIN).await {
+            let reply = match self.api.get_in_background(Label::Medium, &path, &query, PAGE_WITHIN).await {
                 // A range that had begun is refused: its token died (15 minutes), not the user's permission.
                 Err(ApiError::Refused(refusal)) if token.is_some() && refusal.is_of_request() => {
                     if restarts == RESTARTS {

@@ -20,7 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use url::Url;
 
-use self::api::{Api, ApiError};
+use self::api::{Api, ApiError, Label, Paces};
 use self::auth::Tokens;
 use self::leases::Leases;
 use super::{Effort, Listing, Provider, ProviderError};
@@ -42,7 +42,7 @@ mod signed;
 mod windows;
 mod wire;
 
-pub use crate::settings::ZoomCredential;
+pub use crate::settings::{ZoomCredential, ZoomPlan};
 
 /// Zoom's own domains: commercial, US government, China.
 const ZOOM_HOSTS: [&str; 3] = ["zoom.us", "zoomgov.com", "zoom.com.cn"];
@@ -65,6 +65,8 @@ pub struct ZoomOptions {
     pub oauth_url: Url,
     /// Whether `api_url` is the default, which the token's reply may replace.
     pub api_url_is_default: bool,
+    /// What the account has paid for; decides how many calls a second it may make.
+    pub plan: ZoomPlan,
     /// Hosts that downloads may live on besides Zoom's own.
     pub download_hosts: Vec<String>,
 }
@@ -91,11 +93,17 @@ impl Zoom {
         let names = ZOOM_HOSTS.into_iter().chain(options.download_hosts.iter().map(String::as_str));
         let hosts = AllowedHosts::new(names, &options.api_url);
         let replaceable = options.api_url_is_default.then(|| options.api_url.clone());
+        let account = match &options.credential {
+            ZoomCredential::ServerToServer { account_id, .. } => account_id.as_str(),
+            // It may be anybody's.
+            ZoomCredential::Token(_) => options.source.as_str(),
+        };
+        let paces = Paces::of(&client, account, options.plan);
         let tokens = Tokens::new(options.credential, options.oauth_url, replaceable, client.clone());
         Self {
             source: options.source,
             users: options.users,
-            api: Api::new(client.clone(), options.api_url, tokens),
+            api: Api::new(client.clone(), options.api_url, tokens, paces),
             leases: Leases::new(client, hosts),
             scope_noted: AtomicBool::new(false),
         }
@@ -117,7 +125,7 @@ impl Provider for Zoom {
 
     async fn details(&self, meeting: &MeetingId) -> Result<Option<Details>, ProviderError> {
         let path = format!("/past_meetings/{}", address::meeting(meeting.as_str()));
-        let refusal = match self.api.get(&path, &[], DETAILS_WITHIN).await {
+        let refusal = match self.api.get_in_background(Label::Light, &path, &[], DETAILS_WITHIN).await {
             Ok(reply) => {
                 return Ok(Some(Details { facts: facts::of_details(&reply), files: Vec::new() }));
             }
