@@ -317,11 +317,8 @@ pub enum ValueProblem {
         "must hold host names of two parts or more, as in \"example.org\": hosts below them are let in too"
     )]
     HostTooShort,
-    /// All users of an account: still to come.
-    #[error("`{0}` is not supported yet: list \"me\" or e-mail addresses one by one")]
-    UsersToCome(String),
     /// It names no user.
-    #[error("`{0}` is neither \"me\" nor an e-mail address")]
+    #[error("`{0}` is neither \"all\", \"me\", an e-mail address nor a pattern of them")]
     User(String),
 }
 

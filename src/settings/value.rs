@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use glob::Pattern;
 use jiff::SignedDuration;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -151,14 +152,15 @@ pub(super) fn host_names(names: Vec<String>) -> Result<Vec<String>, ValueProblem
     Ok(hosts)
 }
 
-/// "me" and e-mail addresses, each once; at least one.
+/// "all", "me", e-mail addresses and patterns of them, each once; at least one.
 pub(super) fn users(names: Vec<String>) -> Result<Vec<String>, ValueProblem> {
     let mut users: Vec<String> = Vec::new();
     for name in names {
-        if name == "all" || name.contains(['*', '?', '[', ']']) {
-            return Err(ValueProblem::UsersToCome(name));
-        }
-        if name != "me" && !is_email(&name) {
+        if name.contains(['*', '?', '[', ']']) {
+            if let Err(error) = Pattern::new(&name) {
+                return Err(ValueProblem::Pattern { pattern: name, why: error.msg.to_owned() });
+            }
+        } else if name != "me" && name != "all" && !is_email(&name) {
             return Err(ValueProblem::User(name));
         }
         if !users.contains(&name) {
@@ -327,12 +329,13 @@ mod tests {
     }
 
     #[test]
-    fn users_are_me_or_addresses() {
+    fn users_are_everybody_me_addresses_or_patterns() {
         let list = |names: &[&str]| users(names.iter().map(|name| (*name).to_owned()).collect());
         assert_eq!(list(&["me", "ana@example.org", "me"]).unwrap(), ["me", "ana@example.org"]);
-        for to_come in ["all", "*@example.org", "a?a@example.org", "[ab]@example.org"] {
-            assert!(matches!(list(&[to_come]), Err(ValueProblem::UsersToCome(_))), "{to_come}");
+        for many in ["all", "*@example.org", "a?a@example.org", "[ab]@example.org"] {
+            assert_eq!(list(&[many]).unwrap(), [many]);
         }
+        assert!(matches!(list(&["[ab@example.org"]), Err(ValueProblem::Pattern { .. })));
         for nobody in
             ["", "ana", "@example.org", "ana@", "ana@b@c", "ana @example.org", "ana@example.org\n", "a@b/c"]
         {

@@ -1,5 +1,8 @@
 //! An embedded cloud with a client for it.
 
+// Each test binary uses a part of it.
+#![allow(dead_code)]
+
 use meetfs::demo::{Cloud, Request, Server};
 use meetfs::http::Client;
 use meetfs::model::SourceName;

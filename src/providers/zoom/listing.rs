@@ -9,9 +9,9 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::address;
 use super::api::{Api, ApiError, Label};
 use super::mapping::{self, Mapped};
+use super::users::Whose;
 use super::windows::{rests, windows};
 use super::wire::Page;
 use crate::model::{Availability, DaySpan, MeetingId, SourceName};
@@ -51,20 +51,20 @@ pub(super) struct Found {
     pub(super) failed: Vec<(DaySpan, ProviderError)>,
 }
 
-/// Lists the meetings of all `users` on the days of `span`.
+/// Lists the meetings of all of `whose` on the days of `span`.
 ///
 /// # Errors
 /// Where everything failed: the reason that a person can do most about.
 pub(super) async fn list(
     api: &Api,
     source: &SourceName,
-    users: &[String],
+    whose: &[Whose],
     span: DaySpan,
 ) -> Result<Found, ProviderError> {
     let verdict = OnceLock::new();
-    let listers: Vec<_> = users
+    let listers: Vec<_> = whose
         .iter()
-        .map(|user| Lister { api, source, user, verdict: OnceLock::new(), for_all: &verdict })
+        .map(|whose| Lister { api, source, whose, verdict: OnceLock::new(), for_all: &verdict })
         .collect();
     let mut unfinished = BTreeMap::new();
     let mut jobs = Vec::new();
@@ -120,12 +120,12 @@ fn mendable(error: &ProviderError) -> u8 {
     }
 }
 
-/// One user's listing.
+/// The listing of one user, or of the account.
 struct Lister<'a> {
     api: &'a Api,
     source: &'a SourceName,
-    user: &'a str,
-    /// What Zoom said of this user for good; the user's other windows need not ask.
+    whose: &'a Whose,
+    /// What Zoom said of them for good; their other windows need not ask.
     verdict: OnceLock<ProviderError>,
     /// What it said of the credential, which holds for everybody.
     for_all: &'a OnceLock<ProviderError>,
@@ -183,7 +183,7 @@ impl Lister<'_> {
 
     /// All pages of a range; says which days the server listed.
     async fn range(&self, range: DaySpan, found: &mut Window) -> Result<DaySpan, ProviderError> {
-        let path = format!("/users/{}/recordings", address::user(self.user));
+        let path = self.whose.path();
         let (from, to) = (range.from.to_string(), range.to.to_string());
         let mut covered = None;
         let mut token: Option<String> = None;
@@ -204,7 +204,7 @@ impl Lister<'_> {
                     tracing::debug!(source = %self.source, %from, ?refusal, "listing this range anew");
                     continue;
                 }
-                reply => reply.map_err(|error| error.about(&self.subject()))?,
+                reply => reply.map_err(|error| error.about(&self.whose.subject()))?,
             };
             let page = Page::read(reply).ok_or_else(|| self.odd("sent a listing without meetings"))?;
             let covers = *covered.get_or_insert_with(|| page.covers(range));
@@ -224,12 +224,8 @@ impl Lister<'_> {
         Err(self.odd("has no last page"))
     }
 
-    fn subject(&self) -> String {
-        format!("user {}", self.user)
-    }
-
     fn odd(&self, what: &str) -> ProviderError {
-        ProviderError::Unavailable(format!("Zoom {what} (user {}); it may be passing", self.user))
+        ProviderError::Unavailable(format!("Zoom {what} ({}); it may be passing", self.whose.subject()))
     }
 }
 

@@ -8,9 +8,10 @@
 //! 1. Tokens live an hour and there is no refresh token: [`auth`] asks for a new one, once for all callers.
 //! 2. Errors come under any status, with codes of their own: [`refusal`] turns each into a sentence.
 //! 3. A listing takes a month at most and shortens more in silence; page tokens die: [`windows`], [`listing`].
-//! 4. Any field may be missing or of another type: [`wire`] and [`lenient`] read what is there, [`mapping`] and
+//! 4. A whole account is listed at once or user by user, those who left included: [`users`].
+//! 5. Any field may be missing or of another type: [`wire`] and [`lenient`] read what is there, [`mapping`] and
 //!    [`facts`] make do with it.
-//! 5. Download links redirect, answer with pages, and refuse valid tokens: [`leases`], [`answer`], [`signed`].
+//! 6. Download links redirect, answer with pages, and refuse valid tokens: [`leases`], [`answer`], [`signed`].
 //!
 //! It never knows how meetings become folders or bytes become blocks.
 
@@ -39,6 +40,7 @@ mod listing;
 mod mapping;
 mod refusal;
 mod signed;
+mod users;
 mod windows;
 mod wire;
 
@@ -57,7 +59,7 @@ pub struct ZoomOptions {
     pub source: SourceName,
     /// What it is reached with.
     pub credential: ZoomCredential,
-    /// Whose recordings are listed: `me`, e-mail addresses, or user ids.
+    /// Whose recordings are listed: `all`, `me`, e-mail addresses, patterns of them, or user ids.
     pub users: Vec<String>,
     /// Base address of the interface, `https://api.zoom.us/v2` by default.
     pub api_url: Url,
@@ -117,7 +119,8 @@ impl Provider for Zoom {
     }
 
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError> {
-        let mut found = listing::list(&self.api, &self.source, &self.users, span).await?;
+        let whose = users::resolve(&self.api, &self.users).await?;
+        let mut found = listing::list(&self.api, &self.source, &whose, span).await?;
         self.leases.learn(span, found.failed.is_empty(), &mut found.meetings);
         let meetings: Vec<Meeting> = found.meetings.into_iter().map(|mapped| mapped.meeting).collect();
         Ok(Listing { meetings, failed: found.failed })

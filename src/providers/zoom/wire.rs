@@ -48,6 +48,36 @@ impl Page {
     }
 }
 
+/// One page of an account's users.
+#[derive(Default)]
+pub(super) struct Users {
+    /// The entries that could be read.
+    pub(super) users: Vec<User>,
+    /// Asks for the page after this one; `None` on the last.
+    pub(super) next: Option<String>,
+}
+
+/// A user. Who has not come yet has no id, and who has left may have no name.
+#[derive(Deserialize)]
+pub(super) struct User {
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) id: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) email: Option<String>,
+}
+
+impl Users {
+    /// The page; a reply without users is an empty one.
+    pub(super) fn read(mut reply: Map<String, Value>) -> Self {
+        let entries = match reply.remove("users") {
+            Some(Value::Array(entries)) => entries,
+            _ => Vec::new(),
+        };
+        let users = entries.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect();
+        Self { users, next: lenient::first_text(&reply, &["next_page_token"]) }
+    }
+}
+
 /// A day, perhaps with a time behind it.
 fn day(reply: &Map<String, Value>, name: &str) -> Option<Date> {
     lenient::first_text(reply, &[name])?.get(..10)?.parse().ok()
