@@ -45,6 +45,14 @@ pub enum Error {
         /// Their names.
         sources: String,
     },
+    /// A folder with copies.
+    #[error("{} cannot be searched for copies ({cause}); give a folder that can be read with --not-in", path.display())]
+    Backup {
+        /// The folder.
+        path: PathBuf,
+        /// The system's word.
+        cause: std::io::Error,
+    },
     /// The kernel's side.
     #[error(transparent)]
     Session(#[from] SessionError),
@@ -117,6 +125,7 @@ impl Error {
             | Self::Mountpoint(_)
             | Self::Control(_)
             | Self::NotRefreshed { .. }
+            | Self::Backup { .. }
             | Self::Session(_)
             | Self::Facts(_)
             | Self::Disk(_)

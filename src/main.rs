@@ -16,6 +16,8 @@ fn main() -> ExitCode {
         Command::Cache(arguments) => daemon::cache(&arguments).map(|()| Exit::Done.into()),
         Command::Status(arguments) => daemon::status(&arguments).map(|()| Exit::Done.into()),
         Command::Refresh(arguments) => daemon::refresh(&arguments).map(|()| Exit::Done.into()),
+        Command::Expiring(arguments) => daemon::expiring(&arguments)
+            .map(|saved| if saved { Exit::Done.into() } else { Exit::Failed.into() }),
         Command::Unmount(arguments) => daemon::unmount(&arguments).map(|()| Exit::Done.into()),
     };
     outcome.unwrap_or_else(|error| {

@@ -201,6 +201,9 @@ pub struct Meeting {
     pub start: Timestamp,
     /// When it ended, never before `start`.
     pub end: Timestamp,
+    /// When its provider will delete it, where that is known.
+    #[serde(default)]
+    pub expires: Option<Timestamp>,
     /// Its files, in no particular order.
     pub files: Vec<RecordingFile>,
     /// What `meeting.json` says of it besides what `details` adds; never a download address or a token.

@@ -136,6 +136,7 @@ mod tests {
             topic: "Weekly".into(),
             start: "2026-03-01T23:30:00Z".parse().unwrap(),
             end: "2026-03-02T00:00:00Z".parse().unwrap(),
+            expires: None,
             files: vec![file(Role::View, "view"), file(Role::Captions, "cc"), file(Role::Other, "chat")],
             facts: [("host_email".to_owned(), "ana@example.org".into())].into_iter().collect(),
         }

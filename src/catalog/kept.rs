@@ -134,6 +134,7 @@ mod tests {
             topic: "Q&A / été\n".into(),
             start,
             end: start,
+            expires: None,
             files: vec![file],
             facts,
         }

@@ -356,6 +356,9 @@ impl Source {
 /// known whether there are details, for a document that changed later would be copied twice by every backup.
 fn document(meeting: &Meeting, details: Option<&Option<Details>>) -> Option<Bytes> {
     let mut document = meeting.facts.clone();
+    if let Some(expires) = meeting.expires {
+        document.insert("expires".into(), expires.to_string().into());
+    }
     for (key, value) in details?.iter().flat_map(|details| &details.facts) {
         if !document.contains_key(key) {
             document.insert(key.clone(), value.clone());
@@ -385,6 +388,7 @@ mod tests {
             topic: id.into(),
             start,
             end: start,
+            expires: None,
             files: Vec::new(),
             facts: Map::new(),
         }

@@ -5,6 +5,7 @@
 //! typed, for [`crate::settings`] has the one rule of precedence. Secrets have no flag: other users can see arguments.
 
 mod cache;
+mod expiring;
 mod mount;
 mod mount_options;
 mod refresh;
@@ -14,6 +15,7 @@ mod unmount;
 use clap::{Parser, Subcommand};
 
 pub use cache::{CacheArgs, CacheCommand, CachePlace};
+pub use expiring::ExpiringArgs;
 pub use mount::{LogLevel, MountArgs};
 pub use mount_options::{MountOptions, MountOptionsError};
 pub use refresh::RefreshArgs;
@@ -36,6 +38,7 @@ Examples:
   meetfs unmount ~/meetings
   meetfs status                         what is going on
   meetfs refresh                        look for new recordings now
+  meetfs expiring --within 7d           what the clouds will delete
   meetfs cache status                   what is kept on disk
 
 Exit codes:
@@ -56,6 +59,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Look for new recordings now.
     Refresh(RefreshArgs),
+    /// List what the clouds will delete, most urgent first.
+    Expiring(ExpiringArgs),
     /// Look at the downloaded blocks on disk, or remove them.
     Cache(CacheArgs),
 }

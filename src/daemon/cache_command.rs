@@ -1,11 +1,11 @@
 //! `meetfs cache`
 
-use std::io::Write;
 use std::path::Path;
 
 use bytesize::ByteSize;
 use serde_json::json;
 
+use super::print;
 use crate::cache::disk::{self, Cleared, Survey};
 use crate::cli::{CacheArgs, CacheCommand};
 use crate::error::Error;
@@ -22,12 +22,14 @@ pub fn cache(arguments: &CacheArgs) -> Result<(), Error> {
             let folder = settings.cache.blocks_folder();
             let survey = disk::survey(&folder)?.unwrap_or_default();
             let limit = settings.cache.disk;
-            print(&if *json { as_json(&folder, limit, &survey) } else { as_text(&folder, limit, &survey) })
+            let text =
+                if *json { as_json(&folder, limit, &survey) } else { as_text(&folder, limit, &survey) };
+            print(&format!("{text}\n"))
         }
         CacheCommand::Clear { place } => {
             let settings = Settings::load_without_sources(&place.overrides(), &ProcessEnvironment)?;
             let Cleared { files, bytes } = disk::clear(&settings.cache.blocks_folder())?;
-            print(&format!("removed the blocks of {} ({})", counted(files, "file"), ByteSize(bytes)))
+            print(&format!("removed the blocks of {} ({})\n", counted(files, "file"), ByteSize(bytes)))
         }
     }
 }
@@ -72,16 +74,6 @@ fn as_text(folder: &Path, limit: DiskLimit, survey: &Survey) -> String {
 
 fn counted(count: u64, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-}
-
-/// A reader that has seen enough is no failure.
-fn print(text: &str) -> Result<(), Error> {
-    match writeln!(std::io::stdout(), "{text}") {
-        Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::System { what: "writing to standard output", cause })
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod background;
 mod cache_command;
 pub mod control;
 mod demonstration;
+mod expiring_command;
 mod findings;
 mod holders;
 mod logging;
@@ -21,9 +22,22 @@ mod status_command;
 mod unmount;
 
 pub use cache_command::cache;
+pub use expiring_command::expiring;
 pub use mount::mount;
 pub use status_command::{refresh, status};
 pub use unmount::unmount;
+
+use crate::error::Error;
+
+/// Prints what a command was asked for. A reader that has seen enough is no failure.
+fn print(text: &str) -> Result<(), Error> {
+    match std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::System { what: "writing to standard output", cause })
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Says a line to whoever listens. That nobody does any more (a closed pipe, a full disk) ends nothing.
 pub fn say(mut stream: impl std::io::Write, line: std::fmt::Arguments<'_>) {

@@ -1,16 +1,15 @@
 //! `meetfs status` and `meetfs refresh`
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 use super::control::{ControlError, MountReport, Mounts, Request, SourceReport, WallClock};
 use super::mountpoint::absolute;
-use super::say;
+use super::{print, say};
 use crate::cli::{RefreshArgs, StatusArgs};
 use crate::error::Error;
 use crate::settings::ProcessEnvironment;
@@ -63,8 +62,8 @@ type Answer = Result<MountReport, ControlError>;
 fn ask(mountpoint: Option<&Path>, request: Request) -> Result<Vec<Answer>, Error> {
     let mounts = Mounts::new(&ProcessEnvironment);
     match mountpoint {
-        Some(mountpoint) => Ok(vec![mounts.ask(&absolute(mountpoint)?, request)]),
-        None => Ok(mounts.ask_all(request)),
+        Some(mountpoint) => Ok(vec![mounts.report(&absolute(mountpoint)?, request)]),
+        None => Ok(mounts.all_reports(request)),
     }
 }
 
@@ -82,23 +81,12 @@ fn print_all(answers: Vec<Answer>, as_json: bool) -> Result<Vec<MountReport>, Er
             .map_err(|cause| Error::System { what: "writing JSON", cause: cause.into() })?;
         print(&format!("{text}\n"))?;
     } else {
-        let zone = TimeZone::try_system().unwrap_or(TimeZone::UTC);
-        let wall = WallClock { zone, now: Timestamp::now() };
+        let wall = WallClock::here(Timestamp::now());
         let texts: Vec<_> = reports.iter().map(|report| report.as_text(&wall)).collect();
         print(&texts.join("\n"))?;
     }
     match failed {
         Some(error) => Err(error.into()),
         None => Ok(reports),
-    }
-}
-
-/// A reader that has seen enough is no failure.
-fn print(text: &str) -> Result<(), Error> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::System { what: "writing to standard output", cause })
-        }
-        _ => Ok(()),
     }
 }

@@ -58,6 +58,8 @@ pub struct Meeting {
     pub numbers_as_strings: bool,
     /// Whether asking for the past meeting answers that it is more than a year old.
     pub details_too_old: bool,
+    /// The day on which the account's rule deletes it.
+    pub auto_delete: Option<Date>,
     /// E-mail addresses of those who were there.
     pub participants: Vec<String>,
 }
@@ -297,6 +299,7 @@ impl Meeting {
             without_files: WithoutFiles::Empty,
             numbers_as_strings: false,
             details_too_old: false,
+            auto_delete: None,
             participants: vec![Archive::OWNER.into(), "guest@example.org".into()],
         }
     }

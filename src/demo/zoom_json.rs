@@ -31,6 +31,10 @@ pub(super) fn meeting_json(meeting: &Meeting, host_id: &str, web_origin: &str) -
     put("recording_count", number(count as u64));
     put("share_url", json!(format!("{web_origin}/rec/share/demo")));
     put("recording_play_passcode", json!("demo-play"));
+    if let Some(day) = meeting.auto_delete {
+        put("auto_delete", json!(true));
+        put("auto_delete_date", json!(day.to_string()));
+    }
     match (files.is_empty(), meeting.without_files) {
         (true, WithoutFiles::Absent) => {}
         (true, WithoutFiles::Null) => {

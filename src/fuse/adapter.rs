@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::attributes::{Owner, STAT_BLOCK, ino, kind_of};
+use super::extended;
 use super::handles::{Handle, Handles};
 use super::invalidate::{Invalidation, Invalidator};
 use super::pages::{OpenRecording, Pages};
@@ -440,12 +441,12 @@ impl Filesystem for Adapter {
         reply.statfs(blocks, 0, 0, totals.files + totals.folders, 0, STAT_BLOCK, 255, STAT_BLOCK);
     }
 
-    fn getxattr(&self, _request: &Request, _number: INodeNo, _name: &OsStr, _size: u32, reply: ReplyXattr) {
-        reply.error(Errno::NO_XATTR);
+    fn getxattr(&self, _request: &Request, number: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        extended::get(self.shared.tree.current().node(ino(number)), name, size, reply);
     }
 
-    fn listxattr(&self, _request: &Request, _number: INodeNo, size: u32, reply: ReplyXattr) {
-        if size == 0 { reply.size(0) } else { reply.data(&[]) }
+    fn listxattr(&self, _request: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
+        extended::list(self.shared.tree.current().node(ino(number)), size, reply);
     }
 }
 

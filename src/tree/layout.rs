@@ -96,6 +96,9 @@ impl Plan<'_> {
         let meeting = &*view.meeting;
         let [source, id] = [source.as_str().as_bytes(), meeting.id.as_str().as_bytes()];
         let place = self.folder(year, name, Identity::of(&[b"meeting", source, id]), meeting.end);
+        if let Some(folder) = self.drafts.get_mut(place) {
+            folder.expires = meeting.expires;
+        }
         if let Some(document) = &view.document {
             let identity = Identity::of(&[b"document", source, id]);
             self.file(place, DOCUMENT, identity, meeting.end, Content::Text(document.clone()));
@@ -127,7 +130,7 @@ impl Plan<'_> {
 
     fn folder(&mut self, parent: usize, name: &str, identity: Identity, modified: Timestamp) -> usize {
         let content = Content::Folder { entries: Box::default() };
-        self.drafts.push(Draft { parent, name: name.into(), identity, modified, content });
+        self.drafts.push(Draft { parent, name: name.into(), identity, modified, expires: None, content });
         self.drafts.len() - 1
     }
 
@@ -140,7 +143,8 @@ impl Plan<'_> {
                 new
             }
         };
-        self.drafts.push(Draft { parent, name, identity, modified, content });
+        let expires = self.drafts.get(parent).and_then(|folder| folder.expires);
+        self.drafts.push(Draft { parent, name, identity, modified, expires, content });
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Node {
     pub name: Arc<str>,
     /// Its modification time; may lie before 1970.
     pub modified: Timestamp,
+    /// When its provider will delete it, where that is known.
+    pub expires: Option<Timestamp>,
     /// What it holds.
     pub content: Content,
 }
@@ -94,6 +96,7 @@ pub(super) struct Draft {
     pub(super) name: Arc<str>,
     pub(super) identity: Identity,
     pub(super) modified: Timestamp,
+    pub(super) expires: Option<Timestamp>,
     pub(super) content: Content,
 }
 
@@ -104,6 +107,7 @@ impl Draft {
             name: "".into(),
             identity: Identity::ROOT,
             modified: Timestamp::UNIX_EPOCH,
+            expires: None,
             content: Content::Folder { entries: Box::default() },
         }
     }
@@ -127,6 +131,7 @@ impl Snapshot {
                 parent: ino(draft.parent),
                 name: draft.name,
                 modified: draft.modified,
+                expires: draft.expires,
                 content: draft.content,
             };
             totals.bytes = totals.bytes.saturating_add(node.size());

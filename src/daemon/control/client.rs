@@ -5,6 +5,9 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+
+use super::expiring::ExpiringFile;
 use super::report::MountReport;
 use super::{EXTENSION, Request, folders, socket_name};
 use crate::settings::Environment;
@@ -15,8 +18,8 @@ const STATUS_WITHIN: Duration = Duration::from_secs(10);
 /// Longer than the daemon waits for a listing.
 const REFRESH_WITHIN: Duration = Duration::from_secs(11 * 60);
 
-/// The longest answer that is taken in.
-const ANSWER_MOST: u64 = 16 * 1024 * 1024;
+/// The longest answer that is taken in: a million files that will be deleted.
+const ANSWER_MOST: u64 = 256 * 1024 * 1024;
 
 /// Why a mount could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -48,12 +51,43 @@ impl Mounts {
         Self { folders: folders(environment) }
     }
 
-    /// Asks the daemon of one mount.
-    pub(in crate::daemon) fn ask(
+    /// Which files of a mount will be deleted, below which mountpoint.
+    pub(in crate::daemon) fn expiring(
+        &self,
+        mountpoint: &Path,
+    ) -> Result<(PathBuf, Vec<ExpiringFile>), ControlError> {
+        self.ask(mountpoint, Request::Expiring)
+    }
+
+    /// The same of every mount.
+    pub(in crate::daemon) fn all_expiring(&self) -> Result<Vec<(PathBuf, Vec<ExpiringFile>)>, ControlError> {
+        let answers: Result<Vec<_>, _> = self.ask_all(Request::Expiring).into_iter().collect();
+        answers.and_then(
+            |answers| if answers.is_empty() { Err(ControlError::NothingMounted) } else { Ok(answers) },
+        )
+    }
+
+    /// How a mount is doing, after a refresh if that is the request.
+    pub(in crate::daemon) fn report(
         &self,
         mountpoint: &Path,
         request: Request,
     ) -> Result<MountReport, ControlError> {
+        self.ask(mountpoint, request)
+    }
+
+    /// The same of every mount, by mountpoint.
+    pub(in crate::daemon) fn all_reports(&self, request: Request) -> Vec<Result<MountReport, ControlError>> {
+        let mut reports = self.ask_all(request);
+        reports.sort_by(|a: &Result<MountReport, _>, b| {
+            let place = |report: &Result<MountReport, _>| report.as_ref().ok().map(|r| r.mountpoint.clone());
+            place(a).cmp(&place(b))
+        });
+        reports
+    }
+
+    /// Asks the daemon of one mount.
+    fn ask<T: DeserializeOwned>(&self, mountpoint: &Path, request: Request) -> Result<T, ControlError> {
         for folder in &self.folders {
             let answer = ask(&folder.join(socket_name(mountpoint)), request);
             match answer {
@@ -65,8 +99,11 @@ impl Mounts {
         Err(ControlError::NotServed(mountpoint.into()))
     }
 
-    /// Asks every daemon, ordered by mountpoint; those that end meanwhile are left out.
-    pub(in crate::daemon) fn ask_all(&self, request: Request) -> Vec<Result<MountReport, ControlError>> {
+    /// Asks every daemon; those that end meanwhile are left out.
+    fn ask_all<T: DeserializeOwned + Send + 'static>(
+        &self,
+        request: Request,
+    ) -> Vec<Result<T, ControlError>> {
         let entries = self.folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
         let sockets: Vec<_> = entries
             .flatten()
@@ -77,19 +114,12 @@ impl Mounts {
             .into_iter()
             .map(|socket| std::thread::spawn(move || (ask(&socket, request), socket)))
             .collect();
-        let mut reports: Vec<_> = asked
-            .into_iter()
-            .filter_map(|asked| match asked.join().ok()? {
-                (Ok(report), _) => Some(Ok(report)),
-                (Err(cause), _) if is_nobody(&cause) => None,
-                (Err(cause), mountpoint) => Some(Err(ControlError::Silent { mountpoint, cause })),
-            })
-            .collect();
-        reports.sort_by(|a, b| {
-            let place = |report: &Result<MountReport, _>| report.as_ref().ok().map(|r| r.mountpoint.clone());
-            place(a).cmp(&place(b))
+        let answers = asked.into_iter().filter_map(|asked| match asked.join().ok()? {
+            (Ok(answer), _) => Some(Ok(answer)),
+            (Err(cause), _) if is_nobody(&cause) => None,
+            (Err(cause), mountpoint) => Some(Err(ControlError::Silent { mountpoint, cause })),
         });
-        reports
+        answers.collect()
     }
 }
 
@@ -98,10 +128,10 @@ fn is_nobody(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused)
 }
 
-fn ask(socket: &Path, request: Request) -> std::io::Result<MountReport> {
+fn ask<T: DeserializeOwned>(socket: &Path, request: Request) -> std::io::Result<T> {
     let mut stream = UnixStream::connect(socket)?;
     let within = match request {
-        Request::Status => STATUS_WITHIN,
+        Request::Status | Request::Expiring => STATUS_WITHIN,
         Request::Refresh => REFRESH_WITHIN,
     };
     stream.set_read_timeout(Some(within))?;

@@ -1,11 +1,13 @@
 //! The private socket of a mount, by which `meetfs status` and `meetfs refresh` reach its daemon.
 //!
-//! One request is one line with one word; the answer is one [`MountReport`] as JSON, and then the connection ends. The
+//! One request is one line with one word; the answer is JSON, and then the connection ends. The
 //! socket is in a folder that is its owner's alone, and is named after the mountpoint. Nothing secret goes over it.
 
 mod client;
+mod expiring;
 mod report;
 mod server;
+mod wall_clock;
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -14,8 +16,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 pub use client::ControlError;
 pub(super) use client::Mounts;
-pub(super) use report::{MountReport, SourceReport, WallClock};
+pub(super) use expiring::ExpiringFile;
+pub(super) use report::{MountReport, SourceReport};
 pub(super) use server::Server;
+pub(super) use wall_clock::WallClock;
 
 use crate::settings::{Environment, runtime_folders};
 
@@ -26,16 +30,19 @@ pub(super) enum Request {
     Status,
     /// Look for new recordings now; answered once that is done.
     Refresh,
+    /// Which files will be deleted.
+    Expiring,
 }
 
 impl Request {
-    const ALL: [Self; 2] = [Self::Status, Self::Refresh];
+    const ALL: [Self; 3] = [Self::Status, Self::Refresh, Self::Expiring];
 
     /// The line without its end.
     fn word(self) -> &'static str {
         match self {
             Self::Status => "status",
             Self::Refresh => "refresh",
+            Self::Expiring => "expiring",
         }
     }
 

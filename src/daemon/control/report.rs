@@ -6,9 +6,9 @@ use std::path::Path;
 use bytesize::ByteSize;
 use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::wall_clock::WallClock;
 use crate::catalog::{Counts, RefreshState};
 use crate::daemon::archive::Archive;
 use crate::daemon::source::Source;
@@ -214,26 +214,10 @@ fn counted(count: u64, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
-/// Shows times as people around here read them.
-#[derive(Clone, Debug)]
-pub(in crate::daemon) struct WallClock {
-    /// Where they are.
-    pub zone: TimeZone,
-    /// When they look.
-    pub now: Timestamp,
-}
-
-impl WallClock {
-    /// The time of day, with the day where it is not today's.
-    fn show(&self, at: Timestamp) -> String {
-        let (at, now) = (self.zone.to_datetime(at), self.zone.to_datetime(self.now));
-        let format = if at.date() == now.date() { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
-        at.strftime(format).to_string()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use jiff::tz::TimeZone;
+
     use super::*;
 
     fn report() -> MountReport {

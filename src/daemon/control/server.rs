@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::report::MountReport;
-use super::{Request, folders, socket_name};
+use super::{Request, expiring, folders, socket_name};
 use crate::daemon::archive::Archive;
 use crate::settings::Environment;
 
@@ -142,9 +142,16 @@ async fn answer(mut stream: UnixStream, about: &About) {
         let _the_report_says_how_far_it_is =
             tokio::time::timeout(REFRESHED_WITHIN, archive.refreshed()).await;
     }
-    let report = MountReport::of(&archive, &about.mountpoint, about.since);
+    let text = match request {
+        Request::Status | Request::Refresh => {
+            serde_json::to_vec(&MountReport::of(&archive, &about.mountpoint, about.since))
+        }
+        Request::Expiring => {
+            serde_json::to_vec(&(about.mountpoint.to_string_lossy(), expiring::files(&archive)))
+        }
+    };
     drop(archive);
-    let Ok(mut text) = serde_json::to_vec(&report) else { return };
+    let Ok(mut text) = text else { return };
     text.push(b'\n');
     let _nobody_may_listen_any_more = tokio::time::timeout(EXCHANGED_WITHIN, stream.write_all(&text)).await;
 }

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use jiff::civil::{Date, Time};
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -46,8 +48,18 @@ pub(super) fn meeting(source: &SourceName, mut listed: wire::Meeting) -> Mapped 
         .into_iter()
         .map(|(key, file)| recording_file(FileId { source: source.clone(), meeting: id.clone(), key }, &file))
         .collect();
+    let expires = auto_deleted(&listed);
     let topic = listed.topic.unwrap_or_default();
-    Mapped { meeting: Meeting { source: source.clone(), id, topic, start, end, files, facts }, links }
+    Mapped {
+        meeting: Meeting { source: source.clone(), id, topic, start, end, expires, files, facts },
+        links,
+    }
+}
+
+/// When the account's own rule deletes the meeting: on a day, so from its beginning on ("Auto delete cloud recordings").
+fn auto_deleted(listed: &wire::Meeting) -> Option<Timestamp> {
+    let day: Date = listed.other.get("auto_delete_date")?.as_str()?.get(..10)?.parse().ok()?;
+    TimeZone::UTC.to_timestamp(day.to_datetime(Time::midnight())).ok()
 }
 
 /// The links of a meeting whose files were asked for anew.

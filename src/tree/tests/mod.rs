@@ -58,6 +58,7 @@ fn meeting(id: &str, topic: &str, files: Vec<RecordingFile>) -> MeetingView {
         start: at("2026-10-06T07:00:00Z"),
         end: at("2026-10-06T07:45:00Z"),
         files,
+        expires: None,
         facts: serde_json::Map::new(),
     };
     MeetingView {

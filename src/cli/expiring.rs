@@ -1,0 +1,65 @@
+//! `meetfs expiring`
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use jiff::{Span, SpanRelativeTo};
+
+const AFTER_HELP: &str = "\
+Examples:
+  meetfs expiring                                   all that will be deleted, most urgent first
+  meetfs expiring --within 7d --not-in /backup      what is not yet saved of the next seven days
+  meetfs expiring --within 2d --not-in /backup --checksum || mail -s 'save recordings' ana@example.org
+
+A file counts as saved if the folder holds one of the same name and size in a folder with the meeting's name, at any
+depth. With --checksum the bytes must be the same too, for which both are read.
+
+Exits with 1 when --not-in is given and something is not yet there.";
+
+/// Arguments of `meetfs expiring`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = AFTER_HELP)]
+pub struct ExpiringArgs {
+    /// Where it is mounted [default: every mount of yours]
+    #[arg(value_name = "MOUNTPOINT")]
+    pub mountpoint: Option<PathBuf>,
+
+    /// Only what is deleted within this time, as in 12h, 7d or 2w
+    #[arg(long, value_name = "TIME", value_parser = within)]
+    pub within: Option<Duration>,
+
+    /// Only what is not yet saved in this folder
+    #[arg(long, value_name = "DIR")]
+    pub not_in: Option<PathBuf>,
+
+    /// Compare the bytes, by SHA-256, and not only names and sizes
+    #[arg(long, requires = "not_in")]
+    pub checksum: bool,
+
+    /// Print a JSON array with one object a file
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn within(text: &str) -> Result<Duration, String> {
+    text.parse::<Span>()
+        .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()))
+        .ok()
+        .and_then(|duration| Duration::try_from(duration).ok())
+        .ok_or_else(|| "is not a length of time; write one like 12h, 7d or 2w".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_and_weeks_are_lengths_of_time() {
+        let hours = |hours: u64| Ok(Duration::from_secs(hours * 3600));
+        assert_eq!([within("12h"), within("7d"), within("1w"), within("0s")], [12, 168, 168, 0].map(hours));
+        for nonsense in ["", "soon", "-1d", "7"] {
+            assert!(within(nonsense).is_err(), "{nonsense}");
+        }
+    }
+}
