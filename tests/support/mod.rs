@@ -87,7 +87,7 @@ impl Rig {
         format!(
             "timezone = \"UTC\"\n{}\n[cache]\ndir = \"{}\"\n{}\n[source.acme]\nprovider = \"zoom\"\n\
              account_id = \"{}\"\nclient_id = \"{}\"\nclient_secret = \"{}\"\n\
-             api_url = \"{}\"\noauth_url = \"{}\"\n{}\n",
+             plan = \"business\"\napi_url = \"{}\"\noauth_url = \"{}\"\n{}\n",
             self.top,
             self.folder.path().join("cache").display(),
             self.cache,
