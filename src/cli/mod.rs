@@ -5,6 +5,7 @@
 //! typed, for [`crate::settings`] has the one rule of precedence. Secrets have no flag: other users can see arguments.
 
 mod cache;
+mod doctor;
 mod expiring;
 mod mount;
 mod mount_options;
@@ -15,6 +16,7 @@ mod unmount;
 use clap::{Parser, Subcommand};
 
 pub use cache::{CacheArgs, CacheCommand, CachePlace};
+pub use doctor::DoctorArgs;
 pub use expiring::ExpiringArgs;
 pub use mount::{LogLevel, MountArgs};
 pub use mount_options::{MountOptions, MountOptionsError};
@@ -38,6 +40,7 @@ Examples:
   meetfs unmount ~/meetings
   meetfs status                         what is going on
   meetfs refresh                        look for new recordings now
+  meetfs doctor                         what keeps a mount from working, and its mend
   meetfs expiring --within 7d           what the clouds will delete
   meetfs cache status                   what is kept on disk
 
@@ -59,6 +62,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Look for new recordings now.
     Refresh(RefreshArgs),
+    /// Check configuration, credentials, network, FUSE and cache, each with its mend.
+    Doctor(DoctorArgs),
     /// List what the clouds will delete, most urgent first.
     Expiring(ExpiringArgs),
     /// Look at the downloaded blocks on disk, or remove them.

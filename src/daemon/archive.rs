@@ -59,6 +59,7 @@ pub struct Archive {
     pub invalidator: Arc<Invalidator>,
     catalog: Arc<Catalog>,
     sources: Vec<Source>,
+    client: Client,
     disk: Option<Arc<DiskCache>>,
     /// Up to which change of the catalog the tree shows it.
     shown: watch::Sender<Option<u64>>,
@@ -117,7 +118,7 @@ impl Archive {
             .map(|source| (source.settings.name.clone(), LeaseDesk::new(source.provider.clone())))
             .collect();
         let engine = Engine::new(EngineOptions {
-            client,
+            client: client.clone(),
             cache: MemoryCache::new(settings.cache.memory.bytes()),
             disk: disk.clone(),
             desks,
@@ -126,7 +127,7 @@ impl Archive {
             runtime: runtime.clone(),
         });
         let shown = watch::Sender::new(None);
-        let archive = Self { tree, engine, invalidator, catalog, sources, disk, shown, ended };
+        let archive = Self { tree, engine, invalidator, catalog, sources, client, disk, shown, ended };
         let builder = TreeBuilder::new(settings.timezone.clone());
         runtime.spawn(publish(
             builder,
@@ -259,6 +260,11 @@ impl Archive {
     /// The sources with what they are doing and how much there is of each.
     pub(super) fn sources(&self) -> impl Iterator<Item = (&Source, Counts)> {
         self.sources.iter().map(|source| (source, self.catalog.counts(&source.settings.name)))
+    }
+
+    /// What everything is fetched with.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
     }
 
     /// What the disk cache holds; `None` where there is none.

@@ -10,6 +10,7 @@ mod background;
 mod cache_command;
 pub mod control;
 mod demonstration;
+mod doctor;
 mod expiring_command;
 mod findings;
 mod holders;
@@ -22,6 +23,7 @@ mod status_command;
 mod unmount;
 
 pub use cache_command::cache;
+pub use doctor::doctor;
 pub use expiring_command::expiring;
 pub use mount::mount;
 pub use status_command::{refresh, status};

@@ -57,6 +57,15 @@ impl ProviderSettings {
             Self::Zoom(_) => Provider::Zoom.name(),
         }
     }
+
+    /// The addresses that the source is asked at, each host once.
+    pub fn addresses(&self) -> Vec<Url> {
+        let mut addresses = match self {
+            Self::Zoom(zoom) => vec![zoom.oauth_url.clone(), zoom.api_url.clone()],
+        };
+        addresses.dedup_by_key(|address| address.origin());
+        addresses
+    }
 }
 
 /// A Zoom account.

@@ -1,0 +1,152 @@
+//! One source: its address, its clock, its credential, a listing, and a byte of a recording.
+
+use std::time::{Duration, SystemTime};
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+
+use super::Check;
+use crate::daemon::archive::Archive;
+use crate::daemon::source::Source;
+use crate::http::{ApiRequest, Client, FetchError, HttpError};
+use crate::model::{Availability, DaySpan, RecordingFile, SecretUrl};
+use crate::providers::ProviderError;
+
+/// Bound on reaching an address.
+const REACHED_WITHIN: Duration = Duration::from_secs(15);
+
+/// Bound on listing the last days.
+const LISTED_WITHIN: Duration = Duration::from_secs(60);
+
+/// How far back a recording is looked for.
+const DAYS: i32 = 29;
+
+/// A clock that is further off than this breaks signed links, which end to the second, and is the cause of many a
+/// certificate that is "not yet valid".
+const SKEW_MOST: Duration = Duration::from_secs(30);
+
+pub(in crate::daemon) async fn checks(archive: &Archive) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for (source, _) in archive.sources() {
+        checks.extend(examine(archive, source).await);
+    }
+    checks
+}
+
+async fn examine(archive: &Archive, source: &Source) -> Vec<Check> {
+    let name = source.settings.name.to_string();
+    let mut checks = reach(archive.client(), source).await;
+    let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
+    let from = today.checked_sub(DAYS.days()).unwrap_or(today);
+    let span = DaySpan { from, to: today };
+    let listing = match tokio::time::timeout(LISTED_WITHIN, source.provider.list(span)).await {
+        Ok(listing) => listing,
+        Err(_) => Err(ProviderError::Unavailable(format!("no answer within {} s", LISTED_WITHIN.as_secs()))),
+    };
+    let listing = match listing {
+        Ok(listing) => listing,
+        Err(error) => {
+            let is_of_configuration = matches!(
+                error,
+                ProviderError::Credential(_) | ProviderError::NotAllowed(_) | ProviderError::NotFound(_)
+            );
+            let check = Check::failure(format!("{name}, listing"), error.to_string(), "");
+            checks.push(if is_of_configuration { check.of_configuration() } else { check });
+            return checks;
+        }
+    };
+    let meetings = listing.meetings.len();
+    let found = format!("{meetings} meetings since {from}");
+    checks.push(match listing.failed.first() {
+        None => Check::ok(format!("{name}, listing"), found),
+        Some((days, error)) => Check::warning(
+            format!("{name}, listing"),
+            format!("{found}; the days {} to {} are incomplete: {error}", days.from, days.to),
+            "",
+        ),
+    });
+    let mut files: Vec<&RecordingFile> = listing
+        .meetings
+        .iter()
+        .flat_map(|meeting| &meeting.files)
+        .filter(|file| file.availability == Availability::Ready)
+        .collect();
+    files.sort_by_key(|file| (file.recording_start, file.id.clone()));
+    let subject = format!("{name}, reading");
+    let Some(newest) = files.last() else {
+        checks.push(Check::warning(
+            subject,
+            format!("there is no recording of the last {DAYS} days to read a byte of"),
+            "run this again when there is one",
+        ));
+        return checks;
+    };
+    checks.push(match archive.engine.find_size(&newest.id, newest.body).await {
+        Ok(size) => Check::ok(subject, format!("one byte of a file of {size} bytes")),
+        Err(error @ FetchError::NotAllowed(_)) => {
+            Check::failure(subject, error.to_string(), "").of_configuration()
+        }
+        Err(error) => Check::failure(subject, error.to_string(), ""),
+    });
+    checks
+}
+
+/// Whether the source's addresses can be reached over DNS and TLS, and what time it is there.
+async fn reach(client: &Client, source: &Source) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for address in source.settings.provider.addresses() {
+        let subject = format!("{}, {}", source.settings.name, address.host_str().unwrap_or("?"));
+        let request = ApiRequest {
+            // Without the path: whether anything is there is not what is asked.
+            address: SecretUrl::new(address.join("/").unwrap_or_else(|_| address.clone())),
+            authorization: None,
+            form: None,
+            within: REACHED_WITHIN,
+            turn: None,
+        };
+        let date = match client.call(&request).await {
+            Ok(reply) => reply.headers.get("date").and_then(|date| date.to_str().ok()).map(str::to_owned),
+            // It answers, whatever it says.
+            Err(
+                HttpError::ServerError { .. } | HttpError::RateLimited { .. } | HttpError::TooLarge { .. },
+            ) => None,
+            Err(error) => {
+                checks.push(Check::failure(
+                    subject,
+                    error.to_string(),
+                    "a proxy is taken from HTTPS_PROXY; its certificate must be among the system's",
+                ));
+                continue;
+            }
+        };
+        let skew = date.and_then(|date| skew(&date, SystemTime::now()));
+        checks.push(match skew {
+            Some(skew) if skew > SKEW_MOST => Check::warning(
+                subject,
+                format!("it answers, but this clock is {} s off", skew.as_secs()),
+                "set the clock: `timedatectl set-ntp true`",
+            ),
+            _ => Check::ok(subject, "it answers"),
+        });
+    }
+    checks
+}
+
+fn skew(date: &str, now: SystemTime) -> Option<Duration> {
+    let then = httpdate::parse_http_date(date).ok()?;
+    Some(now.duration_since(then).unwrap_or_else(|ahead| ahead.duration()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_compared_with_the_date_of_an_answer() {
+        let now = httpdate::parse_http_date("Tue, 06 Oct 2026 07:00:30 GMT").unwrap();
+        let off = |date| skew(date, now).map(|skew| skew.as_secs());
+        assert_eq!(off("Tue, 06 Oct 2026 07:00:00 GMT"), Some(30));
+        assert_eq!(off("Tue, 06 Oct 2026 07:01:30 GMT"), Some(60));
+        assert_eq!(off("yesterday"), None);
+    }
+}

@@ -1,0 +1,94 @@
+//! `meetfs doctor`: what is wrong is told with its mend, and what is right is not called wrong.
+
+// A helper that cannot go on fails its test.
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use std::process::Output;
+
+use meetfs::demo::{Archive, CloudOptions, Effect, Server, Trigger};
+use support::{Rig, SOON, run, text};
+
+fn rig() -> Rig {
+    let archive = Archive::many(6, 20);
+    let rig = Rig::new(CloudOptions { archive, ..CloudOptions::default() });
+    rig.write_config(&rig.config());
+    rig
+}
+
+fn doctor(rig: &Rig, words: &[&str]) -> Output {
+    run(rig.meetfs().arg("doctor").arg("--config").arg(rig.config_path()).args(words), SOON)
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_configuration_that_works_has_no_failure_and_costs_a_handful_of_requests() {
+    let rig = rig();
+    let output = doctor(&rig, &[]);
+    assert!(output.status.success(), "{}", text(&output));
+    let told = said(&output);
+    for line in [
+        "ok       FUSE: /dev/fuse can be opened",
+        "ok       configuration: 1 source",
+        "ok       acme, 127.0.0.1: it answers",
+        "ok       acme, listing: 6 meetings since",
+        "ok       acme, reading: one byte of a file of",
+    ] {
+        assert!(told.contains(line), "{line}\n{told}");
+    }
+    assert!(!told.contains("FAILURE"), "{told}");
+    assert!(rig.cloud.requests().len() < 12, "{}", rig.cloud.requests().len());
+    let output = doctor(&rig, &["--json"]);
+    let checks: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(checks.as_array().is_some_and(|checks| checks.iter().all(|check| check["verdict"] != "failure")));
+    assert!(!rig.folder.path().join("cache").exists(), "nothing is made");
+}
+
+#[test]
+fn it_works_beside_a_mount() {
+    let rig = rig();
+    rig.mount();
+    let output = doctor(&rig, &[]);
+    assert!(output.status.success(), "{}", text(&output));
+    rig.unmount();
+}
+
+#[test]
+fn a_wrong_secret_is_told_and_not_repeated() {
+    let rig = rig();
+    let secret = rig.cloud.credentials().client_secret;
+    rig.write_config(&rig.config().replace(&secret, "wrong-and-private"));
+    let output = doctor(&rig, &[]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+    assert!(said(&output).contains("FAILURE  acme, listing:") && said(&output).contains("client_secret"));
+    assert!(!text(&output).contains("wrong-and-private") && !text(&output).contains(&secret));
+}
+
+#[test]
+fn an_address_that_nobody_answers_and_a_recording_that_is_refused_are_failures() {
+    let rig = rig();
+    rig.cloud.inject(Trigger::always(Server::Web).does(Effect::Html200));
+    let output = doctor(&rig, &[]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+    assert!(said(&output).contains("FAILURE  acme, reading:"), "{}", text(&output));
+    let closed =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let elsewhere = rig.config().replace(&rig.cloud.api_url(), &format!("http://{closed}/v2"));
+    rig.write_config(&elsewhere.replace(&rig.cloud.oauth_url(), &format!("http://{closed}/oauth/token")));
+    let output = doctor(&rig, &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(said(&output).contains("cannot be reached"), "{}", text(&output));
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_a_failure_among_the_others() {
+    let rig = rig();
+    rig.write_config("[source.acme]\nprovider = \"zoom\"\nuser = [\"me\"]\n");
+    let output = doctor(&rig, &[]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+    assert!(said(&output).contains("FUSE") && said(&output).contains("`users`"), "{}", text(&output));
+}
