@@ -260,12 +260,7 @@ impl FactStore {
     }
 
     /// Keeps what a provider said of a past meeting.
-    pub fn keep_details(
-        &self,
-        source: &SourceName,
-        meeting: &MeetingId,
-        details: Option<&Details>,
-    ) {
+    pub fn keep_details(&self, source: &SourceName, meeting: &MeetingId, details: Option<&Details>) {
         let text = details.and_then(|details| serde_json::to_string(details).ok());
         let kept = self.connection.lock().execute(
             "INSERT OR REPLACE INTO meeting_details VALUES (?1, ?2, ?3)",

@@ -10,7 +10,8 @@ use tokio::sync::watch;
 
 use super::FactStore;
 use crate::model::{
-    Availability, DaySpan, Details, FileId, FileKey, Meeting, MeetingId, MeetingView, SourceName, SourceView, Version,
+    Availability, DaySpan, Details, FileId, FileKey, Meeting, MeetingId, MeetingView, SourceName, SourceView,
+    Version,
 };
 use crate::providers::Listing;
 
@@ -114,8 +115,9 @@ impl Catalog {
             if source.meetings.get(&meeting.id).is_some_and(|known| known.listed == meeting) {
                 continue;
             }
-            let entry = Entry::new(meeting, source.details.get(&meeting.id));
-            source.meetings.insert(entry.listed.id.clone(), entry);
+            let id = meeting.id.clone();
+            let entry = Entry::new(meeting, source.details.get(&id));
+            source.meetings.insert(id, entry);
             changed = true;
         }
         drop(sources);
