@@ -11,7 +11,13 @@ use crate::http::Client;
 use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
 use crate::settings::{ProviderSettings, SourceSettings};
 
+mod document;
+mod failures;
+mod forgiving;
 pub mod lease;
+mod lenient;
+mod token;
+mod words;
 pub mod zoom;
 
 pub use lease::LeaseDesk;
