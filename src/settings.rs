@@ -14,6 +14,7 @@ pub(crate) mod nearest;
 mod secret;
 mod source;
 mod value;
+mod webex;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ pub use error::{FileProblem, Origin, SecretProblem, SettingsError, ValueProblem}
 pub use source::{
     ProviderSettings, SourceSettings, ZOOM_API_URL, ZOOM_OAUTH_URL, ZoomCredential, ZoomSettings,
 };
+pub use webex::{WEBEX_API_URL, WEBEX_OAUTH_URL, WebexCredential, WebexSettings};
 
 use environment::{CACHE_HOME, CONFIG_HOME, STATE_HOME, filled};
 use file::{ConfigFile, Given, Nested, Number, Table, Text, known_keys};
