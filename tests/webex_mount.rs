@@ -75,7 +75,7 @@ fn a_copy_of_every_kind_of_recording_has_every_object_to_the_byte() {
     rig.shell(&format!("cp -r cisco '{}'", copy.display()));
     let copied = rig.hashes(&copy);
     let objects = rig.cloud.webex_objects();
-    assert_eq!(objects.len(), 10, "{objects:?}");
+    assert_eq!(objects.len(), 11, "{objects:?}");
     for object in &objects {
         let name = match (object.file, object.recording.as_str()) {
             (WebexFile::Video, "arf") => "recording.arf",
