@@ -1,4 +1,4 @@
-//! The three servers: they take a request, settle its fate, answer it, and write it down.
+//! The servers: they take a request, settle its fate, answer it, and write it down.
 
 use std::io;
 use std::sync::Arc;
@@ -26,6 +26,7 @@ use super::oauth::Tokens;
 use super::pages::PageTokens;
 use super::reply::Reply;
 use super::store::Store;
+use super::webex_api::{self, WebexSite};
 use super::wire::{Connection, Wire};
 use super::zoom_api::Api;
 use super::{media, web};
@@ -43,6 +44,7 @@ pub(super) struct Shared {
     pub(super) tokens: Tokens,
     pub(super) links: Links,
     pub(super) pages: PageTokens,
+    pub(super) webex: WebexSite,
     pub(super) faults: Faults,
     pub(super) log: Log,
     pub(super) origins: Origins,
@@ -215,6 +217,8 @@ fn reply(shared: &Shared, server: Server, asked: &Asked, form: &[u8], effect: Op
             &shared.origins.media,
             asked,
         ),
+        Server::Webex => shared.webex.answer(asked, form),
+        Server::Media if asked.path.starts_with("/nbr/") => shared.webex.media(asked, effect),
         Server::Media => media::answer(&shared.store.read(), &shared.links, asked, effect),
     }
 }
@@ -231,13 +235,14 @@ fn instead(effect: &Effect, server: Server, asked: &Asked) -> Option<Reply> {
         Effect::ExpiredToken => Some(match server {
             Server::Api => Reply::expired_token(),
             Server::Web | Server::Media => Reply::forbidden_json(),
+            Server::Webex => webex_api::expired_token(),
         }),
         Effect::ExpiredLink => Some(Reply::expired_link()),
         Effect::DeadPageToken => asked
             .parameter("next_page_token")
             .filter(|token| !token.is_empty())
             .map(|_| Reply::dead_page_token()),
-        Effect::TooManyRequests(retry_after) => Some(too_many_requests(*retry_after)),
+        Effect::TooManyRequests(retry_after) => Some(too_many_requests(server, *retry_after)),
         Effect::ShortBody { .. }
         | Effect::Stall { .. }
         | Effect::Reset { .. }
@@ -251,15 +256,18 @@ fn instead(effect: &Effect, server: Server, asked: &Asked) -> Option<Reply> {
 }
 
 /// 429 with the headers of the limit that was hit: the daily one says when it ends, the one a second does not.
-fn too_many_requests(retry_after: RetryAfter) -> Reply {
+fn too_many_requests(server: Server, retry_after: RetryAfter) -> Reply {
     let daily = matches!(retry_after, RetryAfter::IsoDate(_));
     let (limit, period) = if daily { ("Daily-limit", "daily") } else { ("QPS", "per-second") };
     let message = format!("You have reached the maximum {period} rate limit for this API. Try again later.");
-    let reply = Reply::error(429, 429, &message)
-        .with("x-ratelimit-category", "Medium")
-        .with("x-ratelimit-type", limit)
-        .with("x-ratelimit-limit", "20")
-        .with("x-ratelimit-remaining", "0");
+    let reply = match server {
+        Server::Webex => webex_api::error(429, "Too many requests have been sent in a given amount of time."),
+        _ => Reply::error(429, 429, &message)
+            .with("x-ratelimit-category", "Medium")
+            .with("x-ratelimit-type", limit)
+            .with("x-ratelimit-limit", "20")
+            .with("x-ratelimit-remaining", "0"),
+    };
     match retry_after {
         RetryAfter::None => reply,
         RetryAfter::Seconds(seconds) => reply.with("retry-after", seconds.to_string()),

@@ -95,6 +95,19 @@ impl Client {
     /// Whatever the last try met: unreachable, too slow, rate limited for longer than the call may take, still
     /// failing, or too large.
     pub async fn call(&self, request: &ApiRequest) -> Result<ApiReply, HttpError> {
+        self.call_taking(request, |_status| false).await
+    }
+
+    /// The same, but a reply whose status is `taken` comes back at once: its caller has something better to do than
+    /// to ask the same again.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn call_taking(
+        &self,
+        request: &ApiRequest,
+        taken: fn(u16) -> bool,
+    ) -> Result<ApiReply, HttpError> {
         let deadline = Instant::now() + request.within;
         let host = origin(&request.address);
         let mut waits = retry::backoff(CALL_TRIES - 1);
@@ -108,6 +121,7 @@ impl Client {
             });
             let (failure, asked) = match attempt.await {
                 Err(_elapsed) => return Err(HttpError::TimedOut { host, after: request.within }),
+                Ok(Ok(reply)) if taken(reply.status) => return Ok(reply),
                 Ok(Ok(reply)) if reply.status == 429 => {
                     let wait = retry::retry_after(&reply.headers, SystemTime::now())
                         .unwrap_or_else(retry::unstated_wait);

@@ -11,7 +11,14 @@ use crate::http::Client;
 use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
 use crate::settings::{ProviderSettings, SourceSettings};
 
+mod document;
+mod failures;
+mod forgiving;
 pub mod lease;
+mod lenient;
+mod token;
+pub mod webex;
+mod words;
 pub mod zoom;
 
 pub use lease::LeaseDesk;
@@ -58,6 +65,19 @@ pub fn open(settings: &SourceSettings, client: &Client) -> Arc<dyn Provider> {
                 download_hosts: settings.download_hosts.clone(),
             };
             Arc::new(zoom::Zoom::new(options, client.clone()))
+        }
+        ProviderSettings::Webex(webex) => {
+            let webex = webex.clone();
+            let options = webex::WebexOptions {
+                source: settings.name.clone(),
+                credential: webex.credential,
+                hosts: webex.users,
+                admin: webex.admin,
+                api_url: webex.api_url,
+                oauth_url: webex.oauth_url,
+                download_hosts: settings.download_hosts.clone(),
+            };
+            Arc::new(webex::Webex::new(options, client.clone()))
         }
     }
 }

@@ -284,13 +284,13 @@ pub enum ValueProblem {
     )]
     SourceName(String),
     /// The provider is one that is still to come.
-    #[error("the provider \"{name}\" is not supported yet; this version reads \"zoom\" only")]
+    #[error("the provider \"{name}\" is not supported yet; this version reads \"zoom\" and \"webex\"")]
     ProviderToCome {
         /// As given.
         name: &'static str,
     },
     /// There is no such provider.
-    #[error("there is no provider \"{name}\"{}; this version reads \"zoom\"", offer(.nearest.as_deref()))]
+    #[error("there is no provider \"{name}\"{}; this version reads \"zoom\" and \"webex\"", offer(.nearest.as_deref()))]
     Provider {
         /// As given.
         name: String,
@@ -320,6 +320,9 @@ pub enum ValueProblem {
     /// It names no user.
     #[error("`{0}` is neither \"all\", \"me\", an e-mail address nor a pattern of them")]
     User(String),
+    /// It is no e-mail address.
+    #[error("`{0}` is no e-mail address")]
+    Email(String),
 }
 
 /// Why a secret cannot be had.

@@ -9,6 +9,7 @@ use super::error::{SettingsError, ValueProblem};
 use super::file::{Secret, Table, Text, Texts, known_keys};
 use super::filter::{self, FilterSettings};
 use super::nearest::nearest;
+use super::webex::{self, WebexCredential, WebexSettings};
 use super::{secret, value};
 use crate::model::SourceName;
 
@@ -39,6 +40,7 @@ impl SourceSettings {
     pub fn name_their_account(&self) -> bool {
         match &self.provider {
             ProviderSettings::Zoom(zoom) => !matches!(zoom.credential, ZoomCredential::Token(_)),
+            ProviderSettings::Webex(webex) => !matches!(webex.credential, WebexCredential::Token(_)),
         }
     }
 }
@@ -48,6 +50,8 @@ impl SourceSettings {
 pub enum ProviderSettings {
     /// Zoom.
     Zoom(ZoomSettings),
+    /// Webex.
+    Webex(WebexSettings),
 }
 
 impl ProviderSettings {
@@ -55,6 +59,7 @@ impl ProviderSettings {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Zoom(_) => Provider::Zoom.name(),
+            Self::Webex(_) => Provider::Webex.name(),
         }
     }
 
@@ -62,6 +67,7 @@ impl ProviderSettings {
     pub fn addresses(&self) -> Vec<Url> {
         let mut addresses = match self {
             Self::Zoom(zoom) => vec![zoom.oauth_url.clone(), zoom.api_url.clone()],
+            Self::Webex(webex) => vec![webex.oauth_url.clone(), webex.api_url.clone()],
         };
         addresses.dedup_by_key(|address| address.origin());
         addresses
@@ -153,12 +159,13 @@ const SECRET_KEYS: [&str; 4] = ["token", "client_secret", "refresh_token", "pass
 #[derive(Clone, Copy)]
 enum Provider {
     Zoom,
+    Webex,
 }
 
 impl Provider {
-    const ALL: [Self; 1] = [Self::Zoom];
+    const ALL: [Self; 2] = [Self::Zoom, Self::Webex];
     /// Those that a configuration may well name already.
-    const TO_COME: [&str; 2] = ["webex", "rapatin"];
+    const TO_COME: [&str; 1] = ["rapatin"];
 
     fn named(name: String) -> Result<Self, ValueProblem> {
         if let Some(provider) = Self::ALL.into_iter().find(|provider| provider.name() == name) {
@@ -174,6 +181,7 @@ impl Provider {
     fn name(self) -> &'static str {
         match self {
             Self::Zoom => "zoom",
+            Self::Webex => "webex",
         }
     }
 
@@ -181,6 +189,7 @@ impl Provider {
     fn keys(self) -> Vec<String> {
         match self {
             Self::Zoom => ZoomKeys::names(),
+            Self::Webex => webex::keys(),
         }
     }
 }
@@ -236,6 +245,7 @@ pub(super) fn resolve(
     };
     let provider = match provider {
         Provider::Zoom => ProviderSettings::Zoom(zoom(&name, table, context)?),
+        Provider::Webex => ProviderSettings::Webex(webex::resolve(&name, table, context)?),
     };
     Ok(SourceSettings { name, since, download_hosts, filter, provider })
 }
@@ -287,7 +297,12 @@ fn zoom(name: &SourceName, table: &Table<'_>, context: &Context<'_>) -> Result<Z
 }
 
 /// The given base address, or the provider's own.
-fn address(given: Option<Text>, table: &Table<'_>, key: &str, default: &str) -> Result<Url, SettingsError> {
+pub(super) fn address(
+    given: Option<Text>,
+    table: &Table<'_>,
+    key: &str,
+    default: &str,
+) -> Result<Url, SettingsError> {
     let origin = table.origin_of(key);
     given.unwrap_or(Text { value: default.to_owned(), origin }).check(value::base_address)
 }
@@ -298,7 +313,7 @@ fn two_years_before(today: Date) -> Date {
     today.saturating_sub(jiff::Span::new().years(2))
 }
 
-fn incomplete(name: &SourceName, table: &Table<'_>, needed: &str) -> SettingsError {
+pub(super) fn incomplete(name: &SourceName, table: &Table<'_>, needed: &str) -> SettingsError {
     SettingsError::Incomplete {
         path: table.file().path.clone(),
         line: table.line(),
@@ -313,10 +328,15 @@ mod tests {
 
     #[test]
     fn every_secret_of_a_provider_is_guarded_by_the_mode_of_the_file() {
-        let all = ZoomKeys::names();
-        let secrets: Vec<_> = all.iter().filter_map(|key| key.strip_suffix("_command")).collect();
-        assert_eq!(secrets, ["token", "client_secret"]);
-        assert!(secrets.iter().all(|secret| SECRET_KEYS.contains(secret)));
+        for (provider, expected) in [
+            (Provider::Zoom, ["token", "client_secret"].as_slice()),
+            (Provider::Webex, ["token", "client_secret", "refresh_token"].as_slice()),
+        ] {
+            let all = provider.keys();
+            let secrets: Vec<_> = all.iter().filter_map(|key| key.strip_suffix("_command")).collect();
+            assert_eq!(secrets, expected);
+            assert!(secrets.iter().all(|secret| SECRET_KEYS.contains(secret)));
+        }
     }
 
     #[test]

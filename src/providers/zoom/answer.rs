@@ -3,10 +3,11 @@
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-use super::lenient;
 use super::refusal::Refusal;
 use crate::http::Glance;
 use crate::model::BodyKind;
+use crate::providers::lenient;
+use crate::providers::words::quotable;
 
 /// The reply to a look at a download link.
 #[derive(Debug)]
@@ -69,7 +70,7 @@ fn has_code(object: &Map<String, Value>) -> bool {
 
 fn said(object: &Map<String, Value>, secret: &SecretString) -> String {
     let words = lenient::first_text(object, &["errorMessage", "message"]).unwrap_or_default();
-    format!("an error object in place of the file, \"{}\"", super::refusal::quotable(&words, secret))
+    format!("an error object in place of the file, \"{}\"", quotable(&words, secret))
 }
 
 #[cfg(test)]

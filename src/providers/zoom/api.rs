@@ -7,13 +7,12 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::auth::{Token, Tokens};
-use super::forgiving;
 use super::refusal::Refusal;
 use crate::http::error::origin;
 use crate::http::{ApiRequest, Client, Pace, Urgency};
 use crate::model::SecretUrl;
-use crate::providers::ProviderError;
+use crate::providers::token::{Token, Tokens};
+use crate::providers::{ProviderError, forgiving};
 use crate::settings::ZoomPlan;
 
 /// Why a call brought no object.

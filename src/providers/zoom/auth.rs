@@ -1,23 +1,23 @@
-//! The access token: given, or asked for with the app's own credentials and renewed for all callers at once.
+//! Tokens of a Server-to-Server app: asked for with its own credentials, for there is no refresh token.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
-use super::refusal::quotable;
 use super::wire::Grant;
 use super::{ZOOM_HOSTS, ZoomCredential};
 use crate::http::{AllowedHosts, ApiReply, ApiRequest, Client};
 use crate::model::SecretUrl;
-use crate::providers::ProviderError;
+use crate::providers::token::{Issuer, Token, Tokens};
+use crate::providers::words::quotable;
+use crate::providers::{ProviderError, lenient};
 
 /// Bound on asking for a token, retries included: short enough for a read that waits for it.
 const GRANT_WITHIN: Duration = Duration::from_secs(10);
@@ -25,77 +25,25 @@ const GRANT_WITHIN: Duration = Duration::from_secs(10);
 /// Life of a token whose reply does not say: what Zoom documents.
 const USUAL_LIFE: Duration = Duration::from_secs(3600);
 
-/// How long before its end a token is renewed, unless a tenth of its life is less: above the bound of any call
-/// that may still be using it.
-const MARGIN: Duration = Duration::from_secs(60);
-
-/// An access token. Two are the same only if they are the same `Arc`.
-pub(super) struct Token {
-    secret: SecretString,
-    /// When it is to be renewed, and when it ends at the latest; `None` for a given one, of which nobody knows.
-    life: Option<Life>,
-    /// Where the reply says that the interface is.
-    api: Option<Url>,
-}
-
-struct Life {
-    renew: Instant,
-    end: Instant,
-    /// `end` by the clock.
-    ends: Timestamp,
-}
-
-impl Token {
-    fn given(secret: SecretString) -> Self {
-        Self { secret, life: None, api: None }
-    }
-
-    /// The token itself, for a query and for keeping it out of messages.
-    pub(super) fn secret(&self) -> &SecretString {
-        &self.secret
-    }
-
-    /// The `Authorization` header value.
-    pub(super) fn header(&self) -> SecretString {
-        bearer(&self.secret)
-    }
-
-    /// The base address the token belongs to, if its reply named one.
-    pub(super) fn api(&self) -> Option<&Url> {
-        self.api.as_ref()
-    }
-
-    /// When it ends, if that is known.
-    pub(super) fn ends(&self) -> Option<Timestamp> {
-        self.life.as_ref().map(|life| life.ends)
-    }
-
-    fn is_due(&self, now: Instant) -> bool {
-        self.life.as_ref().is_some_and(|life| life.renew <= now)
-    }
-
-    fn is_over(&self, now: Instant) -> bool {
-        self.life.as_ref().is_some_and(|life| life.end <= now)
+/// The tokens of a source. `api` is the configured base address if it is the default, which a reply may replace.
+pub(super) fn tokens(credential: ZoomCredential, oauth: Url, api: Option<Url>, client: Client) -> Tokens {
+    match credential {
+        ZoomCredential::Token(secret) => Tokens::given(
+            secret,
+            "the token was refused; Zoom tokens live one hour: give a new one, or let meetfs ask for its own with account_id, client_id and client_secret",
+        ),
+        ZoomCredential::ServerToServer { account_id, client_id, client_secret } => Tokens::asked(App {
+            oauth: SecretUrl::new(oauth),
+            account_id,
+            basic: basic(&client_id, &client_secret),
+            client_secret,
+            api,
+            client,
+        }),
     }
 }
 
-/// `Bearer` and the token.
-pub(super) fn bearer(token: &SecretString) -> SecretString {
-    SecretString::from(format!("Bearer {}", token.expose_secret()))
-}
-
-/// Where everybody gets the source's access token.
-pub(super) struct Tokens {
-    how: How,
-    client: Client,
-}
-
-enum How {
-    Given(Arc<Token>),
-    Asked(Box<App>),
-}
-
-/// A Server-to-Server app and the token it holds.
+/// A Server-to-Server app.
 struct App {
     oauth: SecretUrl,
     account_id: String,
@@ -104,106 +52,12 @@ struct App {
     client_secret: SecretString,
     /// The default base address of the interface, where a reply may name another.
     api: Option<Url>,
-    /// Held while a token is asked for: who comes meanwhile waits, and takes what was brought.
-    held: Mutex<Held>,
+    client: Client,
 }
 
-#[derive(Default)]
-struct Held {
-    token: Option<Arc<Token>>,
-    /// When asking last failed, and why. It answers for those who were waiting for the same token: each of
-    /// sixteen callers would otherwise ask a failing server in turn, each for as long as it may take.
-    failure: Option<(Instant, ProviderError)>,
-}
-
-impl Tokens {
-    /// `api` is the configured base address if it is the default, which a reply may replace.
-    pub(super) fn new(credential: ZoomCredential, oauth: Url, api: Option<Url>, client: Client) -> Self {
-        let how = match credential {
-            ZoomCredential::Token(secret) => How::Given(Arc::new(Token::given(secret))),
-            ZoomCredential::ServerToServer { account_id, client_id, client_secret } => {
-                How::Asked(Box::new(App {
-                    oauth: SecretUrl::new(oauth),
-                    account_id,
-                    basic: basic(&client_id, &client_secret),
-                    client_secret,
-                    api,
-                    held: Mutex::default(),
-                }))
-            }
-        };
-        Self { how, client }
-    }
-
-    /// The token in force, asked for if there is none or its end is near.
-    ///
-    /// # Errors
-    /// Why there is none: the credentials are wrong, or Zoom is out of reach.
-    pub(super) async fn current(&self) -> Result<Arc<Token>, ProviderError> {
-        self.other_than(None).await
-    }
-
-    /// A token in place of `refused`: the one that somebody else has got by now, or a new one.
-    ///
-    /// # Errors
-    /// As [`current`](Self::current); a given token has nothing to take its place.
-    pub(super) async fn renewed(&self, refused: &Arc<Token>) -> Result<Arc<Token>, ProviderError> {
-        self.other_than(Some(refused)).await
-    }
-
-    /// Whether [`renewed`](Self::renewed) can bring another token.
-    pub(super) fn can_renew(&self) -> bool {
-        matches!(self.how, How::Asked(_))
-    }
-
-    async fn other_than(&self, refused: Option<&Arc<Token>>) -> Result<Arc<Token>, ProviderError> {
-        let app = match &self.how {
-            How::Given(token) if refused.is_none() => return Ok(token.clone()),
-            How::Given(_) => {
-                return Err(ProviderError::Credential(
-                    "the token was refused; Zoom tokens live one hour: give a new one, or let meetfs ask for its own with account_id, client_id and client_secret".into(),
-                ));
-            }
-            How::Asked(app) => app,
-        };
-        let waiting_since = Instant::now();
-        let mut held = app.held.lock().await;
-        let now = Instant::now();
-        let usable = held
-            .token
-            .as_ref()
-            .filter(|token| !token.is_over(now) && !refused.is_some_and(|no| Arc::ptr_eq(no, token)))
-            .cloned();
-        if let Some(token) = usable.as_ref().filter(|token| !token.is_due(now)) {
-            return Ok(token.clone());
-        }
-        let asked = match &held.failure {
-            Some((at, error)) if waiting_since < *at => Err(error.clone()),
-            _ => {
-                let asked = app.ask(&self.client).await;
-                held.failure = asked.as_ref().err().map(|error| (Instant::now(), error.clone()));
-                asked
-            }
-        };
-        match asked {
-            Ok(token) => {
-                let token = Arc::new(token);
-                held.token = Some(token.clone());
-                Ok(token)
-            }
-            Err(error) => {
-                // A token whose end is near is good until then.
-                match (usable, &error) {
-                    (Some(token), ProviderError::Unavailable(_)) => Ok(token),
-                    _ => Err(error),
-                }
-            }
-        }
-    }
-}
-
-impl App {
-    async fn ask(&self, client: &Client) -> Result<Token, ProviderError> {
+#[async_trait]
+impl Issuer for App {
+    async fn issue(&self) -> Result<Token, ProviderError> {
         let request = ApiRequest {
             address: self.oauth.clone(),
             authorization: Some(self.basic.clone()),
@@ -214,9 +68,8 @@ impl App {
             within: GRANT_WITHIN,
             turn: None,
         };
-        // Its life counts from before the question, so that a slow answer never makes it seem longer.
-        let (asked, asked_at) = (Instant::now(), Timestamp::now());
-        let reply = client.call(&request).await?;
+        let asked = (Instant::now(), Timestamp::now());
+        let reply = self.client.call(&request).await?;
         let body = serde_json::from_slice::<Value>(&reply.body).unwrap_or_default();
         let grant = match reply.status {
             200..300 => serde_json::from_value::<Grant>(body).ok(),
@@ -232,13 +85,8 @@ impl App {
             .expires_in
             .and_then(|seconds| u64::try_from(seconds).ok())
             .map_or(USUAL_LIFE, |seconds| Duration::from_secs(seconds).min(USUAL_LIFE * 24));
-        let end = asked + life;
-        let ends = SignedDuration::try_from(life).ok().and_then(|life| asked_at.checked_add(life).ok());
-        Ok(Token {
-            secret: SecretString::from(secret),
-            life: Some(Life { renew: end - MARGIN.min(life / 10), end, ends: ends.unwrap_or(asked_at) }),
-            api: self.api.as_ref().zip(grant.api_url).and_then(|(base, named)| interface_at(base, &named)),
-        })
+        let api = self.api.as_ref().zip(grant.api_url).and_then(|(base, named)| interface_at(base, &named));
+        Ok(Token::issued(SecretString::from(secret), asked, life).at(api))
     }
 }
 
@@ -262,7 +110,7 @@ fn interface_at(base: &Url, named: &str) -> Option<Url> {
 
 /// The token endpoint's errors have keys of their own: `{"reason":"…","error":"invalid_client"}`.
 fn refused(reply: &ApiReply, body: Option<&Map<String, Value>>, secret: &SecretString) -> ProviderError {
-    let field = |name| body.and_then(|body| super::lenient::first_text(body, &[name])).unwrap_or_default();
+    let field = |name| body.and_then(|body| lenient::first_text(body, &[name])).unwrap_or_default();
     let (error, reason) = (field("error"), quotable(&field("reason"), secret));
     let said = if reason.is_empty() { String::new() } else { format!(" (\"{reason}\")") };
     match reply.status {
@@ -315,17 +163,5 @@ mod tests {
         assert!(
             matches!(say(404, Value::Null), ProviderError::Unavailable(text) if text.contains("oauth_url"))
         );
-    }
-
-    #[tokio::test]
-    async fn a_given_token_is_never_replaced() {
-        let client = Client::new(8).unwrap();
-        let oauth = Url::parse("https://zoom.us/oauth/token").unwrap();
-        let tokens =
-            Tokens::new(ZoomCredential::Token(SecretString::from("given-s3cret")), oauth, None, client);
-        let token = tokens.current().await.unwrap();
-        assert_eq!(token.header().expose_secret(), "Bearer given-s3cret");
-        let Err(ProviderError::Credential(text)) = tokens.renewed(&token).await else { panic!() };
-        assert!(text.contains("one hour") && !text.contains("s3cret"), "{text}");
     }
 }

@@ -3,15 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::mapping::{declared_size, is_processing};
-use super::{lenient, wire};
+use super::wire;
 use crate::model::FileKey;
-
-/// Unknown fields with one of these in their name may open something, and are left out.
-const SECRETS: [&str; 8] = ["url", "link", "token", "pass", "pwd", "secret", "key", "path"];
-
-/// Unknown fields with one of these words in their name are left out: counts change from one listing to the next
-/// and would make every copy of `meeting.json` a new one.
-const COUNTS: [&str; 5] = ["count", "size", "total", "left", "views"];
+use crate::providers::document::{is_harmless, put};
+use crate::providers::lenient;
 
 /// The facts of a listed meeting with its finished files.
 pub(super) fn of_meeting(meeting: &wire::Meeting, files: &[(FileKey, wire::File)]) -> Map<String, Value> {
@@ -73,27 +68,9 @@ fn of_file(file: &wire::File) -> Value {
     Value::Object(facts)
 }
 
-fn put(facts: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
-    if let Some(value) = value {
-        facts.insert(name.to_owned(), value.into());
-    }
-}
-
 /// Ids are numbers to people, whichever way they were sent.
 fn number_or_text(id: &str) -> Value {
     id.parse::<u64>().map_or_else(|_| Value::from(id), Value::from)
-}
-
-fn is_harmless(name: &str, value: &Value) -> bool {
-    let name = name.to_ascii_lowercase();
-    let plain = match value {
-        Value::String(text) => !text.is_empty() && !text.contains("://"),
-        Value::Number(_) | Value::Bool(_) => true,
-        _ => false,
-    };
-    plain
-        && !SECRETS.iter().any(|part| name.contains(part))
-        && !name.split('_').any(|word| COUNTS.contains(&word))
 }
 
 #[cfg(test)]

@@ -25,12 +25,12 @@ use tokio::time::Instant;
 
 use super::answer::{Answer, judge};
 use super::api::Api;
-use super::auth::{Token, bearer};
 use super::mapping::{self, Link, Mapped};
 use super::wire::Detail;
 use super::{address, signed};
 use crate::http::{AllowedHosts, Client, Glance, HttpError, error::origin, retry};
 use crate::model::{BodyKind, DaySpan, FileId, FileKey, Lease, MeetingId, SecretUrl};
+use crate::providers::token::{Token, bearer};
 use crate::providers::{Effort, ProviderError};
 
 /// Bound on finding one lease. A read waits for it, and half of its own deadline should be left for the bytes.

@@ -15,7 +15,7 @@ use super::users::Whose;
 use super::windows::{rests, windows};
 use super::wire::Page;
 use crate::model::{Availability, DaySpan, MeetingId, SourceName};
-use crate::providers::ProviderError;
+use crate::providers::{ProviderError, failures};
 
 /// Windows asked for at once. A free account may make two such calls a second; more than a few in flight would
 /// only meet that limit sooner.
@@ -101,23 +101,13 @@ pub(super) async fn list(
     if unreadable > 0 {
         tracing::warn!(%source, unreadable, "Zoom listed meetings without a UUID; they are left out");
     }
-    let failed = joined(failed);
+    let failed = failures::joined(failed);
     if failed_whole == asked
-        && let Some((_, worst)) = failed.iter().min_by_key(|(_, error)| mendable(error))
+        && let Some(error) = failures::foremost(&failed)
     {
-        return Err(worst.clone());
+        return Err(error.clone());
     }
     Ok(Found { meetings: meetings.into_values().collect(), failed })
-}
-
-/// Orders reasons, the one that a person can do most about first.
-fn mendable(error: &ProviderError) -> u8 {
-    match error {
-        ProviderError::Credential(_) => 0,
-        ProviderError::NotAllowed(_) => 1,
-        ProviderError::NotFound(_) => 2,
-        ProviderError::Unavailable(_) => 3,
-    }
 }
 
 /// The listing of one user, or of the account.
@@ -251,24 +241,8 @@ fn fullness(mapped: &Mapped) -> impl Ord + use<> {
     (files.len(), ready, bytes, mapped.meeting.end, text)
 }
 
-/// Joins days that failed for the same reason, so that one cause is one line.
-fn joined(mut failed: Vec<(DaySpan, ProviderError)>) -> Vec<(DaySpan, ProviderError)> {
-    failed.sort_by_cached_key(|(days, error)| (error.to_string(), days.from, days.to));
-    let mut joined: Vec<(DaySpan, ProviderError)> = Vec::new();
-    for (days, error) in failed {
-        match joined.last_mut() {
-            Some((last, why)) if days.from <= last.to && why.to_string() == error.to_string() => {
-                last.to = last.to.max(days.to);
-            }
-            _ => joined.push((days, error)),
-        }
-    }
-    joined
-}
-
 #[cfg(test)]
 mod tests {
-    use jiff::civil::date;
     use serde_json::json;
 
     use super::*;
@@ -296,21 +270,5 @@ mod tests {
             let ready = kept.meeting.files.iter().filter(|file| file.availability == Availability::Ready);
             assert_eq!((kept.meeting.files.len(), ready.count()), (2, 2), "{order:?}");
         }
-    }
-
-    #[test]
-    fn days_that_fail_for_one_reason_are_one_span() {
-        let down = || ProviderError::Unavailable("down".into());
-        let span = |from, to| DaySpan { from: date(2026, 1, from), to: date(2026, 1, to) };
-        let failed = joined(vec![
-            (span(20, 30), down()),
-            (span(1, 5), down()),
-            (span(10, 20), down()),
-            (span(5, 10), ProviderError::NotFound("gone".into())),
-        ]);
-        let days: Vec<_> = failed.iter().map(|(days, error)| (*days, error.to_string())).collect();
-        let expected = [(span(1, 5), "down"), (span(10, 30), "down"), (span(5, 10), "gone")]
-            .map(|(d, e)| (d, e.to_string()));
-        assert_eq!(days, expected);
     }
 }

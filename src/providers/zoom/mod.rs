@@ -5,11 +5,11 @@
 //!
 //! What is odd about this cloud, and where it is dealt with:
 //!
-//! 1. Tokens live an hour and there is no refresh token: [`auth`] asks for a new one, once for all callers.
+//! 1. Tokens live an hour and there is no refresh token: [`auth`] asks for a new one.
 //! 2. Errors come under any status, with codes of their own: [`refusal`] turns each into a sentence.
 //! 3. A listing takes a month at most and shortens more in silence; page tokens die: [`windows`], [`listing`].
 //! 4. A whole account is listed at once or user by user, those who left included: [`users`].
-//! 5. Any field may be missing or of another type: [`wire`] and [`lenient`] read what is there, [`mapping`] and
+//! 5. Any field may be missing or of another type: [`wire`] and [`lenient`](super::lenient) read what is there, [`mapping`] and
 //!    [`facts`] make do with it.
 //! 6. Download links redirect, answer with pages, and refuse valid tokens: [`leases`], [`answer`], [`signed`].
 //!
@@ -22,7 +22,6 @@ use async_trait::async_trait;
 use url::Url;
 
 use self::api::{Api, ApiError, Label, Paces};
-use self::auth::Tokens;
 use self::leases::Leases;
 use super::{Effort, Listing, Provider, ProviderError};
 use crate::http::{AllowedHosts, Client};
@@ -33,9 +32,7 @@ mod answer;
 mod api;
 mod auth;
 mod facts;
-mod forgiving;
 mod leases;
-mod lenient;
 mod listing;
 mod mapping;
 mod refusal;
@@ -101,7 +98,7 @@ impl Zoom {
             ZoomCredential::Token(_) => options.source.as_str(),
         };
         let paces = Paces::of(&client, account, options.plan);
-        let tokens = Tokens::new(options.credential, options.oauth_url, replaceable, client.clone());
+        let tokens = auth::tokens(options.credential, options.oauth_url, replaceable, client.clone());
         Self {
             source: options.source,
             users: options.users,

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use url::Url;
 
-use super::lenient::as_integer;
+use crate::providers::lenient::as_integer;
 
 /// Whether the address carries its own permission, so that it is the end of a walk through redirects.
 pub(super) fn is_signed(url: &Url) -> bool {

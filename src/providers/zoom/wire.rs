@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::lenient;
 use crate::model::{DaySpan, SecretUrl};
+use crate::providers::lenient;
 
 /// One page of a listing.
 pub(super) struct Page {
@@ -107,7 +107,7 @@ pub(super) struct Meeting {
     pub(super) duration: Option<i64>,
     #[serde(default, deserialize_with = "lenient::text")]
     pub(super) share_url: Option<String>,
-    #[serde(default, deserialize_with = "lenient::files")]
+    #[serde(default, deserialize_with = "files")]
     pub(super) recording_files: Vec<File>,
     /// Whatever else the entry holds, passcodes included.
     #[serde(flatten)]
@@ -151,6 +151,12 @@ pub(super) struct File {
     /// Where an on-premise Meeting Connector has it.
     #[serde(default, deserialize_with = "lenient::text")]
     pub(super) file_path: Option<String>,
+}
+
+/// The file entries that are objects at all.
+fn files<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<File>, D::Error> {
+    let Value::Array(entries) = Value::deserialize(deserializer)? else { return Ok(Vec::new()) };
+    Ok(entries.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect())
 }
 
 /// One meeting's recordings with the token that is made for them.

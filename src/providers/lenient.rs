@@ -1,4 +1,4 @@
-//! Reads single JSON values as Zoom sends them: numbers as strings, strings as numbers, null, or something else.
+//! Reads single JSON values as clouds send them: numbers as strings, strings as numbers, null, or something else.
 //! What cannot be understood is `None`, never an error.
 
 use jiff::Timestamp;
@@ -8,7 +8,6 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::wire::File;
 use crate::model::SecretUrl;
 
 /// A text that is not empty; a number counts as its digits.
@@ -21,7 +20,7 @@ pub(super) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opti
     Ok(as_integer(&Value::deserialize(deserializer)?))
 }
 
-/// A time; without an offset it is UTC, as all times of this interface are.
+/// A time; without an offset it is UTC, as all times of these interfaces are.
 pub(super) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
     Ok(as_text(&Value::deserialize(deserializer)?).and_then(|text| as_time(&text)))
 }
@@ -32,12 +31,7 @@ pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opti
     Ok(text.and_then(|text| Url::parse(&text).ok()).map(SecretUrl::new))
 }
 
-/// The file entries that are objects at all.
-pub(super) fn files<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<File>, D::Error> {
-    let Value::Array(entries) = Value::deserialize(deserializer)? else { return Ok(Vec::new()) };
-    Ok(entries.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect())
-}
-
+/// As [`text`].
 pub(super) fn as_text(value: &Value) -> Option<String> {
     let text = match value {
         Value::String(text) => text.trim().to_owned(),
@@ -47,6 +41,7 @@ pub(super) fn as_text(value: &Value) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
+/// As [`integer`].
 pub(super) fn as_integer(value: &Value) -> Option<i64> {
     let fraction = match value {
         Value::Number(number) => match number.as_i64() {
@@ -64,6 +59,7 @@ pub(super) fn as_integer(value: &Value) -> Option<i64> {
     (fraction.fract() == 0.0 && fraction.abs() <= EXACT).then_some(fraction as i64)
 }
 
+/// As [`time`].
 pub(super) fn as_time(text: &str) -> Option<Timestamp> {
     text.parse::<Timestamp>().ok().or_else(|| {
         let naive = text.parse::<DateTime>().ok()?;
