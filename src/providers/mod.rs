@@ -19,6 +19,9 @@ mod lenient;
 mod token;
 mod words;
 pub mod zoom;
+mod zoom_codes;
+mod zoom_files;
+mod zoom_links;
 
 pub use lease::LeaseDesk;
 
