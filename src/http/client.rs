@@ -1,6 +1,6 @@
 //! The one HTTP client, and interface calls through it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -38,6 +38,13 @@ pub struct ApiRequest {
     pub form: Option<Vec<(&'static str, SecretString)>>,
     /// Bound on the call with all its retries and waits.
     pub within: Duration,
+}
+
+/// How the fields of a call are written into its body.
+#[derive(Clone, Copy)]
+enum Encoding {
+    Form,
+    Json,
 }
 
 /// What an interface call brought: any status but those that were retried to the end.
@@ -90,11 +97,23 @@ impl Client {
     /// Whatever the last try met: unreachable, too slow, rate limited for longer than the call may take, still
     /// failing, or too large.
     pub async fn call(&self, request: &ApiRequest) -> Result<ApiReply, HttpError> {
+        self.call_as(request, Encoding::Form).await
+    }
+
+    /// As [`call`](Self::call), with the fields of the form posted as a JSON object.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn call_with_json(&self, request: &ApiRequest) -> Result<ApiReply, HttpError> {
+        self.call_as(request, Encoding::Json).await
+    }
+
+    async fn call_as(&self, request: &ApiRequest, encoding: Encoding) -> Result<ApiReply, HttpError> {
         let deadline = Instant::now() + request.within;
         let host = origin(&request.address);
         let mut waits = retry::backoff(CALL_TRIES - 1);
         loop {
-            let attempt = tokio::time::timeout_at(deadline, self.call_once(request)).await;
+            let attempt = tokio::time::timeout_at(deadline, self.call_once(request, encoding)).await;
             let (failure, asked) = match attempt {
                 Err(_elapsed) => return Err(HttpError::TimedOut { host, after: request.within }),
                 Ok(Ok(reply)) if reply.status == 429 => {
@@ -122,7 +141,7 @@ impl Client {
         }
     }
 
-    async fn call_once(&self, request: &ApiRequest) -> Result<ApiReply, HttpError> {
+    async fn call_once(&self, request: &ApiRequest, encoding: Encoding) -> Result<ApiReply, HttpError> {
         /// Bound on the wait for a reply to begin, and for each piece of it: a server that says nothing for
         /// this long has lost the call, and a second try in a call's usual half minute may meet a healthy one.
         /// Zoom's slowest pages begin within a few seconds. It is no bound on the whole: three megabytes take
@@ -135,9 +154,12 @@ impl Client {
         let mut builder = match &request.form {
             None => self.http.get(url),
             Some(fields) => {
-                let fields: Vec<_> =
+                let fields: BTreeMap<_, _> =
                     fields.iter().map(|(name, value)| (*name, value.expose_secret())).collect();
-                self.http.post(url).form(&fields)
+                match encoding {
+                    Encoding::Form => self.http.post(url).form(&fields),
+                    Encoding::Json => self.http.post(url).json(&fields),
+                }
             }
         };
         builder = builder.header(ACCEPT, "application/json");
