@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use meetfs::cache::{BLOCK_LENGTH, BlockIndex, BlockKey, ContentId, MemoryCache};
 use meetfs::http::Client;
-use meetfs::model::{BodyKind, DaySpan, FileId, Lease, MeetingId, SourceName, Version};
+use meetfs::model::{BodyKind, DaySpan, Details, FileId, Lease, MeetingId, SourceName, Version};
 use meetfs::providers::{Effort, LeaseDesk, Listing, Provider, ProviderError};
 use meetfs::read::{Engine, EngineOptions, Observer, OpenFile, Recording};
 
@@ -130,10 +130,7 @@ impl Provider for Nothing {
         nothing()
     }
 
-    async fn details(
-        &self,
-        _meeting: &MeetingId,
-    ) -> Result<Option<serde_json::Map<String, serde_json::Value>>, ProviderError> {
+    async fn details(&self, _meeting: &MeetingId) -> Result<Option<Details>, ProviderError> {
         nothing()
     }
 
