@@ -11,6 +11,7 @@ mod environment;
 mod error;
 mod file;
 pub(crate) mod nearest;
+mod rapatin;
 mod secret;
 mod source;
 mod value;
@@ -24,6 +25,7 @@ use jiff::tz::TimeZone;
 
 pub use environment::{Environment, ProcessEnvironment};
 pub use error::{FileProblem, Origin, SecretProblem, SettingsError, ValueProblem};
+pub use rapatin::{RAPATIN_API_URL, RapatinCredential, RapatinSettings};
 pub use source::{
     ProviderSettings, SourceSettings, ZOOM_API_URL, ZOOM_OAUTH_URL, ZoomCredential, ZoomSettings,
 };

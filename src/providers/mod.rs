@@ -16,6 +16,7 @@ mod failures;
 mod forgiving;
 pub mod lease;
 mod lenient;
+pub mod rapatin;
 mod token;
 mod words;
 pub mod zoom;
@@ -66,6 +67,17 @@ pub fn open(settings: &SourceSettings, client: &Client) -> Arc<dyn Provider> {
                 download_hosts: settings.download_hosts.clone(),
             };
             Arc::new(zoom::Zoom::new(options, client.clone()))
+        }
+        ProviderSettings::Rapatin(rapatin) => {
+            let rapatin = rapatin.clone();
+            let options = rapatin::RapatinOptions {
+                source: settings.name.clone(),
+                credential: rapatin.credential,
+                meetings: rapatin.meetings,
+                api_url: rapatin.api_url,
+                download_hosts: settings.download_hosts.clone(),
+            };
+            Arc::new(rapatin::Rapatin::new(options, client.clone()))
         }
     }
 }

@@ -8,6 +8,7 @@ use super::environment::Environment;
 use super::error::{SettingsError, ValueProblem};
 use super::file::{Secret, Table, Text, Texts, known_keys};
 use super::nearest::nearest;
+use super::rapatin::{self, RapatinSettings};
 use super::{secret, value};
 use crate::model::SourceName;
 
@@ -35,6 +36,8 @@ pub struct SourceSettings {
 pub enum ProviderSettings {
     /// Zoom.
     Zoom(ZoomSettings),
+    /// Rapatin.
+    Rapatin(RapatinSettings),
 }
 
 /// A Zoom account.
@@ -98,12 +101,13 @@ const SECRET_KEYS: [&str; 4] = ["token", "client_secret", "refresh_token", "pass
 #[derive(Clone, Copy)]
 enum Provider {
     Zoom,
+    Rapatin,
 }
 
 impl Provider {
-    const ALL: [Self; 1] = [Self::Zoom];
+    const ALL: [Self; 2] = [Self::Zoom, Self::Rapatin];
     /// Those that a configuration may well name already.
-    const TO_COME: [&str; 2] = ["webex", "rapatin"];
+    const TO_COME: [&str; 1] = ["webex"];
 
     fn named(name: String) -> Result<Self, ValueProblem> {
         if let Some(provider) = Self::ALL.into_iter().find(|provider| provider.name() == name) {
@@ -119,6 +123,7 @@ impl Provider {
     fn name(self) -> &'static str {
         match self {
             Self::Zoom => "zoom",
+            Self::Rapatin => "rapatin",
         }
     }
 
@@ -126,6 +131,7 @@ impl Provider {
     fn keys(self) -> Vec<String> {
         match self {
             Self::Zoom => ZoomKeys::names(),
+            Self::Rapatin => rapatin::keys(),
         }
     }
 }
@@ -175,6 +181,7 @@ pub(super) fn resolve(
     };
     let provider = match provider {
         Provider::Zoom => ProviderSettings::Zoom(zoom(&name, table, context)?),
+        Provider::Rapatin => ProviderSettings::Rapatin(rapatin::resolve(&name, table, context)?),
     };
     Ok(SourceSettings { name, since, download_hosts, provider })
 }
@@ -225,7 +232,12 @@ fn zoom(name: &SourceName, table: &Table<'_>, context: &Context<'_>) -> Result<Z
 }
 
 /// The given base address, or the provider's own.
-fn address(given: Option<Text>, table: &Table<'_>, key: &str, default: &str) -> Result<Url, SettingsError> {
+pub(super) fn address(
+    given: Option<Text>,
+    table: &Table<'_>,
+    key: &str,
+    default: &str,
+) -> Result<Url, SettingsError> {
     let origin = table.origin_of(key);
     given.unwrap_or(Text { value: default.to_owned(), origin }).check(value::base_address)
 }
@@ -236,7 +248,7 @@ fn two_years_before(today: Date) -> Date {
     today.saturating_sub(jiff::Span::new().years(2))
 }
 
-fn incomplete(name: &SourceName, table: &Table<'_>, needed: &str) -> SettingsError {
+pub(super) fn incomplete(name: &SourceName, table: &Table<'_>, needed: &str) -> SettingsError {
     SettingsError::Incomplete {
         path: table.file().path.clone(),
         line: table.line(),
@@ -251,15 +263,22 @@ mod tests {
 
     #[test]
     fn every_secret_of_a_provider_is_guarded_by_the_mode_of_the_file() {
-        let all = ZoomKeys::names();
-        let secrets: Vec<_> = all.iter().filter_map(|key| key.strip_suffix("_command")).collect();
-        assert_eq!(secrets, ["token", "client_secret"]);
-        assert!(secrets.iter().all(|secret| SECRET_KEYS.contains(secret)));
+        for (provider, expected) in [
+            (Provider::Zoom, ["token", "client_secret"].as_slice()),
+            (Provider::Rapatin, ["token", "password"].as_slice()),
+        ] {
+            let all = provider.keys();
+            let secrets: Vec<_> = all.iter().filter_map(|key| key.strip_suffix("_command")).collect();
+            assert_eq!(secrets, expected);
+            assert!(secrets.iter().all(|secret| SECRET_KEYS.contains(secret)));
+        }
     }
 
     #[test]
     fn the_default_addresses_are_legal_ones() {
         assert_eq!(value::base_address(ZOOM_API_URL.into()).unwrap().as_str(), ZOOM_API_URL);
+        let rapatin = value::base_address(rapatin::RAPATIN_API_URL.into()).unwrap();
+        assert_eq!(rapatin.as_str().trim_end_matches('/'), rapatin::RAPATIN_API_URL);
         assert_eq!(value::base_address(ZOOM_OAUTH_URL.into()).unwrap().as_str(), ZOOM_OAUTH_URL);
     }
 }
