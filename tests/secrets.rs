@@ -212,6 +212,7 @@ fn credentials_go_where_they_belong_and_nowhere_else() {
                     let echoed = request.headers.iter().any(|(_, value)| value.contains("demo-token"));
                     assert!(!echoed && !request.path.contains("demo-token"), "{request:?}");
                 }
+                Server::Rapatin => panic!("nobody has configured it: {request:?}"),
             }
         }
     }

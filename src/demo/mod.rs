@@ -1,9 +1,9 @@
-//! An embedded cloud that speaks Zoom's interface over real HTTP on loopback, quirks included.
+//! An embedded cloud that speaks the interfaces of Zoom and Rapatin over real HTTP on loopback, quirks included.
 //!
 //! `meetfs mount --demo` runs one in its own process, tests and benchmarks in theirs. What enters: an
 //! [`Archive`], options, and [`Fault`]s. What leaves: addresses to put into a configuration, and the log of what
-//! was asked. There are three servers, as with the real one: the API with OAuth, the web host whose download links
-//! redirect, and the media host that serves signed links.
+//! was asked. There are as many servers as with the real ones: the API with OAuth, the web host whose download links
+//! redirect, the media host that serves signed links, and Rapatin's API, whose links are on the same web host.
 //!
 //! This room must know nothing of the client it is there for, and uses no other room: a misunderstanding that
 //! both sides shared would never show. It prints nothing.
@@ -19,6 +19,9 @@ mod media;
 mod oauth;
 mod pages;
 mod pattern;
+mod rapatin;
+mod rapatin_api;
+mod rapatin_sessions;
 mod reply;
 mod server;
 mod store;
@@ -43,6 +46,7 @@ pub use faults::{Effect, Fault, FaultPlan, RetryAfter, Trigger};
 pub use log::{Request, Server};
 pub use oauth::Credentials;
 pub use pattern::{PATTERN_HEAD, pattern_bytes, pattern_seed};
+pub use rapatin_sessions::{RapatinSession, RapatinStatus};
 pub use store::Object;
 pub use web::DownloadHeader;
 
@@ -53,6 +57,8 @@ use server::{Origins, Shared};
 pub struct CloudOptions {
     /// What it holds.
     pub archive: Archive,
+    /// What Rapatin's account holds.
+    pub rapatin: Vec<RapatinSession>,
     /// Most meetings a page of a listing; 1 to 300.
     pub page_cap: u32,
     /// How long a token works.
@@ -74,6 +80,7 @@ impl Default for CloudOptions {
     fn default() -> Self {
         Self {
             archive: Archive::empty(),
+            rapatin: Vec::new(),
             page_cap: 300,
             token_life: Duration::from_secs(3600),
             link_life: Duration::from_secs(3600),
@@ -109,14 +116,21 @@ impl Cloud {
         let (api, api_origin) = listen()?;
         let (web, web_origin) = listen()?;
         let (media, media_origin) = listen()?;
+        let (rapatin, rapatin_origin) = listen()?;
         let shared = Arc::new(Shared {
             store: RwLock::new(store::Store::new(options.archive)),
             tokens: oauth::Tokens::new(options.token_life),
             links: links::Links::new(options.link_life),
             pages: pages::PageTokens::default(),
+            rapatin: rapatin::Rapatin::new(options.rapatin),
             faults: faults::Faults::new(options.faults),
             log: log::Log::new(),
-            origins: Origins { api: api_origin, web: web_origin, media: media_origin },
+            origins: Origins {
+                api: api_origin,
+                web: web_origin,
+                media: media_origin,
+                rapatin: rapatin_origin,
+            },
             page_cap: options.page_cap,
             download_header: options.download_header,
             first_byte_latency: options.first_byte_latency,
@@ -124,7 +138,9 @@ impl Cloud {
         });
         {
             let _inside = runtime.enter();
-            for (server, listener) in [(Server::Api, api), (Server::Web, web), (Server::Media, media)] {
+            let servers =
+                [(Server::Api, api), (Server::Web, web), (Server::Media, media), (Server::Rapatin, rapatin)];
+            for (server, listener) in servers {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 runtime.spawn(server::accept(Arc::clone(&shared), server, listener));
             }

@@ -1,4 +1,4 @@
-//! The three servers: they take a request, settle its fate, answer it, and write it down.
+//! The servers: they take a request, settle its fate, answer it, and write it down.
 
 use std::io;
 use std::sync::Arc;
@@ -24,11 +24,12 @@ use super::links::Links;
 use super::log::{Entry, Log, Request, Server};
 use super::oauth::Tokens;
 use super::pages::PageTokens;
+use super::rapatin::{self, Rapatin};
 use super::reply::Reply;
 use super::store::Store;
 use super::wire::{Connection, Wire};
 use super::zoom_api::Api;
-use super::{media, web};
+use super::{media, rapatin_api, web};
 
 /// Connections a server holds at once; more wait to be accepted.
 const CONNECTIONS: usize = 1024;
@@ -43,6 +44,7 @@ pub(super) struct Shared {
     pub(super) tokens: Tokens,
     pub(super) links: Links,
     pub(super) pages: PageTokens,
+    pub(super) rapatin: Rapatin,
     pub(super) faults: Faults,
     pub(super) log: Log,
     pub(super) origins: Origins,
@@ -58,6 +60,7 @@ pub(super) struct Origins {
     pub(super) api: String,
     pub(super) web: String,
     pub(super) media: String,
+    pub(super) rapatin: String,
 }
 
 /// No answer will be given; the connection is to be closed.
@@ -207,6 +210,9 @@ fn reply(shared: &Shared, server: Server, asked: &Asked, form: &[u8], effect: Op
             };
             api.answer(asked)
         }
+        Server::Web if asked.path.starts_with(rapatin::LINKS) => {
+            shared.rapatin.follow(asked, &shared.links, &shared.origins.media)
+        }
         Server::Web => web::answer(
             &shared.store.read(),
             &shared.tokens,
@@ -215,7 +221,14 @@ fn reply(shared: &Shared, server: Server, asked: &Asked, form: &[u8], effect: Op
             &shared.origins.media,
             asked,
         ),
-        Server::Media => media::answer(&shared.store.read(), &shared.links, asked, effect),
+        Server::Media => {
+            let file = |opaque: &str| {
+                let known = shared.store.read().by_link(opaque).map(|(_, file)| file.clone());
+                known.or_else(|| shared.rapatin.file(opaque))
+            };
+            media::answer(file, &shared.links, asked, effect)
+        }
+        Server::Rapatin => rapatin_api::answer(&shared.rapatin, asked, form, &shared.origins.web),
     }
 }
 
@@ -231,6 +244,7 @@ fn instead(effect: &Effect, server: Server, asked: &Asked) -> Option<Reply> {
         Effect::ExpiredToken => Some(match server {
             Server::Api => Reply::expired_token(),
             Server::Web | Server::Media => Reply::forbidden_json(),
+            Server::Rapatin => rapatin_api::unauthenticated(),
         }),
         Effect::ExpiredLink => Some(Reply::expired_link()),
         Effect::DeadPageToken => asked
