@@ -10,3 +10,5 @@ mod client;
 mod downloads;
 #[path = "cloud/faults.rs"]
 mod faults;
+#[path = "cloud/rapatin.rs"]
+mod rapatin;

@@ -58,7 +58,8 @@ fn login(rapatin: &Rapatin, asked: &Asked, body: &[u8]) -> Reply {
     if asked.method != "POST" {
         return refusal(405, "The method is not supported for this route.");
     }
-    let sent: Value = serde_json::from_slice(body).unwrap_or_default();
+    let is_json = asked.header("content-type").is_some_and(|kind| kind.starts_with("application/json"));
+    let sent: Value = serde_json::from_slice(body).ok().filter(|_| is_json).unwrap_or_default();
     let field = |name: &str| sent.get(name).and_then(Value::as_str).unwrap_or("");
     if field("device").is_empty() {
         return refusal(422, "The device field is required.");
