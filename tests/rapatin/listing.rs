@@ -140,6 +140,21 @@ async fn sessions_of_other_days_than_those_asked_for_are_left_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_does_not_come_and_go_with_the_span_that_is_listed() {
+    let cloud = cloud(vec![session("old==", "81", 20), session("new==", "81", 2).unscheduled()]);
+    let client = rapatin(&cloud);
+    assert!(client.list(last(7)).await.unwrap().meetings.is_empty(), "nobody knows of the meeting yet");
+    assert_eq!(uuids(&client.list(last(30)).await.unwrap().meetings), ["new==", "old=="]);
+    assert_eq!(uuids(&client.list(last(7)).await.unwrap().meetings), ["new=="]);
+    assert!(cloud.remove_rapatin_session("old==") && cloud.remove_rapatin_session("new=="));
+    cloud.clear_requests();
+    for _ in 0..2 {
+        assert!(client.list(last(7)).await.unwrap().meetings.is_empty());
+    }
+    assert_eq!(asked(&cloud, Server::Rapatin, "/recordings/81").len(), 1, "it holds nothing any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_the_schedule_the_configured_meetings_are_a_part_of_the_listing() {
     let cloud = demo();
     cloud.inject(Trigger::always(Server::Rapatin).on("/schedules").does(Effect::status(503)));
@@ -150,6 +165,14 @@ async fn without_the_schedule_the_configured_meetings_are_a_part_of_the_listing(
         panic!("{:?}", listing.failed)
     };
     assert!(*days == last(5) && why.contains("503"), "{why}");
+    cloud.heal();
+    let whole = client.list(last(5)).await.unwrap();
+    for session in cloud.rapatin_sessions().iter().filter(|one| one.meeting_id == "81234567890") {
+        let start = |meetings| of(meetings, &session.uuid).start;
+        assert_ne!(start(&listing.meetings), session.start);
+        assert_eq!(start(&whole.meetings), session.start, "made up for want of the schedule, and not kept");
+    }
+    cloud.inject(Trigger::always(Server::Rapatin).on("/schedules").does(Effect::status(503)));
     let error = rapatin(&cloud).list(last(5)).await.unwrap_err();
     assert!(matches!(error, ProviderError::Unavailable(_)), "{error:?}");
 }

@@ -58,13 +58,23 @@ pub(super) struct Lister {
     /// Ids of meetings that are asked about whether they stand in the schedule or not.
     configured: Vec<String>,
     starts: Starts,
+    known: Mutex<Known>,
+}
+
+/// What earlier listings found out about meetings.
+#[derive(Default)]
+struct Known {
+    /// Those that had recordings when they were last asked about. They are asked about again whatever the schedule
+    /// says: that of a week may leave out a meeting that is in a year's, and its sessions of this week would come and
+    /// go with the span that is listed.
+    holding: BTreeSet<String>,
     /// Old meetings of the schedule that have no recordings.
-    settled: Mutex<HashSet<String>>,
+    settled: HashSet<String>,
 }
 
 impl Lister {
     pub(super) fn new(source: SourceName, configured: Vec<String>) -> Self {
-        Self { source, configured, starts: Starts::default(), settled: Mutex::default() }
+        Self { source, configured, starts: Starts::default(), known: Mutex::default() }
     }
 
     /// Lists the sessions of the days of `span`.
@@ -79,6 +89,7 @@ impl Lister {
         let settled = TimeZone::UTC.to_datetime(Timestamp::now()).date().saturating_sub(SETTLED.days());
         let asked = self.meetings(&schedule, settled);
         let replies = ask_all(api, &asked).await;
+        let schedule_is_whole = unscheduled.is_none();
         let came = replies.iter().filter(|(_, reply)| reply.is_ok()).count();
 
         let mut failed: Vec<_> = unscheduled.map(|error| (span, error)).into_iter().collect();
@@ -88,9 +99,8 @@ impl Lister {
             match reply {
                 Ok(listed) => {
                     unreadable += listed.unreadable;
-                    if listed.sessions.iter().all(|session| session.state() == State::Deleted) {
-                        self.settle(meeting, &schedule, settled);
-                    }
+                    let is_empty = listed.sessions.iter().all(|session| session.state() == State::Deleted);
+                    self.note(meeting, is_empty, is_empty && !is_newer(schedule.newest(meeting), settled));
                     for session in listed.sessions {
                         keep_one(&mut sessions, meeting, session);
                     }
@@ -119,7 +129,9 @@ impl Lister {
         {
             return Err(worst.clone());
         }
-        let meetings = self.mapped(sessions, &schedule, span);
+        let meetings = self.mapped(sessions, span, |meeting, session| {
+            self.starts.of(meeting, session, &schedule, schedule_is_whole)
+        });
         if failed.is_empty() {
             let listed = meetings.iter().map(|mapped| mapped.meeting.id.clone()).collect();
             self.starts.keep(span, &listed);
@@ -127,17 +139,18 @@ impl Lister {
         Ok(Found { meetings, failed: joined(failed) })
     }
 
-    /// The meetings to ask about: those of the configuration, then those of the schedule, newest first.
+    /// The meetings to ask about: those of the configuration, those that have recordings, and then those of the
+    /// schedule, newest first.
     fn meetings(&self, schedule: &Schedule, settled: Date) -> Vec<String> {
-        let without_recordings = self.settled.lock();
+        let known = self.known.lock();
         let scheduled = schedule.meetings();
         let scheduled = scheduled
             .iter()
-            .filter(|(day, meeting)| is_newer(*day, settled) || !without_recordings.contains(*meeting))
+            .filter(|(day, meeting)| is_newer(*day, settled) || !known.settled.contains(*meeting))
             .map(|(_, meeting)| *meeting)
             .take(MEETINGS);
         let mut taken = HashSet::new();
-        let all = self.configured.iter().map(String::as_str).chain(scheduled);
+        let all = self.configured.iter().chain(&known.holding).map(String::as_str).chain(scheduled);
         all.filter(|meeting| taken.insert(*meeting)).map(str::to_owned).collect()
     }
 
@@ -145,13 +158,18 @@ impl Lister {
         self.configured.iter().any(|configured| configured == meeting)
     }
 
-    /// Notes that a meeting has no recordings, if it is so old that it will get none.
-    fn settle(&self, meeting: &str, schedule: &Schedule, settled: Date) {
+    /// Notes what a meeting had: nothing if it `is_empty`, and nothing for ever if it `is_settled` as well.
+    fn note(&self, meeting: &str, is_empty: bool, is_settled: bool) {
         /// A full note costs calls and no recording.
         const NOTED: usize = 10 * MEETINGS;
-        let mut without_recordings = self.settled.lock();
-        if !is_newer(schedule.newest(meeting), settled) && without_recordings.len() < NOTED {
-            without_recordings.insert(meeting.to_owned());
+        let mut known = self.known.lock();
+        if !is_empty {
+            known.holding.insert(meeting.to_owned());
+            return;
+        }
+        known.holding.remove(meeting);
+        if is_settled && known.settled.len() < NOTED {
+            known.settled.insert(meeting.to_owned());
         }
     }
 
@@ -160,15 +178,15 @@ impl Lister {
     fn mapped(
         &self,
         sessions: HashMap<MeetingId, (String, Session)>,
-        schedule: &Schedule,
         span: DaySpan,
+        start: impl Fn(&str, &Session) -> Timestamp,
     ) -> Vec<Mapped> {
         let mut mapped = Vec::new();
         for (meeting, session) in sessions.into_values() {
             if session.state() == State::Deleted {
                 continue;
             }
-            let start = self.starts.of(&meeting, &session, schedule);
+            let start = start(&meeting, &session);
             let is_dated = session.recorded_on.is_some();
             if !is_dated || span.contains(TimeZone::UTC.to_datetime(start).date()) {
                 mapped.push(mapping::session(&self.source, &meeting, session, start));

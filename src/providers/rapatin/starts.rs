@@ -1,14 +1,18 @@
 //! When sessions began.
 //!
 //! Rapatin says on which day a session was recorded and not when. The schedule knows a time, but not for ever: entries
-//! are moved and deleted, a session may have none, and at times the schedule cannot be had at all. A folder is named
-//! by its time, and one whose name changes is copied again by every backup, so a session keeps the time that it was
-//! first listed with for as long as the mount lives. After that only an entry that was moved or deleted since its
-//! meeting was held can make a difference, and with it the session stands at the beginning of its day.
+//! are moved and deleted, and a session may have none. A folder is named by its time, and one whose name changes is
+//! copied again by every backup, so a session keeps the time that it was first listed with for as long as the mount
+//! lives. After that only an entry that was moved or deleted since its meeting was held makes a difference: without it
+//! the session stands at the beginning of its day.
+//!
+//! A schedule that could not be had says nothing about a session. What is shown for want of it is not kept, or a
+//! moment's failure would name a folder for weeks.
 
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
+use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use parking_lot::Mutex;
 
@@ -23,15 +27,26 @@ pub(super) struct Starts(Mutex<HashMap<MeetingId, Timestamp>>);
 impl Starts {
     /// When the session of `meeting` began: as it was said first, else as the schedule has it for the day, else at
     /// the beginning of the day (UTC). The epoch where not even the day is known.
-    pub(super) fn of(&self, meeting: &str, session: &Session, schedule: &Schedule) -> Timestamp {
-        let found = || {
-            let day = session.recorded_on?;
-            let beginning =
-                || TimeZone::UTC.to_timestamp(day.to_datetime(jiff::civil::Time::midnight())).ok();
-            schedule.start(meeting, day).or_else(beginning)
-        };
+    pub(super) fn of(
+        &self,
+        meeting: &str,
+        session: &Session,
+        schedule: &Schedule,
+        schedule_is_whole: bool,
+    ) -> Timestamp {
         let id = MeetingId::from(session.uuid());
-        *self.0.lock().entry(id).or_insert_with(|| found().unwrap_or(Timestamp::UNIX_EPOCH))
+        let mut known = self.0.lock();
+        if let Some(start) = known.get(&id) {
+            return *start;
+        }
+        let scheduled = session.recorded_on.and_then(|day| schedule.start(meeting, day));
+        let beginning =
+            || TimeZone::UTC.to_timestamp(session.recorded_on?.to_datetime(Time::midnight())).ok();
+        let start = scheduled.or_else(beginning).unwrap_or(Timestamp::UNIX_EPOCH);
+        if scheduled.is_some() || schedule_is_whole {
+            known.insert(id, start);
+        }
+        start
     }
 
     /// Forgets sessions of the days of `span` that a whole listing did not name, so that what is kept is never more
