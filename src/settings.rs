@@ -15,6 +15,7 @@ mod rapatin;
 mod secret;
 mod source;
 mod value;
+mod webex;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ pub use rapatin::{RAPATIN_API_URL, RapatinCredential, RapatinSettings};
 pub use source::{
     ProviderSettings, SourceSettings, ZOOM_API_URL, ZOOM_OAUTH_URL, ZoomCredential, ZoomSettings,
 };
+pub use webex::{WEBEX_API_URL, WEBEX_OAUTH_URL, WebexCredential, WebexSettings};
 
 use environment::{CACHE_HOME, CONFIG_HOME, STATE_HOME, filled};
 use file::{ConfigFile, Given, Nested, Number, Table, Text, known_keys};

@@ -12,3 +12,5 @@ mod downloads;
 mod faults;
 #[path = "cloud/rapatin.rs"]
 mod rapatin;
+#[path = "cloud/webex.rs"]
+mod webex;

@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::time::SystemTime;
 
-use super::archive::MeetingFile;
+use jiff::Timestamp;
+
+use super::archive::{Content, MeetingFile};
 use super::asked::{Asked, RangeAsked};
 use super::faults::Effect;
 use super::links::Links;
@@ -31,13 +33,22 @@ pub(super) fn answer(
     let Some(file) = opaque.and_then(file) else {
         return Reply::xml_error(404, "NoSuchKey", "The specified key does not exist.");
     };
-    serve(&file, asked, effect)
+    let content_type = file.content_type();
+    serve(&Served { content: &file.content, content_type, modified: file.recording_end }, asked, effect)
 }
 
-fn serve(file: &MeetingFile, asked: &Asked, effect: Option<&Effect>) -> Reply {
+/// A file as a media host has it.
+pub(super) struct Served<'a> {
+    pub(super) content: &'a Content,
+    pub(super) content_type: &'a str,
+    pub(super) modified: Timestamp,
+}
+
+/// The file or the range of it that is asked for.
+pub(super) fn serve(file: &Served<'_>, asked: &Asked, effect: Option<&Effect>) -> Reply {
     let total = file.content.length();
     let etag = file.content.etag();
-    let last_modified = last_modified(file);
+    let last_modified = http_date(file.modified);
     let whole = || Reply { status: 200, headers: Vec::new(), content: file.content.clone(), span: 0..total };
     let unchanged = asked.header("if-range").is_none_or(|value| value == etag || value == last_modified);
     let range = asked.range().filter(|_| unchanged && !matches!(effect, Some(Effect::WholeFile)));
@@ -61,7 +72,7 @@ fn serve(file: &MeetingFile, asked: &Asked, effect: Option<&Effect>) -> Reply {
         }
     };
     reply
-        .with("content-type", file.content_type())
+        .with("content-type", file.content_type)
         .with("accept-ranges", "bytes")
         .with("etag", etag)
         .with("last-modified", last_modified)
@@ -83,6 +94,6 @@ fn shifted(span: Range<u64>, shift: i64, total: u64) -> Range<u64> {
     start..start + length
 }
 
-fn last_modified(file: &MeetingFile) -> String {
-    httpdate::fmt_http_date(SystemTime::try_from(file.recording_end).unwrap_or(SystemTime::UNIX_EPOCH))
+fn http_date(time: Timestamp) -> String {
+    httpdate::fmt_http_date(SystemTime::try_from(time).unwrap_or(SystemTime::UNIX_EPOCH))
 }

@@ -1,9 +1,10 @@
-//! An embedded cloud that speaks the interfaces of Zoom and Rapatin over real HTTP on loopback, quirks included.
+//! An embedded cloud that speaks the interfaces of Zoom, Webex and Rapatin over real HTTP on loopback, quirks included.
 //!
 //! `meetfs mount --demo` runs one in its own process, tests and benchmarks in theirs. What enters: an
 //! [`Archive`], options, and [`Fault`]s. What leaves: addresses to put into a configuration, and the log of what
-//! was asked. There are as many servers as with the real ones: the API with OAuth, the web host whose download links
-//! redirect, the media host that serves signed links, and Rapatin's API, whose links are on the same web host.
+//! was asked. Zoom has three servers, as the real one: the API with OAuth, the web host whose download links redirect,
+//! and the media host that serves signed links. Webex has an API with OAuth of its own, and its links on the media host;
+//! Rapatin has an API, and Zoom's links.
 //!
 //! This room must know nothing of the client it is there for, and uses no other room: a misunderstanding that
 //! both sides shared would never show. It prints nothing.
@@ -26,6 +27,10 @@ mod reply;
 mod server;
 mod store;
 mod web;
+mod webex_api;
+mod webex_archive;
+mod webex_json;
+mod webex_tickets;
 mod wire;
 mod zoom_api;
 mod zoom_json;
@@ -49,6 +54,8 @@ pub use pattern::{PATTERN_HEAD, pattern_bytes, pattern_seed};
 pub use rapatin_sessions::{RapatinSession, RapatinStatus};
 pub use store::Object;
 pub use web::DownloadHeader;
+pub use webex_api::WebexCredentials;
+pub use webex_archive::{WebexArchive, WebexFile, WebexObject, WebexRecording};
 
 use server::{Origins, Shared};
 
@@ -73,10 +80,14 @@ pub struct CloudOptions {
     pub faults: Vec<Fault>,
     /// Which credentials a download link takes.
     pub download_header: DownloadHeader,
+    /// What it holds for Webex.
+    pub webex: WebexArchive,
+    /// How long Webex's links work.
+    pub webex_link_life: Duration,
 }
 
 impl Default for CloudOptions {
-    /// An empty archive, an hour for tokens and links, no faults and no brakes.
+    /// Empty archives, an hour for tokens and links, three for Webex's links, no faults and no brakes.
     fn default() -> Self {
         Self {
             archive: Archive::empty(),
@@ -88,6 +99,8 @@ impl Default for CloudOptions {
             bytes_per_second: None,
             faults: Vec::new(),
             download_header: DownloadHeader::default(),
+            webex: WebexArchive::empty(),
+            webex_link_life: Duration::from_secs(3 * 3600),
         }
     }
 }
@@ -116,12 +129,21 @@ impl Cloud {
         let (api, api_origin) = listen()?;
         let (web, web_origin) = listen()?;
         let (media, media_origin) = listen()?;
+        let (webex, webex_origin) = listen()?;
         let (rapatin, rapatin_origin) = listen()?;
         let shared = Arc::new(Shared {
             store: RwLock::new(store::Store::new(options.archive)),
             tokens: oauth::Tokens::new(options.token_life),
             links: links::Links::new(options.link_life),
             pages: pages::PageTokens::default(),
+            webex: webex_api::WebexSite {
+                archive: RwLock::new(options.webex),
+                tokens: oauth::Tokens::new(options.token_life),
+                tickets: webex_tickets::Tickets::new(options.webex_link_life),
+                page_cap: options.page_cap as usize,
+                origin: webex_origin,
+                media_origin: media_origin.clone(),
+            },
             rapatin: rapatin::Rapatin::new(options.rapatin),
             faults: faults::Faults::new(options.faults),
             log: log::Log::new(),
@@ -138,8 +160,13 @@ impl Cloud {
         });
         {
             let _inside = runtime.enter();
-            let servers =
-                [(Server::Api, api), (Server::Web, web), (Server::Media, media), (Server::Rapatin, rapatin)];
+            let servers = [
+                (Server::Api, api),
+                (Server::Web, web),
+                (Server::Media, media),
+                (Server::Webex, webex),
+                (Server::Rapatin, rapatin),
+            ];
             for (server, listener) in servers {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 runtime.spawn(server::accept(Arc::clone(&shared), server, listener));
@@ -201,11 +228,13 @@ impl Cloud {
     /// Makes every token issued so far expire.
     pub fn expire_tokens(&self) {
         self.shared.tokens.expire_all();
+        self.shared.webex.tokens.expire_all();
     }
 
     /// Makes every signed link issued so far answer 403.
     pub fn expire_links(&self) {
         self.shared.links.expire_all();
+        self.shared.webex.tickets.expire_all();
     }
 
     /// Makes every `next_page_token` issued so far invalid.
@@ -245,6 +274,53 @@ impl Cloud {
     /// Everything that can be downloaded now.
     pub fn objects(&self) -> Vec<Object> {
         self.shared.store.read().objects()
+    }
+
+    /// Base address of Webex's API: `http://127.0.0.1:PORT/v1`.
+    pub fn webex_api_url(&self) -> String {
+        format!("{}/v1", self.shared.webex.origin)
+    }
+
+    /// Address at which Webex renews tokens.
+    pub fn webex_oauth_url(&self) -> String {
+        format!("{}/v1/access_token", self.shared.webex.origin)
+    }
+
+    /// What a Webex app renews its token with.
+    pub fn webex_credentials(&self) -> WebexCredentials {
+        WebexCredentials::demo()
+    }
+
+    /// A personal token for Webex that works until [`expire_tokens`](Self::expire_tokens), and the same until then.
+    pub fn webex_token(&self) -> String {
+        self.shared.webex.tokens.long_lived()
+    }
+
+    /// Adds a Webex recording, or replaces the one with its id.
+    pub fn add_webex_recording(&self, recording: WebexRecording) {
+        let mut archive = self.shared.webex.archive.write();
+        archive.recordings.retain(|old| old.id != recording.id);
+        archive.recordings.push(recording);
+    }
+
+    /// Changes a Webex recording in any way; false if there is none with that id.
+    pub fn change_webex_recording(&self, id: &str, change: impl FnOnce(&mut WebexRecording)) -> bool {
+        let mut archive = self.shared.webex.archive.write();
+        archive.recordings.iter_mut().find(|recording| recording.id == id).map(change).is_some()
+    }
+
+    /// Removes a Webex recording; false if there is none with that id.
+    pub fn remove_webex_recording(&self, id: &str) -> bool {
+        let mut archive = self.shared.webex.archive.write();
+        let before = archive.recordings.len();
+        archive.recordings.retain(|recording| recording.id != id);
+        archive.recordings.len() < before
+    }
+
+    /// Everything of Webex's that can be downloaded now.
+    pub fn webex_objects(&self) -> Vec<WebexObject> {
+        let archive = self.shared.webex.archive.read();
+        archive.recordings.iter().flat_map(WebexRecording::objects).collect()
     }
 }
 

@@ -98,6 +98,12 @@ impl Tokens {
         token
     }
 
+    /// Seconds that a token works, as the reply that brings one states them.
+    pub(super) fn life_seconds(&self) -> u64 {
+        // Both clouds state one second less than their tokens live.
+        self.life.as_secs().saturating_sub(1)
+    }
+
     /// One token for the account, the same until it is made to expire.
     pub(super) fn long_lived(&self) -> String {
         let mut long_lived = self.long_lived.lock();
@@ -148,8 +154,7 @@ impl Tokens {
             return refusal(400, "Bad Request", "invalid_request");
         }
         let token = self.issue(Grant::Account, None);
-        // Zoom states one second less than the hour its tokens live.
-        let expires_in = self.life.as_secs().saturating_sub(1);
+        let expires_in = self.life_seconds();
         Reply::json(
             200,
             &json!({"access_token": token, "token_type": "bearer", "expires_in": expires_in, "scope": SCOPES,

@@ -27,6 +27,7 @@ use super::pages::PageTokens;
 use super::rapatin::{self, Rapatin};
 use super::reply::Reply;
 use super::store::Store;
+use super::webex_api::{self, WebexSite};
 use super::wire::{Connection, Wire};
 use super::zoom_api::Api;
 use super::{media, rapatin_api, web};
@@ -44,6 +45,7 @@ pub(super) struct Shared {
     pub(super) tokens: Tokens,
     pub(super) links: Links,
     pub(super) pages: PageTokens,
+    pub(super) webex: WebexSite,
     pub(super) rapatin: Rapatin,
     pub(super) faults: Faults,
     pub(super) log: Log,
@@ -221,6 +223,8 @@ fn reply(shared: &Shared, server: Server, asked: &Asked, form: &[u8], effect: Op
             &shared.origins.media,
             asked,
         ),
+        Server::Webex => shared.webex.answer(asked, form),
+        Server::Media if asked.path.starts_with("/nbr/") => shared.webex.media(asked, effect),
         Server::Media => {
             let file = |opaque: &str| {
                 let known = shared.store.read().by_link(opaque).map(|(_, file)| file.clone());
@@ -244,6 +248,7 @@ fn instead(effect: &Effect, server: Server, asked: &Asked) -> Option<Reply> {
         Effect::ExpiredToken => Some(match server {
             Server::Api => Reply::expired_token(),
             Server::Web | Server::Media => Reply::forbidden_json(),
+            Server::Webex => webex_api::expired_token(),
             Server::Rapatin => rapatin_api::unauthenticated(),
         }),
         Effect::ExpiredLink => Some(Reply::expired_link()),
@@ -251,7 +256,7 @@ fn instead(effect: &Effect, server: Server, asked: &Asked) -> Option<Reply> {
             .parameter("next_page_token")
             .filter(|token| !token.is_empty())
             .map(|_| Reply::dead_page_token()),
-        Effect::TooManyRequests(retry_after) => Some(too_many_requests(*retry_after)),
+        Effect::TooManyRequests(retry_after) => Some(too_many_requests(server, *retry_after)),
         Effect::ShortBody { .. }
         | Effect::Stall { .. }
         | Effect::Reset { .. }
@@ -265,15 +270,18 @@ fn instead(effect: &Effect, server: Server, asked: &Asked) -> Option<Reply> {
 }
 
 /// 429 with the headers of the limit that was hit: the daily one says when it ends, the one a second does not.
-fn too_many_requests(retry_after: RetryAfter) -> Reply {
+fn too_many_requests(server: Server, retry_after: RetryAfter) -> Reply {
     let daily = matches!(retry_after, RetryAfter::IsoDate(_));
     let (limit, period) = if daily { ("Daily-limit", "daily") } else { ("QPS", "per-second") };
     let message = format!("You have reached the maximum {period} rate limit for this API. Try again later.");
-    let reply = Reply::error(429, 429, &message)
-        .with("x-ratelimit-category", "Medium")
-        .with("x-ratelimit-type", limit)
-        .with("x-ratelimit-limit", "20")
-        .with("x-ratelimit-remaining", "0");
+    let reply = match server {
+        Server::Webex => webex_api::error(429, "Too many requests have been sent in a given amount of time."),
+        _ => Reply::error(429, 429, &message)
+            .with("x-ratelimit-category", "Medium")
+            .with("x-ratelimit-type", limit)
+            .with("x-ratelimit-limit", "20")
+            .with("x-ratelimit-remaining", "0"),
+    };
     match retry_after {
         RetryAfter::None => reply,
         RetryAfter::Seconds(seconds) => reply.with("retry-after", seconds.to_string()),

@@ -97,7 +97,7 @@ impl Client {
     /// Whatever the last try met: unreachable, too slow, rate limited for longer than the call may take, still
     /// failing, or too large.
     pub async fn call(&self, request: &ApiRequest) -> Result<ApiReply, HttpError> {
-        self.call_as(request, Encoding::Form).await
+        self.call_as(request, Encoding::Form, |_status| false).await
     }
 
     /// As [`call`](Self::call), with the fields of the form posted as a JSON object.
@@ -105,10 +105,28 @@ impl Client {
     /// # Errors
     /// As [`call`](Self::call).
     pub async fn call_with_json(&self, request: &ApiRequest) -> Result<ApiReply, HttpError> {
-        self.call_as(request, Encoding::Json).await
+        self.call_as(request, Encoding::Json, |_status| false).await
     }
 
-    async fn call_as(&self, request: &ApiRequest, encoding: Encoding) -> Result<ApiReply, HttpError> {
+    /// As [`call`](Self::call), but a reply whose status is `taken` comes back at once: its caller has something
+    /// better to do than to ask the same again.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn call_taking(
+        &self,
+        request: &ApiRequest,
+        taken: fn(u16) -> bool,
+    ) -> Result<ApiReply, HttpError> {
+        self.call_as(request, Encoding::Form, taken).await
+    }
+
+    async fn call_as(
+        &self,
+        request: &ApiRequest,
+        encoding: Encoding,
+        taken: fn(u16) -> bool,
+    ) -> Result<ApiReply, HttpError> {
         let deadline = Instant::now() + request.within;
         let host = origin(&request.address);
         let mut waits = retry::backoff(CALL_TRIES - 1);
@@ -116,6 +134,7 @@ impl Client {
             let attempt = tokio::time::timeout_at(deadline, self.call_once(request, encoding)).await;
             let (failure, asked) = match attempt {
                 Err(_elapsed) => return Err(HttpError::TimedOut { host, after: request.within }),
+                Ok(Ok(reply)) if taken(reply.status) => return Ok(reply),
                 Ok(Ok(reply)) if reply.status == 429 => {
                     let wait = retry::retry_after(&reply.headers, SystemTime::now())
                         .unwrap_or_else(retry::unstated_wait);

@@ -18,6 +18,7 @@ pub mod lease;
 mod lenient;
 pub mod rapatin;
 mod token;
+pub mod webex;
 mod words;
 pub mod zoom;
 mod zoom_codes;
@@ -67,6 +68,19 @@ pub fn open(settings: &SourceSettings, client: &Client) -> Arc<dyn Provider> {
                 download_hosts: settings.download_hosts.clone(),
             };
             Arc::new(zoom::Zoom::new(options, client.clone()))
+        }
+        ProviderSettings::Webex(webex) => {
+            let webex = webex.clone();
+            let options = webex::WebexOptions {
+                source: settings.name.clone(),
+                credential: webex.credential,
+                hosts: webex.hosts,
+                admin: webex.admin,
+                api_url: webex.api_url,
+                oauth_url: webex.oauth_url,
+                download_hosts: settings.download_hosts.clone(),
+            };
+            Arc::new(webex::Webex::new(options, client.clone()))
         }
         ProviderSettings::Rapatin(rapatin) => {
             let rapatin = rapatin.clone();

@@ -256,14 +256,8 @@ pub enum ValueProblem {
         "`{0}` cannot name a source: use 1 to 64 letters, digits, dots, hyphens or underscores, no leading dot"
     )]
     SourceName(String),
-    /// The provider is one that is still to come.
-    #[error("the provider \"{name}\" is not supported yet; this version reads \"zoom\" and \"rapatin\"")]
-    ProviderToCome {
-        /// As given.
-        name: &'static str,
-    },
     /// There is no such provider.
-    #[error("there is no provider \"{name}\"{}; this version reads \"zoom\" and \"rapatin\"", offer(.nearest.as_deref()))]
+    #[error("there is no provider \"{name}\"{}; this version reads \"zoom\", \"webex\" and \"rapatin\"", offer(.nearest.as_deref()))]
     Provider {
         /// As given.
         name: String,

@@ -263,6 +263,19 @@ impl Entry for Number {
     }
 }
 
+/// True or false.
+pub(super) struct Flag(pub(super) bool);
+
+impl Entry for Flag {
+    fn read(table: &Table<'_>, key: &str) -> Result<Option<Self>, SettingsError> {
+        let Some((start, value)) = table.entry(key) else { return Ok(None) };
+        match value {
+            DeValue::Boolean(flag) => Ok(Some(Self(*flag))),
+            other => Err(table.type_error(key, start, "true or false", other)),
+        }
+    }
+}
+
 /// A list of texts.
 pub(super) type Texts = Given<Vec<String>>;
 

@@ -9,6 +9,7 @@ use super::error::{SettingsError, ValueProblem};
 use super::file::{Secret, Table, Text, Texts, known_keys};
 use super::nearest::nearest;
 use super::rapatin::{self, RapatinSettings};
+use super::webex::{self, WebexSettings};
 use super::{secret, value};
 use crate::model::SourceName;
 
@@ -36,6 +37,8 @@ pub struct SourceSettings {
 pub enum ProviderSettings {
     /// Zoom.
     Zoom(ZoomSettings),
+    /// Webex.
+    Webex(WebexSettings),
     /// Rapatin.
     Rapatin(RapatinSettings),
 }
@@ -93,28 +96,24 @@ known_keys! {
     }
 }
 
-/// Keys that hold a secret by value, of all providers, those to come included: a file with one of them must be the
-/// owner's alone, whichever source is mounted.
+/// Keys that hold a secret by value, of all providers: a file with one of them must be the owner's alone, whichever
+/// source is mounted.
 const SECRET_KEYS: [&str; 4] = ["token", "client_secret", "refresh_token", "password"];
 
 /// Which tables of keys and which settings a source has.
 #[derive(Clone, Copy)]
 enum Provider {
     Zoom,
+    Webex,
     Rapatin,
 }
 
 impl Provider {
-    const ALL: [Self; 2] = [Self::Zoom, Self::Rapatin];
-    /// Those that a configuration may well name already.
-    const TO_COME: [&str; 1] = ["webex"];
+    const ALL: [Self; 3] = [Self::Zoom, Self::Webex, Self::Rapatin];
 
     fn named(name: String) -> Result<Self, ValueProblem> {
         if let Some(provider) = Self::ALL.into_iter().find(|provider| provider.name() == name) {
             return Ok(provider);
-        }
-        if let Some(name) = Self::TO_COME.into_iter().find(|to_come| *to_come == name) {
-            return Err(ValueProblem::ProviderToCome { name });
         }
         let nearest = nearest(&name, Self::ALL.map(Self::name)).map(str::to_owned);
         Err(ValueProblem::Provider { name, nearest })
@@ -123,6 +122,7 @@ impl Provider {
     fn name(self) -> &'static str {
         match self {
             Self::Zoom => "zoom",
+            Self::Webex => "webex",
             Self::Rapatin => "rapatin",
         }
     }
@@ -131,6 +131,7 @@ impl Provider {
     fn keys(self) -> Vec<String> {
         match self {
             Self::Zoom => ZoomKeys::names(),
+            Self::Webex => webex::keys(),
             Self::Rapatin => rapatin::keys(),
         }
     }
@@ -181,6 +182,7 @@ pub(super) fn resolve(
     };
     let provider = match provider {
         Provider::Zoom => ProviderSettings::Zoom(zoom(&name, table, context)?),
+        Provider::Webex => ProviderSettings::Webex(webex::resolve(&name, table, context)?),
         Provider::Rapatin => ProviderSettings::Rapatin(rapatin::resolve(&name, table, context)?),
     };
     Ok(SourceSettings { name, since, download_hosts, provider })
@@ -265,6 +267,7 @@ mod tests {
     fn every_secret_of_a_provider_is_guarded_by_the_mode_of_the_file() {
         for (provider, expected) in [
             (Provider::Zoom, ["token", "client_secret"].as_slice()),
+            (Provider::Webex, ["token", "client_secret", "refresh_token"].as_slice()),
             (Provider::Rapatin, ["token", "password"].as_slice()),
         ] {
             let all = provider.keys();

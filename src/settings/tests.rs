@@ -434,6 +434,70 @@ fn a_credential_is_whole_and_of_one_kind() {
     }
 }
 
+fn only_webex(settings: &Settings) -> &WebexSettings {
+    let [SourceSettings { provider: ProviderSettings::Webex(webex), .. }] = settings.sources.as_slice()
+    else {
+        panic!("not one source: {settings:?}")
+    };
+    webex
+}
+
+#[test]
+fn a_webex_source_signs_in_with_a_token_or_an_app_and_is_the_owner_s_unless_it_says_more() {
+    let settings = Setup::new("[source.a]\nprovider = 'webex'\ntoken = 's3cr3t-value'").load().unwrap();
+    let webex = only_webex(&settings);
+    assert!(matches!(&webex.credential, WebexCredential::Token(token) if token.expose_secret() == SECRET));
+    assert_eq!((webex.api_url.as_str(), webex.oauth_url.as_str()), (WEBEX_API_URL, WEBEX_OAUTH_URL));
+    assert!(webex.hosts.is_empty() && !webex.admin);
+
+    let config = r#"
+        [source.a]
+        provider = "webex"
+        client_id = "client"
+        client_secret_file = "acme.secret"
+        refresh_token_file = "acme.secret"
+        hosts = ["ana@example.org", "bo@example.org", "ana@example.org"]
+        admin = true
+        api_url = "http://127.0.0.1:8080/v1/"
+        oauth_url = "http://127.0.0.1:8080/v1/access_token"
+    "#;
+    let settings = Setup::new(config).load().unwrap();
+    let webex = only_webex(&settings);
+    let WebexCredential::Refreshed { client_id, client_secret, refresh_token } = &webex.credential else {
+        panic!("{webex:?}")
+    };
+    assert_eq!(client_id, "client");
+    assert_eq!((client_secret.expose_secret(), refresh_token.expose_secret()), (SECRET, SECRET));
+    assert_eq!(webex.hosts, ["ana@example.org", "bo@example.org"]);
+    assert!(webex.admin);
+    assert_eq!(webex.api_url.as_str(), "http://127.0.0.1:8080/v1");
+    assert_eq!(webex.oauth_url.as_str(), "http://127.0.0.1:8080/v1/access_token");
+    assert!(!format!("{settings:?}").contains("s3cr3t"));
+}
+
+#[test]
+fn a_webex_source_that_cannot_sign_in_says_what_is_missing() {
+    let source = "[source.a]\nprovider = 'webex'\n";
+    for (lines, expected) in [
+        ("", "needs a credential: `client_id`, `client_secret_file` and `refresh_token_file`"),
+        (
+            "client_id = 'x'\nclient_secret = 's3cr3t'",
+            "needs `refresh_token_file` (or `_env`, `_command`) as well",
+        ),
+        (
+            "refresh_token = 's3cr3t'",
+            "needs `client_id` and `client_secret_file` (or `_env`, `_command`) as well",
+        ),
+        ("token = 's3cr3t'\nrefresh_token = 's3cr3t'", "`source.a.token`: `refresh_token` is set as well"),
+        ("token = 's3cr3t'\nhosts = ['me']", "`source.a.hosts`: `me` is no e-mail address"),
+        ("token = 's3cr3t'\nadmin = 'yes'", "`source.a.admin`: must be true or false, not text in quotes"),
+        ("token = 's3cr3t'\nusers = ['me']", "unknown key `users` in [source.a]"),
+    ] {
+        let message = Setup::new(&format!("{source}{lines}")).message();
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
 fn only_rapatin(settings: &Settings) -> &RapatinSettings {
     let [SourceSettings { provider: ProviderSettings::Rapatin(rapatin), .. }] = settings.sources.as_slice()
     else {
@@ -478,9 +542,7 @@ fn a_rapatin_source_signs_in_with_a_token_or_a_login() {
 }
 
 #[test]
-fn a_provider_to_come_is_told_from_one_that_nobody_knows() {
-    let message = Setup::new("[source.a]\nprovider = 'webex'\ntoken = 's3cr3t'").message();
-    assert!(message.contains("\"webex\" is not supported yet"), "{message}");
+fn a_provider_that_nobody_knows_is_told_with_the_nearest() {
     let message = Setup::new("[source.a]\nprovider = 'zom'").message();
     assert!(message.contains("there is no provider \"zom\"; did you mean `zoom`?"), "{message}");
     let message = Setup::new("[source.a]\nusers = ['me']").message();
@@ -500,7 +562,7 @@ fn selected_sources_alone_are_looked_into() {
         ACME.replace("acme]", "zulu]").replace("acme.secret", "absent")
     );
     let mut setup = Setup::new(&config);
-    assert!(setup.message().contains("not supported yet"));
+    assert!(setup.message().contains("[source.cisco] needs a credential"));
     setup.overrides.sources = vec!["acme".into(), "acme".into()];
     assert_eq!(setup.load().unwrap().sources.len(), 1);
     setup.overrides.sources = vec!["acm".into()];
@@ -527,7 +589,7 @@ const DOCUMENTATION: &str = include_str!("../../docs/configuration.md");
 #[test]
 fn the_documentation_has_every_key_and_every_variable() {
     let keys = [RootKeys::names(), CacheKeys::names(), source::all_keys()].concat();
-    assert_eq!(keys.len(), 5 + 3 + 3 + 13 + 11);
+    assert_eq!(keys.len(), 5 + 3 + 3 + 13 + 17 + 11);
     let tables = ["cache", "source"];
     for key in keys.iter().filter(|key| !tables.contains(&key.as_str())) {
         assert!(DOCUMENTATION.contains(&format!("`{key}`")), "{key}");

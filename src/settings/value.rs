@@ -191,6 +191,20 @@ pub(super) fn meeting_ids(ids: Vec<String>) -> Result<Vec<String>, ValueProblem>
     Ok(meetings)
 }
 
+/// E-mail addresses, each once; perhaps none.
+pub(super) fn emails(addresses: Vec<String>) -> Result<Vec<String>, ValueProblem> {
+    let mut emails: Vec<String> = Vec::new();
+    for address in addresses {
+        if !is_email(&address) {
+            return Err(ValueProblem::Email(address));
+        }
+        if !emails.contains(&address) {
+            emails.push(address);
+        }
+    }
+    Ok(emails)
+}
+
 /// Whether the text has the shape of an address; whether anybody has it is for the provider to say.
 fn is_email(text: &str) -> bool {
     let in_parts = text
@@ -372,6 +386,17 @@ mod tests {
         assert_eq!(list(&[]).unwrap(), [] as [String; 0]);
         for wrong in ["", " ", "12a", "..", "1/2", "123456789012345678901", "\u{664}\u{665}"] {
             assert!(matches!(list(&[wrong]), Err(ValueProblem::Meeting(_))), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn emails_are_addresses_each_once() {
+        let list = |names: &[&str]| emails(names.iter().map(|name| (*name).to_owned()).collect());
+        let ana = "ana@example.org";
+        assert_eq!(list(&[ana, "bo@example.org", ana]).unwrap(), [ana, "bo@example.org"]);
+        assert!(list(&[]).unwrap().is_empty());
+        for wrong in ["me", "", "ana", "ana@", "a@b@c", "ana @example.org"] {
+            assert!(matches!(list(&[wrong]), Err(ValueProblem::Email(_))), "{wrong:?}");
         }
     }
 

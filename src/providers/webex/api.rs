@@ -1,0 +1,229 @@
+//! Calls of the interface: under a token that is renewed once where it is refused, and never while Webex has asked
+//! for quiet.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+use url::Url;
+
+use super::paging;
+use super::refusal::Refusal;
+use crate::http::error::origin;
+use crate::http::{ApiReply, ApiRequest, Client, HttpError, retry};
+use crate::model::SecretUrl;
+use crate::providers::token::{Token, Tokens};
+use crate::providers::{ProviderError, forgiving};
+
+/// The wait that a 429 without `Retry-After` asks for, and the least that one with it does (webexpythonsdk,
+/// `RateLimitError`).
+const UNSTATED_QUIET: Duration = Duration::from_secs(15);
+const LEAST_QUIET: Duration = Duration::from_secs(1);
+
+/// Why a call brought no object.
+pub(super) enum ApiError {
+    /// Webex says no.
+    Refused(Refusal),
+    /// There was no answer, no credential, or no sense in the answer.
+    Failed(ProviderError),
+}
+
+impl ApiError {
+    /// What to report when `subject` was asked for, which takes `scope`.
+    pub(super) fn about(self, subject: &str, scope: &str) -> ProviderError {
+        match self {
+            Self::Refused(refusal) => refusal.about(subject, scope),
+            Self::Failed(error) => error,
+        }
+    }
+}
+
+impl From<ProviderError> for ApiError {
+    fn from(error: ProviderError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<HttpError> for ApiError {
+    fn from(error: HttpError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// What a call brought.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) object: Map<String, Value>,
+    /// The address of the page after this one, as the reply names it; `None` on the last.
+    pub(super) next: Option<String>,
+}
+
+/// The interface of one source.
+pub(super) struct Api {
+    client: Client,
+    base: Url,
+    tokens: Tokens,
+    /// No call begins before this.
+    quiet_until: Mutex<Option<Instant>>,
+}
+
+impl Api {
+    pub(super) fn new(client: Client, base: Url, tokens: Tokens) -> Self {
+        Self { client, base, tokens, quiet_until: Mutex::default() }
+    }
+
+    /// The source's token.
+    pub(super) fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// The address of `path`, which begins with a slash and is percent-encoded.
+    pub(super) fn address(&self, path: &str, query: &[(&str, &str)]) -> Result<SecretUrl, ProviderError> {
+        let text = format!("{}{path}", self.base.as_str().trim_end_matches('/'));
+        let mut url = Url::parse(&text)
+            .map_err(|_| ProviderError::Unavailable("api_url cannot be used as a base address".into()))?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(SecretUrl::new(url))
+    }
+
+    /// The address of a next page as a reply names it, if the token may be sent there: to the interface itself and
+    /// nowhere else. Of where it leads otherwise, the host alone is told.
+    pub(super) fn next_page(&self, named: &str) -> Result<SecretUrl, String> {
+        let url = self.base.join(named).map_err(|_| "no address".to_owned())?;
+        let address = SecretUrl::new(url);
+        if address.expose().origin() == self.base.origin() { Ok(address) } else { Err(origin(&address)) }
+    }
+
+    /// Asks for the object at an address of the interface, made by [`address`](Self::address).
+    pub(super) async fn get(&self, address: &SecretUrl, within: Duration) -> Result<Reply, ApiError> {
+        self.renewing(address, within, |status| status == 429).await
+    }
+
+    /// The same for a page of a list: where the server says that it takes too long, that is told at once, for fewer
+    /// entries may take less.
+    pub(super) async fn page(&self, address: &SecretUrl, within: Duration) -> Result<Reply, ApiError> {
+        self.renewing(address, within, |status| matches!(status, 429 | 504)).await
+    }
+
+    async fn renewing(
+        &self,
+        address: &SecretUrl,
+        within: Duration,
+        taken: fn(u16) -> bool,
+    ) -> Result<Reply, ApiError> {
+        let deadline = Instant::now() + within;
+        let token = self.tokens.current().await?;
+        match self.get_with(&token, address, deadline, taken).await {
+            Err(ApiError::Refused(refusal)) if refusal.is_of_token() => {
+                let token = self.tokens.renewed(&token).await?;
+                self.get_with(&token, address, deadline, taken).await
+            }
+            done => done,
+        }
+    }
+
+    async fn get_with(
+        &self,
+        token: &Arc<Token>,
+        address: &SecretUrl,
+        deadline: Instant,
+        taken: fn(u16) -> bool,
+    ) -> Result<Reply, ApiError> {
+        loop {
+            self.keep_quiet(address, deadline).await?;
+            let request = ApiRequest {
+                address: address.clone(),
+                authorization: Some(token.header()),
+                form: None,
+                within: deadline.saturating_duration_since(Instant::now()),
+            };
+            let reply = self.client.call_taking(&request, taken).await?;
+            if reply.status == 429 {
+                let wait = retry::retry_after(&reply.headers, SystemTime::now());
+                self.hush(wait.map_or(UNSTATED_QUIET, |wait| wait.max(LEAST_QUIET)));
+                continue;
+            }
+            return read(&reply, address, token);
+        }
+    }
+
+    /// Waits until the quiet that Webex asked for is over, or says that it lasts longer than there is time.
+    async fn keep_quiet(&self, address: &SecretUrl, deadline: Instant) -> Result<(), HttpError> {
+        loop {
+            let until = *self.quiet_until.lock();
+            let now = Instant::now();
+            let Some(until) = until.filter(|until| now < *until) else { return Ok(()) };
+            if deadline <= until {
+                return Err(HttpError::RateLimited { host: origin(address), wait: until - now });
+            }
+            tokio::time::sleep_until(until).await;
+        }
+    }
+
+    fn hush(&self, wait: Duration) {
+        let mut quiet_until = self.quiet_until.lock();
+        *quiet_until = (*quiet_until).max(Some(Instant::now() + wait));
+    }
+}
+
+fn read(reply: &ApiReply, address: &SecretUrl, token: &Token) -> Result<Reply, ApiError> {
+    let object = forgiving::object(&reply.body);
+    let wait = retry::retry_after(&reply.headers, SystemTime::now());
+    if let Some(refusal) = Refusal::of(reply.status, object.as_ref(), wait, token.secret()) {
+        return Err(ApiError::Refused(refusal));
+    }
+    let links = reply.headers.get_all("link");
+    let next = links.iter().filter_map(|link| link.to_str().ok()).find_map(paging::next);
+    match object {
+        Some(object) => Ok(Reply { object, next }),
+        None => Err(ApiError::Failed(ProviderError::Unavailable(format!(
+            "{} answered with something that is not a JSON object; check api_url",
+            origin(address)
+        )))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::*;
+
+    fn api(base: &str) -> Api {
+        let tokens = Tokens::given(SecretString::from("t"), "");
+        Api::new(Client::new(8).unwrap(), Url::parse(base).unwrap(), tokens)
+    }
+
+    #[test]
+    fn an_address_is_joined_with_and_without_a_slash_at_the_bases_end() {
+        for base in ["https://webexapis.com/v1", "https://webexapis.com/v1/"] {
+            let url = api(base).address("/recordings", &[("from", "2026-10-01T00:00:00Z")]).unwrap();
+            let expected = "https://webexapis.com/v1/recordings?from=2026-10-01T00%3A00%3A00Z";
+            assert_eq!(url.expose().as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn a_next_page_is_on_the_interface_itself_or_nowhere() {
+        let api = api("https://webexapis.com/v1");
+        for good in
+            ["https://webexapis.com/v1/recordings?cursor=x", "https://webexapis.com:443/v1/r", "/v1/r?c=1"]
+        {
+            let address = api.next_page(good).unwrap();
+            assert_eq!(address.expose().host_str(), Some("webexapis.com"), "{good}");
+        }
+        for (bad, told) in [
+            ("http://webexapis.com/v1/recordings", "http://webexapis.com"),
+            ("https://webexapis.com:8443/v1/recordings", "https://webexapis.com:8443"),
+            ("https://webexapis.com.example.org/p4th", "https://webexapis.com.example.org"),
+            ("https://webexapis.com@example.org/p4th", "https://example.org"),
+            ("//example.org/p4th", "https://example.org"),
+        ] {
+            assert_eq!(api.next_page(bad).unwrap_err(), told, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What `meeting.json` says of a recording: the same on every listing, and never a credential.
+
+use serde_json::{Map, Value};
+
+use super::mapping::declared_size;
+use super::wire;
+use crate::providers::document::{is_harmless, put};
+use crate::providers::lenient;
+
+/// The facts of a recording, as listed or as described by itself; the names are Webex's own.
+pub(super) fn of_recording(recording: &wire::Recording) -> Map<String, Value> {
+    /// Texts that are documented and open nothing.
+    const PLAIN: [&str; 4] = ["scheduledMeetingId", "meetingSeriesId", "siteUrl", "serviceType"];
+    let mut facts = Map::new();
+    put(&mut facts, "id", Some(recording.id()));
+    put(&mut facts, "meetingId", recording.meeting_id.as_deref());
+    put(&mut facts, "topic", recording.topic.as_deref());
+    put(&mut facts, "hostEmail", recording.host_email.as_deref());
+    put(&mut facts, "createTime", recording.create_time.map(|time| time.to_string()));
+    put(&mut facts, "timeRecorded", recording.time_recorded.map(|time| time.to_string()));
+    put(&mut facts, "durationSeconds", recording.duration_seconds);
+    put(&mut facts, "format", recording.format.as_deref());
+    put(&mut facts, "sizeBytes", declared_size(recording));
+    for name in PLAIN {
+        put(
+            &mut facts,
+            name,
+            lenient::first_text(&recording.other, &[name]).filter(|text| !text.contains("://")),
+        );
+    }
+    let mut other: Vec<_> = recording
+        .other
+        .iter()
+        .filter(|(name, value)| is_harmless(name, value) || is_tags(name, value))
+        .collect();
+    other.sort_by_key(|(name, _)| *name);
+    for (name, value) in other {
+        if !facts.contains_key(name) {
+            put(&mut facts, name, Some(value.clone()));
+        }
+    }
+    facts
+}
+
+/// Words that a program has attached to the recording.
+fn is_tags(name: &str, value: &Value) -> bool {
+    let plain = |tag: &Value| tag.as_str().is_some_and(|tag| !tag.contains("://"));
+    name == "integrationTags"
+        && value.as_array().is_some_and(|tags| !tags.is_empty() && tags.iter().all(plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn facts_are_stable_ordered_and_without_credentials() {
+        let recording = wire::Recording::read(json!({
+            "zebra": 1, "id": "4f91", "meetingId": "f91b_I_1666", "scheduledMeetingId": "f91b_20260713T121500Z",
+            "meetingSeriesId": "f91b", "topic": "Weekly: sales", "createTime": "2026-07-13T17:11:35Z",
+            "timeRecorded": "2026-07-13T17:05:35Z", "siteUrl": "example.webex.com", "hostEmail": "ana@example.org",
+            "downloadUrl": "https://example.webex.com/s3cret", "playbackUrl": "https://example.webex.com/s3cret",
+            "password": "s3cret", "format": "MP4", "serviceType": "MeetingCenter", "durationSeconds": "1841",
+            "sizeBytes": 16810345, "shareToMe": false, "integrationTags": ["crm"], "status": "available",
+            "viewCount": 3, "odd": "https://example.webex.com/s3cret",
+            "temporaryDirectDownloadLinks": {"recordingDownloadLink": "https://nsj1wss.webex.com/nbr?ticket=s3cret"},
+        }));
+        let text = serde_json::to_string(&of_recording(&recording.unwrap())).unwrap();
+        assert_eq!(
+            text,
+            concat!(
+                r#"{"id":"4f91","meetingId":"f91b_I_1666","topic":"Weekly: sales","hostEmail":"ana@example.org","#,
+                r#""createTime":"2026-07-13T17:11:35Z","timeRecorded":"2026-07-13T17:05:35Z","durationSeconds":1841,"#,
+                r#""format":"MP4","sizeBytes":16810345,"scheduledMeetingId":"f91b_20260713T121500Z","#,
+                r#""meetingSeriesId":"f91b","siteUrl":"example.webex.com","serviceType":"MeetingCenter","#,
+                r#""integrationTags":["crm"],"shareToMe":false,"zebra":1}"#
+            )
+        );
+    }
+}

@@ -1,0 +1,279 @@
+//! From a file of a recording to the address of its bytes.
+//!
+//! A recording's detail has the links of all its files, and costs a call. So one reply serves the video, its sound
+//! and its words, whoever reads them, until the links end; each reply serves a file once, for who asks again has seen
+//! that link refused. A link is a credential by itself: it is used as it is, and no token goes with it. A transcript
+//! without a link is read from the interface, which is the one place that the token may be sent to.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use lru::LruCache;
+use parking_lot::Mutex;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::api::{Api, ApiError};
+use super::listing::Listed;
+use super::mapping::{self, File, Gone, PREVENTED};
+use super::wire::{Links, Recording};
+use crate::http::AllowedHosts;
+use crate::model::{DaySpan, FileId, FileKey, Lease, MeetingId, SecretUrl};
+use crate::providers::{Effort, ProviderError};
+
+/// Bound on finding one lease. A read waits for it, and half of its own deadline should be left for the bytes.
+const LEASE_WITHIN: Duration = Duration::from_secs(15);
+
+/// Life of links whose end is not said, or has passed by a clock that is wrong here: what Webex documents.
+const USUAL_LIFE: Duration = Duration::from_secs(3 * 3600);
+
+/// Recordings whose links are remembered. Their sizes are asked for after all details are in, and a recording that
+/// drops out by then costs a second call; at 2 KiB each this is 16 MiB at most.
+const RECORDINGS_KEPT: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
+
+const SUBJECT: &str = "this recording";
+
+/// Where leases of one source come from.
+pub(super) struct Leases {
+    hosts: AllowedHosts,
+    scope: &'static str,
+    slots: Mutex<LruCache<MeetingId, Arc<Slot>>>,
+    /// Whose each recording is, and the UTC day it began, where an administrator has to say that.
+    owners: Mutex<HashMap<MeetingId, (Date, String)>>,
+}
+
+/// What is held of one recording. Locked while its detail is asked for: who comes meanwhile waits, and takes what was
+/// brought.
+type Slot = tokio::sync::Mutex<Held>;
+
+#[derive(Default)]
+struct Held {
+    reply: Option<Reply>,
+    failure: Option<Failure>,
+}
+
+/// The links of one reply.
+struct Reply {
+    came: Instant,
+    links: Links,
+    /// The files that have got their link from it.
+    served: Vec<FileKey>,
+}
+
+/// Why the last question failed. It answers for those who were waiting with it, and while Webex wants to be left alone.
+struct Failure {
+    at: Instant,
+    again: Instant,
+    error: ProviderError,
+}
+
+impl Leases {
+    pub(super) fn new(hosts: AllowedHosts, scope: &'static str) -> Self {
+        let slots = Mutex::new(LruCache::new(RECORDINGS_KEPT));
+        Self { hosts, scope, slots, owners: Mutex::default() }
+    }
+
+    /// Takes over whose recordings a listing of `span` found. If it was `whole`, recordings of these days that it
+    /// does not name are forgotten, so what is kept is never more than what is listed.
+    pub(super) fn learn_hosts(&self, span: DaySpan, whole: bool, listed: &[Listed]) {
+        let mut owners = self.owners.lock();
+        if whole {
+            owners.retain(|_, (day, _)| !span.contains(*day));
+        }
+        for Listed { meeting, host } in listed {
+            if let Some(host) = host {
+                let day = TimeZone::UTC.to_datetime(meeting.start).date();
+                owners.insert(meeting.id.clone(), (day, host.clone()));
+            }
+        }
+    }
+
+    /// Whom to name when something is asked about a recording.
+    pub(super) fn host_of(&self, recording: &MeetingId) -> Option<String> {
+        self.owners.lock().get(recording).map(|(_, host)| host.clone())
+    }
+
+    /// Asks what there is of a recording, and keeps its links for those who come to read.
+    ///
+    /// # Errors
+    /// Why nothing is known of it.
+    pub(super) async fn details(
+        &self,
+        api: &Api,
+        recording: &MeetingId,
+        within: Duration,
+    ) -> Result<Recording, ProviderError> {
+        let slot = self.slot(recording);
+        let mut held = slot.lock().await;
+        self.ask(api, recording, within, &mut held).await
+    }
+
+    /// Finds a lease of `file`.
+    pub(super) async fn lease(
+        &self,
+        api: &Api,
+        file: &FileId,
+        effort: Effort,
+    ) -> Result<Lease, ProviderError> {
+        let deadline = Instant::now() + LEASE_WITHIN;
+        let find = async {
+            match File::of(&file.key) {
+                Some(File::Stored(id)) => stored(api, id, effort).await,
+                Some(wanted) => self.linked(api, file, wanted, effort, deadline).await,
+                None => Err(ProviderError::NotFound("Webex has no such file of a recording".into())),
+            }
+        };
+        tokio::time::timeout_at(deadline, find).await.unwrap_or_else(|_| {
+            Err(ProviderError::Unavailable(format!(
+                "Webex gave no download link within {} s",
+                LEASE_WITHIN.as_secs()
+            )))
+        })
+    }
+
+    async fn linked(
+        &self,
+        api: &Api,
+        file: &FileId,
+        wanted: File<'_>,
+        effort: Effort,
+        deadline: Instant,
+    ) -> Result<Lease, ProviderError> {
+        let slot = self.slot(&file.meeting);
+        let waiting_since = Instant::now();
+        let mut held = slot.lock().await;
+        let now = Instant::now();
+        if !held.reply.as_ref().is_some_and(|reply| reply.is_good_for(&file.key, effort, waiting_since, now))
+        {
+            if let Some(failure) = held.failure.as_ref().filter(|it| waiting_since < it.at || now < it.again)
+            {
+                return Err(failure.error.clone());
+            }
+            self.ask(api, &file.meeting, deadline.saturating_duration_since(now), &mut held).await?;
+        }
+        let Some(reply) = &mut held.reply else {
+            return Err(ProviderError::Unavailable("Webex's answer about this recording was lost".into()));
+        };
+        if !reply.served.contains(&file.key) {
+            reply.served.push(file.key.clone());
+        }
+        let link = reply.link(wanted)?;
+        let address = self.hosts.check(link.expose().clone())?;
+        Ok(Lease { address, authorization: None, ends: reply.links.expiration })
+    }
+
+    /// Asks for the detail, keeps its links in `held` and leaves the rest.
+    async fn ask(
+        &self,
+        api: &Api,
+        recording: &MeetingId,
+        within: Duration,
+        held: &mut Held,
+    ) -> Result<Recording, ProviderError> {
+        let brought = self.detail(api, recording, within).await;
+        let now = Instant::now();
+        match brought {
+            Ok(mut detail) => {
+                // A link that was given this moment has not ended: it is the clock here that is wrong, and to believe
+                // it would mean a new question for every read.
+                detail.links.expiration = detail.links.expiration.filter(|end| Timestamp::now() < *end);
+                let links = detail.links.clone();
+                *held = Held { reply: Some(Reply { came: now, links, served: Vec::new() }), failure: None };
+                Ok(detail)
+            }
+            Err(error) => {
+                let wait = match &error {
+                    ApiError::Refused(refusal) => refusal.wait.unwrap_or_default(),
+                    ApiError::Failed(_) => Duration::ZERO,
+                };
+                let error = error.about(SUBJECT, self.scope);
+                held.failure = Some(Failure { at: now, again: now + wait, error: error.clone() });
+                Err(error)
+            }
+        }
+    }
+
+    async fn detail(
+        &self,
+        api: &Api,
+        recording: &MeetingId,
+        within: Duration,
+    ) -> Result<Recording, ApiError> {
+        let host = self.host_of(recording);
+        let query: Vec<_> = host.as_deref().map(|host| ("hostEmail", host)).into_iter().collect();
+        let address = api.address(&format!("/recordings/{}", segment(recording.as_str())), &query)?;
+        let reply = api.get(&address, within).await?;
+        let detail = Recording::read(Value::Object(reply.object)).ok_or_else(|| {
+            ProviderError::Unavailable("Webex described a recording without its id; it may be passing".into())
+        })?;
+        match mapping::gone(&detail) {
+            None => Ok(detail),
+            Some(Gone::Deleted) => Err(ProviderError::NotFound(
+                "this recording lies in Webex's recycle bin; it can be restored there for 30 days".into(),
+            )
+            .into()),
+            Some(Gone::Purged) => Err(ProviderError::NotFound(
+                "this recording was purged from Webex; no copy is left in the cloud".into(),
+            )
+            .into()),
+        }
+    }
+
+    fn slot(&self, recording: &MeetingId) -> Arc<Slot> {
+        self.slots.lock().get_or_insert(recording.clone(), Arc::default).clone()
+    }
+}
+
+impl Reply {
+    /// Whether the file can have its link from this reply: it came while somebody waited for that, or the file has
+    /// not had it yet. Once links were refused, only one that is asked for now will do.
+    fn is_good_for(&self, file: &FileKey, effort: Effort, waiting_since: Instant, now: Instant) -> bool {
+        let over = match self.links.expiration {
+            Some(ends) => ends <= Timestamp::now(),
+            None => USUAL_LIFE <= now.saturating_duration_since(self.came),
+        };
+        let unused = !self.served.contains(file);
+        waiting_since <= self.came || (effort == Effort::Listed && unused && !over)
+    }
+
+    fn link(&self, wanted: File<'_>) -> Result<&SecretUrl, ProviderError> {
+        let links = &self.links;
+        let link = match wanted {
+            File::Video => &links.recording,
+            File::Audio => &links.audio,
+            File::Transcript => &links.transcript,
+            File::Stored(_) => &None,
+        };
+        let none_at_all = links.recording.is_none() && links.audio.is_none() && links.transcript.is_none();
+        link.as_ref().ok_or_else(|| {
+            if wanted == File::Video || none_at_all {
+                ProviderError::NotAllowed(PREVENTED.into())
+            } else {
+                ProviderError::NotFound("Webex no longer has this file of the recording".into())
+            }
+        })
+    }
+}
+
+/// A transcript at the interface, under the source's own token, or under a new one where that was refused.
+async fn stored(api: &Api, id: &str, effort: Effort) -> Result<Lease, ProviderError> {
+    let mut token = api.tokens().current().await?;
+    if Effort::Listed < effort && api.tokens().can_renew() {
+        token = api.tokens().renewed(&token).await?;
+    }
+    let path = format!("/meetingTranscripts/{}/download", segment(id));
+    let address = api.address(&path, &[("format", "vtt")])?;
+    Ok(Lease { address, authorization: Some(token.header()), ends: token.ends() })
+}
+
+/// An id as a path segment (RFC 3986, 3.3).
+fn segment(id: &str) -> String {
+    const HARMLESS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+    utf8_percent_encode(id, HARMLESS).to_string()
+}

@@ -1,0 +1,364 @@
+//! From Webex's words to the ones every room shares.
+
+use jiff::{SignedDuration, Timestamp};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{facts, wire};
+use crate::model::{
+    Availability, BodyKind, FileId, FileKey, Meeting, MeetingId, RecordingFile, Role, SecretUrl, SourceName,
+    Version,
+};
+
+/// Why a listed video has no link. The detail may know better: a compliance officer gets links all the same.
+pub(super) const PREVENTED: &str = "Webex gives no download link for this recording, most likely because \"Prevent downloading\" is set for it; its host can allow downloads in Webex, and a compliance officer's token works without that.";
+
+/// One file of a recording, as its key says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum File<'a> {
+    /// The recording itself.
+    Video,
+    /// Its sound.
+    Audio,
+    /// Its transcript, by a link of its own.
+    Transcript,
+    /// A transcript that the interface has under this id.
+    Stored(&'a str),
+}
+
+impl<'a> File<'a> {
+    const STORED: &'static str = "transcript/";
+
+    /// What the key stands for; `None` for one that was never given here.
+    pub(super) fn of(key: &'a FileKey) -> Option<Self> {
+        match key.as_str() {
+            "recording" => Some(Self::Video),
+            "audio" => Some(Self::Audio),
+            "transcript" => Some(Self::Transcript),
+            other => other.strip_prefix(Self::STORED).map(Self::Stored),
+        }
+    }
+
+    fn key(self) -> FileKey {
+        match self {
+            Self::Video => "recording".into(),
+            Self::Audio => "audio".into(),
+            Self::Transcript => "transcript".into(),
+            Self::Stored(id) => FileKey::from(format!("{}{id}", Self::STORED).as_str()),
+        }
+    }
+}
+
+/// Where a recording has gone that is no longer to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// To the recycle bin, for 30 days.
+    Deleted,
+    /// For good.
+    Purged,
+}
+
+/// Whether the recording is gone. An unknown status is none of these: what cannot be read says so when it is.
+pub(super) fn gone(recording: &wire::Recording) -> Option<Gone> {
+    match recording.status.as_deref().map(str::to_ascii_lowercase).as_deref() {
+        Some("deleted") => Some(Gone::Deleted),
+        Some("purged") => Some(Gone::Purged),
+        _ => None,
+    }
+}
+
+/// The recording as the other rooms know it, with the one file that a listing shows.
+pub(super) fn meeting(source: &SourceName, recording: &wire::Recording) -> Meeting {
+    let id = MeetingId::from(recording.id());
+    let times = Times::of(recording);
+    let availability = match recording.download_url {
+        Some(_) => Availability::Ready,
+        None => Availability::Unavailable(PREVENTED.into()),
+    };
+    let draft = Draft { source, meeting: &id, recording, times };
+    Meeting {
+        source: source.clone(),
+        topic: recording.topic.clone().unwrap_or_default(),
+        start: times.start,
+        end: times.end,
+        files: vec![draft.video(availability)],
+        facts: facts::of_recording(recording),
+        id,
+    }
+}
+
+/// The files that a listing could not show: those that the recording's links lead to, and what transcripts the
+/// interface has. The video is among them only where the listing shows it as one that cannot be downloaded.
+pub(super) fn files_of_details(
+    source: &SourceName,
+    meeting: &MeetingId,
+    recording: &wire::Recording,
+    transcripts: &[wire::Transcript],
+) -> Vec<RecordingFile> {
+    let draft = Draft { source, meeting, recording, times: Times::of(recording) };
+    let links = &recording.links;
+    let mut files = Vec::new();
+    if recording.download_url.is_none() && links.recording.is_some() {
+        files.push(draft.video(Availability::Ready));
+    }
+    if let Some(link) = &links.audio {
+        files.push(draft.file(File::Audio, Role::Audio, "audio_only", extension_of(link, "mp3")));
+    }
+    if let Some(link) = &links.transcript {
+        files.push(draft.file(File::Transcript, Role::Transcript, "transcript", extension_of(link, "txt")));
+    }
+    for transcript in transcripts {
+        let file = File::Stored(transcript.id());
+        files.push(draft.file(file, Role::Transcript, "transcript", "vtt".into()));
+    }
+    files
+}
+
+/// What the files of one recording have in common.
+struct Draft<'a> {
+    source: &'a SourceName,
+    meeting: &'a MeetingId,
+    recording: &'a wire::Recording,
+    times: Times,
+}
+
+impl Draft<'_> {
+    fn video(&self, availability: Availability) -> RecordingFile {
+        let extension = video_extension(self.recording.format.as_deref().unwrap_or_default());
+        let file = self.file(File::Video, Role::View, "recording", extension);
+        RecordingFile { declared_size: declared_size(self.recording), availability, ..file }
+    }
+
+    fn file(&self, file: File<'_>, role: Role, stem: &str, extension: String) -> RecordingFile {
+        RecordingFile {
+            id: FileId { source: self.source.clone(), meeting: self.meeting.clone(), key: file.key() },
+            version: version(self.recording),
+            role,
+            stem: stem.into(),
+            body: body_kind(&extension),
+            extension,
+            declared_size: None,
+            recording_start: self.times.known_start,
+            recording_end: Some(self.times.end),
+            availability: Availability::Ready,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Times {
+    known_start: Option<Timestamp>,
+    start: Timestamp,
+    end: Timestamp,
+}
+
+impl Times {
+    fn of(recording: &wire::Recording) -> Self {
+        let known_start = recording.time_recorded.or(recording.create_time);
+        let start = known_start.unwrap_or(Timestamp::UNIX_EPOCH);
+        let seconds = SignedDuration::from_secs(recording.duration_seconds.unwrap_or_default().max(0));
+        Self { known_start, start, end: start.checked_add(seconds).unwrap_or(start) }
+    }
+}
+
+/// The listed length. Zero is what stands there while nobody has counted.
+pub(super) fn declared_size(recording: &wire::Recording) -> Option<u64> {
+    recording.size_bytes.and_then(|size| u64::try_from(size).ok()).filter(|size| *size > 0)
+}
+
+/// The same for all files of a recording: what changes the video changes its sound and its words.
+fn version(recording: &wire::Recording) -> Version {
+    let size = declared_size(recording).map(|size| size.to_string()).unwrap_or_default();
+    let made = recording.create_time.map(|time| time.to_string()).unwrap_or_default();
+    let format = recording.format.as_deref().unwrap_or_default().to_ascii_uppercase();
+    Version(xxh3_64(format!("{size}|{made}|{format}").as_bytes()))
+}
+
+/// MP4 and ARF are documented; uploaded recordings and whatever is still to come are named after their format.
+fn video_extension(format: &str) -> String {
+    let plain: String =
+        format.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    if plain.is_empty() { "bin".into() } else { plain }
+}
+
+/// The extension of the last part of a link's path, as in `/nbr/MultiThreadDownloadServlet/audio.mp3`; `usual` where
+/// that has none.
+fn extension_of(link: &SecretUrl, usual: &str) -> String {
+    /// `vtt`, `json`, `m4a`: what is longer, or holds other than letters and digits, is no extension.
+    const LONGEST: usize = 4;
+    let name = link.expose().path_segments().and_then(Iterator::last).unwrap_or_default();
+    let found = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    found
+        .filter(|extension| (1..=LONGEST).contains(&extension.len()))
+        .filter(|extension| extension.bytes().all(|byte| byte.is_ascii_alphanumeric()) && extension != "do")
+        .unwrap_or_else(|| usual.to_owned())
+}
+
+fn body_kind(extension: &str) -> BodyKind {
+    match extension {
+        "mp4" | "m4a" => BodyKind::IsoMedia,
+        "vtt" => BodyKind::WebVtt,
+        "json" => BodyKind::Json,
+        _ => BodyKind::Opaque,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn source() -> SourceName {
+        SourceName::new("cisco").unwrap()
+    }
+
+    fn recording(entry: Value) -> wire::Recording {
+        wire::Recording::read(entry).unwrap()
+    }
+
+    fn listed(entry: Value) -> Meeting {
+        meeting(&source(), &recording(entry))
+    }
+
+    fn names(files: &[RecordingFile]) -> Vec<String> {
+        files.iter().map(|file| format!("{}.{}", file.stem, file.extension)).collect()
+    }
+
+    /// An entry as Webex's documentation shows it.
+    fn entry() -> Value {
+        json!({"id": "4f91", "meetingId": "f91b_I_1666", "topic": "Weekly: sales", "createTime": "2026-07-13T17:11:35Z",
+            "timeRecorded": "2026-07-13T17:05:35Z", "downloadUrl": "https://example.webex.com/example/lsr.php?RCID=1",
+            "format": "MP4", "durationSeconds": 1841, "sizeBytes": 16810345, "status": "available"})
+    }
+
+    fn with(mut entry: Value, name: &str, value: Value) -> Value {
+        entry[name] = value;
+        entry
+    }
+
+    #[test]
+    fn a_listed_recording_is_a_meeting_with_its_video() {
+        let meeting = listed(entry());
+        assert_eq!((meeting.id.as_str(), meeting.topic.as_str()), ("4f91", "Weekly: sales"));
+        assert_eq!(meeting.start.to_string(), "2026-07-13T17:05:35Z");
+        assert_eq!(meeting.end.to_string(), "2026-07-13T17:36:16Z");
+        let [video] = meeting.files.as_slice() else { panic!("{:?}", meeting.files) };
+        assert_eq!(
+            (video.declared_size, video.role, video.body),
+            (Some(16_810_345), Role::View, BodyKind::IsoMedia)
+        );
+        assert_eq!(video.recording_end, Some(meeting.end));
+        assert_eq!(video.availability, Availability::Ready);
+    }
+
+    #[test]
+    fn the_video_is_named_by_its_format() {
+        for (format, name, body) in [
+            (json!("MP4"), "recording.mp4", BodyKind::IsoMedia),
+            (json!("ARF"), "recording.arf", BodyKind::Opaque),
+            (json!("UPLOADED"), "recording.uploaded", BodyKind::Opaque),
+            (json!("../x y"), "recording.xy", BodyKind::Opaque),
+            (json!(null), "recording.bin", BodyKind::Opaque),
+            (json!("é/"), "recording.bin", BodyKind::Opaque),
+        ] {
+            let files = listed(with(entry(), "format", format.clone())).files;
+            assert_eq!((names(&files), files[0].body), (vec![name.to_owned()], body), "{format}");
+        }
+    }
+
+    #[test]
+    fn without_a_page_for_downloads_the_video_says_why_and_the_detail_may_know_better() {
+        let prevented = with(entry(), "downloadUrl", json!(null));
+        let Availability::Unavailable(why) = &listed(prevented.clone()).files[0].availability else {
+            panic!()
+        };
+        assert!(why.contains("Prevent downloading"), "{why}");
+        let details = |entry: Value| files_of_details(&source(), &"4f91".into(), &recording(entry), &[]);
+        assert!(details(prevented.clone()).is_empty());
+        let links =
+            json!({"recordingDownloadLink": "https://nsj1wss.webex.com/nbr/downloadMedia.do?ticket=t"});
+        let files = details(with(prevented.clone(), "temporaryDirectDownloadLinks", links.clone()));
+        assert_eq!((files.len(), &files[0].availability), (1, &Availability::Ready));
+        assert_eq!(files[0].id, listed(prevented).files[0].id);
+        assert!(
+            details(with(entry(), "temporaryDirectDownloadLinks", links)).is_empty(),
+            "the listing has it"
+        );
+    }
+
+    #[test]
+    fn the_detail_brings_what_its_links_lead_to_and_the_interfaces_transcripts() {
+        let at = |path: &str| json!(format!("https://nsj1wss.webex.com/nbr/{path}?ticket=a.b"));
+        for (audio, transcript, expected) in [
+            (
+                "MultiThreadDownloadServlet/audio.mp3",
+                "MultiThreadDownloadServlet/transcript.txt",
+                ["audio_only.mp3", "transcript.txt"],
+            ),
+            ("downloadMedia.do", "downloadMedia.do", ["audio_only.mp3", "transcript.txt"]),
+            ("audio.M4A", "transcript.vtt", ["audio_only.m4a", "transcript.vtt"]),
+            ("a.toolong", "a.%2e%2e", ["audio_only.mp3", "transcript.txt"]),
+        ] {
+            let links = json!({"audioDownloadLink": at(audio), "transcriptDownloadLink": at(transcript)});
+            let recording = recording(with(entry(), "temporaryDirectDownloadLinks", links));
+            let files = files_of_details(&source(), &"4f91".into(), &recording, &[]);
+            assert_eq!(names(&files), expected);
+            assert!(files.iter().all(|file| file.declared_size.is_none()));
+        }
+        let Value::Object(reply) = json!({"items": [{"id": "t1"}, {"id": ".."}, {}, 3]}) else { panic!() };
+        let stored = wire::transcripts(reply);
+        let files = files_of_details(&source(), &"4f91".into(), &recording(entry()), &stored);
+        assert_eq!(names(&files), ["transcript.vtt"]);
+        assert_eq!(File::of(&files[0].id.key), Some(File::Stored("t1")));
+    }
+
+    #[test]
+    fn a_key_leads_back_to_its_file() {
+        for file in [File::Video, File::Audio, File::Transcript, File::Stored("a/b")] {
+            assert_eq!(File::of(&file.key()), Some(file));
+        }
+        assert_eq!(File::of(&"other".into()), None);
+    }
+
+    #[test]
+    fn a_version_follows_size_creation_and_format_and_nothing_else() {
+        let version = |entry: Value| listed(entry).files[0].version;
+        let known = version(entry());
+        assert_eq!(known, version(with(entry(), "topic", json!("other"))));
+        assert_eq!(known, version(with(entry(), "downloadUrl", json!("https://example.webex.com/other"))));
+        for (name, value) in
+            [("sizeBytes", json!(5)), ("createTime", json!("2026-07-14T00:00:00Z")), ("format", json!("ARF"))]
+        {
+            assert_ne!(known, version(with(entry(), name, value)), "{name}");
+        }
+        // A change of this value makes every file that anybody has cached a new one.
+        assert_eq!(known, Version(xxh3_64(b"16810345|2026-07-13T17:11:35Z|MP4")));
+    }
+
+    #[test]
+    fn times_fall_back_and_never_end_before_they_begin() {
+        let meeting = listed(with(entry(), "timeRecorded", json!(null)));
+        assert_eq!(meeting.start.to_string(), "2026-07-13T17:11:35Z");
+        for (start, seconds) in [
+            (json!("9999-12-30T22:00:00Z"), json!(i64::MAX)),
+            (json!("2026-07-13T17:05:35Z"), json!(-5)),
+            (json!({}), json!("x")),
+        ] {
+            let meeting = listed(json!({"id": "x", "timeRecorded": start, "durationSeconds": seconds}));
+            assert!(meeting.start <= meeting.end, "{start} {seconds}");
+        }
+    }
+
+    #[test]
+    fn what_was_deleted_or_purged_is_gone_and_an_unknown_status_is_not() {
+        for (status, expected) in [
+            (json!("available"), None),
+            (json!("DELETED"), Some(Gone::Deleted)),
+            (json!("purged"), Some(Gone::Purged)),
+            (json!("hibernating"), None),
+            (json!(null), None),
+        ] {
+            assert_eq!(gone(&recording(with(entry(), "status", status.clone()))), expected, "{status}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Webex's meeting recordings.
+//!
+//! Enters: a token or an app with its refresh token, whose recordings are listed, and base addresses. Leaves:
+//! meetings, what is known of each, and leases. Every recording is a meeting of its own.
+//!
+//! What is odd about this cloud, and where it is dealt with:
+//!
+//! 1. Tokens of apps live two weeks and are renewed with a refresh token, whose life that extends: [`auth`].
+//! 2. A listing takes 30 days at most; its next page is a whole address in a header, which may lead anywhere and may
+//!    ask for `null` entries: [`listing`], [`paging`].
+//! 3. A listing shows the video alone, and not where it can be downloaded. What else there is, and the links of all of
+//!    it, is told recording by recording, which costs a call each: [`leases`] shares that one answer.
+//! 4. Links live three hours and are credentials themselves: no token goes with them.
+//! 5. A transcript that has no link may still be had from the interface, with the token: [`mapping`] names it,
+//!    [`leases`] finds it.
+//! 6. Limits are not published; a reply says how long to keep quiet, and then nobody of the source asks: [`api`].
+//!
+//! It never knows how meetings become folders or bytes become blocks.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use url::Url;
+
+use self::api::{Api, ApiError};
+use self::leases::Leases;
+use self::listing::Shelf;
+use super::{Effort, Listing, Provider, ProviderError};
+use crate::http::{AllowedHosts, Client};
+use crate::model::{DaySpan, Details, FileId, Lease, MeetingId, SourceName};
+
+mod api;
+mod auth;
+mod facts;
+mod leases;
+mod listing;
+mod mapping;
+mod paging;
+mod refusal;
+mod wire;
+
+pub use crate::settings::WebexCredential;
+
+/// Where Webex keeps its files: hosts such as `nsj1wss.webex.com`.
+const WEBEX_HOSTS: [&str; 1] = ["webex.com"];
+
+/// Bound on each call about one meeting's details. Nobody waits for them, but they should not keep others waiting.
+const DETAILS_WITHIN: Duration = Duration::from_secs(30);
+
+/// How a Webex source is reached.
+#[derive(Clone, Debug)]
+pub struct WebexOptions {
+    /// Its configured name.
+    pub source: SourceName,
+    /// What it is reached with.
+    pub credential: WebexCredential,
+    /// E-mail addresses of the hosts whose recordings are listed; none means those of the token's owner, or, for an
+    /// administrator, of everybody.
+    pub hosts: Vec<String>,
+    /// Whether the list of the site's administrator is asked for.
+    pub admin: bool,
+    /// Base address of the interface, `https://webexapis.com/v1` by default.
+    pub api_url: Url,
+    /// Where tokens are renewed, `https://webexapis.com/v1/access_token` by default.
+    pub oauth_url: Url,
+    /// Hosts that downloads may live on besides Webex's own.
+    pub download_hosts: Vec<String>,
+}
+
+/// One account of Webex's.
+pub struct Webex {
+    source: SourceName,
+    shelves: Vec<Shelf>,
+    api: Api,
+    leases: Leases,
+    /// Whether it was said that transcripts may not be listed.
+    scope_noted: AtomicBool,
+}
+
+impl std::fmt::Debug for Webex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Webex").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+impl Webex {
+    /// The account; nothing is asked yet.
+    pub fn new(options: WebexOptions, client: Client) -> Self {
+        let names = WEBEX_HOSTS.into_iter().chain(options.download_hosts.iter().map(String::as_str));
+        let hosts = AllowedHosts::new(names, &options.api_url);
+        let tokens = auth::tokens(options.credential, options.oauth_url, client.clone());
+        let for_others = options.admin || !options.hosts.is_empty();
+        Self {
+            source: options.source,
+            shelves: listing::shelves(&options.hosts, options.admin),
+            api: Api::new(client, options.api_url, tokens),
+            leases: Leases::new(hosts, refusal::scope(for_others)),
+            scope_noted: AtomicBool::new(false),
+        }
+    }
+
+    /// The ids of the transcripts that the interface has of a meeting. `None` where the token may not list them.
+    async fn transcripts(
+        &self,
+        recording: &MeetingId,
+        meeting: &str,
+    ) -> Result<Vec<wire::Transcript>, ProviderError> {
+        const SUBJECT: &str = "the transcripts of a meeting";
+        let host = self.leases.host_of(recording);
+        let mut query = vec![("meetingId", meeting), ("max", "100")];
+        query.extend(host.as_deref().map(|host| ("hostEmail", host)));
+        let address = self.api.address("/meetingTranscripts", &query)?;
+        let refusal = match self.api.get(&address, DETAILS_WITHIN).await {
+            Ok(reply) => return Ok(wire::transcripts(reply.object)),
+            Err(ApiError::Refused(refusal)) => refusal,
+            Err(ApiError::Failed(error)) => return Err(error),
+        };
+        match refusal.about(SUBJECT, refusal::TRANSCRIPTS_SCOPE) {
+            error @ ProviderError::NotAllowed(_) => {
+                if !self.scope_noted.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(source = %self.source, "some transcripts are left out: {error}");
+                }
+                Ok(Vec::new())
+            }
+            ProviderError::NotFound(_) => Ok(Vec::new()),
+            other => Err(other),
+        }
+    }
+}
+
+#[async_trait]
+impl Provider for Webex {
+    fn source(&self) -> &SourceName {
+        &self.source
+    }
+
+    async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError> {
+        let found = listing::list(&self.api, &self.source, &self.shelves, span).await?;
+        self.leases.learn_hosts(span, found.failed.is_empty(), &found.recordings);
+        let meetings = found.recordings.into_iter().map(|listed| listed.meeting).collect();
+        Ok(Listing { meetings, failed: found.failed })
+    }
+
+    async fn details(&self, meeting: &MeetingId) -> Result<Option<Details>, ProviderError> {
+        let recording = match self.leases.details(&self.api, meeting, DETAILS_WITHIN).await {
+            Ok(recording) => recording,
+            Err(ProviderError::NotFound(why) | ProviderError::NotAllowed(why)) => {
+                tracing::debug!(source = %self.source, "nothing more is known of a recording: {why}");
+                return Ok(None);
+            }
+            Err(other) => return Err(other),
+        };
+        let transcripts = match &recording.meeting_id {
+            Some(held) if recording.links.transcript.is_none() => self.transcripts(meeting, held).await?,
+            _ => Vec::new(),
+        };
+        Ok(Some(Details {
+            facts: facts::of_recording(&recording),
+            files: mapping::files_of_details(&self.source, meeting, &recording, &transcripts),
+        }))
+    }
+
+    async fn lease(&self, file: &FileId, effort: Effort) -> Result<Lease, ProviderError> {
+        self.leases.lease(&self.api, file, effort).await
+    }
+}

@@ -1,0 +1,114 @@
+//! The next page of a list: an address in the `Link` header (RFC 8288), used as it is but for one defect.
+
+use crate::model::SecretUrl;
+
+/// The most Webex puts on a page ("List Recordings").
+pub(super) const LARGEST_PAGE: u32 = 100;
+
+/// The address that one `Link` header names as the next page.
+pub(super) fn next(header: &str) -> Option<String> {
+    let mut rest = header;
+    while let Some((_, after)) = rest.split_once('<') {
+        let (target, after) = after.split_once('>')?;
+        let (parameters, others) = until_comma(after);
+        if parameters.split(';').any(is_next) {
+            return Some(target.trim().to_owned());
+        }
+        rest = others;
+    }
+    None
+}
+
+/// The text before the first comma outside quotes, and what is behind it.
+fn until_comma(text: &str) -> (&str, &str) {
+    let mut quoted = false;
+    let end = text.find(|character| {
+        quoted ^= character == '"';
+        character == ',' && !quoted
+    });
+    end.and_then(|at| text.split_at_checked(at))
+        .map_or((text, ""), |(before, after)| (before, after.get(1..).unwrap_or("")))
+}
+
+/// Whether a parameter says that the link is the next page; a link may stand in several relations at once.
+fn is_next(parameter: &str) -> bool {
+    let Some((name, value)) = parameter.split_once('=') else { return false };
+    let mut relations = value.trim().trim_matches('"').split_ascii_whitespace();
+    name.trim().eq_ignore_ascii_case("rel") && relations.any(|relation| relation.eq_ignore_ascii_case("next"))
+}
+
+/// The page with at most `entries` if it asks for no number: Webex has named next pages with `max=null` in them and
+/// refuses to give these (webexpythonsdk, `restsession.py`).
+pub(super) fn repaired(page: &SecretUrl, entries: u32) -> SecretUrl {
+    let asks = |field: &str| field.strip_prefix("max=").is_some_and(|most| most.parse::<u32>().is_err());
+    let is_spoiled = page.expose().query().unwrap_or_default().split('&').any(asks);
+    if is_spoiled { with_at_most(page, entries) } else { page.clone() }
+}
+
+/// The page with at most `entries`, and nothing else of its address touched.
+pub(super) fn with_at_most(page: &SecretUrl, entries: u32) -> SecretUrl {
+    let mut url = page.expose().clone();
+    let most = format!("max={entries}");
+    let fields = page.expose().query().unwrap_or_default().split('&');
+    let others = fields.filter(|field| !field.starts_with("max=") && !field.is_empty());
+    let fields: Vec<&str> = std::iter::once(most.as_str()).chain(others).collect();
+    url.set_query(Some(&fields.join("&")));
+    SecretUrl::new(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use url::Url;
+
+    use super::*;
+
+    #[test]
+    fn the_next_page_is_found_among_other_links() {
+        let next_of = |header| next(header).as_deref().map(str::to_owned);
+        let page = Some("https://webexapis.com/v1/recordings?cursor=a,b;c&max=100".to_owned());
+        for header in [
+            r#"<https://webexapis.com/v1/recordings?cursor=a,b;c&max=100>; rel="next""#,
+            r#"<https://webexapis.com/v1/recordings?cursor=a,b;c&max=100>;rel=next"#,
+            r#"<https://x/first>; rel="first", <https://webexapis.com/v1/recordings?cursor=a,b;c&max=100>; title="a, b"; REL="NEXT""#,
+            r#"<https://x/p>; title="<no>, rel=next"; rel="prev",< https://webexapis.com/v1/recordings?cursor=a,b;c&max=100 >; rel="last next""#,
+        ] {
+            assert_eq!(next_of(header), page, "{header}");
+        }
+        for header in [
+            "",
+            "<",
+            "<https://x",
+            "<https://x>",
+            r#"<https://x>; rel="prev""#,
+            "rel=next",
+            r#"<x>; rel="nextish""#,
+        ] {
+            assert_eq!(next_of(header), None, "{header}");
+        }
+    }
+
+    fn page(text: &str) -> SecretUrl {
+        SecretUrl::new(Url::parse(text).unwrap())
+    }
+
+    #[test]
+    fn a_page_of_null_entries_is_asked_for_a_number_and_keeps_the_rest() {
+        let with = |text| repaired(&page(text), 100).expose().to_string();
+        assert_eq!(with("https://x.org/r?max=null&cursor=a%2Bb"), "https://x.org/r?max=100&cursor=a%2Bb");
+        assert_eq!(with("https://x.org/r?cursor=a%2Bb&max="), "https://x.org/r?max=100&cursor=a%2Bb");
+        for untouched in ["https://x.org/r?cursor=a+b&max=50", "https://x.org/r?cursor=a", "https://x.org/r"]
+        {
+            assert_eq!(with(untouched), untouched);
+        }
+        let fewer = with_at_most(&page("https://x.org/r?from=2026-10-01T00%3A00%3A00Z&max=100"), 25);
+        assert_eq!(fewer.expose().as_str(), "https://x.org/r?max=25&from=2026-10-01T00%3A00%3A00Z");
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_makes_it_panic(header in ".{0,80}") {
+            next(&header);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Webex's replies as they come. Everything but a recording's id may be missing or of another type.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::model::SecretUrl;
+use crate::providers::lenient;
+
+/// One page of a listing.
+pub(super) struct Page {
+    /// The entries that could be read.
+    pub(super) recordings: Vec<Recording>,
+    /// How many could not.
+    pub(super) unreadable: usize,
+}
+
+impl Page {
+    /// The page, if the reply is one.
+    pub(super) fn read(reply: Map<String, Value>) -> Option<Self> {
+        let entries = items(reply)?;
+        let listed = entries.len();
+        let recordings: Vec<_> = entries.into_iter().filter_map(Recording::read).collect();
+        Some(Self { unreadable: listed - recordings.len(), recordings })
+    }
+}
+
+fn items(mut reply: Map<String, Value>) -> Option<Vec<Value>> {
+    match reply.remove("items")? {
+        Value::Array(entries) => Some(entries),
+        Value::Null => Some(Vec::new()),
+        _ => None,
+    }
+}
+
+/// A recording of a listing, or the reply that describes one.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Recording {
+    #[serde(default, deserialize_with = "lenient::text")]
+    id: Option<String>,
+    /// The held meeting, which several recordings may share.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) meeting_id: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) topic: Option<String>,
+    /// When the file was made.
+    #[serde(default, deserialize_with = "lenient::time")]
+    pub(super) create_time: Option<Timestamp>,
+    /// When recording began.
+    #[serde(default, deserialize_with = "lenient::time")]
+    pub(super) time_recorded: Option<Timestamp>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) host_email: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) format: Option<String>,
+    #[serde(default, deserialize_with = "lenient::integer")]
+    pub(super) duration_seconds: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::integer")]
+    pub(super) size_bytes: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) status: Option<String>,
+    /// The page for downloads, which is no use here; that there is none says that downloads are prevented.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) download_url: Option<String>,
+    #[serde(default, rename = "temporaryDirectDownloadLinks", deserialize_with = "links")]
+    pub(super) links: Links,
+    /// Whatever else the entry holds, passwords included.
+    #[serde(flatten)]
+    pub(super) other: Map<String, Value>,
+}
+
+impl Recording {
+    /// The recording, if the entry is an object with an id that can stand in a path.
+    pub(super) fn read(entry: Value) -> Option<Self> {
+        serde_json::from_value::<Self>(entry)
+            .ok()
+            .filter(|recording| recording.id.as_deref().is_some_and(is_segment))
+    }
+
+    /// Its id; never empty.
+    pub(super) fn id(&self) -> &str {
+        self.id.as_deref().unwrap_or_default()
+    }
+}
+
+/// Segments of dots alone, encoded or not, are steps within the path (WHATWG URL, 4.4).
+fn is_segment(id: &str) -> bool {
+    id.bytes().any(|byte| byte != b'.')
+}
+
+/// Where the files of a recording are for the next three hours. Each may be missing by itself.
+#[derive(Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Links {
+    #[serde(default, rename = "recordingDownloadLink", deserialize_with = "link")]
+    pub(super) recording: Option<SecretUrl>,
+    #[serde(default, rename = "audioDownloadLink", deserialize_with = "link")]
+    pub(super) audio: Option<SecretUrl>,
+    #[serde(default, rename = "transcriptDownloadLink", deserialize_with = "link")]
+    pub(super) transcript: Option<SecretUrl>,
+    #[serde(default, deserialize_with = "lenient::time")]
+    pub(super) expiration: Option<Timestamp>,
+}
+
+fn links<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Links, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(deserializer)?).unwrap_or_default())
+}
+
+/// A link, whose query is a ticket for exactly this text.
+fn link<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretUrl>, D::Error> {
+    let text = lenient::as_text(&Value::deserialize(deserializer)?);
+    let link = text.as_deref().and_then(|text| Url::parse(text).ok());
+    if let (Some(text), Some(link)) = (text, &link)
+        && text != link.as_str()
+    {
+        tracing::debug!(
+            "a download link was written in another form than it is asked for; it may be refused"
+        );
+    }
+    Ok(link.map(SecretUrl::new))
+}
+
+/// A transcript that the interface itself has.
+#[derive(Deserialize)]
+pub(super) struct Transcript {
+    #[serde(default, deserialize_with = "lenient::text")]
+    id: Option<String>,
+}
+
+impl Transcript {
+    /// Its id; never empty.
+    pub(super) fn id(&self) -> &str {
+        self.id.as_deref().unwrap_or_default()
+    }
+}
+
+/// The transcripts of a list that can be asked for.
+pub(super) fn transcripts(reply: Map<String, Value>) -> Vec<Transcript> {
+    let entries = items(reply).unwrap_or_default();
+    let read = |entry| serde_json::from_value::<Transcript>(entry).ok();
+    entries.into_iter().filter_map(read).filter(|entry| entry.id.as_deref().is_some_and(is_segment)).collect()
+}
+
+/// A reply of the token endpoint.
+#[derive(Deserialize)]
+pub(super) struct Grant {
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) access_token: Option<String>,
+    /// Seconds.
+    #[serde(default, deserialize_with = "lenient::integer")]
+    pub(super) expires_in: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) refresh_token: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn page(value: Value) -> Page {
+        let Value::Object(reply) = value else { panic!() };
+        Page::read(reply).unwrap()
+    }
+
+    #[test]
+    fn one_bad_entry_hides_no_other() {
+        let page = page(json!({"items": [
+            7, null, "x", [], {}, {"id": ""}, {"id": null, "topic": "lost"}, {"id": ".."},
+            {"id": 42, "topic": ["x"], "timeRecorded": 5, "durationSeconds": "ten", "sizeBytes": {}, "format": 3,
+             "status": false, "temporaryDirectDownloadLinks": "none", "createTime": []},
+            {"id": "b", "sizeBytes": "16810345", "durationSeconds": 1841.0,
+             "temporaryDirectDownloadLinks": {"recordingDownloadLink": "not an address", "audioDownloadLink": 4,
+             "transcriptDownloadLink": null, "expiration": "soon"}},
+        ]}));
+        let ids: Vec<_> = page.recordings.iter().map(Recording::id).collect();
+        assert_eq!((ids, page.unreadable), (vec!["42", "b"], 8));
+        let last = page.recordings.last().unwrap();
+        assert_eq!((last.size_bytes, last.duration_seconds), (Some(16_810_345), Some(1841)));
+        assert!(last.links.recording.is_none() && last.links.expiration.is_none());
+    }
+
+    #[test]
+    fn a_reply_without_items_is_no_page() {
+        for reply in [json!({}), json!({"items": {}}), json!({"message": "x"})] {
+            assert!(Page::read(reply.as_object().unwrap().clone()).is_none(), "{reply}");
+        }
+        assert!(page(json!({"items": null})).recordings.is_empty());
+    }
+
+    #[test]
+    fn a_link_is_asked_for_as_it_was_written() {
+        for path in [
+            "/nbr/MultiThreadDownloadServlet",
+            "/nbr/MultiThreadDownloadServlet/audio.mp3",
+            "/nbr/downloadMedia.do",
+        ] {
+            let text = format!(
+                "https://nsj1wss.webex.com{path}?siteid=2062842&recordid=305462&confid=137680&from=MBS&trackingID=ROUTER_5FBE5EB8-01BB-0AE8-7504-ABDA0A010BBE&language=en_US&userid=3232932&serviceRecordID=305462&ticket=SDJTSwAAAIVCSONLBzRVzLoGYD%2B5YLi%2FGaQmdYU%3D&timestamp=1567125236465&islogin=yes&isprevent=no&ispwd=yes"
+            );
+            let links: Links = serde_json::from_value(json!({"recordingDownloadLink": text})).unwrap();
+            assert_eq!(links.recording.unwrap().expose().as_str(), text);
+        }
+    }
+}
