@@ -12,6 +12,7 @@ mod error;
 mod file;
 mod filter;
 pub(crate) mod nearest;
+mod rapatin;
 mod secret;
 mod source;
 mod value;
@@ -27,6 +28,7 @@ use jiff::tz::TimeZone;
 pub use environment::{Environment, ProcessEnvironment};
 pub use error::{FileProblem, Origin, SecretProblem, SettingsError, ValueProblem};
 pub use filter::{FileKind, FilterSettings};
+pub use rapatin::{RAPATIN_API_URL, RapatinCredential, RapatinSettings};
 pub use source::{
     ProviderSettings, SourceSettings, ZOOM_API_URL, ZOOM_OAUTH_URL, ZoomCredential, ZoomPlan, ZoomSettings,
 };

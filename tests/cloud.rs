@@ -10,5 +10,7 @@ mod client;
 mod downloads;
 #[path = "cloud/faults.rs"]
 mod faults;
+#[path = "cloud/rapatin.rs"]
+mod rapatin;
 #[path = "cloud/webex.rs"]
 mod webex;

@@ -220,7 +220,7 @@ impl Case {
         let path = |object: &Object| match self.server {
             Server::Web => object.web_path.clone(),
             Server::Media => object.media_path.clone(),
-            Server::Api | Server::Webex => String::new(),
+            Server::Api | Server::Webex | Server::Rapatin => String::new(),
         };
         for (round, how) in COPIERS.iter().enumerate().take(LASTING) {
             if round > 0 {

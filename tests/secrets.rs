@@ -207,7 +207,7 @@ fn credentials_go_where_they_belong_and_nowhere_else() {
                     assert_eq!((scheme, token_in_query), (Some("Bearer"), false), "{request:?}");
                 }
                 Server::Web => assert!(token_in_query != authorization.is_some(), "{request:?}"),
-                Server::Webex => panic!("no such source is configured: {request:?}"),
+                Server::Webex | Server::Rapatin => panic!("no such source is configured: {request:?}"),
                 Server::Media => {
                     assert_eq!((authorization, token_in_query), (None, false), "{request:?}");
                     let echoed = request.headers.iter().any(|(_, value)| value.contains("demo-token"));

@@ -245,7 +245,9 @@ fn the_token_goes_to_the_interface_alone_and_no_secret_is_logged() {
                 let echoed = request.headers.iter().any(|(_, value)| value.contains("demo-token"));
                 assert!(!echoed && !request.query.contains("token"), "{request:?}");
             }
-            Server::Api | Server::Web => panic!("no such source is configured: {request:?}"),
+            Server::Api | Server::Web | Server::Rapatin => {
+                panic!("no such source is configured: {request:?}")
+            }
         }
     }
     let log = rig.log();

@@ -22,6 +22,8 @@ pub enum Server {
     Media,
     /// Webex's API and OAuth; its links lead to the media host as well.
     Webex,
+    /// Rapatin's API.
+    Rapatin,
 }
 
 /// One request as the cloud saw it.
@@ -107,7 +109,9 @@ impl Log {
     pub(super) fn record(&self, request: Request) -> Arc<Entry> {
         self.totals.requests.fetch_add(1, Ordering::Relaxed);
         match request.server {
-            Server::Api | Server::Webex => self.totals.api_requests.fetch_add(1, Ordering::Relaxed),
+            Server::Api | Server::Webex | Server::Rapatin => {
+                self.totals.api_requests.fetch_add(1, Ordering::Relaxed)
+            }
             Server::Media => self.totals.media_requests.fetch_add(1, Ordering::Relaxed),
             Server::Web => 0,
         };

@@ -5,15 +5,20 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 
-use super::archive::Content;
+use super::archive::{Content, MeetingFile};
 use super::asked::{Asked, RangeAsked};
 use super::faults::Effect;
 use super::links::Links;
 use super::reply::Reply;
-use super::store::Store;
 
-/// Answers a request for a signed link. Only the effects that bend a range are looked at here.
-pub(super) fn answer(store: &Store, links: &Links, asked: &Asked, effect: Option<&Effect>) -> Reply {
+/// Answers a request for a signed link, which `file` finds what it leads to for. Only the effects that bend a range are
+/// looked at here.
+pub(super) fn answer(
+    file: impl FnOnce(&str) -> Option<MeetingFile>,
+    links: &Links,
+    asked: &Asked,
+    effect: Option<&Effect>,
+) -> Reply {
     // A link that is signed needs no other credential; a client that sends one leaks it, and some CDNs refuse both.
     if asked.header("authorization").is_some() || asked.header("referer").is_some() {
         return Reply::xml_error(400, "InvalidArgument", "Only one auth mechanism allowed");
@@ -25,7 +30,7 @@ pub(super) fn answer(store: &Store, links: &Links, asked: &Asked, effect: Option
         return Reply::expired_link();
     }
     let opaque = asked.path.strip_prefix("/replay/").and_then(|rest| rest.split('/').next());
-    let Some((_, file)) = opaque.and_then(|opaque| store.by_link(opaque)) else {
+    let Some(file) = opaque.and_then(file) else {
         return Reply::xml_error(404, "NoSuchKey", "The specified key does not exist.");
     };
     let content_type = file.content_type();

@@ -1,9 +1,10 @@
-//! An embedded cloud that speaks Zoom's and Webex's interfaces over real HTTP on loopback, quirks included.
+//! An embedded cloud that speaks the interfaces of Zoom, Webex and Rapatin over real HTTP on loopback, quirks included.
 //!
 //! `meetfs mount --demo` runs one in its own process, tests and benchmarks in theirs. What enters: an
 //! [`Archive`], options, and [`Fault`]s. What leaves: addresses to put into a configuration, and the log of what
 //! was asked. Zoom has three servers, as the real one: the API with OAuth, the web host whose download links redirect,
-//! and the media host that serves signed links. Webex has an API with OAuth of its own, and its links on the media host.
+//! and the media host that serves signed links. Webex has an API with OAuth of its own, and its links on the media host;
+//! Rapatin has an API, and Zoom's links.
 //!
 //! This room must know nothing of the client it is there for, and uses no other room: a misunderstanding that
 //! both sides shared would never show. It prints nothing.
@@ -19,6 +20,9 @@ mod media;
 mod oauth;
 mod pages;
 mod pattern;
+mod rapatin;
+mod rapatin_api;
+mod rapatin_sessions;
 mod reply;
 mod server;
 mod store;
@@ -47,6 +51,7 @@ pub use faults::{Effect, Fault, FaultPlan, RetryAfter, Trigger};
 pub use log::{Request, Server};
 pub use oauth::Credentials;
 pub use pattern::{PATTERN_HEAD, pattern_bytes, pattern_seed};
+pub use rapatin_sessions::{RapatinSession, RapatinStatus};
 pub use store::Object;
 pub use web::DownloadHeader;
 pub use webex_api::WebexCredentials;
@@ -59,6 +64,8 @@ use server::{Origins, Shared};
 pub struct CloudOptions {
     /// What it holds.
     pub archive: Archive,
+    /// What Rapatin's account holds.
+    pub rapatin: Vec<RapatinSession>,
     /// Most meetings a page of a listing; 1 to 300.
     pub page_cap: u32,
     /// How long a token works.
@@ -84,6 +91,7 @@ impl Default for CloudOptions {
     fn default() -> Self {
         Self {
             archive: Archive::empty(),
+            rapatin: Vec::new(),
             page_cap: 300,
             token_life: Duration::from_secs(3600),
             link_life: Duration::from_secs(3600),
@@ -122,6 +130,7 @@ impl Cloud {
         let (web, web_origin) = listen()?;
         let (media, media_origin) = listen()?;
         let (webex, webex_origin) = listen()?;
+        let (rapatin, rapatin_origin) = listen()?;
         let shared = Arc::new(Shared {
             store: RwLock::new(store::Store::new(options.archive)),
             tokens: oauth::Tokens::new(options.token_life),
@@ -135,9 +144,15 @@ impl Cloud {
                 origin: webex_origin,
                 media_origin: media_origin.clone(),
             },
+            rapatin: rapatin::Rapatin::new(options.rapatin),
             faults: faults::Faults::new(options.faults),
             log: log::Log::new(),
-            origins: Origins { api: api_origin, web: web_origin, media: media_origin },
+            origins: Origins {
+                api: api_origin,
+                web: web_origin,
+                media: media_origin,
+                rapatin: rapatin_origin,
+            },
             page_cap: options.page_cap,
             download_header: options.download_header,
             first_byte_latency: options.first_byte_latency,
@@ -145,8 +160,13 @@ impl Cloud {
         });
         {
             let _inside = runtime.enter();
-            let servers =
-                [(Server::Api, api), (Server::Web, web), (Server::Media, media), (Server::Webex, webex)];
+            let servers = [
+                (Server::Api, api),
+                (Server::Web, web),
+                (Server::Media, media),
+                (Server::Webex, webex),
+                (Server::Rapatin, rapatin),
+            ];
             for (server, listener) in servers {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 runtime.spawn(server::accept(Arc::clone(&shared), server, listener));

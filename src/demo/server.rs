@@ -24,12 +24,13 @@ use super::links::Links;
 use super::log::{Entry, Log, Request, Server};
 use super::oauth::Tokens;
 use super::pages::PageTokens;
+use super::rapatin::{self, Rapatin};
 use super::reply::Reply;
 use super::store::Store;
 use super::webex_api::{self, WebexSite};
 use super::wire::{Connection, Wire};
 use super::zoom_api::Api;
-use super::{media, web};
+use super::{media, rapatin_api, web};
 
 /// Connections a server holds at once; more wait to be accepted.
 const CONNECTIONS: usize = 1024;
@@ -45,6 +46,7 @@ pub(super) struct Shared {
     pub(super) links: Links,
     pub(super) pages: PageTokens,
     pub(super) webex: WebexSite,
+    pub(super) rapatin: Rapatin,
     pub(super) faults: Faults,
     pub(super) log: Log,
     pub(super) origins: Origins,
@@ -60,6 +62,7 @@ pub(super) struct Origins {
     pub(super) api: String,
     pub(super) web: String,
     pub(super) media: String,
+    pub(super) rapatin: String,
 }
 
 /// No answer will be given; the connection is to be closed.
@@ -209,6 +212,9 @@ fn reply(shared: &Shared, server: Server, asked: &Asked, form: &[u8], effect: Op
             };
             api.answer(asked)
         }
+        Server::Web if asked.path.starts_with(rapatin::LINKS) => {
+            shared.rapatin.follow(asked, &shared.links, &shared.origins.media)
+        }
         Server::Web => web::answer(
             &shared.store.read(),
             &shared.tokens,
@@ -219,7 +225,14 @@ fn reply(shared: &Shared, server: Server, asked: &Asked, form: &[u8], effect: Op
         ),
         Server::Webex => shared.webex.answer(asked, form),
         Server::Media if asked.path.starts_with("/nbr/") => shared.webex.media(asked, effect),
-        Server::Media => media::answer(&shared.store.read(), &shared.links, asked, effect),
+        Server::Media => {
+            let file = |opaque: &str| {
+                let known = shared.store.read().by_link(opaque).map(|(_, file)| file.clone());
+                known.or_else(|| shared.rapatin.file(opaque))
+            };
+            media::answer(file, &shared.links, asked, effect)
+        }
+        Server::Rapatin => rapatin_api::answer(&shared.rapatin, asked, form, &shared.origins.web),
     }
 }
 
@@ -236,6 +249,7 @@ fn instead(effect: &Effect, server: Server, asked: &Asked) -> Option<Reply> {
             Server::Api => Reply::expired_token(),
             Server::Web | Server::Media => Reply::forbidden_json(),
             Server::Webex => webex_api::expired_token(),
+            Server::Rapatin => rapatin_api::unauthenticated(),
         }),
         Effect::ExpiredLink => Some(Reply::expired_link()),
         Effect::DeadPageToken => asked

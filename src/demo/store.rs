@@ -156,10 +156,15 @@ pub(super) fn web_path(meeting: &Meeting, file: &MeetingFile) -> String {
 
 /// The path of a file's signed links.
 pub(super) fn media_path(meeting: &Meeting, file: &MeetingFile) -> String {
+    replay_path(&opaque(meeting, file), file)
+}
+
+/// The same for a file whose links have `opaque` in them.
+pub(super) fn replay_path(opaque: &str, file: &MeetingFile) -> String {
     let start = Offset::UTC.to_datetime(file.recording_start).strftime("%Y%m%d-%H%M%S").to_string();
     let size = if file.file_type == "MP4" { "_1920x1080" } else { "" };
     let extension = file.true_extension().to_ascii_lowercase();
-    format!("/replay/{}/GMT{start}_Recording{size}.{extension}", opaque(meeting, file))
+    format!("/replay/{opaque}/GMT{start}_Recording{size}.{extension}")
 }
 
 fn opaque(meeting: &Meeting, file: &MeetingFile) -> String {

@@ -1,6 +1,6 @@
 //! The one HTTP client, and interface calls through it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -42,6 +42,13 @@ pub struct ApiRequest {
     pub within: Duration,
     /// Among which calls it must wait for its turn, and for whom it is; `None` where nobody counts.
     pub turn: Option<(Arc<Pace>, Urgency)>,
+}
+
+/// How the fields of a call are written into its body.
+#[derive(Clone, Copy)]
+enum Encoding {
+    Form,
+    Json,
 }
 
 /// What an interface call brought: any status but those that were retried to the end.
@@ -95,17 +102,34 @@ impl Client {
     /// Whatever the last try met: unreachable, too slow, rate limited for longer than the call may take, still
     /// failing, or too large.
     pub async fn call(&self, request: &ApiRequest) -> Result<ApiReply, HttpError> {
-        self.call_taking(request, |_status| false).await
+        self.call_as(request, Encoding::Form, |_status| false).await
     }
 
-    /// The same, but a reply whose status is `taken` comes back at once: its caller has something better to do than
-    /// to ask the same again.
+    /// As [`call`](Self::call), with the fields of the form posted as a JSON object.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn call_with_json(&self, request: &ApiRequest) -> Result<ApiReply, HttpError> {
+        self.call_as(request, Encoding::Json, |_status| false).await
+    }
+
+    /// As [`call`](Self::call), but a reply whose status is `taken` comes back at once: its caller has something
+    /// better to do than to ask the same again.
     ///
     /// # Errors
     /// As [`call`](Self::call).
     pub async fn call_taking(
         &self,
         request: &ApiRequest,
+        taken: fn(u16) -> bool,
+    ) -> Result<ApiReply, HttpError> {
+        self.call_as(request, Encoding::Form, taken).await
+    }
+
+    async fn call_as(
+        &self,
+        request: &ApiRequest,
+        encoding: Encoding,
         taken: fn(u16) -> bool,
     ) -> Result<ApiReply, HttpError> {
         let deadline = Instant::now() + request.within;
@@ -117,7 +141,7 @@ impl Client {
                     let closed = |wait| HttpError::RateLimited { host: host.clone(), wait };
                     pace.turn(*urgency).await.map_err(closed)?;
                 }
-                self.call_once(request).await
+                self.call_once(request, encoding).await
             });
             let (failure, asked) = match attempt.await {
                 Err(_elapsed) => return Err(HttpError::TimedOut { host, after: request.within }),
@@ -153,7 +177,7 @@ impl Client {
         }
     }
 
-    async fn call_once(&self, request: &ApiRequest) -> Result<ApiReply, HttpError> {
+    async fn call_once(&self, request: &ApiRequest, encoding: Encoding) -> Result<ApiReply, HttpError> {
         /// Bound on the wait for a reply to begin, and for each piece of it: a server that says nothing for
         /// this long has lost the call, and a second try in a call's usual half minute may meet a healthy one.
         /// Zoom's slowest pages begin within a few seconds. It is no bound on the whole: three megabytes take
@@ -166,9 +190,12 @@ impl Client {
         let mut builder = match &request.form {
             None => self.http.get(url),
             Some(fields) => {
-                let fields: Vec<_> =
+                let fields: BTreeMap<_, _> =
                     fields.iter().map(|(name, value)| (*name, value.expose_secret())).collect();
-                self.http.post(url).form(&fields)
+                match encoding {
+                    Encoding::Form => self.http.post(url).form(&fields),
+                    Encoding::Json => self.http.post(url).json(&fields),
+                }
             }
         };
         builder = builder.header(ACCEPT, "application/json");

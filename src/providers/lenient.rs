@@ -2,7 +2,7 @@
 //! What cannot be understood is `None`, never an error.
 
 use jiff::Timestamp;
-use jiff::civil::DateTime;
+use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -70,6 +70,12 @@ pub(super) fn as_time(text: &str) -> Option<Timestamp> {
 /// What the object says of itself under any of `names`.
 pub(super) fn first_text(object: &Map<String, Value>, names: &[&str]) -> Option<String> {
     names.iter().find_map(|name| object.get(*name).and_then(as_text))
+}
+
+/// When the day begins that a text starts with, in UTC.
+pub(super) fn day_begins(text: &str) -> Option<Timestamp> {
+    let day: Date = text.get(..10)?.parse().ok()?;
+    TimeZone::UTC.to_timestamp(day.to_datetime(Time::midnight())).ok()
 }
 
 #[cfg(test)]

@@ -16,10 +16,14 @@ mod failures;
 mod forgiving;
 pub mod lease;
 mod lenient;
+pub mod rapatin;
 mod token;
 pub mod webex;
 mod words;
 pub mod zoom;
+mod zoom_codes;
+mod zoom_files;
+mod zoom_links;
 
 pub use lease::LeaseDesk;
 
@@ -78,6 +82,17 @@ pub fn open(settings: &SourceSettings, client: &Client) -> Arc<dyn Provider> {
                 download_hosts: settings.download_hosts.clone(),
             };
             Arc::new(webex::Webex::new(options, client.clone()))
+        }
+        ProviderSettings::Rapatin(rapatin) => {
+            let rapatin = rapatin.clone();
+            let options = rapatin::RapatinOptions {
+                source: settings.name.clone(),
+                credential: rapatin.credential,
+                meetings: rapatin.meetings,
+                api_url: rapatin.api_url,
+                download_hosts: settings.download_hosts.clone(),
+            };
+            Arc::new(rapatin::Rapatin::new(options, client.clone()))
         }
     }
 }

@@ -107,7 +107,7 @@ pub enum SettingsError {
     },
     /// Two ways to sign in at once.
     #[error(
-        "{origin}: `{other}` is set as well; a source signs in either with a token or with an app's id and secret"
+        "{origin}: `{other}` is set as well; a source signs in with a token or in another way, not in both"
     )]
     TwoCredentials {
         /// The token.
@@ -283,14 +283,8 @@ pub enum ValueProblem {
         "`{0}` cannot name a source: use 1 to 64 letters, digits, dots, hyphens or underscores, no leading dot"
     )]
     SourceName(String),
-    /// The provider is one that is still to come.
-    #[error("the provider \"{name}\" is not supported yet; this version reads \"zoom\" and \"webex\"")]
-    ProviderToCome {
-        /// As given.
-        name: &'static str,
-    },
     /// There is no such provider.
-    #[error("there is no provider \"{name}\"{}; this version reads \"zoom\" and \"webex\"", offer(.nearest.as_deref()))]
+    #[error("there is no provider \"{name}\"{}; this version reads \"zoom\", \"webex\" and \"rapatin\"", offer(.nearest.as_deref()))]
     Provider {
         /// As given.
         name: String,
@@ -323,6 +317,12 @@ pub enum ValueProblem {
     /// It is no e-mail address.
     #[error("`{0}` is no e-mail address")]
     Email(String),
+    /// It is no id of a meeting.
+    #[error("`{0}` is no id of a meeting; write its digits, as in \"85095598095\"")]
+    Meeting(String),
+    /// It names no user.
+    #[error("`{0}` is neither \"me\" nor an e-mail address")]
+    User(String),
 }
 
 /// Why a secret cannot be had.

@@ -9,6 +9,7 @@ use super::error::{SettingsError, ValueProblem};
 use super::file::{Secret, Table, Text, Texts, known_keys};
 use super::filter::{self, FilterSettings};
 use super::nearest::nearest;
+use super::rapatin::{self, RapatinCredential, RapatinSettings};
 use super::webex::{self, WebexCredential, WebexSettings};
 use super::{secret, value};
 use crate::model::SourceName;
@@ -41,6 +42,7 @@ impl SourceSettings {
         match &self.provider {
             ProviderSettings::Zoom(zoom) => !matches!(zoom.credential, ZoomCredential::Token(_)),
             ProviderSettings::Webex(webex) => !matches!(webex.credential, WebexCredential::Token(_)),
+            ProviderSettings::Rapatin(rapatin) => !matches!(rapatin.credential, RapatinCredential::Token(_)),
         }
     }
 }
@@ -52,6 +54,8 @@ pub enum ProviderSettings {
     Zoom(ZoomSettings),
     /// Webex.
     Webex(WebexSettings),
+    /// Rapatin.
+    Rapatin(RapatinSettings),
 }
 
 impl ProviderSettings {
@@ -60,6 +64,7 @@ impl ProviderSettings {
         match self {
             Self::Zoom(_) => Provider::Zoom.name(),
             Self::Webex(_) => Provider::Webex.name(),
+            Self::Rapatin(_) => Provider::Rapatin.name(),
         }
     }
 
@@ -68,6 +73,7 @@ impl ProviderSettings {
         let mut addresses = match self {
             Self::Zoom(zoom) => vec![zoom.oauth_url.clone(), zoom.api_url.clone()],
             Self::Webex(webex) => vec![webex.oauth_url.clone(), webex.api_url.clone()],
+            Self::Rapatin(rapatin) => vec![rapatin.api_url.clone()],
         };
         addresses.dedup_by_key(|address| address.origin());
         addresses
@@ -151,8 +157,8 @@ known_keys! {
     }
 }
 
-/// Keys that hold a secret by value, of all providers, those to come included: a file with one of them must be the
-/// owner's alone, whichever source is mounted.
+/// Keys that hold a secret by value, of all providers: a file with one of them must be the owner's alone, whichever
+/// source is mounted.
 const SECRET_KEYS: [&str; 4] = ["token", "client_secret", "refresh_token", "password"];
 
 /// Which tables of keys and which settings a source has.
@@ -160,19 +166,15 @@ const SECRET_KEYS: [&str; 4] = ["token", "client_secret", "refresh_token", "pass
 enum Provider {
     Zoom,
     Webex,
+    Rapatin,
 }
 
 impl Provider {
-    const ALL: [Self; 2] = [Self::Zoom, Self::Webex];
-    /// Those that a configuration may well name already.
-    const TO_COME: [&str; 1] = ["rapatin"];
+    const ALL: [Self; 3] = [Self::Zoom, Self::Webex, Self::Rapatin];
 
     fn named(name: String) -> Result<Self, ValueProblem> {
         if let Some(provider) = Self::ALL.into_iter().find(|provider| provider.name() == name) {
             return Ok(provider);
-        }
-        if let Some(name) = Self::TO_COME.into_iter().find(|to_come| *to_come == name) {
-            return Err(ValueProblem::ProviderToCome { name });
         }
         let nearest = nearest(&name, Self::ALL.map(Self::name)).map(str::to_owned);
         Err(ValueProblem::Provider { name, nearest })
@@ -182,6 +184,7 @@ impl Provider {
         match self {
             Self::Zoom => "zoom",
             Self::Webex => "webex",
+            Self::Rapatin => "rapatin",
         }
     }
 
@@ -190,6 +193,7 @@ impl Provider {
         match self {
             Self::Zoom => ZoomKeys::names(),
             Self::Webex => webex::keys(),
+            Self::Rapatin => rapatin::keys(),
         }
     }
 }
@@ -246,6 +250,7 @@ pub(super) fn resolve(
     let provider = match provider {
         Provider::Zoom => ProviderSettings::Zoom(zoom(&name, table, context)?),
         Provider::Webex => ProviderSettings::Webex(webex::resolve(&name, table, context)?),
+        Provider::Rapatin => ProviderSettings::Rapatin(rapatin::resolve(&name, table, context)?),
     };
     Ok(SourceSettings { name, since, download_hosts, filter, provider })
 }
@@ -331,6 +336,7 @@ mod tests {
         for (provider, expected) in [
             (Provider::Zoom, ["token", "client_secret"].as_slice()),
             (Provider::Webex, ["token", "client_secret", "refresh_token"].as_slice()),
+            (Provider::Rapatin, ["token", "password"].as_slice()),
         ] {
             let all = provider.keys();
             let secrets: Vec<_> = all.iter().filter_map(|key| key.strip_suffix("_command")).collect();
@@ -342,6 +348,8 @@ mod tests {
     #[test]
     fn the_default_addresses_are_legal_ones() {
         assert_eq!(value::base_address(ZOOM_API_URL.into()).unwrap().as_str(), ZOOM_API_URL);
+        let rapatin = value::base_address(rapatin::RAPATIN_API_URL.into()).unwrap();
+        assert_eq!(rapatin.as_str().trim_end_matches('/'), rapatin::RAPATIN_API_URL);
         assert_eq!(value::base_address(ZOOM_OAUTH_URL.into()).unwrap().as_str(), ZOOM_OAUTH_URL);
     }
 }

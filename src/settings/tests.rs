@@ -498,10 +498,51 @@ fn a_webex_source_that_cannot_sign_in_says_what_is_missing() {
     }
 }
 
+fn only_rapatin(settings: &Settings) -> &RapatinSettings {
+    let [SourceSettings { provider: ProviderSettings::Rapatin(rapatin), .. }] = settings.sources.as_slice()
+    else {
+        panic!("not one source: {settings:?}")
+    };
+    rapatin
+}
+
 #[test]
-fn a_provider_to_come_is_told_from_one_that_nobody_knows() {
-    let message = Setup::new("[source.a]\nprovider = 'rapatin'\ntoken = 's3cr3t'").message();
-    assert!(message.contains("\"rapatin\" is not supported yet"), "{message}");
+fn a_rapatin_source_signs_in_with_a_token_or_a_login() {
+    let source = "[source.rapat]\nprovider = 'rapatin'\n";
+    let login = "email = 'ana@example.org'\npassword_file = 'acme.secret'\nmeetings = ['850 9559 8095']";
+    let settings = Setup::new(&format!("{source}{login}")).load().unwrap();
+    let rapatin = only_rapatin(&settings);
+    assert_eq!(rapatin.meetings, ["85095598095"]);
+    assert_eq!(rapatin.api_url.as_str().trim_end_matches('/'), RAPATIN_API_URL);
+    let RapatinCredential::Login { email, password } = &rapatin.credential else { panic!("{rapatin:?}") };
+    assert_eq!((email.as_str(), password.expose_secret()), ("ana@example.org", SECRET));
+    assert!(!format!("{settings:?}").contains("s3cr3t"));
+
+    let token = "token = 's3cr3t-value'\napi_url = 'http://127.0.0.1:8080/'";
+    let settings = Setup::new(&format!("{source}{token}")).load().unwrap();
+    let rapatin = only_rapatin(&settings);
+    assert!(
+        matches!(&rapatin.credential, RapatinCredential::Token(token) if token.expose_secret() == SECRET)
+    );
+    assert_eq!(rapatin.api_url.port(), Some(8080));
+
+    for (lines, expected) in [
+        ("", "[source.rapat] needs a credential: `email` and `password_file`"),
+        ("email = 'ana@example.org'", "[source.rapat] needs `password_file`"),
+        ("password = 's3cr3t'", "[source.rapat] needs `email` as well"),
+        ("token = 's3cr3t'\nemail = 'ana@example.org'", "`source.rapat.token`: `email` is set as well"),
+        ("token = 's3cr3t'\npassword = 's3cr3t'", "`source.rapat.token`: `password` is set as well"),
+        ("email = 'ana'\npassword = 's3cr3t'", "`source.rapat.email`: `ana` is no e-mail address"),
+        ("token = 's3cr3t'\nmeetings = ['../x']", "`source.rapat.meetings`: `../x` is no id of a meeting"),
+        ("token = 's3cr3t'\nclient_id = 'x'", "unknown key `client_id` in [source.rapat]"),
+    ] {
+        let message = Setup::new(&format!("{source}{lines}")).message();
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn a_provider_that_nobody_knows_is_told_with_the_nearest() {
     let message = Setup::new("[source.a]\nprovider = 'zom'").message();
     assert!(message.contains("there is no provider \"zom\"; did you mean `zoom`?"), "{message}");
     let message = Setup::new("[source.a]\nusers = ['me']").message();
@@ -548,7 +589,7 @@ const DOCUMENTATION: &str = include_str!("../../docs/configuration.md");
 #[test]
 fn the_documentation_has_every_key_and_every_variable() {
     let keys = [RootKeys::names(), CacheKeys::names(), source::all_keys()].concat();
-    assert_eq!(keys.len(), 5 + 3 + 3 + 5 + 14 + 17);
+    assert_eq!(keys.len(), 5 + 3 + 3 + 5 + 14 + 17 + 11);
     let tables = ["cache", "source"];
     for key in keys.iter().filter(|key| !tables.contains(&key.as_str())) {
         assert!(DOCUMENTATION.contains(&format!("`{key}`")), "{key}");

@@ -170,6 +170,29 @@ pub(super) fn users(names: Vec<String>) -> Result<Vec<String>, ValueProblem> {
     if users.is_empty() { Err(ValueProblem::Empty) } else { Ok(users) }
 }
 
+/// An e-mail address.
+pub(super) fn email(text: String) -> Result<String, ValueProblem> {
+    if is_email(&text) { Ok(text) } else { Err(ValueProblem::Email(text)) }
+}
+
+/// Ids of Zoom meetings, each once: digits alone, without the spaces and hyphens that people write between them.
+pub(super) fn meeting_ids(ids: Vec<String>) -> Result<Vec<String>, ValueProblem> {
+    /// Zoom's have nine to eleven digits; more than this is no id of anybody's.
+    const LONGEST: usize = 20;
+    let mut meetings: Vec<String> = Vec::new();
+    for id in ids {
+        let digits: String = id.chars().filter(|character| !matches!(character, ' ' | '-')).collect();
+        let is_id = (1..=LONGEST).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_id {
+            return Err(ValueProblem::Meeting(id));
+        }
+        if !meetings.contains(&digits) {
+            meetings.push(digits);
+        }
+    }
+    Ok(meetings)
+}
+
 /// E-mail addresses, each once; perhaps none.
 pub(super) fn emails(addresses: Vec<String>) -> Result<Vec<String>, ValueProblem> {
     let mut emails: Vec<String> = Vec::new();
@@ -356,6 +379,17 @@ mod tests {
             assert!(matches!(list(&[nobody]), Err(ValueProblem::User(_))), "{nobody:?}");
         }
         assert!(matches!(list(&[]), Err(ValueProblem::Empty)));
+    }
+
+    #[test]
+    fn ids_of_meetings_are_digits_however_people_write_them() {
+        let list = |ids: &[&str]| meeting_ids(ids.iter().map(|id| (*id).to_owned()).collect());
+        let ids = ["85095598095", "850 9559 8095", "123-456-789"];
+        assert_eq!(list(&ids).unwrap(), ["85095598095", "123456789"]);
+        assert_eq!(list(&[]).unwrap(), [] as [String; 0]);
+        for wrong in ["", " ", "12a", "..", "1/2", "123456789012345678901", "\u{664}\u{665}"] {
+            assert!(matches!(list(&[wrong]), Err(ValueProblem::Meeting(_))), "{wrong}");
+        }
     }
 
     #[test]

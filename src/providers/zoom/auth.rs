@@ -11,12 +11,13 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 use url::Url;
 
+use super::ZoomCredential;
 use super::wire::Grant;
-use super::{ZOOM_HOSTS, ZoomCredential};
 use crate::http::{AllowedHosts, ApiReply, ApiRequest, Client};
 use crate::model::SecretUrl;
 use crate::providers::token::{Issuer, Token, Tokens};
 use crate::providers::words::quotable;
+use crate::providers::zoom_links::ZOOM_HOSTS;
 use crate::providers::{ProviderError, lenient};
 
 /// Bound on asking for a token, retries included: short enough for a read that waits for it.

@@ -13,37 +13,22 @@
 //! A credential goes to the link's own host alone and only if that is one of the source's; redirects are
 //! followed here, one by one, without it.
 
-use std::collections::{HashMap, HashSet};
-use std::time::Duration;
+use std::collections::HashSet;
 
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
-use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
-use super::answer::{Answer, judge};
+use super::address;
 use super::api::Api;
-use super::mapping::{self, Link, Mapped};
+use super::mapping::{self, Mapped};
 use super::wire::Detail;
-use super::{address, signed};
-use crate::http::{AllowedHosts, Client, Glance, HttpError, error::origin, retry};
-use crate::model::{BodyKind, DaySpan, FileId, FileKey, Lease, MeetingId, SecretUrl};
-use crate::providers::token::{Token, bearer};
+use crate::http::{AllowedHosts, Client, error::origin};
+use crate::model::{DaySpan, FileId, Lease};
+use crate::providers::zoom_links::{
+    Credential, KeptLinks, LEASE_WITHIN, Link, Outcome, Shown, Walker, link_of,
+};
 use crate::providers::{Effort, ProviderError};
-
-/// Bound on finding one lease. A read waits for it, and half of its own deadline should be left for the bytes.
-const LEASE_WITHIN: Duration = Duration::from_secs(15);
-
-/// Bound on one exchange with a download host: it answers within a second or has lost the request.
-const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
-
-/// Times one address is asked when it fails or cannot be reached.
-const LOOKS: usize = 4;
-
-/// Redirects followed. One is usual, a vanity host may add one or two.
-const REDIRECTS: usize = 5;
 
 /// Life asked for a meeting's own download token, in seconds: long enough to read a long recording under one
 /// lease where the download host serves it by itself.
@@ -51,65 +36,24 @@ const DOWNLOAD_TOKEN_LIFE: i64 = 4 * 3600;
 
 /// Where leases of one source come from.
 pub(super) struct Leases {
-    client: Client,
-    hosts: AllowedHosts,
-    kept: Mutex<HashMap<MeetingId, Kept>>,
+    walker: Walker,
+    kept: KeptLinks,
     /// Hosts that took the credential in the query when they had refused it in the header.
     by_query: Mutex<HashSet<String>>,
 }
 
-/// The links of one listed meeting.
-struct Kept {
-    /// The UTC day it began.
-    day: Date,
-    links: Box<[Link]>,
-}
-
-/// How a credential is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shown {
-    Header,
-    Query,
-}
-
-/// What a download link is asked with.
-struct Credential {
-    secret: SecretString,
-    ends: Option<Timestamp>,
-}
-
-impl Credential {
-    fn of(token: &Token) -> Self {
-        Self { secret: token.secret().clone(), ends: token.ends() }
-    }
-}
-
-/// What a walk from a link came to.
-enum Outcome {
-    Lease(Lease),
-    /// Perhaps with another token.
-    TokenRefused(String),
-    Refused(String),
-    Gone(String),
-}
-
 impl Leases {
     pub(super) fn new(client: Client, hosts: AllowedHosts) -> Self {
-        Self { client, hosts, kept: Mutex::default(), by_query: Mutex::default() }
+        Self { walker: Walker::new(client, hosts), kept: KeptLinks::default(), by_query: Mutex::default() }
     }
 
-    /// Takes over the links of a listing of `span`. If it was `whole`, meetings of these days that it does not
-    /// name are forgotten, so what is kept is never more than what is listed.
+    /// Takes over the links of a listing of `span`, which was `whole` or failed in part.
     pub(super) fn learn(&self, span: DaySpan, whole: bool, listed: &mut [Mapped]) {
-        let mut kept = self.kept.lock();
-        if whole {
-            kept.retain(|_, meeting| !span.contains(meeting.day));
-        }
-        for Mapped { meeting, links } in listed {
-            let day = TimeZone::UTC.to_datetime(meeting.start).date();
-            let links = std::mem::take(links).into_boxed_slice();
-            kept.insert(meeting.id.clone(), Kept { day, links });
-        }
+        let links = |mapped: &mut Mapped| {
+            let Mapped { meeting, links } = mapped;
+            (meeting.id.clone(), meeting.start, std::mem::take(links))
+        };
+        self.kept.learn(span, whole, listed.iter_mut().map(links));
     }
 
     /// Finds a lease of `file`, beginning at `effort` and trying harder where that is refused.
@@ -135,7 +79,7 @@ impl Leases {
         effort: Effort,
         deadline: Instant,
     ) -> Result<Lease, ProviderError> {
-        let known = self.known(file);
+        let known = self.kept.of(file);
         let mut header_refused = false;
         if effort == Effort::Listed
             && let Some(link) = &known
@@ -162,13 +106,13 @@ impl Leases {
         };
         if effort < Effort::LastResort {
             let shown = self.shown_to(&link);
-            match self.walk(&link, &credential, shown, deadline).await? {
+            match self.walker.walk(&link, Some((&credential, shown)), deadline).await? {
                 Outcome::Lease(lease) => return Ok(lease),
                 Outcome::Gone(why) => return Err(gone(&why)),
                 Outcome::TokenRefused(_) | Outcome::Refused(_) => header_refused |= shown == Shown::Header,
             }
         }
-        match self.walk(&link, &credential, Shown::Query, deadline).await? {
+        match self.walker.walk(&link, Some((&credential, Shown::Query)), deadline).await? {
             Outcome::Lease(lease) => {
                 if header_refused {
                     self.remember(&link);
@@ -194,12 +138,12 @@ impl Leases {
         deadline: Instant,
     ) -> Result<Outcome, ProviderError> {
         let token = api.tokens().current().await?;
-        let outcome = self.walk(link, &Credential::of(&token), shown, deadline).await?;
+        let outcome = self.walker.walk(link, Some((&Credential::of(&token), shown)), deadline).await?;
         if !matches!(outcome, Outcome::TokenRefused(_)) || !api.tokens().can_renew() {
             return Ok(outcome);
         }
         let token = api.tokens().renewed(&token).await?;
-        self.walk(link, &Credential::of(&token), shown, deadline).await
+        self.walker.walk(link, Some((&Credential::of(&token), shown)), deadline).await
     }
 
     /// The file's link as of now, with the token that is made for it.
@@ -230,100 +174,8 @@ impl Leases {
         let link = link_of(&links, &file.key).ok_or_else(|| {
             ProviderError::NotFound("Zoom no longer lists a download link for this file".into())
         })?;
-        if let Some(kept) = self.kept.lock().get_mut(&file.meeting) {
-            kept.links = links.into_boxed_slice();
-        }
+        self.kept.replace(&file.meeting, links);
         Ok((link, credential))
-    }
-
-    /// Follows a link to the address that serves the file.
-    async fn walk(
-        &self,
-        link: &Link,
-        credential: &Credential,
-        shown: Shown,
-        deadline: Instant,
-    ) -> Result<Outcome, ProviderError> {
-        let mut at = self.hosts.check(link.address.expose().clone())?;
-        let mut authorization = match shown {
-            Shown::Header => Some(bearer(&credential.secret)),
-            Shown::Query => {
-                at = with_token(&at, &credential.secret);
-                None
-            }
-        };
-        let mut ends = credential.ends;
-        let mut doubted = false;
-        let mut redirects = 0;
-        loop {
-            let glance = self.look(&at, authorization.as_ref(), link.body, deadline).await?;
-            match judge(&glance, link.body, &credential.secret) {
-                Answer::Serves => return Ok(Outcome::Lease(Lease { address: at, authorization, ends })),
-                Answer::Redirect(location) if redirects < REDIRECTS => {
-                    redirects += 1;
-                    let Ok(next) = at.expose().join(location.expose_secret()) else {
-                        return Ok(Outcome::Refused("a redirect to no address".into()));
-                    };
-                    at = without_token(&self.hosts.check(next)?);
-                    authorization = None;
-                    ends = None;
-                    if signed::is_signed(at.expose()) {
-                        let ends = signed::ends(at.expose(), Timestamp::now());
-                        return Ok(Outcome::Lease(Lease { address: at, authorization, ends }));
-                    }
-                }
-                Answer::Redirect(_) => return Ok(Outcome::Refused("redirects without an end".into())),
-                // Behind a redirect no token was shown, so none was refused.
-                Answer::Unauthorised | Answer::TokenRefused(_) if redirects > 0 => {
-                    return Ok(Outcome::Refused(said(&at, "a demand for a token")));
-                }
-                // Now and then a valid token is answered so (ZoomNet issue 348).
-                Answer::Unauthorised if !doubted => doubted = true,
-                Answer::Unauthorised => return Ok(Outcome::TokenRefused(said(&at, "status 401"))),
-                Answer::TokenRefused(why) => return Ok(Outcome::TokenRefused(said(&at, &why))),
-                Answer::Refused(why) => return Ok(Outcome::Refused(said(&at, &why))),
-                Answer::Gone(why) => return Ok(Outcome::Gone(said(&at, &why))),
-            }
-        }
-    }
-
-    /// One look at an address, and more of them while it fails and there is time.
-    async fn look(
-        &self,
-        at: &SecretUrl,
-        authorization: Option<&SecretString>,
-        body: BodyKind,
-        deadline: Instant,
-    ) -> Result<Glance, ProviderError> {
-        /// An error object in place of a JSON file is known by its content alone.
-        const WHOLE_ERROR: u64 = 4096;
-        let bytes = if body == BodyKind::Json { WHOLE_ERROR } else { 1 };
-        let mut waits = retry::backoff(LOOKS - 1);
-        loop {
-            let within = EXCHANGE_WITHIN.min(deadline.saturating_duration_since(Instant::now()));
-            let (error, asked) = match self.client.glance(at, authorization, bytes, within).await {
-                Ok(glance) if glance.status == 429 => {
-                    let wait = glance.retry_after.unwrap_or_else(retry::unstated_wait);
-                    (HttpError::RateLimited { host: origin(at), wait }, Some(wait))
-                }
-                Ok(glance) if glance.status >= 500 => {
-                    (HttpError::ServerError { host: origin(at), status: glance.status }, glance.retry_after)
-                }
-                Ok(glance) => return Ok(glance),
-                Err(error @ (HttpError::Unreachable { .. } | HttpError::TimedOut { .. })) => (error, None),
-                Err(error) => return Err(error.into()),
-            };
-            let Some(backoff) = waits.next() else { return Err(error.into()) };
-            let wait = asked.map_or(backoff, |asked| asked.max(backoff));
-            if deadline <= Instant::now() + wait {
-                return Err(error.into());
-            }
-            tokio::time::sleep(wait).await;
-        }
-    }
-
-    fn known(&self, file: &FileId) -> Option<Link> {
-        link_of(&self.kept.lock().get(&file.meeting)?.links, &file.key)
     }
 
     fn shown_to(&self, link: &Link) -> Shown {
@@ -340,69 +192,6 @@ impl Leases {
     }
 }
 
-fn link_of(links: &[Link], key: &FileKey) -> Option<Link> {
-    links.iter().find(|link| link.key == *key).cloned()
-}
-
 fn gone(why: &str) -> ProviderError {
     ProviderError::NotFound(format!("Zoom no longer has this file ({why})"))
-}
-
-fn said(at: &SecretUrl, why: &str) -> String {
-    format!("{why} from {}", origin(at))
-}
-
-const TOKEN_FIELD: &str = "access_token";
-
-/// The address with the token behind whatever query it has (`?type=cc` is one).
-fn with_token(address: &SecretUrl, secret: &SecretString) -> SecretUrl {
-    let mut url = address.expose().clone();
-    url.query_pairs_mut().append_pair(TOKEN_FIELD, secret.expose_secret());
-    SecretUrl::new(url)
-}
-
-/// A redirect that repeats the query it was asked with must not carry the token to the next host.
-fn without_token(address: &SecretUrl) -> SecretUrl {
-    let mut url = address.expose().clone();
-    if let Some(query) = address.expose().query()
-        && query.split('&').any(is_token_field)
-    {
-        let rest: Vec<_> = query.split('&').filter(|field| !is_token_field(field)).collect();
-        url.set_query((!rest.is_empty()).then(|| rest.join("&")).as_deref());
-    }
-    SecretUrl::new(url)
-}
-
-fn is_token_field(field: &str) -> bool {
-    field.split('=').next() == Some(TOKEN_FIELD)
-}
-
-#[cfg(test)]
-mod tests {
-    use url::Url;
-
-    use super::*;
-
-    fn address(text: &str) -> SecretUrl {
-        SecretUrl::new(Url::parse(text).unwrap())
-    }
-
-    #[test]
-    fn the_token_joins_a_query_and_leaves_the_rest_untouched() {
-        let secret = SecretString::from("a+b/c=");
-        let with = |text| with_token(&address(text), &secret).expose().to_string();
-        assert_eq!(with("https://zoom.us/rec/x"), "https://zoom.us/rec/x?access_token=a%2Bb%2Fc%3D");
-        assert_eq!(
-            with("https://zoom.us/rec/x?type=cc"),
-            "https://zoom.us/rec/x?type=cc&access_token=a%2Bb%2Fc%3D"
-        );
-    }
-
-    #[test]
-    fn a_redirect_takes_no_token_along() {
-        let without = |text| without_token(&address(text)).expose().to_string();
-        assert_eq!(without("https://zoom.us/x?access_token=s&a=%20b"), "https://zoom.us/x?a=%20b");
-        assert_eq!(without("https://zoom.us/x?access_token=s"), "https://zoom.us/x");
-        assert_eq!(without("https://zoom.us/x?Policy=a~b_&c=d"), "https://zoom.us/x?Policy=a~b_&c=d");
-    }
 }

@@ -2,29 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 
-use jiff::civil::{Date, Time};
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{facts, wire};
-use crate::model::{
-    Availability, BodyKind, FileId, FileKey, Meeting, MeetingId, RecordingFile, Role, SecretUrl, SourceName,
-    Version,
-};
+use crate::model::{Availability, FileId, FileKey, Meeting, MeetingId, RecordingFile, SourceName, Version};
+use crate::providers::lenient;
+use crate::providers::zoom_files::{self, Kind};
+use crate::providers::zoom_links::Link;
 
 /// A meeting with what its files' leases begin from.
 pub(super) struct Mapped {
     pub(super) meeting: Meeting,
     pub(super) links: Vec<Link>,
-}
-
-/// The download link of one file. Links change from one listing to the next and tell nothing of the content.
-#[derive(Clone)]
-pub(super) struct Link {
-    pub(super) key: FileKey,
-    pub(super) address: SecretUrl,
-    pub(super) body: BodyKind,
 }
 
 /// The meeting as the other rooms know it.
@@ -58,8 +48,7 @@ pub(super) fn meeting(source: &SourceName, mut listed: wire::Meeting) -> Mapped 
 
 /// When the account's own rule deletes the meeting: on a day, so from its beginning on ("Auto delete cloud recordings").
 fn auto_deleted(listed: &wire::Meeting) -> Option<Timestamp> {
-    let day: Date = listed.other.get("auto_delete_date")?.as_str()?.get(..10)?.parse().ok()?;
-    TimeZone::UTC.to_timestamp(day.to_datetime(Time::midnight())).ok()
+    lenient::day_begins(listed.other.get("auto_delete_date")?.as_str()?)
 }
 
 /// The links of a meeting whose files were asked for anew.
@@ -69,7 +58,7 @@ pub(super) fn links(files: Vec<wire::File>) -> Vec<Link> {
 
 fn link(key: &FileKey, file: &wire::File) -> Option<Link> {
     let address = file.download_url.clone()?;
-    Some(Link { key: key.clone(), address, body: body_kind(&extension(file)) })
+    Some(Link { key: key.clone(), address, body: kind(file).body() })
 }
 
 fn after_minutes(start: Timestamp, minutes: i64) -> Option<Timestamp> {
@@ -126,14 +115,14 @@ fn or_empty(time: Option<Timestamp>) -> String {
 }
 
 fn recording_file(id: FileId, file: &wire::File) -> RecordingFile {
-    let extension = extension(file);
+    let kind = kind(file);
     RecordingFile {
         id,
         version: version(file),
-        role: role(file),
-        stem: stem(file),
-        body: body_kind(&extension),
-        extension,
+        role: kind.role(),
+        stem: kind.stem(),
+        body: kind.body(),
+        extension: kind.extension(),
         declared_size: declared_size(file),
         recording_start: file.recording_start,
         recording_end: file.recording_end,
@@ -141,83 +130,23 @@ fn recording_file(id: FileId, file: &wire::File) -> RecordingFile {
     }
 }
 
-/// The listed length. Zero is what stands there while nobody has counted.
+fn kind(file: &wire::File) -> Kind<'_> {
+    Kind {
+        file_type: file.file_type.as_deref(),
+        recording_type: file.recording_type.as_deref(),
+        file_extension: file.file_extension.as_deref(),
+    }
+}
+
+/// The listed length, where it is one.
 pub(super) fn declared_size(file: &wire::File) -> Option<u64> {
-    file.file_size.and_then(|size| u64::try_from(size).ok()).filter(|size| *size > 0)
+    zoom_files::declared_size(file.file_size)
 }
 
 fn version(file: &wire::File) -> Version {
     let size = declared_size(file).map(|size| size.to_string()).unwrap_or_default();
-    let said = format!("{size}|{}|{}", or_empty(file.recording_end), kind(file));
+    let said = format!("{size}|{}|{}", or_empty(file.recording_end), kind(file).file_type());
     Version(xxh3_64(said.as_bytes()))
-}
-
-/// The file type in upper case; empty where there is none.
-fn kind(file: &wire::File) -> String {
-    file.file_type.as_deref().unwrap_or_default().to_ascii_uppercase()
-}
-
-fn role(file: &wire::File) -> Role {
-    match kind(file).as_str() {
-        "MP4" => Role::View,
-        "M4A" => Role::Audio,
-        "TRANSCRIPT" => Role::Transcript,
-        "CC" => Role::Captions,
-        _ => Role::Other,
-    }
-}
-
-/// The name a file should have: its view, or its type where no view is said.
-fn stem(file: &wire::File) -> String {
-    /// Views with captions burnt in carry it, and players of the plain view must not take their place.
-    const CAPTIONED: &str = "(cc)";
-    let kind = kind(file);
-    let Some(view) = file.recording_type.as_deref().map(str::to_lowercase) else {
-        return match kind.as_str() {
-            "MP4" => "video".into(),
-            "M4A" => "audio_only".into(),
-            "CHAT" => "chat".into(),
-            "TRANSCRIPT" => "audio_transcript".into(),
-            "CC" => "closed_caption".into(),
-            "CSV" => "poll".into(),
-            "TB" => "thumbnail".into(),
-            "" => "recording".into(),
-            _ => kind.to_lowercase(),
-        };
-    };
-    match (view.as_str(), view.strip_suffix(CAPTIONED)) {
-        ("chat_file", _) => "chat".into(),
-        (_, Some(plain)) => format!("{plain}(CC)"),
-        _ => view,
-    }
-}
-
-fn extension(file: &wire::File) -> String {
-    if let Some(extension) = file.file_extension.as_deref().map(|text| text.trim_start_matches('.'))
-        && !extension.is_empty()
-    {
-        return extension.to_lowercase();
-    }
-    match kind(file).as_str() {
-        "MP4" => "mp4",
-        "M4A" => "m4a",
-        "CHAT" => "txt",
-        "TRANSCRIPT" | "CC" => "vtt",
-        "CSV" => "csv",
-        "TB" => "jpg",
-        "TIMELINE" | "SUMMARY" | "CHAT_MESSAGE" => "json",
-        _ => "bin",
-    }
-    .into()
-}
-
-fn body_kind(extension: &str) -> BodyKind {
-    match extension {
-        "mp4" | "m4a" => BodyKind::IsoMedia,
-        "vtt" => BodyKind::WebVtt,
-        "json" => BodyKind::Json,
-        _ => BodyKind::Opaque,
-    }
 }
 
 /// Whether Zoom is still making the file.
@@ -250,6 +179,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::model::{BodyKind, Role};
 
     fn mapped(entry: Value) -> Meeting {
         meeting(&SourceName::new("acme").unwrap(), wire::Meeting::read(entry).unwrap()).meeting

@@ -11,7 +11,8 @@
 //! 4. A whole account is listed at once or user by user, those who left included: [`users`].
 //! 5. Any field may be missing or of another type: [`wire`] and [`lenient`](super::lenient) read what is there, [`mapping`] and
 //!    [`facts`] make do with it.
-//! 6. Download links redirect, answer with pages, and refuse valid tokens: [`leases`], [`answer`], [`signed`].
+//! 6. Download links redirect, answer with pages, and refuse valid tokens: [`leases`], with the walk of
+//!    [`zoom_links`](super::zoom_links).
 //!
 //! It never knows how meetings become folders or bytes become blocks.
 
@@ -23,12 +24,12 @@ use url::Url;
 
 use self::api::{Api, ApiError, Label, Paces};
 use self::leases::Leases;
+use super::zoom_links::ZOOM_HOSTS;
 use super::{Effort, Listing, Provider, ProviderError};
 use crate::http::{AllowedHosts, Client};
 use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
 
 mod address;
-mod answer;
 mod api;
 mod auth;
 mod facts;
@@ -36,15 +37,11 @@ mod leases;
 mod listing;
 mod mapping;
 mod refusal;
-mod signed;
 mod users;
 mod windows;
 mod wire;
 
 pub use crate::settings::{ZoomCredential, ZoomPlan};
-
-/// Zoom's own domains: commercial, US government, China.
-const ZOOM_HOSTS: [&str; 3] = ["zoom.us", "zoomgov.com", "zoom.com.cn"];
 
 /// Bound on asking for one meeting's details. Nobody waits for them, but they should not keep others waiting.
 const DETAILS_WITHIN: Duration = Duration::from_secs(30);

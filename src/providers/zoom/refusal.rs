@@ -4,6 +4,7 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 use crate::providers::words::quotable;
+use crate::providers::zoom_codes::{self, APP_CODES, REPLACED, SCOPES, TOKEN};
 use crate::providers::{ProviderError, lenient};
 
 /// A reply that says no: `{"code":…,"message":"…"}`, under whatever HTTP status.
@@ -16,12 +17,6 @@ pub(super) struct Refusal {
     /// Zoom's words, without the token.
     message: String,
 }
-
-/// Mistakes in the app's registration or its authorisation, that no renewed token mends.
-const APP_CODES: [i64; 8] = [4700, 4702, 4704, 4705, 4709, 4733, 4735, 4738];
-
-/// The authorisation was replaced by a newer one; a renewed token belongs to that.
-const REPLACED: i64 = 4741;
 
 impl Refusal {
     /// What the reply says, if it is no success. `secret` is kept out of the message.
@@ -38,28 +33,24 @@ impl Refusal {
 
     /// Whether another token may be taken where this one was not.
     pub(super) fn is_of_token(&self) -> bool {
-        match self.code {
-            Some(124 | REPLACED) => true,
-            Some(code) => self.status == 401 && !APP_CODES.contains(&code) && code != 4711,
-            None => self.status == 401,
-        }
+        zoom_codes::is_of_token(self.status, self.code)
     }
 
     /// Whether asking with other parameters could be answered otherwise: not so if the credential is at fault.
     pub(super) fn is_of_request(&self) -> bool {
-        !self.is_of_token() && self.code.is_none_or(|code| !APP_CODES.contains(&code) && code != 4711)
+        !self.is_of_token() && self.code.is_none_or(|code| !APP_CODES.contains(&code) && code != SCOPES)
     }
 
     /// Whether scopes are missing.
     pub(super) fn is_of_scope(&self) -> bool {
-        self.code == Some(4711)
+        self.code == Some(SCOPES)
     }
 
     /// One sentence with what to do, about `subject`: what was asked for, as in "user me".
     pub(super) fn about(&self, subject: &str) -> ProviderError {
         let said = self.said();
         match self.code {
-            Some(124 | REPLACED) => ProviderError::Credential(format!(
+            Some(TOKEN | REPLACED) => ProviderError::Credential(format!(
                 "Zoom refused the token for {subject}{said}; check that the app is activated and its credentials are current"
             )),
             Some(200) => ProviderError::NotAllowed(format!(
@@ -75,7 +66,7 @@ impl Refusal {
                 ProviderError::Credential(format!("Zoom does not know the account{said}; check account_id"))
             }
             Some(3001 | 3301) => ProviderError::NotFound(format!("Zoom has no recording of {subject}{said}")),
-            Some(4711) => ProviderError::NotAllowed(format!(
+            Some(SCOPES) => ProviderError::NotAllowed(format!(
                 "the token lacks the scopes {} for {subject}; add them to the app in the Zoom App Marketplace, they count from the next token on",
                 self.scopes()
             )),

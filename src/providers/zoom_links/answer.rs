@@ -3,11 +3,10 @@
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-use super::refusal::Refusal;
 use crate::http::Glance;
 use crate::model::BodyKind;
-use crate::providers::lenient;
 use crate::providers::words::quotable;
+use crate::providers::{lenient, zoom_codes};
 
 /// The reply to a look at a download link.
 #[derive(Debug)]
@@ -31,8 +30,8 @@ pub(super) enum Answer {
 pub(super) fn judge(glance: &Glance, body: BodyKind, secret: &SecretString) -> Answer {
     let status = glance.status;
     let error = error_object(glance);
-    let refusal = error.as_ref().and_then(|object| Refusal::of(status, Some(object), secret));
-    if refusal.as_ref().is_some_and(Refusal::is_of_token) && error.as_ref().is_some_and(has_code) {
+    let code = error.as_ref().and_then(code_of);
+    if code.is_some() && zoom_codes::is_of_token(status, code) {
         return Answer::TokenRefused("an error object that refuses the token".into());
     }
     match (status, &glance.location) {
@@ -60,12 +59,13 @@ fn error_object(glance: &Glance) -> Option<Map<String, Value>> {
         return None;
     }
     let object = serde_json::from_slice::<Map<String, Value>>(&glance.beginning).ok()?;
-    (has_code(&object) || object.get("status") == Some(&Value::Bool(false))).then_some(object)
+    (code_of(&object).is_some() || object.get("status") == Some(&Value::Bool(false))).then_some(object)
 }
 
-fn has_code(object: &Map<String, Value>) -> bool {
-    let code = |name| object.get(name).and_then(lenient::as_integer).is_some_and(|code| code != 0);
-    code("errorCode") || (code("code") && object.contains_key("message"))
+/// The code of an error object. A document may have a field of that name as well, but no message beside it.
+fn code_of(object: &Map<String, Value>) -> Option<i64> {
+    let code = |name| object.get(name).and_then(lenient::as_integer).filter(|code| *code != 0);
+    code("errorCode").or_else(|| code("code").filter(|_| object.contains_key("message")))
 }
 
 fn said(object: &Map<String, Value>, secret: &SecretString) -> String {

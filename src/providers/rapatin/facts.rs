@@ -1,0 +1,37 @@
+//! What `meeting.json` says of a session: the same on every listing, and nothing that opens anything.
+
+use serde_json::{Map, Value};
+
+use super::wire;
+use crate::providers::document::{is_harmless, put};
+use crate::providers::zoom_files::declared_size;
+
+/// The facts of a session of the meeting with this id. No link is among them: Rapatin's carry their permission, and
+/// `share_url` may as well.
+pub(super) fn of_session(
+    meeting: &str,
+    session: &wire::Session,
+    files: &[&wire::File],
+) -> Map<String, Value> {
+    let mut facts = Map::new();
+    put(&mut facts, "uuid", Some(session.uuid()));
+    put(&mut facts, "meeting_id", session.meeting_id.as_deref().or(Some(meeting)));
+    put(&mut facts, "topic", session.topic.as_deref());
+    put(&mut facts, "recorded_on", session.recorded_on.map(|day| day.to_string()));
+    put(&mut facts, "delete_on", session.delete_on.as_deref());
+    let mut other: Vec<_> = session.other.iter().filter(|(name, value)| is_harmless(name, value)).collect();
+    other.sort_by_key(|(name, _)| *name);
+    for (name, value) in other {
+        put(&mut facts, name, Some(value.clone()));
+    }
+    put(&mut facts, "files", Some(files.iter().map(|file| of_file(file)).collect::<Vec<_>>()));
+    facts
+}
+
+fn of_file(file: &wire::File) -> Value {
+    let mut facts = Map::new();
+    put(&mut facts, "recording_type", file.recording_type.as_deref());
+    put(&mut facts, "file_type", file.file_type.as_deref());
+    put(&mut facts, "file_size", declared_size(file.file_size));
+    Value::Object(facts)
+}

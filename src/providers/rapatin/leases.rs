@@ -1,0 +1,113 @@
+//! From a recording's download link to the address its bytes are at.
+//!
+//! ```text
+//! listed link ──▶ signed address                              as it should be
+//!      │ refused: it has gone stale
+//!      ▼
+//! the meeting's recordings: fresh link ──▶ signed address
+//! ```
+//!
+//! The links are Zoom's and are their own permission: they are asked with nothing in hand.
+
+use tokio::time::Instant;
+
+use super::api::Api;
+use super::mapping::{self, Mapped};
+use super::wire::State;
+use crate::http::{AllowedHosts, Client};
+use crate::model::{DaySpan, FileId, Lease};
+use crate::providers::zoom_links::{KeptLinks, LEASE_WITHIN, Link, Outcome, Walker, link_of};
+use crate::providers::{Effort, ProviderError};
+
+/// Where leases of one source come from.
+pub(super) struct Leases {
+    walker: Walker,
+    kept: KeptLinks,
+}
+
+impl Leases {
+    pub(super) fn new(client: Client, hosts: AllowedHosts) -> Self {
+        Self { walker: Walker::new(client, hosts), kept: KeptLinks::default() }
+    }
+
+    /// Takes over the links of a listing of `span`, which was `whole` or failed in part.
+    pub(super) fn learn(&self, span: DaySpan, whole: bool, listed: &mut [Mapped]) {
+        let links = |mapped: &mut Mapped| {
+            let Mapped { meeting, links } = mapped;
+            (meeting.id.clone(), meeting.start, std::mem::take(links))
+        };
+        self.kept.learn(span, whole, listed.iter_mut().map(links));
+    }
+
+    /// Finds a lease of `file`, beginning at `effort` and trying harder where that is refused.
+    pub(super) async fn lease(
+        &self,
+        api: &Api,
+        file: &FileId,
+        effort: Effort,
+    ) -> Result<Lease, ProviderError> {
+        let deadline = Instant::now() + LEASE_WITHIN;
+        tokio::time::timeout_at(deadline, self.find(api, file, effort, deadline)).await.unwrap_or_else(|_| {
+            Err(ProviderError::Unavailable(format!(
+                "no download address was found within {} s",
+                LEASE_WITHIN.as_secs()
+            )))
+        })
+    }
+
+    async fn find(
+        &self,
+        api: &Api,
+        file: &FileId,
+        effort: Effort,
+        deadline: Instant,
+    ) -> Result<Lease, ProviderError> {
+        if effort == Effort::Listed
+            && let Some(link) = self.kept.of(file)
+        {
+            match self.walker.walk(&link, None, deadline).await? {
+                Outcome::Lease(lease) => return Ok(lease),
+                Outcome::TokenRefused(why) | Outcome::Refused(why) | Outcome::Gone(why) => {
+                    tracing::debug!(source = %file.source, "{why}; asking for the meeting's links anew");
+                }
+            }
+        }
+        let link = self.ask_anew(api, file, deadline).await?;
+        match self.walker.walk(&link, None, deadline).await? {
+            Outcome::Lease(lease) => Ok(lease),
+            Outcome::Gone(why) => Err(gone(&format!("Zoom no longer has this file ({why})"))),
+            Outcome::TokenRefused(why) | Outcome::Refused(why) => Err(ProviderError::NotAllowed(format!(
+                "Zoom refuses the link that Rapatin gives ({why}); see at rapatin.id whether the recording still opens"
+            ))),
+        }
+    }
+
+    /// The file's link as of now.
+    async fn ask_anew(&self, api: &Api, file: &FileId, deadline: Instant) -> Result<Link, ProviderError> {
+        let meeting = mapping::meeting_of(&file.key);
+        let within = deadline.saturating_duration_since(Instant::now());
+        let listed = api.recordings(meeting, within).await?.sessions;
+        let session = listed
+            .into_iter()
+            .find(|session| session.uuid() == file.meeting.as_str())
+            .ok_or_else(|| gone("Rapatin no longer lists this recording; it keeps them for a few days"))?;
+        match session.state() {
+            State::Ready => {}
+            State::Processing => {
+                return Err(ProviderError::Unavailable("Rapatin is processing this recording".into()));
+            }
+            State::Deleted => {
+                return Err(gone("Rapatin has deleted this recording; it keeps them for a few days"));
+            }
+        }
+        let links = mapping::links(meeting, session.files);
+        let link = link_of(&links, &file.key)
+            .ok_or_else(|| gone("Rapatin no longer lists a download link for this file"))?;
+        self.kept.replace(&file.meeting, links);
+        Ok(link)
+    }
+}
+
+fn gone(why: &str) -> ProviderError {
+    ProviderError::NotFound(why.to_owned())
+}

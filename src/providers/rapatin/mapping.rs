@@ -1,0 +1,285 @@
+//! From Rapatin's words to the ones every room shares.
+
+use std::collections::HashMap;
+
+use jiff::{SignedDuration, Timestamp};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::facts;
+use super::wire::{File, Session, State};
+use crate::model::{Availability, FileId, FileKey, Meeting, MeetingId, RecordingFile, SourceName, Version};
+use crate::providers::lenient;
+use crate::providers::zoom_files::{Kind, declared_size};
+use crate::providers::zoom_links::Link;
+
+/// Between the parts of a key.
+const BAR: char = '|';
+
+/// A meeting with what its files' leases begin from.
+pub(super) struct Mapped {
+    pub(super) meeting: Meeting,
+    pub(super) links: Vec<Link>,
+}
+
+/// A session of the meeting with the id `meeting`, which began at `start`, as the other rooms know it. How long it
+/// took is not said, so it ends when it begins.
+pub(super) fn session(source: &SourceName, meeting: &str, mut session: Session, start: Timestamp) -> Mapped {
+    let id = MeetingId::from(session.uuid());
+    let state = session.state();
+    let files = keyed(meeting, std::mem::take(&mut session.files));
+    let links = files.iter().filter_map(|(key, file)| link(key, file)).collect();
+    let facts = facts::of_session(meeting, &session, &files.iter().map(|(_, file)| file).collect::<Vec<_>>());
+    let version = |file: &File| {
+        let day = session.recorded_on.map(|day| day.to_string()).unwrap_or_default();
+        let said = format!("{}|{day}|{}", size(file), kind(file).file_type());
+        Version(xxh3_64(said.as_bytes()))
+    };
+    let files = files
+        .into_iter()
+        .map(|(key, file)| {
+            let kind = kind(&file);
+            RecordingFile {
+                id: FileId { source: source.clone(), meeting: id.clone(), key },
+                version: version(&file),
+                role: kind.role(),
+                stem: kind.stem(),
+                extension: kind.extension(),
+                body: kind.body(),
+                declared_size: declared_size(file.file_size),
+                recording_start: None,
+                recording_end: None,
+                availability: availability(state, &file),
+            }
+        })
+        .collect();
+    let expires = session.delete_on.as_deref().and_then(deleted);
+    let topic = session.topic.unwrap_or_default();
+    Mapped {
+        meeting: Meeting { source: source.clone(), id, topic, start, end: start, expires, files, facts },
+        links,
+    }
+}
+
+/// When a session is deleted: nobody says at what time of `delete_on`, so from its beginning on, and that is in Jakarta,
+/// where Rapatin is and which has had seven hours since 1964 (IANA, Asia/Jakarta).
+fn deleted(delete_on: &str) -> Option<Timestamp> {
+    const JAKARTA: SignedDuration = SignedDuration::from_hours(7);
+    lenient::day_begins(delete_on)?.checked_sub(JAKARTA).ok()
+}
+
+/// The links of a session whose files were asked for anew.
+pub(super) fn links(meeting: &str, files: Vec<File>) -> Vec<Link> {
+    keyed(meeting, files).iter().filter_map(|(key, file)| link(key, file)).collect()
+}
+
+/// The id of the meeting that a file's session belongs to.
+pub(super) fn meeting_of(key: &FileKey) -> &str {
+    key.as_str().split(BAR).next().unwrap_or_default()
+}
+
+fn link(key: &FileKey, file: &File) -> Option<Link> {
+    Some(Link { key: key.clone(), address: file.download_url.clone()?, body: kind(file).body() })
+}
+
+/// Gives each file its key: the meeting's id, under which alone a session can be asked for again, then type and view,
+/// which are all that tells files apart.
+///
+/// Where several files of a session share both, each gets its size besides. No one keeps the plain key then: what it
+/// stands for would change when another of them comes or goes, and a reader be given the wrong one's bytes. Files that
+/// share even that are counted in the order of their links.
+fn keyed(meeting: &str, mut files: Vec<File>) -> Vec<(FileKey, File)> {
+    files.sort_by(|one, other| order(one).cmp(&order(other)));
+    files.dedup_by(|one, other| order(one) == order(other));
+    let mut alike: HashMap<String, usize> = HashMap::new();
+    for file in &files {
+        *alike.entry(description(file)).or_default() += 1;
+    }
+    let mut numbers: HashMap<String, usize> = HashMap::new();
+    files
+        .into_iter()
+        .map(|file| {
+            let description = description(&file);
+            let mut key = format!("{meeting}{BAR}{description}");
+            if alike.get(&description).is_some_and(|count| *count > 1) {
+                key = format!("{key}{BAR}{}", size(&file));
+                let number = numbers.entry(key.clone()).or_default();
+                *number += 1;
+                if *number > 1 {
+                    key = format!("{key}{BAR}{number}");
+                }
+            }
+            (FileKey::from(key.as_str()), file)
+        })
+        .collect()
+}
+
+fn order(file: &File) -> impl Ord + '_ {
+    let address = file.download_url.as_ref().map(|link| link.expose().as_str());
+    (description(file), declared_size(file.file_size), address)
+}
+
+/// Type and view, neither with a bar of its own.
+fn description(file: &File) -> String {
+    let view = file.recording_type.as_deref().unwrap_or_default().to_lowercase();
+    let plain = |text: &str| text.replace(BAR, "/");
+    format!("{}{BAR}{}", plain(&kind(file).file_type()), plain(&view))
+}
+
+fn size(file: &File) -> String {
+    declared_size(file.file_size).map(|size| size.to_string()).unwrap_or_default()
+}
+
+fn kind(file: &File) -> Kind<'_> {
+    Kind {
+        file_type: file.file_type.as_deref(),
+        recording_type: file.recording_type.as_deref(),
+        file_extension: None,
+    }
+}
+
+fn availability(state: State, file: &File) -> Availability {
+    match (state, &file.download_url) {
+        (State::Ready, Some(_)) => Availability::Ready,
+        (State::Ready, None) => {
+            Availability::Unavailable("Rapatin lists this file without a download link.".into())
+        }
+        (State::Processing | State::Deleted, _) => Availability::Processing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::model::{BodyKind, Role};
+    use crate::providers::rapatin::wire::Sessions;
+
+    fn mapped(entry: Value) -> Mapped {
+        let Value::Object(reply) = json!({"data": entry}) else { panic!() };
+        let read = Sessions::read(reply).unwrap().sessions.remove(0);
+        session(&SourceName::new("rapat").unwrap(), "85095598095", read, Timestamp::UNIX_EPOCH)
+    }
+
+    fn with_files(files: Value) -> Vec<RecordingFile> {
+        mapped(json!({"uuid": "u==", "status": "ready", "recorded_on": "2026-09-24", "files": files}))
+            .meeting
+            .files
+    }
+
+    /// A session as Rapatin's documentation shows it.
+    const SESSION: &str = r#"{"uuid":"WuPF5b6W==","meeting_id":"85095598095","status":"ready","topic":"Demo","recorded_on":"2026-09-24","delete_on":"2026-09-28",
+     "share_url":"https://us06web.zoom.us/rec/share/x","host":"ana@example.org","play_passcode":"p4ss",
+     "files":[{"recording_type":"gallery_view","file_type":"MP4","file_size":"55249694","download_url":"https://us06web.zoom.us/rec/webhook_download/a/b","play_url":"https://us06web.zoom.us/rec/play/a"},
+              {"recording_type":"closed_caption","file_type":"CC","file_size":"7029","download_url":"https://us06web.zoom.us/rec/webhook_download/c/d?type=cc","play_url":""}]}"#;
+
+    #[test]
+    fn a_session_is_read_as_it_is_documented() {
+        let mapped = mapped(serde_json::from_str(SESSION).unwrap());
+        let meeting = mapped.meeting;
+        assert_eq!((meeting.id.as_str(), meeting.topic.as_str()), ("WuPF5b6W==", "Demo"));
+        let [captions, video] = meeting.files.as_slice() else { panic!("{:?}", meeting.files) };
+        assert_eq!(
+            (video.id.key.as_str(), video.role, video.body, video.declared_size),
+            ("85095598095|MP4|gallery_view", Role::View, BodyKind::IsoMedia, Some(55_249_694))
+        );
+        assert_eq!(format!("{}.{}", video.stem, video.extension), "gallery_view.mp4");
+        assert_eq!(format!("{}.{}", captions.stem, captions.extension), "closed_caption.vtt");
+        assert_eq!((captions.role, captions.declared_size), (Role::Captions, Some(7029)));
+        assert!(meeting.files.iter().all(|file| file.availability == Availability::Ready));
+        assert_eq!(mapped.links.len(), 2);
+        assert_eq!(meeting_of(&video.id.key), "85095598095");
+        assert_eq!(
+            serde_json::to_string(&meeting.facts).unwrap(),
+            concat!(
+                r#"{"uuid":"WuPF5b6W==","meeting_id":"85095598095","topic":"Demo","recorded_on":"2026-09-24","#,
+                r#""delete_on":"2026-09-28","host":"ana@example.org","files":["#,
+                r#"{"recording_type":"closed_caption","file_type":"CC","file_size":7029},"#,
+                r#"{"recording_type":"gallery_view","file_type":"MP4","file_size":55249694}]}"#
+            )
+        );
+    }
+
+    #[test]
+    fn keys_never_collide_and_depend_neither_on_order_nor_on_links() {
+        let file = |view: &str, kind: &str, size: u64, link: &str| {
+            json!({"recording_type": view, "file_type": kind, "file_size": size.to_string(),
+                "download_url": format!("https://zoom.us/rec/webhook_download/{link}")})
+        };
+        let files = vec![
+            file("gallery_view", "MP4", 10, "a"),
+            file("gallery_view", "MP4", 20, "b"),
+            file("gallery_view", "MP4", 20, "c"),
+            file("gallery_view", "MP4", 20, "c"),
+            file("Audio_Only", "m4a", 5, "d"),
+            file("a|5", "MP4", 5, "e"),
+            file("a/5", "MP4", 6, "f"),
+        ];
+        let keys = |files: Vec<Value>| {
+            let files = with_files(Value::Array(files));
+            let mut keys: Vec<_> =
+                files.into_iter().map(|file| (file.id.key.to_string(), file.declared_size)).collect();
+            keys.sort();
+            keys
+        };
+        let forward = keys(files.clone());
+        let distinct: HashSet<_> = forward.iter().map(|(key, _)| key.clone()).collect();
+        assert_eq!((forward.len(), distinct.len()), (6, 6), "the exact double is dropped: {forward:?}");
+        for key in ["M4A|audio_only", "MP4|gallery_view|10", "MP4|gallery_view|20", "MP4|gallery_view|20|2"] {
+            assert!(distinct.contains(&format!("85095598095|{key}")), "{key}: {forward:?}");
+        }
+        assert_eq!(forward, keys(files.into_iter().rev().collect()));
+        let other_links = vec![file("gallery_view", "MP4", 10, "x"), file("gallery_view", "MP4", 20, "y")];
+        let few: Vec<_> = keys(other_links).into_iter().map(|(key, _)| key).collect();
+        assert!(few.iter().all(|key| distinct.contains(key)), "{few:?}");
+    }
+
+    #[test]
+    fn a_key_of_one_of_several_never_comes_to_mean_another() {
+        let file =
+            |size: u64| json!({"file_type": "MP4", "recording_type": "gallery_view", "file_size": size});
+        let named = |files: Value| -> Vec<_> {
+            with_files(files).into_iter().map(|file| (file.id.key.to_string(), file.declared_size)).collect()
+        };
+        let both = named(json!([file(10), file(20)]));
+        for alone in [named(json!([file(10)])), named(json!([file(20)]))] {
+            assert!(
+                both.iter().all(|(key, size)| alone.iter().all(|(k, s)| k != key || s == size)),
+                "{alone:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_version_follows_size_day_and_type_and_not_the_link() {
+        let version = |size: &str, day: &str, link: &str| {
+            let files = json!([{"file_type": "MP4", "recording_type": "gallery_view", "file_size": size,
+                "download_url": format!("https://zoom.us/{link}")}]);
+            mapped(json!({"uuid": "u", "recorded_on": day, "files": files})).meeting.files.remove(0).version
+        };
+        let one = version("5", "2026-09-24", "a");
+        assert_eq!(one, version("5", "2026-09-24", "b"));
+        assert_ne!(one, version("6", "2026-09-24", "a"));
+        assert_ne!(one, version("5", "2026-09-25", "a"));
+        // A change of this value makes every file that anybody has cached a new one.
+        assert_eq!(one, Version(xxh3_64(b"5|2026-09-24|MP4")));
+    }
+
+    #[test]
+    fn what_is_not_ready_is_hidden_and_what_has_no_link_says_so() {
+        let files = |status: &str, link: Value| {
+            let files = json!([{"file_type": "MP4", "download_url": link}]);
+            mapped(json!({"uuid": "u", "status": status, "files": files}))
+                .meeting
+                .files
+                .remove(0)
+                .availability
+        };
+        assert_eq!(files("processing", json!("https://zoom.us/x")), Availability::Processing);
+        assert_eq!(files("ready", json!("https://zoom.us/x")), Availability::Ready);
+        assert!(matches!(files("ready", json!(null)), Availability::Unavailable(_)));
+        assert!(mapped(json!({"uuid": "u", "status": "ready", "files": null})).meeting.files.is_empty());
+    }
+}

@@ -1,0 +1,107 @@
+//! Recordings of Zoom meetings that are booked at Rapatin (`rapatin.id`).
+//!
+//! Enters: a token or a login, ids of meetings, and a base address. Leaves: meetings, and leases.
+//!
+//! What is odd about this cloud, and where it is dealt with:
+//!
+//! 1. How long a token lives is not said: [`login`] brings another one when the interface refuses it.
+//! 2. There is no list of recordings, only a schedule: [`schedule`] finds out which meetings there were, [`listing`]
+//!    asks for the recordings of each.
+//! 3. A session says on which day it was recorded and not when: [`starts`] finds a time and stays with it.
+//! 4. Files have no id: [`mapping`] makes one that does not depend on their order.
+//! 5. A session is an object or one of a list, and any field may be missing or of another type: [`wire`].
+//! 6. The links are Zoom's and carry their permission: [`leases`] follows them with nothing in hand. The token is for
+//!    Rapatin's interface alone.
+//!
+//! It never knows how meetings become folders or bytes become blocks.
+
+use async_trait::async_trait;
+use url::Url;
+
+use self::api::Api;
+use self::leases::Leases;
+use self::listing::Lister;
+use super::zoom_links::ZOOM_HOSTS;
+use super::{Effort, Listing, Provider, ProviderError};
+use crate::http::{AllowedHosts, Client};
+use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
+
+mod api;
+mod facts;
+mod leases;
+mod listing;
+mod login;
+mod mapping;
+mod refusal;
+mod schedule;
+mod starts;
+mod wire;
+
+pub use crate::settings::RapatinCredential;
+
+/// How a Rapatin source is reached.
+#[derive(Clone, Debug)]
+pub struct RapatinOptions {
+    /// Its configured name.
+    pub source: SourceName,
+    /// What it is reached with.
+    pub credential: RapatinCredential,
+    /// Ids of meetings whose recordings are listed besides those of the schedule.
+    pub meetings: Vec<String>,
+    /// Base address of the interface, `https://api.rapatin.id` by default.
+    pub api_url: Url,
+    /// Hosts that downloads may live on besides Zoom's own.
+    pub download_hosts: Vec<String>,
+}
+
+/// One account of Rapatin's.
+pub struct Rapatin {
+    source: SourceName,
+    api: Api,
+    lister: Lister,
+    leases: Leases,
+}
+
+impl std::fmt::Debug for Rapatin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rapatin").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+impl Rapatin {
+    /// The account; nothing is asked yet.
+    pub fn new(options: RapatinOptions, client: Client) -> Self {
+        let names = ZOOM_HOSTS.into_iter().chain(options.download_hosts.iter().map(String::as_str));
+        let hosts = AllowedHosts::new(names, &options.api_url);
+        let tokens = login::tokens(options.credential, options.api_url.clone(), client.clone());
+        Self {
+            lister: Lister::new(options.source.clone(), options.meetings),
+            source: options.source,
+            api: Api::new(client.clone(), options.api_url, tokens),
+            leases: Leases::new(client, hosts),
+        }
+    }
+}
+
+#[async_trait]
+impl Provider for Rapatin {
+    fn source(&self) -> &SourceName {
+        &self.source
+    }
+
+    async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError> {
+        let mut found = self.lister.list(&self.api, span).await?;
+        self.leases.learn(span, found.failed.is_empty(), &mut found.meetings);
+        let meetings: Vec<Meeting> = found.meetings.into_iter().map(|mapped| mapped.meeting).collect();
+        Ok(Listing { meetings, failed: found.failed })
+    }
+
+    /// The listing has said all there is.
+    async fn details(&self, _meeting: &MeetingId) -> Result<Option<Details>, ProviderError> {
+        Ok(None)
+    }
+
+    async fn lease(&self, file: &FileId, effort: Effort) -> Result<Lease, ProviderError> {
+        self.leases.lease(&self.api, file, effort).await
+    }
+}

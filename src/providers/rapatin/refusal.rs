@@ -1,0 +1,154 @@
+//! Rapatin's refusals, and what a person can do about each.
+
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+
+use crate::providers::words::quotable;
+use crate::providers::{ProviderError, lenient};
+
+/// A reply that says no: `{"response":{"status":"error","status_code":404,"message":"…"}}`, or a bare
+/// `{"message":"…"}`.
+#[derive(Clone, Debug)]
+pub(super) struct Refusal {
+    /// The HTTP status, or the one that the reply gives where HTTP calls it a success.
+    pub(super) status: u16,
+    /// Rapatin's words, without the secret.
+    message: String,
+    /// Whether it is Rapatin's interface that answered, and not whatever web server is at the address.
+    is_object: bool,
+}
+
+impl Refusal {
+    /// What the reply says, if it is no success. `secret` is kept out of the message.
+    pub(super) fn of(status: u16, reply: Option<&Map<String, Value>>, secret: &SecretString) -> Option<Self> {
+        let envelope = reply.and_then(|reply| reply.get("response")?.as_object());
+        let said = envelope
+            .and_then(|envelope| envelope.get("status_code").and_then(lenient::as_integer))
+            .and_then(|code| u16::try_from(code).ok())
+            .filter(|code| *code >= 400);
+        let status = match (status, said) {
+            (200..300, None) => return None,
+            (200..300, Some(said)) => said,
+            _ => status,
+        };
+        let message = [envelope, reply]
+            .into_iter()
+            .flatten()
+            .find_map(|object| lenient::first_text(object, &["message", "error"]))
+            .unwrap_or_default();
+        Some(Self { status, message: quotable(&message, secret), is_object: reply.is_some() })
+    }
+
+    /// Whether another token may be taken where this one was not.
+    pub(super) fn is_of_token(&self) -> bool {
+        self.status == 401
+    }
+
+    /// Whether there is simply nothing under what was asked for. A web server that knows no such page says nothing
+    /// about recordings.
+    pub(super) fn is_absence(&self) -> bool {
+        matches!(self.status, 404 | 410) && self.is_object
+    }
+
+    /// One sentence with what to do, about `subject`: what was asked for.
+    pub(super) fn about(&self, subject: &str) -> ProviderError {
+        let (status, said) = (self.status, self.said());
+        match status {
+            401 => ProviderError::Credential(format!(
+                "Rapatin refused the token for {subject}{said}; check the source's credentials"
+            )),
+            403 => ProviderError::NotAllowed(format!(
+                "Rapatin does not permit {subject}{said}; see whether the meeting belongs to this account"
+            )),
+            404 | 410 if self.is_object => {
+                ProviderError::NotFound(format!("Rapatin does not find {subject}{said}"))
+            }
+            404 | 410 => ProviderError::NotFound(format!(
+                "nothing is known of {subject} at this address; check api_url"
+            )),
+            422 => ProviderError::NotFound(format!(
+                "Rapatin does not take the request for {subject}{said}; see whether the ids in `meetings` are right"
+            )),
+            _ => ProviderError::Unavailable(format!("Rapatin answered status {status} for {subject}{said}")),
+        }
+    }
+
+    /// One sentence with what to do, about a login.
+    pub(super) fn about_login(&self) -> ProviderError {
+        let (status, said) = (self.status, self.said());
+        match status {
+            401 | 403 | 422 => ProviderError::Credential(format!(
+                "Rapatin refused the e-mail address or the password{said}; check `email` and `password` by signing in at rapatin.id"
+            )),
+            _ => ProviderError::Unavailable(format!(
+                "Rapatin answered the login with status {status}{said}; check api_url"
+            )),
+        }
+    }
+
+    fn said(&self) -> String {
+        let words = self.message.trim_end_matches('.');
+        if words.is_empty() { String::new() } else { format!(" (\"{words}\")") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn refusal(status: u16, body: Value) -> Option<Refusal> {
+        Refusal::of(status, body.as_object(), &SecretString::from("13|t0ken-s3cret"))
+    }
+
+    #[test]
+    fn the_envelope_counts_where_http_calls_it_a_success() {
+        assert!(refusal(200, json!({"response": {"status_code": 200}, "data": []})).is_none());
+        assert!(refusal(200, json!({"data": null})).is_none());
+        let no = refusal(200, json!({"response": {"status": "error", "status_code": "404"}})).unwrap();
+        assert!(no.is_absence());
+        assert!(refusal(401, json!({"message": "Unauthenticated."})).unwrap().is_of_token());
+    }
+
+    #[test]
+    fn every_status_has_a_sentence_of_its_own_kind() {
+        for (status, kind) in [
+            (401, "credential"),
+            (403, "not allowed"),
+            (404, "not found"),
+            (410, "not found"),
+            (422, "not found"),
+            (302, "unavailable"),
+            (500, "unavailable"),
+        ] {
+            let error = refusal(status, json!({"message": "m"})).unwrap().about("the schedule");
+            let found = match &error {
+                ProviderError::Credential(_) => "credential",
+                ProviderError::NotAllowed(_) => "not allowed",
+                ProviderError::NotFound(_) => "not found",
+                ProviderError::Unavailable(_) => "unavailable",
+            };
+            assert_eq!(found, kind, "{status}: {error}");
+            assert!(error.to_string().contains("the schedule"), "{error}");
+        }
+        let login = refusal(422, json!({"message": "Wrong."})).unwrap().about_login();
+        assert!(matches!(login, ProviderError::Credential(text) if text.contains("`password`")));
+    }
+
+    #[test]
+    fn a_page_that_is_missing_is_no_meeting_without_recordings() {
+        let page = Refusal::of(404, None, &SecretString::default()).unwrap();
+        assert!(!page.is_absence());
+        assert!(
+            matches!(page.about("the schedule"), ProviderError::NotFound(text) if text.contains("api_url"))
+        );
+    }
+
+    #[test]
+    fn an_echoed_secret_is_not_repeated() {
+        let no = refusal(400, json!({"response": {"message": "bad\ntoken 13|t0ken-s3cret."}})).unwrap();
+        let text = format!("{no:?} {} {}", no.about("the schedule"), no.about_login());
+        assert!(!text.contains("s3cret") && !text.contains('\n') && text.contains("bad token …"), "{text}");
+    }
+}

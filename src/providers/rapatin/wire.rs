@@ -1,0 +1,342 @@
+//! Rapatin's replies as they come. Everything but a session's UUID may be missing or of another type.
+
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime, Time};
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use crate::model::SecretUrl;
+use crate::providers::lenient;
+
+/// The recorded sessions of one meeting.
+#[derive(Default)]
+pub(super) struct Sessions {
+    /// Those that could be read.
+    pub(super) sessions: Vec<Session>,
+    /// How many could not.
+    pub(super) unreadable: usize,
+}
+
+impl Sessions {
+    /// Reads the reply, whose `data` is one session or a list of them. `None` if it is neither.
+    pub(super) fn read(mut reply: Map<String, Value>) -> Option<Self> {
+        let entries = match reply.remove("data")? {
+            Value::Array(entries) => entries,
+            Value::Null => Vec::new(),
+            entry @ Value::Object(_) => vec![entry],
+            _ => return None,
+        };
+        let listed = entries.len();
+        let sessions: Vec<_> = entries.into_iter().filter_map(Session::read).collect();
+        Some(Self { unreadable: listed - sessions.len(), sessions })
+    }
+}
+
+/// One recorded session.
+#[derive(Deserialize)]
+pub(super) struct Session {
+    #[serde(default, deserialize_with = "lenient::text")]
+    uuid: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) meeting_id: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    status: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) topic: Option<String>,
+    /// The day it was recorded.
+    #[serde(default, deserialize_with = "day")]
+    pub(super) recorded_on: Option<Date>,
+    /// The day it will be deleted.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) delete_on: Option<String>,
+    /// Null unless the session is ready.
+    #[serde(default, deserialize_with = "files")]
+    pub(super) files: Vec<File>,
+    /// Whatever else the entry holds, links included.
+    #[serde(flatten)]
+    pub(super) other: Map<String, Value>,
+}
+
+/// What became of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Ready,
+    Processing,
+    Deleted,
+}
+
+impl Session {
+    /// The session, if the entry is an object with a UUID.
+    fn read(entry: Value) -> Option<Self> {
+        serde_json::from_value::<Self>(entry).ok().filter(|session| session.uuid.is_some())
+    }
+
+    /// The UUID; never empty.
+    pub(super) fn uuid(&self) -> &str {
+        self.uuid.as_deref().unwrap_or_default()
+    }
+
+    /// What became of it. An unknown status counts as processing: what is shown too early is read half-made, what is
+    /// shown late is only late.
+    pub(super) fn state(&self) -> State {
+        match self.status.as_deref().unwrap_or_default().to_ascii_lowercase().as_str() {
+            "ready" | "completed" | "" => State::Ready,
+            "deleted" => State::Deleted,
+            _ => State::Processing,
+        }
+    }
+}
+
+/// One file of a session. There is no id, no extension and no time.
+#[derive(Deserialize)]
+pub(super) struct File {
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) recording_type: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) file_type: Option<String>,
+    /// Bytes; sent as a string.
+    #[serde(default, deserialize_with = "lenient::integer")]
+    pub(super) file_size: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::address")]
+    pub(super) download_url: Option<SecretUrl>,
+}
+
+/// One page of a schedule.
+pub(super) struct Page {
+    /// The entries that name a meeting.
+    pub(super) entries: Vec<Entry>,
+    /// How many pages there are, where the reply says so.
+    pub(super) pages: Option<i64>,
+}
+
+impl Page {
+    /// The page, if the reply is one.
+    pub(super) fn read(mut reply: Map<String, Value>) -> Option<Self> {
+        let pages = pages(&reply);
+        let items = match reply.remove("data")? {
+            Value::Array(items) => items,
+            Value::Object(mut data) => match data.remove("items").or_else(|| data.remove("data"))? {
+                Value::Array(items) => items,
+                Value::Null => Vec::new(),
+                _ => return None,
+            },
+            Value::Null => Vec::new(),
+            _ => return None,
+        };
+        Some(Self { entries: items.into_iter().flat_map(entries).collect(), pages })
+    }
+}
+
+/// The number of pages. Nobody says whether a schedule has any; if it does, the reply will say so in one of the ways
+/// of such interfaces: `last_page` or `total_pages`, by itself or below `meta` or `pagination`.
+fn pages(reply: &Map<String, Value>) -> Option<i64> {
+    fn below<'a>(object: Option<&'a Map<String, Value>>, name: &str) -> Option<&'a Map<String, Value>> {
+        object?.get(name)?.as_object()
+    }
+    let (reply, data) = (Some(reply), below(Some(reply), "data"));
+    let places = [reply, data].map(|object| [object, below(object, "meta"), below(object, "pagination")]);
+    places.into_iter().flatten().flatten().find_map(|place| {
+        ["last_page", "total_pages"].iter().find_map(|name| place.get(*name).and_then(lenient::as_integer))
+    })
+}
+
+/// A meeting of a schedule on one day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// The meeting's id without the spaces and hyphens that people write.
+    pub(super) meeting: String,
+    pub(super) date: Option<Date>,
+    /// When it was to begin, unless that is not to be relied on.
+    pub(super) start: Option<Timestamp>,
+}
+
+/// What an entry may say. The fields besides those of the documentation are the ones that Zoom's own schedule has.
+#[derive(Default, Deserialize)]
+struct Item {
+    #[serde(default, deserialize_with = "lenient::text")]
+    meeting_id: Option<String>,
+    #[serde(default, deserialize_with = "day")]
+    start_date: Option<Date>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    start_time: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    timezone: Option<String>,
+    #[serde(default)]
+    recurring: Value,
+    /// Spelt like that.
+    #[serde(default, alias = "occurrence_id", deserialize_with = "lenient::text")]
+    occurence_id: Option<String>,
+    #[serde(default, alias = "occurences")]
+    occurrences: Value,
+}
+
+/// The entries of an item: its own, and those of the occurrences that it lists.
+fn entries(item: Value) -> Vec<Entry> {
+    let Some(mut item) = serde_json::from_value::<Item>(item).ok() else { return Vec::new() };
+    let Some(meeting) = item.meeting_id.take().and_then(|id| meeting_id(&id)) else { return Vec::new() };
+    let mut found = Vec::new();
+    if let Value::Array(occurrences) = item.occurrences.take() {
+        for occurrence in occurrences.into_iter().filter_map(|one| serde_json::from_value::<Item>(one).ok()) {
+            let start = occurrence.start(item.timezone.as_deref());
+            found.push(Entry { meeting: meeting.clone(), date: occurrence.start_date, start });
+        }
+    }
+    // The entry of a whole series moves on to its next date, so its time belongs to no session.
+    let is_series = is_true(&item.recurring) && item.occurence_id.is_none();
+    let start = item.start(None).filter(|_| !is_series);
+    found.push(Entry { meeting, date: item.start_date, start });
+    found
+}
+
+impl Item {
+    /// Its beginning in the zone it names, or that of its series; nobody says which zone is meant otherwise, and UTC
+    /// is at least the same everywhere.
+    fn start(&self, of_series: Option<&str>) -> Option<Timestamp> {
+        let time = self.start_time.as_deref().and_then(time_of_day)?;
+        let zone = self.timezone.as_deref().or(of_series).and_then(|name| TimeZone::get(name).ok());
+        zone.unwrap_or(TimeZone::UTC).to_timestamp(self.start_date?.to_datetime(time)).ok()
+    }
+}
+
+/// An id as it stands in a path; `None` if nothing of it could.
+pub(super) fn meeting_id(text: &str) -> Option<String> {
+    let id: String = text.chars().filter(|c| !c.is_whitespace() && *c != '-').collect();
+    id.contains(|c: char| c.is_ascii_alphanumeric()).then_some(id)
+}
+
+fn time_of_day(text: &str) -> Option<Time> {
+    text.parse::<Time>().or_else(|_| text.parse::<DateTime>().map(|moment| moment.time())).ok()
+}
+
+fn is_true(value: &Value) -> bool {
+    match value {
+        Value::Bool(is) => *is,
+        other => lenient::as_integer(other).is_some_and(|number| number != 0),
+    }
+}
+
+/// A day, perhaps with a time behind it.
+fn day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Date>, D::Error> {
+    let text = lenient::text(deserializer)?;
+    Ok(text.and_then(|text| text.get(..10)?.parse().ok()))
+}
+
+/// The file entries that are objects at all.
+fn files<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<File>, D::Error> {
+    let Value::Array(entries) = Value::deserialize(deserializer)? else { return Ok(Vec::new()) };
+    Ok(entries.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(value: Value) -> Map<String, Value> {
+        let Value::Object(object) = value else { panic!("{value}") };
+        object
+    }
+
+    fn sessions(data: Value) -> Option<(usize, usize)> {
+        let read = Sessions::read(object(json!({"response": {"status_code": 200}, "data": data})))?;
+        Some((read.sessions.len(), read.unreadable))
+    }
+
+    #[test]
+    fn data_is_one_session_or_a_list_of_them() {
+        let session = json!({"uuid": "WuPF5b6W==", "files": null});
+        assert_eq!(sessions(session.clone()), Some((1, 0)));
+        assert_eq!(sessions(json!([session, session])), Some((2, 0)));
+        assert_eq!(sessions(json!([])), Some((0, 0)));
+        assert_eq!(sessions(json!(null)), Some((0, 0)));
+        assert_eq!(sessions(json!([session, 3, null, {"uuid": ""}, {"topic": "lost"}])), Some((1, 4)));
+        for nonsense in [json!("x"), json!(3), json!(true)] {
+            assert_eq!(sessions(nonsense.clone()), None, "{nonsense}");
+        }
+        assert!(Sessions::read(object(json!({"uuid": "a"}))).is_none());
+    }
+
+    #[test]
+    fn one_bad_field_hides_no_other() {
+        let entry = json!({"uuid": 7, "meeting_id": 85095598095_u64, "status": [], "topic": {}, "recorded_on": 5,
+            "delete_on": "2026-09-28", "files": [null, 3, {"file_size": "12", "file_type": 1, "download_url": 4}]});
+        let read = Sessions::read(object(json!({"data": entry}))).unwrap();
+        let [session] = read.sessions.as_slice() else { panic!() };
+        assert_eq!((session.uuid(), session.meeting_id.as_deref()), ("7", Some("85095598095")));
+        assert_eq!((session.recorded_on, session.delete_on.as_deref()), (None, Some("2026-09-28")));
+        let [file] = session.files.as_slice() else { panic!() };
+        assert_eq!(
+            (file.file_size, file.file_type.as_deref(), file.download_url.is_none()),
+            (Some(12), Some("1"), true)
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_to_be_done_is_processing() {
+        for (status, state) in [
+            (json!("ready"), State::Ready),
+            (json!("READY"), State::Ready),
+            (json!(null), State::Ready),
+            (json!("processing"), State::Processing),
+            (json!("reticulating"), State::Processing),
+            (json!("deleted"), State::Deleted),
+        ] {
+            let session = Session::read(json!({"uuid": "a", "status": status})).unwrap();
+            assert_eq!(session.state(), state, "{status}");
+        }
+    }
+
+    fn page(reply: Value) -> Option<Page> {
+        Page::read(object(reply))
+    }
+
+    #[test]
+    fn a_schedule_is_read_in_every_form() {
+        let item = json!({"id": 1, "topic": "Demo", "meeting_id": "850 9559 8095", "start_date": "2026-09-24",
+            "start_time": "09:30", "recurring": false, "occurence_id": null});
+        let expected = Entry {
+            meeting: "85095598095".into(),
+            date: Some(date(2026, 9, 24)),
+            start: "2026-09-24T09:30:00Z".parse().ok(),
+        };
+        for (reply, pages) in [
+            (json!({"data": {"items": [item]}}), None),
+            (json!({"data": [item]}), None),
+            (json!({"data": {"data": [item], "last_page": 3}}), Some(3)),
+            (json!({"data": {"items": [item], "meta": {"last_page": "2"}}}), Some(2)),
+            (json!({"data": [item], "meta": {"total_pages": 4}}), Some(4)),
+        ] {
+            let page = page(reply.clone()).unwrap();
+            assert_eq!((page.entries, page.pages), (vec![expected.clone()], pages), "{reply}");
+        }
+        for empty in [json!({"data": null}), json!({"data": []}), json!({"data": {"items": null}})] {
+            assert!(page(empty.clone()).unwrap().entries.is_empty(), "{empty}");
+        }
+        for nonsense in [json!({}), json!({"data": 3}), json!({"data": {"user": {}}})] {
+            assert!(page(nonsense.clone()).is_none(), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn the_time_of_a_series_is_nobodys_and_that_of_an_occurrence_is_its_own() {
+        let starts = |item: Value| -> Vec<_> { entries(item).into_iter().map(|entry| entry.start).collect() };
+        let item = |recurring: Value, occurrence: Value| {
+            json!({"meeting_id": "1", "start_date": "2026-09-24", "start_time": "09:00:00",
+                "timezone": "Asia/Jakarta", "recurring": recurring, "occurence_id": occurrence})
+        };
+        let at: Timestamp = "2026-09-24T02:00:00Z".parse().unwrap();
+        assert_eq!(starts(item(json!(false), json!(null))), [Some(at)]);
+        assert_eq!(starts(item(json!(1), json!(null))), [None]);
+        assert_eq!(starts(item(json!(true), json!("17"))), [Some(at)]);
+        let mut series = item(json!(true), json!(null));
+        series["occurrences"] = json!([{"start_date": "2026-09-24", "start_time": "09:00"}, 3]);
+        assert_eq!(starts(series), [Some(at), None]);
+        let odd =
+            json!({"meeting_id": 1, "start_date": "24/09/2026", "start_time": "soon", "timezone": "Mars"});
+        assert_eq!(starts(odd), [None]);
+        assert!(starts(json!({"meeting_id": " - "})).is_empty());
+    }
+}
