@@ -199,10 +199,10 @@ impl Item {
     }
 }
 
-/// An id as it stands in a path; `None` if nothing of it could.
-pub(super) fn meeting_id(text: &str) -> Option<String> {
+/// An id as it stands in paths and keys; `None` if it is no word there.
+fn meeting_id(text: &str) -> Option<String> {
     let id: String = text.chars().filter(|c| !c.is_whitespace() && *c != '-').collect();
-    id.contains(|c: char| c.is_ascii_alphanumeric()).then_some(id)
+    (!id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(id)
 }
 
 fn time_of_day(text: &str) -> Option<Time> {
@@ -337,6 +337,8 @@ mod tests {
         let odd =
             json!({"meeting_id": 1, "start_date": "24/09/2026", "start_time": "soon", "timezone": "Mars"});
         assert_eq!(starts(odd), [None]);
-        assert!(starts(json!({"meeting_id": " - "})).is_empty());
+        for no_id in [" - ", "..", "8|5", "a/b"] {
+            assert!(starts(json!({"meeting_id": no_id})).is_empty(), "{no_id}");
+        }
     }
 }
