@@ -158,10 +158,8 @@ impl Server<'_> {
             return Ok((Settings::load(&overrides, &ProcessEnvironment)?, None));
         }
         let mut settings = Settings::load_without_sources(&overrides, &ProcessEnvironment)?;
-        let cloud =
-            demo::Cloud::start(demo::CloudOptions { archive: demo::Archive::demo(), ..Default::default() })
-                .map_err(|cause| Error::System { what: "starting the demo's cloud", cause })?;
-        settings.sources = vec![demonstration::source(&cloud)?];
+        let cloud = demonstration::start()?;
+        settings.sources = demonstration::sources(&cloud)?;
         settings.cache.disk = DiskLimit::Off;
         say(
             std::io::stdout(),

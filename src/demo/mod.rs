@@ -29,6 +29,7 @@ mod store;
 mod web;
 mod webex_api;
 mod webex_archive;
+mod webex_demo;
 mod webex_json;
 mod webex_tickets;
 mod wire;
