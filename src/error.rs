@@ -143,6 +143,8 @@ pub fn errno_of(error: &FetchError) -> i32 {
     match error {
         FetchError::NotAllowed(_) => libc::EACCES,
         FetchError::Gone(_) | FetchError::Changed(_) | FetchError::WrongTotal { .. } => libc::ESTALE,
-        FetchError::Deadline(_) | FetchError::Failed(_) | FetchError::NotTheFile(_) => libc::EIO,
+        FetchError::Deadline(_) | FetchError::Failed(_) | FetchError::Down(_) | FetchError::NotTheFile(_) => {
+            libc::EIO
+        }
     }
 }

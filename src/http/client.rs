@@ -11,6 +11,7 @@ use reqwest::redirect::Policy;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
+use super::breaker::Breaker;
 use super::error::{HttpError, origin};
 use super::pace::{Pace, Urgency};
 use super::places::{BRIEF_A_PLACE, Class, Place, Places};
@@ -67,6 +68,7 @@ pub struct ApiReply {
 pub struct Client {
     http: reqwest::Client,
     hosts: Arc<Mutex<HashMap<String, Arc<Places>>>>,
+    breakers: Arc<Mutex<HashMap<String, Arc<Breaker>>>>,
     paces: Arc<Mutex<HashMap<String, Arc<Pace>>>>,
     connections: usize,
 }
@@ -93,7 +95,7 @@ impl Client {
             .pool_max_idle_per_host(connections * (1 + BRIEF_A_PLACE))
             .build()
             .map_err(|error| HttpError::Setup(super::error::cause_of(error)))?;
-        Ok(Self { http, hosts: Arc::default(), paces: Arc::default(), connections })
+        Ok(Self { http, hosts: Arc::default(), breakers: Arc::default(), paces: Arc::default(), connections })
     }
 
     /// Asks once more after transport errors, 429 and 5xx, as long as tries and time last.
@@ -138,6 +140,9 @@ impl Client {
         loop {
             let attempt = tokio::time::timeout_at(deadline, async {
                 if let Some((pace, urgency)) = &request.turn {
+                    if *urgency == Urgency::Read {
+                        self.admit(&request.address).await?;
+                    }
                     let closed = |wait| HttpError::RateLimited { host: host.clone(), wait };
                     pace.turn(*urgency).await.map_err(closed)?;
                 }
@@ -202,8 +207,17 @@ impl Client {
         if let Some(value) = &request.authorization {
             builder = builder.header(AUTHORIZATION, sensitive(value.expose_secret())?);
         }
-        let mut response =
-            tokio::time::timeout(SILENCE, builder.send()).await.map_err(silent)?.map_err(transport)?;
+        let asked = self.asked(&request.address);
+        let mut response = match tokio::time::timeout(SILENCE, builder.send()).await {
+            Ok(Ok(response)) => {
+                asked.answered_with(response.status());
+                response
+            }
+            failure => {
+                asked.failed();
+                failure.map_err(silent)?.map_err(transport)?
+            }
+        };
         let mut body = Vec::new();
         while let Some(chunk) =
             tokio::time::timeout(SILENCE, response.chunk()).await.map_err(silent)?.map_err(transport)?
@@ -230,6 +244,11 @@ impl Client {
     /// A `GET` for bytes; the caller reads the response.
     pub(super) fn get(&self, address: &SecretUrl) -> reqwest::RequestBuilder {
         self.http.get(address.expose().clone())
+    }
+
+    /// What was heard of the address's host.
+    pub(super) fn breaker(&self, address: &SecretUrl) -> Arc<Breaker> {
+        self.breakers.lock().entry(origin(address)).or_default().clone()
     }
 
     /// Waits for one of the places of the address's host. Callers bound the wait by their deadline.

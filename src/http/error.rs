@@ -39,6 +39,16 @@ pub enum HttpError {
         /// The last status, 500 to 599.
         status: u16,
     },
+    /// The server has been failing for a while and is not asked.
+    #[error("{host} has not answered for {} s; it is tried again every {} s", .failing.as_secs(), .next.as_secs())]
+    Down {
+        /// Scheme and host.
+        host: String,
+        /// For how long nothing good was heard of it.
+        failing: Duration,
+        /// How often it is tried.
+        next: Duration,
+    },
     /// A reply longer than any real one.
     #[error("{host} sent a reply of more than {limit} bytes; it was dropped")]
     TooLarge {
@@ -102,6 +112,9 @@ pub enum FetchError {
     /// Another content is served than the one this file version stands for.
     #[error("changed: {0}")]
     Changed(String),
+    /// The server has been failing for a while and is not asked.
+    #[error("{0}")]
+    Down(String),
     /// What is served is no such file.
     #[error("not the file: {0}")]
     NotTheFile(String),

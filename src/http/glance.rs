@@ -37,7 +37,7 @@ impl Client {
     /// `GET` and not `HEAD`, for links that are made for downloads are not known to answer `HEAD`.
     ///
     /// # Errors
-    /// [`HttpError::Unreachable`], [`HttpError::TimedOut`], or [`HttpError::Setup`] for a credential that no
+    /// [`HttpError::Unreachable`], [`HttpError::TimedOut`], [`HttpError::Down`], or [`HttpError::Setup`] for a credential that no
     /// header may hold.
     pub async fn glance(
         &self,
@@ -47,6 +47,7 @@ impl Client {
         within: Duration,
     ) -> Result<Glance, HttpError> {
         let deadline = Instant::now() + within;
+        self.admit(address).await?;
         let too_slow = |_elapsed| HttpError::TimedOut { host: origin(address), after: within };
         let _place =
             tokio::time::timeout_at(deadline, self.place(address, Class::Brief)).await.map_err(too_slow)?;
@@ -54,10 +55,19 @@ impl Client {
         if let Some(value) = authorization {
             request = request.header(AUTHORIZATION, sensitive(value.expose_secret())?);
         }
-        let mut response = tokio::time::timeout_at(deadline, request.send())
-            .await
-            .map_err(too_slow)?
-            .map_err(|error| HttpError::from_transport(error, address, within))?;
+        let asked = self.asked(address);
+        let mut response = match tokio::time::timeout_at(deadline, request.send()).await {
+            Ok(Ok(response)) => {
+                asked.answered_with(response.status());
+                response
+            }
+            failure => {
+                asked.failed();
+                failure
+                    .map_err(too_slow)?
+                    .map_err(|error| HttpError::from_transport(error, address, within))?
+            }
+        };
         let mut beginning = Vec::new();
         // The head has come and decides; a body that breaks off or stands still only says less.
         while beginning.len() < BEGINNING

@@ -12,12 +12,14 @@
 //! 3. A server asks for patience in one of four ways: [`retry`] reads them all and never waits without an end.
 //! 4. A provider counts an account's calls: [`pace`] shares them out, reads first.
 //! 5. A copy would keep everybody who only looks waiting: `places` shares a host's connections out.
-//! 6. A redirect or a page link leads elsewhere: [`hosts`] decides where a request may go; nothing is followed
+//! 6. A host is down: `breaker` tells whoever would wait for it in vain.
+//! 7. A redirect or a page link leads elsewhere: [`hosts`] decides where a request may go; nothing is followed
 //!    by itself.
-//! 7. A download link answers with a redirect, a page or the file: [`glance`] looks without fetching.
+//! 8. A download link answers with a redirect, a page or the file: [`glance`] looks without fetching.
 //!
 //! It never knows what a meeting, an inode or a block is.
 
+mod breaker;
 pub mod client;
 pub mod error;
 mod error_object;

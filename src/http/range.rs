@@ -122,11 +122,19 @@ impl Client {
             let value = sensitive(value).map_err(|error| RangeError::Refused(error.to_string()))?;
             request = request.header(AUTHORIZATION, value);
         }
+        let asked = self.asked(&lease.address);
         let response = match tokio::time::timeout(idle, request.send()).await {
-            Err(_elapsed) => return Err(again(format!("no answer within {} s", idle.as_secs_f32()))),
-            Ok(Err(error)) => return Err(again(cause_of(error))),
+            Err(_elapsed) => {
+                asked.failed();
+                return Err(again(format!("no answer within {} s", idle.as_secs_f32())));
+            }
+            Ok(Err(error)) => {
+                asked.failed();
+                return Err(again(cause_of(error)));
+            }
             Ok(Ok(response)) => response,
         };
+        asked.answered_with(response.status());
         let mut response = response;
         let head = Head::check(response.status(), response.headers(), range, expected);
         let whole = match expected.body {

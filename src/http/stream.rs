@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::client::Client;
-use super::error::FetchError;
+use super::error::{FetchError, HttpError};
 use super::places::Class;
 use super::range::{ByteRange, Expectation, RangeBody, RangeError, Validator};
 use super::retry;
@@ -48,6 +48,8 @@ pub struct RangeStream {
     body: Option<RangeBody>,
     total: Option<u64>,
     refusals: u32,
+    /// Whether the host was asked already: a stream that is under way does not ask whether it may begin.
+    is_under_way: bool,
 }
 
 impl std::fmt::Debug for RangeStream {
@@ -79,6 +81,7 @@ impl RangeStream {
             body: None,
             total: None,
             refusals: 0,
+            is_under_way: false,
         }
     }
 
@@ -148,6 +151,10 @@ impl RangeStream {
             Some(body) => body,
             None => {
                 let lease = self.leases.current().await.map_err(StepError::from_lease)?;
+                if !std::mem::replace(&mut self.is_under_way, true) {
+                    let down = |error: HttpError| StepError::Final(FetchError::Down(error.to_string()));
+                    self.client.admit(&lease.address).await.map_err(down)?;
+                }
                 let range = ByteRange { start: self.position, end: self.end };
                 match self.client.open_range(&lease, range, &self.expected, self.class, self.idle()).await {
                     Ok(body) => {

@@ -94,7 +94,7 @@ impl LeaseSource for LeaseSlot {
                 Ok(lease)
             }
             Err(error) => {
-                if !matches!(error, ProviderError::Unavailable(_)) {
+                if !matches!(error, ProviderError::Unavailable(_) | ProviderError::Down(_)) {
                     held.refusals = 0;
                 }
                 held.failure = Some((Instant::now(), error.clone()));
@@ -143,6 +143,7 @@ impl From<ProviderError> for FetchError {
         match error {
             ProviderError::Credential(why) | ProviderError::NotAllowed(why) => Self::NotAllowed(why),
             ProviderError::NotFound(why) => Self::Gone(why),
+            ProviderError::Down(why) => Self::Down(why),
             ProviderError::Unavailable(why) => Self::Failed(why),
         }
     }

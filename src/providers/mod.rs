@@ -129,6 +129,9 @@ pub enum ProviderError {
     /// There is no such thing, or no longer.
     #[error("{0}")]
     NotFound(String),
+    /// Not asked, for it has been failing for a while.
+    #[error("{0}")]
+    Down(String),
     /// Out of reach, too slow, failing or limiting: it may work later.
     #[error("{0}")]
     Unavailable(String),
@@ -138,6 +141,7 @@ impl From<crate::http::HttpError> for ProviderError {
     fn from(error: crate::http::HttpError) -> Self {
         match error {
             crate::http::HttpError::HostNotAllowed { .. } => Self::NotAllowed(error.to_string()),
+            crate::http::HttpError::Down { .. } => Self::Down(error.to_string()),
             other => Self::Unavailable(other.to_string()),
         }
     }

@@ -187,7 +187,7 @@ impl Tokens {
             Err(error) => {
                 // A token whose end is near is good until then.
                 match (usable, &error) {
-                    (Some(token), ProviderError::Unavailable(_)) => Ok(token),
+                    (Some(token), ProviderError::Unavailable(_) | ProviderError::Down(_)) => Ok(token),
                     _ => Err(error),
                 }
             }

@@ -234,7 +234,9 @@ impl Stream {
     /// up: he goes on by himself, unless he would be told the same.
     fn lose_rest(&self, lost: Lost) {
         let (lost, failed) = match lost {
-            Lost::Failed(FetchError::Deadline(_) | FetchError::Failed(_)) if !self.purpose.is_demand() => {
+            Lost::Failed(FetchError::Deadline(_) | FetchError::Failed(_) | FetchError::Down(_))
+                if !self.purpose.is_demand() =>
+            {
                 (Lost::Abandoned, Some(None))
             }
             Lost::Failed(error) => (Lost::Failed(error.clone()), Some(Some(error))),

@@ -127,7 +127,7 @@ mod tests {
                 ProviderError::Credential(_) => "credential",
                 ProviderError::NotAllowed(_) => "not allowed",
                 ProviderError::NotFound(_) => "not found",
-                ProviderError::Unavailable(_) => "unavailable",
+                ProviderError::Unavailable(_) | ProviderError::Down(_) => "unavailable",
             };
             assert_eq!(found, kind, "{status}: {error}");
             assert!(error.to_string().contains("the schedule"), "{error}");

@@ -132,7 +132,7 @@ mod tests {
                 ProviderError::Credential(_) => "credential",
                 ProviderError::NotAllowed(_) => "not allowed",
                 ProviderError::NotFound(_) => "not found",
-                ProviderError::Unavailable(_) => "unavailable",
+                ProviderError::Unavailable(_) | ProviderError::Down(_) => "unavailable",
             };
             let text = error.to_string();
             assert_eq!(found, kind, "{status}: {text}");

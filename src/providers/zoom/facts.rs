@@ -1,4 +1,5 @@
-//! What `meeting.json` says of a meeting: the same on every listing, and never a credential.
+//! What `meeting.json` says of a meeting: the same on every listing. What lets a person play a recording in a browser is
+//! in it, for `meeting.json` is its owner's alone; what downloads a file is not.
 
 use serde_json::{Map, Value};
 
@@ -21,6 +22,9 @@ pub(super) fn of_meeting(meeting: &wire::Meeting, files: &[(FileKey, wire::File)
     put(&mut facts, "timezone", meeting.timezone.as_deref());
     put(&mut facts, "duration", meeting.duration);
     put(&mut facts, "share_url", meeting.share_url.as_deref());
+    for passcode in ["password", "recording_play_passcode"] {
+        put(&mut facts, passcode, lenient::first_text(&meeting.other, &[passcode]));
+    }
     let mut other: Vec<_> = meeting.other.iter().filter(|(name, value)| is_harmless(name, value)).collect();
     other.sort_by_key(|(name, _)| *name);
     for (name, value) in other {
@@ -65,6 +69,7 @@ fn of_file(file: &wire::File) -> Value {
     put(&mut facts, "file_size", declared_size(file));
     put(&mut facts, "recording_start", file.recording_start.map(|time| time.to_string()));
     put(&mut facts, "recording_end", file.recording_end.map(|time| time.to_string()));
+    put(&mut facts, "play_url", file.play_url.as_deref());
     Value::Object(facts)
 }
 
@@ -87,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn facts_are_stable_ordered_and_without_credentials() {
+    fn facts_are_stable_ordered_and_without_what_downloads() {
         let entry = json!({
             "zebra": 1, "account_id": "acc", "uuid": "u==", "id": "98765432101", "topic": "Plan",
             "recording_play_passcode": "p4ss", "password": "p4ss", "recording_count": 3, "total_size": 77,
@@ -95,7 +100,7 @@ mod tests {
             "participant_audio_files": [{"download_url": "https://zoom.us/s3cret"}],
             "recording_files": [
                 {"id": "b", "file_type": "MP4", "file_size": 5, "recording_start": "2026-10-06T08:00:00Z",
-                 "download_url": "https://zoom.us/s3cret", "play_url": "https://zoom.us/s3cret"},
+                 "download_url": "https://zoom.us/s3cret", "play_url": "https://zoom.us/play"},
                 {"id": "a", "file_type": "M4A", "recording_start": "2026-10-06T07:00:00Z"},
                 {"id": "c", "file_type": "", "status": "processing"},
             ],
@@ -105,9 +110,11 @@ mod tests {
             text,
             concat!(
                 r#"{"uuid":"u==","id":98765432101,"topic":"Plan","share_url":"https://us06web.zoom.us/rec/share/x","#,
+                r#""password":"p4ss","recording_play_passcode":"p4ss","#,
                 r#""account_id":"acc","zebra":1,"recording_files":["#,
                 r#"{"id":"a","file_type":"M4A","recording_start":"2026-10-06T07:00:00Z"},"#,
-                r#"{"id":"b","file_type":"MP4","file_size":5,"recording_start":"2026-10-06T08:00:00Z"}]}"#
+                r#"{"id":"b","file_type":"MP4","file_size":5,"recording_start":"2026-10-06T08:00:00Z","#,
+                r#""play_url":"https://zoom.us/play"}]}"#
             )
         );
     }

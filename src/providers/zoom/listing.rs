@@ -162,7 +162,7 @@ impl Lister<'_> {
                         ProviderError::NotAllowed(_) | ProviderError::NotFound(_) => {
                             drop(self.verdict.set(error.clone()));
                         }
-                        ProviderError::Unavailable(_) => {}
+                        ProviderError::Unavailable(_) | ProviderError::Down(_) => {}
                     }
                     found.failed.push((range, error));
                 }

