@@ -2,6 +2,10 @@
 //!
 //! Enters: validated settings of one source. Leaves: [`Meeting`]s, what else is known of one, and [`Lease`]s.
 //! A provider knows its cloud's interface and nothing of folders, inodes, blocks or the mount.
+//!
+//! Beside the folders stands what more than one of them needs: [`token`] is renewed once for all callers, [`lenient`]
+//! and [`forgiving`] read JSON as it comes, [`document`] and [`words`] keep credentials out of what is shown, and
+//! [`failures`] are told as a person would tell them.
 
 use std::sync::Arc;
 

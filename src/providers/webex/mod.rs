@@ -100,7 +100,7 @@ impl Webex {
         }
     }
 
-    /// The ids of the transcripts that the interface has of a meeting. `None` where the token may not list them.
+    /// The transcripts that the interface has of a held meeting; none where the token may not list them.
     async fn transcripts(
         &self,
         recording: &MeetingId,
