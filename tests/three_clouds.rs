@@ -71,7 +71,7 @@ fn every_object_of_all_three_is_copied_to_the_byte_and_a_second_rsync_copies_not
         .chain(rig.cloud.webex_objects().iter().map(|object| object.sha256()))
         .chain(rig.cloud.rapatin_objects().iter().map(|object| object.sha256()))
         .collect();
-    assert!(hashes.len() > 50, "{}", hashes.len());
+    assert!(hashes.len() > 30, "{}", hashes.len());
     // Webex says what a recording has besides its video when it is asked for each.
     wait_until(SOON, "everything of Webex is known", || {
         rig.shell("find cisco -name meeting.json | wc -l").trim() == "7"
@@ -102,8 +102,9 @@ fn a_black_hole_a_broken_server_and_a_wrong_secret_touch_no_other_source() {
     let rig = configured(|cloud| {
         let credentials = broken.credentials();
         let zoom = format!(
-            "[source.broken]\nprovider = \"zoom\"\naccount_id = \"b\"\nclient_id = \"{}\"\nclient_secret = \"{}\"\n\
+            "[source.broken]\nprovider = \"zoom\"\naccount_id = \"{}\"\nclient_id = \"{}\"\nclient_secret = \"{}\"\n\
              api_url = \"{}\"\noauth_url = \"{}\"\n",
+            credentials.account_id,
             credentials.client_id,
             credentials.client_secret,
             broken.api_url(),
@@ -144,7 +145,9 @@ fn a_black_hole_a_broken_server_and_a_wrong_secret_touch_no_other_source() {
     broken.heal();
     let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), Duration::from_secs(120));
     assert_eq!(output.status.code(), Some(1), "the secret is still wrong: {}", text(&output));
-    assert!(files(&rig, "broken") > 60 && files(&rig, "sunk") > 15);
+    // Sizes that the listing leaves out are found out behind it.
+    wait_until(SOON, "what was broken is there", || files(&rig, "broken") == files(&rig, "acme"));
+    assert!(files(&rig, "sunk") > 15);
     rig.unmount();
 }
 

@@ -320,9 +320,6 @@ pub enum ValueProblem {
     /// It is no id of a meeting.
     #[error("`{0}` is no id of a meeting; write its digits, as in \"85095598095\"")]
     Meeting(String),
-    /// It names no user.
-    #[error("`{0}` is neither \"me\" nor an e-mail address")]
-    User(String),
 }
 
 /// Why a secret cannot be had.

@@ -491,7 +491,7 @@ fn a_webex_source_that_cannot_sign_in_says_what_is_missing() {
         ("token = 's3cr3t'\nrefresh_token = 's3cr3t'", "`source.a.token`: `refresh_token` is set as well"),
         ("token = 's3cr3t'\nusers = ['me']", "`source.a.users`: `me` is no e-mail address"),
         ("token = 's3cr3t'\nadmin = 'yes'", "`source.a.admin`: must be true or false, not text in quotes"),
-        ("token = 's3cr3t'\nusers = ['me']", "unknown key `users` in [source.a]"),
+        ("token = 's3cr3t'\nplan = 'pro'", "unknown key `plan` in [source.a]"),
     ] {
         let message = Setup::new(&format!("{source}{lines}")).message();
         assert!(message.contains(expected), "{message}");
@@ -612,7 +612,7 @@ fn the_documentation_has_every_key_and_every_variable() {
 fn the_examples_of_the_documentation_hold_known_keys_only() {
     let examples: Vec<_> =
         DOCUMENTATION.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert_eq!(examples.len(), 4);
+    assert_eq!(examples.len(), 5);
     for example in examples {
         let setup = Setup::new(example);
         let file = ConfigFile::read(setup.path(".config/meetfs/config.toml"), false).unwrap();
