@@ -6,13 +6,14 @@ mod webex_support;
 
 use std::collections::HashSet;
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::ToSpan;
 use meetfs::demo::{Cloud, CloudOptions, Effect, RetryAfter, Server, Trigger, WebexArchive, WebexRecording};
 use meetfs::model::{Availability, DaySpan, Meeting};
 use meetfs::providers::webex::WebexCredential;
-use meetfs::providers::{Listing, Provider, ProviderError};
+use meetfs::providers::{Effort, Listing, Provider, ProviderError};
 
 use webex_support::{
     answer, app, day, details, holding, last, pages, personal, recording, renewals, secrets, webex,
@@ -246,6 +247,24 @@ async fn recordings_are_the_owners_those_of_named_hosts_or_the_whole_sites() {
             assert!(details(&cloud).iter().all(|request| request.query.is_empty()));
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_run_listed_of_others_can_be_asked_about_before_it_is_listed_again() {
+    let cloud = Cloud::start(holding(vec![of("ana@example.org", "ana")])).unwrap();
+    let administrator = || webex_with(&cloud, app(&cloud), |options| options.admin = true);
+    let listed: Vec<_> =
+        administrator().list(last(5)).await.unwrap().meetings.into_iter().map(Arc::new).collect();
+    let restarted = administrator();
+    restarted.recall(&listed);
+    assert!(restarted.details(&listed[0].id).await.unwrap().is_some());
+    let video = &listed[0].files[0].id;
+    assert!(restarted.lease(video, Effort::Listed).await.is_ok());
+    let forgetful = administrator();
+    assert!(
+        forgetful.lease(video, Effort::Listed).await.is_err(),
+        "the cloud does not find it without its host"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

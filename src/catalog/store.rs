@@ -148,6 +148,13 @@ impl Catalog {
         })
     }
 
+    /// The meetings of a source as they are known now, the filter's aside.
+    pub fn meetings(&self, name: &SourceName) -> Vec<Arc<Meeting>> {
+        let sources = self.sources.lock();
+        let entries = sources.get(name).into_iter().flat_map(|source| source.meetings.values());
+        entries.map(|entry| entry.meeting.clone()).collect()
+    }
+
     /// Whether a source was listed in an earlier run; if so, when that was whole.
     pub fn kept(&self, name: &SourceName) -> Option<Option<Timestamp>> {
         self.sources.lock().get(name).and_then(|source| source.kept)

@@ -105,6 +105,7 @@ impl Archive {
         });
         let catalog = Catalog::new(options, Arc::new(facts));
         for source in &sources {
+            source.provider.recall(&catalog.meetings(&source.settings.name));
             let kept = catalog.kept(&source.settings.name).flatten();
             source.state.send_modify(|state| {
                 state.whole = kept.filter(|_| source.settings.name_their_account());

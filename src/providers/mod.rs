@@ -37,6 +37,10 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
     /// The configured name.
     fn source(&self) -> &SourceName;
 
+    /// Takes in what an earlier run listed, before anything is asked: for what a provider must say the same of again,
+    /// or needs to know of a meeting that it has not listed in this run.
+    fn recall(&self, _listed: &[Arc<Meeting>]) {}
+
     /// Lists the meetings held on the days of `span`.
     ///
     /// # Errors

@@ -89,6 +89,21 @@ fn a_copy_has_every_object_to_the_byte_and_a_second_rsync_copies_nothing_also_af
 }
 
 #[test]
+fn a_folder_keeps_its_time_over_a_restart_though_the_schedule_has_lost_it() {
+    let rig = mounted(RapatinSession::demo(), |_| {});
+    let folders = || rig.shell("ls -d rapat/*/*");
+    let before = folders();
+    assert!(before.contains(" 0200 Rapat anggaran"), "{before}");
+    rig.unmount();
+    rig.cloud.change_rapatin_session("WuPF5b6WQ0aa==", |session| session.scheduled = false);
+    mount(&rig, &keys(&rig));
+    wait_until(SOON, "it is listed anew", || rig.status()["sources"][0]["listed"].is_string());
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert_eq!(folders(), before);
+    rig.unmount();
+}
+
+#[test]
 fn files_are_named_as_zooms_and_doubles_are_told_apart() {
     let rig = mounted(RapatinSession::demo(), |_| {});
     let names = |topic: &str| -> Vec<String> {

@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -16,7 +17,7 @@ use super::mapping::{self, Mapped};
 use super::schedule::{self, Schedule};
 use super::starts::Starts;
 use super::wire::{Session, Sessions, State};
-use crate::model::{DaySpan, MeetingId, SourceName};
+use crate::model::{DaySpan, Meeting, MeetingId, SourceName};
 use crate::providers::ProviderError;
 use crate::providers::failures::{foremost, joined};
 
@@ -75,6 +76,13 @@ struct Known {
 impl Lister {
     pub(super) fn new(source: SourceName, configured: Vec<String>) -> Self {
         Self { source, configured, starts: Starts::default(), known: Mutex::default() }
+    }
+
+    /// Takes in what an earlier run listed.
+    pub(super) fn recall(&self, listed: &[Arc<Meeting>]) {
+        self.starts.recall(listed);
+        let holding = listed.iter().filter_map(|meeting| meeting.facts.get("meeting_id")?.as_str());
+        self.known.lock().holding.extend(holding.map(str::to_owned));
     }
 
     /// Lists the sessions of the days of `span`.

@@ -15,6 +15,8 @@
 //!
 //! It never knows how meetings become folders or bytes become blocks.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use url::Url;
 
@@ -87,6 +89,10 @@ impl Rapatin {
 impl Provider for Rapatin {
     fn source(&self) -> &SourceName {
         &self.source
+    }
+
+    fn recall(&self, listed: &[Arc<Meeting>]) {
+        self.lister.recall(listed);
     }
 
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError> {

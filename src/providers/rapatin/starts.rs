@@ -2,14 +2,13 @@
 //!
 //! Rapatin says on which day a session was recorded and not when. The schedule knows a time, but not for ever: entries
 //! are moved and deleted, and a session may have none. A folder is named by its time, and one whose name changes is
-//! copied again by every backup, so a session keeps the time that it was first listed with for as long as the mount
-//! lives. After that only an entry that was moved or deleted since its meeting was held makes a difference: without it
-//! the session stands at the beginning of its day.
+//! copied again by every backup, so a session keeps the time that it was first listed with, also after a restart.
 //!
 //! A schedule that could not be had says nothing about a session. What is shown for want of it is not kept, or a
 //! moment's failure would name a folder for weeks.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::civil::Time;
@@ -18,13 +17,18 @@ use parking_lot::Mutex;
 
 use super::schedule::Schedule;
 use super::wire::Session;
-use crate::model::{DaySpan, MeetingId};
+use crate::model::{DaySpan, Meeting, MeetingId};
 
 /// The times that sessions were first listed with.
 #[derive(Default)]
 pub(super) struct Starts(Mutex<HashMap<MeetingId, Timestamp>>);
 
 impl Starts {
+    /// Takes in the times that an earlier run listed sessions with.
+    pub(super) fn recall(&self, listed: &[Arc<Meeting>]) {
+        self.0.lock().extend(listed.iter().map(|meeting| (meeting.id.clone(), meeting.start)));
+    }
+
     /// When the session of `meeting` began: as it was said first, else as the schedule has it for the day, else at
     /// the beginning of the day (UTC). The epoch where not even the day is known.
     pub(super) fn of(

@@ -24,7 +24,7 @@ use super::listing::Listed;
 use super::mapping::{self, File, Gone, PREVENTED};
 use super::wire::{Links, Recording};
 use crate::http::AllowedHosts;
-use crate::model::{DaySpan, FileId, FileKey, Lease, MeetingId, SecretUrl};
+use crate::model::{DaySpan, FileId, FileKey, Lease, Meeting, MeetingId, SecretUrl};
 use crate::providers::{Effort, ProviderError};
 
 /// Bound on finding one lease. A read waits for it, and half of its own deadline should be left for the bytes.
@@ -92,6 +92,16 @@ impl Leases {
                 owners.insert(meeting.id.clone(), (day, host.clone()));
             }
         }
+    }
+
+    /// Takes in whose recordings an earlier run listed.
+    pub(super) fn recall_hosts(&self, listed: &[Arc<Meeting>]) {
+        let owned = listed.iter().filter_map(|meeting| {
+            let host = meeting.facts.get("hostEmail")?.as_str()?.to_owned();
+            let day = TimeZone::UTC.to_datetime(meeting.start).date();
+            Some((meeting.id.clone(), (day, host)))
+        });
+        self.owners.lock().extend(owned);
     }
 
     /// Whom to name when something is asked about a recording.

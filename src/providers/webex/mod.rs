@@ -17,6 +17,7 @@
 //!
 //! It never knows how meetings become folders or bytes become blocks.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use self::leases::Leases;
 use self::listing::Shelf;
 use super::{Effort, Listing, Provider, ProviderError};
 use crate::http::{AllowedHosts, Client};
-use crate::model::{DaySpan, Details, FileId, Lease, MeetingId, SourceName};
+use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
 
 mod api;
 mod auth;
@@ -74,6 +75,8 @@ pub struct Webex {
     shelves: Vec<Shelf>,
     api: Api,
     leases: Leases,
+    /// Whether recordings are listed that are not the token's owner's: then their host is named when one is asked for.
+    is_for_others: bool,
     /// Whether it was said that transcripts may not be listed.
     scope_noted: AtomicBool,
 }
@@ -90,12 +93,13 @@ impl Webex {
         let names = WEBEX_HOSTS.into_iter().chain(options.download_hosts.iter().map(String::as_str));
         let hosts = AllowedHosts::new(names, &options.api_url);
         let tokens = auth::tokens(options.credential, options.oauth_url, client.clone());
-        let for_others = options.admin || !options.hosts.is_empty();
+        let is_for_others = options.admin || !options.hosts.is_empty();
         Self {
             source: options.source,
             shelves: listing::shelves(&options.hosts, options.admin),
             api: Api::new(client, options.api_url, tokens),
-            leases: Leases::new(hosts, refusal::scope(for_others)),
+            leases: Leases::new(hosts, refusal::scope(is_for_others)),
+            is_for_others,
             scope_noted: AtomicBool::new(false),
         }
     }
@@ -133,6 +137,12 @@ impl Webex {
 impl Provider for Webex {
     fn source(&self) -> &SourceName {
         &self.source
+    }
+
+    fn recall(&self, listed: &[Arc<Meeting>]) {
+        if self.is_for_others {
+            self.leases.recall_hosts(listed);
+        }
     }
 
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError> {
