@@ -1,5 +1,7 @@
 //! What was listed, kept over restarts: the tree is there before any cloud has answered, and with all of them away.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use rusqlite::params;
 
@@ -24,7 +26,7 @@ pub struct KeptListing {
 #[derive(Debug, Default)]
 pub(super) struct ListingChange {
     /// New meetings, and those that are not as they were.
-    pub(super) listed: Vec<Meeting>,
+    pub(super) listed: Vec<Arc<Meeting>>,
     /// Meetings that are gone.
     pub(super) gone: Vec<MeetingId>,
 }
@@ -82,7 +84,7 @@ impl FactStore {
             }
             let mut listed = kept.prepare("INSERT OR REPLACE INTO listed_meeting VALUES (?1, ?2, ?3)")?;
             for meeting in &change.listed {
-                let Ok(text) = serde_json::to_string(meeting) else { continue };
+                let Ok(text) = serde_json::to_string(&**meeting) else { continue };
                 listed.execute(params![source.as_str(), meeting.id.as_str(), text])?;
             }
         }
@@ -140,6 +142,10 @@ mod tests {
         }
     }
 
+    fn shared(id: &str) -> Arc<Meeting> {
+        Arc::new(meeting(id))
+    }
+
     fn kept(store: &FactStore, scope: &Scope) -> Option<Vec<Meeting>> {
         store.kept_listing(&acme(), scope).unwrap().map(|mut kept| {
             kept.meetings.sort_by(|a, b| a.id.cmp(&b.id));
@@ -152,12 +158,12 @@ mod tests {
         let store = FactStore::in_memory().unwrap();
         let mine = scope("mine");
         assert_eq!(kept(&store, &mine), None);
-        let both = ListingChange { listed: vec![meeting("a"), meeting("b//c==")], gone: Vec::new() };
+        let both = ListingChange { listed: vec![shared("a"), shared("b//c==")], gone: Vec::new() };
         store.keep_listing(&acme(), &mine, &both);
         assert_eq!(kept(&store, &mine), Some(vec![meeting("a"), meeting("b//c==")]));
         let mut renamed = meeting("a");
         renamed.topic = "renamed".into();
-        let change = ListingChange { listed: vec![renamed.clone()], gone: vec!["b//c==".into()] };
+        let change = ListingChange { listed: vec![Arc::new(renamed.clone())], gone: vec!["b//c==".into()] };
         store.keep_listing(&acme(), &mine, &change);
         assert_eq!(kept(&store, &mine), Some(vec![renamed]));
         assert_eq!(store.kept_listing(&acme(), &mine).unwrap().unwrap().whole_at, None);
@@ -170,7 +176,7 @@ mod tests {
     fn another_scope_is_another_archive() {
         let store = FactStore::in_memory().unwrap();
         let (mine, other) = (scope("mine"), scope("other"));
-        let one = |id| ListingChange { listed: vec![meeting(id)], gone: Vec::new() };
+        let one = |id| ListingChange { listed: vec![shared(id)], gone: Vec::new() };
         store.keep_listing(&acme(), &mine, &one("a"));
         store.keep_whole_at(&acme(), &mine, Timestamp::from_second(5).unwrap());
         assert_eq!(kept(&store, &other), None);
@@ -183,7 +189,7 @@ mod tests {
     #[test]
     fn an_entry_that_cannot_be_read_is_left_out() {
         let store = FactStore::in_memory().unwrap();
-        let change = ListingChange { listed: vec![meeting("a")], gone: Vec::new() };
+        let change = ListingChange { listed: vec![shared("a")], gone: Vec::new() };
         store.keep_listing(&acme(), &scope("mine"), &change);
         store
             .connection

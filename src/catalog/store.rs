@@ -45,21 +45,22 @@ struct Source {
 
 #[derive(Debug)]
 struct Entry {
-    listed: Meeting,
-    /// As listed, with the files that its details add.
+    listed: Arc<Meeting>,
+    /// As listed, with the files that its details add; the same where they add none.
     meeting: Arc<Meeting>,
     document: Option<Bytes>,
 }
 
 impl Entry {
-    fn new(listed: Meeting, details: Option<&Option<Details>>) -> Self {
+    fn new(listed: Arc<Meeting>, details: Option<&Option<Details>>) -> Self {
         let mut meeting = listed.clone();
         for file in details.into_iter().flatten().flat_map(|details| &details.files) {
+            let meeting = Arc::make_mut(&mut meeting);
             meeting.files.retain(|known| known.id != file.id);
             meeting.files.push(file.clone());
         }
         let document = document(&listed, details);
-        Self { listed, meeting: Arc::new(meeting), document }
+        Self { listed, meeting, document }
     }
 }
 
@@ -131,7 +132,7 @@ impl Catalog {
                     let details = &source.details;
                     let entries = kept.meetings.into_iter().map(|meeting| {
                         let found = details.get(&meeting.id);
-                        (meeting.id.clone(), Entry::new(meeting, found))
+                        (meeting.id.clone(), Entry::new(Arc::new(meeting), found))
                     });
                     source.meetings = entries.collect();
                 }
@@ -197,9 +198,10 @@ impl Catalog {
             stays
         });
         for meeting in listing.meetings {
-            if source.meetings.get(&meeting.id).is_some_and(|known| known.listed == meeting) {
+            if source.meetings.get(&meeting.id).is_some_and(|known| *known.listed == meeting) {
                 continue;
             }
+            let meeting = Arc::new(meeting);
             change.listed.push(meeting.clone());
             let details = source.details.get(&meeting.id);
             source.meetings.insert(meeting.id.clone(), Entry::new(meeting, details));

@@ -18,13 +18,23 @@ pub enum MountOptionsError {
     #[error("meetfs is read-only; leave `rw` out")]
     ReadWrite,
     /// There is no such option.
-    #[error("unknown option `{option}`{}", .nearest.map(|word| format!("; did you mean `{word}`?")).unwrap_or_default())]
+    #[error("unknown option `{option}`; {}", known(*.nearest))]
     Unknown {
         /// As given.
         option: String,
         /// The option most like it.
         nearest: Option<&'static str>,
     },
+}
+
+/// What to write instead.
+fn known(nearest: Option<&str>) -> String {
+    match nearest {
+        Some(word) => format!("did you mean `{word}`?"),
+        None => format!(
+            "`{ALLOW_OTHER}` and `{DEFAULT_PERMISSIONS}` have an effect, and what fstab has for every mount is taken"
+        ),
+    }
 }
 
 /// Options that change nothing. Some state what every mount is anyway (read-only, without devices, set-user-id bits or
@@ -100,6 +110,7 @@ mod tests {
         let error = MountOptions::parse("alow_other").unwrap_err();
         assert_eq!(error.to_string(), "unknown option `alow_other`; did you mean `allow_other`?");
         let error = MountOptions::parse("zzzzzz=1").unwrap_err();
-        assert_eq!(error.to_string(), "unknown option `zzzzzz=1`");
+        let told = error.to_string();
+        assert!(told.starts_with("unknown option `zzzzzz=1`; `allow_other` and"), "{told}");
     }
 }

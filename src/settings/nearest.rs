@@ -24,10 +24,13 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
 
 /// Likeness of two words; of a path such as `Europe/Paris` the last part alone may be what was typed.
 fn likeness(word: &str, candidate: &str) -> f64 {
+    /// One of some six hundred zones is near to almost any short word: `Mars` is not `Europe/Paris`.
+    const ALIKE_IN_PART: f64 = 0.75;
     let whole = strsim::normalized_damerau_levenshtein(word, candidate);
     let last = candidate.rsplit_once('/').map_or(0.0, |(_, last)| {
         // Slightly less than the same likeness of the whole: `UTC` is meant rather than `Etc/UTC`.
-        strsim::normalized_damerau_levenshtein(word, last) * 0.99
+        let likeness = strsim::normalized_damerau_levenshtein(word, last) * 0.99;
+        if likeness < ALIKE_IN_PART { 0.0 } else { likeness }
     });
     whole.max(last)
 }
@@ -51,6 +54,7 @@ mod tests {
     #[test]
     fn a_strange_word_finds_nothing() {
         assert_eq!(nearest("zzzz", ["dir", "memory"]), None);
+        assert_eq!(nearest("Mars", ["Europe/Paris", "Asia/Tokyo"]), None);
         assert_eq!(nearest(&"memory".repeat(100), ["memory"]), None);
     }
 }
