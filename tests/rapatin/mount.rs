@@ -114,6 +114,7 @@ fn files_are_named_as_zooms_and_doubles_are_told_apart() {
         [
             "audio_only.m4a",
             "chat.txt",
+            "closed_caption.vtt",
             "gallery_view.mp4",
             "gallery_view.vtt",
             "meeting.json",
@@ -275,5 +276,5 @@ fn token_and_password_show_in_no_log_and_no_cache_and_reach_rapatin_alone() {
         let found = run(Command::new("grep").args(["-raFl", "--", secret]).arg(rig.folder.path()), SOON);
         assert_eq!(String::from_utf8_lossy(&found.stdout), "", "{secret}");
     }
-    assert!(rig.log().contains("DEBUG"), "{}", rig.log());
+    assert!(rig.log().contains("listed source=rapat"), "{}", rig.log());
 }
