@@ -12,6 +12,7 @@ pub mod facts;
 pub mod filter;
 pub mod kept;
 pub mod refresh;
+pub mod source;
 pub mod store;
 
 pub use enrich::{Enricher, SizeFinder};
@@ -19,4 +20,5 @@ pub use facts::FactStore;
 pub use filter::{Filter, Kind};
 pub use kept::Scope;
 pub use refresh::{RefreshState, Refresher};
-pub use store::{Catalog, Counts, SourceOptions};
+pub use source::{Counts, SourceOptions};
+pub use store::Catalog;

@@ -1,0 +1,182 @@
+//! One source: its meetings with what was learned about them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::{FactStore, Filter, Scope};
+use crate::model::{
+    Availability, Details, FileKey, Meeting, MeetingId, MeetingView, RecordingFile, SourceName, Version,
+};
+
+/// A source as the catalog is told of it.
+#[derive(Clone, Debug)]
+pub struct SourceOptions {
+    /// The configured name.
+    pub name: SourceName,
+    /// What its listings are of.
+    pub scope: Scope,
+    /// Which of it is shown.
+    pub filter: Filter,
+}
+
+/// How much there is of a source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Meetings that are shown.
+    pub meetings: u64,
+    /// Recording files that can be read.
+    pub files: u64,
+    /// Bytes of those whose length is known.
+    pub bytes: u64,
+    /// Meetings that the filter hides.
+    pub hidden_meetings: u64,
+    /// Files of meetings that are shown which the filter hides.
+    pub hidden_files: u64,
+}
+
+/// What is known of one source.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) scope: Scope,
+    pub(super) filter: Filter,
+    /// Whether it was listed in an earlier run, and when that was whole.
+    pub(super) kept: Option<Option<Timestamp>>,
+    pub(super) meetings: HashMap<MeetingId, Entry>,
+    /// Learned sizes, also of meetings not listed yet.
+    pub(super) sizes: HashMap<(MeetingId, FileKey), (Version, u64)>,
+    pub(super) details: HashMap<MeetingId, Option<Details>>,
+    /// Under which validators files were served.
+    pub(super) validators: HashMap<(MeetingId, FileKey), (Version, String)>,
+}
+
+/// One meeting.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) listed: Arc<Meeting>,
+    /// As listed, with the files that its details add; the same where they add none.
+    pub(super) meeting: Arc<Meeting>,
+    pub(super) document: Option<Bytes>,
+}
+
+impl Entry {
+    pub(super) fn new(listed: Arc<Meeting>, details: Option<&Option<Details>>) -> Self {
+        let mut meeting = listed.clone();
+        for file in details.into_iter().flatten().flat_map(|details| &details.files) {
+            let meeting = Arc::make_mut(&mut meeting);
+            meeting.files.retain(|known| known.id != file.id);
+            meeting.files.push(file.clone());
+        }
+        let document = document(&listed, details);
+        Self { listed, meeting, document }
+    }
+}
+
+impl Source {
+    /// What was kept of a source in earlier runs.
+    pub(super) fn load(options: SourceOptions, facts: &FactStore) -> Self {
+        let SourceOptions { name, scope, filter } = options;
+        let mut source = Source {
+            scope,
+            filter,
+            kept: None,
+            meetings: HashMap::new(),
+            sizes: HashMap::new(),
+            details: HashMap::new(),
+            validators: HashMap::new(),
+        };
+        match facts.load(&name) {
+            Ok((sizes, details)) => {
+                source.sizes = sizes
+                    .into_iter()
+                    .map(|fact| ((fact.meeting, fact.file), (fact.version, fact.size)))
+                    .collect();
+                source.details = details.into_iter().collect();
+            }
+            Err(error) => tracing::warn!("what was learned of {name} cannot be read: {error}"),
+        }
+        match facts.validators(&name) {
+            Ok(validators) => source.validators = validators.into_iter().collect(),
+            Err(error) => tracing::warn!("what was learned of {name} cannot be read: {error}"),
+        }
+        match facts.kept_listing(&name, &source.scope) {
+            Ok(Some(kept)) => {
+                source.kept = Some(kept.whole_at);
+                let details = &source.details;
+                let entries = kept.meetings.into_iter().map(|meeting| {
+                    let found = details.get(&meeting.id);
+                    (meeting.id.clone(), Entry::new(Arc::new(meeting), found))
+                });
+                source.meetings = entries.collect();
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!("what was listed of {name} cannot be read: {error}"),
+        }
+        source
+    }
+
+    /// What the filter lets through.
+    pub(super) fn shown(&self) -> impl Iterator<Item = &Entry> {
+        self.meetings.values().filter(|entry| self.filter.shows(&entry.meeting))
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for entry in self.meetings.values() {
+            if !self.filter.shows(&entry.meeting) {
+                counts.hidden_meetings += 1;
+                continue;
+            }
+            counts.meetings += 1;
+            for file in &entry.meeting.files {
+                if !self.filter.shows_file(file) {
+                    counts.hidden_files += 1;
+                } else if file.availability == Availability::Ready {
+                    counts.files += 1;
+                    let size = self.size(&entry.meeting, file).or(file.declared_size);
+                    counts.bytes = counts.bytes.saturating_add(size.unwrap_or(0));
+                }
+            }
+        }
+        counts
+    }
+
+    /// The true size that was learned of a file as it is listed now.
+    fn size(&self, meeting: &Meeting, file: &RecordingFile) -> Option<u64> {
+        let (version, size) = self.sizes.get(&(meeting.id.clone(), file.id.key.clone()))?;
+        (*version == file.version).then_some(*size)
+    }
+
+    pub(super) fn view(&self, entry: &Entry) -> MeetingView {
+        let meeting = if self.filter.looks_at_files() {
+            let mut shown = Meeting::clone(&entry.meeting);
+            shown.files.retain(|file| self.filter.shows_file(file));
+            Arc::new(shown)
+        } else {
+            entry.meeting.clone()
+        };
+        let sizes =
+            meeting.files.iter().filter_map(|file| Some((file.id.key.clone(), self.size(&meeting, file)?)));
+        let sizes = sizes.collect();
+        MeetingView { meeting, sizes, document: entry.document.clone() }
+    }
+}
+
+/// The bytes of `meeting.json`: the listing's facts, then the details that add to them. `None` while it is not
+/// known whether there are details, for a document that changed later would be copied twice by every backup.
+fn document(meeting: &Meeting, details: Option<&Option<Details>>) -> Option<Bytes> {
+    let mut document = meeting.facts.clone();
+    if let Some(expires) = meeting.expires {
+        document.insert("expires".into(), expires.to_string().into());
+    }
+    for (key, value) in details?.iter().flat_map(|details| &details.facts) {
+        if !document.contains_key(key) {
+            document.insert(key.clone(), value.clone());
+        }
+    }
+    let mut text = serde_json::to_vec_pretty(&document).ok()?;
+    text.push(b'\n');
+    Some(text.into())
+}
