@@ -22,6 +22,10 @@ use crate::providers::{ProviderError, forgiving};
 const UNSTATED_QUIET: Duration = Duration::from_secs(15);
 const LEAST_QUIET: Duration = Duration::from_secs(1);
 
+/// What must be left after a quiet that is waited out: a call that has no time any more would end with a word about time
+/// where the limit is the reason.
+const CALLED_WITHIN: Duration = Duration::from_secs(1);
+
 /// Why a call brought no object.
 pub(super) enum ApiError {
     /// Webex says no.
@@ -159,7 +163,7 @@ impl Api {
             let until = *self.quiet_until.lock();
             let now = Instant::now();
             let Some(until) = until.filter(|until| now < *until) else { return Ok(()) };
-            if deadline <= until {
+            if deadline <= until + CALLED_WITHIN {
                 return Err(HttpError::RateLimited { host: origin(address), wait: until - now });
             }
             tokio::time::sleep_until(until).await;
