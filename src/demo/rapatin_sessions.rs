@@ -58,12 +58,15 @@ impl RapatinSession {
     pub fn with(mut self, mut file: MeetingFile) -> Self {
         file.recording_start = self.start;
         file.recording_end = self.start;
-        if file.recording_type.is_none() {
-            file.recording_type = match file.file_type.as_str() {
-                "CC" => Some("closed_caption".into()),
-                "TIMELINE" => Some("timeline".into()),
-                _ => None,
-            };
+        // Zoom lists these with neither view nor size, Rapatin with both.
+        let view = match file.file_type.as_str() {
+            "CC" => Some("closed_caption"),
+            "TIMELINE" => Some("timeline"),
+            _ => None,
+        };
+        if let Some(view) = view.filter(|_| file.recording_type.is_none()) {
+            file.recording_type = Some(view.into());
+            file.listed_size = ListedSize::True;
         }
         self.files.push(file);
         self
