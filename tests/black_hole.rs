@@ -49,6 +49,9 @@ fn interrupted(rig: &Rig, line: &str, wait: Duration) -> Duration {
 fn listing_and_figures_are_as_quick_as_with_a_cloud() {
     let options = CloudOptions { archive: Archive::many(1000, 700), ..CloudOptions::default() };
     let rig = Rig::mounted(options);
+    // Documents wait for details, which may be asked for only so often.
+    let documents = || rig.shell("find . -name meeting.json | wc -l");
+    wait_until(SOON, "every meeting has its document", || documents().trim() == "1000");
     let listed = rig.shell("ls -R | wc -l");
     black_hole().into_iter().for_each(|fault| rig.cloud.inject(fault));
     for line in

@@ -92,7 +92,7 @@ fn links_and_tokens_that_live_shorter_than_a_copy_takes_cost_no_byte() {
     let short = Duration::from_secs(2);
     for (link_life, token_life) in [(short, Duration::from_secs(3600)), (Duration::from_secs(7), short)] {
         let rig = rig(CloudOptions {
-            archive: Archive::pattern(&[("long", 24 * MIB), ("short", MIB)]),
+            archive: Archive::pattern(&[("long", 100 * MIB), ("short", MIB)]),
             bytes_per_second: Some(2_000_000),
             link_life,
             token_life,

@@ -124,7 +124,7 @@ fn links_that_live_shorter_than_a_copy_takes_cost_no_byte() {
     let options = CloudOptions {
         bytes_per_second: Some(2_000_000),
         webex_link_life: Duration::from_secs(2),
-        ..holding(vec![recording("long", 5).with_video(16 * MIB + 5).alone()])
+        ..holding(vec![recording("long", 5).with_video(120 * MIB + 5).alone()])
     };
     let rig = mounted(options);
     let copy = rig.folder.path().join("copy.mp4");
@@ -144,7 +144,7 @@ fn links_that_live_shorter_than_a_copy_takes_cost_no_byte() {
 fn sixteen_readers_survive_the_end_of_token_and_links_with_one_renewal() {
     let options = CloudOptions {
         bytes_per_second: Some(2_000_000),
-        ..holding(vec![recording("long", 5).with_video(8 * MIB)])
+        ..holding(vec![recording("long", 5).with_video(64 * MIB)])
     };
     let rig = mounted(options);
     wait_for_details(&rig, 1);
@@ -156,7 +156,7 @@ fn sixteen_readers_survive_the_end_of_token_and_links_with_one_renewal() {
             String::from_utf8_lossy(&rig.try_shell(line, SOON).stdout).into_owned()
         });
         wait_until(SOON, "a megabyte has come", || rig.media_bytes() > MIB);
-        assert!(rig.media_bytes() < 6 * MIB, "the file is read already: {}", rig.media_bytes());
+        assert!(rig.media_bytes() < 32 * MIB, "the file is read already: {}", rig.media_bytes());
         rig.cloud.clear_requests();
         rig.cloud.expire_tokens();
         rig.cloud.expire_links();
@@ -197,20 +197,23 @@ fn three_hundred_recordings_show_before_their_details_and_cost_one_detail_each()
 
 #[test]
 fn what_webex_refuses_is_an_errno_and_one_line_that_says_why() {
-    let rig = mounted(holding(vec![recording("a", 5)]));
-    wait_for_details(&rig, 1);
+    let names = ["a", "b", "c", "d", "e"];
+    let rig = mounted(holding(names.map(|name| recording(name, 5)).into()));
+    wait_for_details(&rig, names.len());
     rig.unmount();
     mount(&rig);
-    for (status, errno, says) in [
+    // Each of another recording: a file that fails again within seconds is not told of again.
+    for (name, (status, errno, says)) in names.into_iter().zip([
         (403, "Permission denied", "needs the scope meeting:recordings_read"),
         (428, "Permission denied", "cannot scan this recording for malware"),
         (404, "Stale file handle", "does not find this recording"),
         (410, "Stale file handle", "removed this recording for good"),
         (423, "Input/output error", "has locked this recording for now"),
-    ] {
+    ]) {
+        let read = |name| format!("LC_ALL=C cat cisco/*/*' {name}'/recording.mp4 2>&1 > /dev/null");
         let refusal = answer(status, r#"{"message":"m"}"#, &[]);
         rig.cloud.inject(Trigger::always(Server::Webex).on(DETAILS).does(refusal));
-        let output = rig.try_shell("LC_ALL=C cat cisco/*/*/recording.mp4 2>&1 > /dev/null", SOON);
+        let output = rig.try_shell(&read(name), SOON);
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(said.contains(errno), "{status}: {said}\n{}", rig.log());
         let log = rig.log();
@@ -251,7 +254,7 @@ fn the_token_goes_to_the_interface_alone_and_no_secret_is_logged() {
         }
     }
     let log = rig.log();
-    assert!(log.lines().count() > 10, "{log}");
+    assert!(log.contains("listed source=cisco"), "{log}");
     let kept = rig.try_shell(&format!("cat '{}'/cache/catalog.sqlite*", rig.folder.path().display()), SOON);
     let secrets: BTreeSet<String> = secrets(&rig.cloud).into_iter().collect();
     assert!(secrets.len() > 10);
