@@ -119,3 +119,27 @@ fn what_is_not_yet_saved_is_told_until_it_is() {
     assert!(text(&output).contains("cannot be searched for copies"), "{}", text(&output));
     rig.unmount();
 }
+
+#[test]
+fn the_mount_itself_saves_nothing_and_links_that_go_in_circles_end() {
+    let rig = rig();
+    let home = rig.folder.path().join("home");
+    std::fs::create_dir_all(home.join("deep/er")).expect("folders");
+    for (target, link) in
+        [(".", "a"), (".", "b"), ("..", "deep/up"), ("../..", "deep/er/up"), ("nowhere", "deep/off")]
+    {
+        std::os::unix::fs::symlink(target, home.join(link)).expect("a link");
+    }
+    std::os::unix::fs::symlink(&rig.mountpoint, home.join("meetings")).expect("a link");
+    let unsaved = |folder: &std::path::Path| {
+        let output = expiring(&rig, &["--not-in", folder.to_str().expect("a path")]);
+        (output.status.code(), lines(&output).len(), text(&output))
+    };
+    let (code, files, said) = unsaved(&home);
+    assert_eq!((code, files), (Some(1), 4), "{said}");
+    let (code, files, said) = unsaved(rig.folder.path());
+    assert_eq!((code, files), (Some(1), 4), "{said}");
+    let (code, _, said) = unsaved(&rig.mountpoint);
+    assert!(code == Some(1) && said.contains("in the mount itself"), "{said}");
+    rig.unmount();
+}

@@ -116,3 +116,28 @@ fn a_source_that_hangs_keeps_no_other_waiting_and_does_not_slow_it_down() {
     wait_until(Duration::from_secs(120), "the other one appears once it answers", || shown(&rig) == 45);
     rig.unmount();
 }
+
+#[test]
+fn entries_that_cannot_be_read_take_no_meeting_away() {
+    let rig = Rig::mounted(options(Archive::many(20, 20)));
+    assert_eq!(shown(&rig), 20);
+    for body in [
+        r#"{"from":"2020-01-01","to":"2020-01-01","meetings":[{"uuid":null,"topic":"lost"},{"uuid":7}]}"#,
+        r#"{"meetings":[{"uuid":"x==","start_time":"2026-01-01T00:00:00Z","recording_files":"gone"}]}"#,
+        r#"{"meetings":[[[[[]]]]]}"#,
+    ] {
+        rig.cloud.inject(Trigger::always(Server::Api).on("/recordings").does(Effect::Status {
+            status: 200,
+            body: body.into(),
+            content_type: "application/json".into(),
+            headers: Vec::new(),
+        }));
+        let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+        assert_eq!(output.status.code(), Some(1), "{body}: {}", text(&output));
+        assert_eq!(shown(&rig), 20, "{body}");
+        rig.cloud.heal();
+    }
+    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    assert!(output.status.success(), "{}", text(&output));
+    rig.unmount();
+}

@@ -43,13 +43,18 @@ impl FactStore {
         let Some(row) = rows.next()? else { return Ok(None) };
         let at: Option<i64> = row.get(0)?;
         let mut listed = connection.prepare("SELECT listed FROM listed_meeting WHERE source = ?1")?;
-        let meetings = listed
+        let read: Vec<Option<Meeting>> = listed
             .query_map(params![source.as_str()], |row| {
-                Ok(serde_json::from_str(row.get_ref(0)?.as_str()?).ok())
+                Ok(row.get_ref(0)?.as_str().ok().and_then(|text| serde_json::from_str(text).ok()))
             })?
-            .filter_map(Result::transpose)
-            .collect::<rusqlite::Result<Vec<Meeting>>>()?;
-        let whole_at = at.and_then(|at| Timestamp::from_second(at).ok());
+            .collect::<rusqlite::Result<_>>()?;
+        let damaged = read.iter().filter(|meeting| meeting.is_none()).count();
+        let meetings = read.into_iter().flatten().collect();
+        let mut whole_at = at.and_then(|at| Timestamp::from_second(at).ok());
+        if damaged > 0 {
+            tracing::warn!(%source, "{damaged} meetings of the catalog are damaged; everything is listed anew");
+            whole_at = None;
+        }
         Ok(Some(KeptListing { meetings, whole_at }))
     }
 

@@ -27,9 +27,9 @@ pub struct SourceOptions {
 pub struct Counts {
     /// Meetings that are shown.
     pub meetings: u64,
-    /// Recording files that can be read.
+    /// Recording files that can be read and whose length is known; the others are not shown yet.
     pub files: u64,
-    /// Bytes of those whose length is known.
+    /// Their bytes.
     pub bytes: u64,
     /// Meetings that the filter hides.
     pub hidden_meetings: u64,
@@ -133,10 +133,11 @@ impl Source {
             for file in &entry.meeting.files {
                 if !self.filter.shows_file(file) {
                     counts.hidden_files += 1;
-                } else if file.availability == Availability::Ready {
+                } else if file.availability == Availability::Ready
+                    && let Some(size) = self.size(&entry.meeting, file).or(file.declared_size)
+                {
                     counts.files += 1;
-                    let size = self.size(&entry.meeting, file).or(file.declared_size);
-                    counts.bytes = counts.bytes.saturating_add(size.unwrap_or(0));
+                    counts.bytes = counts.bytes.saturating_add(size);
                 }
             }
         }

@@ -1,9 +1,10 @@
 //! `meetfs expiring`
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
@@ -13,14 +14,10 @@ use sha2::{Digest, Sha256};
 
 use super::control::{ExpiringFile, Mounts, WallClock};
 use super::mountpoint::absolute;
-use super::print;
+use super::{print, say};
 use crate::cli::ExpiringArgs;
 use crate::error::Error;
 use crate::settings::ProcessEnvironment;
-
-/// Folders of a backup deeper than this are not looked into: a link that leads up would have no end. A mount is three
-/// deep.
-const DEPTH_MOST: usize = 32;
 
 /// A file that will be deleted.
 #[derive(Clone, Debug, Serialize)]
@@ -42,7 +39,7 @@ pub fn expiring(arguments: &ExpiringArgs) -> Result<bool, Error> {
         due.retain(|file| file.expires <= until);
     }
     if let Some(folder) = &arguments.not_in {
-        let saved = Saved::in_folder(folder)?;
+        let saved = Saved::in_folder(folder, devices_of(&due))?;
         due.retain(|file| !saved.has(file, arguments.checksum));
     }
     due.sort_by(|a, b| (a.expires, &a.path).cmp(&(b.expires, &b.path)));
@@ -78,33 +75,62 @@ fn files(mountpoint: Option<&Path>) -> Result<Vec<Due>, Error> {
     Ok(answers.into_iter().flat_map(|(mountpoint, files)| below(mountpoint, files)).collect())
 }
 
+/// The file systems that the files themselves lie on: a copy in there is no copy.
+fn devices_of(due: &[Due]) -> HashSet<u64> {
+    let folders: HashSet<_> = due.iter().filter_map(|file| file.path.parent()).collect();
+    folders.into_iter().filter_map(|folder| Some(std::fs::metadata(folder).ok()?.dev())).collect()
+}
+
 /// The files of a backup by the names of their folder and their own, and by size.
 struct Saved(HashMap<(OsString, OsString, u64), Vec<PathBuf>>);
 
 impl Saved {
-    fn in_folder(folder: &Path) -> Result<Self, Error> {
+    /// Looks through a folder and all below it but what lies on one of `mounts`.
+    fn in_folder(folder: &Path, mounts: HashSet<u64>) -> Result<Self, Error> {
         let failed = |cause| Error::Backup { path: folder.into(), cause };
+        let top = std::fs::metadata(folder).map_err(failed)?;
+        if mounts.contains(&top.dev()) {
+            let cause = std::io::Error::other("it is in the mount itself, which saves nothing");
+            return Err(failed(cause));
+        }
+        std::fs::read_dir(folder).map_err(failed)?;
         let mut saved = Self(HashMap::new());
-        saved.read(folder, 0).map_err(failed)?;
-        Ok(saved)
-    }
-
-    fn read(&mut self, folder: &Path, depth: usize) -> std::io::Result<()> {
-        for entry in std::fs::read_dir(folder)? {
-            let entry = entry?;
-            let path = entry.path();
-            // Through links: a backup may be put together of several disks.
-            let Ok(found) = std::fs::metadata(&path) else { continue };
-            if found.is_dir() && depth < DEPTH_MOST {
-                self.read(&path, depth + 1)?;
-            } else if found.is_file()
-                && let Some(parent) = folder.file_name()
-            {
-                let key = (parent.to_owned(), entry.file_name(), found.len());
-                self.0.entry(key).or_default().push(path);
+        let mut left = vec![folder.to_path_buf()];
+        // Links lead anywhere, also back: each folder is looked into once.
+        let mut seen = HashSet::from([(top.dev(), top.ino())]);
+        while let Some(folder) = left.pop() {
+            let entries = match std::fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) => {
+                    say(
+                        std::io::stderr(),
+                        format_args!(
+                            "meetfs: warning: what is in {} does not count ({error})",
+                            folder.display()
+                        ),
+                    );
+                    continue;
+                }
+            };
+            for path in entries.flatten().map(|entry| entry.path()) {
+                // Through links: a backup may be put together of several disks.
+                let Ok(found) = std::fs::metadata(&path) else { continue };
+                if mounts.contains(&found.dev()) {
+                    continue;
+                }
+                if found.is_dir() {
+                    if seen.insert((found.dev(), found.ino())) {
+                        left.push(path);
+                    }
+                } else if found.is_file()
+                    && let (Some(parent), Some(name)) = (folder.file_name(), path.file_name())
+                {
+                    let key = (parent.to_owned(), name.to_owned(), found.len());
+                    saved.0.entry(key).or_default().push(path);
+                }
             }
         }
-        Ok(())
+        Ok(saved)
     }
 
     fn has(&self, file: &Due, by_content: bool) -> bool {

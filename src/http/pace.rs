@@ -12,6 +12,10 @@ use tokio::time::Instant;
 /// second sees these and a second's worth of the others, so the two together stay below what it allows.
 const BURST_SHARE: u32 = 5;
 
+/// A limit of a day is asked about again after this time: one wrong word must not shut a source out until the mount is
+/// made anew, and six calls an hour are nothing to a provider that means it.
+const BELIEVED: Duration = Duration::from_secs(10 * 60);
+
 /// How often a call that can wait looks whether those that cannot are through.
 const GIVE_WAY_EVERY: Duration = Duration::from_millis(20);
 
@@ -73,9 +77,9 @@ impl Pace {
         Ok(())
     }
 
-    /// The server wants no call for so long.
+    /// The server wants no call for so long, which is believed for [`BELIEVED`].
     pub fn close(&self, wait: Duration) {
-        let until = Instant::now() + wait;
+        let until = Instant::now() + wait.min(BELIEVED);
         let mut closed = self.closed_until.lock();
         *closed = closed.filter(|known| *known > until).or(Some(until));
     }

@@ -71,6 +71,13 @@ impl ProviderSettings {
     /// The addresses that the source is asked at, each host once.
     pub fn addresses(&self) -> Vec<Url> {
         let mut addresses = match self {
+            // With a bare token nobody is asked for another one.
+            Self::Zoom(zoom) if matches!(zoom.credential, ZoomCredential::Token(_)) => {
+                vec![zoom.api_url.clone()]
+            }
+            Self::Webex(webex) if matches!(webex.credential, WebexCredential::Token(_)) => {
+                vec![webex.api_url.clone()]
+            }
             Self::Zoom(zoom) => vec![zoom.oauth_url.clone(), zoom.api_url.clone()],
             Self::Webex(webex) => vec![webex.oauth_url.clone(), webex.api_url.clone()],
             Self::Rapatin(rapatin) => vec![rapatin.api_url.clone()],

@@ -123,9 +123,10 @@ impl Mounts {
     }
 }
 
-/// Whether nobody is behind the socket: there is none, or its daemon was killed.
+/// Whether nobody is behind the socket: there is none, its daemon was killed, or its path is longer than a socket's can
+/// be (unix(7)), so that no daemon has it either.
 fn is_nobody(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused)
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::InvalidInput)
 }
 
 fn ask<T: DeserializeOwned>(socket: &Path, request: Request) -> std::io::Result<T> {

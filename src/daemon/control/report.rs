@@ -200,7 +200,8 @@ impl SourceReport {
             (true, _) => "being listed now".to_owned(),
             (false, next) => format!("next {}", at(next)),
         };
-        line(format_args!("          listed {}, {next}", at(self.listed)));
+        // What an earlier run listed is as old as that.
+        line(format_args!("          listed {}, {next}", at(self.listed.or(self.listed_whole))));
         if let Some(error) = &self.error {
             line(format_args!("          FAILED {}: {error}", at(self.failed)));
         }

@@ -102,11 +102,17 @@ impl Lister {
 
         let mut failed: Vec<_> = unscheduled.map(|error| (span, error)).into_iter().collect();
         let mut sessions = HashMap::new();
-        let mut unreadable = 0;
         for (meeting, reply) in replies {
             match reply {
                 Ok(listed) => {
-                    unreadable += listed.unreadable;
+                    if listed.unreadable > 0 {
+                        // Nobody knows which sessions these are: none of those known may be taken for deleted.
+                        let why = format!(
+                            "Rapatin listed {} sessions of meeting {meeting} that cannot be read; it may be passing",
+                            listed.unreadable
+                        );
+                        failed.push((span, ProviderError::Unavailable(why)));
+                    }
                     let is_empty = listed.sessions.iter().all(|session| session.state() == State::Deleted);
                     self.note(meeting, is_empty, is_empty && !is_newer(schedule.newest(meeting), settled));
                     for session in listed.sessions {
@@ -128,9 +134,6 @@ impl Lister {
                     }
                 }
             }
-        }
-        if unreadable > 0 {
-            tracing::warn!(source = %self.source, unreadable, "Rapatin listed sessions without a UUID; they are left out");
         }
         if came == 0
             && let Some(worst) = foremost(&failed)

@@ -171,6 +171,9 @@ impl Api {
     }
 
     fn hush(&self, wait: Duration) {
+        /// A longer quiet is asked about again: one wrong word must not shut the source out until the next mount.
+        const BELIEVED: Duration = Duration::from_secs(10 * 60);
+        let wait = wait.min(BELIEVED);
         let mut quiet_until = self.quiet_until.lock();
         *quiet_until = (*quiet_until).max(Some(Instant::now() + wait));
     }

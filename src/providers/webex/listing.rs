@@ -112,10 +112,9 @@ pub(super) async fn list(
     let asked = jobs.len();
     let mut done = stream::iter(jobs).buffer_unordered(WINDOWS_AT_ONCE);
     let mut recordings = HashMap::new();
-    let (mut failed, mut unreadable, mut failed_whole, mut in_a_row) = (Vec::new(), 0, 0, 0);
+    let (mut failed, mut failed_whole, mut in_a_row) = (Vec::new(), 0, 0);
     while let Some((number, days, window)) = done.next().await {
         unfinished.remove(&number);
-        unreadable += window.unreadable;
         failed_whole += usize::from(!window.listed);
         for listed in window.recordings {
             keep_fuller(&mut recordings, listed);
@@ -137,9 +136,6 @@ pub(super) async fn list(
             );
             break;
         }
-    }
-    if unreadable > 0 {
-        tracing::warn!(%source, unreadable, "Webex listed recordings without an id; they are left out");
     }
     let failed = failures::joined(failed);
     if failed_whole == asked
@@ -188,7 +184,6 @@ struct Window {
     /// Whether at least one page of it came.
     listed: bool,
     recordings: Vec<Listed>,
-    unreadable: usize,
     failure: Option<ProviderError>,
 }
 
@@ -236,7 +231,11 @@ impl Lister<'_> {
             };
             let page = Page::read(reply.object).ok_or_else(|| self.odd("sent a list without items"))?;
             found.listed = true;
-            found.unreadable += page.unreadable;
+            if page.unreadable > 0 {
+                // Nobody knows which recordings these are: none of those known may be taken for deleted.
+                let count = page.unreadable;
+                found.failure = Some(self.odd(&format!("listed {count} recordings that cannot be read")));
+            }
             let present = page.recordings.iter().filter(|recording| mapping::gone(recording).is_none());
             found.recordings.extend(present.map(|recording| Listed {
                 meeting: mapping::meeting(self.source, recording),

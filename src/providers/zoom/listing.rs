@@ -78,7 +78,7 @@ pub(super) async fn list(
     let asked = jobs.len();
     let mut done = stream::iter(jobs).buffer_unordered(WINDOWS_AT_ONCE);
     let mut meetings = HashMap::new();
-    let (mut failed, mut unreadable, mut failed_whole, mut in_a_row) = (Vec::new(), 0, 0, 0);
+    let (mut failed, mut failed_whole, mut in_a_row) = (Vec::new(), 0, 0);
     while let Some((number, window)) = done.next().await {
         unfinished.remove(&number);
         failed_whole += usize::from(!window.listed);
@@ -93,13 +93,9 @@ pub(super) async fn list(
             break;
         }
         failed.extend(window.failed);
-        unreadable += window.unreadable;
         for meeting in window.meetings {
             keep_fuller(&mut meetings, meeting);
         }
-    }
-    if unreadable > 0 {
-        tracing::warn!(%source, unreadable, "Zoom listed meetings without a UUID; they are left out");
     }
     let failed = failures::joined(failed);
     if failed_whole == asked
@@ -128,7 +124,6 @@ struct Window {
     listed: bool,
     meetings: Vec<Mapped>,
     failed: Vec<(DaySpan, ProviderError)>,
-    unreadable: usize,
 }
 
 impl Window {
@@ -199,7 +194,12 @@ impl Lister<'_> {
             let page = Page::read(reply).ok_or_else(|| self.odd("sent a listing without meetings"))?;
             let covers = *covered.get_or_insert_with(|| page.covers(range));
             found.listed = true;
-            found.unreadable += page.unreadable;
+            if page.unreadable > 0 {
+                // Nobody knows which meetings these are: none of those known may be taken for deleted.
+                let count = page.unreadable;
+                let error = self.odd(&format!("listed {count} meetings that cannot be read"));
+                found.failed.push((range, error));
+            }
             found
                 .meetings
                 .extend(page.meetings.into_iter().map(|entry| mapping::meeting(self.source, entry)));

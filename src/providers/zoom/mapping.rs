@@ -254,13 +254,14 @@ mod tests {
         let page = page(json!({"meetings": [
             7, null, "x", [], {}, {"uuid": ""}, {"uuid": null, "topic": "lost"},
             {"uuid": 42, "id": {}, "topic": ["x"], "type": "2", "start_time": 5, "duration": "ten",
-             "timezone": false, "share_url": {}, "recording_files": {"id": "x"}},
+             "timezone": false, "share_url": {}},
+            {"uuid": "d", "recording_files": {"id": "x"}},
             {"uuid": "b", "recording_files": [null, 3, {"id": 9, "file_size": "12", "file_type": 1,
              "status": {}, "recording_start": [], "download_url": 4, "file_path": false}]},
             {"uuid": "c", "recording_files": null},
         ]}));
         let ids: Vec<_> = page.meetings.iter().map(wire::Meeting::uuid).collect();
-        assert_eq!((ids, page.unreadable), (vec!["42", "b", "c"], 7));
+        assert_eq!((ids, page.unreadable), (vec!["42", "b", "c"], 8));
         let source = SourceName::new("acme").unwrap();
         let files: Vec<_> =
             page.meetings.into_iter().flat_map(|entry| meeting(&source, entry).meeting.files).collect();

@@ -115,8 +115,13 @@ pub(super) struct Meeting {
 }
 
 impl Meeting {
-    /// The meeting, if the entry is an object with a UUID.
+    /// The meeting, if the entry is an object with a UUID and its files are a list or none.
     pub(super) fn read(entry: Value) -> Option<Self> {
+        // A meeting whose files cannot be told is not one without files.
+        let files = entry.get("recording_files");
+        if files.is_some_and(|files| !files.is_array() && !files.is_null()) {
+            return None;
+        }
         serde_json::from_value::<Self>(entry).ok().filter(|meeting| meeting.uuid.is_some())
     }
 
