@@ -1,10 +1,8 @@
 //! Streams that fill flights: one range request each.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Recording;
@@ -90,8 +88,6 @@ pub(super) fn start(
         room,
         purpose,
         has_flowed: false,
-        began: Instant::now(),
-        waited: Duration::ZERO,
         unnoted: 0,
     };
     if let Purpose::Chunk(file, ..) = &stream.purpose
@@ -112,9 +108,6 @@ struct Stream {
     room: Reservation,
     purpose: Purpose,
     has_flowed: bool,
-    began: Instant,
-    /// For how long it has waited for the disk cache.
-    waited: Duration,
     /// Bytes that have come since a track was told.
     unnoted: usize,
 }
@@ -190,22 +183,11 @@ impl Stream {
                 missing -= piece.len();
             }
             self.land(&flight);
-            self.let_disk_catch_up().await;
+            if let (Purpose::Chunk(..), Some(disk)) = (&self.purpose, &self.engine.disk) {
+                disk.let_catch_up().await;
+            }
         }
         Ok(())
-    }
-
-    /// Waits for a disk cache that is behind, within bounds: a part of a file is worth less on disk than the whole, but
-    /// the first read of it goes before.
-    async fn let_disk_catch_up(&mut self) {
-        /// A stream waits for at most one part in so many of its time: then it takes half as long again as it would,
-        /// and what the writer cannot take by then is not kept.
-        const WAITED_SHARE: u32 = 3;
-        let (Purpose::Chunk(..), Some(disk)) = (&self.purpose, &self.engine.disk) else { return };
-        let began = Instant::now();
-        let may_wait = (self.began.elapsed() / WAITED_SHARE).saturating_sub(self.waited);
-        let _not_kept_then = tokio::time::timeout(may_wait, disk.let_catch_up()).await;
-        self.waited += began.elapsed();
     }
 
     /// The next bytes of the stream, counted for the handle that they are for.
