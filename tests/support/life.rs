@@ -10,6 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::support::{Rig, meetfs, wait_until};
@@ -17,10 +18,14 @@ use crate::support::{Rig, meetfs, wait_until};
 /// How long a killed process is waited for.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long what an ended process has printed may take to be read.
+const HEARD_WITHIN: Duration = Duration::from_secs(2);
+
 /// A command that runs beside the test, in a process group of its own. Killed with its children when dropped.
 pub struct Running {
     child: Child,
     said: Arc<Mutex<String>>,
+    listeners: Vec<JoinHandle<()>>,
     ended: Option<ExitStatus>,
 }
 
@@ -29,21 +34,22 @@ impl Running {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().expect("a command that starts");
         let said = Arc::new(Mutex::new(String::new()));
+        let mut listeners = Vec::new();
         for stream in [
             child.stdout.take().map(|stream| Box::new(stream) as Box<dyn Read + Send>),
             child.stderr.take().map(|stream| Box::new(stream) as Box<dyn Read + Send>),
         ] {
             let said = said.clone();
-            std::thread::spawn(move || {
+            listeners.push(std::thread::spawn(move || {
                 let Some(mut stream) = stream else { return };
                 let mut bytes = [0; 4096];
                 while let Ok(length @ 1..) = stream.read(&mut bytes) {
                     let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
                     said.lock().expect("no panic while it is held").push_str(&text);
                 }
-            });
+            }));
         }
-        Self { child, said, ended: None }
+        Self { child, said, listeners, ended: None }
     }
 
     /// A shell line in the mountpoint.
@@ -84,14 +90,21 @@ impl Running {
         assert!(sent.expect("kill").success());
     }
 
-    /// Waits for its end; fails the test when it takes longer. Says how it ended and how long that took.
+    /// Waits for its end, and until all that it printed is in [`said`](Self::said); fails the test when it takes
+    /// longer. Says how it ended and how long that took.
     pub fn end(&mut self, within: Duration) -> (ExitStatus, Duration) {
         let started = Instant::now();
         while self.is_running() {
             assert!(started.elapsed() < within, "no end within {within:?}: {}", self.said());
             std::thread::sleep(Duration::from_millis(5));
         }
-        (self.ended.expect("an ended process has a status"), started.elapsed())
+        let took = started.elapsed();
+        // A child that it left behind may hold its streams open for longer.
+        let all_heard = Instant::now() + HEARD_WITHIN;
+        while Instant::now() < all_heard && self.listeners.iter().any(|listener| !listener.is_finished()) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        (self.ended.expect("an ended process has a status"), took)
     }
 }
 
