@@ -8,22 +8,19 @@ use super::engine::Engine;
 use super::fetch::Purpose;
 use super::media_index;
 use super::open_file::{Content, OpenFile};
-use super::window::{Share, TrackId};
+use super::window::{Observed, Share, TrackId};
 use crate::cache::BlockIndex;
 use crate::http::ByteRange;
 use crate::model::BodyKind;
 
 impl Engine {
     /// Notes a read, and fetches what it lets expect.
-    pub(super) fn look_ahead(self: &Arc<Self>, file: &Arc<OpenFile>, offset: u64, end: u64) {
-        let mut tracks = file.tracks.lock();
-        let track = tracks.observe(offset, end, file.meter.read());
-        let (id, is_run) = (track.id, track.is_run());
-        drop(tracks);
+    pub(super) fn look_ahead(self: &Arc<Self>, file: &Arc<OpenFile>, observed: Observed) {
+        let Observed { track, is_run, offset, end } = observed;
         if is_run {
             self.spend(&file.content, offset, end);
         }
-        self.fill_window(file, id);
+        self.fill_window(file, track);
     }
 
     /// A run has come to `end`: it does not need the blocks any more that end there.

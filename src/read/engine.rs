@@ -214,7 +214,8 @@ impl Engine {
             }
             joined.freeze()
         };
-        self.look_ahead(file, offset, end);
+        let observed = file.tracks.lock().observe(offset, end, file.meter.read()).observed(offset, end);
+        self.look_ahead(file, observed);
         Some(bytes)
     }
 
@@ -250,14 +251,15 @@ impl Engine {
             return Err(error);
         }
         let deadline = Instant::now() + self.deadline;
-        let (demand, class) = {
+        let (demand, class, observed) = {
             let mut tracks = file.tracks.lock();
             let track = tracks.observe(offset, end, file.meter.read());
-            (track.demand(offset, end, file.content.recording.size), track.class())
+            let demand = track.demand(offset, end, file.content.recording.size);
+            (demand, track.class(), track.observed(offset, end))
         };
         let purpose = Purpose::Demand(class, Arc::downgrade(file));
         self.want(&file.content, demand, &purpose);
-        self.look_ahead(file, offset, end);
+        self.look_ahead(file, observed);
         match tokio::time::timeout_at(deadline, self.gather(file, offset, end, &purpose)).await {
             Ok(result) => result,
             Err(_elapsed) => {

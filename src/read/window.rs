@@ -28,6 +28,17 @@ const TRACKS: usize = 4;
 /// block is still on its way, so a real reader does not wait for the decision.
 const RUN_BEFORE_WINDOW: u64 = BLOCK_LENGTH / 2;
 
+/// The same where the run did not begin with the file. Of fifty seeks in a film of an hour some fall beside each other,
+/// and two reads of 256 KiB would look like somebody who reads on; the rest of their block comes along anyway.
+const RUN_BEFORE_WINDOW_AFTER_SEEK: u64 = BLOCK_LENGTH;
+
+/// How long such a run must be to get more than one connection, which are given four blocks each at once.
+const RUN_BEFORE_LANES: u64 = 4 * BLOCK_LENGTH;
+
+/// How long a run must be in which something was left out. What the kernel has already is not asked for again, so a copy
+/// may have gaps; but two or three reads with gaps between them are a player looking for a place.
+const RUN_WITH_GAPS: u64 = 3 * BLOCK_LENGTH;
+
 /// How much of a run is fetched as it is asked for. A program that seeks about wants no more than it reads, which is
 /// commonly up to 256 KiB; the kernel rounds that out to pages, or splits it in two where it was not allowed a longer
 /// readahead. Behind half a block the rest of it comes along.
@@ -104,6 +115,16 @@ pub(super) struct Share {
     pub(super) window: u64,
     /// Connections.
     pub(super) lanes: usize,
+}
+
+/// A read as its track sees it. Each is observed once: a second look at it would fill a gap that is still there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Observed {
+    pub(super) track: TrackId,
+    /// Whether its reader is not coming back to what it has read.
+    pub(super) is_run: bool,
+    pub(super) offset: u64,
+    pub(super) end: u64,
 }
 
 /// Names a track within its handle.
@@ -193,15 +214,16 @@ impl Track {
         }
     }
 
-    /// How much has been read in a row; 0 where so much was left out that these are seeks that fell near each other.
+    /// How much has been read in a row; 0 where what was left out says that these are seeks that fell near each other.
     fn run(&self) -> u64 {
         let run = self.run_end - self.run_start;
-        if self.skipped > run / 4 { 0 } else { run }
+        let are_seeks = self.skipped > run / 4 || (self.skipped > 0 && run < RUN_WITH_GAPS);
+        if are_seeks { 0 } else { run }
     }
 
-    /// Whether it is read on, so that its reader is not coming back to what it has read.
-    pub(super) fn is_run(&self) -> bool {
-        self.run() >= BLOCK_LENGTH
+    /// The read of `offset..end`, which the track has just taken in.
+    pub(super) fn observed(&self, offset: u64, end: u64) -> Observed {
+        Observed { track: self.id, is_run: self.run() >= BLOCK_LENGTH, offset, end }
     }
 
     /// What to ask for when the bytes `offset..end` of a file of `size` bytes are missing.
@@ -223,7 +245,9 @@ impl Track {
     /// The next chunk to ask for in a file of `size` bytes, if the window is not full. The caller says with
     /// [`chunk_started`](Self::chunk_started) whether it was.
     pub(super) fn next_chunk(&mut self, size: u64, share: Share) -> Option<ByteRange> {
-        if self.run() < RUN_BEFORE_WINDOW {
+        let run = self.run();
+        let is_of_start = self.run_start == 0;
+        if run < if is_of_start { RUN_BEFORE_WINDOW } else { RUN_BEFORE_WINDOW_AFTER_SEEK } {
             return None;
         }
         let next_block = self.run_end.div_ceil(BLOCK_LENGTH).saturating_mul(BLOCK_LENGTH);
@@ -233,7 +257,7 @@ impl Track {
         }
         let cap = share.window.max(BLOCK_LENGTH);
         self.lanes.limit(share.lanes);
-        let lanes = self.lanes.now();
+        let lanes = if is_of_start || run >= RUN_BEFORE_LANES { self.lanes.now() } else { 1 };
         let ahead = self.covered - self.run_end;
         let least = if lanes == 1 { BLOCK_LENGTH } else { lanes as u64 * 4 * BLOCK_LENGTH };
         let is_first = self.window == 0;
@@ -401,14 +425,39 @@ mod tests {
         let mut place = 300 * BLOCK_LENGTH;
         for _ in 0..40 {
             place += BLOCK_LENGTH + 77 * KIB;
-            // Each read is seen twice when it has to wait.
-            tracks.observe(place, place + 260 * KIB, nothing());
             let track = tracks.observe(place, place + 260 * KIB, nothing());
             track.waited = true;
             assert_eq!(track.next_chunk(SIZE, CAP), None);
             assert_eq!(track.demand(place, place + 260 * KIB, SIZE).len(), 260 * KIB);
             place += 260 * KIB;
         }
+    }
+
+    #[test]
+    fn two_seeks_with_a_small_gap_are_no_run_and_a_long_one_with_small_gaps_is() {
+        let mut tracks = tracks();
+        let start = 300 * BLOCK_LENGTH;
+        tracks.observe(start, start + 260 * KIB, nothing());
+        let track = tracks.observe(start + 352 * KIB, start + 612 * KIB, nothing());
+        track.waited = true;
+        assert_eq!(track.next_chunk(SIZE, CAP), None);
+        for step in 1..16 {
+            let place = start + (612 + step * 260) * KIB;
+            tracks.observe(place, place + 260 * KIB, nothing());
+        }
+        let id = tracks.latest().unwrap();
+        assert!(tracks.get(id).unwrap().next_chunk(SIZE, CAP).is_some());
+    }
+
+    #[test]
+    fn a_run_after_a_seek_starts_small_however_many_connections_are_useful() {
+        let mut tracks = Tracks::new(4, 8);
+        let seek = 300 * BLOCK_LENGTH + 5 * KIB;
+        assert_eq!(read(&mut tracks, seek, seek + 640 * KIB, true), []);
+        let chunks = read(&mut tracks, seek + 640 * KIB, seek + 2 * BLOCK_LENGTH, true);
+        assert!(!chunks.is_empty() && chunks.iter().all(|chunk| chunk.len() <= 2 * BLOCK_LENGTH), "{chunks:?}");
+        let chunks = read(&mut Tracks::new(4, 8), 0, 640 * KIB, true);
+        assert!(chunks.iter().map(ByteRange::len).sum::<u64>() >= 16 * BLOCK_LENGTH, "{chunks:?}");
     }
 
     #[test]
