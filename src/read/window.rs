@@ -455,7 +455,10 @@ mod tests {
         let seek = 300 * BLOCK_LENGTH + 5 * KIB;
         assert_eq!(read(&mut tracks, seek, seek + 640 * KIB, true), []);
         let chunks = read(&mut tracks, seek + 640 * KIB, seek + 2 * BLOCK_LENGTH, true);
-        assert!(!chunks.is_empty() && chunks.iter().all(|chunk| chunk.len() <= 2 * BLOCK_LENGTH), "{chunks:?}");
+        assert!(
+            !chunks.is_empty() && chunks.iter().all(|chunk| chunk.len() <= 2 * BLOCK_LENGTH),
+            "{chunks:?}"
+        );
         let chunks = read(&mut Tracks::new(4, 8), 0, 640 * KIB, true);
         assert!(chunks.iter().map(ByteRange::len).sum::<u64>() >= 16 * BLOCK_LENGTH, "{chunks:?}");
     }
