@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use crate::cache::disk::DiskError;
 use crate::catalog::facts::FactsError;
 use crate::daemon::control::ControlError;
+use crate::daemon::login::LoginError;
 use crate::daemon::mountpoint::MountpointError;
 use crate::fuse::SessionError;
 use crate::http::{FetchError, HttpError};
 use crate::model::SourceName;
-use crate::providers::ProviderError;
+use crate::providers::{ProviderError, SignInError};
 use crate::settings::SettingsError;
 
 /// Why a command failed. Each text says what failed, why, and what to do.
@@ -39,6 +40,9 @@ pub enum Error {
     /// The daemon of a mount.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// A sign-in.
+    #[error(transparent)]
+    Login(#[from] LoginError),
     /// A refresh that did not bring everything.
     #[error("not listed whole: {sources}; what was known is shown, and it is tried again by itself")]
     NotRefreshed {
@@ -119,11 +123,24 @@ impl Error {
                 | MountpointError::BeingMounted(_)
                 | MountpointError::Busy { .. },
             ) => Exit::Busy,
-            Self::Disk(DiskError::InUse { .. }) => Exit::Busy,
+            Self::Disk(DiskError::InUse { .. }) | Self::Login(LoginError::Port { .. }) => Exit::Busy,
+            Self::Login(
+                LoginError::NotNeeded { .. }
+                | LoginError::Refused { .. }
+                | LoginError::Pasted(_)
+                | LoginError::SignIn {
+                    cause:
+                        SignInError::Provider(ProviderError::Credential(_) | ProviderError::NotAllowed(_))
+                        | SignInError::Address(_)
+                        | SignInError::NotLasting,
+                    ..
+                },
+            ) => Exit::Configuration,
             Self::Source { .. }
             | Self::Incomplete { .. }
             | Self::Mountpoint(_)
             | Self::Control(_)
+            | Self::Login(_)
             | Self::NotRefreshed { .. }
             | Self::Backup { .. }
             | Self::Session(_)

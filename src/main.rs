@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Command::Expiring(arguments) => daemon::expiring(&arguments)
             .map(|saved| if saved { Exit::Done.into() } else { Exit::Failed.into() }),
         Command::Doctor(arguments) => daemon::doctor(&arguments).map(Into::into),
+        Command::Login(arguments) => daemon::login(&arguments).map(|()| Exit::Done.into()),
         Command::Unmount(arguments) => daemon::unmount(&arguments).map(|()| Exit::Done.into()),
     };
     outcome.unwrap_or_else(|error| {

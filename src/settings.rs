@@ -30,7 +30,8 @@ pub use error::{FileProblem, Origin, SecretProblem, SettingsError, ValueProblem}
 pub use filter::{FileKind, FilterSettings};
 pub use rapatin::{RAPATIN_API_URL, RapatinCredential, RapatinSettings};
 pub use source::{
-    ProviderSettings, SourceSettings, ZOOM_API_URL, ZOOM_OAUTH_URL, ZoomCredential, ZoomPlan, ZoomSettings,
+    ProviderSettings, SignInFile, SourceSettings, ZOOM_API_URL, ZOOM_OAUTH_URL, ZoomCredential, ZoomPlan,
+    ZoomSettings,
 };
 pub use webex::{WEBEX_API_URL, WEBEX_OAUTH_URL, WebexCredential, WebexSettings};
 

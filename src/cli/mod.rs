@@ -7,6 +7,7 @@
 mod cache;
 mod doctor;
 mod expiring;
+mod login;
 mod mount;
 mod mount_options;
 mod refresh;
@@ -18,6 +19,7 @@ use clap::{Parser, Subcommand};
 pub use cache::{CacheArgs, CacheCommand, CachePlace};
 pub use doctor::DoctorArgs;
 pub use expiring::ExpiringArgs;
+pub use login::LoginArgs;
 pub use mount::{LogLevel, MountArgs};
 pub use mount_options::{MountOptions, MountOptionsError};
 pub use refresh::RefreshArgs;
@@ -36,6 +38,7 @@ pub struct Cli {
 const AFTER_HELP: &str = "\
 Examples:
   meetfs mount --demo /mnt/meetings     try it without an account
+  meetfs login acme                     permit the source acme in a browser
   meetfs mount ~/meetings               mount every configured source
   meetfs unmount ~/meetings
   meetfs status                         what is going on
@@ -56,6 +59,8 @@ Exit codes:
 pub enum Command {
     /// Mount the recordings of the configured sources.
     Mount(Box<MountArgs>),
+    /// Sign in to a source in a browser.
+    Login(LoginArgs),
     /// Unmount cleanly.
     Unmount(UnmountArgs),
     /// Say what is going on: sources, what failed, when it is tried again.

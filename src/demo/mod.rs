@@ -25,6 +25,7 @@ mod rapatin_api;
 mod rapatin_sessions;
 mod reply;
 mod server;
+mod sign_in;
 mod store;
 mod web;
 mod webex_api;
@@ -50,9 +51,10 @@ pub use archive::{
 };
 pub use faults::{Effect, Fault, FaultPlan, RetryAfter, Trigger};
 pub use log::{Request, Server};
-pub use oauth::Credentials;
+pub use oauth::{Credentials, UserApp};
 pub use pattern::{PATTERN_HEAD, pattern_bytes, pattern_seed};
 pub use rapatin_sessions::{RapatinSession, RapatinStatus};
+pub use sign_in::SignInCounts;
 pub use store::Object;
 pub use web::DownloadHeader;
 pub use webex_api::WebexCredentials;
@@ -85,6 +87,8 @@ pub struct CloudOptions {
     pub webex: WebexArchive,
     /// How long Webex's links work.
     pub webex_link_life: Duration,
+    /// Scopes that Zoom's tokens do not have, without their `:admin`.
+    pub withheld_scopes: Vec<String>,
 }
 
 impl Default for CloudOptions {
@@ -102,6 +106,7 @@ impl Default for CloudOptions {
             download_header: DownloadHeader::default(),
             webex: WebexArchive::empty(),
             webex_link_life: Duration::from_secs(3 * 3600),
+            withheld_scopes: Vec::new(),
         }
     }
 }
@@ -134,12 +139,12 @@ impl Cloud {
         let (rapatin, rapatin_origin) = listen()?;
         let shared = Arc::new(Shared {
             store: RwLock::new(store::Store::new(options.archive)),
-            tokens: oauth::Tokens::new(options.token_life),
+            tokens: oauth::Tokens::new(options.token_life, options.withheld_scopes),
             links: links::Links::new(options.link_life),
             pages: pages::PageTokens::default(),
             webex: webex_api::WebexSite {
                 archive: RwLock::new(options.webex),
-                tokens: oauth::Tokens::new(options.token_life),
+                tokens: oauth::Tokens::new(options.token_life, Vec::new()),
                 tickets: webex_tickets::Tickets::new(options.webex_link_life),
                 page_cap: options.page_cap as usize,
                 origin: webex_origin,
@@ -199,6 +204,22 @@ impl Cloud {
     /// What to sign in with.
     pub fn credentials(&self) -> Credentials {
         Credentials::demo()
+    }
+
+    /// What became of the users who signed in to Zoom's apps.
+    pub fn sign_ins(&self) -> SignInCounts {
+        self.shared.tokens.sign_ins().counts()
+    }
+
+    /// The same at Webex, where refresh tokens stay.
+    pub fn webex_sign_ins(&self) -> SignInCounts {
+        self.shared.webex.tokens.sign_ins().counts()
+    }
+
+    /// Takes back every permission that a user has given to Zoom's apps; access tokens end with it.
+    pub fn revoke_sign_ins(&self) {
+        self.shared.tokens.sign_ins().revoke();
+        self.shared.tokens.expire_all();
     }
 
     /// A bearer token that works until [`expire_tokens`](Self::expire_tokens), and the same until then.

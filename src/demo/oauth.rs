@@ -10,6 +10,7 @@ use serde_json::json;
 use super::archive::hexadecimal;
 use super::asked::Asked;
 use super::reply::Reply;
+use super::sign_in::{NotGranted, SignIns};
 
 /// Tokens remembered, so that an expired one is told from one that never was.
 const REMEMBERED: usize = 10_000;
@@ -44,6 +45,27 @@ impl Credentials {
     }
 }
 
+/// An app that users sign in to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserApp {
+    /// The app.
+    pub client_id: String,
+    /// The app's secret; a public client has none.
+    pub client_secret: Option<String>,
+}
+
+impl UserApp {
+    /// The one with a secret, of every embedded cloud.
+    pub fn demo() -> Self {
+        Self { client_id: "demo-user-app".into(), client_secret: Some("demo-user-secret".into()) }
+    }
+
+    /// The public one.
+    pub fn public() -> Self {
+        Self { client_id: "demo-public-app".into(), client_secret: None }
+    }
+}
+
 /// What a token opens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Grant {
@@ -74,11 +96,30 @@ pub(super) struct Tokens {
     long_lived: Mutex<Option<String>>,
     number: AtomicU64,
     life: Duration,
+    sign_ins: SignIns,
+    /// Scopes that no token has.
+    withheld: Vec<String>,
 }
 
 impl Tokens {
-    pub(super) fn new(life: Duration) -> Self {
-        Self { issued: Mutex::default(), long_lived: Mutex::default(), number: AtomicU64::new(0), life }
+    pub(super) fn new(life: Duration, withheld: Vec<String>) -> Self {
+        let (issued, long_lived, sign_ins) = (Mutex::default(), Mutex::default(), SignIns::default());
+        Self { issued, long_lived, number: AtomicU64::new(0), life, sign_ins, withheld }
+    }
+
+    /// The users who signed in.
+    pub(super) fn sign_ins(&self) -> &SignIns {
+        &self.sign_ins
+    }
+
+    /// Whether tokens have the scope of this name, given without its `:admin`.
+    pub(super) fn permit(&self, scope: &str) -> bool {
+        !self.withheld.iter().any(|withheld| withheld == scope)
+    }
+
+    fn scopes(&self) -> String {
+        let permitted = SCOPES.split(' ').filter(|scope| self.permit(scope.trim_end_matches(":admin")));
+        permitted.collect::<Vec<_>>().join(" ")
     }
 
     pub(super) fn issue(&self, grant: Grant, life: Option<Duration>) -> String {
@@ -139,27 +180,48 @@ impl Tokens {
                 .or_else(|| asked.parameter(name))
         };
         let known = Credentials::demo();
-        if asked.basic() != Some((known.client_id, known.client_secret)) {
-            return refusal(401, "Invalid client_id or client_secret", "invalid_client");
-        }
-        match field("grant_type").as_deref() {
-            Some("account_credentials") => {}
-            Some("authorization_code") => {
+        let basic = asked.basic();
+        let public = UserApp::public();
+        let users = [UserApp::demo(), public.clone()];
+        let signed_in = users.iter().find(|app| match (&app.client_secret, &basic) {
+            (Some(secret), Some((id, given))) => (id, given) == (&app.client_id, secret),
+            (None, None) => field("client_id").as_ref() == Some(&app.client_id),
+            _ => false,
+        });
+        let is_server = basic.as_ref() == Some(&(known.client_id, known.client_secret));
+        let refresh = match (field("grant_type").as_deref(), signed_in) {
+            (_, None) if !is_server => {
+                return refusal(401, "Invalid client_id or client_secret", "invalid_client");
+            }
+            (Some("account_credentials"), None) => {
+                if field("account_id").as_deref() != Some(known.account_id.as_str()) {
+                    return refusal(400, "Bad Request", "invalid_request");
+                }
+                None
+            }
+            (Some("authorization_code"), Some(app)) => match self.sign_ins.redeem(&app.client_id, field) {
+                Ok(refresh) => Some(refresh),
+                Err(NotGranted) => return refusal(400, "Invalid authorization code", "invalid_request"),
+            },
+            (Some("authorization_code"), None) => {
                 return refusal(400, "Invalid authorization code", "invalid_request");
             }
-            Some("refresh_token") => return refusal(400, "Invalid Token!", "invalid_grant"),
+            (Some("refresh_token"), Some(_)) => {
+                match self.sign_ins.rotate(&field("refresh_token").unwrap_or_default()) {
+                    Ok(refresh) => Some(refresh),
+                    Err(NotGranted) => return refusal(400, "Invalid Token!", "invalid_grant"),
+                }
+            }
+            (Some("refresh_token"), None) => return refusal(400, "Invalid Token!", "invalid_grant"),
             _ => return refusal(400, "unsupported grant type", "unsupported_grant_type"),
-        }
-        if field("account_id").as_deref() != Some(known.account_id.as_str()) {
-            return refusal(400, "Bad Request", "invalid_request");
-        }
+        };
         let token = self.issue(Grant::Account, None);
-        let expires_in = self.life_seconds();
-        Reply::json(
-            200,
-            &json!({"access_token": token, "token_type": "bearer", "expires_in": expires_in, "scope": SCOPES,
-                    "api_url": api_origin}),
-        )
+        let mut reply = json!({"access_token": token, "token_type": "bearer", "expires_in": self.life_seconds(),
+                   "scope": self.scopes(), "api_url": api_origin});
+        if let (Some(refresh), Some(fields)) = (refresh, reply.as_object_mut()) {
+            fields.insert("refresh_token".into(), refresh.into());
+        }
+        Reply::json(200, &reply)
     }
 }
 

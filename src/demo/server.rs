@@ -22,7 +22,7 @@ use super::body::{Break, ReplyBody};
 use super::faults::{Effect, Fate, Faults, RetryAfter};
 use super::links::Links;
 use super::log::{Entry, Log, Request, Server};
-use super::oauth::Tokens;
+use super::oauth::{Tokens, UserApp};
 use super::pages::PageTokens;
 use super::rapatin::{self, Rapatin};
 use super::reply::Reply;
@@ -199,6 +199,10 @@ fn reply(shared: &Shared, server: Server, asked: &Asked, form: &[u8], effect: Op
         return reply;
     }
     match server {
+        Server::Api if asked.path == "/oauth/authorize" && asked.method == "GET" => {
+            let apps = [UserApp::demo().client_id, UserApp::public().client_id];
+            shared.tokens.sign_ins().page(asked, &apps.each_ref().map(String::as_str))
+        }
         Server::Api if asked.path == "/oauth/token" && asked.method == "POST" => {
             shared.tokens.answer(asked, form, &shared.origins.api)
         }

@@ -12,6 +12,7 @@ use super::asked::Asked;
 use super::faults::Effect;
 use super::oauth::{Grant, Standing, Tokens};
 use super::reply::Reply;
+use super::sign_in::NotGranted;
 use super::webex_archive::{WebexArchive, WebexRecording};
 use super::webex_json::{detail_json, listed_json, transcript_json};
 use super::webex_tickets::{self, Tickets};
@@ -85,6 +86,10 @@ impl WebexSite {
         if let (["access_token"], "POST") = (segments.as_slice(), asked.method.as_str()) {
             return self.renewal(form);
         }
+        if let (["authorize"], "GET") = (segments.as_slice(), asked.method.as_str()) {
+            let known = WebexCredentials::demo();
+            return Ok(self.tokens.sign_ins().page(asked, &[&known.client_id]));
+        }
         match asked.bearer().map(|token| self.tokens.standing(token)) {
             Some(Standing::Valid(Grant::Account)) => {}
             _ => return Err(expired_token()),
@@ -125,20 +130,26 @@ impl WebexSite {
             found.map(|(_, value)| value.into_owned()).unwrap_or_default()
         };
         let known = WebexCredentials::demo();
-        if field("grant_type") != "refresh_token" {
-            return Err(error(400, "The grant type is not supported."));
-        }
-        if (field("client_id"), field("client_secret")) != (known.client_id, known.client_secret) {
+        if (field("client_id"), field("client_secret")) != (known.client_id.clone(), known.client_secret) {
             return Err(error(401, "The client credentials are invalid."));
         }
-        if field("refresh_token") != known.refresh_token {
-            return Err(error(400, "The refresh token provided is expired, revoked, malformed, or invalid."));
+        match field("grant_type").as_str() {
+            "authorization_code" => {
+                let redeemed = self.tokens.sign_ins().redeem(&known.client_id, |name| Some(field(name)));
+                redeemed.map_err(|NotGranted| error(400, "The authorization code is invalid."))?;
+            }
+            "refresh_token" if field("refresh_token") == known.refresh_token => {}
+            "refresh_token" => {
+                let message = "The refresh token provided is expired, revoked, malformed, or invalid.";
+                return Err(error(400, message));
+            }
+            _ => return Err(error(400, "The grant type is not supported.")),
         }
         let token = self.tokens.issue(Grant::Account, None);
         Ok(Reply::json(
             200,
             &json!({"access_token": token, "expires_in": self.tokens.life_seconds(), "refresh_token": known.refresh_token,
-                    "refresh_token_expires_in": 7_775_999, "token_type": "Bearer", "scope": "meeting:recordings_read"}),
+                    "refresh_token_expires_in": 7_775_999, "token_type": "Bearer", "scope": "meeting:recordings_read meeting:transcripts_read"}),
         ))
     }
 

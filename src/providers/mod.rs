@@ -3,7 +3,8 @@
 //! Enters: validated settings of one source. Leaves: [`Meeting`]s, what else is known of one, and [`Lease`]s.
 //! A provider knows its cloud's interface and nothing of folders, inodes, blocks or the mount.
 //!
-//! Beside the folders stands what more than one of them needs: [`token`] is renewed once for all callers, [`lenient`]
+//! Beside the folders stands what more than one of them needs: [`token`] is renewed once for all callers, [`sign_in`] is
+//! what somebody permitted in a browser, [`lenient`]
 //! and [`forgiving`] read JSON as it comes, [`document`] and [`words`] keep credentials out of what is shown, and
 //! [`failures`] are told as a person would tell them.
 
@@ -21,6 +22,8 @@ mod forgiving;
 pub mod lease;
 mod lenient;
 pub mod rapatin;
+mod scopes;
+mod sign_in;
 mod token;
 pub mod webex;
 mod words;
@@ -30,6 +33,8 @@ mod zoom_files;
 mod zoom_links;
 
 pub use lease::LeaseDesk;
+pub use scopes::Permission;
+pub use sign_in::{Consent, SignInDesk, SignInError};
 
 /// What a source can be asked for. Every call bounds its own time and retries.
 #[async_trait]
@@ -53,6 +58,14 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// What may work later.
     async fn details(&self, meeting: &MeetingId) -> Result<Option<Details>, ProviderError>;
+
+    /// What the credential permits of what this source can use; nothing where the cloud does not say.
+    ///
+    /// # Errors
+    /// There is no token to look at.
+    async fn permissions(&self) -> Result<Vec<Permission>, ProviderError> {
+        Ok(Vec::new())
+    }
 
     /// Finds a download address of `file`.
     ///
@@ -102,6 +115,15 @@ pub fn open(settings: &SourceSettings, client: &Client) -> Arc<dyn Provider> {
             };
             Arc::new(rapatin::Rapatin::new(options, client.clone()))
         }
+    }
+}
+
+/// Where somebody signs in to a source; `None` where its credential is configured.
+pub fn sign_in_desk(settings: &SourceSettings, client: &Client) -> Option<SignInDesk> {
+    match &settings.provider {
+        ProviderSettings::Zoom(zoom) => zoom::desk(&settings.name, zoom, client.clone()),
+        ProviderSettings::Webex(webex) => webex::desk(&settings.name, webex, client.clone()),
+        ProviderSettings::Rapatin(_) => None,
     }
 }
 

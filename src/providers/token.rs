@@ -23,6 +23,8 @@ pub(super) struct Token {
     life: Option<Life>,
     /// Where the reply says that the interface is.
     api: Option<Url>,
+    /// What it permits, where the reply says so: names with spaces between them.
+    scopes: Option<String>,
 }
 
 struct Life {
@@ -35,7 +37,7 @@ struct Life {
 impl Token {
     /// One whose end is unknown.
     pub(super) fn given(secret: SecretString) -> Self {
-        Self { secret, life: None, api: None }
+        Self { secret, life: None, api: None, scopes: None }
     }
 
     /// One that was asked for at a moment, by both clocks, and lives for `life` from then on. Counted from before
@@ -44,12 +46,18 @@ impl Token {
         let end = asked.0 + life;
         let ends = SignedDuration::try_from(life).ok().and_then(|life| asked.1.checked_add(life).ok());
         let life = Life { renew: end - MARGIN.min(life / 10), end, ends: ends.unwrap_or(asked.1) };
-        Self { secret, life: Some(life), api: None }
+        Self { secret, life: Some(life), api: None, scopes: None }
     }
 
     /// The same for an interface at this base address.
     pub(super) fn at(mut self, api: Option<Url>) -> Self {
         self.api = api;
+        self
+    }
+
+    /// The same with what its reply says that it permits.
+    pub(super) fn permitting(mut self, scopes: Option<String>) -> Self {
+        self.scopes = scopes;
         self
     }
 
@@ -66,6 +74,11 @@ impl Token {
     /// The base address the token belongs to, if its reply named one.
     pub(super) fn api(&self) -> Option<&Url> {
         self.api.as_ref()
+    }
+
+    /// What it permits, where that was said.
+    pub(super) fn scopes(&self) -> Option<&str> {
+        self.scopes.as_deref()
     }
 
     /// When it ends, if that is known.
@@ -90,11 +103,11 @@ pub(super) fn bearer(token: &SecretString) -> SecretString {
 /// Who gives tokens to a source.
 #[async_trait]
 pub(super) trait Issuer: Send + Sync {
-    /// Asks for a token once. Bounds its own time.
+    /// Asks for a token once, for another one than `refused` where that was not taken. Bounds its own time.
     ///
     /// # Errors
     /// The credentials are wrong, or the service is out of reach.
-    async fn issue(&self) -> Result<Token, ProviderError>;
+    async fn issue(&self, refused: Option<&Token>) -> Result<Token, ProviderError>;
 }
 
 /// Where everybody gets the source's access token.
@@ -173,7 +186,7 @@ impl Tokens {
         let asked = match &held.failure {
             Some((at, error)) if waiting_since < *at => Err(error.clone()),
             _ => {
-                let asked = issuer.issue().await;
+                let asked = issuer.issue(refused.map(|token| &**token)).await;
                 held.failure = asked.as_ref().err().map(|error| (Instant::now(), error.clone()));
                 asked
             }

@@ -69,6 +69,14 @@ pub(super) const STATE_HOME: BaseFolder = BaseFolder {
     instead: "give --log-file FILE",
 };
 
+/// Where sign-ins are kept.
+pub(super) const SIGN_IN_HOME: BaseFolder = BaseFolder {
+    variable: "XDG_STATE_HOME",
+    below_home: ".local/state",
+    purpose: "keep a sign-in",
+    instead: "set XDG_STATE_HOME",
+};
+
 impl BaseFolder {
     /// The folder, as the specification derives it: a relative path in the variable is ignored.
     ///

@@ -1,10 +1,13 @@
 //! The tables `[source.NAME]`: which provider, how to sign in, and what to list.
 
+use std::path::PathBuf;
+
 use jiff::civil::Date;
 use secrecy::SecretString;
 use url::Url;
+use xxhash_rust::xxh3::xxh3_64;
 
-use super::environment::Environment;
+use super::environment::{Environment, SIGN_IN_HOME};
 use super::error::{SettingsError, ValueProblem};
 use super::file::{Secret, Table, Text, Texts, known_keys};
 use super::filter::{self, FilterSettings};
@@ -36,12 +39,12 @@ pub struct SourceSettings {
 }
 
 impl SourceSettings {
-    /// Whether the settings say whose recordings these are. A bare token does not: another one in its place may be of
-    /// another account.
+    /// Whether the settings say whose recordings these are. A bare token does not, and neither does a sign-in: another
+    /// one in its place may be of another account.
     pub fn name_their_account(&self) -> bool {
         match &self.provider {
-            ProviderSettings::Zoom(zoom) => !matches!(zoom.credential, ZoomCredential::Token(_)),
-            ProviderSettings::Webex(webex) => !matches!(webex.credential, WebexCredential::Token(_)),
+            ProviderSettings::Zoom(zoom) => matches!(zoom.credential, ZoomCredential::ServerToServer { .. }),
+            ProviderSettings::Webex(webex) => matches!(webex.credential, WebexCredential::Refreshed { .. }),
             ProviderSettings::Rapatin(rapatin) => !matches!(rapatin.credential, RapatinCredential::Token(_)),
         }
     }
@@ -139,6 +142,26 @@ pub enum ZoomCredential {
         /// The app's secret.
         client_secret: SecretString,
     },
+    /// An app that somebody signs in to with `meetfs login`.
+    SignedIn {
+        /// The app.
+        client_id: String,
+        /// The app's secret; a public client has none.
+        client_secret: Option<SecretString>,
+        /// Where the sign-in is kept.
+        kept: SignInFile,
+    },
+}
+
+/// The file in which a sign-in is kept; none where there is no place for one. It says nothing of whose it is, so it
+/// does not print: what is printed of settings tells one archive from another.
+#[derive(Clone)]
+pub struct SignInFile(pub Option<PathBuf>);
+
+impl std::fmt::Debug for SignInFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SignInFile")
+    }
 }
 
 known_keys! {
@@ -290,9 +313,18 @@ fn zoom(name: &SourceName, table: &Table<'_>, context: &Context<'_>) -> Result<Z
             client_id: client_id.check(value::identifier)?,
             client_secret: secret(client_secret)?,
         },
+        (None, None, Some(client_id), client_secret) => {
+            let client_id = client_id.check(value::identifier)?;
+            let kept = sign_in_file(name, &oauth_url, &client_id, context.environment)?;
+            ZoomCredential::SignedIn {
+                client_id,
+                client_secret: client_secret.map(secret).transpose()?,
+                kept,
+            }
+        }
         (None, None, None, None) => {
             let needed = "a credential: `account_id`, `client_id` and `client_secret_file` of a Server-to-Server \
-                          OAuth app, or `token_env`";
+                          OAuth app, `client_id` of an app to sign in to with `meetfs login`, or `token_env`";
             return Err(incomplete(name, table, needed));
         }
         (None, account_id, client_id, client_secret) => {
@@ -306,6 +338,19 @@ fn zoom(name: &SourceName, table: &Table<'_>, context: &Context<'_>) -> Result<Z
         }
     };
     Ok(ZoomSettings { credential, users, api_url, oauth_url, api_url_is_default, plan })
+}
+
+/// Where the sign-in of a source is kept: in a file of its own for each app and service, so that a name that is used
+/// for another account does not find the old one's.
+pub(super) fn sign_in_file(
+    name: &SourceName,
+    oauth_url: &Url,
+    client_id: &str,
+    environment: &dyn Environment,
+) -> Result<SignInFile, SettingsError> {
+    let folder = SIGN_IN_HOME.locate(environment)?.join("meetfs").join("sign-in");
+    let app = xxh3_64(format!("{oauth_url} {client_id}").as_bytes());
+    Ok(SignInFile(Some(folder.join(format!("{name}-{app:016x}.json")))))
 }
 
 /// The given base address, or the provider's own.

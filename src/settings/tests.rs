@@ -424,8 +424,11 @@ fn a_credential_is_whole_and_of_one_kind() {
     let source = "[source.a]\nprovider = 'zoom'\n";
     let message = Setup::new(source).message();
     assert!(message.contains("line 1: [source.a] needs a credential"), "{message}");
-    let message = Setup::new(&format!("{source}client_id = 'x'")).message();
-    assert!(message.contains("needs `account_id` and `client_secret_file`"), "{message}");
+    let settings = Setup::new(&format!("{source}client_id = 'x'")).load().unwrap();
+    let ProviderSettings::Zoom(zoom) = &settings.sources[0].provider else { panic!() };
+    assert!(matches!(&zoom.credential, ZoomCredential::SignedIn { client_secret: None, .. }));
+    let message = Setup::new(&format!("{source}account_id = 'x'")).message();
+    assert!(message.contains("needs `client_id` and `client_secret_file`"), "{message}");
     let message = Setup::new(&format!("{source}account_id = 'x'\nclient_secret = 's3cr3t'")).message();
     assert!(message.ends_with("needs `client_id` as well"), "{message}");
     for (other, value) in [("account_id", "x"), ("client_id", "x"), ("client_secret", "s3cr3t")] {
@@ -463,7 +466,7 @@ fn a_webex_source_signs_in_with_a_token_or_an_app_and_is_the_owner_s_unless_it_s
     "#;
     let settings = Setup::new(config).load().unwrap();
     let webex = only_webex(&settings);
-    let WebexCredential::Refreshed { client_id, client_secret, refresh_token } = &webex.credential else {
+    let WebexCredential::Refreshed { client_id, client_secret, refresh_token, .. } = &webex.credential else {
         panic!("{webex:?}")
     };
     assert_eq!(client_id, "client");
@@ -476,13 +479,28 @@ fn a_webex_source_signs_in_with_a_token_or_an_app_and_is_the_owner_s_unless_it_s
 }
 
 #[test]
+fn a_webex_app_without_a_token_is_signed_in_to_and_where_that_is_kept_says_nothing_of_whose_it_is() {
+    let app = "[source.a]\nprovider = 'webex'\nclient_id = 'x'\nclient_secret = 's3cr3t'";
+    let settings = Setup::new(app).load().unwrap();
+    let WebexCredential::SignedIn { kept, .. } = &only_webex(&settings).credential else { panic!() };
+    let path = kept.0.clone().unwrap();
+    assert!(
+        path.ends_with(path.file_name().unwrap()) && path.to_str().unwrap().contains("meetfs/sign-in/a-")
+    );
+    assert!(!format!("{settings:?}").contains("sign-in"));
+    let other = Setup::new(&app.replace("'x'", "'y'")).load().unwrap();
+    let WebexCredential::SignedIn { kept, .. } = &only_webex(&other).credential else { panic!() };
+    assert_ne!(kept.0.as_ref().unwrap().file_name(), path.file_name());
+}
+
+#[test]
 fn a_webex_source_that_cannot_sign_in_says_what_is_missing() {
     let source = "[source.a]\nprovider = 'webex'\n";
     for (lines, expected) in [
         ("", "needs a credential: `client_id`, `client_secret_file` and `refresh_token_file`"),
         (
-            "client_id = 'x'\nclient_secret = 's3cr3t'",
-            "needs `refresh_token_file` (or `_env`, `_command`) as well",
+            "client_id = 'x'\nrefresh_token = 's3cr3t'",
+            "needs `client_secret_file` (or `_env`, `_command`) as well",
         ),
         (
             "refresh_token = 's3cr3t'",

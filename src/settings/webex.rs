@@ -5,7 +5,7 @@ use url::Url;
 
 use super::error::SettingsError;
 use super::file::{Flag, Secret, Table, Text, Texts, known_keys};
-use super::source::{Context, address, incomplete};
+use super::source::{Context, SignInFile, address, incomplete, sign_in_file};
 use super::{secret, value};
 use crate::model::SourceName;
 
@@ -43,6 +43,17 @@ pub enum WebexCredential {
         client_secret: SecretString,
         /// What was given when the app was authorised.
         refresh_token: SecretString,
+        /// Where a newer one is kept.
+        kept: SignInFile,
+    },
+    /// An integration that somebody signs in to with `meetfs login`.
+    SignedIn {
+        /// The app.
+        client_id: String,
+        /// The app's secret.
+        client_secret: SecretString,
+        /// Where the sign-in is kept.
+        kept: SignInFile,
     },
 }
 
@@ -92,24 +103,33 @@ pub(super) fn resolve(
             };
             return Err(SettingsError::TwoCredentials { origin: token.origin, other });
         }
-        (None, Some(client_id), Some(client_secret), Some(refresh_token)) => WebexCredential::Refreshed {
-            client_id: client_id.check(value::identifier)?,
-            client_secret: secret(client_secret)?,
-            refresh_token: secret(refresh_token)?,
-        },
+        (None, Some(client_id), Some(client_secret), refresh_token) => {
+            let client_id = client_id.check(value::identifier)?;
+            let kept = sign_in_file(name, &oauth_url, &client_id, context.environment);
+            let client_secret = secret(client_secret)?;
+            match refresh_token {
+                Some(refresh_token) => WebexCredential::Refreshed {
+                    client_id,
+                    client_secret,
+                    refresh_token: secret(refresh_token)?,
+                    kept: kept.unwrap_or(SignInFile(None)),
+                },
+                None => WebexCredential::SignedIn { client_id, client_secret, kept: kept? },
+            }
+        }
         (None, None, None, None) => {
             let needed = "a credential: `client_id`, `client_secret_file` and `refresh_token_file` of an integration or \
-                          a service app, or `token_env`";
+                          a service app, the first two of an integration to sign in to with `meetfs login`, or \
+                          `token_env`";
             return Err(incomplete(name, table, needed));
         }
         (None, client_id, client_secret, refresh_token) => {
-            let missing = [
-                (client_id.is_none(), "`client_id`"),
-                (client_secret.is_none(), "`client_secret_file` (or `_env`, `_command`)"),
-                (refresh_token.is_none(), "`refresh_token_file` (or `_env`, `_command`)"),
-            ];
-            let missing: Vec<_> = missing.into_iter().filter_map(|(is, key)| is.then_some(key)).collect();
-            return Err(incomplete(name, table, &format!("{} as well", missing.join(" and "))));
+            let missing = match (client_id, client_secret, refresh_token) {
+                (None, None, _) => "`client_id` and `client_secret_file` (or `_env`, `_command`)",
+                (None, Some(_), _) => "`client_id`",
+                (Some(_), _, _) => "`client_secret_file` (or `_env`, `_command`)",
+            };
+            return Err(incomplete(name, table, &format!("{missing} as well")));
         }
     };
     Ok(WebexSettings { credential, users, admin, api_url, oauth_url })

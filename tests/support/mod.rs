@@ -112,10 +112,11 @@ impl Rig {
         file.write_all(text.as_bytes()).expect("a configuration");
     }
 
-    /// The binary, with a runtime folder of this rig's alone.
+    /// The binary, with runtime and state folders of this rig's alone.
     pub fn meetfs(&self) -> Command {
         let mut command = meetfs();
         command.env("XDG_RUNTIME_DIR", self.folder.path().join("run"));
+        command.env("XDG_STATE_HOME", self.folder.path().join("state"));
         command
     }
 

@@ -10,6 +10,7 @@ use meetfs::demo::{Cloud, CloudOptions, Effect, Request, Server, WebexArchive, W
 use meetfs::http::Client;
 use meetfs::model::{DaySpan, SourceName};
 use meetfs::providers::webex::{Webex, WebexCredential, WebexOptions};
+use meetfs::settings::SignInFile;
 
 /// The paths of a recording's own reply begin so; the lists' end before the last slash.
 pub(crate) const DETAILS: &str = "/v1/recordings/";
@@ -56,6 +57,7 @@ pub(crate) fn app(cloud: &Cloud) -> WebexCredential {
         client_id: credentials.client_id,
         client_secret: credentials.client_secret.into(),
         refresh_token: credentials.refresh_token.into(),
+        kept: SignInFile(None),
     }
 }
 

@@ -4,6 +4,7 @@
 //! there is nothing to look at.
 
 mod cache;
+mod scopes;
 mod source;
 mod system;
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
-use super::Check;
+use super::{Check, scopes};
 use crate::daemon::archive::Archive;
 use crate::daemon::source::Source;
 use crate::http::{ApiRequest, Client, FetchError, HttpError};
@@ -36,6 +36,7 @@ pub(in crate::daemon) async fn checks(archive: &Archive) -> Vec<Check> {
 async fn examine(archive: &Archive, source: &Source) -> Vec<Check> {
     let name = source.settings.name.to_string();
     let mut checks = reach(archive.client(), source).await;
+    checks.extend(scopes::checks(source).await);
     let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
     let from = today.checked_sub(DAYS.days()).unwrap_or(today);
     let span = DaySpan { from, to: today };

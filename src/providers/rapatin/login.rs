@@ -51,7 +51,7 @@ struct Login {
 
 #[async_trait]
 impl Issuer for Login {
-    async fn issue(&self) -> Result<Token, ProviderError> {
+    async fn issue(&self, _refused: Option<&Token>) -> Result<Token, ProviderError> {
         if let Some((at, error)) = &*self.refused.lock()
             && at.elapsed() < REFUSED_FOR
         {

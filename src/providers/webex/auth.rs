@@ -1,22 +1,21 @@
-//! Tokens of an integration or a service app: renewed with a refresh token.
+//! Tokens of an integration or a service app: renewed with a refresh token, which is configured or got by signing in.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
-use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
-use tokio::time::Instant;
 use url::Url;
 
 use super::WebexCredential;
 use super::wire::Grant;
 use crate::http::{ApiReply, ApiRequest, Client};
-use crate::model::SecretUrl;
-use crate::providers::token::{Issuer, Token, Tokens};
+use crate::model::{SecretUrl, SourceName};
+use crate::providers::sign_in::{Exchange, Granted, Kept, SignInDesk, SignedIn, TokenService};
+use crate::providers::token::Tokens;
 use crate::providers::words::quotable;
-use crate::providers::{ProviderError, lenient};
+use crate::providers::{ProviderError, lenient, sign_in};
+use crate::settings::WebexSettings;
 
 /// Bound on renewing a token, retries included: short enough for a read that waits for it.
 const GRANT_WITHIN: Duration = Duration::from_secs(10);
@@ -26,20 +25,47 @@ const GRANT_WITHIN: Duration = Duration::from_secs(10);
 const USUAL_LIFE: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// The tokens of a source.
-pub(super) fn tokens(credential: WebexCredential, oauth: Url, client: Client) -> Tokens {
+pub(super) fn tokens(source: &SourceName, credential: WebexCredential, oauth: Url, client: Client) -> Tokens {
+    let oauth = SecretUrl::new(oauth);
     match credential {
         WebexCredential::Token(secret) => Tokens::given(
             secret,
             "Webex refused the token; personal tokens live 12 hours: give a new one, or let meetfs renew its own with client_id, client_secret and refresh_token",
         ),
-        WebexCredential::Refreshed { client_id, client_secret, refresh_token } => Tokens::asked(App {
-            oauth: SecretUrl::new(oauth),
-            client_id,
-            client_secret,
-            refresh_token: Mutex::new(refresh_token),
-            client,
-        }),
+        WebexCredential::Refreshed { client_id, client_secret, refresh_token, kept } => {
+            let mend =
+                "check client_id, client_secret and refresh_token, which ends after 90 days without use";
+            let app = App { oauth, client_id, client_secret, mend: mend.into(), client };
+            Tokens::asked(SignedIn::seeded(source.clone(), app, refresh_token, kept))
+        }
+        WebexCredential::SignedIn { client_id, client_secret, kept } => {
+            let app = App { oauth, client_id, client_secret, mend: sign_in_again(source), client };
+            Tokens::asked(SignedIn::kept(source.clone(), app, kept))
+        }
     }
+}
+
+/// Where somebody signs in to the source; `None` where its token is configured.
+pub(crate) fn desk(source: &SourceName, settings: &WebexSettings, client: Client) -> Option<SignInDesk> {
+    let WebexCredential::SignedIn { client_id, client_secret, kept } = settings.credential.clone() else {
+        return None;
+    };
+    let oauth = SecretUrl::new(settings.oauth_url.clone());
+    let mend = sign_in_again(source);
+    let app = App { oauth, client_id: client_id.clone(), client_secret, mend, client };
+    let listing = if settings.admin { "meeting:admin_recordings_read" } else { "meeting:recordings_read" };
+    Some(SignInDesk {
+        source: source.clone(),
+        service: Box::new(app),
+        client_id,
+        authorize: sign_in::beside(&settings.oauth_url, "authorize"),
+        scopes: vec![listing, "meeting:transcripts_read"],
+        kept: Kept::at(kept)?,
+    })
+}
+
+fn sign_in_again(source: &SourceName) -> String {
+    format!("check client_id and client_secret, and run `meetfs login {source}`")
 }
 
 /// An integration or a service app.
@@ -47,51 +73,61 @@ struct App {
     oauth: SecretUrl,
     client_id: String,
     client_secret: SecretString,
-    /// The newest one. Webex gives the same one again and prolongs its 90 days; should a reply bring another, that one
-    /// counts while this process lives, and the configured one stays the user's to keep.
-    refresh_token: Mutex<SecretString>,
+    /// What to do where it is refused.
+    mend: String,
     client: Client,
 }
 
 #[async_trait]
-impl Issuer for App {
-    async fn issue(&self) -> Result<Token, ProviderError> {
-        let refresh_token = self.refresh_token.lock().clone();
+impl TokenService for App {
+    async fn exchange(&self, what: Exchange<'_>) -> Result<Granted, ProviderError> {
+        // Webex takes the app's credentials in the body alone ("Integrations & Authorization").
+        let mut form = vec![
+            ("client_id", SecretString::from(self.client_id.clone())),
+            ("client_secret", self.client_secret.clone()),
+        ];
+        let given = match what {
+            Exchange::Code { code, redirect, verifier } => {
+                form.push(("grant_type", SecretString::from("authorization_code")));
+                form.push(("code", code.clone()));
+                form.push(("redirect_uri", SecretString::from(redirect)));
+                form.push(("code_verifier", verifier.clone()));
+                code
+            }
+            Exchange::Refresh(token) => {
+                form.push(("grant_type", SecretString::from("refresh_token")));
+                form.push(("refresh_token", token.clone()));
+                token
+            }
+        };
         let request = ApiRequest {
             address: self.oauth.clone(),
             authorization: None,
-            form: Some(vec![
-                ("grant_type", SecretString::from("refresh_token")),
-                ("client_id", SecretString::from(self.client_id.clone())),
-                ("client_secret", self.client_secret.clone()),
-                ("refresh_token", refresh_token.clone()),
-            ]),
+            form: Some(form),
             within: GRANT_WITHIN,
             turn: None,
         };
-        let asked = (Instant::now(), Timestamp::now());
         let reply = self.client.call(&request).await?;
         let body = serde_json::from_slice::<Value>(&reply.body).unwrap_or_default();
         let grant = match reply.status {
             200..300 => serde_json::from_value::<Grant>(body).ok(),
-            _ => return Err(refused(&reply, body.as_object(), [&self.client_secret, &refresh_token])),
+            _ => return Err(refused(&self.mend, &reply, body.as_object(), [&self.client_secret, given])),
         };
-        let Some(Grant { access_token: Some(secret), expires_in, refresh_token }) = grant else {
+        let Some(Grant { access_token: Some(access), expires_in, refresh_token, scope }) = grant else {
             return Err(ProviderError::Unavailable(
                 "Webex's token service answered without a token; check oauth_url".into(),
             ));
         };
-        if let Some(refresh_token) = refresh_token {
-            *self.refresh_token.lock() = SecretString::from(refresh_token);
-        }
         let life = expires_in
             .and_then(|seconds| u64::try_from(seconds).ok())
             .map_or(USUAL_LIFE, |seconds| Duration::from_secs(seconds).min(USUAL_LIFE));
-        Ok(Token::issued(SecretString::from(secret), asked, life))
+        let refresh = refresh_token.map(SecretString::from);
+        Ok(Granted { access: SecretString::from(access), life, refresh, scopes: scope, api: None })
     }
 }
 
 fn refused(
+    mend: &str,
     reply: &ApiReply,
     body: Option<&Map<String, Value>>,
     secrets: [&SecretString; 2],
@@ -105,9 +141,7 @@ fn refused(
     let said =
         if plain.is_empty() { String::new() } else { format!(" (\"{}\")", plain.trim_end_matches('.')) };
     match reply.status {
-        400 | 401 | 403 => ProviderError::Credential(format!(
-            "Webex did not renew the token{said}; check client_id, client_secret and refresh_token, which ends after 90 days without use"
-        )),
+        400 | 401 | 403 => ProviderError::Credential(format!("Webex gave no token{said}; {mend}")),
         status => ProviderError::Unavailable(format!(
             "Webex's token service answered status {status}{said}; check oauth_url"
         )),
@@ -125,7 +159,12 @@ mod tests {
         let (secret, refresh) = (SecretString::from("app-s3cret"), SecretString::from("r3fresh"));
         let say = |status, body: Value| {
             let reply = ApiReply { status, headers: Default::default(), body: Vec::new() };
-            refused(&reply, body.as_object(), [&secret, &refresh])
+            refused(
+                "check refresh_token, which ends after 90 days",
+                &reply,
+                body.as_object(),
+                [&secret, &refresh],
+            )
         };
         let body =
             json!({"message": "The refresh token r3fresh of app-s3cret is invalid.", "trackingId": "x"});

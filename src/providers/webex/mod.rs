@@ -27,7 +27,7 @@ use url::Url;
 use self::api::{Api, ApiError};
 use self::leases::Leases;
 use self::listing::Shelf;
-use super::{Effort, Listing, Provider, ProviderError};
+use super::{Effort, Listing, Permission, Provider, ProviderError};
 use crate::http::{AllowedHosts, Client};
 use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
 
@@ -39,7 +39,10 @@ mod listing;
 mod mapping;
 mod paging;
 mod refusal;
+mod scopes;
 mod wire;
+
+pub(super) use auth::desk;
 
 pub use crate::settings::WebexCredential;
 
@@ -77,6 +80,7 @@ pub struct Webex {
     leases: Leases,
     /// Whether recordings are listed that are not the token's owner's: then their host is named when one is asked for.
     is_for_others: bool,
+    is_admin: bool,
     /// Whether it was said that transcripts may not be listed.
     scope_noted: AtomicBool,
 }
@@ -92,10 +96,11 @@ impl Webex {
     pub fn new(options: WebexOptions, client: Client) -> Self {
         let names = WEBEX_HOSTS.into_iter().chain(options.download_hosts.iter().map(String::as_str));
         let hosts = AllowedHosts::new(names, &options.api_url);
-        let tokens = auth::tokens(options.credential, options.oauth_url, client.clone());
+        let tokens = auth::tokens(&options.source, options.credential, options.oauth_url, client.clone());
         let is_for_others = options.admin || !options.hosts.is_empty();
         Self {
             source: options.source,
+            is_admin: options.admin,
             shelves: listing::shelves(&options.hosts, options.admin),
             api: Api::new(client, options.api_url, tokens),
             leases: Leases::new(hosts, refusal::scope(is_for_others)),
@@ -169,6 +174,11 @@ impl Provider for Webex {
             facts: facts::of_recording(&recording),
             files: mapping::files_of_details(&self.source, meeting, &recording, &transcripts),
         }))
+    }
+
+    async fn permissions(&self) -> Result<Vec<Permission>, ProviderError> {
+        let token = self.api.tokens().current().await?;
+        Ok(token.scopes().map(|granted| scopes::of(granted, self.is_admin)).unwrap_or_default())
     }
 
     async fn lease(&self, file: &FileId, effort: Effort) -> Result<Lease, ProviderError> {

@@ -153,6 +153,9 @@ pub(super) struct Grant {
     pub(super) expires_in: Option<i64>,
     #[serde(default, deserialize_with = "lenient::text")]
     pub(super) refresh_token: Option<String>,
+    /// With spaces between them.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) scope: Option<String>,
 }
 
 #[cfg(test)]

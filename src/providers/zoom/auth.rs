@@ -1,4 +1,5 @@
-//! Tokens of a Server-to-Server app: asked for with its own credentials, for there is no refresh token.
+//! Tokens: of a Server-to-Server app, asked for with its own credentials, for there is no refresh token; and of an app
+//! that a user has signed in to, whose refresh tokens work once each.
 
 use std::time::Duration;
 
@@ -14,11 +15,13 @@ use url::Url;
 use super::ZoomCredential;
 use super::wire::Grant;
 use crate::http::{AllowedHosts, ApiReply, ApiRequest, Client};
-use crate::model::SecretUrl;
+use crate::model::{SecretUrl, SourceName};
+use crate::providers::sign_in::{Exchange, Granted, Kept, SignInDesk, SignedIn, TokenService};
 use crate::providers::token::{Issuer, Token, Tokens};
 use crate::providers::words::quotable;
 use crate::providers::zoom_links::ZOOM_HOSTS;
-use crate::providers::{ProviderError, lenient};
+use crate::providers::{ProviderError, lenient, sign_in};
+use crate::settings::ZoomSettings;
 
 /// Bound on asking for a token, retries included: short enough for a read that waits for it.
 const GRANT_WITHIN: Duration = Duration::from_secs(10);
@@ -27,56 +30,78 @@ const GRANT_WITHIN: Duration = Duration::from_secs(10);
 const USUAL_LIFE: Duration = Duration::from_secs(3600);
 
 /// The tokens of a source. `api` is the configured base address if it is the default, which a reply may replace.
-pub(super) fn tokens(credential: ZoomCredential, oauth: Url, api: Option<Url>, client: Client) -> Tokens {
+pub(super) fn tokens(
+    source: &SourceName,
+    credential: ZoomCredential,
+    oauth: Url,
+    api: Option<Url>,
+    client: Client,
+) -> Tokens {
+    let endpoint = Endpoint { oauth: SecretUrl::new(oauth), api, client };
     match credential {
         ZoomCredential::Token(secret) => Tokens::given(
             secret,
             "the token was refused; Zoom tokens live one hour: give a new one, or let meetfs ask for its own with account_id, client_id and client_secret",
         ),
-        ZoomCredential::ServerToServer { account_id, client_id, client_secret } => Tokens::asked(App {
-            oauth: SecretUrl::new(oauth),
-            account_id,
-            basic: basic(&client_id, &client_secret),
-            client_secret,
-            api,
-            client,
-        }),
+        ZoomCredential::ServerToServer { account_id, client_id, client_secret } => {
+            Tokens::asked(ServerApp { endpoint, account_id, client_id, client_secret })
+        }
+        ZoomCredential::SignedIn { client_id, client_secret, kept } => {
+            let app = UserApp { endpoint, source: source.clone(), client_id, client_secret };
+            Tokens::asked(SignedIn::kept(source.clone(), app, kept))
+        }
     }
 }
 
-/// A Server-to-Server app.
-struct App {
+/// Where somebody signs in to the source; `None` where an app or a token of its own is configured.
+pub(crate) fn desk(source: &SourceName, settings: &ZoomSettings, client: Client) -> Option<SignInDesk> {
+    let ZoomCredential::SignedIn { client_id, client_secret, kept } = settings.credential.clone() else {
+        return None;
+    };
+    let api = settings.api_url_is_default.then(|| settings.api_url.clone());
+    let endpoint = Endpoint { oauth: SecretUrl::new(settings.oauth_url.clone()), api, client };
+    let app = UserApp { endpoint, source: source.clone(), client_id: client_id.clone(), client_secret };
+    Some(SignInDesk {
+        source: source.clone(),
+        service: Box::new(app),
+        client_id,
+        authorize: sign_in::beside(&settings.oauth_url, "authorize"),
+        // The app's own list in the Marketplace says what it may do.
+        scopes: Vec::new(),
+        kept: Kept::at(kept)?,
+    })
+}
+
+/// Zoom's token endpoint.
+struct Endpoint {
     oauth: SecretUrl,
-    account_id: String,
-    /// `Basic` and the app's id and secret.
-    basic: SecretString,
-    client_secret: SecretString,
     /// The default base address of the interface, where a reply may name another.
     api: Option<Url>,
     client: Client,
 }
 
-#[async_trait]
-impl Issuer for App {
-    async fn issue(&self) -> Result<Token, ProviderError> {
+impl Endpoint {
+    /// Asks once. What is refused is told by `refused`.
+    async fn grant(
+        &self,
+        authorization: Option<SecretString>,
+        form: Vec<(&'static str, SecretString)>,
+        refused: impl FnOnce(&ApiReply, Option<&Map<String, Value>>) -> ProviderError,
+    ) -> Result<Granted, ProviderError> {
         let request = ApiRequest {
             address: self.oauth.clone(),
-            authorization: Some(self.basic.clone()),
-            form: Some(vec![
-                ("grant_type", SecretString::from("account_credentials")),
-                ("account_id", SecretString::from(self.account_id.clone())),
-            ]),
+            authorization,
+            form: Some(form),
             within: GRANT_WITHIN,
             turn: None,
         };
-        let asked = (Instant::now(), Timestamp::now());
         let reply = self.client.call(&request).await?;
         let body = serde_json::from_slice::<Value>(&reply.body).unwrap_or_default();
         let grant = match reply.status {
             200..300 => serde_json::from_value::<Grant>(body).ok(),
-            _ => return Err(refused(&reply, body.as_object(), &self.client_secret)),
+            _ => return Err(refused(&reply, body.as_object())),
         };
-        let Some((secret, grant)) = grant.and_then(|mut grant| Some((grant.access_token.take()?, grant)))
+        let Some((access, grant)) = grant.and_then(|mut grant| Some((grant.access_token.take()?, grant)))
         else {
             return Err(ProviderError::Unavailable(
                 "Zoom's token service answered without a token; check oauth_url".into(),
@@ -86,8 +111,80 @@ impl Issuer for App {
             .expires_in
             .and_then(|seconds| u64::try_from(seconds).ok())
             .map_or(USUAL_LIFE, |seconds| Duration::from_secs(seconds).min(USUAL_LIFE * 24));
-        let api = self.api.as_ref().zip(grant.api_url).and_then(|(base, named)| interface_at(base, &named));
-        Ok(Token::issued(SecretString::from(secret), asked, life).at(api))
+        Ok(Granted {
+            access: SecretString::from(access),
+            life,
+            refresh: grant.refresh_token.map(SecretString::from),
+            scopes: grant.scope,
+            api: self.api.as_ref().zip(grant.api_url).and_then(|(base, named)| interface_at(base, &named)),
+        })
+    }
+}
+
+/// A Server-to-Server app.
+struct ServerApp {
+    endpoint: Endpoint,
+    account_id: String,
+    client_id: String,
+    client_secret: SecretString,
+}
+
+#[async_trait]
+impl Issuer for ServerApp {
+    async fn issue(&self, _refused: Option<&Token>) -> Result<Token, ProviderError> {
+        let form = vec![
+            ("grant_type", SecretString::from("account_credentials")),
+            ("account_id", SecretString::from(self.account_id.clone())),
+        ];
+        let asked = (Instant::now(), Timestamp::now());
+        let basic = basic(&self.client_id, &self.client_secret);
+        let refused =
+            |reply: &ApiReply, body: Option<&Map<String, Value>>| refused(reply, body, &self.client_secret);
+        let granted = self.endpoint.grant(Some(basic), form, refused).await?;
+        let Granted { access, life, scopes, api, .. } = granted;
+        Ok(Token::issued(access, asked, life).at(api).permitting(scopes))
+    }
+}
+
+/// An app that users sign in to.
+struct UserApp {
+    endpoint: Endpoint,
+    source: SourceName,
+    client_id: String,
+    /// A public client has none ("Public PKCE" in Zoom's documentation of OAuth).
+    client_secret: Option<SecretString>,
+}
+
+#[async_trait]
+impl TokenService for UserApp {
+    async fn exchange(&self, what: Exchange<'_>) -> Result<Granted, ProviderError> {
+        let (mut form, given) = match what {
+            Exchange::Code { code, redirect, verifier } => (
+                vec![
+                    ("grant_type", SecretString::from("authorization_code")),
+                    ("code", code.clone()),
+                    ("redirect_uri", SecretString::from(redirect)),
+                    ("code_verifier", verifier.clone()),
+                ],
+                code,
+            ),
+            Exchange::Refresh(token) => (
+                vec![("grant_type", SecretString::from("refresh_token")), ("refresh_token", token.clone())],
+                token,
+            ),
+        };
+        let authorization = match &self.client_secret {
+            Some(secret) => Some(basic(&self.client_id, secret)),
+            None => {
+                form.push(("client_id", SecretString::from(self.client_id.clone())));
+                None
+            }
+        };
+        let refused = |reply: &ApiReply, body: Option<&Map<String, Value>>| {
+            let secret = self.client_secret.clone().unwrap_or_default();
+            refused_user(&self.source, reply, body, [&secret, given])
+        };
+        self.endpoint.grant(authorization, form, refused).await
     }
 }
 
@@ -130,9 +227,50 @@ fn refused(reply: &ApiReply, body: Option<&Map<String, Value>>, secret: &SecretS
     }
 }
 
+/// The same where a user's permission was to be exchanged.
+fn refused_user(
+    source: &SourceName,
+    reply: &ApiReply,
+    body: Option<&Map<String, Value>>,
+    secrets: [&SecretString; 2],
+) -> ProviderError {
+    let field = |name| body.and_then(|body| lenient::first_text(body, &[name])).unwrap_or_default();
+    let error = field("error");
+    let reason = secrets.into_iter().fold(field("reason"), |words, secret| quotable(&words, secret));
+    let said = if reason.is_empty() { String::new() } else { format!(" (\"{reason}\")") };
+    match (reply.status, error.as_str()) {
+        (400 | 401, "invalid_client") => ProviderError::Credential(format!(
+            "Zoom refused the app{said}; check client_id, and client_secret unless the app is a public one"
+        )),
+        (400 | 401, _) => ProviderError::Credential(format!(
+            "Zoom no longer takes the sign-in of {source}{said}; run `meetfs login {source}`"
+        )),
+        (status, _) => ProviderError::Unavailable(format!(
+            "Zoom's token service answered status {status}{said}; check oauth_url"
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_permission_that_is_not_taken_says_to_sign_in_and_repeats_no_secret() {
+        let (secret, given) = (SecretString::from("app-s3cret"), SecretString::from("r3fresh"));
+        let source = SourceName::new("acme").unwrap();
+        let say = |status, body: Value| {
+            let reply = ApiReply { status, headers: Default::default(), body: Vec::new() };
+            refused_user(&source, &reply, body.as_object(), [&secret, &given])
+        };
+        let body = serde_json::json!({"reason": "Invalid Token! r3fresh", "error": "invalid_grant"});
+        let ProviderError::Credential(text) = say(400, body) else { panic!() };
+        assert!(text.contains("`meetfs login acme`") && !text.contains("r3fresh"), "{text}");
+        let body = serde_json::json!({"reason": "Invalid client_id app-s3cret", "error": "invalid_client"});
+        let ProviderError::Credential(text) = say(401, body) else { panic!() };
+        assert!(text.contains("client_id") && !text.contains("app-s3cret"), "{text}");
+        assert!(matches!(say(502, Value::Null), ProviderError::Unavailable(_)));
+    }
 
     #[test]
     fn only_zoom_may_name_another_interface() {

@@ -5,7 +5,7 @@
 //!
 //! What is odd about this cloud, and where it is dealt with:
 //!
-//! 1. Tokens live an hour and there is no refresh token: [`auth`] asks for a new one.
+//! 1. Tokens live an hour; an app asks for a new one, a user's refresh token works once: [`auth`].
 //! 2. Errors come under any status, with codes of their own: [`refusal`] turns each into a sentence.
 //! 3. A listing takes a month at most and shortens more in silence; page tokens die: [`windows`], [`listing`].
 //! 4. A whole account is listed at once or user by user, those who left included: [`users`].
@@ -25,7 +25,7 @@ use url::Url;
 use self::api::{Api, ApiError, Label, Paces};
 use self::leases::Leases;
 use super::zoom_links::ZOOM_HOSTS;
-use super::{Effort, Listing, Provider, ProviderError};
+use super::{Effort, Listing, Permission, Provider, ProviderError};
 use crate::http::{AllowedHosts, Client};
 use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
 
@@ -37,9 +37,12 @@ mod leases;
 mod listing;
 mod mapping;
 mod refusal;
+mod scopes;
 mod users;
 mod windows;
 mod wire;
+
+pub(super) use auth::desk;
 
 pub use crate::settings::{ZoomCredential, ZoomPlan};
 
@@ -92,10 +95,11 @@ impl Zoom {
         let account = match &options.credential {
             ZoomCredential::ServerToServer { account_id, .. } => account_id.as_str(),
             // It may be anybody's.
-            ZoomCredential::Token(_) => options.source.as_str(),
+            ZoomCredential::Token(_) | ZoomCredential::SignedIn { .. } => options.source.as_str(),
         };
         let paces = Paces::of(&client, account, options.plan);
-        let tokens = auth::tokens(options.credential, options.oauth_url, replaceable, client.clone());
+        let tokens =
+            auth::tokens(&options.source, options.credential, options.oauth_url, replaceable, client.clone());
         Self {
             source: options.source,
             users: options.users,
@@ -137,6 +141,11 @@ impl Provider for Zoom {
             ProviderError::NotFound(_) | ProviderError::NotAllowed(_) => Ok(None),
             other => Err(other),
         }
+    }
+
+    async fn permissions(&self) -> Result<Vec<Permission>, ProviderError> {
+        let token = self.api.tokens().current().await?;
+        Ok(token.scopes().map(|granted| scopes::of(granted, &self.users)).unwrap_or_default())
     }
 
     async fn lease(&self, file: &FileId, effort: Effort) -> Result<Lease, ProviderError> {

@@ -1,0 +1,113 @@
+//! What a browser brings back, and a person who brings it from one on another machine.
+
+use std::io::{BufRead, IsTerminal, Read};
+
+use secrecy::SecretString;
+use secrecy::zeroize::Zeroizing;
+use url::{Url, form_urlencoded};
+
+use super::LoginError;
+use crate::daemon::say;
+use crate::model::SourceName;
+use crate::providers::Consent;
+
+/// The longest line that is read: addresses in browsers are far below.
+const LONGEST: u64 = 16 * 1024;
+
+/// The fields of the address that the browser was sent back to (RFC 6749, 4.1.2).
+#[derive(Default)]
+pub(super) struct Answer {
+    code: Option<SecretString>,
+    state: Option<String>,
+    error: Option<String>,
+}
+
+impl Answer {
+    pub(super) fn of_query(query: &str) -> Self {
+        let mut answer = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "code" => answer.code = Some(SecretString::from(value.into_owned())),
+                "state" => answer.state = Some(value.into_owned()),
+                // The description is for developers, and whoever sends the browser here may write anything in it.
+                "error" => answer.error = Some(plain(&value)),
+                _ => {}
+            }
+        }
+        answer
+    }
+
+    /// The code, if this is the answer to `consent`; `None` if it is not.
+    pub(super) fn code(
+        self,
+        consent: &Consent,
+        source: &SourceName,
+    ) -> Result<Option<SecretString>, LoginError> {
+        if !self.state.is_some_and(|state| consent.is_answered_with(&state)) {
+            return Ok(None);
+        }
+        match (self.code, self.error) {
+            (Some(code), _) => Ok(Some(code)),
+            (None, Some(why)) => Err(LoginError::Refused { source_name: source.clone(), why }),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+/// An error's name as it may be printed: `access_denied` and the like.
+fn plain(error: &str) -> String {
+    error.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(64).collect()
+}
+
+/// Reads a line: the address, or the code alone.
+pub(super) async fn code(consent: &Consent, source: &SourceName) -> Result<SecretString, LoginError> {
+    if std::io::stdin().is_terminal() {
+        say(
+            std::io::stderr(),
+            format_args!("Then paste the address that the browser shows, and press Enter:"),
+        );
+    }
+    let read = tokio::task::spawn_blocking(|| {
+        let mut line = Zeroizing::new(String::new());
+        std::io::stdin().lock().take(LONGEST).read_line(&mut line).map(|_| line)
+    });
+    let line = match read.await {
+        Ok(Ok(line)) => line,
+        Ok(Err(cause)) => return Err(LoginError::System { what: "reading standard input", cause }),
+        Err(_) => return Err(LoginError::Pasted("nothing was read")),
+    };
+    of_line(line.trim(), consent, source)
+}
+
+fn of_line(line: &str, consent: &Consent, source: &SourceName) -> Result<SecretString, LoginError> {
+    if line.is_empty() {
+        return Err(LoginError::Pasted("nothing was pasted"));
+    }
+    if let Ok(address) = Url::parse(line) {
+        let answer = Answer::of_query(address.query().unwrap_or_default());
+        return answer
+            .code(consent, source)?
+            .ok_or(LoginError::Pasted("this is not the address of the sign-in under way"));
+    }
+    // A code alone proves nothing of where it is from; the exchange does, for it needs this question's verifier.
+    if line.chars().all(|c| c.is_ascii_graphic()) {
+        Ok(SecretString::from(line))
+    } else {
+        Err(LoginError::Pasted("this is no address"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_holds_what_a_browser_brings_and_an_error_is_printed_as_a_name() {
+        let answer = Answer::of_query("code=a%2Fb&state=s&error=x&error=access_denied%1b[31m%0a&other=1");
+        assert_eq!(answer.code.unwrap().expose_secret(), "a/b");
+        assert_eq!(answer.state.as_deref(), Some("s"));
+        assert_eq!(answer.error.as_deref(), Some("access_denied31m"));
+    }
+}

@@ -1,0 +1,158 @@
+//! Access tokens out of a sign-in that is kept.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
+
+use super::kept::{Access, Fingerprint, Kept, KeptError, Room, SignIn, Turn};
+use super::{Exchange, Granted, TokenService};
+use crate::model::SourceName;
+use crate::providers::ProviderError;
+use crate::providers::token::{Issuer, Token};
+use crate::settings::SignInFile;
+
+/// Gives the tokens of a source that somebody is signed in to.
+pub(in crate::providers) struct SignedIn {
+    source: SourceName,
+    service: Box<dyn TokenService>,
+    kept: Option<Kept>,
+    /// A refresh token from the configuration, where there is one: nobody needs to sign in.
+    seed: Option<SecretString>,
+    /// The newest sign-in if it could not be written down. It must not be lost while this process lives.
+    unwritten: Mutex<Option<SignIn>>,
+}
+
+impl SignedIn {
+    /// Of somebody who signs in with `meetfs login`.
+    pub(in crate::providers) fn kept(
+        source: SourceName,
+        service: impl TokenService + 'static,
+        kept: SignInFile,
+    ) -> Self {
+        Self {
+            source,
+            service: Box::new(service),
+            kept: Kept::at(kept),
+            seed: None,
+            unwritten: Mutex::default(),
+        }
+    }
+
+    /// Of an app whose refresh token is configured. Should the service give another in its place, that one is kept.
+    pub(in crate::providers) fn seeded(
+        source: SourceName,
+        service: impl TokenService + 'static,
+        seed: SecretString,
+        kept: SignInFile,
+    ) -> Self {
+        Self { seed: Some(seed), ..Self::kept(source, service, kept) }
+    }
+
+    /// What is known now: what could not be written, else what is kept, else what is configured.
+    fn known(&self) -> Result<SignIn, KeptError> {
+        if let Some(unwritten) = self.unwritten.lock().clone() {
+            return Ok(unwritten);
+        }
+        let kept = self.kept.as_ref().map_or(Err(KeptError::Nobody), Kept::read);
+        let Some(seed) = &self.seed else { return kept };
+        let fingerprint = Some(Fingerprint::of(seed));
+        match kept {
+            Ok(kept) if kept.seed == fingerprint => Ok(kept),
+            // Of another configured token, or none.
+            _ => {
+                Ok(SignIn { refresh: seed.clone(), access: None, scopes: None, api: None, seed: fingerprint })
+            }
+        }
+    }
+
+    fn unusable(&self, error: &KeptError) -> ProviderError {
+        let source = &self.source;
+        match error {
+            KeptError::Nobody => ProviderError::Credential(format!(
+                "nobody is signed in to {source}; run `meetfs login {source}`"
+            )),
+            KeptError::Damaged(_) => ProviderError::Credential(format!(
+                "the sign-in of {source} cannot be read: {error}; run `meetfs login {source}` again"
+            )),
+            KeptError::File { .. } | KeptError::Busy => {
+                ProviderError::Unavailable(format!("the sign-in of {source} cannot be renewed: {error}"))
+            }
+        }
+    }
+
+    async fn renew(&self, known: &SignIn, room: Option<Room>) -> Result<Token, ProviderError> {
+        let asked = (Instant::now(), Timestamp::now());
+        let granted = self.service.exchange(Exchange::Refresh(&known.refresh)).await?;
+        let is_same =
+            granted.refresh.as_ref().is_none_or(|new| new.expose_secret() == known.refresh.expose_secret());
+        let renewed = SignIn::after(Some(known), &granted, asked.1);
+        // A configured token that stays as it is has its place already.
+        if let Some(renewed) = renewed.filter(|_| !(is_same && self.seed.is_some())) {
+            let written = room.map(|room| room.write(&renewed));
+            *self.unwritten.lock() = match written {
+                Some(Ok(())) => None,
+                Some(Err(error)) => {
+                    tracing::error!(
+                        source = %self.source,
+                        "the new sign-in could not be written down and is lost when this process ends: {error}"
+                    );
+                    Some(renewed)
+                }
+                None => Some(renewed),
+            };
+        }
+        let Granted { access, life, scopes, api, .. } = granted;
+        let scopes = scopes.or_else(|| known.scopes.clone());
+        Ok(Token::issued(access, asked, life).at(api).permitting(scopes))
+    }
+
+    /// The access token that is kept, if it is still good and not the one that was refused.
+    fn still_good(known: &SignIn, refused: Option<&Token>) -> Option<Token> {
+        let Access { token, given, ends } = known.access.as_ref()?;
+        let now = Timestamp::now();
+        let (life, left) = (ends.duration_since(*given), ends.duration_since(now));
+        // A clock that was set back would make an old token seem new.
+        let is_good = *given <= now && left > life / 10;
+        let is_refused = refused.is_some_and(|no| no.secret().expose_secret() == token.expose_secret());
+        let left = std::time::Duration::try_from(left).ok().filter(|_| is_good && !is_refused)?;
+        let token = Token::issued(token.clone(), (Instant::now(), now), left);
+        Some(token.at(known.api.clone()).permitting(known.scopes.clone()))
+    }
+}
+
+#[async_trait]
+impl Issuer for SignedIn {
+    async fn issue(&self, refused: Option<&Token>) -> Result<Token, ProviderError> {
+        let unusable = |error| self.unusable(&error);
+        // Looked at once before the turn: somebody who has not signed in needs no folder made for it.
+        let first_look = self.known().map_err(unusable)?;
+        if let Some(token) = Self::still_good(&first_look, refused) {
+            return Ok(token);
+        }
+        let turn = match &self.kept {
+            Some(kept) => Some(kept.turn().await),
+            None => None,
+        };
+        let is_configured = self.seed.is_some();
+        let turn: Option<Turn> = match turn {
+            Some(Ok(turn)) => Some(turn),
+            // What is configured can be renewed without a place to write to.
+            Some(Err(KeptError::File { .. })) if is_configured => None,
+            Some(Err(error)) => return Err(unusable(error)),
+            None => None,
+        };
+        // Another process may have renewed it while this one waited.
+        let known = self.known().map_err(unusable)?;
+        if let Some(token) = Self::still_good(&known, refused) {
+            return Ok(token);
+        }
+        let room = match turn.as_ref().map(Turn::room).transpose() {
+            Ok(room) => room,
+            Err(_) if is_configured => None,
+            Err(error) => return Err(unusable(error)),
+        };
+        self.renew(&known, room).await
+    }
+}
