@@ -161,6 +161,7 @@ impl Catalog {
     /// Takes over what else is known of a meeting, and keeps it.
     pub fn learn_details(&self, name: &SourceName, id: &MeetingId, details: Option<Details>) {
         self.facts.keep_details(name, id, details.as_ref());
+        let details = details.map(Arc::new);
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
         if let Some(entry) = source.meetings.get_mut(id) {
@@ -215,9 +216,10 @@ impl Catalog {
 #[cfg(test)]
 mod tests {
     use super::super::{Filter, Scope};
-    use serde_json::{Map, Value};
+    use serde_json::Value;
 
     use super::*;
+    use crate::model::Facts;
     use crate::providers::ProviderError;
 
     fn acme() -> SourceName {
@@ -234,7 +236,7 @@ mod tests {
             end: start,
             expires: None,
             files: Vec::new(),
-            facts: Map::new(),
+            facts: Facts::default(),
         }
     }
 
@@ -339,7 +341,7 @@ mod tests {
         {
             let catalog = catalog_with(FactStore::open(folder.path()).unwrap());
             catalog.apply(&acme(), all, listing());
-            let details = Details { facts: Map::new(), files: vec![file("audio", 2), file("both", 2)] };
+            let details = Details { facts: Facts::default(), files: vec![file("audio", 2), file("both", 2)] };
             catalog.learn_details(&acme(), &"a".into(), Some(details));
             assert_eq!(files(&catalog), expected);
             let before = *catalog.changes().borrow();
@@ -365,7 +367,7 @@ mod tests {
     fn the_document_waits_for_the_details_and_never_lets_them_overwrite_the_listing() {
         let catalog = catalog();
         let mut listed = meeting("a", "2026-01-10");
-        listed.facts.insert("topic".into(), "listed".into());
+        listed.facts = [("topic".to_owned(), "listed".into())].into_iter().collect();
         let all = span("2026-01-01", "2026-03-31");
         catalog.apply(&acme(), all, Listing { meetings: vec![listed], failed: vec![] });
         assert_eq!(catalog.views()[0].meetings[0].document, None);
@@ -373,7 +375,7 @@ mod tests {
         let details = Details { facts: details.into_iter().collect(), files: Vec::new() };
         catalog.learn_details(&acme(), &"a".into(), Some(details));
         let document = catalog.views()[0].meetings[0].document.clone().unwrap();
-        let value: Value = serde_json::from_slice(&document).unwrap();
+        let value: Value = serde_json::from_slice(&document.text()).unwrap();
         assert_eq!(value, serde_json::json!({"topic": "listed", "dept": "sales"}));
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::inode::{Identity, Ino};
-use crate::model::{BodyKind, FileId, Version};
+use crate::model::{BodyKind, Document, FileId, Version};
 
 /// One file or folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub enum Content {
     },
     /// A file whose bytes are here.
     Text(Bytes),
+    /// A file whose bytes are made from what is here.
+    Document(Arc<Document>),
 }
 
 impl Node {
@@ -56,6 +58,7 @@ impl Node {
             Content::Folder { .. } => 0,
             Content::Recording { size, .. } => *size,
             Content::Text(text) => text.len() as u64,
+            Content::Document(document) => document.length(),
         }
     }
 
@@ -172,7 +175,7 @@ impl Snapshot {
     pub fn entries(&self, folder: Ino) -> Option<&[Ino]> {
         match &self.node(folder)?.content {
             Content::Folder { entries } => Some(entries),
-            Content::Recording { .. } | Content::Text(_) => None,
+            Content::Recording { .. } | Content::Text(_) | Content::Document(_) => None,
         }
     }
 
