@@ -46,7 +46,7 @@ pub(super) struct Source {
     pub(super) kept: Option<Option<Timestamp>>,
     pub(super) meetings: HashMap<MeetingId, Entry>,
     /// Learned sizes, also of meetings not listed yet.
-    pub(super) sizes: HashMap<(MeetingId, FileKey), (Version, u64)>,
+    pub(super) sizes: HashMap<MeetingId, HashMap<FileKey, (Version, u64)>>,
     pub(super) details: HashMap<MeetingId, Option<Arc<Details>>>,
     /// Under which validators files were served.
     pub(super) validators: HashMap<(MeetingId, FileKey), (Version, String)>,
@@ -91,10 +91,10 @@ impl Source {
         };
         match facts.load(&name) {
             Ok((sizes, details)) => {
-                source.sizes = sizes
-                    .into_iter()
-                    .map(|fact| ((fact.meeting, fact.file), (fact.version, fact.size)))
-                    .collect();
+                for fact in sizes {
+                    let files = source.sizes.entry(fact.meeting).or_default();
+                    files.insert(fact.file, (fact.version, fact.size));
+                }
                 source.details =
                     details.into_iter().map(|(id, details)| (id, details.map(Arc::new))).collect();
             }
@@ -149,7 +149,7 @@ impl Source {
 
     /// The true size that was learned of a file as it is listed now.
     fn size(&self, meeting: &Meeting, file: &RecordingFile) -> Option<u64> {
-        let (version, size) = self.sizes.get(&(meeting.id.clone(), file.id.key.clone()))?;
+        let (version, size) = self.sizes.get(&meeting.id)?.get(&file.id.key)?;
         (*version == file.version).then_some(*size)
     }
 
@@ -161,9 +161,11 @@ impl Source {
         } else {
             entry.meeting.clone()
         };
-        let sizes =
-            meeting.files.iter().filter_map(|file| Some((file.id.key.clone(), self.size(&meeting, file)?)));
-        let sizes = sizes.collect();
+        let mut sizes = HashMap::new();
+        if self.sizes.contains_key(&meeting.id) {
+            let learned = meeting.files.iter().map(|file| (&file.id.key, self.size(&meeting, file)));
+            sizes.extend(learned.filter_map(|(key, size)| Some((key.clone(), size?))));
+        }
         MeetingView { meeting, sizes, document: entry.document.clone() }
     }
 }

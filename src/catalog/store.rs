@@ -118,8 +118,8 @@ impl Catalog {
     pub fn learn_size(&self, id: &FileId, version: Version, size: u64) {
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(&id.source) else { return };
-        let place = (id.meeting.clone(), id.key.clone());
-        let changed = source.sizes.insert(place, (version, size)) != Some((version, size));
+        let files = source.sizes.entry(id.meeting.clone()).or_default();
+        let changed = files.insert(id.key.clone(), (version, size)) != Some((version, size));
         drop(sources);
         if changed {
             // The tree first: somebody may be waiting for it in an `open`.
@@ -179,7 +179,7 @@ impl Catalog {
         let mut meetings: Vec<_> = source.shown().map(|entry| &entry.meeting).collect();
         meetings.sort_by(|a, b| (b.start, &b.id).cmp(&(a.start, &a.id)));
         let sizes = meetings.iter().flat_map(|meeting| &meeting.files).filter_map(|file| {
-            let known = source.sizes.get(&(file.id.meeting.clone(), file.id.key.clone()));
+            let known = source.sizes.get(&file.id.meeting).and_then(|files| files.get(&file.id.key));
             let unknown = source.filter.shows_file(file)
                 && file.availability == Availability::Ready
                 && file.declared_size.is_none()

@@ -313,10 +313,11 @@ async fn publish(
         let changed = tree.publish(snapshot);
         invalidator.push(changed.into_iter().map(Invalidation::from));
         shown.send_replace(Some(change));
-        let pause = began.elapsed() * PAUSE_SHARE;
+        let took = began.elapsed();
+        tracing::debug!(?took, "a new tree");
         tokio::time::sleep(BETWEEN_SNAPSHOTS).await;
         tokio::select! {
-            () = tokio::time::sleep(pause.saturating_sub(BETWEEN_SNAPSHOTS)) => {}
+            () = tokio::time::sleep((took * PAUSE_SHARE).saturating_sub(BETWEEN_SNAPSHOTS)) => {}
             () = tree.awaited() => {}
         }
     }
