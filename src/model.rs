@@ -1,20 +1,24 @@
 //! The words every room shares: a source, its meetings, their recording files, and the lease under which a
 //! file's bytes are read.
 //!
-//! Nothing here does anything. Providers make these values, the catalog keeps them, the tree names them and the
+//! Nothing here does anything but [`Document`], which writes down what it is made of. Providers make these values, the catalog keeps them, the tree names them and the
 //! read path fetches them; each room knows only this vocabulary of the others.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value};
 use url::Url;
+
+mod document;
+mod facts;
+
+pub use document::Document;
+pub use facts::Facts;
 
 macro_rules! text_newtype {
     ($(#[$doc:meta])* $name:ident) => {
@@ -207,14 +211,14 @@ pub struct Meeting {
     /// Its files, in no particular order.
     pub files: Vec<RecordingFile>,
     /// What `meeting.json` says of it besides what `details` adds; never a download address or a token.
-    pub facts: Map<String, Value>,
+    pub facts: Facts,
 }
 
 /// What a provider says of a meeting when it is asked for that one alone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Details {
     /// What it adds to `meeting.json`; never a download address or a token.
-    pub facts: Map<String, Value>,
+    pub facts: Facts,
     /// Files that the listing could not show. One with the key of a listed file takes its place.
     #[serde(default)]
     pub files: Vec<RecordingFile>,
@@ -236,8 +240,8 @@ pub struct MeetingView {
     pub meeting: Arc<Meeting>,
     /// True lengths in bytes that were found out, by file: they beat the listed ones.
     pub sizes: HashMap<FileKey, u64>,
-    /// The bytes of `meeting.json`; `None` while not everything that belongs in it is known.
-    pub document: Option<Bytes>,
+    /// What is in `meeting.json`; `None` while not everything that belongs in it is known.
+    pub document: Option<Arc<Document>>,
 }
 
 /// Whole UTC days, both ends included.

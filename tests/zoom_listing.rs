@@ -306,7 +306,7 @@ async fn details_say_more_of_a_meeting_or_that_there_is_nothing() {
     cloud.add_meeting(old);
     let zoom = zoom(&cloud);
     for uuid in ["/aB3xY9+QWeRtYuIoP==", "a//b", "plain=="] {
-        let facts = zoom.details(&uuid.into()).await.unwrap().unwrap().facts;
+        let facts = zoom.details(&uuid.into()).await.unwrap().unwrap().facts.to_map();
         assert_eq!(facts.get("participants_count").and_then(|count| count.as_u64()), Some(2), "{facts:?}");
         assert_eq!(facts.get("user_email").and_then(|email| email.as_str()), Some(Archive::OWNER));
     }

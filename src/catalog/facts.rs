@@ -306,8 +306,8 @@ mod tests {
     #[test]
     fn facts_outlive_the_store() {
         let folder = tempfile::tempdir().unwrap();
-        let mut details = Details::default();
-        details.facts.insert("participants_count".into(), 7.into());
+        let facts = [("participants_count".to_owned(), 7.into())].into_iter().collect();
+        let details = Details { facts, files: Vec::new() };
         {
             let store = FactStore::open(folder.path()).unwrap();
             store.keep_size(&file("a"), Version(u64::MAX), 1 << 40);

@@ -82,7 +82,7 @@ impl Filter {
             && self
                 .hosts
                 .as_ref()
-                .is_none_or(|hosts| host(meeting).is_some_and(|host| one_matches(hosts, host)))
+                .is_none_or(|hosts| host(meeting).is_some_and(|host| one_matches(hosts, &host)))
             && (self.kinds.is_none() || meeting.files.iter().any(|file| self.shows_file(file)))
     }
 
@@ -104,14 +104,14 @@ fn one_matches(patterns: &[Pattern], text: &str) -> bool {
 }
 
 /// The address of whoever held the meeting, as its provider calls it.
-fn host(meeting: &Meeting) -> Option<&str> {
-    ["host_email", "hostEmail"].iter().find_map(|name| meeting.facts.get(*name)?.as_str())
+fn host(meeting: &Meeting) -> Option<String> {
+    ["host_email", "hostEmail"].iter().find_map(|name| meeting.facts.text(name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Availability, BodyKind, FileId, SourceName, Version};
+    use crate::model::{Availability, BodyKind, Facts, FileId, SourceName, Version};
 
     fn file(role: Role, stem: &str) -> RecordingFile {
         RecordingFile {
@@ -196,7 +196,7 @@ mod tests {
         assert!(!filter(glob("week*"), glob("ben@*"), 30).shows(&meeting()));
         assert!(!filter(glob("week*"), glob("*@example.org"), 31).shows(&meeting()));
         let mut nobodys = meeting();
-        nobodys.facts.clear();
+        nobodys.facts = Facts::default();
         assert!(!filter(None, glob("*"), 0).shows(&nobodys));
     }
 

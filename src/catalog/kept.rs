@@ -45,7 +45,8 @@ impl FactStore {
         let mut listed = connection.prepare("SELECT listed FROM listed_meeting WHERE source = ?1")?;
         let read: Vec<Option<Meeting>> = listed
             .query_map(params![source.as_str()], |row| {
-                Ok(row.get_ref(0)?.as_str().ok().and_then(|text| serde_json::from_str(text).ok()))
+                let meeting = row.get_ref(0)?.as_str().ok().and_then(|text| serde_json::from_str(text).ok());
+                Ok(meeting.map(|meeting| sharing_names(meeting, source)))
             })?
             .collect::<rusqlite::Result<_>>()?;
         let damaged = read.iter().filter(|meeting| meeting.is_none()).count();
@@ -105,6 +106,23 @@ impl FactStore {
         );
         log_failure(kept);
     }
+}
+
+/// The meeting with one text for each name that its files repeat, as it came from its provider: as it comes from the
+/// store every file has two of its own, which is a hundred bytes each.
+fn sharing_names(mut meeting: Meeting, source: &SourceName) -> Meeting {
+    if meeting.source == *source {
+        meeting.source = source.clone();
+    }
+    for file in &mut meeting.files {
+        if file.id.source == meeting.source {
+            file.id.source = meeting.source.clone();
+        }
+        if file.id.meeting == meeting.id {
+            file.id.meeting = meeting.id.clone();
+        }
+    }
+    meeting
 }
 
 #[cfg(test)]

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{FactStore, Filter, Scope};
 use crate::model::{
-    Availability, Details, FileKey, Meeting, MeetingId, MeetingView, RecordingFile, SourceName, Version,
+    Availability, Details, Document, FileKey, Meeting, MeetingId, MeetingView, RecordingFile, SourceName,
+    Version,
 };
 
 /// A source as the catalog is told of it.
@@ -46,8 +46,8 @@ pub(super) struct Source {
     pub(super) kept: Option<Option<Timestamp>>,
     pub(super) meetings: HashMap<MeetingId, Entry>,
     /// Learned sizes, also of meetings not listed yet.
-    pub(super) sizes: HashMap<(MeetingId, FileKey), (Version, u64)>,
-    pub(super) details: HashMap<MeetingId, Option<Details>>,
+    pub(super) sizes: HashMap<MeetingId, HashMap<FileKey, (Version, u64)>>,
+    pub(super) details: HashMap<MeetingId, Option<Arc<Details>>>,
     /// Under which validators files were served.
     pub(super) validators: HashMap<(MeetingId, FileKey), (Version, String)>,
 }
@@ -58,18 +58,20 @@ pub(super) struct Entry {
     pub(super) listed: Arc<Meeting>,
     /// As listed, with the files that its details add; the same where they add none.
     pub(super) meeting: Arc<Meeting>,
-    pub(super) document: Option<Bytes>,
+    /// `None` while it is not known whether there are details, for a document that changed later would be copied twice by
+    /// every backup.
+    pub(super) document: Option<Arc<Document>>,
 }
 
 impl Entry {
-    pub(super) fn new(listed: Arc<Meeting>, details: Option<&Option<Details>>) -> Self {
+    pub(super) fn new(listed: Arc<Meeting>, details: Option<&Option<Arc<Details>>>) -> Self {
         let mut meeting = listed.clone();
         for file in details.into_iter().flatten().flat_map(|details| &details.files) {
             let meeting = Arc::make_mut(&mut meeting);
             meeting.files.retain(|known| known.id != file.id);
             meeting.files.push(file.clone());
         }
-        let document = document(&listed, details);
+        let document = details.map(|details| Arc::new(Document::new(listed.clone(), details.clone())));
         Self { listed, meeting, document }
     }
 }
@@ -89,11 +91,12 @@ impl Source {
         };
         match facts.load(&name) {
             Ok((sizes, details)) => {
-                source.sizes = sizes
-                    .into_iter()
-                    .map(|fact| ((fact.meeting, fact.file), (fact.version, fact.size)))
-                    .collect();
-                source.details = details.into_iter().collect();
+                for fact in sizes {
+                    let files = source.sizes.entry(fact.meeting).or_default();
+                    files.insert(fact.file, (fact.version, fact.size));
+                }
+                source.details =
+                    details.into_iter().map(|(id, details)| (id, details.map(Arc::new))).collect();
             }
             Err(error) => tracing::warn!("what was learned of {name} cannot be read: {error}"),
         }
@@ -146,7 +149,7 @@ impl Source {
 
     /// The true size that was learned of a file as it is listed now.
     fn size(&self, meeting: &Meeting, file: &RecordingFile) -> Option<u64> {
-        let (version, size) = self.sizes.get(&(meeting.id.clone(), file.id.key.clone()))?;
+        let (version, size) = self.sizes.get(&meeting.id)?.get(&file.id.key)?;
         (*version == file.version).then_some(*size)
     }
 
@@ -158,26 +161,11 @@ impl Source {
         } else {
             entry.meeting.clone()
         };
-        let sizes =
-            meeting.files.iter().filter_map(|file| Some((file.id.key.clone(), self.size(&meeting, file)?)));
-        let sizes = sizes.collect();
+        let mut sizes = HashMap::new();
+        if self.sizes.contains_key(&meeting.id) {
+            let learned = meeting.files.iter().map(|file| (&file.id.key, self.size(&meeting, file)));
+            sizes.extend(learned.filter_map(|(key, size)| Some((key.clone(), size?))));
+        }
         MeetingView { meeting, sizes, document: entry.document.clone() }
     }
-}
-
-/// The bytes of `meeting.json`: the listing's facts, then the details that add to them. `None` while it is not
-/// known whether there are details, for a document that changed later would be copied twice by every backup.
-fn document(meeting: &Meeting, details: Option<&Option<Details>>) -> Option<Bytes> {
-    let mut document = meeting.facts.clone();
-    if let Some(expires) = meeting.expires {
-        document.insert("expires".into(), expires.to_string().into());
-    }
-    for (key, value) in details?.iter().flat_map(|details| &details.facts) {
-        if !document.contains_key(key) {
-            document.insert(key.clone(), value.clone());
-        }
-    }
-    let mut text = serde_json::to_vec_pretty(&document).ok()?;
-    text.push(b'\n');
-    Some(text.into())
 }

@@ -118,8 +118,8 @@ impl Catalog {
     pub fn learn_size(&self, id: &FileId, version: Version, size: u64) {
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(&id.source) else { return };
-        let place = (id.meeting.clone(), id.key.clone());
-        let changed = source.sizes.insert(place, (version, size)) != Some((version, size));
+        let files = source.sizes.entry(id.meeting.clone()).or_default();
+        let changed = files.insert(id.key.clone(), (version, size)) != Some((version, size));
         drop(sources);
         if changed {
             // The tree first: somebody may be waiting for it in an `open`.
@@ -161,6 +161,7 @@ impl Catalog {
     /// Takes over what else is known of a meeting, and keeps it.
     pub fn learn_details(&self, name: &SourceName, id: &MeetingId, details: Option<Details>) {
         self.facts.keep_details(name, id, details.as_ref());
+        let details = details.map(Arc::new);
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
         if let Some(entry) = source.meetings.get_mut(id) {
@@ -178,7 +179,7 @@ impl Catalog {
         let mut meetings: Vec<_> = source.shown().map(|entry| &entry.meeting).collect();
         meetings.sort_by(|a, b| (b.start, &b.id).cmp(&(a.start, &a.id)));
         let sizes = meetings.iter().flat_map(|meeting| &meeting.files).filter_map(|file| {
-            let known = source.sizes.get(&(file.id.meeting.clone(), file.id.key.clone()));
+            let known = source.sizes.get(&file.id.meeting).and_then(|files| files.get(&file.id.key));
             let unknown = source.filter.shows_file(file)
                 && file.availability == Availability::Ready
                 && file.declared_size.is_none()
@@ -215,9 +216,10 @@ impl Catalog {
 #[cfg(test)]
 mod tests {
     use super::super::{Filter, Scope};
-    use serde_json::{Map, Value};
+    use serde_json::Value;
 
     use super::*;
+    use crate::model::Facts;
     use crate::providers::ProviderError;
 
     fn acme() -> SourceName {
@@ -234,7 +236,7 @@ mod tests {
             end: start,
             expires: None,
             files: Vec::new(),
-            facts: Map::new(),
+            facts: Facts::default(),
         }
     }
 
@@ -339,7 +341,7 @@ mod tests {
         {
             let catalog = catalog_with(FactStore::open(folder.path()).unwrap());
             catalog.apply(&acme(), all, listing());
-            let details = Details { facts: Map::new(), files: vec![file("audio", 2), file("both", 2)] };
+            let details = Details { facts: Facts::default(), files: vec![file("audio", 2), file("both", 2)] };
             catalog.learn_details(&acme(), &"a".into(), Some(details));
             assert_eq!(files(&catalog), expected);
             let before = *catalog.changes().borrow();
@@ -365,7 +367,7 @@ mod tests {
     fn the_document_waits_for_the_details_and_never_lets_them_overwrite_the_listing() {
         let catalog = catalog();
         let mut listed = meeting("a", "2026-01-10");
-        listed.facts.insert("topic".into(), "listed".into());
+        listed.facts = [("topic".to_owned(), "listed".into())].into_iter().collect();
         let all = span("2026-01-01", "2026-03-31");
         catalog.apply(&acme(), all, Listing { meetings: vec![listed], failed: vec![] });
         assert_eq!(catalog.views()[0].meetings[0].document, None);
@@ -373,7 +375,7 @@ mod tests {
         let details = Details { facts: details.into_iter().collect(), files: Vec::new() };
         catalog.learn_details(&acme(), &"a".into(), Some(details));
         let document = catalog.views()[0].meetings[0].document.clone().unwrap();
-        let value: Value = serde_json::from_slice(&document).unwrap();
+        let value: Value = serde_json::from_slice(&document.text()).unwrap();
         assert_eq!(value, serde_json::json!({"topic": "listed", "dept": "sales"}));
     }
 }

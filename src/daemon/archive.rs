@@ -31,6 +31,10 @@ use crate::tree::{LiveTree, TreeBuilder};
 /// a tenth of a second old is new enough, and building it for every answer would keep a core busy.
 const BETWEEN_SNAPSHOTS: Duration = Duration::from_millis(100);
 
+/// The least pause as a multiple of the time that the last snapshot took, while nobody waits for the next: the details
+/// of ten thousand meetings come in for minutes, and what they add to a tree of 90,000 files may show a second later.
+const PAUSE_SHARE: u32 = 9;
+
 /// The part of the memory budget whose blocks may wait to be written to disk. The cache counts them for as long, so they
 /// are few enough to leave room for what is fetched; what a slow disk does not take in time is not kept.
 const WRITES_WAITING_SHARE: u64 = 4;
@@ -221,6 +225,7 @@ impl Archive {
     pub async fn shown(&self) {
         let wanted = Some(*self.catalog.changes().borrow());
         let mut shown = self.shown.subscribe();
+        let _awaited = self.tree.hurry();
         let _sender_lives_as_long_as_self = shown.wait_for(|shown| *shown >= wanted).await;
     }
 
@@ -291,6 +296,7 @@ async fn publish(
             changed = changes.changed() => if changed.is_err() { return },
         }
         let change = *changes.borrow_and_update();
+        let began = Instant::now();
         let views = catalog.clone();
         let built = tokio::task::spawn_blocking(move || {
             let snapshot = builder.build(&views.views());
@@ -307,7 +313,13 @@ async fn publish(
         let changed = tree.publish(snapshot);
         invalidator.push(changed.into_iter().map(Invalidation::from));
         shown.send_replace(Some(change));
+        let took = began.elapsed();
+        tracing::debug!(?took, "a new tree");
         tokio::time::sleep(BETWEEN_SNAPSHOTS).await;
+        tokio::select! {
+            () = tokio::time::sleep((took * PAUSE_SHARE).saturating_sub(BETWEEN_SNAPSHOTS)) => {}
+            () = tree.awaited() => {}
+        }
     }
 }
 

@@ -12,6 +12,7 @@
 mod archive;
 mod asked;
 mod body;
+mod company;
 mod demo_archive;
 mod faults;
 mod links;
@@ -36,6 +37,7 @@ mod webex_tickets;
 mod wire;
 mod zoom_api;
 mod zoom_json;
+mod zoom_limits;
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
@@ -59,6 +61,7 @@ pub use store::Object;
 pub use web::DownloadHeader;
 pub use webex_api::WebexCredentials;
 pub use webex_archive::{WebexArchive, WebexFile, WebexObject, WebexRecording};
+pub use zoom_limits::{ZoomLabel, ZoomLimits};
 
 use server::{Origins, Shared};
 
@@ -83,6 +86,8 @@ pub struct CloudOptions {
     pub faults: Vec<Fault>,
     /// Which credentials a download link takes.
     pub download_header: DownloadHeader,
+    /// How many calls a second Zoom's API answers before it says 429; `None` is as many as come.
+    pub zoom_limits: Option<ZoomLimits>,
     /// What it holds for Webex.
     pub webex: WebexArchive,
     /// How long Webex's links work.
@@ -103,6 +108,7 @@ impl Default for CloudOptions {
             first_byte_latency: Duration::ZERO,
             bytes_per_second: None,
             faults: Vec::new(),
+            zoom_limits: None,
             download_header: DownloadHeader::default(),
             webex: WebexArchive::empty(),
             webex_link_life: Duration::from_secs(3 * 3600),
@@ -153,6 +159,7 @@ impl Cloud {
             rapatin: rapatin::Rapatin::new(options.rapatin),
             faults: faults::Faults::new(options.faults),
             log: log::Log::new(),
+            zoom_calls: zoom_limits::Counter::new(options.zoom_limits),
             origins: Origins {
                 api: api_origin,
                 web: web_origin,
@@ -235,6 +242,11 @@ impl Cloud {
     /// Forgets the requests so far.
     pub fn clear_requests(&self) {
         self.shared.log.clear();
+    }
+
+    /// The most calls of a label that Zoom's API has got in any second so far.
+    pub fn most_zoom_calls_in_a_second(&self, label: ZoomLabel) -> usize {
+        self.shared.zoom_calls.most(label)
     }
 
     /// Adds a fault behind those that wait already.

@@ -30,6 +30,7 @@ use super::store::Store;
 use super::webex_api::{self, WebexSite};
 use super::wire::{Connection, Wire};
 use super::zoom_api::Api;
+use super::zoom_limits::Counter;
 use super::{media, rapatin_api, web};
 
 /// Connections a server holds at once; more wait to be accepted.
@@ -49,6 +50,7 @@ pub(super) struct Shared {
     pub(super) rapatin: Rapatin,
     pub(super) faults: Faults,
     pub(super) log: Log,
+    pub(super) zoom_calls: Counter,
     pub(super) origins: Origins,
     pub(super) page_cap: u32,
     pub(super) download_header: web::DownloadHeader,
@@ -206,6 +208,7 @@ fn reply(shared: &Shared, server: Server, asked: &Asked, form: &[u8], effect: Op
         Server::Api if asked.path == "/oauth/token" && asked.method == "POST" => {
             shared.tokens.answer(asked, form, &shared.origins.api)
         }
+        Server::Api if !shared.zoom_calls.admit(&asked.path) => too_many_requests(server, RetryAfter::None),
         Server::Api => {
             let api = Api {
                 store: &shared.store.read(),

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use fuser::{
     AccessFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig,
     LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
@@ -120,6 +121,11 @@ impl Shared {
         let recording = recording_of(node);
         self.engine
             .open(&recording.ok_or_else(|| FetchError::Gone("it is no recording file any more".into()))?)
+    }
+
+    fn open_text(&self, text: Bytes, reply: ReplyOpen) {
+        // Cached pages are dropped: a text can change and keep its length and time.
+        reply.opened(self.handles.insert(Handle::Text(text)), FopenFlags::empty());
     }
 
     /// Opens a file at once where everything is known, else from a task.
@@ -276,11 +282,8 @@ impl Filesystem for Adapter {
         let Some(node) = tree.node(ino(number)) else { return reply.error(Errno::ESTALE) };
         match &node.content {
             Content::Folder { .. } => reply.error(Errno::EISDIR),
-            Content::Text(text) => {
-                // Cached pages are dropped: a text can change and keep its length and time.
-                let handle = self.shared.handles.insert(Handle::Text(text.clone()));
-                reply.opened(handle, FopenFlags::empty());
-            }
+            Content::Text(text) => self.shared.open_text(text.clone(), reply),
+            Content::Document(document) => self.shared.open_text(document.text(), reply),
             Content::Recording { .. } => match self.shared.open_recording(node) {
                 Err(error) => reply.error(Errno::from_i32(errno_of(&error))),
                 Ok(file) => self.shared.open(node.ino, file, reply),

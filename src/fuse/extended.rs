@@ -1,6 +1,7 @@
 //! Extended attributes: when a recording goes.
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 use fuser::{Errno, ReplyXattr};
 
@@ -9,8 +10,16 @@ use crate::tree::Node;
 /// When the provider deletes the file or meeting, in RFC 3339. There is none where nothing is known of that.
 const EXPIRES: &str = "user.meetfs.expires";
 
+/// The only attributes there are. `ls -l` asks for two others of every file, its access list and its SELinux label, five
+/// times the requests that its listing takes; told once that a file system has none, it asks no more (coreutils,
+/// `file_has_acl_cache` and `getfilecon_cache` in `ls.c`).
+const NAMESPACE: &[u8] = b"user.";
+
 /// Answers getxattr(2).
 pub(super) fn get(node: Option<&Node>, name: &OsStr, size: u32, reply: ReplyXattr) {
+    if !name.as_bytes().starts_with(NAMESPACE) {
+        return reply.error(Errno::EOPNOTSUPP);
+    }
     let Some(node) = node else { return reply.error(Errno::ESTALE) };
     match node.expires {
         Some(expires) if name == EXPIRES => give(expires.to_string().as_bytes(), size, reply),

@@ -101,7 +101,7 @@ impl Plan<'_> {
         }
         if let Some(document) = &view.document {
             let identity = Identity::of(&[b"document", source, id]);
-            self.file(place, DOCUMENT, identity, meeting.end, Content::Text(document.clone()));
+            self.file(place, DOCUMENT, identity, meeting.end, Content::Document(document.clone()));
         }
         for Shown { name, file, beside, content } in files {
             let key = file.id.key.as_str().as_bytes();
@@ -113,7 +113,7 @@ impl Plan<'_> {
                 Content::Recording { version, .. } => {
                     Identity::of(&[b"recording", source, id, key, role, host, &version.0.to_le_bytes()])
                 }
-                Content::Text(_) | Content::Folder { .. } => {
+                Content::Text(_) | Content::Document(_) | Content::Folder { .. } => {
                     Identity::of(&[b"unavailable", source, id, key, role, host])
                 }
             };

@@ -12,11 +12,17 @@ use super::{Change, Ino, Snapshot};
 pub struct LiveTree {
     current: ArcSwap<Snapshot>,
     published: watch::Sender<u64>,
+    /// How many wait for another snapshot.
+    awaited: watch::Sender<usize>,
 }
 
 impl Default for LiveTree {
     fn default() -> Self {
-        Self { current: ArcSwap::from_pointee(Snapshot::empty()), published: watch::Sender::new(0) }
+        Self {
+            current: ArcSwap::from_pointee(Snapshot::empty()),
+            published: watch::Sender::new(0),
+            awaited: watch::Sender::new(0),
+        }
     }
 }
 
@@ -38,6 +44,7 @@ impl LiveTree {
     /// Waits for a snapshot of which `holds` is true. Callers bound the wait.
     pub async fn wait_for(&self, holds: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
         let mut published = self.published.subscribe();
+        let _awaited = self.hurry();
         loop {
             let current = self.current();
             if holds(&current) {
@@ -45,6 +52,18 @@ impl LiveTree {
             }
             let _sender_lives_as_long_as_self = published.changed().await;
         }
+    }
+
+    /// Asks for the next snapshot soon, for as long as the answer is held.
+    pub fn hurry(&self) -> Hurry<'_> {
+        self.awaited.send_modify(|waiting| *waiting += 1);
+        Hurry(self)
+    }
+
+    /// Waits until somebody is waiting for the next snapshot.
+    pub async fn awaited(&self) {
+        let mut awaited = self.awaited.subscribe();
+        let _sender_lives_as_long_as_self = awaited.wait_for(|waiting| *waiting > 0).await;
     }
 
     /// Where a node is, from the mountpoint, for a log line.
@@ -59,5 +78,15 @@ impl LiveTree {
         }
         names.reverse();
         names.join("/")
+    }
+}
+
+/// Somebody waits for the next snapshot, until dropped.
+#[derive(Debug)]
+pub struct Hurry<'a>(&'a LiveTree);
+
+impl Drop for Hurry<'_> {
+    fn drop(&mut self) {
+        self.0.awaited.send_modify(|waiting| *waiting = waiting.saturating_sub(1));
     }
 }

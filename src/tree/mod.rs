@@ -36,7 +36,7 @@ use crate::model::SourceView;
 pub use course::{Course, Order};
 pub use diff::Change;
 pub use inode::Ino;
-pub use live::LiveTree;
+pub use live::{Hurry, LiveTree};
 pub use snapshot::{Content, Node, Snapshot, Totals};
 
 /// Makes snapshots, and remembers the inode numbers it gave.

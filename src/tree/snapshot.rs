@@ -1,13 +1,13 @@
 //! The finished tree: immutable, and answers every metadata call from memory.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::inode::{Identity, Ino};
-use crate::model::{BodyKind, FileId, Version};
+use crate::model::{BodyKind, Document, FileId, Version};
 
 /// One file or folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub enum Content {
     },
     /// A file whose bytes are here.
     Text(Bytes),
+    /// A file whose bytes are made from what is here.
+    Document(Arc<Document>),
 }
 
 impl Node {
@@ -56,6 +58,7 @@ impl Node {
             Content::Folder { .. } => 0,
             Content::Recording { size, .. } => *size,
             Content::Text(text) => text.len() as u64,
+            Content::Document(document) => document.length(),
         }
     }
 
@@ -80,13 +83,14 @@ pub struct Totals {
 ///
 /// **Invariant**: `nodes` is ordered by inode number, holds the root, and every entry and parent is in it; `places`
 /// has the place in `nodes` of each.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Snapshot {
     nodes: Box<[Node]>,
     /// Every metadata call begins with a number. Hashing finds it four times as fast as a search through the
     /// megabytes of a large archive's nodes (100,000 files).
     places: HashMap<Ino, usize>,
-    totals: Totals,
+    /// Added up when somebody asks, for the lengths of documents are found out by making them.
+    totals: OnceLock<Totals>,
 }
 
 /// A node before it has a number. The parent is the place of an earlier draft; the root is its own.
@@ -124,7 +128,6 @@ impl Snapshot {
         let ino = |place: usize| inos.get(place).copied().unwrap_or(Ino::ROOT);
         let mut nodes = Vec::with_capacity(drafts.len());
         let mut children = Vec::with_capacity(drafts.len());
-        let mut totals = Totals::default();
         for (place, draft) in drafts.into_iter().enumerate() {
             let node = Node {
                 ino: ino(place),
@@ -134,8 +137,6 @@ impl Snapshot {
                 expires: draft.expires,
                 content: draft.content,
             };
-            totals.bytes = totals.bytes.saturating_add(node.size());
-            *if node.is_folder() { &mut totals.folders } else { &mut totals.files } += 1;
             if node.ino != Ino::ROOT {
                 children.push((node.parent, Arc::clone(&node.name), node.ino));
             }
@@ -152,7 +153,7 @@ impl Snapshot {
             }
         }
         let places = nodes.iter().enumerate().map(|(place, node)| (node.ino, place)).collect();
-        Self { nodes: nodes.into(), places, totals }
+        Self { nodes: nodes.into(), places, totals: OnceLock::new() }
     }
 
     /// The node with this number, if it is there now.
@@ -172,13 +173,20 @@ impl Snapshot {
     pub fn entries(&self, folder: Ino) -> Option<&[Ino]> {
         match &self.node(folder)?.content {
             Content::Folder { entries } => Some(entries),
-            Content::Recording { .. } | Content::Text(_) => None,
+            Content::Recording { .. } | Content::Text(_) | Content::Document(_) => None,
         }
     }
 
     /// How much there is.
     pub fn totals(&self) -> Totals {
-        self.totals
+        *self.totals.get_or_init(|| {
+            let mut totals = Totals::default();
+            for node in &self.nodes {
+                totals.bytes = totals.bytes.saturating_add(node.size());
+                *if node.is_folder() { &mut totals.folders } else { &mut totals.files } += 1;
+            }
+            totals
+        })
     }
 
     /// All nodes, ordered by inode number.

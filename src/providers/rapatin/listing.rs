@@ -81,8 +81,8 @@ impl Lister {
     /// Takes in what an earlier run listed.
     pub(super) fn recall(&self, listed: &[Arc<Meeting>]) {
         self.starts.recall(listed);
-        let holding = listed.iter().filter_map(|meeting| meeting.facts.get("meeting_id")?.as_str());
-        self.known.lock().holding.extend(holding.map(str::to_owned));
+        let holding = listed.iter().filter_map(|meeting| meeting.facts.text("meeting_id"));
+        self.known.lock().holding.extend(holding);
     }
 
     /// Lists the sessions of the days of `span`.

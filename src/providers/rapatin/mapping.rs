@@ -55,7 +55,16 @@ pub(super) fn session(source: &SourceName, meeting: &str, mut session: Session, 
     let expires = session.delete_on.as_deref().and_then(deleted);
     let topic = session.topic.unwrap_or_default();
     Mapped {
-        meeting: Meeting { source: source.clone(), id, topic, start, end: start, expires, files, facts },
+        meeting: Meeting {
+            source: source.clone(),
+            id,
+            topic,
+            start,
+            end: start,
+            expires,
+            files,
+            facts: facts.into(),
+        },
         links,
     }
 }

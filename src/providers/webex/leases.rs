@@ -97,7 +97,7 @@ impl Leases {
     /// Takes in whose recordings an earlier run listed.
     pub(super) fn recall_hosts(&self, listed: &[Arc<Meeting>]) {
         let owned = listed.iter().filter_map(|meeting| {
-            let host = meeting.facts.get("hostEmail")?.as_str()?.to_owned();
+            let host = meeting.facts.text("hostEmail")?;
             let day = TimeZone::UTC.to_datetime(meeting.start).date();
             Some((meeting.id.clone(), (day, host)))
         });

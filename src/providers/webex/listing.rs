@@ -292,7 +292,7 @@ fn keep_fuller(recordings: &mut HashMap<MeetingId, Listed>, new: Listed) {
 fn fullness(listed: &Listed) -> impl Ord + use<> {
     let facts = &listed.meeting.facts;
     // Equal by now in all that counts; the text only makes the choice the same every time.
-    (facts.len(), serde_json::to_string(facts).unwrap_or_default(), listed.host.clone())
+    (facts.to_map().len(), facts.as_str().to_owned(), listed.host.clone())
 }
 
 #[cfg(test)]

@@ -171,7 +171,7 @@ impl Provider for Webex {
             _ => Vec::new(),
         };
         Ok(Some(Details {
-            facts: facts::of_recording(&recording),
+            facts: facts::of_recording(&recording).into(),
             files: mapping::files_of_details(&self.source, meeting, &recording, &transcripts),
         }))
     }

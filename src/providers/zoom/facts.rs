@@ -83,10 +83,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::SourceName;
+    use crate::model::{Facts, SourceName};
     use crate::providers::zoom::mapping;
 
-    fn facts(entry: Value) -> Map<String, Value> {
+    fn facts(entry: Value) -> Facts {
         let meeting = wire::Meeting::read(entry).unwrap();
         mapping::meeting(&SourceName::new("acme").unwrap(), meeting).meeting.facts
     }

@@ -41,7 +41,16 @@ pub(super) fn meeting(source: &SourceName, mut listed: wire::Meeting) -> Mapped 
     let expires = auto_deleted(&listed);
     let topic = listed.topic.unwrap_or_default();
     Mapped {
-        meeting: Meeting { source: source.clone(), id, topic, start, end, expires, files, facts },
+        meeting: Meeting {
+            source: source.clone(),
+            id,
+            topic,
+            start,
+            end,
+            expires,
+            files,
+            facts: facts.into(),
+        },
         links,
     }
 }

@@ -215,7 +215,7 @@ fn a_text_with_other_bytes_of_the_same_length_has_changed() {
     let view = meeting("m", "t", vec![file("1", Role::View, "v", "mp4")]);
     let mut builder = paris();
     let old = builder.build(&acme(vec![view.clone()]));
-    let new = builder.build(&acme(vec![MeetingView { document: Some(Bytes::from_static(b"[]\n")), ..view }]));
+    let new = builder.build(&acme(vec![MeetingView { document: Some(document("other")), ..view }]));
     let ino = paths(&new)["acme/2026/2026-10-06 0900 t/meeting.json"].ino;
     assert_eq!(new.changes_since(&old), [Change::Attributes { ino }]);
 }

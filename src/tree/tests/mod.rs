@@ -14,8 +14,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::{
-    Availability, BodyKind, FileId, Meeting, MeetingId, MeetingView, RecordingFile, Role, SourceName,
-    SourceView, Version,
+    Availability, BodyKind, Document, Facts, FileId, Meeting, MeetingId, MeetingView, RecordingFile, Role,
+    SourceName, SourceView, Version,
 };
 
 fn source_name(name: &str) -> SourceName {
@@ -51,7 +51,15 @@ fn starting(start: &str, file: RecordingFile) -> RecordingFile {
 }
 
 fn meeting(id: &str, topic: &str, files: Vec<RecordingFile>) -> MeetingView {
-    let meeting = Meeting {
+    MeetingView {
+        meeting: bare_meeting(id, topic, files).into(),
+        sizes: HashMap::new(),
+        document: Some(document("given")),
+    }
+}
+
+fn bare_meeting(id: &str, topic: &str, files: Vec<RecordingFile>) -> Meeting {
+    Meeting {
         source: source_name("acme"),
         id: id.into(),
         topic: topic.to_owned(),
@@ -59,13 +67,15 @@ fn meeting(id: &str, topic: &str, files: Vec<RecordingFile>) -> MeetingView {
         end: at("2026-10-06T07:45:00Z"),
         files,
         expires: None,
-        facts: serde_json::Map::new(),
-    };
-    MeetingView {
-        meeting: meeting.into(),
-        sizes: HashMap::new(),
-        document: Some(Bytes::from_static(b"{}\n")),
+        facts: Facts::default(),
     }
+}
+
+/// Documents of words of the same length have the same length.
+fn document(word: &str) -> Arc<Document> {
+    let mut meeting = bare_meeting("m", "t", Vec::new());
+    meeting.facts = [("word".to_owned(), word.into())].into_iter().collect();
+    Arc::new(Document::new(meeting.into(), None))
 }
 
 fn acme(meetings: Vec<MeetingView>) -> Vec<SourceView> {

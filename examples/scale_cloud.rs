@@ -1,0 +1,87 @@
+//! The cloud that `scripts/scale` mounts: archives as large as they get, on an account with Zoom's limits of calls.
+//!
+//! Prints one line of JSON with what a configuration needs. Then answers each line `count` on standard input with what
+//! has been asked so far, forgets it all with `clear`, and ends with its input, so that it cannot outlive the
+//! measurement.
+
+use std::collections::HashMap;
+use std::io::{self, BufRead, Write};
+
+use clap::Parser;
+use meetfs::demo::{Archive, Cloud, CloudOptions, Server, WebexArchive, ZoomLabel, ZoomLimits};
+use serde_json::json;
+
+/// Serves large archives.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Users of the Zoom account.
+    #[arg(long, default_value_t = 40)]
+    users: usize,
+    /// Zoom meetings of each user, with eight files each.
+    #[arg(long, default_value_t = 0)]
+    meetings: usize,
+    /// Webex recordings.
+    #[arg(long, default_value_t = 0)]
+    recordings: usize,
+    /// Days over which both are spread.
+    #[arg(long, default_value_t = 700)]
+    days: u32,
+    /// Holds the client to the calls a second of a Pro plan.
+    #[arg(long)]
+    pro: bool,
+}
+
+fn main() -> io::Result<()> {
+    let arguments = Arguments::parse();
+    let cloud = Cloud::start(CloudOptions {
+        archive: Archive::company(arguments.users, arguments.meetings, arguments.days),
+        webex: WebexArchive::many(arguments.recordings, arguments.days),
+        zoom_limits: arguments.pro.then_some(ZoomLimits::PRO),
+        ..CloudOptions::default()
+    })?;
+    let credentials = cloud.credentials();
+    say(&json!({
+        "zoom": {"api_url": cloud.api_url(), "oauth_url": cloud.oauth_url(), "account_id": credentials.account_id,
+                 "client_id": credentials.client_id, "client_secret": credentials.client_secret},
+        "webex": {"api_url": cloud.webex_api_url(), "token": cloud.webex_token()},
+    }))?;
+    for line in io::stdin().lock().lines() {
+        match line?.as_str() {
+            "count" => say(&counts(&cloud))?,
+            "clear" => {
+                cloud.clear_requests();
+                say(&json!({}))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn counts(cloud: &Cloud) -> serde_json::Value {
+    let requests = cloud.requests();
+    let lists = |server| {
+        let is_list = |path: &str| path.ends_with("/recordings") && !path.contains("/meetings/");
+        requests.iter().filter(|request| request.server == server && is_list(&request.path)).count()
+    };
+    let mut details = HashMap::new();
+    for request in requests.iter().filter(|request| request.path.starts_with("/v1/recordings/")) {
+        *details.entry(&request.path).or_insert(0) += 1;
+    }
+    json!({
+        "requests": requests.len(),
+        "zoom_lists": lists(Server::Api),
+        "webex_lists": lists(Server::Webex),
+        "webex_details": details.len(),
+        "most_details_of_a_recording": details.values().max(),
+        "refused": requests.iter().filter(|request| request.status == 429).count(),
+        "most_light_calls_in_a_second": cloud.most_zoom_calls_in_a_second(ZoomLabel::Light),
+        "most_medium_calls_in_a_second": cloud.most_zoom_calls_in_a_second(ZoomLabel::Medium),
+    })
+}
+
+fn say(value: &serde_json::Value) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{value}")?;
+    out.flush()
+}

@@ -1,0 +1,204 @@
+//! `meeting.json`: the listing's facts, then what the details add to them.
+
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{Details, Meeting};
+
+/// The text of `meeting.json`, made when somebody wants it.
+///
+/// Most are never read: those of ten thousand meetings with eight files each are 44 MB, and making them takes longer
+/// than the rest of a start. Only the length and a hash are kept, from the first time that they are asked for.
+#[derive(Debug)]
+pub struct Document {
+    listed: Arc<Meeting>,
+    details: Option<Arc<Details>>,
+    measured: OnceLock<Measured>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Measured {
+    length: u64,
+    hash: u64,
+}
+
+impl Document {
+    /// The document of a meeting as it was listed, of which the details say no more where there are none.
+    pub fn new(listed: Arc<Meeting>, details: Option<Arc<Details>>) -> Self {
+        Self { listed, details, measured: OnceLock::new() }
+    }
+
+    /// Its bytes.
+    pub fn text(&self) -> Bytes {
+        let mut fields = self.listed.facts.fields();
+        let expires = self.listed.expires.map(|expires| format!("\"{expires}\""));
+        if let Some(expires) = expires.as_deref() {
+            match fields.iter_mut().find(|(name, _)| name == "expires") {
+                Some((_, value)) => *value = expires,
+                None => fields.push((Cow::Borrowed("expires"), expires)),
+            }
+        }
+        for (name, value) in self.details.iter().flat_map(|details| details.facts.fields()) {
+            if fields.iter().all(|(known, _)| *known != name) {
+                fields.push((name, value));
+            }
+        }
+        let mut object = String::from("{");
+        for (index, (name, value)) in fields.into_iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            object.push_str(&format!("{comma}{}:{value}", serde_json::Value::from(name)));
+        }
+        object.push('}');
+        let mut text = indented(&object);
+        text.push(b'\n');
+        text.into()
+    }
+
+    /// Its length in bytes.
+    pub fn length(&self) -> u64 {
+        self.measured().length
+    }
+
+    fn measured(&self) -> Measured {
+        *self.measured.get_or_init(|| {
+            let text = self.text();
+            Measured { length: text.len() as u64, hash: xxh3_64(&text) }
+        })
+    }
+}
+
+impl PartialEq for Document {
+    /// Whether the bytes are the same.
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other) || self.measured() == other.measured()
+    }
+}
+
+impl Eq for Document {}
+
+/// JSON with a line for each entry, two spaces deeper for each level, as `serde_json::to_string_pretty` writes it.
+fn indented(json: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(json.len() * 2);
+    let mut depth = 0_usize;
+    let (mut in_text, mut escaped) = (false, false);
+    let mut bytes = json.bytes().peekable();
+    let line = |out: &mut Vec<u8>, depth: usize| {
+        out.push(b'\n');
+        out.resize(out.len() + 2 * depth, b' ');
+    };
+    while let Some(byte) = bytes.next() {
+        if in_text {
+            out.push(byte);
+            in_text = byte != b'"' || escaped;
+            escaped = byte == b'\\' && !escaped;
+            continue;
+        }
+        match byte {
+            b'{' | b'[' => {
+                out.push(byte);
+                if let Some(end) = bytes.next_if(|next| matches!(next, b'}' | b']')) {
+                    out.push(end);
+                } else {
+                    depth += 1;
+                    line(&mut out, depth);
+                }
+            }
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                line(&mut out, depth);
+                out.push(byte);
+            }
+            b',' => {
+                out.push(byte);
+                line(&mut out, depth);
+            }
+            b':' => out.extend(b": "),
+            other => {
+                in_text = other == b'"';
+                out.push(other);
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+    use crate::model::SourceName;
+
+    fn document(listed: Value, expires: Option<&str>, details: Option<Value>) -> Document {
+        let facts = |value: Value| value.as_object().unwrap().clone().into();
+        let moment = "2026-10-06T07:00:00Z".parse().unwrap();
+        let meeting = Meeting {
+            source: SourceName::new("acme").unwrap(),
+            id: "m".into(),
+            topic: String::new(),
+            start: moment,
+            end: moment,
+            expires: expires.map(|expires| expires.parse().unwrap()),
+            files: Vec::new(),
+            facts: facts(listed),
+        };
+        let details = details.map(|details| Details { facts: facts(details), files: Vec::new() });
+        Document::new(meeting.into(), details.map(Arc::new))
+    }
+
+    #[test]
+    fn details_add_to_the_listing_and_overwrite_nothing_of_it() {
+        let listed = json!({"topic": "listed", "recording_files": [{"id": "a"}, {}], "empty": []});
+        let details = json!({"topic": "other", "dept": "sales", "expires": "never"});
+        let document = document(listed, Some("2026-11-01T00:00:00Z"), Some(details));
+        let text = "{\n  \"topic\": \"listed\",\n  \"recording_files\": [\n    {\n      \"id\": \"a\"\n    },\n    {}\n  ],\n  \
+                    \"empty\": [],\n  \"expires\": \"2026-11-01T00:00:00Z\",\n  \"dept\": \"sales\"\n}\n";
+        assert_eq!(String::from_utf8_lossy(&document.text()), text);
+        assert_eq!(document.length(), text.len() as u64);
+    }
+
+    #[test]
+    fn what_the_account_deletes_by_its_rule_says_so_in_the_place_of_what_was_listed() {
+        let document = document(json!({"expires": "soon", "z": 1}), Some("2026-11-01T00:00:00Z"), None);
+        let text = "{\n  \"expires\": \"2026-11-01T00:00:00Z\",\n  \"z\": 1\n}\n";
+        assert_eq!(String::from_utf8_lossy(&document.text()), text);
+    }
+
+    #[test]
+    fn documents_are_equal_when_their_bytes_are() {
+        let of = |dept| document(json!({"topic": "t"}), None, Some(json!({"dept": dept})));
+        assert_eq!(of("sales"), of("sales"));
+        assert_ne!(of("sales"), of("legal"));
+        assert_eq!(String::from_utf8_lossy(&document(json!({}), None, None).text()), "{}\n");
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+            "[\"\\\\{}:,\\[\\]]{0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 40, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::vec((any::<String>(), inner), 0..5)
+                    .prop_map(|fields| Value::Object(Map::from_iter(fields))),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_json_is_indented_as_the_library_does_it(value in any_json()) {
+            let pretty = serde_json::to_string_pretty(&value).unwrap();
+            prop_assert_eq!(String::from_utf8(indented(&value.to_string())).unwrap(), pretty);
+        }
+    }
+}
