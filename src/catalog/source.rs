@@ -6,10 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use super::deleted::{Deleted, Holdings};
+use super::trash::Trash;
 use super::{FactStore, Filter, Scope};
 use crate::model::{
     Availability, Details, FileKey, Meeting, MeetingId, MeetingView, RecordingFile, SourceName, Version,
 };
+use crate::providers::RecycleBin;
 
 /// A source as the catalog is told of it.
 #[derive(Clone, Debug)]
@@ -20,6 +23,10 @@ pub struct SourceOptions {
     pub scope: Scope,
     /// Which of it is shown.
     pub filter: Filter,
+    /// The recycle bin, where it is shown.
+    pub recycle_bin: Option<RecycleBin>,
+    /// Who knows what can be read without the cloud, where that is to stay after it was deleted there.
+    pub keep_deleted: Option<Arc<dyn Holdings>>,
 }
 
 /// How much there is of a source.
@@ -35,6 +42,10 @@ pub struct Counts {
     pub hidden_meetings: u64,
     /// Files of meetings that are shown which the filter hides.
     pub hidden_files: u64,
+    /// Meetings of which something is shown though it was deleted upstream.
+    pub kept_deleted: u64,
+    /// Meetings that are shown in the recycle bin.
+    pub in_trash: u64,
 }
 
 /// What is known of one source.
@@ -50,6 +61,8 @@ pub(super) struct Source {
     pub(super) details: HashMap<MeetingId, Option<Details>>,
     /// Under which validators files were served.
     pub(super) validators: HashMap<(MeetingId, FileKey), (Version, String)>,
+    pub(super) trash: Trash,
+    pub(super) deleted: Deleted,
 }
 
 /// One meeting.
@@ -77,7 +90,7 @@ impl Entry {
 impl Source {
     /// What was kept of a source in earlier runs.
     pub(super) fn load(options: SourceOptions, facts: &FactStore) -> Self {
-        let SourceOptions { name, scope, filter } = options;
+        let SourceOptions { name, scope, filter, recycle_bin, keep_deleted } = options;
         let mut source = Source {
             scope,
             filter,
@@ -86,6 +99,8 @@ impl Source {
             sizes: HashMap::new(),
             details: HashMap::new(),
             validators: HashMap::new(),
+            trash: Trash::empty(recycle_bin),
+            deleted: Deleted::new(keep_deleted),
         };
         match facts.load(&name) {
             Ok((sizes, details)) => {
@@ -110,6 +125,8 @@ impl Source {
                     (meeting.id.clone(), Entry::new(Arc::new(meeting), found))
                 });
                 source.meetings = entries.collect();
+                source.trash = Trash::load(recycle_bin, &name, facts);
+                source.load_deleted(&name, facts);
             }
             Ok(None) => {}
             Err(error) => tracing::warn!("what was listed of {name} cannot be read: {error}"),
@@ -141,33 +158,41 @@ impl Source {
                 }
             }
         }
+        self.count_deleted(&mut counts);
+        counts.in_trash = self.trash_count();
         counts
     }
 
     /// The true size that was learned of a file as it is listed now.
-    fn size(&self, meeting: &Meeting, file: &RecordingFile) -> Option<u64> {
+    pub(super) fn size(&self, meeting: &Meeting, file: &RecordingFile) -> Option<u64> {
         let (version, size) = self.sizes.get(&(meeting.id.clone(), file.id.key.clone()))?;
         (*version == file.version).then_some(*size)
     }
 
-    pub(super) fn view(&self, entry: &Entry) -> MeetingView {
+    pub(super) fn views(&self) -> Vec<MeetingView> {
+        let there =
+            self.shown().map(|entry| self.view(&self.with_remains(&entry.meeting), entry.document.clone()));
+        there.chain(self.deleted_views()).collect()
+    }
+
+    pub(super) fn view(&self, meeting: &Arc<Meeting>, document: Option<Bytes>) -> MeetingView {
         let meeting = if self.filter.looks_at_files() {
-            let mut shown = Meeting::clone(&entry.meeting);
+            let mut shown = Meeting::clone(meeting);
             shown.files.retain(|file| self.filter.shows_file(file));
             Arc::new(shown)
         } else {
-            entry.meeting.clone()
+            meeting.clone()
         };
         let sizes =
             meeting.files.iter().filter_map(|file| Some((file.id.key.clone(), self.size(&meeting, file)?)));
         let sizes = sizes.collect();
-        MeetingView { meeting, sizes, document: entry.document.clone() }
+        MeetingView { meeting, sizes, document }
     }
 }
 
 /// The bytes of `meeting.json`: the listing's facts, then the details that add to them. `None` while it is not
 /// known whether there are details, for a document that changed later would be copied twice by every backup.
-fn document(meeting: &Meeting, details: Option<&Option<Details>>) -> Option<Bytes> {
+pub(super) fn document(meeting: &Meeting, details: Option<&Option<Details>>) -> Option<Bytes> {
     let mut document = meeting.facts.clone();
     if let Some(expires) = meeting.expires {
         document.insert("expires".into(), expires.to_string().into());

@@ -276,7 +276,7 @@ impl Filesystem for Adapter {
         let Some(node) = tree.node(ino(number)) else { return reply.error(Errno::ESTALE) };
         match &node.content {
             Content::Folder { .. } => reply.error(Errno::EISDIR),
-            Content::Text(text) => {
+            Content::Text(text) | Content::Note { text, .. } => {
                 // Cached pages are dropped: a text can change and keep its length and time.
                 let handle = self.shared.handles.insert(Handle::Text(text.clone()));
                 reply.opened(handle, FopenFlags::empty());

@@ -29,7 +29,9 @@ impl Owner {
             Content::Recording { size, .. } => {
                 (FileType::RegularFile, *size, if self.shared { 0o444 } else { 0o400 })
             }
-            Content::Text(text) => (FileType::RegularFile, text.len() as u64, 0o400),
+            Content::Text(text) | Content::Note { text, .. } => {
+                (FileType::RegularFile, text.len() as u64, 0o400)
+            }
         };
         let time = system_time(node.modified);
         FileAttr {
@@ -77,7 +79,7 @@ impl Owner {
 pub(super) fn kind_of(node: &Node) -> FileType {
     match node.content {
         Content::Folder { .. } => FileType::Directory,
-        Content::Recording { .. } | Content::Text(_) => FileType::RegularFile,
+        Content::Recording { .. } | Content::Text(_) | Content::Note { .. } => FileType::RegularFile,
     }
 }
 

@@ -4,8 +4,8 @@
 //! A provider knows its cloud's interface and nothing of folders, inodes, blocks or the mount.
 //!
 //! Beside the folders stands what more than one of them needs: [`token`] is renewed once for all callers, [`lenient`]
-//! and [`forgiving`] read JSON as it comes, [`document`] and [`words`] keep credentials out of what is shown, and
-//! [`failures`] are told as a person would tell them.
+//! and [`forgiving`] read JSON as it comes, [`document`] and [`words`] keep credentials out of what is shown,
+//! [`failures`] are told as a person would tell them, and [`trash`] has the words for recycle bins.
 
 use std::sync::Arc;
 
@@ -22,6 +22,7 @@ pub mod lease;
 mod lenient;
 pub mod rapatin;
 mod token;
+mod trash;
 pub mod webex;
 mod words;
 pub mod zoom;
@@ -30,6 +31,7 @@ mod zoom_files;
 mod zoom_links;
 
 pub use lease::LeaseDesk;
+pub use trash::{RecycleBin, TrashListing, Trashed};
 
 /// What a source can be asked for. Every call bounds its own time and retries.
 #[async_trait]
@@ -53,6 +55,20 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// What may work later.
     async fn details(&self, meeting: &MeetingId) -> Result<Option<Details>, ProviderError>;
+
+    /// How a person is told of its recycle bin; `None` where it has none.
+    fn recycle_bin(&self) -> Option<RecycleBin> {
+        None
+    }
+
+    /// Lists what lies in the recycle bin of meetings held on the days of `span`, or of all where the provider does not
+    /// ask for days.
+    ///
+    /// # Errors
+    /// Only where nothing at all could be listed; what failed in part is in [`TrashListing::failed`].
+    async fn list_trash(&self, _span: DaySpan) -> Result<TrashListing, ProviderError> {
+        Ok(TrashListing::default())
+    }
 
     /// Finds a download address of `file`.
     ///

@@ -47,6 +47,13 @@ pub enum Content {
     },
     /// A file whose bytes are here.
     Text(Bytes),
+    /// What stands where a recording file would that cannot be had.
+    Note {
+        /// Why, for a person.
+        text: Bytes,
+        /// Length in bytes of the file itself, where that is listed.
+        stands_for: Option<u64>,
+    },
 }
 
 impl Node {
@@ -55,7 +62,7 @@ impl Node {
         match &self.content {
             Content::Folder { .. } => 0,
             Content::Recording { size, .. } => *size,
-            Content::Text(text) => text.len() as u64,
+            Content::Text(text) | Content::Note { text, .. } => text.len() as u64,
         }
     }
 
@@ -172,7 +179,7 @@ impl Snapshot {
     pub fn entries(&self, folder: Ino) -> Option<&[Ino]> {
         match &self.node(folder)?.content {
             Content::Folder { entries } => Some(entries),
-            Content::Recording { .. } | Content::Text(_) => None,
+            Content::Recording { .. } | Content::Text(_) | Content::Note { .. } => None,
         }
     }
 

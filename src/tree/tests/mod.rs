@@ -68,8 +68,18 @@ fn meeting(id: &str, topic: &str, files: Vec<RecordingFile>) -> MeetingView {
     }
 }
 
+/// The same meeting in the recycle bin.
+fn trashed(view: MeetingView) -> MeetingView {
+    let mut meeting = Meeting::clone(&view.meeting);
+    meeting.id = meeting.id.in_trash();
+    for file in &mut meeting.files {
+        file.id.meeting = meeting.id.clone();
+    }
+    MeetingView { meeting: meeting.into(), ..view }
+}
+
 fn acme(meetings: Vec<MeetingView>) -> Vec<SourceView> {
-    vec![SourceView { name: source_name("acme"), meetings }]
+    vec![SourceView { name: source_name("acme"), meetings, trash: Vec::new() }]
 }
 
 /// Every node by its path; folders end in `/`.

@@ -68,11 +68,12 @@ fn any_archive() -> impl Strategy<Value = Vec<SourceView>> {
             by_id.into_values().collect::<Vec<_>>()
         })
     };
-    prop::collection::btree_map(prop::sample::select(vec!["acme", "cisco"]), meetings(), 0..3).prop_map(
+    let source = (meetings(), meetings().prop_map(|meetings| meetings.into_iter().map(trashed).collect()));
+    prop::collection::btree_map(prop::sample::select(vec!["acme", "cisco"]), source, 0..3).prop_map(
         |sources| {
             sources
                 .into_iter()
-                .map(|(name, meetings)| SourceView { name: source_name(name), meetings })
+                .map(|(name, (meetings, trash))| SourceView { name: source_name(name), meetings, trash })
                 .collect()
         },
     )
@@ -81,7 +82,7 @@ fn any_archive() -> impl Strategy<Value = Vec<SourceView>> {
 /// What a kernel may remember of a tree, by path.
 fn remembered(snapshot: &Snapshot) -> BTreeMap<String, (Ino, u64, Timestamp, Option<Bytes>)> {
     let text = |node: &Node| match &node.content {
-        Content::Text(text) => Some(text.clone()),
+        Content::Text(text) | Content::Note { text, .. } => Some(text.clone()),
         _ => None,
     };
     paths(snapshot)
@@ -185,7 +186,7 @@ proptest! {
                     folders.push((node.ino, path.clone()));
                 }
                 let text = match &attributes.content {
-                    Content::Text(text) => Some(text.clone()),
+                    Content::Text(text) | Content::Note { text, .. } => Some(text.clone()),
                     _ => None,
                 };
                 seen.insert(path, (attributes.ino, attributes.size(), attributes.modified, text));
