@@ -283,3 +283,158 @@ impl FactStore {
         Ok(change.kept.len() + change.dropped.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+
+    use super::super::{Catalog, Filter, Scope, SourceOptions};
+    use super::*;
+    use crate::model::{BodyKind, DaySpan, RecordingFile, Role};
+    use crate::providers::{Listing, ProviderError};
+
+    /// Holds the files whose keys it is told.
+    #[derive(Debug, Default)]
+    struct Held(Mutex<HashSet<String>>);
+
+    impl Held {
+        fn hold(&self, keys: &[&str]) {
+            *self.0.lock() = keys.iter().map(|key| (*key).to_owned()).collect();
+        }
+    }
+
+    impl Holdings for Held {
+        fn holds_whole(&self, file: &FileId, _: Version, size: u64, validator: Option<&str>) -> bool {
+            assert_eq!((size, validator), (7, None));
+            self.0.lock().contains(file.key.as_str())
+        }
+    }
+
+    fn acme() -> SourceName {
+        SourceName::new("acme").unwrap()
+    }
+
+    fn meeting(id: &str, keys: &[&str]) -> Meeting {
+        let start = jiff::Timestamp::from_second(1_790_000_000).unwrap();
+        let file = |key: &&str| RecordingFile {
+            id: FileId { source: acme(), meeting: id.into(), key: (*key).into() },
+            version: Version(1),
+            role: Role::Other,
+            stem: (*key).into(),
+            extension: "bin".into(),
+            body: BodyKind::Opaque,
+            declared_size: Some(7),
+            recording_start: None,
+            recording_end: None,
+            availability: Availability::Ready,
+        };
+        let files = keys.iter().map(file).collect();
+        let facts = serde_json::Map::new();
+        Meeting {
+            source: acme(),
+            id: id.into(),
+            topic: id.into(),
+            start,
+            end: start,
+            expires: None,
+            files,
+            facts,
+        }
+    }
+
+    fn catalog(facts: FactStore, held: &Arc<Held>) -> Arc<Catalog> {
+        let options = SourceOptions {
+            name: acme(),
+            scope: Scope("mine".into()),
+            filter: Filter::none(),
+            recycle_bin: None,
+            keep_deleted: Some(held.clone()),
+        };
+        Catalog::new([options], Arc::new(facts))
+    }
+
+    fn ever() -> DaySpan {
+        DaySpan { from: jiff::civil::Date::MIN, to: jiff::civil::Date::MAX }
+    }
+
+    fn list(catalog: &Catalog, meetings: Vec<Meeting>) {
+        catalog.apply(&acme(), ever(), Listing { meetings, failed: Vec::new() });
+    }
+
+    /// The files that can be read, by meeting, and after a slash those that are hidden.
+    fn shown(catalog: &Catalog) -> Vec<String> {
+        let views = catalog.views();
+        let of_meeting = |view: &MeetingView| {
+            let keys = |ready: bool| {
+                let files = view.meeting.files.iter();
+                let files = files.filter(|file| (file.availability == Availability::Ready) == ready);
+                let mut keys: Vec<_> = files.map(|file| file.id.key.as_str()).collect();
+                keys.sort_unstable();
+                keys.join("")
+            };
+            format!("{} {}/{}", view.meeting.id, keys(true), keys(false))
+        };
+        let mut shown: Vec<_> = views[0].meetings.iter().map(of_meeting).collect();
+        shown.sort();
+        shown
+    }
+
+    #[test]
+    fn what_is_held_stays_and_hides_what_is_not_until_nothing_is() {
+        let (held, folder) = (Arc::<Held>::default(), tempfile::tempdir().unwrap());
+        held.hold(&["a", "c"]);
+        {
+            let catalog = catalog(FactStore::open(folder.path()).unwrap(), &held);
+            list(&catalog, vec![meeting("m", &["a", "b"]), meeting("n", &["b"])]);
+            list(&catalog, vec![]);
+            assert_eq!(shown(&catalog), ["m a/b"]);
+            let counts = catalog.counts(&acme());
+            assert_eq!((counts.meetings, counts.files, counts.bytes, counts.kept_deleted), (1, 1, 7, 1));
+            let before = *catalog.changes().borrow();
+            list(&catalog, vec![]);
+            assert_eq!(*catalog.changes().borrow(), before, "nothing is no change");
+        }
+        // A restart in which it is not held does not show it, and does not forget it before the next listing.
+        held.hold(&[]);
+        assert_eq!(shown(&catalog(FactStore::open(folder.path()).unwrap(), &held)), ["m /ab"]);
+        held.hold(&["a"]);
+        let again = catalog(FactStore::open(folder.path()).unwrap(), &held);
+        assert_eq!(shown(&again), ["m a/b"]);
+        held.hold(&[]);
+        list(&again, vec![]);
+        assert_eq!(shown(&again), Vec::<String>::new());
+        drop(again);
+        held.hold(&["a"]);
+        let last = catalog(FactStore::open(folder.path()).unwrap(), &held);
+        assert_eq!(shown(&last), Vec::<String>::new(), "what has gone does not come back");
+    }
+
+    #[test]
+    fn files_that_go_one_after_the_other_are_kept_together() {
+        let held = Arc::<Held>::default();
+        held.hold(&["a", "b", "c"]);
+        let catalog = catalog(FactStore::in_memory().unwrap(), &held);
+        list(&catalog, vec![meeting("m", &["a", "b", "c", "d"])]);
+        list(&catalog, vec![meeting("m", &["b", "c", "d"])]);
+        assert_eq!(shown(&catalog), ["m abcd/"]);
+        list(&catalog, vec![meeting("m", &["c", "d"])]);
+        assert_eq!(shown(&catalog), ["m abcd/"]);
+        list(&catalog, vec![]);
+        assert_eq!(shown(&catalog), ["m abc/d"]);
+        list(&catalog, vec![meeting("m", &["a", "b", "c"])]);
+        assert_eq!(shown(&catalog), ["m abc/"]);
+        assert_eq!(catalog.counts(&acme()).kept_deleted, 0);
+    }
+
+    #[test]
+    fn what_could_not_be_listed_is_not_taken_for_deleted() {
+        let held = Arc::<Held>::default();
+        held.hold(&["a"]);
+        let catalog = catalog(FactStore::in_memory().unwrap(), &held);
+        list(&catalog, vec![meeting("m", &["a", "b"])]);
+        let failed = vec![(ever(), ProviderError::Unavailable("down".into()))];
+        catalog.apply(&acme(), ever(), Listing { meetings: vec![], failed });
+        assert_eq!(shown(&catalog), ["m ab/"]);
+        assert_eq!(catalog.counts(&acme()).kept_deleted, 0);
+    }
+}

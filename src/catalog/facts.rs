@@ -382,6 +382,26 @@ mod tests {
     }
 
     #[test]
+    fn a_catalog_of_the_third_schema_gets_the_tables_for_what_was_deleted() {
+        let folder = tempfile::tempdir().unwrap();
+        {
+            let old = Connection::open(folder.path().join("catalog.sqlite")).unwrap();
+            [SCHEMA, SCHEMA_2, SCHEMA_3].iter().for_each(|schema| old.execute_batch(schema).unwrap());
+            old.execute("INSERT INTO full_listing VALUES ('acme', 'mine', 5)", []).unwrap();
+        }
+        let store = FactStore::open(folder.path()).unwrap();
+        let connection = store.connection.lock();
+        for (table, rows) in
+            [("trashed_meeting", 0), ("trashed_file", 0), ("deleted_meeting", 0), ("full_listing", 1)]
+        {
+            let line = format!("SELECT count(*) FROM {table}");
+            let found: i64 = connection.query_row(&line, [], |row| row.get(0)).unwrap();
+            assert_eq!(found, rows, "{table}");
+        }
+        assert!(!folder.path().join("catalog.sqlite.damaged").exists());
+    }
+
+    #[test]
     fn the_schema_on_disk_is_the_one_frozen_here() {
         let store = FactStore::in_memory().unwrap();
         let connection = store.connection.lock();

@@ -306,7 +306,8 @@ impl FactStore {
         let mut connection = self.connection.lock();
         let kept = connection.transaction()?;
         for id in &change.gone {
-            for table in ["trashed_meeting", "trashed_file", "meeting_details", "file_size", "file_validator"] {
+            for table in ["trashed_meeting", "trashed_file", "meeting_details", "file_size", "file_validator"]
+            {
                 let line = format!("DELETE FROM {table} WHERE source = ?1 AND meeting = ?2");
                 kept.execute(&line, params![source.as_str(), id.as_str()])?;
             }
@@ -335,5 +336,181 @@ impl FactStore {
             ],
         );
         log_failure(kept);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Filter, Scope, SourceOptions};
+    use super::*;
+    use crate::model::{BodyKind, DaySpan, Details, Role};
+    use crate::providers::{Listing, ProviderError};
+
+    const BIN: RecycleBin = RecycleBin { name: "the bin", mend: "restore it", days: 30 };
+
+    fn acme() -> SourceName {
+        SourceName::new("acme").unwrap()
+    }
+
+    fn file(key: &str) -> RecordingFile {
+        RecordingFile {
+            id: FileId { source: acme(), meeting: "m".into(), key: key.into() },
+            version: Version(1),
+            role: Role::Other,
+            stem: key.into(),
+            extension: "bin".into(),
+            body: BodyKind::Opaque,
+            declared_size: Some(7),
+            recording_start: None,
+            recording_end: None,
+            availability: Availability::Ready,
+        }
+    }
+
+    fn meeting(files: &[&str]) -> Meeting {
+        let start = Timestamp::from_second(1_790_000_000).unwrap();
+        let files = files.iter().map(|key| file(key)).collect();
+        let (source, id, facts) = (acme(), MeetingId::from("m"), serde_json::Map::new());
+        Meeting { source, id, topic: "t".into(), start, end: start, expires: None, files, facts }
+    }
+
+    fn catalog(facts: FactStore) -> Arc<Catalog> {
+        let options = SourceOptions {
+            name: acme(),
+            scope: Scope("mine".into()),
+            filter: Filter::none(),
+            recycle_bin: Some(BIN),
+            keep_deleted: None,
+        };
+        Catalog::new([options], Arc::new(facts))
+    }
+
+    fn listed(catalog: &Catalog, files: &[&str]) {
+        let ever = DaySpan { from: jiff::civil::Date::MIN, to: jiff::civil::Date::MAX };
+        let meetings = if files.is_empty() { Vec::new() } else { vec![meeting(files)] };
+        catalog.apply(&acme(), ever, Listing { meetings, failed: Vec::new() });
+    }
+
+    fn binned(catalog: &Catalog, files: &[&str], deleted: Option<Timestamp>) {
+        let meetings = vec![Trashed::new(meeting(files), deleted)];
+        catalog.apply_trash(&acme(), TrashListing { meetings, failed: None });
+    }
+
+    /// The files in the bin: `+` given out, `-` refused, `?` yet to be tried.
+    fn shown(catalog: &Catalog) -> Vec<String> {
+        let views = catalog.views();
+        let files = views[0].trash.iter().flat_map(|view| &view.meeting.files);
+        let mut shown: Vec<_> = files
+            .map(|file| {
+                let mark = match file.availability {
+                    Availability::Ready => '+',
+                    Availability::Unavailable(_) => '-',
+                    Availability::Processing => '?',
+                };
+                format!("{}{mark}", file.id.key)
+            })
+            .collect();
+        shown.sort();
+        shown
+    }
+
+    fn trial(key: &str) -> FileId {
+        FileId { meeting: MeetingId::from("m").in_trash(), ..file(key).id }
+    }
+
+    #[test]
+    fn what_came_of_a_trial_is_shown_and_outlives_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let deleted = Some("2026-10-06T07:00:00Z".parse().unwrap());
+        {
+            let catalog = catalog(FactStore::open(folder.path()).unwrap());
+            listed(&catalog, &[]);
+            binned(&catalog, &["a", "b", "c"], deleted);
+            assert_eq!(shown(&catalog), ["a?", "b?", "c?"]);
+            catalog.learn_trial(&trial("a"), Version(1), None);
+            catalog.learn_trial(&trial("b"), Version(1), Some("no".into()));
+            // Of another content nothing is known.
+            catalog.learn_trial(&trial("c"), Version(2), None);
+        }
+        let catalog = catalog(FactStore::open(folder.path()).unwrap());
+        assert_eq!(shown(&catalog), ["a+", "b-", "c?"]);
+        let views = catalog.views();
+        let meeting = &views[0].trash[0].meeting;
+        assert_eq!(meeting.expires, Some("2026-11-05T07:00:00Z".parse().unwrap()));
+        let questions = catalog.questions(&acme());
+        let expected = [
+            Question::Details(MeetingId::from("m").in_trash()),
+            Question::Trial(trial("c"), Version(1), BodyKind::Opaque),
+        ];
+        assert_eq!(questions, expected);
+        let Availability::Unavailable(note) = &meeting.files[1].availability else { panic!() };
+        assert!(note.contains("the bin, which does not give it out: no."), "{note}");
+        assert!(note.contains("restore it until 2026-11-05"), "{note}");
+    }
+
+    #[test]
+    fn a_refusal_is_asked_about_again_after_a_day_and_shown_until_then() {
+        let catalog = catalog(FactStore::in_memory().unwrap());
+        binned(&catalog, &["a", "b"], None);
+        catalog.learn_details(&acme(), &MeetingId::from("m").in_trash(), None);
+        catalog.learn_trial(&trial("a"), Version(1), Some("no".into()));
+        catalog.learn_trial(&trial("b"), Version(1), None);
+        let asked = |hours| {
+            let at = Timestamp::now() + SignedDuration::from_hours(hours);
+            catalog.sources.lock()[&acme()].trash_questions(at).len()
+        };
+        assert_eq!((asked(23), asked(25)), (0, 1));
+        assert_eq!(shown(&catalog), ["a-", "b+"]);
+        let before = *catalog.changes().borrow();
+        catalog.learn_trial(&trial("a"), Version(1), Some("no".into()));
+        assert_eq!(*catalog.changes().borrow(), before, "the same words are no change");
+        assert_eq!(asked(23), 0);
+    }
+
+    #[test]
+    fn what_is_listed_where_it_was_does_not_lie_in_the_bin() {
+        let catalog = catalog(FactStore::in_memory().unwrap());
+        binned(&catalog, &["a", "b"], None);
+        let facts = serde_json::Map::new();
+        let mut of_details = file("d");
+        of_details.id = trial("d");
+        let details = Details { facts, files: vec![of_details] };
+        catalog.learn_details(&acme(), &MeetingId::from("m").in_trash(), Some(details));
+        assert_eq!(shown(&catalog), ["a?", "b?", "d?"]);
+        listed(&catalog, &["a"]);
+        assert_eq!(shown(&catalog), ["b?", "d?"]);
+        // With all that was listed there, what only details knew of is not there either.
+        listed(&catalog, &["a", "b"]);
+        assert_eq!(shown(&catalog), Vec::<String>::new());
+        assert_eq!(catalog.counts(&acme()).in_trash, 0);
+    }
+
+    #[test]
+    fn a_listing_that_failed_in_part_takes_away_only_what_is_over_by_now() {
+        let catalog = catalog(FactStore::in_memory().unwrap());
+        let failed =
+            || TrashListing { meetings: Vec::new(), failed: Some(ProviderError::Unavailable("down".into())) };
+        binned(&catalog, &["a"], Some(Timestamp::now()));
+        catalog.apply_trash(&acme(), failed());
+        assert_eq!(shown(&catalog), ["a?"]);
+        binned(&catalog, &["a"], Some(Timestamp::now() - SignedDuration::from_hours(24 * 31)));
+        catalog.apply_trash(&acme(), failed());
+        assert_eq!(shown(&catalog), Vec::<String>::new());
+        binned(&catalog, &["a"], None);
+        catalog.apply_trash(&acme(), TrashListing::default());
+        assert_eq!(shown(&catalog), Vec::<String>::new());
+    }
+
+    #[test]
+    fn without_a_time_the_end_is_counted_from_the_day_it_was_first_seen() {
+        let catalog = catalog(FactStore::in_memory().unwrap());
+        binned(&catalog, &["a"], None);
+        let expires = || catalog.views()[0].trash[0].meeting.expires.unwrap();
+        let first = expires();
+        binned(&catalog, &["a", "b"], None);
+        assert_eq!(expires(), first);
+        let facts = catalog.views()[0].trash[0].meeting.facts.clone();
+        assert_eq!(facts.get("expires_is_latest"), Some(&true.into()));
+        assert_eq!(facts.get("deleted_time"), None);
     }
 }

@@ -10,10 +10,10 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 
 use super::api::{Api, ApiError};
-use super::paging::{self, LARGEST_PAGE};
 use super::mapping::{self, Gone};
-use super::wire::{self, Page};
+use super::paging::{self, LARGEST_PAGE};
 use super::refusal;
+use super::wire::{self, Page};
 use crate::model::{DaySpan, Meeting, MeetingId, SecretUrl, SourceName};
 use crate::providers::{ProviderError, failures};
 
