@@ -88,6 +88,27 @@ impl From<&str> for MeetingId {
     }
 }
 
+impl MeetingId {
+    /// Before the id of a meeting that lies in its provider's recycle bin. No provider has a unit separator in its ids.
+    const TRASHED: &str = "trash\u{1f}";
+
+    /// The same meeting as it lies in the recycle bin: another identity, so that nothing that is known or kept of the
+    /// one, be it a number or a block, is ever taken for the other's.
+    pub fn in_trash(&self) -> Self {
+        if self.is_in_trash() { self.clone() } else { Self(format!("{}{}", Self::TRASHED, self.0).into()) }
+    }
+
+    /// Whether it is of a meeting in the recycle bin.
+    pub fn is_in_trash(&self) -> bool {
+        self.0.starts_with(Self::TRASHED)
+    }
+
+    /// As the provider has it, wherever the meeting lies.
+    pub fn of_provider(&self) -> &str {
+        self.0.strip_prefix(Self::TRASHED).unwrap_or(&self.0)
+    }
+}
+
 impl<'de> Deserialize<'de> for MeetingId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(|id| Self(id.into()))
@@ -231,6 +252,8 @@ pub struct SourceView {
     pub name: SourceName,
     /// Its meetings, in no particular order.
     pub meetings: Vec<MeetingView>,
+    /// Those that lie in its provider's recycle bin.
+    pub trash: Vec<MeetingView>,
 }
 
 /// What the tree is told of one meeting.

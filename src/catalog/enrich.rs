@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use super::Catalog;
 use super::store::Question;
 use crate::http::FetchError;
-use crate::model::{BodyKind, FileId};
-use crate::providers::Provider;
+use crate::model::{BodyKind, FileId, Version};
+use crate::providers::{Effort, Provider, ProviderError};
 
 /// Questions under way at once for one source: enough to hide the round trips of a small archive, few enough
 /// that reads keep most of the connections and a free plan's four calls a second are not passed for long.
@@ -137,6 +137,37 @@ async fn ask(
             let details = provider.details(meeting).await.map_err(|error| error.to_string())?;
             catalog.learn_details(provider.source(), meeting, details);
         }
+        Question::Trial(id, version, body) => {
+            let refusal = try_file(id, *body, provider, sizes, catalog, *version).await?;
+            catalog.learn_trial(id, *version, refusal);
+        }
     }
     Ok(())
+}
+
+/// Asks for one byte of a file in the recycle bin. Why it is not given out; `None` if it is, and then its size is known.
+async fn try_file(
+    id: &FileId,
+    body: BodyKind,
+    provider: &dyn Provider,
+    sizes: &dyn SizeFinder,
+    catalog: &Catalog,
+    version: Version,
+) -> Result<Option<String>, String> {
+    // The provider's own word first: a wrong credential refuses everything, and says nothing of this file.
+    match provider.lease(id, Effort::Listed).await {
+        Ok(_lease) => {}
+        Err(ProviderError::NotAllowed(why) | ProviderError::NotFound(why)) => return Ok(Some(why)),
+        Err(error) => return Err(error.to_string()),
+    }
+    match sizes.find_size(id, body).await {
+        Ok(size) => {
+            catalog.learn_size(id, version, size);
+            Ok(None)
+        }
+        Err(FetchError::NotAllowed(why) | FetchError::Gone(why) | FetchError::NotTheFile(why)) => {
+            Ok(Some(why))
+        }
+        Err(error) => Err(error.to_string()),
+    }
 }

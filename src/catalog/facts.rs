@@ -13,7 +13,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 use crate::model::{Details, FileId, FileKey, MeetingId, SourceName, Version};
 
 /// Raised with every change of the tables below; an older file is migrated in [`FactStore::prepare`].
-const SCHEMA_VERSION: i64 = 3;
+const SCHEMA_VERSION: i64 = 4;
 
 /// How long another process may hold the file; its writes take milliseconds.
 const BUSY_WITHIN: Duration = Duration::from_secs(5);
@@ -53,6 +53,27 @@ const SCHEMA_3: &str = "
     UPDATE meeting_details SET details = json_object('facts', json(details)) WHERE details IS NOT NULL;
     PRAGMA user_version = 3;
 ";
+
+/// Version 4 keeps what lies in recycle bins with what came of trying it, and what was deleted upstream and is still held.
+const SCHEMA_4: &str = "
+    CREATE TABLE trashed_meeting (
+        source TEXT NOT NULL, meeting TEXT NOT NULL, lying TEXT NOT NULL,
+        PRIMARY KEY (source, meeting)
+    ) WITHOUT ROWID;
+    CREATE TABLE trashed_file (
+        source TEXT NOT NULL, meeting TEXT NOT NULL, file TEXT NOT NULL,
+        version BLOB NOT NULL, at INTEGER NOT NULL, refusal TEXT,
+        PRIMARY KEY (source, meeting, file)
+    ) WITHOUT ROWID;
+    CREATE TABLE deleted_meeting (
+        source TEXT NOT NULL, meeting TEXT NOT NULL, remains TEXT NOT NULL,
+        PRIMARY KEY (source, meeting)
+    ) WITHOUT ROWID;
+    PRAGMA user_version = 4;
+";
+
+/// The changes of the tables in their order: a file of version `n` has had the first `n`.
+const SCHEMAS: [&str; SCHEMA_VERSION as usize] = [SCHEMA, SCHEMA_2, SCHEMA_3, SCHEMA_4];
 
 /// A size learned for one version of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,19 +193,10 @@ impl FactStore {
         // Locked from the start: two that both read version 0 would both make the tables.
         let made = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let version: i64 = made.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        match version {
-            0 => {
-                made.execute_batch(SCHEMA)?;
-                made.execute_batch(SCHEMA_2)?;
-                made.execute_batch(SCHEMA_3)?;
-            }
-            1 => {
-                made.execute_batch(SCHEMA_2)?;
-                made.execute_batch(SCHEMA_3)?;
-            }
-            2 => made.execute_batch(SCHEMA_3)?,
-            SCHEMA_VERSION => {}
-            _of_a_later_meetfs => return Err(rusqlite::Error::InvalidQuery),
+        let missing = usize::try_from(version).ok().and_then(|version| SCHEMAS.get(version..));
+        // None: it is of a later meetfs.
+        for schema in missing.ok_or(rusqlite::Error::InvalidQuery)? {
+            made.execute_batch(schema)?;
         }
         made.commit()?;
         Ok(Self { connection: Mutex::new(connection) })
@@ -370,6 +382,26 @@ mod tests {
     }
 
     #[test]
+    fn a_catalog_of_the_third_schema_gets_the_tables_for_what_was_deleted() {
+        let folder = tempfile::tempdir().unwrap();
+        {
+            let old = Connection::open(folder.path().join("catalog.sqlite")).unwrap();
+            [SCHEMA, SCHEMA_2, SCHEMA_3].iter().for_each(|schema| old.execute_batch(schema).unwrap());
+            old.execute("INSERT INTO full_listing VALUES ('acme', 'mine', 5)", []).unwrap();
+        }
+        let store = FactStore::open(folder.path()).unwrap();
+        let connection = store.connection.lock();
+        for (table, rows) in
+            [("trashed_meeting", 0), ("trashed_file", 0), ("deleted_meeting", 0), ("full_listing", 1)]
+        {
+            let line = format!("SELECT count(*) FROM {table}");
+            let found: i64 = connection.query_row(&line, [], |row| row.get(0)).unwrap();
+            assert_eq!(found, rows, "{table}");
+        }
+        assert!(!folder.path().join("catalog.sqlite.damaged").exists());
+    }
+
+    #[test]
     fn the_schema_on_disk_is_the_one_frozen_here() {
         let store = FactStore::in_memory().unwrap();
         let connection = store.connection.lock();
@@ -379,7 +411,7 @@ mod tests {
         let hash = xxhash_rust::xxh3::xxh3_64(tables.join(";").as_bytes());
         assert_eq!(
             (hash, SCHEMA_VERSION),
-            (FROZEN, 3),
+            (FROZEN, 4),
             "the catalog's schema appears to have changed: raise SCHEMA_VERSION and add a migration"
         );
     }

@@ -77,7 +77,10 @@ impl FactStore {
             params![source.as_str(), scope.0],
         )?;
         if same == 0 {
-            kept.execute("DELETE FROM listed_meeting WHERE source = ?1", params![source.as_str()])?;
+            for table in ["listed_meeting", "trashed_meeting", "trashed_file", "deleted_meeting"] {
+                let line = format!("DELETE FROM {table} WHERE source = ?1");
+                kept.execute(&line, params![source.as_str()])?;
+            }
             kept.execute(
                 "INSERT OR REPLACE INTO full_listing VALUES (?1, ?2, NULL)",
                 params![source.as_str(), scope.0],

@@ -41,6 +41,8 @@ pub struct Refresher {
     pub since: Date,
     /// The last day of the archive, UTC; `None` is today, whenever that is.
     pub until: Option<Date>,
+    /// Whether the recycle bin is listed too.
+    pub trash: bool,
     /// Asks for a full listing now.
     pub now: Arc<Notify>,
     /// How it goes.
@@ -52,6 +54,8 @@ pub struct Refresher {
 pub struct RefreshState {
     /// Whether somebody is being asked now.
     pub is_running: bool,
+    /// Whether a listing has ended, well or not; what belongs to it may still be asked for.
+    pub is_answered: bool,
     /// Listings that have ended since the start, well or not.
     pub ended: u64,
     /// When something was listed last.
@@ -64,6 +68,8 @@ pub struct RefreshState {
     pub gaps: Vec<(DaySpan, ProviderError)>,
     /// When the next listing is due.
     pub next: Option<Timestamp>,
+    /// Why the recycle bin could not be listed, whole or in part; `None` if it could, or was not.
+    pub trash_failed: Option<ProviderError>,
 }
 
 impl std::fmt::Debug for Refresher {
@@ -87,11 +93,22 @@ impl Refresher {
     pub async fn run(self, ended: CancellationToken) {
         let mut reach = if self.state.borrow().whole.is_some() { Reach::Recent } else { Reach::Full };
         let mut failures = 0u32;
+        let mut bin_is_due = self.trash;
         loop {
             self.state.send_modify(|state| (state.is_running, state.next) = (true, None));
             tokio::select! {
                 () = ended.cancelled() => return,
                 () = self.refresh(reach) => {}
+            }
+            // Whoever waits at a prompt waits for what is there, and not for what was deleted.
+            self.state.send_modify(|state| state.is_answered = true);
+            bin_is_due |= self.trash && reach == Reach::Full;
+            if bin_is_due && self.state.borrow().failed.is_none() {
+                tokio::select! {
+                    () = ended.cancelled() => return,
+                    () = self.refresh_trash() => {}
+                }
+                bin_is_due = false;
             }
             failures = if self.went_well() { 0 } else { failures.saturating_add(1) };
             let pause = jittered(pause_after(failures));
@@ -159,13 +176,11 @@ impl Refresher {
     /// The days to ask for: with the last ones, those that are missing.
     fn spans(&self, reach: Reach) -> Vec<DaySpan> {
         let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
-        // Tomorrow is included: the provider's day may have begun before ours.
-        let tomorrow = today.checked_add(1.day()).unwrap_or(today);
-        let to = self.until.map_or(tomorrow, |until| until.min(tomorrow));
-        let all = DaySpan { from: self.since.min(to), to };
+        let all = self.all_days(today);
         if reach == Reach::Full {
             return vec![all];
         }
+        let to = all.to;
         let state = self.state.borrow();
         // Since it was listed whole, an earlier run may be days ago.
         let known = state.whole.map_or(all.from, |at| TimeZone::UTC.to_datetime(at).date()).min(today);
@@ -173,6 +188,42 @@ impl Refresher {
         let recent = DaySpan { from: recent, to };
         let gaps = state.gaps.iter().map(|(days, _)| *days).filter(|days| days.from < recent.from);
         std::iter::once(recent).chain(gaps).collect()
+    }
+
+    fn all_days(&self, today: Date) -> DaySpan {
+        // Tomorrow is included: the provider's day may have begun before ours.
+        let tomorrow = today.checked_add(1.day()).unwrap_or(today);
+        let to = self.until.map_or(tomorrow, |until| until.min(tomorrow));
+        DaySpan { from: self.since.min(to), to }
+    }
+
+    /// Lists the recycle bin. What fails there is told, and troubles nothing else.
+    async fn refresh_trash(&self) {
+        let source = self.provider.source();
+        let span = self.all_days(TimeZone::UTC.to_datetime(Timestamp::now()).date());
+        let (listing, failed) = match self.provider.list_trash(span).await {
+            Ok(listing) => {
+                let failed = listing.failed.clone();
+                (Some(listing), failed)
+            }
+            Err(error) => (None, Some(error)),
+        };
+        if let Some(listing) = listing {
+            tracing::info!(%source, meetings = listing.meetings.len(), "listed the recycle bin");
+            let (catalog, name) = (self.catalog.clone(), source.clone());
+            let applied = tokio::task::spawn_blocking(move || catalog.apply_trash(&name, listing)).await;
+            if let Err(stopped) = applied {
+                tracing::error!(%source, "a listing of the recycle bin could not be taken over: {stopped}");
+            }
+        }
+        if let Some(error) = &failed {
+            let told = self.state.borrow().trash_failed.as_ref().map(ProviderError::to_string);
+            // Every six hours the same would be said for good where the permission is missing.
+            if told != Some(error.to_string()) {
+                tracing::warn!(%source, "the recycle bin could not be listed: {error}");
+            }
+        }
+        self.state.send_modify(|state| state.trash_failed = failed);
     }
 
     /// Lists some days; returns those of them that could not be.

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::deleted::{Deleted, Holdings};
+use super::trash::Trash;
 use super::{FactStore, Filter, Scope};
 use crate::model::{
     Availability, Details, Document, FileKey, Meeting, MeetingId, MeetingView, RecordingFile, SourceName,
     Version,
 };
+use crate::providers::RecycleBin;
 
 /// A source as the catalog is told of it.
 #[derive(Clone, Debug)]
@@ -20,6 +23,10 @@ pub struct SourceOptions {
     pub scope: Scope,
     /// Which of it is shown.
     pub filter: Filter,
+    /// The recycle bin, where it is shown.
+    pub recycle_bin: Option<RecycleBin>,
+    /// Who knows what can be read without the cloud, where that is to stay after it was deleted there.
+    pub keep_deleted: Option<Arc<dyn Holdings>>,
 }
 
 /// How much there is of a source.
@@ -35,6 +42,10 @@ pub struct Counts {
     pub hidden_meetings: u64,
     /// Files of meetings that are shown which the filter hides.
     pub hidden_files: u64,
+    /// Meetings of which something is shown though it was deleted upstream.
+    pub kept_deleted: u64,
+    /// Meetings that are shown in the recycle bin.
+    pub in_trash: u64,
 }
 
 /// What is known of one source.
@@ -50,6 +61,8 @@ pub(super) struct Source {
     pub(super) details: HashMap<MeetingId, Option<Arc<Details>>>,
     /// Under which validators files were served.
     pub(super) validators: HashMap<(MeetingId, FileKey), (Version, String)>,
+    pub(super) trash: Trash,
+    pub(super) deleted: Deleted,
 }
 
 /// One meeting.
@@ -79,7 +92,7 @@ impl Entry {
 impl Source {
     /// What was kept of a source in earlier runs.
     pub(super) fn load(options: SourceOptions, facts: &FactStore) -> Self {
-        let SourceOptions { name, scope, filter } = options;
+        let SourceOptions { name, scope, filter, recycle_bin, keep_deleted } = options;
         let mut source = Source {
             scope,
             filter,
@@ -88,6 +101,8 @@ impl Source {
             sizes: HashMap::new(),
             details: HashMap::new(),
             validators: HashMap::new(),
+            trash: Trash::empty(recycle_bin),
+            deleted: Deleted::new(keep_deleted),
         };
         match facts.load(&name) {
             Ok((sizes, details)) => {
@@ -113,6 +128,8 @@ impl Source {
                     (meeting.id.clone(), Entry::new(Arc::new(meeting), found))
                 });
                 source.meetings = entries.collect();
+                source.trash = Trash::load(recycle_bin, &name, facts);
+                source.load_deleted(&name, facts);
             }
             Ok(None) => {}
             Err(error) => tracing::warn!("what was listed of {name} cannot be read: {error}"),
@@ -144,28 +161,42 @@ impl Source {
                 }
             }
         }
+        self.count_deleted(&mut counts);
+        counts.in_trash = self.trash_count();
         counts
     }
 
+    /// The document of a meeting that is shown though it is listed no more.
+    pub(super) fn document(&self, meeting: &Arc<Meeting>) -> Option<Arc<Document>> {
+        let details = self.details.get(&meeting.id)?;
+        Some(Arc::new(Document::new(meeting.clone(), details.clone())))
+    }
+
     /// The true size that was learned of a file as it is listed now.
-    fn size(&self, meeting: &Meeting, file: &RecordingFile) -> Option<u64> {
+    pub(super) fn size(&self, meeting: &Meeting, file: &RecordingFile) -> Option<u64> {
         let (version, size) = self.sizes.get(&meeting.id)?.get(&file.id.key)?;
         (*version == file.version).then_some(*size)
     }
 
-    pub(super) fn view(&self, entry: &Entry) -> MeetingView {
+    pub(super) fn views(&self) -> Vec<MeetingView> {
+        let there =
+            self.shown().map(|entry| self.view(&self.with_remains(&entry.meeting), entry.document.clone()));
+        there.chain(self.deleted_views()).collect()
+    }
+
+    pub(super) fn view(&self, meeting: &Arc<Meeting>, document: Option<Arc<Document>>) -> MeetingView {
         let meeting = if self.filter.looks_at_files() {
-            let mut shown = Meeting::clone(&entry.meeting);
+            let mut shown = Meeting::clone(meeting);
             shown.files.retain(|file| self.filter.shows_file(file));
             Arc::new(shown)
         } else {
-            entry.meeting.clone()
+            meeting.clone()
         };
         let mut sizes = HashMap::new();
         if self.sizes.contains_key(&meeting.id) {
             let learned = meeting.files.iter().map(|file| (&file.id.key, self.size(&meeting, file)));
             sizes.extend(learned.filter_map(|(key, size)| Some((key.clone(), size?))));
         }
-        MeetingView { meeting, sizes, document: entry.document.clone() }
+        MeetingView { meeting, sizes, document }
     }
 }

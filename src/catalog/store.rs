@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::FactStore;
+use super::deleted::Losses;
 use super::kept::ListingChange;
 use super::source::{Counts, Entry, Source, SourceOptions};
 use crate::model::{
@@ -20,12 +21,12 @@ use crate::providers::Listing;
 #[derive(Debug)]
 pub struct Catalog {
     /// Never held while anything is written down.
-    sources: Mutex<HashMap<SourceName, Source>>,
+    pub(super) sources: Mutex<HashMap<SourceName, Source>>,
     /// One listing is taken over after the other, so that what is written down last was listed last. Taken before
     /// `sources`.
-    applying: Mutex<()>,
+    pub(super) applying: Mutex<()>,
     changed: watch::Sender<u64>,
-    facts: Arc<FactStore>,
+    pub(super) facts: Arc<FactStore>,
 }
 
 /// Something the background has to find out, newest meeting first.
@@ -35,6 +36,8 @@ pub enum Question {
     Size(FileId, Version, crate::model::BodyKind),
     /// What else is known of this meeting?
     Details(MeetingId),
+    /// Is this file given out, though it lies in the recycle bin?
+    Trial(FileId, Version, crate::model::BodyKind),
 }
 
 impl Catalog {
@@ -73,7 +76,7 @@ impl Catalog {
         self.changed.subscribe()
     }
 
-    fn touch(&self) {
+    pub(super) fn touch(&self) {
         self.changed.send_modify(|count| *count += 1);
     }
 
@@ -81,16 +84,19 @@ impl Catalog {
     /// not those of days that could not be listed whole.
     pub fn apply(&self, name: &SourceName, span: DaySpan, listing: Listing) {
         let _one_at_a_time = self.applying.lock();
-        let mut sources = self.sources.lock();
-        let Some(source) = sources.get_mut(name) else { return };
-        let mut change = ListingChange::default();
         let seen: HashSet<_> = listing.meetings.iter().map(|meeting| meeting.id.clone()).collect();
         let listed_whole = |meeting: &Meeting| {
             let day = TimeZone::UTC.to_datetime(meeting.start).date();
             span.contains(day) && !listing.failed.iter().any(|(failed, _)| failed.contains(day))
         };
+        let is_gone = |meeting: &Meeting| !seen.contains(&meeting.id) && listed_whole(meeting);
+        let losses = self.sources.lock().get(name).map(|source| source.losses(&listing.meetings, is_gone));
+        let kept = losses.map(Losses::held).unwrap_or_default();
+        let mut sources = self.sources.lock();
+        let Some(source) = sources.get_mut(name) else { return };
+        let mut change = ListingChange::default();
         source.meetings.retain(|id, entry| {
-            let stays = seen.contains(id) || !listed_whole(&entry.meeting);
+            let stays = !is_gone(&entry.meeting);
             if !stays {
                 change.gone.push(id.clone());
             }
@@ -105,13 +111,15 @@ impl Catalog {
             let details = source.details.get(&meeting.id);
             source.meetings.insert(meeting.id.clone(), Entry::new(meeting, details));
         }
+        let deleted = source.deleted.replace(kept);
         let scope = source.scope.clone();
         drop(sources);
-        if !change.listed.is_empty() || !change.gone.is_empty() {
+        if !change.listed.is_empty() || !change.gone.is_empty() || deleted.shows {
             // The tree first: somebody may be waiting for it.
             self.touch();
         }
         self.facts.keep_listing(name, &scope, &change);
+        self.facts.keep_deleted(name, &deleted);
     }
 
     /// Takes over a file's true size, and keeps it.
@@ -190,7 +198,7 @@ impl Catalog {
             .iter()
             .filter(|meeting| !meeting.files.is_empty() && !source.details.contains_key(&meeting.id))
             .map(|meeting| Question::Details(meeting.id.clone()));
-        sizes.chain(details).collect()
+        sizes.chain(details).chain(source.trash_questions(Timestamp::now())).collect()
     }
 
     /// How much there is of a source.
@@ -205,7 +213,8 @@ impl Catalog {
             .iter()
             .map(|(name, source)| SourceView {
                 name: name.clone(),
-                meetings: source.shown().map(|entry| source.view(entry)).collect(),
+                meetings: source.views(),
+                trash: source.trash_views(),
             })
             .collect();
         views.sort_by(|a, b| a.name.cmp(&b.name));
@@ -252,7 +261,13 @@ mod tests {
     }
 
     fn filtered(facts: FactStore, filter: Filter) -> Arc<Catalog> {
-        let options = SourceOptions { name: acme(), scope: Scope("mine".into()), filter };
+        let options = SourceOptions {
+            name: acme(),
+            scope: Scope("mine".into()),
+            filter,
+            recycle_bin: None,
+            keep_deleted: None,
+        };
         Catalog::new([options], Arc::new(facts))
     }
 

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::findings::{self, Findings};
+use super::holdings::OnDisk;
 use super::source::Source;
 use crate::cache::MemoryCache;
 use crate::cache::disk::{DiskCache, DiskOptions, DiskStatus};
@@ -106,10 +107,13 @@ impl Archive {
             name: source.settings.name.clone(),
             scope: source.scope(),
             filter: source.filter(&settings.timezone),
+            recycle_bin: source.recycle_bin(),
+            keep_deleted: disk.as_ref().filter(|_| source.settings.keep_deleted).map(OnDisk::holdings),
         });
         let catalog = Catalog::new(options, Arc::new(facts));
         for source in &sources {
             source.provider.recall(&catalog.meetings(&source.settings.name));
+            source.provider.recall(&catalog.trashed(&source.settings.name));
             let kept = catalog.kept(&source.settings.name).flatten();
             source.state.send_modify(|state| {
                 state.whole = kept.filter(|_| source.settings.name_their_account());
@@ -185,7 +189,7 @@ impl Archive {
             .filter(|(_, source)| !is_kept(source))
             .map(|(index, source)| async move {
                 let mut state = source.state.subscribe();
-                let _sender_lives_as_long_as_self = state.wait_for(|state| state.ended > 0).await;
+                let _sender_lives_as_long_as_self = state.wait_for(|state| state.is_answered).await;
                 let state = source.state.borrow();
                 let source_name = source.settings.name.clone();
                 let error = match &state.failed {

@@ -41,6 +41,8 @@ fn source(provider: ProviderSettings) -> Result<SourceSettings, Error> {
         since: today.checked_sub(2.years()).unwrap_or(today),
         download_hosts: Vec::new(),
         filter: FilterSettings::default(),
+        trash: true,
+        keep_deleted: false,
         provider,
     })
 }

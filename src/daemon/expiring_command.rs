@@ -18,13 +18,18 @@ use super::{print, say};
 use crate::cli::ExpiringArgs;
 use crate::error::Error;
 use crate::settings::ProcessEnvironment;
+use crate::tree::UNAVAILABLE;
 
 /// A file that will be deleted.
 #[derive(Clone, Debug, Serialize)]
 struct Due {
     path: PathBuf,
-    size: u64,
+    size: Option<u64>,
     expires: Timestamp,
+    /// Whole days from now on, rounded down; negative where it should be gone.
+    days_left: i64,
+    in_trash: bool,
+    is_readable: bool,
 }
 
 /// Lists what will be deleted, most urgent first. Returns whether everything asked for is saved.
@@ -33,7 +38,7 @@ struct Due {
 /// There is no such mount, a daemon does not answer, or the folder cannot be read.
 pub fn expiring(arguments: &ExpiringArgs) -> Result<bool, Error> {
     let now = Timestamp::now();
-    let mut due = files(arguments.mountpoint.as_deref())?;
+    let mut due = files(arguments.mountpoint.as_deref(), now)?;
     if let Some(within) = arguments.within {
         let until = now.checked_add(within).unwrap_or(Timestamp::MAX);
         due.retain(|file| file.expires <= until);
@@ -50,16 +55,29 @@ pub fn expiring(arguments: &ExpiringArgs) -> Result<bool, Error> {
     } else {
         let wall = WallClock::here(now);
         let lines = due.iter().map(|file| {
-            let size = ByteSize(file.size).to_string();
-            format!("{}  {size:>10}  {}\n", wall.day_and_time(file.expires), file.path.display())
+            let size = file.size.map_or_else(|| "?".to_owned(), |size| ByteSize(size).to_string());
+            let left = left(file.days_left);
+            let trash = if file.in_trash { "  (in the trash)" } else { "" };
+            let at = wall.day_and_time(file.expires);
+            format!("{at}  {left:>9}  {size:>10}  {}{trash}\n", file.path.display())
         });
         print(&lines.collect::<String>())?;
     }
     Ok(arguments.not_in.is_none() || due.is_empty())
 }
 
+/// How long there is, for a person.
+fn left(days: i64) -> String {
+    match days {
+        ..0 => "overdue".to_owned(),
+        0 => "today".to_owned(),
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
+    }
+}
+
 /// What will be deleted, of one mount or of all.
-fn files(mountpoint: Option<&Path>) -> Result<Vec<Due>, Error> {
+fn files(mountpoint: Option<&Path>, now: Timestamp) -> Result<Vec<Due>, Error> {
     let mounts = Mounts::new(&ProcessEnvironment);
     let answers = match mountpoint {
         Some(mountpoint) => vec![mounts.expiring(&absolute(mountpoint)?)?],
@@ -70,6 +88,9 @@ fn files(mountpoint: Option<&Path>) -> Result<Vec<Due>, Error> {
             path: mountpoint.join(file.path),
             size: file.size,
             expires: file.expires,
+            days_left: file.expires.duration_since(now).as_secs().div_euclid(24 * 3600),
+            in_trash: file.in_trash,
+            is_readable: file.is_readable,
         })
     };
     Ok(answers.into_iter().flat_map(|(mountpoint, files)| below(mountpoint, files)).collect())
@@ -134,13 +155,19 @@ impl Saved {
     }
 
     fn has(&self, file: &Due, by_content: bool) -> bool {
-        let (Some(parent), Some(name)) =
-            (file.path.parent().and_then(Path::file_name), file.path.file_name())
+        let (Some(parent), Some(name), Some(size)) =
+            (file.path.parent().and_then(Path::file_name), file.path.file_name(), file.size)
         else {
             return false;
         };
-        let Some(copies) = self.0.get(&(parent.to_owned(), name.to_owned(), file.size)) else { return false };
-        if !by_content {
+        // Where a note stands, what counts is the file itself, saved while it was there.
+        let name = match name.to_str().and_then(|name| name.strip_suffix(UNAVAILABLE)) {
+            Some(name) if !file.is_readable => name.as_ref(),
+            _ => name,
+        };
+        let Some(copies) = self.0.get(&(parent.to_owned(), name.to_owned(), size)) else { return false };
+        // Bytes that are not given out cannot be compared.
+        if !by_content || !file.is_readable {
             return true;
         }
         // What cannot be read is not known to be saved.

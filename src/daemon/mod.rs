@@ -14,6 +14,7 @@ mod doctor;
 mod expiring_command;
 mod findings;
 mod holders;
+mod holdings;
 mod logging;
 pub mod login;
 mod mount;

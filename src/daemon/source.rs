@@ -8,7 +8,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, Filter, Kind, RefreshState, Refresher, Scope};
-use crate::providers::{Provider, ProviderError};
+use crate::providers::{Provider, ProviderError, RecycleBin};
 use crate::settings::{FileKind, SourceSettings};
 
 /// A source with what it is doing.
@@ -27,6 +27,11 @@ impl Source {
     /// What is listed, in words that tell it from any other archive. Secrets redact themselves in them.
     pub(super) fn scope(&self) -> Scope {
         Scope(format!("{:?}", self.settings.provider))
+    }
+
+    /// Its recycle bin, where it has one and that is to be shown.
+    pub(super) fn recycle_bin(&self) -> Option<RecycleBin> {
+        self.provider.recycle_bin().filter(|_| self.settings.trash)
     }
 
     pub(super) fn filter(&self, timezone: &TimeZone) -> Filter {
@@ -58,6 +63,7 @@ impl Source {
             let why = ProviderError::Unavailable(format!("its listing ended unexpectedly ({stopped})"));
             state.send_modify(|state| {
                 state.is_running = false;
+                state.is_answered = true;
                 state.ended += 1;
                 state.failed = Some((Timestamp::now(), why));
             });
@@ -73,6 +79,7 @@ impl Source {
             // A day begins earlier or later in the user's zone than in UTC.
             since: since.checked_sub(1.day()).unwrap_or(since),
             until: filter.until.map(|until| until.checked_add(1.day()).unwrap_or(until)),
+            trash: self.recycle_bin().is_some(),
             now: self.refresh.clone(),
             state: self.state.clone(),
         }

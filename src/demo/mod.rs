@@ -38,6 +38,7 @@ mod wire;
 mod zoom_api;
 mod zoom_json;
 mod zoom_limits;
+mod zoom_trash;
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
@@ -45,6 +46,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use parking_lot::RwLock;
 use tokio::sync::oneshot;
 
@@ -94,6 +96,8 @@ pub struct CloudOptions {
     pub webex_link_life: Duration,
     /// Scopes that Zoom's tokens do not have, without their `:admin`.
     pub withheld_scopes: Vec<String>,
+    /// Whether Zoom and Webex give out what lies in their recycle bins.
+    pub trash_downloads: bool,
 }
 
 impl Default for CloudOptions {
@@ -113,6 +117,7 @@ impl Default for CloudOptions {
             webex: WebexArchive::empty(),
             webex_link_life: Duration::from_secs(3 * 3600),
             withheld_scopes: Vec::new(),
+            trash_downloads: false,
         }
     }
 }
@@ -144,7 +149,7 @@ impl Cloud {
         let (webex, webex_origin) = listen()?;
         let (rapatin, rapatin_origin) = listen()?;
         let shared = Arc::new(Shared {
-            store: RwLock::new(store::Store::new(options.archive)),
+            store: RwLock::new(store::Store::new(options.archive, options.trash_downloads)),
             tokens: oauth::Tokens::new(options.token_life, options.withheld_scopes),
             links: links::Links::new(options.link_life),
             pages: pages::PageTokens::default(),
@@ -153,6 +158,7 @@ impl Cloud {
                 tokens: oauth::Tokens::new(options.token_life, Vec::new()),
                 tickets: webex_tickets::Tickets::new(options.webex_link_life),
                 page_cap: options.page_cap as usize,
+                trash_downloads: options.trash_downloads,
                 origin: webex_origin,
                 media_origin: media_origin.clone(),
             },
@@ -281,7 +287,27 @@ impl Cloud {
         self.shared.store.write().add_meeting(meeting);
     }
 
-    /// Removes a meeting; false if there is none with that UUID.
+    /// Moves a meeting to the trash, deleted at that time; false if there is none with that UUID.
+    pub fn trash_meeting(&self, uuid: &str, deleted: Timestamp) -> bool {
+        self.shared.store.write().trash_meeting(uuid, deleted)
+    }
+
+    /// Moves those of a meeting's files to the trash that are of this kind, as in `MP4`; false if there are none.
+    pub fn trash_files(&self, uuid: &str, file_type: &str, deleted: Timestamp) -> bool {
+        self.shared.store.write().trash_files(uuid, file_type, deleted)
+    }
+
+    /// Puts everything of a meeting back that lies in the trash; false if nothing does.
+    pub fn restore_meeting(&self, uuid: &str) -> bool {
+        self.shared.store.write().restore(uuid)
+    }
+
+    /// Deletes everything of a meeting for good that lies in the trash; false if nothing does.
+    pub fn purge_meeting(&self, uuid: &str) -> bool {
+        self.shared.store.write().purge(uuid)
+    }
+
+    /// Removes a meeting for good, past the trash; false if there is none with that UUID.
     pub fn remove_meeting(&self, uuid: &str) -> bool {
         self.shared.store.write().remove_meeting(uuid)
     }
@@ -341,6 +367,21 @@ impl Cloud {
     pub fn change_webex_recording(&self, id: &str, change: impl FnOnce(&mut WebexRecording)) -> bool {
         let mut archive = self.shared.webex.archive.write();
         archive.recordings.iter_mut().find(|recording| recording.id == id).map(change).is_some()
+    }
+
+    /// Moves a Webex recording to the recycle bin; false if there is none with that id.
+    pub fn trash_webex_recording(&self, id: &str) -> bool {
+        self.change_webex_recording(id, |recording| recording.status = "deleted".into())
+    }
+
+    /// Puts a Webex recording back that lies in the recycle bin; false if there is none with that id.
+    pub fn restore_webex_recording(&self, id: &str) -> bool {
+        self.change_webex_recording(id, |recording| recording.status = "available".into())
+    }
+
+    /// Deletes a Webex recording for good; false if there is none with that id.
+    pub fn purge_webex_recording(&self, id: &str) -> bool {
+        self.change_webex_recording(id, |recording| recording.status = "purged".into())
     }
 
     /// Removes a Webex recording; false if there is none with that id.

@@ -9,6 +9,7 @@ use jiff::tz::Offset;
 use sha2::{Digest, Sha256};
 
 use super::archive::{Archive, Content, FileStatus, Host, Meeting, MeetingFile, Place};
+use super::zoom_trash::Trashed;
 
 /// The archive, its meetings sorted newest first, and where its links lead.
 #[derive(Debug)]
@@ -16,6 +17,9 @@ pub(super) struct Store {
     archive: Archive,
     by_uuid: HashMap<String, usize>,
     by_link: HashMap<String, (usize, usize)>,
+    pub(super) trash: Vec<Trashed>,
+    /// Whether links to what lies in the trash work.
+    pub(super) trash_downloads: bool,
 }
 
 /// Something that can be downloaded.
@@ -51,8 +55,14 @@ impl Object {
 }
 
 impl Store {
-    pub(super) fn new(archive: Archive) -> Self {
-        let mut store = Self { archive, by_uuid: HashMap::new(), by_link: HashMap::new() };
+    pub(super) fn new(archive: Archive, trash_downloads: bool) -> Self {
+        let mut store = Self {
+            archive,
+            by_uuid: HashMap::new(),
+            by_link: HashMap::new(),
+            trash: Vec::new(),
+            trash_downloads,
+        };
         store.index();
         store
     }
@@ -86,7 +96,7 @@ impl Store {
 
     /// The file behind a link, with its meeting.
     pub(super) fn by_link(&self, opaque: &str) -> Option<(&Meeting, &MeetingFile)> {
-        let &(at, place) = self.by_link.get(opaque)?;
+        let Some(&(at, place)) = self.by_link.get(opaque) else { return self.trashed_by_link(opaque) };
         let meeting = self.archive.meetings.get(at)?;
         Some((meeting, all_files(meeting).nth(place)?))
     }
@@ -145,7 +155,7 @@ impl MeetingFile {
     }
 }
 
-fn all_files(meeting: &Meeting) -> impl Iterator<Item = &MeetingFile> {
+pub(super) fn all_files(meeting: &Meeting) -> impl Iterator<Item = &MeetingFile> {
     meeting.files.iter().chain(&meeting.participant_audio)
 }
 
@@ -167,7 +177,7 @@ pub(super) fn replay_path(opaque: &str, file: &MeetingFile) -> String {
     format!("/replay/{opaque}/GMT{start}_Recording{size}.{extension}")
 }
 
-fn opaque(meeting: &Meeting, file: &MeetingFile) -> String {
+pub(super) fn opaque(meeting: &Meeting, file: &MeetingFile) -> String {
     let start = file.recording_start.to_string();
     let view = file.recording_type.as_deref().unwrap_or("");
     let key = [&meeting.uuid, file.id.as_deref().unwrap_or(""), &file.file_type, view, &start].join("\n");

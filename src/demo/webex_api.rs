@@ -57,6 +57,8 @@ pub(super) struct WebexSite {
     pub(super) tickets: Tickets,
     /// Most entries on a page, at most [`LARGEST_PAGE`].
     pub(super) page_cap: usize,
+    /// Whether what lies in the recycle bin is given out.
+    pub(super) trash_downloads: bool,
     /// `http://127.0.0.1:PORT` of the interface.
     pub(super) origin: String,
     /// The same of the media host.
@@ -73,7 +75,7 @@ impl WebexSite {
 
     /// Answers a request below `/nbr/` on the media host.
     pub(super) fn media(&self, asked: &Asked, effect: Option<&Effect>) -> Reply {
-        webex_tickets::answer(&self.archive.read(), &self.tickets, asked, effect)
+        webex_tickets::answer(&self.archive.read(), &self.tickets, self.trash_downloads, asked, effect)
     }
 
     fn route(&self, asked: &Asked, form: &[u8]) -> Answer {
@@ -104,7 +106,9 @@ impl WebexSite {
             ["recordings", id] => {
                 let recording = find(&archive, id, asked)?;
                 let now = Timestamp::now();
-                Ok(Reply::json(200, &detail_json(recording, &self.tickets, &self.media_origin, now)))
+                let detail =
+                    detail_json(recording, &self.tickets, &self.media_origin, now, self.trash_downloads);
+                Ok(Reply::json(200, &detail))
             }
             ["meetingTranscripts"] => {
                 let meeting = asked.parameter("meetingId").unwrap_or_default();

@@ -155,6 +155,11 @@ impl WebexRecording {
         self.status == "available"
     }
 
+    /// Whether its files are given out: not while it lies in the recycle bin, unless that is so here.
+    pub(super) fn is_served(&self, trash_downloads: bool) -> bool {
+        self.is_available() || (trash_downloads && self.status == "deleted")
+    }
+
     /// The id of the transcript that `/meetingTranscripts` has of it.
     pub(super) fn stored_transcript_id(&self) -> String {
         format!("{}_00000", self.id)

@@ -53,9 +53,10 @@ pub(super) fn detail_json(
     tickets: &Tickets,
     media_origin: &str,
     now: Timestamp,
+    trash_downloads: bool,
 ) -> Value {
     let mut entry = listed_json(recording, true);
-    if recording.is_available() && !recording.prevent_downloading {
+    if recording.is_served(trash_downloads) && !recording.prevent_downloading {
         let link = |file| json!(tickets.link(media_origin, recording, file, now));
         let mut links = Map::new();
         links.insert("recordingDownloadLink".into(), link(WebexFile::Video));

@@ -101,6 +101,7 @@ impl Tickets {
 pub(super) fn answer(
     archive: &WebexArchive,
     tickets: &Tickets,
+    trash_downloads: bool,
     asked: &Asked,
     effect: Option<&Effect>,
 ) -> Reply {
@@ -116,8 +117,9 @@ pub(super) fn answer(
     }
     let id = asked.parameter("recordid").unwrap_or_default();
     let recording = archive.recordings.iter().find(|recording| recording.id == id);
-    let Some((recording, content, content_type)) =
-        recording.and_then(|recording| file_at(recording, &asked.path)).filter(|(it, ..)| it.is_available())
+    let Some((recording, content, content_type)) = recording
+        .and_then(|recording| file_at(recording, &asked.path))
+        .filter(|(it, ..)| it.is_served(trash_downloads))
     else {
         return Reply::new(404, "text/html;charset=UTF-8", EXPIRED_PAGE);
     };

@@ -17,6 +17,7 @@ use super::pages::{PageTokens, Query};
 use super::reply::Reply;
 use super::store::Store;
 use super::zoom_json::{meeting_json, user_json};
+use super::zoom_trash::Trashed;
 
 /// Entries a page when none is asked for (Zoom's documentation, "List all recordings").
 const DEFAULT_PAGE: u32 = 30;
@@ -90,20 +91,22 @@ impl Api<'_> {
     }
 
     fn recordings(&self, asked: &Asked, host: Option<&Host>) -> Answer {
-        let (from, to) = days(asked)?;
         let trash = asked.parameter("trash").is_some_and(|value| value == "true");
+        if let (true, Some(host)) = (trash, host) {
+            return self.trash(asked, host);
+        }
+        let (from, to) = days(asked)?;
         let listed: Vec<&Meeting> = self
             .store
             .meetings()
             .iter()
-            .filter(|_| !trash)
             .filter(|meeting| host.is_none_or(|host| host.email == meeting.host_email))
             .filter(|meeting| {
                 let day = Offset::UTC.to_datetime(meeting.start).date();
                 from <= day && day <= to
             })
             .collect();
-        let what = format!("recordings {} {trash}", host.map_or("", |host| host.id.as_str()));
+        let what = format!("recordings {}", host.map_or("", |host| host.id.as_str()));
         let page = self.page(asked, Query { what, from: Some(from), to: Some(to) }, listed.len())?;
         let meetings: Vec<Value> = listed
             .iter()
@@ -116,9 +119,31 @@ impl Api<'_> {
                   "meetings": meetings}))
     }
 
+    /// What lies in the trash of one user; days are not looked at. There is no such list of a whole account, which
+    /// lists what is there whatever else is asked for.
+    fn trash(&self, asked: &Asked, host: &Host) -> Answer {
+        let kind = asked.parameter("trash_type").unwrap_or_else(|| "meeting_recordings".into());
+        let is_whole = match kind.as_str() {
+            "meeting_recordings" => true,
+            "recording_file" => false,
+            _ => return Err(Reply::error(400, 300, "Invalid field: trash_type.")),
+        };
+        let of_host = |trashed: &&Trashed| trashed.meeting.host_email == host.email;
+        let listed: Vec<_> =
+            self.store.trash().iter().filter(of_host).filter(|it| it.is_whole == is_whole).collect();
+        let what = format!("trash {kind} {}", host.id);
+        let page = self.page(asked, Query { what, from: None, to: None }, listed.len())?;
+        let shown = listed.iter().skip(page.start).take(page.size);
+        let meetings: Vec<_> = shown.map(|trashed| trashed.json(&host.id, self.web_origin)).collect();
+        Ok(json!({"from": today().to_string(), "to": today().to_string(), "page_count": page.count,
+                  "page_size": page.size, "total_records": listed.len(), "next_page_token": page.next,
+                  "meetings": meetings}))
+    }
+
     fn meeting_recordings(&self, asked: &Asked, segment: &str) -> Answer {
         let meeting = self.meeting(segment)?;
-        if meeting.files.is_empty() {
+        let is_there = self.store.by_uuid(&meeting.uuid).is_some();
+        if meeting.files.is_empty() || !is_there {
             return Err(Reply::error(404, 3301, "This recording does not exist."));
         }
         let mut entry = meeting_json(meeting, self.host_id(meeting), self.web_origin);
@@ -197,7 +222,12 @@ impl Api<'_> {
             let latest = self.store.meetings().iter().find(|meeting| meeting.number == number);
             return latest.ok_or_else(|| unknown(&once));
         }
-        let found = self.store.by_uuid(&once).or_else(|| self.store.by_uuid(&decoded(&once)));
+        // The meeting was held, wherever its recordings are now.
+        let known = |uuid: &str| {
+            let trash = || self.store.trash().iter().map(|trashed| &trashed.meeting);
+            self.store.by_uuid(uuid).or_else(|| trash().find(|meeting| meeting.uuid == uuid))
+        };
+        let found = known(&once).or_else(|| known(&decoded(&once)));
         found.ok_or_else(|| unknown(&once))
     }
 

@@ -282,7 +282,7 @@ impl Filesystem for Adapter {
         let Some(node) = tree.node(ino(number)) else { return reply.error(Errno::ESTALE) };
         match &node.content {
             Content::Folder { .. } => reply.error(Errno::EISDIR),
-            Content::Text(text) => self.shared.open_text(text.clone(), reply),
+            Content::Text(text) | Content::Note { text, .. } => self.shared.open_text(text.clone(), reply),
             Content::Document(document) => self.shared.open_text(document.text(), reply),
             Content::Recording { .. } => match self.shared.open_recording(node) {
                 Err(error) => reply.error(Errno::from_i32(errno_of(&error))),

@@ -29,7 +29,9 @@ impl Owner {
             Content::Recording { size, .. } => {
                 (FileType::RegularFile, *size, if self.shared { 0o444 } else { 0o400 })
             }
-            Content::Text(_) | Content::Document(_) => (FileType::RegularFile, node.size(), 0o400),
+            Content::Text(_) | Content::Document(_) | Content::Note { .. } => {
+                (FileType::RegularFile, node.size(), 0o400)
+            }
         };
         let time = system_time(node.modified);
         FileAttr {
@@ -77,7 +79,9 @@ impl Owner {
 pub(super) fn kind_of(node: &Node) -> FileType {
     match node.content {
         Content::Folder { .. } => FileType::Directory,
-        Content::Recording { .. } | Content::Text(_) | Content::Document(_) => FileType::RegularFile,
+        Content::Recording { .. } | Content::Text(_) | Content::Document(_) | Content::Note { .. } => {
+            FileType::RegularFile
+        }
     }
 }
 

@@ -4,9 +4,9 @@
 //! A provider knows its cloud's interface and nothing of folders, inodes, blocks or the mount.
 //!
 //! Beside the folders stands what more than one of them needs: [`token`] is renewed once for all callers, [`sign_in`] is
-//! what somebody permitted in a browser, [`lenient`]
-//! and [`forgiving`] read JSON as it comes, [`document`] and [`words`] keep credentials out of what is shown, and
-//! [`failures`] are told as a person would tell them.
+//! what somebody permitted in a browser, [`scopes`] are compared with what is needed, [`lenient`] and [`forgiving`] read
+//! JSON as it comes, [`document`] and [`words`] keep credentials out of what is shown, [`failures`] are told as a person
+//! would tell them, and [`trash`] has the words for recycle bins.
 
 use std::sync::Arc;
 
@@ -25,6 +25,7 @@ pub mod rapatin;
 mod scopes;
 mod sign_in;
 mod token;
+mod trash;
 pub mod webex;
 mod words;
 pub mod zoom;
@@ -35,6 +36,7 @@ mod zoom_links;
 pub use lease::LeaseDesk;
 pub use scopes::Permission;
 pub use sign_in::{Consent, SignInDesk, SignInError};
+pub use trash::{RecycleBin, TrashListing, Trashed};
 
 /// What a source can be asked for. Every call bounds its own time and retries.
 #[async_trait]
@@ -65,6 +67,20 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
     /// There is no token to look at.
     async fn permissions(&self) -> Result<Vec<Permission>, ProviderError> {
         Ok(Vec::new())
+    }
+
+    /// How a person is told of its recycle bin; `None` where it has none.
+    fn recycle_bin(&self) -> Option<RecycleBin> {
+        None
+    }
+
+    /// Lists what lies in the recycle bin of meetings held on the days of `span`, or of all where the provider does not
+    /// ask for days.
+    ///
+    /// # Errors
+    /// Only where nothing at all could be listed; what failed in part is in [`TrashListing::failed`].
+    async fn list_trash(&self, _span: DaySpan) -> Result<TrashListing, ProviderError> {
+        Ok(TrashListing::default())
     }
 
     /// Finds a download address of `file`.

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::environment::{Environment, SIGN_IN_HOME};
 use super::error::{SettingsError, ValueProblem};
-use super::file::{Secret, Table, Text, Texts, known_keys};
+use super::file::{Flag, Secret, Table, Text, Texts, known_keys};
 use super::filter::{self, FilterSettings};
 use super::nearest::nearest;
 use super::rapatin::{self, RapatinCredential, RapatinSettings};
@@ -34,6 +34,10 @@ pub struct SourceSettings {
     pub download_hosts: Vec<String>,
     /// Which of its recordings are shown.
     pub filter: FilterSettings,
+    /// Whether what lies in its provider's recycle bin is shown.
+    pub trash: bool,
+    /// Whether what was deleted upstream stays for as long as all of it is in the disk cache.
+    pub keep_deleted: bool,
     /// What only this provider needs.
     pub provider: ProviderSettings,
 }
@@ -170,6 +174,8 @@ known_keys! {
         provider: Text,
         since: Text,
         download_hosts: Texts,
+        trash: Flag,
+        keep_deleted: Flag,
     }
 }
 
@@ -282,7 +288,9 @@ pub(super) fn resolve(
         Provider::Webex => ProviderSettings::Webex(webex::resolve(&name, table, context)?),
         Provider::Rapatin => ProviderSettings::Rapatin(rapatin::resolve(&name, table, context)?),
     };
-    Ok(SourceSettings { name, since, download_hosts, filter, provider })
+    let trash = common.trash.is_none_or(|Flag(shown)| shown);
+    let keep_deleted = common.keep_deleted.is_some_and(|Flag(kept)| kept);
+    Ok(SourceSettings { name, since, download_hosts, filter, trash, keep_deleted, provider })
 }
 
 fn zoom(name: &SourceName, table: &Table<'_>, context: &Context<'_>) -> Result<ZoomSettings, SettingsError> {

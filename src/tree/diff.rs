@@ -60,6 +60,7 @@ fn differs(old: &Node, new: &Node) -> bool {
     let text_differs = match (&old.content, &new.content) {
         (Content::Text(was), Content::Text(is)) => was != is,
         (Content::Document(was), Content::Document(is)) => was != is,
+        (Content::Note { text: was, .. }, Content::Note { text: is, .. }) => was != is,
         _ => false,
     };
     text_differs || old.size() != new.size() || old.modified != new.modified

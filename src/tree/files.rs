@@ -21,7 +21,7 @@ pub(super) const DOCUMENT: &str = "meeting.json";
 const NAMELESS: &str = "recording";
 
 /// What a file that cannot be downloaded has behind its full name.
-const UNAVAILABLE: &str = ".unavailable.txt";
+pub const UNAVAILABLE: &str = ".unavailable.txt";
 
 /// What Zoom appends to the name of a view into which captions are burnt.
 const CAPTIONED: &str = "(CC)";
@@ -111,7 +111,8 @@ fn content(file: &RecordingFile, view: &MeetingView) -> Option<Content> {
     match &file.availability {
         Availability::Processing => None,
         Availability::Unavailable(reason) => {
-            Some(Content::Text(Bytes::from(format!("{}\n", reason.trim_end()))))
+            let text = Bytes::from(format!("{}\n", reason.trim_end()));
+            Some(Content::Note { text, stands_for: file.declared_size })
         }
         Availability::Ready => {
             // Providers say 0 of files they have not measured; a size that was found out may well be 0.

@@ -17,14 +17,26 @@ use crate::model::{MeetingView, SourceView};
 /// The topic of a meeting whose own has nothing legal in it.
 const UNTITLED: &str = "Untitled meeting";
 
+/// The folder of a source for what lies in its provider's recycle bin, beside those of the years.
+pub const TRASH: &str = "trash";
+
+/// The meetings of one source: those that are there, and those in the recycle bin.
+#[derive(Default)]
+struct Shelves<'a> {
+    there: Vec<&'a MeetingView>,
+    trash: Vec<&'a MeetingView>,
+}
+
 /// The whole tree, parents before children, the root first.
 pub(super) fn lay_out(sources: &[SourceView], timezone: &TimeZone) -> Vec<Draft> {
-    let mut by_name: BTreeMap<&SourceName, Vec<&MeetingView>> = BTreeMap::new();
+    let mut by_name: BTreeMap<&SourceName, Shelves<'_>> = BTreeMap::new();
     for source in sources {
-        by_name.entry(&source.name).or_default().extend(&source.meetings);
+        let shelves = by_name.entry(&source.name).or_default();
+        shelves.there.extend(&source.meetings);
+        shelves.trash.extend(&source.trash);
     }
     let mut plan = Plan { drafts: vec![Draft::root()], names: HashSet::new(), timezone };
-    let newest = by_name.into_iter().map(|(source, meetings)| plan.source(source, meetings)).max();
+    let newest = by_name.into_iter().map(|(source, shelves)| plan.source(source, shelves)).max();
     plan.touch(0, newest.unwrap_or(Timestamp::UNIX_EPOCH));
     plan.drafts
 }
@@ -38,9 +50,29 @@ struct Plan<'t> {
 
 impl Plan<'_> {
     /// Adds the folder of a source; its modification time.
-    fn source(&mut self, source: &SourceName, mut meetings: Vec<&MeetingView>) -> Timestamp {
+    fn source(&mut self, source: &SourceName, shelves: Shelves<'_>) -> Timestamp {
         let identity = Identity::of(&[b"source", source.as_str().as_bytes()]);
         let place = self.folder(0, source.as_str(), identity, Timestamp::UNIX_EPOCH);
+        let mut years: BTreeMap<i16, Vec<(&MeetingView, DateTime)>> = BTreeMap::new();
+        for (view, start) in self.dated(shelves.there) {
+            years.entry(start.year()).or_default().push((view, start));
+        }
+        let newest = years.iter().filter_map(|(year, meetings)| {
+            let year = year_name(*year);
+            let identity = Identity::of(&[b"year", source.as_str().as_bytes(), year.as_bytes()]);
+            self.meetings(place, source, (&year, identity), meetings)
+        });
+        let newest = newest.max();
+        let identity = Identity::of(&[b"trash", source.as_str().as_bytes()]);
+        let trash = self.dated(shelves.trash);
+        let newest = newest.max(self.meetings(place, source, (TRASH, identity), &trash));
+        let modified = newest.unwrap_or(Timestamp::UNIX_EPOCH);
+        self.touch(place, modified);
+        modified
+    }
+
+    /// Each meeting once, with its local start.
+    fn dated<'v>(&self, mut meetings: Vec<&'v MeetingView>) -> Vec<(&'v MeetingView, DateTime)> {
         // A meeting that is listed twice is shown as the listing that ends last.
         meetings.sort_by(|one, other| {
             let [one, other] = [one, other].map(|view| &*view.meeting);
@@ -49,24 +81,15 @@ impl Plan<'_> {
             one.id.cmp(&other.id).then_with(by_rank).then_with(|| one.topic.cmp(&other.topic))
         });
         meetings.dedup_by(|one, other| one.meeting.id == other.meeting.id);
-        let mut years: BTreeMap<i16, Vec<(&MeetingView, DateTime)>> = BTreeMap::new();
-        for view in meetings {
-            let start = self.timezone.to_datetime(view.meeting.start);
-            years.entry(start.year()).or_default().push((view, start));
-        }
-        let newest =
-            years.iter().filter_map(|(year, meetings)| self.year(place, source, *year, meetings)).max();
-        let modified = newest.unwrap_or(Timestamp::UNIX_EPOCH);
-        self.touch(place, modified);
-        modified
+        meetings.into_iter().map(|view| (view, self.timezone.to_datetime(view.meeting.start))).collect()
     }
 
-    /// Adds the folder of a year unless it would be empty; its newest meeting's end.
-    fn year(
+    /// Adds a folder of meetings unless it would be empty; its newest meeting's end.
+    fn meetings(
         &mut self,
         source_place: usize,
         source: &SourceName,
-        year: i16,
+        (name, identity): (&str, Identity),
         meetings: &[(&MeetingView, DateTime)],
     ) -> Option<Timestamp> {
         let visible: Vec<(&MeetingView, Vec<Shown<'_>>, Given)> = meetings
@@ -76,9 +99,7 @@ impl Plan<'_> {
             .filter(|(_, files, _)| !files.is_empty())
             .collect();
         let newest = visible.iter().map(|(view, ..)| view.meeting.end).max()?;
-        let year = year_name(year);
-        let identity = Identity::of(&[b"year", source.as_str().as_bytes(), year.as_bytes()]);
-        let place = self.folder(source_place, &year, identity, newest);
+        let place = self.folder(source_place, name, identity, newest);
         for (view, files, given) in visible {
             self.meeting(place, source, view, files, &given.name);
         }
@@ -113,7 +134,7 @@ impl Plan<'_> {
                 Content::Recording { version, .. } => {
                     Identity::of(&[b"recording", source, id, key, role, host, &version.0.to_le_bytes()])
                 }
-                Content::Text(_) | Content::Document(_) | Content::Folder { .. } => {
+                Content::Text(_) | Content::Document(_) | Content::Note { .. } | Content::Folder { .. } => {
                     Identity::of(&[b"unavailable", source, id, key, role, host])
                 }
             };
@@ -156,7 +177,7 @@ fn names_of(meetings: &[(&MeetingView, DateTime)]) -> Vec<Given> {
             let topic = legal(&view.meeting.topic);
             let topic = if topic.is_empty() { UNTITLED } else { &topic };
             let (year, date) = (year_name(start.year()), start.strftime("%m-%d %H%M"));
-            let id = view.meeting.id.as_str().as_bytes().to_vec();
+            let id = view.meeting.id.of_provider().as_bytes().to_vec();
             Wanted { stem: format!("{year}-{date} {topic}"), tail: String::new(), id }
         })
         .collect();

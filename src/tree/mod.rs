@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! ROOT/SOURCE/YYYY/YYYY-MM-DD HHMM TOPIC/FILE          dates in the configured time zone
+//! ROOT/SOURCE/trash/YYYY-MM-DD HHMM TOPIC/FILE         what lies in the provider's recycle bin
 //! ```
 //!
 //! 1. What a name may look like, and what happens when two would be the same: `name`.
@@ -35,7 +36,9 @@ use crate::model::SourceView;
 
 pub use course::{Course, Order};
 pub use diff::Change;
+pub use files::UNAVAILABLE;
 pub use inode::Ino;
+pub use layout::TRASH;
 pub use live::{Hurry, LiveTree};
 pub use snapshot::{Content, Node, Snapshot, Totals};
 

@@ -49,6 +49,13 @@ pub enum Content {
     Text(Bytes),
     /// A file whose bytes are made from what is here.
     Document(Arc<Document>),
+    /// What stands where a recording file would that cannot be had.
+    Note {
+        /// Why, for a person.
+        text: Bytes,
+        /// Length in bytes of the file itself, where that is listed.
+        stands_for: Option<u64>,
+    },
 }
 
 impl Node {
@@ -57,7 +64,7 @@ impl Node {
         match &self.content {
             Content::Folder { .. } => 0,
             Content::Recording { size, .. } => *size,
-            Content::Text(text) => text.len() as u64,
+            Content::Text(text) | Content::Note { text, .. } => text.len() as u64,
             Content::Document(document) => document.length(),
         }
     }
@@ -173,7 +180,9 @@ impl Snapshot {
     pub fn entries(&self, folder: Ino) -> Option<&[Ino]> {
         match &self.node(folder)?.content {
             Content::Folder { entries } => Some(entries),
-            Content::Recording { .. } | Content::Text(_) | Content::Document(_) => None,
+            Content::Recording { .. } | Content::Text(_) | Content::Document(_) | Content::Note { .. } => {
+                None
+            }
         }
     }
 

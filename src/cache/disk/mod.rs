@@ -190,6 +190,12 @@ impl DiskCache {
         self.shared.state().ledger.completeness(key) == Some(0)
     }
 
+    /// Whether every block is held, verified or not. Waits for the disk where the file's index has not been read yet.
+    pub fn holds_whole(&self, key: DiskKey) -> bool {
+        self.shared.learn(key.fingerprint);
+        self.shared.state().ledger.completeness(key).is_some()
+    }
+
     /// The whole file, if every block of it is held and right. What this process has neither written nor read is
     /// verified first, which takes as long as reading it does; that goes on when the caller stops waiting, and
     /// the next one finds it done.

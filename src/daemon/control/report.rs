@@ -47,6 +47,12 @@ pub(in crate::daemon) struct SourceReport {
     pub hidden_meetings: u64,
     /// Files of other meetings that the filter hides.
     pub hidden_files: u64,
+    /// Meetings of which something is shown though it was deleted upstream.
+    pub kept_deleted: u64,
+    /// Meetings that are shown in the recycle bin.
+    pub in_trash: u64,
+    /// Why the recycle bin could not be listed, or not whole; `None` if it could, or is not shown.
+    pub trash_error: Option<String>,
     /// Whether it is being listed now.
     pub is_refreshing: bool,
     /// When something was listed last.
@@ -146,7 +152,7 @@ impl MountReport {
 
 impl SourceReport {
     fn of(source: &Source, counts: Counts) -> Self {
-        let RefreshState { is_running, listed, whole, failed, gaps, next, .. } =
+        let RefreshState { is_running, listed, whole, failed, gaps, next, trash_failed, .. } =
             source.state.borrow().clone();
         let incomplete = gaps.into_iter().map(|(days, error)| IncompleteDays {
             from: days.from,
@@ -161,6 +167,9 @@ impl SourceReport {
             bytes: counts.bytes,
             hidden_meetings: counts.hidden_meetings,
             hidden_files: counts.hidden_files,
+            kept_deleted: counts.kept_deleted,
+            in_trash: counts.in_trash,
+            trash_error: trash_failed.map(|error| error.to_string()),
             is_refreshing: is_running,
             listed,
             listed_whole: whole,
@@ -196,6 +205,15 @@ impl SourceReport {
                 counted(self.hidden_files, "file")
             ));
         }
+        if self.kept_deleted > 0 {
+            line(format_args!(
+                "          kept from the cache after it was deleted upstream: {}",
+                counted(self.kept_deleted, "meeting")
+            ));
+        }
+        if self.in_trash > 0 {
+            line(format_args!("          in the recycle bin: {}", counted(self.in_trash, "meeting")));
+        }
         let next = match (self.is_refreshing, self.next) {
             (true, _) => "being listed now".to_owned(),
             (false, next) => format!("next {}", at(next)),
@@ -204,6 +222,9 @@ impl SourceReport {
         line(format_args!("          listed {}, {next}", at(self.listed.or(self.listed_whole))));
         if let Some(error) = &self.error {
             line(format_args!("          FAILED {}: {error}", at(self.failed)));
+        }
+        if let Some(error) = &self.trash_error {
+            line(format_args!("          the recycle bin is incomplete: {error}"));
         }
         for days in &self.incomplete {
             line(format_args!("          INCOMPLETE {} to {}: {}", days.from, days.to, days.error));
@@ -231,6 +252,9 @@ mod tests {
             bytes: 3 << 30,
             hidden_meetings: 2,
             hidden_files: 0,
+            kept_deleted: 1,
+            in_trash: 3,
+            trash_error: Some("no scope".into()),
             is_refreshing: false,
             listed: Some(at("2026-10-06T07:00:00Z")),
             listed_whole: None,
@@ -261,8 +285,11 @@ mod tests {
             "/mnt/m  process 42, since 2026-10-05 22:00:00, meetfs 1.2.3\n  \
                acme  zoom, 1 meeting in 1200 files, 3.0 GiB\n          \
                        hidden by the filter: 2 meetings and 0 files of others\n          \
+                       kept from the cache after it was deleted upstream: 1 meeting\n          \
+                       in the recycle bin: 3 meetings\n          \
                        listed 07:00:00, next 07:05:00\n          \
                        FAILED 07:00:01: the secret is wrong\n          \
+                       the recycle bin is incomplete: no scope\n          \
                        INCOMPLETE 2026-01-01 to 2026-01-30: out of reach\n"
         );
     }

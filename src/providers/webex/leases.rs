@@ -84,14 +84,18 @@ impl Leases {
     pub(super) fn learn_hosts(&self, span: DaySpan, whole: bool, listed: &[Listed]) {
         let mut owners = self.owners.lock();
         if whole {
-            owners.retain(|_, (day, _)| !span.contains(*day));
+            owners.retain(|id, (day, _)| id.is_in_trash() || !span.contains(*day));
         }
-        for Listed { meeting, host } in listed {
-            if let Some(host) = host {
-                let day = TimeZone::UTC.to_datetime(meeting.start).date();
-                owners.insert(meeting.id.clone(), (day, host.clone()));
-            }
+        owners.extend(owned(listed));
+    }
+
+    /// Takes over whose recordings lie in the recycle bin, by a listing that was `whole` or failed in part.
+    pub(super) fn learn_trash_hosts(&self, whole: bool, listed: &[Listed]) {
+        let mut owners = self.owners.lock();
+        if whole {
+            owners.retain(|id, _| !id.is_in_trash());
         }
+        owners.extend(owned(listed).map(|(id, owner)| (id.in_trash(), owner)));
     }
 
     /// Takes in whose recordings an earlier run listed.
@@ -173,7 +177,12 @@ impl Leases {
         if !reply.served.contains(&file.key) {
             reply.served.push(file.key.clone());
         }
-        let link = reply.link(wanted)?;
+        let link = reply.link(wanted).map_err(|error| match error {
+            ProviderError::NotAllowed(_) if file.meeting.is_in_trash() => {
+                ProviderError::NotAllowed("Webex gives no download link for it".into())
+            }
+            other => other,
+        })?;
         let address = self.hosts.check(link.expose().clone())?;
         Ok(Lease { address, authorization: None, ends: reply.links.expiration })
     }
@@ -217,13 +226,14 @@ impl Leases {
     ) -> Result<Recording, ApiError> {
         let host = self.host_of(recording);
         let query: Vec<_> = host.as_deref().map(|host| ("hostEmail", host)).into_iter().collect();
-        let address = api.address(&format!("/recordings/{}", segment(recording.as_str())), &query)?;
+        let address = api.address(&format!("/recordings/{}", segment(recording.of_provider())), &query)?;
         let reply = api.get(&address, within).await?;
         let detail = Recording::read(Value::Object(reply.object)).ok_or_else(|| {
             ProviderError::Unavailable("Webex described a recording without its id; it may be passing".into())
         })?;
         match mapping::gone(&detail) {
             None => Ok(detail),
+            Some(Gone::Deleted) if recording.is_in_trash() => Ok(detail),
             Some(Gone::Deleted) => Err(ProviderError::NotFound(
                 "this recording lies in Webex's recycle bin; it can be restored there for 30 days".into(),
             )
@@ -238,6 +248,14 @@ impl Leases {
     fn slot(&self, recording: &MeetingId) -> Arc<Slot> {
         self.slots.lock().get_or_insert(recording.clone(), Arc::default).clone()
     }
+}
+
+/// Whose each recording is, as far as that has to be said, and the day it began.
+fn owned(listed: &[Listed]) -> impl Iterator<Item = (MeetingId, (Date, String))> {
+    listed.iter().filter_map(|Listed { meeting, host }| {
+        let day = TimeZone::UTC.to_datetime(meeting.start).date();
+        host.clone().map(|host| (meeting.id.clone(), (day, host)))
+    })
 }
 
 impl Reply {

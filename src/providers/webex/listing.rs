@@ -10,9 +10,10 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 
 use super::api::{Api, ApiError};
+use super::mapping::{self, Gone};
 use super::paging::{self, LARGEST_PAGE};
-use super::wire::Page;
-use super::{mapping, refusal};
+use super::refusal;
+use super::wire::{self, Page};
 use crate::model::{DaySpan, Meeting, MeetingId, SecretUrl, SourceName};
 use crate::providers::{ProviderError, failures};
 
@@ -45,10 +46,13 @@ const PAGES: usize = 1000;
 const MADE_LATER_DAYS: i64 = 7;
 
 /// One list of recordings.
+#[derive(Clone)]
 pub(super) struct Shelf {
     path: &'static str,
     host: Option<String>,
     scope: &'static str,
+    /// Of what lies in the recycle bin in place of what is there.
+    is_bin: bool,
 }
 
 /// The lists that a source consists of.
@@ -56,16 +60,31 @@ pub(super) fn shelves(hosts: &[String], admin: bool) -> Vec<Shelf> {
     let path = if admin { "/admin/recordings" } else { "/recordings" };
     let scope = refusal::scope(admin || !hosts.is_empty());
     if hosts.is_empty() {
-        return vec![Shelf { path, host: None, scope }];
+        return vec![Shelf { path, host: None, scope, is_bin: false }];
     }
-    hosts.iter().map(|host| Shelf { path, host: Some(host.clone()), scope }).collect()
+    hosts.iter().map(|host| Shelf { path, host: Some(host.clone()), scope, is_bin: false }).collect()
+}
+
+/// The lists of what lies in the recycle bin of the same people.
+pub(super) fn bins(shelves: &[Shelf]) -> Vec<Shelf> {
+    shelves.iter().map(|shelf| Shelf { is_bin: true, ..shelf.clone() }).collect()
 }
 
 impl Shelf {
     fn subject(&self) -> String {
+        let what = if self.is_bin { "deleted recordings" } else { "recordings" };
         match &self.host {
-            Some(host) => format!("the list of the recordings of {host}"),
-            None => "the list of recordings".to_owned(),
+            Some(host) => format!("the list of the {what} of {host}"),
+            None => format!("the list of {what}"),
+        }
+    }
+
+    /// Whether a recording belongs on it. What was purged belongs on none; an unknown status is one that is there.
+    fn holds(&self, recording: &wire::Recording) -> bool {
+        match mapping::gone(recording) {
+            None => !self.is_bin,
+            Some(Gone::Deleted) => self.is_bin,
+            Some(Gone::Purged) => false,
         }
     }
 }
@@ -212,6 +231,7 @@ impl Lister<'_> {
         let most = LARGEST_PAGE.to_string();
         let mut query = vec![("max", most.as_str()), ("from", &from), ("to", &to)];
         query.extend(self.shelf.host.as_deref().map(|host| ("hostEmail", host)));
+        query.extend(self.shelf.is_bin.then_some(("status", "deleted")));
         let mut address = self.api.address(self.shelf.path, &query)?;
         let mut sizes = PAGE_SIZES.into_iter().skip(1);
         let mut entries = LARGEST_PAGE;
@@ -236,7 +256,7 @@ impl Lister<'_> {
                 let count = page.unreadable;
                 found.failure = Some(self.odd(&format!("listed {count} recordings that cannot be read")));
             }
-            let present = page.recordings.iter().filter(|recording| mapping::gone(recording).is_none());
+            let present = page.recordings.iter().filter(|recording| self.shelf.holds(recording));
             found.recordings.extend(present.map(|recording| Listed {
                 meeting: mapping::meeting(self.source, recording),
                 host: self.host_of(recording.host_email.as_deref()),

@@ -13,7 +13,9 @@
 //! 4. Links live three hours and are credentials themselves: no token goes with them.
 //! 5. A transcript that has no link may still be had from the interface, with the token: [`mapping`] names it,
 //!    [`leases`] finds it.
-//! 6. Limits are not published; a reply says how long to keep quiet, and then nobody of the source asks: [`api`].
+//! 6. What was deleted lies in a recycle bin, whose list is the same with another status ([`listing`]) and does not
+//!    say when that was. Whether it still has links is not documented: [`leases`] asks.
+//! 7. Limits are not published; a reply says how long to keep quiet, and then nobody of the source asks: [`api`].
 //!
 //! It never knows how meetings become folders or bytes become blocks.
 
@@ -27,7 +29,8 @@ use url::Url;
 use self::api::{Api, ApiError};
 use self::leases::Leases;
 use self::listing::Shelf;
-use super::{Effort, Listing, Permission, Provider, ProviderError};
+use super::failures;
+use super::{Effort, Listing, Permission, Provider, ProviderError, RecycleBin, TrashListing, Trashed};
 use crate::http::{AllowedHosts, Client};
 use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
 
@@ -51,6 +54,13 @@ const WEBEX_HOSTS: [&str; 1] = ["webex.com"];
 
 /// Bound on each call about one meeting's details. Nobody waits for them, but they should not keep others waiting.
 const DETAILS_WITHIN: Duration = Duration::from_secs(30);
+
+/// The recycle bin, and how long it keeps ("Recordings in the recycle bin").
+const BIN: RecycleBin = RecycleBin {
+    name: "Webex's recycle bin",
+    mend: "restore it on the Webex site under Recordings > Deleted",
+    days: 30,
+};
 
 /// How a Webex source is reached.
 #[derive(Clone, Debug)]
@@ -155,6 +165,19 @@ impl Provider for Webex {
         self.leases.learn_hosts(span, found.failed.is_empty(), &found.recordings);
         let meetings = found.recordings.into_iter().map(|listed| listed.meeting).collect();
         Ok(Listing { meetings, failed: found.failed })
+    }
+
+    fn recycle_bin(&self) -> Option<RecycleBin> {
+        Some(BIN)
+    }
+
+    async fn list_trash(&self, span: DaySpan) -> Result<TrashListing, ProviderError> {
+        let bins = listing::bins(&self.shelves);
+        let found = listing::list(&self.api, &self.source, &bins, span).await?;
+        self.leases.learn_trash_hosts(found.failed.is_empty(), &found.recordings);
+        let failed = failures::foremost(&found.failed).cloned();
+        let meetings = found.recordings.into_iter().map(|it| Trashed::new(it.meeting, None)).collect();
+        Ok(TrashListing { meetings, failed })
     }
 
     async fn details(&self, meeting: &MeetingId) -> Result<Option<Details>, ProviderError> {

@@ -15,6 +15,7 @@
 
 use std::collections::HashSet;
 
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -24,7 +25,7 @@ use super::api::Api;
 use super::mapping::{self, Mapped};
 use super::wire::Detail;
 use crate::http::{AllowedHosts, Client, error::origin};
-use crate::model::{DaySpan, FileId, Lease};
+use crate::model::{DaySpan, FileId, Lease, MeetingId};
 use crate::providers::zoom_links::{
     Credential, KeptLinks, LEASE_WITHIN, Link, Outcome, Shown, Walker, link_of,
 };
@@ -38,13 +39,20 @@ const DOWNLOAD_TOKEN_LIFE: i64 = 4 * 3600;
 pub(super) struct Leases {
     walker: Walker,
     kept: KeptLinks,
+    /// Those of what lies in the trash.
+    trashed: KeptLinks,
     /// Hosts that took the credential in the query when they had refused it in the header.
     by_query: Mutex<HashSet<String>>,
 }
 
 impl Leases {
     pub(super) fn new(client: Client, hosts: AllowedHosts) -> Self {
-        Self { walker: Walker::new(client, hosts), kept: KeptLinks::default(), by_query: Mutex::default() }
+        Self {
+            walker: Walker::new(client, hosts),
+            kept: KeptLinks::default(),
+            trashed: KeptLinks::default(),
+            by_query: Mutex::default(),
+        }
     }
 
     /// Takes over the links of a listing of `span`, which was `whole` or failed in part.
@@ -56,6 +64,12 @@ impl Leases {
         self.kept.learn(span, whole, listed.iter_mut().map(links));
     }
 
+    /// Takes over the links of a listing of the trash, which was `whole` or failed in part.
+    pub(super) fn learn_trash(&self, whole: bool, links: Vec<(MeetingId, Timestamp, Vec<Link>)>) {
+        let ever = DaySpan { from: Date::MIN, to: Date::MAX };
+        self.trashed.learn(ever, whole, links.into_iter());
+    }
+
     /// Finds a lease of `file`, beginning at `effort` and trying harder where that is refused.
     pub(super) async fn lease(
         &self,
@@ -64,7 +78,14 @@ impl Leases {
         effort: Effort,
     ) -> Result<Lease, ProviderError> {
         let deadline = Instant::now() + LEASE_WITHIN;
-        tokio::time::timeout_at(deadline, self.find(api, file, effort, deadline)).await.unwrap_or_else(|_| {
+        let find = async {
+            if file.meeting.is_in_trash() {
+                self.find_trashed(api, file, deadline).await
+            } else {
+                self.find(api, file, effort, deadline).await
+            }
+        };
+        tokio::time::timeout_at(deadline, find).await.unwrap_or_else(|_| {
             Err(ProviderError::Unavailable(format!(
                 "Zoom gave no download address within {} s",
                 LEASE_WITHIN.as_secs()
@@ -125,6 +146,35 @@ impl Leases {
                 Err(ProviderError::NotAllowed(format!(
                     "Zoom refuses this download ({why}); see whether the recording is limited to its host or to signed-in users, and whether the app may download recordings"
                 )))
+            }
+        }
+    }
+
+    /// A lease of a file in the trash. Its meeting cannot be asked for, so the listed link is all there is.
+    async fn find_trashed(
+        &self,
+        api: &Api,
+        file: &FileId,
+        deadline: Instant,
+    ) -> Result<Lease, ProviderError> {
+        let Some(link) = self.trashed.of(file) else {
+            return Err(if self.trashed.has(&file.meeting) {
+                ProviderError::NotAllowed("Zoom lists it there without a download link".into())
+            } else {
+                ProviderError::Unavailable("Zoom's trash has not been listed since the start".into())
+            });
+        };
+        let shown = self.shown_to(&link);
+        let mut outcome = self.listed(api, &link, shown, deadline).await?;
+        if !matches!(outcome, Outcome::Lease(_)) && shown == Shown::Header {
+            let credential = Credential::of(&*api.tokens().current().await?);
+            outcome = self.walker.walk(&link, Some((&credential, Shown::Query)), deadline).await?;
+        }
+        match outcome {
+            Outcome::Lease(lease) => Ok(lease),
+            Outcome::Gone(why) => Err(gone(&why)),
+            Outcome::TokenRefused(why) | Outcome::Refused(why) => {
+                Err(ProviderError::NotAllowed(format!("Zoom answered with {why}")))
             }
         }
     }

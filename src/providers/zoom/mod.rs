@@ -11,7 +11,8 @@
 //! 4. A whole account is listed at once or user by user, those who left included: [`users`].
 //! 5. Any field may be missing or of another type: [`wire`] and [`lenient`](super::lenient) read what is there, [`mapping`] and
 //!    [`facts`] make do with it.
-//! 6. Download links redirect, answer with pages, and refuse valid tokens: [`leases`], with the walk of
+//! 6. The trash is listed user by user, and does not have to give out what it lists: [`trash`].
+//! 7. Download links redirect, answer with pages, and refuse valid tokens: [`leases`], with the walk of
 //!    [`zoom_links`](super::zoom_links).
 //!
 //! It never knows how meetings become folders or bytes become blocks.
@@ -25,7 +26,7 @@ use url::Url;
 use self::api::{Api, ApiError, Label, Paces};
 use self::leases::Leases;
 use super::zoom_links::ZOOM_HOSTS;
-use super::{Effort, Listing, Permission, Provider, ProviderError};
+use super::{Effort, Listing, Permission, Provider, ProviderError, RecycleBin, TrashListing};
 use crate::http::{AllowedHosts, Client};
 use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
 
@@ -38,6 +39,7 @@ mod listing;
 mod mapping;
 mod refusal;
 mod scopes;
+mod trash;
 mod users;
 mod windows;
 mod wire;
@@ -124,8 +126,19 @@ impl Provider for Zoom {
         Ok(Listing { meetings, failed: found.failed })
     }
 
+    fn recycle_bin(&self) -> Option<RecycleBin> {
+        Some(trash::BIN)
+    }
+
+    async fn list_trash(&self, _span: DaySpan) -> Result<TrashListing, ProviderError> {
+        let whose = users::one_by_one(&self.api, &self.users).await?;
+        let (listing, links) = trash::list(&self.api, &self.source, &whose).await?;
+        self.leases.learn_trash(listing.failed.is_none(), links);
+        Ok(listing)
+    }
+
     async fn details(&self, meeting: &MeetingId) -> Result<Option<Details>, ProviderError> {
-        let path = format!("/past_meetings/{}", address::meeting(meeting.as_str()));
+        let path = format!("/past_meetings/{}", address::meeting(meeting.of_provider()));
         let refusal = match self.api.get_in_background(Label::Light, &path, &[], DETAILS_WITHIN).await {
             Ok(reply) => {
                 return Ok(Some(Details { facts: facts::of_details(&reply).into(), files: Vec::new() }));

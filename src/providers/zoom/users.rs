@@ -59,10 +59,18 @@ impl Whose {
 /// # Errors
 /// The users of the account cannot be listed, or nobody matches.
 pub(super) async fn resolve(api: &Api, configured: &[String]) -> Result<Vec<Whose>, ProviderError> {
-    let is_all = configured.iter().any(|name| name == ALL);
-    if is_all && listed_at_once(api).await? {
+    if configured.iter().any(|name| name == ALL) && listed_at_once(api).await? {
         return Ok(vec![Whose::Account]);
     }
+    one_by_one(api, configured).await
+}
+
+/// Resolves them where the account cannot be asked at once.
+///
+/// # Errors
+/// The users of the account cannot be listed, or nobody matches.
+pub(super) async fn one_by_one(api: &Api, configured: &[String]) -> Result<Vec<Whose>, ProviderError> {
+    let is_all = configured.iter().any(|name| name == ALL);
     let (patterns, names): (Vec<&String>, Vec<&String>) =
         configured.iter().partition(|name| *name == ALL || name.contains(['*', '?', '[']));
     let mut found: Vec<_> = names.into_iter().cloned().map(Whose::User).collect();

@@ -158,6 +158,9 @@ pub(super) struct File {
     /// Where an on-premise Meeting Connector has it.
     #[serde(default, deserialize_with = "lenient::text")]
     pub(super) file_path: Option<String>,
+    /// When it was put into the trash; there alone.
+    #[serde(default, deserialize_with = "lenient::time")]
+    pub(super) deleted_time: Option<Timestamp>,
 }
 
 /// The file entries that are objects at all.

@@ -47,6 +47,11 @@ impl KeptLinks {
         }
     }
 
+    /// Whether a meeting has been listed, with or without links.
+    pub(in crate::providers) fn has(&self, meeting: &MeetingId) -> bool {
+        self.0.lock().contains_key(meeting)
+    }
+
     /// The newest link of a file, if its meeting has been listed.
     pub(in crate::providers) fn of(&self, file: &FileId) -> Option<Link> {
         link_of(&self.0.lock().get(&file.meeting)?.links, &file.key)

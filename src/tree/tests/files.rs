@@ -48,7 +48,8 @@ fn what_cannot_be_downloaded_is_a_text_that_says_why() {
     let snapshot = paris().build(&acme(vec![meeting("m", "t", vec![unavailable("1", "v")])]));
     let paths = paths(&snapshot);
     let note = paths["acme/2026/2026-10-06 0900 t/v.mp4.unavailable.txt"];
-    assert_eq!(note.content, Content::Text("It is kept on your own recording server.\n".into()));
+    let text = "It is kept on your own recording server.\n".into();
+    assert_eq!(note.content, Content::Note { text, stands_for: Some(1000) });
     let long = names_of_files(vec![unavailable("1", &"v".repeat(300))]);
     assert_eq!(long, [format!("{}.mp4.unavailable.txt", "v".repeat(255 - 20))]);
 }

@@ -68,7 +68,7 @@ fn twin_meetings_are_told_apart_by_their_ids_whatever_their_order() {
     );
     let mut reversed = twins();
     reversed.reverse();
-    assert_eq!(paris().build(&acme(reversed)), snapshot);
+    assert_eq!(paris().build(&acme(reversed)).nodes(), snapshot.nodes());
 }
 
 #[test]

@@ -78,8 +78,18 @@ fn document(word: &str) -> Arc<Document> {
     Arc::new(Document::new(meeting.into(), None))
 }
 
+/// The same meeting in the recycle bin.
+fn trashed(view: MeetingView) -> MeetingView {
+    let mut meeting = Meeting::clone(&view.meeting);
+    meeting.id = meeting.id.in_trash();
+    for file in &mut meeting.files {
+        file.id.meeting = meeting.id.clone();
+    }
+    MeetingView { meeting: meeting.into(), ..view }
+}
+
 fn acme(meetings: Vec<MeetingView>) -> Vec<SourceView> {
-    vec![SourceView { name: source_name("acme"), meetings }]
+    vec![SourceView { name: source_name("acme"), meetings, trash: Vec::new() }]
 }
 
 /// Every node by its path; folders end in `/`.
