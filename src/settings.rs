@@ -11,6 +11,8 @@ mod environment;
 mod error;
 mod file;
 mod filter;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 pub(crate) mod nearest;
 mod rapatin;
 mod secret;
@@ -217,9 +219,12 @@ struct Loader<'a> {
 
 impl Loader<'_> {
     fn load(&self, wanted: Wanted) -> Result<Settings, SettingsError> {
-        let file = self.config_file(wanted)?;
+        self.load_from(&self.config_file(wanted)?, wanted)
+    }
+
+    fn load_from(&self, file: &ConfigFile, wanted: Wanted) -> Result<Settings, SettingsError> {
         let entries = file.parse()?;
-        let root = Table::root(&file, &entries);
+        let root = Table::root(file, &entries);
         root.refuse_unknown(&RootKeys::names())?;
         let keys = RootKeys::read(&root)?;
 

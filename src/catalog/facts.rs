@@ -213,7 +213,7 @@ impl FactStore {
         let details = details
             .query_map(params![source.as_str()], |row| {
                 let text: Option<String> = row.get(1)?;
-                let details = text.and_then(|text| serde_json::from_str(&text).ok());
+                let details = text.as_deref().and_then(details_of_row);
                 Ok((row.get_ref(0)?.as_str()?.into(), details))
             })?
             .collect::<rusqlite::Result<_>>()?;
@@ -270,6 +270,11 @@ impl FactStore {
         );
         log_failure(kept);
     }
+}
+
+/// The details that a row holds, unless they are damaged.
+pub(super) fn details_of_row(text: &str) -> Option<Details> {
+    serde_json::from_str(text).ok()
 }
 
 /// Whether the file itself is of no use. A locked or unwritable one, or a full disk, is no reason to set it aside.

@@ -45,7 +45,7 @@ impl FactStore {
         let mut listed = connection.prepare("SELECT listed FROM listed_meeting WHERE source = ?1")?;
         let read: Vec<Option<Meeting>> = listed
             .query_map(params![source.as_str()], |row| {
-                Ok(row.get_ref(0)?.as_str().ok().and_then(|text| serde_json::from_str(text).ok()))
+                Ok(row.get_ref(0)?.as_str().ok().and_then(meeting_of_row))
             })?
             .collect::<rusqlite::Result<_>>()?;
         let damaged = read.iter().filter(|meeting| meeting.is_none()).count();
@@ -105,6 +105,11 @@ impl FactStore {
         );
         log_failure(kept);
     }
+}
+
+/// The meeting that a row holds, unless that is damaged.
+pub(super) fn meeting_of_row(text: &str) -> Option<Meeting> {
+    serde_json::from_str(text).ok()
 }
 
 #[cfg(test)]

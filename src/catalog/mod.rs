@@ -10,6 +10,8 @@
 pub mod enrich;
 pub mod facts;
 pub mod filter;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 pub mod kept;
 pub mod refresh;
 pub mod source;

@@ -23,6 +23,8 @@ mod breaker;
 pub mod client;
 pub mod error;
 mod error_object;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 pub mod glance;
 pub mod hosts;
 pub mod pace;

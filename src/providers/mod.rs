@@ -30,6 +30,8 @@ mod zoom_files;
 mod zoom_links;
 
 pub use lease::LeaseDesk;
+#[cfg(any(fuzzing, test))]
+pub use zoom_links::fuzzing as zoom_links_fuzzing;
 
 /// What a source can be asked for. Every call bounds its own time and retries.
 #[async_trait]

@@ -16,6 +16,8 @@ mod complete;
 mod effort;
 mod error;
 mod format;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 mod key;
 mod ledger;
 mod lock;

@@ -91,7 +91,7 @@ impl Issuer for App {
     }
 }
 
-fn refused(
+pub(super) fn refused(
     reply: &ApiReply,
     body: Option<&Map<String, Value>>,
     secrets: [&SecretString; 2],

@@ -98,7 +98,7 @@ fn basic(client_id: &str, client_secret: &SecretString) -> SecretString {
 
 /// The base address that a token's reply names, if it may be believed: https on a host of Zoom's. Zoom names the
 /// host alone; the path is the default's.
-fn interface_at(base: &Url, named: &str) -> Option<Url> {
+pub(super) fn interface_at(base: &Url, named: &str) -> Option<Url> {
     let url = Url::parse(named).ok()?;
     let mut url = AllowedHosts::new(ZOOM_HOSTS, base).check(url).ok()?.expose().clone();
     if url.path() == "/" {
@@ -110,7 +110,11 @@ fn interface_at(base: &Url, named: &str) -> Option<Url> {
 }
 
 /// The token endpoint's errors have keys of their own: `{"reason":"…","error":"invalid_client"}`.
-fn refused(reply: &ApiReply, body: Option<&Map<String, Value>>, secret: &SecretString) -> ProviderError {
+pub(super) fn refused(
+    reply: &ApiReply,
+    body: Option<&Map<String, Value>>,
+    secret: &SecretString,
+) -> ProviderError {
     let field = |name| body.and_then(|body| lenient::first_text(body, &[name])).unwrap_or_default();
     let (error, reason) = (field("error"), quotable(&field("reason"), secret));
     let said = if reason.is_empty() { String::new() } else { format!(" (\"{reason}\")") };
