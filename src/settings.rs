@@ -356,12 +356,10 @@ impl Loader<'_> {
             return Ok(self.overrides.sources.clone());
         }
         let Some(names) = self.variable("MEETFS_SOURCE")? else { return Ok(Vec::new()) };
-        Ok(names
-            .value
-            .split(',')
-            .map(|name| name.trim().to_owned())
-            .filter(|name| !name.is_empty())
-            .collect())
+        let all = names.value.split(',').map(|name| name.trim().to_owned());
+        let named: Vec<_> = all.filter(|name| !name.is_empty()).collect();
+        // Commas alone select nothing; to take them for everything would be the opposite.
+        Ok(if named.is_empty() { vec![String::new()] } else { named })
     }
 
     /// A text by the rule: the flag, else the variable, else the file.

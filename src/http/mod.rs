@@ -33,6 +33,7 @@ pub mod range;
 pub mod retry;
 pub mod stream;
 
+pub use breaker::{DownHost, for_a_read, is_for_a_read};
 pub use client::{ApiReply, ApiRequest, Client};
 pub use error::{FetchError, HttpError};
 pub use glance::Glance;

@@ -8,6 +8,7 @@
 //! [`failures`] are told as a person would tell them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -127,6 +128,13 @@ pub struct Listing {
     pub failed: Vec<(DaySpan, ProviderError)>,
 }
 
+impl ProviderError {
+    /// Whether asking the same again later may help.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Limited { .. } | Self::Down(_) | Self::Unavailable(_))
+    }
+}
+
 /// Why a provider could not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ProviderError {
@@ -139,6 +147,14 @@ pub enum ProviderError {
     /// There is no such thing, or no longer.
     #[error("{0}")]
     NotFound(String),
+    /// It wants no request for a while, which it said how long is.
+    #[error("{why}")]
+    Limited {
+        /// What to say of it.
+        why: String,
+        /// How long.
+        wait: Duration,
+    },
     /// Not asked, for it has been failing for a while.
     #[error("{0}")]
     Down(String),
@@ -152,6 +168,9 @@ impl From<crate::http::HttpError> for ProviderError {
         match error {
             crate::http::HttpError::HostNotAllowed { .. } => Self::NotAllowed(error.to_string()),
             crate::http::HttpError::Down { .. } => Self::Down(error.to_string()),
+            crate::http::HttpError::RateLimited { wait, .. } => {
+                Self::Limited { why: error.to_string(), wait }
+            }
             other => Self::Unavailable(other.to_string()),
         }
     }

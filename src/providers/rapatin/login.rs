@@ -57,6 +57,10 @@ struct Login {
 
 #[async_trait]
 impl Issuer for Login {
+    async fn admit(&self) -> Result<(), ProviderError> {
+        Ok(self.client.admit(&address(&self.base, &["auth", "login"], &[])?).await?)
+    }
+
     async fn issue(&self) -> Result<Token, ProviderError> {
         if let Some((at, error)) = &*self.refused.lock()
             && at.elapsed() < REFUSED_FOR

@@ -100,6 +100,14 @@ impl Api {
         next_page(&self.base, named)
     }
 
+    /// Says whether it is worth asking where a read waits.
+    ///
+    /// # Errors
+    /// [`ProviderError::Down`].
+    pub(super) async fn admit(&self) -> Result<(), ProviderError> {
+        Ok(self.client.admit(&SecretUrl::new(self.base.clone())).await?)
+    }
+
     /// Asks for the object at an address of the interface, made by [`address`](Self::address).
     pub(super) async fn get(&self, address: &SecretUrl, within: Duration) -> Result<Reply, ApiError> {
         self.renewing(address, within, |status| status == 429).await

@@ -55,6 +55,10 @@ struct App {
 
 #[async_trait]
 impl Issuer for App {
+    async fn admit(&self) -> Result<(), ProviderError> {
+        Ok(self.client.admit(&self.oauth).await?)
+    }
+
     async fn issue(&self) -> Result<Token, ProviderError> {
         let refresh_token = self.refresh_token.lock().clone();
         let request = ApiRequest {

@@ -58,6 +58,10 @@ struct App {
 
 #[async_trait]
 impl Issuer for App {
+    async fn admit(&self) -> Result<(), ProviderError> {
+        Ok(self.client.admit(&self.oauth).await?)
+    }
+
     async fn issue(&self) -> Result<Token, ProviderError> {
         let request = ApiRequest {
             address: self.oauth.clone(),

@@ -267,7 +267,8 @@ mod tests {
                 ProviderError::Credential(_) => "credential",
                 ProviderError::NotAllowed(_) => "not allowed",
                 ProviderError::NotFound(_) => "not found",
-                ProviderError::Unavailable(_) | ProviderError::Down(_) => "unavailable",
+                error if error.is_passing() => "unavailable",
+                _ => "another",
             };
             assert_eq!(format!("{kind}: {error}"), expected);
         }
