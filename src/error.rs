@@ -49,6 +49,14 @@ pub enum Error {
         /// Their names.
         sources: String,
     },
+    /// A refresh that does not end.
+    #[error(
+        "still being listed after ten minutes: {sources}; it goes on by itself, and `meetfs status` says how it goes"
+    )]
+    StillRefreshing {
+        /// Their names.
+        sources: String,
+    },
     /// A folder with copies.
     #[error("{} cannot be searched for copies ({cause}); give a folder that can be read with --not-in", path.display())]
     Backup {
@@ -142,6 +150,7 @@ impl Error {
             | Self::Control(_)
             | Self::Login(_)
             | Self::NotRefreshed { .. }
+            | Self::StillRefreshing { .. }
             | Self::Backup { .. }
             | Self::Session(_)
             | Self::Facts(_)

@@ -10,6 +10,10 @@
 // Nothing that comes from outside may end the process.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+// The fuzz targets name the program from outside, and the unit tests replay their seeds.
+#[cfg(test)]
+extern crate self as meetfs;
+
 pub mod cache;
 pub mod catalog;
 pub mod cli;
@@ -17,6 +21,8 @@ pub mod daemon;
 pub mod demo;
 pub mod error;
 pub mod fuse;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 pub mod http;
 pub mod model;
 pub mod providers;

@@ -11,6 +11,8 @@ mod environment;
 mod error;
 mod file;
 mod filter;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 pub(crate) mod nearest;
 mod rapatin;
 mod secret;
@@ -218,9 +220,12 @@ struct Loader<'a> {
 
 impl Loader<'_> {
     fn load(&self, wanted: Wanted) -> Result<Settings, SettingsError> {
-        let file = self.config_file(wanted)?;
+        self.load_from(&self.config_file(wanted)?, wanted)
+    }
+
+    fn load_from(&self, file: &ConfigFile, wanted: Wanted) -> Result<Settings, SettingsError> {
         let entries = file.parse()?;
-        let root = Table::root(&file, &entries);
+        let root = Table::root(file, &entries);
         root.refuse_unknown(&RootKeys::names())?;
         let keys = RootKeys::read(&root)?;
 
@@ -352,12 +357,10 @@ impl Loader<'_> {
             return Ok(self.overrides.sources.clone());
         }
         let Some(names) = self.variable("MEETFS_SOURCE")? else { return Ok(Vec::new()) };
-        Ok(names
-            .value
-            .split(',')
-            .map(|name| name.trim().to_owned())
-            .filter(|name| !name.is_empty())
-            .collect())
+        let all = names.value.split(',').map(|name| name.trim().to_owned());
+        let named: Vec<_> = all.filter(|name| !name.is_empty()).collect();
+        // Commas alone select nothing; to take them for everything would be the opposite.
+        Ok(if named.is_empty() { vec![String::new()] } else { named })
     }
 
     /// A text by the rule: the flag, else the variable, else the file.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Which rooms each room may use, `model` with its words aside. What is not listed is used by nobody.
-const USES: [(&str, &[&str]); 14] = [
+const USES: [(&str, &[&str]); 15] = [
     ("model", &[]),
     ("demo", &[]),
     ("settings", &[]),
@@ -38,6 +38,7 @@ const USES: [(&str, &[&str]); 14] = [
             "tree",
         ],
     ),
+    ("fuzzing", &["cache", "catalog", "daemon", "http", "providers", "read", "settings"]),
     ("main", &["cli", "daemon", "error"]),
 ];
 

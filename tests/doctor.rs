@@ -92,3 +92,25 @@ fn a_configuration_that_cannot_be_read_is_a_failure_among_the_others() {
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
     assert!(said(&output).contains("FUSE") && said(&output).contains("`users`"), "{}", text(&output));
 }
+
+#[test]
+fn a_cache_folder_is_tried_and_nothing_is_left_in_it() {
+    let rig = rig();
+    let place = |path: &str| {
+        let output = doctor(&rig, &["--cache-dir", path]);
+        (output.status.code(), said(&output))
+    };
+    let file = rig.folder.path().join("file");
+    std::fs::write(&file, "").expect("a file");
+    let below_file = file.join("cache");
+    for impossible in ["/proc/x", "/sys/x", "/dev/null", below_file.to_str().expect("a path")] {
+        let (code, told) = place(impossible);
+        assert_eq!(code, Some(3), "{impossible}\n{told}");
+        assert!(told.contains("FAILURE  cache folder: the cache") && told.contains("--cache-dir"), "{told}");
+    }
+    let folder = rig.folder.path().join("new/and/deep");
+    let (code, told) = place(folder.to_str().expect("a path"));
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains(&format!("ok       cache folder: {}", folder.display())), "{told}");
+    assert!(!rig.folder.path().join("new").exists(), "nothing is left");
+}

@@ -8,6 +8,7 @@ mod life;
 mod support;
 
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use life::signal;
@@ -85,6 +86,52 @@ fn the_socket_is_its_owners_alone_and_tells_no_secret() {
     let output = rig.try_shell(&talk, SOON);
     assert!(output.status.success(), "{}", text(&output));
     assert_eq!(rig.status()["sources"][0]["meetings"], 3);
+    rig.unmount();
+}
+
+#[test]
+fn thousands_who_say_nothing_keep_nobody_from_an_answer() {
+    let rig = Rig::mounted(options(Archive::many(3, 20)));
+    let folder = rig.folder.path().join("run/meetfs");
+    let socket = folder.read_dir().expect("a folder").next().expect("a socket").expect("an entry").path();
+    let hold = format!(
+        "ulimit -n 4096 && exec python3 -c '\nimport socket, time\n\
+         held = []\n\
+         for _ in range(2000):\n s = socket.socket(socket.AF_UNIX); s.connect(\"{}\"); held.append(s)\n\
+         print(\"held\", flush=True); time.sleep(60)'",
+        socket.display()
+    );
+    let holding = life::Running::outside(&rig, &hold);
+    wait_until(SOON, "they are connected", || holding.said().contains("held"));
+    for _ in 0..5 {
+        let started = Instant::now();
+        assert_eq!(rig.status()["sources"][0]["meetings"], 3);
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    }
+    let daemon = rig.daemon().expect("a daemon");
+    let open = std::fs::read_dir(format!("/proc/{daemon}/fd")).expect("descriptors").count();
+    assert!(open < 200, "{open} descriptors are open");
+    drop(holding);
+    rig.unmount();
+}
+
+#[test]
+fn those_who_wait_for_a_refresh_keep_nobody_from_the_status() {
+    let rig = Rig::mounted(options(Archive::many(3, 20)));
+    rig.cloud.inject(Trigger::always(Server::Api).on("/recordings").does(Effect::BlackHole));
+    let refresh = format!("{} refresh \"$M\"", rig.meetfs().get_program().to_string_lossy());
+    let environment = format!("export XDG_RUNTIME_DIR='{}'", rig.folder.path().join("run").display());
+    let waiting = format!("{environment}; for i in $(seq 20); do {refresh} & done; wait");
+    let waiting = life::Running::outside(&rig, &waiting);
+    wait_until(SOON, "it is being listed", || rig.status()["sources"][0]["is_refreshing"] == true);
+    std::thread::sleep(Duration::from_secs(1));
+    for _ in 0..3 {
+        let started = Instant::now();
+        assert_eq!(rig.status()["sources"][0]["meetings"], 3);
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    }
+    rig.cloud.heal();
+    drop(waiting);
     rig.unmount();
 }
 

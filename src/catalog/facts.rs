@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, ErrorCode, Row, TransactionBehavior, params, params_from_iter};
 
 use crate::model::{Details, FileId, FileKey, MeetingId, SourceName, Version};
 
@@ -208,27 +209,32 @@ impl FactStore {
     /// SQLite's.
     pub fn load(&self, source: &SourceName) -> rusqlite::Result<(Vec<SizeFact>, Vec<DetailsFact>)> {
         let connection = self.connection.lock();
-        let mut sizes =
-            connection.prepare("SELECT meeting, file, version, size FROM file_size WHERE source = ?1")?;
-        let sizes = sizes
-            .query_map(params![source.as_str()], |row| {
-                Ok(SizeFact {
-                    meeting: row.get_ref(0)?.as_str()?.into(),
-                    file: row.get_ref(1)?.as_str()?.into(),
-                    version: Version(u64::from_be_bytes(row.get(2)?)),
-                    size: u64::try_from(row.get::<_, i64>(3)?).unwrap_or(0),
+        let sizes = intact(
+            &connection,
+            source,
+            "SELECT meeting, file, version, size FROM file_size WHERE source = ?1",
+            |row| {
+                Some(SizeFact {
+                    meeting: text(row, 0)?.into(),
+                    file: text(row, 1)?.into(),
+                    version: Version(u64::from_be_bytes(row.get(2).ok()?)),
+                    size: u64::try_from(row.get::<_, i64>(3).ok()?).ok()?,
                 })
-            })?
-            .collect::<rusqlite::Result<_>>()?;
-        let mut details =
-            connection.prepare("SELECT meeting, details FROM meeting_details WHERE source = ?1")?;
-        let details = details
-            .query_map(params![source.as_str()], |row| {
-                let text: Option<String> = row.get(1)?;
-                let details = text.and_then(|text| serde_json::from_str(&text).ok());
-                Ok((row.get_ref(0)?.as_str()?.into(), details))
-            })?
-            .collect::<rusqlite::Result<_>>()?;
+            },
+            "DELETE FROM file_size WHERE source = ?1 AND meeting = ?2 AND file = ?3",
+        )?;
+        let details = intact(
+            &connection,
+            source,
+            "SELECT meeting, details FROM meeting_details WHERE source = ?1",
+            |row| {
+                // NULL is a word of the provider's: there are none for good.
+                let details: Option<String> = row.get(1).ok()?;
+                let details = details.map(|details| details_of_row(&details).ok_or(())).transpose().ok()?;
+                Some((text(row, 0)?.into(), details))
+            },
+            "DELETE FROM meeting_details WHERE source = ?1 AND meeting = ?2",
+        )?;
         Ok((sizes, details))
     }
 
@@ -237,15 +243,17 @@ impl FactStore {
     /// # Errors
     /// SQLite's.
     pub fn validators(&self, source: &SourceName) -> rusqlite::Result<Vec<ValidatorFact>> {
-        let connection = self.connection.lock();
-        let mut query = connection
-            .prepare("SELECT meeting, file, version, validator FROM file_validator WHERE source = ?1")?;
-        query
-            .query_map(params![source.as_str()], |row| {
-                let place = (row.get_ref(0)?.as_str()?.into(), row.get_ref(1)?.as_str()?.into());
-                Ok((place, (Version(u64::from_be_bytes(row.get(2)?)), row.get(3)?)))
-            })?
-            .collect()
+        intact(
+            &self.connection.lock(),
+            source,
+            "SELECT meeting, file, version, validator FROM file_validator WHERE source = ?1",
+            |row| {
+                let place = (text(row, 0)?.into(), text(row, 1)?.into());
+                let version = Version(u64::from_be_bytes(row.get(2).ok()?));
+                Some((place, (version, row.get(3).ok()?)))
+            },
+            "DELETE FROM file_validator WHERE source = ?1 AND meeting = ?2 AND file = ?3",
+        )
     }
 
     /// Keeps the validator under which a file version is served.
@@ -282,6 +290,51 @@ impl FactStore {
         );
         log_failure(kept);
     }
+}
+
+/// The rows of a source that can be read. The others are dropped with a word in the log: what they said is found out
+/// again, and is told of once. `drop` names by its first columns, behind the source, which row goes.
+fn intact<T>(
+    connection: &Connection,
+    source: &SourceName,
+    select: &str,
+    read: impl Fn(&Row<'_>) -> Option<T>,
+    drop: &str,
+) -> rusqlite::Result<Vec<T>> {
+    let mut drop = connection.prepare(drop)?;
+    let (mut found, mut damaged) = (Vec::new(), Vec::new());
+    {
+        let mut select = connection.prepare(select)?;
+        let mut rows = select.query(params![source.as_str()])?;
+        while let Some(row) = rows.next()? {
+            match read(row) {
+                Some(fact) => found.push(fact),
+                None => damaged.push(
+                    (0..drop.parameter_count() - 1)
+                        .map(|column| row.get(column))
+                        .collect::<Result<Vec<Value>, _>>()?,
+                ),
+            }
+        }
+    }
+    if !damaged.is_empty() {
+        let count = damaged.len();
+        tracing::warn!(%source, "{count} facts of the catalog are damaged; they are found out again");
+        for names in damaged {
+            let source = Value::from(source.as_str().to_owned());
+            log_failure(drop.execute(params_from_iter(std::iter::once(source).chain(names))));
+        }
+    }
+    Ok(found)
+}
+
+fn text<'row>(row: &'row Row<'_>, column: usize) -> Option<&'row str> {
+    row.get_ref(column).ok()?.as_str().ok()
+}
+
+/// The details that a row holds, unless they are damaged.
+pub(super) fn details_of_row(text: &str) -> Option<Details> {
+    serde_json::from_str(text).ok()
 }
 
 /// Whether the file itself is of no use. A locked or unwritable one, or a full disk, is no reason to set it aside.
@@ -344,6 +397,34 @@ mod tests {
         store.keep_size(&file("a"), Version(3), 42);
         assert_eq!(store.load(&acme()).unwrap().0.len(), 1);
         assert!(folder.path().join("catalog.sqlite.damaged").exists());
+    }
+
+    #[test]
+    fn a_damaged_row_is_dropped_and_hides_no_other() {
+        let store = FactStore::in_memory().unwrap();
+        store.keep_size(&file("a"), Version(3), 42);
+        store.keep_validator(&file("a"), Version(3), "\"tag\"");
+        store.keep_details(&acme(), &"m/1==".into(), Some(&Details::default()));
+        store.keep_details(&acme(), &"old".into(), None);
+        for rows in [
+            "INSERT INTO file_size VALUES ('acme', 'm', 'x', x'00', 1), ('acme', 'm', 'y', zeroblob(8), -1), ('acme', 'm', 'z', zeroblob(8), 'long'), ('acme', x'ff', 'a', zeroblob(8), 1)",
+            "INSERT INTO meeting_details VALUES ('acme', 'm', '{\"facts\": 3'), ('acme', 'n', x'ff'), ('acme', x'fe', NULL)",
+            "INSERT INTO file_validator VALUES ('acme', 'm', 'x', x'00', 'v'), ('acme', 'm', 'y', zeroblob(8), x'ff')",
+        ] {
+            store.connection.lock().execute(rows, []).unwrap();
+        }
+        for _ in 0..2 {
+            let (sizes, details) = store.load(&acme()).unwrap();
+            assert_eq!((sizes.len(), sizes[0].size), (1, 42));
+            let expected = [("m/1==".into(), Some(Details::default())), ("old".into(), None)];
+            assert_eq!(details, expected, "damaged details are no word that there are none");
+            assert_eq!(store.validators(&acme()).unwrap().len(), 1);
+        }
+        let left = |table: &str| -> i64 {
+            let query = format!("SELECT count(*) FROM {table}");
+            store.connection.lock().query_row(&query, [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!((left("file_size"), left("meeting_details"), left("file_validator")), (1, 2, 1));
     }
 
     #[test]

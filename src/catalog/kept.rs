@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rusqlite::params;
+use rusqlite::types::Value;
+use rusqlite::{Connection, params};
 
 use super::facts::{FactStore, log_failure};
 use crate::model::{Meeting, MeetingId, SourceName};
@@ -42,19 +43,24 @@ impl FactStore {
         let mut rows = known.query(params![source.as_str(), scope.0])?;
         let Some(row) = rows.next()? else { return Ok(None) };
         let at: Option<i64> = row.get(0)?;
-        let mut listed = connection.prepare("SELECT listed FROM listed_meeting WHERE source = ?1")?;
-        let read: Vec<Option<Meeting>> = listed
-            .query_map(params![source.as_str()], |row| {
-                let meeting = row.get_ref(0)?.as_str().ok().and_then(|text| serde_json::from_str(text).ok());
-                Ok(meeting.map(|meeting| sharing_names(meeting, source)))
-            })?
-            .collect::<rusqlite::Result<_>>()?;
-        let damaged = read.iter().filter(|meeting| meeting.is_none()).count();
-        let meetings = read.into_iter().flatten().collect();
         let mut whole_at = at.and_then(|at| Timestamp::from_second(at).ok());
-        if damaged > 0 {
-            tracing::warn!(%source, "{damaged} meetings of the catalog are damaged; everything is listed anew");
+        let (mut meetings, mut damaged) = (Vec::new(), Vec::new());
+        {
+            let mut listed =
+                connection.prepare("SELECT meeting, listed FROM listed_meeting WHERE source = ?1")?;
+            let mut rows = listed.query(params![source.as_str()])?;
+            while let Some(row) = rows.next()? {
+                match row.get_ref(1)?.as_str().ok().and_then(meeting_of_row) {
+                    Some(meeting) => meetings.push(sharing_names(meeting, source)),
+                    None => damaged.push(row.get::<_, Value>(0)?),
+                }
+            }
+        }
+        if !damaged.is_empty() {
+            let count = damaged.len();
+            tracing::warn!(%source, "{count} meetings of the catalog are damaged; everything is listed anew");
             whole_at = None;
+            log_failure(drop_damaged(&connection, source, &damaged));
         }
         Ok(Some(KeptListing { meetings, whole_at }))
     }
@@ -128,6 +134,19 @@ fn sharing_names(mut meeting: Meeting, source: &SourceName) -> Meeting {
     meeting
 }
 
+/// Drops rows that cannot be read, so that they are told of once, and notes that something is missing, in case that the
+/// process ends before it was listed anew.
+fn drop_damaged(connection: &Connection, source: &SourceName, meetings: &[Value]) -> rusqlite::Result<usize> {
+    connection.execute("UPDATE full_listing SET at = NULL WHERE source = ?1", params![source.as_str()])?;
+    let mut dropped = connection.prepare("DELETE FROM listed_meeting WHERE source = ?1 AND meeting = ?2")?;
+    meetings.iter().map(|meeting| dropped.execute(params![source.as_str(), meeting])).sum()
+}
+
+/// The meeting that a row holds, unless that is damaged.
+pub(super) fn meeting_of_row(text: &str) -> Option<Meeting> {
+    serde_json::from_str(text).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,7 +174,10 @@ mod tests {
             recording_end: Some(start),
             availability: Availability::Unavailable("why".into()),
         };
-        let facts = [("share_url".to_owned(), "https://zoom.us/x".into())].into_iter().collect();
+        // The number is one that a reader in a hurry takes for its neighbour.
+        let number: serde_json::Value = serde_json::from_str("6666663333333433333E-61").unwrap();
+        let facts = [("share_url".to_owned(), "https://zoom.us/x".into()), ("number".to_owned(), number)];
+        let facts = facts.into_iter().collect();
         Meeting {
             source: acme(),
             id: id.into(),
@@ -213,15 +235,22 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_cannot_be_read_is_left_out() {
+    fn an_entry_that_cannot_be_read_is_left_out_and_gone_at_the_next_start() {
         let store = FactStore::in_memory().unwrap();
+        let mine = scope("mine");
         let change = ListingChange { listed: vec![shared("a")], gone: Vec::new() };
-        store.keep_listing(&acme(), &scope("mine"), &change);
-        store
+        store.keep_listing(&acme(), &mine, &change);
+        store.keep_whole_at(&acme(), &mine, Timestamp::from_second(5).unwrap());
+        let rows = "INSERT INTO listed_meeting VALUES ('acme', 'z', '{\"id\": 3'), ('acme', 'y', x'ff'), ('acme', x'fe', '')";
+        store.connection.lock().execute(rows, []).unwrap();
+        let found = store.kept_listing(&acme(), &mine).unwrap().unwrap();
+        assert_eq!((found.meetings, found.whole_at), (vec![meeting("a")], None));
+        let left: i64 = store
             .connection
             .lock()
-            .execute("INSERT INTO listed_meeting VALUES ('acme', 'z', '{\"id\": 3')", [])
+            .query_row("SELECT count(*) FROM listed_meeting", [], |row| row.get(0))
             .unwrap();
-        assert_eq!(kept(&store, &scope("mine")), Some(vec![meeting("a")]));
+        assert_eq!(left, 1);
+        assert_eq!(store.kept_listing(&acme(), &mine).unwrap().unwrap().whole_at, None);
     }
 }

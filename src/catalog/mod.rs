@@ -12,6 +12,8 @@ mod deleted;
 pub mod enrich;
 pub mod facts;
 pub mod filter;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 pub mod kept;
 pub mod refresh;
 pub mod source;

@@ -27,6 +27,10 @@ const FULL_EVERY: SignedDuration = SignedDuration::from_hours(6);
 /// behind it, up to the usual one, so that one that is down is not pressed.
 const AFTER_FAILURE: Duration = Duration::from_secs(60);
 
+/// The longest wait that a source is believed to want: one wrong word must not shut it out for a day, and a listing an
+/// hour is nothing to one that means it.
+const BELIEVED: Duration = Duration::from_secs(60 * 60);
+
 /// Spans of days that are remembered as incomplete, and asked for again by themselves. Where there are more, all of
 /// the archive is listed again.
 const GAPS: usize = 32;
@@ -111,7 +115,7 @@ impl Refresher {
                 bin_is_due = false;
             }
             failures = if self.went_well() { 0 } else { failures.saturating_add(1) };
-            let pause = jittered(pause_after(failures));
+            let pause = jittered(pause_after(failures).max(self.asked_to_wait()));
             self.state.send_modify(|state| {
                 state.is_running = false;
                 state.ended += 1;
@@ -129,6 +133,17 @@ impl Refresher {
     fn went_well(&self) -> bool {
         let state = self.state.borrow();
         state.failed.is_none() && state.gaps.is_empty()
+    }
+
+    /// How long the source has asked to be left alone, as far as that is believed.
+    fn asked_to_wait(&self) -> Duration {
+        let state = self.state.borrow();
+        let failed = state.failed.iter().map(|(_, error)| error);
+        let waits = failed.chain(state.gaps.iter().map(|(_, error)| error)).map(|error| match error {
+            ProviderError::Limited { wait, .. } => *wait,
+            _ => Duration::ZERO,
+        });
+        waits.max().unwrap_or_default().min(BELIEVED)
     }
 
     fn is_full_due(&self) -> bool {

@@ -1,9 +1,9 @@
 //! `meetfs status` and `meetfs refresh`
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -16,6 +16,9 @@ use crate::settings::ProcessEnvironment;
 
 /// After how long a person at a terminal is told what is being waited for.
 const SAY_AFTER: Duration = Duration::from_secs(2);
+
+/// The same for a log or a pipe, where most listings had better leave no line.
+const SAY_ELSEWHERE_AFTER: Duration = Duration::from_secs(10);
 
 /// Says how mounts are doing.
 ///
@@ -35,19 +38,21 @@ pub fn status(arguments: &StatusArgs) -> Result<(), Error> {
 /// There is no such mount, a daemon does not answer, or a source could not be listed whole.
 pub fn refresh(arguments: &RefreshArgs) -> Result<(), Error> {
     let (done, waiting) = mpsc::channel::<()>();
-    if std::io::stderr().is_terminal() {
-        std::thread::spawn(move || {
-            if waiting.recv_timeout(SAY_AFTER) == Err(mpsc::RecvTimeoutError::Timeout) {
-                say(std::io::stderr(), format_args!("meetfs: still listing the recordings …"));
-            }
-        });
-    }
-    let answers = ask(arguments.mountpoint.as_deref(), Request::Refresh)?;
+    let mountpoint = arguments.mountpoint.clone();
+    let teller = std::thread::spawn(move || say_what_is_waited_for(mountpoint.as_deref(), &waiting));
+    let answers = ask(arguments.mountpoint.as_deref(), Request::Refresh);
     drop(done);
+    let _it_only_talks = teller.join();
+    let answers = answers?;
     if answers.is_empty() {
         return Err(ControlError::NothingMounted.into());
     }
     let reports = print_all(answers, arguments.json)?;
+    let unfinished = reports.iter().filter(|report| report.is_unfinished).flat_map(listed_now);
+    let unfinished: Vec<_> = unfinished.map(str::to_owned).collect();
+    if !unfinished.is_empty() {
+        return Err(Error::StillRefreshing { sources: unfinished.join(", ") });
+    }
     let troubled: Vec<_> = reports
         .iter()
         .flat_map(|report| &report.sources)
@@ -55,6 +60,39 @@ pub fn refresh(arguments: &RefreshArgs) -> Result<(), Error> {
         .map(|source: &SourceReport| source.name.clone())
         .collect();
     if troubled.is_empty() { Ok(()) } else { Err(Error::NotRefreshed { sources: troubled.join(", ") }) }
+}
+
+/// Says which sources are still being listed: on a terminal in one line that is kept up to date, elsewhere once.
+fn say_what_is_waited_for(mountpoint: Option<&Path>, done: &mpsc::Receiver<()>) {
+    let is_terminal = std::io::stderr().is_terminal();
+    let begun = Instant::now();
+    let mut pause = if is_terminal { SAY_AFTER } else { SAY_ELSEWHERE_AFTER };
+    let mut shown = 0_usize;
+    while done.recv_timeout(pause) == Err(mpsc::RecvTimeoutError::Timeout) {
+        pause = Duration::from_secs(1);
+        let Ok(answers) = ask(mountpoint, Request::Status) else { continue };
+        let reports: Vec<_> = answers.into_iter().flatten().collect();
+        let names: Vec<_> = reports.iter().flat_map(listed_now).collect();
+        if names.is_empty() {
+            continue;
+        }
+        let line = format!("meetfs: still listing {}, for {} s", names.join(", "), begun.elapsed().as_secs());
+        if !is_terminal {
+            say(std::io::stderr(), format_args!("{line}"));
+            return;
+        }
+        let length = line.chars().count();
+        let _nobody_looks = write!(std::io::stderr(), "\r{line}{}", " ".repeat(shown.saturating_sub(length)));
+        shown = length;
+    }
+    if shown > 0 {
+        let _nobody_looks = write!(std::io::stderr(), "\r{}\r", " ".repeat(shown));
+    }
+}
+
+/// The sources of a mount that are being listed.
+fn listed_now(report: &MountReport) -> impl Iterator<Item = &str> {
+    report.sources.iter().filter(|source| source.is_refreshing).map(|source| source.name.as_str())
 }
 
 type Answer = Result<MountReport, ControlError>;

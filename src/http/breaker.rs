@@ -2,11 +2,17 @@
 //!
 //! Every request tells what came of it. A host of which nothing good has been heard for [`FAILING_FOR`] is down: reads
 //! that begin now fail at once, and one of them in [`PROBE_EVERY`] tries whether it answers again. Reads that are under
-//! way go on until their deadline; what they hear counts as well.
+//! way go on until their deadline; what they hear counts as well, and so does what listings hear, which go on asking at
+//! their own pace.
+//!
+//! Whether a request is a read's is known by the task that it is made in ([`for_a_read`]): a lease takes calls of the
+//! interface and of the token service too, and none of them knows whom it is for.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use reqwest::StatusCode;
 use tokio::time::Instant;
@@ -27,6 +33,32 @@ const PROBE_EVERY: Duration = Duration::from_secs(5);
 
 /// How long a try may take: what has not answered by then would not start a film either.
 const PROBED_WITHIN: Duration = Duration::from_secs(2);
+
+tokio::task_local! {
+    /// Set where a read waits.
+    static FOR_A_READ: ();
+}
+
+/// Does what a read waits for: no host that is down is asked in it.
+pub async fn for_a_read<T>(work: impl Future<Output = T>) -> T {
+    FOR_A_READ.scope((), work).await
+}
+
+/// Whether a read waits for this.
+pub fn is_for_a_read() -> bool {
+    FOR_A_READ.try_with(|_| ()).is_ok()
+}
+
+/// A host that is down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DownHost {
+    /// Scheme and host.
+    pub host: String,
+    /// Since when nothing good was heard of it.
+    pub since: Timestamp,
+    /// From when on the next read tries it.
+    pub next: Timestamp,
+}
 
 /// What was heard of one host.
 #[derive(Debug, Default)]
@@ -74,6 +106,14 @@ impl Drop for Asked {
     }
 }
 
+impl State {
+    /// For how long nothing good was heard, if that is long enough.
+    fn down_for(&self, now: Instant) -> Option<Duration> {
+        let failing = now.saturating_duration_since(self.failing_since?);
+        (failing >= FAILING_FOR && self.failures >= FAILURES).then_some(failing)
+    }
+}
+
 /// Whether a host may be asked.
 #[derive(Debug, PartialEq, Eq)]
 enum Standing {
@@ -99,10 +139,7 @@ impl Breaker {
 
     fn standing(&self, now: Instant) -> Standing {
         let mut state = self.0.lock();
-        let failing = state.failing_since.map(|since| now.saturating_duration_since(since));
-        let Some(failing) = failing.filter(|time| *time >= FAILING_FOR && state.failures >= FAILURES) else {
-            return Standing::Fine;
-        };
+        let Some(failing) = state.down_for(now) else { return Standing::Fine };
         if state.probed.is_some_and(|at| now.saturating_duration_since(at) < PROBE_EVERY) {
             return Standing::Down(failing);
         }
@@ -112,6 +149,24 @@ impl Breaker {
 }
 
 impl Client {
+    /// The hosts that are down, by name.
+    pub fn hosts_down(&self) -> Vec<DownHost> {
+        let (now, clock) = (Instant::now(), Timestamp::now());
+        let breakers = self.breakers();
+        let mut down: Vec<_> = breakers
+            .into_iter()
+            .filter_map(|(host, breaker)| {
+                let state = breaker.0.lock();
+                let since = clock.checked_sub(state.down_for(now)?).ok()?;
+                let wait = state.probed.map(|at| (at + PROBE_EVERY).saturating_duration_since(now));
+                let next = clock.checked_add(wait.unwrap_or_default()).ok()?;
+                Some(DownHost { host, since, next })
+            })
+            .collect();
+        down.sort_by(|one, other| one.host.cmp(&other.host));
+        down
+    }
+
     /// Notes that the host of `address` is being asked.
     pub(super) fn asked(&self, address: &SecretUrl) -> Asked {
         Asked { breaker: self.breaker(address), began: Instant::now(), told: false }
@@ -122,7 +177,7 @@ impl Client {
     ///
     /// # Errors
     /// [`HttpError::Down`].
-    pub(super) async fn admit(&self, address: &SecretUrl) -> Result<(), HttpError> {
+    pub async fn admit(&self, address: &SecretUrl) -> Result<(), HttpError> {
         let breaker = self.breaker(address);
         let began = Instant::now();
         let failing = match breaker.standing(began) {

@@ -11,7 +11,7 @@ use reqwest::redirect::Policy;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
-use super::breaker::Breaker;
+use super::breaker::{Breaker, is_for_a_read};
 use super::error::{HttpError, origin};
 use super::pace::{Pace, Urgency};
 use super::places::{BRIEF_A_PLACE, Class, Place, Places};
@@ -139,10 +139,10 @@ impl Client {
         let mut waits = retry::backoff(CALL_TRIES - 1);
         loop {
             let attempt = tokio::time::timeout_at(deadline, async {
+                if is_for_a_read() {
+                    self.admit(&request.address).await?;
+                }
                 if let Some((pace, urgency)) = &request.turn {
-                    if *urgency == Urgency::Read {
-                        self.admit(&request.address).await?;
-                    }
                     let closed = |wait| HttpError::RateLimited { host: host.clone(), wait };
                     pace.turn(*urgency).await.map_err(closed)?;
                 }
@@ -249,6 +249,11 @@ impl Client {
     /// What was heard of the address's host.
     pub(super) fn breaker(&self, address: &SecretUrl) -> Arc<Breaker> {
         self.breakers.lock().entry(origin(address)).or_default().clone()
+    }
+
+    /// What was heard of every host that was asked.
+    pub(super) fn breakers(&self) -> Vec<(String, Arc<Breaker>)> {
+        self.breakers.lock().iter().map(|(host, breaker)| (host.clone(), breaker.clone())).collect()
     }
 
     /// Waits for one of the places of the address's host. Callers bound the wait by their deadline.

@@ -24,7 +24,7 @@ pub enum HttpError {
         after: Duration,
     },
     /// The server asked to wait longer than the caller could.
-    #[error("{host} limits the rate of requests and asks to wait {} s", .wait.as_secs())]
+    #[error("{host} limits the rate of requests and asks to wait {}; it is asked again by itself", readable(*.wait))]
     RateLimited {
         /// Scheme and host.
         host: String,
@@ -32,7 +32,7 @@ pub enum HttpError {
         wait: Duration,
     },
     /// The server keeps failing.
-    #[error("{host} answers with status {status}")]
+    #[error("{host} answers with status {status}, a failure of its own; it is asked again by itself")]
     ServerError {
         /// Scheme and host.
         host: String,
@@ -68,6 +68,15 @@ pub enum HttpError {
     /// The TLS or connection machinery could not be set up.
     #[error("the HTTP client cannot be set up: {0}")]
     Setup(String),
+}
+
+/// A wait as people say it: a limit of a day is not one of 43,200 seconds.
+fn readable(wait: Duration) -> String {
+    match wait.as_secs() {
+        seconds @ 0..=120 => format!("{seconds} s"),
+        seconds @ 121..=7200 => format!("{} min", seconds.div_ceil(60)),
+        seconds => format!("{} h", seconds.div_ceil(3600)),
+    }
 }
 
 impl HttpError {

@@ -23,6 +23,8 @@ mod breaker;
 pub mod client;
 pub mod error;
 mod error_object;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 pub mod glance;
 pub mod hosts;
 pub mod pace;
@@ -31,6 +33,7 @@ pub mod range;
 pub mod retry;
 pub mod stream;
 
+pub use breaker::{DownHost, for_a_read, is_for_a_read};
 pub use client::{ApiReply, ApiRequest, Client};
 pub use error::{FetchError, HttpError};
 pub use glance::Glance;

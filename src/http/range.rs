@@ -263,14 +263,14 @@ fn begins_like(kind: BodyKind, bytes: &[u8]) -> bool {
 
 /// What the head of a believed reply says.
 #[derive(Debug)]
-struct Head {
-    end: u64,
-    total: u64,
+pub(super) struct Head {
+    pub(super) end: u64,
+    pub(super) total: u64,
     validator: Option<Validator>,
 }
 
 impl Head {
-    fn check(
+    pub(super) fn check(
         status: StatusCode,
         headers: &HeaderMap,
         range: ByteRange,

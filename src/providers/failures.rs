@@ -9,7 +9,7 @@ pub(super) fn foremost(failed: &[(DaySpan, ProviderError)]) -> Option<&ProviderE
         ProviderError::Credential(_) => 0,
         ProviderError::NotAllowed(_) => 1,
         ProviderError::NotFound(_) => 2,
-        ProviderError::Unavailable(_) | ProviderError::Down(_) => 3,
+        ProviderError::Limited { .. } | ProviderError::Unavailable(_) | ProviderError::Down(_) => 3,
     })
 }
 

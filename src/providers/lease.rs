@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{Effort, Provider, ProviderError};
-use crate::http::{FetchError, LEASES_TRIED, LeaseSource};
+use crate::http::{FetchError, LEASES_TRIED, LeaseSource, for_a_read};
 use crate::model::{FileId, Lease};
 
 /// Files whose lease is remembered. A lease is below 2 KiB, so this is 8 MiB at most; a file that drops out
@@ -84,7 +84,7 @@ impl LeaseSource for LeaseSlot {
             return Err(error.clone().into());
         }
         let effort = effort_after(self.held.lock().refusals);
-        let resolved = self.provider.lease(&self.file, effort).await;
+        let resolved = for_a_read(self.provider.lease(&self.file, effort)).await;
         let mut held = self.held.lock();
         match resolved {
             Ok(lease) => {
@@ -94,7 +94,7 @@ impl LeaseSource for LeaseSlot {
                 Ok(lease)
             }
             Err(error) => {
-                if !matches!(error, ProviderError::Unavailable(_) | ProviderError::Down(_)) {
+                if !error.is_passing() {
                     held.refusals = 0;
                 }
                 held.failure = Some((Instant::now(), error.clone()));
@@ -144,7 +144,7 @@ impl From<ProviderError> for FetchError {
             ProviderError::Credential(why) | ProviderError::NotAllowed(why) => Self::NotAllowed(why),
             ProviderError::NotFound(why) => Self::Gone(why),
             ProviderError::Down(why) => Self::Down(why),
-            ProviderError::Unavailable(why) => Self::Failed(why),
+            ProviderError::Unavailable(why) | ProviderError::Limited { why, .. } => Self::Failed(why),
         }
     }
 }

@@ -9,6 +9,7 @@
 //! would tell them, and [`trash`] has the words for recycle bins.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -37,6 +38,8 @@ pub use lease::LeaseDesk;
 pub use scopes::Permission;
 pub use sign_in::{Consent, SignInDesk, SignInError};
 pub use trash::{RecycleBin, TrashListing, Trashed};
+#[cfg(any(fuzzing, test))]
+pub use zoom_links::fuzzing as zoom_links_fuzzing;
 
 /// What a source can be asked for. Every call bounds its own time and retries.
 #[async_trait]
@@ -163,6 +166,13 @@ pub struct Listing {
     pub failed: Vec<(DaySpan, ProviderError)>,
 }
 
+impl ProviderError {
+    /// Whether asking the same again later may help.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Limited { .. } | Self::Down(_) | Self::Unavailable(_))
+    }
+}
+
 /// Why a provider could not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ProviderError {
@@ -175,6 +185,14 @@ pub enum ProviderError {
     /// There is no such thing, or no longer.
     #[error("{0}")]
     NotFound(String),
+    /// It wants no request for a while, which it said how long is.
+    #[error("{why}")]
+    Limited {
+        /// What to say of it.
+        why: String,
+        /// How long.
+        wait: Duration,
+    },
     /// Not asked, for it has been failing for a while.
     #[error("{0}")]
     Down(String),
@@ -188,6 +206,9 @@ impl From<crate::http::HttpError> for ProviderError {
         match error {
             crate::http::HttpError::HostNotAllowed { .. } => Self::NotAllowed(error.to_string()),
             crate::http::HttpError::Down { .. } => Self::Down(error.to_string()),
+            crate::http::HttpError::RateLimited { wait, .. } => {
+                Self::Limited { why: error.to_string(), wait }
+            }
             other => Self::Unavailable(other.to_string()),
         }
     }

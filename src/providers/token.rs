@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::ProviderError;
+use crate::http::is_for_a_read;
 
 /// How long before its end a token is renewed, unless a tenth of its life is less: above the bound of any call
 /// that may still be using it.
@@ -103,6 +104,12 @@ pub(super) fn bearer(token: &SecretString) -> SecretString {
 /// Who gives tokens to a source.
 #[async_trait]
 pub(super) trait Issuer: Send + Sync {
+    /// Says whether it is worth asking where a read waits.
+    ///
+    /// # Errors
+    /// [`ProviderError::Down`].
+    async fn admit(&self) -> Result<(), ProviderError>;
+
     /// Asks for a token once, for another one than `refused` where that was not taken. Bounds its own time.
     ///
     /// # Errors
@@ -173,7 +180,16 @@ impl Tokens {
             How::Asked { issuer, held } => (issuer, held),
         };
         let waiting_since = Instant::now();
-        let mut held = held.lock().await;
+        let mut held = match held.try_lock() {
+            Ok(held) => held,
+            Err(_somebody_asks) => {
+                if is_for_a_read() {
+                    // A listing may be asking a service that is down, for as long as it may take.
+                    issuer.admit().await?;
+                }
+                held.lock().await
+            }
+        };
         let now = Instant::now();
         let usable = held
             .token
@@ -199,8 +215,8 @@ impl Tokens {
             }
             Err(error) => {
                 // A token whose end is near is good until then.
-                match (usable, &error) {
-                    (Some(token), ProviderError::Unavailable(_) | ProviderError::Down(_)) => Ok(token),
+                match usable {
+                    Some(token) if error.is_passing() => Ok(token),
                     _ => Err(error),
                 }
             }

@@ -1,7 +1,9 @@
 //! Zoom's error codes that its interface and its download hosts share.
 
-/// Mistakes in the app's registration or its authorisation, that no renewed token mends.
-pub(super) const APP_CODES: [i64; 8] = [4700, 4702, 4704, 4705, 4709, 4733, 4735, 4738];
+/// Mistakes in the app's registration or its authorisation, that no renewed token mends ("OAuth error messages" in
+/// Zoom's documentation says what each means).
+pub(super) const APP_CODES: [i64; 13] =
+    [4700, 4702, 4704, 4705, 4706, 4709, 4717, 4733, 4734, 4735, 4737, 4738, 4740];
 
 /// The token is invalid or has expired.
 pub(super) const TOKEN: i64 = 124;

@@ -17,6 +17,8 @@ mod editions;
 pub mod engine;
 mod fetch;
 mod flight;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 mod lanes;
 mod media_index;
 mod meter;

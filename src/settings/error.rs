@@ -122,7 +122,7 @@ pub enum SettingsError {
         path: PathBuf,
     },
     /// A source was asked for that does not exist.
-    #[error("there is no source `{name}`{}; configured: {known}", offer(.nearest.as_deref()))]
+    #[error("{}{}; configured: {known}", no_source(.name), offer(.nearest.as_deref()))]
     UnknownSource {
         /// As asked for.
         name: String,
@@ -199,8 +199,17 @@ pub enum ValueProblem {
         found: &'static str,
     },
     /// There is nothing in it.
-    #[error("must not be empty")]
-    Empty,
+    #[error("must not be empty; {instead}")]
+    Empty {
+        /// What to write, or what leaving it out means.
+        instead: &'static str,
+    },
+    /// One of a list is empty.
+    #[error("holds an empty text, which stands for nothing; {instead}")]
+    EmptyInList {
+        /// What to write, or what leaving it out means.
+        instead: &'static str,
+    },
     /// It is not text.
     #[error("is not UTF-8 text")]
     NotUtf8,
@@ -326,8 +335,14 @@ pub enum ValueProblem {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretProblem {
     /// The secret is empty.
-    #[error("the secret is empty")]
+    #[error("the secret is empty; write it there, or leave the key out for another way to sign in")]
     Empty,
+    /// The key says where the secret is, and says nothing.
+    #[error("must not be empty; write {what}")]
+    NoPlace {
+        /// What belongs there.
+        what: &'static str,
+    },
     /// The secret holds a line break or another control character.
     #[error("the secret holds a line break or another control character; it must be a single line")]
     ControlCharacter,
@@ -335,7 +350,7 @@ pub enum SecretProblem {
     #[error("the secret is not UTF-8 text")]
     NotUtf8,
     /// The variable is not set.
-    #[error("the environment variable it names is not set")]
+    #[error("the environment variable it names is not set, or empty; set it for the process that mounts")]
     VariableUnset,
     /// The file cannot be read.
     #[error("cannot read {}: {problem}", .path.display())]
@@ -368,6 +383,14 @@ pub enum SecretProblem {
     /// The command printed too much for a secret.
     #[error("the command printed more than {} KiB and was killed", super::secret::LARGEST_BYTES / 1024)]
     CommandOutput,
+}
+
+fn no_source(name: &str) -> String {
+    if name.trim().is_empty() {
+        return "a source's name must not be empty; leave `--source` and MEETFS_SOURCE out for all of them"
+            .into();
+    }
+    format!("there is no source `{name}`")
 }
 
 /// The end of a message that has a nearest word to offer, or nothing.

@@ -76,6 +76,12 @@ impl ConfigFile {
         Self { path, file: TextFile { text: SecretString::default(), mode: 0o600 } }
     }
 
+    /// A file of the owner's with this text.
+    #[cfg(any(fuzzing, test))]
+    pub(super) fn of_text(path: PathBuf, text: &str) -> Self {
+        Self { path, file: TextFile { text: SecretString::from(text), mode: 0o600 } }
+    }
+
     /// The folder that relative paths in the file start from.
     pub(super) fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new("/"))

@@ -93,8 +93,12 @@ fn last_day(text: String, since: Date, today: Date) -> Result<Date, ValueProblem
 
 /// Patterns that match whole texts, in lower case; at least one.
 fn patterns(patterns: Vec<String>) -> Result<Vec<Pattern>, ValueProblem> {
+    const INSTEAD: &str = "write patterns like \"Weekly*\", or leave it out to show all";
     if patterns.is_empty() {
-        return Err(ValueProblem::Empty);
+        return Err(ValueProblem::Empty { instead: INSTEAD });
+    }
+    if patterns.iter().any(|pattern| pattern.trim().is_empty()) {
+        return Err(ValueProblem::EmptyInList { instead: INSTEAD });
     }
     let read = |pattern: String| {
         Pattern::new(&pattern.to_lowercase())
@@ -104,8 +108,12 @@ fn patterns(patterns: Vec<String>) -> Result<Vec<Pattern>, ValueProblem> {
 }
 
 fn file_kinds(names: Vec<String>) -> Result<Vec<FileKind>, ValueProblem> {
+    const INSTEAD: &str = "write video, audio, transcript, chat or other, or leave `kinds` out to show all";
     if names.is_empty() {
-        return Err(ValueProblem::Empty);
+        return Err(ValueProblem::Empty { instead: INSTEAD });
+    }
+    if names.iter().any(|name| name.trim().is_empty()) {
+        return Err(ValueProblem::EmptyInList { instead: INSTEAD });
     }
     let known = |name: String| {
         let found = FileKind::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, kind)| kind);
@@ -134,7 +142,8 @@ mod tests {
     fn what_is_no_pattern_or_kind_is_told() {
         let problem = patterns(vec!["[a".into()]).unwrap_err().to_string();
         assert!(problem.contains("`[a`"), "{problem}");
-        assert!(matches!(patterns(Vec::new()), Err(ValueProblem::Empty)));
+        assert!(matches!(patterns(Vec::new()), Err(ValueProblem::Empty { .. })));
+        assert!(matches!(patterns(vec!["a".into(), " ".into()]), Err(ValueProblem::EmptyInList { .. })));
         let problem = file_kinds(vec!["video".into(), "transcripts".into()]).unwrap_err().to_string();
         assert!(problem.contains("transcript"), "{problem}");
         assert_eq!(file_kinds(vec!["chat".into()]).unwrap(), [FileKind::Chat]);

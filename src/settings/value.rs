@@ -22,7 +22,7 @@ pub(super) fn path_from(
     environment: &dyn Environment,
 ) -> Result<PathBuf, ValueProblem> {
     if path.as_os_str().is_empty() {
-        return Err(ValueProblem::Empty);
+        return Err(ValueProblem::Empty { instead: "write a path, or leave it out for the usual one" });
     }
     let path = match path.strip_prefix("~") {
         Ok(below_home) => home(environment).ok_or(ValueProblem::NoHome)?.join(below_home),
@@ -74,6 +74,11 @@ pub(super) fn read_deadline(text: String) -> Result<Duration, ValueProblem> {
 
 /// A time zone by its IANA name.
 pub(super) fn timezone(name: String) -> Result<TimeZone, ValueProblem> {
+    if name.trim().is_empty() {
+        return Err(ValueProblem::Empty {
+            instead: "write a name like \"Europe/Paris\", or leave it out for the system's",
+        });
+    }
     TimeZone::get(&name).map_err(|_| {
         let names: Vec<_> = jiff::tz::db().available().collect();
         let nearest = nearest(&name, names.iter().map(|name| name.as_str())).map(str::to_owned);
@@ -99,6 +104,11 @@ pub(super) fn past_day(text: String, today: Date) -> Result<Date, ValueProblem> 
 ///
 /// No problem repeats it: a password may be in it.
 pub(super) fn base_address(text: String) -> Result<Url, ValueProblem> {
+    if text.trim().is_empty() {
+        return Err(ValueProblem::Empty {
+            instead: "write an address that begins with https://, or leave it out for the provider's own",
+        });
+    }
     let mut url = Url::parse(text.trim()).map_err(ValueProblem::Address)?;
     match url.scheme() {
         "https" => {}
@@ -133,6 +143,9 @@ fn is_loopback(url: &Url) -> bool {
 pub(super) fn host_names(names: Vec<String>) -> Result<Vec<String>, ValueProblem> {
     let mut hosts: Vec<String> = Vec::new();
     for name in names {
+        if name.trim().is_empty() {
+            return Err(ValueProblem::EmptyInList { instead: "write host names like \"files.example.org\"" });
+        }
         let Ok(Host::Domain(host)) = Host::parse(&name) else { return Err(ValueProblem::HostName) };
         let host = host.strip_suffix('.').unwrap_or(&host).to_owned();
         let legal = |label: &str| {
@@ -156,6 +169,9 @@ pub(super) fn host_names(names: Vec<String>) -> Result<Vec<String>, ValueProblem
 pub(super) fn users(names: Vec<String>) -> Result<Vec<String>, ValueProblem> {
     let mut users: Vec<String> = Vec::new();
     for name in names {
+        if name.trim().is_empty() {
+            return Err(ValueProblem::EmptyInList { instead: SOME_USER });
+        }
         if name.contains(['*', '?', '[', ']']) {
             if let Err(error) = Pattern::new(&name) {
                 return Err(ValueProblem::Pattern { pattern: name, why: error.msg.to_owned() });
@@ -167,11 +183,17 @@ pub(super) fn users(names: Vec<String>) -> Result<Vec<String>, ValueProblem> {
             users.push(name);
         }
     }
-    if users.is_empty() { Err(ValueProblem::Empty) } else { Ok(users) }
+    if users.is_empty() { Err(ValueProblem::Empty { instead: SOME_USER }) } else { Ok(users) }
 }
+
+const SOME_USER: &str =
+    "write \"me\", \"all\", e-mail addresses or patterns of them, or leave `users` out for \"me\"";
 
 /// An e-mail address.
 pub(super) fn email(text: String) -> Result<String, ValueProblem> {
+    if text.trim().is_empty() {
+        return Err(ValueProblem::Empty { instead: "write the address that you sign in with" });
+    }
     if is_email(&text) { Ok(text) } else { Err(ValueProblem::Email(text)) }
 }
 
@@ -182,6 +204,11 @@ pub(super) fn meeting_ids(ids: Vec<String>) -> Result<Vec<String>, ValueProblem>
     let mut meetings: Vec<String> = Vec::new();
     for id in ids {
         let digits: String = id.chars().filter(|character| !matches!(character, ' ' | '-')).collect();
+        if digits.is_empty() {
+            return Err(ValueProblem::EmptyInList {
+                instead: "write ids of meetings, as in \"85095598095\"",
+            });
+        }
         let is_id = (1..=LONGEST).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
         if !is_id {
             return Err(ValueProblem::Meeting(id));
@@ -197,6 +224,11 @@ pub(super) fn meeting_ids(ids: Vec<String>) -> Result<Vec<String>, ValueProblem>
 pub(super) fn emails(addresses: Vec<String>) -> Result<Vec<String>, ValueProblem> {
     let mut emails: Vec<String> = Vec::new();
     for address in addresses {
+        if address.trim().is_empty() {
+            return Err(ValueProblem::EmptyInList {
+                instead: "write e-mail addresses of hosts, or leave `users` out",
+            });
+        }
         if !is_email(&address) {
             return Err(ValueProblem::Email(address));
         }
@@ -218,8 +250,8 @@ fn is_email(text: &str) -> bool {
 /// An id that is sent as part of a form or a header: one word, without the colon that ends a user name there
 /// (RFC 7617, section 2).
 pub(super) fn identifier(text: String) -> Result<String, ValueProblem> {
-    if text.is_empty() {
-        return Err(ValueProblem::Empty);
+    if text.trim().is_empty() {
+        return Err(ValueProblem::Empty { instead: "copy it from the app's page at the provider" });
     }
     if text
         .contains(|character: char| character.is_whitespace() || character.is_control() || character == ':')
@@ -288,7 +320,7 @@ mod tests {
         assert_eq!(timezone("Europe/Paris".into()).unwrap().iana_name(), Some("Europe/Paris"));
         assert!(text(timezone("Europe/Pariss".into())).contains("did you mean `Europe/Paris`?"));
         assert!(text(timezone("Paris".into())).contains("did you mean `Europe/Paris`?"));
-        assert_eq!(text(timezone("".into())), "there is no time zone ``");
+        assert!(text(timezone("".into())).contains("must not be empty; write a name like"));
     }
 
     #[test]
@@ -353,7 +385,6 @@ mod tests {
             "*.example.org",
             ".example.org",
             "a..example.org",
-            "",
             "127.0.0.1",
             "[::1]",
             "ana:s3cr3t@example.org",
@@ -374,11 +405,12 @@ mod tests {
         }
         assert!(matches!(list(&["[ab@example.org"]), Err(ValueProblem::Pattern { .. })));
         for nobody in
-            ["", "ana", "@example.org", "ana@", "ana@b@c", "ana @example.org", "ana@example.org\n", "a@b/c"]
+            ["ana", "@example.org", "ana@", "ana@b@c", "ana @example.org", "ana@example.org\n", "a@b/c"]
         {
             assert!(matches!(list(&[nobody]), Err(ValueProblem::User(_))), "{nobody:?}");
         }
-        assert!(matches!(list(&[]), Err(ValueProblem::Empty)));
+        assert!(text(list(&[])).contains("must not be empty; write \"me\""));
+        assert!(text(list(&["me", ""])).contains("holds an empty text, which stands for nothing; write"));
     }
 
     #[test]
@@ -387,7 +419,8 @@ mod tests {
         let ids = ["85095598095", "850 9559 8095", "123-456-789"];
         assert_eq!(list(&ids).unwrap(), ["85095598095", "123456789"]);
         assert_eq!(list(&[]).unwrap(), [] as [String; 0]);
-        for wrong in ["", " ", "12a", "..", "1/2", "123456789012345678901", "\u{664}\u{665}"] {
+        assert!(text(list(&["", "1"])).contains("holds an empty text"));
+        for wrong in ["12a", "..", "1/2", "123456789012345678901", "\u{664}\u{665}"] {
             assert!(matches!(list(&[wrong]), Err(ValueProblem::Meeting(_))), "{wrong}");
         }
     }
@@ -398,7 +431,8 @@ mod tests {
         let ana = "ana@example.org";
         assert_eq!(list(&[ana, "bo@example.org", ana]).unwrap(), [ana, "bo@example.org"]);
         assert!(list(&[]).unwrap().is_empty());
-        for wrong in ["me", "", "ana", "ana@", "a@b@c", "ana @example.org"] {
+        assert!(text(list(&[""])).contains("holds an empty text"));
+        for wrong in ["me", "ana", "ana@", "a@b@c", "ana @example.org"] {
             assert!(matches!(list(&[wrong]), Err(ValueProblem::Email(_))), "{wrong:?}");
         }
     }
@@ -406,7 +440,7 @@ mod tests {
     #[test]
     fn an_identifier_cannot_break_out_of_its_header() {
         assert_eq!(identifier("aB3-x_Y".into()).unwrap(), "aB3-x_Y");
-        assert!(matches!(identifier(String::new()), Err(ValueProblem::Empty)));
+        assert!(matches!(identifier(String::new()), Err(ValueProblem::Empty { .. })));
         for wrong in ["a:b", "a b", "a\r\nX: y", "a\n"] {
             assert!(matches!(identifier(wrong.into()), Err(ValueProblem::Characters)), "{wrong:?}");
         }
@@ -420,6 +454,6 @@ mod tests {
         assert_eq!(path("cache").unwrap(), Path::new("/etc/meetfs/cache"));
         assert_eq!(path("~/cache").unwrap(), Path::new("/home/ana/cache"));
         assert_eq!(path("~cache").unwrap(), Path::new("/etc/meetfs/~cache"));
-        assert!(matches!(path(""), Err(ValueProblem::Empty)));
+        assert!(matches!(path(""), Err(ValueProblem::Empty { .. })));
     }
 }

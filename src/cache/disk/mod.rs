@@ -16,11 +16,14 @@ mod complete;
 mod effort;
 mod error;
 mod format;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 mod key;
 mod ledger;
 mod lock;
 mod shared;
 mod survey;
+mod trial;
 mod trouble;
 mod volume;
 mod writer;
@@ -39,6 +42,7 @@ pub use complete::CompleteFile;
 pub use error::DiskError;
 pub use key::DiskKey;
 pub use survey::{Cleared, Survey, clear, survey};
+pub use trial::trial;
 
 use super::BlockIndex;
 use lock::Lock;

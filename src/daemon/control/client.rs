@@ -18,6 +18,9 @@ const STATUS_WITHIN: Duration = Duration::from_secs(10);
 /// Longer than the daemon waits for a listing.
 const REFRESH_WITHIN: Duration = Duration::from_secs(11 * 60);
 
+/// Times a daemon is asked that ends the connection without a word.
+const TRIES: u32 = 20;
+
 /// The longest answer that is taken in: a million files that will be deleted.
 const ANSWER_MOST: u64 = 256 * 1024 * 1024;
 
@@ -129,7 +132,24 @@ fn is_nobody(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::InvalidInput)
 }
 
+/// Asks a daemon, and again where the connection ended without an answer: others may have filled the socket. One that has
+/// ended meanwhile is not there for the next try.
 fn ask<T: DeserializeOwned>(socket: &Path, request: Request) -> std::io::Result<T> {
+    const PAUSE: Duration = Duration::from_millis(50);
+    for _ in 1..TRIES {
+        match ask_once(socket, request) {
+            Err(error) if is_cut_off(&error) => std::thread::sleep(PAUSE),
+            asked => return asked,
+        }
+    }
+    ask_once(socket, request)
+}
+
+fn is_cut_off(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ResourceBusy | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
+}
+
+fn ask_once<T: DeserializeOwned>(socket: &Path, request: Request) -> std::io::Result<T> {
     let mut stream = UnixStream::connect(socket)?;
     let within = match request {
         Request::Status | Request::Expiring => STATUS_WITHIN,
@@ -144,8 +164,7 @@ fn ask<T: DeserializeOwned>(socket: &Path, request: Request) -> std::io::Result<
         _ => error,
     })?;
     if answer.is_empty() {
-        // It ended while it was asked.
-        return Err(ErrorKind::ConnectionRefused.into());
+        return Err(ErrorKind::ResourceBusy.into());
     }
     serde_json::from_slice(&answer).map_err(std::io::Error::other)
 }

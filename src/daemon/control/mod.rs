@@ -5,6 +5,8 @@
 
 mod client;
 mod expiring;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 mod report;
 mod server;
 mod wall_clock;

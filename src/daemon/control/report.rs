@@ -12,6 +12,7 @@ use super::wall_clock::WallClock;
 use crate::catalog::{Counts, RefreshState};
 use crate::daemon::archive::Archive;
 use crate::daemon::source::Source;
+use crate::http::DownHost;
 
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,8 +27,27 @@ pub(in crate::daemon) struct MountReport {
     pub since: Timestamp,
     /// Its sources, by name.
     pub sources: Vec<SourceReport>,
+    /// Whether it answers a refresh that had not ended in time.
+    #[serde(default)]
+    pub is_unfinished: bool,
+    /// Hosts that are down, which reads are not sent to.
+    #[serde(default)]
+    pub down: Vec<DownReport>,
     /// What is kept on disk; `None` where nothing is.
     pub disk: Option<DiskReport>,
+}
+
+/// A host that has not answered for a while.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(in crate::daemon) struct DownReport {
+    /// Scheme and host.
+    pub host: String,
+    /// The sources that ask it first of all; none for one that only holds files.
+    pub sources: Vec<String>,
+    /// Since when nothing good was heard of it.
+    pub since: Timestamp,
+    /// From when on the next read tries it; listings try it at their own time.
+    pub next: Timestamp,
 }
 
 /// One source of a mount.
@@ -120,6 +140,13 @@ impl MountReport {
             version: env!("CARGO_PKG_VERSION").into(),
             since,
             sources,
+            is_unfinished: false,
+            down: archive
+                .client()
+                .hosts_down()
+                .into_iter()
+                .map(|host| DownReport::of(host, archive))
+                .collect(),
             disk,
         }
     }
@@ -136,6 +163,20 @@ impl MountReport {
         for source in &self.sources {
             source.write(&mut text, wall);
         }
+        for down in &self.down {
+            let sources = if down.sources.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", down.sources.join(", "))
+            };
+            let _a_string_takes_all = writeln!(
+                text,
+                "  DOWN    {}{sources} has not answered since {}; reads fail at once, the next one after {} tries it",
+                down.host,
+                wall.show(down.since),
+                wall.show(down.next)
+            );
+        }
         if let Some(disk) = &self.disk {
             let state = if disk.is_written { "" } else { "; NOT WRITTEN: full, read-only or broken" };
             let _a_string_takes_all = writeln!(
@@ -147,6 +188,19 @@ impl MountReport {
             );
         }
         text
+    }
+}
+
+impl DownReport {
+    fn of(DownHost { host, since, next }: DownHost, archive: &Archive) -> Self {
+        let asks = |source: &Source| {
+            let addresses = source.settings.provider.addresses();
+            addresses.iter().any(|address| address.origin().ascii_serialization() == host)
+        };
+        let sources = archive.sources().map(|(source, _)| source).filter(|source| asks(source));
+        let mut sources: Vec<_> = sources.map(|source| source.settings.name.to_string()).collect();
+        sources.sort();
+        Self { host, sources, since, next }
     }
 }
 
@@ -273,6 +327,13 @@ mod tests {
             version: "1.2.3".into(),
             since: at("2026-10-05T22:00:00Z"),
             sources: vec![source],
+            is_unfinished: false,
+            down: vec![DownReport {
+                host: "https://api.zoom.us".into(),
+                sources: vec!["acme".into()],
+                since: at("2026-10-06T06:59:00Z"),
+                next: at("2026-10-06T07:03:05Z"),
+            }],
             disk: None,
         }
     }
@@ -289,8 +350,9 @@ mod tests {
                        in the recycle bin: 3 meetings\n          \
                        listed 07:00:00, next 07:05:00\n          \
                        FAILED 07:00:01: the secret is wrong\n          \
-                       the recycle bin is incomplete: no scope\n          \
-                       INCOMPLETE 2026-01-01 to 2026-01-30: out of reach\n"
+                        the recycle bin is incomplete: no scope\n          \
+                        INCOMPLETE 2026-01-01 to 2026-01-30: out of reach\n  \
+                DOWN    https://api.zoom.us (acme) has not answered since 06:59:00; reads fail at once, the next one after 07:03:05 tries it\n"
         );
     }
 

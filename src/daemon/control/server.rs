@@ -1,5 +1,6 @@
 //! The daemon's side.
 
+use std::collections::VecDeque;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -9,19 +10,28 @@ use jiff::Timestamp;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::report::MountReport;
 use super::{Request, expiring, folders, socket_name};
 use crate::daemon::archive::Archive;
 use crate::settings::Environment;
 
-/// Who asks at once. A person asks once; a monitor that forgets to end its connections finds the socket busy and not
-/// the daemon's descriptors gone.
+/// Connections that may be open without having asked yet. Each costs a descriptor of the daemon's; a monitor that opens
+/// thousands and says nothing loses the oldest for each new one, and whoever does ask is heard at once.
+const SILENT: usize = 64;
+
+/// Questions of one kind that are answered at once. Those behind them wait on their connection.
 const AT_ONCE: usize = 8;
 
-/// How long a request may take to come and its answer to be taken.
-const EXCHANGED_WITHIN: Duration = Duration::from_secs(5);
+/// Connections with a question, those that wait included. One more is ended without an answer.
+const ASKING: usize = 64;
+
+/// How long a request may take to come. It is written the moment the connection stands.
+const ASKED_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long an answer may take to be taken.
+const TAKEN_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long a refresh is waited for; the largest archives take minutes. Then the answer says how far it is.
 const REFRESHED_WITHIN: Duration = Duration::from_secs(10 * 60);
@@ -102,10 +112,19 @@ struct About {
     archive: Weak<Archive>,
 }
 
+/// Who is being answered.
+struct Places {
+    /// Everybody who has asked.
+    asking: Arc<Semaphore>,
+    /// By kind, so that none waits behind a refresh of minutes or a list that nobody takes.
+    answered: [Semaphore; Request::ALL.len()],
+}
+
 async fn accept(listener: UnixListener, about: Arc<About>, ended: CancellationToken) {
-    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let answered = Request::ALL.map(|_| Semaphore::new(AT_ONCE));
+    let places = Arc::new(Places { asking: Arc::new(Semaphore::new(ASKING)), answered });
+    let mut silent: VecDeque<Silent> = VecDeque::new();
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
         let accepted = tokio::select! {
             () = ended.cancelled() => return,
             accepted = listener.accept() => accepted,
@@ -115,43 +134,77 @@ async fn accept(listener: UnixListener, about: Arc<About>, ended: CancellationTo
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let (about, ended) = (about.clone(), ended.clone());
+        silent.retain(|connection| !connection.has_asked.is_cancelled());
+        if silent.len() >= SILENT {
+            silent.pop_front();
+        }
+        let (about, places, ended) = (about.clone(), places.clone(), ended.clone());
+        let displaced = CancellationToken::new();
+        let connection =
+            Silent { has_asked: CancellationToken::new(), displaced: displaced.clone().drop_guard() };
+        let has_asked = connection.has_asked.clone();
+        silent.push_back(connection);
         tokio::spawn(async move {
             tokio::select! {
                 () = ended.cancelled() => {}
-                () = answer(stream, &about) => {}
+                () = exchange(stream, &about, &places, displaced, has_asked.drop_guard()) => {}
             }
-            drop(place);
         });
     }
 }
 
-async fn answer(mut stream: UnixStream, about: &About) {
+/// A connection that has not asked yet; dropped while it has not, it ends.
+struct Silent {
+    has_asked: CancellationToken,
+    #[expect(dead_code, reason = "what counts is that it is dropped")]
+    displaced: DropGuard,
+}
+
+async fn exchange(
+    mut stream: UnixStream,
+    about: &About,
+    places: &Places,
+    displaced: CancellationToken,
+    has_asked: DropGuard,
+) {
     let owner = nix::unistd::geteuid().as_raw();
     // The folder keeps others out; this keeps them out of a socket that was handed on.
     if !stream.peer_cred().is_ok_and(|peer| peer.uid() == owner || peer.uid() == 0) {
         return;
     }
+    let asked = tokio::select! {
+        asked = asked(&mut stream) => asked,
+        () = displaced.cancelled() => None,
+    };
+    drop(has_asked);
+    let Some(request) = asked else { return };
+    let Ok(_place) = places.asking.try_acquire() else { return };
+    let Some(answered) = places.answered.get(request as usize) else { return };
+    let Ok(_turn) = answered.acquire().await else { return };
+    let Some(mut text) = answer(request, about).await else { return };
+    text.push(b'\n');
+    let _nobody_may_listen_any_more = tokio::time::timeout(TAKEN_WITHIN, stream.write_all(&text)).await;
+}
+
+async fn asked(stream: &mut UnixStream) -> Option<Request> {
     let mut line = String::new();
-    let mut request = BufReader::new((&mut stream).take(REQUEST_MOST));
-    let read = tokio::time::timeout(EXCHANGED_WITHIN, request.read_line(&mut line)).await;
-    drop(request);
-    let Some(request) = read.ok().and_then(|_| Request::parse(&line)) else { return };
-    let Some(archive) = about.archive.upgrade() else { return };
-    if request == Request::Refresh {
-        let _the_report_says_how_far_it_is =
-            tokio::time::timeout(REFRESHED_WITHIN, archive.refreshed()).await;
-    }
+    let mut request = BufReader::new(stream.take(REQUEST_MOST));
+    let read = tokio::time::timeout(ASKED_WITHIN, request.read_line(&mut line)).await;
+    read.ok().and_then(|_| Request::parse(&line))
+}
+
+async fn answer(request: Request, about: &About) -> Option<Vec<u8>> {
+    let archive = about.archive.upgrade()?;
+    let is_unfinished = request == Request::Refresh
+        && tokio::time::timeout(REFRESHED_WITHIN, archive.refreshed()).await.is_err();
     let text = match request {
         Request::Status | Request::Refresh => {
-            serde_json::to_vec(&MountReport::of(&archive, &about.mountpoint, about.since))
+            let report = MountReport::of(&archive, &about.mountpoint, about.since);
+            serde_json::to_vec(&MountReport { is_unfinished, ..report })
         }
         Request::Expiring => {
             serde_json::to_vec(&(about.mountpoint.to_string_lossy(), expiring::files(&archive)))
         }
     };
-    drop(archive);
-    let Ok(mut text) = text else { return };
-    text.push(b'\n');
-    let _nobody_may_listen_any_more = tokio::time::timeout(EXCHANGED_WITHIN, stream.write_all(&text)).await;
+    text.ok()
 }

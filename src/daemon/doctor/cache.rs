@@ -12,12 +12,19 @@ use crate::settings::{DiskLimit, Settings};
 const SUBJECT: &str = "cache folder";
 
 pub(super) fn checks(settings: &Settings) -> Vec<Check> {
-    let mut checks = vec![folder(&settings.cache.dir)];
     let DiskLimit::Bytes(limit) = settings.cache.disk else {
-        checks.push(Check::ok("blocks on disk", "off"));
-        return checks;
+        return vec![folder(&settings.cache.dir, false), Check::ok("blocks on disk", "off")];
     };
-    match disk::survey(&settings.cache.blocks_folder()) {
+    let blocks = settings.cache.blocks_folder();
+    let mut checks = vec![folder(&settings.cache.dir, true)];
+    // It may be a link to another disk.
+    if blocks.exists()
+        && let Err(error) = disk::trial(&blocks, true)
+    {
+        checks.push(Check::failure("blocks on disk", error.to_string(), "").of_configuration());
+        return checks;
+    }
+    match disk::survey(&blocks) {
         Err(error) => checks.push(Check::failure("blocks on disk", error.to_string(), "")),
         Ok(survey) => {
             let survey = survey.unwrap_or_default();
@@ -36,29 +43,13 @@ pub(super) fn checks(settings: &Settings) -> Vec<Check> {
     checks
 }
 
-fn folder(folder: &Path) -> Check {
+/// Whether files can be made, written, read, freed in part and removed there, which is tried.
+fn folder(folder: &Path, with_blocks: bool) -> Check {
     let place = folder.display();
-    // What is not there yet is made below its nearest parent that is.
-    let existing = folder.ancestors().find(|path| path.exists()).unwrap_or(folder);
-    let Ok(found) = existing.metadata() else {
-        return Check::failure(
-            SUBJECT,
-            format!("{place} cannot be looked at"),
-            "give another with --cache-dir",
-        );
-    };
-    let writable =
-        nix::unistd::access(existing, nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK)
-            .is_ok();
-    if !found.is_dir() || !writable {
-        return Check::failure(
-            SUBJECT,
-            format!("{place} cannot be written to"),
-            "give another with --cache-dir or `dir` in [cache]",
-        )
-        .of_configuration();
+    if let Err(error) = disk::trial(folder, with_blocks) {
+        return Check::failure(SUBJECT, error.to_string(), "").of_configuration();
     }
-    if existing == folder && found.mode() & 0o077 != 0 {
+    if folder.metadata().is_ok_and(|found| found.mode() & 0o077 != 0) {
         return Check::warning(
             SUBJECT,
             format!("others may look into {place}"),

@@ -234,7 +234,7 @@ async fn ask_all<'m>(api: &Api, meetings: &'m [String]) -> Vec<(&'m str, Result<
         unfinished.remove(meeting);
         let failure = reply.as_ref().err().cloned();
         replies.push((meeting, reply));
-        in_a_row = if matches!(failure, Some(ProviderError::Unavailable(_))) { in_a_row + 1 } else { 0 };
+        in_a_row = if failure.as_ref().is_some_and(ProviderError::is_passing) { in_a_row + 1 } else { 0 };
         // What is said of the credential holds for every meeting.
         if in_a_row == FAILURES_IN_A_ROW || matches!(failure, Some(ProviderError::Credential(_))) {
             break failure;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use secrecy::SecretString;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 use url::Url;
 
@@ -38,6 +39,11 @@ pub(super) fn tokens(credential: RapatinCredential, base: Url, client: Client) -
     }
 }
 
+/// The token that the reply to a login brings.
+pub(super) fn token_of(reply: &Map<String, Value>) -> Option<SecretString> {
+    lenient::as_text(reply.get("data")?.get("token")?).map(SecretString::from)
+}
+
 /// An account that is signed in to whenever its last token is refused. How long a token lives is not documented, so
 /// its end is not foreseen.
 struct Login {
@@ -51,6 +57,10 @@ struct Login {
 
 #[async_trait]
 impl Issuer for Login {
+    async fn admit(&self) -> Result<(), ProviderError> {
+        Ok(self.client.admit(&address(&self.base, &["auth", "login"], &[])?).await?)
+    }
+
     async fn issue(&self, _refused: Option<&Token>) -> Result<Token, ProviderError> {
         if let Some((at, error)) = &*self.refused.lock()
             && at.elapsed() < REFUSED_FOR
@@ -77,9 +87,8 @@ impl Issuer for Login {
             }
             return Err(error);
         }
-        let token = body.as_ref().and_then(|body| lenient::as_text(body.get("data")?.get("token")?));
-        match token {
-            Some(token) => Ok(Token::given(SecretString::from(token))),
+        match body.as_ref().and_then(token_of) {
+            Some(token) => Ok(Token::given(token)),
             None => Err(ProviderError::Unavailable(
                 "Rapatin answered the login without a token; check api_url".into(),
             )),

@@ -30,6 +30,8 @@ use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceNa
 
 mod api;
 mod facts;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 mod leases;
 mod listing;
 mod login;

@@ -18,6 +18,10 @@ const PAGE_WITHIN: Duration = Duration::from_secs(30);
 /// Pages of one schedule; a hundred thousand meetings are a server that counts in circles.
 const PAGES: i64 = 1000;
 
+/// Pages in a row that bring no other meeting, until the schedule is taken for one without an end. Meetings of a series
+/// have entries on many of them.
+const BARREN_PAGES: u32 = 50;
+
 /// The meetings of a span of days.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
@@ -67,6 +71,7 @@ pub(super) async fn ask(api: &Api, span: DaySpan) -> (Schedule, Option<ProviderE
     let from = span.from.saturating_sub(1.day()).to_string();
     let to = span.to.saturating_add(1.day()).to_string();
     let (mut page, mut pages) = (1, 1);
+    let mut barren = 0;
     while page <= pages {
         let number = page.to_string();
         let mut query = vec![("tab", "previous"), ("from", from.as_str()), ("to", to.as_str())];
@@ -82,7 +87,13 @@ pub(super) async fn ask(api: &Api, span: DaySpan) -> (Schedule, Option<ProviderE
         match read {
             Ok(read) => {
                 pages = read.pages.unwrap_or(pages).min(PAGES);
+                let known = schedule.entries.len();
                 schedule.add(read.entries);
+                barren = if schedule.entries.len() == known { barren + 1 } else { 0 };
+                if barren >= BARREN_PAGES && page < pages {
+                    let why = "Rapatin's schedule has one page after the other with no other meeting on them; it may be passing";
+                    return (schedule, Some(ProviderError::Unavailable(why.into())));
+                }
             }
             Err(error) => return (schedule, Some(error)),
         }

@@ -201,8 +201,13 @@ impl Item {
 
 /// An id as it stands in paths and keys; `None` if it is no word there.
 fn meeting_id(text: &str) -> Option<String> {
-    let id: String = text.chars().filter(|c| !c.is_whitespace() && *c != '-').collect();
-    (!id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(id)
+    /// Zoom's have eleven digits. An entry of a series says it once for all its occurrences, each of which gets a copy:
+    /// a long one of many occurrences would take gigabytes.
+    const LONGEST: usize = 64;
+    let plain = text.chars().filter(|c| !c.is_whitespace() && *c != '-');
+    let id: String = plain.take(LONGEST + 1).collect();
+    let is_word = id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    (is_word && (1..=LONGEST).contains(&id.len())).then_some(id)
 }
 
 fn time_of_day(text: &str) -> Option<Time> {
@@ -337,7 +342,8 @@ mod tests {
         let odd =
             json!({"meeting_id": 1, "start_date": "24/09/2026", "start_time": "soon", "timezone": "Mars"});
         assert_eq!(starts(odd), [None]);
-        for no_id in [" - ", "..", "8|5", "a/b"] {
+        let long = "8".repeat(65);
+        for no_id in [" - ", "..", "8|5", "a/b", &long] {
             assert!(starts(json!({"meeting_id": no_id})).is_empty(), "{no_id}");
         }
     }

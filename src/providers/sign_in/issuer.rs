@@ -124,6 +124,10 @@ impl SignedIn {
 
 #[async_trait]
 impl Issuer for SignedIn {
+    async fn admit(&self) -> Result<(), ProviderError> {
+        self.service.admit().await
+    }
+
     async fn issue(&self, refused: Option<&Token>) -> Result<Token, ProviderError> {
         let unusable = |error| self.unusable(&error);
         // Looked at once before the turn: somebody who has not signed in needs no folder made for it.

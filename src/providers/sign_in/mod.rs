@@ -53,6 +53,12 @@ pub(super) struct Granted {
 /// Where an app exchanges what it was given.
 #[async_trait]
 pub(super) trait TokenService: Send + Sync {
+    /// Says whether it is worth asking where a read waits.
+    ///
+    /// # Errors
+    /// [`ProviderError::Down`].
+    async fn admit(&self) -> Result<(), ProviderError>;
+
     /// Asks once. Bounds its own time.
     ///
     /// # Errors

@@ -97,9 +97,15 @@ impl Api {
     /// The address of a next page as a reply names it, if the token may be sent there: to the interface itself and
     /// nowhere else. Of where it leads otherwise, the host alone is told.
     pub(super) fn next_page(&self, named: &str) -> Result<SecretUrl, String> {
-        let url = self.base.join(named).map_err(|_| "no address".to_owned())?;
-        let address = SecretUrl::new(url);
-        if address.expose().origin() == self.base.origin() { Ok(address) } else { Err(origin(&address)) }
+        next_page(&self.base, named)
+    }
+
+    /// Says whether it is worth asking where a read waits.
+    ///
+    /// # Errors
+    /// [`ProviderError::Down`].
+    pub(super) async fn admit(&self) -> Result<(), ProviderError> {
+        Ok(self.client.admit(&SecretUrl::new(self.base.clone())).await?)
     }
 
     /// Asks for the object at an address of the interface, made by [`address`](Self::address).
@@ -177,6 +183,12 @@ impl Api {
         let mut quiet_until = self.quiet_until.lock();
         *quiet_until = (*quiet_until).max(Some(Instant::now() + wait));
     }
+}
+
+pub(super) fn next_page(base: &Url, named: &str) -> Result<SecretUrl, String> {
+    let url = base.join(named).map_err(|_| "no address".to_owned())?;
+    let address = SecretUrl::new(url);
+    if address.expose().origin() == base.origin() { Ok(address) } else { Err(origin(&address)) }
 }
 
 fn read(reply: &ApiReply, address: &SecretUrl, token: &Token) -> Result<Reply, ApiError> {

@@ -80,6 +80,10 @@ struct App {
 
 #[async_trait]
 impl TokenService for App {
+    async fn admit(&self) -> Result<(), ProviderError> {
+        Ok(self.client.admit(&self.oauth).await?)
+    }
+
     async fn exchange(&self, what: Exchange<'_>) -> Result<Granted, ProviderError> {
         // Webex takes the app's credentials in the body alone ("Integrations & Authorization").
         let mut form = vec![
@@ -126,7 +130,7 @@ impl TokenService for App {
     }
 }
 
-fn refused(
+pub(super) fn refused(
     mend: &str,
     reply: &ApiReply,
     body: Option<&Map<String, Value>>,

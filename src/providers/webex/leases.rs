@@ -161,7 +161,14 @@ impl Leases {
     ) -> Result<Lease, ProviderError> {
         let slot = self.slot(&file.meeting);
         let waiting_since = Instant::now();
-        let mut held = slot.lock().await;
+        let mut held = match slot.try_lock() {
+            Ok(held) => held,
+            Err(_somebody_asks) => {
+                // The background may be asking an interface that is down, for as long as it may take.
+                api.admit().await?;
+                slot.lock().await
+            }
+        };
         let now = Instant::now();
         if !held.reply.as_ref().is_some_and(|reply| reply.is_good_for(&file.key, effort, waiting_since, now))
         {

@@ -40,6 +40,10 @@ const FAILURES_IN_A_ROW: usize = WINDOWS_AT_ONCE;
 /// Pages of one window; 100,000 recordings in a month are a server that counts in circles.
 const PAGES: usize = 1000;
 
+/// Pages in a row that bring no recording which the window has not shown yet, until the list is taken for one without an
+/// end.
+const BARREN_PAGES: u32 = 10;
+
 /// How long before its window a recording may have begun. Nobody says whether a window is one of beginnings or of the
 /// files that were made of them, which takes Webex up to a day and has taken it longer; of a window that failed, too
 /// many days are called incomplete rather than too few, for what is unseen on complete ones is taken for deleted.
@@ -142,7 +146,7 @@ pub(super) async fn list(
             in_a_row = 0;
             continue;
         };
-        let is_out_of_reach = !window.listed && matches!(error, ProviderError::Unavailable(_));
+        let is_out_of_reach = !window.listed && error.is_passing();
         in_a_row = if is_out_of_reach { in_a_row + 1 } else { 0 };
         failed.push((incomplete(days, span), error.clone()));
         if in_a_row == FAILURES_IN_A_ROW {
@@ -219,7 +223,7 @@ impl Lister<'_> {
                 ProviderError::NotAllowed(_) | ProviderError::NotFound(_) => {
                     drop(self.verdict.set(error.clone()))
                 }
-                ProviderError::Unavailable(_) | ProviderError::Down(_) => {}
+                ProviderError::Limited { .. } | ProviderError::Unavailable(_) | ProviderError::Down(_) => {}
             }
             found.failure = Some(error);
         }
@@ -236,6 +240,7 @@ impl Lister<'_> {
         let mut sizes = PAGE_SIZES.into_iter().skip(1);
         let mut entries = LARGEST_PAGE;
         let mut seen = HashSet::new();
+        let (mut shown, mut barren) = (HashSet::new(), 0);
         for _ in 0..PAGES {
             let reply = match self.api.page(&address, PAGE_WITHIN).await {
                 Err(ApiError::Refused(refusal)) if refusal.is_of_length() => {
@@ -256,6 +261,9 @@ impl Lister<'_> {
                 let count = page.unreadable;
                 found.failure = Some(self.odd(&format!("listed {count} recordings that cannot be read")));
             }
+            let known = shown.len();
+            shown.extend(page.recordings.iter().map(|recording| recording.id().to_owned()));
+            barren = if shown.len() == known { barren + 1 } else { 0 };
             let present = page.recordings.iter().filter(|recording| self.shelf.holds(recording));
             found.recordings.extend(present.map(|recording| Listed {
                 meeting: mapping::meeting(self.source, recording),
@@ -265,6 +273,9 @@ impl Lister<'_> {
             address = self.next_page(&next, entries)?;
             if !seen.insert(address.expose().as_str().to_owned()) {
                 return Err(self.odd("names the same next page again and again"));
+            }
+            if barren >= BARREN_PAGES {
+                return Err(self.odd("names one next page after the other with nothing new on them"));
             }
         }
         Err(self.odd("has no last page"))

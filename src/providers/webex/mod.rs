@@ -37,6 +37,8 @@ use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceNa
 mod api;
 mod auth;
 mod facts;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 mod leases;
 mod listing;
 mod mapping;

@@ -86,7 +86,7 @@ impl Refusal {
                 "Webex limits the rate of requests for {subject}{said}; {later}"
             )),
             status @ 502..=504 => ProviderError::Unavailable(format!(
-                "Webex is too busy for {subject} (status {status}){said}; {later}"
+                "Webex is down or too busy for {subject} (status {status}){said}; {later}"
             )),
             status => ProviderError::Unavailable(format!(
                 "Webex answered status {status} for {subject}{said}; {later}"
@@ -107,41 +107,48 @@ mod tests {
     use super::*;
 
     fn refusal(status: u16, body: Value) -> Option<Refusal> {
-        let wait = (status == 423).then(|| Duration::from_secs(30));
-        Refusal::of(status, body.as_object(), wait, &SecretString::from("t0ken-s3cret"))
+        Refusal::of(status, body.as_object(), None, &SecretString::from("t0ken-s3cret"))
     }
 
+    /// What a person is told of each documented status, word for word.
     #[test]
-    fn every_documented_status_has_a_sentence_of_its_own_kind() {
-        for (status, kind, says) in [
-            (401, "credential", "still authorised"),
-            (403, "not allowed", "meeting:recordings_read"),
-            (404, "not found", "was deleted"),
-            (410, "not found", "for good"),
-            (423, "unavailable", "in 30 s"),
-            (428, "not allowed", "malware"),
-            (429, "unavailable", "limits the rate"),
-            (502, "unavailable", "too busy"),
-            (503, "unavailable", "too busy"),
-            (504, "unavailable", "too busy"),
-            (400, "unavailable", "status 400"),
-        ] {
-            let error =
-                refusal(status, json!({"message": "m"})).unwrap().about("this recording", scope(false));
-            let found = match &error {
+    fn every_documented_status_has_its_sentence() {
+        let (recording, list) = ("this recording", "the list of recordings");
+        #[rustfmt::skip]
+        let rows = [
+            (401, None, "m.", recording, "credential: Webex refused the token for this recording (\"m\"); give a current one, or check that the app is still authorised"),
+            (403, None, "m", recording, "not allowed: Webex does not permit this recording (\"m\"); the token needs the scope meeting:recordings_read, and its user a role that may see it"),
+            (403, None, "m", list, "not allowed: Webex does not permit the list of recordings (\"m\"); the token needs the scope meeting:recordings_read, and its user a role that may see it"),
+            (404, None, "", recording, "not found: Webex does not find this recording; it was deleted, or the token's user may not see it"),
+            (410, None, "m", recording, "not found: Webex has removed this recording for good (\"m\"); no copy is left in the cloud"),
+            (423, Some(30), "m", recording, "unavailable: Webex has locked this recording for now (\"m\"); it can be asked for again in 30 s"),
+            (423, None, "m", recording, "unavailable: Webex has locked this recording for now (\"m\"); it is asked for again later"),
+            (428, None, "m", recording, "not allowed: Webex cannot scan this recording for malware and holds it back (\"m\"); download it in a browser, where Webex asks whether to trust it"),
+            (429, Some(7), "m", list, "unavailable: Webex limits the rate of requests for the list of recordings (\"m\"); it can be asked for again in 7 s"),
+            (429, Some(0), "m", list, "unavailable: Webex limits the rate of requests for the list of recordings (\"m\"); it can be asked for again in 1 s"),
+            (429, None, "m", list, "unavailable: Webex limits the rate of requests for the list of recordings (\"m\"); it is asked for again later"),
+            (502, None, "m", list, "unavailable: Webex is down or too busy for the list of recordings (status 502) (\"m\"); it is asked for again later"),
+            (503, Some(60), "", list, "unavailable: Webex is down or too busy for the list of recordings (status 503); it can be asked for again in 60 s"),
+            (504, None, "", list, "unavailable: Webex is down or too busy for the list of recordings (status 504); it is asked for again later"),
+            (400, None, "m", list, "unavailable: Webex answered status 400 for the list of recordings (\"m\"); it is asked for again later"),
+        ];
+        for (status, wait, message, subject, expected) in rows {
+            let body = json!({"message": message, "errors": [], "trackingId": "ROUTER_1"});
+            let wait = wait.map(Duration::from_secs);
+            let refusal = Refusal::of(status, body.as_object(), wait, &SecretString::from("t0ken-s3cret"));
+            let error = refusal.unwrap().about(subject, scope(false));
+            let kind = match &error {
                 ProviderError::Credential(_) => "credential",
                 ProviderError::NotAllowed(_) => "not allowed",
                 ProviderError::NotFound(_) => "not found",
-                ProviderError::Unavailable(_) | ProviderError::Down(_) => "unavailable",
+                error if error.is_passing() => "unavailable",
+                _ => "another",
             };
-            let text = error.to_string();
-            assert_eq!(found, kind, "{status}: {text}");
-            assert!(
-                text.contains(says) && text.contains("this recording") && text.contains("(\"m\")"),
-                "{text}"
-            );
+            assert_eq!(format!("{kind}: {error}"), expected);
         }
         assert!(refusal(200, json!({"message": "m"})).is_none());
+        let of_others = refusal(403, json!({})).unwrap().about(recording, scope(true)).to_string();
+        assert!(of_others.contains("meeting:admin_recordings_read"), "{of_others}");
     }
 
     #[test]

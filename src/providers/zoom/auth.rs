@@ -81,6 +81,10 @@ struct Endpoint {
 }
 
 impl Endpoint {
+    async fn admit(&self) -> Result<(), ProviderError> {
+        Ok(self.client.admit(&self.oauth).await?)
+    }
+
     /// Asks once. What is refused is told by `refused`.
     async fn grant(
         &self,
@@ -131,6 +135,10 @@ struct ServerApp {
 
 #[async_trait]
 impl Issuer for ServerApp {
+    async fn admit(&self) -> Result<(), ProviderError> {
+        self.endpoint.admit().await
+    }
+
     async fn issue(&self, _refused: Option<&Token>) -> Result<Token, ProviderError> {
         let form = vec![
             ("grant_type", SecretString::from("account_credentials")),
@@ -157,6 +165,10 @@ struct UserApp {
 
 #[async_trait]
 impl TokenService for UserApp {
+    async fn admit(&self) -> Result<(), ProviderError> {
+        self.endpoint.admit().await
+    }
+
     async fn exchange(&self, what: Exchange<'_>) -> Result<Granted, ProviderError> {
         let (mut form, given) = match what {
             Exchange::Code { code, redirect, verifier } => (
@@ -195,7 +207,7 @@ fn basic(client_id: &str, client_secret: &SecretString) -> SecretString {
 
 /// The base address that a token's reply names, if it may be believed: https on a host of Zoom's. Zoom names the
 /// host alone; the path is the default's.
-fn interface_at(base: &Url, named: &str) -> Option<Url> {
+pub(super) fn interface_at(base: &Url, named: &str) -> Option<Url> {
     let url = Url::parse(named).ok()?;
     let mut url = AllowedHosts::new(ZOOM_HOSTS, base).check(url).ok()?.expose().clone();
     if url.path() == "/" {
@@ -207,7 +219,11 @@ fn interface_at(base: &Url, named: &str) -> Option<Url> {
 }
 
 /// The token endpoint's errors have keys of their own: `{"reason":"…","error":"invalid_client"}`.
-fn refused(reply: &ApiReply, body: Option<&Map<String, Value>>, secret: &SecretString) -> ProviderError {
+pub(super) fn refused(
+    reply: &ApiReply,
+    body: Option<&Map<String, Value>>,
+    secret: &SecretString,
+) -> ProviderError {
     let field = |name| body.and_then(|body| lenient::first_text(body, &[name])).unwrap_or_default();
     let (error, reason) = (field("error"), quotable(&field("reason"), secret));
     let said = if reason.is_empty() { String::new() } else { format!(" (\"{reason}\")") };

@@ -1,7 +1,7 @@
 //! All meetings of a span: windows of days, pages of a window, and what to do when one of them fails.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -34,6 +34,10 @@ const FAILURES_IN_A_ROW: usize = WINDOWS_AT_ONCE;
 
 /// Pages of one range; 300,000 meetings in a month are a server that counts in circles.
 const PAGES: usize = 1000;
+
+/// Pages in a row that bring no meeting which the range has not shown yet, until the list is taken for one without an end.
+/// A page may well be empty behind a filter of the server's; ten of them are a server that counts in circles.
+const BARREN_PAGES: u32 = 10;
 
 /// How often a range begins anew after its page token died. Tokens live 15 minutes, so that one dies at all is
 /// rare; three times in a row is something else.
@@ -129,7 +133,7 @@ struct Window {
 impl Window {
     /// Whether nothing of it came for a reason that other windows would meet as well.
     fn is_out_of_reach(&self) -> bool {
-        !self.listed && self.failed.iter().any(|(_, error)| matches!(error, ProviderError::Unavailable(_)))
+        !self.listed && self.failed.iter().any(|(_, error)| error.is_passing())
     }
 }
 
@@ -157,7 +161,9 @@ impl Lister<'_> {
                         ProviderError::NotAllowed(_) | ProviderError::NotFound(_) => {
                             drop(self.verdict.set(error.clone()));
                         }
-                        ProviderError::Unavailable(_) | ProviderError::Down(_) => {}
+                        ProviderError::Limited { .. }
+                        | ProviderError::Unavailable(_)
+                        | ProviderError::Down(_) => {}
                     }
                     found.failed.push((range, error));
                 }
@@ -173,6 +179,7 @@ impl Lister<'_> {
         let mut covered = None;
         let mut token: Option<String> = None;
         let mut restarts = 0;
+        let (mut seen, mut barren) = (HashSet::new(), 0);
         for _ in 0..PAGES {
             let mut query = vec![("from", from.as_str()), ("to", to.as_str()), ("page_size", PAGE_SIZE)];
             if let Some(token) = &token {
@@ -186,6 +193,7 @@ impl Lister<'_> {
                     }
                     restarts += 1;
                     token = None;
+                    (seen, barren) = (HashSet::new(), 0);
                     tracing::debug!(source = %self.source, %from, ?refusal, "listing this range anew");
                     continue;
                 }
@@ -200,6 +208,9 @@ impl Lister<'_> {
                 let error = self.odd(&format!("listed {count} meetings that cannot be read"));
                 found.failed.push((range, error));
             }
+            let known = seen.len();
+            seen.extend(page.meetings.iter().map(|entry| entry.uuid().to_owned()));
+            barren = if seen.len() == known { barren + 1 } else { 0 };
             found
                 .meetings
                 .extend(page.meetings.into_iter().map(|entry| mapping::meeting(self.source, entry)));
@@ -207,6 +218,9 @@ impl Lister<'_> {
                 None => return Ok(covers),
                 Some(next) if token.as_ref() == Some(&next) => {
                     return Err(self.odd("names the same next page again and again"));
+                }
+                Some(_) if barren >= BARREN_PAGES => {
+                    return Err(self.odd("names one next page after the other with nothing new on them"));
                 }
                 next => token = next,
             }

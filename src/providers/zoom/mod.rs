@@ -34,6 +34,8 @@ mod address;
 mod api;
 mod auth;
 mod facts;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 mod leases;
 mod listing;
 mod mapping;

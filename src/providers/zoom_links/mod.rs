@@ -4,6 +4,8 @@
 //! there is none. This room lists nothing and renews nothing: what to try after a refusal is its callers' knowledge.
 
 mod answer;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 mod kept;
 mod signed;
 mod walk;

@@ -169,7 +169,7 @@ fn with_token(address: &SecretUrl, secret: &SecretString) -> SecretUrl {
 }
 
 /// A redirect that repeats the query it was asked with must not carry the token to the next host.
-fn without_token(address: &SecretUrl) -> SecretUrl {
+pub(super) fn without_token(address: &SecretUrl) -> SecretUrl {
     let mut url = address.expose().clone();
     if let Some(query) = address.expose().query()
         && query.split('&').any(is_token_field)

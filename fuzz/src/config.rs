@@ -1,0 +1,47 @@
+//! The configuration file: what leaves is safe to use, and what is wrong is said without a secret.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use jiff::Timestamp;
+use meetfs::fuzzing::settings;
+use meetfs::settings::{Overrides, ProviderSettings};
+
+/// What stands for the home folder.
+pub(crate) fn environment() -> BTreeMap<String, OsString> {
+    BTreeMap::from([("HOME".to_owned(), "/home/ana".into())])
+}
+
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_second(1_795_000_000).expect("a time")
+}
+
+pub fn check(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match settings::load(text, &Overrides::default(), &environment(), now()) {
+        Ok(settings) => is_safe(&settings),
+        Err(error) => {
+            let told = error.to_string();
+            assert!(!told.is_empty());
+        }
+    }
+}
+
+pub(crate) fn is_safe(settings: &meetfs::settings::Settings) {
+    assert!(settings.cache.dir.is_absolute() && (1..=64).contains(&settings.connections));
+    for source in &settings.sources {
+        let (ProviderSettings::Zoom(_) | ProviderSettings::Webex(_) | ProviderSettings::Rapatin(_)) =
+            &source.provider;
+        for address in source.provider.addresses() {
+            let is_here = address
+                .host_str()
+                .is_some_and(|host| host == "localhost" || host.starts_with("127.") || host == "[::1]");
+            assert!(address.scheme() == "https" || (address.scheme() == "http" && is_here), "{address}");
+            assert!(address.username().is_empty() && address.query().is_none(), "{address}");
+        }
+        for host in &source.download_hosts {
+            assert!(host.contains('.') && !host.contains(['/', ':', '*']), "{host}");
+        }
+        assert!(!source.name.as_str().contains('/'));
+    }
+}

@@ -1,0 +1,50 @@
+//! The first reply of a download host: where it leads is a host of Zoom's, and what is said of it repeats no secret.
+//!
+//! A byte for the status and one for the kind of file; then the media type, the `Location` and the body, each on a
+//! line, the body to the end.
+
+use meetfs::fuzzing::{http, zoom_links};
+use meetfs::http::Glance;
+use meetfs::model::BodyKind;
+use secrecy::SecretString;
+use url::Url;
+
+use super::replies;
+
+pub fn check(data: &[u8]) {
+    let (status, data) = replies::split_status(data);
+    let [kind, data @ ..] = data else { return };
+    let body =
+        [BodyKind::IsoMedia, BodyKind::Json, BodyKind::WebVtt, BodyKind::Opaque][usize::from(kind % 4)];
+    let mut parts = data.splitn(3, |byte| *byte == b'\n');
+    let mut text = || parts.next().and_then(|part| std::str::from_utf8(part).ok()).unwrap_or_default().trim();
+    let (media_type, location) = (http::media_type(text()), text());
+    let beginning = parts.next().unwrap_or_default();
+    http::is_error_object(beginning);
+    let glance = Glance {
+        status,
+        location: (!location.is_empty()).then(|| SecretString::from(location)),
+        media_type,
+        retry_after: None,
+        beginning: beginning.to_vec(),
+    };
+    let at = Url::parse("https://us06web.zoom.us/rec/download/x?type=cc").expect("an address");
+    match zoom_links::judged(&at, &glance, body, &replies::secret()) {
+        Ok(next) => {
+            let next = next.expose();
+            assert_eq!(next.scheme(), "https", "{next}");
+            let host = next.host_str().unwrap_or_default().trim_end_matches('.');
+            let is_zooms = ["zoom.us", "zoomgov.com", "zoom.com.cn"]
+                .iter()
+                .any(|name| host == *name || host.ends_with(&format!(".{name}")));
+            assert!(is_zooms, "{next}");
+            assert!(
+                !next.query().unwrap_or_default().split('&').any(|field| field.starts_with("access_token="))
+            );
+        }
+        Err(why) => {
+            assert!(!why.contains(replies::SECRET), "{why}");
+            assert!(!why.contains(char::is_control) && why.chars().count() < 1000, "{why:?}");
+        }
+    }
+}

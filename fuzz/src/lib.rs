@@ -1,0 +1,41 @@
+//! What each fuzz target checks, beyond that nothing panics, hangs or takes memory without a bound.
+//!
+//! One module a target. The unit tests of the program replay the seeds through the same checks.
+
+pub mod catalog;
+pub mod config;
+pub mod control;
+pub mod disk_index;
+pub mod download_answer;
+pub mod link_header;
+pub mod media_index;
+pub mod range_head;
+pub mod rapatin;
+mod replies;
+pub mod retry_after;
+pub mod signed_link;
+mod tree;
+pub mod values;
+pub mod webex;
+pub mod zoom;
+
+/// What a target does with an input: it panics if something is wrong.
+pub type Check = fn(&[u8]);
+
+/// Every target by its name.
+pub const TARGETS: [(&str, Check); 14] = [
+    ("zoom", zoom::check),
+    ("webex", webex::check),
+    ("rapatin", rapatin::check),
+    ("catalog", catalog::check),
+    ("range_head", range_head::check),
+    ("retry_after", retry_after::check),
+    ("link_header", link_header::check),
+    ("download_answer", download_answer::check),
+    ("signed_link", signed_link::check),
+    ("media_index", media_index::check),
+    ("disk_index", disk_index::check),
+    ("control", control::check),
+    ("config", config::check),
+    ("values", values::check),
+];

@@ -1,0 +1,19 @@
+//! The boxes of a video: what is fetched ahead lies in the file and behind what is held.
+//!
+//! Eight bytes for how much longer the file is than its head, which is the rest.
+
+use meetfs::fuzzing::read;
+
+pub fn check(data: &[u8]) {
+    let Some((more, head)) = data.split_first_chunk() else { return };
+    for more in [
+        u64::from_le_bytes(*more),
+        u64::from(u32::from_le_bytes(*more.first_chunk().expect("four of eight"))),
+    ] {
+        let size = (head.len() as u64).saturating_add(more);
+        if let Some(range) = read::media_index(head, size) {
+            assert!(range.start < range.end && range.end <= size, "{range:?} of {size}");
+            assert!(range.start >= head.len() as u64 && range.len() <= 4 << 20, "{range:?}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The head of a reply to a range request: what is believed lies within what was asked for.
+//!
+//! A byte for the status, one for the range and one for what is known of the file; then a header a line.
+
+use meetfs::fuzzing::http;
+use meetfs::http::{ByteRange, Expectation, Validator};
+use meetfs::model::BodyKind;
+
+use super::replies;
+
+pub fn check(data: &[u8]) {
+    let (status, data) = replies::split_status(data);
+    let [first, second, lines @ ..] = data else { return };
+    let range = [
+        ByteRange { start: 0, end: 1 },
+        ByteRange { start: 10, end: 20 },
+        ByteRange { start: 0, end: u64::MAX },
+        ByteRange { start: 1 << 40, end: (1 << 40) + 1 },
+    ][usize::from(first % 4)];
+    let expected = Expectation {
+        total: [None, Some(0), Some(100), Some(u64::MAX)][usize::from(second % 4)],
+        body: [BodyKind::IsoMedia, BodyKind::Json, BodyKind::WebVtt, BodyKind::Opaque]
+            [usize::from((second / 4) % 4)],
+        validator: (*second >= 128).then(|| Validator::new("\"a\"")),
+    };
+    let headers: Vec<(&[u8], &[u8])> = lines
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            Some((&line[..colon], line[colon + 1..].trim_ascii()))
+        })
+        .collect();
+    for (name, value) in &headers {
+        if name.eq_ignore_ascii_case(b"content-type")
+            && let Ok(value) = std::str::from_utf8(value)
+        {
+            assert!(
+                !http::media_type(value).contains([';', ' '])
+                    || !value.contains(';')
+                    || value.trim().contains(' ')
+            );
+        }
+    }
+    if let Some((end, total)) = http::range_head(status, &headers, range, &expected) {
+        assert!(status == 200 || status == 206, "{status}");
+        assert!(range.start < end && end <= range.end, "{range:?} became ..{end}");
+        assert!(end <= total && total <= 1 << 50, "..{end} of {total}");
+        assert!(expected.total.is_none_or(|expected| expected == total));
+        assert!(status == 206 || range.start == 0);
+    }
+}

@@ -1,0 +1,27 @@
+//! Rapatin's replies: sessions to the names of the tree, schedules, refusals and logins.
+
+use meetfs::fuzzing::rapatin;
+
+use super::{replies, tree};
+
+const MEETING: &str = "85095598095";
+
+pub fn check(data: &[u8]) {
+    let (status, body) = replies::split_status(data);
+    let meetings = rapatin::sessions(&replies::source(), MEETING, body);
+    for file in meetings.iter().flat_map(|meeting| &meeting.files) {
+        assert!(file.id.key.as_str().starts_with(MEETING), "{:?}", file.id);
+    }
+    tree::check(meetings);
+    if let Some(marked) = replies::marked(body) {
+        replies::opens_nothing(&rapatin::sessions(&replies::source(), MEETING, &marked));
+    }
+    for meeting in rapatin::scheduled(body) {
+        let is_id = meeting.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        assert!(is_id && (1..=64).contains(&meeting.len()), "{meeting}");
+    }
+    for error in rapatin::refused(status, body, &replies::secret()).into_iter().flatten() {
+        replies::is_a_sentence(&error);
+    }
+    rapatin::signed_in(body);
+}

@@ -1,0 +1,43 @@
+//! What the fuzz targets of `fuzz/` reach besides the public interface: one module a room, thin functions without a
+//! decision of their own. In no build but those of cargo-fuzz, which sets `--cfg fuzzing`, and of the unit tests, which
+//! replay the committed seeds.
+
+pub use crate::cache::disk::fuzzing as disk;
+pub use crate::catalog::fuzzing as catalog;
+pub use crate::daemon::control::fuzzing as control;
+pub use crate::http::fuzzing as http;
+pub use crate::providers::rapatin::fuzzing as rapatin;
+pub use crate::providers::webex::fuzzing as webex;
+pub use crate::providers::zoom::fuzzing as zoom;
+pub use crate::providers::zoom_links_fuzzing as zoom_links;
+pub use crate::read::fuzzing as read;
+pub use crate::settings::fuzzing as settings;
+
+#[cfg(test)]
+#[allow(missing_docs, unreachable_pub)]
+#[path = "../fuzz/src/lib.rs"]
+mod targets;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::targets::TARGETS;
+
+    #[test]
+    fn every_seed_passes_its_target() {
+        for (name, check) in TARGETS {
+            let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(name);
+            let mut found = 0;
+            for seed in
+                std::fs::read_dir(&seeds).unwrap_or_else(|error| panic!("{}: {error}", seeds.display()))
+            {
+                let path = seed.unwrap().path();
+                println!("{}", path.display());
+                check(&std::fs::read(&path).unwrap());
+                found += 1;
+            }
+            assert!(found > 0, "{} is empty", seeds.display());
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What the fuzz targets reach of this room: Webex's replies, read and mapped.
+
+use secrecy::SecretString;
+use serde_json::Value;
+use url::Url;
+
+use super::refusal::{Refusal, scope};
+use super::{api, auth, facts, mapping, paging, wire};
+use crate::http::ApiReply;
+use crate::model::{Details, Meeting, SecretUrl, SourceName};
+use crate::providers::{ProviderError, forgiving};
+
+/// The recordings of a page of a listing.
+pub fn listed(source: &SourceName, body: &[u8]) -> Vec<Meeting> {
+    let page = forgiving::object(body).and_then(wire::Page::read);
+    let recordings = page.into_iter().flat_map(|page| page.recordings);
+    recordings.map(|recording| mapping::meeting(source, &recording)).collect()
+}
+
+/// A recording that is described by itself, as a listing would have it and with what that leaves out.
+pub fn described(source: &SourceName, body: &[u8], transcripts: &[u8]) -> Option<(Meeting, Details)> {
+    let recording = wire::Recording::read(Value::Object(forgiving::object(body)?))?;
+    let transcripts = forgiving::object(transcripts).map(wire::transcripts).unwrap_or_default();
+    let meeting = mapping::meeting(source, &recording);
+    let files = mapping::files_of_details(source, &meeting.id, &recording, &transcripts);
+    Some((meeting, Details { facts: facts::of_recording(&recording).into(), files }))
+}
+
+/// The refusal of a call.
+pub fn refused(status: u16, body: &[u8], secret: &SecretString) -> Option<ProviderError> {
+    let reply = forgiving::object(body);
+    let refusal = Refusal::of(status, reply.as_ref(), None, secret);
+    refusal.map(|refusal| refusal.about("this recording", scope(false)))
+}
+
+/// Whether a token's reply holds one.
+pub fn granted(body: &[u8]) -> bool {
+    serde_json::from_slice::<wire::Grant>(body).is_ok_and(|grant| grant.access_token.is_some())
+}
+
+/// The refusal of a token.
+pub fn not_granted(status: u16, body: &[u8], secrets: [&SecretString; 2]) -> ProviderError {
+    let reply = ApiReply { status, headers: Default::default(), body: Vec::new() };
+    let body = serde_json::from_slice::<Value>(body).unwrap_or_default();
+    auth::refused("sign in anew", &reply, body.as_object(), secrets)
+}
+
+/// Where the page after this one is asked for, if a `Link` header names one that may be.
+pub fn next_page(base: &Url, header: &str) -> Option<SecretUrl> {
+    let named = paging::next(header)?;
+    api::next_page(base, &named).ok().map(|page| paging::repaired(&page, paging::LARGEST_PAGE))
+}

@@ -1,0 +1,60 @@
+//! What the fuzz targets reach of this room: Zoom's replies, read and mapped.
+
+use jiff::civil::Date;
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::refusal::Refusal;
+use super::{auth, facts, mapping, windows, wire};
+use crate::http::ApiReply;
+use crate::model::{DaySpan, Meeting, SourceName};
+use crate::providers::{ProviderError, forgiving};
+
+/// The meetings of a page of a listing.
+pub fn listed(source: &SourceName, body: &[u8]) -> Vec<Meeting> {
+    let page = forgiving::object(body).and_then(wire::Page::read);
+    let meetings = page.into_iter().flat_map(|page| page.meetings);
+    meetings.map(|entry| mapping::meeting(source, entry).meeting).collect()
+}
+
+/// What of `asked` a page leaves to be asked for.
+pub fn left(asked: DaySpan, today: Date, body: &[u8]) -> Vec<DaySpan> {
+    let page = forgiving::object(body).and_then(wire::Page::read);
+    page.and_then(|page| windows::rests(asked, page.covers(asked), today)).unwrap_or_default()
+}
+
+/// How many users a page of users has.
+pub fn users(body: &[u8]) -> usize {
+    forgiving::object(body).map_or(0, |reply| wire::Users::read(reply).users.len())
+}
+
+/// The keys of the files that one meeting's recordings have links of.
+pub fn linked(body: &[u8]) -> Vec<String> {
+    let files = forgiving::object(body).map(|reply| wire::Detail::read(reply).files).unwrap_or_default();
+    mapping::links(files).into_iter().map(|link| link.key.to_string()).collect()
+}
+
+/// What is told of a past meeting.
+pub fn details(body: &[u8]) -> Map<String, Value> {
+    forgiving::object(body).map(|reply| facts::of_details(&reply)).unwrap_or_default()
+}
+
+/// The refusal of a call.
+pub fn refused(status: u16, body: &[u8], secret: &SecretString) -> Option<ProviderError> {
+    let reply = forgiving::object(body);
+    Refusal::of(status, reply.as_ref(), secret).map(|refusal| refusal.about("user me"))
+}
+
+/// The base address that a token's reply names, if it may be believed.
+pub fn granted(base: &Url, body: &[u8]) -> Option<Url> {
+    let grant = serde_json::from_slice::<wire::Grant>(body).ok()?;
+    auth::interface_at(base, &grant.api_url?)
+}
+
+/// The refusal of a token.
+pub fn not_granted(status: u16, body: &[u8], secret: &SecretString) -> ProviderError {
+    let reply = ApiReply { status, headers: Default::default(), body: Vec::new() };
+    let body = serde_json::from_slice::<Value>(body).unwrap_or_default();
+    auth::refused(&reply, body.as_object(), secret)
+}
