@@ -607,7 +607,7 @@ const DOCUMENTATION: &str = include_str!("../../docs/configuration.md");
 #[test]
 fn the_documentation_has_every_key_and_every_variable() {
     let keys = [RootKeys::names(), CacheKeys::names(), source::all_keys()].concat();
-    assert_eq!(keys.len(), 5 + 3 + 3 + 5 + 14 + 17 + 11);
+    assert_eq!(keys.len(), 5 + 3 + 3 + 7 + 14 + 17 + 11);
     let tables = ["cache", "source"];
     for key in keys.iter().filter(|key| !tables.contains(&key.as_str())) {
         assert!(DOCUMENTATION.contains(&format!("`{key}`")), "{key}");

@@ -35,7 +35,7 @@ fn a_size_that_was_found_out_beats_the_listed_one() {
         .filter(|node| !node.is_folder())
         .map(|node| (node.name.to_string(), node.size()))
         .collect();
-    let expected = [("a.mp4", 5), ("b.mp4", 6), ("c.mp4", 0), ("d.mp4", 7), ("meeting.json", 3)];
+    let expected = [("a.mp4", 5), ("b.mp4", 6), ("c.mp4", 0), ("d.mp4", 7), ("meeting.json", 22)];
     assert_eq!(sizes, expected.map(|(name, size)| (name.to_owned(), size)));
 }
 
