@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use secrecy::{ExposeSecret, SecretString};
@@ -156,6 +157,8 @@ pub enum Role {
     View,
     /// Sound alone.
     Audio,
+    /// What one participant's microphone heard; no transcript belongs to it.
+    Participant,
     /// The spoken words with their times; named after the view it belongs to.
     Transcript,
     /// Closed captions; take the transcript's place where there is none.
@@ -243,6 +246,43 @@ pub struct Details {
     /// Files that the listing could not show. One with the key of a listed file takes its place.
     #[serde(default)]
     pub files: Vec<RecordingFile>,
+    /// Who was there, as a CSV table with a header.
+    #[serde(default)]
+    pub participants: Option<Text>,
+    /// What was kept back and may be had later, in the provider's own words.
+    #[serde(default)]
+    pub lacks: Vec<String>,
+}
+
+/// A text that several rooms hold and nobody changes.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct Text(Bytes);
+
+impl Text {
+    /// Its bytes, which are UTF-8.
+    pub fn bytes(&self) -> Bytes {
+        self.0.clone()
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<Text> for String {
+    fn from(text: Text) -> Self {
+        String::from_utf8_lossy(&text.0).into_owned()
+    }
+}
+
+impl fmt::Debug for Text {
+    /// Its length: a line of the log is no place for everybody who was in a meeting.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Text({} bytes)", self.0.len())
+    }
 }
 
 /// What the tree is told of one source.

@@ -47,7 +47,7 @@ fn the_day_is_in_the_document_and_in_an_attribute_of_every_file() {
     let python = "import os,sys\n\
         for path in sys.argv[1:]: print(os.getxattr(path, 'user.meetfs.expires').decode(), os.listxattr(path))";
     let told = rig.shell(&format!("python3 -c \"{python}\" */*/*soon */*/*soon/*"));
-    assert_eq!(told.lines().count(), 4, "{told}");
+    assert_eq!(told.lines().count(), 5, "{told}");
     for line in told.lines() {
         assert_eq!(line, format!("{midnight} ['user.meetfs.expires']"));
     }

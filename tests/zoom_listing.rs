@@ -292,7 +292,13 @@ async fn missing_scopes_are_named() {
     let error = zoom.list(last(5)).await.unwrap_err();
     let hint = "cloud_recording:read:list_user_recordings:admin";
     assert!(matches!(&error, ProviderError::NotAllowed(why) if why.contains(hint)), "{error:?}");
-    assert_eq!(zoom.details(&"any==".into()).await.unwrap(), None);
+    let details = zoom.details(&"any==".into()).await.unwrap().unwrap();
+    assert_eq!(details.lacks, ["past meeting", "recordings", "participants"]);
+    // What is known to be refused is not asked for again.
+    cloud.clear_requests();
+    assert_eq!(zoom.details(&"other==".into()).await.unwrap(), Some(details.clone()));
+    assert_eq!(zoom.complete(&"any==".into(), &details).await.unwrap(), details);
+    assert!(cloud.requests().is_empty(), "{:?}", cloud.requests());
 }
 
 #[tokio::test(flavor = "multi_thread")]

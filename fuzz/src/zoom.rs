@@ -12,9 +12,21 @@ pub fn check(data: &[u8]) {
     let meetings = zoom::listed(&replies::source(), body);
     assert!(meetings.iter().all(|meeting| meeting.start <= meeting.end));
     tree::check(meetings);
+    for (meeting, details) in
+        zoom::listed(&replies::source(), body).into_iter().zip(zoom::described(&replies::source(), body))
+    {
+        tree::is_legal(&tree::build(vec![tree::view(meeting, Some(details))]));
+    }
     if let Some(marked) = replies::marked(body) {
         replies::opens_nothing(&zoom::listed(&replies::source(), &marked));
         replies::facts_open_nothing(&zoom::details(&marked));
+        if let Some(details) = zoom::described(&replies::source(), &marked) {
+            replies::facts_open_nothing(&details.facts.to_map());
+        }
+    }
+    if let Some(table) = zoom::participants(body) {
+        let cells = |text: &[u8]| text.split(|byte| matches!(byte, b',' | b'\n')).count();
+        assert!(cells(&table.bytes()) >= 18, "a header and a line");
     }
     let asked = DaySpan { from: date(2026, 10, 1), to: date(2026, 10, 30) };
     for rest in zoom::left(asked, date(2026, 11, 24), body) {

@@ -134,7 +134,11 @@ async fn ask(
             catalog.learn_size(id, *version, size);
         }
         Question::Details(meeting) => {
-            let details = provider.details(meeting).await.map_err(|error| error.to_string())?;
+            let details = match catalog.details(provider.source(), meeting) {
+                Some(known) => provider.complete(meeting, &known).await.map(Some),
+                None => provider.details(meeting).await,
+            };
+            let details = details.map_err(|error| error.to_string())?;
             catalog.learn_details(provider.source(), meeting, details);
         }
         Question::Trial(id, version, body) => {

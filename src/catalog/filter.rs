@@ -48,7 +48,7 @@ impl Kind {
     fn of(file: &RecordingFile) -> Self {
         match file.role {
             Role::View => Self::Video,
-            Role::Audio => Self::Audio,
+            Role::Audio | Role::Participant => Self::Audio,
             Role::Transcript | Role::Captions => Self::Transcript,
             Role::Other if file.stem == "chat" => Self::Chat,
             Role::Other => Self::Other,

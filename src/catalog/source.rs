@@ -1,6 +1,6 @@
 //! One source: its meetings with what was learned about them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -59,6 +59,8 @@ pub(super) struct Source {
     /// Learned sizes, also of meetings not listed yet.
     pub(super) sizes: HashMap<MeetingId, HashMap<FileKey, (Version, u64)>>,
     pub(super) details: HashMap<MeetingId, Option<Arc<Details>>>,
+    /// Meetings whose details lack something that was asked for since the start and since they were listed anew.
+    pub(super) lacking: HashSet<MeetingId>,
     /// Under which validators files were served.
     pub(super) validators: HashMap<(MeetingId, FileKey), (Version, String)>,
     pub(super) trash: Trash,
@@ -100,6 +102,7 @@ impl Source {
             meetings: HashMap::new(),
             sizes: HashMap::new(),
             details: HashMap::new(),
+            lacking: HashSet::new(),
             validators: HashMap::new(),
             trash: Trash::empty(recycle_bin),
             deleted: Deleted::new(keep_deleted),
@@ -164,6 +167,17 @@ impl Source {
         self.count_deleted(&mut counts);
         counts.in_trash = self.trash_count();
         counts
+    }
+
+    /// Whether a meeting's details are still to be asked for.
+    pub(super) fn asks_for_details(&self, meeting: &MeetingId) -> bool {
+        match self.details.get(meeting) {
+            None => true,
+            Some(known) => {
+                let lacks = known.as_ref().is_some_and(|details| !details.lacks.is_empty());
+                lacks && !self.lacking.contains(meeting)
+            }
+        }
     }
 
     /// The document of a meeting that is shown though it is listed no more.

@@ -108,6 +108,7 @@ impl Catalog {
             }
             let meeting = Arc::new(meeting);
             change.listed.push(meeting.clone());
+            source.lacking.remove(&meeting.id);
             let details = source.details.get(&meeting.id);
             source.meetings.insert(meeting.id.clone(), Entry::new(meeting, details));
         }
@@ -168,16 +169,27 @@ impl Catalog {
 
     /// Takes over what else is known of a meeting, and keeps it.
     pub fn learn_details(&self, name: &SourceName, id: &MeetingId, details: Option<Details>) {
-        self.facts.keep_details(name, id, details.as_ref());
-        let details = details.map(Arc::new);
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
+        if details.as_ref().is_some_and(|details| !details.lacks.is_empty()) {
+            source.lacking.insert(id.clone());
+        }
+        if source.details.get(id).is_some_and(|known| known.as_deref() == details.as_ref()) {
+            return;
+        }
+        let details = details.map(Arc::new);
         if let Some(entry) = source.meetings.get_mut(id) {
             *entry = Entry::new(entry.listed.clone(), Some(&details));
         }
-        source.details.insert(id.clone(), details);
+        source.details.insert(id.clone(), details.clone());
         drop(sources);
         self.touch();
+        self.facts.keep_details(name, id, details.as_deref());
+    }
+
+    /// What else is known of a meeting.
+    pub(super) fn details(&self, name: &SourceName, id: &MeetingId) -> Option<Arc<Details>> {
+        self.sources.lock().get(name)?.details.get(id)?.clone()
     }
 
     /// What is still to be found out about a source, newest meeting first, sizes before details.
@@ -196,7 +208,7 @@ impl Catalog {
         });
         let details = meetings
             .iter()
-            .filter(|meeting| !meeting.files.is_empty() && !source.details.contains_key(&meeting.id))
+            .filter(|meeting| !meeting.files.is_empty() && source.asks_for_details(&meeting.id))
             .map(|meeting| Question::Details(meeting.id.clone()));
         sizes.chain(details).chain(source.trash_questions(Timestamp::now())).collect()
     }
@@ -356,7 +368,7 @@ mod tests {
         {
             let catalog = catalog_with(FactStore::open(folder.path()).unwrap());
             catalog.apply(&acme(), all, listing());
-            let details = Details { facts: Facts::default(), files: vec![file("audio", 2), file("both", 2)] };
+            let details = Details { files: vec![file("audio", 2), file("both", 2)], ..Details::default() };
             catalog.learn_details(&acme(), &"a".into(), Some(details));
             assert_eq!(files(&catalog), expected);
             let before = *catalog.changes().borrow();
@@ -387,7 +399,7 @@ mod tests {
         catalog.apply(&acme(), all, Listing { meetings: vec![listed], failed: vec![] });
         assert_eq!(catalog.views()[0].meetings[0].document, None);
         let details = [("topic", "other"), ("dept", "sales")].map(|(k, v)| (k.to_string(), v.into()));
-        let details = Details { facts: details.into_iter().collect(), files: Vec::new() };
+        let details = Details { facts: details.into_iter().collect(), ..Details::default() };
         catalog.learn_details(&acme(), &"a".into(), Some(details));
         let document = catalog.views()[0].meetings[0].document.clone().unwrap();
         let value: Value = serde_json::from_slice(&document.text()).unwrap();

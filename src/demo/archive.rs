@@ -50,7 +50,7 @@ pub struct Meeting {
     pub minutes: u32,
     /// Its recording files.
     pub files: Vec<MeetingFile>,
-    /// The participants' own audio, which only the meeting's own page shows.
+    /// The participants' own audio, which only the meeting's own page shows; the view of each is its `file_name`.
     pub participant_audio: Vec<MeetingFile>,
     /// How the listing writes an empty list of files.
     pub without_files: WithoutFiles,
@@ -60,8 +60,17 @@ pub struct Meeting {
     pub details_too_old: bool,
     /// The day on which the account's rule deletes it.
     pub auto_delete: Option<Date>,
-    /// E-mail addresses of those who were there.
-    pub participants: Vec<String>,
+    /// Those who were there.
+    pub participants: Vec<Participant>,
+}
+
+/// Somebody who was in a meeting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Participant {
+    /// The name they gave: anything at all.
+    pub name: String,
+    /// Their e-mail address; empty of a guest who did not sign in.
+    pub email: String,
 }
 
 /// How an entry without files is written.
@@ -300,7 +309,10 @@ impl Meeting {
             numbers_as_strings: false,
             details_too_old: false,
             auto_delete: None,
-            participants: vec![Archive::OWNER.into(), "guest@example.org".into()],
+            participants: vec![
+                Participant { name: "Demo Owner".into(), email: Archive::OWNER.into() },
+                Participant { name: "A guest".into(), email: String::new() },
+            ],
         }
     }
 

@@ -111,7 +111,7 @@ fn everyday(day: Date) -> Vec<Meeting> {
         .with(audio(podcast))
         .with(clip(podcast, "TRANSCRIPT", asset!("review.vtt")));
     audio_only.participant_audio = Meeting::new("aUdIoOnLy0000000000==", "", podcast)
-        .with(audio(podcast).view("participant_audio"))
+        .with(audio(podcast).view("Audio only - Demo Owner"))
         .files;
     weekly.extend([every_kind, review, audio_only]);
     weekly

@@ -51,7 +51,7 @@ use parking_lot::RwLock;
 use tokio::sync::oneshot;
 
 pub use archive::{
-    Archive, Content, FileStatus, Host, ListedSize, Meeting, MeetingFile, Place, WithoutFiles,
+    Archive, Content, FileStatus, Host, ListedSize, Meeting, MeetingFile, Participant, Place, WithoutFiles,
 };
 pub use faults::{Effect, Fault, FaultPlan, RetryAfter, Trigger};
 pub use log::{Request, Server};
@@ -233,6 +233,11 @@ impl Cloud {
     pub fn revoke_sign_ins(&self) {
         self.shared.tokens.sign_ins().revoke();
         self.shared.tokens.expire_all();
+    }
+
+    /// Withholds these scopes from all of Zoom's tokens from now on, and no others; without their `:admin`.
+    pub fn withhold_scopes(&self, scopes: &[&str]) {
+        self.shared.tokens.withhold(scopes.iter().map(|scope| (*scope).to_owned()).collect());
     }
 
     /// A bearer token that works until [`expire_tokens`](Self::expire_tokens), and the same until then.

@@ -98,12 +98,13 @@ pub(super) struct Tokens {
     life: Duration,
     sign_ins: SignIns,
     /// Scopes that no token has.
-    withheld: Vec<String>,
+    withheld: Mutex<Vec<String>>,
 }
 
 impl Tokens {
     pub(super) fn new(life: Duration, withheld: Vec<String>) -> Self {
         let (issued, long_lived, sign_ins) = (Mutex::default(), Mutex::default(), SignIns::default());
+        let withheld = Mutex::new(withheld);
         Self { issued, long_lived, number: AtomicU64::new(0), life, sign_ins, withheld }
     }
 
@@ -114,7 +115,12 @@ impl Tokens {
 
     /// Whether tokens have the scope of this name, given without its `:admin`.
     pub(super) fn permit(&self, scope: &str) -> bool {
-        !self.withheld.iter().any(|withheld| withheld == scope)
+        !self.withheld.lock().iter().any(|withheld| withheld == scope)
+    }
+
+    /// Withholds these scopes from now on and no others.
+    pub(super) fn withhold(&self, scopes: Vec<String>) {
+        *self.withheld.lock() = scopes;
     }
 
     fn scopes(&self) -> String {

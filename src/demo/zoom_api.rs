@@ -16,7 +16,7 @@ use super::oauth::{Grant, Standing, Tokens};
 use super::pages::{PageTokens, Query};
 use super::reply::Reply;
 use super::store::Store;
-use super::zoom_json::{meeting_json, user_json};
+use super::zoom_json::{meeting_json, participant_json, user_json};
 use super::zoom_trash::Trashed;
 
 /// Entries a page when none is asked for (Zoom's documentation, "List all recordings").
@@ -52,6 +52,7 @@ impl Api<'_> {
         let path = asked.path.strip_prefix("/v2/").unwrap_or("");
         // Segments stay encoded: an encoded slash is part of a segment.
         let segments: Vec<&str> = path.split('/').collect();
+        self.permit(&segments)?;
         match segments.as_slice() {
             ["users"] => self.users(asked),
             ["users", user] => self.user(user).map(user_json),
@@ -63,9 +64,27 @@ impl Api<'_> {
             ["meetings", meeting, "recordings"] => self.meeting_recordings(asked, meeting),
             ["past_meetings", meeting] => self.past_meeting(meeting),
             ["past_meetings", number, "instances"] => self.instances(number),
-            ["past_meetings", meeting, "participants"] => self.participants(meeting),
+            ["past_meetings", meeting, "participants"] => self.participants(asked, meeting),
             _ => Err(Reply::error(404, 2300, "This API endpoint is not recognized.")),
         }
+    }
+
+    /// Refuses what the token has no scope for, in Zoom's words ("Invalid access token, does not contain scopes").
+    fn permit(&self, segments: &[&str]) -> Result<(), Reply> {
+        let scope = match segments {
+            ["users", ..] if segments.len() < 3 => "user:read:list_users",
+            ["users", ..] => "cloud_recording:read:list_user_recordings",
+            ["accounts", ..] => "cloud_recording:read:list_account_recordings",
+            ["meetings", ..] => "cloud_recording:read:list_recording_files",
+            ["past_meetings", _, "participants"] => "meeting:read:list_past_participants",
+            ["past_meetings", ..] => "meeting:read:past_meeting",
+            _ => return Ok(()),
+        };
+        if self.tokens.permit(scope) {
+            return Ok(());
+        }
+        let message = format!("Invalid access token, does not contain scopes:[{scope}, {scope}:admin].");
+        Err(Reply::error(400, 4711, &message))
     }
 
     fn user(&self, segment: &str) -> Result<&Host, Reply> {
@@ -195,18 +214,19 @@ impl Api<'_> {
         Ok(Map::from_iter([("meetings".to_owned(), Value::Array(instances))]).into())
     }
 
-    fn participants(&self, segment: &str) -> Answer {
+    fn participants(&self, asked: &Asked, segment: &str) -> Answer {
         let meeting = self.meeting(segment)?;
-        let participants: Vec<Value> = meeting
-            .participants
-            .iter()
-            .map(|email| {
-                let name = email.split('@').next().unwrap_or("");
-                json!({"id": "", "name": name, "user_email": email})
-            })
-            .collect();
-        Ok(json!({"page_count": 1, "page_size": 30, "total_records": participants.len(),
-                  "next_page_token": "", "participants": participants}))
+        if meeting.details_too_old {
+            return Err(Reply::error(400, 12702, "Can not access a meeting a year ago."));
+        }
+        let people = &meeting.participants;
+        let query = Query { what: format!("participants {}", meeting.uuid), from: None, to: None };
+        let page = self.page(asked, query, people.len())?;
+        let shown = people.iter().enumerate().skip(page.start).take(page.size);
+        let participants: Vec<Value> =
+            shown.map(|(place, it)| participant_json(meeting, place, it)).collect();
+        Ok(json!({"page_count": page.count, "page_size": page.size, "total_records": people.len(),
+                  "next_page_token": page.next, "participants": participants}))
     }
 
     /// The meeting that a path segment names: a number its latest instance, a UUID itself.

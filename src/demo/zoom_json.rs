@@ -1,8 +1,9 @@
 //! Entries of Zoom's replies, with the fields that it leaves out left out.
 
+use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 
-use super::archive::{FileStatus, Host, ListedSize, Meeting, MeetingFile, Place, WithoutFiles};
+use super::archive::{FileStatus, Host, ListedSize, Meeting, MeetingFile, Participant, Place, WithoutFiles};
 use super::oauth::Credentials;
 use super::store::web_path;
 
@@ -100,11 +101,21 @@ fn file_json(meeting: &Meeting, file: &MeetingFile, web_origin: &str) -> Map<Str
 
 /// A participant's own audio as the meeting's own page shows it.
 pub(super) fn participant_audio_json(meeting: &Meeting, file: &MeetingFile, web_origin: &str) -> Value {
-    json!({"id": file.id, "file_name": "Audio only - Guest", "file_type": file.file_type,
+    json!({"id": file.id, "file_name": file.recording_type, "file_type": file.file_type,
            "file_extension": file.file_extension, "file_size": file.content.length(),
            "recording_start": file.recording_start.to_string(), "recording_end": file.recording_end.to_string(),
            "download_url": download_url(meeting, file, web_origin),
            "play_url": format!("{web_origin}/rec/play/demo"), "status": "completed"})
+}
+
+/// Somebody who was there, as `GET /past_meetings/{id}/participants` shows them: each came a second after the one before.
+pub(super) fn participant_json(meeting: &Meeting, place: usize, participant: &Participant) -> Value {
+    let joined = meeting.start + SignedDuration::from_secs(place as i64);
+    let left = meeting.start + SignedDuration::from_mins(i64::from(meeting.minutes));
+    json!({"id": "", "user_id": (16_778_240 + place).to_string(), "name": participant.name,
+           "user_email": participant.email, "join_time": joined.to_string(), "leave_time": left.to_string(),
+           "duration": left.duration_since(joined).as_secs(), "registrant_id": "", "failover": false,
+           "status": "in_meeting", "internal_user": participant.email == meeting.host_email})
 }
 
 /// A user as `GET /users` shows one. Some who were deactivated have no name.

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Details, Meeting};
+use super::{Details, Meeting, Text};
 
 /// The text of `meeting.json`, made when somebody wants it.
 ///
@@ -55,6 +55,11 @@ impl Document {
         let mut text = indented(&object);
         text.push(b'\n');
         text.into()
+    }
+
+    /// Who was there, as a table, where that is known.
+    pub fn participants(&self) -> Option<Bytes> {
+        self.details.as_ref()?.participants.as_ref().map(Text::bytes)
     }
 
     /// Its length in bytes.
@@ -146,7 +151,7 @@ mod tests {
             files: Vec::new(),
             facts: facts(listed),
         };
-        let details = details.map(|details| Details { facts: facts(details), files: Vec::new() });
+        let details = details.map(|details| Details { facts: facts(details), ..Details::default() });
         Document::new(meeting.into(), details.map(Arc::new))
     }
 

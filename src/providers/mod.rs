@@ -64,6 +64,14 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
     /// What may work later.
     async fn details(&self, meeting: &MeetingId) -> Result<Option<Details>, ProviderError>;
 
+    /// Asks once more for what `known` lacks; what it has is not asked for again. The same if nothing can be had now.
+    ///
+    /// # Errors
+    /// What may work later.
+    async fn complete(&self, _meeting: &MeetingId, known: &Details) -> Result<Details, ProviderError> {
+        Ok(known.clone())
+    }
+
     /// What the credential permits of what this source can use; nothing where the cloud does not say.
     ///
     /// # Errors

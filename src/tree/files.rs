@@ -17,6 +17,9 @@ use crate::model::{Availability, FileKey, RecordingFile, Role};
 /// The name of the file that says what is known of the meeting; no recording file can take it.
 pub(super) const DOCUMENT: &str = "meeting.json";
 
+/// The name of the file that says who was there; no recording file can take it either.
+pub(super) const PARTICIPANTS: &str = "participants.csv";
+
 /// The stem of a file whose own has nothing legal in it.
 const NAMELESS: &str = "recording";
 
@@ -73,6 +76,7 @@ pub(super) fn shown<'a>(view: &'a MeetingView, timezone: &TimeZone) -> Vec<Shown
 
     let mut names = FolderNames::default();
     names.reserve(DOCUMENT);
+    names.reserve(PARTICIPANTS);
     // Views and audio first: what stands beside them takes over how they were told apart.
     let others = give(&mut names, others.iter().map(|named| Entry::own(named, time(named))).collect());
     let apart: HashMap<&FileKey, String> = others

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use super::files::{DOCUMENT, Shown, shown};
+use super::files::{DOCUMENT, PARTICIPANTS, Shown, shown};
 use super::inode::Identity;
 use super::name::{FolderNames, Given, Wanted, legal};
 use super::snapshot::{Content, Draft};
@@ -123,6 +123,10 @@ impl Plan<'_> {
         if let Some(document) = &view.document {
             let identity = Identity::of(&[b"document", source, id]);
             self.file(place, DOCUMENT, identity, meeting.end, Content::Document(document.clone()));
+            if let Some(participants) = document.participants() {
+                let identity = Identity::of(&[b"participants", source, id]);
+                self.file(place, PARTICIPANTS, identity, meeting.end, Content::Text(participants));
+            }
         }
         for Shown { name, file, beside, content } in files {
             let key = file.id.key.as_str().as_bytes();

@@ -67,13 +67,13 @@ fn segments<'n, 'a>(files: &[&'n Named<'a>]) -> BTreeMap<Start, Segment<'n, 'a>>
             Role::View => segments.entry(named.start()).or_default().views.push(named),
             Role::Audio => {
                 let audio = &mut segments.entry(named.start()).or_default().audio;
-                // The sound of a single participant is named after them, so the shortest name is that of all.
+                // The sound of one language is named after it, so the shortest name is that of all.
                 let rank = |named: &Named<'a>| (named.stem.len(), named.stem.clone(), named.key().clone());
                 if audio.is_none_or(|kept| rank(named) < rank(kept)) {
                     *audio = Some(named);
                 }
             }
-            Role::Transcript | Role::Captions | Role::Other => {}
+            Role::Participant | Role::Transcript | Role::Captions | Role::Other => {}
         }
     }
     segments

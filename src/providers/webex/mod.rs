@@ -198,6 +198,7 @@ impl Provider for Webex {
         Ok(Some(Details {
             facts: facts::of_recording(&recording).into(),
             files: mapping::files_of_details(&self.source, meeting, &recording, &transcripts),
+            ..Details::default()
         }))
     }
 

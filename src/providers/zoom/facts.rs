@@ -9,6 +9,9 @@ use crate::model::FileKey;
 use crate::providers::document::{is_harmless, put};
 use crate::providers::lenient;
 
+/// What lets a person play a recording in a browser.
+const PASSCODES: [&str; 2] = ["password", "recording_play_passcode"];
+
 /// The facts of a listed meeting with its finished files.
 pub(super) fn of_meeting(meeting: &wire::Meeting, files: &[(FileKey, wire::File)]) -> Map<String, Value> {
     let mut facts = Map::new();
@@ -22,7 +25,7 @@ pub(super) fn of_meeting(meeting: &wire::Meeting, files: &[(FileKey, wire::File)
     put(&mut facts, "timezone", meeting.timezone.as_deref());
     put(&mut facts, "duration", meeting.duration);
     put(&mut facts, "share_url", meeting.share_url.as_deref());
-    for passcode in ["password", "recording_play_passcode"] {
+    for passcode in PASSCODES {
         put(&mut facts, passcode, lenient::first_text(&meeting.other, &[passcode]));
     }
     let mut other: Vec<_> = meeting.other.iter().filter(|(name, value)| is_harmless(name, value)).collect();
@@ -30,9 +33,18 @@ pub(super) fn of_meeting(meeting: &wire::Meeting, files: &[(FileKey, wire::File)
     for (name, value) in other {
         put(&mut facts, name, Some(value.clone()));
     }
-    let files: Vec<_> =
-        files.iter().filter(|(_, file)| !is_processing(file)).map(|(_, file)| of_file(file)).collect();
-    put(&mut facts, "recording_files", Some(files));
+    put(&mut facts, "recording_files", Some(of_files(files.iter().map(|(_, file)| file))));
+    facts
+}
+
+/// What the reply that describes one meeting's recordings adds.
+pub(super) fn of_recordings(described: &wire::Meeting) -> Map<String, Value> {
+    let mut facts = Map::new();
+    for passcode in PASSCODES {
+        put(&mut facts, passcode, lenient::first_text(&described.other, &[passcode]));
+    }
+    let participants = of_files(&described.participant_audio_files);
+    put(&mut facts, "participant_audio_files", Some(participants).filter(|files| !files.is_empty()));
     facts
 }
 
@@ -60,9 +72,14 @@ pub(super) fn of_details(reply: &Map<String, Value>) -> Map<String, Value> {
     facts
 }
 
+fn of_files<'f>(files: impl IntoIterator<Item = &'f wire::File>) -> Vec<Value> {
+    files.into_iter().filter(|file| !is_processing(file)).map(of_file).collect()
+}
+
 fn of_file(file: &wire::File) -> Value {
     let mut facts = Map::new();
     put(&mut facts, "id", file.id.as_deref());
+    put(&mut facts, "file_name", file.file_name.as_deref());
     put(&mut facts, "file_type", file.file_type.as_deref());
     put(&mut facts, "file_extension", file.file_extension.as_deref());
     put(&mut facts, "recording_type", file.recording_type.as_deref());

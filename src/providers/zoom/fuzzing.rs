@@ -6,9 +6,9 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::refusal::Refusal;
-use super::{auth, facts, mapping, windows, wire};
+use super::{auth, facts, mapping, participants, windows, wire};
 use crate::http::ApiReply;
-use crate::model::{DaySpan, Meeting, SourceName};
+use crate::model::{DaySpan, Details, Meeting, SourceName, Text};
 use crate::providers::{ProviderError, forgiving};
 
 /// The meetings of a page of a listing.
@@ -31,8 +31,9 @@ pub fn users(body: &[u8]) -> usize {
 
 /// The keys of the files that one meeting's recordings have links of.
 pub fn linked(body: &[u8]) -> Vec<String> {
-    let files = forgiving::object(body).map(|reply| wire::Detail::read(reply).files).unwrap_or_default();
-    mapping::links(files).into_iter().map(|link| link.key.to_string()).collect()
+    let detail = forgiving::object(body).map(wire::Detail::read);
+    let links = detail.map(|detail| mapping::links(detail.files, detail.participants)).unwrap_or_default();
+    links.into_iter().map(|link| link.key.to_string()).collect()
 }
 
 /// What is told of a past meeting.
@@ -57,4 +58,18 @@ pub fn not_granted(status: u16, body: &[u8], secret: &SecretString) -> ProviderE
     let reply = ApiReply { status, headers: Default::default(), body: Vec::new() };
     let body = serde_json::from_slice::<Value>(body).unwrap_or_default();
     auth::refused(&reply, body.as_object(), secret)
+}
+
+/// What one meeting's recordings add to a listing: facts, and participants' own audio.
+pub fn described(source: &SourceName, body: &[u8]) -> Option<Details> {
+    let reply = forgiving::object(body)?;
+    let described: wire::Meeting = serde_json::from_value(Value::Object(reply)).ok()?;
+    let facts = facts::of_recordings(&described).into();
+    let files = mapping::participants(source, &described.uuid().into(), described.participant_audio_files);
+    Some(Details { facts, files, ..Details::default() })
+}
+
+/// The table of those who were there.
+pub fn participants(body: &[u8]) -> Option<Text> {
+    participants::table(&wire::People::read(forgiving::object(body)?).people)
 }

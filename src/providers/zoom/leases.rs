@@ -220,7 +220,7 @@ impl Leases {
             },
             None => Credential::of(&*api.tokens().current().await?),
         };
-        let links = mapping::links(detail.files);
+        let links = mapping::links(detail.files, detail.participants);
         let link = link_of(&links, &file.key).ok_or_else(|| {
             ProviderError::NotFound("Zoom no longer lists a download link for this file".into())
         })?;

@@ -6,7 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{facts, wire};
-use crate::model::{Availability, FileId, FileKey, Meeting, MeetingId, RecordingFile, SourceName, Version};
+use crate::model::{
+    Availability, FileId, FileKey, Meeting, MeetingId, RecordingFile, Role, SourceName, Version,
+};
 use crate::providers::lenient;
 use crate::providers::zoom_files::{self, Kind};
 use crate::providers::zoom_links::Link;
@@ -60,9 +62,47 @@ fn auto_deleted(listed: &wire::Meeting) -> Option<Timestamp> {
     lenient::day_begins(listed.other.get("auto_delete_date")?.as_str()?)
 }
 
+/// What single participants were recorded as.
+pub(super) fn participants(
+    source: &SourceName,
+    meeting: &MeetingId,
+    files: Vec<wire::File>,
+) -> Vec<RecordingFile> {
+    let file = |(key, file): (FileKey, wire::File)| {
+        let id = FileId { source: source.clone(), meeting: meeting.clone(), key };
+        RecordingFile { role: Role::Participant, stem: participant(&file), ..recording_file(id, &file) }
+    };
+    keyed_participants(files).into_iter().map(file).collect()
+}
+
+/// What a participant's own audio is called: as in Zoom, which names it after them ("Audio only - Ana").
+fn participant(file: &wire::File) -> String {
+    let name = file.file_name.as_deref().unwrap_or("participant_audio");
+    let extension = format!(".{}", kind(file).extension());
+    let at = name.len().saturating_sub(extension.len());
+    match name.get(at..) {
+        Some(end) if at > 0 && end.eq_ignore_ascii_case(&extension) => {
+            name.get(..at).unwrap_or(name).to_owned()
+        }
+        _ => name.to_owned(),
+    }
+}
+
 /// The links of a meeting whose files were asked for anew.
-pub(super) fn links(files: Vec<wire::File>) -> Vec<Link> {
-    keyed(files).iter().filter_map(|(key, file)| link(key, file)).collect()
+pub(super) fn links(files: Vec<wire::File>, participants: Vec<wire::File>) -> Vec<Link> {
+    let all = keyed(files).into_iter().chain(keyed_participants(participants));
+    all.filter_map(|(key, file)| link(&key, &file)).collect()
+}
+
+/// The keys of participants' own audio, which no other file of the meeting has.
+fn keyed_participants(mut files: Vec<wire::File>) -> Vec<(FileKey, wire::File)> {
+    for file in &mut files {
+        let id = file.id.take().unwrap_or_else(|| {
+            format!("{}|{}", file.file_name.as_deref().unwrap_or_default(), description(file))
+        });
+        file.id = Some(format!("participant|{id}"));
+    }
+    keyed(files)
 }
 
 fn link(key: &FileKey, file: &wire::File) -> Option<Link> {
@@ -188,7 +228,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::model::{BodyKind, Role};
+    use crate::model::BodyKind;
 
     fn mapped(entry: Value) -> Meeting {
         meeting(&SourceName::new("acme").unwrap(), wire::Meeting::read(entry).unwrap()).meeting

@@ -12,18 +12,18 @@
 //! 5. Any field may be missing or of another type: [`wire`] and [`lenient`](super::lenient) read what is there, [`mapping`] and
 //!    [`facts`] make do with it.
 //! 6. The trash is listed user by user, and does not have to give out what it lists: [`trash`].
-//! 7. Download links redirect, answer with pages, and refuse valid tokens: [`leases`], with the walk of
+//! 7. Who was in a meeting and what each was recorded as is said of one meeting at a time, with scopes of their own:
+//!    [`details`], [`participants`].
+//! 8. Download links redirect, answer with pages, and refuse valid tokens: [`leases`], with the walk of
 //!    [`zoom_links`](super::zoom_links).
 //!
 //! It never knows how meetings become folders or bytes become blocks.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-
 use async_trait::async_trait;
 use url::Url;
 
-use self::api::{Api, ApiError, Label, Paces};
+use self::api::{Api, Paces};
+use self::details::Asker;
 use self::leases::Leases;
 use super::zoom_links::ZOOM_HOSTS;
 use super::{Effort, Listing, Permission, Provider, ProviderError, RecycleBin, TrashListing};
@@ -33,12 +33,14 @@ use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceNa
 mod address;
 mod api;
 mod auth;
+mod details;
 mod facts;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 mod leases;
 mod listing;
 mod mapping;
+mod participants;
 mod refusal;
 mod scopes;
 mod trash;
@@ -49,9 +51,6 @@ mod wire;
 pub(super) use auth::desk;
 
 pub use crate::settings::{ZoomCredential, ZoomPlan};
-
-/// Bound on asking for one meeting's details. Nobody waits for them, but they should not keep others waiting.
-const DETAILS_WITHIN: Duration = Duration::from_secs(30);
 
 /// How a Zoom source is reached.
 #[derive(Clone, Debug)]
@@ -80,8 +79,7 @@ pub struct Zoom {
     users: Vec<String>,
     api: Api,
     leases: Leases,
-    /// Whether it was said that a scope is missing for details.
-    scope_noted: AtomicBool,
+    asker: Asker,
 }
 
 impl std::fmt::Debug for Zoom {
@@ -109,7 +107,7 @@ impl Zoom {
             users: options.users,
             api: Api::new(client.clone(), options.api_url, tokens, paces),
             leases: Leases::new(client, hosts),
-            scope_noted: AtomicBool::new(false),
+            asker: Asker::default(),
         }
     }
 }
@@ -140,22 +138,11 @@ impl Provider for Zoom {
     }
 
     async fn details(&self, meeting: &MeetingId) -> Result<Option<Details>, ProviderError> {
-        let path = format!("/past_meetings/{}", address::meeting(meeting.of_provider()));
-        let refusal = match self.api.get_in_background(Label::Light, &path, &[], DETAILS_WITHIN).await {
-            Ok(reply) => {
-                return Ok(Some(Details { facts: facts::of_details(&reply).into(), files: Vec::new() }));
-            }
-            Err(ApiError::Refused(refusal)) => refusal,
-            Err(ApiError::Failed(error)) => return Err(error),
-        };
-        let error = refusal.about("the details of past meetings");
-        if refusal.is_of_scope() && !self.scope_noted.swap(true, Ordering::Relaxed) {
-            tracing::warn!(source = %self.source, "meeting.json says less than it could: {error}");
-        }
-        match error {
-            ProviderError::NotFound(_) | ProviderError::NotAllowed(_) => Ok(None),
-            other => Err(other),
-        }
+        self.asker.ask(&self.api, &self.source, meeting).await
+    }
+
+    async fn complete(&self, meeting: &MeetingId, known: &Details) -> Result<Details, ProviderError> {
+        self.asker.complete(&self.api, &self.source, meeting, known).await
     }
 
     async fn permissions(&self) -> Result<Vec<Permission>, ProviderError> {

@@ -78,6 +78,25 @@ impl Users {
     }
 }
 
+/// One page of those who were in a meeting.
+pub(super) struct People {
+    /// The entries as they came.
+    pub(super) people: Vec<Value>,
+    /// Asks for the page after this one; `None` on the last.
+    pub(super) next: Option<String>,
+}
+
+impl People {
+    /// The page; a reply without people is an empty one.
+    pub(super) fn read(mut reply: Map<String, Value>) -> Self {
+        let people = match reply.remove("participants") {
+            Some(Value::Array(people)) => people,
+            _ => Vec::new(),
+        };
+        Self { people, next: lenient::first_text(&reply, &["next_page_token"]) }
+    }
+}
+
 /// A day, perhaps with a time behind it.
 fn day(reply: &Map<String, Value>, name: &str) -> Option<Date> {
     lenient::first_text(reply, &[name])?.get(..10)?.parse().ok()
@@ -109,6 +128,9 @@ pub(super) struct Meeting {
     pub(super) share_url: Option<String>,
     #[serde(default, deserialize_with = "files")]
     pub(super) recording_files: Vec<File>,
+    /// What single participants were recorded as; only where one meeting is asked for.
+    #[serde(default, deserialize_with = "files")]
+    pub(super) participant_audio_files: Vec<File>,
     /// Whatever else the entry holds, passcodes included.
     #[serde(flatten)]
     pub(super) other: Map<String, Value>,
@@ -136,6 +158,9 @@ impl Meeting {
 pub(super) struct File {
     #[serde(default, deserialize_with = "lenient::text")]
     pub(super) id: Option<String>,
+    /// Of a participant's own audio: who it is.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) file_name: Option<String>,
     #[serde(default, deserialize_with = "lenient::text")]
     pub(super) file_type: Option<String>,
     #[serde(default, deserialize_with = "lenient::text")]
@@ -173,6 +198,8 @@ fn files<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<File>, D::Err
 pub(super) struct Detail {
     /// The files, listed anew.
     pub(super) files: Vec<File>,
+    /// Participants' own audio.
+    pub(super) participants: Vec<File>,
     /// Good for these files alone.
     pub(super) token: Option<SecretString>,
 }
@@ -181,10 +208,10 @@ impl Detail {
     /// Reads the reply; one without files has none.
     pub(super) fn read(mut reply: Map<String, Value>) -> Self {
         let token = reply.remove("download_access_token").as_ref().and_then(lenient::as_text);
-        let files = serde_json::from_value::<Meeting>(Value::Object(reply))
-            .map(|meeting| meeting.recording_files)
+        let (files, participants) = serde_json::from_value::<Meeting>(Value::Object(reply))
+            .map(|meeting| (meeting.recording_files, meeting.participant_audio_files))
             .unwrap_or_default();
-        Self { files, token: token.map(SecretString::from) }
+        Self { files, participants, token: token.map(SecretString::from) }
     }
 }
 

@@ -158,11 +158,11 @@ fn a_stray_transcript_does_not_push_out_the_one_of_the_segment() {
 #[test]
 fn without_a_view_a_transcript_stands_beside_the_audio_or_alone() {
     let transcript = || file("9", Role::Transcript, "audio_transcript", "vtt");
-    let participant = file("1", Role::Audio, "audio_only Ana", "m4a");
+    let participant = file("1", Role::Participant, "Ana", "m4a");
     let audio = file("2", Role::Audio, "audio_only", "m4a");
     assert_eq!(
         names_of_files(vec![participant, audio, transcript()]),
-        ["audio_only Ana.m4a", "audio_only.m4a", "audio_only.vtt"]
+        ["Ana.m4a", "audio_only.m4a", "audio_only.vtt"]
     );
     assert_eq!(names_of_files(vec![transcript()]), ["audio_transcript.vtt"]);
 }

@@ -7,6 +7,7 @@ fn any_file() -> impl Strategy<Value = RecordingFile> {
         Role::View,
         Role::View,
         Role::Audio,
+        Role::Participant,
         Role::Transcript,
         Role::Captions,
         Role::Other,
