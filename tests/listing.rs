@@ -56,6 +56,7 @@ fn listing_calls(rig: &Rig) -> Vec<Call> {
     let requests = rig.cloud.requests().into_iter();
     requests
         .filter(|request| request.path.ends_with("/recordings") && request.path.contains("/users/"))
+        .filter(|request| !request.query.contains("trash=true"))
         .map(|request| call(&request))
         .collect()
 }
