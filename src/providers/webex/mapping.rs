@@ -114,6 +114,22 @@ pub(super) fn files_of_details(
     files
 }
 
+/// A transcript that was made after its recording was described: what it would be if it had been there by then.
+pub(super) fn late_transcript(listed: &Meeting, transcript: &wire::Transcript) -> Option<RecordingFile> {
+    let video = listed.files.iter().find(|file| File::of(&file.id.key) == Some(File::Video))?;
+    let extension = "vtt";
+    Some(RecordingFile {
+        id: FileId { key: File::Stored(transcript.id()).key(), ..video.id.clone() },
+        role: Role::Transcript,
+        stem: "transcript".into(),
+        extension: extension.into(),
+        body: body_kind(extension),
+        declared_size: None,
+        availability: Availability::Ready,
+        ..video.clone()
+    })
+}
+
 /// What the files of one recording have in common.
 struct Draft<'a> {
     source: &'a SourceName,
@@ -306,11 +322,16 @@ mod tests {
             assert_eq!(names(&files), expected);
             assert!(files.iter().all(|file| file.declared_size.is_none()));
         }
-        let Value::Object(reply) = json!({"items": [{"id": "t1"}, {"id": ".."}, {}, 3]}) else { panic!() };
-        let stored = wire::transcripts(reply);
+        let Value::Object(reply) = json!({"items": [{"id": "t1", "status": "available"},
+            {"id": "t2", "status": "Deleted"}, {"id": ".."}, {}, 3]})
+        else {
+            panic!()
+        };
+        let stored = wire::transcripts(reply).unwrap();
         let files = files_of_details(&source(), &"4f91".into(), &recording(entry()), &stored);
         assert_eq!(names(&files), ["transcript.vtt"]);
         assert_eq!(File::of(&files[0].id.key), Some(File::Stored("t1")));
+        assert_eq!(late_transcript(&listed(entry()), &stored[0]).as_ref(), files.first());
     }
 
     #[test]
