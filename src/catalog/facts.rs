@@ -372,7 +372,7 @@ mod tests {
     fn facts_outlive_the_store() {
         let folder = tempfile::tempdir().unwrap();
         let facts = [("participants_count".to_owned(), 7.into())].into_iter().collect();
-        let details = Details { facts, files: Vec::new() };
+        let details = Details { facts, ..Details::default() };
         {
             let store = FactStore::open(folder.path()).unwrap();
             store.keep_size(&file("a"), Version(u64::MAX), 1 << 40);
@@ -455,7 +455,7 @@ mod tests {
         let (sizes, details) = store.load(&acme()).unwrap();
         assert_eq!(sizes.len(), 1);
         let facts = [("dept".to_owned(), "x".into())].into_iter().collect();
-        let known = Details { facts, files: Vec::new() };
+        let known = Details { facts, ..Details::default() };
         assert_eq!(details, [("m".into(), Some(known)), ("o".into(), None)]);
         let expected = (("m/1==".into(), "a".into()), (Version(3), "\"tag\"".to_string()));
         assert_eq!(store.validators(&acme()).unwrap(), [expected]);

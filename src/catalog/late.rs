@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 use super::source::Entry;
 use super::store::Catalog;
 use crate::model::{DaySpan, Meeting, RecordingFile, Role, SourceName};
+use crate::providers::LateFiles;
 
 impl Catalog {
     /// The meetings on the days of `span` whose details are known and that have no transcript, newest first; none where
@@ -30,7 +31,8 @@ impl Catalog {
     }
 
     /// Takes over files that were made late, and keeps them with the details of their meetings.
-    pub fn learn_late_files(&self, name: &SourceName, files: Vec<RecordingFile>) {
+    pub fn learn_late_files(&self, name: &SourceName, late: LateFiles) {
+        let LateFiles { files, made_of, .. } = late;
         let mut learned = Vec::new();
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
@@ -47,6 +49,7 @@ impl Catalog {
             }
             let mut details = known.as_deref().cloned().unwrap_or_default();
             details.files.extend(files);
+            details.made_of = details.made_of.or_else(|| made_of.clone());
             let details = Some(Arc::new(details));
             *entry = Entry::new(entry.listed.clone(), Some(&details));
             source.details.insert(id.clone(), details.clone());

@@ -230,14 +230,15 @@ impl Refresher {
     async fn look_for_late_files(&self, days: Option<DaySpan>) {
         let source = self.provider.source();
         let wanting = days.map(|days| self.catalog.without_transcript(source, days)).unwrap_or_default();
-        let LateFiles { files, failed } = match wanting.is_empty() {
+        let late = match wanting.is_empty() {
             true => LateFiles::default(),
             false => self.provider.late_files(&wanting).await,
         };
-        if !files.is_empty() {
-            tracing::info!(%source, files = files.len(), "found files that were made late");
+        let failed = late.failed.clone();
+        if !late.files.is_empty() {
+            tracing::info!(%source, files = late.files.len(), "found files that were made late");
             let (catalog, name) = (self.catalog.clone(), source.clone());
-            let learned = tokio::task::spawn_blocking(move || catalog.learn_late_files(&name, files)).await;
+            let learned = tokio::task::spawn_blocking(move || catalog.learn_late_files(&name, late)).await;
             if let Err(stopped) = learned {
                 tracing::error!(%source, "files that were made late could not be taken over: {stopped}");
             }

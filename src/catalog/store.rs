@@ -356,7 +356,7 @@ mod tests {
         {
             let catalog = catalog_with(FactStore::open(folder.path()).unwrap());
             catalog.apply(&acme(), all, listing());
-            let details = Details { facts: Facts::default(), files: vec![file("audio", 2), file("both", 2)] };
+            let details = Details { files: vec![file("audio", 2), file("both", 2)], ..Details::default() };
             catalog.learn_details(&acme(), &"a".into(), Some(details));
             assert_eq!(files(&catalog), expected);
             let before = *catalog.changes().borrow();
@@ -387,7 +387,7 @@ mod tests {
         catalog.apply(&acme(), all, Listing { meetings: vec![listed], failed: vec![] });
         assert_eq!(catalog.views()[0].meetings[0].document, None);
         let details = [("topic", "other"), ("dept", "sales")].map(|(k, v)| (k.to_string(), v.into()));
-        let details = Details { facts: details.into_iter().collect(), files: Vec::new() };
+        let details = Details { facts: details.into_iter().collect(), ..Details::default() };
         catalog.learn_details(&acme(), &"a".into(), Some(details));
         let document = catalog.views()[0].meetings[0].document.clone().unwrap();
         let value: Value = serde_json::from_slice(&document.text()).unwrap();

@@ -538,7 +538,7 @@ mod tests {
         let facts = serde_json::Map::new();
         let mut of_details = file("d");
         of_details.id = trial("d");
-        let details = Details { facts: facts.into(), files: vec![of_details] };
+        let details = Details { facts: facts.into(), files: vec![of_details], ..Details::default() };
         catalog.learn_details(&acme(), &MeetingId::from("m").in_trash(), Some(details));
         assert_eq!(shown(&catalog), ["a?", "b?", "d?"]);
         listed(&catalog, &["a"]);

@@ -146,7 +146,7 @@ mod tests {
             files: Vec::new(),
             facts: facts(listed),
         };
-        let details = details.map(|details| Details { facts: facts(details), files: Vec::new() });
+        let details = details.map(|details| Details { facts: facts(details), ..Details::default() });
         Document::new(meeting.into(), details.map(Arc::new))
     }
 

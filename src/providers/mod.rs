@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::http::Client;
-use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, RecordingFile, SourceName};
+use crate::model::{DaySpan, Details, FileId, FileKey, Lease, Meeting, MeetingId, RecordingFile, SourceName};
 use crate::settings::{ProviderSettings, SourceSettings};
 
 mod document;
@@ -177,6 +177,8 @@ pub struct Listing {
 pub struct LateFiles {
     /// The files, each under the meeting that it is of.
     pub files: Vec<RecordingFile>,
+    /// As in [`Details::made_of`].
+    pub made_of: Option<FileKey>,
     /// Why there may be more; `None` if there are none.
     pub failed: Option<ProviderError>,
 }

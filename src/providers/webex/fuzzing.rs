@@ -23,7 +23,7 @@ pub fn described(source: &SourceName, body: &[u8], transcripts: &[u8]) -> Option
     let transcripts = forgiving::object(transcripts).and_then(wire::transcripts).unwrap_or_default();
     let meeting = mapping::meeting(source, &recording);
     let files = mapping::files_of_details(source, &meeting.id, &recording, &transcripts);
-    Some((meeting, Details { facts: facts::of_recording(&recording).into(), files }))
+    Some((meeting, Details { facts: facts::of_recording(&recording).into(), files, ..Details::default() }))
 }
 
 /// The refusal of a call.

@@ -114,6 +114,11 @@ pub(super) fn files_of_details(
     files
 }
 
+/// What all files of a recording are made of: what changes the video changes its sound and its words.
+pub(super) fn video() -> FileKey {
+    File::Video.key()
+}
+
 /// A transcript that was made after its recording was described: what it would be if it had been there by then.
 pub(super) fn late_transcript(listed: &Meeting, transcript: &wire::Transcript) -> Option<RecordingFile> {
     let video = listed.files.iter().find(|file| File::of(&file.id.key) == Some(File::Video))?;
@@ -182,7 +187,7 @@ pub(super) fn declared_size(recording: &wire::Recording) -> Option<u64> {
     recording.size_bytes.and_then(|size| u64::try_from(size).ok()).filter(|size| *size > 0)
 }
 
-/// The same for all files of a recording: what changes the video changes its sound and its words.
+/// The same for all files of a recording.
 fn version(recording: &wire::Recording) -> Version {
     let size = declared_size(recording).map(|size| size.to_string()).unwrap_or_default();
     let made = recording.create_time.map(|time| time.to_string()).unwrap_or_default();

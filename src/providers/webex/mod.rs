@@ -175,6 +175,7 @@ impl Provider for Webex {
         Ok(Some(Details {
             facts: facts::of_recording(&recording).into(),
             files: mapping::files_of_details(&self.source, meeting, &recording, &transcripts),
+            made_of: Some(mapping::video()),
         }))
     }
 

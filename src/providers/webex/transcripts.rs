@@ -91,11 +91,11 @@ impl Transcripts {
     /// Looks for the transcripts of recordings that had none when they were described, `wanting`, newest first.
     pub(super) async fn late(&self, api: &Api, leases: &Leases, wanting: &[Arc<Meeting>]) -> LateFiles {
         if let Some(error) = self.refused.get() {
-            return LateFiles { files: Vec::new(), failed: Some(error.clone()) };
+            return LateFiles { failed: Some(error.clone()), ..LateFiles::default() };
         }
         let mut search = Search::of(wanting);
         let failed = self.look_for(api, leases, &mut search).await.err();
-        LateFiles { files: search.files(), failed }
+        LateFiles { files: search.files(), made_of: Some(mapping::video()), failed }
     }
 
     async fn look_for(

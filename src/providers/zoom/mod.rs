@@ -143,7 +143,7 @@ impl Provider for Zoom {
         let path = format!("/past_meetings/{}", address::meeting(meeting.of_provider()));
         let refusal = match self.api.get_in_background(Label::Light, &path, &[], DETAILS_WITHIN).await {
             Ok(reply) => {
-                return Ok(Some(Details { facts: facts::of_details(&reply).into(), files: Vec::new() }));
+                return Ok(Some(Details { facts: facts::of_details(&reply).into(), ..Details::default() }));
             }
             Err(ApiError::Refused(refusal)) => refusal,
             Err(ApiError::Failed(error)) => return Err(error),
