@@ -168,7 +168,7 @@ impl Provider for Webex {
         };
         let transcripts = match &recording.meeting_id {
             Some(held) if recording.links.transcript.is_none() => {
-                self.transcripts.of_meeting(&self.api, &self.leases, meeting, held).await?
+                self.transcripts.of_meeting(&self.api, &self.leases, meeting, held).await
             }
             _ => Vec::new(),
         };

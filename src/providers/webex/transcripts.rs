@@ -62,30 +62,30 @@ impl Transcripts {
         }
     }
 
-    /// The transcripts that the interface has of a held meeting; none where the token may not list them.
-    ///
-    /// # Errors
-    /// What may work later.
+    /// The transcripts that the interface has of a held meeting; none where the token may not list them, or where they
+    /// cannot be had now: these are found later, and the recording need not be described again for them.
     pub(super) async fn of_meeting(
         &self,
         api: &Api,
         leases: &Leases,
         recording: &MeetingId,
         held: &str,
-    ) -> Result<Vec<Transcript>, ProviderError> {
+    ) -> Vec<Transcript> {
         if self.refused.get().is_some() {
-            return Ok(Vec::new());
+            return Vec::new();
         }
-        match ask(api, leases, recording, held).await {
-            Err(error @ ProviderError::NotAllowed(_)) => {
-                if !self.is_told.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(source = %self.source, "some transcripts are left out: {error}");
-                }
-                Ok(Vec::new())
+        let error = match ask(api, leases, recording, held).await {
+            Ok(found) => return found,
+            Err(error) => error,
+        };
+        match error {
+            ProviderError::NotFound(_) => {}
+            ProviderError::NotAllowed(_) if !self.is_told.swap(true, Ordering::Relaxed) => {
+                tracing::warn!(source = %self.source, "some transcripts are left out: {error}");
             }
-            Err(ProviderError::NotFound(_)) => Ok(Vec::new()),
-            answer => answer,
+            other => tracing::debug!(source = %self.source, "transcripts are looked for later: {other}"),
         }
+        Vec::new()
     }
 
     /// Looks for the transcripts of recordings that had none when they were described, `wanting`, newest first.
