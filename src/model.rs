@@ -246,6 +246,10 @@ pub struct Details {
     /// Files that the listing could not show. One with the key of a listed file takes its place.
     #[serde(default)]
     pub files: Vec<RecordingFile>,
+    /// The listed file that these are made of, where there is one: they change when it does, so its version and times are
+    /// theirs, though nobody asks for details again.
+    #[serde(default)]
+    pub made_of: Option<FileKey>,
     /// Who was there, as a CSV table with a header.
     #[serde(default)]
     pub participants: Option<Text>,

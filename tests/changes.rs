@@ -1,4 +1,4 @@
-//! What changes in the cloud while it is mounted, and while a file of it is open.
+//! What changes in the three clouds while they are mounted, and while a file of it is open.
 
 // A helper that cannot go on fails its test.
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -7,25 +7,85 @@
 mod life;
 mod support;
 
+use std::path::PathBuf;
+
 use jiff::{SignedDuration, Timestamp};
 use life::Running;
-use meetfs::demo::{Archive, CloudOptions, Content, Meeting, MeetingFile};
+use meetfs::demo::{
+    Archive, CloudOptions, Content, Meeting, MeetingFile, RapatinSession, RapatinStatus, WebexArchive,
+    WebexRecording,
+};
 use support::{Rig, SOON, run, text, wait_until};
 
-const UUID: &str = "Y2hhbmdpbmc==";
 const LENGTH: u64 = 30_000_000;
+const TRIMMED: u64 = 20_000_000;
 
-/// A meeting with a video of thirty megabytes and a chat, and another one that nothing happens to.
+/// One source of each provider, by the name of its folder.
+const SIDES: [&str; 3] = ["acme", "cisco", "rapat"];
+
+/// What the meeting that things happen to is called by its cloud, and the other one.
+const CHANGING: &str = "Y2hhbmdpbmc==";
+const OTHER: &str = "b3RoZXI==";
+
+fn hours_ago(hours: i64) -> Timestamp {
+    let now = Timestamp::from_second(Timestamp::now().as_second()).expect("a time");
+    now - SignedDuration::from_hours(hours)
+}
+
+fn film(seed: u64, length: u64) -> Content {
+    Content::Pattern { seed, length }
+}
+
+fn stored(text: &'static str) -> Content {
+    Content::Stored(text.into())
+}
+
+fn zoom(uuid: &str, topic: &str, seed: u64) -> Meeting {
+    Meeting::new(uuid, topic, hours_ago(30))
+        .with(MeetingFile::new("MP4", film(seed, LENGTH)))
+        .with(MeetingFile::new("CHAT", stored("hello\n")))
+}
+
+fn webex(id: &str, topic: &str, seed: u64) -> WebexRecording {
+    let mut recording = WebexRecording::new(id, topic, hours_ago(30));
+    recording.video = film(seed, LENGTH);
+    recording.transcript = None;
+    recording
+}
+
+fn rapatin(uuid: &str, topic: &str, seed: u64) -> RapatinSession {
+    RapatinSession::new(uuid, &format!("8{seed}"), topic, hours_ago(30))
+        .with(MeetingFile::new("MP4", film(seed, LENGTH)))
+        .with(MeetingFile::new("CHAT", stored("hello\n")))
+}
+
+/// Each with a meeting of thirty megabytes, and another one that nothing happens to.
 fn rig() -> Rig {
-    let start = Timestamp::now() - SignedDuration::from_hours(3);
-    let meeting = |uuid: &str, topic: &str, seed| {
-        Meeting::new(uuid, topic, start)
-            .with(MeetingFile::new("MP4", Content::Pattern { seed, length: LENGTH }))
-            .with(MeetingFile::new("CHAT", Content::Stored("hello\n".into())))
-    };
     let mut archive = Archive::empty();
-    archive.meetings = vec![meeting(UUID, "Before", 1), meeting("b3RoZXI==", "Other", 2)];
-    Rig::mounted(CloudOptions { archive, ..CloudOptions::default() })
+    archive.meetings = vec![zoom(CHANGING, "Before", 1), zoom(OTHER, "Other", 2)];
+    let recordings = vec![webex(CHANGING, "Before", 3), webex(OTHER, "Other", 4)];
+    let rig = Rig::new(CloudOptions {
+        archive,
+        webex: WebexArchive { recordings, ..WebexArchive::empty() },
+        rapatin: vec![rapatin(CHANGING, "Before", 5), rapatin(OTHER, "Other", 6)],
+        ..CloudOptions::default()
+    });
+    let (email, password) = rig.cloud.rapatin_login();
+    rig.write_config(&format!(
+        "{}\n[source.cisco]\nprovider = \"webex\"\ntoken = \"{}\"\napi_url = \"{}\"\noauth_url = \"{}\"\n\
+         [source.rapat]\nprovider = \"rapatin\"\nemail = \"{email}\"\npassword = \"{password}\"\napi_url = \"{}\"\n",
+        rig.config(),
+        rig.cloud.webex_token(),
+        rig.cloud.webex_api_url(),
+        rig.cloud.webex_oauth_url(),
+        rig.cloud.rapatin_api_url(),
+    ));
+    let output = run(&mut rig.mount_command(), SOON);
+    assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
+    wait_until(SOON, "all is known", || {
+        rig.shell("find . -name meeting.json -o -name audio_only.mp3 | wc -l").trim() == "8"
+    });
+    rig
 }
 
 fn refresh(rig: &Rig) {
@@ -33,102 +93,222 @@ fn refresh(rig: &Rig) {
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
 }
 
-fn sum_of(content: &Content) -> String {
-    content.sha256()
+/// The video of the meeting that things happen to, as its cloud has it now.
+fn video(rig: &Rig, side: &str) -> Content {
+    match side {
+        "acme" => {
+            let meetings = rig.cloud.meetings();
+            let meeting = meetings.iter().find(|meeting| meeting.uuid == CHANGING).expect("the meeting");
+            meeting.files[0].content.clone()
+        }
+        "cisco" => {
+            let objects = rig.cloud.webex_objects();
+            objects.into_iter().find(|object| object.recording == CHANGING).expect("the recording").content
+        }
+        _ => {
+            let sessions = rig.cloud.rapatin_sessions();
+            let session = sessions.iter().find(|session| session.uuid == CHANGING).expect("the session");
+            session.files[0].content.clone()
+        }
+    }
 }
 
-fn content(rig: &Rig) -> Content {
-    let meetings = rig.cloud.meetings();
-    let meeting = meetings.iter().find(|meeting| meeting.uuid == UUID).expect("the meeting");
-    meeting.files[0].content.clone()
+/// Does the same to the meeting in all three clouds.
+fn change(
+    rig: &Rig,
+    zoom: impl FnOnce(&mut Meeting),
+    webex: impl FnOnce(&mut WebexRecording),
+    rapatin: impl FnOnce(&mut RapatinSession),
+) {
+    assert!(rig.cloud.change_meeting(CHANGING, zoom));
+    assert!(rig.cloud.change_webex_recording(CHANGING, webex));
+    assert!(rig.cloud.change_rapatin_session(CHANGING, rapatin));
 }
 
-/// Somebody who has opened the video of `topic` and read its beginning, and reads the rest when he is told to.
-struct Reader(Running, std::path::PathBuf);
+/// The topics that the folders of a source have.
+fn topics(rig: &Rig, side: &str) -> String {
+    rig.shell(&format!("ls {side}/2* | sed 's/.* //'")).replace('\n', " ")
+}
+
+/// Somebody who has opened the video of the meeting and read its beginning, and reads the rest when he is told to.
+struct Reader {
+    side: &'static str,
+    before: String,
+    process: Running,
+    word: PathBuf,
+}
 
 impl Reader {
-    fn of(rig: &Rig, topic: &str) -> Self {
-        let word = rig.folder.path().join("go on");
+    fn of(rig: &Rig, side: &'static str) -> Self {
+        let word = rig.folder.path().join(format!("go on, {side}"));
         let line = format!(
-            "exec 3< \"$(echo \"$M\"/acme/*/*{topic}/*.mp4)\"; head -c 100000 <&3 > '{0}.beginning'; echo open; \
+            "exec 3< \"$(echo \"$M\"/{side}/*/*Before/*.mp4)\"; head -c 100000 <&3 > '{0}.beginning'; echo open; \
              while [ ! -e '{0}' ]; do sleep 0.05; done; cat '{0}.beginning' - <&3 | sha256sum; \
              echo \"status ${{PIPESTATUS[0]}}\"",
             word.display()
         );
-        let reader = Self(Running::outside(rig, &line), word);
-        wait_until(SOON, "the file is open", || reader.0.said().contains("open"));
+        let (before, process) = (video(rig, side).sha256(), Running::outside(rig, &line));
+        let reader = Self { side, before, process, word };
+        wait_until(SOON, "the file is open", || reader.process.said().contains("open"));
         reader
     }
 
-    /// What it read, and whether it could.
-    fn rest(mut self) -> (String, bool) {
-        std::fs::write(&self.1, "").expect("a word");
-        self.0.end(SOON);
-        let said = self.0.said();
+    fn of_all(rig: &Rig) -> [Self; 3] {
+        SIDES.map(|side| Self::of(rig, side))
+    }
+
+    /// Reads on; whether it was whole. What is whole is what was there when it was opened.
+    fn ends(mut self) -> bool {
+        std::fs::write(&self.word, "").expect("a word");
+        self.process.end(SOON);
+        let said = self.process.said();
         let sum = said.lines().find(|line| line.ends_with(" -")).unwrap_or_default().to_owned();
-        (sum.trim_end_matches(" -").trim().to_owned(), said.contains("status 0"))
+        let is_whole = said.contains("status 0");
+        let is_right = sum.trim_end_matches(" -").trim() == self.before;
+        assert_eq!(is_whole, is_right, "{}: a mixture or a part was read: {said}", self.side);
+        is_whole
     }
 }
 
 #[test]
 fn a_new_topic_is_a_new_name_and_an_open_file_is_read_on() {
     let rig = rig();
-    let reader = Reader::of(&rig, "Before");
-    rig.cloud.change_meeting(UUID, |meeting| meeting.topic = "After".into());
+    let numbers = |topic: &str| rig.shell(&format!("stat -c '%i %s %Y' */*/*{topic} */*/*{topic}/*.mp4"));
+    let before = numbers("Before");
+    let readers = Reader::of_all(&rig);
+    let after = || "After".to_owned();
+    change(&rig, |it| it.topic = after(), |it| it.topic = after(), |it| it.topic = after());
     refresh(&rig);
-    assert_eq!(rig.shell("ls acme/* | sed 's/.* //'"), "After\nOther\n");
-    assert_eq!(rig.shell("cat acme/*/*After/chat.txt"), "hello\n");
-    assert_eq!(reader.rest(), (sum_of(&content(&rig)), true), "{}", rig.log());
+    for side in SIDES {
+        assert_eq!(topics(&rig, side), "After Other ", "{side}");
+    }
+    assert_eq!(numbers("After"), before, "the same files under another name");
+    assert_eq!(rig.shell("cat acme/*/*After/chat.txt rapat/*/*After/chat.txt"), "hello\nhello\n");
+    for reader in readers {
+        assert!(reader.ends(), "{}", rig.log());
+    }
     rig.unmount();
 }
 
 #[test]
 fn a_trimmed_video_is_another_content_and_is_never_mixed_with_the_old_one() {
     let rig = rig();
-    let old = sum_of(&content(&rig));
-    let reader = Reader::of(&rig, "Before");
-    rig.cloud.change_meeting(UUID, |meeting| {
-        meeting.files[0].content = Content::Pattern { seed: 9, length: 20_000_000 };
-    });
-    refresh(&rig);
-    assert_eq!(rig.shell("stat -c %s acme/*/*Before/*.mp4").trim(), "20000000");
-    assert_eq!(
-        rig.shell("sha256sum < acme/*/*Before/*.mp4").trim_end_matches(" -\n").trim(),
-        sum_of(&content(&rig))
+    // All of it is known and cached before.
+    rig.shell("cat cisco/*/*Before/audio_only.mp3 */*/*Before/chat.txt | wc -c");
+    let readers = Reader::of_all(&rig);
+    change(
+        &rig,
+        |it| it.files[0].content = film(9, TRIMMED),
+        |it| {
+            it.video = film(10, TRIMMED);
+            it.audio = Some(film(11, 7_000));
+        },
+        |it| it.files[0].content = film(12, TRIMMED),
     );
-    let (sum, whole) = reader.rest();
-    assert!(!whole || sum == old, "a mixture was read: {sum}");
+    refresh(&rig);
+    for side in SIDES {
+        let path = format!("{side}/*/*Before/*.mp4");
+        assert_eq!(rig.shell(&format!("stat -c %s {path}")).trim(), TRIMMED.to_string(), "{side}");
+        let sum = rig.shell(&format!("sha256sum < {path}"));
+        assert!(sum.starts_with(&video(&rig, side).sha256()), "{side}: {sum}");
+    }
+    wait_until(SOON, "the sound is as long as it is", || {
+        rig.shell("cat cisco/*/*Before/audio_only.mp3 2>/dev/null | wc -c").trim() == "7000"
+    });
+    let sum = rig.shell("sha256sum < cisco/*/*Before/audio_only.mp3");
+    assert!(sum.starts_with(&film(11, 7_000).sha256()), "{sum}");
+    let all = rig.shell("sha256sum */*/*Before/* | sed 's/ .*//' | sort");
+    for reader in readers {
+        reader.ends();
+    }
+    rig.unmount();
+    let output = run(&mut rig.mount_command(), SOON);
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(rig.shell("sha256sum */*/*Before/* | sed 's/ .*//' | sort"), all);
     rig.unmount();
 }
 
 #[test]
 fn a_deleted_meeting_goes_and_an_open_file_of_it_is_read_whole_or_not_to_its_end() {
     let rig = rig();
-    let old = sum_of(&content(&rig));
-    let reader = Reader::of(&rig, "Before");
-    rig.cloud.remove_meeting(UUID);
+    let readers = Reader::of_all(&rig);
+    rig.cloud.remove_meeting(CHANGING);
+    rig.cloud.purge_webex_recording(CHANGING);
+    rig.cloud.change_rapatin_session(CHANGING, |session| session.status = RapatinStatus::Deleted);
     refresh(&rig);
-    assert_eq!(rig.shell("ls acme/* | sed 's/.* //'"), "Other\n");
-    let (sum, whole) = reader.rest();
-    assert!(!whole || sum == old, "a short file was read: {sum}");
-    assert_eq!(rig.shell("cat acme/*/*Other/*.mp4 | wc -c").trim(), LENGTH.to_string());
+    for side in SIDES {
+        assert_eq!(topics(&rig, side), "Other ", "{side}");
+    }
+    for reader in readers {
+        reader.ends();
+    }
+    for side in SIDES {
+        assert_eq!(rig.shell(&format!("cat {side}/*/*Other/*.mp4 | wc -c")).trim(), LENGTH.to_string());
+    }
     rig.unmount();
+}
+
+/// Somebody who stands in a folder and looks again and again until there is something that matches.
+fn standing(rig: &Rig, folder: &str, awaited: &str) -> Running {
+    let line = format!(
+        "cd \"$(echo \"$M\"/{folder})\" && ls | wc -l; echo there; \
+         for i in $(seq 300); do ls | grep -q '{awaited}' && exit 0; sleep 0.1; done; exit 1"
+    );
+    let standing = Running::outside(rig, &line);
+    wait_until(SOON, "somebody stands there", || standing.said().contains("there"));
+    standing
 }
 
 #[test]
 fn a_new_recording_shows_at_the_next_listing_in_a_folder_that_somebody_stands_in() {
     let rig = rig();
-    let mut standing = Running::outside(
-        &rig,
-        "cd \"$M\"/acme/*/ && ls | wc -l; echo there; for i in $(seq 100); do [ $(ls | wc -l) = 3 ] && exit 0; sleep 0.1; done; exit 1",
-    );
-    wait_until(SOON, "somebody stands there", || standing.said().contains("there"));
-    let start = Timestamp::now() - SignedDuration::from_hours(1);
-    let new =
-        Meeting::new("bmV3==", "New", start).with(MeetingFile::new("CHAT", Content::Stored("new\n".into())));
-    rig.cloud.add_meeting(new);
+    let readers = Reader::of_all(&rig);
+    let standing = SIDES.map(|side| standing(&rig, &format!("{side}/2*"), "New"));
+    rig.cloud.add_meeting(zoom("bmV3==", "New", 21));
+    rig.cloud.add_webex_recording(webex("bmV3", "New", 22));
+    rig.cloud.add_rapatin_session(rapatin("bmV3==", "New", 23));
     refresh(&rig);
-    assert!(standing.end(SOON).0.success(), "{}", standing.said());
-    assert_eq!(rig.shell("cat acme/*/*New/chat.txt"), "new\n");
+    for mut standing in standing {
+        assert!(standing.end(SOON).0.success(), "{}", standing.said());
+    }
+    for (side, seed) in SIDES.into_iter().zip(21..) {
+        let sum = rig.shell(&format!("sha256sum < {side}/*/*New/*.mp4"));
+        assert!(sum.starts_with(&film(seed, LENGTH).sha256()), "{side}: {sum}");
+    }
+    for reader in readers {
+        assert!(reader.ends(), "{}", rig.log());
+    }
+    rig.unmount();
+}
+
+#[test]
+fn a_late_transcript_stands_beside_its_video_at_the_next_listing_and_moves_nothing() {
+    const SPOKEN: &str = "WEBVTT\n\n1\n00:00:01.000 --> 00:00:04.000\nBetter late than never.\n";
+    let rig = rig();
+    let files = "find */*/*Before -type f ! -name meeting.json ! -name '*.vtt' -printf '%p %s %T@ %i\\n' | LC_ALL=C sort";
+    let before = rig.shell(files);
+    let readers = Reader::of_all(&rig);
+    let standing = SIDES.map(|side| standing(&rig, &format!("{side}/*/*Before"), "vtt$"));
+    let late = || MeetingFile::new("TRANSCRIPT", stored(SPOKEN));
+    change(
+        &rig,
+        |it| *it = it.clone().with(late()),
+        |it| it.stored_transcript = Some(stored(SPOKEN)),
+        |it| *it = it.clone().with(late()),
+    );
+    refresh(&rig);
+    for mut standing in standing {
+        assert!(standing.end(SOON).0.success(), "{}\n{}", standing.said(), rig.log());
+    }
+    for side in SIDES {
+        let path = format!("{side}/*/*Before/*.vtt");
+        assert_eq!(rig.shell(&format!("cat {path}")), SPOKEN, "{side}");
+        let video = rig.shell(&format!("ls {side}/*/*Before/*.mp4")).replace(".mp4", ".vtt");
+        assert_eq!(rig.shell(&format!("ls {path}")), video, "players look for it there");
+    }
+    assert_eq!(rig.shell(files), before);
+    for reader in readers {
+        assert!(reader.ends(), "{}", rig.log());
+    }
     rig.unmount();
 }

@@ -22,9 +22,16 @@ fn meeting(uuid: &str, topic: &str) -> Meeting {
         .with(MeetingFile::new("CHAT", Content::Stored(format!("hello {topic}\n").into())))
 }
 
+/// Sixty megabytes and nothing else: too much to be fetched ahead of somebody who reads the first of them.
+fn long(uuid: &str, topic: &str) -> Meeting {
+    let mut long = meeting(uuid, topic);
+    long.files.clear();
+    long.with(MeetingFile::new("MP4", Content::Pattern { seed: 60, length: 60_000_000 }))
+}
+
 fn rig() -> Rig {
     let mut archive = Archive::empty();
-    archive.meetings = vec![meeting(READ, "Read"), meeting(PARTLY, "Partly"), meeting("c3RheXM==", "Stays")];
+    archive.meetings = vec![meeting(READ, "Read"), long(PARTLY, "Partly"), meeting("c3RheXM==", "Stays")];
     Rig::new(CloudOptions { archive, ..CloudOptions::default() })
 }
 

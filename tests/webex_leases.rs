@@ -215,11 +215,24 @@ async fn without_the_scope_for_transcripts_the_rest_is_there() {
     let files = everything(&webex(&cloud)).await;
     let keys: Vec<&str> = files.keys().map(|(_, key)| key.as_str()).collect();
     assert_eq!(keys, ["audio", "recording"]);
-    // What may pass is asked for again, so that nothing is missing for good.
+    // What may pass is looked for again, so that nothing is missing for good, and not with another detail.
     cloud.heal();
     let failing = Trigger::always(Server::Webex).on("/meetingTranscripts");
     cloud.inject(failing.does(answer(503, "{}", &[])));
-    assert!(matches!(webex(&cloud).details(&"a".into()).await, Err(ProviderError::Unavailable(_))));
+    let webex = webex(&cloud);
+    cloud.clear_requests();
+    let meetings: Vec<_> =
+        webex.list(last(10)).await.unwrap().meetings.into_iter().map(std::sync::Arc::new).collect();
+    let described = webex.details(&"a".into()).await.unwrap().unwrap();
+    assert!(described.files.iter().all(|file| file.extension != "vtt"), "{described:?}");
+    let late = webex.late_files(&meetings).await;
+    assert!(late.files.is_empty() && matches!(late.failed, Some(ProviderError::Unavailable(_))), "{late:?}");
+    cloud.heal();
+    let late = webex.late_files(&meetings).await;
+    let [transcript] = late.files.as_slice() else { panic!("{late:?}") };
+    let lease = webex.lease(&transcript.id, Effort::Listed).await.unwrap();
+    assert!(lease.authorization().is_some() && late.failed.is_none(), "{late:?}");
+    assert_eq!(details(&cloud).len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -128,7 +128,7 @@ async fn a_page_that_always_takes_too_long_is_given_up_at_ten_entries() {
     let error = why(&webex(&cloud).list(last(20)).await);
     assert_eq!(
         error.to_string(),
-        "Webex is too busy for the list of recordings (status 504) (\"Gateway Timeout\"); it is asked for again later"
+        "Webex is down or too busy for the list of recordings (status 504) (\"Gateway Timeout\"); it is asked for again later"
     );
     assert_eq!(pages(&cloud).len(), 4);
 }

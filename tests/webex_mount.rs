@@ -180,7 +180,8 @@ fn three_hundred_recordings_show_before_their_details_and_cost_one_detail_each()
     assert_eq!(count(&rig, "recording.mp4"), 300);
     assert!(count(&rig, "audio_only.mp3") < 300, "the details are in already");
     // Two years of windows of 30 days, of which the first four hold a hundred at most.
-    assert_eq!(pages(&rig.cloud).len(), 25);
+    let there = pages(&rig.cloud).into_iter().filter(|page| !page.query.contains("status=deleted"));
+    assert_eq!(there.count(), 25);
     wait_for_details(&rig, 300);
     let mut asked_about: BTreeMap<String, usize> = BTreeMap::new();
     for Request { path, .. } in details(&rig.cloud) {

@@ -12,8 +12,8 @@ use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
 use super::FactStore;
-use super::facts::log_failure;
-use super::source::{Counts, Source};
+use super::facts::{intact, log_failure, text};
+use super::source::{Counts, Entry, Source};
 use crate::model::{Availability, FileId, FileKey, Meeting, MeetingId, MeetingView, SourceName, Version};
 
 /// Knows which files can be read without their cloud.
@@ -164,6 +164,10 @@ impl Source {
             Some(there) => there.files.iter().chain(details).map(|file| &file.id.key).collect(),
             None => HashSet::new(),
         };
+        let has_all = |entry: &Entry| entry.meeting.files.iter().all(|file| there.contains(&file.id.key));
+        if before.is_none() && entry.is_some_and(has_all) {
+            return None;
+        }
         let mut meeting = entry.map(|entry| &*entry.meeting).or(before.map(|it| &it.meeting))?.clone();
         for file in before.iter().flat_map(|remains| &remains.meeting.files) {
             if meeting.files.iter().all(|known| known.id.key != file.id.key) {
@@ -247,14 +251,13 @@ impl Kept {
 impl FactStore {
     /// What was kept of a source. An entry that cannot be read is left out: what it was of is gone anyway.
     fn deleted(&self, source: &SourceName) -> rusqlite::Result<Vec<Remains>> {
-        let connection = self.connection.lock();
-        let mut kept = connection.prepare("SELECT remains FROM deleted_meeting WHERE source = ?1")?;
-        let kept = kept
-            .query_map(params![source.as_str()], |row| {
-                Ok(row.get_ref(0)?.as_str().ok().and_then(|text| serde_json::from_str(text).ok()))
-            })?
-            .collect::<rusqlite::Result<Vec<Option<Remains>>>>()?;
-        Ok(kept.into_iter().flatten().collect())
+        intact(
+            &self.connection.lock(),
+            source,
+            "SELECT meeting, remains FROM deleted_meeting WHERE source = ?1",
+            |row| serde_json::from_str(text(row, 1)?).ok(),
+            "DELETE FROM deleted_meeting WHERE source = ?1 AND meeting = ?2",
+        )
     }
 
     /// Keeps what a listing changed.

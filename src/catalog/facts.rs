@@ -294,7 +294,7 @@ impl FactStore {
 
 /// The rows of a source that can be read. The others are dropped with a word in the log: what they said is found out
 /// again, and is told of once. `drop` names by its first columns, behind the source, which row goes.
-fn intact<T>(
+pub(super) fn intact<T>(
     connection: &Connection,
     source: &SourceName,
     select: &str,
@@ -328,7 +328,7 @@ fn intact<T>(
     Ok(found)
 }
 
-fn text<'row>(row: &'row Row<'_>, column: usize) -> Option<&'row str> {
+pub(super) fn text<'row>(row: &'row Row<'_>, column: usize) -> Option<&'row str> {
     row.get_ref(column).ok()?.as_str().ok()
 }
 

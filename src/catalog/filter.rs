@@ -91,6 +91,11 @@ impl Filter {
         self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&Kind::of(file)))
     }
 
+    /// Whether a transcript of a meeting that is shown is.
+    pub fn shows_transcripts(&self) -> bool {
+        self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&Kind::Transcript))
+    }
+
     /// Whether it looks at files at all.
     pub fn looks_at_files(&self) -> bool {
         self.kinds.is_some()

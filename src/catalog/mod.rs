@@ -3,7 +3,8 @@
 //! Enters: listings of the providers, sizes and details found out in the background. Leaves: [`SourceView`](crate::model::SourceView)s for
 //! the tree, through a watch that always holds the newest. What was learned at a cost (true sizes, details of
 //! past meetings) outlives a restart in [`facts`], and so does what was listed, in [`kept`]. What was deleted upstream may
-//! still lie in the recycle bin, which is [`trash`]'s, or stay for as long as it is held here, which is [`deleted`]'s.
+//! still lie in the recycle bin, which is [`trash`]'s, or stay for as long as it is held here, which is [`deleted`]'s. What is
+//! made after details were asked for is [`late`]'s.
 //!
 //! A listing that failed in part never takes away what it did not see. The catalog knows neither names nor
 //! inodes, and never waits for the network on behalf of a metadata call: nobody calls it from one.
@@ -15,6 +16,7 @@ pub mod filter;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 pub mod kept;
+mod late;
 pub mod refresh;
 pub mod source;
 pub mod store;

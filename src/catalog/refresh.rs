@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Catalog;
 use crate::model::DaySpan;
-use crate::providers::{Provider, ProviderError};
+use crate::providers::{LateFiles, Provider, ProviderError};
 
 /// Pause between listings of the last days: a new recording or a late transcript shows within this time.
 const RECENT_EVERY: Duration = Duration::from_secs(5 * 60);
@@ -74,6 +74,8 @@ pub struct RefreshState {
     pub next: Option<Timestamp>,
     /// Why the recycle bin could not be listed, whole or in part; `None` if it could, or was not.
     pub trash_failed: Option<ProviderError>,
+    /// Why files that are made late could not be looked for; `None` if they could, or none can be missing.
+    pub late_failed: Option<ProviderError>,
 }
 
 impl std::fmt::Debug for Refresher {
@@ -100,6 +102,7 @@ impl Refresher {
         let mut bin_is_due = self.trash;
         loop {
             self.state.send_modify(|state| (state.is_running, state.next) = (true, None));
+            let days = self.spans(reach).first().copied();
             tokio::select! {
                 () = ended.cancelled() => return,
                 () = self.refresh(reach) => {}
@@ -107,12 +110,22 @@ impl Refresher {
             // Whoever waits at a prompt waits for what is there, and not for what was deleted.
             self.state.send_modify(|state| state.is_answered = true);
             bin_is_due |= self.trash && reach == Reach::Full;
-            if bin_is_due && self.state.borrow().failed.is_none() {
+            if self.state.borrow().failed.is_none() {
                 tokio::select! {
                     () = ended.cancelled() => return,
-                    () = self.refresh_trash() => {}
+                    () = self.look_for_late_files(days) => {}
                 }
-                bin_is_due = false;
+                if bin_is_due {
+                    tokio::select! {
+                        () = ended.cancelled() => return,
+                        () = self.refresh_trash() => {}
+                    }
+                    // One that was out of reach is not left alone for six hours.
+                    bin_is_due = matches!(
+                        self.state.borrow().trash_failed,
+                        Some(ProviderError::Unavailable(_) | ProviderError::Down(_))
+                    );
+                }
             }
             failures = if self.went_well() { 0 } else { failures.saturating_add(1) };
             let pause = jittered(pause_after(failures).max(self.asked_to_wait()));
@@ -210,6 +223,35 @@ impl Refresher {
         let tomorrow = today.checked_add(1.day()).unwrap_or(today);
         let to = self.until.map_or(tomorrow, |until| until.min(tomorrow));
         DaySpan { from: self.since.min(to), to }
+    }
+
+    /// Looks for what was made since the details of meetings on these days were asked for. What fails there is told, and
+    /// troubles nothing else.
+    async fn look_for_late_files(&self, days: Option<DaySpan>) {
+        let source = self.provider.source();
+        let wanting = days.map(|days| self.catalog.without_transcript(source, days)).unwrap_or_default();
+        let late = match wanting.is_empty() {
+            true => LateFiles::default(),
+            false => self.provider.late_files(&wanting).await,
+        };
+        let failed = late.failed.clone();
+        if !late.files.is_empty() {
+            tracing::info!(%source, files = late.files.len(), "found files that were made late");
+            let (catalog, name) = (self.catalog.clone(), source.clone());
+            let learned = tokio::task::spawn_blocking(move || catalog.learn_late_files(&name, late)).await;
+            if let Err(stopped) = learned {
+                tracing::error!(%source, "files that were made late could not be taken over: {stopped}");
+            }
+        }
+        self.state.send_if_modified(|state| {
+            let is_new = failed.as_ref().map(ProviderError::to_string)
+                != state.late_failed.as_ref().map(ProviderError::to_string);
+            if let Some(error) = failed.as_ref().filter(|_| is_new) {
+                tracing::warn!(%source, "transcripts that are made late could not be looked for: {error}");
+            }
+            state.late_failed = failed;
+            is_new
+        });
     }
 
     /// Lists the recycle bin. What fails there is told, and troubles nothing else.

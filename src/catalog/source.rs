@@ -81,10 +81,19 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn new(listed: Arc<Meeting>, details: Option<&Option<Arc<Details>>>) -> Self {
         let mut meeting = listed.clone();
-        for file in details.into_iter().flatten().flat_map(|details| &details.files) {
-            let meeting = Arc::make_mut(&mut meeting);
-            meeting.files.retain(|known| known.id != file.id);
-            meeting.files.push(file.clone());
+        for details in details.into_iter().flatten() {
+            let source = details.made_of.as_ref();
+            let source = source.and_then(|key| listed.files.iter().find(|file| file.id.key == *key));
+            for file in &details.files {
+                let mut file = file.clone();
+                if let Some(RecordingFile { version, recording_start, recording_end, .. }) = source {
+                    file.version = *version;
+                    (file.recording_start, file.recording_end) = (*recording_start, *recording_end);
+                }
+                let meeting = Arc::make_mut(&mut meeting);
+                meeting.files.retain(|known| known.id != file.id);
+                meeting.files.push(file);
+            }
         }
         let document = details.map(|details| Arc::new(Document::new(listed.clone(), details.clone())));
         Self { listed, meeting, document }

@@ -12,7 +12,7 @@ use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
 use super::FactStore;
-use super::facts::log_failure;
+use super::facts::{intact, log_failure, text};
 use super::source::Source;
 use super::store::{Catalog, Question};
 use crate::model::{
@@ -242,7 +242,9 @@ impl Catalog {
         let change = source.trash.take_over(listing, Timestamp::now());
         for id in &change.gone {
             source.details.remove(id);
+            source.sizes.remove(id);
         }
+        source.validators.retain(|(meeting, _), _| !change.gone.contains(meeting));
         drop(sources);
         if !change.lying.is_empty() || !change.gone.is_empty() {
             self.touch();
@@ -254,6 +256,10 @@ impl Catalog {
     pub fn learn_trial(&self, id: &FileId, version: Version, refusal: Option<String>) {
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(&id.source) else { return };
+        if !source.trash.lying.contains_key(&id.meeting) {
+            // It has left the bin meanwhile, and may come back under another rule.
+            return;
+        }
         let trial = Trial { version, at: Timestamp::now(), refusal };
         let place = (id.meeting.clone(), id.key.clone());
         let before = source.trash.trials.insert(place, trial.clone());
@@ -276,26 +282,29 @@ impl Catalog {
 type KeptTrash = (Vec<Lying>, Vec<((MeetingId, FileKey), Trial)>);
 
 impl FactStore {
-    /// What was kept of a source's recycle bin. An entry that cannot be read is left out: it is listed again.
+    /// What was kept of a source's recycle bin, as far as it can be read. The rest is listed or tried again.
     fn trash(&self, source: &SourceName) -> rusqlite::Result<KeptTrash> {
         let connection = self.connection.lock();
-        let mut lying = connection.prepare("SELECT lying FROM trashed_meeting WHERE source = ?1")?;
-        let lying = lying
-            .query_map(params![source.as_str()], |row| {
-                Ok(row.get_ref(0)?.as_str().ok().and_then(|text| serde_json::from_str(text).ok()))
-            })?
-            .collect::<rusqlite::Result<Vec<Option<Lying>>>>()?;
-        let mut trials = connection
-            .prepare("SELECT meeting, file, version, at, refusal FROM trashed_file WHERE source = ?1")?;
-        let trials = trials
-            .query_map(params![source.as_str()], |row| {
-                let place = (row.get_ref(0)?.as_str()?.into(), row.get_ref(1)?.as_str()?.into());
-                let at = Timestamp::from_second(row.get(3)?).unwrap_or(Timestamp::UNIX_EPOCH);
-                let version = Version(u64::from_be_bytes(row.get(2)?));
-                Ok((place, Trial { version, at, refusal: row.get(4)? }))
-            })?
-            .collect::<rusqlite::Result<_>>()?;
-        Ok((lying.into_iter().flatten().collect(), trials))
+        let lying = intact(
+            &connection,
+            source,
+            "SELECT meeting, lying FROM trashed_meeting WHERE source = ?1",
+            |row| serde_json::from_str(text(row, 1)?).ok(),
+            "DELETE FROM trashed_meeting WHERE source = ?1 AND meeting = ?2",
+        )?;
+        let trials = intact(
+            &connection,
+            source,
+            "SELECT meeting, file, version, at, refusal FROM trashed_file WHERE source = ?1",
+            |row| {
+                let place = (text(row, 0)?.into(), text(row, 1)?.into());
+                let version = Version(u64::from_be_bytes(row.get(2).ok()?));
+                let at = Timestamp::from_second(row.get(3).ok()?).ok()?;
+                Some((place, Trial { version, at, refusal: row.get(4).ok()? }))
+            },
+            "DELETE FROM trashed_file WHERE source = ?1 AND meeting = ?2 AND file = ?3",
+        )?;
+        Ok((lying, trials))
     }
 
     /// Keeps what a listing of the bin changed, all of it or nothing.
@@ -458,6 +467,49 @@ mod tests {
         let Availability::Unavailable(note) = &meeting.files[1].availability else { panic!() };
         assert!(note.contains("the bin, which does not give it out: no."), "{note}");
         assert!(note.contains("restore it until 2026-11-05"), "{note}");
+    }
+
+    #[test]
+    fn what_lies_there_a_second_time_is_known_as_well_as_the_first_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let learn = |catalog: &Catalog| {
+            binned(catalog, &["a"], None);
+            catalog.learn_size(&trial("a"), Version(1), 9);
+            catalog.learn_validator(&trial("a"), Version(1), "etag");
+            catalog.learn_trial(&trial("a"), Version(1), None);
+        };
+        {
+            let catalog = catalog(FactStore::open(folder.path()).unwrap());
+            listed(&catalog, &[]);
+            learn(&catalog);
+            catalog.apply_trash(&acme(), TrashListing::default());
+            // An answer that comes when it has gone is of no use to the next one.
+            catalog.learn_trial(&trial("a"), Version(1), Some("no".into()));
+            assert_eq!(catalog.validator(&trial("a"), Version(1)), None);
+            learn(&catalog);
+        }
+        let catalog = catalog(FactStore::open(folder.path()).unwrap());
+        assert_eq!(shown(&catalog), ["a+"]);
+        assert_eq!(catalog.views()[0].trash[0].sizes.get(&"a".into()), Some(&9));
+        assert_eq!(catalog.validator(&trial("a"), Version(1)).as_deref(), Some("etag"));
+    }
+
+    #[test]
+    fn entries_that_cannot_be_read_cost_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        {
+            let catalog = catalog(FactStore::open(folder.path()).unwrap());
+            listed(&catalog, &[]);
+            binned(&catalog, &["a", "b"], None);
+            for key in ["a", "b"] {
+                catalog.learn_trial(&trial(key), Version(1), None);
+            }
+            let connection = catalog.facts.connection.lock();
+            connection.execute("UPDATE trashed_file SET version = x'00' WHERE file = 'b'", []).unwrap();
+            connection.execute("INSERT INTO trashed_meeting VALUES ('acme', 'x', '{')", []).unwrap();
+        }
+        let catalog = catalog(FactStore::open(folder.path()).unwrap());
+        assert_eq!(shown(&catalog), ["a+", "b?"]);
     }
 
     #[test]

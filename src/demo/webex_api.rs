@@ -14,7 +14,7 @@ use super::oauth::{Grant, Standing, Tokens};
 use super::reply::Reply;
 use super::sign_in::NotGranted;
 use super::webex_archive::{WebexArchive, WebexRecording};
-use super::webex_json::{detail_json, listed_json, transcript_json};
+use super::webex_json::{SITE, detail_json, listed_json, transcript_json};
 use super::webex_tickets::{self, Tickets};
 
 /// Entries a page when none are asked for, and the most there are ("List Recordings").
@@ -110,18 +110,8 @@ impl WebexSite {
                     detail_json(recording, &self.tickets, &self.media_origin, now, self.trash_downloads);
                 Ok(Reply::json(200, &detail))
             }
-            ["meetingTranscripts"] => {
-                let meeting = asked.parameter("meetingId").unwrap_or_default();
-                let of_meeting =
-                    |recording: &&WebexRecording| recording.meeting_id == meeting && recording.is_available();
-                let items: Vec<Value> = archive
-                    .recordings
-                    .iter()
-                    .filter(of_meeting)
-                    .filter_map(|it| transcript_json(it, &self.origin))
-                    .collect();
-                Ok(Reply::json(200, &json!({"items": items})))
-            }
+            ["meetingTranscripts"] => self.transcripts(&archive, asked),
+            ["admin", "meetingTranscripts"] => self.transcripts_of_site(&archive, asked),
             ["meetingTranscripts", id, "download"] => download(&archive, id, asked),
             _ => Err(error(404, "The requested resource could not be found.")),
         }
@@ -163,12 +153,6 @@ impl WebexSite {
         if admin && to.duration_since(from) > SignedDuration::from_hours(24 * ADMIN_DAYS) {
             return Err(error(400, "The interval between from and to must not be longer than 30 days."));
         }
-        let most = match asked.parameter("max").map(|most| most.parse::<usize>()) {
-            None => DEFAULT_PAGE,
-            Some(Ok(most @ 1..=LARGEST_PAGE)) => most,
-            Some(_) => return Err(error(400, "max: must be a number from 1 to 100.")),
-        };
-        let most = most.min(self.page_cap.clamp(1, LARGEST_PAGE));
         let status = asked.parameter("status").unwrap_or_else(|| "available".into());
         let host = asked.parameter("hostEmail").or_else(|| (!admin).then(|| Archive::OWNER.to_owned()));
         let mut listed: Vec<&WebexRecording> = archive
@@ -180,10 +164,73 @@ impl WebexSite {
             .filter(|recording| host.as_ref().is_none_or(|host| *host == recording.host_email))
             .collect();
         listed.sort_by(|one, other| (other.create_time, &other.id).cmp(&(one.create_time, &one.id)));
-        let start = asked.parameter("cursor").and_then(|cursor| cursor.parse::<usize>().ok()).unwrap_or(0);
         let with_host = admin || asked.parameter("hostEmail").is_some();
-        let items: Vec<Value> =
-            listed.iter().skip(start).take(most).map(|it| listed_json(it, with_host).into()).collect();
+        self.page(archive, asked, &listed, |it| listed_json(it, with_host).into())
+    }
+
+    /// The transcripts of one held meeting, for an administrator those of another host's, or without a meeting those of the
+    /// owner's own ("List Meeting Transcripts": `hostEmail` is of no use without `meetingId`).
+    fn transcripts(&self, archive: &WebexArchive, asked: &Asked) -> Answer {
+        let (meeting, host) = (asked.parameter("meetingId"), asked.parameter("hostEmail"));
+        if meeting.is_none() && host.is_some() {
+            return Err(error(400, "hostEmail is not supported without meetingId."));
+        }
+        let (from, to) = match meeting {
+            Some(_) => (Timestamp::MIN, Timestamp::MAX),
+            None => span(asked, Timestamp::now())?,
+        };
+        let host = host.unwrap_or_else(|| Archive::OWNER.into());
+        let is_meant = |it: &WebexRecording| {
+            it.host_email == host && meeting.as_ref().is_none_or(|meeting| *meeting == it.meeting_id)
+        };
+        self.listed_transcripts(archive, asked, (from, to), is_meant)
+    }
+
+    /// The transcripts of everybody, which compliance officers alone may list.
+    fn transcripts_of_site(&self, archive: &WebexArchive, asked: &Asked) -> Answer {
+        if !archive.is_compliance_officer {
+            return Err(error(403, "The user is not a compliance officer."));
+        }
+        if asked.parameter("siteUrl").is_none() {
+            return Err(error(400, "siteUrl: must not be null."));
+        }
+        self.listed_transcripts(archive, asked, span(asked, Timestamp::now())?, |_| true)
+    }
+
+    fn listed_transcripts(
+        &self,
+        archive: &WebexArchive,
+        asked: &Asked,
+        (from, to): (Timestamp, Timestamp),
+        is_meant: impl Fn(&WebexRecording) -> bool,
+    ) -> Answer {
+        let is_of_site = asked.parameter("siteUrl").is_none_or(|site| site == SITE);
+        let mut listed: Vec<_> = archive
+            .recordings
+            .iter()
+            .filter(|it| is_of_site && it.is_available() && it.stored_transcript.is_some() && is_meant(it))
+            .filter(|it| from <= it.time_recorded && it.time_recorded < to)
+            .collect();
+        listed.sort_by(|one, other| (other.time_recorded, &other.id).cmp(&(one.time_recorded, &one.id)));
+        self.page(archive, asked, &listed, |it| transcript_json(it, &self.origin))
+    }
+
+    /// The part of a list that is asked for.
+    fn page(
+        &self,
+        archive: &WebexArchive,
+        asked: &Asked,
+        listed: &[&WebexRecording],
+        json: impl Fn(&WebexRecording) -> Value,
+    ) -> Answer {
+        let most = match asked.parameter("max").map(|most| most.parse::<usize>()) {
+            None => DEFAULT_PAGE,
+            Some(Ok(most @ 1..=LARGEST_PAGE)) => most,
+            Some(_) => return Err(error(400, "max: must be a number from 1 to 100.")),
+        };
+        let most = most.min(self.page_cap.clamp(1, LARGEST_PAGE));
+        let start = asked.parameter("cursor").and_then(|cursor| cursor.parse::<usize>().ok()).unwrap_or(0);
+        let items: Vec<Value> = listed.iter().skip(start).take(most).map(|it| json(it)).collect();
         let reply = Reply::json(200, &json!({"items": items}));
         let end = start.saturating_add(most);
         Ok(if end < listed.len() { reply.with("link", self.link(archive, asked, most, end)) } else { reply })
@@ -213,9 +260,13 @@ fn find<'a>(archive: &'a WebexArchive, id: &str, asked: &Asked) -> Result<&'a We
         .ok_or_else(|| error(404, "The recording could not be found."))
 }
 
-/// A transcript as a whole: no range is honoured here.
+/// A transcript as a whole: no range is honoured here. An administrator says whose it is.
 fn download(archive: &WebexArchive, id: &str, asked: &Asked) -> Answer {
-    let recording = archive.recordings.iter().find(|recording| recording.stored_transcript_id() == id);
+    let host = asked.parameter("hostEmail").unwrap_or_else(|| Archive::OWNER.into());
+    let is_meant = |it: &&WebexRecording| {
+        it.stored_transcript_id() == id && (it.host_email == host || archive.is_compliance_officer)
+    };
+    let recording = archive.recordings.iter().find(is_meant);
     let content = recording.and_then(|recording| recording.stored_transcript.as_ref());
     let Some(content) = content else { return Err(error(404, "The transcript could not be found.")) };
     let kind = if asked.parameter("format").as_deref() == Some("vtt") { "text/vtt" } else { "text/plain" };

@@ -13,6 +13,8 @@ pub struct WebexArchive {
     /// Whether next pages are named with `max=null` in their address, and refused like that (webexpythonsdk,
     /// `restsession.py`).
     pub null_pages: bool,
+    /// Whether the token's owner is a compliance officer, who may list transcripts of the whole site.
+    pub is_compliance_officer: bool,
 }
 
 /// One recording.
@@ -81,7 +83,7 @@ pub struct WebexObject {
 impl WebexArchive {
     /// Nothing, paged as Webex has been seen to page.
     pub fn empty() -> Self {
-        Self { recordings: Vec::new(), null_pages: true }
+        Self { null_pages: true, ..Self::default() }
     }
 
     /// That many recordings spread over the `days` days before today, each with sound and a transcript, the longest

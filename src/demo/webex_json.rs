@@ -7,6 +7,9 @@ use super::archive::ListedSize;
 use super::webex_archive::{WebexFile, WebexRecording};
 use super::webex_tickets::Tickets;
 
+/// The one site there is.
+pub(super) const SITE: &str = "example.webex.com";
+
 /// A recording as a list shows it; `with_host` in lists of others' recordings.
 pub(super) fn listed_json(recording: &WebexRecording, with_host: bool) -> Map<String, Value> {
     let number =
@@ -26,7 +29,7 @@ pub(super) fn listed_json(recording: &WebexRecording, with_host: bool) -> Map<St
     put("topic", json!(recording.topic));
     put("createTime", json!(recording.create_time.to_string()));
     put("timeRecorded", json!(recording.time_recorded.to_string()));
-    put("siteUrl", json!("example.webex.com"));
+    put("siteUrl", json!(SITE));
     if !recording.prevent_downloading {
         put("downloadUrl", json!("https://example.webex.com/example/lsr.php?RCID=demo-download-page"));
     }
@@ -72,12 +75,11 @@ pub(super) fn detail_json(
     entry.into()
 }
 
-/// The transcript of a recording that `/meetingTranscripts` has, if there is one.
-pub(super) fn transcript_json(recording: &WebexRecording, origin: &str) -> Option<Value> {
-    recording.stored_transcript.as_ref()?;
+/// The transcript of a recording as `/meetingTranscripts` lists it.
+pub(super) fn transcript_json(recording: &WebexRecording, origin: &str) -> Value {
     let id = recording.stored_transcript_id();
     let download = |format: &str| format!("{origin}/v1/meetingTranscripts/{id}/download?format={format}");
-    Some(json!({"id": id, "meetingId": recording.meeting_id, "meetingTopic": recording.topic,
-                "startTime": recording.time_recorded.to_string(), "siteUrl": "example.webex.com",
-                "vttDownloadLink": download("vtt"), "txtDownloadLink": download("txt"), "status": "available"}))
+    json!({"id": id, "meetingId": recording.meeting_id, "meetingTopic": recording.topic,
+                "startTime": recording.time_recorded.to_string(), "siteUrl": SITE,
+                "vttDownloadLink": download("vtt"), "txtDownloadLink": download("txt"), "status": "available"})
 }

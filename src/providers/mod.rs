@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::http::Client;
-use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
+use crate::model::{DaySpan, Details, FileId, FileKey, Lease, Meeting, MeetingId, RecordingFile, SourceName};
 use crate::settings::{ProviderSettings, SourceSettings};
 
 mod document;
@@ -70,6 +70,12 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
     /// What may work later.
     async fn complete(&self, _meeting: &MeetingId, known: &Details) -> Result<Details, ProviderError> {
         Ok(known.clone())
+    }
+
+    /// Looks for files of `meetings`, newest first, that were made after their details were asked for and that listings do
+    /// not show. What it finds is what the details would have brought by now; they are not asked for again.
+    async fn late_files(&self, _meetings: &[Arc<Meeting>]) -> LateFiles {
+        LateFiles::default()
     }
 
     /// What the credential permits of what this source can use; nothing where the cloud does not say.
@@ -172,6 +178,17 @@ pub struct Listing {
     pub meetings: Vec<Meeting>,
     /// The days that could not be listed whole, and why. A meeting unseen on such a day may still exist.
     pub failed: Vec<(DaySpan, ProviderError)>,
+}
+
+/// What a search for late files brought.
+#[derive(Debug, Default)]
+pub struct LateFiles {
+    /// The files, each under the meeting that it is of.
+    pub files: Vec<RecordingFile>,
+    /// As in [`Details::made_of`].
+    pub made_of: Option<FileKey>,
+    /// Why there may be more; `None` if there are none.
+    pub failed: Option<ProviderError>,
 }
 
 impl ProviderError {

@@ -73,6 +73,9 @@ pub(in crate::daemon) struct SourceReport {
     pub in_trash: u64,
     /// Why the recycle bin could not be listed, or not whole; `None` if it could, or is not shown.
     pub trash_error: Option<String>,
+    /// Why transcripts that are made late could not be looked for; `None` if they could.
+    #[serde(default)]
+    pub late_error: Option<String>,
     /// Whether it is being listed now.
     pub is_refreshing: bool,
     /// When something was listed last.
@@ -206,7 +209,7 @@ impl DownReport {
 
 impl SourceReport {
     fn of(source: &Source, counts: Counts) -> Self {
-        let RefreshState { is_running, listed, whole, failed, gaps, next, trash_failed, .. } =
+        let RefreshState { is_running, listed, whole, failed, gaps, next, trash_failed, late_failed, .. } =
             source.state.borrow().clone();
         let incomplete = gaps.into_iter().map(|(days, error)| IncompleteDays {
             from: days.from,
@@ -224,6 +227,7 @@ impl SourceReport {
             kept_deleted: counts.kept_deleted,
             in_trash: counts.in_trash,
             trash_error: trash_failed.map(|error| error.to_string()),
+            late_error: late_failed.map(|error| error.to_string()),
             is_refreshing: is_running,
             listed,
             listed_whole: whole,
@@ -280,6 +284,9 @@ impl SourceReport {
         if let Some(error) = &self.trash_error {
             line(format_args!("          the recycle bin is incomplete: {error}"));
         }
+        if let Some(error) = &self.late_error {
+            line(format_args!("          transcripts that are made late do not show: {error}"));
+        }
         for days in &self.incomplete {
             line(format_args!("          INCOMPLETE {} to {}: {}", days.from, days.to, days.error));
         }
@@ -309,6 +316,7 @@ mod tests {
             kept_deleted: 1,
             in_trash: 3,
             trash_error: Some("no scope".into()),
+            late_error: Some("no scope either".into()),
             is_refreshing: false,
             listed: Some(at("2026-10-06T07:00:00Z")),
             listed_whole: None,
@@ -351,6 +359,7 @@ mod tests {
                        listed 07:00:00, next 07:05:00\n          \
                        FAILED 07:00:01: the secret is wrong\n          \
                         the recycle bin is incomplete: no scope\n          \
+                        transcripts that are made late do not show: no scope either\n          \
                         INCOMPLETE 2026-01-01 to 2026-01-30: out of reach\n  \
                 DOWN    https://api.zoom.us (acme) has not answered since 06:59:00; reads fail at once, the next one after 07:03:05 tries it\n"
         );

@@ -1,5 +1,6 @@
 //! One source: its address, its clock, its credential, a listing, and a byte of a recording.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use jiff::tz::TimeZone;
@@ -9,7 +10,7 @@ use super::{Check, scopes};
 use crate::daemon::archive::Archive;
 use crate::daemon::source::Source;
 use crate::http::{ApiRequest, Client, FetchError, HttpError};
-use crate::model::{Availability, DaySpan, RecordingFile, SecretUrl};
+use crate::model::{Availability, DaySpan, Meeting, RecordingFile, SecretUrl};
 use crate::providers::ProviderError;
 
 /// Bound on reaching an address.
@@ -66,6 +67,7 @@ async fn examine(archive: &Archive, source: &Source) -> Vec<Check> {
             "",
         ),
     });
+    checks.extend(late_files(source, &listing.meetings).await);
     let mut files: Vec<&RecordingFile> = listing
         .meetings
         .iter()
@@ -90,6 +92,16 @@ async fn examine(archive: &Archive, source: &Source) -> Vec<Check> {
         Err(error) => Check::failure(subject, error.to_string(), ""),
     });
     checks
+}
+
+/// Whether files that are made late can be looked for, tried with the newest meeting. Nothing where they can.
+async fn late_files(source: &Source, meetings: &[Meeting]) -> Option<Check> {
+    let newest = meetings.iter().max_by_key(|meeting| (meeting.start, &meeting.id))?.clone();
+    let newest = [Arc::new(newest)];
+    let looked = tokio::time::timeout(LISTED_WITHIN, source.provider.late_files(&newest)).await;
+    let error = looked.ok()?.failed?;
+    let subject = format!("{}, transcripts", source.settings.name);
+    Some(Check::warning(subject, format!("those that are made late do not show: {error}"), ""))
 }
 
 /// Whether the source's addresses can be reached over DNS and TLS, and what time it is there.

@@ -20,7 +20,7 @@ pub fn listed(source: &SourceName, body: &[u8]) -> Vec<Meeting> {
 /// A recording that is described by itself, as a listing would have it and with what that leaves out.
 pub fn described(source: &SourceName, body: &[u8], transcripts: &[u8]) -> Option<(Meeting, Details)> {
     let recording = wire::Recording::read(Value::Object(forgiving::object(body)?))?;
-    let transcripts = forgiving::object(transcripts).map(wire::transcripts).unwrap_or_default();
+    let transcripts = forgiving::object(transcripts).and_then(wire::transcripts).unwrap_or_default();
     let meeting = mapping::meeting(source, &recording);
     let files = mapping::files_of_details(source, &meeting.id, &recording, &transcripts);
     Some((meeting, Details { facts: facts::of_recording(&recording).into(), files, ..Details::default() }))

@@ -138,7 +138,9 @@ impl Leases {
         let deadline = Instant::now() + LEASE_WITHIN;
         let find = async {
             match File::of(&file.key) {
-                Some(File::Stored(id)) => stored(api, id, effort).await,
+                Some(File::Stored(id)) => {
+                    stored(api, id, self.host_of(&file.meeting).as_deref(), effort).await
+                }
                 Some(wanted) => self.linked(api, file, wanted, effort, deadline).await,
                 None => Err(ProviderError::NotFound("Webex has no such file of a recording".into())),
             }
@@ -296,14 +298,17 @@ impl Reply {
     }
 }
 
-/// A transcript at the interface, under the source's own token, or under a new one where that was refused.
-async fn stored(api: &Api, id: &str, effort: Effort) -> Result<Lease, ProviderError> {
+/// A transcript at the interface, under the source's own token, or under a new one where that was refused. `host` is
+/// whose it is, where that has to be said ("Download a Meeting Transcript").
+async fn stored(api: &Api, id: &str, host: Option<&str>, effort: Effort) -> Result<Lease, ProviderError> {
     let mut token = api.tokens().current().await?;
     if Effort::Listed < effort && api.tokens().can_renew() {
         token = api.tokens().renewed(&token).await?;
     }
     let path = format!("/meetingTranscripts/{}/download", segment(id));
-    let address = api.address(&path, &[("format", "vtt")])?;
+    let query: Vec<_> =
+        std::iter::once(("format", "vtt")).chain(host.map(|host| ("hostEmail", host))).collect();
+    let address = api.address(&path, &query)?;
     Ok(Lease { address, authorization: Some(token.header()), ends: token.ends() })
 }
 

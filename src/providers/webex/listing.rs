@@ -3,18 +3,18 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use jiff::ToSpan;
 use jiff::civil::Date;
 
-use super::api::{Api, ApiError};
+use super::api::Api;
 use super::mapping::{self, Gone};
-use super::paging::{self, LARGEST_PAGE};
+use super::pages::Pages;
+use super::paging::LARGEST_PAGE;
 use super::refusal;
 use super::wire::{self, Page};
-use crate::model::{DaySpan, Meeting, MeetingId, SecretUrl, SourceName};
+use crate::model::{DaySpan, Meeting, MeetingId, SourceName};
 use crate::providers::{ProviderError, failures};
 
 /// Days that one question may span: what the administrator's list takes at most ("List Recordings For an Admin"). The
@@ -25,20 +25,9 @@ const WINDOW_DAYS: i64 = 30;
 /// a limit that nobody knows.
 const WINDOWS_AT_ONCE: usize = 4;
 
-/// Entries a page, the next where a server says that it took too long. Below ten it is not the length that it
-/// fails at.
-const PAGE_SIZES: [u32; 4] = [LARGEST_PAGE, 50, 25, 10];
-
-/// Bound on one page with its retries: a rate limit of 15 seconds, which is what one without a word is taken for,
-/// fits in. Somebody waits at a prompt for the first of them.
-const PAGE_WITHIN: Duration = Duration::from_secs(30);
-
 /// Windows that may fail in a row, each after its retries, before the others are not asked for any more. An
 /// archive of two years has 25: with a cloud that is down, they would fail one after the other for minutes.
 const FAILURES_IN_A_ROW: usize = WINDOWS_AT_ONCE;
-
-/// Pages of one window; 100,000 recordings in a month are a server that counts in circles.
-const PAGES: usize = 1000;
 
 /// Pages in a row that bring no recording which the window has not shown yet, until the list is taken for one without an
 /// end.
@@ -170,7 +159,7 @@ pub(super) async fn list(
 }
 
 /// Windows that cover `span`, newest first.
-fn windows(span: DaySpan) -> Vec<DaySpan> {
+pub(super) fn windows(span: DaySpan) -> Vec<DaySpan> {
     let mut windows = Vec::new();
     let mut to = span.to;
     while span.from <= to {
@@ -236,30 +225,16 @@ impl Lister<'_> {
         let mut query = vec![("max", most.as_str()), ("from", &from), ("to", &to)];
         query.extend(self.shelf.host.as_deref().map(|host| ("hostEmail", host)));
         query.extend(self.shelf.is_bin.then_some(("status", "deleted")));
-        let mut address = self.api.address(self.shelf.path, &query)?;
-        let mut sizes = PAGE_SIZES.into_iter().skip(1);
-        let mut entries = LARGEST_PAGE;
-        let mut seen = HashSet::new();
+        let first = self.api.address(self.shelf.path, &query)?;
+        let mut pages = Pages::new(self.api, self.shelf.subject(), self.shelf.scope, first);
         let (mut shown, mut barren) = (HashSet::new(), 0);
-        for _ in 0..PAGES {
-            let reply = match self.api.page(&address, PAGE_WITHIN).await {
-                Err(ApiError::Refused(refusal)) if refusal.is_of_length() => {
-                    let Some(fewer) = sizes.next() else {
-                        return Err(refusal.about(&self.shelf.subject(), self.shelf.scope));
-                    };
-                    tracing::debug!(source = %self.source, %from, "a page took too long; asking for {fewer} entries");
-                    entries = fewer;
-                    address = paging::with_at_most(&address, fewer);
-                    continue;
-                }
-                reply => reply.map_err(|error| error.about(&self.shelf.subject(), self.shelf.scope))?,
-            };
-            let page = Page::read(reply.object).ok_or_else(|| self.odd("sent a list without items"))?;
+        while let Some(reply) = pages.next().await? {
+            let page = Page::read(reply).ok_or_else(|| pages.odd("sent a list without items"))?;
             found.listed = true;
             if page.unreadable > 0 {
                 // Nobody knows which recordings these are: none of those known may be taken for deleted.
                 let count = page.unreadable;
-                found.failure = Some(self.odd(&format!("listed {count} recordings that cannot be read")));
+                found.failure = Some(pages.odd(&format!("listed {count} recordings that cannot be read")));
             }
             let known = shown.len();
             shown.extend(page.recordings.iter().map(|recording| recording.id().to_owned()));
@@ -269,26 +244,11 @@ impl Lister<'_> {
                 meeting: mapping::meeting(self.source, recording),
                 host: self.host_of(recording.host_email.as_deref()),
             }));
-            let Some(next) = reply.next else { return Ok(()) };
-            address = self.next_page(&next, entries)?;
-            if !seen.insert(address.expose().as_str().to_owned()) {
-                return Err(self.odd("names the same next page again and again"));
-            }
-            if barren >= BARREN_PAGES {
-                return Err(self.odd("names one next page after the other with nothing new on them"));
+            if barren >= BARREN_PAGES && pages.has_more() {
+                return Err(pages.odd("names one next page after the other with nothing new on them"));
             }
         }
-        Err(self.odd("has no last page"))
-    }
-
-    fn next_page(&self, named: &str, entries: u32) -> Result<SecretUrl, ProviderError> {
-        let next = self.api.next_page(named).map_err(|host| {
-            ProviderError::Unavailable(format!(
-                "the next page of {} is said to be on {host}, which is not the interface; nothing was sent there: check api_url",
-                self.shelf.subject()
-            ))
-        })?;
-        Ok(paging::repaired(&next, entries))
+        Ok(())
     }
 
     /// Whom to name when a recording is asked for by itself: nobody where the list is that of the token's owner.
@@ -296,14 +256,10 @@ impl Lister<'_> {
         let of_others = self.shelf.host.is_some() || self.shelf.path != "/recordings";
         if of_others { self.shelf.host.clone().or_else(|| listed.map(str::to_owned)) } else { None }
     }
-
-    fn odd(&self, what: &str) -> ProviderError {
-        ProviderError::Unavailable(format!("Webex {what} ({}); it may be passing", self.shelf.subject()))
-    }
 }
 
 /// The beginning of a UTC day.
-fn midnight(day: Date) -> String {
+pub(super) fn midnight(day: Date) -> String {
     format!("{day}T00:00:00Z")
 }
 

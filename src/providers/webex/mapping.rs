@@ -114,6 +114,27 @@ pub(super) fn files_of_details(
     files
 }
 
+/// What all files of a recording are made of: what changes the video changes its sound and its words.
+pub(super) fn video() -> FileKey {
+    File::Video.key()
+}
+
+/// A transcript that was made after its recording was described: what it would be if it had been there by then.
+pub(super) fn late_transcript(listed: &Meeting, transcript: &wire::Transcript) -> Option<RecordingFile> {
+    let video = listed.files.iter().find(|file| File::of(&file.id.key) == Some(File::Video))?;
+    let extension = "vtt";
+    Some(RecordingFile {
+        id: FileId { key: File::Stored(transcript.id()).key(), ..video.id.clone() },
+        role: Role::Transcript,
+        stem: "transcript".into(),
+        extension: extension.into(),
+        body: body_kind(extension),
+        declared_size: None,
+        availability: Availability::Ready,
+        ..video.clone()
+    })
+}
+
 /// What the files of one recording have in common.
 struct Draft<'a> {
     source: &'a SourceName,
@@ -166,7 +187,7 @@ pub(super) fn declared_size(recording: &wire::Recording) -> Option<u64> {
     recording.size_bytes.and_then(|size| u64::try_from(size).ok()).filter(|size| *size > 0)
 }
 
-/// The same for all files of a recording: what changes the video changes its sound and its words.
+/// The same for all files of a recording.
 fn version(recording: &wire::Recording) -> Version {
     let size = declared_size(recording).map(|size| size.to_string()).unwrap_or_default();
     let made = recording.create_time.map(|time| time.to_string()).unwrap_or_default();
@@ -306,11 +327,16 @@ mod tests {
             assert_eq!(names(&files), expected);
             assert!(files.iter().all(|file| file.declared_size.is_none()));
         }
-        let Value::Object(reply) = json!({"items": [{"id": "t1"}, {"id": ".."}, {}, 3]}) else { panic!() };
-        let stored = wire::transcripts(reply);
+        let Value::Object(reply) = json!({"items": [{"id": "t1", "status": "available"},
+            {"id": "t2", "status": "Deleted"}, {"id": ".."}, {}, 3]})
+        else {
+            panic!()
+        };
+        let stored = wire::transcripts(reply).unwrap();
         let files = files_of_details(&source(), &"4f91".into(), &recording(entry()), &stored);
         assert_eq!(names(&files), ["transcript.vtt"]);
         assert_eq!(File::of(&files[0].id.key), Some(File::Stored("t1")));
+        assert_eq!(late_transcript(&listed(entry()), &stored[0]).as_ref(), files.first());
     }
 
     #[test]

@@ -7,12 +7,12 @@
 //!
 //! 1. Tokens of apps live two weeks and are renewed with a refresh token, whose life that extends: [`auth`].
 //! 2. A listing takes 30 days at most; its next page is a whole address in a header, which may lead anywhere and may
-//!    ask for `null` entries: [`listing`], [`paging`].
+//!    ask for `null` entries: [`listing`], [`pages`], [`paging`].
 //! 3. A listing shows the video alone, and not where it can be downloaded. What else there is, and the links of all of
 //!    it, is told recording by recording, which costs a call each: [`leases`] shares that one answer.
 //! 4. Links live three hours and are credentials themselves: no token goes with them.
-//! 5. A transcript that has no link may still be had from the interface, with the token: [`mapping`] names it,
-//!    [`leases`] finds it.
+//! 5. A transcript that has no link may still be had from the interface, with the token, and is often made after the
+//!    recording was described: [`transcripts`] looks for it, [`mapping`] names it, [`leases`] finds it.
 //! 6. What was deleted lies in a recycle bin, whose list is the same with another status ([`listing`]) and does not
 //!    say when that was. Whether it still has links is not documented: [`leases`] asks.
 //! 7. Limits are not published; a reply says how long to keep quiet, and then nobody of the source asks: [`api`].
@@ -20,17 +20,19 @@
 //! It never knows how meetings become folders or bytes become blocks.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use url::Url;
 
-use self::api::{Api, ApiError};
+use self::api::Api;
 use self::leases::Leases;
 use self::listing::Shelf;
+use self::transcripts::Transcripts;
 use super::failures;
-use super::{Effort, Listing, Permission, Provider, ProviderError, RecycleBin, TrashListing, Trashed};
+use super::{
+    Effort, LateFiles, Listing, Permission, Provider, ProviderError, RecycleBin, TrashListing, Trashed,
+};
 use crate::http::{AllowedHosts, Client};
 use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
 
@@ -42,9 +44,11 @@ pub mod fuzzing;
 mod leases;
 mod listing;
 mod mapping;
+mod pages;
 mod paging;
 mod refusal;
 mod scopes;
+mod transcripts;
 mod wire;
 
 pub(super) use auth::desk;
@@ -93,8 +97,7 @@ pub struct Webex {
     /// Whether recordings are listed that are not the token's owner's: then their host is named when one is asked for.
     is_for_others: bool,
     is_admin: bool,
-    /// Whether it was said that transcripts may not be listed.
-    scope_noted: AtomicBool,
+    transcripts: Transcripts,
 }
 
 impl std::fmt::Debug for Webex {
@@ -111,41 +114,13 @@ impl Webex {
         let tokens = auth::tokens(&options.source, options.credential, options.oauth_url, client.clone());
         let is_for_others = options.admin || !options.hosts.is_empty();
         Self {
+            transcripts: Transcripts::new(options.source.clone(), is_for_others),
             source: options.source,
             is_admin: options.admin,
             shelves: listing::shelves(&options.hosts, options.admin),
             api: Api::new(client, options.api_url, tokens),
             leases: Leases::new(hosts, refusal::scope(is_for_others)),
             is_for_others,
-            scope_noted: AtomicBool::new(false),
-        }
-    }
-
-    /// The transcripts that the interface has of a held meeting; none where the token may not list them.
-    async fn transcripts(
-        &self,
-        recording: &MeetingId,
-        meeting: &str,
-    ) -> Result<Vec<wire::Transcript>, ProviderError> {
-        const SUBJECT: &str = "the transcripts of a meeting";
-        let host = self.leases.host_of(recording);
-        let mut query = vec![("meetingId", meeting), ("max", "100")];
-        query.extend(host.as_deref().map(|host| ("hostEmail", host)));
-        let address = self.api.address("/meetingTranscripts", &query)?;
-        let refusal = match self.api.get(&address, DETAILS_WITHIN).await {
-            Ok(reply) => return Ok(wire::transcripts(reply.object)),
-            Err(ApiError::Refused(refusal)) => refusal,
-            Err(ApiError::Failed(error)) => return Err(error),
-        };
-        match refusal.about(SUBJECT, refusal::TRANSCRIPTS_SCOPE) {
-            error @ ProviderError::NotAllowed(_) => {
-                if !self.scope_noted.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(source = %self.source, "some transcripts are left out: {error}");
-                }
-                Ok(Vec::new())
-            }
-            ProviderError::NotFound(_) => Ok(Vec::new()),
-            other => Err(other),
         }
     }
 }
@@ -192,14 +167,21 @@ impl Provider for Webex {
             Err(other) => return Err(other),
         };
         let transcripts = match &recording.meeting_id {
-            Some(held) if recording.links.transcript.is_none() => self.transcripts(meeting, held).await?,
+            Some(held) if recording.links.transcript.is_none() => {
+                self.transcripts.of_meeting(&self.api, &self.leases, meeting, held).await
+            }
             _ => Vec::new(),
         };
         Ok(Some(Details {
             facts: facts::of_recording(&recording).into(),
             files: mapping::files_of_details(&self.source, meeting, &recording, &transcripts),
+            made_of: Some(mapping::video()),
             ..Details::default()
         }))
+    }
+
+    async fn late_files(&self, meetings: &[Arc<Meeting>]) -> LateFiles {
+        self.transcripts.late(&self.api, &self.leases, meetings).await
     }
 
     async fn permissions(&self) -> Result<Vec<Permission>, ProviderError> {

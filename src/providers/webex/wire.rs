@@ -124,9 +124,15 @@ fn link<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretUrl>,
 
 /// A transcript that the interface itself has.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Transcript {
     #[serde(default, deserialize_with = "lenient::text")]
     id: Option<String>,
+    /// The held meeting that it is of.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(super) meeting_id: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    status: Option<String>,
 }
 
 impl Transcript {
@@ -134,13 +140,18 @@ impl Transcript {
     pub(super) fn id(&self) -> &str {
         self.id.as_deref().unwrap_or_default()
     }
+
+    /// Whether it can be asked for. Compliance officers are told of deleted ones as well.
+    fn is_there(&self) -> bool {
+        let is_deleted = self.status.as_deref().is_some_and(|status| status.eq_ignore_ascii_case("deleted"));
+        self.id.as_deref().is_some_and(is_segment) && !is_deleted
+    }
 }
 
-/// The transcripts of a list that can be asked for.
-pub(super) fn transcripts(reply: Map<String, Value>) -> Vec<Transcript> {
-    let entries = items(reply).unwrap_or_default();
+/// The transcripts of a list that can be asked for; `None` where the reply is no list.
+pub(super) fn transcripts(reply: Map<String, Value>) -> Option<Vec<Transcript>> {
     let read = |entry| serde_json::from_value::<Transcript>(entry).ok();
-    entries.into_iter().filter_map(read).filter(|entry| entry.id.as_deref().is_some_and(is_segment)).collect()
+    Some(items(reply)?.into_iter().filter_map(read).filter(Transcript::is_there).collect())
 }
 
 /// A reply of the token endpoint.
