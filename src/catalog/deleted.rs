@@ -124,6 +124,11 @@ impl Source {
             tracing::warn!("what was kept of {name} after its deletion cannot be read: {error}");
             Vec::new()
         });
+        self.take_in(remains);
+    }
+
+    /// Takes in what is left, as far as it is held.
+    pub(super) fn take_in(&mut self, remains: Vec<Remains>) {
         let losses = remains.into_iter().map(|remains| {
             let lost = self.lost(&remains);
             (remains, lost)
@@ -244,6 +249,11 @@ impl Kept {
     }
 }
 
+/// What a row holds, unless that is damaged.
+pub(super) fn remains_of_row(text: &str) -> Option<Remains> {
+    serde_json::from_str(text).ok()
+}
+
 impl FactStore {
     /// What was kept of a source. An entry that cannot be read is left out: what it was of is gone anyway.
     fn deleted(&self, source: &SourceName) -> rusqlite::Result<Vec<Remains>> {
@@ -251,7 +261,7 @@ impl FactStore {
         let mut kept = connection.prepare("SELECT remains FROM deleted_meeting WHERE source = ?1")?;
         let kept = kept
             .query_map(params![source.as_str()], |row| {
-                Ok(row.get_ref(0)?.as_str().ok().and_then(|text| serde_json::from_str(text).ok()))
+                Ok(row.get_ref(0)?.as_str().ok().and_then(remains_of_row))
             })?
             .collect::<rusqlite::Result<Vec<Option<Remains>>>>()?;
         Ok(kept.into_iter().flatten().collect())
