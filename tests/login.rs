@@ -180,8 +180,11 @@ fn a_port_that_is_taken_is_named() {
     assert!(text(&output).contains(&format!("port {port}")) && text(&output).contains("--port"));
 }
 
+/// What somebody makes of the address that is shown.
+type Pasted<'a> = &'a dyn Fn(&str) -> Vec<u8>;
+
 /// Runs `meetfs login --paste`, and pastes what `pasted` makes of the address that is shown.
-fn paste(rig: &Rig, pasted: &dyn Fn(&str) -> Vec<u8>) -> std::process::Output {
+fn paste(rig: &Rig, pasted: Pasted<'_>) -> std::process::Output {
     let mut child = login_command(rig, 8976)
         .arg("--paste")
         .stdin(Stdio::piped())
@@ -236,7 +239,7 @@ fn what_is_pasted_by_mistake_signs_nobody_in_and_is_not_repeated() {
         let (before, _) = back.split_once("&state=").expect("a state");
         format!("{before}&state=another-question").into_bytes()
     };
-    let mistakes: [&dyn Fn(&str) -> Vec<u8>; 11] = [
+    let mistakes: [Pasted<'_>; 11] = [
         &|_| Vec::new(),
         &|_| b"http://127.0.0.1:8976/".to_vec(),
         &|_| b"http://127.0.0.1:8976/?code=x1y2z3&state=y".to_vec(),
