@@ -5,8 +5,11 @@
 pub use crate::cache::disk::fuzzing as disk;
 pub use crate::catalog::fuzzing as catalog;
 pub use crate::daemon::control::fuzzing as control;
+pub use crate::daemon::doctor_fuzzing as doctor;
+pub use crate::daemon::login::fuzzing as login;
 pub use crate::http::fuzzing as http;
 pub use crate::providers::rapatin::fuzzing as rapatin;
+pub use crate::providers::sign_in_fuzzing as sign_in;
 pub use crate::providers::webex::fuzzing as webex;
 pub use crate::providers::zoom::fuzzing as zoom;
 pub use crate::providers::zoom_links_fuzzing as zoom_links;

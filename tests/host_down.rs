@@ -60,6 +60,9 @@ fn is_told_of_one_source(rig: &Rig, source: &str, server: Server, origin: &str) 
 
     rig.cloud.heal();
     wait_until(Duration::from_secs(20), "it is read again", || beginning(rig, &first).0 == 100_000);
+    // Links that are known need nothing of the interface: only who asks it finds out that it answers.
+    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
     assert_eq!(rig.status()["down"], serde_json::json!([]));
     rig.unmount();
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use life::Running;
-use meetfs::demo::{Archive, CloudOptions, Content, Meeting, MeetingFile, Server, UserApp};
+use meetfs::demo::{Archive, CloudOptions, Content, Effect, Meeting, MeetingFile, Server, Trigger, UserApp};
 use support::{Rig, SOON, mode_of, run, text, wait_until};
 
 const LENGTH: u64 = 3_000_000;
@@ -180,46 +180,94 @@ fn a_port_that_is_taken_is_named() {
     assert!(text(&output).contains(&format!("port {port}")) && text(&output).contains("--port"));
 }
 
+/// What somebody makes of the address that is shown.
+type Pasted<'a> = &'a dyn Fn(&str) -> Vec<u8>;
+
+/// Runs `meetfs login --paste`, and pastes what `pasted` makes of the address that is shown.
+fn paste(rig: &Rig, pasted: Pasted<'_>) -> std::process::Output {
+    let mut child = login_command(rig, 8976)
+        .arg("--paste")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a login");
+    let mut stdout = std::io::BufReader::new(child.stdout.take().expect("an output"));
+    let mut said = String::new();
+    while address_in(&said).is_none() {
+        assert!(std::io::BufRead::read_line(&mut stdout, &mut said).expect("a line") > 0, "{said}");
+    }
+    let line = pasted(&address_in(&said).expect("an address"));
+    let mut stdin = child.stdin.take().expect("an input");
+    // Who is refused in the middle of a long line reads no more of it.
+    let _all_or_enough = stdin.write_all(&line).and_then(|()| stdin.write_all(b"\n"));
+    drop(stdin);
+    child.wait_with_output().expect("an end")
+}
+
+/// The code in the address that a browser is sent back to.
+fn code_in(back: &str) -> String {
+    back.split(['?', '&']).find_map(|field| field.strip_prefix("code=")).expect("a code").to_owned()
+}
+
 #[test]
 fn without_a_browser_here_the_address_is_pasted() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
-    let paste = |pasted: &dyn Fn(&str) -> String| {
-        let mut child = login_command(&rig, 8976)
-            .arg("--paste")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("a login");
-        let mut stdout = std::io::BufReader::new(child.stdout.take().expect("an output"));
-        let mut said = String::new();
-        while address_in(&said).is_none() {
-            assert!(std::io::BufRead::read_line(&mut stdout, &mut said).expect("a line") > 0, "{said}");
-        }
-        let line = pasted(&address_in(&said).expect("an address"));
-        let mut stdin = child.stdin.take().expect("an input");
-        stdin.write_all(format!("{line}\n").as_bytes()).expect("a line");
-        drop(stdin);
-        child.wait_with_output().expect("an end")
-    };
-    for nonsense in ["", "http://127.0.0.1:8976/", "http://127.0.0.1:8976/?code=x&state=y", "two words"] {
-        let output = paste(&|_| nonsense.to_owned());
-        assert_eq!(output.status.code(), Some(3), "{nonsense}: {}", text(&output));
-        assert!(text(&output).contains("paste the whole address"), "{}", text(&output));
-    }
-    let output = paste(&sent_back);
+    let output = paste(&rig, &|address| sent_back(address).into_bytes());
+    assert!(output.status.success(), "{}", text(&output));
+    // As browsers show it.
+    let output = paste(&rig, &|address| {
+        let back = sent_back(address);
+        format!("  {}#_ ", back.strip_prefix("http://").expect("an address")).into_bytes()
+    });
     assert!(output.status.success(), "{}", text(&output));
     // The code alone does as well, for it is bound to the question.
-    let output = paste(&|address| {
-        let back = sent_back(address);
-        let code = back.split(['?', '&']).find_map(|field| field.strip_prefix("code=")).expect("a code");
-        code.to_owned()
-    });
+    let output = paste(&rig, &|address| code_in(&sent_back(address)).into_bytes());
     assert!(output.status.success(), "{}", text(&output));
     mount(&rig);
     assert_exact(&rig);
     rig.unmount();
+}
+
+#[test]
+fn what_is_pasted_by_mistake_signs_nobody_in_and_is_not_repeated() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    let other = |address: &str| {
+        let back = sent_back(address);
+        let (before, _) = back.split_once("&state=").expect("a state");
+        format!("{before}&state=another-question").into_bytes()
+    };
+    let mistakes: [Pasted<'_>; 11] = [
+        &|_| Vec::new(),
+        &|_| b"http://127.0.0.1:8976/".to_vec(),
+        &|_| b"http://127.0.0.1:8976/?code=x1y2z3&state=y".to_vec(),
+        &|_| b"two words".to_vec(),
+        // The address to open instead of the one that came of it.
+        &|address| address.as_bytes().to_vec(),
+        &|address| sent_back(address).replace("code=", "cod=").into_bytes(),
+        &|address| sent_back(address).replace("&state=", "&stat=").into_bytes(),
+        &other,
+        &|_| b"\x1b[31mred\x07\0".to_vec(),
+        &|_| vec![0xff; 100],
+        &|_| vec![b'a'; 1_000_000],
+    ];
+    for (number, mistake) in mistakes.iter().enumerate() {
+        let output = paste(&rig, mistake);
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(3), "{number}: {said}");
+        assert!(said.contains("paste the whole address"), "{number}: {said}");
+        assert!(!said.contains(['\x1b', '\x07']) && !said.contains("x1y2z3"), "{number}: {said}");
+        assert!(said.len() < 1000, "{number}: {said}");
+    }
+    // What looks like a code is for the cloud to judge.
+    let output = paste(&rig, &|_| b"n0t-a-c0de".to_vec());
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("a code works once") && !said.contains("n0t-a-c0de"), "{said}");
+    assert!(sign_in_files(&rig).is_empty());
+    assert_eq!(rig.cloud.sign_ins().signed_in, 0);
 }
 
 #[test]
@@ -236,14 +284,18 @@ fn a_sign_in_is_given_up_and_no_secret_of_it_was_printed() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     let (mut login, address) = begin(&rig, free_port());
-    browse(&address);
+    let arguments = std::fs::read(format!("/proc/{}/cmdline", login.id())).expect("a process");
+    let back = sent_back(&address);
+    browse(&back);
     assert_eq!(login.end(SOON).0.code(), Some(0));
     mount(&rig);
     assert_exact(&rig);
     let [file] = sign_in_files(&rig).try_into().expect("one sign-in");
     let kept: serde_json::Value =
         serde_json::from_slice(&std::fs::read(&file).expect("a file")).expect("JSON");
-    let printed = format!("{}\n{}\n{}", login.said(), rig.log(), rig.status());
+    let arguments = String::from_utf8_lossy(&arguments).into_owned();
+    let printed = format!("{arguments}\n{}\n{}\n{}", login.said(), rig.log(), rig.status());
+    assert!(arguments.contains("login") && !printed.contains(&code_in(&back)), "{printed}");
     for secret in ["refresh_token", "access_token"] {
         let secret = kept[secret].as_str().expect("a secret");
         assert!(!printed.contains(secret), "{printed}");
@@ -402,4 +454,286 @@ fn webex_is_signed_in_to_in_the_same_way() {
     assert_ne!(rig.shell("find acme -name '*.mp4' | wc -l").trim(), "0");
     assert_eq!(rig.cloud.webex_sign_ins().signed_in, 1);
     rig.unmount();
+}
+
+#[test]
+fn who_agreed_is_told_only_once_it_is_true() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp { client_secret: Some("another-s3cret".into()), ..UserApp::demo() });
+    let (mut login, address) = begin(&rig, free_port());
+    let page = browse(&address);
+    assert!(page.contains("You are not signed in"), "{page}");
+    assert_eq!(login.end(SOON).0.code(), Some(3), "{}", login.said());
+    assert!(login.said().contains("check client_id, and client_secret"), "{}", login.said());
+    assert!(!login.said().contains("another-s3cret"), "{}", login.said());
+    assert!(sign_in_files(&rig).is_empty());
+}
+
+#[test]
+fn a_browser_gets_through_beside_connections_that_never_ask() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    let port = free_port();
+    let (mut login, address) = begin(&rig, port);
+    let idle: Vec<_> = (0..40)
+        .map(|number| {
+            let mut connection = std::net::TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+            // Some begin a question that they never end.
+            let beginning = if number % 2 == 0 { "GET /?code=" } else { "" };
+            connection.write_all(beginning.as_bytes()).expect("a beginning");
+            connection
+        })
+        .collect();
+    let back = sent_back(&address);
+    let page = curl(&["--max-time", "50", &back]);
+    assert!(page.contains("You are signed in"), "{page}");
+    assert_eq!(login.end(SOON).0.code(), Some(0), "{}", login.said());
+    drop(idle);
+}
+
+#[test]
+fn the_page_repeats_nothing_that_it_was_sent() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    let port = free_port();
+    let (mut login, address) = begin(&rig, port);
+    let state = address.split(['?', '&']).find(|field| field.starts_with("state=")).expect("a state");
+    let script = "%3Cscript%3Ealert(1)%3C/script%3E";
+    for place in [
+        format!("?error={script}&state={script}"),
+        format!("?code={script}&state=x&{script}"),
+        format!("{script}?{state}&error=x"),
+        format!("?error={script}%1b%5b31m%0aeverything%20is%20fine&error_description={script}&{state}"),
+    ] {
+        let page = curl(&["-i", "-H", "Host: evil.example", &format!("http://127.0.0.1:{port}/{place}")]);
+        assert!(page.contains("content-security-policy: default-src 'none'"), "{page}");
+        assert!(page.contains("cache-control: no-store") && page.contains("referrer-policy: no-referrer"));
+        assert!(!page.contains("script") && !page.contains("alert") && !page.contains("fine"), "{page}");
+    }
+    assert_eq!(login.end(SOON).0.code(), Some(3), "{}", login.said());
+    let said = login.said();
+    let after = said.split_once(&address).expect("the address").1;
+    assert!(!after.contains(['<', '\x1b']) && after.trim().lines().count() == 1, "{after:?}");
+    assert!(sign_in_files(&rig).is_empty());
+}
+
+#[test]
+fn a_place_that_cannot_keep_a_sign_in_is_told_before_anybody_agrees() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    let root = rig.folder.path();
+    let file = root.join("a-file");
+    std::fs::write(&file, "").expect("a file");
+    let scratch = |name: &str, options: &str| {
+        let folder = root.join(name);
+        std::fs::create_dir(&folder).expect("a folder");
+        let line = format!("mount -t tmpfs -o {options} scratch '{}'", folder.display());
+        assert!(run(Command::new("sh").args(["-c", &line]), SOON).status.success());
+        folder
+    };
+    let (read_only, full) = (scratch("read-only", "ro"), scratch("full", "size=16k"));
+    let open = root.join("open/meetfs/sign-in");
+    std::fs::create_dir_all(&open).expect("a folder");
+    let loosened = run(Command::new("chmod").arg("777").arg(&open), SOON);
+    assert!(loosened.status.success());
+    for (place, why) in [
+        (file.clone(), "Not a directory"),
+        (read_only.clone(), "Read-only file system"),
+        (full.clone(), "No space left"),
+        ("/proc".into(), "cannot be used"),
+        (root.join("open"), "chmod 700"),
+    ] {
+        let output = run(login_command(&rig, free_port()).env("XDG_STATE_HOME", &place), SOON);
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(1), "{}: {said}", place.display());
+        assert!(said.contains("cannot be kept") && said.contains("XDG_STATE_HOME"), "{said}");
+        assert!(said.contains(why) && address_in(&said).is_none(), "{said}");
+    }
+    for place in [&read_only, &full] {
+        assert!(run(Command::new("umount").arg(place), SOON).status.success());
+    }
+    let mut homeless = login_command(&rig, free_port());
+    let output = run(homeless.env_remove("HOME").env_remove("XDG_STATE_HOME"), SOON);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+    assert!(text(&output).contains("XDG_STATE_HOME"), "{}", text(&output));
+    assert_eq!(rig.cloud.sign_ins().signed_in, 0);
+}
+
+#[test]
+fn a_sign_in_that_others_could_read_or_replace_is_not_used() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    sign_in(&rig);
+    let [file] = sign_in_files(&rig).try_into().expect("one sign-in");
+    let folder = file.parent().expect("a folder").to_owned();
+    let quoted = |path: &std::path::Path| format!("'{}'", path.display());
+    let (at, kept, place) = (quoted(&file), quoted(&file.with_extension("kept")), quoted(&folder));
+    let shell = |line: &str| {
+        let output = run(Command::new("sh").args(["-c", line]), SOON);
+        assert!(output.status.success(), "{line}: {}", text(&output));
+    };
+    shell(&format!("cp -p {at} {kept}"));
+    for (damage, words) in [
+        (format!("chmod 644 {at}"), "chmod 600"),
+        (format!("chmod 620 {at}"), "chmod 600"),
+        (format!("chown 65534 {at}"), "chmod 600"),
+        (format!("rm {at}; ln -s {kept} {at}"), "cannot be used"),
+        (format!("rm {at}; mkfifo -m 600 {at}"), "damaged"),
+        (format!("rm {at}; mkdir -m 700 {at}"), "cannot be used"),
+        (format!("head -c 40 {kept} > {at}"), "damaged"),
+        (format!("sed -i 's/\"refresh_token\": \"[^\"]*\"/\"refresh_token\": \"\"/' {at}"), "damaged"),
+    ] {
+        shell(&damage);
+        let output = run(&mut rig.mount_command(), SOON);
+        let said = text(&output);
+        assert!(!output.status.success() && said.contains(words), "{damage}: {said}");
+        assert!(said.contains("sign-in of acme"), "{damage}: {said}");
+        assert_eq!(rig.entries_in_mount_table(), 0);
+        shell(&format!("rm -rf {at}; cp -p {kept} {at}"));
+    }
+    // The token that is there is good, but the next one could not be kept safe.
+    shell(&format!("chmod 770 {place}"));
+    rig.cloud.expire_tokens();
+    let output = run(&mut rig.mount_command(), SOON);
+    assert!(!output.status.success() && text(&output).contains("chmod 700"), "{}", text(&output));
+    assert_eq!(rig.cloud.sign_ins().renewed, 0);
+    shell(&format!("chmod 700 {place}"));
+    mount(&rig);
+    assert_exact(&rig);
+    rig.unmount();
+}
+
+#[test]
+fn what_a_killed_process_left_neither_loosens_nor_leads_elsewhere_what_is_kept_next() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    sign_in(&rig);
+    let [file] = sign_in_files(&rig).try_into().expect("one sign-in");
+    let (left, elsewhere) = (file.with_extension("new"), rig.folder.path().join("elsewhere"));
+    std::fs::write(&elsewhere, "mine").expect("a file");
+    let leftovers = [
+        format!("touch '{0}'; chmod 666 '{0}'", left.display()),
+        format!("ln -s '{}' '{}'", elsewhere.display(), left.display()),
+        format!("ln '{}' '{}'", elsewhere.display(), left.display()),
+        format!("mkfifo '{}'", left.display()),
+    ];
+    for leftover in leftovers {
+        assert!(run(Command::new("sh").args(["-c", &leftover]), SOON).status.success());
+        sign_in(&rig);
+        assert_eq!(mode_of(&file), 0o600, "{leftover}");
+        assert!(std::fs::symlink_metadata(&file).expect("a file").is_file(), "{leftover}");
+        assert!(std::fs::symlink_metadata(&left).is_err(), "{leftover}");
+        assert_eq!(std::fs::read_to_string(&elsewhere).expect("a file"), "mine", "{leftover}");
+    }
+    mount(&rig);
+    assert_exact(&rig);
+    rig.unmount();
+}
+
+#[test]
+fn a_kept_sign_in_takes_no_token_to_an_address_that_is_not_configured() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    sign_in(&rig);
+    let [file] = sign_in_files(&rig).try_into().expect("one sign-in");
+    let elsewhere = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let mut kept: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&file).expect("a file")).expect("JSON");
+    kept["api_url"] = format!("http://{}/v2", elsewhere.local_addr().expect("an address")).into();
+    std::fs::write(&file, kept.to_string()).expect("a file");
+    mount(&rig);
+    assert_exact(&rig);
+    elsewhere.set_nonblocking(true).expect("a listener");
+    assert!(elsewhere.accept().is_err(), "somebody came");
+    rig.unmount();
+}
+
+#[test]
+fn two_logins_at_once_end_both_and_what_is_kept_is_one_of_them() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    let (mut first, of_first) = begin(&rig, free_port());
+    let (mut second, of_second) = begin(&rig, free_port());
+    // The answer to the one is none to the other.
+    let crossed = sent_back(&of_first).replace(&port_of(&of_first), &port_of(&of_second));
+    assert!(curl(&[&crossed]).contains("does not belong"));
+    let backs = [sent_back(&of_first), sent_back(&of_second)];
+    let browsers: Vec<_> = backs.into_iter().map(|back| std::thread::spawn(move || curl(&[&back]))).collect();
+    for browser in browsers {
+        assert!(browser.join().expect("a browser").contains("You are signed in"));
+    }
+    for login in [&mut first, &mut second] {
+        assert_eq!(login.end(SOON).0.code(), Some(0), "{}", login.said());
+    }
+    assert_eq!(sign_in_files(&rig).len(), 1);
+    assert_eq!(rig.cloud.sign_ins().signed_in, 2);
+    rig.cloud.expire_tokens();
+    mount(&rig);
+    assert_exact(&rig);
+    rig.unmount();
+}
+
+/// The port in the address that a browser is to be sent back to.
+fn port_of(address: &str) -> String {
+    let (_, after) = address.split_once("127.0.0.1%3A").expect("a redirect");
+    after.chars().take_while(char::is_ascii_digit).collect()
+}
+
+#[test]
+fn a_login_that_is_interrupted_leaves_nothing_and_no_sign_in_is_lost() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    sign_in(&rig);
+    let [file] = sign_in_files(&rig).try_into().expect("one sign-in");
+    let before = std::fs::read(&file).expect("a file");
+    let port = free_port();
+    for signal in ["INT", "TERM"] {
+        let (mut login, _) = begin(&rig, port);
+        login.signal(signal);
+        let (status, _) = login.end(SOON);
+        assert!(!status.success(), "{status}: {}", login.said());
+        let folder = std::fs::read_dir(file.parent().expect("a folder")).expect("a folder");
+        let names: Vec<_> = folder.flatten().map(|entry| entry.file_name()).collect();
+        assert_eq!(names.len(), 2, "the file and its lock: {names:?}");
+        assert_eq!(std::fs::read(&file).expect("a file"), before);
+    }
+    mount(&rig);
+    assert_exact(&rig);
+    rig.unmount();
+}
+
+#[test]
+fn a_token_service_that_answers_oddly_is_told_and_nothing_of_it_is_kept() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    let answer = |status, body: &str| Effect::Status {
+        status,
+        body: body.into(),
+        content_type: "application/json".into(),
+        headers: Vec::new(),
+    };
+    for (status, body, words, code) in [
+        (200, r#"{"access_token":"acc3ss","expires_in":3599}"#, "gave no refresh token", 3),
+        (200, r#"{"access_token":"acc3ss","refresh_token":""}"#, "gave no refresh token", 3),
+        (200, r#"{"refresh_token":"r3fresh"}"#, "answered without a token", 1),
+        (200, "<html>Sign in</html>", "answered without a token", 1),
+        (400, r#"{"reason":"Invalid authorization code","error":"invalid_request"}"#, "a code works once", 3),
+        (401, r#"{"reason":"Invalid client","error":"invalid_client"}"#, "check client_id", 3),
+        (404, "", "check oauth_url", 1),
+    ] {
+        rig.cloud.inject(Trigger::always(Server::Api).on("/oauth/token").does(answer(status, body)));
+        let (mut login, address) = begin(&rig, free_port());
+        assert!(browse(&address).contains("You are not signed in"), "{body}");
+        assert_eq!(login.end(SOON).0.code(), Some(code), "{body}: {}", login.said());
+        let said = login.said();
+        assert!(said.contains(words) && !said.contains("acc3ss") && !said.contains("r3fresh"), "{said}");
+        assert!(sign_in_files(&rig).is_empty());
+        rig.cloud.heal();
+    }
+    let odd = r#"{"access_token":"acc3ss","refresh_token":"r3fresh","expires_in":"9e99","scope":"a:b \u001b[31mred c:d","api_url":7}"#;
+    rig.cloud.inject(Trigger::always(Server::Api).on("/oauth/token").does(answer(200, odd)));
+    let (mut login, address) = begin(&rig, free_port());
+    assert!(browse(&address).contains("You are signed in"));
+    assert_eq!(login.end(SOON).0.code(), Some(0), "{}", login.said());
+    assert!(login.said().contains("Permitted: a:b c:d\n"), "{}", login.said());
 }

@@ -1,4 +1,5 @@
-//! Rows of the catalog: a meeting, and behind the first NUL its details.
+//! Rows of the catalog: a meeting, and behind a NUL each its details, what lies in the recycle bin, and what is left of a
+//! meeting that was deleted.
 
 use meetfs::fuzzing::catalog;
 use serde_json::{Map, Value};
@@ -7,17 +8,38 @@ use super::{replies, tree};
 
 pub fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let (meeting, details) = text.split_once('\0').unwrap_or((text, text));
-    let details = catalog::details(details);
+    let mut rows = text.split('\0');
+    let meeting = rows.next().unwrap_or_default();
+    let details = catalog::details(rows.next().unwrap_or(meeting));
+    let rows: Vec<_> = rows.collect();
+    for (row, again) in
+        rows.iter().flat_map(|row| [(row, catalog::trash_again as Again), (row, catalog::remains_again)])
+    {
+        let first = again(row);
+        assert_eq!(first.as_deref().and_then(again), first, "not as it was");
+    }
     let Some(meeting) = catalog::meeting(meeting) else { return };
     let row = serde_json::to_string(&meeting).expect("a meeting can be written down");
     assert_eq!(catalog::meeting(&row), Some(meeting.clone()), "not as it was");
     if meeting.source != replies::source() {
         return;
     }
+    let own = meeting.clone();
     let view = tree::view(meeting, details);
     let document = view.document.as_ref().expect("it is known that there are no more details");
     assert!(serde_json::from_slice::<Map<String, Value>>(&document.text()).is_ok());
     assert_eq!(document.length(), document.text().len() as u64);
     tree::is_legal(&tree::build(vec![view]));
+    // A row of another source is not looked for.
+    let is_own = |row: &&&str| !row.contains("\"source\"") || row.matches("\"source\":\"acme\"").count() > 0;
+    let rows: Vec<_> = rows.iter().filter(is_own).copied().collect();
+    let view = catalog::source(&replies::source(), own, &rows, &rows);
+    for view in view.meetings.iter().chain(&view.trash) {
+        if let Some(document) = &view.document {
+            assert!(serde_json::from_slice::<Map<String, Value>>(&document.text()).is_ok());
+        }
+    }
+    tree::is_legal(&tree::build_source(view));
 }
+
+type Again = fn(&str) -> Option<String>;

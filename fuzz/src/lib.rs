@@ -8,11 +8,13 @@ pub mod control;
 pub mod disk_index;
 pub mod download_answer;
 pub mod link_header;
+pub mod login;
 pub mod media_index;
 pub mod range_head;
 pub mod rapatin;
 mod replies;
 pub mod retry_after;
+pub mod sign_in;
 pub mod signed_link;
 mod tree;
 pub mod values;
@@ -23,7 +25,7 @@ pub mod zoom;
 pub type Check = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Check); 14] = [
+pub const TARGETS: [(&str, Check); 16] = [
     ("zoom", zoom::check),
     ("webex", webex::check),
     ("rapatin", rapatin::check),
@@ -36,6 +38,8 @@ pub const TARGETS: [(&str, Check); 14] = [
     ("media_index", media_index::check),
     ("disk_index", disk_index::check),
     ("control", control::check),
+    ("sign_in", sign_in::check),
+    ("login", login::check),
     ("config", config::check),
     ("values", values::check),
 ];

@@ -1,5 +1,6 @@
 //! What holds of every reply of a cloud.
 
+use meetfs::fuzzing::sign_in;
 use meetfs::model::{Meeting, SourceName};
 use meetfs::providers::ProviderError;
 use secrecy::SecretString;
@@ -12,7 +13,7 @@ pub(crate) const SECRET: &str = "13|t0ken-s3cret-9";
 const CANARY: &str = "https://us06web.zoom.us/rec/c4nary-d0wnload?t=c4nary-d0wnload";
 
 /// Fields that hold such an address or token.
-const OPENS: [&str; 8] = [
+const OPENS: [&str; 12] = [
     "download_url",
     "download_access_token",
     "recordingDownloadLink",
@@ -20,7 +21,11 @@ const OPENS: [&str; 8] = [
     "transcriptDownloadLink",
     "downloadUrl",
     "playbackUrl",
+    "vttDownloadLink",
+    "txtDownloadLink",
     "token",
+    "access_token",
+    "refresh_token",
 ];
 
 pub(crate) fn source() -> SourceName {
@@ -80,6 +85,13 @@ pub(crate) fn opens_nothing(meetings: &[Meeting]) {
 pub(crate) fn facts_open_nothing(facts: &Map<String, Value>) {
     let told = serde_json::to_string(facts).expect("facts can be written down");
     assert!(!told.contains("c4nary"), "{told}");
+}
+
+/// The file of a sign-in, where there is one, is read as it was written.
+pub(crate) fn is_kept_as_it_is(kept: Option<&[u8]>) {
+    if let Some(kept) = kept {
+        assert_eq!(sign_in::reread(kept).as_deref(), Some(kept), "{}", String::from_utf8_lossy(kept));
+    }
 }
 
 /// A sentence for a person: one line, of bounded length, without the secret.

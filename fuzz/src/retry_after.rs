@@ -1,13 +1,16 @@
-//! `Retry-After`: no wait is longer than two days, whatever is asked for, and every time is.
+//! `Retry-After` and `Date`: no wait is longer than two days, whatever is asked for, and every time is one.
 
 use std::time::{Duration, SystemTime};
 
-use meetfs::fuzzing::http;
+use meetfs::fuzzing::{doctor, http};
 
 pub fn check(data: &[u8]) {
     for now in [0, 1_795_000_000, 4_000_000_000_u64] {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(now);
         let wait = http::retry_after(&[(b"retry-after", data)], now);
+        if let Ok(date) = std::str::from_utf8(data) {
+            doctor::skew(date, now);
+        }
         assert!(wait.is_none_or(|wait| wait <= Duration::from_secs(2 * 24 * 3600)), "{wait:?}");
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use meetfs::model::{Meeting, MeetingView, SourceView};
+use meetfs::providers::Trashed;
 use meetfs::tree::{Ino, Snapshot, TreeBuilder};
 use unicode_normalization::is_nfc;
 
@@ -34,7 +35,23 @@ pub(crate) fn view(meeting: Meeting, details: Option<meetfs::model::Details>) ->
 }
 
 pub(crate) fn build(meetings: Vec<MeetingView>) -> Snapshot {
-    TreeBuilder::new(TimeZone::UTC).build(&[SourceView { name: source(), meetings, trash: Vec::new() }])
+    build_source(SourceView { name: source(), meetings, trash: Vec::new() })
+}
+
+pub(crate) fn build_source(view: SourceView) -> Snapshot {
+    TreeBuilder::new(TimeZone::UTC).build(&[view])
+}
+
+/// The tree of what lies in a recycle bin is legal.
+pub(crate) fn check_trash(trashed: Vec<Trashed>) {
+    let ids: HashSet<_> = trashed.iter().map(|trashed| trashed.meeting.id.clone()).collect();
+    for meeting in trashed.iter().map(|trashed| &trashed.meeting) {
+        assert!(meeting.id.is_in_trash() && meeting.files.iter().all(|file| file.id.meeting == meeting.id));
+    }
+    if ids.len() == trashed.len() {
+        let trash = trashed.into_iter().map(|trashed| view(trashed.meeting, None)).collect();
+        is_legal(&build_source(SourceView { name: source(), meetings: Vec::new(), trash }));
+    }
 }
 
 /// Every name is one that a file can have, and leads back to its node.

@@ -1,5 +1,7 @@
 //! Webex's replies: listings and details to the names of the tree, transcripts, refusals and tokens.
 
+use std::time::Duration;
+
 use meetfs::fuzzing::webex;
 
 use super::{replies, tree};
@@ -9,11 +11,14 @@ pub fn check(data: &[u8]) {
     let meetings = webex::listed(&replies::source(), body);
     assert!(meetings.iter().all(|meeting| meeting.start <= meeting.end));
     tree::check(meetings);
+    tree::check_trash(webex::trashed(&replies::source(), body));
     if let Some((meeting, details)) = webex::described(&replies::source(), body, body) {
         tree::is_legal(&tree::build(vec![tree::view(meeting, Some(details))]));
     }
     if let Some(marked) = replies::marked(body) {
         replies::opens_nothing(&webex::listed(&replies::source(), &marked));
+        let trashed = webex::trashed(&replies::source(), &marked);
+        replies::opens_nothing(&trashed.into_iter().map(|trashed| trashed.meeting).collect::<Vec<_>>());
         if let Some((meeting, details)) = webex::described(&replies::source(), &marked, &marked) {
             replies::opens_nothing(&[meeting]);
             replies::facts_open_nothing(&details.facts.to_map());
@@ -22,7 +27,10 @@ pub fn check(data: &[u8]) {
     if let Some(error) = webex::refused(status, body, &replies::secret()) {
         replies::is_a_sentence(&error);
     }
-    webex::granted(body);
+    if let Some((life, kept)) = webex::granted(body) {
+        assert!(life <= Duration::from_secs(14 * 24 * 3600), "{life:?}");
+        replies::is_kept_as_it_is(kept.as_deref());
+    }
     let secret = replies::secret();
     replies::is_a_sentence(&webex::not_granted(status, body, [&secret, &secret]));
 }

@@ -1,5 +1,8 @@
 //! Zoom's replies: listings to the names of the tree, users, details, refusals and tokens.
 
+use std::collections::HashSet;
+use std::time::Duration;
+
 use jiff::civil::date;
 use meetfs::fuzzing::zoom;
 use meetfs::model::DaySpan;
@@ -17,16 +20,24 @@ pub fn check(data: &[u8]) {
     {
         tree::is_legal(&tree::build(vec![tree::view(meeting, Some(details))]));
     }
+    let trashed = zoom::trashed(&replies::source(), body, body);
+    let ids: HashSet<_> = trashed.iter().map(|trashed| &trashed.meeting.id).collect();
+    assert_eq!(ids.len(), trashed.len(), "a meeting that is listed twice is one");
+    for meeting in trashed.iter().map(|trashed| &trashed.meeting) {
+        assert!(meeting.expires.is_none(), "the bin has a rule of its own");
+    }
+    tree::check_trash(trashed);
     if let Some(marked) = replies::marked(body) {
         replies::opens_nothing(&zoom::listed(&replies::source(), &marked));
         replies::facts_open_nothing(&zoom::details(&marked));
         if let Some(details) = zoom::described(&replies::source(), &marked) {
             replies::facts_open_nothing(&details.facts.to_map());
         }
+        let trashed = zoom::trashed(&replies::source(), &marked, &marked);
+        replies::opens_nothing(&trashed.into_iter().map(|trashed| trashed.meeting).collect::<Vec<_>>());
     }
     if let Some(table) = zoom::participants(body) {
-        let cells = |text: &[u8]| text.split(|byte| matches!(byte, b',' | b'\n')).count();
-        assert!(cells(&table.bytes()) >= 18, "a header and a line");
+        is_a_table(&table.bytes());
     }
     let asked = DaySpan { from: date(2026, 10, 1), to: date(2026, 10, 30) };
     for rest in zoom::left(asked, date(2026, 11, 24), body) {
@@ -42,13 +53,35 @@ pub fn check(data: &[u8]) {
     if let Some(error) = zoom::refused(status, body, &replies::secret()) {
         replies::is_a_sentence(&error);
     }
+    let secret = replies::secret();
+    replies::is_a_sentence(&zoom::not_granted(status, body, &secret));
+    for is_code in [true, false] {
+        let source = replies::source();
+        replies::is_a_sentence(&zoom::not_signed_in(&source, status, is_code, body, [&secret, &secret]));
+    }
     let base = Url::parse("https://api.zoom.us/v2").expect("an address");
-    if let Some(named) = zoom::granted(&base, body) {
+    if let Some((life, named, kept)) = zoom::granted(&base, body) {
+        assert!(life <= Duration::from_secs(24 * 3600), "{life:?}");
+        replies::is_kept_as_it_is(kept.as_deref());
+        let Some(named) = named else { return };
         let host = named.host_str().unwrap_or_default();
         let is_zooms = ["zoom.us", "zoomgov.com", "zoom.com.cn"].iter().any(|name| {
             host.trim_end_matches('.') == *name || host.trim_end_matches('.').ends_with(&format!(".{name}"))
         });
         assert!(named.scheme() == "https" && is_zooms, "{named}");
     }
-    replies::is_a_sentence(&zoom::not_granted(status, body, &replies::secret()));
+}
+
+/// A header and a line at least, all of nine cells, of which none does anything in a spreadsheet.
+fn is_a_table(text: &[u8]) {
+    let mut lines = 0;
+    for line in csv::Reader::from_reader(text).into_records() {
+        let line = line.expect("a table");
+        assert_eq!(line.len(), 9, "{line:?}");
+        let is_formula =
+            |cell: &&str| cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err();
+        assert_eq!(line.iter().find(is_formula), None);
+        lines += 1;
+    }
+    assert!(lines > 0);
 }

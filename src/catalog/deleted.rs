@@ -124,6 +124,11 @@ impl Source {
             tracing::warn!("what was kept of {name} after its deletion cannot be read: {error}");
             Vec::new()
         });
+        self.take_in(remains);
+    }
+
+    /// Takes in what is left, as far as it is held.
+    pub(super) fn take_in(&mut self, remains: Vec<Remains>) {
         let losses = remains.into_iter().map(|remains| {
             let lost = self.lost(&remains);
             (remains, lost)
@@ -248,6 +253,11 @@ impl Kept {
     }
 }
 
+/// What a row holds, unless that is damaged.
+pub(super) fn remains_of_row(text: &str) -> Option<Remains> {
+    serde_json::from_str(text).ok()
+}
+
 impl FactStore {
     /// What was kept of a source. An entry that cannot be read is left out: what it was of is gone anyway.
     fn deleted(&self, source: &SourceName) -> rusqlite::Result<Vec<Remains>> {
@@ -255,7 +265,7 @@ impl FactStore {
             &self.connection.lock(),
             source,
             "SELECT meeting, remains FROM deleted_meeting WHERE source = ?1",
-            |row| serde_json::from_str(text(row, 1)?).ok(),
+            |row| remains_of_row(text(row, 1)?),
             "DELETE FROM deleted_meeting WHERE source = ?1 AND meeting = ?2",
         )
     }

@@ -1,11 +1,13 @@
-//! What the fuzz targets reach of this room: rows of the catalog, and what the tree is told of a meeting.
+//! What the fuzz targets reach of this room: rows of the catalog, and what the tree is told of them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::source::Entry;
-use super::{facts, kept};
-use crate::model::{Details, Meeting, MeetingView};
+use super::source::{Entry, Source};
+use super::trash::Trash;
+use super::{Filter, Holdings, Scope, SourceOptions, deleted, facts, kept, trash};
+use crate::model::{Details, FileId, Meeting, MeetingView, SourceName, SourceView, Version};
+use crate::providers::RecycleBin;
 
 /// The meeting in a row.
 pub fn meeting(row: &str) -> Option<Meeting> {
@@ -17,8 +19,47 @@ pub fn details(row: &str) -> Option<Details> {
     facts::details_of_row(row)
 }
 
+/// A row of the recycle bin as it would be written again.
+pub fn trash_again(row: &str) -> Option<String> {
+    serde_json::to_string(&trash::lying_of_row(row)?).ok()
+}
+
+/// A row of what was deleted, as it would be written again.
+pub fn remains_again(row: &str) -> Option<String> {
+    serde_json::to_string(&deleted::remains_of_row(row)?).ok()
+}
+
 /// What the tree is told of a meeting that was listed and described so.
 pub fn view(listed: Meeting, details: Option<Details>) -> MeetingView {
     let entry = Entry::new(Arc::new(listed), Some(&details.map(Arc::new)));
     MeetingView { meeting: entry.meeting, sizes: HashMap::new(), document: entry.document }
+}
+
+/// What the tree is told of a source that lists a meeting, by rows of its recycle bin and of what was deleted. Every byte
+/// of that is held, and of what lies in the bin it is known that there is no more.
+pub fn source(name: &SourceName, listed: Meeting, in_bin: &[&str], was_deleted: &[&str]) -> SourceView {
+    let bin = RecycleBin { name: "the trash", mend: "restore it", days: 30 };
+    let mut source = Source::empty(SourceOptions {
+        name: name.clone(),
+        scope: Scope("fuzzed".into()),
+        filter: Filter::none(),
+        recycle_bin: Some(bin),
+        keep_deleted: Some(Arc::new(Everything)),
+    });
+    source.meetings.insert(listed.id.clone(), Entry::new(Arc::new(listed), None));
+    let lying: Vec<_> = in_bin.iter().filter_map(|row| trash::lying_of_row(row)).collect();
+    source.trash = Trash::holding(Some(bin), (lying, Vec::new()));
+    let in_trash: Vec<_> = source.trash_views().into_iter().map(|view| view.meeting.id.clone()).collect();
+    source.details.extend(in_trash.into_iter().map(|id| (id, None)));
+    source.take_in(was_deleted.iter().filter_map(|row| deleted::remains_of_row(row)).collect());
+    SourceView { name: name.clone(), meetings: source.views(), trash: source.trash_views() }
+}
+
+#[derive(Debug)]
+struct Everything;
+
+impl Holdings for Everything {
+    fn holds_whole(&self, _: &FileId, _: Version, _: u64, _: Option<&str>) -> bool {
+        true
+    }
 }

@@ -101,21 +101,26 @@ impl Entry {
 }
 
 impl Source {
-    /// What was kept of a source in earlier runs.
-    pub(super) fn load(options: SourceOptions, facts: &FactStore) -> Self {
-        let SourceOptions { name, scope, filter, recycle_bin, keep_deleted } = options;
-        let mut source = Source {
-            scope,
-            filter,
+    /// Nothing is known of it.
+    pub(super) fn empty(options: SourceOptions) -> Self {
+        Self {
+            scope: options.scope,
+            filter: options.filter,
             kept: None,
             meetings: HashMap::new(),
             sizes: HashMap::new(),
             details: HashMap::new(),
             lacking: HashSet::new(),
             validators: HashMap::new(),
-            trash: Trash::empty(recycle_bin),
-            deleted: Deleted::new(keep_deleted),
-        };
+            trash: Trash::empty(options.recycle_bin),
+            deleted: Deleted::new(options.keep_deleted),
+        }
+    }
+
+    /// What was kept of a source in earlier runs.
+    pub(super) fn load(options: SourceOptions, facts: &FactStore) -> Self {
+        let (name, recycle_bin) = (options.name.clone(), options.recycle_bin);
+        let mut source = Self::empty(options);
         match facts.load(&name) {
             Ok((sizes, details)) => {
                 for fact in sizes {

@@ -77,15 +77,20 @@ impl Trash {
             return empty;
         }
         match facts.trash(name) {
-            Ok((lying, trials)) => Self {
-                lying: lying.into_iter().map(|it| (it.trashed.meeting.id.clone(), it)).collect(),
-                trials: trials.into_iter().collect(),
-                ..empty
-            },
+            Ok(kept) => Self::holding(bin, kept),
             Err(error) => {
                 tracing::warn!("what lay in the recycle bin of {name} cannot be read: {error}");
                 empty
             }
+        }
+    }
+
+    /// It holds what was kept.
+    pub(super) fn holding(bin: Option<RecycleBin>, (lying, trials): KeptTrash) -> Self {
+        Self {
+            lying: lying.into_iter().map(|it| (it.trashed.meeting.id.clone(), it)).collect(),
+            trials: trials.into_iter().collect(),
+            ..Self::empty(bin)
         }
     }
 
@@ -278,8 +283,15 @@ impl Catalog {
     }
 }
 
+/// What a row holds, unless that is damaged: what has not the bin's identity does not lie there.
+pub(super) fn lying_of_row(text: &str) -> Option<Lying> {
+    let lying: Lying = serde_json::from_str(text).ok()?;
+    let Meeting { id, files, .. } = &lying.trashed.meeting;
+    (id.is_in_trash() && files.iter().all(|file| file.id.meeting == *id)).then_some(lying)
+}
+
 /// What is kept of a bin.
-type KeptTrash = (Vec<Lying>, Vec<((MeetingId, FileKey), Trial)>);
+pub(super) type KeptTrash = (Vec<Lying>, Vec<((MeetingId, FileKey), Trial)>);
 
 impl FactStore {
     /// What was kept of a source's recycle bin, as far as it can be read. The rest is listed or tried again.
@@ -289,7 +301,7 @@ impl FactStore {
             &connection,
             source,
             "SELECT meeting, lying FROM trashed_meeting WHERE source = ?1",
-            |row| serde_json::from_str(text(row, 1)?).ok(),
+            |row| lying_of_row(text(row, 1)?),
             "DELETE FROM trashed_meeting WHERE source = ?1 AND meeting = ?2",
         )?;
         let trials = intact(

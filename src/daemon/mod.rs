@@ -26,6 +26,8 @@ mod unmount;
 
 pub use cache_command::cache;
 pub use doctor::doctor;
+#[cfg(any(fuzzing, test))]
+pub use doctor::fuzzing as doctor_fuzzing;
 pub use expiring_command::expiring;
 pub use login::login;
 pub use mount::mount;

@@ -33,16 +33,25 @@ impl AllowedHosts {
             url.scheme() == "https" && url.domain().is_some_and(|name| self.covers(name))
         };
         let address = SecretUrl::new(url);
-        if allowed { Ok(address) } else { Err(HttpError::HostNotAllowed { host: origin(&address) }) }
+        if allowed {
+            return Ok(address);
+        }
+        // Whoever names it chose how long it is, and it goes into a message.
+        let host = origin(&address).chars().take("https://".len() + LONGEST_NAME + ":65535".len()).collect();
+        Err(HttpError::HostNotAllowed { host })
     }
 
     fn covers(&self, name: &str) -> bool {
         let name = name.trim_end_matches('.');
-        self.names.iter().any(|allowed| {
-            name == allowed || name.strip_suffix(allowed.as_str()).is_some_and(|rest| rest.ends_with('.'))
-        })
+        name.len() <= LONGEST_NAME
+            && self.names.iter().any(|allowed| {
+                name == allowed || name.strip_suffix(allowed.as_str()).is_some_and(|rest| rest.ends_with('.'))
+            })
     }
 }
+
+/// The longest name that a host can have (RFC 1035, 3.1, without its last dot).
+const LONGEST_NAME: usize = 253;
 
 /// Whether the address names this machine: `localhost`, 127.0.0.0/8 or ::1.
 pub fn is_loopback(url: &Url) -> bool {
@@ -78,6 +87,16 @@ mod tests {
             "ftp://zoom.us/",
         ] {
             assert!(!allowed(api, bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_no_host_can_have_is_refused_in_a_short_message() {
+        let hosts = AllowedHosts::new(["zoom.us"], &Url::parse("https://api.zoom.us").unwrap());
+        for end in [".evil.example", ".zoom.us"] {
+            let long = format!("https://{}{end}/", ["a1"; 300].join("."));
+            let error = hosts.check(Url::parse(&long).unwrap()).unwrap_err().to_string();
+            assert!(error.contains("https://a1.a1") && error.len() < 500, "{error}");
         }
     }
 

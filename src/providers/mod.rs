@@ -36,6 +36,8 @@ mod zoom_links;
 
 pub use lease::LeaseDesk;
 pub use scopes::Permission;
+#[cfg(any(fuzzing, test))]
+pub use sign_in::fuzzing as sign_in_fuzzing;
 pub use sign_in::{Consent, SignInDesk, SignInError};
 pub use trash::{RecycleBin, TrashListing, Trashed};
 #[cfg(any(fuzzing, test))]

@@ -50,6 +50,10 @@ pub(super) fn open(shared: &Arc<Shared>, key: DiskKey) -> Option<CompleteFile> {
     let pin = {
         let mut state = shared.state();
         state.ledger.completeness(key)?;
+        // After a start with a lower limit the writer has still to make room, and must find something to take.
+        if state.ledger.held_bytes() > shared.limit {
+            return None;
+        }
         state.ledger.pin(key).then(|| Pin { shared: shared.clone(), fingerprint: key.fingerprint })?
     };
     let unverified = shared.state().ledger.unverified(key);

@@ -4,6 +4,8 @@
 //! there is nothing to look at.
 
 mod cache;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 mod scopes;
 mod source;
 mod system;

@@ -145,7 +145,7 @@ async fn reach(client: &Client, source: &Source) -> Vec<Check> {
     checks
 }
 
-fn skew(date: &str, now: SystemTime) -> Option<Duration> {
+pub(super) fn skew(date: &str, now: SystemTime) -> Option<Duration> {
     let then = httpdate::parse_http_date(date).ok()?;
     Some(now.duration_since(then).unwrap_or_else(|ahead| ahead.duration()))
 }

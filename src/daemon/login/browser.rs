@@ -13,7 +13,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::LoginError;
@@ -28,20 +28,44 @@ const WITHIN_MINUTES: u64 = 10;
 /// A browser opens a few connections at once, some of which it never uses.
 const CONNECTIONS: usize = 16;
 
-/// How long a connection may stay without asking anything.
-const CONNECTION_WITHIN: Duration = Duration::from_secs(10);
+/// How long a connection may stay without asking anything. One more than [`CONNECTIONS`] waits for as long.
+const ASKED_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a connection may stay at all: longer than the exchange of a code with its wait for other processes, for the
+/// page says how that went.
+const CONNECTION_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long a page may take to leave when the process is about to end.
+const PAGE_WITHIN: Duration = Duration::from_millis(100);
 
 /// The port that the browser comes back to, on this machine alone.
 pub(super) async fn listen(port: u16) -> Result<TcpListener, LoginError> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|cause| LoginError::Port { port, cause })
 }
 
-/// The code that the browser brings.
+/// The browser that has brought a code, and waits to hear what came of it.
+pub(super) struct Browser(oneshot::Sender<Page>);
+
+impl Browser {
+    /// Says whether somebody is signed in now.
+    pub(super) async fn hear(self, is_signed_in: bool) {
+        show(self.0, if is_signed_in { Page::SignedIn } else { Page::Failed }).await;
+    }
+}
+
+async fn show(browser: oneshot::Sender<Page>, page: Page) {
+    if browser.send(page).is_ok() {
+        // The process may end a moment later.
+        tokio::time::sleep(PAGE_WITHIN).await;
+    }
+}
+
+/// The code that the browser brings, and the browser.
 pub(super) async fn code(
     listener: TcpListener,
     consent: &Consent,
     source: &SourceName,
-) -> Result<SecretString, LoginError> {
+) -> Result<(SecretString, Browser), LoginError> {
     let (found, mut answers) = mpsc::channel(CONNECTIONS);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let until = Instant::now() + Duration::from_secs(WITHIN_MINUTES * 60);
@@ -50,9 +74,10 @@ pub(super) async fn code(
             () = tokio::time::sleep_until(until) => {
                 return Err(LoginError::Nobody { minutes: WITHIN_MINUTES });
             }
-            accepted = listener.accept() => {
-                let (Ok((socket, _)), Ok(place)) = (accepted, places.clone().try_acquire_owned()) else {
-                    // Out of sockets or places; both come back.
+            // A place first: whoever comes while all are taken is not turned away, but waits for one.
+            (place, accepted) = async { (places.clone().acquire_owned().await, listener.accept().await) } => {
+                let Ok((socket, _)) = accepted else {
+                    // Out of sockets, which come back.
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     continue;
                 };
@@ -61,26 +86,21 @@ pub(super) async fn code(
                     let service = service_fn(move |request| answer(request, found.clone()));
                     let served = http1::Builder::new()
                         .timer(TokioTimer::new())
+                        .header_read_timeout(ASKED_WITHIN)
                         .keep_alive(false)
                         .serve_connection(TokioIo::new(socket), service);
                     let _however_it_ends = tokio::time::timeout(CONNECTION_WITHIN, served).await;
                     drop(place);
                 });
             }
-            Some((answer, reply)) = answers.recv() => {
-                let (answer, reply): (Answer, tokio::sync::oneshot::Sender<Page>) = (answer, reply);
+            Some((answer, browser)) = answers.recv() => {
+                let (answer, browser): Asked = (answer, browser);
                 match answer.code(consent, source) {
-                    Ok(Some(code)) => {
-                        let _closed_meanwhile = reply.send(Page::SignedIn);
-                        // The page is on its way when the process ends a moment later.
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                        return Ok(code);
-                    }
+                    Ok(Some(code)) => return Ok((code, Browser(browser))),
                     // Of another question: whoever sent it has no say.
-                    Ok(None) => drop(reply.send(Page::NotAsked)),
+                    Ok(None) => drop(browser.send(Page::NotAsked)),
                     Err(error) => {
-                        let _closed_meanwhile = reply.send(Page::Refused);
-                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        show(browser, Page::Refused).await;
                         return Err(error);
                     }
                 }
@@ -93,12 +113,13 @@ pub(super) async fn code(
 #[derive(Clone, Copy)]
 enum Page {
     SignedIn,
+    Failed,
     Refused,
     NotAsked,
     NotFound,
 }
 
-type Asked = (Answer, tokio::sync::oneshot::Sender<Page>);
+type Asked = (Answer, oneshot::Sender<Page>);
 
 async fn answer(
     request: Request<hyper::body::Incoming>,
@@ -106,8 +127,8 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let page = if request.uri().path() == "/" && request.method() == hyper::Method::GET {
         let answer = Answer::of_query(request.uri().query().unwrap_or_default());
-        let (reply, page) = tokio::sync::oneshot::channel();
-        match found.try_send((answer, reply)) {
+        let (browser, page) = oneshot::channel();
+        match found.try_send((answer, browser)) {
             Ok(()) => page.await.unwrap_or(Page::NotAsked),
             Err(_) => Page::NotAsked,
         }
@@ -121,6 +142,10 @@ impl Page {
     fn response(self) -> Response<Full<Bytes>> {
         let (status, text) = match self {
             Self::SignedIn => (StatusCode::OK, "You are signed in. This page can be closed."),
+            Self::Failed => (
+                StatusCode::BAD_GATEWAY,
+                "You are not signed in. What went wrong is where meetfs was started.",
+            ),
             Self::Refused => (StatusCode::OK, "Nothing was permitted. This page can be closed."),
             Self::NotAsked => (StatusCode::BAD_REQUEST, "This does not belong to the sign-in under way."),
             Self::NotFound => (StatusCode::NOT_FOUND, "There is nothing here."),

@@ -4,6 +4,8 @@
 //! reads what a person brings from one elsewhere. The exchange and the keeping are the providers' affair.
 
 mod browser;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 mod pasted;
 
 use std::io::IsTerminal;
@@ -114,6 +116,7 @@ async fn forget(source: &SourceName, desk: &SignInDesk) -> Result<(), LoginError
 }
 
 async fn sign_in(arguments: &LoginArgs, source: &SourceName, desk: &SignInDesk) -> Result<(), LoginError> {
+    desk.prepare().await.map_err(failed(source))?;
     // Listened on before the browser is told of it.
     let listener = if arguments.paste { None } else { Some(browser::listen(arguments.port).await?) };
     let redirect = format!("http://127.0.0.1:{}/", arguments.port);
@@ -122,22 +125,33 @@ async fn sign_in(arguments: &LoginArgs, source: &SourceName, desk: &SignInDesk) 
         std::io::stdout(),
         format_args!("To sign in to {source}, open this address and agree:\n\n  {}\n", consent.address),
     );
-    let code: SecretString = match listener {
+    let (code, browser): (SecretString, _) = match listener {
         Some(listener) => {
             if std::io::stdout().is_terminal() {
                 // The address is on the screen, whatever comes of it.
                 let _a_browser_or_none = open::that_detached(consent.address.as_str());
             }
-            browser::code(listener, &consent, source).await?
+            let (code, browser) = browser::code(listener, &consent, source).await?;
+            (code, Some(browser))
         }
-        None => pasted::code(&consent, source).await?,
+        None => (pasted::code(&consent, source).await?, None),
     };
-    let permitted = desk.finish(consent, code).await.map_err(failed(source))?;
+    let finished = desk.finish(consent, code).await;
+    if let Some(browser) = browser {
+        browser.hear(finished.is_ok()).await;
+    }
+    let permitted = finished.map_err(failed(source))?;
     say(std::io::stdout(), format_args!("Signed in to {source}; kept in {}", desk.path().display()));
     if let Some(scopes) = permitted {
-        say(std::io::stdout(), format_args!("Permitted: {scopes}"));
+        say(std::io::stdout(), format_args!("Permitted: {}", names(&scopes)));
     }
     Ok(())
+}
+
+/// The scopes of a reply that are names (RFC 6749, 3.3), for a terminal takes other characters for commands.
+fn names(scopes: &str) -> String {
+    let is_name = |scope: &&str| scope.bytes().all(|byte| byte.is_ascii_graphic());
+    scopes.split(' ').filter(is_name).collect::<Vec<_>>().join(" ")
 }
 
 fn failed(source: &SourceName) -> impl Fn(SignInError) -> LoginError {

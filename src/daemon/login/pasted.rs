@@ -4,7 +4,7 @@ use std::io::{BufRead, IsTerminal, Read};
 
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
-use url::{Url, form_urlencoded};
+use url::form_urlencoded;
 
 use super::LoginError;
 use crate::daemon::say;
@@ -27,7 +27,7 @@ impl Answer {
         let mut answer = Self::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*name {
-                "code" => answer.code = Some(SecretString::from(value.into_owned())),
+                "code" if !value.is_empty() => answer.code = Some(SecretString::from(value.into_owned())),
                 "state" => answer.state = Some(value.into_owned()),
                 // The description is for developers, and whoever sends the browser here may write anything in it.
                 "error" => answer.error = Some(plain(&value)),
@@ -68,24 +68,37 @@ pub(super) async fn code(consent: &Consent, source: &SourceName) -> Result<Secre
         );
     }
     let read = tokio::task::spawn_blocking(|| {
-        let mut line = Zeroizing::new(String::new());
-        std::io::stdin().lock().take(LONGEST).read_line(&mut line).map(|_| line)
+        let mut line = Zeroizing::new(Vec::new());
+        std::io::stdin().lock().take(LONGEST).read_until(b'\n', &mut line).map(|_| line)
     });
     let line = match read.await {
         Ok(Ok(line)) => line,
         Ok(Err(cause)) => return Err(LoginError::System { what: "reading standard input", cause }),
         Err(_) => return Err(LoginError::Pasted("nothing was read")),
     };
+    if line.len() as u64 == LONGEST {
+        return Err(LoginError::Pasted("this is longer than any address"));
+    }
+    let line = std::str::from_utf8(&line).map_err(|_| LoginError::Pasted("this is no text"))?;
     of_line(line.trim(), consent, source)
 }
 
-fn of_line(line: &str, consent: &Consent, source: &SourceName) -> Result<SecretString, LoginError> {
+pub(super) fn of_line(
+    line: &str,
+    consent: &Consent,
+    source: &SourceName,
+) -> Result<SecretString, LoginError> {
     if line.is_empty() {
         return Err(LoginError::Pasted("nothing was pasted"));
     }
-    if let Ok(address) = Url::parse(line) {
-        let answer = Answer::of_query(address.query().unwrap_or_default());
-        return answer
+    // Browsers show addresses without their beginning, and people paste what they see.
+    let query = match line.split_once('?') {
+        Some((_, query)) => Some(query),
+        None => (line.contains("://") || line.contains('&')).then_some(line),
+    };
+    if let Some(query) = query {
+        let query = query.split('#').next().unwrap_or_default();
+        return Answer::of_query(query)
             .code(consent, source)?
             .ok_or(LoginError::Pasted("this is not the address of the sign-in under way"));
     }
@@ -109,5 +122,6 @@ mod tests {
         assert_eq!(answer.code.unwrap().expose_secret(), "a/b");
         assert_eq!(answer.state.as_deref(), Some("s"));
         assert_eq!(answer.error.as_deref(), Some("access_denied31m"));
+        assert!(Answer::of_query("code=&state=s").code.is_none());
     }
 }

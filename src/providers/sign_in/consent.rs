@@ -32,9 +32,9 @@ impl std::fmt::Debug for SignInDesk {
 pub struct Consent {
     /// Where the browser has to go.
     pub address: Url,
-    redirect: String,
-    state: CsrfToken,
-    verifier: SecretString,
+    pub(super) redirect: String,
+    pub(super) state: CsrfToken,
+    pub(super) verifier: SecretString,
 }
 
 impl std::fmt::Debug for Consent {
@@ -60,7 +60,7 @@ pub enum SignInError {
     #[error("the address `{0}` cannot be used for signing in; check oauth_url")]
     Address(String),
     /// It cannot be kept.
-    #[error("the sign-in cannot be kept: {0}; give another place with XDG_STATE_HOME")]
+    #[error("the sign-in cannot be kept: {0}; mend that, or give another place with XDG_STATE_HOME")]
     Kept(String),
     /// There was no refresh token.
     #[error(
@@ -76,6 +76,14 @@ impl From<KeptError> for SignInError {
 }
 
 impl SignInDesk {
+    /// Sees that a sign-in could be kept, before anybody agrees to something in a browser for nothing.
+    ///
+    /// # Errors
+    /// [`SignInError::Kept`].
+    pub async fn prepare(&self) -> Result<(), SignInError> {
+        Ok(self.kept.turn().await?.room().map(drop)?)
+    }
+
     /// Asks for a permission whose answer is brought to `redirect`.
     ///
     /// # Errors

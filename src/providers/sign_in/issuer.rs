@@ -76,6 +76,9 @@ impl SignedIn {
             KeptError::Damaged(_) => ProviderError::Credential(format!(
                 "the sign-in of {source} cannot be read: {error}; run `meetfs login {source}` again"
             )),
+            KeptError::Exposed { .. } => ProviderError::Credential(format!(
+                "the sign-in of {source} is not used: {error}; then run `meetfs login {source}` again"
+            )),
             KeptError::File { .. } | KeptError::Busy => {
                 ProviderError::Unavailable(format!("the sign-in of {source} cannot be renewed: {error}"))
             }
@@ -109,7 +112,7 @@ impl SignedIn {
     }
 
     /// The access token that is kept, if it is still good and not the one that was refused.
-    fn still_good(known: &SignIn, refused: Option<&Token>) -> Option<Token> {
+    fn still_good(&self, known: &SignIn, refused: Option<&Token>) -> Option<Token> {
         let Access { token, given, ends } = known.access.as_ref()?;
         let now = Timestamp::now();
         let (life, left) = (ends.duration_since(*given), ends.duration_since(now));
@@ -118,7 +121,8 @@ impl SignedIn {
         let is_refused = refused.is_some_and(|no| no.secret().expose_secret() == token.expose_secret());
         let left = std::time::Duration::try_from(left).ok().filter(|_| is_good && !is_refused)?;
         let token = Token::issued(token.clone(), (Instant::now(), now), left);
-        Some(token.at(known.api.clone()).permitting(known.scopes.clone()))
+        let api = known.api.as_ref().and_then(|named| self.service.interface(named));
+        Some(token.at(api).permitting(known.scopes.clone()))
     }
 }
 
@@ -132,7 +136,7 @@ impl Issuer for SignedIn {
         let unusable = |error| self.unusable(&error);
         // Looked at once before the turn: somebody who has not signed in needs no folder made for it.
         let first_look = self.known().map_err(unusable)?;
-        if let Some(token) = Self::still_good(&first_look, refused) {
+        if let Some(token) = self.still_good(&first_look, refused) {
             return Ok(token);
         }
         let turn = match &self.kept {
@@ -143,13 +147,13 @@ impl Issuer for SignedIn {
         let turn: Option<Turn> = match turn {
             Some(Ok(turn)) => Some(turn),
             // What is configured can be renewed without a place to write to.
-            Some(Err(KeptError::File { .. })) if is_configured => None,
+            Some(Err(KeptError::File { .. } | KeptError::Exposed { .. })) if is_configured => None,
             Some(Err(error)) => return Err(unusable(error)),
             None => None,
         };
         // Another process may have renewed it while this one waited.
         let known = self.known().map_err(unusable)?;
-        if let Some(token) = Self::still_good(&known, refused) {
+        if let Some(token) = self.still_good(&known, refused) {
             return Ok(token);
         }
         let room = match turn.as_ref().map(Turn::room).transpose() {

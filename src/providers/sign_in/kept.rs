@@ -1,8 +1,8 @@
 //! The file in which a sign-in is kept: the owner's alone, replaced whole, one process at a time.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,6 +36,12 @@ pub(in crate::providers) enum KeptError {
     Nobody,
     #[error("{} is damaged", .0.display())]
     Damaged(PathBuf),
+    #[error(
+        "{} is not yours alone, so others may have read or replaced it; make it yours (`chown {}`) and close it (`chmod {mode:o}`)",
+        path.display(),
+        nix::unistd::geteuid()
+    )]
+    Exposed { path: PathBuf, mode: u32 },
     #[error("{} cannot be used ({cause})", path.display())]
     File { path: PathBuf, cause: std::io::Error },
     #[error("another process has been renewing the sign-in for {} s", TURN_WITHIN.as_secs())]
@@ -98,6 +104,38 @@ struct Written {
 }
 
 impl SignIn {
+    /// What a file of these bytes holds; `None` if it is damaged.
+    pub(super) fn of_file(bytes: &[u8]) -> Option<Self> {
+        let written: Written = serde_json::from_slice(bytes).ok()?;
+        let access = match (written.access_token, written.given, written.ends) {
+            (Some(token), Some(given), Some(ends)) => {
+                Some(Access { token: SecretString::from(token), given, ends })
+            }
+            _ => None,
+        };
+        (!written.refresh_token.is_empty()).then(|| Self {
+            refresh: SecretString::from(written.refresh_token),
+            access,
+            scopes: written.scopes,
+            api: written.api_url,
+            seed: written.seed.map(Fingerprint),
+        })
+    }
+
+    /// The bytes of its file.
+    pub(super) fn to_file(&self) -> serde_json::Result<Zeroizing<Vec<u8>>> {
+        let written = Written {
+            refresh_token: self.refresh.expose_secret().to_owned(),
+            access_token: self.access.as_ref().map(|access| access.token.expose_secret().to_owned()),
+            given: self.access.as_ref().map(|access| access.given),
+            ends: self.access.as_ref().map(|access| access.ends),
+            scopes: self.scopes.clone(),
+            api_url: self.api.clone(),
+            seed: self.seed.clone().map(|Fingerprint(seed)| seed),
+        };
+        serde_json::to_vec_pretty(&written).map(Zeroizing::new)
+    }
+
     /// What is to be kept of `granted`, which came at `given` in return for what `before` held.
     pub(super) fn after(before: Option<&SignIn>, granted: &Granted, given: Timestamp) -> Option<Self> {
         let refresh = granted.refresh.clone().or_else(|| before.map(|before| before.refresh.clone()))?;
@@ -135,33 +173,42 @@ impl Kept {
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(KeptError::Nobody),
             Err(error) => return Err(self.failed(error)),
         };
+        // What others may read is out, and what others may write is theirs.
+        self.guard(&self.path, &file.metadata().map_err(|error| self.failed(error))?, 0o077, 0o600)?;
         let mut bytes = Zeroizing::new(Vec::new());
         file.take(LARGEST_BYTES).read_to_end(&mut bytes).map_err(|error| self.failed(error))?;
-        let written: Written =
-            serde_json::from_slice(&bytes).map_err(|_| KeptError::Damaged(self.path.clone()))?;
-        let access = match (written.access_token, written.given, written.ends) {
-            (Some(token), Some(given), Some(ends)) => {
-                Some(Access { token: SecretString::from(token), given, ends })
-            }
-            _ => None,
-        };
-        Ok(SignIn {
-            refresh: SecretString::from(written.refresh_token),
-            access,
-            scopes: written.scopes,
-            api: written.api_url,
-            seed: written.seed.map(Fingerprint),
-        })
+        SignIn::of_file(&bytes).ok_or_else(|| KeptError::Damaged(self.path.clone()))
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// Sees that a file or folder is this user's, and that nobody else has one of the rights in `kept_from_others`.
+    fn guard(
+        &self,
+        path: &Path,
+        metadata: &Metadata,
+        kept_from_others: u32,
+        mode: u32,
+    ) -> Result<(), KeptError> {
+        if metadata.uid() == nix::unistd::geteuid().as_raw() && metadata.mode() & kept_from_others == 0 {
+            Ok(())
+        } else {
+            Err(KeptError::Exposed { path: path.to_owned(), mode })
+        }
     }
 
     /// Waits for its turn among all processes that use the file.
     pub(super) async fn turn(&self) -> Result<Turn, KeptError> {
-        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        let folder = self.folder();
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(folder)
             .map_err(|error| self.failed(error))?;
+        // Whoever may write there can put a sign-in of his own in the place of this one.
+        self.guard(folder, &folder.metadata().map_err(|error| self.failed(error))?, 0o022, 0o700)?;
         let file = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -193,13 +240,13 @@ impl Turn {
     /// Makes sure that there is a place to write to: what a service gives once must not be lost for a full disk.
     pub(super) fn room(&self) -> Result<Room, KeptError> {
         let path = self.kept.path.with_extension("new");
-        let made = std::fs::OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(&path)
+        // What a process that was killed has left has any mode and perhaps another name, so it is made anew.
+        let cleared = match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+        let made = cleared
+            .and_then(|()| std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path))
             .and_then(|mut file| {
                 std::io::copy(&mut std::io::repeat(b' ').take(ROOM), &mut file)?;
                 file.sync_all()?;
@@ -207,7 +254,11 @@ impl Turn {
             });
         match made {
             Ok(file) => Ok(Room { kept: self.kept.clone(), path, file }),
-            Err(error) => Err(self.kept.failed(error)),
+            Err(error) => {
+                // Half of it on a full disk would be in the way of others.
+                let _never_made = std::fs::remove_file(&path);
+                Err(self.kept.failed(error))
+            }
         }
     }
 
@@ -231,25 +282,14 @@ pub(super) struct Room {
 impl Room {
     /// Replaces what is kept; on return it is on disk.
     pub(super) fn write(mut self, sign_in: &SignIn) -> Result<(), KeptError> {
-        let written = Written {
-            refresh_token: sign_in.refresh.expose_secret().to_owned(),
-            access_token: sign_in.access.as_ref().map(|access| access.token.expose_secret().to_owned()),
-            given: sign_in.access.as_ref().map(|access| access.given),
-            ends: sign_in.access.as_ref().map(|access| access.ends),
-            scopes: sign_in.scopes.clone(),
-            api_url: sign_in.api.clone(),
-            seed: sign_in.seed.clone().map(|Fingerprint(seed)| seed),
-        };
-        let written = serde_json::to_vec_pretty(&written).map(Zeroizing::new);
-        let replaced = written.map_err(std::io::Error::from).and_then(|text| {
+        let replaced = sign_in.to_file().map_err(std::io::Error::from).and_then(|text| {
             self.file.rewind()?;
             self.file.write_all(&text)?;
             self.file.set_len(text.len() as u64)?;
             self.file.sync_all()?;
             std::fs::rename(&self.path, &self.kept.path)?;
             // Without it the new name may be gone after a loss of power.
-            let folder = self.kept.path.parent().unwrap_or(Path::new("/"));
-            File::open(folder)?.sync_all()
+            File::open(self.kept.folder())?.sync_all()
         });
         replaced.map_err(|error| self.kept.failed(error))
     }
@@ -334,6 +374,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let kept = at(folder.path().join("acme.json"));
         std::fs::write(kept.path(), "{\"refresh_token\": \"s3cret\", \"ends\": 7").unwrap();
+        std::fs::set_permissions(kept.path(), std::fs::Permissions::from_mode(0o600)).unwrap();
         let Err(error) = kept.read() else { panic!() };
         assert!(error.to_string().contains("damaged") && !error.to_string().contains("s3cret"));
     }

@@ -8,6 +8,8 @@
 //! It knows no provider: what is asked and how refusals read is a [`TokenService`]'s affair.
 
 mod consent;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 mod issuer;
 mod kept;
 
@@ -64,6 +66,12 @@ pub(super) trait TokenService: Send + Sync {
     /// # Errors
     /// [`ProviderError::Credential`] where the permission is not or no longer good; what may work later otherwise.
     async fn exchange(&self, what: Exchange<'_>) -> Result<Granted, ProviderError>;
+
+    /// The base address that a kept sign-in names for the interface, if it may be believed today. A file can be
+    /// altered, and a configured address counts from the next start on.
+    fn interface(&self, _named: &Url) -> Option<Url> {
+        None
+    }
 }
 
 /// The address beside `endpoint` with another last part: services have the page for the browser beside the one for

@@ -113,21 +113,25 @@ impl TokenService for App {
         };
         let reply = self.client.call(&request).await?;
         let body = serde_json::from_slice::<Value>(&reply.body).unwrap_or_default();
-        let grant = match reply.status {
-            200..300 => serde_json::from_value::<Grant>(body).ok(),
-            _ => return Err(refused(&self.mend, &reply, body.as_object(), [&self.client_secret, given])),
-        };
-        let Some(Grant { access_token: Some(access), expires_in, refresh_token, scope }) = grant else {
-            return Err(ProviderError::Unavailable(
-                "Webex's token service answered without a token; check oauth_url".into(),
-            ));
-        };
-        let life = expires_in
-            .and_then(|seconds| u64::try_from(seconds).ok())
-            .map_or(USUAL_LIFE, |seconds| Duration::from_secs(seconds).min(USUAL_LIFE));
-        let refresh = refresh_token.map(SecretString::from);
-        Ok(Granted { access: SecretString::from(access), life, refresh, scopes: scope, api: None })
+        match reply.status {
+            200..300 => granted(body).ok_or_else(|| {
+                ProviderError::Unavailable(
+                    "Webex's token service answered without a token; check oauth_url".into(),
+                )
+            }),
+            _ => Err(refused(&self.mend, &reply, body.as_object(), [&self.client_secret, given])),
+        }
     }
+}
+
+/// What a reply grants, if it holds a token.
+pub(super) fn granted(body: Value) -> Option<Granted> {
+    let Grant { access_token, expires_in, refresh_token, scope } = serde_json::from_value(body).ok()?;
+    let life = expires_in
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .map_or(USUAL_LIFE, |seconds| Duration::from_secs(seconds).min(USUAL_LIFE));
+    let refresh = refresh_token.map(SecretString::from);
+    Some(Granted { access: SecretString::from(access_token?), life, refresh, scopes: scope, api: None })
 }
 
 pub(super) fn refused(

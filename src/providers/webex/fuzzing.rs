@@ -1,5 +1,7 @@
 //! What the fuzz targets reach of this room: Webex's replies, read and mapped.
 
+use std::time::Duration;
+
 use secrecy::SecretString;
 use serde_json::Value;
 use url::Url;
@@ -8,13 +10,18 @@ use super::refusal::{Refusal, scope};
 use super::{api, auth, facts, mapping, paging, wire};
 use crate::http::ApiReply;
 use crate::model::{Details, Meeting, SecretUrl, SourceName};
-use crate::providers::{ProviderError, forgiving};
+use crate::providers::{ProviderError, Trashed, forgiving, sign_in};
 
 /// The recordings of a page of a listing.
 pub fn listed(source: &SourceName, body: &[u8]) -> Vec<Meeting> {
     let page = forgiving::object(body).and_then(wire::Page::read);
     let recordings = page.into_iter().flat_map(|page| page.recordings);
     recordings.map(|recording| mapping::meeting(source, &recording)).collect()
+}
+
+/// The recordings of a page of the recycle bin.
+pub fn trashed(source: &SourceName, body: &[u8]) -> Vec<Trashed> {
+    listed(source, body).into_iter().map(|meeting| Trashed::new(meeting, None)).collect()
 }
 
 /// A recording that is described by itself, as a listing would have it and with what that leaves out.
@@ -33,9 +40,10 @@ pub fn refused(status: u16, body: &[u8], secret: &SecretString) -> Option<Provid
     refusal.map(|refusal| refusal.about("this recording", scope(false)))
 }
 
-/// Whether a token's reply holds one.
-pub fn granted(body: &[u8]) -> bool {
-    serde_json::from_slice::<wire::Grant>(body).is_ok_and(|grant| grant.access_token.is_some())
+/// How long the token lives that a reply holds, and the file in which it is kept, where it can be renewed.
+pub fn granted(body: &[u8]) -> Option<(Duration, Option<Vec<u8>>)> {
+    let granted = auth::granted(serde_json::from_slice(body).ok()?)?;
+    Some((granted.life, sign_in::fuzzing::kept(&granted)))
 }
 
 /// The refusal of a token.

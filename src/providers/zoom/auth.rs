@@ -101,28 +101,31 @@ impl Endpoint {
         };
         let reply = self.client.call(&request).await?;
         let body = serde_json::from_slice::<Value>(&reply.body).unwrap_or_default();
-        let grant = match reply.status {
-            200..300 => serde_json::from_value::<Grant>(body).ok(),
-            _ => return Err(refused(&reply, body.as_object())),
-        };
-        let Some((access, grant)) = grant.and_then(|mut grant| Some((grant.access_token.take()?, grant)))
-        else {
-            return Err(ProviderError::Unavailable(
-                "Zoom's token service answered without a token; check oauth_url".into(),
-            ));
-        };
-        let life = grant
-            .expires_in
-            .and_then(|seconds| u64::try_from(seconds).ok())
-            .map_or(USUAL_LIFE, |seconds| Duration::from_secs(seconds).min(USUAL_LIFE * 24));
-        Ok(Granted {
-            access: SecretString::from(access),
-            life,
-            refresh: grant.refresh_token.map(SecretString::from),
-            scopes: grant.scope,
-            api: self.api.as_ref().zip(grant.api_url).and_then(|(base, named)| interface_at(base, &named)),
-        })
+        match reply.status {
+            200..300 => granted(body, self.api.as_ref()).ok_or_else(|| {
+                ProviderError::Unavailable(
+                    "Zoom's token service answered without a token; check oauth_url".into(),
+                )
+            }),
+            _ => Err(refused(&reply, body.as_object())),
+        }
     }
+}
+
+/// What a reply grants, if it holds a token. `api` is the default base address, where the reply may name another.
+pub(super) fn granted(body: Value, api: Option<&Url>) -> Option<Granted> {
+    let grant = serde_json::from_value::<Grant>(body).ok()?;
+    let life = grant
+        .expires_in
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .map_or(USUAL_LIFE, |seconds| Duration::from_secs(seconds).min(USUAL_LIFE * 24));
+    Some(Granted {
+        access: SecretString::from(grant.access_token?),
+        life,
+        refresh: grant.refresh_token.map(SecretString::from),
+        scopes: grant.scope,
+        api: api.zip(grant.api_url).and_then(|(base, named)| interface_at(base, &named)),
+    })
 }
 
 /// A Server-to-Server app.
@@ -169,7 +172,12 @@ impl TokenService for UserApp {
         self.endpoint.admit().await
     }
 
+    fn interface(&self, named: &Url) -> Option<Url> {
+        interface_at(self.endpoint.api.as_ref()?, named.as_str())
+    }
+
     async fn exchange(&self, what: Exchange<'_>) -> Result<Granted, ProviderError> {
+        let is_code = matches!(what, Exchange::Code { .. });
         let (mut form, given) = match what {
             Exchange::Code { code, redirect, verifier } => (
                 vec![
@@ -194,7 +202,7 @@ impl TokenService for UserApp {
         };
         let refused = |reply: &ApiReply, body: Option<&Map<String, Value>>| {
             let secret = self.client_secret.clone().unwrap_or_default();
-            refused_user(&self.source, reply, body, [&secret, given])
+            refused_user(&self.source, is_code, reply, body, [&secret, given])
         };
         self.endpoint.grant(authorization, form, refused).await
     }
@@ -243,9 +251,10 @@ pub(super) fn refused(
     }
 }
 
-/// The same where a user's permission was to be exchanged.
-fn refused_user(
+/// The same where a user's permission was to be exchanged: the code of a new one, or the one that is kept.
+pub(super) fn refused_user(
     source: &SourceName,
+    is_code: bool,
     reply: &ApiReply,
     body: Option<&Map<String, Value>>,
     secrets: [&SecretString; 2],
@@ -257,6 +266,10 @@ fn refused_user(
     match (reply.status, error.as_str()) {
         (400 | 401, "invalid_client") => ProviderError::Credential(format!(
             "Zoom refused the app{said}; check client_id, and client_secret unless the app is a public one"
+        )),
+        (400 | 401, _) if is_code => ProviderError::Credential(format!(
+            "Zoom does not take the code that the browser brought{said}; a code works once, for five minutes, and with the \
+             redirect URL that the app has: run `meetfs login {source}` again"
         )),
         (400 | 401, _) => ProviderError::Credential(format!(
             "Zoom no longer takes the sign-in of {source}{said}; run `meetfs login {source}`"
@@ -275,17 +288,20 @@ mod tests {
     fn a_permission_that_is_not_taken_says_to_sign_in_and_repeats_no_secret() {
         let (secret, given) = (SecretString::from("app-s3cret"), SecretString::from("r3fresh"));
         let source = SourceName::new("acme").unwrap();
-        let say = |status, body: Value| {
+        let say = |status, is_code, body: Value| {
             let reply = ApiReply { status, headers: Default::default(), body: Vec::new() };
-            refused_user(&source, &reply, body.as_object(), [&secret, &given])
+            refused_user(&source, is_code, &reply, body.as_object(), [&secret, &given])
         };
-        let body = serde_json::json!({"reason": "Invalid Token! r3fresh", "error": "invalid_grant"});
-        let ProviderError::Credential(text) = say(400, body) else { panic!() };
-        assert!(text.contains("`meetfs login acme`") && !text.contains("r3fresh"), "{text}");
+        for (is_code, words) in [(true, "a code works once"), (false, "no longer takes")] {
+            let body = serde_json::json!({"reason": "Invalid Token! r3fresh", "error": "invalid_grant"});
+            let ProviderError::Credential(text) = say(400, is_code, body) else { panic!() };
+            assert!(text.contains("`meetfs login acme`") && text.contains(words), "{text}");
+            assert!(!text.contains("r3fresh"), "{text}");
+        }
         let body = serde_json::json!({"reason": "Invalid client_id app-s3cret", "error": "invalid_client"});
-        let ProviderError::Credential(text) = say(401, body) else { panic!() };
+        let ProviderError::Credential(text) = say(401, true, body) else { panic!() };
         assert!(text.contains("client_id") && !text.contains("app-s3cret"), "{text}");
-        assert!(matches!(say(502, Value::Null), ProviderError::Unavailable(_)));
+        assert!(matches!(say(502, false, Value::Null), ProviderError::Unavailable(_)));
     }
 
     #[test]

@@ -1,21 +1,37 @@
 //! What the fuzz targets reach of this room: Zoom's replies, read and mapped.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use jiff::civil::Date;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use url::Url;
 
 use super::refusal::Refusal;
-use super::{auth, facts, mapping, participants, windows, wire};
+use super::{auth, facts, mapping, participants, trash, windows, wire};
 use crate::http::ApiReply;
 use crate::model::{DaySpan, Details, Meeting, SourceName, Text};
-use crate::providers::{ProviderError, forgiving};
+use crate::providers::{ProviderError, Trashed, forgiving, sign_in};
 
 /// The meetings of a page of a listing.
 pub fn listed(source: &SourceName, body: &[u8]) -> Vec<Meeting> {
     let page = forgiving::object(body).and_then(wire::Page::read);
     let meetings = page.into_iter().flat_map(|page| page.meetings);
     meetings.map(|entry| mapping::meeting(source, entry).meeting).collect()
+}
+
+/// What lies in the trash by a page of meetings and one of single files.
+pub fn trashed(source: &SourceName, meetings: &[u8], files: &[u8]) -> Vec<Trashed> {
+    let mut found = HashMap::new();
+    for body in [meetings, files] {
+        let page = forgiving::object(body).and_then(wire::Page::read);
+        for entry in page.into_iter().flat_map(|page| page.meetings) {
+            let (trashed, links) = trash::trashed(source, entry);
+            trash::add(&mut found, trashed, links);
+        }
+    }
+    found.into_values().map(|(trashed, _)| trashed).collect()
 }
 
 /// What of `asked` a page leaves to be asked for.
@@ -47,10 +63,25 @@ pub fn refused(status: u16, body: &[u8], secret: &SecretString) -> Option<Provid
     Refusal::of(status, reply.as_ref(), secret).map(|refusal| refusal.about("user me"))
 }
 
-/// The base address that a token's reply names, if it may be believed.
-pub fn granted(base: &Url, body: &[u8]) -> Option<Url> {
-    let grant = serde_json::from_slice::<wire::Grant>(body).ok()?;
-    auth::interface_at(base, &grant.api_url?)
+/// What a token's reply brings: how long it lives, the base address that it names if that may be believed, and the
+/// file in which it is kept, where it can be renewed.
+pub fn granted(base: &Url, body: &[u8]) -> Option<(Duration, Option<Url>, Option<Vec<u8>>)> {
+    let granted = auth::granted(serde_json::from_slice(body).ok()?, Some(base))?;
+    let kept = sign_in::fuzzing::kept(&granted);
+    Some((granted.life, granted.api, kept))
+}
+
+/// The refusal of a code or a refresh token.
+pub fn not_signed_in(
+    source: &SourceName,
+    status: u16,
+    is_code: bool,
+    body: &[u8],
+    secrets: [&SecretString; 2],
+) -> ProviderError {
+    let reply = ApiReply { status, headers: Default::default(), body: Vec::new() };
+    let body = serde_json::from_slice::<Value>(body).unwrap_or_default();
+    auth::refused_user(source, is_code, &reply, body.as_object(), secrets)
 }
 
 /// The refusal of a token.

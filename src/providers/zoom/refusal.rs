@@ -233,6 +233,7 @@ mod tests {
             (404, Some(1001), "User does not exist.", "user ana@example.org", "not found: Zoom has nobody in this account for user ana@example.org (\"User does not exist\"); correct or remove the name in `users`"),
             (400, Some(1010), "User does not belong to this account.", "user x", "not found: Zoom has nobody in this account for user x (\"User does not belong to this account\"); correct or remove the name in `users`"),
             (404, Some(2001), "Account does not exist.", "user me", "credential: Zoom does not know the account, asked for user me (\"Account does not exist\"); check account_id"),
+            (400, Some(2001), "", "user me", "credential: Zoom does not know the account, asked for user me; check account_id"),
             (404, Some(3001), "Meeting does not exist.", "the recordings of this meeting", "not found: Zoom does not know the meeting, asked for the recordings of this meeting (\"Meeting does not exist\"); it was deleted, or is of another account"),
             (404, Some(3301), "This recording does not exist.", "the recordings of this meeting", "not found: Zoom has no such recording, asked for the recordings of this meeting (\"This recording does not exist\"); it was deleted, or is still being made"),
             (400, Some(4700), "Token cannot be empty.", "user me", "credential: Zoom does not accept the app's token and does not say why (code 4700: \"Token cannot be empty\"); check client_id, client_secret and account_id, and ask Zoom if it stays"),

@@ -132,7 +132,7 @@ async fn of_user(
     Ok(found)
 }
 
-fn trashed(source: &SourceName, entry: wire::Meeting) -> (Trashed, Vec<Link>) {
+pub(super) fn trashed(source: &SourceName, entry: wire::Meeting) -> (Trashed, Vec<Link>) {
     // The first of its files that was deleted is the first that ends.
     let of_files = entry.recording_files.iter().filter_map(|file| file.deleted_time).min();
     let of_meeting = || lenient::first_text(&entry.other, &["deleted_time"])?.parse().ok();
@@ -144,7 +144,7 @@ fn trashed(source: &SourceName, entry: wire::Meeting) -> (Trashed, Vec<Link>) {
 }
 
 /// Adds what was listed of a meeting to what is known of it; a file that is listed twice counts once.
-fn add(found: &mut HashMap<MeetingId, (Trashed, Vec<Link>)>, new: Trashed, links: Vec<Link>) {
+pub(super) fn add(found: &mut HashMap<MeetingId, (Trashed, Vec<Link>)>, new: Trashed, links: Vec<Link>) {
     let Some((known, known_links)) = found.get_mut(&new.meeting.id) else {
         found.insert(new.meeting.id.clone(), (new, links));
         return;

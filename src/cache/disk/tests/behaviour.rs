@@ -452,3 +452,19 @@ fn a_damaged_block_of_a_file_in_use_leaves_what_was_handed_out() {
     assert!(cache.flush(SOON));
     assert!(load(&cache, key, 0) && complete(&cache, key).is_some());
 }
+
+#[test]
+fn what_a_lower_limit_has_no_room_for_is_not_kept_by_who_opens_it_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = file(1, MIB);
+    for _ in 0..20 {
+        let cache = open(folder.path(), 3 * MIB);
+        store_all(&cache, key);
+        drop(cache);
+        let cache = open(folder.path(), MIB);
+        let _whole_or_none = complete(&cache, key);
+        assert!(cache.flush(SOON));
+        let (taken, held) = (allocated(folder.path()), cache.status().held);
+        assert!(taken <= MIB && held <= MIB, "{taken} and {held}");
+    }
+}
