@@ -12,5 +12,9 @@ mod downloads;
 mod faults;
 #[path = "cloud/rapatin.rs"]
 mod rapatin;
+#[path = "cloud/replies.rs"]
+mod replies;
+#[path = "cloud/shape.rs"]
+mod shape;
 #[path = "cloud/webex.rs"]
 mod webex;

@@ -14,7 +14,6 @@ pub(super) const SITE: &str = "example.webex.com";
 pub(super) fn listed_json(recording: &WebexRecording, with_host: bool) -> Map<String, Value> {
     let number =
         |value: u64| if recording.numbers_as_strings { json!(value.to_string()) } else { json!(value) };
-    let series = recording.meeting_id.split('_').next().unwrap_or_default();
     let length = recording.video.length();
     let size = match recording.listed_size {
         ListedSize::True => Some(length),
@@ -25,7 +24,8 @@ pub(super) fn listed_json(recording: &WebexRecording, with_host: bool) -> Map<St
     let mut put = |key: &str, value: Value| entry.insert(key.into(), value);
     put("id", json!(recording.id));
     put("meetingId", json!(recording.meeting_id));
-    put("meetingSeriesId", json!(series));
+    put("scheduledMeetingId", json!(scheduled_meeting_id(recording)));
+    put("meetingSeriesId", json!(series_id(recording)));
     put("topic", json!(recording.topic));
     put("createTime", json!(recording.create_time.to_string()));
     put("timeRecorded", json!(recording.time_recorded.to_string()));
@@ -79,7 +79,17 @@ pub(super) fn detail_json(
 pub(super) fn transcript_json(recording: &WebexRecording, origin: &str) -> Value {
     let id = recording.stored_transcript_id();
     let download = |format: &str| format!("{origin}/v1/meetingTranscripts/{id}/download?format={format}");
-    json!({"id": id, "meetingId": recording.meeting_id, "meetingTopic": recording.topic,
-                "startTime": recording.time_recorded.to_string(), "siteUrl": SITE,
-                "vttDownloadLink": download("vtt"), "txtDownloadLink": download("txt"), "status": "available"})
+    json!({"id": id, "meetingId": recording.meeting_id, "scheduledMeetingId": scheduled_meeting_id(recording),
+           "meetingSeriesId": series_id(recording), "hostUserId": "demo-user", "meetingTopic": recording.topic,
+           "startTime": recording.time_recorded.to_string(), "siteUrl": SITE,
+           "vttDownloadLink": download("vtt"), "txtDownloadLink": download("txt"), "status": "available"})
+}
+
+fn series_id(recording: &WebexRecording) -> &str {
+    recording.meeting_id.split('_').next().unwrap_or_default()
+}
+
+/// The series with the moment for which the meeting was planned, as in the reference's example.
+fn scheduled_meeting_id(recording: &WebexRecording) -> String {
+    format!("{}_{}", series_id(recording), recording.time_recorded.strftime("%Y%m%dT%H%M%SZ"))
 }

@@ -1,0 +1,115 @@
+"""The two processes that are measured: the embedded cloud, and a mount of it."""
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+from process import Failed, run, wait_until
+
+# Bound on one piece of work, in seconds.
+PATIENCE = 600.0
+
+
+class Cloud:
+    """The embedded cloud in a process of its own, which ends with its input."""
+
+    def __init__(self, program: Path, *arguments: object):
+        words = [str(word) for word in (program, *arguments)]
+        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.access = self._answer()
+
+    def count(self) -> dict:
+        """What has been asked since `clear`."""
+        return self._ask("count")
+
+    def clear(self) -> None:
+        self._ask("clear")
+
+    def stop(self) -> None:
+        self.process.stdin.close()
+        self.process.wait(timeout=30)
+
+    def _ask(self, word: str) -> dict:
+        self.process.stdin.write(word + "\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> dict:
+        line = self.process.stdout.readline()
+        if not line:
+            raise Failed("the embedded cloud has ended")
+        return json.loads(line)
+
+
+class Mount:
+    """A configuration, a cache folder and a mountpoint; mounted again and again."""
+
+    def __init__(self, program: Path, folder: Path, source: str):
+        self.program = program
+        self.folder = folder
+        self.point = folder / "meetings"
+        self.point.mkdir(parents=True)
+        self.config = folder / "config.toml"
+        self.config.write_text(f'timezone = "UTC"\n[cache]\ndir = "{folder}/cache"\n{source}')
+        self.config.chmod(0o600)
+        self.environment = {**os.environ, "XDG_RUNTIME_DIR": str(folder / "run"), "XDG_STATE_HOME": str(folder / "state")}
+
+    def mount(self) -> float:
+        """Seconds until the command returns: from then on it can be listed."""
+        began = time.monotonic()
+        self._meetfs("mount", "--config", self.config, "--log-file", self.folder / "log", self.point)
+        return time.monotonic() - began
+
+    def unmount(self) -> None:
+        daemon = self.daemon()
+        self._meetfs("unmount", self.point)
+        # The catalog is written by then.
+        wait_until(lambda: not Path(f"/proc/{daemon}").exists(), 30, "the daemon ends")
+
+    def take_down(self) -> None:
+        """Leaves nothing behind, whatever has failed."""
+        subprocess.run(["umount", "-l", self.point], stderr=subprocess.DEVNULL, check=False)
+
+    def refresh(self) -> None:
+        """A full listing, which the tree shows when this returns."""
+        self._meetfs("refresh", self.point)
+
+    def daemon(self) -> int:
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"--report-readiness" in words and os.fsencode(self.point) in words:
+                return int(entry.name)
+        raise Failed("the daemon has ended")
+
+    def source(self) -> dict:
+        """What `meetfs status` says of the only source."""
+        return json.loads(self._meetfs("status", "--json", self.point))[0]["sources"][0]
+
+    def names(self, name: str) -> int:
+        return int(run(["sh", "-c", f"find '{self.point}' -name '{name}' | wc -l"], PATIENCE))
+
+    def list_all(self) -> tuple[float, int]:
+        """Seconds that `ls -lR` takes, and the lines it prints."""
+        began = time.monotonic()
+        lines = run(["sh", "-c", f"ls -lR '{self.point}' | wc -l"], PATIENCE)
+        return time.monotonic() - began, int(lines)
+
+    def _meetfs(self, *words: object) -> str:
+        return run([self.program, *words], PATIENCE, env=self.environment)
+
+
+def forget_peak(pid: int) -> None:
+    """Lets the most memory that was resident begin anew (`clear_refs` in proc(5))."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def resident_bytes(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    raise Failed("the daemon has ended")
