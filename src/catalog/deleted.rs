@@ -372,7 +372,7 @@ mod tests {
     }
 
     fn list(catalog: &Catalog, meetings: Vec<Meeting>) {
-        catalog.apply(&acme(), ever(), Listing { meetings, failed: Vec::new() });
+        catalog.apply(&acme(), ever(), Listing { meetings, ..Listing::default() });
     }
 
     /// The files that can be read, by meeting, and after a slash those that are hidden.
@@ -447,7 +447,7 @@ mod tests {
         let catalog = catalog(FactStore::in_memory().unwrap(), &held);
         list(&catalog, vec![meeting("m", &["a", "b"])]);
         let failed = vec![(ever(), ProviderError::Unavailable("down".into()))];
-        catalog.apply(&acme(), ever(), Listing { meetings: vec![], failed });
+        catalog.apply(&acme(), ever(), Listing { meetings: vec![], failed, ..Listing::default() });
         assert_eq!(shown(&catalog), ["m ab/"]);
         assert_eq!(catalog.counts(&acme()).kept_deleted, 0);
     }

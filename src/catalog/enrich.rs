@@ -139,6 +139,15 @@ async fn ask(
                 None => provider.details(meeting).await,
             };
             let details = details.map_err(|error| error.to_string())?;
+            // The links of these files may have come with the details, and are not kept over a restart: a length that was
+            // left for later could cost the same question again. One that fails is asked for by itself.
+            for file in details.iter().flat_map(|details| &details.files) {
+                if catalog.wants_size(file)
+                    && let Ok(size) = sizes.find_size(&file.id, file.body).await
+                {
+                    catalog.learn_size(&file.id, file.version, size);
+                }
+            }
             catalog.learn_details(provider.source(), meeting, details);
         }
         Question::Trial(id, version, body) => {

@@ -290,7 +290,8 @@ impl Refresher {
         for (days, error) in &listing.failed {
             tracing::warn!(%source, "the days {} to {} are incomplete: {error}", days.from, days.to);
         }
-        tracing::info!(%source, meetings = listing.meetings.len(), from = %span.from, to = %span.to, "listed");
+        let (changed, unchanged) = (listing.meetings.len(), listing.unchanged.len());
+        tracing::info!(%source, changed, unchanged, from = %span.from, to = %span.to, "listed");
         self.state.send_modify(|state| state.listed = Some(Timestamp::now()));
         let failed = listing.failed.clone();
         let (catalog, name) = (self.catalog.clone(), source.clone());

@@ -206,6 +206,15 @@ impl Source {
         (*version == file.version).then_some(*size)
     }
 
+    /// Whether a file is shown as soon as its length is known, which nobody has said yet.
+    pub(super) fn wants_size(&self, file: &RecordingFile) -> bool {
+        let known = self.sizes.get(&file.id.meeting).and_then(|files| files.get(&file.id.key));
+        self.filter.shows_file(file)
+            && file.availability == Availability::Ready
+            && file.declared_size.is_none()
+            && known.is_none_or(|(version, _)| *version != file.version)
+    }
+
     pub(super) fn views(&self) -> Vec<MeetingView> {
         let there =
             self.shown().map(|entry| self.view(&self.with_remains(&entry.meeting), entry.document.clone()));

@@ -13,9 +13,9 @@ use super::deleted::Losses;
 use super::kept::ListingChange;
 use super::source::{Counts, Entry, Source, SourceOptions};
 use crate::model::{
-    Availability, DaySpan, Details, FileId, Meeting, MeetingId, SourceName, SourceView, Version,
+    DaySpan, Details, FileId, Meeting, MeetingId, RecordingFile, SourceName, SourceView, Version,
 };
-use crate::providers::Listing;
+use crate::providers::{Known, Listing};
 
 /// All sources. Every change raises the number in [`changes`](Self::changes).
 #[derive(Debug)]
@@ -84,7 +84,8 @@ impl Catalog {
     /// not those of days that could not be listed whole.
     pub fn apply(&self, name: &SourceName, span: DaySpan, listing: Listing) {
         let _one_at_a_time = self.applying.lock();
-        let seen: HashSet<_> = listing.meetings.iter().map(|meeting| meeting.id.clone()).collect();
+        let seen = listing.meetings.iter().map(|meeting| &meeting.id).chain(&listing.unchanged);
+        let seen: HashSet<_> = seen.cloned().collect();
         let listed_whole = |meeting: &Meeting| {
             let day = TimeZone::UTC.to_datetime(meeting.start).date();
             span.contains(day) && !listing.failed.iter().any(|(failed, _)| failed.contains(day))
@@ -192,6 +193,11 @@ impl Catalog {
         self.sources.lock().get(name)?.details.get(id)?.clone()
     }
 
+    /// Whether a file would be shown if only its length were known.
+    pub fn wants_size(&self, file: &RecordingFile) -> bool {
+        self.sources.lock().get(&file.id.source).is_some_and(|source| source.wants_size(file))
+    }
+
     /// What is still to be found out about a source, newest meeting first, sizes before details.
     pub fn questions(&self, name: &SourceName) -> Vec<Question> {
         let sources = self.sources.lock();
@@ -199,12 +205,7 @@ impl Catalog {
         let mut meetings: Vec<_> = source.shown().map(|entry| &entry.meeting).collect();
         meetings.sort_by(|a, b| (b.start, &b.id).cmp(&(a.start, &a.id)));
         let sizes = meetings.iter().flat_map(|meeting| &meeting.files).filter_map(|file| {
-            let known = source.sizes.get(&file.id.meeting).and_then(|files| files.get(&file.id.key));
-            let unknown = source.filter.shows_file(file)
-                && file.availability == Availability::Ready
-                && file.declared_size.is_none()
-                && known.is_none_or(|(version, _)| *version != file.version);
-            unknown.then(|| Question::Size(file.id.clone(), file.version, file.body))
+            source.wants_size(file).then(|| Question::Size(file.id.clone(), file.version, file.body))
         });
         let details = meetings
             .iter()
@@ -231,6 +232,14 @@ impl Catalog {
             .collect();
         views.sort_by(|a, b| a.name.cmp(&b.name));
         views
+    }
+}
+
+impl Known for Catalog {
+    fn is_known(&self, meeting: &Meeting) -> bool {
+        let sources = self.sources.lock();
+        let known = sources.get(&meeting.source).and_then(|source| source.meetings.get(&meeting.id));
+        known.is_some_and(|known| *known.listed == *meeting)
     }
 }
 
@@ -300,9 +309,13 @@ mod tests {
             meeting("february", "2026-02-10"),
             meeting("march", "2026-03-10"),
         ];
-        catalog.apply(&acme(), all, Listing { meetings, failed: vec![] });
+        catalog.apply(&acme(), all, Listing { meetings, ..Listing::default() });
         let failed = vec![(span("2026-02-01", "2026-02-28"), ProviderError::Unavailable("down".into()))];
-        catalog.apply(&acme(), span("2026-02-01", "2026-03-31"), Listing { meetings: vec![], failed });
+        catalog.apply(
+            &acme(),
+            span("2026-02-01", "2026-03-31"),
+            Listing { meetings: vec![], failed, ..Listing::default() },
+        );
         assert_eq!(shown(&catalog), ["february", "january"]);
     }
 
@@ -311,7 +324,7 @@ mod tests {
         let since = "2026-02-01".parse().unwrap();
         let catalog = filtered(FactStore::in_memory().unwrap(), Filter { since, ..Filter::none() });
         let meetings = vec![meeting("january", "2026-01-10"), meeting("february", "2026-02-10")];
-        catalog.apply(&acme(), span("2026-01-01", "2026-03-31"), Listing { meetings, failed: vec![] });
+        catalog.apply(&acme(), span("2026-01-01", "2026-03-31"), Listing { meetings, ..Listing::default() });
         assert_eq!(shown(&catalog), ["february"]);
         let counts = catalog.counts(&acme());
         assert_eq!((counts.meetings, counts.hidden_meetings), (1, 1));
@@ -326,9 +339,9 @@ mod tests {
             let catalog = catalog_with(FactStore::open(folder.path()).unwrap());
             assert_eq!(catalog.kept(&acme()), None);
             let meetings = vec![meeting("a", "2026-01-10"), meeting("b", "2026-02-10")];
-            catalog.apply(&acme(), all, Listing { meetings, failed: vec![] });
+            catalog.apply(&acme(), all, Listing { meetings, ..Listing::default() });
             let meetings = vec![meeting("b", "2026-02-10"), meeting("c", "2026-03-10")];
-            catalog.apply(&acme(), all, Listing { meetings, failed: vec![] });
+            catalog.apply(&acme(), all, Listing { meetings, ..Listing::default() });
             catalog.listed_whole(&acme(), "2026-03-31T00:00:00Z".parse().unwrap());
         }
         let catalog = catalog_with(FactStore::open(folder.path()).unwrap());
@@ -349,12 +362,12 @@ mod tests {
             declared_size: Some(size),
             recording_start: None,
             recording_end: None,
-            availability: Availability::Ready,
+            availability: crate::model::Availability::Ready,
         };
         let listing = || {
             let mut listed = meeting("a", "2026-01-10");
             listed.files = vec![file("video", 1), file("both", 1)];
-            Listing { meetings: vec![listed], failed: vec![] }
+            Listing { meetings: vec![listed], ..Listing::default() }
         };
         let files = |catalog: &Catalog| {
             let files = catalog.views()[0].meetings[0].meeting.files.clone();
@@ -383,7 +396,7 @@ mod tests {
     fn the_same_listing_again_changes_nothing() {
         let catalog = catalog();
         let all = span("2026-01-01", "2026-03-31");
-        let listing = || Listing { meetings: vec![meeting("a", "2026-01-10")], failed: vec![] };
+        let listing = || Listing { meetings: vec![meeting("a", "2026-01-10")], ..Listing::default() };
         catalog.apply(&acme(), all, listing());
         let before = *catalog.changes().borrow();
         catalog.apply(&acme(), all, listing());
@@ -396,7 +409,7 @@ mod tests {
         let mut listed = meeting("a", "2026-01-10");
         listed.facts = [("topic".to_owned(), "listed".into())].into_iter().collect();
         let all = span("2026-01-01", "2026-03-31");
-        catalog.apply(&acme(), all, Listing { meetings: vec![listed], failed: vec![] });
+        catalog.apply(&acme(), all, Listing { meetings: vec![listed], ..Listing::default() });
         assert_eq!(catalog.views()[0].meetings[0].document, None);
         let details = [("topic", "other"), ("dept", "sales")].map(|(k, v)| (k.to_string(), v.into()));
         let details = Details { facts: details.into_iter().collect(), ..Details::default() };

@@ -421,7 +421,7 @@ mod tests {
     fn listed(catalog: &Catalog, files: &[&str]) {
         let ever = DaySpan { from: jiff::civil::Date::MIN, to: jiff::civil::Date::MAX };
         let meetings = if files.is_empty() { Vec::new() } else { vec![meeting(files)] };
-        catalog.apply(&acme(), ever, Listing { meetings, failed: Vec::new() });
+        catalog.apply(&acme(), ever, Listing { meetings, ..Listing::default() });
     }
 
     fn binned(catalog: &Catalog, files: &[&str], deleted: Option<Timestamp>) {

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::findings::{self, Findings};
 use super::holdings::OnDisk;
+use super::memory;
 use super::source::Source;
 use crate::cache::MemoryCache;
 use crate::cache::disk::{DiskCache, DiskOptions, DiskStatus};
@@ -112,6 +113,7 @@ impl Archive {
         });
         let catalog = Catalog::new(options, Arc::new(facts));
         for source in &sources {
+            source.provider.learn_known(catalog.clone());
             source.provider.recall(&catalog.meetings(&source.settings.name));
             source.provider.recall(&catalog.trashed(&source.settings.name));
             let kept = catalog.kept(&source.settings.name).flatten();
@@ -317,6 +319,7 @@ async fn publish(
         let changed = tree.publish(snapshot);
         invalidator.push(changed.into_iter().map(Invalidation::from));
         shown.send_replace(Some(change));
+        let _panics_never = tokio::task::spawn_blocking(memory::give_back).await;
         let took = began.elapsed();
         tracing::debug!(?took, "a new tree");
         tokio::time::sleep(BETWEEN_SNAPSHOTS).await;

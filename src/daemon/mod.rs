@@ -17,6 +17,7 @@ mod holders;
 mod holdings;
 mod logging;
 pub mod login;
+mod memory;
 mod mount;
 pub mod mountpoint;
 mod mounts;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::archive::{Archive, Readiness};
 use super::logging::{self, Destination};
-use super::{background, control, demonstration, mountpoint, say};
+use super::{background, control, demonstration, memory, mountpoint, say};
 use crate::catalog::FactStore;
 use crate::cli::MountArgs;
 use crate::demo;
@@ -41,7 +41,7 @@ pub fn mount(arguments: &MountArgs) -> Result<ExitCode, Error> {
     if !arguments.foreground && !in_background {
         return background::start_and_wait();
     }
-    keep_memory_together();
+    memory::keep_together();
     // Logs, catalog and cache are nobody else's, whatever the shell's mask.
     nix::sys::stat::umask(Mode::from_bits_truncate(0o077));
     let destination = match (&arguments.log_file, in_background) {
@@ -59,26 +59,6 @@ pub fn mount(arguments: &MountArgs) -> Result<ExitCode, Error> {
     // What still runs is cancelled; replies that are dropped with it answer EIO.
     runtime.shutdown_timeout(Duration::from_millis(500));
     served.map(|()| Exit::Done.into())
-}
-
-/// Makes glibc's allocator use one arena. Blocks of a megabyte are made and dropped by many threads; with an arena
-/// each, the free space of one is of no use to the others, and reading a gigabyte back from the disk cache held 457 MB
-/// under a budget of 128 MiB. With one it held 151 MB at the same speed: there are few allocations to wait for.
-///
-/// Freed blocks stay with it up to [`FREED_KEPT`]: by itself it gives each back to the kernel, to take it again page by
-/// page for the next one.
-fn keep_memory_together() {
-    /// A few blocks' worth, so that an idle mount gives the rest back.
-    const FREED_KEPT: i32 = 16 * 1024 * 1024;
-    /// Above a block of a megabyte with its header.
-    const MAPPED_ALONE: i32 = 4 * 1024 * 1024;
-    #[cfg(target_env = "gnu")]
-    // SAFETY: mallopt(3) takes two integers and may be called at any time; no other thread runs yet.
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 1);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, FREED_KEPT);
-        libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED_ALONE);
-    }
 }
 
 /// Two at least: one may be busy copying while the other keeps deadlines. More than four find nothing to do, for

@@ -53,6 +53,10 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
     /// or needs to know of a meeting that it has not listed in this run.
     fn recall(&self, _listed: &[Arc<Meeting>]) {}
 
+    /// Takes in who knows what was listed last, before anything is asked: a provider that lists thousands of meetings need
+    /// not hold those a second time that are as they were, see [`Listing::unchanged`].
+    fn learn_known(&self, _known: Arc<dyn Known>) {}
+
     /// Lists the meetings held on the days of `span`.
     ///
     /// # Errors
@@ -162,6 +166,12 @@ pub fn sign_in_desk(settings: &SourceSettings, client: &Client) -> Option<SignIn
     }
 }
 
+/// Knows what was listed last of each source.
+pub trait Known: Send + Sync + 'static {
+    /// Whether `meeting` is listed as it was.
+    fn is_known(&self, meeting: &Meeting) -> bool;
+}
+
 /// How hard to look for a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effort {
@@ -178,6 +188,8 @@ pub enum Effort {
 pub struct Listing {
     /// The meetings, each once, in no particular order.
     pub meetings: Vec<Meeting>,
+    /// Meetings that are listed as they are known already ([`Known::is_known`]), each once, and none of them above.
+    pub unchanged: Vec<MeetingId>,
     /// The days that could not be listed whole, and why. A meeting unseen on such a day may still exist.
     pub failed: Vec<(DaySpan, ProviderError)>,
 }

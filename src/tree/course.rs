@@ -76,28 +76,25 @@ impl Iterator for Course {
 
 #[cfg(test)]
 mod tests {
-    use super::super::snapshot::Draft;
+    use jiff::Timestamp;
+
+    use super::super::inode::Identity;
+    use super::super::snapshot::Drafts;
     use super::*;
     use crate::tree::Content;
 
     /// `/b/{x,y}`, `/a/{z}`, `/c`, with numbers that run against the names.
     fn tree() -> Arc<Snapshot> {
-        let folder = |name: &str| Draft { name: name.into(), ..Draft::root() };
-        let file = |parent: usize, name: &str| Draft {
-            parent,
-            name: name.into(),
-            content: Content::Text("t".into()),
-            ..Draft::root()
+        let mut drafts = Drafts::new(6);
+        let mut add = |parent, name: &str, content| {
+            drafts.add(parent, name.into(), Identity::ROOT, Timestamp::UNIX_EPOCH, content)
         };
-        let drafts = vec![
-            Draft::root(),
-            folder("b"),
-            folder("a"),
-            file(1, "x"),
-            file(1, "y"),
-            file(2, "z"),
-            file(0, "c"),
-        ];
+        for name in ["b", "a"] {
+            add(0, name, Content::Folder { entries: Box::default() });
+        }
+        for (parent, name) in [(1, "x"), (1, "y"), (2, "z"), (0, "c")] {
+            add(parent, name, Content::Text("t".into()));
+        }
         let inos = [Ino::ROOT, Ino(20), Ino(30), Ino(9), Ino(8), Ino(7), Ino(10)];
         Arc::new(Snapshot::assemble(drafts, &inos))
     }

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use super::files::{DOCUMENT, PARTICIPANTS, Shown, shown};
 use super::inode::Identity;
 use super::name::{FolderNames, Given, Wanted, legal};
-use super::snapshot::{Content, Draft};
+use super::snapshot::{Content, Drafts};
 use crate::model::{Meeting, SourceName};
 use crate::model::{MeetingView, SourceView};
 
@@ -28,21 +28,24 @@ struct Shelves<'a> {
 }
 
 /// The whole tree, parents before children, the root first.
-pub(super) fn lay_out(sources: &[SourceView], timezone: &TimeZone) -> Vec<Draft> {
+pub(super) fn lay_out(sources: &[SourceView], timezone: &TimeZone) -> Drafts {
     let mut by_name: BTreeMap<&SourceName, Shelves<'_>> = BTreeMap::new();
     for source in sources {
         let shelves = by_name.entry(&source.name).or_default();
         shelves.there.extend(&source.meetings);
         shelves.trash.extend(&source.trash);
     }
-    let mut plan = Plan { drafts: vec![Draft::root()], names: HashSet::new(), timezone };
+    let views = sources.iter().flat_map(|source| source.meetings.iter().chain(&source.trash));
+    // A folder and a document each; years and sources are few.
+    let most = views.map(|view| view.meeting.files.len() + 2).sum();
+    let mut plan = Plan { drafts: Drafts::new(most), names: HashSet::new(), timezone };
     let newest = by_name.into_iter().map(|(source, shelves)| plan.source(source, shelves)).max();
     plan.touch(0, newest.unwrap_or(Timestamp::UNIX_EPOCH));
     plan.drafts
 }
 
 struct Plan<'t> {
-    drafts: Vec<Draft>,
+    drafts: Drafts,
     /// Names that many folders share, such as `audio_only.m4a`, are kept once.
     names: HashSet<Arc<str>>,
     timezone: &'t TimeZone,
@@ -155,8 +158,7 @@ impl Plan<'_> {
 
     fn folder(&mut self, parent: usize, name: &str, identity: Identity, modified: Timestamp) -> usize {
         let content = Content::Folder { entries: Box::default() };
-        self.drafts.push(Draft { parent, name: name.into(), identity, modified, expires: None, content });
-        self.drafts.len() - 1
+        self.drafts.add(parent, name.into(), identity, modified, content)
     }
 
     fn file(&mut self, parent: usize, name: &str, identity: Identity, modified: Timestamp, content: Content) {
@@ -168,8 +170,11 @@ impl Plan<'_> {
                 new
             }
         };
-        let expires = self.drafts.get(parent).and_then(|folder| folder.expires);
-        self.drafts.push(Draft { parent, name, identity, modified, expires, content });
+        let expires = self.drafts.get_mut(parent).and_then(|folder| folder.expires);
+        let place = self.drafts.add(parent, name, identity, modified, content);
+        if let Some(file) = self.drafts.get_mut(place) {
+            file.expires = expires;
+        }
     }
 }
 

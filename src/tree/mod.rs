@@ -60,8 +60,7 @@ impl TreeBuilder {
     /// The tree of `sources`.
     pub fn build(&mut self, sources: &[SourceView]) -> Snapshot {
         let drafts = layout::lay_out(sources, &self.timezone);
-        let identities: Vec<_> = drafts.iter().map(|draft| draft.identity).collect();
-        let inos = self.book.number(&identities);
+        let inos = self.book.number(drafts.identities());
         Snapshot::assemble(drafts, &inos)
     }
 }

@@ -100,54 +100,78 @@ pub struct Snapshot {
     totals: OnceLock<Totals>,
 }
 
-/// A node before it has a number. The parent is the place of an earlier draft; the root is its own.
+/// The nodes of a tree before they have numbers: until then, places stand for them. Those of a large archive are many
+/// megabytes, so they become the snapshot's own where they lie.
+///
+/// **Invariant**: the first is the root, parents stand before their children, and each has an identity.
 #[derive(Debug)]
-pub(super) struct Draft {
-    pub(super) parent: usize,
-    pub(super) name: Arc<str>,
-    pub(super) identity: Identity,
-    pub(super) modified: Timestamp,
-    pub(super) expires: Option<Timestamp>,
-    pub(super) content: Content,
+pub(super) struct Drafts {
+    nodes: Vec<Node>,
+    identities: Vec<Identity>,
 }
 
-impl Draft {
-    pub(super) fn root() -> Self {
-        Self {
-            parent: 0,
-            name: "".into(),
-            identity: Identity::ROOT,
-            modified: Timestamp::UNIX_EPOCH,
-            expires: None,
-            content: Content::Folder { entries: Box::default() },
-        }
+impl Drafts {
+    /// The root alone, with room for `more`.
+    pub(super) fn new(more: usize) -> Self {
+        let (nodes, identities) = (Vec::with_capacity(more + 1), Vec::with_capacity(more + 1));
+        let mut drafts = Self { nodes, identities };
+        drafts.add(
+            0,
+            "".into(),
+            Identity::ROOT,
+            Timestamp::UNIX_EPOCH,
+            Content::Folder { entries: Box::default() },
+        );
+        drafts
+    }
+
+    /// Adds a node below the one at the place `parent`; its own place.
+    pub(super) fn add(
+        &mut self,
+        parent: usize,
+        name: Arc<str>,
+        identity: Identity,
+        modified: Timestamp,
+        content: Content,
+    ) -> usize {
+        let place = self.nodes.len();
+        let (ino, parent) = (Ino(place as u64), Ino(parent as u64));
+        self.nodes.push(Node { ino, parent, name, modified, expires: None, content });
+        self.identities.push(identity);
+        place
+    }
+
+    /// The node at a place.
+    pub(super) fn get_mut(&mut self, place: usize) -> Option<&mut Node> {
+        self.nodes.get_mut(place)
+    }
+
+    /// What the nodes are, in the order of their places.
+    pub(super) fn identities(&self) -> &[Identity] {
+        &self.identities
     }
 }
 
 impl Snapshot {
     /// A root with nothing in it.
     pub fn empty() -> Self {
-        Self::assemble(vec![Draft::root()], &[Ino::ROOT])
+        Self::assemble(Drafts::new(0), &[Ino::ROOT])
     }
 
-    /// Joins drafts and their numbers; `drafts` begins with the root.
-    pub(super) fn assemble(drafts: Vec<Draft>, inos: &[Ino]) -> Self {
-        let ino = |place: usize| inos.get(place).copied().unwrap_or(Ino::ROOT);
-        let mut nodes = Vec::with_capacity(drafts.len());
-        let mut children = Vec::with_capacity(drafts.len());
-        for (place, draft) in drafts.into_iter().enumerate() {
-            let node = Node {
-                ino: ino(place),
-                parent: ino(draft.parent),
-                name: draft.name,
-                modified: draft.modified,
-                expires: draft.expires,
-                content: draft.content,
-            };
+    /// Joins drafts and their numbers.
+    pub(super) fn assemble(drafts: Drafts, inos: &[Ino]) -> Self {
+        let numbered = |place: Ino| {
+            let place = usize::try_from(place.0).ok();
+            place.and_then(|place| inos.get(place)).copied().unwrap_or(Ino::ROOT)
+        };
+        let Drafts { mut nodes, identities } = drafts;
+        drop(identities);
+        let mut children = Vec::with_capacity(nodes.len());
+        for node in &mut nodes {
+            (node.ino, node.parent) = (numbered(node.ino), numbered(node.parent));
             if node.ino != Ino::ROOT {
                 children.push((node.parent, Arc::clone(&node.name), node.ino));
             }
-            nodes.push(node);
         }
         children.sort_unstable();
         nodes.sort_unstable_by_key(|node| node.ino);
@@ -208,18 +232,15 @@ impl Snapshot {
 mod tests {
     use super::*;
 
-    fn folder(parent: usize, name: &str) -> Draft {
-        let content = Content::Folder { entries: Box::default() };
-        Draft { parent, name: name.into(), content, ..Draft::root() }
-    }
-
-    fn text(parent: usize, name: &str, text: &'static str) -> Draft {
-        Draft { content: Content::Text(text.into()), ..folder(parent, name) }
-    }
-
     fn sample() -> Snapshot {
-        let drafts =
-            vec![Draft::root(), folder(0, "b"), folder(0, "a"), text(1, "é", "12"), text(1, "z", "345")];
+        let folder = || Content::Folder { entries: Box::default() };
+        let text = |text: &'static str| Content::Text(text.into());
+        let mut drafts = Drafts::new(4);
+        for (parent, name, content) in
+            [(0, "b", folder()), (0, "a", folder()), (1, "é", text("12")), (1, "z", text("345"))]
+        {
+            drafts.add(parent, name.into(), Identity::ROOT, Timestamp::UNIX_EPOCH, content);
+        }
         Snapshot::assemble(drafts, &[Ino::ROOT, Ino(50), Ino(90), Ino(7), Ino(60)])
     }
 

@@ -34,7 +34,7 @@ impl Leases {
     pub(super) fn learn(&self, span: DaySpan, whole: bool, listed: &mut [Mapped]) {
         let links = |mapped: &mut Mapped| {
             let Mapped { meeting, links } = mapped;
-            (meeting.id.clone(), meeting.start, std::mem::take(links))
+            (meeting.id.clone(), meeting.start, Some(std::mem::take(links)))
         };
         self.kept.learn(span, whole, listed.iter_mut().map(links));
     }

@@ -101,7 +101,7 @@ impl Provider for Rapatin {
         let mut found = self.lister.list(&self.api, span).await?;
         self.leases.learn(span, found.failed.is_empty(), &mut found.meetings);
         let meetings: Vec<Meeting> = found.meetings.into_iter().map(|mapped| mapped.meeting).collect();
-        Ok(Listing { meetings, failed: found.failed })
+        Ok(Listing { meetings, failed: found.failed, ..Listing::default() })
     }
 
     /// The listing has said all there is.

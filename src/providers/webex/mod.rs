@@ -141,7 +141,7 @@ impl Provider for Webex {
         let found = listing::list(&self.api, &self.source, &self.shelves, span).await?;
         self.leases.learn_hosts(span, found.failed.is_empty(), &found.recordings);
         let meetings = found.recordings.into_iter().map(|listed| listed.meeting).collect();
-        Ok(Listing { meetings, failed: found.failed })
+        Ok(Listing { meetings, failed: found.failed, ..Listing::default() })
     }
 
     fn recycle_bin(&self) -> Option<RecycleBin> {

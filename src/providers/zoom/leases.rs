@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 use super::address;
 use super::api::Api;
+use super::listing::Listed;
 use super::mapping::{self, Mapped};
 use super::wire::Detail;
 use crate::http::{AllowedHosts, Client, error::origin};
@@ -56,18 +57,25 @@ impl Leases {
     }
 
     /// Takes over the links of a listing of `span`, which was `whole` or failed in part.
-    pub(super) fn learn(&self, span: DaySpan, whole: bool, listed: &mut [Mapped]) {
-        let links = |mapped: &mut Mapped| {
-            let Mapped { meeting, links } = mapped;
-            (meeting.id.clone(), meeting.start, std::mem::take(links))
+    pub(super) fn learn(&self, span: DaySpan, whole: bool, listed: &mut [Listed]) {
+        let links = |listed: &mut Listed| match listed {
+            Listed::New(Mapped { meeting, links }) => {
+                (meeting.id.clone(), meeting.start, Some(std::mem::take(links)))
+            }
+            Listed::Known { id, start, .. } => (id.clone(), *start, None),
         };
         self.kept.learn(span, whole, listed.iter_mut().map(links));
+    }
+
+    /// Takes over the links of one meeting of a listing that goes on.
+    pub(super) fn learn_one(&self, meeting: &MeetingId, start: Timestamp, links: Vec<Link>) {
+        self.kept.put(meeting, start, links);
     }
 
     /// Takes over the links of a listing of the trash, which was `whole` or failed in part.
     pub(super) fn learn_trash(&self, whole: bool, links: Vec<(MeetingId, Timestamp, Vec<Link>)>) {
         let ever = DaySpan { from: Date::MIN, to: Date::MAX };
-        self.trashed.learn(ever, whole, links.into_iter());
+        self.trashed.learn(ever, whole, links.into_iter().map(|(id, start, links)| (id, start, Some(links))));
     }
 
     /// Finds a lease of `file`, beginning at `effort` and trying harder where that is refused.

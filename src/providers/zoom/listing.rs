@@ -8,13 +8,14 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::api::{Api, ApiError, Label};
 use super::mapping::{self, Mapped};
 use super::users::Whose;
 use super::windows::{rests, windows};
 use super::wire::Page;
-use crate::model::{Availability, DaySpan, MeetingId, SourceName};
+use crate::model::{Availability, DaySpan, Meeting, MeetingId, SourceName};
 use crate::providers::{ProviderError, failures};
 
 /// Windows asked for at once. A free account may make two such calls a second; more than a few in flight would
@@ -47,15 +48,66 @@ const RESTARTS: usize = 3;
 /// makes sense.
 const RANGES: usize = 30;
 
+/// A meeting as a listing holds it: of a large archive, little has changed since the last one.
+pub(super) enum Listed {
+    /// It is as it is known already, and its links are in place.
+    Known { id: MeetingId, start: Timestamp, fullness: Fullness },
+    /// It is new, or not as it is known.
+    New(Mapped),
+}
+
+impl Listed {
+    fn id(&self) -> &MeetingId {
+        match self {
+            Self::Known { id, .. } => id,
+            Self::New(mapped) => &mapped.meeting.id,
+        }
+    }
+
+    fn fullness(&self) -> Fullness {
+        match self {
+            Self::Known { fullness, .. } => *fullness,
+            Self::New(mapped) => Fullness::of(&mapped.meeting, false),
+        }
+    }
+}
+
+/// Orders two accounts of one meeting without regard to their order of arrival.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Fullness {
+    files: usize,
+    ready: usize,
+    bytes: u128,
+    end: Timestamp,
+    /// Equal by now in all that counts: what is shown already stays.
+    is_known: bool,
+    /// Only makes the choice the same every time.
+    text: u64,
+}
+
+impl Fullness {
+    pub(super) fn of(meeting: &Meeting, is_known: bool) -> Self {
+        let files = &meeting.files;
+        Self {
+            files: files.len(),
+            ready: files.iter().filter(|file| file.availability == Availability::Ready).count(),
+            bytes: files.iter().filter_map(|file| file.declared_size).map(u128::from).sum(),
+            end: meeting.end,
+            is_known,
+            text: xxh3_64(meeting.facts.as_str().as_bytes()),
+        }
+    }
+}
+
 /// What a listing found.
 pub(super) struct Found {
     /// Each meeting once.
-    pub(super) meetings: Vec<Mapped>,
+    pub(super) meetings: Vec<Listed>,
     /// The days that were not listed whole.
     pub(super) failed: Vec<(DaySpan, ProviderError)>,
 }
 
-/// Lists the meetings of all of `whose` on the days of `span`.
+/// Lists the meetings of all of `whose` on the days of `span`; `take` is what becomes of each as soon as it is listed.
 ///
 /// # Errors
 /// Where everything failed: the reason that a person can do most about.
@@ -64,11 +116,12 @@ pub(super) async fn list(
     source: &SourceName,
     whose: &[Whose],
     span: DaySpan,
+    take: &(dyn Fn(Mapped) -> Listed + Sync),
 ) -> Result<Found, ProviderError> {
     let verdict = OnceLock::new();
     let listers: Vec<_> = whose
         .iter()
-        .map(|whose| Lister { api, source, whose, verdict: OnceLock::new(), for_all: &verdict })
+        .map(|whose| Lister { api, source, whose, take, verdict: OnceLock::new(), for_all: &verdict })
         .collect();
     let mut unfinished = BTreeMap::new();
     let mut jobs = Vec::new();
@@ -115,6 +168,7 @@ struct Lister<'a> {
     api: &'a Api,
     source: &'a SourceName,
     whose: &'a Whose,
+    take: &'a (dyn Fn(Mapped) -> Listed + Sync),
     /// What Zoom said of them for good; their other windows need not ask.
     verdict: OnceLock<ProviderError>,
     /// What it said of the credential, which holds for everybody.
@@ -126,7 +180,7 @@ struct Lister<'a> {
 struct Window {
     /// Whether at least one page of it came.
     listed: bool,
-    meetings: Vec<Mapped>,
+    meetings: Vec<Listed>,
     failed: Vec<(DaySpan, ProviderError)>,
 }
 
@@ -211,9 +265,8 @@ impl Lister<'_> {
             let known = seen.len();
             seen.extend(page.meetings.iter().map(|entry| entry.uuid().to_owned()));
             barren = if seen.len() == known { barren + 1 } else { 0 };
-            found
-                .meetings
-                .extend(page.meetings.into_iter().map(|entry| mapping::meeting(self.source, entry)));
+            let meetings = page.meetings.into_iter().map(|entry| mapping::meeting(self.source, entry));
+            found.meetings.extend(meetings.map(self.take));
             match page.next {
                 None => return Ok(covers),
                 Some(next) if token.as_ref() == Some(&next) => {
@@ -234,25 +287,15 @@ impl Lister<'_> {
 }
 
 /// Keeps one account of each meeting: the fuller one, whichever came first.
-fn keep_fuller(meetings: &mut HashMap<MeetingId, Mapped>, new: Mapped) {
-    match meetings.entry(new.meeting.id.clone()) {
+fn keep_fuller(meetings: &mut HashMap<MeetingId, Listed>, new: Listed) {
+    match meetings.entry(new.id().clone()) {
         Entry::Vacant(place) => drop(place.insert(new)),
         Entry::Occupied(mut place) => {
-            if fullness(&new) > fullness(place.get()) {
+            if new.fullness() > place.get().fullness() {
                 place.insert(new);
             }
         }
     }
-}
-
-/// Orders two accounts of one meeting without regard to their order of arrival.
-fn fullness(mapped: &Mapped) -> impl Ord + use<> {
-    let files = &mapped.meeting.files;
-    let ready = files.iter().filter(|file| file.availability == Availability::Ready).count();
-    let bytes: u128 = files.iter().filter_map(|file| file.declared_size).map(u128::from).sum();
-    // Equal by now in all that counts; the text only makes the choice the same every time.
-    let text = mapped.meeting.facts.as_str().to_owned();
-    (files.len(), ready, bytes, mapped.meeting.end, text)
 }
 
 #[cfg(test)]
@@ -278,9 +321,9 @@ mod tests {
         for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [2, 0, 1]] {
             let mut meetings = HashMap::new();
             for index in order {
-                keep_fuller(&mut meetings, mapped(accounts[index].clone()));
+                keep_fuller(&mut meetings, Listed::New(mapped(accounts[index].clone())));
             }
-            let kept = meetings.into_values().next().unwrap();
+            let Some(Listed::New(kept)) = meetings.into_values().next() else { panic!("none is known") };
             let ready = kept.meeting.files.iter().filter(|file| file.availability == Availability::Ready);
             assert_eq!((kept.meeting.files.len(), ready.count()), (2, 2), "{order:?}");
         }

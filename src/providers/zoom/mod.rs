@@ -19,16 +19,20 @@
 //!
 //! It never knows how meetings become folders or bytes become blocks.
 
+use std::sync::{Arc, OnceLock};
+
 use async_trait::async_trait;
 use url::Url;
 
 use self::api::{Api, Paces};
 use self::details::Asker;
 use self::leases::Leases;
+use self::listing::{Fullness, Listed};
+use self::mapping::Mapped;
 use super::zoom_links::ZOOM_HOSTS;
-use super::{Effort, Listing, Permission, Provider, ProviderError, RecycleBin, TrashListing};
+use super::{Effort, Known, Listing, Permission, Provider, ProviderError, RecycleBin, TrashListing};
 use crate::http::{AllowedHosts, Client};
-use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
+use crate::model::{DaySpan, Details, FileId, Lease, MeetingId, SourceName};
 
 mod address;
 mod api;
@@ -79,6 +83,8 @@ pub struct Zoom {
     users: Vec<String>,
     api: Api,
     leases: Leases,
+    /// Who knows what was listed before, where somebody does.
+    known: OnceLock<Arc<dyn Known>>,
     asker: Asker,
 }
 
@@ -107,8 +113,22 @@ impl Zoom {
             users: options.users,
             api: Api::new(client.clone(), options.api_url, tokens, paces),
             leases: Leases::new(client, hosts),
+            known: OnceLock::new(),
             asker: Asker::default(),
         }
+    }
+}
+
+impl Zoom {
+    /// Keeps of a meeting that is listed as it is known what the listing still needs of it, and no more.
+    fn take(&self, mapped: Mapped) -> Listed {
+        if !self.known.get().is_some_and(|known| known.is_known(&mapped.meeting)) {
+            return Listed::New(mapped);
+        }
+        let fullness = Fullness::of(&mapped.meeting, true);
+        let Mapped { meeting, links } = mapped;
+        self.leases.learn_one(&meeting.id, meeting.start, links);
+        Listed::Known { id: meeting.id, start: meeting.start, fullness }
     }
 }
 
@@ -118,12 +138,24 @@ impl Provider for Zoom {
         &self.source
     }
 
+    fn learn_known(&self, known: Arc<dyn Known>) {
+        // Told once, before anything is asked.
+        let _told_again = self.known.set(known);
+    }
+
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError> {
         let whose = users::resolve(&self.api, &self.users).await?;
-        let mut found = listing::list(&self.api, &self.source, &whose, span).await?;
+        let take = |mapped| self.take(mapped);
+        let mut found = listing::list(&self.api, &self.source, &whose, span, &take).await?;
         self.leases.learn(span, found.failed.is_empty(), &mut found.meetings);
-        let meetings: Vec<Meeting> = found.meetings.into_iter().map(|mapped| mapped.meeting).collect();
-        Ok(Listing { meetings, failed: found.failed })
+        let (mut meetings, mut unchanged) = (Vec::new(), Vec::new());
+        for listed in found.meetings {
+            match listed {
+                Listed::New(mapped) => meetings.push(mapped.meeting),
+                Listed::Known { id, .. } => unchanged.push(id),
+            }
+        }
+        Ok(Listing { meetings, unchanged, failed: found.failed })
     }
 
     fn recycle_bin(&self) -> Option<RecycleBin> {
