@@ -151,6 +151,11 @@ fn three_thousand_recordings_show_at_once_and_are_asked_about_once_ever() {
         // One file beside the video is enough to tell whether its size is kept.
         recording.audio = None;
     }
+    let opened = [150, 1500, 2900];
+    for index in opened {
+        // Nobody who looks into a film is taken for somebody who goes through the small files.
+        webex.recordings[index] = webex.recordings[index].clone().with_video(3_000_000);
+    }
     let made: Vec<_> = webex.recordings.iter().map(|recording| recording.create_time).collect();
     let rig = Rig::new(CloudOptions { webex, ..CloudOptions::default() });
     let config = format!(
@@ -186,12 +191,10 @@ fn three_thousand_recordings_show_at_once_and_are_asked_about_once_ever() {
     mount(&rig, &config);
     assert_eq!(count(&rig, "recording.txt"), RECORDINGS);
     wait_until(SOON, "the last days are listed", || !pages(&rig.cloud).is_empty());
-    // Far apart and against the order of the tree: nobody takes these for the steps of a walk.
-    let opened = [150, 1500, 2900];
     let ids = opened.map(|index| format!("{index:032x}"));
     for (file, times) in [("recording.mp4", 1), ("recording.txt", 2)] {
         for index in opened {
-            rig.shell(&format!("cat cisco/*/*' Recording {index}'/{file} > /dev/null"));
+            rig.shell(&format!("head -c 100 cisco/*/*' Recording {index}'/{file} > /dev/null"));
         }
         let expected = ids.iter().map(|id| (id.clone(), times)).collect();
         assert_eq!(

@@ -95,18 +95,20 @@ impl Plan<'_> {
         (name, identity): (&str, Identity),
         meetings: &[(&MeetingView, DateTime)],
     ) -> Option<Timestamp> {
-        let visible: Vec<(&MeetingView, Vec<Shown<'_>>, Given)> = meetings
-            .iter()
-            .zip(names_of(meetings))
-            .map(|((view, _), given)| (*view, shown(view, self.timezone), given))
-            .filter(|(_, files, _)| !files.is_empty())
-            .collect();
-        let newest = visible.iter().map(|(view, ..)| view.meeting.end).max()?;
-        let place = self.folder(source_place, name, identity, newest);
-        for (view, files, given) in visible {
+        let (mut place, mut newest) = (None, None);
+        // One after the other: what thousands of meetings show, all at once, would take as much as the tree.
+        for ((view, _), given) in meetings.iter().zip(names_of(meetings)) {
+            let files = shown(view, self.timezone);
+            if files.is_empty() {
+                continue;
+            }
+            let place =
+                *place.get_or_insert_with(|| self.folder(source_place, name, identity, view.meeting.end));
+            newest = newest.max(Some(view.meeting.end));
             self.meeting(place, source, view, files, &given.name);
         }
-        Some(newest)
+        self.touch(place?, newest?);
+        newest
     }
 
     fn meeting(

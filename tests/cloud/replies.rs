@@ -300,7 +300,22 @@ const ZOOM_PARTICIPANTS: &[Field] = &[
     always("page_size", Count),
     always("total_records", Count),
     always("next_page_token", Text),
-    always("participants", ListOf(&[always("id", Text), always("name", Name), always("user_email", Name)])),
+    always(
+        "participants",
+        ListOf(&[
+            always("id", Text),
+            always("user_id", CountAsText),
+            always("name", Name),
+            always("user_email", Text),
+            always("join_time", Moment),
+            always("leave_time", Moment),
+            always("duration", Count),
+            always("registrant_id", Text),
+            always("failover", Flag),
+            always("status", OneOf(&["in_meeting", "in_waiting_room"])),
+            always("internal_user", Flag),
+        ]),
+    ),
 ];
 
 const ZOOM_INSTANCES: &[Field] =

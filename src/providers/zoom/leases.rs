@@ -59,7 +59,8 @@ impl Leases {
     /// Takes over the links of a listing of `span`, which was `whole` or failed in part.
     pub(super) fn learn(&self, span: DaySpan, whole: bool, listed: &mut [Listed]) {
         let links = |listed: &mut Listed| match listed {
-            Listed::New(Mapped { meeting, links }) => {
+            Listed::New(mapped) => {
+                let Mapped { meeting, links } = &mut **mapped;
                 (meeting.id.clone(), meeting.start, Some(std::mem::take(links)))
             }
             Listed::Known { id, start, .. } => (id.clone(), *start, None),

@@ -53,7 +53,7 @@ pub(super) enum Listed {
     /// It is as it is known already, and its links are in place.
     Known { id: MeetingId, start: Timestamp, fullness: Fullness },
     /// It is new, or not as it is known.
-    New(Mapped),
+    New(Box<Mapped>),
 }
 
 impl Listed {
@@ -321,7 +321,7 @@ mod tests {
         for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [2, 0, 1]] {
             let mut meetings = HashMap::new();
             for index in order {
-                keep_fuller(&mut meetings, Listed::New(mapped(accounts[index].clone())));
+                keep_fuller(&mut meetings, Listed::New(Box::new(mapped(accounts[index].clone()))));
             }
             let Some(Listed::New(kept)) = meetings.into_values().next() else { panic!("none is known") };
             let ready = kept.meeting.files.iter().filter(|file| file.availability == Availability::Ready);

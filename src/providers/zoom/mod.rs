@@ -123,7 +123,7 @@ impl Zoom {
     /// Keeps of a meeting that is listed as it is known what the listing still needs of it, and no more.
     fn take(&self, mapped: Mapped) -> Listed {
         if !self.known.get().is_some_and(|known| known.is_known(&mapped.meeting)) {
-            return Listed::New(mapped);
+            return Listed::New(Box::new(mapped));
         }
         let fullness = Fullness::of(&mapped.meeting, true);
         let Mapped { meeting, links } = mapped;
