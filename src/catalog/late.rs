@@ -125,7 +125,7 @@ mod tests {
             files: vec![file("video", Role::View, version)],
             facts: Facts::default(),
         };
-        catalog.apply(&acme(), ever(), Listing { meetings: vec![meeting], failed: Vec::new() });
+        catalog.apply(&acme(), ever(), Listing { meetings: vec![meeting], ..Listing::default() });
     }
 
     fn late(key: &str) -> LateFiles {
