@@ -204,9 +204,11 @@ impl Catalog {
         let Some(source) = sources.get(name) else { return Vec::new() };
         let mut meetings: Vec<_> = source.shown().map(|entry| &entry.meeting).collect();
         meetings.sort_by(|a, b| (b.start, &b.id).cmp(&(a.start, &a.id)));
-        let sizes = meetings.iter().flat_map(|meeting| &meeting.files).filter_map(|file| {
-            source.wants_size(file).then(|| Question::Size(file.id.clone(), file.version, file.body))
-        });
+        let sizes = meetings
+            .iter()
+            .flat_map(|meeting| &meeting.files)
+            .filter(|file| source.wants_size(file))
+            .map(|file| Question::Size(file.id.clone(), file.version, file.body));
         let details = meetings
             .iter()
             .filter(|meeting| !meeting.files.is_empty() && source.asks_for_details(&meeting.id))
