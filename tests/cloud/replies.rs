@@ -622,7 +622,8 @@ fn a_reply_with_a_wrong_field_is_told() {
         checked.wrong
     };
     assert_eq!(wrong(|_| {}), [""; 0]);
-    let changes: [(fn(&mut Value), &str); 6] = [
+    type Change = fn(&mut Value);
+    let changes: [(Change, &str); 6] = [
         (|it| it["from"] = json!("2026-1-2"), "/from"),
         (|it| it["surprise"] = json!(1), "/surprise"),
         (|it| it["meetings"][0]["start_time"] = json!("2026-01-02T03:04:05+01:00"), "/meetings/start_time"),
