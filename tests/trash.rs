@@ -200,6 +200,60 @@ fn a_meeting_that_is_half_in_the_trash_has_the_rest_where_it_was() {
 }
 
 #[test]
+fn a_transcript_in_the_trash_is_called_after_the_video_that_stays_and_a_backup_of_it_counts() {
+    let mut cloud = options(false);
+    let spoken = MeetingFile::new("TRANSCRIPT", Content::Stored("WEBVTT\n\nhello\n".into()));
+    cloud.archive.meetings[0] = cloud.archive.meetings[0].clone().with(spoken);
+    let rig = Rig::mounted(cloud);
+    let backup = rig.folder.path().join("backup");
+    rig.shell(&format!("rsync -a acme/ '{}/'", backup.display()));
+    assert!(rig.cloud.trash_files(GONE, "TRANSCRIPT", hours_ago(48)));
+    refresh(&rig);
+    let note = "meeting.json shared_screen_with_speaker_view.vtt.unavailable.txt";
+    wait_for_files(&rig, "acme/trash/*Gone", note);
+    let folder = backup.to_str().expect("a path");
+    assert_eq!(expiring(&rig, &["--not-in", folder]), (Some(0), String::new()));
+    rig.unmount();
+}
+
+#[test]
+fn what_was_refused_is_tried_again_after_a_day_and_shown_once_it_is_given_out() {
+    let rig = Rig::mounted(options(false));
+    assert!(rig.cloud.trash_meeting(GONE, hours_ago(24 * 3)));
+    refresh(&rig);
+    wait_for_files(&rig, "acme/trash/*Gone", REFUSED);
+    rig.unmount();
+    rig.cloud.give_out_trash(true);
+    let yesterday = || {
+        let catalog = rig.folder.path().join("cache/catalog.sqlite");
+        let catalog = rusqlite::Connection::open(catalog).expect("the catalog");
+        let earlier = catalog.execute("UPDATE trashed_file SET at = at - 25 * 3600", []);
+        assert_eq!(earlier.expect("trials"), 2);
+    };
+    // Within the day the word of the last time holds.
+    rig.mount();
+    refresh(&rig);
+    assert_eq!(names(&rig, "acme/trash/*Gone"), REFUSED);
+    rig.unmount();
+    yesterday();
+    rig.mount();
+    wait_for_files(&rig, "acme/trash/*Gone", "chat.txt meeting.json shared_screen_with_speaker_view.mp4");
+    assert_eq!(rig.shell("cat acme/trash/*Gone/chat.txt"), "hello Gone\n");
+    assert_eq!(rig.shell("cat acme/trash/*Gone/*.mp4 | wc -c").trim(), LENGTH.to_string());
+    rig.unmount();
+    // What was given out once is not tried again, and goes on to be a file.
+    rig.cloud.give_out_trash(false);
+    yesterday();
+    rig.cloud.clear_requests();
+    rig.mount();
+    refresh(&rig);
+    assert_eq!(rig.shell("cat acme/trash/*Gone/chat.txt"), "hello Gone\n");
+    let tried = rig.cloud.requests().into_iter().filter(|it| it.server != Server::Api).count();
+    assert_eq!(tried, 0, "{:?}", rig.cloud.requests());
+    rig.unmount();
+}
+
+#[test]
 fn the_trash_of_a_whole_account_is_listed_user_by_user_or_left_out_and_told_once() {
     let mut cloud = options(false);
     let mut other = meeting("b3RoZXI==", "Other");
