@@ -315,6 +315,27 @@ fn the_trash_of_a_whole_account_is_listed_user_by_user_or_left_out_and_told_once
 }
 
 #[test]
+fn a_trash_that_never_answers_keeps_no_recording_waiting() {
+    let rig = Rig::new(options(false)).with_source("users = [\"all\"]");
+    rig.cloud.inject(Trigger::always(Server::Api).on("/v2/users").does(Effect::BlackHole));
+    rig.mount();
+    let is_asked = || rig.cloud.requests().iter().any(|request| request.path.starts_with("/v2/users"));
+    wait_until(SOON, "the trash is asked for", is_asked);
+    let is_hanging = || rig.status()["sources"][0]["is_refreshing"] == true;
+    assert!(is_hanging());
+    rig.cloud.add_meeting(meeting("bmV3==", "New"));
+    let mut asking = Running::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
+    wait_until(SOON, "it shows", || names(&rig, "acme/2*/*New").contains("chat.txt"));
+    assert!(is_hanging(), "it showed when the trash was given up");
+    assert_eq!(rig.status()["sources"][0]["error"], Value::Null);
+    // What it is given up with is told, and the source is well.
+    assert!(asking.end(SOON).0.success(), "{}", asking.said());
+    let source = rig.status()["sources"][0].clone();
+    assert!(source["trash_error"].is_string() && source["error"].is_null(), "{source}");
+    rig.unmount();
+}
+
+#[test]
 fn a_source_without_trash_never_asks_for_it() {
     let rig = Rig::new(options(true)).with_source("trash = false");
     assert!(rig.cloud.trash_meeting(GONE, hours_ago(2)));
