@@ -190,7 +190,7 @@ fn what_is_kept_lies_in_the_trash_as_well() {
     assert!(rig.cloud.trash_meeting(READ, Timestamp::now()));
     refresh(&rig);
     wait_until(SOON, "it is in the trash", || {
-        rig.shell("ls acme/trash/*Read 2>/dev/null | wc -l").trim() == "4"
+        rig.shell("ls acme/trash/*Read 2>/dev/null | wc -l").trim() == "5"
     });
     let years = |topic: &str| rig.shell(&format!("cat acme/2*/*{topic}/* | sha256sum"));
     assert_eq!(years("Read"), before.1);

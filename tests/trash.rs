@@ -66,8 +66,7 @@ fn document(rig: &Rig, folder: &str) -> Value {
     serde_json::from_str(&rig.shell(&format!("cat {folder}/meeting.json"))).expect("JSON")
 }
 
-const REFUSED: &str =
-    "chat.txt.unavailable.txt meeting.json shared_screen_with_speaker_view.mp4.unavailable.txt";
+const REFUSED: &str = "chat.txt.unavailable.txt meeting.json participants.csv shared_screen_with_speaker_view.mp4.unavailable.txt";
 
 #[test]
 fn what_zoom_does_not_give_out_of_its_trash_is_shown_with_its_end_and_the_way_back() {
@@ -92,7 +91,7 @@ fn what_zoom_does_not_give_out_of_its_trash_is_shown_with_its_end_and_the_way_ba
     let python = "import os,sys\n\
         for path in sys.argv[1:]: print(os.getxattr(path, 'user.meetfs.expires').decode())";
     let told = rig.shell(&format!("python3 -c \"{python}\" acme/trash/*Gone acme/trash/*Gone/*"));
-    assert_eq!(told, format!("{expires}\n").repeat(4));
+    assert_eq!(told, format!("{expires}\n").repeat(5));
     assert_eq!(rig.status()["sources"][0]["in_trash"], 1);
     assert_eq!(rig.status()["sources"][0]["meetings"], 1);
 
@@ -145,7 +144,11 @@ fn what_zoom_gives_out_of_its_trash_is_a_file_of_its_own() {
     let (before, sum) = (rig.shell(numbers), rig.shell("sha256sum < \"$(echo acme/2*/*Gone/*.mp4)\""));
     assert!(rig.cloud.trash_meeting(GONE, hours_ago(2)));
     refresh(&rig);
-    wait_for_files(&rig, "acme/trash/*Gone", "chat.txt meeting.json shared_screen_with_speaker_view.mp4");
+    wait_for_files(
+        &rig,
+        "acme/trash/*Gone",
+        "chat.txt meeting.json participants.csv shared_screen_with_speaker_view.mp4",
+    );
     let after = rig.shell(numbers);
     assert!(before.lines().all(|number| !after.lines().any(|other| other == number)), "{before}{after}");
     let media = rig.media_bytes();
@@ -173,7 +176,11 @@ fn what_zoom_gives_out_of_its_trash_is_a_file_of_its_own() {
     // Deleted again, and for good.
     assert!(rig.cloud.trash_meeting(GONE, hours_ago(1)));
     refresh(&rig);
-    wait_for_files(&rig, "acme/trash/*Gone", "chat.txt meeting.json shared_screen_with_speaker_view.mp4");
+    wait_for_files(
+        &rig,
+        "acme/trash/*Gone",
+        "chat.txt meeting.json participants.csv shared_screen_with_speaker_view.mp4",
+    );
     assert!(rig.cloud.purge_meeting(GONE));
     refresh(&rig);
     assert_eq!(rig.shell("find acme | grep -c Gone || true"), "0\n");
@@ -187,8 +194,11 @@ fn a_meeting_that_is_half_in_the_trash_has_the_rest_where_it_was() {
     let there = rig.shell("find acme/2*/*Gone -type f -printf '%p %s %i\\n' | LC_ALL=C sort");
     assert!(rig.cloud.trash_files(GONE, "CHAT", hours_ago(48)));
     refresh(&rig);
-    wait_for_files(&rig, "acme/trash/*Gone", "chat.txt.unavailable.txt meeting.json");
-    assert_eq!(names(&rig, "acme/2*/*Gone"), "meeting.json shared_screen_with_speaker_view.mp4");
+    wait_for_files(&rig, "acme/trash/*Gone", "chat.txt.unavailable.txt meeting.json participants.csv");
+    assert_eq!(
+        names(&rig, "acme/2*/*Gone"),
+        "meeting.json participants.csv shared_screen_with_speaker_view.mp4"
+    );
     // Without another look into the trash: what is there again does not lie in it.
     assert!(rig.cloud.restore_meeting(GONE));
     rig.cloud.inject(Trigger::always(Server::Api).on("/v2/users").does(Effect::status(404)));
@@ -196,6 +206,64 @@ fn a_meeting_that_is_half_in_the_trash_has_the_rest_where_it_was() {
     assert!(rig.status()["sources"][0]["trash_error"].is_string());
     assert_eq!(rig.shell("find acme/2*/*Gone -type f -printf '%p %s %i\\n' | LC_ALL=C sort"), there);
     assert_eq!(names(&rig, "acme/trash"), "");
+    rig.unmount();
+}
+
+#[test]
+fn a_transcript_in_the_trash_is_called_after_the_video_that_stays_and_a_backup_of_it_counts() {
+    let mut cloud = options(false);
+    let spoken = MeetingFile::new("TRANSCRIPT", Content::Stored("WEBVTT\n\nhello\n".into()));
+    cloud.archive.meetings[0] = cloud.archive.meetings[0].clone().with(spoken);
+    let rig = Rig::mounted(cloud);
+    let backup = rig.folder.path().join("backup");
+    rig.shell(&format!("rsync -a acme/ '{}/'", backup.display()));
+    assert!(rig.cloud.trash_files(GONE, "TRANSCRIPT", hours_ago(48)));
+    refresh(&rig);
+    let note = "meeting.json participants.csv shared_screen_with_speaker_view.vtt.unavailable.txt";
+    wait_for_files(&rig, "acme/trash/*Gone", note);
+    let folder = backup.to_str().expect("a path");
+    assert_eq!(expiring(&rig, &["--not-in", folder]), (Some(0), String::new()));
+    rig.unmount();
+}
+
+#[test]
+fn what_was_refused_is_tried_again_after_a_day_and_shown_once_it_is_given_out() {
+    let rig = Rig::mounted(options(false));
+    assert!(rig.cloud.trash_meeting(GONE, hours_ago(24 * 3)));
+    refresh(&rig);
+    wait_for_files(&rig, "acme/trash/*Gone", REFUSED);
+    rig.unmount();
+    rig.cloud.give_out_trash(true);
+    let yesterday = || {
+        let catalog = rig.folder.path().join("cache/catalog.sqlite");
+        let catalog = rusqlite::Connection::open(catalog).expect("the catalog");
+        let earlier = catalog.execute("UPDATE trashed_file SET at = at - 25 * 3600", []);
+        assert_eq!(earlier.expect("trials"), 2);
+    };
+    // Within the day the word of the last time holds.
+    rig.mount();
+    refresh(&rig);
+    assert_eq!(names(&rig, "acme/trash/*Gone"), REFUSED);
+    rig.unmount();
+    yesterday();
+    rig.mount();
+    wait_for_files(
+        &rig,
+        "acme/trash/*Gone",
+        "chat.txt meeting.json participants.csv shared_screen_with_speaker_view.mp4",
+    );
+    assert_eq!(rig.shell("cat acme/trash/*Gone/chat.txt"), "hello Gone\n");
+    assert_eq!(rig.shell("cat acme/trash/*Gone/*.mp4 | wc -c").trim(), LENGTH.to_string());
+    rig.unmount();
+    // What was given out once is not tried again, and goes on to be a file.
+    rig.cloud.give_out_trash(false);
+    yesterday();
+    rig.cloud.clear_requests();
+    rig.mount();
+    refresh(&rig);
+    assert_eq!(rig.shell("cat acme/trash/*Gone/chat.txt"), "hello Gone\n");
+    let tried = rig.cloud.requests().into_iter().filter(|it| it.server != Server::Api).count();
+    assert_eq!(tried, 0, "{:?}", rig.cloud.requests());
     rig.unmount();
 }
 
@@ -243,6 +311,27 @@ fn the_trash_of_a_whole_account_is_listed_user_by_user_or_left_out_and_told_once
     rig.cloud.heal();
     refresh(&rig);
     assert_eq!(rig.status()["sources"][0]["trash_error"], Value::Null);
+    rig.unmount();
+}
+
+#[test]
+fn a_trash_that_never_answers_keeps_no_recording_waiting() {
+    let rig = Rig::new(options(false)).with_source("users = [\"all\"]");
+    rig.cloud.inject(Trigger::always(Server::Api).on("/v2/users").does(Effect::BlackHole));
+    rig.mount();
+    let is_asked = || rig.cloud.requests().iter().any(|request| request.path.starts_with("/v2/users"));
+    wait_until(SOON, "the trash is asked for", is_asked);
+    let is_hanging = || rig.status()["sources"][0]["is_refreshing"] == true;
+    assert!(is_hanging());
+    rig.cloud.add_meeting(meeting("bmV3==", "New"));
+    let mut asking = Running::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
+    wait_until(SOON, "it shows", || names(&rig, "acme/2*/*New").contains("chat.txt"));
+    assert!(is_hanging(), "it showed when the trash was given up");
+    assert_eq!(rig.status()["sources"][0]["error"], Value::Null);
+    // What it is given up with is told, and the source is well.
+    assert!(asking.end(SOON).0.success(), "{}", asking.said());
+    let source = rig.status()["sources"][0].clone();
+    assert!(source["trash_error"].is_string() && source["error"].is_null(), "{source}");
     rig.unmount();
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, ToSpan, tz::TimeZone};
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Catalog;
@@ -97,50 +98,82 @@ impl Refresher {
     /// Lists at once, and then again and again until `ended`: the last days often, everything rarely and when asked
     /// to. What was kept of an earlier run makes the first listing one of the days since.
     pub async fn run(self, ended: CancellationToken) {
-        let mut reach = if self.state.borrow().whole.is_some() { Reach::Recent } else { Reach::Full };
+        let this = Arc::new(self);
+        let mut rest: Option<JoinHandle<bool>> = None;
+        let mut reach = if this.state.borrow().whole.is_some() { Reach::Recent } else { Reach::Full };
         let mut failures = 0u32;
-        let mut bin_is_due = self.trash;
+        let mut bin_is_due = this.trash;
         loop {
-            self.state.send_modify(|state| (state.is_running, state.next) = (true, None));
-            let days = self.spans(reach).first().copied();
+            this.state.send_modify(|state| (state.is_running, state.next) = (true, None));
+            let days = this.spans(reach).first().copied();
             tokio::select! {
                 () = ended.cancelled() => return,
-                () = self.refresh(reach) => {}
+                () = this.refresh(reach) => {}
             }
             // Whoever waits at a prompt waits for what is there, and not for what was deleted.
-            self.state.send_modify(|state| state.is_answered = true);
-            bin_is_due |= self.trash && reach == Reach::Full;
-            if self.state.borrow().failed.is_none() {
+            this.state.send_modify(|state| state.is_answered = true);
+            bin_is_due |= this.trash && reach == Reach::Full;
+            // Who asks for what is new does not wait for what was deleted: a bin can take minutes, or hang. It goes on beside
+            // the listing, for what is given up in the middle may be a token that was about to come.
+            let asked_meanwhile = loop {
+                let is_of_now = rest.is_none();
+                let looking = rest.get_or_insert_with(|| {
+                    let (this, ended) = (this.clone(), ended.clone());
+                    tokio::spawn(async move {
+                        tokio::select! {
+                            () = ended.cancelled() => false,
+                            due = this.look_at_the_rest(days, bin_is_due) => due,
+                        }
+                    })
+                });
                 tokio::select! {
                     () = ended.cancelled() => return,
-                    () = self.look_for_late_files(days) => {}
-                }
-                if bin_is_due {
-                    tokio::select! {
-                        () = ended.cancelled() => return,
-                        () = self.refresh_trash() => {}
+                    looked = looking => {
+                        rest = None;
+                        if let Err(stopped) = &looked {
+                            tracing::error!("what a listing leaves out could not be looked at: {stopped}");
+                        }
+                        if is_of_now {
+                            bin_is_due = looked.unwrap_or(false);
+                            break false;
+                        }
                     }
-                    // One that was out of reach is not left alone for six hours.
-                    bin_is_due = matches!(
-                        self.state.borrow().trash_failed,
-                        Some(ProviderError::Unavailable(_) | ProviderError::Down(_))
-                    );
+                    () = this.now.notified() => break true,
                 }
-            }
-            failures = if self.went_well() { 0 } else { failures.saturating_add(1) };
-            let pause = jittered(pause_after(failures).max(self.asked_to_wait()));
-            self.state.send_modify(|state| {
+            };
+            failures = if this.went_well() { 0 } else { failures.saturating_add(1) };
+            let pause = jittered(pause_after(failures).max(this.asked_to_wait()));
+            this.state.send_modify(|state| {
                 state.is_running = false;
                 state.ended += 1;
                 state.next = Timestamp::now().checked_add(pause).ok();
             });
             let asked = tokio::select! {
                 () = ended.cancelled() => return,
-                () = self.now.notified() => true,
+                () = std::future::ready(()), if asked_meanwhile => true,
+                () = this.now.notified() => true,
                 () = tokio::time::sleep(pause) => false,
             };
-            reach = if asked || self.is_full_due() { Reach::Full } else { Reach::Recent };
+            reach = if asked || this.is_full_due() { Reach::Full } else { Reach::Recent };
         }
+    }
+
+    /// What a listing leaves out: files that are made late, and the recycle bin where that `is_due`. Returns whether it still
+    /// is.
+    async fn look_at_the_rest(&self, days: Option<DaySpan>, is_due: bool) -> bool {
+        if self.state.borrow().failed.is_some() {
+            return is_due;
+        }
+        self.look_for_late_files(days).await;
+        if !is_due {
+            return false;
+        }
+        self.refresh_trash().await;
+        // One that was out of reach is not left alone for six hours.
+        matches!(
+            self.state.borrow().trash_failed,
+            Some(ProviderError::Unavailable(_) | ProviderError::Down(_))
+        )
     }
 
     fn went_well(&self) -> bool {

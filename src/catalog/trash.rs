@@ -186,6 +186,14 @@ impl Source {
         for file in &mut meeting.files {
             file.availability = self.trash.availability(file, lying, bin);
         }
+        // What stays where it was takes part in naming, hidden: a transcript whose video is still there is called after it,
+        // as it was and as it will be again.
+        let of_others = there.into_iter().flat_map(|entry| &entry.meeting.files);
+        meeting.files.extend(of_others.cloned().map(|mut file| {
+            file.id.meeting = listed.id.clone();
+            file.availability = Availability::Processing;
+            file
+        }));
         meeting.expires = Some(lying.expires(bin));
         let mut facts = meeting.facts.to_map();
         match lying.trashed.deleted {
@@ -228,7 +236,13 @@ impl Source {
             Some((meeting, lying.trashed.meeting.files.iter().chain(details.flat_map(|it| &it.files))))
         });
         let trials = listed.flat_map(|(meeting, files)| {
-            let shown = |file: &&RecordingFile| meeting.files.iter().any(|it| it.id.key == file.id.key);
+            let there = self.meetings.get(&MeetingId::from(meeting.id.of_provider()));
+            let is_there = move |file: &RecordingFile| {
+                there.is_some_and(|entry| entry.meeting.files.iter().any(|it| it.id.key == file.id.key))
+            };
+            let shown = move |file: &&RecordingFile| {
+                meeting.files.iter().any(|it| it.id.key == file.id.key) && !is_there(file)
+            };
             files
                 .filter(shown)
                 .filter(|file| self.trash.is_to_be_tried(file, now))
@@ -554,7 +568,15 @@ mod tests {
         catalog.learn_details(&acme(), &MeetingId::from("m").in_trash(), Some(details));
         assert_eq!(shown(&catalog), ["a?", "b?", "d?"]);
         listed(&catalog, &["a"]);
-        assert_eq!(shown(&catalog), ["b?", "d?"]);
+        assert_eq!(shown(&catalog), ["a?", "b?", "d?"], "hidden, for the names of the others");
+        let asked = catalog.questions(&acme()).into_iter();
+        let tried = asked.filter_map(|question| match question {
+            Question::Trial(id, ..) => Some(id.key.to_string()),
+            Question::Size(..) | Question::Details(_) => None,
+        });
+        let mut tried: Vec<_> = tried.collect();
+        tried.sort();
+        assert_eq!(tried, ["b", "d"]);
         // With all that was listed there, what only details knew of is not there either.
         listed(&catalog, &["a", "b"]);
         assert_eq!(shown(&catalog), Vec::<String>::new());

@@ -312,6 +312,11 @@ impl Cloud {
         self.shared.store.write().purge(uuid)
     }
 
+    /// Lets Zoom give out what lies in its trash from now on, or not.
+    pub fn give_out_trash(&self, given_out: bool) {
+        self.shared.store.write().trash_downloads = given_out;
+    }
+
     /// Removes a meeting for good, past the trash; false if there is none with that UUID.
     pub fn remove_meeting(&self, uuid: &str) -> bool {
         self.shared.store.write().remove_meeting(uuid)
