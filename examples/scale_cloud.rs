@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::io::{self, BufRead, Write};
 
 use clap::Parser;
-use meetfs::demo::{Archive, Cloud, CloudOptions, Server, WebexArchive, ZoomLabel, ZoomLimits};
+use meetfs::demo::{Archive, Cloud, CloudOptions, Request, Server, WebexArchive, ZoomLabel, ZoomLimits};
 use serde_json::json;
 
 /// Serves large archives.
@@ -61,8 +61,11 @@ fn main() -> io::Result<()> {
 fn counts(cloud: &Cloud) -> serde_json::Value {
     let requests = cloud.requests();
     let lists = |server| {
-        let is_list = |path: &str| path.ends_with("/recordings") && !path.contains("/meetings/");
-        requests.iter().filter(|request| request.server == server && is_list(&request.path)).count()
+        let is_list = |request: &&Request| {
+            let is_of_bin = request.query.contains("trash=true") || request.query.contains("status=deleted");
+            request.path.ends_with("/recordings") && !request.path.contains("/meetings/") && !is_of_bin
+        };
+        requests.iter().filter(|request| request.server == server).filter(is_list).count()
     };
     let mut details = HashMap::new();
     for request in requests.iter().filter(|request| request.path.starts_with("/v1/recordings/")) {

@@ -17,9 +17,11 @@ use url::Url;
 
 mod document;
 mod facts;
+mod word;
 
 pub use document::Document;
 pub use facts::Facts;
+pub use word::Word;
 
 macro_rules! text_newtype {
     ($(#[$doc:meta])* $name:ident) => {
@@ -201,9 +203,9 @@ pub struct RecordingFile {
     /// What it is to the meeting.
     pub role: Role,
     /// The name it should have, without extension, as the provider has it: not yet a legal file name.
-    pub stem: String,
+    pub stem: Word,
     /// Its extension without the dot, not yet checked either.
-    pub extension: String,
+    pub extension: Word,
     /// What its bytes must look like.
     pub body: BodyKind,
     /// Its length in bytes as listed; `None` where the listing does not say.

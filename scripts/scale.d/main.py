@@ -107,9 +107,13 @@ def drop_caches() -> None:
         Path("/proc/sys/vm/drop_caches").write_text("3\n")
 
 
-def listed(mount: Mount) -> None:
-    """Waits until the days since the last run, which a start asks for at once, are listed."""
+def quiet(mount: Mount, cloud: Cloud) -> None:
+    """Waits until the days since the last run and the recycle bins, which a start asks for at once, are listed."""
     wait_until(lambda: mount.source()["listed"] is not None, PATIENCE, "the last days are listed")
+    before, now = -1, cloud.count()["requests"]
+    while before < now:
+        time.sleep(2)
+        before, now = now, cloud.count()["requests"]
 
 
 def large(report: Report, given: argparse.Namespace, cloud: Cloud, mount: Mount) -> None:
@@ -142,7 +146,7 @@ def large(report: Report, given: argparse.Namespace, cloud: Cloud, mount: Mount)
         starts.append(mount.mount())
         run(["sh", "-c", f"ls '{mount.point}'/*/*"], PATIENCE)
         firsts.append(time.monotonic() - began)
-        listed(mount)
+        quiet(mount, cloud)
         daemon = mount.daemon()
         after_start.append(peak_bytes(daemon))
         cloud.clear()
@@ -183,7 +187,7 @@ def pro(report: Report, given: argparse.Namespace, cloud: Cloud, mount: Mount) -
     cloud.clear()
     report.seconds("mounted after", [mount.mount()], below=0.5)
     report.number("meetings shown at once", mount.names("chat.txt"), most=meetings, least=meetings)
-    listed(mount)
+    wait_until(lambda: mount.source()["listed"] is not None, PATIENCE, "the last days are listed")
     time.sleep(10)
     count = cloud.count()
     # The last days can lie in two windows.
@@ -211,8 +215,7 @@ def webex(report: Report, given: argparse.Namespace, cloud: Cloud, mount: Mount)
     mount.unmount()
     report.title("Webex, restarted", indent="  ")
     report.seconds("mounted after", [mount.mount()], below=0.5)
-    listed(mount)
-    time.sleep(10)
+    quiet(mount, cloud)
     count = cloud.count()
     report.number("recordings asked about", count["webex_details"], most=given.recordings, least=given.recordings)
     report.number("most details of one recording", count["most_details_of_a_recording"], most=1, least=1)

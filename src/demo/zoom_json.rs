@@ -111,7 +111,8 @@ pub(super) fn participant_audio_json(meeting: &Meeting, file: &MeetingFile, web_
 /// Somebody who was there, as `GET /past_meetings/{id}/participants` shows them: each came a second after the one before.
 pub(super) fn participant_json(meeting: &Meeting, place: usize, participant: &Participant) -> Value {
     let joined = meeting.start + SignedDuration::from_secs(place as i64);
-    let left = meeting.start + SignedDuration::from_mins(i64::from(meeting.minutes));
+    // Nobody leaves before they came, be the meeting ever so short.
+    let left = joined.max(meeting.start + SignedDuration::from_mins(i64::from(meeting.minutes)));
     json!({"id": "", "user_id": (16_778_240 + place).to_string(), "name": participant.name,
            "user_email": participant.email, "join_time": joined.to_string(), "leave_time": left.to_string(),
            "duration": left.duration_since(joined).as_secs(), "registrant_id": "", "failover": false,

@@ -1,6 +1,6 @@
 //! Inode numbers: what they derive from, and the book that keeps them apart.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
@@ -30,15 +30,26 @@ impl fmt::Display for Ino {
 /// No path enters it: a meeting that gets another topic, or a file that gets another name, keeps its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Identity {
-    /// Tells identities apart. At 128 bits two of a billion meet with a chance of 1 in 10²⁰.
-    fingerprint: u128,
+    /// Tells identities apart.
+    fingerprint: Fingerprint,
     /// The number it gets where nothing else holds it.
     home: u64,
 }
 
+/// 128 bits, of which two of a billion meet with a chance of 1 in 10²⁰. As two halves, the higher first, it takes 16 bytes
+/// wherever it stands: a `u128` would have to stand at a multiple of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Fingerprint([u64; 2]);
+
+impl From<u128> for Fingerprint {
+    fn from(hash: u128) -> Self {
+        Self([(hash >> 64) as u64, hash as u64])
+    }
+}
+
 impl Identity {
     /// The root, whose number is given and not hashed.
-    pub(super) const ROOT: Identity = Identity { fingerprint: 0, home: Ino::ROOT.0 };
+    pub(super) const ROOT: Identity = Identity { fingerprint: Fingerprint([0, 0]), home: Ino::ROOT.0 };
 
     /// The identity made of `parts`. Each is written behind its length, so that `["ab", "c"]` and `["a", "bc"]`
     /// differ.
@@ -48,25 +59,30 @@ impl Identity {
             bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
             bytes.extend_from_slice(part);
         }
-        Self { fingerprint: xxh3_128(&bytes), home: xxh3_64(&bytes) & Ino::HIGHEST }
+        Self { fingerprint: xxh3_128(&bytes).into(), home: xxh3_64(&bytes) & Ino::HIGHEST }
     }
 }
 
 /// Every number ever given, for the life of the process: none is given twice.
 ///
-/// **Invariant**: `given` holds exactly the values of `numbers`.
+/// **Invariant**: nothing is ever taken out, so the number of an identity is the first from its home on that holds its
+/// fingerprint, and no number before that is free.
 #[derive(Debug)]
 pub(super) struct InodeBook {
-    numbers: HashMap<u128, Ino>,
-    given: HashSet<u64>,
+    given: HashMap<u64, Fingerprint>,
+}
+
+/// Where an identity stands in the book.
+enum Place {
+    /// It has this number.
+    Given(u64),
+    /// This is the first free one that it may have.
+    Free(u64),
 }
 
 impl InodeBook {
     pub(super) fn new() -> Self {
-        Self {
-            numbers: HashMap::from([(Identity::ROOT.fingerprint, Ino::ROOT)]),
-            given: HashSet::from([Ino::ROOT.0]),
-        }
+        Self { given: HashMap::from([(Ino::ROOT.0, Identity::ROOT.fingerprint)]) }
     }
 
     /// The numbers of `identities`, in their order.
@@ -78,30 +94,31 @@ impl InodeBook {
     pub(super) fn number(&mut self, identities: &[Identity]) -> Vec<Ino> {
         let mut new: Vec<Identity> = identities
             .iter()
-            .filter(|identity| !self.numbers.contains_key(&identity.fingerprint))
+            .filter(|identity| matches!(self.place(identity), Place::Free(_)))
             .copied()
             .collect();
         new.sort_unstable();
         new.dedup_by_key(|identity| identity.fingerprint);
         for identity in new {
-            let number = self.free_number_from(identity.home);
-            self.given.insert(number);
-            self.numbers.insert(identity.fingerprint, Ino(number));
+            let (Place::Given(number) | Place::Free(number)) = self.place(&identity);
+            self.given.insert(number, identity.fingerprint);
         }
-        // Every identity was entered above; the fallback only keeps the lookup total.
-        identities
-            .iter()
-            .map(|identity| self.numbers.get(&identity.fingerprint).copied().unwrap_or(Ino(identity.home)))
-            .collect()
+        let numbers = identities.iter().map(|identity| match self.place(identity) {
+            Place::Given(number) | Place::Free(number) => Ino(number),
+        });
+        numbers.collect()
     }
 
     /// Ends after at most as many steps as there are numbers given: far fewer than 2⁶³.
-    fn free_number_from(&self, home: u64) -> u64 {
-        let mut number = home & Ino::HIGHEST;
-        while number <= Ino::ROOT.0 || self.given.contains(&number) {
-            number = number.wrapping_add(1) & Ino::HIGHEST;
+    fn place(&self, identity: &Identity) -> Place {
+        let mut number = identity.home & Ino::HIGHEST;
+        loop {
+            match self.given.get(&number) {
+                Some(fingerprint) if *fingerprint == identity.fingerprint => return Place::Given(number),
+                None if number > Ino::ROOT.0 => return Place::Free(number),
+                Some(_) | None => number = number.wrapping_add(1) & Ino::HIGHEST,
+            }
         }
-        number
     }
 }
 
@@ -110,7 +127,7 @@ mod tests {
     use super::*;
 
     fn identity(fingerprint: u128, home: u64) -> Identity {
-        Identity { fingerprint, home }
+        Identity { fingerprint: fingerprint.into(), home }
     }
 
     #[test]

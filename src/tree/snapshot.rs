@@ -166,21 +166,23 @@ impl Snapshot {
         };
         let Drafts { mut nodes, identities } = drafts;
         drop(identities);
-        let mut children = Vec::with_capacity(nodes.len());
         for node in &mut nodes {
             (node.ino, node.parent) = (numbered(node.ino), numbered(node.parent));
-            if node.ino != Ino::ROOT {
-                children.push((node.parent, Arc::clone(&node.name), node.ino));
-            }
         }
-        children.sort_unstable();
+        // Ordered by folder and name, for the entries of each; then by number, for good.
+        nodes.sort_unstable_by(|one, other| {
+            (one.parent, &one.name, one.ino).cmp(&(other.parent, &other.name, other.ino))
+        });
+        let is_child = |node: &&Node| node.ino != Ino::ROOT;
+        let children: Vec<(Ino, Ino)> =
+            nodes.iter().filter(is_child).map(|node| (node.parent, node.ino)).collect();
         nodes.sort_unstable_by_key(|node| node.ino);
         let mut rest = children.as_slice();
         for node in &mut nodes {
-            let (own, others) = rest.split_at(rest.partition_point(|(parent, ..)| *parent <= node.ino));
+            let (own, others) = rest.split_at(rest.partition_point(|(parent, _)| *parent <= node.ino));
             rest = others;
             if let Content::Folder { entries } = &mut node.content {
-                *entries = own.iter().map(|(.., child)| *child).collect();
+                *entries = own.iter().map(|(_, child)| *child).collect();
             }
         }
         let places = nodes.iter().enumerate().map(|(place, node)| (node.ino, place)).collect();

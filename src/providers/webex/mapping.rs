@@ -157,7 +157,7 @@ impl Draft<'_> {
             role,
             stem: stem.into(),
             body: body_kind(&extension),
-            extension,
+            extension: extension.into(),
             declared_size: None,
             recording_start: self.times.known_start,
             recording_end: Some(self.times.end),

@@ -70,7 +70,11 @@ pub(super) fn participants(
 ) -> Vec<RecordingFile> {
     let file = |(key, file): (FileKey, wire::File)| {
         let id = FileId { source: source.clone(), meeting: meeting.clone(), key };
-        RecordingFile { role: Role::Participant, stem: participant(&file), ..recording_file(id, &file) }
+        RecordingFile {
+            role: Role::Participant,
+            stem: participant(&file).into(),
+            ..recording_file(id, &file)
+        }
     };
     keyed_participants(files).into_iter().map(file).collect()
 }
@@ -169,9 +173,9 @@ fn recording_file(id: FileId, file: &wire::File) -> RecordingFile {
         id,
         version: version(file),
         role: kind.role(),
-        stem: kind.stem(),
+        stem: kind.stem().into(),
         body: kind.body(),
-        extension: kind.extension(),
+        extension: kind.extension().into(),
         declared_size: declared_size(file),
         recording_start: file.recording_start,
         recording_end: file.recording_end,
