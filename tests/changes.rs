@@ -312,3 +312,27 @@ fn a_late_transcript_stands_beside_its_video_at_the_next_listing_and_moves_nothi
     }
     rig.unmount();
 }
+
+#[test]
+fn a_folder_that_was_opened_before_a_change_and_is_read_after_it_brings_nothing_back() {
+    let rig = rig();
+    let meeting = rig.shell("ls -d acme/2*/*Before").trim().to_owned();
+    let (folder, _) = meeting.rsplit_once('/').expect("a folder");
+    let go = rig.folder.path().join("go");
+    let line = format!(
+        "python3 -c '\nimport os, sys, time\nfolder = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECTORY)\n\
+         print(\"open\", flush=True)\nwhile not os.path.exists(sys.argv[2]): time.sleep(0.01)\n\
+         print(len(os.listdir(folder)), flush=True)\n' '{folder}' '{}'",
+        go.display()
+    );
+    let mut reader = Running::shell(&rig, &line);
+    wait_until(SOON, "the folder is open", || reader.said().contains("open"));
+    rig.cloud.remove_meeting(CHANGING);
+    refresh(&rig);
+    std::fs::write(&go, "").expect("a file");
+    assert!(reader.end(SOON).0.success(), "{}", reader.said());
+    assert!(reader.said().contains("open\n2\n"), "what was there when it was opened: {}", reader.said());
+    let gone = text(&rig.try_shell(&format!("stat '{meeting}'"), SOON));
+    assert!(gone.contains("No such file"), "{gone}");
+    assert_eq!(topics(&rig, "acme"), "Other ");
+}

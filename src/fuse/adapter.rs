@@ -416,9 +416,17 @@ impl Filesystem for Adapter {
         let Some(Handle::Folder(tree, folder)) = self.shared.handles.get(handle) else {
             return reply.error(Errno::EBADF);
         };
+        // The names are those of when the folder was opened. The kernel was told meanwhile what it must not believe any
+        // more, and would believe what it is told now for as long again.
+        let current = self.shared.tree.current();
+        let is_current = Arc::ptr_eq(&current, &tree);
         for (position, name, node) in listing(&tree, folder, offset) {
-            let attributes = self.shared.owner.attributes(node);
-            if reply.add(INodeNo(node.ino.0), position, name, &TTL, &attributes, GENERATION) {
+            let is_there = is_current
+                || matches!(name, "." | "..")
+                || current.lookup(node.parent, &node.name).is_some_and(|found| found.ino == node.ino);
+            let ttl = if is_there { TTL } else { Duration::ZERO };
+            let attributes = self.shared.owner.attributes(current.node(node.ino).unwrap_or(node));
+            if reply.add(INodeNo(node.ino.0), position, name, &ttl, &attributes, GENERATION) {
                 break;
             }
         }
