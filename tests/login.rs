@@ -399,6 +399,29 @@ fn a_daemon_killed_as_soon_as_it_uses_a_renewed_token_has_it_at_its_next_start()
 }
 
 #[test]
+fn a_read_that_gives_up_waiting_for_a_renewal_loses_no_token() {
+    let rig = Rig::new(cloud(1)).with("read_deadline = \"1s\"");
+    write_config(&rig, &UserApp::demo());
+    sign_in(&rig);
+    mount(&rig);
+    rig.cloud.expire_tokens();
+    // The new refresh token is on its way and the old one spent when the read gives up.
+    rig.cloud.inject(Trigger::next(Server::Api, 1).on("/oauth/token").does(Effect::Stall { after: 10 }));
+    let read = rig.try_shell("head -c 100000 acme/*/*/*.mp4 >/dev/null", SOON);
+    assert!(!read.status.success(), "{}", text(&read));
+    assert_eq!(rig.cloud.sign_ins().renewed, 1, "{}", rig.log());
+    rig.cloud.heal();
+    let began = std::time::Instant::now();
+    while !rig.try_shell("head -c 100000 acme/*/*/*.mp4 >/dev/null", SOON).status.success() {
+        assert!(began.elapsed() < SOON, "{}", rig.log());
+    }
+    assert_exact(&rig);
+    let counts = rig.cloud.sign_ins();
+    assert_eq!((counts.renewed, counts.replayed), (1, 0), "{counts:?}");
+    rig.unmount();
+}
+
+#[test]
 fn a_permission_that_was_taken_back_is_told_and_a_new_one_counts_without_a_remount() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());

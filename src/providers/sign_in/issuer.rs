@@ -1,5 +1,7 @@
 //! Access tokens out of a sign-in that is kept.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -8,13 +10,19 @@ use tokio::time::Instant;
 
 use super::kept::{Access, Fingerprint, Kept, KeptError, Room, SignIn, Turn};
 use super::{Exchange, Granted, TokenService};
+use crate::http::{for_a_read, is_for_a_read};
 use crate::model::SourceName;
 use crate::providers::ProviderError;
 use crate::providers::token::{Issuer, Token};
 use crate::settings::SignInFile;
 
 /// Gives the tokens of a source that somebody is signed in to.
-pub(in crate::providers) struct SignedIn {
+///
+/// A renewal runs in a task of its own: who asked for it may give up waiting, and the refresh token that is on its way
+/// then must still be written down, for the old one is spent.
+pub(in crate::providers) struct SignedIn(Arc<Renewals>);
+
+struct Renewals {
     source: SourceName,
     service: Box<dyn TokenService>,
     kept: Option<Kept>,
@@ -22,6 +30,9 @@ pub(in crate::providers) struct SignedIn {
     seed: Option<SecretString>,
     /// The newest sign-in if it could not be written down. It must not be lost while this process lives.
     unwritten: Mutex<Option<SignIn>>,
+    /// Held through a renewal, for who gave up waiting for one is followed by others. Taken before the turn among
+    /// processes.
+    renewing: tokio::sync::Mutex<()>,
 }
 
 impl SignedIn {
@@ -31,13 +42,7 @@ impl SignedIn {
         service: impl TokenService + 'static,
         kept: SignInFile,
     ) -> Self {
-        Self {
-            source,
-            service: Box::new(service),
-            kept: Kept::at(kept),
-            seed: None,
-            unwritten: Mutex::default(),
-        }
+        Self(Arc::new(Renewals::new(source, service, kept, None)))
     }
 
     /// Of an app whose refresh token is configured. Should the service give another in its place, that one is kept.
@@ -47,7 +52,19 @@ impl SignedIn {
         seed: SecretString,
         kept: SignInFile,
     ) -> Self {
-        Self { seed: Some(seed), ..Self::kept(source, service, kept) }
+        Self(Arc::new(Renewals::new(source, service, kept, Some(seed))))
+    }
+}
+
+impl Renewals {
+    fn new(
+        source: SourceName,
+        service: impl TokenService + 'static,
+        kept: SignInFile,
+        seed: Option<SecretString>,
+    ) -> Self {
+        let (service, kept) = (Box::new(service), Kept::at(kept));
+        Self { source, service, kept, seed, unwritten: Mutex::default(), renewing: Default::default() }
     }
 
     /// What is known now: what could not be written, else what is kept, else what is configured.
@@ -112,27 +129,21 @@ impl SignedIn {
     }
 
     /// The access token that is kept, if it is still good and not the one that was refused.
-    fn still_good(&self, known: &SignIn, refused: Option<&Token>) -> Option<Token> {
+    fn still_good(&self, known: &SignIn, refused: Option<&SecretString>) -> Option<Token> {
         let Access { token, given, ends } = known.access.as_ref()?;
         let now = Timestamp::now();
         let (life, left) = (ends.duration_since(*given), ends.duration_since(now));
         // A clock that was set back would make an old token seem new.
         let is_good = *given <= now && left > life / 10;
-        let is_refused = refused.is_some_and(|no| no.secret().expose_secret() == token.expose_secret());
+        let is_refused = refused.is_some_and(|no| no.expose_secret() == token.expose_secret());
         let left = std::time::Duration::try_from(left).ok().filter(|_| is_good && !is_refused)?;
         let token = Token::issued(token.clone(), (Instant::now(), now), left);
         let api = known.api.as_ref().and_then(|named| self.service.interface(named));
         Some(token.at(api).permitting(known.scopes.clone()))
     }
-}
 
-#[async_trait]
-impl Issuer for SignedIn {
-    async fn admit(&self) -> Result<(), ProviderError> {
-        self.service.admit().await
-    }
-
-    async fn issue(&self, refused: Option<&Token>) -> Result<Token, ProviderError> {
+    async fn issue(&self, refused: Option<&SecretString>) -> Result<Token, ProviderError> {
+        let _one_at_a_time = self.renewing.lock().await;
         let unusable = |error| self.unusable(&error);
         // Looked at once before the turn: somebody who has not signed in needs no folder made for it.
         let first_look = self.known().map_err(unusable)?;
@@ -162,5 +173,25 @@ impl Issuer for SignedIn {
             Err(error) => return Err(unusable(error)),
         };
         self.renew(&known, room).await
+    }
+}
+
+#[async_trait]
+impl Issuer for SignedIn {
+    async fn admit(&self) -> Result<(), ProviderError> {
+        self.0.service.admit().await
+    }
+
+    async fn issue(&self, refused: Option<&Token>) -> Result<Token, ProviderError> {
+        let renewals = self.0.clone();
+        let refused = refused.map(|token| token.secret().clone());
+        let renewal = async move { renewals.issue(refused.as_ref()).await };
+        let renewal = if is_for_a_read() { tokio::spawn(for_a_read(renewal)) } else { tokio::spawn(renewal) };
+        renewal.await.unwrap_or_else(|stopped| {
+            let source = &self.0.source;
+            Err(ProviderError::Unavailable(format!(
+                "the renewal of {source}'s sign-in ended early: {stopped}"
+            )))
+        })
     }
 }
