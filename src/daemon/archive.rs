@@ -305,6 +305,8 @@ async fn publish(
         let began = Instant::now();
         let views = catalog.clone();
         let built = tokio::task::spawn_blocking(move || {
+            // A tree's nodes are mapped by themselves and fill no holes: what was left free counts beside them.
+            memory::give_back();
             let snapshot = builder.build(&views.views());
             (builder, snapshot)
         });
