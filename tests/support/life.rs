@@ -54,12 +54,19 @@ impl Running {
 
     /// A shell line in the mountpoint.
     pub fn shell(rig: &Rig, line: &str) -> Self {
-        Self::start(Command::new("bash").args(["-c", line]).current_dir(&rig.mountpoint))
+        Self::start(Self::bash(line).current_dir(&rig.mountpoint))
     }
 
     /// A shell line that does not live in the mountpoint, which it finds in `$M`.
     pub fn outside(rig: &Rig, line: &str) -> Self {
-        Self::start(Command::new("bash").args(["-c", line]).env("M", &rig.mountpoint).current_dir("/"))
+        Self::start(Self::bash(line).env("M", &rig.mountpoint).current_dir("/"))
+    }
+
+    /// Tests that run in the background of a shell inherit from it that interrupts are ignored.
+    fn bash(line: &str) -> Command {
+        let mut command = Command::new("env");
+        command.args(["--default-signal=INT,QUIT", "bash", "-c", line]);
+        command
     }
 
     pub fn id(&self) -> u32 {
