@@ -3,7 +3,7 @@
 //! Losing it loses no byte of anybody's: the facts are found out again. So a damaged file is set aside with a
 //! warning, and a failed write is only logged.
 
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -106,6 +106,12 @@ pub enum FactsError {
         /// The system's word.
         cause: std::io::Error,
     },
+    /// Others could put files in its place.
+    #[error("the cache folder {} belongs to somebody else or may be written to by others, who could read what is kept there; run `chmod go-w` on it, or give another folder with --cache-dir", path.display())]
+    Exposed {
+        /// The folder.
+        path: PathBuf,
+    },
     /// SQLite cannot work with the file.
     #[error("the catalog {} cannot be used ({cause}); free space there or give another folder with --cache-dir", path.display())]
     Database {
@@ -127,13 +133,17 @@ impl FactStore {
     /// `catalog.sqlite.damaged` and replaced.
     ///
     /// # Errors
-    /// The folder or a fresh file in it cannot be made.
+    /// The folder or a fresh file in it cannot be made, or others could put files in its place.
     pub fn open(folder: &Path) -> Result<Self, FactsError> {
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(folder)
             .map_err(|cause| FactsError::Folder { path: folder.into(), cause })?;
+        let found = folder.metadata().map_err(|cause| FactsError::Folder { path: folder.into(), cause })?;
+        if found.uid() != nix::unistd::geteuid().as_raw() || found.mode() & 0o022 != 0 {
+            return Err(FactsError::Exposed { path: folder.into() });
+        }
         let path = folder.join("catalog.sqlite");
         match Self::open_file(&path) {
             Ok(store) => Ok(store),
@@ -166,9 +176,10 @@ impl FactStore {
     }
 
     fn open_file(path: &Path) -> rusqlite::Result<Self> {
-        // Made first, so that SQLite never makes it with the mode of the umask.
-        let _exists_or_sqlite_will_say_why =
-            std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+        // Made first, so that SQLite never makes it with the mode of the umask; its companions get the mode of the file.
+        let made = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+        let _sqlite_will_say_why =
+            made.and_then(|file| file.set_permissions(std::fs::Permissions::from_mode(0o600)));
         let started = Instant::now();
         loop {
             match Self::open_once(path) {
@@ -480,6 +491,28 @@ mod tests {
             assert_eq!(found, rows, "{table}");
         }
         assert!(!folder.path().join("catalog.sqlite.damaged").exists());
+    }
+
+    #[test]
+    fn a_folder_that_others_may_write_to_is_refused_and_a_file_that_others_may_read_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        for open in [0o777, 0o1777, 0o770] {
+            mode(folder.path(), open);
+            let refused = FactStore::open(folder.path());
+            assert!(matches!(refused, Err(FactsError::Exposed { .. })), "{open:o}: {refused:?}");
+        }
+        mode(folder.path(), 0o755);
+        let path = folder.path().join("catalog.sqlite");
+        std::fs::write(&path, b"").unwrap();
+        mode(&path, 0o666);
+        let _store = FactStore::open(folder.path()).unwrap();
+        for name in ["catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm"] {
+            let found = folder.path().join(name).metadata().unwrap();
+            assert_eq!(found.mode() & 0o777, 0o600, "{name}");
+        }
     }
 
     #[test]

@@ -127,7 +127,7 @@ pub enum LogLevel {
     /// What a person who watches wants to know.
     #[default]
     Info,
-    /// Every request.
+    /// What a developer wants to know: what was tried again, what the tree was built from.
     Debug,
 }
 

@@ -191,7 +191,9 @@ impl Archive {
             .filter(|(_, source)| !is_kept(source))
             .map(|(index, source)| async move {
                 let mut state = source.state.subscribe();
-                let _sender_lives_as_long_as_self = state.wait_for(|state| state.is_answered).await;
+                // What it returns is a lock for reading. Held while another is taken, with a writer that waits between the
+                // two, it would be waited for for ever.
+                let _sender_lives_as_long_as_self = state.wait_for(|state| state.is_answered).await.is_ok();
                 let state = source.state.borrow();
                 let source_name = source.settings.name.clone();
                 let error = match &state.failed {
@@ -232,7 +234,7 @@ impl Archive {
         let wanted = Some(*self.catalog.changes().borrow());
         let mut shown = self.shown.subscribe();
         let _awaited = self.tree.hurry();
-        let _sender_lives_as_long_as_self = shown.wait_for(|shown| *shown >= wanted).await;
+        let _sender_lives_as_long_as_self = shown.wait_for(|shown| *shown >= wanted).await.is_ok();
     }
 
     /// Waits until everything that can be found out has been. Callers bound the wait.
@@ -240,7 +242,7 @@ impl Archive {
         let wanted = Some(*self.catalog.changes().borrow());
         for source in &self.sources {
             let mut settled = source.settled.subscribe();
-            let _sender_lives_as_long_as_self = settled.wait_for(|settled| *settled >= wanted).await;
+            let _sender_lives_as_long_as_self = settled.wait_for(|settled| *settled >= wanted).await.is_ok();
         }
     }
 
@@ -264,7 +266,7 @@ impl Archive {
         self.refresh();
         for (source, wanted) in self.sources.iter().zip(wanted) {
             let mut state = source.state.subscribe();
-            let _sender_lives_as_long_as_self = state.wait_for(|state| state.ended >= wanted).await;
+            let _sender_lives_as_long_as_self = state.wait_for(|state| state.ended >= wanted).await.is_ok();
         }
         self.shown().await;
     }

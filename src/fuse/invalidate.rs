@@ -102,7 +102,7 @@ impl Invalidator {
             self.shared.wake.notify_one();
             pending.batch
         };
-        let _sender_lives_as_long_as_self = sent.wait_for(|count| *count > batch).await;
+        let _sender_lives_as_long_as_self = sent.wait_for(|count| *count > batch).await.is_ok();
     }
 
     /// Ends the thread; what still waits is not sent. Called before the mount is taken down.

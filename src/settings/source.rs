@@ -272,7 +272,8 @@ pub(super) fn resolve(
     let providers = provider.map_or(Provider::ALL.to_vec(), |provider| vec![provider]);
     let known = providers.into_iter().flat_map(Provider::keys).chain(common_keys());
     table.refuse_unknown(&known.collect::<Vec<_>>())?;
-    let provider = provider.ok_or_else(|| incomplete(&name, table, "`provider = \"zoom\"`"))?;
+    let provider = provider
+        .ok_or_else(|| incomplete(&name, table, "`provider = \"zoom\"`, `\"webex\"` or `\"rapatin\"`"))?;
 
     let since = match common.since {
         Some(since) => since.check(|text| value::past_day(text, context.today))?,

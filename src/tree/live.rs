@@ -63,7 +63,7 @@ impl LiveTree {
     /// Waits until somebody is waiting for the next snapshot.
     pub async fn awaited(&self) {
         let mut awaited = self.awaited.subscribe();
-        let _sender_lives_as_long_as_self = awaited.wait_for(|waiting| *waiting > 0).await;
+        let _sender_lives_as_long_as_self = awaited.wait_for(|waiting| *waiting > 0).await.is_ok();
     }
 
     /// Where a node is, from the mountpoint, for a log line.

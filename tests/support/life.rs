@@ -31,6 +31,7 @@ pub struct Running {
 
 impl Running {
     pub fn start(command: &mut Command) -> Self {
+        let mut command = heeding_interrupts(command);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().expect("a command that starts");
         let said = Arc::new(Mutex::new(String::new()));
@@ -54,19 +55,12 @@ impl Running {
 
     /// A shell line in the mountpoint.
     pub fn shell(rig: &Rig, line: &str) -> Self {
-        Self::start(Self::bash(line).current_dir(&rig.mountpoint))
+        Self::start(Command::new("bash").args(["-c", line]).current_dir(&rig.mountpoint))
     }
 
     /// A shell line that does not live in the mountpoint, which it finds in `$M`.
     pub fn outside(rig: &Rig, line: &str) -> Self {
-        Self::start(Self::bash(line).env("M", &rig.mountpoint).current_dir("/"))
-    }
-
-    /// Tests that run in the background of a shell inherit from it that interrupts are ignored.
-    fn bash(line: &str) -> Command {
-        let mut command = Command::new("env");
-        command.args(["--default-signal=INT,QUIT", "bash", "-c", line]);
-        command
+        Self::start(Command::new("bash").args(["-c", line]).env("M", &rig.mountpoint).current_dir("/"))
     }
 
     pub fn id(&self) -> u32 {
@@ -125,6 +119,23 @@ impl Drop for Running {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// The same command, which an interrupt ends. Tests that run in the background of a shell inherit from it that
+/// interrupts are ignored, and would hand that on.
+fn heeding_interrupts(command: &Command) -> Command {
+    let mut heeding = Command::new("env");
+    heeding.arg("--default-signal=INT,QUIT").arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => heeding.env(name, value),
+            None => heeding.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        heeding.current_dir(folder);
+    }
+    heeding
 }
 
 pub fn signal(process: u32, name: &str) {

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::http::Client;
 use crate::model::SourceName;
 use crate::providers::{self, SignInDesk, SignInError};
-use crate::settings::{ProcessEnvironment, Settings};
+use crate::settings::{ProcessEnvironment, ProviderSettings, Settings};
 
 /// Why nobody was signed in.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +87,14 @@ pub fn login(arguments: &LoginArgs) -> Result<(), Error> {
     let client = Client::new(settings.connections)?;
     let Some(source) = settings.sources.first() else { return Ok(()) };
     let Some(desk) = providers::sign_in_desk(source, &client) else {
-        let how = "its credential is in the configuration; to sign in instead, leave only client_id and client_secret there";
+        let how = match source.provider {
+            ProviderSettings::Rapatin(_) => {
+                "Rapatin takes the `email` and `password`, or the `token`, of the configuration"
+            }
+            _ => {
+                "its credential is in the configuration; to sign in instead, leave only client_id and client_secret there"
+            }
+        };
         return Err(LoginError::NotNeeded { source_name: source.name.clone(), how }.into());
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
