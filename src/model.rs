@@ -1,8 +1,9 @@
 //! The words every room shares: a source, its meetings, their recording files, and the lease under which a
 //! file's bytes are read.
 //!
-//! Nothing here does anything but [`Document`], which writes down what it is made of. Providers make these values, the catalog keeps them, the tree names them and the
-//! read path fetches them; each room knows only this vocabulary of the others.
+//! Nothing here does anything but [`Document`], which writes down what it is made of. Providers make these values, the
+//! catalog keeps them, the tree names them and the read path fetches them; each room knows only this vocabulary of the
+//! others.
 
 use std::collections::HashMap;
 use std::fmt;
