@@ -142,10 +142,11 @@ impl Client {
                 if is_for_a_read() {
                     self.admit(&request.address).await?;
                 }
-                if let Some((pace, urgency)) = &request.turn {
-                    let closed = |wait| HttpError::RateLimited { host: host.clone(), wait };
-                    pace.turn(*urgency).await.map_err(closed)?;
-                }
+                let closed = |wait| HttpError::RateLimited { host: host.clone(), wait };
+                let _turn = match &request.turn {
+                    Some((pace, urgency)) => Some(pace.turn(*urgency).await.map_err(closed)?),
+                    None => None,
+                };
                 self.call_once(request, encoding).await
             });
             let (failure, asked) = match attempt.await {

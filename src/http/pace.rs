@@ -1,5 +1,6 @@
 //! How many calls a second an account makes of an interface: as many as its provider allows, reads first.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -8,16 +9,22 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Calls that may come at once after a pause, one in so many of those allowed a second. A server that counts by the
-/// second sees these and a second's worth of the others, so the two together stay below what it allows.
+/// Calls that may come at once after a pause, one in so many of those allowed a second. What is spread over the second
+/// leaves a read a turn soon; all at its beginning would make one that comes next wait for its end.
 const BURST_SHARE: u32 = 5;
+
+/// What a server counts a call in.
+const SECOND: Duration = Duration::from_secs(1);
 
 /// A limit of a day is asked about again after this time: one wrong word must not shut a source out until the mount is
 /// made anew, and six calls an hour are nothing to a provider that means it.
 const BELIEVED: Duration = Duration::from_secs(10 * 60);
 
-/// How often a call that can wait looks whether those that cannot are through.
+/// How often a call that can wait looks whether it may go.
 const GIVE_WAY_EVERY: Duration = Duration::from_millis(20);
+
+/// How often one that cannot wait does: a tenth of a round trip.
+const HURRY_EVERY: Duration = Duration::from_millis(5);
 
 /// Who is waiting for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,26 +36,59 @@ pub enum Urgency {
 }
 
 /// The calls of one kind that all sources of an account share.
+///
+/// When a server counts a call nobody here knows: between its sending and its reply, and what was sent apart may arrive
+/// together. So a call takes one of as many places as are allowed in a second, from before it is sent until a second
+/// after its reply: those that any second of the server has counted all had theirs at once.
 #[derive(Debug)]
 pub struct Pace {
+    /// Spreads the calls.
     limiter: DefaultDirectRateLimiter,
+    allowed: usize,
+    counted: Mutex<Counted>,
     reads_waiting: AtomicUsize,
     /// Until when the server wants no call.
     closed_until: Mutex<Option<Instant>>,
+}
+
+/// The calls that a second may have which ends now.
+#[derive(Debug, Default)]
+struct Counted {
+    under_way: usize,
+    /// When those of the last second ended, oldest first.
+    ended: VecDeque<Instant>,
+}
+
+impl Counted {
+    fn at(&mut self, now: Instant) -> usize {
+        while self.ended.front().is_some_and(|ended| now.duration_since(*ended) > SECOND) {
+            self.ended.pop_front();
+        }
+        self.under_way + self.ended.len()
+    }
+}
+
+/// A call's place among those that are counted. Keep it until the reply is there.
+#[derive(Debug)]
+#[must_use]
+pub struct Turn<'a>(&'a Mutex<Counted>);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut counted = self.0.lock();
+        counted.under_way -= 1;
+        counted.ended.push_back(Instant::now());
+    }
 }
 
 impl Pace {
     /// At most so many calls in any second.
     pub fn new(allowed: NonZeroU32) -> Self {
         let burst = NonZeroU32::new(allowed.get() / BURST_SHARE).unwrap_or(NonZeroU32::MIN);
-        let steady = NonZeroU32::new(allowed.get() - burst.get());
-        let quota = match steady {
-            Some(steady) => Quota::per_second(steady).allow_burst(burst),
-            // One a second: two that come at once would be two in that second.
-            None => Quota::per_second(NonZeroU32::MIN),
-        };
         Self {
-            limiter: RateLimiter::direct(quota),
+            limiter: RateLimiter::direct(Quota::per_second(allowed).allow_burst(burst)),
+            allowed: allowed.get() as usize,
+            counted: Mutex::default(),
             reads_waiting: AtomicUsize::new(0),
             closed_until: Mutex::new(None),
         }
@@ -58,23 +98,31 @@ impl Pace {
     ///
     /// # Errors
     /// How long the server still wants to be left alone.
-    pub async fn turn(&self, urgency: Urgency) -> Result<(), Duration> {
+    pub async fn turn(&self, urgency: Urgency) -> Result<Turn<'_>, Duration> {
         if let Some(left) = self.closed_for() {
             return Err(left);
         }
-        match urgency {
-            Urgency::Read => {
-                let _waiting = Waiting::new(&self.reads_waiting);
-                self.limiter.until_ready().await;
+        let _waiting = (urgency == Urgency::Read).then(|| Waiting::new(&self.reads_waiting));
+        loop {
+            let may_go = urgency == Urgency::Read || self.reads_waiting.load(Ordering::Relaxed) == 0;
+            if let Some(turn) = may_go.then(|| self.turn_now()).flatten() {
+                return Ok(turn);
             }
-            Urgency::Background => loop {
-                if self.reads_waiting.load(Ordering::Relaxed) == 0 && self.limiter.check().is_ok() {
-                    break;
-                }
-                tokio::time::sleep(GIVE_WAY_EVERY).await;
-            },
+            tokio::time::sleep(match urgency {
+                Urgency::Read => HURRY_EVERY,
+                Urgency::Background => GIVE_WAY_EVERY,
+            })
+            .await;
         }
-        Ok(())
+    }
+
+    fn turn_now(&self) -> Option<Turn<'_>> {
+        let mut counted = self.counted.lock();
+        let has_room = counted.at(Instant::now()) < self.allowed;
+        (has_room && self.limiter.check().is_ok()).then(|| {
+            counted.under_way += 1;
+            Turn(&self.counted)
+        })
     }
 
     /// The server wants no call for so long, which is believed for [`BELIEVED`].
@@ -135,12 +183,32 @@ mod tests {
         let mut calls = Vec::new();
         for index in 0..50 {
             let urgency = if index % 2 == 0 { Urgency::Read } else { Urgency::Background };
-            pace.turn(urgency).await.unwrap();
+            let _turn = pace.turn(urgency).await.unwrap();
             calls.push(Instant::now());
         }
         assert!(most_in_a_second(&calls) <= 20, "{}", most_in_a_second(&calls));
         let took = calls.last().unwrap().duration_since(calls[0]);
         assert!(took < Duration::from_secs(5), "far below what is allowed: {took:?}");
+    }
+
+    #[tokio::test]
+    async fn calls_that_arrive_late_and_together_are_not_too_many_either() {
+        let pace = pace(20);
+        let start = Instant::now();
+        // A line that lets nothing through but now and then.
+        let stall = Duration::from_millis(900);
+        let arrivals = (0..60).map(|_| {
+            let pace = pace.clone();
+            tokio::spawn(async move {
+                let _turn = pace.turn(Urgency::Background).await.unwrap();
+                let stalls = start.elapsed().div_duration_f64(stall).ceil();
+                let arrival = start + stall.mul_f64(stalls);
+                tokio::time::sleep_until(arrival).await;
+                arrival
+            })
+        });
+        let arrivals = futures_util::future::try_join_all(arrivals.collect::<Vec<_>>()).await.unwrap();
+        assert!(most_in_a_second(&arrivals) <= 20, "{}", most_in_a_second(&arrivals));
     }
 
     #[tokio::test]
@@ -150,12 +218,12 @@ mod tests {
         let background: Vec<_> = (0..20)
             .map(|_| {
                 let pace = pace.clone();
-                tokio::spawn(async move { pace.turn(Urgency::Background).await })
+                tokio::spawn(async move { pace.turn(Urgency::Background).await.map(drop) })
             })
             .collect();
         tokio::time::sleep(Duration::from_millis(100)).await;
         for _ in 0..3 {
-            pace.turn(Urgency::Read).await.unwrap();
+            let _turn = pace.turn(Urgency::Read).await.unwrap();
         }
         let through = background.iter().filter(|call| call.is_finished()).count();
         assert!(through <= 3, "{through} of those that can wait went first");
@@ -170,6 +238,6 @@ mod tests {
         let left = pace.turn(Urgency::Read).await.unwrap_err();
         assert!(left > Duration::from_millis(100), "{left:?}");
         tokio::time::sleep(Duration::from_millis(400)).await;
-        assert_eq!(pace.turn(Urgency::Background).await, Ok(()));
+        assert!(pace.turn(Urgency::Background).await.is_ok());
     }
 }

@@ -17,6 +17,9 @@ use crate::providers::ProviderError;
 /// Bound on one call. Nobody waits for it, and Zoom answers these in a second or two.
 const WITHIN: Duration = Duration::from_secs(30);
 
+/// The most Zoom puts on a page.
+const PAGE_SIZE: usize = 300;
+
 /// The largest webinar has 50,000 seats, of which each can be taken more than once.
 const MOST_PAGES: usize = 400;
 
@@ -162,18 +165,23 @@ impl Asker {
 async fn people(api: &Api, path: &str) -> Result<Vec<Value>, ApiError> {
     let mut people = Vec::new();
     let mut next = None;
+    let page_size = PAGE_SIZE.to_string();
     for _ in 0..MOST_PAGES {
-        let mut query = vec![("page_size", "300")];
+        let mut query = vec![("page_size", page_size.as_str())];
         query.extend(next.as_deref().map(|next| ("next_page_token", next)));
         let reply = api.get_in_background(Label::Medium, path, &query, WITHIN).await?;
         let page = wire::People::read(reply);
         people.extend(page.people);
+        if people.len() > MOST_PAGES * PAGE_SIZE {
+            break;
+        }
         next = page.next;
         if next.is_none() {
             return Ok(people);
         }
     }
-    let why = format!("Zoom listed the participants of a meeting on more than {MOST_PAGES} pages");
+    let why =
+        format!("Zoom listed the participants of a meeting on more than {MOST_PAGES} pages of {PAGE_SIZE}");
     Err(ProviderError::Unavailable(why).into())
 }
 
