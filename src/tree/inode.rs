@@ -16,7 +16,10 @@ impl Ino {
     /// The mountpoint itself; FUSE fixes it at 1 (`FUSE_ROOT_ID`).
     pub const ROOT: Ino = Ino(1);
 
-    const HIGHEST: u64 = i64::MAX as u64;
+    /// Bits that a number may have.
+    pub(super) const BITS: u32 = 63;
+
+    const HIGHEST: u64 = (1 << Self::BITS) - 1;
 }
 
 impl fmt::Display for Ino {
