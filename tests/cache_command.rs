@@ -68,3 +68,13 @@ fn a_person_reads_what_is_kept_and_where() {
     assert!(text.contains(&folder.path().join("blocks").display().to_string()), "{text}");
     assert!(text.contains("0 blocks of 0 files") && text.contains("used by nobody"), "{text}");
 }
+
+#[test]
+fn how_much_is_free_is_known_before_the_folder_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("not/yet");
+    let free = status(&place)["free"].as_u64().unwrap();
+    assert!(free > 0 && !folder.path().join("not").exists());
+    let text = String::from_utf8(meetfs(&place, &["status"]).stdout).unwrap();
+    assert!(text.contains("B on its file system") && !text.contains("unknown"), "{text}");
+}

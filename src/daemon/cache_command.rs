@@ -20,7 +20,7 @@ pub fn cache(arguments: &CacheArgs) -> Result<(), Error> {
         CacheCommand::Status { place, json } => {
             let settings = Settings::load_without_sources(&place.overrides(), &ProcessEnvironment)?;
             let folder = settings.cache.blocks_folder();
-            let survey = disk::survey(&folder)?.unwrap_or_default();
+            let survey = disk::survey(&folder)?.unwrap_or_else(|| Survey::of_none(&folder));
             let limit = settings.cache.disk;
             let text =
                 if *json { as_json(&folder, limit, &survey) } else { as_text(&folder, limit, &survey) };

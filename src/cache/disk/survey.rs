@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::error::DiskError;
 use super::lock::Lock;
-use super::volume::Volume;
+use super::volume::{self, Volume};
 
 /// What a folder holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct Survey {
     pub blocks: u64,
     /// Bytes of disk that all of it takes, the folder included.
     pub held: u64,
-    /// Bytes that are free on its file system; unknown while there is no folder.
+    /// Bytes that are free on its file system; unknown where that does not say.
     pub free: Option<u64>,
     /// Whether a process has it open.
     pub in_use: bool,
@@ -30,6 +30,16 @@ pub struct Cleared {
     pub files: u64,
     /// Bytes of disk.
     pub bytes: u64,
+}
+
+impl Survey {
+    /// Of a folder that is not there yet, and is not made: nothing is held, and free is what is so on the file system that it
+    /// will be made on.
+    pub fn of_none(folder: &Path) -> Self {
+        let made_on = folder.ancestors().find(|parent| parent.exists());
+        let free = made_on.and_then(|parent| volume::space_at(parent).ok()).map(|(free, _)| free);
+        Self { free, ..Self::default() }
+    }
 }
 
 /// Looks at a folder without taking it; `None` where there is none.

@@ -11,6 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, Per
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{FallocateFlags, fallocate};
+use nix::sys::statvfs::Statvfs;
 
 use super::error::DiskError;
 use super::format::{self, HEADER_LENGTH, NO_RECORD, RECORD_LENGTH, Record};
@@ -62,6 +63,19 @@ pub(super) struct Index {
     pub(super) changed: Changed,
 }
 
+/// As [`Volume::space`], of the file system that a folder lies on.
+pub(super) fn space_at(folder: &Path) -> std::io::Result<(u64, u64)> {
+    Ok(space_of(&nix::sys::statvfs::statvfs(folder)?))
+}
+
+fn space_of(found: &Statvfs) -> (u64, u64) {
+    // The types of these fields differ between platforms.
+    #[allow(clippy::useless_conversion)]
+    let (fragment, available, all) =
+        (u64::from(found.fragment_size()), u64::from(found.blocks_available()), u64::from(found.blocks()));
+    (available.saturating_mul(fragment), all.saturating_mul(fragment))
+}
+
 /// A folder with blocks.
 #[derive(Debug)]
 pub(super) struct Volume {
@@ -111,15 +125,7 @@ impl Volume {
 
     /// Bytes that others than the superuser may still write on the file system, and bytes it has in all.
     pub(super) fn space(&self) -> std::io::Result<(u64, u64)> {
-        let found = nix::sys::statvfs::fstatvfs(&self.folder)?;
-        // The types of these fields differ between platforms.
-        #[allow(clippy::useless_conversion)]
-        let (fragment, available, all) = (
-            u64::from(found.fragment_size()),
-            u64::from(found.blocks_available()),
-            u64::from(found.blocks()),
-        );
-        Ok((available.saturating_mul(fragment), all.saturating_mul(fragment)))
+        Ok(space_of(&nix::sys::statvfs::fstatvfs(&self.folder)?))
     }
 
     /// Bytes that the folder itself takes, with the lock file.

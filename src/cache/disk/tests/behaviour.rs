@@ -294,6 +294,9 @@ fn a_folder_that_is_not_there_is_surveyed_and_cleared_without_being_made() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("blocks");
     assert_eq!(survey(&folder).unwrap(), None);
+    let nothing = Survey::of_none(&folder);
+    assert!(nothing.free.is_some_and(|free| free > 0), "that of the folder around it");
+    assert_eq!(Survey { free: None, ..nothing }, Survey::default());
     assert_eq!(clear(&folder).unwrap(), Cleared::default());
     assert!(!folder.exists());
 }
