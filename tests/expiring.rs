@@ -86,6 +86,43 @@ fn what_goes_first_is_listed_first_and_what_never_goes_is_not() {
 }
 
 #[test]
+fn times_say_how_far_from_utc_they_are() {
+    let rig = rig();
+    for (zone, midnight) in
+        [("Asia/Kolkata", "05:30 +0530"), ("UTC", "00:00 +0000"), ("Etc/GMT-9", "09:00 +0900")]
+    {
+        let output = run(rig.meetfs().arg("expiring").env("TZ", zone), SOON);
+        let told = lines(&output);
+        assert_eq!(told.len(), 4, "{}", text(&output));
+        assert!(told[0].starts_with(&format!("{} {midnight}  ", day(2))), "{zone}: {told:?}");
+        let output = run(rig.meetfs().arg("status").env("TZ", zone), SOON);
+        let told = lines(&output);
+        let offset = &midnight[6..];
+        for word in ["since ", "listed ", "next "] {
+            let line = told.iter().find(|line| line.contains(word)).expect("a line");
+            let (_, after) = line.split_once(word).expect("a time");
+            let time = after.split(',').next().unwrap_or_default();
+            assert!(time.ends_with(offset), "{zone}, {word}: {line}");
+        }
+    }
+    let output = run(rig.meetfs().args(["expiring", "--json"]).env("TZ", "Asia/Kolkata"), SOON);
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(told[0]["expires"], format!("{}T00:00:00Z", day(2)));
+    rig.unmount();
+}
+
+#[test]
+fn bytes_are_compared_with_those_of_a_folder_and_of_nothing_else() {
+    let output = run(support::meetfs().args(["expiring", "--checksum"]), SOON);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--not-in <DIR>"), "{}", text(&output));
+    let output = run(support::meetfs().args(["expiring", "--help"]), SOON);
+    let help = lines(&output);
+    let line = help.iter().find(|line| line.trim_start().starts_with("--checksum")).expect("a line");
+    assert!(line.contains("With --not-in: compare the bytes"), "{line}");
+}
+
+#[test]
 fn what_is_not_yet_saved_is_told_until_it_is() {
     let rig = rig();
     let backup = rig.folder.path().join("backup");

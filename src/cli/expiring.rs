@@ -8,12 +8,13 @@ use jiff::{Span, SpanRelativeTo};
 
 const AFTER_HELP: &str = "\
 Examples:
-  meetfs expiring                                   all that will be deleted, most urgent first
-  meetfs expiring --within 7d --not-in /backup      what is not yet saved of the next seven days
-  meetfs expiring --within 2d --not-in /backup --checksum || mail -s 'save recordings' ana@example.org
+  meetfs expiring                                most urgent first
+  meetfs expiring --within 7d --not-in /backup   not yet saved of seven days
+  meetfs expiring --not-in /backup --checksum || echo 'save them' | mail ana
 
-A file counts as saved if the folder holds one of the same name and size in a folder with the meeting's name, at any
-depth. With --checksum the bytes must be the same too, for which both are read.
+A file counts as saved if the folder holds one of the same name and size in a folder with the meeting's name, at any \
+depth. With --checksum the bytes must be the same too, for which both are read; without --not-in there is nothing to \
+compare with. Times have their offset from UTC; those of --json are UTC.
 
 Exits with 1 when --not-in is given and something is not yet there.";
 
@@ -33,7 +34,7 @@ pub struct ExpiringArgs {
     #[arg(long, value_name = "DIR")]
     pub not_in: Option<PathBuf>,
 
-    /// Compare the bytes, by SHA-256, and not only names and sizes
+    /// With --not-in: compare the bytes, by SHA-256, and not only names and sizes
     #[arg(long, requires = "not_in")]
     pub checksum: bool,
 

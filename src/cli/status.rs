@@ -10,7 +10,9 @@ Examples:
   meetfs status ~/meetings
   meetfs status --json | jq '.[].sources[] | select(.error)'
 
-Says of each source how much there is, when it was and will be listed, and what failed and why.
+Says of each source how much there is, when it was and will be listed, and what failed and why. Times have their \
+offset from UTC; those of --json are UTC.
+
 Exits with 0 when every daemon that was asked has answered, whatever it said.";
 
 /// Arguments of `meetfs status`.

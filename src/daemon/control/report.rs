@@ -333,7 +333,7 @@ mod tests {
             mountpoint: "/mnt/m".into(),
             pid: 42,
             version: "1.2.3".into(),
-            since: at("2026-10-05T22:00:00Z"),
+            since: at("2026-10-04T22:00:00Z"),
             sources: vec![source],
             is_unfinished: false,
             down: vec![DownReport {
@@ -348,20 +348,21 @@ mod tests {
 
     #[test]
     fn a_person_reads_what_is_there_what_failed_and_when_it_is_tried_again() {
-        let wall = WallClock { zone: TimeZone::UTC, now: "2026-10-06T07:03:00Z".parse().unwrap() };
+        let zone = TimeZone::get("Asia/Kolkata").unwrap();
+        let wall = WallClock { zone, now: "2026-10-06T07:03:00Z".parse().unwrap() };
         assert_eq!(
             report().as_text(&wall),
-            "/mnt/m  process 42, since 2026-10-05 22:00:00, meetfs 1.2.3\n  \
+            "/mnt/m  process 42, since 2026-10-05 03:30:00 +0530, meetfs 1.2.3\n  \
                acme  zoom, 1 meeting in 1200 files, 3.0 GiB\n          \
                        hidden by the filter: 2 meetings and 0 files of others\n          \
                        kept from the cache after it was deleted upstream: 1 meeting\n          \
                        in the recycle bin: 3 meetings\n          \
-                       listed 07:00:00, next 07:05:00\n          \
-                       FAILED 07:00:01: the secret is wrong\n          \
+                       listed 12:30:00 +0530, next 12:35:00 +0530\n          \
+                       FAILED 12:30:01 +0530: the secret is wrong\n          \
                         the recycle bin is incomplete: no scope\n          \
                         transcripts that are made late do not show: no scope either\n          \
                         INCOMPLETE 2026-01-01 to 2026-01-30: out of reach\n  \
-                DOWN    https://api.zoom.us (acme) has not answered since 06:59:00; reads fail at once, the next one after 07:03:05 tries it\n"
+                DOWN    https://api.zoom.us (acme) has not answered since 12:29:00 +0530; reads fail at once, the next one after 12:33:05 +0530 tries it\n"
         );
     }
 

@@ -1,7 +1,7 @@
 //! Times as people around here read them.
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, ZonedDateTime};
 
 /// Where people are, and when they look.
 #[derive(Clone, Debug)]
@@ -16,15 +16,20 @@ impl WallClock {
         Self { zone: TimeZone::try_system().unwrap_or(TimeZone::UTC), now }
     }
 
-    /// The time of day, with the day where it is not today's.
+    /// The time of day with its offset from UTC, as `ls --full-time` and `date -R` write it; with the day where it is not
+    /// today's.
     pub(super) fn show(&self, at: Timestamp) -> String {
-        let (at, now) = (self.zone.to_datetime(at), self.zone.to_datetime(self.now));
-        let format = if at.date() == now.date() { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
+        let (at, now) = (self.read(at), self.read(self.now));
+        let format = if at.date() == now.date() { "%H:%M:%S %z" } else { "%Y-%m-%d %H:%M:%S %z" };
         at.strftime(format).to_string()
     }
 
-    /// The day and the minute.
+    /// The day and the minute, with the offset.
     pub(in crate::daemon) fn day_and_time(&self, at: Timestamp) -> String {
-        self.zone.to_datetime(at).strftime("%Y-%m-%d %H:%M").to_string()
+        self.read(at).strftime("%Y-%m-%d %H:%M %z").to_string()
+    }
+
+    fn read(&self, at: Timestamp) -> ZonedDateTime {
+        at.to_zoned_datetime(self.zone.clone())
     }
 }
