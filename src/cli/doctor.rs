@@ -12,8 +12,9 @@ Examples:
   meetfs doctor --config /etc/meetfs/config.toml --source acme
   meetfs doctor --json
 
-Lists the last days of each source and reads one byte of one recording, which costs a handful of requests. Nothing is
+Lists the last days of each source and reads one byte of one recording, which costs a handful of requests. Nothing is \
 mounted or changed.
+
 Exits with 0 when nothing failed, with 3 when the configuration or a credential did, and with 1 otherwise.";
 
 /// Arguments of `meetfs doctor`.

@@ -12,10 +12,14 @@ Examples:
   meetfs login acme --paste         with a browser on another machine
   meetfs login acme --forget        give the sign-in up
 
-For a source that has an app's client_id and no credential of its own. The app must know the address that the browser
-comes back to, http://127.0.0.1:8976/ unless --port says otherwise. What you permit is kept in
-$XDG_STATE_HOME/meetfs/sign-in, readable by you alone, and renewed by every mount; a mount that runs takes it over by
-itself. Exits with 3 when the permission was refused or the source needs none.";
+For a source that has an app's client_id and no credential of its own. The app must know the address that the browser \
+comes back to, http://127.0.0.1:8976/ unless --port says otherwise. With --paste the whole address is needed and not \
+only the code in it, for it says which sign-in it answers.
+
+What you permit is kept in $XDG_STATE_HOME/meetfs/sign-in, readable by you alone, and renewed by every mount; a mount \
+that runs takes it over by itself.
+
+Exits with 3 when the permission was refused or the source needs none.";
 
 /// Arguments of `meetfs login`.
 #[derive(Args, Clone, Debug)]

@@ -28,12 +28,16 @@ pub use unmount::UnmountArgs;
 
 /// Mounts an archive of recorded meetings as folders of read-only files.
 #[derive(Debug, Parser)]
-#[command(name = "meetfs", version, after_help = AFTER_HELP)]
+#[command(name = "meetfs", version, after_help = AFTER_HELP, max_term_width = WIDEST)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
+
+/// In characters. Paragraphs of help stand on one line each in this room and are wrapped by the terminal's width; lines
+/// that are longer than this are hard to read.
+const WIDEST: usize = 120;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -43,7 +47,7 @@ Examples:
   meetfs unmount ~/meetings
   meetfs status                         what is going on
   meetfs refresh                        look for new recordings now
-  meetfs doctor                         what keeps a mount from working, and its mend
+  meetfs doctor                         what keeps a mount from working
   meetfs expiring --within 7d           what the clouds will delete
   meetfs cache status                   what is kept on disk
 
@@ -104,6 +108,8 @@ mod tests {
             vec!["meetfs", "mount", "--colour", "/mnt"],
             vec!["meetfs", "mount", "-o", "rw", "/mnt"],
             vec!["meetfs", "mount", "--demo", "--source", "acme", "/mnt"],
+            vec!["meetfs", "mount", "--demo", "--config", "c.toml", "/mnt"],
+            vec!["meetfs", "expiring", "--checksum"],
             vec!["meetfs", "unmount"],
         ] {
             assert_eq!(Cli::try_parse_from(&arguments).unwrap_err().exit_code(), 2, "{arguments:?}");

@@ -47,8 +47,8 @@ pub struct MountArgs {
     #[arg(short, long)]
     pub foreground: bool,
 
-    /// Mount invented recordings from a cloud inside this program; needs no account
-    #[arg(long, conflicts_with = "sources")]
+    /// Mount invented recordings from a cloud inside this program; needs no account, takes no --config or --source
+    #[arg(long, conflicts_with_all = ["config", "sources"])]
     pub demo: bool,
 
     /// Folder for downloaded blocks [default: $XDG_CACHE_HOME/meetfs]
@@ -79,7 +79,7 @@ pub struct MountArgs {
     #[arg(long)]
     pub no_passthrough: bool,
 
-    /// Append the log to this file
+    /// Append the log to this file; a new one is readable by its owner alone
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
 
