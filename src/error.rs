@@ -133,9 +133,9 @@ impl Error {
             ) => Exit::Busy,
             Self::Disk(DiskError::InUse { .. }) | Self::Login(LoginError::Port { .. }) => Exit::Busy,
             Self::Login(
-                LoginError::NotNeeded { .. }
-                | LoginError::Refused { .. }
+                LoginError::Refused { .. }
                 | LoginError::Pasted(_)
+                | LoginError::CodeAlone
                 | LoginError::SignIn {
                     cause:
                         SignInError::Provider(ProviderError::Credential(_) | ProviderError::NotAllowed(_))

@@ -14,6 +14,7 @@ mod filter;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 pub(crate) mod nearest;
+mod problem;
 mod rapatin;
 mod secret;
 mod source;
@@ -28,8 +29,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 pub use environment::{Environment, ProcessEnvironment};
-pub use error::{FileProblem, Origin, SecretProblem, SettingsError, ValueProblem};
+pub use error::{KeyMend, Origin, SettingsError};
 pub use filter::{FileKind, FilterSettings};
+pub use problem::{FileProblem, SecretProblem, ValueProblem};
 pub use rapatin::{RAPATIN_API_URL, RapatinCredential, RapatinSettings};
 pub use source::{
     ProviderSettings, SignInFile, SourceSettings, ZOOM_API_URL, ZOOM_OAUTH_URL, ZoomCredential, ZoomPlan,
@@ -176,6 +178,17 @@ impl Settings {
         Loader { overrides, environment, now: Timestamp::now() }.load(Wanted::Sources)
     }
 
+    /// Like [`Settings::load`] for somebody who is about to sign in to the selected sources.
+    ///
+    /// # Errors
+    /// Whatever is wrong first, or [`SettingsError::NeedsNoLogin`], for which no secret is fetched.
+    pub fn load_for_login(
+        overrides: &Overrides,
+        environment: &dyn Environment,
+    ) -> Result<Self, SettingsError> {
+        Loader { overrides, environment, now: Timestamp::now() }.load(Wanted::SourcesToSignInTo)
+    }
+
     /// Like [`Settings::load`] without a single source: for a cloud that is not configured, as the demo's.
     ///
     /// # Errors
@@ -205,10 +218,12 @@ pub fn runtime_folders(environment: &dyn Environment, is_root: bool) -> Vec<Path
     own.chain(is_root.then(|| PathBuf::from("/run/meetfs"))).collect()
 }
 
-/// Whether a configuration without a source is worth anything.
+/// What a configuration is read for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     Sources,
+    SourcesToSignInTo,
+    /// One without a source will do.
     NoSources,
 }
 
@@ -226,7 +241,7 @@ impl Loader<'_> {
     fn load_from(&self, file: &ConfigFile, wanted: Wanted) -> Result<Settings, SettingsError> {
         let entries = file.parse()?;
         let root = Table::root(file, &entries);
-        root.refuse_unknown(&RootKeys::names())?;
+        root.refuse_unknown(&RootKeys::names(), |_| None)?;
         let keys = RootKeys::read(&root)?;
 
         let timezone =
@@ -255,8 +270,8 @@ impl Loader<'_> {
             .check(value::connections)?;
         let cache = self.cache(&root, keys.cache)?;
         let sources = match wanted {
-            Wanted::Sources => self.sources(&root, keys.source, &timezone)?,
             Wanted::NoSources => Vec::new(),
+            wanted => self.sources(&root, keys.source, &timezone, wanted == Wanted::SourcesToSignInTo)?,
         };
         Ok(Settings { timezone, cache, read_deadline, connections, sources })
     }
@@ -280,7 +295,7 @@ impl Loader<'_> {
         let overrides = self.overrides;
         let (mut dir, mut memory, mut disk) = (None, None, None);
         if let Some(table) = Nested::open(nested, root)? {
-            table.refuse_unknown(&CacheKeys::names())?;
+            table.refuse_unknown(&CacheKeys::names(), |_| None)?;
             let keys = CacheKeys::read(&table)?;
             (dir, memory, disk) = (keys.dir, keys.memory, keys.disk);
         }
@@ -312,11 +327,13 @@ impl Loader<'_> {
         root: &Table<'_>,
         nested: Option<Nested>,
         timezone: &TimeZone,
+        is_for_login: bool,
     ) -> Result<Vec<SourceSettings>, SettingsError> {
         let sources = Nested::open(nested, root)?;
         let names: Vec<&str> = sources.iter().flat_map(Table::keys).collect();
         let Some(sources) = sources.filter(|_| !names.is_empty()) else {
-            return Err(SettingsError::NoSource { path: root.file().path.clone() });
+            let example = if is_for_login { error::EXAMPLE_TO_SIGN_IN_TO } else { error::EXAMPLE };
+            return Err(SettingsError::NoSource { path: root.file().path.clone(), example });
         };
         let selected = self.selected_sources()?;
         for name in &selected {
@@ -328,8 +345,8 @@ impl Loader<'_> {
                 });
             }
         }
-        let context =
-            source::Context { environment: self.environment, today: timezone.to_datetime(self.now).date() };
+        let today = timezone.to_datetime(self.now).date();
+        let context = source::Context { environment: self.environment, today, is_for_login };
         // Before the first secret is fetched, and for all sources: the file is exposed whichever is mounted.
         for key in &names {
             if let Some(table) = sources.table(key)? {

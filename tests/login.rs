@@ -222,8 +222,12 @@ fn without_a_browser_here_the_address_is_pasted() {
         format!("  {}#_ ", back.strip_prefix("http://").expect("an address")).into_bytes()
     });
     assert!(output.status.success(), "{}", text(&output));
-    // The code alone does as well, for it is bound to the question.
-    let output = paste(&rig, &|address| code_in(&sent_back(address)).into_bytes());
+    // As somebody writes it who is shown nothing but a code.
+    let output = paste(&rig, &|address| {
+        let code = code_in(&sent_back(address));
+        let state = address.split(['?', '&']).find(|field| field.starts_with("state=")).expect("a state");
+        format!("code={code}&{state}").into_bytes()
+    });
     assert!(output.status.success(), "{}", text(&output));
     mount(&rig);
     assert_exact(&rig);
@@ -261,13 +265,64 @@ fn what_is_pasted_by_mistake_signs_nobody_in_and_is_not_repeated() {
         assert!(!said.contains(['\x1b', '\x07']) && !said.contains("x1y2z3"), "{number}: {said}");
         assert!(said.len() < 1000, "{number}: {said}");
     }
-    // What looks like a code is for the cloud to judge.
-    let output = paste(&rig, &|_| b"n0t-a-c0de".to_vec());
-    let said = text(&output);
-    assert_eq!(output.status.code(), Some(3), "{said}");
-    assert!(said.contains("a code works once") && !said.contains("n0t-a-c0de"), "{said}");
     assert!(sign_in_files(&rig).is_empty());
     assert_eq!(rig.cloud.sign_ins().signed_in, 0);
+}
+
+/// It may be of a question that somebody else asked, and would sign in to their account.
+#[test]
+fn a_code_without_its_state_is_refused_and_given_to_nobody() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    let codes: [Pasted<'_>; 2] =
+        [&|address| code_in(&sent_back(address)).into_bytes(), &|_| b"n0t-a-c0de".to_vec()];
+    for code in codes {
+        let output = paste(&rig, code);
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains("whole address") && said.contains("code=CODE&state=STATE"), "{said}");
+        assert!(!said.contains("n0t-a-c0de"), "{said}");
+    }
+    let asked = rig.cloud.requests().into_iter().filter(|request| request.path.contains("/oauth/token"));
+    assert_eq!(asked.count(), 0);
+    assert_eq!(rig.cloud.sign_ins().signed_in, 0);
+    assert!(sign_in_files(&rig).is_empty());
+}
+
+#[test]
+fn a_source_whose_token_is_not_there_needs_no_login_either() {
+    let rig = Rig::new(cloud(1));
+    let lines = rig.config();
+    let lines = lines.lines().filter_map(|line| match line.split(" = ").next() {
+        Some("account_id" | "client_id") => None,
+        Some("client_secret") => Some("token_env = \"NOBODY_SETS_THIS\"\n".to_owned()),
+        _ => Some(format!("{line}\n")),
+    });
+    rig.write_config(&lines.collect::<String>());
+    let output = run(&mut login_command(&rig, free_port()), SOON);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("acme needs no login: it signs in with its `token_env`"), "{said}");
+    assert!(said.contains("user-managed OAuth app") && said.contains("integration"), "{said}");
+}
+
+#[test]
+fn without_a_configuration_a_source_to_sign_in_to_is_shown() {
+    let rig = Rig::new(cloud(1));
+    let home = rig.folder.path().join("home");
+    let mut command = rig.meetfs();
+    let output = run(command.args(["login", "acme"]).env("XDG_CONFIG_HOME", &home), SOON);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("client_id = ") && !said.contains("account_id"), "{said}");
+    // What is shown is enough to be asked to sign in.
+    let (_, example) = said.split_once("\n\n").expect("an example");
+    rig.write_config(&format!("{example}\noauth_url = \"{}\"\n", rig.cloud.oauth_url()));
+    let secret = rig.folder.path().join("acme.secret");
+    std::fs::write(&secret, "demo-secret").expect("a secret");
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("a mode");
+    let (login, _) = begin(&rig, free_port());
+    drop(login);
 }
 
 #[test]

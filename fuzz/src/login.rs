@@ -23,8 +23,6 @@ pub fn check(data: &[u8]) {
         }
     }
     match login::pasted(&source, STATE, text) {
-        // Bound to the question by its verifier.
-        Ok(code) if code == text.trim() => assert!(code.chars().all(|c| c.is_ascii_graphic())),
         Ok(code) => {
             assert!(!code.is_empty());
             let is_of_query = |query: &str| is_answer(query.split('#').next().unwrap_or_default());

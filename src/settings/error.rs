@@ -6,7 +6,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::MemoryBudget;
+use nix::unistd::Uid;
+
+use super::problem::{FileProblem, SecretProblem, ValueProblem, offer};
 use crate::model::SourceName;
 
 /// Why the configuration cannot be used. Every one of them is for the user to mend: exit code 3.
@@ -43,7 +45,15 @@ pub enum SettingsError {
         message: String,
     },
     /// A key that nothing reads.
-    #[error("{}, line {line}: unknown key `{key}` {table}{}", .path.display(), offer(.nearest.as_deref()))]
+    #[error(
+        "{}, line {line}: unknown key `{key}` {table}{}",
+        .path.display(),
+        match .mend {
+            Some(KeyMend::Misplaced(what)) => format!("; {what}"),
+            Some(KeyMend::Nearest(nearest)) => offer(Some(nearest)),
+            None => String::new(),
+        }
+    )]
     UnknownKey {
         /// The file.
         path: PathBuf,
@@ -53,8 +63,8 @@ pub enum SettingsError {
         table: String,
         /// The key as written.
         key: String,
-        /// The known key most like it.
-        nearest: Option<String>,
+        /// What to do about it, if anything is known.
+        mend: Option<KeyMend>,
     },
     /// A value is not usable.
     #[error("{origin}: {problem}")]
@@ -93,6 +103,28 @@ pub enum SettingsError {
         /// The key of the secret.
         key: String,
     },
+    /// The configuration is somebody else's.
+    #[error(
+        "{} belongs to user {owner}, who can have any command run and any secret sent elsewhere with it; look at what is in it and make it yours (`chown {} {}`), or run meetfs as that user",
+        .path.display(), Uid::effective(), .path.display()
+    )]
+    ForeignConfig {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        owner: Uid,
+    },
+    /// Others may write to the configuration.
+    #[error(
+        "{} has mode {mode:04o}, so others can have any command run and any secret sent elsewhere with it; look at what is in it and run `chmod go-w {}`",
+        .path.display(), .path.display()
+    )]
+    WritableConfig {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// A source lacks something.
     #[error("{}, line {line}: [source.{source_name}] needs {needed}", .path.display())]
     Incomplete {
@@ -115,14 +147,33 @@ pub enum SettingsError {
         /// A key of the other way.
         other: &'static str,
     },
-    /// Nothing to mount.
-    #[error("no source is configured; write one in {}, for example:\n\n{EXAMPLE}", .path.display())]
+    /// Nothing to mount, or to sign in to.
+    #[error("no source is configured; write one in {}, for example:\n\n{example}", .path.display())]
     NoSource {
         /// The file it should be in.
         path: PathBuf,
+        /// Lines to write there.
+        example: &'static str,
+    },
+    /// A source that nobody signs in to.
+    #[error(
+        "{source_name} needs no login: it signs in with {with}; `meetfs login` is for a source that has the `client_id` of an app (of Zoom a user-managed OAuth app, of Webex an integration), its `client_secret_file`, and no other credential"
+    )]
+    NeedsNoLogin {
+        /// Which.
+        source_name: SourceName,
+        /// What it has.
+        with: String,
     },
     /// A source was asked for that does not exist.
-    #[error("{}{}; configured: {known}", no_source(.name), offer(.nearest.as_deref()))]
+    #[error(
+        "{}{} {known}",
+        no_source(.name),
+        match .nearest {
+            Some(nearest) => format!("; did you mean `{nearest}`? Choose among"),
+            None => "; choose among".to_owned(),
+        }
+    )]
     UnknownSource {
         /// As asked for.
         name: String,
@@ -139,6 +190,21 @@ provider = "zoom"
 account_id = "…"
 client_id = "…"
 client_secret_file = "acme.secret""#;
+
+/// The shortest configuration that somebody can sign in to.
+pub(super) const EXAMPLE_TO_SIGN_IN_TO: &str = r#"[source.acme]
+provider = "zoom"
+client_id = "…"                        # of a user-managed OAuth app
+client_secret_file = "acme.secret"     # not for a public client"#;
+
+/// What to do about a key that nothing reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyMend {
+    /// The known key most like it.
+    Nearest(String),
+    /// Where it is read, and what to do, in words.
+    Misplaced(String),
+}
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,6 +224,16 @@ pub enum Origin {
     Flag(&'static str),
 }
 
+impl Origin {
+    /// The key without its table, the variable or the flag.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::File { key, .. } => key.rsplit('.').next().unwrap_or(key),
+            Self::Variable(name) | Self::Flag(name) => name,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -167,233 +243,10 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Why a file cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum FileProblem {
-    /// The system refused.
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-    /// It is a folder, a pipe, a device …
-    #[error("it is not a regular file")]
-    NotRegular,
-    /// It is longer than such a file can sensibly be.
-    #[error("it is larger than {} KiB", .limit / 1024)]
-    TooLarge {
-        /// In bytes.
-        limit: u64,
-    },
-    /// It is not text.
-    #[error("it is not UTF-8 text")]
-    NotUtf8,
-}
-
-/// What is wrong with a value.
-#[derive(Debug, thiserror::Error)]
-pub enum ValueProblem {
-    /// Another TOML type is needed.
-    #[error("must be {wanted}, not {found}")]
-    Type {
-        /// The type that is needed, with its article.
-        wanted: &'static str,
-        /// The type that was found.
-        found: &'static str,
-    },
-    /// There is nothing in it.
-    #[error("must not be empty; {instead}")]
-    Empty {
-        /// What to write, or what leaving it out means.
-        instead: &'static str,
-    },
-    /// One of a list is empty.
-    #[error("holds an empty text, which stands for nothing; {instead}")]
-    EmptyInList {
-        /// What to write, or what leaving it out means.
-        instead: &'static str,
-    },
-    /// It is not text.
-    #[error("is not UTF-8 text")]
-    NotUtf8,
-    /// It holds control characters or, where those make no sense, spaces or colons.
-    #[error("holds a character that does not belong there (a space, a colon or a control character)")]
-    Characters,
-    /// It is not a number of bytes.
-    #[error("`{0}` is not a size; write one like \"128MiB\" or \"10GiB\"")]
-    Size(String),
-    /// It is too large for a size in bytes.
-    #[error("is larger than any disk")]
-    SizeTooLarge,
-    /// The memory would not suffice to read with.
-    #[error("must be at least {}, or reads would wait for each other's memory", bytesize::ByteSize(MemoryBudget::LEAST.bytes()))]
-    MemoryTooSmall,
-    /// The disk limit holds not even one block.
-    #[error(
-        "must be at least {}, one block of the cache; \"off\" keeps nothing on disk",
-        bytesize::ByteSize(super::DiskLimit::LEAST_BYTES)
-    )]
-    DiskTooSmall,
-    /// It is not a length of time.
-    #[error("`{0}` is not a length of time; write one like \"30s\" or \"2m\"")]
-    Duration(String),
-    /// The read deadline is out of its range.
-    #[error("must lie between {} and {} seconds", super::READ_DEADLINE_LEAST.as_secs(), super::READ_DEADLINE_MOST.as_secs())]
-    ReadDeadlineRange,
-    /// No number of connections.
-    #[error("`{0}` is no whole number from 1 to {most}", most = super::CONNECTIONS_MOST)]
-    Connections(String),
-    /// There is no such time zone.
-    #[error("there is no time zone `{name}`{}", offer(.nearest.as_deref()))]
-    TimeZone {
-        /// As given.
-        name: String,
-        /// The zone most like it.
-        nearest: Option<String>,
-    },
-    /// `~/` without a home folder.
-    #[error("begins with `~/`, and HOME is not set to an absolute path; write the whole path")]
-    NoHome,
-    /// A relative path and no current folder to take it from.
-    #[error("cannot be made an absolute path: {0}")]
-    Path(std::io::Error),
-    /// It is not a day.
-    #[error("`{0}` is not a date; write one like \"2024-01-31\"")]
-    Date(String),
-    /// It is a day to come.
-    #[error("{0} is in the future")]
-    FutureDate(jiff::civil::Date),
-    /// The last day lies before the first one.
-    #[error("{until} lies before the first day, which is {since}; nothing would be shown")]
-    NoDays {
-        /// The first day.
-        since: jiff::civil::Date,
-        /// The last day.
-        until: jiff::civil::Date,
-    },
-    /// It is no pattern.
-    #[error("`{pattern}` is no pattern ({why}); `*` stands for anything, `?` for one character")]
-    Pattern {
-        /// As given.
-        pattern: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// There is no such plan.
-    #[error("there is no plan `{0}`; write \"free\", \"pro\" or \"business\" (Business and above)")]
-    Plan(String),
-    /// There is no such kind of recording file.
-    #[error("there is no kind of file `{name}`{}; kinds are video, audio, transcript, chat and other", offer(.nearest.as_deref()))]
-    FileKind {
-        /// As given.
-        name: String,
-        /// The kind most like it.
-        nearest: Option<String>,
-    },
-    /// It is not a legal name of a source.
-    #[error(
-        "`{0}` cannot name a source: use 1 to 64 letters, digits, dots, hyphens or underscores, no leading dot"
-    )]
-    SourceName(String),
-    /// There is no such provider.
-    #[error("there is no provider \"{name}\"{}; this version reads \"zoom\", \"webex\" and \"rapatin\"", offer(.nearest.as_deref()))]
-    Provider {
-        /// As given.
-        name: String,
-        /// The provider most like it.
-        nearest: Option<String>,
-    },
-    /// The base address is not an address.
-    #[error("is not an address: {0}")]
-    Address(url::ParseError),
-    /// The base address would send secrets in the clear.
-    #[error("must begin with https:// (http:// is for a loopback host only)")]
-    AddressScheme,
-    /// The base address holds a user name or password.
-    #[error("must not hold a user name or password")]
-    AddressUser,
-    /// The base address has a query or fragment.
-    #[error("must end before `?` and `#`")]
-    AddressQuery,
-    /// It is not a bare host name.
-    #[error("must hold bare host names like \"files.example.org\", without scheme, port, path or `*`")]
-    HostName,
-    /// A host name of one part would let a whole top-level domain in.
-    #[error(
-        "must hold host names of two parts or more, as in \"example.org\": hosts below them are let in too"
-    )]
-    HostTooShort,
-    /// It names no user.
-    #[error("`{0}` is neither \"all\", \"me\", an e-mail address nor a pattern of them")]
-    User(String),
-    /// It is no e-mail address.
-    #[error("`{0}` is no e-mail address")]
-    Email(String),
-    /// It is no id of a meeting.
-    #[error("`{0}` is no id of a meeting; write its digits, as in \"85095598095\"")]
-    Meeting(String),
-}
-
-/// Why a secret cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum SecretProblem {
-    /// The secret is empty.
-    #[error("the secret is empty; write it there, or leave the key out for another way to sign in")]
-    Empty,
-    /// The key says where the secret is, and says nothing.
-    #[error("must not be empty; write {what}")]
-    NoPlace {
-        /// What belongs there.
-        what: &'static str,
-    },
-    /// The secret holds a line break or another control character.
-    #[error("the secret holds a line break or another control character; it must be a single line")]
-    ControlCharacter,
-    /// It is not text.
-    #[error("the secret is not UTF-8 text")]
-    NotUtf8,
-    /// The variable is not set.
-    #[error("the environment variable it names is not set, or empty; set it for the process that mounts")]
-    VariableUnset,
-    /// The file cannot be read.
-    #[error("cannot read {}: {problem}", .path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        problem: FileProblem,
-    },
-    /// Others may read the file.
-    #[error("{} has mode {mode:04o}, so others may read it; run `chmod 600 {}`", .path.display(), .path.display())]
-    FileExposed {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// The path begins with `~/` and there is no home folder.
-    #[error("{0}")]
-    Path(ValueProblem),
-    /// The command could not be run at all.
-    #[error("cannot run the command: {0}")]
-    CommandStart(std::io::Error),
-    /// The command said that it failed.
-    #[error("the command failed ({0}); run it in a shell to see why")]
-    CommandFailed(std::process::ExitStatus),
-    /// The command did not end.
-    #[error("the command did not end within {} s and was killed; it must not ask questions", super::secret::COMMAND_DEADLINE.as_secs())]
-    CommandTimeout,
-    /// The command printed too much for a secret.
-    #[error("the command printed more than {} KiB and was killed", super::secret::LARGEST_BYTES / 1024)]
-    CommandOutput,
-}
-
 fn no_source(name: &str) -> String {
     if name.trim().is_empty() {
         return "a source's name must not be empty; leave `--source` and MEETFS_SOURCE out for all of them"
             .into();
     }
     format!("there is no source `{name}`")
-}
-
-/// The end of a message that has a nearest word to offer, or nothing.
-fn offer(nearest: Option<&str>) -> String {
-    nearest.map(|word| format!("; did you mean `{word}`?")).unwrap_or_default()
 }

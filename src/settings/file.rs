@@ -9,13 +9,15 @@ use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::unistd::Uid;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{FileProblem, Origin, SettingsError, ValueProblem};
+use super::error::{KeyMend, Origin, SettingsError};
 use super::nearest::nearest;
+use super::problem::{FileProblem, ValueProblem};
 use super::secret::{SECRET_SUFFIXES, SecretSource};
 
 /// A configuration of a hundred sources is some 30 KiB; a larger file is something else, given by mistake.
@@ -24,14 +26,28 @@ const LARGEST_CONFIG_BYTES: u64 = 1024 * 1024;
 /// Permission bits that let anybody but the owner in.
 pub(super) const OTHERS_MAY: u32 = 0o077;
 
+/// Permission bits that let anybody but the owner write.
+const OTHERS_MAY_WRITE: u32 = 0o022;
+
 /// A small text file, read whole.
 pub(super) struct TextFile {
     pub(super) text: SecretString,
     /// Its permission bits.
     pub(super) mode: u32,
+    owner: Uid,
 }
 
 impl TextFile {
+    /// Text that this user wrote into a file of mode 0600.
+    fn own(text: SecretString) -> Self {
+        Self { text, mode: 0o600, owner: Uid::effective() }
+    }
+
+    /// Whose the file is, if neither this user's nor root's: whoever owns a file can write to it, whatever its mode.
+    pub(super) fn stranger(&self) -> Option<Uid> {
+        (!self.owner.is_root() && self.owner != Uid::effective()).then_some(self.owner)
+    }
+
     /// Reads a regular file of at most `limit` bytes.
     pub(super) fn read(path: &Path, limit: u64) -> Result<Self, FileProblem> {
         // Without O_NONBLOCK, opening a FIFO that nobody writes to waits for ever; for a regular file the flag
@@ -49,7 +65,8 @@ impl TextFile {
             return Err(FileProblem::TooLarge { limit });
         }
         let text = std::str::from_utf8(&bytes).map_err(|_| FileProblem::NotUtf8)?;
-        Ok(Self { text: SecretString::from(text), mode: metadata.mode() & 0o7777 })
+        let (mode, owner) = (metadata.mode() & 0o7777, Uid::from_raw(metadata.uid()));
+        Ok(Self { text: SecretString::from(text), mode, owner })
     }
 }
 
@@ -61,9 +78,18 @@ pub(super) struct ConfigFile {
 
 impl ConfigFile {
     /// Reads the file. A missing one reads as empty if `may_be_missing`.
+    ///
+    /// One that somebody else may write to is refused, as ssh does with its own: it has commands run, and says where
+    /// secrets are sent. Its folder is not looked at, for whoever replaces the file there owns the new one.
     pub(super) fn read(path: PathBuf, may_be_missing: bool) -> Result<Self, SettingsError> {
         match TextFile::read(&path, LARGEST_CONFIG_BYTES) {
-            Ok(file) => Ok(Self { path, file }),
+            Ok(file) => match (file.stranger(), file.mode) {
+                (Some(owner), _) => Err(SettingsError::ForeignConfig { path, owner }),
+                (None, mode) if mode & OTHERS_MAY_WRITE != 0 => {
+                    Err(SettingsError::WritableConfig { path, mode })
+                }
+                (None, _) => Ok(Self { path, file }),
+            },
             Err(FileProblem::Io(error)) if may_be_missing && error.kind() == std::io::ErrorKind::NotFound => {
                 Ok(Self::empty(path))
             }
@@ -73,13 +99,13 @@ impl ConfigFile {
 
     /// A file without a key.
     pub(super) fn empty(path: PathBuf) -> Self {
-        Self { path, file: TextFile { text: SecretString::default(), mode: 0o600 } }
+        Self { path, file: TextFile::own(SecretString::default()) }
     }
 
     /// A file of the owner's with this text.
     #[cfg(any(fuzzing, test))]
     pub(super) fn of_text(path: PathBuf, text: &str) -> Self {
-        Self { path, file: TextFile { text: SecretString::from(text), mode: 0o600 } }
+        Self { path, file: TextFile::own(SecretString::from(text)) }
     }
 
     /// The folder that relative paths in the file start from.
@@ -151,8 +177,13 @@ impl<'a> Table<'a> {
         self.entries.keys().map(|key| key.get_ref().as_ref())
     }
 
-    /// Refuses the first key that is not among `known`.
-    pub(super) fn refuse_unknown(&self, known: &[String]) -> Result<(), SettingsError> {
+    /// Refuses the first key that is not among `known`. `misplaced` says of a key that is known elsewhere what to do
+    /// about it.
+    pub(super) fn refuse_unknown(
+        &self,
+        known: &[String],
+        misplaced: impl Fn(&str) -> Option<String>,
+    ) -> Result<(), SettingsError> {
         let unknown = self.entries.keys().filter(|key| !known.iter().any(|known| known == key.get_ref()));
         let Some(key) = unknown.min_by_key(|key| key.span().start) else { return Ok(()) };
         Err(SettingsError::UnknownKey {
@@ -164,7 +195,10 @@ impl<'a> Table<'a> {
                 format!("in [{}]", self.name)
             },
             key: key.get_ref().to_string(),
-            nearest: nearest(key.get_ref(), known.iter().map(String::as_str)).map(str::to_owned),
+            mend: misplaced(key.get_ref()).map(KeyMend::Misplaced).or_else(|| {
+                let nearest = nearest(key.get_ref(), known.iter().map(String::as_str));
+                nearest.map(|nearest| KeyMend::Nearest(nearest.to_owned()))
+            }),
         })
     }
 

@@ -6,9 +6,10 @@ use glob::Pattern;
 use jiff::SignedDuration;
 use jiff::civil::Date;
 
-use super::error::{SettingsError, ValueProblem};
+use super::error::SettingsError;
 use super::file::{Table, Text, Texts, known_keys};
 use super::nearest::nearest;
+use super::problem::ValueProblem;
 use super::source::Context;
 use super::value;
 

@@ -69,12 +69,15 @@ pub(super) fn resolve(
     let secret = |given| secret::fetch(given, table.file().folder(), context.environment);
 
     let credential = match (keys.token, keys.email, keys.password) {
-        (Some(token), None, None) => RapatinCredential::Token(secret(token)?),
+        (Some(token), None, None) => {
+            RapatinCredential::Token(context.secret_instead_of_login(name, token, secret)?)
+        }
         (Some(token), email, _) => {
             let other = if email.is_some() { "email" } else { "password" };
             return Err(SettingsError::TwoCredentials { origin: token.origin, other });
         }
         (None, Some(email), Some(password)) => {
+            context.refuse_login(name, "its `email` and password")?;
             RapatinCredential::Login { email: email.check(value::email)?, password: secret(password)? }
         }
         (None, None, None) => {

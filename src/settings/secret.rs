@@ -13,8 +13,9 @@ use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::environment::{Environment, filled};
-use super::error::{SecretProblem, SettingsError};
+use super::error::SettingsError;
 use super::file::{OTHERS_MAY, Secret, TextFile};
+use super::problem::SecretProblem;
 use super::value::path_from;
 
 /// The longest secret, wherever it comes from. Tokens are a few KiB at most; more is a wrong file or a command that
@@ -103,6 +104,9 @@ fn from_file(
         Ok(file) => file,
         Err(problem) => return Err(SecretProblem::File { path, problem }),
     };
+    if let Some(owner) = file.stranger() {
+        return Err(SecretProblem::FileForeign { path, owner });
+    }
     if file.mode & OTHERS_MAY != 0 {
         return Err(SecretProblem::FileExposed { path, mode: file.mode });
     }

@@ -8,10 +8,11 @@ use url::Url;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::environment::{Environment, SIGN_IN_HOME};
-use super::error::{SettingsError, ValueProblem};
-use super::file::{Flag, Secret, Table, Text, Texts, known_keys};
+use super::error::SettingsError;
+use super::file::{Flag, Given, Secret, Table, Text, Texts, known_keys};
 use super::filter::{self, FilterSettings};
 use super::nearest::nearest;
+use super::problem::ValueProblem;
 use super::rapatin::{self, RapatinCredential, RapatinSettings};
 use super::webex::{self, WebexCredential, WebexSettings};
 use super::{secret, value};
@@ -239,6 +240,17 @@ fn common_keys() -> impl Iterator<Item = String> {
     CommonKeys::names().into_iter().chain(filter::key_names())
 }
 
+/// Which sources have a key that one of `provider` has not.
+fn misplaced(key: &str, provider: Option<Provider>) -> Option<String> {
+    let has = |other: &Provider| other.keys().iter().any(|known| known == key);
+    let others: Vec<_> = Provider::ALL.into_iter().filter(has).map(Provider::name).collect();
+    let here = provider.filter(|_| !others.is_empty())?.name();
+    let others = others.join(" and ");
+    Some(format!(
+        "only {others} sources have it and this is a {here} source, so remove it or correct `provider`"
+    ))
+}
+
 /// Every key of every source, for the documentation's test.
 #[cfg(test)]
 pub(super) fn all_keys() -> Vec<String> {
@@ -250,6 +262,30 @@ pub(super) struct Context<'a> {
     pub(super) environment: &'a dyn Environment,
     /// In the settings' time zone.
     pub(super) today: Date,
+    /// Whether somebody is about to sign in to the source.
+    pub(super) is_for_login: bool,
+}
+
+impl Context<'_> {
+    /// Where somebody is about to sign in, refuses a source that has what it signs in with. To be asked before that is
+    /// fetched: what is wrong with it does not matter to somebody who need not sign in.
+    pub(super) fn refuse_login(&self, name: &SourceName, with: &str) -> Result<(), SettingsError> {
+        if self.is_for_login {
+            return Err(SettingsError::NeedsNoLogin { source_name: name.clone(), with: with.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// The same for a source with a secret that suffices, which is fetched.
+    pub(super) fn secret_instead_of_login<T>(
+        &self,
+        name: &SourceName,
+        given: Given<T>,
+        fetch: impl FnOnce(Given<T>) -> Result<SecretString, SettingsError>,
+    ) -> Result<SecretString, SettingsError> {
+        self.refuse_login(name, &format!("its `{}`", given.origin.name()))?;
+        fetch(given)
+    }
 }
 
 /// Refuses a file that others may read if `source`, a table of it, holds a secret by value.
@@ -271,7 +307,7 @@ pub(super) fn resolve(
     // Without a provider, the keys of all of them are known: `provder = "zoom"` is a slip, and is told as one.
     let providers = provider.map_or(Provider::ALL.to_vec(), |provider| vec![provider]);
     let known = providers.into_iter().flat_map(Provider::keys).chain(common_keys());
-    table.refuse_unknown(&known.collect::<Vec<_>>())?;
+    table.refuse_unknown(&known.collect::<Vec<_>>(), |key| misplaced(key, provider))?;
     let provider = provider
         .ok_or_else(|| incomplete(&name, table, "`provider = \"zoom\"`, `\"webex\"` or `\"rapatin\"`"))?;
 
@@ -308,7 +344,9 @@ fn zoom(name: &SourceName, table: &Table<'_>, context: &Context<'_>) -> Result<Z
     let secret = |given| secret::fetch(given, table.file().folder(), context.environment);
 
     let credential = match (keys.token, keys.account_id, keys.client_id, keys.client_secret) {
-        (Some(token), None, None, None) => ZoomCredential::Token(secret(token)?),
+        (Some(token), None, None, None) => {
+            ZoomCredential::Token(context.secret_instead_of_login(name, token, secret)?)
+        }
         (Some(token), account_id, client_id, _) => {
             let other = match (account_id, client_id) {
                 (Some(_), _) => "account_id",
@@ -317,11 +355,14 @@ fn zoom(name: &SourceName, table: &Table<'_>, context: &Context<'_>) -> Result<Z
             };
             return Err(SettingsError::TwoCredentials { origin: token.origin, other });
         }
-        (None, Some(account_id), Some(client_id), Some(client_secret)) => ZoomCredential::ServerToServer {
-            account_id: account_id.check(value::identifier)?,
-            client_id: client_id.check(value::identifier)?,
-            client_secret: secret(client_secret)?,
-        },
+        (None, Some(account_id), Some(client_id), Some(client_secret)) => {
+            context.refuse_login(name, "a Server-to-Server OAuth app, for it has an `account_id`")?;
+            ZoomCredential::ServerToServer {
+                account_id: account_id.check(value::identifier)?,
+                client_id: client_id.check(value::identifier)?,
+                client_secret: secret(client_secret)?,
+            }
+        }
         (None, None, Some(client_id), client_secret) => {
             let client_id = client_id.check(value::identifier)?;
             let kept = sign_in_file(name, &oauth_url, &client_id, context.environment)?;

@@ -262,6 +262,33 @@ fn no_source_shows_what_to_write() {
 fn the_example_of_the_error_is_a_configuration() {
     let settings = Setup::new(error::EXAMPLE).load().unwrap();
     assert_eq!(only_zoom(&settings).users, ["me"]);
+    let setup = Setup::new(error::EXAMPLE_TO_SIGN_IN_TO);
+    let settings = Settings::load_for_login(&setup.overrides, &setup.environment).unwrap();
+    assert!(matches!(only_zoom(&settings).credential, ZoomCredential::SignedIn { .. }));
+}
+
+#[test]
+fn nobody_is_asked_to_sign_in_to_a_source_that_has_what_it_needs_whether_or_not_that_is_there() {
+    let zoom = "[source.a]\nprovider = 'zoom'\n";
+    let webex = "[source.a]\nprovider = 'webex'\n";
+    let rapatin = "[source.a]\nprovider = 'rapatin'\n";
+    for (source, lines, with) in [
+        (zoom, "token_env = 'ABSENT'", "its `token_env`"),
+        (zoom, "account_id = 'x'\nclient_id = 'y'\nclient_secret_file = 'absent'", "a Server-to-Server"),
+        (webex, "token_command = 'exit 1'", "its `token_command`"),
+        (
+            webex,
+            "client_id = 'y'\nclient_secret_file = 'absent'\nrefresh_token_env = 'ABSENT'",
+            "its `refresh_token_env`",
+        ),
+        (rapatin, "email = 'ana@example.org'\npassword_file = 'absent'", "its `email` and password"),
+        (rapatin, "token = 's3cr3t'", "its `token`"),
+    ] {
+        let setup = Setup::new(&format!("{source}{lines}"));
+        let error = Settings::load_for_login(&setup.overrides, &setup.environment).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("a needs no login: it signs in with {with}")), "{error}");
+        assert!(error.contains("user-managed OAuth app") && !error.contains("s3cr3t"), "{error}");
+    }
 }
 
 #[test]
@@ -509,7 +536,10 @@ fn a_webex_source_that_cannot_sign_in_says_what_is_missing() {
         ("token = 's3cr3t'\nrefresh_token = 's3cr3t'", "`source.a.token`: `refresh_token` is set as well"),
         ("token = 's3cr3t'\nusers = ['me']", "`source.a.users`: `me` is no e-mail address"),
         ("token = 's3cr3t'\nadmin = 'yes'", "`source.a.admin`: must be true or false, not text in quotes"),
-        ("token = 's3cr3t'\nplan = 'pro'", "unknown key `plan` in [source.a]"),
+        (
+            "token = 's3cr3t'\nplan = 'pro'",
+            "unknown key `plan` in [source.a]; only zoom sources have it and this is a webex source",
+        ),
     ] {
         let message = Setup::new(&format!("{source}{lines}")).message();
         assert!(message.contains(expected), "{message}");
@@ -552,7 +582,10 @@ fn a_rapatin_source_signs_in_with_a_token_or_a_login() {
         ("token = 's3cr3t'\npassword = 's3cr3t'", "`source.rapat.token`: `password` is set as well"),
         ("email = 'ana'\npassword = 's3cr3t'", "`source.rapat.email`: `ana` is no e-mail address"),
         ("token = 's3cr3t'\nmeetings = ['../x']", "`source.rapat.meetings`: `../x` is no id of a meeting"),
-        ("token = 's3cr3t'\nclient_id = 'x'", "unknown key `client_id` in [source.rapat]"),
+        (
+            "token = 's3cr3t'\nclient_id = 'x'",
+            "unknown key `client_id` in [source.rapat]; only zoom and webex sources have it and this is a rapatin",
+        ),
     ] {
         let message = Setup::new(&format!("{source}{lines}")).message();
         assert!(message.contains(expected), "{message}");
@@ -588,7 +621,7 @@ fn selected_sources_alone_are_looked_into() {
     assert_eq!(setup.load().unwrap().sources.len(), 1);
     setup.overrides.sources = vec!["acm".into()];
     let message = setup.message();
-    assert_eq!(message, "there is no source `acm`; did you mean `acme`?; configured: acme, cisco, zulu");
+    assert_eq!(message, "there is no source `acm`; did you mean `acme`? Choose among acme, cisco, zulu");
     setup.overrides.sources.clear();
     setup = setup.variable("MEETFS_SOURCE", "acme, zulu");
     assert!(setup.message().contains("cannot read"));
@@ -639,13 +672,14 @@ fn the_examples_of_the_documentation_hold_known_keys_only() {
         let file = ConfigFile::read(setup.path(".config/meetfs/config.toml"), false).unwrap();
         let entries = file.parse().unwrap();
         let root = Table::root(&file, &entries);
-        root.refuse_unknown(&RootKeys::names()).unwrap();
+        root.refuse_unknown(&RootKeys::names(), |_| None).unwrap();
         if let Some(cache) = root.table("cache").unwrap() {
-            cache.refuse_unknown(&CacheKeys::names()).unwrap();
+            cache.refuse_unknown(&CacheKeys::names(), |_| None).unwrap();
         }
         let sources = root.table("source").unwrap().unwrap();
         for key in sources.keys() {
-            sources.table(key).unwrap().unwrap().refuse_unknown(&source::all_keys()).unwrap();
+            let source = sources.table(key).unwrap().unwrap();
+            source.refuse_unknown(&source::all_keys(), |_| None).unwrap();
         }
     }
 }

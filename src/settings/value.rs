@@ -8,11 +8,12 @@ use glob::Pattern;
 use jiff::SignedDuration;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use nix::sys::sysinfo::sysinfo;
 use url::{Host, Url};
 
 use super::environment::{Environment, home};
-use super::error::ValueProblem;
 use super::nearest::nearest;
+use super::problem::ValueProblem;
 use super::{CONNECTIONS_MOST, DiskLimit, MemoryBudget, READ_DEADLINE_LEAST, READ_DEADLINE_MOST};
 
 /// An absolute path: `~/` begins the home folder, a relative one starts from `folder`.
@@ -31,9 +32,15 @@ pub(super) fn path_from(
     std::path::absolute(path).map_err(ValueProblem::Path)
 }
 
-/// Memory for block buffers.
+/// Memory for block buffers, no more than the machine has.
 pub(super) fn memory(text: String) -> Result<MemoryBudget, ValueProblem> {
-    MemoryBudget::new(size(text)?).ok_or(ValueProblem::MemoryTooSmall)
+    let asked = bytes(text)?;
+    // Where it is not told how much there is, everything may be.
+    let machine = sysinfo().map_or(u64::MAX, |machine| machine.ram_total());
+    if asked > machine {
+        return Err(ValueProblem::MemoryTooLarge { asked, machine });
+    }
+    MemoryBudget::new(asked).ok_or(ValueProblem::MemoryTooSmall)
 }
 
 /// A size, or "off".
@@ -41,16 +48,18 @@ pub(super) fn disk(text: String) -> Result<DiskLimit, ValueProblem> {
     if text.eq_ignore_ascii_case("off") {
         return Ok(DiskLimit::Off);
     }
-    let bytes = size(text)?;
-    if bytes < DiskLimit::LEAST_BYTES { Err(ValueProblem::DiskTooSmall) } else { Ok(DiskLimit::Bytes(bytes)) }
+    /// File offsets are signed 64-bit numbers, so no file system holds more.
+    const MOST: u64 = i64::MAX as u64;
+    match bytes(text)? {
+        ..DiskLimit::LEAST_BYTES => Err(ValueProblem::DiskTooSmall),
+        bytes @ ..=MOST => Ok(DiskLimit::Bytes(bytes)),
+        _ => Err(ValueProblem::DiskTooLarge),
+    }
 }
 
-fn size(text: String) -> Result<u64, ValueProblem> {
-    /// File offsets are signed 64-bit numbers, so no file system holds more. Parsing ends at `u64::MAX` without an
-    /// error, and this refuses that as well.
-    const MOST: u64 = i64::MAX as u64;
-    let Ok(ByteSize(bytes)) = text.trim().parse::<ByteSize>() else { return Err(ValueProblem::Size(text)) };
-    if bytes > MOST { Err(ValueProblem::SizeTooLarge) } else { Ok(bytes) }
+/// A size in bytes; what no number of 64 bits holds is the largest that one does.
+fn bytes(text: String) -> Result<u64, ValueProblem> {
+    text.trim().parse().map(|ByteSize(bytes)| bytes).map_err(|_| ValueProblem::Size(text))
 }
 
 /// A number of connections.
@@ -286,6 +295,12 @@ mod tests {
         assert!(text(memory("8388607".into())).contains("at least 8.0 MiB"));
         assert!(text(disk("0".into())).contains("\"off\""));
         assert!(text(disk("99999999EiB".into())).contains("larger than any disk"));
+        for endless in ["1EiB", "99999999EiB"] {
+            let said = text(memory(endless.into()));
+            assert!(said.contains("EiB, and this machine has ") && said.contains("iB of memory"), "{said}");
+            let (_, example) = said.split_once("as in \"").unwrap();
+            memory(example.trim_end_matches('"').into()).unwrap();
+        }
         for nonsense in ["", "much", "-1GiB", "10 gigs", "NaN", "1e400"] {
             assert!(matches!(memory(nonsense.into()), Err(ValueProblem::Size(_))), "{nonsense}");
         }
@@ -320,6 +335,8 @@ mod tests {
         assert_eq!(timezone("Europe/Paris".into()).unwrap().iana_name(), Some("Europe/Paris"));
         assert!(text(timezone("Europe/Pariss".into())).contains("did you mean `Europe/Paris`?"));
         assert!(text(timezone("Paris".into())).contains("did you mean `Europe/Paris`?"));
+        assert!(!text(timezone("Mars".into())).contains("did you mean"));
+        assert!(text(timezone("Mars".into())).contains("`Mars`; write a name like \"Europe/Berlin\""));
         assert!(text(timezone("".into())).contains("must not be empty; write a name like"));
     }
 

@@ -94,7 +94,9 @@ pub(super) fn resolve(
     let secret = |given| secret::fetch(given, table.file().folder(), context.environment);
 
     let credential = match (keys.token, keys.client_id, keys.client_secret, keys.refresh_token) {
-        (Some(token), None, None, None) => WebexCredential::Token(secret(token)?),
+        (Some(token), None, None, None) => {
+            WebexCredential::Token(context.secret_instead_of_login(name, token, secret)?)
+        }
         (Some(token), client_id, client_secret, _) => {
             let other = match (client_id, client_secret) {
                 (Some(_), _) => "client_id",
@@ -104,6 +106,9 @@ pub(super) fn resolve(
             return Err(SettingsError::TwoCredentials { origin: token.origin, other });
         }
         (None, Some(client_id), Some(client_secret), refresh_token) => {
+            if let Some(refresh_token) = &refresh_token {
+                context.refuse_login(name, &format!("its `{}`", refresh_token.origin.name()))?;
+            }
             let client_id = client_id.check(value::identifier)?;
             let kept = sign_in_file(name, &oauth_url, &client_id, context.environment);
             let client_secret = secret(client_secret)?;

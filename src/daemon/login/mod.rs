@@ -18,19 +18,11 @@ use crate::error::Error;
 use crate::http::Client;
 use crate::model::SourceName;
 use crate::providers::{self, SignInDesk, SignInError};
-use crate::settings::{ProcessEnvironment, ProviderSettings, Settings};
+use crate::settings::{ProcessEnvironment, Settings, SettingsError};
 
 /// Why nobody was signed in.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
-    /// The source has a credential, or its provider no such sign-in.
-    #[error("{source_name} needs no login: {how}")]
-    NotNeeded {
-        /// Which.
-        source_name: SourceName,
-        /// How it signs in.
-        how: &'static str,
-    },
     /// The port cannot be had.
     #[error(
         "port {port} cannot be listened on ({cause}); give another one with --port, and to the app as well"
@@ -57,9 +49,14 @@ pub enum LoginError {
     },
     /// What was pasted is nothing that a browser brings.
     #[error(
-        "{0}; paste the whole address that the browser shows after you agreed, even if its page cannot be opened"
+        "{0}; run this again and paste the whole address that the browser shows after you agreed, even if its page cannot be opened"
     )]
     Pasted(&'static str),
+    /// A code was pasted without the state of its question.
+    #[error(
+        "a code alone does not say which sign-in it is of; run this again and paste the whole address that the browser shows after you agreed or, where it shows a code and no address, `code=CODE&state=STATE` with the state of the address to open"
+    )]
+    CodeAlone,
     /// The exchange.
     #[error("signing in to {source_name} failed: {cause}")]
     SignIn {
@@ -83,19 +80,12 @@ pub enum LoginError {
 /// # Errors
 /// The configuration, or no permission was given.
 pub fn login(arguments: &LoginArgs) -> Result<(), Error> {
-    let settings = Settings::load(&arguments.overrides(), &ProcessEnvironment)?;
+    let settings = Settings::load_for_login(&arguments.overrides(), &ProcessEnvironment)?;
     let client = Client::new(settings.connections)?;
     let Some(source) = settings.sources.first() else { return Ok(()) };
     let Some(desk) = providers::sign_in_desk(source, &client) else {
-        let how = match source.provider {
-            ProviderSettings::Rapatin(_) => {
-                "Rapatin takes the `email` and `password`, or the `token`, of the configuration"
-            }
-            _ => {
-                "its credential is in the configuration; to sign in instead, leave only client_id and client_secret there"
-            }
-        };
-        return Err(LoginError::NotNeeded { source_name: source.name.clone(), how }.into());
+        let source_name = source.name.clone();
+        return Err(SettingsError::NeedsNoLogin { source_name, with: "what is configured".into() }.into());
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

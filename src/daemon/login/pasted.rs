@@ -59,12 +59,12 @@ fn plain(error: &str) -> String {
     error.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(64).collect()
 }
 
-/// Reads a line: the address, or the code alone.
+/// Reads a line: the address, or what follows `?` in it.
 pub(super) async fn code(consent: &Consent, source: &SourceName) -> Result<SecretString, LoginError> {
     if std::io::stdin().is_terminal() {
         say(
             std::io::stderr(),
-            format_args!("Then paste the address that the browser shows, and press Enter:"),
+            format_args!("Then paste the whole address that the browser shows, and press Enter:"),
         );
     }
     let read = tokio::task::spawn_blocking(|| {
@@ -83,6 +83,12 @@ pub(super) async fn code(consent: &Consent, source: &SourceName) -> Result<Secre
     of_line(line.trim(), consent, source)
 }
 
+/// The code in the address, which has to answer `consent`.
+///
+/// A code alone is refused. Whoever gets somebody to paste one of theirs would have them signed in to another account;
+/// that the exchange takes this question's verifier keeps it out only where the service looks at that (RFC 9700, 2.1.1
+/// and 4.7.1). Where a page shows nothing but a code it can be written as the address would have it, with the state of
+/// the address that was shown.
 pub(super) fn of_line(
     line: &str,
     consent: &Consent,
@@ -102,12 +108,8 @@ pub(super) fn of_line(
             .code(consent, source)?
             .ok_or(LoginError::Pasted("this is not the address of the sign-in under way"));
     }
-    // A code alone proves nothing of where it is from; the exchange does, for it needs this question's verifier.
-    if line.chars().all(|c| c.is_ascii_graphic()) {
-        Ok(SecretString::from(line))
-    } else {
-        Err(LoginError::Pasted("this is no address"))
-    }
+    let is_like_a_code = line.chars().all(|c| c.is_ascii_graphic());
+    Err(if is_like_a_code { LoginError::CodeAlone } else { LoginError::Pasted("this is no address") })
 }
 
 #[cfg(test)]
