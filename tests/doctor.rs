@@ -93,6 +93,65 @@ fn a_configuration_that_cannot_be_read_is_a_failure_among_the_others() {
     assert!(said(&output).contains("FUSE") && said(&output).contains("`users`"), "{}", text(&output));
 }
 
+/// The checks of `--json`, after a look that those which are not ok say what to do, in one line of what was found.
+fn mends(rig: &Rig, words: &[&str]) -> Vec<serde_json::Value> {
+    let output = doctor(rig, &[&["--json"], words].concat());
+    let checks: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let checks = checks.as_array().expect("a list").clone();
+    let troubled = checks.into_iter().filter(|check| check["verdict"] != "ok");
+    troubled
+        .inspect(|check| {
+            assert!(check["mend"].as_str().is_some_and(|mend| !mend.is_empty()), "{check}");
+            assert!(check["found"].as_str().is_some_and(|found| !found.contains('\n')), "{check}");
+        })
+        .collect()
+}
+
+#[test]
+fn without_a_source_one_is_shown_below_what_was_found() {
+    let rig = rig();
+    rig.write_config("timezone = \"UTC\"\n");
+    let told = said(&doctor(&rig, &[]));
+    let lines: Vec<_> = told.lines().skip_while(|line| !line.contains("configuration")).collect();
+    assert_eq!(lines[0], "FAILURE  configuration: no source is configured");
+    assert!(lines[1].starts_with("         write one in ") && lines[1].ends_with("for example:"), "{told}");
+    assert_eq!(&lines[2..4], ["", "         [source.acme]"]);
+    assert!(lines[4..].iter().all(|line| line.starts_with("         ")), "{told}");
+    let mends = mends(&rig, &[]);
+    let mend = mends.iter().find(|check| check["subject"] == "configuration").expect("a check");
+    assert!(mend["mend"].as_str().is_some_and(|mend| mend.contains("[source.acme]\nprovider")), "{mend}");
+}
+
+#[test]
+fn whatever_is_not_right_says_what_to_do() {
+    let rig = rig();
+    let config = rig.config();
+    let closed =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let broken = [
+        "[source.acme".to_owned(),
+        config.replace("account_id", "acount_id"),
+        config.replace("plan = \"business\"", "plan = 7"),
+        config.replace("plan = \"business\"", "plan = \"gold\""),
+        config.replace("demo-secret", "wrong"),
+        config.replace("demo-secret", ""),
+        config.replace("http://127", "ftp://127"),
+        config.replace(&rig.cloud.api_url(), &format!("http://{closed}/v2")),
+        format!("{config}users = [\"me\", \"nobody@example.org\"]\n"),
+    ];
+    for text in &broken {
+        rig.write_config(text);
+        assert!(!mends(&rig, &[]).is_empty(), "{text}");
+    }
+    rig.write_config(&config);
+    assert!(!mends(&rig, &["--cache-dir", "/proc/x"]).is_empty());
+    assert!(!mends(&rig, &["--source", "acne"]).is_empty());
+    rig.cloud.inject(Trigger::always(Server::Web).does(Effect::Html200));
+    assert!(!mends(&rig, &[]).is_empty());
+    rig.cloud.inject(Trigger::always(Server::Api).on("/recordings").does(Effect::status(500)));
+    assert!(!mends(&rig, &[]).is_empty());
+}
+
 #[test]
 fn a_cache_folder_is_tried_and_nothing_is_left_in_it() {
     let rig = rig();

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use bytesize::ByteSize;
 
-use super::Check;
-use crate::cache::disk;
+use super::{Check, Verdict};
+use crate::cache::disk::{self, DiskError, Survey};
 use crate::settings::{DiskLimit, Settings};
 
 const SUBJECT: &str = "cache folder";
@@ -21,13 +21,13 @@ pub(super) fn checks(settings: &Settings) -> Vec<Check> {
     if blocks.exists()
         && let Err(error) = disk::trial(&blocks, true)
     {
-        checks.push(Check::failure("blocks on disk", error.to_string(), "").of_configuration());
+        checks.push(failure("blocks on disk", &error));
         return checks;
     }
     match disk::survey(&blocks) {
-        Err(error) => checks.push(Check::failure("blocks on disk", error.to_string(), "")),
+        Err(error) => checks.push(failure("blocks on disk", &error)),
         Ok(survey) => {
-            let survey = survey.unwrap_or_default();
+            let survey = survey.unwrap_or_else(|| Survey::of_none(&blocks));
             let (held, limit_text) = (ByteSize(survey.held), ByteSize(limit));
             let found = format!("{held} of {limit_text}");
             checks.push(match survey.free {
@@ -43,11 +43,16 @@ pub(super) fn checks(settings: &Settings) -> Vec<Check> {
     checks
 }
 
+fn failure(subject: &str, error: &DiskError) -> Check {
+    let otherwise = "give another folder with --cache-dir";
+    Check::of_error(Verdict::Failure, subject, error, otherwise).of_configuration()
+}
+
 /// Whether files can be made, written, read, freed in part and removed there, which is tried.
 fn folder(folder: &Path, with_blocks: bool) -> Check {
     let place = folder.display();
     if let Err(error) = disk::trial(folder, with_blocks) {
-        return Check::failure(SUBJECT, error.to_string(), "").of_configuration();
+        return failure(SUBJECT, &error);
     }
     if folder.metadata().is_ok_and(|found| found.mode() & 0o077 != 0) {
         return Check::warning(

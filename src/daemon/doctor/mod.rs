@@ -10,6 +10,8 @@ mod scopes;
 mod source;
 mod system;
 
+use std::fmt::Display;
+
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -58,6 +60,18 @@ impl Check {
         Self::new(Verdict::Failure, subject, found, mend)
     }
 
+    /// An error, which says after its last semicolon what to do about it, as all of this program do. `otherwise` is for
+    /// one that does not.
+    fn of_error(verdict: Verdict, subject: impl Into<String>, error: &impl Display, otherwise: &str) -> Self {
+        let told = error.to_string();
+        // A semicolon in somebody's quoted words is none of ours.
+        let is_outside =
+            |mend: &str| ['"', '`'].iter().all(|mark| mend.matches(*mark).count().is_multiple_of(2));
+        let (found, mend) =
+            told.rsplit_once("; ").filter(|(_, mend)| is_outside(mend)).unwrap_or((told.as_str(), otherwise));
+        Self::new(verdict, subject, found, mend)
+    }
+
     fn new(
         verdict: Verdict,
         subject: impl Into<String>,
@@ -78,8 +92,12 @@ impl Check {
             Verdict::Warning => "WARNING",
             Verdict::Failure => "FAILURE",
         };
-        let mend = if self.mend.is_empty() { String::new() } else { format!("\n         {}", self.mend) };
-        format!("{verdict}  {}: {}{mend}\n", self.subject, self.found)
+        // A mend may be lines to write somewhere.
+        let mend = self.mend.lines().map(|line| match line {
+            "" => "\n".to_owned(),
+            line => format!("\n         {line}"),
+        });
+        format!("{verdict}  {}: {}{}\n", self.subject, self.found, mend.collect::<String>())
     }
 }
 
@@ -96,7 +114,9 @@ pub fn doctor(arguments: &DoctorArgs) -> Result<Exit, Error> {
             checks.extend(examine_sources(settings)?);
         }
         Err(error) => {
-            checks.push(Check::failure("configuration", error.to_string(), "").of_configuration());
+            let otherwise = "correct it there and run this again";
+            let check = Check::of_error(Verdict::Failure, "configuration", &error, otherwise);
+            checks.push(check.of_configuration());
         }
     }
     if arguments.json {
@@ -157,5 +177,24 @@ mod tests {
             "FAILURE  FUSE: it is not there\n         install it\n"
         );
         assert_eq!(Check::ok("FUSE", "there").as_text(), "ok       FUSE: there\n");
+        assert_eq!(
+            Check::failure("a", "b", "write:\n\n[c]\nd = 1").as_text(),
+            "FAILURE  a: b\n         write:\n\n         [c]\n         d = 1\n"
+        );
+    }
+
+    #[test]
+    fn what_an_error_says_to_do_is_its_mend() {
+        let check = |told: &str| {
+            let check = Check::of_error(Verdict::Warning, "a", &told, "ask");
+            (check.found, check.mend)
+        };
+        let pair = |found: &str, mend: &str| (found.to_owned(), mend.to_owned());
+        assert_eq!(check("it broke; mend it"), pair("it broke", "mend it"));
+        assert_eq!(check("it broke; so it seems; mend it"), pair("it broke; so it seems", "mend it"));
+        assert_eq!(check("it broke"), pair("it broke", "ask"));
+        let quoted = "it said \"no; never\"";
+        assert_eq!(check(quoted), pair(quoted, "ask"));
+        assert_eq!(check("it said \"no; never\"; ask why"), pair(quoted, "ask why"));
     }
 }

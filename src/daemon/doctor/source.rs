@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
-use super::{Check, scopes};
+use super::{Check, Verdict, scopes};
 use crate::daemon::archive::Archive;
 use crate::daemon::source::Source;
 use crate::http::{ApiRequest, Client, FetchError, HttpError};
@@ -25,6 +25,13 @@ const DAYS: i32 = 29;
 /// A clock that is further off than this breaks signed links, which end to the second, and is the cause of many a
 /// certificate that is "not yet valid".
 const SKEW_MOST: Duration = Duration::from_secs(30);
+
+/// What to do about errors that do not say it.
+const TRIED_BY_ITSELF: &str =
+    "a mount tries it again by itself; if it stays, its log says more with --log-level debug";
+const MAY_BE_DOWNLOADED: &str = "see in the cloud that its recordings may be downloaded with this credential";
+const LATER: &str =
+    "run this again in some minutes; if it stays, the log of a mount says more with --log-level debug";
 
 pub(in crate::daemon) async fn checks(archive: &Archive) -> Vec<Check> {
     let mut checks = Vec::new();
@@ -52,7 +59,8 @@ async fn examine(archive: &Archive, source: &Source) -> Vec<Check> {
                 error,
                 ProviderError::Credential(_) | ProviderError::NotAllowed(_) | ProviderError::NotFound(_)
             );
-            let check = Check::failure(format!("{name}, listing"), error.to_string(), "");
+            let check =
+                Check::of_error(Verdict::Failure, format!("{name}, listing"), &error, TRIED_BY_ITSELF);
             checks.push(if is_of_configuration { check.of_configuration() } else { check });
             return checks;
         }
@@ -61,11 +69,10 @@ async fn examine(archive: &Archive, source: &Source) -> Vec<Check> {
     let found = format!("{meetings} meetings since {from}");
     checks.push(match listing.failed.first() {
         None => Check::ok(format!("{name}, listing"), found),
-        Some((days, error)) => Check::warning(
-            format!("{name}, listing"),
-            format!("{found}; the days {} to {} are incomplete: {error}", days.from, days.to),
-            "",
-        ),
+        Some((days, error)) => {
+            let told = format!("{found}, but the days {} to {} are incomplete: {error}", days.from, days.to);
+            Check::of_error(Verdict::Warning, format!("{name}, listing"), &told, TRIED_BY_ITSELF)
+        }
     });
     checks.extend(late_files(source, &listing.meetings).await);
     let mut files: Vec<&RecordingFile> = listing
@@ -87,9 +94,9 @@ async fn examine(archive: &Archive, source: &Source) -> Vec<Check> {
     checks.push(match archive.engine.find_size(&newest.id, newest.body).await {
         Ok(size) => Check::ok(subject, format!("one byte of a file of {size} bytes")),
         Err(error @ FetchError::NotAllowed(_)) => {
-            Check::failure(subject, error.to_string(), "").of_configuration()
+            Check::of_error(Verdict::Failure, subject, &error, MAY_BE_DOWNLOADED).of_configuration()
         }
-        Err(error) => Check::failure(subject, error.to_string(), ""),
+        Err(error) => Check::of_error(Verdict::Failure, subject, &error, LATER),
     });
     checks
 }
@@ -101,7 +108,8 @@ async fn late_files(source: &Source, meetings: &[Meeting]) -> Option<Check> {
     let looked = tokio::time::timeout(LISTED_WITHIN, source.provider.late_files(&newest)).await;
     let error = looked.ok()?.failed?;
     let subject = format!("{}, transcripts", source.settings.name);
-    Some(Check::warning(subject, format!("those that are made late do not show: {error}"), ""))
+    let told = format!("those that are made late do not show: {error}");
+    Some(Check::of_error(Verdict::Warning, subject, &told, TRIED_BY_ITSELF))
 }
 
 /// Whether the source's addresses can be reached over DNS and TLS, and what time it is there.
