@@ -128,6 +128,108 @@ fn a_configuration_with_a_secret_that_others_may_read_is_refused() {
     refused(&rig, 3, &["`client_secret`", "0644", "chmod 600"]);
 }
 
+/// What belongs to somebody else, or may be written to by others, says nothing of what the caller wants.
+#[test]
+fn a_configuration_or_a_secret_that_somebody_else_may_change_is_refused_and_no_command_of_it_is_run() {
+    let rig = rig();
+    let (secret, ran) = (rig.folder.path().join("acme.secret"), rig.folder.path().join("ran"));
+    let owned_by = |path: &Path, id| std::os::unix::fs::chown(path, Some(id), None).expect("an owner");
+    let mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
+    };
+    let in_plain = "client_secret = \"demo-secret\"";
+    let command = format!("client_secret_command = \"touch '{}'; echo demo-secret\"", ran.display());
+    rig.write_config(&changed(&rig, in_plain, &command));
+    let path = rig.config_path();
+    owned_by(&path, 65534);
+    for readable in [0o600, 0o644] {
+        mode(&path, readable);
+        let mend = format!("chown 0 {}", path.display());
+        refused(&rig, 3, &["belongs to user 65534", &mend]);
+    }
+    owned_by(&path, 0);
+    for (open, told) in [(0o664, "0664"), (0o646, "0646"), (0o620, "0620"), (0o602, "0602")] {
+        mode(&path, open);
+        refused(&rig, 3, &[told, &format!("chmod go-w {}", path.display())]);
+    }
+    assert!(!ran.exists(), "nothing of it was run");
+    mode(&path, 0o644);
+    assert!(run(&mut rig.mount_command(), SOON).status.success(), "the mend mends it");
+    assert!(ran.exists());
+    rig.unmount();
+
+    std::fs::write(&secret, "demo-secret\n").expect("a secret");
+    mode(&secret, 0o600);
+    owned_by(&secret, 65534);
+    let configuration = changed(&rig, in_plain, "client_secret_file = \"acme.secret\"");
+    let mend = format!("chown 0 {}", secret.display());
+    refused_with(&rig, &configuration, 3, &["`source.acme.client_secret_file`", "user 65534", &mend]);
+    // One without sources says where the cache is, which root empties.
+    rig.write_config("[cache]\ndir = \"/somewhere\"\n");
+    owned_by(&path, 65534);
+    let output = run(meetfs().args(["cache", "clear", "--config"]).arg(&path), SOON);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+}
+
+#[test]
+fn a_value_that_cannot_be_used_says_what_could_be() {
+    let rig = rig();
+    let wrong_zone = rig.config().replace("timezone = \"UTC\"", "timezone = \"Mars/Olympus\"");
+    refused_with(&rig, &wrong_zone, 3, &["line 1", "`Mars/Olympus`", "\"Europe/Berlin\"", "timedatectl"]);
+    let near_zone = rig.config().replace("timezone = \"UTC\"", "timezone = \"Europe/Pariss\"");
+    refused_with(&rig, &near_zone, 3, &["did you mean `Europe/Paris`?"]);
+    let huge = changed(&rig, "[cache]", "[cache]\nmemory = \"4PiB\"");
+    refused_with(&rig, &huge, 3, &["`cache.memory`", "asks for 4.0 PiB", "this machine has ", "write less"]);
+}
+
+#[test]
+fn a_key_of_another_kind_of_source_says_of_which() {
+    let rig = rig();
+    for (line, words) in [
+        ("admin = true", "only webex sources have it and this is a zoom source"),
+        ("meetings = [\"1\"]", "only rapatin sources have it"),
+        ("refresh_token_file = \"x\"", "only webex sources have it"),
+        ("user = [\"me\"]", "did you mean `users`?"),
+    ] {
+        let configuration = format!("{}{line}\n", rig.config());
+        refused_with(&rig, &configuration, 3, &["unknown key", "[source.acme]", words]);
+    }
+}
+
+#[test]
+fn the_demo_takes_no_configuration_and_says_so() {
+    let rig = rig();
+    rig.write_config(&rig.config());
+    let mut command = rig.meetfs();
+    command.args(["mount", "--demo", "--config"]).arg(rig.config_path()).arg(&rig.mountpoint);
+    let output = run(&mut command, SOON);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("'--demo' cannot be used with '--config <FILE>'"), "{said}");
+    assert_nothing_left(&rig, SOON);
+}
+
+#[test]
+fn a_demo_that_cannot_be_mounted_says_nothing_but_why() {
+    let rig = rig();
+    // Without FUSE, in a mount table of its own.
+    let line = "mount --bind /dev/null /dev/fuse && exec \"$@\"";
+    for foreground in [false, true] {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--mount", "sh", "-c", line, "sh", env!("CARGO_BIN_EXE_meetfs"), "mount", "--demo"]);
+        command.args(["--cache-dir"]).arg(rig.folder.path().join("cache"));
+        command.arg("--log-file").arg(rig.log_path());
+        if foreground {
+            command.arg("--foreground");
+        }
+        let output = run(command.arg(&rig.mountpoint), SOON);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("cannot be mounted"), "{}", text(&output));
+    }
+    assert_nothing_left(&rig, SOON);
+}
+
 #[test]
 fn a_wrong_secret_names_what_to_check() {
     let rig = rig();

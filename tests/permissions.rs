@@ -75,6 +75,69 @@ fn with_allow_other_everybody_reads_the_recordings_but_not_what_is_known_of_the_
 }
 
 #[test]
+fn a_user_takes_a_configuration_from_root_and_from_nobody_else() {
+    let rig = rig();
+    let secret = rig.folder.path().join("acme.secret");
+    std::fs::write(&secret, rig.cloud.credentials().client_secret).expect("a secret");
+    let mode = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
+    };
+    let config = rig.config();
+    let line = config.lines().find(|line| line.starts_with("client_secret")).expect("a secret");
+    rig.write_config(&config.replace(line, "client_secret_file = \"acme.secret\""));
+    mode(&secret, 0o600);
+    mode(&rig.config_path(), 0o644);
+    let owned_by =
+        |path: &std::path::Path, id| std::os::unix::fs::chown(path, Some(id), None).expect("an owner");
+    owned_by(&secret, 65534);
+    let mut doctor = rig.meetfs();
+    doctor.args(["doctor", "--config"]).arg(rig.config_path());
+    let doctor = format!("{doctor:?} --cache-dir \"$M/../cache-of-nobody\"");
+    let told = |what: &str| {
+        let output = as_nobody(&rig, &doctor);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains(what), "{what}: {}", text(&output));
+    };
+    told("ok       configuration: 1 source");
+    owned_by(&rig.config_path(), 65534);
+    told("ok       configuration: 1 source");
+    owned_by(&rig.config_path(), 65533);
+    told("belongs to user 65533");
+    told(&format!("chown 65534 {}", rig.config_path().display()));
+}
+
+#[test]
+fn a_log_is_made_for_its_owner_alone_and_one_that_is_there_is_left_as_it_is() {
+    let rig = rig();
+    let mount = format!("{:?}", rig.mount_command());
+    let mounted = |before: &str| {
+        let output = run(Command::new("sh").args(["-c", &format!("umask 0; {before}{mount}")]), SOON);
+        assert!(output.status.success(), "{}", text(&output));
+        rig.unmount();
+    };
+    mounted("");
+    assert_eq!(support::mode_of(&rig.log_path()), 0o600);
+    let log = rig.log_path().display().to_string();
+    mounted(&format!("echo mine > '{log}'; chmod 640 '{log}'; "));
+    assert_eq!(support::mode_of(&rig.log_path()), 0o640);
+    assert!(rig.log().starts_with("mine\n") && rig.log().contains("mounted at"), "{}", rig.log());
+    // Those that meetfs names itself.
+    let mount = mount.replace(&format!("\"--log-file\" \"{log}\""), "");
+    let output = run(Command::new("sh").args(["-c", &format!("umask 0; {mount}")]), SOON);
+    assert!(output.status.success(), "{}", text(&output));
+    let folder = rig.folder.path().join("state/meetfs");
+    let logs: Vec<_> = std::fs::read_dir(&folder)
+        .expect("a folder")
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
+        .collect();
+    assert_eq!(logs.len(), 1, "{logs:?}");
+    assert_eq!((support::mode_of(&logs[0]), support::mode_of(&folder)), (0o600, 0o700));
+    rig.unmount();
+}
+
+#[test]
 fn a_user_without_privileges_mounts_reads_and_unmounts() {
     if std::fs::metadata("/dev/fuse").expect("fuse").permissions().mode() & 0o006 != 0o006 {
         eprintln!("left out: this system keeps /dev/fuse for root alone");

@@ -101,6 +101,12 @@ impl Server<'_> {
         };
         // The mount table speaks for itself from now on.
         drop(place);
+        if let Some(cloud) = &cloud {
+            say(
+                std::io::stdout(),
+                format_args!("the demo's cloud counts its requests at {}", cloud.summary_url()),
+            );
+        }
         if self.arguments.report_readiness
             && let Err(error) = background::report_ready()
         {
@@ -141,10 +147,6 @@ impl Server<'_> {
         let cloud = demonstration::start()?;
         settings.sources = demonstration::sources(&cloud)?;
         settings.cache.disk = DiskLimit::Off;
-        say(
-            std::io::stdout(),
-            format_args!("the demo's cloud counts its requests at {}", cloud.summary_url()),
-        );
         Ok((settings, Some(cloud)))
     }
 
