@@ -122,7 +122,10 @@ impl Error {
     /// The exit code of a command that ends with it.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Settings(_) => Exit::Configuration,
+            Self::Settings(_)
+            // Another folder or its mode is what has to be set.
+            | Self::Facts(FactsError::Exposed { .. } | FactsError::NotOwn(_) | FactsError::Later { .. })
+            | Self::Disk(DiskError::NotOwn(_)) => Exit::Configuration,
             Self::Source { cause: ProviderError::Credential(_) | ProviderError::NotAllowed(_), .. } => {
                 Exit::Configuration
             }

@@ -3,18 +3,34 @@
 //! Losing it loses no byte of anybody's: the facts are found out again. So a damaged file is set aside with a
 //! warning, and a failed write is only logged.
 
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rusqlite::types::Value;
-use rusqlite::{Connection, ErrorCode, Row, TransactionBehavior, params, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row, TransactionBehavior, params, params_from_iter};
 
 use crate::model::{Details, FileId, FileKey, MeetingId, SourceName, Version};
+use crate::ownership::{self, Kind, NotOwn};
 
 /// Raised with every change of the tables below; an older file is migrated in [`FactStore::prepare`].
 const SCHEMA_VERSION: i64 = 4;
+
+/// The catalog, and what SQLite makes beside it.
+const NAME: &str = "catalog.sqlite";
+const COMPANIONS: [&str; 3] = ["-wal", INDEX, "-journal"];
+
+/// Says where things are in a write-ahead log to those who have it open, and is worth nothing to others.
+const INDEX: &str = "-shm";
+
+/// How many damaged catalogs are kept for somebody to look into. They are damaged for a reason that will not go by itself
+/// where there are more, and nobody should find his disk full of them.
+const MOST_SET_ASIDE: usize = 9;
+
+/// Where SQLite has `user_version` in its file, four bytes with the highest first ("Database File Format", 1.3).
+const VERSION_AT: u64 = 60;
 
 /// How long another process may hold the file; its writes take milliseconds.
 const BUSY_WITHIN: Duration = Duration::from_secs(5);
@@ -107,10 +123,21 @@ pub enum FactsError {
         cause: std::io::Error,
     },
     /// Others could put files in its place.
-    #[error("the cache folder {} belongs to somebody else or may be written to by others, who could read what is kept there; run `chmod go-w` on it, or give another folder with --cache-dir", path.display())]
+    #[error("the cache folder {} may be written to by others, who could read what is kept there; run `chmod go-w` on it, or give another folder with --cache-dir", path.display())]
     Exposed {
         /// The folder.
         path: PathBuf,
+    },
+    /// The folder or a file in it is not the user's own.
+    #[error(transparent)]
+    NotOwn(#[from] NotOwn),
+    /// It has tables that this meetfs does not know, and may hold what only a later one can read.
+    #[error("the catalog {} was made by a later meetfs (version {version} of its tables; this one knows up to {SCHEMA_VERSION}) and is left as it is; use that meetfs, or give this one another folder with --cache-dir", path.display())]
+    Later {
+        /// The file.
+        path: PathBuf,
+        /// Of its tables.
+        version: i64,
     },
     /// SQLite cannot work with the file.
     #[error("the catalog {} cannot be used ({cause}); free space there or give another folder with --cache-dir", path.display())]
@@ -128,40 +155,72 @@ pub struct FactStore {
     pub(super) connection: Mutex<Connection>,
 }
 
+/// Why a file is not opened.
+#[derive(Debug)]
+enum Unopened {
+    /// It is of a later meetfs.
+    Later(i64),
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Unopened {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
 impl FactStore {
-    /// Opens or makes `catalog.sqlite` in `folder` (made 0700, file 0600). A damaged one is renamed to
-    /// `catalog.sqlite.damaged` and replaced.
+    /// Opens or makes `catalog.sqlite` in `folder` (made 0700, file 0600). A damaged one is set aside as
+    /// `catalog.sqlite.damaged`, or with a number behind that, and replaced.
     ///
     /// # Errors
-    /// The folder or a fresh file in it cannot be made, or others could put files in its place.
+    /// The folder or a fresh file in it cannot be made, others could put files in its place, one that is there is not the
+    /// user's own, or it was made by a later meetfs. Such a file is left as it is.
     pub fn open(folder: &Path) -> Result<Self, FactsError> {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|cause| FactsError::Folder { path: folder.into(), cause })?;
-        let found = folder.metadata().map_err(|cause| FactsError::Folder { path: folder.into(), cause })?;
-        if found.uid() != nix::unistd::geteuid().as_raw() || found.mode() & 0o022 != 0 {
-            return Err(FactsError::Exposed { path: folder.into() });
-        }
-        let path = folder.join("catalog.sqlite");
-        match Self::open_file(&path) {
-            Ok(store) => Ok(store),
-            Err(error) if !is_damage(&error) => Err(FactsError::Database { path, cause: error }),
-            Err(damage) => {
-                let aside = folder.join("catalog.sqlite.damaged");
-                tracing::warn!(
-                    "the catalog {} is damaged ({damage}); it is set aside and made anew",
-                    path.display()
-                );
-                std::fs::rename(&path, &aside)
-                    .map_err(|cause| FactsError::Folder { path: folder.into(), cause })?;
-                for companion in ["catalog.sqlite-wal", "catalog.sqlite-shm"] {
-                    // They belong to the damaged file and would be taken for the new one's.
-                    let _there_may_be_none = std::fs::remove_file(folder.join(companion));
-                }
-                Self::open_file(&path).map_err(|cause| FactsError::Database { path, cause })
+        let failed = |cause| FactsError::Folder { path: folder.into(), cause };
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        refuse_what_is_not_own(folder)?;
+        // SQLite takes no link anywhere in the path. One that leads to the folder is what its owner wishes.
+        let place = folder.canonicalize().map_err(failed)?.join(NAME);
+        let unopened = |error| {
+            let path = folder.join(NAME);
+            match error {
+                Unopened::Later(version) => FactsError::Later { path, version },
+                Unopened::Sqlite(cause) => FactsError::Database { path, cause },
             }
+        };
+        match Self::open_file(&place) {
+            Err(Unopened::Sqlite(damage)) if is_damage(&damage) => {
+                let aside = set_aside(&place).map_err(failed)?;
+                let path = folder.join(NAME);
+                match aside.as_ref().and_then(|aside| aside.file_name()) {
+                    Some(aside) => tracing::warn!(
+                        "the catalog {} is damaged ({damage}); it is set aside as {} and made anew",
+                        path.display(),
+                        folder.join(aside).display()
+                    ),
+                    None => tracing::warn!(
+                        "the catalog {} is damaged ({damage}) and made anew; it is not set aside, for {MOST_SET_ASIDE} \
+                         that were lie beside it",
+                        path.display()
+                    ),
+                }
+                Self::open_file(&place).map_err(unopened)
+            }
+            opened => opened.map_err(unopened),
+        }
+    }
+
+    /// Whether [`open`](Self::open) would refuse what there is in `folder`. Nothing is made or changed.
+    ///
+    /// # Errors
+    /// It would, and why.
+    pub fn examine(folder: &Path) -> Result<(), FactsError> {
+        refuse_what_is_not_own(folder)?;
+        let path = folder.join(NAME);
+        match written_version(&path) {
+            Some(version) if version > SCHEMA_VERSION => Err(FactsError::Later { path, version }),
+            _ => Ok(()),
         }
     }
 
@@ -170,14 +229,22 @@ impl FactStore {
     /// # Errors
     /// SQLite has no memory.
     pub fn in_memory() -> Result<Self, FactsError> {
-        Connection::open_in_memory()
-            .and_then(Self::prepare)
-            .map_err(|cause| FactsError::Database { path: ":memory:".into(), cause })
+        let path = || ":memory:".into();
+        let opened = Connection::open_in_memory().map_err(Unopened::from).and_then(Self::prepare);
+        opened.map_err(|error| match error {
+            Unopened::Later(version) => FactsError::Later { path: path(), version },
+            Unopened::Sqlite(cause) => FactsError::Database { path: path(), cause },
+        })
     }
 
-    fn open_file(path: &Path) -> rusqlite::Result<Self> {
+    fn open_file(path: &Path) -> Result<Self, Unopened> {
         // Made first, so that SQLite never makes it with the mode of the umask; its companions get the mode of the file.
-        let made = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+        let made = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(path);
         let _sqlite_will_say_why =
             made.and_then(|file| file.set_permissions(std::fs::Permissions::from_mode(0o600)));
         let started = Instant::now();
@@ -185,7 +252,7 @@ impl FactStore {
             match Self::open_once(path) {
                 // SQLite does not wait by itself while another process turns a new file into a write-ahead
                 // one: the locks of two that do so at once could block each other for good.
-                Err(error) if is_busy(&error) && started.elapsed() < BUSY_WITHIN => {
+                Err(Unopened::Sqlite(error)) if is_busy(&error) && started.elapsed() < BUSY_WITHIN => {
                     std::thread::sleep(Duration::from_millis(20));
                 }
                 opened => return opened,
@@ -193,21 +260,24 @@ impl FactStore {
         }
     }
 
-    fn open_once(path: &Path) -> rusqlite::Result<Self> {
-        let connection = Connection::open(path)?;
+    fn open_once(path: &Path) -> Result<Self, Unopened> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_WITHIN)?;
+        // Before anything is written, the kind of journal included.
+        missing_schemas(&connection)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         Self::prepare(connection)
     }
 
-    fn prepare(mut connection: Connection) -> rusqlite::Result<Self> {
+    fn prepare(mut connection: Connection) -> Result<Self, Unopened> {
         // Locked from the start: two that both read version 0 would both make the tables.
         let made = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let version: i64 = made.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        let missing = usize::try_from(version).ok().and_then(|version| SCHEMAS.get(version..));
-        // None: it is of a later meetfs.
-        for schema in missing.ok_or(rusqlite::Error::InvalidQuery)? {
+        for schema in missing_schemas(&made)? {
             made.execute_batch(schema)?;
         }
         made.commit()?;
@@ -348,6 +418,65 @@ pub(super) fn details_of_row(text: &str) -> Option<Details> {
     serde_json::from_str(text).ok()
 }
 
+/// Refuses a folder in which others could put files in the place of the user's own, and files that are not the user's own.
+fn refuse_what_is_not_own(folder: &Path) -> Result<(), FactsError> {
+    let found = folder.metadata().map_err(|cause| FactsError::Folder { path: folder.into(), cause })?;
+    ownership::check_owner(folder, &found)?;
+    if found.mode() & 0o022 != 0 {
+        return Err(FactsError::Exposed { path: folder.into() });
+    }
+    for companion in std::iter::once("").chain(COMPANIONS) {
+        ownership::check(&folder.join(format!("{NAME}{companion}")), Kind::File)?;
+    }
+    Ok(())
+}
+
+/// The changes of the tables that a file has not had.
+fn missing_schemas(connection: &Connection) -> Result<&'static [&'static str], Unopened> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let Ok(had) = usize::try_from(version) else {
+        // Nobody's: it is damaged.
+        return Err(rusqlite::Error::IntegralValueOutOfRange(0, version).into());
+    };
+    SCHEMAS.get(had..).ok_or(Unopened::Later(version))
+}
+
+/// The version of the tables that a file says, unless a process has not yet moved it there.
+fn written_version(path: &Path) -> Option<i64> {
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path).ok()?;
+    let mut version = [0; 4];
+    file.read_exact_at(&mut version, VERSION_AT).ok()?;
+    Some(i64::from(i32::from_be_bytes(version)))
+}
+
+/// Gives a damaged catalog another name, which nothing has; `None` where there are too many and it was removed. Its
+/// journals go with it: SQLite would take them for the new one's.
+fn set_aside(path: &Path) -> std::io::Result<Option<PathBuf>> {
+    let with = |path: &Path, end: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    };
+    let ends = (1..=MOST_SET_ASIDE).map(|it| match it {
+        1 => ".damaged".to_owned(),
+        it => format!(".damaged.{it}"),
+    });
+    let free = ends.map(|end| with(path, &end)).find(|aside| aside.symlink_metadata().is_err());
+    // The file itself last: after an end in between it is still damaged, and set aside at the next start.
+    for companion in COMPANIONS.into_iter().chain([""]) {
+        let from = with(path, companion);
+        let gone = match &free {
+            Some(aside) if companion != INDEX => std::fs::rename(from, with(aside, companion)),
+            _ => std::fs::remove_file(from),
+        };
+        match gone {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            gone => gone?,
+        }
+    }
+    Ok(free)
+}
+
 /// Whether the file itself is of no use. A locked or unwritable one, or a full disk, is no reason to set it aside.
 fn is_damage(error: &rusqlite::Error) -> bool {
     match error.sqlite_error_code() {
@@ -407,6 +536,64 @@ mod tests {
         let store = FactStore::open(folder.path()).unwrap();
         store.keep_size(&file("a"), Version(3), 42);
         assert_eq!(store.load(&acme()).unwrap().0.len(), 1);
+        assert!(folder.path().join("catalog.sqlite.damaged").exists());
+    }
+
+    #[test]
+    fn no_file_that_was_set_aside_is_replaced_and_there_are_not_many() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        let damage = |number: usize| format!("this is no database at all, number {number:02}");
+        for number in 0..MOST_SET_ASIDE + 2 {
+            std::fs::write(place("catalog.sqlite"), damage(number)).unwrap();
+            let store = FactStore::open(folder.path()).unwrap();
+            store.keep_size(&file("a"), Version(3), 42);
+            assert_eq!(store.load(&acme()).unwrap().0.len(), 1);
+        }
+        let read = |name: &str| std::fs::read_to_string(place(name)).unwrap();
+        assert_eq!(read("catalog.sqlite.damaged"), damage(0));
+        assert_eq!(read("catalog.sqlite.damaged.9"), damage(8));
+        assert!(!place("catalog.sqlite.damaged.10").exists());
+        std::fs::remove_file(place("catalog.sqlite.damaged.9")).unwrap();
+        let (path, log) = (place("catalog.sqlite"), "catalog.sqlite-wal");
+        std::fs::write(place(log), "what was written last").unwrap();
+        assert_eq!(set_aside(&path).unwrap(), Some(place("catalog.sqlite.damaged.9")));
+        assert_eq!(read("catalog.sqlite.damaged.9-wal"), "what was written last");
+        std::fs::write(place(log), "what was written then").unwrap();
+        assert_eq!(set_aside(&path).unwrap(), None);
+        assert!(!place(log).exists() && !path.exists(), "no journal is taken for the next one's");
+    }
+
+    #[test]
+    fn a_catalog_of_a_later_version_is_refused_and_not_a_byte_of_it_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.sqlite");
+        drop(FactStore::open(folder.path()).unwrap());
+        for (journal, version) in [("WAL", SCHEMA_VERSION + 1), ("DELETE", i64::from(i32::MAX))] {
+            let later = Connection::open(&path).unwrap();
+            later.pragma_update(None, "journal_mode", journal).unwrap();
+            later.pragma_update(None, "user_version", version).unwrap();
+            drop(later);
+            let before = std::fs::read(&path).unwrap();
+            for refused in [FactStore::examine(folder.path()), FactStore::open(folder.path()).map(drop)] {
+                assert!(
+                    matches!(refused, Err(FactsError::Later { version: found, .. }) if found == version),
+                    "{refused:?}"
+                );
+            }
+            assert!(std::fs::read(&path).unwrap() == before, "{journal}");
+        }
+        let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(names.collect::<Vec<_>>(), ["catalog.sqlite"]);
+    }
+
+    #[test]
+    fn a_version_that_nobody_gives_is_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.sqlite");
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", -3).unwrap();
+        FactStore::examine(folder.path()).unwrap();
+        FactStore::open(folder.path()).unwrap();
         assert!(folder.path().join("catalog.sqlite.damaged").exists());
     }
 

@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 
 use super::Check;
 use crate::cache::disk;
+use crate::catalog::FactStore;
 use crate::settings::{DiskLimit, Settings};
 
 const SUBJECT: &str = "cache folder";
@@ -17,17 +18,18 @@ pub(super) fn checks(settings: &Settings) -> Vec<Check> {
     };
     let blocks = settings.cache.blocks_folder();
     let mut checks = vec![folder(&settings.cache.dir, true)];
-    // It may be a link to another disk.
-    if blocks.exists()
-        && let Err(error) = disk::trial(&blocks, true)
-    {
-        checks.push(Check::failure("blocks on disk", error.to_string(), "").of_configuration());
-        return checks;
-    }
-    match disk::survey(&blocks) {
-        Err(error) => checks.push(Check::failure("blocks on disk", error.to_string(), "")),
+    let surveyed = disk::survey(&blocks).and_then(|survey| {
+        if survey.is_some() {
+            // Another disk may be mounted there.
+            disk::trial(&blocks, true)?;
+        }
+        Ok(survey.unwrap_or_default())
+    });
+    match surveyed {
+        Err(error) => {
+            checks.push(Check::failure("blocks on disk", error.to_string(), "").of_configuration());
+        }
         Ok(survey) => {
-            let survey = survey.unwrap_or_default();
             let (held, limit_text) = (ByteSize(survey.held), ByteSize(limit));
             let found = format!("{held} of {limit_text}");
             checks.push(match survey.free {
@@ -47,6 +49,11 @@ pub(super) fn checks(settings: &Settings) -> Vec<Check> {
 fn folder(folder: &Path, with_blocks: bool) -> Check {
     let place = folder.display();
     if let Err(error) = disk::trial(folder, with_blocks) {
+        return Check::failure(SUBJECT, error.to_string(), "").of_configuration();
+    }
+    if folder.exists()
+        && let Err(error) = FactStore::examine(folder)
+    {
         return Check::failure(SUBJECT, error.to_string(), "").of_configuration();
     }
     if folder.metadata().is_ok_and(|found| found.mode() & 0o077 != 0) {
