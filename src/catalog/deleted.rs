@@ -359,7 +359,7 @@ mod tests {
     fn catalog(facts: FactStore, held: &Arc<Held>) -> Arc<Catalog> {
         let options = SourceOptions {
             name: acme(),
-            scope: Scope("mine".into()),
+            scope: Scope::of(["mine"]),
             filter: Filter::none(),
             recycle_bin: None,
             keep_deleted: Some(held.clone()),

@@ -12,11 +12,12 @@ use parking_lot::Mutex;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, TransactionBehavior, params, params_from_iter};
 
+use super::kept::digest_scopes;
 use crate::model::{Details, FileId, FileKey, MeetingId, SourceName, Version};
 use crate::ownership::{self, Kind, NotOwn};
 
 /// Raised with every change of the tables below; an older file is migrated in [`FactStore::prepare`].
-const SCHEMA_VERSION: i64 = 4;
+const SCHEMA_VERSION: i64 = 5;
 
 /// The catalog, and what SQLite makes beside it.
 const NAME: &str = "catalog.sqlite";
@@ -89,8 +90,15 @@ const SCHEMA_4: &str = "
     PRAGMA user_version = 4;
 ";
 
-/// The changes of the tables in their order: a file of version `n` has had the first `n`.
-const SCHEMAS: [&str; SCHEMA_VERSION as usize] = [SCHEMA, SCHEMA_2, SCHEMA_3, SCHEMA_4];
+/// Version 5 knows archives by digests instead of by settings written out.
+const SCHEMA_5: &str = "PRAGMA user_version = 5;";
+
+/// A change of the tables, and what of it SQL does not say.
+type Change = (&'static str, Option<fn(&Connection) -> rusqlite::Result<()>>);
+
+/// The changes in their order: a file of version `n` has had the first `n`.
+const CHANGES: [Change; SCHEMA_VERSION as usize] =
+    [(SCHEMA, None), (SCHEMA_2, None), (SCHEMA_3, None), (SCHEMA_4, None), (SCHEMA_5, Some(digest_scopes))];
 
 /// A size learned for one version of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -268,7 +276,7 @@ impl FactStore {
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_WITHIN)?;
         // Before anything is written, the kind of journal included.
-        missing_schemas(&connection)?;
+        missing_changes(&connection)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         Self::prepare(connection)
@@ -277,8 +285,9 @@ impl FactStore {
     fn prepare(mut connection: Connection) -> Result<Self, Unopened> {
         // Locked from the start: two that both read version 0 would both make the tables.
         let made = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for schema in missing_schemas(&made)? {
+        for (schema, rest) in missing_changes(&made)? {
             made.execute_batch(schema)?;
+            rest.map_or(Ok(()), |rest| rest(&made))?;
         }
         made.commit()?;
         Ok(Self { connection: Mutex::new(connection) })
@@ -432,13 +441,13 @@ fn refuse_what_is_not_own(folder: &Path) -> Result<(), FactsError> {
 }
 
 /// The changes of the tables that a file has not had.
-fn missing_schemas(connection: &Connection) -> Result<&'static [&'static str], Unopened> {
+fn missing_changes(connection: &Connection) -> Result<&'static [Change], Unopened> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let Ok(had) = usize::try_from(version) else {
         // Nobody's: it is damaged.
         return Err(rusqlite::Error::IntegralValueOutOfRange(0, version).into());
     };
-    SCHEMAS.get(had..).ok_or(Unopened::Later(version))
+    CHANGES.get(had..).ok_or(Unopened::Later(version))
 }
 
 /// The version of the tables that a file says, unless a process has not yet moved it there.
@@ -498,6 +507,7 @@ pub(super) fn log_failure(kept: rusqlite::Result<usize>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Scope;
     use super::*;
 
     fn acme() -> SourceName {
@@ -681,6 +691,27 @@ mod tests {
     }
 
     #[test]
+    fn a_catalog_of_the_fourth_schema_says_no_longer_how_somebody_signs_in() {
+        let folder = tempfile::tempdir().unwrap();
+        {
+            let old = Connection::open(folder.path().join("catalog.sqlite")).unwrap();
+            [SCHEMA, SCHEMA_2, SCHEMA_3, SCHEMA_4]
+                .iter()
+                .for_each(|schema| old.execute_batch(schema).unwrap());
+            old.execute("INSERT INTO full_listing VALUES ('acme', 'Zoom(ana@example.org)', 5)", []).unwrap();
+        }
+        let store = FactStore::open(folder.path()).unwrap();
+        let scope = Scope::of(["zoom"]).formerly("Zoom(ana@example.org)");
+        let kept = store.kept_listing(&acme(), &scope).unwrap().unwrap();
+        assert_eq!(kept.whole_at, Some(jiff::Timestamp::from_second(5).unwrap()));
+        let connection = store.connection.lock();
+        let scopes: String =
+            connection.query_row("SELECT scope FROM full_listing", [], |row| row.get(0)).unwrap();
+        assert!(scopes.starts_with("0:") && !scopes.contains("ana"), "{scopes}");
+        assert!(!folder.path().join("catalog.sqlite.damaged").exists());
+    }
+
+    #[test]
     fn a_folder_that_others_may_write_to_is_refused_and_a_file_that_others_may_read_is_closed() {
         let folder = tempfile::tempdir().unwrap();
         let mode = |path: &Path, mode| {
@@ -712,7 +743,7 @@ mod tests {
         let hash = xxhash_rust::xxh3::xxh3_64(tables.join(";").as_bytes());
         assert_eq!(
             (hash, SCHEMA_VERSION),
-            (FROZEN, 4),
+            (FROZEN, 5),
             "the catalog's schema appears to have changed: raise SCHEMA_VERSION and add a migration"
         );
     }

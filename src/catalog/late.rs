@@ -104,7 +104,7 @@ mod tests {
     fn catalog(facts: FactStore, kinds: Option<Vec<Kind>>) -> Arc<Catalog> {
         let options = SourceOptions {
             name: acme(),
-            scope: Scope("mine".into()),
+            scope: Scope::of(["mine"]),
             filter: Filter { kinds, ..Filter::none() },
             recycle_bin: None,
             keep_deleted: None,

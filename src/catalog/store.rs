@@ -303,7 +303,7 @@ mod tests {
     fn filtered(facts: FactStore, filter: Filter) -> Arc<Catalog> {
         let options = SourceOptions {
             name: acme(),
-            scope: Scope("mine".into()),
+            scope: Scope::of(["mine"]),
             filter,
             recycle_bin: None,
             keep_deleted: None,

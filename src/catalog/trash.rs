@@ -424,7 +424,7 @@ mod tests {
     fn catalog(facts: FactStore) -> Arc<Catalog> {
         let options = SourceOptions {
             name: acme(),
-            scope: Scope("mine".into()),
+            scope: Scope::of(["mine"]),
             filter: Filter::none(),
             recycle_bin: Some(BIN),
             keep_deleted: None,
