@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::cache::disk::DiskError;
-use crate::catalog::facts::FactsError;
+use crate::catalog::FactsError;
 use crate::daemon::control::ControlError;
 use crate::daemon::login::LoginError;
 use crate::daemon::mountpoint::MountpointError;

@@ -7,7 +7,8 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
 
-use super::facts::{FactStore, log_failure};
+use super::FactStore;
+use super::rows::{drop_meetings, log_failure, put_meetings};
 use crate::model::{Meeting, MeetingId, SourceName};
 
 /// What a listing is of, besides the source's name: whose recordings, at which address. What was listed under another
@@ -145,17 +146,9 @@ impl FactStore {
                 params![source.as_str(), scope.digest],
             )?;
         }
-        {
-            let mut gone = kept.prepare("DELETE FROM listed_meeting WHERE source = ?1 AND meeting = ?2")?;
-            for id in &change.gone {
-                gone.execute(params![source.as_str(), id.as_str()])?;
-            }
-            let mut listed = kept.prepare("INSERT OR REPLACE INTO listed_meeting VALUES (?1, ?2, ?3)")?;
-            for meeting in &change.listed {
-                let Ok(text) = serde_json::to_string(&**meeting) else { continue };
-                listed.execute(params![source.as_str(), meeting.id.as_str(), text])?;
-            }
-        }
+        drop_meetings(&kept, "listed_meeting", source, &change.gone)?;
+        let listed = change.listed.iter().map(|meeting| (&meeting.id, &**meeting));
+        put_meetings(&kept, "listed_meeting", source, listed)?;
         kept.commit()?;
         Ok(change.listed.len() + change.gone.len())
     }
