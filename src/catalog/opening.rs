@@ -106,11 +106,14 @@ impl FactStore {
         }
     }
 
-    /// Whether [`open`](Self::open) would refuse what there is in `folder`. Nothing is made or changed.
+    /// Whether [`open`](Self::open) would refuse what there is in `folder`, if there is one. Nothing is made or changed.
     ///
     /// # Errors
     /// It would, and why.
     pub fn examine(folder: &Path) -> Result<(), FactsError> {
+        if !folder.exists() {
+            return Ok(());
+        }
         refuse_what_is_not_own(folder)?;
         let path = folder.join(NAME);
         match schema::written_version(&path) {

@@ -51,9 +51,7 @@ fn folder(folder: &Path, with_blocks: bool) -> Check {
     if let Err(error) = disk::trial(folder, with_blocks) {
         return Check::failure(SUBJECT, error.to_string(), "").of_configuration();
     }
-    if folder.exists()
-        && let Err(error) = FactStore::examine(folder)
-    {
+    if let Err(error) = FactStore::examine(folder) {
         return Check::failure(SUBJECT, error.to_string(), "").of_configuration();
     }
     if folder.metadata().is_ok_and(|found| found.mode() & 0o077 != 0) {
