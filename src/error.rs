@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::cache::disk::DiskError;
-use crate::catalog::facts::FactsError;
+use crate::catalog::FactsError;
 use crate::daemon::control::ControlError;
 use crate::daemon::login::LoginError;
 use crate::daemon::mountpoint::MountpointError;
@@ -122,7 +122,10 @@ impl Error {
     /// The exit code of a command that ends with it.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Settings(_) => Exit::Configuration,
+            Self::Settings(_)
+            // Another folder or its mode is what has to be set.
+            | Self::Facts(FactsError::Exposed { .. } | FactsError::NotOwn(_) | FactsError::Later { .. })
+            | Self::Disk(DiskError::NotOwn(_)) => Exit::Configuration,
             Self::Source { cause: ProviderError::Credential(_) | ProviderError::NotAllowed(_), .. } => {
                 Exit::Configuration
             }

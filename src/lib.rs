@@ -25,6 +25,7 @@ pub mod fuse;
 pub mod fuzzing;
 pub mod http;
 pub mod model;
+pub mod ownership;
 pub mod providers;
 pub mod read;
 pub mod settings;

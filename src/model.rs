@@ -253,6 +253,10 @@ pub struct Details {
     /// theirs, though nobody asks for details again.
     #[serde(default)]
     pub made_of: Option<FileKey>,
+    /// Which files were listed when this was asked for, as the catalog tells them from others. Files that are made of none
+    /// of them are asked for again when others are.
+    #[serde(default)]
+    pub listed: Option<u64>,
     /// Who was there, as a CSV table with a header.
     #[serde(default)]
     pub participants: Option<Text>,

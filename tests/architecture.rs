@@ -9,16 +9,17 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Which rooms each room may use, `model` with its words aside. What is not listed is used by nobody.
-const USES: [(&str, &[&str]); 15] = [
+const USES: [(&str, &[&str]); 16] = [
     ("model", &[]),
+    ("ownership", &[]),
     ("demo", &[]),
     ("settings", &[]),
     ("http", &[]),
     ("tree", &[]),
-    ("cache", &[]),
+    ("cache", &["ownership"]),
     ("cli", &["settings"]),
     ("providers", &["http", "settings"]),
-    ("catalog", &["http", "providers"]),
+    ("catalog", &["http", "ownership", "providers"]),
     ("read", &["cache", "http", "providers"]),
     ("fuse", &["error", "http", "read", "tree"]),
     ("error", &["cache", "catalog", "daemon", "fuse", "http", "providers", "settings"]),

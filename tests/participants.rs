@@ -176,6 +176,46 @@ fn sound_of_participants_that_is_made_later_shows_when_the_recording_is_done() {
 }
 
 #[test]
+fn sound_of_participants_is_what_it_became_when_the_recording_was_trimmed_also_between_two_mounts() {
+    let rig = Rig::mounted(cloud(vec![talk(2, &["Ana"])]));
+    let folder = folder(&rig);
+    wait_until(SOON, "the table", || folder.join("participants.csv").exists());
+    rig.shell("cat acme/*/*Talk/* >/dev/null");
+    let trim = |length: u64| {
+        let content = |seed| Content::Pattern { seed, length };
+        let sum = content(9).sha256();
+        assert!(rig.cloud.change_meeting("/tAlK//00000000000000==", |meeting| {
+            meeting.files[0].content = content(8);
+            meeting.participant_audio[0].content = content(9);
+        }));
+        (length.to_string(), sum)
+    };
+    let shows = |(length, sum): (String, String)| {
+        let size = || rig.shell("stat -c %s acme/*/*Talk/Ana.m4a").trim().to_owned();
+        wait_until(SOON, "its new length", || size() == length);
+        assert!(rig.shell("sha256sum < \"$(ls acme/*/*Talk/Ana.m4a)\"").starts_with(&sum));
+    };
+    let trimmed = trim(200_000);
+    let refreshed = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    assert!(refreshed.status.success(), "{}", text(&refreshed));
+    shows(trimmed);
+    rig.unmount();
+    let trimmed = trim(100_000);
+    rig.mount();
+    shows(trimmed);
+    rig.unmount();
+    rig.cloud.clear_requests();
+    rig.mount();
+    assert!(folder.join("Ana.m4a").exists());
+    rig.unmount();
+    assert_eq!(
+        (asked(&rig, PEOPLE), asked(&rig, "==/recordings")),
+        (0, 0),
+        "of the same listing it is asked once"
+    );
+}
+
+#[test]
 fn participants_whom_nobody_knows_hide_neither_the_document_nor_a_recording() {
     let rig = Rig::new(cloud(vec![talk(2, &[])]));
     rig.cloud.inject(Trigger::always(Server::Api).on(PEOPLE).does(Effect::status(404)));

@@ -8,11 +8,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
 use super::FactStore;
-use super::facts::{intact, log_failure, text};
 use super::source::{Counts, Entry, Source};
 use crate::model::{Availability, FileId, FileKey, Meeting, MeetingId, MeetingView, SourceName, Version};
 
@@ -34,7 +32,7 @@ pub(super) struct Deleted {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Remains {
     /// As it was, with every file that it had.
-    meeting: Meeting,
+    pub(super) meeting: Meeting,
     /// Which of these are gone.
     gone: BTreeSet<FileKey>,
 }
@@ -49,8 +47,8 @@ pub(super) struct Kept {
 /// What a listing changed in what is kept.
 #[derive(Debug, Default)]
 pub(super) struct DeletedChange {
-    kept: Vec<Remains>,
-    dropped: Vec<MeetingId>,
+    pub(super) kept: Vec<Remains>,
+    pub(super) dropped: Vec<MeetingId>,
     /// Whether anything is shown otherwise than before.
     pub(super) shows: bool,
 }
@@ -258,46 +256,6 @@ pub(super) fn remains_of_row(text: &str) -> Option<Remains> {
     serde_json::from_str(text).ok()
 }
 
-impl FactStore {
-    /// What was kept of a source. An entry that cannot be read is left out: what it was of is gone anyway.
-    fn deleted(&self, source: &SourceName) -> rusqlite::Result<Vec<Remains>> {
-        intact(
-            &self.connection.lock(),
-            source,
-            "SELECT meeting, remains FROM deleted_meeting WHERE source = ?1",
-            |row| remains_of_row(text(row, 1)?),
-            "DELETE FROM deleted_meeting WHERE source = ?1 AND meeting = ?2",
-        )
-    }
-
-    /// Keeps what a listing changed.
-    pub(super) fn keep_deleted(&self, source: &SourceName, change: &DeletedChange) {
-        if !change.kept.is_empty() || !change.dropped.is_empty() {
-            log_failure(self.try_keep_deleted(source, change));
-        }
-    }
-
-    fn try_keep_deleted(&self, source: &SourceName, change: &DeletedChange) -> rusqlite::Result<usize> {
-        let mut connection = self.connection.lock();
-        let kept = connection.transaction()?;
-        for id in &change.dropped {
-            kept.execute(
-                "DELETE FROM deleted_meeting WHERE source = ?1 AND meeting = ?2",
-                params![source.as_str(), id.as_str()],
-            )?;
-        }
-        for remains in &change.kept {
-            let Ok(text) = serde_json::to_string(remains) else { continue };
-            kept.execute(
-                "INSERT OR REPLACE INTO deleted_meeting VALUES (?1, ?2, ?3)",
-                params![source.as_str(), remains.meeting.id.as_str(), text],
-            )?;
-        }
-        kept.commit()?;
-        Ok(change.kept.len() + change.dropped.len())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use parking_lot::Mutex;
@@ -359,7 +317,7 @@ mod tests {
     fn catalog(facts: FactStore, held: &Arc<Held>) -> Arc<Catalog> {
         let options = SourceOptions {
             name: acme(),
-            scope: Scope("mine".into()),
+            scope: Scope::of(["mine"]),
             filter: Filter::none(),
             recycle_bin: None,
             keep_deleted: Some(held.clone()),

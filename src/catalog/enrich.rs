@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::Catalog;
 use super::store::Question;
 use crate::http::FetchError;
-use crate::model::{BodyKind, FileId, Version};
+use crate::model::{BodyKind, Details, FileId, Version};
 use crate::providers::{Effort, Provider, ProviderError};
 
 /// Questions under way at once for one source: enough to hide the round trips of a small archive, few enough
@@ -134,11 +134,15 @@ async fn ask(
             catalog.learn_size(id, *version, size);
         }
         Question::Details(meeting) => {
-            let details = match catalog.details(provider.source(), meeting) {
+            // What is listed meanwhile may be another thing already.
+            let told = catalog.told(provider.source(), meeting);
+            let details = match told.known {
+                Some(known) if told.is_outdated => provider.renew(meeting, &known).await.map(Some),
                 Some(known) => provider.complete(meeting, &known).await.map(Some),
                 None => provider.details(meeting).await,
             };
             let details = details.map_err(|error| error.to_string())?;
+            let details = details.map(|details| Details { listed: told.listed, ..details });
             // The links of these files may have come with the details, and are not kept over a restart: a length that was
             // left for later could cost the same question again. One that fails is asked for by itself.
             for file in details.iter().flat_map(|details| &details.files) {

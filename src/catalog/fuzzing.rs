@@ -41,7 +41,7 @@ pub fn source(name: &SourceName, listed: Meeting, in_bin: &[&str], was_deleted: 
     let bin = RecycleBin { name: "the trash", mend: "restore it", days: 30 };
     let mut source = Source::empty(SourceOptions {
         name: name.clone(),
-        scope: Scope("fuzzed".into()),
+        scope: Scope::of(["fuzzed"]),
         filter: Filter::none(),
         recycle_bin: Some(bin),
         keep_deleted: Some(Arc::new(Everything)),

@@ -104,7 +104,7 @@ mod tests {
     fn catalog(facts: FactStore, kinds: Option<Vec<Kind>>) -> Arc<Catalog> {
         let options = SourceOptions {
             name: acme(),
-            scope: Scope("mine".into()),
+            scope: Scope::of(["mine"]),
             filter: Filter { kinds, ..Filter::none() },
             recycle_bin: None,
             keep_deleted: None,
@@ -172,6 +172,40 @@ mod tests {
         assert_eq!(shown(&catalog)[1], ("sound".to_owned(), Version(2)));
         list(&catalog, 3);
         assert_eq!(shown(&catalog)[1], ("sound".to_owned(), Version(3)));
+    }
+
+    #[test]
+    fn what_stands_by_itself_is_asked_about_again_when_other_files_are_listed_also_in_a_later_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || catalog(FactStore::open(folder.path()).unwrap(), Some(vec![Kind::Audio]));
+        let is_asked = |catalog: &Catalog| !catalog.questions(&acme()).is_empty();
+        let learn = |catalog: &Catalog, made_of: Option<&str>, listed| {
+            let files = vec![RecordingFile { declared_size: Some(7), ..file("sound", Role::Audio, 1) }];
+            let made_of = made_of.map(Into::into);
+            let details = Details { files, made_of, listed, ..Details::default() };
+            catalog.learn_details(&acme(), &"m".into(), Some(details));
+        };
+        {
+            let catalog = open();
+            list(&catalog, 1);
+            let told = catalog.told(&acme(), &"m".into());
+            assert!(told.listed.is_some() && told.known.is_none() && !told.is_outdated);
+            learn(&catalog, None, told.listed);
+            assert!(!is_asked(&catalog));
+            list(&catalog, 2);
+        }
+        let catalog = open();
+        assert!(is_asked(&catalog) && catalog.told(&acme(), &"m".into()).is_outdated);
+        learn(&catalog, None, catalog.told(&acme(), &"m".into()).listed);
+        assert!(!is_asked(&catalog));
+        // What an earlier meetfs has noted says nothing of when.
+        learn(&catalog, None, None);
+        assert!(is_asked(&catalog));
+        learn(&catalog, Some("video"), None);
+        assert!(!is_asked(&catalog), "it changes with the video");
+        learn(&catalog, None, catalog.told(&acme(), &"m".into()).listed);
+        list(&catalog, 2);
+        assert!(!is_asked(&catalog));
     }
 
     #[test]

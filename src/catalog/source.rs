@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::deleted::{Deleted, Holdings};
 use super::trash::Trash;
@@ -76,6 +77,9 @@ pub(super) struct Entry {
     /// `None` while it is not known whether there are details, for a document that changed later would be copied twice by
     /// every backup.
     pub(super) document: Option<Arc<Document>>,
+    /// Whether files have been listed since its details were asked for that those may have changed with: nobody says
+    /// which of them they are made of.
+    pub(super) is_outdated: bool,
 }
 
 impl Entry {
@@ -96,8 +100,25 @@ impl Entry {
             }
         }
         let document = details.map(|details| Arc::new(Document::new(listed.clone(), details.clone())));
-        Self { listed, meeting, document }
+        let is_outdated = details.and_then(Option::as_ref).is_some_and(|details| {
+            let stand_by_themselves = !details.files.is_empty() && details.made_of.is_none();
+            stand_by_themselves && details.listed != Some(files_of(&listed))
+        });
+        Self { listed, meeting, document, is_outdated }
     }
+}
+
+/// Tells the files of a listing from those of another one, also in a later run.
+pub(super) fn files_of(listed: &Meeting) -> u64 {
+    let mut files: Vec<_> = listed.files.iter().map(|file| (file.id.key.as_str(), file.version.0)).collect();
+    files.sort_unstable();
+    let mut hash = Xxh3::new();
+    for (key, version) in files {
+        hash.update(&(key.len() as u64).to_le_bytes());
+        hash.update(key.as_bytes());
+        hash.update(&version.to_le_bytes());
+    }
+    hash.digest()
 }
 
 impl Source {
@@ -189,7 +210,8 @@ impl Source {
             None => true,
             Some(known) => {
                 let lacks = known.as_ref().is_some_and(|details| !details.lacks.is_empty());
-                lacks && !self.lacking.contains(meeting)
+                let is_outdated = || self.meetings.get(meeting).is_some_and(|entry| entry.is_outdated);
+                (lacks && !self.lacking.contains(meeting)) || is_outdated()
             }
         }
     }

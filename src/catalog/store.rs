@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::FactStore;
 use super::deleted::Losses;
 use super::kept::ListingChange;
-use super::source::{Counts, Entry, Source, SourceOptions};
+use super::source::{Counts, Entry, Source, SourceOptions, files_of};
 use crate::model::{
     DaySpan, Details, FileId, Meeting, MeetingId, RecordingFile, SourceName, SourceView, Version,
 };
@@ -38,6 +38,16 @@ pub enum Question {
     Details(MeetingId),
     /// Is this file given out, though it lies in the recycle bin?
     Trial(FileId, Version, crate::model::BodyKind),
+}
+
+/// What is known of a meeting when more is asked.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) known: Option<Arc<Details>>,
+    /// Whether the files in it may have changed.
+    pub(super) is_outdated: bool,
+    /// As in [`Details::listed`].
+    pub(super) listed: Option<u64>,
 }
 
 impl Catalog {
@@ -188,9 +198,16 @@ impl Catalog {
         self.facts.keep_details(name, id, details.as_deref());
     }
 
-    /// What else is known of a meeting.
-    pub(super) fn details(&self, name: &SourceName, id: &MeetingId) -> Option<Arc<Details>> {
-        self.sources.lock().get(name)?.details.get(id)?.clone()
+    /// What else is known of a meeting, to be told to whoever is asked for more.
+    pub(super) fn told(&self, name: &SourceName, id: &MeetingId) -> Told {
+        let sources = self.sources.lock();
+        let Some(source) = sources.get(name) else { return Told::default() };
+        let entry = source.meetings.get(id);
+        Told {
+            known: source.details.get(id).cloned().flatten(),
+            is_outdated: entry.is_some_and(|entry| entry.is_outdated),
+            listed: entry.map(|entry| files_of(&entry.listed)),
+        }
     }
 
     /// Whether a file would be shown if only its length were known.
@@ -286,7 +303,7 @@ mod tests {
     fn filtered(facts: FactStore, filter: Filter) -> Arc<Catalog> {
         let options = SourceOptions {
             name: acme(),
-            scope: Scope("mine".into()),
+            scope: Scope::of(["mine"]),
             filter,
             recycle_bin: None,
             keep_deleted: None,

@@ -7,42 +7,37 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
-use rusqlite::params;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::FactStore;
-use super::facts::{intact, log_failure, text};
-use super::source::Source;
-use super::store::{Catalog, Question};
-use crate::model::{
-    Availability, FileId, FileKey, Meeting, MeetingId, MeetingView, RecordingFile, SourceName, Version,
-};
+use super::store::Catalog;
+use crate::model::{FileId, FileKey, Meeting, MeetingId, SourceName, Version};
 use crate::providers::{RecycleBin, TrashListing, Trashed};
 
-/// How long a refusal is believed. An account's settings change rarely, and one request a file and day is little.
-const REFUSAL_HOLDS: SignedDuration = SignedDuration::from_hours(24);
+/// What is kept of a bin.
+pub(super) type KeptTrash = (Vec<Lying>, Vec<((MeetingId, FileKey), Trial)>);
 
 /// A recycle bin as it was listed last; empty where it is not shown.
 #[derive(Debug, Default)]
 pub(super) struct Trash {
     /// `None` where the source has none or it is not wanted.
-    bin: Option<RecycleBin>,
-    lying: HashMap<MeetingId, Lying>,
-    trials: HashMap<(MeetingId, FileKey), Trial>,
+    pub(super) bin: Option<RecycleBin>,
+    pub(super) lying: HashMap<MeetingId, Lying>,
+    pub(super) trials: HashMap<(MeetingId, FileKey), Trial>,
 }
 
 /// A meeting in the bin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Lying {
-    trashed: Trashed,
+    pub(super) trashed: Trashed,
     /// When it was first seen there.
     seen: Timestamp,
 }
 
 impl Lying {
     /// When the bin gives it up; at the latest, where it is not known since when it lies there.
-    fn expires(&self, bin: RecycleBin) -> Timestamp {
+    pub(super) fn expires(&self, bin: RecycleBin) -> Timestamp {
         let days = SignedDuration::from_hours(24 * i64::from(bin.days));
         self.trashed.deleted.unwrap_or(self.seen).checked_add(days).unwrap_or(Timestamp::MAX)
     }
@@ -51,17 +46,17 @@ impl Lying {
 /// What came of trying a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Trial {
-    version: Version,
-    at: Timestamp,
+    pub(super) version: Version,
+    pub(super) at: Timestamp,
     /// Why it is not given out; `None` if it is.
-    refusal: Option<String>,
+    pub(super) refusal: Option<String>,
 }
 
 /// What a listing of the bin changed.
 #[derive(Debug, Default)]
 pub(super) struct TrashChange {
-    lying: Vec<Lying>,
-    gone: Vec<MeetingId>,
+    pub(super) lying: Vec<Lying>,
+    pub(super) gone: Vec<MeetingId>,
 }
 
 impl Trash {
@@ -118,138 +113,6 @@ impl Trash {
         self.trials.retain(|(meeting, _), _| !gone.contains(meeting));
         change
     }
-
-    /// Whether it is to be found out if the file is given out.
-    fn is_to_be_tried(&self, file: &RecordingFile, now: Timestamp) -> bool {
-        let trial = self.trials.get(&(file.id.meeting.clone(), file.id.key.clone()));
-        file.availability != Availability::Processing
-            && trial.is_none_or(|trial| {
-                trial.version != file.version
-                    || (trial.refusal.is_some() && REFUSAL_HOLDS <= now.duration_since(trial.at))
-            })
-    }
-
-    fn availability(&self, file: &RecordingFile, lying: &Lying, bin: RecycleBin) -> Availability {
-        let trial = self.trials.get(&(file.id.meeting.clone(), file.id.key.clone()));
-        match trial.filter(|trial| trial.version == file.version) {
-            _ if file.availability == Availability::Processing => Availability::Processing,
-            None => Availability::Processing,
-            Some(Trial { refusal: None, .. }) => Availability::Ready,
-            Some(Trial { refusal: Some(why), .. }) => Availability::Unavailable(note(why, lying, bin)),
-        }
-    }
-}
-
-/// What stands where a file would that the bin does not give out.
-fn note(why: &str, lying: &Lying, bin: RecycleBin) -> String {
-    let day = TimeZone::UTC.to_datetime(lying.expires(bin)).date();
-    let until = if lying.trashed.deleted.is_some() { "until" } else { "at the latest until" };
-    format!(
-        "This file was deleted. It lies in {}, which does not give it out: {}.\nTo have it back, {} {until} {day}; it then stands again where it stood. After that it is deleted for good.",
-        bin.name,
-        why.trim_end_matches('.'),
-        bin.mend
-    )
-}
-
-impl Source {
-    /// What the bin holds and the filter lets through, as it is shown.
-    fn trashed(&self) -> impl Iterator<Item = (&Lying, Meeting)> {
-        let trash = &self.trash;
-        let bin = trash.bin.into_iter();
-        bin.flat_map(move |bin| {
-            trash.lying.values().filter_map(move |lying| Some((lying, self.shown_in_trash(lying, bin)?)))
-        })
-    }
-
-    /// `None` where nothing of it lies there any more, or the filter hides it.
-    fn shown_in_trash(&self, lying: &Lying, bin: RecycleBin) -> Option<Meeting> {
-        let listed = &lying.trashed.meeting;
-        let there = self.meetings.get(&MeetingId::from(listed.id.of_provider()));
-        let is_there = |file: &RecordingFile| {
-            there.is_some_and(|entry| entry.meeting.files.iter().any(|other| other.id.key == file.id.key))
-        };
-        let mut files: Vec<_> = listed.files.iter().filter(|file| !is_there(file)).collect();
-        if files.is_empty() {
-            return None;
-        }
-        let details = self.details.get(&listed.id).into_iter().flatten();
-        for file in details.flat_map(|details| &details.files).filter(|file| !is_there(file)) {
-            files.retain(|known| known.id.key != file.id.key);
-            files.push(file);
-        }
-        let mut meeting = Meeting { files: files.into_iter().cloned().collect(), ..listed.clone() };
-        if !self.filter.shows(&meeting) {
-            return None;
-        }
-        meeting.files.retain(|file| self.filter.shows_file(file));
-        for file in &mut meeting.files {
-            file.availability = self.trash.availability(file, lying, bin);
-        }
-        // What stays where it was takes part in naming, hidden: a transcript whose video is still there is called after it,
-        // as it was and as it will be again.
-        let of_others = there.into_iter().flat_map(|entry| &entry.meeting.files);
-        meeting.files.extend(of_others.cloned().map(|mut file| {
-            file.id.meeting = listed.id.clone();
-            file.availability = Availability::Processing;
-            file
-        }));
-        meeting.expires = Some(lying.expires(bin));
-        let mut facts = meeting.facts.to_map();
-        match lying.trashed.deleted {
-            Some(deleted) => facts.insert("deleted_time".into(), deleted.to_string().into()),
-            None => facts.insert("expires_is_latest".into(), true.into()),
-        };
-        meeting.facts = facts.into();
-        Some(meeting)
-    }
-
-    /// What the bin shows, for the tree.
-    pub(super) fn trash_views(&self) -> Vec<MeetingView> {
-        let view = |(_, meeting): (&Lying, Meeting)| {
-            let meeting = Arc::new(meeting);
-            let document = self.document(&meeting);
-            let size = |file: &RecordingFile| Some((file.id.key.clone(), self.size(&meeting, file)?));
-            let sizes = meeting.files.iter().filter_map(size).collect();
-            MeetingView { meeting, sizes, document }
-        };
-        self.trashed().map(view).collect()
-    }
-
-    /// How many meetings the bin shows.
-    pub(super) fn trash_count(&self) -> u64 {
-        self.trashed().count() as u64
-    }
-
-    /// What is to be found out about what lies in the bin, newest meeting first.
-    pub(super) fn trash_questions(&self, now: Timestamp) -> Vec<Question> {
-        let mut shown: Vec<_> = self.trashed().map(|(_, meeting)| meeting).collect();
-        shown.sort_by(|a, b| (b.start, &b.id).cmp(&(a.start, &a.id)));
-        // First what there is of each: the files of some are known only then.
-        let details = shown
-            .iter()
-            .filter(|meeting| !self.details.contains_key(&meeting.id))
-            .map(|meeting| Question::Details(meeting.id.clone()));
-        let listed = shown.iter().filter_map(|meeting| {
-            let lying = self.trash.lying.get(&meeting.id)?;
-            let details = self.details.get(&meeting.id).into_iter().flatten();
-            Some((meeting, lying.trashed.meeting.files.iter().chain(details.flat_map(|it| &it.files))))
-        });
-        let trials = listed.flat_map(|(meeting, files)| {
-            let there = self.meetings.get(&MeetingId::from(meeting.id.of_provider()));
-            let is_there = move |file: &RecordingFile| {
-                there.is_some_and(|entry| entry.meeting.files.iter().any(|it| it.id.key == file.id.key))
-            };
-            let shown = move |file: &&RecordingFile| {
-                meeting.files.iter().any(|it| it.id.key == file.id.key) && !is_there(file)
-            };
-            files
-                .filter(shown)
-                .filter(|file| self.trash.is_to_be_tried(file, now))
-                .map(|file| Question::Trial(file.id.clone(), file.version, file.body))
-        });
-        details.chain(trials).collect()
-    }
 }
 
 impl Catalog {
@@ -304,84 +167,12 @@ pub(super) fn lying_of_row(text: &str) -> Option<Lying> {
     (id.is_in_trash() && files.iter().all(|file| file.id.meeting == *id)).then_some(lying)
 }
 
-/// What is kept of a bin.
-pub(super) type KeptTrash = (Vec<Lying>, Vec<((MeetingId, FileKey), Trial)>);
-
-impl FactStore {
-    /// What was kept of a source's recycle bin, as far as it can be read. The rest is listed or tried again.
-    fn trash(&self, source: &SourceName) -> rusqlite::Result<KeptTrash> {
-        let connection = self.connection.lock();
-        let lying = intact(
-            &connection,
-            source,
-            "SELECT meeting, lying FROM trashed_meeting WHERE source = ?1",
-            |row| lying_of_row(text(row, 1)?),
-            "DELETE FROM trashed_meeting WHERE source = ?1 AND meeting = ?2",
-        )?;
-        let trials = intact(
-            &connection,
-            source,
-            "SELECT meeting, file, version, at, refusal FROM trashed_file WHERE source = ?1",
-            |row| {
-                let place = (text(row, 0)?.into(), text(row, 1)?.into());
-                let version = Version(u64::from_be_bytes(row.get(2).ok()?));
-                let at = Timestamp::from_second(row.get(3).ok()?).ok()?;
-                Some((place, Trial { version, at, refusal: row.get(4).ok()? }))
-            },
-            "DELETE FROM trashed_file WHERE source = ?1 AND meeting = ?2 AND file = ?3",
-        )?;
-        Ok((lying, trials))
-    }
-
-    /// Keeps what a listing of the bin changed, all of it or nothing.
-    fn keep_trash(&self, source: &SourceName, change: &TrashChange) {
-        if !change.lying.is_empty() || !change.gone.is_empty() {
-            log_failure(self.try_keep_trash(source, change));
-        }
-    }
-
-    fn try_keep_trash(&self, source: &SourceName, change: &TrashChange) -> rusqlite::Result<usize> {
-        let mut connection = self.connection.lock();
-        let kept = connection.transaction()?;
-        for id in &change.gone {
-            for table in ["trashed_meeting", "trashed_file", "meeting_details", "file_size", "file_validator"]
-            {
-                let line = format!("DELETE FROM {table} WHERE source = ?1 AND meeting = ?2");
-                kept.execute(&line, params![source.as_str(), id.as_str()])?;
-            }
-        }
-        for lying in &change.lying {
-            let Ok(text) = serde_json::to_string(lying) else { continue };
-            kept.execute(
-                "INSERT OR REPLACE INTO trashed_meeting VALUES (?1, ?2, ?3)",
-                params![source.as_str(), lying.trashed.meeting.id.as_str(), text],
-            )?;
-        }
-        kept.commit()?;
-        Ok(change.lying.len() + change.gone.len())
-    }
-
-    fn keep_trial(&self, id: &FileId, trial: &Trial) {
-        let kept = self.connection.lock().execute(
-            "INSERT OR REPLACE INTO trashed_file VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![
-                id.source.as_str(),
-                id.meeting.as_str(),
-                id.key.as_str(),
-                trial.version.0.to_be_bytes(),
-                trial.at.as_second(),
-                trial.refusal
-            ],
-        );
-        log_failure(kept);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::store::Question;
     use super::super::{Filter, Scope, SourceOptions};
     use super::*;
-    use crate::model::{BodyKind, DaySpan, Details, Role};
+    use crate::model::{Availability, BodyKind, DaySpan, Details, RecordingFile, Role};
     use crate::providers::{Listing, ProviderError};
 
     const BIN: RecycleBin = RecycleBin { name: "the bin", mend: "restore it", days: 30 };
@@ -424,7 +215,7 @@ mod tests {
     fn catalog(facts: FactStore) -> Arc<Catalog> {
         let options = SourceOptions {
             name: acme(),
-            scope: Scope("mine".into()),
+            scope: Scope::of(["mine"]),
             filter: Filter::none(),
             recycle_bin: Some(BIN),
             keep_deleted: None,

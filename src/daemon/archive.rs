@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::findings::{self, Findings};
 use super::holdings::OnDisk;
-use super::memory;
 use super::source::Source;
+use super::{memory, scope};
 use crate::cache::MemoryCache;
 use crate::cache::disk::{DiskCache, DiskOptions, DiskStatus};
 use crate::catalog::{Catalog, Counts, Enricher, FactStore, SizeFinder, SourceOptions};
@@ -106,7 +106,7 @@ impl Archive {
             .collect();
         let options = sources.iter().map(|source| SourceOptions {
             name: source.settings.name.clone(),
-            scope: source.scope(),
+            scope: scope::of(&source.settings.provider),
             filter: source.filter(&settings.timezone),
             recycle_bin: source.recycle_bin(),
             keep_deleted: disk.as_ref().filter(|_| source.settings.keep_deleted).map(OnDisk::holdings),

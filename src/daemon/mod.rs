@@ -21,6 +21,7 @@ mod memory;
 mod mount;
 pub mod mountpoint;
 mod mounts;
+mod scope;
 mod source;
 mod status_command;
 mod unmount;

@@ -7,7 +7,7 @@ use jiff::{Timestamp, ToSpan};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::{Catalog, Filter, Kind, RefreshState, Refresher, Scope};
+use crate::catalog::{Catalog, Filter, Kind, RefreshState, Refresher};
 use crate::providers::{Provider, ProviderError, RecycleBin};
 use crate::settings::{FileKind, SourceSettings};
 
@@ -24,11 +24,6 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// What is listed, in words that tell it from any other archive. Secrets redact themselves in them.
-    pub(super) fn scope(&self) -> Scope {
-        Scope(format!("{:?}", self.settings.provider))
-    }
-
     /// Its recycle bin, where it has one and that is to be shown.
     pub(super) fn recycle_bin(&self) -> Option<RecycleBin> {
         self.provider.recycle_bin().filter(|_| self.settings.trash)

@@ -78,6 +78,14 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
         Ok(known.clone())
     }
 
+    /// The same, and asks again for the files of `known`: the listed ones have changed, so these may have.
+    ///
+    /// # Errors
+    /// What may work later.
+    async fn renew(&self, meeting: &MeetingId, known: &Details) -> Result<Details, ProviderError> {
+        self.complete(meeting, known).await
+    }
+
     /// Looks for files of `meetings`, newest first, that were made after their details were asked for and that listings do
     /// not show. What it finds is what the details would have brought by now; they are not asked for again.
     async fn late_files(&self, _meetings: &[Arc<Meeting>]) -> LateFiles {

@@ -23,6 +23,7 @@ mod lanes;
 mod media_index;
 mod meter;
 mod open_file;
+mod run;
 mod window;
 
 pub use crate::cache::disk::CompleteFile;

@@ -1,10 +1,10 @@
 //! What a handle is up to, and how far ahead of it to fetch.
 //!
-//! A handle has up to four *tracks*: places it reads from in turn, as a player reads sound and picture. A track
-//! that is read on for half a megabyte gets a *window*, the bytes ahead of it that are to be there or on their
-//! way. The window doubles when its reader had to wait, so a player that reads at the speed of its film keeps a
-//! small one and a copy soon has a large one. It is filled by *chunks*, each a request of its own, as many at once
-//! as [`Lanes`] finds useful.
+//! A handle has up to four *tracks*: places it reads from in turn, as a player reads sound and picture, each with the
+//! [`Run`] that is read there. A track that is read on for half a megabyte gets a *window*, the bytes ahead of it that
+//! are to be there or on their way. The window doubles when its reader had to wait, so a player that reads at the speed
+//! of its film keeps a small one and a copy soon has a large one. It is filled by *chunks*, each a request of its own,
+//! as many at once as [`Lanes`] finds useful.
 
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::lanes::Lanes;
 use super::meter::Reading;
+use super::run::Run;
 use crate::cache::BLOCK_LENGTH;
 use crate::http::{ByteRange, Class};
-
-/// How far from where the last read ended a read may begin and still belong to its track. The kernel's readahead
-/// sends several requests at once and two event threads take them in any order, so neighbours arrive swapped;
-/// two blocks cover its largest readahead and are still near enough to cost nothing when they are a seek.
-const SLACK: u64 = 2 * BLOCK_LENGTH;
 
 /// Places read in turn that are told apart.
 const TRACKS: usize = 4;
@@ -34,21 +30,6 @@ const RUN_BEFORE_WINDOW_AFTER_SEEK: u64 = BLOCK_LENGTH;
 
 /// How long such a run must be to get more than one connection, which are given four blocks each at once.
 const RUN_BEFORE_LANES: u64 = 4 * BLOCK_LENGTH;
-
-/// How long a run must be in which something was left out. What the kernel has already is not asked for again, so a copy
-/// may have gaps; but two or three reads with gaps between them are a player looking for a place.
-const RUN_WITH_GAPS: u64 = 3 * BLOCK_LENGTH;
-
-/// How much of a run is fetched as it is asked for. A program that seeks about wants no more than it reads, which is
-/// commonly up to 256 KiB; the kernel rounds that out to pages, or splits it in two where it was not allowed a longer
-/// readahead. Behind half a block the rest of it comes along.
-const EXACT_RUN: u64 = BLOCK_LENGTH / 2;
-
-/// The least asked of a server at once: a request costs a round trip, in which far more than this could come.
-const LEAST_REQUEST: u64 = 64 * 1024;
-
-/// A run longer than this is a copy and waits behind those who look.
-const BULK_RUN: u64 = 8 * BLOCK_LENGTH;
 
 /// Largest chunk. Each costs its connection a round trip in which nothing comes: at 12 MB/s and 50 ms a chunk of 8 MiB
 /// wastes 7 %, one of 12 MiB 5 %. Larger ones would gain little, and with eight connections the usual budget holds no
@@ -79,11 +60,7 @@ pub(super) struct Tracks {
 pub(super) struct Track {
     /// Tells it from the others of its handle.
     pub(super) id: TrackId,
-    run_start: u64,
-    /// Where the furthest read of the run ended.
-    run_end: u64,
-    /// Bytes between the two that were not read.
-    skipped: u64,
+    run: Run,
     /// Bytes ahead of the reader that should be there.
     window: u64,
     /// Where the window has been asked for up to.
@@ -139,13 +116,11 @@ impl Tracks {
     /// Notes a read of `offset..end` and returns its track; `reading` is the handle's.
     pub(super) fn observe(&mut self, offset: u64, end: u64, reading: Reading) -> &mut Track {
         let now = reading.at;
-        let place = self.tracks.iter().rposition(|track| track.continues(offset));
+        let place = self.tracks.iter().rposition(|track| track.run.continues(offset));
         let mut track = match place {
             Some(place) => {
                 let mut track = self.tracks.remove(place);
-                track.note_gap(offset, end);
-                track.run_start = track.run_start.min(offset);
-                track.run_end = track.run_end.max(end);
+                track.run.take_in(offset, end);
                 track.last_read = now;
                 track
             }
@@ -156,9 +131,7 @@ impl Tracks {
                 self.next_id += 1;
                 Track {
                     id: TrackId(self.next_id),
-                    run_start: offset,
-                    run_end: end,
-                    skipped: 0,
+                    run: Run::of(offset, end),
                     window: 0,
                     covered: 0,
                     waited: false,
@@ -199,58 +172,30 @@ impl Tracks {
 }
 
 impl Track {
-    fn continues(&self, offset: u64) -> bool {
-        offset.saturating_add(SLACK) >= self.run_end && offset <= self.run_end.saturating_add(SLACK)
-    }
-
-    /// Notes what a read of `offset..end` leaves out, or fills in: neighbours may arrive swapped.
-    fn note_gap(&mut self, offset: u64, end: u64) {
-        if offset > self.run_end {
-            self.skipped += offset - self.run_end;
-        } else if end < self.run_start {
-            self.skipped += self.run_start - end;
-        } else if end <= self.run_end {
-            self.skipped = self.skipped.saturating_sub(end - offset);
-        }
-    }
-
-    /// How much has been read in a row; 0 where what was left out says that these are seeks that fell near each other.
-    fn run(&self) -> u64 {
-        let run = self.run_end - self.run_start;
-        let are_seeks = self.skipped > run / 4 || (self.skipped > 0 && run < RUN_WITH_GAPS);
-        if are_seeks { 0 } else { run }
-    }
-
     /// The read of `offset..end`, which the track has just taken in.
     pub(super) fn observed(&self, offset: u64, end: u64) -> Observed {
-        Observed { track: self.id, is_run: self.run() >= BLOCK_LENGTH, offset, end }
+        Observed { track: self.id, is_run: self.run.length() >= BLOCK_LENGTH, offset, end }
     }
 
     /// What to ask for when the bytes `offset..end` of a file of `size` bytes are missing.
     pub(super) fn demand(&self, offset: u64, end: u64, size: u64) -> ByteRange {
-        let block_end = end.div_ceil(BLOCK_LENGTH).saturating_mul(BLOCK_LENGTH);
-        let end = if self.run_start == 0 || self.run() > EXACT_RUN {
-            block_end
-        } else {
-            end.max(offset.saturating_add(LEAST_REQUEST))
-        };
-        ByteRange { start: offset, end: end.min(size) }
+        self.run.demand(offset, end, size)
     }
 
     /// What the reader of this track is.
     pub(super) fn class(&self) -> Class {
-        if self.run() > BULK_RUN { Class::Bulk } else { Class::Interactive }
+        self.run.class()
     }
 
     /// The next chunk to ask for in a file of `size` bytes, if the window is not full. The caller says with
     /// [`chunk_started`](Self::chunk_started) whether it was.
     pub(super) fn next_chunk(&mut self, size: u64, share: Share) -> Option<ByteRange> {
-        let run = self.run();
-        let is_of_start = self.run_start == 0;
+        let run = self.run.length();
+        let is_of_start = self.run.is_of_start();
         if run < if is_of_start { RUN_BEFORE_WINDOW } else { RUN_BEFORE_WINDOW_AFTER_SEEK } {
             return None;
         }
-        let next_block = self.run_end.div_ceil(BLOCK_LENGTH).saturating_mul(BLOCK_LENGTH);
+        let next_block = self.run.end().div_ceil(BLOCK_LENGTH).saturating_mul(BLOCK_LENGTH);
         self.covered = self.covered.max(next_block);
         if self.covered >= size {
             return None;
@@ -258,7 +203,7 @@ impl Track {
         let cap = share.window.max(BLOCK_LENGTH);
         self.lanes.limit(share.lanes);
         let lanes = if is_of_start || run >= RUN_BEFORE_LANES { self.lanes.now() } else { 1 };
-        let ahead = self.covered - self.run_end;
+        let ahead = self.covered - self.run.end();
         let least = if lanes == 1 { BLOCK_LENGTH } else { lanes as u64 * 4 * BLOCK_LENGTH };
         let is_first = self.window == 0;
         self.window = self.window.clamp(least.min(cap), cap);
@@ -343,7 +288,7 @@ impl Track {
     fn call_off(&mut self) {
         self.left.cancel();
         self.left = CancellationToken::new();
-        self.covered = self.run_end;
+        self.covered = self.run.end();
         self.window = 0;
     }
 }
@@ -474,25 +419,6 @@ mod tests {
             picture.extend(read(&mut tracks, offset, offset + 128 * KIB, true));
         }
         assert!(sound.len() > 2 && picture.len() > 2, "{sound:?} {picture:?}");
-    }
-
-    #[test]
-    fn a_seek_asks_for_what_is_read_and_a_run_for_the_rest_of_its_block() {
-        let mut tracks = tracks();
-        let place = 77 * BLOCK_LENGTH + 5 * KIB;
-        let seek = tracks.observe(place, place + 128 * KIB, nothing()).demand(place, place + 128 * KIB, SIZE);
-        assert_eq!(seek.len(), 128 * KIB);
-        let small = tracks.observe(place + 9 * BLOCK_LENGTH, place + 9 * BLOCK_LENGTH + 10, nothing());
-        let small = small.demand(place + 9 * BLOCK_LENGTH, place + 9 * BLOCK_LENGTH + 10, SIZE);
-        assert_eq!(small.len(), LEAST_REQUEST);
-        let head = tracks.observe(0, 4 * KIB, nothing()).demand(0, 4 * KIB, SIZE);
-        assert_eq!(head, ByteRange { start: 0, end: BLOCK_LENGTH });
-        read(&mut tracks, 200 * BLOCK_LENGTH, 200 * BLOCK_LENGTH + 512 * KIB, true);
-        let place = 200 * BLOCK_LENGTH + 512 * KIB;
-        let run = tracks.observe(place, place + 128 * KIB, nothing()).demand(place, place + 128 * KIB, SIZE);
-        assert_eq!(run.end, 201 * BLOCK_LENGTH);
-        let end = tracks.observe(SIZE - 10, SIZE, nothing()).demand(SIZE - 10, SIZE, SIZE);
-        assert_eq!(end, ByteRange { start: SIZE - 10, end: SIZE });
     }
 
     #[test]

@@ -159,7 +159,7 @@ pub enum ZoomCredential {
 }
 
 /// The file in which a sign-in is kept; none where there is no place for one. It says nothing of whose it is, so it
-/// does not print: what is printed of settings tells one archive from another.
+/// does not print: catalogs before their fifth version know an archive by what is printed of its settings.
 #[derive(Clone)]
 pub struct SignInFile(pub Option<PathBuf>);
 

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::ownership::NotOwn;
+
 /// Why a folder cannot be opened as a disk cache. Once it is open nothing is an error: what cannot be had is a
 /// miss.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +28,9 @@ pub enum DiskError {
         /// The system's word.
         cause: std::io::Error,
     },
+    /// The folder or its lock is not the user's own.
+    #[error(transparent)]
+    NotOwn(#[from] NotOwn),
     /// Blocks could be written there but not freed one by one.
     #[error(
         "the file system of {} cannot free parts of a file; put the cache on ext4, XFS, Btrfs, ZFS or tmpfs \

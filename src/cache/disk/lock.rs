@@ -11,6 +11,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::error::DiskError;
 use super::volume;
+use crate::ownership::{self, Kind};
 
 /// Its name in the folder. It stays there: whoever removed it could let two processes in, each with a file of its
 /// own.
@@ -35,6 +36,7 @@ impl Lock {
     /// Takes the folder for this process.
     pub(super) fn take(folder: &Path) -> Result<Self, DiskError> {
         let failed = |cause: std::io::Error| DiskError::Folder { folder: folder.into(), cause };
+        ownership::check(&folder.join(NAME), Kind::File)?;
         let (file, read_only) = open(folder).map_err(failed)?;
         let started = Instant::now();
         let mut file = file;
@@ -69,15 +71,17 @@ impl Lock {
     }
 
     /// The process that has the folder, if one has: `Some(None)` where it has not said its name.
-    pub(super) fn holder(folder: &Path) -> std::io::Result<Option<Option<u32>>> {
-        let file = match OpenOptions::new().read(true).open(folder.join(NAME)) {
+    pub(super) fn holder(folder: &Path) -> Result<Option<Option<u32>>, DiskError> {
+        let failed = |cause| DiskError::Folder { folder: folder.into(), cause };
+        ownership::check(&folder.join(NAME), Kind::File)?;
+        let file = match open_to_read(folder) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            opened => opened?,
+            opened => opened.map_err(failed)?,
         };
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(_free) => Ok(None),
             Err((_, Errno::EWOULDBLOCK)) => Ok(Some(written_pid(folder))),
-            Err((_, errno)) => Err(errno.into()),
+            Err((_, errno)) => Err(failed(errno.into())),
         }
     }
 }
@@ -92,10 +96,14 @@ fn open(folder: &Path) -> std::io::Result<(File, bool)> {
     }
 }
 
+fn open_to_read(folder: &Path) -> std::io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(folder.join(NAME))
+}
+
 /// The process id in the lock file.
 fn written_pid(folder: &Path) -> Option<u32> {
     let mut text = String::new();
-    File::open(folder.join(NAME)).ok()?.take(MOST_DIGITS).read_to_string(&mut text).ok()?;
+    open_to_read(folder).ok()?.take(MOST_DIGITS).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
 }
 

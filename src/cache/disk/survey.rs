@@ -1,5 +1,6 @@
 //! A cache seen from outside: what a folder holds, and emptying one that no process has.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::error::DiskError;
@@ -48,11 +49,11 @@ impl Survey {
 /// It cannot be read.
 pub fn survey(folder: &Path) -> Result<Option<Survey>, DiskError> {
     let failed = |cause| DiskError::Folder { folder: folder.into(), cause };
-    if !folder.try_exists().map_err(failed)? {
+    if !is_there(folder)? {
         return Ok(None);
     }
     let volume = Volume::open(folder)?;
-    let holder = Lock::holder(folder).map_err(failed)?;
+    let holder = Lock::holder(folder)?;
     let (free, _) = volume.space().map_err(failed)?;
     let mut survey = Survey {
         held: volume.overhead(),
@@ -77,7 +78,7 @@ pub fn survey(folder: &Path) -> Result<Option<Survey>, DiskError> {
 /// A process has it open, or it cannot be read or written.
 pub fn clear(folder: &Path) -> Result<Cleared, DiskError> {
     let failed = |cause| DiskError::Folder { folder: folder.into(), cause };
-    if !folder.try_exists().map_err(failed)? {
+    if !is_there(folder)? {
         return Ok(Cleared::default());
     }
     let volume = Volume::open(folder)?;
@@ -89,4 +90,13 @@ pub fn clear(folder: &Path) -> Result<Cleared, DiskError> {
         cleared.files += 1;
     }
     Ok(cleared)
+}
+
+/// Whether there is anything in its place, be it a link to nothing.
+fn is_there(folder: &Path) -> Result<bool, DiskError> {
+    match folder.symlink_metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(cause) => Err(DiskError::Folder { folder: folder.into(), cause }),
+        Ok(_) => Ok(true),
+    }
 }

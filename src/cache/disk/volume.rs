@@ -16,6 +16,7 @@ use nix::sys::statvfs::Statvfs;
 use super::error::DiskError;
 use super::format::{self, HEADER_LENGTH, NO_RECORD, RECORD_LENGTH, Record};
 use super::key::{DiskKey, Fingerprint, block_start};
+use crate::ownership::{self, Kind};
 
 const DATA: &str = "data";
 const INDEX: &str = "index";
@@ -88,12 +89,16 @@ pub(super) struct Volume {
 }
 
 impl Volume {
-    /// Makes the folder if need be, for the owner alone. A link to a folder on another disk is followed.
+    /// Makes the folder if need be, for the owner alone. A link is refused, and so is somebody else's folder.
     pub(super) fn open(path: &Path) -> Result<Self, DiskError> {
         let failed = |cause| DiskError::Folder { folder: path.into(), cause };
+        ownership::check(path, Kind::Folder)?;
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-        let folder =
-            OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path).map_err(failed)?;
+        let folder = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
+            .open(path)
+            .map_err(failed)?;
         let found = folder.metadata().map_err(failed)?;
         if found.mode() & 0o777 != 0o700 {
             match folder.set_permissions(Permissions::from_mode(0o700)) {
@@ -156,9 +161,11 @@ impl Volume {
         found.map(|found| found.blocks() * SECTOR).sum()
     }
 
+    /// Opens a file, unless somebody else could have written it.
     fn open_existing(&self, fingerprint: Fingerprint, kind: &str, write: bool) -> std::io::Result<File> {
         let path = self.file(fingerprint, kind);
-        OpenOptions::new().read(true).write(write).custom_flags(libc::O_NOFOLLOW).open(path)
+        let file = OpenOptions::new().read(true).write(write).custom_flags(libc::O_NOFOLLOW).open(path)?;
+        if ownership::is_own(&file.metadata()?) { Ok(file) } else { Err(ErrorKind::PermissionDenied.into()) }
     }
 
     /// The data file, to be read.
@@ -197,22 +204,17 @@ impl Volume {
     }
 
     /// Removes both files. The index goes first, and the data is cut before its name goes: a reader that still has
-    /// it open would keep its space otherwise.
+    /// it open would keep its space otherwise. Somebody else's is not cut, and only loses its name here.
     pub(super) fn remove(&self, fingerprint: Fingerprint) -> std::io::Result<()> {
         step();
         fine_if_missing(std::fs::remove_file(self.file(fingerprint, INDEX)))?;
         step();
-        let data = self.file(fingerprint, DATA);
-        fine_if_missing(
-            OpenOptions::new()
-                .write(true)
-                .truncate(true)
-                .custom_flags(libc::O_NOFOLLOW)
-                .open(&data)
-                .map(drop),
-        )?;
+        match self.open_existing(fingerprint, DATA, true) {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
+            opened => fine_if_missing(opened.and_then(|data| data.set_len(0)))?,
+        }
         step();
-        fine_if_missing(std::fs::remove_file(data))
+        fine_if_missing(std::fs::remove_file(self.file(fingerprint, DATA)))
     }
 
     /// Removes the index alone, so that a restart finds nothing.

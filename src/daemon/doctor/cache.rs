@@ -1,12 +1,14 @@
 //! The cache folder.
 
+use std::fmt::Display;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use bytesize::ByteSize;
 
 use super::{Check, Verdict};
-use crate::cache::disk::{self, DiskError, Survey};
+use crate::cache::disk::{self, Survey};
+use crate::catalog::FactStore;
 use crate::settings::{DiskLimit, Settings};
 
 const SUBJECT: &str = "cache folder";
@@ -17,17 +19,16 @@ pub(super) fn checks(settings: &Settings) -> Vec<Check> {
     };
     let blocks = settings.cache.blocks_folder();
     let mut checks = vec![folder(&settings.cache.dir, true)];
-    // It may be a link to another disk.
-    if blocks.exists()
-        && let Err(error) = disk::trial(&blocks, true)
-    {
-        checks.push(failure("blocks on disk", &error));
-        return checks;
-    }
-    match disk::survey(&blocks) {
+    let surveyed = disk::survey(&blocks).and_then(|survey| {
+        if survey.is_some() {
+            // Another disk may be mounted there.
+            disk::trial(&blocks, true)?;
+        }
+        Ok(survey.unwrap_or_else(|| Survey::of_none(&blocks)))
+    });
+    match surveyed {
         Err(error) => checks.push(failure("blocks on disk", &error)),
         Ok(survey) => {
-            let survey = survey.unwrap_or_else(|| Survey::of_none(&blocks));
             let (held, limit_text) = (ByteSize(survey.held), ByteSize(limit));
             let found = format!("{held} of {limit_text}");
             checks.push(match survey.free {
@@ -43,7 +44,7 @@ pub(super) fn checks(settings: &Settings) -> Vec<Check> {
     checks
 }
 
-fn failure(subject: &str, error: &DiskError) -> Check {
+fn failure(subject: &str, error: &impl Display) -> Check {
     let otherwise = "give another folder with --cache-dir";
     Check::of_error(Verdict::Failure, subject, error, otherwise).of_configuration()
 }
@@ -52,6 +53,9 @@ fn failure(subject: &str, error: &DiskError) -> Check {
 fn folder(folder: &Path, with_blocks: bool) -> Check {
     let place = folder.display();
     if let Err(error) = disk::trial(folder, with_blocks) {
+        return failure(SUBJECT, &error);
+    }
+    if let Err(error) = FactStore::examine(folder) {
         return failure(SUBJECT, &error);
     }
     if folder.metadata().is_ok_and(|found| found.mode() & 0o077 != 0) {

@@ -43,6 +43,10 @@ impl Part {
         }
     }
 
+    fn is_lacking(self, known: &Details) -> bool {
+        known.lacks.iter().any(|lack| lack == self.name())
+    }
+
     /// What a refusal is about.
     fn subject(self) -> &'static str {
         match self {
@@ -98,12 +102,36 @@ impl Asker {
         meeting: &MeetingId,
         known: &Details,
     ) -> Result<Details, ProviderError> {
+        self.ask_for(|part| part.is_lacking(known), api, source, meeting, known).await
+    }
+
+    /// The same with the files as they are now. Who was there does not change, and is not asked again.
+    ///
+    /// # Errors
+    /// What may work later.
+    pub(super) async fn renew(
+        &self,
+        api: &Api,
+        source: &SourceName,
+        meeting: &MeetingId,
+        known: &Details,
+    ) -> Result<Details, ProviderError> {
+        let is_wanted = |part: Part| part == Part::Recordings || part.is_lacking(known);
+        self.ask_for(is_wanted, api, source, meeting, known).await
+    }
+
+    async fn ask_for(
+        &self,
+        is_wanted: impl Fn(Part) -> bool,
+        api: &Api,
+        source: &SourceName,
+        meeting: &MeetingId,
+        known: &Details,
+    ) -> Result<Details, ProviderError> {
         let mut found = Found { facts: known.facts.to_map(), ..Found::default() };
         found.details = Details { lacks: Vec::new(), ..known.clone() };
-        for part in Part::ALL {
-            if known.lacks.iter().any(|lack| lack == part.name()) {
-                self.add(part, &mut found, api, source, meeting).await?;
-            }
+        for part in Part::ALL.into_iter().filter(|part| is_wanted(*part)) {
+            self.add(part, &mut found, api, source, meeting).await?;
         }
         Ok(found.details())
     }

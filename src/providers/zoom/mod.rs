@@ -177,6 +177,10 @@ impl Provider for Zoom {
         self.asker.complete(&self.api, &self.source, meeting, known).await
     }
 
+    async fn renew(&self, meeting: &MeetingId, known: &Details) -> Result<Details, ProviderError> {
+        self.asker.renew(&self.api, &self.source, meeting, known).await
+    }
+
     async fn permissions(&self) -> Result<Vec<Permission>, ProviderError> {
         let token = self.api.tokens().current().await?;
         Ok(token.scopes().map(|granted| scopes::of(granted, &self.users)).unwrap_or_default())
