@@ -15,7 +15,7 @@ Examples:
 A file counts as saved if the folder holds one of the same name and size in a folder with the meeting's name, at any
 depth. With --checksum the bytes must be the same too, for which both are read.
 
-Exits with 1 when --not-in is given and something is not yet there.";
+Exits with 1 when --not-in is given and something is not yet there, or a mount is dead and cannot be asked.";
 
 /// Arguments of `meetfs expiring`.
 #[derive(Args, Clone, Debug)]

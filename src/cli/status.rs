@@ -10,8 +10,9 @@ Examples:
   meetfs status ~/meetings
   meetfs status --json | jq '.[].sources[] | select(.error)'
 
-Says of each source how much there is, when it was and will be listed, and what failed and why.
-Exits with 0 when every daemon that was asked has answered, whatever it said.";
+Says of each source how much there is, when it was and will be listed, and what failed and why. A mount whose daemon has
+died is DEAD (\"dead\" in JSON, where it says what to do; null of one that lives).
+Exits with 0 when every daemon that was asked has answered, whatever it said, and with 1 when one is dead.";
 
 /// Arguments of `meetfs status`.
 #[derive(Args, Clone, Debug)]
