@@ -162,7 +162,7 @@ impl Server<'_> {
                 say(
                     std::io::stderr(),
                     format_args!(
-                        "meetfs: warning: {error}; what could be listed is mounted, the rest is tried again"
+                        "meetfs: warning: {error}; what is known is mounted, and this is tried again by itself"
                     ),
                 );
             })
