@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::fuse::{Invalidation, Invalidator};
 use crate::http::{Client, FetchError};
 use crate::model::{BodyKind, FileId};
-use crate::providers::{self, LeaseDesk};
+use crate::providers::{self, LeaseDesk, Provider};
 use crate::read::{Engine, EngineOptions};
 use crate::settings::{DiskLimit, Settings};
 use crate::tree::{LiveTree, TreeBuilder};
@@ -269,6 +269,11 @@ impl Archive {
     /// The sources with what they are doing and how much there is of each.
     pub(super) fn sources(&self) -> impl Iterator<Item = (&Source, Counts)> {
         self.sources.iter().map(|source| (source, self.catalog.counts(&source.settings.name)))
+    }
+
+    /// Who lists the sources.
+    pub(super) fn providers(&self) -> Vec<Arc<dyn Provider>> {
+        self.sources.iter().map(|source| source.provider.clone()).collect()
     }
 
     /// What everything is fetched with.
