@@ -34,6 +34,12 @@ pub enum Error {
         /// Which.
         source_name: SourceName,
     },
+    /// A source that has not been listed yet.
+    #[error("{source_name} has not answered yet; `meetfs status` says what becomes of it")]
+    Unanswered {
+        /// Which.
+        source_name: SourceName,
+    },
     /// The folder to mount on.
     #[error(transparent)]
     Mountpoint(#[from] MountpointError),
@@ -149,6 +155,7 @@ impl Error {
             ) => Exit::Configuration,
             Self::Source { .. }
             | Self::Incomplete { .. }
+            | Self::Unanswered { .. }
             | Self::Mountpoint(_)
             | Self::Control(_)
             | Self::Login(_)

@@ -14,7 +14,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Mount(arguments) => daemon::mount(&arguments),
         Command::Cache(arguments) => daemon::cache(&arguments).map(|()| Exit::Done.into()),
-        Command::Status(arguments) => daemon::status(&arguments).map(|()| Exit::Done.into()),
+        Command::Status(arguments) => daemon::status(&arguments)
+            .map(|served| if served { Exit::Done.into() } else { Exit::Failed.into() }),
         Command::Refresh(arguments) => daemon::refresh(&arguments).map(|()| Exit::Done.into()),
         Command::Expiring(arguments) => daemon::expiring(&arguments)
             .map(|saved| if saved { Exit::Done.into() } else { Exit::Failed.into() }),

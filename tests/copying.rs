@@ -95,7 +95,14 @@ fn df_shows_the_archive_and_xattr_calls_are_answered_quietly() {
         .sum();
     let shown: u64 = rig.shell("df -B1 --output=size . | tail -n 1").trim().parse().expect("a size");
     assert!(shown >= total && shown < total + 4096, "{shown} for {total}");
-    assert_eq!(rig.shell("getfattr -d -m - -R . 2>&1"), "");
+    // What will be deleted says when, and nothing else has an attribute.
+    let told = rig.shell("getfattr -d -m - -R . 2>&1");
+    let is_known = |line: &&str| ["# file: ", "user.meetfs.expires="].iter().any(|it| line.starts_with(it));
+    let other: Vec<_> = told.lines().filter(|line| !line.is_empty() && !is_known(line)).collect();
+    assert_eq!(other, Vec::<&str>::new(), "{told}");
+    let ends = told.lines().filter_map(|line| line.strip_prefix("# file: "));
+    assert!(ends.clone().count() > 5, "{told}");
+    assert!(ends.into_iter().all(|path| path.contains("Kick-off") || path.contains("/trash/")), "{told}");
     assert_eq!(rig.log().lines().filter(|line| line.contains("Not Implemented")).count(), 0);
 }
 

@@ -477,6 +477,76 @@ fn a_read_that_gives_up_waiting_for_a_renewal_loses_no_token() {
 }
 
 #[test]
+fn a_mount_that_is_ended_in_the_moment_of_a_renewal_loses_no_token_and_the_next_one_waits_for_it() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    sign_in(&rig);
+    let ends: [&dyn Fn(&Rig); 2] = [
+        &|rig| {
+            let output = run(&mut life::unmount_command(&rig.mountpoint), SOON);
+            assert!(output.status.success(), "{}", text(&output));
+        },
+        &|rig| life::signal(rig.daemon().expect("a daemon"), "TERM"),
+    ];
+    for (number, end) in (1..).zip(ends) {
+        mount(&rig);
+        rig.cloud.expire_tokens();
+        // The new refresh token is on its way and the old one spent when the mount is ended.
+        rig.cloud.inject(Trigger::next(Server::Api, 1).on("/oauth/token").does(Effect::Stall { after: 10 }));
+        let asking = Running::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
+        wait_until(SOON, "the token is spent", || rig.cloud.sign_ins().renewed == number);
+        end(&rig);
+        wait_until(SOON, "nothing is mounted", || rig.entries_in_mount_table() == 0);
+        let mut next = Running::start(&mut rig.mount_command());
+        // Longer than anything else of an unmount takes.
+        std::thread::sleep(Duration::from_secs(2));
+        rig.cloud.heal();
+        assert_eq!(next.end(SOON).0.code(), Some(0), "{}\n{}", next.said(), rig.log());
+        drop(asking);
+        assert_exact(&rig);
+        rig.unmount();
+    }
+    let counts = rig.cloud.sign_ins();
+    assert_eq!((counts.signed_in, counts.renewed, counts.replayed), (1, 2, 0), "{counts:?}");
+}
+
+#[test]
+fn a_mount_that_is_interrupted_before_it_is_ready_loses_no_token_either() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    sign_in(&rig);
+    rig.cloud.expire_tokens();
+    rig.cloud.inject(Trigger::next(Server::Api, 1).on("/oauth/token").does(Effect::Stall { after: 10 }));
+    // The kept access token has ended for the cloud alone: it is tried first.
+    let mut mounting = Running::start(rig.mount_command().arg("--foreground"));
+    wait_until(SOON, "the token is spent", || rig.cloud.sign_ins().renewed == 1);
+    mounting.signal("INT");
+    std::thread::sleep(Duration::from_secs(2));
+    rig.cloud.heal();
+    assert_eq!(mounting.end(SOON).0.code(), Some(1), "{}", mounting.said());
+    assert!(mounting.said().contains("stopped before the mount was ready"), "{}", mounting.said());
+    mount(&rig);
+    assert_exact(&rig);
+    let counts = rig.cloud.sign_ins();
+    assert_eq!((counts.signed_in, counts.renewed, counts.replayed), (1, 1, 0), "{counts:?}");
+    rig.unmount();
+}
+
+#[test]
+fn a_token_service_that_says_no_more_keeps_no_mount_from_its_end() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    sign_in(&rig);
+    mount(&rig);
+    rig.cloud.expire_tokens();
+    rig.cloud.inject(Trigger::always(Server::Api).on("/oauth/token").does(Effect::Stall { after: 10 }));
+    let _asking = Running::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
+    wait_until(SOON, "the token is spent", || rig.cloud.sign_ins().renewed == 1);
+    rig.unmount();
+    assert!(rig.log().contains("may be lost"), "{}", rig.log());
+}
+
+#[test]
 fn a_permission_that_was_taken_back_is_told_and_a_new_one_counts_without_a_remount() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());

@@ -155,7 +155,7 @@ fn a_listing_without_an_end_is_given_up_with_a_word() {
     let source = format!("[source.acme]\nprovider = \"zoom\"\ntoken = \"t\"\napi_url = \"{}\"\n", endless());
     rig.write_config(&format!("{general}\n{source}"));
     mount(&rig);
-    let output = run(rig.meetfs().arg("refresh"), SOON);
+    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(text(&output).contains("not listed whole: acme"), "{}", text(&output));
     assert!(

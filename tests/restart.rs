@@ -3,6 +3,8 @@
 // A helper that cannot go on fails its test.
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "support/life.rs"]
+mod life;
 mod support;
 
 use std::time::{Duration, Instant};
@@ -10,6 +12,7 @@ use std::time::{Duration, Instant};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
+use life::Running;
 use meetfs::demo::{Archive, Cloud, CloudOptions, Effect, Request, Server, Trigger};
 use support::{Rig, SOON, run, text, wait_until};
 
@@ -88,22 +91,15 @@ fn another_archive_under_the_same_name_shows_nothing_of_the_old_one() {
 fn a_source_that_hangs_keeps_no_other_waiting_and_does_not_slow_it_down() {
     let hole = Cloud::start(options(Archive::many(5, 20))).expect("a cloud");
     take_away(&hole);
-    let credentials = hole.credentials();
-    let second = format!(
-        "[source.hole]\nprovider = \"zoom\"\naccount_id = \"{}\"\nclient_id = \"{}\"\nclient_secret = \"{}\"\n\
-         api_url = \"{}\"\noauth_url = \"{}\"\n",
-        credentials.account_id,
-        credentials.client_id,
-        credentials.client_secret,
-        hole.api_url(),
-        hole.oauth_url(),
-    );
+    let second = source("hole", &hole, &hole.credentials().client_secret);
     let rig = Rig::new(options(Archive::many(40, 60)));
     rig.write_config(&format!("{}\n{second}", rig.config()));
     let began = Instant::now();
     let output = run(&mut rig.mount_command(), SOON);
     assert!(output.status.success(), "{}", text(&output));
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert!(text(&output).contains("hole has not answered yet"), "{}", text(&output));
+    assert!(rig.log().contains("hole has not answered yet"), "{}", rig.log());
     assert_eq!(shown(&rig), 40);
     assert_eq!(rig.shell("ls hole; cat acme/*/*/chat.txt | wc -l").lines().count(), 1);
     let status = rig.status();
@@ -115,6 +111,59 @@ fn a_source_that_hangs_keeps_no_other_waiting_and_does_not_slow_it_down() {
     hole.heal();
     wait_until(Duration::from_secs(120), "the other one appears once it answers", || shown(&rig) == 45);
     rig.unmount();
+}
+
+/// Another Zoom source, of its own cloud.
+fn source(name: &str, cloud: &Cloud, secret: &str) -> String {
+    let credentials = cloud.credentials();
+    format!(
+        "[source.{name}]\nprovider = \"zoom\"\naccount_id = \"{}\"\nclient_id = \"{}\"\nclient_secret = \"{secret}\"\n\
+         api_url = \"{}\"\noauth_url = \"{}\"\n",
+        credentials.account_id,
+        credentials.client_id,
+        cloud.api_url(),
+        cloud.oauth_url(),
+    )
+}
+
+#[test]
+fn a_mount_that_shows_what_is_kept_waits_for_no_source_that_was_never_listed_and_tells_of_it() {
+    let rig = Rig::mounted(options(Archive::many(40, 60)));
+    rig.unmount();
+    let slow = Cloud::start(options(Archive::many(5, 20))).expect("a cloud");
+    let secret = slow.credentials().client_secret;
+    let locked = source("locked", &slow, "wrong-secret");
+    for (name, is_foreground) in [("slow", false), ("tardy", true)] {
+        rig.write_config(&format!("{}\n{}{locked}", rig.config(), source(name, &slow, &secret)));
+        // Sooner than a mount with nothing to show would cease to wait.
+        let late = Trigger::always(Server::Api).on("/oauth/token");
+        slow.inject(late.does(Effect::Latency(Duration::from_secs(2))));
+        let mut command = rig.mount_command();
+        if is_foreground {
+            command.arg("--foreground");
+        }
+        let mut running = Running::start(&mut command);
+        wait_until(SOON, "it is mounted", || rig.entries_in_mount_table() == 1);
+        assert_eq!(shown(&rig), 40);
+        if !is_foreground {
+            assert_eq!(running.end(SOON).0.code(), Some(0), "{}", running.said());
+        }
+        for told in [running.said(), rig.log()] {
+            for source in [name, "locked"] {
+                assert!(told.contains(&format!("{source} has not answered yet")), "{told}");
+            }
+        }
+        // What becomes of them is told as ever.
+        wait_until(SOON, "both have answered", || {
+            let sources = rig.status()["sources"].clone();
+            sources[1]["error"].is_string() && sources[2]["listed"].is_string()
+        });
+        wait_until(SOON, "the slow one shows", || shown(&rig) == 45);
+        assert!(rig.log().contains("could not be listed"), "{}", rig.log());
+        rig.unmount();
+        assert!(!running.said().contains("wrong-secret"), "{}", running.said());
+        slow.heal();
+    }
 }
 
 #[test]

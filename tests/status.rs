@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use life::signal;
 use meetfs::demo::{Archive, CloudOptions, Content, Effect, Meeting, MeetingFile, Server, Trigger};
+use serde_json::Value;
 use support::{Rig, SOON, mode_of, run, text, wait_until};
 
 fn options(archive: Archive) -> CloudOptions {
@@ -25,6 +26,18 @@ fn command(rig: &Rig, words: &[&str]) -> Output {
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The line of the rig's mount in what is printed, where it has one.
+fn listed(rig: &Rig, words: &[&str]) -> Option<String> {
+    let output = String::from_utf8_lossy(&command(rig, words).stdout).into_owned();
+    let place = rig.mountpoint.to_string_lossy().into_owned();
+    output.lines().find(|line| line.starts_with(&place)).map(str::to_owned)
+}
+
+fn kill(rig: &Rig) {
+    signal(rig.daemon().expect("a daemon"), "KILL");
+    wait_until(SOON, "it is gone", || rig.daemon().is_none());
 }
 
 fn shown(rig: &Rig) -> usize {
@@ -48,7 +61,7 @@ fn a_mount_says_what_there_is_and_when_it_looks_again() {
     let source = &status["sources"][0];
     assert_eq!((&source["name"], &source["provider"]), (&"acme".into(), &"zoom".into()));
     assert_eq!((&source["meetings"], &source["hidden_meetings"]), (&12.into(), &0.into()));
-    assert_eq!(source["error"], serde_json::Value::Null);
+    assert_eq!(source["error"], Value::Null);
     let time = |key: &str| source[key].as_str().and_then(|at| at.parse::<Timestamp>().ok()).expect(key);
     let now = Timestamp::now();
     assert!(time("listed") <= now && time("listed_whole") <= now && time("next") > now, "{source}");
@@ -59,9 +72,12 @@ fn a_mount_says_what_there_is_and_when_it_looks_again() {
     assert!(!rig.folder.path().join("run/meetfs").read_dir().expect("a folder").any(|_| true));
     let output = command(&rig, &["status", rig.mountpoint.to_str().expect("a path")]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    assert!(said(&output).contains("no meetfs of yours serves"), "{}", text(&output));
-    assert_eq!(String::from_utf8_lossy(&command(&rig, &["status"]).stdout), "nothing is mounted\n");
-    assert_eq!(String::from_utf8_lossy(&command(&rig, &["status", "--json"]).stdout), "[]\n");
+    assert!(said(&output).contains("no meetfs is mounted at"), "{}", text(&output));
+    assert_eq!(listed(&rig, &["status"]), None);
+    let output = command(&rig, &["status", "--json"]);
+    let mounts: Vec<Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+    // The dead mount of another test is told to everybody.
+    assert!(mounts.iter().all(|mount| mount["dead"].is_string()), "{mounts:?}");
 }
 
 #[test]
@@ -144,7 +160,8 @@ fn a_refresh_returns_when_the_mount_shows_what_is_new() {
     assert_eq!(rig.shell("cat */*/*Brand*/chat.txt"), "hello\n");
     assert!(String::from_utf8_lossy(&output.stdout).contains("6 meetings"), "{}", text(&output));
     rig.cloud.inject(Trigger::always(Server::Api).on("/users/").does(Effect::status(404)));
-    let output = command(&rig, &["refresh"]);
+    let place = rig.mountpoint.to_str().expect("a path");
+    let output = command(&rig, &["refresh", place]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(said(&output).contains("not listed whole: acme"), "{}", text(&output));
     assert_eq!(shown(&rig), 6, "what failed hides nothing");
@@ -153,13 +170,15 @@ fn a_refresh_returns_when_the_mount_shows_what_is_new() {
         source["error"].is_string() || source["incomplete"].as_array().is_some_and(|gaps| !gaps.is_empty())
     );
     rig.cloud.heal();
-    let output = command(&rig, &["refresh"]);
+    let output = command(&rig, &["refresh", place]);
     assert!(output.status.success(), "{}", text(&output));
     assert!(rig.status()["sources"][0]["error"].is_null());
     rig.unmount();
     let output = command(&rig, &["refresh"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("nothing of yours is mounted"), "{}", text(&output));
+    // Unless another test has left a dead mount just now.
+    let said = said(&output);
+    assert!(said.contains("nothing of yours is mounted") || said.contains("is a dead mount"), "{said}");
 }
 
 #[test]
@@ -183,15 +202,77 @@ fn a_wrong_secret_of_one_source_is_told_and_the_other_works() {
 }
 
 #[test]
-fn a_killed_daemon_is_nobody_to_ask_and_the_next_one_is_asked_in_its_place() {
+fn a_dead_mount_is_told_as_one_with_its_mend_and_the_next_daemon_is_asked_in_its_place() {
     let rig = Rig::mounted(options(Archive::many(3, 20)));
-    signal(rig.daemon().expect("a daemon"), "KILL");
-    wait_until(SOON, "it is gone", || rig.daemon().is_none());
-    let output = command(&rig, &["status", rig.mountpoint.to_str().expect("a path")]);
+    let link = rig.folder.path().join("link");
+    std::os::unix::fs::symlink(&rig.mountpoint, &link).expect("a link");
+    let alive = rig.status();
+    assert!(alive["dead"].is_null(), "{alive}");
+    kill(&rig);
+    let place = rig.mountpoint.to_str().expect("a path");
+    let inside = format!("{place}/acme/2026");
+    let link = link.to_str().expect("a path");
+    for asked in [place, inside.as_str(), link] {
+        for words in ["status", "refresh", "expiring"] {
+            let output = command(&rig, &[words, asked]);
+            assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{}", text(&output));
+            let said = said(&output);
+            assert!(said.starts_with(&format!("meetfs: {place} is a dead mount: ")), "{said}");
+            assert!(said.contains(&format!("`meetfs unmount {place}` takes it down")), "{said}");
+            assert_eq!(said.lines().count(), 1, "{said}");
+        }
+    }
+    // Who asks for all sees it among them; programs find the keys that they look for.
+    let line = listed(&rig, &["status"]).expect("a line");
+    assert!(line.contains("  DEAD: ") && line.contains(&format!("`meetfs unmount {place}`")), "{line}");
+    for words in [&["status", "--json"][..], &["status", "--json", place], &["refresh", "--json", place]] {
+        let output = command(&rig, words);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+        let mounts: Vec<Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+        let dead = mounts.iter().find(|mount| mount["mountpoint"] == place).expect("the dead mount");
+        assert!(dead["dead"].as_str().is_some_and(|why| why.contains("meetfs unmount")), "{dead}");
+        assert!(dead["sources"].as_array().is_some_and(Vec::is_empty), "{dead}");
+        let keys =
+            |mount: &Value| -> Vec<String> { mount.as_object().expect("keys").keys().cloned().collect() };
+        assert_eq!(keys(dead), keys(&alive));
+    }
+    let output = command(&rig, &["refresh"]);
+    assert!(said(&output).contains("is a dead mount"), "{}", text(&output));
+    // What a dead mount holds is not known to be saved.
+    let output = command(&rig, &["expiring", "--not-in", "/usr"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    assert_eq!(String::from_utf8_lossy(&command(&rig, &["status"]).stdout), "nothing is mounted\n");
+    assert!(said(&output).contains("is a dead mount"), "{}", text(&output));
     rig.mount();
     assert_eq!(rig.status()["sources"][0]["meetings"], 3);
+    let line = listed(&rig, &["status"]).expect("a line");
+    assert!(!line.contains("DEAD"), "{line}");
+    rig.unmount();
+}
+
+#[test]
+fn what_is_no_mount_or_lies_in_one_is_told_what_it_is_and_what_to_give() {
+    let rig = Rig::mounted(options(Archive::many(3, 20)));
+    let place = rig.mountpoint.to_str().expect("a path");
+    let inside = rig.shell("cd acme/*/ && pwd -P").trim().to_owned();
+    let outside = rig.folder.path().to_str().expect("a path");
+    let within = format!("{inside} lies in the meetfs mounted at {place}; give {place}");
+    let other = format!("no meetfs is mounted at {outside}; `meetfs status` lists yours");
+    for words in ["status", "refresh", "expiring"] {
+        for (asked, told) in [(inside.as_str(), &within), (outside, &other)] {
+            let output = command(&rig, &[words, asked]);
+            assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+            assert!(said(&output).contains(told.as_str()), "{}", text(&output));
+        }
+        let output = command(&rig, &[words, "/does/not/exist"]);
+        assert!(said(&output).contains("no meetfs is mounted at /does/not/exist"), "{}", text(&output));
+    }
+    // One that lives and has its socket elsewhere.
+    let elsewhere = rig.folder.path().join("elsewhere");
+    let mut status = rig.meetfs();
+    status.env("XDG_RUNTIME_DIR", &elsewhere).env("XDG_STATE_HOME", &elsewhere);
+    let output = run(status.args(["status", place]), SOON);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(said(&output).contains("does not answer you"), "{}", text(&output));
     rig.unmount();
 }
 
@@ -216,7 +297,7 @@ fn filters_choose_what_is_shown_and_status_counts_the_rest() {
     assert_eq!(rig.shell("find . -name meeting.json | wc -l").trim(), "2");
     let source = rig.status()["sources"][0].clone();
     let counts = ["meetings", "files", "hidden_meetings", "hidden_files"].map(|key| source[key].clone());
-    assert_eq!(counts, [2, 2, 1, 2].map(serde_json::Value::from), "{source}");
+    assert_eq!(counts, [2, 2, 1, 2].map(Value::from), "{source}");
     rig.unmount();
     // The other way round, from what is kept.
     let rig = rig.with_source("until = \"2020-01-01\"");

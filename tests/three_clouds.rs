@@ -162,5 +162,24 @@ fn the_demo_mounts_one_of_each() {
     assert!(files(&rig, "zoom") > 60 && files(&rig, "webex") > 7 && files(&rig, "rapatin") > 15);
     let probe = "ffprobe -v error -show_entries stream=codec_name -of csv=p=0 \"$(ls webex/*/*sales*/recording.mp4 | tail -n 1)\"";
     assert!(rig.shell(probe).contains("h264"));
+    // What is in the recycle bin, and what goes by itself, is there to be seen too.
+    assert!(rig.shell("ls zoom").ends_with("\ntrash\n"), "{}", rig.shell("ls zoom"));
+    wait_until(SOON, "each file in the bin has been tried", || {
+        let explained = "ls zoom/trash/*'Deleted by mistake' | grep -c unavailable || true";
+        rig.shell(explained).trim() == "3"
+    });
+    let output = run(rig.meetfs().args(["expiring", "--json"]).arg(&rig.mountpoint), SOON);
+    let due: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+    let days_left = |topic: &str, in_trash: bool| -> Vec<i64> {
+        let of_topic =
+            due.iter().filter(|file| file["path"].as_str().is_some_and(|path| path.contains(topic)));
+        of_topic
+            .filter(|file| file["in_trash"] == in_trash)
+            .filter_map(|file| file["days_left"].as_i64())
+            .collect()
+    };
+    let (deleted, ends) = (days_left("Deleted by mistake", true), days_left("Kick-off", false));
+    assert!(deleted.len() == 3 && deleted.iter().all(|days| (25..=30).contains(days)), "{due:?}");
+    assert!(ends.len() == 2 && ends.iter().all(|days| (0..=3).contains(days)), "{due:?}");
     rig.unmount();
 }

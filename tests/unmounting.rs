@@ -169,6 +169,8 @@ fn the_mount_of_a_daemon_that_hangs_hangs_nobody() {
     let said = refused(&mut unmount_command(&rig.mountpoint), 4);
     assert!(said.contains(&format!("(process {})", holder.id())), "{said}");
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    let said = refused(rig.meetfs().arg("status").arg(rig.mountpoint.join("acme")), 1);
+    assert!(said.contains("lies in the meetfs mounted at"), "{said}");
     signal(daemon, "CONT");
     drop(holder);
     assert_eq!(rig.shell("ls").trim(), "acme");

@@ -16,7 +16,7 @@ A file counts as saved if the folder holds one of the same name and size in a fo
 depth. With --checksum the bytes must be the same too, for which both are read; without --not-in there is nothing to \
 compare with. Times have their offset from UTC; those of --json are UTC.
 
-Exits with 1 when --not-in is given and something is not yet there.";
+Exits with 1 when --not-in is given and something is not yet there, or a mount is dead and cannot be asked.";
 
 /// Arguments of `meetfs expiring`.
 #[derive(Args, Clone, Debug)]

@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::fuse::{Invalidation, Invalidator};
 use crate::http::{Client, FetchError};
 use crate::model::{BodyKind, FileId};
-use crate::providers::{self, LeaseDesk};
+use crate::providers::{self, LeaseDesk, Provider};
 use crate::read::{Engine, EngineOptions};
 use crate::settings::{DiskLimit, Settings};
 use crate::tree::{LiveTree, TreeBuilder};
@@ -44,6 +44,12 @@ const WRITES_WAITING_SHARE: u64 = 4;
 /// How long a source that can be shown waits for the first listing of others. Most answer within a second; one that
 /// hangs is given up after half a minute, and nobody should wait that long for files that are there.
 const OTHERS_WITHIN: Duration = Duration::from_secs(3);
+
+/// How long a mount that shows what an earlier run has listed waits for sources that were never listed. They show later
+/// without a remount, so this is not for their files but for a word at the prompt: a wrong secret, or an address where
+/// nobody listens, is told within three round trips (TCP, TLS, the request), and those take this long across an ocean. One
+/// that is down is never listed, so each mount waits this long for it.
+const NEW_BESIDE_KEPT_WITHIN: Duration = Duration::from_millis(300);
 
 /// What there is to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,59 +179,48 @@ impl Archive {
         }
     }
 
-    /// Waits until there is something to show: at once where an earlier run has listed, else for the first listing of
-    /// each source. One that works does not wait long for others. What failed by then is told to `failed`.
+    /// Waits until there is something to show: hardly where an earlier run has listed, else for the first listing of each
+    /// source. One that works does not wait long for others. What failed by then, and who has not answered yet, is told to
+    /// `troubled`.
     ///
     /// # Errors
     /// The failure of the first source, when none could be listed.
-    pub async fn first_listing(&self, failed: impl Fn(&Error)) -> Result<Readiness, Error> {
-        let is_kept = |source: &&Source| self.catalog.kept(&source.settings.name).is_some();
-        let mut readiness = match self.sources.iter().any(|source| is_kept(&source)) {
-            true => Some(Readiness::Kept),
-            false => None,
-        };
-        let mut waiting: FuturesUnordered<_> = self
-            .sources
+    pub async fn first_listing(&self, troubled: impl Fn(&Error)) -> Result<Readiness, Error> {
+        let (kept, new): (Vec<_>, Vec<_>) =
+            self.sources.iter().partition(|source| self.catalog.kept(&source.settings.name).is_some());
+        let mut readiness = (!kept.is_empty()).then_some(Readiness::Kept);
+        let mut others_until = readiness.map(|_| Instant::now() + NEW_BESIDE_KEPT_WITHIN);
+        let mut waiting: FuturesUnordered<_> = new
             .iter()
-            .enumerate()
-            .filter(|(_, source)| !is_kept(source))
-            .map(|(index, source)| async move {
+            .map(|source| async move {
                 let mut state = source.state.subscribe();
                 // What it returns is a lock for reading. Held while another is taken, with a writer that waits between the
                 // two, it would be waited for for ever.
                 let _sender_lives_as_long_as_self = state.wait_for(|state| state.is_answered).await.is_ok();
-                let state = source.state.borrow();
-                let source_name = source.settings.name.clone();
-                let error = match &state.failed {
-                    Some((_, cause)) => Some(Error::Source { source_name, cause: cause.clone() }),
-                    None if !state.gaps.is_empty() => Some(Error::Incomplete { source_name }),
-                    None => None,
-                };
-                (state.failed.is_none(), error.map(|error| (index, error)))
+                source.state.borrow().failed.is_none()
             })
             .collect();
-        let mut errors = Vec::new();
-        let mut others_until = readiness.map(|_| Instant::now() + OTHERS_WITHIN);
         while !waiting.is_empty() {
             let next = match others_until {
                 Some(until) => tokio::time::timeout_at(until, waiting.next()).await.ok().flatten(),
                 None => waiting.next().await,
             };
-            let Some((is_listed, error)) = next else { break };
-            errors.extend(error);
+            let Some(is_listed) = next else { break };
             if is_listed {
                 readiness = Some(Readiness::Listed);
                 others_until = others_until.or_else(|| Some(Instant::now() + OTHERS_WITHIN));
             }
         }
         drop(waiting);
-        errors.sort_by_key(|(index, _)| *index);
+        let is_new = |source: &Source| new.iter().any(|other| std::ptr::eq(*other, source));
+        let mut errors = self.sources.iter().filter_map(|source| source.trouble(is_new(source)));
         match readiness {
-            None if !errors.is_empty() => Err(errors.swap_remove(0).1),
-            readiness => {
-                errors.iter().for_each(|(_, error)| failed(error));
-                Ok(readiness.unwrap_or(Readiness::Listed))
+            Some(readiness) => {
+                errors.for_each(|error| troubled(&error));
+                Ok(readiness)
             }
+            // Nobody works, and everybody has answered.
+            None => errors.next().map_or(Ok(Readiness::Listed), Err),
         }
     }
 
@@ -274,6 +269,11 @@ impl Archive {
     /// The sources with what they are doing and how much there is of each.
     pub(super) fn sources(&self) -> impl Iterator<Item = (&Source, Counts)> {
         self.sources.iter().map(|source| (source, self.catalog.counts(&source.settings.name)))
+    }
+
+    /// Who lists the sources.
+    pub(super) fn providers(&self) -> Vec<Arc<dyn Provider>> {
+        self.sources.iter().map(|source| source.provider.clone()).collect()
     }
 
     /// What everything is fetched with.

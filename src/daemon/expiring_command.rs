@@ -12,8 +12,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::control::{ExpiringFile, Mounts, WallClock};
-use super::mountpoint::absolute;
+use super::control::{ControlError, ExpiringFile, Mounts, WallClock, mountpoint_of};
 use super::{print, say};
 use crate::cli::ExpiringArgs;
 use crate::error::Error;
@@ -32,13 +31,14 @@ struct Due {
     is_readable: bool,
 }
 
-/// Lists what will be deleted, most urgent first. Returns whether everything asked for is saved.
+/// Lists what will be deleted, most urgent first. Returns whether everything asked for
+/// is saved, as far as every mount could be asked.
 ///
 /// # Errors
 /// There is no such mount, a daemon does not answer, or the folder cannot be read.
 pub fn expiring(arguments: &ExpiringArgs) -> Result<bool, Error> {
     let now = Timestamp::now();
-    let mut due = files(arguments.mountpoint.as_deref(), now)?;
+    let (mut due, is_all) = files(arguments.mountpoint.as_deref(), now)?;
     if let Some(within) = arguments.within {
         let until = now.checked_add(within).unwrap_or(Timestamp::MAX);
         due.retain(|file| file.expires <= until);
@@ -63,7 +63,7 @@ pub fn expiring(arguments: &ExpiringArgs) -> Result<bool, Error> {
         });
         print(&lines.collect::<String>())?;
     }
-    Ok(arguments.not_in.is_none() || due.is_empty())
+    Ok(arguments.not_in.is_none() || (is_all && due.is_empty()))
 }
 
 /// How long there is, for a person.
@@ -76,13 +76,18 @@ fn left(days: i64) -> String {
     }
 }
 
-/// What will be deleted, of one mount or of all.
-fn files(mountpoint: Option<&Path>, now: Timestamp) -> Result<Vec<Due>, Error> {
+/// What will be deleted, of one mount or of all, and whether all could be asked. Those that could not are told.
+fn files(mountpoint: Option<&Path>, now: Timestamp) -> Result<(Vec<Due>, bool), Error> {
     let mounts = Mounts::new(&ProcessEnvironment);
-    let answers = match mountpoint {
-        Some(mountpoint) => vec![mounts.expiring(&absolute(mountpoint)?)?],
+    let (answers, dead) = match mountpoint {
+        Some(mountpoint) => (vec![mounts.expiring(&mountpoint_of(mountpoint)?)?], Vec::new()),
         None => mounts.all_expiring()?,
     };
+    let is_all = dead.is_empty();
+    for mountpoint in dead {
+        let error = ControlError::Dead(mountpoint);
+        say(std::io::stderr(), format_args!("meetfs: warning: what is in it is not listed: {error}"));
+    }
     let below = |mountpoint: PathBuf, files: Vec<ExpiringFile>| {
         files.into_iter().map(move |file| Due {
             path: mountpoint.join(file.path),
@@ -93,7 +98,7 @@ fn files(mountpoint: Option<&Path>, now: Timestamp) -> Result<Vec<Due>, Error> {
             is_readable: file.is_readable,
         })
     };
-    Ok(answers.into_iter().flat_map(|(mountpoint, files)| below(mountpoint, files)).collect())
+    Ok((answers.into_iter().flat_map(|(mountpoint, files)| below(mountpoint, files)).collect(), is_all))
 }
 
 /// The file systems that the files themselves lie on: a copy in there is no copy.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use nix::sys::stat::Mode;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::archive::{Archive, Readiness};
 use super::logging::{self, Destination};
+use super::mountpoint::Place;
 use super::{background, control, demonstration, memory, mountpoint, say};
 use crate::catalog::FactStore;
 use crate::cli::MountArgs;
@@ -28,6 +30,11 @@ const SETTLE_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long an unmount waits for requests under way: they are cancelled, so this is for the kernel.
 const UNMOUNT_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long a sign-in that is just being renewed is waited for, once nothing is mounted any more: a refresh token that
+/// works once is spent by then, and without the answer the new one is lost. Token services answer within a second or two;
+/// what stops a container kills it ten seconds after it has told it to end.
+const RENEWED_WITHIN: Duration = Duration::from_secs(5);
 
 /// After how long a person at a terminal is told what is being waited for.
 const SAY_AFTER: Duration = Duration::from_secs(2);
@@ -82,11 +89,47 @@ impl Server<'_> {
             if cloud.is_some() { FactStore::in_memory()? } else { FactStore::open(&settings.cache.dir)? };
         let ended = CancellationToken::new();
         let background_work = ended.clone().drop_guard();
-        let runtime = self.runtime.handle();
-        let archive = Arc::new(Archive::new(&settings, facts, runtime, ended.clone())?);
+        let archive = Arc::new(Archive::new(&settings, facts, self.runtime.handle(), ended.clone())?);
+        let providers = archive.providers();
+        let served = self.serve_until_told(&archive, place, cloud.as_ref(), &mut signals, ended);
+        // From here on a second signal ends the process at once.
+        self.runtime.spawn(async move {
+            signals.end().await;
+            std::process::exit(i32::from(Exit::Failed as u8));
+        });
+        let served = served.map(|(mounted, control)| {
+            tracing::info!("unmounting {}", mountpoint.display());
+            drop(control);
+            drop(background_work);
+            mounted.unmount(UNMOUNT_WITHIN);
+        });
+        // The folder of the cache is for the next mount, whatever is still waited for.
+        drop(archive);
+        self.runtime.block_on(async {
+            let finished = join_all(providers.iter().map(|provider| provider.finish()));
+            if tokio::time::timeout(RENEWED_WITHIN, finished).await.is_err() {
+                tracing::warn!(
+                    "a sign-in that was being renewed may be lost: its token service does not answer"
+                );
+            }
+        });
+        drop(cloud);
+        served
+    }
+
+    /// Mounts and serves until a signal or the kernel ends it. What is mounted then is left to the caller.
+    fn serve_until_told(
+        &self,
+        archive: &Arc<Archive>,
+        place: Place,
+        cloud: Option<&demo::Cloud>,
+        signals: &mut Signals,
+        ended: CancellationToken,
+    ) -> Result<(fuse::Mounted, Option<control::Server>), Error> {
+        let mountpoint = place.path().to_path_buf();
         self.runtime.block_on(async {
             tokio::select! {
-                listed = self.until_listed(&archive) => listed,
+                listed = self.until_listed(archive) => listed,
                 () = signals.end() => Err(Error::Interrupted),
                 () = background::first_process_gone(), if self.arguments.report_readiness => {
                     Err(Error::Interrupted)
@@ -94,14 +137,14 @@ impl Server<'_> {
             }
         })?;
         let (kernel_ended, mut kernel_end) = watch::channel(false);
-        let mounted = self.mount(&archive, &mountpoint, kernel_ended)?;
+        let mounted = self.mount(archive, &mountpoint, kernel_ended)?;
         let control = {
             let _inside = self.runtime.enter();
-            control::Server::start(&mountpoint, &archive, &ProcessEnvironment, ended)
+            control::Server::start(&mountpoint, archive, &ProcessEnvironment, ended)
         };
         // The mount table speaks for itself from now on.
         drop(place);
-        if let Some(cloud) = &cloud {
+        if let Some(cloud) = cloud {
             say(
                 std::io::stdout(),
                 format_args!("the demo's cloud counts its requests at {}", cloud.summary_url()),
@@ -125,17 +168,7 @@ impl Server<'_> {
                 }
             }
         });
-        tracing::info!("unmounting {}", mountpoint.display());
-        // From here on a second signal ends the process at once.
-        self.runtime.spawn(async move {
-            signals.end().await;
-            std::process::exit(i32::from(Exit::Failed as u8));
-        });
-        drop(control);
-        drop(background_work);
-        mounted.unmount(UNMOUNT_WITHIN);
-        drop(cloud);
-        Ok(())
+        Ok((mounted, control))
     }
 
     fn settings(&self) -> Result<(Settings, Option<demo::Cloud>), Error> {
@@ -164,7 +197,7 @@ impl Server<'_> {
                 say(
                     std::io::stderr(),
                     format_args!(
-                        "meetfs: warning: {error}; what could be listed is mounted, the rest is tried again"
+                        "meetfs: warning: {error}; what is known is mounted, and this is tried again by itself"
                     ),
                 );
             })

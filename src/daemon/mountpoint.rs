@@ -1,21 +1,25 @@
 //! The folder to mount on: checked before anything is mounted, and freed of what a killed daemon left.
 
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use nix::mount::MntFlags;
 
-use super::mounts::mounted_at;
+use super::mounts::{MountEntry, mounted_around, mounted_at};
 
 /// How long a file system at the mountpoint may take to answer. One whose daemon hangs would take us along.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// Dead mounts can lie on top of each other; more than this many have another cause.
 const DEAD_MOUNTS: usize = 16;
+
+/// Links that are followed to a mountpoint; as many as the kernel follows (path_resolution(7)).
+const LINKS: usize = 40;
 
 /// Why a folder cannot be mounted on, or not be unmounted.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +112,7 @@ pub fn prepare(given: &Path) -> Result<Place, MountpointError> {
             }
             continue;
         };
-        if mounted.is_meetfs() && answer_within(&path).is_some_and(|answer| answer.is_err_and(is_dead)) {
+        if mounted.is_meetfs() && has_died(&path) {
             tracing::warn!("{} was left by a daemon that died; it is taken down", path.display());
             take_down(&path)?;
         } else {
@@ -127,30 +131,41 @@ fn lock(path: &Path) -> Result<Option<File>, MountpointError> {
     }
 }
 
-/// The path without links and dots, though its last part may be a dead mount that cannot be looked at.
+/// The path without links and dots, though it may be a dead mount, or lie in one, that cannot be looked at.
 ///
 /// # Errors
 /// The folder it is in does not exist.
 pub(super) fn absolute(given: &Path) -> Result<PathBuf, MountpointError> {
-    let missing = |_| MountpointError::Missing(given.into());
-    // A dead mount answers every look with "not connected", and a hung one never answers.
-    let parent_and_name =
-        given.file_name().map(|name| (given.parent().filter(|parent| !parent.as_os_str().is_empty()), name));
-    match parent_and_name {
-        Some((parent, name)) => {
-            let parent = parent.unwrap_or(Path::new(".")).canonicalize().map_err(missing)?;
-            let path = parent.join(name);
-            // Unlike a `stat`, this asks no file system that may be mounted there.
-            let is_link = std::fs::read_link(&path).is_ok();
-            if is_link { path.canonicalize().map_err(missing) } else { Ok(path) }
+    let failed = |cause: std::io::Error| match cause.kind() {
+        ErrorKind::NotFound => MountpointError::Missing(given.into()),
+        _ => system(given, cause),
+    };
+    let mut path = given.to_path_buf();
+    for _ in 0..LINKS {
+        // A dead mount answers every look with "not connected", and a hung one never answers: the mount table knows of
+        // them first, as long as no `..` could lead through a link.
+        let written: PathBuf = std::path::absolute(&path).map_err(failed)?.components().collect();
+        let climbs = written.components().any(|part| part == Component::ParentDir);
+        let around = mounted_around(&written).map_err(failed)?.filter(MountEntry::is_meetfs);
+        if around.is_some() && !climbs {
+            return Ok(written);
         }
-        None => given.canonicalize().map_err(missing),
+        let Some(name) = path.file_name() else { return path.canonicalize().map_err(failed) };
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new(".")).canonicalize().map_err(failed)?;
+        let named = parent.join(name);
+        // Unlike a `stat`, this asks no file system that may be mounted there.
+        match std::fs::read_link(&named) {
+            Ok(target) => path = parent.join(target),
+            Err(_it_is_no_link) => return Ok(named),
+        }
     }
+    Err(system(given, std::io::Error::other("too many links")))
 }
 
 fn check_empty_folder(path: &Path) -> Result<(), MountpointError> {
     let found = match std::fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
             return Err(MountpointError::Missing(path.into()));
         }
         Err(cause) => return Err(system(path, cause)),
@@ -180,8 +195,10 @@ fn answer_within(path: &Path) -> Option<nix::Result<()>> {
     answered.recv_timeout(ANSWER_WITHIN).ok()
 }
 
-fn is_dead(error: nix::Error) -> bool {
-    matches!(error, nix::Error::ENOTCONN | nix::Error::ECONNABORTED)
+/// Whether the daemon of the mount at `path` is gone. One that hangs is not.
+pub(super) fn has_died(path: &Path) -> bool {
+    let died = |error| matches!(error, nix::Error::ENOTCONN | nix::Error::ECONNABORTED);
+    answer_within(path).is_some_and(|answer| answer.is_err_and(died))
 }
 
 fn take_down(path: &Path) -> Result<(), MountpointError> {

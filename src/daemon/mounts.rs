@@ -1,5 +1,6 @@
 //! The mount table.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ pub(super) struct MountEntry {
     pub(super) mountpoint: PathBuf,
     pub(super) kind: String,
     pub(super) source: String,
+    /// Whose a FUSE mount is, by user id.
+    pub(super) owner: Option<u32>,
 }
 
 impl MountEntry {
@@ -27,20 +30,44 @@ impl MountEntry {
         let (id, mountpoint) = (left.next()?.parse().ok()?, left.nth(3)?);
         let mut right = right.split(' ');
         let (kind, source) = (right.next()?, right.next()?);
+        let options = right.next().unwrap_or_default();
+        let owner = options.split(',').find_map(|option| option.strip_prefix("user_id=")?.parse().ok());
         Some(Self {
             id,
             mountpoint: PathBuf::from(unescape(mountpoint)),
             kind: kind.into(),
             source: source.into(),
+            owner,
         })
     }
 }
 
 /// The file system on top at exactly `path`, if one is mounted there.
 pub(super) fn mounted_at(path: &Path) -> std::io::Result<Option<MountEntry>> {
+    Ok(table()?.into_iter().rfind(|entry| entry.mountpoint == path))
+}
+
+/// The file system that an absolute `path` without links lies in, told by names alone: none is asked, for one that is
+/// dead or hangs would answer with an error, or not at all.
+pub(super) fn mounted_around(path: &Path) -> std::io::Result<Option<MountEntry>> {
+    let around = table()?.into_iter().filter(|entry| path.starts_with(&entry.mountpoint));
+    // Of those at one place the last counts, which lies on top.
+    Ok(around.max_by_key(|entry| entry.mountpoint.components().count()))
+}
+
+/// The places where a meetfs of this user is on top.
+pub(super) fn meetfs_of(user: u32) -> std::io::Result<Vec<PathBuf>> {
+    let on_top: BTreeMap<_, _> =
+        table()?.into_iter().map(|entry| (entry.mountpoint.clone(), entry)).collect();
+    let ours = on_top.into_values().filter(|entry| entry.is_meetfs() && entry.owner == Some(user));
+    Ok(ours.map(|entry| entry.mountpoint).collect())
+}
+
+/// In the order in which they were mounted.
+fn table() -> std::io::Result<Vec<MountEntry>> {
     // A name need not be UTF-8: each byte is taken for a character, and given back as a byte.
     let table: String = std::fs::read("/proc/self/mountinfo")?.into_iter().map(char::from).collect();
-    Ok(table.lines().filter_map(MountEntry::parse).rfind(|entry| entry.mountpoint == path))
+    Ok(table.lines().filter_map(MountEntry::parse).collect())
 }
 
 /// Undoes the `\ooo` by which the kernel writes space, tab, newline and backslash.
@@ -73,10 +100,10 @@ mod tests {
 
     #[test]
     fn a_line_is_read_with_its_escapes_and_optional_fields() {
-        let line = r"36 35 0:52 / /mnt/a\040b\134c rw,noatime shared:1 master:2 - fuse meetfs rw,user_id=0";
+        let line = r"36 35 0:52 / /mnt/a\040b\134c rw,noatime shared:1 master:2 - fuse meetfs rw,user_id=7,group_id=0";
         let entry = MountEntry::parse(line).unwrap();
         assert_eq!(entry.mountpoint, Path::new(r"/mnt/a b\c"));
-        assert_eq!(entry.id, 36);
+        assert_eq!((entry.id, entry.owner), (36, Some(7)));
         assert!(entry.is_meetfs());
     }
 

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, Filter, Kind, RefreshState, Refresher};
+use crate::error::Error;
 use crate::providers::{Provider, ProviderError, RecycleBin};
 use crate::settings::{FileKind, SourceSettings};
 
@@ -24,6 +25,18 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// What is wrong with its listing so far; that it `is_awaited` and has not ended is, too.
+    pub(super) fn trouble(&self, is_awaited: bool) -> Option<Error> {
+        let source_name = self.settings.name.clone();
+        let state = self.state.borrow();
+        match &state.failed {
+            Some((_, cause)) => Some(Error::Source { source_name, cause: cause.clone() }),
+            None if !state.gaps.is_empty() => Some(Error::Incomplete { source_name }),
+            None if is_awaited && !state.is_answered => Some(Error::Unanswered { source_name }),
+            None => None,
+        }
+    }
+
     /// Its recycle bin, where it has one and that is to be shown.
     pub(super) fn recycle_bin(&self) -> Option<RecycleBin> {
         self.provider.recycle_bin().filter(|_| self.settings.trash)

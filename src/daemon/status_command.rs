@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::control::{ControlError, MountReport, Mounts, Request, SourceReport, WallClock};
-use super::mountpoint::absolute;
+use super::control::{ControlError, MountReport, Mounts, Request, SourceReport, WallClock, mountpoint_of};
 use super::{print, say};
 use crate::cli::{RefreshArgs, StatusArgs};
 use crate::error::Error;
@@ -20,16 +19,17 @@ const SAY_AFTER: Duration = Duration::from_secs(2);
 /// The same for a log or a pipe, where most listings had better leave no line.
 const SAY_ELSEWHERE_AFTER: Duration = Duration::from_secs(10);
 
-/// Says how mounts are doing.
+/// Says how mounts are doing. Returns whether all of them are served.
 ///
 /// # Errors
 /// There is no such mount, or a daemon does not answer.
-pub fn status(arguments: &StatusArgs) -> Result<(), Error> {
+pub fn status(arguments: &StatusArgs) -> Result<bool, Error> {
     let answers = ask(arguments.mountpoint.as_deref(), Request::Status)?;
     if answers.is_empty() && !arguments.json {
-        return print("nothing is mounted\n");
+        return print("nothing is mounted\n").map(|()| true);
     }
-    print_all(answers, arguments.json).map(drop)
+    let reports = print_all(answers, arguments.json)?;
+    Ok(reports.iter().all(|report| report.dead.is_none()))
 }
 
 /// Looks for new recordings now.
@@ -50,6 +50,9 @@ pub fn refresh(arguments: &RefreshArgs) -> Result<(), Error> {
     let reports = print_all(answers, arguments.json)?;
     let unfinished = reports.iter().filter(|report| report.is_unfinished).flat_map(listed_now);
     let unfinished: Vec<_> = unfinished.map(str::to_owned).collect();
+    if let Some(report) = reports.iter().find(|report| report.dead.is_some()) {
+        return Err(ControlError::Dead(report.mountpoint.clone().into()).into());
+    }
     if !unfinished.is_empty() {
         return Err(Error::StillRefreshing { sources: unfinished.join(", ") });
     }
@@ -100,7 +103,7 @@ type Answer = Result<MountReport, ControlError>;
 fn ask(mountpoint: Option<&Path>, request: Request) -> Result<Vec<Answer>, Error> {
     let mounts = Mounts::new(&ProcessEnvironment);
     match mountpoint {
-        Some(mountpoint) => Ok(vec![mounts.report(&absolute(mountpoint)?, request)]),
+        Some(mountpoint) => Ok(vec![mounts.report(&mountpoint_of(mountpoint)?, request)]),
         None => Ok(mounts.all_reports(request)),
     }
 }
@@ -111,7 +114,15 @@ fn print_all(answers: Vec<Answer>, as_json: bool) -> Result<Vec<MountReport>, Er
     for answer in answers {
         match answer {
             Ok(report) => reports.push(report),
-            Err(error) => failed = failed.or(Some(error)),
+            Err(error) => {
+                // In text the error says all there is to say.
+                let dead = match &error {
+                    ControlError::Dead(mountpoint) if as_json => Some(MountReport::of_dead(mountpoint)),
+                    _ => None,
+                };
+                reports.extend(dead);
+                failed = failed.or(Some(error));
+            }
         }
     }
     if as_json {

@@ -60,6 +60,8 @@ pub struct Meeting {
     pub details_too_old: bool,
     /// The day on which the account's rule deletes it.
     pub auto_delete: Option<Date>,
+    /// When it was moved to the trash, where it lies from the start; `None` of one that is not deleted.
+    pub deleted: Option<Timestamp>,
     /// Those who were there.
     pub participants: Vec<Participant>,
 }
@@ -309,6 +311,7 @@ impl Meeting {
             numbers_as_strings: false,
             details_too_old: false,
             auto_delete: None,
+            deleted: None,
             participants: vec![
                 Participant { name: "Demo Owner".into(), email: Archive::OWNER.into() },
                 Participant { name: "A guest".into(), email: String::new() },

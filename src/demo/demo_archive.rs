@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use jiff::civil::Date;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use super::archive::{
     Archive, Content, FileStatus, Host, ListedSize, Meeting, MeetingFile, Place, WithoutFiles, moment, today,
@@ -32,6 +32,7 @@ impl Archive {
         meetings.extend(awkward_names(day));
         meetings.extend(awkward_files(day));
         meetings.extend(awkward_entries(day));
+        meetings.push(deleted(day));
         let former = Host { id: "hostFormer".into(), email: FORMER.into(), name: None, status: "inactive" };
         let hosts = vec![
             Host::active("hostOwner", Self::OWNER, "Demo", "Owner"),
@@ -199,7 +200,20 @@ fn awkward_entries(day: Date) -> Vec<Meeting> {
         .with(status(speaker_view(start), FileStatus::Empty))
         .with(status(transcript(start), FileStatus::Absent));
     old.details_too_old = true;
+    // By the account's rule, which lets nothing get much older.
+    old.auto_delete = Some(day.saturating_add(3.days()));
     empties.chain([processing, strings, former, old]).collect()
+}
+
+/// In the trash, where it lies for thirty days.
+fn deleted(day: Date) -> Meeting {
+    let start = moment(day, 5, 11, 0);
+    let mut deleted = meeting("dElEtEd0000000000000==", "Deleted by mistake", start)
+        .with(speaker_view(start))
+        .with(audio(start))
+        .with(transcript(start));
+    deleted.deleted = Some(moment(day, 2, 9, 30));
+    deleted
 }
 
 fn status(mut file: MeetingFile, status: FileStatus) -> MeetingFile {

@@ -14,7 +14,7 @@ use super::zoom_trash::Trashed;
 /// The archive, its meetings sorted newest first, and where its links lead.
 #[derive(Debug)]
 pub(super) struct Store {
-    archive: Archive,
+    pub(super) archive: Archive,
     by_uuid: HashMap<String, usize>,
     by_link: HashMap<String, (usize, usize)>,
     pub(super) trash: Vec<Trashed>,
@@ -63,6 +63,7 @@ impl Store {
             trash: Vec::new(),
             trash_downloads,
         };
+        store.trash_deleted();
         store.index();
         store
     }

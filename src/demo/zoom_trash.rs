@@ -30,6 +30,17 @@ impl Trashed {
 }
 
 impl Store {
+    /// Moves every meeting to the trash that says that it is deleted.
+    pub(super) fn trash_deleted(&mut self) {
+        let all = std::mem::take(&mut self.archive.meetings);
+        for mut meeting in all {
+            match meeting.deleted.take() {
+                Some(deleted) => self.trash.push(Trashed { meeting, deleted, is_whole: true }),
+                None => self.archive.meetings.push(meeting),
+            }
+        }
+    }
+
     /// Moves a meeting to the trash; false if there is none with that UUID.
     pub(super) fn trash_meeting(&mut self, uuid: &str, deleted: Timestamp) -> bool {
         let Some(meeting) = self.by_uuid(uuid).cloned() else { return false };

@@ -119,6 +119,10 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// Why there is none: refused, gone, or out of reach for now.
     async fn lease(&self, file: &FileId, effort: Effort) -> Result<Lease, ProviderError>;
+
+    /// Waits for what must not be cut off when the process ends (a refresh token that is on its way, where the old one is
+    /// spent); nothing such begins any more. Callers bound the wait.
+    async fn finish(&self) {}
 }
 
 /// The provider of a configured source. A new provider is one line here.

@@ -115,6 +115,9 @@ pub(super) trait Issuer: Send + Sync {
     /// # Errors
     /// The credentials are wrong, or the service is out of reach.
     async fn issue(&self, refused: Option<&Token>) -> Result<Token, ProviderError>;
+
+    /// Begins nothing any more that must not be cut off, and waits for what is under way.
+    async fn finish(&self) {}
 }
 
 /// Where everybody gets the source's access token.
@@ -171,6 +174,13 @@ impl Tokens {
     /// Whether [`renewed`](Self::renewed) can bring another token.
     pub(super) fn can_renew(&self) -> bool {
         matches!(self.0, How::Asked { .. })
+    }
+
+    /// Waits for a renewal under way that must not be cut off; none begins any more.
+    pub(super) async fn finish(&self) {
+        if let How::Asked { issuer, .. } = &self.0 {
+            issuer.finish().await;
+        }
     }
 
     async fn other_than(&self, refused: Option<&Arc<Token>>) -> Result<Arc<Token>, ProviderError> {

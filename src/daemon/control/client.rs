@@ -9,7 +9,9 @@ use serde::de::DeserializeOwned;
 
 use super::expiring::ExpiringFile;
 use super::report::MountReport;
-use super::{EXTENSION, Request, folders, socket_name};
+use super::{EXTENSION, Request, absent, folders, socket_name};
+use crate::daemon::mountpoint::{MountpointError, absolute};
+use crate::error::Error;
 use crate::settings::Environment;
 
 /// A daemon that does not answer `status` within this time hangs.
@@ -27,9 +29,29 @@ const ANSWER_MOST: u64 = 256 * 1024 * 1024;
 /// Why a mount could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// No daemon of this user's serves it.
-    #[error("no meetfs of yours serves {}; `meetfs status` lists those that run", .0.display())]
-    NotServed(PathBuf),
+    /// No meetfs is mounted there.
+    #[error(
+        "no meetfs is mounted at {place}; `meetfs status` lists yours, `meetfs mount {place}` mounts one there",
+        place = .0.display()
+    )]
+    NotMounted(PathBuf),
+    /// It lies in a mount.
+    #[error("{} lies in the meetfs mounted at {place}; give {place}", path.display(), place = mountpoint.display())]
+    Inside {
+        /// What was asked about.
+        path: PathBuf,
+        /// The mount.
+        mountpoint: PathBuf,
+    },
+    /// The daemon has died and left its mount behind.
+    #[error("{} is a dead mount: {}", .0.display(), absent::about_dead(.0))]
+    Dead(PathBuf),
+    /// The daemon lives, and has no socket where this user's are.
+    #[error(
+        "the meetfs mounted at {} does not answer you; ask as the user who mounted it, and with the same XDG_RUNTIME_DIR",
+        .0.display()
+    )]
+    NotYours(PathBuf),
     /// Nothing to ask at all.
     #[error("nothing of yours is mounted; `meetfs mount MOUNTPOINT` mounts")]
     NothingMounted,
@@ -41,6 +63,18 @@ pub enum ControlError {
         /// The system's word.
         cause: std::io::Error,
     },
+}
+
+/// The mountpoint that somebody has written who asks about a mount.
+///
+/// # Errors
+/// There is nothing at all.
+pub(in crate::daemon) fn mountpoint_of(given: &Path) -> Result<PathBuf, Error> {
+    match absolute(given) {
+        // That it could be made is no help to who asks.
+        Err(MountpointError::Missing(path)) => Err(ControlError::NotMounted(path).into()),
+        other => Ok(other?),
+    }
 }
 
 /// The mounts of this user, by their sockets.
@@ -62,12 +96,19 @@ impl Mounts {
         self.ask(mountpoint, Request::Expiring)
     }
 
-    /// The same of every mount.
-    pub(in crate::daemon) fn all_expiring(&self) -> Result<Vec<(PathBuf, Vec<ExpiringFile>)>, ControlError> {
-        let answers: Result<Vec<_>, _> = self.ask_all(Request::Expiring).into_iter().collect();
-        answers.and_then(
-            |answers| if answers.is_empty() { Err(ControlError::NothingMounted) } else { Ok(answers) },
-        )
+    /// The same of every mount, and the mounts that are dead.
+    pub(in crate::daemon) fn all_expiring(
+        &self,
+    ) -> Result<(Vec<(PathBuf, Vec<ExpiringFile>)>, Vec<PathBuf>), ControlError> {
+        let answers: Result<Vec<(PathBuf, _)>, _> = self.ask_all(Request::Expiring).into_iter().collect();
+        let answers = answers?;
+        let answered: Vec<_> = answers.iter().map(|(mountpoint, _)| mountpoint.clone()).collect();
+        let dead = absent::dead(&answered);
+        match dead.first() {
+            None if answers.is_empty() => Err(ControlError::NothingMounted),
+            Some(first) if answers.is_empty() => Err(ControlError::Dead(first.clone())),
+            _ => Ok((answers, dead)),
+        }
     }
 
     /// How a mount is doing, after a refresh if that is the request.
@@ -79,9 +120,12 @@ impl Mounts {
         self.ask(mountpoint, request)
     }
 
-    /// The same of every mount, by mountpoint.
+    /// The same of every mount, by mountpoint; those that are dead say so.
     pub(in crate::daemon) fn all_reports(&self, request: Request) -> Vec<Result<MountReport, ControlError>> {
         let mut reports = self.ask_all(request);
+        let answered = reports.iter().flatten().map(|report: &MountReport| PathBuf::from(&report.mountpoint));
+        let answered: Vec<_> = answered.collect();
+        reports.extend(absent::dead(&answered).iter().map(|mountpoint| Ok(MountReport::of_dead(mountpoint))));
         reports.sort_by(|a: &Result<MountReport, _>, b| {
             let place = |report: &Result<MountReport, _>| report.as_ref().ok().map(|r| r.mountpoint.clone());
             place(a).cmp(&place(b))
@@ -99,7 +143,7 @@ impl Mounts {
                 Err(cause) => return Err(ControlError::Silent { mountpoint: mountpoint.into(), cause }),
             }
         }
-        Err(ControlError::NotServed(mountpoint.into()))
+        Err(absent::why(mountpoint))
     }
 
     /// Asks every daemon; those that end meanwhile are left out.

@@ -3,6 +3,7 @@
 //! One request is one line with one word; the answer is JSON, and then the connection ends. The
 //! socket is in a folder that is its owner's alone, and is named after the mountpoint. Nothing secret goes over it.
 
+mod absent;
 mod client;
 mod expiring;
 #[cfg(any(fuzzing, test))]
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use client::ControlError;
-pub(super) use client::Mounts;
+pub(super) use client::{Mounts, mountpoint_of};
 pub(super) use expiring::ExpiringFile;
 pub(super) use report::{MountReport, SourceReport};
 pub(super) use server::Server;

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use super::absent::about_dead;
 use super::wall_clock::WallClock;
 use crate::catalog::{Counts, RefreshState};
 use crate::daemon::archive::Archive;
@@ -19,12 +20,15 @@ use crate::http::DownHost;
 pub(in crate::daemon) struct MountReport {
     /// Where it is.
     pub mountpoint: String,
-    /// Process id of its daemon.
-    pub pid: u32,
+    /// What became of it, and what to do, where its daemon has died; `None` where one serves it.
+    #[serde(default)]
+    pub dead: Option<String>,
+    /// Process id of its daemon; `None` of a dead mount, as the next two.
+    pub pid: Option<u32>,
     /// Version of its daemon.
-    pub version: String,
+    pub version: Option<String>,
     /// Since when it is mounted.
-    pub since: Timestamp,
+    pub since: Option<Timestamp>,
     /// Its sources, by name.
     pub sources: Vec<SourceReport>,
     /// Whether it answers a refresh that had not ended in time.
@@ -139,9 +143,10 @@ impl MountReport {
         });
         Self {
             mountpoint: mountpoint.to_string_lossy().into_owned(),
-            pid: std::process::id(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            since,
+            dead: None,
+            pid: Some(std::process::id()),
+            version: Some(env!("CARGO_PKG_VERSION").into()),
+            since: Some(since),
             sources,
             is_unfinished: false,
             down: archive
@@ -154,14 +159,33 @@ impl MountReport {
         }
     }
 
+    /// One that a daemon has left behind. It has every key that others have, for programs that look at all.
+    pub(in crate::daemon) fn of_dead(mountpoint: &Path) -> Self {
+        Self {
+            mountpoint: mountpoint.to_string_lossy().into_owned(),
+            dead: Some(about_dead(mountpoint)),
+            pid: None,
+            version: None,
+            since: None,
+            sources: Vec::new(),
+            is_unfinished: false,
+            down: Vec::new(),
+            disk: None,
+        }
+    }
+
     /// For a person, with times as the clock on the wall shows them.
     pub(in crate::daemon) fn as_text(&self, wall: &WallClock) -> String {
+        if let Some(why) = &self.dead {
+            return format!("{}  DEAD: {why}\n", self.mountpoint);
+        }
+        let or_unknown = |known: Option<String>| known.unwrap_or_else(|| "?".to_owned());
         let mut text = format!(
             "{}  process {}, since {}, meetfs {}\n",
             self.mountpoint,
-            self.pid,
-            wall.show(self.since),
-            self.version
+            or_unknown(self.pid.map(|pid| pid.to_string())),
+            or_unknown(self.since.map(|since| wall.show(since))),
+            or_unknown(self.version.clone()),
         );
         for source in &self.sources {
             source.write(&mut text, wall);
@@ -331,9 +355,10 @@ mod tests {
         };
         MountReport {
             mountpoint: "/mnt/m".into(),
-            pid: 42,
-            version: "1.2.3".into(),
-            since: at("2026-10-04T22:00:00Z"),
+            dead: None,
+            pid: Some(42),
+            version: Some("1.2.3".into()),
+            since: Some(at("2026-10-04T22:00:00Z")),
             sources: vec![source],
             is_unfinished: false,
             down: vec![DownReport {

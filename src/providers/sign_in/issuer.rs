@@ -1,6 +1,7 @@
 //! Access tokens out of a sign-in that is kept.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -33,6 +34,8 @@ struct Renewals {
     /// Held through a renewal, for who gave up waiting for one is followed by others. Taken before the turn among
     /// processes.
     renewing: tokio::sync::Mutex<()>,
+    /// Whether the process ends. A renewal that began now could be cut off.
+    is_ending: AtomicBool,
 }
 
 impl SignedIn {
@@ -64,7 +67,15 @@ impl Renewals {
         seed: Option<SecretString>,
     ) -> Self {
         let (service, kept) = (Box::new(service), Kept::at(kept));
-        Self { source, service, kept, seed, unwritten: Mutex::default(), renewing: Default::default() }
+        Self {
+            source,
+            service,
+            kept,
+            seed,
+            unwritten: Mutex::default(),
+            renewing: Default::default(),
+            is_ending: AtomicBool::new(false),
+        }
     }
 
     /// What is known now: what could not be written, else what is kept, else what is configured.
@@ -167,6 +178,9 @@ impl Renewals {
         if let Some(token) = self.still_good(&known, refused) {
             return Ok(token);
         }
+        if self.is_ending.load(Ordering::Acquire) {
+            return Err(ProviderError::Unavailable("the mount is being taken down".into()));
+        }
         let room = match turn.as_ref().map(Turn::room).transpose() {
             Ok(room) => room,
             Err(_) if is_configured => None,
@@ -193,5 +207,11 @@ impl Issuer for SignedIn {
                 "the renewal of {source}'s sign-in ended early: {stopped}"
             )))
         })
+    }
+
+    async fn finish(&self) {
+        // Who holds it has seen that the process ends, or will have written down what it gets.
+        self.0.is_ending.store(true, Ordering::Release);
+        let _nobody_renews = self.0.renewing.lock().await;
     }
 }

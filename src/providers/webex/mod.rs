@@ -189,6 +189,10 @@ impl Provider for Webex {
         Ok(token.scopes().map(|granted| scopes::of(granted, self.is_admin)).unwrap_or_default())
     }
 
+    async fn finish(&self) {
+        self.api.tokens().finish().await;
+    }
+
     async fn lease(&self, file: &FileId, effort: Effort) -> Result<Lease, ProviderError> {
         self.leases.lease(&self.api, file, effort).await
     }

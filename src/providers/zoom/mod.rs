@@ -186,6 +186,10 @@ impl Provider for Zoom {
         Ok(token.scopes().map(|granted| scopes::of(granted, &self.users)).unwrap_or_default())
     }
 
+    async fn finish(&self) {
+        self.api.tokens().finish().await;
+    }
+
     async fn lease(&self, file: &FileId, effort: Effort) -> Result<Lease, ProviderError> {
         self.leases.lease(&self.api, file, effort).await
     }
