@@ -19,27 +19,55 @@ pub(in crate::providers) struct KeptLinks(Mutex<HashMap<MeetingId, Kept>>);
 struct Kept {
     /// The UTC day it began.
     day: Date,
-    links: Box<[KeptLink]>,
+    links: PackedLinks,
 }
 
-/// A link as it takes the least memory: a large archive has a hundred thousand, of which a few are ever followed.
-struct KeptLink {
+/// Links as they take the least memory: a large archive has a hundred thousand, of which a few are ever followed. Those of
+/// a meeting begin alike, and each in a text of its own would take half as much again.
+struct PackedLinks {
+    links: Box<[PackedLink]>,
+    /// What all addresses begin with, and behind that the rest of each.
+    addresses: SecretString,
+    /// Length of what they begin with, in bytes.
+    common: usize,
+}
+
+struct PackedLink {
     key: FileKey,
-    address: SecretString,
+    /// Where the rest of its address ends in the text; it begins where that of the link before ends.
+    end: u32,
     body: BodyKind,
 }
 
-impl From<Link> for KeptLink {
-    fn from(link: Link) -> Self {
-        let Link { key, address, body } = link;
-        Self { key, address: address.expose().as_str().into(), body }
+impl PackedLinks {
+    fn of(links: Vec<Link>) -> Self {
+        let mut texts = links.iter().map(|link| link.address.expose().as_str());
+        let first = texts.next().unwrap_or_default();
+        let common = texts.fold(first.len(), |common, text| {
+            let alike = first.bytes().zip(text.bytes()).take_while(|(one, other)| one == other).count();
+            common.min(alike)
+        });
+        let rest_of = |link: &'_ Link| link.address.expose().as_str().len() - common;
+        // Not a byte more: what is moved to grow leaves a copy behind.
+        let mut text = String::with_capacity(common + links.iter().map(rest_of).sum::<usize>());
+        text.push_str(first.get(..common).unwrap_or_default());
+        let packed = links.into_iter().map(|Link { key, address, body }| {
+            text.push_str(address.expose().as_str().get(common..).unwrap_or_default());
+            // Behind four gigabytes nothing is found, and the link is asked for anew.
+            PackedLink { key, end: u32::try_from(text.len()).unwrap_or(u32::MAX), body }
+        });
+        let links = packed.collect();
+        Self { links, addresses: text.into(), common }
     }
-}
 
-impl KeptLink {
-    fn link(&self) -> Option<Link> {
-        let address = SecretUrl::new(self.address.expose_secret().parse().ok()?);
-        Some(Link { key: self.key.clone(), address, body: self.body })
+    fn of_file(&self, key: &FileKey) -> Option<Link> {
+        let place = self.links.iter().position(|link| link.key == *key)?;
+        let link = self.links.get(place)?;
+        let before = place.checked_sub(1).and_then(|before| self.links.get(before));
+        let start = before.map_or(self.common, |before| before.end as usize);
+        let text = self.addresses.expose_secret();
+        let address = [text.get(..self.common)?, text.get(start..link.end as usize)?].concat();
+        Some(Link { key: link.key.clone(), address: SecretUrl::new(address.parse().ok()?), body: link.body })
     }
 }
 
@@ -61,7 +89,7 @@ impl KeptLinks {
         for (id, start, links) in listed {
             let day = TimeZone::UTC.to_datetime(start).date();
             let links = match links {
-                Some(links) => boxed(links),
+                Some(links) => PackedLinks::of(links),
                 None => match before.remove(&id) {
                     Some(kept) => kept.links,
                     None => continue,
@@ -73,14 +101,14 @@ impl KeptLinks {
 
     /// Puts the links of a meeting in place that is being listed.
     pub(in crate::providers) fn put(&self, id: &MeetingId, start: Timestamp, links: Vec<Link>) {
-        let kept = Kept { day: TimeZone::UTC.to_datetime(start).date(), links: boxed(links) };
+        let kept = Kept { day: TimeZone::UTC.to_datetime(start).date(), links: PackedLinks::of(links) };
         self.0.lock().insert(id.clone(), kept);
     }
 
     /// Puts newer links in the place of those of a listed meeting.
     pub(in crate::providers) fn replace(&self, meeting: &MeetingId, links: Vec<Link>) {
         if let Some(kept) = self.0.lock().get_mut(meeting) {
-            kept.links = boxed(links);
+            kept.links = PackedLinks::of(links);
         }
     }
 
@@ -91,17 +119,43 @@ impl KeptLinks {
 
     /// The newest link of a file, if its meeting has been listed.
     pub(in crate::providers) fn of(&self, file: &FileId) -> Option<Link> {
-        let kept = self.0.lock();
-        let links = &kept.get(&file.meeting)?.links;
-        links.iter().find(|link| link.key == file.key)?.link()
+        self.0.lock().get(&file.meeting)?.links.of_file(&file.key)
     }
-}
-
-fn boxed(links: Vec<Link>) -> Box<[KeptLink]> {
-    links.into_iter().map(KeptLink::from).collect()
 }
 
 /// The link of the file with that key.
 pub(in crate::providers) fn link_of(links: &[Link], key: &FileKey) -> Option<Link> {
     links.iter().find(|link| link.key == *key).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(key: &str, address: &str) -> Link {
+        Link { key: key.into(), address: SecretUrl::new(address.parse().unwrap()), body: BodyKind::Opaque }
+    }
+
+    #[test]
+    fn each_file_gets_its_own_address_back() {
+        for addresses in [
+            &[
+                "https://zoom.us/rec/download/abc",
+                "https://zoom.us/rec/download/abd?x=1",
+                "https://zoom.us/rec/download/ab",
+            ][..],
+            &["https://zoom.us/a", "https://zoom.us/a"],
+            &["https://zoom.us/a", "http://zoomgov.com/%C3%A9"],
+            &["https://zoom.us/only"],
+            &[],
+        ] {
+            let links = addresses.iter().enumerate().map(|(key, address)| link(&key.to_string(), address));
+            let packed = PackedLinks::of(links.collect());
+            for (key, address) in addresses.iter().enumerate() {
+                let found = packed.of_file(&key.to_string().as_str().into()).unwrap();
+                assert_eq!(found.address.expose().as_str(), *address);
+            }
+            assert!(packed.of_file(&"other".into()).is_none());
+        }
+    }
 }
