@@ -65,6 +65,9 @@ pub enum ControlError {
     },
 }
 
+/// A mountpoint, and which files below it will be deleted.
+pub(in crate::daemon) type ExpiringFiles = (PathBuf, Vec<ExpiringFile>);
+
 /// The mountpoint that somebody has written who asks about a mount.
 ///
 /// # Errors
@@ -89,18 +92,13 @@ impl Mounts {
     }
 
     /// Which files of a mount will be deleted, below which mountpoint.
-    pub(in crate::daemon) fn expiring(
-        &self,
-        mountpoint: &Path,
-    ) -> Result<(PathBuf, Vec<ExpiringFile>), ControlError> {
+    pub(in crate::daemon) fn expiring(&self, mountpoint: &Path) -> Result<ExpiringFiles, ControlError> {
         self.ask(mountpoint, Request::Expiring)
     }
 
     /// The same of every mount, and the mounts that are dead.
-    pub(in crate::daemon) fn all_expiring(
-        &self,
-    ) -> Result<(Vec<(PathBuf, Vec<ExpiringFile>)>, Vec<PathBuf>), ControlError> {
-        let answers: Result<Vec<(PathBuf, _)>, _> = self.ask_all(Request::Expiring).into_iter().collect();
+    pub(in crate::daemon) fn all_expiring(&self) -> Result<(Vec<ExpiringFiles>, Vec<PathBuf>), ControlError> {
+        let answers: Result<Vec<ExpiringFiles>, _> = self.ask_all(Request::Expiring).into_iter().collect();
         let answers = answers?;
         let answered: Vec<_> = answers.iter().map(|(mountpoint, _)| mountpoint.clone()).collect();
         let dead = absent::dead(&answered);
