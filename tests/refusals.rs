@@ -7,7 +7,7 @@
 mod support;
 
 use meetfs::demo::{Archive, CloudOptions, Effect, Server, Trigger, WebexArchive};
-use support::{Rig, SOON, run, text};
+use support::{Rig, SOON, check_of, run};
 
 /// A reply as a cloud refuses a call.
 fn refusal(status: u16, body: String) -> Effect {
@@ -17,10 +17,7 @@ fn refusal(status: u16, body: String) -> Effect {
 /// What `meetfs doctor` says of the listing of the source, and the exit code.
 fn listing(rig: &Rig) -> (Option<i32>, String) {
     let output = run(rig.meetfs().arg("doctor").arg("--config").arg(rig.config_path()), SOON);
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    let lines: Vec<_> = told.lines().filter(|line| line.contains("acme, listing")).collect();
-    assert_eq!(lines.len(), 1, "{}", text(&output));
-    (output.status.code(), lines[0].to_owned())
+    (output.status.code(), check_of(&output, "acme, listing"))
 }
 
 #[test]

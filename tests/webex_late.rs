@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use meetfs::demo::{CloudOptions, Content, Effect, Request, Server, Trigger, WebexRecording};
 use serde_json::Value;
-use support::{Rig, SOON, run, text, wait_until};
+use support::{Rig, SOON, check_of, run, text, wait_until};
 use webex_support::{answer, asked, details, holding, recording};
 
 fn spoken(id: &str) -> Content {
@@ -155,9 +155,11 @@ fn without_the_scope_it_is_asked_once_told_by_status_and_doctor_and_nothing_else
         "{words}"
     );
     let doctor = run(rig.meetfs().arg("doctor").arg("--config").arg(rig.config_path()), SOON);
-    let doctor = String::from_utf8_lossy(&doctor.stdout).into_owned();
-    let line = doctor.lines().find(|line| line.contains("cisco, transcripts")).unwrap_or_default().to_owned();
-    assert!(line.starts_with("WARNING") && line.contains("meeting:transcripts_read"), "{doctor}");
+    let told = check_of(&doctor, "cisco, transcripts");
+    assert!(
+        told.starts_with("WARNING") && told.contains("needs the scope meeting:transcripts_read"),
+        "{told}"
+    );
     rig.shell("cat cisco/*/*/* > /dev/null");
     rig.unmount();
 
