@@ -280,15 +280,15 @@ pub fn text(output: &Output) -> String {
     format!("{}\n{}\n{}", output.status, streams[0], streams[1])
 }
 
-/// The one check of `subject` in what `meetfs doctor` says, with what to do about it.
+/// The one check of `subject` in what `meetfs doctor` says, in one line: what was found, and what to do about it.
 pub fn check_of(doctor: &Output, subject: &str) -> String {
     let told = String::from_utf8_lossy(&doctor.stdout).into_owned();
     let subject = format!("{subject}: ");
     let mut lines = told.lines().skip_while(|line| !line.contains(&subject));
     let first = lines.next().unwrap_or_default();
-    let rest: String = lines.take_while(|line| line.starts_with(' ')).collect();
+    let rest = lines.take_while(|line| line.starts_with(' ')).map(str::trim);
     assert_eq!(told.matches(&subject).count(), 1, "{}", text(doctor));
-    format!("{first} {rest}")
+    std::iter::once(first).chain(rest).collect::<Vec<_>>().join("; ")
 }
 
 pub fn wait_until(within: Duration, what: &str, holds: impl Fn() -> bool) {
