@@ -108,6 +108,13 @@ impl Entry {
     }
 }
 
+/// A meeting as it is kept for good: without the room that its list of files has for more, or has left of the longer
+/// entries that it was made of in their place. In a large archive that is as much as the files themselves.
+pub(super) fn compact(mut meeting: Meeting) -> Arc<Meeting> {
+    meeting.files.shrink_to_fit();
+    Arc::new(meeting)
+}
+
 /// Tells the files of a listing from those of another one, also in a later run.
 pub(super) fn files_of(listed: &Meeting) -> u64 {
     let mut files: Vec<_> = listed.files.iter().map(|file| (file.id.key.as_str(), file.version.0)).collect();
@@ -163,7 +170,7 @@ impl Source {
                 let details = &source.details;
                 let entries = kept.meetings.into_iter().map(|meeting| {
                     let found = details.get(&meeting.id);
-                    (meeting.id.clone(), Entry::new(Arc::new(meeting), found))
+                    (meeting.id.clone(), Entry::new(compact(meeting), found))
                 });
                 source.meetings = entries.collect();
                 source.trash = Trash::load(recycle_bin, &name, facts);

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::FactStore;
 use super::deleted::Losses;
 use super::kept::ListingChange;
-use super::source::{Counts, Entry, Source, SourceOptions, files_of};
+use super::source::{Counts, Entry, Source, SourceOptions, compact, files_of};
 use crate::model::{
     DaySpan, Details, FileId, Meeting, MeetingId, RecordingFile, SourceName, SourceView, Version,
 };
@@ -117,7 +117,7 @@ impl Catalog {
             if source.meetings.get(&meeting.id).is_some_and(|known| *known.listed == meeting) {
                 continue;
             }
-            let meeting = Arc::new(meeting);
+            let meeting = compact(meeting);
             change.listed.push(meeting.clone());
             source.lacking.remove(&meeting.id);
             let details = source.details.get(&meeting.id);

@@ -36,9 +36,14 @@ pub(super) fn meeting(source: &SourceName, mut listed: wire::Meeting) -> Mapped 
         .max(start);
     let links = files.iter().filter_map(|(key, file)| link(key, file)).collect();
     let facts = facts::of_meeting(&listed, &files);
+    // Borrowed: collected in the place of what was listed they would keep its room, which is twice theirs, and given back
+    // later it would lie between what is kept in pieces too small for anything.
     let files = files
-        .into_iter()
-        .map(|(key, file)| recording_file(FileId { source: source.clone(), meeting: id.clone(), key }, &file))
+        .iter()
+        .map(|(key, file)| {
+            let key = key.clone();
+            recording_file(FileId { source: source.clone(), meeting: id.clone(), key }, file)
+        })
         .collect();
     let expires = auto_deleted(&listed);
     let topic = listed.topic.unwrap_or_default();
