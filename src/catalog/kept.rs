@@ -16,11 +16,7 @@ use crate::model::{Meeting, MeetingId, SourceName};
 ///
 /// It is a digest: who may look into the catalog for what was listed need not learn from it how somebody signs in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scope {
-    digest: String,
-    /// What an earlier meetfs has called it; `None` where it had no other name.
-    former: Option<String>,
-}
+pub struct Scope(String);
 
 impl Scope {
     /// The scope that these words say, which must hold no secret. Other words, or the same in another order, are another
@@ -32,39 +28,9 @@ impl Scope {
             digest.update((word.len() as u64).to_le_bytes());
             digest.update(word);
         }
-        Self { digest: format!("1:{}", hexadecimal(&digest.finalize())), former: None }
+        let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Self(format!("1:{digest}"))
     }
-
-    /// Also known by the text that catalogs had in its place before version 5 of their tables.
-    #[must_use]
-    pub fn formerly(self, text: &str) -> Self {
-        Self { former: Some(former_digest(text.as_bytes())), ..self }
-    }
-}
-
-fn former_digest(text: &[u8]) -> String {
-    format!("0:{}", hexadecimal(&Sha256::digest(text)))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Puts digests in the place of the texts by which a catalog has known archives before version 5. Such a text had the names
-/// of settings in it and e-mail addresses.
-pub(super) fn digest_scopes(connection: &Connection) -> rusqlite::Result<()> {
-    let mut known = connection.prepare("SELECT source, scope FROM full_listing")?;
-    let mut digested = connection.prepare("UPDATE full_listing SET scope = ?2 WHERE source = ?1")?;
-    let mut rows = known.query([])?;
-    let mut texts: Vec<(Value, Vec<u8>)> = Vec::new();
-    while let Some(row) = rows.next()? {
-        // Whatever is damaged is nobody's text.
-        texts.push((row.get(0)?, row.get_ref(1)?.as_bytes().unwrap_or_default().to_vec()));
-    }
-    for (source, text) in texts {
-        digested.execute(params![source, former_digest(&text)])?;
-    }
-    Ok(())
 }
 
 /// What was kept of a source.
@@ -92,9 +58,8 @@ impl FactStore {
     /// SQLite's. An entry that cannot be read is left out: it is listed again.
     pub fn kept_listing(&self, source: &SourceName, scope: &Scope) -> rusqlite::Result<Option<KeptListing>> {
         let connection = self.connection.lock();
-        let mut known =
-            connection.prepare("SELECT at FROM full_listing WHERE source = ?1 AND scope IN (?2, ?3)")?;
-        let mut rows = known.query(params![source.as_str(), scope.digest, scope.former])?;
+        let mut known = connection.prepare("SELECT at FROM full_listing WHERE source = ?1 AND scope = ?2")?;
+        let mut rows = known.query(params![source.as_str(), scope.0])?;
         let Some(row) = rows.next()? else { return Ok(None) };
         let at: Option<i64> = row.get(0)?;
         let mut whole_at = at.and_then(|at| Timestamp::from_second(at).ok());
@@ -132,18 +97,17 @@ impl FactStore {
     ) -> rusqlite::Result<usize> {
         let mut connection = self.connection.lock();
         let kept = connection.transaction()?;
-        let same = kept.execute(
-            "UPDATE full_listing SET scope = ?2 WHERE source = ?1 AND scope IN (?2, ?3)",
-            params![source.as_str(), scope.digest, scope.former],
-        )?;
-        if same == 0 {
+        let is_same = kept
+            .prepare("SELECT 1 FROM full_listing WHERE source = ?1 AND scope = ?2")?
+            .exists(params![source.as_str(), scope.0])?;
+        if !is_same {
             for table in ["listed_meeting", "trashed_meeting", "trashed_file", "deleted_meeting"] {
                 let line = format!("DELETE FROM {table} WHERE source = ?1");
                 kept.execute(&line, params![source.as_str()])?;
             }
             kept.execute(
                 "INSERT OR REPLACE INTO full_listing VALUES (?1, ?2, NULL)",
-                params![source.as_str(), scope.digest],
+                params![source.as_str(), scope.0],
             )?;
         }
         drop_meetings(&kept, "listed_meeting", source, &change.gone)?;
@@ -157,7 +121,7 @@ impl FactStore {
     pub(super) fn keep_whole_at(&self, source: &SourceName, scope: &Scope, at: Timestamp) {
         let kept = self.connection.lock().execute(
             "UPDATE full_listing SET at = ?3 WHERE source = ?1 AND scope = ?2",
-            params![source.as_str(), scope.digest, at.as_second()],
+            params![source.as_str(), scope.0, at.as_second()],
         );
         log_failure(kept);
     }
@@ -268,39 +232,12 @@ mod tests {
 
     #[test]
     fn scopes_are_made_as_it_is_frozen_here() {
-        let digest = |words: &[&str]| Scope::of(words.iter().copied()).digest;
+        let digest = |words: &[&str]| Scope::of(words.iter().copied()).0;
         assert_eq!(
             digest(&["zoom", "é"]),
             "1:f10a05a011b684d63a8b51d0d0de902bed742d4308201d6ef1624e5c86ec7937"
         );
         assert_ne!(digest(&["zoom", "é"]), digest(&["zoomé"]));
-        let former = scope("mine").formerly("Zoom(ZoomSettings)").former;
-        assert_eq!(
-            former.as_deref(),
-            Some("0:c89a7e4fc1f5e9f0892fc6a734eb2171be8e4df7c0e850753a5bdc48b90671f8")
-        );
-    }
-
-    #[test]
-    fn what_was_kept_under_the_former_name_of_a_scope_is_there_and_goes_on_under_the_new_one() {
-        let store = FactStore::in_memory().unwrap();
-        let change = |id| ListingChange { listed: vec![shared(id)], gone: Vec::new() };
-        store.keep_listing(&acme(), &scope("old"), &change("a"));
-        let rows = "UPDATE full_listing SET scope = 'Zoom(ana@example.org)';
-            INSERT INTO full_listing VALUES ('damaged', 3, NULL);
-            INSERT INTO deleted_meeting VALUES ('acme', 'd', '{}');";
-        store.connection.lock().execute_batch(rows).unwrap();
-        digest_scopes(&store.connection.lock()).unwrap();
-        let mine = scope("mine").formerly("Zoom(ana@example.org)");
-        assert_eq!(kept(&store, &scope("mine")), None);
-        assert_eq!(kept(&store, &scope("mine").formerly("Zoom(bo@example.org)")), None);
-        assert_eq!(kept(&store, &mine), Some(vec![meeting("a")]));
-        store.keep_listing(&acme(), &mine, &change("b"));
-        // From now on without it.
-        assert_eq!(kept(&store, &scope("mine")), Some(vec![meeting("a"), meeting("b")]));
-        let deleted = "SELECT count(*) FROM deleted_meeting WHERE meeting = 'd'";
-        let deleted: i64 = store.connection.lock().query_row(deleted, [], |row| row.get(0)).unwrap();
-        assert_eq!(deleted, 1);
     }
 
     #[test]

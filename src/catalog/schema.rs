@@ -8,8 +8,6 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::kept::digest_scopes;
-
 /// Raised with every change of the tables below; an older file is migrated in [`bring_up_to_date`].
 pub(super) const SCHEMA_VERSION: i64 = 5;
 
@@ -70,15 +68,15 @@ const SCHEMA_4: &str = "
     PRAGMA user_version = 4;
 ";
 
-/// Version 5 knows archives by digests instead of by settings written out.
-const SCHEMA_5: &str = "PRAGMA user_version = 5;";
-
-/// A change of the tables, and what of it SQL does not say.
-type Change = (&'static str, Option<fn(&Connection) -> rusqlite::Result<()>>);
+/// Version 5 knows archives by digests. Which one is meant by the settings that were written out in their place before is
+/// not said any more, so everything is listed anew.
+const SCHEMA_5: &str = "
+    UPDATE full_listing SET scope = '', at = NULL;
+    PRAGMA user_version = 5;
+";
 
 /// The changes in their order: a file of version `n` has had the first `n`.
-const CHANGES: [Change; SCHEMA_VERSION as usize] =
-    [(SCHEMA, None), (SCHEMA_2, None), (SCHEMA_3, None), (SCHEMA_4, None), (SCHEMA_5, Some(digest_scopes))];
+const CHANGES: [&str; SCHEMA_VERSION as usize] = [SCHEMA, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5];
 
 /// Why a file is not opened.
 #[derive(Debug)]
@@ -103,16 +101,15 @@ pub(super) fn check(connection: &Connection) -> Result<(), Unopened> {
 pub(super) fn bring_up_to_date(connection: &mut Connection) -> Result<(), Unopened> {
     // Locked from the start: two that both read version 0 would both make the tables.
     let made = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for (schema, rest) in missing_changes(&made)? {
+    for schema in missing_changes(&made)? {
         made.execute_batch(schema)?;
-        rest.map_or(Ok(()), |rest| rest(&made))?;
     }
     made.commit()?;
     Ok(())
 }
 
 /// The changes of the tables that a file has not had.
-fn missing_changes(connection: &Connection) -> Result<&'static [Change], Unopened> {
+fn missing_changes(connection: &Connection) -> Result<&'static [&'static str], Unopened> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let Ok(had) = usize::try_from(version) else {
         // Nobody's: it is damaged.
@@ -199,13 +196,11 @@ mod tests {
             old.execute("INSERT INTO full_listing VALUES ('acme', 'Zoom(ana@example.org)', 5)", []).unwrap();
         }
         let store = FactStore::open(folder.path()).unwrap();
-        let scope = Scope::of(["zoom"]).formerly("Zoom(ana@example.org)");
-        let kept = store.kept_listing(&acme(), &scope).unwrap().unwrap();
-        assert_eq!(kept.whole_at, Some(jiff::Timestamp::from_second(5).unwrap()));
+        assert!(store.kept_listing(&acme(), &Scope::of(["zoom"])).unwrap().is_none());
         let connection = store.connection.lock();
         let scopes: String =
             connection.query_row("SELECT scope FROM full_listing", [], |row| row.get(0)).unwrap();
-        assert!(scopes.starts_with("0:") && !scopes.contains("ana"), "{scopes}");
+        assert_eq!(scopes, "");
         assert!(!folder.path().join("catalog.sqlite.damaged").exists());
     }
 

@@ -69,7 +69,7 @@ pub fn mount(arguments: &MountArgs) -> Result<ExitCode, Error> {
 }
 
 /// Two at least: one may be busy copying while the other keeps deadlines. More than four find nothing to do, for
-/// the kernel's two event threads bring the work.
+/// the kernel's few event threads bring the work.
 fn worker_threads() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 4)
 }

@@ -14,12 +14,11 @@ use crate::settings::{
 
 /// The scope of a source with these settings.
 pub(super) fn of(settings: &ProviderSettings) -> Scope {
-    let words = match settings {
+    Scope::of(match settings {
         ProviderSettings::Zoom(zoom) => of_zoom(zoom),
         ProviderSettings::Webex(webex) => of_webex(webex),
         ProviderSettings::Rapatin(rapatin) => of_rapatin(rapatin),
-    };
-    Scope::of(words).formerly(&format!("{settings:?}"))
+    })
 }
 
 // Every field is named below, so that a new one is thought of here.
@@ -157,40 +156,5 @@ mod tests {
         assert_eq!(of_zoom(&other).concat(), before);
         other.users.pop();
         assert_ne!(of_zoom(&other).concat(), before);
-    }
-
-    /// Catalogs before the fifth version know archives by this, and lose what they kept where it is another.
-    #[test]
-    fn what_archives_were_called_formerly_is_frozen_here() {
-        let text = |settings: ProviderSettings| format!("{settings:?}");
-        let address = |text: &str| format!("{:?}", address(text));
-        assert_eq!(
-            text(ProviderSettings::Zoom(zoom())),
-            format!(
-                "Zoom(ZoomSettings {{ credential: ServerToServer {{ account_id: \"acc\", client_id: \"app\", client_secret: \
-                 SecretBox<str>([REDACTED]) }}, users: [\"ana@example.org\", \"bo@example.org\"], api_url: {}, oauth_url: {}, \
-                 api_url_is_default: true, plan: Pro }})",
-                address("https://api.zoom.us/v2"),
-                address("https://zoom.us/oauth/token")
-            )
-        );
-        assert_eq!(
-            text(ProviderSettings::Webex(webex())),
-            format!(
-                "Webex(WebexSettings {{ credential: Refreshed {{ client_id: \"app\", client_secret: \
-                 SecretBox<str>([REDACTED]), refresh_token: SecretBox<str>([REDACTED]), kept: SignInFile }}, users: [], \
-                 admin: true, api_url: {}, oauth_url: {} }})",
-                address("https://webexapis.com/v1"),
-                address("https://webexapis.com/v1/access_token")
-            )
-        );
-        assert_eq!(
-            text(ProviderSettings::Rapatin(rapatin())),
-            format!(
-                "Rapatin(RapatinSettings {{ credential: Login {{ email: \"ana@example.org\", password: \
-                 SecretBox<str>([REDACTED]) }}, meetings: [\"85095598095\"], api_url: {} }})",
-                address("https://api.rapatin.id")
-            )
-        );
     }
 }

@@ -4,7 +4,7 @@
 //! from the [read engine](crate::read::Engine) for bytes; and invalidations, whenever the snapshot changes.
 //!
 //! The [`adapter`] is a thin wrapper, so that everything behind it can be tested without a kernel in the loop.
-//! Its callbacks run on two event threads and never block: what is in memory is answered inline, the rest from a
+//! Its callbacks run on a few event threads and never block: what is in memory is answered inline, the rest from a
 //! task that owns the reply. It never asks a provider and never waits for the network in a metadata call; the
 //! one wait outside of `read` is bounded and in `open`, see [`Engine::confirm`](crate::read::Engine::confirm).
 

@@ -23,9 +23,11 @@ use super::readahead;
 /// The source name in the mount table, by which a meetfs mount is recognised: as root the type is plain `fuse`.
 pub const MOUNT_SOURCE: &str = "meetfs";
 
-/// Two event threads: callbacks never block, so one would do for one reader; the second keeps metadata going
-/// while the first copies a megabyte into a reply.
-const EVENT_THREADS: usize = 2;
+/// Event threads. Callbacks never block, so one would do for one reader, and a second keeps metadata going while the first
+/// copies a megabyte into a reply. Where a program goes through folders the kernel sends the end of one folder along with
+/// the beginning of the next, while whoever has answered last is still on its way back: with a third `ls -lR` of a large
+/// archive takes a fifth less time, with a fourth no less again.
+const EVENT_THREADS: usize = 3;
 
 /// How long a fresh mount may take to answer for the first time.
 const FIRST_LOOK_WITHIN: Duration = Duration::from_secs(5);

@@ -7,7 +7,7 @@ use crate::cache::BLOCK_LENGTH;
 use crate::http::{ByteRange, Class};
 
 /// How far from where the last read ended a read may begin and still belong to its track. The kernel's readahead
-/// sends several requests at once and two event threads take them in any order, so neighbours arrive swapped;
+/// sends several requests at once and the event threads take them in any order, so neighbours arrive swapped;
 /// two blocks cover its largest readahead and are still near enough to cost nothing when they are a seek.
 const SLACK: u64 = 2 * BLOCK_LENGTH;
 

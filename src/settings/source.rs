@@ -158,16 +158,9 @@ pub enum ZoomCredential {
     },
 }
 
-/// The file in which a sign-in is kept; none where there is no place for one. It says nothing of whose it is, so it
-/// does not print: catalogs before their fifth version know an archive by what is printed of its settings.
-#[derive(Clone)]
+/// The file in which a sign-in is kept; none where there is no place for one.
+#[derive(Clone, Debug)]
 pub struct SignInFile(pub Option<PathBuf>);
-
-impl std::fmt::Debug for SignInFile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SignInFile")
-    }
-}
 
 known_keys! {
     /// What every source has.
