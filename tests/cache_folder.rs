@@ -9,7 +9,6 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use meetfs::demo::{Archive, Cloud, CloudOptions, Effect, Server, Trigger};
-use meetfs::settings::{Overrides, ProcessEnvironment, Settings};
 use support::{Rig, SOON, meetfs, mode_of, run, text};
 
 /// A user other than the one who runs the tests.
@@ -47,11 +46,6 @@ fn refused(rig: &Rig) -> String {
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
     assert_eq!(rig.entries_in_mount_table(), 0);
     text(&output)
-}
-
-fn refresh(rig: &Rig) {
-    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
-    assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
 }
 
 fn doctor(rig: &Rig) -> (Option<i32>, String) {
@@ -259,41 +253,4 @@ fn the_catalog_does_not_say_how_somebody_signs_in() {
     for word in [rig.cloud.oauth_url().as_str(), rig.cloud.credentials().client_id.as_str()] {
         assert!(!whole.windows(word.len()).any(|part| part == word.as_bytes()), "{word}");
     }
-}
-
-#[test]
-fn what_the_version_before_has_listed_and_kept_is_there_with_the_cloud_away_and_after_it() {
-    let archive = Archive::pattern(&[("gone", 3_000_000), ("there", 2_000_000)]);
-    let rig = Rig::new(CloudOptions { archive, ..CloudOptions::default() })
-        .with_source("keep_deleted = true")
-        .with_source("trash = false");
-    rig.mount();
-    rig.shell("cat acme/*/*gone/* >/dev/null");
-    let names = || rig.shell("find acme | LC_ALL=C sort");
-    let before = names();
-    let gone = rig.cloud.meetings().into_iter().find(|meeting| meeting.topic == "gone").expect("a meeting");
-    assert!(rig.cloud.remove_meeting(&gone.uuid));
-    refresh(&rig);
-    let kept = || rig.status()["sources"][0]["kept_deleted"].clone();
-    assert_eq!(kept(), 1);
-    rig.unmount();
-    // As it stood there: the archive was known by its settings written out.
-    let overrides = Overrides { config: Some(rig.config_path()), ..Overrides::default() };
-    let settings = Settings::load(&overrides, &ProcessEnvironment).expect("settings");
-    let former = format!("{:?}", settings.sources[0].provider);
-    {
-        let catalog = catalog(&rig);
-        assert_eq!(catalog.execute("UPDATE full_listing SET scope = ?1", [&former]).expect("a scope"), 1);
-        catalog.pragma_update(None, "user_version", 4).expect("a version");
-    }
-    take_away(&rig.cloud);
-    rig.mount();
-    assert_eq!((names(), kept()), (before.clone(), 1.into()));
-    rig.cloud.heal();
-    refresh(&rig);
-    assert_eq!((names(), kept()), (before, 1.into()));
-    rig.unmount();
-    let scope: String =
-        catalog(&rig).query_row("SELECT scope FROM full_listing", [], |row| row.get(0)).expect("a scope");
-    assert!(scope.len() == 66 && !scope.contains("Zoom"), "{scope}");
 }
