@@ -51,6 +51,11 @@ const OTHERS_WITHIN: Duration = Duration::from_secs(3);
 /// that is down is never listed, so each mount waits this long for it.
 const NEW_BESIDE_KEPT_WITHIN: Duration = Duration::from_millis(300);
 
+/// How long the background leaves a source alone that an earlier run has listed. Providers that count calls by the second
+/// still count those of a run that ended a moment ago, of which this one knows nothing: after a quick restart the two
+/// together passed a limit that each had kept to. What was listed is shown meanwhile.
+const AFTER_EARLIER_RUN: Duration = Duration::from_secs(1);
+
 /// What there is to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
@@ -168,15 +173,22 @@ impl Archive {
     /// Starts what goes on in the background: listings, and finding out what they leave out.
     pub fn start(&self, runtime: &Handle) {
         for source in &self.sources {
-            runtime.spawn(Source::keep_fresh(source.refresher(&self.catalog), self.ended.clone()));
+            let pause = if self.is_kept(source) { AFTER_EARLIER_RUN } else { Duration::ZERO };
+            let listing = Source::keep_fresh(source.refresher(&self.catalog), self.ended.clone());
+            runtime.spawn(after(pause, listing));
             let enricher = Enricher {
                 provider: source.provider.clone(),
                 sizes: Arc::new(Sizes(self.engine.clone())),
                 catalog: self.catalog.clone(),
                 settled: source.settled.clone(),
             };
-            runtime.spawn(enricher.run(self.ended.clone()));
+            runtime.spawn(after(pause, enricher.run(self.ended.clone())));
         }
+    }
+
+    /// Whether an earlier run has listed the source.
+    fn is_kept(&self, source: &Source) -> bool {
+        self.catalog.kept(&source.settings.name).is_some()
     }
 
     /// Waits until there is something to show: hardly where an earlier run has listed, else for the first listing of each
@@ -186,8 +198,7 @@ impl Archive {
     /// # Errors
     /// The failure of the first source, when none could be listed.
     pub async fn first_listing(&self, troubled: impl Fn(&Error)) -> Result<Readiness, Error> {
-        let (kept, new): (Vec<_>, Vec<_>) =
-            self.sources.iter().partition(|source| self.catalog.kept(&source.settings.name).is_some());
+        let (kept, new): (Vec<_>, Vec<_>) = self.sources.iter().partition(|source| self.is_kept(source));
         let mut readiness = (!kept.is_empty()).then_some(Readiness::Kept);
         let mut others_until = readiness.map(|_| Instant::now() + NEW_BESIDE_KEPT_WITHIN);
         let mut waiting: FuturesUnordered<_> = new
@@ -285,6 +296,11 @@ impl Archive {
     pub(super) fn disk(&self) -> Option<DiskStatus> {
         self.disk.as_ref().map(|disk| disk.status())
     }
+}
+
+async fn after(pause: Duration, work: impl Future<Output = ()>) {
+    tokio::time::sleep(pause).await;
+    work.await;
 }
 
 /// Builds a snapshot whenever the catalog has changed, and tells the kernel what it must forget.
