@@ -1,13 +1,15 @@
 //! A source is permitted in a browser, here or elsewhere: what signs somebody in and what does not.
 
+use std::io::Write;
+use std::process::Stdio;
+
+use meetfs::demo::{CloudOptions, Effect, Server, Trigger, UserApp};
+
 use crate::rig::{
     address_in, assert_exact, begin, browse, cloud, code_in, curl, free_port, login_command, mount,
     sent_back, sign_in, sign_in_files, write_config,
 };
 use crate::support::{Rig, SOON, mode_of, run, text};
-use meetfs::demo::{CloudOptions, Effect, Server, Trigger, UserApp};
-use std::io::Write;
-use std::process::Stdio;
 
 #[test]
 fn who_signs_in_in_a_browser_can_mount_and_copy() {

@@ -1,12 +1,14 @@
 //! Where a sign-in is kept, who may look at it, and how it is given up.
 
+use std::process::Command;
+
+use meetfs::demo::UserApp;
+
 use crate::rig::{
     address_in, assert_exact, begin, browse, cloud, code_in, free_port, login_command, mount, sent_back,
     sign_in, sign_in_files, write_config,
 };
 use crate::support::{Rig, SOON, mode_of, run, text};
-use meetfs::demo::UserApp;
-use std::process::Command;
 
 #[test]
 fn a_sign_in_is_given_up_and_no_secret_of_it_was_printed() {

@@ -1,12 +1,14 @@
 //! Tokens that work once: their renewal under load, at the end of a mount, and where it fails.
 
-use crate::life::{self, Running};
-use crate::rig::{assert_exact, cloud, mount, sign_in, sign_in_files, write_config};
-use crate::support::{Rig, SOON, run, text, wait_until};
-use meetfs::demo::{CloudOptions, Effect, Server, Trigger, UserApp};
 use std::collections::HashSet;
 use std::process::Command;
 use std::time::Duration;
+
+use meetfs::demo::{CloudOptions, Effect, Server, Trigger, UserApp};
+
+use crate::life::{self, Running};
+use crate::rig::{assert_exact, cloud, mount, sign_in, sign_in_files, write_config};
+use crate::support::{Rig, SOON, run, text, wait_until};
 
 /// Tokens and links that end every other second.
 fn restless(meetings: u64) -> CloudOptions {

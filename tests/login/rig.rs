@@ -1,11 +1,13 @@
 //! What every test of a login begins with.
 
-use crate::life::Running;
-use crate::support::{Rig, SOON, run, text, wait_until};
-use jiff::{SignedDuration, Timestamp};
-use meetfs::demo::{Archive, CloudOptions, Content, Meeting, MeetingFile, UserApp};
 use std::path::PathBuf;
 use std::process::Command;
+
+use jiff::{SignedDuration, Timestamp};
+use meetfs::demo::{Archive, CloudOptions, Content, Meeting, MeetingFile, UserApp};
+
+use crate::life::Running;
+use crate::support::{Rig, SOON, run, text, wait_until};
 
 pub(crate) const LENGTH: u64 = 3_000_000;
 
