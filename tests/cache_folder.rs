@@ -181,6 +181,42 @@ fn blocks_that_belong_to_somebody_else_are_fetched_anew_and_are_theirs_as_they_w
 }
 
 #[test]
+fn a_link_or_a_pipe_in_the_place_of_a_block_file_is_waited_on_by_nobody_and_replaced() {
+    let rig = rig();
+    rig.mount();
+    let sum = rig.shell("sha256sum < \"$(ls acme/*/*/*.mp4)\"");
+    rig.unmount();
+    let elsewhere = rig.folder.path().join("elsewhere");
+    for kind in ["data", "index"] {
+        for is_link in [true, false] {
+            let files = std::fs::read_dir(cache(&rig).join("blocks")).expect("a folder").flatten();
+            let mut names = files.map(|entry| entry.path());
+            let path =
+                names.find(|path| path.extension().is_some_and(|it| it == kind)).expect("a block file");
+            std::fs::rename(&path, &elsewhere).expect("another name");
+            let before = std::fs::read(&elsewhere).expect("a file");
+            if is_link {
+                symlink(&elsewhere, &path).expect("a link");
+            } else {
+                nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+            }
+            let status = run(rig.meetfs().args(["cache", "status", "--config"]).arg(rig.config_path()), SOON);
+            assert!(status.status.success(), "{}", text(&status));
+            rig.cloud.clear_requests();
+            rig.mount();
+            assert_eq!(rig.shell("sha256sum < \"$(ls acme/*/*/*.mp4)\""), sum);
+            assert!(rig.media_bytes() >= 3_000_000, "{kind} {is_link}: {}", rig.media_bytes());
+            rig.unmount();
+            assert!(
+                path.symlink_metadata().expect("a file").is_file(),
+                "{kind} {is_link}: what is read is kept again"
+            );
+            assert!(std::fs::read(&elsewhere).expect("a file") == before);
+        }
+    }
+}
+
+#[test]
 fn a_folder_that_others_own_or_may_write_to_is_a_matter_of_the_configuration() {
     let rig = rig();
     private_folder(&cache(&rig));

@@ -39,6 +39,8 @@ pub(super) fn start(level: LogLevel, destination: &Destination<'_>) -> Result<Op
                 .create(true)
                 .append(true)
                 .mode(0o600)
+                // A pipe that nobody reads is an error, and would be waited on for ever.
+                .custom_flags(libc::O_NONBLOCK)
                 .open(path)
                 .map_err(|cause| Error::Log { path: path.to_path_buf(), cause })?;
             install(level, std::sync::Mutex::new(file));

@@ -161,11 +161,22 @@ impl Volume {
         found.map(|found| found.blocks() * SECTOR).sum()
     }
 
-    /// Opens a file, unless somebody else could have written it.
+    /// Opens a file, unless somebody else could have written it. What is no file, such as a link or a pipe, is refused
+    /// like somebody else's.
     fn open_existing(&self, fingerprint: Fingerprint, kind: &str, write: bool) -> std::io::Result<File> {
-        let path = self.file(fingerprint, kind);
-        let file = OpenOptions::new().read(true).write(write).custom_flags(libc::O_NOFOLLOW).open(path)?;
-        if ownership::is_own(&file.metadata()?) { Ok(file) } else { Err(ErrorKind::PermissionDenied.into()) }
+        let opened = OpenOptions::new()
+            .read(true)
+            .write(write)
+            // A pipe would be waited on.
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+            .open(self.file(fingerprint, kind));
+        let file = match opened.as_ref().map_err(std::io::Error::raw_os_error) {
+            Err(Some(libc::ELOOP | libc::ENXIO)) => return Err(ErrorKind::PermissionDenied.into()),
+            _ => opened?,
+        };
+        let found = file.metadata()?;
+        let is_usable = found.is_file() && ownership::is_own(&found);
+        if is_usable { Ok(file) } else { Err(ErrorKind::PermissionDenied.into()) }
     }
 
     /// The data file, to be read.
@@ -185,6 +196,10 @@ impl Volume {
     /// block: the header comes with the first record.
     pub(super) fn create_files(&self, key: DiskKey) -> std::io::Result<Files> {
         let create = |kind| {
+            let path = self.file(key.fingerprint, kind);
+            if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+                std::fs::remove_file(&path)?;
+            }
             OpenOptions::new()
                 .read(true)
                 .write(true)
@@ -192,7 +207,7 @@ impl Volume {
                 .truncate(true)
                 .mode(0o600)
                 .custom_flags(libc::O_NOFOLLOW)
-                .open(self.file(key.fingerprint, kind))
+                .open(path)
         };
         let data = create(DATA)?;
         step();
