@@ -229,35 +229,6 @@ fn a_trimmed_video_is_another_content_and_is_never_mixed_with_the_old_one() {
 }
 
 #[test]
-fn sound_that_a_catalog_does_not_say_the_origin_of_changes_with_a_trimmed_video() {
-    let rig = rig();
-    rig.shell("cat cisco/*/*Before/audio_only.mp3 >/dev/null");
-    rig.unmount();
-    // Details as they were kept before it was noted what files are made of.
-    let catalog = rig.folder.path().join("cache/catalog.sqlite");
-    let catalog = rusqlite::Connection::open(catalog).expect("the catalog");
-    let line = "UPDATE meeting_details SET details = json_remove(details, '$.made_of', '$.listed')
-                WHERE source = 'cisco' AND details IS NOT NULL";
-    assert_eq!(catalog.execute(line, []).expect("details"), 2);
-    drop(catalog);
-    for (seed, length) in [(11, 7_000), (12, 5_000)] {
-        assert!(rig.cloud.change_webex_recording(CHANGING, |it| {
-            it.video = film(seed, TRIMMED + length);
-            it.audio = Some(film(seed, length));
-        }));
-        let output = run(&mut rig.mount_command(), SOON);
-        assert!(output.status.success(), "{}", text(&output));
-        wait_until(SOON, "the sound is as long as it is", || {
-            let found = rig.shell("cat cisco/*/*Before/audio_only.mp3 2>/dev/null | wc -c");
-            found.trim() == length.to_string()
-        });
-        let sum = rig.shell("sha256sum < cisco/*/*Before/audio_only.mp3");
-        assert!(sum.starts_with(&film(seed, length).sha256()), "{sum}");
-        rig.unmount();
-    }
-}
-
-#[test]
 fn a_deleted_meeting_goes_and_an_open_file_of_it_is_read_whole_or_not_to_its_end() {
     let rig = rig();
     let readers = Reader::of_all(&rig);

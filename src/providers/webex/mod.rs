@@ -180,18 +180,6 @@ impl Provider for Webex {
         }))
     }
 
-    async fn renew(&self, meeting: &MeetingId, known: &Details) -> Result<Details, ProviderError> {
-        // They come with what their files are made of, so this is asked once at most.
-        let Some(mut details) = self.details(meeting).await? else { return Ok(known.clone()) };
-        // A transcript that was found later is not in them.
-        for file in &known.files {
-            if details.files.iter().all(|found| found.id != file.id) {
-                details.files.push(file.clone());
-            }
-        }
-        Ok(details)
-    }
-
     async fn late_files(&self, meetings: &[Arc<Meeting>]) -> LateFiles {
         self.transcripts.late(&self.api, &self.leases, meetings).await
     }
