@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use nix::unistd::Uid;
 
-use super::problem::{FileProblem, SecretProblem, ValueProblem, offer};
+use super::problem::{FileProblem, SecretProblem, ValueProblem, offer, offer_and};
 use crate::model::SourceName;
 
 /// Why the configuration cannot be used. Every one of them is for the user to mend: exit code 3.
@@ -167,12 +167,9 @@ pub enum SettingsError {
     },
     /// A source was asked for that does not exist.
     #[error(
-        "{}{} {known}",
+        "{}{}",
         no_source(.name),
-        match .nearest {
-            Some(nearest) => format!("; did you mean `{nearest}`? Choose among"),
-            None => "; choose among".to_owned(),
-        }
+        offer_and(.nearest.as_deref(), &format!("choose among {known}"))
     )]
     UnknownSource {
         /// As asked for.

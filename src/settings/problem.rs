@@ -91,11 +91,11 @@ pub enum ValueProblem {
     Connections(String),
     /// There is no such time zone.
     #[error(
-        "there is no time zone `{name}`; {} a name like \"Europe/Berlin\", one of those that `timedatectl list-timezones` lists",
-        match .nearest {
-            Some(nearest) => format!("did you mean `{nearest}`? Write"),
-            None => "write".to_owned(),
-        }
+        "there is no time zone `{name}`{}",
+        offer_and(
+            .nearest.as_deref(),
+            "write a name like \"Europe/Berlin\", one of those that `timedatectl list-timezones` lists"
+        )
     )]
     TimeZone {
         /// As given.
@@ -135,7 +135,7 @@ pub enum ValueProblem {
     #[error("there is no plan `{0}`; write \"free\", \"pro\" or \"business\" (Business and above)")]
     Plan(String),
     /// There is no such kind of recording file.
-    #[error("there is no kind of file `{name}`{}; kinds are video, audio, transcript, chat and other", offer(.nearest.as_deref()))]
+    #[error("there is no kind of file `{name}`{}", offer_and(.nearest.as_deref(), "kinds are video, audio, transcript, chat and other"))]
     FileKind {
         /// As given.
         name: String,
@@ -148,7 +148,7 @@ pub enum ValueProblem {
     )]
     SourceName(String),
     /// There is no such provider.
-    #[error("there is no provider \"{name}\"{}; this version reads \"zoom\", \"webex\" and \"rapatin\"", offer(.nearest.as_deref()))]
+    #[error("there is no provider \"{name}\"{}", offer_and(.nearest.as_deref(), "this version reads \"zoom\", \"webex\" and \"rapatin\""))]
     Provider {
         /// As given.
         name: String,
@@ -262,4 +262,13 @@ fn sensible(machine: u64) -> String {
 /// The end of a message that has a nearest word to offer, or nothing.
 pub(super) fn offer(nearest: Option<&str>) -> String {
     nearest.map(|word| format!("; did you mean `{word}`?")).unwrap_or_default()
+}
+
+/// The same with a sentence that is said in any case.
+pub(super) fn offer_and(nearest: Option<&str>, sentence: &str) -> String {
+    let mut rest = sentence.chars();
+    match (nearest, rest.next()) {
+        (Some(_), Some(first)) => format!("{} {}{}", offer(nearest), first.to_uppercase(), rest.as_str()),
+        _ => format!("; {sentence}"),
+    }
 }
