@@ -53,6 +53,26 @@ fn a_mount_returns_once_the_tree_can_be_listed_and_lets_go_of_its_streams() {
 }
 
 #[test]
+fn what_a_mount_would_hide_of_its_own_is_refused_before_it_is_made() {
+    let rig = Rig::new(small());
+    rig.write_config(&rig.config());
+    let link = rig.folder.path().join("link");
+    std::os::unix::fs::symlink(&rig.mountpoint, &link).expect("a link");
+    for (flag, name) in [("--log-file", "log"), ("--cache-dir", "cache"), ("--cache-dir", "deeper/cache")] {
+        for folder in [&rig.mountpoint, &link] {
+            let mut command = rig.meetfs();
+            command.args(["mount", "--config"]).arg(rig.config_path()).arg(&rig.mountpoint);
+            let output = run(command.arg(flag).arg(folder.join(name)), SOON);
+            assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+            assert!(text(&output).contains("lies in the mountpoint"), "{}", text(&output));
+            assert_eq!(std::fs::read_dir(&rig.mountpoint).expect("a folder").count(), 0);
+        }
+    }
+    rig.mount();
+    rig.unmount();
+}
+
+#[test]
 fn a_daemon_keeps_no_folder_and_no_terminal_busy() {
     let rig = Rig::mounted(small());
     let daemon = rig.daemon().expect("a daemon");

@@ -54,6 +54,21 @@ fn another_user_is_refused_at_the_door() {
 }
 
 #[test]
+fn another_user_is_told_whose_the_mount_is_that_he_would_take_down() {
+    let rig = rig();
+    rig.mount();
+    let output = as_nobody(&rig, &format!("'{}' unmount \"$M\"", env!("CARGO_BIN_EXE_meetfs")));
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(
+        text(&output).contains("was mounted by user 0; unmount it as that user or as root"),
+        "{}",
+        text(&output)
+    );
+    assert!(!rig.shell("ls").is_empty());
+    rig.unmount();
+}
+
+#[test]
 fn with_allow_other_everybody_reads_the_recordings_but_not_what_is_known_of_the_people() {
     let rig = rig();
     let output = run(rig.mount_command().args(["-o", "allow_other"]), SOON);

@@ -36,6 +36,15 @@ fn refused(command: &mut Command, code: i32) -> String {
 }
 
 #[test]
+fn a_folder_inside_a_mount_is_told_as_one() {
+    let rig = mounted();
+    let said = refused(&mut unmount_command(rig.mountpoint.join("acme")), 1);
+    let place = rig.mountpoint.display();
+    assert!(said.contains(&format!("lies in the meetfs mounted at {place}; give {place}")), "{said}");
+    rig.unmount();
+}
+
+#[test]
 fn a_busy_mount_names_who_works_in_it_and_goes_on() {
     let rig = mounted();
     let holder = Running::shell(&rig, "cd acme && exec -a holder sleep 60");

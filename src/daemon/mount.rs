@@ -51,6 +51,10 @@ pub fn mount(arguments: &MountArgs) -> Result<ExitCode, Error> {
     memory::keep_together();
     // Logs, catalog and cache are nobody else's, whatever the shell's mask.
     nix::sys::stat::umask(Mode::from_bits_truncate(0o077));
+    if let Some(path) = &arguments.log_file {
+        // Before it is made there.
+        mountpoint::refuse_inside(&arguments.mountpoint, path, "log")?;
+    }
     let destination = match (&arguments.log_file, in_background) {
         (Some(path), _) => Destination::File(path),
         (None, true) => Destination::StateFolder,
@@ -84,6 +88,7 @@ impl Server<'_> {
         let place = mountpoint::prepare(&self.arguments.mountpoint)?;
         let mountpoint = place.path().to_path_buf();
         let (settings, cloud) = self.settings()?;
+        mountpoint::refuse_inside(&mountpoint, &settings.cache.dir, "cache folder")?;
         let mut signals = self.runtime.block_on(async { Signals::new() })?;
         let facts =
             if cloud.is_some() { FactStore::in_memory()? } else { FactStore::open(&settings.cache.dir)? };
@@ -97,10 +102,11 @@ impl Server<'_> {
             signals.end().await;
             std::process::exit(i32::from(Exit::Failed as u8));
         });
+        // Also where nothing came to be mounted: what goes on in the background keeps the cache, and asks the cloud.
+        drop(background_work);
         let served = served.map(|(mounted, control)| {
             tracing::info!("unmounting {}", mountpoint.display());
             drop(control);
-            drop(background_work);
             mounted.unmount(UNMOUNT_WITHIN);
         });
         // The folder of the cache is for the next mount, whatever is still waited for.

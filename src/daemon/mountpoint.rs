@@ -53,6 +53,22 @@ pub enum MountpointError {
     /// Nothing of ours is mounted there.
     #[error("no meetfs is mounted at {}; `mount | grep meetfs` shows where one is", .0.display())]
     NotMounted(PathBuf),
+    /// What the daemon writes to would be hidden by its own mount.
+    #[error("the {what} {} lies in the mountpoint, where it would be hidden; give another place for it", path.display())]
+    Hidden {
+        /// What it is.
+        what: &'static str,
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// Somebody else has mounted it.
+    #[error("{} was mounted by user {owner}; unmount it as that user or as root", mountpoint.display())]
+    NotYours {
+        /// Where.
+        mountpoint: PathBuf,
+        /// Whose it is.
+        owner: u32,
+    },
     /// Programs have files open in it.
     #[error("{} is busy: {holders}; close them and unmount again", mountpoint.display())]
     Busy {
@@ -161,6 +177,22 @@ pub(super) fn absolute(given: &Path) -> Result<PathBuf, MountpointError> {
         }
     }
     Err(system(given, std::io::Error::other("too many links")))
+}
+
+/// Refuses a place in or at the mountpoint for `what` the daemon writes. Nothing is made.
+///
+/// # Errors
+/// [`MountpointError::Hidden`], or there is no such mountpoint.
+pub(super) fn refuse_inside(given: &Path, path: &Path, what: &'static str) -> Result<(), MountpointError> {
+    let mountpoint = absolute(given)?;
+    let written = std::path::absolute(path).map_err(|cause| system(path, cause))?;
+    // By name first: a mount that is there may be dead, or hang.
+    let is_inside = written.starts_with(&mountpoint)
+        || written
+            .ancestors()
+            .find_map(|there| there.canonicalize().ok())
+            .is_some_and(|there| there.starts_with(&mountpoint));
+    if is_inside { Err(MountpointError::Hidden { what, path: path.into() }) } else { Ok(()) }
 }
 
 fn check_empty_folder(path: &Path) -> Result<(), MountpointError> {

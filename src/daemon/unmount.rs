@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::mount::MntFlags;
 
+use super::control::ControlError;
 use super::holders::holders_of;
 use super::mountpoint::{MountpointError, absolute};
-use super::mounts::mounted_at;
+use super::mounts::{MountEntry, mounted_around, mounted_at};
 use crate::cli::UnmountArgs;
 use crate::error::Error;
 
@@ -24,7 +25,10 @@ pub fn unmount(arguments: &UnmountArgs) -> Result<(), Error> {
     let system = |cause| MountpointError::System { mountpoint: path.clone(), cause };
     let mounted = mounted_at(&path).map_err(system)?;
     let Some(mounted) = mounted.filter(|mounted| mounted.is_meetfs()) else {
-        return Err(MountpointError::NotMounted(path).into());
+        return Err(match mounted_around(&path).map_err(system)?.filter(MountEntry::is_meetfs) {
+            Some(MountEntry { mountpoint, .. }) => ControlError::Inside { path, mountpoint }.into(),
+            None => MountpointError::NotMounted(path).into(),
+        });
     };
     match nix::mount::umount2(&path, MntFlags::empty()) {
         Ok(()) => {}
@@ -40,6 +44,9 @@ pub fn unmount(arguments: &UnmountArgs) -> Result<(), Error> {
                 .output()
                 .map_err(|cause| Error::System { what: "starting fusermount3 (install fuse3)", cause })?;
             if !helped.status.success() {
+                if let Some(owner) = mounted.owner.filter(|owner| *owner != nix::unistd::geteuid().as_raw()) {
+                    return Err(MountpointError::NotYours { mountpoint: path, owner }.into());
+                }
                 let holders = holders_of(&mounted);
                 return Err(MountpointError::Busy { mountpoint: path, holders }.into());
             }
