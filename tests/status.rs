@@ -236,8 +236,13 @@ fn a_dead_mount_is_told_as_one_with_its_mend_and_the_next_daemon_is_asked_in_its
             |mount: &Value| -> Vec<String> { mount.as_object().expect("keys").keys().cloned().collect() };
         assert_eq!(keys(dead), keys(&alive));
     }
+    // Told once, where the mounts are told, and not again as what went wrong.
+    let line = listed(&rig, &["refresh"]).expect("a line");
+    assert!(line.contains("  DEAD: ") && line.contains(&format!("`meetfs unmount {place}`")), "{line}");
     let output = command(&rig, &["refresh"]);
-    assert!(said(&output).contains("is a dead mount"), "{}", text(&output));
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(said(&output).contains("those that are DEAD have to be taken down first"), "{}", text(&output));
+    assert!(!said(&output).contains("its daemon has died"), "{}", text(&output));
     // What a dead mount holds is not known to be saved.
     let output = command(&rig, &["expiring", "--not-in", "/usr"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));

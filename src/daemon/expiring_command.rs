@@ -57,9 +57,15 @@ pub fn expiring(arguments: &ExpiringArgs) -> Result<bool, Error> {
         let lines = due.iter().map(|file| {
             let size = file.size.map_or_else(|| "?".to_owned(), |size| ByteSize(size).to_string());
             let left = left(file.days_left);
-            let trash = if file.in_trash { "  (in the trash)" } else { "" };
+            let note = match (file.in_trash, file.is_readable) {
+                (false, _) => "",
+                (true, true) => "  (in the trash)",
+                (true, false) => {
+                    "  (in the trash), which does not give it out; the file says how to have it back"
+                }
+            };
             let at = wall.day_and_time(file.expires);
-            format!("{at}  {left:>9}  {size:>10}  {}{trash}\n", file.path.display())
+            format!("{at}  {left:>9}  {size:>10}  {}{note}\n", file.path.display())
         });
         print(&lines.collect::<String>())?;
     }

@@ -50,8 +50,8 @@ pub fn refresh(arguments: &RefreshArgs) -> Result<(), Error> {
     let reports = print_all(answers, arguments.json)?;
     let unfinished = reports.iter().filter(|report| report.is_unfinished).flat_map(listed_now);
     let unfinished: Vec<_> = unfinished.map(str::to_owned).collect();
-    if let Some(report) = reports.iter().find(|report| report.dead.is_some()) {
-        return Err(ControlError::Dead(report.mountpoint.clone().into()).into());
+    if reports.iter().any(|report| report.dead.is_some()) {
+        return Err(ControlError::SomeDead.into());
     }
     if !unfinished.is_empty() {
         return Err(Error::StillRefreshing { sources: unfinished.join(", ") });

@@ -46,6 +46,9 @@ pub enum ControlError {
     /// The daemon has died and left its mount behind.
     #[error("{} is a dead mount: {}", .0.display(), absent::about_dead(.0))]
     Dead(PathBuf),
+    /// Others were asked, and these are told already.
+    #[error("not every mount was refreshed: those that are DEAD have to be taken down first")]
+    SomeDead,
     /// The daemon lives, and has no socket where this user's are.
     #[error(
         "the meetfs mounted at {} does not answer you; ask as the user who mounted it, and with the same XDG_RUNTIME_DIR",

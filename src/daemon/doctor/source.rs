@@ -66,7 +66,7 @@ async fn examine(archive: &Archive, source: &Source) -> Vec<Check> {
         }
     };
     let meetings = listing.meetings.len();
-    let found = format!("{meetings} meetings since {from}");
+    let found = format!("{meetings} meeting{} since {from}", if meetings == 1 { "" } else { "s" });
     checks.push(match listing.failed.first() {
         None => Check::ok(format!("{name}, listing"), found),
         Some((days, error)) => {
