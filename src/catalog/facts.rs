@@ -129,14 +129,14 @@ pub(super) fn details_of_row(text: &str) -> Option<Details> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn acme() -> SourceName {
+    pub(in crate::catalog) fn acme() -> SourceName {
         SourceName::new("acme").unwrap()
     }
 
-    fn file(key: &str) -> FileId {
+    pub(in crate::catalog) fn file(key: &str) -> FileId {
         FileId { source: acme(), meeting: "m/1==".into(), key: key.into() }
     }
 

@@ -234,16 +234,9 @@ fn is_busy(error: &rusqlite::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::facts::tests::{acme, file};
     use super::*;
-    use crate::model::{FileId, SourceName, Version};
-
-    fn acme() -> SourceName {
-        SourceName::new("acme").unwrap()
-    }
-
-    fn file(key: &str) -> FileId {
-        FileId { source: acme(), meeting: "m/1==".into(), key: key.into() }
-    }
+    use crate::model::Version;
 
     #[test]
     fn a_damaged_file_is_set_aside_and_made_anew() {

@@ -129,17 +129,10 @@ pub(super) fn written_version(path: &Path) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::facts::tests::{acme, file};
     use super::super::{FactStore, Scope};
     use super::*;
-    use crate::model::{Details, FileId, SourceName, Version};
-
-    fn acme() -> SourceName {
-        SourceName::new("acme").unwrap()
-    }
-
-    fn file(key: &str) -> FileId {
-        FileId { source: acme(), meeting: "m/1==".into(), key: key.into() }
-    }
+    use crate::model::{Details, Version};
 
     #[test]
     fn a_catalog_of_the_first_schema_is_migrated_and_keeps_what_it_knew() {
