@@ -60,6 +60,21 @@ fn files(rig: &Rig, source: &str) -> usize {
 }
 
 #[test]
+fn whatever_is_called_a_film_plays() {
+    let rig = configured(|cloud| {
+        let secret = cloud.webex_credentials().client_secret;
+        format!("{}{}", webex(cloud, "cisco", &secret), rapatin(cloud, "rapat"))
+    });
+    mount(&rig);
+    let seen = rig.shell(
+        "find . -name '*.mp4' -o -name '*.m4a' | while read -r film; do \
+         ffprobe -v error -show_entries format=duration -of csv=p=0 \"$film\" </dev/null || echo \"FAILED $film\"; done",
+    );
+    assert!(seen.lines().count() > 20 && seen.lines().all(|line| line.starts_with("12.")), "{seen}");
+    rig.unmount();
+}
+
+#[test]
 fn every_object_of_all_three_is_copied_to_the_byte_and_a_second_rsync_copies_nothing_also_after_a_remount() {
     let rig = configured(|cloud| {
         let secret = cloud.webex_credentials().client_secret;

@@ -11,6 +11,20 @@ use sha2::{Digest, Sha256};
 
 use super::pattern::{pattern_bytes, pattern_seed};
 
+/// The content of a file in `assets/`, whose README says what is in each; with a name, an MP4 or M4A that has it in it.
+macro_rules! asset {
+    ($file:literal) => {
+        $crate::demo::Content::Stored(bytes::Bytes::from_static(include_bytes!(concat!(
+            "../../assets/",
+            $file
+        ))))
+    };
+    ($file:literal, $name:expr) => {
+        $crate::demo::archive::named(include_bytes!(concat!("../../assets/", $file)), $name)
+    };
+}
+pub(super) use asset;
+
 /// Everything one account has. The first host owns the app: `me` is that one.
 #[derive(Clone, Debug, Default)]
 pub struct Archive {
@@ -422,6 +436,13 @@ fn usual(file_type: &str) -> (Option<&'static str>, Option<&'static str>) {
         "CHAT_MESSAGE" => (Some("JSON"), Some("chat_message")),
         _ => (None, None),
     }
+}
+
+/// An MP4 or M4A of `assets/` that has its name in it, so that no two recordings are the same bytes: in a box behind the
+/// others that players pass over (`free`, ISO/IEC 14496-12, 8.1.2).
+pub(super) fn named(media: &'static [u8], name: &str) -> Content {
+    let length = u32::try_from(8 + name.len()).unwrap_or(u32::MAX);
+    Content::Stored([media, &length.to_be_bytes(), b"free", name.as_bytes()].concat().into())
 }
 
 /// The current UTC day.

@@ -5,7 +5,8 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use super::archive::{
-    Archive, Content, FileStatus, Host, ListedSize, Meeting, MeetingFile, Place, WithoutFiles, moment, today,
+    Archive, Content, FileStatus, Host, ListedSize, Meeting, MeetingFile, Place, WithoutFiles, asset, moment,
+    today,
 };
 
 /// Length of the media in `assets/`.
@@ -13,12 +14,6 @@ const CLIP: SignedDuration = SignedDuration::from_secs(12);
 
 /// Seconds between a meeting's beginning and its recording's.
 const LEAD: SignedDuration = SignedDuration::from_secs(11);
-
-macro_rules! asset {
-    ($name:literal) => {
-        Content::Stored(Bytes::from_static(include_bytes!(concat!("../../assets/", $name))))
-    };
-}
 
 impl Archive {
     /// Meetings over the three months before today. Within a UTC day every call gives the same archive.

@@ -4,8 +4,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::archive::{Content, ListedSize, MeetingFile, moment, today};
-use super::pattern::pattern_seed;
+use super::archive::{Content, ListedSize, MeetingFile, asset, moment, today};
 
 /// One recorded session of a meeting.
 #[derive(Clone, Debug)]
@@ -92,49 +91,50 @@ impl RapatinSession {
 
     /// The same sessions before `day`.
     pub fn demo_at(day: Date) -> Vec<Self> {
-        let film = |name: &str, length| {
-            MeetingFile::new("MP4", Content::Pattern { seed: pattern_seed(name), length })
-        };
+        let speaker = |name: &str| MeetingFile::new("MP4", asset!("speaker_view.mp4", name));
+        let gallery = |name: &str| MeetingFile::new("MP4", asset!("gallery_view.mp4", name));
         let text = |kind: &str, text: &'static str| {
             MeetingFile::new(kind, Content::Stored(Bytes::from_static(text.as_bytes())))
         };
-        let sound =
-            MeetingFile::new("M4A", Content::Pattern { seed: pattern_seed("sound"), length: 300_001 });
+        let sound = MeetingFile::new("M4A", asset!("audio_only.m4a", "sound"));
         let every_kind = Self::new("WuPF5b6WQ0aa==", "85095598095", "Rapat anggaran", moment(day, 1, 2, 0))
-            .with(film("speaker", 2_500_017))
-            .with(film("gallery", 1_200_000).view("gallery_view"))
+            .with(speaker("speaker"))
+            .with(gallery("gallery").view("gallery_view"))
             .with(sound.clone())
             .with(text("CC", "WEBVTT\n\n00:01.000 --> 00:02.000\nSelamat pagi.\n"))
             .with(text("TRANSCRIPT", "WEBVTT\n\n00:01.000 --> 00:02.000\nAna: Selamat pagi.\n"))
             .with(text("CHAT", "09:00:01 Ana: Selamat pagi\n"))
             .with(text("TIMELINE", r#"{"timeline":[{"ts":"00:00:01.000","users":[]}]}"#));
-        let weekly = |uuid: &str, back, length| {
+        let weekly = |uuid: &str, back, film| {
             let mut session = Self::new(uuid, "81234567890", "Mingguan: Q&A / été", moment(day, back, 7, 30))
-                .with(film(uuid, length))
+                .with(film)
                 .with(text("CC", "WEBVTT\n\n00:01.000 --> 00:02.000\nMulai.\n"));
             session.recurring = true;
             session
         };
         let restarted =
             Self::new("/rEsTaRt//0000==", "84444444444", "Stopped and restarted", moment(day, 2, 9, 0))
-                .with(film("part one", 400_003))
-                .with(film("part two", 500_009))
+                .with(speaker("part one"))
+                .with(gallery("part two"))
                 .with(sound.clone());
         let wrong_size =
             Self::new("wRoNgSiZe000==", "85555555555", "Listed size is wrong", moment(day, 3, 4, 5))
-                .with(film("wrong", 700_001).listed(ListedSize::Wrong(-7)))
+                .with(gallery("wrong").listed(ListedSize::Wrong(-7)))
                 .with(text("TRANSCRIPT", "WEBVTT\n\n").listed(ListedSize::Absent));
         let unscheduled =
             Self::new("uNsChEdUlEd0==", "86666666666", "Not in the schedule", moment(day, 2, 6, 0))
-                .with(film("unscheduled", 250_000))
+                .with(gallery("unscheduled"))
                 .unscheduled();
         let processing = Self::new("pRoCeSsInG00==", "87777777777", "Still processing", moment(day, 1, 8, 0))
-            .with(film("processing", 150_000))
+            .with(gallery("processing"))
             .status(RapatinStatus::Processing);
         let deleted = Self::new("dElEtEd00000==", "88888888888", "Deleted", moment(day, 3, 8, 0))
-            .with(film("deleted", 150_000))
+            .with(gallery("deleted"))
             .status(RapatinStatus::Deleted);
-        let weekly = [weekly("w1EeKlY00000==", 1, 350_000), weekly("w2EeKlY00000==", 3, 360_000)];
+        let weekly = [
+            weekly("w1EeKlY00000==", 1, gallery("first week")),
+            weekly("w2EeKlY00000==", 3, speaker("third week")),
+        ];
         let mut sessions = vec![every_kind, restarted, wrong_size, unscheduled, processing, deleted];
         sessions.extend(weekly);
         sessions

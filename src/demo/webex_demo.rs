@@ -1,16 +1,9 @@
 //! The Webex side of `meetfs mount --demo`: recordings to play, and one of each thing that is awkward.
 
-use bytes::Bytes;
 use jiff::civil::Date;
 
-use super::archive::{Content, ListedSize, moment, today};
+use super::archive::{ListedSize, asset, moment, today};
 use super::webex_archive::{WebexArchive, WebexRecording};
-
-macro_rules! asset {
-    ($name:literal) => {
-        Content::Stored(Bytes::from_static(include_bytes!(concat!("../../assets/", $name))))
-    };
-}
 
 impl WebexArchive {
     /// Recordings of the ten weeks before today. Within a UTC day every call gives the same archive.
@@ -21,12 +14,15 @@ impl WebexArchive {
     /// The same archive before `day`.
     pub fn demo_at(day: Date) -> Self {
         let recording = |number: u32, topic: &str, back| {
-            WebexRecording::new(&format!("4f91{number:028x}"), topic, moment(day, back, 9, 15))
+            let start = moment(day, back, 9, 15);
+            let mut recording = WebexRecording::new(&format!("4f91{number:028x}"), topic, start);
+            recording.video = asset!("speaker_view.mp4", &recording.id);
+            recording
         };
         let clip = |number, topic, back| {
             let mut clip = recording(number, topic, back);
             clip.duration_seconds = 12;
-            clip.video = asset!("gallery_view.mp4");
+            clip.video = asset!("gallery_view.mp4", &clip.id);
             clip.audio = None;
             clip.transcript = Some(asset!("review.vtt"));
             clip
@@ -41,7 +37,7 @@ impl WebexArchive {
             clip(1, "Weekly: sales", 2),
             clip(2, "Weekly: sales", 9),
             clip(3, "Customer call: été / Q4", 12),
-            recording(4, "Old format", 60).of_format("ARF").alone(),
+            recording(4, "Old format", 60).with_video(50_000).of_format("ARF").alone(),
             wrong_size,
             prevented,
             strings,

@@ -77,7 +77,7 @@ fn data_is_an_object_for_one_session_and_a_list_for_several() {
     let one = recordings(&cloud, "85095598095");
     assert_eq!((&one["status"], &one["meeting_id"]), (&json!("ready"), &json!("85095598095")));
     let size = one["files"][0]["file_size"].as_str().unwrap();
-    assert_eq!(size.parse::<u64>().unwrap(), 2_500_017);
+    assert_eq!(size.parse::<u64>().unwrap(), 483_963);
     assert!(one["files"][0].get("id").is_none() && one["files"][0].get("file_extension").is_none());
     assert_eq!(recordings(&cloud, "81234567890").as_array().unwrap().len(), 2);
     assert_eq!(api(&cloud, "/recordings/80000000000").status, 404);
