@@ -11,7 +11,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use meetfs::demo::{Archive, CloudOptions, Content, Meeting, MeetingFile};
-use support::{Rig, SOON, run, text};
+use support::{Rig, SOON, alone, run, text};
 
 fn day(from_today: i64) -> Date {
     TimeZone::UTC.to_datetime(Timestamp::now()).date().saturating_add(from_today.days())
@@ -33,7 +33,7 @@ fn rig() -> Rig {
 }
 
 fn expiring(rig: &Rig, words: &[&str]) -> Output {
-    run(rig.meetfs().arg("expiring").args(words), SOON)
+    run(&mut alone(rig, rig.meetfs().arg("expiring").args(words)), SOON)
 }
 
 fn lines(output: &Output) -> Vec<String> {

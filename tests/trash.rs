@@ -15,7 +15,7 @@ use meetfs::demo::{
     WebexRecording,
 };
 use serde_json::Value;
-use support::{Rig, SOON, run, text, wait_until};
+use support::{Rig, SOON, alone, run, text, wait_until};
 
 const GONE: &str = "/Z29uZQ//==";
 const LENGTH: u64 = 3_000_000;
@@ -58,7 +58,7 @@ fn wait_for_files(rig: &Rig, folder: &str, expected: &str) {
 }
 
 fn expiring(rig: &Rig, words: &[&str]) -> (Option<i32>, String) {
-    let output = run(rig.meetfs().arg("expiring").args(words), SOON);
+    let output = run(&mut alone(rig, rig.meetfs().arg("expiring").args(words)), SOON);
     (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::support::{Rig, meetfs, wait_until};
+use crate::support::{Rig, meetfs, through, wait_until};
 
 /// How long a killed process is waited for.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
@@ -124,18 +124,7 @@ impl Drop for Running {
 /// The same command, which an interrupt ends. Tests that run in the background of a shell inherit from it that
 /// interrupts are ignored, and would hand that on.
 fn heeding_interrupts(command: &Command) -> Command {
-    let mut heeding = Command::new("env");
-    heeding.arg("--default-signal=INT,QUIT").arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => heeding.env(name, value),
-            None => heeding.env_remove(name),
-        };
-    }
-    if let Some(folder) = command.get_current_dir() {
-        heeding.current_dir(folder);
-    }
-    heeding
+    through(&["env", "--default-signal=INT,QUIT"], command)
 }
 
 pub fn signal(process: u32, name: &str) {

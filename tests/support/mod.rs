@@ -233,6 +233,32 @@ pub fn meetfs() -> Command {
     command
 }
 
+/// The same command where this rig's mounts are the only ones. A meetfs that died elsewhere on the machine is told to
+/// everybody who asks for all mounts, and would tell on tests that have nothing to do with it.
+pub fn alone(rig: &Rig, command: &Command) -> Command {
+    const TAKE_DOWN_OTHERS: &str = "findmnt --list --noheadings --output TARGET --source meetfs | \
+        while IFS= read -r place; do case $place in \"$0\"/*) ;; *) umount --lazy \"$place\" ;; esac; done; exec \"$@\"";
+    let own = rig.folder.path().to_str().expect("a path");
+    through(&["unshare", "--mount", "--", "sh", "-c", TAKE_DOWN_OTHERS, own], command)
+}
+
+/// The same command, started by another one that is given it.
+pub fn through(starter: &[&str], command: &Command) -> Command {
+    let mut words = starter.iter();
+    let mut started = Command::new(words.next().expect("a program"));
+    started.args(words).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => started.env(name, value),
+            None => started.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        started.current_dir(folder);
+    }
+    started
+}
+
 /// Runs a command to its end; kills it with all its children and fails the test when that takes too long.
 pub fn run(command: &mut Command, within: Duration) -> Output {
     match run_within(command, within) {
