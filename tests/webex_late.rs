@@ -49,6 +49,8 @@ fn mounted(options: CloudOptions, recordings: usize, keys: &str) -> Rig {
         let line = "find cisco -name meeting.json -o -name audio_only.mp3 | wc -l";
         rig.shell(line).trim() == (2 * recordings).to_string()
     });
+    // The first round may still be about to look for what is late.
+    refresh(&rig);
     rig
 }
 
@@ -138,7 +140,6 @@ fn without_the_scope_it_is_asked_once_told_by_status_and_doctor_and_nothing_else
     mount(&rig, "");
     wait_until(SOON, "everything is known", || rig.shell("find cisco -type f | wc -l").trim() == "6");
     make(&rig, "a");
-    rig.cloud.clear_requests();
     for _ in 0..3 {
         refresh(&rig);
         let source = source(&rig);
@@ -146,7 +147,9 @@ fn without_the_scope_it_is_asked_once_told_by_status_and_doctor_and_nothing_else
         let why = source["late_error"].as_str().unwrap_or_default();
         assert!(why.contains("needs the scope meeting:transcripts_read"), "{source}");
     }
-    assert_eq!(lists(&rig).len(), 1, "{:?}", lists(&rig));
+    // The first description of a recording asks for those of its meeting.
+    let of_days = lists(&rig).iter().filter(|list| list.query.contains("from=")).count();
+    assert_eq!(of_days, 1, "{:?}", lists(&rig));
     assert_eq!(rig.log().matches("transcripts that are made late could not be looked for").count(), 1);
     let words = run(rig.meetfs().arg("status"), SOON);
     let words = String::from_utf8_lossy(&words.stdout).into_owned();
@@ -224,15 +227,21 @@ fn an_administrator_finds_those_of_others_meeting_by_meeting_or_in_the_list_of_c
         let rig = mounted(options, 2, "admin = true");
         make(&rig, "own");
         make(&rig, "ben");
+        let before = lists(&rig);
         rig.cloud.clear_requests();
         refresh(&rig);
         wait_for_transcripts(&rig, &["own", "ben"]);
         assert!(details(&rig.cloud).is_empty());
         let lists = lists(&rig);
-        let of_site = lists.iter().filter(|list| list.path.starts_with("/v1/admin/"));
-        let by_meeting = lists.iter().filter(|list| list.query.contains("meetingId="));
-        let expected = if is_compliance_officer { (1, 0) } else { (1, 2) };
-        assert_eq!((of_site.count(), by_meeting.count()), expected, "{lists:?}");
+        let of_site =
+            |lists: &[Request]| lists.iter().filter(|list| list.path.starts_with("/v1/admin/")).count();
+        let by_meeting = lists.iter().filter(|list| list.query.contains("meetingId=")).count();
+        if is_compliance_officer {
+            assert_eq!((of_site(&lists), by_meeting), (1, 0), "{lists:?}");
+        } else {
+            // That the list is for others is asked once in a run.
+            assert_eq!((of_site(&before) + of_site(&lists), by_meeting), (1, 2), "{before:?}\n{lists:?}");
+        }
         assert_eq!(source(&rig)["late_error"], Value::Null);
         rig.unmount();
     }
