@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 use nix::errno::Errno;
 use nix::mount::MntFlags;
+use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
 
 use super::adapter::Adapter;
 use super::invalidate::Invalidator;
@@ -161,8 +162,14 @@ impl Mounted {
 }
 
 /// Whether the file system mounted at the path is still the one that was mounted there.
+///
+/// The kernel answers from what it knows (statx(2), `AT_STATX_DONT_SYNC`). Asked of ourselves, the question would outlive
+/// us where a second signal ends the process in the middle of it: a request that was taken from `/dev/fuse` is waited
+/// for whatever comes (fs/fuse/dev.c, `request_wait_answer`), and whoever waits keeps the descriptors open whose end
+/// would break that off.
 fn is_ours(mountpoint: &Path, device: u64) -> bool {
-    std::fs::metadata(mountpoint).is_ok_and(|found| found.dev() == device)
+    statx(CWD, mountpoint, AtFlags::STATX_DONT_SYNC, StatxFlags::empty())
+        .is_ok_and(|found| makedev(found.stx_dev_major, found.stx_dev_minor) == device)
 }
 
 /// Unmounts by path, lazily where it is busy; as another user than root through the helper.
@@ -184,5 +191,54 @@ fn detach(mountpoint: &Path) {
                 tracing::warn!("{} could not be unmounted; use `fusermount3 -uz`", mountpoint.display());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use fuser::{FileHandle, Filesystem, INodeNo, ReplyAttr, Request};
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    /// A file system that takes every question about attributes and keeps it.
+    #[derive(Debug, Default)]
+    struct Silent(Arc<Mutex<Vec<ReplyAttr>>>);
+
+    impl Filesystem for Silent {
+        fn getattr(&self, _: &Request, _: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+            self.0.lock().push(reply);
+        }
+    }
+
+    fn device_in_the_table(mountpoint: &Path) -> u64 {
+        let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let fields = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let line = table.lines().map(fields).find(|fields| Path::new(&fields[4]) == mountpoint).unwrap();
+        let (major, minor) = line[2].split_once(':').unwrap();
+        makedev(major.parse().unwrap(), minor.parse().unwrap())
+    }
+
+    #[test]
+    fn whose_a_mount_is_can_be_told_while_nobody_answers_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_path_buf();
+        let kept = Silent::default();
+        let questions = kept.0.clone();
+        let session = Session::new(kept, &path, &Config::default()).unwrap().spawn().unwrap();
+        let device = device_in_the_table(&path);
+        let (answer, answered) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let _nobody_waits = answer.send((is_ours(&path, device), is_ours(&path, device + 1)));
+        });
+        let told = answered.recv_timeout(Duration::from_secs(5));
+        detach(folder.path());
+        // Dropped questions are answered with an error, so that nobody is left waiting.
+        questions.lock().clear();
+        drop(session);
+        thread.join().unwrap();
+        assert_eq!(told, Ok((true, false)));
     }
 }
