@@ -183,6 +183,20 @@ fn bytes_that_somebody_changed_in_the_cache_are_never_handed_to_the_kernel() {
 }
 
 #[test]
+fn a_file_changed_in_the_cache_while_the_kernel_reads_it_is_read_exactly_by_who_opens_it_next() {
+    let rig = Rig::mounted(film());
+    assert_eq!(hash(&rig), wanted(&rig));
+    assert_eq!(hash(&rig), wanted(&rig));
+    let line = "f=\"$(find . -name '*.mp4')\"; d=$(ls -S ../cache/blocks/*.data | head -n 1); exec 3< \"$f\"; \
+                head -c 4096 <&3 > /dev/null; printf X | dd of=\"$d\" bs=1 seek=5000000 conv=notrunc status=none; \
+                sha256sum < \"$f\"; truncate -s 5000000 \"$d\"; sha256sum < \"$f\"; sha256sum < \"$f\"; \
+                exec 3<&-; sleep 0.2; sha256sum < \"$f\"; sha256sum < \"$f\"";
+    let said = rig.shell(line);
+    let right = said.lines().filter(|line| line.starts_with(&wanted(&rig))).count();
+    assert_eq!(right, 5, "{said}");
+}
+
+#[test]
 fn a_file_that_was_read_in_pieces_is_whole_on_the_disk_all_the_same() {
     let rig = Rig::mounted(film());
     // From the end on, in pieces that end within blocks, each through a handle of its own.

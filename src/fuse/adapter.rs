@@ -158,6 +158,10 @@ impl Shared {
                 // No flag that speaks of pages: the kernel refuses it here (fs/fuse/iomode.c).
                 reply.opened_passthrough(handle, FopenFlags::empty(), behind.number());
             }
+            Way::Doubted(behind) => {
+                let handle = insert(OpenRecording::passed(file, counted));
+                reply.opened_passthrough(handle, FopenFlags::FOPEN_DIRECT_IO, behind.number());
+            }
             Way::Barred => reply.error(Errno::ESTALE),
         }
     }

@@ -8,8 +8,13 @@
 //! every open handle is counted here, by the kernel's own order: it forgets a handle before it tells of its release,
 //! and knows of one only once our reply has arrived. What is counted here is therefore never less than what the
 //! kernel holds.
+//!
+//! A file in the cache that somebody has written to while it is handed out is not handed out once more. It has to be
+//! named all the same as long as it is open, but with `FOPEN_DIRECT_IO` beside it reads come to us (fs/fuse/file.c,
+//! `fuse_file_read_iter`). Only a mapping into memory goes to the file named, whatever is said.
 
 use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -40,10 +45,16 @@ struct Open {
 pub(super) struct Behind {
     edition: Edition,
     number: BackingId,
-    _file: CompleteFile,
+    file: CompleteFile,
 }
 
 impl Behind {
+    /// Whether it is the file that has just been found right.
+    fn is(&self, found: &CompleteFile) -> bool {
+        let identity = |file: &CompleteFile| file.file().metadata().map(|about| (about.dev(), about.ino()));
+        identity(&self.file).ok().zip(identity(found).ok()).is_some_and(|(here, found)| here == found)
+    }
+
     /// By which the kernel knows the file.
     pub(super) fn number(&self) -> &BackingId {
         &self.number
@@ -64,6 +75,9 @@ pub(super) enum Way {
     Asked,
     /// The kernel reads this file.
     Passed(Arc<Behind>),
+    /// They come to us, past the kernel's pages, though the kernel reads this file for handles that are still open: it
+    /// is not known any more to be right.
+    Doubted(Arc<Behind>),
     /// Nowhere: the kernel reads other bytes under this inode, for handles that are still open.
     Barred,
 }
@@ -95,21 +109,24 @@ impl Passthrough {
     ) -> (Counted, Way) {
         let mut open = self.open.lock();
         let held = open.entry(number).or_default();
-        if held.handles == 0 {
+        let way = if held.handles == 0 {
             held.behind = whole.and_then(|file| self.stand_behind(edition, file, reply));
-        }
-        held.handles += 1;
-        let way = match &held.behind {
-            None => Way::Asked,
-            Some(behind) if behind.edition == edition => Way::Passed(behind.clone()),
-            Some(_) => Way::Barred,
+            held.behind.clone().map_or(Way::Asked, Way::Passed)
+        } else {
+            match &held.behind {
+                None => Way::Asked,
+                Some(behind) if behind.edition != edition => Way::Barred,
+                Some(behind) if whole.is_some_and(|found| behind.is(&found)) => Way::Passed(behind.clone()),
+                Some(behind) => Way::Doubted(behind.clone()),
+            }
         };
+        held.handles += 1;
         (Counted { passthrough: self.clone(), number }, way)
     }
 
     fn stand_behind(&self, edition: Edition, file: CompleteFile, reply: &ReplyOpen) -> Option<Arc<Behind>> {
         match reply.open_backing(&file) {
-            Ok(number) => Some(Arc::new(Behind { edition, number, _file: file })),
+            Ok(number) => Some(Arc::new(Behind { edition, number, file })),
             Err(error) => {
                 // It takes CAP_SYS_ADMIN, and a cache folder that is not itself on a stack of file systems.
                 self.switch_off(&error);
