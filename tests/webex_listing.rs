@@ -128,7 +128,7 @@ async fn a_page_that_always_takes_too_long_is_given_up_at_ten_entries() {
     let error = why(&webex(&cloud).list(last(20)).await);
     assert_eq!(
         error.to_string(),
-        "Webex is down or too busy for the list of recordings (status 504) (\"Gateway Timeout\"); it is asked for again later"
+        "Webex is down or too busy for the list of recordings (status 504) (\"Gateway Timeout\"); a mount that runs asks for it again later"
     );
     assert_eq!(pages(&cloud).len(), 4);
 }
@@ -152,12 +152,17 @@ async fn a_next_page_on_another_host_is_refused_and_the_token_is_not_sent_there(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_that_goes_in_circles_or_is_none_is_given_up() {
+async fn a_list_that_goes_in_circles_or_does_not_say_where_it_goes_on_or_is_none_is_given_up() {
     let cloud = cloud(WebexArchive::many(40, 20));
     let webex = webex(&cloud);
     let link = format!("<{}/recordings?max=100&cursor=round>; rel=\"next\"", cloud.webex_api_url());
     let circle = answer(200, r#"{"items":[]}"#, &[("link", &link)]);
+    let page_with = |link| answer(200, r#"{"items":[]}"#, &[("link", link)]);
+    let unreadable = "sent a Link header that cannot be read";
     for (effect, says, calls) in [
+        (page_with(r#"</v1/recordings?cursor=2; rel="next""#), unreadable, 1),
+        (page_with(r#"/v1/recordings?cursor=2; rel="next""#), unreadable, 1),
+        (page_with(r#"<>; rel="next""#), unreadable, 1),
         (circle, "names the same next page again and again", 2),
         (answer(200, r#"{"message":"hello"}"#, &[]), "sent a list without items", 1),
         (answer(200, "<html>", &[]), "not a JSON object; check api_url", 1),

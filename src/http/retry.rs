@@ -28,8 +28,9 @@ pub fn unstated_wait() -> Duration {
 /// that Zoom sends with its daily limit. A time that has passed is no wait at all.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse::<u64>() {
-        return Some(Duration::from_secs(seconds).min(LONGEST));
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // What is too long for a number is too long for a wait.
+        return Some(value.parse().map_or(LONGEST, Duration::from_secs).min(LONGEST));
     }
     let then = httpdate::parse_http_date(value)
         .ok()
@@ -66,6 +67,7 @@ mod tests {
         assert_eq!(parsed("2020-01-01T00:00:00Z"), Some(Duration::ZERO));
         assert_eq!(parsed("soon"), None);
         assert_eq!(parsed("18446744073709551615"), Some(LONGEST));
+        assert_eq!(parsed("99999999999999999999"), Some(LONGEST));
         assert_eq!(parsed("9000-01-01T00:00:00Z"), Some(LONGEST));
         assert_eq!(parsed("-3"), None);
     }

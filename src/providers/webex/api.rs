@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
+use reqwest::header::{HeaderMap, LINK};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 use url::Url;
@@ -61,7 +62,7 @@ impl From<HttpError> for ApiError {
 pub(super) struct Reply {
     pub(super) object: Map<String, Value>,
     /// The address of the page after this one, as the reply names it; `None` on the last.
-    pub(super) next: Option<String>,
+    pub(super) next: Result<Option<String>, paging::Unreadable>,
 }
 
 /// The interface of one source.
@@ -197,8 +198,7 @@ fn read(reply: &ApiReply, address: &SecretUrl, token: &Token) -> Result<Reply, A
     if let Some(refusal) = Refusal::of(reply.status, object.as_ref(), wait, token.secret()) {
         return Err(ApiError::Refused(refusal));
     }
-    let links = reply.headers.get_all("link");
-    let next = links.iter().filter_map(|link| link.to_str().ok()).find_map(paging::next);
+    let next = next_named(&reply.headers);
     match object {
         Some(object) => Ok(Reply { object, next }),
         None => Err(ApiError::Failed(ProviderError::Unavailable(format!(
@@ -206,6 +206,17 @@ fn read(reply: &ApiReply, address: &SecretUrl, token: &Token) -> Result<Reply, A
             origin(address)
         )))),
     }
+}
+
+/// The first next page that one of the `Link` headers names.
+fn next_named(headers: &HeaderMap) -> Result<Option<String>, paging::Unreadable> {
+    for link in headers.get_all(LINK) {
+        let named = paging::next(link.to_str().map_err(|_| paging::Unreadable)?)?;
+        if named.is_some() {
+            return Ok(named);
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -55,6 +55,6 @@ pub fn not_granted(status: u16, body: &[u8], secrets: [&SecretString; 2]) -> Pro
 
 /// Where the page after this one is asked for, if a `Link` header names one that may be.
 pub fn next_page(base: &Url, header: &str) -> Option<SecretUrl> {
-    let named = paging::next(header)?;
+    let named = paging::next(header).ok()??;
     api::next_page(base, &named).ok().map(|page| paging::repaired(&page, paging::LARGEST_PAGE))
 }

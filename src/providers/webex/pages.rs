@@ -40,6 +40,8 @@ enum Next {
     First(SecretUrl),
     /// As the reply names it.
     Named(String),
+    /// The reply may have named one.
+    Unreadable,
     None,
 }
 
@@ -67,6 +69,7 @@ impl<'a> Pages<'a> {
             Next::None => return Ok(None),
             Next::First(address) => address,
             Next::Named(named) => self.named(&named)?,
+            Next::Unreadable => return Err(self.odd("sent a Link header that cannot be read")),
         };
         if self.pages == PAGES {
             return Err(self.odd("has no last page"));
@@ -85,12 +88,15 @@ impl<'a> Pages<'a> {
                 }
                 reply => reply.map_err(|error| error.about(&self.subject, self.scope))?,
             };
-            self.next = reply.next.map_or(Next::None, Next::Named);
+            self.next = match reply.next {
+                Ok(named) => named.map_or(Next::None, Next::Named),
+                Err(paging::Unreadable) => Next::Unreadable,
+            };
             return Ok(Some(reply.object));
         }
     }
 
-    /// Whether the last page that came names another one.
+    /// Whether the last page that came names another one, or may have.
     pub(super) fn has_more(&self) -> bool {
         !matches!(self.next, Next::None)
     }

@@ -5,18 +5,26 @@ use crate::model::SecretUrl;
 /// The most Webex puts on a page ("List Recordings").
 pub(super) const LARGEST_PAGE: u32 = 100;
 
-/// The address that one `Link` header names as the next page.
-pub(super) fn next(header: &str) -> Option<String> {
-    let mut rest = header;
-    while let Some((_, after)) = rest.split_once('<') {
-        let (target, after) = after.split_once('>')?;
+/// A `Link` header that cannot be read: it may have named a next page.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unreadable;
+
+/// The address that one `Link` header names as the next page, if it names one.
+pub(super) fn next(header: &str) -> Result<Option<String>, Unreadable> {
+    // Elements of a list may be empty (RFC 9110, 5.6.1).
+    let element = |text: &str| text.trim_start_matches([',', ' ', '\t']).to_owned();
+    let mut rest = element(header);
+    while !rest.is_empty() {
+        let (target, after) =
+            rest.strip_prefix('<').and_then(|link| link.split_once('>')).ok_or(Unreadable)?;
         let (parameters, others) = until_comma(after);
         if parameters.split(';').any(is_next) {
-            return Some(target.trim().to_owned());
+            let target = target.trim();
+            return if target.is_empty() { Err(Unreadable) } else { Ok(Some(target.to_owned())) };
         }
-        rest = others;
+        rest = element(others);
     }
-    None
+    Ok(None)
 }
 
 /// The text before the first comma outside quotes, and what is behind it.
@@ -65,26 +73,33 @@ mod tests {
 
     #[test]
     fn the_next_page_is_found_among_other_links() {
-        let next_of = |header| next(header).as_deref().map(str::to_owned);
-        let page = Some("https://webexapis.com/v1/recordings?cursor=a,b;c&max=100".to_owned());
+        let page = Ok(Some("https://webexapis.com/v1/recordings?cursor=a,b;c&max=100".to_owned()));
         for header in [
             r#"<https://webexapis.com/v1/recordings?cursor=a,b;c&max=100>; rel="next""#,
             r#"<https://webexapis.com/v1/recordings?cursor=a,b;c&max=100>;rel=next"#,
             r#"<https://x/first>; rel="first", <https://webexapis.com/v1/recordings?cursor=a,b;c&max=100>; title="a, b"; REL="NEXT""#,
             r#"<https://x/p>; title="<no>, rel=next"; rel="prev",< https://webexapis.com/v1/recordings?cursor=a,b;c&max=100 >; rel="last next""#,
         ] {
-            assert_eq!(next_of(header), page, "{header}");
+            assert_eq!(next(header), page, "{header}");
         }
+        for header in ["", " , ", "<https://x>", r#"<https://x>; rel="prev","#, r#"<x>; rel="nextish""#, "<>"]
+        {
+            assert_eq!(next(header), Ok(None), "{header}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_read_is_not_taken_for_the_last_page() {
         for header in [
-            "",
             "<",
             "<https://x",
-            "<https://x>",
-            r#"<https://x>; rel="prev""#,
+            r#"<https://x; rel="next""#,
+            r#"https://x; rel="next""#,
+            r#"<>; rel="next""#,
             "rel=next",
-            r#"<x>; rel="nextish""#,
+            r#"<https://x>; rel="prev", junk"#,
         ] {
-            assert_eq!(next_of(header), None, "{header}");
+            assert_eq!(next(header), Err(Unreadable), "{header}");
         }
     }
 
@@ -108,7 +123,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_header_makes_it_panic(header in ".{0,80}") {
-            next(&header);
+            let _either_is_right = next(&header);
         }
     }
 }
