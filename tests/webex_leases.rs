@@ -271,7 +271,12 @@ async fn every_documented_error_of_a_recording_has_its_sentence() {
             false,
             "has locked this recording for now (\"m\"); it can be asked for again in 30 s",
         ),
-        (423, vec![], false, "has locked this recording for now (\"m\"); it is asked for again later"),
+        (
+            423,
+            vec![],
+            false,
+            "has locked this recording for now (\"m\"); a mount that runs asks for it again later",
+        ),
         (428, vec![], true, "cannot scan this recording for malware and holds it back (\"m\")"),
         (429, vec![("retry-after", "60")], false, "limits the rate of requests and asks to wait"),
         (502, vec![], false, "answers with status 502"),

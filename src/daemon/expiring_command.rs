@@ -61,7 +61,7 @@ pub fn expiring(arguments: &ExpiringArgs) -> Result<bool, Error> {
                 (false, _) => "",
                 (true, true) => "  (in the trash)",
                 (true, false) => {
-                    "  (in the trash), which does not give it out; the file says how to have it back"
+                    "  (in the trash, which does not give it out; the file there says how to have it back)"
                 }
             };
             let at = wall.day_and_time(file.expires);

@@ -24,7 +24,7 @@ pub enum HttpError {
         after: Duration,
     },
     /// The server asked to wait longer than the caller could.
-    #[error("{host} limits the rate of requests and asks to wait {}; it is asked again by itself", readable(*.wait))]
+    #[error("{host} limits the rate of requests and asks to wait {}; a mount that runs asks again by itself", readable(*.wait))]
     RateLimited {
         /// Scheme and host.
         host: String,
@@ -32,7 +32,9 @@ pub enum HttpError {
         wait: Duration,
     },
     /// The server keeps failing.
-    #[error("{host} answers with status {status}, a failure of its own; it is asked again by itself")]
+    #[error(
+        "{host} answers with status {status}, a failure of its own; a mount that runs asks again by itself"
+    )]
     ServerError {
         /// Scheme and host.
         host: String,

@@ -70,7 +70,7 @@ impl Refusal {
                 "Rapatin does not take the request for {subject}{said}; see whether the ids in `meetings` are right"
             )),
             _ => ProviderError::Unavailable(format!(
-                "Rapatin answered status {status} for {subject}{said}; it is asked again by itself"
+                "Rapatin answered status {status} for {subject}{said}; a mount that runs asks again by itself"
             )),
         }
     }
@@ -124,7 +124,7 @@ mod tests {
             (404, "No recordings.", "not found: Rapatin does not find the recordings of meeting 85095598095 (\"No recordings\"); it keeps recordings for a few days"),
             (410, "", "not found: Rapatin does not find the recordings of meeting 85095598095; it keeps recordings for a few days"),
             (422, "m", "not found: Rapatin does not take the request for the recordings of meeting 85095598095 (\"m\"); see whether the ids in `meetings` are right"),
-            (302, "", "unavailable: Rapatin answered status 302 for the recordings of meeting 85095598095; it is asked again by itself"),
+            (302, "", "unavailable: Rapatin answered status 302 for the recordings of meeting 85095598095; a mount that runs asks again by itself"),
         ];
         for (status, message, expected) in rows {
             let error = refusal(status, json!({"response": {"message": message}})).unwrap().about(meeting);

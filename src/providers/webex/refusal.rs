@@ -63,7 +63,7 @@ impl Refusal {
         let said = self.said();
         let later = match self.wait {
             Some(wait) => format!("it can be asked for again in {} s", wait.as_secs().max(1)),
-            None => "it is asked for again later".to_owned(),
+            None => "a mount that runs asks for it again later".to_owned(),
         };
         match self.status {
             401 => ProviderError::Credential(format!(
@@ -122,15 +122,15 @@ mod tests {
             (404, None, "", recording, "not found: Webex does not find this recording; it was deleted, or the token's user may not see it"),
             (410, None, "m", recording, "not found: Webex has removed this recording for good (\"m\"); no copy is left in the cloud"),
             (423, Some(30), "m", recording, "unavailable: Webex has locked this recording for now (\"m\"); it can be asked for again in 30 s"),
-            (423, None, "m", recording, "unavailable: Webex has locked this recording for now (\"m\"); it is asked for again later"),
+            (423, None, "m", recording, "unavailable: Webex has locked this recording for now (\"m\"); a mount that runs asks for it again later"),
             (428, None, "m", recording, "not allowed: Webex cannot scan this recording for malware and holds it back (\"m\"); download it in a browser, where Webex asks whether to trust it"),
             (429, Some(7), "m", list, "unavailable: Webex limits the rate of requests for the list of recordings (\"m\"); it can be asked for again in 7 s"),
             (429, Some(0), "m", list, "unavailable: Webex limits the rate of requests for the list of recordings (\"m\"); it can be asked for again in 1 s"),
-            (429, None, "m", list, "unavailable: Webex limits the rate of requests for the list of recordings (\"m\"); it is asked for again later"),
-            (502, None, "m", list, "unavailable: Webex is down or too busy for the list of recordings (status 502) (\"m\"); it is asked for again later"),
+            (429, None, "m", list, "unavailable: Webex limits the rate of requests for the list of recordings (\"m\"); a mount that runs asks for it again later"),
+            (502, None, "m", list, "unavailable: Webex is down or too busy for the list of recordings (status 502) (\"m\"); a mount that runs asks for it again later"),
             (503, Some(60), "", list, "unavailable: Webex is down or too busy for the list of recordings (status 503); it can be asked for again in 60 s"),
-            (504, None, "", list, "unavailable: Webex is down or too busy for the list of recordings (status 504); it is asked for again later"),
-            (400, None, "m", list, "unavailable: Webex answered status 400 for the list of recordings (\"m\"); it is asked for again later"),
+            (504, None, "", list, "unavailable: Webex is down or too busy for the list of recordings (status 504); a mount that runs asks for it again later"),
+            (400, None, "m", list, "unavailable: Webex answered status 400 for the list of recordings (\"m\"); a mount that runs asks for it again later"),
         ];
         for (status, wait, message, subject, expected) in rows {
             let body = json!({"message": message, "errors": [], "trackingId": "ROUTER_1"});

@@ -99,11 +99,11 @@ impl Refusal {
         match status {
             _ if status == 429 || self.code == Some(429) => ProviderError::Unavailable(if is_of_day {
                 format!(
-                    "Zoom's calls of a day are used up for {subject}{said}; it is asked again by itself, and another day or a higher plan helps"
+                    "Zoom's calls of a day are used up for {subject}{said}; a mount that runs asks again by itself, and another day or a higher plan helps"
                 )
             } else {
                 format!(
-                    "Zoom limits the calls a second for {subject}{said}; it is asked again by itself, and if it goes on, see that `plan` is what the account has"
+                    "Zoom limits the calls a second for {subject}{said}; a mount that runs asks again by itself, and if it goes on, see that `plan` is what the account has"
                 )
             }),
             401 => ProviderError::Credential(format!(
@@ -119,7 +119,7 @@ impl Refusal {
             _ => {
                 let code = self.code.map(|code| format!(", code {code}")).unwrap_or_default();
                 ProviderError::Unavailable(format!(
-                    "Zoom answered status {status}{code} for {subject}{said}; it is asked again by itself"
+                    "Zoom answered status {status}{code} for {subject}{said}; a mount that runs asks again by itself"
                 ))
             }
         }
@@ -251,12 +251,12 @@ mod tests {
             (401, Some(4738), "The token is disabled by admin.", "user me", "credential: an administrator of the account has disabled the app (code 4738: \"The token is disabled by admin\"); ask them to approve it again"),
             (401, Some(4741), "The token has been revoked.", "user me", "credential: Zoom has revoked the token for user me, for the app was authorised anew elsewhere (\"The token has been revoked\"); let meetfs have an app of its own, or authorise it again"),
             (400, Some(12702), "Can not access a meeting a year ago.", of_token, "not found: Zoom keeps details for a year, and the details of past meetings are older (\"Can not access a meeting a year ago\"); nothing brings them back"),
-            (429, Some(429), per_second, "user me", "unavailable: Zoom limits the calls a second for user me (\"You have reached the maximum per-second rate limit for this API. Try again later\"); it is asked again by itself, and if it goes on, see that `plan` is what the account has"),
-            (429, Some(429), daily, "user me", "unavailable: Zoom's calls of a day are used up for user me (\"You have reached the maximum daily rate limit for this API. Refer to the response header\"); it is asked again by itself, and another day or a higher plan helps"),
+            (429, Some(429), per_second, "user me", "unavailable: Zoom limits the calls a second for user me (\"You have reached the maximum per-second rate limit for this API. Try again later\"); a mount that runs asks again by itself, and if it goes on, see that `plan` is what the account has"),
+            (429, Some(429), daily, "user me", "unavailable: Zoom's calls of a day are used up for user me (\"You have reached the maximum daily rate limit for this API. Refer to the response header\"); a mount that runs asks again by itself, and another day or a higher plan helps"),
             (401, None, "", "user me", "credential: Zoom refused the token for user me; check the source's credentials"),
             (403, None, "", "user me", "not allowed: Zoom forbids user me; check the app's scopes and the role of its user"),
             (404, None, "", "user me", "not found: nothing is known of user me at this address; check api_url"),
-            (400, Some(77), "m", "user me", "unavailable: Zoom answered status 400, code 77 for user me (\"m\"); it is asked again by itself"),
+            (400, Some(77), "m", "user me", "unavailable: Zoom answered status 400, code 77 for user me (\"m\"); a mount that runs asks again by itself"),
         ];
         for (status, code, message, subject, expected) in rows {
             let mut body = json!({"message": message});
