@@ -229,6 +229,21 @@ fn files_that_are_not_what_they_should_be_cost_a_few_requests_each_and_say_so() 
 }
 
 #[test]
+fn a_read_that_ends_at_its_deadline_says_in_the_log_what_went_wrong_till_then() {
+    let rig = Rig::new(film()).with("read_deadline = \"3s\"");
+    rig.mount();
+    rig.cloud.inject(Trigger::always(Server::Media).does(Effect::WholeFile));
+    let output = rig.try_shell("LC_ALL=C cat \"$(find . -name '*.mp4')\" | wc -c", 2 * SOON);
+    assert!(text(&output).contains("Input/output error"), "{}", text(&output));
+    let log = rig.log();
+    let given_up: Vec<&str> = log.lines().filter(|line| line.contains("within the deadline")).collect();
+    assert!(!given_up.is_empty(), "{log}");
+    for line in given_up {
+        assert!(line.contains("status 200 with the whole file in place of a range"), "{line}");
+    }
+}
+
+#[test]
 fn one_small_file_that_is_read_fetches_no_other() {
     let rig = Rig::mounted(texts(40));
     rig.cloud.clear_requests();

@@ -250,7 +250,8 @@ impl Engine {
         if let Some(error) = file.recent_timeout(offset) {
             return Err(error);
         }
-        let deadline = Instant::now() + self.deadline;
+        let started = Instant::now();
+        let deadline = started + self.deadline;
         let (demand, class, observed) = {
             let mut tracks = file.tracks.lock();
             let track = tracks.observe(offset, end, file.meter.read());
@@ -263,7 +264,11 @@ impl Engine {
         match tokio::time::timeout_at(deadline, self.gather(file, offset, end, &purpose)).await {
             Ok(result) => result,
             Err(_elapsed) => {
-                let error = FetchError::Deadline(format!("{} s passed", self.deadline.as_secs_f32()));
+                let passed = format!("{} s passed", self.deadline.as_secs_f32());
+                let error = FetchError::Deadline(match file.content.trouble_since(started) {
+                    Some(why) => format!("{passed}; {why}"),
+                    None => passed,
+                });
                 file.note_timeout(offset..end, &error);
                 file.content.doubt();
                 Err(error)

@@ -125,6 +125,7 @@ impl Stream {
         };
         if let Err(lost) = outcome {
             if let Lost::Failed(error) = &lost {
+                self.content.note_trouble(error);
                 self.take_notice(error);
                 if matches!(self.purpose, Purpose::Neighbour) {
                     self.content.note_ahead_failed();

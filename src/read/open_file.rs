@@ -58,6 +58,8 @@ pub struct Content {
     failures: Mutex<HashMap<BlockIndex, Failure>>,
     /// When fetching it ahead last came to nothing.
     ahead_failed: Mutex<Option<Instant>>,
+    /// When a stream last ended early, and why.
+    trouble: Mutex<Option<(Instant, String)>>,
     /// Blocks that the disk said it had and did not bring; at most as many as the file has.
     disk_misses: Mutex<HashSet<BlockIndex>>,
     handles: Mutex<Handles>,
@@ -107,6 +109,7 @@ impl Content {
             validator: Mutex::new(validator),
             failures: Mutex::default(),
             ahead_failed: Mutex::default(),
+            trouble: Mutex::default(),
             disk_misses: Mutex::default(),
             handles: Mutex::new(Handles { open: 0, streams: CancellationToken::new() }),
         }
@@ -208,6 +211,20 @@ impl Content {
     /// Whether a block did not come a moment ago, whoever it was for.
     pub(super) fn failed_lately(&self, index: BlockIndex) -> bool {
         self.failures.lock().get(&index).is_some_and(|failure| failure.at.elapsed() < FAILURE_SHARED)
+    }
+
+    /// Notes why a stream ended early.
+    pub(super) fn note_trouble(&self, error: &FetchError) {
+        let why = match error {
+            FetchError::Deadline(why) => why.clone(),
+            other => other.to_string(),
+        };
+        *self.trouble.lock() = Some((Instant::now(), why));
+    }
+
+    /// Why a stream has ended early since `then`, if one has: the newest.
+    pub(super) fn trouble_since(&self, then: Instant) -> Option<String> {
+        self.trouble.lock().as_ref().filter(|(at, _)| *at >= then).map(|(_, why)| why.clone())
     }
 
     /// Notes that fetching it ahead came to nothing.
