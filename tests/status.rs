@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use life::signal;
 use meetfs::demo::{Archive, CloudOptions, Content, Effect, Meeting, MeetingFile, Server, Trigger};
 use serde_json::Value;
-use support::{Rig, SOON, alone, mode_of, run, text, wait_until};
+use support::{Rig, SOON, alone, mode_of, run, run_within, text, wait_until};
 
 fn options(archive: Archive) -> CloudOptions {
     CloudOptions { archive, ..CloudOptions::default() }
@@ -307,4 +307,27 @@ fn filters_choose_what_is_shown_and_status_counts_the_rest() {
     let output = run(&mut rig.mount_command(), SOON);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
     assert!(said(&output).contains("lies before the first day"), "{}", text(&output));
+}
+
+#[test]
+fn a_daemon_that_stands_still_is_told_by_whoever_asks_it_before_long() {
+    let rig = Rig::mounted(options(Archive::many(2, 20)));
+    let daemon = rig.daemon().expect("a daemon");
+    signal(daemon, "STOP");
+    let outputs: Vec<_> = std::thread::scope(|scope| {
+        let asking = ["status", "refresh", "expiring"].map(|word| {
+            let mut command = rig.meetfs();
+            command.arg(word).arg(&rig.mountpoint);
+            scope.spawn(move || run_within(&mut command, SOON))
+        });
+        asking.into_iter().map(|asked| asked.join().expect("an end")).collect()
+    });
+    signal(daemon, "CONT");
+    for output in outputs {
+        let output = output.expect("an answer in time");
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+        assert!(said(&output).contains("does not answer (timed out)"), "{}", text(&output));
+    }
+    let refreshed = command(&rig, &["refresh"]);
+    assert!(refreshed.status.success(), "{}", text(&refreshed));
 }

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::expiring::ExpiringFile;
 use super::report::MountReport;
@@ -195,6 +195,10 @@ fn is_cut_off(error: &std::io::Error) -> bool {
 }
 
 fn ask_once<T: DeserializeOwned>(socket: &Path, request: Request) -> std::io::Result<T> {
+    if request == Request::Refresh {
+        // One that hangs is found out here, and not after the minutes that a refresh may take.
+        ask_once::<IgnoredAny>(socket, Request::Status)?;
+    }
     let mut stream = UnixStream::connect(socket)?;
     let within = match request {
         Request::Status | Request::Expiring => STATUS_WITHIN,
