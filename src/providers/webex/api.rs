@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
-use reqwest::header::{HeaderMap, LINK};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 use url::Url;
@@ -198,7 +197,7 @@ fn read(reply: &ApiReply, address: &SecretUrl, token: &Token) -> Result<Reply, A
     if let Some(refusal) = Refusal::of(reply.status, object.as_ref(), wait, token.secret()) {
         return Err(ApiError::Refused(refusal));
     }
-    let next = next_named(&reply.headers);
+    let next = next_named(reply);
     match object {
         Some(object) => Ok(Reply { object, next }),
         None => Err(ApiError::Failed(ProviderError::Unavailable(format!(
@@ -209,8 +208,8 @@ fn read(reply: &ApiReply, address: &SecretUrl, token: &Token) -> Result<Reply, A
 }
 
 /// The first next page that one of the `Link` headers names.
-fn next_named(headers: &HeaderMap) -> Result<Option<String>, paging::Unreadable> {
-    for link in headers.get_all(LINK) {
+fn next_named(reply: &ApiReply) -> Result<Option<String>, paging::Unreadable> {
+    for link in reply.headers.get_all("link") {
         let named = paging::next(link.to_str().map_err(|_| paging::Unreadable)?)?;
         if named.is_some() {
             return Ok(named);
