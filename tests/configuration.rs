@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use life::{assert_nothing_left, processes_for};
 use meetfs::demo::{Archive, CloudOptions, Effect, Server, Trigger};
-use support::{Rig, SOON, meetfs, run, text};
+use support::{Rig, SOON, deserted, meetfs, run, text};
 
 /// A person at a terminal gives up after about this long.
 const BEARABLE: Duration = Duration::from_secs(35);
@@ -254,10 +254,8 @@ fn a_wrong_bearer_token_names_what_to_do() {
 #[test]
 fn an_interface_that_nobody_serves_is_named_with_the_reason() {
     let rig = rig();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    drop(listener);
-    let nowhere = format!("http://127.0.0.1:{port}");
+    let (_kept, address) = deserted();
+    let nowhere = format!("http://{address}");
     let configuration = changed(&rig, &rig.cloud.api_url(), &format!("{nowhere}/v2"));
     refused_with(&rig, &configuration, 1, &["acme cannot be listed", &nowhere, "Connection refused"]);
     let configuration = changed(&rig, &rig.cloud.oauth_url(), &format!("{nowhere}/oauth/token"));

@@ -8,7 +8,7 @@ mod support;
 use std::process::Output;
 
 use meetfs::demo::{Archive, CloudOptions, Effect, Server, Trigger};
-use support::{Rig, SOON, run, text};
+use support::{Rig, SOON, deserted, run, text};
 
 fn rig() -> Rig {
     let archive = Archive::many(6, 20);
@@ -75,8 +75,7 @@ fn an_address_that_nobody_answers_and_a_recording_that_is_refused_are_failures()
     let output = doctor(&rig, &[]);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
     assert!(said(&output).contains("FAILURE  acme, reading:"), "{}", text(&output));
-    let closed =
-        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let (_kept, closed) = deserted();
     let elsewhere = rig.config().replace(&rig.cloud.api_url(), &format!("http://{closed}/v2"));
     rig.write_config(&elsewhere.replace(&rig.cloud.oauth_url(), &format!("http://{closed}/oauth/token")));
     let output = doctor(&rig, &[]);
@@ -126,8 +125,7 @@ fn without_a_source_one_is_shown_below_what_was_found() {
 fn whatever_is_not_right_says_what_to_do() {
     let rig = rig();
     let config = rig.config();
-    let closed =
-        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let (_kept, closed) = deserted();
     let broken = [
         "[source.acme".to_owned(),
         config.replace("account_id", "acount_id"),

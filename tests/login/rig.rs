@@ -39,9 +39,11 @@ pub(crate) fn write_config(rig: &Rig, app: &UserApp) {
     rig.write_config(&lines.map(|line| line + "\n").collect::<String>());
 }
 
+/// A port that is free, below those that the kernel gives to whoever asks for any (`ip_local_port_range` in ip(7)): it
+/// stays so until it is asked for by number.
 pub(crate) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(|| fastrand::u16(10_000..32_000)).find(is_free).expect("a port")
 }
 
 pub(crate) fn login_command(rig: &Rig, port: u16) -> Command {

@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use meetfs::demo::{Cloud, CloudOptions, Request, Server};
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 /// Bound on commands that have no reason to take long.
@@ -265,6 +267,15 @@ pub fn run(command: &mut Command, within: Duration) -> Output {
         Some(output) => output,
         None => panic!("no end within {within:?}: {command:?}"),
     }
+}
+
+/// An address that refuses every connection, as long as the socket lives that keeps others from it: bound, it does not
+/// listen. A port that was only free a moment ago is soon somebody else's.
+pub fn deserted() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a port");
+    let address = socket.local_addr().expect("an address").as_socket().expect("an address of the network");
+    (socket, address)
 }
 
 /// As [`run`], but `None` when it took too long.
