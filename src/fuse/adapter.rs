@@ -10,11 +10,10 @@ use fuser::{
     LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
     ReplyLseek, ReplyOpen, ReplyStatfs, ReplyXattr, Request,
 };
-use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::attributes::{Owner, STAT_BLOCK, ino, kind_of};
+use super::complaints::Complaints;
 use super::extended;
 use super::handles::{Handle, Handles};
 use super::invalidate::{Invalidation, Invalidator};
@@ -480,24 +479,4 @@ fn listing(
         .enumerate()
         .skip(usize::try_from(offset).unwrap_or(usize::MAX))
         .map(|(index, (name, node))| (index as u64 + 1, name, node))
-}
-
-/// One log line for a failed read, not one for each of the dozen requests the kernel made of it.
-#[derive(Debug, Default)]
-struct Complaints {
-    last: Mutex<Option<(Ino, Instant)>>,
-}
-
-impl Complaints {
-    fn say(&self, tree: &LiveTree, number: Ino, error: &FetchError) {
-        /// A reader that retries in a loop would otherwise fill the disk with the same line.
-        const QUIET: Duration = Duration::from_secs(5);
-        let mut last = self.last.lock();
-        if last.is_some_and(|(ino, at)| ino == number && at.elapsed() < QUIET) {
-            return;
-        }
-        *last = Some((number, Instant::now()));
-        drop(last);
-        tracing::warn!("{} cannot be read: {error}", tree.path_of(number));
-    }
 }

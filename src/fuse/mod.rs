@@ -10,6 +10,7 @@
 
 mod adapter;
 mod attributes;
+mod complaints;
 mod extended;
 mod handles;
 mod invalidate;
