@@ -14,7 +14,6 @@
 //! `fuse_file_read_iter`). Only a mapping into memory goes to the file named, whatever is said.
 
 use std::collections::HashMap;
-use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -49,12 +48,6 @@ pub(super) struct Behind {
 }
 
 impl Behind {
-    /// Whether it is the file that has just been found right.
-    fn is(&self, found: &CompleteFile) -> bool {
-        let identity = |file: &CompleteFile| file.file().metadata().map(|about| (about.dev(), about.ino()));
-        identity(&self.file).ok().zip(identity(found).ok()).is_some_and(|(here, found)| here == found)
-    }
-
     /// By which the kernel knows the file.
     pub(super) fn number(&self) -> &BackingId {
         &self.number
@@ -116,7 +109,10 @@ impl Passthrough {
             match &held.behind {
                 None => Way::Asked,
                 Some(behind) if behind.edition != edition => Way::Barred,
-                Some(behind) if whole.is_some_and(|found| behind.is(&found)) => Way::Passed(behind.clone()),
+                // Found right a moment ago, for this very `open`.
+                Some(behind) if whole.is_some_and(|whole| whole.is_same(&behind.file)) => {
+                    Way::Passed(behind.clone())
+                }
                 Some(behind) => Way::Doubted(behind.clone()),
             }
         };

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use super::key::{DiskKey, Fingerprint};
@@ -15,6 +16,8 @@ use super::volume::Changed;
 #[derive(Debug)]
 pub struct CompleteFile {
     file: File,
+    /// Device and inode number on the disk.
+    identity: (u64, u64),
     _pin: Pin,
 }
 
@@ -22,6 +25,11 @@ impl CompleteFile {
     /// The file, for reads at an offset.
     pub fn file(&self) -> &File {
         &self.file
+    }
+
+    /// Whether both are one file on the disk, and not one that came in the other's place. From memory.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.identity == other.identity
     }
 }
 
@@ -61,15 +69,16 @@ pub(super) fn open(shared: &Arc<Shared>, key: DiskKey) -> Option<CompleteFile> {
         shared.read(key, index)?;
     }
     let file = shared.volume.open_data(key.fingerprint).ok()?;
-    let long_enough = file.metadata().is_ok_and(|found| found.len() == key.size);
+    let found = file.metadata().ok()?;
+    let identity = (found.dev(), found.ino());
     let changed = Changed::of(&file).ok()?;
     let mut state = shared.state();
     // The kernel checks nothing. What somebody else has changed is read, and found wrong, block by block first.
     let is_ours = state.ledger.is_as_left(key.fingerprint, changed);
-    let is_whole = long_enough && is_ours && state.ledger.completeness(key) == Some(0);
+    let is_whole = found.len() == key.size && is_ours && state.ledger.completeness(key) == Some(0);
     if is_whole {
         state.ledger.wanted_whole(key);
     }
     drop(state);
-    is_whole.then_some(CompleteFile { file, _pin: pin })
+    is_whole.then_some(CompleteFile { file, identity, _pin: pin })
 }
