@@ -12,30 +12,33 @@ pub(super) struct Unreadable;
 /// The address that one `Link` header names as the next page, if it names one.
 pub(super) fn next(header: &str) -> Result<Option<String>, Unreadable> {
     // Elements of a list may be empty (RFC 9110, 5.6.1).
-    let element = |text: &str| text.trim_start_matches([',', ' ', '\t']).to_owned();
-    let mut rest = element(header);
+    const BETWEEN: [char; 3] = [',', ' ', '\t'];
+    let mut rest = header.trim_start_matches(BETWEEN);
     while !rest.is_empty() {
         let (target, after) =
             rest.strip_prefix('<').and_then(|link| link.split_once('>')).ok_or(Unreadable)?;
-        let (parameters, others) = until_comma(after);
+        let (parameters, others) = until_comma(after).ok_or(Unreadable)?;
         if parameters.split(';').any(is_next) {
             let target = target.trim();
             return if target.is_empty() { Err(Unreadable) } else { Ok(Some(target.to_owned())) };
         }
-        rest = element(others);
+        rest = others.trim_start_matches(BETWEEN);
     }
     Ok(None)
 }
 
-/// The text before the first comma outside quotes, and what is behind it.
-fn until_comma(text: &str) -> (&str, &str) {
-    let mut quoted = false;
+/// The text before the first comma outside quotes, and what is behind it; `None` where a quote is not closed.
+fn until_comma(text: &str) -> Option<(&str, &str)> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
     let end = text.find(|character| {
-        quoted ^= character == '"';
-        character == ',' && !quoted
+        is_quoted ^= character == '"' && !is_escaped;
+        is_escaped = character == '\\' && is_quoted && !is_escaped;
+        character == ',' && !is_quoted
     });
-    end.and_then(|at| text.split_at_checked(at))
-        .map_or((text, ""), |(before, after)| (before, after.get(1..).unwrap_or("")))
+    match end {
+        Some(at) => Some((text.get(..at)?, text.get(at + 1..)?)),
+        None => (!is_quoted).then_some((text, "")),
+    }
 }
 
 /// Whether a parameter says that the link is the next page; a link may stand in several relations at once.
@@ -78,6 +81,7 @@ mod tests {
             r#"<https://webexapis.com/v1/recordings?cursor=a,b;c&max=100>; rel="next""#,
             r#"<https://webexapis.com/v1/recordings?cursor=a,b;c&max=100>;rel=next"#,
             r#"<https://x/first>; rel="first", <https://webexapis.com/v1/recordings?cursor=a,b;c&max=100>; title="a, b"; REL="NEXT""#,
+            r#"<https://x/p>; title="a \", b"; rel="prev", <https://webexapis.com/v1/recordings?cursor=a,b;c&max=100>; rel="next""#,
             r#"<https://x/p>; title="<no>, rel=next"; rel="prev",< https://webexapis.com/v1/recordings?cursor=a,b;c&max=100 >; rel="last next""#,
         ] {
             assert_eq!(next(header), page, "{header}");
@@ -98,6 +102,7 @@ mod tests {
             r#"<>; rel="next""#,
             "rel=next",
             r#"<https://x>; rel="prev", junk"#,
+            r#"<https://x>; title="open, <https://y>; rel="next""#,
         ] {
             assert_eq!(next(header), Err(Unreadable), "{header}");
         }
