@@ -107,7 +107,7 @@ fn what_zoom_does_not_give_out_of_its_trash_is_shown_with_its_end_and_the_way_ba
     }
     let (_, told) = expiring(&rig, &[]);
     assert_eq!(told.matches("19 days").count(), 2, "{told}");
-    assert_eq!(told.matches("(in the trash").count(), 2, "{told}");
+    assert_eq!(told.matches("(in the trash, which does not give it out;").count(), 2, "{told}");
     // Saved while it was there is saved.
     let folder = backup.to_str().expect("a path");
     assert_eq!(expiring(&rig, &["--not-in", folder]), (Some(0), String::new()));
