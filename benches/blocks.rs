@@ -14,7 +14,7 @@ use bytes::Bytes;
 use meetfs::cache::{BLOCK_LENGTH, BlockIndex, BlockKey, ContentId, MemoryCache};
 use meetfs::http::Client;
 use meetfs::model::{BodyKind, DaySpan, Details, FileId, Lease, MeetingId, SourceName, Version};
-use meetfs::providers::{Effort, LeaseDesk, Listing, Provider, ProviderError};
+use meetfs::providers::{Effort, LeaseCache, Listing, Provider, ProviderError};
 use meetfs::read::{Engine, EngineOptions, Observer, OpenFile, Recording};
 
 /// Blocks of the file that is read: half of what the cache holds, so that nothing is ever pushed out or fetched.
@@ -23,8 +23,8 @@ const BLOCKS: u64 = 64;
 const BUDGET: u64 = 2 * BLOCKS * BLOCK_LENGTH;
 
 /// The most that the kernel asks for at once, and what it asks for by default.
-const LARGEST_READ: u32 = 1024 * 1024;
-const USUAL_READ: u32 = 128 * 1024;
+const MAX_READ: u32 = 1024 * 1024;
+const DEFAULT_READ: u32 = 128 * 1024;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("{:44} {:>10} {:>22}", "", "median", "least – most");
@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         cache.insert(key(index), 0, &block);
     }
 
-    let piece = |index| cache.piece(key(index), 0, USUAL_READ as usize);
+    let piece = |index| cache.piece(key(index), 0, DEFAULT_READ as usize);
     measure("get a piece of a block that is held", |turn| piece(turn % BLOCKS).is_some())?;
     measure("miss a block", |turn| piece(BLOCKS + turn).is_none())?;
     let crowded = MemoryCache::new(BUDGET);
@@ -46,17 +46,21 @@ fn main() -> Result<(), Box<dyn Error>> {
         true
     })?;
 
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let (engine, file) = engine(cache.clone(), runtime.handle())?;
     let within = |turn: u64, length: u32| (turn % BLOCKS) * BLOCK_LENGTH + u64::from(length);
-    let across = |turn: u64, length: u32| (turn % (BLOCKS - 1) + 1) * BLOCK_LENGTH - u64::from(length) / 2;
+    let across =
+        |turn: u64, length: u32| (turn % (BLOCKS - 1) + 1) * BLOCK_LENGTH - u64::from(length) / 2;
     let read = |offset, length| {
         engine.read_now(&file, offset, length).is_some_and(|got| got.len() == length as usize)
     };
-    measure("read 128 KiB within a block", |turn| read(within(turn, USUAL_READ), USUAL_READ))?;
-    measure("read 128 KiB across two blocks", |turn| read(across(turn, USUAL_READ), USUAL_READ))?;
-    measure("read 1 MiB of one block", |turn| read((turn % BLOCKS) * BLOCK_LENGTH, LARGEST_READ))?;
-    measure("read 1 MiB across two blocks", |turn| read(across(turn, LARGEST_READ), LARGEST_READ))?;
+    measure("read 128 KiB within a block", |turn| read(within(turn, DEFAULT_READ), DEFAULT_READ))?;
+    measure("read 128 KiB across two blocks", |turn| {
+        read(across(turn, DEFAULT_READ), DEFAULT_READ)
+    })?;
+    measure("read 1 MiB of one block", |turn| read((turn % BLOCKS) * BLOCK_LENGTH, MAX_READ))?;
+    measure("read 1 MiB across two blocks", |turn| read(across(turn, MAX_READ), MAX_READ))?;
     Ok(())
 }
 
@@ -85,7 +89,9 @@ fn measure(what: &str, mut call: impl FnMut(u64) -> bool) -> Result<(), String> 
         each.push(batch(calls)?.as_nanos() as f64 / calls as f64);
     }
     each.sort_by(f64::total_cmp);
-    if let (Some(least), Some(median), Some(most)) = (each.first(), each.get(BATCHES / 2), each.last()) {
+    if let (Some(least), Some(median), Some(most)) =
+        (each.first(), each.get(BATCHES / 2), each.last())
+    {
         println!("{what:44} {median:>7.0} ns {:>22}", format!("{least:.0} – {most:.0}"));
     }
     Ok(())
@@ -96,7 +102,7 @@ fn engine(
     runtime: &tokio::runtime::Handle,
 ) -> Result<(Arc<Engine>, Arc<OpenFile>), Box<dyn Error>> {
     let source = SourceName::new("bench").ok_or("no source name")?;
-    let desk = LeaseDesk::new(Arc::new(Nothing(source.clone())));
+    let desk = LeaseCache::new(Arc::new(Nothing(source.clone())));
     let engine = Engine::new(EngineOptions {
         disk: None,
         client: Client::new(8)?,
@@ -145,7 +151,11 @@ struct Deaf;
 impl Observer for Deaf {
     fn served_under(&self, _: &meetfs::model::FileId, _: Version, _: &meetfs::http::Validator) {}
 
-    fn last_validator(&self, _: &meetfs::model::FileId, _: Version) -> Option<meetfs::http::Validator> {
+    fn last_validator(
+        &self,
+        _: &meetfs::model::FileId,
+        _: Version,
+    ) -> Option<meetfs::http::Validator> {
         None
     }
 

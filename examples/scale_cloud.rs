@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use std::io::{self, BufRead, Write};
 
 use clap::Parser;
-use meetfs::demo::{Archive, Cloud, CloudOptions, Request, Server, WebexArchive, ZoomLabel, ZoomLimits};
+use meetfs::demo_cloud::{
+    Archive, DemoCloud, DemoCloudOptions, Request, Server, WebexArchive, ZoomLabel, ZoomLimits,
+};
 use serde_json::json;
 
 /// Serves large archives.
@@ -33,11 +35,11 @@ struct Arguments {
 
 fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
-    let cloud = Cloud::start(CloudOptions {
+    let cloud = DemoCloud::start(DemoCloudOptions {
         archive: Archive::company(arguments.users, arguments.meetings, arguments.days),
         webex: WebexArchive::many(arguments.recordings, arguments.days),
         zoom_limits: arguments.pro.then_some(ZoomLimits::PRO),
-        ..CloudOptions::default()
+        ..DemoCloudOptions::default()
     })?;
     let credentials = cloud.credentials();
     say(&json!({
@@ -58,12 +60,15 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-fn counts(cloud: &Cloud) -> serde_json::Value {
+fn counts(cloud: &DemoCloud) -> serde_json::Value {
     let requests = cloud.requests();
     let lists = |server| {
         let is_list = |request: &&Request| {
-            let is_of_bin = request.query.contains("trash=true") || request.query.contains("status=deleted");
-            request.path.ends_with("/recordings") && !request.path.contains("/meetings/") && !is_of_bin
+            let is_of_bin =
+                request.query.contains("trash=true") || request.query.contains("status=deleted");
+            request.path.ends_with("/recordings")
+                && !request.path.contains("/meetings/")
+                && !is_of_bin
         };
         requests.iter().filter(|request| request.server == server).filter(is_list).count()
     };

@@ -4,9 +4,10 @@
 
 pub use crate::cache::disk::fuzzing as disk;
 pub use crate::catalog::fuzzing as catalog;
+pub use crate::commands::doctor_fuzzing as doctor;
+pub use crate::commands::login::fuzzing as login;
+pub use crate::config::fuzzing as settings;
 pub use crate::daemon::control::fuzzing as control;
-pub use crate::daemon::doctor_fuzzing as doctor;
-pub use crate::daemon::login::fuzzing as login;
 pub use crate::http::fuzzing as http;
 pub use crate::providers::rapatin::fuzzing as rapatin;
 pub use crate::providers::sign_in_fuzzing as sign_in;
@@ -14,7 +15,6 @@ pub use crate::providers::webex::fuzzing as webex;
 pub use crate::providers::zoom::fuzzing as zoom;
 pub use crate::providers::zoom_links_fuzzing as zoom_links;
 pub use crate::read::fuzzing as read;
-pub use crate::settings::fuzzing as settings;
 
 #[cfg(test)]
 #[allow(missing_docs, unreachable_pub)]
@@ -32,8 +32,8 @@ mod tests {
         for (name, check) in TARGETS {
             let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(name);
             let mut found = 0;
-            for seed in
-                std::fs::read_dir(&seeds).unwrap_or_else(|error| panic!("{}: {error}", seeds.display()))
+            for seed in std::fs::read_dir(&seeds)
+                .unwrap_or_else(|error| panic!("{}: {error}", seeds.display()))
             {
                 let path = seed.unwrap().path();
                 println!("{}", path.display());

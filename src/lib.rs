@@ -1,4 +1,4 @@
-//! meetfs mounts an archive of recorded meetings as folders of read-only files.
+//! meetfs mounts an archive of recorded meetings as directories of read-only files.
 //!
 //! Two flows, each one way, meet in the tree:
 //!
@@ -17,9 +17,10 @@ extern crate self as meetfs;
 pub mod cache;
 pub mod catalog;
 pub mod cli;
+pub mod commands;
+pub mod config;
 pub mod daemon;
-pub mod demo;
-pub mod error;
+pub mod demo_cloud;
 pub mod fuse;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
@@ -28,5 +29,4 @@ pub mod model;
 pub mod ownership;
 pub mod providers;
 pub mod read;
-pub mod settings;
 pub mod tree;

@@ -1,4 +1,4 @@
-//! Whose a file on disk is: what meetfs keeps goes into files and folders of the user's own, and never through a link.
+//! Whose a file on disk is: what meetfs keeps goes into files and directories of the user's own, and never through a link.
 //!
 //! A link in the place of one of them leads what is kept over files that the user has elsewhere, or to where others read it;
 //! one that somebody else owns can be read and changed by them, whatever its mode. Both are left as they are and refused.
@@ -14,7 +14,7 @@ pub enum NotOwn {
     /// A link in the place of what meetfs makes itself.
     #[error(
         "{} is a link, and what is kept there would go wherever it leads; remove it, and to keep the cache elsewhere \
-         set [cache] dir or --cache-dir to a folder there",
+         set [cache] dir or --cache-dir to a directory there",
         path.display()
     )]
     Link {
@@ -23,7 +23,7 @@ pub enum NotOwn {
     },
     /// Something else that meetfs does not make.
     #[error(
-        "{} is not a {expected}, and meetfs keeps one there; move it away, or give another folder with --cache-dir",
+        "{} is not a {expected}, and meetfs keeps one there; move it away, or give another directory with --cache-dir",
         path.display()
     )]
     Kind {
@@ -35,7 +35,7 @@ pub enum NotOwn {
     /// Somebody else's.
     #[error(
         "{} belongs to somebody else (user {owner}), who could read and change what is kept there; take it over with \
-         `chown`, remove it, or give another folder with --cache-dir",
+         `chown`, remove it, or give another directory with --cache-dir",
         path.display()
     )]
     Foreign {
@@ -51,15 +51,15 @@ pub enum NotOwn {
 pub enum Kind {
     /// A regular file.
     File,
-    /// A folder.
-    Folder,
+    /// A directory.
+    Directory,
 }
 
 impl Display for Kind {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::File => "file",
-            Self::Folder => "folder",
+            Self::Directory => "directory",
         })
     }
 }
@@ -77,7 +77,7 @@ pub fn check(path: &Path, expected: Kind) -> Result<(), NotOwn> {
     }
     let is_expected = match expected {
         Kind::File => kind.is_file(),
-        Kind::Folder => kind.is_dir(),
+        Kind::Directory => kind.is_dir(),
     };
     if !is_expected {
         return Err(NotOwn::Kind { path: path.into(), expected });
@@ -90,7 +90,11 @@ pub fn check(path: &Path, expected: Kind) -> Result<(), NotOwn> {
 /// # Errors
 /// It is.
 pub fn check_owner(path: &Path, found: &Metadata) -> Result<(), NotOwn> {
-    if is_own(found) { Ok(()) } else { Err(NotOwn::Foreign { path: path.into(), owner: found.uid() }) }
+    if is_own(found) {
+        Ok(())
+    } else {
+        Err(NotOwn::Foreign { path: path.into(), owner: found.uid() })
+    }
 }
 
 /// Whether something belongs to the user that this process works for.
@@ -105,36 +109,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_and_folders_of_the_users_own_are_used_and_so_are_places_where_nothing_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("file");
-        for kind in [Kind::File, Kind::Folder] {
+    fn files_and_directories_of_the_users_own_are_used_and_so_are_places_where_nothing_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        for kind in [Kind::File, Kind::Directory] {
             assert_eq!(check(&file, kind), Ok(()));
         }
         std::fs::write(&file, "").unwrap();
         assert_eq!(check(&file, Kind::File), Ok(()));
-        assert_eq!(check(folder.path(), Kind::Folder), Ok(()));
-        let (path, expected) = (file.clone(), Kind::Folder);
-        assert_eq!(check(&file, Kind::Folder), Err(NotOwn::Kind { path, expected }));
+        assert_eq!(check(directory.path(), Kind::Directory), Ok(()));
+        let (path, expected) = (file.clone(), Kind::Directory);
+        assert_eq!(check(&file, Kind::Directory), Err(NotOwn::Kind { path, expected }));
     }
 
     #[test]
     fn a_link_is_refused_wherever_it_leads() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("link");
-        for target in [folder.path(), Path::new("/nowhere/at/all")] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("link");
+        for target in [directory.path(), Path::new("/nowhere/at/all")] {
             symlink(target, &path).unwrap();
-            assert_eq!(check(&path, Kind::Folder), Err(NotOwn::Link { path: path.clone() }));
+            assert_eq!(check(&path, Kind::Directory), Err(NotOwn::Link { path: path.clone() }));
             std::fs::remove_file(&path).unwrap();
         }
     }
 
     #[test]
     fn what_would_be_waited_on_is_refused_before_it_is_opened() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("pipe");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let refused = check(&path, Kind::File).unwrap_err().to_string();
-        assert!(refused.ends_with("is not a file, and meetfs keeps one there; move it away, or give another folder with --cache-dir"), "{refused}");
+        assert!(refused.ends_with("is not a file, and meetfs keeps one there; move it away, or give another directory with --cache-dir"), "{refused}");
     }
 }

@@ -60,7 +60,8 @@ pub(crate) struct Front {
 impl Front {
     /// Listens on a free port of 127.0.0.1.
     pub(crate) fn start(upstream: SocketAddr, line: Line) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
         let address = listener.local_addr()?;
         let counters = Arc::new(Counters::default());
@@ -113,7 +114,12 @@ impl Drop for Answering<'_> {
     }
 }
 
-async fn relay(client: TcpStream, upstream: SocketAddr, line: Line, counters: &Counters) -> io::Result<()> {
+async fn relay(
+    client: TcpStream,
+    upstream: SocketAddr,
+    line: Line,
+    counters: &Counters,
+) -> io::Result<()> {
     client.set_nodelay(true)?;
     let mut client = BufReader::new(client);
     let mut upstream = BufReader::with_capacity(SLICE, TcpStream::connect(upstream).await?);
@@ -175,7 +181,9 @@ async fn body(
     while left > 0 {
         let bytes = from.fill_buf().await?;
         let taken = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        let Some(slice) = bytes.get(..taken).filter(|slice| !slice.is_empty()) else { return Ok(false) };
+        let Some(slice) = bytes.get(..taken).filter(|slice| !slice.is_empty()) else {
+            return Ok(false);
+        };
         let passes = Duration::from_secs_f64(taken as f64 / line.bytes_per_second as f64);
         due = due.max(Instant::now() - SLIP) + passes;
         tokio::time::sleep_until(due).await;

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use jiff::Timestamp;
-use meetfs::demo::{Archive, Cloud, CloudOptions, Content, Host, Meeting, MeetingFile, Server};
+use meetfs::demo_cloud::{
+    Archive, Content, DemoCloud, DemoCloudOptions, Host, Meeting, MeetingFile, Server,
+};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::json;
@@ -50,7 +52,8 @@ struct Listed {
 }
 
 /// What a path of a URL may not hold as it is.
-const PATH: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?');
+const PATH: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?');
 
 fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
@@ -61,10 +64,10 @@ fn main() -> io::Result<()> {
         .map(|bytes_per_second| Front::start(arguments.origin, Line { latency, bytes_per_second }))
         .transpose()?;
     let media = front.as_ref().map_or(arguments.origin, Front::address);
-    let cloud = Cloud::start(CloudOptions {
+    let cloud = DemoCloud::start(DemoCloudOptions {
         archive: archive(listed, &format!("http://{media}")),
         first_byte_latency: latency,
-        ..CloudOptions::default()
+        ..DemoCloudOptions::default()
     })?;
     let credentials = cloud.credentials();
     say(&json!({
@@ -91,7 +94,8 @@ fn archive(listed: Vec<Listed>, origin: &str) -> Archive {
             path: format!("/{}", utf8_percent_encode(&file.path, PATH)),
             length: file.length,
         };
-        let same = |meeting: &Meeting| meeting.host_email == file.host && meeting.topic == file.topic;
+        let same =
+            |meeting: &Meeting| meeting.host_email == file.host && meeting.topic == file.topic;
         let start = Timestamp::from_second(file.start).unwrap_or_default();
         let meeting = match archive.meetings.pop_if(|meeting| same(meeting)) {
             Some(meeting) => meeting,
@@ -106,7 +110,7 @@ fn archive(listed: Vec<Listed>, origin: &str) -> Archive {
 }
 
 /// Running totals; what happened between two of them is their difference. The peak is since the last one.
-fn counts(cloud: &Cloud, front: Option<&Front>) -> serde_json::Value {
+fn counts(cloud: &DemoCloud, front: Option<&Front>) -> serde_json::Value {
     let asked = |server| cloud.requests().iter().filter(|request| request.server == server).count();
     let (api, web) = (asked(Server::Api), asked(Server::Web));
     let media = front.map(Front::count).unwrap_or_default();

@@ -14,8 +14,9 @@ pub fn check(data: &[u8]) {
     let meeting = rows.next().unwrap_or_default();
     let details = catalog::details(rows.next().unwrap_or(meeting));
     let rows: Vec<_> = rows.collect();
-    for (row, again) in
-        rows.iter().flat_map(|row| [(row, catalog::trash_again as Again), (row, catalog::remains_again)])
+    for (row, again) in rows
+        .iter()
+        .flat_map(|row| [(row, catalog::trash_again as Again), (row, catalog::remains_again)])
     {
         let first = again(row);
         assert_eq!(first.as_deref().and_then(again), first, "not as it was");
@@ -33,7 +34,8 @@ pub fn check(data: &[u8]) {
     assert_eq!(document.length(), document.text().len() as u64);
     tree::is_legal(&tree::build(vec![view]));
     // A row of another source is not looked for.
-    let is_own = |row: &&&str| !row.contains("\"source\"") || row.matches("\"source\":\"acme\"").count() > 0;
+    let is_own =
+        |row: &&&str| !row.contains("\"source\"") || row.matches("\"source\":\"acme\"").count() > 0;
     let rows: Vec<_> = rows.iter().filter(is_own).copied().collect();
     let view = catalog::source(&replies::source(), own, &rows, &rows);
     for view in view.meetings.iter().chain(&view.trash) {

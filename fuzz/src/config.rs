@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use jiff::Timestamp;
+use meetfs::config::{Overrides, ProviderConfig};
 use meetfs::fuzzing::settings;
-use meetfs::settings::{Overrides, ProviderSettings};
 
-/// What stands for the home folder.
+/// What stands for the home directory.
 pub(crate) fn environment() -> BTreeMap<String, OsString> {
     BTreeMap::from([("HOME".to_owned(), "/home/ana".into())])
 }
@@ -27,16 +27,19 @@ pub fn check(data: &[u8]) {
     }
 }
 
-pub(crate) fn is_safe(settings: &meetfs::settings::Settings) {
+pub(crate) fn is_safe(settings: &meetfs::config::Config) {
     assert!(settings.cache.dir.is_absolute() && (1..=64).contains(&settings.connections));
     for source in &settings.sources {
-        let (ProviderSettings::Zoom(_) | ProviderSettings::Webex(_) | ProviderSettings::Rapatin(_)) =
+        let (ProviderConfig::Zoom(_) | ProviderConfig::Webex(_) | ProviderConfig::Rapatin(_)) =
             &source.provider;
         for address in source.provider.addresses() {
-            let is_here = address
-                .host_str()
-                .is_some_and(|host| host == "localhost" || host.starts_with("127.") || host == "[::1]");
-            assert!(address.scheme() == "https" || (address.scheme() == "http" && is_here), "{address}");
+            let is_here = address.host_str().is_some_and(|host| {
+                host == "localhost" || host.starts_with("127.") || host == "[::1]"
+            });
+            assert!(
+                address.scheme() == "https" || (address.scheme() == "http" && is_here),
+                "{address}"
+            );
             assert!(address.username().is_empty() && address.query().is_none(), "{address}");
         }
         for host in &source.download_hosts {

@@ -1,4 +1,4 @@
-//! The index of a cached file: a header and a record, as they are and with their checksums mended so that what is
+//! The index of a cached file: a header and a record, as they are and with their checksums fixed so that what is
 //! behind them is reached. What is read is what would be written.
 
 use meetfs::fuzzing::disk;
@@ -12,13 +12,14 @@ pub fn check(data: &[u8]) {
     }
     read(data, &data[data.len().min(header)..]);
     if data.len() >= header + record {
-        let mut mended = data[..header + record].to_vec();
-        seal(&mut mended[..header], 0);
-        let fingerprint = fingerprint(&mended);
-        let index = u64::from(index(&mended));
-        let seed = crc32c::crc32c_append(crc32c::crc32c(&fingerprint.to_le_bytes()), &index.to_le_bytes());
-        seal(&mut mended[header..], seed);
-        read(&mended, &mended[header..]);
+        let mut fixed = data[..header + record].to_vec();
+        seal(&mut fixed[..header], 0);
+        let fingerprint = fingerprint(&fixed);
+        let index = u64::from(index(&fixed));
+        let seed =
+            crc32c::crc32c_append(crc32c::crc32c(&fingerprint.to_le_bytes()), &index.to_le_bytes());
+        seal(&mut fixed[header..], seed);
+        read(&fixed, &fixed[header..]);
     }
 }
 
@@ -41,7 +42,9 @@ fn fingerprint(header: &[u8]) -> u128 {
 
 /// Which block the record is of: by two bytes that a header leaves unused.
 fn index(header: &[u8]) -> u32 {
-    header.get(40..42).map_or(0, |bytes| u32::from(u16::from_le_bytes(bytes.try_into().expect("two"))))
+    header
+        .get(40..42)
+        .map_or(0, |bytes| u32::from(u16::from_le_bytes(bytes.try_into().expect("two"))))
 }
 
 fn seal(bytes: &mut [u8], seed: u32) {

@@ -4,7 +4,7 @@
 //! line, the body to the end.
 
 use meetfs::fuzzing::{http, zoom_links};
-use meetfs::http::Glance;
+use meetfs::http::Probe;
 use meetfs::model::BodyKind;
 use secrecy::SecretString;
 use url::Url;
@@ -14,14 +14,15 @@ use super::replies;
 pub fn check(data: &[u8]) {
     let (status, data) = replies::split_status(data);
     let [kind, data @ ..] = data else { return };
-    let body =
-        [BodyKind::IsoMedia, BodyKind::Json, BodyKind::WebVtt, BodyKind::Opaque][usize::from(kind % 4)];
+    let body = [BodyKind::IsoMedia, BodyKind::Json, BodyKind::WebVtt, BodyKind::Opaque]
+        [usize::from(kind % 4)];
     let mut parts = data.splitn(3, |byte| *byte == b'\n');
-    let mut text = || parts.next().and_then(|part| std::str::from_utf8(part).ok()).unwrap_or_default().trim();
+    let mut text =
+        || parts.next().and_then(|part| std::str::from_utf8(part).ok()).unwrap_or_default().trim();
     let (media_type, location) = (http::media_type(text()), text());
     let beginning = parts.next().unwrap_or_default();
     http::is_error_object(beginning);
-    let glance = Glance {
+    let glance = Probe {
         status,
         location: (!location.is_empty()).then(|| SecretString::from(location)),
         media_type,
@@ -39,7 +40,11 @@ pub fn check(data: &[u8]) {
                 .any(|name| host == *name || host.ends_with(&format!(".{name}")));
             assert!(is_zooms, "{next}");
             assert!(
-                !next.query().unwrap_or_default().split('&').any(|field| field.starts_with("access_token="))
+                !next
+                    .query()
+                    .unwrap_or_default()
+                    .split('&')
+                    .any(|field| field.starts_with("access_token="))
             );
         }
         Err(why) => {

@@ -10,8 +10,9 @@ pub fn check(data: &[u8]) {
         let page = page.expose();
         assert_eq!(page.origin(), base.origin(), "{page}");
         let fields = page.query().unwrap_or_default().split('&');
-        let spoiled =
-            fields.filter_map(|field| field.strip_prefix("max=")).any(|most| most.parse::<u32>().is_err());
+        let spoiled = fields
+            .filter_map(|field| field.strip_prefix("max="))
+            .any(|most| most.parse::<u32>().is_err());
         assert!(!spoiled, "{page}");
     }
 }

@@ -12,7 +12,8 @@ pub fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let source = replies::source();
     let is_answer = |query: &str| {
-        form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "state" && value == STATE)
+        form_urlencoded::parse(query.as_bytes())
+            .any(|(name, value)| name == "state" && value == STATE)
     };
     match login::browsed(&source, STATE, text) {
         Ok(None) => {}
@@ -27,7 +28,9 @@ pub fn check(data: &[u8]) {
             assert!(!code.is_empty());
             let is_of_query = |query: &str| is_answer(query.split('#').next().unwrap_or_default());
             assert!(
-                text.trim().split_once('?').map_or(is_of_query(text.trim()), |(_, query)| is_of_query(query))
+                text.trim()
+                    .split_once('?')
+                    .map_or(is_of_query(text.trim()), |(_, query)| is_of_query(query))
             );
         }
         Err(said) => is_plain(&said),

@@ -90,7 +90,12 @@ pub(crate) fn facts_open_nothing(facts: &Map<String, Value>) {
 /// The file of a sign-in, where there is one, is read as it was written.
 pub(crate) fn is_kept_as_it_is(kept: Option<&[u8]>) {
     if let Some(kept) = kept {
-        assert_eq!(sign_in::reread(kept).as_deref(), Some(kept), "{}", String::from_utf8_lossy(kept));
+        assert_eq!(
+            sign_in::reread(kept).as_deref(),
+            Some(kept),
+            "{}",
+            String::from_utf8_lossy(kept)
+        );
     }
 }
 

@@ -22,7 +22,10 @@ pub(crate) fn check(meetings: Vec<Meeting>) {
             Arc::make_mut(&mut view.meeting).files.reverse();
             view
         });
-        assert!(snapshot.nodes() == build(turned.collect()).nodes(), "the order of a listing decided");
+        assert!(
+            snapshot.nodes() == build(turned.collect()).nodes(),
+            "the order of a listing decided"
+        );
     }
 }
 
@@ -46,7 +49,10 @@ pub(crate) fn build_source(view: SourceView) -> Snapshot {
 pub(crate) fn check_trash(trashed: Vec<Trashed>) {
     let ids: HashSet<_> = trashed.iter().map(|trashed| trashed.meeting.id.clone()).collect();
     for meeting in trashed.iter().map(|trashed| &trashed.meeting) {
-        assert!(meeting.id.is_in_trash() && meeting.files.iter().all(|file| file.id.meeting == meeting.id));
+        assert!(
+            meeting.id.is_in_trash()
+                && meeting.files.iter().all(|file| file.id.meeting == meeting.id)
+        );
     }
     if ids.len() == trashed.len() {
         let trash = trashed.into_iter().map(|trashed| view(trashed.meeting, None)).collect();

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use meetfs::cli::MountOptions;
+use meetfs::config::Overrides;
 use meetfs::fuzzing::settings;
-use meetfs::settings::Overrides;
 
 use super::config;
 
@@ -38,7 +38,8 @@ pub fn check(data: &[u8]) {
         ("MEETFS_READ_DEADLINE", flags.read_deadline.map(OsString::from)),
         ("MEETFS_CONNECTIONS", flags.connections.map(OsString::from)),
     ];
-    environment.extend(variables.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    environment
+        .extend(variables.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
     let by_variables = settings::load(FILE, &Overrides::default(), &environment, config::now());
     match (by_flags, by_variables) {
         (Ok(by_flags), Ok(by_variables)) => {

@@ -18,7 +18,9 @@ pub fn check(data: &[u8]) {
     if let Some(marked) = replies::marked(body) {
         replies::opens_nothing(&webex::listed(&replies::source(), &marked));
         let trashed = webex::trashed(&replies::source(), &marked);
-        replies::opens_nothing(&trashed.into_iter().map(|trashed| trashed.meeting).collect::<Vec<_>>());
+        replies::opens_nothing(
+            &trashed.into_iter().map(|trashed| trashed.meeting).collect::<Vec<_>>(),
+        );
         if let Some((meeting, details)) = webex::described(&replies::source(), &marked, &marked) {
             replies::opens_nothing(&[meeting]);
             replies::facts_open_nothing(&details.facts.to_map());

@@ -15,8 +15,9 @@ pub fn check(data: &[u8]) {
     let meetings = zoom::listed(&replies::source(), body);
     assert!(meetings.iter().all(|meeting| meeting.start <= meeting.end));
     tree::check(meetings);
-    for (meeting, details) in
-        zoom::listed(&replies::source(), body).into_iter().zip(zoom::described(&replies::source(), body))
+    for (meeting, details) in zoom::listed(&replies::source(), body)
+        .into_iter()
+        .zip(zoom::described(&replies::source(), body))
     {
         tree::is_legal(&tree::build(vec![tree::view(meeting, Some(details))]));
     }
@@ -34,7 +35,9 @@ pub fn check(data: &[u8]) {
             replies::facts_open_nothing(&details.facts.to_map());
         }
         let trashed = zoom::trashed(&replies::source(), &marked, &marked);
-        replies::opens_nothing(&trashed.into_iter().map(|trashed| trashed.meeting).collect::<Vec<_>>());
+        replies::opens_nothing(
+            &trashed.into_iter().map(|trashed| trashed.meeting).collect::<Vec<_>>(),
+        );
     }
     if let Some(table) = zoom::participants(body) {
         is_a_table(&table.bytes());
@@ -57,7 +60,13 @@ pub fn check(data: &[u8]) {
     replies::is_a_sentence(&zoom::not_granted(status, body, &secret));
     for is_code in [true, false] {
         let source = replies::source();
-        replies::is_a_sentence(&zoom::not_signed_in(&source, status, is_code, body, [&secret, &secret]));
+        replies::is_a_sentence(&zoom::not_signed_in(
+            &source,
+            status,
+            is_code,
+            body,
+            [&secret, &secret],
+        ));
     }
     let base = Url::parse("https://api.zoom.us/v2").expect("an address");
     if let Some((life, named, kept)) = zoom::granted(&base, body) {
@@ -66,7 +75,8 @@ pub fn check(data: &[u8]) {
         let Some(named) = named else { return };
         let host = named.host_str().unwrap_or_default();
         let is_zooms = ["zoom.us", "zoomgov.com", "zoom.com.cn"].iter().any(|name| {
-            host.trim_end_matches('.') == *name || host.trim_end_matches('.').ends_with(&format!(".{name}"))
+            host.trim_end_matches('.') == *name
+                || host.trim_end_matches('.').ends_with(&format!(".{name}"))
         });
         assert!(named.scheme() == "https" && is_zooms, "{named}");
     }
@@ -78,8 +88,9 @@ fn is_a_table(text: &[u8]) {
     for line in csv::Reader::from_reader(text).into_records() {
         let line = line.expect("a table");
         assert_eq!(line.len(), 9, "{line:?}");
-        let is_formula =
-            |cell: &&str| cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err();
+        let is_formula = |cell: &&str| {
+            cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err()
+        };
         assert_eq!(line.iter().find(is_formula), None);
         lines += 1;
     }

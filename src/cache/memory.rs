@@ -88,7 +88,8 @@ impl Held {
         for extent in &self.extents {
             let (start, end) = (from.max(extent.start), to.min(extent.end()));
             if start < end {
-                joined.extend_from_slice(extent.bytes.get(start - extent.start..end - extent.start)?);
+                joined
+                    .extend_from_slice(extent.bytes.get(start - extent.start..end - extent.start)?);
             }
         }
         (joined.len() == to - from).then(|| joined.freeze())
@@ -105,7 +106,10 @@ impl Held {
         let mut added = Vec::new();
         for extent in &self.extents {
             if from < end && from < extent.start && extent.start < end {
-                added.push(Extent { start: from, bytes: bytes.slice(from - start..extent.start - start) });
+                added.push(Extent {
+                    start: from,
+                    bytes: bytes.slice(from - start..extent.start - start),
+                });
             }
             if extent.start <= from {
                 from = from.max(extent.end());

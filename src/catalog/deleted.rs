@@ -12,12 +12,20 @@ use serde::{Deserialize, Serialize};
 
 use super::FactStore;
 use super::source::{Counts, Entry, Source};
-use crate::model::{Availability, FileId, FileKey, Meeting, MeetingId, MeetingView, SourceName, Version};
+use crate::model::{
+    Availability, FileId, FileKey, Meeting, MeetingId, MeetingView, SourceName, Version,
+};
 
 /// Knows which files can be read without their cloud.
 pub trait Holdings: Debug + Send + Sync {
     /// Whether every byte is held of a file version of `size` bytes that was last served under `validator`.
-    fn holds_whole(&self, file: &FileId, version: Version, size: u64, validator: Option<&str>) -> bool;
+    fn holds_whole(
+        &self,
+        file: &FileId,
+        version: Version,
+        size: u64,
+        validator: Option<&str>,
+    ) -> bool;
 }
 
 /// What is left of a source's deleted meetings and files.
@@ -80,8 +88,9 @@ impl Losses {
 
     fn judged(self) -> Vec<Kept> {
         let Some(holdings) = self.holdings else { return Vec::new() };
-        let is_held =
-            |lost: &Lost| holdings.holds_whole(&lost.id, lost.version, lost.size, lost.validator.as_deref());
+        let is_held = |lost: &Lost| {
+            holdings.holds_whole(&lost.id, lost.version, lost.size, lost.validator.as_deref())
+        };
         let kept = self.losses.into_iter().map(|(remains, lost)| {
             let held = lost.into_iter().filter(is_held).map(|lost| lost.id.key).collect();
             Kept { remains, held }
@@ -98,8 +107,10 @@ impl Deleted {
     /// Puts what is kept now in the place of what was.
     pub(super) fn replace(&mut self, kept: Vec<Kept>) -> DeletedChange {
         let before = std::mem::take(&mut self.meetings);
-        self.meetings = kept.into_iter().map(|kept| (kept.remains.meeting.id.clone(), kept)).collect();
-        let dropped: Vec<_> = before.keys().filter(|id| !self.meetings.contains_key(*id)).cloned().collect();
+        self.meetings =
+            kept.into_iter().map(|kept| (kept.remains.meeting.id.clone(), kept)).collect();
+        let dropped: Vec<_> =
+            before.keys().filter(|id| !self.meetings.contains_key(*id)).cloned().collect();
         let is_new = |kept: &&Kept| {
             before.get(&kept.remains.meeting.id).is_none_or(|before| before.remains != kept.remains)
         };
@@ -140,7 +151,8 @@ impl Source {
     pub(super) fn losses(&self, listed: &[Meeting], is_gone: impl Fn(&Meeting) -> bool) -> Losses {
         let Some(holdings) = &self.deleted.holdings else { return Losses::default() };
         let listed: HashMap<_, _> = listed.iter().map(|meeting| (&meeting.id, meeting)).collect();
-        let gone_before = self.deleted.meetings.keys().filter(|id| !self.meetings.contains_key(*id));
+        let gone_before =
+            self.deleted.meetings.keys().filter(|id| !self.meetings.contains_key(*id));
         let losses = self.meetings.keys().chain(gone_before).filter_map(|id| {
             let remains = self.remains(id, listed.get(id).copied(), &is_gone)?;
             let lost = self.lost(&remains);
@@ -167,11 +179,13 @@ impl Source {
             Some(there) => there.files.iter().chain(details).map(|file| &file.id.key).collect(),
             None => HashSet::new(),
         };
-        let has_all = |entry: &Entry| entry.meeting.files.iter().all(|file| there.contains(&file.id.key));
+        let has_all =
+            |entry: &Entry| entry.meeting.files.iter().all(|file| there.contains(&file.id.key));
         if before.is_none() && entry.is_some_and(has_all) {
             return None;
         }
-        let mut meeting = entry.map(|entry| &*entry.meeting).or(before.map(|it| &it.meeting))?.clone();
+        let mut meeting =
+            entry.map(|entry| &*entry.meeting).or(before.map(|it| &it.meeting))?.clone();
         for file in before.iter().flat_map(|remains| &remains.meeting.files) {
             if meeting.files.iter().all(|known| known.id.key != file.id.key) {
                 meeting.files.push(file.clone());
@@ -189,7 +203,8 @@ impl Source {
         let lost = ready.filter_map(|file| {
             let size = self.size(&remains.meeting, file).or(file.declared_size)?;
             let place = (file.id.meeting.clone(), file.id.key.clone());
-            let validator = self.validators.get(&place).filter(|(version, _)| *version == file.version);
+            let validator =
+                self.validators.get(&place).filter(|(version, _)| *version == file.version);
             let validator = validator.map(|(_, validator)| validator.clone());
             Some(Lost { id: file.id.clone(), version: file.version, size, validator })
         });
@@ -276,7 +291,13 @@ mod tests {
     }
 
     impl Holdings for Held {
-        fn holds_whole(&self, file: &FileId, _: Version, size: u64, validator: Option<&str>) -> bool {
+        fn holds_whole(
+            &self,
+            file: &FileId,
+            _: Version,
+            size: u64,
+            validator: Option<&str>,
+        ) -> bool {
             assert_eq!((size, validator), (7, None));
             self.0.lock().contains(file.key.as_str())
         }
@@ -339,7 +360,8 @@ mod tests {
         let of_meeting = |view: &MeetingView| {
             let keys = |ready: bool| {
                 let files = view.meeting.files.iter();
-                let files = files.filter(|file| (file.availability == Availability::Ready) == ready);
+                let files =
+                    files.filter(|file| (file.availability == Availability::Ready) == ready);
                 let mut keys: Vec<_> = files.map(|file| file.id.key.as_str()).collect();
                 keys.sort_unstable();
                 keys.join("")
@@ -353,31 +375,34 @@ mod tests {
 
     #[test]
     fn what_is_held_stays_and_hides_what_is_not_until_nothing_is() {
-        let (held, folder) = (Arc::<Held>::default(), tempfile::tempdir().unwrap());
+        let (held, directory) = (Arc::<Held>::default(), tempfile::tempdir().unwrap());
         held.hold(&["a", "c"]);
         {
-            let catalog = catalog(FactStore::open(folder.path()).unwrap(), &held);
+            let catalog = catalog(FactStore::open(directory.path()).unwrap(), &held);
             list(&catalog, vec![meeting("m", &["a", "b"]), meeting("n", &["b"])]);
             list(&catalog, vec![]);
             assert_eq!(shown(&catalog), ["m a/b"]);
             let counts = catalog.counts(&acme());
-            assert_eq!((counts.meetings, counts.files, counts.bytes, counts.kept_deleted), (1, 1, 7, 1));
+            assert_eq!(
+                (counts.meetings, counts.files, counts.bytes, counts.kept_deleted),
+                (1, 1, 7, 1)
+            );
             let before = *catalog.changes().borrow();
             list(&catalog, vec![]);
             assert_eq!(*catalog.changes().borrow(), before, "nothing is no change");
         }
         // A restart in which it is not held does not show it, and does not forget it before the next listing.
         held.hold(&[]);
-        assert_eq!(shown(&catalog(FactStore::open(folder.path()).unwrap(), &held)), ["m /ab"]);
+        assert_eq!(shown(&catalog(FactStore::open(directory.path()).unwrap(), &held)), ["m /ab"]);
         held.hold(&["a"]);
-        let again = catalog(FactStore::open(folder.path()).unwrap(), &held);
+        let again = catalog(FactStore::open(directory.path()).unwrap(), &held);
         assert_eq!(shown(&again), ["m a/b"]);
         held.hold(&[]);
         list(&again, vec![]);
         assert_eq!(shown(&again), Vec::<String>::new());
         drop(again);
         held.hold(&["a"]);
-        let last = catalog(FactStore::open(folder.path()).unwrap(), &held);
+        let last = catalog(FactStore::open(directory.path()).unwrap(), &held);
         assert_eq!(shown(&last), Vec::<String>::new(), "what has gone does not come back");
     }
 

@@ -20,9 +20,9 @@ use crate::providers::{Effort, Provider, ProviderError};
 /// that reads keep most of the connections and a free plan's four calls a second are not passed for long.
 const AT_ONCE: usize = 4;
 
-/// First pause before a failed question is asked again; doubles up to [`LONGEST_PAUSE`].
+/// First pause before a failed question is asked again; doubles up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+const MAX_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 /// Learns a file's length from its server.
 #[async_trait]
@@ -76,7 +76,7 @@ impl Enricher {
             self.settled.send_replace(due.is_empty().then_some(seen));
             if due.is_empty() {
                 let next = failed.values().map(|failed| failed.again).min();
-                let wake = next.unwrap_or_else(|| now + LONGEST_PAUSE);
+                let wake = next.unwrap_or_else(|| now + MAX_PAUSE);
                 tokio::select! {
                     () = ended.cancelled() => return,
                     () = tokio::time::sleep_until(wake) => {}
@@ -113,10 +113,12 @@ impl Enricher {
                     tracing::debug!(source = %self.provider.source(), "not found out yet: {why}");
                     let pause = failed
                         .get(&question)
-                        .map_or(FIRST_PAUSE, |failed| (failed.pause * 2).min(LONGEST_PAUSE));
+                        .map_or(FIRST_PAUSE, |failed| (failed.pause * 2).min(MAX_PAUSE));
                     failed.insert(question, Failed { again: Instant::now() + pause, pause });
                 }
-                Err(stopped) => tracing::error!("a background question ended unexpectedly: {stopped}"),
+                Err(stopped) => {
+                    tracing::error!("a background question ended unexpectedly: {stopped}")
+                }
             }
         }
     }

@@ -120,7 +120,11 @@ mod tests {
 
     fn file(role: Role, stem: &str) -> RecordingFile {
         RecordingFile {
-            id: FileId { source: SourceName::new("acme").unwrap(), meeting: "m".into(), key: stem.into() },
+            id: FileId {
+                source: SourceName::new("acme").unwrap(),
+                meeting: "m".into(),
+                key: stem.into(),
+            },
             version: Version(1),
             role,
             stem: stem.into(),
@@ -142,7 +146,11 @@ mod tests {
             start: "2026-03-01T23:30:00Z".parse().unwrap(),
             end: "2026-03-02T00:00:00Z".parse().unwrap(),
             expires: None,
-            files: vec![file(Role::View, "view"), file(Role::Captions, "cc"), file(Role::Other, "chat")],
+            files: vec![
+                file(Role::View, "view"),
+                file(Role::Captions, "cc"),
+                file(Role::Other, "chat"),
+            ],
             facts: [("host_email".to_owned(), "ana@example.org".into())].into_iter().collect(),
         }
     }
@@ -209,7 +217,8 @@ mod tests {
     fn kinds_choose_files_and_meetings_that_have_them() {
         let filter = |kinds| Filter { kinds: Some(kinds), ..Filter::none() };
         let spoken = filter(vec![Kind::Transcript]);
-        let shown: Vec<_> = meeting().files.into_iter().filter(|file| spoken.shows_file(file)).collect();
+        let shown: Vec<_> =
+            meeting().files.into_iter().filter(|file| spoken.shows_file(file)).collect();
         assert_eq!(shown.iter().map(|file| file.stem.as_str()).collect::<Vec<_>>(), ["cc"]);
         assert!(spoken.shows(&meeting()) && filter(vec![Kind::Chat]).shows(&meeting()));
         assert!(!filter(vec![Kind::Audio]).shows(&meeting()));

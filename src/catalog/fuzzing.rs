@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use super::source::{Entry, Source};
 use super::trash::Trash;
-use super::{Filter, Holdings, Scope, SourceOptions, deleted, facts, kept, trash};
+use super::{Filter, Holdings, Scope, SourceOptions, deleted, fact_store, listing_store, trash};
 use crate::model::{Details, FileId, Meeting, MeetingView, SourceName, SourceView, Version};
 use crate::providers::RecycleBin;
 
 /// The meeting in a row.
 pub fn meeting(row: &str) -> Option<Meeting> {
-    kept::meeting_of_row(row)
+    listing_store::meeting_of_row(row)
 }
 
 /// The details in a row.
 pub fn details(row: &str) -> Option<Details> {
-    facts::details_of_row(row)
+    fact_store::details_of_row(row)
 }
 
 /// A row of the recycle bin as it would be written again.
@@ -37,8 +37,13 @@ pub fn view(listed: Meeting, details: Option<Details>) -> MeetingView {
 
 /// What the tree is told of a source that lists a meeting, by rows of its recycle bin and of what was deleted. Every byte
 /// of that is held, and of what lies in the bin it is known that there is no more.
-pub fn source(name: &SourceName, listed: Meeting, in_bin: &[&str], was_deleted: &[&str]) -> SourceView {
-    let bin = RecycleBin { name: "the trash", mend: "restore it", days: 30 };
+pub fn source(
+    name: &SourceName,
+    listed: Meeting,
+    in_bin: &[&str],
+    was_deleted: &[&str],
+) -> SourceView {
+    let bin = RecycleBin { name: "the trash", fix: "restore it", days: 30 };
     let mut source = Source::empty(SourceOptions {
         name: name.clone(),
         scope: Scope::of(["fuzzed"]),
@@ -49,7 +54,8 @@ pub fn source(name: &SourceName, listed: Meeting, in_bin: &[&str], was_deleted: 
     source.meetings.insert(listed.id.clone(), Entry::new(Arc::new(listed), None));
     let lying: Vec<_> = in_bin.iter().filter_map(|row| trash::lying_of_row(row)).collect();
     source.trash = Trash::holding(Some(bin), (lying, Vec::new()));
-    let in_trash: Vec<_> = source.trash_views().into_iter().map(|view| view.meeting.id.clone()).collect();
+    let in_trash: Vec<_> =
+        source.trash_views().into_iter().map(|view| view.meeting.id.clone()).collect();
     source.details.extend(in_trash.into_iter().map(|id| (id, None)));
     source.take_in(was_deleted.iter().filter_map(|row| deleted::remains_of_row(row)).collect());
     SourceView { name: name.clone(), meetings: source.views(), trash: source.trash_views() }

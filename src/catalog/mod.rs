@@ -2,38 +2,38 @@
 //!
 //! Enters: listings of the providers, sizes and details found out in the background. Leaves: [`SourceView`](crate::model::SourceView)s for
 //! the tree, through a watch that always holds the newest. What was learned at a cost (true sizes, details of
-//! past meetings) outlives a restart in [`facts`], and so does what was listed, in [`kept`]. What was deleted upstream may
+//! past meetings) outlives a restart in [`fact_store`], and so does what was listed, in [`listing_store`]. What was deleted upstream may
 //! still lie in the recycle bin, which is [`trash`]'s, or stay for as long as it is held here, which is [`deleted`]'s. What is
-//! made after details were asked for is [`late`]'s. All of it is kept in one file of SQLite's: [`opening`] and [`schema`] answer
-//! for the file, [`rows`] and [`gone`] for what is in it.
+//! made after details were asked for is [`late_files`]'s. All of it is kept in one file of SQLite's: [`open`] and [`schema`] answer
+//! for the file, [`rows`] and [`deleted_text`] for what is in it.
 //!
 //! A listing that failed in part never takes away what it did not see. The catalog knows neither names nor
 //! inodes, and never waits for the network on behalf of a metadata call: nobody calls it from one.
 
 mod deleted;
+mod deleted_text;
 pub mod enrich;
-pub mod facts;
+pub mod fact_store;
 pub mod filter;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
-mod gone;
-pub mod kept;
-mod late;
-pub mod opening;
+mod late_files;
+pub mod listing_store;
+pub mod open;
 pub mod refresh;
 mod rows;
 mod schema;
 pub mod source;
 pub mod store;
 mod trash;
-mod trash_shown;
+mod trash_view;
 
 pub use deleted::Holdings;
 pub use enrich::{Enricher, SizeFinder};
-pub use facts::FactStore;
+pub use fact_store::FactStore;
 pub use filter::{Filter, Kind};
-pub use kept::Scope;
-pub use opening::FactsError;
+pub use listing_store::Scope;
+pub use open::FactStoreError;
 pub use refresh::{RefreshState, Refresher};
 pub use source::{Counts, SourceOptions};
 pub use store::Catalog;

@@ -15,14 +15,14 @@ use crate::model::DaySpan;
 use crate::providers::{LateFiles, Provider, ProviderError};
 
 /// Pause between listings of the last days: a new recording or a late transcript shows within this time.
-const RECENT_EVERY: Duration = Duration::from_secs(5 * 60);
+const RECENT_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// How far back the frequent listings look. Recordings turn up hours after their meeting but under the meeting's
 /// date, and processing takes one to three days at the worst (Zoom, "Recording processing"); a week is safe.
 const RECENT_DAYS: i32 = 7;
 
 /// Pause between listings of everything, which find deletions and late changes in the past.
-const FULL_EVERY: SignedDuration = SignedDuration::from_hours(6);
+const FULL_INTERVAL: SignedDuration = SignedDuration::from_hours(6);
 
 /// Pause after a listing that failed, so that a cloud that comes back is noticed soon. It doubles with each that fails
 /// behind it, up to the usual one, so that one that is down is not pressed.
@@ -30,7 +30,7 @@ const AFTER_FAILURE: Duration = Duration::from_secs(60);
 
 /// The longest wait that a source is believed to want: one wrong word must not shut it out for a day, and a listing an
 /// hour is nothing to one that means it.
-const BELIEVED: Duration = Duration::from_secs(60 * 60);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// Spans of days that are remembered as incomplete, and asked for again by themselves. Where there are more, all of
 /// the archive is listed again.
@@ -100,7 +100,8 @@ impl Refresher {
     pub async fn run(self, ended: CancellationToken) {
         let this = Arc::new(self);
         let mut rest: Option<JoinHandle<bool>> = None;
-        let mut reach = if this.state.borrow().whole.is_some() { Reach::Recent } else { Reach::Full };
+        let mut reach =
+            if this.state.borrow().whole.is_some() { Reach::Recent } else { Reach::Full };
         let mut failures = 0u32;
         let mut bin_is_due = this.trash;
         loop {
@@ -185,17 +186,18 @@ impl Refresher {
     fn asked_to_wait(&self) -> Duration {
         let state = self.state.borrow();
         let failed = state.failed.iter().map(|(_, error)| error);
-        let waits = failed.chain(state.gaps.iter().map(|(_, error)| error)).map(|error| match error {
-            ProviderError::Limited { wait, .. } => *wait,
-            _ => Duration::ZERO,
-        });
-        waits.max().unwrap_or_default().min(BELIEVED)
+        let waits =
+            failed.chain(state.gaps.iter().map(|(_, error)| error)).map(|error| match error {
+                ProviderError::Limited { wait, .. } => *wait,
+                _ => Duration::ZERO,
+            });
+        waits.max().unwrap_or_default().min(MAX_RETRY_AFTER)
     }
 
     fn is_full_due(&self) -> bool {
         let state = self.state.borrow();
         state.gaps.len() > GAPS
-            || state.whole.is_none_or(|at| Timestamp::now().duration_since(at) >= FULL_EVERY)
+            || state.whole.is_none_or(|at| Timestamp::now().duration_since(at) >= FULL_INTERVAL)
     }
 
     async fn refresh(&self, reach: Reach) {
@@ -244,7 +246,8 @@ impl Refresher {
         let to = all.to;
         let state = self.state.borrow();
         // Since it was listed whole, an earlier run may be days ago.
-        let known = state.whole.map_or(all.from, |at| TimeZone::UTC.to_datetime(at).date()).min(today);
+        let known =
+            state.whole.map_or(all.from, |at| TimeZone::UTC.to_datetime(at).date()).min(today);
         let recent = known.checked_sub(RECENT_DAYS.days()).unwrap_or(known).clamp(all.from, to);
         let recent = DaySpan { from: recent, to };
         let gaps = state.gaps.iter().map(|(days, _)| *days).filter(|days| days.from < recent.from);
@@ -262,7 +265,8 @@ impl Refresher {
     /// troubles nothing else.
     async fn look_for_late_files(&self, days: Option<DaySpan>) {
         let source = self.provider.source();
-        let wanting = days.map(|days| self.catalog.without_transcript(source, days)).unwrap_or_default();
+        let wanting =
+            days.map(|days| self.catalog.without_transcript(source, days)).unwrap_or_default();
         let late = match wanting.is_empty() {
             true => LateFiles::default(),
             false => self.provider.late_files(&wanting).await,
@@ -271,7 +275,8 @@ impl Refresher {
         if !late.files.is_empty() {
             tracing::info!(%source, files = late.files.len(), "found files that were made late");
             let (catalog, name) = (self.catalog.clone(), source.clone());
-            let learned = tokio::task::spawn_blocking(move || catalog.learn_late_files(&name, late)).await;
+            let learned =
+                tokio::task::spawn_blocking(move || catalog.learn_late_files(&name, late)).await;
             if let Err(stopped) = learned {
                 tracing::error!(%source, "files that were made late could not be taken over: {stopped}");
             }
@@ -301,7 +306,8 @@ impl Refresher {
         if let Some(listing) = listing {
             tracing::info!(%source, meetings = listing.meetings.len(), "listed the recycle bin");
             let (catalog, name) = (self.catalog.clone(), source.clone());
-            let applied = tokio::task::spawn_blocking(move || catalog.apply_trash(&name, listing)).await;
+            let applied =
+                tokio::task::spawn_blocking(move || catalog.apply_trash(&name, listing)).await;
             if let Err(stopped) = applied {
                 tracing::error!(%source, "a listing of the recycle bin could not be taken over: {stopped}");
             }
@@ -329,7 +335,8 @@ impl Refresher {
         let failed = listing.failed.clone();
         let (catalog, name) = (self.catalog.clone(), source.clone());
         // Writing ten thousand meetings down takes longer than an event loop may stand still.
-        let applied = tokio::task::spawn_blocking(move || catalog.apply(&name, span, listing)).await;
+        let applied =
+            tokio::task::spawn_blocking(move || catalog.apply(&name, span, listing)).await;
         if let Err(stopped) = applied {
             tracing::error!(%source, "a listing could not be taken over: {stopped}");
         }
@@ -340,8 +347,8 @@ impl Refresher {
 /// The pause after so many listings in a row that failed, whole or in part.
 fn pause_after(failures: u32) -> Duration {
     match failures {
-        0 => RECENT_EVERY,
-        again => AFTER_FAILURE.saturating_mul(1 << (again - 1).min(8)).min(RECENT_EVERY),
+        0 => RECENT_INTERVAL,
+        again => AFTER_FAILURE.saturating_mul(1 << (again - 1).min(8)).min(RECENT_INTERVAL),
     }
 }
 

@@ -59,7 +59,8 @@ pub(super) fn put_meetings<'a, T: Serialize + 'a>(
     source: &SourceName,
     meetings: impl Iterator<Item = (&'a MeetingId, &'a T)>,
 ) -> rusqlite::Result<()> {
-    let mut put = connection.prepare(&format!("INSERT OR REPLACE INTO {table} VALUES (?1, ?2, ?3)"))?;
+    let mut put =
+        connection.prepare(&format!("INSERT OR REPLACE INTO {table} VALUES (?1, ?2, ?3)"))?;
     for (id, known) in meetings {
         let Ok(text) = serde_json::to_string(known) else { continue };
         put.execute(params![source.as_str(), id.as_str(), text])?;
@@ -74,7 +75,8 @@ pub(super) fn drop_meetings(
     source: &SourceName,
     meetings: &[MeetingId],
 ) -> rusqlite::Result<()> {
-    let mut drop = connection.prepare(&format!("DELETE FROM {table} WHERE source = ?1 AND meeting = ?2"))?;
+    let mut drop =
+        connection.prepare(&format!("DELETE FROM {table} WHERE source = ?1 AND meeting = ?2"))?;
     for id in meetings {
         drop.execute(params![source.as_str(), id.as_str()])?;
     }

@@ -121,7 +121,8 @@ fn missing_changes(connection: &Connection) -> Result<&'static [&'static str], U
 /// The version of the tables that a file says, unless a process has not yet moved it there. SQLite is not asked, for it
 /// may make files beside it.
 pub(super) fn written_version(path: &Path) -> Option<i64> {
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path).ok()?;
+    let file =
+        std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path).ok()?;
     let mut version = [0; 4];
     file.read_exact_at(&mut version, VERSION_AT).ok()?;
     Some(i64::from(i32::from_be_bytes(version)))
@@ -129,24 +130,24 @@ pub(super) fn written_version(path: &Path) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::facts::tests::{acme, file};
+    use super::super::fact_store::tests::{acme, file};
     use super::super::{FactStore, Scope};
     use super::*;
     use crate::model::{Details, Version};
 
     #[test]
     fn a_catalog_of_the_first_schema_is_migrated_and_keeps_what_it_knew() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         {
-            let old = Connection::open(folder.path().join("catalog.sqlite")).unwrap();
+            let old = Connection::open(directory.path().join("catalog.sqlite")).unwrap();
             old.execute_batch(SCHEMA).unwrap();
             old.execute_batch("PRAGMA user_version = 1;").unwrap();
-            old.execute("INSERT INTO file_size VALUES ('acme', 'm/1==', 'a', zeroblob(8), 42)", []).unwrap();
-            let details =
-                "INSERT INTO meeting_details VALUES ('acme', 'm', '{\"dept\":\"x\"}'), ('acme', 'o', NULL)";
+            old.execute("INSERT INTO file_size VALUES ('acme', 'm/1==', 'a', zeroblob(8), 42)", [])
+                .unwrap();
+            let details = "INSERT INTO meeting_details VALUES ('acme', 'm', '{\"dept\":\"x\"}'), ('acme', 'o', NULL)";
             old.execute(details, []).unwrap();
         }
-        let store = FactStore::open(folder.path()).unwrap();
+        let store = FactStore::open(directory.path()).unwrap();
         store.keep_validator(&file("a"), Version(3), "\"tag\"");
         let (sizes, details) = store.load(&acme()).unwrap();
         assert_eq!(sizes.len(), 1);
@@ -155,53 +156,60 @@ mod tests {
         assert_eq!(details, [("m".into(), Some(known)), ("o".into(), None)]);
         let expected = (("m/1==".into(), "a".into()), (Version(3), "\"tag\"".to_string()));
         assert_eq!(store.validators(&acme()).unwrap(), [expected]);
-        assert!(!folder.path().join("catalog.sqlite.damaged").exists());
+        assert!(!directory.path().join("catalog.sqlite.damaged").exists());
     }
 
     #[test]
     fn a_catalog_of_the_third_schema_gets_the_tables_for_what_was_deleted() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         {
-            let old = Connection::open(folder.path().join("catalog.sqlite")).unwrap();
-            [SCHEMA, SCHEMA_2, SCHEMA_3].iter().for_each(|schema| old.execute_batch(schema).unwrap());
+            let old = Connection::open(directory.path().join("catalog.sqlite")).unwrap();
+            [SCHEMA, SCHEMA_2, SCHEMA_3]
+                .iter()
+                .for_each(|schema| old.execute_batch(schema).unwrap());
             old.execute("INSERT INTO full_listing VALUES ('acme', 'mine', 5)", []).unwrap();
         }
-        let store = FactStore::open(folder.path()).unwrap();
+        let store = FactStore::open(directory.path()).unwrap();
         let connection = store.connection.lock();
-        for (table, rows) in
-            [("trashed_meeting", 0), ("trashed_file", 0), ("deleted_meeting", 0), ("full_listing", 1)]
-        {
+        for (table, rows) in [
+            ("trashed_meeting", 0),
+            ("trashed_file", 0),
+            ("deleted_meeting", 0),
+            ("full_listing", 1),
+        ] {
             let line = format!("SELECT count(*) FROM {table}");
             let found: i64 = connection.query_row(&line, [], |row| row.get(0)).unwrap();
             assert_eq!(found, rows, "{table}");
         }
-        assert!(!folder.path().join("catalog.sqlite.damaged").exists());
+        assert!(!directory.path().join("catalog.sqlite.damaged").exists());
     }
 
     #[test]
     fn a_catalog_of_the_fourth_schema_says_no_longer_how_somebody_signs_in() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         {
-            let old = Connection::open(folder.path().join("catalog.sqlite")).unwrap();
+            let old = Connection::open(directory.path().join("catalog.sqlite")).unwrap();
             [SCHEMA, SCHEMA_2, SCHEMA_3, SCHEMA_4]
                 .iter()
                 .for_each(|schema| old.execute_batch(schema).unwrap());
-            old.execute("INSERT INTO full_listing VALUES ('acme', 'Zoom(ana@example.org)', 5)", []).unwrap();
+            old.execute("INSERT INTO full_listing VALUES ('acme', 'Zoom(ana@example.org)', 5)", [])
+                .unwrap();
         }
-        let store = FactStore::open(folder.path()).unwrap();
+        let store = FactStore::open(directory.path()).unwrap();
         assert!(store.kept_listing(&acme(), &Scope::of(["zoom"])).unwrap().is_none());
         let connection = store.connection.lock();
         let scopes: String =
             connection.query_row("SELECT scope FROM full_listing", [], |row| row.get(0)).unwrap();
         assert_eq!(scopes, "");
-        assert!(!folder.path().join("catalog.sqlite.damaged").exists());
+        assert!(!directory.path().join("catalog.sqlite.damaged").exists());
     }
 
     #[test]
     fn the_schema_on_disk_is_the_one_frozen_here() {
         let store = FactStore::in_memory().unwrap();
         let connection = store.connection.lock();
-        let mut query = connection.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL").unwrap();
+        let mut query =
+            connection.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL").unwrap();
         let tables: Vec<String> =
             query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
         let hash = xxhash_rust::xxh3::xxh3_64(tables.join(";").as_bytes());

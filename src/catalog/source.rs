@@ -10,8 +10,8 @@ use super::deleted::{Deleted, Holdings};
 use super::trash::Trash;
 use super::{FactStore, Filter, Scope};
 use crate::model::{
-    Availability, Details, Document, FileKey, Meeting, MeetingId, MeetingView, RecordingFile, SourceName,
-    Version,
+    Availability, Details, Document, FileKey, Meeting, MeetingId, MeetingView, RecordingFile,
+    SourceName, Version,
 };
 use crate::providers::RecycleBin;
 
@@ -87,10 +87,12 @@ impl Entry {
         let mut meeting = listed.clone();
         for details in details.into_iter().flatten() {
             let source = details.made_of.as_ref();
-            let source = source.and_then(|key| listed.files.iter().find(|file| file.id.key == *key));
+            let source =
+                source.and_then(|key| listed.files.iter().find(|file| file.id.key == *key));
             for file in &details.files {
                 let mut file = file.clone();
-                if let Some(RecordingFile { version, recording_start, recording_end, .. }) = source {
+                if let Some(RecordingFile { version, recording_start, recording_end, .. }) = source
+                {
                     file.version = *version;
                     (file.recording_start, file.recording_end) = (*recording_start, *recording_end);
                 }
@@ -99,7 +101,8 @@ impl Entry {
                 meeting.files.push(file);
             }
         }
-        let document = details.map(|details| Arc::new(Document::new(listed.clone(), details.clone())));
+        let document =
+            details.map(|details| Arc::new(Document::new(listed.clone(), details.clone())));
         let is_outdated = details.and_then(Option::as_ref).is_some_and(|details| {
             let stand_by_themselves = !details.files.is_empty() && details.made_of.is_none();
             stand_by_themselves && details.listed != Some(files_of(&listed))
@@ -117,7 +120,8 @@ pub(super) fn compact(mut meeting: Meeting) -> Arc<Meeting> {
 
 /// Tells the files of a listing from those of another one, also in a later run.
 pub(super) fn files_of(listed: &Meeting) -> u64 {
-    let mut files: Vec<_> = listed.files.iter().map(|file| (file.id.key.as_str(), file.version.0)).collect();
+    let mut files: Vec<_> =
+        listed.files.iter().map(|file| (file.id.key.as_str(), file.version.0)).collect();
     files.sort_unstable();
     let mut hash = Xxh3::new();
     for (key, version) in files {
@@ -217,7 +221,8 @@ impl Source {
             None => true,
             Some(known) => {
                 let lacks = known.as_ref().is_some_and(|details| !details.lacks.is_empty());
-                let is_outdated = || self.meetings.get(meeting).is_some_and(|entry| entry.is_outdated);
+                let is_outdated =
+                    || self.meetings.get(meeting).is_some_and(|entry| entry.is_outdated);
                 (lacks && !self.lacking.contains(meeting)) || is_outdated()
             }
         }
@@ -245,12 +250,17 @@ impl Source {
     }
 
     pub(super) fn views(&self) -> Vec<MeetingView> {
-        let there =
-            self.shown().map(|entry| self.view(&self.with_remains(&entry.meeting), entry.document.clone()));
+        let there = self
+            .shown()
+            .map(|entry| self.view(&self.with_remains(&entry.meeting), entry.document.clone()));
         there.chain(self.deleted_views()).collect()
     }
 
-    pub(super) fn view(&self, meeting: &Arc<Meeting>, document: Option<Arc<Document>>) -> MeetingView {
+    pub(super) fn view(
+        &self,
+        meeting: &Arc<Meeting>,
+        document: Option<Arc<Document>>,
+    ) -> MeetingView {
         let meeting = if self.filter.looks_at_files() {
             let mut shown = Meeting::clone(meeting);
             shown.files.retain(|file| self.filter.shows_file(file));
@@ -260,7 +270,8 @@ impl Source {
         };
         let mut sizes = HashMap::new();
         if self.sizes.contains_key(&meeting.id) {
-            let learned = meeting.files.iter().map(|file| (&file.id.key, self.size(&meeting, file)));
+            let learned =
+                meeting.files.iter().map(|file| (&file.id.key, self.size(&meeting, file)));
             sizes.extend(learned.filter_map(|(key, size)| Some((key.clone(), size?))));
         }
         MeetingView { meeting, sizes, document }

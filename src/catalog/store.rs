@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::FactStore;
 use super::deleted::Losses;
-use super::kept::ListingChange;
+use super::listing_store::ListingChange;
 use super::source::{Counts, Entry, Source, SourceOptions, compact, files_of};
 use crate::model::{
     DaySpan, Details, FileId, Meeting, MeetingId, RecordingFile, SourceName, SourceView, Version,
@@ -52,7 +52,10 @@ pub(super) struct Told {
 
 impl Catalog {
     /// A catalog of sources without meetings, with what was learned in earlier runs.
-    pub fn new(sources: impl IntoIterator<Item = SourceOptions>, facts: Arc<FactStore>) -> Arc<Self> {
+    pub fn new(
+        sources: impl IntoIterator<Item = SourceOptions>,
+        facts: Arc<FactStore>,
+    ) -> Arc<Self> {
         let sources = sources.into_iter().map(|options| {
             let name = options.name.clone();
             (name, Source::load(options, &facts))
@@ -101,7 +104,8 @@ impl Catalog {
             span.contains(day) && !listing.failed.iter().any(|(failed, _)| failed.contains(day))
         };
         let is_gone = |meeting: &Meeting| !seen.contains(&meeting.id) && listed_whole(meeting);
-        let losses = self.sources.lock().get(name).map(|source| source.losses(&listing.meetings, is_gone));
+        let losses =
+            self.sources.lock().get(name).map(|source| source.losses(&listing.meetings, is_gone));
         let kept = losses.map(Losses::held).unwrap_or_default();
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
@@ -257,7 +261,8 @@ impl Catalog {
 impl Known for Catalog {
     fn is_known(&self, meeting: &Meeting) -> bool {
         let sources = self.sources.lock();
-        let known = sources.get(&meeting.source).and_then(|source| source.meetings.get(&meeting.id));
+        let known =
+            sources.get(&meeting.source).and_then(|source| source.meetings.get(&meeting.id));
         known.is_some_and(|known| *known.listed == *meeting)
     }
 }
@@ -329,7 +334,8 @@ mod tests {
             meeting("march", "2026-03-10"),
         ];
         catalog.apply(&acme(), all, Listing { meetings, ..Listing::default() });
-        let failed = vec![(span("2026-02-01", "2026-02-28"), ProviderError::Unavailable("down".into()))];
+        let failed =
+            vec![(span("2026-02-01", "2026-02-28"), ProviderError::Unavailable("down".into()))];
         catalog.apply(
             &acme(),
             span("2026-02-01", "2026-03-31"),
@@ -343,7 +349,11 @@ mod tests {
         let since = "2026-02-01".parse().unwrap();
         let catalog = filtered(FactStore::in_memory().unwrap(), Filter { since, ..Filter::none() });
         let meetings = vec![meeting("january", "2026-01-10"), meeting("february", "2026-02-10")];
-        catalog.apply(&acme(), span("2026-01-01", "2026-03-31"), Listing { meetings, ..Listing::default() });
+        catalog.apply(
+            &acme(),
+            span("2026-01-01", "2026-03-31"),
+            Listing { meetings, ..Listing::default() },
+        );
         assert_eq!(shown(&catalog), ["february"]);
         let counts = catalog.counts(&acme());
         assert_eq!((counts.meetings, counts.hidden_meetings), (1, 1));
@@ -352,10 +362,10 @@ mod tests {
 
     #[test]
     fn what_was_listed_is_there_at_the_next_start() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let all = span("2026-01-01", "2026-03-31");
         {
-            let catalog = catalog_with(FactStore::open(folder.path()).unwrap());
+            let catalog = catalog_with(FactStore::open(directory.path()).unwrap());
             assert_eq!(catalog.kept(&acme()), None);
             let meetings = vec![meeting("a", "2026-01-10"), meeting("b", "2026-02-10")];
             catalog.apply(&acme(), all, Listing { meetings, ..Listing::default() });
@@ -363,14 +373,14 @@ mod tests {
             catalog.apply(&acme(), all, Listing { meetings, ..Listing::default() });
             catalog.listed_whole(&acme(), "2026-03-31T00:00:00Z".parse().unwrap());
         }
-        let catalog = catalog_with(FactStore::open(folder.path()).unwrap());
+        let catalog = catalog_with(FactStore::open(directory.path()).unwrap());
         assert_eq!(shown(&catalog), ["b", "c"]);
         assert_eq!(catalog.kept(&acme()), Some(Some("2026-03-31T00:00:00Z".parse().unwrap())));
     }
 
     #[test]
     fn files_that_details_bring_join_those_of_the_listing_and_stay() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let file = |key: &str, size| crate::model::RecordingFile {
             id: FileId { source: acme(), meeting: "a".into(), key: key.into() },
             version: Version(size),
@@ -390,24 +400,28 @@ mod tests {
         };
         let files = |catalog: &Catalog| {
             let files = catalog.views()[0].meetings[0].meeting.files.clone();
-            let mut files: Vec<_> =
-                files.into_iter().map(|file| (file.id.key.to_string(), file.declared_size)).collect();
+            let mut files: Vec<_> = files
+                .into_iter()
+                .map(|file| (file.id.key.to_string(), file.declared_size))
+                .collect();
             files.sort();
             files
         };
         let all = span("2026-01-01", "2026-03-31");
-        let expected = [("audio", 2), ("both", 2), ("video", 1)].map(|(key, size)| (key.into(), Some(size)));
+        let expected =
+            [("audio", 2), ("both", 2), ("video", 1)].map(|(key, size)| (key.into(), Some(size)));
         {
-            let catalog = catalog_with(FactStore::open(folder.path()).unwrap());
+            let catalog = catalog_with(FactStore::open(directory.path()).unwrap());
             catalog.apply(&acme(), all, listing());
-            let details = Details { files: vec![file("audio", 2), file("both", 2)], ..Details::default() };
+            let details =
+                Details { files: vec![file("audio", 2), file("both", 2)], ..Details::default() };
             catalog.learn_details(&acme(), &"a".into(), Some(details));
             assert_eq!(files(&catalog), expected);
             let before = *catalog.changes().borrow();
             catalog.apply(&acme(), all, listing());
             assert_eq!(*catalog.changes().borrow(), before, "the same listing is no change");
         }
-        let catalog = catalog_with(FactStore::open(folder.path()).unwrap());
+        let catalog = catalog_with(FactStore::open(directory.path()).unwrap());
         assert_eq!(files(&catalog), expected);
     }
 
@@ -415,7 +429,8 @@ mod tests {
     fn the_same_listing_again_changes_nothing() {
         let catalog = catalog();
         let all = span("2026-01-01", "2026-03-31");
-        let listing = || Listing { meetings: vec![meeting("a", "2026-01-10")], ..Listing::default() };
+        let listing =
+            || Listing { meetings: vec![meeting("a", "2026-01-10")], ..Listing::default() };
         catalog.apply(&acme(), all, listing());
         let before = *catalog.changes().borrow();
         catalog.apply(&acme(), all, listing());
@@ -430,7 +445,8 @@ mod tests {
         let all = span("2026-01-01", "2026-03-31");
         catalog.apply(&acme(), all, Listing { meetings: vec![listed], ..Listing::default() });
         assert_eq!(catalog.views()[0].meetings[0].document, None);
-        let details = [("topic", "other"), ("dept", "sales")].map(|(k, v)| (k.to_string(), v.into()));
+        let details =
+            [("topic", "other"), ("dept", "sales")].map(|(k, v)| (k.to_string(), v.into()));
         let details = Details { facts: details.into_iter().collect(), ..Details::default() };
         catalog.learn_details(&acme(), &"a".into(), Some(details));
         let document = catalog.views()[0].meetings[0].document.clone().unwrap();

@@ -16,26 +16,26 @@ use crate::model::{FileId, FileKey, Meeting, MeetingId, SourceName, Version};
 use crate::providers::{RecycleBin, TrashListing, Trashed};
 
 /// What is kept of a bin.
-pub(super) type KeptTrash = (Vec<Lying>, Vec<((MeetingId, FileKey), Trial)>);
+pub(super) type KeptTrash = (Vec<TrashedMeeting>, Vec<((MeetingId, FileKey), Trial)>);
 
 /// A recycle bin as it was listed last; empty where it is not shown.
 #[derive(Debug, Default)]
 pub(super) struct Trash {
     /// `None` where the source has none or it is not wanted.
     pub(super) bin: Option<RecycleBin>,
-    pub(super) lying: HashMap<MeetingId, Lying>,
+    pub(super) lying: HashMap<MeetingId, TrashedMeeting>,
     pub(super) trials: HashMap<(MeetingId, FileKey), Trial>,
 }
 
 /// A meeting in the bin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Lying {
+pub(super) struct TrashedMeeting {
     pub(super) trashed: Trashed,
     /// When it was first seen there.
     seen: Timestamp,
 }
 
-impl Lying {
+impl TrashedMeeting {
     /// When the bin gives it up; at the latest, where it is not known since when it lies there.
     pub(super) fn expires(&self, bin: RecycleBin) -> Timestamp {
         let days = SignedDuration::from_hours(24 * i64::from(bin.days));
@@ -55,7 +55,7 @@ pub(super) struct Trial {
 /// What a listing of the bin changed.
 #[derive(Debug, Default)]
 pub(super) struct TrashChange {
-    pub(super) lying: Vec<Lying>,
+    pub(super) lying: Vec<TrashedMeeting>,
     pub(super) gone: Vec<MeetingId>,
 }
 
@@ -92,18 +92,20 @@ impl Trash {
     fn take_over(&mut self, listing: TrashListing, now: Timestamp) -> TrashChange {
         let Some(bin) = self.bin else { return TrashChange::default() };
         let mut change = TrashChange::default();
-        let listed: HashSet<_> = listing.meetings.iter().map(|trashed| trashed.meeting.id.clone()).collect();
+        let listed: HashSet<_> =
+            listing.meetings.iter().map(|trashed| trashed.meeting.id.clone()).collect();
         for trashed in listing.meetings {
             let id = trashed.meeting.id.clone();
             let known = self.lying.get(&id);
-            let lying = Lying { trashed, seen: known.map_or(now, |known| known.seen) };
+            let lying = TrashedMeeting { trashed, seen: known.map_or(now, |known| known.seen) };
             if known != Some(&lying) {
                 change.lying.push(lying.clone());
                 self.lying.insert(id, lying);
             }
         }
         self.lying.retain(|id, lying| {
-            let stays = listed.contains(id) || (listing.failed.is_some() && now < lying.expires(bin));
+            let stays =
+                listed.contains(id) || (listing.failed.is_some() && now < lying.expires(bin));
             if !stays {
                 change.gone.push(id.clone());
             }
@@ -146,7 +148,9 @@ impl Catalog {
         let place = (id.meeting.clone(), id.key.clone());
         let before = source.trash.trials.insert(place, trial.clone());
         drop(sources);
-        if before.is_none_or(|before| (before.version, &before.refusal) != (version, &trial.refusal)) {
+        if before
+            .is_none_or(|before| (before.version, &before.refusal) != (version, &trial.refusal))
+        {
             self.touch();
         }
         self.facts.keep_trial(id, &trial);
@@ -161,8 +165,8 @@ impl Catalog {
 }
 
 /// What a row holds, unless that is damaged: what has not the bin's identity does not lie there.
-pub(super) fn lying_of_row(text: &str) -> Option<Lying> {
-    let lying: Lying = serde_json::from_str(text).ok()?;
+pub(super) fn lying_of_row(text: &str) -> Option<TrashedMeeting> {
+    let lying: TrashedMeeting = serde_json::from_str(text).ok()?;
     let Meeting { id, files, .. } = &lying.trashed.meeting;
     (id.is_in_trash() && files.iter().all(|file| file.id.meeting == *id)).then_some(lying)
 }
@@ -175,7 +179,7 @@ mod tests {
     use crate::model::{Availability, BodyKind, DaySpan, Details, RecordingFile, Role};
     use crate::providers::{Listing, ProviderError};
 
-    const BIN: RecycleBin = RecycleBin { name: "the bin", mend: "restore it", days: 30 };
+    const BIN: RecycleBin = RecycleBin { name: "the bin", fix: "restore it", days: 30 };
 
     fn acme() -> SourceName {
         SourceName::new("acme").unwrap()
@@ -258,10 +262,10 @@ mod tests {
 
     #[test]
     fn what_came_of_a_trial_is_shown_and_outlives_a_restart() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let deleted = Some("2026-10-06T07:00:00Z".parse().unwrap());
         {
-            let catalog = catalog(FactStore::open(folder.path()).unwrap());
+            let catalog = catalog(FactStore::open(directory.path()).unwrap());
             listed(&catalog, &[]);
             binned(&catalog, &["a", "b", "c"], deleted);
             assert_eq!(shown(&catalog), ["a?", "b?", "c?"]);
@@ -270,7 +274,7 @@ mod tests {
             // Of another content nothing is known.
             catalog.learn_trial(&trial("c"), Version(2), None);
         }
-        let catalog = catalog(FactStore::open(folder.path()).unwrap());
+        let catalog = catalog(FactStore::open(directory.path()).unwrap());
         assert_eq!(shown(&catalog), ["a+", "b-", "c?"]);
         let views = catalog.views();
         let meeting = &views[0].trash[0].meeting;
@@ -288,7 +292,7 @@ mod tests {
 
     #[test]
     fn what_lies_there_a_second_time_is_known_as_well_as_the_first_time() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let learn = |catalog: &Catalog| {
             binned(catalog, &["a"], None);
             catalog.learn_size(&trial("a"), Version(1), 9);
@@ -296,7 +300,7 @@ mod tests {
             catalog.learn_trial(&trial("a"), Version(1), None);
         };
         {
-            let catalog = catalog(FactStore::open(folder.path()).unwrap());
+            let catalog = catalog(FactStore::open(directory.path()).unwrap());
             listed(&catalog, &[]);
             learn(&catalog);
             catalog.apply_trash(&acme(), TrashListing::default());
@@ -305,7 +309,7 @@ mod tests {
             assert_eq!(catalog.validator(&trial("a"), Version(1)), None);
             learn(&catalog);
         }
-        let catalog = catalog(FactStore::open(folder.path()).unwrap());
+        let catalog = catalog(FactStore::open(directory.path()).unwrap());
         assert_eq!(shown(&catalog), ["a+"]);
         assert_eq!(catalog.views()[0].trash[0].sizes.get(&"a".into()), Some(&9));
         assert_eq!(catalog.validator(&trial("a"), Version(1)).as_deref(), Some("etag"));
@@ -313,19 +317,23 @@ mod tests {
 
     #[test]
     fn entries_that_cannot_be_read_cost_no_other() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         {
-            let catalog = catalog(FactStore::open(folder.path()).unwrap());
+            let catalog = catalog(FactStore::open(directory.path()).unwrap());
             listed(&catalog, &[]);
             binned(&catalog, &["a", "b"], None);
             for key in ["a", "b"] {
                 catalog.learn_trial(&trial(key), Version(1), None);
             }
             let connection = catalog.facts.connection.lock();
-            connection.execute("UPDATE trashed_file SET version = x'00' WHERE file = 'b'", []).unwrap();
-            connection.execute("INSERT INTO trashed_meeting VALUES ('acme', 'x', '{')", []).unwrap();
+            connection
+                .execute("UPDATE trashed_file SET version = x'00' WHERE file = 'b'", [])
+                .unwrap();
+            connection
+                .execute("INSERT INTO trashed_meeting VALUES ('acme', 'x', '{')", [])
+                .unwrap();
         }
-        let catalog = catalog(FactStore::open(folder.path()).unwrap());
+        let catalog = catalog(FactStore::open(directory.path()).unwrap());
         assert_eq!(shown(&catalog), ["a+", "b?"]);
     }
 
@@ -355,7 +363,8 @@ mod tests {
         let facts = serde_json::Map::new();
         let mut of_details = file("d");
         of_details.id = trial("d");
-        let details = Details { facts: facts.into(), files: vec![of_details], ..Details::default() };
+        let details =
+            Details { facts: facts.into(), files: vec![of_details], ..Details::default() };
         catalog.learn_details(&acme(), &MeetingId::from("m").in_trash(), Some(details));
         assert_eq!(shown(&catalog), ["a?", "b?", "d?"]);
         listed(&catalog, &["a"]);
@@ -377,8 +386,10 @@ mod tests {
     #[test]
     fn a_listing_that_failed_in_part_takes_away_only_what_is_over_by_now() {
         let catalog = catalog(FactStore::in_memory().unwrap());
-        let failed =
-            || TrashListing { meetings: Vec::new(), failed: Some(ProviderError::Unavailable("down".into())) };
+        let failed = || TrashListing {
+            meetings: Vec::new(),
+            failed: Some(ProviderError::Unavailable("down".into())),
+        };
         binned(&catalog, &["a"], Some(Timestamp::now()));
         catalog.apply_trash(&acme(), failed());
         assert_eq!(shown(&catalog), ["a?"]);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::settings::Overrides;
+use crate::config::Overrides;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -64,7 +64,7 @@ pub struct CachePlace {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Folder for downloaded blocks [default: $XDG_CACHE_HOME/meetfs]
+    /// Directory for downloaded blocks [default: $XDG_CACHE_HOME/meetfs]
     #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
 }
@@ -72,7 +72,11 @@ pub struct CachePlace {
 impl CachePlace {
     /// What the flags say about the settings.
     pub fn overrides(&self) -> Overrides {
-        Overrides { config: self.config.clone(), cache_dir: self.cache_dir.clone(), ..Overrides::default() }
+        Overrides {
+            config: self.config.clone(),
+            cache_dir: self.cache_dir.clone(),
+            ..Overrides::default()
+        }
     }
 }
 
@@ -85,9 +89,17 @@ mod tests {
 
     #[test]
     fn the_place_reaches_the_settings() {
-        let cli =
-            Cli::try_parse_from(["meetfs", "cache", "clear", "--config", "c.toml", "--cache-dir", "/c"]);
-        let Command::Cache(CacheArgs { command: CacheCommand::Clear { place } }) = cli.unwrap().command
+        let cli = Cli::try_parse_from([
+            "meetfs",
+            "cache",
+            "clear",
+            "--config",
+            "c.toml",
+            "--cache-dir",
+            "/c",
+        ]);
+        let Command::Cache(CacheArgs { command: CacheCommand::Clear { place } }) =
+            cli.unwrap().command
         else {
             panic!("not a clear")
         };
@@ -99,7 +111,10 @@ mod tests {
     #[test]
     fn only_the_status_is_printed_as_json() {
         assert!(Cli::try_parse_from(["meetfs", "cache", "status", "--json"]).is_ok());
-        assert_eq!(Cli::try_parse_from(["meetfs", "cache", "clear", "--json"]).unwrap_err().exit_code(), 2);
+        assert_eq!(
+            Cli::try_parse_from(["meetfs", "cache", "clear", "--json"]).unwrap_err().exit_code(),
+            2
+        );
         assert_eq!(Cli::try_parse_from(["meetfs", "cache"]).unwrap_err().exit_code(), 2);
     }
 }

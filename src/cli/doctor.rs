@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::settings::Overrides;
+use crate::config::Overrides;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -29,7 +29,7 @@ pub struct DoctorArgs {
     #[arg(long = "source", value_name = "NAME")]
     pub sources: Vec<String>,
 
-    /// Folder for downloaded blocks [default: $XDG_CACHE_HOME/meetfs]
+    /// Directory for downloaded blocks [default: $XDG_CACHE_HOME/meetfs]
     #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
 

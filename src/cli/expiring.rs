@@ -12,7 +12,7 @@ Examples:
   meetfs expiring --within 7d --not-in /backup   not yet saved of seven days
   meetfs expiring --not-in /backup --checksum || echo 'save them' | mail ana
 
-A file counts as saved if the folder holds one of the same name and size in a folder with the meeting's name, at any \
+A file counts as saved if the directory holds one of the same name and size in a directory with the meeting's name, at any \
 depth. With --checksum the bytes must be the same too, for which both are read; without --not-in there is nothing to \
 compare with. Times have their offset from UTC; those of --json are UTC.
 
@@ -30,7 +30,7 @@ pub struct ExpiringArgs {
     #[arg(long, value_name = "TIME", value_parser = within)]
     pub within: Option<Duration>,
 
-    /// Only what is not yet saved in this folder
+    /// Only what is not yet saved in this directory
     #[arg(long, value_name = "DIR")]
     pub not_in: Option<PathBuf>,
 
@@ -58,7 +58,10 @@ mod tests {
     #[test]
     fn days_and_weeks_are_lengths_of_time() {
         let hours = |hours: u64| Ok(Duration::from_secs(hours * 3600));
-        assert_eq!([within("12h"), within("7d"), within("1w"), within("0s")], [12, 168, 168, 0].map(hours));
+        assert_eq!(
+            [within("12h"), within("7d"), within("1w"), within("0s")],
+            [12, 168, 168, 0].map(hours)
+        );
         for nonsense in ["", "soon", "-1d", "7"] {
             assert!(within(nonsense).is_err(), "{nonsense}");
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::settings::Overrides;
+use crate::config::Overrides;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -49,7 +49,11 @@ pub struct LoginArgs {
 impl LoginArgs {
     /// What the flags say about the settings.
     pub fn overrides(&self) -> Overrides {
-        Overrides { config: self.config.clone(), sources: vec![self.source.clone()], ..Overrides::default() }
+        Overrides {
+            config: self.config.clone(),
+            sources: vec![self.source.clone()],
+            ..Overrides::default()
+        }
     }
 }
 
@@ -68,7 +72,11 @@ mod tests {
             vec!["meetfs", "login", "acme", "--port", "65536"],
             vec!["meetfs", "login", "acme", "--paste", "--forget"],
         ] {
-            assert_eq!(Cli::try_parse_from(&arguments).unwrap_err().exit_code(), 2, "{arguments:?}");
+            assert_eq!(
+                Cli::try_parse_from(&arguments).unwrap_err().exit_code(),
+                2,
+                "{arguments:?}"
+            );
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Arguments enter, typed structs leave. Doc comments are the help. Only what belongs to the command line alone is
 //! checked here (`-o`, log levels); values that may as well come from the environment or the file are passed on as
-//! typed, for [`crate::settings`] has the one rule of precedence. Secrets have no flag: other users can see arguments.
+//! typed, for [`crate::config`] has the one rule of precedence. Secrets have no flag: other users can see arguments.
 
 mod cache;
 mod doctor;
@@ -26,7 +26,7 @@ pub use refresh::RefreshArgs;
 pub use status::StatusArgs;
 pub use unmount::UnmountArgs;
 
-/// Mounts an archive of recorded meetings as folders of read-only files.
+/// Mounts an archive of recorded meetings as directories of read-only files.
 #[derive(Debug, Parser)]
 #[command(name = "meetfs", version, after_help = AFTER_HELP, max_term_width = WIDEST)]
 pub struct Cli {
@@ -71,7 +71,7 @@ pub enum Command {
     Status(StatusArgs),
     /// Look for new recordings now.
     Refresh(RefreshArgs),
-    /// Check configuration, credentials, network, FUSE and cache, each with its mend.
+    /// Check configuration, credentials, network, FUSE and cache, each with its fix.
     Doctor(DoctorArgs),
     /// List what the clouds will delete, most urgent first.
     Expiring(ExpiringArgs),
@@ -95,7 +95,11 @@ mod tests {
         for command in Cli::command().get_subcommands() {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("Examples:"), "{}", command.get_name());
-            assert!(help.contains(&format!("meetfs {}", command.get_name())), "{}", command.get_name());
+            assert!(
+                help.contains(&format!("meetfs {}", command.get_name())),
+                "{}",
+                command.get_name()
+            );
         }
     }
 
@@ -112,7 +116,11 @@ mod tests {
             vec!["meetfs", "expiring", "--checksum"],
             vec!["meetfs", "unmount"],
         ] {
-            assert_eq!(Cli::try_parse_from(&arguments).unwrap_err().exit_code(), 2, "{arguments:?}");
+            assert_eq!(
+                Cli::try_parse_from(&arguments).unwrap_err().exit_code(),
+                2,
+                "{arguments:?}"
+            );
         }
     }
 

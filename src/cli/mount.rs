@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::mount_options::MountOptions;
-use crate::settings::Overrides;
+use crate::config::Overrides;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -15,7 +15,7 @@ Examples:
   meetfs mount --config /etc/meetfs/config.toml -o allow_other /srv/meetings
   meetfs mount --foreground --log-level debug ~/meetings
 
-Returns once the folders can be listed, and serves them from the background.
+Returns once the directories can be listed, and serves them from the background.
 
 Variables that stand in for flags (a flag beats its variable, a variable beats the file):
   MEETFS_CONFIG         --config
@@ -51,7 +51,7 @@ pub struct MountArgs {
     #[arg(long, conflicts_with_all = ["config", "sources"])]
     pub demo: bool,
 
-    /// Folder for downloaded blocks [default: $XDG_CACHE_HOME/meetfs]
+    /// Directory for downloaded blocks [default: $XDG_CACHE_HOME/meetfs]
     #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
 
@@ -63,7 +63,7 @@ pub struct MountArgs {
     #[arg(long, value_name = "SIZE")]
     pub disk: Option<String>,
 
-    /// Time zone of the folder names, as in Europe/Paris [default: the system's]
+    /// Time zone of the directory names, as in Europe/Paris [default: the system's]
     #[arg(long, value_name = "TZ")]
     pub timezone: Option<String>,
 
@@ -91,7 +91,7 @@ pub struct MountArgs {
     #[arg(long, hide = true)]
     pub report_readiness: bool,
 
-    /// An empty folder to mount on
+    /// An empty directory to mount on
     #[arg(value_name = "MOUNTPOINT")]
     pub mountpoint: PathBuf,
 }
@@ -122,7 +122,7 @@ impl MountArgs {
 pub enum LogLevel {
     /// What failed for good.
     Error,
-    /// What went wrong and was mended.
+    /// What went wrong and was fixed.
     Warn,
     /// What a person who watches wants to know.
     #[default]
@@ -181,7 +181,10 @@ mod tests {
     #[test]
     fn options_add_up_over_several_flags() {
         let mount = mount(&["-o", "ro,allow_other", "-o", "default_permissions", "-f", "/mnt"]);
-        assert_eq!(mount.mount_options(), MountOptions { allow_other: true, default_permissions: true });
+        assert_eq!(
+            mount.mount_options(),
+            MountOptions { allow_other: true, default_permissions: true }
+        );
         assert!(mount.foreground);
     }
 

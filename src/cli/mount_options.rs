@@ -1,6 +1,6 @@
 //! The comma list of `-o`, as mount(8) and fstab(5) write it.
 
-use crate::settings::nearest::nearest;
+use crate::config::suggestion::nearest;
 
 /// What `-o` asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,8 +40,8 @@ fn known(nearest: Option<&str>) -> String {
 /// Options that change nothing. Some state what every mount is anyway (read-only, without devices, set-user-id bits or
 /// access times), the others are between fstab, mount(8) and systemd and are passed on all the same.
 const WITHOUT_EFFECT: [&str; 13] = [
-    "ro", "nosuid", "nodev", "noexec", "noatime", "defaults", "auto", "noauto", "_netdev", "nofail", "user",
-    "users", "nouser",
+    "ro", "nosuid", "nodev", "noexec", "noatime", "defaults", "auto", "noauto", "_netdev",
+    "nofail", "user", "users", "nouser",
 ];
 
 const ALLOW_OTHER: &str = "allow_other";
@@ -63,7 +63,8 @@ impl MountOptions {
                 _ if option.starts_with("x-") => {}
                 _ if WITHOUT_EFFECT.contains(&option) => {}
                 _ => {
-                    let known = WITHOUT_EFFECT.into_iter().chain([ALLOW_OTHER, DEFAULT_PERMISSIONS]);
+                    let known =
+                        WITHOUT_EFFECT.into_iter().chain([ALLOW_OTHER, DEFAULT_PERMISSIONS]);
                     let nearest = nearest(option, known);
                     return Err(MountOptionsError::Unknown { option: option.to_owned(), nearest });
                 }
@@ -87,8 +88,7 @@ mod tests {
 
     #[test]
     fn what_fstab_writes_is_taken_without_effect() {
-        let list =
-            "ro,nosuid,nodev,noexec,noatime,defaults,auto,noauto,_netdev,nofail,user,x-systemd.automount,,";
+        let list = "ro,nosuid,nodev,noexec,noatime,defaults,auto,noauto,_netdev,nofail,user,x-systemd.automount,,";
         assert_eq!(MountOptions::parse(list), Ok(MountOptions::default()));
         assert_eq!(MountOptions::parse(""), Ok(MountOptions::default()));
     }

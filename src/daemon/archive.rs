@@ -16,17 +16,17 @@ use tokio_util::sync::CancellationToken;
 use super::findings::{self, Findings};
 use super::holdings::OnDisk;
 use super::source::Source;
-use super::{memory, scope};
+use super::{malloc, scope};
 use crate::cache::MemoryCache;
 use crate::cache::disk::{DiskCache, DiskOptions, DiskStatus};
 use crate::catalog::{Catalog, Counts, Enricher, FactStore, SizeFinder, SourceOptions};
-use crate::error::Error;
+use crate::commands::error::Error;
+use crate::config::{Config, DiskLimit};
 use crate::fuse::{Invalidation, Invalidator};
 use crate::http::{Client, FetchError};
 use crate::model::{BodyKind, FileId};
-use crate::providers::{self, LeaseDesk, Provider};
+use crate::providers::{self, LeaseCache, Provider};
 use crate::read::{Engine, EngineOptions};
-use crate::settings::{DiskLimit, Settings};
 use crate::tree::{LiveTree, TreeBuilder};
 
 /// Pause after a new snapshot before the next is built: while the background finds out sizes one by one, a tree
@@ -43,13 +43,13 @@ const WRITES_WAITING_SHARE: u64 = 4;
 
 /// How long a source that can be shown waits for the first listing of others. Most answer within a second; one that
 /// hangs is given up after half a minute, and nobody should wait that long for files that are there.
-const OTHERS_WITHIN: Duration = Duration::from_secs(3);
+const OTHERS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a mount that shows what an earlier run has listed waits for sources that were never listed. They show later
 /// without a remount, so this is not for their files but for a word at the prompt: a wrong secret, or an address where
 /// nobody listens, is told within three round trips (TCP, TLS, the request), and those take this long across an ocean. One
 /// that is down is never listed, so each mount waits this long for it.
-const NEW_BESIDE_KEPT_WITHIN: Duration = Duration::from_millis(300);
+const NEW_BESIDE_KEPT_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// How long the background leaves a source alone that an earlier run has listed. Providers that count calls by the second
 /// still count those of a run that ended a moment ago, of which this one knows nothing: after a quick restart the two
@@ -87,9 +87,9 @@ impl Archive {
     /// An archive that has asked nobody yet.
     ///
     /// # Errors
-    /// The HTTP client cannot be set up, or another process has the cache folder.
+    /// The HTTP client cannot be set up, or another process has the cache directory.
     pub fn new(
-        settings: &Settings,
+        settings: &Config,
         facts: FactStore,
         runtime: &Handle,
         ended: CancellationToken,
@@ -98,7 +98,7 @@ impl Archive {
         let disk = match settings.cache.disk {
             DiskLimit::Off => None,
             DiskLimit::Bytes(limit) => Some(DiskCache::open(DiskOptions {
-                folder: settings.cache.blocks_folder(),
+                directory: settings.cache.blocks_directory(),
                 limit,
                 free_floor: None,
                 queue: settings.cache.memory.bytes() / WRITES_WAITING_SHARE,
@@ -120,7 +120,10 @@ impl Archive {
             scope: scope::of(&source.settings.provider),
             filter: source.filter(&settings.timezone),
             recycle_bin: source.recycle_bin(),
-            keep_deleted: disk.as_ref().filter(|_| source.settings.keep_deleted).map(OnDisk::holdings),
+            keep_deleted: disk
+                .as_ref()
+                .filter(|_| source.settings.keep_deleted)
+                .map(OnDisk::holdings),
         });
         let catalog = Catalog::new(options, Arc::new(facts));
         for source in &sources {
@@ -137,7 +140,7 @@ impl Archive {
         let (findings, found) = Findings::new(catalog.clone());
         let desks: HashMap<_, _> = sources
             .iter()
-            .map(|source| (source.settings.name.clone(), LeaseDesk::new(source.provider.clone())))
+            .map(|source| (source.settings.name.clone(), LeaseCache::new(source.provider.clone())))
             .collect();
         let engine = Engine::new(EngineOptions {
             client: client.clone(),
@@ -149,7 +152,8 @@ impl Archive {
             runtime: runtime.clone(),
         });
         let shown = watch::Sender::new(None);
-        let archive = Self { tree, engine, invalidator, catalog, sources, client, disk, shown, ended };
+        let archive =
+            Self { tree, engine, invalidator, catalog, sources, client, disk, shown, ended };
         let builder = TreeBuilder::new(settings.timezone.clone());
         runtime.spawn(publish(
             builder,
@@ -198,16 +202,18 @@ impl Archive {
     /// # Errors
     /// The failure of the first source, when none could be listed.
     pub async fn first_listing(&self, troubled: impl Fn(&Error)) -> Result<Readiness, Error> {
-        let (kept, new): (Vec<_>, Vec<_>) = self.sources.iter().partition(|source| self.is_kept(source));
+        let (kept, new): (Vec<_>, Vec<_>) =
+            self.sources.iter().partition(|source| self.is_kept(source));
         let mut readiness = (!kept.is_empty()).then_some(Readiness::Kept);
-        let mut others_until = readiness.map(|_| Instant::now() + NEW_BESIDE_KEPT_WITHIN);
+        let mut others_until = readiness.map(|_| Instant::now() + NEW_BESIDE_KEPT_TIMEOUT);
         let mut waiting: FuturesUnordered<_> = new
             .iter()
             .map(|source| async move {
                 let mut state = source.state.subscribe();
                 // What it returns is a lock for reading. Held while another is taken, with a writer that waits between the
                 // two, it would be waited for for ever.
-                let _sender_lives_as_long_as_self = state.wait_for(|state| state.is_answered).await.is_ok();
+                let _sender_lives_as_long_as_self =
+                    state.wait_for(|state| state.is_answered).await.is_ok();
                 source.state.borrow().failed.is_none()
             })
             .collect();
@@ -219,7 +225,7 @@ impl Archive {
             let Some(is_listed) = next else { break };
             if is_listed {
                 readiness = Some(Readiness::Listed);
-                others_until = others_until.or_else(|| Some(Instant::now() + OTHERS_WITHIN));
+                others_until = others_until.or_else(|| Some(Instant::now() + OTHERS_TIMEOUT));
             }
         }
         drop(waiting);
@@ -248,7 +254,8 @@ impl Archive {
         let wanted = Some(*self.catalog.changes().borrow());
         for source in &self.sources {
             let mut settled = source.settled.subscribe();
-            let _sender_lives_as_long_as_self = settled.wait_for(|settled| *settled >= wanted).await.is_ok();
+            let _sender_lives_as_long_as_self =
+                settled.wait_for(|settled| *settled >= wanted).await.is_ok();
         }
     }
 
@@ -259,7 +266,7 @@ impl Archive {
 
     /// Asks every source for a full listing now, and waits until the tree shows what came of it. Callers bound the
     /// wait.
-    pub(super) async fn refreshed(&self) {
+    pub(crate) async fn refreshed(&self) {
         let wanted: Vec<_> = self
             .sources
             .iter()
@@ -272,28 +279,29 @@ impl Archive {
         self.refresh();
         for (source, wanted) in self.sources.iter().zip(wanted) {
             let mut state = source.state.subscribe();
-            let _sender_lives_as_long_as_self = state.wait_for(|state| state.ended >= wanted).await.is_ok();
+            let _sender_lives_as_long_as_self =
+                state.wait_for(|state| state.ended >= wanted).await.is_ok();
         }
         self.shown().await;
     }
 
     /// The sources with what they are doing and how much there is of each.
-    pub(super) fn sources(&self) -> impl Iterator<Item = (&Source, Counts)> {
+    pub(crate) fn sources(&self) -> impl Iterator<Item = (&Source, Counts)> {
         self.sources.iter().map(|source| (source, self.catalog.counts(&source.settings.name)))
     }
 
     /// Who lists the sources.
-    pub(super) fn providers(&self) -> Vec<Arc<dyn Provider>> {
+    pub(crate) fn providers(&self) -> Vec<Arc<dyn Provider>> {
         self.sources.iter().map(|source| source.provider.clone()).collect()
     }
 
     /// What everything is fetched with.
-    pub(super) fn client(&self) -> &Client {
+    pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
     /// What the disk cache holds; `None` where there is none.
-    pub(super) fn disk(&self) -> Option<DiskStatus> {
+    pub(crate) fn disk(&self) -> Option<DiskStatus> {
         self.disk.as_ref().map(|disk| disk.status())
     }
 }
@@ -324,7 +332,7 @@ async fn publish(
         let views = catalog.clone();
         let built = tokio::task::spawn_blocking(move || {
             // A tree's nodes are mapped by themselves and fill no holes: what was left free counts beside them.
-            memory::give_back();
+            malloc::give_back();
             let snapshot = builder.build(&views.views());
             (builder, snapshot)
         });
@@ -339,7 +347,7 @@ async fn publish(
         let changed = tree.publish(snapshot);
         invalidator.push(changed.into_iter().map(Invalidation::from));
         shown.send_replace(Some(change));
-        let _panics_never = tokio::task::spawn_blocking(memory::give_back).await;
+        let _panics_never = tokio::task::spawn_blocking(malloc::give_back).await;
         let took = began.elapsed();
         tracing::debug!(?took, "a new tree");
         tokio::time::sleep(BETWEEN_SNAPSHOTS).await;

@@ -12,8 +12,8 @@ use std::process::{Command, ExitCode, Stdio};
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
 
-use super::say;
-use crate::error::{Error, Exit};
+use super::terminal::say;
+use crate::commands::error::{Error, Exit};
 
 /// What the second process says when the tree can be listed.
 const READY: &str = "ready";
@@ -22,7 +22,7 @@ const READY: &str = "ready";
 ///
 /// # Errors
 /// It could not be started.
-pub(super) fn start_and_wait() -> Result<ExitCode, Error> {
+pub(crate) fn start_and_wait() -> Result<ExitCode, Error> {
     let failed = |cause| Error::System { what: "starting the background process", cause };
     let program = std::env::current_exe().map_err(failed)?;
     let mut child = Command::new(program)
@@ -52,8 +52,10 @@ pub(super) fn start_and_wait() -> Result<ExitCode, Error> {
     match (status.code(), status.signal()) {
         (Some(code), _) => Ok(u8::try_from(code).map_or(Exit::Failed.into(), ExitCode::from)),
         (None, signal) => {
-            let cause =
-                std::io::Error::other(format!("it was ended by signal {}", signal.unwrap_or_default()));
+            let cause = std::io::Error::other(format!(
+                "it was ended by signal {}",
+                signal.unwrap_or_default()
+            ));
             Err(failed(cause))
         }
     }
@@ -61,7 +63,7 @@ pub(super) fn start_and_wait() -> Result<ExitCode, Error> {
 
 /// In the second process: waits until nobody is left to be told of its readiness, because the first one was ended
 /// (by a signal that was sent to it alone, or with its terminal).
-pub(super) async fn first_process_gone() {
+pub(crate) async fn first_process_gone() {
     // A pipe without a reader is in an error state, whatever is asked about it.
     let gone = async {
         let output = std::io::stdout().as_fd().try_clone_to_owned()?;
@@ -79,9 +81,10 @@ pub(super) async fn first_process_gone() {
 ///
 /// # Errors
 /// The first process is gone, so nobody knows of this mount.
-pub(super) fn report_ready() -> Result<(), Error> {
+pub(crate) fn report_ready() -> Result<(), Error> {
     let failed = |cause| Error::System { what: "going to the background", cause };
-    let nowhere = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").map_err(failed)?;
+    let nowhere =
+        std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").map_err(failed)?;
     let errno = |errno: nix::Error| failed(errno.into());
     // Fails only for a group leader, which the second process is when a shell with job control started it as one;
     // then it has no other process to be separated from.

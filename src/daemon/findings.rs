@@ -16,21 +16,21 @@ use crate::tree::{Content, LiveTree};
 const WAITING: usize = 1024;
 
 #[derive(Debug)]
-pub(super) enum Finding {
+pub(crate) enum Finding {
     Size(FileId, Version, u64),
     Validator(FileId, Version, Validator),
     Changed(FileId),
 }
 
 /// Takes what reading brings to light and returns at once.
-pub(super) struct Findings {
+pub(crate) struct Findings {
     findings: mpsc::Sender<Finding>,
     catalog: Arc<Catalog>,
 }
 
 impl Findings {
     /// Where reading tells what it finds, and where that comes out.
-    pub(super) fn new(catalog: Arc<Catalog>) -> (Self, mpsc::Receiver<Finding>) {
+    pub(crate) fn new(catalog: Arc<Catalog>) -> (Self, mpsc::Receiver<Finding>) {
         let (findings, found) = mpsc::channel(WAITING);
         (Self { findings, catalog }, found)
     }
@@ -63,7 +63,7 @@ impl Observer for Findings {
 }
 
 /// Takes findings over until the archive is gone.
-pub(super) async fn take(
+pub(crate) async fn take(
     mut findings: mpsc::Receiver<Finding>,
     catalog: Arc<Catalog>,
     tree: Arc<LiveTree>,

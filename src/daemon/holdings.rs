@@ -8,17 +8,23 @@ use crate::model::{FileId, Version};
 
 /// Files whose every block is on disk.
 #[derive(Debug)]
-pub(super) struct OnDisk(Arc<DiskCache>);
+pub(crate) struct OnDisk(Arc<DiskCache>);
 
 impl OnDisk {
     /// Those of a cache.
-    pub(super) fn holdings(cache: &Arc<DiskCache>) -> Arc<dyn Holdings> {
+    pub(crate) fn holdings(cache: &Arc<DiskCache>) -> Arc<dyn Holdings> {
         Arc::new(Self(cache.clone()))
     }
 }
 
 impl Holdings for OnDisk {
-    fn holds_whole(&self, file: &FileId, version: Version, size: u64, validator: Option<&str>) -> bool {
+    fn holds_whole(
+        &self,
+        file: &FileId,
+        version: Version,
+        size: u64,
+        validator: Option<&str>,
+    ) -> bool {
         self.0.holds_whole(DiskKey::of(file, version, size, validator.unwrap_or_default()))
     }
 }

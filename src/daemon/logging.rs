@@ -11,24 +11,27 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::LogLevel;
-use crate::error::Error;
+use crate::commands::error::Error;
+use crate::config::{self, ProcessEnvironment};
 use crate::fuse::UNWANTED_REPLIES;
-use crate::settings::{self, ProcessEnvironment};
 
 /// Daily log files kept where the user names none: a week tells what happened over a weekend, and bounds what a
 /// mount that complains all day leaves behind.
 const LOG_FILES: usize = 7;
 
 /// Where to log.
-pub(super) enum Destination<'a> {
+pub(crate) enum Destination<'a> {
     StandardError,
     File(&'a Path),
     /// `$XDG_STATE_HOME/meetfs/meetfs.DATE.log`
-    StateFolder,
+    StateDirectory,
 }
 
 /// Starts logging. Says where the log is, if in a file.
-pub(super) fn start(level: LogLevel, destination: &Destination<'_>) -> Result<Option<PathBuf>, Error> {
+pub(crate) fn start(
+    level: LogLevel,
+    destination: &Destination<'_>,
+) -> Result<Option<PathBuf>, Error> {
     match destination {
         Destination::StandardError => {
             install(level, std::io::stderr);
@@ -46,19 +49,23 @@ pub(super) fn start(level: LogLevel, destination: &Destination<'_>) -> Result<Op
             install(level, std::sync::Mutex::new(file));
             Ok(Some(path.to_path_buf()))
         }
-        Destination::StateFolder => {
-            let folder = settings::log_folder(&ProcessEnvironment)?;
-            let failed = |cause| Error::Log { path: folder.clone(), cause };
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
+        Destination::StateDirectory => {
+            let directory = config::log_directory(&ProcessEnvironment)?;
+            let failed = |cause| Error::Log { path: directory.clone(), cause };
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&directory)
+                .map_err(failed)?;
             let files = tracing_appender::rolling::Builder::new()
                 .rotation(tracing_appender::rolling::Rotation::DAILY)
                 .filename_prefix("meetfs")
                 .filename_suffix("log")
                 .max_log_files(LOG_FILES)
-                .build(&folder)
+                .build(&directory)
                 .map_err(|error| failed(std::io::Error::other(error.to_string())))?;
             install(level, std::sync::Mutex::new(files));
-            Ok(Some(folder))
+            Ok(Some(directory))
         }
     }
 }
@@ -76,7 +83,8 @@ fn install(level: LogLevel, writer: impl for<'w> MakeWriter<'w> + Send + Sync + 
         .with_default(LevelFilter::ERROR)
         .with_target("meetfs", level)
         .with_target(UNWANTED_REPLIES, LevelFilter::OFF);
-    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(writer);
+    let lines =
+        tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(writer);
     // A second start in one process (tests) keeps the first.
     let _already_started = tracing_subscriber::registry().with(lines).with(filter).try_init();
 }

@@ -1,4 +1,4 @@
-//! The folder to mount on: checked before anything is mounted, and freed of what a killed daemon left.
+//! The directory to mount on: checked before anything is mounted, and freed of what a killed daemon left.
 
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use nix::mount::MntFlags;
 
-use super::mounts::{MountEntry, mounted_around, mounted_at};
+use super::mount_table::{MountEntry, mounted_around, mounted_at};
 
 /// How long a file system at the mountpoint may take to answer. One whose daemon hangs would take us along.
-const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Dead mounts can lie on top of each other; more than this many have another cause.
 const DEAD_MOUNTS: usize = 16;
@@ -21,17 +21,17 @@ const DEAD_MOUNTS: usize = 16;
 /// Links that are followed to a mountpoint; as many as the kernel follows (path_resolution(7)).
 const LINKS: usize = 40;
 
-/// Why a folder cannot be mounted on, or not be unmounted.
+/// Why a directory cannot be mounted on, or not be unmounted.
 #[derive(Debug, thiserror::Error)]
 pub enum MountpointError {
     /// It is not there.
     #[error("the mountpoint {} does not exist; create it with `mkdir`", .0.display())]
     Missing(PathBuf),
-    /// It is no folder.
-    #[error("the mountpoint {} is not a folder; choose an empty one", .0.display())]
-    NotAFolder(PathBuf),
+    /// It is no directory.
+    #[error("the mountpoint {} is not a directory; choose an empty one", .0.display())]
+    NotADirectory(PathBuf),
     /// It has files that the mount would hide.
-    #[error("the mountpoint {} is not empty and its files would be hidden; choose an empty folder", .0.display())]
+    #[error("the mountpoint {} is not empty and its files would be hidden; choose an empty directory", .0.display())]
     NotEmpty(PathBuf),
     /// Something is mounted there already.
     #[error(
@@ -45,7 +45,7 @@ pub enum MountpointError {
         what: String,
     },
     /// Another process is on its way to mount there.
-    #[error("another meetfs is just being mounted at {}; wait for it, or choose another folder", .0.display())]
+    #[error("another meetfs is just being mounted at {}; wait for it, or choose another directory", .0.display())]
     BeingMounted(PathBuf),
     /// The mount of a dead daemon does not go away.
     #[error("{} is the mount of a daemon that died and cannot be taken down; use `fusermount3 -uz` on it", .0.display())]
@@ -89,18 +89,21 @@ pub enum MountpointError {
 
 fn unmount_advice(mountpoint: &Path, what: &str) -> String {
     if what == crate::fuse::MOUNT_SOURCE {
-        format!("unmount it with `meetfs unmount {}` or choose another folder", mountpoint.display())
+        format!(
+            "unmount it with `meetfs unmount {}` or choose another directory",
+            mountpoint.display()
+        )
     } else {
-        "choose an empty folder".into()
+        "choose an empty directory".into()
     }
 }
 
-/// An empty folder on which nothing is mounted, kept from other meetfs processes until it is dropped.
+/// An empty directory on which nothing is mounted, kept from other meetfs processes until it is dropped.
 #[derive(Debug)]
 pub struct Place {
     path: PathBuf,
-    /// The folder that the mount will hide, locked. Two processes that both find it free would otherwise both
-    /// mount, one on top of the other. Where folders cannot be locked (some network file systems) there is none.
+    /// The directory that the mount will hide, locked. Two processes that both find it free would otherwise both
+    /// mount, one on top of the other. Where directories cannot be locked (some network file systems) there is none.
     _lock: Option<File>,
 }
 
@@ -111,7 +114,7 @@ impl Place {
     }
 }
 
-/// Finds an empty folder on which nothing is mounted. A dead meetfs mount is taken down first.
+/// Finds an empty directory on which nothing is mounted. A dead meetfs mount is taken down first.
 ///
 /// # Errors
 /// Why it cannot be mounted on.
@@ -120,7 +123,7 @@ pub fn prepare(given: &Path) -> Result<Place, MountpointError> {
     for _ in 0..DEAD_MOUNTS {
         let mounted = mounted_at(&path).map_err(|cause| system(&path, cause))?;
         let Some(mounted) = mounted else {
-            check_empty_folder(&path)?;
+            check_empty_directory(&path)?;
             let lock = lock(&path)?;
             // Whoever held the lock before may have mounted meanwhile.
             if mounted_at(&path).map_err(|cause| system(&path, cause))?.is_none() {
@@ -139,9 +142,9 @@ pub fn prepare(given: &Path) -> Result<Place, MountpointError> {
 }
 
 fn lock(path: &Path) -> Result<Option<File>, MountpointError> {
-    let folder = File::open(path).map_err(|cause| system(path, cause))?;
-    match folder.try_lock() {
-        Ok(()) => Ok(Some(folder)),
+    let directory = File::open(path).map_err(|cause| system(path, cause))?;
+    match directory.try_lock() {
+        Ok(()) => Ok(Some(directory)),
         Err(TryLockError::WouldBlock) => Err(MountpointError::BeingMounted(path.into())),
         Err(TryLockError::Error(_cannot_be_locked)) => Ok(None),
     }
@@ -150,8 +153,8 @@ fn lock(path: &Path) -> Result<Option<File>, MountpointError> {
 /// The path without links and dots, though it may be a dead mount, or lie in one, that cannot be looked at.
 ///
 /// # Errors
-/// The folder it is in does not exist.
-pub(super) fn absolute(given: &Path) -> Result<PathBuf, MountpointError> {
+/// The directory it is in does not exist.
+pub(crate) fn absolute(given: &Path) -> Result<PathBuf, MountpointError> {
     let failed = |cause: std::io::Error| match cause.kind() {
         ErrorKind::NotFound => MountpointError::Missing(given.into()),
         _ => system(given, cause),
@@ -183,7 +186,11 @@ pub(super) fn absolute(given: &Path) -> Result<PathBuf, MountpointError> {
 ///
 /// # Errors
 /// [`MountpointError::Hidden`], or there is no such mountpoint.
-pub(super) fn refuse_inside(given: &Path, path: &Path, what: &'static str) -> Result<(), MountpointError> {
+pub(crate) fn refuse_inside(
+    given: &Path,
+    path: &Path,
+    what: &'static str,
+) -> Result<(), MountpointError> {
     let mountpoint = absolute(given)?;
     let written = std::path::absolute(path).map_err(|cause| system(path, cause))?;
     // By name first: a mount that is there may be dead, or hang.
@@ -195,7 +202,7 @@ pub(super) fn refuse_inside(given: &Path, path: &Path, what: &'static str) -> Re
     if is_inside { Err(MountpointError::Hidden { what, path: path.into() }) } else { Ok(()) }
 }
 
-fn check_empty_folder(path: &Path) -> Result<(), MountpointError> {
+fn check_empty_directory(path: &Path) -> Result<(), MountpointError> {
     let found = match std::fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return Err(MountpointError::Missing(path.into()));
@@ -204,7 +211,7 @@ fn check_empty_folder(path: &Path) -> Result<(), MountpointError> {
         Ok(found) => found,
     };
     if !found.is_dir() || found.file_type().is_fifo() {
-        return Err(MountpointError::NotAFolder(path.into()));
+        return Err(MountpointError::NotADirectory(path.into()));
     }
     let mut entries = std::fs::read_dir(path).map_err(|cause| system(path, cause))?;
     if entries.next().is_some() {
@@ -224,11 +231,11 @@ fn answer_within(path: &Path) -> Option<nix::Result<()>> {
     std::thread::spawn(move || {
         let _nobody_waits_any_more = answer.send(nix::sys::statvfs::statvfs(&path).map(|_| ()));
     });
-    answered.recv_timeout(ANSWER_WITHIN).ok()
+    answered.recv_timeout(ANSWER_TIMEOUT).ok()
 }
 
 /// Whether the daemon of the mount at `path` is gone. One that hangs is not.
-pub(super) fn has_died(path: &Path) -> bool {
+pub(crate) fn has_died(path: &Path) -> bool {
     let died = |error| matches!(error, nix::Error::ENOTCONN | nix::Error::ECONNABORTED);
     answer_within(path).is_some_and(|answer| answer.is_err_and(died))
 }
@@ -244,7 +251,11 @@ fn take_down(path: &Path) -> Result<(), MountpointError> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
-    if helped.is_ok_and(|status| status.success()) { Ok(()) } else { Err(MountpointError::Dead(path.into())) }
+    if helped.is_ok_and(|status| status.success()) {
+        Ok(())
+    } else {
+        Err(MountpointError::Dead(path.into()))
+    }
 }
 
 fn system(path: &Path, cause: std::io::Error) -> MountpointError {

@@ -7,24 +7,25 @@
 use url::Url;
 
 use crate::catalog::Scope;
-use crate::settings::{
-    ProviderSettings, RapatinCredential, RapatinSettings, WebexCredential, WebexSettings, ZoomCredential,
-    ZoomSettings,
+use crate::config::{
+    ProviderConfig, RapatinConfig, RapatinCredential, WebexConfig, WebexCredential, ZoomConfig,
+    ZoomCredential,
 };
 
 /// The scope of a source with these settings.
-pub(super) fn of(settings: &ProviderSettings) -> Scope {
+pub(crate) fn of(settings: &ProviderConfig) -> Scope {
     Scope::of(match settings {
-        ProviderSettings::Zoom(zoom) => of_zoom(zoom),
-        ProviderSettings::Webex(webex) => of_webex(webex),
-        ProviderSettings::Rapatin(rapatin) => of_rapatin(rapatin),
+        ProviderConfig::Zoom(zoom) => of_zoom(zoom),
+        ProviderConfig::Webex(webex) => of_webex(webex),
+        ProviderConfig::Rapatin(rapatin) => of_rapatin(rapatin),
     })
 }
 
 // Every field is named below, so that a new one is thought of here.
 
-fn of_zoom(settings: &ZoomSettings) -> Vec<&str> {
-    let ZoomSettings { credential, users, api_url, oauth_url, api_url_is_default: _, plan: _ } = settings;
+fn of_zoom(settings: &ZoomConfig) -> Vec<&str> {
+    let ZoomConfig { credential, users, api_url, oauth_url, api_url_is_default: _, plan: _ } =
+        settings;
     let mut words = vec!["zoom"];
     match credential {
         ZoomCredential::Token(_) => words.push("token"),
@@ -40,8 +41,8 @@ fn of_zoom(settings: &ZoomSettings) -> Vec<&str> {
     words
 }
 
-fn of_webex(settings: &WebexSettings) -> Vec<&str> {
-    let WebexSettings { credential, users, admin, api_url, oauth_url } = settings;
+fn of_webex(settings: &WebexConfig) -> Vec<&str> {
+    let WebexConfig { credential, users, admin, api_url, oauth_url } = settings;
     let mut words = vec!["webex"];
     match credential {
         WebexCredential::Token(_) => words.push("token"),
@@ -58,8 +59,8 @@ fn of_webex(settings: &WebexSettings) -> Vec<&str> {
     words
 }
 
-fn of_rapatin(settings: &RapatinSettings) -> Vec<&str> {
-    let RapatinSettings { credential, meetings, api_url } = settings;
+fn of_rapatin(settings: &RapatinConfig) -> Vec<&str> {
+    let RapatinConfig { credential, meetings, api_url } = settings;
     let mut words = vec!["rapatin"];
     match credential {
         RapatinCredential::Token(_) => words.push("token"),
@@ -84,14 +85,14 @@ fn in_any_order<'a>(name: &'a str, list: &'a [String]) -> impl Iterator<Item = &
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{SignInFile, ZoomPlan};
+    use crate::config::{SignInFile, ZoomPlan};
 
     fn address(text: &str) -> Url {
         text.parse().unwrap()
     }
 
-    fn zoom() -> ZoomSettings {
-        ZoomSettings {
+    fn zoom() -> ZoomConfig {
+        ZoomConfig {
             credential: ZoomCredential::ServerToServer {
                 account_id: "acc".into(),
                 client_id: "app".into(),
@@ -105,8 +106,8 @@ mod tests {
         }
     }
 
-    fn webex() -> WebexSettings {
-        WebexSettings {
+    fn webex() -> WebexConfig {
+        WebexConfig {
             credential: WebexCredential::Refreshed {
                 client_id: "app".into(),
                 client_secret: "secret".into(),
@@ -120,8 +121,8 @@ mod tests {
         }
     }
 
-    fn rapatin() -> RapatinSettings {
-        RapatinSettings {
+    fn rapatin() -> RapatinConfig {
+        RapatinConfig {
             credential: RapatinCredential::Login {
                 email: "ana@example.org".into(),
                 password: "secret".into(),
@@ -135,13 +136,21 @@ mod tests {
     fn an_archive_is_known_by_the_words_frozen_here() {
         let at = ["https://api.zoom.us/v2", "https://zoom.us/oauth/token"];
         let people = ["users", "ana@example.org", "bo@example.org"];
-        let expected = [vec!["zoom", "server-to-server", "acc", "app"], at.into(), people.into()].concat();
+        let expected =
+            [vec!["zoom", "server-to-server", "acc", "app"], at.into(), people.into()].concat();
         assert_eq!(of_zoom(&zoom()), expected);
         let at = ["https://webexapis.com/v1", "https://webexapis.com/v1/access_token"];
-        let expected = [vec!["webex", "refreshed", "app", "administrator's list"], at.into(), vec!["users"]];
-        assert_eq!(of_webex(&webex()), expected.concat());
         let expected =
-            ["rapatin", "login", "ana@example.org", "https://api.rapatin.id/", "meetings", "85095598095"];
+            [vec!["webex", "refreshed", "app", "administrator's list"], at.into(), vec!["users"]];
+        assert_eq!(of_webex(&webex()), expected.concat());
+        let expected = [
+            "rapatin",
+            "login",
+            "ana@example.org",
+            "https://api.rapatin.id/",
+            "meetings",
+            "85095598095",
+        ];
         assert_eq!(of_rapatin(&rapatin()), expected);
     }
 
@@ -151,7 +160,9 @@ mod tests {
         let mut other = zoom();
         other.users.reverse();
         (other.plan, other.api_url_is_default) = (ZoomPlan::Business, false);
-        let ZoomCredential::ServerToServer { client_secret, .. } = &mut other.credential else { panic!() };
+        let ZoomCredential::ServerToServer { client_secret, .. } = &mut other.credential else {
+            panic!()
+        };
         *client_secret = "another".into();
         assert_eq!(of_zoom(&other).concat(), before);
         other.users.pop();

@@ -8,25 +8,25 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, Filter, Kind, RefreshState, Refresher};
-use crate::error::Error;
+use crate::commands::error::Error;
+use crate::config::{FileKind, SourceConfig};
 use crate::providers::{Provider, ProviderError, RecycleBin};
-use crate::settings::{FileKind, SourceSettings};
 
 /// A source with what it is doing.
 #[derive(Debug)]
-pub(super) struct Source {
-    pub(super) settings: SourceSettings,
-    pub(super) provider: Arc<dyn Provider>,
+pub(crate) struct Source {
+    pub(crate) settings: SourceConfig,
+    pub(crate) provider: Arc<dyn Provider>,
     /// Asks for a full listing now.
-    pub(super) refresh: Arc<Notify>,
-    pub(super) state: watch::Sender<RefreshState>,
+    pub(crate) refresh: Arc<Notify>,
+    pub(crate) state: watch::Sender<RefreshState>,
     /// The change of the catalog up to which nothing is left to be found out.
-    pub(super) settled: watch::Sender<Option<u64>>,
+    pub(crate) settled: watch::Sender<Option<u64>>,
 }
 
 impl Source {
     /// What is wrong with its listing so far; that it `is_awaited` and has not ended is, too.
-    pub(super) fn trouble(&self, is_awaited: bool) -> Option<Error> {
+    pub(crate) fn trouble(&self, is_awaited: bool) -> Option<Error> {
         let source_name = self.settings.name.clone();
         let state = self.state.borrow();
         match &state.failed {
@@ -38,12 +38,12 @@ impl Source {
     }
 
     /// Its recycle bin, where it has one and that is to be shown.
-    pub(super) fn recycle_bin(&self) -> Option<RecycleBin> {
+    pub(crate) fn recycle_bin(&self) -> Option<RecycleBin> {
         self.provider.recycle_bin().filter(|_| self.settings.trash)
     }
 
-    pub(super) fn filter(&self, timezone: &TimeZone) -> Filter {
-        let SourceSettings { since, filter, .. } = &self.settings;
+    pub(crate) fn filter(&self, timezone: &TimeZone) -> Filter {
+        let SourceConfig { since, filter, .. } = &self.settings;
         let kind = |kind: &FileKind| match kind {
             FileKind::Video => Kind::Video,
             FileKind::Audio => Kind::Audio,
@@ -64,11 +64,12 @@ impl Source {
 
     /// Lists it until `ended`. A listing that comes to an unexpected end is told as one that failed, so that nobody
     /// waits for it.
-    pub(super) async fn keep_fresh(refresher: Refresher, ended: CancellationToken) {
+    pub(crate) async fn keep_fresh(refresher: Refresher, ended: CancellationToken) {
         let state = refresher.state.clone();
         let Err(stopped) = tokio::spawn(refresher.run(ended)).await else { return };
         if stopped.is_panic() {
-            let why = ProviderError::Unavailable(format!("its listing ended unexpectedly ({stopped})"));
+            let why =
+                ProviderError::Unavailable(format!("its listing ended unexpectedly ({stopped})"));
             state.send_modify(|state| {
                 state.is_running = false;
                 state.is_answered = true;
@@ -78,8 +79,8 @@ impl Source {
         }
     }
 
-    pub(super) fn refresher(&self, catalog: &Arc<Catalog>) -> Refresher {
-        let SourceSettings { since, filter, .. } = &self.settings;
+    pub(crate) fn refresher(&self, catalog: &Arc<Catalog>) -> Refresher {
+        let SourceConfig { since, filter, .. } = &self.settings;
         let since = *since;
         Refresher {
             provider: self.provider.clone(),

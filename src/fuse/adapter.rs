@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fuser::{
-    AccessFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig,
-    LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
-    ReplyLseek, ReplyOpen, ReplyStatfs, ReplyXattr, Request,
+    AccessFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
+    ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyXattr, Request,
 };
 use tokio::sync::watch;
 
 use super::attributes::{Owner, STAT_BLOCK, ino, kind_of};
-use super::complaints::Complaints;
-use super::extended;
+use super::errno::errno_of;
 use super::handles::{Handle, Handles};
 use super::invalidate::{Invalidation, Invalidator};
 use super::pages::{OpenRecording, Pages};
 use super::passthrough::{Passthrough, Way};
+use super::read_log::Complaints;
 use super::requester;
-use super::walks::{SMALL, Walks, recording_of};
-use crate::error::errno_of;
+use super::sibling_prefetch::{SMALL, Walks, recording_of};
+use super::xattr;
 use crate::http::FetchError;
 use crate::read::{CompleteFile, Engine, OpenFile};
 use crate::tree::{Content, Ino, LiveTree, Node};
@@ -43,7 +43,7 @@ const MAX_BACKGROUND: u16 = 64;
 const GENERATION: Generation = Generation(0);
 
 /// How long an `open` waits for a corrected length to reach the tree and the kernel.
-const CORRECTION_WITHIN: Duration = Duration::from_millis(500);
+const CORRECTION_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What an [`Adapter`] is made of.
 #[derive(Debug)]
@@ -97,7 +97,8 @@ struct Asked {
 impl Adapter {
     /// An adapter without open handles.
     pub fn new(options: AdapterOptions) -> Self {
-        let AdapterOptions { tree, engine, owner, runtime, invalidator, passthrough, ended } = options;
+        let AdapterOptions { tree, engine, owner, runtime, invalidator, passthrough, ended } =
+            options;
         let walks = Arc::new(Walks::new(tree.clone(), engine.clone()));
         let shared = Shared {
             tree,
@@ -118,8 +119,10 @@ impl Adapter {
 impl Shared {
     fn open_recording(&self, node: &Node) -> Result<Arc<OpenFile>, FetchError> {
         let recording = recording_of(node);
-        self.engine
-            .open(&recording.ok_or_else(|| FetchError::Gone("it is no recording file any more".into()))?)
+        self.engine.open(
+            &recording
+                .ok_or_else(|| FetchError::Gone("it is no recording file any more".into()))?,
+        )
     }
 
     fn open_text(&self, text: Bytes, reply: ReplyOpen) {
@@ -144,7 +147,13 @@ impl Shared {
         });
     }
 
-    fn opened(&self, number: Ino, file: Arc<OpenFile>, whole: Option<CompleteFile>, reply: ReplyOpen) {
+    fn opened(
+        &self,
+        number: Ino,
+        file: Arc<OpenFile>,
+        whole: Option<CompleteFile>,
+        reply: ReplyOpen,
+    ) {
         let (counted, way) = self.passthrough.open(number, file.content().edition(), whole, &reply);
         let insert = |open| self.handles.insert(Handle::Recording(Arc::new(open)));
         match way {
@@ -198,7 +207,7 @@ impl Shared {
             self.invalidator.push_and_wait(Invalidation::Attributes(number)).await;
             snapshot.node(number).cloned()
         };
-        tokio::time::timeout(CORRECTION_WITHIN, corrected).await.ok().flatten()
+        tokio::time::timeout(CORRECTION_TIMEOUT, corrected).await.ok().flatten()
     }
 
     /// Notes a step of somebody who goes through the tree, off the event thread: it opens what is to come.
@@ -269,7 +278,13 @@ impl Filesystem for Adapter {
         }
     }
 
-    fn getattr(&self, _request: &Request, number: INodeNo, _handle: Option<FileHandle>, reply: ReplyAttr) {
+    fn getattr(
+        &self,
+        _request: &Request,
+        number: INodeNo,
+        _handle: Option<FileHandle>,
+        reply: ReplyAttr,
+    ) {
         match self.shared.tree.current().node(ino(number)) {
             Some(node) => reply.attr(&TTL, &self.shared.owner.attributes(node)),
             None => reply.error(Errno::ESTALE),
@@ -284,8 +299,10 @@ impl Filesystem for Adapter {
         let tree = self.shared.tree.current();
         let Some(node) = tree.node(ino(number)) else { return reply.error(Errno::ESTALE) };
         match &node.content {
-            Content::Folder { .. } => reply.error(Errno::EISDIR),
-            Content::Text(text) | Content::Note { text, .. } => self.shared.open_text(text.clone(), reply),
+            Content::Directory { .. } => reply.error(Errno::EISDIR),
+            Content::Text(text) | Content::Note { text, .. } => {
+                self.shared.open_text(text.clone(), reply)
+            }
             Content::Document(document) => self.shared.open_text(document.text(), reply),
             Content::Recording { .. } => match self.shared.open_recording(node) {
                 Err(error) => reply.error(Errno::from_i32(errno_of(&error))),
@@ -314,9 +331,12 @@ impl Filesystem for Adapter {
                 match self.shared.engine.read_now(&open.file, offset, size) {
                     Some(bytes) => reply.data(&bytes),
                     None => {
-                        let asked = Asked { number: ino(number), offset, size, thread: request.pid() };
+                        let asked =
+                            Asked { number: ino(number), offset, size, thread: request.pid() };
                         let (shared, file) = (self.shared.clone(), open.file.clone());
-                        self.shared.runtime.spawn(async move { shared.read(asked, file, reply).await });
+                        self.shared
+                            .runtime
+                            .spawn(async move { shared.read(asked, file, reply).await });
                     }
                 }
             }
@@ -325,7 +345,7 @@ impl Filesystem for Adapter {
                 let end = start.saturating_add(size as usize).min(text.len());
                 reply.data(&text.slice(start..end));
             }
-            Some(Handle::Folder(..)) => reply.error(Errno::EISDIR),
+            Some(Handle::Directory(..)) => reply.error(Errno::EISDIR),
             None => reply.error(Errno::EBADF),
         }
     }
@@ -370,7 +390,9 @@ impl Filesystem for Adapter {
         let size = i64::try_from(self.shared.owner.attributes(node).size).unwrap_or(i64::MAX);
         // The kernel asks for data and holes only; a recording has no holes but the end.
         match whence {
-            libc::SEEK_DATA | libc::SEEK_HOLE if !(0..size).contains(&offset) => reply.error(Errno::ENXIO),
+            libc::SEEK_DATA | libc::SEEK_HOLE if !(0..size).contains(&offset) => {
+                reply.error(Errno::ENXIO)
+            }
             libc::SEEK_DATA => reply.offset(offset),
             libc::SEEK_HOLE => reply.offset(size),
             _ => reply.error(Errno::EINVAL),
@@ -380,8 +402,8 @@ impl Filesystem for Adapter {
     fn opendir(&self, _request: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         let tree = self.shared.tree.current();
         match tree.node(ino(number)).map(|node| &node.content) {
-            Some(Content::Folder { .. }) => {
-                let handle = self.shared.handles.insert(Handle::Folder(tree, ino(number)));
+            Some(Content::Directory { .. }) => {
+                let handle = self.shared.handles.insert(Handle::Directory(tree, ino(number)));
                 reply.opened(handle, FopenFlags::empty());
             }
             Some(_) => reply.error(Errno::ENOTDIR),
@@ -397,10 +419,10 @@ impl Filesystem for Adapter {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
-        let Some(Handle::Folder(tree, folder)) = self.shared.handles.get(handle) else {
+        let Some(Handle::Directory(tree, directory)) = self.shared.handles.get(handle) else {
             return reply.error(Errno::EBADF);
         };
-        for (position, name, node) in listing(&tree, folder, offset) {
+        for (position, name, node) in listing(&tree, directory, offset) {
             if reply.add(INodeNo(node.ino.0), position, kind_of(node), name) {
                 break;
             }
@@ -416,17 +438,19 @@ impl Filesystem for Adapter {
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
-        let Some(Handle::Folder(tree, folder)) = self.shared.handles.get(handle) else {
+        let Some(Handle::Directory(tree, directory)) = self.shared.handles.get(handle) else {
             return reply.error(Errno::EBADF);
         };
-        // The names are those of when the folder was opened. The kernel was told meanwhile what it must not believe any
+        // The names are those of when the directory was opened. The kernel was told meanwhile what it must not believe any
         // more, and would believe what it is told now for as long again.
         let current = self.shared.tree.current();
         let is_current = Arc::ptr_eq(&current, &tree);
-        for (position, name, node) in listing(&tree, folder, offset) {
+        for (position, name, node) in listing(&tree, directory, offset) {
             let is_there = is_current
                 || matches!(name, "." | "..")
-                || current.lookup(node.parent, &node.name).is_some_and(|found| found.ino == node.ino);
+                || current
+                    .lookup(node.parent, &node.name)
+                    .is_some_and(|found| found.ino == node.ino);
             let ttl = if is_there { TTL } else { Duration::ZERO };
             let attributes = self.shared.owner.attributes(current.node(node.ino).unwrap_or(node));
             if reply.add(INodeNo(node.ino.0), position, name, &ttl, &attributes, GENERATION) {
@@ -452,29 +476,46 @@ impl Filesystem for Adapter {
     fn statfs(&self, _request: &Request, _number: INodeNo, reply: ReplyStatfs) {
         let totals = self.shared.tree.current().totals();
         let blocks = totals.bytes.div_ceil(u64::from(STAT_BLOCK));
-        reply.statfs(blocks, 0, 0, totals.files + totals.folders, 0, STAT_BLOCK, 255, STAT_BLOCK);
+        reply.statfs(
+            blocks,
+            0,
+            0,
+            totals.files + totals.directories,
+            0,
+            STAT_BLOCK,
+            255,
+            STAT_BLOCK,
+        );
     }
 
-    fn getxattr(&self, _request: &Request, number: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
-        extended::get(self.shared.tree.current().node(ino(number)), name, size, reply);
+    fn getxattr(
+        &self,
+        _request: &Request,
+        number: INodeNo,
+        name: &OsStr,
+        size: u32,
+        reply: ReplyXattr,
+    ) {
+        xattr::get(self.shared.tree.current().node(ino(number)), name, size, reply);
     }
 
     fn listxattr(&self, _request: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
-        extended::list(self.shared.tree.current().node(ino(number)), size, reply);
+        xattr::list(self.shared.tree.current().node(ino(number)), size, reply);
     }
 }
 
-/// The entries of a folder from `offset` on, each with the offset that continues behind it.
+/// The entries of a directory from `offset` on, each with the offset that continues behind it.
 fn listing(
     tree: &crate::tree::Snapshot,
-    folder: Ino,
+    directory: Ino,
     offset: u64,
 ) -> impl Iterator<Item = (u64, &str, &Node)> {
-    let this = tree.node(folder);
+    let this = tree.node(directory);
     let parent = this.and_then(|this| tree.node(this.parent)).or(this);
     let dots = [(".", this), ("..", parent)];
     let dots = dots.into_iter().filter_map(|(name, node)| node.map(|node| (name, node)));
-    let entries = tree.entries(folder).unwrap_or_default().iter().filter_map(|ino| tree.node(*ino));
+    let entries =
+        tree.entries(directory).unwrap_or_default().iter().filter_map(|ino| tree.node(*ino));
     dots.chain(entries.map(|node| (&*node.name, node)))
         .enumerate()
         .skip(usize::try_from(offset).unwrap_or(usize::MAX))

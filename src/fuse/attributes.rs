@@ -25,7 +25,9 @@ pub struct Owner {
 impl Owner {
     pub(super) fn attributes(&self, node: &Node) -> FileAttr {
         let (kind, size, perm) = match &node.content {
-            Content::Folder { .. } => (FileType::Directory, 0, if self.shared { 0o555 } else { 0o500 }),
+            Content::Directory { .. } => {
+                (FileType::Directory, 0, if self.shared { 0o555 } else { 0o500 })
+            }
             Content::Recording { size, .. } => {
                 (FileType::RegularFile, *size, if self.shared { 0o444 } else { 0o400 })
             }
@@ -44,7 +46,7 @@ impl Owner {
             crtime: time,
             kind,
             perm,
-            // One link also for folders, as btrfs has it: `find` takes a count of two for "no folders inside".
+            // One link also for directories, as btrfs has it: `find` takes a count of two for "no directories inside".
             nlink: 1,
             uid: self.uid,
             gid: self.gid,
@@ -78,10 +80,11 @@ impl Owner {
 
 pub(super) fn kind_of(node: &Node) -> FileType {
     match node.content {
-        Content::Folder { .. } => FileType::Directory,
-        Content::Recording { .. } | Content::Text(_) | Content::Document(_) | Content::Note { .. } => {
-            FileType::RegularFile
-        }
+        Content::Directory { .. } => FileType::Directory,
+        Content::Recording { .. }
+        | Content::Text(_)
+        | Content::Document(_)
+        | Content::Note { .. } => FileType::RegularFile,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Open files and folders by the number the kernel holds.
+//! Open files and directories by the number the kernel holds.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ pub(super) enum Handle {
     Recording(Arc<OpenRecording>),
     /// A small file whose bytes are at hand.
     Text(Bytes),
-    /// A folder as it was when it was opened: a listing neither skips nor repeats a name when the tree changes.
-    Folder(Arc<Snapshot>, Ino),
+    /// A directory as it was when it was opened: a listing neither skips nor repeats a name when the tree changes.
+    Directory(Arc<Snapshot>, Ino),
 }
 
 /// All open handles. Their number is bounded by the kernel's limit on open files.

@@ -19,7 +19,7 @@ use crate::tree::{Change, Ino};
 pub enum Invalidation {
     /// What a name leads to. Never blocks.
     Entry {
-        /// The folder.
+        /// The directory.
         parent: Ino,
         /// The name in it.
         name: Arc<str>,
@@ -35,8 +35,8 @@ impl From<Change> for Invalidation {
         match change {
             Change::Entry { parent, name } => Self::Entry { parent, name },
             Change::Attributes { ino } => Self::Attributes(ino),
-            // A folder's pages are its cached listing.
-            Change::Folder { ino } => Self::Pages(ino),
+            // A directory's pages are its cached listing.
+            Change::Directory { ino } => Self::Pages(ino),
         }
     }
 }
@@ -67,7 +67,8 @@ struct Pending {
 
 impl Default for Invalidator {
     fn default() -> Self {
-        let shared = Shared { pending: Mutex::default(), wake: Condvar::new(), sent: watch::Sender::new(0) };
+        let shared =
+            Shared { pending: Mutex::default(), wake: Condvar::new(), sent: watch::Sender::new(0) };
         Self { shared: Arc::new(shared), thread: Mutex::new(None) }
     }
 }

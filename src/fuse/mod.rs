@@ -10,16 +10,17 @@
 
 mod adapter;
 mod attributes;
-mod complaints;
-mod extended;
+mod errno;
 mod handles;
 mod invalidate;
 mod pages;
 mod passthrough;
+mod read_log;
 mod readahead;
 mod requester;
 mod session;
-mod walks;
+mod sibling_prefetch;
+mod xattr;
 
 /// Under what the kernel's protocol logs, as errors, replies to programs that were killed while they waited for them.
 pub const UNWANTED_REPLIES: &str = "fuser::reply";

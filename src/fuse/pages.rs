@@ -9,7 +9,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 use super::passthrough::Counted;
-use crate::read::{Edition, OpenFile};
+use crate::read::{ContentRevision, OpenFile};
 use crate::tree::Ino;
 
 /// Files remembered, some 64 bytes each. One that drops out loses its pages when it is opened again.
@@ -18,7 +18,7 @@ const REMEMBERED: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 /// The edition of each file that its pages were read from.
 #[derive(Debug)]
 pub(super) struct Pages {
-    editions: Mutex<LruCache<Ino, Edition>>,
+    editions: Mutex<LruCache<Ino, ContentRevision>>,
 }
 
 /// A recording file that is open, and how.

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use fuser::{BackingId, ReplyOpen};
 use parking_lot::Mutex;
 
-use crate::read::{CompleteFile, Edition};
+use crate::read::{CompleteFile, ContentRevision};
 use crate::tree::Ino;
 
 /// How each open inode is read.
@@ -42,7 +42,7 @@ struct Open {
 /// The file that the kernel reads in place of an inode, spared from eviction while this lives.
 #[derive(Debug)]
 pub(super) struct Behind {
-    edition: Edition,
+    edition: ContentRevision,
     number: BackingId,
     file: CompleteFile,
 }
@@ -96,7 +96,7 @@ impl Passthrough {
     pub(super) fn open(
         self: &Arc<Self>,
         number: Ino,
-        edition: Edition,
+        edition: ContentRevision,
         whole: Option<CompleteFile>,
         reply: &ReplyOpen,
     ) -> (Counted, Way) {
@@ -120,11 +120,16 @@ impl Passthrough {
         (Counted { passthrough: self.clone(), number }, way)
     }
 
-    fn stand_behind(&self, edition: Edition, file: CompleteFile, reply: &ReplyOpen) -> Option<Arc<Behind>> {
+    fn stand_behind(
+        &self,
+        edition: ContentRevision,
+        file: CompleteFile,
+        reply: &ReplyOpen,
+    ) -> Option<Arc<Behind>> {
         match reply.open_backing(&file) {
             Ok(number) => Some(Arc::new(Behind { edition, number, file })),
             Err(error) => {
-                // It takes CAP_SYS_ADMIN, and a cache folder that is not itself on a stack of file systems.
+                // It takes CAP_SYS_ADMIN, and a cache directory that is not itself on a stack of file systems.
                 self.switch_off(&error);
                 None
             }

@@ -9,11 +9,14 @@ use std::time::Duration;
 
 /// How often a requester is looked at. Well below the second in which `^C` has to work; a look costs some
 /// microseconds, and only those requests that have waited as long as this get any.
-const EVERY: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The signals that ask a program to stop. One with a handler of its own for them sees `EINTR` and runs it.
-const STOPPING: u64 =
-    bit(libc::SIGHUP) | bit(libc::SIGINT) | bit(libc::SIGQUIT) | bit(libc::SIGKILL) | bit(libc::SIGTERM);
+const STOPPING: u64 = bit(libc::SIGHUP)
+    | bit(libc::SIGINT)
+    | bit(libc::SIGQUIT)
+    | bit(libc::SIGKILL)
+    | bit(libc::SIGTERM);
 
 const fn bit(signal: i32) -> u64 {
     1 << (signal - 1)
@@ -22,7 +25,7 @@ const fn bit(signal: i32) -> u64 {
 /// Waits until the thread that made a request has been told to stop. Never ends for a request of the kernel's own.
 pub(super) async fn told_to_stop(thread: u32) {
     loop {
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
         if thread != 0 && is_told_to_stop(thread) {
             return;
         }
@@ -31,7 +34,8 @@ pub(super) async fn told_to_stop(thread: u32) {
 
 fn is_told_to_stop(thread: u32) -> bool {
     // A thread that is gone waits for nothing: its request is one that goes on without it, such as readahead.
-    std::fs::read_to_string(format!("/proc/{thread}/status")).is_ok_and(|status| has_to_stop(&status))
+    std::fs::read_to_string(format!("/proc/{thread}/status"))
+        .is_ok_and(|status| has_to_stop(&status))
 }
 
 /// Hexadecimal masks of signals (proc_pid_status(5)): pending for the thread, for its process, and blocked. Ignored

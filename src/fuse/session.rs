@@ -25,13 +25,13 @@ use super::readahead;
 pub const MOUNT_SOURCE: &str = "meetfs";
 
 /// Event threads. Callbacks never block, so one would do for one reader, and a second keeps metadata going while the first
-/// copies a megabyte into a reply. Where a program goes through folders the kernel sends the end of one folder along with
+/// copies a megabyte into a reply. Where a program goes through directories the kernel sends the end of one directory along with
 /// the beginning of the next, while whoever has answered last is still on its way back: with a third `ls -lR` of a large
 /// archive takes a fifth less time, with a fourth no less again.
 const EVENT_THREADS: usize = 3;
 
 /// How long a fresh mount may take to answer for the first time.
-const FIRST_LOOK_WITHIN: Duration = Duration::from_secs(5);
+const FIRST_LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Who may use the mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +131,7 @@ fn device_of(mountpoint: &Path) -> std::io::Result<u64> {
     std::thread::Builder::new().name("first look".into()).spawn(move || {
         let _nobody_waits_any_more = answer.send(std::fs::metadata(path).map(|found| found.dev()));
     })?;
-    answered.recv_timeout(FIRST_LOOK_WITHIN).unwrap_or_else(|_| {
+    answered.recv_timeout(FIRST_LOOK_TIMEOUT).unwrap_or_else(|_| {
         Err(std::io::Error::other(
             "it does not answer; see whether the limit of open files, `ulimit -n`, is below 64",
         ))
@@ -188,7 +188,10 @@ fn detach(mountpoint: &Path) {
                 .stdout(Stdio::null())
                 .status();
             if !helped.is_ok_and(|status| status.success()) {
-                tracing::warn!("{} could not be unmounted; use `fusermount3 -uz`", mountpoint.display());
+                tracing::warn!(
+                    "{} could not be unmounted; use `fusermount3 -uz`",
+                    mountpoint.display()
+                );
             }
         }
     }
@@ -216,15 +219,16 @@ mod tests {
     fn device_in_the_table(mountpoint: &Path) -> u64 {
         let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         let fields = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        let line = table.lines().map(fields).find(|fields| Path::new(&fields[4]) == mountpoint).unwrap();
+        let line =
+            table.lines().map(fields).find(|fields| Path::new(&fields[4]) == mountpoint).unwrap();
         let (major, minor) = line[2].split_once(':').unwrap();
         makedev(major.parse().unwrap(), minor.parse().unwrap())
     }
 
     #[test]
     fn whose_a_mount_is_can_be_told_while_nobody_answers_in_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().to_path_buf();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_path_buf();
         let kept = Silent::default();
         let questions = kept.0.clone();
         let session = Session::new(kept, &path, &Config::default()).unwrap().spawn().unwrap();
@@ -234,7 +238,7 @@ mod tests {
             let _nobody_waits = answer.send((is_ours(&path, device), is_ours(&path, device + 1)));
         });
         let told = answered.recv_timeout(Duration::from_secs(5));
-        detach(folder.path());
+        detach(directory.path());
         // Dropped questions are answered with an error, so that nobody is left waiting.
         questions.lock().clear();
         drop(session);

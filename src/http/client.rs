@@ -11,10 +11,10 @@ use reqwest::redirect::Policy;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
-use super::breaker::{Breaker, is_for_a_read};
+use super::circuit_breaker::{CircuitBreaker, is_for_a_read};
+use super::connection_pool::{BRIEF_A_PLACE, Class, Place, Places};
 use super::error::{HttpError, origin};
-use super::pace::{Pace, Urgency};
-use super::places::{BRIEF_A_PLACE, Class, Place, Places};
+use super::rate_limiter::{Pace, Urgency};
 use super::retry;
 use crate::model::SecretUrl;
 
@@ -68,7 +68,7 @@ pub struct ApiReply {
 pub struct Client {
     http: reqwest::Client,
     hosts: Arc<Mutex<HashMap<String, Arc<Places>>>>,
-    breakers: Arc<Mutex<HashMap<String, Arc<Breaker>>>>,
+    breakers: Arc<Mutex<HashMap<String, Arc<CircuitBreaker>>>>,
     paces: Arc<Mutex<HashMap<String, Arc<Pace>>>>,
     connections: usize,
 }
@@ -95,7 +95,13 @@ impl Client {
             .pool_max_idle_per_host(connections * (1 + BRIEF_A_PLACE))
             .build()
             .map_err(|error| HttpError::Setup(super::error::cause_of(error)))?;
-        Ok(Self { http, hosts: Arc::default(), breakers: Arc::default(), paces: Arc::default(), connections })
+        Ok(Self {
+            http,
+            hosts: Arc::default(),
+            breakers: Arc::default(),
+            paces: Arc::default(),
+            connections,
+        })
     }
 
     /// Asks once more after transport errors, 429 and 5xx, as long as tries and time last.
@@ -183,7 +189,11 @@ impl Client {
         }
     }
 
-    async fn call_once(&self, request: &ApiRequest, encoding: Encoding) -> Result<ApiReply, HttpError> {
+    async fn call_once(
+        &self,
+        request: &ApiRequest,
+        encoding: Encoding,
+    ) -> Result<ApiReply, HttpError> {
         /// Bound on the wait for a reply to begin, and for each piece of it: a server that says nothing for
         /// this long has lost the call, and a second try in a call's usual half minute may meet a healthy one.
         /// Zoom's slowest pages begin within a few seconds. It is no bound on the whole: three megabytes take
@@ -220,15 +230,24 @@ impl Client {
             }
         };
         let mut body = Vec::new();
-        while let Some(chunk) =
-            tokio::time::timeout(SILENCE, response.chunk()).await.map_err(silent)?.map_err(transport)?
+        while let Some(chunk) = tokio::time::timeout(SILENCE, response.chunk())
+            .await
+            .map_err(silent)?
+            .map_err(transport)?
         {
             if body.len() + chunk.len() > REPLY_LIMIT {
-                return Err(HttpError::TooLarge { host: origin(&request.address), limit: REPLY_LIMIT });
+                return Err(HttpError::TooLarge {
+                    host: origin(&request.address),
+                    limit: REPLY_LIMIT,
+                });
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(ApiReply { status: response.status().as_u16(), headers: response.headers().clone(), body })
+        Ok(ApiReply {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body,
+        })
     }
 
     /// The most connections to a host for what takes longer than a round trip.
@@ -239,7 +258,11 @@ impl Client {
     /// The pace of calls that a provider counts together, whoever makes them: the same for the same `name`, with the
     /// limit that was named first.
     pub fn pace(&self, name: &str, allowed: NonZeroU32) -> Arc<Pace> {
-        self.paces.lock().entry(name.to_owned()).or_insert_with(|| Arc::new(Pace::new(allowed))).clone()
+        self.paces
+            .lock()
+            .entry(name.to_owned())
+            .or_insert_with(|| Arc::new(Pace::new(allowed)))
+            .clone()
     }
 
     /// A `GET` for bytes; the caller reads the response.
@@ -248,12 +271,12 @@ impl Client {
     }
 
     /// What was heard of the address's host.
-    pub(super) fn breaker(&self, address: &SecretUrl) -> Arc<Breaker> {
+    pub(super) fn breaker(&self, address: &SecretUrl) -> Arc<CircuitBreaker> {
         self.breakers.lock().entry(origin(address)).or_default().clone()
     }
 
     /// What was heard of every host that was asked.
-    pub(super) fn breakers(&self) -> Vec<(String, Arc<Breaker>)> {
+    pub(super) fn breakers(&self) -> Vec<(String, Arc<CircuitBreaker>)> {
         self.breakers.lock().iter().map(|(host, breaker)| (host.clone(), breaker.clone())).collect()
     }
 
@@ -267,8 +290,9 @@ impl Client {
 
 /// A header value that the HTTP stack's own logs will not print.
 pub(super) fn sensitive(value: &str) -> Result<HeaderValue, HttpError> {
-    let mut header = HeaderValue::from_str(value)
-        .map_err(|_| HttpError::Setup("a credential holds a character that no header may hold".into()))?;
+    let mut header = HeaderValue::from_str(value).map_err(|_| {
+        HttpError::Setup("a credential holds a character that no header may hold".into())
+    })?;
     header.set_sensitive(true);
     Ok(header)
 }

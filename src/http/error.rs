@@ -83,7 +83,11 @@ fn readable(wait: Duration) -> String {
 
 impl HttpError {
     /// Sorts a transport error by what a person can do about it; the address stays out of the text.
-    pub(crate) fn from_transport(error: reqwest::Error, address: &SecretUrl, given: Duration) -> Self {
+    pub(crate) fn from_transport(
+        error: reqwest::Error,
+        address: &SecretUrl,
+        given: Duration,
+    ) -> Self {
         let host = origin(address);
         if error.is_timeout() {
             return Self::TimedOut { host, after: given };

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 /// The longest body that is looked at. Error objects are below one KiB.
-pub(super) const LONGEST: u64 = 4096;
+pub(super) const MAX_LENGTH: u64 = 4096;
 
 /// Whether `body` is an error object: it gives a code that is not zero, or says that its status is false. These
 /// are the two forms in which Zoom refuses a download (`{"status":false,"errorCode":124,…}`) and a call

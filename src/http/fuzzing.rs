@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::range::{ByteRange, Expectation, Head};
-use super::{error_object, glance, retry};
+use super::{error_object, probe, retry};
 
 /// The end of the range and the length of the file that the head of a reply to a range request is believed to say.
 pub fn range_head(
@@ -16,7 +16,9 @@ pub fn range_head(
     expected: &Expectation,
 ) -> Option<(u64, u64)> {
     let status = StatusCode::from_u16(status).ok()?;
-    Head::check(status, &collected(headers), range, expected).ok().map(|head| (head.end, head.total))
+    Head::check(status, &collected(headers), range, expected)
+        .ok()
+        .map(|head| (head.end, head.total))
 }
 
 /// The wait that the headers ask for.
@@ -26,7 +28,7 @@ pub fn retry_after(headers: &[(&[u8], &[u8])], now: SystemTime) -> Option<Durati
 
 /// The media type without its parameters.
 pub fn media_type(content_type: &str) -> String {
-    glance::media_type(content_type)
+    probe::media_type(content_type)
 }
 
 /// Whether a body is an error object.

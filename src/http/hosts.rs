@@ -19,7 +19,10 @@ pub struct AllowedHosts {
 impl AllowedHosts {
     /// The provider's own hosts and those the user added; `api` decides whether loopback is allowed.
     pub fn new<'a>(names: impl IntoIterator<Item = &'a str>, api: &Url) -> Self {
-        Self { names: names.into_iter().map(str::to_ascii_lowercase).collect(), loopback: is_loopback(api) }
+        Self {
+            names: names.into_iter().map(str::to_ascii_lowercase).collect(),
+            loopback: is_loopback(api),
+        }
     }
 
     /// The address, if it may be asked.
@@ -37,21 +40,23 @@ impl AllowedHosts {
             return Ok(address);
         }
         // Whoever names it chose how long it is, and it goes into a message.
-        let host = origin(&address).chars().take("https://".len() + LONGEST_NAME + ":65535".len()).collect();
+        let host =
+            origin(&address).chars().take("https://".len() + MAX_NAME + ":65535".len()).collect();
         Err(HttpError::HostNotAllowed { host })
     }
 
     fn covers(&self, name: &str) -> bool {
         let name = name.trim_end_matches('.');
-        name.len() <= LONGEST_NAME
+        name.len() <= MAX_NAME
             && self.names.iter().any(|allowed| {
-                name == allowed || name.strip_suffix(allowed.as_str()).is_some_and(|rest| rest.ends_with('.'))
+                name == allowed
+                    || name.strip_suffix(allowed.as_str()).is_some_and(|rest| rest.ends_with('.'))
             })
     }
 }
 
 /// The longest name that a host can have (RFC 1035, 3.1, without its last dot).
-const LONGEST_NAME: usize = 253;
+const MAX_NAME: usize = 253;
 
 /// Whether the address names this machine: `localhost`, 127.0.0.0/8 or ::1.
 pub fn is_loopback(url: &Url) -> bool {
@@ -112,8 +117,12 @@ mod tests {
     #[test]
     fn a_refused_address_is_named_without_its_path() {
         let hosts = AllowedHosts::new(["zoom.us"], &Url::parse("https://api.zoom.us").unwrap());
-        let error = hosts.check(Url::parse("https://evil.example/p4th?t0ken=1").unwrap()).unwrap_err();
+        let error =
+            hosts.check(Url::parse("https://evil.example/p4th?t0ken=1").unwrap()).unwrap_err();
         let text = format!("{error} {error:?}");
-        assert!(text.contains("evil.example") && !text.contains("p4th") && !text.contains("t0ken"), "{text}");
+        assert!(
+            text.contains("evil.example") && !text.contains("p4th") && !text.contains("t0ken"),
+            "{text}"
+        );
     }
 }

@@ -10,35 +10,35 @@
 //!    bytes before a single byte leaves.
 //! 2. A body breaks off, stalls, or its link ends in the middle: [`stream`] goes on at the missing byte.
 //! 3. A server asks for patience in one of four ways: [`retry`] reads them all and never waits without an end.
-//! 4. A provider counts an account's calls: [`pace`] shares them out, reads first.
+//! 4. A provider counts an account's calls: [`rate_limiter`] shares them out, reads first.
 //! 5. A copy would keep everybody who only looks waiting: `places` shares a host's connections out.
 //! 6. A host is down: `breaker` tells whoever would wait for it in vain.
 //! 7. A redirect or a page link leads elsewhere: [`hosts`] decides where a request may go; nothing is followed
 //!    by itself.
-//! 8. A download link answers with a redirect, a page or the file: [`glance`] looks without fetching.
+//! 8. A download link answers with a redirect, a page or the file: [`probe`] looks without fetching.
 //!
 //! It never knows what a meeting, an inode or a block is.
 
-mod breaker;
+mod circuit_breaker;
 pub mod client;
+mod connection_pool;
 pub mod error;
 mod error_object;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
-pub mod glance;
 pub mod hosts;
-pub mod pace;
-mod places;
+pub mod probe;
 pub mod range;
+pub mod rate_limiter;
 pub mod retry;
 pub mod stream;
 
-pub use breaker::{DownHost, for_a_read, is_for_a_read};
+pub use circuit_breaker::{DownHost, for_a_read, is_for_a_read};
 pub use client::{ApiReply, ApiRequest, Client};
+pub use connection_pool::Class;
 pub use error::{FetchError, HttpError};
-pub use glance::Glance;
 pub use hosts::AllowedHosts;
-pub use pace::{Pace, Urgency};
-pub use places::Class;
+pub use probe::Probe;
 pub use range::{ByteRange, Expectation, Validator};
+pub use rate_limiter::{Pace, Urgency};
 pub use stream::{LEASES_TRIED, LeaseSource, RangeStream};

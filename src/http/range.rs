@@ -3,13 +3,15 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, RANGE};
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, RANGE,
+};
 use reqwest::{Response, StatusCode};
 
 use super::client::{Client, sensitive};
+use super::connection_pool::{Class, Place};
 use super::error::cause_of;
 use super::error_object::{self, is_error_object};
-use super::places::{Class, Place};
 use super::retry;
 use crate::model::{BodyKind, Lease};
 
@@ -99,7 +101,7 @@ pub(crate) struct RangeBody {
 
 /// The longest file that is believed, 1 PiB: a thousand years of video. The kernel gives up on a file of 2^63 bytes
 /// for good.
-const LARGEST_FILE: u64 = 1 << 50;
+const MAX_FILE: u64 = 1 << 50;
 
 /// How many bytes [`BodyKind`] wants to see: `ftyp` ends at byte 8, a byte order mark and `WEBVTT` at byte 9.
 const MAGIC_LENGTH: usize = 9;
@@ -146,7 +148,10 @@ impl Client {
         }
         let head = head?;
         if head.end < range.end && expected.total.is_some() {
-            return Err(again(format!("bytes up to {} were asked for, up to {} came", range.end, head.end)));
+            return Err(again(format!(
+                "bytes up to {} were asked for, up to {} came",
+                range.end, head.end
+            )));
         }
         let mut body = RangeBody {
             response,
@@ -193,11 +198,19 @@ impl RangeBody {
         loop {
             match tokio::time::timeout(self.idle, self.response.chunk()).await {
                 Err(_elapsed) => {
-                    return Err(again(format!("the body stood still for {} s", self.idle.as_secs_f32())));
+                    return Err(again(format!(
+                        "the body stood still for {} s",
+                        self.idle.as_secs_f32()
+                    )));
                 }
-                Ok(Err(error)) => return Err(again(format!("the body broke off ({})", cause_of(error)))),
+                Ok(Err(error)) => {
+                    return Err(again(format!("the body broke off ({})", cause_of(error))));
+                }
                 Ok(Ok(None)) => {
-                    return Err(again(format!("the body ended {} bytes early", self.end - self.next)));
+                    return Err(again(format!(
+                        "the body ended {} bytes early",
+                        self.end - self.next
+                    )));
                 }
                 Ok(Ok(Some(piece))) if piece.is_empty() => {}
                 Ok(Ok(Some(piece))) => return Ok(piece),
@@ -228,9 +241,12 @@ impl RangeBody {
 
 /// The body of a 200 that is no longer than an error object. Its length is none that was asked for, so it is
 /// looked at before anything is concluded from it.
-async fn whole_if_short(response: &mut Response, idle: Duration) -> Result<Option<Bytes>, RangeError> {
+async fn whole_if_short(
+    response: &mut Response,
+    idle: Duration,
+) -> Result<Option<Bytes>, RangeError> {
     let length = content_length(response.headers()).unwrap_or(u64::MAX);
-    if response.status() != StatusCode::OK || length > error_object::LONGEST {
+    if response.status() != StatusCode::OK || length > error_object::MAX_LENGTH {
         return Ok(None);
     }
     let mut body = BytesMut::new();
@@ -238,7 +254,9 @@ async fn whole_if_short(response: &mut Response, idle: Duration) -> Result<Optio
         match tokio::time::timeout(idle, response.chunk()).await {
             Ok(Ok(Some(piece))) => body.extend_from_slice(&piece),
             Ok(Ok(None)) => return Err(again("the body ended early".into())),
-            Ok(Err(error)) => return Err(again(format!("the body broke off ({})", cause_of(error)))),
+            Ok(Err(error)) => {
+                return Err(again(format!("the body broke off ({})", cause_of(error))));
+            }
             Err(_elapsed) => {
                 return Err(again(format!("the body stood still for {} s", idle.as_secs_f32())));
             }
@@ -283,8 +301,8 @@ impl Head {
             // A link that redirects again is not the signed address it was taken for.
             300..=399 => return Err(RangeError::Refused(format!("status {}", status.as_u16()))),
             429 => {
-                let wait =
-                    retry::retry_after(headers, SystemTime::now()).unwrap_or_else(retry::unstated_wait);
+                let wait = retry::retry_after(headers, SystemTime::now())
+                    .unwrap_or_else(retry::unstated_wait);
                 return Err(RangeError::Again("status 429, too many requests".into(), Some(wait)));
             }
             other => {
@@ -294,45 +312,61 @@ impl Head {
         }
         let media_type = text(headers, &CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
         if media_type.starts_with("text/html") {
-            return Err(RangeError::Refused(format!("status {} with an HTML page", status.as_u16())));
+            return Err(RangeError::Refused(format!(
+                "status {} with an HTML page",
+                status.as_u16()
+            )));
         }
         if media_type.starts_with("application/json") && expected.body != BodyKind::Json {
-            return Err(RangeError::Refused(format!("status {} with a JSON object", status.as_u16())));
+            return Err(RangeError::Refused(format!(
+                "status {} with a JSON object",
+                status.as_u16()
+            )));
         }
-        if text(headers, &CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        if text(headers, &CONTENT_ENCODING)
+            .is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"))
+        {
             return Err(again("the body is compressed though that was not asked for".into()));
         }
-        let head = match (status.as_u16(), text(headers, &CONTENT_RANGE).and_then(ContentRange::parse)) {
-            (206, Some(ContentRange { span: Some((first, last)), total })) => {
-                if first != range.start || last >= range.end || last < first || last >= total {
-                    return Err(again(format!("bytes {}- were asked for, {first}-{last} came", range.start)));
+        let head =
+            match (status.as_u16(), text(headers, &CONTENT_RANGE).and_then(ContentRange::parse)) {
+                (206, Some(ContentRange { span: Some((first, last)), total })) => {
+                    if first != range.start || last >= range.end || last < first || last >= total {
+                        return Err(again(format!(
+                            "bytes {}- were asked for, {first}-{last} came",
+                            range.start
+                        )));
+                    }
+                    Self { end: last + 1, total, validator: None }
                 }
-                Self { end: last + 1, total, validator: None }
-            }
-            (206, _) => return Err(again("status 206 without a usable Content-Range".into())),
-            (416, Some(ContentRange { total, .. }))
-                if expected.total != Some(total) && range.start >= total =>
-            {
-                return Err(RangeError::WrongTotal { served: total });
-            }
-            (416, _) => return Err(again("status 416 to a range within the file".into())),
-            // A 200 to a range request is the whole file from byte 0 (RFC 9110, 14.2). It serves a range that
-            // begins there, and would corrupt any other.
-            _ => match content_length(headers) {
-                Some(total) if range.start == 0 && total > 0 => {
-                    Self { end: range.end.min(total), total, validator: None }
+                (206, _) => return Err(again("status 206 without a usable Content-Range".into())),
+                (416, Some(ContentRange { total, .. }))
+                    if expected.total != Some(total) && range.start >= total =>
+                {
+                    return Err(RangeError::WrongTotal { served: total });
                 }
-                _ => return Err(again("status 200 with the whole file in place of a range".into())),
-            },
-        };
+                (416, _) => return Err(again("status 416 to a range within the file".into())),
+                // A 200 to a range request is the whole file from byte 0 (RFC 9110, 14.2). It serves a range that
+                // begins there, and would corrupt any other.
+                _ => match content_length(headers) {
+                    Some(total) if range.start == 0 && total > 0 => {
+                        Self { end: range.end.min(total), total, validator: None }
+                    }
+                    _ => {
+                        return Err(again(
+                            "status 200 with the whole file in place of a range".into(),
+                        ));
+                    }
+                },
+            };
         if expected.total.is_some_and(|total| total != head.total) {
             return Err(RangeError::WrongTotal { served: head.total });
         }
         let validator = strong_validator(headers);
         match (&expected.validator, &validator) {
-            (Some(before), Some(now)) if before != now => {
-                Err(RangeError::Changed("the server has another content under the same link".into()))
-            }
+            (Some(before), Some(now)) if before != now => Err(RangeError::Changed(
+                "the server has another content under the same link".into(),
+            )),
             _ => Ok(Self { validator, ..head }),
         }
     }
@@ -344,7 +378,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &reqwest::header::HeaderName) -> Optio
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {
     let length = text(headers, &reqwest::header::CONTENT_LENGTH).and_then(number);
-    length.filter(|length| *length <= LARGEST_FILE)
+    length.filter(|length| *length <= MAX_FILE)
 }
 
 fn strong_validator(headers: &HeaderMap) -> Option<Validator> {
@@ -363,7 +397,7 @@ impl ContentRange {
     fn parse(value: &str) -> Option<Self> {
         let (unit, rest) = value.split_once(' ')?;
         let (span, total) = rest.trim().split_once('/')?;
-        let total = number(total).filter(|total| *total <= LARGEST_FILE)?;
+        let total = number(total).filter(|total| *total <= MAX_FILE)?;
         if !unit.eq_ignore_ascii_case("bytes") {
             return None;
         }
@@ -405,7 +439,8 @@ mod tests {
 
     #[test]
     fn only_the_range_that_was_asked_for_is_believed() {
-        let good = check(206, &[("content-range", "bytes 10-19/100")], RANGE_10, &expected(100)).unwrap();
+        let good =
+            check(206, &[("content-range", "bytes 10-19/100")], RANGE_10, &expected(100)).unwrap();
         assert_eq!((good.end, good.total), (20, 100));
         for bad in [
             "bytes 11-19/100",
@@ -441,8 +476,12 @@ mod tests {
         assert!(matches!(reply, Err(RangeError::WrongTotal { served: 5 })), "{reply:?}");
         let lie = check(416, &[("content-range", "bytes */15")], RANGE_10, &expected(100));
         assert!(matches!(lie, Err(RangeError::Again(..))), "{lie:?}");
-        let huge =
-            check(206, &[("content-range", "bytes 10-19/9223372036854775808")], RANGE_10, &expected(100));
+        let huge = check(
+            206,
+            &[("content-range", "bytes 10-19/9223372036854775808")],
+            RANGE_10,
+            &expected(100),
+        );
         assert!(matches!(huge, Err(RangeError::Again(..))), "{huge:?}");
     }
 
@@ -456,10 +495,16 @@ mod tests {
             assert!(matches!(reply, Err(RangeError::Refused(_))), "{status} {kind}: {reply:?}");
         }
         for status in [401, 403, 302] {
-            assert!(matches!(check(status, &[], RANGE_10, &expected(100)), Err(RangeError::Refused(_))));
+            assert!(matches!(
+                check(status, &[], RANGE_10, &expected(100)),
+                Err(RangeError::Refused(_))
+            ));
         }
         for status in [404, 410] {
-            assert!(matches!(check(status, &[], RANGE_10, &expected(100)), Err(RangeError::Missing(_))));
+            assert!(matches!(
+                check(status, &[], RANGE_10, &expected(100)),
+                Err(RangeError::Missing(_))
+            ));
         }
     }
 

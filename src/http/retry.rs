@@ -30,17 +30,17 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         // What is too long for a number is too long for a wait.
-        return Some(value.parse().map_or(LONGEST, Duration::from_secs).min(LONGEST));
+        return Some(value.parse().map_or(MAX_LENGTH, Duration::from_secs).min(MAX_LENGTH));
     }
     let then = httpdate::parse_http_date(value)
         .ok()
         .or_else(|| SystemTime::try_from(value.parse::<Timestamp>().ok()?).ok())?;
-    Some(then.duration_since(now).unwrap_or_default().min(LONGEST))
+    Some(then.duration_since(now).unwrap_or_default().min(MAX_LENGTH))
 }
 
 /// No wait that is taken at its word is longer: Zoom's longest limit is that of a day. A time beyond it would only
 /// overflow the clock it is added to.
-const LONGEST: Duration = Duration::from_secs(2 * 24 * 60 * 60);
+const MAX_LENGTH: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {
@@ -66,9 +66,9 @@ mod tests {
     fn a_time_that_has_passed_is_no_wait_and_nonsense_is_none() {
         assert_eq!(parsed("2020-01-01T00:00:00Z"), Some(Duration::ZERO));
         assert_eq!(parsed("soon"), None);
-        assert_eq!(parsed("18446744073709551615"), Some(LONGEST));
-        assert_eq!(parsed("99999999999999999999"), Some(LONGEST));
-        assert_eq!(parsed("9000-01-01T00:00:00Z"), Some(LONGEST));
+        assert_eq!(parsed("18446744073709551615"), Some(MAX_LENGTH));
+        assert_eq!(parsed("99999999999999999999"), Some(MAX_LENGTH));
+        assert_eq!(parsed("9000-01-01T00:00:00Z"), Some(MAX_LENGTH));
         assert_eq!(parsed("-3"), None);
     }
 

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::client::Client;
+use super::connection_pool::Class;
 use super::error::{FetchError, HttpError};
-use super::places::Class;
 use super::range::{ByteRange, Expectation, RangeBody, RangeError, Validator};
 use super::retry;
 use crate::model::Lease;
@@ -54,7 +54,10 @@ pub struct RangeStream {
 
 impl std::fmt::Debug for RangeStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RangeStream").field("position", &self.position).field("end", &self.end).finish()
+        f.debug_struct("RangeStream")
+            .field("position", &self.position)
+            .field("end", &self.end)
+            .finish()
     }
 }
 
@@ -152,11 +155,16 @@ impl RangeStream {
             None => {
                 let lease = self.leases.current().await.map_err(StepError::from_lease)?;
                 if !std::mem::replace(&mut self.is_under_way, true) {
-                    let down = |error: HttpError| StepError::Final(FetchError::Down(error.to_string()));
+                    let down =
+                        |error: HttpError| StepError::Final(FetchError::Down(error.to_string()));
                     self.client.admit(&lease.address).await.map_err(down)?;
                 }
                 let range = ByteRange { start: self.position, end: self.end };
-                match self.client.open_range(&lease, range, &self.expected, self.class, self.idle()).await {
+                match self
+                    .client
+                    .open_range(&lease, range, &self.expected, self.class, self.idle())
+                    .await
+                {
                     Ok(body) => {
                         self.leases.served(&lease);
                         self.total = Some(body.total);
@@ -198,7 +206,9 @@ impl RangeStream {
                 self.leases.refused(lease);
                 StepError::NewLease
             }
-            RangeError::Refused(why) | RangeError::Missing(why) if self.refusals + 1 < LEASES_TRIED => {
+            RangeError::Refused(why) | RangeError::Missing(why)
+                if self.refusals + 1 < LEASES_TRIED =>
+            {
                 tracing::debug!(at = self.position, "{why}; asking for another lease");
                 self.refusals += 1;
                 self.leases.refused(lease);
@@ -242,7 +252,9 @@ impl StepError {
             RangeError::Missing(why) => Self::Final(FetchError::Gone(why)),
             RangeError::NotTheFile(why) => Self::Final(FetchError::NotTheFile(why)),
             RangeError::Changed(why) => Self::Final(FetchError::Changed(why)),
-            RangeError::WrongTotal { served } => Self::Final(FetchError::WrongTotal { expected: 0, served }),
+            RangeError::WrongTotal { served } => {
+                Self::Final(FetchError::WrongTotal { expected: 0, served })
+            }
         }
     }
 }

@@ -151,7 +151,8 @@ mod tests {
             files: Vec::new(),
             facts: facts(listed),
         };
-        let details = details.map(|details| Details { facts: facts(details), ..Details::default() });
+        let details =
+            details.map(|details| Details { facts: facts(details), ..Details::default() });
         Document::new(meeting.into(), details.map(Arc::new))
     }
 
@@ -168,7 +169,8 @@ mod tests {
 
     #[test]
     fn what_the_account_deletes_by_its_rule_says_so_in_the_place_of_what_was_listed() {
-        let document = document(json!({"expires": "soon", "z": 1}), Some("2026-11-01T00:00:00Z"), None);
+        let document =
+            document(json!({"expires": "soon", "z": 1}), Some("2026-11-01T00:00:00Z"), None);
         let text = "{\n  \"expires\": \"2026-11-01T00:00:00Z\",\n  \"z\": 1\n}\n";
         assert_eq!(String::from_utf8_lossy(&document.text()), text);
     }

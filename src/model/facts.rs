@@ -69,7 +69,11 @@ impl Serialize for Facts {
 impl<'de> Deserialize<'de> for Facts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text: Box<str> = Box::<RawValue>::deserialize(deserializer)?.into();
-        if text.starts_with('{') { Ok(Self(text)) } else { Err(D::Error::custom("not a JSON object")) }
+        if text.starts_with('{') {
+            Ok(Self(text))
+        } else {
+            Err(D::Error::custom("not a JSON object"))
+        }
     }
 }
 
@@ -132,8 +136,9 @@ mod tests {
 
     #[test]
     fn a_text_is_found_by_its_name_and_nothing_else_is_one() {
-        let facts =
-            facts(json!({"host": "ana@example.org", "é": "\u{e9}\u{1f600}", "n": 3, "o": {"host": "x"}}));
+        let facts = facts(
+            json!({"host": "ana@example.org", "é": "\u{e9}\u{1f600}", "n": 3, "o": {"host": "x"}}),
+        );
         assert_eq!(facts.text("host").as_deref(), Some("ana@example.org"));
         assert_eq!(facts.text("é").as_deref(), Some("\u{e9}\u{1f600}"));
         assert_eq!((facts.text("n"), facts.text("o"), facts.text("x")), (None, None, None));

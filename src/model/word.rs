@@ -113,7 +113,9 @@ mod tests {
     fn the_usual_words_are_in_order_and_take_no_memory() {
         assert!(USUAL.is_sorted());
         for text in USUAL {
-            assert!(matches!(Word::from(text.to_owned()), Word(Cow::Borrowed(word)) if word == text));
+            assert!(
+                matches!(Word::from(text.to_owned()), Word(Cow::Borrowed(word)) if word == text)
+            );
         }
         let kept = serde_json::to_string(&Word::from("mp4")).unwrap();
         assert!(matches!(serde_json::from_str(&kept).unwrap(), Word(Cow::Borrowed("mp4"))));
@@ -124,7 +126,10 @@ mod tests {
         for text in ["", "MP4", "a \"view\"\n", "été"] {
             let word = Word::from(text);
             assert_eq!(word.as_str(), text);
-            assert_eq!(serde_json::from_str::<Word>(&serde_json::to_string(&word).unwrap()).unwrap(), word);
+            assert_eq!(
+                serde_json::from_str::<Word>(&serde_json::to_string(&word).unwrap()).unwrap(),
+                word
+            );
         }
     }
 }

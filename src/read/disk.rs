@@ -6,16 +6,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::engine::{CONFIRM_WITHIN, Engine};
+use super::engine::{CONFIRM_TIMEOUT, Engine};
 use super::fetch::Purpose;
-use super::flight::{Carrier, Flight, Lost};
+use super::in_flight::{Carrier, InFlightFetch, Lost};
 use super::open_file::{Content, OpenFile};
 use crate::cache::disk::CompleteFile;
 use crate::cache::{BLOCK_LENGTH, BlockIndex, Reservation};
 use crate::http::ByteRange;
 
 /// Starts to load the blocks of `range` that the disk holds and memory does not, as far as the budget allows.
-pub(super) fn load(engine: &Arc<Engine>, content: &Arc<Content>, range: ByteRange, purpose: &Purpose) {
+pub(super) fn load(
+    engine: &Arc<Engine>,
+    content: &Arc<Content>,
+    range: ByteRange,
+    purpose: &Purpose,
+) {
     let mut index = BlockIndex::of(range.start);
     while index.start() < range.end {
         let key = content.key(index);
@@ -32,7 +37,7 @@ pub(super) fn load(engine: &Arc<Engine>, content: &Arc<Content>, range: ByteRang
                     }
                 }
             };
-            let flight = Flight::new(index, 0, length, Carrier::starting_at(index.start()));
+            let flight = InFlightFetch::new(index, 0, length, Carrier::starting_at(index.start()));
             flights.insert(key, &flight);
             let loading = Load { engine: engine.clone(), content: content.clone(), flight, room };
             engine.runtime.spawn(loading.run());
@@ -45,7 +50,7 @@ pub(super) fn load(engine: &Arc<Engine>, content: &Arc<Content>, range: ByteRang
 struct Load {
     engine: Arc<Engine>,
     content: Arc<Content>,
-    flight: Arc<Flight>,
+    flight: Arc<InFlightFetch>,
     room: Reservation,
 }
 
@@ -78,9 +83,9 @@ impl Load {
 impl Engine {
     /// Whether the disk can be asked for a block.
     pub(super) fn on_disk(&self, content: &Content, index: BlockIndex) -> bool {
-        self.disk
-            .as_ref()
-            .is_some_and(|disk| !content.missed_on_disk(index) && disk.holds(content.disk_key(), index))
+        self.disk.as_ref().is_some_and(|disk| {
+            !content.missed_on_disk(index) && disk.holds(content.disk_key(), index)
+        })
     }
 
     /// Whether the disk holds the whole file, and all of it is known to be right: from memory. A file of one block
@@ -97,7 +102,7 @@ impl Engine {
     pub async fn whole_on_disk(&self, file: &OpenFile) -> Option<CompleteFile> {
         let content = &file.content;
         let opening = self.disk.as_ref()?.complete(content.disk_key());
-        let whole = tokio::time::timeout(CONFIRM_WITHIN, opening).await.ok().flatten()?;
+        let whole = tokio::time::timeout(CONFIRM_TIMEOUT, opening).await.ok().flatten()?;
         // It was kept under this length, so the server has confirmed it before.
         content.confirm(None);
         Some(whole)

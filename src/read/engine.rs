@@ -11,19 +11,19 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::concurrency::FIRST_GROWTH;
 use super::disk;
-use super::editions::Editions;
 use super::fetch::{self, Purpose};
-use super::flight::{Flights, Lost};
-use super::lanes::FIRST_GROWTH;
+use super::in_flight::{InFlightFetches, Lost};
 use super::open_file::{Content, Length, OpenFile};
+use super::revisions::ContentRevisions;
 use super::window::Tracks;
 use super::{Observer, Recording};
 use crate::cache::disk::DiskCache;
 use crate::cache::{BLOCK_LENGTH, BlockIndex, ContentId, MemoryCache};
 use crate::http::{ByteRange, Class, Client, Expectation, FetchError, LeaseSource, RangeStream};
 use crate::model::{FileId, SourceName, Version};
-use crate::providers::LeaseDesk;
+use crate::providers::LeaseCache;
 
 /// Bytes before the one wanted on a running stream that a reader would rather wait for than open a connection of
 /// its own: they pass in about a second on a common line.
@@ -32,7 +32,7 @@ const WORTH_WAITING: u64 = 16 * BLOCK_LENGTH;
 /// How long an `open` waits to learn whether the length shown is the length served. The kernel cannot interrupt
 /// an `open` that was handed to us, so a person's Ctrl-C waits as long: it must be well below a second. A server
 /// slower than this has its file opened with the length shown, and a wrong one fails the first read instead.
-pub(super) const CONFIRM_WITHIN: Duration = Duration::from_millis(700);
+pub(super) const CONFIRM_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// Closed files whose blocks can still be found: more than an indexer or a backup has had in its hands lately. Each
 /// takes less than a kilobyte.
@@ -47,7 +47,7 @@ pub struct EngineOptions {
     /// Blocks on disk, where they are kept there.
     pub disk: Option<Arc<DiskCache>>,
     /// Where each source's leases come from.
-    pub desks: HashMap<SourceName, LeaseDesk>,
+    pub desks: HashMap<SourceName, LeaseCache>,
     /// Bound on a read.
     pub deadline: Duration,
     /// Is told what reading brings to light.
@@ -61,14 +61,14 @@ pub struct Engine {
     pub(super) client: Client,
     pub(super) cache: Arc<MemoryCache>,
     pub(super) disk: Option<Arc<DiskCache>>,
-    desks: HashMap<SourceName, LeaseDesk>,
+    desks: HashMap<SourceName, LeaseCache>,
     pub(super) deadline: Duration,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) runtime: tokio::runtime::Handle,
     /// Lock order: never held while another lock of this room is taken, but for the cache's.
-    pub(super) flights: Mutex<Flights>,
+    pub(super) flights: Mutex<InFlightFetches>,
     contents: Mutex<HashMap<(FileId, Version), Weak<Content>>>,
-    pub(super) editions: Editions,
+    pub(super) editions: ContentRevisions,
     /// Contents stay known for a while after their last handle was closed: their blocks in the cache belong to
     /// them, and so does the word of the server on length and validator. Locked after `contents`.
     recent: Mutex<LruCache<(FileId, Version), Arc<Content>>>,
@@ -99,7 +99,7 @@ impl Engine {
             runtime,
             flights: Mutex::default(),
             contents: Mutex::default(),
-            editions: Editions::new(),
+            editions: ContentRevisions::new(),
             recent: Mutex::new(LruCache::new(RECENT_CONTENTS)),
             next_content: AtomicU64::new(1),
             sharing: Arc::default(),
@@ -116,7 +116,8 @@ impl Engine {
         let mut contents = self.contents.lock();
         let name = (recording.id.clone(), recording.version);
         let known = contents.get(&name).and_then(Weak::upgrade);
-        let usable = known.filter(|content| !content.is_stale() && content.recording.size == recording.size);
+        let usable =
+            known.filter(|content| !content.is_stale() && content.recording.size == recording.size);
         let content = usable.unwrap_or_else(|| {
             let before = contents.get(&name).and_then(Weak::upgrade);
             if contents.len() > 2 * RECENT_CONTENTS.get() {
@@ -141,7 +142,8 @@ impl Engine {
 
     fn leases(&self, id: &FileId) -> Result<Arc<dyn LeaseSource>, FetchError> {
         let desk = self.desks.get(&id.source);
-        desk.map(|desk| desk.slot(id)).ok_or_else(|| FetchError::Gone("its source is not mounted".into()))
+        desk.map(|desk| desk.slot(id))
+            .ok_or_else(|| FetchError::Gone("its source is not mounted".into()))
     }
 
     /// Starts on the first block of a file that was never read and waits a moment for the server's word on its
@@ -161,7 +163,9 @@ impl Engine {
         let asked = async {
             if is_held {
                 // Read before, and then something went wrong: one byte tells whether the length still holds.
-                if let Ok(size) = self.find_size(&content.recording.id, content.recording.body).await {
+                if let Ok(size) =
+                    self.find_size(&content.recording.id, content.recording.body).await
+                {
                     self.length_told(content, size);
                 }
                 return;
@@ -172,7 +176,7 @@ impl Engine {
             let _sender_lives_as_long_as_content =
                 length.wait_for(|length| *length != Length::Unconfirmed).await;
         };
-        let _slow_server_is_no_error = tokio::time::timeout(CONFIRM_WITHIN, asked).await;
+        let _slow_server_is_no_error = tokio::time::timeout(CONFIRM_TIMEOUT, asked).await;
     }
 
     fn length_told(&self, content: &Content, size: u64) {
@@ -185,7 +189,8 @@ impl Engine {
 
     /// The server serves the file with `size` bytes: what is held under the length shown is of no use.
     pub(super) fn disown(&self, content: &Content, size: u64) {
-        content.set_stale(&FetchError::WrongTotal { expected: content.recording.size, served: size });
+        content
+            .set_stale(&FetchError::WrongTotal { expected: content.recording.size, served: size });
         self.editions.over(content);
         self.forget(content);
         self.observer.size_found(&content.recording.id, content.recording.version, size);
@@ -193,7 +198,12 @@ impl Engine {
 
     /// The bytes `offset..offset + length` if all of them are in memory: fewer at the end of the file. Keeps the
     /// window ahead of the reader going.
-    pub fn read_now(self: &Arc<Self>, file: &Arc<OpenFile>, offset: u64, length: u32) -> Option<Bytes> {
+    pub fn read_now(
+        self: &Arc<Self>,
+        file: &Arc<OpenFile>,
+        offset: u64,
+        length: u32,
+    ) -> Option<Bytes> {
         let content = &file.content;
         if content.is_stale() {
             return None;
@@ -214,13 +224,20 @@ impl Engine {
             }
             joined.freeze()
         };
-        let observed = file.tracks.lock().observe(offset, end, file.meter.read()).observed(offset, end);
+        let observed =
+            file.tracks.lock().observe(offset, end, file.meter.read()).observed(offset, end);
         self.look_ahead(file, observed);
         Some(bytes)
     }
 
     /// The part of block `index` that lies in `offset..end`, if it is there: held, or come so far.
-    fn piece_now(&self, content: &Content, index: BlockIndex, offset: u64, end: u64) -> Option<Bytes> {
+    fn piece_now(
+        &self,
+        content: &Content,
+        index: BlockIndex,
+        offset: u64,
+        end: u64,
+    ) -> Option<Bytes> {
         let (from, to) = within(index, offset, end);
         let key = content.key(index);
         if let Some(piece) = self.cache.piece(key, from, to) {
@@ -323,7 +340,8 @@ impl Engine {
                 if let Some(error) = content.recent_failure(index) {
                     return Err(error);
                 }
-                let range = ByteRange { start: at, end: end.min(index.end(content.recording.size)) };
+                let range =
+                    ByteRange { start: at, end: end.min(index.end(content.recording.size)) };
                 self.want(content, range, purpose);
                 continue;
             };
@@ -356,7 +374,9 @@ impl Engine {
         let mut flights = self.flights.lock();
         let mut at = range.start;
         let mut started = 0;
-        while let Some(gap) = self.gap(&flights, content, ByteRange { start: at, end: range.end }, purpose) {
+        while let Some(gap) =
+            self.gap(&flights, content, ByteRange { start: at, end: range.end }, purpose)
+        {
             let room = match purpose {
                 Purpose::Demand(..) => Some(self.cache.reserve_for_demand(gap.len())),
                 Purpose::Chunk(..) | Purpose::Likely | Purpose::Neighbour => {
@@ -379,7 +399,7 @@ impl Engine {
     /// The first bytes of `range` that are neither held, nor on their way, nor known to be out of reach.
     fn gap(
         &self,
-        flights: &Flights,
+        flights: &InFlightFetches,
         content: &Content,
         range: ByteRange,
         purpose: &Purpose,
@@ -408,8 +428,12 @@ impl Engine {
                 continue;
             }
             start.get_or_insert(at);
-            let next =
-                self.cache.next_start(key, from).into_iter().chain(flights.next_start(key, from)).min();
+            let next = self
+                .cache
+                .next_start(key, from)
+                .into_iter()
+                .chain(flights.next_start(key, from))
+                .min();
             at = index.start() + next.unwrap_or(to).min(to) as u64;
         }
         start.map(|start| ByteRange { start, end: at.min(range.end) })
@@ -419,18 +443,25 @@ impl Engine {
     ///
     /// # Errors
     /// The length could not be learned within the deadline.
-    pub async fn find_size(&self, id: &FileId, body: crate::model::BodyKind) -> Result<u64, FetchError> {
+    pub async fn find_size(
+        &self,
+        id: &FileId,
+        body: crate::model::BodyKind,
+    ) -> Result<u64, FetchError> {
         let expected = Expectation { total: None, body, validator: None };
         let range = ByteRange { start: 0, end: 1 };
         let leases = self.leases(id)?;
         let client = self.client.clone();
-        let mut stream = RangeStream::new(client, leases, range, expected, Class::Bulk, self.deadline);
+        let mut stream =
+            RangeStream::new(client, leases, range, expected, Class::Bulk, self.deadline);
         match stream.open().await {
             // An empty file has no first byte: the refusal of the range tells its length.
             Err(FetchError::WrongTotal { served, .. }) => return Ok(served),
             opened => opened?,
         }
-        stream.total().ok_or_else(|| FetchError::Failed("the server did not tell the length".into()))
+        stream
+            .total()
+            .ok_or_else(|| FetchError::Failed("the server did not tell the length".into()))
     }
 }
 

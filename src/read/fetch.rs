@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Recording;
 use super::engine::Engine;
-use super::flight::{Carrier, Flight, Flights, Lost};
+use super::in_flight::{Carrier, InFlightFetch, InFlightFetches, Lost};
 use super::open_file::{Content, OpenFile};
 use super::window::TrackId;
 use crate::cache::{BlockIndex, Reservation};
@@ -15,7 +15,7 @@ use crate::http::{ByteRange, Class, FetchError, RangeStream};
 
 /// Bytes of a stream after which its track is told: some ten times in the time that finds out whether more connections
 /// help, and a few thousand times a second on the fastest line.
-const NOTED_EVERY: usize = 256 * 1024;
+const NOTED_INTERVAL: usize = 256 * 1024;
 
 /// What a stream is started for.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ impl Purpose {
 /// Registers flights for `range`, of which nothing is held, and starts the stream that fills them.
 pub(super) fn start(
     engine: &Arc<Engine>,
-    flights: &mut Flights,
+    flights: &mut InFlightFetches,
     content: &Arc<Content>,
     range: ByteRange,
     room: Reservation,
@@ -69,7 +69,7 @@ pub(super) fn start(
     while at < range.end {
         let index = BlockIndex::of(at);
         let end = index.end(range.end);
-        let flight = Flight::new(
+        let flight = InFlightFetch::new(
             index,
             (at - index.start()) as usize,
             (end - index.start()) as usize,
@@ -104,7 +104,7 @@ struct Stream {
     content: Arc<Content>,
     carrier: Arc<Carrier>,
     range: ByteRange,
-    run: Vec<Arc<Flight>>,
+    run: Vec<Arc<InFlightFetch>>,
     room: Reservation,
     purpose: Purpose,
     has_flowed: bool,
@@ -194,7 +194,8 @@ impl Stream {
     /// The next bytes of the stream, counted for the handle that they are for.
     async fn next(&mut self, stream: &mut RangeStream) -> Result<Bytes, Lost> {
         let bytes = stream.chunk().await.map_err(Lost::Failed)?;
-        let too_short = || Lost::Failed(FetchError::Failed("the stream ended before its range did".into()));
+        let too_short =
+            || Lost::Failed(FetchError::Failed("the stream ended before its range did".into()));
         let bytes = bytes.ok_or_else(too_short)?;
         if let Some(file) = self.purpose.handle() {
             if !std::mem::replace(&mut self.has_flowed, true) {
@@ -202,7 +203,7 @@ impl Stream {
             }
             file.meter.count(bytes.len());
             self.unnoted += bytes.len();
-            if self.unnoted >= NOTED_EVERY {
+            if self.unnoted >= NOTED_INTERVAL {
                 self.unnoted = 0;
                 let track = match self.purpose {
                     Purpose::Chunk(_, track, _) => Some(track),
@@ -215,12 +216,12 @@ impl Stream {
     }
 
     /// Another stream may have taken the bytes over because a reader could not wait for this one.
-    fn still_carries(&self, flight: &Arc<Flight>) -> bool {
+    fn still_carries(&self, flight: &Arc<InFlightFetch>) -> bool {
         self.engine.flights.lock().holds(self.content.key(flight.index), flight)
     }
 
     /// The bytes go into the cache before their flight goes, so that nobody finds them in neither.
-    fn land(&mut self, flight: &Arc<Flight>) {
+    fn land(&mut self, flight: &Arc<InFlightFetch>) {
         let bytes = flight.land();
         self.room.release(bytes.len() as u64);
         let key = self.content.key(flight.index);
@@ -234,15 +235,14 @@ impl Stream {
     /// Whoever joined a stream that nobody waited for when it began may have waited for a moment only when its time is
     /// up: he goes on by himself, unless he would be told the same.
     fn lose_rest(&self, lost: Lost) {
-        let (lost, failed) = match lost {
-            Lost::Failed(FetchError::Deadline(_) | FetchError::Failed(_) | FetchError::Down(_))
-                if !self.purpose.is_demand() =>
-            {
-                (Lost::Abandoned, Some(None))
-            }
-            Lost::Failed(error) => (Lost::Failed(error.clone()), Some(Some(error))),
-            Lost::Abandoned => (Lost::Abandoned, None),
-        };
+        let (lost, failed) =
+            match lost {
+                Lost::Failed(
+                    FetchError::Deadline(_) | FetchError::Failed(_) | FetchError::Down(_),
+                ) if !self.purpose.is_demand() => (Lost::Abandoned, Some(None)),
+                Lost::Failed(error) => (Lost::Failed(error.clone()), Some(Some(error))),
+                Lost::Abandoned => (Lost::Abandoned, None),
+            };
         for flight in &self.run {
             if let Some(error) = &failed
                 && self.still_carries(flight)

@@ -9,7 +9,7 @@ use crate::http::ByteRange;
 
 /// The most of an index that is fetched before a player asks for it. An hour of video has an index of about one
 /// megabyte; what is longer is read in order and gets a window like anything else.
-const LARGEST_INDEX: u64 = 4 * 1024 * 1024;
+const MAX_INDEX: u64 = 4 * 1024 * 1024;
 
 /// Boxes looked at before the file is taken for something else: there are three or four.
 const BOXES: usize = 16;
@@ -34,7 +34,7 @@ pub(super) fn find(head: &[u8], size: u64) -> Option<ByteRange> {
 }
 
 fn bounded(start: u64, end: u64) -> ByteRange {
-    ByteRange { start, end: end.min(start.saturating_add(LARGEST_INDEX)) }
+    ByteRange { start, end: end.min(start.saturating_add(MAX_INDEX)) }
 }
 
 struct Header {
@@ -92,7 +92,10 @@ mod tests {
         let file = if place_of_index(LAST) > place_of_index(FIRST) { FIRST } else { LAST };
         assert_eq!(find(file, file.len() as u64), None);
         let cut = place_of_index(file) + 100;
-        assert_eq!(find(&file[..cut], file.len() as u64).map(|range| range.start), Some(cut as u64));
+        assert_eq!(
+            find(&file[..cut], file.len() as u64).map(|range| range.start),
+            Some(cut as u64)
+        );
     }
 
     #[test]
@@ -111,7 +114,7 @@ mod tests {
             let size = head.len() as u64 + more;
             if let Some(range) = find(&head, size) {
                 prop_assert!(range.start < range.end && range.end <= size);
-                prop_assert!(range.start >= head.len() as u64 && range.len() <= LARGEST_INDEX);
+                prop_assert!(range.start >= head.len() as u64 && range.len() <= MAX_INDEX);
             }
         }
     }

@@ -4,26 +4,26 @@
 //! (short only at the end of the file), or a [`FetchError`](crate::http::FetchError) within the deadline.
 //!
 //! A read's way: [`engine`] clamps it to the file and asks [`window`] what the handle is up to; bytes held in the
-//! [cache](crate::cache) are answered at once; the others are taken from a [`flight`] that is under way from the disk, or from
-//! one that [`fetch`] starts. [`lanes`] finds how many connections a copy can use, [`ahead`] fetches what is expected, [`media_index`] where a video
+//! [cache](crate::cache) are answered at once; the others are taken from a [`in_flight`] that is under way from the disk, or from
+//! one that [`fetch`] starts. [`concurrency`] finds how many connections a copy can use, [`prefetch`] fetches what is expected, [`media_index`] where a video
 //! keeps its index, so that it is there before the player asks. What is learned about a file on the way (its true length, that it changed)
 //! goes to an [`Observer`].
 //!
 //! This room knows neither names nor inodes, and nothing of how a provider finds its leases.
 
-mod ahead;
+mod access_pattern;
+mod concurrency;
 mod disk;
-mod editions;
 pub mod engine;
 mod fetch;
-mod flight;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
-mod lanes;
+mod in_flight;
 mod media_index;
-mod meter;
 mod open_file;
-mod run;
+mod prefetch;
+mod revisions;
+mod throughput;
 mod window;
 
 pub use crate::cache::disk::CompleteFile;
@@ -49,7 +49,7 @@ pub struct Recording {
 /// One content of one file version as far as the server lets it be told: handles of the same edition read the
 /// same bytes. Unique in the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Edition(u64);
+pub struct ContentRevision(u64);
 
 /// Is told what reading brings to light, and remembers it. Calls must return at once.
 pub trait Observer: Send + Sync {

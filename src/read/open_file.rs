@@ -11,9 +11,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::meter::Meter;
+use super::throughput::Meter;
 use super::window::Tracks;
-use super::{Edition, Recording};
+use super::{ContentRevision, Recording};
 use crate::cache::disk::DiskKey;
 use crate::cache::{BlockIndex, BlockKey, ContentId};
 use crate::http::range::Validator;
@@ -49,7 +49,7 @@ pub struct Content {
     pub(super) id: ContentId,
     pub(super) leases: Arc<dyn LeaseSource>,
     pub(super) length: watch::Sender<Length>,
-    pub(super) edition: Edition,
+    pub(super) edition: ContentRevision,
     /// Contents of earlier editions of the same file that handles may still be open on.
     predecessors: Vec<Weak<Content>>,
     /// Set once the server turned out to have other bytes: reads fail from then on.
@@ -91,11 +91,12 @@ impl Content {
         recording: Recording,
         id: ContentId,
         leases: Arc<dyn LeaseSource>,
-        (edition, validator): (Edition, Option<Validator>),
+        (edition, validator): (ContentRevision, Option<Validator>),
         before: Option<Arc<Self>>,
     ) -> Self {
         let predecessors = before.iter().flat_map(|before| {
-            let older = before.predecessors.iter().filter(|older| older.strong_count() > 0).cloned();
+            let older =
+                before.predecessors.iter().filter(|older| older.strong_count() > 0).cloned();
             older.chain(std::iter::once(Arc::downgrade(before)))
         });
         Self {
@@ -153,8 +154,9 @@ impl Content {
         if let Some(validator) = validator {
             self.validator.lock().get_or_insert_with(|| validator.clone());
         }
-        self.length
-            .send_if_modified(|length| std::mem::replace(length, Length::Confirmed) != Length::Confirmed);
+        self.length.send_if_modified(|length| {
+            std::mem::replace(length, Length::Confirmed) != Length::Confirmed
+        });
     }
 
     /// Notes that bytes did not come as promised: whoever opens the file next asks again before believing in its
@@ -184,7 +186,7 @@ impl Content {
     }
 
     /// Which edition of the file it is.
-    pub fn edition(&self) -> Edition {
+    pub fn edition(&self) -> ContentRevision {
         self.edition
     }
 
@@ -204,13 +206,17 @@ impl Content {
     /// What readers of a block were told a moment ago.
     pub(super) fn recent_failure(&self, index: BlockIndex) -> Option<FetchError> {
         let failures = self.failures.lock();
-        let failure = failures.get(&index).filter(|failure| failure.at.elapsed() < FAILURE_SHARED)?;
+        let failure =
+            failures.get(&index).filter(|failure| failure.at.elapsed() < FAILURE_SHARED)?;
         failure.error.clone()
     }
 
     /// Whether a block did not come a moment ago, whoever it was for.
     pub(super) fn failed_lately(&self, index: BlockIndex) -> bool {
-        self.failures.lock().get(&index).is_some_and(|failure| failure.at.elapsed() < FAILURE_SHARED)
+        self.failures
+            .lock()
+            .get(&index)
+            .is_some_and(|failure| failure.at.elapsed() < FAILURE_SHARED)
     }
 
     /// Notes why a stream ended early.

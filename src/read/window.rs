@@ -4,15 +4,15 @@
 //! [`Run`] that is read there. A track that is read on for half a megabyte gets a *window*, the bytes ahead of it that
 //! are to be there or on their way. The window doubles when its reader had to wait, so a player that reads at the speed
 //! of its film keeps a small one and a copy soon has a large one. It is filled by *chunks*, each a request of its own,
-//! as many at once as [`Lanes`] finds useful.
+//! as many at once as [`ConcurrencyController`] finds useful.
 
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::lanes::Lanes;
-use super::meter::Reading;
-use super::run::Run;
+use super::access_pattern::Run;
+use super::concurrency::ConcurrencyController;
+use super::throughput::Reading;
 use crate::cache::BLOCK_LENGTH;
 use crate::http::{ByteRange, Class};
 
@@ -34,7 +34,7 @@ const RUN_BEFORE_LANES: u64 = 4 * BLOCK_LENGTH;
 /// Largest chunk. Each costs its connection a round trip in which nothing comes: at 12 MB/s and 50 ms a chunk of 8 MiB
 /// wastes 7 %, one of 12 MiB 5 %. Larger ones would gain little, and with eight connections the usual budget holds no
 /// more.
-const LARGEST_CHUNK: u64 = 12 * BLOCK_LENGTH;
+const MAX_CHUNK: u64 = 12 * BLOCK_LENGTH;
 
 /// Bytes for each connection that a measurement takes, and the least time. So much is some 20 ms of a common line, so
 /// eight connections are found useful within four round trips; on a fast one it comes in no time, and the measurement
@@ -70,7 +70,7 @@ pub(super) struct Track {
     waited_in_epoch: bool,
     /// Chunks on their way.
     chunks: usize,
-    lanes: Lanes,
+    lanes: ConcurrencyController,
     /// Whether as many connections as there should be have brought bytes since their number last grew: before that,
     /// a measurement would take the round trip of the new ones for their speed.
     is_settled: bool,
@@ -137,7 +137,7 @@ impl Tracks {
                     waited: false,
                     chunks: 0,
                     is_settled: true,
-                    lanes: Lanes::new(self.first_lanes, self.most_lanes),
+                    lanes: ConcurrencyController::new(self.first_lanes, self.most_lanes),
                     waited_in_epoch: false,
                     epoch: reading,
                     first: reading,
@@ -228,7 +228,7 @@ impl Track {
         let coming = self.asked.saturating_sub(self.latest.bytes.saturating_sub(self.first.bytes));
         let missing = (size - self.covered).saturating_add(coming);
         let even = missing.div_ceil(lanes as u64).next_multiple_of(BLOCK_LENGTH);
-        let chunk = (self.window / lanes as u64).clamp(BLOCK_LENGTH, LARGEST_CHUNK).min(even);
+        let chunk = (self.window / lanes as u64).clamp(BLOCK_LENGTH, MAX_CHUNK).min(even);
         let chunk = chunk / BLOCK_LENGTH * BLOCK_LENGTH;
         Some(ByteRange { start: self.covered, end: self.covered.saturating_add(chunk).min(size) })
     }
@@ -302,7 +302,7 @@ impl Drop for Track {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::meter::Meter;
+    use crate::read::throughput::Meter;
     use proptest::prelude::*;
 
     const KIB: u64 = 1024;
@@ -357,8 +357,13 @@ mod tests {
     fn swapped_neighbours_are_no_seek_and_a_far_jump_is_one() {
         let mut tracks = tracks();
         read(&mut tracks, 0, 20 * BLOCK_LENGTH, true);
-        let id = tracks.observe(20 * BLOCK_LENGTH + 128 * KIB, 20 * BLOCK_LENGTH + 256 * KIB, nothing()).id;
-        assert_eq!(tracks.observe(20 * BLOCK_LENGTH, 20 * BLOCK_LENGTH + 128 * KIB, nothing()).id, id);
+        let id = tracks
+            .observe(20 * BLOCK_LENGTH + 128 * KIB, 20 * BLOCK_LENGTH + 256 * KIB, nothing())
+            .id;
+        assert_eq!(
+            tracks.observe(20 * BLOCK_LENGTH, 20 * BLOCK_LENGTH + 128 * KIB, nothing()).id,
+            id
+        );
         let far = tracks.observe(500 * BLOCK_LENGTH, 500 * BLOCK_LENGTH + 1, nothing());
         assert!(far.id != id);
         assert_eq!(far.next_chunk(SIZE, CAP), None);
@@ -435,7 +440,10 @@ mod tests {
         track.chunk_ended();
         assert_eq!(track.next_chunk(SIZE, LARGE), None, "the window is full and nobody waits");
         track.waited = true;
-        assert_eq!(track.next_chunk(SIZE, LARGE).map(|chunk| chunk.start), chunks.last().map(|c| c.end));
+        assert_eq!(
+            track.next_chunk(SIZE, LARGE).map(|chunk| chunk.start),
+            chunks.last().map(|c| c.end)
+        );
     }
 
     proptest! {

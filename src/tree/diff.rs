@@ -10,7 +10,7 @@ use super::snapshot::{Content, Node, Snapshot};
 pub enum Change {
     /// The name appeared, vanished, or now leads to another inode.
     Entry {
-        /// The folder it is in.
+        /// The directory it is in.
         parent: Ino,
         /// The name.
         name: Arc<str>,
@@ -20,30 +20,32 @@ pub enum Change {
         /// The file.
         ino: Ino,
     },
-    /// The listing or modification time of a folder differs.
-    Folder {
-        /// The folder.
+    /// The listing or modification time of a directory differs.
+    Directory {
+        /// The directory.
         ino: Ino,
     },
 }
 
 impl Snapshot {
-    /// What differs from `old`, ordered by the inode number of the folder or file.
+    /// What differs from `old`, ordered by the inode number of the directory or file.
     ///
-    /// Only of what both snapshots hold: nobody can remember anything of a folder that was not there, and what was
-    /// in a folder that is gone goes with the folder's own name.
+    /// Only of what both snapshots hold: nobody can remember anything of a directory that was not there, and what was
+    /// in a directory that is gone goes with the directory's own name.
     pub fn changes_since(&self, old: &Snapshot) -> Vec<Change> {
         let mut changes = Vec::new();
         let mut before = old.nodes().iter().peekable();
         for node in self.nodes() {
             while before.next_if(|old_node| old_node.ino < node.ino).is_some() {}
-            let Some(old_node) = before.next_if(|old_node| old_node.ino == node.ino) else { continue };
+            let Some(old_node) = before.next_if(|old_node| old_node.ino == node.ino) else {
+                continue;
+            };
             match (&old_node.content, &node.content) {
-                (Content::Folder { entries: was }, Content::Folder { entries: is }) => {
+                (Content::Directory { entries: was }, Content::Directory { entries: is }) => {
                     let names_before = changes.len();
                     changed_names(node.ino, &named(old, was), &named(self, is), &mut changes);
                     if changes.len() > names_before || old_node.modified != node.modified {
-                        changes.push(Change::Folder { ino: node.ino });
+                        changes.push(Change::Directory { ino: node.ino });
                     }
                 }
                 _ if differs(old_node, node) => changes.push(Change::Attributes { ino: node.ino }),
@@ -67,12 +69,22 @@ fn differs(old: &Node, new: &Node) -> bool {
 }
 
 fn named<'a>(snapshot: &'a Snapshot, entries: &[Ino]) -> Vec<(&'a Arc<str>, Ino)> {
-    entries.iter().filter_map(|ino| snapshot.node(*ino)).map(|node| (&node.name, node.ino)).collect()
+    entries
+        .iter()
+        .filter_map(|ino| snapshot.node(*ino))
+        .map(|node| (&node.name, node.ino))
+        .collect()
 }
 
 /// Walks two listings, each ordered by name, side by side.
-fn changed_names(parent: Ino, was: &[(&Arc<str>, Ino)], is: &[(&Arc<str>, Ino)], changes: &mut Vec<Change>) {
-    let mut report = |name: &Arc<str>| changes.push(Change::Entry { parent, name: Arc::clone(name) });
+fn changed_names(
+    parent: Ino,
+    was: &[(&Arc<str>, Ino)],
+    is: &[(&Arc<str>, Ino)],
+    changes: &mut Vec<Change>,
+) {
+    let mut report =
+        |name: &Arc<str>| changes.push(Change::Entry { parent, name: Arc::clone(name) });
     let mut was = was.iter().peekable();
     for (name, ino) in is {
         while let Some((gone, _)) = was.next_if(|(old_name, _)| old_name < name) {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::name::{FolderNames, Given, Wanted, is_dot_or_space, legal, legal_extension};
+use super::name::{DirectoryNames, Given, Wanted, is_dot_or_space, legal, legal_extension};
 use super::snapshot::Content;
 use super::tracks;
 use crate::model::MeetingView;
@@ -29,7 +29,7 @@ pub const UNAVAILABLE: &str = ".unavailable.txt";
 /// What Zoom appends to the name of a view into which captions are burnt.
 const CAPTIONED: &str = "(CC)";
 
-/// One file as the folder of its meeting shows it.
+/// One file as the directory of its meeting shows it.
 #[derive(Debug)]
 pub(super) struct Shown<'a> {
     pub(super) name: String,
@@ -62,8 +62,9 @@ impl<'a> Named<'a> {
 /// The files of a meeting under their names, without `meeting.json`.
 pub(super) fn shown<'a>(view: &'a MeetingView, timezone: &TimeZone) -> Vec<Shown<'a>> {
     let files = plainly_named(&view.meeting.files);
-    let (tracks, others): (Vec<_>, Vec<_>) =
-        files.iter().partition(|named| matches!(named.file.role, Role::Transcript | Role::Captions));
+    let (tracks, others): (Vec<_>, Vec<_>) = files
+        .iter()
+        .partition(|named| matches!(named.file.role, Role::Transcript | Role::Captions));
     let hosts = tracks::hosts(&tracks, &others);
     let alone = tracks.iter().filter(|track| !hosts.contains_key(track.key()));
     let segmented = segmented(others.iter().chain(alone));
@@ -74,11 +75,12 @@ pub(super) fn shown<'a>(view: &'a MeetingView, timezone: &TimeZone) -> Vec<Shown
         _ => String::new(),
     };
 
-    let mut names = FolderNames::default();
+    let mut names = DirectoryNames::default();
     names.reserve(DOCUMENT);
     names.reserve(PARTICIPANTS);
     // Views and audio first: what stands beside them takes over how they were told apart.
-    let others = give(&mut names, others.iter().map(|named| Entry::own(named, time(named))).collect());
+    let others =
+        give(&mut names, others.iter().map(|named| Entry::own(named, time(named))).collect());
     let apart: HashMap<&FileKey, String> = others
         .iter()
         .map(|(entry, given)| (&entry.file.id.key, format!("{}{}", entry.middle, given.suffix)))
@@ -86,11 +88,9 @@ pub(super) fn shown<'a>(view: &'a MeetingView, timezone: &TimeZone) -> Vec<Shown
     let mut entries = Vec::new();
     for track in &tracks {
         match hosts.get(track.key()) {
-            Some(hosts) => {
-                entries.extend(hosts.iter().map(|host| {
-                    Entry::beside(track, host, apart.get(host.key()).cloned().unwrap_or_default())
-                }))
-            }
+            Some(hosts) => entries.extend(hosts.iter().map(|host| {
+                Entry::beside(track, host, apart.get(host.key()).cloned().unwrap_or_default())
+            })),
             None => entries.push(Entry::own(track, time(track))),
         }
     }
@@ -122,7 +122,12 @@ fn content(file: &RecordingFile, view: &MeetingView) -> Option<Content> {
             // Providers say 0 of files they have not measured; a size that was found out may well be 0.
             let declared = file.declared_size.filter(|size| *size > 0);
             let size = view.sizes.get(&file.id.key).copied().or(declared)?;
-            Some(Content::Recording { id: file.id.clone(), version: file.version, size, body: file.body })
+            Some(Content::Recording {
+                id: file.id.clone(),
+                version: file.version,
+                size,
+                body: file.body,
+            })
         }
     }
 }
@@ -130,8 +135,9 @@ fn content(file: &RecordingFile, view: &MeetingView) -> Option<Content> {
 /// The files with legal names, ordered by key; of entries that are listed twice, the one with the highest version.
 fn plainly_named(files: &[RecordingFile]) -> Vec<Named<'_>> {
     let mut by_key: BTreeMap<&FileKey, &RecordingFile> = BTreeMap::new();
-    let rank =
-        |file: &RecordingFile| (file.version, file.declared_size, file.recording_start, file.recording_end);
+    let rank = |file: &RecordingFile| {
+        (file.version, file.declared_size, file.recording_start, file.recording_end)
+    };
     for file in files {
         let kept = by_key.entry(&file.id.key).or_insert(file);
         if rank(kept) < rank(file) {
@@ -165,14 +171,18 @@ fn drop_captioned(files: &mut [Named<'_>]) {
         .map(|named| (named.start(), named.stem.clone()))
         .collect();
     for named in files {
-        if let Some(stem) = plain_stem(named).filter(|stem| !plain.contains(&(named.start(), stem.clone()))) {
+        if let Some(stem) =
+            plain_stem(named).filter(|stem| !plain.contains(&(named.start(), stem.clone())))
+        {
             named.stem = stem;
         }
     }
 }
 
 /// The names, as stem and extension, that files of more than one segment would have.
-fn segmented<'n, 'a: 'n>(files: impl Iterator<Item = &'n &'n Named<'a>>) -> HashSet<(&'n str, &'n str)> {
+fn segmented<'n, 'a: 'n>(
+    files: impl Iterator<Item = &'n &'n Named<'a>>,
+) -> HashSet<(&'n str, &'n str)> {
     let mut starts = HashMap::new();
     let mut segmented = HashSet::new();
     for named in files {
@@ -184,7 +194,7 @@ fn segmented<'n, 'a: 'n>(files: impl Iterator<Item = &'n &'n Named<'a>>) -> Hash
     segmented
 }
 
-/// One name that a file is to have in the folder.
+/// One name that a file is to have in the directory.
 #[derive(Debug)]
 struct Entry<'a> {
     file: &'a RecordingFile,
@@ -204,9 +214,16 @@ impl<'a> Entry<'a> {
 
     /// Named after `host`, so that a player which opens the host loads the track.
     fn beside(track: &Named<'a>, host: &Named<'a>, middle: String) -> Self {
-        let extension = if track.extension.eq_ignore_ascii_case(".vtt") { ".vtt" } else { &track.extension };
+        let extension =
+            if track.extension.eq_ignore_ascii_case(".vtt") { ".vtt" } else { &track.extension };
         let extension = extension.to_owned();
-        Self { file: track.file, beside: Some(host.key()), stem: host.stem.clone(), middle, extension }
+        Self {
+            file: track.file,
+            beside: Some(host.key()),
+            stem: host.stem.clone(),
+            middle,
+            extension,
+        }
     }
 
     /// The note that stands where the file would.
@@ -226,7 +243,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-fn give<'a>(names: &mut FolderNames, entries: Vec<Entry<'a>>) -> Vec<(Entry<'a>, Given)> {
+fn give<'a>(names: &mut DirectoryNames, entries: Vec<Entry<'a>>) -> Vec<(Entry<'a>, Given)> {
     let wanted: Vec<Wanted> = entries
         .iter()
         .map(|entry| Wanted {

@@ -52,7 +52,8 @@ impl From<u128> for Fingerprint {
 
 impl Identity {
     /// The root, whose number is given and not hashed.
-    pub(super) const ROOT: Identity = Identity { fingerprint: Fingerprint([0, 0]), home: Ino::ROOT.0 };
+    pub(super) const ROOT: Identity =
+        Identity { fingerprint: Fingerprint([0, 0]), home: Ino::ROOT.0 };
 
     /// The identity made of `parts`. Each is written behind its length, so that `["ab", "c"]` and `["a", "bc"]`
     /// differ.
@@ -117,7 +118,9 @@ impl InodeBook {
         let mut number = identity.home & Ino::HIGHEST;
         loop {
             match self.given.get(&number) {
-                Some(fingerprint) if *fingerprint == identity.fingerprint => return Place::Given(number),
+                Some(fingerprint) if *fingerprint == identity.fingerprint => {
+                    return Place::Given(number);
+                }
                 None if number > Ino::ROOT.0 => return Place::Free(number),
                 Some(_) | None => number = number.wrapping_add(1) & Ino::HIGHEST,
             }
@@ -169,7 +172,8 @@ mod tests {
     fn rivals_for_a_number_are_settled_whatever_their_order() {
         let rivals = [identity(30, 500), identity(10, 500), identity(20, 500), identity(40, 501)];
         let forward = InodeBook::new().number(&rivals);
-        let mut backward = InodeBook::new().number(&rivals.iter().rev().copied().collect::<Vec<_>>());
+        let mut backward =
+            InodeBook::new().number(&rivals.iter().rev().copied().collect::<Vec<_>>());
         backward.reverse();
         assert_eq!(forward, backward);
         assert_eq!(forward, [Ino(502), Ino(500), Ino(501), Ino(503)]);

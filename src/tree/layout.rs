@@ -1,4 +1,4 @@
-//! The folders: sources, years, meetings, and what is in a meeting's.
+//! The directories: sources, years, meetings, and what is in a meeting's.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 
 use super::files::{DOCUMENT, PARTICIPANTS, Shown, shown};
 use super::inode::Identity;
-use super::name::{FolderNames, Given, Wanted, legal};
+use super::name::{DirectoryNames, Given, Wanted, legal};
 use super::snapshot::{Content, Drafts};
 use crate::model::{Meeting, SourceName};
 use crate::model::{MeetingView, SourceView};
@@ -17,7 +17,7 @@ use crate::model::{MeetingView, SourceView};
 /// The topic of a meeting whose own has nothing legal in it.
 const UNTITLED: &str = "Untitled meeting";
 
-/// The folder of a source for what lies in its provider's recycle bin, beside those of the years.
+/// The directory of a source for what lies in its provider's recycle bin, beside those of the years.
 pub const TRASH: &str = "trash";
 
 /// The meetings of one source: those that are there, and those in the recycle bin.
@@ -36,7 +36,7 @@ pub(super) fn lay_out(sources: &[SourceView], timezone: &TimeZone) -> Drafts {
         shelves.trash.extend(&source.trash);
     }
     let views = sources.iter().flat_map(|source| source.meetings.iter().chain(&source.trash));
-    // A folder and a document each; years and sources are few.
+    // A directory and a document each; years and sources are few.
     let most = views.map(|view| view.meeting.files.len() + 2).sum();
     let mut plan = Plan { drafts: Drafts::new(most), names: HashSet::new(), timezone };
     let newest = by_name.into_iter().map(|(source, shelves)| plan.source(source, shelves)).max();
@@ -46,16 +46,16 @@ pub(super) fn lay_out(sources: &[SourceView], timezone: &TimeZone) -> Drafts {
 
 struct Plan<'t> {
     drafts: Drafts,
-    /// Names that many folders share, such as `audio_only.m4a`, are kept once.
+    /// Names that many directories share, such as `audio_only.m4a`, are kept once.
     names: HashSet<Arc<str>>,
     timezone: &'t TimeZone,
 }
 
 impl Plan<'_> {
-    /// Adds the folder of a source; its modification time.
+    /// Adds the directory of a source; its modification time.
     fn source(&mut self, source: &SourceName, shelves: Shelves<'_>) -> Timestamp {
         let identity = Identity::of(&[b"source", source.as_str().as_bytes()]);
-        let place = self.folder(0, source.as_str(), identity, Timestamp::UNIX_EPOCH);
+        let place = self.directory(0, source.as_str(), identity, Timestamp::UNIX_EPOCH);
         let mut years: BTreeMap<i16, Vec<(&MeetingView, DateTime)>> = BTreeMap::new();
         for (view, start) in self.dated(shelves.there) {
             years.entry(start.year()).or_default().push((view, start));
@@ -84,10 +84,13 @@ impl Plan<'_> {
             one.id.cmp(&other.id).then_with(by_rank).then_with(|| one.topic.cmp(&other.topic))
         });
         meetings.dedup_by(|one, other| one.meeting.id == other.meeting.id);
-        meetings.into_iter().map(|view| (view, self.timezone.to_datetime(view.meeting.start))).collect()
+        meetings
+            .into_iter()
+            .map(|view| (view, self.timezone.to_datetime(view.meeting.start)))
+            .collect()
     }
 
-    /// Adds a folder of meetings unless it would be empty; its newest meeting's end.
+    /// Adds a directory of meetings unless it would be empty; its newest meeting's end.
     fn meetings(
         &mut self,
         source_place: usize,
@@ -102,8 +105,9 @@ impl Plan<'_> {
             if files.is_empty() {
                 continue;
             }
-            let place =
-                *place.get_or_insert_with(|| self.folder(source_place, name, identity, view.meeting.end));
+            let place = *place.get_or_insert_with(|| {
+                self.directory(source_place, name, identity, view.meeting.end)
+            });
             newest = newest.max(Some(view.meeting.end));
             self.meeting(place, source, view, files, &given.name);
         }
@@ -121,9 +125,10 @@ impl Plan<'_> {
     ) {
         let meeting = &*view.meeting;
         let [source, id] = [source.as_str().as_bytes(), meeting.id.as_str().as_bytes()];
-        let place = self.folder(year, name, Identity::of(&[b"meeting", source, id]), meeting.end);
-        if let Some(folder) = self.drafts.get_mut(place) {
-            folder.expires = meeting.expires;
+        let place =
+            self.directory(year, name, Identity::of(&[b"meeting", source, id]), meeting.end);
+        if let Some(directory) = self.drafts.get_mut(place) {
+            directory.expires = meeting.expires;
         }
         if let Some(document) = &view.document {
             let identity = Identity::of(&[b"document", source, id]);
@@ -140,10 +145,19 @@ impl Plan<'_> {
                 Some(host) => (&b"beside"[..], host.as_str().as_bytes()),
             };
             let identity = match &content {
-                Content::Recording { version, .. } => {
-                    Identity::of(&[b"recording", source, id, key, role, host, &version.0.to_le_bytes()])
-                }
-                Content::Text(_) | Content::Document(_) | Content::Note { .. } | Content::Folder { .. } => {
+                Content::Recording { version, .. } => Identity::of(&[
+                    b"recording",
+                    source,
+                    id,
+                    key,
+                    role,
+                    host,
+                    &version.0.to_le_bytes(),
+                ]),
+                Content::Text(_)
+                | Content::Document(_)
+                | Content::Note { .. }
+                | Content::Directory { .. } => {
                     Identity::of(&[b"unavailable", source, id, key, role, host])
                 }
             };
@@ -158,12 +172,25 @@ impl Plan<'_> {
         }
     }
 
-    fn folder(&mut self, parent: usize, name: &str, identity: Identity, modified: Timestamp) -> usize {
-        let content = Content::Folder { entries: Box::default() };
+    fn directory(
+        &mut self,
+        parent: usize,
+        name: &str,
+        identity: Identity,
+        modified: Timestamp,
+    ) -> usize {
+        let content = Content::Directory { entries: Box::default() };
         self.drafts.add(parent, name.into(), identity, modified, content)
     }
 
-    fn file(&mut self, parent: usize, name: &str, identity: Identity, modified: Timestamp, content: Content) {
+    fn file(
+        &mut self,
+        parent: usize,
+        name: &str,
+        identity: Identity,
+        modified: Timestamp,
+        content: Content,
+    ) {
         let name = match self.names.get(name) {
             Some(known) => Arc::clone(known),
             None => {
@@ -172,7 +199,7 @@ impl Plan<'_> {
                 new
             }
         };
-        let expires = self.drafts.get_mut(parent).and_then(|folder| folder.expires);
+        let expires = self.drafts.get_mut(parent).and_then(|directory| directory.expires);
         let place = self.drafts.add(parent, name, identity, modified, content);
         if let Some(file) = self.drafts.get_mut(place) {
             file.expires = expires;
@@ -180,7 +207,7 @@ impl Plan<'_> {
     }
 }
 
-/// The folder names of all meetings of a year, hidden ones included: no name changes when one of them is shown.
+/// The directory names of all meetings of a year, hidden ones included: no name changes when one of them is shown.
 fn names_of(meetings: &[(&MeetingView, DateTime)]) -> Vec<Given> {
     let wanted: Vec<Wanted> = meetings
         .iter()
@@ -192,7 +219,7 @@ fn names_of(meetings: &[(&MeetingView, DateTime)]) -> Vec<Given> {
             Wanted { stem: format!("{year}-{date} {topic}"), tail: String::new(), id }
         })
         .collect();
-    FolderNames::default().give(&wanted)
+    DirectoryNames::default().give(&wanted)
 }
 
 /// Four digits, behind a sign where the year is before our era (ISO 8601).

@@ -55,9 +55,9 @@ impl LiveTree {
     }
 
     /// Asks for the next snapshot soon, for as long as the answer is held.
-    pub fn hurry(&self) -> Hurry<'_> {
+    pub fn hurry(&self) -> ExpeditedRebuild<'_> {
         self.awaited.send_modify(|waiting| *waiting += 1);
-        Hurry(self)
+        ExpeditedRebuild(self)
     }
 
     /// Waits until somebody is waiting for the next snapshot.
@@ -83,9 +83,9 @@ impl LiveTree {
 
 /// Somebody waits for the next snapshot, until dropped.
 #[derive(Debug)]
-pub struct Hurry<'a>(&'a LiveTree);
+pub struct ExpeditedRebuild<'a>(&'a LiveTree);
 
-impl Drop for Hurry<'_> {
+impl Drop for ExpeditedRebuild<'_> {
     fn drop(&mut self) {
         self.0.awaited.send_modify(|waiting| *waiting = waiting.saturating_sub(1));
     }

@@ -1,4 +1,4 @@
-//! The archive as folders: names, layout, inode numbers, and the snapshot that answers every metadata call.
+//! The archive as directories: names, layout, inode numbers, and the snapshot that answers every metadata call.
 //!
 //! In come the meetings of each source, with the sizes learned of their files. Out goes an immutable [`Snapshot`],
 //! and on request what of an older one no longer holds ([`Snapshot::changes_since`]). The same meetings give the same
@@ -11,14 +11,13 @@
 //!
 //! 1. What a name may look like, and what happens when two would be the same: `name`.
 //! 2. Which files a meeting shows, and what each is called: `files`; which transcript stands beside which view: `tracks`.
-//! 3. The folders around them: `layout`.
+//! 3. The directories around them: `layout`.
 //! 4. Which number each gets, for good: `inode`.
 //! 5. The finished tree: `snapshot`; what changed between two: `diff`; the newest one, for everybody: `live`.
 //! 6. In which order programs go through it: `course`.
 //!
 //! This room knows the words of `model` only. It must never know HTTP, a cache, the kernel's protocol or an errno.
 
-mod course;
 mod diff;
 mod files;
 mod inode;
@@ -29,18 +28,19 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 mod tracks;
+mod walk;
 
 use jiff::tz::TimeZone;
 
 use crate::model::SourceView;
 
-pub use course::{Course, Order};
 pub use diff::Change;
 pub use files::UNAVAILABLE;
 pub use inode::Ino;
 pub use layout::TRASH;
-pub use live::{Hurry, LiveTree};
+pub use live::{ExpeditedRebuild, LiveTree};
 pub use snapshot::{Content, Node, Snapshot, Totals};
+pub use walk::{Course, Order};
 
 /// Makes snapshots, and remembers the inode numbers it gave.
 ///
@@ -52,7 +52,7 @@ pub struct TreeBuilder {
 }
 
 impl TreeBuilder {
-    /// A builder whose folder names carry the local time of `timezone`.
+    /// A builder whose directory names carry the local time of `timezone`.
     pub fn new(timezone: TimeZone) -> Self {
         Self { timezone, book: inode::InodeBook::new() }
     }

@@ -30,19 +30,19 @@ use unicode_segmentation::UnicodeSegmentation;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 /// The longest name in bytes: `NAME_MAX` of Linux and of nearly every file system.
-pub(super) const LONGEST: usize = 255;
+pub(super) const MAX_LENGTH: usize = 255;
 
 /// The longest extension in bytes. An extension is never cut for length, so it must leave room for a stem, a time and
 /// the longest hash; real ones have at most five letters.
-const LONGEST_EXTENSION: usize = 64;
+const MAX_EXTENSION: usize = 64;
 
 /// How much of a text is looked at, in bytes: sixteen times what fits a name, for texts of which little is left.
 /// Without it a listing with a topic of megabytes would cost that at each build.
-const LONGEST_TEXT: usize = 16 * LONGEST;
+const MAX_TEXT: usize = 16 * MAX_LENGTH;
 
 /// The text as (part of) a file name by the table above; empty where nothing is left of it. It may be too long.
 pub(super) fn legal(text: &str) -> String {
-    let text = cut_at_character(text, LONGEST_TEXT);
+    let text = cut_at_character(text, MAX_TEXT);
     // Nearly all stems and extensions are of this kind; taking them as they are halves the time of a build.
     if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')) {
         return text.to_owned();
@@ -66,7 +66,7 @@ pub(super) fn legal(text: &str) -> String {
 /// The extension as the end of a file name, with its dot; empty where nothing is left of it.
 pub(super) fn legal_extension(extension: &str) -> String {
     let extension = legal(extension);
-    match cut(&extension, LONGEST_EXTENSION) {
+    match cut(&extension, MAX_EXTENSION) {
         "" => String::new(),
         kept => format!(".{kept}"),
     }
@@ -92,7 +92,8 @@ fn visible(character: char) -> Option<char> {
 
 /// Drops joiners that join nothing: they would make names that look the same and are not.
 fn without_stray_joiners(characters: &[char]) -> impl Iterator<Item = char> {
-    let is_joined = |character: Option<&char>| character.is_some_and(|c| !c.is_ascii() && !is_joiner(*c));
+    let is_joined =
+        |character: Option<&char>| character.is_some_and(|c| !c.is_ascii() && !is_joiner(*c));
     let before = std::iter::once(None).chain(characters.iter().map(Some));
     let after = characters.iter().skip(1).map(Some).chain(std::iter::once(None));
     characters
@@ -137,7 +138,8 @@ fn cut(text: &str, longest: usize) -> &str {
     }
     let ends = text.grapheme_indices(true).map(|(start, character)| start + character.len());
     let end = ends.take_while(|end| *end <= longest).last();
-    let kept = end.and_then(|end| text.get(..end)).unwrap_or_else(|| cut_at_character(text, longest));
+    let kept =
+        end.and_then(|end| text.get(..end)).unwrap_or_else(|| cut_at_character(text, longest));
     kept.trim_end_matches(|last| is_dot_or_space(last) || is_joiner(last))
 }
 
@@ -146,15 +148,15 @@ fn cut(text: &str, longest: usize) -> &str {
 pub(super) struct Wanted {
     /// Legal, not empty; cut where the name would be too long.
     pub(super) stem: String,
-    /// What follows and is never cut: a time, an extension with its dot. At most half of [`LONGEST`].
+    /// What follows and is never cut: a time, an extension with its dot. At most half of [`MAX_LENGTH`].
     pub(super) tail: String,
-    /// What tells it from the others of its folder, on every listing the same.
+    /// What tells it from the others of its directory, on every listing the same.
     pub(super) id: Vec<u8>,
 }
 
 impl Wanted {
     fn with(&self, suffix: &str) -> String {
-        let room = LONGEST.saturating_sub(suffix.len() + self.tail.len());
+        let room = MAX_LENGTH.saturating_sub(suffix.len() + self.tail.len());
         format!("{}{suffix}{}", cut(&self.stem, room), self.tail)
     }
 
@@ -176,13 +178,13 @@ pub(super) struct Given {
     pub(super) suffix: String,
 }
 
-/// The names of one folder, each given once.
+/// The names of one directory, each given once.
 #[derive(Debug, Default)]
-pub(super) struct FolderNames {
+pub(super) struct DirectoryNames {
     taken: HashSet<String>,
 }
 
-impl FolderNames {
+impl DirectoryNames {
     /// Keeps a name from all that comes later.
     pub(super) fn reserve(&mut self, name: &str) {
         self.taken.insert(name.into());
@@ -213,7 +215,9 @@ impl FolderNames {
         });
         for (place, wanted) in by_id {
             let mut candidates = wanted.suffixes().map(|suffix| (wanted.with(&suffix), suffix));
-            if let Some((name, suffix)) = candidates.find(|(name, _)| self.taken.insert(name.clone())) {
+            if let Some((name, suffix)) =
+                candidates.find(|(name, _)| self.taken.insert(name.clone()))
+            {
                 give(place, name, suffix);
             }
         }
@@ -231,7 +235,7 @@ mod tests {
     }
 
     fn names(wanted: &[Wanted]) -> Vec<String> {
-        FolderNames::default().give(wanted).into_iter().map(|given| given.name).collect()
+        DirectoryNames::default().give(wanted).into_iter().map(|given| given.name).collect()
     }
 
     #[test]
@@ -272,7 +276,7 @@ mod tests {
         ] {
             assert_eq!(legal_extension(extension), tail, "{extension:?}");
         }
-        assert_eq!(legal_extension(&"é".repeat(100)).len(), 1 + LONGEST_EXTENSION);
+        assert_eq!(legal_extension(&"é".repeat(100)).len(), 1 + MAX_EXTENSION);
     }
 
     #[test]
@@ -285,13 +289,19 @@ mod tests {
         let one_letter = format!("x{}", "\u{323}".repeat(300));
         assert_eq!(names(&[wanted(&one_letter, "", "1")])[0].len(), 255);
         let at_a_space = format!("{} {}", "a".repeat(250), "b".repeat(50));
-        assert_eq!(names(&[wanted(&at_a_space, ".mp4", "1")]), [format!("{}.mp4", "a".repeat(250))]);
+        assert_eq!(
+            names(&[wanted(&at_a_space, ".mp4", "1")]),
+            [format!("{}.mp4", "a".repeat(250))]
+        );
     }
 
     #[test]
     fn all_but_the_smallest_id_carry_a_short_one_before_the_tail() {
-        let given =
-            names(&[wanted("talk", ".mp4", "b"), wanted("talk", ".mp4", "a"), wanted("talk", ".m4a", "c")]);
+        let given = names(&[
+            wanted("talk", ".mp4", "b"),
+            wanted("talk", ".mp4", "a"),
+            wanted("talk", ".m4a", "c"),
+        ]);
         let short = format!("{:08x}", xxh3_64(b"b") >> 32);
         assert_eq!(given, [format!("talk ~{short}.mp4"), "talk.mp4".into(), "talk.m4a".into()]);
     }
@@ -299,8 +309,11 @@ mod tests {
     #[test]
     fn a_suffix_is_never_cut_off() {
         let long = "a".repeat(300);
-        let given =
-            names(&[wanted(&long, ".mp4", "1"), wanted(&long, ".mp4", "2"), wanted(&long, ".mp4", "3")]);
+        let given = names(&[
+            wanted(&long, ".mp4", "1"),
+            wanted(&long, ".mp4", "2"),
+            wanted(&long, ".mp4", "3"),
+        ]);
         assert_eq!(given[0], format!("{}.mp4", "a".repeat(251)));
         for name in &given[1..] {
             assert_eq!(name.len(), 255, "{name}");
@@ -325,9 +338,9 @@ mod tests {
 
     #[test]
     fn a_reserved_name_is_given_to_nobody() {
-        let mut folder = FolderNames::default();
-        folder.reserve("meeting.json");
-        let given = folder.give(&[wanted("meeting", ".json", "1")]);
+        let mut directory = DirectoryNames::default();
+        directory.reserve("meeting.json");
+        let given = directory.give(&[wanted("meeting", ".json", "1")]);
         assert_eq!(given[0].name, format!("meeting{}.json", given[0].suffix));
         assert_eq!(given[0].suffix.len(), " ~".len() + 8);
     }
@@ -371,15 +384,23 @@ mod tests {
             "\u{fe0f}",
             "~",
         ]);
-        prop_oneof![any::<String>(), prop::collection::vec(special, 0..300).prop_map(|parts| parts.concat()),]
+        prop_oneof![
+            any::<String>(),
+            prop::collection::vec(special, 0..300).prop_map(|parts| parts.concat()),
+        ]
     }
 
     fn assert_legal(name: &str) {
-        assert!((1..=LONGEST).contains(&name.len()), "length {}", name.len());
+        assert!((1..=MAX_LENGTH).contains(&name.len()), "length {}", name.len());
         assert_eq!(name, name.nfc().collect::<String>(), "not NFC");
-        assert!(!name.starts_with(['.', ' ']) && !name.ends_with(['.', ' ']) && !name.contains("  "));
+        assert!(
+            !name.starts_with(['.', ' ']) && !name.ends_with(['.', ' ']) && !name.contains("  ")
+        );
         for character in name.chars() {
-            assert!(!character.is_control() && !r#"/\:*?"<>|"#.contains(character), "{character:?}");
+            assert!(
+                !character.is_control() && !r#"/\:*?"<>|"#.contains(character),
+                "{character:?}"
+            );
             assert!(character == ' ' || !character.is_whitespace(), "{character:?}");
             assert!(
                 !matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}' | '\u{feff}')

@@ -9,14 +9,14 @@ use jiff::Timestamp;
 use super::inode::{Identity, Ino};
 use crate::model::{BodyKind, Document, FileId, Version};
 
-/// One file or folder.
+/// One file or directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// Its inode number.
     pub ino: Ino,
-    /// The folder it is in; the root is its own parent.
+    /// The directory it is in; the root is its own parent.
     pub parent: Ino,
-    /// Its name in that folder; empty for the root.
+    /// Its name in that directory; empty for the root.
     pub name: Arc<str>,
     /// Its modification time; may lie before 1970.
     pub modified: Timestamp,
@@ -29,8 +29,8 @@ pub struct Node {
 /// What a node holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// A folder.
-    Folder {
+    /// A directory.
+    Directory {
         /// What is in it, ordered by the bytes of the names.
         entries: Box<[Ino]>,
     },
@@ -59,19 +59,19 @@ pub enum Content {
 }
 
 impl Node {
-    /// Its length in bytes; 0 for a folder.
+    /// Its length in bytes; 0 for a directory.
     pub fn size(&self) -> u64 {
         match &self.content {
-            Content::Folder { .. } => 0,
+            Content::Directory { .. } => 0,
             Content::Recording { size, .. } => *size,
             Content::Text(text) | Content::Note { text, .. } => text.len() as u64,
             Content::Document(document) => document.length(),
         }
     }
 
-    /// Whether it is a folder.
-    pub fn is_folder(&self) -> bool {
-        matches!(self.content, Content::Folder { .. })
+    /// Whether it is a directory.
+    pub fn is_directory(&self) -> bool {
+        matches!(self.content, Content::Directory { .. })
     }
 }
 
@@ -82,8 +82,8 @@ pub struct Totals {
     pub bytes: u64,
     /// Number of files.
     pub files: u64,
-    /// Number of folders, the root included.
-    pub folders: u64,
+    /// Number of directories, the root included.
+    pub directories: u64,
 }
 
 /// The whole archive at one moment.
@@ -117,7 +117,7 @@ impl Drafts {
             "".into(),
             Identity::ROOT,
             Timestamp::UNIX_EPOCH,
-            Content::Folder { entries: Box::default() },
+            Content::Directory { entries: Box::default() },
         );
         drafts
     }
@@ -208,7 +208,7 @@ impl Snapshot {
         for node in &mut nodes {
             (node.ino, node.parent) = (numbered(node.ino), numbered(node.parent));
         }
-        // Ordered by folder and name, for the entries of each; then by number, for good.
+        // Ordered by directory and name, for the entries of each; then by number, for good.
         nodes.sort_unstable_by(|one, other| {
             (one.parent, &one.name, one.ino).cmp(&(other.parent, &other.name, other.ino))
         });
@@ -218,9 +218,10 @@ impl Snapshot {
         nodes.sort_unstable_by_key(|node| node.ino);
         let mut rest = children.as_slice();
         for node in &mut nodes {
-            let (own, others) = rest.split_at(rest.partition_point(|(parent, _)| *parent <= node.ino));
+            let (own, others) =
+                rest.split_at(rest.partition_point(|(parent, _)| *parent <= node.ino));
             rest = others;
-            if let Content::Folder { entries } = &mut node.content {
+            if let Content::Directory { entries } = &mut node.content {
                 *entries = own.iter().map(|(_, child)| *child).collect();
             }
         }
@@ -234,7 +235,7 @@ impl Snapshot {
         near.binary_search_by_key(&ino, |node| node.ino).ok().and_then(|place| near.get(place))
     }
 
-    /// The node called `name` in the folder `parent`.
+    /// The node called `name` in the directory `parent`.
     pub fn lookup(&self, parent: Ino, name: &str) -> Option<&Node> {
         let entries = self.entries(parent)?;
         let named = |ino: &Ino| self.node(*ino).map(|node| &*node.name);
@@ -242,13 +243,14 @@ impl Snapshot {
         entries.get(place).and_then(|ino| self.node(*ino))
     }
 
-    /// What is in `folder`, ordered by the bytes of the names, without `.` and `..`; `None` where it is no folder.
-    pub fn entries(&self, folder: Ino) -> Option<&[Ino]> {
-        match &self.node(folder)?.content {
-            Content::Folder { entries } => Some(entries),
-            Content::Recording { .. } | Content::Text(_) | Content::Document(_) | Content::Note { .. } => {
-                None
-            }
+    /// What is in `directory`, ordered by the bytes of the names, without `.` and `..`; `None` where it is no directory.
+    pub fn entries(&self, directory: Ino) -> Option<&[Ino]> {
+        match &self.node(directory)?.content {
+            Content::Directory { entries } => Some(entries),
+            Content::Recording { .. }
+            | Content::Text(_)
+            | Content::Document(_)
+            | Content::Note { .. } => None,
         }
     }
 
@@ -258,7 +260,7 @@ impl Snapshot {
             let mut totals = Totals::default();
             for node in &self.nodes {
                 totals.bytes = totals.bytes.saturating_add(node.size());
-                *if node.is_folder() { &mut totals.folders } else { &mut totals.files } += 1;
+                *if node.is_directory() { &mut totals.directories } else { &mut totals.files } += 1;
             }
             totals
         })
@@ -275,12 +277,15 @@ mod tests {
     use super::*;
 
     fn sample() -> Snapshot {
-        let folder = || Content::Folder { entries: Box::default() };
+        let directory = || Content::Directory { entries: Box::default() };
         let text = |text: &'static str| Content::Text(text.into());
         let mut drafts = Drafts::new(4);
-        for (parent, name, content) in
-            [(0, "b", folder()), (0, "a", folder()), (1, "é", text("12")), (1, "z", text("345"))]
-        {
+        for (parent, name, content) in [
+            (0, "b", directory()),
+            (0, "a", directory()),
+            (1, "é", text("12")),
+            (1, "z", text("345")),
+        ] {
             drafts.add(parent, name.into(), Identity::ROOT, Timestamp::UNIX_EPOCH, content);
         }
         Snapshot::assemble(drafts, &[Ino::ROOT, Ino(50), Ino(90), Ino(7), Ino(60)])
@@ -297,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lookup_finds_the_exact_name_in_its_folder_only() {
+    fn a_lookup_finds_the_exact_name_in_its_directory_only() {
         let snapshot = sample();
         assert_eq!(snapshot.lookup(Ino::ROOT, "b").map(|node| node.ino), Some(Ino(50)));
         assert_eq!(
@@ -319,12 +324,20 @@ mod tests {
             vec![2, 3, 4, 5],
             vec![highest, highest - 1],
             (2..500).map(|step| step * (highest / 500)).collect(),
-            (2..500_u64).map(|step| xxhash_rust::xxh3::xxh3_64(&step.to_le_bytes()) & highest).collect(),
+            (2..500_u64)
+                .map(|step| xxhash_rust::xxh3::xxh3_64(&step.to_le_bytes()) & highest)
+                .collect(),
         ] {
             numbers.insert(0, 1);
             let mut drafts = Drafts::new(numbers.len());
             for _ in 1..numbers.len() {
-                drafts.add(0, "x".into(), Identity::ROOT, Timestamp::UNIX_EPOCH, Content::Text("".into()));
+                drafts.add(
+                    0,
+                    "x".into(),
+                    Identity::ROOT,
+                    Timestamp::UNIX_EPOCH,
+                    Content::Text("".into()),
+                );
             }
             let inos: Vec<_> = numbers.iter().copied().map(Ino).collect();
             let snapshot = Snapshot::assemble(drafts, &inos);
@@ -332,21 +345,28 @@ mod tests {
                 let found = snapshot.node(Ino(number)).map(|node| node.ino.0);
                 assert_eq!(found, numbers.contains(&number).then_some(number));
             }
-            assert!([0, highest + 1, u64::MAX].iter().all(|number| snapshot.node(Ino(*number)).is_none()));
+            assert!(
+                [0, highest + 1, u64::MAX]
+                    .iter()
+                    .all(|number| snapshot.node(Ino(*number)).is_none())
+            );
         }
     }
 
     #[test]
     fn totals_count_bytes_files_and_the_root() {
-        assert_eq!(sample().totals(), Totals { bytes: 5, files: 2, folders: 3 });
-        assert_eq!(Snapshot::empty().totals(), Totals { bytes: 0, files: 0, folders: 1 });
+        assert_eq!(sample().totals(), Totals { bytes: 5, files: 2, directories: 3 });
+        assert_eq!(Snapshot::empty().totals(), Totals { bytes: 0, files: 0, directories: 1 });
     }
 
     #[test]
     fn the_empty_snapshot_is_a_root_of_the_epoch() {
         let snapshot = Snapshot::empty();
         let root = snapshot.node(Ino::ROOT).unwrap();
-        assert_eq!((root.parent, root.modified, root.is_folder()), (Ino::ROOT, Timestamp::UNIX_EPOCH, true));
+        assert_eq!(
+            (root.parent, root.modified, root.is_directory()),
+            (Ino::ROOT, Timestamp::UNIX_EPOCH, true)
+        );
         assert_eq!(snapshot.entries(Ino::ROOT), Some(&[][..]));
     }
 }

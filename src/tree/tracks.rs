@@ -40,9 +40,12 @@ pub(super) fn hosts<'n, 'a>(
     let segments = segments(others);
     let mut hosts = HashMap::new();
     let mut served: HashSet<Start> = HashSet::new();
-    for (role, exactly) in
-        [(Role::Transcript, true), (Role::Transcript, false), (Role::Captions, true), (Role::Captions, false)]
-    {
+    for (role, exactly) in [
+        (Role::Transcript, true),
+        (Role::Transcript, false),
+        (Role::Captions, true),
+        (Role::Captions, false),
+    ] {
         let mut served_now = Vec::new();
         for track in tracks.iter().filter(|track| track.file.role == role) {
             let found = match segments.get_key_value(&track.start()) {
@@ -68,7 +71,8 @@ fn segments<'n, 'a>(files: &[&'n Named<'a>]) -> BTreeMap<Start, Segment<'n, 'a>>
             Role::Audio => {
                 let audio = &mut segments.entry(named.start()).or_default().audio;
                 // The sound of one language is named after it, so the shortest name is that of all.
-                let rank = |named: &Named<'a>| (named.stem.len(), named.stem.clone(), named.key().clone());
+                let rank =
+                    |named: &Named<'a>| (named.stem.len(), named.stem.clone(), named.key().clone());
                 if audio.is_none_or(|kept| rank(named) < rank(kept)) {
                     *audio = Some(named);
                 }

@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 use crate::support::{Rig, meetfs, through, wait_until};
 
 /// How long a killed process is waited for.
-const GONE_WITHIN: Duration = Duration::from_secs(5);
+const GONE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long what an ended process has printed may take to be read.
-const HEARD_WITHIN: Duration = Duration::from_secs(2);
+const HEARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A command that runs beside the test, in a process group of its own. Killed with its children when dropped.
 pub struct Running {
@@ -60,7 +60,9 @@ impl Running {
 
     /// A shell line that does not live in the mountpoint, which it finds in `$M`.
     pub fn outside(rig: &Rig, line: &str) -> Self {
-        Self::start(Command::new("bash").args(["-c", line]).env("M", &rig.mountpoint).current_dir("/"))
+        Self::start(
+            Command::new("bash").args(["-c", line]).env("M", &rig.mountpoint).current_dir("/"),
+        )
     }
 
     pub fn id(&self) -> u32 {
@@ -86,8 +88,9 @@ impl Running {
 
     /// Sends a signal to it and its children, as a terminal does.
     pub fn signal_group(&self, name: &str) {
-        let sent =
-            Command::new("kill").args([&format!("-{name}"), "--", &format!("-{}", self.id())]).status();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), "--", &format!("-{}", self.id())])
+            .status();
         assert!(sent.expect("kill").success());
     }
 
@@ -101,8 +104,10 @@ impl Running {
         }
         let took = started.elapsed();
         // A child that it left behind may hold its streams open for longer.
-        let all_heard = Instant::now() + HEARD_WITHIN;
-        while Instant::now() < all_heard && self.listeners.iter().any(|listener| !listener.is_finished()) {
+        let all_heard = Instant::now() + HEARD_TIMEOUT;
+        while Instant::now() < all_heard
+            && self.listeners.iter().any(|listener| !listener.is_finished())
+        {
             std::thread::sleep(Duration::from_millis(1));
         }
         (self.ended.expect("an ended process has a status"), took)
@@ -115,7 +120,9 @@ impl Drop for Running {
         let _gone = Command::new("kill").args(["-9", "--", &group]).stderr(Stdio::null()).status();
         // What it held is free only once it is gone; one that hangs in a mount goes when the mount does.
         let started = Instant::now();
-        while self.child.try_wait().is_ok_and(|status| status.is_none()) && started.elapsed() < GONE_WITHIN {
+        while self.child.try_wait().is_ok_and(|status| status.is_none())
+            && started.elapsed() < GONE_TIMEOUT
+        {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -180,7 +187,7 @@ pub struct Second(pub std::path::PathBuf);
 
 impl Second {
     pub fn of(rig: &Rig) -> Self {
-        let path = rig.folder.path().join("second");
+        let path = rig.directory.path().join("second");
         std::fs::create_dir(&path).expect("a mountpoint");
         Self(path)
     }
@@ -188,7 +195,11 @@ impl Second {
     /// `meetfs mount` of the rig's configuration as it stands in the file.
     pub fn mount_command(&self, rig: &Rig) -> Command {
         let mut command = meetfs();
-        command.args(["mount", "--config"]).arg(rig.config_path()).arg("--log-file").arg(rig.log_path());
+        command
+            .args(["mount", "--config"])
+            .arg(rig.config_path())
+            .arg("--log-file")
+            .arg(rig.log_path());
         command.arg(&self.0);
         command
     }
@@ -196,8 +207,9 @@ impl Second {
 
 impl Drop for Second {
     fn drop(&mut self) {
-        let quietly =
-            |command: &mut Command| command.stderr(Stdio::null()).status().is_ok_and(|s| s.success());
+        let quietly = |command: &mut Command| {
+            command.stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+        };
         quietly(Command::new("umount").arg("-l").arg(&self.0));
         for process in processes_for(&self.0) {
             quietly(Command::new("kill").args(["-9", &process.to_string()]));

@@ -8,6 +8,11 @@
 // A helper that cannot go on fails its test.
 #![allow(clippy::expect_used, clippy::panic)]
 
+pub mod life;
+pub mod rapatin;
+pub mod webex;
+pub mod zoom;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Read;
@@ -18,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use meetfs::demo::{Cloud, CloudOptions, Request, Server};
+use meetfs::demo_cloud::{DemoCloud, DemoCloudOptions, Request, Server};
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
@@ -27,8 +32,8 @@ pub const SOON: Duration = Duration::from_secs(60);
 
 /// A cloud, a configuration for it, and a mountpoint; mounted or not.
 pub struct Rig {
-    pub cloud: Cloud,
-    pub folder: TempDir,
+    pub cloud: DemoCloud,
+    pub directory: TempDir,
     pub mountpoint: PathBuf,
     /// Lines for the top of the configuration, for `[cache]` and for `[source.acme]`.
     top: String,
@@ -38,16 +43,23 @@ pub struct Rig {
 
 impl Rig {
     /// Nothing is mounted yet.
-    pub fn new(options: CloudOptions) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let mountpoint = folder.path().join("meetings");
+    pub fn new(options: DemoCloudOptions) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mountpoint = directory.path().join("meetings");
         std::fs::create_dir(&mountpoint).expect("a mountpoint");
-        let cloud = Cloud::start(options).expect("a cloud");
-        Self { cloud, folder, mountpoint, top: String::new(), cache: String::new(), source: String::new() }
+        let cloud = DemoCloud::start(options).expect("a cloud");
+        Self {
+            cloud,
+            directory,
+            mountpoint,
+            top: String::new(),
+            cache: String::new(),
+            source: String::new(),
+        }
     }
 
     /// Mounted with the default configuration.
-    pub fn mounted(options: CloudOptions) -> Self {
+    pub fn mounted(options: DemoCloudOptions) -> Self {
         let rig = Self::new(options);
         rig.mount();
         rig
@@ -72,11 +84,11 @@ impl Rig {
     }
 
     pub fn config_path(&self) -> PathBuf {
-        self.folder.path().join("config.toml")
+        self.directory.path().join("config.toml")
     }
 
     pub fn log_path(&self) -> PathBuf {
-        self.folder.path().join("log")
+        self.directory.path().join("log")
     }
 
     pub fn log(&self) -> String {
@@ -91,7 +103,7 @@ impl Rig {
              account_id = \"{}\"\nclient_id = \"{}\"\nclient_secret = \"{}\"\n\
              plan = \"business\"\napi_url = \"{}\"\noauth_url = \"{}\"\n{}\n",
             self.top,
-            self.folder.path().join("cache").display(),
+            self.directory.path().join("cache").display(),
             self.cache,
             credentials.account_id,
             credentials.client_id,
@@ -114,11 +126,11 @@ impl Rig {
         file.write_all(text.as_bytes()).expect("a configuration");
     }
 
-    /// The binary, with runtime and state folders of this rig's alone.
+    /// The binary, with runtime and state directories of this rig's alone.
     pub fn meetfs(&self) -> Command {
         let mut command = meetfs();
-        command.env("XDG_RUNTIME_DIR", self.folder.path().join("run"));
-        command.env("XDG_STATE_HOME", self.folder.path().join("state"));
+        command.env("XDG_RUNTIME_DIR", self.directory.path().join("run"));
+        command.env("XDG_STATE_HOME", self.directory.path().join("state"));
         command
     }
 
@@ -159,15 +171,17 @@ impl Rig {
             let id: u32 = entry.file_name().to_str()?.parse().ok()?;
             let line = std::fs::read(entry.path().join("cmdline")).ok()?;
             let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-            (words.contains(&b"--report-readiness".as_slice()) && words.contains(&wanted.as_slice()))
-                .then_some(id)
+            (words.contains(&b"--report-readiness".as_slice())
+                && words.contains(&wanted.as_slice()))
+            .then_some(id)
         })
     }
 
     /// How many entries the mount table has at the mountpoint.
     pub fn entries_in_mount_table(&self) -> usize {
-        let table = String::from_utf8_lossy(&std::fs::read("/proc/self/mountinfo").expect("a mount table"))
-            .into_owned();
+        let table =
+            String::from_utf8_lossy(&std::fs::read("/proc/self/mountinfo").expect("a mount table"))
+                .into_owned();
         let place = format!(" {} ", self.mountpoint.display());
         table.lines().filter(|line| line.contains(&place)).count()
     }
@@ -187,16 +201,21 @@ impl Rig {
 
     /// The requests for bytes under signed links.
     pub fn media_requests(&self) -> Vec<Request> {
-        self.cloud.requests().into_iter().filter(|request| request.server == Server::Media).collect()
+        self.cloud
+            .requests()
+            .into_iter()
+            .filter(|request| request.server == Server::Media)
+            .collect()
     }
 
     pub fn media_bytes(&self) -> u64 {
         self.media_requests().iter().map(|request| request.body_bytes).sum()
     }
 
-    /// SHA-256 by path of every file below a folder outside the mount.
-    pub fn hashes(&self, folder: &Path) -> BTreeMap<String, String> {
-        let line = format!("cd '{}' && find . -type f -print0 | xargs -0 sha256sum", folder.display());
+    /// SHA-256 by path of every file below a directory outside the mount.
+    pub fn hashes(&self, directory: &Path) -> BTreeMap<String, String> {
+        let line =
+            format!("cd '{}' && find . -type f -print0 | xargs -0 sha256sum", directory.display());
         let output = run(Command::new("sh").args(["-c", &line]), SOON);
         String::from_utf8_lossy(&output.stdout)
             .lines()
@@ -240,7 +259,7 @@ pub fn meetfs() -> Command {
 pub fn alone(rig: &Rig, command: &Command) -> Command {
     const TAKE_DOWN_OTHERS: &str = "findmnt --list --noheadings --output TARGET --source meetfs | \
         while IFS= read -r place; do case $place in \"$0\"/*) ;; *) umount --lazy \"$place\" ;; esac; done; exec \"$@\"";
-    let own = rig.folder.path().to_str().expect("a path");
+    let own = rig.directory.path().to_str().expect("a path");
     through(&["unshare", "--mount", "--", "sh", "-c", TAKE_DOWN_OTHERS, own], command)
 }
 
@@ -255,8 +274,8 @@ pub fn through(starter: &[&str], command: &Command) -> Command {
             None => started.env_remove(name),
         };
     }
-    if let Some(folder) = command.get_current_dir() {
-        started.current_dir(folder);
+    if let Some(directory) = command.get_current_dir() {
+        started.current_dir(directory);
     }
     started
 }
@@ -274,7 +293,8 @@ pub fn run(command: &mut Command, within: Duration) -> Output {
 pub fn deserted() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a port");
-    let address = socket.local_addr().expect("an address").as_socket().expect("an address of the network");
+    let address =
+        socket.local_addr().expect("an address").as_socket().expect("an address of the network");
     (socket, address)
 }
 
@@ -313,7 +333,8 @@ pub fn run_within(command: &mut Command, within: Duration) -> Option<Output> {
 }
 
 pub fn text(output: &Output) -> String {
-    let streams = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let streams =
+        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     format!("{}\n{}\n{}", output.status, streams[0], streams[1])
 }
 
@@ -339,10 +360,12 @@ pub fn wait_until(within: Duration, what: &str, holds: impl Fn() -> bool) {
 /// Makes every request to the mount fail, as an administrator would do with a hung one.
 pub fn abort_connection(mountpoint: &Path) {
     let table =
-        String::from_utf8_lossy(&std::fs::read("/proc/self/mountinfo").expect("a mount table")).into_owned();
+        String::from_utf8_lossy(&std::fs::read("/proc/self/mountinfo").expect("a mount table"))
+            .into_owned();
     let place = format!(" {} ", mountpoint.display());
     for line in table.lines().filter(|line| line.contains(&place)) {
-        let minor = line.split(' ').nth(2).and_then(|device| device.split(':').nth(1)).unwrap_or("none");
+        let minor =
+            line.split(' ').nth(2).and_then(|device| device.split(':').nth(1)).unwrap_or("none");
         let _already_gone = std::fs::write(format!("/sys/fs/fuse/connections/{minor}/abort"), "1");
     }
 }

@@ -62,7 +62,10 @@ pub(super) fn open(shared: &Arc<Shared>, key: DiskKey) -> Option<CompleteFile> {
         if state.ledger.held_bytes() > shared.limit {
             return None;
         }
-        state.ledger.pin(key).then(|| Pin { shared: shared.clone(), fingerprint: key.fingerprint })?
+        state
+            .ledger
+            .pin(key)
+            .then(|| Pin { shared: shared.clone(), fingerprint: key.fingerprint })?
     };
     let unverified = shared.state().ledger.unverified(key);
     for index in unverified {

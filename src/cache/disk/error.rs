@@ -4,41 +4,41 @@ use std::path::PathBuf;
 
 use crate::ownership::NotOwn;
 
-/// Why a folder cannot be opened as a disk cache. Once it is open nothing is an error: what cannot be had is a
+/// Why a directory cannot be opened as a disk cache. Once it is open nothing is an error: what cannot be had is a
 /// miss.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
     /// Another process has it.
     #[error(
-        "the cache {} is in use by {}; unmount that one first, or give another folder with --cache-dir",
-        folder.display(),
+        "the cache {} is in use by {}; unmount that one first, or give another directory with --cache-dir",
+        directory.display(),
         .pid.map_or_else(|| "another meetfs".to_owned(), |pid| format!("another meetfs (process {pid})"))
     )]
     InUse {
-        /// The folder of the blocks.
-        folder: PathBuf,
+        /// The directory of the blocks.
+        directory: PathBuf,
         /// The process that has it, unless it has not said yet.
         pid: Option<u32>,
     },
-    /// The folder cannot be made, read or locked.
-    #[error("the cache {} cannot be used ({cause}); give another folder with --cache-dir", folder.display())]
-    Folder {
-        /// The folder of the blocks.
-        folder: PathBuf,
+    /// The directory cannot be made, read or locked.
+    #[error("the cache {} cannot be used ({cause}); give another directory with --cache-dir", directory.display())]
+    Directory {
+        /// The directory of the blocks.
+        directory: PathBuf,
         /// The system's word.
         cause: std::io::Error,
     },
-    /// The folder or its lock is not the user's own.
+    /// The directory or its lock is not the user's own.
     #[error(transparent)]
     NotOwn(#[from] NotOwn),
     /// Blocks could be written there but not freed one by one.
     #[error(
         "the file system of {} cannot free parts of a file; put the cache on ext4, XFS, Btrfs, ZFS or tmpfs \
          with --cache-dir, or turn it off with --disk off",
-        folder.display()
+        directory.display()
     )]
     NoHoles {
-        /// The folder of the blocks.
-        folder: PathBuf,
+        /// The directory of the blocks.
+        directory: PathBuf,
     },
 }

@@ -17,7 +17,7 @@
 //!
 //! CRC32C is the one checksum that common processors have an instruction for (SSE 4.2, ARMv8): checking a block
 //! takes about a tenth of a millisecond, and any burst of 32 bits is found. It is
-//! against failing disks and lost writes, not against whoever may write in the folder.
+//! against failing disks and lost writes, not against whoever may write in the directory.
 
 use super::key::{DiskKey, Fingerprint};
 use crate::cache::BLOCK_LENGTH;
@@ -173,7 +173,13 @@ mod tests {
         );
         assert_eq!(
             hex(&encode_record(KEY, 3, RECORD)),
-            concat!("09000000", "efbeadde", "0807060504030201", "000000000000000000000000", "bf1d4b9c"),
+            concat!(
+                "09000000",
+                "efbeadde",
+                "0807060504030201",
+                "000000000000000000000000",
+                "bf1d4b9c"
+            ),
             "{wrong}"
         );
         assert_eq!((record_offset(0), record_offset(3)), (64, 160), "{wrong}");

@@ -13,7 +13,12 @@ pub fn header(bytes: &[u8], fingerprint: u128) -> Option<(u64, Vec<u8>)> {
 }
 
 /// What a record says of a block of a file of that size, and the record that says the same.
-pub fn record(bytes: &[u8], fingerprint: u128, size: u64, index: u32) -> Option<(u32, u64, Vec<u8>)> {
+pub fn record(
+    bytes: &[u8],
+    fingerprint: u128,
+    size: u64,
+    index: u32,
+) -> Option<(u32, u64, Vec<u8>)> {
     let key = DiskKey { fingerprint: Fingerprint(fingerprint), size };
     let Record { crc, clock } = format::decode_record(bytes, key, index)?;
     Some((crc, clock, format::encode_record(key, index, Record { crc, clock }).to_vec()))

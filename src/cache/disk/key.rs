@@ -7,7 +7,7 @@ use crate::model::{FileId, Version};
 
 /// The most blocks a cached file may have: 1 TiB in blocks of 1 MiB, a hundred times the longest recording. It
 /// bounds what a damaged index can make a start read.
-const MOST_BLOCKS: u64 = 1 << 20;
+const MAX_BLOCKS: u64 = 1 << 20;
 
 /// One content of one file, the same after a restart.
 ///
@@ -36,7 +36,8 @@ impl Fingerprint {
 
     /// The fingerprint that [`hex`](Self::hex) writes so, and nothing else.
     pub(super) fn from_hex(text: &str) -> Option<Self> {
-        let legal = text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let legal =
+            text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         u128::from_str_radix(text, 16).ok().filter(|_| legal).map(Self)
     }
 }
@@ -62,7 +63,7 @@ impl DiskKey {
     /// How many blocks the file has; `None` for a file too large to be kept.
     pub(super) fn block_count(self) -> Option<u32> {
         let count = BlockIndex::count(self.size).0;
-        u32::try_from(count).ok().filter(|_| count <= MOST_BLOCKS)
+        u32::try_from(count).ok().filter(|_| count <= MAX_BLOCKS)
     }
 
     /// The length of block `index` in bytes; `None` where the file has no such block or is too large to be kept.
@@ -122,7 +123,9 @@ mod tests {
     fn only_what_was_written_as_a_fingerprint_is_read_as_one() {
         let fingerprint = Fingerprint(0xab);
         assert_eq!(Fingerprint::from_hex(&fingerprint.hex()), Some(fingerprint));
-        for foreign in ["", "ab", "+00000000000000000000000000000ab", "000000000000000000000000000000AB"] {
+        for foreign in
+            ["", "ab", "+00000000000000000000000000000ab", "000000000000000000000000000000AB"]
+        {
             assert_eq!(Fingerprint::from_hex(foreign), None, "{foreign}");
         }
     }

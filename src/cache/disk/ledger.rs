@@ -94,7 +94,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// `unit` is what the file system gives space out in, `unread` what was found in the folder.
+    /// `unit` is what the file system gives space out in, `unread` what was found in the directory.
     pub(super) fn new(unit: u64, overhead: u64, unread: HashSet<Fingerprint>) -> Self {
         Self {
             unit,
@@ -145,14 +145,19 @@ impl Ledger {
     /// The next tick. It follows the wall clock, so that ages of different files compare without reading them all,
     /// and never runs backwards while the process lives.
     fn tick(&mut self) -> u64 {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let now =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         self.clock = now.max(self.clock.saturating_add(1));
         self.clock
     }
 
     /// Changes an entry and keeps the sums and the order right.
-    fn change<T>(&mut self, fingerprint: Fingerprint, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+    fn change<T>(
+        &mut self,
+        fingerprint: Fingerprint,
+        change: impl FnOnce(&mut Entry) -> T,
+    ) -> Option<T> {
         let entry = self.files.get_mut(&fingerprint)?;
         self.charged -= entry.charge();
         self.blocks -= entry.blocks.len() as u64;
@@ -206,7 +211,14 @@ impl Ledger {
         });
         let blocks: BTreeMap<_, _> = blocks.collect();
         let estimate = blocks.keys().map(|at| self.estimate(key, *at)).sum();
-        self.add(Entry { blocks, estimate, allocated, changed, bound: oldest, ..Entry::empty(key) });
+        self.add(Entry {
+            blocks,
+            estimate,
+            allocated,
+            changed,
+            bound: oldest,
+            ..Entry::empty(key)
+        });
     }
 
     fn add(&mut self, entry: Entry) {
@@ -294,8 +306,11 @@ impl Ledger {
         loop {
             let (bound, fingerprint) = *self.order.first()?;
             let entry = self.files.get_mut(&fingerprint)?;
-            let (at, clock) =
-                entry.blocks.iter().min_by_key(|(_, held)| held.clock).map(|(at, held)| (*at, held.clock))?;
+            let (at, clock) = entry
+                .blocks
+                .iter()
+                .min_by_key(|(_, held)| held.clock)
+                .map(|(at, held)| (*at, held.clock))?;
             self.order.remove(&(bound, fingerprint));
             entry.bound = clock;
             self.order.insert((clock, fingerprint));
@@ -307,7 +322,9 @@ impl Ledger {
 
     /// A block is about to go, or is gone; its space is charged until the file is measured again.
     pub(super) fn drop_block(&mut self, fingerprint: Fingerprint, index: u32) -> Left {
-        let Some(key) = self.files.get(&fingerprint).map(|entry| entry.key) else { return Left::Nothing };
+        let Some(key) = self.files.get(&fingerprint).map(|entry| entry.key) else {
+            return Left::Nothing;
+        };
         let estimate = self.estimate(key, index);
         let emptied = self.change(fingerprint, |entry| {
             if entry.blocks.remove(&index).is_some() {
@@ -385,8 +402,8 @@ impl Ledger {
     /// Whether every block is held, and for how many of them that is yet to be verified.
     pub(super) fn completeness(&self, key: DiskKey) -> Option<usize> {
         let entry = self.usable(key)?;
-        let whole =
-            Some(entry.blocks.len()) == key.block_count().and_then(|count| usize::try_from(count).ok());
+        let whole = Some(entry.blocks.len())
+            == key.block_count().and_then(|count| usize::try_from(count).ok());
         whole.then(|| entry.blocks.values().filter(|held| !held.verified).count())
     }
 
@@ -398,7 +415,8 @@ impl Ledger {
 
     /// Spares a file from eviction until it is unpinned as often; says whether it is there.
     pub(super) fn pin(&mut self, key: DiskKey) -> bool {
-        self.usable(key).is_some() && self.change(key.fingerprint, |entry| entry.pins += 1).is_some()
+        self.usable(key).is_some()
+            && self.change(key.fingerprint, |entry| entry.pins += 1).is_some()
     }
 
     pub(super) fn unpin(&mut self, fingerprint: Fingerprint) {
@@ -415,7 +433,9 @@ impl Ledger {
     pub(super) fn next_touched(&mut self) -> Option<Ages> {
         loop {
             let fingerprint = self.touched.pop_first()?;
-            let Some(entry) = self.files.get(&fingerprint).filter(|entry| !entry.forgotten) else { continue };
+            let Some(entry) = self.files.get(&fingerprint).filter(|entry| !entry.forgotten) else {
+                continue;
+            };
             let record = |held: &Held| Record { crc: held.crc, clock: held.clock };
             let records = entry.blocks.iter().map(|(at, held)| (*at, record(held))).collect();
             return Some(Ages { key: entry.key, records });

@@ -1,4 +1,4 @@
-//! One process a folder: a lock file that says whose it is.
+//! One process a directory: a lock file that says whose it is.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -13,18 +13,18 @@ use super::error::DiskError;
 use super::volume;
 use crate::ownership::{self, Kind};
 
-/// Its name in the folder. It stays there: whoever removed it could let two processes in, each with a file of its
+/// Its name in the directory. It stays there: whoever removed it could let two processes in, each with a file of its
 /// own.
 pub(super) const NAME: &str = "lock";
 
 /// How long to try. The one who asks for the state of a cache holds its lock for an instant, and a process that was
 /// just told to end may need one more.
-const TRY_WITHIN: Duration = Duration::from_millis(250);
+const TRY_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Longer than any process id is.
-const MOST_DIGITS: u64 = 32;
+const MAX_DIGITS: u64 = 32;
 
-/// A folder that is this process's, until dropped; the kernel gives it back when the process dies.
+/// A directory that is this process's, until dropped; the kernel gives it back when the process dies.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: Flock<File>,
@@ -33,19 +33,23 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Takes the folder for this process.
-    pub(super) fn take(folder: &Path) -> Result<Self, DiskError> {
-        let failed = |cause: std::io::Error| DiskError::Folder { folder: folder.into(), cause };
-        ownership::check(&folder.join(NAME), Kind::File)?;
-        let (file, read_only) = open(folder).map_err(failed)?;
+    /// Takes the directory for this process.
+    pub(super) fn take(directory: &Path) -> Result<Self, DiskError> {
+        let failed =
+            |cause: std::io::Error| DiskError::Directory { directory: directory.into(), cause };
+        ownership::check(&directory.join(NAME), Kind::File)?;
+        let (file, read_only) = open(directory).map_err(failed)?;
         let started = Instant::now();
         let mut file = file;
         let mut locked = loop {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(locked) => break locked,
                 Err((returned, Errno::EWOULDBLOCK)) => {
-                    if started.elapsed() >= TRY_WITHIN {
-                        return Err(DiskError::InUse { folder: folder.into(), pid: written_pid(folder) });
+                    if started.elapsed() >= TRY_TIMEOUT {
+                        return Err(DiskError::InUse {
+                            directory: directory.into(),
+                            pid: written_pid(directory),
+                        });
                     }
                     file = returned;
                     std::thread::sleep(Duration::from_millis(10));
@@ -58,7 +62,7 @@ impl Lock {
             // Behind the end of the file there is nothing to free: this asks whether it could be.
             match volume::punch(&locked, 1 << 20, 1 << 20) {
                 Err(error) if is_unsupported(&error) => {
-                    return Err(DiskError::NoHoles { folder: folder.into() });
+                    return Err(DiskError::NoHoles { directory: directory.into() });
                 }
                 punched => punched.map_err(failed)?,
             }
@@ -70,40 +74,42 @@ impl Lock {
         Ok(Self { _file: locked, read_only })
     }
 
-    /// The process that has the folder, if one has: `Some(None)` where it has not said its name.
-    pub(super) fn holder(folder: &Path) -> Result<Option<Option<u32>>, DiskError> {
-        let failed = |cause| DiskError::Folder { folder: folder.into(), cause };
-        ownership::check(&folder.join(NAME), Kind::File)?;
-        let file = match open_to_read(folder) {
+    /// The process that has the directory, if one has: `Some(None)` where it has not said its name.
+    pub(super) fn holder(directory: &Path) -> Result<Option<Option<u32>>, DiskError> {
+        let failed = |cause| DiskError::Directory { directory: directory.into(), cause };
+        ownership::check(&directory.join(NAME), Kind::File)?;
+        let file = match open_to_read(directory) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             opened => opened.map_err(failed)?,
         };
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(_free) => Ok(None),
-            Err((_, Errno::EWOULDBLOCK)) => Ok(Some(written_pid(folder))),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(Some(written_pid(directory))),
             Err((_, errno)) => Err(failed(errno.into())),
         }
     }
 }
 
-fn open(folder: &Path) -> std::io::Result<(File, bool)> {
-    let path = folder.join(NAME);
+fn open(directory: &Path) -> std::io::Result<(File, bool)> {
+    let path = directory.join(NAME);
     let mut options = OpenOptions::new();
     options.read(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
     match options.clone().write(true).create(true).truncate(false).open(&path) {
-        Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => Ok((options.open(&path)?, true)),
+        Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => {
+            Ok((options.open(&path)?, true))
+        }
         opened => Ok((opened?, false)),
     }
 }
 
-fn open_to_read(folder: &Path) -> std::io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(folder.join(NAME))
+fn open_to_read(directory: &Path) -> std::io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(directory.join(NAME))
 }
 
 /// The process id in the lock file.
-fn written_pid(folder: &Path) -> Option<u32> {
+fn written_pid(directory: &Path) -> Option<u32> {
     let mut text = String::new();
-    open_to_read(folder).ok()?.take(MOST_DIGITS).read_to_string(&mut text).ok()?;
+    open_to_read(directory).ok()?.take(MAX_DIGITS).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
 }
 

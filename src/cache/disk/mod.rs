@@ -1,7 +1,7 @@
 //! Blocks on disk: they outlive the process, are checked whenever they are read, and never take more than they may.
 //!
 //! Enters: whole, checked blocks under a [`DiskKey`]. Leaves: the same bytes, or nothing. Whatever is wrong on disk
-//! is a miss and never an error; only a folder that cannot be used at all is, when it is opened.
+//! is a miss and never an error; only a directory that cannot be used at all is, when it is opened.
 //!
 //! 1. *What outlives a `kill -9`?* Every block whose record was written ([`format`], [`writer`]).
 //! 2. *What may be believed?* Nothing: names and headers carry the identity, records and blocks a CRC32C.
@@ -13,20 +13,20 @@
 //! It must never know what a provider, a link or a recording is: files have fingerprints here.
 
 mod complete;
-mod effort;
 mod error;
+mod failure;
 mod format;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 mod key;
 mod ledger;
 mod lock;
+mod probe;
 mod shared;
 mod survey;
-mod trial;
-mod trouble;
 mod volume;
 mod writer;
+mod writer_load;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,8 +41,8 @@ use tokio::time::Instant;
 pub use complete::CompleteFile;
 pub use error::DiskError;
 pub use key::DiskKey;
+pub use probe::trial;
 pub use survey::{Cleared, Survey, clear, survey};
-pub use trial::trial;
 
 use super::BlockIndex;
 use lock::Lock;
@@ -52,21 +52,21 @@ use writer::Writer;
 
 /// How long a load may take. Asleep, a disk takes some seconds to spin up, and with the cloud away there is nothing
 /// else to wait for; but most of a read's deadline must be left for the network.
-const LOAD_WITHIN: Duration = Duration::from_secs(10);
+const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long dropping the cache waits for the writer. What is queued then is a few blocks.
-const END_WITHIN: Duration = Duration::from_secs(2);
+const END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The floor of free space where none is given: enough for a system to go on working, and on a small file system no
 /// more than a twentieth, so that a cache can live on a tmpfs of some megabytes.
-const USUAL_FLOOR: u64 = 1024 * 1024 * 1024;
-const USUAL_FLOOR_SHARE: u64 = 20;
+const DEFAULT_FLOOR: u64 = 1024 * 1024 * 1024;
+const DEFAULT_FLOOR_SHARE: u64 = 20;
 
 /// What a cache is opened with.
 #[derive(Clone, Debug)]
 pub struct DiskOptions {
-    /// The folder of the blocks; it is the cache's own.
-    pub folder: PathBuf,
+    /// The directory of the blocks; it is the cache's own.
+    pub directory: PathBuf,
     /// The most bytes that all files in it, and it itself, may take on disk.
     pub limit: u64,
     /// Bytes that must stay free on its file system; `None` is 1 GiB or a twentieth of it, whichever is less.
@@ -77,7 +77,7 @@ pub struct DiskOptions {
 
 /// Blocks on disk.
 ///
-/// Dropping it waits a moment for what is queued. The folder is another's to open as soon as it and every
+/// Dropping it waits a moment for what is queued. The directory is another's to open as soon as it and every
 /// [`CompleteFile`] are gone.
 #[derive(Debug)]
 pub struct DiskCache {
@@ -88,8 +88,8 @@ pub struct DiskCache {
 /// What is going on, from memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskStatus {
-    /// The folder of the blocks.
-    pub folder: PathBuf,
+    /// The directory of the blocks.
+    pub directory: PathBuf,
     /// The most bytes that may be held.
     pub limit: u64,
     /// Bytes that count against the limit; a little more than are allocated.
@@ -111,23 +111,24 @@ pub struct DiskStatus {
 }
 
 impl DiskCache {
-    /// Opens a folder, which is made if need be, for this process alone.
+    /// Opens a directory, which is made if need be, for this process alone.
     ///
     /// Returns before the indexes in it have been read; until then [`holds`](Self::holds) may say `true` of a block
     /// that is not held, and nothing is written.
     ///
     /// # Errors
-    /// Another process has the folder, or it cannot be used. What is wrong with files in it is no error.
+    /// Another process has the directory, or it cannot be used. What is wrong with files in it is no error.
     pub fn open(options: DiskOptions) -> Result<Arc<Self>, DiskError> {
-        let DiskOptions { folder, limit, free_floor, queue } = options;
-        let failed = |cause| DiskError::Folder { folder: folder.clone(), cause };
-        let volume = Volume::open(&folder)?;
-        let lock = Lock::take(&folder)?;
+        let DiskOptions { directory, limit, free_floor, queue } = options;
+        let failed = |cause| DiskError::Directory { directory: directory.clone(), cause };
+        let volume = Volume::open(&directory)?;
+        let lock = Lock::take(&directory)?;
         let found = volume.list().map_err(failed)?;
         let (_, all) = volume.space().map_err(failed)?;
-        let free_floor = free_floor.unwrap_or_else(|| USUAL_FLOOR.min(all / USUAL_FLOOR_SHARE));
+        let free_floor = free_floor.unwrap_or_else(|| DEFAULT_FLOOR.min(all / DEFAULT_FLOOR_SHARE));
         let to_read: Vec<_> = found.iter().copied().collect();
-        let shared = Arc::new(Shared::new(volume, lock, Limits { limit, free_floor, queue }, found));
+        let shared =
+            Arc::new(Shared::new(volume, lock, Limits { limit, free_floor, queue }, found));
         let writer = Writer::new(shared.clone());
         let writer = std::thread::Builder::new()
             .name("disk cache".into())
@@ -156,16 +157,20 @@ impl DiskCache {
     /// long, or the disk does not answer in time. It counts as wanted now.
     pub async fn load(&self, key: DiskKey, index: BlockIndex, length: usize) -> Option<Bytes> {
         let index = u32::try_from(index.0).ok()?;
-        if key.block_length(index) != Some(length) || !self.shared.state().ledger.may_hold(key, index) {
+        if key.block_length(index) != Some(length)
+            || !self.shared.state().ledger.may_hold(key, index)
+        {
             return None;
         }
         // A disk that hangs holds up nobody but the first who met it.
         if self.shared.stuck.load(Ordering::Relaxed) > 0 {
             return None;
         }
-        let until = Instant::now() + LOAD_WITHIN;
-        let permit =
-            tokio::time::timeout_at(until, self.shared.loads.clone().acquire_owned()).await.ok()?.ok()?;
+        let until = Instant::now() + LOAD_TIMEOUT;
+        let permit = tokio::time::timeout_at(until, self.shared.loads.clone().acquire_owned())
+            .await
+            .ok()?
+            .ok()?;
         let attempt = Arc::new(Attempt::default());
         let shared = self.shared.clone();
         let running = attempt.clone();
@@ -236,7 +241,7 @@ impl DiskCache {
         let mut state = shared.state();
         let (files, blocks) = state.ledger.counts();
         DiskStatus {
-            folder: shared.volume.path().into(),
+            directory: shared.volume.path().into(),
             limit: shared.limit,
             held: state.ledger.held_bytes(),
             files,
@@ -259,7 +264,7 @@ impl DiskCache {
 impl Drop for DiskCache {
     fn drop(&mut self) {
         // A disk that hangs must not keep the process from ending.
-        if self.shared.end(END_WITHIN)
+        if self.shared.end(END_TIMEOUT)
             && let Some(writer) = self.writer.lock().take()
         {
             let _a_panic_was_reported_by_its_thread = writer.join();

@@ -9,23 +9,23 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::{Notify, Semaphore};
 
-use super::effort::{Effort, Spent};
+use super::failure::{Trouble, is_passing};
 use super::key::{DiskKey, Fingerprint};
 use super::ledger::{Ages, Ledger};
 use super::lock::Lock;
-use super::trouble::{Trouble, is_passing};
 use super::volume::Volume;
+use super::writer_load::{Effort, Spent};
 
 /// For how long nothing is written after the disk was found full. Others free space in their own time; asking
 /// more often costs the old blocks that make way at each try.
 const FULL_PAUSE: Duration = Duration::from_secs(10);
 
 /// How often the writer looks at the file system when nobody asks it for anything: others may be filling it.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A writer that only wants processor takes its next block within this time even if everything is busy. One that does
 /// not hangs, and nobody waits for it again until it has written something.
-const TAKEN_WITHIN: Duration = Duration::from_millis(50);
+const RECEIVE_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// Loads that run at once. One disk is not faster with more, and each holds a thread of the blocking pool.
 const LOADS: usize = 8;
@@ -128,8 +128,13 @@ pub(super) enum Task {
 }
 
 impl Shared {
-    /// `found` is what the folder has files of.
-    pub(super) fn new(volume: Volume, lock: Lock, limits: Limits, found: HashSet<Fingerprint>) -> Self {
+    /// `found` is what the directory has files of.
+    pub(super) fn new(
+        volume: Volume,
+        lock: Lock,
+        limits: Limits,
+        found: HashSet<Fingerprint>,
+    ) -> Self {
         let Limits { limit, free_floor, queue } = limits;
         let writing = if lock.read_only { Writing::Off } else { Writing::On };
         let state = State {
@@ -269,7 +274,7 @@ impl Shared {
                 return task;
             }
             let flushing = state.flush_wanted != state.flush_done;
-            let due = state.looked.elapsed() >= LOOK_EVERY;
+            let due = state.looked.elapsed() >= LOOK_INTERVAL;
             if state.ending || flushing || due {
                 if let Some(ages) = state.ledger.next_touched() {
                     return Task::Ages(ages);
@@ -284,7 +289,7 @@ impl Shared {
                 state.looked = Instant::now();
                 return Task::Look;
             }
-            let rest = LOOK_EVERY.saturating_sub(state.looked.elapsed());
+            let rest = LOOK_INTERVAL.saturating_sub(state.looked.elapsed());
             self.work.wait_for(&mut state, rest);
         }
     }
@@ -304,7 +309,7 @@ impl Shared {
             if !is_behind() {
                 return;
             }
-            if tokio::time::timeout(TAKEN_WITHIN, taken).await.is_err() {
+            if tokio::time::timeout(RECEIVE_TIMEOUT, taken).await.is_err() {
                 // It hangs at a block that it has not told of.
                 self.state().effort = Effort::default();
             }
@@ -381,10 +386,11 @@ impl Shared {
             return;
         }
         drop(state);
-        let until = if matches!(trouble, Trouble::Broken(_)) { "the next mount" } else { "there is room" };
-        let folder = self.volume.path().display();
+        let until =
+            if matches!(trouble, Trouble::Broken(_)) { "the next mount" } else { "there is room" };
+        let directory = self.volume.path().display();
         tracing::warn!(
-            "the cache {folder} keeps nothing more until {until}, for {trouble}; reading goes on without it"
+            "the cache {directory} keeps nothing more until {until}, for {trouble}; reading goes on without it"
         );
     }
 }
@@ -429,7 +435,8 @@ impl State {
 
     fn note_damage(&mut self, cause: Option<std::io::Error>) {
         self.damaged += 1;
-        let cause = cause.map_or_else(|| "it is not what was written".to_owned(), |cause| cause.to_string());
+        let cause = cause
+            .map_or_else(|| "it is not what was written".to_owned(), |cause| cause.to_string());
         if std::mem::replace(&mut self.warned_of_damage, true) {
             tracing::debug!("another block of the cache is damaged ({cause})");
         } else {

@@ -1,4 +1,4 @@
-//! A cache seen from outside: what a folder holds, and emptying one that no process has.
+//! A cache seen from outside: what a directory holds, and emptying one that no process has.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -7,14 +7,14 @@ use super::error::DiskError;
 use super::lock::Lock;
 use super::volume::{self, Volume};
 
-/// What a folder holds.
+/// What a directory holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
     /// File versions of which something is held.
     pub files: u64,
     /// Their blocks.
     pub blocks: u64,
-    /// Bytes of disk that all of it takes, the folder included.
+    /// Bytes of disk that all of it takes, the directory included.
     pub held: u64,
     /// Bytes that are free on its file system; unknown where that does not say.
     pub free: Option<u64>,
@@ -34,26 +34,26 @@ pub struct Cleared {
 }
 
 impl Survey {
-    /// Of a folder that is not there yet, and is not made: nothing is held, and free is what is so on the file system that it
+    /// Of a directory that is not there yet, and is not made: nothing is held, and free is what is so on the file system that it
     /// will be made on.
-    pub fn of_none(folder: &Path) -> Self {
-        let made_on = folder.ancestors().find(|parent| parent.exists());
+    pub fn of_none(directory: &Path) -> Self {
+        let made_on = directory.ancestors().find(|parent| parent.exists());
         let free = made_on.and_then(|parent| volume::space_at(parent).ok()).map(|(free, _)| free);
         Self { free, ..Self::default() }
     }
 }
 
-/// Looks at a folder without taking it; `None` where there is none.
+/// Looks at a directory without taking it; `None` where there is none.
 ///
 /// # Errors
 /// It cannot be read.
-pub fn survey(folder: &Path) -> Result<Option<Survey>, DiskError> {
-    let failed = |cause| DiskError::Folder { folder: folder.into(), cause };
-    if !is_there(folder)? {
+pub fn survey(directory: &Path) -> Result<Option<Survey>, DiskError> {
+    let failed = |cause| DiskError::Directory { directory: directory.into(), cause };
+    if !is_there(directory)? {
         return Ok(None);
     }
-    let volume = Volume::open(folder)?;
-    let holder = Lock::holder(folder)?;
+    let volume = Volume::open(directory)?;
+    let holder = Lock::holder(directory)?;
     let (free, _) = volume.space().map_err(failed)?;
     let mut survey = Survey {
         held: volume.overhead(),
@@ -72,17 +72,17 @@ pub fn survey(folder: &Path) -> Result<Option<Survey>, DiskError> {
     Ok(Some(survey))
 }
 
-/// Removes every block in a folder, and nothing that is not the cache's.
+/// Removes every block in a directory, and nothing that is not the cache's.
 ///
 /// # Errors
 /// A process has it open, or it cannot be read or written.
-pub fn clear(folder: &Path) -> Result<Cleared, DiskError> {
-    let failed = |cause| DiskError::Folder { folder: folder.into(), cause };
-    if !is_there(folder)? {
+pub fn clear(directory: &Path) -> Result<Cleared, DiskError> {
+    let failed = |cause| DiskError::Directory { directory: directory.into(), cause };
+    if !is_there(directory)? {
         return Ok(Cleared::default());
     }
-    let volume = Volume::open(folder)?;
-    let _lock = Lock::take(folder)?;
+    let volume = Volume::open(directory)?;
+    let _lock = Lock::take(directory)?;
     let mut cleared = Cleared::default();
     for fingerprint in volume.list().map_err(failed)? {
         cleared.bytes += volume.allocated_by(fingerprint);
@@ -93,10 +93,10 @@ pub fn clear(folder: &Path) -> Result<Cleared, DiskError> {
 }
 
 /// Whether there is anything in its place, be it a link to nothing.
-fn is_there(folder: &Path) -> Result<bool, DiskError> {
-    match folder.symlink_metadata() {
+fn is_there(directory: &Path) -> Result<bool, DiskError> {
+    match directory.symlink_metadata() {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(cause) => Err(DiskError::Folder { folder: folder.into(), cause }),
+        Err(cause) => Err(DiskError::Directory { directory: directory.into(), cause }),
         Ok(_) => Ok(true),
     }
 }

@@ -1,4 +1,4 @@
-//! The folder on disk: its files by fingerprint, and what the file system says of them.
+//! The directory on disk: its files by fingerprint, and what the file system says of them.
 //!
 //! Two files a file version, `FINGERPRINT.data` and `FINGERPRINT.index`, and one `lock`. The data file is as long as
 //! the file it caches from the start, with holes where nothing is held: XFS would otherwise allocate room behind the
@@ -64,24 +64,27 @@ pub(super) struct Index {
     pub(super) changed: Changed,
 }
 
-/// As [`Volume::space`], of the file system that a folder lies on.
-pub(super) fn space_at(folder: &Path) -> std::io::Result<(u64, u64)> {
-    Ok(space_of(&nix::sys::statvfs::statvfs(folder)?))
+/// As [`Volume::space`], of the file system that a directory lies on.
+pub(super) fn space_at(directory: &Path) -> std::io::Result<(u64, u64)> {
+    Ok(space_of(&nix::sys::statvfs::statvfs(directory)?))
 }
 
 fn space_of(found: &Statvfs) -> (u64, u64) {
     // The types of these fields differ between platforms.
     #[allow(clippy::useless_conversion)]
-    let (fragment, available, all) =
-        (u64::from(found.fragment_size()), u64::from(found.blocks_available()), u64::from(found.blocks()));
+    let (fragment, available, all) = (
+        u64::from(found.fragment_size()),
+        u64::from(found.blocks_available()),
+        u64::from(found.blocks()),
+    );
     (available.saturating_mul(fragment), all.saturating_mul(fragment))
 }
 
-/// A folder with blocks.
+/// A directory with blocks.
 #[derive(Debug)]
 pub(super) struct Volume {
     path: PathBuf,
-    folder: File,
+    directory: File,
     /// Space is given out in multiples of this.
     unit: u64,
     /// Whether `st_blocks` tells the truth at once. ZFS tells it some seconds later.
@@ -89,27 +92,29 @@ pub(super) struct Volume {
 }
 
 impl Volume {
-    /// Makes the folder if need be, for the owner alone. A link is refused, and so is somebody else's folder.
+    /// Makes the directory if need be, for the owner alone. A link is refused, and so is somebody else's directory.
     pub(super) fn open(path: &Path) -> Result<Self, DiskError> {
-        let failed = |cause| DiskError::Folder { folder: path.into(), cause };
-        ownership::check(path, Kind::Folder)?;
+        let failed = |cause| DiskError::Directory { directory: path.into(), cause };
+        ownership::check(path, Kind::Directory)?;
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-        let folder = OpenOptions::new()
+        let directory = OpenOptions::new()
             .read(true)
             .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
             .open(path)
             .map_err(failed)?;
-        let found = folder.metadata().map_err(failed)?;
+        let found = directory.metadata().map_err(failed)?;
         if found.mode() & 0o777 != 0o700 {
-            match folder.set_permissions(Permissions::from_mode(0o700)) {
-                Err(cause) if cause.kind() != ErrorKind::ReadOnlyFilesystem => return Err(failed(cause)),
+            match directory.set_permissions(Permissions::from_mode(0o700)) {
+                Err(cause) if cause.kind() != ErrorKind::ReadOnlyFilesystem => {
+                    return Err(failed(cause));
+                }
                 _ => {}
             }
         }
-        let kind = nix::sys::statfs::fstatfs(&folder).map_err(|errno| failed(errno.into()))?;
+        let kind = nix::sys::statfs::fstatfs(&directory).map_err(|errno| failed(errno.into()))?;
         Ok(Self {
             path: path.into(),
-            folder,
+            directory,
             // Up to the 2 MiB pages of a tmpfs that uses huge ones; NFS may name any transfer size.
             unit: found.blksize().clamp(SECTOR, 2 * 1024 * 1024),
             prompt: kind.filesystem_type().0 != ZFS,
@@ -130,24 +135,28 @@ impl Volume {
 
     /// Bytes that others than the superuser may still write on the file system, and bytes it has in all.
     pub(super) fn space(&self) -> std::io::Result<(u64, u64)> {
-        Ok(space_of(&nix::sys::statvfs::fstatvfs(&self.folder)?))
+        Ok(space_of(&nix::sys::statvfs::fstatvfs(&self.directory)?))
     }
 
-    /// Bytes that the folder itself takes, with the lock file.
+    /// Bytes that the directory itself takes, with the lock file.
     pub(super) fn overhead(&self) -> u64 {
-        let lock = self.path.join(super::lock::NAME).metadata().map(|found| found.blocks()).unwrap_or(0);
-        let folder = self.folder.metadata().map(|found| found.blocks()).unwrap_or(0);
-        (lock + folder) * SECTOR
+        let lock =
+            self.path.join(super::lock::NAME).metadata().map(|found| found.blocks()).unwrap_or(0);
+        let directory = self.directory.metadata().map(|found| found.blocks()).unwrap_or(0);
+        (lock + directory) * SECTOR
     }
 
-    /// The fingerprints that have a file here. Nothing else in the folder is the cache's.
+    /// The fingerprints that have a file here. Nothing else in the directory is the cache's.
     pub(super) fn list(&self) -> std::io::Result<HashSet<Fingerprint>> {
         let mut found = HashSet::new();
         for entry in std::fs::read_dir(&self.path)? {
             let entry = entry?;
             let name = entry.file_name();
-            let Some((stem, kind)) = name.to_str().and_then(|name| name.split_once('.')) else { continue };
-            if (kind == DATA || kind == INDEX) && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            let Some((stem, kind)) = name.to_str().and_then(|name| name.split_once('.')) else {
+                continue;
+            };
+            if (kind == DATA || kind == INDEX) && entry.file_type().is_ok_and(|kind| kind.is_file())
+            {
                 found.extend(Fingerprint::from_hex(stem));
             }
         }
@@ -156,14 +165,20 @@ impl Volume {
 
     /// Bytes of disk that the files of a fingerprint take, whatever is in them.
     pub(super) fn allocated_by(&self, fingerprint: Fingerprint) -> u64 {
-        let found =
-            [DATA, INDEX].iter().filter_map(|kind| self.file(fingerprint, kind).symlink_metadata().ok());
+        let found = [DATA, INDEX]
+            .iter()
+            .filter_map(|kind| self.file(fingerprint, kind).symlink_metadata().ok());
         found.map(|found| found.blocks() * SECTOR).sum()
     }
 
     /// Opens a file, unless somebody else could have written it. What is no file, such as a link or a pipe, is refused
     /// like somebody else's.
-    fn open_existing(&self, fingerprint: Fingerprint, kind: &str, write: bool) -> std::io::Result<File> {
+    fn open_existing(
+        &self,
+        fingerprint: Fingerprint,
+        kind: &str,
+        write: bool,
+    ) -> std::io::Result<File> {
         let opened = OpenOptions::new()
             .read(true)
             .write(write)
@@ -271,7 +286,10 @@ impl Volume {
         if !self.prompt {
             return Ok(Allocated { data: 0, index: index.len().next_multiple_of(self.unit) });
         }
-        Ok(Allocated { data: files.data.metadata()?.blocks() * SECTOR, index: index.blocks() * SECTOR })
+        Ok(Allocated {
+            data: files.data.metadata()?.blocks() * SECTOR,
+            index: index.blocks() * SECTOR,
+        })
     }
 
     /// Reads block `index` whole.
@@ -296,9 +314,15 @@ impl Files {
     }
 
     /// Makes block `index` one that is held. Its bytes must have been written.
-    pub(super) fn write_record(&self, key: DiskKey, index: u32, record: Record) -> std::io::Result<()> {
+    pub(super) fn write_record(
+        &self,
+        key: DiskKey,
+        index: u32,
+        record: Record,
+    ) -> std::io::Result<()> {
         step();
-        self.index.write_all_at(&format::encode_record(key, index, record), format::record_offset(index))
+        self.index
+            .write_all_at(&format::encode_record(key, index, record), format::record_offset(index))
     }
 
     /// Makes block `index` one that is not held.
@@ -318,7 +342,8 @@ impl Files {
 /// Frees a part of a file; its length stays (fallocate(2)).
 pub(super) fn punch(file: &File, offset: u64, length: u64) -> std::io::Result<()> {
     let too_far = |_| std::io::Error::from(ErrorKind::InvalidInput);
-    let (offset, length) = (i64::try_from(offset).map_err(too_far)?, i64::try_from(length).map_err(too_far)?);
+    let (offset, length) =
+        (i64::try_from(offset).map_err(too_far)?, i64::try_from(length).map_err(too_far)?);
     let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
     loop {
         match fallocate(file, flags, offset, length) {

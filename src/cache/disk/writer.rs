@@ -8,21 +8,21 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::effort::Clock;
+use super::failure::Trouble;
 use super::format::{RECORD_LENGTH, Record, encode_record, record_offset};
 use super::key::{DiskKey, Fingerprint};
 use super::ledger::{Ages, Left};
 use super::shared::{Shared, Store, Task};
-use super::trouble::Trouble;
 use super::volume::{Changed, Files, Index};
+use super::writer_load::Clock;
 
 /// Left free under the limit besides what a block takes by the count: room for what file systems add for a moment,
-/// up to four indirect blocks, a larger folder and a page of the index.
+/// up to four indirect blocks, a larger directory and a page of the index.
 const HEADROOM: u64 = 32 * 1024;
 
 /// The most that is evicted for one block over what it needs. Freeing that much without an effect means that the
 /// file system does not give space back now, and going on would empty the cache for nothing.
-const MOST_EVICTED_IN_VAIN: u64 = 8 * 1024 * 1024;
+const MAX_EVICTED_IN_VAIN: u64 = 8 * 1024 * 1024;
 
 /// More than blocks account for, by this much, and a file has data without records.
 const LEAK: u64 = 64 * 1024;
@@ -51,7 +51,12 @@ impl Writer {
                     let clock = Clock::start();
                     let kept = self.keep(&store);
                     let Store { key, index, .. } = store;
-                    self.shared.stored(key.fingerprint, index, matches!(kept, Ok(true)), clock.spent());
+                    self.shared.stored(
+                        key.fingerprint,
+                        index,
+                        matches!(kept, Ok(true)),
+                        clock.spent(),
+                    );
                     kept.map(drop)
                 }
                 Task::End => break,
@@ -144,7 +149,13 @@ impl Writer {
         written.map(|()| true)
     }
 
-    fn write(&mut self, key: DiskKey, index: u32, block: &[u8], is_new: bool) -> Result<(), Trouble> {
+    fn write(
+        &mut self,
+        key: DiskKey,
+        index: u32,
+        block: &[u8],
+        is_new: bool,
+    ) -> Result<(), Trouble> {
         let shared = self.shared.clone();
         let crc = crc32c::crc32c(block);
         let files = self.files(key, is_new)?;
@@ -232,7 +243,7 @@ impl Writer {
             let next = {
                 let mut state = self.shared.state();
                 let freed = before.saturating_sub(state.ledger.held_bytes());
-                if freed >= bytes || evicted > bytes.saturating_add(MOST_EVICTED_IN_VAIN) {
+                if freed >= bytes || evicted > bytes.saturating_add(MAX_EVICTED_IN_VAIN) {
                     return Ok(());
                 }
                 state.ledger.oldest()

@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::client::ControlError;
+use crate::daemon::mount_table::{MountEntry, meetfs_of, mounted_around, mounted_at};
 use crate::daemon::mountpoint::has_died;
-use crate::daemon::mounts::{MountEntry, meetfs_of, mounted_around, mounted_at};
 
 /// After how long a mount is looked at again that seems to have been left behind. One that is just being taken down is
 /// out of the mount table by then.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 /// Why nobody answers for `path`, which has no links in it.
-pub(super) fn why(path: &Path) -> ControlError {
+pub(crate) fn why(path: &Path) -> ControlError {
     match mounted_around(path).ok().flatten().filter(MountEntry::is_meetfs) {
         None => ControlError::NotMounted(path.into()),
         Some(mount) if has_died(&mount.mountpoint) => ControlError::Dead(mount.mountpoint),
@@ -25,7 +25,7 @@ pub(super) fn why(path: &Path) -> ControlError {
 }
 
 /// The mounts of this user whose daemons died, but for those that have `answered`.
-pub(super) fn dead(answered: &[PathBuf]) -> Vec<PathBuf> {
+pub(crate) fn dead(answered: &[PathBuf]) -> Vec<PathBuf> {
     let mut mounts = meetfs_of(nix::unistd::geteuid().as_raw()).unwrap_or_default();
     mounts.retain(|mountpoint| !answered.contains(mountpoint));
     let found = died(mounts);
@@ -33,7 +33,8 @@ pub(super) fn dead(answered: &[PathBuf]) -> Vec<PathBuf> {
         return found;
     }
     std::thread::sleep(LOOK_AGAIN_AFTER);
-    let is_left = |path: &PathBuf| mounted_at(path).is_ok_and(|mount| mount.is_some_and(|it| it.is_meetfs()));
+    let is_left =
+        |path: &PathBuf| mounted_at(path).is_ok_and(|mount| mount.is_some_and(|it| it.is_meetfs()));
     died(found.into_iter().filter(is_left).collect())
 }
 
@@ -47,7 +48,7 @@ fn died(mounts: Vec<PathBuf>) -> Vec<PathBuf> {
 }
 
 /// What to say of a mount that was left behind at `mountpoint`.
-pub(super) fn about_dead(mountpoint: &Path) -> String {
+pub(crate) fn about_dead(mountpoint: &Path) -> String {
     let place = mountpoint.display();
     format!(
         "its daemon has died, and nothing in it can be read; `meetfs unmount {place}` takes it down, `meetfs mount {place}` \

@@ -9,22 +9,22 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::expiring::ExpiringFile;
 use super::report::MountReport;
-use super::{EXTENSION, Request, absent, folders, socket_name};
+use super::{EXTENSION, Request, absent, directories, socket_name};
+use crate::commands::error::Error;
+use crate::config::Environment;
 use crate::daemon::mountpoint::{MountpointError, absolute};
-use crate::error::Error;
-use crate::settings::Environment;
 
 /// A daemon that does not answer `status` within this time hangs.
-const STATUS_WITHIN: Duration = Duration::from_secs(10);
+const STATUS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longer than the daemon waits for a listing.
-const REFRESH_WITHIN: Duration = Duration::from_secs(11 * 60);
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(11 * 60);
 
 /// Times a daemon is asked that ends the connection without a word.
 const TRIES: u32 = 20;
 
 /// The longest answer that is taken in: a million files that will be deleted.
-const ANSWER_MOST: u64 = 256 * 1024 * 1024;
+const MAX_ANSWER: u64 = 256 * 1024 * 1024;
 
 /// Why a mount could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -69,13 +69,13 @@ pub enum ControlError {
 }
 
 /// A mountpoint, and which files below it will be deleted.
-pub(in crate::daemon) type ExpiringFiles = (PathBuf, Vec<ExpiringFile>);
+pub(crate) type ExpiringFiles = (PathBuf, Vec<ExpiringFile>);
 
 /// The mountpoint that somebody has written who asks about a mount.
 ///
 /// # Errors
 /// There is nothing at all.
-pub(in crate::daemon) fn mountpoint_of(given: &Path) -> Result<PathBuf, Error> {
+pub(crate) fn mountpoint_of(given: &Path) -> Result<PathBuf, Error> {
     match absolute(given) {
         // That it could be made is no help to who asks.
         Err(MountpointError::Missing(path)) => Err(ControlError::NotMounted(path).into()),
@@ -85,23 +85,24 @@ pub(in crate::daemon) fn mountpoint_of(given: &Path) -> Result<PathBuf, Error> {
 
 /// The mounts of this user, by their sockets.
 #[derive(Debug)]
-pub(in crate::daemon) struct Mounts {
-    folders: Vec<PathBuf>,
+pub(crate) struct Mounts {
+    directories: Vec<PathBuf>,
 }
 
 impl Mounts {
-    pub(in crate::daemon) fn new(environment: &dyn Environment) -> Self {
-        Self { folders: folders(environment) }
+    pub(crate) fn new(environment: &dyn Environment) -> Self {
+        Self { directories: directories(environment) }
     }
 
     /// Which files of a mount will be deleted, below which mountpoint.
-    pub(in crate::daemon) fn expiring(&self, mountpoint: &Path) -> Result<ExpiringFiles, ControlError> {
+    pub(crate) fn expiring(&self, mountpoint: &Path) -> Result<ExpiringFiles, ControlError> {
         self.ask(mountpoint, Request::Expiring)
     }
 
     /// The same of every mount, and the mounts that are dead.
-    pub(in crate::daemon) fn all_expiring(&self) -> Result<(Vec<ExpiringFiles>, Vec<PathBuf>), ControlError> {
-        let answers: Result<Vec<ExpiringFiles>, _> = self.ask_all(Request::Expiring).into_iter().collect();
+    pub(crate) fn all_expiring(&self) -> Result<(Vec<ExpiringFiles>, Vec<PathBuf>), ControlError> {
+        let answers: Result<Vec<ExpiringFiles>, _> =
+            self.ask_all(Request::Expiring).into_iter().collect();
         let answers = answers?;
         let answered: Vec<_> = answers.iter().map(|(mountpoint, _)| mountpoint.clone()).collect();
         let dead = absent::dead(&answered);
@@ -113,7 +114,7 @@ impl Mounts {
     }
 
     /// How a mount is doing, after a refresh if that is the request.
-    pub(in crate::daemon) fn report(
+    pub(crate) fn report(
         &self,
         mountpoint: &Path,
         request: Request,
@@ -122,26 +123,37 @@ impl Mounts {
     }
 
     /// The same of every mount, by mountpoint; those that are dead say so.
-    pub(in crate::daemon) fn all_reports(&self, request: Request) -> Vec<Result<MountReport, ControlError>> {
+    pub(crate) fn all_reports(&self, request: Request) -> Vec<Result<MountReport, ControlError>> {
         let mut reports = self.ask_all(request);
-        let answered = reports.iter().flatten().map(|report: &MountReport| PathBuf::from(&report.mountpoint));
+        let answered =
+            reports.iter().flatten().map(|report: &MountReport| PathBuf::from(&report.mountpoint));
         let answered: Vec<_> = answered.collect();
-        reports.extend(absent::dead(&answered).iter().map(|mountpoint| Ok(MountReport::of_dead(mountpoint))));
+        reports.extend(
+            absent::dead(&answered).iter().map(|mountpoint| Ok(MountReport::of_dead(mountpoint))),
+        );
         reports.sort_by(|a: &Result<MountReport, _>, b| {
-            let place = |report: &Result<MountReport, _>| report.as_ref().ok().map(|r| r.mountpoint.clone());
+            let place = |report: &Result<MountReport, _>| {
+                report.as_ref().ok().map(|r| r.mountpoint.clone())
+            };
             place(a).cmp(&place(b))
         });
         reports
     }
 
     /// Asks the daemon of one mount.
-    fn ask<T: DeserializeOwned>(&self, mountpoint: &Path, request: Request) -> Result<T, ControlError> {
-        for folder in &self.folders {
-            let answer = ask(&folder.join(socket_name(mountpoint)), request);
+    fn ask<T: DeserializeOwned>(
+        &self,
+        mountpoint: &Path,
+        request: Request,
+    ) -> Result<T, ControlError> {
+        for directory in &self.directories {
+            let answer = ask(&directory.join(socket_name(mountpoint)), request);
             match answer {
                 Ok(report) => return Ok(report),
                 Err(cause) if is_nobody(&cause) => {}
-                Err(cause) => return Err(ControlError::Silent { mountpoint: mountpoint.into(), cause }),
+                Err(cause) => {
+                    return Err(ControlError::Silent { mountpoint: mountpoint.into(), cause });
+                }
             }
         }
         Err(absent::why(mountpoint))
@@ -152,7 +164,11 @@ impl Mounts {
         &self,
         request: Request,
     ) -> Vec<Result<T, ControlError>> {
-        let entries = self.folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
+        let entries = self
+            .directories
+            .iter()
+            .filter_map(|directory| std::fs::read_dir(directory).ok())
+            .flatten();
         let sockets: Vec<_> = entries
             .flatten()
             .map(|entry| entry.path())
@@ -174,7 +190,10 @@ impl Mounts {
 /// Whether nobody is behind the socket: there is none, its daemon was killed, or its path is longer than a socket's can
 /// be (unix(7)), so that no daemon has it either.
 fn is_nobody(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::InvalidInput)
+    matches!(
+        error.kind(),
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::InvalidInput
+    )
 }
 
 /// Asks a daemon, and again where the connection ended without an answer: others may have filled the socket. One that has
@@ -191,7 +210,10 @@ fn ask<T: DeserializeOwned>(socket: &Path, request: Request) -> std::io::Result<
 }
 
 fn is_cut_off(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ResourceBusy | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
+    matches!(
+        error.kind(),
+        ErrorKind::ResourceBusy | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
+    )
 }
 
 fn ask_once<T: DeserializeOwned>(socket: &Path, request: Request) -> std::io::Result<T> {
@@ -201,14 +223,14 @@ fn ask_once<T: DeserializeOwned>(socket: &Path, request: Request) -> std::io::Re
     }
     let mut stream = UnixStream::connect(socket)?;
     let within = match request {
-        Request::Status | Request::Expiring => STATUS_WITHIN,
-        Request::Refresh => REFRESH_WITHIN,
+        Request::Status | Request::Expiring => STATUS_TIMEOUT,
+        Request::Refresh => REFRESH_TIMEOUT,
     };
     stream.set_read_timeout(Some(within))?;
-    stream.set_write_timeout(Some(STATUS_WITHIN))?;
+    stream.set_write_timeout(Some(STATUS_TIMEOUT))?;
     stream.write_all(format!("{}\n", request.word()).as_bytes())?;
     let mut answer = Vec::new();
-    stream.take(ANSWER_MOST).read_to_end(&mut answer).map_err(|error| match error.kind() {
+    stream.take(MAX_ANSWER).read_to_end(&mut answer).map_err(|error| match error.kind() {
         ErrorKind::WouldBlock => ErrorKind::TimedOut.into(),
         _ => error,
     })?;

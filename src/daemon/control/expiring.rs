@@ -10,7 +10,7 @@ use crate::tree::{Content, TRASH};
 
 /// A file that its provider will delete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::daemon) struct ExpiringFile {
+pub(crate) struct ExpiringFile {
     /// Below the mountpoint.
     pub path: PathBuf,
     /// Its length in bytes; `None` where it is not known.
@@ -24,19 +24,25 @@ pub(in crate::daemon) struct ExpiringFile {
 }
 
 /// Every recording file of an archive of which it is known when it goes, and of recycle bins those that are not given out.
-pub(super) fn files(archive: &Archive) -> Vec<ExpiringFile> {
+pub(crate) fn files(archive: &Archive) -> Vec<ExpiringFile> {
     let snapshot = archive.tree.current();
     let due = snapshot.nodes().iter().filter_map(|node| {
         let expires = node.expires?;
         let (size, is_readable) = match &node.content {
             Content::Recording { size, .. } => (Some(*size), true),
             Content::Note { stands_for, .. } => (*stands_for, false),
-            Content::Text(_) | Content::Document(_) | Content::Folder { .. } => return None,
+            Content::Text(_) | Content::Document(_) | Content::Directory { .. } => return None,
         };
         let path = PathBuf::from(archive.tree.path_of(node.ino));
-        let in_trash = path.iter().nth(1).is_some_and(|folder| folder == TRASH);
+        let in_trash = path.iter().nth(1).is_some_and(|directory| directory == TRASH);
         // What is there and cannot be downloaded is no more lost by its end than it is now.
-        (is_readable || in_trash).then_some(ExpiringFile { path, size, expires, in_trash, is_readable })
+        (is_readable || in_trash).then_some(ExpiringFile {
+            path,
+            size,
+            expires,
+            in_trash,
+            is_readable,
+        })
     });
     due.collect()
 }

@@ -20,5 +20,7 @@ pub fn report(answer: &[u8]) -> Option<String> {
 
 /// How many files an answer says will be deleted.
 pub fn expiring(answer: &[u8]) -> Option<usize> {
-    serde_json::from_slice::<(PathBuf, Vec<ExpiringFile>)>(answer).ok().map(|(_, files)| files.len())
+    serde_json::from_slice::<(PathBuf, Vec<ExpiringFile>)>(answer)
+        .ok()
+        .map(|(_, files)| files.len())
 }

@@ -1,7 +1,7 @@
 //! The private socket of a mount, by which `meetfs status` and `meetfs refresh` reach its daemon.
 //!
 //! One request is one line with one word; the answer is JSON, and then the connection ends. The
-//! socket is in a folder that is its owner's alone, and is named after the mountpoint. Nothing secret goes over it.
+//! socket is in a directory that is its owner's alone, and is named after the mountpoint. Nothing secret goes over it.
 
 mod absent;
 mod client;
@@ -18,17 +18,17 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use client::ControlError;
-pub(super) use client::{Mounts, mountpoint_of};
-pub(super) use expiring::ExpiringFile;
-pub(super) use report::{MountReport, SourceReport};
-pub(super) use server::Server;
-pub(super) use wall_clock::WallClock;
+pub(crate) use client::{Mounts, mountpoint_of};
+pub(crate) use expiring::ExpiringFile;
+pub(crate) use report::{MountReport, SourceReport};
+pub(crate) use server::Server;
+pub(crate) use wall_clock::WallClock;
 
-use crate::settings::{Environment, runtime_folders};
+use crate::config::{Environment, runtime_directories};
 
 /// What a daemon can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Request {
+pub(crate) enum Request {
     /// How it goes.
     Status,
     /// Look for new recordings now; answered once that is done.
@@ -54,9 +54,9 @@ impl Request {
     }
 }
 
-/// Folders in which a socket may be, the best one first.
-fn folders(environment: &dyn Environment) -> Vec<PathBuf> {
-    runtime_folders(environment, nix::unistd::geteuid().is_root())
+/// Directories in which a socket may be, the best one first.
+fn directories(environment: &dyn Environment) -> Vec<PathBuf> {
+    runtime_directories(environment, nix::unistd::geteuid().is_root())
 }
 
 /// The name of a mount's socket. A path would be too long: a socket's address has 108 bytes (unix(7)).

@@ -17,7 +17,7 @@ use crate::http::DownHost;
 
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(in crate::daemon) struct MountReport {
+pub(crate) struct MountReport {
     /// Where it is.
     pub mountpoint: String,
     /// What became of it, and what to do, where its daemon has died; `None` where one serves it.
@@ -43,7 +43,7 @@ pub(in crate::daemon) struct MountReport {
 
 /// A host that has not answered for a while.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(in crate::daemon) struct DownReport {
+pub(crate) struct DownReport {
     /// Scheme and host.
     pub host: String,
     /// The sources that ask it first of all; none for one that only holds files.
@@ -56,7 +56,7 @@ pub(in crate::daemon) struct DownReport {
 
 /// One source of a mount.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(in crate::daemon) struct SourceReport {
+pub(crate) struct SourceReport {
     /// The configured name.
     pub name: String,
     /// Its provider, as in the configuration.
@@ -98,7 +98,7 @@ pub(in crate::daemon) struct SourceReport {
 
 /// Days that could not be listed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(in crate::daemon) struct IncompleteDays {
+pub(crate) struct IncompleteDays {
     /// The first, UTC.
     pub from: Date,
     /// The last, UTC.
@@ -109,9 +109,9 @@ pub(in crate::daemon) struct IncompleteDays {
 
 /// The blocks on disk.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(in crate::daemon) struct DiskReport {
-    /// Their folder.
-    pub folder: String,
+pub(crate) struct DiskReport {
+    /// Their directory.
+    pub directory: String,
     /// The most bytes that may be held.
     pub limit: u64,
     /// Bytes held.
@@ -128,12 +128,12 @@ pub(in crate::daemon) struct DiskReport {
 
 impl MountReport {
     /// How an archive is doing that has been mounted since then.
-    pub(super) fn of(archive: &Archive, mountpoint: &Path, since: Timestamp) -> Self {
+    pub(crate) fn of(archive: &Archive, mountpoint: &Path, since: Timestamp) -> Self {
         let mut sources: Vec<_> =
             archive.sources().map(|(source, counts)| SourceReport::of(source, counts)).collect();
         sources.sort_by(|a, b| a.name.cmp(&b.name));
         let disk = archive.disk().map(|disk| DiskReport {
-            folder: disk.folder.to_string_lossy().into_owned(),
+            directory: disk.directory.to_string_lossy().into_owned(),
             limit: disk.limit,
             held: disk.held,
             files: disk.files,
@@ -160,7 +160,7 @@ impl MountReport {
     }
 
     /// One that a daemon has left behind. It has every key that others have, for programs that look at all.
-    pub(in crate::daemon) fn of_dead(mountpoint: &Path) -> Self {
+    pub(crate) fn of_dead(mountpoint: &Path) -> Self {
         Self {
             mountpoint: mountpoint.to_string_lossy().into_owned(),
             dead: Some(about_dead(mountpoint)),
@@ -175,7 +175,7 @@ impl MountReport {
     }
 
     /// For a person, with times as the clock on the wall shows them.
-    pub(in crate::daemon) fn as_text(&self, wall: &WallClock) -> String {
+    pub(crate) fn as_text(&self, wall: &WallClock) -> String {
         if let Some(why) = &self.dead {
             return format!("{}  DEAD: {why}\n", self.mountpoint);
         }
@@ -205,13 +205,14 @@ impl MountReport {
             );
         }
         if let Some(disk) = &self.disk {
-            let state = if disk.is_written { "" } else { "; NOT WRITTEN: full, read-only or broken" };
+            let state =
+                if disk.is_written { "" } else { "; NOT WRITTEN: full, read-only or broken" };
             let _a_string_takes_all = writeln!(
                 text,
                 "  cache   {} of {} in {}{state}",
                 ByteSize(disk.held),
                 ByteSize(disk.limit),
-                disk.folder
+                disk.directory
             );
         }
         text
@@ -233,8 +234,17 @@ impl DownReport {
 
 impl SourceReport {
     fn of(source: &Source, counts: Counts) -> Self {
-        let RefreshState { is_running, listed, whole, failed, gaps, next, trash_failed, late_failed, .. } =
-            source.state.borrow().clone();
+        let RefreshState {
+            is_running,
+            listed,
+            whole,
+            failed,
+            gaps,
+            next,
+            trash_failed,
+            late_failed,
+            ..
+        } = source.state.borrow().clone();
         let incomplete = gaps.into_iter().map(|(days, error)| IncompleteDays {
             from: days.from,
             to: days.to,
@@ -263,12 +273,13 @@ impl SourceReport {
     }
 
     /// Whether the last listing failed, in whole or in part.
-    pub(in crate::daemon) fn is_troubled(&self) -> bool {
+    pub(crate) fn is_troubled(&self) -> bool {
         self.error.is_some() || !self.incomplete.is_empty()
     }
 
     fn write(&self, text: &mut String, wall: &WallClock) {
-        let at = |time: Option<Timestamp>| time.map_or_else(|| "never".to_owned(), |at| wall.show(at));
+        let at =
+            |time: Option<Timestamp>| time.map_or_else(|| "never".to_owned(), |at| wall.show(at));
         let mut line = |what: std::fmt::Arguments<'_>| {
             let _a_string_takes_all = writeln!(text, "{what}");
         };
@@ -294,7 +305,10 @@ impl SourceReport {
             ));
         }
         if self.in_trash > 0 {
-            line(format_args!("          in the recycle bin: {}", counted(self.in_trash, "meeting")));
+            line(format_args!(
+                "          in the recycle bin: {}",
+                counted(self.in_trash, "meeting")
+            ));
         }
         let next = match (self.is_refreshing, self.next) {
             (true, _) => "being listed now".to_owned(),

@@ -13,9 +13,9 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::report::MountReport;
-use super::{Request, expiring, folders, socket_name};
+use super::{Request, directories, expiring, socket_name};
+use crate::config::Environment;
 use crate::daemon::archive::Archive;
-use crate::settings::Environment;
 
 /// Connections that may be open without having asked yet. Each costs a descriptor of the daemon's; a monitor that opens
 /// thousands and says nothing loses the oldest for each new one, and whoever does ask is heard at once.
@@ -28,38 +28,38 @@ const AT_ONCE: usize = 8;
 const ASKING: usize = 64;
 
 /// How long a request may take to come. It is written the moment the connection stands.
-const ASKED_WITHIN: Duration = Duration::from_secs(1);
+const ASKED_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long an answer may take to be taken.
-const TAKEN_WITHIN: Duration = Duration::from_secs(5);
+const RECEIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a refresh is waited for; the largest archives take minutes. Then the answer says how far it is.
-const REFRESHED_WITHIN: Duration = Duration::from_secs(10 * 60);
+const REFRESHED_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// The longest request, with its line end.
-const REQUEST_MOST: u64 = 64;
+const MAX_REQUEST: u64 = 64;
 
 /// A socket that answers for a mount. Its name goes when it is dropped.
 #[derive(Debug)]
-pub(in crate::daemon) struct Server {
+pub(crate) struct Server {
     path: PathBuf,
 }
 
 impl Server {
-    /// Makes the socket in the first folder that takes it, and answers until `ended`. A mount works without one: then
+    /// Makes the socket in the first directory that takes it, and answers until `ended`. A mount works without one: then
     /// `None`, and the log says why.
     ///
     /// Must be called where tasks can be spawned.
-    pub(in crate::daemon) fn start(
+    pub(crate) fn start(
         mountpoint: &Path,
         archive: &Arc<Archive>,
         environment: &dyn Environment,
         ended: CancellationToken,
     ) -> Option<Self> {
         let mut troubles = Vec::new();
-        for folder in folders(environment) {
-            let path = folder.join(socket_name(mountpoint));
-            match bind(&folder, &path) {
+        for directory in directories(environment) {
+            let path = directory.join(socket_name(mountpoint));
+            match bind(&directory, &path) {
                 Ok(listener) => {
                     let about = About {
                         mountpoint: mountpoint.into(),
@@ -69,7 +69,7 @@ impl Server {
                     tokio::spawn(accept(listener, Arc::new(about), ended));
                     return Some(Self { path });
                 }
-                Err(error) => troubles.push(format!("{}: {error}", folder.display())),
+                Err(error) => troubles.push(format!("{}: {error}", directory.display())),
             }
         }
         tracing::warn!(
@@ -82,18 +82,18 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _it_may_be_gone_with_its_folder = std::fs::remove_file(&self.path);
+        let _it_may_be_gone_with_its_directory = std::fs::remove_file(&self.path);
     }
 }
 
-fn bind(folder: &Path, path: &Path) -> std::io::Result<UnixListener> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let found = std::fs::symlink_metadata(folder)?;
+fn bind(directory: &Path, path: &Path) -> std::io::Result<UnixListener> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let found = std::fs::symlink_metadata(directory)?;
     if !found.is_dir() || found.uid() != nix::unistd::geteuid().as_raw() {
         return Err(std::io::Error::other("it is somebody else's"));
     }
     if found.mode() & 0o077 != 0 {
-        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?;
+        std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))?;
     }
     // That of a daemon that was killed: who mounts has the mountpoint to himself.
     match std::fs::remove_file(path) {
@@ -108,7 +108,7 @@ fn bind(folder: &Path, path: &Path) -> std::io::Result<UnixListener> {
 struct About {
     mountpoint: PathBuf,
     since: Timestamp,
-    /// Weak, so that a connection that is still open keeps no cache folder from the next mount.
+    /// Weak, so that a connection that is still open keeps no cache directory from the next mount.
     archive: Weak<Archive>,
 }
 
@@ -140,8 +140,10 @@ async fn accept(listener: UnixListener, about: Arc<About>, ended: CancellationTo
         }
         let (about, places, ended) = (about.clone(), places.clone(), ended.clone());
         let displaced = CancellationToken::new();
-        let connection =
-            Silent { has_asked: CancellationToken::new(), displaced: displaced.clone().drop_guard() };
+        let connection = Silent {
+            has_asked: CancellationToken::new(),
+            displaced: displaced.clone().drop_guard(),
+        };
         let has_asked = connection.has_asked.clone();
         silent.push_back(connection);
         tokio::spawn(async move {
@@ -168,7 +170,7 @@ async fn exchange(
     has_asked: DropGuard,
 ) {
     let owner = nix::unistd::geteuid().as_raw();
-    // The folder keeps others out; this keeps them out of a socket that was handed on.
+    // The directory keeps others out; this keeps them out of a socket that was handed on.
     if !stream.peer_cred().is_ok_and(|peer| peer.uid() == owner || peer.uid() == 0) {
         return;
     }
@@ -183,20 +185,21 @@ async fn exchange(
     let Ok(_turn) = answered.acquire().await else { return };
     let Some(mut text) = answer(request, about).await else { return };
     text.push(b'\n');
-    let _nobody_may_listen_any_more = tokio::time::timeout(TAKEN_WITHIN, stream.write_all(&text)).await;
+    let _nobody_may_listen_any_more =
+        tokio::time::timeout(RECEIVE_TIMEOUT, stream.write_all(&text)).await;
 }
 
 async fn asked(stream: &mut UnixStream) -> Option<Request> {
     let mut line = String::new();
-    let mut request = BufReader::new(stream.take(REQUEST_MOST));
-    let read = tokio::time::timeout(ASKED_WITHIN, request.read_line(&mut line)).await;
+    let mut request = BufReader::new(stream.take(MAX_REQUEST));
+    let read = tokio::time::timeout(ASKED_TIMEOUT, request.read_line(&mut line)).await;
     read.ok().and_then(|_| Request::parse(&line))
 }
 
 async fn answer(request: Request, about: &About) -> Option<Vec<u8>> {
     let archive = about.archive.upgrade()?;
     let is_unfinished = request == Request::Refresh
-        && tokio::time::timeout(REFRESHED_WITHIN, archive.refreshed()).await.is_err();
+        && tokio::time::timeout(REFRESHED_TIMEOUT, archive.refreshed()).await.is_err();
     let text = match request {
         Request::Status | Request::Refresh => {
             let report = MountReport::of(&archive, &about.mountpoint, about.since);

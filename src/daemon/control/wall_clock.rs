@@ -5,27 +5,27 @@ use jiff::{Timestamp, ZonedDateTime};
 
 /// Where people are, and when they look.
 #[derive(Clone, Debug)]
-pub(in crate::daemon) struct WallClock {
-    pub(super) zone: TimeZone,
-    pub(super) now: Timestamp,
+pub(crate) struct WallClock {
+    pub(crate) zone: TimeZone,
+    pub(crate) now: Timestamp,
 }
 
 impl WallClock {
     /// That of this system.
-    pub(in crate::daemon) fn here(now: Timestamp) -> Self {
+    pub(crate) fn here(now: Timestamp) -> Self {
         Self { zone: TimeZone::try_system().unwrap_or(TimeZone::UTC), now }
     }
 
     /// The time of day with its offset from UTC, as `ls --full-time` and `date -R` write it; with the day where it is not
     /// today's.
-    pub(super) fn show(&self, at: Timestamp) -> String {
+    pub(crate) fn show(&self, at: Timestamp) -> String {
         let (at, now) = (self.read(at), self.read(self.now));
         let format = if at.date() == now.date() { "%H:%M:%S %z" } else { "%Y-%m-%d %H:%M:%S %z" };
         at.strftime(format).to_string()
     }
 
     /// The day and the minute, with the offset.
-    pub(in crate::daemon) fn day_and_time(&self, at: Timestamp) -> String {
+    pub(crate) fn day_and_time(&self, at: Timestamp) -> String {
         self.read(at).strftime("%Y-%m-%d %H:%M %z").to_string()
     }
 

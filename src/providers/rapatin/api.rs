@@ -10,11 +10,12 @@ use super::wire::Sessions;
 use crate::http::error::origin;
 use crate::http::{ApiRequest, Client};
 use crate::model::SecretUrl;
-use crate::providers::token::{Token, Tokens};
-use crate::providers::{ProviderError, forgiving};
+use crate::providers::ProviderError;
+use crate::providers::toolkit::json_repair;
+use crate::providers::toolkit::token::{Token, Tokens};
 
 /// Why a call brought no object.
-pub(super) enum ApiError {
+pub(crate) enum ApiError {
     /// Rapatin says no.
     Refused(Refusal),
     /// There was no answer, no credential, or no sense in the answer.
@@ -23,7 +24,7 @@ pub(super) enum ApiError {
 
 impl ApiError {
     /// What to report when `subject` was asked for.
-    pub(super) fn about(self, subject: &str) -> ProviderError {
+    pub(crate) fn about(self, subject: &str) -> ProviderError {
         match self {
             Self::Refused(refusal) => refusal.about(subject),
             Self::Failed(error) => error,
@@ -38,20 +39,20 @@ impl From<ProviderError> for ApiError {
 }
 
 /// The interface of one source.
-pub(super) struct Api {
+pub(crate) struct Api {
     client: Client,
     base: Url,
     tokens: Tokens,
 }
 
 impl Api {
-    pub(super) fn new(client: Client, base: Url, tokens: Tokens) -> Self {
+    pub(crate) fn new(client: Client, base: Url, tokens: Tokens) -> Self {
         Self { client, base, tokens }
     }
 
     /// The recorded sessions of one meeting; none where Rapatin has nothing under its id. Each of the two calls that a
     /// renewed token may make of it takes as long as `within` at most.
-    pub(super) async fn recordings(
+    pub(crate) async fn recordings(
         &self,
         meeting: &str,
         within: Duration,
@@ -59,7 +60,9 @@ impl Api {
         let subject = format!("the recordings of meeting {meeting}");
         match self.get(&["recordings", meeting], &[], within).await {
             Ok(reply) => Sessions::read(reply).ok_or_else(|| {
-                ProviderError::Unavailable(format!("Rapatin's answer holds no session among {subject}"))
+                ProviderError::Unavailable(format!(
+                    "Rapatin's answer holds no session among {subject}"
+                ))
             }),
             Err(ApiError::Refused(refusal)) if refusal.is_absence() => Ok(Sessions::default()),
             Err(error) => Err(error.about(&subject)),
@@ -68,7 +71,7 @@ impl Api {
 
     /// Asks for the object at `path`. A refused token is renewed once; each of the two calls may take as long as
     /// `within`.
-    pub(super) async fn get(
+    pub(crate) async fn get(
         &self,
         path: &[&str],
         query: &[(&str, &str)],
@@ -100,7 +103,7 @@ impl Api {
             turn: None,
         };
         let reply = self.client.call(&request).await.map_err(ProviderError::from)?;
-        let object = forgiving::object(&reply.body);
+        let object = json_repair::object(&reply.body);
         if let Some(refusal) = Refusal::of(reply.status, object.as_ref(), token.secret()) {
             return Err(ApiError::Refused(refusal));
         }
@@ -114,10 +117,16 @@ impl Api {
 }
 
 /// The address of `path` below the base.
-pub(super) fn address(base: &Url, path: &[&str], query: &[(&str, &str)]) -> Result<SecretUrl, ProviderError> {
+pub(crate) fn address(
+    base: &Url,
+    path: &[&str],
+    query: &[(&str, &str)],
+) -> Result<SecretUrl, ProviderError> {
     let mut url = base.clone();
     url.path_segments_mut()
-        .map_err(|()| ProviderError::Unavailable("api_url cannot be used as a base address".into()))?
+        .map_err(|()| {
+            ProviderError::Unavailable("api_url cannot be used as a base address".into())
+        })?
         .pop_if_empty()
         .extend(path);
     if !query.is_empty() {
@@ -133,8 +142,16 @@ mod tests {
     #[test]
     fn an_address_lies_below_the_base_whatever_the_id_holds() {
         for (base, meeting, expected) in [
-            ("https://api.rapatin.id", "85095598095", "https://api.rapatin.id/recordings/85095598095?tab=a"),
-            ("https://api.rapatin.id/", "a/b?c", "https://api.rapatin.id/recordings/a%2Fb%3Fc?tab=a"),
+            (
+                "https://api.rapatin.id",
+                "85095598095",
+                "https://api.rapatin.id/recordings/85095598095?tab=a",
+            ),
+            (
+                "https://api.rapatin.id/",
+                "a/b?c",
+                "https://api.rapatin.id/recordings/a%2Fb%3Fc?tab=a",
+            ),
             ("https://example.org/v1", "..", "https://example.org/v1/recordings?tab=a"),
         ] {
             let base = Url::parse(base).unwrap();

@@ -3,12 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::wire;
-use crate::providers::document::{is_harmless, put};
-use crate::providers::zoom_files::declared_size;
+use crate::providers::toolkit::document::{is_harmless, put};
+use crate::providers::zoom_share::file_kinds::declared_size;
 
 /// The facts of a session of the meeting with this id. No link is among them: Rapatin's carry their permission, and
 /// `share_url` may as well.
-pub(super) fn of_session(
+pub(crate) fn of_session(
     meeting: &str,
     session: &wire::Session,
     files: &[&wire::File],
@@ -19,7 +19,8 @@ pub(super) fn of_session(
     put(&mut facts, "topic", session.topic.as_deref());
     put(&mut facts, "recorded_on", session.recorded_on.map(|day| day.to_string()));
     put(&mut facts, "delete_on", session.delete_on.as_deref());
-    let mut other: Vec<_> = session.other.iter().filter(|(name, value)| is_harmless(name, value)).collect();
+    let mut other: Vec<_> =
+        session.other.iter().filter(|(name, value)| is_harmless(name, value)).collect();
     other.sort_by_key(|(name, _)| *name);
     for (name, value) in other {
         put(&mut facts, name, Some(value.clone()));

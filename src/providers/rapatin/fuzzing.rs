@@ -6,29 +6,31 @@ use secrecy::SecretString;
 use super::refusal::Refusal;
 use super::{login, mapping, wire};
 use crate::model::{Meeting, SourceName};
-use crate::providers::{ProviderError, forgiving};
+use crate::providers::ProviderError;
+use crate::providers::toolkit::json_repair;
 
 /// The sessions of a meeting.
 pub fn sessions(source: &SourceName, meeting: &str, body: &[u8]) -> Vec<Meeting> {
-    let read = forgiving::object(body).and_then(wire::Sessions::read).unwrap_or_default();
-    let mapped = |session| mapping::session(source, meeting, session, Timestamp::UNIX_EPOCH).meeting;
+    let read = json_repair::object(body).and_then(wire::Sessions::read).unwrap_or_default();
+    let mapped =
+        |session| mapping::session(source, meeting, session, Timestamp::UNIX_EPOCH).meeting;
     read.sessions.into_iter().map(mapped).collect()
 }
 
 /// The ids of the meetings of a schedule, one an entry.
 pub fn scheduled(body: &[u8]) -> Vec<String> {
-    let page = forgiving::object(body).and_then(wire::Page::read);
+    let page = json_repair::object(body).and_then(wire::Page::read);
     page.into_iter().flat_map(|page| page.entries).map(|entry| entry.meeting).collect()
 }
 
 /// Whether the reply to a login holds a token.
 pub fn signed_in(body: &[u8]) -> bool {
-    forgiving::object(body).as_ref().and_then(login::token_of).is_some()
+    json_repair::object(body).as_ref().and_then(login::token_of).is_some()
 }
 
 /// The refusal of a call and of a login.
 pub fn refused(status: u16, body: &[u8], secret: &SecretString) -> Option<[ProviderError; 2]> {
-    let reply = forgiving::object(body);
+    let reply = json_repair::object(body);
     let refusal = Refusal::of(status, reply.as_ref(), secret)?;
     Some([refusal.about("the schedule"), refusal.about_login()])
 }

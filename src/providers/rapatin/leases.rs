@@ -16,22 +16,22 @@ use super::mapping::{self, Mapped};
 use super::wire::State;
 use crate::http::{AllowedHosts, Client};
 use crate::model::{DaySpan, FileId, Lease};
-use crate::providers::zoom_links::{KeptLinks, LEASE_WITHIN, Link, Outcome, Walker, link_of};
+use crate::providers::zoom_share::{KeptLinks, LEASE_TIMEOUT, Link, Outcome, Walker, link_of};
 use crate::providers::{Effort, ProviderError};
 
 /// Where leases of one source come from.
-pub(super) struct Leases {
+pub(crate) struct Leases {
     walker: Walker,
     kept: KeptLinks,
 }
 
 impl Leases {
-    pub(super) fn new(client: Client, hosts: AllowedHosts) -> Self {
+    pub(crate) fn new(client: Client, hosts: AllowedHosts) -> Self {
         Self { walker: Walker::new(client, hosts), kept: KeptLinks::default() }
     }
 
     /// Takes over the links of a listing of `span`, which was `whole` or failed in part.
-    pub(super) fn learn(&self, span: DaySpan, whole: bool, listed: &mut [Mapped]) {
+    pub(crate) fn learn(&self, span: DaySpan, whole: bool, listed: &mut [Mapped]) {
         let links = |mapped: &mut Mapped| {
             let Mapped { meeting, links } = mapped;
             (meeting.id.clone(), meeting.start, Some(std::mem::take(links)))
@@ -40,19 +40,21 @@ impl Leases {
     }
 
     /// Finds a lease of `file`, beginning at `effort` and trying harder where that is refused.
-    pub(super) async fn lease(
+    pub(crate) async fn lease(
         &self,
         api: &Api,
         file: &FileId,
         effort: Effort,
     ) -> Result<Lease, ProviderError> {
-        let deadline = Instant::now() + LEASE_WITHIN;
-        tokio::time::timeout_at(deadline, self.find(api, file, effort, deadline)).await.unwrap_or_else(|_| {
-            Err(ProviderError::Unavailable(format!(
-                "no download address was found within {} s",
-                LEASE_WITHIN.as_secs()
-            )))
-        })
+        let deadline = Instant::now() + LEASE_TIMEOUT;
+        tokio::time::timeout_at(deadline, self.find(api, file, effort, deadline))
+            .await
+            .unwrap_or_else(|_| {
+                Err(ProviderError::Unavailable(format!(
+                    "no download address was found within {} s",
+                    LEASE_TIMEOUT.as_secs()
+                )))
+            })
     }
 
     async fn find(
@@ -76,28 +78,39 @@ impl Leases {
         match self.walker.walk(&link, None, deadline).await? {
             Outcome::Lease(lease) => Ok(lease),
             Outcome::Gone(why) => Err(gone(&format!("Zoom no longer has this file ({why})"))),
-            Outcome::TokenRefused(why) | Outcome::Refused(why) => Err(ProviderError::NotAllowed(format!(
-                "Zoom refuses the link that Rapatin gives ({why}); see at rapatin.id whether the recording still opens"
-            ))),
+            Outcome::TokenRefused(why) | Outcome::Refused(why) => {
+                Err(ProviderError::NotAllowed(format!(
+                    "Zoom refuses the link that Rapatin gives ({why}); see at rapatin.id whether the recording still opens"
+                )))
+            }
         }
     }
 
     /// The file's link as of now.
-    async fn ask_anew(&self, api: &Api, file: &FileId, deadline: Instant) -> Result<Link, ProviderError> {
+    async fn ask_anew(
+        &self,
+        api: &Api,
+        file: &FileId,
+        deadline: Instant,
+    ) -> Result<Link, ProviderError> {
         let meeting = mapping::meeting_of(&file.key);
         let within = deadline.saturating_duration_since(Instant::now());
         let listed = api.recordings(meeting, within).await?.sessions;
-        let session = listed
-            .into_iter()
-            .find(|session| session.uuid() == file.meeting.as_str())
-            .ok_or_else(|| gone("Rapatin no longer lists this recording; it keeps them for a few days"))?;
+        let session =
+            listed.into_iter().find(|session| session.uuid() == file.meeting.as_str()).ok_or_else(
+                || gone("Rapatin no longer lists this recording; it keeps them for a few days"),
+            )?;
         match session.state() {
             State::Ready => {}
             State::Processing => {
-                return Err(ProviderError::Unavailable("Rapatin is processing this recording".into()));
+                return Err(ProviderError::Unavailable(
+                    "Rapatin is processing this recording".into(),
+                ));
             }
             State::Deleted => {
-                return Err(gone("Rapatin has deleted this recording; it keeps them for a few days"));
+                return Err(gone(
+                    "Rapatin has deleted this recording; it keeps them for a few days",
+                ));
             }
         }
         let links = mapping::links(meeting, session.files);

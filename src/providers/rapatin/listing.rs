@@ -19,18 +19,18 @@ use super::starts::Starts;
 use super::wire::{Session, Sessions, State};
 use crate::model::{DaySpan, Meeting, MeetingId, SourceName};
 use crate::providers::ProviderError;
-use crate::providers::failures::{foremost, joined};
+use crate::providers::toolkit::failures::{foremost, joined};
 
 /// Meetings asked about at once. Rapatin's limits are not known; a few calls in flight hide the round trips to Jakarta
 /// and look like one busy person.
 const AT_ONCE: usize = 4;
 
 /// Bound on one meeting's recordings, retries included, as for any call that somebody may be waiting for.
-const MEETING_WITHIN: Duration = Duration::from_secs(30);
+const MEETING_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Bound on asking about all meetings. The first listing keeps a mount waiting, and the newest meetings come first:
 /// what has not come by then is asked for by the next listing, a minute later.
-const ALL_WITHIN: Duration = Duration::from_secs(120);
+const ALL_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Meetings of a schedule that one listing asks about, the newest first. Rapatin keeps recordings for days (`delete_on`
 /// is four days after the meeting in its documentation), so those behind a thousand newer ones have none.
@@ -46,15 +46,15 @@ const SETTLED: i64 = 14;
 const FAILURES_IN_A_ROW: usize = AT_ONCE;
 
 /// What a listing found.
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Each session once.
-    pub(super) meetings: Vec<Mapped>,
+    pub(crate) meetings: Vec<Mapped>,
     /// The days that were not listed whole.
-    pub(super) failed: Vec<(DaySpan, ProviderError)>,
+    pub(crate) failed: Vec<(DaySpan, ProviderError)>,
 }
 
 /// Lists one source.
-pub(super) struct Lister {
+pub(crate) struct Lister {
     source: SourceName,
     /// Ids of meetings that are asked about whether they stand in the schedule or not.
     configured: Vec<String>,
@@ -74,12 +74,12 @@ struct Known {
 }
 
 impl Lister {
-    pub(super) fn new(source: SourceName, configured: Vec<String>) -> Self {
+    pub(crate) fn new(source: SourceName, configured: Vec<String>) -> Self {
         Self { source, configured, starts: Starts::default(), known: Mutex::default() }
     }
 
     /// Takes in what an earlier run listed.
-    pub(super) fn recall(&self, listed: &[Arc<Meeting>]) {
+    pub(crate) fn recall(&self, listed: &[Arc<Meeting>]) {
         self.starts.recall(listed);
         let holding = listed.iter().filter_map(|meeting| meeting.facts.text("meeting_id"));
         self.known.lock().holding.extend(holding);
@@ -89,12 +89,13 @@ impl Lister {
     ///
     /// # Errors
     /// Where everything failed: the reason that a person can do most about.
-    pub(super) async fn list(&self, api: &Api, span: DaySpan) -> Result<Found, ProviderError> {
+    pub(crate) async fn list(&self, api: &Api, span: DaySpan) -> Result<Found, ProviderError> {
         let (schedule, unscheduled) = schedule::ask(api, span).await;
         if let Some(error @ ProviderError::Credential(_)) = unscheduled {
             return Err(error);
         }
-        let settled = TimeZone::UTC.to_datetime(Timestamp::now()).date().saturating_sub(SETTLED.days());
+        let settled =
+            TimeZone::UTC.to_datetime(Timestamp::now()).date().saturating_sub(SETTLED.days());
         let asked = self.meetings(&schedule, settled);
         let replies = ask_all(api, &asked).await;
         let schedule_is_whole = unscheduled.is_none();
@@ -113,8 +114,13 @@ impl Lister {
                         );
                         failed.push((span, ProviderError::Unavailable(why)));
                     }
-                    let is_empty = listed.sessions.iter().all(|session| session.state() == State::Deleted);
-                    self.note(meeting, is_empty, is_empty && !is_newer(schedule.newest(meeting), settled));
+                    let is_empty =
+                        listed.sessions.iter().all(|session| session.state() == State::Deleted);
+                    self.note(
+                        meeting,
+                        is_empty,
+                        is_empty && !is_newer(schedule.newest(meeting), settled),
+                    );
                     for session in listed.sessions {
                         keep_one(&mut sessions, meeting, session);
                     }
@@ -209,13 +215,18 @@ impl Lister {
 
 /// Asks for the recordings of every meeting, a few at once and within a bound. Those that were given up have the
 /// reason in common.
-async fn ask_all<'m>(api: &Api, meetings: &'m [String]) -> Vec<(&'m str, Result<Sessions, ProviderError>)> {
-    let deadline = Instant::now() + ALL_WITHIN;
+async fn ask_all<'m>(
+    api: &Api,
+    meetings: &'m [String],
+) -> Vec<(&'m str, Result<Sessions, ProviderError>)> {
+    let deadline = Instant::now() + ALL_TIMEOUT;
     let mut unfinished: BTreeSet<&str> = BTreeSet::new();
     let mut jobs = Vec::new();
     for meeting in meetings {
         unfinished.insert(meeting);
-        jobs.push(async move { (meeting.as_str(), api.recordings(meeting, MEETING_WITHIN).await) });
+        jobs.push(
+            async move { (meeting.as_str(), api.recordings(meeting, MEETING_TIMEOUT).await) },
+        );
     }
     let mut done = stream::iter(jobs).buffer_unordered(AT_ONCE);
     let mut replies = Vec::new();
@@ -225,7 +236,7 @@ async fn ask_all<'m>(api: &Api, meetings: &'m [String]) -> Vec<(&'m str, Result<
             Ok(Some(done)) => done,
             Ok(None) => break None,
             Err(_elapsed) => {
-                let seconds = ALL_WITHIN.as_secs();
+                let seconds = ALL_TIMEOUT.as_secs();
                 break Some(ProviderError::Unavailable(format!(
                     "Rapatin did not show the recordings of all meetings within {seconds} s"
                 )));
@@ -234,7 +245,8 @@ async fn ask_all<'m>(api: &Api, meetings: &'m [String]) -> Vec<(&'m str, Result<
         unfinished.remove(meeting);
         let failure = reply.as_ref().err().cloned();
         replies.push((meeting, reply));
-        in_a_row = if failure.as_ref().is_some_and(ProviderError::is_passing) { in_a_row + 1 } else { 0 };
+        in_a_row =
+            if failure.as_ref().is_some_and(ProviderError::is_passing) { in_a_row + 1 } else { 0 };
         // What is said of the credential holds for every meeting.
         if in_a_row == FAILURES_IN_A_ROW || matches!(failure, Some(ProviderError::Credential(_))) {
             break failure;
@@ -258,8 +270,9 @@ fn overlap(one: DaySpan, other: DaySpan) -> Option<DaySpan> {
 
 /// Keeps one account of each session: the fuller one, and of equals the one of the smaller id, whichever came first.
 fn keep_one(sessions: &mut HashMap<MeetingId, (String, Session)>, meeting: &str, session: Session) {
-    let rank =
-        |meeting: &str, session: &Session| (std::cmp::Reverse(session.files.len()), meeting.to_owned());
+    let rank = |meeting: &str, session: &Session| {
+        (std::cmp::Reverse(session.files.len()), meeting.to_owned())
+    };
     match sessions.entry(MeetingId::from(session.uuid())) {
         Entry::Vacant(place) => {
             place.insert((meeting.to_owned(), session));

@@ -13,11 +13,13 @@ use super::RapatinCredential;
 use super::api::address;
 use super::refusal::Refusal;
 use crate::http::{ApiRequest, Client};
-use crate::providers::token::{Issuer, Token, Tokens};
-use crate::providers::{ProviderError, forgiving, lenient};
+use crate::providers::ProviderError;
+use crate::providers::toolkit::json_repair;
+use crate::providers::toolkit::serde_lenient;
+use crate::providers::toolkit::token::{Issuer, Token, Tokens};
 
 /// Bound on a login, retries included: short enough for a read that waits for it.
-const LOGIN_WITHIN: Duration = Duration::from_secs(10);
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a refused login answers for the next ones. Every read would otherwise send a wrong password again, and
 /// services lock accounts for that; a listing tries again once a minute, which is soon enough.
@@ -27,7 +29,7 @@ const REFUSED_FOR: Duration = Duration::from_secs(60);
 const DEVICE: &str = "meetfs";
 
 /// The tokens of a source whose interface is at `base`.
-pub(super) fn tokens(credential: RapatinCredential, base: Url, client: Client) -> Tokens {
+pub(crate) fn tokens(credential: RapatinCredential, base: Url, client: Client) -> Tokens {
     match credential {
         RapatinCredential::Token(secret) => Tokens::given(
             secret,
@@ -40,8 +42,8 @@ pub(super) fn tokens(credential: RapatinCredential, base: Url, client: Client) -
 }
 
 /// The token that the reply to a login brings.
-pub(super) fn token_of(reply: &Map<String, Value>) -> Option<SecretString> {
-    lenient::as_text(reply.get("data")?.get("token")?).map(SecretString::from)
+pub(crate) fn token_of(reply: &Map<String, Value>) -> Option<SecretString> {
+    serde_lenient::as_text(reply.get("data")?.get("token")?).map(SecretString::from)
 }
 
 /// An account that is signed in to whenever its last token is refused. How long a token lives is not documented, so
@@ -75,11 +77,11 @@ impl Issuer for Login {
                 ("password", self.password.clone()),
                 ("device", SecretString::from(DEVICE)),
             ]),
-            within: LOGIN_WITHIN,
+            within: LOGIN_TIMEOUT,
             turn: None,
         };
         let reply = self.client.call_with_json(&request).await?;
-        let body = forgiving::object(&reply.body);
+        let body = json_repair::object(&reply.body);
         if let Some(refusal) = Refusal::of(reply.status, body.as_ref(), &self.password) {
             let error = refusal.about_login();
             if matches!(error, ProviderError::Credential(_)) {

@@ -7,28 +7,39 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::facts;
 use super::wire::{File, Session, State};
-use crate::model::{Availability, FileId, FileKey, Meeting, MeetingId, RecordingFile, SourceName, Version};
-use crate::providers::lenient;
-use crate::providers::zoom_files::{Kind, declared_size};
-use crate::providers::zoom_links::Link;
+use crate::model::{
+    Availability, FileId, FileKey, Meeting, MeetingId, RecordingFile, SourceName, Version,
+};
+use crate::providers::toolkit::serde_lenient;
+use crate::providers::zoom_share::Link;
+use crate::providers::zoom_share::file_kinds::{Kind, declared_size};
 
 /// Between the parts of a key.
 const BAR: char = '|';
 
 /// A meeting with what its files' leases begin from.
-pub(super) struct Mapped {
-    pub(super) meeting: Meeting,
-    pub(super) links: Vec<Link>,
+pub(crate) struct Mapped {
+    pub(crate) meeting: Meeting,
+    pub(crate) links: Vec<Link>,
 }
 
 /// A session of the meeting with the id `meeting`, which began at `start`, as the other rooms know it. How long it
 /// took is not said, so it ends when it begins.
-pub(super) fn session(source: &SourceName, meeting: &str, mut session: Session, start: Timestamp) -> Mapped {
+pub(crate) fn session(
+    source: &SourceName,
+    meeting: &str,
+    mut session: Session,
+    start: Timestamp,
+) -> Mapped {
     let id = MeetingId::from(session.uuid());
     let state = session.state();
     let files = keyed(meeting, std::mem::take(&mut session.files));
     let links = files.iter().filter_map(|(key, file)| link(key, file)).collect();
-    let facts = facts::of_session(meeting, &session, &files.iter().map(|(_, file)| file).collect::<Vec<_>>());
+    let facts = facts::of_session(
+        meeting,
+        &session,
+        &files.iter().map(|(_, file)| file).collect::<Vec<_>>(),
+    );
     let version = |file: &File| {
         let day = session.recorded_on.map(|day| day.to_string()).unwrap_or_default();
         let said = format!("{}|{day}|{}", size(file), kind(file).file_type());
@@ -73,16 +84,16 @@ pub(super) fn session(source: &SourceName, meeting: &str, mut session: Session, 
 /// where Rapatin is and which has had seven hours since 1964 (IANA, Asia/Jakarta).
 fn deleted(delete_on: &str) -> Option<Timestamp> {
     const JAKARTA: SignedDuration = SignedDuration::from_hours(7);
-    lenient::day_begins(delete_on)?.checked_sub(JAKARTA).ok()
+    serde_lenient::day_begins(delete_on)?.checked_sub(JAKARTA).ok()
 }
 
 /// The links of a session whose files were asked for anew.
-pub(super) fn links(meeting: &str, files: Vec<File>) -> Vec<Link> {
+pub(crate) fn links(meeting: &str, files: Vec<File>) -> Vec<Link> {
     keyed(meeting, files).iter().filter_map(|(key, file)| link(key, file)).collect()
 }
 
 /// The id of the meeting that a file's session belongs to.
-pub(super) fn meeting_of(key: &FileKey) -> &str {
+pub(crate) fn meeting_of(key: &FileKey) -> &str {
     key.as_str().split(BAR).next().unwrap_or_default()
 }
 
@@ -173,9 +184,11 @@ mod tests {
     }
 
     fn with_files(files: Value) -> Vec<RecordingFile> {
-        mapped(json!({"uuid": "u==", "status": "ready", "recorded_on": "2026-09-24", "files": files}))
-            .meeting
-            .files
+        mapped(
+            json!({"uuid": "u==", "status": "ready", "recorded_on": "2026-09-24", "files": files}),
+        )
+        .meeting
+        .files
     }
 
     /// A session as Rapatin's documentation shows it.
@@ -228,29 +241,43 @@ mod tests {
         ];
         let keys = |files: Vec<Value>| {
             let files = with_files(Value::Array(files));
-            let mut keys: Vec<_> =
-                files.into_iter().map(|file| (file.id.key.to_string(), file.declared_size)).collect();
+            let mut keys: Vec<_> = files
+                .into_iter()
+                .map(|file| (file.id.key.to_string(), file.declared_size))
+                .collect();
             keys.sort();
             keys
         };
         let forward = keys(files.clone());
         let distinct: HashSet<_> = forward.iter().map(|(key, _)| key.clone()).collect();
-        assert_eq!((forward.len(), distinct.len()), (6, 6), "the exact double is dropped: {forward:?}");
-        for key in ["M4A|audio_only", "MP4|gallery_view|10", "MP4|gallery_view|20", "MP4|gallery_view|20|2"] {
+        assert_eq!(
+            (forward.len(), distinct.len()),
+            (6, 6),
+            "the exact double is dropped: {forward:?}"
+        );
+        for key in [
+            "M4A|audio_only",
+            "MP4|gallery_view|10",
+            "MP4|gallery_view|20",
+            "MP4|gallery_view|20|2",
+        ] {
             assert!(distinct.contains(&format!("85095598095|{key}")), "{key}: {forward:?}");
         }
         assert_eq!(forward, keys(files.into_iter().rev().collect()));
-        let other_links = vec![file("gallery_view", "MP4", 10, "x"), file("gallery_view", "MP4", 20, "y")];
+        let other_links =
+            vec![file("gallery_view", "MP4", 10, "x"), file("gallery_view", "MP4", 20, "y")];
         let few: Vec<_> = keys(other_links).into_iter().map(|(key, _)| key).collect();
         assert!(few.iter().all(|key| distinct.contains(key)), "{few:?}");
     }
 
     #[test]
     fn a_key_of_one_of_several_never_comes_to_mean_another() {
-        let file =
-            |size: u64| json!({"file_type": "MP4", "recording_type": "gallery_view", "file_size": size});
+        let file = |size: u64| json!({"file_type": "MP4", "recording_type": "gallery_view", "file_size": size});
         let named = |files: Value| -> Vec<_> {
-            with_files(files).into_iter().map(|file| (file.id.key.to_string(), file.declared_size)).collect()
+            with_files(files)
+                .into_iter()
+                .map(|file| (file.id.key.to_string(), file.declared_size))
+                .collect()
         };
         let both = named(json!([file(10), file(20)]));
         for alone in [named(json!([file(10)])), named(json!([file(20)]))] {
@@ -266,7 +293,11 @@ mod tests {
         let version = |size: &str, day: &str, link: &str| {
             let files = json!([{"file_type": "MP4", "recording_type": "gallery_view", "file_size": size,
                 "download_url": format!("https://zoom.us/{link}")}]);
-            mapped(json!({"uuid": "u", "recorded_on": day, "files": files})).meeting.files.remove(0).version
+            mapped(json!({"uuid": "u", "recorded_on": day, "files": files}))
+                .meeting
+                .files
+                .remove(0)
+                .version
         };
         let one = version("5", "2026-09-24", "a");
         assert_eq!(one, version("5", "2026-09-24", "b"));
@@ -289,6 +320,8 @@ mod tests {
         assert_eq!(files("processing", json!("https://zoom.us/x")), Availability::Processing);
         assert_eq!(files("ready", json!("https://zoom.us/x")), Availability::Ready);
         assert!(matches!(files("ready", json!(null)), Availability::Unavailable(_)));
-        assert!(mapped(json!({"uuid": "u", "status": "ready", "files": null})).meeting.files.is_empty());
+        assert!(
+            mapped(json!({"uuid": "u", "status": "ready", "files": null})).meeting.files.is_empty()
+        );
     }
 }

@@ -13,7 +13,7 @@
 //! 6. The links are Zoom's and carry their permission: [`leases`] follows them with nothing in hand. The token is for
 //!    Rapatin's interface alone.
 //!
-//! It never knows how meetings become folders or bytes become blocks.
+//! It never knows how meetings become directories or bytes become blocks.
 
 use std::sync::Arc;
 
@@ -23,10 +23,10 @@ use url::Url;
 use self::api::Api;
 use self::leases::Leases;
 use self::listing::Lister;
-use super::zoom_links::ZOOM_HOSTS;
-use super::{Effort, Listing, Provider, ProviderError};
 use crate::http::{AllowedHosts, Client};
 use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
+use crate::providers::zoom_share::ZOOM_HOSTS;
+use crate::providers::{Effort, Listing, Provider, ProviderError};
 
 mod api;
 mod facts;
@@ -41,7 +41,7 @@ mod schedule;
 mod starts;
 mod wire;
 
-pub use crate::settings::RapatinCredential;
+pub use crate::config::RapatinCredential;
 
 /// How a Rapatin source is reached.
 #[derive(Clone, Debug)]
@@ -100,7 +100,8 @@ impl Provider for Rapatin {
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError> {
         let mut found = self.lister.list(&self.api, span).await?;
         self.leases.learn(span, found.failed.is_empty(), &mut found.meetings);
-        let meetings: Vec<Meeting> = found.meetings.into_iter().map(|mapped| mapped.meeting).collect();
+        let meetings: Vec<Meeting> =
+            found.meetings.into_iter().map(|mapped| mapped.meeting).collect();
         Ok(Listing { meetings, failed: found.failed, ..Listing::default() })
     }
 

@@ -3,15 +3,16 @@
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-use crate::providers::words::quotable;
-use crate::providers::{ProviderError, lenient};
+use crate::providers::ProviderError;
+use crate::providers::toolkit::redaction::quotable;
+use crate::providers::toolkit::serde_lenient;
 
 /// A reply that says no: `{"response":{"status":"error","status_code":404,"message":"…"}}`, or a bare
 /// `{"message":"…"}`.
 #[derive(Clone, Debug)]
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     /// The HTTP status, or the one that the reply gives where HTTP calls it a success.
-    pub(super) status: u16,
+    pub(crate) status: u16,
     /// Rapatin's words, without the secret.
     message: String,
     /// Whether it is Rapatin's interface that answered, and not whatever web server is at the address.
@@ -20,10 +21,14 @@ pub(super) struct Refusal {
 
 impl Refusal {
     /// What the reply says, if it is no success. `secret` is kept out of the message.
-    pub(super) fn of(status: u16, reply: Option<&Map<String, Value>>, secret: &SecretString) -> Option<Self> {
+    pub(crate) fn of(
+        status: u16,
+        reply: Option<&Map<String, Value>>,
+        secret: &SecretString,
+    ) -> Option<Self> {
         let envelope = reply.and_then(|reply| reply.get("response")?.as_object());
         let said = envelope
-            .and_then(|envelope| envelope.get("status_code").and_then(lenient::as_integer))
+            .and_then(|envelope| envelope.get("status_code").and_then(serde_lenient::as_integer))
             .and_then(|code| u16::try_from(code).ok())
             .filter(|code| *code >= 400);
         let status = match (status, said) {
@@ -34,24 +39,24 @@ impl Refusal {
         let message = [envelope, reply]
             .into_iter()
             .flatten()
-            .find_map(|object| lenient::first_text(object, &["message", "error"]))
+            .find_map(|object| serde_lenient::first_text(object, &["message", "error"]))
             .unwrap_or_default();
         Some(Self { status, message: quotable(&message, secret), is_object: reply.is_some() })
     }
 
     /// Whether another token may be taken where this one was not.
-    pub(super) fn is_of_token(&self) -> bool {
+    pub(crate) fn is_of_token(&self) -> bool {
         self.status == 401
     }
 
     /// Whether there is simply nothing under what was asked for. A web server that knows no such page says nothing
     /// about recordings.
-    pub(super) fn is_absence(&self) -> bool {
+    pub(crate) fn is_absence(&self) -> bool {
         matches!(self.status, 404 | 410) && self.is_object
     }
 
     /// One sentence with what to do, about `subject`: what was asked for.
-    pub(super) fn about(&self, subject: &str) -> ProviderError {
+    pub(crate) fn about(&self, subject: &str) -> ProviderError {
         let (status, said) = (self.status, self.said());
         match status {
             401 => ProviderError::Credential(format!(
@@ -76,7 +81,7 @@ impl Refusal {
     }
 
     /// One sentence with what to do, about a login.
-    pub(super) fn about_login(&self) -> ProviderError {
+    pub(crate) fn about_login(&self) -> ProviderError {
         let (status, said) = (self.status, self.said());
         match status {
             401 | 403 | 422 => ProviderError::Credential(format!(
@@ -108,7 +113,8 @@ mod tests {
     fn the_envelope_counts_where_http_calls_it_a_success() {
         assert!(refusal(200, json!({"response": {"status_code": 200}, "data": []})).is_none());
         assert!(refusal(200, json!({"data": null})).is_none());
-        let no = refusal(200, json!({"response": {"status": "error", "status_code": "404"}})).unwrap();
+        let no =
+            refusal(200, json!({"response": {"status": "error", "status_code": "404"}})).unwrap();
         assert!(no.is_absence());
         assert!(refusal(401, json!({"message": "Unauthenticated."})).unwrap().is_of_token());
     }
@@ -127,7 +133,8 @@ mod tests {
             (302, "", "unavailable: Rapatin answered status 302 for the recordings of meeting 85095598095; a mount that runs asks again by itself"),
         ];
         for (status, message, expected) in rows {
-            let error = refusal(status, json!({"response": {"message": message}})).unwrap().about(meeting);
+            let error =
+                refusal(status, json!({"response": {"message": message}})).unwrap().about(meeting);
             let kind = match &error {
                 ProviderError::Credential(_) => "credential",
                 ProviderError::NotAllowed(_) => "not allowed",
@@ -148,7 +155,10 @@ mod tests {
             ),
             (404, "Rapatin answered the login with status 404 (\"m\"); check api_url"),
         ] {
-            assert_eq!(refusal(status, json!({"message": "m"})).unwrap().about_login().to_string(), expected);
+            assert_eq!(
+                refusal(status, json!({"message": "m"})).unwrap().about_login().to_string(),
+                expected
+            );
         }
         let login = refusal(422, json!({"message": "Wrong."})).unwrap().about_login();
         assert!(matches!(login, ProviderError::Credential(_)));
@@ -165,8 +175,12 @@ mod tests {
 
     #[test]
     fn an_echoed_secret_is_not_repeated() {
-        let no = refusal(400, json!({"response": {"message": "bad\ntoken 13|t0ken-s3cret."}})).unwrap();
+        let no =
+            refusal(400, json!({"response": {"message": "bad\ntoken 13|t0ken-s3cret."}})).unwrap();
         let text = format!("{no:?} {} {}", no.about("the schedule"), no.about_login());
-        assert!(!text.contains("s3cret") && !text.contains('\n') && text.contains("bad token …"), "{text}");
+        assert!(
+            !text.contains("s3cret") && !text.contains('\n') && text.contains("bad token …"),
+            "{text}"
+        );
     }
 }

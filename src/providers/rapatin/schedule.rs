@@ -13,7 +13,7 @@ use crate::providers::ProviderError;
 
 /// Bound on one page with its retries. Somebody waits at a prompt for the first of them, and after half a minute would
 /// rather be told.
-const PAGE_WITHIN: Duration = Duration::from_secs(30);
+const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Pages of one schedule; a hundred thousand meetings are a server that counts in circles.
 const PAGES: i64 = 1000;
@@ -24,14 +24,14 @@ const BARREN_PAGES: u32 = 50;
 
 /// The meetings of a span of days.
 #[derive(Debug, Default)]
-pub(super) struct Schedule {
+pub(crate) struct Schedule {
     /// By the meetings' ids.
     entries: HashMap<String, Vec<Entry>>,
 }
 
 impl Schedule {
     /// Each meeting with its newest day, newest first; those of one day by their ids.
-    pub(super) fn meetings(&self) -> Vec<(Option<Date>, &str)> {
+    pub(crate) fn meetings(&self) -> Vec<(Option<Date>, &str)> {
         let mut meetings: Vec<_> =
             self.entries.keys().map(|meeting| (self.newest(meeting), meeting.as_str())).collect();
         meetings.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(other.1)));
@@ -39,22 +39,25 @@ impl Schedule {
     }
 
     /// The newest day that a meeting stands on.
-    pub(super) fn newest(&self, meeting: &str) -> Option<Date> {
+    pub(crate) fn newest(&self, meeting: &str) -> Option<Date> {
         self.entries.get(meeting)?.iter().filter_map(|entry| entry.date).max()
     }
 
     /// When a meeting was to begin on that day. Of several times the earliest, which others that are booked later
     /// do not change.
-    pub(super) fn start(&self, meeting: &str, day: Date) -> Option<Timestamp> {
+    pub(crate) fn start(&self, meeting: &str, day: Date) -> Option<Timestamp> {
         let entries = self.entries.get(meeting)?;
         entries.iter().filter(|entry| entry.date == Some(day)).filter_map(|entry| entry.start).min()
     }
 
     /// The days that a meeting stands on, each with its neighbours: nobody says by which clock either is dated.
-    pub(super) fn days(&self, meeting: &str) -> Vec<DaySpan> {
+    pub(crate) fn days(&self, meeting: &str) -> Vec<DaySpan> {
         let dates = self.entries.get(meeting).into_iter().flatten().filter_map(|entry| entry.date);
         dates
-            .map(|day| DaySpan { from: day.saturating_sub(1.day()), to: day.saturating_add(1.day()) })
+            .map(|day| DaySpan {
+                from: day.saturating_sub(1.day()),
+                to: day.saturating_add(1.day()),
+            })
             .collect()
     }
 
@@ -66,7 +69,7 @@ impl Schedule {
 }
 
 /// Asks for the schedule of `span`, a day more on both sides. Says besides why it is not whole, if it is not.
-pub(super) async fn ask(api: &Api, span: DaySpan) -> (Schedule, Option<ProviderError>) {
+pub(crate) async fn ask(api: &Api, span: DaySpan) -> (Schedule, Option<ProviderError>) {
     let mut schedule = Schedule::default();
     let from = span.from.saturating_sub(1.day()).to_string();
     let to = span.to.saturating_add(1.day()).to_string();
@@ -78,10 +81,12 @@ pub(super) async fn ask(api: &Api, span: DaySpan) -> (Schedule, Option<ProviderE
         if page > 1 {
             query.push(("page", number.as_str()));
         }
-        let reply = api.get(&["schedules"], &query, PAGE_WITHIN).await;
+        let reply = api.get(&["schedules"], &query, PAGE_TIMEOUT).await;
         let read = reply.map_err(|error| error.about("the schedule")).and_then(|reply| {
             Page::read(reply).ok_or_else(|| {
-                ProviderError::Unavailable("Rapatin sent a schedule without meetings; check api_url".into())
+                ProviderError::Unavailable(
+                    "Rapatin sent a schedule without meetings; check api_url".into(),
+                )
             })
         });
         match read {

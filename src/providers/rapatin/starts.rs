@@ -1,11 +1,11 @@
 //! When sessions began.
 //!
 //! Rapatin says on which day a session was recorded and not when. The schedule knows a time, but not for ever: entries
-//! are moved and deleted, and a session may have none. A folder is named by its time, and one whose name changes is
+//! are moved and deleted, and a session may have none. A directory is named by its time, and one whose name changes is
 //! copied again by every backup, so a session keeps the time that it was first listed with, also after a restart.
 //!
 //! A schedule that could not be had says nothing about a session. What is shown for want of it is not kept, or a
-//! moment's failure would name a folder for weeks.
+//! moment's failure would name a directory for weeks.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -21,17 +21,17 @@ use crate::model::{DaySpan, Meeting, MeetingId};
 
 /// The times that sessions were first listed with.
 #[derive(Default)]
-pub(super) struct Starts(Mutex<HashMap<MeetingId, Timestamp>>);
+pub(crate) struct Starts(Mutex<HashMap<MeetingId, Timestamp>>);
 
 impl Starts {
     /// Takes in the times that an earlier run listed sessions with.
-    pub(super) fn recall(&self, listed: &[Arc<Meeting>]) {
+    pub(crate) fn recall(&self, listed: &[Arc<Meeting>]) {
         self.0.lock().extend(listed.iter().map(|meeting| (meeting.id.clone(), meeting.start)));
     }
 
     /// When the session of `meeting` began: as it was said first, else as the schedule has it for the day, else at
     /// the beginning of the day (UTC). The epoch where not even the day is known.
-    pub(super) fn of(
+    pub(crate) fn of(
         &self,
         meeting: &str,
         session: &Session,
@@ -55,7 +55,7 @@ impl Starts {
 
     /// Forgets sessions of the days of `span` that a whole listing did not name, so that what is kept is never more
     /// than what is listed.
-    pub(super) fn keep(&self, span: DaySpan, listed: &HashSet<MeetingId>) {
+    pub(crate) fn keep(&self, span: DaySpan, listed: &HashSet<MeetingId>) {
         self.0.lock().retain(|id, start| {
             !span.contains(TimeZone::UTC.to_datetime(*start).date()) || listed.contains(id)
         });

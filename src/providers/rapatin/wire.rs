@@ -7,20 +7,20 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::model::SecretUrl;
-use crate::providers::lenient;
+use crate::providers::toolkit::serde_lenient;
 
 /// The recorded sessions of one meeting.
 #[derive(Default)]
-pub(super) struct Sessions {
+pub(crate) struct Sessions {
     /// Those that could be read.
-    pub(super) sessions: Vec<Session>,
+    pub(crate) sessions: Vec<Session>,
     /// How many could not.
-    pub(super) unreadable: usize,
+    pub(crate) unreadable: usize,
 }
 
 impl Sessions {
     /// Reads the reply, whose `data` is one session or a list of them. `None` if it is neither.
-    pub(super) fn read(mut reply: Map<String, Value>) -> Option<Self> {
+    pub(crate) fn read(mut reply: Map<String, Value>) -> Option<Self> {
         let entries = match reply.remove("data")? {
             Value::Array(entries) => entries,
             Value::Null => Vec::new(),
@@ -35,32 +35,32 @@ impl Sessions {
 
 /// One recorded session.
 #[derive(Deserialize)]
-pub(super) struct Session {
-    #[serde(default, deserialize_with = "lenient::text")]
+pub(crate) struct Session {
+    #[serde(default, deserialize_with = "serde_lenient::text")]
     uuid: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
-    pub(super) meeting_id: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "serde_lenient::text")]
+    pub(crate) meeting_id: Option<String>,
+    #[serde(default, deserialize_with = "serde_lenient::text")]
     status: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
-    pub(super) topic: Option<String>,
+    #[serde(default, deserialize_with = "serde_lenient::text")]
+    pub(crate) topic: Option<String>,
     /// The day it was recorded.
     #[serde(default, deserialize_with = "day")]
-    pub(super) recorded_on: Option<Date>,
+    pub(crate) recorded_on: Option<Date>,
     /// The day it will be deleted.
-    #[serde(default, deserialize_with = "lenient::text")]
-    pub(super) delete_on: Option<String>,
+    #[serde(default, deserialize_with = "serde_lenient::text")]
+    pub(crate) delete_on: Option<String>,
     /// Null unless the session is ready.
     #[serde(default, deserialize_with = "files")]
-    pub(super) files: Vec<File>,
+    pub(crate) files: Vec<File>,
     /// Whatever else the entry holds, links included.
     #[serde(flatten)]
-    pub(super) other: Map<String, Value>,
+    pub(crate) other: Map<String, Value>,
 }
 
 /// What became of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(crate) enum State {
     Ready,
     Processing,
     Deleted,
@@ -73,13 +73,13 @@ impl Session {
     }
 
     /// The UUID; never empty.
-    pub(super) fn uuid(&self) -> &str {
+    pub(crate) fn uuid(&self) -> &str {
         self.uuid.as_deref().unwrap_or_default()
     }
 
     /// What became of it. An unknown status counts as processing: what is shown too early is read half-made, what is
     /// shown late is only late.
-    pub(super) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         match self.status.as_deref().unwrap_or_default().to_ascii_lowercase().as_str() {
             "ready" | "completed" | "" => State::Ready,
             "deleted" => State::Deleted,
@@ -90,37 +90,39 @@ impl Session {
 
 /// One file of a session. There is no id, no extension and no time.
 #[derive(Deserialize)]
-pub(super) struct File {
-    #[serde(default, deserialize_with = "lenient::text")]
-    pub(super) recording_type: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
-    pub(super) file_type: Option<String>,
+pub(crate) struct File {
+    #[serde(default, deserialize_with = "serde_lenient::text")]
+    pub(crate) recording_type: Option<String>,
+    #[serde(default, deserialize_with = "serde_lenient::text")]
+    pub(crate) file_type: Option<String>,
     /// Bytes; sent as a string.
-    #[serde(default, deserialize_with = "lenient::integer")]
-    pub(super) file_size: Option<i64>,
-    #[serde(default, deserialize_with = "lenient::address")]
-    pub(super) download_url: Option<SecretUrl>,
+    #[serde(default, deserialize_with = "serde_lenient::integer")]
+    pub(crate) file_size: Option<i64>,
+    #[serde(default, deserialize_with = "serde_lenient::address")]
+    pub(crate) download_url: Option<SecretUrl>,
 }
 
 /// One page of a schedule.
-pub(super) struct Page {
+pub(crate) struct Page {
     /// The entries that name a meeting.
-    pub(super) entries: Vec<Entry>,
+    pub(crate) entries: Vec<Entry>,
     /// How many pages there are, where the reply says so.
-    pub(super) pages: Option<i64>,
+    pub(crate) pages: Option<i64>,
 }
 
 impl Page {
     /// The page, if the reply is one.
-    pub(super) fn read(mut reply: Map<String, Value>) -> Option<Self> {
+    pub(crate) fn read(mut reply: Map<String, Value>) -> Option<Self> {
         let pages = pages(&reply);
         let items = match reply.remove("data")? {
             Value::Array(items) => items,
-            Value::Object(mut data) => match data.remove("items").or_else(|| data.remove("data"))? {
-                Value::Array(items) => items,
-                Value::Null => Vec::new(),
-                _ => return None,
-            },
+            Value::Object(mut data) => {
+                match data.remove("items").or_else(|| data.remove("data"))? {
+                    Value::Array(items) => items,
+                    Value::Null => Vec::new(),
+                    _ => return None,
+                }
+            }
             Value::Null => Vec::new(),
             _ => return None,
         };
@@ -131,41 +133,47 @@ impl Page {
 /// The number of pages. Nobody says whether a schedule has any; if it does, the reply will say so in one of the ways
 /// of such interfaces: `last_page` or `total_pages`, by itself or below `meta` or `pagination`.
 fn pages(reply: &Map<String, Value>) -> Option<i64> {
-    fn below<'a>(object: Option<&'a Map<String, Value>>, name: &str) -> Option<&'a Map<String, Value>> {
+    fn below<'a>(
+        object: Option<&'a Map<String, Value>>,
+        name: &str,
+    ) -> Option<&'a Map<String, Value>> {
         object?.get(name)?.as_object()
     }
     let (reply, data) = (Some(reply), below(Some(reply), "data"));
-    let places = [reply, data].map(|object| [object, below(object, "meta"), below(object, "pagination")]);
+    let places =
+        [reply, data].map(|object| [object, below(object, "meta"), below(object, "pagination")]);
     places.into_iter().flatten().flatten().find_map(|place| {
-        ["last_page", "total_pages"].iter().find_map(|name| place.get(*name).and_then(lenient::as_integer))
+        ["last_page", "total_pages"]
+            .iter()
+            .find_map(|name| place.get(*name).and_then(serde_lenient::as_integer))
     })
 }
 
 /// A meeting of a schedule on one day.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// The meeting's id without the spaces and hyphens that people write.
-    pub(super) meeting: String,
-    pub(super) date: Option<Date>,
+    pub(crate) meeting: String,
+    pub(crate) date: Option<Date>,
     /// When it was to begin, unless that is not to be relied on.
-    pub(super) start: Option<Timestamp>,
+    pub(crate) start: Option<Timestamp>,
 }
 
 /// What an entry may say. The fields besides those of the documentation are the ones that Zoom's own schedule has.
 #[derive(Default, Deserialize)]
 struct Item {
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "serde_lenient::text")]
     meeting_id: Option<String>,
     #[serde(default, deserialize_with = "day")]
     start_date: Option<Date>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "serde_lenient::text")]
     start_time: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "serde_lenient::text")]
     timezone: Option<String>,
     #[serde(default)]
     recurring: Value,
     /// Spelt like that.
-    #[serde(default, alias = "occurrence_id", deserialize_with = "lenient::text")]
+    #[serde(default, alias = "occurrence_id", deserialize_with = "serde_lenient::text")]
     occurence_id: Option<String>,
     #[serde(default, alias = "occurences")]
     occurrences: Value,
@@ -174,10 +182,14 @@ struct Item {
 /// The entries of an item: its own, and those of the occurrences that it lists.
 fn entries(item: Value) -> Vec<Entry> {
     let Some(mut item) = serde_json::from_value::<Item>(item).ok() else { return Vec::new() };
-    let Some(meeting) = item.meeting_id.take().and_then(|id| meeting_id(&id)) else { return Vec::new() };
+    let Some(meeting) = item.meeting_id.take().and_then(|id| meeting_id(&id)) else {
+        return Vec::new();
+    };
     let mut found = Vec::new();
     if let Value::Array(occurrences) = item.occurrences.take() {
-        for occurrence in occurrences.into_iter().filter_map(|one| serde_json::from_value::<Item>(one).ok()) {
+        for occurrence in
+            occurrences.into_iter().filter_map(|one| serde_json::from_value::<Item>(one).ok())
+        {
             let start = occurrence.start(item.timezone.as_deref());
             found.push(Entry { meeting: meeting.clone(), date: occurrence.start_date, start });
         }
@@ -203,11 +215,11 @@ impl Item {
 fn meeting_id(text: &str) -> Option<String> {
     /// Zoom's have eleven digits. An entry of a series says it once for all its occurrences, each of which gets a copy:
     /// a long one of many occurrences would take gigabytes.
-    const LONGEST: usize = 64;
+    const MAX_LENGTH: usize = 64;
     let plain = text.chars().filter(|c| !c.is_whitespace() && *c != '-');
-    let id: String = plain.take(LONGEST + 1).collect();
+    let id: String = plain.take(MAX_LENGTH + 1).collect();
     let is_word = id.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    (is_word && (1..=LONGEST).contains(&id.len())).then_some(id)
+    (is_word && (1..=MAX_LENGTH).contains(&id.len())).then_some(id)
 }
 
 fn time_of_day(text: &str) -> Option<Time> {
@@ -217,13 +229,13 @@ fn time_of_day(text: &str) -> Option<Time> {
 fn is_true(value: &Value) -> bool {
     match value {
         Value::Bool(is) => *is,
-        other => lenient::as_integer(other).is_some_and(|number| number != 0),
+        other => serde_lenient::as_integer(other).is_some_and(|number| number != 0),
     }
 }
 
 /// A day, perhaps with a time behind it.
 fn day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Date>, D::Error> {
-    let text = lenient::text(deserializer)?;
+    let text = serde_lenient::text(deserializer)?;
     Ok(text.and_then(|text| text.get(..10)?.parse().ok()))
 }
 
@@ -257,7 +269,10 @@ mod tests {
         assert_eq!(sessions(json!([session, session])), Some((2, 0)));
         assert_eq!(sessions(json!([])), Some((0, 0)));
         assert_eq!(sessions(json!(null)), Some((0, 0)));
-        assert_eq!(sessions(json!([session, 3, null, {"uuid": ""}, {"topic": "lost"}])), Some((1, 4)));
+        assert_eq!(
+            sessions(json!([session, 3, null, {"uuid": ""}, {"topic": "lost"}])),
+            Some((1, 4))
+        );
         for nonsense in [json!("x"), json!(3), json!(true)] {
             assert_eq!(sessions(nonsense.clone()), None, "{nonsense}");
         }
@@ -317,7 +332,8 @@ mod tests {
             let page = page(reply.clone()).unwrap();
             assert_eq!((page.entries, page.pages), (vec![expected.clone()], pages), "{reply}");
         }
-        for empty in [json!({"data": null}), json!({"data": []}), json!({"data": {"items": null}})] {
+        for empty in [json!({"data": null}), json!({"data": []}), json!({"data": {"items": null}})]
+        {
             assert!(page(empty.clone()).unwrap().entries.is_empty(), "{empty}");
         }
         for nonsense in [json!({}), json!({"data": 3}), json!({"data": {"user": {}}})] {
@@ -327,7 +343,9 @@ mod tests {
 
     #[test]
     fn the_time_of_a_series_is_nobodys_and_that_of_an_occurrence_is_its_own() {
-        let starts = |item: Value| -> Vec<_> { entries(item).into_iter().map(|entry| entry.start).collect() };
+        let starts = |item: Value| -> Vec<_> {
+            entries(item).into_iter().map(|entry| entry.start).collect()
+        };
         let item = |recurring: Value, occurrence: Value| {
             json!({"meeting_id": "1", "start_date": "2026-09-24", "start_time": "09:00:00",
                 "timezone": "Asia/Jakarta", "recurring": recurring, "occurence_id": occurrence})
@@ -339,8 +357,7 @@ mod tests {
         let mut series = item(json!(true), json!(null));
         series["occurrences"] = json!([{"start_date": "2026-09-24", "start_time": "09:00"}, 3]);
         assert_eq!(starts(series), [Some(at), None]);
-        let odd =
-            json!({"meeting_id": 1, "start_date": "24/09/2026", "start_time": "soon", "timezone": "Mars"});
+        let odd = json!({"meeting_id": 1, "start_date": "24/09/2026", "start_time": "soon", "timezone": "Mars"});
         assert_eq!(starts(odd), [None]);
         let long = "8".repeat(65);
         for no_id in [" - ", "..", "8|5", "a/b", &long] {

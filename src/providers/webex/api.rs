@@ -14,20 +14,21 @@ use super::refusal::Refusal;
 use crate::http::error::origin;
 use crate::http::{ApiReply, ApiRequest, Client, HttpError, retry};
 use crate::model::SecretUrl;
-use crate::providers::token::{Token, Tokens};
-use crate::providers::{ProviderError, forgiving};
+use crate::providers::ProviderError;
+use crate::providers::toolkit::json_repair;
+use crate::providers::toolkit::token::{Token, Tokens};
 
 /// The wait that a 429 without `Retry-After` asks for, and the least that one with it does (webexpythonsdk,
 /// `RateLimitError`).
 const UNSTATED_QUIET: Duration = Duration::from_secs(15);
-const LEAST_QUIET: Duration = Duration::from_secs(1);
+const MIN_QUIET: Duration = Duration::from_secs(1);
 
 /// What must be left after a quiet that is waited out: a call that has no time any more would end with a word about time
 /// where the limit is the reason.
-const CALLED_WITHIN: Duration = Duration::from_secs(1);
+const CALLED_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why a call brought no object.
-pub(super) enum ApiError {
+pub(crate) enum ApiError {
     /// Webex says no.
     Refused(Refusal),
     /// There was no answer, no credential, or no sense in the answer.
@@ -36,7 +37,7 @@ pub(super) enum ApiError {
 
 impl ApiError {
     /// What to report when `subject` was asked for, which takes `scope`.
-    pub(super) fn about(self, subject: &str, scope: &str) -> ProviderError {
+    pub(crate) fn about(self, subject: &str, scope: &str) -> ProviderError {
         match self {
             Self::Refused(refusal) => refusal.about(subject, scope),
             Self::Failed(error) => error,
@@ -58,14 +59,14 @@ impl From<HttpError> for ApiError {
 
 /// What a call brought.
 #[derive(Debug)]
-pub(super) struct Reply {
-    pub(super) object: Map<String, Value>,
+pub(crate) struct Reply {
+    pub(crate) object: Map<String, Value>,
     /// The address of the page after this one, as the reply names it; `None` on the last.
-    pub(super) next: Result<Option<String>, paging::Unreadable>,
+    pub(crate) next: Result<Option<String>, paging::Unreadable>,
 }
 
 /// The interface of one source.
-pub(super) struct Api {
+pub(crate) struct Api {
     client: Client,
     base: Url,
     tokens: Tokens,
@@ -74,20 +75,25 @@ pub(super) struct Api {
 }
 
 impl Api {
-    pub(super) fn new(client: Client, base: Url, tokens: Tokens) -> Self {
+    pub(crate) fn new(client: Client, base: Url, tokens: Tokens) -> Self {
         Self { client, base, tokens, quiet_until: Mutex::default() }
     }
 
     /// The source's token.
-    pub(super) fn tokens(&self) -> &Tokens {
+    pub(crate) fn tokens(&self) -> &Tokens {
         &self.tokens
     }
 
     /// The address of `path`, which begins with a slash and is percent-encoded.
-    pub(super) fn address(&self, path: &str, query: &[(&str, &str)]) -> Result<SecretUrl, ProviderError> {
+    pub(crate) fn address(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<SecretUrl, ProviderError> {
         let text = format!("{}{path}", self.base.as_str().trim_end_matches('/'));
-        let mut url = Url::parse(&text)
-            .map_err(|_| ProviderError::Unavailable("api_url cannot be used as a base address".into()))?;
+        let mut url = Url::parse(&text).map_err(|_| {
+            ProviderError::Unavailable("api_url cannot be used as a base address".into())
+        })?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
@@ -96,7 +102,7 @@ impl Api {
 
     /// The address of a next page as a reply names it, if the token may be sent there: to the interface itself and
     /// nowhere else. Of where it leads otherwise, the host alone is told.
-    pub(super) fn next_page(&self, named: &str) -> Result<SecretUrl, String> {
+    pub(crate) fn next_page(&self, named: &str) -> Result<SecretUrl, String> {
         next_page(&self.base, named)
     }
 
@@ -104,18 +110,26 @@ impl Api {
     ///
     /// # Errors
     /// [`ProviderError::Down`].
-    pub(super) async fn admit(&self) -> Result<(), ProviderError> {
+    pub(crate) async fn admit(&self) -> Result<(), ProviderError> {
         Ok(self.client.admit(&SecretUrl::new(self.base.clone())).await?)
     }
 
     /// Asks for the object at an address of the interface, made by [`address`](Self::address).
-    pub(super) async fn get(&self, address: &SecretUrl, within: Duration) -> Result<Reply, ApiError> {
+    pub(crate) async fn get(
+        &self,
+        address: &SecretUrl,
+        within: Duration,
+    ) -> Result<Reply, ApiError> {
         self.renewing(address, within, |status| status == 429).await
     }
 
     /// The same for a page of a list: where the server says that it takes too long, that is told at once, for fewer
     /// entries may take less.
-    pub(super) async fn page(&self, address: &SecretUrl, within: Duration) -> Result<Reply, ApiError> {
+    pub(crate) async fn page(
+        &self,
+        address: &SecretUrl,
+        within: Duration,
+    ) -> Result<Reply, ApiError> {
         self.renewing(address, within, |status| matches!(status, 429 | 504)).await
     }
 
@@ -156,7 +170,7 @@ impl Api {
             let reply = self.client.call_taking(&request, taken).await?;
             if reply.status == 429 {
                 let wait = retry::retry_after(&reply.headers, SystemTime::now());
-                self.hush(wait.map_or(UNSTATED_QUIET, |wait| wait.max(LEAST_QUIET)));
+                self.hush(wait.map_or(UNSTATED_QUIET, |wait| wait.max(MIN_QUIET)));
                 continue;
             }
             return read(&reply, address, token);
@@ -169,7 +183,7 @@ impl Api {
             let until = *self.quiet_until.lock();
             let now = Instant::now();
             let Some(until) = until.filter(|until| now < *until) else { return Ok(()) };
-            if deadline <= until + CALLED_WITHIN {
+            if deadline <= until + CALLED_TIMEOUT {
                 return Err(HttpError::RateLimited { host: origin(address), wait: until - now });
             }
             tokio::time::sleep_until(until).await;
@@ -178,21 +192,21 @@ impl Api {
 
     fn hush(&self, wait: Duration) {
         /// A longer quiet is asked about again: one wrong word must not shut the source out until the next mount.
-        const BELIEVED: Duration = Duration::from_secs(10 * 60);
-        let wait = wait.min(BELIEVED);
+        const MAX_RETRY_AFTER: Duration = Duration::from_secs(10 * 60);
+        let wait = wait.min(MAX_RETRY_AFTER);
         let mut quiet_until = self.quiet_until.lock();
         *quiet_until = (*quiet_until).max(Some(Instant::now() + wait));
     }
 }
 
-pub(super) fn next_page(base: &Url, named: &str) -> Result<SecretUrl, String> {
+pub(crate) fn next_page(base: &Url, named: &str) -> Result<SecretUrl, String> {
     let url = base.join(named).map_err(|_| "no address".to_owned())?;
     let address = SecretUrl::new(url);
     if address.expose().origin() == base.origin() { Ok(address) } else { Err(origin(&address)) }
 }
 
 fn read(reply: &ApiReply, address: &SecretUrl, token: &Token) -> Result<Reply, ApiError> {
-    let object = forgiving::object(&reply.body);
+    let object = json_repair::object(&reply.body);
     let wait = retry::retry_after(&reply.headers, SystemTime::now());
     if let Some(refusal) = Refusal::of(reply.status, object.as_ref(), wait, token.secret()) {
         return Err(ApiError::Refused(refusal));
@@ -232,7 +246,8 @@ mod tests {
     #[test]
     fn an_address_is_joined_with_and_without_a_slash_at_the_bases_end() {
         for base in ["https://webexapis.com/v1", "https://webexapis.com/v1/"] {
-            let url = api(base).address("/recordings", &[("from", "2026-10-01T00:00:00Z")]).unwrap();
+            let url =
+                api(base).address("/recordings", &[("from", "2026-10-01T00:00:00Z")]).unwrap();
             let expected = "https://webexapis.com/v1/recordings?from=2026-10-01T00%3A00%3A00Z";
             assert_eq!(url.expose().as_str(), expected);
         }
@@ -241,9 +256,11 @@ mod tests {
     #[test]
     fn a_next_page_is_on_the_interface_itself_or_nowhere() {
         let api = api("https://webexapis.com/v1");
-        for good in
-            ["https://webexapis.com/v1/recordings?cursor=x", "https://webexapis.com:443/v1/r", "/v1/r?c=1"]
-        {
+        for good in [
+            "https://webexapis.com/v1/recordings?cursor=x",
+            "https://webexapis.com:443/v1/r",
+            "/v1/r?c=1",
+        ] {
             let address = api.next_page(good).unwrap();
             assert_eq!(address.expose().host_str(), Some("webexapis.com"), "{good}");
         }

@@ -9,23 +9,30 @@ use url::Url;
 
 use super::WebexCredential;
 use super::wire::Grant;
+use crate::config::WebexConfig;
 use crate::http::{ApiReply, ApiRequest, Client};
 use crate::model::{SecretUrl, SourceName};
-use crate::providers::sign_in::{Exchange, Granted, Kept, SignInDesk, SignedIn, TokenService};
-use crate::providers::token::Tokens;
-use crate::providers::words::quotable;
-use crate::providers::{ProviderError, lenient, sign_in};
-use crate::settings::WebexSettings;
+use crate::providers::ProviderError;
+use crate::providers::oauth;
+use crate::providers::oauth::{Exchange, Granted, Kept, SignInService, SignedIn, TokenService};
+use crate::providers::toolkit::redaction::quotable;
+use crate::providers::toolkit::serde_lenient;
+use crate::providers::toolkit::token::Tokens;
 
 /// Bound on renewing a token, retries included: short enough for a read that waits for it.
-const GRANT_WITHIN: Duration = Duration::from_secs(10);
+const GRANT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Life of a token whose reply does not say: the 14 days that Webex documents ("Integrations & Authorization"). No
 /// stated life is believed beyond it.
-const USUAL_LIFE: Duration = Duration::from_secs(14 * 24 * 3600);
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// The tokens of a source.
-pub(super) fn tokens(source: &SourceName, credential: WebexCredential, oauth: Url, client: Client) -> Tokens {
+pub(crate) fn tokens(
+    source: &SourceName,
+    credential: WebexCredential,
+    oauth: Url,
+    client: Client,
+) -> Tokens {
     let oauth = SecretUrl::new(oauth);
     match credential {
         WebexCredential::Token(secret) => Tokens::given(
@@ -33,32 +40,37 @@ pub(super) fn tokens(source: &SourceName, credential: WebexCredential, oauth: Ur
             "Webex refused the token; personal tokens live 12 hours: give a new one, or let meetfs renew its own with client_id, client_secret and refresh_token",
         ),
         WebexCredential::Refreshed { client_id, client_secret, refresh_token, kept } => {
-            let mend =
-                "check client_id, client_secret and refresh_token, which ends after 90 days without use";
-            let app = App { oauth, client_id, client_secret, mend: mend.into(), client };
+            let fix = "check client_id, client_secret and refresh_token, which ends after 90 days without use";
+            let app = App { oauth, client_id, client_secret, fix: fix.into(), client };
             Tokens::asked(SignedIn::seeded(source.clone(), app, refresh_token, kept))
         }
         WebexCredential::SignedIn { client_id, client_secret, kept } => {
-            let app = App { oauth, client_id, client_secret, mend: sign_in_again(source), client };
+            let app = App { oauth, client_id, client_secret, fix: sign_in_again(source), client };
             Tokens::asked(SignedIn::kept(source.clone(), app, kept))
         }
     }
 }
 
 /// Where somebody signs in to the source; `None` where its token is configured.
-pub(crate) fn desk(source: &SourceName, settings: &WebexSettings, client: Client) -> Option<SignInDesk> {
-    let WebexCredential::SignedIn { client_id, client_secret, kept } = settings.credential.clone() else {
+pub(crate) fn desk(
+    source: &SourceName,
+    settings: &WebexConfig,
+    client: Client,
+) -> Option<SignInService> {
+    let WebexCredential::SignedIn { client_id, client_secret, kept } = settings.credential.clone()
+    else {
         return None;
     };
     let oauth = SecretUrl::new(settings.oauth_url.clone());
-    let mend = sign_in_again(source);
-    let app = App { oauth, client_id: client_id.clone(), client_secret, mend, client };
-    let listing = if settings.admin { "meeting:admin_recordings_read" } else { "meeting:recordings_read" };
-    Some(SignInDesk {
+    let fix = sign_in_again(source);
+    let app = App { oauth, client_id: client_id.clone(), client_secret, fix, client };
+    let listing =
+        if settings.admin { "meeting:admin_recordings_read" } else { "meeting:recordings_read" };
+    Some(SignInService {
         source: source.clone(),
         service: Box::new(app),
         client_id,
-        authorize: sign_in::beside(&settings.oauth_url, "authorize"),
+        authorize: oauth::beside(&settings.oauth_url, "authorize"),
         scopes: vec![listing, "meeting:transcripts_read"],
         kept: Kept::at(kept)?,
     })
@@ -74,7 +86,7 @@ struct App {
     client_id: String,
     client_secret: SecretString,
     /// What to do where it is refused.
-    mend: String,
+    fix: String,
     client: Client,
 }
 
@@ -108,7 +120,7 @@ impl TokenService for App {
             address: self.oauth.clone(),
             authorization: None,
             form: Some(form),
-            within: GRANT_WITHIN,
+            within: GRANT_TIMEOUT,
             turn: None,
         };
         let reply = self.client.call(&request).await?;
@@ -119,37 +131,49 @@ impl TokenService for App {
                     "Webex's token service answered without a token; check oauth_url".into(),
                 )
             }),
-            _ => Err(refused(&self.mend, &reply, body.as_object(), [&self.client_secret, given])),
+            _ => Err(refused(&self.fix, &reply, body.as_object(), [&self.client_secret, given])),
         }
     }
 }
 
 /// What a reply grants, if it holds a token.
-pub(super) fn granted(body: Value) -> Option<Granted> {
-    let Grant { access_token, expires_in, refresh_token, scope } = serde_json::from_value(body).ok()?;
+pub(crate) fn granted(body: Value) -> Option<Granted> {
+    let Grant { access_token, expires_in, refresh_token, scope } =
+        serde_json::from_value(body).ok()?;
     let life = expires_in
         .and_then(|seconds| u64::try_from(seconds).ok())
-        .map_or(USUAL_LIFE, |seconds| Duration::from_secs(seconds).min(USUAL_LIFE));
+        .map_or(DEFAULT_LIFETIME, |seconds| Duration::from_secs(seconds).min(DEFAULT_LIFETIME));
     let refresh = refresh_token.map(SecretString::from);
-    Some(Granted { access: SecretString::from(access_token?), life, refresh, scopes: scope, api: None })
+    Some(Granted {
+        access: SecretString::from(access_token?),
+        life,
+        refresh,
+        scopes: scope,
+        api: None,
+    })
 }
 
-pub(super) fn refused(
-    mend: &str,
+pub(crate) fn refused(
+    fix: &str,
     reply: &ApiReply,
     body: Option<&Map<String, Value>>,
     secrets: [&SecretString; 2],
 ) -> ProviderError {
-    let words = body.and_then(|body| lenient::first_text(body, &["error_description", "message", "error"]));
+    let words = body.and_then(|body| {
+        serde_lenient::first_text(body, &["error_description", "message", "error"])
+    });
     let words = words.unwrap_or_default();
     let plain = secrets
         .into_iter()
         .filter(|secret| !secret.expose_secret().is_empty())
         .fold(words, |words, secret| quotable(&words, secret));
-    let said =
-        if plain.is_empty() { String::new() } else { format!(" (\"{}\")", plain.trim_end_matches('.')) };
+    let said = if plain.is_empty() {
+        String::new()
+    } else {
+        format!(" (\"{}\")", plain.trim_end_matches('.'))
+    };
     match reply.status {
-        400 | 401 | 403 => ProviderError::Credential(format!("Webex gave no token{said}; {mend}")),
+        400 | 401 | 403 => ProviderError::Credential(format!("Webex gave no token{said}; {fix}")),
         status => ProviderError::Unavailable(format!(
             "Webex's token service answered status {status}{said}; check oauth_url"
         )),
@@ -174,8 +198,7 @@ mod tests {
                 [&secret, &refresh],
             )
         };
-        let body =
-            json!({"message": "The refresh token r3fresh of app-s3cret is invalid.", "trackingId": "x"});
+        let body = json!({"message": "The refresh token r3fresh of app-s3cret is invalid.", "trackingId": "x"});
         let ProviderError::Credential(text) = say(400, body) else { panic!() };
         assert!(text.contains("refresh_token") && text.contains("90 days"), "{text}");
         assert!(!text.contains("s3cret") && !text.contains("r3fresh"), "{text}");

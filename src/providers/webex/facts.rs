@@ -4,11 +4,11 @@ use serde_json::{Map, Value};
 
 use super::mapping::declared_size;
 use super::wire;
-use crate::providers::document::{is_harmless, put};
-use crate::providers::lenient;
+use crate::providers::toolkit::document::{is_harmless, put};
+use crate::providers::toolkit::serde_lenient;
 
 /// The facts of a recording, as listed or as described by itself; the names are Webex's own.
-pub(super) fn of_recording(recording: &wire::Recording) -> Map<String, Value> {
+pub(crate) fn of_recording(recording: &wire::Recording) -> Map<String, Value> {
     /// Texts that are documented and open nothing.
     const PLAIN: [&str; 4] = ["scheduledMeetingId", "meetingSeriesId", "siteUrl", "serviceType"];
     let mut facts = Map::new();
@@ -25,7 +25,8 @@ pub(super) fn of_recording(recording: &wire::Recording) -> Map<String, Value> {
         put(
             &mut facts,
             name,
-            lenient::first_text(&recording.other, &[name]).filter(|text| !text.contains("://")),
+            serde_lenient::first_text(&recording.other, &[name])
+                .filter(|text| !text.contains("://")),
         );
     }
     let mut other: Vec<_> = recording

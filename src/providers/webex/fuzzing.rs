@@ -10,11 +10,13 @@ use super::refusal::{Refusal, scope};
 use super::{api, auth, facts, mapping, paging, wire};
 use crate::http::ApiReply;
 use crate::model::{Details, Meeting, SecretUrl, SourceName};
-use crate::providers::{ProviderError, Trashed, forgiving, sign_in};
+use crate::providers::oauth;
+use crate::providers::toolkit::json_repair;
+use crate::providers::{ProviderError, Trashed};
 
 /// The recordings of a page of a listing.
 pub fn listed(source: &SourceName, body: &[u8]) -> Vec<Meeting> {
-    let page = forgiving::object(body).and_then(wire::Page::read);
+    let page = json_repair::object(body).and_then(wire::Page::read);
     let recordings = page.into_iter().flat_map(|page| page.recordings);
     recordings.map(|recording| mapping::meeting(source, &recording)).collect()
 }
@@ -25,17 +27,25 @@ pub fn trashed(source: &SourceName, body: &[u8]) -> Vec<Trashed> {
 }
 
 /// A recording that is described by itself, as a listing would have it and with what that leaves out.
-pub fn described(source: &SourceName, body: &[u8], transcripts: &[u8]) -> Option<(Meeting, Details)> {
-    let recording = wire::Recording::read(Value::Object(forgiving::object(body)?))?;
-    let transcripts = forgiving::object(transcripts).and_then(wire::transcripts).unwrap_or_default();
+pub fn described(
+    source: &SourceName,
+    body: &[u8],
+    transcripts: &[u8],
+) -> Option<(Meeting, Details)> {
+    let recording = wire::Recording::read(Value::Object(json_repair::object(body)?))?;
+    let transcripts =
+        json_repair::object(transcripts).and_then(wire::transcripts).unwrap_or_default();
     let meeting = mapping::meeting(source, &recording);
     let files = mapping::files_of_details(source, &meeting.id, &recording, &transcripts);
-    Some((meeting, Details { facts: facts::of_recording(&recording).into(), files, ..Details::default() }))
+    Some((
+        meeting,
+        Details { facts: facts::of_recording(&recording).into(), files, ..Details::default() },
+    ))
 }
 
 /// The refusal of a call.
 pub fn refused(status: u16, body: &[u8], secret: &SecretString) -> Option<ProviderError> {
-    let reply = forgiving::object(body);
+    let reply = json_repair::object(body);
     let refusal = Refusal::of(status, reply.as_ref(), None, secret);
     refusal.map(|refusal| refusal.about("this recording", scope(false)))
 }
@@ -43,7 +53,7 @@ pub fn refused(status: u16, body: &[u8], secret: &SecretString) -> Option<Provid
 /// How long the token lives that a reply holds, and the file in which it is kept, where it can be renewed.
 pub fn granted(body: &[u8]) -> Option<(Duration, Option<Vec<u8>>)> {
     let granted = auth::granted(serde_json::from_slice(body).ok()?)?;
-    Some((granted.life, sign_in::fuzzing::kept(&granted)))
+    Some((granted.life, oauth::fuzzing::kept(&granted)))
 }
 
 /// The refusal of a token.
@@ -56,5 +66,5 @@ pub fn not_granted(status: u16, body: &[u8], secrets: [&SecretString; 2]) -> Pro
 /// Where the page after this one is asked for, if a `Link` header names one that may be.
 pub fn next_page(base: &Url, header: &str) -> Option<SecretUrl> {
     let named = paging::next(header).ok()??;
-    api::next_page(base, &named).ok().map(|page| paging::repaired(&page, paging::LARGEST_PAGE))
+    api::next_page(base, &named).ok().map(|page| paging::repaired(&page, paging::MAX_PAGE))
 }

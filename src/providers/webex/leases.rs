@@ -28,10 +28,10 @@ use crate::model::{DaySpan, FileId, FileKey, Lease, Meeting, MeetingId, SecretUr
 use crate::providers::{Effort, ProviderError};
 
 /// Bound on finding one lease. A read waits for it, and half of its own deadline should be left for the bytes.
-const LEASE_WITHIN: Duration = Duration::from_secs(15);
+const LEASE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Life of links whose end is not said, or has passed by a clock that is wrong here: what Webex documents.
-const USUAL_LIFE: Duration = Duration::from_secs(3 * 3600);
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(3 * 3600);
 
 /// Recordings whose links are remembered. Their sizes are asked for after all details are in, and a recording that
 /// drops out by then costs a second call; at 2 KiB each this is 16 MiB at most.
@@ -40,7 +40,7 @@ const RECORDINGS_KEPT: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
 const SUBJECT: &str = "this recording";
 
 /// Where leases of one source come from.
-pub(super) struct Leases {
+pub(crate) struct Leases {
     hosts: AllowedHosts,
     scope: &'static str,
     slots: Mutex<LruCache<MeetingId, Arc<Slot>>>,
@@ -74,14 +74,14 @@ struct Failure {
 }
 
 impl Leases {
-    pub(super) fn new(hosts: AllowedHosts, scope: &'static str) -> Self {
+    pub(crate) fn new(hosts: AllowedHosts, scope: &'static str) -> Self {
         let slots = Mutex::new(LruCache::new(RECORDINGS_KEPT));
         Self { hosts, scope, slots, owners: Mutex::default() }
     }
 
     /// Takes over whose recordings a listing of `span` found. If it was `whole`, recordings of these days that it
     /// does not name are forgotten, so what is kept is never more than what is listed.
-    pub(super) fn learn_hosts(&self, span: DaySpan, whole: bool, listed: &[Listed]) {
+    pub(crate) fn learn_hosts(&self, span: DaySpan, whole: bool, listed: &[Listed]) {
         let mut owners = self.owners.lock();
         if whole {
             owners.retain(|id, (day, _)| id.is_in_trash() || !span.contains(*day));
@@ -90,7 +90,7 @@ impl Leases {
     }
 
     /// Takes over whose recordings lie in the recycle bin, by a listing that was `whole` or failed in part.
-    pub(super) fn learn_trash_hosts(&self, whole: bool, listed: &[Listed]) {
+    pub(crate) fn learn_trash_hosts(&self, whole: bool, listed: &[Listed]) {
         let mut owners = self.owners.lock();
         if whole {
             owners.retain(|id, _| !id.is_in_trash());
@@ -99,7 +99,7 @@ impl Leases {
     }
 
     /// Takes in whose recordings an earlier run listed.
-    pub(super) fn recall_hosts(&self, listed: &[Arc<Meeting>]) {
+    pub(crate) fn recall_hosts(&self, listed: &[Arc<Meeting>]) {
         let owned = listed.iter().filter_map(|meeting| {
             let host = meeting.facts.text("hostEmail")?;
             let day = TimeZone::UTC.to_datetime(meeting.start).date();
@@ -109,7 +109,7 @@ impl Leases {
     }
 
     /// Whom to name when something is asked about a recording.
-    pub(super) fn host_of(&self, recording: &MeetingId) -> Option<String> {
+    pub(crate) fn host_of(&self, recording: &MeetingId) -> Option<String> {
         self.owners.lock().get(recording).map(|(_, host)| host.clone())
     }
 
@@ -117,7 +117,7 @@ impl Leases {
     ///
     /// # Errors
     /// Why nothing is known of it.
-    pub(super) async fn details(
+    pub(crate) async fn details(
         &self,
         api: &Api,
         recording: &MeetingId,
@@ -129,26 +129,28 @@ impl Leases {
     }
 
     /// Finds a lease of `file`.
-    pub(super) async fn lease(
+    pub(crate) async fn lease(
         &self,
         api: &Api,
         file: &FileId,
         effort: Effort,
     ) -> Result<Lease, ProviderError> {
-        let deadline = Instant::now() + LEASE_WITHIN;
+        let deadline = Instant::now() + LEASE_TIMEOUT;
         let find = async {
             match File::of(&file.key) {
                 Some(File::Stored(id)) => {
                     stored(api, id, self.host_of(&file.meeting).as_deref(), effort).await
                 }
                 Some(wanted) => self.linked(api, file, wanted, effort, deadline).await,
-                None => Err(ProviderError::NotFound("Webex has no such file of a recording".into())),
+                None => {
+                    Err(ProviderError::NotFound("Webex has no such file of a recording".into()))
+                }
             }
         };
         tokio::time::timeout_at(deadline, find).await.unwrap_or_else(|_| {
             Err(ProviderError::Unavailable(format!(
                 "Webex gave no download link within {} s",
-                LEASE_WITHIN.as_secs()
+                LEASE_TIMEOUT.as_secs()
             )))
         })
     }
@@ -172,16 +174,23 @@ impl Leases {
             }
         };
         let now = Instant::now();
-        if !held.reply.as_ref().is_some_and(|reply| reply.is_good_for(&file.key, effort, waiting_since, now))
+        if !held
+            .reply
+            .as_ref()
+            .is_some_and(|reply| reply.is_good_for(&file.key, effort, waiting_since, now))
         {
-            if let Some(failure) = held.failure.as_ref().filter(|it| waiting_since < it.at || now < it.again)
+            if let Some(failure) =
+                held.failure.as_ref().filter(|it| waiting_since < it.at || now < it.again)
             {
                 return Err(failure.error.clone());
             }
-            self.ask(api, &file.meeting, deadline.saturating_duration_since(now), &mut held).await?;
+            self.ask(api, &file.meeting, deadline.saturating_duration_since(now), &mut held)
+                .await?;
         }
         let Some(reply) = &mut held.reply else {
-            return Err(ProviderError::Unavailable("Webex's answer about this recording was lost".into()));
+            return Err(ProviderError::Unavailable(
+                "Webex's answer about this recording was lost".into(),
+            ));
         };
         if !reply.served.contains(&file.key) {
             reply.served.push(file.key.clone());
@@ -210,9 +219,13 @@ impl Leases {
             Ok(mut detail) => {
                 // A link that was given this moment has not ended: it is the clock here that is wrong, and to believe
                 // it would mean a new question for every read.
-                detail.links.expiration = detail.links.expiration.filter(|end| Timestamp::now() < *end);
+                detail.links.expiration =
+                    detail.links.expiration.filter(|end| Timestamp::now() < *end);
                 let links = detail.links.clone();
-                *held = Held { reply: Some(Reply { came: now, links, served: Vec::new() }), failure: None };
+                *held = Held {
+                    reply: Some(Reply { came: now, links, served: Vec::new() }),
+                    failure: None,
+                };
                 Ok(detail)
             }
             Err(error) => {
@@ -235,16 +248,20 @@ impl Leases {
     ) -> Result<Recording, ApiError> {
         let host = self.host_of(recording);
         let query: Vec<_> = host.as_deref().map(|host| ("hostEmail", host)).into_iter().collect();
-        let address = api.address(&format!("/recordings/{}", segment(recording.of_provider())), &query)?;
+        let address =
+            api.address(&format!("/recordings/{}", segment(recording.of_provider())), &query)?;
         let reply = api.get(&address, within).await?;
         let detail = Recording::read(Value::Object(reply.object)).ok_or_else(|| {
-            ProviderError::Unavailable("Webex described a recording without its id; it may be passing".into())
+            ProviderError::Unavailable(
+                "Webex described a recording without its id; it may be passing".into(),
+            )
         })?;
         match mapping::gone(&detail) {
             None => Ok(detail),
             Some(Gone::Deleted) if recording.is_in_trash() => Ok(detail),
             Some(Gone::Deleted) => Err(ProviderError::NotFound(
-                "this recording lies in Webex's recycle bin; it can be restored there for 30 days".into(),
+                "this recording lies in Webex's recycle bin; it can be restored there for 30 days"
+                    .into(),
             )
             .into()),
             Some(Gone::Purged) => Err(ProviderError::NotFound(
@@ -270,10 +287,16 @@ fn owned(listed: &[Listed]) -> impl Iterator<Item = (MeetingId, (Date, String))>
 impl Reply {
     /// Whether the file can have its link from this reply: it came while somebody waited for that, or the file has
     /// not had it yet. Once links were refused, only one that is asked for now will do.
-    fn is_good_for(&self, file: &FileKey, effort: Effort, waiting_since: Instant, now: Instant) -> bool {
+    fn is_good_for(
+        &self,
+        file: &FileKey,
+        effort: Effort,
+        waiting_since: Instant,
+        now: Instant,
+    ) -> bool {
         let over = match self.links.expiration {
             Some(ends) => ends <= Timestamp::now(),
-            None => USUAL_LIFE <= now.saturating_duration_since(self.came),
+            None => DEFAULT_LIFETIME <= now.saturating_duration_since(self.came),
         };
         let unused = !self.served.contains(file);
         waiting_since <= self.came || (effort == Effort::Listed && unused && !over)
@@ -287,7 +310,8 @@ impl Reply {
             File::Transcript => &links.transcript,
             File::Stored(_) => &None,
         };
-        let none_at_all = links.recording.is_none() && links.audio.is_none() && links.transcript.is_none();
+        let none_at_all =
+            links.recording.is_none() && links.audio.is_none() && links.transcript.is_none();
         link.as_ref().ok_or_else(|| {
             if wanted == File::Video || none_at_all {
                 ProviderError::NotAllowed(PREVENTED.into())
@@ -300,7 +324,12 @@ impl Reply {
 
 /// A transcript at the interface, under the source's own token, or under a new one where that was refused. `host` is
 /// whose it is, where that has to be said ("Download a Meeting Transcript").
-async fn stored(api: &Api, id: &str, host: Option<&str>, effort: Effort) -> Result<Lease, ProviderError> {
+async fn stored(
+    api: &Api,
+    id: &str,
+    host: Option<&str>,
+    effort: Effort,
+) -> Result<Lease, ProviderError> {
     let mut token = api.tokens().current().await?;
     if Effort::Listed < effort && api.tokens().can_renew() {
         token = api.tokens().renewed(&token).await?;
@@ -314,6 +343,7 @@ async fn stored(api: &Api, id: &str, host: Option<&str>, effort: Effort) -> Resu
 
 /// An id as a path segment (RFC 3986, 3.3).
 fn segment(id: &str) -> String {
-    const HARMLESS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+    const HARMLESS: &AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
     utf8_percent_encode(id, HARMLESS).to_string()
 }

@@ -11,11 +11,12 @@ use jiff::civil::Date;
 use super::api::Api;
 use super::mapping::{self, Gone};
 use super::pages::Pages;
-use super::paging::LARGEST_PAGE;
+use super::paging::MAX_PAGE;
 use super::refusal;
 use super::wire::{self, Page};
 use crate::model::{DaySpan, Meeting, MeetingId, SourceName};
-use crate::providers::{ProviderError, failures};
+use crate::providers::ProviderError;
+use crate::providers::toolkit::failures;
 
 /// Days that one question may span: what the administrator's list takes at most ("List Recordings For an Admin"). The
 /// owner's takes more, and pages of a hundred are the shorter way there as well.
@@ -40,7 +41,7 @@ const MADE_LATER_DAYS: i64 = 7;
 
 /// One list of recordings.
 #[derive(Clone)]
-pub(super) struct Shelf {
+pub(crate) struct Shelf {
     path: &'static str,
     host: Option<String>,
     scope: &'static str,
@@ -49,17 +50,20 @@ pub(super) struct Shelf {
 }
 
 /// The lists that a source consists of.
-pub(super) fn shelves(hosts: &[String], admin: bool) -> Vec<Shelf> {
+pub(crate) fn shelves(hosts: &[String], admin: bool) -> Vec<Shelf> {
     let path = if admin { "/admin/recordings" } else { "/recordings" };
     let scope = refusal::scope(admin || !hosts.is_empty());
     if hosts.is_empty() {
         return vec![Shelf { path, host: None, scope, is_bin: false }];
     }
-    hosts.iter().map(|host| Shelf { path, host: Some(host.clone()), scope, is_bin: false }).collect()
+    hosts
+        .iter()
+        .map(|host| Shelf { path, host: Some(host.clone()), scope, is_bin: false })
+        .collect()
 }
 
 /// The lists of what lies in the recycle bin of the same people.
-pub(super) fn bins(shelves: &[Shelf]) -> Vec<Shelf> {
+pub(crate) fn bins(shelves: &[Shelf]) -> Vec<Shelf> {
     shelves.iter().map(|shelf| Shelf { is_bin: true, ..shelf.clone() }).collect()
 }
 
@@ -83,25 +87,25 @@ impl Shelf {
 }
 
 /// A recording as it was listed.
-pub(super) struct Listed {
-    pub(super) meeting: Meeting,
+pub(crate) struct Listed {
+    pub(crate) meeting: Meeting,
     /// Whose it is, where that has to be said when it is asked for by itself.
-    pub(super) host: Option<String>,
+    pub(crate) host: Option<String>,
 }
 
 /// What a listing found.
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Each recording once.
-    pub(super) recordings: Vec<Listed>,
+    pub(crate) recordings: Vec<Listed>,
     /// The days that were not listed whole.
-    pub(super) failed: Vec<(DaySpan, ProviderError)>,
+    pub(crate) failed: Vec<(DaySpan, ProviderError)>,
 }
 
 /// Lists the recordings on all `shelves` on the days of `span`.
 ///
 /// # Errors
 /// Where everything failed: the reason that a person can do most about.
-pub(super) async fn list(
+pub(crate) async fn list(
     api: &Api,
     source: &SourceName,
     shelves: &[Shelf],
@@ -159,7 +163,7 @@ pub(super) async fn list(
 }
 
 /// Windows that cover `span`, newest first.
-pub(super) fn windows(span: DaySpan) -> Vec<DaySpan> {
+pub(crate) fn windows(span: DaySpan) -> Vec<DaySpan> {
     let mut windows = Vec::new();
     let mut to = span.to;
     while span.from <= to {
@@ -176,7 +180,10 @@ pub(super) fn windows(span: DaySpan) -> Vec<DaySpan> {
 
 /// The days of `span` on which a recording may have begun that a failed window would have listed.
 fn incomplete(window: DaySpan, span: DaySpan) -> DaySpan {
-    DaySpan { from: window.from.saturating_sub(MADE_LATER_DAYS.days()).max(span.from), to: window.to }
+    DaySpan {
+        from: window.from.saturating_sub(MADE_LATER_DAYS.days()).max(span.from),
+        to: window.to,
+    }
 }
 
 /// One shelf's listing.
@@ -212,7 +219,9 @@ impl Lister<'_> {
                 ProviderError::NotAllowed(_) | ProviderError::NotFound(_) => {
                     drop(self.verdict.set(error.clone()))
                 }
-                ProviderError::Limited { .. } | ProviderError::Unavailable(_) | ProviderError::Down(_) => {}
+                ProviderError::Limited { .. }
+                | ProviderError::Unavailable(_)
+                | ProviderError::Down(_) => {}
             }
             found.failure = Some(error);
         }
@@ -221,7 +230,7 @@ impl Lister<'_> {
 
     async fn pages(&self, window: DaySpan, found: &mut Window) -> Result<(), ProviderError> {
         let [from, to] = [window.from, window.to.saturating_add(1.day())].map(midnight);
-        let most = LARGEST_PAGE.to_string();
+        let most = MAX_PAGE.to_string();
         let mut query = vec![("max", most.as_str()), ("from", &from), ("to", &to)];
         query.extend(self.shelf.host.as_deref().map(|host| ("hostEmail", host)));
         query.extend(self.shelf.is_bin.then_some(("status", "deleted")));
@@ -234,7 +243,8 @@ impl Lister<'_> {
             if page.unreadable > 0 {
                 // Nobody knows which recordings these are: none of those known may be taken for deleted.
                 let count = page.unreadable;
-                found.failure = Some(pages.odd(&format!("listed {count} recordings that cannot be read")));
+                found.failure =
+                    Some(pages.odd(&format!("listed {count} recordings that cannot be read")));
             }
             let known = shown.len();
             shown.extend(page.recordings.iter().map(|recording| recording.id().to_owned()));
@@ -245,7 +255,9 @@ impl Lister<'_> {
                 host: self.host_of(recording.host_email.as_deref()),
             }));
             if barren >= BARREN_PAGES && pages.has_more() {
-                return Err(pages.odd("names one next page after the other with nothing new on them"));
+                return Err(
+                    pages.odd("names one next page after the other with nothing new on them")
+                );
             }
         }
         Ok(())
@@ -259,7 +271,7 @@ impl Lister<'_> {
 }
 
 /// The beginning of a UTC day.
-pub(super) fn midnight(day: Date) -> String {
+pub(crate) fn midnight(day: Date) -> String {
     format!("{day}T00:00:00Z")
 }
 
@@ -301,7 +313,10 @@ mod tests {
             assert_eq!((windows[0].to, windows.last().unwrap().from), (whole.to, whole.from));
             assert_eq!(windows.len() as i64, days / WINDOW_DAYS + 1);
             for window in &windows {
-                assert!(window.from <= window.to && (window.to - window.from).get_days() <= 29, "{window:?}");
+                assert!(
+                    window.from <= window.to && (window.to - window.from).get_days() <= 29,
+                    "{window:?}"
+                );
             }
             for pair in windows.windows(2) {
                 assert_eq!(pair[0].from.saturating_sub(1.day()), pair[1].to, "{days}");
@@ -335,8 +350,17 @@ mod tests {
                 .collect()
         };
         assert_eq!(paths(&[], false), [("/recordings", false, "meeting:recordings_read")]);
-        assert_eq!(paths(&[], true), [("/admin/recordings", false, "meeting:admin_recordings_read")]);
-        assert_eq!(paths(&hosts, false), [("/recordings", true, "meeting:admin_recordings_read"); 2]);
-        assert_eq!(paths(&hosts, true), [("/admin/recordings", true, "meeting:admin_recordings_read"); 2]);
+        assert_eq!(
+            paths(&[], true),
+            [("/admin/recordings", false, "meeting:admin_recordings_read")]
+        );
+        assert_eq!(
+            paths(&hosts, false),
+            [("/recordings", true, "meeting:admin_recordings_read"); 2]
+        );
+        assert_eq!(
+            paths(&hosts, true),
+            [("/admin/recordings", true, "meeting:admin_recordings_read"); 2]
+        );
     }
 }

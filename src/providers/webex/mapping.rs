@@ -5,16 +5,16 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{facts, wire};
 use crate::model::{
-    Availability, BodyKind, FileId, FileKey, Meeting, MeetingId, RecordingFile, Role, SecretUrl, SourceName,
-    Version,
+    Availability, BodyKind, FileId, FileKey, Meeting, MeetingId, RecordingFile, Role, SecretUrl,
+    SourceName, Version,
 };
 
 /// Why a listed video has no link. The detail may know better: a compliance officer gets links all the same.
-pub(super) const PREVENTED: &str = "Webex gives no download link for this recording, most likely because \"Prevent downloading\" is set for it; its host can allow downloads in Webex, and a compliance officer's token works without that.";
+pub(crate) const PREVENTED: &str = "Webex gives no download link for this recording, most likely because \"Prevent downloading\" is set for it; its host can allow downloads in Webex, and a compliance officer's token works without that.";
 
 /// One file of a recording, as its key says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum File<'a> {
+pub(crate) enum File<'a> {
     /// The recording itself.
     Video,
     /// Its sound.
@@ -29,7 +29,7 @@ impl<'a> File<'a> {
     const STORED: &'static str = "transcript/";
 
     /// What the key stands for; `None` for one that was never given here.
-    pub(super) fn of(key: &'a FileKey) -> Option<Self> {
+    pub(crate) fn of(key: &'a FileKey) -> Option<Self> {
         match key.as_str() {
             "recording" => Some(Self::Video),
             "audio" => Some(Self::Audio),
@@ -50,7 +50,7 @@ impl<'a> File<'a> {
 
 /// Where a recording has gone that is no longer to be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Gone {
+pub(crate) enum Gone {
     /// To the recycle bin, for 30 days.
     Deleted,
     /// For good.
@@ -58,7 +58,7 @@ pub(super) enum Gone {
 }
 
 /// Whether the recording is gone. An unknown status is none of these: what cannot be read says so when it is.
-pub(super) fn gone(recording: &wire::Recording) -> Option<Gone> {
+pub(crate) fn gone(recording: &wire::Recording) -> Option<Gone> {
     match recording.status.as_deref().map(str::to_ascii_lowercase).as_deref() {
         Some("deleted") => Some(Gone::Deleted),
         Some("purged") => Some(Gone::Purged),
@@ -67,7 +67,7 @@ pub(super) fn gone(recording: &wire::Recording) -> Option<Gone> {
 }
 
 /// The recording as the other rooms know it, with the one file that a listing shows.
-pub(super) fn meeting(source: &SourceName, recording: &wire::Recording) -> Meeting {
+pub(crate) fn meeting(source: &SourceName, recording: &wire::Recording) -> Meeting {
     let id = MeetingId::from(recording.id());
     let times = Times::of(recording);
     let availability = match recording.download_url {
@@ -89,7 +89,7 @@ pub(super) fn meeting(source: &SourceName, recording: &wire::Recording) -> Meeti
 
 /// The files that a listing could not show: those that the recording's links lead to, and what transcripts the
 /// interface has. The video is among them only where the listing shows it as one that cannot be downloaded.
-pub(super) fn files_of_details(
+pub(crate) fn files_of_details(
     source: &SourceName,
     meeting: &MeetingId,
     recording: &wire::Recording,
@@ -105,7 +105,12 @@ pub(super) fn files_of_details(
         files.push(draft.file(File::Audio, Role::Audio, "audio_only", extension_of(link, "mp3")));
     }
     if let Some(link) = &links.transcript {
-        files.push(draft.file(File::Transcript, Role::Transcript, "transcript", extension_of(link, "txt")));
+        files.push(draft.file(
+            File::Transcript,
+            Role::Transcript,
+            "transcript",
+            extension_of(link, "txt"),
+        ));
     }
     for transcript in transcripts {
         let file = File::Stored(transcript.id());
@@ -115,12 +120,15 @@ pub(super) fn files_of_details(
 }
 
 /// What all files of a recording are made of: what changes the video changes its sound and its words.
-pub(super) fn video() -> FileKey {
+pub(crate) fn video() -> FileKey {
     File::Video.key()
 }
 
 /// A transcript that was made after its recording was described: what it would be if it had been there by then.
-pub(super) fn late_transcript(listed: &Meeting, transcript: &wire::Transcript) -> Option<RecordingFile> {
+pub(crate) fn late_transcript(
+    listed: &Meeting,
+    transcript: &wire::Transcript,
+) -> Option<RecordingFile> {
     let video = listed.files.iter().find(|file| File::of(&file.id.key) == Some(File::Video))?;
     let extension = "vtt";
     Some(RecordingFile {
@@ -152,7 +160,11 @@ impl Draft<'_> {
 
     fn file(&self, file: File<'_>, role: Role, stem: &str, extension: String) -> RecordingFile {
         RecordingFile {
-            id: FileId { source: self.source.clone(), meeting: self.meeting.clone(), key: file.key() },
+            id: FileId {
+                source: self.source.clone(),
+                meeting: self.meeting.clone(),
+                key: file.key(),
+            },
             version: version(self.recording),
             role,
             stem: stem.into(),
@@ -177,13 +189,14 @@ impl Times {
     fn of(recording: &wire::Recording) -> Self {
         let known_start = recording.time_recorded.or(recording.create_time);
         let start = known_start.unwrap_or(Timestamp::UNIX_EPOCH);
-        let seconds = SignedDuration::from_secs(recording.duration_seconds.unwrap_or_default().max(0));
+        let seconds =
+            SignedDuration::from_secs(recording.duration_seconds.unwrap_or_default().max(0));
         Self { known_start, start, end: start.checked_add(seconds).unwrap_or(start) }
     }
 }
 
 /// The listed length. Zero is what stands there while nobody has counted.
-pub(super) fn declared_size(recording: &wire::Recording) -> Option<u64> {
+pub(crate) fn declared_size(recording: &wire::Recording) -> Option<u64> {
     recording.size_bytes.and_then(|size| u64::try_from(size).ok()).filter(|size| *size > 0)
 }
 
@@ -197,8 +210,11 @@ fn version(recording: &wire::Recording) -> Version {
 
 /// MP4 and ARF are documented; uploaded recordings and whatever is still to come are named after their format.
 fn video_extension(format: &str) -> String {
-    let plain: String =
-        format.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    let plain: String = format
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
     if plain.is_empty() { "bin".into() } else { plain }
 }
 
@@ -206,12 +222,14 @@ fn video_extension(format: &str) -> String {
 /// that has none.
 fn extension_of(link: &SecretUrl, usual: &str) -> String {
     /// `vtt`, `json`, `m4a`: what is longer, or holds other than letters and digits, is no extension.
-    const LONGEST: usize = 4;
+    const MAX_LENGTH: usize = 4;
     let name = link.expose().path_segments().and_then(Iterator::last).unwrap_or_default();
     let found = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
     found
-        .filter(|extension| (1..=LONGEST).contains(&extension.len()))
-        .filter(|extension| extension.bytes().all(|byte| byte.is_ascii_alphanumeric()) && extension != "do")
+        .filter(|extension| (1..=MAX_LENGTH).contains(&extension.len()))
+        .filter(|extension| {
+            extension.bytes().all(|byte| byte.is_ascii_alphanumeric()) && extension != "do"
+        })
         .unwrap_or_else(|| usual.to_owned())
 }
 
@@ -291,14 +309,15 @@ mod tests {
     #[test]
     fn without_a_page_for_downloads_the_video_says_why_and_the_detail_may_know_better() {
         let prevented = with(entry(), "downloadUrl", json!(null));
-        let Availability::Unavailable(why) = &listed(prevented.clone()).files[0].availability else {
+        let Availability::Unavailable(why) = &listed(prevented.clone()).files[0].availability
+        else {
             panic!()
         };
         assert!(why.contains("Prevent downloading"), "{why}");
-        let details = |entry: Value| files_of_details(&source(), &"4f91".into(), &recording(entry), &[]);
+        let details =
+            |entry: Value| files_of_details(&source(), &"4f91".into(), &recording(entry), &[]);
         assert!(details(prevented.clone()).is_empty());
-        let links =
-            json!({"recordingDownloadLink": "https://nsj1wss.webex.com/nbr/downloadMedia.do?ticket=t"});
+        let links = json!({"recordingDownloadLink": "https://nsj1wss.webex.com/nbr/downloadMedia.do?ticket=t"});
         let files = details(with(prevented.clone(), "temporaryDirectDownloadLinks", links.clone()));
         assert_eq!((files.len(), &files[0].availability), (1, &Availability::Ready));
         assert_eq!(files[0].id, listed(prevented).files[0].id);
@@ -321,7 +340,8 @@ mod tests {
             ("audio.M4A", "transcript.vtt", ["audio_only.m4a", "transcript.vtt"]),
             ("a.toolong", "a.%2e%2e", ["audio_only.mp3", "transcript.txt"]),
         ] {
-            let links = json!({"audioDownloadLink": at(audio), "transcriptDownloadLink": at(transcript)});
+            let links =
+                json!({"audioDownloadLink": at(audio), "transcriptDownloadLink": at(transcript)});
             let recording = recording(with(entry(), "temporaryDirectDownloadLinks", links));
             let files = files_of_details(&source(), &"4f91".into(), &recording, &[]);
             assert_eq!(names(&files), expected);
@@ -352,10 +372,15 @@ mod tests {
         let version = |entry: Value| listed(entry).files[0].version;
         let known = version(entry());
         assert_eq!(known, version(with(entry(), "topic", json!("other"))));
-        assert_eq!(known, version(with(entry(), "downloadUrl", json!("https://example.webex.com/other"))));
-        for (name, value) in
-            [("sizeBytes", json!(5)), ("createTime", json!("2026-07-14T00:00:00Z")), ("format", json!("ARF"))]
-        {
+        assert_eq!(
+            known,
+            version(with(entry(), "downloadUrl", json!("https://example.webex.com/other")))
+        );
+        for (name, value) in [
+            ("sizeBytes", json!(5)),
+            ("createTime", json!("2026-07-14T00:00:00Z")),
+            ("format", json!("ARF")),
+        ] {
             assert_ne!(known, version(with(entry(), name, value)), "{name}");
         }
         // A change of this value makes every file that anybody has cached a new one.
@@ -371,7 +396,8 @@ mod tests {
             (json!("2026-07-13T17:05:35Z"), json!(-5)),
             (json!({}), json!("x")),
         ] {
-            let meeting = listed(json!({"id": "x", "timeRecorded": start, "durationSeconds": seconds}));
+            let meeting =
+                listed(json!({"id": "x", "timeRecorded": start, "durationSeconds": seconds}));
             assert!(meeting.start <= meeting.end, "{start} {seconds}");
         }
     }
@@ -385,7 +411,11 @@ mod tests {
             (json!("hibernating"), None),
             (json!(null), None),
         ] {
-            assert_eq!(gone(&recording(with(entry(), "status", status.clone()))), expected, "{status}");
+            assert_eq!(
+                gone(&recording(with(entry(), "status", status.clone()))),
+                expected,
+                "{status}"
+            );
         }
     }
 }

@@ -17,7 +17,7 @@
 //!    say when that was. Whether it still has links is not documented: [`leases`] asks.
 //! 7. Limits are not published; a reply says how long to keep quiet, and then nobody of the source asks: [`api`].
 //!
-//! It never knows how meetings become folders or bytes become blocks.
+//! It never knows how meetings become directories or bytes become blocks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,12 +29,13 @@ use self::api::Api;
 use self::leases::Leases;
 use self::listing::Shelf;
 use self::transcripts::Transcripts;
-use super::failures;
 use super::{
-    Effort, LateFiles, Listing, Permission, Provider, ProviderError, RecycleBin, TrashListing, Trashed,
+    Effort, LateFiles, Listing, Permission, Provider, ProviderError, RecycleBin, TrashListing,
+    Trashed,
 };
 use crate::http::{AllowedHosts, Client};
 use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
+use crate::providers::toolkit::failures;
 
 mod api;
 mod auth;
@@ -51,20 +52,20 @@ mod scopes;
 mod transcripts;
 mod wire;
 
-pub(super) use auth::desk;
+pub(crate) use auth::desk;
 
-pub use crate::settings::WebexCredential;
+pub use crate::config::WebexCredential;
 
 /// Where Webex keeps its files: hosts such as `nsj1wss.webex.com`.
 const WEBEX_HOSTS: [&str; 1] = ["webex.com"];
 
 /// Bound on each call about one meeting's details. Nobody waits for them, but they should not keep others waiting.
-const DETAILS_WITHIN: Duration = Duration::from_secs(30);
+const DETAILS_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The recycle bin, and how long it keeps ("Recordings in the recycle bin").
 const BIN: RecycleBin = RecycleBin {
     name: "Webex's recycle bin",
-    mend: "restore it on the Webex site under Recordings > Deleted",
+    fix: "restore it on the Webex site under Recordings > Deleted",
     days: 30,
 };
 
@@ -109,9 +110,11 @@ impl std::fmt::Debug for Webex {
 impl Webex {
     /// The account; nothing is asked yet.
     pub fn new(options: WebexOptions, client: Client) -> Self {
-        let names = WEBEX_HOSTS.into_iter().chain(options.download_hosts.iter().map(String::as_str));
+        let names =
+            WEBEX_HOSTS.into_iter().chain(options.download_hosts.iter().map(String::as_str));
         let hosts = AllowedHosts::new(names, &options.api_url);
-        let tokens = auth::tokens(&options.source, options.credential, options.oauth_url, client.clone());
+        let tokens =
+            auth::tokens(&options.source, options.credential, options.oauth_url, client.clone());
         let is_for_others = options.admin || !options.hosts.is_empty();
         Self {
             transcripts: Transcripts::new(options.source.clone(), is_for_others),
@@ -153,12 +156,13 @@ impl Provider for Webex {
         let found = listing::list(&self.api, &self.source, &bins, span).await?;
         self.leases.learn_trash_hosts(found.failed.is_empty(), &found.recordings);
         let failed = failures::foremost(&found.failed).cloned();
-        let meetings = found.recordings.into_iter().map(|it| Trashed::new(it.meeting, None)).collect();
+        let meetings =
+            found.recordings.into_iter().map(|it| Trashed::new(it.meeting, None)).collect();
         Ok(TrashListing { meetings, failed })
     }
 
     async fn details(&self, meeting: &MeetingId) -> Result<Option<Details>, ProviderError> {
-        let recording = match self.leases.details(&self.api, meeting, DETAILS_WITHIN).await {
+        let recording = match self.leases.details(&self.api, meeting, DETAILS_TIMEOUT).await {
             Ok(recording) => recording,
             Err(ProviderError::NotFound(why) | ProviderError::NotAllowed(why)) => {
                 tracing::debug!(source = %self.source, "nothing more is known of a recording: {why}");

@@ -8,23 +8,23 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::api::{Api, ApiError};
-use super::paging::{self, LARGEST_PAGE};
+use super::paging::{self, MAX_PAGE};
 use crate::model::SecretUrl;
 use crate::providers::ProviderError;
 
 /// Entries a page, the next where a server says that it took too long. Below ten it is not the length that it
 /// fails at.
-const PAGE_SIZES: [u32; 4] = [LARGEST_PAGE, 50, 25, 10];
+const PAGE_SIZES: [u32; 4] = [MAX_PAGE, 50, 25, 10];
 
 /// Bound on one page with its retries: a rate limit of 15 seconds, which is what one without a word is taken for,
 /// fits in. Somebody waits at a prompt for the first of them.
-const PAGE_WITHIN: Duration = Duration::from_secs(30);
+const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Pages of one list; 100,000 entries in a month are a server that counts in circles.
 const PAGES: usize = 1000;
 
 /// A walk through the pages of one list.
-pub(super) struct Pages<'a> {
+pub(crate) struct Pages<'a> {
     api: &'a Api,
     /// What is listed, as in "the list of recordings".
     subject: String,
@@ -46,14 +46,19 @@ enum Next {
 }
 
 impl<'a> Pages<'a> {
-    /// The list whose first page is at `first`, which asks for [`LARGEST_PAGE`] entries. It takes `scope`.
-    pub(super) fn new(api: &'a Api, subject: String, scope: &'static str, first: SecretUrl) -> Self {
+    /// The list whose first page is at `first`, which asks for [`MAX_PAGE`] entries. It takes `scope`.
+    pub(crate) fn new(
+        api: &'a Api,
+        subject: String,
+        scope: &'static str,
+        first: SecretUrl,
+    ) -> Self {
         Self {
             api,
             subject,
             scope,
             next: Next::First(first),
-            entries: LARGEST_PAGE,
+            entries: MAX_PAGE,
             smaller: PAGE_SIZES.into_iter().skip(1),
             seen: HashSet::new(),
             pages: 0,
@@ -64,7 +69,7 @@ impl<'a> Pages<'a> {
     ///
     /// # Errors
     /// It cannot be had, or there is no end of them.
-    pub(super) async fn next(&mut self) -> Result<Option<Map<String, Value>>, ProviderError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Map<String, Value>>, ProviderError> {
         let mut address = match std::mem::replace(&mut self.next, Next::None) {
             Next::None => return Ok(None),
             Next::First(address) => address,
@@ -76,12 +81,15 @@ impl<'a> Pages<'a> {
         }
         self.pages += 1;
         loop {
-            let reply = match self.api.page(&address, PAGE_WITHIN).await {
+            let reply = match self.api.page(&address, PAGE_TIMEOUT).await {
                 Err(ApiError::Refused(refusal)) if refusal.is_of_length() => {
                     let Some(fewer) = self.smaller.next() else {
                         return Err(refusal.about(&self.subject, self.scope));
                     };
-                    tracing::debug!("a page of {} took too long; asking for {fewer} entries", self.subject);
+                    tracing::debug!(
+                        "a page of {} took too long; asking for {fewer} entries",
+                        self.subject
+                    );
                     self.entries = fewer;
                     address = paging::with_at_most(&address, fewer);
                     continue;
@@ -97,12 +105,12 @@ impl<'a> Pages<'a> {
     }
 
     /// Whether the last page that came names another one, or may have.
-    pub(super) fn has_more(&self) -> bool {
+    pub(crate) fn has_more(&self) -> bool {
         !matches!(self.next, Next::None)
     }
 
     /// What to say of a reply that makes no sense.
-    pub(super) fn odd(&self, what: &str) -> ProviderError {
+    pub(crate) fn odd(&self, what: &str) -> ProviderError {
         ProviderError::Unavailable(format!("Webex {what} ({}); it may be passing", self.subject))
     }
 

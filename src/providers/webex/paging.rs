@@ -3,14 +3,14 @@
 use crate::model::SecretUrl;
 
 /// The most Webex puts on a page ("List Recordings").
-pub(super) const LARGEST_PAGE: u32 = 100;
+pub(crate) const MAX_PAGE: u32 = 100;
 
 /// A `Link` header that cannot be read: it may have named a next page.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Unreadable;
+pub(crate) struct Unreadable;
 
 /// The address that one `Link` header names as the next page, if it names one.
-pub(super) fn next(header: &str) -> Result<Option<String>, Unreadable> {
+pub(crate) fn next(header: &str) -> Result<Option<String>, Unreadable> {
     // Elements of a list may be empty (RFC 9110, 5.6.1).
     const BETWEEN: [char; 3] = [',', ' ', '\t'];
     let mut rest = header.trim_start_matches(BETWEEN);
@@ -45,19 +45,21 @@ fn until_comma(text: &str) -> Option<(&str, &str)> {
 fn is_next(parameter: &str) -> bool {
     let Some((name, value)) = parameter.split_once('=') else { return false };
     let mut relations = value.trim().trim_matches('"').split_ascii_whitespace();
-    name.trim().eq_ignore_ascii_case("rel") && relations.any(|relation| relation.eq_ignore_ascii_case("next"))
+    name.trim().eq_ignore_ascii_case("rel")
+        && relations.any(|relation| relation.eq_ignore_ascii_case("next"))
 }
 
 /// The page with at most `entries` if it asks for no number: Webex has named next pages with `max=null` in them and
 /// refuses to give these (webexpythonsdk, `restsession.py`).
-pub(super) fn repaired(page: &SecretUrl, entries: u32) -> SecretUrl {
-    let asks = |field: &str| field.strip_prefix("max=").is_some_and(|most| most.parse::<u32>().is_err());
+pub(crate) fn repaired(page: &SecretUrl, entries: u32) -> SecretUrl {
+    let asks =
+        |field: &str| field.strip_prefix("max=").is_some_and(|most| most.parse::<u32>().is_err());
     let is_spoiled = page.expose().query().unwrap_or_default().split('&').any(asks);
     if is_spoiled { with_at_most(page, entries) } else { page.clone() }
 }
 
 /// The page with at most `entries`, and nothing else of its address touched.
-pub(super) fn with_at_most(page: &SecretUrl, entries: u32) -> SecretUrl {
+pub(crate) fn with_at_most(page: &SecretUrl, entries: u32) -> SecretUrl {
     let mut url = page.expose().clone();
     let most = format!("max={entries}");
     let fields = page.expose().query().unwrap_or_default().split('&');
@@ -86,7 +88,8 @@ mod tests {
         ] {
             assert_eq!(next(header), page, "{header}");
         }
-        for header in ["", " , ", "<https://x>", r#"<https://x>; rel="prev","#, r#"<x>; rel="nextish""#, "<>"]
+        for header in
+            ["", " , ", "<https://x>", r#"<https://x>; rel="prev","#, r#"<x>; rel="nextish""#, "<>"]
         {
             assert_eq!(next(header), Ok(None), "{header}");
         }
@@ -115,13 +118,21 @@ mod tests {
     #[test]
     fn a_page_of_null_entries_is_asked_for_a_number_and_keeps_the_rest() {
         let with = |text| repaired(&page(text), 100).expose().to_string();
-        assert_eq!(with("https://x.org/r?max=null&cursor=a%2Bb"), "https://x.org/r?max=100&cursor=a%2Bb");
-        assert_eq!(with("https://x.org/r?cursor=a%2Bb&max="), "https://x.org/r?max=100&cursor=a%2Bb");
-        for untouched in ["https://x.org/r?cursor=a+b&max=50", "https://x.org/r?cursor=a", "https://x.org/r"]
+        assert_eq!(
+            with("https://x.org/r?max=null&cursor=a%2Bb"),
+            "https://x.org/r?max=100&cursor=a%2Bb"
+        );
+        assert_eq!(
+            with("https://x.org/r?cursor=a%2Bb&max="),
+            "https://x.org/r?max=100&cursor=a%2Bb"
+        );
+        for untouched in
+            ["https://x.org/r?cursor=a+b&max=50", "https://x.org/r?cursor=a", "https://x.org/r"]
         {
             assert_eq!(with(untouched), untouched);
         }
-        let fewer = with_at_most(&page("https://x.org/r?from=2026-10-01T00%3A00%3A00Z&max=100"), 25);
+        let fewer =
+            with_at_most(&page("https://x.org/r?from=2026-10-01T00%3A00%3A00Z&max=100"), 25);
         assert_eq!(fewer.expose().as_str(), "https://x.org/r?max=25&from=2026-10-01T00%3A00%3A00Z");
     }
 

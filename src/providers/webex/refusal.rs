@@ -5,31 +5,32 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-use crate::providers::words::quotable;
-use crate::providers::{ProviderError, lenient};
+use crate::providers::ProviderError;
+use crate::providers::toolkit::redaction::quotable;
+use crate::providers::toolkit::serde_lenient;
 
 /// What a token needs for transcripts that have no link of their own.
-pub(super) const TRANSCRIPTS_SCOPE: &str = "meeting:transcripts_read";
+pub(crate) const TRANSCRIPTS_SCOPE: &str = "meeting:transcripts_read";
 
 /// What a token needs for recordings: its owner's, or those of others.
-pub(super) fn scope(of_others: bool) -> &'static str {
+pub(crate) fn scope(of_others: bool) -> &'static str {
     if of_others { "meeting:admin_recordings_read" } else { "meeting:recordings_read" }
 }
 
 /// A reply that says no: `{"message":"…","errors":[{"description":"…"}],"trackingId":"…"}`.
 #[derive(Clone, Debug)]
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     /// The HTTP status, never a success.
-    pub(super) status: u16,
+    pub(crate) status: u16,
     /// Webex's words, without the token.
     message: String,
     /// How long it asks to wait.
-    pub(super) wait: Option<Duration>,
+    pub(crate) wait: Option<Duration>,
 }
 
 impl Refusal {
     /// What the reply says, if it is no success. `secret` is kept out of the message.
-    pub(super) fn of(
+    pub(crate) fn of(
         status: u16,
         reply: Option<&Map<String, Value>>,
         wait: Option<Duration>,
@@ -40,26 +41,27 @@ impl Refusal {
         }
         let described = |reply: &Map<String, Value>| {
             let first = reply.get("errors")?.as_array()?.first()?.as_object()?;
-            lenient::first_text(first, &["description"])
+            serde_lenient::first_text(first, &["description"])
         };
-        let message =
-            reply.and_then(|reply| lenient::first_text(reply, &["message"]).or_else(|| described(reply)));
+        let message = reply.and_then(|reply| {
+            serde_lenient::first_text(reply, &["message"]).or_else(|| described(reply))
+        });
         Some(Self { status, message: quotable(&message.unwrap_or_default(), secret), wait })
     }
 
     /// Whether another token may be taken where this one was not.
-    pub(super) fn is_of_token(&self) -> bool {
+    pub(crate) fn is_of_token(&self) -> bool {
         self.status == 401
     }
 
     /// Whether fewer entries a page may be given where these were too many.
-    pub(super) fn is_of_length(&self) -> bool {
+    pub(crate) fn is_of_length(&self) -> bool {
         self.status == 504
     }
 
     /// One sentence with what to do, about `subject`: what was asked for, as in "this recording". `scope` is the one
     /// that it takes.
-    pub(super) fn about(&self, subject: &str, scope: &str) -> ProviderError {
+    pub(crate) fn about(&self, subject: &str, scope: &str) -> ProviderError {
         let said = self.said();
         let later = match self.wait {
             Some(wait) => format!("it can be asked for again in {} s", wait.as_secs().max(1)),
@@ -78,7 +80,9 @@ impl Refusal {
             410 => ProviderError::NotFound(format!(
                 "Webex has removed {subject} for good{said}; no copy is left in the cloud"
             )),
-            423 => ProviderError::Unavailable(format!("Webex has locked {subject} for now{said}; {later}")),
+            423 => ProviderError::Unavailable(format!(
+                "Webex has locked {subject} for now{said}; {later}"
+            )),
             428 => ProviderError::NotAllowed(format!(
                 "Webex cannot scan {subject} for malware and holds it back{said}; download it in a browser, where Webex asks whether to trust it"
             )),
@@ -135,7 +139,8 @@ mod tests {
         for (status, wait, message, subject, expected) in rows {
             let body = json!({"message": message, "errors": [], "trackingId": "ROUTER_1"});
             let wait = wait.map(Duration::from_secs);
-            let refusal = Refusal::of(status, body.as_object(), wait, &SecretString::from("t0ken-s3cret"));
+            let refusal =
+                Refusal::of(status, body.as_object(), wait, &SecretString::from("t0ken-s3cret"));
             let error = refusal.unwrap().about(subject, scope(false));
             let kind = match &error {
                 ProviderError::Credential(_) => "credential",
@@ -154,9 +159,12 @@ mod tests {
     #[test]
     fn the_words_are_the_message_or_the_first_description_and_never_the_token() {
         let said = |body| refusal(403, body).unwrap().about("x", "s").to_string();
-        let errors = json!({"errors": [{"description": "no t0ken-s3cret"}, {"description": "other"}]});
+        let errors =
+            json!({"errors": [{"description": "no t0ken-s3cret"}, {"description": "other"}]});
         assert!(said(errors).contains("(\"no …\")"));
-        for body in [json!({"errors": []}), json!({"errors": "x"}), json!({"errors": [3]}), json!([])] {
+        for body in
+            [json!({"errors": []}), json!({"errors": "x"}), json!({"errors": [3]}), json!([])]
+        {
             assert!(!said(body).contains('('));
         }
     }

@@ -1,9 +1,9 @@
 //! Webex's scopes ("Integrations & Authorization" in its documentation), by what they are for.
 
-use crate::providers::scopes::{Permission, Wanted, held_against};
+use crate::providers::toolkit::scopes::{Permission, Wanted, held_against};
 
 /// What `granted` permits of what a source can use, an administrator's or a host's.
-pub(super) fn of(granted: &str, is_admin: bool) -> Vec<Permission> {
+pub(crate) fn of(granted: &str, is_admin: bool) -> Vec<Permission> {
     let listing: &[&str] = if is_admin {
         &["spark-compliance:meetings_read", "meeting:admin_recordings_read"]
     } else {
@@ -27,7 +27,10 @@ mod tests {
     #[test]
     fn an_administrator_needs_another_scope_than_a_host() {
         let is_granted = |granted, is_admin| of(granted, is_admin).first().unwrap().is_granted;
-        assert!(is_granted("meeting:recordings_read", false) && !is_granted("meeting:recordings_read", true));
+        assert!(
+            is_granted("meeting:recordings_read", false)
+                && !is_granted("meeting:recordings_read", true)
+        );
         assert!(is_granted("meeting:admin_recordings_read", true));
     }
 }

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::api::{Api, ApiError};
 use super::leases::Leases;
 use super::pages::Pages;
-use super::paging::LARGEST_PAGE;
+use super::paging::MAX_PAGE;
 use super::refusal::TRANSCRIPTS_SCOPE;
 use super::wire::{self, Transcript};
 use super::{listing, mapping};
@@ -27,7 +27,7 @@ use crate::model::{DaySpan, Meeting, MeetingId, RecordingFile, SourceName};
 use crate::providers::{LateFiles, ProviderError};
 
 /// Bound on asking about one meeting. Nobody waits for it.
-const WITHIN: Duration = Duration::from_secs(30);
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Meetings that are asked about by themselves at a time. Every five minutes that many are 240 calls an hour, and a
 /// company with a hundred meetings a week has them all looked at within half an hour.
@@ -37,7 +37,7 @@ const ONE_BY_ONE: usize = 20;
 const COMPLIANCE_SCOPE: &str = "spark-compliance:meetings_read";
 
 /// What is known of a source's right to transcripts.
-pub(super) struct Transcripts {
+pub(crate) struct Transcripts {
     source: SourceName,
     is_for_others: bool,
     /// Why there are none to be had for good: that is not asked again by this process.
@@ -51,7 +51,7 @@ pub(super) struct Transcripts {
 }
 
 impl Transcripts {
-    pub(super) fn new(source: SourceName, is_for_others: bool) -> Self {
+    pub(crate) fn new(source: SourceName, is_for_others: bool) -> Self {
         Self {
             source,
             is_for_others,
@@ -64,7 +64,7 @@ impl Transcripts {
 
     /// The transcripts that the interface has of a held meeting; none where the token may not list them, or where they
     /// cannot be had now: these are found later, and the recording need not be described again for them.
-    pub(super) async fn of_meeting(
+    pub(crate) async fn of_meeting(
         &self,
         api: &Api,
         leases: &Leases,
@@ -83,13 +83,20 @@ impl Transcripts {
             ProviderError::NotAllowed(_) if !self.is_told.swap(true, Ordering::Relaxed) => {
                 tracing::warn!(source = %self.source, "some transcripts are left out: {error}");
             }
-            other => tracing::debug!(source = %self.source, "transcripts are looked for later: {other}"),
+            other => {
+                tracing::debug!(source = %self.source, "transcripts are looked for later: {other}")
+            }
         }
         Vec::new()
     }
 
     /// Looks for the transcripts of recordings that had none when they were described, `wanting`, newest first.
-    pub(super) async fn late(&self, api: &Api, leases: &Leases, wanting: &[Arc<Meeting>]) -> LateFiles {
+    pub(crate) async fn late(
+        &self,
+        api: &Api,
+        leases: &Leases,
+        wanting: &[Arc<Meeting>],
+    ) -> LateFiles {
         if let Some(error) = self.refused.get() {
             return LateFiles { failed: Some(error.clone()), ..LateFiles::default() };
         }
@@ -107,7 +114,8 @@ impl Transcripts {
         if self.list_refused.get().is_none() {
             match self.list(api, search).await {
                 Err(error @ (ProviderError::NotAllowed(_) | ProviderError::NotFound(_))) => {
-                    let for_good = if self.is_for_others { &self.list_refused } else { &self.refused };
+                    let for_good =
+                        if self.is_for_others { &self.list_refused } else { &self.refused };
                     let error = for_good.get_or_init(|| error);
                     if !self.is_for_others {
                         return Err(error.clone());
@@ -127,7 +135,7 @@ impl Transcripts {
             false => ("/meetingTranscripts", TRANSCRIPTS_SCOPE),
         };
         let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
-        let most = LARGEST_PAGE.to_string();
+        let most = MAX_PAGE.to_string();
         for (site, first) in search.sites.clone() {
             if self.is_for_others && site.is_none() {
                 continue;
@@ -135,14 +143,15 @@ impl Transcripts {
             // Nobody says whether days are those of the meeting or of the transcript, which is later: both lie within.
             let from = first.saturating_sub(1.day());
             for window in listing::windows(DaySpan { from, to: today.saturating_add(1.day()) }) {
-                let [from, to] = [window.from, window.to.saturating_add(1.day())].map(listing::midnight);
+                let [from, to] =
+                    [window.from, window.to.saturating_add(1.day())].map(listing::midnight);
                 let mut query = vec![("max", most.as_str()), ("from", &from), ("to", &to)];
                 query.extend(site.as_deref().map(|site| ("siteUrl", site)));
                 let address = api.address(path, &query)?;
                 let mut pages = Pages::new(api, "the list of transcripts".into(), scope, address);
                 while let Some(reply) = pages.next().await? {
-                    let listed =
-                        wire::transcripts(reply).ok_or_else(|| pages.odd("sent a list without items"))?;
+                    let listed = wire::transcripts(reply)
+                        .ok_or_else(|| pages.odd("sent a list without items"))?;
                     for transcript in listed {
                         if let Some(held) = transcript.meeting_id.clone() {
                             search.found(&held, vec![transcript]);
@@ -209,11 +218,11 @@ async fn ask(
 ) -> Result<Vec<Transcript>, ProviderError> {
     const SUBJECT: &str = "the transcripts of a meeting";
     let host = leases.host_of(recording);
-    let most = LARGEST_PAGE.to_string();
+    let most = MAX_PAGE.to_string();
     let mut query = vec![("meetingId", held), ("max", most.as_str())];
     query.extend(host.as_deref().map(|host| ("hostEmail", host)));
     let address = api.address("/meetingTranscripts", &query)?;
-    match api.get(&address, WITHIN).await {
+    match api.get(&address, SEARCH_TIMEOUT).await {
         Ok(reply) => Ok(wire::transcripts(reply.object).unwrap_or_default()),
         Err(ApiError::Refused(refusal)) => Err(refusal.about(SUBJECT, TRANSCRIPTS_SCOPE)),
         Err(ApiError::Failed(error)) => Err(error),
@@ -233,8 +242,12 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn of(wanting: &'a [Arc<Meeting>]) -> Self {
-        let mut search =
-            Self { held: HashMap::new(), order: Vec::new(), sites: BTreeMap::new(), found: HashMap::new() };
+        let mut search = Self {
+            held: HashMap::new(),
+            order: Vec::new(),
+            sites: BTreeMap::new(),
+            found: HashMap::new(),
+        };
         for meeting in wanting {
             let Some(held) = meeting.facts.text("meetingId") else { continue };
             let day = TimeZone::UTC.to_datetime(meeting.start).date();
@@ -271,7 +284,9 @@ impl<'a> Search<'a> {
         let found = self.found.iter().flat_map(|(held, transcripts)| {
             let recordings = self.held.get(held).into_iter().flatten();
             recordings.flat_map(move |meeting| {
-                transcripts.iter().filter_map(|transcript| mapping::late_transcript(meeting, transcript))
+                transcripts
+                    .iter()
+                    .filter_map(|transcript| mapping::late_transcript(meeting, transcript))
             })
         });
         found.collect()

@@ -6,19 +6,19 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::model::SecretUrl;
-use crate::providers::lenient;
+use crate::providers::toolkit::serde_lenient;
 
 /// One page of a listing.
-pub(super) struct Page {
+pub(crate) struct Page {
     /// The entries that could be read.
-    pub(super) recordings: Vec<Recording>,
+    pub(crate) recordings: Vec<Recording>,
     /// How many could not.
-    pub(super) unreadable: usize,
+    pub(crate) unreadable: usize,
 }
 
 impl Page {
     /// The page, if the reply is one.
-    pub(super) fn read(reply: Map<String, Value>) -> Option<Self> {
+    pub(crate) fn read(reply: Map<String, Value>) -> Option<Self> {
         let entries = items(reply)?;
         let listed = entries.len();
         let recordings: Vec<_> = entries.into_iter().filter_map(Recording::read).collect();
@@ -37,50 +37,50 @@ fn items(mut reply: Map<String, Value>) -> Option<Vec<Value>> {
 /// A recording of a listing, or the reply that describes one.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Recording {
-    #[serde(default, deserialize_with = "lenient::text")]
+pub(crate) struct Recording {
+    #[serde(default, deserialize_with = "serde_lenient::text")]
     id: Option<String>,
     /// The held meeting, which several recordings may share.
-    #[serde(default, deserialize_with = "lenient::text")]
-    pub(super) meeting_id: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
-    pub(super) topic: Option<String>,
+    #[serde(default, deserialize_with = "serde_lenient::text")]
+    pub(crate) meeting_id: Option<String>,
+    #[serde(default, deserialize_with = "serde_lenient::text")]
+    pub(crate) topic: Option<String>,
     /// When the file was made.
-    #[serde(default, deserialize_with = "lenient::time")]
-    pub(super) create_time: Option<Timestamp>,
+    #[serde(default, deserialize_with = "serde_lenient::time")]
+    pub(crate) create_time: Option<Timestamp>,
     /// When recording began.
-    #[serde(default, deserialize_with = "lenient::time")]
-    pub(super) time_recorded: Option<Timestamp>,
-    #[serde(default, deserialize_with = "lenient::text")]
-    pub(super) host_email: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
-    pub(super) format: Option<String>,
-    #[serde(default, deserialize_with = "lenient::integer")]
-    pub(super) duration_seconds: Option<i64>,
-    #[serde(default, deserialize_with = "lenient::integer")]
-    pub(super) size_bytes: Option<i64>,
-    #[serde(default, deserialize_with = "lenient::text")]
-    pub(super) status: Option<String>,
+    #[serde(default, deserialize_with = "serde_lenient::time")]
+    pub(crate) time_recorded: Option<Timestamp>,
+    #[serde(default, deserialize_with = "serde_lenient::text")]
+    pub(crate) host_email: Option<String>,
+    #[serde(default, deserialize_with = "serde_lenient::text")]
+    pub(crate) format: Option<String>,
+    #[serde(default, deserialize_with = "serde_lenient::integer")]
+    pub(crate) duration_seconds: Option<i64>,
+    #[serde(default, deserialize_with = "serde_lenient::integer")]
+    pub(crate) size_bytes: Option<i64>,
+    #[serde(default, deserialize_with = "serde_lenient::text")]
+    pub(crate) status: Option<String>,
     /// The page for downloads, which is no use here; that there is none says that downloads are prevented.
-    #[serde(default, deserialize_with = "lenient::text")]
-    pub(super) download_url: Option<String>,
+    #[serde(default, deserialize_with = "serde_lenient::text")]
+    pub(crate) download_url: Option<String>,
     #[serde(default, rename = "temporaryDirectDownloadLinks", deserialize_with = "links")]
-    pub(super) links: Links,
+    pub(crate) links: Links,
     /// Whatever else the entry holds, passwords included.
     #[serde(flatten)]
-    pub(super) other: Map<String, Value>,
+    pub(crate) other: Map<String, Value>,
 }
 
 impl Recording {
     /// The recording, if the entry is an object with an id that can stand in a path.
-    pub(super) fn read(entry: Value) -> Option<Self> {
+    pub(crate) fn read(entry: Value) -> Option<Self> {
         serde_json::from_value::<Self>(entry)
             .ok()
             .filter(|recording| recording.id.as_deref().is_some_and(is_segment))
     }
 
     /// Its id; never empty.
-    pub(super) fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         self.id.as_deref().unwrap_or_default()
     }
 }
@@ -93,15 +93,15 @@ fn is_segment(id: &str) -> bool {
 /// Where the files of a recording are for the next three hours. Each may be missing by itself.
 #[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Links {
+pub(crate) struct Links {
     #[serde(default, rename = "recordingDownloadLink", deserialize_with = "link")]
-    pub(super) recording: Option<SecretUrl>,
+    pub(crate) recording: Option<SecretUrl>,
     #[serde(default, rename = "audioDownloadLink", deserialize_with = "link")]
-    pub(super) audio: Option<SecretUrl>,
+    pub(crate) audio: Option<SecretUrl>,
     #[serde(default, rename = "transcriptDownloadLink", deserialize_with = "link")]
-    pub(super) transcript: Option<SecretUrl>,
-    #[serde(default, deserialize_with = "lenient::time")]
-    pub(super) expiration: Option<Timestamp>,
+    pub(crate) transcript: Option<SecretUrl>,
+    #[serde(default, deserialize_with = "serde_lenient::time")]
+    pub(crate) expiration: Option<Timestamp>,
 }
 
 fn links<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Links, D::Error> {
@@ -110,7 +110,7 @@ fn links<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Links, D::Error> 
 
 /// A link, whose query is a ticket for exactly this text.
 fn link<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretUrl>, D::Error> {
-    let text = lenient::as_text(&Value::deserialize(deserializer)?);
+    let text = serde_lenient::as_text(&Value::deserialize(deserializer)?);
     let link = text.as_deref().and_then(|text| Url::parse(text).ok());
     if let (Some(text), Some(link)) = (text, &link)
         && text != link.as_str()
@@ -125,48 +125,49 @@ fn link<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretUrl>,
 /// A transcript that the interface itself has.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Transcript {
-    #[serde(default, deserialize_with = "lenient::text")]
+pub(crate) struct Transcript {
+    #[serde(default, deserialize_with = "serde_lenient::text")]
     id: Option<String>,
     /// The held meeting that it is of.
-    #[serde(default, deserialize_with = "lenient::text")]
-    pub(super) meeting_id: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "serde_lenient::text")]
+    pub(crate) meeting_id: Option<String>,
+    #[serde(default, deserialize_with = "serde_lenient::text")]
     status: Option<String>,
 }
 
 impl Transcript {
     /// Its id; never empty.
-    pub(super) fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         self.id.as_deref().unwrap_or_default()
     }
 
     /// Whether it can be asked for. Compliance officers are told of deleted ones as well.
     fn is_there(&self) -> bool {
-        let is_deleted = self.status.as_deref().is_some_and(|status| status.eq_ignore_ascii_case("deleted"));
+        let is_deleted =
+            self.status.as_deref().is_some_and(|status| status.eq_ignore_ascii_case("deleted"));
         self.id.as_deref().is_some_and(is_segment) && !is_deleted
     }
 }
 
 /// The transcripts of a list that can be asked for; `None` where the reply is no list.
-pub(super) fn transcripts(reply: Map<String, Value>) -> Option<Vec<Transcript>> {
+pub(crate) fn transcripts(reply: Map<String, Value>) -> Option<Vec<Transcript>> {
     let read = |entry| serde_json::from_value::<Transcript>(entry).ok();
     Some(items(reply)?.into_iter().filter_map(read).filter(Transcript::is_there).collect())
 }
 
 /// A reply of the token endpoint.
 #[derive(Deserialize)]
-pub(super) struct Grant {
-    #[serde(default, deserialize_with = "lenient::text")]
-    pub(super) access_token: Option<String>,
+pub(crate) struct Grant {
+    #[serde(default, deserialize_with = "serde_lenient::text")]
+    pub(crate) access_token: Option<String>,
     /// Seconds.
-    #[serde(default, deserialize_with = "lenient::integer")]
-    pub(super) expires_in: Option<i64>,
-    #[serde(default, deserialize_with = "lenient::text")]
-    pub(super) refresh_token: Option<String>,
+    #[serde(default, deserialize_with = "serde_lenient::integer")]
+    pub(crate) expires_in: Option<i64>,
+    #[serde(default, deserialize_with = "serde_lenient::text")]
+    pub(crate) refresh_token: Option<String>,
     /// With spaces between them.
-    #[serde(default, deserialize_with = "lenient::text")]
-    pub(super) scope: Option<String>,
+    #[serde(default, deserialize_with = "serde_lenient::text")]
+    pub(crate) scope: Option<String>,
 }
 
 #[cfg(test)]
@@ -215,7 +216,8 @@ mod tests {
             let text = format!(
                 "https://nsj1wss.webex.com{path}?siteid=2062842&recordid=305462&confid=137680&from=MBS&trackingID=ROUTER_5FBE5EB8-01BB-0AE8-7504-ABDA0A010BBE&language=en_US&userid=3232932&serviceRecordID=305462&ticket=SDJTSwAAAIVCSONLBzRVzLoGYD%2B5YLi%2FGaQmdYU%3D&timestamp=1567125236465&islogin=yes&isprevent=no&ispwd=yes"
             );
-            let links: Links = serde_json::from_value(json!({"recordingDownloadLink": text})).unwrap();
+            let links: Links =
+                serde_json::from_value(json!({"recordingDownloadLink": text})).unwrap();
             assert_eq!(links.recording.unwrap().expose().as_str(), text);
         }
     }

@@ -8,15 +8,16 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::refusal::Refusal;
+use crate::config::ZoomPlan;
 use crate::http::error::origin;
 use crate::http::{ApiRequest, Client, Pace, Urgency};
 use crate::model::SecretUrl;
-use crate::providers::token::{Token, Tokens};
-use crate::providers::{ProviderError, forgiving};
-use crate::settings::ZoomPlan;
+use crate::providers::ProviderError;
+use crate::providers::toolkit::json_repair;
+use crate::providers::toolkit::token::{Token, Tokens};
 
 /// Why a call brought no object.
-pub(super) enum ApiError {
+pub(crate) enum ApiError {
     /// Zoom says no.
     Refused(Refusal),
     /// There was no answer, no credential, or no sense in the answer.
@@ -25,7 +26,7 @@ pub(super) enum ApiError {
 
 impl ApiError {
     /// What to report when `subject` was asked for.
-    pub(super) fn about(self, subject: &str) -> ProviderError {
+    pub(crate) fn about(self, subject: &str) -> ProviderError {
         match self {
             Self::Refused(refusal) => refusal.about(subject),
             Self::Failed(error) => error,
@@ -41,7 +42,7 @@ impl From<ProviderError> for ApiError {
 
 /// How Zoom weighs a call ("Rate limits" in its API reference, which has the label of each).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Label {
+pub(crate) enum Label {
     /// One thing.
     Light,
     /// A page of a list.
@@ -50,14 +51,14 @@ pub(super) enum Label {
 
 /// What Zoom lets an account do in a second, over all its apps and users. The limits are the account's, so the sources
 /// of one account share one.
-pub(super) struct Paces {
+pub(crate) struct Paces {
     light: Arc<Pace>,
     medium: Arc<Pace>,
 }
 
 impl Paces {
     /// The paces of the account called `account`, by Zoom's table of limits ("Rate limits").
-    pub(super) fn of(client: &Client, account: &str, plan: ZoomPlan) -> Self {
+    pub(crate) fn of(client: &Client, account: &str, plan: ZoomPlan) -> Self {
         let (light, medium) = match plan {
             ZoomPlan::Free => (4, 2),
             ZoomPlan::Pro => (30, 20),
@@ -79,7 +80,7 @@ impl Paces {
 }
 
 /// The interface of one source.
-pub(super) struct Api {
+pub(crate) struct Api {
     client: Client,
     base: Url,
     tokens: Tokens,
@@ -87,35 +88,37 @@ pub(super) struct Api {
 }
 
 impl Api {
-    pub(super) fn new(client: Client, base: Url, tokens: Tokens, paces: Paces) -> Self {
+    pub(crate) fn new(client: Client, base: Url, tokens: Tokens, paces: Paces) -> Self {
         Self { client, base, tokens, paces }
     }
 
     /// The source's token.
-    pub(super) fn tokens(&self) -> &Tokens {
+    pub(crate) fn tokens(&self) -> &Tokens {
         &self.tokens
     }
 
     /// Asks for the one thing at `path` that somebody waits for. `path` begins with a slash and is percent-encoded. A
     /// refused token is renewed once; each of the two calls may take as long as `within`.
-    pub(super) async fn get(
+    pub(crate) async fn get(
         &self,
         path: &str,
         query: &[(&str, &str)],
         within: Duration,
     ) -> Result<Map<String, Value>, ApiError> {
-        self.get_in_turn((self.paces.of_label(Label::Light), Urgency::Read), path, query, within).await
+        self.get_in_turn((self.paces.of_label(Label::Light), Urgency::Read), path, query, within)
+            .await
     }
 
     /// The same where nobody waits: whatever somebody does wait for goes first.
-    pub(super) async fn get_in_background(
+    pub(crate) async fn get_in_background(
         &self,
         label: Label,
         path: &str,
         query: &[(&str, &str)],
         within: Duration,
     ) -> Result<Map<String, Value>, ApiError> {
-        self.get_in_turn((self.paces.of_label(label), Urgency::Background), path, query, within).await
+        self.get_in_turn((self.paces.of_label(label), Urgency::Background), path, query, within)
+            .await
     }
 
     async fn get_in_turn(
@@ -151,7 +154,7 @@ impl Api {
             turn: Some(turn),
         };
         let reply = self.client.call(&request).await.map_err(ProviderError::from)?;
-        let object = forgiving::object(&reply.body);
+        let object = json_repair::object(&reply.body);
         if let Some(refusal) = Refusal::of(reply.status, object.as_ref(), token.secret()) {
             return Err(ApiError::Refused(refusal));
         }
@@ -166,8 +169,9 @@ impl Api {
 
 fn address(base: &Url, path: &str, query: &[(&str, &str)]) -> Result<SecretUrl, ProviderError> {
     let text = format!("{}{path}", base.as_str().trim_end_matches('/'));
-    let mut url = Url::parse(&text)
-        .map_err(|_| ProviderError::Unavailable("api_url cannot be used as a base address".into()))?;
+    let mut url = Url::parse(&text).map_err(|_| {
+        ProviderError::Unavailable("api_url cannot be used as a base address".into())
+    })?;
     if !query.is_empty() {
         url.query_pairs_mut().extend_pairs(query);
     }
@@ -183,7 +187,10 @@ mod tests {
         for base in ["https://api.zoom.us/v2", "https://api.zoom.us/v2/"] {
             let base = Url::parse(base).unwrap();
             let url = address(&base, "/users/me/recordings", &[("from", "2026-10-01")]).unwrap();
-            assert_eq!(url.expose().as_str(), "https://api.zoom.us/v2/users/me/recordings?from=2026-10-01");
+            assert_eq!(
+                url.expose().as_str(),
+                "https://api.zoom.us/v2/users/me/recordings?from=2026-10-01"
+            );
         }
     }
 }

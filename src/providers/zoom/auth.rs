@@ -14,23 +14,25 @@ use url::Url;
 
 use super::ZoomCredential;
 use super::wire::Grant;
+use crate::config::ZoomConfig;
 use crate::http::{AllowedHosts, ApiReply, ApiRequest, Client};
 use crate::model::{SecretUrl, SourceName};
-use crate::providers::sign_in::{Exchange, Granted, Kept, SignInDesk, SignedIn, TokenService};
-use crate::providers::token::{Issuer, Token, Tokens};
-use crate::providers::words::quotable;
-use crate::providers::zoom_links::ZOOM_HOSTS;
-use crate::providers::{ProviderError, lenient, sign_in};
-use crate::settings::ZoomSettings;
+use crate::providers::ProviderError;
+use crate::providers::oauth;
+use crate::providers::oauth::{Exchange, Granted, Kept, SignInService, SignedIn, TokenService};
+use crate::providers::toolkit::redaction::quotable;
+use crate::providers::toolkit::serde_lenient;
+use crate::providers::toolkit::token::{Issuer, Token, Tokens};
+use crate::providers::zoom_share::ZOOM_HOSTS;
 
 /// Bound on asking for a token, retries included: short enough for a read that waits for it.
-const GRANT_WITHIN: Duration = Duration::from_secs(10);
+const GRANT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Life of a token whose reply does not say: what Zoom documents.
-const USUAL_LIFE: Duration = Duration::from_secs(3600);
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// The tokens of a source. `api` is the configured base address if it is the default, which a reply may replace.
-pub(super) fn tokens(
+pub(crate) fn tokens(
     source: &SourceName,
     credential: ZoomCredential,
     oauth: Url,
@@ -54,18 +56,24 @@ pub(super) fn tokens(
 }
 
 /// Where somebody signs in to the source; `None` where an app or a token of its own is configured.
-pub(crate) fn desk(source: &SourceName, settings: &ZoomSettings, client: Client) -> Option<SignInDesk> {
-    let ZoomCredential::SignedIn { client_id, client_secret, kept } = settings.credential.clone() else {
+pub(crate) fn desk(
+    source: &SourceName,
+    settings: &ZoomConfig,
+    client: Client,
+) -> Option<SignInService> {
+    let ZoomCredential::SignedIn { client_id, client_secret, kept } = settings.credential.clone()
+    else {
         return None;
     };
     let api = settings.api_url_is_default.then(|| settings.api_url.clone());
     let endpoint = Endpoint { oauth: SecretUrl::new(settings.oauth_url.clone()), api, client };
-    let app = UserApp { endpoint, source: source.clone(), client_id: client_id.clone(), client_secret };
-    Some(SignInDesk {
+    let app =
+        UserApp { endpoint, source: source.clone(), client_id: client_id.clone(), client_secret };
+    Some(SignInService {
         source: source.clone(),
         service: Box::new(app),
         client_id,
-        authorize: sign_in::beside(&settings.oauth_url, "authorize"),
+        authorize: oauth::beside(&settings.oauth_url, "authorize"),
         // The app's own list in the Marketplace says what it may do.
         scopes: Vec::new(),
         kept: Kept::at(kept)?,
@@ -96,7 +104,7 @@ impl Endpoint {
             address: self.oauth.clone(),
             authorization,
             form: Some(form),
-            within: GRANT_WITHIN,
+            within: GRANT_TIMEOUT,
             turn: None,
         };
         let reply = self.client.call(&request).await?;
@@ -113,12 +121,14 @@ impl Endpoint {
 }
 
 /// What a reply grants, if it holds a token. `api` is the default base address, where the reply may name another.
-pub(super) fn granted(body: Value, api: Option<&Url>) -> Option<Granted> {
+pub(crate) fn granted(body: Value, api: Option<&Url>) -> Option<Granted> {
     let grant = serde_json::from_value::<Grant>(body).ok()?;
     let life = grant
         .expires_in
         .and_then(|seconds| u64::try_from(seconds).ok())
-        .map_or(USUAL_LIFE, |seconds| Duration::from_secs(seconds).min(USUAL_LIFE * 24));
+        .map_or(DEFAULT_LIFETIME, |seconds| {
+            Duration::from_secs(seconds).min(DEFAULT_LIFETIME * 24)
+        });
     Some(Granted {
         access: SecretString::from(grant.access_token?),
         life,
@@ -149,8 +159,9 @@ impl Issuer for ServerApp {
         ];
         let asked = (Instant::now(), Timestamp::now());
         let basic = basic(&self.client_id, &self.client_secret);
-        let refused =
-            |reply: &ApiReply, body: Option<&Map<String, Value>>| refused(reply, body, &self.client_secret);
+        let refused = |reply: &ApiReply, body: Option<&Map<String, Value>>| {
+            refused(reply, body, &self.client_secret)
+        };
         let granted = self.endpoint.grant(Some(basic), form, refused).await?;
         let Granted { access, life, scopes, api, .. } = granted;
         Ok(Token::issued(access, asked, life).at(api).permitting(scopes))
@@ -189,7 +200,10 @@ impl TokenService for UserApp {
                 code,
             ),
             Exchange::Refresh(token) => (
-                vec![("grant_type", SecretString::from("refresh_token")), ("refresh_token", token.clone())],
+                vec![
+                    ("grant_type", SecretString::from("refresh_token")),
+                    ("refresh_token", token.clone()),
+                ],
                 token,
             ),
         };
@@ -215,7 +229,7 @@ fn basic(client_id: &str, client_secret: &SecretString) -> SecretString {
 
 /// The base address that a token's reply names, if it may be believed: https on a host of Zoom's. Zoom names the
 /// host alone; the path is the default's.
-pub(super) fn interface_at(base: &Url, named: &str) -> Option<Url> {
+pub(crate) fn interface_at(base: &Url, named: &str) -> Option<Url> {
     let url = Url::parse(named).ok()?;
     let mut url = AllowedHosts::new(ZOOM_HOSTS, base).check(url).ok()?.expose().clone();
     if url.path() == "/" {
@@ -227,17 +241,20 @@ pub(super) fn interface_at(base: &Url, named: &str) -> Option<Url> {
 }
 
 /// The token endpoint's errors have keys of their own: `{"reason":"…","error":"invalid_client"}`.
-pub(super) fn refused(
+pub(crate) fn refused(
     reply: &ApiReply,
     body: Option<&Map<String, Value>>,
     secret: &SecretString,
 ) -> ProviderError {
-    let field = |name| body.and_then(|body| lenient::first_text(body, &[name])).unwrap_or_default();
+    let field =
+        |name| body.and_then(|body| serde_lenient::first_text(body, &[name])).unwrap_or_default();
     let (error, reason) = (field("error"), quotable(&field("reason"), secret));
     let said = if reason.is_empty() { String::new() } else { format!(" (\"{reason}\")") };
     match reply.status {
         400 | 401 => ProviderError::Credential(match error.as_str() {
-            "invalid_client" => format!("Zoom refused the app{said}; check client_id and client_secret"),
+            "invalid_client" => {
+                format!("Zoom refused the app{said}; check client_id and client_secret")
+            }
             "unsupported_grant_type" => format!(
                 "Zoom does not give this app a token{said}; it must be of the kind Server-to-Server OAuth"
             ),
@@ -252,16 +269,18 @@ pub(super) fn refused(
 }
 
 /// The same where a user's permission was to be exchanged: the code of a new one, or the one that is kept.
-pub(super) fn refused_user(
+pub(crate) fn refused_user(
     source: &SourceName,
     is_code: bool,
     reply: &ApiReply,
     body: Option<&Map<String, Value>>,
     secrets: [&SecretString; 2],
 ) -> ProviderError {
-    let field = |name| body.and_then(|body| lenient::first_text(body, &[name])).unwrap_or_default();
+    let field =
+        |name| body.and_then(|body| serde_lenient::first_text(body, &[name])).unwrap_or_default();
     let error = field("error");
-    let reason = secrets.into_iter().fold(field("reason"), |words, secret| quotable(&words, secret));
+    let reason =
+        secrets.into_iter().fold(field("reason"), |words, secret| quotable(&words, secret));
     let said = if reason.is_empty() { String::new() } else { format!(" (\"{reason}\")") };
     match (reply.status, error.as_str()) {
         (400 | 401, "invalid_client") => ProviderError::Credential(format!(
@@ -293,7 +312,8 @@ mod tests {
             refused_user(&source, is_code, &reply, body.as_object(), [&secret, &given])
         };
         for (is_code, words) in [(true, "a code works once"), (false, "no longer takes")] {
-            let body = serde_json::json!({"reason": "Invalid Token! r3fresh", "error": "invalid_grant"});
+            let body =
+                serde_json::json!({"reason": "Invalid Token! r3fresh", "error": "invalid_grant"});
             let ProviderError::Credential(text) = say(400, is_code, body) else { panic!() };
             assert!(text.contains("`meetfs login acme`") && text.contains(words), "{text}");
             assert!(!text.contains("r3fresh"), "{text}");
@@ -309,8 +329,13 @@ mod tests {
         let base = Url::parse("https://api.zoom.us/v2").unwrap();
         let at = |named| interface_at(&base, named).map(String::from);
         assert_eq!(at("https://api-us.zoom.us").as_deref(), Some("https://api-us.zoom.us/v2"));
-        assert_eq!(at("https://api.zoomgov.com/v2?x=1").as_deref(), Some("https://api.zoomgov.com/v2"));
-        for bad in ["http://api.zoom.us", "https://evilzoom.us", "https://zoom.us.evil.example", "api", ""] {
+        assert_eq!(
+            at("https://api.zoomgov.com/v2?x=1").as_deref(),
+            Some("https://api.zoomgov.com/v2")
+        );
+        for bad in
+            ["http://api.zoom.us", "https://evilzoom.us", "https://zoom.us.evil.example", "api", ""]
+        {
             assert_eq!(at(bad), None, "{bad}");
         }
     }
@@ -322,9 +347,10 @@ mod tests {
             let reply = ApiReply { status, headers: Default::default(), body: Vec::new() };
             refused(&reply, body.as_object(), &secret)
         };
-        let body =
-            serde_json::json!({"reason": "Invalid client_id or client_secret", "error": "invalid_client"});
-        assert!(matches!(say(401, body), ProviderError::Credential(text) if text.contains("client_secret")));
+        let body = serde_json::json!({"reason": "Invalid client_id or client_secret", "error": "invalid_client"});
+        assert!(
+            matches!(say(401, body), ProviderError::Credential(text) if text.contains("client_secret"))
+        );
         let body = serde_json::json!({"reason": "Bad account s3cret", "error": "invalid_request"});
         let ProviderError::Credential(text) = say(400, body) else { panic!() };
         assert!(

@@ -15,13 +15,13 @@ use crate::model::{Details, MeetingId, SourceName};
 use crate::providers::ProviderError;
 
 /// Bound on one call. Nobody waits for it, and Zoom answers these in a second or two.
-const WITHIN: Duration = Duration::from_secs(30);
+const DETAILS_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The most Zoom puts on a page.
 const PAGE_SIZE: usize = 300;
 
 /// The largest webinar has 50,000 seats, of which each can be taken more than once.
-const MOST_PAGES: usize = 400;
+const MAX_PAGES: usize = 400;
 
 /// One of the things that are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Part {
 
 /// Asks about meetings.
 #[derive(Default)]
-pub(super) struct Asker {
+pub(crate) struct Asker {
     /// By [`Part`]: whether its scope was found missing in this run.
     without_scope: [AtomicBool; Part::ALL.len()],
 }
@@ -78,7 +78,7 @@ impl Asker {
     ///
     /// # Errors
     /// What may work later.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &self,
         api: &Api,
         source: &SourceName,
@@ -95,7 +95,7 @@ impl Asker {
     ///
     /// # Errors
     /// What may work later.
-    pub(super) async fn complete(
+    pub(crate) async fn complete(
         &self,
         api: &Api,
         source: &SourceName,
@@ -109,7 +109,7 @@ impl Asker {
     ///
     /// # Errors
     /// What may work later.
-    pub(super) async fn renew(
+    pub(crate) async fn renew(
         &self,
         api: &Api,
         source: &SourceName,
@@ -153,12 +153,12 @@ impl Asker {
         let answered = match part {
             Part::Past => {
                 let path = format!("/past_meetings/{uuid}");
-                let reply = api.get_in_background(Label::Light, &path, &[], WITHIN).await;
+                let reply = api.get_in_background(Label::Light, &path, &[], DETAILS_TIMEOUT).await;
                 reply.map(|reply| found.tell(facts::of_details(&reply)))
             }
             Part::Recordings => {
                 let path = format!("/meetings/{uuid}/recordings");
-                let reply = api.get_in_background(Label::Light, &path, &[], WITHIN).await;
+                let reply = api.get_in_background(Label::Light, &path, &[], DETAILS_TIMEOUT).await;
                 reply.map(|reply| found.recordings(source, meeting, reply))
             }
             Part::Participants => {
@@ -194,13 +194,13 @@ async fn people(api: &Api, path: &str) -> Result<Vec<Value>, ApiError> {
     let mut people = Vec::new();
     let mut next = None;
     let page_size = PAGE_SIZE.to_string();
-    for _ in 0..MOST_PAGES {
+    for _ in 0..MAX_PAGES {
         let mut query = vec![("page_size", page_size.as_str())];
         query.extend(next.as_deref().map(|next| ("next_page_token", next)));
-        let reply = api.get_in_background(Label::Medium, path, &query, WITHIN).await?;
+        let reply = api.get_in_background(Label::Medium, path, &query, DETAILS_TIMEOUT).await?;
         let page = wire::People::read(reply);
         people.extend(page.people);
-        if people.len() > MOST_PAGES * PAGE_SIZE {
+        if people.len() > MAX_PAGES * PAGE_SIZE {
             break;
         }
         next = page.next;
@@ -208,8 +208,9 @@ async fn people(api: &Api, path: &str) -> Result<Vec<Value>, ApiError> {
             return Ok(people);
         }
     }
-    let why =
-        format!("Zoom listed the participants of a meeting on more than {MOST_PAGES} pages of {PAGE_SIZE}");
+    let why = format!(
+        "Zoom listed the participants of a meeting on more than {MAX_PAGES} pages of {PAGE_SIZE}"
+    );
     Err(ProviderError::Unavailable(why).into())
 }
 
@@ -230,9 +231,12 @@ impl Found {
     }
 
     fn recordings(&mut self, source: &SourceName, meeting: &MeetingId, reply: Map<String, Value>) {
-        let Ok(described) = serde_json::from_value::<wire::Meeting>(Value::Object(reply)) else { return };
+        let Ok(described) = serde_json::from_value::<wire::Meeting>(Value::Object(reply)) else {
+            return;
+        };
         let is_growing = |files: &[wire::File]| files.iter().any(mapping::is_processing);
-        if is_growing(&described.recording_files) || is_growing(&described.participant_audio_files) {
+        if is_growing(&described.recording_files) || is_growing(&described.participant_audio_files)
+        {
             // More may come, and then the listing changes as well.
             self.details.lacks.push(Part::Recordings.name().into());
         }

@@ -6,14 +6,17 @@ use serde_json::{Map, Value};
 use super::mapping::{declared_size, is_processing};
 use super::wire;
 use crate::model::FileKey;
-use crate::providers::document::{is_harmless, put};
-use crate::providers::lenient;
+use crate::providers::toolkit::document::{is_harmless, put};
+use crate::providers::toolkit::serde_lenient;
 
 /// What lets a person play a recording in a browser.
 const PASSCODES: [&str; 2] = ["password", "recording_play_passcode"];
 
 /// The facts of a listed meeting with its finished files.
-pub(super) fn of_meeting(meeting: &wire::Meeting, files: &[(FileKey, wire::File)]) -> Map<String, Value> {
+pub(crate) fn of_meeting(
+    meeting: &wire::Meeting,
+    files: &[(FileKey, wire::File)],
+) -> Map<String, Value> {
     let mut facts = Map::new();
     put(&mut facts, "uuid", Some(meeting.uuid()));
     put(&mut facts, "id", meeting.id.as_deref().map(number_or_text));
@@ -26,9 +29,10 @@ pub(super) fn of_meeting(meeting: &wire::Meeting, files: &[(FileKey, wire::File)
     put(&mut facts, "duration", meeting.duration);
     put(&mut facts, "share_url", meeting.share_url.as_deref());
     for passcode in PASSCODES {
-        put(&mut facts, passcode, lenient::first_text(&meeting.other, &[passcode]));
+        put(&mut facts, passcode, serde_lenient::first_text(&meeting.other, &[passcode]));
     }
-    let mut other: Vec<_> = meeting.other.iter().filter(|(name, value)| is_harmless(name, value)).collect();
+    let mut other: Vec<_> =
+        meeting.other.iter().filter(|(name, value)| is_harmless(name, value)).collect();
     other.sort_by_key(|(name, _)| *name);
     for (name, value) in other {
         put(&mut facts, name, Some(value.clone()));
@@ -38,18 +42,22 @@ pub(super) fn of_meeting(meeting: &wire::Meeting, files: &[(FileKey, wire::File)
 }
 
 /// What the reply that describes one meeting's recordings adds.
-pub(super) fn of_recordings(described: &wire::Meeting) -> Map<String, Value> {
+pub(crate) fn of_recordings(described: &wire::Meeting) -> Map<String, Value> {
     let mut facts = Map::new();
     for passcode in PASSCODES {
-        put(&mut facts, passcode, lenient::first_text(&described.other, &[passcode]));
+        put(&mut facts, passcode, serde_lenient::first_text(&described.other, &[passcode]));
     }
     let participants = of_files(&described.participant_audio_files);
-    put(&mut facts, "participant_audio_files", Some(participants).filter(|files| !files.is_empty()));
+    put(
+        &mut facts,
+        "participant_audio_files",
+        Some(participants).filter(|files| !files.is_empty()),
+    );
     facts
 }
 
 /// What the details of a past meeting add; its keys are Zoom's own.
-pub(super) fn of_details(reply: &Map<String, Value>) -> Map<String, Value> {
+pub(crate) fn of_details(reply: &Map<String, Value>) -> Map<String, Value> {
     /// All that is documented besides what the listing has said already.
     const KNOWN: [&str; 11] = [
         "user_name",
@@ -66,7 +74,9 @@ pub(super) fn of_details(reply: &Map<String, Value>) -> Map<String, Value> {
     ];
     let mut facts = Map::new();
     for name in KNOWN {
-        let value = reply.get(name).filter(|value| value.is_number() || lenient::as_text(value).is_some());
+        let value = reply
+            .get(name)
+            .filter(|value| value.is_number() || serde_lenient::as_text(value).is_some());
         put(&mut facts, name, value.cloned());
     }
     facts

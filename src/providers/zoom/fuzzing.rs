@@ -12,11 +12,13 @@ use super::refusal::Refusal;
 use super::{auth, facts, mapping, participants, trash, windows, wire};
 use crate::http::ApiReply;
 use crate::model::{DaySpan, Details, Meeting, SourceName, Text};
-use crate::providers::{ProviderError, Trashed, forgiving, sign_in};
+use crate::providers::oauth;
+use crate::providers::toolkit::json_repair;
+use crate::providers::{ProviderError, Trashed};
 
 /// The meetings of a page of a listing.
 pub fn listed(source: &SourceName, body: &[u8]) -> Vec<Meeting> {
-    let page = forgiving::object(body).and_then(wire::Page::read);
+    let page = json_repair::object(body).and_then(wire::Page::read);
     let meetings = page.into_iter().flat_map(|page| page.meetings);
     meetings.map(|entry| mapping::meeting(source, entry).meeting).collect()
 }
@@ -25,7 +27,7 @@ pub fn listed(source: &SourceName, body: &[u8]) -> Vec<Meeting> {
 pub fn trashed(source: &SourceName, meetings: &[u8], files: &[u8]) -> Vec<Trashed> {
     let mut found = HashMap::new();
     for body in [meetings, files] {
-        let page = forgiving::object(body).and_then(wire::Page::read);
+        let page = json_repair::object(body).and_then(wire::Page::read);
         for entry in page.into_iter().flat_map(|page| page.meetings) {
             let (trashed, links) = trash::trashed(source, entry);
             trash::add(&mut found, trashed, links);
@@ -36,30 +38,31 @@ pub fn trashed(source: &SourceName, meetings: &[u8], files: &[u8]) -> Vec<Trashe
 
 /// What of `asked` a page leaves to be asked for.
 pub fn left(asked: DaySpan, today: Date, body: &[u8]) -> Vec<DaySpan> {
-    let page = forgiving::object(body).and_then(wire::Page::read);
+    let page = json_repair::object(body).and_then(wire::Page::read);
     page.and_then(|page| windows::rests(asked, page.covers(asked), today)).unwrap_or_default()
 }
 
 /// How many users a page of users has.
 pub fn users(body: &[u8]) -> usize {
-    forgiving::object(body).map_or(0, |reply| wire::Users::read(reply).users.len())
+    json_repair::object(body).map_or(0, |reply| wire::Users::read(reply).users.len())
 }
 
 /// The keys of the files that one meeting's recordings have links of.
 pub fn linked(body: &[u8]) -> Vec<String> {
-    let detail = forgiving::object(body).map(wire::Detail::read);
-    let links = detail.map(|detail| mapping::links(detail.files, detail.participants)).unwrap_or_default();
+    let detail = json_repair::object(body).map(wire::Detail::read);
+    let links =
+        detail.map(|detail| mapping::links(detail.files, detail.participants)).unwrap_or_default();
     links.into_iter().map(|link| link.key.to_string()).collect()
 }
 
 /// What is told of a past meeting.
 pub fn details(body: &[u8]) -> Map<String, Value> {
-    forgiving::object(body).map(|reply| facts::of_details(&reply)).unwrap_or_default()
+    json_repair::object(body).map(|reply| facts::of_details(&reply)).unwrap_or_default()
 }
 
 /// The refusal of a call.
 pub fn refused(status: u16, body: &[u8], secret: &SecretString) -> Option<ProviderError> {
-    let reply = forgiving::object(body);
+    let reply = json_repair::object(body);
     Refusal::of(status, reply.as_ref(), secret).map(|refusal| refusal.about("user me"))
 }
 
@@ -67,7 +70,7 @@ pub fn refused(status: u16, body: &[u8], secret: &SecretString) -> Option<Provid
 /// file in which it is kept, where it can be renewed.
 pub fn granted(base: &Url, body: &[u8]) -> Option<(Duration, Option<Url>, Option<Vec<u8>>)> {
     let granted = auth::granted(serde_json::from_slice(body).ok()?, Some(base))?;
-    let kept = sign_in::fuzzing::kept(&granted);
+    let kept = oauth::fuzzing::kept(&granted);
     Some((granted.life, granted.api, kept))
 }
 
@@ -93,14 +96,15 @@ pub fn not_granted(status: u16, body: &[u8], secret: &SecretString) -> ProviderE
 
 /// What one meeting's recordings add to a listing: facts, and participants' own audio.
 pub fn described(source: &SourceName, body: &[u8]) -> Option<Details> {
-    let reply = forgiving::object(body)?;
+    let reply = json_repair::object(body)?;
     let described: wire::Meeting = serde_json::from_value(Value::Object(reply)).ok()?;
     let facts = facts::of_recordings(&described).into();
-    let files = mapping::participants(source, &described.uuid().into(), described.participant_audio_files);
+    let files =
+        mapping::participants(source, &described.uuid().into(), described.participant_audio_files);
     Some(Details { facts, files, ..Details::default() })
 }
 
 /// The table of those who were there.
 pub fn participants(body: &[u8]) -> Option<Text> {
-    participants::table(&wire::People::read(forgiving::object(body)?).people)
+    participants::table(&wire::People::read(json_repair::object(body)?).people)
 }

@@ -27,8 +27,8 @@ use super::mapping::{self, Mapped};
 use super::wire::Detail;
 use crate::http::{AllowedHosts, Client, error::origin};
 use crate::model::{DaySpan, FileId, Lease, MeetingId};
-use crate::providers::zoom_links::{
-    Credential, KeptLinks, LEASE_WITHIN, Link, Outcome, Shown, Walker, link_of,
+use crate::providers::zoom_share::{
+    Credential, KeptLinks, LEASE_TIMEOUT, Link, Outcome, Shown, Walker, link_of,
 };
 use crate::providers::{Effort, ProviderError};
 
@@ -37,7 +37,7 @@ use crate::providers::{Effort, ProviderError};
 const DOWNLOAD_TOKEN_LIFE: i64 = 4 * 3600;
 
 /// Where leases of one source come from.
-pub(super) struct Leases {
+pub(crate) struct Leases {
     walker: Walker,
     kept: KeptLinks,
     /// Those of what lies in the trash.
@@ -47,7 +47,7 @@ pub(super) struct Leases {
 }
 
 impl Leases {
-    pub(super) fn new(client: Client, hosts: AllowedHosts) -> Self {
+    pub(crate) fn new(client: Client, hosts: AllowedHosts) -> Self {
         Self {
             walker: Walker::new(client, hosts),
             kept: KeptLinks::default(),
@@ -57,7 +57,7 @@ impl Leases {
     }
 
     /// Takes over the links of a listing of `span`, which was `whole` or failed in part.
-    pub(super) fn learn(&self, span: DaySpan, whole: bool, listed: &mut [Listed]) {
+    pub(crate) fn learn(&self, span: DaySpan, whole: bool, listed: &mut [Listed]) {
         let links = |listed: &mut Listed| match listed {
             Listed::New(mapped) => {
                 let Mapped { meeting, links } = &mut **mapped;
@@ -69,24 +69,28 @@ impl Leases {
     }
 
     /// Takes over the links of one meeting of a listing that goes on.
-    pub(super) fn learn_one(&self, meeting: &MeetingId, start: Timestamp, links: Vec<Link>) {
+    pub(crate) fn learn_one(&self, meeting: &MeetingId, start: Timestamp, links: Vec<Link>) {
         self.kept.put(meeting, start, links);
     }
 
     /// Takes over the links of a listing of the trash, which was `whole` or failed in part.
-    pub(super) fn learn_trash(&self, whole: bool, links: Vec<(MeetingId, Timestamp, Vec<Link>)>) {
+    pub(crate) fn learn_trash(&self, whole: bool, links: Vec<(MeetingId, Timestamp, Vec<Link>)>) {
         let ever = DaySpan { from: Date::MIN, to: Date::MAX };
-        self.trashed.learn(ever, whole, links.into_iter().map(|(id, start, links)| (id, start, Some(links))));
+        self.trashed.learn(
+            ever,
+            whole,
+            links.into_iter().map(|(id, start, links)| (id, start, Some(links))),
+        );
     }
 
     /// Finds a lease of `file`, beginning at `effort` and trying harder where that is refused.
-    pub(super) async fn lease(
+    pub(crate) async fn lease(
         &self,
         api: &Api,
         file: &FileId,
         effort: Effort,
     ) -> Result<Lease, ProviderError> {
-        let deadline = Instant::now() + LEASE_WITHIN;
+        let deadline = Instant::now() + LEASE_TIMEOUT;
         let find = async {
             if file.meeting.is_in_trash() {
                 self.find_trashed(api, file, deadline).await
@@ -97,7 +101,7 @@ impl Leases {
         tokio::time::timeout_at(deadline, find).await.unwrap_or_else(|_| {
             Err(ProviderError::Unavailable(format!(
                 "Zoom gave no download address within {} s",
-                LEASE_WITHIN.as_secs()
+                LEASE_TIMEOUT.as_secs()
             )))
         })
     }
@@ -139,7 +143,9 @@ impl Leases {
             match self.walker.walk(&link, Some((&credential, shown)), deadline).await? {
                 Outcome::Lease(lease) => return Ok(lease),
                 Outcome::Gone(why) => return Err(gone(&why)),
-                Outcome::TokenRefused(_) | Outcome::Refused(_) => header_refused |= shown == Shown::Header,
+                Outcome::TokenRefused(_) | Outcome::Refused(_) => {
+                    header_refused |= shown == Shown::Header
+                }
             }
         }
         match self.walker.walk(&link, Some((&credential, Shown::Query)), deadline).await? {
@@ -170,7 +176,9 @@ impl Leases {
             return Err(if self.trashed.has(&file.meeting) {
                 ProviderError::NotAllowed("Zoom lists it there without a download link".into())
             } else {
-                ProviderError::Unavailable("Zoom's trash has not been listed since the start".into())
+                ProviderError::Unavailable(
+                    "Zoom's trash has not been listed since the start".into(),
+                )
             });
         };
         let shown = self.shown_to(&link);
@@ -197,7 +205,8 @@ impl Leases {
         deadline: Instant,
     ) -> Result<Outcome, ProviderError> {
         let token = api.tokens().current().await?;
-        let outcome = self.walker.walk(link, Some((&Credential::of(&token), shown)), deadline).await?;
+        let outcome =
+            self.walker.walk(link, Some((&Credential::of(&token), shown)), deadline).await?;
         if !matches!(outcome, Outcome::TokenRefused(_)) || !api.tokens().can_renew() {
             return Ok(outcome);
         }
@@ -238,7 +247,11 @@ impl Leases {
     }
 
     fn shown_to(&self, link: &Link) -> Shown {
-        if self.by_query.lock().contains(&origin(&link.address)) { Shown::Query } else { Shown::Header }
+        if self.by_query.lock().contains(&origin(&link.address)) {
+            Shown::Query
+        } else {
+            Shown::Header
+        }
     }
 
     fn remember(&self, link: &Link) {
@@ -246,7 +259,10 @@ impl Leases {
         const HOSTS: usize = 64;
         let mut by_query = self.by_query.lock();
         if by_query.len() < HOSTS && by_query.insert(origin(&link.address)) {
-            tracing::info!(host = origin(&link.address), "takes the download token in the query only");
+            tracing::info!(
+                host = origin(&link.address),
+                "takes the download token in the query only"
+            );
         }
     }
 }

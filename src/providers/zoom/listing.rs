@@ -16,7 +16,8 @@ use super::users::Whose;
 use super::windows::{rests, windows};
 use super::wire::Page;
 use crate::model::{Availability, DaySpan, Meeting, MeetingId, SourceName};
-use crate::providers::{ProviderError, failures};
+use crate::providers::ProviderError;
+use crate::providers::toolkit::failures;
 
 /// Windows asked for at once. A free account may make two such calls a second; more than a few in flight would
 /// only meet that limit sooner.
@@ -27,7 +28,7 @@ const PAGE_SIZE: &str = "300";
 
 /// Bound on one page with its retries: a rate limit of a few seconds and two bad replies fit in. Somebody waits
 /// at a prompt for the first of them, and after half a minute would rather be told.
-const PAGE_WITHIN: Duration = Duration::from_secs(30);
+const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Windows that may fail in a row, each after its retries, before the others are not asked for any more. An
 /// archive of two years has 26: with a cloud that is down, they would fail one after the other for minutes.
@@ -49,7 +50,7 @@ const RESTARTS: usize = 3;
 const RANGES: usize = 30;
 
 /// A meeting as a listing holds it: of a large archive, little has changed since the last one.
-pub(super) enum Listed {
+pub(crate) enum Listed {
     /// It is as it is known already, and its links are in place.
     Known { id: MeetingId, start: Timestamp, fullness: Fullness },
     /// It is new, or not as it is known.
@@ -74,7 +75,7 @@ impl Listed {
 
 /// Orders two accounts of one meeting without regard to their order of arrival.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Fullness {
+pub(crate) struct Fullness {
     files: usize,
     ready: usize,
     bytes: u128,
@@ -86,7 +87,7 @@ pub(super) struct Fullness {
 }
 
 impl Fullness {
-    pub(super) fn of(meeting: &Meeting, is_known: bool) -> Self {
+    pub(crate) fn of(meeting: &Meeting, is_known: bool) -> Self {
         let files = &meeting.files;
         Self {
             files: files.len(),
@@ -100,18 +101,18 @@ impl Fullness {
 }
 
 /// What a listing found.
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Each meeting once.
-    pub(super) meetings: Vec<Listed>,
+    pub(crate) meetings: Vec<Listed>,
     /// The days that were not listed whole.
-    pub(super) failed: Vec<(DaySpan, ProviderError)>,
+    pub(crate) failed: Vec<(DaySpan, ProviderError)>,
 }
 
 /// Lists the meetings of all of `whose` on the days of `span`; `take` is what becomes of each as soon as it is listed.
 ///
 /// # Errors
 /// Where everything failed: the reason that a person can do most about.
-pub(super) async fn list(
+pub(crate) async fn list(
     api: &Api,
     source: &SourceName,
     whose: &[Whose],
@@ -121,7 +122,14 @@ pub(super) async fn list(
     let verdict = OnceLock::new();
     let listers: Vec<_> = whose
         .iter()
-        .map(|whose| Lister { api, source, whose, take, verdict: OnceLock::new(), for_all: &verdict })
+        .map(|whose| Lister {
+            api,
+            source,
+            whose,
+            take,
+            verdict: OnceLock::new(),
+            for_all: &verdict,
+        })
         .collect();
     let mut unfinished = BTreeMap::new();
     let mut jobs = Vec::new();
@@ -145,7 +153,9 @@ pub(super) async fn list(
         {
             // Those under way are given up as well: each would wait as long as those that failed.
             failed_whole += unfinished.len();
-            failed.extend(std::mem::take(&mut unfinished).into_values().map(|days| (days, error.clone())));
+            failed.extend(
+                std::mem::take(&mut unfinished).into_values().map(|days| (days, error.clone())),
+            );
             failed.extend(window.failed);
             break;
         }
@@ -200,7 +210,9 @@ impl Lister<'_> {
             ranges += 1;
             let listed = match self.verdict.get().or_else(|| self.for_all.get()) {
                 Some(verdict) => Err(verdict.clone()),
-                None if ranges > RANGES => Err(self.odd("keeps shortening the days that are asked for")),
+                None if ranges > RANGES => {
+                    Err(self.odd("keeps shortening the days that are asked for"))
+                }
                 None => self.range(range, &mut found).await,
             };
             let left = listed.and_then(|listed| {
@@ -235,11 +247,16 @@ impl Lister<'_> {
         let mut restarts = 0;
         let (mut seen, mut barren) = (HashSet::new(), 0);
         for _ in 0..PAGES {
-            let mut query = vec![("from", from.as_str()), ("to", to.as_str()), ("page_size", PAGE_SIZE)];
+            let mut query =
+                vec![("from", from.as_str()), ("to", to.as_str()), ("page_size", PAGE_SIZE)];
             if let Some(token) = &token {
                 query.push(("next_page_token", token));
             }
-            let reply = match self.api.get_in_background(Label::Medium, &path, &query, PAGE_WITHIN).await {
+            let reply = match self
+                .api
+                .get_in_background(Label::Medium, &path, &query, PAGE_TIMEOUT)
+                .await
+            {
                 // A range that had begun is refused: its token died (15 minutes), not the user's permission.
                 Err(ApiError::Refused(refusal)) if token.is_some() && refusal.is_of_request() => {
                     if restarts == RESTARTS {
@@ -253,7 +270,8 @@ impl Lister<'_> {
                 }
                 reply => reply.map_err(|error| error.about(&self.whose.subject()))?,
             };
-            let page = Page::read(reply).ok_or_else(|| self.odd("sent a listing without meetings"))?;
+            let page =
+                Page::read(reply).ok_or_else(|| self.odd("sent a listing without meetings"))?;
             let covers = *covered.get_or_insert_with(|| page.covers(range));
             found.listed = true;
             if page.unreadable > 0 {
@@ -265,7 +283,8 @@ impl Lister<'_> {
             let known = seen.len();
             seen.extend(page.meetings.iter().map(|entry| entry.uuid().to_owned()));
             barren = if seen.len() == known { barren + 1 } else { 0 };
-            let meetings = page.meetings.into_iter().map(|entry| mapping::meeting(self.source, entry));
+            let meetings =
+                page.meetings.into_iter().map(|entry| mapping::meeting(self.source, entry));
             found.meetings.extend(meetings.map(self.take));
             match page.next {
                 None => return Ok(covers),
@@ -273,7 +292,9 @@ impl Lister<'_> {
                     return Err(self.odd("names the same next page again and again"));
                 }
                 Some(_) if barren >= BARREN_PAGES => {
-                    return Err(self.odd("names one next page after the other with nothing new on them"));
+                    return Err(
+                        self.odd("names one next page after the other with nothing new on them")
+                    );
                 }
                 next => token = next,
             }
@@ -282,7 +303,10 @@ impl Lister<'_> {
     }
 
     fn odd(&self, what: &str) -> ProviderError {
-        ProviderError::Unavailable(format!("Zoom {what} ({}); it may be passing", self.whose.subject()))
+        ProviderError::Unavailable(format!(
+            "Zoom {what} ({}); it may be passing",
+            self.whose.subject()
+        ))
     }
 }
 
@@ -323,8 +347,11 @@ mod tests {
             for index in order {
                 keep_fuller(&mut meetings, Listed::New(Box::new(mapped(accounts[index].clone()))));
             }
-            let Some(Listed::New(kept)) = meetings.into_values().next() else { panic!("none is known") };
-            let ready = kept.meeting.files.iter().filter(|file| file.availability == Availability::Ready);
+            let Some(Listed::New(kept)) = meetings.into_values().next() else {
+                panic!("none is known")
+            };
+            let ready =
+                kept.meeting.files.iter().filter(|file| file.availability == Availability::Ready);
             assert_eq!((kept.meeting.files.len(), ready.count()), (2, 2), "{order:?}");
         }
     }

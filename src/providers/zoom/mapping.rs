@@ -9,18 +9,18 @@ use super::{facts, wire};
 use crate::model::{
     Availability, FileId, FileKey, Meeting, MeetingId, RecordingFile, Role, SourceName, Version,
 };
-use crate::providers::lenient;
-use crate::providers::zoom_files::{self, Kind};
-use crate::providers::zoom_links::Link;
+use crate::providers::toolkit::serde_lenient;
+use crate::providers::zoom_share::Link;
+use crate::providers::zoom_share::file_kinds::{self, Kind};
 
 /// A meeting with what its files' leases begin from.
-pub(super) struct Mapped {
-    pub(super) meeting: Meeting,
-    pub(super) links: Vec<Link>,
+pub(crate) struct Mapped {
+    pub(crate) meeting: Meeting,
+    pub(crate) links: Vec<Link>,
 }
 
 /// The meeting as the other rooms know it.
-pub(super) fn meeting(source: &SourceName, mut listed: wire::Meeting) -> Mapped {
+pub(crate) fn meeting(source: &SourceName, mut listed: wire::Meeting) -> Mapped {
     let id = MeetingId::from(listed.uuid());
     let files = keyed(std::mem::take(&mut listed.recording_files));
     let start = listed
@@ -64,11 +64,11 @@ pub(super) fn meeting(source: &SourceName, mut listed: wire::Meeting) -> Mapped 
 
 /// When the account's own rule deletes the meeting: on a day, so from its beginning on ("Auto delete cloud recordings").
 fn auto_deleted(listed: &wire::Meeting) -> Option<Timestamp> {
-    lenient::day_begins(listed.other.get("auto_delete_date")?.as_str()?)
+    serde_lenient::day_begins(listed.other.get("auto_delete_date")?.as_str()?)
 }
 
 /// What single participants were recorded as.
-pub(super) fn participants(
+pub(crate) fn participants(
     source: &SourceName,
     meeting: &MeetingId,
     files: Vec<wire::File>,
@@ -98,7 +98,7 @@ fn participant(file: &wire::File) -> String {
 }
 
 /// The links of a meeting whose files were asked for anew.
-pub(super) fn links(files: Vec<wire::File>, participants: Vec<wire::File>) -> Vec<Link> {
+pub(crate) fn links(files: Vec<wire::File>, participants: Vec<wire::File>) -> Vec<Link> {
     let all = keyed(files).into_iter().chain(keyed_participants(participants));
     all.filter_map(|(key, file)| link(&key, &file)).collect()
 }
@@ -165,7 +165,12 @@ fn order(file: &wire::File) -> impl Ord + '_ {
 
 fn description(file: &wire::File) -> String {
     let text = |field: &Option<String>| field.clone().unwrap_or_default();
-    format!("{}|{}|{}", text(&file.file_type), text(&file.recording_type), or_empty(file.recording_start))
+    format!(
+        "{}|{}|{}",
+        text(&file.file_type),
+        text(&file.recording_type),
+        or_empty(file.recording_start)
+    )
 }
 
 fn or_empty(time: Option<Timestamp>) -> String {
@@ -197,8 +202,8 @@ fn kind(file: &wire::File) -> Kind<'_> {
 }
 
 /// The listed length, where it is one.
-pub(super) fn declared_size(file: &wire::File) -> Option<u64> {
-    zoom_files::declared_size(file.file_size)
+pub(crate) fn declared_size(file: &wire::File) -> Option<u64> {
+    file_kinds::declared_size(file.file_size)
 }
 
 fn version(file: &wire::File) -> Version {
@@ -211,7 +216,7 @@ fn version(file: &wire::File) -> Version {
 ///
 /// An unknown status counts as that: what is shown too early is read half-made, what is shown late is only late.
 /// Without a type the file is being processed whatever its status says ("recordings list" in the reference).
-pub(super) fn is_processing(file: &wire::File) -> bool {
+pub(crate) fn is_processing(file: &wire::File) -> bool {
     let status = file.status.as_deref().unwrap_or_default().to_ascii_lowercase();
     let done = matches!(status.as_str(), "" | "completed" | "complete" | "available" | "ready");
     !done || file.file_type.is_none()
@@ -278,7 +283,8 @@ mod tests {
         assert_eq!((page.unreadable, page.next.is_none()), (0, true));
         assert_eq!(page.from.unwrap().to_string(), "2026-10-01");
         let source = SourceName::new("acme").unwrap();
-        let mut found: Vec<_> = page.meetings.into_iter().map(|entry| meeting(&source, entry)).collect();
+        let mut found: Vec<_> =
+            page.meetings.into_iter().map(|entry| meeting(&source, entry)).collect();
         let short = found.pop().unwrap();
         assert_eq!((short.meeting.files.len(), short.meeting.topic.as_str()), (0, "Too short"));
         assert_eq!(short.meeting.start, short.meeting.end);
@@ -289,7 +295,9 @@ mod tests {
             .meeting
             .files
             .iter()
-            .map(|file| (file.id.key.as_str(), file.stem.as_str(), file.availability == Availability::Ready))
+            .map(|file| {
+                (file.id.key.as_str(), file.stem.as_str(), file.availability == Availability::Ready)
+            })
             .collect();
         files.sort_unstable();
         assert_eq!(
@@ -321,8 +329,11 @@ mod tests {
         let ids: Vec<_> = page.meetings.iter().map(wire::Meeting::uuid).collect();
         assert_eq!((ids, page.unreadable), (vec!["42", "b", "c"], 8));
         let source = SourceName::new("acme").unwrap();
-        let files: Vec<_> =
-            page.meetings.into_iter().flat_map(|entry| meeting(&source, entry).meeting.files).collect();
+        let files: Vec<_> = page
+            .meetings
+            .into_iter()
+            .flat_map(|entry| meeting(&source, entry).meeting.files)
+            .collect();
         assert_eq!(files.len(), 1);
         assert_eq!((files[0].id.key.as_str(), files[0].declared_size), ("9", Some(12)));
     }
@@ -419,7 +430,11 @@ mod tests {
         };
         let forward = keys(files.clone());
         let distinct: HashSet<_> = forward.iter().map(|(key, ..)| key.clone()).collect();
-        assert_eq!((forward.len(), distinct.len()), (6, 6), "the exact double is dropped: {forward:?}");
+        assert_eq!(
+            (forward.len(), distinct.len()),
+            (6, 6),
+            "the exact double is dropped: {forward:?}"
+        );
         assert!(distinct.contains("CC||2026-10-06T07:00:00Z") && distinct.contains("x"));
         assert_eq!(forward, keys(files.into_iter().rev().collect()));
     }
@@ -427,13 +442,17 @@ mod tests {
     #[test]
     fn times_fall_back_and_never_end_before_they_begin() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        let meeting = mapped(json!({"uuid": "u", "start_time": "2026-10-06T07:00:00Z", "duration": "41"}));
+        let meeting =
+            mapped(json!({"uuid": "u", "start_time": "2026-10-06T07:00:00Z", "duration": "41"}));
         assert_eq!(meeting.end, at("2026-10-06T07:41:00Z"));
         let meeting = with_files(json!([
             {"id": "b", "recording_start": "2026-10-06T08:00:00Z", "recording_end": "2026-10-06T09:00:00Z"},
             {"id": "a", "recording_start": "2026-10-06T07:00:11Z", "recording_end": ""},
         ]));
-        assert_eq!((meeting.start, meeting.end), (at("2026-10-06T07:00:11Z"), at("2026-10-06T09:00:00Z")));
+        assert_eq!(
+            (meeting.start, meeting.end),
+            (at("2026-10-06T07:00:11Z"), at("2026-10-06T09:00:00Z"))
+        );
         let meeting = mapped(json!({"uuid": "u", "start_time": "2026-10-06T07:00:00Z",
             "recording_files": [{"recording_end": "1999-01-01T00:00:00Z"}]}));
         assert_eq!(meeting.end, meeting.start);
@@ -451,7 +470,10 @@ mod tests {
     #[test]
     fn roles_follow_the_type_and_bodies_the_extension() {
         let file = one(json!({"file_type": "CC", "file_size": 0}));
-        assert_eq!((file.role, file.body, file.declared_size), (Role::Captions, BodyKind::WebVtt, None));
+        assert_eq!(
+            (file.role, file.body, file.declared_size),
+            (Role::Captions, BodyKind::WebVtt, None)
+        );
         let file = one(json!({"file_type": "MP4", "file_size": "3100000"}));
         assert_eq!(
             (file.role, file.body, file.declared_size),

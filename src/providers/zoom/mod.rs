@@ -9,15 +9,15 @@
 //! 2. Errors come under any status, with codes of their own: [`refusal`] turns each into a sentence.
 //! 3. A listing takes a month at most and shortens more in silence; page tokens die: [`windows`], [`listing`].
 //! 4. A whole account is listed at once or user by user, those who left included: [`users`].
-//! 5. Any field may be missing or of another type: [`wire`] and [`lenient`](super::lenient) read what is there, [`mapping`] and
+//! 5. Any field may be missing or of another type: [`wire`] and [`lenient`](crate::providers::toolkit::serde_lenient) read what is there, [`mapping`] and
 //!    [`facts`] make do with it.
 //! 6. The trash is listed user by user, and does not have to give out what it lists: [`trash`].
 //! 7. Who was in a meeting and what each was recorded as is said of one meeting at a time, with scopes of their own:
 //!    [`details`], [`participants`].
 //! 8. Download links redirect, answer with pages, and refuse valid tokens: [`leases`], with the walk of
-//!    [`zoom_links`](super::zoom_links).
+//!    [`zoom_links`](crate::providers::zoom_share).
 //!
-//! It never knows how meetings become folders or bytes become blocks.
+//! It never knows how meetings become directories or bytes become blocks.
 
 use std::sync::{Arc, OnceLock};
 
@@ -29,10 +29,12 @@ use self::details::Asker;
 use self::leases::Leases;
 use self::listing::{Fullness, Listed};
 use self::mapping::Mapped;
-use super::zoom_links::ZOOM_HOSTS;
-use super::{Effort, Known, Listing, Permission, Provider, ProviderError, RecycleBin, TrashListing};
 use crate::http::{AllowedHosts, Client};
 use crate::model::{DaySpan, Details, FileId, Lease, MeetingId, SourceName};
+use crate::providers::zoom_share::ZOOM_HOSTS;
+use crate::providers::{
+    Effort, Known, Listing, Permission, Provider, ProviderError, RecycleBin, TrashListing,
+};
 
 mod address;
 mod api;
@@ -52,9 +54,9 @@ mod users;
 mod windows;
 mod wire;
 
-pub(super) use auth::desk;
+pub(crate) use auth::desk;
 
-pub use crate::settings::{ZoomCredential, ZoomPlan};
+pub use crate::config::{ZoomCredential, ZoomPlan};
 
 /// How a Zoom source is reached.
 #[derive(Clone, Debug)]
@@ -106,8 +108,13 @@ impl Zoom {
             ZoomCredential::Token(_) | ZoomCredential::SignedIn { .. } => options.source.as_str(),
         };
         let paces = Paces::of(&client, account, options.plan);
-        let tokens =
-            auth::tokens(&options.source, options.credential, options.oauth_url, replaceable, client.clone());
+        let tokens = auth::tokens(
+            &options.source,
+            options.credential,
+            options.oauth_url,
+            replaceable,
+            client.clone(),
+        );
         Self {
             source: options.source,
             users: options.users,
@@ -173,7 +180,11 @@ impl Provider for Zoom {
         self.asker.ask(&self.api, &self.source, meeting).await
     }
 
-    async fn complete(&self, meeting: &MeetingId, known: &Details) -> Result<Details, ProviderError> {
+    async fn complete(
+        &self,
+        meeting: &MeetingId,
+        known: &Details,
+    ) -> Result<Details, ProviderError> {
         self.asker.complete(&self.api, &self.source, meeting, known).await
     }
 

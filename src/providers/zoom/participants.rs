@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::model::Text;
-use crate::providers::lenient;
+use crate::providers::toolkit::serde_lenient;
 
 /// The columns, under Zoom's own names ("List past meeting participants"). Always the same, so that scripts can count on
 /// them; times are UTC, `duration` is in seconds.
@@ -23,7 +23,7 @@ const COLUMNS: [&str; 9] = [
 const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
 /// The table; `None` if nobody is known.
-pub(super) fn table(people: &[Value]) -> Option<Text> {
+pub(crate) fn table(people: &[Value]) -> Option<Text> {
     let mut people = people.iter().filter_map(Value::as_object).peekable();
     people.peek()?;
     let mut table = csv::Writer::from_writer(Vec::new());
@@ -40,7 +40,7 @@ pub(super) fn table(people: &[Value]) -> Option<Text> {
 fn cell(value: &Value) -> String {
     let text = match value {
         Value::Bool(flag) => return flag.to_string(),
-        other => lenient::as_text(other).unwrap_or_default(),
+        other => serde_lenient::as_text(other).unwrap_or_default(),
     };
     let is_number = text.parse::<f64>().is_ok();
     if text.starts_with(FORMULA) && !is_number { format!("'{text}") } else { text }

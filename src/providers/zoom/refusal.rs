@@ -3,51 +3,61 @@
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-use crate::providers::words::quotable;
-use crate::providers::zoom_codes::{self, APP_CODES, REPLACED, SCOPES, TOKEN};
-use crate::providers::{ProviderError, lenient};
+use crate::providers::ProviderError;
+use crate::providers::toolkit::redaction::quotable;
+use crate::providers::toolkit::serde_lenient;
+use crate::providers::zoom_share::codes::{self, APP_CODES, REPLACED, SCOPES, TOKEN};
 
 /// A reply that says no: `{"code":…,"message":"…"}`, under whatever HTTP status.
 #[derive(Clone, Debug)]
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     /// The HTTP status; 200 too ("No permission" is documented under it).
-    pub(super) status: u16,
+    pub(crate) status: u16,
     /// Zoom's own code, where there is one.
-    pub(super) code: Option<i64>,
+    pub(crate) code: Option<i64>,
     /// Zoom's words, without the token.
     message: String,
 }
 
 impl Refusal {
     /// What the reply says, if it is no success. `secret` is kept out of the message.
-    pub(super) fn of(status: u16, reply: Option<&Map<String, Value>>, secret: &SecretString) -> Option<Self> {
+    pub(crate) fn of(
+        status: u16,
+        reply: Option<&Map<String, Value>>,
+        secret: &SecretString,
+    ) -> Option<Self> {
         let code = reply.and_then(|reply| {
-            ["code", "errorCode"].iter().find_map(|name| reply.get(*name).and_then(lenient::as_integer))
+            ["code", "errorCode"]
+                .iter()
+                .find_map(|name| reply.get(*name).and_then(serde_lenient::as_integer))
         });
         if (200..300).contains(&status) && code.is_none_or(|code| code == 0) {
             return None;
         }
-        let message = reply.and_then(|reply| lenient::first_text(reply, &["message", "errorMessage"]));
+        let message =
+            reply.and_then(|reply| serde_lenient::first_text(reply, &["message", "errorMessage"]));
         Some(Self { status, code, message: quotable(&message.unwrap_or_default(), secret) })
     }
 
     /// Whether another token may be taken where this one was not.
-    pub(super) fn is_of_token(&self) -> bool {
-        zoom_codes::is_of_token(self.status, self.code)
+    pub(crate) fn is_of_token(&self) -> bool {
+        codes::is_of_token(self.status, self.code)
     }
 
     /// Whether asking with other parameters could be answered otherwise: not so if the credential is at fault.
-    pub(super) fn is_of_request(&self) -> bool {
-        !self.is_of_token() && self.code.is_none_or(|code| !APP_CODES.contains(&code) && code != SCOPES)
+    pub(crate) fn is_of_request(&self) -> bool {
+        !self.is_of_token()
+            && self.code.is_none_or(|code| !APP_CODES.contains(&code) && code != SCOPES)
     }
 
     /// Whether scopes are missing. Zoom documents two codes for it, and names them under both.
-    pub(super) fn is_of_scope(&self) -> bool {
-        self.code == Some(SCOPES) || (self.code == Some(ANYTHING) && self.message.contains("contain scopes"))
+    pub(crate) fn is_of_scope(&self) -> bool {
+        self.code == Some(SCOPES)
+            || (self.code == Some(ANYTHING) && self.message.contains("contain scopes"))
     }
 
     /// One sentence with what to do, about `subject`: what was asked for, as in "user me".
-    pub(super) fn about(&self, subject: &str) -> ProviderError {
+    pub(crate) fn about(&self, subject: &str) -> ProviderError {
         let said = self.said();
         if self.is_of_scope() {
             return ProviderError::NotAllowed(format!(
@@ -84,9 +94,10 @@ impl Refusal {
                 "Zoom keeps details for a year, and {subject} are older{said}; nothing brings them back"
             )),
             Some(code) => match app_mend(code) {
-                Some((what, mend)) => {
-                    ProviderError::Credential(format!("{what} (code {code}{}); {mend}", self.quoted(": ")))
-                }
+                Some((what, fix)) => ProviderError::Credential(format!(
+                    "{what} (code {code}{}); {fix}",
+                    self.quoted(": ")
+                )),
                 None => self.by_status(subject, &said),
             },
             None => self.by_status(subject, &said),
@@ -97,15 +108,17 @@ impl Refusal {
         let status = self.status;
         let is_of_day = self.message.to_ascii_lowercase().contains("daily");
         match status {
-            _ if status == 429 || self.code == Some(429) => ProviderError::Unavailable(if is_of_day {
-                format!(
-                    "Zoom's calls of a day are used up for {subject}{said}; a mount that runs asks again by itself, and another day or a higher plan helps"
-                )
-            } else {
-                format!(
-                    "Zoom limits the calls a second for {subject}{said}; a mount that runs asks again by itself, and if it goes on, see that `plan` is what the account has"
-                )
-            }),
+            _ if status == 429 || self.code == Some(429) => {
+                ProviderError::Unavailable(if is_of_day {
+                    format!(
+                        "Zoom's calls of a day are used up for {subject}{said}; a mount that runs asks again by itself, and another day or a higher plan helps"
+                    )
+                } else {
+                    format!(
+                        "Zoom limits the calls a second for {subject}{said}; a mount that runs asks again by itself, and if it goes on, see that `plan` is what the account has"
+                    )
+                })
+            }
             401 => ProviderError::Credential(format!(
                 "Zoom refused the token for {subject}{said}; check the source's credentials"
             )),
@@ -169,15 +182,21 @@ fn app_mend(code: i64) -> Option<(&'static str, &'static str)> {
             "the address that Zoom sends a sign-in back to is not one of the app's",
             "enter it as a redirect URL on the app's page in the Zoom App Marketplace, and sign in again",
         ),
-        4717 => ("Zoom has disabled the app", "activate it in the Zoom App Marketplace, or ask Zoom"),
+        4717 => {
+            ("Zoom has disabled the app", "activate it in the Zoom App Marketplace, or ask Zoom")
+        }
         4733 => ("the code of the sign-in has expired, for it lives five minutes", "sign in again"),
-        4734 => ("Zoom does not know the code of the sign-in", "sign in again, and use a code once"),
+        4734 => {
+            ("Zoom does not know the code of the sign-in", "sign in again, and use a code once")
+        }
         4735 => (
             "the user whom the token is of has left the account",
             "let somebody who is in it own or authorise the app",
         ),
         4737 | 4740 => ("the authorisation of the app is over", "authorise it again"),
-        4738 => ("an administrator of the account has disabled the app", "ask them to approve it again"),
+        4738 => {
+            ("an administrator of the account has disabled the app", "ask them to approve it again")
+        }
         _ => return None,
     })
 }
@@ -196,7 +215,9 @@ mod tests {
     fn the_code_counts_under_status_200_too() {
         assert!(refusal(200, json!({"meetings": []})).is_none());
         let no = refusal(200, json!({"code": 200, "message": "No permission."})).unwrap();
-        assert!(matches!(no.about("user me"), ProviderError::NotAllowed(text) if text.contains("paid plan")));
+        assert!(
+            matches!(no.about("user me"), ProviderError::NotAllowed(text) if text.contains("paid plan"))
+        );
         assert!(refusal(200, json!({"code": "124", "message": "x"})).unwrap().is_of_token());
         assert!(refusal(401, json!({})).unwrap().is_of_token());
     }
@@ -217,12 +238,11 @@ mod tests {
     /// What Zoom's documentation says of each code, and what a person is told of it, word for word.
     #[test]
     fn every_documented_code_has_its_sentence() {
-        let scopes =
-            "Invalid access token, does not contain scopes:[user:read:list_users:admin, user:read:admin].";
+        let scopes = "Invalid access token, does not contain scopes:[user:read:list_users:admin, user:read:admin].";
         let (token, of_token) = ("Invalid access token.", "the details of past meetings");
-        let per_second = "You have reached the maximum per-second rate limit for this API. Try again later.";
-        let daily =
-            "You have reached the maximum daily rate limit for this API. Refer to the response header.";
+        let per_second =
+            "You have reached the maximum per-second rate limit for this API. Try again later.";
+        let daily = "You have reached the maximum daily rate limit for this API. Refer to the response header.";
         #[rustfmt::skip]
         let rows = [
             (401, Some(124), token, "user me", "credential: Zoom refused the token for user me, a new one too (\"Invalid access token\"); see in the Zoom App Marketplace that the app is activated and its credentials are the configured ones"),
@@ -277,16 +297,20 @@ mod tests {
 
     #[test]
     fn a_renewed_token_is_tried_where_it_may_help_and_nowhere_else() {
-        for (status, code, helps) in
-            [(401, 124, true), (400, 124, true), (401, 4741, true), (401, 300, true), (400, 300, false)]
-        {
+        for (status, code, helps) in [
+            (401, 124, true),
+            (400, 124, true),
+            (401, 4741, true),
+            (401, 300, true),
+            (400, 300, false),
+        ] {
             assert_eq!(
                 refusal(status, json!({"code": code})).unwrap().is_of_token(),
                 helps,
                 "{status} {code}"
             );
         }
-        for code in zoom_codes::APP_CODES.into_iter().chain([4711]) {
+        for code in codes::APP_CODES.into_iter().chain([4711]) {
             let no = refusal(401, json!({"code": code})).unwrap();
             assert!(!no.is_of_token() && !no.is_of_request(), "{code}");
         }
@@ -297,6 +321,9 @@ mod tests {
     fn an_echoed_token_is_not_repeated() {
         let no = refusal(400, json!({"code": 300, "message": "bad\ntoken t0ken-s3cret."})).unwrap();
         let text = format!("{no:?} {}", no.about("user me"));
-        assert!(!text.contains("s3cret") && !text.contains('\n') && text.contains("bad token …"), "{text}");
+        assert!(
+            !text.contains("s3cret") && !text.contains('\n') && text.contains("bad token …"),
+            "{text}"
+        );
     }
 }

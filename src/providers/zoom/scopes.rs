@@ -1,15 +1,18 @@
 //! Zoom's scopes, classic and granular ("OAuth scopes" in Zoom's documentation), by what they are for.
 
-use crate::providers::scopes::{Permission, Wanted, held_against};
+use crate::providers::toolkit::scopes::{Permission, Wanted, held_against};
 
 /// What `granted` permits of what a source of these users can use.
-pub(super) fn of(granted: &str, users: &[String]) -> Vec<Permission> {
+pub(crate) fn of(granted: &str, users: &[String]) -> Vec<Permission> {
     let is_all = users.iter().any(|name| name == "all");
     let has_patterns = users.iter().any(|name| name.contains(['*', '?', '[']));
-    let whole_account =
-        Wanted { purpose: "listing the whole account at once", scopes: WHOLE_ACCOUNT, is_needed: false };
-    let at_once =
-        is_all && held_against(granted, [whole_account]).iter().all(|permission| permission.is_granted);
+    let whole_account = Wanted {
+        purpose: "listing the whole account at once",
+        scopes: WHOLE_ACCOUNT,
+        is_needed: false,
+    };
+    let at_once = is_all
+        && held_against(granted, [whole_account]).iter().all(|permission| permission.is_granted);
     let users = (has_patterns || is_all).then_some(Wanted {
         purpose: "listing the account's users",
         scopes: &["user:read", "user:read:list_users"],
@@ -69,7 +72,8 @@ mod tests {
         let users = ("listing the account's users", true);
         assert_eq!(missing(granular, &["*@example.org"]), [optional[0], optional[1], users]);
         assert_eq!(missing(granular, &["all"]), [optional[0], optional[1], users]);
-        let whole = format!("{granular} cloud_recording:read:list_account_recordings:admin meeting:read");
+        let whole =
+            format!("{granular} cloud_recording:read:list_account_recordings:admin meeting:read");
         assert_eq!(missing(&whole, &["all"]), [("listing the account's users", false)]);
         assert_eq!(missing("", &["me"]).len(), 4);
     }

@@ -15,13 +15,14 @@ use super::mapping::{self, Mapped};
 use super::users::Whose;
 use super::wire::{self, Page};
 use crate::model::{MeetingId, SourceName};
-use crate::providers::zoom_links::Link;
-use crate::providers::{ProviderError, RecycleBin, TrashListing, Trashed, lenient};
+use crate::providers::toolkit::serde_lenient;
+use crate::providers::zoom_share::Link;
+use crate::providers::{ProviderError, RecycleBin, TrashListing, Trashed};
 
 /// Zoom's trash, and how long it keeps ("Recovering deleted cloud recordings").
-pub(super) const BIN: RecycleBin = RecycleBin {
+pub(crate) const BIN: RecycleBin = RecycleBin {
     name: "Zoom's trash",
-    mend: "restore it in Zoom's web portal under Recordings > Trash",
+    fix: "restore it in Zoom's web portal under Recordings > Trash",
     days: 30,
 };
 
@@ -41,16 +42,16 @@ const PAGE_SIZE: &str = "300";
 const PAGES: usize = 100;
 
 /// Bound on one page with its retries. Nobody waits for it.
-const PAGE_WITHIN: Duration = Duration::from_secs(30);
+const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Download links by meeting, with when that began.
-pub(super) type Links = Vec<(MeetingId, Timestamp, Vec<Link>)>;
+pub(crate) type Links = Vec<(MeetingId, Timestamp, Vec<Link>)>;
 
 /// Lists the trash of all of `whose`.
 ///
 /// # Errors
 /// Where nothing at all could be listed: the first reason.
-pub(super) async fn list(
+pub(crate) async fn list(
     api: &Api,
     source: &SourceName,
     whose: &[Whose],
@@ -72,7 +73,8 @@ pub(super) async fn list(
             }
             Err(error) => {
                 in_a_row += 1;
-                let is_for_all = matches!(error, ProviderError::Credential(_) | ProviderError::Down(_));
+                let is_for_all =
+                    matches!(error, ProviderError::Credential(_) | ProviderError::Down(_));
                 failed.get_or_insert(error);
                 if is_for_all || in_a_row == FAILURES_IN_A_ROW {
                     break;
@@ -98,7 +100,9 @@ async fn of_user(
     user: &Whose,
 ) -> Result<Vec<(Trashed, Vec<Link>)>, ProviderError> {
     let subject = format!("the trash of {}", user.subject());
-    let odd = |what: &str| ProviderError::Unavailable(format!("Zoom {what} ({subject}); it may be passing"));
+    let odd = |what: &str| {
+        ProviderError::Unavailable(format!("Zoom {what} ({subject}); it may be passing"))
+    };
     let path = user.path();
     let mut found = Vec::new();
     for kind in KINDS {
@@ -112,12 +116,15 @@ async fn of_user(
                 query.push(("next_page_token", token));
             }
             let reply = api
-                .get_in_background(Label::Medium, &path, &query, PAGE_WITHIN)
+                .get_in_background(Label::Medium, &path, &query, PAGE_TIMEOUT)
                 .await
                 .map_err(|error| error.about(&subject))?;
             let page = Page::read(reply).ok_or_else(|| odd("sent a listing without meetings"))?;
             if page.unreadable > 0 {
-                return Err(odd(&format!("listed {} meetings that cannot be read", page.unreadable)));
+                return Err(odd(&format!(
+                    "listed {} meetings that cannot be read",
+                    page.unreadable
+                )));
             }
             found.extend(page.meetings.into_iter().map(|entry| trashed(source, entry)));
             match page.next {
@@ -132,10 +139,10 @@ async fn of_user(
     Ok(found)
 }
 
-pub(super) fn trashed(source: &SourceName, entry: wire::Meeting) -> (Trashed, Vec<Link>) {
+pub(crate) fn trashed(source: &SourceName, entry: wire::Meeting) -> (Trashed, Vec<Link>) {
     // The first of its files that was deleted is the first that ends.
     let of_files = entry.recording_files.iter().filter_map(|file| file.deleted_time).min();
-    let of_meeting = || lenient::first_text(&entry.other, &["deleted_time"])?.parse().ok();
+    let of_meeting = || serde_lenient::first_text(&entry.other, &["deleted_time"])?.parse().ok();
     let deleted = of_files.or_else(of_meeting);
     let Mapped { mut meeting, links } = mapping::meeting(source, entry);
     // The account's own rule has had its day, or does not reach what is deleted already.
@@ -144,7 +151,11 @@ pub(super) fn trashed(source: &SourceName, entry: wire::Meeting) -> (Trashed, Ve
 }
 
 /// Adds what was listed of a meeting to what is known of it; a file that is listed twice counts once.
-pub(super) fn add(found: &mut HashMap<MeetingId, (Trashed, Vec<Link>)>, new: Trashed, links: Vec<Link>) {
+pub(crate) fn add(
+    found: &mut HashMap<MeetingId, (Trashed, Vec<Link>)>,
+    new: Trashed,
+    links: Vec<Link>,
+) {
     let Some((known, known_links)) = found.get_mut(&new.meeting.id) else {
         found.insert(new.meeting.id.clone(), (new, links));
         return;
@@ -194,7 +205,8 @@ mod tests {
             read(json!({"uuid": "u==", "recording_files": [file("a", second), file("b", first)]}));
         assert_eq!(trashed.deleted, Some(first.parse().unwrap()));
         assert_eq!(links.len(), 2);
-        let (trashed, _) = read(json!({"uuid": "u==", "deleted_time": second, "recording_files": []}));
+        let (trashed, _) =
+            read(json!({"uuid": "u==", "deleted_time": second, "recording_files": []}));
         assert_eq!(trashed.deleted, Some(second.parse().unwrap()));
         assert_eq!(read(json!({"uuid": "u=="})).0.deleted, None);
     }
@@ -210,8 +222,11 @@ mod tests {
     #[test]
     fn what_is_listed_as_a_meeting_and_as_single_files_is_one() {
         let mut found = HashMap::new();
-        for (id, deleted) in [("a", "2026-10-09T07:00:00Z"), ("b", "2026-10-06T07:00:00Z"), ("a", "")] {
-            let (trashed, links) = read(json!({"uuid": "u==", "recording_files": [file(id, deleted)]}));
+        for (id, deleted) in
+            [("a", "2026-10-09T07:00:00Z"), ("b", "2026-10-06T07:00:00Z"), ("a", "")]
+        {
+            let (trashed, links) =
+                read(json!({"uuid": "u==", "recording_files": [file(id, deleted)]}));
             add(&mut found, trashed, links);
         }
         let (trashed, links) = found.into_values().next().unwrap();

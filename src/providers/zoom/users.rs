@@ -25,11 +25,11 @@ const PAGE_SIZE: &str = "300";
 const PAGES: usize = 1000;
 
 /// Bound on one page with its retries.
-const PAGE_WITHIN: Duration = Duration::from_secs(30);
+const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where recordings are listed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Whose {
+pub(crate) enum Whose {
     /// Of the whole account at once.
     Account,
     /// Of one user: `me`, an id, or an e-mail address.
@@ -38,7 +38,7 @@ pub(super) enum Whose {
 
 impl Whose {
     /// Where their recordings are asked for.
-    pub(super) fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         match self {
             Self::Account => "/accounts/me/recordings".into(),
             Self::User(user) => format!("/users/{}/recordings", address::user(user)),
@@ -46,7 +46,7 @@ impl Whose {
     }
 
     /// As a sentence names them.
-    pub(super) fn subject(&self) -> String {
+    pub(crate) fn subject(&self) -> String {
         match self {
             Self::Account => "the recordings of the whole account".into(),
             Self::User(user) => format!("user {user}"),
@@ -58,7 +58,7 @@ impl Whose {
 ///
 /// # Errors
 /// The users of the account cannot be listed, or nobody matches.
-pub(super) async fn resolve(api: &Api, configured: &[String]) -> Result<Vec<Whose>, ProviderError> {
+pub(crate) async fn resolve(api: &Api, configured: &[String]) -> Result<Vec<Whose>, ProviderError> {
     if configured.iter().any(|name| name == ALL) && listed_at_once(api).await? {
         return Ok(vec![Whose::Account]);
     }
@@ -69,15 +69,21 @@ pub(super) async fn resolve(api: &Api, configured: &[String]) -> Result<Vec<Whos
 ///
 /// # Errors
 /// The users of the account cannot be listed, or nobody matches.
-pub(super) async fn one_by_one(api: &Api, configured: &[String]) -> Result<Vec<Whose>, ProviderError> {
+pub(crate) async fn one_by_one(
+    api: &Api,
+    configured: &[String],
+) -> Result<Vec<Whose>, ProviderError> {
     let is_all = configured.iter().any(|name| name == ALL);
     let (patterns, names): (Vec<&String>, Vec<&String>) =
         configured.iter().partition(|name| *name == ALL || name.contains(['*', '?', '[']));
     let mut found: Vec<_> = names.into_iter().cloned().map(Whose::User).collect();
     if !patterns.is_empty() {
-        let patterns: Vec<_> =
-            patterns.iter().filter_map(|pattern| Pattern::new(&pattern.to_lowercase()).ok()).collect();
-        let matches = |email: &str| patterns.iter().any(|pattern| pattern.matches(&email.to_lowercase()));
+        let patterns: Vec<_> = patterns
+            .iter()
+            .filter_map(|pattern| Pattern::new(&pattern.to_lowercase()).ok())
+            .collect();
+        let matches =
+            |email: &str| patterns.iter().any(|pattern| pattern.matches(&email.to_lowercase()));
         for user in users(api).await? {
             if is_all || user.email.as_deref().is_some_and(matches) {
                 found.extend(user.id.or(user.email).map(Whose::User));
@@ -100,9 +106,11 @@ pub(super) async fn one_by_one(api: &Api, configured: &[String]) -> Result<Vec<W
 async fn listed_at_once(api: &Api) -> Result<bool, ProviderError> {
     let today = TimeZone::UTC.to_datetime(Timestamp::now()).date().to_string();
     let query = [("from", today.as_str()), ("to", today.as_str()), ("page_size", "1")];
-    match api.get_in_background(Label::Medium, &Whose::Account.path(), &query, PAGE_WITHIN).await {
+    match api.get_in_background(Label::Medium, &Whose::Account.path(), &query, PAGE_TIMEOUT).await {
         Ok(_) => Ok(true),
-        Err(ApiError::Refused(refusal)) if refusal.is_of_request() || refusal.is_of_scope() => Ok(false),
+        Err(ApiError::Refused(refusal)) if refusal.is_of_request() || refusal.is_of_scope() => {
+            Ok(false)
+        }
         Err(error) => Err(error.about(&Whose::Account.subject())),
     }
 }
@@ -119,23 +127,29 @@ async fn users(api: &Api) -> Result<Vec<User>, ProviderError> {
         let mut token: Option<String> = None;
         for page in 0.. {
             if page == PAGES {
-                return Err(ProviderError::Unavailable("Zoom's list of users has no last page".into()));
+                return Err(ProviderError::Unavailable(
+                    "Zoom's list of users has no last page".into(),
+                ));
             }
             let mut query = vec![("status", state), ("page_size", PAGE_SIZE)];
             if let Some(token) = &token {
                 query.push(("next_page_token", token));
             }
             let reply = api
-                .get_in_background(Label::Medium, "/users", &query, PAGE_WITHIN)
+                .get_in_background(Label::Medium, "/users", &query, PAGE_TIMEOUT)
                 .await
-                .map_err(|error| error.about("the account's users, which `users` has patterns for"))?;
+                .map_err(|error| {
+                    error.about("the account's users, which `users` has patterns for")
+                })?;
             let page = Users::read(reply);
-            found.extend(page.users.into_iter().map(|user| User { id: user.id, email: user.email }));
+            found
+                .extend(page.users.into_iter().map(|user| User { id: user.id, email: user.email }));
             match page.next {
                 None => break,
                 Some(next) if token.as_ref() == Some(&next) => {
                     return Err(ProviderError::Unavailable(
-                        "Zoom names the same next page of users again and again; it may be passing".into(),
+                        "Zoom names the same next page of users again and again; it may be passing"
+                            .into(),
                     ));
                 }
                 next => token = next,
@@ -152,6 +166,9 @@ mod tests {
     #[test]
     fn names_are_asked_for_under_their_own_path() {
         assert_eq!(Whose::Account.path(), "/accounts/me/recordings");
-        assert_eq!(Whose::User("a/b@example.org".into()).path(), "/users/a%2Fb@example.org/recordings");
+        assert_eq!(
+            Whose::User("a/b@example.org".into()).path(),
+            "/users/a%2Fb@example.org/recordings"
+        );
     }
 }

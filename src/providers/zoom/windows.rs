@@ -16,7 +16,7 @@ fn reach(to: Date) -> Date {
 ///
 /// Neighbours share a day: a meeting near midnight may be dated by another clock than the one that the window's
 /// end is read with (transloadit/uppy pull request 2525).
-pub(super) fn windows(span: DaySpan) -> Vec<DaySpan> {
+pub(crate) fn windows(span: DaySpan) -> Vec<DaySpan> {
     let mut windows = Vec::new();
     let mut to = span.to;
     while span.from <= to {
@@ -34,7 +34,7 @@ pub(super) fn windows(span: DaySpan) -> Vec<DaySpan> {
 /// `None` where the two have no day in common.
 ///
 /// Days after `today` are not missed: a server may well end its range with the present.
-pub(super) fn rests(asked: DaySpan, listed: DaySpan, today: Date) -> Option<Vec<DaySpan>> {
+pub(crate) fn rests(asked: DaySpan, listed: DaySpan, today: Date) -> Option<Vec<DaySpan>> {
     if asked.from >= today {
         return Some(Vec::new());
     }
@@ -81,7 +81,10 @@ mod tests {
             assert_eq!(windows.first().unwrap().to, whole.to);
             assert_eq!(windows.last().unwrap().from, whole.from);
             for window in &windows {
-                assert!(window.from <= window.to && (window.to - window.from).get_days() <= 29, "{window:?}");
+                assert!(
+                    window.from <= window.to && (window.to - window.from).get_days() <= 29,
+                    "{window:?}"
+                );
             }
             for pair in windows.windows(2) {
                 assert_eq!(pair[0].from, pair[1].to, "{days}");
@@ -89,7 +92,8 @@ mod tests {
             // As long as may be, all but the oldest, so that there are as few as may be.
             for window in windows.iter().rev().skip(1) {
                 let month_back = window.to.saturating_sub(1.month());
-                let reaches = (window.to - window.from).get_days() == 29 || window.from == month_back;
+                let reaches =
+                    (window.to - window.from).get_days() == 29 || window.from == month_back;
                 assert!(reaches, "{window:?}");
             }
         }
@@ -108,12 +112,17 @@ mod tests {
         let asked = span(date(2026, 10, 1), date(2026, 10, 30));
         for from in 0..30 {
             for to in from..30 {
-                let listed =
-                    span(asked.from.saturating_add(from.days()), asked.from.saturating_add(to.days()));
+                let listed = span(
+                    asked.from.saturating_add(from.days()),
+                    asked.from.saturating_add(to.days()),
+                );
                 let rests = rests(asked, listed, today).unwrap();
                 let mut day = asked.from;
                 while day <= asked.to {
-                    assert!(listed.contains(day) || rests.iter().any(|rest| rest.contains(day)), "{day}");
+                    assert!(
+                        listed.contains(day) || rests.iter().any(|rest| rest.contains(day)),
+                        "{day}"
+                    );
                     day = day_after(day);
                 }
                 for rest in rests {

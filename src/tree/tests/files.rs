@@ -32,7 +32,7 @@ fn a_size_that_was_found_out_beats_the_listed_one() {
     let snapshot = paris().build(&acme(vec![view]));
     let sizes: Vec<_> = paths(&snapshot)
         .values()
-        .filter(|node| !node.is_folder())
+        .filter(|node| !node.is_directory())
         .map(|node| (node.name.to_string(), node.size()))
         .collect();
     let expected = [("a.mp4", 5), ("b.mp4", 6), ("c.mp4", 0), ("d.mp4", 7), ("meeting.json", 22)];
@@ -42,7 +42,9 @@ fn a_size_that_was_found_out_beats_the_listed_one() {
 #[test]
 fn what_cannot_be_downloaded_is_a_text_that_says_why() {
     let unavailable = |key, stem: &str| RecordingFile {
-        availability: Availability::Unavailable("It is kept on your own recording server.\n\n".into()),
+        availability: Availability::Unavailable(
+            "It is kept on your own recording server.\n\n".into(),
+        ),
         ..file(key, Role::View, stem, "mp4")
     };
     let snapshot = paris().build(&acme(vec![meeting("m", "t", vec![unavailable("1", "v")])]));
@@ -67,7 +69,10 @@ fn a_note_leaves_the_names_of_files_alone() {
     ]);
     assert_eq!(names.len(), 3);
     assert!(names.contains(&"v.mp4.unavailable.txt".to_owned()), "{names:?}");
-    assert!(names.iter().any(|name| name.starts_with("v ~") && name.ends_with(".mp4")), "{names:?}");
+    assert!(
+        names.iter().any(|name| name.starts_with("v ~") && name.ends_with(".mp4")),
+        "{names:?}"
+    );
     assert!(
         names.iter().any(|name| name.starts_with("v ~") && name.ends_with(".mp4.unavailable.txt")),
         "{names:?}"
@@ -86,7 +91,8 @@ fn a_captioned_view_keeps_its_mark_beside_its_plain_twin_only() {
 
 #[test]
 fn a_mark_dropped_in_one_segment_still_tells_the_segments_apart() {
-    let other_segment = starting("2026-10-06T08:10:00Z", file("2", Role::View, "gallery(CC)", "mp4"));
+    let other_segment =
+        starting("2026-10-06T08:10:00Z", file("2", Role::View, "gallery(CC)", "mp4"));
     let names = names_of_files(vec![file("1", Role::View, "gallery", "mp4"), other_segment]);
     assert_eq!(names, ["gallery 090011.mp4", "gallery 101000.mp4"]);
 }
@@ -116,9 +122,11 @@ fn a_transcript_stands_beside_every_view_of_its_segment() {
         file("4", Role::Audio, "audio_only", "m4a"),
         file("5", Role::Transcript, "audio_transcript", "VTT"),
     ];
-    let snapshot = paris().build(&acme(vec![MeetingView { document: None, ..meeting("m", "t", files) }]));
+    let snapshot =
+        paris().build(&acme(vec![MeetingView { document: None, ..meeting("m", "t", files) }]));
     let paths = paths(&snapshot);
-    let transcripts: Vec<&&Node> = paths.values().filter(|node| node.name.ends_with(".vtt")).collect();
+    let transcripts: Vec<&&Node> =
+        paths.values().filter(|node| node.name.ends_with(".vtt")).collect();
     let names: Vec<_> = transcripts.iter().map(|node| &*node.name).collect();
     assert_eq!(names, ["gallery.vtt", "speaker.vtt"]);
     assert_eq!(transcripts[0].content, transcripts[1].content);
@@ -135,8 +143,10 @@ fn a_transcript_of_its_own_start_goes_to_the_nearest_segment() {
     };
     let names = |start: Option<&str>| {
         let start = start.map(at);
-        let transcript =
-            RecordingFile { recording_start: start, ..file("3", Role::Transcript, "transcript", "vtt") };
+        let transcript = RecordingFile {
+            recording_start: start,
+            ..file("3", Role::Transcript, "transcript", "vtt")
+        };
         names_of_files([views(), vec![transcript]].concat())
     };
     assert_eq!(names(Some("2026-10-06T07:00:12Z")), ["early.mp4", "early.vtt", "late.mp4"]);
@@ -207,8 +217,12 @@ fn a_transcript_follows_its_view_through_a_collision() {
 #[test]
 fn a_transcript_of_its_own_start_prefers_a_view_to_nearer_audio() {
     let audio = || file("1", Role::Audio, "audio_only", "m4a");
-    let transcript = || starting("2026-10-06T07:00:12Z", file("2", Role::Transcript, "transcript", "vtt"));
+    let transcript =
+        || starting("2026-10-06T07:00:12Z", file("2", Role::Transcript, "transcript", "vtt"));
     let view = starting("2026-10-06T08:10:00Z", file("3", Role::View, "late", "mp4"));
     assert_eq!(names_of_files(vec![audio(), transcript()]), ["audio_only.m4a", "audio_only.vtt"]);
-    assert_eq!(names_of_files(vec![audio(), transcript(), view]), ["audio_only.m4a", "late.mp4", "late.vtt"]);
+    assert_eq!(
+        names_of_files(vec![audio(), transcript(), view]),
+        ["audio_only.m4a", "late.mp4", "late.vtt"]
+    );
 }

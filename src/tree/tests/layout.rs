@@ -1,4 +1,4 @@
-//! The folders, their times and numbers, and what changes between two trees.
+//! The directories, their times and numbers, and what changes between two trees.
 
 use super::*;
 
@@ -11,19 +11,19 @@ fn a_meeting_stands_under_source_year_and_local_start() {
         file("4", Role::Other, "chat", "txt"),
     ];
     let snapshot = paris().build(&acme(vec![meeting("m", "Q&A / plan: été", files)]));
-    let folder = "acme/2026/2026-10-06 0900 Q&A plan été/";
+    let directory = "acme/2026/2026-10-06 0900 Q&A plan été/";
     let expected = [
         "acme/".to_owned(),
         "acme/2026/".to_owned(),
-        folder.to_owned(),
-        format!("{folder}audio_only.m4a"),
-        format!("{folder}chat.txt"),
-        format!("{folder}meeting.json"),
-        format!("{folder}shared_screen_with_speaker_view.mp4"),
-        format!("{folder}shared_screen_with_speaker_view.vtt"),
+        directory.to_owned(),
+        format!("{directory}audio_only.m4a"),
+        format!("{directory}chat.txt"),
+        format!("{directory}meeting.json"),
+        format!("{directory}shared_screen_with_speaker_view.mp4"),
+        format!("{directory}shared_screen_with_speaker_view.vtt"),
     ];
     assert_eq!(paths(&snapshot).into_keys().collect::<Vec<_>>(), expected);
-    assert_eq!(snapshot.totals(), Totals { bytes: 4022, files: 5, folders: 4 });
+    assert_eq!(snapshot.totals(), Totals { bytes: 4022, files: 5, directories: 4 });
 }
 
 #[test]
@@ -37,14 +37,20 @@ fn the_year_is_the_local_one() {
 #[test]
 fn a_topic_of_dots_becomes_untitled() {
     for topic in ["", "...", " / ", "\u{200b}", "\0"] {
-        let snapshot =
-            paris().build(&acme(vec![meeting("m", topic, vec![file("1", Role::View, "v", "mp4")])]));
-        assert!(paths(&snapshot).contains_key("acme/2026/2026-10-06 0900 Untitled meeting/"), "{topic:?}");
+        let snapshot = paris().build(&acme(vec![meeting(
+            "m",
+            topic,
+            vec![file("1", Role::View, "v", "mp4")],
+        )]));
+        assert!(
+            paths(&snapshot).contains_key("acme/2026/2026-10-06 0900 Untitled meeting/"),
+            "{topic:?}"
+        );
     }
 }
 
 #[test]
-fn a_topic_cannot_leave_its_folder() {
+fn a_topic_cannot_leave_its_directory() {
     let file = file("1", Role::View, "../../../etc/passwd", "/../x");
     let snapshot = paris().build(&acme(vec![meeting("m", "../../etc/passwd", vec![file])]));
     assert!(paths(&snapshot).contains_key("acme/2026/2026-10-06 0900 etc passwd/etc passwd.x"));
@@ -52,16 +58,21 @@ fn a_topic_cannot_leave_its_folder() {
 
 #[test]
 fn twin_meetings_are_told_apart_by_their_ids_whatever_their_order() {
-    let twins =
-        || ["b", "a", "c"].map(|id| meeting(id, "Daily", vec![file("1", Role::View, "v", "mp4")])).to_vec();
+    let twins = || {
+        ["b", "a", "c"]
+            .map(|id| meeting(id, "Daily", vec![file("1", Role::View, "v", "mp4")]))
+            .to_vec()
+    };
     let snapshot = paris().build(&acme(twins()));
-    let folders: Vec<String> = paths(&snapshot).into_keys().filter(|path| path.ends_with("/v.mp4")).collect();
-    assert_eq!(folders.len(), 3);
+    let directories: Vec<String> =
+        paths(&snapshot).into_keys().filter(|path| path.ends_with("/v.mp4")).collect();
+    assert_eq!(directories.len(), 3);
     let plain = snapshot.lookup(
         snapshot.lookup(snapshot.lookup(Ino::ROOT, "acme").unwrap().ino, "2026").unwrap().ino,
         "2026-10-06 0900 Daily",
     );
-    let alone = paris().build(&acme(vec![meeting("a", "Daily", vec![file("1", Role::View, "v", "mp4")])]));
+    let alone =
+        paris().build(&acme(vec![meeting("a", "Daily", vec![file("1", Role::View, "v", "mp4")])]));
     assert_eq!(
         plain.map(|node| node.ino),
         paths(&alone).get("acme/2026/2026-10-06 0900 Daily/").map(|node| node.ino)
@@ -72,7 +83,7 @@ fn twin_meetings_are_told_apart_by_their_ids_whatever_their_order() {
 }
 
 #[test]
-fn a_source_without_meetings_is_an_empty_folder_of_the_epoch() {
+fn a_source_without_meetings_is_an_empty_directory_of_the_epoch() {
     let snapshot = paris().build(&acme(Vec::new()));
     let paths = paths(&snapshot);
     assert_eq!(paths.keys().collect::<Vec<_>>(), ["acme/"]);
@@ -81,8 +92,10 @@ fn a_source_without_meetings_is_an_empty_folder_of_the_epoch() {
 
 #[test]
 fn a_meeting_with_nothing_to_show_is_hidden_with_its_document() {
-    let processing =
-        RecordingFile { availability: Availability::Processing, ..file("1", Role::View, "v", "mp4") };
+    let processing = RecordingFile {
+        availability: Availability::Processing,
+        ..file("1", Role::View, "v", "mp4")
+    };
     let unknown = RecordingFile { declared_size: None, ..file("2", Role::View, "w", "mp4") };
     let zero = RecordingFile { declared_size: Some(0), ..file("3", Role::View, "x", "mp4") };
     for files in [vec![], vec![processing, unknown, zero]] {
@@ -124,7 +137,7 @@ fn times_are_those_of_the_recording() {
 
 #[test]
 fn times_before_the_epoch_and_at_the_ends_of_the_calendar_are_shown() {
-    for (start, folder) in [
+    for (start, directory) in [
         (Timestamp::MIN, "acme/-9999/-9999-01-02 0159 t/"),
         (Timestamp::MAX, "acme/9999/9999-12-30 2200 t/"),
         (at("0007-03-01T00:00:00Z"), "acme/0007/0007-03-01 0000 t/"),
@@ -135,7 +148,7 @@ fn times_before_the_epoch_and_at_the_ends_of_the_calendar_are_shown() {
         (changed.start, changed.end) = (start, start);
         let snapshot = TreeBuilder::new(TimeZone::UTC).build(&acme(vec![view]));
         let paths = paths(&snapshot);
-        assert!(paths.contains_key(folder), "{start}: {:?}", paths.keys());
+        assert!(paths.contains_key(directory), "{start}: {:?}", paths.keys());
         assert_eq!(paths["acme/"].modified, start);
     }
 }
@@ -153,15 +166,15 @@ fn inode_numbers_stay_as_they_are() {
     let snapshot = paris().build(&acme(vec![meeting("/aB3xY9+QWeRtYuIoP==", "t", files)]));
     let numbers: Vec<(String, u64)> =
         paths(&snapshot).into_iter().map(|(path, node)| (path, node.ino.0)).collect();
-    let folder = "acme/2026/2026-10-06 0900 t/";
+    let directory = "acme/2026/2026-10-06 0900 t/";
     let frozen = [
         ("acme/".to_owned(), 3_916_658_221_847_728_469),
         ("acme/2026/".to_owned(), 4_640_543_488_847_003_868),
-        (folder.to_owned(), 1_137_492_126_998_834_061),
-        (format!("{folder}meeting.json"), 3_605_862_335_397_578_086),
-        (format!("{folder}o.txt.unavailable.txt"), 4_417_602_540_253_080_541),
-        (format!("{folder}v.mp4"), 3_606_294_290_211_268_982),
-        (format!("{folder}v.vtt"), 3_056_556_024_657_853_452),
+        (directory.to_owned(), 1_137_492_126_998_834_061),
+        (format!("{directory}meeting.json"), 3_605_862_335_397_578_086),
+        (format!("{directory}o.txt.unavailable.txt"), 4_417_602_540_253_080_541),
+        (format!("{directory}v.mp4"), 3_606_294_290_211_268_982),
+        (format!("{directory}v.vtt"), 3_056_556_024_657_853_452),
     ];
     assert_eq!(
         numbers, frozen,
@@ -182,7 +195,10 @@ fn a_number_outlives_names_and_sizes_but_not_a_new_version() {
     renamed.sizes = HashMap::from([("1".into(), 7)]);
     let after = builder.build(&acme(vec![renamed]));
     let (old, new) = (paths(&before), paths(&after));
-    assert_eq!(old["acme/2026/2026-10-06 0900 Before/"].ino, new["acme/2025/2025-10-06 0900 After/"].ino);
+    assert_eq!(
+        old["acme/2026/2026-10-06 0900 Before/"].ino,
+        new["acme/2025/2025-10-06 0900 After/"].ino
+    );
     assert_eq!(
         old["acme/2026/2026-10-06 0900 Before/v.mp4"].ino,
         new["acme/2025/2025-10-06 0900 After/w.mp4"].ino
@@ -196,7 +212,11 @@ fn a_number_outlives_names_and_sizes_but_not_a_new_version() {
 
 #[test]
 fn a_meeting_or_file_that_is_listed_twice_is_shown_once() {
-    let view = meeting("m", "t", vec![file("1", Role::View, "v", "mp4"), file("1", Role::View, "v", "mp4")]);
+    let view = meeting(
+        "m",
+        "t",
+        vec![file("1", Role::View, "v", "mp4"), file("1", Role::View, "v", "mp4")],
+    );
     let snapshot = paris().build(&acme(vec![view.clone(), view]));
     assert_eq!(snapshot.totals().files, 2);
     assert_eq!(paths(&snapshot).len(), 5);
@@ -221,13 +241,14 @@ fn a_text_with_other_bytes_of_the_same_length_has_changed() {
 }
 
 #[test]
-fn a_late_transcript_is_a_new_name_in_its_folder() {
+fn a_late_transcript_is_a_new_name_in_its_directory() {
     let view = file("1", Role::View, "v", "mp4");
     let mut builder = paris();
     let old = builder.build(&acme(vec![meeting("m", "t", vec![view.clone()])]));
     let files = vec![view, file("2", Role::Transcript, "t", "vtt")];
     let new = builder.build(&acme(vec![meeting("m", "t", files)]));
     let parent = paths(&new)["acme/2026/2026-10-06 0900 t/"].ino;
-    let expected = [Change::Entry { parent, name: "v.vtt".into() }, Change::Folder { ino: parent }];
+    let expected =
+        [Change::Entry { parent, name: "v.vtt".into() }, Change::Directory { ino: parent }];
     assert_eq!(new.changes_since(&old), expected);
 }

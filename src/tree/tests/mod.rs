@@ -14,8 +14,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::{
-    Availability, BodyKind, Document, Facts, FileId, Meeting, MeetingId, MeetingView, RecordingFile, Role,
-    SourceName, SourceView, Version,
+    Availability, BodyKind, Document, Facts, FileId, Meeting, MeetingId, MeetingView,
+    RecordingFile, Role, SourceName, SourceView, Version,
 };
 
 fn source_name(name: &str) -> SourceName {
@@ -92,19 +92,28 @@ fn acme(meetings: Vec<MeetingView>) -> Vec<SourceView> {
     vec![SourceView { name: source_name("acme"), meetings, trash: Vec::new() }]
 }
 
-/// Every node by its path; folders end in `/`.
+/// Every node by its path; directories end in `/`.
 fn paths(snapshot: &Snapshot) -> BTreeMap<String, &Node> {
-    fn walk<'s>(snapshot: &'s Snapshot, folder: Ino, path: &str, paths: &mut BTreeMap<String, &'s Node>) {
-        for ino in snapshot.entries(folder).unwrap() {
+    fn walk<'s>(
+        snapshot: &'s Snapshot,
+        directory: Ino,
+        path: &str,
+        paths: &mut BTreeMap<String, &'s Node>,
+    ) {
+        for ino in snapshot.entries(directory).unwrap() {
             let node = snapshot.node(*ino).unwrap();
-            assert_eq!(node.parent, folder, "{}", node.name);
-            assert_eq!(snapshot.lookup(folder, &node.name), Some(node), "{}", node.name);
+            assert_eq!(node.parent, directory, "{}", node.name);
+            assert_eq!(snapshot.lookup(directory, &node.name), Some(node), "{}", node.name);
             let mut path = format!("{path}{}", node.name);
-            if node.is_folder() {
+            if node.is_directory() {
                 path.push('/');
                 walk(snapshot, *ino, &path, paths);
             }
-            assert!(paths.insert(path, node).is_none(), "{} stands twice in its folder", node.name);
+            assert!(
+                paths.insert(path, node).is_none(),
+                "{} stands twice in its directory",
+                node.name
+            );
         }
     }
     let mut paths = BTreeMap::new();
@@ -112,7 +121,7 @@ fn paths(snapshot: &Snapshot) -> BTreeMap<String, &Node> {
     paths
 }
 
-/// The names in the folder of the only meeting.
+/// The names in the directory of the only meeting.
 fn names_in_meeting(view: MeetingView) -> Vec<String> {
     let snapshot = paris().build(&acme(vec![view]));
     paths(&snapshot)

@@ -13,7 +13,8 @@ fn any_file() -> impl Strategy<Value = RecordingFile> {
         Role::Other,
     ]);
     let stem = prop_oneof!["", "x|x\\(CC\\)|y|meeting", any::<String>()];
-    let extension = prop::sample::select(vec!["mp4", "vtt", "VTT", "json", "", "/", "mp4.unavailable.txt"]);
+    let extension =
+        prop::sample::select(vec!["mp4", "vtt", "VTT", "json", "", "/", "mp4.unavailable.txt"]);
     let start = prop::option::of(any_time());
     let availability = prop_oneof![
         4 => Just(Availability::Ready),
@@ -41,8 +42,11 @@ fn any_file() -> impl Strategy<Value = RecordingFile> {
 
 /// Mostly a few moments, so that things meet; else any moment at all.
 fn any_time() -> impl Strategy<Value = Timestamp> {
-    let few =
-        prop::sample::select(vec!["2026-10-06T07:00:00Z", "2026-10-06T07:00:11Z", "2025-12-31T23:30:00Z"]);
+    let few = prop::sample::select(vec![
+        "2026-10-06T07:00:00Z",
+        "2026-10-06T07:00:11Z",
+        "2025-12-31T23:30:00Z",
+    ]);
     let any = Timestamp::MIN.as_second()..=Timestamp::MAX.as_second();
     prop_oneof![4 => few.prop_map(at), 1 => any.prop_map(|second| Timestamp::from_second(second).unwrap())]
 }
@@ -50,14 +54,13 @@ fn any_time() -> impl Strategy<Value = Timestamp> {
 fn any_meeting() -> impl Strategy<Value = MeetingView> {
     let topic = prop_oneof!["", "t|u", any::<String>()];
     let word = prop::option::of(prop::sample::select(vec!["one", "two", "three"]));
-    (("[a-d]", topic, any_time(), any_time()), prop::collection::vec(any_file(), 0..6), word).prop_map(
-        |((id, topic, start, end), files, word)| {
+    (("[a-d]", topic, any_time(), any_time()), prop::collection::vec(any_file(), 0..6), word)
+        .prop_map(|((id, topic, start, end), files, word)| {
             let mut view = meeting(&id, &topic, files);
             let changed = Arc::make_mut(&mut view.meeting);
             (changed.start, changed.end) = (start, end.max(start));
             MeetingView { document: word.map(document), ..view }
-        },
-    )
+        })
 }
 
 /// Meetings of two sources, each id once in a source.
@@ -69,12 +72,17 @@ fn any_archive() -> impl Strategy<Value = Vec<SourceView>> {
             by_id.into_values().collect::<Vec<_>>()
         })
     };
-    let source = (meetings(), meetings().prop_map(|meetings| meetings.into_iter().map(trashed).collect()));
+    let source =
+        (meetings(), meetings().prop_map(|meetings| meetings.into_iter().map(trashed).collect()));
     prop::collection::btree_map(prop::sample::select(vec!["acme", "cisco"]), source, 0..3).prop_map(
         |sources| {
             sources
                 .into_iter()
-                .map(|(name, (meetings, trash))| SourceView { name: source_name(name), meetings, trash })
+                .map(|(name, (meetings, trash))| SourceView {
+                    name: source_name(name),
+                    meetings,
+                    trash,
+                })
                 .collect()
         },
     )
@@ -102,11 +110,11 @@ proptest! {
         prop_assert_eq!(numbers.len(), paths.len() + 1, "a number stands twice");
         prop_assert!(numbers.iter().all(|ino| (1..=i64::MAX as u64).contains(&ino.0)));
         prop_assert_eq!(snapshot.nodes().len(), numbers.len());
-        let Totals { files, folders, .. } = snapshot.totals();
-        prop_assert_eq!(files + folders, numbers.len() as u64);
+        let Totals { files, directories, .. } = snapshot.totals();
+        prop_assert_eq!(files + directories, numbers.len() as u64);
         for source in &archive {
-            let folder = format!("{}/", source.name);
-            prop_assert!(paths.contains_key(&folder));
+            let directory = format!("{}/", source.name);
+            prop_assert!(paths.contains_key(&directory));
         }
         for (path, node) in &paths {
             prop_assert!((1..=255).contains(&node.name.len()) && !node.name.contains('/'), "{}", path);
@@ -157,9 +165,9 @@ proptest! {
                 }
                 Change::Attributes { ino } => {
                     let [was, is] = [old.node(*ino).unwrap(), new.node(*ino).unwrap()];
-                    prop_assert!(!is.is_folder() && was != is);
+                    prop_assert!(!is.is_directory() && was != is);
                 }
-                Change::Folder { ino } => {
+                Change::Directory { ino } => {
                     let [was, is] = [old.node(*ino).unwrap(), new.node(*ino).unwrap()];
                     let names = |snapshot: &Snapshot| -> Vec<(Arc<str>, Ino)> {
                         snapshot.entries(*ino).unwrap().iter().map(|ino| (snapshot.node(*ino).unwrap().name.clone(), *ino)).collect()
@@ -172,21 +180,21 @@ proptest! {
         // One who remembers all of the old tree, forgets what is named and asks again, sees the new tree.
         let forgotten = |change: Change| distinct.contains(&change);
         let mut seen = BTreeMap::new();
-        let mut folders = vec![(Ino::ROOT, String::new())];
-        while let Some((folder, path)) = folders.pop() {
-            let remembers = old.entries(folder).is_some();
-            let listing = if remembers && !forgotten(Change::Folder { ino: folder }) { &old } else { &new };
-            for child in listing.entries(folder).unwrap() {
+        let mut directories = vec![(Ino::ROOT, String::new())];
+        while let Some((directory, path)) = directories.pop() {
+            let remembers = old.entries(directory).is_some();
+            let listing = if remembers && !forgotten(Change::Directory { ino: directory }) { &old } else { &new };
+            for child in listing.entries(directory).unwrap() {
                 let name = listing.node(*child).unwrap().name.clone();
-                let entry = Change::Entry { parent: folder, name: name.clone() };
+                let entry = Change::Entry { parent: directory, name: name.clone() };
                 let looked_up = if remembers && !forgotten(entry) { &old } else { &new };
-                let node = looked_up.lookup(folder, &name).unwrap();
-                let stale = forgotten(Change::Attributes { ino: node.ino }) || forgotten(Change::Folder { ino: node.ino });
+                let node = looked_up.lookup(directory, &name).unwrap();
+                let stale = forgotten(Change::Attributes { ino: node.ino }) || forgotten(Change::Directory { ino: node.ino });
                 let attributes = old.node(node.ino).filter(|_| !stale).or(new.node(node.ino)).unwrap();
                 let mut path = format!("{path}{name}");
-                if node.is_folder() {
+                if node.is_directory() {
                     path.push('/');
-                    folders.push((node.ino, path.clone()));
+                    directories.push((node.ino, path.clone()));
                 }
                 let text = match &attributes.content {
                     Content::Text(text) | Content::Note { text, .. } => Some(text.clone()),

@@ -1,20 +1,20 @@
 use std::io::Read;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 
-use super::super::effort::Clock;
 use super::super::shared::Store;
+use super::super::writer_load::Clock;
 use super::*;
 
 #[test]
 fn a_stored_block_comes_back_exactly_and_after_a_restart_too() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let (large, small) = (file(1, 3 * MIB + 17), file(2, 9));
-    let cache = open(folder.path(), 100 * MIB);
+    let cache = open(directory.path(), 100 * MIB);
     store_all(&cache, large);
     store_all(&cache, small);
     assert!(load(&cache, large, 3) && load(&cache, small, 0));
     drop(cache);
-    let cache = open(folder.path(), 100 * MIB);
+    let cache = open(directory.path(), 100 * MIB);
     assert!((0..4).all(|index| load(&cache, large, index)) && load(&cache, small, 0));
     let status = cache.status();
     assert!(cache.flush(SOON));
@@ -24,9 +24,9 @@ fn a_stored_block_comes_back_exactly_and_after_a_restart_too() {
 
 #[test]
 fn what_was_not_stored_is_a_miss() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let key = file(1, 2 * MIB);
-    let cache = open(folder.path(), 100 * MIB);
+    let cache = open(directory.path(), 100 * MIB);
     store(&cache, key, 0);
     assert!(cache.flush(SOON));
     assert!(cache.holds(key, BlockIndex(0)));
@@ -41,9 +41,9 @@ fn what_was_not_stored_is_a_miss() {
 
 #[test]
 fn a_block_that_does_not_fit_its_place_is_not_kept() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let key = file(1, MIB + 5);
-    let cache = open(folder.path(), 100 * MIB);
+    let cache = open(directory.path(), 100 * MIB);
     cache.store(key, BlockIndex(0), Bytes::from_static(b"short"));
     cache.store(key, BlockIndex(1), Bytes::from_static(b"too long"));
     cache.store(key, BlockIndex(2), Bytes::from_static(b"behind the end"));
@@ -53,39 +53,41 @@ fn a_block_that_does_not_fit_its_place_is_not_kept() {
 
 #[test]
 fn the_block_wanted_longest_ago_makes_way_across_files_and_restarts() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let (one, two) = (file(1, 3 * MIB), file(2, 3 * MIB));
-    let cache = open(folder.path(), 100 * MIB);
+    let cache = open(directory.path(), 100 * MIB);
     store_all(&cache, one);
     store_all(&cache, two);
     assert!(load(&cache, one, 1));
     drop(cache);
-    let cache = open(folder.path(), 4 * MIB);
+    let cache = open(directory.path(), 4 * MIB);
     assert!(cache.flush(SOON));
-    let held: Vec<_> =
-        [one, two].iter().flat_map(|key| (0..3).map(|index| cache.holds(*key, BlockIndex(index)))).collect();
+    let held: Vec<_> = [one, two]
+        .iter()
+        .flat_map(|key| (0..3).map(|index| cache.holds(*key, BlockIndex(index))))
+        .collect();
     assert_eq!(held, [false, true, false, false, true, true]);
-    assert!(allocated(folder.path()) <= 4 * MIB);
+    assert!(allocated(directory.path()) <= 4 * MIB);
 }
 
 #[test]
 fn blocks_of_a_file_larger_than_the_limit_evict_each_other() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let key = file(1, 10 * MIB);
-    let cache = open(folder.path(), 3 * MIB);
+    let cache = open(directory.path(), 3 * MIB);
     for index in 0..10 {
         store(&cache, key, index);
         assert!(cache.flush(SOON));
         assert!(load(&cache, key, index));
-        assert!(allocated(folder.path()) <= 3 * MIB);
+        assert!(allocated(directory.path()) <= 3 * MIB);
     }
     assert!(!cache.holds(key, BlockIndex(0)) && complete(&cache, key).is_none());
 }
 
 #[test]
 fn a_limit_below_a_block_keeps_small_files_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let cache = open(folder.path(), MIB);
+    let directory = tempfile::tempdir().unwrap();
+    let cache = open(directory.path(), MIB);
     store_all(&cache, file(1, MIB));
     store_all(&cache, file(2, 5000));
     assert!(!load(&cache, file(1, MIB), 0) && load(&cache, file(2, 5000), 0));
@@ -94,16 +96,16 @@ fn a_limit_below_a_block_keeps_small_files_alone() {
 
 #[test]
 fn a_freed_block_frees_its_space_and_leaves_its_neighbours() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let key = file(1, 3 * MIB);
-    let cache = open(folder.path(), 100 * MIB);
+    let cache = open(directory.path(), 100 * MIB);
     store_all(&cache, key);
     assert!(load(&cache, key, 0) && load(&cache, key, 2));
     drop(cache);
-    let before = path_of(folder.path(), key, "data").metadata().unwrap();
-    let cache = open(folder.path(), allocated(folder.path()) - MIB / 2);
+    let before = path_of(directory.path(), key, "data").metadata().unwrap();
+    let cache = open(directory.path(), allocated(directory.path()) - MIB / 2);
     assert!(cache.flush(SOON));
-    let after = path_of(folder.path(), key, "data").metadata().unwrap();
+    let after = path_of(directory.path(), key, "data").metadata().unwrap();
     assert_eq!(after.len(), before.len());
     assert!(after.blocks() * 512 <= before.blocks() * 512 - MIB);
     assert!(load(&cache, key, 0) && !load(&cache, key, 1) && load(&cache, key, 2));
@@ -111,9 +113,9 @@ fn a_freed_block_frees_its_space_and_leaves_its_neighbours() {
 
 #[test]
 fn a_forgotten_file_is_gone_at_once_and_from_the_disk_soon() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let (gone, stays) = (file(1, 2 * MIB), file(2, MIB));
-    let cache = open(folder.path(), 100 * MIB);
+    let cache = open(directory.path(), 100 * MIB);
     store_all(&cache, gone);
     store_all(&cache, stays);
     store(&cache, file(3, MIB), 0);
@@ -122,7 +124,8 @@ fn a_forgotten_file_is_gone_at_once_and_from_the_disk_soon() {
     assert!(!load(&cache, gone, 0) && complete(&cache, gone).is_none());
     assert!(cache.flush(SOON));
     assert!(
-        !path_of(folder.path(), gone, "data").exists() && !path_of(folder.path(), gone, "index").exists()
+        !path_of(directory.path(), gone, "data").exists()
+            && !path_of(directory.path(), gone, "index").exists()
     );
     assert!(!load(&cache, file(3, MIB), 0) && load(&cache, stays, 0));
     store_all(&cache, gone);
@@ -131,9 +134,9 @@ fn a_forgotten_file_is_gone_at_once_and_from_the_disk_soon() {
 
 #[test]
 fn a_complete_file_reads_like_the_original() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let key = file(1, 2 * MIB + 99);
-    let cache = open(folder.path(), 100 * MIB);
+    let cache = open(directory.path(), 100 * MIB);
     store(&cache, key, 0);
     store(&cache, key, 2);
     assert!(cache.flush(SOON));
@@ -142,7 +145,7 @@ fn a_complete_file_reads_like_the_original() {
     assert!(cache.flush(SOON));
     assert!(cache.is_complete(key));
     drop(cache);
-    let cache = open(folder.path(), 100 * MIB);
+    let cache = open(directory.path(), 100 * MIB);
     assert!(cache.flush(SOON));
     assert!(!cache.is_complete(key), "nothing read before a restart counts as verified after it");
     let whole = complete(&cache, key).unwrap();
@@ -155,16 +158,19 @@ fn a_complete_file_reads_like_the_original() {
 
 #[test]
 fn a_complete_file_with_a_wrong_byte_is_not_handed_out() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let key = file(1, 3 * MIB);
     drop({
-        let cache = open(folder.path(), 100 * MIB);
+        let cache = open(directory.path(), 100 * MIB);
         store_all(&cache, key);
         cache
     });
-    let data = std::fs::OpenOptions::new().write(true).open(path_of(folder.path(), key, "data")).unwrap();
+    let data = std::fs::OpenOptions::new()
+        .write(true)
+        .open(path_of(directory.path(), key, "data"))
+        .unwrap();
     data.write_all_at(b"?", 2 * MIB - 1).unwrap();
-    let cache = open(folder.path(), 100 * MIB);
+    let cache = open(directory.path(), 100 * MIB);
     assert!(complete(&cache, key).is_none());
     assert!(cache.flush(SOON));
     assert!(load(&cache, key, 0) && !load(&cache, key, 1) && load(&cache, key, 2));
@@ -176,15 +182,15 @@ fn a_complete_file_with_a_wrong_byte_is_not_handed_out() {
 
 #[test]
 fn eviction_spares_a_file_in_use_and_the_limit_holds_all_the_same() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let (used, other) = (file(1, 3 * MIB), file(2, 4 * MIB));
-    let cache = open(folder.path(), 5 * MIB);
+    let cache = open(directory.path(), 5 * MIB);
     store_all(&cache, used);
     let whole = complete(&cache, used).unwrap();
     for index in 0..4 {
         store(&cache, other, index);
         assert!(cache.flush(SOON));
-        assert!(allocated(folder.path()) <= 5 * MIB);
+        assert!(allocated(directory.path()) <= 5 * MIB);
     }
     assert!((0..3).all(|index| load(&cache, used, index)) && load(&cache, other, 3));
     drop(whole);
@@ -194,52 +200,62 @@ fn eviction_spares_a_file_in_use_and_the_limit_holds_all_the_same() {
 
 #[test]
 fn a_forgotten_file_in_use_stays_readable_and_counted_until_it_is_let_go() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let key = file(1, 2 * MIB);
-    let cache = open(folder.path(), 100 * MIB);
+    let cache = open(directory.path(), 100 * MIB);
     store_all(&cache, key);
     let whole = complete(&cache, key).unwrap();
     cache.forget(key);
     // Whoever still fetches it may store it once more.
     store(&cache, key, 0);
     assert!(cache.flush(SOON));
-    assert!(!cache.holds(key, BlockIndex(0)) && !path_of(folder.path(), key, "index").exists());
+    assert!(!cache.holds(key, BlockIndex(0)) && !path_of(directory.path(), key, "index").exists());
     assert!(cache.status().held >= 2 * MIB);
     let mut bytes = vec![0; MIB as usize];
     whole.file().read_exact_at(&mut bytes, MIB).unwrap();
     assert!(bytes == content(key, 1));
     drop(whole);
     assert!(cache.flush(SOON));
-    assert!(!path_of(folder.path(), key, "data").exists() && cache.status().held < MIB);
+    assert!(!path_of(directory.path(), key, "data").exists() && cache.status().held < MIB);
 }
 
 #[test]
-fn a_second_cache_on_the_folder_is_refused_with_the_process_of_the_first() {
-    let folder = tempfile::tempdir().unwrap();
-    let first = open(folder.path(), MIB);
-    let options = DiskOptions { folder: folder.path().into(), limit: MIB, free_floor: None, queue: MIB };
+fn a_second_cache_on_the_directory_is_refused_with_the_process_of_the_first() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = open(directory.path(), MIB);
+    let options = DiskOptions {
+        directory: directory.path().into(),
+        limit: MIB,
+        free_floor: None,
+        queue: MIB,
+    };
     let refused = DiskCache::open(options).unwrap_err();
     let own = std::process::id();
-    assert!(matches!(&refused, DiskError::InUse { pid: Some(pid), .. } if *pid == own), "{refused:?}");
+    assert!(
+        matches!(&refused, DiskError::InUse { pid: Some(pid), .. } if *pid == own),
+        "{refused:?}"
+    );
     assert!(refused.to_string().contains(&format!("process {own}")), "{refused}");
-    assert!(matches!(clear(folder.path()), Err(DiskError::InUse { pid: Some(pid), .. }) if pid == own));
-    let seen = survey(folder.path()).unwrap().unwrap();
+    assert!(
+        matches!(clear(directory.path()), Err(DiskError::InUse { pid: Some(pid), .. }) if pid == own)
+    );
+    let seen = survey(directory.path()).unwrap().unwrap();
     assert_eq!((seen.in_use, seen.pid), (true, Some(own)));
     drop(first);
-    assert!(!survey(folder.path()).unwrap().unwrap().in_use);
-    drop(open(folder.path(), MIB));
+    assert!(!survey(directory.path()).unwrap().unwrap().in_use);
+    drop(open(directory.path(), MIB));
 }
 
 #[test]
 fn nobody_else_may_look_and_nothing_there_tells_what_it_is_of() {
     let parent = tempfile::tempdir().unwrap();
-    let folder = parent.path().join("cache").join("blocks");
-    let cache = open(&folder, 100 * MIB);
+    let directory = parent.path().join("cache").join("blocks");
+    let cache = open(&directory, 100 * MIB);
     store_all(&cache, file(1, 100));
     drop(cache);
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(&folder), mode(folder.parent().unwrap())), (0o700, 0o700));
-    for entry in std::fs::read_dir(&folder).unwrap() {
+    assert_eq!((mode(&directory), mode(directory.parent().unwrap())), (0o700, 0o700));
+    for entry in std::fs::read_dir(&directory).unwrap() {
         let path = entry.unwrap().path();
         assert_eq!(mode(&path), 0o600, "{}", path.display());
         let mut seen = path.file_name().unwrap().to_str().unwrap().as_bytes().to_vec();
@@ -253,72 +269,84 @@ fn nobody_else_may_look_and_nothing_there_tells_what_it_is_of() {
 }
 
 #[test]
-fn a_folder_that_others_could_read_is_closed_to_them() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    drop(open(folder.path(), MIB));
-    assert_eq!(folder.path().metadata().unwrap().permissions().mode() & 0o777, 0o700);
+fn a_directory_that_others_could_read_is_closed_to_them() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    drop(open(directory.path(), MIB));
+    assert_eq!(directory.path().metadata().unwrap().permissions().mode() & 0o777, 0o700);
 }
 
 #[test]
 fn clearing_removes_blocks_and_nothing_foreign() {
-    let folder = tempfile::tempdir().unwrap();
-    let cache = open(folder.path(), 100 * MIB);
+    let directory = tempfile::tempdir().unwrap();
+    let cache = open(directory.path(), 100 * MIB);
     store_all(&cache, file(1, MIB));
     store_all(&cache, file(2, 10));
     drop(cache);
     let hex = "0123456789abcdef0123456789abcdef";
-    let foreign = ["notes.txt".to_owned(), format!("{hex}.txt"), format!("{hex}.data.bak"), hex.to_owned()];
+    let foreign =
+        ["notes.txt".to_owned(), format!("{hex}.txt"), format!("{hex}.data.bak"), hex.to_owned()];
     for name in &foreign {
-        std::fs::write(folder.path().join(name), "keep me").unwrap();
+        std::fs::write(directory.path().join(name), "keep me").unwrap();
     }
-    std::fs::create_dir(folder.path().join(format!("{hex}.data"))).unwrap();
-    std::os::unix::fs::symlink(folder.path().join("notes.txt"), folder.path().join(format!("{hex}.index")))
-        .unwrap();
-    let cleared = clear(folder.path()).unwrap();
+    std::fs::create_dir(directory.path().join(format!("{hex}.data"))).unwrap();
+    std::os::unix::fs::symlink(
+        directory.path().join("notes.txt"),
+        directory.path().join(format!("{hex}.index")),
+    )
+    .unwrap();
+    let cleared = clear(directory.path()).unwrap();
     assert_eq!(cleared.files, 2);
     assert!(cleared.bytes >= MIB);
-    let seen = survey(folder.path()).unwrap().unwrap();
+    let seen = survey(directory.path()).unwrap().unwrap();
     assert_eq!((seen.files, seen.blocks), (0, 0));
-    assert!(foreign.iter().all(|name| std::fs::read(folder.path().join(name)).unwrap() == b"keep me"));
-    assert!(folder.path().join(format!("{hex}.data")).is_dir());
-    assert!(folder.path().join(format!("{hex}.index")).is_symlink());
-    let cache = open(folder.path(), 100 * MIB);
+    assert!(
+        foreign
+            .iter()
+            .all(|name| std::fs::read(directory.path().join(name)).unwrap() == b"keep me")
+    );
+    assert!(directory.path().join(format!("{hex}.data")).is_dir());
+    assert!(directory.path().join(format!("{hex}.index")).is_symlink());
+    let cache = open(directory.path(), 100 * MIB);
     assert!(cache.flush(SOON));
     drop(cache);
-    assert!(foreign.iter().all(|name| folder.path().join(name).exists()));
+    assert!(foreign.iter().all(|name| directory.path().join(name).exists()));
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_surveyed_and_cleared_without_being_made() {
+fn a_directory_that_is_not_there_is_surveyed_and_cleared_without_being_made() {
     let parent = tempfile::tempdir().unwrap();
-    let folder = parent.path().join("blocks");
-    assert_eq!(survey(&folder).unwrap(), None);
-    let nothing = Survey::of_none(&folder);
-    assert!(nothing.free.is_some_and(|free| free > 0), "that of the folder around it");
+    let directory = parent.path().join("blocks");
+    assert_eq!(survey(&directory).unwrap(), None);
+    let nothing = Survey::of_none(&directory);
+    assert!(nothing.free.is_some_and(|free| free > 0), "that of the directory around it");
     assert_eq!(Survey { free: None, ..nothing }, Survey::default());
-    assert_eq!(clear(&folder).unwrap(), Cleared::default());
-    assert!(!folder.exists());
+    assert_eq!(clear(&directory).unwrap(), Cleared::default());
+    assert!(!directory.exists());
 }
 
 #[test]
 fn a_survey_agrees_with_the_cache_it_is_of() {
-    let folder = tempfile::tempdir().unwrap();
-    let cache = open(folder.path(), 100 * MIB);
+    let directory = tempfile::tempdir().unwrap();
+    let cache = open(directory.path(), 100 * MIB);
     store_all(&cache, file(1, 3 * MIB));
     store_all(&cache, file(2, 10));
-    let seen = survey(folder.path()).unwrap().unwrap();
+    let seen = survey(directory.path()).unwrap().unwrap();
     let status = cache.status();
     assert_eq!((seen.files, seen.blocks), (status.files, status.blocks));
-    assert_eq!(seen.held, allocated(folder.path()));
+    assert_eq!(seen.held, allocated(directory.path()));
     assert!(seen.held <= status.held && status.held < seen.held + 64 * 1024, "{seen:?} {status:?}");
 }
 
 #[test]
 fn a_queue_that_is_full_drops_blocks_and_never_waits() {
-    let folder = tempfile::tempdir().unwrap();
-    let options =
-        DiskOptions { folder: folder.path().into(), limit: 1000 * MIB, free_floor: Some(0), queue: 2 * MIB };
+    let directory = tempfile::tempdir().unwrap();
+    let options = DiskOptions {
+        directory: directory.path().into(),
+        limit: 1000 * MIB,
+        free_floor: Some(0),
+        queue: 2 * MIB,
+    };
     let cache = DiskCache::open(options).unwrap();
     let key = file(1, 200 * MIB);
     let blocks: Vec<_> = (0..200).map(|index| content(key, index)).collect();
@@ -350,7 +378,12 @@ fn stored_in_step(cache: &DiskCache, key: DiskKey) -> u64 {
 fn a_writer_that_only_wants_processor_is_let_catch_up() {
     // In memory, so that no disk is waited for.
     let Some(disk) = SmallDisk::mounted(100 * MIB) else { return };
-    let options = DiskOptions { folder: disk.blocks(), limit: 90 * MIB, free_floor: Some(0), queue: 4 * MIB };
+    let options = DiskOptions {
+        directory: disk.blocks(),
+        limit: 90 * MIB,
+        free_floor: Some(0),
+        queue: 4 * MIB,
+    };
     let cache = DiskCache::open(options).unwrap();
     store_all(&cache, file(1, MIB));
     // All of them, where the machine does not stand still meanwhile and makes the writer look as if it hung; a dozen, where
@@ -360,8 +393,9 @@ fn a_writer_that_only_wants_processor_is_let_catch_up() {
 
 #[test]
 fn a_writer_that_hangs_is_waited_for_once_and_briefly() {
-    let folder = tempfile::tempdir().unwrap();
-    let (volume, lock) = (Volume::open(folder.path()).unwrap(), Lock::take(folder.path()).unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let (volume, lock) =
+        (Volume::open(directory.path()).unwrap(), Lock::take(directory.path()).unwrap());
     let limits = Limits { limit: 100 * MIB, free_floor: 0, queue: 4 * MIB };
     // Nobody takes anything from this queue.
     let shared = Shared::new(volume, lock, limits, Default::default());
@@ -387,43 +421,47 @@ fn a_writer_that_hangs_is_waited_for_once_and_briefly() {
 
 #[test]
 fn what_the_fingerprints_of_others_left_behind_is_removed_at_the_start() {
-    let folder = tempfile::tempdir().unwrap();
-    drop(open(folder.path(), MIB));
+    let directory = tempfile::tempdir().unwrap();
+    drop(open(directory.path(), MIB));
     let hex = file(9, 5).fingerprint.hex();
-    std::fs::write(folder.path().join(format!("{hex}.data")), "data without an index").unwrap();
+    std::fs::write(directory.path().join(format!("{hex}.data")), "data without an index").unwrap();
     let other = file(8, 5).fingerprint.hex();
-    std::fs::write(folder.path().join(format!("{other}.index")), "no index of this format").unwrap();
-    let cache = open(folder.path(), MIB);
+    std::fs::write(directory.path().join(format!("{other}.index")), "no index of this format")
+        .unwrap();
+    let cache = open(directory.path(), MIB);
     assert!(cache.flush(SOON));
     assert_eq!(cache.status().files, 0);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "the lock alone stays");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "the lock alone stays");
 }
 
 #[test]
 fn ten_thousand_files_are_open_at_once_and_found() {
-    let folder = tempfile::tempdir().unwrap();
-    let cache = open(folder.path(), 1000 * MIB);
+    let directory = tempfile::tempdir().unwrap();
+    let cache = open(directory.path(), 1000 * MIB);
     for number in 0..10_000 {
         store(&cache, file(number, 100), 0);
     }
     assert!(cache.flush(SOON));
     drop(cache);
     let started = std::time::Instant::now();
-    let cache = open(folder.path(), 1000 * MIB);
+    let cache = open(directory.path(), 1000 * MIB);
     let opened = started.elapsed();
     assert!(load(&cache, file(7777, 100), 0));
     let loaded = started.elapsed();
     assert!(cache.flush(SOON));
-    eprintln!("opened in {opened:?}, first block after {loaded:?}, all read after {:?}", started.elapsed());
+    eprintln!(
+        "opened in {opened:?}, first block after {loaded:?}, all read after {:?}",
+        started.elapsed()
+    );
     assert!(opened < Duration::from_secs(1), "{opened:?}");
     assert_eq!(cache.status().files, 10_000);
 }
 
 #[test]
 fn a_disk_that_hangs_holds_up_nobody_but_the_first() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let key = file(1, MIB);
-    let cache = open(folder.path(), 10 * MIB);
+    let cache = open(directory.path(), 10 * MIB);
     store_all(&cache, key);
     let attempt = Attempt::default();
     attempt.give_up(&cache.shared);
@@ -438,12 +476,15 @@ fn a_disk_that_hangs_holds_up_nobody_but_the_first() {
 
 #[test]
 fn a_damaged_block_of_a_file_in_use_leaves_what_was_handed_out() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let key = file(1, 2 * MIB);
-    let cache = open(folder.path(), 10 * MIB);
+    let cache = open(directory.path(), 10 * MIB);
     store_all(&cache, key);
     let whole = complete(&cache, key).unwrap();
-    let data = std::fs::OpenOptions::new().write(true).open(path_of(folder.path(), key, "data")).unwrap();
+    let data = std::fs::OpenOptions::new()
+        .write(true)
+        .open(path_of(directory.path(), key, "data"))
+        .unwrap();
     data.write_all_at(b"?", 7).unwrap();
     assert!(!load(&cache, key, 0) && load(&cache, key, 1));
     assert!(cache.flush(SOON));
@@ -460,16 +501,16 @@ fn a_damaged_block_of_a_file_in_use_leaves_what_was_handed_out() {
 
 #[test]
 fn what_a_lower_limit_has_no_room_for_is_not_kept_by_who_opens_it_first() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let key = file(1, MIB);
     for _ in 0..20 {
-        let cache = open(folder.path(), 3 * MIB);
+        let cache = open(directory.path(), 3 * MIB);
         store_all(&cache, key);
         drop(cache);
-        let cache = open(folder.path(), MIB);
+        let cache = open(directory.path(), MIB);
         let _whole_or_none = complete(&cache, key);
         assert!(cache.flush(SOON));
-        let (taken, held) = (allocated(folder.path()), cache.status().held);
+        let (taken, held) = (allocated(directory.path()), cache.status().held);
         assert!(taken <= MIB && held <= MIB, "{taken} and {held}");
     }
 }

@@ -39,7 +39,9 @@ fn inflict(path: &Path, damage: &Damage) {
         }
         Damage::Truncate(at) => file.set_len(at.index(length) as u64).unwrap(),
         Damage::Append(byte) => file.write_all_at(&[*byte], length as u64).unwrap(),
-        Damage::Overwrite { at, bytes } => file.write_all_at(bytes, at.index(length) as u64).unwrap(),
+        Damage::Overwrite { at, bytes } => {
+            file.write_all_at(bytes, at.index(length) as u64).unwrap()
+        }
         Damage::Remove => std::fs::remove_file(path).unwrap(),
     }
 }
@@ -51,18 +53,18 @@ proptest! {
     fn damage_anywhere_gives_exact_bytes_or_a_miss_and_the_block_can_be_kept_again(
         data in any::<bool>(), while_open in any::<bool>(), damage in damage()
     ) {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let (key, other) = (file(1, SIZE), file(2, 500));
-        let mut cache = open(folder.path(), 100 * MIB);
+        let mut cache = open(directory.path(), 100 * MIB);
         store_all(&cache, key);
         store_all(&cache, other);
-        let path = path_of(folder.path(), key, if data { "data" } else { "index" });
+        let path = path_of(directory.path(), key, if data { "data" } else { "index" });
         if while_open {
             inflict(&path, &damage);
         } else {
             drop(cache);
             inflict(&path, &damage);
-            cache = open(folder.path(), 100 * MIB);
+            cache = open(directory.path(), 100 * MIB);
         }
         // Each load checks that what comes is exact.
         let kept: Vec<_> = (0..3).map(|index| load(&cache, key, index)).collect();
@@ -79,7 +81,7 @@ proptest! {
         prop_assert!(cache.flush(SOON));
         prop_assert!((0..3).all(|index| !cache.holds(key, BlockIndex(index)) || load(&cache, key, index)), "{kept:?}");
         drop(cache);
-        let cache = open(folder.path(), 100 * MIB);
+        let cache = open(directory.path(), 100 * MIB);
         let again: Vec<_> = (0..3).map(|index| load(&cache, key, index)).collect();
         if !while_open {
             prop_assert_eq!(again, [true; 3], "{:?}", kept);
@@ -90,18 +92,18 @@ proptest! {
 
 #[test]
 fn data_without_records_is_freed_at_the_start() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let key = file(1, 5 * MIB);
-    let cache = open(folder.path(), 100 * MIB);
+    let cache = open(directory.path(), 100 * MIB);
     for index in [1, 3] {
         store(&cache, key, index);
     }
     drop(cache);
-    let data = OpenOptions::new().write(true).open(path_of(folder.path(), key, "data")).unwrap();
+    let data = OpenOptions::new().write(true).open(path_of(directory.path(), key, "data")).unwrap();
     for index in [0, 2, 4] {
         data.write_all_at(&content(key, index), index * MIB).unwrap();
     }
-    let cache = open(folder.path(), 100 * MIB);
+    let cache = open(directory.path(), 100 * MIB);
     assert!(cache.flush(SOON));
     assert!(data.metadata().unwrap().blocks() * 512 < 3 * MIB);
     let held: Vec<_> = (0..5).map(|index| load(&cache, key, index)).collect();
@@ -110,15 +112,16 @@ fn data_without_records_is_freed_at_the_start() {
 
 #[test]
 fn an_index_of_another_file_is_no_index() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let (one, two) = (file(1, MIB), file(2, MIB));
-    let cache = open(folder.path(), 100 * MIB);
+    let cache = open(directory.path(), 100 * MIB);
     store_all(&cache, one);
     store_all(&cache, two);
     drop(cache);
     for kind in ["data", "index"] {
-        std::fs::copy(path_of(folder.path(), one, kind), path_of(folder.path(), two, kind)).unwrap();
+        std::fs::copy(path_of(directory.path(), one, kind), path_of(directory.path(), two, kind))
+            .unwrap();
     }
-    let cache = open(folder.path(), 100 * MIB);
+    let cache = open(directory.path(), 100 * MIB);
     assert!(load(&cache, one, 0) && !load(&cache, two, 0));
 }

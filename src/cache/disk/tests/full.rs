@@ -43,8 +43,12 @@ fn the_limit_holds_at_every_moment() {
 #[test]
 fn a_disk_of_50_megabytes_is_used_up_to_its_floor() {
     let Some(disk) = SmallDisk::mounted(50 * MIB) else { return };
-    let options =
-        DiskOptions { folder: disk.blocks(), limit: 10_000 * MIB, free_floor: None, queue: 64 * MIB };
+    let options = DiskOptions {
+        directory: disk.blocks(),
+        limit: 10_000 * MIB,
+        free_floor: None,
+        queue: 64 * MIB,
+    };
     let cache = DiskCache::open(options).unwrap();
     let key = file(1, 80 * MIB);
     for index in 0..80 {
@@ -103,8 +107,12 @@ fn a_full_disk_costs_one_warning_and_reading_goes_on() {
 #[test]
 fn space_that_others_take_is_given_up_down_to_the_floor() {
     let Some(disk) = SmallDisk::mounted(50 * MIB) else { return };
-    let options =
-        DiskOptions { folder: disk.blocks(), limit: 40 * MIB, free_floor: Some(5 * MIB), queue: 64 * MIB };
+    let options = DiskOptions {
+        directory: disk.blocks(),
+        limit: 40 * MIB,
+        free_floor: Some(5 * MIB),
+        queue: 64 * MIB,
+    };
     let cache = DiskCache::open(options).unwrap();
     store_all(&cache, file(1, 30 * MIB));
     fill(&disk);
@@ -123,13 +131,16 @@ fn a_disk_that_turns_read_only_ends_writing_and_reading_goes_on() {
     store_all(&cache, file(1, 3 * MIB));
     drop(cache);
     let remount = |flags| {
-        mount(None::<&str>, disk.0.path(), None::<&str>, MsFlags::MS_REMOUNT | flags, None::<&str>).unwrap();
+        mount(None::<&str>, disk.0.path(), None::<&str>, MsFlags::MS_REMOUNT | flags, None::<&str>)
+            .unwrap();
     };
     remount(MsFlags::MS_RDONLY);
     let cache = open(&disk.blocks(), 30 * MIB);
     assert!(!cache.status().writing);
     store_all(&cache, file(2, MIB));
-    assert!(!load(&cache, file(2, MIB), 0) && (0..3).all(|index| load(&cache, file(1, 3 * MIB), index)));
+    assert!(
+        !load(&cache, file(2, MIB), 0) && (0..3).all(|index| load(&cache, file(1, 3 * MIB), index))
+    );
     assert!(complete(&cache, file(1, 3 * MIB)).is_some());
     drop(cache);
     remount(MsFlags::empty());
@@ -141,7 +152,8 @@ fn a_disk_that_turns_read_only_ends_writing_and_reading_goes_on() {
 #[test]
 fn a_file_system_that_cannot_free_parts_of_files_is_refused_with_a_way_out() {
     let Some(disk) = SmallDisk::of_kind("ramfs", "mode=700") else { return };
-    let options = DiskOptions { folder: disk.blocks(), limit: MIB, free_floor: Some(0), queue: MIB };
+    let options =
+        DiskOptions { directory: disk.blocks(), limit: MIB, free_floor: Some(0), queue: MIB };
     let refused = DiskCache::open(options).unwrap_err();
     assert!(matches!(refused, DiskError::NoHoles { .. }), "{refused:?}");
     assert!(refused.to_string().contains("--disk off"));

@@ -35,10 +35,10 @@ proptest! {
     fn any_interleaving_gives_exact_bytes_or_a_miss_and_stays_within_the_limit(
         first_limit in 1u64..8, steps in steps()
     ) {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let key = |number: usize| file(number as u64, SIZES[number]);
         let mut limit = first_limit * MIB;
-        let mut cache = open(folder.path(), limit);
+        let mut cache = open(directory.path(), limit);
         let mut pinned = Vec::new();
         for step in steps {
             match step {
@@ -57,7 +57,7 @@ proptest! {
                     pinned.clear();
                     drop(cache);
                     limit = mib * MIB;
-                    cache = open(folder.path(), limit);
+                    cache = open(directory.path(), limit);
                 }
             }
             for (number, whole) in &pinned {
@@ -68,7 +68,7 @@ proptest! {
                 prop_assert!(bytes == expected);
             }
             if matches!(step, Step::Flush) {
-                let (taken, held) = (allocated(folder.path()), cache.status().held);
+                let (taken, held) = (allocated(directory.path()), cache.status().held);
                 prop_assert!(taken <= limit && held <= limit, "{taken} and {held} of {limit}");
                 prop_assert!(taken <= held, "{taken} counted as {held}");
             }
@@ -79,8 +79,8 @@ proptest! {
 
 #[test]
 fn readers_writers_and_evictions_at_once_never_see_wrong_bytes() {
-    let folder = tempfile::tempdir().unwrap();
-    let cache = open(folder.path(), 6 * MIB);
+    let directory = tempfile::tempdir().unwrap();
+    let cache = open(directory.path(), 6 * MIB);
     let keys = [file(1, 4 * MIB), file(2, 3 * MIB + 5), file(3, 2 * MIB)];
     std::thread::scope(|scope| {
         for seed in 0..3u64 {
@@ -102,5 +102,5 @@ fn readers_writers_and_evictions_at_once_never_see_wrong_bytes() {
     });
     assert!(cache.flush(SOON));
     assert_eq!(cache.status().damaged, 0, "what goes while it is read is no damage");
-    assert!(allocated(folder.path()) <= 6 * MIB);
+    assert!(allocated(directory.path()) <= 6 * MIB);
 }

@@ -45,22 +45,30 @@ impl Drop for Killed {
 
 #[test]
 fn a_killed_writer_leaves_exact_blocks_or_none() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let mut random = fastrand::Rng::new();
     let mut found = 0;
     for _ in 0..25 {
-        let mut command =
-            child("cache::disk::tests::killed::stores_and_evicts_until_it_is_killed", folder.path());
+        let mut command = child(
+            "cache::disk::tests::killed::stores_and_evicts_until_it_is_killed",
+            directory.path(),
+        );
         let writer = Killed(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         std::thread::sleep(Duration::from_millis(random.u64(30..150)));
         drop(writer);
-        let cache = open(folder.path(), LIMIT);
+        let cache = open(directory.path(), LIMIT);
         assert!(cache.flush(SOON));
-        assert!(allocated(folder.path()) <= LIMIT);
+        assert!(allocated(directory.path()) <= LIMIT);
         for key in keys() {
-            found += (0..BlockIndex::count(key.size).0).filter(|index| load(&cache, key, *index)).count();
+            found += (0..BlockIndex::count(key.size).0)
+                .filter(|index| load(&cache, key, *index))
+                .count();
         }
-        assert_eq!(cache.status().damaged, 0, "a record stands for data that was written before it");
+        assert_eq!(
+            cache.status().damaged,
+            0,
+            "a record stands for data that was written before it"
+        );
     }
     assert!(found > 25, "the writers kept next to nothing: {found} blocks");
 }
@@ -71,7 +79,8 @@ const STEPS: &str = "MEETFS_TEST_STEPS";
 
 /// Called before each change of what is on disk.
 pub(in crate::cache::disk) fn step() {
-    let left = STEPS_LEFT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+    let left =
+        STEPS_LEFT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
     if left == Ok(1) {
         nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL).unwrap();
     }
@@ -83,7 +92,9 @@ fn makes_every_change_until_it_is_killed() {
     STEPS_LEFT.store(std::env::var(STEPS).unwrap().parse().unwrap(), Ordering::Relaxed);
     let cache = open(&word(), LIMIT);
     let [one, two, small] = keys();
-    for (key, index) in [(one, 0), (one, 1), (small, 0), (one, 2), (two, 0), (two, 9), (one, 3), (two, 1)] {
+    for (key, index) in
+        [(one, 0), (one, 1), (small, 0), (one, 2), (two, 0), (two, 9), (one, 3), (two, 1)]
+    {
         store(&cache, key, index);
         assert!(cache.flush(SOON));
         load(&cache, one, 1);
@@ -96,13 +107,19 @@ fn makes_every_change_until_it_is_killed() {
 fn killed_before_any_change_on_disk_leaves_exact_blocks_or_none_and_no_lost_space() {
     for steps in 1.. {
         assert!(steps < 500, "it never ends");
-        let folder = tempfile::tempdir().unwrap();
-        let mut command =
-            child("cache::disk::tests::killed::makes_every_change_until_it_is_killed", folder.path());
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = child(
+            "cache::disk::tests::killed::makes_every_change_until_it_is_killed",
+            directory.path(),
+        );
         let output = command.env(STEPS, steps.to_string()).output().unwrap();
         let was_killed = output.status.signal() == Some(libc::SIGKILL);
-        assert!(was_killed || output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let cache = open(folder.path(), LIMIT);
+        assert!(
+            was_killed || output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let cache = open(directory.path(), LIMIT);
         assert!(cache.flush(SOON));
         for key in keys() {
             for index in 0..BlockIndex::count(key.size).0 {
@@ -115,7 +132,7 @@ fn killed_before_any_change_on_disk_leaves_exact_blocks_or_none_and_no_lost_spac
         }
         let status = cache.status();
         assert_eq!(status.damaged, 0, "a record without its data after {steps} changes");
-        let (taken, used) = (allocated(folder.path()), status.blocks * MIB);
+        let (taken, used) = (allocated(directory.path()), status.blocks * MIB);
         assert!(
             taken <= used + 256 * 1024,
             "{taken} bytes for {} blocks after {steps} changes",

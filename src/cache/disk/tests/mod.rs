@@ -40,7 +40,8 @@ fn content(key: DiskKey, index: u64) -> Bytes {
     let length = key.block_length(u32::try_from(index).unwrap()).unwrap();
     let mut state = key.fingerprint.0 as u64 ^ (index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let page: Vec<u8> = std::iter::repeat_with(|| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 56) as u8
     })
     .take(4099)
@@ -50,9 +51,10 @@ fn content(key: DiskKey, index: u64) -> Bytes {
     block.into()
 }
 
-/// A cache in a folder, with room on the disk for all it may hold.
-fn open(folder: &Path, limit: u64) -> Arc<DiskCache> {
-    let options = DiskOptions { folder: folder.into(), limit, free_floor: Some(0), queue: 64 * MIB };
+/// A cache in a directory, with room on the disk for all it may hold.
+fn open(directory: &Path, limit: u64) -> Arc<DiskCache> {
+    let options =
+        DiskOptions { directory: directory.into(), limit, free_floor: Some(0), queue: 64 * MIB };
     DiskCache::open(options).unwrap()
 }
 
@@ -86,15 +88,16 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
 }
 
-/// Bytes of disk that a folder and everything in it take.
-fn allocated(folder: &Path) -> u64 {
-    let files = std::fs::read_dir(folder).unwrap().filter_map(|entry| entry.unwrap().metadata().ok());
-    let folder = folder.metadata().unwrap();
-    (folder.blocks() + files.map(|found| found.blocks()).sum::<u64>()) * 512
+/// Bytes of disk that a directory and everything in it take.
+fn allocated(directory: &Path) -> u64 {
+    let files =
+        std::fs::read_dir(directory).unwrap().filter_map(|entry| entry.unwrap().metadata().ok());
+    let directory = directory.metadata().unwrap();
+    (directory.blocks() + files.map(|found| found.blocks()).sum::<u64>()) * 512
 }
 
-fn path_of(folder: &Path, key: DiskKey, kind: &str) -> PathBuf {
-    folder.join(format!("{}.{kind}", key.fingerprint.hex()))
+fn path_of(directory: &Path, key: DiskKey, kind: &str) -> PathBuf {
+    directory.join(format!("{}.{kind}", key.fingerprint.hex()))
 }
 
 /// A file system in memory of a few megabytes, gone when dropped; `None` where mounting is not allowed.
@@ -106,9 +109,9 @@ impl SmallDisk {
     }
 
     fn of_kind(kind: &str, options: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        match mount(Some(kind), folder.path(), Some(kind), MsFlags::empty(), Some(options)) {
-            Ok(()) => Some(Self(folder)),
+        let directory = tempfile::tempdir().unwrap();
+        match mount(Some(kind), directory.path(), Some(kind), MsFlags::empty(), Some(options)) {
+            Ok(()) => Some(Self(directory)),
             Err(errno) => {
                 eprintln!("skipped: a {kind} cannot be mounted here ({errno})");
                 None

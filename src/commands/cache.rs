@@ -1,0 +1,118 @@
+//! `meetfs cache`
+
+use std::path::Path;
+
+use bytesize::ByteSize;
+use serde_json::json;
+
+use super::print;
+use crate::cache::disk::{self, Cleared, Survey};
+use crate::cli::{CacheArgs, CacheCommand};
+use crate::commands::error::Error;
+use crate::config::{Config, DiskLimit, ProcessEnvironment};
+
+/// Looks at the cache on disk, or empties it.
+///
+/// # Errors
+/// The configuration is wrong, the directory cannot be used, or it is to be emptied and a mount has it.
+pub fn cache(arguments: &CacheArgs) -> Result<(), Error> {
+    match &arguments.command {
+        CacheCommand::Status { place, json } => {
+            let settings = Config::load_without_sources(&place.overrides(), &ProcessEnvironment)?;
+            let directory = settings.cache.blocks_directory();
+            let survey = disk::survey(&directory)?.unwrap_or_else(|| Survey::of_none(&directory));
+            let limit = settings.cache.disk;
+            let text = if *json {
+                as_json(&directory, limit, &survey)
+            } else {
+                as_text(&directory, limit, &survey)
+            };
+            print(&format!("{text}\n"))
+        }
+        CacheCommand::Clear { place } => {
+            let settings = Config::load_without_sources(&place.overrides(), &ProcessEnvironment)?;
+            let Cleared { files, bytes } = disk::clear(&settings.cache.blocks_directory())?;
+            print(&format!(
+                "removed the blocks of {} ({})\n",
+                counted(files, "file"),
+                ByteSize(bytes)
+            ))
+        }
+    }
+}
+
+fn as_json(directory: &Path, limit: DiskLimit, survey: &Survey) -> String {
+    let limit = match limit {
+        DiskLimit::Off => None,
+        DiskLimit::Bytes(bytes) => Some(bytes),
+    };
+    let status = json!({
+        "directory": directory.to_string_lossy(),
+        "limit": limit,
+        "held": survey.held,
+        "files": survey.files,
+        "blocks": survey.blocks,
+        "free": survey.free,
+        "in_use": survey.in_use,
+        "pid": survey.pid,
+    });
+    format!("{status:#}")
+}
+
+fn as_text(directory: &Path, limit: DiskLimit, survey: &Survey) -> String {
+    let limit = match limit {
+        DiskLimit::Off => "off".to_owned(),
+        DiskLimit::Bytes(bytes) => ByteSize(bytes).to_string(),
+    };
+    let user = match (survey.in_use, survey.pid) {
+        (false, _) => "nobody".to_owned(),
+        (true, Some(pid)) => format!("process {pid}"),
+        (true, None) => "a mount".to_owned(),
+    };
+    let free =
+        survey.free.map_or_else(|| "unknown".to_owned(), |bytes| ByteSize(bytes).to_string());
+    format!(
+        "directory  {}\nheld    {} in {} of {}\nlimit   {limit}\nfree    {free} on its file system\nused by {user}",
+        directory.display(),
+        ByteSize(survey.held),
+        counted(survey.blocks, "block"),
+        counted(survey.files, "file"),
+    )
+}
+
+fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SURVEY: Survey = Survey {
+        files: 1,
+        blocks: 2,
+        held: 3 << 20,
+        free: Some(5 << 30),
+        in_use: true,
+        pid: Some(42),
+    };
+
+    #[test]
+    fn a_person_reads_sizes_and_who_has_it() {
+        let text = as_text(Path::new("/c/blocks"), DiskLimit::Bytes(10 << 30), &SURVEY);
+        assert_eq!(
+            text,
+            "directory  /c/blocks\nheld    3.0 MiB in 2 blocks of 1 file\nlimit   10.0 GiB\n\
+             free    5.0 GiB on its file system\nused by process 42"
+        );
+    }
+
+    #[test]
+    fn a_program_reads_bytes() {
+        let json: serde_json::Value =
+            serde_json::from_str(&as_json(Path::new("/c"), DiskLimit::Off, &SURVEY)).unwrap();
+        assert_eq!(json["held"], 3 << 20);
+        assert_eq!(json["limit"], serde_json::Value::Null);
+        assert_eq!(json["pid"], 42);
+    }
+}

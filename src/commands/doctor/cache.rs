@@ -1,0 +1,69 @@
+//! The cache directory.
+
+use std::fmt::Display;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use bytesize::ByteSize;
+
+use super::{Check, Verdict};
+use crate::cache::disk::{self, Survey};
+use crate::catalog::FactStore;
+use crate::config::{Config, DiskLimit};
+
+const SUBJECT: &str = "cache directory";
+
+pub(crate) fn checks(settings: &Config) -> Vec<Check> {
+    let DiskLimit::Bytes(limit) = settings.cache.disk else {
+        return vec![directory(&settings.cache.dir, false), Check::ok("blocks on disk", "off")];
+    };
+    let blocks = settings.cache.blocks_directory();
+    let mut checks = vec![directory(&settings.cache.dir, true)];
+    let surveyed = disk::survey(&blocks).and_then(|survey| {
+        if survey.is_some() {
+            // Another disk may be mounted there.
+            disk::trial(&blocks, true)?;
+        }
+        Ok(survey.unwrap_or_else(|| Survey::of_none(&blocks)))
+    });
+    match surveyed {
+        Err(error) => checks.push(failure("blocks on disk", &error)),
+        Ok(survey) => {
+            let (held, limit_text) = (ByteSize(survey.held), ByteSize(limit));
+            let found = format!("{held} of {limit_text}");
+            checks.push(match survey.free {
+                Some(free) if free < limit.saturating_sub(survey.held) => Check::warning(
+                    "blocks on disk",
+                    format!("{found}, and only {} are free on the file system", ByteSize(free)),
+                    "free space there, or lower `disk` in [cache]",
+                ),
+                _ => Check::ok("blocks on disk", found),
+            });
+        }
+    }
+    checks
+}
+
+fn failure(subject: &str, error: &impl Display) -> Check {
+    let otherwise = "give another directory with --cache-dir";
+    Check::of_error(Verdict::Failure, subject, error, otherwise).of_configuration()
+}
+
+/// Whether files can be made, written, read, freed in part and removed there, which is tried.
+fn directory(directory: &Path, with_blocks: bool) -> Check {
+    let place = directory.display();
+    if let Err(error) = disk::trial(directory, with_blocks) {
+        return failure(SUBJECT, &error);
+    }
+    if let Err(error) = FactStore::examine(directory) {
+        return failure(SUBJECT, &error);
+    }
+    if directory.metadata().is_ok_and(|found| found.mode() & 0o077 != 0) {
+        return Check::warning(
+            SUBJECT,
+            format!("others may look into {place}"),
+            format!("run `chmod 700 {place}`"),
+        );
+    }
+    Check::ok(SUBJECT, place.to_string())
+}

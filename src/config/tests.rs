@@ -1,0 +1,769 @@
+//! The whole room: a file, an environment and flags in, settings or an error out.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+
+use jiff::civil::date;
+use secrecy::ExposeSecret;
+
+use super::*;
+
+const SECRET: &str = "s3cr3t-value";
+
+/// A configuration in a directory of its own, with an environment that holds what it is told and nothing else.
+struct Setup {
+    directory: tempfile::TempDir,
+    environment: BTreeMap<String, OsString>,
+    overrides: Overrides,
+}
+
+impl Setup {
+    fn new(config: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let home = directory.path().as_os_str().to_owned();
+        let setup = Self {
+            directory,
+            environment: BTreeMap::from([("HOME".into(), home)]),
+            overrides: Overrides::default(),
+        };
+        setup.write(".config/meetfs/config.toml", config, 0o600);
+        setup.write(".config/meetfs/acme.secret", SECRET, 0o600);
+        setup
+    }
+
+    fn write(&self, path: &str, content: &str, mode: u32) {
+        let path = self.path(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.directory.path().join(path)
+    }
+
+    fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.into(), value.into());
+        self
+    }
+
+    fn load(&self) -> Result<Config, ConfigError> {
+        let now = "2026-10-06T12:00:00Z".parse().unwrap();
+        Loader { overrides: &self.overrides, environment: &self.environment, now }
+            .load(Wanted::Sources)
+    }
+
+    /// The message of the error, after a look that neither it nor its Debug shows the secret.
+    fn message(&self) -> String {
+        let error = self.load().unwrap_err();
+        let shown = format!("{error}\n{error:?}");
+        assert!(!shown.contains("s3cr3t"), "{shown}");
+        error.to_string()
+    }
+}
+
+/// A complete source, and room for more keys of it.
+const ACME: &str = r#"
+[source.acme]
+provider = "zoom"
+account_id = "account"
+client_id = "client"
+client_secret_file = "acme.secret"
+"#;
+
+fn only_zoom(settings: &Config) -> &ZoomConfig {
+    let [SourceConfig { provider: ProviderConfig::Zoom(zoom), .. }] = settings.sources.as_slice()
+    else {
+        panic!("not one source: {settings:?}")
+    };
+    zoom
+}
+
+#[test]
+fn a_minimal_source_gets_every_default() {
+    let setup = Setup::new(ACME);
+    let settings = setup.load().unwrap();
+    assert_eq!(settings.read_deadline, Duration::from_secs(30));
+    assert_eq!(settings.connections, 8);
+    assert_eq!(settings.cache.dir, setup.path(".cache/meetfs"));
+    assert_eq!(settings.cache.memory.bytes(), 128 << 20);
+    assert_eq!(settings.cache.disk, DiskLimit::Bytes(10 << 30));
+    assert_eq!(settings.sources[0].name.as_str(), "acme");
+    assert_eq!(settings.sources[0].since, date(2024, 10, 6));
+    assert!(settings.sources[0].download_hosts.is_empty());
+    let zoom = only_zoom(&settings);
+    assert_eq!(zoom.users, ["me"]);
+    assert_eq!((zoom.api_url.as_str(), zoom.oauth_url.as_str()), (ZOOM_API_URL, ZOOM_OAUTH_URL));
+    assert!(zoom.api_url_is_default);
+    let ZoomCredential::ServerToServer { account_id, client_id, client_secret } = &zoom.credential
+    else {
+        panic!("{zoom:?}")
+    };
+    assert_eq!((account_id.as_str(), client_id.as_str()), ("account", "client"));
+    assert_eq!(client_secret.expose_secret(), SECRET);
+}
+
+#[test]
+fn every_key_reaches_its_setting() {
+    let config = format!(
+        r#"
+        timezone = "Europe/Paris"
+        read_deadline = "1m"
+        connections = 4
+        [cache]
+        dir = "blocks"
+        memory = "64MiB"
+        disk = "off"
+        {ACME}
+        users = ["ana@example.org"]
+        since = 2024-01-01
+        download_hosts = ["files.example.org"]
+        api_url = "http://127.0.0.1:8080/v2/"
+        oauth_url = "http://127.0.0.1:8080/oauth/token"
+        "#
+    );
+    let setup = Setup::new(&config);
+    let settings = setup.load().unwrap();
+    assert_eq!(settings.timezone.iana_name(), Some("Europe/Paris"));
+    assert_eq!(settings.read_deadline, Duration::from_secs(60));
+    assert_eq!(settings.connections, 4);
+    assert_eq!(settings.cache.dir, setup.path(".config/meetfs/blocks"));
+    assert_eq!(settings.cache.memory.bytes(), 64 << 20);
+    assert_eq!(settings.cache.disk, DiskLimit::Off);
+    assert_eq!(settings.sources[0].since, date(2024, 1, 1));
+    assert_eq!(settings.sources[0].download_hosts, ["files.example.org"]);
+    let zoom = only_zoom(&settings);
+    assert_eq!(zoom.users, ["ana@example.org"]);
+    assert_eq!(zoom.api_url.as_str(), "http://127.0.0.1:8080/v2");
+    assert!(!zoom.api_url_is_default);
+    assert_eq!(zoom.oauth_url.as_str(), "http://127.0.0.1:8080/oauth/token");
+}
+
+#[test]
+fn an_address_that_is_written_out_is_no_default() {
+    let settings = Setup::new(&format!("{ACME}api_url = \"{ZOOM_API_URL}\"")).load().unwrap();
+    assert!(!only_zoom(&settings).api_url_is_default);
+}
+
+#[test]
+fn a_flag_beats_its_variable_which_beats_the_file() {
+    let config = format!(
+        "timezone = 'Asia/Tokyo'\nread_deadline = '5s'\nconnections = 5\n[cache]\ndir = '/file'\nmemory = '16MiB'\ndisk = '1GiB'\n{ACME}"
+    );
+    let mut setup = Setup::new(&config);
+    let settings = setup.load().unwrap();
+    assert_eq!(settings.cache.dir, Path::new("/file"));
+    assert_eq!(settings.connections, 5);
+
+    setup = setup
+        .variable("MEETFS_TIMEZONE", "Europe/Paris")
+        .variable("MEETFS_READ_DEADLINE", "6s")
+        .variable("MEETFS_CONNECTIONS", "6")
+        .variable("MEETFS_CACHE_DIR", "/variable")
+        .variable("MEETFS_CACHE_MEMORY", "17MiB")
+        .variable("MEETFS_CACHE_DISK", "2GiB");
+    let settings = setup.load().unwrap();
+    assert_eq!(settings.timezone.iana_name(), Some("Europe/Paris"));
+    assert_eq!(settings.read_deadline, Duration::from_secs(6));
+    assert_eq!(settings.connections, 6);
+    assert_eq!(settings.cache.dir, Path::new("/variable"));
+    assert_eq!(settings.cache.memory.bytes(), 17 << 20);
+    assert_eq!(settings.cache.disk, DiskLimit::Bytes(2 << 30));
+
+    setup.overrides = Overrides {
+        timezone: Some("UTC".into()),
+        read_deadline: Some("7s".into()),
+        connections: Some("7".into()),
+        cache_dir: Some("/flag".into()),
+        memory: Some("18MiB".into()),
+        disk: Some("off".into()),
+        ..Overrides::default()
+    };
+    let settings = setup.load().unwrap();
+    assert_eq!(settings.timezone.iana_name(), Some("UTC"));
+    assert_eq!(settings.read_deadline, Duration::from_secs(7));
+    assert_eq!(settings.connections, 7);
+    assert_eq!(settings.cache.dir, Path::new("/flag"));
+    assert_eq!(settings.cache.memory.bytes(), 18 << 20);
+    assert_eq!(settings.cache.disk, DiskLimit::Off);
+}
+
+#[test]
+fn an_error_names_the_place_the_value_came_from() {
+    let mut setup = Setup::new(&format!("[cache]\nmemory = '1MiB'\n{ACME}"));
+    assert!(
+        setup.message().contains("config.toml, line 2: `cache.memory`: must be at least 8.0 MiB")
+    );
+    setup = setup.variable("MEETFS_CACHE_MEMORY", "2MiB");
+    assert!(setup.message().starts_with("`MEETFS_CACHE_MEMORY`: must be at least"));
+    setup.overrides.memory = Some("3MiB".into());
+    assert!(setup.message().starts_with("`--memory`: must be at least"));
+}
+
+#[test]
+fn an_empty_variable_counts_as_unset() {
+    let setup = Setup::new(ACME).variable("MEETFS_CACHE_MEMORY", "").variable("MEETFS_CONFIG", "");
+    assert_eq!(setup.load().unwrap().cache.memory.bytes(), 128 << 20);
+}
+
+#[test]
+fn the_file_is_the_flag_s_then_the_variable_s_then_the_user_s() {
+    let mut setup = Setup::new(ACME);
+    setup.write("xdg/meetfs/config.toml", &ACME.replace("acme]", "from_xdg]"), 0o600);
+    setup.write("variable.toml", &ACME.replace("acme]", "from_variable]"), 0o600);
+    setup.write("flag.toml", &ACME.replace("acme]", "from_flag]"), 0o600);
+    setup.write("xdg/meetfs/acme.secret", SECRET, 0o600);
+    setup.write("acme.secret", SECRET, 0o600);
+    let named = |setup: &Setup| setup.load().unwrap().sources[0].name.to_string();
+    assert_eq!(named(&setup), "acme");
+    let xdg = setup.path("xdg");
+    setup = setup.variable("XDG_CONFIG_HOME", xdg.to_str().unwrap());
+    assert_eq!(named(&setup), "from_xdg");
+    let variable = setup.path("variable.toml");
+    setup = setup.variable("MEETFS_CONFIG", variable.to_str().unwrap());
+    assert_eq!(named(&setup), "from_variable");
+    setup.overrides.config = Some(setup.path("flag.toml"));
+    assert_eq!(named(&setup), "from_flag");
+}
+
+#[test]
+fn without_a_home_the_error_says_what_to_set() {
+    let mut setup = Setup::new(ACME);
+    setup.environment.clear();
+    assert!(
+        setup.message().contains("neither HOME nor XDG_CONFIG_HOME is set"),
+        "{}",
+        setup.message()
+    );
+    setup.environment.insert("HOME".into(), "".into());
+    setup.overrides.config = Some(setup.path(".config/meetfs/config.toml"));
+    let message = setup.message();
+    assert!(message.contains("place the cache") && message.contains("--cache-dir"), "{message}");
+    setup.overrides.cache_dir = Some("/var/cache/meetfs".into());
+    assert_eq!(setup.load().unwrap().cache.dir, Path::new("/var/cache/meetfs"));
+}
+
+#[test]
+fn a_file_that_was_asked_for_must_exist() {
+    let mut setup = Setup::new(ACME);
+    setup.overrides.config = Some("/nonexistent/config.toml".into());
+    assert!(
+        setup
+            .message()
+            .contains("cannot read the configuration /nonexistent/config.toml: No such file")
+    );
+    setup.overrides.config = Some("/".into());
+    assert!(setup.message().contains("not a regular file"));
+}
+
+#[test]
+fn no_source_shows_what_to_write() {
+    for config in ["", "[source]", "timezone = 'UTC'"] {
+        let message = Setup::new(config).message();
+        assert!(
+            message.contains("no source is configured") && message.contains("[source.acme]"),
+            "{message}"
+        );
+        assert!(message.contains(".config/meetfs/config.toml"), "{message}");
+    }
+    let setup = Setup::new("");
+    std::fs::remove_file(setup.path(".config/meetfs/config.toml")).unwrap();
+    assert!(setup.message().contains("no source is configured"));
+}
+
+#[test]
+fn the_example_of_the_error_is_a_configuration() {
+    let settings = Setup::new(error::EXAMPLE).load().unwrap();
+    assert_eq!(only_zoom(&settings).users, ["me"]);
+    let setup = Setup::new(error::EXAMPLE_TO_SIGN_IN_TO);
+    let settings = Config::load_for_login(&setup.overrides, &setup.environment).unwrap();
+    assert!(matches!(only_zoom(&settings).credential, ZoomCredential::SignedIn { .. }));
+}
+
+#[test]
+fn nobody_is_asked_to_sign_in_to_a_source_that_has_what_it_needs_whether_or_not_that_is_there() {
+    let zoom = "[source.a]\nprovider = 'zoom'\n";
+    let webex = "[source.a]\nprovider = 'webex'\n";
+    let rapatin = "[source.a]\nprovider = 'rapatin'\n";
+    for (source, lines, with) in [
+        (zoom, "token_env = 'ABSENT'", "its `token_env`"),
+        (
+            zoom,
+            "account_id = 'x'\nclient_id = 'y'\nclient_secret_file = 'absent'",
+            "a Server-to-Server",
+        ),
+        (webex, "token_command = 'exit 1'", "its `token_command`"),
+        (
+            webex,
+            "client_id = 'y'\nclient_secret_file = 'absent'\nrefresh_token_env = 'ABSENT'",
+            "its `refresh_token_env`",
+        ),
+        (
+            rapatin,
+            "email = 'ana@example.org'\npassword_file = 'absent'",
+            "its `email` and password",
+        ),
+        (rapatin, "token = 's3cr3t'", "its `token`"),
+    ] {
+        let setup = Setup::new(&format!("{source}{lines}"));
+        let error =
+            Config::load_for_login(&setup.overrides, &setup.environment).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("a needs no login: it signs in with {with}")),
+            "{error}"
+        );
+        assert!(error.contains("user-managed OAuth app") && !error.contains("s3cr3t"), "{error}");
+    }
+}
+
+#[test]
+fn the_demo_needs_no_source_and_no_home() {
+    let mut setup = Setup::new("[cache]\nmemory = '16MiB'\n[source.broken]\nprovider = 'none'");
+    let settings = Config::load_without_sources(&setup.overrides, &setup.environment).unwrap();
+    assert_eq!((settings.cache.memory.bytes(), settings.sources.len()), (16 << 20, 0));
+    setup.environment.clear();
+    setup.overrides.cache_dir = Some("/tmp/demo".into());
+    let settings = Config::load_without_sources(&setup.overrides, &setup.environment).unwrap();
+    assert_eq!(settings.cache.memory.bytes(), 128 << 20);
+}
+
+#[test]
+fn an_unknown_key_names_its_table_its_line_and_the_nearest() {
+    let cases = [
+        (
+            "timezon = 'UTC'".to_owned(),
+            "line 1: unknown key `timezon` at the top level; did you mean `timezone`?",
+        ),
+        (
+            "\n[cache]\nmemry = '1GiB'".to_owned(),
+            "line 3: unknown key `memry` in [cache]; did you mean `memory`?",
+        ),
+        (
+            "[sources.acme]".to_owned(),
+            "line 1: unknown key `sources` at the top level; did you mean `source`?",
+        ),
+        (
+            format!("{ACME}client_secret_fil = 'x'"),
+            "line 7: unknown key `client_secret_fil` in [source.acme]; did you mean `client_secret_file`?",
+        ),
+        (
+            "[source.acme]\nprovder = 'zoom'".to_owned(),
+            "unknown key `provder` in [source.acme]; did you mean `provider`?",
+        ),
+        (format!("{ACME}zzzz = 1"), "line 7: unknown key `zzzz` in [source.acme]"),
+    ];
+    for (config, expected) in cases {
+        let message = Setup::new(&config).message();
+        assert!(message.ends_with(expected), "{message}\n{expected}");
+    }
+}
+
+#[test]
+fn a_value_of_another_type_is_named_and_not_shown() {
+    for (line, expected) in [
+        ("token = 12345678", "`source.a.token`: must be text in quotes, not an integer"),
+        ("token_file = ['s3cr3t']", "`source.a.token_file`: must be text in quotes, not a list"),
+        ("users = 'me'", "`source.a.users`: must be a list of texts in quotes, not text in quotes"),
+        ("users = [1]", "`source.a.users`: must be a list of texts in quotes, not an integer"),
+        ("since = true", "`source.a.since`: must be text in quotes, not true or false"),
+    ] {
+        let message = Setup::new(&format!("[source.a]\nprovider = 'zoom'\n{line}")).message();
+        assert!(message.ends_with(expected), "{message}");
+        assert!(message.contains("line 3") && !message.contains("1234"), "{message}");
+    }
+    assert!(
+        Setup::new("source = 3").message().ends_with("`source`: must be a table, not an integer")
+    );
+    assert!(
+        Setup::new("[source]\nacme = 3")
+            .message()
+            .ends_with("`source.acme`: must be a table, not an integer")
+    );
+}
+
+#[test]
+fn a_syntax_error_never_shows_its_line() {
+    for line in [
+        "token = \"s3cr3t-value",
+        "token = s3cr3t-value",
+        "token = 's3cr3t-value' 's3cr3t-value'",
+        "token: 's3cr3t-value'",
+        "token = \"s3cr3t-value\\q\"",
+        "token = 's3cr3t-value'\ntoken = 's3cr3t-value'",
+        "s3cr3t-value",
+    ] {
+        let message = Setup::new(&format!("[source.acme]\n{line}")).message();
+        assert!(
+            message.contains("config.toml, line ") && message.contains(", column "),
+            "{message}"
+        );
+    }
+    let message = Setup::new("timezone = 'UTC'\n  é = 'x'").message();
+    assert!(message.contains("line 2, column 3"), "{message}");
+}
+
+#[test]
+fn a_secret_comes_in_each_of_its_four_ways() {
+    for line in [
+        "token = 's3cr3t-value'",
+        "token_env = 'ZOOM_TOKEN'",
+        "token_file = 'acme.secret'",
+        "token_file = '~/.config/meetfs/acme.secret'",
+        "token_command = 'cat /dev/null; printf s3cr3t-; echo value'",
+    ] {
+        let setup = Setup::new(&format!("[source.a]\nprovider = 'zoom'\n{line}"))
+            .variable("ZOOM_TOKEN", SECRET);
+        let settings = setup.load().unwrap();
+        let ZoomCredential::Token(token) = &only_zoom(&settings).credential else {
+            panic!("{line}")
+        };
+        assert_eq!(token.expose_secret(), SECRET, "{line}");
+        let shown = format!("{settings:?} {settings:#?}");
+        assert!(shown.contains("Token") && !shown.contains("s3cr3t"), "{shown}");
+    }
+}
+
+#[test]
+fn a_secret_in_two_ways_is_refused() {
+    let keys = ["token", "token_env", "token_file", "token_command"];
+    for first in keys {
+        for second in keys.into_iter().filter(|second| *second != first) {
+            let lines = format!("{first} = 's3cr3t-value'\n{second} = 's3cr3t-value'");
+            let message = Setup::new(&format!("[source.a]\nprovider = 'zoom'\n{lines}")).message();
+            assert!(
+                message.contains(&format!("`source.a.{first}`"))
+                    || message.contains(&format!("`{first}` is set"))
+            );
+            assert!(message.contains("keep one of the two"), "{message}");
+        }
+    }
+}
+
+#[test]
+fn a_secret_that_cannot_be_had_blames_its_key_and_stays_unseen() {
+    for (line, expected) in [
+        ("token = ''", "`source.a.token`: the secret is empty"),
+        ("token = \"s3cr3t\\nX-Header: 1\"", "`source.a.token`: the secret holds a line break"),
+        (
+            "token = \"s3cr3t\\u0000\"",
+            "`source.a.token`: the secret holds a line break or another control",
+        ),
+        (
+            "token_env = 's3cr3t-value'",
+            "`source.a.token_env`: the environment variable it names is not set",
+        ),
+        (
+            "token_command = 'echo s3cr3t; exit 3'",
+            "`source.a.token_command`: the command failed (exit status: 3)",
+        ),
+        ("token_file = 'absent'", "`source.a.token_file`: cannot read "),
+    ] {
+        let message = Setup::new(&format!("[source.a]\nprovider = 'zoom'\n{line}")).message();
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn a_file_with_a_secret_in_it_is_its_owner_s_alone() {
+    let secret = "[source.a]\nprovider = 'zoom'\ntoken = 's3cr3t-value'\n";
+    let webex =
+        format!("{ACME}[source.cisco]\nprovider = 'webex'\nrefresh_token = 's3cr3t-value'\n");
+    for (config, key) in [(secret, "token"), (webex.as_str(), "refresh_token")] {
+        for mode in [0o640, 0o604, 0o644] {
+            let mut setup = Setup::new("");
+            setup.write(".config/meetfs/config.toml", config, mode);
+            if key == "refresh_token" {
+                setup.overrides.sources = vec!["acme".into()];
+            }
+            let message = setup.message();
+            assert!(
+                message.contains(&format!("the secret `{key}` and has mode {mode:04o}")),
+                "{message}"
+            );
+            assert!(message.contains("chmod 600 "), "{message}");
+        }
+    }
+    let setup = Setup::new("");
+    setup.write(".config/meetfs/config.toml", ACME, 0o644);
+    assert!(setup.load().is_ok(), "a file that only points to a secret may be read by all");
+}
+
+#[test]
+fn a_credential_is_whole_and_of_one_kind() {
+    let source = "[source.a]\nprovider = 'zoom'\n";
+    let message = Setup::new(source).message();
+    assert!(message.contains("line 1: [source.a] needs a credential"), "{message}");
+    let settings = Setup::new(&format!("{source}client_id = 'x'")).load().unwrap();
+    let ProviderConfig::Zoom(zoom) = &settings.sources[0].provider else { panic!() };
+    assert!(matches!(&zoom.credential, ZoomCredential::SignedIn { client_secret: None, .. }));
+    let message = Setup::new(&format!("{source}account_id = 'x'")).message();
+    assert!(message.contains("needs `client_id` and `client_secret_file`"), "{message}");
+    let message =
+        Setup::new(&format!("{source}account_id = 'x'\nclient_secret = 's3cr3t'")).message();
+    assert!(message.ends_with("needs `client_id` as well"), "{message}");
+    for (other, value) in [("account_id", "x"), ("client_id", "x"), ("client_secret", "s3cr3t")] {
+        let message =
+            Setup::new(&format!("{source}token = 's3cr3t'\n{other} = '{value}'")).message();
+        assert!(
+            message.contains(&format!("`source.a.token`: `{other}` is set as well")),
+            "{message}"
+        );
+    }
+}
+
+fn only_webex(settings: &Config) -> &WebexConfig {
+    let [SourceConfig { provider: ProviderConfig::Webex(webex), .. }] = settings.sources.as_slice()
+    else {
+        panic!("not one source: {settings:?}")
+    };
+    webex
+}
+
+#[test]
+fn a_webex_source_signs_in_with_a_token_or_an_app_and_is_the_owner_s_unless_it_says_more() {
+    let settings =
+        Setup::new("[source.a]\nprovider = 'webex'\ntoken = 's3cr3t-value'").load().unwrap();
+    let webex = only_webex(&settings);
+    assert!(
+        matches!(&webex.credential, WebexCredential::Token(token) if token.expose_secret() == SECRET)
+    );
+    assert_eq!(
+        (webex.api_url.as_str(), webex.oauth_url.as_str()),
+        (WEBEX_API_URL, WEBEX_OAUTH_URL)
+    );
+    assert!(webex.users.is_empty() && !webex.admin);
+
+    let config = r#"
+        [source.a]
+        provider = "webex"
+        client_id = "client"
+        client_secret_file = "acme.secret"
+        refresh_token_file = "acme.secret"
+        users = ["ana@example.org", "bo@example.org", "ana@example.org"]
+        admin = true
+        api_url = "http://127.0.0.1:8080/v1/"
+        oauth_url = "http://127.0.0.1:8080/v1/access_token"
+    "#;
+    let settings = Setup::new(config).load().unwrap();
+    let webex = only_webex(&settings);
+    let WebexCredential::Refreshed { client_id, client_secret, refresh_token, .. } =
+        &webex.credential
+    else {
+        panic!("{webex:?}")
+    };
+    assert_eq!(client_id, "client");
+    assert_eq!((client_secret.expose_secret(), refresh_token.expose_secret()), (SECRET, SECRET));
+    assert_eq!(webex.users, ["ana@example.org", "bo@example.org"]);
+    assert!(webex.admin);
+    assert_eq!(webex.api_url.as_str(), "http://127.0.0.1:8080/v1");
+    assert_eq!(webex.oauth_url.as_str(), "http://127.0.0.1:8080/v1/access_token");
+    assert!(!format!("{settings:?}").contains("s3cr3t"));
+}
+
+#[test]
+fn a_webex_app_without_a_token_is_signed_in_to_and_another_app_has_another_place_for_that() {
+    let app = "[source.a]\nprovider = 'webex'\nclient_id = 'x'\nclient_secret = 's3cr3t'";
+    let settings = Setup::new(app).load().unwrap();
+    let WebexCredential::SignedIn { kept, .. } = &only_webex(&settings).credential else {
+        panic!()
+    };
+    let path = kept.0.clone().unwrap();
+    assert!(
+        path.ends_with(path.file_name().unwrap())
+            && path.to_str().unwrap().contains("meetfs/sign-in/a-")
+    );
+    let other = Setup::new(&app.replace("'x'", "'y'")).load().unwrap();
+    let WebexCredential::SignedIn { kept, .. } = &only_webex(&other).credential else { panic!() };
+    assert_ne!(kept.0.as_ref().unwrap().file_name(), path.file_name());
+}
+
+#[test]
+fn a_webex_source_that_cannot_sign_in_says_what_is_missing() {
+    let source = "[source.a]\nprovider = 'webex'\n";
+    for (lines, expected) in [
+        ("", "needs a credential: `client_id`, `client_secret_file` and `refresh_token_file`"),
+        (
+            "client_id = 'x'\nrefresh_token = 's3cr3t'",
+            "needs `client_secret_file` (or `_env`, `_command`) as well",
+        ),
+        (
+            "refresh_token = 's3cr3t'",
+            "needs `client_id` and `client_secret_file` (or `_env`, `_command`) as well",
+        ),
+        (
+            "token = 's3cr3t'\nrefresh_token = 's3cr3t'",
+            "`source.a.token`: `refresh_token` is set as well",
+        ),
+        ("token = 's3cr3t'\nusers = ['me']", "`source.a.users`: `me` is no e-mail address"),
+        (
+            "token = 's3cr3t'\nadmin = 'yes'",
+            "`source.a.admin`: must be true or false, not text in quotes",
+        ),
+        (
+            "token = 's3cr3t'\nplan = 'pro'",
+            "unknown key `plan` in [source.a]; only zoom sources have it and this is a webex source",
+        ),
+    ] {
+        let message = Setup::new(&format!("{source}{lines}")).message();
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+fn only_rapatin(settings: &Config) -> &RapatinConfig {
+    let [SourceConfig { provider: ProviderConfig::Rapatin(rapatin), .. }] =
+        settings.sources.as_slice()
+    else {
+        panic!("not one source: {settings:?}")
+    };
+    rapatin
+}
+
+#[test]
+fn a_rapatin_source_signs_in_with_a_token_or_a_login() {
+    let source = "[source.rapat]\nprovider = 'rapatin'\n";
+    let login =
+        "email = 'ana@example.org'\npassword_file = 'acme.secret'\nmeetings = ['850 9559 8095']";
+    let settings = Setup::new(&format!("{source}{login}")).load().unwrap();
+    let rapatin = only_rapatin(&settings);
+    assert_eq!(rapatin.meetings, ["85095598095"]);
+    assert_eq!(rapatin.api_url.as_str().trim_end_matches('/'), RAPATIN_API_URL);
+    let RapatinCredential::Login { email, password } = &rapatin.credential else {
+        panic!("{rapatin:?}")
+    };
+    assert_eq!((email.as_str(), password.expose_secret()), ("ana@example.org", SECRET));
+    assert!(!format!("{settings:?}").contains("s3cr3t"));
+
+    let token = "token = 's3cr3t-value'\napi_url = 'http://127.0.0.1:8080/'";
+    let settings = Setup::new(&format!("{source}{token}")).load().unwrap();
+    let rapatin = only_rapatin(&settings);
+    assert!(
+        matches!(&rapatin.credential, RapatinCredential::Token(token) if token.expose_secret() == SECRET)
+    );
+    assert_eq!(rapatin.api_url.port(), Some(8080));
+
+    for (lines, expected) in [
+        ("", "[source.rapat] needs a credential: `email` and `password_file`"),
+        ("email = 'ana@example.org'", "[source.rapat] needs `password_file`"),
+        ("password = 's3cr3t'", "[source.rapat] needs `email` as well"),
+        (
+            "token = 's3cr3t'\nemail = 'ana@example.org'",
+            "`source.rapat.token`: `email` is set as well",
+        ),
+        (
+            "token = 's3cr3t'\npassword = 's3cr3t'",
+            "`source.rapat.token`: `password` is set as well",
+        ),
+        ("email = 'ana'\npassword = 's3cr3t'", "`source.rapat.email`: `ana` is no e-mail address"),
+        (
+            "token = 's3cr3t'\nmeetings = ['../x']",
+            "`source.rapat.meetings`: `../x` is no id of a meeting",
+        ),
+        (
+            "token = 's3cr3t'\nclient_id = 'x'",
+            "unknown key `client_id` in [source.rapat]; only zoom and webex sources have it and this is a rapatin",
+        ),
+    ] {
+        let message = Setup::new(&format!("{source}{lines}")).message();
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn a_provider_that_nobody_knows_is_told_with_the_nearest() {
+    let message = Setup::new("[source.a]\nprovider = 'zom'").message();
+    assert!(message.contains("there is no provider \"zom\"; did you mean `zoom`?"), "{message}");
+    let message = Setup::new("[source.a]\nusers = ['me']").message();
+    assert!(
+        message.contains("[source.a] needs `provider = \"zoom\"`, `\"webex\"` or `\"rapatin\"`"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_source_s_name_must_be_a_directory_s() {
+    let message = Setup::new(&ACME.replace("acme]", "\"a/b\"]")).message();
+    assert!(message.contains("`a/b` cannot name a source"), "{message}");
+}
+
+#[test]
+fn selected_sources_alone_are_looked_into() {
+    let config = format!(
+        "{ACME}[source.cisco]\nprovider = 'webex'\n{}",
+        ACME.replace("acme]", "zulu]").replace("acme.secret", "absent")
+    );
+    let mut setup = Setup::new(&config);
+    assert!(setup.message().contains("[source.cisco] needs a credential"));
+    setup.overrides.sources = vec!["acme".into(), "acme".into()];
+    assert_eq!(setup.load().unwrap().sources.len(), 1);
+    setup.overrides.sources = vec!["acm".into()];
+    let message = setup.message();
+    assert_eq!(
+        message,
+        "there is no source `acm`; did you mean `acme`? Choose among acme, cisco, zulu"
+    );
+    setup.overrides.sources.clear();
+    setup = setup.variable("MEETFS_SOURCE", "acme, zulu");
+    assert!(setup.message().contains("cannot read"));
+    setup = setup.variable("MEETFS_SOURCE", "acme,");
+    assert_eq!(setup.load().unwrap().sources[0].name.as_str(), "acme");
+}
+
+#[test]
+fn today_is_the_day_in_the_settings_zone() {
+    let config = format!("timezone = 'Pacific/Kiritimati'\n{ACME}since = '2026-10-07'");
+    assert_eq!(Setup::new(&config).load().unwrap().sources[0].since, date(2026, 10, 7));
+    let config = format!("timezone = 'UTC'\n{ACME}since = '2026-10-07'");
+    assert!(
+        Setup::new(&config).message().ends_with("`source.acme.since`: 2026-10-07 is in the future")
+    );
+}
+
+/// The documentation, which promises to have every key.
+const DOCUMENTATION: &str = include_str!("../../docs/configuration.md");
+
+#[test]
+fn the_documentation_has_every_key_and_every_variable() {
+    let keys = [RootKeys::names(), CacheKeys::names(), source::all_keys()].concat();
+    assert_eq!(keys.len(), 5 + 3 + 3 + 7 + 14 + 17 + 11);
+    let tables = ["cache", "source"];
+    for key in keys.iter().filter(|key| !tables.contains(&key.as_str())) {
+        assert!(DOCUMENTATION.contains(&format!("`{key}`")), "{key}");
+    }
+    for variable in [
+        "CONFIG",
+        "SOURCE",
+        "CACHE_DIR",
+        "CACHE_MEMORY",
+        "CACHE_DISK",
+        "TIMEZONE",
+        "READ_DEADLINE",
+        "CONNECTIONS",
+    ] {
+        assert!(DOCUMENTATION.contains(&format!("`MEETFS_{variable}`")), "{variable}");
+    }
+}
+
+#[test]
+fn the_examples_of_the_documentation_hold_known_keys_only() {
+    let examples: Vec<_> = DOCUMENTATION
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert_eq!(examples.len(), 5);
+    for example in examples {
+        let setup = Setup::new(example);
+        let file = ConfigFile::read(setup.path(".config/meetfs/config.toml"), false).unwrap();
+        let entries = file.parse().unwrap();
+        let root = Table::root(&file, &entries);
+        root.refuse_unknown(&RootKeys::names(), |_| None).unwrap();
+        if let Some(cache) = root.table("cache").unwrap() {
+            cache.refuse_unknown(&CacheKeys::names(), |_| None).unwrap();
+        }
+        let sources = root.table("source").unwrap().unwrap();
+        for key in sources.keys() {
+            let source = sources.table(key).unwrap().unwrap();
+            source.refuse_unknown(&source::all_keys(), |_| None).unwrap();
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! An archive as large as a company's.
+
+use bytes::Bytes;
+use jiff::SignedDuration;
+
+use super::archive::{Archive, Content, Host, Meeting, MeetingFile, moment, today};
+use super::pattern::pattern_seed;
+
+/// Bytes of a video and of its sound.
+const VIDEO: u64 = 180_000_000;
+const SOUND: u64 = 30_000_000;
+
+/// What a meeting of the company has besides: each kind of text that Zoom makes.
+const TEXTS: [(&str, &str); 6] = [
+    ("TRANSCRIPT", "WEBVTT\n\n1\n00:00:01.000 --> 00:00:04.000\nNothing was decided.\n"),
+    ("CC", "WEBVTT\n\n1\n00:00:01.000 --> 00:00:04.000\nNOTHING WAS DECIDED\n"),
+    ("CHAT", "09:00:00 From User to Everyone: hello\n"),
+    ("TIMELINE", "{\"timeline\":[]}\n"),
+    ("CSV", "question,answer\n"),
+    ("SUMMARY", "{\"summary\":\"\"}\n"),
+];
+
+impl Archive {
+    /// `users` hosts besides the owner, `user0@example.org` and so on, each with `meetings` of eight files, spread over
+    /// the `days` days before today.
+    pub fn company(users: usize, meetings: usize, days: u32) -> Self {
+        let today = today();
+        let mut archive = Self::empty();
+        for user in 0..users {
+            let email = format!("user{user}@example.org");
+            archive.hosts.push(Host::active(
+                &format!("host{user}"),
+                &email,
+                "User",
+                &user.to_string(),
+            ));
+            for index in 0..meetings {
+                let back = index as u64 * u64::from(days.max(1)) / meetings.max(1) as u64;
+                let start = moment(today, 1 + back as i64, 8, 0)
+                    + SignedDuration::from_mins(user as i64 * 13);
+                let uuid = format!("{:016x}==", pattern_seed(&format!("{email}/{index}")));
+                let meeting =
+                    Meeting::new(&uuid, &format!("Meeting {index} of user {user}"), start);
+                let media = [("MP4", VIDEO), ("M4A", SOUND)].map(|(kind, length)| {
+                    (
+                        kind,
+                        Content::Pattern { seed: pattern_seed(&format!("{uuid}/{kind}")), length },
+                    )
+                });
+                let texts = TEXTS.map(|(kind, text)| {
+                    (kind, Content::Stored(Bytes::from_static(text.as_bytes())))
+                });
+                let meeting =
+                    media.into_iter().chain(texts).fold(meeting, |meeting, (kind, content)| {
+                        meeting.with(MeetingFile::new(kind, content))
+                    });
+                archive.meetings.push(Meeting { host_email: email.clone(), ..meeting });
+            }
+        }
+        archive
+    }
+}

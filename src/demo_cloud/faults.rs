@@ -1,0 +1,327 @@
+//! Scripted faults: which requests they hit and what becomes of those.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::log::Server;
+
+/// A fault and the requests it waits for.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// Which requests it hits.
+    pub when: Trigger,
+    /// What it does to them.
+    pub what: Effect,
+}
+
+/// Picks requests: of those that match, the first `skip` go unharmed and the next `count` are hit.
+#[derive(Clone, Debug)]
+pub struct Trigger {
+    /// The server that is asked.
+    pub server: Server,
+    /// A part of the path, as it stands in the request line; empty matches all.
+    pub path_contains: String,
+    /// How many matching requests go unharmed first.
+    pub skip: u32,
+    /// How many are then hit; `u32::MAX` means every one.
+    pub count: u32,
+    /// Only requests for a range that begins at this byte or later.
+    pub min_offset: Option<u64>,
+}
+
+impl Trigger {
+    /// The next `count` requests to a server.
+    pub fn next(server: Server, count: u32) -> Self {
+        Self { server, path_contains: String::new(), skip: 0, count, min_offset: None }
+    }
+
+    /// Every request to a server.
+    pub fn always(server: Server) -> Self {
+        Self::next(server, u32::MAX)
+    }
+
+    /// The same for requests whose path contains `part`.
+    pub fn on(mut self, part: &str) -> Self {
+        self.path_contains = part.into();
+        self
+    }
+
+    /// The same after `skip` matching requests.
+    pub fn after(mut self, skip: u32) -> Self {
+        self.skip = skip;
+        self
+    }
+
+    /// The same for ranges from `offset` on.
+    pub fn from_offset(mut self, offset: u64) -> Self {
+        self.min_offset = Some(offset);
+        self
+    }
+
+    /// What such requests meet.
+    pub fn does(self, what: Effect) -> Fault {
+        Fault { when: self, what }
+    }
+
+    fn matches(&self, server: Server, path: &str, offset: Option<u64>) -> bool {
+        self.server == server
+            && path.contains(&self.path_contains)
+            && self.min_offset.is_none_or(|least| offset.is_some_and(|offset| offset >= least))
+    }
+}
+
+/// What happens to a request.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Answered with this instead.
+    Status {
+        /// The HTTP status.
+        status: u16,
+        /// The body.
+        body: String,
+        /// The body's type.
+        content_type: String,
+        /// Further headers.
+        headers: Vec<(String, String)>,
+    },
+    /// Declares the full length and closes the connection, cleanly, this many bytes before the end.
+    ShortBody {
+        /// Bytes that never come.
+        missing: u64,
+    },
+    /// Sends this many bytes of the body and then nothing, until the client closes or the cloud is healed;
+    /// healing sends the rest.
+    Stall {
+        /// Bytes that come.
+        after: u64,
+    },
+    /// Sends this many bytes of the body and resets the connection.
+    Reset {
+        /// Bytes that come.
+        after: u64,
+    },
+    /// Answers a ranged request with 200 and the whole file.
+    WholeFile,
+    /// Answers with another range than the one asked for, and says so: moved by this many bytes as far as the
+    /// file goes.
+    WrongRange {
+        /// Bytes the range is moved.
+        shift: i64,
+    },
+    /// States a total length in `Content-Range` that is off by this much.
+    WrongTotal {
+        /// Bytes the total is off.
+        delta: i64,
+    },
+    /// 200 and a web page.
+    Html200,
+    /// 200 and the 59 bytes of JSON that a bad token gets instead of a recording.
+    Json59,
+    /// The reply to an expired token. The token itself stays valid.
+    ExpiredToken,
+    /// The reply to an expired signed link. The link itself stays valid.
+    ExpiredLink,
+    /// The reply to a `next_page_token` that is no longer known.
+    DeadPageToken,
+    /// 429.
+    TooManyRequests(RetryAfter),
+    /// Takes the request and never answers, until the client closes; healing closes the connection.
+    BlackHole,
+    /// The answer begins this much later. Goes together with a later fault in the list.
+    Latency(Duration),
+    /// The body comes at this many bytes a second. Goes together with a later fault in the list.
+    Bandwidth(u64),
+}
+
+impl Effect {
+    /// A bare status with a short text.
+    pub fn status(status: u16) -> Self {
+        Self::Status {
+            status,
+            body: format!("status {status}\n"),
+            content_type: "text/plain".into(),
+            headers: Vec::new(),
+        }
+    }
+}
+
+/// How a 429 says when to come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// Not at all: the per-second limit.
+    None,
+    /// In seconds.
+    Seconds(u64),
+    /// As an HTTP date, this many seconds ahead.
+    HttpDate(u64),
+    /// As an ISO 8601 date and time, this many seconds ahead: the daily limit.
+    IsoDate(u64),
+}
+
+/// What the faults make of one request.
+#[derive(Debug, Default)]
+pub(super) struct Fate {
+    pub(super) latency: Duration,
+    pub(super) bandwidth: Option<u64>,
+    pub(super) effect: Option<Effect>,
+}
+
+/// The faults that wait, and the word that they are over.
+#[derive(Debug)]
+pub(super) struct Faults {
+    waiting: Mutex<Vec<Waiting>>,
+    healed: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    fault: Fault,
+    seen: u32,
+}
+
+impl Faults {
+    pub(super) fn new(faults: Vec<Fault>) -> Self {
+        let waiting = faults.into_iter().map(|fault| Waiting { fault, seen: 0 }).collect();
+        Self { waiting: Mutex::new(waiting), healed: watch::Sender::new(0) }
+    }
+
+    pub(super) fn inject(&self, fault: Fault) {
+        self.waiting.lock().push(Waiting { fault, seen: 0 });
+    }
+
+    /// Drops every fault and frees what they hold.
+    pub(super) fn heal(&self) {
+        self.waiting.lock().clear();
+        self.healed.send_modify(|times| *times += 1);
+    }
+
+    /// Hears of the next healing.
+    pub(super) fn healing(&self) -> watch::Receiver<u64> {
+        self.healed.subscribe()
+    }
+
+    /// What becomes of a request. The first fault that is due decides; those behind it do not count the request.
+    pub(super) fn fate(&self, server: Server, path: &str, offset: Option<u64>) -> Fate {
+        let mut fate = Fate::default();
+        for waiting in self.waiting.lock().iter_mut() {
+            let when = &waiting.fault.when;
+            if !when.matches(server, path, offset) {
+                continue;
+            }
+            let turn = waiting.seen;
+            waiting.seen = turn.saturating_add(1);
+            let due =
+                turn >= when.skip && (when.count == u32::MAX || turn - when.skip < when.count);
+            if !due {
+                continue;
+            }
+            match &waiting.fault.what {
+                Effect::Latency(latency) => fate.latency += *latency,
+                Effect::Bandwidth(rate) => fate.bandwidth = Some(*rate),
+                effect => {
+                    fate.effect = Some(effect.clone());
+                    break;
+                }
+            }
+        }
+        fate
+    }
+}
+
+/// Makes reproducible mixtures of faults for stress tests.
+#[derive(Debug)]
+pub struct FaultPlan;
+
+impl FaultPlan {
+    /// That many faults on the web and media hosts, each due once among the first `span` requests to its host.
+    ///
+    /// All of them pass, so a patient reader gets every byte. None leaves a request hanging: for that see
+    /// [`FaultPlan::seeded_with_hangs`].
+    pub fn seeded(seed: u64, faults: u32, span: u32) -> Vec<Fault> {
+        let mut random = fastrand::Rng::with_seed(seed);
+        (0..faults).map(|_| Self::passing(&mut random, span)).collect()
+    }
+
+    /// The same mixture, with `hangs` of stalls and unanswered requests besides. Every hang costs a reader its
+    /// idle timeout.
+    pub fn seeded_with_hangs(seed: u64, faults: u32, hangs: u32, span: u32) -> Vec<Fault> {
+        let mut random = fastrand::Rng::with_seed(seed ^ 0x5a5a_5a5a);
+        let mut plan = Self::seeded(seed, faults, span);
+        plan.extend((0..hangs).map(|_| {
+            let what = if random.bool() {
+                Effect::Stall { after: random.u64(0..200_000) }
+            } else {
+                Effect::BlackHole
+            };
+            Trigger::next(Server::Media, 1).after(random.u32(0..span.max(1))).does(what)
+        }));
+        plan
+    }
+
+    fn passing(random: &mut fastrand::Rng, span: u32) -> Fault {
+        let (server, what) = match random.u32(0..16) {
+            0 => (Server::Media, Effect::status(500)),
+            1 => (Server::Media, Effect::status(502)),
+            2 | 3 => (Server::Media, Effect::status(503)),
+            4 => (Server::Media, Effect::ShortBody { missing: random.u64(1..60_000) }),
+            5 => (Server::Media, Effect::ShortBody { missing: 50 * 1024 }),
+            6 | 7 => (Server::Media, Effect::Reset { after: random.u64(0..300_000) }),
+            8 => (Server::Media, Effect::WholeFile),
+            9 => (Server::Media, Effect::WrongRange { shift: random.i64(1..5_000) }),
+            10 => (Server::Media, Effect::Html200),
+            11 => (Server::Media, Effect::ExpiredLink),
+            12 => (Server::Media, Effect::Latency(Duration::from_millis(random.u64(1..150)))),
+            13 => (Server::Web, Effect::ExpiredToken),
+            14 => (Server::Web, Effect::status(503)),
+            _ => (Server::Web, Effect::TooManyRequests(RetryAfter::Seconds(1))),
+        };
+        Trigger::next(server, 1).after(random.u32(0..span.max(1))).does(what)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_the_same_plan_every_time() {
+        let plan = |seed| format!("{:?}", FaultPlan::seeded_with_hangs(seed, 40, 4, 100));
+        assert_eq!(plan(1), plan(1));
+        assert_ne!(plan(1), plan(2));
+        assert_eq!(FaultPlan::seeded(1, 40, 100).len(), 40);
+    }
+
+    #[test]
+    fn a_fault_skips_then_hits_then_is_spent() {
+        let faults =
+            Faults::new(vec![Trigger::next(Server::Media, 2).after(1).does(Effect::Html200)]);
+        let hits: Vec<bool> =
+            (0..5).map(|_| faults.fate(Server::Media, "/a", None).effect.is_some()).collect();
+        assert_eq!(hits, [false, true, true, false, false]);
+    }
+
+    #[test]
+    fn a_fault_waits_for_its_server_path_and_offset() {
+        let trigger = Trigger::next(Server::Media, 1).on("b.mp4").from_offset(100);
+        let faults = Faults::new(vec![trigger.does(Effect::Html200)]);
+        assert!(faults.fate(Server::Web, "/b.mp4", Some(100)).effect.is_none());
+        assert!(faults.fate(Server::Media, "/a.mp4", Some(100)).effect.is_none());
+        assert!(faults.fate(Server::Media, "/b.mp4", Some(99)).effect.is_none());
+        assert!(faults.fate(Server::Media, "/b.mp4", None).effect.is_none());
+        assert!(faults.fate(Server::Media, "/b.mp4", Some(100)).effect.is_some());
+    }
+
+    #[test]
+    fn latency_goes_together_with_a_later_fault() {
+        let always = || Trigger::always(Server::Api);
+        let faults = Faults::new(vec![
+            always().does(Effect::Latency(Duration::from_millis(5))),
+            always().does(Effect::Html200),
+        ]);
+        let fate = faults.fate(Server::Api, "/", None);
+        assert_eq!(fate.latency, Duration::from_millis(5));
+        assert!(matches!(fate.effect, Some(Effect::Html200)));
+    }
+}

@@ -1,0 +1,167 @@
+//! What was asked of the cloud: a bounded log and running totals.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+/// Requests the log keeps. A stress run makes some ten thousands; each takes less than a kilobyte, so a log that
+/// nobody clears stays under 200 MB and loses only what nobody looked at.
+const KEPT: usize = 200_000;
+
+/// Which of the cloud's servers was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Server {
+    /// The API and OAuth.
+    Api,
+    /// The host of the download links, which redirects.
+    Web,
+    /// The host of the signed links, which has the bytes.
+    Media,
+    /// Webex's API and OAuth; its links lead to the media host as well.
+    Webex,
+    /// Rapatin's API.
+    Rapatin,
+}
+
+/// One request as the cloud saw it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// When it arrived, since the cloud started.
+    pub at: Duration,
+    /// The server asked.
+    pub server: Server,
+    /// The method.
+    pub method: String,
+    /// The path, as it stands in the request line.
+    pub path: String,
+    /// The query, as it stands in the request line; empty without one.
+    pub query: String,
+    /// The headers with lower-case names, as they came; credentials too.
+    pub headers: Vec<(String, String)>,
+    /// First and last byte of `Range: bytes=first-last`; of `bytes=first-` the last is `None`.
+    pub range: Option<(u64, Option<u64>)>,
+    /// The status answered; 0 when no answer was given.
+    pub status: u16,
+    /// Bytes of the body that went into the socket so far.
+    pub body_bytes: u64,
+}
+
+impl Request {
+    /// The value of a header, by its lower-case name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// A request whose body may still be on its way.
+#[derive(Debug)]
+pub(super) struct Entry {
+    request: Request,
+    body_bytes: AtomicU64,
+    totals: Arc<Totals>,
+}
+
+impl Entry {
+    pub(super) fn add_body_bytes(&self, bytes: u64) {
+        self.body_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if self.request.server == Server::Media {
+            self.totals.media_bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn take_back_body_bytes(&self, bytes: u64) {
+        self.body_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        if self.request.server == Server::Media {
+            self.totals.media_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Totals since the cloud started; clearing the log leaves them.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    pub(super) requests: AtomicU64,
+    pub(super) api_requests: AtomicU64,
+    pub(super) media_requests: AtomicU64,
+    pub(super) media_bytes: AtomicU64,
+}
+
+#[derive(Debug)]
+pub(super) struct Log {
+    started: Instant,
+    entries: Mutex<VecDeque<Arc<Entry>>>,
+    pub(super) totals: Arc<Totals>,
+}
+
+impl Log {
+    pub(super) fn new() -> Self {
+        Self { started: Instant::now(), entries: Mutex::default(), totals: Arc::default() }
+    }
+
+    /// Time since the cloud started.
+    pub(super) fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub(super) fn record(&self, request: Request) -> Arc<Entry> {
+        self.totals.requests.fetch_add(1, Ordering::Relaxed);
+        match request.server {
+            Server::Api | Server::Webex | Server::Rapatin => {
+                self.totals.api_requests.fetch_add(1, Ordering::Relaxed)
+            }
+            Server::Media => self.totals.media_requests.fetch_add(1, Ordering::Relaxed),
+            Server::Web => 0,
+        };
+        let entry =
+            Entry { request, body_bytes: AtomicU64::new(0), totals: Arc::clone(&self.totals) };
+        let entry = Arc::new(entry);
+        let mut entries = self.entries.lock();
+        if entries.len() >= KEPT {
+            entries.pop_front();
+        }
+        entries.push_back(Arc::clone(&entry));
+        entry
+    }
+
+    pub(super) fn requests(&self) -> Vec<Request> {
+        let with_bytes = |entry: &Arc<Entry>| Request {
+            body_bytes: entry.body_bytes.load(Ordering::Relaxed),
+            ..entry.request.clone()
+        };
+        self.entries.lock().iter().map(with_bytes).collect()
+    }
+
+    pub(super) fn clear(&self) {
+        self.entries.lock().clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_drops_its_oldest_entries() {
+        let log = Log::new();
+        for number in 0..KEPT + 5 {
+            log.record(Request {
+                at: Duration::ZERO,
+                server: Server::Web,
+                method: String::new(),
+                path: number.to_string(),
+                query: String::new(),
+                headers: Vec::new(),
+                range: None,
+                status: 200,
+                body_bytes: 0,
+            });
+        }
+        let requests = log.requests();
+        assert_eq!(requests.len(), KEPT);
+        assert_eq!(requests[0].path, "5");
+        assert_eq!(log.totals.requests.load(Ordering::Relaxed), KEPT as u64 + 5);
+    }
+}

@@ -1,0 +1,112 @@
+//! The host of the signed links: ranges of files, as a CDN serves them.
+
+use std::ops::Range;
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+
+use super::archive::{Content, MeetingFile};
+use super::asked::{Asked, RangeAsked};
+use super::faults::Effect;
+use super::links::Links;
+use super::reply::Reply;
+
+/// Answers a request for a signed link, which `file` finds what it leads to for. Only the effects that bend a range are
+/// looked at here.
+pub(super) fn answer(
+    file: impl FnOnce(&str) -> Option<MeetingFile>,
+    links: &Links,
+    asked: &Asked,
+    effect: Option<&Effect>,
+) -> Reply {
+    // A link that is signed needs no other credential; a client that sends one leaks it, and some CDNs refuse both.
+    if asked.header("authorization").is_some() || asked.header("referer").is_some() {
+        return Reply::xml_error(400, "InvalidArgument", "Only one auth mechanism allowed");
+    }
+    if asked.method != "GET" && asked.method != "HEAD" {
+        return Reply::xml_error(405, "MethodNotAllowed", "The method is not allowed");
+    }
+    if !links.allow(asked) {
+        return Reply::expired_link();
+    }
+    let opaque = asked.path.strip_prefix("/replay/").and_then(|rest| rest.split('/').next());
+    let Some(file) = opaque.and_then(file) else {
+        return Reply::xml_error(404, "NoSuchKey", "The specified key does not exist.");
+    };
+    let content_type = file.content_type();
+    serve(
+        &Served { content: &file.content, content_type, modified: file.recording_end },
+        asked,
+        effect,
+    )
+}
+
+/// A file as a media host has it.
+pub(super) struct Served<'a> {
+    pub(super) content: &'a Content,
+    pub(super) content_type: &'a str,
+    pub(super) modified: Timestamp,
+}
+
+/// The file or the range of it that is asked for.
+pub(super) fn serve(file: &Served<'_>, asked: &Asked, effect: Option<&Effect>) -> Reply {
+    let total = file.content.length();
+    let etag = file.content.etag();
+    let last_modified = http_date(file.modified);
+    let whole = || Reply {
+        status: 200,
+        headers: Vec::new(),
+        content: file.content.clone(),
+        span: 0..total,
+    };
+    let unchanged =
+        asked.header("if-range").is_none_or(|value| value == etag || value == last_modified);
+    let range = asked.range().filter(|_| unchanged && !matches!(effect, Some(Effect::WholeFile)));
+    let reply = match range.map(|range| resolve(range, total)) {
+        None => whole(),
+        Some(None) => {
+            return Reply::xml_error(416, "InvalidRange", "The requested range is not satisfiable")
+                .with("content-range", format!("bytes */{total}"));
+        }
+        Some(Some(span)) => {
+            let span = match effect {
+                Some(Effect::WrongRange { shift }) => shifted(span, *shift, total),
+                _ => span,
+            };
+            let stated = match effect {
+                Some(Effect::WrongTotal { delta }) => total.saturating_add_signed(*delta),
+                _ => total,
+            };
+            let content_range =
+                format!("bytes {}-{}/{stated}", span.start, span.end.saturating_sub(1));
+            Reply { status: 206, span, ..whole() }.with("content-range", content_range)
+        }
+    };
+    reply
+        .with("content-type", file.content_type)
+        .with("accept-ranges", "bytes")
+        .with("etag", etag)
+        .with("last-modified", last_modified)
+}
+
+/// The bytes of a range, or none if it begins past the end.
+fn resolve(range: RangeAsked, total: u64) -> Option<Range<u64>> {
+    let span = match range {
+        RangeAsked::From(first, last) => {
+            first..last.map_or(total, |last| last.saturating_add(1).min(total))
+        }
+        RangeAsked::Last(length) => total.saturating_sub(length)..total,
+    };
+    (span.start < span.end).then_some(span)
+}
+
+/// The span moved as far as the file goes, as long as it was.
+fn shifted(span: Range<u64>, shift: i64, total: u64) -> Range<u64> {
+    let length = span.end - span.start;
+    let start = span.start.saturating_add_signed(shift).min(total.saturating_sub(length));
+    start..start + length
+}
+
+fn http_date(time: Timestamp) -> String {
+    httpdate::fmt_http_date(SystemTime::try_from(time).unwrap_or(SystemTime::UNIX_EPOCH))
+}

@@ -1,0 +1,163 @@
+//! Rapatin's REST interface: the login, the schedule, and the recordings of one meeting.
+//!
+//! What is odd here is odd there, as help.rapatin.id shows it: sizes are strings, `data` is one session or a list of
+//! them, files are null unless a session is ready, and an occurrence is spelt `occurence`.
+
+use jiff::Timestamp;
+use jiff::ToSpan;
+use jiff::civil::Date;
+use jiff::tz::Offset;
+use serde_json::{Map, Value, json};
+
+use super::archive::{ListedSize, MeetingFile};
+use super::asked::Asked;
+use super::pattern::pattern_seed;
+use super::rapatin::{LOGIN, Rapatin};
+use super::rapatin_sessions::{RapatinSession, RapatinStatus};
+use super::reply::Reply;
+
+/// Entries a page of the schedule. Whether the real one has pages is not documented.
+const PAGE: usize = 50;
+
+/// Days after a session until it is deleted, as in the documentation's example.
+const KEPT_DAYS: i64 = 4;
+
+/// Answers a request. `body` is that of the request, `web_origin` where its links lead.
+pub(super) fn answer(rapatin: &Rapatin, asked: &Asked, body: &[u8], web_origin: &str) -> Reply {
+    let segments: Vec<&str> = asked.path.trim_matches('/').split('/').collect();
+    if segments == ["auth", "login"] {
+        return login(rapatin, asked, body);
+    }
+    if !asked.bearer().is_some_and(|token| rapatin.is_valid(token)) {
+        return unauthenticated();
+    }
+    match (asked.method.as_str(), segments.as_slice()) {
+        ("GET", ["schedules"]) => schedule(rapatin, asked),
+        ("GET", ["recordings", meeting]) => recordings(rapatin, meeting, web_origin),
+        ("GET", _) => refusal(404, "The requested resource could not be found."),
+        _ => refusal(405, "The method is not supported for this route."),
+    }
+}
+
+/// The reply to a token that is not known, or no longer.
+pub(super) fn unauthenticated() -> Reply {
+    refusal(401, "Unauthenticated.")
+}
+
+fn refusal(status: u16, message: &str) -> Reply {
+    let response = json!({"status": "error", "status_code": status, "message": message});
+    Reply::json(status, &json!({"response": response, "data": null}))
+}
+
+fn success(data: &Value) -> Reply {
+    let response = json!({"status": "success", "status_code": 200, "message": "ok"});
+    Reply::json(200, &json!({"response": response, "data": data}))
+}
+
+fn login(rapatin: &Rapatin, asked: &Asked, body: &[u8]) -> Reply {
+    if asked.method != "POST" {
+        return refusal(405, "The method is not supported for this route.");
+    }
+    let is_json =
+        asked.header("content-type").is_some_and(|kind| kind.starts_with("application/json"));
+    let sent: Value = serde_json::from_slice(body).ok().filter(|_| is_json).unwrap_or_default();
+    let field = |name: &str| sent.get(name).and_then(Value::as_str).unwrap_or("");
+    if field("device").is_empty() {
+        return refusal(422, "The device field is required.");
+    }
+    if (field("email"), field("password")) != LOGIN {
+        return refusal(422, "The provided credentials are incorrect.");
+    }
+    success(&json!({"token": rapatin.issue_token(), "user": {"name": "Ana", "email": LOGIN.0}}))
+}
+
+fn schedule(rapatin: &Rapatin, asked: &Asked) -> Reply {
+    let day = |name: &str, default: Date| {
+        asked.parameter(name).map_or(Some(default), |text| text.parse::<Date>().ok())
+    };
+    let (Some(from), Some(to)) = (day("from", Date::MIN), day("to", Date::MAX)) else {
+        return refusal(422, "The from field must be a valid date.");
+    };
+    let now = Timestamp::now();
+    let tab = asked.parameter("tab").unwrap_or_else(|| "upcoming".into());
+    let mut sessions = rapatin.sessions();
+    sessions.retain(|session| {
+        let held = session.start < now;
+        let in_tab = match tab.as_str() {
+            "previous" => held,
+            "all" => true,
+            _ => !held,
+        };
+        let day = Offset::UTC.to_datetime(session.start).date();
+        session.scheduled && in_tab && from <= day && day <= to
+    });
+    sessions
+        .sort_by(|one, other| other.start.cmp(&one.start).then_with(|| one.uuid.cmp(&other.uuid)));
+    let pages = sessions.len().div_ceil(PAGE).max(1);
+    let page =
+        asked.parameter("page").and_then(|page| page.parse::<usize>().ok()).unwrap_or(1).max(1);
+    let start = (page - 1).saturating_mul(PAGE);
+    let items: Vec<Value> = sessions.iter().skip(start).take(PAGE).map(schedule_json).collect();
+    let mut data = Map::from_iter([("items".to_owned(), Value::Array(items))]);
+    if pages > 1 {
+        data.insert("current_page".into(), json!(page));
+        data.insert("last_page".into(), json!(pages));
+    }
+    success(&Value::Object(data))
+}
+
+fn schedule_json(session: &RapatinSession) -> Value {
+    let start = Offset::UTC.to_datetime(session.start);
+    let occurrence = session.recurring.then(|| session.start.as_millisecond().to_string());
+    json!({"id": pattern_seed(&session.uuid) % 1_000_000, "topic": session.topic, "meeting_id": session.meeting_id,
+           "start_date": start.date().to_string(), "start_time": start.strftime("%H:%M:%S").to_string(),
+           "recurring": session.recurring, "occurence_id": occurrence})
+}
+
+fn recordings(rapatin: &Rapatin, meeting: &str, web_origin: &str) -> Reply {
+    let mut sessions = rapatin.sessions();
+    sessions.retain(|session| session.meeting_id == meeting);
+    let mut entries: Vec<Value> =
+        sessions.iter().map(|session| session_json(rapatin, session, web_origin)).collect();
+    match (entries.pop(), entries.is_empty()) {
+        (None, _) => refusal(404, "Recording not found."),
+        (Some(only), true) => success(&only),
+        (Some(last), false) => {
+            entries.push(last);
+            success(&Value::Array(entries))
+        }
+    }
+}
+
+fn session_json(rapatin: &Rapatin, session: &RapatinSession, web_origin: &str) -> Value {
+    let day = Offset::UTC.to_datetime(session.start).date();
+    let status = match session.status {
+        RapatinStatus::Ready => "ready",
+        RapatinStatus::Processing => "processing",
+        RapatinStatus::Deleted => "deleted",
+    };
+    let ready = session.status == RapatinStatus::Ready;
+    let files = session.files.iter().enumerate();
+    let files: Vec<Value> = files
+        .map(|(place, file)| {
+            file_json(file, &rapatin.link(session, place, file, web_origin), web_origin)
+        })
+        .collect();
+    json!({"uuid": session.uuid, "meeting_id": session.meeting_id, "status": status, "topic": session.topic,
+           "recorded_on": day.to_string(), "delete_on": day.saturating_add(KEPT_DAYS.days()).to_string(),
+           "share_url": ready.then(|| format!("{web_origin}/rec/share/demo")),
+           "files": ready.then_some(files)})
+}
+
+fn file_json(file: &MeetingFile, link: &str, web_origin: &str) -> Value {
+    let length = file.content.length();
+    let size = match file.listed_size {
+        ListedSize::True => Some(length),
+        ListedSize::Wrong(by) => Some(length.saturating_add_signed(by)),
+        ListedSize::Absent => None,
+    };
+    let plays = matches!(file.file_type.as_str(), "MP4" | "M4A");
+    let play_url = if plays { format!("{web_origin}/rec/play/demo") } else { String::new() };
+    json!({"recording_type": file.recording_type, "file_type": file.file_type,
+           "file_size": size.map(|size| size.to_string()), "download_url": link, "play_url": play_url})
+}

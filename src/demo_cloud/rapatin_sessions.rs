@@ -1,0 +1,154 @@
+//! What an account of Rapatin's has: recorded sessions of booked Zoom meetings.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use super::archive::{Content, ListedSize, MeetingFile, asset, moment, today};
+
+/// One recorded session of a meeting.
+#[derive(Clone, Debug)]
+pub struct RapatinSession {
+    /// The session's UUID.
+    pub uuid: String,
+    /// The meeting's id; the sessions of one meeting share it.
+    pub meeting_id: String,
+    /// The topic; anything at all.
+    pub topic: String,
+    /// When it began. Recordings tell the day of it, the schedule the time as well.
+    pub start: Timestamp,
+    /// What became of it.
+    pub status: RapatinStatus,
+    /// Whether the schedule has it.
+    pub scheduled: bool,
+    /// Whether it is one of a series.
+    pub recurring: bool,
+    /// Its recording files.
+    pub files: Vec<MeetingFile>,
+}
+
+/// What a session says in `status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RapatinStatus {
+    /// `ready`.
+    Ready,
+    /// `processing`: files are null.
+    Processing,
+    /// `deleted`: files are null.
+    Deleted,
+}
+
+impl RapatinSession {
+    /// A ready session without files that the schedule has.
+    pub fn new(uuid: &str, meeting_id: &str, topic: &str, start: Timestamp) -> Self {
+        Self {
+            uuid: uuid.into(),
+            meeting_id: meeting_id.into(),
+            topic: topic.into(),
+            start,
+            status: RapatinStatus::Ready,
+            scheduled: true,
+            recurring: false,
+            files: Vec::new(),
+        }
+    }
+
+    /// The same session with one file more, whose times become the session's.
+    pub fn with(mut self, mut file: MeetingFile) -> Self {
+        file.recording_start = self.start;
+        file.recording_end = self.start;
+        // Zoom lists these with neither view nor size, Rapatin with both.
+        let view = match file.file_type.as_str() {
+            "CC" => Some("closed_caption"),
+            "TIMELINE" => Some("timeline"),
+            _ => None,
+        };
+        if let Some(view) = view.filter(|_| file.recording_type.is_none()) {
+            file.recording_type = Some(view.into());
+            file.listed_size = ListedSize::True;
+        }
+        self.files.push(file);
+        self
+    }
+
+    /// The same session in another state.
+    pub fn status(mut self, status: RapatinStatus) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// The same session, which the schedule does not have.
+    pub fn unscheduled(mut self) -> Self {
+        self.scheduled = false;
+        self
+    }
+
+    /// Sessions of the three days before today: an ordinary one, and one of each thing that is awkward. Within a UTC
+    /// day every call gives the same.
+    pub fn demo() -> Vec<Self> {
+        Self::demo_at(today())
+    }
+
+    /// The same sessions before `day`.
+    pub fn demo_at(day: Date) -> Vec<Self> {
+        let speaker = |name: &str| MeetingFile::new("MP4", asset!("speaker_view.mp4", name));
+        let gallery = |name: &str| MeetingFile::new("MP4", asset!("gallery_view.mp4", name));
+        let text = |kind: &str, text: &'static str| {
+            MeetingFile::new(kind, Content::Stored(Bytes::from_static(text.as_bytes())))
+        };
+        let sound = MeetingFile::new("M4A", asset!("audio_only.m4a", "sound"));
+        let every_kind =
+            Self::new("WuPF5b6WQ0aa==", "85095598095", "Rapat anggaran", moment(day, 1, 2, 0))
+                .with(speaker("speaker"))
+                .with(gallery("gallery").view("gallery_view"))
+                .with(sound.clone())
+                .with(text("CC", "WEBVTT\n\n00:01.000 --> 00:02.000\nSelamat pagi.\n"))
+                .with(text("TRANSCRIPT", "WEBVTT\n\n00:01.000 --> 00:02.000\nAna: Selamat pagi.\n"))
+                .with(text("CHAT", "09:00:01 Ana: Selamat pagi\n"))
+                .with(text("TIMELINE", r#"{"timeline":[{"ts":"00:00:01.000","users":[]}]}"#));
+        let weekly = |uuid: &str, back, film| {
+            let mut session =
+                Self::new(uuid, "81234567890", "Mingguan: Q&A / été", moment(day, back, 7, 30))
+                    .with(film)
+                    .with(text("CC", "WEBVTT\n\n00:01.000 --> 00:02.000\nMulai.\n"));
+            session.recurring = true;
+            session
+        };
+        let restarted = Self::new(
+            "/rEsTaRt//0000==",
+            "84444444444",
+            "Stopped and restarted",
+            moment(day, 2, 9, 0),
+        )
+        .with(speaker("part one"))
+        .with(gallery("part two"))
+        .with(sound.clone());
+        let wrong_size = Self::new(
+            "wRoNgSiZe000==",
+            "85555555555",
+            "Listed size is wrong",
+            moment(day, 3, 4, 5),
+        )
+        .with(gallery("wrong").listed(ListedSize::Wrong(-7)))
+        .with(text("TRANSCRIPT", "WEBVTT\n\n").listed(ListedSize::Absent));
+        let unscheduled =
+            Self::new("uNsChEdUlEd0==", "86666666666", "Not in the schedule", moment(day, 2, 6, 0))
+                .with(gallery("unscheduled"))
+                .unscheduled();
+        let processing =
+            Self::new("pRoCeSsInG00==", "87777777777", "Still processing", moment(day, 1, 8, 0))
+                .with(gallery("processing"))
+                .status(RapatinStatus::Processing);
+        let deleted = Self::new("dElEtEd00000==", "88888888888", "Deleted", moment(day, 3, 8, 0))
+            .with(gallery("deleted"))
+            .status(RapatinStatus::Deleted);
+        let weekly = [
+            weekly("w1EeKlY00000==", 1, gallery("first week")),
+            weekly("w2EeKlY00000==", 3, speaker("third week")),
+        ];
+        let mut sessions =
+            vec![every_kind, restarted, wrong_size, unscheduled, processing, deleted];
+        sessions.extend(weekly);
+        sessions
+    }
+}

@@ -1,0 +1,79 @@
+//! Answers before they meet the wire, and the pages that stand where a recording should be.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::archive::Content;
+
+/// What Zoom's download host sends for a bad token, byte for byte (ricardorodrigues-ca/zoom-recording-downloader,
+/// issue 35: some 880 of them saved as recordings).
+pub(super) const FORBIDDEN_JSON: &str =
+    r#"{"status":false,"errorCode":124,"errorMessage":"Forbidden"}"#;
+
+const PASSWORD_PAGE: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+<title>Password Required - Zoom</title></head>\n\
+<body><h1>Enter the passcode to view this recording</h1></body></html>\n";
+
+/// A whole answer.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) content: Content,
+    /// The part of the content that is the body.
+    pub(super) span: Range<u64>,
+}
+
+impl Reply {
+    pub(super) fn new(status: u16, content_type: &str, body: impl Into<Bytes>) -> Self {
+        let content = Content::Stored(body.into());
+        let span = 0..content.length();
+        Self { status, headers: Vec::new(), content, span }.with("content-type", content_type)
+    }
+
+    pub(super) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    pub(super) fn json(status: u16, value: &Value) -> Self {
+        Self::new(status, "application/json;charset=UTF-8", value.to_string())
+    }
+
+    /// An error as the API writes it.
+    pub(super) fn error(status: u16, code: u32, message: &str) -> Self {
+        Self::json(status, &json!({"code": code, "message": message}))
+    }
+
+    /// The web page that arrives with 200 where a recording was expected.
+    pub(super) fn password_page() -> Self {
+        Self::new(200, "text/html;charset=UTF-8", PASSWORD_PAGE)
+    }
+
+    /// The 59 bytes for a bad token. Which status they come with is not on record; 200 is the one that does harm.
+    pub(super) fn forbidden_json() -> Self {
+        Self::new(200, "application/json;charset=UTF-8", FORBIDDEN_JSON)
+    }
+
+    /// An error as the media host, a CDN, writes it.
+    pub(super) fn xml_error(status: u16, code: &str, message: &str) -> Self {
+        let body = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
+        );
+        Self::new(status, "text/xml", body)
+    }
+
+    pub(super) fn expired_token() -> Self {
+        Self::error(401, 124, "Access token is expired.")
+    }
+
+    pub(super) fn expired_link() -> Self {
+        Self::xml_error(403, "AccessDenied", "Access denied")
+    }
+
+    pub(super) fn dead_page_token() -> Self {
+        Self::error(400, 300, "The next page token is invalid or expired.")
+    }
+}

@@ -1,0 +1,153 @@
+//! Users who sign in to an app in a browser: the page that asks them, the code that it sends back, and refresh tokens.
+//!
+//! Everybody who comes to the page agrees at once. Zoom gives a new refresh token with every renewal and takes the old
+//! one no more ("OAuth for Zoom apps"); Webex gives the same one again.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use super::archive::hexadecimal;
+use super::asked::Asked;
+use super::reply::Reply;
+
+/// How long a code works: five minutes at Zoom.
+const CODE_LIFE: Duration = Duration::from_secs(5 * 60);
+
+/// Codes and tokens remembered. Tests get along with a few.
+const REMEMBERED: usize = 10_000;
+
+/// What happened to the sign-ins so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SignInCounts {
+    /// Codes that were exchanged.
+    pub signed_in: u64,
+    /// Refresh tokens that were exchanged for others.
+    pub renewed: u64,
+    /// Refresh tokens that came again after they had been exchanged. They bring nothing.
+    pub replayed: u64,
+}
+
+#[derive(Debug)]
+struct Code {
+    ends: Instant,
+    client_id: String,
+    redirect: String,
+    challenge: String,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    codes: HashMap<String, Code>,
+    refresh_tokens: HashSet<String>,
+    spent: HashSet<String>,
+    counts: SignInCounts,
+}
+
+/// The sign-ins of one cloud.
+#[derive(Debug, Default)]
+pub(super) struct SignIns(Mutex<State>);
+
+/// Why a code or a refresh token brings nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct NotGranted;
+
+impl SignIns {
+    /// Answers `GET …/authorize`: the browser is sent back at once.
+    pub(super) fn page(&self, asked: &Asked, known_clients: &[&str]) -> Reply {
+        let field = |name: &str| asked.parameter(name).unwrap_or_default();
+        let client_id = field("client_id");
+        let redirect = Url::parse(&field("redirect_uri"));
+        let is_loopback = |url: &Url| url.scheme() == "http" && url.host_str() == Some("127.0.0.1");
+        let known = known_clients.contains(&client_id.as_str())
+            && field("response_type") == "code"
+            && field("code_challenge_method") == "S256"
+            && !field("code_challenge").is_empty();
+        let Some(mut redirect) = redirect.ok().filter(|url| known && is_loopback(url)) else {
+            return Reply::new(
+                400,
+                "text/html;charset=UTF-8",
+                "<h1>Invalid redirect or client (4700)</h1>",
+            );
+        };
+        let code = random();
+        let kept = Code {
+            ends: Instant::now() + CODE_LIFE,
+            client_id,
+            redirect: field("redirect_uri"),
+            challenge: field("code_challenge"),
+        };
+        let mut state = self.0.lock();
+        if state.codes.len() >= REMEMBERED {
+            state.codes.clear();
+        }
+        state.codes.insert(code.clone(), kept);
+        redirect.query_pairs_mut().append_pair("code", &code).append_pair("state", &field("state"));
+        Reply::new(302, "text/html;charset=UTF-8", "").with("location", redirect.as_str())
+    }
+
+    /// Exchanges a code; the refresh token that it brings.
+    pub(super) fn redeem(
+        &self,
+        client_id: &str,
+        field: impl Fn(&str) -> Option<String>,
+    ) -> Result<String, NotGranted> {
+        let field = |name: &str| field(name).unwrap_or_default();
+        let mut state = self.0.lock();
+        let code = state.codes.remove(&field("code")).ok_or(NotGranted)?;
+        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(field("code_verifier").as_bytes()));
+        let is_good = code.ends > Instant::now()
+            && code.client_id == client_id
+            && code.redirect == field("redirect_uri")
+            && code.challenge == challenge;
+        if !is_good {
+            return Err(NotGranted);
+        }
+        state.counts.signed_in += 1;
+        Ok(state.issue())
+    }
+
+    /// Exchanges a refresh token for another.
+    pub(super) fn rotate(&self, refresh_token: &str) -> Result<String, NotGranted> {
+        let mut state = self.0.lock();
+        if !state.refresh_tokens.remove(refresh_token) {
+            if state.spent.contains(refresh_token) {
+                state.counts.replayed += 1;
+            }
+            return Err(NotGranted);
+        }
+        state.spent.insert(refresh_token.to_owned());
+        state.counts.renewed += 1;
+        Ok(state.issue())
+    }
+
+    /// Takes back every permission.
+    pub(super) fn revoke(&self) {
+        self.0.lock().refresh_tokens.clear();
+    }
+
+    pub(super) fn counts(&self) -> SignInCounts {
+        self.0.lock().counts
+    }
+}
+
+impl State {
+    fn issue(&mut self) -> String {
+        if self.refresh_tokens.len() + self.spent.len() >= REMEMBERED {
+            self.spent.clear();
+        }
+        let token = format!("demo-refresh-{}", random());
+        self.refresh_tokens.insert(token.clone());
+        token
+    }
+}
+
+fn random() -> String {
+    let chance: [u8; 24] = std::array::from_fn(|_| fastrand::u8(..));
+    hexadecimal(&chance)
+}

@@ -1,0 +1,100 @@
+//! Entries of Webex's replies, with the fields that it leaves out left out.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::archive::ListedSize;
+use super::webex_archive::{WebexFile, WebexRecording};
+use super::webex_tickets::Tickets;
+
+/// The one site there is.
+pub(super) const SITE: &str = "example.webex.com";
+
+/// A recording as a list shows it; `with_host` in lists of others' recordings.
+pub(super) fn listed_json(recording: &WebexRecording, with_host: bool) -> Map<String, Value> {
+    let number = |value: u64| {
+        if recording.numbers_as_strings { json!(value.to_string()) } else { json!(value) }
+    };
+    let length = recording.video.length();
+    let size = match recording.listed_size {
+        ListedSize::True => Some(length),
+        ListedSize::Wrong(by) => Some(length.saturating_add_signed(by)),
+        ListedSize::Absent => None,
+    };
+    let mut entry = Map::new();
+    let mut put = |key: &str, value: Value| entry.insert(key.into(), value);
+    put("id", json!(recording.id));
+    put("meetingId", json!(recording.meeting_id));
+    put("scheduledMeetingId", json!(scheduled_meeting_id(recording)));
+    put("meetingSeriesId", json!(series_id(recording)));
+    put("topic", json!(recording.topic));
+    put("createTime", json!(recording.create_time.to_string()));
+    put("timeRecorded", json!(recording.time_recorded.to_string()));
+    put("siteUrl", json!(SITE));
+    if !recording.prevent_downloading {
+        put(
+            "downloadUrl",
+            json!("https://example.webex.com/example/lsr.php?RCID=demo-download-page"),
+        );
+    }
+    put("playbackUrl", json!("https://example.webex.com/example/ldr.php?RCID=demo-playback-page"));
+    put("password", json!("demo-play"));
+    if with_host {
+        put("hostEmail", json!(recording.host_email));
+    }
+    put("format", json!(recording.format));
+    put("serviceType", json!("MeetingCenter"));
+    put("durationSeconds", number(u64::from(recording.duration_seconds)));
+    if let Some(size) = size {
+        put("sizeBytes", number(size));
+    }
+    put("shareToMe", json!(false));
+    put("integrationTags", json!([]));
+    put("status", json!(recording.status));
+    entry
+}
+
+/// A recording as it is described by itself, with links that live for a while.
+pub(super) fn detail_json(
+    recording: &WebexRecording,
+    tickets: &Tickets,
+    media_origin: &str,
+    now: Timestamp,
+    trash_downloads: bool,
+) -> Value {
+    let mut entry = listed_json(recording, true);
+    if recording.is_served(trash_downloads) && !recording.prevent_downloading {
+        let link = |file| json!(tickets.link(media_origin, recording, file, now));
+        let mut links = Map::new();
+        links.insert("recordingDownloadLink".into(), link(WebexFile::Video));
+        if recording.audio.is_some() {
+            links.insert("audioDownloadLink".into(), link(WebexFile::Audio));
+        }
+        if recording.transcript.is_some() {
+            links.insert("transcriptDownloadLink".into(), link(WebexFile::Transcript));
+        }
+        links.insert("expiration".into(), json!(tickets.end(now).to_string()));
+        entry.insert("temporaryDirectDownloadLinks".into(), links.into());
+    }
+    entry.into()
+}
+
+/// The transcript of a recording as `/meetingTranscripts` lists it.
+pub(super) fn transcript_json(recording: &WebexRecording, origin: &str) -> Value {
+    let id = recording.stored_transcript_id();
+    let download =
+        |format: &str| format!("{origin}/v1/meetingTranscripts/{id}/download?format={format}");
+    json!({"id": id, "meetingId": recording.meeting_id, "scheduledMeetingId": scheduled_meeting_id(recording),
+           "meetingSeriesId": series_id(recording), "hostUserId": "demo-user", "meetingTopic": recording.topic,
+           "startTime": recording.time_recorded.to_string(), "siteUrl": SITE,
+           "vttDownloadLink": download("vtt"), "txtDownloadLink": download("txt"), "status": "available"})
+}
+
+fn series_id(recording: &WebexRecording) -> &str {
+    recording.meeting_id.split('_').next().unwrap_or_default()
+}
+
+/// The series with the moment for which the meeting was planned, as in the reference's example.
+fn scheduled_meeting_id(recording: &WebexRecording) -> String {
+    format!("{}_{}", series_id(recording), recording.time_recorded.strftime("%Y%m%dT%H%M%SZ"))
+}

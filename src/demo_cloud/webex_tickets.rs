@@ -1,0 +1,148 @@
+//! Webex's links: three hours long a ticket in the query is all it takes, and the only thing that is taken.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jiff::{SignedDuration, Timestamp};
+use sha2::{Digest, Sha256};
+
+use super::archive::Content;
+use super::asked::Asked;
+use super::faults::Effect;
+use super::media::{self, Served};
+use super::reply::Reply;
+use super::webex_archive::{WebexArchive, WebexFile, WebexRecording};
+
+const SERVLET: &str = "/nbr/MultiThreadDownloadServlet";
+
+/// Where links to files of other formats than MP4 lead.
+const OLDER_SERVLET: &str = "/nbr/downloadMedia.do";
+
+const EXPIRED_PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Webex</title></head>\n\
+<body><h1>The link has expired</h1></body></html>\n";
+
+/// Makes and checks tickets.
+#[derive(Debug)]
+pub(super) struct Tickets {
+    key: [u8; 32],
+    life: Duration,
+    /// Goes into every ticket: raising it makes all tickets issued before bad.
+    generation: AtomicU64,
+    issued: AtomicU64,
+}
+
+impl Tickets {
+    pub(super) fn new(life: Duration) -> Self {
+        let key = std::array::from_fn(|_| fastrand::u8(..));
+        Self { key, life, generation: AtomicU64::new(0), issued: AtomicU64::new(0) }
+    }
+
+    pub(super) fn expire_all(&self) {
+        self.generation.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// When a link that is made at `now` ends.
+    pub(super) fn end(&self, now: Timestamp) -> Timestamp {
+        let life = SignedDuration::try_from(self.life).unwrap_or(SignedDuration::MAX);
+        now.checked_add(life).unwrap_or(Timestamp::MAX)
+    }
+
+    /// The address of a file on the media host. No two are alike.
+    pub(super) fn link(
+        &self,
+        origin: &str,
+        recording: &WebexRecording,
+        file: WebexFile,
+        now: Timestamp,
+    ) -> String {
+        let path = match file {
+            WebexFile::Video if recording.format != "MP4" => OLDER_SERVLET.to_owned(),
+            WebexFile::Video | WebexFile::StoredTranscript => SERVLET.to_owned(),
+            WebexFile::Audio => format!("{SERVLET}/audio.mp3"),
+            WebexFile::Transcript => format!("{SERVLET}/transcript.txt"),
+        };
+        let number = self.issued.fetch_add(1, Ordering::Relaxed);
+        let made = now.as_millisecond();
+        let id = &recording.id;
+        let ticket = self.ticket(&path, id, made, number);
+        format!(
+            "{origin}{path}?siteid=2062842&recordid={id}&from=MBS&trackingID=ROUTER_{number:016X}&language=en_US\
+             &ticket={ticket}&timestamp={made}&islogin=yes&isprevent=no&ispwd=yes"
+        )
+    }
+
+    /// Whether the request shows a ticket for its path and is in time. The ticket must stand in the query as it was
+    /// given, to the letter.
+    fn allow(&self, asked: &Asked) -> bool {
+        let field = |name: &str| {
+            asked.query.split('&').find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
+        };
+        let number = field("trackingID")
+            .and_then(|id| u64::from_str_radix(id.strip_prefix("ROUTER_")?, 16).ok());
+        let made = field("timestamp").and_then(|made| made.parse::<i64>().ok());
+        let (Some(number), Some(made), Some(id)) = (number, made, field("recordid")) else {
+            return false;
+        };
+        let Ok(began) = Timestamp::from_millisecond(made) else { return false };
+        field("ticket") == Some(self.ticket(&asked.path, id, made, number).as_str())
+            && Timestamp::now() < self.end(began)
+    }
+
+    /// Base64 with its three odd characters escaped, as tickets have been seen.
+    fn ticket(&self, path: &str, id: &str, made: i64, number: u64) -> String {
+        let generation = self.generation.load(Ordering::Relaxed);
+        let mut digest = Sha256::new();
+        digest.update(self.key);
+        digest.update(format!("{path}\n{id}\n{made}\n{number}\n{generation}"));
+        STANDARD
+            .encode(digest.finalize())
+            .replace('+', "%2B")
+            .replace('/', "%2F")
+            .replace('=', "%3D")
+    }
+}
+
+/// Answers a request below `/nbr/` on the media host.
+pub(super) fn answer(
+    archive: &WebexArchive,
+    tickets: &Tickets,
+    trash_downloads: bool,
+    asked: &Asked,
+    effect: Option<&Effect>,
+) -> Reply {
+    // The ticket is the credential; a client that sends another leaks it.
+    if asked.header("authorization").is_some() || asked.header("referer").is_some() {
+        return Reply::new(400, "text/html;charset=UTF-8", EXPIRED_PAGE);
+    }
+    if asked.method != "GET" && asked.method != "HEAD" {
+        return Reply::new(405, "text/html;charset=UTF-8", EXPIRED_PAGE);
+    }
+    if !tickets.allow(asked) {
+        return Reply::new(403, "text/html;charset=UTF-8", EXPIRED_PAGE);
+    }
+    let id = asked.parameter("recordid").unwrap_or_default();
+    let recording = archive.recordings.iter().find(|recording| recording.id == id);
+    let Some((recording, content, content_type)) = recording
+        .and_then(|recording| file_at(recording, &asked.path))
+        .filter(|(it, ..)| it.is_served(trash_downloads))
+    else {
+        return Reply::new(404, "text/html;charset=UTF-8", EXPIRED_PAGE);
+    };
+    media::serve(&Served { content, content_type, modified: recording.create_time }, asked, effect)
+}
+
+fn file_at<'a>(
+    recording: &'a WebexRecording,
+    path: &str,
+) -> Option<(&'a WebexRecording, &'a Content, &'static str)> {
+    let (content, content_type) = match path.strip_prefix(SERVLET) {
+        Some("/audio.mp3") => (recording.audio.as_ref()?, "audio/mpeg"),
+        Some("/transcript.txt") => (recording.transcript.as_ref()?, "text/plain"),
+        Some("") => (&recording.video, "video/mp4"),
+        None if path == OLDER_SERVLET => (&recording.video, "application/octet-stream"),
+        _ => return None,
+    };
+    Some((recording, content, content_type))
+}

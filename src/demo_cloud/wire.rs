@@ -1,0 +1,214 @@
+//! The connection under HTTP: counts body bytes as the kernel takes them, and can end with a reset.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::log::Entry;
+
+/// What ends a message's head.
+const HEAD_END: [u8; 4] = *b"\r\n\r\n";
+
+/// What the body being sent and the socket under it know of each other.
+///
+/// The lock is held for a few instructions and never while another is taken.
+#[derive(Debug, Default)]
+pub(super) struct Connection(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    entry: Option<Arc<Entry>>,
+    head: Head,
+    body_bytes: u64,
+    waiting_for_flush: Option<Waker>,
+    reset_at_end: bool,
+    paced_until: Option<Instant>,
+}
+
+/// How much of [`HEAD_END`] has gone by; all of it when the body has begun.
+#[derive(Clone, Copy, Debug, Default)]
+struct Head(usize);
+
+impl Head {
+    fn is_past(self) -> bool {
+        self.0 == HEAD_END.len()
+    }
+
+    /// Passes `bytes` by and says how many of them are body.
+    fn pass(&mut self, bytes: &[u8]) -> u64 {
+        let mut left = bytes.iter();
+        while !self.is_past() {
+            let Some(byte) = left.next() else { return 0 };
+            self.0 = match HEAD_END.get(self.0) {
+                Some(wanted) if wanted == byte => self.0 + 1,
+                _ => usize::from(*byte == b'\r'),
+            };
+        }
+        left.len() as u64
+    }
+}
+
+impl Connection {
+    /// An answer to the request of `entry` comes next.
+    pub(super) fn begin(&self, entry: Arc<Entry>) {
+        let mut state = self.0.lock();
+        state.entry = Some(entry);
+        state.head = Head::default();
+        state.body_bytes = 0;
+    }
+
+    /// Waits until the kernel has taken the head and `bytes` of the body.
+    pub(super) fn poll_flushed(&self, bytes: u64, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.0.lock();
+        if state.head.is_past() && state.body_bytes >= bytes {
+            return Poll::Ready(());
+        }
+        state.waiting_for_flush = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// The end of the connection will be a reset.
+    pub(super) fn reset_at_end(&self) {
+        self.0.lock().reset_at_end = true;
+    }
+
+    /// When the next `bytes` may be sent at `rate` bytes a second, counting from now or from what went before.
+    pub(super) fn pace(&self, bytes: u64, rate: u64) -> Instant {
+        let mut state = self.0.lock();
+        let now = Instant::now();
+        let start = state.paced_until.map_or(now, |until| until.max(now));
+        let due = start + Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
+        state.paced_until = Some(due);
+        due
+    }
+
+    /// Counts what is about to be written, so that whoever has received a byte finds it counted.
+    fn about_to_write(&self, parts: &[IoSlice<'_>]) -> u64 {
+        let state = self.0.lock();
+        let mut head = state.head;
+        let body = parts.iter().map(|part| head.pass(part)).sum();
+        if let Some(entry) = &state.entry {
+            entry.add_body_bytes(body);
+        }
+        body
+    }
+
+    /// Corrects the count to what the kernel has taken.
+    fn has_written(&self, parts: &[IoSlice<'_>], written: usize, counted: u64) {
+        let mut state = self.0.lock();
+        let mut left = written;
+        let mut body = 0;
+        for part in parts {
+            let taken = part.get(..left.min(part.len())).unwrap_or(part);
+            body += state.head.pass(taken);
+            left -= taken.len();
+        }
+        if state.entry.is_some() {
+            state.body_bytes += body;
+        }
+        if let Some(entry) = &state.entry {
+            entry.take_back_body_bytes(counted.saturating_sub(body));
+        }
+        if let Some(waker) = state.waiting_for_flush.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// A socket that reports to its [`Connection`].
+#[derive(Debug)]
+pub(super) struct Wire {
+    socket: TcpStream,
+    connection: Arc<Connection>,
+}
+
+impl Wire {
+    pub(super) fn new(socket: TcpStream, connection: Arc<Connection>) -> Self {
+        Self { socket, connection }
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if self.connection.0.lock().reset_at_end {
+            // Closing with a linger time of zero sends RST. Where it cannot be set the peer sees a clean close,
+            // which it has to survive as well.
+            let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let counted = this.connection.about_to_write(parts);
+        let result = Pin::new(&mut this.socket).poll_write_vectored(cx, parts);
+        let written = match &result {
+            Poll::Ready(Ok(written)) => *written,
+            _ => 0,
+        };
+        this.connection.has_written(parts, written, counted);
+        Poll::Ready(ready!(result))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.connection.0.lock().reset_at_end {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut this.socket).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_body_begins_after_the_first_empty_line_however_it_is_cut() {
+        let message = b"HTTP/1.1 200 OK\r\na: b\r\r\n\r\nbody\r\n\r\nmore";
+        for cut in 0..message.len() {
+            let mut head = Head::default();
+            let (first, second) = message.split_at(cut);
+            assert_eq!(head.pass(first) + head.pass(second), 12, "cut at {cut}");
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! Zoom's REST interface: listings, one meeting, past meetings, users.
+//!
+//! What is odd here is odd there; the sources are given where a quirk is made.
+
+use std::time::Duration;
+
+use jiff::ToSpan;
+use jiff::civil::Date;
+use jiff::tz::Offset;
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value, json};
+
+use super::archive::{Host, Meeting, today};
+use super::asked::Asked;
+use super::oauth::{Grant, Standing, Tokens};
+use super::pages::{PageTokens, Query};
+use super::reply::Reply;
+use super::store::Store;
+use super::zoom_json::{meeting_json, participant_json, user_json};
+use super::zoom_trash::Trashed;
+
+/// Entries a page when none is asked for (Zoom's documentation, "List all recordings").
+const DEFAULT_PAGE: u32 = 30;
+
+/// All that an answer depends on.
+pub(super) struct Api<'a> {
+    pub(super) store: &'a Store,
+    pub(super) tokens: &'a Tokens,
+    pub(super) pages: &'a PageTokens,
+    pub(super) page_cap: u32,
+    pub(super) web_origin: &'a str,
+}
+
+/// What a request is refused with.
+type Answer = Result<Value, Reply>;
+
+impl Api<'_> {
+    /// Answers a request below `/v2`.
+    pub(super) fn answer(&self, asked: &Asked) -> Reply {
+        self.route(asked).map_or_else(|refusal| refusal, |value| Reply::json(200, &value))
+    }
+
+    fn route(&self, asked: &Asked) -> Answer {
+        match asked.bearer().map(|token| self.tokens.standing(token)) {
+            Some(Standing::Valid(Grant::Account)) => {}
+            Some(Standing::Expired) => return Err(Reply::expired_token()),
+            _ => return Err(Reply::error(401, 124, "Invalid access token.")),
+        }
+        if asked.method != "GET" {
+            return Err(Reply::error(405, 405, "Request method is not supported."));
+        }
+        let path = asked.path.strip_prefix("/v2/").unwrap_or("");
+        // Segments stay encoded: an encoded slash is part of a segment.
+        let segments: Vec<&str> = path.split('/').collect();
+        self.permit(&segments)?;
+        match segments.as_slice() {
+            ["users"] => self.users(asked),
+            ["users", user] => self.user(user).map(user_json),
+            ["users", user, "recordings"] => {
+                let host = self.user(user)?;
+                self.recordings(asked, Some(host))
+            }
+            ["accounts", _, "recordings"] => self.recordings(asked, None),
+            ["meetings", meeting, "recordings"] => self.meeting_recordings(asked, meeting),
+            ["past_meetings", meeting] => self.past_meeting(meeting),
+            ["past_meetings", number, "instances"] => self.instances(number),
+            ["past_meetings", meeting, "participants"] => self.participants(asked, meeting),
+            _ => Err(Reply::error(404, 2300, "This API endpoint is not recognized.")),
+        }
+    }
+
+    /// Refuses what the token has no scope for, in Zoom's words ("Invalid access token, does not contain scopes").
+    fn permit(&self, segments: &[&str]) -> Result<(), Reply> {
+        let scope = match segments {
+            ["users", ..] if segments.len() < 3 => "user:read:list_users",
+            ["users", ..] => "cloud_recording:read:list_user_recordings",
+            ["accounts", ..] => "cloud_recording:read:list_account_recordings",
+            ["meetings", ..] => "cloud_recording:read:list_recording_files",
+            ["past_meetings", _, "participants"] => "meeting:read:list_past_participants",
+            ["past_meetings", ..] => "meeting:read:past_meeting",
+            _ => return Ok(()),
+        };
+        if self.tokens.permit(scope) {
+            return Ok(());
+        }
+        let message =
+            format!("Invalid access token, does not contain scopes:[{scope}, {scope}:admin].");
+        Err(Reply::error(400, 4711, &message))
+    }
+
+    fn user(&self, segment: &str) -> Result<&Host, Reply> {
+        let name = decoded(segment);
+        let hosts = self.store.hosts();
+        let found = if name == "me" {
+            hosts.first()
+        } else {
+            hosts.iter().find(|host| host.id == name || host.email.eq_ignore_ascii_case(&name))
+        };
+        found.ok_or_else(|| Reply::error(404, 1001, &format!("User does not exist: {name}.")))
+    }
+
+    fn users(&self, asked: &Asked) -> Answer {
+        let status = asked.parameter("status").unwrap_or_else(|| "active".into());
+        let hosts: Vec<&Host> =
+            self.store.hosts().iter().filter(|host| host.status == status).collect();
+        let query = Query { what: format!("users {status}"), from: None, to: None };
+        let page = self.page(asked, query, hosts.len())?;
+        let users: Vec<Value> =
+            hosts.iter().skip(page.start).take(page.size).map(|host| user_json(host)).collect();
+        Ok(json!({"page_count": page.count, "page_number": 1, "page_size": page.size,
+                  "total_records": hosts.len(), "next_page_token": page.next, "users": users}))
+    }
+
+    fn recordings(&self, asked: &Asked, host: Option<&Host>) -> Answer {
+        let trash = asked.parameter("trash").is_some_and(|value| value == "true");
+        if let (true, Some(host)) = (trash, host) {
+            return self.trash(asked, host);
+        }
+        let (from, to) = days(asked)?;
+        let listed: Vec<&Meeting> = self
+            .store
+            .meetings()
+            .iter()
+            .filter(|meeting| host.is_none_or(|host| host.email == meeting.host_email))
+            .filter(|meeting| {
+                let day = Offset::UTC.to_datetime(meeting.start).date();
+                from <= day && day <= to
+            })
+            .collect();
+        let what = format!("recordings {}", host.map_or("", |host| host.id.as_str()));
+        let page =
+            self.page(asked, Query { what, from: Some(from), to: Some(to) }, listed.len())?;
+        let meetings: Vec<Value> = listed
+            .iter()
+            .skip(page.start)
+            .take(page.size)
+            .map(|meeting| {
+                Value::Object(meeting_json(meeting, self.host_id(meeting), self.web_origin))
+            })
+            .collect();
+        Ok(json!({"from": from.to_string(), "to": to.to_string(), "page_count": page.count,
+                  "page_size": page.size, "total_records": listed.len(), "next_page_token": page.next,
+                  "meetings": meetings}))
+    }
+
+    /// What lies in the trash of one user; days are not looked at. There is no such list of a whole account, which
+    /// lists what is there whatever else is asked for.
+    fn trash(&self, asked: &Asked, host: &Host) -> Answer {
+        let kind = asked.parameter("trash_type").unwrap_or_else(|| "meeting_recordings".into());
+        let is_whole = match kind.as_str() {
+            "meeting_recordings" => true,
+            "recording_file" => false,
+            _ => return Err(Reply::error(400, 300, "Invalid field: trash_type.")),
+        };
+        let of_host = |trashed: &&Trashed| trashed.meeting.host_email == host.email;
+        let listed: Vec<_> = self
+            .store
+            .trash()
+            .iter()
+            .filter(of_host)
+            .filter(|it| it.is_whole == is_whole)
+            .collect();
+        let what = format!("trash {kind} {}", host.id);
+        let page = self.page(asked, Query { what, from: None, to: None }, listed.len())?;
+        let shown = listed.iter().skip(page.start).take(page.size);
+        let meetings: Vec<_> =
+            shown.map(|trashed| trashed.json(&host.id, self.web_origin)).collect();
+        Ok(json!({"from": today().to_string(), "to": today().to_string(), "page_count": page.count,
+                  "page_size": page.size, "total_records": listed.len(), "next_page_token": page.next,
+                  "meetings": meetings}))
+    }
+
+    fn meeting_recordings(&self, asked: &Asked, segment: &str) -> Answer {
+        let meeting = self.meeting(segment)?;
+        let is_there = self.store.by_uuid(&meeting.uuid).is_some();
+        if meeting.files.is_empty() || !is_there {
+            return Err(Reply::error(404, 3301, "This recording does not exist."));
+        }
+        let mut entry = meeting_json(meeting, self.host_id(meeting), self.web_origin);
+        entry.insert("password".into(), json!("demo"));
+        entry.insert("recording_play_passcode".into(), json!("demo-play"));
+        let audio: Vec<Value> = meeting
+            .participant_audio
+            .iter()
+            .map(|file| super::zoom_json::participant_audio_json(meeting, file, self.web_origin))
+            .collect();
+        entry.insert("participant_audio_files".into(), Value::Array(audio));
+        let fields = asked.parameter("include_fields").unwrap_or_default();
+        if fields.split(',').any(|field| field == "download_access_token") {
+            let seconds = asked.parameter("ttl").and_then(|ttl| ttl.parse().ok()).unwrap_or(0);
+            let life = (seconds > 0).then(|| Duration::from_secs(u64::min(seconds, 604_800)));
+            let token = self.tokens.issue(Grant::Meeting(meeting.uuid.clone()), life);
+            entry.insert("download_access_token".into(), token.into());
+        }
+        Ok(Value::Object(entry))
+    }
+
+    fn past_meeting(&self, segment: &str) -> Answer {
+        let meeting = self.meeting(segment)?;
+        if meeting.details_too_old {
+            let message = "Can not access a meeting a year ago.";
+            return Err(Reply::error(400, 12702, message));
+        }
+        let host = self.store.hosts().iter().find(|host| host.email == meeting.host_email);
+        let name = host.and_then(|host| host.name.as_ref());
+        let minutes = i64::from(meeting.minutes);
+        let end = meeting.start + jiff::SignedDuration::from_mins(minutes);
+        Ok(
+            json!({"uuid": meeting.uuid, "id": meeting.number, "host_id": self.host_id(meeting), "type": 2,
+                  "topic": meeting.topic, "user_name": name.map(|(first, last)| format!("{first} {last}")),
+                  "user_email": meeting.host_email, "start_time": meeting.start.to_string(),
+                  "end_time": end.to_string(), "duration": minutes,
+                  "total_minutes": minutes * meeting.participants.len() as i64,
+                  "participants_count": meeting.participants.len(), "dept": "", "source": "Zoom"}),
+        )
+    }
+
+    fn instances(&self, segment: &str) -> Answer {
+        let number = decoded(segment);
+        let instances: Vec<Value> = self
+            .store
+            .meetings()
+            .iter()
+            .filter(|meeting| meeting.number.to_string() == number)
+            .map(|meeting| json!({"uuid": meeting.uuid, "start_time": meeting.start.to_string()}))
+            .collect();
+        Ok(Map::from_iter([("meetings".to_owned(), Value::Array(instances))]).into())
+    }
+
+    fn participants(&self, asked: &Asked, segment: &str) -> Answer {
+        let meeting = self.meeting(segment)?;
+        if meeting.details_too_old {
+            return Err(Reply::error(400, 12702, "Can not access a meeting a year ago."));
+        }
+        let people = &meeting.participants;
+        let query = Query { what: format!("participants {}", meeting.uuid), from: None, to: None };
+        let page = self.page(asked, query, people.len())?;
+        let shown = people.iter().enumerate().skip(page.start).take(page.size);
+        let participants: Vec<Value> =
+            shown.map(|(place, it)| participant_json(meeting, place, it)).collect();
+        Ok(json!({"page_count": page.count, "page_size": page.size, "total_records": people.len(),
+                  "next_page_token": page.next, "participants": participants}))
+    }
+
+    /// The meeting that a path segment names: a number its latest instance, a UUID itself.
+    ///
+    /// A UUID that begins with a slash or has two in a row is found only if encoded twice; any may be.
+    fn meeting(&self, segment: &str) -> Result<&Meeting, Reply> {
+        let unknown =
+            |name: &str| Reply::error(404, 3001, &format!("Meeting does not exist: {name}."));
+        let once = decoded(segment);
+        if once.starts_with('/') || once.contains("//") {
+            return Err(unknown(&once));
+        }
+        if let Ok(number) = once.parse::<u64>() {
+            let latest = self.store.meetings().iter().find(|meeting| meeting.number == number);
+            return latest.ok_or_else(|| unknown(&once));
+        }
+        // The meeting was held, wherever its recordings are now.
+        let known = |uuid: &str| {
+            let trash = || self.store.trash().iter().map(|trashed| &trashed.meeting);
+            self.store.by_uuid(uuid).or_else(|| trash().find(|meeting| meeting.uuid == uuid))
+        };
+        let found = known(&once).or_else(|| known(&decoded(&once)));
+        found.ok_or_else(|| unknown(&once))
+    }
+
+    fn host_id(&self, meeting: &Meeting) -> &str {
+        let host = self.store.hosts().iter().find(|host| host.email == meeting.host_email);
+        host.map_or("", |host| host.id.as_str())
+    }
+
+    fn page(&self, asked: &Asked, query: Query, total: usize) -> Result<Page, Reply> {
+        let size = match asked.parameter("page_size").map(|size| size.parse::<u32>()) {
+            None => DEFAULT_PAGE,
+            Some(Ok(size)) if size > 0 => size,
+            Some(_) => return Err(Reply::error(400, 300, "The page size is invalid.")),
+        };
+        let size = size.min(self.page_cap.clamp(1, 300)) as usize;
+        let start = match asked.parameter("next_page_token").filter(|token| !token.is_empty()) {
+            None => 0,
+            Some(token) => {
+                self.pages.redeem(&token, &query, size).ok_or_else(Reply::dead_page_token)?
+            }
+        };
+        let end = start.saturating_add(size);
+        let next = if end < total { self.pages.issue(query, size, end) } else { String::new() };
+        Ok(Page { start, size, count: total.div_ceil(size), next })
+    }
+}
+
+struct Page {
+    start: usize,
+    size: usize,
+    count: usize,
+    next: String,
+}
+
+/// The days asked for, both included. Of more than a month only the last one is given, and the reply says so
+/// without an error (zoom/api, issue 36).
+fn days(asked: &Asked) -> Result<(Date, Date), Reply> {
+    let day =
+        |name: &str, default: Date| match asked.parameter(name).filter(|value| !value.is_empty()) {
+            None => Ok(default),
+            Some(text) => {
+                text.parse().map_err(|_| Reply::error(400, 300, &format!("Invalid field: {name}.")))
+            }
+        };
+    let tomorrow = today().saturating_add(1.day());
+    let from = day("from", today())?;
+    let to = day("to", tomorrow)?;
+    if from > to {
+        return Err(Reply::error(400, 300, "The start date cannot be after the end date."));
+    }
+    Ok((from.max(to.saturating_sub(1.month())), to))
+}
+
+fn decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}

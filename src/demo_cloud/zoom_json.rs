@@ -1,0 +1,162 @@
+//! Entries of Zoom's replies, with the fields that it leaves out left out.
+
+use jiff::SignedDuration;
+use serde_json::{Map, Value, json};
+
+use super::archive::{
+    FileStatus, Host, ListedSize, Meeting, MeetingFile, Participant, Place, WithoutFiles,
+};
+use super::oauth::Credentials;
+use super::store::web_path;
+
+/// A meeting as a listing shows it.
+pub(super) fn meeting_json(
+    meeting: &Meeting,
+    host_id: &str,
+    web_origin: &str,
+) -> Map<String, Value> {
+    let number = |value: u64| number_json(meeting, value);
+    let files: Vec<Value> = meeting
+        .files
+        .iter()
+        .map(|file| Value::Object(file_json(meeting, file, web_origin)))
+        .collect();
+    // The total includes participant audio, the count as well, and neither adds up with the list beside it.
+    let everything = meeting.files.iter().chain(&meeting.participant_audio);
+    let total_size: u64 = everything.map(|file| file.content.length()).sum();
+    let count = meeting.files.len() + meeting.participant_audio.len();
+    let mut entry = Map::new();
+    let mut put = |key: &str, value: Value| entry.insert(key.into(), value);
+    put("uuid", json!(meeting.uuid));
+    put("id", number(meeting.number));
+    put("account_id", json!(Credentials::demo().account_id));
+    put("host_id", json!(host_id));
+    put("host_email", json!(meeting.host_email));
+    put("topic", json!(meeting.topic));
+    put("type", number(2));
+    put("start_time", json!(meeting.start.to_string()));
+    put("timezone", json!(""));
+    put("duration", json!(meeting.minutes));
+    put("total_size", number(total_size));
+    put("recording_count", number(count as u64));
+    put("share_url", json!(format!("{web_origin}/rec/share/demo")));
+    put("recording_play_passcode", json!("demo-play"));
+    if let Some(day) = meeting.auto_delete {
+        put("auto_delete", json!(true));
+        put("auto_delete_date", json!(day.to_string()));
+    }
+    match (files.is_empty(), meeting.without_files) {
+        (true, WithoutFiles::Absent) => {}
+        (true, WithoutFiles::Null) => {
+            put("recording_files", Value::Null);
+        }
+        _ => {
+            put("recording_files", Value::Array(files));
+        }
+    }
+    entry
+}
+
+fn file_json(meeting: &Meeting, file: &MeetingFile, web_origin: &str) -> Map<String, Value> {
+    let processing = file.status == FileStatus::Processing;
+    let done = |value: &str| json!(if processing { "" } else { value });
+    let mut entry = Map::new();
+    let mut put = |key: &str, value: Value| entry.insert(key.into(), value);
+    if let Some(id) = &file.id {
+        put("id", json!(id));
+    }
+    put("meeting_id", json!(meeting.uuid));
+    put("recording_start", json!(file.recording_start.to_string()));
+    put("recording_end", done(&file.recording_end.to_string()));
+    put("file_type", done(&file.file_type));
+    if let Some(extension) = &file.file_extension {
+        put("file_extension", done(extension));
+    }
+    let length = file.content.length();
+    let size = match file.listed_size {
+        _ if processing => Some(0),
+        ListedSize::True => Some(length),
+        ListedSize::Wrong(by) => Some(length.saturating_add_signed(by)),
+        ListedSize::Absent => None,
+    };
+    if let Some(size) = size {
+        put("file_size", number_json(meeting, size));
+    }
+    let status = match file.status {
+        FileStatus::Completed => Some("completed"),
+        FileStatus::Processing => Some("processing"),
+        FileStatus::Empty => Some(""),
+        FileStatus::Absent => None,
+    };
+    if let Some(status) = status {
+        put("status", json!(status));
+    }
+    if let (Some(view), false) = (&file.recording_type, processing) {
+        put("recording_type", json!(view));
+    }
+    match &file.place {
+        Place::OnPremise(path) => {
+            put("file_path", json!(path));
+        }
+        Place::Link | Place::LinkWithQuery => {
+            if file.id.is_some() && matches!(file.file_type.as_str(), "MP4" | "M4A") {
+                put("play_url", json!(format!("{web_origin}/rec/play/demo")));
+            }
+            put("download_url", json!(download_url(meeting, file, web_origin)));
+        }
+    }
+    entry
+}
+
+/// A participant's own audio as the meeting's own page shows it.
+pub(super) fn participant_audio_json(
+    meeting: &Meeting,
+    file: &MeetingFile,
+    web_origin: &str,
+) -> Value {
+    json!({"id": file.id, "file_name": file.recording_type, "file_type": file.file_type,
+           "file_extension": file.file_extension, "file_size": file.content.length(),
+           "recording_start": file.recording_start.to_string(), "recording_end": file.recording_end.to_string(),
+           "download_url": download_url(meeting, file, web_origin),
+           "play_url": format!("{web_origin}/rec/play/demo"), "status": "completed"})
+}
+
+/// Somebody who was there, as `GET /past_meetings/{id}/participants` shows them: each came a second after the one before.
+pub(super) fn participant_json(
+    meeting: &Meeting,
+    place: usize,
+    participant: &Participant,
+) -> Value {
+    let joined = meeting.start + SignedDuration::from_secs(place as i64);
+    // Nobody leaves before they came, be the meeting ever so short.
+    let left = joined.max(meeting.start + SignedDuration::from_mins(i64::from(meeting.minutes)));
+    json!({"id": "", "user_id": (16_778_240 + place).to_string(), "name": participant.name,
+           "user_email": participant.email, "join_time": joined.to_string(), "leave_time": left.to_string(),
+           "duration": left.duration_since(joined).as_secs(), "registrant_id": "", "failover": false,
+           "status": "in_meeting", "internal_user": participant.email == meeting.host_email})
+}
+
+/// A user as `GET /users` shows one. Some who were deactivated have no name.
+pub(super) fn user_json(host: &Host) -> Value {
+    let mut entry = Map::new();
+    entry.insert("id".into(), json!(host.id));
+    entry.insert("email".into(), json!(host.email));
+    if let Some((first, last)) = &host.name {
+        entry.insert("first_name".into(), json!(first));
+        entry.insert("last_name".into(), json!(last));
+    }
+    entry.insert("type".into(), json!(2));
+    entry.insert("status".into(), json!(host.status));
+    entry.insert("timezone".into(), json!("Europe/Lisbon"));
+    entry.insert("account_id".into(), json!(Credentials::demo().account_id));
+    Value::Object(entry)
+}
+
+fn download_url(meeting: &Meeting, file: &MeetingFile, web_origin: &str) -> String {
+    let query = if file.place == Place::LinkWithQuery { "?type=cc" } else { "" };
+    format!("{web_origin}{}{query}", web_path(meeting, file))
+}
+
+fn number_json(meeting: &Meeting, value: u64) -> Value {
+    if meeting.numbers_as_strings { json!(value.to_string()) } else { json!(value) }
+}

@@ -1,0 +1,52 @@
+//! Days that could not be listed, as a person is told of them.
+
+use crate::model::DaySpan;
+use crate::providers::ProviderError;
+
+/// The reason that a person can do most about.
+pub(crate) fn foremost(failed: &[(DaySpan, ProviderError)]) -> Option<&ProviderError> {
+    failed.iter().map(|(_, error)| error).min_by_key(|error| match error {
+        ProviderError::Credential(_) => 0,
+        ProviderError::NotAllowed(_) => 1,
+        ProviderError::NotFound(_) => 2,
+        ProviderError::Limited { .. } | ProviderError::Unavailable(_) | ProviderError::Down(_) => 3,
+    })
+}
+
+/// Joins days that failed for the same reason, so that one cause is one line.
+pub(crate) fn joined(mut failed: Vec<(DaySpan, ProviderError)>) -> Vec<(DaySpan, ProviderError)> {
+    failed.sort_by_cached_key(|(days, error)| (error.to_string(), days.from, days.to));
+    let mut joined: Vec<(DaySpan, ProviderError)> = Vec::new();
+    for (days, error) in failed {
+        match joined.last_mut() {
+            Some((last, why)) if days.from <= last.to && why.to_string() == error.to_string() => {
+                last.to = last.to.max(days.to);
+            }
+            _ => joined.push((days, error)),
+        }
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+
+    #[test]
+    fn days_that_fail_for_one_reason_are_one_span() {
+        let down = || ProviderError::Unavailable("down".into());
+        let span = |from, to| DaySpan { from: date(2026, 1, from), to: date(2026, 1, to) };
+        let failed = joined(vec![
+            (span(20, 30), down()),
+            (span(1, 5), down()),
+            (span(10, 20), down()),
+            (span(5, 10), ProviderError::NotFound("gone".into())),
+        ]);
+        let days: Vec<_> = failed.iter().map(|(days, error)| (*days, error.to_string())).collect();
+        let expected = [(span(1, 5), "down"), (span(10, 30), "down"), (span(5, 10), "gone")]
+            .map(|(d, e)| (d, e.to_string()));
+        assert_eq!(days, expected);
+    }
+}

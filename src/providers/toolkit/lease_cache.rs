@@ -1,0 +1,154 @@
+//! One lease a file, shared by all its readers.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use lru::LruCache;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::http::{FetchError, LEASES_TRIED, LeaseSource, for_a_read};
+use crate::model::{FileId, Lease};
+use crate::providers::{Effort, Provider, ProviderError};
+
+/// Files whose lease is remembered. A lease is below 2 KiB, so this is 8 MiB at most; a file that drops out
+/// costs one resolve when it is read again.
+const LEASES_KEPT: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+
+/// Hands out the leases of one source.
+pub struct LeaseCache {
+    provider: Arc<dyn Provider>,
+    slots: Mutex<LruCache<FileId, Arc<LeaseSlot>>>,
+}
+
+impl std::fmt::Debug for LeaseCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LeaseCache").field("source", self.provider.source()).finish()
+    }
+}
+
+impl LeaseCache {
+    /// A desk without leases.
+    pub fn new(provider: Arc<dyn Provider>) -> Self {
+        Self { provider, slots: Mutex::new(LruCache::new(LEASES_KEPT)) }
+    }
+
+    /// The place where readers of `file` share its lease.
+    pub fn slot(&self, file: &FileId) -> Arc<dyn LeaseSource> {
+        let mut slots = self.slots.lock();
+        let slot = slots.get_or_insert(file.clone(), || {
+            Arc::new(LeaseSlot {
+                provider: self.provider.clone(),
+                file: file.clone(),
+                resolving: tokio::sync::Mutex::new(()),
+                held: Mutex::new(Held { lease: None, refusals: 0, failure: None }),
+            })
+        });
+        slot.clone()
+    }
+}
+
+struct LeaseSlot {
+    provider: Arc<dyn Provider>,
+    file: FileId,
+    /// Held by the one who resolves; the others wait here. Taken before `held`, never while holding it.
+    resolving: tokio::sync::Mutex<()>,
+    held: Mutex<Held>,
+}
+
+struct Held {
+    lease: Option<Arc<Lease>>,
+    /// Leases refused since one last worked; decides how hard the next resolve tries.
+    refusals: u32,
+    /// When the last resolve failed, and why. It answers for those who were waiting with it: sixteen readers of one
+    /// refused file would otherwise ask the provider sixteen times in a row.
+    failure: Option<(Instant, ProviderError)>,
+}
+
+#[async_trait]
+impl LeaseSource for LeaseSlot {
+    async fn current(&self) -> Result<Arc<Lease>, FetchError> {
+        if let Some(lease) = self.in_force() {
+            return Ok(lease);
+        }
+        let asked = Instant::now();
+        let _turn = self.resolving.lock().await;
+        if let Some(lease) = self.in_force() {
+            return Ok(lease);
+        }
+        if let Some((at, error)) = &self.held.lock().failure
+            && asked < *at
+        {
+            return Err(error.clone().into());
+        }
+        let effort = effort_after(self.held.lock().refusals);
+        let resolved = for_a_read(self.provider.lease(&self.file, effort)).await;
+        let mut held = self.held.lock();
+        match resolved {
+            Ok(lease) => {
+                let lease = Arc::new(lease);
+                held.lease = Some(lease.clone());
+                held.failure = None;
+                Ok(lease)
+            }
+            Err(error) => {
+                if !error.is_passing() {
+                    held.refusals = 0;
+                }
+                held.failure = Some((Instant::now(), error.clone()));
+                Err(error.into())
+            }
+        }
+    }
+
+    fn refused(&self, lease: &Arc<Lease>) {
+        let mut held = self.held.lock();
+        if held.lease.as_ref().is_some_and(|held| Arc::ptr_eq(held, lease)) {
+            held.lease = None;
+            // After the last resort the next reader begins anew: what failed then may be fixed by then.
+            held.refusals = (held.refusals + 1) % LEASES_TRIED;
+        }
+    }
+
+    fn served(&self, lease: &Arc<Lease>) {
+        let mut held = self.held.lock();
+        if held.lease.as_ref().is_some_and(|held| Arc::ptr_eq(held, lease)) {
+            held.refusals = 0;
+        }
+    }
+}
+
+/// A lease that worked and is refused has most likely ended: its plain renewal comes first.
+fn effort_after(refusals: u32) -> Effort {
+    match refusals {
+        0 | 1 => Effort::Listed,
+        2 => Effort::Renewed,
+        _ => Effort::LastResort,
+    }
+}
+
+impl LeaseSlot {
+    /// The lease at hand, unless it has ended.
+    fn in_force(&self) -> Option<Arc<Lease>> {
+        let mut held = self.held.lock();
+        held.lease.take_if(|lease| lease.is_over(Timestamp::now()));
+        held.lease.clone()
+    }
+}
+
+impl From<ProviderError> for FetchError {
+    fn from(error: ProviderError) -> Self {
+        match error {
+            ProviderError::Credential(why) | ProviderError::NotAllowed(why) => {
+                Self::NotAllowed(why)
+            }
+            ProviderError::NotFound(why) => Self::Gone(why),
+            ProviderError::Down(why) => Self::Down(why),
+            ProviderError::Unavailable(why) | ProviderError::Limited { why, .. } => {
+                Self::Failed(why)
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! What more than one provider needs.
+
+pub(crate) mod document;
+pub(crate) mod failures;
+pub(crate) mod json_repair;
+pub(crate) mod lease_cache;
+pub(crate) mod recycle_bin;
+pub(crate) mod redaction;
+pub(crate) mod scopes;
+pub(crate) mod serde_lenient;
+pub(crate) mod token;

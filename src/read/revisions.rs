@@ -1,0 +1,83 @@
+//! What is remembered of contents between the last handle on them and the next.
+
+use std::num::NonZeroUsize;
+
+use lru::LruCache;
+use parking_lot::Mutex;
+
+use super::open_file::Content;
+use super::{ContentRevision, Recording};
+use crate::http::range::Validator;
+use crate::model::{FileId, Version};
+
+/// Files that are remembered. A validator is below 100 bytes, so this is 4 MiB at most; a file that drops out is
+/// a new edition when it is opened again, and costs the kernel its pages of it.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
+
+/// The editions of files. A file is of the same edition as long as nothing says that the server has other bytes;
+/// the validator makes the first request after a reopening say so.
+pub(super) struct ContentRevisions {
+    state: Mutex<State>,
+}
+
+struct State {
+    next: u64,
+    known: LruCache<(FileId, Version), Known>,
+}
+
+#[derive(Clone)]
+struct Known {
+    edition: ContentRevision,
+    size: u64,
+    validator: Option<Validator>,
+}
+
+impl ContentRevisions {
+    pub(super) fn new() -> Self {
+        Self { state: Mutex::new(State { next: 1, known: LruCache::new(REMEMBERED) }) }
+    }
+
+    /// The edition that a handle opened now reads, and its validator where that is known.
+    /// `remembered` is the validator that an earlier run knew.
+    pub(super) fn current(
+        &self,
+        recording: &Recording,
+        remembered: impl FnOnce() -> Option<Validator>,
+    ) -> (ContentRevision, Option<Validator>) {
+        let mut state = self.state.lock();
+        let name = (recording.id.clone(), recording.version);
+        if let Some(known) = state.known.get(&name).filter(|known| known.size == recording.size) {
+            return (known.edition, known.validator.clone());
+        }
+        let edition = ContentRevision(state.next);
+        state.next += 1;
+        let validator = remembered();
+        state
+            .known
+            .put(name, Known { edition, size: recording.size, validator: validator.clone() });
+        (edition, validator)
+    }
+
+    /// Takes over the validator under which the content is served; says whether it is news.
+    pub(super) fn served(&self, content: &Content, validator: Option<&Validator>) -> bool {
+        let mut state = self.state.lock();
+        let name = (content.recording.id.clone(), content.recording.version);
+        if let Some(known) = state.known.get_mut(&name)
+            && known.edition == content.edition
+            && known.validator.is_none()
+        {
+            known.validator = validator.cloned();
+            return known.validator.is_some();
+        }
+        false
+    }
+
+    /// The server has other bytes than the content's: the next handle reads another edition.
+    pub(super) fn over(&self, content: &Content) {
+        let mut state = self.state.lock();
+        let name = (content.recording.id.clone(), content.recording.version);
+        if state.known.peek(&name).is_some_and(|known| known.edition == content.edition) {
+            state.known.pop(&name);
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! Download links and signed links.
+
+use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread::sleep;
+use std::time::Duration;
+
+use base64::Engine;
+use meetfs::demo_cloud::{
+    Archive, Content, DemoCloud, DemoCloudOptions, DownloadHeader, Object, PATTERN_HEAD, Server,
+    pattern_bytes, pattern_seed,
+};
+
+use super::client::{Answer, End, api, bearer, download_url, get, get_range, send, signed_link};
+
+fn demo() -> DemoCloud {
+    DemoCloud::start(DemoCloudOptions { archive: Archive::demo(), ..DemoCloudOptions::default() })
+        .unwrap()
+}
+
+fn object(cloud: &DemoCloud, topic: &str, file_type: &str) -> Object {
+    let found = cloud.objects().into_iter().find(|o| o.topic == topic && o.file_type == file_type);
+    found.unwrap()
+}
+
+fn video(cloud: &DemoCloud) -> Object {
+    object(cloud, "Weekly planning", "MP4")
+}
+
+fn is_password_page(answer: &Answer) -> bool {
+    answer.status == 200
+        && answer.header("content-type").unwrap().starts_with("text/html")
+        && String::from_utf8_lossy(&answer.body).contains("Password Required - Zoom")
+}
+
+fn is_forbidden_json(answer: &Answer) -> bool {
+    answer.status == 200
+        && answer.header("content-type").unwrap().starts_with("application/json")
+        && answer.body.len() == 59
+        && answer.body == br#"{"status":false,"errorCode":124,"errorMessage":"Forbidden"}"#
+}
+
+#[test]
+fn every_object_arrives_whole_over_its_link() {
+    let cloud = demo();
+    let mut types = HashSet::new();
+    for object in cloud.objects() {
+        let answer = get(&signed_link(&cloud, &object));
+        assert_eq!((answer.status, answer.end), (200, End::Complete), "{object:?}");
+        assert_eq!(answer.body, object.content.slice(0..object.length), "{}", object.topic);
+        types.insert((object.file_type.clone(), answer.header("content-type").unwrap().to_owned()));
+    }
+    let expected = [
+        ("MP4", "video/mp4"),
+        ("M4A", "audio/mp4"),
+        ("TRANSCRIPT", "text/vtt"),
+        ("CC", "text/vtt"),
+        ("CHAT", "text/plain"),
+        ("CSV", "text/csv"),
+        ("TB", "image/jpeg"),
+        ("TIMELINE", "application/json"),
+        ("SUMMARY", "application/json"),
+        ("CHAT_MESSAGE", "application/json"),
+        ("WHITEBOARD_X", "application/octet-stream"),
+    ];
+    assert_eq!(types, expected.map(|(kind, mime)| (kind.to_owned(), mime.to_owned())).into());
+}
+
+#[test]
+fn the_link_of_a_file_kept_elsewhere_leads_there_signed() {
+    let mut archive = Archive::pattern(&[("Elsewhere", 100)]);
+    for file in archive.meetings.iter_mut().flat_map(|meeting| &mut meeting.files) {
+        let origin = "http://127.0.0.1:9".to_owned();
+        file.content = Content::Elsewhere { origin, path: "/a%20film.mp4".into(), length: 100 };
+    }
+    let cloud =
+        DemoCloud::start(DemoCloudOptions { archive, ..DemoCloudOptions::default() }).unwrap();
+    let object = object(&cloud, "Elsewhere", "MP4");
+    assert_eq!((object.length, object.content.slice(0..100).len()), (100, 0));
+    let link = signed_link(&cloud, &object);
+    assert!(
+        link.starts_with("http://127.0.0.1:9/a%20film.mp4?") && link.contains("&Signature="),
+        "{link}"
+    );
+}
+
+#[test]
+fn a_download_link_leads_to_a_signed_link_whose_policy_states_its_end() {
+    let cloud = demo();
+    let link = signed_link(&cloud, &video(&cloud));
+    assert_ne!(link, signed_link(&cloud, &video(&cloud)), "it changes at every resolve");
+    let origin = |url: &str| url.split('/').nth(2).unwrap().to_owned();
+    let hosts =
+        [origin(&cloud.api_url()), origin(&download_url(&cloud, &video(&cloud))), origin(&link)];
+    assert_eq!(HashSet::from(hosts).len(), 3);
+    let (_, query) = link.split_once('?').unwrap();
+    let parameter = |name: &str| query.split('&').find_map(|part| part.strip_prefix(name)).unwrap();
+    assert!(!parameter("Signature=").is_empty() && !parameter("Key-Pair-Id=").is_empty());
+    let policy = parameter("Policy=").replace('-', "+").replace('_', "=").replace('~', "/");
+    let policy = base64::engine::general_purpose::STANDARD.decode(policy).unwrap();
+    let policy: serde_json::Value = serde_json::from_slice(&policy).unwrap();
+    let ends =
+        policy["Statement"][0]["Condition"]["DateLessThan"]["AWS:EpochTime"].as_i64().unwrap();
+    let left = ends - jiff::Timestamp::now().as_second();
+    assert!((3590..=3601).contains(&left), "{left}");
+}
+
+#[test]
+fn the_redirect_honours_no_range() {
+    let cloud = demo();
+    let (name, value) = bearer(&cloud.long_lived_token());
+    let url = download_url(&cloud, &video(&cloud));
+    let answer = send("GET", &url, &[(name, &value), ("Range", "bytes=0-0")], "");
+    assert_eq!((answer.status, answer.header("content-range")), (302, None));
+}
+
+#[test]
+fn without_a_good_credential_a_page_arrives_with_200() {
+    let cloud = demo();
+    let url = download_url(&cloud, &video(&cloud));
+    assert!(is_password_page(&get(&url)));
+    assert!(is_password_page(&send("GET", &url, &[("Authorization", "Bearer never-issued")], "")));
+    let (name, value) = bearer(&cloud.long_lived_token());
+    let deleted = format!("{url}x");
+    assert!(is_password_page(&send("GET", &deleted, &[(name, &value)], "")));
+}
+
+#[test]
+fn an_expired_token_gets_59_bytes_of_json_with_200() {
+    let cloud = demo();
+    let url = download_url(&cloud, &video(&cloud));
+    let (name, value) = bearer(&cloud.long_lived_token());
+    cloud.expire_tokens();
+    assert!(is_forbidden_json(&send("GET", &url, &[(name, &value)], "")));
+}
+
+#[test]
+fn a_download_access_token_opens_its_own_meeting_only_and_for_its_time() {
+    let cloud = demo();
+    let object = video(&cloud);
+    let path = format!(
+        "/meetings/{}/recordings?include_fields=download_access_token&ttl=1",
+        object.meeting
+    );
+    let token = api(&cloud, &path).json()["download_access_token"].as_str().unwrap().to_owned();
+    let (name, value) = bearer(&token);
+    let ask = |url: &str| send("GET", url, &[(name, &value)], "");
+    assert_eq!(ask(&download_url(&cloud, &object)).status, 302);
+    let other = cloud.objects().into_iter().find(|other| other.meeting != object.meeting).unwrap();
+    assert!(is_password_page(&ask(&download_url(&cloud, &other))));
+    assert_eq!(ask(&format!("{}/users/me", cloud.api_url())).status, 401);
+    sleep(Duration::from_millis(1050));
+    assert!(is_forbidden_json(&ask(&download_url(&cloud, &object))));
+}
+
+#[test]
+fn a_link_takes_the_credentials_it_is_set_to_take() {
+    let none = DownloadHeader { bearer_oauth: false, bearer_download_token: false, query: false };
+    let settings = [
+        DownloadHeader { bearer_oauth: true, ..none },
+        DownloadHeader { bearer_download_token: true, ..none },
+        DownloadHeader { query: true, ..none },
+        DownloadHeader::default(),
+    ];
+    let taken: Vec<[bool; 3]> = settings.into_iter().map(credentials_taken).collect();
+    assert_eq!(
+        taken,
+        [[true, false, false], [false, true, false], [false, false, true], [true, true, true]]
+    );
+}
+
+/// Whether a link takes the OAuth token and the meeting's token in the header, and a token in the query.
+fn credentials_taken(download_header: DownloadHeader) -> [bool; 3] {
+    let options = DemoCloudOptions {
+        archive: Archive::demo(),
+        download_header,
+        ..DemoCloudOptions::default()
+    };
+    let cloud = DemoCloud::start(options).unwrap();
+    let object = object(&cloud, "Q&A / plan: été", "CC");
+    let path =
+        format!("/meetings/{}/recordings?include_fields=download_access_token", object.meeting);
+    let of_meeting =
+        api(&cloud, &path).json()["download_access_token"].as_str().unwrap().to_owned();
+    let url = download_url(&cloud, &object);
+    assert!(url.ends_with("?type=cc"));
+    let in_header = |token: &str| {
+        let (name, value) = bearer(token);
+        send("GET", &url, &[(name, &value)], "").status == 302
+    };
+    let in_query = get(&format!("{url}&access_token={}", cloud.long_lived_token())).status == 302;
+    [in_header(&cloud.long_lived_token()), in_header(&of_meeting), in_query]
+}
+
+#[test]
+fn a_signed_link_refuses_further_credentials_and_referers() {
+    let cloud = demo();
+    let link = signed_link(&cloud, &video(&cloud));
+    for header in [("Authorization", "Bearer x"), ("Referer", "http://127.0.0.1/")] {
+        assert_eq!(send("GET", &link, &[header], "").status, 400, "{header:?}");
+    }
+    let last = cloud.requests().pop().unwrap();
+    assert_eq!((last.server, last.status), (Server::Media, 400));
+    assert_eq!(last.header("referer"), Some("http://127.0.0.1/"));
+}
+
+#[test]
+fn a_signature_fits_one_path_and_is_not_to_be_bent() {
+    let cloud = demo();
+    let link = signed_link(&cloud, &video(&cloud));
+    let other = object(&cloud, "Q&A / plan: été", "MP4");
+    let forged = [
+        link.replace(&video(&cloud).media_path, &other.media_path),
+        link.replace("Signature=", "Signature=A"),
+        link.replace("Policy=", "Policy=A"),
+        link.split('?').next().unwrap().to_owned(),
+    ];
+    for url in forged {
+        let answer = get(&url);
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (403, Some("text/xml")),
+            "{url}"
+        );
+    }
+    assert_eq!(get(&link).status, 200);
+}
+
+#[test]
+fn signed_links_end_with_their_life_or_on_command() {
+    let options = DemoCloudOptions {
+        archive: Archive::demo(),
+        link_life: Duration::from_millis(500),
+        ..DemoCloudOptions::default()
+    };
+    let cloud = DemoCloud::start(options).unwrap();
+    let link = signed_link(&cloud, &video(&cloud));
+    assert_eq!(get_range(&link, "bytes=0-0").status, 206);
+    // It ends at the full second after half a second.
+    sleep(Duration::from_millis(1600));
+    assert_eq!(get_range(&link, "bytes=0-0").status, 403);
+
+    let cloud = demo();
+    let link = signed_link(&cloud, &video(&cloud));
+    cloud.expire_links();
+    assert_eq!(get_range(&link, "bytes=0-0").status, 403);
+    assert_eq!(get_range(&signed_link(&cloud, &video(&cloud)), "bytes=0-0").status, 206);
+}
+
+#[test]
+fn ranges_are_served_as_asked() {
+    let cloud = demo();
+    let object = video(&cloud);
+    let link = signed_link(&cloud, &object);
+    let total = object.length;
+    for (range, start, end) in [
+        ("bytes=0-0".to_owned(), 0, 1),
+        ("bytes=1000-1999".to_owned(), 1000, 2000),
+        (format!("bytes={}-", total - 5), total - 5, total),
+        (format!("bytes=10-{}", total * 2), 10, total),
+        ("bytes=-100".to_owned(), total - 100, total),
+    ] {
+        let answer = get_range(&link, &range);
+        assert_eq!((answer.status, answer.end), (206, End::Complete), "{range}");
+        let stated = format!("bytes {start}-{}/{total}", end - 1);
+        assert_eq!(answer.header("content-range"), Some(stated.as_str()));
+        assert_eq!(answer.body, object.content.slice(start..end), "{range}");
+    }
+    let past = get_range(&link, &format!("bytes={total}-"));
+    let stated = format!("bytes */{total}");
+    assert_eq!((past.status, past.header("content-range")), (416, Some(stated.as_str())));
+    assert_eq!(get_range(&link, "bytes=0-1,4-5").status, 200);
+}
+
+#[test]
+fn validators_stay_with_the_content() {
+    let cloud = demo();
+    let object = video(&cloud);
+    let validators = || {
+        let answer = get_range(&signed_link(&cloud, &object), "bytes=0-0");
+        ["etag", "last-modified"].map(|name| answer.header(name).unwrap().to_owned())
+    };
+    let [etag, modified] = validators();
+    assert_eq!(validators(), [etag.clone(), modified]);
+    let link = signed_link(&cloud, &object);
+    let if_range =
+        |value: &str| send("GET", &link, &[("Range", "bytes=0-0"), ("If-Range", value)], "").status;
+    assert_eq!((if_range(&etag), if_range("\"other\"")), (206, 200));
+    cloud.change_meeting(&object.meeting, |meeting| {
+        for file in &mut meeting.files {
+            file.content = Content::Stored("changed".into());
+        }
+    });
+    assert_ne!(validators()[0], etag);
+}
+
+#[test]
+fn head_tells_the_length_and_sends_nothing() {
+    let cloud = demo();
+    let object = video(&cloud);
+    let answer = send("HEAD", &signed_link(&cloud, &object), &[], "");
+    assert_eq!((answer.status, answer.body.len()), (200, 0));
+    assert_eq!(answer.header("content-length"), Some(object.length.to_string().as_str()));
+}
+
+#[test]
+fn a_pattern_file_is_what_the_pattern_says_at_any_offset() {
+    let length = 3_000_000_000_000;
+    let archive = Archive::pattern(&[("big", length), ("small", 10)]);
+    let cloud =
+        DemoCloud::start(DemoCloudOptions { archive, ..DemoCloudOptions::default() }).unwrap();
+    let object = object(&cloud, "big", "MP4");
+    assert_eq!(object.length, length);
+    let link = signed_link(&cloud, &object);
+    for offset in [0, 5, 12_345_678_901, length - 300_000] {
+        let mut expected = vec![0; 300_000];
+        pattern_bytes(pattern_seed("big"), offset, &mut expected);
+        let answer = get_range(&link, &format!("bytes={offset}-{}", offset + 299_999));
+        assert!(answer.status == 206 && answer.body == expected, "at {offset}");
+    }
+    assert!(get_range(&link, "bytes=0-99").body.starts_with(&PATTERN_HEAD));
+}
+
+#[test]
+fn the_log_has_what_was_asked_and_the_bytes_that_went_out() {
+    let cloud = demo();
+    let object = video(&cloud);
+    let link = signed_link(&cloud, &object);
+    cloud.clear_requests();
+    get_range(&link, "bytes=100-299");
+    let requests = cloud.requests();
+    let [request] = requests.as_slice() else { panic!("{requests:?}") };
+    assert_eq!(
+        (request.server, request.method.as_str(), request.status),
+        (Server::Media, "GET", 206)
+    );
+    assert_eq!((request.range, request.body_bytes), (Some((100, Some(299))), 200));
+    assert_eq!(request.path, object.media_path);
+    assert!(request.query.contains("Policy="));
+    assert_eq!(request.header("range"), Some("bytes=100-299"));
+    let summary = get(&cloud.summary_url()).json();
+    assert_eq!((&summary["media_requests"], &summary["media_bytes"]), (&1.into(), &200.into()));
+}
+
+#[test]
+fn a_connection_serves_one_request_after_another() {
+    let cloud = demo();
+    let object = video(&cloud);
+    let link = signed_link(&cloud, &object);
+    cloud.clear_requests();
+    let rest = link.strip_prefix("http://").unwrap();
+    let (authority, path) = rest.split_once('/').unwrap();
+    let mut socket = TcpStream::connect(authority).unwrap();
+    for first in [0, 70_000, 140_000] {
+        let range = format!("bytes={first}-{}", first + 69_999);
+        write!(socket, "GET /{path} HTTP/1.1\r\nHost: {authority}\r\nRange: {range}\r\n\r\n")
+            .unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            socket.read_exact(&mut byte).unwrap();
+            head.extend(byte);
+        }
+        let mut body = vec![0; 70_000];
+        socket.read_exact(&mut body).unwrap();
+        assert_eq!(body, object.content.slice(first..first + 70_000));
+    }
+    let bytes: Vec<u64> = cloud.requests().iter().map(|request| request.body_bytes).collect();
+    assert_eq!(bytes, [70_000; 3]);
+}
+
+#[test]
+fn dropping_the_cloud_closes_its_ports_even_inside_a_runtime() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let authority = runtime.block_on(async {
+        let cloud = demo();
+        assert_eq!(api(&cloud, "/users/me").status, 200);
+        cloud.api_url().split('/').nth(2).unwrap().to_owned()
+    });
+    assert!(TcpStream::connect(authority).is_err());
+}

@@ -1,0 +1,296 @@
+//! Each fault does on the wire what it says.
+
+use std::time::{Duration, Instant};
+
+use meetfs::demo_cloud::{
+    Archive, DemoCloud, DemoCloudOptions, Effect, FaultPlan, Object, RetryAfter, Server, Trigger,
+    pattern_bytes, pattern_seed,
+};
+
+use super::client::{
+    Answer, End, api, bearer, download_url, get, get_range, open, receive, send, signed_link,
+};
+
+const LENGTH: u64 = 5_000_000;
+
+fn cloud() -> DemoCloud {
+    cloud_with(DemoCloudOptions::default())
+}
+
+fn cloud_with(options: DemoCloudOptions) -> DemoCloud {
+    let archive = Archive::pattern(&[("one", LENGTH), ("two", LENGTH)]);
+    DemoCloud::start(DemoCloudOptions { archive, ..options }).unwrap()
+}
+
+fn one(cloud: &DemoCloud) -> Object {
+    cloud.objects().into_iter().find(|object| object.topic == "one").unwrap()
+}
+
+fn bytes(offset: u64, length: usize) -> Vec<u8> {
+    let mut out = vec![0; length];
+    pattern_bytes(pattern_seed("one"), offset, &mut out);
+    out
+}
+
+/// What a range of 100 000 bytes meets under an effect, and what the log says of its body.
+fn ranged_under(what: Effect) -> (Answer, u64) {
+    let cloud = cloud();
+    let link = signed_link(&cloud, &one(&cloud));
+    cloud.inject(Trigger::next(Server::Media, 1).does(what));
+    let answer = get_range(&link, "bytes=1000000-1099999");
+    let logged = cloud.requests().pop().unwrap().body_bytes;
+    let healthy = get_range(&link, "bytes=1000000-1099999");
+    assert!(
+        healthy.status == 206 && healthy.body == bytes(1_000_000, 100_000),
+        "the fault is spent"
+    );
+    (answer, logged)
+}
+
+#[test]
+fn a_status_comes_with_its_body_and_headers() {
+    let effect = Effect::Status {
+        status: 503,
+        body: "later".into(),
+        content_type: "text/plain".into(),
+        headers: vec![("retry-after".into(), "7".into())],
+    };
+    let (answer, _) = ranged_under(effect);
+    assert_eq!((answer.status, answer.body.as_slice()), (503, b"later".as_slice()));
+    assert_eq!(answer.header("retry-after"), Some("7"));
+    assert_eq!(ranged_under(Effect::status(500)).0.status, 500);
+}
+
+#[test]
+fn a_short_body_declares_all_and_closes_early() {
+    let (answer, logged) = ranged_under(Effect::ShortBody { missing: 1 });
+    assert_eq!((answer.status, answer.end), (206, End::Short));
+    assert_eq!(answer.header("content-length"), Some("100000"));
+    assert_eq!(answer.body, bytes(1_000_000, 99_999));
+    assert_eq!(logged, 99_999);
+    let (answer, _) = ranged_under(Effect::ShortBody { missing: u64::MAX });
+    assert_eq!((answer.status, answer.body.len(), answer.end), (206, 0, End::Short));
+}
+
+#[test]
+fn a_reset_comes_after_its_bytes() {
+    let (answer, logged) = ranged_under(Effect::Reset { after: 40_000 });
+    assert_eq!((answer.status, answer.end), (206, End::Reset));
+    assert_eq!(answer.body, bytes(1_000_000, 40_000));
+    assert_eq!(logged, 40_000);
+}
+
+#[test]
+fn a_stall_holds_the_connection_until_the_cloud_is_healed() {
+    let (answer, logged) = ranged_under(Effect::Stall { after: 40_000 });
+    assert_eq!((answer.status, answer.end), (206, End::Silent));
+    assert_eq!(answer.body, bytes(1_000_000, 40_000));
+    assert_eq!(logged, 40_000);
+
+    let cloud = cloud();
+    let link = signed_link(&cloud, &one(&cloud));
+    cloud.inject(Trigger::always(Server::Media).does(Effect::Stall { after: 10 }));
+    let mut socket = open("GET", &link, &[("Range", "bytes=0-99")], "");
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(cloud.requests().pop().unwrap().body_bytes, 10);
+    cloud.heal();
+    let answer = receive(&mut socket, true);
+    assert_eq!((answer.end, answer.body), (End::Complete, bytes(0, 100)));
+}
+
+#[test]
+fn a_black_hole_takes_the_request_and_never_answers() {
+    let cloud = cloud();
+    let link = signed_link(&cloud, &one(&cloud));
+    cloud.inject(Trigger::always(Server::Media).does(Effect::BlackHole));
+    let answer = get(&link);
+    assert_eq!((answer.status, answer.end, answer.body.len()), (0, End::Silent, 0));
+    assert_eq!(cloud.requests().pop().unwrap().status, 0);
+    let mut socket = open("GET", &link, &[], "");
+    std::thread::sleep(Duration::from_millis(100));
+    cloud.heal();
+    let answer = receive(&mut socket, true);
+    assert_eq!((answer.status, answer.end), (0, End::Short));
+    assert_eq!(get_range(&link, "bytes=0-0").status, 206);
+}
+
+#[test]
+fn a_ranged_request_can_get_the_whole_file() {
+    let (answer, _) = ranged_under(Effect::WholeFile);
+    assert_eq!((answer.status, answer.header("content-range")), (200, None));
+    assert!(answer.body == bytes(0, LENGTH as usize));
+}
+
+#[test]
+fn a_wrong_range_is_another_one_and_says_so() {
+    let (answer, _) = ranged_under(Effect::WrongRange { shift: -500 });
+    assert_eq!(answer.header("content-range"), Some("bytes 999500-1099499/5000000"));
+    assert!(answer.status == 206 && answer.body == bytes(999_500, 100_000));
+    let (answer, _) = ranged_under(Effect::WrongRange { shift: i64::MAX });
+    assert_eq!(answer.header("content-range"), Some("bytes 4900000-4999999/5000000"));
+}
+
+#[test]
+fn a_wrong_total_is_stated_with_the_right_bytes() {
+    let (answer, _) = ranged_under(Effect::WrongTotal { delta: 3 });
+    assert_eq!(answer.header("content-range"), Some("bytes 1000000-1099999/5000003"));
+    assert!(answer.body == bytes(1_000_000, 100_000));
+}
+
+#[test]
+fn pages_and_json_come_with_200_in_the_place_of_bytes() {
+    let (page, _) = ranged_under(Effect::Html200);
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html;charset=UTF-8")));
+    let (json, _) = ranged_under(Effect::Json59);
+    assert_eq!((json.status, json.body.len()), (200, 59));
+    let (link, _) = ranged_under(Effect::ExpiredLink);
+    assert_eq!((link.status, link.header("content-type")), (403, Some("text/xml")));
+}
+
+#[test]
+fn an_expired_token_is_answered_as_its_server_answers_it() {
+    let cloud = cloud();
+    let url = download_url(&cloud, &one(&cloud));
+    for server in [Server::Api, Server::Web] {
+        cloud.inject(Trigger::next(server, 1).does(Effect::ExpiredToken));
+    }
+    let refused = api(&cloud, "/users/me");
+    assert_eq!((refused.status, refused.code()), (401, Some(124)));
+    assert_eq!(api(&cloud, "/users/me").status, 200);
+    let (name, value) = bearer(&cloud.long_lived_token());
+    assert_eq!(send("GET", &url, &[(name, &value)], "").body.len(), 59);
+    assert_eq!(send("GET", &url, &[(name, &value)], "").status, 302);
+}
+
+#[test]
+fn too_many_requests_says_when_to_come_back_in_each_form() {
+    let cloud = cloud();
+    let forms = [
+        RetryAfter::None,
+        RetryAfter::Seconds(3),
+        RetryAfter::HttpDate(30),
+        RetryAfter::IsoDate(30),
+    ];
+    let mut values = Vec::new();
+    for form in forms {
+        cloud.inject(Trigger::next(Server::Api, 1).does(Effect::TooManyRequests(form)));
+        let answer = api(&cloud, "/users/me");
+        assert_eq!((answer.status, answer.code()), (429, Some(429)));
+        let limit = if form == RetryAfter::IsoDate(30) { "Daily-limit" } else { "QPS" };
+        assert_eq!(answer.header("x-ratelimit-type"), Some(limit));
+        values.push(answer.header("retry-after").map(str::to_owned));
+    }
+    assert_eq!((values[0].as_deref(), values[1].as_deref()), (None, Some("3")));
+    let http = httpdate::parse_http_date(values[2].as_ref().unwrap()).unwrap();
+    let ahead = http.duration_since(std::time::SystemTime::now()).unwrap();
+    assert!(ahead > Duration::from_secs(20) && ahead <= Duration::from_secs(30));
+    let iso: jiff::Timestamp = values[3].as_ref().unwrap().parse().unwrap();
+    let ahead = iso.as_second() - jiff::Timestamp::now().as_second();
+    assert!((28..=31).contains(&ahead));
+}
+
+#[test]
+fn latency_delays_the_answer() {
+    let cloud = cloud();
+    cloud.inject(Trigger::next(Server::Api, 1).does(Effect::Latency(Duration::from_millis(200))));
+    let start = Instant::now();
+    assert_eq!(api(&cloud, "/users/me").status, 200);
+    assert!(start.elapsed() >= Duration::from_millis(200));
+}
+
+#[test]
+fn the_first_byte_of_every_answer_can_take_its_time() {
+    let options = DemoCloudOptions {
+        first_byte_latency: Duration::from_millis(60),
+        ..DemoCloudOptions::default()
+    };
+    let cloud = cloud_with(options);
+    let start = Instant::now();
+    get_range(&signed_link(&cloud, &one(&cloud)), "bytes=0-0");
+    // One answer of the API, one of the web host, one of the media host.
+    assert!(start.elapsed() >= Duration::from_millis(180));
+}
+
+#[test]
+fn bandwidth_holds_for_each_connection() {
+    let options =
+        DemoCloudOptions { bytes_per_second: Some(1_000_000), ..DemoCloudOptions::default() };
+    let cloud = cloud_with(options);
+    let link = signed_link(&cloud, &one(&cloud));
+    let timed = |ranges: &[&str]| {
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            for range in ranges {
+                scope.spawn(|| assert_eq!(get_range(&link, range).body.len(), 200_000));
+            }
+        });
+        start.elapsed()
+    };
+    assert!(timed(&["bytes=0-199999"]) >= Duration::from_millis(195));
+    // One after the other they would take two seconds.
+    let together = timed(&["bytes=0-199999"; 10]);
+    assert!(together < Duration::from_millis(1500), "{together:?}");
+    cloud.inject(Trigger::next(Server::Media, 1).does(Effect::Bandwidth(500_000)));
+    assert!(timed(&["bytes=0-199999"]) >= Duration::from_millis(395));
+}
+
+#[test]
+fn a_fault_waits_for_its_file_its_offset_and_its_turn() {
+    let cloud = cloud();
+    let link = signed_link(&cloud, &one(&cloud));
+    let two = cloud.objects().into_iter().find(|object| object.topic == "two").unwrap();
+    let other = signed_link(&cloud, &two);
+    let trigger =
+        Trigger::next(Server::Media, 1).on(&one(&cloud).media_path).from_offset(1000).after(1);
+    cloud.inject(trigger.does(Effect::status(500)));
+    let statuses = [
+        get_range(&other, "bytes=2000-2001").status,
+        get_range(&link, "bytes=0-1").status,
+        get_range(&link, "bytes=1000-1001").status,
+        get_range(&link, "bytes=1000-1001").status,
+        get_range(&link, "bytes=1000-1001").status,
+    ];
+    assert_eq!(statuses, [206, 206, 206, 500, 206]);
+}
+
+#[test]
+fn healing_drops_what_is_still_to_come() {
+    let cloud = cloud_with(DemoCloudOptions {
+        faults: vec![Trigger::always(Server::Api).does(Effect::status(500))],
+        ..DemoCloudOptions::default()
+    });
+    assert_eq!(api(&cloud, "/users/me").status, 500);
+    cloud.heal();
+    assert_eq!(api(&cloud, "/users/me").status, 200);
+}
+
+#[test]
+fn a_seeded_plan_passes_and_every_byte_comes_in_the_end() {
+    let cloud = cloud();
+    let object = one(&cloud);
+    let mut link = signed_link(&cloud, &object);
+    FaultPlan::seeded(11, 30, 40).into_iter().for_each(|fault| cloud.inject(fault));
+    let mut wrong = 0;
+    for block in 0..25 {
+        let (first, last) = (block * 200_000, block * 200_000 + 199_999);
+        let expected = format!("bytes {first}-{last}/{LENGTH}");
+        loop {
+            let answer = get_range(&link, &format!("bytes={first}-{last}"));
+            let good = answer.status == 206
+                && answer.end == End::Complete
+                && answer.header("content-range") == Some(expected.as_str());
+            if good {
+                assert!(answer.body == bytes(first, 200_000));
+                break;
+            }
+            wrong += 1;
+            assert!(wrong < 100, "the plan does not end");
+            let (name, value) = bearer(&cloud.long_lived_token());
+            let answer = send("GET", &download_url(&cloud, &object), &[(name, &value)], "");
+            if let Some(location) = answer.header("location") {
+                link = location.to_owned();
+            }
+        }
+    }
+    assert!(wrong >= 5, "only {wrong} faults struck");
+}

@@ -1,0 +1,281 @@
+//! Whatever happens in whatever order to the read engine, a read brings the bytes of one content of its file, or fails.
+//!
+//! The engine runs over real HTTP against the embedded cloud, with a memory and a disk too small for the files, so
+//! that blocks come from the network, the disk and memory in turn, and go while others are read.
+
+// A helper that cannot go on fails its test.
+// The shared helpers are made for tests that use more of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use meetfs::cache::MemoryCache;
+use meetfs::cache::disk::{DiskCache, DiskOptions};
+use meetfs::demo_cloud::{
+    Archive, Content, DemoCloud, DemoCloudOptions, FaultPlan, PATTERN_HEAD, pattern_bytes,
+    pattern_seed,
+};
+use meetfs::http::{Client, FetchError, Validator};
+use meetfs::model::{Availability, DaySpan, FileId, Version};
+use meetfs::providers::{LeaseCache, Provider};
+use meetfs::read::{Engine, EngineOptions, Observer, OpenFile, Recording};
+use parking_lot::Mutex;
+use proptest::prelude::*;
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+/// Shorter than a block, of a few blocks, and more than memory and disk hold together.
+const FILES: [(&str, u64); 3] =
+    [("short", 200_001), ("middle", 3 * MIB + 17), ("long", 21 * MIB + 5)];
+
+/// The least there is.
+const MEMORY: u64 = 8 * MIB;
+const DISK: u64 = 6 * MIB;
+
+/// Bound on a read. Some faults ask to wait a second.
+const DEADLINE: Duration = Duration::from_secs(8);
+
+#[derive(Clone, Debug)]
+enum Step {
+    Open(usize),
+    Close(usize),
+    /// A row of reads of that length in one handle, from a place in sixteenths of the file on.
+    Read {
+        handle: usize,
+        place: u64,
+        length: u32,
+        count: u32,
+    },
+    /// The same in all handles at once.
+    ReadEverywhere {
+        place: u64,
+        length: u32,
+    },
+    FetchAhead(usize),
+    ExpireLinks,
+    ExpireTokens,
+    /// Other bytes of the same length, under the same listing.
+    Change(usize),
+    Pause(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let length = prop_oneof![1u32..5000, Just(131_072), Just(262_144), Just(1_048_576)];
+    prop_oneof![
+        3 => (0..FILES.len()).prop_map(Step::Open),
+        1 => (0usize..8).prop_map(Step::Close),
+        8 => (0usize..8, 0u64..17, length.clone(), 1u32..24)
+            .prop_map(|(handle, place, length, count)| Step::Read { handle, place, length, count }),
+        3 => (0u64..17, length).prop_map(|(place, length)| Step::ReadEverywhere { place, length }),
+        1 => (0..FILES.len()).prop_map(Step::FetchAhead),
+        1 => Just(Step::ExpireLinks),
+        1 => Just(Step::ExpireTokens),
+        1 => (0..FILES.len()).prop_map(Step::Change),
+        1 => (1u64..60).prop_map(Step::Pause),
+    ]
+}
+
+/// Remembers what it is told, as the catalog does.
+#[derive(Default)]
+struct Memory(Mutex<HashMap<FileId, Validator>>);
+
+impl Observer for Memory {
+    fn size_found(&self, _id: &FileId, _version: Version, _size: u64) {}
+
+    fn served_under(&self, id: &FileId, _version: Version, validator: &Validator) {
+        self.0.lock().insert(id.clone(), validator.clone());
+    }
+
+    fn last_validator(&self, id: &FileId, _version: Version) -> Option<Validator> {
+        self.0.lock().get(id).cloned()
+    }
+
+    fn content_changed(&self, id: &FileId) {
+        self.0.lock().remove(id);
+    }
+}
+
+/// A handle, and which of its file's contents it has been seen to read.
+struct Reader {
+    file: usize,
+    open: Arc<OpenFile>,
+    reads: Option<u64>,
+}
+
+struct World {
+    cloud: DemoCloud,
+    engine: Arc<Engine>,
+    recordings: Vec<Recording>,
+    /// Seeds of all contents that each file has had.
+    seeds: Vec<Vec<u64>>,
+    readers: Vec<Reader>,
+    changes: u64,
+}
+
+impl World {
+    async fn new(seed: u64, directory: &std::path::Path) -> Self {
+        let faults = FaultPlan::seeded(seed, 12, 80);
+        let cloud = DemoCloud::start(DemoCloudOptions {
+            archive: Archive::pattern(&FILES),
+            faults,
+            ..DemoCloudOptions::default()
+        })
+        .unwrap();
+        let provider: Arc<dyn Provider> = Arc::new(crate::support::zoom::zoom(&cloud));
+        let today = jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date();
+        let span = DaySpan { from: today - jiff::SignedDuration::from_hours(72), to: today };
+        let listing = provider.list(span).await.unwrap();
+        let recordings = FILES.iter().map(|(name, size)| {
+            let meeting = listing.meetings.iter().find(|meeting| meeting.topic == *name).unwrap();
+            let file =
+                meeting.files.iter().find(|file| file.availability == Availability::Ready).unwrap();
+            Recording { id: file.id.clone(), version: file.version, size: *size, body: file.body }
+        });
+        let recordings: Vec<_> = recordings.collect();
+        let options = DiskOptions {
+            directory: directory.into(),
+            limit: DISK,
+            free_floor: Some(0),
+            queue: 2 * MIB,
+        };
+        let engine = Engine::new(EngineOptions {
+            client: Client::new(4).unwrap(),
+            cache: MemoryCache::new(MEMORY),
+            disk: Some(DiskCache::open(options).unwrap()),
+            desks: HashMap::from([(provider.source().clone(), LeaseCache::new(provider.clone()))]),
+            deadline: DEADLINE,
+            observer: Arc::new(Memory::default()),
+            runtime: tokio::runtime::Handle::current(),
+        });
+        let seeds = FILES.iter().map(|(name, _)| vec![pattern_seed(name)]).collect();
+        Self { cloud, engine, recordings, seeds, readers: Vec::new(), changes: 0 }
+    }
+
+    async fn take(&mut self, step: Step) -> Result<(), TestCaseError> {
+        match step {
+            Step::Open(file) => {
+                let open = self.engine.open(&self.recordings[file]).unwrap();
+                self.engine.confirm(&open).await;
+                self.readers.push(Reader { file, open, reads: None });
+                if self.readers.len() > 8 {
+                    self.readers.remove(0);
+                }
+            }
+            Step::Close(handle) if !self.readers.is_empty() => {
+                self.readers.remove(handle % self.readers.len());
+            }
+            Step::Read { handle, place, length, count } if !self.readers.is_empty() => {
+                let handle = handle % self.readers.len();
+                let size = FILES[self.readers[handle].file].1;
+                let mut offset = size * place / 16;
+                for _ in 0..count {
+                    let read = read(&self.engine, &self.readers[handle].open, offset, length).await;
+                    self.check(handle, offset, length, read)?;
+                    offset += u64::from(length);
+                }
+            }
+            Step::ReadEverywhere { place, length } => {
+                let mut reads = Vec::new();
+                for reader in &self.readers {
+                    let (engine, open) = (self.engine.clone(), reader.open.clone());
+                    let offset = FILES[reader.file].1 * place / 16;
+                    let asked = async move { (offset, read(&engine, &open, offset, length).await) };
+                    reads.push(tokio::spawn(asked));
+                }
+                for (handle, read) in reads.into_iter().enumerate() {
+                    let (offset, read) = read.await.unwrap();
+                    self.check(handle, offset, length, read)?;
+                }
+            }
+            Step::FetchAhead(file) => {
+                let open = self.engine.open(&self.recordings[file]).unwrap();
+                self.engine.fetch_ahead(&open);
+            }
+            Step::ExpireLinks => self.cloud.expire_links(),
+            Step::ExpireTokens => self.cloud.expire_tokens(),
+            Step::Change(file) => {
+                self.changes += 1;
+                let seed = pattern_seed(&format!("{} {}", FILES[file].0, self.changes));
+                self.seeds[file].push(seed);
+                let uuid = self.recordings[file].id.meeting.as_str().to_owned();
+                let length = FILES[file].1;
+                assert!(self.cloud.change_meeting(&uuid, |meeting| {
+                    meeting.files[0].content = Content::Pattern { seed, length };
+                }));
+            }
+            Step::Pause(milliseconds) => {
+                tokio::time::sleep(Duration::from_millis(milliseconds)).await
+            }
+            Step::Close(_) | Step::Read { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Bytes must be those of one content of the file, the same for all reads of the handle, and as many as there are.
+    fn check(
+        &mut self,
+        handle: usize,
+        offset: u64,
+        length: u32,
+        read: Result<bytes::Bytes, FetchError>,
+    ) -> Result<(), TestCaseError> {
+        let reader = &mut self.readers[handle];
+        let (name, size) = FILES[reader.file];
+        let Ok(bytes) = read else { return Ok(()) };
+        let there = u64::from(length).min(size.saturating_sub(offset)) as usize;
+        prop_assert_eq!(bytes.len(), there, "{} at {}", name, offset);
+        let is_of = |seed: u64| {
+            let mut truth = vec![0; there];
+            pattern_bytes(seed, offset, &mut truth);
+            bytes == truth
+        };
+        // The beginning is the same in all of them.
+        if there == 0 || offset + there as u64 <= PATTERN_HEAD.len() as u64 {
+            return Ok(());
+        }
+        match reader.reads {
+            Some(seed) => prop_assert!(is_of(seed), "a mix of two contents of {name} at {offset}"),
+            None => {
+                reader.reads = self.seeds[reader.file].iter().copied().find(|seed| is_of(*seed));
+                prop_assert!(reader.reads.is_some(), "bytes of no content of {name} at {offset}");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// As the kernel's side reads: from memory if that is possible, else with patience.
+async fn read(
+    engine: &Arc<Engine>,
+    open: &Arc<OpenFile>,
+    offset: u64,
+    length: u32,
+) -> Result<bytes::Bytes, FetchError> {
+    match engine.read_now(open, offset, length) {
+        Some(bytes) => Ok(bytes),
+        None => engine.read(open, offset, length).await,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_interleaving_gives_the_bytes_of_one_content_or_an_error(
+        seed in any::<u64>(), steps in prop::collection::vec(step(), 5..40)
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let outcome: Result<(), TestCaseError> = runtime.block_on(async {
+            let mut world = World::new(seed, &directory.path().join("blocks")).await;
+            for step in steps {
+                world.take(step).await?;
+            }
+            Ok(())
+        });
+        runtime.shutdown_timeout(Duration::from_secs(2));
+        outcome?;
+    }
+}

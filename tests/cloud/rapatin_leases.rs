@@ -1,0 +1,189 @@
+//! From listed files to the addresses of their bytes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use meetfs::demo_cloud::{DemoCloud, Effect, RapatinStatus, Server, Trigger};
+use meetfs::http::{ByteRange, Class, Client, Expectation, RangeStream};
+use meetfs::model::{Availability, FileId, Lease, RecordingFile};
+use meetfs::providers::rapatin::Rapatin;
+use meetfs::providers::{Effort, LeaseCache, Provider, ProviderError};
+
+use crate::support::rapatin::{
+    asked, demo, last, login, logins, rapatin, rapatin_with, secrets_sent,
+};
+
+/// The files that can be read, with what the listing asked forgotten.
+async fn listed(cloud: &DemoCloud, rapatin: &Rapatin) -> Vec<RecordingFile> {
+    let listing = rapatin.list(last(5)).await.unwrap();
+    let mut files: Vec<_> =
+        listing.meetings.into_iter().flat_map(|meeting| meeting.files).collect();
+    files.retain(|file| file.availability == Availability::Ready);
+    files.sort_by(|one, other| one.id.cmp(&other.id));
+    cloud.clear_requests();
+    files
+}
+
+/// The bytes of a file by way of `desk`.
+async fn read(desk: &LeaseCache, file: &RecordingFile) -> Vec<u8> {
+    let expected = Expectation { total: None, body: file.body, validator: None };
+    let range = ByteRange { start: 0, end: u64::from(u32::MAX) };
+    let (client, patience) = (Client::new(8).unwrap(), Duration::from_secs(10));
+    let mut stream =
+        RangeStream::new(client, desk.slot(&file.id), range, expected, Class::Bulk, patience);
+    let mut bytes = Vec::new();
+    while let Some(piece) = stream.chunk().await.unwrap() {
+        bytes.extend_from_slice(&piece);
+    }
+    bytes
+}
+
+fn is_signed(lease: &Lease) -> bool {
+    lease.authorization.is_none()
+        && lease.address.expose().query().is_some_and(|q| q.contains("Signature="))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listed_link_becomes_a_signed_address_in_one_exchange() {
+    let cloud = demo();
+    let client = rapatin(&cloud);
+    let files = listed(&cloud, &client).await;
+    let lease = client.lease(&files[0].id, Effort::Listed).await.unwrap();
+    assert!(is_signed(&lease) && lease.ends.is_some(), "{lease:?}");
+    let requests = cloud.requests();
+    assert_eq!((requests.len(), requests[0].server, requests[0].status), (1, Server::Web, 302));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_file_is_exact_and_no_host_but_rapatins_sees_a_credential() {
+    let cloud = demo();
+    let client = Arc::new(rapatin_with(&cloud, login(&cloud), &["86666666666"]));
+    let files = listed(&cloud, &client).await;
+    let objects = cloud.rapatin_objects();
+    assert_eq!(files.len(), objects.len());
+    let desk = LeaseCache::new(client.clone());
+    let mut lengths = Vec::new();
+    for file in &files {
+        let bytes = read(&desk, file).await;
+        let object = objects.iter().find(|object| object.content.slice(0..u64::MAX) == bytes);
+        assert!(object.is_some(), "{file:?}");
+        lengths.push(bytes.len() as u64);
+    }
+    let mut truth: Vec<_> = objects.iter().map(|object| object.length).collect();
+    lengths.sort_unstable();
+    truth.sort_unstable();
+    assert_eq!(lengths, truth, "each object once");
+    // A link that has gone stale is renewed by a call that does carry the token.
+    cloud.expire_rapatin_links();
+    for file in &files {
+        assert!(is_signed(&client.lease(&file.id, Effort::Listed).await.unwrap()));
+    }
+    assert!(!asked(&cloud, Server::Rapatin, "/recordings/").is_empty());
+    let secrets = secrets_sent(&cloud);
+    assert!(secrets.len() > 2);
+    let elsewhere = [Server::Web, Server::Media].map(|server| asked(&cloud, server, ""));
+    assert!(elsewhere.iter().all(|requests| requests.len() >= files.len()));
+    for request in elsewhere.iter().flatten() {
+        assert_eq!((request.header("authorization"), request.header("referer")), (None, None));
+        let told = format!("{request:?}");
+        assert!(secrets.iter().all(|secret| !told.contains(secret.as_str())), "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_link_is_asked_for_anew_and_followed() {
+    let cloud = demo();
+    let client = rapatin(&cloud);
+    let files = listed(&cloud, &client).await;
+    cloud.expire_rapatin_links();
+    assert!(is_signed(&client.lease(&files[0].id, Effort::Listed).await.unwrap()));
+    let statuses: Vec<u16> =
+        asked(&cloud, Server::Web, "").iter().map(|request| request.status).collect();
+    assert_eq!(statuses, [200, 302], "a page, and then the way on");
+    assert_eq!(asked(&cloud, Server::Rapatin, "").len(), 1);
+    // What was learned serves the other files of the session as well.
+    let sibling =
+        files.iter().find(|file| file.id.meeting == files[0].id.meeting && file.id != files[0].id);
+    assert!(is_signed(&client.lease(&sibling.unwrap().id, Effort::Listed).await.unwrap()));
+    assert_eq!(asked(&cloud, Server::Rapatin, "").len(), 1);
+    // A refused lease asks for a new link without trying the one at hand.
+    cloud.clear_requests();
+    assert!(is_signed(&client.lease(&files[0].id, Effort::Renewed).await.unwrap()));
+    assert_eq!(
+        (asked(&cloud, Server::Rapatin, "").len(), asked(&cloud, Server::Web, "").len()),
+        (1, 1)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_found_by_its_identity_alone() {
+    let cloud = demo();
+    let ids: Vec<FileId> =
+        listed(&cloud, &rapatin(&cloud)).await.into_iter().map(|file| file.id).collect();
+    let fresh = rapatin(&cloud);
+    for id in &ids {
+        let lease = fresh.lease(id, Effort::Listed).await.unwrap();
+        let path = lease.address.expose().path().to_owned();
+        let object =
+            cloud.rapatin_objects().into_iter().find(|object| object.media_path == path).unwrap();
+        assert_eq!(object.meeting, id.meeting.as_str());
+    }
+    let unknown = FileId { key: "85095598095|MP4|no_such_view".into(), ..ids[0].clone() };
+    assert!(matches!(fresh.lease(&unknown, Effort::Listed).await, Err(ProviderError::NotFound(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_or_vanished_recording_is_gone_and_not_forbidden() {
+    let cloud = demo();
+    let client = rapatin(&cloud);
+    let files = listed(&cloud, &client).await;
+    let deleted = &files[0].id;
+    cloud.change_rapatin_session(deleted.meeting.as_str(), |session| {
+        session.status = RapatinStatus::Deleted
+    });
+    let error = client.lease(deleted, Effort::Listed).await.unwrap_err();
+    assert!(matches!(&error, ProviderError::NotFound(why) if why.contains("deleted")), "{error:?}");
+    let vanished = &files.iter().find(|file| file.id.meeting != deleted.meeting).unwrap().id;
+    assert!(cloud.remove_rapatin_session(vanished.meeting.as_str()));
+    let error = client.lease(vanished, Effort::Listed).await.unwrap_err();
+    assert!(matches!(error, ProviderError::NotFound(_)), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stays_refused_says_so_without_a_secret() {
+    let cloud = demo();
+    let client = rapatin(&cloud);
+    let files = listed(&cloud, &client).await;
+    for refusal in [Effect::Html200, Effect::Json59, Effect::status(401)] {
+        cloud.inject(Trigger::always(Server::Web).does(refusal.clone()));
+        for effort in [Effort::Listed, Effort::Renewed, Effort::LastResort] {
+            let error = client.lease(&files[0].id, effort).await.unwrap_err();
+            let text = format!("{error} {error:?} {client:?}");
+            assert!(matches!(error, ProviderError::NotAllowed(_)), "{refusal:?}: {text}");
+            assert!(
+                secrets_sent(&cloud).iter().all(|secret| !text.contains(secret.as_str())),
+                "{text}"
+            );
+            assert!(!text.contains("webhook_download"), "{text}");
+        }
+        cloud.heal();
+    }
+    assert_eq!(logins(&cloud), 0, "none of it is the token's fault");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixteen_leases_of_stale_links_under_an_ended_token_take_one_login() {
+    let cloud = demo();
+    let client = Arc::new(rapatin(&cloud));
+    let files = listed(&cloud, &client).await;
+    cloud.expire_rapatin_tokens();
+    cloud.expire_rapatin_links();
+    let leases = files.iter().cycle().take(16).map(|file| {
+        let (client, id) = (client.clone(), file.id.clone());
+        tokio::spawn(async move { client.lease(&id, Effort::Listed).await })
+    });
+    for lease in leases.collect::<Vec<_>>() {
+        assert!(is_signed(&lease.await.unwrap().unwrap()));
+    }
+    assert_eq!(logins(&cloud), 1);
+}

@@ -1,0 +1,352 @@
+//! Listings of an account.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use jiff::ToSpan;
+use jiff::civil::time;
+use jiff::tz::TimeZone;
+use meetfs::demo_cloud::{Effect, RapatinSession, RapatinStatus, RetryAfter, Server, Trigger};
+use meetfs::model::{Availability, Meeting};
+use meetfs::providers::rapatin::RapatinCredential;
+use meetfs::providers::{Provider, ProviderError};
+
+use crate::support::rapatin::{
+    asked, cloud, demo, last, login, logins, rapatin, rapatin_with, secrets_sent, session, today,
+    uuids,
+};
+
+fn named(sessions: &[RapatinSession], shown: impl Fn(&RapatinSession) -> bool) -> Vec<String> {
+    let mut uuids: Vec<_> = sessions
+        .iter()
+        .filter(|session| shown(session))
+        .map(|session| session.uuid.clone())
+        .collect();
+    uuids.sort();
+    uuids
+}
+
+fn of<'a>(meetings: &'a [Meeting], uuid: &str) -> &'a Meeting {
+    meetings.iter().find(|meeting| meeting.id.as_str() == uuid).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_listed_whether_they_come_alone_or_in_a_list() {
+    let cloud = demo();
+    let listing = rapatin(&cloud).list(last(5)).await.unwrap();
+    assert!(listing.failed.is_empty(), "{:?}", listing.failed);
+    let held = cloud.rapatin_sessions();
+    let shown =
+        |session: &RapatinSession| session.scheduled && session.status != RapatinStatus::Deleted;
+    assert_eq!(uuids(&listing.meetings), named(&held, shown));
+    for session in held.iter().filter(|session| shown(session)) {
+        let meeting = of(&listing.meetings, &session.uuid);
+        let ready = session.status == RapatinStatus::Ready;
+        assert_eq!(
+            meeting.files.len(),
+            if ready { session.files.len() } else { 0 },
+            "{}",
+            session.topic
+        );
+        assert_eq!(
+            (meeting.topic.as_str(), meeting.start),
+            (session.topic.as_str(), session.start)
+        );
+    }
+    let numbers: HashSet<&str> =
+        held.iter().filter(|one| one.scheduled).map(|one| one.meeting_id.as_str()).collect();
+    assert_eq!(
+        asked(&cloud, Server::Rapatin, "/recordings/").len(),
+        numbers.len(),
+        "each meeting once"
+    );
+    assert_eq!((asked(&cloud, Server::Rapatin, "/schedules").len(), logins(&cloud)), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sizes_are_read_from_strings_and_the_day_of_deletion_is_said() {
+    let cloud = demo();
+    let listing = rapatin(&cloud).list(last(5)).await.unwrap();
+    let held = cloud.rapatin_sessions();
+    let session = held.iter().find(|session| session.topic == "Rapat anggaran").unwrap();
+    let meeting = of(&listing.meetings, &session.uuid);
+    let mut sizes: Vec<_> = meeting.files.iter().filter_map(|file| file.declared_size).collect();
+    let mut lengths: Vec<_> = session.files.iter().map(|file| file.content.length()).collect();
+    sizes.sort_unstable();
+    lengths.sort_unstable();
+    assert_eq!(sizes, lengths);
+    let delete_on =
+        TimeZone::UTC.to_datetime(session.start).date().saturating_add(4.days()).to_string();
+    let said = serde_json::to_string(&meeting.facts).unwrap();
+    assert!(said.contains(&format!(r#""delete_on":"{delete_on}""#)), "{said}");
+    assert!(!said.contains("://"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configured_meeting_is_listed_besides_the_schedule_and_asked_about_once() {
+    let cloud = demo();
+    let both = ["86666666666", "85095598095", "89999999999"];
+    let listing = rapatin_with(&cloud, login(&cloud), &both).list(last(5)).await.unwrap();
+    assert!(
+        listing.failed.is_empty(),
+        "a meeting without recordings is no failure: {:?}",
+        listing.failed
+    );
+    let shown = |session: &RapatinSession| session.status != RapatinStatus::Deleted;
+    assert_eq!(uuids(&listing.meetings), named(&cloud.rapatin_sessions(), shown));
+    for meeting in both {
+        assert_eq!(asked(&cloud, Server::Rapatin, meeting).len(), 1, "{meeting}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_once_shown_stays_and_where_there_is_none_the_day_begins() {
+    let cloud = demo();
+    let meetings = ["85095598095", "86666666666"];
+    let client = rapatin_with(&cloud, login(&cloud), &meetings);
+    let held = cloud.rapatin_sessions();
+    let scheduled = held.iter().find(|session| session.meeting_id == meetings[0]).unwrap();
+    let unscheduled = held.iter().find(|session| session.meeting_id == meetings[1]).unwrap();
+    let midnight = |session: &RapatinSession| {
+        let day = TimeZone::UTC.to_datetime(session.start).date();
+        TimeZone::UTC.to_timestamp(day.to_datetime(time(0, 0, 0, 0))).unwrap()
+    };
+    let first = client.list(last(5)).await.unwrap().meetings;
+    assert_eq!(of(&first, &scheduled.uuid).start, scheduled.start);
+    assert_eq!(of(&first, &unscheduled.uuid).start, midnight(unscheduled));
+
+    cloud.change_rapatin_session(&scheduled.uuid, |session| session.scheduled = false);
+    cloud.change_rapatin_session(&unscheduled.uuid, |session| session.scheduled = true);
+    let second = client.list(last(5)).await.unwrap().meetings;
+    for uuid in [&scheduled.uuid, &unscheduled.uuid] {
+        assert_eq!(of(&second, uuid), of(&first, uuid), "the same on every listing");
+    }
+    let anew = rapatin_with(&cloud, login(&cloud), &meetings).list(last(5)).await.unwrap().meetings;
+    assert_eq!(of(&anew, &scheduled.uuid).start, midnight(scheduled));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_shows_its_files_when_it_is_ready_and_goes_when_it_is_deleted() {
+    let cloud = cloud(vec![session("a==", "81", 1).status(RapatinStatus::Processing)]);
+    let client = rapatin(&cloud);
+    let listed = client.list(last(5)).await.unwrap().meetings;
+    assert_eq!((listed.len(), of(&listed, "a==").files.len()), (1, 0));
+    cloud.change_rapatin_session("a==", |session| session.status = RapatinStatus::Ready);
+    let listed = client.list(last(5)).await.unwrap().meetings;
+    assert_eq!(of(&listed, "a==").files[0].availability, Availability::Ready);
+    cloud.change_rapatin_session("a==", |session| session.status = RapatinStatus::Deleted);
+    let listing = client.list(last(5)).await.unwrap();
+    assert_eq!((listing.meetings.len(), listing.failed.len()), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_of_several_pages_is_listed_whole() {
+    let sessions =
+        (0..120).map(|n| session(&format!("{n}=="), &format!("9{n:03}"), 1 + n % 3)).collect();
+    let cloud = cloud(sessions);
+    let listing = rapatin(&cloud).list(last(5)).await.unwrap();
+    assert_eq!((listing.meetings.len(), listing.failed.len()), (120, 0));
+    assert_eq!(asked(&cloud, Server::Rapatin, "/schedules").len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_of_other_days_than_those_asked_for_are_left_out() {
+    let weekly = |uuid: &str, days| {
+        let mut session = session(uuid, "81", days);
+        session.recurring = true;
+        session
+    };
+    let cloud = cloud(vec![weekly("new==", 1), weekly("old==", 8)]);
+    let client = rapatin(&cloud);
+    assert_eq!(uuids(&client.list(last(5)).await.unwrap().meetings), ["new=="]);
+    assert_eq!(uuids(&client.list(last(10)).await.unwrap().meetings), ["new==", "old=="]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_does_not_come_and_go_with_the_span_that_is_listed() {
+    let cloud = cloud(vec![session("old==", "81", 20), session("new==", "81", 2).unscheduled()]);
+    let client = rapatin(&cloud);
+    assert!(
+        client.list(last(7)).await.unwrap().meetings.is_empty(),
+        "nobody knows of the meeting yet"
+    );
+    assert_eq!(uuids(&client.list(last(30)).await.unwrap().meetings), ["new==", "old=="]);
+    assert_eq!(uuids(&client.list(last(7)).await.unwrap().meetings), ["new=="]);
+    assert!(cloud.remove_rapatin_session("old==") && cloud.remove_rapatin_session("new=="));
+    cloud.clear_requests();
+    for _ in 0..2 {
+        assert!(client.list(last(7)).await.unwrap().meetings.is_empty());
+    }
+    assert_eq!(
+        asked(&cloud, Server::Rapatin, "/recordings/81").len(),
+        1,
+        "it holds nothing any more"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_schedule_the_configured_meetings_are_a_part_of_the_listing() {
+    let cloud = demo();
+    cloud.inject(Trigger::always(Server::Rapatin).on("/schedules").does(Effect::status(503)));
+    let client = rapatin_with(&cloud, login(&cloud), &["81234567890", "86666666666"]);
+    let listing = client.list(last(5)).await.unwrap();
+    assert_eq!(listing.meetings.len(), 3);
+    let [(days, ProviderError::Unavailable(why))] = listing.failed.as_slice() else {
+        panic!("{:?}", listing.failed)
+    };
+    assert!(*days == last(5) && why.contains("503"), "{why}");
+    cloud.heal();
+    let whole = client.list(last(5)).await.unwrap();
+    for session in cloud.rapatin_sessions().iter().filter(|one| one.meeting_id == "81234567890") {
+        let start = |meetings| of(meetings, &session.uuid).start;
+        assert_ne!(start(&listing.meetings), session.start);
+        assert_eq!(
+            start(&whole.meetings),
+            session.start,
+            "made up for want of the schedule, and not kept"
+        );
+    }
+    cloud.inject(Trigger::always(Server::Rapatin).on("/schedules").does(Effect::status(503)));
+    let error = rapatin(&cloud).list(last(5)).await.unwrap_err();
+    assert!(matches!(error, ProviderError::Unavailable(_)), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_meeting_that_fails_costs_its_own_days_alone() {
+    let cloud =
+        cloud(vec![session("a==", "81", 2), session("b==", "82", 12), session("c==", "83", 3)]);
+    cloud.inject(Trigger::always(Server::Rapatin).on("/recordings/82").does(Effect::status(502)));
+    let listing = rapatin(&cloud).list(last(20)).await.unwrap();
+    assert_eq!(uuids(&listing.meetings), ["a==", "c=="]);
+    let [(days, ProviderError::Unavailable(_))] = listing.failed.as_slice() else {
+        panic!("{:?}", listing.failed)
+    };
+    assert!(
+        days.contains(today().saturating_sub(12.days())) && !days.contains(today()),
+        "{days:?}"
+    );
+    assert!((days.to - days.from).get_days() == 2, "{days:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_meeting_of_somebody_else_is_left_out_and_one_that_is_configured_is_named() {
+    let cloud = cloud(vec![session("a==", "81", 2), session("b==", "82", 2)]);
+    cloud.inject(Trigger::always(Server::Rapatin).on("/recordings/82").does(Effect::status(403)));
+    let listing = rapatin(&cloud).list(last(5)).await.unwrap();
+    assert_eq!((uuids(&listing.meetings), listing.failed.len()), (vec!["a==".to_owned()], 0));
+    let listing = rapatin_with(&cloud, login(&cloud), &["82"]).list(last(5)).await.unwrap();
+    let [(_, ProviderError::NotAllowed(why))] = listing.failed.as_slice() else {
+        panic!("{:?}", listing.failed)
+    };
+    assert!(why.contains("meeting 82"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_service_is_not_asked_about_every_meeting() {
+    let sessions = (0..60).map(|n| session(&format!("{n}=="), &format!("9{n:03}"), 1)).collect();
+    let cloud = cloud(sessions);
+    cloud.inject(Trigger::always(Server::Rapatin).on("/recordings/").does(Effect::status(503)));
+    assert!(matches!(rapatin(&cloud).list(last(5)).await, Err(ProviderError::Unavailable(_))));
+    // Four at once with five tries each, and perhaps three that began before the fourth had failed.
+    let asked = asked(&cloud, Server::Rapatin, "/recordings/").len();
+    assert!(asked <= 7 * 5, "{asked}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_where_nothing_is_does_not_pass_for_an_empty_archive() {
+    let cloud = demo();
+    let page = Effect::Status {
+        status: 404,
+        body: "<html>Not found</html>".into(),
+        content_type: "text/html".into(),
+        headers: Vec::new(),
+    };
+    cloud.inject(Trigger::always(Server::Rapatin).on("/recordings/").does(page));
+    let error = rapatin(&cloud).list(last(5)).await.unwrap_err();
+    assert!(matches!(&error, ProviderError::NotFound(why) if why.contains("api_url")), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_limit_is_waited_out() {
+    let cloud = demo();
+    let limit = || Effect::TooManyRequests(RetryAfter::Seconds(1));
+    cloud.inject(Trigger::next(Server::Rapatin, 1).on("/schedules").does(limit()));
+    cloud.inject(Trigger::next(Server::Rapatin, 2).on("/recordings/").does(limit()));
+    let listing = rapatin(&cloud).list(last(5)).await.unwrap();
+    assert_eq!((listing.meetings.len(), listing.failed.len()), (6, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_meeting_without_recordings_is_asked_about_once() {
+    let gone = |uuid: &str, meeting: &str, days| {
+        session(uuid, meeting, days).status(RapatinStatus::Deleted)
+    };
+    let cloud =
+        cloud(vec![gone("old==", "81", 40), gone("new==", "82", 3), session("kept==", "83", 40)]);
+    let client = rapatin(&cloud);
+    for _ in 0..2 {
+        assert_eq!(uuids(&client.list(last(60)).await.unwrap().meetings), ["kept=="]);
+    }
+    let times =
+        |meeting: &str| asked(&cloud, Server::Rapatin, &format!("/recordings/{meeting}")).len();
+    assert_eq!((times("81"), times("82"), times("83")), (1, 2, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ended_token_is_renewed_by_one_login_in_the_middle_of_a_listing() {
+    let cloud = demo();
+    let client = rapatin(&cloud);
+    client.list(last(5)).await.unwrap();
+    cloud.expire_rapatin_tokens();
+    let listing = client.list(last(5)).await.unwrap();
+    assert_eq!((listing.meetings.len(), listing.failed.len(), logins(&cloud)), (6, 0, 2));
+    // Four are under way at once and refused together, before one of them can come again.
+    let next = || Trigger::next(Server::Rapatin, 4).on("/recordings/");
+    cloud.inject(next().does(Effect::Latency(Duration::from_millis(200))));
+    cloud.inject(next().does(Effect::ExpiredToken));
+    let listing = client.list(last(5)).await.unwrap();
+    assert_eq!((listing.meetings.len(), listing.failed.len(), logins(&cloud)), (6, 0, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_says_what_to_check_and_is_not_tried_again_and_again() {
+    let cloud = demo();
+    let (email, _) = cloud.rapatin_login();
+    let wrong = RapatinCredential::Login { email, password: "wr0ng-s3cret".to_owned().into() };
+    let client = rapatin_with(&cloud, wrong, &["86666666666"]);
+    for _ in 0..2 {
+        let error = client.list(last(5)).await.unwrap_err();
+        let text = format!("{error} {error:?} {client:?}");
+        assert!(
+            matches!(&error, ProviderError::Credential(why) if why.contains("`password`")),
+            "{text}"
+        );
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+    assert_eq!((logins(&cloud), asked(&cloud, Server::Rapatin, "/recordings").len()), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_given_token_serves_and_its_end_is_said() {
+    let cloud = demo();
+    let token = RapatinCredential::Token(cloud.rapatin_token().into());
+    let client = rapatin_with(&cloud, token, &[]);
+    assert_eq!(client.list(last(5)).await.unwrap().meetings.len(), 6);
+    cloud.expire_rapatin_tokens();
+    let error = client.list(last(5)).await.unwrap_err();
+    let text = format!("{error} {error:?}");
+    assert!(
+        matches!(&error, ProviderError::Credential(why) if why.contains("give a new one")),
+        "{text}"
+    );
+    assert!(secrets_sent(&cloud).iter().all(|secret| !text.contains(secret.as_str())), "{text}");
+    assert_eq!(logins(&cloud), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_listing_has_said_all_there_is() {
+    let cloud = demo();
+    let client = rapatin(&cloud);
+    assert_eq!(client.details(&"WuPF5b6WQ0aa==".into()).await.unwrap(), None);
+    assert!(cloud.requests().is_empty());
+}

@@ -1,0 +1,385 @@
+//! From recordings to what there is of them and where its bytes are, over real sockets.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use meetfs::demo_cloud::{
+    DemoCloud, DemoCloudOptions, Effect, RetryAfter, Server, Trigger, WebexRecording,
+};
+use meetfs::http::{ByteRange, Class, Client, Expectation, RangeStream};
+use meetfs::model::{Availability, FileId, Lease, RecordingFile};
+use meetfs::providers::webex::Webex;
+use meetfs::providers::{Effort, LeaseCache, Provider, ProviderError};
+
+use crate::support::webex::{
+    DETAILS, answer, asked, details, holding, last, personal, recording, renewals, secrets, webex,
+};
+
+fn cloud(recordings: Vec<WebexRecording>) -> DemoCloud {
+    DemoCloud::start(holding(recordings)).unwrap()
+}
+
+/// Every file of every recording, by recording and key, as listed or as the details have it.
+async fn everything(webex: &Webex) -> BTreeMap<(String, String), RecordingFile> {
+    let mut files = BTreeMap::new();
+    for meeting in webex.list(last(30)).await.unwrap().meetings {
+        let details = webex.details(&meeting.id).await.unwrap();
+        for file in
+            meeting.files.into_iter().chain(details.into_iter().flat_map(|details| details.files))
+        {
+            files.insert((meeting.id.to_string(), file.id.key.to_string()), file);
+        }
+    }
+    files
+}
+
+/// The ids of the three files of the recording `a`, of which no detail has been asked.
+async fn three(webex: &Webex) -> [FileId; 3] {
+    let meeting = webex.list(last(30)).await.unwrap().meetings.into_iter().next().unwrap();
+    let video = meeting.files[0].id.clone();
+    ["recording", "audio", "transcript"].map(|key| FileId { key: key.into(), ..video.clone() })
+}
+
+fn on_detail(count: u32) -> Trigger {
+    Trigger::next(Server::Webex, count).on(DETAILS)
+}
+
+fn is_ticket(lease: &Lease) -> bool {
+    let url = lease.address.expose();
+    lease.authorization.is_none()
+        && url.path().starts_with("/nbr/")
+        && url.query().is_some_and(|query| query.contains("&ticket="))
+}
+
+fn address(lease: &Lease) -> String {
+    lease.address.expose().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_detail_brings_sound_and_transcript_and_its_links_serve_the_three_of_them() {
+    let cloud = cloud(vec![recording("a", 5), recording("b", 9).alone()]);
+    let webex = webex(&cloud);
+    let files = everything(&webex).await;
+    let names: Vec<String> = files
+        .iter()
+        .map(|((recording, _), file)| format!("{recording}: {}.{}", file.stem, file.extension))
+        .collect();
+    assert_eq!(
+        names,
+        ["a: audio_only.mp3", "a: recording.mp4", "a: transcript.txt", "b: recording.mp4"]
+    );
+    let mut ends = Vec::new();
+    for file in files.values() {
+        let lease = webex.lease(&file.id, Effort::Listed).await.unwrap();
+        assert!(is_ticket(&lease), "{lease:?}");
+        ends.push(lease.ends.unwrap());
+    }
+    assert_eq!(details(&cloud).len(), 2, "one for each recording");
+    assert!(ends[0] == ends[1] && ends[1] == ends[2], "the three share their end: {ends:?}");
+    let left = ends[0].as_second() - Timestamp::now().as_second();
+    assert!((10_700..=10_800).contains(&left), "{left}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forty_eight_readers_of_three_files_cost_one_detail() {
+    let cloud = cloud(vec![recording("a", 5)]);
+    let webex = Arc::new(webex(&cloud));
+    let files = three(&webex).await;
+    cloud.inject(on_detail(u32::MAX).does(Effect::Latency(Duration::from_millis(300))));
+    let asking: Vec<_> = (0..48)
+        .map(|number| {
+            let (webex, file) = (webex.clone(), files[number % 3].clone());
+            tokio::spawn(async move { webex.lease(&file, Effort::Listed).await })
+        })
+        .collect();
+    for lease in asking {
+        assert!(is_ticket(&lease.await.unwrap().unwrap()));
+    }
+    assert_eq!(details(&cloud).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_was_refused_is_asked_for_anew_once_for_the_three() {
+    let cloud = cloud(vec![recording("a", 5)]);
+    let webex = webex(&cloud);
+    let files = three(&webex).await;
+    let mut first = Vec::new();
+    for file in &files {
+        first.push(address(&webex.lease(file, Effort::Listed).await.unwrap()));
+    }
+    assert_eq!(details(&cloud).len(), 1);
+    // A file's lease is asked for again only when its link is of no use any more.
+    for (file, first) in files.iter().zip(&first) {
+        assert_ne!(address(&webex.lease(file, Effort::Listed).await.unwrap()), *first);
+    }
+    assert_eq!(details(&cloud).len(), 2);
+    webex.lease(&files[0], Effort::Renewed).await.unwrap();
+    webex.lease(&files[1], Effort::LastResort).await.unwrap();
+    assert_eq!(details(&cloud).len(), 4, "once two links were refused, only one as of now will do");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_go_on_when_their_links_end_and_no_token_reaches_the_media_host() {
+    let cloud = cloud(vec![recording("a", 5)]);
+    let webex = Arc::new(webex(&cloud));
+    let files = everything(&webex).await;
+    let desk = LeaseCache::new(webex.clone());
+    let client = Client::new(8).unwrap();
+    for round in 1..=3 {
+        for file in files.values() {
+            let expected = Expectation { total: None, body: file.body, validator: None };
+            let range = ByteRange { start: 0, end: 1 << 20 };
+            let patience = Duration::from_secs(10);
+            let slot = desk.slot(&file.id);
+            let mut stream =
+                RangeStream::new(client.clone(), slot, range, expected, Class::Bulk, patience);
+            let mut length = 0;
+            while let Some(piece) = stream.chunk().await.unwrap() {
+                length += piece.len() as u64;
+            }
+            assert_eq!(Some(length), stream.total());
+        }
+        assert_eq!(
+            details(&cloud).len(),
+            round,
+            "one detail for the three whenever links have ended"
+        );
+        cloud.expire_links();
+    }
+    for request in asked(&cloud, Server::Media, "") {
+        assert_eq!((request.header("authorization"), request.header("referer")), (None, None));
+        assert!(!request.query.contains("token"), "{request:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_whose_end_has_passed_when_they_come_are_of_a_clock_that_is_wrong() {
+    let options =
+        DemoCloudOptions { webex_link_life: Duration::ZERO, ..holding(vec![recording("a", 5)]) };
+    let cloud = DemoCloud::start(options).unwrap();
+    let webex = webex(&cloud);
+    let files = three(&webex).await;
+    for file in &files {
+        assert_eq!(webex.lease(file, Effort::Listed).await.unwrap().ends, None);
+    }
+    assert_eq!(details(&cloud).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prevent_downloading_shows_why_and_reads_say_the_same() {
+    let mut prevented = recording("a", 5);
+    prevented.prevent_downloading = true;
+    let cloud = cloud(vec![prevented]);
+    let webex = webex(&cloud);
+    let files = everything(&webex).await;
+    let [video] = files.values().collect::<Vec<_>>()[..] else { panic!("{files:?}") };
+    let Availability::Unavailable(why) = &video.availability else { panic!("{video:?}") };
+    assert!(why.contains("\"Prevent downloading\"") && why.contains("compliance officer"), "{why}");
+    let error = webex.lease(&video.id, Effort::Listed).await.unwrap_err();
+    assert!(matches!(&error, ProviderError::NotAllowed(said) if said == why), "{error}");
+    // Who is a compliance officer gets links where the list shows none.
+    let link = r#"{"id":"a","temporaryDirectDownloadLinks":{"recordingDownloadLink":"https://nsj1wss.webex.com/nbr/x?ticket=t"}}"#;
+    cloud.inject(on_detail(1).does(answer(200, link, &[])));
+    let files = webex.details(&"a".into()).await.unwrap().unwrap().files;
+    assert_eq!(
+        (files.len(), &files[0].id, &files[0].availability),
+        (1, &video.id, &Availability::Ready)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_is_missing_by_itself_is_a_file_that_is_not_there() {
+    let cloud = cloud(vec![recording("a", 5)]);
+    let webex = webex(&cloud);
+    let files = three(&webex).await;
+    assert!(cloud.change_webex_recording("a", |recording| recording.audio = None));
+    let error = webex.lease(&files[1], Effort::Listed).await.unwrap_err();
+    assert_eq!(error.to_string(), "Webex no longer has this file of the recording");
+    assert!(is_ticket(&webex.lease(&files[0], Effort::Listed).await.unwrap()));
+    for key in ["other", "", "transcriptx"] {
+        let odd = FileId { key: key.into(), ..files[0].clone() };
+        assert!(matches!(webex.lease(&odd, Effort::Listed).await, Err(ProviderError::NotFound(_))));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transcript_without_a_link_is_read_from_the_interface_with_the_token() {
+    let cloud = cloud(vec![recording("a", 5).with_stored_transcript()]);
+    let webex = webex(&cloud);
+    let files = everything(&webex).await;
+    let transcript = files.values().find(|file| file.extension == "vtt").unwrap();
+    let lease = webex.lease(&transcript.id, Effort::Listed).await.unwrap();
+    assert!(lease.authorization().is_some_and(|value| value.starts_with("Bearer ")));
+    assert!(address(&lease).starts_with(&cloud.webex_api_url()), "{}", address(&lease));
+    assert!(lease.ends.is_some(), "it ends with the token");
+    let renewed = webex.lease(&transcript.id, Effort::Renewed).await.unwrap();
+    assert_ne!(lease.authorization(), renewed.authorization());
+    assert_eq!((renewals(&cloud), details(&cloud).len()), (2, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_scope_for_transcripts_the_rest_is_there() {
+    let cloud = cloud(vec![recording("a", 5).with_stored_transcript()]);
+    let refused = Trigger::always(Server::Webex).on("/meetingTranscripts");
+    cloud.inject(refused.does(answer(403, r#"{"message":"no scope"}"#, &[])));
+    let files = everything(&webex(&cloud)).await;
+    let keys: Vec<&str> = files.keys().map(|(_, key)| key.as_str()).collect();
+    assert_eq!(keys, ["audio", "recording"]);
+    // What may pass is looked for again, so that nothing is missing for good, and not with another detail.
+    cloud.heal();
+    let failing = Trigger::always(Server::Webex).on("/meetingTranscripts");
+    cloud.inject(failing.does(answer(503, "{}", &[])));
+    let webex = webex(&cloud);
+    cloud.clear_requests();
+    let meetings: Vec<_> =
+        webex.list(last(10)).await.unwrap().meetings.into_iter().map(std::sync::Arc::new).collect();
+    let described = webex.details(&"a".into()).await.unwrap().unwrap();
+    assert!(described.files.iter().all(|file| file.extension != "vtt"), "{described:?}");
+    let late = webex.late_files(&meetings).await;
+    assert!(
+        late.files.is_empty() && matches!(late.failed, Some(ProviderError::Unavailable(_))),
+        "{late:?}"
+    );
+    cloud.heal();
+    let late = webex.late_files(&meetings).await;
+    let [transcript] = late.files.as_slice() else { panic!("{late:?}") };
+    let lease = webex.lease(&transcript.id, Effort::Listed).await.unwrap();
+    assert!(lease.authorization().is_some() && late.failed.is_none(), "{late:?}");
+    assert_eq!(details(&cloud).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_to_another_host_is_not_followed_and_the_host_is_named() {
+    let cloud = cloud(vec![recording("a", 5)]);
+    let webex = webex(&cloud);
+    let files = three(&webex).await;
+    let body = r#"{"id":"a","temporaryDirectDownloadLinks":{"recordingDownloadLink":"https://evilwebex.com/p4th?ticket=s3cret"}}"#;
+    cloud.inject(on_detail(1).does(answer(200, body, &[])));
+    let error = webex.lease(&files[0], Effort::Listed).await.unwrap_err();
+    let text = format!("{error} {error:?}");
+    assert!(
+        matches!(error, ProviderError::NotAllowed(_)) && text.contains("https://evilwebex.com"),
+        "{text}"
+    );
+    assert!(!text.contains("p4th") && !text.contains("s3cret"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_documented_error_of_a_recording_has_its_sentence() {
+    let cloud = cloud(vec![recording("a", 5)]);
+    let files = three(&webex(&cloud)).await;
+    for (status, headers, for_good, says) in [
+        (401, vec![], false, "personal tokens live 12 hours"),
+        (
+            403,
+            vec![],
+            true,
+            "does not permit this recording (\"m\"); the token needs the scope meeting:recordings_read",
+        ),
+        (404, vec![], true, "does not find this recording (\"m\"); it was deleted"),
+        (410, vec![], true, "has removed this recording for good (\"m\")"),
+        (
+            423,
+            vec![("retry-after", "30")],
+            false,
+            "has locked this recording for now (\"m\"); it can be asked for again in 30 s",
+        ),
+        (
+            423,
+            vec![],
+            false,
+            "has locked this recording for now (\"m\"); a mount that runs asks for it again later",
+        ),
+        (428, vec![], true, "cannot scan this recording for malware and holds it back (\"m\")"),
+        (429, vec![("retry-after", "60")], false, "limits the rate of requests and asks to wait"),
+        (502, vec![], false, "answers with status 502"),
+        (503, vec![], false, "answers with status 503"),
+        (504, vec![], false, "answers with status 504"),
+    ] {
+        cloud.inject(on_detail(u32::MAX).does(answer(status, r#"{"message":"m."}"#, &headers)));
+        let error = personal(&cloud).lease(&files[0], Effort::Listed).await.unwrap_err();
+        let text = format!("{error} {error:?}");
+        assert!(text.contains(says), "{status}: {text}");
+        for secret in secrets(&cloud) {
+            assert!(!text.contains(&secret), "{text}");
+        }
+        match personal(&cloud).details(&"a".into()).await {
+            Ok(nothing) => assert!(for_good && nothing.is_none(), "{status}"),
+            Err(error) => {
+                assert!(!for_good && error.to_string().contains(says), "{status}: {error}")
+            }
+        }
+        cloud.heal();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_recording_is_left_alone_as_long_as_it_says() {
+    let cloud = cloud(vec![recording("a", 5)]);
+    let webex = webex(&cloud);
+    let files = three(&webex).await;
+    cloud.inject(on_detail(1).does(answer(423, "{}", &[("retry-after", "2")])));
+    for file in &files {
+        let error = webex.lease(file, Effort::Listed).await.unwrap_err();
+        assert!(matches!(error, ProviderError::Unavailable(_)), "{error}");
+    }
+    assert_eq!(details(&cloud).len(), 1, "the first answer holds for two seconds");
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    assert!(is_ticket(&webex.lease(&files[0], Effort::Listed).await.unwrap()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_without_a_time_keeps_the_source_quiet_for_fifteen_seconds_and_readers_are_told() {
+    let cloud = cloud(vec![recording("a", 5)]);
+    let webex = webex(&cloud);
+    let files = three(&webex).await;
+    cloud.inject(on_detail(1).does(Effect::TooManyRequests(RetryAfter::None)));
+    let began = Instant::now();
+    for file in &files {
+        let error = webex.lease(file, Effort::Listed).await.unwrap_err();
+        assert!(error.to_string().contains("limits the rate of requests"), "{error}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert_eq!(details(&cloud).len(), 1, "nobody asks while it is quiet");
+    cloud.clear_requests();
+    assert!(webex.details(&"a".into()).await.unwrap().is_some(), "who has the time waits");
+    assert!(began.elapsed() >= Duration::from_millis(14_900), "{:?}", began.elapsed());
+    assert_eq!(details(&cloud).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixteen_leases_renew_an_expired_token_once() {
+    let recordings =
+        (0..16).map(|number| recording(&format!("r{number:02}"), 5 + number)).collect();
+    let cloud = cloud(recordings);
+    let webex = Arc::new(webex(&cloud));
+    let meetings = webex.list(last(5)).await.unwrap().meetings;
+    assert_eq!(meetings.len(), 16);
+    cloud.expire_tokens();
+    let asking: Vec<_> = meetings
+        .into_iter()
+        .map(|meeting| {
+            let webex = webex.clone();
+            tokio::spawn(async move { webex.lease(&meeting.files[0].id, Effort::Listed).await })
+        })
+        .collect();
+    for lease in asking {
+        assert!(is_ticket(&lease.await.unwrap().unwrap()));
+    }
+    assert_eq!(renewals(&cloud), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_deleted_meanwhile_says_where_it_has_gone() {
+    let cloud = cloud(vec![recording("a", 5)]);
+    let webex = webex(&cloud);
+    let files = three(&webex).await;
+    for (status, says) in [("deleted", "recycle bin"), ("purged", "does not find this recording")] {
+        assert!(cloud.change_webex_recording("a", |recording| recording.status = status.into()));
+        let error = webex.lease(&files[0], Effort::Listed).await.unwrap_err();
+        assert!(matches!(&error, ProviderError::NotFound(why) if why.contains(says)), "{error}");
+        assert_eq!(webex.details(&"a".into()).await.unwrap(), None);
+    }
+}

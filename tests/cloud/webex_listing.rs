@@ -1,0 +1,402 @@
+//! Listings of a Webex account over real sockets.
+
+use std::collections::HashSet;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::ToSpan;
+use meetfs::demo_cloud::{
+    DemoCloud, DemoCloudOptions, Effect, RetryAfter, Server, Trigger, WebexArchive, WebexRecording,
+};
+use meetfs::model::{Availability, DaySpan, Meeting};
+use meetfs::providers::webex::WebexCredential;
+use meetfs::providers::{Effort, Listing, Provider, ProviderError};
+
+use crate::support::webex::{
+    answer, app, day, details, holding, last, pages, personal, recording, renewals, secrets, webex,
+    webex_with,
+};
+
+const PAGE_CAP: u32 = 30;
+
+fn cloud(webex: WebexArchive) -> DemoCloud {
+    DemoCloud::start(DemoCloudOptions { webex, page_cap: PAGE_CAP, ..DemoCloudOptions::default() })
+        .unwrap()
+}
+
+fn sorted(mut meetings: Vec<Meeting>) -> Vec<Meeting> {
+    meetings.sort_by(|one, other| one.id.cmp(&other.id));
+    meetings
+}
+
+/// The fewest calls that list `span`: windows of 30 days and their pages.
+fn fewest_calls(archive: &WebexArchive, span: DaySpan) -> usize {
+    let made: Vec<_> =
+        archive.recordings.iter().map(|recording| day(recording.create_time)).collect();
+    let (mut calls, mut to) = (0, span.to);
+    loop {
+        let from = to.saturating_sub(29.days()).max(span.from);
+        let held = made.iter().filter(|day| from <= **day && **day <= to).count();
+        calls += held.div_ceil(PAGE_CAP as usize).max(1);
+        if from == span.from {
+            return calls;
+        }
+        to = from.saturating_sub(1.day());
+    }
+}
+
+fn on_lists(count: u32) -> Trigger {
+    Trigger::next(Server::Webex, count).on("/v1/recordings")
+}
+
+/// Why the only failed days failed, or all of them.
+fn why(outcome: &Result<Listing, ProviderError>) -> ProviderError {
+    match outcome {
+        Err(error) => error.clone(),
+        Ok(listing) => {
+            let [(_, error)] = listing.failed.as_slice() else { panic!("{listing:?}") };
+            error.clone()
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_years_are_listed_whole_in_the_fewest_calls_and_without_a_detail() {
+    for null_pages in [true, false] {
+        let archive = WebexArchive { null_pages, ..WebexArchive::many(1000, 730) };
+        let cloud = cloud(archive.clone());
+        let listing = webex(&cloud).list(last(730)).await.unwrap();
+        assert!(listing.failed.is_empty(), "{:?}", listing.failed);
+        let listed: HashSet<&str> =
+            listing.meetings.iter().map(|meeting| meeting.id.as_str()).collect();
+        let held: HashSet<&str> =
+            archive.recordings.iter().map(|recording| recording.id.as_str()).collect();
+        assert_eq!((listing.meetings.len(), &listed), (1000, &held));
+        let fewest = fewest_calls(&archive, last(730));
+        assert!(fewest > 25, "two years take at least that many windows, {fewest}");
+        assert_eq!((pages(&cloud).len(), details(&cloud).len(), renewals(&cloud)), (fewest, 0, 1));
+        assert!(
+            pages(&cloud).iter().all(|page| page.status == 200),
+            "a page of null entries was asked for"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_shows_the_video_with_its_size_and_numbers_may_be_strings() {
+    let mut second = recording("b", 30).with_video(70_000);
+    second.numbers_as_strings = true;
+    let cloud = DemoCloud::start(holding(vec![recording("a", 5), second])).unwrap();
+    let meetings = sorted(webex(&cloud).list(last(5)).await.unwrap().meetings);
+    for (meeting, size) in meetings.iter().zip([50_000, 70_000]) {
+        let [video] = meeting.files.as_slice() else { panic!("{meeting:?}") };
+        assert_eq!((video.declared_size, &video.availability), (Some(size), &Availability::Ready));
+        assert_eq!(meeting.end.as_second() - meeting.start.as_second(), 1800);
+        let facts = serde_json::to_string(&meeting.facts).unwrap();
+        assert!(facts.contains(&meeting.start.to_string()), "{facts}");
+        for kept_out in ["demo-play", "download-page", "playback-page", "ticket"] {
+            assert!(!facts.contains(kept_out), "{facts}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_order_of_replies_does_not_matter() {
+    let cloud = cloud(WebexArchive::many(200, 200));
+    let webex = webex(&cloud);
+    let plain = sorted(webex.list(last(200)).await.unwrap().meetings);
+    assert_eq!(plain.len(), 200);
+    for skip in 0..4 {
+        cloud.inject(on_lists(2).after(skip).does(Effect::Latency(Duration::from_millis(150))));
+        assert_eq!(sorted(webex.list(last(200)).await.unwrap().meetings), plain);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_takes_too_long_is_asked_for_with_fewer_entries_and_the_rest_as_well() {
+    let cloud = DemoCloud::start(holding(WebexArchive::many(60, 20).recordings)).unwrap();
+    cloud.inject(on_lists(2).does(answer(504, "{}", &[])));
+    let listing = webex(&cloud).list(last(20)).await.unwrap();
+    assert_eq!((listing.meetings.len(), listing.failed.len()), (60, 0));
+    let most: Vec<String> = pages(&cloud)
+        .iter()
+        .filter_map(|page| {
+            page.query.split('&').find(|field| field.starts_with("max=")).map(str::to_owned)
+        })
+        .collect();
+    assert_eq!(most, ["max=100", "max=50", "max=25", "max=25", "max=25"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_always_takes_too_long_is_given_up_at_ten_entries() {
+    let cloud = DemoCloud::start(holding(vec![recording("a", 5)])).unwrap();
+    cloud.inject(on_lists(u32::MAX).does(answer(504, r#"{"message":"Gateway Timeout."}"#, &[])));
+    let error = why(&webex(&cloud).list(last(20)).await);
+    assert_eq!(
+        error.to_string(),
+        "Webex is down or too busy for the list of recordings (status 504) (\"Gateway Timeout\"); a mount that runs asks for it again later"
+    );
+    assert_eq!(pages(&cloud).len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_next_page_on_another_host_is_refused_and_the_token_is_not_sent_there() {
+    let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+    elsewhere.set_nonblocking(true).unwrap();
+    let host = format!("http://{}", elsewhere.local_addr().unwrap());
+    let cloud = cloud(WebexArchive::many(40, 20));
+    let link = format!("<{host}/v1/recordings?max=100&cursor=p4th>; rel=\"next\"");
+    cloud.inject(on_lists(u32::MAX).does(answer(200, r#"{"items":[]}"#, &[("link", &link)])));
+    let error = why(&webex(&cloud).list(last(20)).await);
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the next page of the list of recordings is said to be on {host}, which is not the interface; nothing was sent there: check api_url"
+        )
+    );
+    assert!(elsewhere.accept().is_err(), "somebody was asked for the next page");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_goes_in_circles_or_does_not_say_where_it_goes_on_or_is_none_is_given_up() {
+    let cloud = cloud(WebexArchive::many(40, 20));
+    let webex = webex(&cloud);
+    let link = format!("<{}/recordings?max=100&cursor=round>; rel=\"next\"", cloud.webex_api_url());
+    let circle = answer(200, r#"{"items":[]}"#, &[("link", &link)]);
+    let page_with = |link| answer(200, r#"{"items":[]}"#, &[("link", link)]);
+    let unreadable = "sent a Link header that cannot be read";
+    for (effect, says, calls) in [
+        (page_with(r#"</v1/recordings?cursor=2; rel="next""#), unreadable, 1),
+        (page_with(r#"/v1/recordings?cursor=2; rel="next""#), unreadable, 1),
+        (page_with(r#"<>; rel="next""#), unreadable, 1),
+        (circle, "names the same next page again and again", 2),
+        (answer(200, r#"{"message":"hello"}"#, &[]), "sent a list without items", 1),
+        (answer(200, "<html>", &[]), "not a JSON object; check api_url", 1),
+    ] {
+        cloud.clear_requests();
+        cloud.inject(on_lists(u32::MAX).does(effect));
+        let error = why(&webex.list(last(20)).await);
+        assert!(matches!(&error, ProviderError::Unavailable(why) if why.contains(says)), "{error}");
+        assert_eq!(pages(&cloud).len(), calls, "{says}");
+        cloud.heal();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_deleted_or_purged_is_left_out_and_unknown_formats_are_not() {
+    let cloud = DemoCloud::start(holding(Vec::new())).unwrap();
+    let entry = |id: &str, more: &str| {
+        format!(
+            r#"{{"id":"{id}","timeRecorded":"2026-01-01T00:00:00Z","downloadUrl":"https://x/y",{more}}}"#
+        )
+    };
+    let items = [
+        entry("a", r#""status":"deleted""#),
+        entry("b", r#""status":"purged""#),
+        entry("c", r#""status":"available","format":"HOLO-2""#),
+        entry("d", r#""status":"hibernating""#),
+        r#"{"id":""}"#.to_owned(),
+    ];
+    cloud.inject(on_lists(1).does(answer(
+        200,
+        &format!(r#"{{"items":[{}]}}"#, items.join(",")),
+        &[],
+    )));
+    let meetings = sorted(webex(&cloud).list(last(5)).await.unwrap().meetings);
+    let ids: Vec<(&str, &str)> = meetings
+        .iter()
+        .map(|meeting| (meeting.id.as_str(), meeting.files[0].extension.as_str()))
+        .collect();
+    assert_eq!(ids, [("c", "holo2"), ("d", "bin")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_that_stays_dead_is_reported_with_the_days_before_it_and_the_rest_is_listed() {
+    let archive = WebexArchive::many(45, 45);
+    let cloud = cloud(archive.clone());
+    // Two windows with five tries each: the tenth succeeds, whichever of them makes it.
+    cloud.inject(on_lists(9).does(answer(500, "{}", &[])));
+    let span = last(45);
+    let listing = webex(&cloud).list(span).await.unwrap();
+    let [(days, ProviderError::Unavailable(why))] = listing.failed.as_slice() else {
+        panic!("{listing:?}")
+    };
+    assert!(why.contains("500"), "{why}");
+    let newest = DaySpan { from: span.to.saturating_sub((29 + 7).days()), to: span.to };
+    let oldest = DaySpan { from: span.from, to: span.to.saturating_sub(30.days()) };
+    assert!([newest, oldest].contains(days), "{days:?}");
+    let listed: HashSet<&str> =
+        listing.meetings.iter().map(|meeting| meeting.id.as_str()).collect();
+    assert!((1..45).contains(&listed.len()), "{}", listed.len());
+    for recording in &archive.recordings {
+        let began = day(recording.time_recorded);
+        assert!(listed.contains(recording.id.as_str()) || days.contains(began), "{began}");
+    }
+}
+
+fn of(host: &str, id: &str) -> WebexRecording {
+    let mut recording = recording(id, 10);
+    recording.host_email = host.into();
+    recording
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recordings_are_the_owners_those_of_named_hosts_or_the_whole_sites() {
+    let recordings = vec![
+        of("owner@example.org", "own"),
+        of("ana@example.org", "ana"),
+        of("bo@example.org", "bo"),
+    ];
+    let cloud = DemoCloud::start(holding(recordings)).unwrap();
+    for (hosts, admin, expected) in [
+        (vec![], false, vec!["own"]),
+        (vec!["ana@example.org"], false, vec!["ana"]),
+        (vec!["ana@example.org", "bo@example.org"], true, vec!["ana", "bo"]),
+        (vec![], true, vec!["ana", "bo", "own"]),
+    ] {
+        cloud.clear_requests();
+        let webex = webex_with(&cloud, app(&cloud), |options| {
+            options.hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+            options.admin = admin;
+        });
+        let meetings = sorted(webex.list(last(5)).await.unwrap().meetings);
+        let ids: Vec<&str> = meetings.iter().map(|meeting| meeting.id.as_str()).collect();
+        assert_eq!(ids, expected, "{hosts:?} {admin}");
+        let path = if admin { "/v1/admin/recordings" } else { "/v1/recordings" };
+        assert!(pages(&cloud).iter().all(|page| page.path == path));
+        // The cloud does not find others' recordings unless the host is named.
+        for meeting in &meetings {
+            assert!(webex.details(&meeting.id).await.unwrap().is_some(), "{}", meeting.id);
+        }
+        if hosts.is_empty() && !admin {
+            assert!(details(&cloud).iter().all(|request| request.query.is_empty()));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_run_listed_of_others_can_be_asked_about_before_it_is_listed_again() {
+    let cloud = DemoCloud::start(holding(vec![of("ana@example.org", "ana")])).unwrap();
+    let administrator = || webex_with(&cloud, app(&cloud), |options| options.admin = true);
+    let listed: Vec<_> =
+        administrator().list(last(5)).await.unwrap().meetings.into_iter().map(Arc::new).collect();
+    let restarted = administrator();
+    restarted.recall(&listed);
+    assert!(restarted.details(&listed[0].id).await.unwrap().is_some());
+    let video = &listed[0].files[0].id;
+    assert!(restarted.lease(video, Effort::Listed).await.is_ok());
+    let forgetful = administrator();
+    assert!(
+        forgetful.lease(video, Effort::Listed).await.is_err(),
+        "the cloud does not find it without its host"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_may_not_be_listed_is_named_once_and_not_asked_for_window_by_window() {
+    let cloud = cloud(WebexArchive::many(20, 20));
+    let webex =
+        webex_with(&cloud, app(&cloud), |options| options.hosts = vec!["ana@example.org".into()]);
+    let body = r#"{"message":"The host does not belong to this site."}"#;
+    cloud.inject(on_lists(u32::MAX).does(answer(403, body, &[])));
+    let error = webex.list(last(720)).await.unwrap_err();
+    let ProviderError::NotAllowed(why) = &error else { panic!("{error}") };
+    for part in ["ana@example.org", "does not belong to this site", "meeting:admin_recordings_read"]
+    {
+        assert!(why.contains(part), "{why}");
+    }
+    assert!(pages(&cloud).len() <= 4, "{}", pages(&cloud).len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_service_is_not_asked_for_every_window() {
+    let cloud = cloud(WebexArchive::many(40, 20));
+    cloud.inject(on_lists(u32::MAX).does(answer(503, "{}", &[])));
+    assert!(matches!(webex(&cloud).list(last(730)).await, Err(ProviderError::Unavailable(_))));
+    // Four windows at once with five tries each, and perhaps three that began before the fourth had failed.
+    assert!(pages(&cloud).len() <= 7 * 5, "{}", pages(&cloud).len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_limit_is_waited_out_by_everybody_as_long_as_it_says() {
+    let cloud = cloud(WebexArchive::many(10, 60));
+    let limit = Effect::TooManyRequests(RetryAfter::Seconds(2));
+    cloud.inject(on_lists(1).does(limit));
+    let began = Instant::now();
+    let listing = webex(&cloud).list(last(60)).await.unwrap();
+    assert_eq!((listing.meetings.len(), listing.failed.len()), (10, 0));
+    assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
+    // Three windows were asked for at once; what was on its way when the limit was met came through.
+    assert!(pages(&cloud).len() <= 4, "{}", pages(&cloud).len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_token_is_renewed_once_in_the_middle_of_a_listing() {
+    let cloud = cloud(WebexArchive::many(300, 365));
+    let webex = webex(&cloud);
+    webex.list(last(365)).await.unwrap();
+    cloud.expire_tokens();
+    let listing = webex.list(last(365)).await.unwrap();
+    assert_eq!((listing.meetings.len(), listing.failed.len(), renewals(&cloud)), (300, 0, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_credentials_say_what_to_check_and_repeat_no_secret() {
+    let cloud = cloud(WebexArchive::many(10, 5));
+    let good = cloud.webex_credentials();
+    let app = |secret: &str, refresh: &str| WebexCredential::Refreshed {
+        client_id: good.client_id.clone(),
+        client_secret: secret.to_owned().into(),
+        refresh_token: refresh.to_owned().into(),
+        kept: meetfs::config::SignInFile(None),
+    };
+    for (credential, hint) in [
+        (app("wr0ng-s3cret", &good.refresh_token), "client_secret"),
+        (app(&good.client_secret, "wr0ng-s3cret"), "90 days without use"),
+        (WebexCredential::Token("wr0ng-s3cret".to_owned().into()), "12 hours"),
+    ] {
+        let before = pages(&cloud).len();
+        let webex = webex_with(&cloud, credential, |_| {});
+        let error = webex.list(last(365)).await.unwrap_err();
+        let text = format!("{error} {error:?} {webex:?}");
+        assert!(matches!(&error, ProviderError::Credential(why) if why.contains(hint)), "{text}");
+        for secret in secrets(&cloud).iter().map(String::as_str).chain(["wr0ng-s3cret"]) {
+            assert!(!text.contains(secret), "{text}");
+        }
+        assert!(
+            pages(&cloud).len() - before <= 4,
+            "a wrong credential is not tried on every window"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_documented_error_of_a_list_has_its_sentence() {
+    let cloud = DemoCloud::start(holding(vec![recording("a", 5)])).unwrap();
+    for (status, headers, says) in [
+        (401, vec![], "personal tokens live 12 hours"),
+        (
+            403,
+            vec![],
+            "the token needs the scope meeting:recordings_read, and its user a role that may see it",
+        ),
+        (404, vec![], "Webex does not find the list of recordings"),
+        (410, vec![], "Webex has removed the list of recordings for good"),
+        (
+            423,
+            vec![("retry-after", "7")],
+            "locked the list of recordings for now (\"m\"); it can be asked for again in 7 s",
+        ),
+        (428, vec![], "cannot scan the list of recordings for malware"),
+        (429, vec![("retry-after", "31")], "limits the rate of requests and asks to wait 3"),
+        (502, vec![], "answers with status 502"),
+        (503, vec![], "answers with status 503"),
+    ] {
+        cloud.inject(on_lists(u32::MAX).does(answer(status, r#"{"message":"m"}"#, &headers)));
+        let error = why(&personal(&cloud).list(last(5)).await);
+        assert!(error.to_string().contains(says), "{status}: {error}");
+        cloud.heal();
+    }
+    assert_eq!(personal(&cloud).list(last(5)).await.unwrap().meetings.len(), 1);
+}

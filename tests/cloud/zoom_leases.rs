@@ -1,0 +1,398 @@
+//! From listed files to the addresses of their bytes, over real sockets.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::{Timestamp, ToSpan};
+use meetfs::demo_cloud::{
+    Archive, Content, DemoCloud, DemoCloudOptions, DownloadHeader, Effect, Meeting, MeetingFile,
+    Server, Trigger,
+};
+use meetfs::http::{ByteRange, Class, Client, Expectation, RangeStream};
+use meetfs::model::{Availability, DaySpan, FileId, Lease, RecordingFile};
+use meetfs::providers::zoom::{Zoom, ZoomCredential};
+use meetfs::providers::{Effort, LeaseCache, Provider, ProviderError};
+
+use crate::support::zoom::{app, asked, secrets_sent, zoom, zoom_with};
+
+const LENGTH: u64 = 40_000;
+
+/// Sixteen meetings with a video each; the first UUIDs need care in a path.
+fn archive() -> Archive {
+    let mut archive = Archive::empty();
+    for index in 0..16 {
+        let uuid = match index {
+            0 => "/aB3xY9+QWeRtYuIoP==".to_owned(),
+            1 => "a//b".to_owned(),
+            _ => format!("m{index}=="),
+        };
+        let start = Timestamp::now() - jiff::SignedDuration::from_hours(24 + index);
+        let video =
+            MeetingFile::new("MP4", Content::Pattern { seed: index as u64, length: LENGTH });
+        let captions = MeetingFile::new("CC", Content::Stored("WEBVTT\n\n1".into()));
+        archive.meetings.push(Meeting::new(&uuid, &uuid, start).with(video).with(captions));
+    }
+    archive
+}
+
+fn cloud_with(change: impl FnOnce(&mut DemoCloudOptions)) -> DemoCloud {
+    let mut options = DemoCloudOptions { archive: archive(), ..DemoCloudOptions::default() };
+    change(&mut options);
+    DemoCloud::start(options).unwrap()
+}
+
+fn cloud() -> DemoCloud {
+    cloud_with(|_| {})
+}
+
+/// The listed files that can be read, videos first.
+async fn listed(zoom: &Zoom) -> Vec<RecordingFile> {
+    let today = jiff::tz::TimeZone::UTC.to_datetime(Timestamp::now()).date();
+    let listing =
+        zoom.list(DaySpan { from: today.saturating_sub(5.days()), to: today }).await.unwrap();
+    let mut files: Vec<_> =
+        listing.meetings.into_iter().flat_map(|meeting| meeting.files).collect();
+    assert!(files.iter().all(|file| file.availability == Availability::Ready));
+    files.sort_by_key(|file| (file.extension.clone(), file.id.clone()));
+    files
+}
+
+/// The same, with what the listing asked forgotten.
+async fn listed_quietly(cloud: &DemoCloud, zoom: &Zoom) -> Vec<RecordingFile> {
+    let files = listed(zoom).await;
+    cloud.clear_requests();
+    files
+}
+
+fn is_signed(lease: &Lease) -> bool {
+    lease.authorization.is_none()
+        && lease.address.expose().query().is_some_and(|q| q.contains("Signature="))
+}
+
+fn queried(cloud: &DemoCloud) -> usize {
+    asked(cloud, Server::Web, "")
+        .iter()
+        .filter(|request| request.query.contains("access_token="))
+        .count()
+}
+
+fn tokens_asked_for(cloud: &DemoCloud) -> usize {
+    asked(cloud, Server::Api, "/oauth/token").len()
+}
+
+fn asserts_no_secret(cloud: &DemoCloud, text: &str) {
+    for secret in secrets_sent(cloud) {
+        assert!(!text.contains(&secret), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listed_link_becomes_a_signed_address_in_one_exchange() {
+    let cloud = cloud_with(|options| options.link_life = Duration::from_secs(600));
+    let zoom = zoom(&cloud);
+    let files = listed_quietly(&cloud, &zoom).await;
+    assert_eq!(files.len(), 32);
+    let lease = zoom.lease(&files[0].id, Effort::Listed).await.unwrap();
+    assert!(is_signed(&lease), "{lease:?}");
+    let left = lease.ends.unwrap().as_second() - Timestamp::now().as_second();
+    assert!((590..=602).contains(&left), "{left}");
+    let requests = cloud.requests();
+    assert_eq!(requests.len(), 1, "{requests:?}");
+    assert_eq!(requests[0].range, Some((0, Some(0))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_media_host_never_sees_a_credential() {
+    let cloud = cloud();
+    let zoom = Arc::new(zoom(&cloud));
+    let files = listed(&zoom).await;
+    let desk = LeaseCache::new(zoom.clone());
+    let client = Client::new(8).unwrap();
+    for file in files.iter().take(6).chain(files.iter().rev().take(6)) {
+        let expected = Expectation { total: None, body: file.body, validator: None };
+        let range = ByteRange { start: 0, end: LENGTH };
+        let patience = Duration::from_secs(10);
+        let mut stream = RangeStream::new(
+            client.clone(),
+            desk.slot(&file.id),
+            range,
+            expected,
+            Class::Bulk,
+            patience,
+        );
+        let mut length = 0;
+        while let Some(piece) = stream.chunk().await.unwrap() {
+            length += piece.len() as u64;
+        }
+        assert_eq!(Some(length), stream.total());
+    }
+    let media = asked(&cloud, Server::Media, "");
+    assert_eq!(media.len(), 12);
+    for request in media {
+        assert_eq!(request.header("authorization"), None);
+        assert_eq!(request.header("referer"), None);
+        assert!(!request.query.contains("token"), "{request:?}");
+    }
+    assert_eq!(queried(&cloud), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixteen_leases_renew_an_expired_token_once() {
+    let cloud = cloud();
+    let zoom = Arc::new(zoom(&cloud));
+    let files = listed(&zoom).await;
+    for round in 2..5 {
+        cloud.expire_tokens();
+        let leases = files.iter().take(16).map(|file| {
+            let (zoom, id) = (zoom.clone(), file.id.clone());
+            tokio::spawn(async move { zoom.lease(&id, Effort::Listed).await })
+        });
+        for lease in leases.collect::<Vec<_>>() {
+            assert!(is_signed(&lease.await.unwrap().unwrap()));
+        }
+        assert_eq!(tokens_asked_for(&cloud), round);
+    }
+    assert_eq!(asked(&cloud, Server::Api, "/meetings/").len(), 0, "the links at hand were enough");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_renewed_before_its_end() {
+    // It is said to end after two seconds and would be taken for three; a tenth of its life is left.
+    let cloud = cloud_with(|options| options.token_life = Duration::from_secs(3));
+    let zoom = zoom(&cloud);
+    let files = listed_quietly(&cloud, &zoom).await;
+    tokio::time::sleep(Duration::from_millis(1850)).await;
+    assert!(is_signed(&zoom.lease(&files[0].id, Effort::Listed).await.unwrap()));
+    assert_eq!(tokens_asked_for(&cloud), 1);
+    assert_eq!(asked(&cloud, Server::Web, "").len(), 1, "the old token was not tried again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_object_renews_the_token_and_a_bare_401_only_asks_again() {
+    let cloud = cloud();
+    let zoom = zoom(&cloud);
+    let files = listed_quietly(&cloud, &zoom).await;
+    cloud.inject(Trigger::next(Server::Web, 1).does(Effect::status(401)));
+    assert!(is_signed(&zoom.lease(&files[0].id, Effort::Listed).await.unwrap()));
+    assert_eq!((tokens_asked_for(&cloud), asked(&cloud, Server::Web, "").len()), (0, 2));
+    cloud.inject(Trigger::next(Server::Web, 1).does(Effect::Json59));
+    assert!(is_signed(&zoom.lease(&files[0].id, Effort::Listed).await.unwrap()));
+    assert_eq!((tokens_asked_for(&cloud), asked(&cloud, Server::Web, "").len()), (1, 4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_given_token_serves_and_its_end_is_said() {
+    let cloud = cloud();
+    let token = ZoomCredential::Token(cloud.long_lived_token().into());
+    let zoom = zoom_with(&cloud, &["me"], token);
+    let files = listed(&zoom).await;
+    cloud.inject(Trigger::next(Server::Web, 1).does(Effect::Json59));
+    assert!(is_signed(&zoom.lease(&files[0].id, Effort::Listed).await.unwrap()));
+    cloud.expire_tokens();
+    let error = zoom.lease(&files[0].id, Effort::Listed).await.unwrap_err();
+    assert!(
+        matches!(&error, ProviderError::Credential(why) if why.contains("one hour")),
+        "{error:?}"
+    );
+    asserts_no_secret(&cloud, &format!("{error} {error:?}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_account_token_gives_way_to_the_meetings_own() {
+    let header = DownloadHeader { bearer_oauth: false, ..DownloadHeader::default() };
+    let cloud = cloud_with(|options| options.download_header = header);
+    let zoom = zoom(&cloud);
+    let files = listed_quietly(&cloud, &zoom).await;
+    for file in files.iter().take(3).chain(files.iter().rev().take(3)) {
+        assert!(is_signed(&zoom.lease(&file.id, Effort::Listed).await.unwrap()));
+    }
+    assert_eq!(asked(&cloud, Server::Api, "/meetings/").len(), 6);
+    assert_eq!((queried(&cloud), tokens_asked_for(&cloud)), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_query_is_the_last_resort_and_remembered() {
+    let header = DownloadHeader { bearer_oauth: false, bearer_download_token: false, query: true };
+    let cloud = cloud_with(|options| options.download_header = header);
+    let zoom = zoom(&cloud);
+    let files = listed_quietly(&cloud, &zoom).await;
+    assert!(is_signed(&zoom.lease(&files[0].id, Effort::Listed).await.unwrap()));
+    let shown: Vec<bool> = asked(&cloud, Server::Web, "")
+        .iter()
+        .map(|request| {
+            assert_ne!(
+                request.header("authorization").is_some(),
+                request.query.contains("access_token=")
+            );
+            request.query.contains("access_token=")
+        })
+        .collect();
+    assert_eq!(shown, [false, false, true]);
+    cloud.clear_requests();
+    // A link that has a query of its own is extended.
+    let captions = files.last().unwrap();
+    assert!(is_signed(&zoom.lease(&captions.id, Effort::Listed).await.unwrap()));
+    let requests = cloud.requests();
+    assert_eq!(requests.len(), 1, "{requests:?}");
+    assert!(requests[0].query.starts_with("type=cc&access_token="), "{requests:?}");
+    assert!(asked(&cloud, Server::Media, "").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_in_every_way_says_so_without_a_secret() {
+    let header = DownloadHeader { bearer_oauth: false, bearer_download_token: false, query: false };
+    let cloud = cloud_with(|options| options.download_header = header);
+    let zoom = zoom(&cloud);
+    let files = listed(&zoom).await;
+    for effort in [Effort::Listed, Effort::Renewed, Effort::LastResort] {
+        let error = zoom.lease(&files[0].id, effort).await.unwrap_err();
+        assert!(
+            matches!(&error, ProviderError::NotAllowed(why) if why.contains("web page")),
+            "{error:?}"
+        );
+        asserts_no_secret(&cloud, &format!("{error} {error:?} {zoom:?}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_not_listed_is_found_through_its_meeting() {
+    let cloud = cloud();
+    let files: Vec<FileId> = listed(&zoom(&cloud)).await.into_iter().map(|file| file.id).collect();
+    let fresh = zoom(&cloud);
+    for id in &files {
+        assert!(is_signed(&fresh.lease(id, Effort::Listed).await.unwrap()), "{id:?}");
+    }
+    let unknown = FileId { key: "no such key".into(), ..files[0].clone() };
+    assert!(matches!(fresh.lease(&unknown, Effort::Listed).await, Err(ProviderError::NotFound(_))));
+    assert!(cloud.remove_meeting(files[0].meeting.as_str()));
+    assert!(matches!(
+        fresh.lease(&files[0], Effort::Listed).await,
+        Err(ProviderError::NotFound(_))
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_recording_is_gone_and_not_forbidden() {
+    let cloud = cloud();
+    let zoom = zoom(&cloud);
+    let files = listed(&zoom).await;
+    assert!(cloud.remove_meeting(files[0].id.meeting.as_str()));
+    let error = zoom.lease(&files[0].id, Effort::Listed).await.unwrap_err();
+    assert!(matches!(error, ProviderError::NotFound(_)), "{error:?}");
+}
+
+fn redirect(location: &str) -> Effect {
+    Effect::Status {
+        status: 302,
+        body: String::new(),
+        content_type: "text/plain".into(),
+        headers: vec![("location".into(), location.into())],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_is_followed_without_the_credential_and_within_the_hosts() {
+    let cloud = cloud();
+    let zoom = zoom(&cloud);
+    let files = listed_quietly(&cloud, &zoom).await;
+    cloud.inject(Trigger::next(Server::Web, 1).does(redirect("/rec/elsewhere?access_token=echo")));
+    cloud.inject(Trigger::next(Server::Web, 1).on("/rec/elsewhere").does(Effect::Html200));
+    assert!(is_signed(&zoom.lease(&files[0].id, Effort::Listed).await.unwrap()));
+    let elsewhere = asked(&cloud, Server::Web, "/rec/elsewhere");
+    assert_eq!(elsewhere.len(), 1);
+    assert_eq!((elsewhere[0].header("authorization"), elsewhere[0].query.as_str()), (None, ""));
+
+    let evil = "https://evilzoom.us/p4th?Signature=s3cret";
+    cloud.inject(Trigger::next(Server::Web, 1).does(redirect(evil)));
+    let error = zoom.lease(&files[0].id, Effort::Listed).await.unwrap_err();
+    let text = format!("{error} {error:?}");
+    assert!(
+        matches!(error, ProviderError::NotAllowed(_)) && text.contains("evilzoom.us"),
+        "{text}"
+    );
+    assert!(!text.contains("p4th") && !text.contains("s3cret"), "{text}");
+
+    cloud.clear_requests();
+    cloud.inject(Trigger::always(Server::Web).does(redirect("/rec/again")));
+    let error = zoom.lease(&files[0].id, Effort::Listed).await.unwrap_err();
+    assert!(matches!(error, ProviderError::NotAllowed(_)), "{error:?}");
+    assert_eq!(
+        asked(&cloud, Server::Web, "").len(),
+        3 * 6,
+        "five redirects each from three beginnings"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_serves_by_itself_is_leased_with_its_credential() {
+    let cloud = cloud();
+    let zoom = zoom(&cloud);
+    let files = listed(&zoom).await;
+    cloud.inject(Trigger::next(Server::Web, 1).does(Effect::Status {
+        status: 206,
+        body: "\0".into(),
+        content_type: "video/mp4".into(),
+        headers: vec![("content-range".into(), format!("bytes 0-0/{LENGTH}"))],
+    }));
+    let lease = zoom.lease(&files[0].id, Effort::Listed).await.unwrap();
+    assert!(lease.authorization().is_some_and(|value| value.starts_with("Bearer ")));
+    assert!(lease.address.expose().path().starts_with("/rec/download/"));
+    assert!(lease.ends.is_some_and(|ends| Timestamp::now() < ends), "it ends with the token");
+    asserts_no_secret(&cloud, &format!("{lease:?}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_host_is_asked_again_and_a_silent_one_given_up_in_time() {
+    let cloud = cloud();
+    let zoom = zoom(&cloud);
+    let files = listed(&zoom).await;
+    cloud.inject(Trigger::next(Server::Web, 2).does(Effect::status(503)));
+    assert!(is_signed(&zoom.lease(&files[0].id, Effort::Listed).await.unwrap()));
+    cloud.inject(Trigger::always(Server::Web).does(Effect::BlackHole));
+    let began = Instant::now();
+    let error = zoom.lease(&files[0].id, Effort::Listed).await.unwrap_err();
+    assert!(matches!(error, ProviderError::Unavailable(_)), "{error:?}");
+    assert!(began.elapsed() < Duration::from_secs(17), "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_resort_alone_is_not_remembered() {
+    let cloud = cloud();
+    let zoom = zoom_with(&cloud, &["me"], app(&cloud));
+    let files = listed_quietly(&cloud, &zoom).await;
+    assert!(is_signed(&zoom.lease(&files[0].id, Effort::LastResort).await.unwrap()));
+    assert_eq!(queried(&cloud), 1);
+    assert!(is_signed(&zoom.lease(&files[1].id, Effort::Listed).await.unwrap()));
+    assert_eq!(queried(&cloud), 1, "headers were never refused");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_file_of_an_awkward_archive_is_listed_and_leased() {
+    let cloud = cloud_with(|options| options.archive = Archive::demo());
+    let hosts: Vec<String> =
+        cloud.meetings().into_iter().map(|meeting| meeting.host_email).collect();
+    let users: std::collections::BTreeSet<&str> = hosts.iter().map(String::as_str).collect();
+    let zoom = zoom_with(&cloud, &users.into_iter().collect::<Vec<_>>(), app(&cloud));
+    let today = jiff::tz::TimeZone::UTC.to_datetime(Timestamp::now()).date();
+    let listing =
+        zoom.list(DaySpan { from: today.saturating_sub(3.years()), to: today }).await.unwrap();
+    let mut listed: Vec<&str> =
+        listing.meetings.iter().map(|meeting| meeting.id.as_str()).collect();
+    let meetings = cloud.meetings();
+    let mut held: Vec<&str> = meetings.iter().map(|meeting| meeting.uuid.as_str()).collect();
+    listed.sort_unstable();
+    held.sort_unstable();
+    assert_eq!(listed, held, "{:?}", listing.failed);
+
+    let files: Vec<&RecordingFile> =
+        listing.meetings.iter().flat_map(|meeting| &meeting.files).collect();
+    let keys: std::collections::HashSet<&FileId> = files.iter().map(|file| &file.id).collect();
+    assert_eq!(keys.len(), files.len());
+    let ready: Vec<_> =
+        files.into_iter().filter(|file| file.availability == Availability::Ready).collect();
+    let own_audio: usize = meetings.iter().map(|meeting| meeting.participant_audio.len()).sum();
+    assert_eq!(ready.len(), cloud.objects().len() - own_audio);
+    for file in ready {
+        assert!(is_signed(&zoom.lease(&file.id, Effort::Listed).await.unwrap()), "{file:?}");
+    }
+}

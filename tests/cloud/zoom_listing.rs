@@ -1,0 +1,345 @@
+//! Listings of a Zoom account over real sockets.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+use meetfs::demo_cloud::{
+    Archive, Content, DemoCloud, DemoCloudOptions, Effect, Host, Meeting, MeetingFile, RetryAfter,
+    Server, Trigger,
+};
+use meetfs::model::{DaySpan, Meeting as Listed};
+use meetfs::providers::zoom::ZoomCredential;
+use meetfs::providers::{Provider, ProviderError};
+
+use crate::support::zoom::{app, asked, secrets_sent, zoom, zoom_with};
+
+const PAGE_CAP: u32 = 30;
+
+fn today() -> Date {
+    day(Timestamp::now())
+}
+
+fn day(time: Timestamp) -> Date {
+    TimeZone::UTC.to_datetime(time).date()
+}
+
+/// The last `days` days and tomorrow, as a refresh asks for them.
+fn last(days: i64) -> DaySpan {
+    DaySpan { from: today().saturating_sub(days.days()), to: today().saturating_add(1.day()) }
+}
+
+fn cloud(archive: Archive) -> DemoCloud {
+    DemoCloud::start(DemoCloudOptions {
+        archive,
+        page_cap: PAGE_CAP,
+        ..DemoCloudOptions::default()
+    })
+    .unwrap()
+}
+
+fn uuids(cloud: &DemoCloud) -> HashSet<String> {
+    cloud.meetings().into_iter().map(|meeting| meeting.uuid).collect()
+}
+
+fn sorted(mut meetings: Vec<Listed>) -> Vec<Listed> {
+    meetings.sort_by(|one, other| one.id.cmp(&other.id));
+    for meeting in &mut meetings {
+        meeting.files.sort_by(|one, other| one.id.cmp(&other.id));
+    }
+    meetings
+}
+
+/// The fewest calls that list `span`: windows of 30 days or a month that share a day, and their pages.
+fn fewest_calls(cloud: &DemoCloud, span: DaySpan) -> usize {
+    let days: Vec<Date> = cloud.meetings().iter().map(|meeting| day(meeting.start)).collect();
+    let (mut calls, mut to) = (0, span.to);
+    loop {
+        let from = to.saturating_sub(29.days()).max(to.saturating_sub(1.month())).max(span.from);
+        let held = days.iter().filter(|day| from <= **day && **day <= to).count();
+        calls += held.div_ceil(PAGE_CAP as usize).max(1);
+        if from == span.from {
+            return calls;
+        }
+        to = from;
+    }
+}
+
+fn recordings_calls(cloud: &DemoCloud) -> usize {
+    asked(cloud, Server::Api, "/recordings").len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_years_are_listed_whole_in_the_fewest_calls() {
+    let cloud = cloud(Archive::many(1000, 730));
+    let zoom = zoom(&cloud);
+    let span = last(730);
+    let listing = zoom.list(span).await.unwrap();
+    assert!(listing.failed.is_empty(), "{:?}", listing.failed);
+    let listed: HashSet<String> =
+        listing.meetings.iter().map(|meeting| meeting.id.to_string()).collect();
+    assert_eq!((listing.meetings.len(), listed.len()), (1000, 1000));
+    assert_eq!(listed, uuids(&cloud));
+    assert!(listing.meetings.iter().all(|meeting| meeting.files.len() == 2));
+    let fewest = fewest_calls(&cloud, span);
+    assert!(fewest > 26, "two years take at least that many windows, {fewest}");
+    assert_eq!(recordings_calls(&cloud), fewest);
+    assert_eq!(asked(&cloud, Server::Api, "/oauth/token").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failing_pages_and_a_dead_page_token_cost_their_own_calls_and_nothing_else() {
+    let cloud = cloud(Archive::many(1000, 730));
+    let zoom = zoom(&cloud);
+    let span = last(730);
+    let plain = sorted(zoom.list(span).await.unwrap().meetings);
+    cloud.clear_requests();
+    // Every window has two pages and four are asked for at once. All four have arrived before one is answered, so
+    // the fifth call goes on with one of them.
+    let on_listing = |count| Trigger::next(Server::Api, count).on("/recordings");
+    cloud.inject(on_listing(4).does(Effect::Latency(Duration::from_millis(200))));
+    cloud.inject(on_listing(1).after(4).does(Effect::DeadPageToken));
+    cloud.inject(on_listing(2).after(12).does(Effect::status(500)));
+    let listing = zoom.list(span).await.unwrap();
+    assert!(listing.failed.is_empty(), "{:?}", listing.failed);
+    assert_eq!(sorted(listing.meetings), plain);
+    let statuses: Vec<u16> =
+        asked(&cloud, Server::Api, "/recordings").iter().map(|request| request.status).collect();
+    let with = |status| statuses.iter().filter(|seen| **seen == status).count();
+    assert_eq!((with(400), with(500)), (1, 2), "{statuses:?}");
+    // The window with the dead token begins anew: its first page is asked for twice.
+    assert_eq!(with(200), fewest_calls(&cloud, span) + 1, "{statuses:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_order_of_replies_does_not_matter() {
+    let cloud = cloud(Archive::many(200, 200));
+    let zoom = zoom(&cloud);
+    let plain = sorted(zoom.list(last(200)).await.unwrap().meetings);
+    for skip in 0..4 {
+        let late = Trigger::next(Server::Api, 2).on("/recordings").after(skip);
+        cloud.inject(late.does(Effect::Latency(Duration::from_millis(150))));
+        assert_eq!(sorted(zoom.list(last(200)).await.unwrap().meetings), plain);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_recording_appears_under_its_old_day() {
+    let cloud = cloud(Archive::many(100, 60));
+    let zoom = zoom(&cloud);
+    assert_eq!(zoom.list(last(60)).await.unwrap().meetings.len(), 100);
+    let start = Timestamp::now() - jiff::SignedDuration::from_hours(40 * 24);
+    let late = Meeting::new("a//b+late==", "Late", start)
+        .with(MeetingFile::new("M4A", Content::Pattern { seed: 1, length: 5000 }));
+    cloud.add_meeting(late);
+    let listing = zoom.list(last(60)).await.unwrap();
+    assert_eq!(listing.meetings.len(), 101);
+    let late = listing.meetings.iter().find(|meeting| meeting.topic == "Late").unwrap();
+    assert_eq!((late.id.as_str(), late.files[0].declared_size), ("a//b+late==", Some(5000)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_that_stays_dead_is_reported_with_its_days_and_the_rest_is_listed() {
+    let mut archive = Archive::many(40, 20);
+    archive.hosts.push(Host::active("u2", "second@example.org", "Second", "Host"));
+    let cloud = cloud(archive);
+    let zoom = zoom_with(&cloud, &["me", "second@example.org"], app(&cloud));
+    cloud.inject(Trigger::always(Server::Api).on("/users/second").does(Effect::status(502)));
+    let listing = zoom.list(last(20)).await.unwrap();
+    assert_eq!(listing.meetings.len(), 40);
+    let [(days, ProviderError::Unavailable(why))] = listing.failed.as_slice() else {
+        panic!("{:?}", listing.failed)
+    };
+    assert_eq!(*days, last(20));
+    assert!(why.contains("502"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_user_is_named_once_and_not_asked_for_window_by_window() {
+    let cloud = cloud(Archive::many(100, 700));
+    let zoom = zoom_with(&cloud, &["me", "nobody@example.org"], app(&cloud));
+    let listing = zoom.list(last(700)).await.unwrap();
+    assert_eq!(listing.meetings.len(), 100);
+    let [(days, ProviderError::NotFound(why))] = listing.failed.as_slice() else {
+        panic!("{:?}", listing.failed)
+    };
+    assert_eq!(*days, last(700));
+    assert!(why.contains("nobody@example.org") && why.contains("users"), "{why}");
+    assert!(asked(&cloud, Server::Api, "/users/nobody").len() <= 4);
+
+    let alone = zoom_with(&cloud, &["nobody@example.org"], app(&cloud));
+    assert!(matches!(alone.list(last(700)).await, Err(ProviderError::NotFound(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_limit_is_waited_out() {
+    let cloud = cloud(Archive::many(10, 5));
+    let limit = Effect::TooManyRequests(RetryAfter::None);
+    cloud.inject(Trigger::next(Server::Api, 1).on("/recordings").does(limit));
+    assert_eq!(zoom(&cloud).list(last(5)).await.unwrap().meetings.len(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_token_is_renewed_once_in_the_middle_of_a_listing() {
+    let cloud = cloud(Archive::many(300, 365));
+    let zoom = zoom(&cloud);
+    zoom.list(last(365)).await.unwrap();
+    cloud.expire_tokens();
+    let listing = zoom.list(last(365)).await.unwrap();
+    assert_eq!((listing.meetings.len(), listing.failed.len()), (300, 0));
+    assert_eq!(asked(&cloud, Server::Api, "/oauth/token").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_credentials_say_what_to_check_and_repeat_no_secret() {
+    let cloud = cloud(Archive::many(10, 5));
+    let app = |account_id: &str, secret: &str| ZoomCredential::ServerToServer {
+        account_id: account_id.into(),
+        client_id: cloud.credentials().client_id,
+        client_secret: secret.to_owned().into(),
+    };
+    let token = || ZoomCredential::Token("no-such-t0ken".to_owned().into());
+    for (credential, hint) in [
+        (app("demo-account", "wr0ng-s3cret"), "client_secret"),
+        (app("elsewhere", &cloud.credentials().client_secret), "account_id"),
+        (token(), "one hour"),
+    ] {
+        let before = recordings_calls(&cloud);
+        let zoom = zoom_with(&cloud, &["me"], credential);
+        let error = zoom.list(last(365)).await.unwrap_err();
+        let text = format!("{error} {error:?} {zoom:?}");
+        assert!(matches!(&error, ProviderError::Credential(why) if why.contains(hint)), "{text}");
+        for secret in secrets_sent(&cloud).iter().map(String::as_str).chain(["wr0ng-s3cret"]) {
+            assert!(!text.contains(secret), "{text}");
+        }
+        assert!(
+            recordings_calls(&cloud) - before <= 4,
+            "a wrong credential is not tried on every window"
+        );
+    }
+}
+
+fn json(body: String) -> Effect {
+    Effect::Status {
+        status: 200,
+        body,
+        content_type: "application/json".into(),
+        headers: Vec::new(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn days_that_the_server_leaves_out_are_asked_for_again() {
+    let cloud = cloud(Archive::many(40, 20));
+    let zoom = zoom(&cloud);
+    let span = last(20);
+    let shortened = span.to.saturating_sub(4.days());
+    let empty = format!(
+        r#"{{"from":"{shortened}","to":"{}","next_page_token":"","meetings":[]}}"#,
+        span.to
+    );
+    cloud.inject(Trigger::next(Server::Api, 1).on("/recordings").does(json(empty)));
+    let listing = zoom.list(span).await.unwrap();
+    let earlier = cloud.meetings().iter().filter(|meeting| day(meeting.start) <= shortened).count();
+    assert!(0 < earlier && earlier < 40);
+    assert_eq!((listing.meetings.len(), listing.failed.len()), (earlier, 0));
+    let query = &asked(&cloud, Server::Api, "/recordings")[1].query;
+    assert!(query.contains(&format!("to={shortened}")), "{query}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_never_lists_what_is_asked_is_given_up() {
+    let cloud = cloud(Archive::many(40, 20));
+    let zoom = zoom(&cloud);
+    let always =
+        |body: &str| Trigger::always(Server::Api).on("/recordings").does(json(body.to_owned()));
+    let elsewhere = r#"{"from":"2001-01-01","to":"2001-01-02","next_page_token":"","meetings":[]}"#;
+    for body in
+        [elsewhere, r#"{"next_page_token":"round","meetings":[]}"#, r#"{"page_size":30}"#, "[]"]
+    {
+        cloud.clear_requests();
+        cloud.inject(always(body));
+        let outcome = zoom.list(last(20)).await;
+        let failed = match &outcome {
+            Ok(listing) => listing.failed.first().map(|(_, error)| error),
+            Err(error) => Some(error),
+        };
+        assert!(matches!(failed, Some(ProviderError::Unavailable(_))), "{body}: {outcome:?}");
+        assert!(recordings_calls(&cloud) <= 3, "{body}");
+        cloud.heal();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_token_that_always_dies_is_given_up_after_three_restarts() {
+    let cloud = cloud(Archive::many(40, 20));
+    let zoom = zoom(&cloud);
+    cloud.inject(Trigger::always(Server::Api).on("/recordings").does(Effect::DeadPageToken));
+    let listing = zoom.list(last(20)).await.unwrap();
+    assert!(
+        matches!(listing.failed.as_slice(), [(days, ProviderError::Unavailable(_))] if *days == last(20))
+    );
+    assert_eq!(listing.meetings.len(), PAGE_CAP as usize, "what came is kept, each meeting once");
+    assert_eq!(recordings_calls(&cloud), 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_service_is_not_asked_for_every_window() {
+    let cloud = cloud(Archive::many(40, 20));
+    let zoom = zoom(&cloud);
+    cloud.inject(Trigger::always(Server::Api).on("/recordings").does(Effect::status(503)));
+    assert!(matches!(zoom.list(last(730)).await, Err(ProviderError::Unavailable(_))));
+    // Four windows at once with five tries each, and perhaps three that began before the fourth had failed.
+    assert!(recordings_calls(&cloud) <= 7 * 5, "{}", recordings_calls(&cloud));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_scopes_are_named() {
+    let cloud = cloud(Archive::many(10, 5));
+    let body = r#"{"code":4711,"message":"Invalid access token, does not contain scopes:[cloud_recording:read:list_user_recordings:admin]."}"#;
+    cloud.inject(Trigger::always(Server::Api).on("/v2/").does(Effect::Status {
+        status: 400,
+        body: body.into(),
+        content_type: "application/json".into(),
+        headers: Vec::new(),
+    }));
+    let zoom = zoom(&cloud);
+    let error = zoom.list(last(5)).await.unwrap_err();
+    let hint = "cloud_recording:read:list_user_recordings:admin";
+    assert!(matches!(&error, ProviderError::NotAllowed(why) if why.contains(hint)), "{error:?}");
+    let details = zoom.details(&"any==".into()).await.unwrap().unwrap();
+    assert_eq!(details.lacks, ["past meeting", "recordings", "participants"]);
+    // What is known to be refused is not asked for again.
+    cloud.clear_requests();
+    assert_eq!(zoom.details(&"other==".into()).await.unwrap(), Some(details.clone()));
+    assert_eq!(zoom.complete(&"any==".into(), &details).await.unwrap(), details);
+    assert!(cloud.requests().is_empty(), "{:?}", cloud.requests());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn details_say_more_of_a_meeting_or_that_there_is_nothing() {
+    let cloud = cloud(Archive::empty());
+    for uuid in ["/aB3xY9+QWeRtYuIoP==", "a//b", "plain=="] {
+        cloud.add_meeting(Meeting::new(uuid, uuid, Timestamp::now()));
+    }
+    let mut old = Meeting::new("old==", "Old", Timestamp::now());
+    old.details_too_old = true;
+    cloud.add_meeting(old);
+    let zoom = zoom(&cloud);
+    for uuid in ["/aB3xY9+QWeRtYuIoP==", "a//b", "plain=="] {
+        let facts = zoom.details(&uuid.into()).await.unwrap().unwrap().facts.to_map();
+        assert_eq!(
+            facts.get("participants_count").and_then(|count| count.as_u64()),
+            Some(2),
+            "{facts:?}"
+        );
+        assert_eq!(facts.get("user_email").and_then(|email| email.as_str()), Some(Archive::OWNER));
+    }
+    for uuid in ["old==", "unknown=="] {
+        assert_eq!(zoom.details(&uuid.into()).await.unwrap(), None, "{uuid}");
+    }
+    cloud.inject(Trigger::always(Server::Api).on("/past_meetings").does(Effect::status(503)));
+    assert!(matches!(zoom.details(&"plain==".into()).await, Err(ProviderError::Unavailable(_))));
+}

@@ -1,0 +1,179 @@
+//! Whose recordings a Zoom source lists, and how many calls a second that takes.
+
+// A helper that cannot go on fails its test.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::support::zoom::{app, asked, zoom_with};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, ToSpan};
+use meetfs::demo_cloud::{
+    Archive, Content, DemoCloud, DemoCloudOptions, Effect, Host, Meeting, MeetingFile, Server,
+    Trigger,
+};
+use meetfs::http::Client;
+use meetfs::model::{DaySpan, SourceName};
+use meetfs::providers::zoom::{Zoom, ZoomOptions, ZoomPlan};
+use meetfs::providers::{Provider, ProviderError};
+
+const NAMES: [&str; 5] = ["ana", "ben", "left", "new", "zoe"];
+
+fn email(name: &str) -> String {
+    format!("{name}@{}.example.org", if name == "zoe" { "sales" } else { "all" })
+}
+
+/// Five users with a meeting each; one has left, one has not come yet.
+fn archive() -> Archive {
+    let mut archive = Archive::empty();
+    for name in NAMES {
+        let mut host = Host::active(&format!("id-{name}"), &email(name), name, "Example");
+        host.status = match name {
+            "left" => "inactive",
+            "new" => "pending",
+            _ => "active",
+        };
+        archive.hosts.push(host);
+        let mut meeting = Meeting::new(
+            &format!("{name}=="),
+            name,
+            Timestamp::now() - SignedDuration::from_hours(2),
+        )
+        .with(MeetingFile::new("CHAT", Content::Stored("hello\n".into())));
+        meeting.host_email = email(name);
+        archive.meetings.push(meeting);
+    }
+    archive
+}
+
+fn cloud() -> DemoCloud {
+    DemoCloud::start(DemoCloudOptions { archive: archive(), ..DemoCloudOptions::default() })
+        .unwrap()
+}
+
+fn last_days() -> DaySpan {
+    let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
+    DaySpan { from: today.saturating_sub(5.days()), to: today.saturating_add(1.day()) }
+}
+
+async fn topics(zoom: &Zoom) -> BTreeSet<String> {
+    let listing = zoom.list(last_days()).await.unwrap();
+    assert!(listing.failed.is_empty(), "{:?}", listing.failed);
+    listing.meetings.into_iter().map(|meeting| meeting.topic).collect()
+}
+
+fn names(expected: &[&str]) -> BTreeSet<String> {
+    expected.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// What Zoom says when the app lacks a scope.
+fn scope_missing() -> Effect {
+    Effect::Status {
+        status: 400,
+        body: r#"{"code":4711,"message":"Invalid access token, does not contain scopes:[x:read:admin]."}"#
+            .into(),
+        content_type: "application/json".into(),
+        headers: Vec::new(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_is_listed_at_once_where_that_is_permitted() {
+    let cloud = cloud();
+    let zoom = zoom_with(&cloud, &["all"], app(&cloud));
+    assert_eq!(topics(&zoom).await, names(&NAMES));
+    assert!(asked(&cloud, Server::Api, "/users").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_is_listed_user_by_user_without_that_scope_those_who_left_included() {
+    let cloud = cloud();
+    cloud.inject(Trigger::always(Server::Api).on("/accounts/").does(scope_missing()));
+    let zoom = zoom_with(&cloud, &["all"], app(&cloud));
+    assert_eq!(topics(&zoom).await, names(&NAMES));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn patterns_choose_among_the_users_and_names_join_them() {
+    let cloud = cloud();
+    let zoom =
+        zoom_with(&cloud, &["*@SALES.example.org", "ben@all.example.org", "lef?@*"], app(&cloud));
+    assert_eq!(topics(&zoom).await, names(&["ben", "left", "zoe"]));
+    assert!(asked(&cloud, Server::Api, "/accounts/").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pattern_that_nobody_matches_and_a_missing_scope_are_told() {
+    let cloud = cloud();
+    let nobody = zoom_with(&cloud, &["*@nowhere.example.org"], app(&cloud));
+    let error = nobody.list(last_days()).await.unwrap_err();
+    assert!(matches!(&error, ProviderError::NotFound(why) if why.contains("`users`")), "{error}");
+    cloud.inject(Trigger::always(Server::Api).on("/users").does(scope_missing()));
+    let error = nobody.list(last_days()).await.unwrap_err();
+    assert!(
+        matches!(&error, ProviderError::NotAllowed(why) if why.contains("x:read:admin")),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_users_are_all_read() {
+    let cloud = DemoCloud::start(DemoCloudOptions {
+        archive: archive(),
+        page_cap: 2,
+        ..DemoCloudOptions::default()
+    })
+    .unwrap();
+    cloud.inject(Trigger::always(Server::Api).on("/accounts/").does(scope_missing()));
+    let zoom = zoom_with(&cloud, &["all"], app(&cloud));
+    assert_eq!(topics(&zoom).await, names(&NAMES));
+    assert!(asked(&cloud, Server::Api, "/v2/users").len() > 5);
+}
+
+/// The most calls that arrived within any second.
+fn most_in_a_second(mut times: Vec<Duration>) -> usize {
+    times.sort();
+    let within = |(index, from): (usize, &Duration)| {
+        times[index..].iter().take_while(|at| **at < *from + Duration::from_secs(1)).count()
+    };
+    times.iter().enumerate().map(within).max().unwrap_or(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sources_of_one_account_stay_below_the_limit_of_its_plan_together() {
+    let mut archive = Archive::many(200, 700);
+    archive.hosts.extend(
+        (0..8).map(|n| Host::active(&format!("u{n}"), &format!("u{n}@example.org"), "U", "N")),
+    );
+    let cloud =
+        DemoCloud::start(DemoCloudOptions { archive, ..DemoCloudOptions::default() }).unwrap();
+    let client = Client::new(8).unwrap();
+    let source = |name: &str, users: &[&str]| {
+        Zoom::new(
+            ZoomOptions {
+                source: SourceName::new(name).unwrap(),
+                credential: app(&cloud),
+                users: users.iter().map(|user| (*user).to_owned()).collect(),
+                api_url: cloud.api_url().parse().unwrap(),
+                oauth_url: cloud.oauth_url().parse().unwrap(),
+                api_url_is_default: false,
+                plan: ZoomPlan::Pro,
+                download_hosts: Vec::new(),
+            },
+            client.clone(),
+        )
+    };
+    let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
+    let span = DaySpan { from: today.saturating_sub(700.days()), to: today };
+    let (one, other) = (
+        source("one", &["me", "u1@example.org"]),
+        source("other", &["u2@example.org", "u3@example.org"]),
+    );
+    let (first, second) = tokio::join!(one.list(span), other.list(span));
+    assert_eq!(first.unwrap().meetings.len() + second.unwrap().meetings.len(), 200);
+    let listings: Vec<_> =
+        asked(&cloud, Server::Api, "/recordings").iter().map(|request| request.at).collect();
+    assert!(listings.len() > 80, "{}", listings.len());
+    assert!(most_in_a_second(listings.clone()) <= 20, "{}", most_in_a_second(listings));
+    assert!(asked(&cloud, Server::Api, "").iter().all(|request| request.status != 429));
+}

@@ -1,0 +1,79 @@
+//! `meetfs cache`, as a person runs it.
+
+// The exception for tests does not reach the functions they share.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use bytes::Bytes;
+use meetfs::cache::BlockIndex;
+use meetfs::cache::disk::{DiskCache, DiskKey, DiskOptions};
+use meetfs::model::{FileId, FileKey, MeetingId, SourceName, Version};
+
+fn meetfs(directory: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meetfs"));
+    command.arg("cache").args(arguments).arg("--cache-dir").arg(directory);
+    command.env("XDG_CONFIG_HOME", directory).output().unwrap()
+}
+
+fn status(directory: &Path) -> serde_json::Value {
+    let output = meetfs(directory, &["status", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_cache_is_looked_at_in_use_and_cleared_once_it_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(status(directory.path())["held"], 0);
+    let options = DiskOptions {
+        directory: directory.path().join("blocks"),
+        limit: 10 << 20,
+        free_floor: Some(0),
+        queue: 1 << 20,
+    };
+    let cache = DiskCache::open(options).unwrap();
+    let id = FileId {
+        source: SourceName::new("acme").unwrap(),
+        meeting: MeetingId::from("meeting"),
+        key: FileKey::from("file"),
+    };
+    let key = DiskKey::of(&id, Version(1), 5, "");
+    cache.store(key, BlockIndex(0), Bytes::from_static(b"hello"));
+    assert!(cache.flush(Duration::from_secs(10)));
+    let own = std::process::id();
+    let seen = status(directory.path());
+    assert_eq!(seen["blocks"], 1);
+    assert_eq!(seen["in_use"], true);
+    assert_eq!(seen["pid"], own);
+    let refused = meetfs(directory.path(), &["clear"]);
+    assert_eq!(refused.status.code(), Some(4), "{refused:?}");
+    let message = String::from_utf8(refused.stderr).unwrap();
+    assert!(message.contains(&format!("process {own}")), "{message}");
+    assert!(cache.holds(key, BlockIndex(0)));
+    drop(cache);
+    let cleared = meetfs(directory.path(), &["clear"]);
+    assert_eq!(cleared.status.code(), Some(0), "{cleared:?}");
+    assert!(String::from_utf8(cleared.stdout).unwrap().contains("1 file"));
+    assert_eq!(status(directory.path())["blocks"], 0);
+}
+
+#[test]
+fn a_person_reads_what_is_kept_and_where() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = meetfs(directory.path(), &["status"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains(&directory.path().join("blocks").display().to_string()), "{text}");
+    assert!(text.contains("0 blocks of 0 files") && text.contains("used by nobody"), "{text}");
+}
+
+#[test]
+fn how_much_is_free_is_known_before_the_directory_is_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("not/yet");
+    let free = status(&place)["free"].as_u64().unwrap();
+    assert!(free > 0 && !directory.path().join("not").exists());
+    let text = String::from_utf8(meetfs(&place, &["status"]).stdout).unwrap();
+    assert!(text.contains("B on its file system") && !text.contains("unknown"), "{text}");
+}

@@ -1,0 +1,314 @@
+//! The directory of the cache: what is refused there and left as it is, and what becomes of a catalog of another version.
+
+// A helper that cannot go on fails its test.
+
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+
+use crate::support::{Rig, SOON, meetfs, mode_of, run, text};
+use meetfs::demo_cloud::{Archive, DemoCloud, DemoCloudOptions, Effect, Server, Trigger};
+
+/// A user other than the one who runs the tests.
+const SOMEBODY: u32 = 54321;
+
+/// What meetfs makes in the directory.
+const NAMES: [&str; 5] = [
+    "catalog.sqlite",
+    "catalog.sqlite-wal",
+    "catalog.sqlite-shm",
+    "catalog.sqlite-journal",
+    "blocks",
+];
+
+fn rig() -> Rig {
+    let rig = Rig::new(DemoCloudOptions {
+        archive: Archive::pattern(&[("film", 3_000_000)]),
+        ..DemoCloudOptions::default()
+    });
+    rig.write_config(&rig.config());
+    rig
+}
+
+fn cache(rig: &Rig) -> PathBuf {
+    rig.directory.path().join("cache")
+}
+
+fn private_directory(path: &Path) {
+    std::fs::create_dir(path).expect("a directory");
+    mode(path, 0o700);
+}
+
+fn mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
+}
+
+/// What a mount says that is refused because of its configuration.
+fn refused(rig: &Rig) -> String {
+    let output = run(&mut rig.mount_command(), SOON);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+    assert_eq!(rig.entries_in_mount_table(), 0);
+    text(&output)
+}
+
+fn doctor(rig: &Rig) -> (Option<i32>, String) {
+    let output = run(rig.meetfs().arg("doctor").arg("--config").arg(rig.config_path()), SOON);
+    (output.status.code(), text(&output))
+}
+
+fn take_away(cloud: &DemoCloud) {
+    for server in [Server::Api, Server::Web, Server::Media] {
+        cloud.inject(Trigger::always(server).does(Effect::BlackHole));
+    }
+}
+
+fn catalog(rig: &Rig) -> rusqlite::Connection {
+    rusqlite::Connection::open(cache(rig).join("catalog.sqlite")).expect("the catalog")
+}
+
+#[test]
+fn a_link_in_the_place_of_what_meetfs_makes_is_refused_and_what_it_leads_to_is_as_it_was() {
+    let rig = rig();
+    private_directory(&cache(&rig));
+    let (file, directory) =
+        (rig.directory.path().join("diary"), rig.directory.path().join("photos"));
+    std::fs::write(&file, "").expect("a file");
+    mode(&file, 0o644);
+    std::fs::create_dir(&directory).expect("a directory");
+    mode(&directory, 0o755);
+    for name in NAMES {
+        let link = cache(&rig).join(name);
+        for target in [
+            if name == "blocks" { &directory } else { &file },
+            &rig.directory.path().join("not there"),
+        ] {
+            symlink(target, &link).expect("a link");
+            let said = refused(&rig);
+            assert!(said.contains(&link.display().to_string()), "{said}");
+            assert!(said.contains("is a link") && said.contains("--cache-dir"), "{said}");
+            let (code, said) = doctor(&rig);
+            assert!(code == Some(3) && said.contains("is a link"), "{said}");
+            std::fs::remove_file(&link).expect("a link");
+        }
+    }
+    assert_eq!(std::fs::read(&file).expect("a file"), b"");
+    assert_eq!((mode_of(&file), mode_of(&directory)), (0o644, 0o755));
+    assert_eq!(std::fs::read_dir(&directory).expect("a directory").count(), 0);
+    assert!(!rig.directory.path().join("not there").exists());
+    rig.mount();
+    rig.unmount();
+}
+
+#[test]
+fn a_link_to_the_blocks_is_refused_by_whoever_looks_at_them_or_removes_them() {
+    let rig = rig();
+    private_directory(&cache(&rig));
+    let elsewhere = rig.directory.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).expect("a directory");
+    mode(&elsewhere, 0o755);
+    symlink(&elsewhere, cache(&rig).join("blocks")).expect("a link");
+    for command in ["status", "clear"] {
+        let output = run(meetfs().args(["cache", command, "--cache-dir"]).arg(cache(&rig)), SOON);
+        assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+        assert!(text(&output).contains("is a link"), "{}", text(&output));
+    }
+    assert_eq!(mode_of(&elsewhere), 0o755);
+}
+
+#[test]
+fn a_cache_directory_that_is_a_link_itself_is_used_where_it_leads() {
+    let rig = rig();
+    let elsewhere = rig.directory.path().join("elsewhere");
+    private_directory(&elsewhere);
+    symlink(&elsewhere, cache(&rig)).expect("a link");
+    rig.mount();
+    rig.shell("cat */*/*/*.mp4 >/dev/null");
+    rig.unmount();
+    assert_eq!(mode_of(&elsewhere.join("catalog.sqlite")), 0o600);
+    assert_eq!(mode_of(&elsewhere.join("blocks")), 0o700);
+    take_away(&rig.cloud);
+    rig.mount();
+    rig.unmount();
+}
+
+#[test]
+fn what_belongs_to_somebody_else_is_refused() {
+    let rig = rig();
+    rig.mount();
+    rig.unmount();
+    let lock = "blocks/lock";
+    for name in NAMES.into_iter().chain([lock]) {
+        let path = cache(&rig).join(name);
+        let was_there = path.exists();
+        if !was_there {
+            std::fs::write(&path, "").expect("a file");
+        }
+        chown(&path, Some(SOMEBODY), None).expect("another owner");
+        let said = refused(&rig);
+        let expected = format!("{} belongs to somebody else (user {SOMEBODY})", path.display());
+        assert!(said.contains(&expected) && said.contains("chown"), "{said}");
+        let (code, said) = doctor(&rig);
+        assert!(code == Some(3) && said.contains(&expected), "{said}");
+        match was_there {
+            true => chown(&path, Some(nix::unistd::geteuid().as_raw()), None).expect("its owner"),
+            false => std::fs::remove_file(&path).expect("a file"),
+        }
+    }
+    rig.mount();
+    rig.unmount();
+}
+
+#[test]
+fn blocks_that_belong_to_somebody_else_are_fetched_anew_and_are_theirs_as_they_were() {
+    let rig = rig();
+    rig.mount();
+    let sum = rig.shell("sha256sum < \"$(ls acme/*/*/*.mp4)\"");
+    rig.unmount();
+    let blocks = cache(&rig).join("blocks");
+    let theirs = rig.directory.path().join("theirs");
+    std::fs::create_dir(&theirs).expect("a directory");
+    let mut before = Vec::new();
+    for entry in std::fs::read_dir(&blocks).expect("a directory").flatten() {
+        if entry.file_name() != "lock" {
+            let other_name = theirs.join(entry.file_name());
+            std::fs::hard_link(entry.path(), &other_name).expect("another name");
+            chown(entry.path(), Some(SOMEBODY), None).expect("another owner");
+            before.push((other_name.clone(), std::fs::read(other_name).expect("a file")));
+        }
+    }
+    assert!(before.len() >= 2, "{before:?}");
+    rig.cloud.clear_requests();
+    rig.mount();
+    assert_eq!(rig.shell("sha256sum < \"$(ls acme/*/*/*.mp4)\""), sum);
+    assert!(rig.media_bytes() >= 3_000_000, "{}", rig.media_bytes());
+    rig.unmount();
+    for (path, bytes) in before {
+        assert!(std::fs::read(&path).expect("a file") == bytes, "{}", path.display());
+    }
+}
+
+#[test]
+fn a_link_or_a_pipe_in_the_place_of_a_block_file_is_waited_on_by_nobody_and_replaced() {
+    let rig = rig();
+    rig.mount();
+    let sum = rig.shell("sha256sum < \"$(ls acme/*/*/*.mp4)\"");
+    rig.unmount();
+    let elsewhere = rig.directory.path().join("elsewhere");
+    for kind in ["data", "index"] {
+        for is_link in [true, false] {
+            let files =
+                std::fs::read_dir(cache(&rig).join("blocks")).expect("a directory").flatten();
+            let mut names = files.map(|entry| entry.path());
+            let path = names
+                .find(|path| path.extension().is_some_and(|it| it == kind))
+                .expect("a block file");
+            std::fs::rename(&path, &elsewhere).expect("another name");
+            let before = std::fs::read(&elsewhere).expect("a file");
+            if is_link {
+                symlink(&elsewhere, &path).expect("a link");
+            } else {
+                nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+            }
+            let status = run(
+                rig.meetfs().args(["cache", "status", "--config"]).arg(rig.config_path()),
+                SOON,
+            );
+            assert!(status.status.success(), "{}", text(&status));
+            rig.cloud.clear_requests();
+            rig.mount();
+            assert_eq!(rig.shell("sha256sum < \"$(ls acme/*/*/*.mp4)\""), sum);
+            assert!(rig.media_bytes() >= 3_000_000, "{kind} {is_link}: {}", rig.media_bytes());
+            rig.unmount();
+            assert!(
+                path.symlink_metadata().expect("a file").is_file(),
+                "{kind} {is_link}: what is read is kept again"
+            );
+            assert!(std::fs::read(&elsewhere).expect("a file") == before);
+        }
+    }
+}
+
+#[test]
+fn a_directory_that_others_own_or_may_write_to_is_a_matter_of_the_configuration() {
+    let rig = rig();
+    private_directory(&cache(&rig));
+    for open in [0o777, 0o1777, 0o770] {
+        mode(&cache(&rig), open);
+        assert!(refused(&rig).contains("chmod go-w"));
+        assert!(doctor(&rig).1.contains("chmod go-w"));
+    }
+    mode(&cache(&rig), 0o700);
+    chown(cache(&rig), Some(SOMEBODY), None).expect("another owner");
+    assert!(refused(&rig).contains("belongs to somebody else"));
+    assert_eq!(
+        std::fs::read_dir(cache(&rig)).expect("a directory").count(),
+        0,
+        "nothing is made there"
+    );
+}
+
+#[test]
+fn a_catalog_of_a_later_version_is_left_as_it_is_and_used_again_by_that_version() {
+    let rig = rig();
+    rig.mount();
+    rig.unmount();
+    let version = |version: i64| {
+        catalog(&rig).pragma_update(None, "user_version", version).expect("a version")
+    };
+    let known: i64 = catalog(&rig)
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .expect("a version");
+    version(known + 1);
+    let path = cache(&rig).join("catalog.sqlite");
+    let before = std::fs::read(&path).expect("a catalog");
+    let said = refused(&rig);
+    assert!(said.contains("later meetfs") && said.contains("--cache-dir"), "{said}");
+    assert!(said.contains(&path.display().to_string()), "{said}");
+    let (code, said) = doctor(&rig);
+    assert!(code == Some(3) && said.contains("later meetfs"), "{said}");
+    assert!(std::fs::read(&path).expect("a catalog") == before);
+    assert!(!cache(&rig).join("catalog.sqlite.damaged").exists());
+    version(known);
+    take_away(&rig.cloud);
+    rig.mount();
+    assert_eq!(rig.shell("ls */*/*/*.mp4 | wc -l").trim(), "1");
+    rig.unmount();
+}
+
+#[test]
+fn a_damaged_catalog_replaces_none_that_was_set_aside_before_and_the_log_names_it() {
+    let rig = rig();
+    private_directory(&cache(&rig));
+    let words = ["this is no database, it is the first", "this is no database, it is the second"];
+    for (word, name) in words.iter().zip(["catalog.sqlite.damaged", "catalog.sqlite.damaged.2"]) {
+        std::fs::write(cache(&rig).join("catalog.sqlite"), word).expect("a file");
+        rig.mount();
+        rig.unmount();
+        let expected =
+            format!("it is set aside as {} and made anew", cache(&rig).join(name).display());
+        assert!(rig.log().contains(&expected), "{}", rig.log());
+    }
+    let read = |name: &str| std::fs::read_to_string(cache(&rig).join(name)).expect("a file");
+    assert_eq!(read("catalog.sqlite.damaged"), words[0]);
+    assert_eq!(read("catalog.sqlite.damaged.2"), words[1]);
+}
+
+#[test]
+fn the_catalog_does_not_say_how_somebody_signs_in() {
+    let rig = rig();
+    rig.mount();
+    rig.unmount();
+    let scopes: Vec<String> = {
+        let catalog = catalog(&rig);
+        let mut query = catalog.prepare("SELECT scope FROM full_listing").expect("a query");
+        query
+            .query_map([], |row| row.get(0))
+            .expect("scopes")
+            .map(|scope| scope.expect("a scope"))
+            .collect()
+    };
+    assert!(scopes.len() == 1 && scopes[0].len() == 66, "{scopes:?}");
+    let whole = std::fs::read(cache(&rig).join("catalog.sqlite")).expect("a catalog");
+    for word in [rig.cloud.oauth_url().as_str(), rig.cloud.credentials().client_id.as_str()] {
+        assert!(!whole.windows(word.len()).any(|part| part == word.as_bytes()), "{word}");
+    }
+}

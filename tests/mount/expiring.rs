@@ -1,0 +1,195 @@
+//! What will be deleted and when: told in `meeting.json`, in an extended attribute, and by `meetfs expiring`.
+
+// A helper that cannot go on fails its test.
+
+use std::process::{Command, Output};
+
+use crate::support::{Rig, SOON, alone, run, text};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, ToSpan};
+use meetfs::demo_cloud::{Archive, Content, DemoCloudOptions, Meeting, MeetingFile};
+
+fn day(from_today: i64) -> Date {
+    TimeZone::UTC.to_datetime(Timestamp::now()).date().saturating_add(from_today.days())
+}
+
+/// Three meetings: deleted in two days, in twenty, and never.
+fn rig() -> Rig {
+    let mut archive = Archive::empty();
+    for (topic, days) in [("soon", Some(2)), ("later", Some(20)), ("never", None)] {
+        let start = Timestamp::now() - SignedDuration::from_hours(30);
+        let seed = topic.len() as u64;
+        let mut meeting = Meeting::new(&format!("{topic}=="), topic, start)
+            .with(MeetingFile::new("MP4", Content::Pattern { seed, length: 70_000 }))
+            .with(MeetingFile::new("CHAT", Content::Stored(format!("hello {topic}\n").into())));
+        meeting.auto_delete = days.map(day);
+        archive.meetings.push(meeting);
+    }
+    Rig::mounted(DemoCloudOptions { archive, ..DemoCloudOptions::default() })
+}
+
+fn expiring(rig: &Rig, words: &[&str]) -> Output {
+    run(&mut alone(rig, rig.meetfs().arg("expiring").args(words)), SOON)
+}
+
+fn lines(output: &Output) -> Vec<String> {
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_day_is_in_the_document_and_in_an_attribute_of_every_file() {
+    let rig = rig();
+    let midnight = format!("{}T00:00:00Z", day(2));
+    let python = "import os,sys\n\
+        for path in sys.argv[1:]: print(os.getxattr(path, 'user.meetfs.expires').decode(), os.listxattr(path))";
+    let told = rig.shell(&format!("python3 -c \"{python}\" */*/*soon */*/*soon/*"));
+    assert_eq!(told.lines().count(), 5, "{told}");
+    for line in told.lines() {
+        assert_eq!(line, format!("{midnight} ['user.meetfs.expires']"));
+    }
+    let document: serde_json::Value =
+        serde_json::from_str(&rig.shell("cat */*/*soon/meeting.json")).expect("JSON");
+    assert_eq!(document["expires"], midnight);
+    let nothing = "import os,sys\n\
+        for path in sys.argv[1:]: print(os.listxattr(path))\n\
+        try: os.getxattr(sys.argv[1], 'user.meetfs.expires'); print('there')\n\
+        except OSError as e: print(e.errno)";
+    let told = rig.shell(&format!("python3 -c \"{nothing}\" */*/*never/*"));
+    assert_eq!(told.lines().last(), Some("61"), "ENODATA: {told}");
+    assert!(!told.contains("expires"), "{told}");
+    rig.unmount();
+}
+
+#[test]
+fn what_goes_first_is_listed_first_and_what_never_goes_is_not() {
+    let rig = rig();
+    let output = expiring(&rig, &[]);
+    assert!(output.status.success(), "{}", text(&output));
+    let told = lines(&output);
+    assert_eq!(told.len(), 4, "{told:?}");
+    assert!(
+        told[0].contains("soon") && told[1].contains("soon") && told[3].contains("later"),
+        "{told:?}"
+    );
+    assert!(told[0].contains(&rig.mountpoint.display().to_string()), "{told:?}");
+    let output = expiring(&rig, &["--within", "7d", "--json"]);
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(told.as_array().map(Vec::len), Some(2), "{told}");
+    assert_eq!(told[0]["expires"], format!("{}T00:00:00Z", day(2)));
+    assert_eq!(lines(&expiring(&rig, &["--within", "1h"])), Vec::<String>::new());
+    let output = expiring(&rig, &["--within", "soon"]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    rig.unmount();
+    let output = expiring(&rig, &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+}
+
+#[test]
+fn times_say_how_far_from_utc_they_are() {
+    let rig = rig();
+    for (zone, midnight) in
+        [("Asia/Kolkata", "05:30 +0530"), ("UTC", "00:00 +0000"), ("Etc/GMT-9", "09:00 +0900")]
+    {
+        let output = run(rig.meetfs().arg("expiring").env("TZ", zone), SOON);
+        let told = lines(&output);
+        assert_eq!(told.len(), 4, "{}", text(&output));
+        assert!(told[0].starts_with(&format!("{} {midnight}  ", day(2))), "{zone}: {told:?}");
+        let output = run(rig.meetfs().arg("status").env("TZ", zone), SOON);
+        let told = lines(&output);
+        let offset = &midnight[6..];
+        for word in ["since ", "listed ", "next "] {
+            let line = told.iter().find(|line| line.contains(word)).expect("a line");
+            let (_, after) = line.split_once(word).expect("a time");
+            let time = after.split(',').next().unwrap_or_default();
+            assert!(time.ends_with(offset), "{zone}, {word}: {line}");
+        }
+    }
+    let output = run(rig.meetfs().args(["expiring", "--json"]).env("TZ", "Asia/Kolkata"), SOON);
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(told[0]["expires"], format!("{}T00:00:00Z", day(2)));
+    rig.unmount();
+}
+
+#[test]
+fn bytes_are_compared_with_those_of_a_directory_and_of_nothing_else() {
+    let output = run(crate::support::meetfs().args(["expiring", "--checksum"]), SOON);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("--not-in <DIR>"),
+        "{}",
+        text(&output)
+    );
+    let output = run(crate::support::meetfs().args(["expiring", "--help"]), SOON);
+    let help = lines(&output);
+    let line =
+        help.iter().find(|line| line.trim_start().starts_with("--checksum")).expect("a line");
+    assert!(line.contains("With --not-in: compare the bytes"), "{line}");
+}
+
+#[test]
+fn what_is_not_yet_saved_is_told_until_it_is() {
+    let rig = rig();
+    let backup = rig.directory.path().join("backup");
+    std::fs::create_dir(&backup).expect("a directory");
+    let directory = backup.to_str().expect("a path");
+    let unsaved = |words: &[&str]| {
+        let output = expiring(&rig, &[&["--within", "30d", "--not-in", directory], words].concat());
+        (output.status.code(), lines(&output).len())
+    };
+    assert_eq!(unsaved(&[]), (Some(1), 4));
+    let copy = |line: &str| {
+        let output = run(
+            Command::new("bash").args(["-c", line]).env("B", &backup).env("M", &rig.mountpoint),
+            SOON,
+        );
+        assert!(output.status.success(), "{}", text(&output));
+    };
+    // One meeting only, and not where the mount has it.
+    copy("mkdir -p $B/saved/2026 && cp -r \"$M\"/acme/*/*soon $B/saved/2026/");
+    assert_eq!(unsaved(&[]), (Some(1), 2));
+    copy("rsync -a \"$M/\" $B/");
+    assert_eq!(unsaved(&[]), (Some(0), 0));
+    assert_eq!(unsaved(&["--checksum"]), (Some(0), 0));
+    // Another file of the same size in its place is not it.
+    copy(
+        "rm -r $B/saved; chmod -R u+w $B; printf 'jello later\\n' > \"$(echo $B/acme/*/*later/chat.txt)\"",
+    );
+    assert_eq!(unsaved(&[]), (Some(0), 0));
+    assert_eq!(unsaved(&["--checksum"]), (Some(1), 1));
+    // A shorter one neither.
+    copy("printf 'hello' > \"$(echo $B/acme/*/*later/chat.txt)\"");
+    assert_eq!(unsaved(&[]), (Some(1), 1));
+    let output = expiring(&rig, &["--not-in", "/does/not/exist"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output).contains("cannot be searched for copies"), "{}", text(&output));
+    rig.unmount();
+}
+
+#[test]
+fn the_mount_itself_saves_nothing_and_links_that_go_in_circles_end() {
+    let rig = rig();
+    let home = rig.directory.path().join("home");
+    std::fs::create_dir_all(home.join("deep/er")).expect("directories");
+    for (target, link) in [
+        (".", "a"),
+        (".", "b"),
+        ("..", "deep/up"),
+        ("../..", "deep/er/up"),
+        ("nowhere", "deep/off"),
+    ] {
+        std::os::unix::fs::symlink(target, home.join(link)).expect("a link");
+    }
+    std::os::unix::fs::symlink(&rig.mountpoint, home.join("meetings")).expect("a link");
+    let unsaved = |directory: &std::path::Path| {
+        let output = expiring(&rig, &["--not-in", directory.to_str().expect("a path")]);
+        (output.status.code(), lines(&output).len(), text(&output))
+    };
+    let (code, files, said) = unsaved(&home);
+    assert_eq!((code, files), (Some(1), 4), "{said}");
+    let (code, files, said) = unsaved(rig.directory.path());
+    assert_eq!((code, files), (Some(1), 4), "{said}");
+    let (code, _, said) = unsaved(&rig.mountpoint);
+    assert!(code == Some(1) && said.contains("in the mount itself"), "{said}");
+    rig.unmount();
+}

@@ -1,0 +1,161 @@
+//! A host that keeps failing: reads do not each wait for their deadline.
+
+// A helper that cannot go on fails its test.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{Rig, SOON, run, text, wait_until};
+use jiff::Timestamp;
+use meetfs::demo_cloud::{
+    Archive, Content, DemoCloud, DemoCloudOptions, Effect, MeetingFile, RapatinSession, Server,
+    Trigger, WebexArchive, WebexRecording,
+};
+
+/// Bytes that the beginning of a file brings, and how long that took.
+fn beginning(rig: &Rig, pattern: &str) -> (u64, Duration) {
+    let started = Instant::now();
+    let output = rig.try_shell(&format!("head -c 100000 {pattern} | wc -c"), SOON);
+    (String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number"), started.elapsed())
+}
+
+/// The interface of `source` has gone dark: one read finds out, those behind it fail at once and `status` says why; its
+/// listings go on trying, `acme` is read as ever, and all is well once it answers again.
+fn is_told_of_one_source(rig: &Rig, source: &str, server: Server, origin: &str) {
+    rig.cloud.inject(Trigger::always(server).does(Effect::BlackHole));
+    let first = format!("{source}/*/*one*/*.mp4");
+    let (bytes, took) = beginning(rig, &first);
+    assert!(bytes == 0 && took > Duration::from_secs(10), "{bytes} bytes in {took:?}");
+    for name in ["two", "three", "two"] {
+        let (bytes, took) = beginning(rig, &format!("{source}/*/*{name}*/*.mp4"));
+        // One of them tries the host, for two seconds.
+        assert!(
+            bytes == 0 && took < Duration::from_secs(4),
+            "{name}: {bytes} bytes in {took:?}\n{}",
+            rig.log()
+        );
+    }
+    let (bytes, took) = beginning(rig, "acme/*/*other*/*.mp4");
+    assert!(bytes == 100_000 && took < Duration::from_secs(4), "{bytes} bytes in {took:?}");
+
+    let status = rig.status();
+    let [down] = status["down"].as_array().expect("a list").as_slice() else { panic!("{status}") };
+    assert_eq!(
+        (&down["host"], &down["sources"]),
+        (&origin.into(), &serde_json::json!([source])),
+        "{status}"
+    );
+    let time =
+        |key: &str| down[key].as_str().and_then(|at| at.parse::<Timestamp>().ok()).expect(key);
+    assert!(time("since") < Timestamp::now() && time("since") < time("next"), "{down}");
+    let output = run(rig.meetfs().arg("status"), SOON);
+    let words = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        words.contains(&format!("DOWN    {origin} ({source}) has not answered since")),
+        "{words}"
+    );
+
+    rig.cloud.clear_requests();
+    let daemon = rig.daemon().expect("a daemon").to_string();
+    run(std::process::Command::new("kill").args(["-HUP", &daemon]), SOON);
+    let is_listed = || {
+        let asked = rig.cloud.requests();
+        asked.iter().any(|request| request.server == server && request.path.len() > 1)
+    };
+    wait_until(SOON, "a listing tries it all the same", is_listed);
+
+    rig.cloud.heal();
+    wait_until(Duration::from_secs(20), "it is read again", || beginning(rig, &first).0 == 100_000);
+    // Links that are known need nothing of the interface: only who asks it finds out that it answers.
+    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
+    assert_eq!(rig.status()["down"], serde_json::json!([]));
+    rig.unmount();
+}
+
+fn mount_with(rig: &Rig, source: impl FnOnce(&DemoCloud) -> String) {
+    rig.write_config(&format!("{}\n{}", rig.config(), source(&rig.cloud)));
+    let output = run(&mut rig.mount_command(), SOON);
+    assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
+}
+
+fn origin(address: &str) -> String {
+    address.parse::<url::Url>().expect("an address").origin().ascii_serialization()
+}
+
+#[test]
+fn reads_of_webex_fail_at_once_while_its_interface_is_down_and_nobody_elses_do() {
+    let start = Timestamp::now() - jiff::SignedDuration::from_hours(5);
+    let recording = |topic: &str| WebexRecording::new(topic, topic, start).with_video(3_000_000);
+    let recordings = ["one", "two", "three"].map(recording).to_vec();
+    let rig = Rig::new(DemoCloudOptions {
+        archive: Archive::pattern(&[("other", 3_000_000)]),
+        webex: WebexArchive { recordings, ..WebexArchive::empty() },
+        webex_link_life: Duration::from_secs(1),
+        ..DemoCloudOptions::default()
+    });
+    mount_with(&rig, |cloud| {
+        format!(
+            "[source.cisco]\nprovider = \"webex\"\ntoken = \"{}\"\napi_url = \"{}\"\n",
+            cloud.webex_token(),
+            cloud.webex_api_url()
+        )
+    });
+    let documents = || rig.shell("find cisco -name meeting.json | wc -l");
+    wait_until(SOON, "everything is known", || documents().trim() == "3");
+    // The links that came with that end.
+    std::thread::sleep(Duration::from_secs(2));
+    let origin = origin(&rig.cloud.webex_api_url());
+    is_told_of_one_source(&rig, "cisco", Server::Webex, &origin);
+}
+
+#[test]
+fn reads_of_rapatin_fail_at_once_while_its_interface_is_down_and_nobody_elses_do() {
+    let start = Timestamp::now() - jiff::SignedDuration::from_hours(30);
+    let session = |(place, topic): (usize, &str)| {
+        let mut session = RapatinSession::new(topic, &format!("9000000{place}"), topic, start);
+        session.files.clear();
+        session.with(MeetingFile::new("MP4", Content::Pattern { seed: 7, length: 3_000_000 }))
+    };
+    let rapatin = ["one", "two", "three"].into_iter().enumerate().map(session).collect();
+    let archive = Archive::pattern(&[("other", 3_000_000)]);
+    let rig = Rig::new(DemoCloudOptions { archive, rapatin, ..DemoCloudOptions::default() });
+    mount_with(&rig, |cloud| {
+        let (email, password) = cloud.rapatin_login();
+        let api = cloud.rapatin_api_url();
+        format!(
+            "[source.rapat]\nprovider = \"rapatin\"\nemail = \"{email}\"\npassword = \"{password}\"\napi_url = \"{api}\"\n"
+        )
+    });
+    // The links are Zoom's; it takes the interface to get others for those that have gone stale.
+    rig.cloud.inject(Trigger::always(Server::Web).on("webhook_download").does(Effect::Html200));
+    let origin = origin(&rig.cloud.rapatin_api_url());
+    is_told_of_one_source(&rig, "rapat", Server::Rapatin, &origin);
+}
+
+#[test]
+fn a_host_that_hangs_costs_one_deadline_and_then_reads_fail_at_once_until_it_answers_again() {
+    let files = [("known", 3_000_000), ("other", 50_000_000), ("third", 50_000_000)];
+    let rig = Rig::mounted(DemoCloudOptions {
+        archive: Archive::pattern(&files),
+        ..DemoCloudOptions::default()
+    });
+    rig.shell("cat acme/*/*known/*.mp4 | wc -c");
+    for server in [Server::Api, Server::Web, Server::Media] {
+        rig.cloud.inject(Trigger::always(server).does(Effect::BlackHole));
+    }
+    let read = |name: &str| beginning(&rig, &format!("acme/*/*{name}/*.mp4"));
+    let (bytes, took) = read("other");
+    assert!(bytes == 0 && took > Duration::from_secs(10), "{bytes} bytes in {took:?}");
+    for _ in 0..3 {
+        let (bytes, took) = read("third");
+        // One of them tries the host, for two seconds.
+        assert!(bytes == 0 && took < Duration::from_secs(4), "{bytes} bytes in {took:?}");
+    }
+    assert_eq!(read("known").0, 100_000, "what is cached is read");
+    assert!(rig.log().contains("it is tried again every"), "{}", rig.log());
+    let down = rig.status()["down"].to_string();
+    assert!(down.contains("127.0.0.1") && down.contains("since"), "{down}");
+    rig.cloud.heal();
+    wait_until(Duration::from_secs(15), "it is read again", || read("third").0 == 100_000);
+    rig.unmount();
+}

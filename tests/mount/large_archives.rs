@@ -1,0 +1,215 @@
+//! Archives of thousands: complete at once, at the price of few calls, within the limits, and kept over a restart.
+
+// A helper that cannot go on fails its test.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::support::webex::{DETAILS, details, pages};
+use crate::support::{Rig, SOON, run, text, wait_until};
+use jiff::Timestamp;
+use jiff::ToSpan;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use meetfs::demo_cloud::{
+    Archive, DemoCloudOptions, Effect, ListedSize, Request, Server, Trigger, WebexArchive,
+    ZoomLabel, ZoomLimits,
+};
+
+/// Bound on what takes thousands of calls.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+fn today() -> Date {
+    TimeZone::UTC.to_datetime(Timestamp::now()).date()
+}
+
+fn mount(rig: &Rig, config: &str) {
+    rig.write_config(config);
+    let output = run(&mut rig.mount_command(), SOON);
+    assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
+}
+
+fn count(rig: &Rig, name: &str) -> usize {
+    rig.shell(&format!("find . -name '{name}' | wc -l")).trim().parse().expect("a number")
+}
+
+#[test]
+fn a_walk_through_ten_thousand_meetings_is_whole_and_asks_the_cloud_for_nothing() {
+    const MEETINGS: u64 = 10_000;
+    let mut archive = Archive::company(40, 250, 700);
+    for file in archive.meetings.iter_mut().flat_map(|meeting| &mut meeting.files) {
+        file.listed_size = ListedSize::True;
+    }
+    let bytes: u64 =
+        archive.meetings.iter().flat_map(|it| &it.files).map(|file| file.content.length()).sum();
+    let rig = Rig::new(DemoCloudOptions { archive, ..DemoCloudOptions::default() })
+        .with_source("users = [\"all\"]")
+        .with_source("trash = false");
+    // The background asks about past meetings meanwhile. A few such questions that end after the walk leave nothing that
+    // could be asked but what the walk asks.
+    let details = "/v2/past_meetings/";
+    let slow = Effect::Latency(Duration::from_secs(15));
+    rig.cloud.inject(Trigger::always(Server::Api).on(details).does(slow));
+    rig.mount();
+    rig.cloud.clear_requests();
+    // Nobody has looked into the mount yet: the kernel knows nothing of it.
+    let seen =
+        rig.shell("ls -lR | awk '/^-/ && !/ meeting.json$/ { files++; bytes += $5 } END { printf \"%d %.0f\", files, bytes }'");
+    assert_eq!(seen, format!("{} {bytes}", 8 * MEETINGS));
+    let asked: Vec<_> = rig.cloud.requests().into_iter().map(|request| request.path).collect();
+    assert!(asked.iter().all(|path| path.starts_with(details)), "{asked:?}");
+    rig.unmount();
+}
+
+/// The first days of the listings of users that were asked for.
+fn listed_from(rig: &Rig) -> Vec<Date> {
+    let from = |request: &Request| {
+        url::form_urlencoded::parse(request.query.as_bytes())
+            .find(|(key, _)| key == "from")
+            .and_then(|(_, day)| day.parse().ok())
+    };
+    let requests =
+        rig.cloud.requests().into_iter().filter(|request| request.path.starts_with("/v2/users/"));
+    requests.filter_map(|request| from(&request)).collect()
+}
+
+fn assert_within_the_plan(rig: &Rig) {
+    let [light, medium] = [ZoomLabel::Light, ZoomLabel::Medium]
+        .map(|label| rig.cloud.most_zoom_calls_in_a_second(label));
+    assert!((2..=ZoomLimits::PRO.light).contains(&light), "{light} light calls in a second");
+    assert!((10..=ZoomLimits::PRO.medium).contains(&medium), "{medium} medium calls in a second");
+    let refused = rig.cloud.requests().into_iter().filter(|request| request.status == 429).count();
+    assert_eq!(refused, 0, "refused for too many calls");
+}
+
+#[test]
+fn forty_users_are_listed_whole_within_their_plan_and_a_restart_asks_for_the_last_days_alone() {
+    let options = DemoCloudOptions {
+        archive: Archive::company(40, 25, 80),
+        zoom_limits: Some(ZoomLimits::PRO),
+        ..DemoCloudOptions::default()
+    };
+    let since = today().saturating_sub(85.days());
+    let rig = Rig::new(options)
+        .with_source("users = [\"user*@example.org\"]")
+        .with_source(&format!("since = \"{since}\""));
+    let config = rig.config().replace("plan = \"business\"", "plan = \"pro\"");
+    mount(&rig, &config);
+    assert_eq!(count(&rig, "chat.txt"), 1000);
+    let listed = listed_from(&rig);
+    assert_eq!(listed.len(), 40 * 3, "windows of a month for each user: {listed:?}");
+    let asked_about =
+        || rig.cloud.requests().iter().filter(|it| it.path.contains("/past_meetings/")).count();
+    wait_until(SOON, "details come in", || asked_about() > 60);
+    assert_within_the_plan(&rig);
+    rig.unmount();
+
+    rig.cloud.clear_requests();
+    mount(&rig, &config);
+    assert_eq!(count(&rig, "chat.txt"), 1000, "what an earlier run listed is there at once");
+    wait_until(SOON, "the last days are listed", || listed_from(&rig).len() >= 40);
+    assert!(!rig.status()["sources"][0]["error"].is_string());
+    let last_days = today().saturating_sub(9.days());
+    let listed = listed_from(&rig);
+    assert!(listed.len() == 40 && listed.iter().all(|from| *from >= last_days), "{listed:?}");
+    assert_within_the_plan(&rig);
+    rig.unmount();
+}
+
+/// How often each recording was asked about.
+fn asked_about(rig: &Rig) -> BTreeMap<String, usize> {
+    let mut times: BTreeMap<String, usize> = BTreeMap::new();
+    for request in details(&rig.cloud) {
+        *times.entry(request.path[DETAILS.len()..].to_owned()).or_default() += 1;
+    }
+    times
+}
+
+/// How many pages the windows have that were listed, with recordings made at these times.
+fn pages_there_are(listings: &[Request], made: &[Timestamp]) -> usize {
+    let window = |request: &Request| {
+        let fields: BTreeMap<_, _> =
+            url::form_urlencoded::parse(request.query.as_bytes()).into_owned().collect();
+        ["from", "to"].map(|name| fields[name].parse::<Timestamp>().expect("a time"))
+    };
+    let windows: BTreeSet<[Timestamp; 2]> = listings.iter().map(window).collect();
+    let recordings: Vec<usize> = windows
+        .iter()
+        .map(|[from, to]| made.iter().filter(|made| (from..to).contains(made)).count())
+        .collect();
+    assert_eq!(
+        recordings.iter().sum::<usize>(),
+        made.len(),
+        "windows that overlap, or leave days out"
+    );
+    recordings.iter().map(|count| count.div_ceil(100).max(1)).sum()
+}
+
+#[test]
+fn three_thousand_recordings_show_at_once_and_are_asked_about_once_ever() {
+    /// Questions that are under way when a mount ends are lost with their answers.
+    const UNDER_WAY: usize = 4;
+    const RECORDINGS: usize = 3000;
+    let mut webex = WebexArchive::many(RECORDINGS, 700);
+    for recording in &mut webex.recordings {
+        // One file beside the video is enough to tell whether its size is kept.
+        recording.audio = None;
+    }
+    let opened = [150, 1500, 2900];
+    for index in opened {
+        // Nobody who looks into a film is taken for somebody who goes through the small files.
+        webex.recordings[index] = webex.recordings[index].clone().with_video(3_000_000);
+    }
+    let made: Vec<_> = webex.recordings.iter().map(|recording| recording.create_time).collect();
+    let rig = Rig::new(DemoCloudOptions { webex, ..DemoCloudOptions::default() });
+    let config = format!(
+        "timezone = \"UTC\"\n[cache]\ndir = \"{}\"\n[source.cisco]\nprovider = \"webex\"\ntoken = \"{}\"\napi_url = \"{}\"\n",
+        rig.directory.path().join("cache").display(),
+        rig.cloud.webex_token(),
+        rig.cloud.webex_api_url(),
+    );
+    // A detail takes long enough for the listing to be looked at meanwhile.
+    let slow = Trigger::always(Server::Webex).on(DETAILS);
+    rig.cloud.inject(slow.does(Effect::Latency(Duration::from_millis(400))));
+    mount(&rig, &config);
+    assert_eq!(count(&rig, "recording.mp4"), RECORDINGS);
+    let known = count(&rig, "recording.txt");
+    assert!(known < RECORDINGS / 10, "{known} details are in already");
+    let listings =
+        pages(&rig.cloud).into_iter().filter(|page| !page.query.contains("status=deleted"));
+    let listings: Vec<_> = listings.collect();
+    assert_eq!(listings.len(), pages_there_are(&listings, &made), "{listings:?}");
+
+    rig.cloud.heal();
+    wait_until(PATIENCE, "a third of the details are in", || {
+        asked_about(&rig).len() > RECORDINGS / 3
+    });
+    rig.unmount();
+    assert!(asked_about(&rig).len() < RECORDINGS, "the restart is no longer in the middle");
+    mount(&rig, &config);
+    wait_until(PATIENCE, "every size is known", || count(&rig, "recording.txt") == RECORDINGS);
+    let asked = asked_about(&rig);
+    let again: Vec<_> = asked.iter().filter(|(_, times)| **times > 1).collect();
+    assert_eq!(asked.len(), RECORDINGS);
+    assert!(again.len() <= UNDER_WAY && again.iter().all(|(_, times)| **times == 2), "{again:?}");
+
+    rig.unmount();
+    rig.cloud.clear_requests();
+    mount(&rig, &config);
+    assert_eq!(count(&rig, "recording.txt"), RECORDINGS);
+    wait_until(SOON, "the last days are listed", || !pages(&rig.cloud).is_empty());
+    let ids = opened.map(|index| format!("{index:032x}"));
+    for (file, times) in [("recording.mp4", 1), ("recording.txt", 2)] {
+        for index in opened {
+            rig.shell(&format!("head -c 100 cisco/*/*' Recording {index}'/{file} > /dev/null"));
+        }
+        let expected = ids.iter().map(|id| (id.clone(), times)).collect();
+        assert_eq!(
+            asked_about(&rig),
+            expected,
+            "one detail for each whose links are not known or have ended"
+        );
+        rig.cloud.expire_links();
+    }
+    rig.unmount();
+}

@@ -1,0 +1,356 @@
+//! The life of a mount: how it comes up, what signals do to it, and how it ends with nothing left behind.
+
+// A helper that cannot go on fails its test.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::support::life::{
+    Running, Second, assert_nothing_left, foreground, processes_for, signal,
+};
+use crate::support::{Rig, SOON, run, text, wait_until};
+use jiff::tz::TimeZone;
+use meetfs::demo_cloud::{
+    Archive, Content, DemoCloudOptions, Effect, Meeting, MeetingFile, Server, Trigger,
+};
+
+/// A few seconds: what somebody who ends a mount is ready to wait.
+const FEW_SECONDS: Duration = Duration::from_secs(5);
+
+fn small() -> DemoCloudOptions {
+    DemoCloudOptions { archive: Archive::many(40, 60), ..DemoCloudOptions::default() }
+}
+
+/// One file of 64 MB whose bytes stop coming after the first hundred kilobytes.
+fn stalled() -> DemoCloudOptions {
+    let faults = vec![Trigger::always(Server::Media).does(Effect::Stall { after: 100_000 })];
+    DemoCloudOptions {
+        archive: Archive::pattern(&[("big", 64_000_000)]),
+        faults,
+        ..DemoCloudOptions::default()
+    }
+}
+
+/// A `cat` that hangs in the stalled file.
+fn hanging_reader(rig: &Rig) -> Running {
+    let mut reader = Running::outside(rig, "cat \"$M\"/acme/*/*/*.mp4 > /dev/null");
+    wait_until(SOON, "the reader waits for bytes", || !rig.media_requests().is_empty());
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(reader.is_running(), "{}", reader.said());
+    reader
+}
+
+#[test]
+fn a_mount_returns_once_the_tree_can_be_listed_and_lets_go_of_its_streams() {
+    let rig = Rig::new(small());
+    rig.write_config(&rig.config());
+    // The command substitution and the pipe end only when nobody holds their other end.
+    let line = "out=$(\"$@\" 2>&1) && echo \"<$out>\" && find \"$M\" -name chat.txt | wc -l && sleep 0 | cat";
+    let mount = rig.mount_command();
+    let mut shell = Command::new("bash");
+    shell.args(["-c", line, "bash"]).arg(mount.get_program()).args(mount.get_args());
+    let output = run(shell.env("M", &rig.mountpoint), Duration::from_secs(20));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "<>\n40\n", "{}", text(&output));
+    rig.unmount();
+    assert_nothing_left(&rig, FEW_SECONDS);
+}
+
+#[test]
+fn what_a_mount_would_hide_of_its_own_is_refused_before_it_is_made() {
+    let rig = Rig::new(small());
+    rig.write_config(&rig.config());
+    let link = rig.directory.path().join("link");
+    std::os::unix::fs::symlink(&rig.mountpoint, &link).expect("a link");
+    for (flag, name) in
+        [("--log-file", "log"), ("--cache-dir", "cache"), ("--cache-dir", "deeper/cache")]
+    {
+        for directory in [&rig.mountpoint, &link] {
+            let mut command = rig.meetfs();
+            command.args(["mount", "--config"]).arg(rig.config_path()).arg(&rig.mountpoint);
+            let output = run(command.arg(flag).arg(directory.join(name)), SOON);
+            assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+            assert!(text(&output).contains("lies in the mountpoint"), "{}", text(&output));
+            assert_eq!(std::fs::read_dir(&rig.mountpoint).expect("a directory").count(), 0);
+        }
+    }
+    rig.mount();
+    rig.unmount();
+}
+
+#[test]
+fn a_daemon_keeps_no_directory_and_no_terminal_busy() {
+    let rig = Rig::mounted(small());
+    let daemon = rig.daemon().expect("a daemon");
+    let link = |name: &str| {
+        std::fs::read_link(format!("/proc/{daemon}/{name}")).expect("a link").display().to_string()
+    };
+    assert_eq!(link("cwd"), "/");
+    for stream in ["fd/0", "fd/1", "fd/2"] {
+        // The last two are let go right after the word that everything is ready.
+        wait_until(SOON, "the stream leads nowhere", || link(stream) == "/dev/null");
+    }
+    let stat = std::fs::read_to_string(format!("/proc/{daemon}/stat")).expect("a status");
+    let session =
+        stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(3)).expect("a session");
+    assert_eq!(session, daemon.to_string(), "it leads a session of its own");
+    rig.unmount();
+}
+
+#[test]
+fn a_foreground_mount_stays_until_a_signal_and_ends_with_0() {
+    let rig = Rig::new(small());
+    for name in ["INT", "TERM"] {
+        let mut running = foreground(&rig);
+        rig.shell("ls acme");
+        assert!(running.is_running());
+        running.signal(name);
+        let (status, _) = running.end(FEW_SECONDS);
+        assert_eq!(status.code(), Some(0), "{name}: {}", running.said());
+        assert_nothing_left(&rig, FEW_SECONDS);
+        assert!(!running.said().contains("panicked"), "{}", running.said());
+    }
+}
+
+#[test]
+fn a_signal_ends_a_mount_whose_reads_hang_and_the_reader_gets_an_error() {
+    for name in ["INT", "TERM"] {
+        let rig = Rig::new(stalled());
+        let mut running = foreground(&rig);
+        let mut reader = hanging_reader(&rig);
+        running.signal(name);
+        let (status, _) = running.end(FEW_SECONDS);
+        assert_eq!(status.code(), Some(0), "{}", running.said());
+        let (status, _) = reader.end(FEW_SECONDS);
+        assert_eq!(status.code(), Some(1), "{}", reader.said());
+        assert!(reader.said().contains("cat: "), "{}", reader.said());
+        assert_nothing_left(&rig, FEW_SECONDS);
+    }
+}
+
+#[test]
+fn a_second_signal_does_not_wait_and_leaves_nothing_either() {
+    let rig = Rig::new(stalled());
+    let mut running = foreground(&rig);
+    let mut reader = hanging_reader(&rig);
+    running.signal("INT");
+    std::thread::sleep(Duration::from_millis(200));
+    if running.is_running() {
+        running.signal("INT");
+    }
+    let (_, took) = running.end(FEW_SECONDS);
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    reader.end(FEW_SECONDS);
+    assert_nothing_left(&rig, FEW_SECONDS);
+}
+
+#[test]
+fn a_daemon_that_is_told_to_end_ends_with_a_shell_working_in_its_mount() {
+    let rig = Rig::mounted(small());
+    let mut shell = Running::shell(&rig, "cd acme && sleep 60");
+    let daemon = rig.daemon().expect("a daemon");
+    signal(daemon, "TERM");
+    assert_nothing_left(&rig, FEW_SECONDS);
+    assert!(shell.is_running());
+    rig.mount();
+    assert!(rig.shell("ls").contains("acme"));
+    rig.unmount();
+}
+
+#[test]
+fn a_hangup_shows_a_new_meeting_under_a_name_that_was_looked_up_before() {
+    let rig = Rig::mounted(small());
+    let start = rig.cloud.meetings().first().expect("a meeting").start;
+    let local = TimeZone::UTC.to_datetime(start);
+    let path =
+        format!("acme/{}/{} Late arrival/chat.txt", local.year(), local.strftime("%Y-%m-%d %H%M"));
+    for _ in 0..3 {
+        assert!(!rig.try_shell(&format!("stat '{path}'"), SOON).status.success());
+    }
+    let text = Content::Stored("late\n".into());
+    rig.cloud.add_meeting(
+        Meeting::new("bGF0ZSBhcnJpdmFs==", "Late arrival", start)
+            .with(MeetingFile::new("CHAT", text)),
+    );
+    let asked = Instant::now();
+    signal(rig.daemon().expect("a daemon"), "HUP");
+    wait_until(SOON, "the meeting shows", || {
+        rig.try_shell(&format!("cat '{path}'"), SOON).stdout == b"late\n"
+    });
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    rig.unmount();
+}
+
+#[test]
+fn a_mount_after_a_killed_daemon_works_and_is_the_only_one() {
+    let rig = Rig::mounted(small());
+    let mut holder = Running::shell(&rig, "sleep 60");
+    for _ in 0..3 {
+        let daemon = rig.daemon().expect("a daemon");
+        signal(daemon, "KILL");
+        wait_until(SOON, "it is dead", || rig.daemon().is_none());
+        assert_eq!(rig.entries_in_mount_table(), 1, "a killed daemon leaves its mount");
+        rig.mount();
+        assert_eq!(rig.entries_in_mount_table(), 1);
+        assert_eq!(rig.shell("find . -name chat.txt | wc -l").trim(), "40");
+    }
+    assert!(holder.is_running());
+    rig.unmount();
+    assert_nothing_left(&rig, FEW_SECONDS);
+}
+
+#[test]
+fn a_killed_daemons_mount_is_healed_through_a_link_and_with_a_trailing_slash() {
+    let rig = Rig::mounted(small());
+    let link = rig.directory.path().join("link");
+    std::os::unix::fs::symlink(&rig.mountpoint, &link).expect("a link");
+    for place in [
+        format!("{}", link.display()),
+        format!("{}/", link.display()),
+        format!("{}/", rig.mountpoint.display()),
+    ] {
+        signal(rig.daemon().expect("a daemon"), "KILL");
+        wait_until(SOON, "it is dead", || rig.daemon().is_none());
+        let mut command = crate::support::meetfs();
+        command
+            .args(["mount", "--config"])
+            .arg(rig.config_path())
+            .arg("--log-file")
+            .arg(rig.log_path());
+        let output = run(command.arg(&place), SOON);
+        assert!(output.status.success(), "{place}: {}", text(&output));
+        assert_eq!(rig.entries_in_mount_table(), 1, "{place}");
+        rig.unmount();
+        rig.mount();
+    }
+    rig.unmount();
+}
+
+#[test]
+fn an_unmount_from_outside_ends_the_daemon() {
+    let rig = Rig::new(small());
+    let mut running = foreground(&rig);
+    assert!(run(Command::new("umount").arg(&rig.mountpoint), SOON).status.success());
+    let (status, _) = running.end(FEW_SECONDS);
+    assert_eq!(status.code(), Some(0), "{}", running.said());
+    assert_nothing_left(&rig, FEW_SECONDS);
+}
+
+#[test]
+fn a_lazy_unmount_from_outside_ends_the_daemon_once_nobody_is_in_it() {
+    let rig = Rig::new(small());
+    let mut running = foreground(&rig);
+    let holder = Running::shell(&rig, "sleep 60");
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(run(Command::new("umount").arg("-l").arg(&rig.mountpoint), SOON).status.success());
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(running.is_running(), "somebody still works in it");
+    drop(holder);
+    let (status, _) = running.end(FEW_SECONDS);
+    assert_eq!(status.code(), Some(0), "{}", running.said());
+}
+
+#[test]
+fn an_interrupt_while_listing_leaves_nothing() {
+    let slow = DemoCloudOptions { first_byte_latency: Duration::from_secs(20), ..small() };
+    let rig = Rig::new(slow);
+    rig.write_config(&rig.config());
+    for (foreground, to_all) in [(true, false), (false, true), (false, false)] {
+        for name in ["INT", "TERM", "HUP"] {
+            if foreground && name == "HUP" {
+                continue;
+            }
+            let mut command = rig.mount_command();
+            if foreground {
+                command.arg("--foreground");
+            }
+            rig.cloud.clear_requests();
+            let mut running = Running::start(&mut command);
+            wait_until(SOON, "it lists", || !rig.cloud.requests().is_empty());
+            if to_all {
+                running.signal_group(name)
+            } else {
+                running.signal(name)
+            }
+            let (status, _) = running.end(FEW_SECONDS);
+            assert!(!status.success(), "{name}");
+            assert_nothing_left(&rig, FEW_SECONDS);
+        }
+    }
+}
+
+#[test]
+fn of_two_mounts_at_once_one_wins_and_the_other_says_why_not() {
+    let slow = DemoCloudOptions { first_byte_latency: Duration::from_millis(100), ..small() };
+    let rig = Rig::new(slow);
+    rig.write_config(&rig.config());
+    for round in 0..4 {
+        let mut both =
+            [Running::start(&mut rig.mount_command()), Running::start(&mut rig.mount_command())];
+        let codes = both.each_mut().map(|running| running.end(SOON).0.code());
+        assert_eq!(rig.entries_in_mount_table(), 1, "round {round}: {codes:?}");
+        let loser = match codes {
+            [Some(0), Some(4)] => &both[1],
+            [Some(4), Some(0)] => &both[0],
+            _ => panic!("round {round}: {codes:?} {} {}", both[0].said(), both[1].said()),
+        };
+        assert!(loser.said().contains("mounted"), "{}", loser.said());
+        assert_eq!(processes_for(&rig.mountpoint).len(), 1);
+        rig.unmount();
+    }
+}
+
+#[test]
+fn two_daemons_share_a_directory_that_keeps_no_blocks_and_neither_spoils_it() {
+    let rig =
+        Rig::new(DemoCloudOptions { archive: Archive::demo(), ..DemoCloudOptions::default() })
+            .with_cache("disk = \"off\"");
+    rig.mount();
+    let second = Second::of(&rig);
+    let output = run(&mut second.mount_command(&rig), SOON);
+    assert!(output.status.success(), "{}", text(&output));
+    let sums = "find . -type f -print0 | sort -z | xargs -0 sha256sum";
+    let mut beside = Running::outside(&rig, &format!("cd '{}' && {sums}", second.0.display()));
+    let here = rig.shell(sums);
+    let (status, _) = beside.end(SOON);
+    assert!(status.success(), "{}", beside.said());
+    assert_eq!(beside.said(), here);
+    assert!(run(&mut crate::support::life::unmount_command(&second.0), SOON).status.success());
+    rig.unmount();
+    wait_until(SOON, "both are gone", || processes_for(&second.0).is_empty());
+    let catalog = rusqlite::Connection::open(rig.directory.path().join("cache/catalog.sqlite"))
+        .expect("a catalog");
+    let verdict: String =
+        catalog.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("a verdict");
+    assert_eq!(verdict, "ok");
+    assert!(!rig.log().contains("damaged"), "{}", rig.log());
+}
+
+#[test]
+fn two_daemons_that_start_at_once_on_a_new_directory_without_blocks_both_come_up() {
+    for _ in 0..4 {
+        let rig = Rig::new(small()).with_cache("disk = \"off\"");
+        rig.write_config(&rig.config());
+        let second = Second::of(&rig);
+        let mut both = [
+            Running::start(&mut rig.mount_command()),
+            Running::start(&mut second.mount_command(&rig)),
+        ];
+        for running in &mut both {
+            let (status, _) = running.end(SOON);
+            assert!(status.success(), "{}\n{}", running.said(), rig.log());
+        }
+        assert!(!rig.log().contains("damaged"), "{}", rig.log());
+        assert!(run(&mut crate::support::life::unmount_command(&second.0), SOON).status.success());
+        rig.unmount();
+    }
+}
+
+#[test]
+fn two_configurations_are_mounted_side_by_side() {
+    let (one, two) = (Rig::mounted(small()), Rig::mounted(stalled()));
+    assert_eq!(one.shell("find . -name chat.txt | wc -l").trim(), "40");
+    assert_eq!(two.shell("find . -name '*.mp4' | wc -l").trim(), "1");
+    one.unmount();
+    assert_eq!(two.shell("ls").trim(), "acme");
+    two.unmount();
+}

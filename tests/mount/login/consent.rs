@@ -1,0 +1,431 @@
+//! A source is permitted in a browser, here or elsewhere: what signs somebody in and what does not.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use meetfs::demo_cloud::{DemoCloudOptions, Effect, Server, Trigger, UserApp};
+
+use super::rig::{
+    address_in, assert_exact, begin, browse, cloud, code_in, curl, free_port, login_command, mount,
+    sent_back, sign_in, sign_in_files, write_config,
+};
+use crate::support::{Rig, SOON, mode_of, run, text};
+
+#[test]
+fn who_signs_in_in_a_browser_can_mount_and_copy() {
+    for app in [UserApp::demo(), UserApp::public()] {
+        let rig = Rig::new(cloud(2));
+        write_config(&rig, &app);
+        sign_in(&rig);
+        let [file] = sign_in_files(&rig).try_into().expect("one sign-in");
+        assert_eq!(mode_of(&file), 0o600);
+        assert_eq!(mode_of(file.parent().expect("a directory")), 0o700);
+        mount(&rig);
+        assert_exact(&rig);
+        assert_eq!(rig.cloud.sign_ins().signed_in, 1);
+        rig.unmount();
+    }
+}
+
+#[test]
+fn a_source_that_nobody_signed_in_to_says_how() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    let output = run(&mut rig.mount_command(), SOON);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+    assert!(text(&output).contains("run `meetfs login acme`"), "{}", text(&output));
+    assert!(sign_in_files(&rig).is_empty());
+}
+
+#[test]
+fn an_answer_to_another_question_signs_nobody_in_and_the_right_one_still_does() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    let port = free_port();
+    let (mut login, address) = begin(&rig, port);
+    for query in ["", "code=x", "code=x&state=y", "error=access_denied&state=y"] {
+        let page = curl(&[&format!("http://127.0.0.1:{port}/?{query}")]);
+        assert!(page.contains("does not belong"), "{query}: {page}");
+    }
+    assert!(curl(&[&format!("http://127.0.0.1:{port}/favicon.ico")]).contains("nothing here"));
+    assert!(login.is_running());
+    assert!(browse(&address).contains("You are signed in"));
+    assert_eq!(login.end(SOON).0.code(), Some(0), "{}", login.said());
+}
+
+#[test]
+fn who_does_not_agree_is_told_so_and_nothing_is_kept() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    let port = free_port();
+    let (mut login, address) = begin(&rig, port);
+    let state =
+        address.split(['?', '&']).find(|field| field.starts_with("state=")).expect("a state");
+    curl(&[&format!("http://127.0.0.1:{port}/?error=access_denied&{state}")]);
+    assert_eq!(login.end(SOON).0.code(), Some(3), "{}", login.said());
+    assert!(login.said().contains("access_denied"), "{}", login.said());
+    assert!(sign_in_files(&rig).is_empty());
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port();
+    let output = run(&mut login_command(&rig, port), SOON);
+    assert_eq!(output.status.code(), Some(4), "{}", text(&output));
+    assert!(text(&output).contains(&format!("port {port}")) && text(&output).contains("--port"));
+}
+
+/// What somebody makes of the address that is shown.
+type Pasted<'a> = &'a dyn Fn(&str) -> Vec<u8>;
+
+/// Runs `meetfs login --paste`, and pastes what `pasted` makes of the address that is shown.
+fn paste(rig: &Rig, pasted: Pasted<'_>) -> std::process::Output {
+    let mut child = login_command(rig, 8976)
+        .arg("--paste")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a login");
+    let mut stdout = std::io::BufReader::new(child.stdout.take().expect("an output"));
+    let mut said = String::new();
+    while address_in(&said).is_none() {
+        assert!(std::io::BufRead::read_line(&mut stdout, &mut said).expect("a line") > 0, "{said}");
+    }
+    let line = pasted(&address_in(&said).expect("an address"));
+    let mut stdin = child.stdin.take().expect("an input");
+    // Who is refused in the middle of a long line reads no more of it.
+    let _all_or_enough = stdin.write_all(&line).and_then(|()| stdin.write_all(b"\n"));
+    drop(stdin);
+    child.wait_with_output().expect("an end")
+}
+
+#[test]
+fn without_a_browser_here_the_address_is_pasted() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    let output = paste(&rig, &|address| sent_back(address).into_bytes());
+    assert!(output.status.success(), "{}", text(&output));
+    // As browsers show it.
+    let output = paste(&rig, &|address| {
+        let back = sent_back(address);
+        format!("  {}#_ ", back.strip_prefix("http://").expect("an address")).into_bytes()
+    });
+    assert!(output.status.success(), "{}", text(&output));
+    // As somebody writes it who is shown nothing but a code.
+    let output = paste(&rig, &|address| {
+        let code = code_in(&sent_back(address));
+        let state =
+            address.split(['?', '&']).find(|field| field.starts_with("state=")).expect("a state");
+        format!("code={code}&{state}").into_bytes()
+    });
+    assert!(output.status.success(), "{}", text(&output));
+    mount(&rig);
+    assert_exact(&rig);
+    rig.unmount();
+}
+
+#[test]
+fn what_is_pasted_by_mistake_signs_nobody_in_and_is_not_repeated() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    let other = |address: &str| {
+        let back = sent_back(address);
+        let (before, _) = back.split_once("&state=").expect("a state");
+        format!("{before}&state=another-question").into_bytes()
+    };
+    let mistakes: [Pasted<'_>; 11] = [
+        &|_| Vec::new(),
+        &|_| b"http://127.0.0.1:8976/".to_vec(),
+        &|_| b"http://127.0.0.1:8976/?code=x1y2z3&state=y".to_vec(),
+        &|_| b"two words".to_vec(),
+        // The address to open instead of the one that came of it.
+        &|address| address.as_bytes().to_vec(),
+        &|address| sent_back(address).replace("code=", "cod=").into_bytes(),
+        &|address| sent_back(address).replace("&state=", "&stat=").into_bytes(),
+        &other,
+        &|_| b"\x1b[31mred\x07\0".to_vec(),
+        &|_| vec![0xff; 100],
+        &|_| vec![b'a'; 1_000_000],
+    ];
+    for (number, mistake) in mistakes.iter().enumerate() {
+        let output = paste(&rig, mistake);
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(3), "{number}: {said}");
+        assert!(said.contains("paste the whole address"), "{number}: {said}");
+        assert!(!said.contains(['\x1b', '\x07']) && !said.contains("x1y2z3"), "{number}: {said}");
+        assert!(said.len() < 1000, "{number}: {said}");
+    }
+    assert!(sign_in_files(&rig).is_empty());
+    assert_eq!(rig.cloud.sign_ins().signed_in, 0);
+}
+
+/// It may be of a question that somebody else asked, and would sign in to their account.
+#[test]
+fn a_code_without_its_state_is_refused_and_given_to_nobody() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    let codes: [Pasted<'_>; 2] =
+        [&|address| code_in(&sent_back(address)).into_bytes(), &|_| b"n0t-a-c0de".to_vec()];
+    for code in codes {
+        let output = paste(&rig, code);
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains("whole address") && said.contains("code=CODE&state=STATE"), "{said}");
+        assert!(!said.contains("n0t-a-c0de"), "{said}");
+    }
+    let asked =
+        rig.cloud.requests().into_iter().filter(|request| request.path.contains("/oauth/token"));
+    assert_eq!(asked.count(), 0);
+    assert_eq!(rig.cloud.sign_ins().signed_in, 0);
+    assert!(sign_in_files(&rig).is_empty());
+}
+
+#[test]
+fn a_source_whose_token_is_not_there_needs_no_login_either() {
+    let rig = Rig::new(cloud(1));
+    let lines = rig.config();
+    let lines = lines.lines().filter_map(|line| match line.split(" = ").next() {
+        Some("account_id" | "client_id") => None,
+        Some("client_secret") => Some("token_env = \"NOBODY_SETS_THIS\"\n".to_owned()),
+        _ => Some(format!("{line}\n")),
+    });
+    rig.write_config(&lines.collect::<String>());
+    let output = run(&mut login_command(&rig, free_port()), SOON);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("acme needs no login: it signs in with its `token_env`"), "{said}");
+    assert!(said.contains("user-managed OAuth app") && said.contains("integration"), "{said}");
+}
+
+#[test]
+fn without_a_configuration_a_source_to_sign_in_to_is_shown() {
+    let rig = Rig::new(cloud(1));
+    let home = rig.directory.path().join("home");
+    let mut command = rig.meetfs();
+    let output = run(command.args(["login", "acme"]).env("XDG_CONFIG_HOME", &home), SOON);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("client_id = ") && !said.contains("account_id"), "{said}");
+    // What is shown is enough to be asked to sign in.
+    let (_, example) = said.split_once("\n\n").expect("an example");
+    rig.write_config(&format!("{example}\noauth_url = \"{}\"\n", rig.cloud.oauth_url()));
+    let secret = rig.directory.path().join("acme.secret");
+    std::fs::write(&secret, "demo-secret").expect("a secret");
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .expect("a mode");
+    let (login, _) = begin(&rig, free_port());
+    drop(login);
+}
+
+#[test]
+fn a_source_with_credentials_of_its_own_needs_no_login() {
+    let rig = Rig::new(cloud(1));
+    rig.write_config(&rig.config());
+    let output = run(&mut login_command(&rig, free_port()), SOON);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+    assert!(text(&output).contains("needs no login"), "{}", text(&output));
+}
+
+#[test]
+fn webex_is_signed_in_to_in_the_same_way() {
+    let options = DemoCloudOptions {
+        webex: meetfs::demo_cloud::WebexArchive::demo(),
+        ..DemoCloudOptions::default()
+    };
+    let rig = Rig::new(options);
+    let app = rig.cloud.webex_credentials();
+    rig.write_config(&format!(
+        "timezone = \"UTC\"\n[cache]\ndir = \"{}\"\n[source.acme]\nprovider = \"webex\"\nclient_id = \"{}\"\n\
+         client_secret = \"{}\"\napi_url = \"{}\"\noauth_url = \"{}\"\n",
+        rig.directory.path().join("cache").display(),
+        app.client_id,
+        app.client_secret,
+        rig.cloud.webex_api_url(),
+        rig.cloud.webex_oauth_url(),
+    ));
+    sign_in(&rig);
+    mount(&rig);
+    assert_ne!(rig.shell("find acme -name '*.mp4' | wc -l").trim(), "0");
+    assert_eq!(rig.cloud.webex_sign_ins().signed_in, 1);
+    rig.unmount();
+}
+
+#[test]
+fn who_agreed_is_told_only_once_it_is_true() {
+    let rig = Rig::new(cloud(1));
+    write_config(
+        &rig,
+        &UserApp { client_secret: Some("another-s3cret".into()), ..UserApp::demo() },
+    );
+    let (mut login, address) = begin(&rig, free_port());
+    let page = browse(&address);
+    assert!(page.contains("You are not signed in"), "{page}");
+    assert_eq!(login.end(SOON).0.code(), Some(3), "{}", login.said());
+    assert!(login.said().contains("check client_id, and client_secret"), "{}", login.said());
+    assert!(!login.said().contains("another-s3cret"), "{}", login.said());
+    assert!(sign_in_files(&rig).is_empty());
+}
+
+#[test]
+fn a_browser_gets_through_beside_connections_that_never_ask() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    let port = free_port();
+    let (mut login, address) = begin(&rig, port);
+    let idle: Vec<_> = (0..40)
+        .map(|number| {
+            let mut connection =
+                std::net::TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+            // Some begin a question that they never end.
+            let beginning = if number % 2 == 0 { "GET /?code=" } else { "" };
+            connection.write_all(beginning.as_bytes()).expect("a beginning");
+            connection
+        })
+        .collect();
+    let back = sent_back(&address);
+    let page = curl(&["--max-time", "50", &back]);
+    assert!(page.contains("You are signed in"), "{page}");
+    assert_eq!(login.end(SOON).0.code(), Some(0), "{}", login.said());
+    drop(idle);
+}
+
+#[test]
+fn the_page_repeats_nothing_that_it_was_sent() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    let port = free_port();
+    let (mut login, address) = begin(&rig, port);
+    let state =
+        address.split(['?', '&']).find(|field| field.starts_with("state=")).expect("a state");
+    let script = "%3Cscript%3Ealert(1)%3C/script%3E";
+    for place in [
+        format!("?error={script}&state={script}"),
+        format!("?code={script}&state=x&{script}"),
+        format!("{script}?{state}&error=x"),
+        format!(
+            "?error={script}%1b%5b31m%0aeverything%20is%20fine&error_description={script}&{state}"
+        ),
+    ] {
+        let page =
+            curl(&["-i", "-H", "Host: evil.example", &format!("http://127.0.0.1:{port}/{place}")]);
+        assert!(page.contains("content-security-policy: default-src 'none'"), "{page}");
+        assert!(
+            page.contains("cache-control: no-store")
+                && page.contains("referrer-policy: no-referrer")
+        );
+        assert!(
+            !page.contains("script") && !page.contains("alert") && !page.contains("fine"),
+            "{page}"
+        );
+    }
+    assert_eq!(login.end(SOON).0.code(), Some(3), "{}", login.said());
+    let said = login.said();
+    let after = said.split_once(&address).expect("the address").1;
+    assert!(!after.contains(['<', '\x1b']) && after.trim().lines().count() == 1, "{after:?}");
+    assert!(sign_in_files(&rig).is_empty());
+}
+
+#[test]
+fn two_logins_at_once_end_both_and_what_is_kept_is_one_of_them() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    let (mut first, of_first) = begin(&rig, free_port());
+    let (mut second, of_second) = begin(&rig, free_port());
+    // The answer to the one is none to the other.
+    let crossed = sent_back(&of_first).replace(&port_of(&of_first), &port_of(&of_second));
+    assert!(curl(&[&crossed]).contains("does not belong"));
+    let backs = [sent_back(&of_first), sent_back(&of_second)];
+    let browsers: Vec<_> =
+        backs.into_iter().map(|back| std::thread::spawn(move || curl(&[&back]))).collect();
+    for browser in browsers {
+        assert!(browser.join().expect("a browser").contains("You are signed in"));
+    }
+    for login in [&mut first, &mut second] {
+        assert_eq!(login.end(SOON).0.code(), Some(0), "{}", login.said());
+    }
+    assert_eq!(sign_in_files(&rig).len(), 1);
+    assert_eq!(rig.cloud.sign_ins().signed_in, 2);
+    rig.cloud.expire_tokens();
+    mount(&rig);
+    assert_exact(&rig);
+    rig.unmount();
+}
+
+/// The port in the address that a browser is to be sent back to.
+fn port_of(address: &str) -> String {
+    let (_, after) = address.split_once("127.0.0.1%3A").expect("a redirect");
+    after.chars().take_while(char::is_ascii_digit).collect()
+}
+
+#[test]
+fn a_login_that_is_interrupted_leaves_nothing_and_no_sign_in_is_lost() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    sign_in(&rig);
+    let [file] = sign_in_files(&rig).try_into().expect("one sign-in");
+    let before = std::fs::read(&file).expect("a file");
+    let port = free_port();
+    for signal in ["INT", "TERM"] {
+        let (mut login, _) = begin(&rig, port);
+        login.signal(signal);
+        let (status, _) = login.end(SOON);
+        assert!(!status.success(), "{status}: {}", login.said());
+        let directory =
+            std::fs::read_dir(file.parent().expect("a directory")).expect("a directory");
+        let names: Vec<_> = directory.flatten().map(|entry| entry.file_name()).collect();
+        assert_eq!(names.len(), 2, "the file and its lock: {names:?}");
+        assert_eq!(std::fs::read(&file).expect("a file"), before);
+    }
+    mount(&rig);
+    assert_exact(&rig);
+    rig.unmount();
+}
+
+#[test]
+fn a_token_service_that_answers_oddly_is_told_and_nothing_of_it_is_kept() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    let answer = |status, body: &str| Effect::Status {
+        status,
+        body: body.into(),
+        content_type: "application/json".into(),
+        headers: Vec::new(),
+    };
+    for (status, body, words, code) in [
+        (200, r#"{"access_token":"acc3ss","expires_in":3599}"#, "gave no refresh token", 3),
+        (200, r#"{"access_token":"acc3ss","refresh_token":""}"#, "gave no refresh token", 3),
+        (200, r#"{"refresh_token":"r3fresh"}"#, "answered without a token", 1),
+        (200, "<html>Sign in</html>", "answered without a token", 1),
+        (
+            400,
+            r#"{"reason":"Invalid authorization code","error":"invalid_request"}"#,
+            "a code works once",
+            3,
+        ),
+        (401, r#"{"reason":"Invalid client","error":"invalid_client"}"#, "check client_id", 3),
+        (404, "", "check oauth_url", 1),
+    ] {
+        rig.cloud
+            .inject(Trigger::always(Server::Api).on("/oauth/token").does(answer(status, body)));
+        let (mut login, address) = begin(&rig, free_port());
+        assert!(browse(&address).contains("You are not signed in"), "{body}");
+        assert_eq!(login.end(SOON).0.code(), Some(code), "{body}: {}", login.said());
+        let said = login.said();
+        assert!(
+            said.contains(words) && !said.contains("acc3ss") && !said.contains("r3fresh"),
+            "{said}"
+        );
+        assert!(sign_in_files(&rig).is_empty());
+        rig.cloud.heal();
+    }
+    let odd = r#"{"access_token":"acc3ss","refresh_token":"r3fresh","expires_in":"9e99","scope":"a:b \u001b[31mred c:d","api_url":7}"#;
+    rig.cloud.inject(Trigger::always(Server::Api).on("/oauth/token").does(answer(200, odd)));
+    let (mut login, address) = begin(&rig, free_port());
+    assert!(browse(&address).contains("You are signed in"));
+    assert_eq!(login.end(SOON).0.code(), Some(0), "{}", login.said());
+    assert!(login.said().contains("Permitted: a:b c:d\n"), "{}", login.said());
+}

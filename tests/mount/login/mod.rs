@@ -1,0 +1,6 @@
+//! `meetfs login`: consent in a browser, and the life of its refresh tokens.
+
+mod consent;
+mod keeping;
+mod renewal;
+mod rig;

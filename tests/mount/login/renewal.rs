@@ -1,0 +1,241 @@
+//! Tokens that work once: their renewal under load, at the end of a mount, and where it fails.
+
+use std::collections::HashSet;
+use std::process::Command;
+use std::time::Duration;
+
+use meetfs::demo_cloud::{DemoCloudOptions, Effect, Server, Trigger, UserApp};
+
+use super::rig::{assert_exact, cloud, mount, sign_in, sign_in_files, write_config};
+use crate::support::life::Running;
+use crate::support::{Rig, SOON, run, text, wait_until};
+
+/// Tokens and links that end every other second.
+fn restless(meetings: u64) -> DemoCloudOptions {
+    DemoCloudOptions {
+        token_life: Duration::from_secs(3),
+        link_life: Duration::from_secs(2),
+        bytes_per_second: Some(1_000_000),
+        ..cloud(meetings)
+    }
+}
+
+#[test]
+fn tokens_that_work_once_are_renewed_under_sixteen_readers_and_two_mounts() {
+    let rig = Rig::new(restless(16));
+    write_config(&rig, &UserApp::demo());
+    sign_in(&rig);
+    mount(&rig);
+    // Another mount of the same sign-in, with a cache of its own.
+    let other = rig.directory.path().join("other");
+    std::fs::create_dir(&other).expect("a mountpoint");
+    let output = run(
+        rig.meetfs()
+            .args(["mount", "--config"])
+            .arg(rig.config_path())
+            .arg("--cache-dir")
+            .arg(rig.directory.path().join("other-cache"))
+            .arg("--log-file")
+            .arg(rig.directory.path().join("other-log"))
+            .arg(&other),
+        SOON,
+    );
+    assert!(output.status.success(), "{}", text(&output));
+    let mut reader = Running::outside(
+        &rig,
+        &format!(
+            "find '{}/acme' -name '*.mp4' -print0 | xargs -0 -P 4 -n 1 sha256sum",
+            other.display()
+        ),
+    );
+    let sums = rig.try_shell(
+        "find acme -name '*.mp4' -print0 | xargs -0 -P 16 -n 1 sha256sum | cut -c1-64 | sort",
+        Duration::from_secs(120),
+    );
+    let mut expected: Vec<String> =
+        rig.cloud.meetings().iter().map(|meeting| meeting.files[0].content.sha256()).collect();
+    expected.sort();
+    let found = String::from_utf8_lossy(&sums.stdout).into_owned();
+    assert_eq!(found.lines().collect::<Vec<_>>(), expected, "{}", rig.log());
+    assert!(reader.end(Duration::from_secs(120)).0.success(), "{}", reader.said());
+    let mut found: Vec<_> = reader.said().lines().map(|line| line[..64].to_owned()).collect();
+    found.sort();
+    assert_eq!(found, expected);
+    let counts = rig.cloud.sign_ins();
+    assert!(counts.renewed >= 3, "{counts:?}");
+    assert_eq!(counts.replayed, 0, "{counts:?}");
+    run(rig.meetfs().arg("unmount").arg(&other), SOON);
+    rig.unmount();
+}
+
+#[test]
+fn a_daemon_killed_as_soon_as_it_uses_a_renewed_token_has_it_at_its_next_start() {
+    let rig = Rig::new(cloud(2));
+    write_config(&rig, &UserApp::demo());
+    sign_in(&rig);
+    let tokens = |rig: &Rig| -> HashSet<String> {
+        let of_api = |request: &meetfs::demo_cloud::Request| request.server == Server::Api;
+        let requests = rig.cloud.requests().into_iter().filter(of_api);
+        let bearer = |request: meetfs::demo_cloud::Request| {
+            request
+                .header("authorization")
+                .filter(|value| value.starts_with("Bearer "))
+                .map(str::to_owned)
+        };
+        requests.filter_map(bearer).collect()
+    };
+    for _ in 0..6 {
+        mount(&rig);
+        let renewed = rig.cloud.sign_ins().renewed;
+        rig.cloud.expire_tokens();
+        let _refresh = Running::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
+        // The sign-in brought one access token and each exchange of a refresh token another: the last is in use.
+        wait_until(SOON, "a renewed token is used", || {
+            let now = rig.cloud.sign_ins().renewed;
+            now > renewed && tokens(&rig).len() as u64 == 1 + now
+        });
+        let daemon = rig.daemon().expect("a daemon");
+        run(Command::new("kill").args(["-9", &daemon.to_string()]), SOON);
+        run(Command::new("umount").arg("-l").arg(&rig.mountpoint), SOON);
+    }
+    mount(&rig);
+    assert_exact(&rig);
+    let counts = rig.cloud.sign_ins();
+    assert_eq!((counts.signed_in, counts.replayed), (1, 0), "{counts:?}");
+    rig.unmount();
+}
+
+#[test]
+fn a_read_that_gives_up_waiting_for_a_renewal_loses_no_token() {
+    let rig = Rig::new(cloud(1)).with("read_deadline = \"1s\"");
+    write_config(&rig, &UserApp::demo());
+    sign_in(&rig);
+    mount(&rig);
+    rig.cloud.expire_tokens();
+    // The new refresh token is on its way and the old one spent when the read gives up.
+    rig.cloud
+        .inject(Trigger::next(Server::Api, 1).on("/oauth/token").does(Effect::Stall { after: 10 }));
+    let read = rig.try_shell("head -c 100000 acme/*/*/*.mp4 >/dev/null", SOON);
+    assert!(!read.status.success(), "{}", text(&read));
+    assert_eq!(rig.cloud.sign_ins().renewed, 1, "{}", rig.log());
+    rig.cloud.heal();
+    let began = std::time::Instant::now();
+    while !rig.try_shell("head -c 100000 acme/*/*/*.mp4 >/dev/null", SOON).status.success() {
+        assert!(began.elapsed() < SOON, "{}", rig.log());
+    }
+    assert_exact(&rig);
+    let counts = rig.cloud.sign_ins();
+    assert_eq!((counts.renewed, counts.replayed), (1, 0), "{counts:?}");
+    rig.unmount();
+}
+
+#[test]
+fn a_mount_that_is_ended_in_the_moment_of_a_renewal_loses_no_token_and_the_next_one_waits_for_it() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    sign_in(&rig);
+    let ends: [&dyn Fn(&Rig); 2] = [
+        &|rig| {
+            let output = run(&mut crate::support::life::unmount_command(&rig.mountpoint), SOON);
+            assert!(output.status.success(), "{}", text(&output));
+        },
+        &|rig| crate::support::life::signal(rig.daemon().expect("a daemon"), "TERM"),
+    ];
+    for (number, end) in (1..).zip(ends) {
+        mount(&rig);
+        rig.cloud.expire_tokens();
+        // The new refresh token is on its way and the old one spent when the mount is ended.
+        rig.cloud.inject(
+            Trigger::next(Server::Api, 1).on("/oauth/token").does(Effect::Stall { after: 10 }),
+        );
+        let asking = Running::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
+        wait_until(SOON, "the token is spent", || rig.cloud.sign_ins().renewed == number);
+        end(&rig);
+        wait_until(SOON, "nothing is mounted", || rig.entries_in_mount_table() == 0);
+        let mut next = Running::start(&mut rig.mount_command());
+        // Longer than anything else of an unmount takes.
+        std::thread::sleep(Duration::from_secs(2));
+        rig.cloud.heal();
+        assert_eq!(next.end(SOON).0.code(), Some(0), "{}\n{}", next.said(), rig.log());
+        drop(asking);
+        assert_exact(&rig);
+        rig.unmount();
+    }
+    let counts = rig.cloud.sign_ins();
+    assert_eq!((counts.signed_in, counts.renewed, counts.replayed), (1, 2, 0), "{counts:?}");
+}
+
+#[test]
+fn a_mount_that_is_interrupted_before_it_is_ready_loses_no_token_either() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    sign_in(&rig);
+    rig.cloud.expire_tokens();
+    rig.cloud
+        .inject(Trigger::next(Server::Api, 1).on("/oauth/token").does(Effect::Stall { after: 10 }));
+    // The kept access token has ended for the cloud alone: it is tried first.
+    let mut mounting = Running::start(rig.mount_command().arg("--foreground"));
+    wait_until(SOON, "the token is spent", || rig.cloud.sign_ins().renewed == 1);
+    mounting.signal("INT");
+    std::thread::sleep(Duration::from_secs(2));
+    rig.cloud.heal();
+    assert_eq!(mounting.end(SOON).0.code(), Some(1), "{}", mounting.said());
+    assert!(mounting.said().contains("stopped before the mount was ready"), "{}", mounting.said());
+    mount(&rig);
+    assert_exact(&rig);
+    let counts = rig.cloud.sign_ins();
+    assert_eq!((counts.signed_in, counts.renewed, counts.replayed), (1, 1, 0), "{counts:?}");
+    rig.unmount();
+}
+
+#[test]
+fn a_token_service_that_says_no_more_keeps_no_mount_from_its_end() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    sign_in(&rig);
+    mount(&rig);
+    rig.cloud.expire_tokens();
+    rig.cloud
+        .inject(Trigger::always(Server::Api).on("/oauth/token").does(Effect::Stall { after: 10 }));
+    let _asking = Running::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
+    wait_until(SOON, "the token is spent", || rig.cloud.sign_ins().renewed == 1);
+    rig.unmount();
+    assert!(rig.log().contains("may be lost"), "{}", rig.log());
+}
+
+#[test]
+fn a_permission_that_was_taken_back_is_told_and_a_new_one_counts_without_a_remount() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    sign_in(&rig);
+    mount(&rig);
+    rig.cloud.revoke_sign_ins();
+    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(rig.status().to_string().contains("run `meetfs login acme`"), "{}", rig.status());
+    sign_in(&rig);
+    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
+    assert_exact(&rig);
+    rig.unmount();
+}
+
+#[test]
+fn a_sign_in_that_cannot_be_written_anew_is_not_spent() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    sign_in(&rig);
+    let [file] = sign_in_files(&rig).try_into().expect("one sign-in");
+    // A directory stands where the new file would be made first.
+    let blocked = file.with_extension("new");
+    std::fs::create_dir(&blocked).expect("a directory");
+    rig.cloud.expire_tokens();
+    let output = run(&mut rig.mount_command(), SOON);
+    assert!(!output.status.success(), "{}", text(&output));
+    assert!(text(&output).contains("cannot be renewed"), "{}", text(&output));
+    assert_eq!(rig.cloud.sign_ins().renewed, 0);
+    std::fs::remove_dir(&blocked).expect("a directory");
+    mount(&rig);
+    assert_exact(&rig);
+    rig.unmount();
+}

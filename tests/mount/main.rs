@@ -1,0 +1,40 @@
+//! The real binary, real mounts and real clients.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod black_hole;
+mod cache_command;
+mod cache_directory;
+mod changes;
+mod configuration;
+mod copying;
+mod disk;
+mod doctor;
+mod expiring;
+mod faults;
+mod help;
+mod host_down;
+mod keep_deleted;
+mod large_archives;
+mod lifecycle;
+mod listing;
+mod login;
+mod memory;
+mod participants;
+mod patience;
+mod permissions;
+mod rapatin;
+mod reading;
+mod refusals;
+mod renewal;
+mod restart;
+mod secrets;
+mod status;
+mod three_clouds;
+mod trash;
+mod unmounting;
+mod webex_late;
+mod webex_mount;

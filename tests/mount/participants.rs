@@ -1,0 +1,233 @@
+//! What Zoom says of one meeting alone: who was there, what each was recorded as, and the passcodes.
+
+// A helper that cannot go on fails its test.
+
+use crate::support::{Rig, SOON, mode_of, run, text, wait_until};
+use jiff::{SignedDuration, Timestamp};
+use meetfs::demo_cloud::{
+    Archive, Content, DemoCloudOptions, Effect, Meeting, MeetingFile, Participant, Server, Trigger,
+};
+
+const PEOPLE: &str = "/participants";
+const SCOPE: &str = "meeting:read:list_past_participants";
+
+/// A meeting of `people` with sound alone, of which `recorded` were recorded one by one.
+fn talk(people: usize, recorded: &[&str]) -> Meeting {
+    let start = Timestamp::now() - SignedDuration::from_hours(3);
+    let sound =
+        |seed: u64| MeetingFile::new("M4A", Content::Pattern { seed, length: 300_000 + seed });
+    let mut talk = Meeting::new("/tAlK//00000000000000==", "Talk", start)
+        .with(sound(1))
+        .with(MeetingFile::new("TRANSCRIPT", Content::Stored("WEBVTT\n\n".into())));
+    let mut own = Meeting::new("oWn==", "", start);
+    for (seed, name) in recorded.iter().enumerate() {
+        own = own.with(sound(10 + seed as u64).view(name));
+    }
+    talk.participant_audio = own.files;
+    talk.participants = (0..people)
+        .map(|place| Participant {
+            name: format!("Person {place}"),
+            email: format!("person{place}@example.org"),
+        })
+        .collect();
+    talk
+}
+
+fn cloud(meetings: Vec<Meeting>) -> DemoCloudOptions {
+    let mut archive = Archive::empty();
+    archive.meetings = meetings;
+    DemoCloudOptions { archive, ..DemoCloudOptions::default() }
+}
+
+fn directory(rig: &Rig) -> std::path::PathBuf {
+    let found = rig.shell("ls -d acme/*/*Talk");
+    rig.mountpoint.join(found.trim_end())
+}
+
+/// How often Zoom was asked for something that ends so.
+fn asked(rig: &Rig, end: &str) -> usize {
+    rig.cloud
+        .requests()
+        .iter()
+        .filter(|it| it.server == Server::Api && it.path.ends_with(end))
+        .count()
+}
+
+#[test]
+fn the_directory_has_a_table_of_who_was_there_and_everybodys_own_sound() {
+    let mut meeting = talk(2, &["Audio only - Ana", "Audio only - Bo.m4a", "Audio only - Ana"]);
+    meeting.participants[1].name = "Bo, \"the\nboss\"".into();
+    let sums: Vec<String> =
+        meeting.participant_audio.iter().map(|file| file.content.sha256()).collect();
+    let start = meeting.start;
+    let rig = Rig::mounted(cloud(vec![meeting]));
+    let directory = directory(&rig);
+    wait_until(SOON, "the table", || directory.join("participants.csv").exists());
+    let table = std::fs::read_to_string(directory.join("participants.csv")).expect("a table");
+    let left = start + SignedDuration::from_mins(40);
+    let second = start + SignedDuration::from_secs(1);
+    assert_eq!(
+        table,
+        format!(
+            "name,user_email,join_time,leave_time,duration,status,internal_user,registrant_id,user_id\n\
+             Person 0,person0@example.org,{start},{left},2400,in_meeting,false,,16778240\n\
+             \"Bo, \"\"the\nboss\"\"\",person1@example.org,{second},{left},2399,in_meeting,false,,16778241\n"
+        )
+    );
+    assert_eq!(mode_of(&directory.join("participants.csv")) & 0o777, 0o400);
+
+    let names = rig.shell("ls acme/*/*Talk");
+    let own: Vec<&str> = names.lines().filter(|name| name.starts_with("Audio only - ")).collect();
+    assert!(own.contains(&"Audio only - Bo.m4a"), "{names}");
+    assert_eq!(own.iter().filter(|name| name.contains("Ana")).count(), 2, "{names}");
+    // The transcript belongs to the sound of all.
+    assert!(names.contains("audio_only.vtt"), "{names}");
+    let mut copied: Vec<String> = rig
+        .shell("sha256sum acme/*/*Talk/Audio*")
+        .lines()
+        .map(|line| line.trim_start_matches('\\')[..64].to_owned())
+        .collect();
+    let mut sums = sums;
+    copied.sort();
+    sums.sort();
+    assert_eq!(copied, sums, "{}", rig.log());
+
+    let document = rig.shell("cat acme/*/*Talk/meeting.json");
+    let document: serde_json::Value = serde_json::from_str(&document).expect("JSON");
+    assert_eq!(document["password"], "demo");
+    assert_eq!(document["participant_audio_files"][0]["file_name"], "Audio only - Ana");
+    assert!(!document.to_string().contains("rec/download"), "{document}");
+    rig.unmount();
+}
+
+#[test]
+fn what_was_fetched_once_is_kept_and_read_after_a_remount() {
+    let rig = Rig::mounted(cloud(vec![talk(700, &["Ana"])]));
+    let directory = directory(&rig);
+    wait_until(SOON, "the table", || directory.join("participants.csv").exists());
+    let table = rig.shell("cat acme/*/*Talk/participants.csv");
+    assert_eq!(table.lines().count(), 701, "all pages");
+    let inodes = rig.shell("ls -i acme/*/*Talk");
+    rig.unmount();
+    rig.cloud.clear_requests();
+    rig.mount();
+    assert_eq!(rig.shell("cat acme/*/*Talk/participants.csv"), table);
+    assert_eq!(rig.shell("ls -i acme/*/*Talk"), inodes);
+    // A link that no listing shows is asked for when the file is opened.
+    rig.shell("cat acme/*/*Talk/Ana.m4a >/dev/null");
+    assert_eq!(asked(&rig, PEOPLE), 0);
+    rig.unmount();
+}
+
+#[test]
+fn a_missing_scope_is_met_once_told_and_made_up_for_when_it_is_there() {
+    let meetings = (0..30).map(|number| {
+        let mut meeting = talk(2, &[]);
+        meeting.uuid = format!("tAlK{number}==");
+        meeting.topic = format!("Talk {number}");
+        meeting.start -= SignedDuration::from_hours(number);
+        meeting
+    });
+    let mut options = cloud(meetings.collect());
+    options.withheld_scopes = vec![SCOPE.into()];
+    let rig = Rig::mounted(options);
+    let count = |name: &str| -> usize {
+        rig.shell(&format!("find acme -name {name} | wc -l")).trim().parse().expect("a number")
+    };
+    wait_until(SOON, "all documents", || count("meeting.json") == 30);
+    assert_eq!(count("participants.csv"), 0);
+    // Those that were under way when the first was refused may have asked as well.
+    assert!((1..=4).contains(&asked(&rig, PEOPLE)), "{}", asked(&rig, PEOPLE));
+    assert!(rig.log().contains(SCOPE) && rig.log().contains("participants.csv"), "{}", rig.log());
+    assert_eq!(rig.log().matches("participants.csv").count(), 1, "{}", rig.log());
+    let doctor = run(rig.meetfs().args(["doctor", "--config"]).arg(rig.config_path()), SOON);
+    assert!(text(&doctor).contains("participants.csv"), "{}", text(&doctor));
+
+    rig.unmount();
+    rig.cloud.withhold_scopes(&[]);
+    rig.cloud.expire_tokens();
+    rig.cloud.clear_requests();
+    rig.mount();
+    wait_until(SOON, "all tables", || count("participants.csv") == 30);
+    assert_eq!(asked(&rig, PEOPLE), 30);
+    let past =
+        rig.cloud.requests().into_iter().filter(|it| it.path.contains("/past_meetings/")).count();
+    assert_eq!(past, 30, "what is known is not asked again");
+    assert_eq!(asked(&rig, "==/recordings"), 0);
+    rig.unmount();
+}
+
+#[test]
+fn sound_of_participants_that_is_made_later_shows_when_the_recording_is_done() {
+    let mut meeting = talk(2, &[]);
+    meeting.files[0] = meeting.files[0].clone().processing();
+    let rig = Rig::mounted(cloud(vec![meeting]));
+    let directory = directory(&rig);
+    wait_until(SOON, "the table", || directory.join("participants.csv").exists());
+    assert!(!directory.join("Ana.m4a").exists());
+    let done = talk(2, &["Ana"]);
+    assert!(rig.cloud.change_meeting(&done.uuid.clone(), |meeting| {
+        meeting.files[0] = done.files[0].clone();
+        meeting.participant_audio = done.participant_audio;
+    }));
+    let refreshed = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    assert!(refreshed.status.success(), "{}", text(&refreshed));
+    wait_until(SOON, "the sound", || {
+        directory.join("Ana.m4a").exists() && directory.join("audio_only.m4a").exists()
+    });
+    assert_eq!(asked(&rig, PEOPLE), 1);
+    rig.unmount();
+}
+
+#[test]
+fn sound_of_participants_is_what_it_became_when_the_recording_was_trimmed_also_between_two_mounts()
+{
+    let rig = Rig::mounted(cloud(vec![talk(2, &["Ana"])]));
+    let directory = directory(&rig);
+    wait_until(SOON, "the table", || directory.join("participants.csv").exists());
+    rig.shell("cat acme/*/*Talk/* >/dev/null");
+    let trim = |length: u64| {
+        let content = |seed| Content::Pattern { seed, length };
+        let sum = content(9).sha256();
+        assert!(rig.cloud.change_meeting("/tAlK//00000000000000==", |meeting| {
+            meeting.files[0].content = content(8);
+            meeting.participant_audio[0].content = content(9);
+        }));
+        (length.to_string(), sum)
+    };
+    let shows = |(length, sum): (String, String)| {
+        let size = || rig.shell("stat -c %s acme/*/*Talk/Ana.m4a").trim().to_owned();
+        wait_until(SOON, "its new length", || size() == length);
+        assert!(rig.shell("sha256sum < \"$(ls acme/*/*Talk/Ana.m4a)\"").starts_with(&sum));
+    };
+    let trimmed = trim(200_000);
+    let refreshed = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    assert!(refreshed.status.success(), "{}", text(&refreshed));
+    shows(trimmed);
+    rig.unmount();
+    let trimmed = trim(100_000);
+    rig.mount();
+    shows(trimmed);
+    rig.unmount();
+    rig.cloud.clear_requests();
+    rig.mount();
+    assert!(directory.join("Ana.m4a").exists());
+    rig.unmount();
+    assert_eq!(
+        (asked(&rig, PEOPLE), asked(&rig, "==/recordings")),
+        (0, 0),
+        "of the same listing it is asked once"
+    );
+}
+
+#[test]
+fn participants_whom_nobody_knows_hide_neither_the_document_nor_a_recording() {
+    let rig = Rig::new(cloud(vec![talk(2, &[])]));
+    rig.cloud.inject(Trigger::always(Server::Api).on(PEOPLE).does(Effect::status(404)));
+    rig.mount();
+    let directory = directory(&rig);
+    wait_until(SOON, "the document", || directory.join("meeting.json").exists());
+    assert!(!directory.join("participants.csv").exists());
+    rig.shell("cat acme/*/*Talk/audio_only.m4a >/dev/null");
+    rig.unmount();
+}

@@ -1,0 +1,193 @@
+//! A cloud that wants to be left alone, or that never comes to an end: how long it is waited for, and what is said.
+
+// A helper that cannot go on fails its test.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::support::{Rig, SOON, run, text, wait_until};
+use jiff::Timestamp;
+use meetfs::demo_cloud::{
+    Archive, DemoCloud, DemoCloudOptions, Effect, Fault, RapatinSession, RetryAfter, Server,
+    Trigger, WebexArchive,
+};
+
+/// Longer than any pause of ours.
+const ASKED: u64 = 400;
+
+const FORMS: [(RetryAfter, bool); 4] = [
+    (RetryAfter::Seconds(ASKED), true),
+    (RetryAfter::HttpDate(ASKED), true),
+    (RetryAfter::IsoDate(ASKED), true),
+    (RetryAfter::None, false),
+];
+
+fn rig(source: impl FnOnce(&DemoCloud) -> String) -> Rig {
+    let rig = Rig::new(DemoCloudOptions {
+        archive: Archive::many(5, 20),
+        webex: WebexArchive::demo(),
+        rapatin: RapatinSession::demo(),
+        ..DemoCloudOptions::default()
+    });
+    let config = rig.config();
+    let general = config.split("[source.").next().expect("a beginning");
+    rig.write_config(&format!("{general}\n{}", source(&rig.cloud)));
+    mount(&rig);
+    rig.unmount();
+    rig
+}
+
+fn mount(rig: &Rig) {
+    let output = run(&mut rig.mount_command(), SOON);
+    assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
+}
+
+/// However a 429 says how long to wait, `status` says why the source was not listed and when it is tried again: not before
+/// that time.
+fn every_form_is_waited_for(rig: &Rig, fault: impl Fn(RetryAfter) -> Fault) {
+    for (form, is_stated) in FORMS {
+        rig.cloud.inject(fault(form));
+        mount(rig);
+        let source = || rig.status()["sources"][0].clone();
+        wait_until(Duration::from_secs(90), "the listing is over", || {
+            let source = source();
+            source["is_refreshing"] == false && source["next"].is_string()
+        });
+        let source = source();
+        let why = format!("{} {}", source["error"], source["incomplete"]);
+        assert!(why.contains("limits the rate of requests and asks to wait"), "{form:?}: {source}");
+        assert_eq!(why.contains("asks to wait 7 min"), is_stated, "{form:?}: {source}");
+        let next: Timestamp = source["next"].as_str().expect("a time").parse().expect("a time");
+        let wait = next.duration_since(Timestamp::now()).as_secs();
+        let expected = if is_stated { 370..=450 } else { 1..=330 };
+        assert!(expected.contains(&wait), "{form:?}: {wait} s, {source}");
+        let words = run(rig.meetfs().arg("status"), SOON);
+        let words = String::from_utf8_lossy(&words.stdout).into_owned();
+        assert!(words.contains(", next ") && words.contains("asks to wait"), "{words}");
+        rig.unmount();
+        rig.cloud.heal();
+    }
+}
+
+#[test]
+fn zoom_is_left_alone_for_as_long_as_it_asks_in_whatever_form() {
+    let rig = rig(|cloud| {
+        format!(
+            "[source.acme]\nprovider = \"zoom\"\ntoken = \"{}\"\napi_url = \"{}\"\n",
+            cloud.long_lived_token(),
+            cloud.api_url()
+        )
+    });
+    let limit =
+        |form| Trigger::always(Server::Api).on("/recordings").does(Effect::TooManyRequests(form));
+    every_form_is_waited_for(&rig, limit);
+}
+
+#[test]
+fn webex_is_left_alone_for_as_long_as_it_asks_in_whatever_form() {
+    let rig = rig(|cloud| {
+        format!(
+            "[source.cisco]\nprovider = \"webex\"\ntoken = \"{}\"\napi_url = \"{}\"\n",
+            cloud.webex_token(),
+            cloud.webex_api_url()
+        )
+    });
+    let limit = |form| Trigger::always(Server::Webex).does(Effect::TooManyRequests(form));
+    every_form_is_waited_for(&rig, limit);
+}
+
+#[test]
+fn rapatin_is_left_alone_for_as_long_as_it_asks_in_whatever_form() {
+    let rig = rig(|cloud| {
+        let (email, password) = cloud.rapatin_login();
+        let api = cloud.rapatin_api_url();
+        format!(
+            "[source.rapat]\nprovider = \"rapatin\"\nemail = \"{email}\"\npassword = \"{password}\"\napi_url = \"{api}\"\n"
+        )
+    });
+    let limited = |part: &str, form| {
+        Trigger::always(Server::Rapatin).on(part).does(Effect::TooManyRequests(form))
+    };
+    every_form_is_waited_for(&rig, |form| {
+        rig.cloud.inject(limited("/recordings", form));
+        limited("/schedules", form)
+    });
+}
+
+/// Answers every question for a page of a listing with one meeting and the token of yet another page.
+fn endless() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut lines =
+                    BufReader::new(stream.try_clone().expect("a second handle")).lines();
+                let mut stream = stream;
+                while let Some(Ok(request)) = lines.next() {
+                    while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {
+                    }
+                    let field = |name: &str| {
+                        let value = request
+                            .split(['?', '&', ' '])
+                            .find_map(|field| field.strip_prefix(name));
+                        value.unwrap_or_default().to_owned()
+                    };
+                    let (from, to) = (field("from="), field("to="));
+                    let page = field("next_page_token=").parse::<u64>().unwrap_or_default() + 1;
+                    let body = format!(
+                        "{{\"from\":\"{from}\",\"to\":\"{to}\",\"next_page_token\":\"{page}\",\"meetings\":[{{\"uuid\":\"u{from}==\",\"topic\":\"Again\",\"start_time\":\"{from}T10:00:00Z\"}}]}}"
+                    );
+                    let head =
+                        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length:";
+                    if write!(stream, "{head} {}\r\n\r\n{body}", body.len()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    format!("http://{address}/v2")
+}
+
+#[test]
+fn a_listing_without_an_end_is_given_up_with_a_word() {
+    let rig = Rig::new(DemoCloudOptions::default());
+    let config = rig.config();
+    let general = config.split("[source.").next().expect("a beginning");
+    let source =
+        format!("[source.acme]\nprovider = \"zoom\"\ntoken = \"t\"\napi_url = \"{}\"\n", endless());
+    rig.write_config(&format!("{general}\n{source}"));
+    mount(&rig);
+    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("not listed whole: acme"), "{}", text(&output));
+    assert!(
+        text(&output).contains("one next page after the other with nothing new on them"),
+        "{}",
+        text(&output)
+    );
+    rig.unmount();
+}
+
+#[test]
+fn a_refresh_that_takes_its_time_says_what_it_waits_for() {
+    let rig = Rig::mounted(DemoCloudOptions {
+        archive: Archive::many(5, 20),
+        ..DemoCloudOptions::default()
+    });
+    let slow = Effect::Latency(Duration::from_secs(5));
+    rig.cloud.inject(Trigger::always(Server::Api).on("/recordings").does(slow));
+    let binary = rig.meetfs().get_program().to_string_lossy().into_owned();
+    let line = format!("{binary} refresh '{}'", rig.mountpoint.display());
+    // Only to a terminal is it said soon.
+    let mut command = Command::new("script");
+    command.args(["-qec", &line, "/dev/null"]);
+    command.env("XDG_RUNTIME_DIR", rig.directory.path().join("run"));
+    let output = run(&mut command, SOON);
+    let said = text(&output);
+    assert!(output.status.success() && said.contains("meetfs: still listing acme, for"), "{said}");
+    rig.unmount();
+}

@@ -1,0 +1,306 @@
+//! A real mount, used by the programs people use.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use meetfs::demo_cloud::{
+    Content, DemoCloudOptions, MeetingFile, Object, RapatinSession, RapatinStatus, Request, Server,
+    pattern_seed,
+};
+
+use crate::support::rapatin::session;
+use crate::support::{Rig, SOON, run, text, wait_until};
+
+const MIB: u64 = 1024 * 1024;
+
+fn login(rig: &Rig) -> String {
+    let (email, password) = rig.cloud.rapatin_login();
+    format!("email = \"{email}\"\npassword = \"{password}\"")
+}
+
+/// The configuration that mounts Rapatin's side of the cloud as the source `rapat`.
+fn config(rig: &Rig, keys: &str) -> String {
+    format!(
+        "timezone = \"UTC\"\n[cache]\ndir = \"{}\"\n[source.rapat]\nprovider = \"rapatin\"\napi_url = \"{}\"\n{keys}\n",
+        rig.directory.path().join("cache").display(),
+        rig.cloud.rapatin_api_url(),
+    )
+}
+
+fn mount(rig: &Rig, keys: &str) {
+    rig.write_config(&config(rig, keys));
+    let output = run(&mut rig.mount_command(), SOON);
+    assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
+}
+
+/// Mounted with a login and one meeting that the schedule does not have.
+fn mounted(sessions: Vec<RapatinSession>, change: impl FnOnce(&mut DemoCloudOptions)) -> Rig {
+    let mut options = DemoCloudOptions { rapatin: sessions, ..DemoCloudOptions::default() };
+    change(&mut options);
+    let rig = Rig::new(options);
+    mount(&rig, &keys(&rig));
+    rig
+}
+
+fn keys(rig: &Rig) -> String {
+    format!("{}\nmeetings = [\"866 6666 6666\"]", login(rig))
+}
+
+fn film(uuid: &str, name: &str, length: u64) -> RapatinSession {
+    let mut session = session(uuid, &format!("9{}", pattern_seed(uuid) % 1_000_000), 1);
+    session.topic = name.into();
+    session.files.clear();
+    session.with(MeetingFile::new("MP4", Content::Pattern { seed: pattern_seed(name), length }))
+}
+
+fn of(rig: &Rig, server: Server) -> Vec<Request> {
+    rig.cloud.requests().into_iter().filter(|request| request.server == server).collect()
+}
+
+fn logins(rig: &Rig) -> usize {
+    of(rig, Server::Rapatin).iter().filter(|request| request.path == "/auth/login").count()
+}
+
+fn refresh(rig: &Rig) {
+    let daemon = rig.daemon().expect("a daemon").to_string();
+    run(Command::new("kill").args(["-HUP", &daemon]), SOON);
+}
+
+#[test]
+fn a_copy_has_every_object_to_the_byte_and_a_second_rsync_copies_nothing_also_after_a_remount() {
+    let rig = mounted(RapatinSession::demo(), |_| {});
+    let copy = rig.directory.path().join("copy");
+    let rsync = format!("rsync -a --itemize-changes rapat/ '{}/'", copy.display());
+    rig.shell(&rsync);
+    let copied: BTreeSet<String> = rig.hashes(&copy).into_values().collect();
+    let objects = rig.cloud.rapatin_objects();
+    assert_eq!(objects.len(), 17);
+    for object in objects {
+        assert!(copied.contains(&object.sha256()), "{object:?} is in no copy\n{}", rig.log());
+    }
+    rig.shell(&format!("cd rapat && find . -type f -exec cmp {{}} '{}'/{{}} \\;", copy.display()));
+    rig.cloud.clear_requests();
+    assert_eq!(rig.shell(&rsync), "");
+    assert!(rig.media_requests().is_empty(), "{:?}", rig.media_requests());
+    rig.unmount();
+    mount(&rig, &keys(&rig));
+    rig.cloud.clear_requests();
+    assert_eq!(rig.shell(&rsync), "");
+    assert!(rig.media_requests().is_empty(), "{:?}", rig.media_requests());
+}
+
+#[test]
+fn a_directory_keeps_its_time_over_a_restart_though_the_schedule_has_lost_it() {
+    let rig = mounted(RapatinSession::demo(), |_| {});
+    let directories = || rig.shell("ls -d rapat/*/*");
+    let before = directories();
+    assert!(before.contains(" 0200 Rapat anggaran"), "{before}");
+    rig.unmount();
+    rig.cloud.change_rapatin_session("WuPF5b6WQ0aa==", |session| session.scheduled = false);
+    mount(&rig, &keys(&rig));
+    wait_until(SOON, "it is listed anew", || rig.status()["sources"][0]["listed"].is_string());
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert_eq!(directories(), before);
+    rig.unmount();
+}
+
+#[test]
+fn files_are_named_as_zooms_and_doubles_are_told_apart() {
+    let rig = mounted(RapatinSession::demo(), |_| {});
+    let names = |topic: &str| -> Vec<String> {
+        rig.shell(&format!("ls rapat/*/*'{topic}'")).lines().map(str::to_owned).collect()
+    };
+    assert_eq!(
+        names("Rapat anggaran"),
+        [
+            "audio_only.m4a",
+            "chat.txt",
+            "closed_caption.vtt",
+            "gallery_view.mp4",
+            "gallery_view.vtt",
+            "meeting.json",
+            "shared_screen_with_speaker_view.mp4",
+            "shared_screen_with_speaker_view.vtt",
+            "timeline.json",
+        ]
+    );
+    let doubles = names("Stopped and restarted");
+    let films: Vec<_> = doubles.iter().filter(|name| name.ends_with(".mp4")).collect();
+    assert_eq!(films.len(), 2, "{doubles:?}");
+    let directories = rig.shell("ls -d rapat/*/*");
+    assert!(
+        directories.contains(" 0200 Rapat anggaran")
+            && directories.contains(" 0000 Not in the schedule"),
+        "{directories}"
+    );
+    assert!(
+        !directories.contains("Still processing") && !directories.contains("Deleted"),
+        "{directories}"
+    );
+    let document = rig.shell("cat rapat/*/*'Rapat anggaran'/meeting.json");
+    assert!(document.contains("\"delete_on\"") && !document.contains("://"), "{document}");
+}
+
+#[test]
+fn a_session_appears_when_it_is_ready_and_goes_when_it_is_deleted() {
+    let rig = mounted(RapatinSession::demo(), |_| {});
+    let directories = || rig.shell("ls rapat/*");
+    rig.cloud
+        .change_rapatin_session("pRoCeSsInG00==", |session| session.status = RapatinStatus::Ready);
+    rig.cloud.change_rapatin_session("WuPF5b6WQ0aa==", |session| {
+        session.status = RapatinStatus::Deleted
+    });
+    refresh(&rig);
+    wait_until(SOON, "the tree follows", || {
+        let shown = directories();
+        shown.contains("Still processing") && !shown.contains("Rapat anggaran")
+    });
+    assert!(
+        rig.shell("sha256sum rapat/*/*'Still processing'/*.mp4")
+            .starts_with(&hash_of(&rig, "Still processing"))
+    );
+}
+
+fn object(rig: &Rig, topic: &str) -> Object {
+    rig.cloud.rapatin_objects().into_iter().find(|object| object.topic == topic).expect("an object")
+}
+
+fn hash_of(rig: &Rig, topic: &str) -> String {
+    object(rig, topic).sha256()
+}
+
+#[test]
+fn a_link_that_has_gone_stale_before_the_copy_costs_no_byte() {
+    let rig = mounted(vec![film("a==", "stale", 3 * MIB + 17)], |_| {});
+    rig.cloud.expire_rapatin_links();
+    rig.cloud.clear_requests();
+    let said = rig.shell("sha256sum < rapat/*/*stale/*.mp4");
+    assert!(said.starts_with(&hash_of(&rig, "stale")), "{said}\n{}", rig.log());
+    let statuses: Vec<u16> = of(&rig, Server::Web).iter().map(|request| request.status).collect();
+    assert_eq!(statuses, [200, 302], "a page in place of the way on, once");
+}
+
+#[test]
+fn a_link_that_goes_stale_in_mid_copy_costs_no_byte() {
+    let length = 12 * MIB + 5;
+    let rig = mounted(vec![film("a==", "stale", length)], |options| {
+        options.bytes_per_second = Some(3_000_000)
+    });
+    let copy = rig.directory.path().join("copy.mp4");
+    std::thread::scope(|scope| {
+        let copying =
+            scope.spawn(|| rig.shell(&format!("cp rapat/*/*stale/*.mp4 '{}'", copy.display())));
+        wait_until(SOON, "the copy is under way", || rig.media_bytes() > MIB);
+        assert!(rig.media_bytes() < length, "the copy is done already");
+        rig.cloud.clear_requests();
+        rig.cloud.expire_rapatin_links();
+        rig.cloud.expire_links();
+        rig.cloud.expire_rapatin_tokens();
+        copying.join().expect("a copy");
+    });
+    let hash = run(Command::new("sha256sum").arg(&copy), SOON);
+    assert!(
+        String::from_utf8_lossy(&hash.stdout).starts_with(&hash_of(&rig, "stale")),
+        "{}",
+        rig.log()
+    );
+    assert!(of(&rig, Server::Web).iter().any(|request| request.status == 200), "no link was stale");
+    assert_eq!(logins(&rig), 1);
+}
+
+#[test]
+fn sixteen_readers_survive_the_end_of_token_and_links_with_one_login() {
+    const FILES: [(&str, u64); 4] =
+        [("one", 6 * MIB), ("two", 7 * MIB), ("three", 6 * MIB), ("four", 5 * MIB)];
+    let sessions =
+        FILES.iter().map(|(name, length)| film(&format!("{name}=="), name, *length)).collect();
+    let rig = mounted(sessions, |options| options.bytes_per_second = Some(2_000_000));
+    let total: u64 = FILES.iter().map(|(_, length)| length).sum();
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            let line =
+                "for f in rapat/*/*/*.mp4; do for i in 1 2 3 4; do sha256sum \"$f\" & done; done; wait";
+            rig.try_shell(line, SOON)
+        });
+        wait_until(SOON, "all four files are being read", || {
+            let requests = rig.media_requests();
+            rig.cloud.rapatin_objects().iter().all(|object| {
+                requests.iter().any(|one| one.path == object.media_path && one.body_bytes > MIB / 2)
+            })
+        });
+        assert!(rig.media_bytes() < total - 4 * MIB, "the files are read already");
+        rig.cloud.clear_requests();
+        rig.cloud.expire_rapatin_tokens();
+        rig.cloud.expire_rapatin_links();
+        rig.cloud.expire_links();
+        let output = reading.join().expect("readers");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(said.lines().count(), 16, "{}\n{}", text(&output), rig.log());
+        for line in said.lines() {
+            let (hash, path) = line.split_once("  ").expect("a hash and a path");
+            let topic = FILES
+                .iter()
+                .find(|(name, _)| path.contains(&format!(" {name}/")))
+                .expect("a topic")
+                .0;
+            assert_eq!(hash, hash_of(&rig, topic), "{path}");
+        }
+    });
+    assert_eq!(logins(&rig), 1, "{:?}", of(&rig, Server::Rapatin));
+}
+
+#[test]
+fn a_wrong_password_is_one_sentence_and_exit_code_3() {
+    let rig = Rig::new(DemoCloudOptions {
+        rapatin: RapatinSession::demo(),
+        ..DemoCloudOptions::default()
+    });
+    for keys in
+        ["email = \"ana@example.org\"\npassword = \"wr0ng-s3cret\"", "token = \"13|wr0ng-s3cret\""]
+    {
+        rig.write_config(&config(&rig, keys));
+        let output = run(&mut rig.mount_command(), SOON);
+        assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("rapat cannot be listed: Rapatin refused the"), "{said}");
+        assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+        assert!(!format!("{said}{}", rig.log()).contains("s3cret"), "{said}\n{}", rig.log());
+        assert_eq!(rig.entries_in_mount_table(), 0);
+    }
+}
+
+#[test]
+fn token_and_password_show_in_no_log_and_no_cache_and_reach_rapatin_alone() {
+    let rig = mounted(RapatinSession::demo(), |_| {});
+    rig.shell("cat rapat/*/*/* | wc -c");
+    rig.cloud.expire_rapatin_tokens();
+    rig.cloud.expire_rapatin_links();
+    rig.cloud.expire_links();
+    rig.unmount();
+    std::fs::remove_dir_all(rig.directory.path().join("cache/blocks")).expect("blocks");
+    mount(&rig, &keys(&rig));
+    rig.shell("cat rapat/*/*/* | wc -c");
+    let requests = rig.cloud.requests();
+    let mut secrets = BTreeSet::from([rig.cloud.rapatin_login().1]);
+    for request in &requests {
+        secrets.extend(request.header("authorization").map(|value| value.replace("Bearer ", "")));
+        let links = [
+            request.path.split("/webhook_download/").nth(1),
+            request.query.split("Signature=").nth(1),
+        ];
+        secrets.extend(links.into_iter().flatten().map(str::to_owned));
+    }
+    assert!(secrets.len() > 20, "{secrets:?}");
+    for request in requests.iter().filter(|request| request.server != Server::Rapatin) {
+        assert_eq!(request.header("authorization"), None, "{request:?}");
+        assert!(!format!("{request:?}").contains("demo-password"), "{request:?}");
+    }
+    rig.unmount();
+    std::fs::remove_file(rig.config_path()).expect("a configuration");
+    for secret in &secrets {
+        let found =
+            run(Command::new("grep").args(["-raFl", "--", secret]).arg(rig.directory.path()), SOON);
+        assert_eq!(String::from_utf8_lossy(&found.stdout), "", "{secret}");
+    }
+    assert!(rig.log().contains("listed source=rapat"), "{}", rig.log());
+}

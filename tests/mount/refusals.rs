@@ -1,0 +1,107 @@
+//! What a person is told of each refusal that the clouds document, by `meetfs doctor` as it comes over the wire: what is
+//! wrong, and what to do.
+
+// A helper that cannot go on fails its test.
+
+use crate::support::{Rig, SOON, check_of, run};
+use meetfs::demo_cloud::{Archive, DemoCloudOptions, Effect, Server, Trigger, WebexArchive};
+
+/// A reply as a cloud refuses a call.
+fn refusal(status: u16, body: String) -> Effect {
+    Effect::Status { status, body, content_type: "application/json".into(), headers: Vec::new() }
+}
+
+/// What `meetfs doctor` says of the listing of the source, and the exit code.
+fn listing(rig: &Rig) -> (Option<i32>, String) {
+    let output = run(rig.meetfs().arg("doctor").arg("--config").arg(rig.config_path()), SOON);
+    (output.status.code(), check_of(&output, "acme, listing"))
+}
+
+#[test]
+fn every_code_of_zoom_is_told_with_what_to_do() {
+    let rig =
+        Rig::new(DemoCloudOptions { archive: Archive::many(1, 1), ..DemoCloudOptions::default() });
+    rig.write_config(&rig.config());
+    let scopes = "Invalid access token, does not contain scopes:[cloud_recording:read:list_user_recordings:admin].";
+    let app_page = "the app's page in the Zoom App Marketplace";
+    #[rustfmt::skip]
+    let rows = [
+        (401, 124, "Invalid access token.", "see in the Zoom App Marketplace that the app is activated"),
+        (400, 124, "Invalid access token.", "see in the Zoom App Marketplace that the app is activated"),
+        (200, 200, "No permission.", "cloud recording needs a paid plan"),
+        (400, 200, "Only available for Paid account.", "cloud recording needs a paid plan"),
+        (400, 300, "Not accessible.", "check the role of the app's user"),
+        (404, 1001, "User does not exist.", "correct or remove the name in `users`"),
+        (400, 1010, "User does not belong to this account.", "correct or remove the name in `users`"),
+        (400, 2001, "Account does not exist.", "check account_id"),
+        (404, 2001, "Account does not exist.", "check account_id"),
+        (404, 3001, "Meeting does not exist.", "it was deleted, or is of another account"),
+        (404, 3301, "This recording does not exist.", "it was deleted, or is still being made"),
+        (400, 4700, "Token cannot be empty.", "check client_id, client_secret and account_id"),
+        (401, 4700, scopes, "lacks the scopes cloud_recording:read:list_user_recordings:admin"),
+        (400, 4702, "Invalid client.", app_page),
+        (401, 4704, "Invalid client secret.", app_page),
+        (400, 4705, "Unsupported grant type.", "Server-to-Server OAuth"),
+        (400, 4709, "Redirect URI mismatch.", "enter it as a redirect URL"),
+        (400, 4711, scopes, "lacks the scopes cloud_recording:read:list_user_recordings:admin"),
+        (400, 4733, "Code is expired.", "sign in again"),
+        (401, 4735, "The owner of the token does not exist.", "let somebody who is in it own or authorise the app"),
+        (401, 4738, "The token is disabled by admin.", "ask them to approve it again"),
+        (401, 4741, "The token has been revoked.", "let meetfs have an app of its own"),
+        (400, 12702, "Can not access a meeting a year ago.", "Zoom keeps details for a year"),
+    ];
+    for (status, code, message, fix) in rows {
+        let body = format!(r#"{{"code":{code},"message":"{message}"}}"#);
+        rig.cloud
+            .inject(Trigger::always(Server::Api).on("/recordings").does(refusal(status, body)));
+        let (exit, told) = listing(&rig);
+        assert!(told.contains("FAILURE") && told.contains(fix), "{status} {code}: {told}");
+        assert_eq!(exit, Some(3), "{status} {code}: {told}");
+        rig.cloud.heal();
+    }
+}
+
+#[test]
+fn every_status_of_webex_is_told_with_what_to_do() {
+    let rig =
+        Rig::new(DemoCloudOptions { webex: WebexArchive::demo(), ..DemoCloudOptions::default() });
+    let token = rig.cloud.webex_token();
+    rig.write_config(&format!(
+        "timezone = \"UTC\"\n[cache]\ndir = \"{}\"\n[source.acme]\nprovider = \"webex\"\ntoken = \"{token}\"\n\
+         api_url = \"{}\"\noauth_url = \"{}\"\n",
+        rig.directory.path().join("cache").display(),
+        rig.cloud.webex_api_url(),
+        rig.cloud.webex_oauth_url(),
+    ));
+    for (status, fix, code) in [
+        (401, "personal tokens live 12 hours: give a new one", 3),
+        (403, "the token needs the scope meeting:recordings_read", 3),
+        (404, "it was deleted, or the token's user may not see it", 3),
+        (410, "no copy is left in the cloud", 3),
+        (423, "has locked", 1),
+        (428, "download it in a browser, where Webex asks whether to trust it", 3),
+        (429, "limits the rate of requests", 1),
+        (
+            502,
+            "answers with status 502, a failure of its own; a mount that runs asks again by itself",
+            1,
+        ),
+        (
+            503,
+            "answers with status 503, a failure of its own; a mount that runs asks again by itself",
+            1,
+        ),
+        (504, "is down or too busy", 1),
+    ] {
+        let body = format!(
+            r#"{{"message":"It is so. {token}","errors":[{{"description":"x"}}],"trackingId":"ROUTER_1"}}"#
+        );
+        rig.cloud
+            .inject(Trigger::always(Server::Webex).on("/recordings").does(refusal(status, body)));
+        let (exit, told) = listing(&rig);
+        assert!(told.contains("FAILURE") && told.contains(fix), "{status}: {told}");
+        assert!(!told.contains(&token), "{status}: {told}");
+        assert_eq!(exit, Some(code), "{status}: {told}");
+        rig.cloud.heal();
+    }
+}

@@ -1,0 +1,210 @@
+//! Tokens and links that end in the middle of a read, and links that want their credential in another way.
+
+// A helper that cannot go on fails its test.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::support::{Rig, SOON, text, wait_until};
+use meetfs::demo_cloud::{
+    Archive, DemoCloudOptions, DownloadHeader, Effect, Request, Server, Trigger,
+};
+
+const MIB: u64 = 1024 * 1024;
+
+/// Mounted with a short deadline.
+fn rig(options: DemoCloudOptions) -> Rig {
+    let rig = Rig::new(options).with("read_deadline = \"5s\"");
+    rig.mount();
+    rig
+}
+
+/// SHA-256 by topic of everything in the cloud.
+fn truth(rig: &Rig) -> BTreeMap<String, String> {
+    rig.cloud.objects().into_iter().map(|object| (object.topic.clone(), object.sha256())).collect()
+}
+
+/// Hashes every file as many times at once, and asserts that each time is right.
+fn hash_all(rig: &Rig, times: usize) {
+    let truth = truth(rig);
+    let line = format!(
+        "for f in acme/*/*/*.mp4; do for i in $(seq {times}); do sha256sum \"$f\" & done; done; wait"
+    );
+    let output = rig.try_shell(&line, SOON);
+    let hashes = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(hashes.lines().count(), truth.len() * times, "{}\n{}", text(&output), rig.log());
+    for line in hashes.lines() {
+        let (hash, path) = line.split_once("  ").expect("a hash and a path");
+        let topic = path
+            .split('/')
+            .nth(2)
+            .and_then(|directory| directory.rsplit(' ').next())
+            .expect("a topic");
+        assert_eq!(hash, truth[topic], "{path}\n{}", rig.log());
+    }
+}
+
+fn of(rig: &Rig, server: Server) -> Vec<Request> {
+    rig.cloud.requests().into_iter().filter(|request| request.server == server).collect()
+}
+
+fn token_requests(rig: &Rig) -> usize {
+    of(rig, Server::Api).iter().filter(|request| request.path == "/oauth/token").count()
+}
+
+#[test]
+fn sixteen_readers_survive_the_end_of_token_and_links_with_one_renewal_each() {
+    const FILES: [(&str, u64); 4] =
+        [("one", 8 * MIB), ("two", 9 * MIB), ("three", 7 * MIB), ("four", 8 * MIB)];
+    let rig = rig(DemoCloudOptions {
+        archive: Archive::pattern(&FILES),
+        bytes_per_second: Some(2_000_000),
+        ..DemoCloudOptions::default()
+    });
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| hash_all(&rig, 4));
+        wait_until(SOON, "all four files are being read", || {
+            let requests = rig.media_requests();
+            rig.cloud.objects().iter().all(|object| {
+                requests.iter().any(|request| {
+                    request.path == object.media_path && request.body_bytes > MIB / 2
+                })
+            })
+        });
+        assert!(rig.media_bytes() < 24 * MIB, "the files are read already: {}", rig.media_bytes());
+        rig.cloud.clear_requests();
+        rig.cloud.expire_tokens();
+        rig.cloud.expire_links();
+        reading.join().expect("readers that get every byte");
+    });
+    assert_eq!(token_requests(&rig), 1, "{:?}", of(&rig, Server::Api));
+    for object in rig.cloud.objects() {
+        let asked: Vec<u16> = of(&rig, Server::Web)
+            .iter()
+            .filter(|request| request.path == object.web_path)
+            .map(|request| request.status)
+            .collect();
+        let granted = asked.iter().filter(|status| **status == 302).count();
+        // One more is the refusal that tells of the token's end.
+        assert!(granted == 1 && asked.len() <= 2, "{}: {asked:?}", object.topic);
+    }
+}
+
+#[test]
+fn links_and_tokens_that_live_shorter_than_a_copy_takes_cost_no_byte() {
+    let short = Duration::from_secs(2);
+    for (link_life, token_life) in
+        [(short, Duration::from_secs(3600)), (Duration::from_secs(7), short)]
+    {
+        let rig = rig(DemoCloudOptions {
+            archive: Archive::pattern(&[("long", 100 * MIB), ("short", MIB)]),
+            bytes_per_second: Some(2_000_000),
+            link_life,
+            token_life,
+            ..DemoCloudOptions::default()
+        });
+        hash_all(&rig, 2);
+        let first = of(&rig, Server::Media).first().map(|request| request.at).expect("a request");
+        let last = of(&rig, Server::Media).last().map(|request| request.at).expect("a request");
+        assert!(last - first > short, "over before anything ended: {:?}", last - first);
+    }
+}
+
+#[test]
+fn sixteen_readers_of_a_refused_file_ask_about_it_once_for_all() {
+    let rig = rig(DemoCloudOptions {
+        archive: Archive::pattern(&[("refused", 5 * MIB)]),
+        ..DemoCloudOptions::default()
+    });
+    // Slow enough that all sixteen have opened the file before the first refusal.
+    rig.cloud
+        .inject(Trigger::always(Server::Web).does(Effect::Latency(Duration::from_millis(150))));
+    rig.cloud.inject(Trigger::always(Server::Web).does(Effect::Html200));
+    rig.cloud.clear_requests();
+    let output = rig.try_shell(
+        "f=\"$(echo acme/*/*/*.mp4)\"; for i in $(seq 16); do LC_ALL=C cat \"$f\" 2>&1 & done; wait",
+        SOON,
+    );
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    // Sixteen programs write into one pipe, each a line in pieces.
+    assert_eq!(said.matches("Permission denied").count(), 16, "{said}");
+    // A walk over the ladder is three requests. A reader that comes after the refusal makes one of its own.
+    let asked = of(&rig, Server::Web).len();
+    assert!(asked <= 3 * 6, "{asked} requests");
+}
+
+/// The answers of the web host about each file, in the order of the copies of the files.
+fn climb(header: DownloadHeader) -> (Rig, Vec<Vec<Request>>) {
+    let archive = Archive::pattern(&[("one", MIB), ("two", MIB + 5), ("three", 2 * MIB)]);
+    let rig =
+        rig(DemoCloudOptions { archive, download_header: header, ..DemoCloudOptions::default() });
+    let mut asked = Vec::new();
+    for (topic, hash) in truth(&rig) {
+        rig.cloud.clear_requests();
+        let said = rig.shell(&format!("sha256sum < acme/*/*\" {topic}\"/*.mp4"));
+        assert!(said.starts_with(&hash), "{topic}: {said}\n{}", rig.log());
+        asked.push(of(&rig, Server::Web));
+    }
+    (rig, asked)
+}
+
+fn statuses(asked: &[Request]) -> Vec<u16> {
+    asked.iter().map(|request| request.status).collect()
+}
+
+#[test]
+fn the_token_of_the_source_in_the_header_is_all_it_takes() {
+    let (_rig, asked) = climb(DownloadHeader::default());
+    for asked in asked {
+        assert_eq!(statuses(&asked), [302]);
+        assert!(
+            asked[0].query.is_empty() && asked[0].header("authorization").is_some(),
+            "{asked:?}"
+        );
+    }
+}
+
+#[test]
+fn a_meetings_own_token_is_shown_where_that_of_the_source_is_refused() {
+    let header = DownloadHeader { bearer_oauth: false, ..DownloadHeader::default() };
+    let (_rig, asked) = climb(header);
+    for asked in asked {
+        assert_eq!(asked.last().map(|request| request.status), Some(302));
+        assert!(asked.iter().all(|request| request.query.is_empty()), "{asked:?}");
+    }
+}
+
+#[test]
+fn a_token_goes_into_the_query_as_the_last_resort_alone_and_the_host_is_remembered() {
+    let header = DownloadHeader { bearer_oauth: false, bearer_download_token: false, query: true };
+    let (_rig, asked) = climb(header);
+    let (first, others) = asked.split_first().expect("three files");
+    let (granted, refused) = first.split_last().expect("a request");
+    assert!(granted.query.contains("access_token=") && granted.header("authorization").is_none());
+    assert!(
+        !refused.is_empty() && refused.iter().all(|request| request.query.is_empty()),
+        "{first:?}"
+    );
+    for asked in others {
+        assert_eq!(statuses(asked), [302], "no try is refused once the host is known");
+        assert!(asked[0].header("authorization").is_none());
+    }
+}
+
+#[test]
+fn a_file_that_takes_no_credential_is_not_permitted() {
+    let header = DownloadHeader { bearer_oauth: false, bearer_download_token: false, query: false };
+    let archive = Archive::pattern(&[("one", MIB)]);
+    let rig =
+        rig(DemoCloudOptions { archive, download_header: header, ..DemoCloudOptions::default() });
+    let output = rig.try_shell("LC_ALL=C cat acme/*/*/*.mp4 > /dev/null", SOON);
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("Permission denied"),
+        "{}",
+        text(&output)
+    );
+    let lines: Vec<String> =
+        rig.log().lines().filter(|line| line.contains("WARN")).map(Into::into).collect();
+    assert_eq!(lines.len(), 1, "one line says why: {lines:?}");
+    assert!(lines[0].contains("Zoom refuses this download"), "{lines:?}");
+}

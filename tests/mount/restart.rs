@@ -1,0 +1,194 @@
+//! What outlives a restart: the tree is there at once, whatever the cloud does.
+
+// A helper that cannot go on fails its test.
+
+use std::time::{Duration, Instant};
+
+use crate::support::life::Running;
+use crate::support::{Rig, SOON, run, text, wait_until};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+use meetfs::demo_cloud::{Archive, DemoCloud, DemoCloudOptions, Effect, Request, Server, Trigger};
+
+fn options(archive: Archive) -> DemoCloudOptions {
+    DemoCloudOptions { archive, ..DemoCloudOptions::default() }
+}
+
+/// Nothing on any server of a cloud is answered any more.
+fn take_away(cloud: &DemoCloud) {
+    for server in [Server::Api, Server::Web, Server::Media] {
+        cloud.inject(Trigger::always(server).does(Effect::BlackHole));
+    }
+}
+
+/// The first day of each window that was listed.
+fn listed_from(requests: &[Request]) -> Vec<Date> {
+    let from = |request: &Request| {
+        url::form_urlencoded::parse(request.query.as_bytes())
+            .find(|(key, _)| key == "from")
+            .and_then(|(_, day)| day.parse().ok())
+    };
+    requests
+        .iter()
+        .filter(|request| request.path.contains("/recordings"))
+        .filter_map(from)
+        .collect()
+}
+
+fn shown(rig: &Rig) -> usize {
+    rig.shell("find . -name chat.txt | wc -l").trim().parse().expect("a number")
+}
+
+#[test]
+fn with_the_cloud_away_the_mount_comes_up_lists_and_serves_what_is_cached() {
+    let rig =
+        Rig::mounted(options(Archive::pattern(&[("kept", 3_000_000), ("never read", 2_000_000)])));
+    let names = "find . | LC_ALL=C sort; stat --printf '%n %s %Y %i\\n' */*/*/*.mp4";
+    let (listed, sum) = (rig.shell(names), rig.shell("sha256sum < */*/*kept/*.mp4"));
+    rig.unmount();
+    take_away(&rig.cloud);
+    let began = Instant::now();
+    rig.mount();
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(rig.shell(names), listed);
+    assert_eq!(rig.shell("sha256sum < */*/*kept/*.mp4"), sum);
+    rig.unmount();
+}
+
+#[test]
+fn a_restart_lists_at_once_and_asks_only_for_the_last_days() {
+    let rig = Rig::mounted(options(Archive::many(600, 700)));
+    assert_eq!(shown(&rig), 600);
+    assert!(listed_from(&rig.cloud.requests()).len() > 20);
+    rig.unmount();
+    let gone = rig.cloud.meetings().first().expect("a meeting").uuid.clone();
+    rig.cloud.remove_meeting(&gone);
+    rig.cloud.clear_requests();
+    rig.mount();
+    assert!(shown(&rig) >= 599, "what an earlier run listed is there at once");
+    wait_until(SOON, "what was deleted meanwhile disappears", || shown(&rig) == 599);
+    let last_days = TimeZone::UTC.to_datetime(Timestamp::now()).date().saturating_sub(9.days());
+    let asked = listed_from(&rig.cloud.requests());
+    assert!(!asked.is_empty() && asked.iter().all(|from| *from >= last_days), "{asked:?}");
+    rig.unmount();
+}
+
+#[test]
+fn another_archive_under_the_same_name_shows_nothing_of_the_old_one() {
+    let rig = Rig::mounted(options(Archive::many(10, 20)));
+    assert_eq!(shown(&rig), 10);
+    rig.unmount();
+    take_away(&rig.cloud);
+    let rig = rig.with_source("users = [\"ben@example.org\"]");
+    rig.write_config(&rig.config());
+    let output = run(&mut rig.mount_command(), Duration::from_secs(90));
+    assert!(!output.status.success(), "{}", text(&output));
+    assert_eq!(rig.entries_in_mount_table(), 0);
+}
+
+#[test]
+fn a_source_that_hangs_keeps_no_other_waiting_and_does_not_slow_it_down() {
+    let hole = DemoCloud::start(options(Archive::many(5, 20))).expect("a cloud");
+    take_away(&hole);
+    let second = source("hole", &hole, &hole.credentials().client_secret);
+    let rig = Rig::new(options(Archive::many(40, 60)));
+    rig.write_config(&format!("{}\n{second}", rig.config()));
+    let began = Instant::now();
+    let output = run(&mut rig.mount_command(), SOON);
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert!(text(&output).contains("hole has not answered yet"), "{}", text(&output));
+    assert!(rig.log().contains("hole has not answered yet"), "{}", rig.log());
+    assert_eq!(shown(&rig), 40);
+    assert_eq!(rig.shell("ls hole; cat acme/*/*/chat.txt | wc -l").lines().count(), 1);
+    let status = rig.status();
+    assert_eq!(
+        (&status["sources"][0]["name"], &status["sources"][0]["meetings"]),
+        (&"acme".into(), &40.into())
+    );
+    assert_eq!(status["sources"][1]["meetings"], 0);
+    hole.heal();
+    wait_until(Duration::from_secs(120), "the other one appears once it answers", || {
+        shown(&rig) == 45
+    });
+    rig.unmount();
+}
+
+/// Another Zoom source, of its own cloud.
+fn source(name: &str, cloud: &DemoCloud, secret: &str) -> String {
+    let credentials = cloud.credentials();
+    format!(
+        "[source.{name}]\nprovider = \"zoom\"\naccount_id = \"{}\"\nclient_id = \"{}\"\nclient_secret = \"{secret}\"\n\
+         api_url = \"{}\"\noauth_url = \"{}\"\n",
+        credentials.account_id,
+        credentials.client_id,
+        cloud.api_url(),
+        cloud.oauth_url(),
+    )
+}
+
+#[test]
+fn a_mount_that_shows_what_is_kept_waits_for_no_source_that_was_never_listed_and_tells_of_it() {
+    let rig = Rig::mounted(options(Archive::many(40, 60)));
+    rig.unmount();
+    let slow = DemoCloud::start(options(Archive::many(5, 20))).expect("a cloud");
+    let secret = slow.credentials().client_secret;
+    let locked = source("locked", &slow, "wrong-secret");
+    for (name, is_foreground) in [("slow", false), ("tardy", true)] {
+        rig.write_config(&format!("{}\n{}{locked}", rig.config(), source(name, &slow, &secret)));
+        // Sooner than a mount with nothing to show would cease to wait.
+        let late = Trigger::always(Server::Api).on("/oauth/token");
+        slow.inject(late.does(Effect::Latency(Duration::from_secs(2))));
+        let mut command = rig.mount_command();
+        if is_foreground {
+            command.arg("--foreground");
+        }
+        let mut running = Running::start(&mut command);
+        wait_until(SOON, "it is mounted", || rig.entries_in_mount_table() == 1);
+        assert_eq!(shown(&rig), 40);
+        if !is_foreground {
+            assert_eq!(running.end(SOON).0.code(), Some(0), "{}", running.said());
+        }
+        for told in [running.said(), rig.log()] {
+            for source in [name, "locked"] {
+                assert!(told.contains(&format!("{source} has not answered yet")), "{told}");
+            }
+        }
+        // What becomes of them is told as ever.
+        wait_until(SOON, "both have answered", || {
+            let sources = rig.status()["sources"].clone();
+            sources[1]["error"].is_string() && sources[2]["listed"].is_string()
+        });
+        wait_until(SOON, "the slow one shows", || shown(&rig) == 45);
+        assert!(rig.log().contains("could not be listed"), "{}", rig.log());
+        rig.unmount();
+        assert!(!running.said().contains("wrong-secret"), "{}", running.said());
+        slow.heal();
+    }
+}
+
+#[test]
+fn entries_that_cannot_be_read_take_no_meeting_away() {
+    let rig = Rig::mounted(options(Archive::many(20, 20)));
+    assert_eq!(shown(&rig), 20);
+    for body in [
+        r#"{"from":"2020-01-01","to":"2020-01-01","meetings":[{"uuid":null,"topic":"lost"},{"uuid":7}]}"#,
+        r#"{"meetings":[{"uuid":"x==","start_time":"2026-01-01T00:00:00Z","recording_files":"gone"}]}"#,
+        r#"{"meetings":[[[[[]]]]]}"#,
+    ] {
+        rig.cloud.inject(Trigger::always(Server::Api).on("/recordings").does(Effect::Status {
+            status: 200,
+            body: body.into(),
+            content_type: "application/json".into(),
+            headers: Vec::new(),
+        }));
+        let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+        assert_eq!(output.status.code(), Some(1), "{body}: {}", text(&output));
+        assert_eq!(shown(&rig), 20, "{body}");
+        rig.cloud.heal();
+    }
+    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    assert!(output.status.success(), "{}", text(&output));
+    rig.unmount();
+}

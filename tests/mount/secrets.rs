@@ -1,0 +1,349 @@
+//! Credentials go where they belong and show nowhere else.
+
+// A helper that cannot go on fails its test.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::support::{Rig, SOON, run, text};
+use meetfs::demo_cloud::{
+    Archive, DemoCloudOptions, DownloadHeader, Effect, FaultPlan, Request, RetryAfter, Server,
+    Trigger,
+};
+
+/// A few meetings of every kind of file.
+fn demo(download_header: DownloadHeader) -> DemoCloudOptions {
+    let mut archive = Archive::demo();
+    archive.meetings.retain(|meeting| {
+        ["Q&A / plan: été", "Weekly planning", "Interview"].contains(&&*meeting.topic)
+    });
+    DemoCloudOptions { archive, download_header, ..DemoCloudOptions::default() }
+}
+
+const QUERY_ONLY: DownloadHeader =
+    DownloadHeader { bearer_oauth: false, bearer_download_token: false, query: true };
+
+/// The value of a field of a query as it stands there.
+fn field<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query.split('&').find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// Every credential that went over the wire, and the one in the configuration.
+fn secrets(rig: &Rig, requests: &[Request]) -> BTreeSet<String> {
+    let mut secrets = BTreeSet::from([rig.cloud.credentials().client_secret]);
+    for request in requests {
+        if let Some((_scheme, value)) =
+            request.header("authorization").and_then(|value| value.split_once(' '))
+        {
+            secrets.insert(value.to_owned());
+        }
+        for name in ["access_token", "Signature", "Policy"] {
+            secrets.extend(field(&request.query, name).map(str::to_owned));
+        }
+    }
+    secrets
+}
+
+/// Adds what is in a file or below a directory, names and contents.
+fn gather(path: &Path, found: &mut Vec<(String, Vec<u8>)>) {
+    found.push((
+        format!("the name {}", path.display()),
+        path.as_os_str().as_encoded_bytes().to_vec(),
+    ));
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path).expect("a directory").flatten() {
+            gather(&entry.path(), found);
+        }
+    } else {
+        found.push((path.display().to_string(), std::fs::read(path).expect("a file")));
+    }
+}
+
+/// The lines that show it.
+fn around(bytes: &[u8], secret: &str) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.lines().filter(|line| line.contains(secret)).take(5).collect::<Vec<_>>().join("\n")
+}
+
+fn assert_absent(secrets: &BTreeSet<String>, places: &[(String, Vec<u8>)]) {
+    for (place, bytes) in places {
+        for secret in secrets {
+            let shows = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!shows, "{place} shows {secret}\n{}", around(bytes, secret));
+        }
+    }
+}
+
+/// The token that the interface was last shown.
+fn newest_token(rig: &Rig) -> String {
+    let requests = rig.cloud.requests();
+    let mut shown = requests.iter().rev().filter(|request| request.server == Server::Api);
+    shown
+        .find_map(|request| {
+            request.header("authorization")?.strip_prefix("Bearer ").map(str::to_owned)
+        })
+        .expect("a token")
+}
+
+/// A server that repeats what it was shown in every place that an error may be quoted from.
+fn echo(token: &str, status: u16, content_type: &str) -> Effect {
+    let said = format!("no {token}");
+    Effect::Status {
+        status,
+        body: format!(
+            r#"{{"status":false,"code":300,"errorCode":300,"message":"{said}","errorMessage":"{said}"}}"#
+        ),
+        content_type: content_type.into(),
+        headers: vec![(
+            "location".into(),
+            format!("http://192.0.2.1/{token}?access_token={token}"),
+        )],
+    }
+}
+
+/// Runs into every kind of trouble there is and returns what the programs said.
+fn trouble(rig: &Rig) -> Vec<(String, Vec<u8>)> {
+    let mut said = Vec::new();
+    let mut read = |what: &str| {
+        let line = "find . -type f -print0 | xargs -0 -P 8 -n 4 cat | wc -c; find . -ls; getfattr -d -m - -R .";
+        let output = rig.try_shell(line, Duration::from_secs(120));
+        said.push((format!("what the readers said about {what}"), output.stderr));
+        said.push((format!("what find said about {what}"), output.stdout));
+        rig.cloud.heal();
+        // What was read is in the caches: the next trouble is for a mount that has read nothing.
+        rig.unmount();
+        std::fs::remove_dir_all(rig.directory.path().join("cache")).expect("a cache");
+        let mounting = run(&mut rig.mount_command(), SOON);
+        assert!(mounting.status.success(), "{}", text(&mounting));
+        said.push((
+            format!("what mount said after {what}"),
+            [mounting.stdout, mounting.stderr].concat(),
+        ));
+    };
+    for fault in FaultPlan::seeded(11, 30, 40) {
+        rig.cloud.inject(fault);
+    }
+    read("a mixture of faults");
+    type Made = fn(&str) -> Effect;
+    let stages: [(Server, Made); 10] = [
+        (Server::Web, |token| echo(token, 200, "application/json")),
+        (Server::Web, |token| echo(token, 302, "text/html")),
+        (Server::Web, |token| echo(token, 400, "application/json")),
+        (Server::Api, |token| echo(token, 400, "application/json")),
+        (Server::Api, |_| Effect::TooManyRequests(RetryAfter::IsoDate(60))),
+        (Server::Media, |token| echo(token, 302, "text/html")),
+        (Server::Media, |_| Effect::status(403)),
+        (Server::Media, |_| Effect::WrongTotal { delta: 9 }),
+        (Server::Media, |_| Effect::WrongRange { shift: 3 }),
+        (Server::Media, |_| Effect::Reset { after: 100 }),
+    ];
+    for (number, (server, effect)) in stages.into_iter().enumerate() {
+        let token = newest_token(rig);
+        rig.cloud.inject(Trigger::next(server, 12).does(effect(&token)));
+        read(&format!("trouble {number} at {server:?}"));
+    }
+    rig.shell("cat acme/*/*/* | wc -c");
+    rig.cloud.expire_tokens();
+    rig.cloud.expire_links();
+    read("new tokens");
+    rig.shell("cat acme/*/*/* | wc -c");
+    said
+}
+
+#[test]
+fn no_credential_shows_in_logs_messages_process_table_mount_table_or_cache() {
+    std::thread::scope(|scope| {
+        for header in [DownloadHeader::default(), QUERY_ONLY] {
+            scope.spawn(move || {
+                let rig = Rig::new(demo(header)).with("read_deadline = \"2s\"");
+                rig.write_config(&rig.config());
+                let mounting = run(&mut rig.mount_command(), SOON);
+                assert!(mounting.status.success(), "{}", text(&mounting));
+                let mut places = trouble(&rig);
+                places
+                    .push(("what mount said".into(), [mounting.stdout, mounting.stderr].concat()));
+                let daemon = rig.daemon().expect("a daemon");
+                for name in ["cmdline", "environ", "mountinfo", "comm"] {
+                    let path = format!("/proc/{daemon}/{name}");
+                    places.push((path.clone(), std::fs::read(&path).expect("a file of /proc")));
+                }
+                let documents = rig.shell("cat acme/*/*/*.json");
+                places.push(("the documents".into(), documents.into_bytes()));
+                let requests = rig.cloud.requests();
+                rig.unmount();
+                // The configuration has the secret, and is the only thing here that may.
+                std::fs::remove_file(rig.config_path()).expect("a configuration");
+                gather(rig.directory.path(), &mut places);
+                let log = rig.log();
+                assert!(
+                    log.contains("DEBUG") && log.contains("cannot be read"),
+                    "nothing went wrong?\n{log}"
+                );
+                assert!(
+                    places.iter().any(|(name, _)| name.contains("/cache/")),
+                    "no cache was looked at"
+                );
+                let secrets = secrets(&rig, &requests);
+                assert!(secrets.len() > 20, "{}", secrets.len());
+                assert_absent(&secrets, &places);
+            });
+        }
+    });
+}
+
+#[test]
+fn credentials_go_where_they_belong_and_nowhere_else() {
+    for header in [DownloadHeader::default(), QUERY_ONLY] {
+        let rig = Rig::mounted(demo(header));
+        rig.shell("cat acme/*/*/* | wc -c");
+        let requests = rig.cloud.requests();
+        assert!(requests.iter().filter(|request| request.server == Server::Media).count() > 20);
+        for request in &requests {
+            let authorization = request.header("authorization");
+            let scheme = authorization.and_then(|value| value.split(' ').next());
+            let token_in_query = request.query.contains("access_token=");
+            assert!(request.header("referer").is_none(), "{request:?}");
+            assert!(request.header("cookie").is_none(), "{request:?}");
+            match request.server {
+                Server::Api if request.path == "/oauth/token" => {
+                    assert_eq!(
+                        (request.method.as_str(), scheme),
+                        ("POST", Some("Basic")),
+                        "{request:?}"
+                    );
+                    assert!(!request.query.contains("secret"), "{request:?}");
+                }
+                Server::Api => {
+                    assert_eq!((scheme, token_in_query), (Some("Bearer"), false), "{request:?}")
+                }
+                Server::Web if header.bearer_oauth => {
+                    assert_eq!((scheme, token_in_query), (Some("Bearer"), false), "{request:?}");
+                }
+                Server::Web => assert!(token_in_query != authorization.is_some(), "{request:?}"),
+                Server::Webex | Server::Rapatin => {
+                    panic!("no such source is configured: {request:?}")
+                }
+                Server::Media => {
+                    assert_eq!((authorization, token_in_query), (None, false), "{request:?}");
+                    let echoed =
+                        request.headers.iter().any(|(_, value)| value.contains("demo-token"));
+                    assert!(!echoed && !request.path.contains("demo-token"), "{request:?}");
+                }
+            }
+        }
+    }
+}
+
+/// A host that is none of the cloud's: notes what it is told and answers 404.
+struct Stranger {
+    port: u16,
+    connections: Arc<Mutex<Vec<String>>>,
+    ends: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Stranger {
+    fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let (connections, ends) =
+            (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let (noted, over) = (connections.clone(), ends.clone());
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if over.load(Ordering::Relaxed) {
+                    return;
+                }
+                let Ok(mut stream) = stream else { continue };
+                stream.set_read_timeout(Some(Duration::from_secs(2))).expect("a timeout");
+                let mut head = String::new();
+                let mut reader = BufReader::new(stream.try_clone().expect("a stream"));
+                while reader.read_line(&mut head).is_ok_and(|read| read > 2) {}
+                noted.lock().expect("a list").push(head);
+                let _gone = stream.write_all(
+                    b"HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+                );
+            }
+        });
+        Self { port, connections, ends, thread: Some(thread) }
+    }
+
+    fn told(&self) -> Vec<String> {
+        self.connections.lock().expect("a list").clone()
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::Relaxed);
+        let _woken = TcpStream::connect(("127.0.0.1", self.port));
+        if let Some(thread) = self.thread.take() {
+            let _ended = thread.join();
+        }
+    }
+}
+
+/// Everything redirected by `server` to `location`, read once; what `cat` said.
+fn redirected(server: Server, location: &str, header: DownloadHeader) -> (Rig, String) {
+    let archive = Archive::pattern(&[("one", 1_000_000)]);
+    let options =
+        DemoCloudOptions { archive, download_header: header, ..DemoCloudOptions::default() };
+    let rig = Rig::new(options).with("read_deadline = \"3s\"");
+    rig.mount();
+    rig.cloud.inject(Trigger::always(server).does(Effect::Status {
+        status: 302,
+        body: String::new(),
+        content_type: "text/html".into(),
+        headers: vec![("location".into(), location.into())],
+    }));
+    let output = rig.try_shell("LC_ALL=C cat acme/*/*/*.mp4 2>&1 > /dev/null", SOON);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    (rig, said)
+}
+
+#[test]
+fn a_redirect_to_a_foreign_host_is_refused_without_a_word_to_it() {
+    let stranger = Stranger::new();
+    let port = stranger.port;
+    // Each leads to the listener where somebody follows it, and names no loopback host.
+    for host in ["0.0.0.0", "[::ffff:127.0.0.1]"] {
+        for server in [Server::Web, Server::Media, Server::Api] {
+            let location = format!("http://{host}:{port}/p4th?Policy=x&Signature=s3cret");
+            let (rig, said) = redirected(server, &location, DownloadHeader::default());
+            if server != Server::Api {
+                assert!(said.contains("Permission denied"), "{said}\n{}", rig.log());
+            }
+            let log = rig.log();
+            assert!(!log.contains("p4th") && !log.contains("s3cret"), "{log}");
+            if server == Server::Web {
+                assert!(log.contains("outside the hosts of this source"), "{log}");
+            }
+        }
+        assert_eq!(stranger.told(), [] as [&str; 0]);
+    }
+    drop(TcpStream::connect(("0.0.0.0", port)).expect("the listener is there to be found"));
+    crate::support::wait_until(SOON, "the listener counts", || stranger.told().len() == 1);
+}
+
+#[test]
+fn a_redirect_to_another_host_takes_no_credential_along() {
+    for header in [DownloadHeader::default(), QUERY_ONLY] {
+        let stranger = Stranger::new();
+        let location =
+            format!("http://127.0.0.1:{}/elsewhere?access_token=demo-token-echoed", stranger.port);
+        let (rig, said) = redirected(Server::Web, &location, header);
+        assert!(said.contains("Stale file handle"), "{said}\n{}", rig.log());
+        let told = stranger.told();
+        assert!(!told.is_empty(), "a loopback host of a loopback interface is allowed");
+        for head in told {
+            let head = head.to_ascii_lowercase();
+            assert!(!head.contains("authorization") && !head.contains("demo-token"), "{head}");
+            assert!(!head.contains("referer"), "{head}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Zoom, Webex and Rapatin side by side in one mount, and what becomes of it when one of them is not well.
+
+// A helper that cannot go on fails its test.
+
+use std::collections::BTreeSet;
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use crate::support::{Rig, SOON, run, text, wait_until};
+use meetfs::demo_cloud::{
+    Archive, DemoCloud, DemoCloudOptions, Effect, RapatinSession, Server, Trigger, WebexArchive,
+};
+
+fn options() -> DemoCloudOptions {
+    DemoCloudOptions {
+        archive: Archive::demo(),
+        webex: WebexArchive::demo(),
+        rapatin: RapatinSession::demo(),
+        ..DemoCloudOptions::default()
+    }
+}
+
+fn webex(cloud: &DemoCloud, name: &str, secret: &str) -> String {
+    let credentials = cloud.webex_credentials();
+    format!(
+        "[source.{name}]\nprovider = \"webex\"\nclient_id = \"{}\"\nclient_secret = \"{secret}\"\nrefresh_token = \"{}\"\n\
+         api_url = \"{}\"\noauth_url = \"{}\"\n",
+        credentials.client_id,
+        credentials.refresh_token,
+        cloud.webex_api_url(),
+        cloud.webex_oauth_url(),
+    )
+}
+
+fn rapatin(cloud: &DemoCloud, name: &str) -> String {
+    let (email, password) = cloud.rapatin_login();
+    let api = cloud.rapatin_api_url();
+    format!(
+        "[source.{name}]\nprovider = \"rapatin\"\nemail = \"{email}\"\npassword = \"{password}\"\napi_url = \"{api}\"\n\
+         meetings = [\"86666666666\"]\n"
+    )
+}
+
+/// A rig whose configuration is Zoom's `acme`, and `more`.
+fn configured(more: impl FnOnce(&DemoCloud) -> String) -> Rig {
+    let rig = Rig::new(options());
+    rig.write_config(&format!("{}\n{}", rig.config(), more(&rig.cloud)));
+    rig
+}
+
+fn mount(rig: &Rig) -> Output {
+    let output = run(&mut rig.mount_command(), SOON);
+    assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
+    output
+}
+
+fn files(rig: &Rig, source: &str) -> usize {
+    rig.shell(&format!("find {source} -type f | wc -l")).trim().parse().expect("a number")
+}
+
+#[test]
+fn whatever_is_called_a_film_plays() {
+    let rig = configured(|cloud| {
+        let secret = cloud.webex_credentials().client_secret;
+        format!("{}{}", webex(cloud, "cisco", &secret), rapatin(cloud, "rapat"))
+    });
+    mount(&rig);
+    let seen = rig.shell(
+        "find . -name '*.mp4' -o -name '*.m4a' | while read -r film; do \
+         ffprobe -v error -show_entries format=duration -of csv=p=0 \"$film\" </dev/null || echo \"FAILED $film\"; done",
+    );
+    assert!(
+        seen.lines().count() > 20 && seen.lines().all(|line| line.starts_with("12.")),
+        "{seen}"
+    );
+    rig.unmount();
+}
+
+#[test]
+fn every_object_of_all_three_is_copied_to_the_byte_and_a_second_rsync_copies_nothing_also_after_a_remount()
+ {
+    let rig = configured(|cloud| {
+        let secret = cloud.webex_credentials().client_secret;
+        format!("{}{}", webex(cloud, "cisco", &secret), rapatin(cloud, "rapat"))
+    });
+    mount(&rig);
+    assert_eq!(rig.shell("ls"), "acme\ncisco\nrapat\n");
+    let hashes: BTreeSet<String> = (rig.cloud.objects().iter().map(|object| object.sha256()))
+        .chain(rig.cloud.webex_objects().iter().map(|object| object.sha256()))
+        .chain(rig.cloud.rapatin_objects().iter().map(|object| object.sha256()))
+        .collect();
+    assert!(hashes.len() > 30, "{}", hashes.len());
+    // Webex says what a recording has besides its video when it is asked for each.
+    wait_until(SOON, "everything of Webex is known", || {
+        rig.shell("find cisco -name meeting.json | wc -l").trim() == "7"
+    });
+    let backup = rig.directory.path().join("backup");
+    let rsync = format!("rsync -a --itemize-changes ./ '{}/'", backup.display());
+    assert!(rig.shell(&rsync).lines().count() > 100);
+    let copied: BTreeSet<String> = rig.hashes(&backup).into_values().collect();
+    let missing: Vec<_> = hashes.difference(&copied).collect();
+    assert!(missing.is_empty(), "{} objects are in no copy", missing.len());
+    rig.cloud.clear_requests();
+    assert_eq!(rig.shell(&rsync), "");
+    assert!(rig.media_requests().is_empty());
+    rig.unmount();
+    mount(&rig);
+    rig.cloud.clear_requests();
+    assert_eq!(rig.shell(&rsync), "");
+    assert!(rig.media_requests().is_empty());
+    rig.unmount();
+}
+
+#[test]
+fn a_black_hole_a_broken_server_and_a_wrong_secret_touch_no_other_source() {
+    let broken = DemoCloud::start(options()).expect("a cloud");
+    broken.inject(Trigger::always(Server::Api).does(Effect::status(500)));
+    let hole = DemoCloud::start(options()).expect("a cloud");
+    hole.inject(Trigger::always(Server::Rapatin).does(Effect::BlackHole));
+    let rig = configured(|cloud| {
+        let credentials = broken.credentials();
+        let zoom = format!(
+            "[source.broken]\nprovider = \"zoom\"\naccount_id = \"{}\"\nclient_id = \"{}\"\nclient_secret = \"{}\"\n\
+             api_url = \"{}\"\noauth_url = \"{}\"\n",
+            credentials.account_id,
+            credentials.client_id,
+            credentials.client_secret,
+            broken.api_url(),
+            broken.oauth_url(),
+        );
+        let right = webex(cloud, "cisco", &cloud.webex_credentials().client_secret);
+        format!("{zoom}{right}{}{}", webex(cloud, "locked", "wrong-secret"), rapatin(&hole, "sunk"))
+    });
+    let began = Instant::now();
+    let output = mount(&rig);
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(!text(&output).contains("wrong-secret"), "{}", text(&output));
+    assert!(files(&rig, "acme") > 60 && files(&rig, "cisco") > 7);
+    for source in ["broken", "locked", "sunk"] {
+        assert_eq!(files(&rig, source), 0, "{source}");
+    }
+    let began = Instant::now();
+    rig.shell("cat acme/*/*/*.mp4 cisco/*/*/recording.mp4 | wc -c");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    wait_until(SOON, "the black hole is given up for now", || {
+        rig.status()["sources"][4]["error"].is_string()
+    });
+    let status = rig.status();
+    let told: Vec<(String, String)> = (status["sources"].as_array().expect("sources").iter())
+        .map(|source| {
+            let word = |key: &str| source[key].as_str().unwrap_or_default().to_owned();
+            (word("name"), word("error"))
+        })
+        .collect();
+    let names: Vec<&str> = told.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["acme", "broken", "cisco", "locked", "sunk"]);
+    assert!(told[0].1.is_empty() && told[2].1.is_empty(), "{told:?}");
+    assert!(told[1].1.contains("500"), "{told:?}");
+    assert!(told[3].1.contains("client_secret") && !told[3].1.contains("wrong-secret"), "{told:?}");
+    assert!(told[4].1.contains("did not answer"), "{told:?}");
+    assert!(status["sources"][4]["next"].is_string(), "{status}");
+    hole.heal();
+    broken.heal();
+    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), Duration::from_secs(120));
+    assert_eq!(output.status.code(), Some(1), "the secret is still wrong: {}", text(&output));
+    // Sizes that the listing leaves out are found out behind it.
+    wait_until(SOON, "what was broken is there", || files(&rig, "broken") == files(&rig, "acme"));
+    assert!(files(&rig, "sunk") > 15);
+    rig.unmount();
+}
+
+#[test]
+fn the_demo_mounts_one_of_each() {
+    let rig = Rig::new(options());
+    let mut command = rig.meetfs();
+    command.args(["mount", "--demo", "--cache-dir"]).arg(rig.directory.path().join("cache"));
+    let output = run(command.arg("--log-file").arg(rig.log_path()).arg(&rig.mountpoint), SOON);
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(rig.shell("ls"), "rapatin\nwebex\nzoom\n");
+    assert!(files(&rig, "zoom") > 60 && files(&rig, "webex") > 7 && files(&rig, "rapatin") > 15);
+    let probe = "ffprobe -v error -show_entries stream=codec_name -of csv=p=0 \"$(ls webex/*/*sales*/recording.mp4 | tail -n 1)\"";
+    assert!(rig.shell(probe).contains("h264"));
+    // What is in the recycle bin, and what goes by itself, is there to be seen too.
+    assert!(rig.shell("ls zoom").ends_with("\ntrash\n"), "{}", rig.shell("ls zoom"));
+    wait_until(SOON, "each file in the bin has been tried", || {
+        let explained = "ls zoom/trash/*'Deleted by mistake' | grep -c unavailable || true";
+        rig.shell(explained).trim() == "3"
+    });
+    let output = run(rig.meetfs().args(["expiring", "--json"]).arg(&rig.mountpoint), SOON);
+    let due: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+    let days_left = |topic: &str, in_trash: bool| -> Vec<i64> {
+        let of_topic = due
+            .iter()
+            .filter(|file| file["path"].as_str().is_some_and(|path| path.contains(topic)));
+        of_topic
+            .filter(|file| file["in_trash"] == in_trash)
+            .filter_map(|file| file["days_left"].as_i64())
+            .collect()
+    };
+    let (deleted, ends) = (days_left("Deleted by mistake", true), days_left("Kick-off", false));
+    assert!(deleted.len() == 3 && deleted.iter().all(|days| (25..=30).contains(days)), "{due:?}");
+    assert!(ends.len() == 2 && ends.iter().all(|days| (0..=3).contains(days)), "{due:?}");
+    rig.unmount();
+}

@@ -1,0 +1,268 @@
+//! Transcripts that Webex makes after a recording was described: they show without a second description.
+
+// A helper that cannot go on fails its test.
+
+use std::collections::BTreeMap;
+
+use crate::support::webex::{answer, asked, details, holding, recording};
+use crate::support::{Rig, SOON, check_of, run, text, wait_until};
+use meetfs::demo_cloud::{
+    Content, DemoCloudOptions, Effect, Request, Server, Trigger, WebexRecording,
+};
+use serde_json::Value;
+
+fn spoken(id: &str) -> Content {
+    Content::Stored(
+        format!("WEBVTT\n\n1\n00:00:01.000 --> 00:00:04.000\nSaid late in {id}.\n").into(),
+    )
+}
+
+/// A recording of which no transcript has been made yet, so many hours ago.
+fn silent(id: &str, hours_ago: i64) -> WebexRecording {
+    let mut silent = recording(id, hours_ago);
+    silent.transcript = None;
+    silent
+}
+
+fn make(rig: &Rig, id: &str) {
+    assert!(
+        rig.cloud
+            .change_webex_recording(id, |recording| recording.stored_transcript = Some(spoken(id)))
+    );
+}
+
+/// Mounts the cloud's Webex side as the source `cisco`, with more keys.
+fn mount(rig: &Rig, keys: &str) {
+    rig.write_config(&format!(
+        "timezone = \"UTC\"\nread_deadline = \"10s\"\n[cache]\ndir = \"{}\"\n[source.cisco]\nprovider = \"webex\"\n\
+         token = \"{}\"\napi_url = \"{}\"\noauth_url = \"{}\"\ntrash = false\n{keys}\n",
+        rig.directory.path().join("cache").display(),
+        rig.cloud.webex_token(),
+        rig.cloud.webex_api_url(),
+        rig.cloud.webex_oauth_url(),
+    ));
+    let output = run(&mut rig.mount_command(), SOON);
+    assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
+}
+
+fn mounted(options: DemoCloudOptions, recordings: usize, keys: &str) -> Rig {
+    let rig = Rig::new(options);
+    mount(&rig, keys);
+    wait_until(SOON, "everything is known", || {
+        let line = "find cisco -name meeting.json -o -name audio_only.mp3 | wc -l";
+        rig.shell(line).trim() == (2 * recordings).to_string()
+    });
+    // The first round may still be about to look for what is late.
+    refresh(&rig);
+    rig
+}
+
+fn refresh(rig: &Rig) {
+    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
+}
+
+/// Waits until that many transcripts are shown, and compares each with what the cloud has.
+fn wait_for_transcripts(rig: &Rig, ids: &[&str]) {
+    let shown = || rig.shell("find cisco -name '*.vtt' | wc -l").trim() == ids.len().to_string();
+    wait_until(SOON, "the transcripts show", shown);
+    for id in ids {
+        let Content::Stored(bytes) = spoken(id) else { panic!() };
+        assert_eq!(
+            rig.shell(&format!("cat cisco/*/*' {id}'/recording.vtt")).as_bytes(),
+            &*bytes,
+            "{id}"
+        );
+    }
+}
+
+/// Each recording was described once, however often it was looked at.
+fn assert_described_once(requests: &[Request], recordings: usize) {
+    let mut described: BTreeMap<&str, usize> = BTreeMap::new();
+    for request in requests {
+        *described.entry(&request.path).or_default() += 1;
+    }
+    assert_eq!(described.len(), recordings, "{described:?}");
+    assert!(described.values().all(|times| *times == 1), "{described:?}");
+}
+
+/// Lists of transcripts, by days or of one meeting.
+fn lists(rig: &Rig) -> Vec<Request> {
+    let lists = asked(&rig.cloud, Server::Webex, "/meetingTranscripts").into_iter();
+    lists.filter(|request| !request.path.ends_with("/download")).collect()
+}
+
+fn source(rig: &Rig) -> Value {
+    rig.status()["sources"][0].clone()
+}
+
+#[test]
+fn a_transcript_that_is_made_late_shows_is_read_exactly_and_outlives_a_remount() {
+    let recordings =
+        vec![silent("a", 30), silent("b", 40), recording("c", 50), silent("old", 24 * 70)];
+    let rig = mounted(holding(recordings), 4, "");
+    let files = "find cisco -type f ! -name '*.vtt' -printf '%p %s %T@ %i\\n' | LC_ALL=C sort";
+    let before = rig.shell(files);
+    make(&rig, "a");
+    make(&rig, "old");
+    refresh(&rig);
+    wait_for_transcripts(&rig, &["a", "old"]);
+    assert_eq!(rig.shell(files), before, "nothing else has changed");
+    let backup = rig.directory.path().join("backup");
+    let rsync = format!("rsync -a --itemize-changes cisco/ '{}/'", backup.display());
+    rig.shell(&rsync);
+    assert_eq!(rig.shell(&rsync), "");
+    let mut seen = details(&rig.cloud);
+    assert_described_once(&seen, 4);
+    let inodes = "find cisco -printf '%p %s %T@ %i\\n' | LC_ALL=C sort";
+    let listed = rig.shell(inodes);
+    rig.unmount();
+
+    // One that is made while nothing is mounted shows by itself.
+    make(&rig, "b");
+    rig.cloud.clear_requests();
+    mount(&rig, "");
+    wait_for_transcripts(&rig, &["a", "b", "old"]);
+    seen.extend(details(&rig.cloud));
+    assert_described_once(&seen, 4);
+    let b = |line: &&str| !line.contains(" b/recording.vtt");
+    let now = rig.shell(inodes);
+    assert_eq!(now.lines().filter(b).collect::<Vec<_>>(), listed.lines().collect::<Vec<_>>());
+    let copied = rig.shell(&rsync);
+    assert!(copied.lines().count() <= 2 && copied.contains(" b/recording.vtt"), "{copied}");
+    rig.unmount();
+
+    // What is kept is shown and read without the cloud.
+    rig.cloud.inject(Trigger::always(Server::Webex).does(Effect::BlackHole));
+    mount(&rig, "");
+    assert_eq!(rig.shell(inodes), now);
+    wait_for_transcripts(&rig, &["a", "b", "old"]);
+    rig.unmount();
+}
+
+#[test]
+fn without_the_scope_it_is_asked_once_told_by_status_and_doctor_and_nothing_else_is_missing() {
+    let rig = Rig::new(holding(vec![silent("a", 30), silent("b", 40)]));
+    let refused = Trigger::always(Server::Webex).on("/meetingTranscripts");
+    rig.cloud.inject(refused.does(answer(403, r#"{"message":"no scope"}"#, &[])));
+    mount(&rig, "");
+    wait_until(SOON, "everything is known", || {
+        rig.shell("find cisco -type f | wc -l").trim() == "6"
+    });
+    make(&rig, "a");
+    for _ in 0..3 {
+        refresh(&rig);
+        let source = source(&rig);
+        assert_eq!(source["error"], Value::Null, "{source}");
+        let why = source["late_error"].as_str().unwrap_or_default();
+        assert!(why.contains("needs the scope meeting:transcripts_read"), "{source}");
+    }
+    // The first description of a recording asks for those of its meeting.
+    let of_days = lists(&rig).iter().filter(|list| list.query.contains("from=")).count();
+    assert_eq!(of_days, 1, "{:?}", lists(&rig));
+    assert_eq!(
+        rig.log().matches("transcripts that are made late could not be looked for").count(),
+        1
+    );
+    let words = run(rig.meetfs().arg("status"), SOON);
+    let words = String::from_utf8_lossy(&words.stdout).into_owned();
+    assert!(
+        words.contains("transcripts that are made late do not show: ") && !words.contains("FAILED"),
+        "{words}"
+    );
+    let doctor = run(rig.meetfs().arg("doctor").arg("--config").arg(rig.config_path()), SOON);
+    let told = check_of(&doctor, "cisco, transcripts");
+    assert!(
+        told.starts_with("WARNING") && told.contains("needs the scope meeting:transcripts_read"),
+        "{told}"
+    );
+    rig.shell("cat cisco/*/*/* > /dev/null");
+    rig.unmount();
+
+    // Once it is permitted, what was left out is found.
+    rig.cloud.heal();
+    mount(&rig, "");
+    refresh(&rig);
+    wait_for_transcripts(&rig, &["a"]);
+    assert_eq!(source(&rig)["late_error"], Value::Null);
+    rig.unmount();
+}
+
+#[test]
+fn what_fails_for_a_while_is_told_and_found_at_the_next_listing() {
+    let rig = mounted(holding(vec![silent("a", 30)]), 1, "");
+    make(&rig, "a");
+    let failing = Trigger::always(Server::Webex).on("/meetingTranscripts");
+    rig.cloud.inject(failing.does(answer(503, "{}", &[])));
+    refresh(&rig);
+    let troubled = source(&rig);
+    assert!(troubled["late_error"].as_str().is_some_and(|why| why.contains("503")), "{troubled}");
+    assert_eq!(troubled["error"], Value::Null, "{troubled}");
+    rig.cloud.heal();
+    refresh(&rig);
+    wait_for_transcripts(&rig, &["a"]);
+    assert_eq!(source(&rig)["late_error"], Value::Null);
+    rig.unmount();
+}
+
+#[test]
+fn all_pages_of_all_days_are_looked_through_and_nobody_is_asked_once_all_have_theirs() {
+    let ids: Vec<String> = (10..34).map(|number| format!("r{number}")).collect();
+    let recordings =
+        ids.iter().enumerate().map(|(index, id)| silent(id, 24 + 30 * index as i64)).collect();
+    let options = DemoCloudOptions { page_cap: 5, ..holding(recordings) };
+    let rig = mounted(options, ids.len(), "");
+    ids.iter().for_each(|id| make(&rig, id));
+    rig.cloud.clear_requests();
+    refresh(&rig);
+    wait_for_transcripts(&rig, &ids.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(details(&rig.cloud).is_empty());
+    assert!(lists(&rig).iter().all(|list| list.query.contains("from=")), "{:?}", lists(&rig));
+    let calls = lists(&rig).len();
+    assert!((5..=8).contains(&calls), "{calls}");
+    rig.cloud.clear_requests();
+    refresh(&rig);
+    assert!(lists(&rig).is_empty(), "{:?}", lists(&rig));
+    rig.unmount();
+}
+
+/// Recordings of two hosts, of which the token's owner is one.
+fn of_two_hosts() -> DemoCloudOptions {
+    let mut of_ben = silent("ben", 40);
+    of_ben.host_email = "ben@example.org".into();
+    holding(vec![silent("own", 30), of_ben])
+}
+
+#[test]
+fn an_administrator_finds_those_of_others_meeting_by_meeting_or_in_the_list_of_compliance_officers()
+{
+    for is_compliance_officer in [false, true] {
+        let mut options = of_two_hosts();
+        options.webex.is_compliance_officer = is_compliance_officer;
+        let rig = mounted(options, 2, "admin = true");
+        make(&rig, "own");
+        make(&rig, "ben");
+        let before = lists(&rig);
+        rig.cloud.clear_requests();
+        refresh(&rig);
+        wait_for_transcripts(&rig, &["own", "ben"]);
+        assert!(details(&rig.cloud).is_empty());
+        let lists = lists(&rig);
+        let of_site = |lists: &[Request]| {
+            lists.iter().filter(|list| list.path.starts_with("/v1/admin/")).count()
+        };
+        let by_meeting = lists.iter().filter(|list| list.query.contains("meetingId=")).count();
+        if is_compliance_officer {
+            assert_eq!((of_site(&lists), by_meeting), (1, 0), "{lists:?}");
+        } else {
+            // That the list is for others is asked once in a run.
+            assert_eq!(
+                (of_site(&before) + of_site(&lists), by_meeting),
+                (1, 2),
+                "{before:?}\n{lists:?}"
+            );
+        }
+        assert_eq!(source(&rig)["late_error"], Value::Null);
+        rig.unmount();
+    }
+}

@@ -1,0 +1,282 @@
+//! A Webex source on a real mount, used by the programs people use.
+
+// A helper that cannot go on fails its test.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::support::webex::{DETAILS, answer, asked, details, holding, pages, recording, secrets};
+use crate::support::{Rig, SOON, run, text, wait_until};
+use meetfs::demo_cloud::{
+    DemoCloudOptions, Effect, Request, Server, Trigger, WebexArchive, WebexFile, WebexRecording,
+};
+
+const MIB: u64 = 1024 * 1024;
+
+/// Writes a configuration with the cloud's Webex side as the source `cisco`, and mounts it from the background.
+fn mount(rig: &Rig) {
+    let credentials = rig.cloud.webex_credentials();
+    let config = format!(
+        "timezone = \"UTC\"\nread_deadline = \"10s\"\n[cache]\ndir = \"{}\"\n[source.cisco]\n\
+         provider = \"webex\"\nclient_id = \"{}\"\nclient_secret = \"{}\"\nrefresh_token = \"{}\"\n\
+         api_url = \"{}\"\noauth_url = \"{}\"\n",
+        rig.directory.path().join("cache").display(),
+        credentials.client_id,
+        credentials.client_secret,
+        credentials.refresh_token,
+        rig.cloud.webex_api_url(),
+        rig.cloud.webex_oauth_url(),
+    );
+    rig.write_config(&config);
+    let output = run(&mut rig.mount_command(), SOON);
+    assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
+}
+
+fn mounted(options: DemoCloudOptions) -> Rig {
+    let rig = Rig::new(options);
+    mount(&rig);
+    rig
+}
+
+/// How many files there are whose name matches.
+fn count(rig: &Rig, name: &str) -> usize {
+    rig.shell(&format!("find cisco -name '{name}' | wc -l")).trim().parse().expect("a number")
+}
+
+/// Waits until everything is known of that many recordings.
+fn wait_for_details(rig: &Rig, recordings: usize) {
+    wait_until(SOON, "every document is there", || count(rig, "meeting.json") == recordings);
+    let expected = rig.cloud.webex_objects().len() + recordings;
+    let files = || rig.shell("find cisco -type f ! -name '*.unavailable.txt' | wc -l");
+    wait_until(SOON, "every size is known", || files().trim() == expected.to_string());
+}
+
+/// One of each kind.
+fn kinds() -> Vec<WebexRecording> {
+    let mut prevented = recording("prevented", 30);
+    prevented.prevent_downloading = true;
+    vec![
+        recording("usual", 5),
+        recording("long", 9).with_video(5 * MIB + 77),
+        recording("arf", 50).of_format("ARF").alone(),
+        recording("uploaded", 60).of_format("UPLOADED").alone(),
+        recording("stored", 70).with_stored_transcript(),
+        prevented,
+    ]
+}
+
+#[test]
+fn a_copy_of_every_kind_of_recording_has_every_object_to_the_byte() {
+    let rig = mounted(holding(kinds()));
+    wait_for_details(&rig, 6);
+    let copy = rig.directory.path().join("copy");
+    rig.shell(&format!("cp -r cisco '{}'", copy.display()));
+    let copied = rig.hashes(&copy);
+    let objects = rig.cloud.webex_objects();
+    assert_eq!(objects.len(), 11, "{objects:?}");
+    for object in &objects {
+        let name = match (object.file, object.recording.as_str()) {
+            (WebexFile::Video, "arf") => "recording.arf",
+            (WebexFile::Video, "uploaded") => "recording.uploaded",
+            (WebexFile::Video, _) => "recording.mp4",
+            (WebexFile::Audio, _) => "audio_only.mp3",
+            (WebexFile::Transcript, _) => "recording.txt",
+            (WebexFile::StoredTranscript, _) => "recording.vtt",
+        };
+        let end = format!("{}/{name}", object.topic);
+        let hashes: Vec<&String> =
+            copied.iter().filter(|(path, _)| path.ends_with(&end)).map(|(_, hash)| hash).collect();
+        assert_eq!(hashes, [&object.sha256()], "{end}: {copied:?}");
+    }
+    let said = rig.shell("cat cisco/*/*prevented/recording.mp4.unavailable.txt");
+    assert!(
+        said.contains("\"Prevent downloading\"") && said.contains("its host can allow downloads"),
+        "{said}"
+    );
+    assert_eq!(rig.shell("ls cisco/*/*prevented"), "meeting.json\nrecording.mp4.unavailable.txt\n");
+    let document = rig.shell("cat cisco/*/*usual/meeting.json");
+    assert!(document.contains("\"format\": \"MP4\"") && !document.contains("://"), "{document}");
+    assert!(!document.contains("demo-play"), "{document}");
+}
+
+#[test]
+fn a_second_rsync_copies_nothing_and_reads_no_byte_also_after_a_remount() {
+    let rig = mounted(holding(kinds()));
+    wait_for_details(&rig, 6);
+    let backup = rig.directory.path().join("backup");
+    let rsync = format!("rsync -a --itemize-changes cisco/ '{}/'", backup.display());
+    assert!(rig.shell(&rsync).lines().count() > 17);
+    rig.cloud.clear_requests();
+    assert_eq!(rig.shell(&rsync), "");
+    assert!(rig.media_requests().is_empty(), "{:?}", rig.media_requests());
+    rig.unmount();
+    mount(&rig);
+    rig.cloud.clear_requests();
+    assert_eq!(rig.shell(&rsync), "");
+    assert!(rig.media_requests().is_empty(), "{:?}", rig.media_requests());
+    assert!(details(&rig.cloud).is_empty(), "what details say is kept: {:?}", details(&rig.cloud));
+}
+
+#[test]
+fn links_that_live_shorter_than_a_copy_takes_cost_no_byte() {
+    let options = DemoCloudOptions {
+        bytes_per_second: Some(2_000_000),
+        webex_link_life: Duration::from_secs(2),
+        ..holding(vec![recording("long", 5).with_video(120 * MIB + 5).alone()])
+    };
+    let rig = mounted(options);
+    let copy = rig.directory.path().join("copy.mp4");
+    rig.shell(&format!(
+        "cp cisco/*/*/recording.mp4 '{0}' && cmp cisco/*/*/recording.mp4 '{0}'",
+        copy.display()
+    ));
+    let hash = run(std::process::Command::new("sha256sum").arg(&copy), SOON);
+    let truth = rig.cloud.webex_objects()[0].sha256();
+    assert!(
+        String::from_utf8_lossy(&hash.stdout).starts_with(&truth),
+        "{}\n{}",
+        text(&hash),
+        rig.log()
+    );
+    let media = rig.media_requests();
+    let took = media.last().unwrap().at - media.first().unwrap().at;
+    assert!(took > Duration::from_secs(2), "over before anything ended: {took:?}");
+}
+
+#[test]
+fn sixteen_readers_survive_the_end_of_token_and_links_with_one_renewal() {
+    let options = DemoCloudOptions {
+        bytes_per_second: Some(2_000_000),
+        ..holding(vec![recording("long", 5).with_video(64 * MIB)])
+    };
+    let rig = mounted(options);
+    wait_for_details(&rig, 1);
+    let truth: BTreeSet<String> =
+        rig.cloud.webex_objects().iter().map(|object| object.sha256()).collect();
+    rig.cloud.clear_requests();
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            let line = "for i in $(seq 16); do sha256sum < \"$(echo cisco/*/*/recording.mp4)\" & done; wait";
+            String::from_utf8_lossy(&rig.try_shell(line, SOON).stdout).into_owned()
+        });
+        wait_until(SOON, "a megabyte has come", || rig.media_bytes() > MIB);
+        assert!(rig.media_bytes() < 32 * MIB, "the file is read already: {}", rig.media_bytes());
+        rig.cloud.clear_requests();
+        rig.cloud.expire_tokens();
+        rig.cloud.expire_links();
+        let hashes = reading.join().unwrap();
+        let right =
+            hashes.lines().filter(|line| truth.contains(line.split(' ').next().unwrap())).count();
+        assert_eq!(right, 16, "{hashes}\n{}", rig.log());
+    });
+    let granted = details(&rig.cloud).iter().filter(|request| request.status == 200).count();
+    let renewed = asked(&rig.cloud, Server::Webex, "/access_token").len();
+    assert_eq!((granted, renewed), (1, 1), "{:?}", details(&rig.cloud));
+}
+
+#[test]
+fn three_hundred_recordings_show_before_their_details_and_cost_one_detail_each() {
+    let archive = WebexArchive::many(300, 90);
+    let rig = Rig::new(DemoCloudOptions { webex: archive, ..DemoCloudOptions::default() });
+    // A detail takes long enough for the listing to be looked at meanwhile.
+    let slow = Trigger::always(Server::Webex).on(DETAILS);
+    rig.cloud.inject(slow.does(Effect::Latency(Duration::from_millis(400))));
+    mount(&rig);
+    assert_eq!(count(&rig, "recording.mp4"), 300);
+    assert!(count(&rig, "audio_only.mp3") < 300, "the details are in already");
+    // Two years of windows of 30 days, of which the first four hold a hundred at most.
+    let there = pages(&rig.cloud).into_iter().filter(|page| !page.query.contains("status=deleted"));
+    assert_eq!(there.count(), 25);
+    wait_for_details(&rig, 300);
+    let mut asked_about: BTreeMap<String, usize> = BTreeMap::new();
+    for Request { path, .. } in details(&rig.cloud) {
+        *asked_about.entry(path).or_default() += 1;
+    }
+    assert_eq!(asked_about.len(), 300);
+    assert!(asked_about.values().all(|times| *times == 1), "{asked_about:?}");
+    let newest_first: Vec<String> =
+        details(&rig.cloud).into_iter().take(5).map(|it| it.path).collect();
+    assert!(
+        newest_first.iter().all(|path| path[DETAILS.len()..] < *"0000000000000000000000000000000a")
+    );
+    // What is small and read for the first time takes no question of its own either.
+    rig.shell("cat cisco/*/*/recording.txt | wc -l");
+    assert_eq!(details(&rig.cloud).len(), 300);
+}
+
+#[test]
+fn what_webex_refuses_is_an_errno_and_one_line_that_says_why() {
+    let names = ["a", "b", "c", "d", "e"];
+    let rig = mounted(holding(names.map(|name| recording(name, 5)).into()));
+    wait_for_details(&rig, names.len());
+    rig.unmount();
+    mount(&rig);
+    // Each of another recording: a file that fails again within seconds is not told of again.
+    for (name, (status, errno, says)) in names.into_iter().zip([
+        (403, "Permission denied", "needs the scope meeting:recordings_read"),
+        (428, "Permission denied", "cannot scan this recording for malware"),
+        (404, "Stale file handle", "does not find this recording"),
+        (410, "Stale file handle", "removed this recording for good"),
+        (423, "Input/output error", "has locked this recording for now"),
+    ]) {
+        let read = |name| format!("LC_ALL=C cat cisco/*/*' {name}'/recording.mp4 2>&1 > /dev/null");
+        let refusal = answer(status, r#"{"message":"m"}"#, &[]);
+        rig.cloud.inject(Trigger::always(Server::Webex).on(DETAILS).does(refusal));
+        let output = rig.try_shell(&read(name), SOON);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains(errno), "{status}: {said}\n{}", rig.log());
+        let log = rig.log();
+        let lines = log.lines().filter(|line| line.contains("WARN") && line.contains(says)).count();
+        assert_eq!(lines, 1, "{status}: {log}");
+        rig.cloud.heal();
+    }
+    rig.shell("cat cisco/*/*/recording.mp4 > /dev/null");
+}
+
+#[test]
+fn the_token_goes_to_the_interface_alone_and_no_secret_is_logged() {
+    let rig = mounted(holding(kinds()));
+    wait_for_details(&rig, 6);
+    rig.shell("cat cisco/*/*/* > /dev/null");
+    rig.cloud.expire_links();
+    rig.cloud.expire_tokens();
+    rig.cloud.inject(Trigger::next(Server::Media, 2).does(Effect::Html200));
+    rig.unmount();
+    mount(&rig);
+    rig.shell("cat cisco/*/*/* > /dev/null");
+    let requests = rig.cloud.requests();
+    assert!(rig.media_requests().len() > 10);
+    for request in &requests {
+        match request.server {
+            Server::Webex if request.path.ends_with("/access_token") => {
+                assert_eq!(
+                    (request.method.as_str(), request.query.as_str()),
+                    ("POST", ""),
+                    "{request:?}"
+                );
+            }
+            Server::Webex => assert!(request.header("authorization").is_some(), "{request:?}"),
+            Server::Media => {
+                assert_eq!(request.header("authorization"), None, "{request:?}");
+                let echoed = request.headers.iter().any(|(_, value)| value.contains("demo-token"));
+                assert!(!echoed && !request.query.contains("token"), "{request:?}");
+            }
+            Server::Api | Server::Web | Server::Rapatin => {
+                panic!("no such source is configured: {request:?}")
+            }
+        }
+    }
+    let log = rig.log();
+    assert!(log.contains("listed source=cisco"), "{log}");
+    let kept = rig.try_shell(
+        &format!("cat '{}'/cache/catalog.sqlite*", rig.directory.path().display()),
+        SOON,
+    );
+    let secrets: BTreeSet<String> = secrets(&rig.cloud).into_iter().collect();
+    assert!(secrets.len() > 10);
+    for secret in secrets {
+        assert!(!log.contains(&secret), "the log shows {secret}");
+        let shows = kept.stdout.windows(secret.len()).any(|window| window == secret.as_bytes());
+        assert!(!shows, "the catalog keeps {secret}");
+    }
+}

@@ -1,0 +1,57 @@
+//! An embedded cloud with a client for it.
+
+// Each test binary uses a part of it.
+#![allow(dead_code)]
+
+use meetfs::demo_cloud::{DemoCloud, Request, Server};
+use meetfs::http::Client;
+use meetfs::model::SourceName;
+use meetfs::providers::zoom::{Zoom, ZoomCredential, ZoomOptions, ZoomPlan};
+
+/// A client of `cloud` that lists `users` and proves itself with `credential`.
+pub(crate) fn zoom_with(cloud: &DemoCloud, users: &[&str], credential: ZoomCredential) -> Zoom {
+    let options = ZoomOptions {
+        source: SourceName::new("acme").unwrap(),
+        credential,
+        users: users.iter().map(|user| (*user).to_owned()).collect(),
+        api_url: cloud.api_url().parse().unwrap(),
+        oauth_url: cloud.oauth_url().parse().unwrap(),
+        api_url_is_default: false,
+        plan: ZoomPlan::Business,
+        download_hosts: Vec::new(),
+    };
+    Zoom::new(options, Client::new(8).unwrap())
+}
+
+/// The app's own credentials.
+pub(crate) fn app(cloud: &DemoCloud) -> ZoomCredential {
+    let credentials = cloud.credentials();
+    ZoomCredential::ServerToServer {
+        account_id: credentials.account_id,
+        client_id: credentials.client_id,
+        client_secret: credentials.client_secret.into(),
+    }
+}
+
+/// A client that lists `me` with the app's own credentials.
+pub(crate) fn zoom(cloud: &DemoCloud) -> Zoom {
+    zoom_with(cloud, &["me"], app(cloud))
+}
+
+/// What was asked of `server` on paths that hold `part`.
+pub(crate) fn asked(cloud: &DemoCloud, server: Server, part: &str) -> Vec<Request> {
+    let matches = |request: &Request| request.server == server && request.path.contains(part);
+    cloud.requests().into_iter().filter(matches).collect()
+}
+
+/// Every credential that was sent to the cloud so far: header values and tokens in queries.
+pub(crate) fn secrets_sent(cloud: &DemoCloud) -> Vec<String> {
+    let mut secrets = vec![cloud.credentials().client_secret];
+    for request in cloud.requests() {
+        let header = request.header("authorization").and_then(|value| value.split(' ').nth(1));
+        secrets.extend(header.map(str::to_owned));
+        let query = request.query.split('&').find_map(|field| field.strip_prefix("access_token="));
+        secrets.extend(query.map(str::to_owned));
+    }
+    secrets
+}
