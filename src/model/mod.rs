@@ -16,10 +16,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
+mod diagnostic;
 mod document;
 mod facts;
 mod word;
 
+pub use diagnostic::{Diagnostic, ErrorKind, one_line};
 pub use document::Document;
 pub use facts::Facts;
 pub use word::Word;

@@ -1,0 +1,90 @@
+//! What every error that reaches a user offers besides its message.
+
+use std::borrow::Cow;
+use std::error::Error;
+
+/// What an error is about. Commands derive their exit code from it, and `--json` prints it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The configuration, a flag or a variable has a wrong value.
+    Configuration,
+    /// A credential is missing, wrong, expired or revoked.
+    Credential,
+    /// The credential is valid but does not permit the request.
+    NotAllowed,
+    /// The object does not exist, or no longer.
+    NotFound,
+    /// The object was replaced upstream.
+    Changed,
+    /// The provider asked for a pause.
+    RateLimited,
+    /// A server is unreachable, too slow or failing. A retry may succeed.
+    Unavailable,
+    /// A reply contradicts itself or the request.
+    Protocol,
+    /// A resource is in use: a mountpoint, a cache directory, a port.
+    Busy,
+    /// A signal ended the command.
+    Interrupted,
+    /// The operating system refused an operation.
+    System,
+}
+
+impl ErrorKind {
+    /// Returns the name that `--json` prints.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::Credential => "credential",
+            Self::NotAllowed => "not_allowed",
+            Self::NotFound => "not_found",
+            Self::Changed => "changed",
+            Self::RateLimited => "rate_limited",
+            Self::Unavailable => "unavailable",
+            Self::Protocol => "protocol",
+            Self::Busy => "busy",
+            Self::Interrupted => "interrupted",
+            Self::System => "system",
+        }
+    }
+}
+
+/// An error that can be classified and, where a fix is known, suggests it.
+///
+/// `Display` says what failed, and why unless [`Error::source`] does; it is lower case and has no final period.
+pub trait Diagnostic: Error {
+    /// Classifies the error.
+    fn kind(&self) -> ErrorKind;
+
+    /// Returns what to do about it, in full sentences.
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        None
+    }
+}
+
+/// Returns the message of `error` and of its sources, joined by colons, for one log line.
+pub fn one_line(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot list recordings")]
+    struct Listing(#[source] std::io::Error);
+
+    #[test]
+    fn one_line_names_every_cause() {
+        let error = Listing(std::io::Error::other("connection refused"));
+        assert_eq!(one_line(&error), "cannot list recordings: connection refused");
+    }
+}
