@@ -14,7 +14,7 @@ use bytes::Bytes;
 use meetfs::cache::{BLOCK_LENGTH, BlockIndex, BlockKey, ContentId, MemoryCache};
 use meetfs::http::Client;
 use meetfs::model::{BodyKind, DaySpan, Details, FileId, Lease, MeetingId, SourceName, Version};
-use meetfs::providers::{Effort, LeaseCache, Listing, Provider, ProviderError};
+use meetfs::providers::{LeaseCache, LeaseEffort, Listing, Provider, ProviderError};
 use meetfs::read::{Engine, EngineOptions, Observer, OpenFile, Recording};
 
 /// Blocks of the file that is read: half of what the cache holds, so that nothing is ever pushed out or fetched.
@@ -140,7 +140,7 @@ impl Provider for Nothing {
         nothing()
     }
 
-    async fn lease(&self, _file: &FileId, _effort: Effort) -> Result<Lease, ProviderError> {
+    async fn lease(&self, _file: &FileId, _effort: LeaseEffort) -> Result<Lease, ProviderError> {
         nothing()
     }
 }

@@ -9,11 +9,11 @@ pub use crate::commands::login::fuzzing as login;
 pub use crate::config::fuzzing as settings;
 pub use crate::daemon::control::fuzzing as control;
 pub use crate::http::fuzzing as http;
+pub use crate::providers::oauth_fuzzing as sign_in;
 pub use crate::providers::rapatin::fuzzing as rapatin;
-pub use crate::providers::sign_in_fuzzing as sign_in;
 pub use crate::providers::webex::fuzzing as webex;
 pub use crate::providers::zoom::fuzzing as zoom;
-pub use crate::providers::zoom_links_fuzzing as zoom_links;
+pub use crate::providers::zoom_share_fuzzing as zoom_links;
 pub use crate::read::fuzzing as read;
 
 #[cfg(test)]

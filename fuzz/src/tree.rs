@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use meetfs::model::{Meeting, MeetingView, SourceView};
-use meetfs::providers::Trashed;
+use meetfs::providers::TrashEntry;
 use meetfs::tree::{Ino, Snapshot, TreeBuilder};
 use unicode_normalization::is_nfc;
 
@@ -46,7 +46,7 @@ pub(crate) fn build_source(view: SourceView) -> Snapshot {
 }
 
 /// The tree of what lies in a recycle bin is legal.
-pub(crate) fn check_trash(trashed: Vec<Trashed>) {
+pub(crate) fn check_trash(trashed: Vec<TrashEntry>) {
     let ids: HashSet<_> = trashed.iter().map(|trashed| trashed.meeting.id.clone()).collect();
     for meeting in trashed.iter().map(|trashed| &trashed.meeting) {
         assert!(

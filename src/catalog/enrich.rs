@@ -14,7 +14,7 @@ use super::Catalog;
 use super::store::Question;
 use crate::http::FetchError;
 use crate::model::{BodyKind, Details, FileId, Version};
-use crate::providers::{Effort, Provider, ProviderError};
+use crate::providers::{LeaseEffort, Provider, ProviderError};
 
 /// Questions under way at once for one source: enough to hide the round trips of a small archive, few enough
 /// that reads keep most of the connections and a free plan's four calls a second are not passed for long.
@@ -174,7 +174,7 @@ async fn try_file(
     version: Version,
 ) -> Result<Option<String>, String> {
     // The provider's own word first: a wrong credential refuses everything, and says nothing of this file.
-    match provider.lease(id, Effort::Listed).await {
+    match provider.lease(id, LeaseEffort::Listed).await {
         Ok(_lease) => {}
         Err(ProviderError::NotAllowed(why) | ProviderError::NotFound(why)) => return Ok(Some(why)),
         Err(error) => return Err(error.to_string()),

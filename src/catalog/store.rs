@@ -15,7 +15,7 @@ use super::source::{Counts, Entry, Source, SourceOptions, compact, files_of};
 use crate::model::{
     DaySpan, Details, FileId, Meeting, MeetingId, RecordingFile, SourceName, SourceView, Version,
 };
-use crate::providers::{Known, Listing};
+use crate::providers::{KnownMeetings, Listing};
 
 /// All sources. Every change raises the number in [`changes`](Self::changes).
 #[derive(Debug)]
@@ -258,7 +258,7 @@ impl Catalog {
     }
 }
 
-impl Known for Catalog {
+impl KnownMeetings for Catalog {
     fn is_known(&self, meeting: &Meeting) -> bool {
         let sources = self.sources.lock();
         let known =

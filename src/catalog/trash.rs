@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::FactStore;
 use super::store::Catalog;
 use crate::model::{FileId, FileKey, Meeting, MeetingId, SourceName, Version};
-use crate::providers::{RecycleBin, TrashListing, Trashed};
+use crate::providers::{RecycleBin, TrashEntry, TrashListing};
 
 /// What is kept of a bin.
 pub(super) type KeptTrash = (Vec<TrashedMeeting>, Vec<((MeetingId, FileKey), Trial)>);
@@ -30,7 +30,7 @@ pub(super) struct Trash {
 /// A meeting in the bin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct TrashedMeeting {
-    pub(super) trashed: Trashed,
+    pub(super) trashed: TrashEntry,
     /// When it was first seen there.
     seen: Timestamp,
 }
@@ -234,7 +234,7 @@ mod tests {
     }
 
     fn binned(catalog: &Catalog, files: &[&str], deleted: Option<Timestamp>) {
-        let meetings = vec![Trashed::new(meeting(files), deleted)];
+        let meetings = vec![TrashEntry::new(meeting(files), deleted)];
         catalog.apply_trash(&acme(), TrashListing { meetings, failed: None });
     }
 

@@ -127,7 +127,7 @@ impl Archive {
         });
         let catalog = Catalog::new(options, Arc::new(facts));
         for source in &sources {
-            source.provider.learn_known(catalog.clone());
+            source.provider.set_known_meetings(catalog.clone());
             source.provider.recall(&catalog.meetings(&source.settings.name));
             source.provider.recall(&catalog.trashed(&source.settings.name));
             let kept = catalog.kept(&source.settings.name).flatten();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 impl ProviderError {
     /// Whether asking the same again later may help.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         matches!(self, Self::Limited { .. } | Self::Down(_) | Self::Unavailable(_))
     }
 }

@@ -20,12 +20,12 @@ mod zoom_share;
 
 pub use error::ProviderError;
 #[cfg(any(fuzzing, test))]
-pub use oauth::fuzzing as sign_in_fuzzing;
-pub use oauth::{Consent, SignInError, SignInService};
-pub use provider::{Effort, Known, LateFiles, Listing, Provider};
-pub use registry::{open, sign_in_desk};
+pub use oauth::fuzzing as oauth_fuzzing;
+pub use oauth::{AuthorizationRequest, SignInError, SignInService};
+pub use provider::{KnownMeetings, LateFiles, LeaseEffort, Listing, Provider};
+pub use registry::{open, sign_in_service};
 pub use toolkit::lease_cache::LeaseCache;
-pub use toolkit::recycle_bin::{RecycleBin, TrashListing, Trashed};
+pub use toolkit::recycle_bin::{RecycleBin, TrashEntry, TrashListing};
 pub use toolkit::scopes::Permission;
 #[cfg(any(fuzzing, test))]
-pub use zoom_share::fuzzing as zoom_links_fuzzing;
+pub use zoom_share::fuzzing as zoom_share_fuzzing;

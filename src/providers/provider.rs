@@ -23,7 +23,7 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
 
     /// Takes in who knows what was listed last, before anything is asked: a provider that lists thousands of meetings need
     /// not hold those a second time that are as they were, see [`Listing::unchanged`].
-    fn learn_known(&self, _known: Arc<dyn Known>) {}
+    fn set_known_meetings(&self, _known: Arc<dyn KnownMeetings>) {}
 
     /// Lists the meetings held on the days of `span`.
     ///
@@ -90,7 +90,7 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// Why there is none: refused, gone, or out of reach for now.
-    async fn lease(&self, file: &FileId, effort: Effort) -> Result<Lease, ProviderError>;
+    async fn lease(&self, file: &FileId, effort: LeaseEffort) -> Result<Lease, ProviderError>;
 
     /// Waits for what must not be cut off when the process ends (a refresh token that is on its way, where the old one is
     /// spent); nothing such begins any more. Callers bound the wait.
@@ -98,14 +98,14 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
 }
 
 /// Knows what was listed last of each source.
-pub trait Known: Send + Sync + 'static {
+pub trait KnownMeetings: Send + Sync + 'static {
     /// Whether `meeting` is listed as it was.
     fn is_known(&self, meeting: &Meeting) -> bool;
 }
 
 /// How hard to look for a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Effort {
+pub enum LeaseEffort {
     /// From the link the listing gave.
     Listed,
     /// From a link asked for now, with its own credential: the last one was refused.
@@ -119,7 +119,7 @@ pub enum Effort {
 pub struct Listing {
     /// The meetings, each once, in no particular order.
     pub meetings: Vec<Meeting>,
-    /// Meetings that are listed as they are known already ([`Known::is_known`]), each once, and none of them above.
+    /// Meetings that are listed as they are known already ([`KnownMeetings::is_known`]), each once, and none of them above.
     pub unchanged: Vec<MeetingId>,
     /// The days that could not be listed whole, and why. A meeting unseen on such a day may still exist.
     pub failed: Vec<(DaySpan, ProviderError)>,

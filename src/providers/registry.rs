@@ -53,10 +53,12 @@ pub fn open(settings: &SourceConfig, client: &Client) -> Arc<dyn Provider> {
 }
 
 /// Where somebody signs in to a source; `None` where its credential is configured.
-pub fn sign_in_desk(settings: &SourceConfig, client: &Client) -> Option<SignInService> {
+pub fn sign_in_service(settings: &SourceConfig, client: &Client) -> Option<SignInService> {
     match &settings.provider {
-        ProviderConfig::Zoom(zoom) => zoom::desk(&settings.name, zoom, client.clone()),
-        ProviderConfig::Webex(webex) => webex::desk(&settings.name, webex, client.clone()),
+        ProviderConfig::Zoom(zoom) => zoom::sign_in_service(&settings.name, zoom, client.clone()),
+        ProviderConfig::Webex(webex) => {
+            webex::sign_in_service(&settings.name, webex, client.clone())
+        }
         ProviderConfig::Rapatin(_) => None,
     }
 }

@@ -7,7 +7,7 @@ use meetfs::demo_cloud::{DemoCloud, Effect, RapatinStatus, Server, Trigger};
 use meetfs::http::{ByteRange, Class, Client, Expectation, RangeStream};
 use meetfs::model::{Availability, FileId, Lease, RecordingFile};
 use meetfs::providers::rapatin::Rapatin;
-use meetfs::providers::{Effort, LeaseCache, Provider, ProviderError};
+use meetfs::providers::{LeaseCache, LeaseEffort, Provider, ProviderError};
 
 use crate::support::rapatin::{
     asked, demo, last, login, logins, rapatin, rapatin_with, secrets_sent,
@@ -48,7 +48,7 @@ async fn a_listed_link_becomes_a_signed_address_in_one_exchange() {
     let cloud = demo();
     let client = rapatin(&cloud);
     let files = listed(&cloud, &client).await;
-    let lease = client.lease(&files[0].id, Effort::Listed).await.unwrap();
+    let lease = client.lease(&files[0].id, LeaseEffort::Listed).await.unwrap();
     assert!(is_signed(&lease) && lease.ends.is_some(), "{lease:?}");
     let requests = cloud.requests();
     assert_eq!((requests.len(), requests[0].server, requests[0].status), (1, Server::Web, 302));
@@ -76,7 +76,7 @@ async fn every_file_is_exact_and_no_host_but_rapatins_sees_a_credential() {
     // A link that has gone stale is renewed by a call that does carry the token.
     cloud.expire_rapatin_links();
     for file in &files {
-        assert!(is_signed(&client.lease(&file.id, Effort::Listed).await.unwrap()));
+        assert!(is_signed(&client.lease(&file.id, LeaseEffort::Listed).await.unwrap()));
     }
     assert!(!asked(&cloud, Server::Rapatin, "/recordings/").is_empty());
     let secrets = secrets_sent(&cloud);
@@ -96,7 +96,7 @@ async fn a_stale_link_is_asked_for_anew_and_followed() {
     let client = rapatin(&cloud);
     let files = listed(&cloud, &client).await;
     cloud.expire_rapatin_links();
-    assert!(is_signed(&client.lease(&files[0].id, Effort::Listed).await.unwrap()));
+    assert!(is_signed(&client.lease(&files[0].id, LeaseEffort::Listed).await.unwrap()));
     let statuses: Vec<u16> =
         asked(&cloud, Server::Web, "").iter().map(|request| request.status).collect();
     assert_eq!(statuses, [200, 302], "a page, and then the way on");
@@ -104,11 +104,11 @@ async fn a_stale_link_is_asked_for_anew_and_followed() {
     // What was learned serves the other files of the session as well.
     let sibling =
         files.iter().find(|file| file.id.meeting == files[0].id.meeting && file.id != files[0].id);
-    assert!(is_signed(&client.lease(&sibling.unwrap().id, Effort::Listed).await.unwrap()));
+    assert!(is_signed(&client.lease(&sibling.unwrap().id, LeaseEffort::Listed).await.unwrap()));
     assert_eq!(asked(&cloud, Server::Rapatin, "").len(), 1);
     // A refused lease asks for a new link without trying the one at hand.
     cloud.clear_requests();
-    assert!(is_signed(&client.lease(&files[0].id, Effort::Renewed).await.unwrap()));
+    assert!(is_signed(&client.lease(&files[0].id, LeaseEffort::Renewed).await.unwrap()));
     assert_eq!(
         (asked(&cloud, Server::Rapatin, "").len(), asked(&cloud, Server::Web, "").len()),
         (1, 1)
@@ -122,14 +122,17 @@ async fn a_file_is_found_by_its_identity_alone() {
         listed(&cloud, &rapatin(&cloud)).await.into_iter().map(|file| file.id).collect();
     let fresh = rapatin(&cloud);
     for id in &ids {
-        let lease = fresh.lease(id, Effort::Listed).await.unwrap();
+        let lease = fresh.lease(id, LeaseEffort::Listed).await.unwrap();
         let path = lease.address.expose().path().to_owned();
         let object =
             cloud.rapatin_objects().into_iter().find(|object| object.media_path == path).unwrap();
         assert_eq!(object.meeting, id.meeting.as_str());
     }
     let unknown = FileId { key: "85095598095|MP4|no_such_view".into(), ..ids[0].clone() };
-    assert!(matches!(fresh.lease(&unknown, Effort::Listed).await, Err(ProviderError::NotFound(_))));
+    assert!(matches!(
+        fresh.lease(&unknown, LeaseEffort::Listed).await,
+        Err(ProviderError::NotFound(_))
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,11 +144,11 @@ async fn a_deleted_or_vanished_recording_is_gone_and_not_forbidden() {
     cloud.change_rapatin_session(deleted.meeting.as_str(), |session| {
         session.status = RapatinStatus::Deleted
     });
-    let error = client.lease(deleted, Effort::Listed).await.unwrap_err();
+    let error = client.lease(deleted, LeaseEffort::Listed).await.unwrap_err();
     assert!(matches!(&error, ProviderError::NotFound(why) if why.contains("deleted")), "{error:?}");
     let vanished = &files.iter().find(|file| file.id.meeting != deleted.meeting).unwrap().id;
     assert!(cloud.remove_rapatin_session(vanished.meeting.as_str()));
-    let error = client.lease(vanished, Effort::Listed).await.unwrap_err();
+    let error = client.lease(vanished, LeaseEffort::Listed).await.unwrap_err();
     assert!(matches!(error, ProviderError::NotFound(_)), "{error:?}");
 }
 
@@ -156,7 +159,7 @@ async fn what_stays_refused_says_so_without_a_secret() {
     let files = listed(&cloud, &client).await;
     for refusal in [Effect::Html200, Effect::Json59, Effect::status(401)] {
         cloud.inject(Trigger::always(Server::Web).does(refusal.clone()));
-        for effort in [Effort::Listed, Effort::Renewed, Effort::LastResort] {
+        for effort in [LeaseEffort::Listed, LeaseEffort::Renewed, LeaseEffort::LastResort] {
             let error = client.lease(&files[0].id, effort).await.unwrap_err();
             let text = format!("{error} {error:?} {client:?}");
             assert!(matches!(error, ProviderError::NotAllowed(_)), "{refusal:?}: {text}");
@@ -180,7 +183,7 @@ async fn sixteen_leases_of_stale_links_under_an_ended_token_take_one_login() {
     cloud.expire_rapatin_links();
     let leases = files.iter().cycle().take(16).map(|file| {
         let (client, id) = (client.clone(), file.id.clone());
-        tokio::spawn(async move { client.lease(&id, Effort::Listed).await })
+        tokio::spawn(async move { client.lease(&id, LeaseEffort::Listed).await })
     });
     for lease in leases.collect::<Vec<_>>() {
         assert!(is_signed(&lease.await.unwrap().unwrap()));

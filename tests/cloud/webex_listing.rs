@@ -11,7 +11,7 @@ use meetfs::demo_cloud::{
 };
 use meetfs::model::{Availability, DaySpan, Meeting};
 use meetfs::providers::webex::WebexCredential;
-use meetfs::providers::{Effort, Listing, Provider, ProviderError};
+use meetfs::providers::{LeaseEffort, Listing, Provider, ProviderError};
 
 use crate::support::webex::{
     answer, app, day, details, holding, last, pages, personal, recording, renewals, secrets, webex,
@@ -285,10 +285,10 @@ async fn what_an_earlier_run_listed_of_others_can_be_asked_about_before_it_is_li
     restarted.recall(&listed);
     assert!(restarted.details(&listed[0].id).await.unwrap().is_some());
     let video = &listed[0].files[0].id;
-    assert!(restarted.lease(video, Effort::Listed).await.is_ok());
+    assert!(restarted.lease(video, LeaseEffort::Listed).await.is_ok());
     let forgetful = administrator();
     assert!(
-        forgetful.lease(video, Effort::Listed).await.is_err(),
+        forgetful.lease(video, LeaseEffort::Listed).await.is_err(),
         "the cloud does not find it without its host"
     );
 }

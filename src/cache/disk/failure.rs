@@ -33,14 +33,14 @@ impl From<std::io::Error> for Trouble {
     fn from(error: std::io::Error) -> Self {
         match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full(error),
-            _ if is_passing(&error) => Self::Passing(error),
+            _ if is_transient(&error) => Self::Passing(error),
             _ => Self::Broken(error),
         }
     }
 }
 
 /// Whether an error says something of this process rather than of the disk.
-pub(super) fn is_passing(error: &std::io::Error) -> bool {
+pub(super) fn is_transient(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EINTR))
 }
 

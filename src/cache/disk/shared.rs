@@ -9,7 +9,7 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::{Notify, Semaphore};
 
-use super::failure::{Trouble, is_passing};
+use super::failure::{Trouble, is_transient};
 use super::key::{DiskKey, Fingerprint};
 use super::ledger::{Ages, Ledger};
 use super::lock::Lock;
@@ -255,7 +255,7 @@ impl Shared {
             }
             // It went while it was read, or the process has run out of something.
             _ if now.drops != seen.drops => None,
-            Err(error) if is_passing(&error) => None,
+            Err(error) if is_transient(&error) => None,
             read => {
                 state.note_damage(read.err());
                 state.ledger.damaged(key.fingerprint, index);

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::LoginError;
 use super::pasted::Answer;
 use crate::model::SourceName;
-use crate::providers::Consent;
+use crate::providers::AuthorizationRequest;
 
 /// How long somebody may take to sign in and agree, a second factor included. Longer, and a port would stay open for
 /// nobody.
@@ -65,7 +65,7 @@ async fn show(browser: oneshot::Sender<Page>, page: Page) {
 /// The code that the browser brings, and the browser.
 pub(crate) async fn code(
     listener: TcpListener,
-    consent: &Consent,
+    consent: &AuthorizationRequest,
     source: &SourceName,
 ) -> Result<(SecretString, Browser), LoginError> {
     let (found, mut answers) = mpsc::channel(CONNECTIONS);

@@ -4,7 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::pasted::{Answer, of_line};
 use crate::model::SourceName;
-use crate::providers::sign_in_fuzzing::consent;
+use crate::providers::oauth_fuzzing::consent;
 
 /// The code in the query of an address that a browser comes to; an error's text where permission was refused.
 pub fn browsed(

@@ -85,7 +85,7 @@ pub fn login(arguments: &LoginArgs) -> Result<(), Error> {
     let settings = Config::load_for_login(&arguments.overrides(), &ProcessEnvironment)?;
     let client = Client::new(settings.connections)?;
     let Some(source) = settings.sources.first() else { return Ok(()) };
-    let Some(desk) = providers::sign_in_desk(source, &client) else {
+    let Some(desk) = providers::sign_in_service(source, &client) else {
         let source_name = source.name.clone();
         return Err(
             ConfigError::NeedsNoLogin { source_name, with: "what is configured".into() }.into()

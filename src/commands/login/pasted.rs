@@ -9,7 +9,7 @@ use url::form_urlencoded;
 use super::LoginError;
 use crate::commands::say;
 use crate::model::SourceName;
-use crate::providers::Consent;
+use crate::providers::AuthorizationRequest;
 
 /// The longest line that is read: addresses in browsers are far below.
 const MAX_LENGTH: u64 = 16 * 1024;
@@ -42,7 +42,7 @@ impl Answer {
     /// The code, if this is the answer to `consent`; `None` if it is not.
     pub(crate) fn code(
         self,
-        consent: &Consent,
+        consent: &AuthorizationRequest,
         source: &SourceName,
     ) -> Result<Option<SecretString>, LoginError> {
         if !self.state.is_some_and(|state| consent.is_answered_with(&state)) {
@@ -63,7 +63,7 @@ fn plain(error: &str) -> String {
 
 /// Reads a line: the address, or what follows `?` in it.
 pub(crate) async fn code(
-    consent: &Consent,
+    consent: &AuthorizationRequest,
     source: &SourceName,
 ) -> Result<SecretString, LoginError> {
     if std::io::stdin().is_terminal() {
@@ -96,7 +96,7 @@ pub(crate) async fn code(
 /// the address that was shown.
 pub(crate) fn of_line(
     line: &str,
-    consent: &Consent,
+    consent: &AuthorizationRequest,
     source: &SourceName,
 ) -> Result<SecretString, LoginError> {
     if line.is_empty() {

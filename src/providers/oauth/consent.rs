@@ -29,7 +29,7 @@ impl std::fmt::Debug for SignInService {
 }
 
 /// A permission that was asked for and has not been given yet.
-pub struct Consent {
+pub struct AuthorizationRequest {
     /// Where the browser has to go.
     pub address: Url,
     pub(crate) redirect: String,
@@ -37,13 +37,15 @@ pub struct Consent {
     pub(crate) verifier: SecretString,
 }
 
-impl std::fmt::Debug for Consent {
+impl std::fmt::Debug for AuthorizationRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Consent").field("redirect", &self.redirect).finish_non_exhaustive()
+        f.debug_struct("AuthorizationRequest")
+            .field("redirect", &self.redirect)
+            .finish_non_exhaustive()
     }
 }
 
-impl Consent {
+impl AuthorizationRequest {
     /// Whether an answer with this `state` is the one to this question, not somebody else's.
     pub fn is_answered_with(&self, state: &str) -> bool {
         self.state.secret() == state
@@ -88,7 +90,7 @@ impl SignInService {
     ///
     /// # Errors
     /// [`SignInError::Address`].
-    pub fn ask(&self, redirect: &str) -> Result<Consent, SignInError> {
+    pub fn ask(&self, redirect: &str) -> Result<AuthorizationRequest, SignInError> {
         let wrong = |address: &str| SignInError::Address(address.to_owned());
         let authorize =
             AuthUrl::new(self.authorize.to_string()).map_err(|_| wrong(self.authorize.as_str()))?;
@@ -103,7 +105,7 @@ impl SignInService {
         }
         let (address, state) = request.url();
         let verifier = SecretString::from(verifier.into_secret());
-        Ok(Consent { address, redirect: redirect.to_owned(), state, verifier })
+        Ok(AuthorizationRequest { address, redirect: redirect.to_owned(), state, verifier })
     }
 
     /// Exchanges the code that came back, and keeps what it brings. Says what is permitted, where that is said.
@@ -112,7 +114,7 @@ impl SignInService {
     /// The code is not taken, or what it brings cannot be kept.
     pub async fn finish(
         &self,
-        consent: Consent,
+        consent: AuthorizationRequest,
         code: SecretString,
     ) -> Result<Option<String>, SignInError> {
         // Before the exchange, for a code works once.

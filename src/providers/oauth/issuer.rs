@@ -10,12 +10,12 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use super::kept::{Access, Fingerprint, Kept, KeptError, Room, SignIn, Turn};
-use super::{Exchange, Granted, TokenService};
+use super::{Exchange, TokenGrant, TokenService};
 use crate::config::SignInFile;
 use crate::http::{for_a_read, is_for_a_read};
 use crate::model::SourceName;
 use crate::providers::ProviderError;
-use crate::providers::toolkit::token::{Issuer, Token};
+use crate::providers::toolkit::token::{Token, TokenIssuer};
 
 /// Gives the tokens of a source that somebody is signed in to.
 ///
@@ -140,7 +140,7 @@ impl Renewals {
                 None => Some(renewed),
             };
         }
-        let Granted { access, life, scopes, api, .. } = granted;
+        let TokenGrant { access, life, scopes, api, .. } = granted;
         let scopes = scopes.or_else(|| known.scopes.clone());
         Ok(Token::issued(access, asked, life).at(api).permitting(scopes))
     }
@@ -197,7 +197,7 @@ impl Renewals {
 }
 
 #[async_trait]
-impl Issuer for SignedIn {
+impl TokenIssuer for SignedIn {
     async fn admit(&self) -> Result<(), ProviderError> {
         self.0.service.admit().await
     }

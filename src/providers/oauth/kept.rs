@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use url::Url;
 
-use super::Granted;
+use super::TokenGrant;
 use crate::config::SignInFile;
 
 /// The largest file that is read. Two tokens of a few KiB each fit in many times.
@@ -142,7 +142,7 @@ impl SignIn {
     /// What is to be kept of `granted`, which came at `given` in return for what `before` held.
     pub(crate) fn after(
         before: Option<&SignIn>,
-        granted: &Granted,
+        granted: &TokenGrant,
         given: Timestamp,
     ) -> Option<Self> {
         let refresh =

@@ -21,7 +21,7 @@ use url::Url;
 
 use crate::providers::ProviderError;
 
-pub use consent::{Consent, SignInError, SignInService};
+pub use consent::{AuthorizationRequest, SignInError, SignInService};
 pub(crate) use issuer::SignedIn;
 pub(crate) use kept::Kept;
 
@@ -40,7 +40,7 @@ pub(crate) enum Exchange<'a> {
 }
 
 /// Tokens as a service gives them.
-pub(crate) struct Granted {
+pub(crate) struct TokenGrant {
     pub(crate) access: SecretString,
     /// How long the access token works.
     pub(crate) life: Duration,
@@ -65,7 +65,7 @@ pub(crate) trait TokenService: Send + Sync {
     ///
     /// # Errors
     /// [`ProviderError::Credential`] where the permission is not or no longer good; what may work later otherwise.
-    async fn exchange(&self, what: Exchange<'_>) -> Result<Granted, ProviderError>;
+    async fn exchange(&self, what: Exchange<'_>) -> Result<TokenGrant, ProviderError>;
 
     /// The base address that a kept sign-in names for the interface, if it may be believed today. A file can be
     /// altered, and a configured address counts from the next start on.

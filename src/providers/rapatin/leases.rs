@@ -17,7 +17,7 @@ use super::wire::State;
 use crate::http::{AllowedHosts, Client};
 use crate::model::{DaySpan, FileId, Lease};
 use crate::providers::zoom_share::{KeptLinks, LEASE_TIMEOUT, Link, Outcome, Walker, link_of};
-use crate::providers::{Effort, ProviderError};
+use crate::providers::{LeaseEffort, ProviderError};
 
 /// Where leases of one source come from.
 pub(crate) struct Leases {
@@ -44,7 +44,7 @@ impl Leases {
         &self,
         api: &Api,
         file: &FileId,
-        effort: Effort,
+        effort: LeaseEffort,
     ) -> Result<Lease, ProviderError> {
         let deadline = Instant::now() + LEASE_TIMEOUT;
         tokio::time::timeout_at(deadline, self.find(api, file, effort, deadline))
@@ -61,10 +61,10 @@ impl Leases {
         &self,
         api: &Api,
         file: &FileId,
-        effort: Effort,
+        effort: LeaseEffort,
         deadline: Instant,
     ) -> Result<Lease, ProviderError> {
-        if effort == Effort::Listed
+        if effort == LeaseEffort::Listed
             && let Some(link) = self.kept.of(file)
         {
             match self.walker.walk(&link, None, deadline).await? {

@@ -19,7 +19,7 @@ use super::starts::Starts;
 use super::wire::{Session, Sessions, State};
 use crate::model::{DaySpan, Meeting, MeetingId, SourceName};
 use crate::providers::ProviderError;
-use crate::providers::toolkit::failures::{foremost, joined};
+use crate::providers::toolkit::listing_failures::{merge_adjacent, most_actionable};
 
 /// Meetings asked about at once. Rapatin's limits are not known; a few calls in flight hide the round trips to Jakarta
 /// and look like one busy person.
@@ -142,7 +142,7 @@ impl Lister {
             }
         }
         if came == 0
-            && let Some(worst) = foremost(&failed)
+            && let Some(worst) = most_actionable(&failed)
         {
             return Err(worst.clone());
         }
@@ -153,7 +153,7 @@ impl Lister {
             let listed = meetings.iter().map(|mapped| mapped.meeting.id.clone()).collect();
             self.starts.keep(span, &listed);
         }
-        Ok(Found { meetings, failed: joined(failed) })
+        Ok(Found { meetings, failed: merge_adjacent(failed) })
     }
 
     /// The meetings to ask about: those of the configuration, those that have recordings, and then those of the
@@ -245,8 +245,11 @@ async fn ask_all<'m>(
         unfinished.remove(meeting);
         let failure = reply.as_ref().err().cloned();
         replies.push((meeting, reply));
-        in_a_row =
-            if failure.as_ref().is_some_and(ProviderError::is_passing) { in_a_row + 1 } else { 0 };
+        in_a_row = if failure.as_ref().is_some_and(ProviderError::is_transient) {
+            in_a_row + 1
+        } else {
+            0
+        };
         // What is said of the credential holds for every meeting.
         if in_a_row == FAILURES_IN_A_ROW || matches!(failure, Some(ProviderError::Credential(_))) {
             break failure;

@@ -16,7 +16,7 @@ use crate::http::{ApiRequest, Client};
 use crate::providers::ProviderError;
 use crate::providers::toolkit::json_repair;
 use crate::providers::toolkit::serde_lenient;
-use crate::providers::toolkit::token::{Issuer, Token, Tokens};
+use crate::providers::toolkit::token::{Token, TokenIssuer, Tokens};
 
 /// Bound on a login, retries included: short enough for a read that waits for it.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -58,7 +58,7 @@ struct Login {
 }
 
 #[async_trait]
-impl Issuer for Login {
+impl TokenIssuer for Login {
     async fn admit(&self) -> Result<(), ProviderError> {
         Ok(self.client.admit(&address(&self.base, &["auth", "login"], &[])?).await?)
     }

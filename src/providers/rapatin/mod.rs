@@ -26,7 +26,7 @@ use self::listing::Lister;
 use crate::http::{AllowedHosts, Client};
 use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
 use crate::providers::zoom_share::ZOOM_HOSTS;
-use crate::providers::{Effort, Listing, Provider, ProviderError};
+use crate::providers::{LeaseEffort, Listing, Provider, ProviderError};
 
 mod api;
 mod facts;
@@ -110,7 +110,7 @@ impl Provider for Rapatin {
         Ok(None)
     }
 
-    async fn lease(&self, file: &FileId, effort: Effort) -> Result<Lease, ProviderError> {
+    async fn lease(&self, file: &FileId, effort: LeaseEffort) -> Result<Lease, ProviderError> {
         self.leases.lease(&self.api, file, effort).await
     }
 }

@@ -139,7 +139,7 @@ mod tests {
                 ProviderError::Credential(_) => "credential",
                 ProviderError::NotAllowed(_) => "not allowed",
                 ProviderError::NotFound(_) => "not found",
-                error if error.is_passing() => "unavailable",
+                error if error.is_transient() => "unavailable",
                 _ => "another",
             };
             assert_eq!(format!("{kind}: {error}"), expected);

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::http::{FetchError, LEASES_TRIED, LeaseSource, for_a_read};
 use crate::model::{FileId, Lease};
-use crate::providers::{Effort, Provider, ProviderError};
+use crate::providers::{LeaseEffort, Provider, ProviderError};
 
 /// Files whose lease is remembered. A lease is below 2 KiB, so this is 8 MiB at most; a file that drops out
 /// costs one resolve when it is read again.
@@ -30,7 +30,7 @@ impl std::fmt::Debug for LeaseCache {
 }
 
 impl LeaseCache {
-    /// A desk without leases.
+    /// Returns an empty cache.
     pub fn new(provider: Arc<dyn Provider>) -> Self {
         Self { provider, slots: Mutex::new(LruCache::new(LEASES_KEPT)) }
     }
@@ -94,7 +94,7 @@ impl LeaseSource for LeaseSlot {
                 Ok(lease)
             }
             Err(error) => {
-                if !error.is_passing() {
+                if !error.is_transient() {
                     held.refusals = 0;
                 }
                 held.failure = Some((Instant::now(), error.clone()));
@@ -121,11 +121,11 @@ impl LeaseSource for LeaseSlot {
 }
 
 /// A lease that worked and is refused has most likely ended: its plain renewal comes first.
-fn effort_after(refusals: u32) -> Effort {
+fn effort_after(refusals: u32) -> LeaseEffort {
     match refusals {
-        0 | 1 => Effort::Listed,
-        2 => Effort::Renewed,
-        _ => Effort::LastResort,
+        0 | 1 => LeaseEffort::Listed,
+        2 => LeaseEffort::Renewed,
+        _ => LeaseEffort::LastResort,
     }
 }
 

@@ -1,9 +1,9 @@
 //! What more than one provider needs.
 
 pub(crate) mod document;
-pub(crate) mod failures;
 pub(crate) mod json_repair;
 pub(crate) mod lease_cache;
+pub(crate) mod listing_failures;
 pub(crate) mod recycle_bin;
 pub(crate) mod redaction;
 pub(crate) mod scopes;

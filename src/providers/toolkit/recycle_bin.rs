@@ -24,21 +24,21 @@ pub struct RecycleBin {
 #[derive(Debug, Default)]
 pub struct TrashListing {
     /// What lies there, each meeting once, in no particular order.
-    pub meetings: Vec<Trashed>,
+    pub meetings: Vec<TrashEntry>,
     /// Why it could not be listed whole; `None` if it could. A meeting unseen then may still lie there.
     pub failed: Option<ProviderError>,
 }
 
 /// A meeting in the recycle bin, or what of it is there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Trashed {
+pub struct TrashEntry {
     /// The meeting with the files that lie there, under the bin's identity.
     pub meeting: Meeting,
     /// When the first of them was deleted, where the provider says so.
     pub deleted: Option<Timestamp>,
 }
 
-impl Trashed {
+impl TrashEntry {
     /// A meeting as its provider lists it in the recycle bin.
     pub fn new(mut meeting: Meeting, deleted: Option<Timestamp>) -> Self {
         let id: MeetingId = meeting.id.in_trash();

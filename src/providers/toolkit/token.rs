@@ -108,7 +108,7 @@ pub(crate) fn bearer(token: &SecretString) -> SecretString {
 
 /// Who gives tokens to a source.
 #[async_trait]
-pub(crate) trait Issuer: Send + Sync {
+pub(crate) trait TokenIssuer: Send + Sync {
     /// Says whether it is worth asking where a read waits.
     ///
     /// # Errors
@@ -135,7 +135,7 @@ enum How {
         refused: &'static str,
     },
     Asked {
-        issuer: Box<dyn Issuer>,
+        issuer: Box<dyn TokenIssuer>,
         /// Held while a token is asked for: who comes meanwhile waits, and takes what was brought.
         held: Mutex<Held>,
     },
@@ -156,7 +156,7 @@ impl Tokens {
     }
 
     /// Tokens that `issuer` gives.
-    pub(crate) fn asked(issuer: impl Issuer + 'static) -> Self {
+    pub(crate) fn asked(issuer: impl TokenIssuer + 'static) -> Self {
         Self(How::Asked { issuer: Box::new(issuer), held: Mutex::default() })
     }
 
@@ -233,7 +233,7 @@ impl Tokens {
             Err(error) => {
                 // A token whose end is near is good until then.
                 match usable {
-                    Some(token) if error.is_passing() => Ok(token),
+                    Some(token) if error.is_transient() => Ok(token),
                     _ => Err(error),
                 }
             }

@@ -14,7 +14,7 @@ use crate::http::{ApiReply, ApiRequest, Client};
 use crate::model::{SecretUrl, SourceName};
 use crate::providers::ProviderError;
 use crate::providers::oauth;
-use crate::providers::oauth::{Exchange, Granted, Kept, SignInService, SignedIn, TokenService};
+use crate::providers::oauth::{Exchange, Kept, SignInService, SignedIn, TokenGrant, TokenService};
 use crate::providers::toolkit::redaction::quotable;
 use crate::providers::toolkit::serde_lenient;
 use crate::providers::toolkit::token::Tokens;
@@ -52,7 +52,7 @@ pub(crate) fn tokens(
 }
 
 /// Where somebody signs in to the source; `None` where its token is configured.
-pub(crate) fn desk(
+pub(crate) fn sign_in_service(
     source: &SourceName,
     settings: &WebexConfig,
     client: Client,
@@ -96,7 +96,7 @@ impl TokenService for App {
         Ok(self.client.admit(&self.oauth).await?)
     }
 
-    async fn exchange(&self, what: Exchange<'_>) -> Result<Granted, ProviderError> {
+    async fn exchange(&self, what: Exchange<'_>) -> Result<TokenGrant, ProviderError> {
         // Webex takes the app's credentials in the body alone ("Integrations & Authorization").
         let mut form = vec![
             ("client_id", SecretString::from(self.client_id.clone())),
@@ -137,14 +137,14 @@ impl TokenService for App {
 }
 
 /// What a reply grants, if it holds a token.
-pub(crate) fn granted(body: Value) -> Option<Granted> {
+pub(crate) fn granted(body: Value) -> Option<TokenGrant> {
     let Grant { access_token, expires_in, refresh_token, scope } =
         serde_json::from_value(body).ok()?;
     let life = expires_in
         .and_then(|seconds| u64::try_from(seconds).ok())
         .map_or(DEFAULT_LIFETIME, |seconds| Duration::from_secs(seconds).min(DEFAULT_LIFETIME));
     let refresh = refresh_token.map(SecretString::from);
-    Some(Granted {
+    Some(TokenGrant {
         access: SecretString::from(access_token?),
         life,
         refresh,

@@ -12,7 +12,7 @@ use crate::http::ApiReply;
 use crate::model::{Details, Meeting, SecretUrl, SourceName};
 use crate::providers::oauth;
 use crate::providers::toolkit::json_repair;
-use crate::providers::{ProviderError, Trashed};
+use crate::providers::{ProviderError, TrashEntry};
 
 /// The recordings of a page of a listing.
 pub fn listed(source: &SourceName, body: &[u8]) -> Vec<Meeting> {
@@ -22,8 +22,8 @@ pub fn listed(source: &SourceName, body: &[u8]) -> Vec<Meeting> {
 }
 
 /// The recordings of a page of the recycle bin.
-pub fn trashed(source: &SourceName, body: &[u8]) -> Vec<Trashed> {
-    listed(source, body).into_iter().map(|meeting| Trashed::new(meeting, None)).collect()
+pub fn trashed(source: &SourceName, body: &[u8]) -> Vec<TrashEntry> {
+    listed(source, body).into_iter().map(|meeting| TrashEntry::new(meeting, None)).collect()
 }
 
 /// A recording that is described by itself, as a listing would have it and with what that leaves out.

@@ -25,7 +25,7 @@ use super::mapping::{self, File, Gone, PREVENTED};
 use super::wire::{Links, Recording};
 use crate::http::AllowedHosts;
 use crate::model::{DaySpan, FileId, FileKey, Lease, Meeting, MeetingId, SecretUrl};
-use crate::providers::{Effort, ProviderError};
+use crate::providers::{LeaseEffort, ProviderError};
 
 /// Bound on finding one lease. A read waits for it, and half of its own deadline should be left for the bytes.
 const LEASE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -133,7 +133,7 @@ impl Leases {
         &self,
         api: &Api,
         file: &FileId,
-        effort: Effort,
+        effort: LeaseEffort,
     ) -> Result<Lease, ProviderError> {
         let deadline = Instant::now() + LEASE_TIMEOUT;
         let find = async {
@@ -160,7 +160,7 @@ impl Leases {
         api: &Api,
         file: &FileId,
         wanted: File<'_>,
-        effort: Effort,
+        effort: LeaseEffort,
         deadline: Instant,
     ) -> Result<Lease, ProviderError> {
         let slot = self.slot(&file.meeting);
@@ -290,7 +290,7 @@ impl Reply {
     fn is_good_for(
         &self,
         file: &FileKey,
-        effort: Effort,
+        effort: LeaseEffort,
         waiting_since: Instant,
         now: Instant,
     ) -> bool {
@@ -299,7 +299,7 @@ impl Reply {
             None => DEFAULT_LIFETIME <= now.saturating_duration_since(self.came),
         };
         let unused = !self.served.contains(file);
-        waiting_since <= self.came || (effort == Effort::Listed && unused && !over)
+        waiting_since <= self.came || (effort == LeaseEffort::Listed && unused && !over)
     }
 
     fn link(&self, wanted: File<'_>) -> Result<&SecretUrl, ProviderError> {
@@ -328,10 +328,10 @@ async fn stored(
     api: &Api,
     id: &str,
     host: Option<&str>,
-    effort: Effort,
+    effort: LeaseEffort,
 ) -> Result<Lease, ProviderError> {
     let mut token = api.tokens().current().await?;
-    if Effort::Listed < effort && api.tokens().can_renew() {
+    if LeaseEffort::Listed < effort && api.tokens().can_renew() {
         token = api.tokens().renewed(&token).await?;
     }
     let path = format!("/meetingTranscripts/{}/download", segment(id));

@@ -16,7 +16,7 @@ use super::refusal;
 use super::wire::{self, Page};
 use crate::model::{DaySpan, Meeting, MeetingId, SourceName};
 use crate::providers::ProviderError;
-use crate::providers::toolkit::failures;
+use crate::providers::toolkit::listing_failures;
 
 /// Days that one question may span: what the administrator's list takes at most ("List Recordings For an Admin"). The
 /// owner's takes more, and pages of a hundred are the shorter way there as well.
@@ -139,7 +139,7 @@ pub(crate) async fn list(
             in_a_row = 0;
             continue;
         };
-        let is_out_of_reach = !window.listed && error.is_passing();
+        let is_out_of_reach = !window.listed && error.is_transient();
         in_a_row = if is_out_of_reach { in_a_row + 1 } else { 0 };
         failed.push((incomplete(days, span), error.clone()));
         if in_a_row == FAILURES_IN_A_ROW {
@@ -153,9 +153,9 @@ pub(crate) async fn list(
             break;
         }
     }
-    let failed = failures::joined(failed);
+    let failed = listing_failures::merge_adjacent(failed);
     if failed_whole == asked
-        && let Some(error) = failures::foremost(&failed)
+        && let Some(error) = listing_failures::most_actionable(&failed)
     {
         return Err(error.clone());
     }

@@ -30,12 +30,12 @@ use self::leases::Leases;
 use self::listing::Shelf;
 use self::transcripts::Transcripts;
 use super::{
-    Effort, LateFiles, Listing, Permission, Provider, ProviderError, RecycleBin, TrashListing,
-    Trashed,
+    LateFiles, LeaseEffort, Listing, Permission, Provider, ProviderError, RecycleBin, TrashEntry,
+    TrashListing,
 };
 use crate::http::{AllowedHosts, Client};
 use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
-use crate::providers::toolkit::failures;
+use crate::providers::toolkit::listing_failures;
 
 mod api;
 mod auth;
@@ -52,7 +52,7 @@ mod scopes;
 mod transcripts;
 mod wire;
 
-pub(crate) use auth::desk;
+pub(crate) use auth::sign_in_service;
 
 pub use crate::config::WebexCredential;
 
@@ -155,9 +155,9 @@ impl Provider for Webex {
         let bins = listing::bins(&self.shelves);
         let found = listing::list(&self.api, &self.source, &bins, span).await?;
         self.leases.learn_trash_hosts(found.failed.is_empty(), &found.recordings);
-        let failed = failures::foremost(&found.failed).cloned();
+        let failed = listing_failures::most_actionable(&found.failed).cloned();
         let meetings =
-            found.recordings.into_iter().map(|it| Trashed::new(it.meeting, None)).collect();
+            found.recordings.into_iter().map(|it| TrashEntry::new(it.meeting, None)).collect();
         Ok(TrashListing { meetings, failed })
     }
 
@@ -197,7 +197,7 @@ impl Provider for Webex {
         self.api.tokens().finish().await;
     }
 
-    async fn lease(&self, file: &FileId, effort: Effort) -> Result<Lease, ProviderError> {
+    async fn lease(&self, file: &FileId, effort: LeaseEffort) -> Result<Lease, ProviderError> {
         self.leases.lease(&self.api, file, effort).await
     }
 }

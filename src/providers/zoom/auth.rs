@@ -19,10 +19,10 @@ use crate::http::{AllowedHosts, ApiReply, ApiRequest, Client};
 use crate::model::{SecretUrl, SourceName};
 use crate::providers::ProviderError;
 use crate::providers::oauth;
-use crate::providers::oauth::{Exchange, Granted, Kept, SignInService, SignedIn, TokenService};
+use crate::providers::oauth::{Exchange, Kept, SignInService, SignedIn, TokenGrant, TokenService};
 use crate::providers::toolkit::redaction::quotable;
 use crate::providers::toolkit::serde_lenient;
-use crate::providers::toolkit::token::{Issuer, Token, Tokens};
+use crate::providers::toolkit::token::{Token, TokenIssuer, Tokens};
 use crate::providers::zoom_share::ZOOM_HOSTS;
 
 /// Bound on asking for a token, retries included: short enough for a read that waits for it.
@@ -56,7 +56,7 @@ pub(crate) fn tokens(
 }
 
 /// Where somebody signs in to the source; `None` where an app or a token of its own is configured.
-pub(crate) fn desk(
+pub(crate) fn sign_in_service(
     source: &SourceName,
     settings: &ZoomConfig,
     client: Client,
@@ -99,7 +99,7 @@ impl Endpoint {
         authorization: Option<SecretString>,
         form: Vec<(&'static str, SecretString)>,
         refused: impl FnOnce(&ApiReply, Option<&Map<String, Value>>) -> ProviderError,
-    ) -> Result<Granted, ProviderError> {
+    ) -> Result<TokenGrant, ProviderError> {
         let request = ApiRequest {
             address: self.oauth.clone(),
             authorization,
@@ -121,7 +121,7 @@ impl Endpoint {
 }
 
 /// What a reply grants, if it holds a token. `api` is the default base address, where the reply may name another.
-pub(crate) fn granted(body: Value, api: Option<&Url>) -> Option<Granted> {
+pub(crate) fn granted(body: Value, api: Option<&Url>) -> Option<TokenGrant> {
     let grant = serde_json::from_value::<Grant>(body).ok()?;
     let life = grant
         .expires_in
@@ -129,7 +129,7 @@ pub(crate) fn granted(body: Value, api: Option<&Url>) -> Option<Granted> {
         .map_or(DEFAULT_LIFETIME, |seconds| {
             Duration::from_secs(seconds).min(DEFAULT_LIFETIME * 24)
         });
-    Some(Granted {
+    Some(TokenGrant {
         access: SecretString::from(grant.access_token?),
         life,
         refresh: grant.refresh_token.map(SecretString::from),
@@ -147,7 +147,7 @@ struct ServerApp {
 }
 
 #[async_trait]
-impl Issuer for ServerApp {
+impl TokenIssuer for ServerApp {
     async fn admit(&self) -> Result<(), ProviderError> {
         self.endpoint.admit().await
     }
@@ -163,7 +163,7 @@ impl Issuer for ServerApp {
             refused(reply, body, &self.client_secret)
         };
         let granted = self.endpoint.grant(Some(basic), form, refused).await?;
-        let Granted { access, life, scopes, api, .. } = granted;
+        let TokenGrant { access, life, scopes, api, .. } = granted;
         Ok(Token::issued(access, asked, life).at(api).permitting(scopes))
     }
 }
@@ -187,7 +187,7 @@ impl TokenService for UserApp {
         interface_at(self.endpoint.api.as_ref()?, named.as_str())
     }
 
-    async fn exchange(&self, what: Exchange<'_>) -> Result<Granted, ProviderError> {
+    async fn exchange(&self, what: Exchange<'_>) -> Result<TokenGrant, ProviderError> {
         let is_code = matches!(what, Exchange::Code { .. });
         let (mut form, given) = match what {
             Exchange::Code { code, redirect, verifier } => (

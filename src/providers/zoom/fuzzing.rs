@@ -14,7 +14,7 @@ use crate::http::ApiReply;
 use crate::model::{DaySpan, Details, Meeting, SourceName, Text};
 use crate::providers::oauth;
 use crate::providers::toolkit::json_repair;
-use crate::providers::{ProviderError, Trashed};
+use crate::providers::{ProviderError, TrashEntry};
 
 /// The meetings of a page of a listing.
 pub fn listed(source: &SourceName, body: &[u8]) -> Vec<Meeting> {
@@ -24,7 +24,7 @@ pub fn listed(source: &SourceName, body: &[u8]) -> Vec<Meeting> {
 }
 
 /// What lies in the trash by a page of meetings and one of single files.
-pub fn trashed(source: &SourceName, meetings: &[u8], files: &[u8]) -> Vec<Trashed> {
+pub fn trashed(source: &SourceName, meetings: &[u8], files: &[u8]) -> Vec<TrashEntry> {
     let mut found = HashMap::new();
     for body in [meetings, files] {
         let page = json_repair::object(body).and_then(wire::Page::read);

@@ -30,7 +30,7 @@ use crate::model::{DaySpan, FileId, Lease, MeetingId};
 use crate::providers::zoom_share::{
     Credential, KeptLinks, LEASE_TIMEOUT, Link, Outcome, Shown, Walker, link_of,
 };
-use crate::providers::{Effort, ProviderError};
+use crate::providers::{LeaseEffort, ProviderError};
 
 /// Life asked for a meeting's own download token, in seconds: long enough to read a long recording under one
 /// lease where the download host serves it by itself.
@@ -88,7 +88,7 @@ impl Leases {
         &self,
         api: &Api,
         file: &FileId,
-        effort: Effort,
+        effort: LeaseEffort,
     ) -> Result<Lease, ProviderError> {
         let deadline = Instant::now() + LEASE_TIMEOUT;
         let find = async {
@@ -110,12 +110,12 @@ impl Leases {
         &self,
         api: &Api,
         file: &FileId,
-        effort: Effort,
+        effort: LeaseEffort,
         deadline: Instant,
     ) -> Result<Lease, ProviderError> {
         let known = self.kept.of(file);
         let mut header_refused = false;
-        if effort == Effort::Listed
+        if effort == LeaseEffort::Listed
             && let Some(link) = &known
         {
             let shown = self.shown_to(link);
@@ -138,7 +138,7 @@ impl Leases {
             }
             (fresh, _) => fresh?,
         };
-        if effort < Effort::LastResort {
+        if effort < LeaseEffort::LastResort {
             let shown = self.shown_to(&link);
             match self.walker.walk(&link, Some((&credential, shown)), deadline).await? {
                 Outcome::Lease(lease) => return Ok(lease),

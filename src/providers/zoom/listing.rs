@@ -17,7 +17,7 @@ use super::windows::{rests, windows};
 use super::wire::Page;
 use crate::model::{Availability, DaySpan, Meeting, MeetingId, SourceName};
 use crate::providers::ProviderError;
-use crate::providers::toolkit::failures;
+use crate::providers::toolkit::listing_failures;
 
 /// Windows asked for at once. A free account may make two such calls a second; more than a few in flight would
 /// only meet that limit sooner.
@@ -164,9 +164,9 @@ pub(crate) async fn list(
             keep_fuller(&mut meetings, meeting);
         }
     }
-    let failed = failures::joined(failed);
+    let failed = listing_failures::merge_adjacent(failed);
     if failed_whole == asked
-        && let Some(error) = failures::foremost(&failed)
+        && let Some(error) = listing_failures::most_actionable(&failed)
     {
         return Err(error.clone());
     }
@@ -197,7 +197,7 @@ struct Window {
 impl Window {
     /// Whether nothing of it came for a reason that other windows would meet as well.
     fn is_out_of_reach(&self) -> bool {
-        !self.listed && self.failed.iter().any(|(_, error)| error.is_passing())
+        !self.listed && self.failed.iter().any(|(_, error)| error.is_transient())
     }
 }
 

@@ -33,7 +33,8 @@ use crate::http::{AllowedHosts, Client};
 use crate::model::{DaySpan, Details, FileId, Lease, MeetingId, SourceName};
 use crate::providers::zoom_share::ZOOM_HOSTS;
 use crate::providers::{
-    Effort, Known, Listing, Permission, Provider, ProviderError, RecycleBin, TrashListing,
+    KnownMeetings, LeaseEffort, Listing, Permission, Provider, ProviderError, RecycleBin,
+    TrashListing,
 };
 
 mod address;
@@ -54,7 +55,7 @@ mod users;
 mod windows;
 mod wire;
 
-pub(crate) use auth::desk;
+pub(crate) use auth::sign_in_service;
 
 pub use crate::config::{ZoomCredential, ZoomPlan};
 
@@ -86,7 +87,7 @@ pub struct Zoom {
     api: Api,
     leases: Leases,
     /// Who knows what was listed before, where somebody does.
-    known: OnceLock<Arc<dyn Known>>,
+    known: OnceLock<Arc<dyn KnownMeetings>>,
     asker: Asker,
 }
 
@@ -145,7 +146,7 @@ impl Provider for Zoom {
         &self.source
     }
 
-    fn learn_known(&self, known: Arc<dyn Known>) {
+    fn set_known_meetings(&self, known: Arc<dyn KnownMeetings>) {
         // Told once, before anything is asked.
         let _told_again = self.known.set(known);
     }
@@ -201,7 +202,7 @@ impl Provider for Zoom {
         self.api.tokens().finish().await;
     }
 
-    async fn lease(&self, file: &FileId, effort: Effort) -> Result<Lease, ProviderError> {
+    async fn lease(&self, file: &FileId, effort: LeaseEffort) -> Result<Lease, ProviderError> {
         self.leases.lease(&self.api, file, effort).await
     }
 }

@@ -17,7 +17,7 @@ use super::wire::{self, Page};
 use crate::model::{MeetingId, SourceName};
 use crate::providers::toolkit::serde_lenient;
 use crate::providers::zoom_share::Link;
-use crate::providers::{ProviderError, RecycleBin, TrashListing, Trashed};
+use crate::providers::{ProviderError, RecycleBin, TrashEntry, TrashListing};
 
 /// Zoom's trash, and how long it keeps ("Recovering deleted cloud recordings").
 pub(crate) const BIN: RecycleBin = RecycleBin {
@@ -56,7 +56,7 @@ pub(crate) async fn list(
     source: &SourceName,
     whose: &[Whose],
 ) -> Result<(TrashListing, Links), ProviderError> {
-    let mut found: HashMap<MeetingId, (Trashed, Vec<Link>)> = HashMap::new();
+    let mut found: HashMap<MeetingId, (TrashEntry, Vec<Link>)> = HashMap::new();
     let (mut failed, mut listed, mut in_a_row) = (None, false, 0);
     // Owned, for a closure that borrows is not general enough to be sent to another thread.
     let users: Vec<Whose> = whose.to_vec();
@@ -98,7 +98,7 @@ async fn of_user(
     api: &Api,
     source: &SourceName,
     user: &Whose,
-) -> Result<Vec<(Trashed, Vec<Link>)>, ProviderError> {
+) -> Result<Vec<(TrashEntry, Vec<Link>)>, ProviderError> {
     let subject = format!("the trash of {}", user.subject());
     let odd = |what: &str| {
         ProviderError::Unavailable(format!("Zoom {what} ({subject}); it may be passing"))
@@ -139,7 +139,7 @@ async fn of_user(
     Ok(found)
 }
 
-pub(crate) fn trashed(source: &SourceName, entry: wire::Meeting) -> (Trashed, Vec<Link>) {
+pub(crate) fn trashed(source: &SourceName, entry: wire::Meeting) -> (TrashEntry, Vec<Link>) {
     // The first of its files that was deleted is the first that ends.
     let of_files = entry.recording_files.iter().filter_map(|file| file.deleted_time).min();
     let of_meeting = || serde_lenient::first_text(&entry.other, &["deleted_time"])?.parse().ok();
@@ -147,13 +147,13 @@ pub(crate) fn trashed(source: &SourceName, entry: wire::Meeting) -> (Trashed, Ve
     let Mapped { mut meeting, links } = mapping::meeting(source, entry);
     // The account's own rule has had its day, or does not reach what is deleted already.
     meeting.expires = None;
-    (Trashed::new(meeting, deleted), links)
+    (TrashEntry::new(meeting, deleted), links)
 }
 
 /// Adds what was listed of a meeting to what is known of it; a file that is listed twice counts once.
 pub(crate) fn add(
-    found: &mut HashMap<MeetingId, (Trashed, Vec<Link>)>,
-    new: Trashed,
+    found: &mut HashMap<MeetingId, (TrashEntry, Vec<Link>)>,
+    new: TrashEntry,
     links: Vec<Link>,
 ) {
     let Some((known, known_links)) = found.get_mut(&new.meeting.id) else {
@@ -189,7 +189,7 @@ mod tests {
 
     use super::*;
 
-    fn read(entry: serde_json::Value) -> (Trashed, Vec<Link>) {
+    fn read(entry: serde_json::Value) -> (TrashEntry, Vec<Link>) {
         trashed(&SourceName::new("acme").unwrap(), wire::Meeting::read(entry).unwrap())
     }
 

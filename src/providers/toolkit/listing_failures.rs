@@ -4,7 +4,7 @@ use crate::model::DaySpan;
 use crate::providers::ProviderError;
 
 /// The reason that a person can do most about.
-pub(crate) fn foremost(failed: &[(DaySpan, ProviderError)]) -> Option<&ProviderError> {
+pub(crate) fn most_actionable(failed: &[(DaySpan, ProviderError)]) -> Option<&ProviderError> {
     failed.iter().map(|(_, error)| error).min_by_key(|error| match error {
         ProviderError::Credential(_) => 0,
         ProviderError::NotAllowed(_) => 1,
@@ -14,18 +14,20 @@ pub(crate) fn foremost(failed: &[(DaySpan, ProviderError)]) -> Option<&ProviderE
 }
 
 /// Joins days that failed for the same reason, so that one cause is one line.
-pub(crate) fn joined(mut failed: Vec<(DaySpan, ProviderError)>) -> Vec<(DaySpan, ProviderError)> {
+pub(crate) fn merge_adjacent(
+    mut failed: Vec<(DaySpan, ProviderError)>,
+) -> Vec<(DaySpan, ProviderError)> {
     failed.sort_by_cached_key(|(days, error)| (error.to_string(), days.from, days.to));
-    let mut joined: Vec<(DaySpan, ProviderError)> = Vec::new();
+    let mut merged: Vec<(DaySpan, ProviderError)> = Vec::new();
     for (days, error) in failed {
-        match joined.last_mut() {
+        match merged.last_mut() {
             Some((last, why)) if days.from <= last.to && why.to_string() == error.to_string() => {
                 last.to = last.to.max(days.to);
             }
-            _ => joined.push((days, error)),
+            _ => merged.push((days, error)),
         }
     }
-    joined
+    merged
 }
 
 #[cfg(test)]
@@ -38,7 +40,7 @@ mod tests {
     fn days_that_fail_for_one_reason_are_one_span() {
         let down = || ProviderError::Unavailable("down".into());
         let span = |from, to| DaySpan { from: date(2026, 1, from), to: date(2026, 1, to) };
-        let failed = joined(vec![
+        let failed = merge_adjacent(vec![
             (span(20, 30), down()),
             (span(1, 5), down()),
             (span(10, 20), down()),
