@@ -29,4 +29,5 @@ pub mod model;
 pub mod ownership;
 pub mod providers;
 pub mod read;
+pub mod sync;
 pub mod tree;

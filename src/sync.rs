@@ -1,0 +1,274 @@
+//! Locks and atomics that a model checker can replace.
+//!
+//! In a normal build this module re-exports the locks of `parking_lot` and the atomics of the
+//! standard library, at no cost. With the feature `model-check` the same names are thin wrappers
+//! around the types of `shuttle`, whose scheduler runs one thread at a time and explores the orders
+//! in which threads can meet. Code that is model-checked takes its locks and atomics from here.
+//!
+//! Shuttle's types panic outside its scheduler, so with the feature only model-checked tests can
+//! run. They are in modules named `model_check`, their names start with `schedules_`, and
+//! `scripts/test` runs them with
+//! `cargo test --locked --features model-check --lib model_check`.
+//!
+//! This module uses no other module.
+
+#[cfg(not(feature = "model-check"))]
+pub use parking_lot::{
+    Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, WaitTimeoutResult,
+};
+
+/// The atomics, and [`Ordering`](std::sync::atomic::Ordering).
+#[cfg(not(feature = "model-check"))]
+pub mod atomic {
+    pub use std::sync::atomic::{
+        AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+    };
+}
+
+#[cfg(feature = "model-check")]
+pub use model::{
+    Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, WaitTimeoutResult,
+};
+
+/// The atomics, and [`Ordering`](std::sync::atomic::Ordering).
+#[cfg(feature = "model-check")]
+pub mod atomic {
+    pub use shuttle::sync::atomic::{
+        AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+    };
+}
+
+#[cfg(feature = "model-check")]
+mod model {
+    use std::ops::{Deref, DerefMut};
+    use std::sync::{PoisonError, TryLockError, TryLockResult};
+    use std::time::Duration;
+
+    use shuttle::rand::Rng;
+    pub use shuttle::sync::{RwLockReadGuard, RwLockWriteGuard};
+
+    // A panic while a lock is held fails the test, so poisoning carries no further information.
+    fn guard_of<G>(result: TryLockResult<G>) -> Option<G> {
+        match result {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(error)) => Some(error.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// `parking_lot::Mutex` over shuttle's.
+    #[derive(Debug, Default)]
+    pub struct Mutex<T: ?Sized>(shuttle::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        /// Creates an unlocked mutex.
+        pub const fn new(value: T) -> Self {
+            Self(shuttle::sync::Mutex::new(value))
+        }
+
+        /// Returns the value.
+        pub fn into_inner(self) -> T {
+            self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    impl<T: ?Sized> Mutex<T> {
+        /// Waits for the lock.
+        pub fn lock(&self) -> MutexGuard<'_, T> {
+            let guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            MutexGuard { mutex: self, guard: Some(guard) }
+        }
+
+        /// Takes the lock if it is free.
+        pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            let guard = guard_of(self.0.try_lock())?;
+            Some(MutexGuard { mutex: self, guard: Some(guard) })
+        }
+
+        /// Returns the value without locking.
+        pub fn get_mut(&mut self) -> &mut T {
+            self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    /// `parking_lot::MutexGuard` over shuttle's.
+    #[derive(Debug)]
+    pub struct MutexGuard<'a, T: ?Sized> {
+        mutex: &'a Mutex<T>,
+        /// Always present, except while [`Condvar`] waits with it.
+        guard: Option<shuttle::sync::MutexGuard<'a, T>>,
+    }
+
+    impl<T: ?Sized> Deref for MutexGuard<'_, T> {
+        type Target = T;
+
+        #[expect(clippy::expect_used, reason = "see the field")]
+        fn deref(&self) -> &T {
+            self.guard.as_ref().expect("a guard is present outside of a wait")
+        }
+    }
+
+    impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
+        #[expect(clippy::expect_used, reason = "see the field")]
+        fn deref_mut(&mut self) -> &mut T {
+            self.guard.as_mut().expect("a guard is present outside of a wait")
+        }
+    }
+
+    /// `parking_lot::RwLock` over shuttle's.
+    #[derive(Debug, Default)]
+    pub struct RwLock<T: ?Sized>(shuttle::sync::RwLock<T>);
+
+    impl<T> RwLock<T> {
+        /// Creates an unlocked lock.
+        pub const fn new(value: T) -> Self {
+            Self(shuttle::sync::RwLock::new(value))
+        }
+
+        /// Returns the value.
+        pub fn into_inner(self) -> T {
+            self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    impl<T: ?Sized> RwLock<T> {
+        /// Waits for shared access.
+        pub fn read(&self) -> RwLockReadGuard<'_, T> {
+            self.0.read().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        /// Waits for exclusive access.
+        pub fn write(&self) -> RwLockWriteGuard<'_, T> {
+            self.0.write().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        /// Takes shared access if no thread has exclusive access.
+        pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
+            guard_of(self.0.try_read())
+        }
+
+        /// Takes exclusive access if no other thread has access.
+        pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
+            guard_of(self.0.try_write())
+        }
+
+        /// Returns the value without locking.
+        pub fn get_mut(&mut self) -> &mut T {
+            self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    /// `parking_lot::Condvar` over shuttle's.
+    #[derive(Debug, Default)]
+    pub struct Condvar(shuttle::sync::Condvar);
+
+    /// How a wait with a timeout ended.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct WaitTimeoutResult(bool);
+
+    impl WaitTimeoutResult {
+        /// Whether the time passed without a notification.
+        pub fn timed_out(self) -> bool {
+            self.0
+        }
+    }
+
+    impl Condvar {
+        /// Creates a condition variable that no thread waits for.
+        pub const fn new() -> Self {
+            Self(shuttle::sync::Condvar::new())
+        }
+
+        /// Waits for a notification.
+        pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
+            if let Some(held) = guard.guard.take() {
+                let held = self.0.wait(held).unwrap_or_else(PoisonError::into_inner);
+                guard.guard = Some(held);
+            }
+        }
+
+        /// Waits for a notification. The model has no clock: the scheduler decides whether the wait
+        /// ends at once, as after its timeout, or lasts until the notification. A notification that
+        /// is lost therefore shows up as a deadlock in some schedules.
+        pub fn wait_for<T>(
+            &self,
+            guard: &mut MutexGuard<'_, T>,
+            _timeout: Duration,
+        ) -> WaitTimeoutResult {
+            if shuttle::rand::thread_rng().gen_bool(0.5) {
+                drop(guard.guard.take());
+                shuttle::thread::yield_now();
+                let held = guard.mutex.0.lock().unwrap_or_else(PoisonError::into_inner);
+                guard.guard = Some(held);
+                return WaitTimeoutResult(true);
+            }
+            self.wait(guard);
+            WaitTimeoutResult(false)
+        }
+
+        /// Wakes one waiting thread.
+        pub fn notify_one(&self) {
+            self.0.notify_one();
+        }
+
+        /// Wakes all waiting threads.
+        pub fn notify_all(&self) {
+            self.0.notify_all();
+        }
+    }
+}
+
+#[cfg(all(test, feature = "model-check"))]
+mod model_check {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::atomic::{AtomicUsize, Ordering};
+    use super::{Condvar, Mutex, RwLock};
+
+    #[test]
+    fn schedules_of_locks_exclude_each_other() {
+        shuttle::check_random(
+            || {
+                let sum = Arc::new((Mutex::new(0), RwLock::new(0), AtomicUsize::new(0)));
+                let threads: Vec<_> = (0..2)
+                    .map(|_| {
+                        let sum = sum.clone();
+                        shuttle::thread::spawn(move || {
+                            *sum.0.lock() += 1;
+                            *sum.1.write() += 1;
+                            sum.2.fetch_add(1, Ordering::Relaxed);
+                        })
+                    })
+                    .collect();
+                threads.into_iter().for_each(|thread| thread.join().unwrap());
+                assert_eq!((*sum.0.lock(), *sum.1.read()), (2, 2));
+                assert_eq!(sum.2.load(Ordering::Relaxed), 2);
+            },
+            10_000,
+        );
+    }
+
+    #[test]
+    fn schedules_of_timed_waits_see_the_value() {
+        shuttle::check_random(
+            || {
+                let flag = Arc::new((Mutex::new(false), Condvar::new()));
+                let setter = {
+                    let flag = flag.clone();
+                    shuttle::thread::spawn(move || {
+                        *flag.0.lock() = true;
+                        flag.1.notify_all();
+                    })
+                };
+                let mut is_set = flag.0.lock();
+                while !*is_set {
+                    flag.1.wait_for(&mut is_set, Duration::from_secs(1));
+                }
+                drop(is_set);
+                setter.join().unwrap();
+            },
+            10_000,
+        );
+    }
+}
