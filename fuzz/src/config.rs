@@ -32,7 +32,7 @@ pub(crate) fn is_safe(settings: &meetfs::config::Config) {
     for source in &settings.sources {
         let (ProviderConfig::Zoom(_) | ProviderConfig::Webex(_) | ProviderConfig::Rapatin(_)) =
             &source.provider;
-        for address in source.provider.addresses() {
+        for address in source.provider.base_urls() {
             let is_here = address.host_str().is_some_and(|host| {
                 host == "localhost" || host.starts_with("127.") || host == "[::1]"
             });

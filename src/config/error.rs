@@ -159,7 +159,7 @@ pub enum ConfigError {
     #[error(
         "{source_name} needs no login: it signs in with {with}; `meetfs login` is for a source that has the `client_id` of an app (of Zoom a user-managed OAuth app, of Webex an integration), its `client_secret_file`, and no other credential"
     )]
-    NeedsNoLogin {
+    LoginNotNeeded {
         /// Which.
         source_name: SourceName,
         /// What it has.

@@ -113,18 +113,18 @@ impl CacheConfig {
     }
 }
 
-/// Bytes of memory for block buffers: at least [`MemoryBudget::LEAST`].
+/// Bytes of memory for block buffers: at least [`MemoryBudget::MIN`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MemoryBudget(u64);
 
 impl MemoryBudget {
     /// Eight blocks of 1 MiB: two files read at once, each with the block being read, the next one on its way, and
     /// room for a far seek. With less, readers wait for each other's blocks to go.
-    pub const LEAST: Self = Self(8 * 1024 * 1024);
+    pub const MIN: Self = Self(8 * 1024 * 1024);
 
     /// A budget of so many bytes, unless that is too little.
     pub fn new(bytes: u64) -> Option<Self> {
-        (bytes >= Self::LEAST.0).then_some(Self(bytes))
+        (bytes >= Self::MIN.0).then_some(Self(bytes))
     }
 
     /// In bytes.
@@ -181,7 +181,7 @@ impl Config {
     /// Like [`Config::load`] for somebody who is about to sign in to the selected sources.
     ///
     /// # Errors
-    /// Whatever is wrong first, or [`ConfigError::NeedsNoLogin`], for which no secret is fetched.
+    /// Whatever is wrong first, or [`ConfigError::LoginNotNeeded`], for which no secret is fetched.
     pub fn load_for_login(
         overrides: &Overrides,
         environment: &dyn Environment,

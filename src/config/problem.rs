@@ -63,7 +63,7 @@ pub enum ValueProblem {
     #[error("`{0}` is not a size; write one like \"128MiB\" or \"10GiB\"")]
     Size(String),
     /// The memory would not suffice to read with.
-    #[error("must be at least {}, or reads would wait for each other's memory", bytesize::ByteSize(MemoryBudget::LEAST.bytes()))]
+    #[error("must be at least {}, or reads would wait for each other's memory", bytesize::ByteSize(MemoryBudget::MIN.bytes()))]
     MemoryTooSmall,
     /// The machine has less.
     #[error("asks for {}, and this machine has {} of memory; write less, as in \"{}\"", bytesize::ByteSize(*.asked), bytesize::ByteSize(*.machine), sensible(*.machine))]
@@ -261,7 +261,7 @@ pub enum SecretProblem {
 fn sensible(machine: u64) -> String {
     const GIB: u64 = 1024 * 1024 * 1024;
     let eighth = machine.max(8) / 8;
-    let bytes = (1_u64 << eighth.ilog2()).max(MemoryBudget::LEAST.bytes());
+    let bytes = (1_u64 << eighth.ilog2()).max(MemoryBudget::MIN.bytes());
     if bytes >= GIB {
         format!("{}GiB", bytes / GIB)
     } else {

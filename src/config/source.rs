@@ -83,7 +83,7 @@ impl ProviderConfig {
     }
 
     /// The addresses that the source is asked at, each host once.
-    pub fn addresses(&self) -> Vec<Url> {
+    pub fn base_urls(&self) -> Vec<Url> {
         let mut addresses = match self {
             // With a bare token nobody is asked for another one.
             Self::Zoom(zoom) if matches!(zoom.credential, ZoomCredential::Token(_)) => {
@@ -160,7 +160,7 @@ pub enum ZoomCredential {
         /// The app's secret; a public client has none.
         client_secret: Option<SecretString>,
         /// Where the sign-in is kept.
-        kept: SignInFile,
+        sign_in: SignInFile,
     },
 }
 
@@ -270,7 +270,7 @@ impl Context<'_> {
     /// fetched: what is wrong with it does not matter to somebody who need not sign in.
     pub(super) fn refuse_login(&self, name: &SourceName, with: &str) -> Result<(), ConfigError> {
         if self.is_for_login {
-            return Err(ConfigError::NeedsNoLogin {
+            return Err(ConfigError::LoginNotNeeded {
                 source_name: name.clone(),
                 with: with.to_owned(),
             });
@@ -374,11 +374,11 @@ fn zoom(
         }
         (None, None, Some(client_id), client_secret) => {
             let client_id = client_id.check(value::identifier)?;
-            let kept = sign_in_file(name, &oauth_url, &client_id, context.environment)?;
+            let sign_in = sign_in_file(name, &oauth_url, &client_id, context.environment)?;
             ZoomCredential::SignedIn {
                 client_id,
                 client_secret: client_secret.map(secret).transpose()?,
-                kept,
+                sign_in,
             }
         }
         (None, None, None, None) => {

@@ -564,17 +564,19 @@ fn a_webex_source_signs_in_with_a_token_or_an_app_and_is_the_owner_s_unless_it_s
 fn a_webex_app_without_a_token_is_signed_in_to_and_another_app_has_another_place_for_that() {
     let app = "[source.a]\nprovider = 'webex'\nclient_id = 'x'\nclient_secret = 's3cr3t'";
     let settings = Setup::new(app).load().unwrap();
-    let WebexCredential::SignedIn { kept, .. } = &only_webex(&settings).credential else {
+    let WebexCredential::SignedIn { sign_in, .. } = &only_webex(&settings).credential else {
         panic!()
     };
-    let path = kept.0.clone().unwrap();
+    let path = sign_in.0.clone().unwrap();
     assert!(
         path.ends_with(path.file_name().unwrap())
             && path.to_str().unwrap().contains("meetfs/sign-in/a-")
     );
     let other = Setup::new(&app.replace("'x'", "'y'")).load().unwrap();
-    let WebexCredential::SignedIn { kept, .. } = &only_webex(&other).credential else { panic!() };
-    assert_ne!(kept.0.as_ref().unwrap().file_name(), path.file_name());
+    let WebexCredential::SignedIn { sign_in, .. } = &only_webex(&other).credential else {
+        panic!()
+    };
+    assert_ne!(sign_in.0.as_ref().unwrap().file_name(), path.file_name());
 }
 
 #[test]

@@ -300,7 +300,7 @@ mod tests {
 
     #[test]
     fn sizes_out_of_reason_are_refused() {
-        assert_eq!(memory("8MiB".into()).unwrap(), MemoryBudget::LEAST);
+        assert_eq!(memory("8MiB".into()).unwrap(), MemoryBudget::MIN);
         assert!(text(memory("8388607".into())).contains("at least 8.0 MiB"));
         assert!(text(disk("0".into())).contains("\"off\""));
         assert!(text(disk("99999999EiB".into())).contains("larger than any disk"));

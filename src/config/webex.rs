@@ -44,7 +44,7 @@ pub enum WebexCredential {
         /// What was given when the app was authorised.
         refresh_token: SecretString,
         /// Where a newer one is kept.
-        kept: SignInFile,
+        sign_in: SignInFile,
     },
     /// An integration that somebody signs in to with `meetfs login`.
     SignedIn {
@@ -53,7 +53,7 @@ pub enum WebexCredential {
         /// The app's secret.
         client_secret: SecretString,
         /// Where the sign-in is kept.
-        kept: SignInFile,
+        sign_in: SignInFile,
     },
 }
 
@@ -110,16 +110,16 @@ pub(super) fn resolve(
                 context.refuse_login(name, &format!("its `{}`", refresh_token.origin.name()))?;
             }
             let client_id = client_id.check(value::identifier)?;
-            let kept = sign_in_file(name, &oauth_url, &client_id, context.environment);
+            let sign_in = sign_in_file(name, &oauth_url, &client_id, context.environment);
             let client_secret = secret(client_secret)?;
             match refresh_token {
                 Some(refresh_token) => WebexCredential::Refreshed {
                     client_id,
                     client_secret,
                     refresh_token: secret(refresh_token)?,
-                    kept: kept.unwrap_or(SignInFile(None)),
+                    sign_in: sign_in.unwrap_or(SignInFile(None)),
                 },
-                None => WebexCredential::SignedIn { client_id, client_secret, kept: kept? },
+                None => WebexCredential::SignedIn { client_id, client_secret, sign_in: sign_in? },
             }
         }
         (None, None, None, None) => {

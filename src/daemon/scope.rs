@@ -32,7 +32,7 @@ fn of_zoom(settings: &ZoomConfig) -> Vec<&str> {
         ZoomCredential::ServerToServer { account_id, client_id, client_secret: _ } => {
             words.extend(["server-to-server", account_id, client_id]);
         }
-        ZoomCredential::SignedIn { client_id, client_secret: _, kept: _ } => {
+        ZoomCredential::SignedIn { client_id, client_secret: _, sign_in: _ } => {
             words.extend(["signed in", client_id]);
         }
     }
@@ -46,10 +46,15 @@ fn of_webex(settings: &WebexConfig) -> Vec<&str> {
     let mut words = vec!["webex"];
     match credential {
         WebexCredential::Token(_) => words.push("token"),
-        WebexCredential::Refreshed { client_id, client_secret: _, refresh_token: _, kept: _ } => {
+        WebexCredential::Refreshed {
+            client_id,
+            client_secret: _,
+            refresh_token: _,
+            sign_in: _,
+        } => {
             words.extend(["refreshed", client_id]);
         }
-        WebexCredential::SignedIn { client_id, client_secret: _, kept: _ } => {
+        WebexCredential::SignedIn { client_id, client_secret: _, sign_in: _ } => {
             words.extend(["signed in", client_id]);
         }
     }
@@ -112,7 +117,7 @@ mod tests {
                 client_id: "app".into(),
                 client_secret: "secret".into(),
                 refresh_token: "token".into(),
-                kept: SignInFile(None),
+                sign_in: SignInFile(None),
             },
             users: Vec::new(),
             admin: true,

@@ -349,7 +349,7 @@ async fn wrong_credentials_say_what_to_check_and_repeat_no_secret() {
         client_id: good.client_id.clone(),
         client_secret: secret.to_owned().into(),
         refresh_token: refresh.to_owned().into(),
-        kept: meetfs::config::SignInFile(None),
+        sign_in: meetfs::config::SignInFile(None),
     };
     for (credential, hint) in [
         (app("wr0ng-s3cret", &good.refresh_token), "client_secret"),

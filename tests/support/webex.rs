@@ -59,7 +59,7 @@ pub(crate) fn app(cloud: &DemoCloud) -> WebexCredential {
         client_id: credentials.client_id,
         client_secret: credentials.client_secret.into(),
         refresh_token: credentials.refresh_token.into(),
-        kept: SignInFile(None),
+        sign_in: SignInFile(None),
     }
 }
 

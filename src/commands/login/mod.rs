@@ -88,7 +88,7 @@ pub fn login(arguments: &LoginArgs) -> Result<(), Error> {
     let Some(desk) = providers::sign_in_service(source, &client) else {
         let source_name = source.name.clone();
         return Err(
-            ConfigError::NeedsNoLogin { source_name, with: "what is configured".into() }.into()
+            ConfigError::LoginNotNeeded { source_name, with: "what is configured".into() }.into()
         );
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

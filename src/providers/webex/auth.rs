@@ -39,14 +39,14 @@ pub(crate) fn tokens(
             secret,
             "Webex refused the token; personal tokens live 12 hours: give a new one, or let meetfs renew its own with client_id, client_secret and refresh_token",
         ),
-        WebexCredential::Refreshed { client_id, client_secret, refresh_token, kept } => {
+        WebexCredential::Refreshed { client_id, client_secret, refresh_token, sign_in } => {
             let fix = "check client_id, client_secret and refresh_token, which ends after 90 days without use";
             let app = App { oauth, client_id, client_secret, fix: fix.into(), client };
-            Tokens::asked(SignedIn::seeded(source.clone(), app, refresh_token, kept))
+            Tokens::asked(SignedIn::seeded(source.clone(), app, refresh_token, sign_in))
         }
-        WebexCredential::SignedIn { client_id, client_secret, kept } => {
+        WebexCredential::SignedIn { client_id, client_secret, sign_in } => {
             let app = App { oauth, client_id, client_secret, fix: sign_in_again(source), client };
-            Tokens::asked(SignedIn::kept(source.clone(), app, kept))
+            Tokens::asked(SignedIn::kept(source.clone(), app, sign_in))
         }
     }
 }
@@ -57,7 +57,8 @@ pub(crate) fn sign_in_service(
     settings: &WebexConfig,
     client: Client,
 ) -> Option<SignInService> {
-    let WebexCredential::SignedIn { client_id, client_secret, kept } = settings.credential.clone()
+    let WebexCredential::SignedIn { client_id, client_secret, sign_in } =
+        settings.credential.clone()
     else {
         return None;
     };
@@ -72,7 +73,7 @@ pub(crate) fn sign_in_service(
         client_id,
         authorize: oauth::beside(&settings.oauth_url, "authorize"),
         scopes: vec![listing, "meeting:transcripts_read"],
-        kept: Kept::at(kept)?,
+        kept: Kept::at(sign_in)?,
     })
 }
 

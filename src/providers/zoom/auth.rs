@@ -48,9 +48,9 @@ pub(crate) fn tokens(
         ZoomCredential::ServerToServer { account_id, client_id, client_secret } => {
             Tokens::asked(ServerApp { endpoint, account_id, client_id, client_secret })
         }
-        ZoomCredential::SignedIn { client_id, client_secret, kept } => {
+        ZoomCredential::SignedIn { client_id, client_secret, sign_in } => {
             let app = UserApp { endpoint, source: source.clone(), client_id, client_secret };
-            Tokens::asked(SignedIn::kept(source.clone(), app, kept))
+            Tokens::asked(SignedIn::kept(source.clone(), app, sign_in))
         }
     }
 }
@@ -61,7 +61,8 @@ pub(crate) fn sign_in_service(
     settings: &ZoomConfig,
     client: Client,
 ) -> Option<SignInService> {
-    let ZoomCredential::SignedIn { client_id, client_secret, kept } = settings.credential.clone()
+    let ZoomCredential::SignedIn { client_id, client_secret, sign_in } =
+        settings.credential.clone()
     else {
         return None;
     };
@@ -76,7 +77,7 @@ pub(crate) fn sign_in_service(
         authorize: oauth::beside(&settings.oauth_url, "authorize"),
         // The app's own list in the Marketplace says what it may do.
         scopes: Vec::new(),
-        kept: Kept::at(kept)?,
+        kept: Kept::at(sign_in)?,
     })
 }
 
