@@ -107,7 +107,7 @@ fn engine(
         disk: None,
         client: Client::new(8)?,
         cache,
-        desks: HashMap::from([(source.clone(), desk)]),
+        lease_caches: HashMap::from([(source.clone(), desk)]),
         deadline: Duration::from_secs(1),
         observer: Arc::new(Deaf),
         runtime: runtime.clone(),
@@ -149,7 +149,7 @@ impl Provider for Nothing {
 struct Deaf;
 
 impl Observer for Deaf {
-    fn served_under(&self, _: &meetfs::model::FileId, _: Version, _: &meetfs::http::Validator) {}
+    fn on_validator(&self, _: &meetfs::model::FileId, _: Version, _: &meetfs::http::Validator) {}
 
     fn last_validator(
         &self,
@@ -159,7 +159,7 @@ impl Observer for Deaf {
         None
     }
 
-    fn size_found(&self, _id: &FileId, _version: Version, _size: u64) {}
+    fn on_size_found(&self, _id: &FileId, _version: Version, _size: u64) {}
 
-    fn content_changed(&self, _id: &FileId) {}
+    fn on_content_changed(&self, _id: &FileId) {}
 }

@@ -138,7 +138,7 @@ impl Archive {
         let invalidator = Arc::new(Invalidator::default());
         let tree = Arc::new(LiveTree::default());
         let (findings, found) = Findings::new(catalog.clone());
-        let desks: HashMap<_, _> = sources
+        let lease_caches: HashMap<_, _> = sources
             .iter()
             .map(|source| (source.settings.name.clone(), LeaseCache::new(source.provider.clone())))
             .collect();
@@ -146,7 +146,7 @@ impl Archive {
             client: client.clone(),
             cache: MemoryCache::new(settings.cache.memory.bytes()),
             disk: disk.clone(),
-            desks,
+            lease_caches,
             deadline: settings.read_deadline,
             observer: Arc::new(findings),
             runtime: runtime.clone(),

@@ -43,11 +43,11 @@ impl Findings {
 }
 
 impl Observer for Findings {
-    fn size_found(&self, id: &FileId, version: Version, size: u64) {
+    fn on_size_found(&self, id: &FileId, version: Version, size: u64) {
         self.note(Finding::Size(id.clone(), version, size));
     }
 
-    fn served_under(&self, id: &FileId, version: Version, validator: &Validator) {
+    fn on_validator(&self, id: &FileId, version: Version, validator: &Validator) {
         self.note(Finding::Validator(id.clone(), version, validator.clone()));
     }
 
@@ -55,7 +55,7 @@ impl Observer for Findings {
         self.catalog.validator(id, version).map(|text| Validator::new(&text))
     }
 
-    fn content_changed(&self, id: &FileId) {
+    fn on_content_changed(&self, id: &FileId) {
         // At once: whoever opens the file again must not begin under the old one.
         self.catalog.forget_validator(id);
         self.note(Finding::Changed(id.clone()));

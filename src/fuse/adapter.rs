@@ -132,13 +132,14 @@ impl Shared {
 
     /// Opens a file at once where everything is known, else from a task.
     fn open(self: &Arc<Self>, number: Ino, file: Arc<OpenFile>, reply: ReplyOpen) {
-        let may_be_whole = self.passthrough.is_on() && self.engine.is_whole_on_disk(&file);
+        let may_be_whole = self.passthrough.is_on() && self.engine.has_complete_file(&file);
         if file.content().is_confirmed() && !may_be_whole {
             return self.opened(number, file, None, reply);
         }
         let shared = self.clone();
         self.runtime.spawn(async move {
-            let whole = if may_be_whole { shared.engine.whole_on_disk(&file).await } else { None };
+            let whole =
+                if may_be_whole { shared.engine.open_complete_file(&file).await } else { None };
             if whole.is_some() || file.content().is_confirmed() {
                 shared.opened(number, file, whole, reply);
             } else {
@@ -154,7 +155,8 @@ impl Shared {
         whole: Option<CompleteFile>,
         reply: ReplyOpen,
     ) {
-        let (counted, way) = self.passthrough.open(number, file.content().edition(), whole, &reply);
+        let (counted, way) =
+            self.passthrough.open(number, file.content().revision(), whole, &reply);
         let insert = |open| self.handles.insert(Handle::Recording(Arc::new(open)));
         match way {
             Way::Asked => {
@@ -177,8 +179,8 @@ impl Shared {
     /// Opens a file whose length no server has confirmed yet. When it turns out to be another, the corrected
     /// one is in the tree and out of the kernel's cache before the program that opens the file can ask for it.
     async fn open_unconfirmed(&self, number: Ino, mut file: Arc<OpenFile>, reply: ReplyOpen) {
-        self.engine.confirm(&file).await;
-        let node = match file.content().why_stale() {
+        self.engine.confirm_size(&file).await;
+        let node = match file.content().stale_reason() {
             None => None,
             Some(FetchError::WrongTotal { .. }) => self.corrected(number, &file).await,
             // Its length is the one shown: the tree has nothing to correct.

@@ -6,7 +6,7 @@
 //! The [`adapter`] is a thin wrapper, so that everything behind it can be tested without a kernel in the loop.
 //! Its callbacks run on a few event threads and never block: what is in memory is answered inline, the rest from a
 //! task that owns the reply. It never asks a provider and never waits for the network in a metadata call; the
-//! one wait outside of `read` is bounded and in `open`, see [`Engine::confirm`](crate::read::Engine::confirm).
+//! one wait outside of `read` is bounded and in `open`, see [`Engine::confirm_size`](crate::read::Engine::confirm_size).
 
 mod adapter;
 mod attributes;

@@ -68,7 +68,7 @@ impl Pages {
         let content = file.content();
         let flags = if content.has_open_predecessor() {
             FopenFlags::FOPEN_DIRECT_IO
-        } else if self.editions.lock().get(&number) == Some(&content.edition()) {
+        } else if self.editions.lock().get(&number) == Some(&content.revision()) {
             FopenFlags::FOPEN_KEEP_CACHE
         } else {
             FopenFlags::empty()
@@ -80,7 +80,7 @@ impl Pages {
     /// pages before would keep those that are about to be dropped.
     pub(super) fn read_from(&self, number: Ino, open: &OpenRecording) {
         if open.to_note.load(Ordering::Relaxed) && open.to_note.swap(false, Ordering::Relaxed) {
-            self.editions.lock().put(number, open.file.content().edition());
+            self.editions.lock().put(number, open.file.content().revision());
         }
     }
 }

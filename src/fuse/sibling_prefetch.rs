@@ -124,7 +124,7 @@ impl Walks {
             else {
                 continue;
             };
-            if !self.engine.fetch_ahead(&file) {
+            if !self.engine.prefetch_whole_file(&file) {
                 return;
             }
             next.file = Some(file);

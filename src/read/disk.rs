@@ -90,7 +90,7 @@ impl Engine {
 
     /// Whether the disk holds the whole file, and all of it is known to be right: from memory. A file of one block
     /// is never said to be, for it costs one read either way.
-    pub fn is_whole_on_disk(&self, file: &OpenFile) -> bool {
+    pub fn has_complete_file(&self, file: &OpenFile) -> bool {
         let content = &file.content;
         content.recording.size > BLOCK_LENGTH
             && !content.is_stale()
@@ -99,7 +99,7 @@ impl Engine {
 
     /// The file as it lies on the disk, if it is whole there. A disk that is slow to open it counts as one that
     /// does not have it.
-    pub async fn whole_on_disk(&self, file: &OpenFile) -> Option<CompleteFile> {
+    pub async fn open_complete_file(&self, file: &OpenFile) -> Option<CompleteFile> {
         let content = &file.content;
         let opening = self.disk.as_ref()?.complete(content.disk_key());
         let whole = tokio::time::timeout(CONFIRM_TIMEOUT, opening).await.ok().flatten()?;

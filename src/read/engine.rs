@@ -47,7 +47,7 @@ pub struct EngineOptions {
     /// Blocks on disk, where they are kept there.
     pub disk: Option<Arc<DiskCache>>,
     /// Where each source's leases come from.
-    pub desks: HashMap<SourceName, LeaseCache>,
+    pub lease_caches: HashMap<SourceName, LeaseCache>,
     /// Bound on a read.
     pub deadline: Duration,
     /// Is told what reading brings to light.
@@ -61,14 +61,14 @@ pub struct Engine {
     pub(super) client: Client,
     pub(super) cache: Arc<MemoryCache>,
     pub(super) disk: Option<Arc<DiskCache>>,
-    desks: HashMap<SourceName, LeaseCache>,
+    lease_caches: HashMap<SourceName, LeaseCache>,
     pub(super) deadline: Duration,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) runtime: tokio::runtime::Handle,
     /// Lock order: never held while another lock of this room is taken, but for the cache's.
     pub(super) flights: Mutex<InFlightFetches>,
     contents: Mutex<HashMap<(FileId, Version), Weak<Content>>>,
-    pub(super) editions: ContentRevisions,
+    pub(super) revisions: ContentRevisions,
     /// Contents stay known for a while after their last handle was closed: their blocks in the cache belong to
     /// them, and so does the word of the server on length and validator. Locked after `contents`.
     recent: Mutex<LruCache<(FileId, Version), Arc<Content>>>,
@@ -88,18 +88,19 @@ impl std::fmt::Debug for Engine {
 impl Engine {
     /// An engine that has read nothing yet.
     pub fn new(options: EngineOptions) -> Arc<Self> {
-        let EngineOptions { client, cache, disk, desks, deadline, observer, runtime } = options;
+        let EngineOptions { client, cache, disk, lease_caches, deadline, observer, runtime } =
+            options;
         Arc::new(Self {
             client,
             cache,
             disk,
-            desks,
+            lease_caches,
             deadline,
             observer,
             runtime,
             flights: Mutex::default(),
             contents: Mutex::default(),
-            editions: ContentRevisions::new(),
+            revisions: ContentRevisions::new(),
             recent: Mutex::new(LruCache::new(RECENT_CONTENTS)),
             next_content: AtomicU64::new(1),
             sharing: Arc::default(),
@@ -125,8 +126,8 @@ impl Engine {
             }
             let id = ContentId(self.next_content.fetch_add(1, Ordering::Relaxed));
             let remembered = || self.observer.last_validator(&recording.id, recording.version);
-            let edition = self.editions.current(recording, remembered);
-            let content = Arc::new(Content::new(recording.clone(), id, leases, edition, before));
+            let revision = self.revisions.current(recording, remembered);
+            let content = Arc::new(Content::new(recording.clone(), id, leases, revision, before));
             contents.insert(name.clone(), Arc::downgrade(&content));
             content
         });
@@ -141,14 +142,14 @@ impl Engine {
     }
 
     fn leases(&self, id: &FileId) -> Result<Arc<dyn LeaseSource>, FetchError> {
-        let desk = self.desks.get(&id.source);
+        let desk = self.lease_caches.get(&id.source);
         desk.map(|desk| desk.slot(id))
             .ok_or_else(|| FetchError::Gone("its source is not mounted".into()))
     }
 
     /// Starts on the first block of a file that was never read and waits a moment for the server's word on its
     /// length. Whether that came, and with which answer, the caller sees from the file's node afterwards.
-    pub async fn confirm(self: &Arc<Self>, file: &Arc<OpenFile>) {
+    pub async fn confirm_size(self: &Arc<Self>, file: &Arc<OpenFile>) {
         let content = &file.content;
         if content.is_confirmed() || content.recent_failure(BlockIndex(0)).is_some() {
             return;
@@ -191,9 +192,9 @@ impl Engine {
     pub(super) fn disown(&self, content: &Content, size: u64) {
         content
             .set_stale(&FetchError::WrongTotal { expected: content.recording.size, served: size });
-        self.editions.over(content);
+        self.revisions.over(content);
         self.forget(content);
-        self.observer.size_found(&content.recording.id, content.recording.version, size);
+        self.observer.on_size_found(&content.recording.id, content.recording.version, size);
     }
 
     /// The bytes `offset..offset + length` if all of them are in memory: fewer at the end of the file. Keeps the

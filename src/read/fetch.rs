@@ -159,11 +159,11 @@ impl Stream {
         );
         stream.open().await.map_err(Lost::Failed)?;
         self.content.confirm(stream.validator());
-        if self.engine.editions.served(&self.content, stream.validator())
+        if self.engine.revisions.served(&self.content, stream.validator())
             && let Some(validator) = stream.validator()
         {
             let Recording { id, version, .. } = &self.content.recording;
-            self.engine.observer.served_under(id, *version, validator);
+            self.engine.observer.on_validator(id, *version, validator);
         }
         let mut rest = self.next(&mut stream).await?;
         if self.range.start == 0 {
@@ -260,9 +260,9 @@ impl Stream {
             FetchError::WrongTotal { served, .. } => self.engine.disown(&self.content, *served),
             FetchError::Changed(_) => {
                 self.content.set_stale(error);
-                self.engine.editions.over(&self.content);
+                self.engine.revisions.over(&self.content);
                 self.engine.forget(&self.content);
-                self.engine.observer.content_changed(&recording.id);
+                self.engine.observer.on_content_changed(&recording.id);
             }
             _ => {}
         }

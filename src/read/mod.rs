@@ -46,7 +46,7 @@ pub struct Recording {
     pub body: BodyKind,
 }
 
-/// One content of one file version as far as the server lets it be told: handles of the same edition read the
+/// One content of one file version as far as the server lets it be told: handles of the same revision read the
 /// same bytes. Unique in the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ContentRevision(u64);
@@ -54,14 +54,14 @@ pub struct ContentRevision(u64);
 /// Is told what reading brings to light, and remembers it. Calls must return at once.
 pub trait Observer: Send + Sync {
     /// The file is served with `size` bytes, other than shown or not known so far.
-    fn size_found(&self, id: &FileId, version: Version, size: u64);
+    fn on_size_found(&self, id: &FileId, version: Version, size: u64);
 
     /// The file version is served under this validator.
-    fn served_under(&self, id: &FileId, version: Version, validator: &Validator);
+    fn on_validator(&self, id: &FileId, version: Version, validator: &Validator);
 
     /// The validator under which the file version was served last, also in an earlier run.
     fn last_validator(&self, id: &FileId, version: Version) -> Option<Validator>;
 
     /// The server has other bytes under the file's identity: everything kept of it is of no use.
-    fn content_changed(&self, id: &FileId);
+    fn on_content_changed(&self, id: &FileId);
 }

@@ -49,8 +49,8 @@ pub struct Content {
     pub(super) id: ContentId,
     pub(super) leases: Arc<dyn LeaseSource>,
     pub(super) length: watch::Sender<Length>,
-    pub(super) edition: ContentRevision,
-    /// Contents of earlier editions of the same file that handles may still be open on.
+    pub(super) revision: ContentRevision,
+    /// Contents of earlier revisions of the same file that handles may still be open on.
     predecessors: Vec<Weak<Content>>,
     /// Set once the server turned out to have other bytes: reads fail from then on.
     stale: OnceLock<FetchError>,
@@ -91,7 +91,7 @@ impl Content {
         recording: Recording,
         id: ContentId,
         leases: Arc<dyn LeaseSource>,
-        (edition, validator): (ContentRevision, Option<Validator>),
+        (revision, validator): (ContentRevision, Option<Validator>),
         before: Option<Arc<Self>>,
     ) -> Self {
         let predecessors = before.iter().flat_map(|before| {
@@ -104,7 +104,7 @@ impl Content {
             id,
             leases,
             length: watch::Sender::new(Length::Unconfirmed),
-            edition,
+            revision,
             predecessors: predecessors.collect(),
             stale: OnceLock::new(),
             validator: Mutex::new(validator),
@@ -176,7 +176,7 @@ impl Content {
     }
 
     /// How it turned out that the server has other bytes.
-    pub fn why_stale(&self) -> Option<&FetchError> {
+    pub fn stale_reason(&self) -> Option<&FetchError> {
         self.stale.get()
     }
 
@@ -185,15 +185,15 @@ impl Content {
         let _already_stale = self.stale.set(why.clone());
     }
 
-    /// Which edition of the file it is.
-    pub fn edition(&self) -> ContentRevision {
-        self.edition
+    /// Which revision of the file it is.
+    pub fn revision(&self) -> ContentRevision {
+        self.revision
     }
 
-    /// Whether a handle on an earlier edition of the file is open.
+    /// Whether a handle on an earlier revision of the file is open.
     pub fn has_open_predecessor(&self) -> bool {
         let mut older = self.predecessors.iter().filter_map(Weak::upgrade);
-        older.any(|content| content.edition != self.edition && content.handles.lock().open > 0)
+        older.any(|content| content.revision != self.revision && content.handles.lock().open > 0)
     }
 
     /// Notes that a block did not come, and what its readers were told.

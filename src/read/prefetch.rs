@@ -89,7 +89,7 @@ impl Engine {
 
     /// Fetches a small file whole, before somebody comes to it; says whether the budget allowed it. It goes on as long as
     /// the handle is open.
-    pub fn fetch_ahead(self: &Arc<Self>, file: &OpenFile) -> bool {
+    pub fn prefetch_whole_file(self: &Arc<Self>, file: &OpenFile) -> bool {
         let size = file.content.recording.size;
         let whole = ByteRange { start: 0, end: size };
         file.content.is_stale()

@@ -11,10 +11,10 @@ use crate::http::range::Validator;
 use crate::model::{FileId, Version};
 
 /// Files that are remembered. A validator is below 100 bytes, so this is 4 MiB at most; a file that drops out is
-/// a new edition when it is opened again, and costs the kernel its pages of it.
+/// a new revision when it is opened again, and costs the kernel its pages of it.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 
-/// The editions of files. A file is of the same edition as long as nothing says that the server has other bytes;
+/// The revisions of files. A file is of the same revision as long as nothing says that the server has other bytes;
 /// the validator makes the first request after a reopening say so.
 pub(super) struct ContentRevisions {
     state: Mutex<State>,
@@ -27,7 +27,7 @@ struct State {
 
 #[derive(Clone)]
 struct Known {
-    edition: ContentRevision,
+    revision: ContentRevision,
     size: u64,
     validator: Option<Validator>,
 }
@@ -37,7 +37,7 @@ impl ContentRevisions {
         Self { state: Mutex::new(State { next: 1, known: LruCache::new(REMEMBERED) }) }
     }
 
-    /// The edition that a handle opened now reads, and its validator where that is known.
+    /// The revision that a handle opened now reads, and its validator where that is known.
     /// `remembered` is the validator that an earlier run knew.
     pub(super) fn current(
         &self,
@@ -47,15 +47,15 @@ impl ContentRevisions {
         let mut state = self.state.lock();
         let name = (recording.id.clone(), recording.version);
         if let Some(known) = state.known.get(&name).filter(|known| known.size == recording.size) {
-            return (known.edition, known.validator.clone());
+            return (known.revision, known.validator.clone());
         }
-        let edition = ContentRevision(state.next);
+        let revision = ContentRevision(state.next);
         state.next += 1;
         let validator = remembered();
         state
             .known
-            .put(name, Known { edition, size: recording.size, validator: validator.clone() });
-        (edition, validator)
+            .put(name, Known { revision, size: recording.size, validator: validator.clone() });
+        (revision, validator)
     }
 
     /// Takes over the validator under which the content is served; says whether it is news.
@@ -63,7 +63,7 @@ impl ContentRevisions {
         let mut state = self.state.lock();
         let name = (content.recording.id.clone(), content.recording.version);
         if let Some(known) = state.known.get_mut(&name)
-            && known.edition == content.edition
+            && known.revision == content.revision
             && known.validator.is_none()
         {
             known.validator = validator.cloned();
@@ -72,11 +72,11 @@ impl ContentRevisions {
         false
     }
 
-    /// The server has other bytes than the content's: the next handle reads another edition.
+    /// The server has other bytes than the content's: the next handle reads another revision.
     pub(super) fn over(&self, content: &Content) {
         let mut state = self.state.lock();
         let name = (content.recording.id.clone(), content.recording.version);
-        if state.known.peek(&name).is_some_and(|known| known.edition == content.edition) {
+        if state.known.peek(&name).is_some_and(|known| known.revision == content.revision) {
             state.known.pop(&name);
         }
     }

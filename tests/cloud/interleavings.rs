@@ -82,9 +82,9 @@ fn step() -> impl Strategy<Value = Step> {
 struct Memory(Mutex<HashMap<FileId, Validator>>);
 
 impl Observer for Memory {
-    fn size_found(&self, _id: &FileId, _version: Version, _size: u64) {}
+    fn on_size_found(&self, _id: &FileId, _version: Version, _size: u64) {}
 
-    fn served_under(&self, id: &FileId, _version: Version, validator: &Validator) {
+    fn on_validator(&self, id: &FileId, _version: Version, validator: &Validator) {
         self.0.lock().insert(id.clone(), validator.clone());
     }
 
@@ -92,7 +92,7 @@ impl Observer for Memory {
         self.0.lock().get(id).cloned()
     }
 
-    fn content_changed(&self, id: &FileId) {
+    fn on_content_changed(&self, id: &FileId) {
         self.0.lock().remove(id);
     }
 }
@@ -144,7 +144,10 @@ impl World {
             client: Client::new(4).unwrap(),
             cache: MemoryCache::new(MEMORY),
             disk: Some(DiskCache::open(options).unwrap()),
-            desks: HashMap::from([(provider.source().clone(), LeaseCache::new(provider.clone()))]),
+            lease_caches: HashMap::from([(
+                provider.source().clone(),
+                LeaseCache::new(provider.clone()),
+            )]),
             deadline: DEADLINE,
             observer: Arc::new(Memory::default()),
             runtime: tokio::runtime::Handle::current(),
@@ -157,7 +160,7 @@ impl World {
         match step {
             Step::Open(file) => {
                 let open = self.engine.open(&self.recordings[file]).unwrap();
-                self.engine.confirm(&open).await;
+                self.engine.confirm_size(&open).await;
                 self.readers.push(Reader { file, open, reads: None });
                 if self.readers.len() > 8 {
                     self.readers.remove(0);
@@ -191,7 +194,7 @@ impl World {
             }
             Step::FetchAhead(file) => {
                 let open = self.engine.open(&self.recordings[file]).unwrap();
-                self.engine.fetch_ahead(&open);
+                self.engine.prefetch_whole_file(&open);
             }
             Step::ExpireLinks => self.cloud.expire_links(),
             Step::ExpireTokens => self.cloud.expire_tokens(),
