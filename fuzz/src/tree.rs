@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
-use meetfs::model::{Meeting, MeetingView, SourceView};
+use meetfs::model::{Meeting, MeetingContents, SourceContents};
 use meetfs::providers::TrashEntry;
 use meetfs::tree::{Ino, Snapshot, TreeBuilder};
 use unicode_normalization::is_nfc;
@@ -30,18 +30,18 @@ pub(crate) fn check(meetings: Vec<Meeting>) {
 }
 
 /// What the tree is told of a meeting; every size is known, so that every file is shown.
-pub(crate) fn view(meeting: Meeting, details: Option<meetfs::model::Details>) -> MeetingView {
+pub(crate) fn view(meeting: Meeting, details: Option<meetfs::model::Details>) -> MeetingContents {
     let mut view = meetfs::fuzzing::catalog::view(meeting, details);
     let unknown = view.meeting.files.iter().filter(|file| file.declared_size.is_none());
     view.sizes = unknown.map(|file| (file.id.key.clone(), 1)).collect();
     view
 }
 
-pub(crate) fn build(meetings: Vec<MeetingView>) -> Snapshot {
-    build_source(SourceView { name: source(), meetings, trash: Vec::new() })
+pub(crate) fn build(meetings: Vec<MeetingContents>) -> Snapshot {
+    build_source(SourceContents { name: source(), meetings, trash: Vec::new() })
 }
 
-pub(crate) fn build_source(view: SourceView) -> Snapshot {
+pub(crate) fn build_source(view: SourceContents) -> Snapshot {
     TreeBuilder::new(TimeZone::UTC).build(&[view])
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn check_trash(trashed: Vec<TrashEntry>) {
     }
     if ids.len() == trashed.len() {
         let trash = trashed.into_iter().map(|trashed| view(trashed.meeting, None)).collect();
-        is_legal(&build_source(SourceView { name: source(), meetings: Vec::new(), trash }));
+        is_legal(&build_source(SourceContents { name: source(), meetings: Vec::new(), trash }));
     }
 }
 

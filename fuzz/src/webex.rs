@@ -23,7 +23,7 @@ pub fn check(data: &[u8]) {
         );
         if let Some((meeting, details)) = webex::described(&replies::source(), &marked, &marked) {
             replies::opens_nothing(&[meeting]);
-            replies::facts_open_nothing(&details.facts.to_map());
+            replies::facts_open_nothing(&details.metadata.to_map());
         }
     }
     if let Some(error) = webex::refused(status, body, &replies::secret()) {

@@ -32,7 +32,7 @@ pub fn check(data: &[u8]) {
         replies::opens_nothing(&zoom::listed(&replies::source(), &marked));
         replies::facts_open_nothing(&zoom::details(&marked));
         if let Some(details) = zoom::described(&replies::source(), &marked) {
-            replies::facts_open_nothing(&details.facts.to_map());
+            replies::facts_open_nothing(&details.metadata.to_map());
         }
         let trashed = zoom::trashed(&replies::source(), &marked, &marked);
         replies::opens_nothing(

@@ -10,16 +10,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::FactStore;
-use super::source::{Counts, Entry, Source};
+use super::CatalogDatabase;
+use super::source::{Entry, Source, SourceCounts};
 use crate::model::{
-    Availability, FileId, FileKey, Meeting, MeetingId, MeetingView, SourceName, Version,
+    Availability, FileId, FileKey, Meeting, MeetingContents, MeetingId, SourceName, Version,
 };
 
 /// Knows which files can be read without their cloud.
-pub trait Holdings: Debug + Send + Sync {
+pub trait CachedFiles: Debug + Send + Sync {
     /// Whether every byte is held of a file version of `size` bytes that was last served under `validator`.
-    fn holds_whole(
+    fn is_complete(
         &self,
         file: &FileId,
         version: Version,
@@ -32,7 +32,7 @@ pub trait Holdings: Debug + Send + Sync {
 #[derive(Debug, Default)]
 pub(super) struct Deleted {
     /// `None` where what is deleted goes.
-    holdings: Option<Arc<dyn Holdings>>,
+    holdings: Option<Arc<dyn CachedFiles>>,
     meetings: HashMap<MeetingId, Kept>,
 }
 
@@ -74,7 +74,7 @@ struct Lost {
 /// answer may be on a disk.
 #[derive(Debug, Default)]
 pub(super) struct Losses {
-    holdings: Option<Arc<dyn Holdings>>,
+    holdings: Option<Arc<dyn CachedFiles>>,
     losses: Vec<(Remains, Vec<Lost>)>,
 }
 
@@ -89,7 +89,7 @@ impl Losses {
     fn judged(self) -> Vec<Kept> {
         let Some(holdings) = self.holdings else { return Vec::new() };
         let is_held = |lost: &Lost| {
-            holdings.holds_whole(&lost.id, lost.version, lost.size, lost.validator.as_deref())
+            holdings.is_complete(&lost.id, lost.version, lost.size, lost.validator.as_deref())
         };
         let kept = self.losses.into_iter().map(|(remains, lost)| {
             let held = lost.into_iter().filter(is_held).map(|lost| lost.id.key).collect();
@@ -100,7 +100,7 @@ impl Losses {
 }
 
 impl Deleted {
-    pub(super) fn new(holdings: Option<Arc<dyn Holdings>>) -> Self {
+    pub(super) fn new(holdings: Option<Arc<dyn CachedFiles>>) -> Self {
         Self { holdings, meetings: HashMap::new() }
     }
 
@@ -125,11 +125,11 @@ impl Deleted {
 
 impl Source {
     /// Takes in what an earlier run kept, as far as it is still held.
-    pub(super) fn load_deleted(&mut self, name: &SourceName, facts: &FactStore) {
+    pub(super) fn load_deleted(&mut self, name: &SourceName, database: &CatalogDatabase) {
         if self.deleted.holdings.is_none() {
             return;
         }
-        let remains = facts.deleted(name).unwrap_or_else(|error| {
+        let remains = database.deleted(name).unwrap_or_else(|error| {
             tracing::warn!("what was kept of {name} after its deletion cannot be read: {error}");
             Vec::new()
         });
@@ -225,7 +225,7 @@ impl Source {
     }
 
     /// The meetings that are gone as a whole, for the tree.
-    pub(super) fn deleted_views(&self) -> impl Iterator<Item = MeetingView> {
+    pub(super) fn deleted_views(&self) -> impl Iterator<Item = MeetingContents> {
         let gone = self.deleted.meetings.iter().filter(|(id, _)| !self.meetings.contains_key(*id));
         let shown = gone.map(|(_, kept)| kept.shown()).filter(|meeting| self.filter.shows(meeting));
         shown.map(|meeting| {
@@ -236,7 +236,7 @@ impl Source {
     }
 
     /// Adds what is kept.
-    pub(super) fn count_deleted(&self, counts: &mut Counts) {
+    pub(super) fn count_deleted(&self, counts: &mut SourceCounts) {
         for (id, kept) in &self.deleted.meetings {
             let shown = kept.shown();
             if kept.held.is_empty() || !self.filter.shows(&shown) {
@@ -275,7 +275,7 @@ pub(super) fn remains_of_row(text: &str) -> Option<Remains> {
 mod tests {
     use parking_lot::Mutex;
 
-    use super::super::{Catalog, Filter, Scope, SourceOptions};
+    use super::super::{Catalog, Filter, ListingScope, SourceOptions};
     use super::*;
     use crate::model::{BodyKind, DaySpan, RecordingFile, Role};
     use crate::providers::{Listing, ProviderError};
@@ -290,8 +290,8 @@ mod tests {
         }
     }
 
-    impl Holdings for Held {
-        fn holds_whole(
+    impl CachedFiles for Held {
+        fn is_complete(
             &self,
             file: &FileId,
             _: Version,
@@ -331,19 +331,19 @@ mod tests {
             end: start,
             expires: None,
             files,
-            facts: facts.into(),
+            metadata: facts.into(),
         }
     }
 
-    fn catalog(facts: FactStore, held: &Arc<Held>) -> Arc<Catalog> {
+    fn catalog(database: CatalogDatabase, held: &Arc<Held>) -> Arc<Catalog> {
         let options = SourceOptions {
             name: acme(),
-            scope: Scope::of(["mine"]),
+            scope: ListingScope::of(["mine"]),
             filter: Filter::none(),
             recycle_bin: None,
             keep_deleted: Some(held.clone()),
         };
-        Catalog::new([options], Arc::new(facts))
+        Catalog::new([options], Arc::new(database))
     }
 
     fn ever() -> DaySpan {
@@ -356,8 +356,8 @@ mod tests {
 
     /// The files that can be read, by meeting, and after a slash those that are hidden.
     fn shown(catalog: &Catalog) -> Vec<String> {
-        let views = catalog.views();
-        let of_meeting = |view: &MeetingView| {
+        let views = catalog.contents();
+        let of_meeting = |view: &MeetingContents| {
             let keys = |ready: bool| {
                 let files = view.meeting.files.iter();
                 let files =
@@ -378,7 +378,7 @@ mod tests {
         let (held, directory) = (Arc::<Held>::default(), tempfile::tempdir().unwrap());
         held.hold(&["a", "c"]);
         {
-            let catalog = catalog(FactStore::open(directory.path()).unwrap(), &held);
+            let catalog = catalog(CatalogDatabase::open(directory.path()).unwrap(), &held);
             list(&catalog, vec![meeting("m", &["a", "b"]), meeting("n", &["b"])]);
             list(&catalog, vec![]);
             assert_eq!(shown(&catalog), ["m a/b"]);
@@ -393,16 +393,19 @@ mod tests {
         }
         // A restart in which it is not held does not show it, and does not forget it before the next listing.
         held.hold(&[]);
-        assert_eq!(shown(&catalog(FactStore::open(directory.path()).unwrap(), &held)), ["m /ab"]);
+        assert_eq!(
+            shown(&catalog(CatalogDatabase::open(directory.path()).unwrap(), &held)),
+            ["m /ab"]
+        );
         held.hold(&["a"]);
-        let again = catalog(FactStore::open(directory.path()).unwrap(), &held);
+        let again = catalog(CatalogDatabase::open(directory.path()).unwrap(), &held);
         assert_eq!(shown(&again), ["m a/b"]);
         held.hold(&[]);
         list(&again, vec![]);
         assert_eq!(shown(&again), Vec::<String>::new());
         drop(again);
         held.hold(&["a"]);
-        let last = catalog(FactStore::open(directory.path()).unwrap(), &held);
+        let last = catalog(CatalogDatabase::open(directory.path()).unwrap(), &held);
         assert_eq!(shown(&last), Vec::<String>::new(), "what has gone does not come back");
     }
 
@@ -410,7 +413,7 @@ mod tests {
     fn files_that_go_one_after_the_other_are_kept_together() {
         let held = Arc::<Held>::default();
         held.hold(&["a", "b", "c"]);
-        let catalog = catalog(FactStore::in_memory().unwrap(), &held);
+        let catalog = catalog(CatalogDatabase::in_memory().unwrap(), &held);
         list(&catalog, vec![meeting("m", &["a", "b", "c", "d"])]);
         list(&catalog, vec![meeting("m", &["b", "c", "d"])]);
         assert_eq!(shown(&catalog), ["m abcd/"]);
@@ -427,7 +430,7 @@ mod tests {
     fn what_could_not_be_listed_is_not_taken_for_deleted() {
         let held = Arc::<Held>::default();
         held.hold(&["a"]);
-        let catalog = catalog(FactStore::in_memory().unwrap(), &held);
+        let catalog = catalog(CatalogDatabase::in_memory().unwrap(), &held);
         list(&catalog, vec![meeting("m", &["a", "b"])]);
         let failed = vec![(ever(), ProviderError::Unavailable("down".into()))];
         catalog.apply(&acme(), ever(), Listing { meetings: vec![], failed, ..Listing::default() });

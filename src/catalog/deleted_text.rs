@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::params;
 
-use super::FactStore;
+use super::CatalogDatabase;
 use super::deleted::{DeletedChange, Remains, remains_of_row};
 use super::rows::{drop_meetings, intact, log_failure, put_meetings, text, version};
 use super::trash::{KeptTrash, TrashChange, Trial, lying_of_row};
@@ -13,7 +13,7 @@ use crate::model::{FileId, SourceName};
 const OF_TRASH: [&str; 5] =
     ["trashed_meeting", "trashed_file", "meeting_details", "file_size", "file_validator"];
 
-impl FactStore {
+impl CatalogDatabase {
     /// What was kept of a source's recycle bin, as far as it can be read. The rest is listed or tried again.
     pub(super) fn trash(&self, source: &SourceName) -> rusqlite::Result<KeptTrash> {
         let connection = self.connection.lock();

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Catalog;
-use super::store::Question;
+use super::store::EnrichmentTask;
 use crate::http::FetchError;
 use crate::model::{BodyKind, Details, FileId, Version};
 use crate::providers::{LeaseEffort, Provider, ProviderError};
@@ -63,7 +63,7 @@ impl Enricher {
     /// Works until `ended`.
     pub async fn run(self, ended: CancellationToken) {
         let mut changes = self.catalog.changes();
-        let mut failed: HashMap<Question, Failed> = HashMap::new();
+        let mut failed: HashMap<EnrichmentTask, Failed> = HashMap::new();
         loop {
             let seen = *changes.borrow_and_update();
             let questions = self.catalog.questions(self.provider.source());
@@ -91,7 +91,11 @@ impl Enricher {
         }
     }
 
-    async fn answer(&self, questions: Vec<Question>, failed: &mut HashMap<Question, Failed>) {
+    async fn answer(
+        &self,
+        questions: Vec<EnrichmentTask>,
+        failed: &mut HashMap<EnrichmentTask, Failed>,
+    ) {
         let mut asked = JoinSet::new();
         let mut waiting = questions.into_iter();
         loop {
@@ -125,17 +129,17 @@ impl Enricher {
 }
 
 async fn ask(
-    question: &Question,
+    question: &EnrichmentTask,
     provider: &dyn Provider,
     sizes: &dyn SizeFinder,
     catalog: &Catalog,
 ) -> Result<(), String> {
     match question {
-        Question::Size(id, version, body) => {
+        EnrichmentTask::Size(id, version, body) => {
             let size = sizes.find_size(id, *body).await.map_err(|error| error.to_string())?;
-            catalog.learn_size(id, *version, size);
+            catalog.record_size(id, *version, size);
         }
-        Question::Details(meeting) => {
+        EnrichmentTask::Details(meeting) => {
             // What is listed meanwhile may be another thing already.
             let told = catalog.told(provider.source(), meeting);
             let details = match told.known {
@@ -144,21 +148,21 @@ async fn ask(
                 None => provider.details(meeting).await,
             };
             let details = details.map_err(|error| error.to_string())?;
-            let details = details.map(|details| Details { listed: told.listed, ..details });
+            let details = details.map(|details| Details { listing_hash: told.listed, ..details });
             // The links of these files may have come with the details, and are not kept over a restart: a length that was
             // left for later could cost the same question again. One that fails is asked for by itself.
             for file in details.iter().flat_map(|details| &details.files) {
-                if catalog.wants_size(file)
+                if catalog.needs_size(file)
                     && let Ok(size) = sizes.find_size(&file.id, file.body).await
                 {
-                    catalog.learn_size(&file.id, file.version, size);
+                    catalog.record_size(&file.id, file.version, size);
                 }
             }
-            catalog.learn_details(provider.source(), meeting, details);
+            catalog.record_details(provider.source(), meeting, details);
         }
-        Question::Trial(id, version, body) => {
+        EnrichmentTask::Trial(id, version, body) => {
             let refusal = try_file(id, *body, provider, sizes, catalog, *version).await?;
-            catalog.learn_trial(id, *version, refusal);
+            catalog.record_probe(id, *version, refusal);
         }
     }
     Ok(())
@@ -181,7 +185,7 @@ async fn try_file(
     }
     match sizes.find_size(id, body).await {
         Ok(size) => {
-            catalog.learn_size(id, version, size);
+            catalog.record_size(id, version, size);
             Ok(None)
         }
         Err(FetchError::NotAllowed(why) | FetchError::Gone(why) | FetchError::NotTheFile(why)) => {

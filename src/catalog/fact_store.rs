@@ -30,11 +30,11 @@ pub type ValidatorFact = ((MeetingId, FileKey), (Version, String));
 
 /// A small SQLite file, or the same in memory.
 #[derive(Debug)]
-pub struct FactStore {
+pub struct CatalogDatabase {
     pub(super) connection: Mutex<Connection>,
 }
 
-impl FactStore {
+impl CatalogDatabase {
     /// Everything known of a source.
     ///
     /// # Errors
@@ -156,15 +156,15 @@ pub(super) mod tests {
     fn facts_outlive_the_store() {
         let directory = tempfile::tempdir().unwrap();
         let facts = [("participants_count".to_owned(), 7.into())].into_iter().collect();
-        let details = Details { facts, ..Details::default() };
+        let details = Details { metadata: facts, ..Details::default() };
         {
-            let store = FactStore::open(directory.path()).unwrap();
+            let store = CatalogDatabase::open(directory.path()).unwrap();
             store.keep_size(&file("a"), Version(u64::MAX), 1 << 40);
             store.keep_size(&file("a"), Version(3), 42);
             store.keep_details(&acme(), &"m/1==".into(), Some(&details));
             store.keep_details(&acme(), &"old".into(), None);
         }
-        let store = FactStore::open(directory.path()).unwrap();
+        let store = CatalogDatabase::open(directory.path()).unwrap();
         let (sizes, kept) = store.load(&acme()).unwrap();
         let expected =
             SizeFact { meeting: "m/1==".into(), file: "a".into(), version: Version(3), size: 42 };
@@ -178,7 +178,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_damaged_row_is_dropped_and_hides_no_other() {
-        let store = FactStore::in_memory().unwrap();
+        let store = CatalogDatabase::in_memory().unwrap();
         store.keep_size(&file("a"), Version(3), 42);
         store.keep_validator(&file("a"), Version(3), "\"tag\"");
         store.keep_details(&acme(), &"m/1==".into(), Some(&Details::default()));

@@ -24,14 +24,14 @@ pub struct Filter {
     /// Addresses of hosts, in lower case, of which one must match; `None` is all, meetings without one included.
     pub hosts: Option<Vec<Pattern>>,
     /// Kinds of files; `None` is all.
-    pub kinds: Option<Vec<Kind>>,
+    pub kinds: Option<Vec<RecordingKind>>,
     /// The shortest meeting.
     pub min_duration: Duration,
 }
 
 /// A kind of recording file, as people choose among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum RecordingKind {
     /// Pictures, with or without sound.
     Video,
     /// Sound alone.
@@ -44,7 +44,7 @@ pub enum Kind {
     Other,
 }
 
-impl Kind {
+impl RecordingKind {
     fn of(file: &RecordingFile) -> Self {
         match file.role {
             Role::View => Self::Video,
@@ -88,12 +88,12 @@ impl Filter {
 
     /// Whether a file of a meeting that is shown is.
     pub fn shows_file(&self, file: &RecordingFile) -> bool {
-        self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&Kind::of(file)))
+        self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&RecordingKind::of(file)))
     }
 
     /// Whether a transcript of a meeting that is shown is.
     pub fn shows_transcripts(&self) -> bool {
-        self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&Kind::Transcript))
+        self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&RecordingKind::Transcript))
     }
 
     /// Whether it looks at files at all.
@@ -110,13 +110,13 @@ fn one_matches(patterns: &[Pattern], text: &str) -> bool {
 
 /// The address of whoever held the meeting, as its provider calls it.
 fn host(meeting: &Meeting) -> Option<String> {
-    ["host_email", "hostEmail"].iter().find_map(|name| meeting.facts.text(name))
+    ["host_email", "hostEmail"].iter().find_map(|name| meeting.metadata.text(name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Availability, BodyKind, Facts, FileId, SourceName, Version};
+    use crate::model::{Availability, BodyKind, FileId, MeetingMetadata, SourceName, Version};
 
     fn file(role: Role, stem: &str) -> RecordingFile {
         RecordingFile {
@@ -151,7 +151,7 @@ mod tests {
                 file(Role::Captions, "cc"),
                 file(Role::Other, "chat"),
             ],
-            facts: [("host_email".to_owned(), "ana@example.org".into())].into_iter().collect(),
+            metadata: [("host_email".to_owned(), "ana@example.org".into())].into_iter().collect(),
         }
     }
 
@@ -209,18 +209,18 @@ mod tests {
         assert!(!filter(glob("week*"), glob("ben@*"), 30).shows(&meeting()));
         assert!(!filter(glob("week*"), glob("*@example.org"), 31).shows(&meeting()));
         let mut nobodys = meeting();
-        nobodys.facts = Facts::default();
+        nobodys.metadata = MeetingMetadata::default();
         assert!(!filter(None, glob("*"), 0).shows(&nobodys));
     }
 
     #[test]
     fn kinds_choose_files_and_meetings_that_have_them() {
         let filter = |kinds| Filter { kinds: Some(kinds), ..Filter::none() };
-        let spoken = filter(vec![Kind::Transcript]);
+        let spoken = filter(vec![RecordingKind::Transcript]);
         let shown: Vec<_> =
             meeting().files.into_iter().filter(|file| spoken.shows_file(file)).collect();
         assert_eq!(shown.iter().map(|file| file.stem.as_str()).collect::<Vec<_>>(), ["cc"]);
-        assert!(spoken.shows(&meeting()) && filter(vec![Kind::Chat]).shows(&meeting()));
-        assert!(!filter(vec![Kind::Audio]).shows(&meeting()));
+        assert!(spoken.shows(&meeting()) && filter(vec![RecordingKind::Chat]).shows(&meeting()));
+        assert!(!filter(vec![RecordingKind::Audio]).shows(&meeting()));
     }
 }

@@ -5,8 +5,12 @@ use std::sync::Arc;
 
 use super::source::{Entry, Source};
 use super::trash::Trash;
-use super::{Filter, Holdings, Scope, SourceOptions, deleted, fact_store, listing_store, trash};
-use crate::model::{Details, FileId, Meeting, MeetingView, SourceName, SourceView, Version};
+use super::{
+    CachedFiles, Filter, ListingScope, SourceOptions, deleted, fact_store, listing_store, trash,
+};
+use crate::model::{
+    Details, FileId, Meeting, MeetingContents, SourceContents, SourceName, Version,
+};
 use crate::providers::RecycleBin;
 
 /// The meeting in a row.
@@ -30,9 +34,9 @@ pub fn remains_again(row: &str) -> Option<String> {
 }
 
 /// What the tree is told of a meeting that was listed and described so.
-pub fn view(listed: Meeting, details: Option<Details>) -> MeetingView {
+pub fn view(listed: Meeting, details: Option<Details>) -> MeetingContents {
     let entry = Entry::new(Arc::new(listed), Some(&details.map(Arc::new)));
-    MeetingView { meeting: entry.meeting, sizes: HashMap::new(), document: entry.document }
+    MeetingContents { meeting: entry.meeting, sizes: HashMap::new(), document: entry.document }
 }
 
 /// What the tree is told of a source that lists a meeting, by rows of its recycle bin and of what was deleted. Every byte
@@ -42,11 +46,11 @@ pub fn source(
     listed: Meeting,
     in_bin: &[&str],
     was_deleted: &[&str],
-) -> SourceView {
+) -> SourceContents {
     let bin = RecycleBin { name: "the trash", fix: "restore it", days: 30 };
     let mut source = Source::empty(SourceOptions {
         name: name.clone(),
-        scope: Scope::of(["fuzzed"]),
+        scope: ListingScope::of(["fuzzed"]),
         filter: Filter::none(),
         recycle_bin: Some(bin),
         keep_deleted: Some(Arc::new(Everything)),
@@ -58,14 +62,14 @@ pub fn source(
         source.trash_views().into_iter().map(|view| view.meeting.id.clone()).collect();
     source.details.extend(in_trash.into_iter().map(|id| (id, None)));
     source.take_in(was_deleted.iter().filter_map(|row| deleted::remains_of_row(row)).collect());
-    SourceView { name: name.clone(), meetings: source.views(), trash: source.trash_views() }
+    SourceContents { name: name.clone(), meetings: source.views(), trash: source.trash_views() }
 }
 
 #[derive(Debug)]
 struct Everything;
 
-impl Holdings for Everything {
-    fn holds_whole(&self, _: &FileId, _: Version, _: u64, _: Option<&str>) -> bool {
+impl CachedFiles for Everything {
+    fn is_complete(&self, _: &FileId, _: Version, _: u64, _: Option<&str>) -> bool {
         true
     }
 }

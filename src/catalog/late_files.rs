@@ -34,8 +34,8 @@ impl Catalog {
     }
 
     /// Takes over files that were made late, and keeps them with the details of their meetings.
-    pub fn learn_late_files(&self, name: &SourceName, late: LateFiles) {
-        let LateFiles { files, made_of, .. } = late;
+    pub fn record_late_files(&self, name: &SourceName, late: LateFiles) {
+        let LateFiles { files, derived_from, .. } = late;
         let mut learned = Vec::new();
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
@@ -54,7 +54,7 @@ impl Catalog {
             }
             let mut details = known.as_deref().cloned().unwrap_or_default();
             details.files.extend(files);
-            details.made_of = details.made_of.or_else(|| made_of.clone());
+            details.derived_from = details.derived_from.or_else(|| derived_from.clone());
             let details = Some(Arc::new(details));
             *entry = Entry::new(entry.listed.clone(), Some(&details));
             source.details.insert(id.clone(), details.clone());
@@ -66,7 +66,7 @@ impl Catalog {
         }
         self.touch();
         for (id, details) in learned {
-            self.facts.keep_details(name, &id, details.as_deref());
+            self.database.keep_details(name, &id, details.as_deref());
         }
     }
 }
@@ -78,9 +78,9 @@ fn has_transcript(meeting: &Meeting) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FactStore, Filter, Kind, Scope, SourceOptions};
+    use super::super::{CatalogDatabase, Filter, ListingScope, RecordingKind, SourceOptions};
     use super::*;
-    use crate::model::{Availability, BodyKind, Details, Facts, FileId, Version};
+    use crate::model::{Availability, BodyKind, Details, FileId, MeetingMetadata, Version};
     use crate::providers::Listing;
 
     fn acme() -> SourceName {
@@ -106,15 +106,15 @@ mod tests {
         DaySpan { from: jiff::civil::Date::MIN, to: jiff::civil::Date::MAX }
     }
 
-    fn catalog(facts: FactStore, kinds: Option<Vec<Kind>>) -> Arc<Catalog> {
+    fn catalog(database: CatalogDatabase, kinds: Option<Vec<RecordingKind>>) -> Arc<Catalog> {
         let options = SourceOptions {
             name: acme(),
-            scope: Scope::of(["mine"]),
+            scope: ListingScope::of(["mine"]),
             filter: Filter { kinds, ..Filter::none() },
             recycle_bin: None,
             keep_deleted: None,
         };
-        Catalog::new([options], Arc::new(facts))
+        Catalog::new([options], Arc::new(database))
     }
 
     /// Lists the one meeting, whose video has that version.
@@ -128,18 +128,18 @@ mod tests {
             end: start,
             expires: None,
             files: vec![file("video", Role::View, version)],
-            facts: Facts::default(),
+            metadata: MeetingMetadata::default(),
         };
         catalog.apply(&acme(), ever(), Listing { meetings: vec![meeting], ..Listing::default() });
     }
 
     fn late(key: &str) -> LateFiles {
         let files = vec![file(key, Role::Transcript, 1)];
-        LateFiles { files, made_of: Some("video".into()), failed: None }
+        LateFiles { files, derived_from: Some("video".into()), failed: None }
     }
 
     fn shown(catalog: &Catalog) -> Vec<(String, Version)> {
-        let files = catalog.views()[0].meetings[0].meeting.files.clone();
+        let files = catalog.contents()[0].meetings[0].meeting.files.clone();
         files.into_iter().map(|file| (file.id.key.to_string(), file.version)).collect()
     }
 
@@ -148,33 +148,33 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let expected = [("video".to_owned(), Version(1)), ("first".to_owned(), Version(1))];
         {
-            let catalog = catalog(FactStore::open(directory.path()).unwrap(), None);
+            let catalog = catalog(CatalogDatabase::open(directory.path()).unwrap(), None);
             list(&catalog, 1);
             // While the details are still asked for, they say it themselves.
             assert!(catalog.without_transcript(&acme(), ever()).is_empty());
-            catalog.learn_late_files(&acme(), late("early"));
-            catalog.learn_details(&acme(), &"m".into(), None);
+            catalog.record_late_files(&acme(), late("early"));
+            catalog.record_details(&acme(), &"m".into(), None);
             assert_eq!(catalog.without_transcript(&acme(), ever()).len(), 1);
-            catalog.learn_late_files(&acme(), late("first"));
-            catalog.learn_late_files(&acme(), late("second"));
+            catalog.record_late_files(&acme(), late("first"));
+            catalog.record_late_files(&acme(), late("second"));
             assert_eq!(shown(&catalog), expected);
             assert!(catalog.without_transcript(&acme(), ever()).is_empty());
         }
-        let catalog = catalog(FactStore::open(directory.path()).unwrap(), None);
+        let catalog = catalog(CatalogDatabase::open(directory.path()).unwrap(), None);
         assert_eq!(shown(&catalog), expected);
     }
 
     #[test]
     fn what_is_made_of_a_file_changes_with_it() {
-        let catalog = catalog(FactStore::in_memory().unwrap(), None);
+        let catalog = catalog(CatalogDatabase::in_memory().unwrap(), None);
         list(&catalog, 1);
         let mut details =
             Details { files: vec![file("sound", Role::Audio, 1)], ..Details::default() };
-        catalog.learn_details(&acme(), &"m".into(), Some(details.clone()));
+        catalog.record_details(&acme(), &"m".into(), Some(details.clone()));
         list(&catalog, 2);
         assert_eq!(shown(&catalog)[1], ("sound".to_owned(), Version(1)), "it stands by itself");
-        details.made_of = Some("video".into());
-        catalog.learn_details(&acme(), &"m".into(), Some(details));
+        details.derived_from = Some("video".into());
+        catalog.record_details(&acme(), &"m".into(), Some(details));
         assert_eq!(shown(&catalog)[1], ("sound".to_owned(), Version(2)));
         list(&catalog, 3);
         assert_eq!(shown(&catalog)[1], ("sound".to_owned(), Version(3)));
@@ -184,14 +184,20 @@ mod tests {
     fn what_stands_by_itself_is_asked_about_again_when_other_files_are_listed_also_in_a_later_run()
     {
         let directory = tempfile::tempdir().unwrap();
-        let open = || catalog(FactStore::open(directory.path()).unwrap(), Some(vec![Kind::Audio]));
+        let open = || {
+            catalog(
+                CatalogDatabase::open(directory.path()).unwrap(),
+                Some(vec![RecordingKind::Audio]),
+            )
+        };
         let is_asked = |catalog: &Catalog| !catalog.questions(&acme()).is_empty();
-        let learn = |catalog: &Catalog, made_of: Option<&str>, listed| {
+        let learn = |catalog: &Catalog, derived_from: Option<&str>, listed| {
             let files =
                 vec![RecordingFile { declared_size: Some(7), ..file("sound", Role::Audio, 1) }];
-            let made_of = made_of.map(Into::into);
-            let details = Details { files, made_of, listed, ..Details::default() };
-            catalog.learn_details(&acme(), &"m".into(), Some(details));
+            let derived_from = derived_from.map(Into::into);
+            let details =
+                Details { files, derived_from, listing_hash: listed, ..Details::default() };
+            catalog.record_details(&acme(), &"m".into(), Some(details));
         };
         {
             let catalog = open();
@@ -218,9 +224,10 @@ mod tests {
 
     #[test]
     fn nothing_is_looked_for_where_it_would_be_hidden() {
-        let catalog = catalog(FactStore::in_memory().unwrap(), Some(vec![Kind::Video]));
+        let catalog =
+            catalog(CatalogDatabase::in_memory().unwrap(), Some(vec![RecordingKind::Video]));
         list(&catalog, 1);
-        catalog.learn_details(&acme(), &"m".into(), None);
+        catalog.record_details(&acme(), &"m".into(), None);
         assert!(catalog.without_transcript(&acme(), ever()).is_empty());
     }
 }

@@ -7,7 +7,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
 
-use super::FactStore;
+use super::CatalogDatabase;
 use super::rows::{drop_meetings, log_failure, put_meetings};
 use crate::model::{Meeting, MeetingId, SourceName};
 
@@ -16,9 +16,9 @@ use crate::model::{Meeting, MeetingId, SourceName};
 ///
 /// It is a digest: who may look into the catalog for what was listed need not learn from it how somebody signs in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scope(String);
+pub struct ListingScope(String);
 
-impl Scope {
+impl ListingScope {
     /// The scope that these words say, which must hold no secret. Other words, or the same in another order, are another
     /// one; so is what begins with another number than `1:`, should the digest ever be made otherwise.
     pub fn of<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
@@ -51,7 +51,7 @@ pub(super) struct ListingChange {
     pub(super) gone: Vec<MeetingId>,
 }
 
-impl FactStore {
+impl CatalogDatabase {
     /// What was kept of a source under `scope`; `None` where that was never listed.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ impl FactStore {
     pub fn kept_listing(
         &self,
         source: &SourceName,
-        scope: &Scope,
+        scope: &ListingScope,
     ) -> rusqlite::Result<Option<KeptListing>> {
         let connection = self.connection.lock();
         let mut known =
@@ -90,14 +90,19 @@ impl FactStore {
     }
 
     /// Keeps what a listing changed, all of it or nothing. What was kept under another scope goes.
-    pub(super) fn keep_listing(&self, source: &SourceName, scope: &Scope, change: &ListingChange) {
+    pub(super) fn keep_listing(
+        &self,
+        source: &SourceName,
+        scope: &ListingScope,
+        change: &ListingChange,
+    ) {
         log_failure(self.try_keep_listing(source, scope, change));
     }
 
     fn try_keep_listing(
         &self,
         source: &SourceName,
-        scope: &Scope,
+        scope: &ListingScope,
         change: &ListingChange,
     ) -> rusqlite::Result<usize> {
         let mut connection = self.connection.lock();
@@ -123,7 +128,7 @@ impl FactStore {
     }
 
     /// Keeps that all of a source was listed at that time.
-    pub(super) fn keep_whole_at(&self, source: &SourceName, scope: &Scope, at: Timestamp) {
+    pub(super) fn keep_whole_at(&self, source: &SourceName, scope: &ListingScope, at: Timestamp) {
         let kept = self.connection.lock().execute(
             "UPDATE full_listing SET at = ?3 WHERE source = ?1 AND scope = ?2",
             params![source.as_str(), scope.0, at.as_second()],
@@ -177,8 +182,8 @@ mod tests {
         SourceName::new("acme").unwrap()
     }
 
-    fn scope(text: &str) -> Scope {
-        Scope::of([text])
+    fn scope(text: &str) -> ListingScope {
+        ListingScope::of([text])
     }
 
     fn meeting(id: &str) -> Meeting {
@@ -208,7 +213,7 @@ mod tests {
             end: start,
             expires: None,
             files: vec![file],
-            facts,
+            metadata: facts,
         }
     }
 
@@ -216,7 +221,7 @@ mod tests {
         Arc::new(meeting(id))
     }
 
-    fn kept(store: &FactStore, scope: &Scope) -> Option<Vec<Meeting>> {
+    fn kept(store: &CatalogDatabase, scope: &ListingScope) -> Option<Vec<Meeting>> {
         store.kept_listing(&acme(), scope).unwrap().map(|mut kept| {
             kept.meetings.sort_by(|a, b| a.id.cmp(&b.id));
             kept.meetings
@@ -225,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_listing_comes_back_as_it_was_with_every_later_change() {
-        let store = FactStore::in_memory().unwrap();
+        let store = CatalogDatabase::in_memory().unwrap();
         let mine = scope("mine");
         assert_eq!(kept(&store, &mine), None);
         let both = ListingChange { listed: vec![shared("a"), shared("b//c==")], gone: Vec::new() };
@@ -245,7 +250,7 @@ mod tests {
 
     #[test]
     fn scopes_are_made_as_it_is_frozen_here() {
-        let digest = |words: &[&str]| Scope::of(words.iter().copied()).0;
+        let digest = |words: &[&str]| ListingScope::of(words.iter().copied()).0;
         assert_eq!(
             digest(&["zoom", "é"]),
             "1:f10a05a011b684d63a8b51d0d0de902bed742d4308201d6ef1624e5c86ec7937"
@@ -255,7 +260,7 @@ mod tests {
 
     #[test]
     fn another_scope_is_another_archive() {
-        let store = FactStore::in_memory().unwrap();
+        let store = CatalogDatabase::in_memory().unwrap();
         let (mine, other) = (scope("mine"), scope("other"));
         let one = |id| ListingChange { listed: vec![shared(id)], gone: Vec::new() };
         store.keep_listing(&acme(), &mine, &one("a"));
@@ -269,7 +274,7 @@ mod tests {
 
     #[test]
     fn an_entry_that_cannot_be_read_is_left_out_and_gone_at_the_next_start() {
-        let store = FactStore::in_memory().unwrap();
+        let store = CatalogDatabase::in_memory().unwrap();
         let mine = scope("mine");
         let change = ListingChange { listed: vec![shared("a")], gone: Vec::new() };
         store.keep_listing(&acme(), &mine, &change);

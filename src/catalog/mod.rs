@@ -1,6 +1,6 @@
 //! Which recordings exist, and what was learned about them.
 //!
-//! Enters: listings of the providers, sizes and details found out in the background. Leaves: [`SourceView`](crate::model::SourceView)s for
+//! Enters: listings of the providers, sizes and details found out in the background. Leaves: [`SourceContents`](crate::model::SourceContents)s for
 //! the tree, through a watch that always holds the newest. What was learned at a cost (true sizes, details of
 //! past meetings) outlives a restart in [`fact_store`], and so does what was listed, in [`listing_store`]. What was deleted upstream may
 //! still lie in the recycle bin, which is [`trash`]'s, or stay for as long as it is held here, which is [`deleted`]'s. What is
@@ -28,12 +28,12 @@ pub mod store;
 mod trash;
 mod trash_view;
 
-pub use deleted::Holdings;
+pub use deleted::CachedFiles;
 pub use enrich::{Enricher, SizeFinder};
-pub use fact_store::FactStore;
-pub use filter::{Filter, Kind};
-pub use listing_store::Scope;
-pub use open::FactStoreError;
+pub use fact_store::CatalogDatabase;
+pub use filter::{Filter, RecordingKind};
+pub use listing_store::ListingScope;
+pub use open::CatalogDatabaseError;
 pub use refresh::{RefreshState, Refresher};
-pub use source::{Counts, SourceOptions};
+pub use source::{SourceCounts, SourceOptions};
 pub use store::Catalog;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::FactStore;
+use super::CatalogDatabase;
 use super::schema::{self, SCHEMA_VERSION, Unopened};
 use crate::ownership::{self, Kind, NotOwn};
 
@@ -28,7 +28,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why the store cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum FactStoreError {
+pub enum CatalogDatabaseError {
     /// The directory cannot be made.
     #[error("the cache directory {} cannot be made ({cause}); set [cache] dir to one that can", path.display())]
     Directory {
@@ -64,15 +64,15 @@ pub enum FactStoreError {
     },
 }
 
-impl FactStore {
+impl CatalogDatabase {
     /// Opens or makes `catalog.sqlite` in `directory` (made 0700, file 0600). A damaged one is set aside as
     /// `catalog.sqlite.damaged`, or with a number behind that, and replaced.
     ///
     /// # Errors
     /// The directory or a fresh file in it cannot be made, others could put files in its place, one that is there is not the
     /// user's own, or it was made by a later meetfs. Such a file is left as it is.
-    pub fn open(directory: &Path) -> Result<Self, FactStoreError> {
-        let failed = |cause| FactStoreError::Directory { path: directory.into(), cause };
+    pub fn open(directory: &Path) -> Result<Self, CatalogDatabaseError> {
+        let failed = |cause| CatalogDatabaseError::Directory { path: directory.into(), cause };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
         refuse_what_is_not_own(directory)?;
         // SQLite takes no link anywhere in the path. One that leads to the directory is what its owner wishes.
@@ -80,8 +80,8 @@ impl FactStore {
         let unopened = |error| {
             let path = directory.join(NAME);
             match error {
-                Unopened::Later(version) => FactStoreError::Later { path, version },
-                Unopened::Sqlite(cause) => FactStoreError::Database { path, cause },
+                Unopened::Later(version) => CatalogDatabaseError::Later { path, version },
+                Unopened::Sqlite(cause) => CatalogDatabaseError::Database { path, cause },
             }
         };
         match Self::open_file(&place) {
@@ -110,7 +110,7 @@ impl FactStore {
     ///
     /// # Errors
     /// It would, and why.
-    pub fn examine(directory: &Path) -> Result<(), FactStoreError> {
+    pub fn check(directory: &Path) -> Result<(), CatalogDatabaseError> {
         if !directory.exists() {
             return Ok(());
         }
@@ -118,7 +118,7 @@ impl FactStore {
         let path = directory.join(NAME);
         match schema::written_version(&path) {
             Some(version) if version > SCHEMA_VERSION => {
-                Err(FactStoreError::Later { path, version })
+                Err(CatalogDatabaseError::Later { path, version })
             }
             _ => Ok(()),
         }
@@ -128,12 +128,12 @@ impl FactStore {
     ///
     /// # Errors
     /// SQLite has no memory.
-    pub fn in_memory() -> Result<Self, FactStoreError> {
+    pub fn in_memory() -> Result<Self, CatalogDatabaseError> {
         let path = || ":memory:".into();
         let opened = Connection::open_in_memory().map_err(Unopened::from).and_then(Self::prepare);
         opened.map_err(|error| match error {
-            Unopened::Later(version) => FactStoreError::Later { path: path(), version },
-            Unopened::Sqlite(cause) => FactStoreError::Database { path: path(), cause },
+            Unopened::Later(version) => CatalogDatabaseError::Later { path: path(), version },
+            Unopened::Sqlite(cause) => CatalogDatabaseError::Database { path: path(), cause },
         })
     }
 
@@ -183,13 +183,13 @@ impl FactStore {
 }
 
 /// Refuses a directory in which others could put files in the place of the user's own, and files that are not the user's own.
-fn refuse_what_is_not_own(directory: &Path) -> Result<(), FactStoreError> {
+fn refuse_what_is_not_own(directory: &Path) -> Result<(), CatalogDatabaseError> {
     let found = directory
         .metadata()
-        .map_err(|cause| FactStoreError::Directory { path: directory.into(), cause })?;
+        .map_err(|cause| CatalogDatabaseError::Directory { path: directory.into(), cause })?;
     ownership::check_owner(directory, &found)?;
     if found.mode() & 0o022 != 0 {
-        return Err(FactStoreError::Exposed { path: directory.into() });
+        return Err(CatalogDatabaseError::Exposed { path: directory.into() });
     }
     for companion in std::iter::once("").chain(COMPANIONS) {
         ownership::check(&directory.join(format!("{NAME}{companion}")), Kind::File)?;
@@ -252,7 +252,7 @@ mod tests {
             b"this is no database at all, sorry",
         )
         .unwrap();
-        let store = FactStore::open(directory.path()).unwrap();
+        let store = CatalogDatabase::open(directory.path()).unwrap();
         store.keep_size(&file("a"), Version(3), 42);
         assert_eq!(store.load(&acme()).unwrap().0.len(), 1);
         assert!(directory.path().join("catalog.sqlite.damaged").exists());
@@ -265,7 +265,7 @@ mod tests {
         let damage = |number: usize| format!("this is no database at all, number {number:02}");
         for number in 0..MAX_SET_ASIDE + 2 {
             std::fs::write(place("catalog.sqlite"), damage(number)).unwrap();
-            let store = FactStore::open(directory.path()).unwrap();
+            let store = CatalogDatabase::open(directory.path()).unwrap();
             store.keep_size(&file("a"), Version(3), 42);
             assert_eq!(store.load(&acme()).unwrap().0.len(), 1);
         }
@@ -287,18 +287,19 @@ mod tests {
     fn a_catalog_of_a_later_version_is_refused_and_not_a_byte_of_it_changes() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("catalog.sqlite");
-        drop(FactStore::open(directory.path()).unwrap());
+        drop(CatalogDatabase::open(directory.path()).unwrap());
         for (journal, version) in [("WAL", SCHEMA_VERSION + 1), ("DELETE", i64::from(i32::MAX))] {
             let later = Connection::open(&path).unwrap();
             later.pragma_update(None, "journal_mode", journal).unwrap();
             later.pragma_update(None, "user_version", version).unwrap();
             drop(later);
             let before = std::fs::read(&path).unwrap();
-            for refused in
-                [FactStore::examine(directory.path()), FactStore::open(directory.path()).map(drop)]
-            {
+            for refused in [
+                CatalogDatabase::check(directory.path()),
+                CatalogDatabase::open(directory.path()).map(drop),
+            ] {
                 assert!(
-                    matches!(refused, Err(FactStoreError::Later { version: found, .. }) if found == version),
+                    matches!(refused, Err(CatalogDatabaseError::Later { version: found, .. }) if found == version),
                     "{refused:?}"
                 );
             }
@@ -314,8 +315,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("catalog.sqlite");
         Connection::open(&path).unwrap().pragma_update(None, "user_version", -3).unwrap();
-        FactStore::examine(directory.path()).unwrap();
-        FactStore::open(directory.path()).unwrap();
+        CatalogDatabase::check(directory.path()).unwrap();
+        CatalogDatabase::open(directory.path()).unwrap();
         assert!(directory.path().join("catalog.sqlite.damaged").exists());
     }
 
@@ -324,7 +325,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("cache");
-        let _store = FactStore::open(&directory).unwrap();
+        let _store = CatalogDatabase::open(&directory).unwrap();
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&directory), 0o700);
         assert_eq!(mode(&directory.join("catalog.sqlite")), 0o600);
@@ -338,9 +339,9 @@ mod tests {
         };
         for open in [0o777, 0o1777, 0o770] {
             mode(directory.path(), open);
-            let refused = FactStore::open(directory.path());
+            let refused = CatalogDatabase::open(directory.path());
             assert!(
-                matches!(refused, Err(FactStoreError::Exposed { .. })),
+                matches!(refused, Err(CatalogDatabaseError::Exposed { .. })),
                 "{open:o}: {refused:?}"
             );
         }
@@ -348,7 +349,7 @@ mod tests {
         let path = directory.path().join("catalog.sqlite");
         std::fs::write(&path, b"").unwrap();
         mode(&path, 0o666);
-        let _store = FactStore::open(directory.path()).unwrap();
+        let _store = CatalogDatabase::open(directory.path()).unwrap();
         for name in ["catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm"] {
             let found = directory.path().join(name).metadata().unwrap();
             assert_eq!(found.mode() & 0o777, 0o600, "{name}");

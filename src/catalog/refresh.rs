@@ -60,23 +60,23 @@ pub struct RefreshState {
     /// Whether somebody is being asked now.
     pub is_running: bool,
     /// Whether a listing has ended, well or not; what belongs to it may still be asked for.
-    pub is_answered: bool,
+    pub is_first_listing_done: bool,
     /// Listings that have ended since the start, well or not.
-    pub ended: u64,
+    pub completed_refreshes: u64,
     /// When something was listed last.
-    pub listed: Option<Timestamp>,
+    pub listed_at: Option<Timestamp>,
     /// When all of it was listed last, in this run or an earlier one.
-    pub whole: Option<Timestamp>,
+    pub fully_listed_at: Option<Timestamp>,
     /// Why the last listing failed, and when; `None` if it did not.
-    pub failed: Option<(Timestamp, ProviderError)>,
+    pub last_failure: Option<(Timestamp, ProviderError)>,
     /// Days that could not be listed, and why. Meetings known there are shown as they were.
-    pub gaps: Vec<(DaySpan, ProviderError)>,
+    pub incomplete_days: Vec<(DaySpan, ProviderError)>,
     /// When the next listing is due.
-    pub next: Option<Timestamp>,
+    pub next_at: Option<Timestamp>,
     /// Why the recycle bin could not be listed, whole or in part; `None` if it could, or was not.
-    pub trash_failed: Option<ProviderError>,
+    pub trash_error: Option<ProviderError>,
     /// Why files that are made late could not be looked for; `None` if they could, or none can be missing.
-    pub late_failed: Option<ProviderError>,
+    pub late_files_error: Option<ProviderError>,
 }
 
 impl std::fmt::Debug for Refresher {
@@ -101,18 +101,18 @@ impl Refresher {
         let this = Arc::new(self);
         let mut rest: Option<JoinHandle<bool>> = None;
         let mut reach =
-            if this.state.borrow().whole.is_some() { Reach::Recent } else { Reach::Full };
+            if this.state.borrow().fully_listed_at.is_some() { Reach::Recent } else { Reach::Full };
         let mut failures = 0u32;
         let mut bin_is_due = this.trash;
         loop {
-            this.state.send_modify(|state| (state.is_running, state.next) = (true, None));
+            this.state.send_modify(|state| (state.is_running, state.next_at) = (true, None));
             let days = this.spans(reach).first().copied();
             tokio::select! {
                 () = ended.cancelled() => return,
                 () = this.refresh(reach) => {}
             }
             // Whoever waits at a prompt waits for what is there, and not for what was deleted.
-            this.state.send_modify(|state| state.is_answered = true);
+            this.state.send_modify(|state| state.is_first_listing_done = true);
             bin_is_due |= this.trash && reach == Reach::Full;
             // Who asks for what is new does not wait for what was deleted: a bin can take minutes, or hang. It goes on beside
             // the listing, for what is given up in the middle may be a token that was about to come.
@@ -146,8 +146,8 @@ impl Refresher {
             let pause = jittered(pause_after(failures).max(this.asked_to_wait()));
             this.state.send_modify(|state| {
                 state.is_running = false;
-                state.ended += 1;
-                state.next = Timestamp::now().checked_add(pause).ok();
+                state.completed_refreshes += 1;
+                state.next_at = Timestamp::now().checked_add(pause).ok();
             });
             let asked = tokio::select! {
                 () = ended.cancelled() => return,
@@ -162,7 +162,7 @@ impl Refresher {
     /// What a listing leaves out: files that are made late, and the recycle bin where that `is_due`. Returns whether it still
     /// is.
     async fn look_at_the_rest(&self, days: Option<DaySpan>, is_due: bool) -> bool {
-        if self.state.borrow().failed.is_some() {
+        if self.state.borrow().last_failure.is_some() {
             return is_due;
         }
         self.look_for_late_files(days).await;
@@ -172,32 +172,36 @@ impl Refresher {
         self.refresh_trash().await;
         // One that was out of reach is not left alone for six hours.
         matches!(
-            self.state.borrow().trash_failed,
+            self.state.borrow().trash_error,
             Some(ProviderError::Unavailable(_) | ProviderError::Down(_))
         )
     }
 
     fn went_well(&self) -> bool {
         let state = self.state.borrow();
-        state.failed.is_none() && state.gaps.is_empty()
+        state.last_failure.is_none() && state.incomplete_days.is_empty()
     }
 
     /// How long the source has asked to be left alone, as far as that is believed.
     fn asked_to_wait(&self) -> Duration {
         let state = self.state.borrow();
-        let failed = state.failed.iter().map(|(_, error)| error);
+        let failed = state.last_failure.iter().map(|(_, error)| error);
         let waits =
-            failed.chain(state.gaps.iter().map(|(_, error)| error)).map(|error| match error {
-                ProviderError::Limited { wait, .. } => *wait,
-                _ => Duration::ZERO,
+            failed.chain(state.incomplete_days.iter().map(|(_, error)| error)).map(|error| {
+                match error {
+                    ProviderError::Limited { wait, .. } => *wait,
+                    _ => Duration::ZERO,
+                }
             });
         waits.max().unwrap_or_default().min(MAX_RETRY_AFTER)
     }
 
     fn is_full_due(&self) -> bool {
         let state = self.state.borrow();
-        state.gaps.len() > GAPS
-            || state.whole.is_none_or(|at| Timestamp::now().duration_since(at) >= FULL_INTERVAL)
+        state.incomplete_days.len() > GAPS
+            || state
+                .fully_listed_at
+                .is_none_or(|at| Timestamp::now().duration_since(at) >= FULL_INTERVAL)
     }
 
     async fn refresh(&self, reach: Reach) {
@@ -211,10 +215,12 @@ impl Refresher {
                     // Gaps that were not come to stay gaps. A failed listing of everything leaves no new ones.
                     self.state.send_modify(|state| {
                         if reach == Reach::Recent {
-                            state.gaps.retain(|(days, _)| *days == span || left.contains(days));
+                            state
+                                .incomplete_days
+                                .retain(|(days, _)| *days == span || left.contains(days));
                         }
-                        state.gaps.append(&mut gaps);
-                        state.failed = Some((Timestamp::now(), error));
+                        state.incomplete_days.append(&mut gaps);
+                        state.last_failure = Some((Timestamp::now(), error));
                     });
                     return;
                 }
@@ -223,16 +229,16 @@ impl Refresher {
         let now = Timestamp::now();
         let mut whole = false;
         self.state.send_modify(|state| {
-            state.gaps = gaps;
-            state.failed = None;
-            if reach == Reach::Full || state.whole.is_none() {
+            state.incomplete_days = gaps;
+            state.last_failure = None;
+            if reach == Reach::Full || state.fully_listed_at.is_none() {
                 // Its gaps are asked for by themselves.
-                state.whole = Some(now);
+                state.fully_listed_at = Some(now);
             }
-            whole = reach == Reach::Full && state.gaps.is_empty();
+            whole = reach == Reach::Full && state.incomplete_days.is_empty();
         });
         if whole {
-            self.catalog.listed_whole(self.provider.source(), now);
+            self.catalog.record_full_listing(self.provider.source(), now);
         }
     }
 
@@ -246,11 +252,17 @@ impl Refresher {
         let to = all.to;
         let state = self.state.borrow();
         // Since it was listed whole, an earlier run may be days ago.
-        let known =
-            state.whole.map_or(all.from, |at| TimeZone::UTC.to_datetime(at).date()).min(today);
+        let known = state
+            .fully_listed_at
+            .map_or(all.from, |at| TimeZone::UTC.to_datetime(at).date())
+            .min(today);
         let recent = known.checked_sub(RECENT_DAYS.days()).unwrap_or(known).clamp(all.from, to);
         let recent = DaySpan { from: recent, to };
-        let gaps = state.gaps.iter().map(|(days, _)| *days).filter(|days| days.from < recent.from);
+        let gaps = state
+            .incomplete_days
+            .iter()
+            .map(|(days, _)| *days)
+            .filter(|days| days.from < recent.from);
         std::iter::once(recent).chain(gaps).collect()
     }
 
@@ -276,18 +288,18 @@ impl Refresher {
             tracing::info!(%source, files = late.files.len(), "found files that were made late");
             let (catalog, name) = (self.catalog.clone(), source.clone());
             let learned =
-                tokio::task::spawn_blocking(move || catalog.learn_late_files(&name, late)).await;
+                tokio::task::spawn_blocking(move || catalog.record_late_files(&name, late)).await;
             if let Err(stopped) = learned {
                 tracing::error!(%source, "files that were made late could not be taken over: {stopped}");
             }
         }
         self.state.send_if_modified(|state| {
             let is_new = failed.as_ref().map(ProviderError::to_string)
-                != state.late_failed.as_ref().map(ProviderError::to_string);
+                != state.late_files_error.as_ref().map(ProviderError::to_string);
             if let Some(error) = failed.as_ref().filter(|_| is_new) {
                 tracing::warn!(%source, "transcripts that are made late could not be looked for: {error}");
             }
-            state.late_failed = failed;
+            state.late_files_error = failed;
             is_new
         });
     }
@@ -313,13 +325,13 @@ impl Refresher {
             }
         }
         if let Some(error) = &failed {
-            let told = self.state.borrow().trash_failed.as_ref().map(ProviderError::to_string);
+            let told = self.state.borrow().trash_error.as_ref().map(ProviderError::to_string);
             // Every six hours the same would be said for good where the permission is missing.
             if told != Some(error.to_string()) {
                 tracing::warn!(%source, "the recycle bin could not be listed: {error}");
             }
         }
-        self.state.send_modify(|state| state.trash_failed = failed);
+        self.state.send_modify(|state| state.trash_error = failed);
     }
 
     /// Lists some days; returns those of them that could not be.
@@ -331,7 +343,7 @@ impl Refresher {
         }
         let (changed, unchanged) = (listing.meetings.len(), listing.unchanged.len());
         tracing::info!(%source, changed, unchanged, from = %span.from, to = %span.to, "listed");
-        self.state.send_modify(|state| state.listed = Some(Timestamp::now()));
+        self.state.send_modify(|state| state.listed_at = Some(Timestamp::now()));
         let failed = listing.failed.clone();
         let (catalog, name) = (self.catalog.clone(), source.clone());
         // Writing ten thousand meetings down takes longer than an event loop may stand still.

@@ -131,7 +131,7 @@ pub(super) fn written_version(path: &Path) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::super::fact_store::tests::{acme, file};
-    use super::super::{FactStore, Scope};
+    use super::super::{CatalogDatabase, ListingScope};
     use super::*;
     use crate::model::{Details, Version};
 
@@ -147,12 +147,12 @@ mod tests {
             let details = "INSERT INTO meeting_details VALUES ('acme', 'm', '{\"dept\":\"x\"}'), ('acme', 'o', NULL)";
             old.execute(details, []).unwrap();
         }
-        let store = FactStore::open(directory.path()).unwrap();
+        let store = CatalogDatabase::open(directory.path()).unwrap();
         store.keep_validator(&file("a"), Version(3), "\"tag\"");
         let (sizes, details) = store.load(&acme()).unwrap();
         assert_eq!(sizes.len(), 1);
         let facts = [("dept".to_owned(), "x".into())].into_iter().collect();
-        let known = Details { facts, ..Details::default() };
+        let known = Details { metadata: facts, ..Details::default() };
         assert_eq!(details, [("m".into(), Some(known)), ("o".into(), None)]);
         let expected = (("m/1==".into(), "a".into()), (Version(3), "\"tag\"".to_string()));
         assert_eq!(store.validators(&acme()).unwrap(), [expected]);
@@ -169,7 +169,7 @@ mod tests {
                 .for_each(|schema| old.execute_batch(schema).unwrap());
             old.execute("INSERT INTO full_listing VALUES ('acme', 'mine', 5)", []).unwrap();
         }
-        let store = FactStore::open(directory.path()).unwrap();
+        let store = CatalogDatabase::open(directory.path()).unwrap();
         let connection = store.connection.lock();
         for (table, rows) in [
             ("trashed_meeting", 0),
@@ -195,8 +195,8 @@ mod tests {
             old.execute("INSERT INTO full_listing VALUES ('acme', 'Zoom(ana@example.org)', 5)", [])
                 .unwrap();
         }
-        let store = FactStore::open(directory.path()).unwrap();
-        assert!(store.kept_listing(&acme(), &Scope::of(["zoom"])).unwrap().is_none());
+        let store = CatalogDatabase::open(directory.path()).unwrap();
+        assert!(store.kept_listing(&acme(), &ListingScope::of(["zoom"])).unwrap().is_none());
         let connection = store.connection.lock();
         let scopes: String =
             connection.query_row("SELECT scope FROM full_listing", [], |row| row.get(0)).unwrap();
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_schema_on_disk_is_the_one_frozen_here() {
-        let store = FactStore::in_memory().unwrap();
+        let store = CatalogDatabase::in_memory().unwrap();
         let connection = store.connection.lock();
         let mut query =
             connection.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL").unwrap();

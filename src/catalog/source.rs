@@ -6,11 +6,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::deleted::{Deleted, Holdings};
+use super::deleted::{CachedFiles, Deleted};
 use super::trash::Trash;
-use super::{FactStore, Filter, Scope};
+use super::{CatalogDatabase, Filter, ListingScope};
 use crate::model::{
-    Availability, Details, Document, FileKey, Meeting, MeetingId, MeetingView, RecordingFile,
+    Availability, Details, Document, FileKey, Meeting, MeetingContents, MeetingId, RecordingFile,
     SourceName, Version,
 };
 use crate::providers::RecycleBin;
@@ -21,18 +21,18 @@ pub struct SourceOptions {
     /// The configured name.
     pub name: SourceName,
     /// What its listings are of.
-    pub scope: Scope,
+    pub scope: ListingScope,
     /// Which of it is shown.
     pub filter: Filter,
     /// The recycle bin, where it is shown.
     pub recycle_bin: Option<RecycleBin>,
     /// Who knows what can be read without the cloud, where that is to stay after it was deleted there.
-    pub keep_deleted: Option<Arc<dyn Holdings>>,
+    pub keep_deleted: Option<Arc<dyn CachedFiles>>,
 }
 
 /// How much there is of a source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct SourceCounts {
     /// Meetings that are shown.
     pub meetings: u64,
     /// Recording files that can be read and whose length is known; the others are not shown yet.
@@ -52,7 +52,7 @@ pub struct Counts {
 /// What is known of one source.
 #[derive(Debug)]
 pub(super) struct Source {
-    pub(super) scope: Scope,
+    pub(super) scope: ListingScope,
     pub(super) filter: Filter,
     /// Whether it was listed in an earlier run, and when that was whole.
     pub(super) kept: Option<Option<Timestamp>>,
@@ -86,7 +86,7 @@ impl Entry {
     pub(super) fn new(listed: Arc<Meeting>, details: Option<&Option<Arc<Details>>>) -> Self {
         let mut meeting = listed.clone();
         for details in details.into_iter().flatten() {
-            let source = details.made_of.as_ref();
+            let source = details.derived_from.as_ref();
             let source =
                 source.and_then(|key| listed.files.iter().find(|file| file.id.key == *key));
             for file in &details.files {
@@ -104,8 +104,8 @@ impl Entry {
         let document =
             details.map(|details| Arc::new(Document::new(listed.clone(), details.clone())));
         let is_outdated = details.and_then(Option::as_ref).is_some_and(|details| {
-            let stand_by_themselves = !details.files.is_empty() && details.made_of.is_none();
-            stand_by_themselves && details.listed != Some(files_of(&listed))
+            let stand_by_themselves = !details.files.is_empty() && details.derived_from.is_none();
+            stand_by_themselves && details.listing_hash != Some(files_of(&listed))
         });
         Self { listed, meeting, document, is_outdated }
     }
@@ -150,10 +150,10 @@ impl Source {
     }
 
     /// What was kept of a source in earlier runs.
-    pub(super) fn load(options: SourceOptions, facts: &FactStore) -> Self {
+    pub(super) fn load(options: SourceOptions, database: &CatalogDatabase) -> Self {
         let (name, recycle_bin) = (options.name.clone(), options.recycle_bin);
         let mut source = Self::empty(options);
-        match facts.load(&name) {
+        match database.load(&name) {
             Ok((sizes, details)) => {
                 for fact in sizes {
                     let files = source.sizes.entry(fact.meeting).or_default();
@@ -164,11 +164,11 @@ impl Source {
             }
             Err(error) => tracing::warn!("what was learned of {name} cannot be read: {error}"),
         }
-        match facts.validators(&name) {
+        match database.validators(&name) {
             Ok(validators) => source.validators = validators.into_iter().collect(),
             Err(error) => tracing::warn!("what was learned of {name} cannot be read: {error}"),
         }
-        match facts.kept_listing(&name, &source.scope) {
+        match database.kept_listing(&name, &source.scope) {
             Ok(Some(kept)) => {
                 source.kept = Some(kept.whole_at);
                 let details = &source.details;
@@ -177,8 +177,8 @@ impl Source {
                     (meeting.id.clone(), Entry::new(compact(meeting), found))
                 });
                 source.meetings = entries.collect();
-                source.trash = Trash::load(recycle_bin, &name, facts);
-                source.load_deleted(&name, facts);
+                source.trash = Trash::load(recycle_bin, &name, database);
+                source.load_deleted(&name, database);
             }
             Ok(None) => {}
             Err(error) => tracing::warn!("what was listed of {name} cannot be read: {error}"),
@@ -191,8 +191,8 @@ impl Source {
         self.meetings.values().filter(|entry| self.filter.shows(&entry.meeting))
     }
 
-    pub(super) fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
+    pub(super) fn counts(&self) -> SourceCounts {
+        let mut counts = SourceCounts::default();
         for entry in self.meetings.values() {
             if !self.filter.shows(&entry.meeting) {
                 counts.hidden_meetings += 1;
@@ -220,7 +220,7 @@ impl Source {
         match self.details.get(meeting) {
             None => true,
             Some(known) => {
-                let lacks = known.as_ref().is_some_and(|details| !details.lacks.is_empty());
+                let lacks = known.as_ref().is_some_and(|details| !details.missing.is_empty());
                 let is_outdated =
                     || self.meetings.get(meeting).is_some_and(|entry| entry.is_outdated);
                 (lacks && !self.lacking.contains(meeting)) || is_outdated()
@@ -241,7 +241,7 @@ impl Source {
     }
 
     /// Whether a file is shown as soon as its length is known, which nobody has said yet.
-    pub(super) fn wants_size(&self, file: &RecordingFile) -> bool {
+    pub(super) fn needs_size(&self, file: &RecordingFile) -> bool {
         let known = self.sizes.get(&file.id.meeting).and_then(|files| files.get(&file.id.key));
         self.filter.shows_file(file)
             && file.availability == Availability::Ready
@@ -249,7 +249,7 @@ impl Source {
             && known.is_none_or(|(version, _)| *version != file.version)
     }
 
-    pub(super) fn views(&self) -> Vec<MeetingView> {
+    pub(super) fn views(&self) -> Vec<MeetingContents> {
         let there = self
             .shown()
             .map(|entry| self.view(&self.with_remains(&entry.meeting), entry.document.clone()));
@@ -260,7 +260,7 @@ impl Source {
         &self,
         meeting: &Arc<Meeting>,
         document: Option<Arc<Document>>,
-    ) -> MeetingView {
+    ) -> MeetingContents {
         let meeting = if self.filter.looks_at_files() {
             let mut shown = Meeting::clone(meeting);
             shown.files.retain(|file| self.filter.shows_file(file));
@@ -274,6 +274,6 @@ impl Source {
                 meeting.files.iter().map(|file| (&file.id.key, self.size(&meeting, file)));
             sizes.extend(learned.filter_map(|(key, size)| Some((key.clone(), size?))));
         }
-        MeetingView { meeting, sizes, document }
+        MeetingContents { meeting, sizes, document }
     }
 }

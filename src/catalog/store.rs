@@ -8,12 +8,13 @@ use jiff::tz::TimeZone;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::FactStore;
+use super::CatalogDatabase;
 use super::deleted::Losses;
 use super::listing_store::ListingChange;
-use super::source::{Counts, Entry, Source, SourceOptions, compact, files_of};
+use super::source::{Entry, Source, SourceCounts, SourceOptions, compact, files_of};
 use crate::model::{
-    DaySpan, Details, FileId, Meeting, MeetingId, RecordingFile, SourceName, SourceView, Version,
+    DaySpan, Details, FileId, Meeting, MeetingId, RecordingFile, SourceContents, SourceName,
+    Version,
 };
 use crate::providers::{KnownMeetings, Listing};
 
@@ -26,12 +27,12 @@ pub struct Catalog {
     /// `sources`.
     pub(super) applying: Mutex<()>,
     changed: watch::Sender<u64>,
-    pub(super) facts: Arc<FactStore>,
+    pub(super) database: Arc<CatalogDatabase>,
 }
 
 /// Something the background has to find out, newest meeting first.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Question {
+pub enum EnrichmentTask {
     /// How long is this file?
     Size(FileId, Version, crate::model::BodyKind),
     /// What else is known of this meeting?
@@ -46,7 +47,7 @@ pub(super) struct Told {
     pub(super) known: Option<Arc<Details>>,
     /// Whether the files in it may have changed.
     pub(super) is_outdated: bool,
-    /// As in [`Details::listed`].
+    /// As in [`Details::listing_hash`].
     pub(super) listed: Option<u64>,
 }
 
@@ -54,14 +55,19 @@ impl Catalog {
     /// A catalog of sources without meetings, with what was learned in earlier runs.
     pub fn new(
         sources: impl IntoIterator<Item = SourceOptions>,
-        facts: Arc<FactStore>,
+        database: Arc<CatalogDatabase>,
     ) -> Arc<Self> {
         let sources = sources.into_iter().map(|options| {
             let name = options.name.clone();
-            (name, Source::load(options, &facts))
+            (name, Source::load(options, &database))
         });
         let sources = Mutex::new(sources.collect());
-        Arc::new(Self { sources, applying: Mutex::new(()), changed: watch::Sender::new(0), facts })
+        Arc::new(Self {
+            sources,
+            applying: Mutex::new(()),
+            changed: watch::Sender::new(0),
+            database,
+        })
     }
 
     /// The meetings of a source as they are known now, the filter's aside.
@@ -72,15 +78,15 @@ impl Catalog {
     }
 
     /// Whether a source was listed in an earlier run; if so, when that was whole.
-    pub fn kept(&self, name: &SourceName) -> Option<Option<Timestamp>> {
+    pub fn earlier_listing(&self, name: &SourceName) -> Option<Option<Timestamp>> {
         self.sources.lock().get(name).and_then(|source| source.kept)
     }
 
     /// All of a source was listed at that time, without a gap.
-    pub fn listed_whole(&self, name: &SourceName, at: Timestamp) {
+    pub fn record_full_listing(&self, name: &SourceName, at: Timestamp) {
         let scope = self.sources.lock().get(name).map(|source| source.scope.clone());
         if let Some(scope) = scope {
-            self.facts.keep_whole_at(name, &scope, at);
+            self.database.keep_whole_at(name, &scope, at);
         }
     }
 
@@ -99,11 +105,12 @@ impl Catalog {
         let _one_at_a_time = self.applying.lock();
         let seen = listing.meetings.iter().map(|meeting| &meeting.id).chain(&listing.unchanged);
         let seen: HashSet<_> = seen.cloned().collect();
-        let listed_whole = |meeting: &Meeting| {
+        let was_listed_completely = |meeting: &Meeting| {
             let day = TimeZone::UTC.to_datetime(meeting.start).date();
             span.contains(day) && !listing.failed.iter().any(|(failed, _)| failed.contains(day))
         };
-        let is_gone = |meeting: &Meeting| !seen.contains(&meeting.id) && listed_whole(meeting);
+        let is_gone =
+            |meeting: &Meeting| !seen.contains(&meeting.id) && was_listed_completely(meeting);
         let losses =
             self.sources.lock().get(name).map(|source| source.losses(&listing.meetings, is_gone));
         let kept = losses.map(Losses::held).unwrap_or_default();
@@ -134,12 +141,12 @@ impl Catalog {
             // The tree first: somebody may be waiting for it.
             self.touch();
         }
-        self.facts.keep_listing(name, &scope, &change);
-        self.facts.keep_deleted(name, &deleted);
+        self.database.keep_listing(name, &scope, &change);
+        self.database.keep_deleted(name, &deleted);
     }
 
     /// Takes over a file's true size, and keeps it.
-    pub fn learn_size(&self, id: &FileId, version: Version, size: u64) {
+    pub fn record_size(&self, id: &FileId, version: Version, size: u64) {
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(&id.source) else { return };
         let files = source.sizes.entry(id.meeting.clone()).or_default();
@@ -148,7 +155,7 @@ impl Catalog {
         if changed {
             // The tree first: somebody may be waiting for it in an `open`.
             self.touch();
-            self.facts.keep_size(id, version, size);
+            self.database.keep_size(id, version, size);
         }
     }
 
@@ -170,7 +177,7 @@ impl Catalog {
     }
 
     /// Takes over the validator under which a file version is served, and keeps it.
-    pub fn learn_validator(&self, id: &FileId, version: Version, validator: &str) {
+    pub fn record_validator(&self, id: &FileId, version: Version, validator: &str) {
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(&id.source) else { return };
         let place = (id.meeting.clone(), id.key.clone());
@@ -178,15 +185,15 @@ impl Catalog {
         let changed = source.validators.insert(place, fact.clone()) != Some(fact);
         drop(sources);
         if changed {
-            self.facts.keep_validator(id, version, validator);
+            self.database.keep_validator(id, version, validator);
         }
     }
 
     /// Takes over what else is known of a meeting, and keeps it.
-    pub fn learn_details(&self, name: &SourceName, id: &MeetingId, details: Option<Details>) {
+    pub fn record_details(&self, name: &SourceName, id: &MeetingId, details: Option<Details>) {
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
-        if details.as_ref().is_some_and(|details| !details.lacks.is_empty()) {
+        if details.as_ref().is_some_and(|details| !details.missing.is_empty()) {
             source.lacking.insert(id.clone());
         }
         if source.details.get(id).is_some_and(|known| known.as_deref() == details.as_ref()) {
@@ -199,7 +206,7 @@ impl Catalog {
         source.details.insert(id.clone(), details.clone());
         drop(sources);
         self.touch();
-        self.facts.keep_details(name, id, details.as_deref());
+        self.database.keep_details(name, id, details.as_deref());
     }
 
     /// What else is known of a meeting, to be told to whoever is asked for more.
@@ -215,12 +222,12 @@ impl Catalog {
     }
 
     /// Whether a file would be shown if only its length were known.
-    pub fn wants_size(&self, file: &RecordingFile) -> bool {
-        self.sources.lock().get(&file.id.source).is_some_and(|source| source.wants_size(file))
+    pub fn needs_size(&self, file: &RecordingFile) -> bool {
+        self.sources.lock().get(&file.id.source).is_some_and(|source| source.needs_size(file))
     }
 
     /// What is still to be found out about a source, newest meeting first, sizes before details.
-    pub fn questions(&self, name: &SourceName) -> Vec<Question> {
+    pub fn questions(&self, name: &SourceName) -> Vec<EnrichmentTask> {
         let sources = self.sources.lock();
         let Some(source) = sources.get(name) else { return Vec::new() };
         let mut meetings: Vec<_> = source.shown().map(|entry| &entry.meeting).collect();
@@ -228,26 +235,26 @@ impl Catalog {
         let sizes = meetings
             .iter()
             .flat_map(|meeting| &meeting.files)
-            .filter(|file| source.wants_size(file))
-            .map(|file| Question::Size(file.id.clone(), file.version, file.body));
+            .filter(|file| source.needs_size(file))
+            .map(|file| EnrichmentTask::Size(file.id.clone(), file.version, file.body));
         let details = meetings
             .iter()
             .filter(|meeting| !meeting.files.is_empty() && source.asks_for_details(&meeting.id))
-            .map(|meeting| Question::Details(meeting.id.clone()));
+            .map(|meeting| EnrichmentTask::Details(meeting.id.clone()));
         sizes.chain(details).chain(source.trash_questions(Timestamp::now())).collect()
     }
 
     /// How much there is of a source.
-    pub fn counts(&self, name: &SourceName) -> Counts {
+    pub fn counts(&self, name: &SourceName) -> SourceCounts {
         self.sources.lock().get(name).map(Source::counts).unwrap_or_default()
     }
 
     /// The newest state, for the tree.
-    pub fn views(&self) -> Vec<SourceView> {
+    pub fn contents(&self) -> Vec<SourceContents> {
         let sources = self.sources.lock();
         let mut views: Vec<_> = sources
             .iter()
-            .map(|(name, source)| SourceView {
+            .map(|(name, source)| SourceContents {
                 name: name.clone(),
                 meetings: source.views(),
                 trash: source.trash_views(),
@@ -269,11 +276,11 @@ impl KnownMeetings for Catalog {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Filter, Scope};
+    use super::super::{Filter, ListingScope};
     use serde_json::Value;
 
     use super::*;
-    use crate::model::Facts;
+    use crate::model::MeetingMetadata;
     use crate::providers::ProviderError;
 
     fn acme() -> SourceName {
@@ -290,7 +297,7 @@ mod tests {
             end: start,
             expires: None,
             files: Vec::new(),
-            facts: Facts::default(),
+            metadata: MeetingMetadata::default(),
         }
     }
 
@@ -300,28 +307,28 @@ mod tests {
 
     fn shown(catalog: &Catalog) -> Vec<String> {
         let mut ids: Vec<_> =
-            catalog.views()[0].meetings.iter().map(|view| view.meeting.id.to_string()).collect();
+            catalog.contents()[0].meetings.iter().map(|view| view.meeting.id.to_string()).collect();
         ids.sort();
         ids
     }
 
-    fn filtered(facts: FactStore, filter: Filter) -> Arc<Catalog> {
+    fn filtered(database: CatalogDatabase, filter: Filter) -> Arc<Catalog> {
         let options = SourceOptions {
             name: acme(),
-            scope: Scope::of(["mine"]),
+            scope: ListingScope::of(["mine"]),
             filter,
             recycle_bin: None,
             keep_deleted: None,
         };
-        Catalog::new([options], Arc::new(facts))
+        Catalog::new([options], Arc::new(database))
     }
 
-    fn catalog_with(facts: FactStore) -> Arc<Catalog> {
-        filtered(facts, Filter::none())
+    fn catalog_with(database: CatalogDatabase) -> Arc<Catalog> {
+        filtered(database, Filter::none())
     }
 
     fn catalog() -> Arc<Catalog> {
-        catalog_with(FactStore::in_memory().unwrap())
+        catalog_with(CatalogDatabase::in_memory().unwrap())
     }
 
     #[test]
@@ -347,7 +354,8 @@ mod tests {
     #[test]
     fn what_the_filter_hides_is_counted_and_kept_but_not_shown_nor_asked_about() {
         let since = "2026-02-01".parse().unwrap();
-        let catalog = filtered(FactStore::in_memory().unwrap(), Filter { since, ..Filter::none() });
+        let catalog =
+            filtered(CatalogDatabase::in_memory().unwrap(), Filter { since, ..Filter::none() });
         let meetings = vec![meeting("january", "2026-01-10"), meeting("february", "2026-02-10")];
         catalog.apply(
             &acme(),
@@ -365,17 +373,20 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let all = span("2026-01-01", "2026-03-31");
         {
-            let catalog = catalog_with(FactStore::open(directory.path()).unwrap());
-            assert_eq!(catalog.kept(&acme()), None);
+            let catalog = catalog_with(CatalogDatabase::open(directory.path()).unwrap());
+            assert_eq!(catalog.earlier_listing(&acme()), None);
             let meetings = vec![meeting("a", "2026-01-10"), meeting("b", "2026-02-10")];
             catalog.apply(&acme(), all, Listing { meetings, ..Listing::default() });
             let meetings = vec![meeting("b", "2026-02-10"), meeting("c", "2026-03-10")];
             catalog.apply(&acme(), all, Listing { meetings, ..Listing::default() });
-            catalog.listed_whole(&acme(), "2026-03-31T00:00:00Z".parse().unwrap());
+            catalog.record_full_listing(&acme(), "2026-03-31T00:00:00Z".parse().unwrap());
         }
-        let catalog = catalog_with(FactStore::open(directory.path()).unwrap());
+        let catalog = catalog_with(CatalogDatabase::open(directory.path()).unwrap());
         assert_eq!(shown(&catalog), ["b", "c"]);
-        assert_eq!(catalog.kept(&acme()), Some(Some("2026-03-31T00:00:00Z".parse().unwrap())));
+        assert_eq!(
+            catalog.earlier_listing(&acme()),
+            Some(Some("2026-03-31T00:00:00Z".parse().unwrap()))
+        );
     }
 
     #[test]
@@ -399,7 +410,7 @@ mod tests {
             Listing { meetings: vec![listed], ..Listing::default() }
         };
         let files = |catalog: &Catalog| {
-            let files = catalog.views()[0].meetings[0].meeting.files.clone();
+            let files = catalog.contents()[0].meetings[0].meeting.files.clone();
             let mut files: Vec<_> = files
                 .into_iter()
                 .map(|file| (file.id.key.to_string(), file.declared_size))
@@ -411,17 +422,17 @@ mod tests {
         let expected =
             [("audio", 2), ("both", 2), ("video", 1)].map(|(key, size)| (key.into(), Some(size)));
         {
-            let catalog = catalog_with(FactStore::open(directory.path()).unwrap());
+            let catalog = catalog_with(CatalogDatabase::open(directory.path()).unwrap());
             catalog.apply(&acme(), all, listing());
             let details =
                 Details { files: vec![file("audio", 2), file("both", 2)], ..Details::default() };
-            catalog.learn_details(&acme(), &"a".into(), Some(details));
+            catalog.record_details(&acme(), &"a".into(), Some(details));
             assert_eq!(files(&catalog), expected);
             let before = *catalog.changes().borrow();
             catalog.apply(&acme(), all, listing());
             assert_eq!(*catalog.changes().borrow(), before, "the same listing is no change");
         }
-        let catalog = catalog_with(FactStore::open(directory.path()).unwrap());
+        let catalog = catalog_with(CatalogDatabase::open(directory.path()).unwrap());
         assert_eq!(files(&catalog), expected);
     }
 
@@ -441,15 +452,15 @@ mod tests {
     fn the_document_waits_for_the_details_and_never_lets_them_overwrite_the_listing() {
         let catalog = catalog();
         let mut listed = meeting("a", "2026-01-10");
-        listed.facts = [("topic".to_owned(), "listed".into())].into_iter().collect();
+        listed.metadata = [("topic".to_owned(), "listed".into())].into_iter().collect();
         let all = span("2026-01-01", "2026-03-31");
         catalog.apply(&acme(), all, Listing { meetings: vec![listed], ..Listing::default() });
-        assert_eq!(catalog.views()[0].meetings[0].document, None);
+        assert_eq!(catalog.contents()[0].meetings[0].document, None);
         let details =
             [("topic", "other"), ("dept", "sales")].map(|(k, v)| (k.to_string(), v.into()));
-        let details = Details { facts: details.into_iter().collect(), ..Details::default() };
-        catalog.learn_details(&acme(), &"a".into(), Some(details));
-        let document = catalog.views()[0].meetings[0].document.clone().unwrap();
+        let details = Details { metadata: details.into_iter().collect(), ..Details::default() };
+        catalog.record_details(&acme(), &"a".into(), Some(details));
+        let document = catalog.contents()[0].meetings[0].document.clone().unwrap();
         let value: Value = serde_json::from_slice(&document.text()).unwrap();
         assert_eq!(value, serde_json::json!({"topic": "listed", "dept": "sales"}));
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::FactStore;
+use super::CatalogDatabase;
 use super::store::Catalog;
 use crate::model::{FileId, FileKey, Meeting, MeetingId, SourceName, Version};
 use crate::providers::{RecycleBin, TrashEntry, TrashListing};
@@ -66,12 +66,16 @@ impl Trash {
     }
 
     /// What was kept of it in earlier runs.
-    pub(super) fn load(bin: Option<RecycleBin>, name: &SourceName, facts: &FactStore) -> Self {
+    pub(super) fn load(
+        bin: Option<RecycleBin>,
+        name: &SourceName,
+        database: &CatalogDatabase,
+    ) -> Self {
         let empty = Self::empty(bin);
         if bin.is_none() {
             return empty;
         }
-        match facts.trash(name) {
+        match database.trash(name) {
             Ok(kept) => Self::holding(bin, kept),
             Err(error) => {
                 tracing::warn!("what lay in the recycle bin of {name} cannot be read: {error}");
@@ -133,11 +137,11 @@ impl Catalog {
         if !change.lying.is_empty() || !change.gone.is_empty() {
             self.touch();
         }
-        self.facts.keep_trash(name, &change);
+        self.database.keep_trash(name, &change);
     }
 
     /// Takes over whether a file in the recycle bin is given out, and keeps it. `refusal` is why it is not.
-    pub fn learn_trial(&self, id: &FileId, version: Version, refusal: Option<String>) {
+    pub fn record_probe(&self, id: &FileId, version: Version, refusal: Option<String>) {
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(&id.source) else { return };
         if !source.trash.lying.contains_key(&id.meeting) {
@@ -153,11 +157,11 @@ impl Catalog {
         {
             self.touch();
         }
-        self.facts.keep_trial(id, &trial);
+        self.database.keep_trial(id, &trial);
     }
 
     /// The meetings that lie in a source's recycle bin as it was listed last.
-    pub fn trashed(&self, name: &SourceName) -> Vec<Arc<Meeting>> {
+    pub fn trashed_meetings(&self, name: &SourceName) -> Vec<Arc<Meeting>> {
         let sources = self.sources.lock();
         let lying = sources.get(name).into_iter().flat_map(|source| source.trash.lying.values());
         lying.map(|lying| Arc::new(lying.trashed.meeting.clone())).collect()
@@ -173,8 +177,8 @@ pub(super) fn lying_of_row(text: &str) -> Option<TrashedMeeting> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::store::Question;
-    use super::super::{Filter, Scope, SourceOptions};
+    use super::super::store::EnrichmentTask;
+    use super::super::{Filter, ListingScope, SourceOptions};
     use super::*;
     use crate::model::{Availability, BodyKind, DaySpan, Details, RecordingFile, Role};
     use crate::providers::{Listing, ProviderError};
@@ -212,19 +216,19 @@ mod tests {
             end: start,
             expires: None,
             files,
-            facts: facts.into(),
+            metadata: facts.into(),
         }
     }
 
-    fn catalog(facts: FactStore) -> Arc<Catalog> {
+    fn catalog(database: CatalogDatabase) -> Arc<Catalog> {
         let options = SourceOptions {
             name: acme(),
-            scope: Scope::of(["mine"]),
+            scope: ListingScope::of(["mine"]),
             filter: Filter::none(),
             recycle_bin: Some(BIN),
             keep_deleted: None,
         };
-        Catalog::new([options], Arc::new(facts))
+        Catalog::new([options], Arc::new(database))
     }
 
     fn listed(catalog: &Catalog, files: &[&str]) {
@@ -240,7 +244,7 @@ mod tests {
 
     /// The files in the bin: `+` given out, `-` refused, `?` yet to be tried.
     fn shown(catalog: &Catalog) -> Vec<String> {
-        let views = catalog.views();
+        let views = catalog.contents();
         let files = views[0].trash.iter().flat_map(|view| &view.meeting.files);
         let mut shown: Vec<_> = files
             .map(|file| {
@@ -265,24 +269,24 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let deleted = Some("2026-10-06T07:00:00Z".parse().unwrap());
         {
-            let catalog = catalog(FactStore::open(directory.path()).unwrap());
+            let catalog = catalog(CatalogDatabase::open(directory.path()).unwrap());
             listed(&catalog, &[]);
             binned(&catalog, &["a", "b", "c"], deleted);
             assert_eq!(shown(&catalog), ["a?", "b?", "c?"]);
-            catalog.learn_trial(&trial("a"), Version(1), None);
-            catalog.learn_trial(&trial("b"), Version(1), Some("no".into()));
+            catalog.record_probe(&trial("a"), Version(1), None);
+            catalog.record_probe(&trial("b"), Version(1), Some("no".into()));
             // Of another content nothing is known.
-            catalog.learn_trial(&trial("c"), Version(2), None);
+            catalog.record_probe(&trial("c"), Version(2), None);
         }
-        let catalog = catalog(FactStore::open(directory.path()).unwrap());
+        let catalog = catalog(CatalogDatabase::open(directory.path()).unwrap());
         assert_eq!(shown(&catalog), ["a+", "b-", "c?"]);
-        let views = catalog.views();
+        let views = catalog.contents();
         let meeting = &views[0].trash[0].meeting;
         assert_eq!(meeting.expires, Some("2026-11-05T07:00:00Z".parse().unwrap()));
         let questions = catalog.questions(&acme());
         let expected = [
-            Question::Details(MeetingId::from("m").in_trash()),
-            Question::Trial(trial("c"), Version(1), BodyKind::Opaque),
+            EnrichmentTask::Details(MeetingId::from("m").in_trash()),
+            EnrichmentTask::Trial(trial("c"), Version(1), BodyKind::Opaque),
         ];
         assert_eq!(questions, expected);
         let Availability::Unavailable(note) = &meeting.files[1].availability else { panic!() };
@@ -295,23 +299,23 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let learn = |catalog: &Catalog| {
             binned(catalog, &["a"], None);
-            catalog.learn_size(&trial("a"), Version(1), 9);
-            catalog.learn_validator(&trial("a"), Version(1), "etag");
-            catalog.learn_trial(&trial("a"), Version(1), None);
+            catalog.record_size(&trial("a"), Version(1), 9);
+            catalog.record_validator(&trial("a"), Version(1), "etag");
+            catalog.record_probe(&trial("a"), Version(1), None);
         };
         {
-            let catalog = catalog(FactStore::open(directory.path()).unwrap());
+            let catalog = catalog(CatalogDatabase::open(directory.path()).unwrap());
             listed(&catalog, &[]);
             learn(&catalog);
             catalog.apply_trash(&acme(), TrashListing::default());
             // An answer that comes when it has gone is of no use to the next one.
-            catalog.learn_trial(&trial("a"), Version(1), Some("no".into()));
+            catalog.record_probe(&trial("a"), Version(1), Some("no".into()));
             assert_eq!(catalog.validator(&trial("a"), Version(1)), None);
             learn(&catalog);
         }
-        let catalog = catalog(FactStore::open(directory.path()).unwrap());
+        let catalog = catalog(CatalogDatabase::open(directory.path()).unwrap());
         assert_eq!(shown(&catalog), ["a+"]);
-        assert_eq!(catalog.views()[0].trash[0].sizes.get(&"a".into()), Some(&9));
+        assert_eq!(catalog.contents()[0].trash[0].sizes.get(&"a".into()), Some(&9));
         assert_eq!(catalog.validator(&trial("a"), Version(1)).as_deref(), Some("etag"));
     }
 
@@ -319,13 +323,13 @@ mod tests {
     fn entries_that_cannot_be_read_cost_no_other() {
         let directory = tempfile::tempdir().unwrap();
         {
-            let catalog = catalog(FactStore::open(directory.path()).unwrap());
+            let catalog = catalog(CatalogDatabase::open(directory.path()).unwrap());
             listed(&catalog, &[]);
             binned(&catalog, &["a", "b"], None);
             for key in ["a", "b"] {
-                catalog.learn_trial(&trial(key), Version(1), None);
+                catalog.record_probe(&trial(key), Version(1), None);
             }
-            let connection = catalog.facts.connection.lock();
+            let connection = catalog.database.connection.lock();
             connection
                 .execute("UPDATE trashed_file SET version = x'00' WHERE file = 'b'", [])
                 .unwrap();
@@ -333,17 +337,17 @@ mod tests {
                 .execute("INSERT INTO trashed_meeting VALUES ('acme', 'x', '{')", [])
                 .unwrap();
         }
-        let catalog = catalog(FactStore::open(directory.path()).unwrap());
+        let catalog = catalog(CatalogDatabase::open(directory.path()).unwrap());
         assert_eq!(shown(&catalog), ["a+", "b?"]);
     }
 
     #[test]
     fn a_refusal_is_asked_about_again_after_a_day_and_shown_until_then() {
-        let catalog = catalog(FactStore::in_memory().unwrap());
+        let catalog = catalog(CatalogDatabase::in_memory().unwrap());
         binned(&catalog, &["a", "b"], None);
-        catalog.learn_details(&acme(), &MeetingId::from("m").in_trash(), None);
-        catalog.learn_trial(&trial("a"), Version(1), Some("no".into()));
-        catalog.learn_trial(&trial("b"), Version(1), None);
+        catalog.record_details(&acme(), &MeetingId::from("m").in_trash(), None);
+        catalog.record_probe(&trial("a"), Version(1), Some("no".into()));
+        catalog.record_probe(&trial("b"), Version(1), None);
         let asked = |hours| {
             let at = Timestamp::now() + SignedDuration::from_hours(hours);
             catalog.sources.lock()[&acme()].trash_questions(at).len()
@@ -351,28 +355,28 @@ mod tests {
         assert_eq!((asked(23), asked(25)), (0, 1));
         assert_eq!(shown(&catalog), ["a-", "b+"]);
         let before = *catalog.changes().borrow();
-        catalog.learn_trial(&trial("a"), Version(1), Some("no".into()));
+        catalog.record_probe(&trial("a"), Version(1), Some("no".into()));
         assert_eq!(*catalog.changes().borrow(), before, "the same words are no change");
         assert_eq!(asked(23), 0);
     }
 
     #[test]
     fn what_is_listed_where_it_was_does_not_lie_in_the_bin() {
-        let catalog = catalog(FactStore::in_memory().unwrap());
+        let catalog = catalog(CatalogDatabase::in_memory().unwrap());
         binned(&catalog, &["a", "b"], None);
         let facts = serde_json::Map::new();
         let mut of_details = file("d");
         of_details.id = trial("d");
         let details =
-            Details { facts: facts.into(), files: vec![of_details], ..Details::default() };
-        catalog.learn_details(&acme(), &MeetingId::from("m").in_trash(), Some(details));
+            Details { metadata: facts.into(), files: vec![of_details], ..Details::default() };
+        catalog.record_details(&acme(), &MeetingId::from("m").in_trash(), Some(details));
         assert_eq!(shown(&catalog), ["a?", "b?", "d?"]);
         listed(&catalog, &["a"]);
         assert_eq!(shown(&catalog), ["a?", "b?", "d?"], "hidden, for the names of the others");
         let asked = catalog.questions(&acme()).into_iter();
         let tried = asked.filter_map(|question| match question {
-            Question::Trial(id, ..) => Some(id.key.to_string()),
-            Question::Size(..) | Question::Details(_) => None,
+            EnrichmentTask::Trial(id, ..) => Some(id.key.to_string()),
+            EnrichmentTask::Size(..) | EnrichmentTask::Details(_) => None,
         });
         let mut tried: Vec<_> = tried.collect();
         tried.sort();
@@ -385,7 +389,7 @@ mod tests {
 
     #[test]
     fn a_listing_that_failed_in_part_takes_away_only_what_is_over_by_now() {
-        let catalog = catalog(FactStore::in_memory().unwrap());
+        let catalog = catalog(CatalogDatabase::in_memory().unwrap());
         let failed = || TrashListing {
             meetings: Vec::new(),
             failed: Some(ProviderError::Unavailable("down".into())),
@@ -403,13 +407,13 @@ mod tests {
 
     #[test]
     fn without_a_time_the_end_is_counted_from_the_day_it_was_first_seen() {
-        let catalog = catalog(FactStore::in_memory().unwrap());
+        let catalog = catalog(CatalogDatabase::in_memory().unwrap());
         binned(&catalog, &["a"], None);
-        let expires = || catalog.views()[0].trash[0].meeting.expires.unwrap();
+        let expires = || catalog.contents()[0].trash[0].meeting.expires.unwrap();
         let first = expires();
         binned(&catalog, &["a", "b"], None);
         assert_eq!(expires(), first);
-        let facts = catalog.views()[0].trash[0].meeting.facts.to_map();
+        let facts = catalog.contents()[0].trash[0].meeting.metadata.to_map();
         assert_eq!(facts.get("expires_is_latest"), Some(&true.into()));
         assert_eq!(facts.get("deleted_time"), None);
     }

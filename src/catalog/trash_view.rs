@@ -6,9 +6,9 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::source::Source;
-use super::store::Question;
+use super::store::EnrichmentTask;
 use super::trash::{Trash, TrashedMeeting, Trial};
-use crate::model::{Availability, Meeting, MeetingId, MeetingView, RecordingFile};
+use crate::model::{Availability, Meeting, MeetingContents, MeetingId, RecordingFile};
 use crate::providers::RecycleBin;
 
 /// How long a refusal is believed. An account's settings change rarely, and one request a file and day is little.
@@ -62,24 +62,24 @@ impl Source {
             file
         }));
         meeting.expires = Some(lying.expires(bin));
-        let mut facts = meeting.facts.to_map();
+        let mut facts = meeting.metadata.to_map();
         match lying.trashed.deleted {
             Some(deleted) => facts.insert("deleted_time".into(), deleted.to_string().into()),
             None => facts.insert("expires_is_latest".into(), true.into()),
         };
-        meeting.facts = facts.into();
+        meeting.metadata = facts.into();
         Some(meeting)
     }
 
     /// What the bin shows, for the tree.
-    pub(super) fn trash_views(&self) -> Vec<MeetingView> {
+    pub(super) fn trash_views(&self) -> Vec<MeetingContents> {
         let view = |(_, meeting): (&TrashedMeeting, Meeting)| {
             let meeting = Arc::new(meeting);
             let document = self.document(&meeting);
             let size =
                 |file: &RecordingFile| Some((file.id.key.clone(), self.size(&meeting, file)?));
             let sizes = meeting.files.iter().filter_map(size).collect();
-            MeetingView { meeting, sizes, document }
+            MeetingContents { meeting, sizes, document }
         };
         self.trashed().map(view).collect()
     }
@@ -90,14 +90,14 @@ impl Source {
     }
 
     /// What is to be found out about what lies in the bin, newest meeting first.
-    pub(super) fn trash_questions(&self, now: Timestamp) -> Vec<Question> {
+    pub(super) fn trash_questions(&self, now: Timestamp) -> Vec<EnrichmentTask> {
         let mut shown: Vec<_> = self.trashed().map(|(_, meeting)| meeting).collect();
         shown.sort_by(|a, b| (b.start, &b.id).cmp(&(a.start, &a.id)));
         // First what there is of each: the files of some are known only then.
         let details = shown
             .iter()
             .filter(|meeting| !self.details.contains_key(&meeting.id))
-            .map(|meeting| Question::Details(meeting.id.clone()));
+            .map(|meeting| EnrichmentTask::Details(meeting.id.clone()));
         let listed = shown.iter().filter_map(|meeting| {
             let lying = self.trash.lying.get(&meeting.id)?;
             let details = self.details.get(&meeting.id).into_iter().flatten();
@@ -119,7 +119,7 @@ impl Source {
             files
                 .filter(shown)
                 .filter(|file| self.trash.is_to_be_tried(file, now))
-                .map(|file| Question::Trial(file.id.clone(), file.version, file.body))
+                .map(|file| EnrichmentTask::Trial(file.id.clone(), file.version, file.body))
         });
         details.chain(trials).collect()
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::cache::disk::DiskError;
-use crate::catalog::FactStoreError;
+use crate::catalog::CatalogDatabaseError;
 use crate::commands::login::LoginError;
 use crate::config::ConfigError;
 use crate::daemon::control::ControlError;
@@ -78,7 +78,7 @@ pub enum Error {
     Session(#[from] SessionError),
     /// What is kept on disk.
     #[error(transparent)]
-    Facts(#[from] FactStoreError),
+    Facts(#[from] CatalogDatabaseError),
     /// The blocks on disk.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -132,7 +132,7 @@ impl Error {
         match self {
             Self::Config(_)
             // Another directory or its mode is what has to be set.
-            | Self::Facts(FactStoreError::Exposed { .. } | FactStoreError::NotOwn(_) | FactStoreError::Later { .. })
+            | Self::Facts(CatalogDatabaseError::Exposed { .. } | CatalogDatabaseError::NotOwn(_) | CatalogDatabaseError::Later { .. })
             | Self::Disk(DiskError::NotOwn(_)) => Exit::Configuration,
             Self::Source { cause: ProviderError::Credential(_) | ProviderError::NotAllowed(_), .. } => {
                 Exit::Configuration

@@ -17,7 +17,7 @@ use crate::cli::ExpiringArgs;
 use crate::commands::error::Error;
 use crate::config::ProcessEnvironment;
 use crate::daemon::control::{ControlError, ExpiringFile, Mounts, WallClock, mountpoint_of};
-use crate::tree::UNAVAILABLE;
+use crate::tree::UNAVAILABLE_SUFFIX;
 
 /// A file that will be deleted.
 #[derive(Clone, Debug, Serialize)]
@@ -181,7 +181,7 @@ impl Saved {
             return false;
         };
         // Where a note stands, what counts is the file itself, saved while it was there.
-        let name = match name.to_str().and_then(|name| name.strip_suffix(UNAVAILABLE)) {
+        let name = match name.to_str().and_then(|name| name.strip_suffix(UNAVAILABLE_SUFFIX)) {
             Some(name) if !file.is_readable => name.as_ref(),
             _ => name,
         };

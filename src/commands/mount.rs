@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::say;
-use crate::catalog::FactStore;
+use crate::catalog::CatalogDatabase;
 use crate::cli::MountArgs;
 use crate::commands::error::{Error, Exit};
 use crate::config::{Config, DiskLimit, ProcessEnvironment};
@@ -92,9 +92,9 @@ impl Server<'_> {
         mountpoint::refuse_inside(&mountpoint, &settings.cache.dir, "cache directory")?;
         let mut signals = self.runtime.block_on(async { Signals::new() })?;
         let facts = if cloud.is_some() {
-            FactStore::in_memory()?
+            CatalogDatabase::in_memory()?
         } else {
-            FactStore::open(&settings.cache.dir)?
+            CatalogDatabase::open(&settings.cache.dir)?
         };
         let ended = CancellationToken::new();
         let background_work = ended.clone().drop_guard();

@@ -19,7 +19,7 @@ use super::source::Source;
 use super::{malloc, scope};
 use crate::cache::MemoryCache;
 use crate::cache::disk::{DiskCache, DiskOptions, DiskStatus};
-use crate::catalog::{Catalog, Counts, Enricher, FactStore, SizeFinder, SourceOptions};
+use crate::catalog::{Catalog, CatalogDatabase, Enricher, SizeFinder, SourceCounts, SourceOptions};
 use crate::commands::error::Error;
 use crate::config::{Config, DiskLimit};
 use crate::fuse::{Invalidation, Invalidator};
@@ -90,7 +90,7 @@ impl Archive {
     /// The HTTP client cannot be set up, or another process has the cache directory.
     pub fn new(
         settings: &Config,
-        facts: FactStore,
+        facts: CatalogDatabase,
         runtime: &Handle,
         ended: CancellationToken,
     ) -> Result<Self, Error> {
@@ -129,10 +129,10 @@ impl Archive {
         for source in &sources {
             source.provider.set_known_meetings(catalog.clone());
             source.provider.recall(&catalog.meetings(&source.settings.name));
-            source.provider.recall(&catalog.trashed(&source.settings.name));
-            let kept = catalog.kept(&source.settings.name).flatten();
+            source.provider.recall(&catalog.trashed_meetings(&source.settings.name));
+            let kept = catalog.earlier_listing(&source.settings.name).flatten();
             source.state.send_modify(|state| {
-                state.whole = kept.filter(|_| source.settings.name_their_account());
+                state.fully_listed_at = kept.filter(|_| source.settings.name_their_account());
             });
         }
         let invalidator = Arc::new(Invalidator::default());
@@ -192,7 +192,7 @@ impl Archive {
 
     /// Whether an earlier run has listed the source.
     fn is_kept(&self, source: &Source) -> bool {
-        self.catalog.kept(&source.settings.name).is_some()
+        self.catalog.earlier_listing(&source.settings.name).is_some()
     }
 
     /// Waits until there is something to show: hardly where an earlier run has listed, else for the first listing of each
@@ -213,8 +213,8 @@ impl Archive {
                 // What it returns is a lock for reading. Held while another is taken, with a writer that waits between the
                 // two, it would be waited for for ever.
                 let _sender_lives_as_long_as_self =
-                    state.wait_for(|state| state.is_answered).await.is_ok();
-                source.state.borrow().failed.is_none()
+                    state.wait_for(|state| state.is_first_listing_done).await.is_ok();
+                source.state.borrow().last_failure.is_none()
             })
             .collect();
         while !waiting.is_empty() {
@@ -245,7 +245,7 @@ impl Archive {
     pub async fn shown(&self) {
         let wanted = Some(*self.catalog.changes().borrow());
         let mut shown = self.shown.subscribe();
-        let _awaited = self.tree.hurry();
+        let _awaited = self.tree.expedite();
         let _sender_lives_as_long_as_self = shown.wait_for(|shown| *shown >= wanted).await.is_ok();
     }
 
@@ -273,20 +273,20 @@ impl Archive {
             .map(|source| {
                 let state = source.state.borrow();
                 // One under way may have passed what is looked for.
-                state.ended + 1 + u64::from(state.is_running)
+                state.completed_refreshes + 1 + u64::from(state.is_running)
             })
             .collect();
         self.refresh();
         for (source, wanted) in self.sources.iter().zip(wanted) {
             let mut state = source.state.subscribe();
             let _sender_lives_as_long_as_self =
-                state.wait_for(|state| state.ended >= wanted).await.is_ok();
+                state.wait_for(|state| state.completed_refreshes >= wanted).await.is_ok();
         }
         self.shown().await;
     }
 
     /// The sources with what they are doing and how much there is of each.
-    pub(crate) fn sources(&self) -> impl Iterator<Item = (&Source, Counts)> {
+    pub(crate) fn sources(&self) -> impl Iterator<Item = (&Source, SourceCounts)> {
         self.sources.iter().map(|source| (source, self.catalog.counts(&source.settings.name)))
     }
 
@@ -333,7 +333,7 @@ async fn publish(
         let built = tokio::task::spawn_blocking(move || {
             // A tree's nodes are mapped by themselves and fill no holes: what was left free counts beside them.
             malloc::give_back();
-            let snapshot = builder.build(&views.views());
+            let snapshot = builder.build(&views.contents());
             (builder, snapshot)
         });
         let snapshot;
@@ -353,7 +353,7 @@ async fn publish(
         tokio::time::sleep(BETWEEN_SNAPSHOTS).await;
         tokio::select! {
             () = tokio::time::sleep((took * PAUSE_SHARE).saturating_sub(BETWEEN_SNAPSHOTS)) => {}
-            () = tree.awaited() => {}
+            () = tree.wait_for_waiter() => {}
         }
     }
 }

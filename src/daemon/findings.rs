@@ -78,10 +78,10 @@ pub(crate) async fn take(
                     "a file of meeting {} is {size} bytes long, not as listed; corrected",
                     id.meeting
                 );
-                catalog.learn_size(&id, version, size);
+                catalog.record_size(&id, version, size);
             }
             Finding::Validator(id, version, validator) => {
-                catalog.learn_validator(&id, version, validator.as_str());
+                catalog.record_validator(&id, version, validator.as_str());
             }
             Finding::Changed(id) => {
                 let snapshot = tree.current();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::cache::disk::{DiskCache, DiskKey};
-use crate::catalog::Holdings;
+use crate::catalog::CachedFiles;
 use crate::model::{FileId, Version};
 
 /// Files whose every block is on disk.
@@ -12,13 +12,13 @@ pub(crate) struct OnDisk(Arc<DiskCache>);
 
 impl OnDisk {
     /// Those of a cache.
-    pub(crate) fn holdings(cache: &Arc<DiskCache>) -> Arc<dyn Holdings> {
+    pub(crate) fn holdings(cache: &Arc<DiskCache>) -> Arc<dyn CachedFiles> {
         Arc::new(Self(cache.clone()))
     }
 }
 
-impl Holdings for OnDisk {
-    fn holds_whole(
+impl CachedFiles for OnDisk {
+    fn is_complete(
         &self,
         file: &FileId,
         version: Version,

@@ -6,15 +6,15 @@
 
 use url::Url;
 
-use crate::catalog::Scope;
+use crate::catalog::ListingScope;
 use crate::config::{
     ProviderConfig, RapatinConfig, RapatinCredential, WebexConfig, WebexCredential, ZoomConfig,
     ZoomCredential,
 };
 
 /// The scope of a source with these settings.
-pub(crate) fn of(settings: &ProviderConfig) -> Scope {
-    Scope::of(match settings {
+pub(crate) fn of(settings: &ProviderConfig) -> ListingScope {
+    ListingScope::of(match settings {
         ProviderConfig::Zoom(zoom) => of_zoom(zoom),
         ProviderConfig::Webex(webex) => of_webex(webex),
         ProviderConfig::Rapatin(rapatin) => of_rapatin(rapatin),

@@ -7,7 +7,7 @@ use jiff::{Timestamp, ToSpan};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::{Catalog, Filter, Kind, RefreshState, Refresher};
+use crate::catalog::{Catalog, Filter, RecordingKind, RefreshState, Refresher};
 use crate::commands::error::Error;
 use crate::config::{FileKind, SourceConfig};
 use crate::providers::{Provider, ProviderError, RecycleBin};
@@ -29,10 +29,12 @@ impl Source {
     pub(crate) fn trouble(&self, is_awaited: bool) -> Option<Error> {
         let source_name = self.settings.name.clone();
         let state = self.state.borrow();
-        match &state.failed {
+        match &state.last_failure {
             Some((_, cause)) => Some(Error::Source { source_name, cause: cause.clone() }),
-            None if !state.gaps.is_empty() => Some(Error::Incomplete { source_name }),
-            None if is_awaited && !state.is_answered => Some(Error::Unanswered { source_name }),
+            None if !state.incomplete_days.is_empty() => Some(Error::Incomplete { source_name }),
+            None if is_awaited && !state.is_first_listing_done => {
+                Some(Error::Unanswered { source_name })
+            }
             None => None,
         }
     }
@@ -45,11 +47,11 @@ impl Source {
     pub(crate) fn filter(&self, timezone: &TimeZone) -> Filter {
         let SourceConfig { since, filter, .. } = &self.settings;
         let kind = |kind: &FileKind| match kind {
-            FileKind::Video => Kind::Video,
-            FileKind::Audio => Kind::Audio,
-            FileKind::Transcript => Kind::Transcript,
-            FileKind::Chat => Kind::Chat,
-            FileKind::Other => Kind::Other,
+            FileKind::Video => RecordingKind::Video,
+            FileKind::Audio => RecordingKind::Audio,
+            FileKind::Transcript => RecordingKind::Transcript,
+            FileKind::Chat => RecordingKind::Chat,
+            FileKind::Other => RecordingKind::Other,
         };
         Filter {
             timezone: timezone.clone(),
@@ -72,9 +74,9 @@ impl Source {
                 ProviderError::Unavailable(format!("its listing ended unexpectedly ({stopped})"));
             state.send_modify(|state| {
                 state.is_running = false;
-                state.is_answered = true;
-                state.ended += 1;
-                state.failed = Some((Timestamp::now(), why));
+                state.is_first_listing_done = true;
+                state.completed_refreshes += 1;
+                state.last_failure = Some((Timestamp::now(), why));
             });
         }
     }

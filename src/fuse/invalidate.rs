@@ -12,7 +12,7 @@ use fuser::{INodeNo, Notifier};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
-use crate::tree::{Change, Ino};
+use crate::tree::{Ino, TreeChange};
 
 /// One thing the kernel must forget.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -30,13 +30,13 @@ pub enum Invalidation {
     Pages(Ino),
 }
 
-impl From<Change> for Invalidation {
-    fn from(change: Change) -> Self {
+impl From<TreeChange> for Invalidation {
+    fn from(change: TreeChange) -> Self {
         match change {
-            Change::Entry { parent, name } => Self::Entry { parent, name },
-            Change::Attributes { ino } => Self::Attributes(ino),
+            TreeChange::Entry { parent, name } => Self::Entry { parent, name },
+            TreeChange::Attributes { ino } => Self::Attributes(ino),
             // A directory's pages are its cached listing.
-            Change::Directory { ino } => Self::Pages(ino),
+            TreeChange::Directory { ino } => Self::Pages(ino),
         }
     }
 }

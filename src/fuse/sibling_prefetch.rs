@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::read::{Engine, OpenFile, Recording};
-use crate::tree::{Content, Course, Ino, LiveTree, Node, Order, Snapshot};
+use crate::tree::{Content, Ino, LiveTree, Node, Snapshot, TreeWalk, WalkOrder};
 
 /// What is small: the most that a search through texts reads, and one block. Transcripts of long meetings have some
 /// hundred kilobytes.
@@ -65,8 +65,8 @@ struct State {
 /// One walk.
 #[derive(Debug)]
 struct Walk {
-    course: Course,
-    order: Order,
+    course: TreeWalk,
+    order: WalkOrder,
     /// The next small files, nearest first, as far as they have been looked up.
     ahead: VecDeque<Next>,
     /// How many of them are to be fetched; 0 until a step was foreseen.
@@ -93,14 +93,14 @@ impl Walks {
         let foreseen = state.walks.iter_mut().rposition(|walk| walk.comes_to(number));
         match foreseen {
             None => {
-                for order in [Order::Numbers, Order::Names] {
+                for order in [WalkOrder::ByInode, WalkOrder::ByName] {
                     state.begin(&current, number, order);
                 }
             }
             Some(place) => {
                 let mut walk = state.walks.remove(place);
                 if !Arc::ptr_eq(walk.course.snapshot(), &current)
-                    && let Some(course) = Course::behind(current.clone(), number, walk.order)
+                    && let Some(course) = TreeWalk::after(current.clone(), number, walk.order)
                 {
                     (walk.course, walk.ahead) = (course, VecDeque::new());
                 }
@@ -156,8 +156,8 @@ impl Walks {
 }
 
 impl State {
-    fn begin(&mut self, snapshot: &Arc<Snapshot>, number: Ino, order: Order) {
-        let Some(course) = Course::behind(snapshot.clone(), number, order) else { return };
+    fn begin(&mut self, snapshot: &Arc<Snapshot>, number: Ino, order: WalkOrder) {
+        let Some(course) = TreeWalk::after(snapshot.clone(), number, order) else { return };
         if self.walks.len() >= WALKS {
             self.walks.remove(0);
         }

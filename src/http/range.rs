@@ -116,15 +116,15 @@ impl Client {
         class: Class,
         idle: Duration,
     ) -> Result<RangeBody, RangeError> {
-        let place = self.place(&lease.address, class).await;
+        let place = self.place(&lease.url, class).await;
         let mut request = self
-            .get(&lease.address)
+            .get(&lease.url)
             .header(RANGE, format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
         if let Some(value) = lease.authorization() {
             let value = sensitive(value).map_err(|error| RangeError::Refused(error.to_string()))?;
             request = request.header(AUTHORIZATION, value);
         }
-        let asked = self.asked(&lease.address);
+        let asked = self.asked(&lease.url);
         let response = match tokio::time::timeout(idle, request.send()).await {
             Err(_elapsed) => {
                 asked.failed();

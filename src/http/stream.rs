@@ -157,7 +157,7 @@ impl RangeStream {
                 if !std::mem::replace(&mut self.is_under_way, true) {
                     let down =
                         |error: HttpError| StepError::Final(FetchError::Down(error.to_string()));
-                    self.client.admit(&lease.address).await.map_err(down)?;
+                    self.client.admit(&lease.url).await.map_err(down)?;
                 }
                 let range = ByteRange { start: self.position, end: self.end };
                 match self
@@ -216,11 +216,11 @@ impl RangeStream {
             }
             RangeError::Refused(why) => {
                 self.leases.refused(lease);
-                StepError::Final(FetchError::NotAllowed(format!("{why} from {}", lease.address)))
+                StepError::Final(FetchError::NotAllowed(format!("{why} from {}", lease.url)))
             }
             RangeError::Missing(why) => {
                 self.leases.refused(lease);
-                StepError::Final(FetchError::Gone(format!("{why} from {}", lease.address)))
+                StepError::Final(FetchError::Gone(format!("{why} from {}", lease.url)))
             }
             RangeError::WrongTotal { served } => StepError::Final(FetchError::WrongTotal {
                 expected: self.expected.total.unwrap_or_default(),

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Details, Meeting, Text};
+use super::{Details, Meeting, SharedText};
 
 /// The text of `meeting.json`, made when somebody wants it.
 ///
@@ -33,7 +33,7 @@ impl Document {
 
     /// Its bytes.
     pub fn text(&self) -> Bytes {
-        let mut fields = self.listed.facts.fields();
+        let mut fields = self.listed.metadata.fields();
         let expires = self.listed.expires.map(|expires| format!("\"{expires}\""));
         if let Some(expires) = expires.as_deref() {
             match fields.iter_mut().find(|(name, _)| name == "expires") {
@@ -41,7 +41,7 @@ impl Document {
                 None => fields.push((Cow::Borrowed("expires"), expires)),
             }
         }
-        for (name, value) in self.details.iter().flat_map(|details| details.facts.fields()) {
+        for (name, value) in self.details.iter().flat_map(|details| details.metadata.fields()) {
             if fields.iter().all(|(known, _)| *known != name) {
                 fields.push((name, value));
             }
@@ -59,7 +59,7 @@ impl Document {
 
     /// Who was there, as a table, where that is known.
     pub fn participants(&self) -> Option<Bytes> {
-        self.details.as_ref()?.participants.as_ref().map(Text::bytes)
+        self.details.as_ref()?.participants.as_ref().map(SharedText::bytes)
     }
 
     /// Its length in bytes.
@@ -149,10 +149,10 @@ mod tests {
             end: moment,
             expires: expires.map(|expires| expires.parse().unwrap()),
             files: Vec::new(),
-            facts: facts(listed),
+            metadata: facts(listed),
         };
         let details =
-            details.map(|details| Details { facts: facts(details), ..Details::default() });
+            details.map(|details| Details { metadata: facts(details), ..Details::default() });
         Document::new(meeting.into(), details.map(Arc::new))
     }
 

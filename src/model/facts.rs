@@ -13,12 +13,12 @@ use serde_json::{Map, Value};
 /// They are kept as compact text. Ten thousand meetings with eight files each have half a million fields, of which
 /// somebody looks at a few: as values they took 180 MB, as text they take 26.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts(Box<str>);
+pub struct MeetingMetadata(Box<str>);
 
 /// A field with its value, which is not looked into.
 pub(super) type Field<'a> = (Cow<'a, str>, &'a str);
 
-impl Facts {
+impl MeetingMetadata {
     /// The object as it is written.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -41,32 +41,32 @@ impl Facts {
     }
 }
 
-impl Default for Facts {
+impl Default for MeetingMetadata {
     fn default() -> Self {
         Self("{}".into())
     }
 }
 
-impl From<Map<String, Value>> for Facts {
+impl From<Map<String, Value>> for MeetingMetadata {
     fn from(fields: Map<String, Value>) -> Self {
         Self(Value::Object(fields).to_string().into())
     }
 }
 
-impl FromIterator<(String, Value)> for Facts {
+impl FromIterator<(String, Value)> for MeetingMetadata {
     fn from_iter<I: IntoIterator<Item = (String, Value)>>(fields: I) -> Self {
         Map::from_iter(fields).into()
     }
 }
 
-impl Serialize for Facts {
+impl Serialize for MeetingMetadata {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let raw: &RawValue = serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
         raw.serialize(serializer)
     }
 }
 
-impl<'de> Deserialize<'de> for Facts {
+impl<'de> Deserialize<'de> for MeetingMetadata {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text: Box<str> = Box::<RawValue>::deserialize(deserializer)?.into();
         if text.starts_with('{') {
@@ -113,7 +113,7 @@ mod tests {
 
     use super::*;
 
-    fn facts(value: Value) -> Facts {
+    fn facts(value: Value) -> MeetingMetadata {
         match value {
             Value::Object(fields) => fields.into(),
             other => panic!("{other} is no object"),
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(facts.as_str(), text);
         let kept = serde_json::to_string(&facts).unwrap();
         assert_eq!(kept, text);
-        assert_eq!(serde_json::from_str::<Facts>(&kept).unwrap(), facts);
+        assert_eq!(serde_json::from_str::<MeetingMetadata>(&kept).unwrap(), facts);
         let names: Vec<_> = facts.fields().into_iter().map(|(name, _)| name.into_owned()).collect();
         assert_eq!(names, ["z", "a \"b\"", "list", "expires"]);
     }
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn what_is_no_object_is_refused() {
         for text in ["[]", "null", "3", "\"{}\"", "{\"a\":}", "{", ""] {
-            assert!(serde_json::from_str::<Facts>(text).is_err(), "{text}");
+            assert!(serde_json::from_str::<MeetingMetadata>(text).is_err(), "{text}");
         }
     }
 }

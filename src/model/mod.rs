@@ -23,8 +23,8 @@ mod word;
 
 pub use diagnostic::{Diagnostic, ErrorKind, one_line};
 pub use document::Document;
-pub use facts::Facts;
-pub use word::Word;
+pub use facts::MeetingMetadata;
+pub use word::InternedStr;
 
 macro_rules! text_newtype {
     ($(#[$doc:meta])* $name:ident) => {
@@ -210,9 +210,9 @@ pub struct RecordingFile {
     /// What it is to the meeting.
     pub role: Role,
     /// The name it should have, without extension, as the provider has it: not yet a legal file name.
-    pub stem: Word,
+    pub stem: InternedStr,
     /// Its extension without the dot, not yet checked either.
-    pub extension: Word,
+    pub extension: InternedStr,
     /// What its bytes must look like.
     pub body: BodyKind,
     /// Its length in bytes as listed; `None` where the listing does not say.
@@ -244,78 +244,80 @@ pub struct Meeting {
     /// Its files, in no particular order.
     pub files: Vec<RecordingFile>,
     /// What `meeting.json` says of it besides what `details` adds; never a download address or a token.
-    pub facts: Facts,
+    #[serde(rename = "facts")]
+    pub metadata: MeetingMetadata,
 }
 
 /// What a provider says of a meeting when it is asked for that one alone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Details {
     /// What it adds to `meeting.json`; never a download address or a token.
-    pub facts: Facts,
+    #[serde(rename = "facts")]
+    pub metadata: MeetingMetadata,
     /// Files that the listing could not show. One with the key of a listed file takes its place.
     #[serde(default)]
     pub files: Vec<RecordingFile>,
     /// The listed file that these are made of, where there is one: they change when it does, so its version and times are
     /// theirs, though nobody asks for details again.
-    #[serde(default)]
-    pub made_of: Option<FileKey>,
+    #[serde(default, rename = "made_of")]
+    pub derived_from: Option<FileKey>,
     /// Which files were listed when this was asked for, as the catalog tells them from others. Files that are made of none
     /// of them are asked for again when others are.
-    #[serde(default)]
-    pub listed: Option<u64>,
+    #[serde(default, rename = "listed")]
+    pub listing_hash: Option<u64>,
     /// Who was there, as a CSV table with a header.
     #[serde(default)]
-    pub participants: Option<Text>,
+    pub participants: Option<SharedText>,
     /// What was kept back and may be had later, in the provider's own words.
-    #[serde(default)]
-    pub lacks: Vec<String>,
+    #[serde(default, rename = "lacks")]
+    pub missing: Vec<String>,
 }
 
 /// A text that several rooms hold and nobody changes.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
-pub struct Text(Bytes);
+pub struct SharedText(Bytes);
 
-impl Text {
+impl SharedText {
     /// Its bytes, which are UTF-8.
     pub fn bytes(&self) -> Bytes {
         self.0.clone()
     }
 }
 
-impl From<String> for Text {
+impl From<String> for SharedText {
     fn from(text: String) -> Self {
         Self(text.into())
     }
 }
 
-impl From<Text> for String {
-    fn from(text: Text) -> Self {
+impl From<SharedText> for String {
+    fn from(text: SharedText) -> Self {
         String::from_utf8_lossy(&text.0).into_owned()
     }
 }
 
-impl fmt::Debug for Text {
+impl fmt::Debug for SharedText {
     /// Its length: a line of the log is no place for everybody who was in a meeting.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Text({} bytes)", self.0.len())
+        write!(f, "SharedText({} bytes)", self.0.len())
     }
 }
 
 /// What the tree is told of one source.
 #[derive(Clone, Debug)]
-pub struct SourceView {
+pub struct SourceContents {
     /// The configured name.
     pub name: SourceName,
     /// Its meetings, in no particular order.
-    pub meetings: Vec<MeetingView>,
+    pub meetings: Vec<MeetingContents>,
     /// Those that lie in its provider's recycle bin.
-    pub trash: Vec<MeetingView>,
+    pub trash: Vec<MeetingContents>,
 }
 
 /// What the tree is told of one meeting.
 #[derive(Clone, Debug)]
-pub struct MeetingView {
+pub struct MeetingContents {
     /// As listed.
     pub meeting: Arc<Meeting>,
     /// True lengths in bytes that were found out, by file: they beat the listed ones.
@@ -374,20 +376,20 @@ impl fmt::Display for SecretUrl {
 #[derive(Clone, Debug)]
 pub struct Lease {
     /// Where the bytes are; asked with `Range` and followed no further.
-    pub address: SecretUrl,
+    pub url: SecretUrl,
     /// The whole `Authorization` header value, where the address alone does not suffice.
     pub authorization: Option<SecretString>,
     /// When it stops working, if the provider says so.
-    pub ends: Option<Timestamp>,
+    pub expires: Option<Timestamp>,
 }
 
 impl Lease {
     /// Whether the lease is over at `now`, or so near its end that a request might outlive it.
-    pub fn is_over(&self, now: Timestamp) -> bool {
+    pub fn is_expired(&self, now: Timestamp) -> bool {
         /// A request that is started in a link's last seconds can reach the server after its end, when clocks
         /// differ a little; asking for a new link five seconds early costs one request in hours.
         const MARGIN_SECONDS: i64 = 5;
-        self.ends.is_some_and(|ends| ends.as_second() - now.as_second() < MARGIN_SECONDS)
+        self.expires.is_some_and(|expires| expires.as_second() - now.as_second() < MARGIN_SECONDS)
     }
 
     /// The `Authorization` value, exposed for the one request it belongs to.

@@ -41,9 +41,9 @@ const USUAL: [&str; 28] = [
 /// A name or an extension. The usual ones take no memory of their own: the hundred thousand files of a large archive
 /// have a few dozen between them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Word(Cow<'static, str>);
+pub struct InternedStr(Cow<'static, str>);
 
-impl Word {
+impl InternedStr {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -55,25 +55,25 @@ impl Word {
     }
 }
 
-impl From<&str> for Word {
+impl From<&str> for InternedStr {
     fn from(text: &str) -> Self {
         Self::usual(text).unwrap_or_else(|| Self(Cow::Owned(text.to_owned())))
     }
 }
 
-impl From<String> for Word {
+impl From<String> for InternedStr {
     fn from(text: String) -> Self {
         Self::usual(&text).unwrap_or(Self(Cow::Owned(text)))
     }
 }
 
-impl PartialEq<&str> for Word {
+impl PartialEq<&str> for InternedStr {
     fn eq(&self, other: &&str) -> bool {
         self.as_str() == *other
     }
 }
 
-impl Deref for Word {
+impl Deref for InternedStr {
     type Target = str;
 
     fn deref(&self) -> &str {
@@ -81,25 +81,25 @@ impl Deref for Word {
     }
 }
 
-impl fmt::Debug for Word {
+impl fmt::Debug for InternedStr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl fmt::Display for Word {
+impl fmt::Display for InternedStr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self)
     }
 }
 
-impl Serialize for Word {
+impl Serialize for InternedStr {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Word {
+impl<'de> Deserialize<'de> for InternedStr {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Cow::<'de, str>::deserialize(deserializer).map(|text| Self::from(&*text))
     }
@@ -114,20 +114,21 @@ mod tests {
         assert!(USUAL.is_sorted());
         for text in USUAL {
             assert!(
-                matches!(Word::from(text.to_owned()), Word(Cow::Borrowed(word)) if word == text)
+                matches!(InternedStr::from(text.to_owned()), InternedStr(Cow::Borrowed(word)) if word == text)
             );
         }
-        let kept = serde_json::to_string(&Word::from("mp4")).unwrap();
-        assert!(matches!(serde_json::from_str(&kept).unwrap(), Word(Cow::Borrowed("mp4"))));
+        let kept = serde_json::to_string(&InternedStr::from("mp4")).unwrap();
+        assert!(matches!(serde_json::from_str(&kept).unwrap(), InternedStr(Cow::Borrowed("mp4"))));
     }
 
     #[test]
     fn any_other_is_itself() {
         for text in ["", "MP4", "a \"view\"\n", "été"] {
-            let word = Word::from(text);
+            let word = InternedStr::from(text);
             assert_eq!(word.as_str(), text);
             assert_eq!(
-                serde_json::from_str::<Word>(&serde_json::to_string(&word).unwrap()).unwrap(),
+                serde_json::from_str::<InternedStr>(&serde_json::to_string(&word).unwrap())
+                    .unwrap(),
                 word
             );
         }

@@ -130,8 +130,8 @@ pub struct Listing {
 pub struct LateFiles {
     /// The files, each under the meeting that it is of.
     pub files: Vec<RecordingFile>,
-    /// As in [`Details::made_of`].
-    pub made_of: Option<FileKey>,
+    /// As in [`Details::derived_from`].
+    pub derived_from: Option<FileKey>,
     /// Why there may be more; `None` if there are none.
     pub failed: Option<ProviderError>,
 }

@@ -7,7 +7,7 @@ use super::snapshot::{Content, Node, Snapshot};
 
 /// One difference between two snapshots.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Change {
+pub enum TreeChange {
     /// The name appeared, vanished, or now leads to another inode.
     Entry {
         /// The directory it is in.
@@ -32,7 +32,7 @@ impl Snapshot {
     ///
     /// Only of what both snapshots hold: nobody can remember anything of a directory that was not there, and what was
     /// in a directory that is gone goes with the directory's own name.
-    pub fn changes_since(&self, old: &Snapshot) -> Vec<Change> {
+    pub fn changes_since(&self, old: &Snapshot) -> Vec<TreeChange> {
         let mut changes = Vec::new();
         let mut before = old.nodes().iter().peekable();
         for node in self.nodes() {
@@ -45,10 +45,12 @@ impl Snapshot {
                     let names_before = changes.len();
                     changed_names(node.ino, &named(old, was), &named(self, is), &mut changes);
                     if changes.len() > names_before || old_node.modified != node.modified {
-                        changes.push(Change::Directory { ino: node.ino });
+                        changes.push(TreeChange::Directory { ino: node.ino });
                     }
                 }
-                _ if differs(old_node, node) => changes.push(Change::Attributes { ino: node.ino }),
+                _ if differs(old_node, node) => {
+                    changes.push(TreeChange::Attributes { ino: node.ino })
+                }
                 _ => {}
             }
         }
@@ -81,10 +83,10 @@ fn changed_names(
     parent: Ino,
     was: &[(&Arc<str>, Ino)],
     is: &[(&Arc<str>, Ino)],
-    changes: &mut Vec<Change>,
+    changes: &mut Vec<TreeChange>,
 ) {
     let mut report =
-        |name: &Arc<str>| changes.push(Change::Entry { parent, name: Arc::clone(name) });
+        |name: &Arc<str>| changes.push(TreeChange::Entry { parent, name: Arc::clone(name) });
     let mut was = was.iter().peekable();
     for (name, ino) in is {
         while let Some((gone, _)) = was.next_if(|(old_name, _)| old_name < name) {

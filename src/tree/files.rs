@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use super::name::{DirectoryNames, Given, Wanted, is_dot_or_space, legal, legal_extension};
 use super::snapshot::Content;
 use super::tracks;
-use crate::model::MeetingView;
+use crate::model::MeetingContents;
 use crate::model::{Availability, FileKey, RecordingFile, Role};
 
 /// The name of the file that says what is known of the meeting; no recording file can take it.
@@ -24,7 +24,7 @@ pub(super) const PARTICIPANTS: &str = "participants.csv";
 const NAMELESS: &str = "recording";
 
 /// What a file that cannot be downloaded has behind its full name.
-pub const UNAVAILABLE: &str = ".unavailable.txt";
+pub const UNAVAILABLE_SUFFIX: &str = ".unavailable.txt";
 
 /// What Zoom appends to the name of a view into which captions are burnt.
 const CAPTIONED: &str = "(CC)";
@@ -60,7 +60,7 @@ impl<'a> Named<'a> {
 }
 
 /// The files of a meeting under their names, without `meeting.json`.
-pub(super) fn shown<'a>(view: &'a MeetingView, timezone: &TimeZone) -> Vec<Shown<'a>> {
+pub(super) fn shown<'a>(view: &'a MeetingContents, timezone: &TimeZone) -> Vec<Shown<'a>> {
     let files = plainly_named(&view.meeting.files);
     let (tracks, others): (Vec<_>, Vec<_>) = files
         .iter()
@@ -111,12 +111,12 @@ pub(super) fn shown<'a>(view: &'a MeetingView, timezone: &TimeZone) -> Vec<Shown
 }
 
 /// What the file shows; `None` hides it.
-fn content(file: &RecordingFile, view: &MeetingView) -> Option<Content> {
+fn content(file: &RecordingFile, view: &MeetingContents) -> Option<Content> {
     match &file.availability {
         Availability::Processing => None,
         Availability::Unavailable(reason) => {
             let text = Bytes::from(format!("{}\n", reason.trim_end()));
-            Some(Content::Note { text, stands_for: file.declared_size })
+            Some(Content::Note { text, declared_size: file.declared_size })
         }
         Availability::Ready => {
             // Providers say 0 of files they have not measured; a size that was found out may well be 0.
@@ -229,7 +229,7 @@ impl<'a> Entry<'a> {
     /// The note that stands where the file would.
     fn note(self, given: &Given) -> Self {
         let middle = format!("{}{}", self.middle, given.suffix);
-        Self { middle, extension: format!("{}{UNAVAILABLE}", self.extension), ..self }
+        Self { middle, extension: format!("{}{UNAVAILABLE_SUFFIX}", self.extension), ..self }
     }
 
     /// The file's key; beside a host with the host's behind it, parted by a byte that no text contains.

@@ -12,23 +12,23 @@ use super::inode::Identity;
 use super::name::{DirectoryNames, Given, Wanted, legal};
 use super::snapshot::{Content, Drafts};
 use crate::model::{Meeting, SourceName};
-use crate::model::{MeetingView, SourceView};
+use crate::model::{MeetingContents, SourceContents};
 
 /// The topic of a meeting whose own has nothing legal in it.
 const UNTITLED: &str = "Untitled meeting";
 
 /// The directory of a source for what lies in its provider's recycle bin, beside those of the years.
-pub const TRASH: &str = "trash";
+pub const TRASH_DIRECTORY: &str = "trash";
 
 /// The meetings of one source: those that are there, and those in the recycle bin.
 #[derive(Default)]
 struct Shelves<'a> {
-    there: Vec<&'a MeetingView>,
-    trash: Vec<&'a MeetingView>,
+    there: Vec<&'a MeetingContents>,
+    trash: Vec<&'a MeetingContents>,
 }
 
 /// The whole tree, parents before children, the root first.
-pub(super) fn lay_out(sources: &[SourceView], timezone: &TimeZone) -> Drafts {
+pub(super) fn lay_out(sources: &[SourceContents], timezone: &TimeZone) -> Drafts {
     let mut by_name: BTreeMap<&SourceName, Shelves<'_>> = BTreeMap::new();
     for source in sources {
         let shelves = by_name.entry(&source.name).or_default();
@@ -56,7 +56,7 @@ impl Plan<'_> {
     fn source(&mut self, source: &SourceName, shelves: Shelves<'_>) -> Timestamp {
         let identity = Identity::of(&[b"source", source.as_str().as_bytes()]);
         let place = self.directory(0, source.as_str(), identity, Timestamp::UNIX_EPOCH);
-        let mut years: BTreeMap<i16, Vec<(&MeetingView, DateTime)>> = BTreeMap::new();
+        let mut years: BTreeMap<i16, Vec<(&MeetingContents, DateTime)>> = BTreeMap::new();
         for (view, start) in self.dated(shelves.there) {
             years.entry(start.year()).or_default().push((view, start));
         }
@@ -68,14 +68,17 @@ impl Plan<'_> {
         let newest = newest.max();
         let identity = Identity::of(&[b"trash", source.as_str().as_bytes()]);
         let trash = self.dated(shelves.trash);
-        let newest = newest.max(self.meetings(place, source, (TRASH, identity), &trash));
+        let newest = newest.max(self.meetings(place, source, (TRASH_DIRECTORY, identity), &trash));
         let modified = newest.unwrap_or(Timestamp::UNIX_EPOCH);
         self.touch(place, modified);
         modified
     }
 
     /// Each meeting once, with its local start.
-    fn dated<'v>(&self, mut meetings: Vec<&'v MeetingView>) -> Vec<(&'v MeetingView, DateTime)> {
+    fn dated<'v>(
+        &self,
+        mut meetings: Vec<&'v MeetingContents>,
+    ) -> Vec<(&'v MeetingContents, DateTime)> {
         // A meeting that is listed twice is shown as the listing that ends last.
         meetings.sort_by(|one, other| {
             let [one, other] = [one, other].map(|view| &*view.meeting);
@@ -96,7 +99,7 @@ impl Plan<'_> {
         source_place: usize,
         source: &SourceName,
         (name, identity): (&str, Identity),
-        meetings: &[(&MeetingView, DateTime)],
+        meetings: &[(&MeetingContents, DateTime)],
     ) -> Option<Timestamp> {
         let (mut place, mut newest) = (None, None);
         // One after the other: what thousands of meetings show, all at once, would take as much as the tree.
@@ -119,7 +122,7 @@ impl Plan<'_> {
         &mut self,
         year: usize,
         source: &SourceName,
-        view: &MeetingView,
+        view: &MeetingContents,
         files: Vec<Shown<'_>>,
         name: &str,
     ) {
@@ -208,7 +211,7 @@ impl Plan<'_> {
 }
 
 /// The directory names of all meetings of a year, hidden ones included: no name changes when one of them is shown.
-fn names_of(meetings: &[(&MeetingView, DateTime)]) -> Vec<Given> {
+fn names_of(meetings: &[(&MeetingContents, DateTime)]) -> Vec<Given> {
     let wanted: Vec<Wanted> = meetings
         .iter()
         .map(|(view, start)| {

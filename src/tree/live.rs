@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::{Change, Ino, Snapshot};
+use super::{Ino, Snapshot, TreeChange};
 
 /// Holds the newest snapshot. Reading it takes no lock.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl LiveTree {
     }
 
     /// Puts `snapshot` in place and says what changed with it.
-    pub fn publish(&self, snapshot: Snapshot) -> Vec<Change> {
+    pub fn publish(&self, snapshot: Snapshot) -> Vec<TreeChange> {
         let snapshot = Arc::new(snapshot);
         let before = self.current.swap(snapshot.clone());
         let changes = snapshot.changes_since(&before);
@@ -44,7 +44,7 @@ impl LiveTree {
     /// Waits for a snapshot of which `holds` is true. Callers bound the wait.
     pub async fn wait_for(&self, holds: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
         let mut published = self.published.subscribe();
-        let _awaited = self.hurry();
+        let _awaited = self.expedite();
         loop {
             let current = self.current();
             if holds(&current) {
@@ -55,13 +55,13 @@ impl LiveTree {
     }
 
     /// Asks for the next snapshot soon, for as long as the answer is held.
-    pub fn hurry(&self) -> ExpeditedRebuild<'_> {
+    pub fn expedite(&self) -> ExpeditedRebuild<'_> {
         self.awaited.send_modify(|waiting| *waiting += 1);
         ExpeditedRebuild(self)
     }
 
     /// Waits until somebody is waiting for the next snapshot.
-    pub async fn awaited(&self) {
+    pub async fn wait_for_waiter(&self) {
         let mut awaited = self.awaited.subscribe();
         let _sender_lives_as_long_as_self = awaited.wait_for(|waiting| *waiting > 0).await.is_ok();
     }

@@ -32,15 +32,15 @@ mod walk;
 
 use jiff::tz::TimeZone;
 
-use crate::model::SourceView;
+use crate::model::SourceContents;
 
-pub use diff::Change;
-pub use files::UNAVAILABLE;
+pub use diff::TreeChange;
+pub use files::UNAVAILABLE_SUFFIX;
 pub use inode::Ino;
-pub use layout::TRASH;
+pub use layout::TRASH_DIRECTORY;
 pub use live::{ExpeditedRebuild, LiveTree};
 pub use snapshot::{Content, Node, Snapshot, Totals};
-pub use walk::{Course, Order};
+pub use walk::{TreeWalk, WalkOrder};
 
 /// Makes snapshots, and remembers the inode numbers it gave.
 ///
@@ -58,7 +58,7 @@ impl TreeBuilder {
     }
 
     /// The tree of `sources`.
-    pub fn build(&mut self, sources: &[SourceView]) -> Snapshot {
+    pub fn build(&mut self, sources: &[SourceContents]) -> Snapshot {
         let drafts = layout::lay_out(sources, &self.timezone);
         let inos = self.book.number(drafts.identities());
         Snapshot::assemble(drafts, &inos)

@@ -54,7 +54,7 @@ pub enum Content {
         /// Why, for a person.
         text: Bytes,
         /// Length in bytes of the file itself, where that is listed.
-        stands_for: Option<u64>,
+        declared_size: Option<u64>,
     },
 }
 

@@ -6,27 +6,27 @@ use super::{Ino, Snapshot};
 
 /// How a program orders what it finds in a directory before it goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum WalkOrder {
     /// As it is listed, by name: `grep -r`, `find`, `rsync`, an indexer.
-    Names,
+    ByName,
     /// By inode number, which is the fastest on disks that turn: `cp -r`.
-    Numbers,
+    ByInode,
 }
 
 /// The files that follow one, directory by directory and depth first.
 ///
 /// It keeps to the snapshot it began with.
 #[derive(Debug)]
-pub struct Course {
+pub struct TreeWalk {
     snapshot: Arc<Snapshot>,
-    order: Order,
+    order: WalkOrder,
     /// For each directory from the root down: what is still to come in it, the next one last.
     rest: Vec<Vec<Ino>>,
 }
 
-impl Course {
+impl TreeWalk {
     /// The files behind `file`; `None` where the snapshot does not have it.
-    pub fn behind(snapshot: Arc<Snapshot>, file: Ino, order: Order) -> Option<Self> {
+    pub fn after(snapshot: Arc<Snapshot>, file: Ino, order: WalkOrder) -> Option<Self> {
         let mut course = Self { order, rest: Vec::new(), snapshot };
         let mut at = file;
         while at != Ino::ROOT {
@@ -49,14 +49,14 @@ impl Course {
     fn to_come(&self, directory: Ino) -> Vec<Ino> {
         let mut entries = self.snapshot.entries(directory).unwrap_or_default().to_vec();
         match self.order {
-            Order::Names => entries.reverse(),
-            Order::Numbers => entries.sort_unstable_by(|one, other| other.cmp(one)),
+            WalkOrder::ByName => entries.reverse(),
+            WalkOrder::ByInode => entries.sort_unstable_by(|one, other| other.cmp(one)),
         }
         entries
     }
 }
 
-impl Iterator for Course {
+impl Iterator for TreeWalk {
     type Item = Ino;
 
     fn next(&mut self) -> Option<Ino> {
@@ -99,25 +99,25 @@ mod tests {
         Arc::new(Snapshot::assemble(drafts, &inos))
     }
 
-    fn behind(file: u64, order: Order) -> Vec<u64> {
-        Course::behind(tree(), Ino(file), order).unwrap().map(|ino| ino.0).collect()
+    fn behind(file: u64, order: WalkOrder) -> Vec<u64> {
+        TreeWalk::after(tree(), Ino(file), order).unwrap().map(|ino| ino.0).collect()
     }
 
     #[test]
     fn files_follow_each_other_by_name_through_all_directories() {
-        assert_eq!(behind(7, Order::Names), [9, 8, 10]);
-        assert_eq!(behind(8, Order::Names), [10]);
-        assert!(behind(10, Order::Names).is_empty());
+        assert_eq!(behind(7, WalkOrder::ByName), [9, 8, 10]);
+        assert_eq!(behind(8, WalkOrder::ByName), [10]);
+        assert!(behind(10, WalkOrder::ByName).is_empty());
     }
 
     #[test]
     fn files_follow_each_other_by_number_through_all_directories() {
-        assert_eq!(behind(10, Order::Numbers), [8, 9, 7]);
-        assert_eq!(behind(9, Order::Numbers), [7]);
+        assert_eq!(behind(10, WalkOrder::ByInode), [8, 9, 7]);
+        assert_eq!(behind(9, WalkOrder::ByInode), [7]);
     }
 
     #[test]
     fn nothing_follows_a_file_that_is_not_there() {
-        assert!(Course::behind(tree(), Ino(99), Order::Names).is_none());
+        assert!(TreeWalk::after(tree(), Ino(99), WalkOrder::ByName).is_none());
     }
 }

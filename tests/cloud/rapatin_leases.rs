@@ -40,7 +40,7 @@ async fn read(desk: &LeaseCache, file: &RecordingFile) -> Vec<u8> {
 
 fn is_signed(lease: &Lease) -> bool {
     lease.authorization.is_none()
-        && lease.address.expose().query().is_some_and(|q| q.contains("Signature="))
+        && lease.url.expose().query().is_some_and(|q| q.contains("Signature="))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,7 +49,7 @@ async fn a_listed_link_becomes_a_signed_address_in_one_exchange() {
     let client = rapatin(&cloud);
     let files = listed(&cloud, &client).await;
     let lease = client.lease(&files[0].id, LeaseEffort::Listed).await.unwrap();
-    assert!(is_signed(&lease) && lease.ends.is_some(), "{lease:?}");
+    assert!(is_signed(&lease) && lease.expires.is_some(), "{lease:?}");
     let requests = cloud.requests();
     assert_eq!((requests.len(), requests[0].server, requests[0].status), (1, Server::Web, 302));
 }
@@ -123,7 +123,7 @@ async fn a_file_is_found_by_its_identity_alone() {
     let fresh = rapatin(&cloud);
     for id in &ids {
         let lease = fresh.lease(id, LeaseEffort::Listed).await.unwrap();
-        let path = lease.address.expose().path().to_owned();
+        let path = lease.url.expose().path().to_owned();
         let object =
             cloud.rapatin_objects().into_iter().find(|object| object.media_path == path).unwrap();
         assert_eq!(object.meeting, id.meeting.as_str());

@@ -77,7 +77,7 @@ async fn sizes_are_read_from_strings_and_the_day_of_deletion_is_said() {
     assert_eq!(sizes, lengths);
     let delete_on =
         TimeZone::UTC.to_datetime(session.start).date().saturating_add(4.days()).to_string();
-    let said = serde_json::to_string(&meeting.facts).unwrap();
+    let said = serde_json::to_string(&meeting.metadata).unwrap();
     assert!(said.contains(&format!(r#""delete_on":"{delete_on}""#)), "{said}");
     assert!(!said.contains("://"), "{said}");
 }

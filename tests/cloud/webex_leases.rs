@@ -47,14 +47,14 @@ fn on_detail(count: u32) -> Trigger {
 }
 
 fn is_ticket(lease: &Lease) -> bool {
-    let url = lease.address.expose();
+    let url = lease.url.expose();
     lease.authorization.is_none()
         && url.path().starts_with("/nbr/")
         && url.query().is_some_and(|query| query.contains("&ticket="))
 }
 
 fn address(lease: &Lease) -> String {
-    lease.address.expose().to_string()
+    lease.url.expose().to_string()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,7 +74,7 @@ async fn the_detail_brings_sound_and_transcript_and_its_links_serve_the_three_of
     for file in files.values() {
         let lease = webex.lease(&file.id, LeaseEffort::Listed).await.unwrap();
         assert!(is_ticket(&lease), "{lease:?}");
-        ends.push(lease.ends.unwrap());
+        ends.push(lease.expires.unwrap());
     }
     assert_eq!(details(&cloud).len(), 2, "one for each recording");
     assert!(ends[0] == ends[1] && ends[1] == ends[2], "the three share their end: {ends:?}");
@@ -162,7 +162,7 @@ async fn links_whose_end_has_passed_when_they_come_are_of_a_clock_that_is_wrong(
     let webex = webex(&cloud);
     let files = three(&webex).await;
     for file in &files {
-        assert_eq!(webex.lease(file, LeaseEffort::Listed).await.unwrap().ends, None);
+        assert_eq!(webex.lease(file, LeaseEffort::Listed).await.unwrap().expires, None);
     }
     assert_eq!(details(&cloud).len(), 1);
 }
@@ -216,7 +216,7 @@ async fn a_transcript_without_a_link_is_read_from_the_interface_with_the_token()
     let lease = webex.lease(&transcript.id, LeaseEffort::Listed).await.unwrap();
     assert!(lease.authorization().is_some_and(|value| value.starts_with("Bearer ")));
     assert!(address(&lease).starts_with(&cloud.webex_api_url()), "{}", address(&lease));
-    assert!(lease.ends.is_some(), "it ends with the token");
+    assert!(lease.expires.is_some(), "it ends with the token");
     let renewed = webex.lease(&transcript.id, LeaseEffort::Renewed).await.unwrap();
     assert_ne!(lease.authorization(), renewed.authorization());
     assert_eq!((renewals(&cloud), details(&cloud).len()), (2, 1));

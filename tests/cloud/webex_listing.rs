@@ -93,7 +93,7 @@ async fn a_listing_shows_the_video_with_its_size_and_numbers_may_be_strings() {
         let [video] = meeting.files.as_slice() else { panic!("{meeting:?}") };
         assert_eq!((video.declared_size, &video.availability), (Some(size), &Availability::Ready));
         assert_eq!(meeting.end.as_second() - meeting.start.as_second(), 1800);
-        let facts = serde_json::to_string(&meeting.facts).unwrap();
+        let facts = serde_json::to_string(&meeting.metadata).unwrap();
         assert!(facts.contains(&meeting.start.to_string()), "{facts}");
         for kept_out in ["demo-play", "download-page", "playback-page", "ticket"] {
             assert!(!facts.contains(kept_out), "{facts}");

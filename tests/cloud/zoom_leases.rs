@@ -66,7 +66,7 @@ async fn listed_quietly(cloud: &DemoCloud, zoom: &Zoom) -> Vec<RecordingFile> {
 
 fn is_signed(lease: &Lease) -> bool {
     lease.authorization.is_none()
-        && lease.address.expose().query().is_some_and(|q| q.contains("Signature="))
+        && lease.url.expose().query().is_some_and(|q| q.contains("Signature="))
 }
 
 fn queried(cloud: &DemoCloud) -> usize {
@@ -94,7 +94,7 @@ async fn a_listed_link_becomes_a_signed_address_in_one_exchange() {
     assert_eq!(files.len(), 32);
     let lease = zoom.lease(&files[0].id, LeaseEffort::Listed).await.unwrap();
     assert!(is_signed(&lease), "{lease:?}");
-    let left = lease.ends.unwrap().as_second() - Timestamp::now().as_second();
+    let left = lease.expires.unwrap().as_second() - Timestamp::now().as_second();
     assert!((590..=602).contains(&left), "{left}");
     let requests = cloud.requests();
     assert_eq!(requests.len(), 1, "{requests:?}");
@@ -339,8 +339,8 @@ async fn a_host_that_serves_by_itself_is_leased_with_its_credential() {
     }));
     let lease = zoom.lease(&files[0].id, LeaseEffort::Listed).await.unwrap();
     assert!(lease.authorization().is_some_and(|value| value.starts_with("Bearer ")));
-    assert!(lease.address.expose().path().starts_with("/rec/download/"));
-    assert!(lease.ends.is_some_and(|ends| Timestamp::now() < ends), "it ends with the token");
+    assert!(lease.url.expose().path().starts_with("/rec/download/"));
+    assert!(lease.expires.is_some_and(|ends| Timestamp::now() < ends), "it ends with the token");
     asserts_no_secret(&cloud, &format!("{lease:?}"));
 }
 

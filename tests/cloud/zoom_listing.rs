@@ -310,7 +310,7 @@ async fn missing_scopes_are_named() {
     let hint = "cloud_recording:read:list_user_recordings:admin";
     assert!(matches!(&error, ProviderError::NotAllowed(why) if why.contains(hint)), "{error:?}");
     let details = zoom.details(&"any==".into()).await.unwrap().unwrap();
-    assert_eq!(details.lacks, ["past meeting", "recordings", "participants"]);
+    assert_eq!(details.missing, ["past meeting", "recordings", "participants"]);
     // What is known to be refused is not asked for again.
     cloud.clear_requests();
     assert_eq!(zoom.details(&"other==".into()).await.unwrap(), Some(details.clone()));
@@ -329,7 +329,7 @@ async fn details_say_more_of_a_meeting_or_that_there_is_nothing() {
     cloud.add_meeting(old);
     let zoom = zoom(&cloud);
     for uuid in ["/aB3xY9+QWeRtYuIoP==", "a//b", "plain=="] {
-        let facts = zoom.details(&uuid.into()).await.unwrap().unwrap().facts.to_map();
+        let facts = zoom.details(&uuid.into()).await.unwrap().unwrap().metadata.to_map();
         assert_eq!(
             facts.get("participants_count").and_then(|count| count.as_u64()),
             Some(2),

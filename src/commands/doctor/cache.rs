@@ -8,7 +8,7 @@ use bytesize::ByteSize;
 
 use super::{Check, Verdict};
 use crate::cache::disk::{self, Survey};
-use crate::catalog::FactStore;
+use crate::catalog::CatalogDatabase;
 use crate::config::{Config, DiskLimit};
 
 const SUBJECT: &str = "cache directory";
@@ -55,7 +55,7 @@ fn directory(directory: &Path, with_blocks: bool) -> Check {
     if let Err(error) = disk::trial(directory, with_blocks) {
         return failure(SUBJECT, &error);
     }
-    if let Err(error) = FactStore::examine(directory) {
+    if let Err(error) = CatalogDatabase::check(directory) {
         return failure(SUBJECT, &error);
     }
     if directory.metadata().is_ok_and(|found| found.mode() & 0o077 != 0) {

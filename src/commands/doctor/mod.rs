@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::print;
-use crate::catalog::FactStore;
+use crate::catalog::CatalogDatabase;
 use crate::cli::DoctorArgs;
 use crate::commands::error::{Error, Exit};
 use crate::config::{Config, DiskLimit, ProcessEnvironment};
@@ -154,7 +154,7 @@ fn examine_sources(mut settings: Config) -> Result<Vec<Check>, Error> {
         .map_err(|cause| Error::System { what: "starting the runtime", cause })?;
     let ended = CancellationToken::new();
     let archive =
-        Archive::new(&settings, FactStore::in_memory()?, runtime.handle(), ended.clone())?;
+        Archive::new(&settings, CatalogDatabase::in_memory()?, runtime.handle(), ended.clone())?;
     let checks = runtime.block_on(source::checks(&archive));
     ended.cancel();
     Ok(checks)

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::daemon::archive::Archive;
-use crate::tree::{Content, TRASH};
+use crate::tree::{Content, TRASH_DIRECTORY};
 
 /// A file that its provider will delete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,11 +30,11 @@ pub(crate) fn files(archive: &Archive) -> Vec<ExpiringFile> {
         let expires = node.expires?;
         let (size, is_readable) = match &node.content {
             Content::Recording { size, .. } => (Some(*size), true),
-            Content::Note { stands_for, .. } => (*stands_for, false),
+            Content::Note { declared_size, .. } => (*declared_size, false),
             Content::Text(_) | Content::Document(_) | Content::Directory { .. } => return None,
         };
         let path = PathBuf::from(archive.tree.path_of(node.ino));
-        let in_trash = path.iter().nth(1).is_some_and(|directory| directory == TRASH);
+        let in_trash = path.iter().nth(1).is_some_and(|directory| directory == TRASH_DIRECTORY);
         // What is there and cannot be downloaded is no more lost by its end than it is now.
         (is_readable || in_trash).then_some(ExpiringFile {
             path,

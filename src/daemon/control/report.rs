@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::absent::about_dead;
 use super::wall_clock::WallClock;
-use crate::catalog::{Counts, RefreshState};
+use crate::catalog::{RefreshState, SourceCounts};
 use crate::daemon::archive::Archive;
 use crate::daemon::source::Source;
 use crate::http::DownHost;
@@ -233,19 +233,19 @@ impl DownReport {
 }
 
 impl SourceReport {
-    fn of(source: &Source, counts: Counts) -> Self {
+    fn of(source: &Source, counts: SourceCounts) -> Self {
         let RefreshState {
             is_running,
-            listed,
-            whole,
-            failed,
-            gaps,
-            next,
-            trash_failed,
-            late_failed,
+            listed_at,
+            fully_listed_at,
+            last_failure,
+            incomplete_days,
+            next_at,
+            trash_error,
+            late_files_error,
             ..
         } = source.state.borrow().clone();
-        let incomplete = gaps.into_iter().map(|(days, error)| IncompleteDays {
+        let incomplete = incomplete_days.into_iter().map(|(days, error)| IncompleteDays {
             from: days.from,
             to: days.to,
             error: error.to_string(),
@@ -260,14 +260,14 @@ impl SourceReport {
             hidden_files: counts.hidden_files,
             kept_deleted: counts.kept_deleted,
             in_trash: counts.in_trash,
-            trash_error: trash_failed.map(|error| error.to_string()),
-            late_error: late_failed.map(|error| error.to_string()),
+            trash_error: trash_error.map(|error| error.to_string()),
+            late_error: late_files_error.map(|error| error.to_string()),
             is_refreshing: is_running,
-            listed,
-            listed_whole: whole,
-            next,
-            error: failed.as_ref().map(|(_, error)| error.to_string()),
-            failed: failed.map(|(at, _)| at),
+            listed: listed_at,
+            listed_whole: fully_listed_at,
+            next: next_at,
+            error: last_failure.as_ref().map(|(_, error)| error.to_string()),
+            failed: last_failure.map(|(at, _)| at),
             incomplete: incomplete.collect(),
         }
     }

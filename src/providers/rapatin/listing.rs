@@ -81,7 +81,7 @@ impl Lister {
     /// Takes in what an earlier run listed.
     pub(crate) fn recall(&self, listed: &[Arc<Meeting>]) {
         self.starts.recall(listed);
-        let holding = listed.iter().filter_map(|meeting| meeting.facts.text("meeting_id"));
+        let holding = listed.iter().filter_map(|meeting| meeting.metadata.text("meeting_id"));
         self.known.lock().holding.extend(holding);
     }
 

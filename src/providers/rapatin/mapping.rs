@@ -74,7 +74,7 @@ pub(crate) fn session(
             end: start,
             expires,
             files,
-            facts: facts.into(),
+            metadata: facts.into(),
         },
         links,
     }
@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(mapped.links.len(), 2);
         assert_eq!(meeting_of(&video.id.key), "85095598095");
         assert_eq!(
-            serde_json::to_string(&meeting.facts).unwrap(),
+            serde_json::to_string(&meeting.metadata).unwrap(),
             concat!(
                 r#"{"uuid":"WuPF5b6W==","meeting_id":"85095598095","topic":"Demo","recorded_on":"2026-09-24","#,
                 r#""delete_on":"2026-09-28","host":"ana@example.org","files":["#,

@@ -133,7 +133,7 @@ impl LeaseSlot {
     /// The lease at hand, unless it has ended.
     fn in_force(&self) -> Option<Arc<Lease>> {
         let mut held = self.held.lock();
-        held.lease.take_if(|lease| lease.is_over(Timestamp::now()));
+        held.lease.take_if(|lease| lease.is_expired(Timestamp::now()));
         held.lease.clone()
     }
 }

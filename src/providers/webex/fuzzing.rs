@@ -39,7 +39,7 @@ pub fn described(
     let files = mapping::files_of_details(source, &meeting.id, &recording, &transcripts);
     Some((
         meeting,
-        Details { facts: facts::of_recording(&recording).into(), files, ..Details::default() },
+        Details { metadata: facts::of_recording(&recording).into(), files, ..Details::default() },
     ))
 }
 

@@ -101,7 +101,7 @@ impl Leases {
     /// Takes in whose recordings an earlier run listed.
     pub(crate) fn recall_hosts(&self, listed: &[Arc<Meeting>]) {
         let owned = listed.iter().filter_map(|meeting| {
-            let host = meeting.facts.text("hostEmail")?;
+            let host = meeting.metadata.text("hostEmail")?;
             let day = TimeZone::UTC.to_datetime(meeting.start).date();
             Some((meeting.id.clone(), (day, host)))
         });
@@ -202,7 +202,7 @@ impl Leases {
             other => other,
         })?;
         let address = self.hosts.check(link.expose().clone())?;
-        Ok(Lease { address, authorization: None, ends: reply.links.expiration })
+        Ok(Lease { url: address, authorization: None, expires: reply.links.expiration })
     }
 
     /// Asks for the detail, keeps its links in `held` and leaves the rest.
@@ -338,7 +338,7 @@ async fn stored(
     let query: Vec<_> =
         std::iter::once(("format", "vtt")).chain(host.map(|host| ("hostEmail", host))).collect();
     let address = api.address(&path, &query)?;
-    Ok(Lease { address, authorization: Some(token.header()), ends: token.ends() })
+    Ok(Lease { url: address, authorization: Some(token.header()), expires: token.ends() })
 }
 
 /// An id as a path segment (RFC 3986, 3.3).

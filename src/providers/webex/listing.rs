@@ -289,7 +289,7 @@ fn keep_fuller(recordings: &mut HashMap<MeetingId, Listed>, new: Listed) {
 
 /// Orders two accounts of one recording without regard to their order of arrival.
 fn fullness(listed: &Listed) -> impl Ord + use<> {
-    let facts = &listed.meeting.facts;
+    let facts = &listed.meeting.metadata;
     // Equal by now in all that counts; the text only makes the choice the same every time.
     (facts.to_map().len(), facts.as_str().to_owned(), listed.host.clone())
 }

@@ -82,7 +82,7 @@ pub(crate) fn meeting(source: &SourceName, recording: &wire::Recording) -> Meeti
         end: times.end,
         expires: None,
         files: vec![draft.video(availability)],
-        facts: facts::of_recording(recording).into(),
+        metadata: facts::of_recording(recording).into(),
         id,
     }
 }

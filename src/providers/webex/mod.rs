@@ -177,9 +177,9 @@ impl Provider for Webex {
             _ => Vec::new(),
         };
         Ok(Some(Details {
-            facts: facts::of_recording(&recording).into(),
+            metadata: facts::of_recording(&recording).into(),
             files: mapping::files_of_details(&self.source, meeting, &recording, &transcripts),
-            made_of: Some(mapping::video()),
+            derived_from: Some(mapping::video()),
             ..Details::default()
         }))
     }

@@ -102,7 +102,7 @@ impl Transcripts {
         }
         let mut search = Search::of(wanting);
         let failed = self.look_for(api, leases, &mut search).await.err();
-        LateFiles { files: search.files(), made_of: Some(mapping::video()), failed }
+        LateFiles { files: search.files(), derived_from: Some(mapping::video()), failed }
     }
 
     async fn look_for(
@@ -249,9 +249,9 @@ impl<'a> Search<'a> {
             found: HashMap::new(),
         };
         for meeting in wanting {
-            let Some(held) = meeting.facts.text("meetingId") else { continue };
+            let Some(held) = meeting.metadata.text("meetingId") else { continue };
             let day = TimeZone::UTC.to_datetime(meeting.start).date();
-            let first = search.sites.entry(meeting.facts.text("siteUrl")).or_insert(day);
+            let first = search.sites.entry(meeting.metadata.text("siteUrl")).or_insert(day);
             *first = day.min(*first);
             let recordings = search.held.entry(held.clone()).or_default();
             if recordings.is_empty() {

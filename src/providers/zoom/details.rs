@@ -34,7 +34,7 @@ enum Part {
 impl Part {
     const ALL: [Self; 3] = [Self::Past, Self::Recordings, Self::Participants];
 
-    /// Its name in [`Details::lacks`].
+    /// Its name in [`Details::missing`].
     fn name(self) -> &'static str {
         match self {
             Self::Past => "past meeting",
@@ -44,7 +44,7 @@ impl Part {
     }
 
     fn is_lacking(self, known: &Details) -> bool {
-        known.lacks.iter().any(|lack| lack == self.name())
+        known.missing.iter().any(|lack| lack == self.name())
     }
 
     /// What a refusal is about.
@@ -88,7 +88,7 @@ impl Asker {
         for part in Part::ALL {
             self.add(part, &mut found, api, source, meeting).await?;
         }
-        Ok((found.is_something || !found.details.lacks.is_empty()).then(|| found.details()))
+        Ok((found.is_something || !found.details.missing.is_empty()).then(|| found.details()))
     }
 
     /// The same with what was lacking, if it can be had by now.
@@ -128,8 +128,8 @@ impl Asker {
         meeting: &MeetingId,
         known: &Details,
     ) -> Result<Details, ProviderError> {
-        let mut found = Found { facts: known.facts.to_map(), ..Found::default() };
-        found.details = Details { lacks: Vec::new(), ..known.clone() };
+        let mut found = Found { facts: known.metadata.to_map(), ..Found::default() };
+        found.details = Details { missing: Vec::new(), ..known.clone() };
         for part in Part::ALL.into_iter().filter(|part| is_wanted(*part)) {
             self.add(part, &mut found, api, source, meeting).await?;
         }
@@ -146,7 +146,7 @@ impl Asker {
     ) -> Result<(), ProviderError> {
         let without_scope = self.without_scope.get(part as usize);
         if without_scope.is_some_and(|known| known.load(Ordering::Relaxed)) {
-            found.details.lacks.push(part.name().into());
+            found.details.missing.push(part.name().into());
             return Ok(());
         }
         let uuid = address::meeting(meeting.of_provider());
@@ -173,7 +173,7 @@ impl Asker {
         };
         let error = refusal.about(part.subject());
         if refusal.is_of_scope() {
-            found.details.lacks.push(part.name().into());
+            found.details.missing.push(part.name().into());
             if without_scope.is_some_and(|known| !known.swap(true, Ordering::Relaxed)) {
                 tracing::warn!(%source, "{}: {error}", part.gives());
             }
@@ -238,7 +238,7 @@ impl Found {
         if is_growing(&described.recording_files) || is_growing(&described.participant_audio_files)
         {
             // More may come, and then the listing changes as well.
-            self.details.lacks.push(Part::Recordings.name().into());
+            self.details.missing.push(Part::Recordings.name().into());
         }
         self.tell(facts::of_recordings(&described));
         let files = mapping::participants(source, meeting, described.participant_audio_files);
@@ -252,6 +252,6 @@ impl Found {
     }
 
     fn details(self) -> Details {
-        Details { facts: self.facts.into(), ..self.details }
+        Details { metadata: self.facts.into(), ..self.details }
     }
 }

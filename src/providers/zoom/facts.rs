@@ -110,12 +110,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::{Facts, SourceName};
+    use crate::model::{MeetingMetadata, SourceName};
     use crate::providers::zoom::mapping;
 
-    fn facts(entry: Value) -> Facts {
+    fn facts(entry: Value) -> MeetingMetadata {
         let meeting = wire::Meeting::read(entry).unwrap();
-        mapping::meeting(&SourceName::new("acme").unwrap(), meeting).meeting.facts
+        mapping::meeting(&SourceName::new("acme").unwrap(), meeting).meeting.metadata
     }
 
     #[test]

@@ -11,7 +11,7 @@ use url::Url;
 use super::refusal::Refusal;
 use super::{auth, facts, mapping, participants, trash, windows, wire};
 use crate::http::ApiReply;
-use crate::model::{DaySpan, Details, Meeting, SourceName, Text};
+use crate::model::{DaySpan, Details, Meeting, SharedText, SourceName};
 use crate::providers::oauth;
 use crate::providers::toolkit::json_repair;
 use crate::providers::{ProviderError, TrashEntry};
@@ -101,10 +101,10 @@ pub fn described(source: &SourceName, body: &[u8]) -> Option<Details> {
     let facts = facts::of_recordings(&described).into();
     let files =
         mapping::participants(source, &described.uuid().into(), described.participant_audio_files);
-    Some(Details { facts, files, ..Details::default() })
+    Some(Details { metadata: facts, files, ..Details::default() })
 }
 
 /// The table of those who were there.
-pub fn participants(body: &[u8]) -> Option<Text> {
+pub fn participants(body: &[u8]) -> Option<SharedText> {
     participants::table(&wire::People::read(json_repair::object(body)?).people)
 }

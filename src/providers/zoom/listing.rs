@@ -95,7 +95,7 @@ impl Fullness {
             bytes: files.iter().filter_map(|file| file.declared_size).map(u128::from).sum(),
             end: meeting.end,
             is_known,
-            text: xxh3_64(meeting.facts.as_str().as_bytes()),
+            text: xxh3_64(meeting.metadata.as_str().as_bytes()),
         }
     }
 }

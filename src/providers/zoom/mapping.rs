@@ -56,7 +56,7 @@ pub(crate) fn meeting(source: &SourceName, mut listed: wire::Meeting) -> Mapped 
             end,
             expires,
             files,
-            facts: facts.into(),
+            metadata: facts.into(),
         },
         links,
     }
@@ -309,7 +309,7 @@ mod tests {
             ]
         );
         assert_eq!(long.links.len(), 3);
-        let facts = serde_json::to_string(&long.meeting.facts).unwrap();
+        let facts = serde_json::to_string(&long.meeting.metadata).unwrap();
         for kept_out in ["rec/download", "total_size", "processing"] {
             assert!(!facts.contains(kept_out), "{kept_out}: {facts}");
         }

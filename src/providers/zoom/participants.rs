@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::model::Text;
+use crate::model::SharedText;
 use crate::providers::toolkit::serde_lenient;
 
 /// The columns, under Zoom's own names ("List past meeting participants"). Always the same, so that scripts can count on
@@ -23,7 +23,7 @@ const COLUMNS: [&str; 9] = [
 const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
 /// The table; `None` if nobody is known.
-pub(crate) fn table(people: &[Value]) -> Option<Text> {
+pub(crate) fn table(people: &[Value]) -> Option<SharedText> {
     let mut people = people.iter().filter_map(Value::as_object).peekable();
     people.peek()?;
     let mut table = csv::Writer::from_writer(Vec::new());
@@ -33,7 +33,7 @@ pub(crate) fn table(people: &[Value]) -> Option<Text> {
         let cells = COLUMNS.map(|column| person.get(column).map(cell).unwrap_or_default());
         table.write_record(cells).ok()?;
     }
-    String::from_utf8(table.into_inner().ok()?).ok().map(Text::from)
+    String::from_utf8(table.into_inner().ok()?).ok().map(SharedText::from)
 }
 
 /// A cell that a spreadsheet shows as it is: guests choose their names, and one of `=HYPERLINK(…)` must not do anything.

@@ -168,13 +168,13 @@ pub(crate) fn add(
         }
     }
     const FILES: &str = "recording_files";
-    let mut facts = known.meeting.facts.to_map();
+    let mut facts = known.meeting.metadata.to_map();
     if let Some(Value::Array(told)) = facts.get_mut(FILES)
-        && let Some(Value::Array(more)) = new.meeting.facts.to_map().get(FILES)
+        && let Some(Value::Array(more)) = new.meeting.metadata.to_map().get(FILES)
     {
         let more: Vec<_> = more.iter().filter(|file| !told.contains(file)).cloned().collect();
         told.extend(more);
-        known.meeting.facts = facts.into();
+        known.meeting.metadata = facts.into();
     }
     for link in links {
         if known_links.iter().all(|other| other.key != link.key) {

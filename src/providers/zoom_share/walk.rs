@@ -91,7 +91,7 @@ impl Walker {
             let glance = self.look(&at, authorization.as_ref(), link.body, deadline).await?;
             match judge(&glance, link.body, &secret) {
                 Answer::Serves => {
-                    return Ok(Outcome::Lease(Lease { address: at, authorization, ends }));
+                    return Ok(Outcome::Lease(Lease { url: at, authorization, expires: ends }));
                 }
                 Answer::Redirect(location) if redirects < REDIRECTS => {
                     redirects += 1;
@@ -104,7 +104,7 @@ impl Walker {
                     ends = None;
                     if signed::is_signed(at.expose()) {
                         let ends = signed::ends(at.expose(), Timestamp::now());
-                        return Ok(Outcome::Lease(Lease { address: at, authorization, ends }));
+                        return Ok(Outcome::Lease(Lease { url: at, authorization, expires: ends }));
                     }
                 }
                 Answer::Redirect(_) => {

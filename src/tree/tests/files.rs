@@ -6,7 +6,7 @@ use super::*;
 fn a_document_that_is_not_known_yet_is_not_shown() {
     let view = meeting("m", "t", vec![file("1", Role::View, "v", "mp4")]);
     assert_eq!(names_in_meeting(view.clone()), ["meeting.json", "v.mp4"]);
-    assert_eq!(names_in_meeting(MeetingView { document: None, ..view }), ["v.mp4"]);
+    assert_eq!(names_in_meeting(MeetingContents { document: None, ..view }), ["v.mp4"]);
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn what_cannot_be_downloaded_is_a_text_that_says_why() {
     let paths = paths(&snapshot);
     let note = paths["acme/2026/2026-10-06 0900 t/v.mp4.unavailable.txt"];
     let text = "It is kept on your own recording server.\n".into();
-    assert_eq!(note.content, Content::Note { text, stands_for: Some(1000) });
+    assert_eq!(note.content, Content::Note { text, declared_size: Some(1000) });
     let long = names_of_files(vec![unavailable("1", &"v".repeat(300))]);
     assert_eq!(long, [format!("{}.mp4.unavailable.txt", "v".repeat(255 - 20))]);
 }
@@ -123,7 +123,7 @@ fn a_transcript_stands_beside_every_view_of_its_segment() {
         file("5", Role::Transcript, "audio_transcript", "VTT"),
     ];
     let snapshot =
-        paris().build(&acme(vec![MeetingView { document: None, ..meeting("m", "t", files) }]));
+        paris().build(&acme(vec![MeetingContents { document: None, ..meeting("m", "t", files) }]));
     let paths = paths(&snapshot);
     let transcripts: Vec<&&Node> =
         paths.values().filter(|node| node.name.ends_with(".vtt")).collect();

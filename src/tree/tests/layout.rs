@@ -235,9 +235,10 @@ fn a_text_with_other_bytes_of_the_same_length_has_changed() {
     let view = meeting("m", "t", vec![file("1", Role::View, "v", "mp4")]);
     let mut builder = paris();
     let old = builder.build(&acme(vec![view.clone()]));
-    let new = builder.build(&acme(vec![MeetingView { document: Some(document("other")), ..view }]));
+    let new =
+        builder.build(&acme(vec![MeetingContents { document: Some(document("other")), ..view }]));
     let ino = paths(&new)["acme/2026/2026-10-06 0900 t/meeting.json"].ino;
-    assert_eq!(new.changes_since(&old), [Change::Attributes { ino }]);
+    assert_eq!(new.changes_since(&old), [TreeChange::Attributes { ino }]);
 }
 
 #[test]
@@ -249,6 +250,6 @@ fn a_late_transcript_is_a_new_name_in_its_directory() {
     let new = builder.build(&acme(vec![meeting("m", "t", files)]));
     let parent = paths(&new)["acme/2026/2026-10-06 0900 t/"].ino;
     let expected =
-        [Change::Entry { parent, name: "v.vtt".into() }, Change::Directory { ino: parent }];
+        [TreeChange::Entry { parent, name: "v.vtt".into() }, TreeChange::Directory { ino: parent }];
     assert_eq!(new.changes_since(&old), expected);
 }

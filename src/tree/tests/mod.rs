@@ -14,8 +14,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::{
-    Availability, BodyKind, Document, Facts, FileId, Meeting, MeetingId, MeetingView,
-    RecordingFile, Role, SourceName, SourceView, Version,
+    Availability, BodyKind, Document, FileId, Meeting, MeetingContents, MeetingId, MeetingMetadata,
+    RecordingFile, Role, SourceContents, SourceName, Version,
 };
 
 fn source_name(name: &str) -> SourceName {
@@ -50,8 +50,8 @@ fn starting(start: &str, file: RecordingFile) -> RecordingFile {
     RecordingFile { recording_start: Some(at(start)), ..file }
 }
 
-fn meeting(id: &str, topic: &str, files: Vec<RecordingFile>) -> MeetingView {
-    MeetingView {
+fn meeting(id: &str, topic: &str, files: Vec<RecordingFile>) -> MeetingContents {
+    MeetingContents {
         meeting: bare_meeting(id, topic, files).into(),
         sizes: HashMap::new(),
         document: Some(document("given")),
@@ -67,29 +67,29 @@ fn bare_meeting(id: &str, topic: &str, files: Vec<RecordingFile>) -> Meeting {
         end: at("2026-10-06T07:45:00Z"),
         files,
         expires: None,
-        facts: Facts::default(),
+        metadata: MeetingMetadata::default(),
     }
 }
 
 /// Documents of words of the same length have the same length.
 fn document(word: &str) -> Arc<Document> {
     let mut meeting = bare_meeting("m", "t", Vec::new());
-    meeting.facts = [("word".to_owned(), word.into())].into_iter().collect();
+    meeting.metadata = [("word".to_owned(), word.into())].into_iter().collect();
     Arc::new(Document::new(meeting.into(), None))
 }
 
 /// The same meeting in the recycle bin.
-fn trashed(view: MeetingView) -> MeetingView {
+fn trashed(view: MeetingContents) -> MeetingContents {
     let mut meeting = Meeting::clone(&view.meeting);
     meeting.id = meeting.id.in_trash();
     for file in &mut meeting.files {
         file.id.meeting = meeting.id.clone();
     }
-    MeetingView { meeting: meeting.into(), ..view }
+    MeetingContents { meeting: meeting.into(), ..view }
 }
 
-fn acme(meetings: Vec<MeetingView>) -> Vec<SourceView> {
-    vec![SourceView { name: source_name("acme"), meetings, trash: Vec::new() }]
+fn acme(meetings: Vec<MeetingContents>) -> Vec<SourceContents> {
+    vec![SourceContents { name: source_name("acme"), meetings, trash: Vec::new() }]
 }
 
 /// Every node by its path; directories end in `/`.
@@ -122,7 +122,7 @@ fn paths(snapshot: &Snapshot) -> BTreeMap<String, &Node> {
 }
 
 /// The names in the directory of the only meeting.
-fn names_in_meeting(view: MeetingView) -> Vec<String> {
+fn names_in_meeting(view: MeetingContents) -> Vec<String> {
     let snapshot = paris().build(&acme(vec![view]));
     paths(&snapshot)
         .into_keys()
@@ -132,5 +132,5 @@ fn names_in_meeting(view: MeetingView) -> Vec<String> {
 }
 
 fn names_of_files(files: Vec<RecordingFile>) -> Vec<String> {
-    names_in_meeting(MeetingView { document: None, ..meeting("m", "t", files) })
+    names_in_meeting(MeetingContents { document: None, ..meeting("m", "t", files) })
 }

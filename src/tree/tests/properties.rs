@@ -51,7 +51,7 @@ fn any_time() -> impl Strategy<Value = Timestamp> {
     prop_oneof![4 => few.prop_map(at), 1 => any.prop_map(|second| Timestamp::from_second(second).unwrap())]
 }
 
-fn any_meeting() -> impl Strategy<Value = MeetingView> {
+fn any_meeting() -> impl Strategy<Value = MeetingContents> {
     let topic = prop_oneof!["", "t|u", any::<String>()];
     let word = prop::option::of(prop::sample::select(vec!["one", "two", "three"]));
     (("[a-d]", topic, any_time(), any_time()), prop::collection::vec(any_file(), 0..6), word)
@@ -59,15 +59,15 @@ fn any_meeting() -> impl Strategy<Value = MeetingView> {
             let mut view = meeting(&id, &topic, files);
             let changed = Arc::make_mut(&mut view.meeting);
             (changed.start, changed.end) = (start, end.max(start));
-            MeetingView { document: word.map(document), ..view }
+            MeetingContents { document: word.map(document), ..view }
         })
 }
 
 /// Meetings of two sources, each id once in a source.
-fn any_archive() -> impl Strategy<Value = Vec<SourceView>> {
+fn any_archive() -> impl Strategy<Value = Vec<SourceContents>> {
     let meetings = || {
         prop::collection::vec(any_meeting(), 0..6).prop_map(|meetings| {
-            let by_id: BTreeMap<MeetingId, MeetingView> =
+            let by_id: BTreeMap<MeetingId, MeetingContents> =
                 meetings.into_iter().map(|view| (view.meeting.id.clone(), view)).collect();
             by_id.into_values().collect::<Vec<_>>()
         })
@@ -78,7 +78,7 @@ fn any_archive() -> impl Strategy<Value = Vec<SourceView>> {
         |sources| {
             sources
                 .into_iter()
-                .map(|(name, (meetings, trash))| SourceView {
+                .map(|(name, (meetings, trash))| SourceContents {
                     name: source_name(name),
                     meetings,
                     trash,
@@ -154,20 +154,20 @@ proptest! {
         let changes = new.changes_since(&old);
 
         // Nothing is named that is the same, and nothing twice.
-        let distinct: BTreeSet<&Change> = changes.iter().collect();
+        let distinct: BTreeSet<&TreeChange> = changes.iter().collect();
         prop_assert_eq!(distinct.len(), changes.len());
         for change in &changes {
             match change {
-                Change::Entry { parent, name } => {
+                TreeChange::Entry { parent, name } => {
                     let found = |snapshot: &Snapshot| snapshot.lookup(*parent, name).map(|node| node.ino);
                     prop_assert_ne!(found(&old), found(&new));
                     prop_assert!(old.entries(*parent).is_some() && new.entries(*parent).is_some());
                 }
-                Change::Attributes { ino } => {
+                TreeChange::Attributes { ino } => {
                     let [was, is] = [old.node(*ino).unwrap(), new.node(*ino).unwrap()];
                     prop_assert!(!is.is_directory() && was != is);
                 }
-                Change::Directory { ino } => {
+                TreeChange::Directory { ino } => {
                     let [was, is] = [old.node(*ino).unwrap(), new.node(*ino).unwrap()];
                     let names = |snapshot: &Snapshot| -> Vec<(Arc<str>, Ino)> {
                         snapshot.entries(*ino).unwrap().iter().map(|ino| (snapshot.node(*ino).unwrap().name.clone(), *ino)).collect()
@@ -178,18 +178,18 @@ proptest! {
         }
 
         // One who remembers all of the old tree, forgets what is named and asks again, sees the new tree.
-        let forgotten = |change: Change| distinct.contains(&change);
+        let forgotten = |change: TreeChange| distinct.contains(&change);
         let mut seen = BTreeMap::new();
         let mut directories = vec![(Ino::ROOT, String::new())];
         while let Some((directory, path)) = directories.pop() {
             let remembers = old.entries(directory).is_some();
-            let listing = if remembers && !forgotten(Change::Directory { ino: directory }) { &old } else { &new };
+            let listing = if remembers && !forgotten(TreeChange::Directory { ino: directory }) { &old } else { &new };
             for child in listing.entries(directory).unwrap() {
                 let name = listing.node(*child).unwrap().name.clone();
-                let entry = Change::Entry { parent: directory, name: name.clone() };
+                let entry = TreeChange::Entry { parent: directory, name: name.clone() };
                 let looked_up = if remembers && !forgotten(entry) { &old } else { &new };
                 let node = looked_up.lookup(directory, &name).unwrap();
-                let stale = forgotten(Change::Attributes { ino: node.ino }) || forgotten(Change::Directory { ino: node.ino });
+                let stale = forgotten(TreeChange::Attributes { ino: node.ino }) || forgotten(TreeChange::Directory { ino: node.ino });
                 let attributes = old.node(node.ino).filter(|_| !stale).or(new.node(node.ino)).unwrap();
                 let mut path = format!("{path}{name}");
                 if node.is_directory() {
