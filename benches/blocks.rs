@@ -123,7 +123,7 @@ fn engine(
 struct Nothing(SourceName);
 
 fn nothing<T>() -> Result<T, ProviderError> {
-    Err(ProviderError::NotFound("there is nothing here".into()))
+    Err(ProviderError::not_found("there is nothing here"))
 }
 
 #[async_trait]

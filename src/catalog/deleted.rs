@@ -432,7 +432,7 @@ mod tests {
         held.hold(&["a"]);
         let catalog = catalog(CatalogDatabase::in_memory().unwrap(), &held);
         list(&catalog, vec![meeting("m", &["a", "b"])]);
-        let failed = vec![(ever(), ProviderError::Unavailable("down".into()))];
+        let failed = vec![(ever(), ProviderError::unavailable("down"))];
         catalog.apply(&acme(), ever(), Listing { meetings: vec![], failed, ..Listing::default() });
         assert_eq!(shown(&catalog), ["m ab/"]);
         assert_eq!(catalog.counts(&acme()).kept_deleted, 0);

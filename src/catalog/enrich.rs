@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use super::Catalog;
 use super::store::EnrichmentTask;
 use crate::http::FetchError;
-use crate::model::{BodyKind, Details, FileId, Version};
-use crate::providers::{LeaseEffort, Provider, ProviderError};
+use crate::model::{BodyKind, Details, FileId, Version, line_with_hint};
+use crate::providers::{LeaseEffort, Provider};
 
 /// Questions under way at once for one source: enough to hide the round trips of a small archive, few enough
 /// that reads keep most of the connections and a free plan's four calls a second are not passed for long.
@@ -180,8 +180,8 @@ async fn try_file(
     // The provider's own word first: a wrong credential refuses everything, and says nothing of this file.
     match provider.lease(id, LeaseEffort::Listed).await {
         Ok(_lease) => {}
-        Err(ProviderError::NotAllowed(why) | ProviderError::NotFound(why)) => return Ok(Some(why)),
-        Err(error) => return Err(error.to_string()),
+        Err(error) if error.is_refusal() => return Ok(Some(line_with_hint(&error))),
+        Err(error) => return Err(line_with_hint(&error)),
     }
     match sizes.find_size(id, body).await {
         Ok(size) => {

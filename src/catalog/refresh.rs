@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Catalog;
 use crate::model::DaySpan;
-use crate::providers::{LateFiles, Provider, ProviderError};
+use crate::providers::{ErrorClass, LateFiles, Provider, ProviderError};
 
 /// Pause between listings of the last days: a new recording or a late transcript shows within this time.
 const RECENT_INTERVAL: Duration = Duration::from_secs(5 * 60);
@@ -171,10 +171,9 @@ impl Refresher {
         }
         self.refresh_trash().await;
         // One that was out of reach is not left alone for six hours.
-        matches!(
-            self.state.borrow().trash_error,
-            Some(ProviderError::Unavailable(_) | ProviderError::Down(_))
-        )
+        self.state.borrow().trash_error.as_ref().is_some_and(|error| {
+            matches!(error.class(), ErrorClass::Unavailable | ErrorClass::Down)
+        })
     }
 
     fn went_well(&self) -> bool {
@@ -188,8 +187,8 @@ impl Refresher {
         let failed = state.last_failure.iter().map(|(_, error)| error);
         let waits =
             failed.chain(state.incomplete_days.iter().map(|(_, error)| error)).map(|error| {
-                match error {
-                    ProviderError::Limited { wait, .. } => *wait,
+                match error.class() {
+                    ErrorClass::RateLimited { wait } => wait,
                     _ => Duration::ZERO,
                 }
             });
@@ -294,8 +293,7 @@ impl Refresher {
             }
         }
         self.state.send_if_modified(|state| {
-            let is_new = failed.as_ref().map(ProviderError::to_string)
-                != state.late_files_error.as_ref().map(ProviderError::to_string);
+            let is_new = failed != state.late_files_error;
             if let Some(error) = failed.as_ref().filter(|_| is_new) {
                 tracing::warn!(%source, "transcripts that are made late could not be looked for: {error}");
             }
@@ -325,9 +323,8 @@ impl Refresher {
             }
         }
         if let Some(error) = &failed {
-            let told = self.state.borrow().trash_error.as_ref().map(ProviderError::to_string);
             // Every six hours the same would be said for good where the permission is missing.
-            if told != Some(error.to_string()) {
+            if self.state.borrow().trash_error.as_ref() != Some(error) {
                 tracing::warn!(%source, "the recycle bin could not be listed: {error}");
             }
         }

@@ -341,8 +341,7 @@ mod tests {
             meeting("march", "2026-03-10"),
         ];
         catalog.apply(&acme(), all, Listing { meetings, ..Listing::default() });
-        let failed =
-            vec![(span("2026-02-01", "2026-02-28"), ProviderError::Unavailable("down".into()))];
+        let failed = vec![(span("2026-02-01", "2026-02-28"), ProviderError::unavailable("down"))];
         catalog.apply(
             &acme(),
             span("2026-02-01", "2026-03-31"),

@@ -392,7 +392,7 @@ mod tests {
         let catalog = catalog(CatalogDatabase::in_memory().unwrap());
         let failed = || TrashListing {
             meetings: Vec::new(),
-            failed: Some(ProviderError::Unavailable("down".into())),
+            failed: Some(ProviderError::unavailable("down")),
         };
         binned(&catalog, &["a"], Some(Timestamp::now()));
         catalog.apply_trash(&acme(), failed());

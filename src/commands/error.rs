@@ -12,7 +12,7 @@ use crate::daemon::mountpoint::MountpointError;
 use crate::fuse::SessionError;
 use crate::http::HttpError;
 use crate::model::SourceName;
-use crate::providers::{ProviderError, SignInError};
+use crate::providers::{ErrorClass, ProviderError, SignInError};
 
 /// Why a command failed. Each text says what failed, why, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -134,9 +134,7 @@ impl Error {
             // Another directory or its mode is what has to be set.
             | Self::Facts(CatalogDatabaseError::Exposed { .. } | CatalogDatabaseError::NotOwn(_) | CatalogDatabaseError::Later { .. })
             | Self::Disk(DiskError::NotOwn(_)) => Exit::Configuration,
-            Self::Source { cause: ProviderError::Credential(_) | ProviderError::NotAllowed(_), .. } => {
-                Exit::Configuration
-            }
+            Self::Source { cause, .. } if is_of_configuration(cause) => Exit::Configuration,
             Self::Mountpoint(
                 MountpointError::AlreadyMounted { .. }
                 | MountpointError::BeingMounted(_)
@@ -148,13 +146,15 @@ impl Error {
                 | LoginError::Pasted(_)
                 | LoginError::CodeAlone
                 | LoginError::SignIn {
-                    cause:
-                        SignInError::Provider(ProviderError::Credential(_) | ProviderError::NotAllowed(_))
-                        | SignInError::Address(_)
-                        | SignInError::NotLasting,
+                    cause: SignInError::Address(_) | SignInError::NotLasting,
                     ..
                 },
             ) => Exit::Configuration,
+            Self::Login(LoginError::SignIn { cause: SignInError::Provider(cause), .. })
+                if is_of_configuration(cause) =>
+            {
+                Exit::Configuration
+            }
             Self::Source { .. }
             | Self::Incomplete { .. }
             | Self::Unanswered { .. }
@@ -173,4 +173,8 @@ impl Error {
             | Self::Interrupted => Exit::Failed,
         }
     }
+}
+
+fn is_of_configuration(cause: &ProviderError) -> bool {
+    matches!(cause.class(), ErrorClass::Credential | ErrorClass::NotAllowed)
 }

@@ -71,7 +71,7 @@ impl Source {
         let Err(stopped) = tokio::spawn(refresher.run(ended)).await else { return };
         if stopped.is_panic() {
             let why =
-                ProviderError::Unavailable(format!("its listing ended unexpectedly ({stopped})"));
+                ProviderError::unavailable(format!("its listing ended unexpectedly ({stopped})"));
             state.send_modify(|state| {
                 state.is_running = false;
                 state.is_first_listing_done = true;

@@ -74,6 +74,15 @@ pub fn one_line(error: &dyn Error) -> String {
     line
 }
 
+/// Returns [`one_line`] with the hint in brackets, where nothing else shows the hint.
+pub fn line_with_hint(error: &dyn Diagnostic) -> String {
+    let line = one_line(&error);
+    match error.hint() {
+        Some(hint) => format!("{line} (hint: {hint})"),
+        None => line,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

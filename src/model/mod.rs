@@ -21,7 +21,7 @@ mod document;
 mod facts;
 mod word;
 
-pub use diagnostic::{Diagnostic, ErrorKind, one_line};
+pub use diagnostic::{Diagnostic, ErrorKind, line_with_hint, one_line};
 pub use document::Document;
 pub use facts::MeetingMetadata;
 pub use word::InternedStr;

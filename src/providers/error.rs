@@ -1,51 +1,193 @@
-//! Why a provider could not answer.
+//! Errors of providers.
 
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
-impl ProviderError {
-    /// Whether asking the same again later may help.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Limited { .. } | Self::Down(_) | Self::Unavailable(_))
+use crate::http::HttpError;
+use crate::model::{Diagnostic, ErrorKind};
+
+/// What an error means for its caller. Callers match on this, never on the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorClass {
+    /// The credential is wrong, revoked or for another account. Retries fail until it is replaced.
+    Credential,
+    /// The credential is valid but does not permit the request.
+    NotAllowed,
+    /// The object does not exist, or no longer.
+    NotFound,
+    /// The server asked for a pause.
+    RateLimited {
+        /// Length of the pause.
+        wait: Duration,
+    },
+    /// No request was sent, because the circuit breaker of the host is open.
+    Down,
+    /// The server is unreachable, too slow, failing or incomprehensible. A retry may succeed.
+    Unavailable,
+}
+
+impl ErrorClass {
+    /// Whether the same request may succeed later without a change of the configuration.
+    pub fn is_transient(self) -> bool {
+        matches!(self, Self::RateLimited { .. } | Self::Down | Self::Unavailable)
     }
 }
 
-/// Why a provider could not do what it was asked.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum ProviderError {
-    /// The credential is wrong, revoked or for another account. Asking again is no use until it is changed.
-    #[error("{0}")]
-    Credential(String),
-    /// The credential is right but does not permit this; names what is missing where the provider says it.
-    #[error("{0}")]
-    NotAllowed(String),
-    /// There is no such thing, or no longer.
-    #[error("{0}")]
-    NotFound(String),
-    /// It wants no request for a while, which it said how long is.
-    #[error("{why}")]
-    Limited {
-        /// What to say of it.
-        why: String,
-        /// How long.
-        wait: Duration,
-    },
-    /// Not asked, for it has been failing for a while.
-    #[error("{0}")]
-    Down(String),
-    /// Out of reach, too slow, failing or limiting: it may work later.
-    #[error("{0}")]
-    Unavailable(String),
+/// A request to a provider that failed.
+///
+/// `Display` is one sentence without a period: what failed, and why unless the source says it.
+/// What to do about it is [`Diagnostic::hint`]. Two errors are equal if a user cannot tell them
+/// apart.
+#[derive(Clone, Debug)]
+pub struct ProviderError {
+    class: ErrorClass,
+    message: Cow<'static, str>,
+    hint: Option<Cow<'static, str>>,
+    source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
-impl From<crate::http::HttpError> for ProviderError {
-    fn from(error: crate::http::HttpError) -> Self {
-        match error {
-            crate::http::HttpError::HostNotAllowed { .. } => Self::NotAllowed(error.to_string()),
-            crate::http::HttpError::Down { .. } => Self::Down(error.to_string()),
-            crate::http::HttpError::RateLimited { wait, .. } => {
-                Self::Limited { why: error.to_string(), wait }
-            }
-            other => Self::Unavailable(other.to_string()),
+impl ProviderError {
+    fn new(class: ErrorClass, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { class, message: message.into(), hint: None, source: None }
+    }
+
+    /// Returns an error of class [`ErrorClass::Credential`].
+    pub fn credential(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorClass::Credential, message)
+    }
+
+    /// Returns an error of class [`ErrorClass::NotAllowed`].
+    pub fn not_allowed(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorClass::NotAllowed, message)
+    }
+
+    /// Returns an error of class [`ErrorClass::NotFound`].
+    pub fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorClass::NotFound, message)
+    }
+
+    /// Returns an error of class [`ErrorClass::Unavailable`].
+    pub fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorClass::Unavailable, message)
+    }
+
+    /// Adds what to do about it, in full sentences.
+    #[must_use]
+    pub fn with_hint(self, hint: impl Into<Cow<'static, str>>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// Adds the cause.
+    #[must_use]
+    pub fn with_source(self, source: impl Error + Send + Sync + 'static) -> Self {
+        Self { source: Some(Arc::new(source)), ..self }
+    }
+
+    /// Returns what the error means for the caller.
+    pub fn class(&self) -> ErrorClass {
+        self.class
+    }
+
+    /// Whether the same request may succeed later, see [`ErrorClass::is_transient`].
+    pub fn is_transient(&self) -> bool {
+        self.class.is_transient()
+    }
+
+    /// Whether retries fail until the credential is replaced.
+    pub fn is_credential(&self) -> bool {
+        self.class == ErrorClass::Credential
+    }
+
+    /// Whether the provider refuses this object, or does not have it, whatever the credential.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.class, ErrorClass::NotAllowed | ErrorClass::NotFound)
+    }
+}
+
+impl fmt::Display for ProviderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for ProviderError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+impl Diagnostic for ProviderError {
+    fn kind(&self) -> ErrorKind {
+        match self.class {
+            ErrorClass::Credential => ErrorKind::Credential,
+            ErrorClass::NotAllowed => ErrorKind::NotAllowed,
+            ErrorClass::NotFound => ErrorKind::NotFound,
+            ErrorClass::RateLimited { .. } => ErrorKind::RateLimited,
+            ErrorClass::Down | ErrorClass::Unavailable => ErrorKind::Unavailable,
         }
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        self.hint.clone()
+    }
+}
+
+impl PartialEq for ProviderError {
+    fn eq(&self, other: &Self) -> bool {
+        self.class == other.class && self.message == other.message && self.hint == other.hint
+    }
+}
+
+impl Eq for ProviderError {}
+
+impl Hash for ProviderError {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.class, &self.message, &self.hint).hash(state);
+    }
+}
+
+impl From<HttpError> for ProviderError {
+    fn from(error: HttpError) -> Self {
+        let class = match error {
+            HttpError::HostNotAllowed { .. } => ErrorClass::NotAllowed,
+            HttpError::Down { .. } => ErrorClass::Down,
+            HttpError::RateLimited { wait, .. } => ErrorClass::RateLimited { wait },
+            _ => ErrorClass::Unavailable,
+        };
+        // The error of the request says all of it, so it is not repeated as a source.
+        Self::new(class, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_errors_keep_class_and_message() {
+        let wait = Duration::from_secs(7);
+        let host = || "https://zoom.us".to_owned();
+        for (error, class) in [
+            (HttpError::HostNotAllowed { host: host() }, ErrorClass::NotAllowed),
+            (HttpError::RateLimited { host: host(), wait }, ErrorClass::RateLimited { wait }),
+            (HttpError::ServerError { host: host(), status: 503 }, ErrorClass::Unavailable),
+        ] {
+            let message = error.to_string();
+            let error = ProviderError::from(error);
+            assert_eq!((error.class(), error.to_string()), (class, message));
+            assert_eq!(error.is_transient(), class != ErrorClass::NotAllowed);
+        }
+    }
+
+    #[test]
+    fn equality_includes_the_hint_and_ignores_the_source() {
+        let error = || ProviderError::unavailable("no answer");
+        assert_eq!(error(), error().with_source(std::io::Error::other("reset")));
+        assert_ne!(error(), error().with_hint("Check api_url."));
+        assert_ne!(error(), ProviderError::not_found("no answer"));
     }
 }

@@ -18,7 +18,7 @@ pub mod webex;
 pub mod zoom;
 mod zoom_share;
 
-pub use error::ProviderError;
+pub use error::{ErrorClass, ProviderError};
 #[cfg(any(fuzzing, test))]
 pub use oauth::fuzzing as oauth_fuzzing;
 pub use oauth::{AuthorizationRequest, SignInError, SignInService};

@@ -50,7 +50,7 @@ async fn examine(archive: &Archive, source: &Source) -> Vec<Check> {
     let span = DaySpan { from, to: today };
     let listing = match tokio::time::timeout(LISTED_TIMEOUT, source.provider.list(span)).await {
         Ok(listing) => listing,
-        Err(_) => Err(ProviderError::Unavailable(format!(
+        Err(_) => Err(ProviderError::unavailable(format!(
             "no answer within {} s",
             LISTED_TIMEOUT.as_secs()
         ))),
@@ -58,12 +58,7 @@ async fn examine(archive: &Archive, source: &Source) -> Vec<Check> {
     let listing = match listing {
         Ok(listing) => listing,
         Err(error) => {
-            let is_of_configuration = matches!(
-                error,
-                ProviderError::Credential(_)
-                    | ProviderError::NotAllowed(_)
-                    | ProviderError::NotFound(_)
-            );
+            let is_of_configuration = !error.is_transient();
             let check = Check::of_error(
                 Verdict::Failure,
                 format!("{name}, listing"),

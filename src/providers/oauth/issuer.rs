@@ -102,16 +102,16 @@ impl Renewals {
     fn unusable(&self, error: &KeptError) -> ProviderError {
         let source = &self.source;
         match error {
-            KeptError::Nobody => ProviderError::Credential(format!(
+            KeptError::Nobody => ProviderError::credential(format!(
                 "nobody is signed in to {source}; run `meetfs login {source}`"
             )),
-            KeptError::Damaged(_) => ProviderError::Credential(format!(
+            KeptError::Damaged(_) => ProviderError::credential(format!(
                 "the sign-in of {source} cannot be read: {error}; run `meetfs login {source}` again"
             )),
-            KeptError::Exposed { .. } => ProviderError::Credential(format!(
+            KeptError::Exposed { .. } => ProviderError::credential(format!(
                 "the sign-in of {source} is not used: {error}; then run `meetfs login {source}` again"
             )),
-            KeptError::File { .. } | KeptError::Busy => ProviderError::Unavailable(format!(
+            KeptError::File { .. } | KeptError::Busy => ProviderError::unavailable(format!(
                 "the sign-in of {source} cannot be renewed: {error}"
             )),
         }
@@ -185,7 +185,7 @@ impl Renewals {
             return Ok(token);
         }
         if self.is_ending.load(Ordering::Acquire) {
-            return Err(ProviderError::Unavailable("the mount is being taken down".into()));
+            return Err(ProviderError::unavailable("the mount is being taken down"));
         }
         let room = match turn.as_ref().map(Turn::room).transpose() {
             Ok(room) => room,
@@ -210,7 +210,7 @@ impl TokenIssuer for SignedIn {
             if is_for_a_read() { tokio::spawn(for_a_read(renewal)) } else { tokio::spawn(renewal) };
         renewal.await.unwrap_or_else(|stopped| {
             let source = &self.0.source;
-            Err(ProviderError::Unavailable(format!(
+            Err(ProviderError::unavailable(format!(
                 "the renewal of {source}'s sign-in ended early: {stopped}"
             )))
         })

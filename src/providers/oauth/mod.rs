@@ -58,13 +58,13 @@ pub(crate) trait TokenService: Send + Sync {
     /// Says whether it is worth asking where a read waits.
     ///
     /// # Errors
-    /// [`ProviderError::Down`].
+    /// [`Down`](crate::providers::ErrorClass::Down).
     async fn admit(&self) -> Result<(), ProviderError>;
 
     /// Asks once. Bounds its own time.
     ///
     /// # Errors
-    /// [`ProviderError::Credential`] where the permission is not or no longer good; what may work later otherwise.
+    /// [`Credential`](crate::providers::ErrorClass::Credential) where the permission is not or no longer good; what may work later otherwise.
     async fn exchange(&self, what: Exchange<'_>) -> Result<TokenGrant, ProviderError>;
 
     /// The base address that a kept sign-in names for the interface, if it may be believed today. A file can be

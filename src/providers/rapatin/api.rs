@@ -60,7 +60,7 @@ impl Api {
         let subject = format!("the recordings of meeting {meeting}");
         match self.get(&["recordings", meeting], &[], within).await {
             Ok(reply) => Sessions::read(reply).ok_or_else(|| {
-                ProviderError::Unavailable(format!(
+                ProviderError::unavailable(format!(
                     "Rapatin's answer holds no session among {subject}"
                 ))
             }),
@@ -108,7 +108,7 @@ impl Api {
             return Err(ApiError::Refused(refusal));
         }
         object.ok_or_else(|| {
-            ApiError::Failed(ProviderError::Unavailable(format!(
+            ApiError::Failed(ProviderError::unavailable(format!(
                 "{} answered with something that is not a JSON object; check api_url",
                 origin(&request.address)
             )))
@@ -124,9 +124,7 @@ pub(crate) fn address(
 ) -> Result<SecretUrl, ProviderError> {
     let mut url = base.clone();
     url.path_segments_mut()
-        .map_err(|()| {
-            ProviderError::Unavailable("api_url cannot be used as a base address".into())
-        })?
+        .map_err(|()| ProviderError::unavailable("api_url cannot be used as a base address"))?
         .pop_if_empty()
         .extend(path);
     if !query.is_empty() {

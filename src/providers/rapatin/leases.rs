@@ -50,7 +50,7 @@ impl Leases {
         tokio::time::timeout_at(deadline, self.find(api, file, effort, deadline))
             .await
             .unwrap_or_else(|_| {
-                Err(ProviderError::Unavailable(format!(
+                Err(ProviderError::unavailable(format!(
                     "no download address was found within {} s",
                     LEASE_TIMEOUT.as_secs()
                 )))
@@ -79,7 +79,7 @@ impl Leases {
             Outcome::Lease(lease) => Ok(lease),
             Outcome::Gone(why) => Err(gone(&format!("Zoom no longer has this file ({why})"))),
             Outcome::TokenRefused(why) | Outcome::Refused(why) => {
-                Err(ProviderError::NotAllowed(format!(
+                Err(ProviderError::not_allowed(format!(
                     "Zoom refuses the link that Rapatin gives ({why}); see at rapatin.id whether the recording still opens"
                 )))
             }
@@ -103,9 +103,7 @@ impl Leases {
         match session.state() {
             State::Ready => {}
             State::Processing => {
-                return Err(ProviderError::Unavailable(
-                    "Rapatin is processing this recording".into(),
-                ));
+                return Err(ProviderError::unavailable("Rapatin is processing this recording"));
             }
             State::Deleted => {
                 return Err(gone(
@@ -122,5 +120,5 @@ impl Leases {
 }
 
 fn gone(why: &str) -> ProviderError {
-    ProviderError::NotFound(why.to_owned())
+    ProviderError::not_found(why.to_owned())
 }

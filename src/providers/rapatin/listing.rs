@@ -18,8 +18,8 @@ use super::schedule::{self, Schedule};
 use super::starts::Starts;
 use super::wire::{Session, Sessions, State};
 use crate::model::{DaySpan, Meeting, MeetingId, SourceName};
-use crate::providers::ProviderError;
 use crate::providers::toolkit::listing_failures::{merge_adjacent, most_actionable};
+use crate::providers::{ErrorClass, ProviderError};
 
 /// Meetings asked about at once. Rapatin's limits are not known; a few calls in flight hide the round trips to Jakarta
 /// and look like one busy person.
@@ -91,8 +91,10 @@ impl Lister {
     /// Where everything failed: the reason that a person can do most about.
     pub(crate) async fn list(&self, api: &Api, span: DaySpan) -> Result<Found, ProviderError> {
         let (schedule, unscheduled) = schedule::ask(api, span).await;
-        if let Some(error @ ProviderError::Credential(_)) = unscheduled {
-            return Err(error);
+        if let Some(error) = &unscheduled
+            && error.is_credential()
+        {
+            return Err(error.clone());
         }
         let settled =
             TimeZone::UTC.to_datetime(Timestamp::now()).date().saturating_sub(SETTLED.days());
@@ -112,7 +114,7 @@ impl Lister {
                             "Rapatin listed {} sessions of meeting {meeting} that cannot be read; it may be passing",
                             listed.unreadable
                         );
-                        failed.push((span, ProviderError::Unavailable(why)));
+                        failed.push((span, ProviderError::unavailable(why)));
                     }
                     let is_empty =
                         listed.sessions.iter().all(|session| session.state() == State::Deleted);
@@ -126,8 +128,12 @@ impl Lister {
                     }
                 }
                 // A schedule may show meetings of others; where only some are refused, these are none of the account's.
-                Err(ProviderError::NotAllowed(why)) if came > 0 && !self.is_configured(meeting) => {
-                    tracing::debug!(source = %self.source, "left out: {why}");
+                Err(error)
+                    if error.class() == ErrorClass::NotAllowed
+                        && came > 0
+                        && !self.is_configured(meeting) =>
+                {
+                    tracing::debug!(source = %self.source, "left out: {error}");
                 }
                 Err(error) => {
                     let days = schedule.days(meeting);
@@ -237,7 +243,7 @@ async fn ask_all<'m>(
             Ok(None) => break None,
             Err(_elapsed) => {
                 let seconds = ALL_TIMEOUT.as_secs();
-                break Some(ProviderError::Unavailable(format!(
+                break Some(ProviderError::unavailable(format!(
                     "Rapatin did not show the recordings of all meetings within {seconds} s"
                 )));
             }
@@ -251,7 +257,9 @@ async fn ask_all<'m>(
             0
         };
         // What is said of the credential holds for every meeting.
-        if in_a_row == FAILURES_IN_A_ROW || matches!(failure, Some(ProviderError::Credential(_))) {
+        if in_a_row == FAILURES_IN_A_ROW
+            || failure.as_ref().is_some_and(ProviderError::is_credential)
+        {
             break failure;
         }
     };

@@ -84,15 +84,15 @@ impl TokenIssuer for Login {
         let body = json_repair::object(&reply.body);
         if let Some(refusal) = Refusal::of(reply.status, body.as_ref(), &self.password) {
             let error = refusal.about_login();
-            if matches!(error, ProviderError::Credential(_)) {
+            if error.is_credential() {
                 *self.refused.lock() = Some((Instant::now(), error.clone()));
             }
             return Err(error);
         }
         match body.as_ref().and_then(token_of) {
             Some(token) => Ok(Token::given(token)),
-            None => Err(ProviderError::Unavailable(
-                "Rapatin answered the login without a token; check api_url".into(),
+            None => Err(ProviderError::unavailable(
+                "Rapatin answered the login without a token; check api_url",
             )),
         }
     }

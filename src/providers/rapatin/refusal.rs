@@ -59,22 +59,22 @@ impl Refusal {
     pub(crate) fn about(&self, subject: &str) -> ProviderError {
         let (status, said) = (self.status, self.said());
         match status {
-            401 => ProviderError::Credential(format!(
+            401 => ProviderError::credential(format!(
                 "Rapatin refused the token for {subject}, one of a new login too{said}; see at rapatin.id whether the account is still active"
             )),
-            403 => ProviderError::NotAllowed(format!(
+            403 => ProviderError::not_allowed(format!(
                 "Rapatin does not permit {subject}{said}; see whether the meeting belongs to this account"
             )),
-            404 | 410 if self.is_object => ProviderError::NotFound(format!(
+            404 | 410 if self.is_object => ProviderError::not_found(format!(
                 "Rapatin does not find {subject}{said}; it keeps recordings for a few days"
             )),
-            404 | 410 => ProviderError::NotFound(format!(
+            404 | 410 => ProviderError::not_found(format!(
                 "nothing is known of {subject} at this address; check api_url"
             )),
-            422 => ProviderError::NotFound(format!(
+            422 => ProviderError::not_found(format!(
                 "Rapatin does not take the request for {subject}{said}; see whether the ids in `meetings` are right"
             )),
-            _ => ProviderError::Unavailable(format!(
+            _ => ProviderError::unavailable(format!(
                 "Rapatin answered status {status} for {subject}{said}; a mount that runs asks again by itself"
             )),
         }
@@ -84,10 +84,10 @@ impl Refusal {
     pub(crate) fn about_login(&self) -> ProviderError {
         let (status, said) = (self.status, self.said());
         match status {
-            401 | 403 | 422 => ProviderError::Credential(format!(
+            401 | 403 | 422 => ProviderError::credential(format!(
                 "Rapatin refused the e-mail address or the password{said}; check `email` and `password` by signing in at rapatin.id"
             )),
-            _ => ProviderError::Unavailable(format!(
+            _ => ProviderError::unavailable(format!(
                 "Rapatin answered the login with status {status}{said}; check api_url"
             )),
         }
@@ -104,6 +104,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::{Diagnostic, line_with_hint};
+    use crate::providers::ErrorClass;
 
     fn refusal(status: u16, body: Value) -> Option<Refusal> {
         Refusal::of(status, body.as_object(), &SecretString::from("13|t0ken-s3cret"))
@@ -135,13 +137,7 @@ mod tests {
         for (status, message, expected) in rows {
             let error =
                 refusal(status, json!({"response": {"message": message}})).unwrap().about(meeting);
-            let kind = match &error {
-                ProviderError::Credential(_) => "credential",
-                ProviderError::NotAllowed(_) => "not allowed",
-                ProviderError::NotFound(_) => "not found",
-                error if error.is_transient() => "unavailable",
-                _ => "another",
-            };
+            let kind = error.kind().name().replace('_', " ");
             assert_eq!(format!("{kind}: {error}"), expected);
         }
         for (status, expected) in [
@@ -161,16 +157,16 @@ mod tests {
             );
         }
         let login = refusal(422, json!({"message": "Wrong."})).unwrap().about_login();
-        assert!(matches!(login, ProviderError::Credential(_)));
+        assert!(login.is_credential());
     }
 
     #[test]
     fn a_page_that_is_missing_is_no_meeting_without_recordings() {
         let page = Refusal::of(404, None, &SecretString::default()).unwrap();
         assert!(!page.is_absence());
-        assert!(
-            matches!(page.about("the schedule"), ProviderError::NotFound(text) if text.contains("api_url"))
-        );
+        let error = page.about("the schedule");
+        assert_eq!(error.class(), ErrorClass::NotFound);
+        assert!(line_with_hint(&error).contains("api_url"));
     }
 
     #[test]

@@ -84,8 +84,8 @@ pub(crate) async fn ask(api: &Api, span: DaySpan) -> (Schedule, Option<ProviderE
         let reply = api.get(&["schedules"], &query, PAGE_TIMEOUT).await;
         let read = reply.map_err(|error| error.about("the schedule")).and_then(|reply| {
             Page::read(reply).ok_or_else(|| {
-                ProviderError::Unavailable(
-                    "Rapatin sent a schedule without meetings; check api_url".into(),
+                ProviderError::unavailable(
+                    "Rapatin sent a schedule without meetings; check api_url",
                 )
             })
         });
@@ -97,7 +97,7 @@ pub(crate) async fn ask(api: &Api, span: DaySpan) -> (Schedule, Option<ProviderE
                 barren = if schedule.entries.len() == known { barren + 1 } else { 0 };
                 if barren >= BARREN_PAGES && page < pages {
                     let why = "Rapatin's schedule has one page after the other with no other meeting on them; it may be passing";
-                    return (schedule, Some(ProviderError::Unavailable(why.into())));
+                    return (schedule, Some(ProviderError::unavailable(why)));
                 }
             }
             Err(error) => return (schedule, Some(error)),

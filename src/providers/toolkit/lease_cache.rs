@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::http::{FetchError, LEASES_TRIED, LeaseSource, for_a_read};
-use crate::model::{FileId, Lease};
-use crate::providers::{LeaseEffort, Provider, ProviderError};
+use crate::model::{FileId, Lease, line_with_hint};
+use crate::providers::{ErrorClass, LeaseEffort, Provider, ProviderError};
 
 /// Files whose lease is remembered. A lease is below 2 KiB, so this is 8 MiB at most; a file that drops out
 /// costs one resolve when it is read again.
@@ -140,15 +140,12 @@ impl LeaseSlot {
 
 impl From<ProviderError> for FetchError {
     fn from(error: ProviderError) -> Self {
-        match error {
-            ProviderError::Credential(why) | ProviderError::NotAllowed(why) => {
-                Self::NotAllowed(why)
-            }
-            ProviderError::NotFound(why) => Self::Gone(why),
-            ProviderError::Down(why) => Self::Down(why),
-            ProviderError::Unavailable(why) | ProviderError::Limited { why, .. } => {
-                Self::Failed(why)
-            }
+        let why = line_with_hint(&error);
+        match error.class() {
+            ErrorClass::Credential | ErrorClass::NotAllowed => Self::NotAllowed(why),
+            ErrorClass::NotFound => Self::Gone(why),
+            ErrorClass::Down => Self::Down(why),
+            ErrorClass::Unavailable | ErrorClass::RateLimited { .. } => Self::Failed(why),
         }
     }
 }

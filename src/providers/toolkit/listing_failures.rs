@@ -1,15 +1,15 @@
 //! Days that could not be listed, as a person is told of them.
 
 use crate::model::DaySpan;
-use crate::providers::ProviderError;
+use crate::providers::{ErrorClass, ProviderError};
 
 /// The reason that a person can do most about.
 pub(crate) fn most_actionable(failed: &[(DaySpan, ProviderError)]) -> Option<&ProviderError> {
-    failed.iter().map(|(_, error)| error).min_by_key(|error| match error {
-        ProviderError::Credential(_) => 0,
-        ProviderError::NotAllowed(_) => 1,
-        ProviderError::NotFound(_) => 2,
-        ProviderError::Limited { .. } | ProviderError::Unavailable(_) | ProviderError::Down(_) => 3,
+    failed.iter().map(|(_, error)| error).min_by_key(|error| match error.class() {
+        ErrorClass::Credential => 0,
+        ErrorClass::NotAllowed => 1,
+        ErrorClass::NotFound => 2,
+        ErrorClass::RateLimited { .. } | ErrorClass::Unavailable | ErrorClass::Down => 3,
     })
 }
 
@@ -21,7 +21,7 @@ pub(crate) fn merge_adjacent(
     let mut merged: Vec<(DaySpan, ProviderError)> = Vec::new();
     for (days, error) in failed {
         match merged.last_mut() {
-            Some((last, why)) if days.from <= last.to && why.to_string() == error.to_string() => {
+            Some((last, why)) if days.from <= last.to && *why == error => {
                 last.to = last.to.max(days.to);
             }
             _ => merged.push((days, error)),
@@ -38,13 +38,13 @@ mod tests {
 
     #[test]
     fn days_that_fail_for_one_reason_are_one_span() {
-        let down = || ProviderError::Unavailable("down".into());
+        let down = || ProviderError::unavailable("down");
         let span = |from, to| DaySpan { from: date(2026, 1, from), to: date(2026, 1, to) };
         let failed = merge_adjacent(vec![
             (span(20, 30), down()),
             (span(1, 5), down()),
             (span(10, 20), down()),
-            (span(5, 10), ProviderError::NotFound("gone".into())),
+            (span(5, 10), ProviderError::not_found("gone")),
         ]);
         let days: Vec<_> = failed.iter().map(|(days, error)| (*days, error.to_string())).collect();
         let expected = [(span(1, 5), "down"), (span(10, 30), "down"), (span(5, 10), "gone")]

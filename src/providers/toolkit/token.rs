@@ -112,7 +112,7 @@ pub(crate) trait TokenIssuer: Send + Sync {
     /// Says whether it is worth asking where a read waits.
     ///
     /// # Errors
-    /// [`ProviderError::Down`].
+    /// [`Down`](crate::providers::ErrorClass::Down).
     async fn admit(&self) -> Result<(), ProviderError>;
 
     /// Asks for a token once, for another one than `refused` where that was not taken. Bounds its own time.
@@ -191,7 +191,7 @@ impl Tokens {
     async fn other_than(&self, refused: Option<&Arc<Token>>) -> Result<Arc<Token>, ProviderError> {
         let (issuer, held) = match &self.0 {
             How::Given { token, .. } if refused.is_none() => return Ok(token.clone()),
-            How::Given { refused, .. } => return Err(ProviderError::Credential((*refused).into())),
+            How::Given { refused, .. } => return Err(ProviderError::credential(*refused)),
             How::Asked { issuer, held } => (issuer, held),
         };
         let waiting_since = Instant::now();
@@ -250,8 +250,8 @@ mod tests {
         let tokens = Tokens::given(SecretString::from("given-s3cret"), "give a new one");
         let token = tokens.current().await.unwrap();
         assert_eq!(token.header().expose_secret(), "Bearer given-s3cret");
-        let Err(ProviderError::Credential(text)) = tokens.renewed(&token).await else { panic!() };
-        assert_eq!(text, "give a new one");
+        let error = tokens.renewed(&token).await.err().unwrap();
+        assert_eq!((error.is_credential(), error.to_string()), (true, "give a new one".into()));
         assert!(!tokens.can_renew());
     }
 }

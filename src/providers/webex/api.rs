@@ -91,9 +91,8 @@ impl Api {
         query: &[(&str, &str)],
     ) -> Result<SecretUrl, ProviderError> {
         let text = format!("{}{path}", self.base.as_str().trim_end_matches('/'));
-        let mut url = Url::parse(&text).map_err(|_| {
-            ProviderError::Unavailable("api_url cannot be used as a base address".into())
-        })?;
+        let mut url = Url::parse(&text)
+            .map_err(|_| ProviderError::unavailable("api_url cannot be used as a base address"))?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
@@ -109,7 +108,7 @@ impl Api {
     /// Says whether it is worth asking where a read waits.
     ///
     /// # Errors
-    /// [`ProviderError::Down`].
+    /// [`Down`](crate::providers::ErrorClass::Down).
     pub(crate) async fn admit(&self) -> Result<(), ProviderError> {
         Ok(self.client.admit(&SecretUrl::new(self.base.clone())).await?)
     }
@@ -214,7 +213,7 @@ fn read(reply: &ApiReply, address: &SecretUrl, token: &Token) -> Result<Reply, A
     let next = next_named(reply);
     match object {
         Some(object) => Ok(Reply { object, next }),
-        None => Err(ApiError::Failed(ProviderError::Unavailable(format!(
+        None => Err(ApiError::Failed(ProviderError::unavailable(format!(
             "{} answered with something that is not a JSON object; check api_url",
             origin(address)
         )))),

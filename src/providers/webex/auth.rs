@@ -128,8 +128,8 @@ impl TokenService for App {
         let body = serde_json::from_slice::<Value>(&reply.body).unwrap_or_default();
         match reply.status {
             200..300 => granted(body).ok_or_else(|| {
-                ProviderError::Unavailable(
-                    "Webex's token service answered without a token; check oauth_url".into(),
+                ProviderError::unavailable(
+                    "Webex's token service answered without a token; check oauth_url",
                 )
             }),
             _ => Err(refused(&self.fix, &reply, body.as_object(), [&self.client_secret, given])),
@@ -174,8 +174,8 @@ pub(crate) fn refused(
         format!(" (\"{}\")", plain.trim_end_matches('.'))
     };
     match reply.status {
-        400 | 401 | 403 => ProviderError::Credential(format!("Webex gave no token{said}; {fix}")),
-        status => ProviderError::Unavailable(format!(
+        400 | 401 | 403 => ProviderError::credential(format!("Webex gave no token{said}; {fix}")),
+        status => ProviderError::unavailable(format!(
             "Webex's token service answered status {status}{said}; check oauth_url"
         )),
     }
@@ -186,6 +186,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::line_with_hint;
 
     #[test]
     fn a_renewal_that_is_refused_says_what_to_check_and_repeats_no_secret() {
@@ -200,11 +201,11 @@ mod tests {
             )
         };
         let body = json!({"message": "The refresh token r3fresh of app-s3cret is invalid.", "trackingId": "x"});
-        let ProviderError::Credential(text) = say(400, body) else { panic!() };
+        let error = say(400, body);
+        assert!(error.is_credential());
+        let text = line_with_hint(&error);
         assert!(text.contains("refresh_token") && text.contains("90 days"), "{text}");
         assert!(!text.contains("s3cret") && !text.contains("r3fresh"), "{text}");
-        assert!(
-            matches!(say(404, Value::Null), ProviderError::Unavailable(text) if text.contains("oauth_url"))
-        );
+        assert!(line_with_hint(&say(404, Value::Null)).contains("oauth_url"));
     }
 }

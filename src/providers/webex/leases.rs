@@ -25,7 +25,7 @@ use super::mapping::{self, File, Gone, PREVENTED};
 use super::wire::{Links, Recording};
 use crate::http::AllowedHosts;
 use crate::model::{DaySpan, FileId, FileKey, Lease, Meeting, MeetingId, SecretUrl};
-use crate::providers::{LeaseEffort, ProviderError};
+use crate::providers::{ErrorClass, LeaseEffort, ProviderError};
 
 /// Bound on finding one lease. A read waits for it, and half of its own deadline should be left for the bytes.
 const LEASE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -142,13 +142,11 @@ impl Leases {
                     stored(api, id, self.host_of(&file.meeting).as_deref(), effort).await
                 }
                 Some(wanted) => self.linked(api, file, wanted, effort, deadline).await,
-                None => {
-                    Err(ProviderError::NotFound("Webex has no such file of a recording".into()))
-                }
+                None => Err(ProviderError::not_found("Webex has no such file of a recording")),
             }
         };
         tokio::time::timeout_at(deadline, find).await.unwrap_or_else(|_| {
-            Err(ProviderError::Unavailable(format!(
+            Err(ProviderError::unavailable(format!(
                 "Webex gave no download link within {} s",
                 LEASE_TIMEOUT.as_secs()
             )))
@@ -188,18 +186,17 @@ impl Leases {
                 .await?;
         }
         let Some(reply) = &mut held.reply else {
-            return Err(ProviderError::Unavailable(
-                "Webex's answer about this recording was lost".into(),
-            ));
+            return Err(ProviderError::unavailable("Webex's answer about this recording was lost"));
         };
         if !reply.served.contains(&file.key) {
             reply.served.push(file.key.clone());
         }
-        let link = reply.link(wanted).map_err(|error| match error {
-            ProviderError::NotAllowed(_) if file.meeting.is_in_trash() => {
-                ProviderError::NotAllowed("Webex gives no download link for it".into())
+        let link = reply.link(wanted).map_err(|error| {
+            if error.class() == ErrorClass::NotAllowed && file.meeting.is_in_trash() {
+                ProviderError::not_allowed("Webex gives no download link for it")
+            } else {
+                error
             }
-            other => other,
         })?;
         let address = self.hosts.check(link.expose().clone())?;
         Ok(Lease { url: address, authorization: None, expires: reply.links.expiration })
@@ -252,20 +249,19 @@ impl Leases {
             api.address(&format!("/recordings/{}", segment(recording.of_provider())), &query)?;
         let reply = api.get(&address, within).await?;
         let detail = Recording::read(Value::Object(reply.object)).ok_or_else(|| {
-            ProviderError::Unavailable(
-                "Webex described a recording without its id; it may be passing".into(),
+            ProviderError::unavailable(
+                "Webex described a recording without its id; it may be passing",
             )
         })?;
         match mapping::gone(&detail) {
             None => Ok(detail),
             Some(Gone::Deleted) if recording.is_in_trash() => Ok(detail),
-            Some(Gone::Deleted) => Err(ProviderError::NotFound(
-                "this recording lies in Webex's recycle bin; it can be restored there for 30 days"
-                    .into(),
+            Some(Gone::Deleted) => Err(ProviderError::not_found(
+                "this recording lies in Webex's recycle bin; it can be restored there for 30 days",
             )
             .into()),
-            Some(Gone::Purged) => Err(ProviderError::NotFound(
-                "this recording was purged from Webex; no copy is left in the cloud".into(),
+            Some(Gone::Purged) => Err(ProviderError::not_found(
+                "this recording was purged from Webex; no copy is left in the cloud",
             )
             .into()),
         }
@@ -314,9 +310,9 @@ impl Reply {
             links.recording.is_none() && links.audio.is_none() && links.transcript.is_none();
         link.as_ref().ok_or_else(|| {
             if wanted == File::Video || none_at_all {
-                ProviderError::NotAllowed(PREVENTED.into())
+                ProviderError::not_allowed(PREVENTED)
             } else {
-                ProviderError::NotFound("Webex no longer has this file of the recording".into())
+                ProviderError::not_found("Webex no longer has this file of the recording")
             }
         })
     }

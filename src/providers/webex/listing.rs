@@ -214,14 +214,10 @@ impl Lister<'_> {
             None => self.pages(window, &mut found).await,
         };
         if let Err(error) = outcome {
-            match &error {
-                ProviderError::Credential(_) => drop(self.for_all.set(error.clone())),
-                ProviderError::NotAllowed(_) | ProviderError::NotFound(_) => {
-                    drop(self.verdict.set(error.clone()))
-                }
-                ProviderError::Limited { .. }
-                | ProviderError::Unavailable(_)
-                | ProviderError::Down(_) => {}
+            if error.is_credential() {
+                drop(self.for_all.set(error.clone()));
+            } else if error.is_refusal() {
+                drop(self.verdict.set(error.clone()));
             }
             found.failure = Some(error);
         }

@@ -164,8 +164,8 @@ impl Provider for Webex {
     async fn details(&self, meeting: &MeetingId) -> Result<Option<Details>, ProviderError> {
         let recording = match self.leases.details(&self.api, meeting, DETAILS_TIMEOUT).await {
             Ok(recording) => recording,
-            Err(ProviderError::NotFound(why) | ProviderError::NotAllowed(why)) => {
-                tracing::debug!(source = %self.source, "nothing more is known of a recording: {why}");
+            Err(error) if error.is_refusal() => {
+                tracing::debug!(source = %self.source, "nothing more is known of a recording: {error}");
                 return Ok(None);
             }
             Err(other) => return Err(other),

@@ -111,12 +111,12 @@ impl<'a> Pages<'a> {
 
     /// What to say of a reply that makes no sense.
     pub(crate) fn odd(&self, what: &str) -> ProviderError {
-        ProviderError::Unavailable(format!("Webex {what} ({}); it may be passing", self.subject))
+        ProviderError::unavailable(format!("Webex {what} ({}); it may be passing", self.subject))
     }
 
     fn named(&mut self, named: &str) -> Result<SecretUrl, ProviderError> {
         let next = self.api.next_page(named).map_err(|host| {
-            ProviderError::Unavailable(format!(
+            ProviderError::unavailable(format!(
                 "the next page of {} is said to be on {host}, which is not the interface; nothing was sent there: check api_url",
                 self.subject
             ))

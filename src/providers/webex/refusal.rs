@@ -68,31 +68,31 @@ impl Refusal {
             None => "a mount that runs asks for it again later".to_owned(),
         };
         match self.status {
-            401 => ProviderError::Credential(format!(
+            401 => ProviderError::credential(format!(
                 "Webex refused the token for {subject}{said}; give a current one, or check that the app is still authorised"
             )),
-            403 => ProviderError::NotAllowed(format!(
+            403 => ProviderError::not_allowed(format!(
                 "Webex does not permit {subject}{said}; the token needs the scope {scope}, and its user a role that may see it"
             )),
-            404 => ProviderError::NotFound(format!(
+            404 => ProviderError::not_found(format!(
                 "Webex does not find {subject}{said}; it was deleted, or the token's user may not see it"
             )),
-            410 => ProviderError::NotFound(format!(
+            410 => ProviderError::not_found(format!(
                 "Webex has removed {subject} for good{said}; no copy is left in the cloud"
             )),
-            423 => ProviderError::Unavailable(format!(
+            423 => ProviderError::unavailable(format!(
                 "Webex has locked {subject} for now{said}; {later}"
             )),
-            428 => ProviderError::NotAllowed(format!(
+            428 => ProviderError::not_allowed(format!(
                 "Webex cannot scan {subject} for malware and holds it back{said}; download it in a browser, where Webex asks whether to trust it"
             )),
-            429 => ProviderError::Unavailable(format!(
+            429 => ProviderError::unavailable(format!(
                 "Webex limits the rate of requests for {subject}{said}; {later}"
             )),
-            status @ 502..=504 => ProviderError::Unavailable(format!(
+            status @ 502..=504 => ProviderError::unavailable(format!(
                 "Webex is down or too busy for {subject} (status {status}){said}; {later}"
             )),
-            status => ProviderError::Unavailable(format!(
+            status => ProviderError::unavailable(format!(
                 "Webex answered status {status} for {subject}{said}; {later}"
             )),
         }
@@ -109,6 +109,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::Diagnostic;
 
     fn refusal(status: u16, body: Value) -> Option<Refusal> {
         Refusal::of(status, body.as_object(), None, &SecretString::from("t0ken-s3cret"))
@@ -142,13 +143,7 @@ mod tests {
             let refusal =
                 Refusal::of(status, body.as_object(), wait, &SecretString::from("t0ken-s3cret"));
             let error = refusal.unwrap().about(subject, scope(false));
-            let kind = match &error {
-                ProviderError::Credential(_) => "credential",
-                ProviderError::NotAllowed(_) => "not allowed",
-                ProviderError::NotFound(_) => "not found",
-                error if error.is_transient() => "unavailable",
-                _ => "another",
-            };
+            let kind = error.kind().name().replace('_', " ");
             assert_eq!(format!("{kind}: {error}"), expected);
         }
         assert!(refusal(200, json!({"message": "m"})).is_none());

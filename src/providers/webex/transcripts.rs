@@ -24,7 +24,7 @@ use super::refusal::TRANSCRIPTS_SCOPE;
 use super::wire::{self, Transcript};
 use super::{listing, mapping};
 use crate::model::{DaySpan, Meeting, MeetingId, RecordingFile, SourceName};
-use crate::providers::{LateFiles, ProviderError};
+use crate::providers::{ErrorClass, LateFiles, ProviderError};
 
 /// Bound on asking about one meeting. Nobody waits for it.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(30);
@@ -78,13 +78,13 @@ impl Transcripts {
             Ok(found) => return found,
             Err(error) => error,
         };
-        match error {
-            ProviderError::NotFound(_) => {}
-            ProviderError::NotAllowed(_) if !self.is_told.swap(true, Ordering::Relaxed) => {
+        match error.class() {
+            ErrorClass::NotFound => {}
+            ErrorClass::NotAllowed if !self.is_told.swap(true, Ordering::Relaxed) => {
                 tracing::warn!(source = %self.source, "some transcripts are left out: {error}");
             }
-            other => {
-                tracing::debug!(source = %self.source, "transcripts are looked for later: {other}")
+            _ => {
+                tracing::debug!(source = %self.source, "transcripts are looked for later: {error}")
             }
         }
         Vec::new()
@@ -113,7 +113,7 @@ impl Transcripts {
     ) -> Result<(), ProviderError> {
         if self.list_refused.get().is_none() {
             match self.list(api, search).await {
-                Err(error @ (ProviderError::NotAllowed(_) | ProviderError::NotFound(_))) => {
+                Err(error) if error.is_refusal() => {
                     let for_good =
                         if self.is_for_others { &self.list_refused } else { &self.refused };
                     let error = for_good.get_or_init(|| error);
@@ -193,10 +193,10 @@ impl Transcripts {
                     is_permitted = true;
                     search.found(&held, listed);
                 }
-                Err(error @ ProviderError::NotAllowed(_)) => {
+                Err(error) if error.class() == ErrorClass::NotAllowed => {
                     refusal.get_or_insert(error);
                 }
-                Err(ProviderError::NotFound(_)) => is_permitted = true,
+                Err(error) if error.class() == ErrorClass::NotFound => is_permitted = true,
                 Err(error) => return Err(error),
             }
         }

@@ -159,7 +159,7 @@ impl Api {
             return Err(ApiError::Refused(refusal));
         }
         object.ok_or_else(|| {
-            ApiError::Failed(ProviderError::Unavailable(format!(
+            ApiError::Failed(ProviderError::unavailable(format!(
                 "{} answered with something that is not a JSON object; check api_url",
                 origin(&request.address)
             )))
@@ -169,9 +169,8 @@ impl Api {
 
 fn address(base: &Url, path: &str, query: &[(&str, &str)]) -> Result<SecretUrl, ProviderError> {
     let text = format!("{}{path}", base.as_str().trim_end_matches('/'));
-    let mut url = Url::parse(&text).map_err(|_| {
-        ProviderError::Unavailable("api_url cannot be used as a base address".into())
-    })?;
+    let mut url = Url::parse(&text)
+        .map_err(|_| ProviderError::unavailable("api_url cannot be used as a base address"))?;
     if !query.is_empty() {
         url.query_pairs_mut().extend_pairs(query);
     }

@@ -112,8 +112,8 @@ impl Endpoint {
         let body = serde_json::from_slice::<Value>(&reply.body).unwrap_or_default();
         match reply.status {
             200..300 => granted(body, self.api.as_ref()).ok_or_else(|| {
-                ProviderError::Unavailable(
-                    "Zoom's token service answered without a token; check oauth_url".into(),
+                ProviderError::unavailable(
+                    "Zoom's token service answered without a token; check oauth_url",
                 )
             }),
             _ => Err(refused(&reply, body.as_object())),
@@ -252,7 +252,7 @@ pub(crate) fn refused(
     let (error, reason) = (field("error"), quotable(&field("reason"), secret));
     let said = if reason.is_empty() { String::new() } else { format!(" (\"{reason}\")") };
     match reply.status {
-        400 | 401 => ProviderError::Credential(match error.as_str() {
+        400 | 401 => ProviderError::credential(match error.as_str() {
             "invalid_client" => {
                 format!("Zoom refused the app{said}; check client_id and client_secret")
             }
@@ -263,7 +263,7 @@ pub(crate) fn refused(
                 "Zoom refused the app's credentials{said}; check account_id, client_id and client_secret, and that the app is activated"
             ),
         }),
-        status => ProviderError::Unavailable(format!(
+        status => ProviderError::unavailable(format!(
             "Zoom's token service answered status {status}{said}; check oauth_url"
         )),
     }
@@ -284,17 +284,17 @@ pub(crate) fn refused_user(
         secrets.into_iter().fold(field("reason"), |words, secret| quotable(&words, secret));
     let said = if reason.is_empty() { String::new() } else { format!(" (\"{reason}\")") };
     match (reply.status, error.as_str()) {
-        (400 | 401, "invalid_client") => ProviderError::Credential(format!(
+        (400 | 401, "invalid_client") => ProviderError::credential(format!(
             "Zoom refused the app{said}; check client_id, and client_secret unless the app is a public one"
         )),
-        (400 | 401, _) if is_code => ProviderError::Credential(format!(
+        (400 | 401, _) if is_code => ProviderError::credential(format!(
             "Zoom does not take the code that the browser brought{said}; a code works once, for five minutes, and with the \
              redirect URL that the app has: run `meetfs login {source}` again"
         )),
-        (400 | 401, _) => ProviderError::Credential(format!(
+        (400 | 401, _) => ProviderError::credential(format!(
             "Zoom no longer takes the sign-in of {source}{said}; run `meetfs login {source}`"
         )),
-        (status, _) => ProviderError::Unavailable(format!(
+        (status, _) => ProviderError::unavailable(format!(
             "Zoom's token service answered status {status}{said}; check oauth_url"
         )),
     }
@@ -303,6 +303,8 @@ pub(crate) fn refused_user(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::line_with_hint;
+    use crate::providers::ErrorClass;
 
     #[test]
     fn a_permission_that_is_not_taken_says_to_sign_in_and_repeats_no_secret() {
@@ -315,14 +317,18 @@ mod tests {
         for (is_code, words) in [(true, "a code works once"), (false, "no longer takes")] {
             let body =
                 serde_json::json!({"reason": "Invalid Token! r3fresh", "error": "invalid_grant"});
-            let ProviderError::Credential(text) = say(400, is_code, body) else { panic!() };
+            let error = say(400, is_code, body);
+            assert!(error.is_credential());
+            let text = line_with_hint(&error);
             assert!(text.contains("`meetfs login acme`") && text.contains(words), "{text}");
             assert!(!text.contains("r3fresh"), "{text}");
         }
         let body = serde_json::json!({"reason": "Invalid client_id app-s3cret", "error": "invalid_client"});
-        let ProviderError::Credential(text) = say(401, true, body) else { panic!() };
+        let error = say(401, true, body);
+        assert!(error.is_credential());
+        let text = line_with_hint(&error);
         assert!(text.contains("client_id") && !text.contains("app-s3cret"), "{text}");
-        assert!(matches!(say(502, false, Value::Null), ProviderError::Unavailable(_)));
+        assert_eq!(say(502, false, Value::Null).class(), ErrorClass::Unavailable);
     }
 
     #[test]
@@ -349,17 +355,17 @@ mod tests {
             refused(&reply, body.as_object(), &secret)
         };
         let body = serde_json::json!({"reason": "Invalid client_id or client_secret", "error": "invalid_client"});
-        assert!(
-            matches!(say(401, body), ProviderError::Credential(text) if text.contains("client_secret"))
-        );
+        let error = say(401, body);
+        assert!(error.is_credential() && line_with_hint(&error).contains("client_secret"));
         let body = serde_json::json!({"reason": "Bad account s3cret", "error": "invalid_request"});
-        let ProviderError::Credential(text) = say(400, body) else { panic!() };
+        let error = say(400, body);
+        assert!(error.is_credential());
+        let text = line_with_hint(&error);
         assert!(
             text.contains("account_id") && text.contains("activated") && !text.contains("s3cret"),
             "{text}"
         );
-        assert!(
-            matches!(say(404, Value::Null), ProviderError::Unavailable(text) if text.contains("oauth_url"))
-        );
+        let error = say(404, Value::Null);
+        assert!(error.is_transient() && line_with_hint(&error).contains("oauth_url"));
     }
 }

@@ -179,13 +179,11 @@ impl Asker {
             }
             return Ok(());
         }
-        match error {
-            ProviderError::NotFound(why) | ProviderError::NotAllowed(why) => {
-                tracing::debug!(%source, "nothing more is known of a meeting: {why}");
-                Ok(())
-            }
-            other => Err(other),
+        if error.is_refusal() {
+            tracing::debug!(%source, "nothing more is known of a meeting: {error}");
+            return Ok(());
         }
+        Err(error)
     }
 }
 
@@ -211,7 +209,7 @@ async fn people(api: &Api, path: &str) -> Result<Vec<Value>, ApiError> {
     let why = format!(
         "Zoom listed the participants of a meeting on more than {MAX_PAGES} pages of {PAGE_SIZE}"
     );
-    Err(ProviderError::Unavailable(why).into())
+    Err(ProviderError::unavailable(why).into())
 }
 
 /// What was found so far.

@@ -30,7 +30,7 @@ use crate::model::{DaySpan, FileId, Lease, MeetingId};
 use crate::providers::zoom_share::{
     Credential, KeptLinks, LEASE_TIMEOUT, Link, Outcome, Shown, Walker, link_of,
 };
-use crate::providers::{LeaseEffort, ProviderError};
+use crate::providers::{ErrorClass, LeaseEffort, ProviderError};
 
 /// Life asked for a meeting's own download token, in seconds: long enough to read a long recording under one
 /// lease where the download host serves it by itself.
@@ -99,7 +99,7 @@ impl Leases {
             }
         };
         tokio::time::timeout_at(deadline, find).await.unwrap_or_else(|_| {
-            Err(ProviderError::Unavailable(format!(
+            Err(ProviderError::unavailable(format!(
                 "Zoom gave no download address within {} s",
                 LEASE_TIMEOUT.as_secs()
             )))
@@ -132,8 +132,8 @@ impl Leases {
         }
         let (link, credential) = match (self.ask_anew(api, file, deadline).await, known) {
             // The permission for this one call may be missing where the link at hand works.
-            (Err(ProviderError::NotAllowed(why)), Some(link)) => {
-                tracing::debug!(source = %file.source, "{why}; going on with the link at hand");
+            (Err(error), Some(link)) if error.class() == ErrorClass::NotAllowed => {
+                tracing::debug!(source = %file.source, "{error}; going on with the link at hand");
                 (link, Credential::of(&*api.tokens().current().await?))
             }
             (fresh, _) => fresh?,
@@ -158,7 +158,7 @@ impl Leases {
             Outcome::Gone(why) => Err(gone(&why)),
             Outcome::TokenRefused(why) | Outcome::Refused(why) => {
                 self.by_query.lock().remove(&origin(&link.address));
-                Err(ProviderError::NotAllowed(format!(
+                Err(ProviderError::not_allowed(format!(
                     "Zoom refuses this download ({why}); see whether the recording is limited to its host or to signed-in users, and whether the app may download recordings"
                 )))
             }
@@ -174,11 +174,9 @@ impl Leases {
     ) -> Result<Lease, ProviderError> {
         let Some(link) = self.trashed.of(file) else {
             return Err(if self.trashed.has(&file.meeting) {
-                ProviderError::NotAllowed("Zoom lists it there without a download link".into())
+                ProviderError::not_allowed("Zoom lists it there without a download link")
             } else {
-                ProviderError::Unavailable(
-                    "Zoom's trash has not been listed since the start".into(),
-                )
+                ProviderError::unavailable("Zoom's trash has not been listed since the start")
             });
         };
         let shown = self.shown_to(&link);
@@ -191,7 +189,7 @@ impl Leases {
             Outcome::Lease(lease) => Ok(lease),
             Outcome::Gone(why) => Err(gone(&why)),
             Outcome::TokenRefused(why) | Outcome::Refused(why) => {
-                Err(ProviderError::NotAllowed(format!("Zoom answered with {why}")))
+                Err(ProviderError::not_allowed(format!("Zoom answered with {why}")))
             }
         }
     }
@@ -240,7 +238,7 @@ impl Leases {
         };
         let links = mapping::links(detail.files, detail.participants);
         let link = link_of(&links, &file.key).ok_or_else(|| {
-            ProviderError::NotFound("Zoom no longer lists a download link for this file".into())
+            ProviderError::not_found("Zoom no longer lists a download link for this file")
         })?;
         self.kept.replace(&file.meeting, links);
         Ok((link, credential))
@@ -268,5 +266,5 @@ impl Leases {
 }
 
 fn gone(why: &str) -> ProviderError {
-    ProviderError::NotFound(format!("Zoom no longer has this file ({why})"))
+    ProviderError::not_found(format!("Zoom no longer has this file ({why})"))
 }

@@ -222,14 +222,10 @@ impl Lister<'_> {
             match left {
                 Ok(rests) => todo.extend(rests),
                 Err(error) => {
-                    match &error {
-                        ProviderError::Credential(_) => drop(self.for_all.set(error.clone())),
-                        ProviderError::NotAllowed(_) | ProviderError::NotFound(_) => {
-                            drop(self.verdict.set(error.clone()));
-                        }
-                        ProviderError::Limited { .. }
-                        | ProviderError::Unavailable(_)
-                        | ProviderError::Down(_) => {}
+                    if error.is_credential() {
+                        drop(self.for_all.set(error.clone()));
+                    } else if error.is_refusal() {
+                        drop(self.verdict.set(error.clone()));
                     }
                     found.failed.push((range, error));
                 }
@@ -303,7 +299,7 @@ impl Lister<'_> {
     }
 
     fn odd(&self, what: &str) -> ProviderError {
-        ProviderError::Unavailable(format!(
+        ProviderError::unavailable(format!(
             "Zoom {what} ({}); it may be passing",
             self.whose.subject()
         ))

@@ -60,41 +60,41 @@ impl Refusal {
     pub(crate) fn about(&self, subject: &str) -> ProviderError {
         let said = self.said();
         if self.is_of_scope() {
-            return ProviderError::NotAllowed(format!(
+            return ProviderError::not_allowed(format!(
                 "the token lacks the scopes {} for {subject}; add them to the app in the Zoom App Marketplace, they count from the next token on",
                 self.scopes()
             ));
         }
         match self.code {
-            Some(TOKEN) => ProviderError::Credential(format!(
+            Some(TOKEN) => ProviderError::credential(format!(
                 "Zoom refused the token for {subject}, a new one too{said}; see in the Zoom App Marketplace that the app is activated and its credentials are the configured ones"
             )),
-            Some(REPLACED) => ProviderError::Credential(format!(
+            Some(REPLACED) => ProviderError::credential(format!(
                 "Zoom has revoked the token for {subject}, for the app was authorised anew elsewhere{said}; let meetfs have an app of its own, or authorise it again"
             )),
-            Some(200) => ProviderError::NotAllowed(format!(
+            Some(200) => ProviderError::not_allowed(format!(
                 "Zoom does not permit {subject}{said}; cloud recording needs a paid plan, and the app's user a role that may view recordings"
             )),
-            Some(300) => ProviderError::NotAllowed(format!(
+            Some(300) => ProviderError::not_allowed(format!(
                 "Zoom does not give access to {subject}{said}; check the role of the app's user and the account's recording settings"
             )),
-            Some(1001 | 1010) => ProviderError::NotFound(format!(
+            Some(1001 | 1010) => ProviderError::not_found(format!(
                 "Zoom has nobody in this account for {subject}{said}; correct or remove the name in `users`"
             )),
-            Some(2001) => ProviderError::Credential(format!(
+            Some(2001) => ProviderError::credential(format!(
                 "Zoom does not know the account, asked for {subject}{said}; check account_id"
             )),
-            Some(3001) => ProviderError::NotFound(format!(
+            Some(3001) => ProviderError::not_found(format!(
                 "Zoom does not know the meeting, asked for {subject}{said}; it was deleted, or is of another account"
             )),
-            Some(3301) => ProviderError::NotFound(format!(
+            Some(3301) => ProviderError::not_found(format!(
                 "Zoom has no such recording, asked for {subject}{said}; it was deleted, or is still being made"
             )),
-            Some(12702) => ProviderError::NotFound(format!(
+            Some(12702) => ProviderError::not_found(format!(
                 "Zoom keeps details for a year, and {subject} are older{said}; nothing brings them back"
             )),
             Some(code) => match app_mend(code) {
-                Some((what, fix)) => ProviderError::Credential(format!(
+                Some((what, fix)) => ProviderError::credential(format!(
                     "{what} (code {code}{}); {fix}",
                     self.quoted(": ")
                 )),
@@ -109,7 +109,7 @@ impl Refusal {
         let is_of_day = self.message.to_ascii_lowercase().contains("daily");
         match status {
             _ if status == 429 || self.code == Some(429) => {
-                ProviderError::Unavailable(if is_of_day {
+                ProviderError::unavailable(if is_of_day {
                     format!(
                         "Zoom's calls of a day are used up for {subject}{said}; a mount that runs asks again by itself, and another day or a higher plan helps"
                     )
@@ -119,19 +119,19 @@ impl Refusal {
                     )
                 })
             }
-            401 => ProviderError::Credential(format!(
+            401 => ProviderError::credential(format!(
                 "Zoom refused the token for {subject}{said}; check the source's credentials"
             )),
-            403 => ProviderError::NotAllowed(format!(
+            403 => ProviderError::not_allowed(format!(
                 "Zoom forbids {subject}{said}; check the app's scopes and the role of its user"
             )),
-            404 | 410 if self.code.is_none() => ProviderError::NotFound(format!(
+            404 | 410 if self.code.is_none() => ProviderError::not_found(format!(
                 "nothing is known of {subject} at this address; check api_url"
             )),
-            404 | 410 => ProviderError::NotFound(format!("Zoom does not find {subject}{said}")),
+            404 | 410 => ProviderError::not_found(format!("Zoom does not find {subject}{said}")),
             _ => {
                 let code = self.code.map(|code| format!(", code {code}")).unwrap_or_default();
-                ProviderError::Unavailable(format!(
+                ProviderError::unavailable(format!(
                     "Zoom answered status {status}{code} for {subject}{said}; a mount that runs asks again by itself"
                 ))
             }
@@ -206,6 +206,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::{Diagnostic, line_with_hint};
+    use crate::providers::ErrorClass;
 
     fn refusal(status: u16, body: Value) -> Option<Refusal> {
         Refusal::of(status, body.as_object(), &SecretString::from("t0ken-s3cret"))
@@ -215,9 +217,9 @@ mod tests {
     fn the_code_counts_under_status_200_too() {
         assert!(refusal(200, json!({"meetings": []})).is_none());
         let no = refusal(200, json!({"code": 200, "message": "No permission."})).unwrap();
-        assert!(
-            matches!(no.about("user me"), ProviderError::NotAllowed(text) if text.contains("paid plan"))
-        );
+        let error = no.about("user me");
+        assert_eq!(error.class(), ErrorClass::NotAllowed);
+        assert!(line_with_hint(&error).contains("paid plan"));
         assert!(refusal(200, json!({"code": "124", "message": "x"})).unwrap().is_of_token());
         assert!(refusal(401, json!({})).unwrap().is_of_token());
     }
@@ -227,7 +229,9 @@ mod tests {
         let message = "Invalid access token, does not contain scopes:[cloud_recording:read:list_user_recordings, cloud_recording:read:list_user_recordings:admin].";
         let no = refusal(400, json!({"code": 4711, "message": message})).unwrap();
         assert!(!no.is_of_token() && !no.is_of_request());
-        let ProviderError::NotAllowed(text) = no.about("user me") else { panic!() };
+        let error = no.about("user me");
+        assert_eq!(error.class(), ErrorClass::NotAllowed);
+        let text = line_with_hint(&error);
         assert!(
             text.contains("list_user_recordings, cloud_recording:read:list_user_recordings:admin"),
             "{text}"
@@ -284,13 +288,7 @@ mod tests {
                 body["code"] = code.into();
             }
             let error = refusal(status, body).unwrap().about(subject);
-            let kind = match &error {
-                ProviderError::Credential(_) => "credential",
-                ProviderError::NotAllowed(_) => "not allowed",
-                ProviderError::NotFound(_) => "not found",
-                error if error.is_transient() => "unavailable",
-                _ => "another",
-            };
+            let kind = error.kind().name().replace('_', " ");
             assert_eq!(format!("{kind}: {error}"), expected);
         }
     }

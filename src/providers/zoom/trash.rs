@@ -17,7 +17,7 @@ use super::wire::{self, Page};
 use crate::model::{MeetingId, SourceName};
 use crate::providers::toolkit::serde_lenient;
 use crate::providers::zoom_share::Link;
-use crate::providers::{ProviderError, RecycleBin, TrashEntry, TrashListing};
+use crate::providers::{ErrorClass, ProviderError, RecycleBin, TrashEntry, TrashListing};
 
 /// Zoom's trash, and how long it keeps ("Recovering deleted cloud recordings").
 pub(crate) const BIN: RecycleBin = RecycleBin {
@@ -73,8 +73,7 @@ pub(crate) async fn list(
             }
             Err(error) => {
                 in_a_row += 1;
-                let is_for_all =
-                    matches!(error, ProviderError::Credential(_) | ProviderError::Down(_));
+                let is_for_all = matches!(error.class(), ErrorClass::Credential | ErrorClass::Down);
                 failed.get_or_insert(error);
                 if is_for_all || in_a_row == FAILURES_IN_A_ROW {
                     break;
@@ -101,7 +100,7 @@ async fn of_user(
 ) -> Result<Vec<(TrashEntry, Vec<Link>)>, ProviderError> {
     let subject = format!("the trash of {}", user.subject());
     let odd = |what: &str| {
-        ProviderError::Unavailable(format!("Zoom {what} ({subject}); it may be passing"))
+        ProviderError::unavailable(format!("Zoom {what} ({subject}); it may be passing"))
     };
     let path = user.path();
     let mut found = Vec::new();

@@ -94,7 +94,7 @@ pub(crate) async fn one_by_one(
     found.dedup();
     if found.is_empty() {
         let names = configured.join(", ");
-        return Err(ProviderError::NotFound(format!(
+        return Err(ProviderError::not_found(format!(
             "no user of this Zoom account matches {names}; correct `users`"
         )));
     }
@@ -127,9 +127,7 @@ async fn users(api: &Api) -> Result<Vec<User>, ProviderError> {
         let mut token: Option<String> = None;
         for page in 0.. {
             if page == PAGES {
-                return Err(ProviderError::Unavailable(
-                    "Zoom's list of users has no last page".into(),
-                ));
+                return Err(ProviderError::unavailable("Zoom's list of users has no last page"));
             }
             let mut query = vec![("status", state), ("page_size", PAGE_SIZE)];
             if let Some(token) = &token {
@@ -147,9 +145,8 @@ async fn users(api: &Api) -> Result<Vec<User>, ProviderError> {
             match page.next {
                 None => break,
                 Some(next) if token.as_ref() == Some(&next) => {
-                    return Err(ProviderError::Unavailable(
-                        "Zoom names the same next page of users again and again; it may be passing"
-                            .into(),
+                    return Err(ProviderError::unavailable(
+                        "Zoom names the same next page of users again and again; it may be passing",
                     ));
                 }
                 next => token = next,
