@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use lru::LruCache;
 use parking_lot::Mutex;
 
-use super::{BLOCK_LENGTH, BlockKey, ContentId};
+use super::{BlockKey, ContentId, block_floor};
 
 /// Blocks that may be passed over in search of room because somebody else still has their bytes: letting go of those
 /// frees nothing. More than wait for the disk, whose queue is a quarter of the usual budget.
@@ -185,7 +185,7 @@ impl MemoryCache {
     pub fn reserve_ahead(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
         let mut state = self.state.lock();
         let room = self.most_ahead().saturating_sub(state.reserved);
-        let granted = if bytes <= room { bytes } else { room / BLOCK_LENGTH * BLOCK_LENGTH };
+        let granted = if bytes <= room { bytes } else { block_floor(room) };
         if granted == 0 {
             return None;
         }
@@ -285,7 +285,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::BlockIndex;
+    use crate::cache::{BLOCK_LENGTH, BlockIndex};
     use proptest::prelude::*;
 
     fn key(content: u64, index: u64) -> BlockKey {

@@ -43,7 +43,7 @@ pub(super) fn load(
             engine.runtime.spawn(loading.run());
         }
         drop(flights);
-        index = index.next();
+        index = BlockIndex(index.0 + 1);
     }
 }
 

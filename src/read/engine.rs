@@ -221,7 +221,7 @@ impl Engine {
             let mut index = first;
             while index <= last {
                 joined.extend_from_slice(&self.piece_now(content, index, offset, end)?);
-                index = index.next();
+                index = BlockIndex(index.0 + 1);
             }
             joined.freeze()
         };

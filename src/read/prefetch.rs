@@ -31,7 +31,7 @@ impl Engine {
             if index.end(content.recording.size) == content.recording.size {
                 return;
             }
-            index = index.next();
+            index = BlockIndex(index.0 + 1);
         }
     }
 

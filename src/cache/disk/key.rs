@@ -2,7 +2,7 @@
 
 use xxhash_rust::xxh3::Xxh3Default;
 
-use crate::cache::{BLOCK_LENGTH, BlockIndex};
+use crate::cache::BlockIndex;
 use crate::model::{FileId, Version};
 
 /// The most blocks a cached file may have: 1 TiB in blocks of 1 MiB, a hundred times the longest recording. It
@@ -71,19 +71,19 @@ impl DiskKey {
         if index >= self.block_count()? {
             return None;
         }
-        let index = BlockIndex(u64::from(index));
-        usize::try_from(index.end(self.size) - index.start()).ok()
+        Some(BlockIndex(u64::from(index)).length(self.size))
     }
 }
 
 /// Offset of block `index` in its file.
 pub(super) fn block_start(index: u32) -> u64 {
-    u64::from(index) * BLOCK_LENGTH
+    BlockIndex(u64::from(index)).start()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::BLOCK_LENGTH;
     use crate::model::{FileKey, MeetingId, SourceName};
 
     fn key(source: &str, meeting: &str, file: &str, version: u64, size: u64) -> DiskKey {

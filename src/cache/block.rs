@@ -1,0 +1,258 @@
+//! Block arithmetic: how byte ranges of a file map to the blocks that the caches hold.
+//!
+//! Every conversion between offsets and blocks is here, so that the rest of the program needs no
+//! division by [`BLOCK_LENGTH`].
+
+/// Length of a block in bytes.
+///
+/// The kernel asks for at most 1 MiB at once. A larger block would make the first read of a file
+/// wait for bytes that the reader has not asked for. A smaller block would cost more requests than
+/// it saves.
+pub const BLOCK_LENGTH: u64 = 1024 * 1024;
+
+/// One content of one file, unique in the process. Another content of the same file has another id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContentId(pub u64);
+
+/// Number of a block within its file, from 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BlockIndex(pub u64);
+
+impl BlockIndex {
+    /// Returns the block that contains the byte at `offset`.
+    pub fn of(offset: u64) -> Self {
+        Self(offset / BLOCK_LENGTH)
+    }
+
+    /// Returns the number of blocks of a file of `size` bytes, which is the index after its last.
+    pub fn count(size: u64) -> Self {
+        Self(size.div_ceil(BLOCK_LENGTH))
+    }
+
+    /// Offset of its first byte.
+    pub fn start(self) -> u64 {
+        self.0.saturating_mul(BLOCK_LENGTH)
+    }
+
+    /// Offset after its last byte in a file of `size` bytes.
+    pub fn end(self, size: u64) -> u64 {
+        self.start().saturating_add(BLOCK_LENGTH).min(size)
+    }
+
+    /// Length in bytes in a file of `size` bytes: 0 after the end of the file.
+    pub fn length(self, size: u64) -> usize {
+        // At most `BLOCK_LENGTH`.
+        self.end(size).saturating_sub(self.start()) as usize
+    }
+
+    /// Returns the whole block as a span in a file of `size` bytes.
+    pub fn span(self, size: u64) -> BlockSpan {
+        BlockSpan { start: self.start(), end: self.end(size) }
+    }
+}
+
+/// Identifies a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BlockKey {
+    pub content: ContentId,
+    pub index: BlockIndex,
+}
+
+/// The bytes `start..end` of a file, seen as parts of blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockSpan {
+    /// Offset of the first byte.
+    pub start: u64,
+    /// Offset after the last byte. The span is empty if it is not greater than `start`.
+    pub end: u64,
+}
+
+impl BlockSpan {
+    pub fn new(start: u64, end: u64) -> Self {
+        Self { start, end }
+    }
+
+    /// Returns the part of a read of `length` bytes at `offset` that a file of `size` bytes has.
+    pub fn of_read(offset: u64, length: u32, size: u64) -> Self {
+        Self { start: offset, end: offset.saturating_add(u64::from(length)).min(size) }
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.start >= self.end
+    }
+
+    /// Length in bytes.
+    pub fn len(self) -> u64 {
+        self.end.saturating_sub(self.start)
+    }
+
+    /// Returns the blocks of which it contains at least one byte, in order.
+    pub fn blocks(self) -> impl Iterator<Item = BlockIndex> + Clone {
+        let after = if self.is_empty() { 0 } else { BlockIndex::of(self.end - 1).0 + 1 };
+        (BlockIndex::of(self.start).0..after).map(BlockIndex)
+    }
+
+    /// Returns the parts of blocks that it consists of, in order.
+    pub fn extents(self) -> impl Iterator<Item = BlockExtent> + Clone {
+        self.blocks().map(move |index| self.extent_in(index))
+    }
+
+    /// Returns the part in the block of its first byte; `None` if it is empty.
+    pub fn first_extent(self) -> Option<BlockExtent> {
+        (!self.is_empty()).then(|| self.extent_in(BlockIndex::of(self.start)))
+    }
+
+    /// Returns the blocks of a file of `size` bytes whose last byte is in the span.
+    pub fn blocks_ended(self, size: u64) -> impl Iterator<Item = BlockIndex> {
+        self.blocks().filter(move |index| index.end(size) <= self.end)
+    }
+
+    fn extent_in(self, index: BlockIndex) -> BlockExtent {
+        let start = index.start();
+        // Both are at most `BLOCK_LENGTH`.
+        let from = self.start.max(start) - start;
+        let to = self.end.min(start.saturating_add(BLOCK_LENGTH)).saturating_sub(start);
+        BlockExtent { index, from: from as usize, to: to as usize }
+    }
+}
+
+/// A contiguous part of one block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockExtent {
+    pub index: BlockIndex,
+    /// First byte, counted from the start of the block.
+    pub from: usize,
+    /// After the last byte, counted from the start of the block.
+    pub to: usize,
+}
+
+impl BlockExtent {
+    /// Length in bytes.
+    pub fn len(self) -> usize {
+        self.to.saturating_sub(self.from)
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.from >= self.to
+    }
+
+    /// Offset of its first byte in the file.
+    pub fn start(self) -> u64 {
+        self.offset_of(self.from)
+    }
+
+    /// Offset after its last byte in the file.
+    pub fn end(self) -> u64 {
+        self.offset_of(self.to)
+    }
+
+    /// Returns the offset in the file of a position within the block.
+    pub fn offset_of(self, position: usize) -> u64 {
+        self.index.start().saturating_add(position as u64)
+    }
+
+    /// Returns the same extent cut off at `to`.
+    pub fn up_to(self, to: usize) -> Self {
+        Self { to: self.to.min(to), ..self }
+    }
+
+    /// Whether it contains all bytes of `other`, which is a part of the same block.
+    pub fn contains(self, other: Self) -> bool {
+        self.index == other.index && self.from <= other.from && other.to <= self.to
+    }
+
+    /// Whether it contains a byte of `other`, which is a part of the same block.
+    pub fn overlaps(self, other: Self) -> bool {
+        self.index == other.index && self.from < other.to && other.from < self.to
+    }
+}
+
+/// Rounds down to a multiple of the block length.
+pub fn block_floor(bytes: u64) -> u64 {
+    BlockIndex::of(bytes).start()
+}
+
+/// Rounds up to a multiple of the block length.
+pub fn block_ceil(bytes: u64) -> u64 {
+    BlockIndex::count(bytes).start()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn span_has_the_blocks_it_touches() {
+        let at = |blocks: u64, more: u64| blocks * BLOCK_LENGTH + more;
+        for (start, end, blocks) in [
+            (0, 0, 0..0),
+            (5, 5, 0..0),
+            (9, 3, 0..0),
+            (0, 1, 0..1),
+            (0, at(1, 0), 0..1),
+            (0, at(1, 1), 0..2),
+            (at(2, 7), at(4, 0), 2..4),
+            (at(3, 0), at(3, 1), 3..4),
+        ] {
+            let span = BlockSpan::new(start, end);
+            let touched: Vec<u64> = span.blocks().map(|index| index.0).collect();
+            assert_eq!(touched, blocks.collect::<Vec<_>>(), "{start}..{end}");
+        }
+    }
+
+    #[test]
+    fn read_is_cut_off_at_end_of_file() {
+        assert_eq!(BlockSpan::of_read(10, 5, 12), BlockSpan::new(10, 12));
+        assert!(BlockSpan::of_read(12, 5, 12).is_empty());
+        assert_eq!(BlockSpan::of_read(u64::MAX - 1, 5, u64::MAX).len(), 1);
+    }
+
+    #[test]
+    fn last_block_has_the_remaining_bytes() {
+        let size = 2 * BLOCK_LENGTH + 5;
+        assert_eq!(BlockIndex::count(size), BlockIndex(3));
+        assert_eq!(BlockIndex(1).length(size), BLOCK_LENGTH as usize);
+        assert_eq!(BlockIndex(2).length(size), 5);
+        assert_eq!(BlockIndex(3).length(size), 0);
+    }
+
+    #[test]
+    fn blocks_ended_by_a_span() {
+        let size = 3 * BLOCK_LENGTH + 5;
+        let ended = |start, end| -> Vec<u64> {
+            BlockSpan::new(start, end).blocks_ended(size).map(|index| index.0).collect()
+        };
+        assert_eq!(ended(0, BLOCK_LENGTH - 1), [0; 0]);
+        assert_eq!(ended(7, BLOCK_LENGTH), [0]);
+        assert_eq!(ended(7, 2 * BLOCK_LENGTH + 1), [0, 1]);
+        assert_eq!(ended(3 * BLOCK_LENGTH, size), [3]);
+    }
+
+    #[test]
+    fn rounding_keeps_multiples() {
+        for blocks in 0..3 {
+            let whole = blocks * BLOCK_LENGTH;
+            assert_eq!((block_floor(whole), block_ceil(whole)), (whole, whole));
+            assert_eq!(block_floor(whole + 1), whole);
+            assert_eq!(block_ceil(whole + 1), whole + BLOCK_LENGTH);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn extents_cover_the_span_without_gaps(
+            start in 0..8 * BLOCK_LENGTH, length in 0..8 * BLOCK_LENGTH
+        ) {
+            let span = BlockSpan::new(start, start + length);
+            let mut at = span.start;
+            for extent in span.extents() {
+                prop_assert_eq!(extent.start(), at);
+                prop_assert!(!extent.is_empty() && extent.to <= BLOCK_LENGTH as usize);
+                at = extent.end();
+            }
+            prop_assert_eq!(at, span.end);
+            prop_assert_eq!(span.first_extent(), span.extents().next());
+        }
+    }
+}
