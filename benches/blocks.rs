@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use meetfs::cache::{BLOCK_LENGTH, BlockIndex, BlockKey, ContentId, MemoryCache};
-use meetfs::http::Client;
+use meetfs::http::{Client, Priority};
 use meetfs::model::{BodyKind, DaySpan, Details, FileId, Lease, MeetingId, SourceName, Version};
 use meetfs::providers::{LeaseCache, LeaseEffort, Listing, Provider, ProviderError};
 use meetfs::read::{Engine, EngineOptions, Observer, OpenFile, Recording};
@@ -140,7 +140,12 @@ impl Provider for Nothing {
         nothing()
     }
 
-    async fn lease(&self, _file: &FileId, _effort: LeaseEffort) -> Result<Lease, ProviderError> {
+    async fn lease(
+        &self,
+        _file: &FileId,
+        _effort: LeaseEffort,
+        _: Priority,
+    ) -> Result<Lease, ProviderError> {
         nothing()
     }
 }

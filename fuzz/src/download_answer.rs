@@ -4,7 +4,7 @@
 //! line, the body to the end.
 
 use meetfs::fuzzing::{http, zoom_links};
-use meetfs::http::Probe;
+use meetfs::http::ProbeReply;
 use meetfs::model::BodyKind;
 use secrecy::SecretString;
 use url::Url;
@@ -22,7 +22,7 @@ pub fn check(data: &[u8]) {
     let (media_type, location) = (http::media_type(text()), text());
     let beginning = parts.next().unwrap_or_default();
     http::is_error_object(beginning);
-    let glance = Probe {
+    let glance = ProbeReply {
         status,
         location: (!location.is_empty()).then(|| SecretString::from(location)),
         media_type,

@@ -3,7 +3,7 @@
 //! A byte for the status, one for the range and one for what is known of the file; then a header a line.
 
 use meetfs::fuzzing::http;
-use meetfs::http::{ByteRange, Expectation, Validator};
+use meetfs::http::{ByteRange, ExpectedFile, Validator};
 use meetfs::model::BodyKind;
 
 use super::replies;
@@ -17,7 +17,7 @@ pub fn check(data: &[u8]) {
         ByteRange { start: 0, end: u64::MAX },
         ByteRange { start: 1 << 40, end: (1 << 40) + 1 },
     ][usize::from(first % 4)];
-    let expected = Expectation {
+    let expected = ExpectedFile {
         total: [None, Some(0), Some(100), Some(u64::MAX)][usize::from(second % 4)],
         body: [BodyKind::IsoMedia, BodyKind::Json, BodyKind::WebVtt, BodyKind::Opaque]
             [usize::from((second / 4) % 4)],

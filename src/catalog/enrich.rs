@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Catalog;
 use super::store::EnrichmentTask;
-use crate::http::FetchError;
+use crate::http::{FetchError, Priority};
 use crate::model::{BodyKind, Details, FileId, Version, line_with_hint};
 use crate::providers::{LeaseEffort, Provider};
 
@@ -178,7 +178,7 @@ async fn try_file(
     version: Version,
 ) -> Result<Option<String>, String> {
     // The provider's own word first: a wrong credential refuses everything, and says nothing of this file.
-    match provider.lease(id, LeaseEffort::Listed).await {
+    match provider.lease(id, LeaseEffort::Listed, Priority::Background).await {
         Ok(_lease) => {}
         Err(error) if error.is_refusal() => return Ok(Some(line_with_hint(&error))),
         Err(error) => return Err(line_with_hint(&error)),

@@ -5,10 +5,8 @@
 //! way go on until their deadline; what they hear counts as well, and so does what listings hear, which go on asking at
 //! their own pace.
 //!
-//! Whether a request is a read's is known by the task that it is made in ([`for_a_read`]): a lease takes calls of the
-//! interface and of the token service too, and none of them knows whom it is for.
+//! A call says by its [`Priority`](super::Priority) whether a reader waits for it.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,21 +31,6 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long a try may take: what has not answered by then would not start a film either.
 const PROBED_TIMEOUT: Duration = Duration::from_secs(2);
-
-tokio::task_local! {
-    /// Set where a read waits.
-    static FOR_A_READ: ();
-}
-
-/// Does what a read waits for: no host that is down is asked in it.
-pub async fn for_a_read<T>(work: impl Future<Output = T>) -> T {
-    FOR_A_READ.scope((), work).await
-}
-
-/// Whether a read waits for this.
-pub fn is_for_a_read() -> bool {
-    FOR_A_READ.try_with(|_| ()).is_ok()
-}
 
 /// A host that is down.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,10 +11,13 @@ use reqwest::redirect::Policy;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
-use super::circuit_breaker::{CircuitBreaker, is_for_a_read};
-use super::connection_pool::{BRIEF_A_PLACE, Class, Place, Places};
+use super::circuit_breaker::CircuitBreaker;
+use super::connection_pool::{
+    BRIEF_PER_CONNECTION, ConnectionPermit, ConnectionPool, TrafficClass,
+};
 use super::error::{HttpError, origin};
-use super::rate_limiter::{Pace, Urgency};
+use super::priority::Priority;
+use super::rate_limiter::RateLimiter;
 use super::retry;
 use crate::model::SecretUrl;
 
@@ -41,8 +44,10 @@ pub struct ApiRequest {
     pub form: Option<Vec<(&'static str, SecretString)>>,
     /// Bound on the call with all its retries and waits.
     pub within: Duration,
-    /// Among which calls it must wait for its turn, and for whom it is; `None` where nobody counts.
-    pub turn: Option<(Arc<Pace>, Urgency)>,
+    /// The limiter that counts the call; `None` if the provider publishes no limit.
+    pub rate_limiter: Option<Arc<RateLimiter>>,
+    /// What the call is for.
+    pub priority: Priority,
 }
 
 /// How the fields of a call are written into its body.
@@ -67,9 +72,9 @@ pub struct ApiReply {
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
-    hosts: Arc<Mutex<HashMap<String, Arc<Places>>>>,
+    hosts: Arc<Mutex<HashMap<String, Arc<ConnectionPool>>>>,
     breakers: Arc<Mutex<HashMap<String, Arc<CircuitBreaker>>>>,
-    paces: Arc<Mutex<HashMap<String, Arc<Pace>>>>,
+    rate_limiters: Arc<Mutex<HashMap<String, Arc<RateLimiter>>>>,
     connections: usize,
 }
 
@@ -92,14 +97,14 @@ impl Client {
             .http1_only()
             .tcp_nodelay(true)
             .connect_timeout(CONNECT_TIMEOUT)
-            .pool_max_idle_per_host(connections * (1 + BRIEF_A_PLACE))
+            .pool_max_idle_per_host(connections * (1 + BRIEF_PER_CONNECTION))
             .build()
             .map_err(|error| HttpError::Setup(super::error::cause_of(error)))?;
         Ok(Self {
             http,
             hosts: Arc::default(),
             breakers: Arc::default(),
-            paces: Arc::default(),
+            rate_limiters: Arc::default(),
             connections,
         })
     }
@@ -126,7 +131,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`call`](Self::call).
-    pub async fn call_taking(
+    pub async fn call_accepting(
         &self,
         request: &ApiRequest,
         taken: fn(u16) -> bool,
@@ -145,12 +150,12 @@ impl Client {
         let mut waits = retry::backoff(CALL_TRIES - 1);
         loop {
             let attempt = tokio::time::timeout_at(deadline, async {
-                if is_for_a_read() {
+                if request.priority.is_for_reader() {
                     self.admit(&request.address).await?;
                 }
                 let closed = |wait| HttpError::RateLimited { host: host.clone(), wait };
-                let _turn = match &request.turn {
-                    Some((pace, urgency)) => Some(pace.turn(*urgency).await.map_err(closed)?),
+                let _permit = match &request.rate_limiter {
+                    Some(limiter) => Some(limiter.acquire(request.priority).await.map_err(closed)?),
                     None => None,
                 };
                 self.call_once(request, encoding).await
@@ -161,11 +166,11 @@ impl Client {
                 Ok(Ok(reply)) if reply.status == 429 => {
                     let wait = retry::retry_after(&reply.headers, SystemTime::now())
                         .unwrap_or_else(retry::unstated_wait);
-                    if let Some((pace, _)) = &request.turn
+                    if let Some(limiter) = &request.rate_limiter
                         && Instant::now() + wait >= deadline
                     {
                         // Others need not find out one by one.
-                        pace.close(wait);
+                        limiter.close(wait);
                     }
                     (HttpError::RateLimited { host: host.clone(), wait }, Some(wait))
                 }
@@ -199,7 +204,7 @@ impl Client {
         /// Zoom's slowest pages begin within a few seconds. It is no bound on the whole: three megabytes take
         /// their time on a slow line.
         const SILENCE: Duration = Duration::from_secs(15);
-        let _place = self.place(&request.address, Class::Interactive).await;
+        let _place = self.place(&request.address, TrafficClass::Interactive).await;
         let transport = |error| HttpError::from_transport(error, &request.address, CONNECT_TIMEOUT);
         let silent = |_| HttpError::TimedOut { host: origin(&request.address), after: SILENCE };
         let url = request.address.expose().clone();
@@ -255,13 +260,13 @@ impl Client {
         self.connections
     }
 
-    /// The pace of calls that a provider counts together, whoever makes them: the same for the same `name`, with the
-    /// limit that was named first.
-    pub fn pace(&self, name: &str, allowed: NonZeroU32) -> Arc<Pace> {
-        self.paces
+    /// Returns the rate limiter called `name`, shared by all callers. It is created with `limit`
+    /// calls per second; a later `limit` is ignored.
+    pub fn rate_limiter(&self, name: &str, limit: NonZeroU32) -> Arc<RateLimiter> {
+        self.rate_limiters
             .lock()
             .entry(name.to_owned())
-            .or_insert_with(|| Arc::new(Pace::new(allowed)))
+            .or_insert_with(|| Arc::new(RateLimiter::new(limit)))
             .clone()
     }
 
@@ -281,8 +286,12 @@ impl Client {
     }
 
     /// Waits for one of the places of the address's host. Callers bound the wait by their deadline.
-    pub(super) async fn place(&self, address: &SecretUrl, class: Class) -> Option<Place> {
-        let new = || Places::new(self.connections);
+    pub(super) async fn place(
+        &self,
+        address: &SecretUrl,
+        class: TrafficClass,
+    ) -> Option<ConnectionPermit> {
+        let new = || ConnectionPool::new(self.connections);
         let places = self.hosts.lock().entry(origin(address)).or_insert_with(new).clone();
         places.take(class).await
     }

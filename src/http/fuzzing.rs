@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::range::{ByteRange, Expectation, Head};
+use super::range::{ByteRange, ExpectedFile, Head};
 use super::{error_object, probe, retry};
 
 /// The end of the range and the length of the file that the head of a reply to a range request is believed to say.
@@ -13,7 +13,7 @@ pub fn range_head(
     status: u16,
     headers: &[(&[u8], &[u8])],
     range: ByteRange,
-    expected: &Expectation,
+    expected: &ExpectedFile,
 ) -> Option<(u64, u64)> {
     let status = StatusCode::from_u16(status).ok()?;
     Head::check(status, &collected(headers), range, expected)

@@ -27,18 +27,20 @@ mod error_object;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 pub mod hosts;
+pub mod priority;
 pub mod probe;
 pub mod range;
 pub mod rate_limiter;
 pub mod retry;
 pub mod stream;
 
-pub use circuit_breaker::{DownHost, for_a_read, is_for_a_read};
+pub use circuit_breaker::DownHost;
 pub use client::{ApiReply, ApiRequest, Client};
-pub use connection_pool::Class;
+pub use connection_pool::TrafficClass;
 pub use error::{FetchError, HttpError};
 pub use hosts::AllowedHosts;
-pub use probe::Probe;
-pub use range::{ByteRange, Expectation, Validator};
-pub use rate_limiter::{Pace, Urgency};
+pub use priority::Priority;
+pub use probe::ProbeReply;
+pub use range::{ByteRange, ExpectedFile, Validator};
+pub use rate_limiter::RateLimiter;
 pub use stream::{LEASES_TRIED, LeaseSource, RangeStream};

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use super::client::{Client, sensitive};
-use super::connection_pool::Class;
+use super::connection_pool::TrafficClass;
 use super::error::{HttpError, origin};
 use super::retry;
 use crate::model::SecretUrl;
@@ -18,7 +18,7 @@ const BEGINNING: usize = 4096;
 
 /// The head of a reply, and the beginning of its body.
 #[derive(Debug)]
-pub struct Probe {
+pub struct ProbeReply {
     /// The HTTP status.
     pub status: u16,
     /// The `Location` header as it came: perhaps relative, perhaps a credential.
@@ -39,17 +39,17 @@ impl Client {
     /// # Errors
     /// [`HttpError::Unreachable`], [`HttpError::TimedOut`], [`HttpError::Down`], or [`HttpError::Setup`] for a credential that no
     /// header may hold.
-    pub async fn glance(
+    pub async fn probe(
         &self,
         address: &SecretUrl,
         authorization: Option<&SecretString>,
         bytes: u64,
         within: Duration,
-    ) -> Result<Probe, HttpError> {
+    ) -> Result<ProbeReply, HttpError> {
         let deadline = Instant::now() + within;
         self.admit(address).await?;
         let too_slow = |_elapsed| HttpError::TimedOut { host: origin(address), after: within };
-        let _place = tokio::time::timeout_at(deadline, self.place(address, Class::Brief))
+        let _place = tokio::time::timeout_at(deadline, self.place(address, TrafficClass::Brief))
             .await
             .map_err(too_slow)?;
         let mut request =
@@ -79,7 +79,7 @@ impl Client {
         }
         beginning.truncate(BEGINNING);
         let headers = response.headers();
-        Ok(Probe {
+        Ok(ProbeReply {
             status: response.status().as_u16(),
             location: text(headers, &LOCATION).map(SecretString::from),
             media_type: media_type(text(headers, &CONTENT_TYPE).unwrap_or_default()),

@@ -9,7 +9,7 @@ use reqwest::header::{
 use reqwest::{Response, StatusCode};
 
 use super::client::{Client, sensitive};
-use super::connection_pool::{Class, Place};
+use super::connection_pool::{ConnectionPermit, TrafficClass};
 use super::error::cause_of;
 use super::error_object::{self, is_error_object};
 use super::retry;
@@ -38,7 +38,7 @@ impl ByteRange {
 
 /// What is known of the file before it is asked for.
 #[derive(Clone, Debug)]
-pub struct Expectation {
+pub struct ExpectedFile {
     /// Its length in bytes; `None` while that is what is being found out.
     pub total: Option<u64>,
     /// What its body looks like.
@@ -96,7 +96,7 @@ pub(crate) struct RangeBody {
     pub(crate) total: u64,
     /// The reply's strong validator.
     pub(crate) validator: Option<Validator>,
-    _place: Option<Place>,
+    _place: Option<ConnectionPermit>,
 }
 
 /// The longest file that is believed, 1 PiB: a thousand years of video. The kernel gives up on a file of 2^63 bytes
@@ -112,8 +112,8 @@ impl Client {
         &self,
         lease: &Lease,
         range: ByteRange,
-        expected: &Expectation,
-        class: Class,
+        expected: &ExpectedFile,
+        class: TrafficClass,
         idle: Duration,
     ) -> Result<RangeBody, RangeError> {
         let place = self.place(&lease.url, class).await;
@@ -292,7 +292,7 @@ impl Head {
         status: StatusCode,
         headers: &HeaderMap,
         range: ByteRange,
-        expected: &Expectation,
+        expected: &ExpectedFile,
     ) -> Result<Self, RangeError> {
         match status.as_u16() {
             200 | 206 | 416 => {}
@@ -420,15 +420,15 @@ mod tests {
 
     const RANGE_10: ByteRange = ByteRange { start: 10, end: 20 };
 
-    fn expected(total: u64) -> Expectation {
-        Expectation { total: Some(total), body: BodyKind::Opaque, validator: None }
+    fn expected(total: u64) -> ExpectedFile {
+        ExpectedFile { total: Some(total), body: BodyKind::Opaque, validator: None }
     }
 
     fn check(
         status: u16,
         headers: &[(&str, &str)],
         range: ByteRange,
-        e: &Expectation,
+        e: &ExpectedFile,
     ) -> Result<Head, RangeError> {
         let headers = headers
             .iter()
@@ -512,7 +512,7 @@ mod tests {
     fn a_strong_validator_may_not_change_and_a_weak_one_says_nothing() {
         let range = ("content-range", "bytes 10-19/100");
         let first = check(206, &[range, ("etag", "\"a\"")], RANGE_10, &expected(100)).unwrap();
-        let known = Expectation { validator: first.validator, ..expected(100) };
+        let known = ExpectedFile { validator: first.validator, ..expected(100) };
         assert!(check(206, &[range, ("etag", "\"a\"")], RANGE_10, &known).is_ok());
         assert!(check(206, &[range, ("etag", "W/\"b\"")], RANGE_10, &known).is_ok());
         let other = check(206, &[range, ("etag", "\"b\"")], RANGE_10, &known);

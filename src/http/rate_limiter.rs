@@ -5,9 +5,11 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, Quota};
 use parking_lot::Mutex;
 use tokio::time::Instant;
+
+use super::priority::Priority;
 
 /// Calls that may come at once after a pause, one in so many of those allowed a second. What is spread over the second
 /// leaves a read a turn soon; all at its beginning would make one that comes next wait for its end.
@@ -26,22 +28,13 @@ const GIVE_WAY_INTERVAL: Duration = Duration::from_millis(20);
 /// How often one that cannot wait does: a tenth of a round trip.
 const HURRY_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Who is waiting for a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Urgency {
-    /// A program, in a read.
-    Read,
-    /// Nobody; it goes on in the background.
-    Background,
-}
-
 /// The calls of one kind that all sources of an account share.
 ///
 /// When a server counts a call nobody here knows: between its sending and its reply, and what was sent apart may arrive
 /// together. So a call takes one of as many places as are allowed in a second, from before it is sent until a second
 /// after its reply: those that any second of the server has counted all had theirs at once.
 #[derive(Debug)]
-pub struct Pace {
+pub struct RateLimiter {
     /// Spreads the calls.
     limiter: DefaultDirectRateLimiter,
     allowed: usize,
@@ -71,9 +64,9 @@ impl Counted {
 /// A call's place among those that are counted. Keep it until the reply is there.
 #[derive(Debug)]
 #[must_use]
-pub struct Turn<'a>(&'a Mutex<Counted>);
+pub struct RatePermit<'a>(&'a Mutex<Counted>);
 
-impl Drop for Turn<'_> {
+impl Drop for RatePermit<'_> {
     fn drop(&mut self) {
         let mut counted = self.0.lock();
         counted.under_way -= 1;
@@ -81,12 +74,12 @@ impl Drop for Turn<'_> {
     }
 }
 
-impl Pace {
+impl RateLimiter {
     /// At most so many calls in any second.
     pub fn new(allowed: NonZeroU32) -> Self {
         let burst = NonZeroU32::new(allowed.get() / BURST_SHARE).unwrap_or(NonZeroU32::MIN);
         Self {
-            limiter: RateLimiter::direct(Quota::per_second(allowed).allow_burst(burst)),
+            limiter: governor::RateLimiter::direct(Quota::per_second(allowed).allow_burst(burst)),
             allowed: allowed.get() as usize,
             counted: Mutex::default(),
             reads_waiting: AtomicUsize::new(0),
@@ -98,31 +91,32 @@ impl Pace {
     ///
     /// # Errors
     /// How long the server still wants to be left alone.
-    pub async fn turn(&self, urgency: Urgency) -> Result<Turn<'_>, Duration> {
+    pub async fn acquire(&self, priority: Priority) -> Result<RatePermit<'_>, Duration> {
         if let Some(left) = self.closed_for() {
             return Err(left);
         }
-        let _waiting = (urgency == Urgency::Read).then(|| Waiting::new(&self.reads_waiting));
+        let _waiting = (priority.is_for_reader()).then(|| Waiting::new(&self.reads_waiting));
         loop {
             let may_go =
-                urgency == Urgency::Read || self.reads_waiting.load(Ordering::Relaxed) == 0;
-            if let Some(turn) = may_go.then(|| self.turn_now()).flatten() {
+                priority.is_for_reader() || self.reads_waiting.load(Ordering::Relaxed) == 0;
+            if let Some(turn) = may_go.then(|| self.try_acquire()).flatten() {
                 return Ok(turn);
             }
-            tokio::time::sleep(match urgency {
-                Urgency::Read => HURRY_INTERVAL,
-                Urgency::Background => GIVE_WAY_INTERVAL,
+            tokio::time::sleep(if priority.is_for_reader() {
+                HURRY_INTERVAL
+            } else {
+                GIVE_WAY_INTERVAL
             })
             .await;
         }
     }
 
-    fn turn_now(&self) -> Option<Turn<'_>> {
+    fn try_acquire(&self) -> Option<RatePermit<'_>> {
         let mut counted = self.counted.lock();
         let has_room = counted.at(Instant::now()) < self.allowed;
         (has_room && self.limiter.check().is_ok()).then(|| {
             counted.under_way += 1;
-            Turn(&self.counted)
+            RatePermit(&self.counted)
         })
     }
 
@@ -166,8 +160,8 @@ mod tests {
 
     use super::*;
 
-    fn pace(allowed: u32) -> Arc<Pace> {
-        Arc::new(Pace::new(NonZeroU32::new(allowed).unwrap()))
+    fn limiter(allowed: u32) -> Arc<RateLimiter> {
+        Arc::new(RateLimiter::new(NonZeroU32::new(allowed).unwrap()))
     }
 
     /// The most of `times` in any second.
@@ -180,11 +174,11 @@ mod tests {
 
     #[tokio::test]
     async fn no_second_has_more_calls_than_are_allowed() {
-        let pace = pace(20);
+        let limiter = limiter(20);
         let mut calls = Vec::new();
         for index in 0..50 {
-            let urgency = if index % 2 == 0 { Urgency::Read } else { Urgency::Background };
-            let _turn = pace.turn(urgency).await.unwrap();
+            let priority = if index % 2 == 0 { Priority::Demand } else { Priority::Background };
+            let _permit = limiter.acquire(priority).await.unwrap();
             calls.push(Instant::now());
         }
         assert!(most_in_a_second(&calls) <= 20, "{}", most_in_a_second(&calls));
@@ -194,14 +188,14 @@ mod tests {
 
     #[tokio::test]
     async fn calls_that_arrive_late_and_together_are_not_too_many_either() {
-        let pace = pace(20);
+        let limiter = limiter(20);
         let start = Instant::now();
         // A line that lets nothing through but now and then.
         let stall = Duration::from_millis(900);
         let arrivals = (0..60).map(|_| {
-            let pace = pace.clone();
+            let limiter = limiter.clone();
             tokio::spawn(async move {
-                let _turn = pace.turn(Urgency::Background).await.unwrap();
+                let _permit = limiter.acquire(Priority::Background).await.unwrap();
                 let stalls = start.elapsed().div_duration_f64(stall).ceil();
                 let arrival = start + stall.mul_f64(stalls);
                 tokio::time::sleep_until(arrival).await;
@@ -215,17 +209,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_read_overtakes_what_waits_in_the_background() {
-        let pace = pace(5);
-        while pace.limiter.check().is_ok() {}
+        let limiter = limiter(5);
+        while limiter.limiter.check().is_ok() {}
         let background: Vec<_> = (0..20)
             .map(|_| {
-                let pace = pace.clone();
-                tokio::spawn(async move { pace.turn(Urgency::Background).await.map(drop) })
+                let limiter = limiter.clone();
+                tokio::spawn(async move { limiter.acquire(Priority::Background).await.map(drop) })
             })
             .collect();
         tokio::time::sleep(Duration::from_millis(100)).await;
         for _ in 0..3 {
-            let _turn = pace.turn(Urgency::Read).await.unwrap();
+            let _permit = limiter.acquire(Priority::Demand).await.unwrap();
         }
         let through = background.iter().filter(|call| call.is_finished()).count();
         assert!(through <= 3, "{through} of those that can wait went first");
@@ -234,12 +228,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_wants_to_be_left_alone_is() {
-        let pace = pace(5);
-        pace.close(Duration::from_millis(300));
-        pace.close(Duration::from_millis(10));
-        let left = pace.turn(Urgency::Read).await.unwrap_err();
+        let limiter = limiter(5);
+        limiter.close(Duration::from_millis(300));
+        limiter.close(Duration::from_millis(10));
+        let left = limiter.acquire(Priority::Demand).await.unwrap_err();
         assert!(left > Duration::from_millis(100), "{left:?}");
         tokio::time::sleep(Duration::from_millis(400)).await;
-        assert!(pace.turn(Urgency::Background).await.is_ok());
+        assert!(limiter.acquire(Priority::Background).await.is_ok());
     }
 }

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::client::Client;
-use super::connection_pool::Class;
+use super::connection_pool::TrafficClass;
 use super::error::{FetchError, HttpError};
-use super::range::{ByteRange, Expectation, RangeBody, RangeError, Validator};
+use super::priority::Priority;
+use super::range::{ByteRange, ExpectedFile, RangeBody, RangeError, Validator};
 use super::retry;
 use crate::model::Lease;
 
@@ -21,7 +22,7 @@ pub trait LeaseSource: Send + Sync {
     ///
     /// # Errors
     /// Why there is none to be had.
-    async fn current(&self) -> Result<Arc<Lease>, FetchError>;
+    async fn current(&self, priority: Priority) -> Result<Arc<Lease>, FetchError>;
 
     /// Says that the server would not serve `lease`. The next [`current`](Self::current) resolves a new one,
     /// unless somebody else has already.
@@ -39,10 +40,11 @@ pub const LEASES_TRIED: u32 = 4;
 pub struct RangeStream {
     client: Client,
     leases: Arc<dyn LeaseSource>,
-    expected: Expectation,
+    expected: ExpectedFile,
     position: u64,
     end: u64,
-    class: Class,
+    class: TrafficClass,
+    priority: Priority,
     /// Bound on the time without a new byte.
     patience: Duration,
     body: Option<RangeBody>,
@@ -69,8 +71,8 @@ impl RangeStream {
         client: Client,
         leases: Arc<dyn LeaseSource>,
         range: ByteRange,
-        expected: Expectation,
-        class: Class,
+        expected: ExpectedFile,
+        (class, priority): (TrafficClass, Priority),
         patience: Duration,
     ) -> Self {
         Self {
@@ -80,6 +82,7 @@ impl RangeStream {
             position: range.start,
             end: range.end,
             class,
+            priority,
             patience,
             body: None,
             total: None,
@@ -153,7 +156,8 @@ impl RangeStream {
         let body = match &mut self.body {
             Some(body) => body,
             None => {
-                let lease = self.leases.current().await.map_err(StepError::from_lease)?;
+                let lease =
+                    self.leases.current(self.priority).await.map_err(StepError::from_lease)?;
                 if !std::mem::replace(&mut self.is_under_way, true) {
                     let down =
                         |error: HttpError| StepError::Final(FetchError::Down(error.to_string()));

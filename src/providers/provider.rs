@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::error::ProviderError;
 use super::toolkit::recycle_bin::{RecycleBin, TrashListing};
 use super::toolkit::scopes::Permission;
+use crate::http::Priority;
 use crate::model::{
     DaySpan, Details, FileId, FileKey, Lease, Meeting, MeetingId, RecordingFile, SourceName,
 };
@@ -90,7 +91,12 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// Why there is none: refused, gone, or out of reach for now.
-    async fn lease(&self, file: &FileId, effort: LeaseEffort) -> Result<Lease, ProviderError>;
+    async fn lease(
+        &self,
+        file: &FileId,
+        effort: LeaseEffort,
+        priority: Priority,
+    ) -> Result<Lease, ProviderError>;
 
     /// Waits for what must not be cut off when the process ends (a refresh token that is on its way, where the old one is
     /// spent); nothing such begins any more. Callers bound the wait.

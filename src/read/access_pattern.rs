@@ -4,7 +4,7 @@
 //! about wants no more than it reads; whoever reads on wants the rest of the block too.
 
 use crate::cache::BLOCK_LENGTH;
-use crate::http::{ByteRange, Class};
+use crate::http::{ByteRange, TrafficClass};
 
 /// How far from where the last read ended a read may begin and still belong to its track. The kernel's readahead
 /// sends several requests at once and the event threads take them in any order, so neighbours arrive swapped;
@@ -90,8 +90,8 @@ impl Run {
     }
 
     /// What its reader is.
-    pub(super) fn class(&self) -> Class {
-        if self.length() > BULK_RUN { Class::Bulk } else { Class::Interactive }
+    pub(super) fn class(&self) -> TrafficClass {
+        if self.length() > BULK_RUN { TrafficClass::Bulk } else { TrafficClass::Interactive }
     }
 }
 
@@ -139,8 +139,8 @@ mod tests {
     fn whoever_reads_long_waits_behind_those_who_look() {
         let mut run = Run::of(0, 0);
         read_on(&mut run, BULK_RUN);
-        assert_eq!(run.class(), Class::Interactive);
+        assert_eq!(run.class(), TrafficClass::Interactive);
         read_on(&mut run, BULK_RUN + 1);
-        assert_eq!(run.class(), Class::Bulk);
+        assert_eq!(run.class(), TrafficClass::Bulk);
     }
 }

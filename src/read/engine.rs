@@ -21,7 +21,9 @@ use super::window::Tracks;
 use super::{Observer, Recording};
 use crate::cache::disk::DiskCache;
 use crate::cache::{BLOCK_LENGTH, BlockIndex, ContentId, MemoryCache};
-use crate::http::{ByteRange, Class, Client, Expectation, FetchError, LeaseSource, RangeStream};
+use crate::http::{
+    ByteRange, Client, ExpectedFile, FetchError, LeaseSource, Priority, RangeStream, TrafficClass,
+};
 use crate::model::{FileId, SourceName, Version};
 use crate::providers::LeaseCache;
 
@@ -173,7 +175,11 @@ impl Engine {
             }
             let mut length = content.length.subscribe();
             content.length.send_replace(Length::Unconfirmed);
-            self.want(content, head, &Purpose::Demand(Class::Interactive, Arc::downgrade(file)));
+            self.want(
+                content,
+                head,
+                &Purpose::Demand(TrafficClass::Interactive, Arc::downgrade(file)),
+            );
             let _sender_lives_as_long_as_content =
                 length.wait_for(|length| *length != Length::Unconfirmed).await;
         };
@@ -449,12 +455,18 @@ impl Engine {
         id: &FileId,
         body: crate::model::BodyKind,
     ) -> Result<u64, FetchError> {
-        let expected = Expectation { total: None, body, validator: None };
+        let expected = ExpectedFile { total: None, body, validator: None };
         let range = ByteRange { start: 0, end: 1 };
         let leases = self.leases(id)?;
         let client = self.client.clone();
-        let mut stream =
-            RangeStream::new(client, leases, range, expected, Class::Bulk, self.deadline);
+        let mut stream = RangeStream::new(
+            client,
+            leases,
+            range,
+            expected,
+            (TrafficClass::Bulk, Priority::Prefetch),
+            self.deadline,
+        );
         match stream.open().await {
             // An empty file has no first byte: the refusal of the range tells its length.
             Err(FetchError::WrongTotal { served, .. }) => return Ok(served),

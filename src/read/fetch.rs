@@ -11,7 +11,7 @@ use super::in_flight::{Carrier, InFlightFetch, InFlightFetches, Lost};
 use super::open_file::{Content, OpenFile};
 use super::window::TrackId;
 use crate::cache::{BlockIndex, Reservation};
-use crate::http::{ByteRange, Class, FetchError, RangeStream};
+use crate::http::{ByteRange, FetchError, Priority, RangeStream, TrafficClass};
 
 /// Bytes of a stream after which its track is told: some ten times in the time that finds out whether more connections
 /// help, and a few thousand times a second on the fastest line.
@@ -21,7 +21,7 @@ const NOTED_INTERVAL: usize = 256 * 1024;
 #[derive(Clone, Debug)]
 pub(super) enum Purpose {
     /// A reader of the handle waits for the bytes.
-    Demand(Class, Weak<OpenFile>),
+    Demand(TrafficClass, Weak<OpenFile>),
     /// A chunk of a window; the handle and its track are told when it ends.
     Chunk(Weak<OpenFile>, TrackId, CancellationToken),
     /// Bytes that are likely to be wanted soon, whoever reads them.
@@ -35,14 +35,18 @@ impl Purpose {
         matches!(self, Self::Demand(..))
     }
 
-    fn class(&self) -> Class {
+    fn class(&self) -> TrafficClass {
         match self {
             Self::Demand(class, _) => *class,
             // Few bytes that somebody will have to wait for.
-            Self::Likely => Class::Interactive,
-            Self::Chunk(..) => Class::Bulk,
-            Self::Neighbour => Class::Brief,
+            Self::Likely => TrafficClass::Interactive,
+            Self::Chunk(..) => TrafficClass::Bulk,
+            Self::Neighbour => TrafficClass::Brief,
         }
+    }
+
+    fn priority(&self) -> Priority {
+        if self.is_demand() { Priority::Demand } else { Priority::Prefetch }
     }
 
     /// The handle whose reader the bytes are for.
@@ -154,7 +158,7 @@ impl Stream {
             self.content.leases.clone(),
             self.range,
             self.content.expectation(),
-            self.purpose.class(),
+            (self.purpose.class(), self.purpose.priority()),
             self.engine.deadline,
         );
         stream.open().await.map_err(Lost::Failed)?;

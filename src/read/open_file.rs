@@ -17,7 +17,7 @@ use super::{ContentRevision, Recording};
 use crate::cache::disk::DiskKey;
 use crate::cache::{BlockIndex, BlockKey, ContentId};
 use crate::http::range::Validator;
-use crate::http::{Expectation, FetchError, LeaseSource};
+use crate::http::{ExpectedFile, FetchError, LeaseSource};
 
 /// How long a failed block or read answers for those who ask right after. The kernel repeats a failed readahead as a
 /// plain read at once; without this a reader would wait through the deadline twice.
@@ -120,8 +120,8 @@ impl Content {
         BlockKey { content: self.id, index }
     }
 
-    pub(super) fn expectation(&self) -> Expectation {
-        Expectation {
+    pub(super) fn expectation(&self) -> ExpectedFile {
+        ExpectedFile {
             total: Some(self.recording.size),
             body: self.recording.body,
             validator: self.validator.lock().clone(),

@@ -14,7 +14,7 @@ use super::access_pattern::Run;
 use super::concurrency::ConcurrencyController;
 use super::throughput::Reading;
 use crate::cache::BLOCK_LENGTH;
-use crate::http::{ByteRange, Class};
+use crate::http::{ByteRange, TrafficClass};
 
 /// Places read in turn that are told apart.
 const TRACKS: usize = 4;
@@ -183,7 +183,7 @@ impl Track {
     }
 
     /// What the reader of this track is.
-    pub(super) fn class(&self) -> Class {
+    pub(super) fn class(&self) -> TrafficClass {
         self.run.class()
     }
 

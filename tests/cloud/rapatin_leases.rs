@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meetfs::demo_cloud::{DemoCloud, Effect, RapatinStatus, Server, Trigger};
-use meetfs::http::{ByteRange, Class, Client, Expectation, RangeStream};
+use meetfs::http::{ByteRange, Client, ExpectedFile, Priority, RangeStream, TrafficClass};
 use meetfs::model::{Availability, FileId, Lease, RecordingFile, line_with_hint};
 use meetfs::providers::rapatin::Rapatin;
 use meetfs::providers::{ErrorClass, LeaseCache, LeaseEffort, Provider};
@@ -26,11 +26,17 @@ async fn listed(cloud: &DemoCloud, rapatin: &Rapatin) -> Vec<RecordingFile> {
 
 /// The bytes of a file by way of `desk`.
 async fn read(desk: &LeaseCache, file: &RecordingFile) -> Vec<u8> {
-    let expected = Expectation { total: None, body: file.body, validator: None };
+    let expected = ExpectedFile { total: None, body: file.body, validator: None };
     let range = ByteRange { start: 0, end: u64::from(u32::MAX) };
     let (client, patience) = (Client::new(8).unwrap(), Duration::from_secs(10));
-    let mut stream =
-        RangeStream::new(client, desk.slot(&file.id), range, expected, Class::Bulk, patience);
+    let mut stream = RangeStream::new(
+        client,
+        desk.slot(&file.id),
+        range,
+        expected,
+        (TrafficClass::Bulk, Priority::Demand),
+        patience,
+    );
     let mut bytes = Vec::new();
     while let Some(piece) = stream.chunk().await.unwrap() {
         bytes.extend_from_slice(&piece);
@@ -48,7 +54,7 @@ async fn a_listed_link_becomes_a_signed_address_in_one_exchange() {
     let cloud = demo();
     let client = rapatin(&cloud);
     let files = listed(&cloud, &client).await;
-    let lease = client.lease(&files[0].id, LeaseEffort::Listed).await.unwrap();
+    let lease = client.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap();
     assert!(is_signed(&lease) && lease.expires.is_some(), "{lease:?}");
     let requests = cloud.requests();
     assert_eq!((requests.len(), requests[0].server, requests[0].status), (1, Server::Web, 302));
@@ -76,7 +82,9 @@ async fn every_file_is_exact_and_no_host_but_rapatins_sees_a_credential() {
     // A link that has gone stale is renewed by a call that does carry the token.
     cloud.expire_rapatin_links();
     for file in &files {
-        assert!(is_signed(&client.lease(&file.id, LeaseEffort::Listed).await.unwrap()));
+        assert!(is_signed(
+            &client.lease(&file.id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
+        ));
     }
     assert!(!asked(&cloud, Server::Rapatin, "/recordings/").is_empty());
     let secrets = secrets_sent(&cloud);
@@ -96,7 +104,9 @@ async fn a_stale_link_is_asked_for_anew_and_followed() {
     let client = rapatin(&cloud);
     let files = listed(&cloud, &client).await;
     cloud.expire_rapatin_links();
-    assert!(is_signed(&client.lease(&files[0].id, LeaseEffort::Listed).await.unwrap()));
+    assert!(is_signed(
+        &client.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
+    ));
     let statuses: Vec<u16> =
         asked(&cloud, Server::Web, "").iter().map(|request| request.status).collect();
     assert_eq!(statuses, [200, 302], "a page, and then the way on");
@@ -104,11 +114,15 @@ async fn a_stale_link_is_asked_for_anew_and_followed() {
     // What was learned serves the other files of the session as well.
     let sibling =
         files.iter().find(|file| file.id.meeting == files[0].id.meeting && file.id != files[0].id);
-    assert!(is_signed(&client.lease(&sibling.unwrap().id, LeaseEffort::Listed).await.unwrap()));
+    assert!(is_signed(
+        &client.lease(&sibling.unwrap().id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
+    ));
     assert_eq!(asked(&cloud, Server::Rapatin, "").len(), 1);
     // A refused lease asks for a new link without trying the one at hand.
     cloud.clear_requests();
-    assert!(is_signed(&client.lease(&files[0].id, LeaseEffort::Renewed).await.unwrap()));
+    assert!(is_signed(
+        &client.lease(&files[0].id, LeaseEffort::Renewed, Priority::Demand).await.unwrap()
+    ));
     assert_eq!(
         (asked(&cloud, Server::Rapatin, "").len(), asked(&cloud, Server::Web, "").len()),
         (1, 1)
@@ -122,7 +136,7 @@ async fn a_file_is_found_by_its_identity_alone() {
         listed(&cloud, &rapatin(&cloud)).await.into_iter().map(|file| file.id).collect();
     let fresh = rapatin(&cloud);
     for id in &ids {
-        let lease = fresh.lease(id, LeaseEffort::Listed).await.unwrap();
+        let lease = fresh.lease(id, LeaseEffort::Listed, Priority::Demand).await.unwrap();
         let path = lease.url.expose().path().to_owned();
         let object =
             cloud.rapatin_objects().into_iter().find(|object| object.media_path == path).unwrap();
@@ -130,7 +144,7 @@ async fn a_file_is_found_by_its_identity_alone() {
     }
     let unknown = FileId { key: "85095598095|MP4|no_such_view".into(), ..ids[0].clone() };
     assert!(matches!(
-        fresh.lease(&unknown, LeaseEffort::Listed).await,
+        fresh.lease(&unknown, LeaseEffort::Listed, Priority::Demand).await,
         Err(error) if error.class() == ErrorClass::NotFound
     ));
 }
@@ -144,14 +158,14 @@ async fn a_deleted_or_vanished_recording_is_gone_and_not_forbidden() {
     cloud.change_rapatin_session(deleted.meeting.as_str(), |session| {
         session.status = RapatinStatus::Deleted
     });
-    let error = client.lease(deleted, LeaseEffort::Listed).await.unwrap_err();
+    let error = client.lease(deleted, LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
     assert!(
         error.class() == ErrorClass::NotFound && line_with_hint(&error).contains("deleted"),
         "{error:?}"
     );
     let vanished = &files.iter().find(|file| file.id.meeting != deleted.meeting).unwrap().id;
     assert!(cloud.remove_rapatin_session(vanished.meeting.as_str()));
-    let error = client.lease(vanished, LeaseEffort::Listed).await.unwrap_err();
+    let error = client.lease(vanished, LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
     assert!(error.class() == ErrorClass::NotFound, "{error:?}");
 }
 
@@ -163,7 +177,7 @@ async fn what_stays_refused_says_so_without_a_secret() {
     for refusal in [Effect::Html200, Effect::Json59, Effect::status(401)] {
         cloud.inject(Trigger::always(Server::Web).does(refusal.clone()));
         for effort in [LeaseEffort::Listed, LeaseEffort::Renewed, LeaseEffort::LastResort] {
-            let error = client.lease(&files[0].id, effort).await.unwrap_err();
+            let error = client.lease(&files[0].id, effort, Priority::Demand).await.unwrap_err();
             let text = format!("{error} {error:?} {client:?}");
             assert!(error.class() == ErrorClass::NotAllowed, "{refusal:?}: {text}");
             assert!(
@@ -186,7 +200,7 @@ async fn sixteen_leases_of_stale_links_under_an_ended_token_take_one_login() {
     cloud.expire_rapatin_links();
     let leases = files.iter().cycle().take(16).map(|file| {
         let (client, id) = (client.clone(), file.id.clone());
-        tokio::spawn(async move { client.lease(&id, LeaseEffort::Listed).await })
+        tokio::spawn(async move { client.lease(&id, LeaseEffort::Listed, Priority::Demand).await })
     });
     for lease in leases.collect::<Vec<_>>() {
         assert!(is_signed(&lease.await.unwrap().unwrap()));

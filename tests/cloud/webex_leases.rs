@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use meetfs::demo_cloud::{
     DemoCloud, DemoCloudOptions, Effect, RetryAfter, Server, Trigger, WebexRecording,
 };
-use meetfs::http::{ByteRange, Class, Client, Expectation, RangeStream};
+use meetfs::http::{ByteRange, Client, ExpectedFile, Priority, RangeStream, TrafficClass};
 use meetfs::model::{Availability, FileId, Lease, RecordingFile, line_with_hint};
 use meetfs::providers::webex::Webex;
 use meetfs::providers::{ErrorClass, LeaseCache, LeaseEffort, Provider};
@@ -72,7 +72,7 @@ async fn the_detail_brings_sound_and_transcript_and_its_links_serve_the_three_of
     );
     let mut ends = Vec::new();
     for file in files.values() {
-        let lease = webex.lease(&file.id, LeaseEffort::Listed).await.unwrap();
+        let lease = webex.lease(&file.id, LeaseEffort::Listed, Priority::Demand).await.unwrap();
         assert!(is_ticket(&lease), "{lease:?}");
         ends.push(lease.expires.unwrap());
     }
@@ -91,7 +91,9 @@ async fn forty_eight_readers_of_three_files_cost_one_detail() {
     let asking: Vec<_> = (0..48)
         .map(|number| {
             let (webex, file) = (webex.clone(), files[number % 3].clone());
-            tokio::spawn(async move { webex.lease(&file, LeaseEffort::Listed).await })
+            tokio::spawn(
+                async move { webex.lease(&file, LeaseEffort::Listed, Priority::Demand).await },
+            )
         })
         .collect();
     for lease in asking {
@@ -107,16 +109,21 @@ async fn a_link_that_was_refused_is_asked_for_anew_once_for_the_three() {
     let files = three(&webex).await;
     let mut first = Vec::new();
     for file in &files {
-        first.push(address(&webex.lease(file, LeaseEffort::Listed).await.unwrap()));
+        first.push(address(
+            &webex.lease(file, LeaseEffort::Listed, Priority::Demand).await.unwrap(),
+        ));
     }
     assert_eq!(details(&cloud).len(), 1);
     // A file's lease is asked for again only when its link is of no use any more.
     for (file, first) in files.iter().zip(&first) {
-        assert_ne!(address(&webex.lease(file, LeaseEffort::Listed).await.unwrap()), *first);
+        assert_ne!(
+            address(&webex.lease(file, LeaseEffort::Listed, Priority::Demand).await.unwrap()),
+            *first
+        );
     }
     assert_eq!(details(&cloud).len(), 2);
-    webex.lease(&files[0], LeaseEffort::Renewed).await.unwrap();
-    webex.lease(&files[1], LeaseEffort::LastResort).await.unwrap();
+    webex.lease(&files[0], LeaseEffort::Renewed, Priority::Demand).await.unwrap();
+    webex.lease(&files[1], LeaseEffort::LastResort, Priority::Demand).await.unwrap();
     assert_eq!(details(&cloud).len(), 4, "once two links were refused, only one as of now will do");
 }
 
@@ -129,12 +136,18 @@ async fn readers_go_on_when_their_links_end_and_no_token_reaches_the_media_host(
     let client = Client::new(8).unwrap();
     for round in 1..=3 {
         for file in files.values() {
-            let expected = Expectation { total: None, body: file.body, validator: None };
+            let expected = ExpectedFile { total: None, body: file.body, validator: None };
             let range = ByteRange { start: 0, end: 1 << 20 };
             let patience = Duration::from_secs(10);
             let slot = desk.slot(&file.id);
-            let mut stream =
-                RangeStream::new(client.clone(), slot, range, expected, Class::Bulk, patience);
+            let mut stream = RangeStream::new(
+                client.clone(),
+                slot,
+                range,
+                expected,
+                (TrafficClass::Bulk, Priority::Demand),
+                patience,
+            );
             let mut length = 0;
             while let Some(piece) = stream.chunk().await.unwrap() {
                 length += piece.len() as u64;
@@ -162,7 +175,10 @@ async fn links_whose_end_has_passed_when_they_come_are_of_a_clock_that_is_wrong(
     let webex = webex(&cloud);
     let files = three(&webex).await;
     for file in &files {
-        assert_eq!(webex.lease(file, LeaseEffort::Listed).await.unwrap().expires, None);
+        assert_eq!(
+            webex.lease(file, LeaseEffort::Listed, Priority::Demand).await.unwrap().expires,
+            None
+        );
     }
     assert_eq!(details(&cloud).len(), 1);
 }
@@ -177,7 +193,7 @@ async fn prevent_downloading_shows_why_and_reads_say_the_same() {
     let [video] = files.values().collect::<Vec<_>>()[..] else { panic!("{files:?}") };
     let Availability::Unavailable(why) = &video.availability else { panic!("{video:?}") };
     assert!(why.contains("\"Prevent downloading\"") && why.contains("compliance officer"), "{why}");
-    let error = webex.lease(&video.id, LeaseEffort::Listed).await.unwrap_err();
+    let error = webex.lease(&video.id, LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::NotAllowed);
     assert_eq!(line_with_hint(&error), *why);
     // Who is a compliance officer gets links where the list shows none.
@@ -196,13 +212,15 @@ async fn a_link_that_is_missing_by_itself_is_a_file_that_is_not_there() {
     let webex = webex(&cloud);
     let files = three(&webex).await;
     assert!(cloud.change_webex_recording("a", |recording| recording.audio = None));
-    let error = webex.lease(&files[1], LeaseEffort::Listed).await.unwrap_err();
+    let error = webex.lease(&files[1], LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
     assert_eq!(error.to_string(), "Webex no longer has this file of the recording");
-    assert!(is_ticket(&webex.lease(&files[0], LeaseEffort::Listed).await.unwrap()));
+    assert!(is_ticket(
+        &webex.lease(&files[0], LeaseEffort::Listed, Priority::Demand).await.unwrap()
+    ));
     for key in ["other", "", "transcriptx"] {
         let odd = FileId { key: key.into(), ..files[0].clone() };
         assert!(matches!(
-            webex.lease(&odd, LeaseEffort::Listed).await,
+            webex.lease(&odd, LeaseEffort::Listed, Priority::Demand).await,
             Err(error) if error.class() == ErrorClass::NotFound
         ));
     }
@@ -214,11 +232,12 @@ async fn a_transcript_without_a_link_is_read_from_the_interface_with_the_token()
     let webex = webex(&cloud);
     let files = everything(&webex).await;
     let transcript = files.values().find(|file| file.extension == "vtt").unwrap();
-    let lease = webex.lease(&transcript.id, LeaseEffort::Listed).await.unwrap();
+    let lease = webex.lease(&transcript.id, LeaseEffort::Listed, Priority::Demand).await.unwrap();
     assert!(lease.authorization().is_some_and(|value| value.starts_with("Bearer ")));
     assert!(address(&lease).starts_with(&cloud.webex_api_url()), "{}", address(&lease));
     assert!(lease.expires.is_some(), "it ends with the token");
-    let renewed = webex.lease(&transcript.id, LeaseEffort::Renewed).await.unwrap();
+    let renewed =
+        webex.lease(&transcript.id, LeaseEffort::Renewed, Priority::Demand).await.unwrap();
     assert_ne!(lease.authorization(), renewed.authorization());
     assert_eq!((renewals(&cloud), details(&cloud).len()), (2, 1));
 }
@@ -250,7 +269,7 @@ async fn without_the_scope_for_transcripts_the_rest_is_there() {
     cloud.heal();
     let late = webex.late_files(&meetings).await;
     let [transcript] = late.files.as_slice() else { panic!("{late:?}") };
-    let lease = webex.lease(&transcript.id, LeaseEffort::Listed).await.unwrap();
+    let lease = webex.lease(&transcript.id, LeaseEffort::Listed, Priority::Demand).await.unwrap();
     assert!(lease.authorization().is_some() && late.failed.is_none(), "{late:?}");
     assert_eq!(details(&cloud).len(), 1);
 }
@@ -262,7 +281,7 @@ async fn a_link_to_another_host_is_not_followed_and_the_host_is_named() {
     let files = three(&webex).await;
     let body = r#"{"id":"a","temporaryDirectDownloadLinks":{"recordingDownloadLink":"https://evilwebex.com/p4th?ticket=s3cret"}}"#;
     cloud.inject(on_detail(1).does(answer(200, body, &[])));
-    let error = webex.lease(&files[0], LeaseEffort::Listed).await.unwrap_err();
+    let error = webex.lease(&files[0], LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
     let text = format!("{error} {error:?}");
     assert!(
         error.class() == ErrorClass::NotAllowed && text.contains("https://evilwebex.com"),
@@ -304,7 +323,10 @@ async fn every_documented_error_of_a_recording_has_its_sentence() {
         (504, vec![], false, "answers with status 504"),
     ] {
         cloud.inject(on_detail(u32::MAX).does(answer(status, r#"{"message":"m."}"#, &headers)));
-        let error = personal(&cloud).lease(&files[0], LeaseEffort::Listed).await.unwrap_err();
+        let error = personal(&cloud)
+            .lease(&files[0], LeaseEffort::Listed, Priority::Demand)
+            .await
+            .unwrap_err();
         let text = format!("{error} {error:?}");
         assert!(text.contains(says), "{status}: {text}");
         for secret in secrets(&cloud) {
@@ -327,12 +349,14 @@ async fn a_locked_recording_is_left_alone_as_long_as_it_says() {
     let files = three(&webex).await;
     cloud.inject(on_detail(1).does(answer(423, "{}", &[("retry-after", "2")])));
     for file in &files {
-        let error = webex.lease(file, LeaseEffort::Listed).await.unwrap_err();
+        let error = webex.lease(file, LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
         assert!(error.class() == ErrorClass::Unavailable, "{error}");
     }
     assert_eq!(details(&cloud).len(), 1, "the first answer holds for two seconds");
     tokio::time::sleep(Duration::from_millis(2100)).await;
-    assert!(is_ticket(&webex.lease(&files[0], LeaseEffort::Listed).await.unwrap()));
+    assert!(is_ticket(
+        &webex.lease(&files[0], LeaseEffort::Listed, Priority::Demand).await.unwrap()
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -343,7 +367,7 @@ async fn a_limit_without_a_time_keeps_the_source_quiet_for_fifteen_seconds_and_r
     cloud.inject(on_detail(1).does(Effect::TooManyRequests(RetryAfter::None)));
     let began = Instant::now();
     for file in &files {
-        let error = webex.lease(file, LeaseEffort::Listed).await.unwrap_err();
+        let error = webex.lease(file, LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
         assert!(error.to_string().contains("limits the rate of requests"), "{error}");
     }
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
@@ -367,9 +391,9 @@ async fn sixteen_leases_renew_an_expired_token_once() {
         .into_iter()
         .map(|meeting| {
             let webex = webex.clone();
-            tokio::spawn(
-                async move { webex.lease(&meeting.files[0].id, LeaseEffort::Listed).await },
-            )
+            tokio::spawn(async move {
+                webex.lease(&meeting.files[0].id, LeaseEffort::Listed, Priority::Demand).await
+            })
         })
         .collect();
     for lease in asking {
@@ -385,7 +409,8 @@ async fn what_was_deleted_meanwhile_says_where_it_has_gone() {
     let files = three(&webex).await;
     for (status, says) in [("deleted", "recycle bin"), ("purged", "does not find this recording")] {
         assert!(cloud.change_webex_recording("a", |recording| recording.status = status.into()));
-        let error = webex.lease(&files[0], LeaseEffort::Listed).await.unwrap_err();
+        let error =
+            webex.lease(&files[0], LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
         assert!(
             error.class() == ErrorClass::NotFound && line_with_hint(&error).contains(says),
             "{error}"

@@ -9,6 +9,7 @@ use jiff::ToSpan;
 use meetfs::demo_cloud::{
     DemoCloud, DemoCloudOptions, Effect, RetryAfter, Server, Trigger, WebexArchive, WebexRecording,
 };
+use meetfs::http::Priority;
 use meetfs::model::{Availability, DaySpan, Meeting, line_with_hint};
 use meetfs::providers::webex::WebexCredential;
 use meetfs::providers::{ErrorClass, LeaseEffort, Listing, Provider, ProviderError};
@@ -288,10 +289,10 @@ async fn what_an_earlier_run_listed_of_others_can_be_asked_about_before_it_is_li
     restarted.recall(&listed);
     assert!(restarted.details(&listed[0].id).await.unwrap().is_some());
     let video = &listed[0].files[0].id;
-    assert!(restarted.lease(video, LeaseEffort::Listed).await.is_ok());
+    assert!(restarted.lease(video, LeaseEffort::Listed, Priority::Demand).await.is_ok());
     let forgetful = administrator();
     assert!(
-        forgetful.lease(video, LeaseEffort::Listed).await.is_err(),
+        forgetful.lease(video, LeaseEffort::Listed, Priority::Demand).await.is_err(),
         "the cloud does not find it without its host"
     );
 }

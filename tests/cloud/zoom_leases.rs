@@ -8,7 +8,7 @@ use meetfs::demo_cloud::{
     Archive, Content, DemoCloud, DemoCloudOptions, DownloadHeader, Effect, Meeting, MeetingFile,
     Server, Trigger,
 };
-use meetfs::http::{ByteRange, Class, Client, Expectation, RangeStream};
+use meetfs::http::{ByteRange, Client, ExpectedFile, Priority, RangeStream, TrafficClass};
 use meetfs::model::{Availability, DaySpan, FileId, Lease, RecordingFile, line_with_hint};
 use meetfs::providers::zoom::{Zoom, ZoomCredential};
 use meetfs::providers::{ErrorClass, LeaseCache, LeaseEffort, Provider};
@@ -92,7 +92,7 @@ async fn a_listed_link_becomes_a_signed_address_in_one_exchange() {
     let zoom = zoom(&cloud);
     let files = listed_quietly(&cloud, &zoom).await;
     assert_eq!(files.len(), 32);
-    let lease = zoom.lease(&files[0].id, LeaseEffort::Listed).await.unwrap();
+    let lease = zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap();
     assert!(is_signed(&lease), "{lease:?}");
     let left = lease.expires.unwrap().as_second() - Timestamp::now().as_second();
     assert!((590..=602).contains(&left), "{left}");
@@ -109,7 +109,7 @@ async fn the_media_host_never_sees_a_credential() {
     let desk = LeaseCache::new(zoom.clone());
     let client = Client::new(8).unwrap();
     for file in files.iter().take(6).chain(files.iter().rev().take(6)) {
-        let expected = Expectation { total: None, body: file.body, validator: None };
+        let expected = ExpectedFile { total: None, body: file.body, validator: None };
         let range = ByteRange { start: 0, end: LENGTH };
         let patience = Duration::from_secs(10);
         let mut stream = RangeStream::new(
@@ -117,7 +117,7 @@ async fn the_media_host_never_sees_a_credential() {
             desk.slot(&file.id),
             range,
             expected,
-            Class::Bulk,
+            (TrafficClass::Bulk, Priority::Demand),
             patience,
         );
         let mut length = 0;
@@ -145,7 +145,9 @@ async fn sixteen_leases_renew_an_expired_token_once() {
         cloud.expire_tokens();
         let leases = files.iter().take(16).map(|file| {
             let (zoom, id) = (zoom.clone(), file.id.clone());
-            tokio::spawn(async move { zoom.lease(&id, LeaseEffort::Listed).await })
+            tokio::spawn(
+                async move { zoom.lease(&id, LeaseEffort::Listed, Priority::Demand).await },
+            )
         });
         for lease in leases.collect::<Vec<_>>() {
             assert!(is_signed(&lease.await.unwrap().unwrap()));
@@ -162,7 +164,9 @@ async fn a_token_is_renewed_before_its_end() {
     let zoom = zoom(&cloud);
     let files = listed_quietly(&cloud, &zoom).await;
     tokio::time::sleep(Duration::from_millis(1850)).await;
-    assert!(is_signed(&zoom.lease(&files[0].id, LeaseEffort::Listed).await.unwrap()));
+    assert!(is_signed(
+        &zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
+    ));
     assert_eq!(tokens_asked_for(&cloud), 1);
     assert_eq!(asked(&cloud, Server::Web, "").len(), 1, "the old token was not tried again");
 }
@@ -173,10 +177,14 @@ async fn an_error_object_renews_the_token_and_a_bare_401_only_asks_again() {
     let zoom = zoom(&cloud);
     let files = listed_quietly(&cloud, &zoom).await;
     cloud.inject(Trigger::next(Server::Web, 1).does(Effect::status(401)));
-    assert!(is_signed(&zoom.lease(&files[0].id, LeaseEffort::Listed).await.unwrap()));
+    assert!(is_signed(
+        &zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
+    ));
     assert_eq!((tokens_asked_for(&cloud), asked(&cloud, Server::Web, "").len()), (0, 2));
     cloud.inject(Trigger::next(Server::Web, 1).does(Effect::Json59));
-    assert!(is_signed(&zoom.lease(&files[0].id, LeaseEffort::Listed).await.unwrap()));
+    assert!(is_signed(
+        &zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
+    ));
     assert_eq!((tokens_asked_for(&cloud), asked(&cloud, Server::Web, "").len()), (1, 4));
 }
 
@@ -187,9 +195,11 @@ async fn a_given_token_serves_and_its_end_is_said() {
     let zoom = zoom_with(&cloud, &["me"], token);
     let files = listed(&zoom).await;
     cloud.inject(Trigger::next(Server::Web, 1).does(Effect::Json59));
-    assert!(is_signed(&zoom.lease(&files[0].id, LeaseEffort::Listed).await.unwrap()));
+    assert!(is_signed(
+        &zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
+    ));
     cloud.expire_tokens();
-    let error = zoom.lease(&files[0].id, LeaseEffort::Listed).await.unwrap_err();
+    let error = zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
     assert!(
         error.class() == ErrorClass::Credential && line_with_hint(&error).contains("one hour"),
         "{error:?}"
@@ -204,7 +214,9 @@ async fn a_refused_account_token_gives_way_to_the_meetings_own() {
     let zoom = zoom(&cloud);
     let files = listed_quietly(&cloud, &zoom).await;
     for file in files.iter().take(3).chain(files.iter().rev().take(3)) {
-        assert!(is_signed(&zoom.lease(&file.id, LeaseEffort::Listed).await.unwrap()));
+        assert!(is_signed(
+            &zoom.lease(&file.id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
+        ));
     }
     assert_eq!(asked(&cloud, Server::Api, "/meetings/").len(), 6);
     assert_eq!((queried(&cloud), tokens_asked_for(&cloud)), (0, 0));
@@ -216,7 +228,9 @@ async fn the_query_is_the_last_resort_and_remembered() {
     let cloud = cloud_with(|options| options.download_header = header);
     let zoom = zoom(&cloud);
     let files = listed_quietly(&cloud, &zoom).await;
-    assert!(is_signed(&zoom.lease(&files[0].id, LeaseEffort::Listed).await.unwrap()));
+    assert!(is_signed(
+        &zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
+    ));
     let shown: Vec<bool> = asked(&cloud, Server::Web, "")
         .iter()
         .map(|request| {
@@ -231,7 +245,9 @@ async fn the_query_is_the_last_resort_and_remembered() {
     cloud.clear_requests();
     // A link that has a query of its own is extended.
     let captions = files.last().unwrap();
-    assert!(is_signed(&zoom.lease(&captions.id, LeaseEffort::Listed).await.unwrap()));
+    assert!(is_signed(
+        &zoom.lease(&captions.id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
+    ));
     let requests = cloud.requests();
     assert_eq!(requests.len(), 1, "{requests:?}");
     assert!(requests[0].query.starts_with("type=cc&access_token="), "{requests:?}");
@@ -245,7 +261,7 @@ async fn what_is_refused_in_every_way_says_so_without_a_secret() {
     let zoom = zoom(&cloud);
     let files = listed(&zoom).await;
     for effort in [LeaseEffort::Listed, LeaseEffort::Renewed, LeaseEffort::LastResort] {
-        let error = zoom.lease(&files[0].id, effort).await.unwrap_err();
+        let error = zoom.lease(&files[0].id, effort, Priority::Demand).await.unwrap_err();
         assert!(
             error.class() == ErrorClass::NotAllowed && line_with_hint(&error).contains("web page"),
             "{error:?}"
@@ -260,16 +276,19 @@ async fn a_file_that_was_not_listed_is_found_through_its_meeting() {
     let files: Vec<FileId> = listed(&zoom(&cloud)).await.into_iter().map(|file| file.id).collect();
     let fresh = zoom(&cloud);
     for id in &files {
-        assert!(is_signed(&fresh.lease(id, LeaseEffort::Listed).await.unwrap()), "{id:?}");
+        assert!(
+            is_signed(&fresh.lease(id, LeaseEffort::Listed, Priority::Demand).await.unwrap()),
+            "{id:?}"
+        );
     }
     let unknown = FileId { key: "no such key".into(), ..files[0].clone() };
     assert!(matches!(
-        fresh.lease(&unknown, LeaseEffort::Listed).await,
+        fresh.lease(&unknown, LeaseEffort::Listed, Priority::Demand).await,
         Err(error) if error.class() == ErrorClass::NotFound
     ));
     assert!(cloud.remove_meeting(files[0].meeting.as_str()));
     assert!(matches!(
-        fresh.lease(&files[0], LeaseEffort::Listed).await,
+        fresh.lease(&files[0], LeaseEffort::Listed, Priority::Demand).await,
         Err(error) if error.class() == ErrorClass::NotFound
     ));
 }
@@ -280,7 +299,7 @@ async fn a_removed_recording_is_gone_and_not_forbidden() {
     let zoom = zoom(&cloud);
     let files = listed(&zoom).await;
     assert!(cloud.remove_meeting(files[0].id.meeting.as_str()));
-    let error = zoom.lease(&files[0].id, LeaseEffort::Listed).await.unwrap_err();
+    let error = zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
     assert!(error.class() == ErrorClass::NotFound, "{error:?}");
 }
 
@@ -300,21 +319,23 @@ async fn a_redirect_is_followed_without_the_credential_and_within_the_hosts() {
     let files = listed_quietly(&cloud, &zoom).await;
     cloud.inject(Trigger::next(Server::Web, 1).does(redirect("/rec/elsewhere?access_token=echo")));
     cloud.inject(Trigger::next(Server::Web, 1).on("/rec/elsewhere").does(Effect::Html200));
-    assert!(is_signed(&zoom.lease(&files[0].id, LeaseEffort::Listed).await.unwrap()));
+    assert!(is_signed(
+        &zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
+    ));
     let elsewhere = asked(&cloud, Server::Web, "/rec/elsewhere");
     assert_eq!(elsewhere.len(), 1);
     assert_eq!((elsewhere[0].header("authorization"), elsewhere[0].query.as_str()), (None, ""));
 
     let evil = "https://evilzoom.us/p4th?Signature=s3cret";
     cloud.inject(Trigger::next(Server::Web, 1).does(redirect(evil)));
-    let error = zoom.lease(&files[0].id, LeaseEffort::Listed).await.unwrap_err();
+    let error = zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
     let text = format!("{error} {error:?}");
     assert!(error.class() == ErrorClass::NotAllowed && text.contains("evilzoom.us"), "{text}");
     assert!(!text.contains("p4th") && !text.contains("s3cret"), "{text}");
 
     cloud.clear_requests();
     cloud.inject(Trigger::always(Server::Web).does(redirect("/rec/again")));
-    let error = zoom.lease(&files[0].id, LeaseEffort::Listed).await.unwrap_err();
+    let error = zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
     assert!(error.class() == ErrorClass::NotAllowed, "{error:?}");
     assert_eq!(
         asked(&cloud, Server::Web, "").len(),
@@ -334,7 +355,7 @@ async fn a_host_that_serves_by_itself_is_leased_with_its_credential() {
         content_type: "video/mp4".into(),
         headers: vec![("content-range".into(), format!("bytes 0-0/{LENGTH}"))],
     }));
-    let lease = zoom.lease(&files[0].id, LeaseEffort::Listed).await.unwrap();
+    let lease = zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap();
     assert!(lease.authorization().is_some_and(|value| value.starts_with("Bearer ")));
     assert!(lease.url.expose().path().starts_with("/rec/download/"));
     assert!(lease.expires.is_some_and(|ends| Timestamp::now() < ends), "it ends with the token");
@@ -347,10 +368,12 @@ async fn a_failing_host_is_asked_again_and_a_silent_one_given_up_in_time() {
     let zoom = zoom(&cloud);
     let files = listed(&zoom).await;
     cloud.inject(Trigger::next(Server::Web, 2).does(Effect::status(503)));
-    assert!(is_signed(&zoom.lease(&files[0].id, LeaseEffort::Listed).await.unwrap()));
+    assert!(is_signed(
+        &zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
+    ));
     cloud.inject(Trigger::always(Server::Web).does(Effect::BlackHole));
     let began = Instant::now();
-    let error = zoom.lease(&files[0].id, LeaseEffort::Listed).await.unwrap_err();
+    let error = zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
     assert!(error.class() == ErrorClass::Unavailable, "{error:?}");
     assert!(began.elapsed() < Duration::from_secs(17), "{:?}", began.elapsed());
 }
@@ -360,9 +383,13 @@ async fn the_last_resort_alone_is_not_remembered() {
     let cloud = cloud();
     let zoom = zoom_with(&cloud, &["me"], app(&cloud));
     let files = listed_quietly(&cloud, &zoom).await;
-    assert!(is_signed(&zoom.lease(&files[0].id, LeaseEffort::LastResort).await.unwrap()));
+    assert!(is_signed(
+        &zoom.lease(&files[0].id, LeaseEffort::LastResort, Priority::Demand).await.unwrap()
+    ));
     assert_eq!(queried(&cloud), 1);
-    assert!(is_signed(&zoom.lease(&files[1].id, LeaseEffort::Listed).await.unwrap()));
+    assert!(is_signed(
+        &zoom.lease(&files[1].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
+    ));
     assert_eq!(queried(&cloud), 1, "headers were never refused");
 }
 
@@ -393,6 +420,9 @@ async fn every_file_of_an_awkward_archive_is_listed_and_leased() {
     let own_audio: usize = meetings.iter().map(|meeting| meeting.participant_audio.len()).sum();
     assert_eq!(ready.len(), cloud.objects().len() - own_audio);
     for file in ready {
-        assert!(is_signed(&zoom.lease(&file.id, LeaseEffort::Listed).await.unwrap()), "{file:?}");
+        assert!(
+            is_signed(&zoom.lease(&file.id, LeaseEffort::Listed, Priority::Demand).await.unwrap()),
+            "{file:?}"
+        );
     }
 }

@@ -9,7 +9,7 @@ use jiff::{Timestamp, ToSpan};
 use super::{Check, Verdict, scopes};
 use crate::daemon::archive::Archive;
 use crate::daemon::source::Source;
-use crate::http::{ApiRequest, Client, FetchError, HttpError};
+use crate::http::{ApiRequest, Client, FetchError, HttpError, Priority};
 use crate::model::{Availability, DaySpan, Meeting, RecordingFile, SecretUrl};
 use crate::providers::ProviderError;
 
@@ -130,7 +130,8 @@ async fn reach(client: &Client, source: &Source) -> Vec<Check> {
             authorization: None,
             form: None,
             within: REACHED_TIMEOUT,
-            turn: None,
+            rate_limiter: None,
+            priority: Priority::Background,
         };
         let date = match client.call(&request).await {
             Ok(reply) => {

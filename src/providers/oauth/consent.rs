@@ -7,6 +7,7 @@ use url::Url;
 
 use super::kept::{Kept, KeptError, SignIn};
 use super::{Exchange, TokenService};
+use crate::http::Priority;
 use crate::model::SourceName;
 use crate::providers::ProviderError;
 
@@ -126,7 +127,7 @@ impl SignInService {
             redirect: &consent.redirect,
             verifier: &consent.verifier,
         };
-        let granted = self.service.exchange(what).await?;
+        let granted = self.service.exchange(what, Priority::Background).await?;
         let sign_in = SignIn::after(None, &granted, given).ok_or(SignInError::NotLasting)?;
         room.write(&sign_in)?;
         Ok(granted.scopes)

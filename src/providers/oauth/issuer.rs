@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::kept::{Access, Fingerprint, Kept, KeptError, Room, SignIn, Turn};
 use super::{Exchange, TokenGrant, TokenService};
 use crate::config::SignInFile;
-use crate::http::{for_a_read, is_for_a_read};
+use crate::http::Priority;
 use crate::model::SourceName;
 use crate::providers::ProviderError;
 use crate::providers::toolkit::token::{Token, TokenIssuer};
@@ -117,9 +117,14 @@ impl Renewals {
         }
     }
 
-    async fn renew(&self, known: &SignIn, room: Option<Room>) -> Result<Token, ProviderError> {
+    async fn renew(
+        &self,
+        known: &SignIn,
+        room: Option<Room>,
+        priority: Priority,
+    ) -> Result<Token, ProviderError> {
         let asked = (Instant::now(), Timestamp::now());
-        let granted = self.service.exchange(Exchange::Refresh(&known.refresh)).await?;
+        let granted = self.service.exchange(Exchange::Refresh(&known.refresh), priority).await?;
         let is_same = granted
             .refresh
             .as_ref()
@@ -159,7 +164,11 @@ impl Renewals {
         Some(token.at(api).permitting(known.scopes.clone()))
     }
 
-    async fn issue(&self, refused: Option<&SecretString>) -> Result<Token, ProviderError> {
+    async fn issue(
+        &self,
+        refused: Option<&SecretString>,
+        priority: Priority,
+    ) -> Result<Token, ProviderError> {
         let _one_at_a_time = self.renewing.lock().await;
         let unusable = |error| self.unusable(&error);
         // Looked at once before the turn: somebody who has not signed in needs no directory made for it.
@@ -192,7 +201,7 @@ impl Renewals {
             Err(_) if is_configured => None,
             Err(error) => return Err(unusable(error)),
         };
-        self.renew(&known, room).await
+        self.renew(&known, room, priority).await
     }
 }
 
@@ -202,13 +211,15 @@ impl TokenIssuer for SignedIn {
         self.0.service.admit().await
     }
 
-    async fn issue(&self, refused: Option<&Token>) -> Result<Token, ProviderError> {
+    async fn issue(
+        &self,
+        refused: Option<&Token>,
+        priority: Priority,
+    ) -> Result<Token, ProviderError> {
         let renewals = self.0.clone();
         let refused = refused.map(|token| token.secret().clone());
-        let renewal = async move { renewals.issue(refused.as_ref()).await };
-        let renewal =
-            if is_for_a_read() { tokio::spawn(for_a_read(renewal)) } else { tokio::spawn(renewal) };
-        renewal.await.unwrap_or_else(|stopped| {
+        let renewal = async move { renewals.issue(refused.as_ref(), priority).await };
+        tokio::spawn(renewal).await.unwrap_or_else(|stopped| {
             let source = &self.0.source;
             Err(ProviderError::unavailable(format!(
                 "the renewal of {source}'s sign-in ended early: {stopped}"

@@ -19,6 +19,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::http::Priority;
 use crate::providers::ProviderError;
 
 pub use consent::{AuthorizationRequest, SignInError, SignInService};
@@ -65,7 +66,11 @@ pub(crate) trait TokenService: Send + Sync {
     ///
     /// # Errors
     /// [`Credential`](crate::providers::ErrorClass::Credential) where the permission is not or no longer good; what may work later otherwise.
-    async fn exchange(&self, what: Exchange<'_>) -> Result<TokenGrant, ProviderError>;
+    async fn exchange(
+        &self,
+        what: Exchange<'_>,
+        priority: Priority,
+    ) -> Result<TokenGrant, ProviderError>;
 
     /// The base address that a kept sign-in names for the interface, if it may be believed today. A file can be
     /// altered, and a configured address counts from the next start on.

@@ -8,7 +8,7 @@ use url::Url;
 use super::refusal::Refusal;
 use super::wire::Sessions;
 use crate::http::error::origin;
-use crate::http::{ApiRequest, Client};
+use crate::http::{ApiRequest, Client, Priority};
 use crate::model::SecretUrl;
 use crate::providers::ProviderError;
 use crate::providers::toolkit::json_repair;
@@ -56,9 +56,10 @@ impl Api {
         &self,
         meeting: &str,
         within: Duration,
+        priority: Priority,
     ) -> Result<Sessions, ProviderError> {
         let subject = format!("the recordings of meeting {meeting}");
-        match self.get(&["recordings", meeting], &[], within).await {
+        match self.get(&["recordings", meeting], &[], within, priority).await {
             Ok(reply) => Sessions::read(reply).ok_or_else(|| {
                 ProviderError::unavailable(format!(
                     "Rapatin's answer holds no session among {subject}"
@@ -76,12 +77,13 @@ impl Api {
         path: &[&str],
         query: &[(&str, &str)],
         within: Duration,
+        priority: Priority,
     ) -> Result<Map<String, Value>, ApiError> {
-        let token = self.tokens.current().await?;
-        match self.get_with(&token, path, query, within).await {
+        let token = self.tokens.current(priority).await?;
+        match self.get_with(&token, path, query, within, priority).await {
             Err(ApiError::Refused(refusal)) if refusal.is_of_token() => {
-                let token = self.tokens.renewed(&token).await?;
-                self.get_with(&token, path, query, within).await
+                let token = self.tokens.renewed(&token, priority).await?;
+                self.get_with(&token, path, query, within, priority).await
             }
             done => done,
         }
@@ -93,6 +95,7 @@ impl Api {
         path: &[&str],
         query: &[(&str, &str)],
         within: Duration,
+        priority: Priority,
     ) -> Result<Map<String, Value>, ApiError> {
         let request = ApiRequest {
             address: address(&self.base, path, query)?,
@@ -100,7 +103,8 @@ impl Api {
             form: None,
             within,
             // Nothing is known of limits.
-            turn: None,
+            rate_limiter: None,
+            priority,
         };
         let reply = self.client.call(&request).await.map_err(ProviderError::from)?;
         let object = json_repair::object(&reply.body);

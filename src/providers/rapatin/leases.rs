@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::api::Api;
 use super::mapping::{self, Mapped};
 use super::wire::State;
-use crate::http::{AllowedHosts, Client};
+use crate::http::{AllowedHosts, Client, Priority};
 use crate::model::{DaySpan, FileId, Lease};
 use crate::providers::zoom_share::{KeptLinks, LEASE_TIMEOUT, Link, Outcome, Walker, link_of};
 use crate::providers::{LeaseEffort, ProviderError};
@@ -45,9 +45,10 @@ impl Leases {
         api: &Api,
         file: &FileId,
         effort: LeaseEffort,
+        priority: Priority,
     ) -> Result<Lease, ProviderError> {
         let deadline = Instant::now() + LEASE_TIMEOUT;
-        tokio::time::timeout_at(deadline, self.find(api, file, effort, deadline))
+        tokio::time::timeout_at(deadline, self.find(api, file, effort, priority, deadline))
             .await
             .unwrap_or_else(|_| {
                 Err(ProviderError::unavailable(format!(
@@ -62,6 +63,7 @@ impl Leases {
         api: &Api,
         file: &FileId,
         effort: LeaseEffort,
+        priority: Priority,
         deadline: Instant,
     ) -> Result<Lease, ProviderError> {
         if effort == LeaseEffort::Listed
@@ -74,7 +76,7 @@ impl Leases {
                 }
             }
         }
-        let link = self.ask_anew(api, file, deadline).await?;
+        let link = self.ask_anew(api, file, priority, deadline).await?;
         match self.walker.walk(&link, None, deadline).await? {
             Outcome::Lease(lease) => Ok(lease),
             Outcome::Gone(why) => Err(gone(&format!("Zoom no longer has this file ({why})"))),
@@ -91,11 +93,12 @@ impl Leases {
         &self,
         api: &Api,
         file: &FileId,
+        priority: Priority,
         deadline: Instant,
     ) -> Result<Link, ProviderError> {
         let meeting = mapping::meeting_of(&file.key);
         let within = deadline.saturating_duration_since(Instant::now());
-        let listed = api.recordings(meeting, within).await?.sessions;
+        let listed = api.recordings(meeting, within, priority).await?.sessions;
         let session =
             listed.into_iter().find(|session| session.uuid() == file.meeting.as_str()).ok_or_else(
                 || gone("Rapatin no longer lists this recording; it keeps them for a few days"),

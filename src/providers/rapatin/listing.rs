@@ -17,6 +17,7 @@ use super::mapping::{self, Mapped};
 use super::schedule::{self, Schedule};
 use super::starts::Starts;
 use super::wire::{Session, Sessions, State};
+use crate::http::Priority;
 use crate::model::{DaySpan, Meeting, MeetingId, SourceName};
 use crate::providers::toolkit::listing_failures::{merge_adjacent, most_actionable};
 use crate::providers::{ErrorClass, ProviderError};
@@ -230,9 +231,9 @@ async fn ask_all<'m>(
     let mut jobs = Vec::new();
     for meeting in meetings {
         unfinished.insert(meeting);
-        jobs.push(
-            async move { (meeting.as_str(), api.recordings(meeting, MEETING_TIMEOUT).await) },
-        );
+        jobs.push(async move {
+            (meeting.as_str(), api.recordings(meeting, MEETING_TIMEOUT, Priority::Background).await)
+        });
     }
     let mut done = stream::iter(jobs).buffer_unordered(AT_ONCE);
     let mut replies = Vec::new();

@@ -12,7 +12,7 @@ use url::Url;
 use super::RapatinCredential;
 use super::api::address;
 use super::refusal::Refusal;
-use crate::http::{ApiRequest, Client};
+use crate::http::{ApiRequest, Client, Priority};
 use crate::providers::ProviderError;
 use crate::providers::toolkit::json_repair;
 use crate::providers::toolkit::serde_lenient;
@@ -63,7 +63,11 @@ impl TokenIssuer for Login {
         Ok(self.client.admit(&address(&self.base, &["auth", "login"], &[])?).await?)
     }
 
-    async fn issue(&self, _refused: Option<&Token>) -> Result<Token, ProviderError> {
+    async fn issue(
+        &self,
+        _refused: Option<&Token>,
+        priority: Priority,
+    ) -> Result<Token, ProviderError> {
         if let Some((at, error)) = &*self.refused.lock()
             && at.elapsed() < REFUSED_FOR
         {
@@ -78,7 +82,8 @@ impl TokenIssuer for Login {
                 ("device", SecretString::from(DEVICE)),
             ]),
             within: LOGIN_TIMEOUT,
-            turn: None,
+            rate_limiter: None,
+            priority,
         };
         let reply = self.client.call_with_json(&request).await?;
         let body = json_repair::object(&reply.body);

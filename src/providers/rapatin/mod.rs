@@ -23,7 +23,7 @@ use url::Url;
 use self::api::Api;
 use self::leases::Leases;
 use self::listing::Lister;
-use crate::http::{AllowedHosts, Client};
+use crate::http::{AllowedHosts, Client, Priority};
 use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
 use crate::providers::zoom_share::ZOOM_HOSTS;
 use crate::providers::{LeaseEffort, Listing, Provider, ProviderError};
@@ -110,7 +110,12 @@ impl Provider for Rapatin {
         Ok(None)
     }
 
-    async fn lease(&self, file: &FileId, effort: LeaseEffort) -> Result<Lease, ProviderError> {
-        self.leases.lease(&self.api, file, effort).await
+    async fn lease(
+        &self,
+        file: &FileId,
+        effort: LeaseEffort,
+        priority: Priority,
+    ) -> Result<Lease, ProviderError> {
+        self.leases.lease(&self.api, file, effort, priority).await
     }
 }

@@ -8,6 +8,7 @@ use jiff::{Timestamp, ToSpan};
 
 use super::api::Api;
 use super::wire::{Entry, Page};
+use crate::http::Priority;
 use crate::model::DaySpan;
 use crate::providers::ProviderError;
 
@@ -81,7 +82,7 @@ pub(crate) async fn ask(api: &Api, span: DaySpan) -> (Schedule, Option<ProviderE
         if page > 1 {
             query.push(("page", number.as_str()));
         }
-        let reply = api.get(&["schedules"], &query, PAGE_TIMEOUT).await;
+        let reply = api.get(&["schedules"], &query, PAGE_TIMEOUT, Priority::Background).await;
         let read = reply.map_err(|error| error.about("the schedule")).and_then(|reply| {
             Page::read(reply).ok_or_else(|| {
                 ProviderError::unavailable(

@@ -9,7 +9,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::http::{FetchError, LEASES_TRIED, LeaseSource, for_a_read};
+use crate::http::{FetchError, LEASES_TRIED, LeaseSource, Priority};
 use crate::model::{FileId, Lease, line_with_hint};
 use crate::providers::{ErrorClass, LeaseEffort, Provider, ProviderError};
 
@@ -69,7 +69,7 @@ struct Held {
 
 #[async_trait]
 impl LeaseSource for LeaseSlot {
-    async fn current(&self) -> Result<Arc<Lease>, FetchError> {
+    async fn current(&self, priority: Priority) -> Result<Arc<Lease>, FetchError> {
         if let Some(lease) = self.in_force() {
             return Ok(lease);
         }
@@ -84,7 +84,7 @@ impl LeaseSource for LeaseSlot {
             return Err(error.clone().into());
         }
         let effort = effort_after(self.held.lock().refusals);
-        let resolved = for_a_read(self.provider.lease(&self.file, effort)).await;
+        let resolved = self.provider.lease(&self.file, effort, priority).await;
         let mut held = self.held.lock();
         match resolved {
             Ok(lease) => {

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::http::is_for_a_read;
+use crate::http::Priority;
 use crate::providers::ProviderError;
 
 /// How long before its end a token is renewed, unless a tenth of its life is less: above the bound of any call
@@ -119,7 +119,11 @@ pub(crate) trait TokenIssuer: Send + Sync {
     ///
     /// # Errors
     /// The credentials are wrong, or the service is out of reach.
-    async fn issue(&self, refused: Option<&Token>) -> Result<Token, ProviderError>;
+    async fn issue(
+        &self,
+        refused: Option<&Token>,
+        priority: Priority,
+    ) -> Result<Token, ProviderError>;
 
     /// Begins nothing any more that must not be cut off, and waits for what is under way.
     async fn finish(&self) {}
@@ -164,16 +168,20 @@ impl Tokens {
     ///
     /// # Errors
     /// Why there is none: the credentials are wrong, or the cloud is out of reach.
-    pub(crate) async fn current(&self) -> Result<Arc<Token>, ProviderError> {
-        self.other_than(None).await
+    pub(crate) async fn current(&self, priority: Priority) -> Result<Arc<Token>, ProviderError> {
+        self.other_than(None, priority).await
     }
 
     /// A token in place of `refused`: the one that somebody else has got by now, or a new one.
     ///
     /// # Errors
     /// As [`current`](Self::current); a given token has nothing to take its place.
-    pub(crate) async fn renewed(&self, refused: &Arc<Token>) -> Result<Arc<Token>, ProviderError> {
-        self.other_than(Some(refused)).await
+    pub(crate) async fn renewed(
+        &self,
+        refused: &Arc<Token>,
+        priority: Priority,
+    ) -> Result<Arc<Token>, ProviderError> {
+        self.other_than(Some(refused), priority).await
     }
 
     /// Whether [`renewed`](Self::renewed) can bring another token.
@@ -188,7 +196,11 @@ impl Tokens {
         }
     }
 
-    async fn other_than(&self, refused: Option<&Arc<Token>>) -> Result<Arc<Token>, ProviderError> {
+    async fn other_than(
+        &self,
+        refused: Option<&Arc<Token>>,
+        priority: Priority,
+    ) -> Result<Arc<Token>, ProviderError> {
         let (issuer, held) = match &self.0 {
             How::Given { token, .. } if refused.is_none() => return Ok(token.clone()),
             How::Given { refused, .. } => return Err(ProviderError::credential(*refused)),
@@ -198,7 +210,7 @@ impl Tokens {
         let mut held = match held.try_lock() {
             Ok(held) => held,
             Err(_somebody_asks) => {
-                if is_for_a_read() {
+                if priority.is_for_reader() {
                     // A listing may be asking a service that is down, for as long as it may take.
                     issuer.admit().await?;
                 }
@@ -219,7 +231,7 @@ impl Tokens {
         let asked = match &held.failure {
             Some((at, error)) if waiting_since < *at => Err(error.clone()),
             _ => {
-                let asked = issuer.issue(refused.map(|token| &**token)).await;
+                let asked = issuer.issue(refused.map(|token| &**token), priority).await;
                 held.failure = asked.as_ref().err().map(|error| (Instant::now(), error.clone()));
                 asked
             }
@@ -248,9 +260,9 @@ mod tests {
     #[tokio::test]
     async fn a_given_token_is_never_replaced() {
         let tokens = Tokens::given(SecretString::from("given-s3cret"), "give a new one");
-        let token = tokens.current().await.unwrap();
+        let token = tokens.current(Priority::Demand).await.unwrap();
         assert_eq!(token.header().expose_secret(), "Bearer given-s3cret");
-        let error = tokens.renewed(&token).await.err().unwrap();
+        let error = tokens.renewed(&token, Priority::Demand).await.err().unwrap();
         assert_eq!((error.is_credential(), error.to_string()), (true, "give a new one".into()));
         assert!(!tokens.can_renew());
     }

@@ -12,7 +12,7 @@ use url::Url;
 use super::paging;
 use super::refusal::Refusal;
 use crate::http::error::origin;
-use crate::http::{ApiReply, ApiRequest, Client, HttpError, retry};
+use crate::http::{ApiReply, ApiRequest, Client, HttpError, Priority, retry};
 use crate::model::SecretUrl;
 use crate::providers::ProviderError;
 use crate::providers::toolkit::json_repair;
@@ -118,8 +118,9 @@ impl Api {
         &self,
         address: &SecretUrl,
         within: Duration,
+        priority: Priority,
     ) -> Result<Reply, ApiError> {
-        self.renewing(address, within, |status| status == 429).await
+        self.renewing(address, within, priority, |status| status == 429).await
     }
 
     /// The same for a page of a list: where the server says that it takes too long, that is told at once, for fewer
@@ -129,21 +130,23 @@ impl Api {
         address: &SecretUrl,
         within: Duration,
     ) -> Result<Reply, ApiError> {
-        self.renewing(address, within, |status| matches!(status, 429 | 504)).await
+        self.renewing(address, within, Priority::Background, |status| matches!(status, 429 | 504))
+            .await
     }
 
     async fn renewing(
         &self,
         address: &SecretUrl,
         within: Duration,
+        priority: Priority,
         taken: fn(u16) -> bool,
     ) -> Result<Reply, ApiError> {
         let deadline = Instant::now() + within;
-        let token = self.tokens.current().await?;
-        match self.get_with(&token, address, deadline, taken).await {
+        let token = self.tokens.current(priority).await?;
+        match self.get_with(&token, address, deadline, priority, taken).await {
             Err(ApiError::Refused(refusal)) if refusal.is_of_token() => {
-                let token = self.tokens.renewed(&token).await?;
-                self.get_with(&token, address, deadline, taken).await
+                let token = self.tokens.renewed(&token, priority).await?;
+                self.get_with(&token, address, deadline, priority, taken).await
             }
             done => done,
         }
@@ -154,6 +157,7 @@ impl Api {
         token: &Arc<Token>,
         address: &SecretUrl,
         deadline: Instant,
+        priority: Priority,
         taken: fn(u16) -> bool,
     ) -> Result<Reply, ApiError> {
         loop {
@@ -164,9 +168,10 @@ impl Api {
                 form: None,
                 within: deadline.saturating_duration_since(Instant::now()),
                 // Limits are not published; a reply says when there were too many.
-                turn: None,
+                rate_limiter: None,
+                priority,
             };
-            let reply = self.client.call_taking(&request, taken).await?;
+            let reply = self.client.call_accepting(&request, taken).await?;
             if reply.status == 429 {
                 let wait = retry::retry_after(&reply.headers, SystemTime::now());
                 self.hush(wait.map_or(UNSTATED_QUIET, |wait| wait.max(MIN_QUIET)));

@@ -10,7 +10,7 @@ use url::Url;
 use super::WebexCredential;
 use super::wire::Grant;
 use crate::config::WebexConfig;
-use crate::http::{ApiReply, ApiRequest, Client};
+use crate::http::{ApiReply, ApiRequest, Client, Priority};
 use crate::model::{SecretUrl, SourceName};
 use crate::providers::ProviderError;
 use crate::providers::oauth;
@@ -97,7 +97,11 @@ impl TokenService for App {
         Ok(self.client.admit(&self.oauth).await?)
     }
 
-    async fn exchange(&self, what: Exchange<'_>) -> Result<TokenGrant, ProviderError> {
+    async fn exchange(
+        &self,
+        what: Exchange<'_>,
+        priority: Priority,
+    ) -> Result<TokenGrant, ProviderError> {
         // Webex takes the app's credentials in the body alone ("Integrations & Authorization").
         let mut form = vec![
             ("client_id", SecretString::from(self.client_id.clone())),
@@ -122,7 +126,8 @@ impl TokenService for App {
             authorization: None,
             form: Some(form),
             within: GRANT_TIMEOUT,
-            turn: None,
+            rate_limiter: None,
+            priority,
         };
         let reply = self.client.call(&request).await?;
         let body = serde_json::from_slice::<Value>(&reply.body).unwrap_or_default();

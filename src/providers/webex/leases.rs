@@ -23,7 +23,7 @@ use super::api::{Api, ApiError};
 use super::listing::Listed;
 use super::mapping::{self, File, Gone, PREVENTED};
 use super::wire::{Links, Recording};
-use crate::http::AllowedHosts;
+use crate::http::{AllowedHosts, Priority};
 use crate::model::{DaySpan, FileId, FileKey, Lease, Meeting, MeetingId, SecretUrl};
 use crate::providers::{ErrorClass, LeaseEffort, ProviderError};
 
@@ -125,7 +125,7 @@ impl Leases {
     ) -> Result<Recording, ProviderError> {
         let slot = self.slot(recording);
         let mut held = slot.lock().await;
-        self.ask(api, recording, within, &mut held).await
+        self.ask(api, recording, within, Priority::Background, &mut held).await
     }
 
     /// Finds a lease of `file`.
@@ -134,14 +134,15 @@ impl Leases {
         api: &Api,
         file: &FileId,
         effort: LeaseEffort,
+        priority: Priority,
     ) -> Result<Lease, ProviderError> {
         let deadline = Instant::now() + LEASE_TIMEOUT;
         let find = async {
             match File::of(&file.key) {
                 Some(File::Stored(id)) => {
-                    stored(api, id, self.host_of(&file.meeting).as_deref(), effort).await
+                    stored(api, id, self.host_of(&file.meeting).as_deref(), effort, priority).await
                 }
-                Some(wanted) => self.linked(api, file, wanted, effort, deadline).await,
+                Some(wanted) => self.linked(api, file, wanted, effort, priority, deadline).await,
                 None => Err(ProviderError::not_found("Webex has no such file of a recording")),
             }
         };
@@ -159,6 +160,7 @@ impl Leases {
         file: &FileId,
         wanted: File<'_>,
         effort: LeaseEffort,
+        priority: Priority,
         deadline: Instant,
     ) -> Result<Lease, ProviderError> {
         let slot = self.slot(&file.meeting);
@@ -182,8 +184,14 @@ impl Leases {
             {
                 return Err(failure.error.clone());
             }
-            self.ask(api, &file.meeting, deadline.saturating_duration_since(now), &mut held)
-                .await?;
+            self.ask(
+                api,
+                &file.meeting,
+                deadline.saturating_duration_since(now),
+                priority,
+                &mut held,
+            )
+            .await?;
         }
         let Some(reply) = &mut held.reply else {
             return Err(ProviderError::unavailable("Webex's answer about this recording was lost"));
@@ -208,9 +216,10 @@ impl Leases {
         api: &Api,
         recording: &MeetingId,
         within: Duration,
+        priority: Priority,
         held: &mut Held,
     ) -> Result<Recording, ProviderError> {
-        let brought = self.detail(api, recording, within).await;
+        let brought = self.detail(api, recording, within, priority).await;
         let now = Instant::now();
         match brought {
             Ok(mut detail) => {
@@ -242,12 +251,13 @@ impl Leases {
         api: &Api,
         recording: &MeetingId,
         within: Duration,
+        priority: Priority,
     ) -> Result<Recording, ApiError> {
         let host = self.host_of(recording);
         let query: Vec<_> = host.as_deref().map(|host| ("hostEmail", host)).into_iter().collect();
         let address =
             api.address(&format!("/recordings/{}", segment(recording.of_provider())), &query)?;
-        let reply = api.get(&address, within).await?;
+        let reply = api.get(&address, within, priority).await?;
         let detail = Recording::read(Value::Object(reply.object)).ok_or_else(|| {
             ProviderError::unavailable(
                 "Webex described a recording without its id; it may be passing",
@@ -325,10 +335,11 @@ async fn stored(
     id: &str,
     host: Option<&str>,
     effort: LeaseEffort,
+    priority: Priority,
 ) -> Result<Lease, ProviderError> {
-    let mut token = api.tokens().current().await?;
+    let mut token = api.tokens().current(priority).await?;
     if LeaseEffort::Listed < effort && api.tokens().can_renew() {
-        token = api.tokens().renewed(&token).await?;
+        token = api.tokens().renewed(&token, priority).await?;
     }
     let path = format!("/meetingTranscripts/{}/download", segment(id));
     let query: Vec<_> =

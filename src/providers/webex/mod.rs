@@ -33,7 +33,7 @@ use super::{
     LateFiles, LeaseEffort, Listing, Permission, Provider, ProviderError, RecycleBin, TrashEntry,
     TrashListing,
 };
-use crate::http::{AllowedHosts, Client};
+use crate::http::{AllowedHosts, Client, Priority};
 use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
 use crate::providers::toolkit::listing_failures;
 
@@ -189,7 +189,7 @@ impl Provider for Webex {
     }
 
     async fn permissions(&self) -> Result<Vec<Permission>, ProviderError> {
-        let token = self.api.tokens().current().await?;
+        let token = self.api.tokens().current(Priority::Background).await?;
         Ok(token.scopes().map(|granted| scopes::of(granted, self.is_admin)).unwrap_or_default())
     }
 
@@ -197,7 +197,12 @@ impl Provider for Webex {
         self.api.tokens().finish().await;
     }
 
-    async fn lease(&self, file: &FileId, effort: LeaseEffort) -> Result<Lease, ProviderError> {
-        self.leases.lease(&self.api, file, effort).await
+    async fn lease(
+        &self,
+        file: &FileId,
+        effort: LeaseEffort,
+        priority: Priority,
+    ) -> Result<Lease, ProviderError> {
+        self.leases.lease(&self.api, file, effort, priority).await
     }
 }

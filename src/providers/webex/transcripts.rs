@@ -23,6 +23,7 @@ use super::paging::MAX_PAGE;
 use super::refusal::TRANSCRIPTS_SCOPE;
 use super::wire::{self, Transcript};
 use super::{listing, mapping};
+use crate::http::Priority;
 use crate::model::{DaySpan, Meeting, MeetingId, RecordingFile, SourceName};
 use crate::providers::{ErrorClass, LateFiles, ProviderError};
 
@@ -222,7 +223,7 @@ async fn ask(
     let mut query = vec![("meetingId", held), ("max", most.as_str())];
     query.extend(host.as_deref().map(|host| ("hostEmail", host)));
     let address = api.address("/meetingTranscripts", &query)?;
-    match api.get(&address, SEARCH_TIMEOUT).await {
+    match api.get(&address, SEARCH_TIMEOUT, Priority::Background).await {
         Ok(reply) => Ok(wire::transcripts(reply.object).unwrap_or_default()),
         Err(ApiError::Refused(refusal)) => Err(refusal.about(SUBJECT, TRANSCRIPTS_SCOPE)),
         Err(ApiError::Failed(error)) => Err(error),

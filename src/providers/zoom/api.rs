@@ -10,7 +10,7 @@ use url::Url;
 use super::refusal::Refusal;
 use crate::config::ZoomPlan;
 use crate::http::error::origin;
-use crate::http::{ApiRequest, Client, Pace, Urgency};
+use crate::http::{ApiRequest, Client, Priority, RateLimiter};
 use crate::model::SecretUrl;
 use crate::providers::ProviderError;
 use crate::providers::toolkit::json_repair;
@@ -51,27 +51,27 @@ pub(crate) enum Label {
 
 /// What Zoom lets an account do in a second, over all its apps and users. The limits are the account's, so the sources
 /// of one account share one.
-pub(crate) struct Paces {
-    light: Arc<Pace>,
-    medium: Arc<Pace>,
+pub(crate) struct RateLimiters {
+    light: Arc<RateLimiter>,
+    medium: Arc<RateLimiter>,
 }
 
-impl Paces {
-    /// The paces of the account called `account`, by Zoom's table of limits ("Rate limits").
+impl RateLimiters {
+    /// The rate_limiters of the account called `account`, by Zoom's table of limits ("Rate limits").
     pub(crate) fn of(client: &Client, account: &str, plan: ZoomPlan) -> Self {
         let (light, medium) = match plan {
             ZoomPlan::Free => (4, 2),
             ZoomPlan::Pro => (30, 20),
             ZoomPlan::Business => (80, 60),
         };
-        let pace = |label: &str, allowed| {
+        let limiter = |label: &str, allowed| {
             let allowed = NonZeroU32::new(allowed).unwrap_or(NonZeroU32::MIN);
-            client.pace(&format!("zoom {account} {label}"), allowed)
+            client.rate_limiter(&format!("zoom {account} {label}"), allowed)
         };
-        Self { light: pace("light", light), medium: pace("medium", medium) }
+        Self { light: limiter("light", light), medium: limiter("medium", medium) }
     }
 
-    fn of_label(&self, label: Label) -> Arc<Pace> {
+    fn of_label(&self, label: Label) -> Arc<RateLimiter> {
         match label {
             Label::Light => self.light.clone(),
             Label::Medium => self.medium.clone(),
@@ -84,12 +84,17 @@ pub(crate) struct Api {
     client: Client,
     base: Url,
     tokens: Tokens,
-    paces: Paces,
+    rate_limiters: RateLimiters,
 }
 
 impl Api {
-    pub(crate) fn new(client: Client, base: Url, tokens: Tokens, paces: Paces) -> Self {
-        Self { client, base, tokens, paces }
+    pub(crate) fn new(
+        client: Client,
+        base: Url,
+        tokens: Tokens,
+        rate_limiters: RateLimiters,
+    ) -> Self {
+        Self { client, base, tokens, rate_limiters }
     }
 
     /// The source's token.
@@ -97,42 +102,21 @@ impl Api {
         &self.tokens
     }
 
-    /// Asks for the one thing at `path` that somebody waits for. `path` begins with a slash and is percent-encoded. A
-    /// refused token is renewed once; each of the two calls may take as long as `within`.
+    /// Asks for the object at `path`, which begins with a slash and is percent-encoded. A refused token is renewed once;
+    /// each of the two calls may take as long as `within`.
     pub(crate) async fn get(
         &self,
+        (label, priority): (Label, Priority),
         path: &str,
         query: &[(&str, &str)],
         within: Duration,
     ) -> Result<Map<String, Value>, ApiError> {
-        self.get_in_turn((self.paces.of_label(Label::Light), Urgency::Read), path, query, within)
-            .await
-    }
-
-    /// The same where nobody waits: whatever somebody does wait for goes first.
-    pub(crate) async fn get_in_background(
-        &self,
-        label: Label,
-        path: &str,
-        query: &[(&str, &str)],
-        within: Duration,
-    ) -> Result<Map<String, Value>, ApiError> {
-        self.get_in_turn((self.paces.of_label(label), Urgency::Background), path, query, within)
-            .await
-    }
-
-    async fn get_in_turn(
-        &self,
-        turn: (Arc<Pace>, Urgency),
-        path: &str,
-        query: &[(&str, &str)],
-        within: Duration,
-    ) -> Result<Map<String, Value>, ApiError> {
-        let token = self.tokens.current().await?;
-        match self.get_with(&token, turn.clone(), path, query, within).await {
+        let token = self.tokens.current(priority).await?;
+        let limit = (label, priority);
+        match self.get_with(&token, limit, path, query, within).await {
             Err(ApiError::Refused(refusal)) if refusal.is_of_token() => {
-                let token = self.tokens.renewed(&token).await?;
-                self.get_with(&token, turn, path, query, within).await
+                let token = self.tokens.renewed(&token, priority).await?;
+                self.get_with(&token, limit, path, query, within).await
             }
             done => done,
         }
@@ -141,7 +125,7 @@ impl Api {
     async fn get_with(
         &self,
         token: &Arc<Token>,
-        turn: (Arc<Pace>, Urgency),
+        (label, priority): (Label, Priority),
         path: &str,
         query: &[(&str, &str)],
         within: Duration,
@@ -151,7 +135,8 @@ impl Api {
             authorization: Some(token.header()),
             form: None,
             within,
-            turn: Some(turn),
+            rate_limiter: Some(self.rate_limiters.of_label(label)),
+            priority,
         };
         let reply = self.client.call(&request).await.map_err(ProviderError::from)?;
         let object = json_repair::object(&reply.body);

@@ -15,7 +15,7 @@ use url::Url;
 use super::ZoomCredential;
 use super::wire::Grant;
 use crate::config::ZoomConfig;
-use crate::http::{AllowedHosts, ApiReply, ApiRequest, Client};
+use crate::http::{AllowedHosts, ApiReply, ApiRequest, Client, Priority};
 use crate::model::{SecretUrl, SourceName};
 use crate::providers::ProviderError;
 use crate::providers::oauth;
@@ -99,6 +99,7 @@ impl Endpoint {
         &self,
         authorization: Option<SecretString>,
         form: Vec<(&'static str, SecretString)>,
+        priority: Priority,
         refused: impl FnOnce(&ApiReply, Option<&Map<String, Value>>) -> ProviderError,
     ) -> Result<TokenGrant, ProviderError> {
         let request = ApiRequest {
@@ -106,7 +107,8 @@ impl Endpoint {
             authorization,
             form: Some(form),
             within: GRANT_TIMEOUT,
-            turn: None,
+            rate_limiter: None,
+            priority,
         };
         let reply = self.client.call(&request).await?;
         let body = serde_json::from_slice::<Value>(&reply.body).unwrap_or_default();
@@ -153,7 +155,11 @@ impl TokenIssuer for ServerApp {
         self.endpoint.admit().await
     }
 
-    async fn issue(&self, _refused: Option<&Token>) -> Result<Token, ProviderError> {
+    async fn issue(
+        &self,
+        _refused: Option<&Token>,
+        priority: Priority,
+    ) -> Result<Token, ProviderError> {
         let form = vec![
             ("grant_type", SecretString::from("account_credentials")),
             ("account_id", SecretString::from(self.account_id.clone())),
@@ -163,7 +169,7 @@ impl TokenIssuer for ServerApp {
         let refused = |reply: &ApiReply, body: Option<&Map<String, Value>>| {
             refused(reply, body, &self.client_secret)
         };
-        let granted = self.endpoint.grant(Some(basic), form, refused).await?;
+        let granted = self.endpoint.grant(Some(basic), form, priority, refused).await?;
         let TokenGrant { access, life, scopes, api, .. } = granted;
         Ok(Token::issued(access, asked, life).at(api).permitting(scopes))
     }
@@ -188,7 +194,11 @@ impl TokenService for UserApp {
         interface_at(self.endpoint.api.as_ref()?, named.as_str())
     }
 
-    async fn exchange(&self, what: Exchange<'_>) -> Result<TokenGrant, ProviderError> {
+    async fn exchange(
+        &self,
+        what: Exchange<'_>,
+        priority: Priority,
+    ) -> Result<TokenGrant, ProviderError> {
         let is_code = matches!(what, Exchange::Code { .. });
         let (mut form, given) = match what {
             Exchange::Code { code, redirect, verifier } => (
@@ -219,7 +229,7 @@ impl TokenService for UserApp {
             let secret = self.client_secret.clone().unwrap_or_default();
             refused_user(&self.source, is_code, reply, body, [&secret, given])
         };
-        self.endpoint.grant(authorization, form, refused).await
+        self.endpoint.grant(authorization, form, priority, refused).await
     }
 }
 

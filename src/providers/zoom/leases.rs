@@ -21,11 +21,11 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::address;
-use super::api::Api;
+use super::api::{Api, Label};
 use super::listing::Listed;
 use super::mapping::{self, Mapped};
 use super::wire::Detail;
-use crate::http::{AllowedHosts, Client, error::origin};
+use crate::http::{AllowedHosts, Client, Priority, error::origin};
 use crate::model::{DaySpan, FileId, Lease, MeetingId};
 use crate::providers::zoom_share::{
     Credential, KeptLinks, LEASE_TIMEOUT, Link, Outcome, Shown, Walker, link_of,
@@ -89,13 +89,14 @@ impl Leases {
         api: &Api,
         file: &FileId,
         effort: LeaseEffort,
+        priority: Priority,
     ) -> Result<Lease, ProviderError> {
         let deadline = Instant::now() + LEASE_TIMEOUT;
         let find = async {
             if file.meeting.is_in_trash() {
-                self.find_trashed(api, file, deadline).await
+                self.find_trashed(api, file, priority, deadline).await
             } else {
-                self.find(api, file, effort, deadline).await
+                self.find(api, file, effort, priority, deadline).await
             }
         };
         tokio::time::timeout_at(deadline, find).await.unwrap_or_else(|_| {
@@ -111,6 +112,7 @@ impl Leases {
         api: &Api,
         file: &FileId,
         effort: LeaseEffort,
+        priority: Priority,
         deadline: Instant,
     ) -> Result<Lease, ProviderError> {
         let known = self.kept.of(file);
@@ -119,7 +121,7 @@ impl Leases {
             && let Some(link) = &known
         {
             let shown = self.shown_to(link);
-            match self.listed(api, link, shown, deadline).await? {
+            match self.listed(api, link, shown, priority, deadline).await? {
                 Outcome::Lease(lease) => return Ok(lease),
                 Outcome::TokenRefused(why) | Outcome::Refused(why) => {
                     header_refused = shown == Shown::Header;
@@ -130,11 +132,11 @@ impl Leases {
                 }
             }
         }
-        let (link, credential) = match (self.ask_anew(api, file, deadline).await, known) {
+        let (link, credential) = match (self.ask_anew(api, file, priority, deadline).await, known) {
             // The permission for this one call may be missing where the link at hand works.
             (Err(error), Some(link)) if error.class() == ErrorClass::NotAllowed => {
                 tracing::debug!(source = %file.source, "{error}; going on with the link at hand");
-                (link, Credential::of(&*api.tokens().current().await?))
+                (link, Credential::of(&*api.tokens().current(priority).await?))
             }
             (fresh, _) => fresh?,
         };
@@ -170,6 +172,7 @@ impl Leases {
         &self,
         api: &Api,
         file: &FileId,
+        priority: Priority,
         deadline: Instant,
     ) -> Result<Lease, ProviderError> {
         let Some(link) = self.trashed.of(file) else {
@@ -180,9 +183,9 @@ impl Leases {
             });
         };
         let shown = self.shown_to(&link);
-        let mut outcome = self.listed(api, &link, shown, deadline).await?;
+        let mut outcome = self.listed(api, &link, shown, priority, deadline).await?;
         if !matches!(outcome, Outcome::Lease(_)) && shown == Shown::Header {
-            let credential = Credential::of(&*api.tokens().current().await?);
+            let credential = Credential::of(&*api.tokens().current(priority).await?);
             outcome = self.walker.walk(&link, Some((&credential, Shown::Query)), deadline).await?;
         }
         match outcome {
@@ -200,15 +203,16 @@ impl Leases {
         api: &Api,
         link: &Link,
         shown: Shown,
+        priority: Priority,
         deadline: Instant,
     ) -> Result<Outcome, ProviderError> {
-        let token = api.tokens().current().await?;
+        let token = api.tokens().current(priority).await?;
         let outcome =
             self.walker.walk(link, Some((&Credential::of(&token), shown)), deadline).await?;
         if !matches!(outcome, Outcome::TokenRefused(_)) || !api.tokens().can_renew() {
             return Ok(outcome);
         }
-        let token = api.tokens().renewed(&token).await?;
+        let token = api.tokens().renewed(&token, priority).await?;
         self.walker.walk(link, Some((&Credential::of(&token), shown)), deadline).await
     }
 
@@ -217,6 +221,7 @@ impl Leases {
         &self,
         api: &Api,
         file: &FileId,
+        priority: Priority,
         deadline: Instant,
     ) -> Result<(Link, Credential), ProviderError> {
         let path = format!("/meetings/{}/recordings", address::meeting(file.meeting.as_str()));
@@ -225,7 +230,7 @@ impl Leases {
         let within = deadline.saturating_duration_since(Instant::now());
         let asked_at = Timestamp::now();
         let reply = api
-            .get(&path, &query, within)
+            .get((Label::Light, priority), &path, &query, within)
             .await
             .map_err(|error| error.about("the recordings of this meeting"))?;
         let detail = Detail::read(reply);
@@ -234,7 +239,7 @@ impl Leases {
                 secret,
                 ends: asked_at.checked_add(SignedDuration::from_secs(DOWNLOAD_TOKEN_LIFE)).ok(),
             },
-            None => Credential::of(&*api.tokens().current().await?),
+            None => Credential::of(&*api.tokens().current(priority).await?),
         };
         let links = mapping::links(detail.files, detail.participants);
         let link = link_of(&links, &file.key).ok_or_else(|| {

@@ -15,6 +15,7 @@ use super::mapping::{self, Mapped};
 use super::users::Whose;
 use super::windows::{rests, windows};
 use super::wire::Page;
+use crate::http::Priority;
 use crate::model::{Availability, DaySpan, Meeting, MeetingId, SourceName};
 use crate::providers::ProviderError;
 use crate::providers::toolkit::listing_failures;
@@ -250,7 +251,7 @@ impl Lister<'_> {
             }
             let reply = match self
                 .api
-                .get_in_background(Label::Medium, &path, &query, PAGE_TIMEOUT)
+                .get((Label::Medium, Priority::Background), &path, &query, PAGE_TIMEOUT)
                 .await
             {
                 // A range that had begun is refused: its token died (15 minutes), not the user's permission.

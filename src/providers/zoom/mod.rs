@@ -24,12 +24,12 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use url::Url;
 
-use self::api::{Api, Paces};
+use self::api::{Api, RateLimiters};
 use self::details::Asker;
 use self::leases::Leases;
 use self::listing::{Fullness, Listed};
 use self::mapping::Mapped;
-use crate::http::{AllowedHosts, Client};
+use crate::http::{AllowedHosts, Client, Priority};
 use crate::model::{DaySpan, Details, FileId, Lease, MeetingId, SourceName};
 use crate::providers::zoom_share::ZOOM_HOSTS;
 use crate::providers::{
@@ -108,7 +108,7 @@ impl Zoom {
             // It may be anybody's.
             ZoomCredential::Token(_) | ZoomCredential::SignedIn { .. } => options.source.as_str(),
         };
-        let paces = Paces::of(&client, account, options.plan);
+        let paces = RateLimiters::of(&client, account, options.plan);
         let tokens = auth::tokens(
             &options.source,
             options.credential,
@@ -194,7 +194,7 @@ impl Provider for Zoom {
     }
 
     async fn permissions(&self) -> Result<Vec<Permission>, ProviderError> {
-        let token = self.api.tokens().current().await?;
+        let token = self.api.tokens().current(Priority::Background).await?;
         Ok(token.scopes().map(|granted| scopes::of(granted, &self.users)).unwrap_or_default())
     }
 
@@ -202,7 +202,12 @@ impl Provider for Zoom {
         self.api.tokens().finish().await;
     }
 
-    async fn lease(&self, file: &FileId, effort: LeaseEffort) -> Result<Lease, ProviderError> {
-        self.leases.lease(&self.api, file, effort).await
+    async fn lease(
+        &self,
+        file: &FileId,
+        effort: LeaseEffort,
+        priority: Priority,
+    ) -> Result<Lease, ProviderError> {
+        self.leases.lease(&self.api, file, effort, priority).await
     }
 }

@@ -14,6 +14,7 @@ use super::api::{Api, Label};
 use super::mapping::{self, Mapped};
 use super::users::Whose;
 use super::wire::{self, Page};
+use crate::http::Priority;
 use crate::model::{MeetingId, SourceName};
 use crate::providers::toolkit::serde_lenient;
 use crate::providers::zoom_share::Link;
@@ -115,7 +116,7 @@ async fn of_user(
                 query.push(("next_page_token", token));
             }
             let reply = api
-                .get_in_background(Label::Medium, &path, &query, PAGE_TIMEOUT)
+                .get((Label::Medium, Priority::Background), &path, &query, PAGE_TIMEOUT)
                 .await
                 .map_err(|error| error.about(&subject))?;
             let page = Page::read(reply).ok_or_else(|| odd("sent a listing without meetings"))?;

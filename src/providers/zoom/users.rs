@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use super::address;
 use super::api::{Api, ApiError, Label};
 use super::wire::Users;
+use crate::http::Priority;
 use crate::providers::ProviderError;
 
 /// Everybody.
@@ -106,7 +107,10 @@ pub(crate) async fn one_by_one(
 async fn listed_at_once(api: &Api) -> Result<bool, ProviderError> {
     let today = TimeZone::UTC.to_datetime(Timestamp::now()).date().to_string();
     let query = [("from", today.as_str()), ("to", today.as_str()), ("page_size", "1")];
-    match api.get_in_background(Label::Medium, &Whose::Account.path(), &query, PAGE_TIMEOUT).await {
+    match api
+        .get((Label::Medium, Priority::Background), &Whose::Account.path(), &query, PAGE_TIMEOUT)
+        .await
+    {
         Ok(_) => Ok(true),
         Err(ApiError::Refused(refusal)) if refusal.is_of_request() || refusal.is_of_scope() => {
             Ok(false)
@@ -134,7 +138,7 @@ async fn users(api: &Api) -> Result<Vec<User>, ProviderError> {
                 query.push(("next_page_token", token));
             }
             let reply = api
-                .get_in_background(Label::Medium, "/users", &query, PAGE_TIMEOUT)
+                .get((Label::Medium, Priority::Background), "/users", &query, PAGE_TIMEOUT)
                 .await
                 .map_err(|error| {
                     error.about("the account's users, which `users` has patterns for")

@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-use crate::http::Probe;
+use crate::http::ProbeReply;
 use crate::model::BodyKind;
 use crate::providers::toolkit::redaction::quotable;
 use crate::providers::toolkit::serde_lenient;
@@ -28,7 +28,7 @@ pub(crate) enum Answer {
 
 /// Judges a reply by status, type and beginning. Zoom answers with a page and status 200 where it does not let
 /// one in, and with a small JSON object where it does not like the token, under statuses that nobody documents.
-pub(crate) fn judge(glance: &Probe, body: BodyKind, secret: &SecretString) -> Answer {
+pub(crate) fn judge(glance: &ProbeReply, body: BodyKind, secret: &SecretString) -> Answer {
     let status = glance.status;
     let error = error_object(glance);
     let code = error.as_ref().and_then(code_of);
@@ -57,7 +57,7 @@ pub(crate) fn judge(glance: &Probe, body: BodyKind, secret: &SecretString) -> An
 }
 
 /// The body, if it is an error object: one that gives a code, or says that its status is false.
-fn error_object(glance: &Probe) -> Option<Map<String, Value>> {
+fn error_object(glance: &ProbeReply) -> Option<Map<String, Value>> {
     if glance.media_type == "text/html" {
         return None;
     }
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     fn judged(status: u16, media_type: &str, beginning: &str, body: BodyKind) -> Answer {
-        let glance = Probe {
+        let glance = ProbeReply {
             status,
             location: None,
             media_type: media_type.into(),

@@ -6,13 +6,13 @@ use url::Url;
 
 use super::answer::{Answer, judge};
 use super::{ZOOM_HOSTS, signed, walk};
-use crate::http::{AllowedHosts, Probe};
+use crate::http::{AllowedHosts, ProbeReply};
 use crate::model::{BodyKind, SecretUrl};
 
 /// What a reply means: the next address, if it leads to one that may be asked, or what there is to say.
 pub fn judged(
     at: &Url,
-    glance: &Probe,
+    glance: &ProbeReply,
     body: BodyKind,
     secret: &SecretString,
 ) -> Result<SecretUrl, String> {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::answer::{Answer, judge};
 use super::{Link, signed};
-use crate::http::{AllowedHosts, Client, HttpError, Probe, error::origin, retry};
+use crate::http::{AllowedHosts, Client, HttpError, ProbeReply, error::origin, retry};
 use crate::model::{BodyKind, Lease, SecretUrl};
 use crate::providers::ProviderError;
 use crate::providers::toolkit::token::{Token, bearer};
@@ -131,14 +131,14 @@ impl Walker {
         authorization: Option<&SecretString>,
         body: BodyKind,
         deadline: Instant,
-    ) -> Result<Probe, ProviderError> {
+    ) -> Result<ProbeReply, ProviderError> {
         /// An error object in place of a JSON file is known by its content alone.
         const WHOLE_ERROR: u64 = 4096;
         let bytes = if body == BodyKind::Json { WHOLE_ERROR } else { 1 };
         let mut waits = retry::backoff(LOOKS - 1);
         loop {
             let within = EXCHANGE_TIMEOUT.min(deadline.saturating_duration_since(Instant::now()));
-            let (error, asked) = match self.client.glance(at, authorization, bytes, within).await {
+            let (error, asked) = match self.client.probe(at, authorization, bytes, within).await {
                 Ok(glance) if glance.status == 429 => {
                     let wait = glance.retry_after.unwrap_or_else(retry::unstated_wait);
                     (HttpError::RateLimited { host: origin(at), wait }, Some(wait))
