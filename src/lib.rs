@@ -31,3 +31,4 @@ pub mod providers;
 pub mod read;
 pub mod sync;
 pub mod tree;
+pub mod vfs;

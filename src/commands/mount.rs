@@ -22,7 +22,8 @@ use crate::daemon::logging::{self, Destination};
 use crate::daemon::mountpoint::Place;
 use crate::daemon::{background, control, demo, malloc, mountpoint};
 use crate::demo_cloud;
-use crate::fuse::{self, Access, Adapter, AdapterOptions, Owner};
+use crate::fuse::{self, Access, Adapter};
+use crate::vfs::{FileSystem, FileSystemOptions, Owner};
 
 /// How long a mount that could be used already waits for sizes and details that listings leave out. A backup
 /// that starts right after `mount` then finds everything in an archive of common size; a large one goes on
@@ -234,17 +235,17 @@ impl Server<'_> {
             gid: nix::unistd::getgid().as_raw(),
             shared,
         };
-        let adapter = Adapter::new(AdapterOptions {
+        let file_system = FileSystem::new(FileSystemOptions {
             tree: archive.tree.clone(),
             engine: archive.engine.clone(),
             owner,
             runtime: self.runtime.handle().clone(),
-            invalidator: archive.invalidator.clone(),
+            invalidations: archive.invalidations.clone(),
             passthrough: !self.arguments.no_passthrough,
-            ended,
         });
-        let access = if shared { Access::Everybody } else { Access::Owner };
-        Ok(fuse::mount(adapter, archive.invalidator.clone(), mountpoint, access)?)
+        let adapter = Adapter::new(file_system, self.runtime.handle().clone(), ended);
+        let access = if shared { Access::AllUsers } else { Access::Owner };
+        Ok(fuse::mount(adapter, archive.invalidations.clone(), mountpoint, access)?)
     }
 }
 

@@ -22,12 +22,12 @@ use crate::cache::disk::{DiskCache, DiskOptions, DiskStatus};
 use crate::catalog::{Catalog, CatalogDatabase, Enricher, SizeFinder, SourceCounts, SourceOptions};
 use crate::commands::error::Error;
 use crate::config::{Config, DiskLimit};
-use crate::fuse::{Invalidation, Invalidator};
 use crate::http::{Client, FetchError};
 use crate::model::{BodyKind, FileId};
 use crate::providers::{self, LeaseCache, Provider};
 use crate::read::{Engine, EngineOptions};
 use crate::tree::{LiveTree, TreeBuilder};
+use crate::vfs::{Invalidation, InvalidationQueue};
 
 /// Pause after a new snapshot before the next is built: while the background finds out sizes one by one, a tree
 /// a tenth of a second old is new enough, and building it for every answer would keep a core busy.
@@ -73,7 +73,7 @@ pub struct Archive {
     /// Reads its files.
     pub engine: Arc<Engine>,
     /// Announces changes to the kernel once it is mounted.
-    pub invalidator: Arc<Invalidator>,
+    pub invalidations: Arc<InvalidationQueue>,
     catalog: Arc<Catalog>,
     sources: Vec<Source>,
     client: Client,
@@ -135,7 +135,7 @@ impl Archive {
                 state.fully_listed_at = kept.filter(|_| source.settings.name_their_account());
             });
         }
-        let invalidator = Arc::new(Invalidator::default());
+        let invalidations = Arc::new(InvalidationQueue::default());
         let tree = Arc::new(LiveTree::default());
         let (findings, found) = Findings::new(catalog.clone());
         let lease_caches: HashMap<_, _> = sources
@@ -153,13 +153,13 @@ impl Archive {
         });
         let shown = watch::Sender::new(None);
         let archive =
-            Self { tree, engine, invalidator, catalog, sources, client, disk, shown, ended };
+            Self { tree, engine, invalidations, catalog, sources, client, disk, shown, ended };
         let builder = TreeBuilder::new(settings.timezone.clone());
         runtime.spawn(publish(
             builder,
             archive.catalog.clone(),
             archive.tree.clone(),
-            archive.invalidator.clone(),
+            archive.invalidations.clone(),
             archive.shown.clone(),
             archive.ended.clone(),
         ));
@@ -168,7 +168,7 @@ impl Archive {
             found,
             archive.catalog.clone(),
             archive.tree.clone(),
-            archive.invalidator.clone(),
+            archive.invalidations.clone(),
             everyone,
         ));
         Ok(archive)
@@ -316,7 +316,7 @@ async fn publish(
     mut builder: TreeBuilder,
     catalog: Arc<Catalog>,
     tree: Arc<LiveTree>,
-    invalidator: Arc<Invalidator>,
+    invalidations: Arc<InvalidationQueue>,
     shown: watch::Sender<Option<u64>>,
     ended: CancellationToken,
 ) {
@@ -345,7 +345,7 @@ async fn publish(
             }
         }
         let changed = tree.publish(snapshot);
-        invalidator.push(changed.into_iter().map(Invalidation::from));
+        invalidations.push(changed.into_iter().map(Invalidation::from));
         shown.send_replace(Some(change));
         let _panics_never = tokio::task::spawn_blocking(malloc::give_back).await;
         let took = began.elapsed();

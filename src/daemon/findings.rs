@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tokio::sync::{Notify, mpsc};
 
 use crate::catalog::Catalog;
-use crate::fuse::{Invalidation, Invalidator};
 use crate::http::Validator;
 use crate::model::{FileId, Version};
 use crate::read::Observer;
 use crate::tree::{Content, LiveTree};
+use crate::vfs::{Invalidation, InvalidationQueue};
 
 /// Things learned while reading that wait for the catalog. Each is one small write; when so many wait that this is
 /// full, one is dropped and learned again at the next read.
@@ -67,7 +67,7 @@ pub(crate) async fn take(
     mut findings: mpsc::Receiver<Finding>,
     catalog: Arc<Catalog>,
     tree: Arc<LiveTree>,
-    invalidator: Arc<Invalidator>,
+    invalidations: Arc<InvalidationQueue>,
     sources: Vec<Arc<Notify>>,
 ) {
     while let Some(finding) = findings.recv().await {
@@ -88,7 +88,7 @@ pub(crate) async fn take(
                 let stale = snapshot.nodes().iter().filter(
                     |node| matches!(&node.content, Content::Recording { id: known, .. } if *known == id),
                 );
-                invalidator.push(stale.map(|node| Invalidation::Pages(node.ino)));
+                invalidations.push(stale.map(|node| Invalidation::Pages(node.ino)));
                 sources.iter().for_each(|refresh| refresh.notify_one());
             }
         }

@@ -1,18 +1,73 @@
-//! The errno of a failed read.
+//! The errno of each error.
 
-use crate::http::FetchError;
+use fuser::Errno;
 
-/// The errno of a failed read: `EACCES` not allowed, `ESTALE` changed or gone upstream, `EIO` the rest. Never
-/// `EAGAIN`, on which programs spin or abort.
-pub(crate) fn errno_of(error: &FetchError) -> i32 {
+use crate::model::{Diagnostic, ErrorKind};
+use crate::vfs::Error;
+
+/// Returns the errno that a program sees. Never `EAGAIN`, on which programs spin or abort.
+pub(super) fn errno(error: &Error) -> Errno {
     match error {
-        FetchError::NotAllowed(_) => libc::EACCES,
-        FetchError::Gone(_) | FetchError::Changed(_) | FetchError::WrongTotal { .. } => {
-            libc::ESTALE
+        Error::StaleInode | Error::NotRecording | Error::EarlierRevisionOpen => Errno::ESTALE,
+        Error::NameTooLong => Errno::ENAMETOOLONG,
+        Error::UnknownHandle => Errno::EBADF,
+        Error::IsDirectory => Errno::EISDIR,
+        Error::NotDirectory => Errno::ENOTDIR,
+        Error::ReadOnly => Errno::EROFS,
+        Error::OffsetOutOfRange => Errno::ENXIO,
+        Error::NoSuchAttribute => Errno::NO_XATTR,
+        Error::UnsupportedNamespace => Errno::EOPNOTSUPP,
+        Error::BufferTooSmall(_) => Errno::ERANGE,
+        Error::Interrupted => Errno::EINTR,
+        Error::Fetch(_) => match error.kind() {
+            ErrorKind::NotAllowed | ErrorKind::Credential => Errno::EACCES,
+            ErrorKind::NotFound | ErrorKind::Changed => Errno::ESTALE,
+            _ => Errno::EIO,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::FetchError;
+
+    #[test]
+    fn failed_fetches_have_their_errno() {
+        let why = || "why".to_owned();
+        for (error, expected) in [
+            (FetchError::NotAllowed(why()), Errno::EACCES),
+            (FetchError::Gone(why()), Errno::ESTALE),
+            (FetchError::Changed(why()), Errno::ESTALE),
+            (FetchError::WrongTotal { expected: 1, served: 2 }, Errno::ESTALE),
+            (FetchError::Deadline(why()), Errno::EIO),
+            (FetchError::Down(why()), Errno::EIO),
+            (FetchError::Failed(why()), Errno::EIO),
+            (FetchError::NotTheFile(why()), Errno::EIO),
+        ] {
+            let errno = errno(&Error::Fetch(error.clone()));
+            assert_eq!(errno.code(), expected.code(), "{error}");
         }
-        FetchError::Deadline(_)
-        | FetchError::Failed(_)
-        | FetchError::Down(_)
-        | FetchError::NotTheFile(_) => libc::EIO,
+    }
+
+    #[test]
+    fn operations_have_their_errno() {
+        for (error, expected) in [
+            (Error::StaleInode, libc::ESTALE),
+            (Error::NotRecording, libc::ESTALE),
+            (Error::EarlierRevisionOpen, libc::ESTALE),
+            (Error::NameTooLong, libc::ENAMETOOLONG),
+            (Error::UnknownHandle, libc::EBADF),
+            (Error::IsDirectory, libc::EISDIR),
+            (Error::NotDirectory, libc::ENOTDIR),
+            (Error::ReadOnly, libc::EROFS),
+            (Error::OffsetOutOfRange, libc::ENXIO),
+            (Error::NoSuchAttribute, libc::ENODATA),
+            (Error::UnsupportedNamespace, libc::EOPNOTSUPP),
+            (Error::BufferTooSmall(3), libc::ERANGE),
+            (Error::Interrupted, libc::EINTR),
+        ] {
+            assert_eq!(errno(&error).code(), expected, "{error}");
+        }
     }
 }

@@ -1,31 +1,30 @@
-//! The kernel's side: the only room that knows `fuser`.
+//! The kernel's side of the file system. Only this module knows `fuser` and errno.
 //!
-//! Enters: FUSE requests. Leaves: replies, from the newest [snapshot](crate::tree::Snapshot) for metadata and
-//! from the [read engine](crate::read::Engine) for bytes; and invalidations, whenever the snapshot changes.
+//! - Input: FUSE requests.
+//! - Output: replies that [`vfs::FileSystem`](crate::vfs::FileSystem) decides, and notifications for
+//!   the invalidations that [`vfs::InvalidationQueue`](crate::vfs::InvalidationQueue) collects.
 //!
-//! The [`adapter`] is a thin wrapper, so that everything behind it can be tested without a kernel in the loop.
-//! Its callbacks run on a few event threads and never block: what is in memory is answered inline, the rest from a
-//! task that owns the reply. It never asks a provider and never waits for the network in a metadata call; the
-//! one wait outside of `read` is bounded and in `open`, see [`Engine::confirm_size`](crate::read::Engine::confirm_size).
+//! This is a thin wrapper that translates between the FUSE protocol and `vfs`, so that the file
+//! system is tested without a kernel. It makes no decision about an answer.
+//!
+//! Callbacks run on a few event threads and never block. An answer from memory is sent inline. Any
+//! other is sent by a task that owns the reply. Each task runs in a `tracing` span that names the
+//! request, so the debug log shows which fetches and HTTP requests a read causes.
+//!
+//! On failure the request is answered with an errno. A reply that is dropped answers `EIO`.
 
 mod adapter;
 mod attributes;
+mod backing;
 mod errno;
-mod handles;
-mod invalidate;
-mod pages;
-mod passthrough;
-mod read_log;
+mod interrupt;
+mod invalidation_thread;
 mod readahead;
-mod requester;
 mod session;
-mod sibling_prefetch;
-mod xattr;
 
-/// Under what the kernel's protocol logs, as errors, replies to programs that were killed while they waited for them.
+/// Log target of `fuser` for replies to processes that were killed while they waited. It logs them
+/// as errors.
 pub const UNWANTED_REPLIES: &str = "fuser::reply";
 
-pub use adapter::{Adapter, AdapterOptions};
-pub use attributes::Owner;
-pub use invalidate::{Invalidation, Invalidator};
+pub use adapter::Adapter;
 pub use session::{Access, MOUNT_SOURCE, Mounted, SessionError, mount};

@@ -1,11 +1,14 @@
-//! A mount's life, with what `fuser` 0.18.0 leaves to its users.
+//! The life of a mount, and what `fuser` 0.18.0 leaves to its users:
 //!
-//! 1. `fuser` unmounts by path, also when somebody else has unmounted before and another file system is mounted
-//!    there now. [`Mounted::unmount`] compares the device number first and then lets `fuser`'s own handle go
-//!    without a second try.
-//! 2. A busy mount refuses to go and would stay behind dead: it is detached instead.
-//! 3. The mount's options are a comma list when a helper mounts: the names given to it have no comma.
+//! 1. `fuser` unmounts by path, even if another process has unmounted the file system before and
+//!    another one is mounted there now. [`Mounted::unmount`] compares the device number first and
+//!    then drops the handle of `fuser` without a second unmount.
+//! 2. A busy mount rejects an unmount and would stay mounted without a daemon. It is detached.
+//! 3. If a helper mounts, the mount options are a comma-separated list. The names that we pass have
+//!    no comma.
 
+use std::borrow::Cow;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -18,52 +21,70 @@ use nix::mount::MntFlags;
 use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
 
 use super::adapter::Adapter;
-use super::invalidate::Invalidator;
-use super::readahead;
+use super::{invalidation_thread, readahead};
+use crate::model::{Diagnostic, ErrorKind};
+use crate::vfs::InvalidationQueue;
 
-/// The source name in the mount table, by which a meetfs mount is recognised: as root the type is plain `fuse`.
+/// The source in the mount table by which a meetfs mount is recognized. The type of a mount by root
+/// is plain `fuse`.
 pub const MOUNT_SOURCE: &str = "meetfs";
 
-/// Event threads. Callbacks never block, so one would do for one reader, and a second keeps metadata going while the first
-/// copies a megabyte into a reply. Where a program goes through directories the kernel sends the end of one directory along with
-/// the beginning of the next, while whoever has answered last is still on its way back: with a third `ls -lR` of a large
-/// archive takes a fifth less time, with a fourth no less again.
+/// Number of event threads.
+///
+/// Callbacks never block, so one thread is enough for one reader. A second one answers metadata
+/// while the first copies a megabyte into a reply. When a program walks through directories, the
+/// kernel sends the release of one directory together with the `opendir` of the next, while the
+/// thread that answered last is still on its way back. With a third thread `ls -lR` of a large
+/// archive takes a fifth less time; a fourth does not help.
 const EVENT_THREADS: usize = 3;
 
-/// How long a fresh mount may take to answer for the first time.
-const FIRST_LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+/// Upper bound for a new mount to answer its first request.
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Interval at which an unmount checks whether the event threads have ended.
+const END_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Who may use the mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// The user who mounts.
     Owner,
-    /// Everybody, as far as the permission bits allow.
-    Everybody,
+    /// All users, as far as the permission bits allow.
+    AllUsers,
 }
 
-/// Why there is no mount.
+/// Why a mount fails.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// The kernel or the helper refused.
-    #[error("{} cannot be mounted ({cause}){}", .mountpoint.display(), advice(.cause))]
-    Mount {
-        /// Where.
-        mountpoint: PathBuf,
-        /// The system's word.
-        cause: std::io::Error,
-    },
+    /// The kernel or the helper rejects the mount.
+    #[error("cannot mount at {}", .mountpoint.display())]
+    Mount { mountpoint: PathBuf, source: io::Error },
+    /// The mount exists but answers nothing.
+    #[error("the mount at {} does not answer", .mountpoint.display())]
+    NoAnswer { mountpoint: PathBuf },
 }
 
-fn advice(cause: &std::io::Error) -> &'static str {
-    match cause.raw_os_error() {
-        Some(libc::ENOENT) if !Path::new("/dev/fuse").exists() => {
-            "; /dev/fuse is missing: load it with `modprobe fuse`"
-        }
-        Some(libc::EPERM | libc::EACCES) => {
-            "; run as root, or install fuse3 and see to it that you may use /dev/fuse"
-        }
-        _ => "",
+impl Diagnostic for SessionError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::System
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self {
+            Self::Mount { source, .. } => match source.raw_os_error() {
+                Some(libc::ENOENT) if !Path::new("/dev/fuse").exists() => {
+                    "/dev/fuse is missing. Load it with `modprobe fuse`."
+                }
+                Some(libc::EPERM | libc::EACCES) => {
+                    "Run as root, or install fuse3 and check that you can open /dev/fuse."
+                }
+                _ => return None,
+            },
+            Self::NoAnswer { .. } => {
+                "Check whether the limit of open files, `ulimit -n`, is below 64."
+            }
+        };
+        Some(hint.into())
     }
 }
 
@@ -73,20 +94,20 @@ pub struct Mounted {
     session: BackgroundSession,
     mountpoint: PathBuf,
     device: u64,
-    invalidator: Arc<Invalidator>,
+    invalidations: Arc<InvalidationQueue>,
 }
 
-/// Mounts `adapter` at `mountpoint` and serves it. What comes back is ready for use.
+/// Mounts `adapter` at `mountpoint` and serves it. The mount is ready when this returns.
 ///
 /// # Errors
-/// The kernel or the helper refused.
+/// The kernel or the helper rejects the mount, or it does not answer.
 pub fn mount(
     adapter: Adapter,
-    invalidator: Arc<Invalidator>,
+    invalidations: Arc<InvalidationQueue>,
     mountpoint: &Path,
     access: Access,
 ) -> Result<Mounted, SessionError> {
-    let refused = |cause| SessionError::Mount { mountpoint: mountpoint.into(), cause };
+    let failed = |source| SessionError::Mount { mountpoint: mountpoint.into(), source };
     let mut config = Config::default();
     config.mount_options = vec![
         MountOption::FSName(MOUNT_SOURCE.into()),
@@ -99,101 +120,103 @@ pub fn mount(
     ];
     config.acl = match access {
         Access::Owner => SessionACL::Owner,
-        Access::Everybody => SessionACL::All,
+        Access::AllUsers => SessionACL::All,
     };
     config.n_threads = Some(EVENT_THREADS);
-    // Cloning needs the device opened by ourselves; through the helper it fails (fuser 0.18.0).
+    // fuser 0.18.0 can clone the device if this process opened it itself, not through the helper.
     config.clone_fd = std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_ok()
         && nix::unistd::geteuid().is_root();
-    let session = Session::new(adapter, mountpoint, &config).map_err(refused)?;
-    let session = session.spawn().map_err(refused)?;
-    invalidator.start(session.notifier()).map_err(refused)?;
+    let session = Session::new(adapter, mountpoint, &config).map_err(failed)?;
+    let session = session.spawn().map_err(failed)?;
+    invalidation_thread::start(invalidations.clone(), session.notifier()).map_err(failed)?;
     match device_of(mountpoint) {
         Ok(device) => {
             readahead::raise(device);
-            Ok(Mounted { session, mountpoint: mountpoint.into(), device, invalidator })
+            Ok(Mounted { session, mountpoint: mountpoint.into(), device, invalidations })
         }
-        Err(cause) => {
-            invalidator.stop();
+        Err(error) => {
+            invalidations.stop();
             detach(mountpoint);
-            // What still hangs on it ends with the process; dropping it would unmount by path once more.
+            // Its requests end with the process. Dropping it would unmount by path once more.
             std::mem::forget(session);
-            Err(refused(cause))
+            Err(error)
         }
     }
 }
 
-/// The device number inside a fresh mount, asked from a thread of its own: should the event threads have ended (no
-/// descriptor was left for one), nobody answers, and whoever asks hangs until the process ends.
-fn device_of(mountpoint: &Path) -> std::io::Result<u64> {
-    let (answer, answered) = std::sync::mpsc::channel();
+/// Returns the device number inside a new mount.
+///
+/// A thread of its own asks for it. If the event threads could not start, because no file descriptor
+/// was left for one, the request is never answered, and the thread that asks hangs until the process
+/// ends.
+fn device_of(mountpoint: &Path) -> Result<u64, SessionError> {
+    let (sender, receiver) = std::sync::mpsc::channel();
     let path = mountpoint.to_path_buf();
-    std::thread::Builder::new().name("first look".into()).spawn(move || {
-        let _nobody_waits_any_more = answer.send(std::fs::metadata(path).map(|found| found.dev()));
-    })?;
-    answered.recv_timeout(FIRST_LOOK_TIMEOUT).unwrap_or_else(|_| {
-        Err(std::io::Error::other(
-            "it does not answer; see whether the limit of open files, `ulimit -n`, is below 64",
-        ))
-    })
+    let failed = |source| SessionError::Mount { mountpoint: mountpoint.into(), source };
+    std::thread::Builder::new()
+        .name("first request".into())
+        .spawn(move || {
+            let _ = sender.send(std::fs::metadata(path)); // The receiver may have timed out.
+        })
+        .map_err(failed)?;
+    match receiver.recv_timeout(FIRST_REQUEST_TIMEOUT) {
+        Ok(metadata) => Ok(metadata.map_err(failed)?.dev()),
+        Err(_) => Err(SessionError::NoAnswer { mountpoint: mountpoint.into() }),
+    }
 }
 
 impl Mounted {
-    /// The device number that `stat` shows inside the mount.
+    /// Returns the device number that stat(2) shows inside the mount.
     pub fn device(&self) -> u64 {
         self.device
     }
 
-    /// Takes the mount down and waits up to `within` for the last request to be answered. A busy one is detached:
-    /// its name is free at once, and what is open in it ends with its files.
-    pub fn unmount(self, within: Duration) {
-        let Self { session, mountpoint, device, invalidator } = self;
-        invalidator.stop();
-        if !session.guard.is_finished() && is_ours(&mountpoint, device) {
+    /// Unmounts, and waits up to `timeout` until the last request is answered. A busy mount is
+    /// detached: its mountpoint is free at once, and open files continue until they are closed.
+    pub fn unmount(self, timeout: Duration) {
+        let Self { session, mountpoint, device, invalidations } = self;
+        invalidations.stop();
+        if !session.guard.is_finished() && is_mounted(&mountpoint, device) {
             detach(&mountpoint);
         }
         let started = Instant::now();
-        while !session.guard.is_finished() && started.elapsed() < within {
-            std::thread::sleep(Duration::from_millis(5));
+        while !session.guard.is_finished() && started.elapsed() < timeout {
+            std::thread::sleep(END_CHECK_INTERVAL);
         }
-        // Dropping it would unmount whatever is mounted at the path by now.
+        // Dropping it would unmount what is mounted at the path by now.
         std::mem::forget(session);
     }
 }
 
-/// Whether the file system mounted at the path is still the one that was mounted there.
+/// Returns whether the file system at the path is the one with this device number.
 ///
-/// The kernel answers from what it knows (statx(2), `AT_STATX_DONT_SYNC`). Asked of ourselves, the question would outlive
-/// us where a second signal ends the process in the middle of it: a request that was taken from `/dev/fuse` is waited
-/// for whatever comes (fs/fuse/dev.c, `request_wait_answer`), and whoever waits keeps the descriptors open whose end
-/// would break that off.
-fn is_ours(mountpoint: &Path, device: u64) -> bool {
+/// The kernel answers from its cache (statx(2), `AT_STATX_DONT_SYNC`). A request to our own daemon
+/// could outlive it if a second signal ends the process meanwhile. The kernel waits without a limit
+/// for a request that was read from `/dev/fuse` (fs/fuse/dev.c, `request_wait_answer`), and a thread
+/// that waits keeps the file descriptors open whose end would abort the request.
+fn is_mounted(mountpoint: &Path, device: u64) -> bool {
     statx(CWD, mountpoint, AtFlags::STATX_DONT_SYNC, StatxFlags::empty())
-        .is_ok_and(|found| makedev(found.stx_dev_major, found.stx_dev_minor) == device)
+        .is_ok_and(|status| makedev(status.stx_dev_major, status.stx_dev_minor) == device)
 }
 
-/// Unmounts by path, lazily where it is busy; as another user than root through the helper.
+/// Unmounts by path, lazily if it is busy, and through the helper if the user is not root.
 fn detach(mountpoint: &Path) {
     let unmounted = match nix::mount::umount2(mountpoint, MntFlags::empty()) {
         Err(Errno::EBUSY) => nix::mount::umount2(mountpoint, MntFlags::MNT_DETACH),
         other => other,
     };
     match unmounted {
-        Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
-        Err(_no_permission) => {
-            let helped = Command::new("fusermount3")
-                .args(["-u", "-z", "--"])
-                .arg(mountpoint)
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .status();
-            if !helped.is_ok_and(|status| status.success()) {
-                tracing::warn!(
-                    "{} could not be unmounted; use `fusermount3 -uz`",
-                    mountpoint.display()
-                );
-            }
-        }
+        Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => return,
+        Err(_) => {} // Not permitted.
+    }
+    let helper = Command::new("fusermount3")
+        .args(["-u", "-z", "--"])
+        .arg(mountpoint)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status();
+    if !helper.is_ok_and(|status| status.success()) {
+        tracing::warn!("cannot unmount {}; run `fusermount3 -uz` on it", mountpoint.display());
     }
 }
 
@@ -206,17 +229,17 @@ mod tests {
 
     use super::*;
 
-    /// A file system that takes every question about attributes and keeps it.
+    /// Accepts every `getattr` and never answers.
     #[derive(Debug, Default)]
-    struct Silent(Arc<Mutex<Vec<ReplyAttr>>>);
+    struct HangingFileSystem(Arc<Mutex<Vec<ReplyAttr>>>);
 
-    impl Filesystem for Silent {
+    impl Filesystem for HangingFileSystem {
         fn getattr(&self, _: &Request, _: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
             self.0.lock().push(reply);
         }
     }
 
-    fn device_in_the_table(mountpoint: &Path) -> u64 {
+    fn device_in_mount_table(mountpoint: &Path) -> u64 {
         let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         let fields = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
         let line =
@@ -226,23 +249,35 @@ mod tests {
     }
 
     #[test]
-    fn whose_a_mount_is_can_be_told_while_nobody_answers_in_it() {
+    fn mount_is_recognized_when_daemon_hangs() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().to_path_buf();
-        let kept = Silent::default();
-        let questions = kept.0.clone();
-        let session = Session::new(kept, &path, &Config::default()).unwrap().spawn().unwrap();
-        let device = device_in_the_table(&path);
-        let (answer, answered) = mpsc::channel();
+        let file_system = HangingFileSystem::default();
+        let pending = file_system.0.clone();
+        let session =
+            Session::new(file_system, &path, &Config::default()).unwrap().spawn().unwrap();
+        let device = device_in_mount_table(&path);
+        let (sender, receiver) = mpsc::channel();
         let thread = std::thread::spawn(move || {
-            let _nobody_waits = answer.send((is_ours(&path, device), is_ours(&path, device + 1)));
+            let _ = sender.send((is_mounted(&path, device), is_mounted(&path, device + 1)));
         });
-        let told = answered.recv_timeout(Duration::from_secs(5));
+        let answer = receiver.recv_timeout(Duration::from_secs(5));
         detach(directory.path());
-        // Dropped questions are answered with an error, so that nobody is left waiting.
-        questions.lock().clear();
+        // A dropped reply is answered with an error, so no thread waits any more.
+        pending.lock().clear();
         drop(session);
         thread.join().unwrap();
-        assert_eq!(told, Ok((true, false)));
+        assert_eq!(answer, Ok((true, false)));
+    }
+
+    #[test]
+    fn missing_permission_has_a_hint() {
+        let error = |errno| SessionError::Mount {
+            mountpoint: "/mnt".into(),
+            source: io::Error::from_raw_os_error(errno),
+        };
+        assert!(error(libc::EACCES).hint().unwrap().contains("/dev/fuse"));
+        assert_eq!(error(libc::EINVAL).hint(), None);
+        assert_eq!(error(libc::EACCES).to_string(), "cannot mount at /mnt");
     }
 }

@@ -49,7 +49,7 @@ pub struct Recording {
 /// One content of one file version as far as the server lets it be told: handles of the same revision read the
 /// same bytes. Unique in the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ContentRevision(u64);
+pub struct ContentRevision(pub(crate) u64);
 
 /// Is told what reading brings to light, and remembers it. Calls must return at once.
 pub trait Observer: Send + Sync {

@@ -122,6 +122,6 @@ fn a_read_ends_with_an_error_at_its_deadline() {
     assert!(said.contains("Input/output error"), "{said}");
     let took = started.elapsed();
     assert!(took > Duration::from_secs(2) && took < Duration::from_secs(8), "{took:?}");
-    let complaints = rig.log().lines().filter(|line| line.contains("cannot be read")).count();
+    let complaints = rig.log().lines().filter(|line| line.contains("cannot read")).count();
     assert_eq!(complaints, 1, "{}", rig.log());
 }

@@ -257,7 +257,7 @@ fn a_demo_that_cannot_be_mounted_says_nothing_but_why() {
         assert_eq!(output.status.code(), Some(1), "{}", text(&output));
         assert_eq!(String::from_utf8_lossy(&output.stdout), "");
         assert!(
-            String::from_utf8_lossy(&output.stderr).contains("cannot be mounted"),
+            String::from_utf8_lossy(&output.stderr).contains("cannot mount"),
             "{}",
             text(&output)
         );

@@ -181,7 +181,7 @@ fn no_credential_shows_in_logs_messages_process_table_mount_table_or_cache() {
                 gather(rig.directory.path(), &mut places);
                 let log = rig.log();
                 assert!(
-                    log.contains("DEBUG") && log.contains("cannot be read"),
+                    log.contains("DEBUG") && log.contains("cannot read"),
                     "nothing went wrong?\n{log}"
                 );
                 assert!(

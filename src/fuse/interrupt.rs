@@ -1,0 +1,112 @@
+//! Whether a signal interrupts the thread that waits for a reply.
+//!
+//! The kernel announces an interrupted request with `FUSE_INTERRUPT`, which `fuser` 0.18.0 rejects
+//! before a file system sees it. The kernel then waits for the reply even if the process has a
+//! pending signal, and `^C` on a server that does not answer has no effect until the deadline of the
+//! read. Programs without a signal handler that read through the page cache are not affected: the
+//! kernel's read-ahead sends the request and the program's wait is killable.
+
+use std::time::Duration;
+
+/// Well below the second in which `^C` must work. One check takes some microseconds, and requests
+/// that are answered sooner are never checked.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The signals that end a program. A program that handles one of them sees `EINTR` and runs its
+/// handler.
+const TERMINATING_SIGNALS: u64 = bit(libc::SIGHUP)
+    | bit(libc::SIGINT)
+    | bit(libc::SIGQUIT)
+    | bit(libc::SIGKILL)
+    | bit(libc::SIGTERM);
+
+const fn bit(signal: i32) -> u64 {
+    1 << (signal - 1)
+}
+
+/// Waits until the thread `tid` has a pending signal that ends it. Never returns for thread 0: the
+/// kernel itself sent the request.
+pub(super) async fn wait_for_signal(tid: u32) {
+    if tid == 0 {
+        return std::future::pending().await;
+    }
+    loop {
+        tokio::time::sleep(POLL_INTERVAL).await;
+        // A task that panics or that the runtime cancels reports no signal.
+        let check = tokio::task::spawn_blocking(move || has_pending_signal(tid));
+        if check.await.unwrap_or(false) {
+            return;
+        }
+    }
+}
+
+/// Reads the state of a thread from `/proc`, which can block.
+fn has_pending_signal(tid: u32) -> bool {
+    // A thread that has ended waits for nothing: its request continues without it, as read-ahead.
+    std::fs::read_to_string(format!("/proc/{tid}/status"))
+        .is_ok_and(|status| is_terminating(&status))
+}
+
+/// Compares the hexadecimal signal masks of proc_pid_status(5): pending for the thread, pending for
+/// its process, and blocked. An ignored signal is never pending.
+fn is_terminating(status: &str) -> bool {
+    let mask = |name: &str| {
+        let mask = status.lines().find_map(|line| line.strip_prefix(name));
+        mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
+    };
+    (mask("SigPnd:") | mask("ShdPnd:")) & !mask("SigBlk:") & TERMINATING_SIGNALS != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(thread: u64, process: u64, blocked: u64) -> String {
+        format!(
+            "Name:\tcat\nSigPnd:\t{thread:016x}\nShdPnd:\t{process:016x}\nSigBlk:\t{blocked:016x}\n"
+        )
+    }
+
+    #[test]
+    fn terminating_signal_is_recognized() {
+        for (thread, process, blocked, expected) in [
+            (bit(libc::SIGKILL), 0, 0, true),
+            (0, bit(libc::SIGINT), 0, true),
+            // Neither SIGCHLD nor SIGWINCH ends a program.
+            (0, bit(libc::SIGCHLD) | bit(libc::SIGWINCH), 0, false),
+            (0, bit(libc::SIGINT), bit(libc::SIGINT), false),
+            (0, 0, 0, false),
+        ] {
+            let status = status(thread, process, blocked);
+            assert_eq!(is_terminating(&status), expected, "{status}");
+        }
+        assert!(!is_terminating("Name:\tcat\n"));
+    }
+
+    #[test]
+    fn own_thread_has_no_pending_signal() {
+        assert!(!has_pending_signal(std::process::id()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn kernel_request_is_never_interrupted() {
+        let limit = Duration::from_secs(3600);
+        assert!(tokio::time::timeout(limit, wait_for_signal(0)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn pending_signal_of_a_process_ends_the_wait() {
+        // `sleep` starts with SIGINT blocked or not, but it cannot handle a signal while stopped.
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = child.id();
+        let signal = |signal| {
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), signal).unwrap();
+        };
+        signal(nix::sys::signal::Signal::SIGSTOP);
+        signal(nix::sys::signal::Signal::SIGTERM);
+        let interrupted = tokio::time::timeout(Duration::from_secs(20), wait_for_signal(pid)).await;
+        signal(nix::sys::signal::Signal::SIGKILL);
+        child.wait().unwrap();
+        assert!(interrupted.is_ok());
+    }
+}

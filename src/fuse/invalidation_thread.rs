@@ -1,0 +1,46 @@
+//! The thread that sends invalidations to the kernel.
+//!
+//! A notification from inside a callback deadlocks, and one that drops pages waits for running reads
+//! of them. So they are sent by a thread of their own, which holds no lock while it sends.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use fuser::{INodeNo, Notifier};
+
+use crate::vfs::{Invalidation, InvalidationBatch, InvalidationQueue};
+
+/// Starts the thread. It ends when the queue is stopped.
+///
+/// # Errors
+/// The operating system cannot start a thread.
+pub(super) fn start(queue: Arc<InvalidationQueue>, notifier: Notifier) -> std::io::Result<()> {
+    std::thread::Builder::new().name("invalidate".into()).spawn(move || {
+        while let Some(batch) = queue.next_batch() {
+            send(&queue, &batch, &notifier);
+        }
+    })?;
+    Ok(())
+}
+
+fn send(queue: &InvalidationQueue, batch: &InvalidationBatch, notifier: &Notifier) {
+    let log_failure = |sent: std::io::Result<()>| {
+        if let Err(error) = sent {
+            tracing::debug!("the kernel rejected an invalidation: {error}");
+        }
+    };
+    for invalidation in &batch.immediate {
+        log_failure(match invalidation {
+            Invalidation::Entry { parent, name } => {
+                notifier.inval_entry(INodeNo(parent.0), OsStr::new(&**name))
+            }
+            // A negative offset keeps the pages (libfuse, fuse_lowlevel_notify_inval_inode).
+            Invalidation::Attributes(ino) => notifier.inval_inode(INodeNo(ino.0), -1, 0),
+            Invalidation::Pages(ino) => notifier.inval_inode(INodeNo(ino.0), 0, 0),
+        });
+    }
+    queue.acknowledge(batch);
+    for ino in &batch.pages {
+        log_failure(notifier.inval_inode(INodeNo(ino.0), 0, 0));
+    }
+}

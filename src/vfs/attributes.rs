@@ -1,0 +1,69 @@
+//! Attributes of nodes as plain values.
+
+use std::time::SystemTime;
+
+use crate::tree::{Content, Ino, Node};
+
+/// Preferred block size that stat(2) and statfs(2) report, in bytes.
+pub const BLOCK_SIZE: u32 = 4096;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    Directory,
+    RegularFile,
+}
+
+impl FileKind {
+    pub(super) fn of(node: &Node) -> Self {
+        if node.is_directory() { Self::Directory } else { Self::RegularFile }
+    }
+}
+
+/// What stat(2) returns for a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    pub ino: Ino,
+    pub kind: FileKind,
+    /// Length in bytes; 0 for a directory.
+    pub size: u64,
+    /// Permission bits.
+    pub mode: u16,
+    /// All times of the node.
+    pub modified: SystemTime,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+/// The user and group that own every node, and who else can read it.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner {
+    pub uid: u32,
+    pub gid: u32,
+    /// Whether other users can read: modes 0444 and 0555 instead of 0400 and 0500. Generated files
+    /// are readable by the owner alone in any case. A `meeting.json` can hold facts that the
+    /// provider shows to the host of the meeting only.
+    pub shared: bool,
+}
+
+impl Owner {
+    pub(super) fn attributes(&self, node: &Node) -> Attributes {
+        let mode = match &node.content {
+            Content::Directory { .. } if self.shared => 0o555,
+            Content::Directory { .. } => 0o500,
+            Content::Recording { .. } if self.shared => 0o444,
+            Content::Recording { .. }
+            | Content::Text(_)
+            | Content::Document(_)
+            | Content::Note { .. } => 0o400,
+        };
+        Attributes {
+            ino: node.ino,
+            kind: FileKind::of(node),
+            size: node.size(),
+            mode,
+            modified: SystemTime::try_from(node.modified).unwrap_or(SystemTime::UNIX_EPOCH),
+            uid: self.uid,
+            gid: self.gid,
+        }
+    }
+}

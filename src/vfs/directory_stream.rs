@@ -1,0 +1,58 @@
+//! An open directory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::tree::{Ino, Node, Snapshot};
+
+use super::{Attributes, FileKind};
+
+/// A name in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirectoryEntry<'a> {
+    /// The offset at which the listing continues after this entry.
+    pub next_offset: u64,
+    pub name: &'a str,
+    pub ino: Ino,
+    pub kind: FileKind,
+}
+
+/// A name in a directory with the attributes of its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirectoryEntryPlus<'a> {
+    /// The offset at which the listing continues after this entry.
+    pub next_offset: u64,
+    pub name: &'a str,
+    pub attributes: Attributes,
+    /// For how long the kernel may cache name and attributes.
+    pub ttl: Duration,
+}
+
+/// A directory as it was when it was opened. A listing neither skips nor repeats a name when the
+/// tree changes.
+#[derive(Clone, Debug)]
+pub(super) struct DirectoryStream {
+    pub(super) snapshot: Arc<Snapshot>,
+    directory: Ino,
+}
+
+impl DirectoryStream {
+    pub(super) fn new(snapshot: Arc<Snapshot>, directory: Ino) -> Self {
+        Self { snapshot, directory }
+    }
+
+    /// Returns the entries from `offset` on, `.` and `..` first, each with the offset that follows.
+    pub(super) fn entries(&self, offset: u64) -> impl Iterator<Item = (u64, &str, &Node)> {
+        let snapshot = &*self.snapshot;
+        let this = snapshot.node(self.directory);
+        let parent = this.and_then(|this| snapshot.node(this.parent)).or(this);
+        let dots = [(".", this), ("..", parent)];
+        let dots = dots.into_iter().filter_map(|(name, node)| node.map(|node| (name, node)));
+        let entries = snapshot.entries(self.directory).unwrap_or_default();
+        let entries = entries.iter().filter_map(|ino| snapshot.node(*ino));
+        dots.chain(entries.map(|node| (&*node.name, node)))
+            .enumerate()
+            .skip(usize::try_from(offset).unwrap_or(usize::MAX))
+            .map(|(index, (name, node))| (index as u64 + 1, name, node))
+    }
+}

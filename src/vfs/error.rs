@@ -1,0 +1,70 @@
+//! Why an operation fails.
+
+use crate::http::FetchError;
+use crate::model::{Diagnostic, ErrorKind};
+
+/// Why an operation of the [`FileSystem`](super::FileSystem) fails.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the inode is not in the directory tree")]
+    StaleInode,
+    #[error("the file is not a recording file")]
+    NotRecording,
+    #[error("the name is too long")]
+    NameTooLong,
+    #[error("the handle is not open")]
+    UnknownHandle,
+    #[error("the inode is a directory")]
+    IsDirectory,
+    #[error("the inode is not a directory")]
+    NotDirectory,
+    #[error("the file system is read-only")]
+    ReadOnly,
+    #[error("the offset is outside of the file")]
+    OffsetOutOfRange,
+    #[error("the extended attribute does not exist")]
+    NoSuchAttribute,
+    #[error("only extended attributes in the namespace `user.` are supported")]
+    UnsupportedNamespace,
+    #[error("the value does not fit in {0} bytes")]
+    BufferTooSmall(u32),
+    #[error("a signal interrupted the calling thread")]
+    Interrupted,
+    /// The kernel reads an earlier revision of the file for handles that are still open, and
+    /// accepts no second backing file for the inode.
+    #[error("an earlier revision of the file is still open")]
+    EarlierRevisionOpen,
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+}
+
+impl Diagnostic for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::StaleInode | Self::NotRecording | Self::NoSuchAttribute => ErrorKind::NotFound,
+            Self::EarlierRevisionOpen => ErrorKind::Changed,
+            Self::ReadOnly => ErrorKind::NotAllowed,
+            Self::Interrupted => ErrorKind::Interrupted,
+            Self::NameTooLong
+            | Self::UnknownHandle
+            | Self::IsDirectory
+            | Self::NotDirectory
+            | Self::OffsetOutOfRange
+            | Self::UnsupportedNamespace
+            | Self::BufferTooSmall(_) => ErrorKind::System,
+            Self::Fetch(error) => kind_of(error),
+        }
+    }
+}
+
+fn kind_of(error: &FetchError) -> ErrorKind {
+    match error {
+        FetchError::NotAllowed(_) => ErrorKind::NotAllowed,
+        FetchError::Gone(_) => ErrorKind::NotFound,
+        FetchError::Changed(_) | FetchError::WrongTotal { .. } => ErrorKind::Changed,
+        FetchError::Deadline(_) | FetchError::Failed(_) | FetchError::Down(_) => {
+            ErrorKind::Unavailable
+        }
+        FetchError::NotTheFile(_) => ErrorKind::Protocol,
+    }
+}

@@ -1,0 +1,542 @@
+//! The operations.
+
+use std::ffi::OsStr;
+use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::attributes::{Attributes, BLOCK_SIZE, FileKind, Owner};
+use super::directory_stream::{DirectoryEntry, DirectoryEntryPlus, DirectoryStream};
+use super::error::Error;
+use super::handle_table::{HandleId, HandleTable};
+use super::invalidation::InvalidationQueue;
+use super::open_recording::OpenRecording;
+use super::page_cache::{PageCache, PageMode};
+use super::passthrough::{BackingFile, BackingRegistrar, Passthrough, ReadRoute};
+use super::read_error_log::ReadErrorLog;
+use super::sibling_prefetch::{MAX_SMALL_FILE, SiblingPrefetcher, recording_of};
+use super::xattr::{self, XattrReply};
+use crate::http::FetchError;
+use crate::model::one_line;
+use crate::read::{CompleteFile, Engine, OpenFile};
+use crate::tree::{Content, Ino, LiveTree, Node};
+
+/// For how long the kernel may cache names and attributes. Changes are announced by an
+/// [`Invalidation`](super::Invalidation), so this bounds only the effect of a lost one. A short TTL
+/// would cost one request for each file in every `ls`.
+pub const ATTRIBUTE_TTL: Duration = Duration::from_secs(3600);
+
+/// For how long the kernel may cache that a name does not exist. Players look for a dozen subtitle
+/// names beside every video, repeatedly. New names are announced, but a user who was shown "No such
+/// file" tries again within seconds.
+const ABSENT_TTL: Duration = Duration::from_secs(5);
+
+/// Longest name in bytes, as statfs(2) reports it.
+const MAX_NAME_LENGTH: usize = 255;
+
+/// Upper bound for an `open` or a failed read to wait until a corrected length has reached the tree
+/// and the kernel.
+const CORRECTION_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// What a [`FileSystem`] consists of.
+#[derive(Debug)]
+pub struct FileSystemOptions {
+    pub tree: Arc<LiveTree>,
+    pub engine: Arc<Engine>,
+    pub owner: Owner,
+    /// Runs the prefetch of siblings.
+    pub runtime: tokio::runtime::Handle,
+    pub invalidations: Arc<InvalidationQueue>,
+    /// Whether the kernel may read complete files from the disk cache.
+    pub passthrough: bool,
+}
+
+/// The file system. `B` is the kernel's registration of a backing file.
+#[derive(Debug)]
+pub struct FileSystem<B> {
+    tree: Arc<LiveTree>,
+    engine: Arc<Engine>,
+    owner: Owner,
+    runtime: tokio::runtime::Handle,
+    invalidations: Arc<InvalidationQueue>,
+    handles: HandleTable<Handle>,
+    pages: PageCache,
+    passthrough: Passthrough<B>,
+    prefetcher: Arc<SiblingPrefetcher>,
+    read_errors: ReadErrorLog,
+}
+
+#[derive(Clone, Debug)]
+enum Handle {
+    Recording(Arc<OpenRecording>),
+    /// A small file whose bytes are in memory.
+    Text(Bytes),
+    Directory(DirectoryStream),
+}
+
+/// The result of a lookup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lookup {
+    /// `None` if the name does not exist. The kernel caches that, too.
+    pub attributes: Option<Attributes>,
+    /// For how long the kernel may cache the result.
+    pub ttl: Duration,
+}
+
+/// What an `open` needs next.
+#[derive(Debug)]
+pub enum OpenStep {
+    /// Nothing: see [`FileSystem::finish_open`].
+    Ready(ReadyOpen),
+    /// The disk or the server: see [`FileSystem::resolve_open`].
+    Pending(PendingOpen),
+}
+
+/// An `open` that waits for the disk or the server.
+#[derive(Debug)]
+pub struct PendingOpen {
+    ino: Ino,
+    file: Arc<OpenFile>,
+    may_be_complete: bool,
+}
+
+/// An `open` that waits for nothing.
+#[derive(Debug)]
+pub struct ReadyOpen(ReadyContent);
+
+#[derive(Debug)]
+enum ReadyContent {
+    Text(Bytes),
+    Recording { ino: Ino, file: Arc<OpenFile>, complete: Option<CompleteFile> },
+}
+
+/// A handle, and how the kernel uses it.
+#[derive(Debug)]
+pub struct Opened<B> {
+    pub handle: HandleId,
+    pub mode: OpenMode<B>,
+}
+
+/// How the kernel reads an open file.
+#[derive(Debug)]
+pub enum OpenMode<B> {
+    /// Through its pages, which it keeps.
+    KeepCache,
+    /// Through its pages, of which it drops those that it has.
+    DropCache,
+    /// Past its pages.
+    DirectIo,
+    /// From the backing file, without the daemon.
+    Passthrough(Arc<BackingFile<B>>),
+    /// Past its pages. The backing file is named because other handles still read it, but it is
+    /// stale.
+    DirectIoBesideStale(Arc<BackingFile<B>>),
+}
+
+/// What a read needs next.
+#[derive(Debug)]
+pub enum ReadStep {
+    /// Nothing: all bytes were in memory.
+    Ready(Bytes),
+    /// The disk or the server: see [`FileSystem::read`].
+    Pending(ReadRequest),
+}
+
+/// A read that waits for the disk or the server.
+#[derive(Debug)]
+pub struct ReadRequest {
+    open: Arc<OpenRecording>,
+    offset: u64,
+    size: u32,
+}
+
+/// The target of an lseek(2) that reaches the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seek {
+    /// The next offset with data.
+    Data,
+    /// The next offset in a hole.
+    Hole,
+}
+
+/// A closed directory with the snapshot that it held.
+#[derive(Debug)]
+pub struct ClosedDirectory {
+    _handle: Option<Handle>,
+}
+
+/// What statfs(2) returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statistics {
+    /// Size of the archive in units of `block_size`.
+    pub blocks: u64,
+    /// Number of inodes.
+    pub inodes: u64,
+    pub block_size: u32,
+    pub max_name_length: u32,
+}
+
+impl<B> FileSystem<B> {
+    pub fn new(options: FileSystemOptions) -> Self {
+        let FileSystemOptions { tree, engine, owner, runtime, invalidations, passthrough } =
+            options;
+        let prefetcher = Arc::new(SiblingPrefetcher::new(tree.clone(), engine.clone()));
+        Self {
+            tree,
+            engine,
+            owner,
+            runtime,
+            invalidations,
+            handles: HandleTable::default(),
+            pages: PageCache::default(),
+            passthrough: Passthrough::new(passthrough),
+            prefetcher,
+            read_errors: ReadErrorLog::default(),
+        }
+    }
+
+    /// Returns whether files of the disk cache are offered to the kernel.
+    pub fn is_passthrough_enabled(&self) -> bool {
+        self.passthrough.is_enabled()
+    }
+
+    /// Stops offering files to the kernel.
+    pub fn disable_passthrough(&self, reason: &dyn std::fmt::Display) {
+        self.passthrough.disable(reason);
+    }
+
+    /// Finds a name in a directory.
+    ///
+    /// # Errors
+    /// [`Error::NameTooLong`].
+    pub fn lookup(&self, parent: Ino, name: &OsStr) -> Result<Lookup, Error> {
+        if name.len() > MAX_NAME_LENGTH {
+            return Err(Error::NameTooLong);
+        }
+        let tree = self.tree.current();
+        // All names in the tree are UTF-8.
+        let node = name.to_str().and_then(|name| tree.lookup(parent, name));
+        let attributes = node.map(|node| self.owner.attributes(node));
+        let ttl = if attributes.is_some() { ATTRIBUTE_TTL } else { ABSENT_TTL };
+        Ok(Lookup { attributes, ttl })
+    }
+
+    /// Returns the attributes of an inode. They are valid for [`ATTRIBUTE_TTL`].
+    ///
+    /// # Errors
+    /// [`Error::StaleInode`].
+    pub fn getattr(&self, ino: Ino) -> Result<Attributes, Error> {
+        let tree = self.tree.current();
+        let node = tree.node(ino).ok_or(Error::StaleInode)?;
+        Ok(self.owner.attributes(node))
+    }
+
+    /// Checks access(2). The kernel compares modes and owner itself.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`] if the caller wants to write.
+    pub fn access(&self, wants_write: bool) -> Result<(), Error> {
+        if wants_write { Err(Error::ReadOnly) } else { Ok(()) }
+    }
+
+    /// Starts to open a file. Costs no request.
+    ///
+    /// # Errors
+    /// The inode is stale or a directory, or the source of the file is not mounted.
+    pub fn open(&self, ino: Ino) -> Result<OpenStep, Error> {
+        let tree = self.tree.current();
+        let node = tree.node(ino).ok_or(Error::StaleInode)?;
+        let text = match &node.content {
+            Content::Directory { .. } => return Err(Error::IsDirectory),
+            Content::Recording { .. } => return self.open_recording(node),
+            Content::Text(text) | Content::Note { text, .. } => text.clone(),
+            Content::Document(document) => document.text(),
+        };
+        Ok(OpenStep::Ready(ReadyOpen(ReadyContent::Text(text))))
+    }
+
+    fn open_recording(&self, node: &Node) -> Result<OpenStep, Error> {
+        let (ino, file) = (node.ino, self.open_file(node)?);
+        let may_be_complete = self.passthrough.is_enabled() && self.engine.has_complete_file(&file);
+        if file.content().is_confirmed() && !may_be_complete {
+            let ready = ReadyContent::Recording { ino, file, complete: None };
+            return Ok(OpenStep::Ready(ReadyOpen(ready)));
+        }
+        Ok(OpenStep::Pending(PendingOpen { ino, file, may_be_complete }))
+    }
+
+    fn open_file(&self, node: &Node) -> Result<Arc<OpenFile>, Error> {
+        let recording = recording_of(node).ok_or(Error::NotRecording)?;
+        Ok(self.engine.open(&recording)?)
+    }
+
+    /// Waits until the file can be opened: verifies a complete file in the disk cache, or waits for
+    /// the server to confirm the length. If the length was wrong, the corrected one is in the tree
+    /// and the old one out of the kernel's cache when this returns, so the program that opens the
+    /// file cannot see the old one.
+    ///
+    /// # Errors
+    /// The corrected file cannot be opened. A server that fails or is slow is not an error.
+    pub async fn resolve_open(&self, pending: PendingOpen) -> Result<ReadyOpen, Error> {
+        let PendingOpen { ino, mut file, may_be_complete } = pending;
+        let complete =
+            if may_be_complete { self.engine.open_complete_file(&file).await } else { None };
+        if complete.is_none() && !file.content().is_confirmed() {
+            self.engine.confirm_size(&file).await;
+            let node = match file.content().stale_reason() {
+                None => None,
+                Some(FetchError::WrongTotal { .. }) => self.corrected_node(ino, &file).await,
+                // The listed length is the served one. The tree has nothing to correct.
+                Some(_) => self.tree.current().node(ino).cloned(),
+            };
+            if let Some(node) = node {
+                file = self.open_file(&node)?;
+            }
+        }
+        Ok(ReadyOpen(ReadyContent::Recording { ino, file, complete }))
+    }
+
+    /// Creates the handle. `kernel` registers the backing file if the kernel can read it.
+    ///
+    /// # Errors
+    /// [`Error::EarlierRevisionOpen`].
+    pub fn finish_open(
+        &self,
+        ready: ReadyOpen,
+        kernel: &dyn BackingRegistrar<B>,
+    ) -> Result<Opened<B>, Error> {
+        let (ino, file, complete) = match ready.0 {
+            ReadyContent::Recording { ino, file, complete } => (ino, file, complete),
+            // A text can change and keep its length and time, so the kernel drops its pages.
+            ReadyContent::Text(text) => {
+                let handle = self.handles.insert(Handle::Text(text));
+                return Ok(Opened { handle, mode: OpenMode::DropCache });
+            }
+        };
+        let content = file.content();
+        let revision = content.revision();
+        let mode = match self.passthrough.open(ino, revision, complete, kernel) {
+            ReadRoute::Conflict => return Err(Error::EarlierRevisionOpen),
+            ReadRoute::Backing(backing) => OpenMode::Passthrough(backing),
+            ReadRoute::DaemonBesideBacking(backing) => OpenMode::DirectIoBesideStale(backing),
+            ReadRoute::Daemon => {
+                match self.pages.mode(ino, revision, content.has_open_predecessor()) {
+                    PageMode::Keep => OpenMode::KeepCache,
+                    PageMode::Drop => OpenMode::DropCache,
+                    PageMode::Bypass => OpenMode::DirectIo,
+                }
+            }
+        };
+        let fills_pages = matches!(mode, OpenMode::DropCache);
+        let open = Arc::new(OpenRecording::new(ino, file, fills_pages));
+        Ok(Opened { handle: self.handles.insert(Handle::Recording(open)), mode })
+    }
+
+    /// Starts a read, and finishes it if all its bytes are in memory.
+    ///
+    /// # Errors
+    /// The handle is not an open file.
+    pub fn read_cached(&self, handle: HandleId, offset: u64, size: u32) -> Result<ReadStep, Error> {
+        let open = match self.handles.get(handle) {
+            Some(Handle::Recording(open)) => open,
+            Some(Handle::Text(text)) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
+                let end = start.saturating_add(size as usize).min(text.len());
+                return Ok(ReadStep::Ready(text.slice(start..end)));
+            }
+            Some(Handle::Directory(_)) => return Err(Error::IsDirectory),
+            None => return Err(Error::UnknownHandle),
+        };
+        if open.take_first_fill() {
+            self.pages.note_filled(open.ino, open.file.content().revision());
+        }
+        if open.take_first_read() && open.file.content().recording.size <= MAX_SMALL_FILE {
+            self.prefetch_siblings(open.ino);
+        }
+        Ok(match self.engine.read_now(&open.file, offset, size) {
+            Some(bytes) => ReadStep::Ready(bytes),
+            None => ReadStep::Pending(ReadRequest { open, offset, size }),
+        })
+    }
+
+    /// Notes a step of a walk, outside of the event thread: it opens the files that follow.
+    fn prefetch_siblings(&self, ino: Ino) {
+        let (prefetcher, runtime) = (self.prefetcher.clone(), self.runtime.clone());
+        self.runtime.spawn(async move { prefetcher.step(ino, &runtime) });
+    }
+
+    /// Reads from the disk or the server. Returns fewer bytes at the end of the file only.
+    ///
+    /// # Errors
+    /// The bytes could not be fetched within the deadline, or `interrupted` completed before.
+    pub async fn read(
+        &self,
+        request: ReadRequest,
+        interrupted: impl Future<Output = ()>,
+    ) -> Result<Bytes, Error> {
+        let ReadRequest { open, offset, size } = request;
+        let result = tokio::select! {
+            result = self.engine.read(&open.file, offset, size) => result,
+            () = interrupted => return Err(Error::Interrupted),
+        };
+        if let Err(error) = &result {
+            if self.read_errors.admit(open.ino) {
+                tracing::warn!("cannot read {}: {}", self.tree.path_of(open.ino), one_line(error));
+            }
+            if matches!(error, FetchError::WrongTotal { .. }) {
+                // A program that opens the file again because of this error must find the length
+                // that the error states. After the timeout it finds it at a later try.
+                let _ = self.corrected_node(open.ino, &open.file).await;
+            }
+        }
+        Ok(result?)
+    }
+
+    /// Waits until the tree shows another length than that of `file`, and the kernel has dropped
+    /// the old one. `None` if that takes too long or the node is gone.
+    async fn corrected_node(&self, ino: Ino, file: &OpenFile) -> Option<Node> {
+        let wrong = file.content().recording.size;
+        let corrected = async {
+            let snapshot = self
+                .tree
+                .wait_for(|snapshot| match snapshot.node(ino).map(|node| &node.content) {
+                    Some(Content::Recording { size, .. }) => *size != wrong,
+                    _ => true,
+                })
+                .await;
+            self.invalidations.invalidate_attributes(ino).await;
+            snapshot.node(ino).cloned()
+        };
+        tokio::time::timeout(CORRECTION_TIMEOUT, corrected).await.ok().flatten()
+    }
+
+    /// Closes a file. Call this before the kernel's request is answered: the program that opens the
+    /// file next can then get a backing file.
+    pub fn release(&self, handle: HandleId) {
+        let closed = self.handles.remove(handle);
+        if let Some(Handle::Recording(open)) = &closed {
+            self.passthrough.close(open.ino);
+        }
+    }
+
+    /// Finds data or a hole. A file has no hole but its end.
+    ///
+    /// # Errors
+    /// The inode is stale, or the offset is outside of the file.
+    pub fn lseek(&self, ino: Ino, offset: i64, target: Seek) -> Result<i64, Error> {
+        let size = i64::try_from(self.getattr(ino)?.size).unwrap_or(i64::MAX);
+        match target {
+            _ if !(0..size).contains(&offset) => Err(Error::OffsetOutOfRange),
+            Seek::Data => Ok(offset),
+            Seek::Hole => Ok(size),
+        }
+    }
+
+    /// Opens a directory.
+    ///
+    /// # Errors
+    /// The inode is stale or not a directory.
+    pub fn opendir(&self, ino: Ino) -> Result<HandleId, Error> {
+        let tree = self.tree.current();
+        if !tree.node(ino).ok_or(Error::StaleInode)?.is_directory() {
+            return Err(Error::NotDirectory);
+        }
+        Ok(self.handles.insert(Handle::Directory(DirectoryStream::new(tree, ino))))
+    }
+
+    /// Closes a directory. Drop the result after the kernel's request is answered: freeing the last
+    /// reference to a large snapshot takes milliseconds.
+    pub fn releasedir(&self, handle: HandleId) -> ClosedDirectory {
+        ClosedDirectory { _handle: self.handles.remove(handle) }
+    }
+
+    /// Lists a directory from `offset` on, until `add` breaks.
+    ///
+    /// # Errors
+    /// The handle is not an open directory.
+    pub fn readdir(
+        &self,
+        handle: HandleId,
+        offset: u64,
+        mut add: impl FnMut(DirectoryEntry<'_>) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let stream = self.directory(handle)?;
+        let _ = stream.entries(offset).try_for_each(|(next_offset, name, node)| {
+            add(DirectoryEntry { next_offset, name, ino: node.ino, kind: FileKind::of(node) })
+        });
+        Ok(())
+    }
+
+    /// Lists a directory with attributes from `offset` on, until `add` breaks.
+    ///
+    /// The names are those of the time at which the directory was opened. A name that has changed
+    /// since was announced to the kernel, and a TTL would make it cache the old one again. So such a
+    /// name has a TTL of zero.
+    ///
+    /// # Errors
+    /// The handle is not an open directory.
+    pub fn readdirplus(
+        &self,
+        handle: HandleId,
+        offset: u64,
+        mut add: impl FnMut(DirectoryEntryPlus<'_>) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let stream = self.directory(handle)?;
+        let current = self.tree.current();
+        let is_unchanged = Arc::ptr_eq(&current, &stream.snapshot);
+        let _ = stream.entries(offset).try_for_each(|(next_offset, name, node)| {
+            let is_valid = is_unchanged
+                || matches!(name, "." | "..")
+                || current
+                    .lookup(node.parent, &node.name)
+                    .is_some_and(|current| current.ino == node.ino);
+            let attributes = self.owner.attributes(current.node(node.ino).unwrap_or(node));
+            let ttl = if is_valid { ATTRIBUTE_TTL } else { Duration::ZERO };
+            add(DirectoryEntryPlus { next_offset, name, attributes, ttl })
+        });
+        Ok(())
+    }
+
+    fn directory(&self, handle: HandleId) -> Result<DirectoryStream, Error> {
+        match self.handles.get(handle) {
+            Some(Handle::Directory(stream)) => Ok(stream),
+            _ => Err(Error::UnknownHandle),
+        }
+    }
+
+    /// Returns the size of the archive.
+    pub fn statfs(&self) -> Statistics {
+        let totals = self.tree.current().totals();
+        Statistics {
+            blocks: totals.bytes.div_ceil(u64::from(BLOCK_SIZE)),
+            inodes: totals.files + totals.directories,
+            block_size: BLOCK_SIZE,
+            max_name_length: MAX_NAME_LENGTH as u32,
+        }
+    }
+
+    /// Returns an extended attribute. `size` is the length of the caller's buffer in bytes; 0 asks
+    /// for the length of the value.
+    ///
+    /// # Errors
+    /// The inode is stale, the attribute does not exist, or the buffer is too small.
+    pub fn getxattr(&self, ino: Ino, name: &OsStr, size: u32) -> Result<XattrReply, Error> {
+        xattr::get(self.tree.current().node(ino), name.as_bytes(), size)
+    }
+
+    /// Returns the names of the extended attributes, as [`getxattr`](Self::getxattr).
+    ///
+    /// # Errors
+    /// The inode is stale, or the buffer is too small.
+    pub fn listxattr(&self, ino: Ino, size: u32) -> Result<XattrReply, Error> {
+        xattr::list(self.tree.current().node(ino), size)
+    }
+
+    /// Returns the path of an inode relative to the mountpoint, for the log.
+    pub fn path_of(&self, ino: Ino) -> String {
+        self.tree.path_of(ino)
+    }
+}

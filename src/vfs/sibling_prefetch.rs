@@ -1,0 +1,214 @@
+//! Prefetch of small files that are read in directory order.
+//!
+//! `grep -r` over a thousand transcripts reads one after the other. Each costs two round trips: one
+//! for the signed URL, one for the bytes, and the connection is idle meanwhile. When small files are
+//! read in the order in which programs walk through directories, the next ones are fetched in
+//! parallel, and more of them the longer the walk continues.
+//!
+//! A step of a walk is a read that reaches the daemon, not an `open`: pages that the kernel has
+//! cached cost no request, and a walk through them must not fetch them again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::read::{Engine, OpenFile, Recording};
+use crate::tree::{Content, Ino, LiveTree, Node, Snapshot, TreeWalk, WalkOrder};
+
+/// Maximum length of a small file, in bytes: one block. Transcripts of long meetings have some
+/// hundred kilobytes.
+pub(super) const MAX_SMALL_FILE: u64 = 1024 * 1024;
+
+/// Maximum number of files that a walk is ahead of its reader. A file takes two round trips of
+/// 50 ms and ten milliseconds for its bytes, so 64 in flight are 600 files a second. A search
+/// through them is slower.
+const MAX_DEPTH: usize = 64;
+
+/// Number of files that a walk is ahead after its first predicted step. A program that reads a
+/// transcript and then the chat beside it does not need the archive.
+const INITIAL_DEPTH: usize = 4;
+
+/// Number of files that are predicted before any is fetched: the files of one meeting, of which a
+/// search by pattern skips some.
+const LOOKAHEAD: usize = 8;
+
+/// Number of predicted files that a step can skip and a later step can return to. Under `xargs -P`
+/// several programs share one walk.
+const MAX_REORDERING: usize = 8;
+
+/// Maximum number of entries that one step searches for small files. In a directory with more large
+/// files than this in a row, no program walks from one small file to the next.
+const MAX_ENTRIES_PER_STEP: usize = 256;
+
+/// Maximum number of walks that are tracked: a few programs, and two orders for each new walk.
+const MAX_WALKS: usize = 8;
+
+/// Time without a step after which a walk is idle and its fetches are canceled. Streams continue for
+/// half a second after their last handle, so nothing is transferred one second after the last step.
+const IDLE_TIMEOUT: Duration = Duration::from_millis(300);
+
+const IDLE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Detects walks through the tree and fetches the small files that follow.
+#[derive(Debug)]
+pub(super) struct SiblingPrefetcher {
+    tree: Arc<LiveTree>,
+    engine: Arc<Engine>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The walk with the latest step is last.
+    walks: Vec<DirectoryWalk>,
+    /// Whether a task cancels the fetches of idle walks.
+    is_watched: bool,
+}
+
+/// The reads of one program in directory order.
+#[derive(Debug)]
+struct DirectoryWalk {
+    following: TreeWalk,
+    order: WalkOrder,
+    /// The next small files, nearest first, as far as they were looked up.
+    upcoming: VecDeque<UpcomingFile>,
+    /// How many of them are fetched; 0 until a step was predicted.
+    depth: usize,
+    last_step: Instant,
+}
+
+/// A file that the next steps are expected to read. Its fetch continues while the handle is open.
+#[derive(Debug)]
+struct UpcomingFile {
+    ino: Ino,
+    file: Option<Arc<OpenFile>>,
+}
+
+impl SiblingPrefetcher {
+    pub(super) fn new(tree: Arc<LiveTree>, engine: Arc<Engine>) -> Self {
+        Self { tree, engine, state: Mutex::default() }
+    }
+
+    /// Notes the first read of a small file by one of its handles.
+    pub(super) fn step(self: &Arc<Self>, ino: Ino, runtime: &tokio::runtime::Handle) {
+        let current = self.tree.current();
+        let mut state = self.state.lock();
+        let predicted = state.walks.iter_mut().rposition(|walk| walk.advance_to(ino));
+        let Some(index) = predicted else {
+            for order in [WalkOrder::ByInode, WalkOrder::ByName] {
+                state.begin_walk(&current, ino, order);
+            }
+            return;
+        };
+        let mut walk = state.walks.remove(index);
+        if !Arc::ptr_eq(walk.following.snapshot(), &current)
+            && let Some(following) = TreeWalk::after(current.clone(), ino, walk.order)
+        {
+            (walk.following, walk.upcoming) = (following, VecDeque::new());
+        }
+        walk.depth = (walk.depth * 2).clamp(INITIAL_DEPTH, MAX_DEPTH);
+        walk.look_up();
+        self.prefetch(&mut walk);
+        state.walks.push(walk);
+        if !std::mem::replace(&mut state.is_watched, true) {
+            runtime.spawn(self.clone().cancel_idle_walks());
+        }
+    }
+
+    /// Starts fetching the upcoming files, as far as the memory budget allows.
+    fn prefetch(&self, walk: &mut DirectoryWalk) {
+        let snapshot = walk.following.snapshot().clone();
+        for next in walk.upcoming.iter_mut().take(walk.depth).filter(|next| next.file.is_none()) {
+            let recording = snapshot.node(next.ino).and_then(small_recording_of);
+            let Some(file) = recording.and_then(|recording| self.engine.open(&recording).ok())
+            else {
+                continue;
+            };
+            if !self.engine.prefetch_whole_file(&file) {
+                return;
+            }
+            next.file = Some(file);
+        }
+    }
+
+    /// Closes the upcoming files of idle walks. Returns when no walk fetches any more.
+    async fn cancel_idle_walks(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(IDLE_CHECK_INTERVAL).await;
+            let mut state = self.state.lock();
+            let mut canceled = Vec::new();
+            let mut is_any_active = false;
+            for walk in &mut state.walks {
+                if walk.last_step.elapsed() < IDLE_TIMEOUT {
+                    is_any_active |= walk.depth > 0;
+                } else {
+                    canceled.extend(walk.upcoming.iter_mut().filter_map(|next| next.file.take()));
+                }
+            }
+            state.is_watched = is_any_active;
+            drop(state);
+            drop(canceled);
+            if !is_any_active {
+                return;
+            }
+        }
+    }
+}
+
+impl State {
+    fn begin_walk(&mut self, snapshot: &Arc<Snapshot>, ino: Ino, order: WalkOrder) {
+        let Some(following) = TreeWalk::after(snapshot.clone(), ino, order) else { return };
+        if self.walks.len() >= MAX_WALKS {
+            self.walks.remove(0);
+        }
+        let mut walk = DirectoryWalk {
+            following,
+            order,
+            upcoming: VecDeque::new(),
+            depth: 0,
+            last_step: Instant::now(),
+        };
+        walk.look_up();
+        self.walks.push(walk);
+    }
+}
+
+impl DirectoryWalk {
+    /// Moves the walk to `ino` if that was predicted. Returns whether it was.
+    fn advance_to(&mut self, ino: Ino) -> bool {
+        let Some(index) = self.upcoming.iter().position(|next| next.ino == ino) else {
+            return false;
+        };
+        self.upcoming.remove(index);
+        self.upcoming.drain(..index.saturating_sub(MAX_REORDERING));
+        self.last_step = Instant::now();
+        true
+    }
+
+    fn look_up(&mut self) {
+        let wanted = MAX_REORDERING + self.depth.max(LOOKAHEAD);
+        for _ in 0..MAX_ENTRIES_PER_STEP {
+            if self.upcoming.len() >= wanted {
+                return;
+            }
+            let Some(ino) = self.following.next() else { return };
+            if self.following.snapshot().node(ino).and_then(small_recording_of).is_some() {
+                self.upcoming.push_back(UpcomingFile { ino, file: None });
+            }
+        }
+    }
+}
+
+/// Returns the recording file of a node if it is small.
+fn small_recording_of(node: &Node) -> Option<Recording> {
+    recording_of(node).filter(|recording| recording.size <= MAX_SMALL_FILE)
+}
+
+/// Returns the recording file of a node.
+pub(super) fn recording_of(node: &Node) -> Option<Recording> {
+    let Content::Recording { id, version, size, body } = &node.content else { return None };
+    Some(Recording { id: id.clone(), version: *version, size: *size, body: *body })
+}

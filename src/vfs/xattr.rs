@@ -1,0 +1,48 @@
+//! Extended attributes: when the provider deletes a recording.
+
+use crate::tree::Node;
+
+use super::Error;
+
+/// When the provider deletes the file or meeting, in RFC 3339. Absent if the time is unknown.
+const EXPIRES: &str = "user.meetfs.expires";
+
+/// The only supported namespace. `ls -l` asks for the access list and the SELinux label of each
+/// file, which is five times the number of requests of the listing itself. After one answer that the
+/// file system has none, it stops asking (coreutils, `file_has_acl_cache` and `getfilecon_cache` in
+/// `ls.c`).
+const NAMESPACE: &[u8] = b"user.";
+
+/// What getxattr(2) and listxattr(2) return.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum XattrReply {
+    /// The length of the value, for a caller with a buffer of 0 bytes.
+    Length(u32),
+    Value(Vec<u8>),
+}
+
+pub(super) fn get(node: Option<&Node>, name: &[u8], size: u32) -> Result<XattrReply, Error> {
+    if !name.starts_with(NAMESPACE) {
+        return Err(Error::UnsupportedNamespace);
+    }
+    let node = node.ok_or(Error::StaleInode)?;
+    match node.expires {
+        Some(expires) if name == EXPIRES.as_bytes() => reply(expires.to_string(), size),
+        _ => Err(Error::NoSuchAttribute),
+    }
+}
+
+/// Returns the names, each followed by a NUL.
+pub(super) fn list(node: Option<&Node>, size: u32) -> Result<XattrReply, Error> {
+    let node = node.ok_or(Error::StaleInode)?;
+    reply(if node.expires.is_some() { format!("{EXPIRES}\0") } else { String::new() }, size)
+}
+
+fn reply(value: String, size: u32) -> Result<XattrReply, Error> {
+    let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
+    match size {
+        0 => Ok(XattrReply::Length(length)),
+        size if size < length => Err(Error::BufferTooSmall(size)),
+        _ => Ok(XattrReply::Value(value.into_bytes())),
+    }
+}
