@@ -14,8 +14,11 @@ use bytes::Bytes;
 use meetfs::cache::{BLOCK_LENGTH, BlockIndex, BlockKey, ContentId, MemoryCache};
 use meetfs::http::{Client, Priority};
 use meetfs::model::{BodyKind, DaySpan, Details, FileId, Lease, MeetingId, SourceName, Version};
-use meetfs::providers::{LeaseCache, LeaseEffort, Listing, Provider, ProviderError};
+use meetfs::providers::{
+    ArchiveIdentity, LeaseCache, LeaseEffort, Listing, Provider, ProviderError,
+};
 use meetfs::read::{Engine, EngineOptions, Observer, OpenFile, Recording};
+use url::Url;
 
 /// Blocks of the file that is read: half of what the cache holds, so that nothing is ever pushed out or fetched.
 const BLOCKS: u64 = 64;
@@ -130,6 +133,14 @@ fn nothing<T>() -> Result<T, ProviderError> {
 impl Provider for Nothing {
     fn source(&self) -> &SourceName {
         &self.0
+    }
+
+    fn identity(&self) -> ArchiveIdentity {
+        ArchiveIdentity { words: Vec::new(), names_account: true }
+    }
+
+    fn base_urls(&self) -> Vec<Url> {
+        Vec::new()
     }
 
     async fn list(&self, _span: DaySpan) -> Result<Listing, ProviderError> {

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::sync::LazyLock;
 
 use jiff::Timestamp;
-use meetfs::config::{Overrides, ProviderConfig};
+use meetfs::config::Overrides;
 use meetfs::fuzzing::settings;
+use meetfs::http::Client;
+use meetfs::providers::Registry;
 
 /// What stands for the home directory.
 pub(crate) fn environment() -> BTreeMap<String, OsString> {
@@ -27,12 +30,15 @@ pub fn check(data: &[u8]) {
     }
 }
 
+static CLIENT: LazyLock<Client> = LazyLock::new(|| Client::new(1).unwrap());
+
 pub(crate) fn is_safe(settings: &meetfs::config::Config) {
     assert!(settings.cache.dir.is_absolute() && (1..=64).contains(&settings.connections));
     for source in &settings.sources {
-        let (ProviderConfig::Zoom(_) | ProviderConfig::Webex(_) | ProviderConfig::Rapatin(_)) =
-            &source.provider;
-        for address in source.provider.base_urls() {
+        let Ok(provider) = Registry::default().open(source, &CLIENT) else {
+            panic!("the provider of {} is not registered", source.name)
+        };
+        for address in provider.base_urls() {
             let is_here = address.host_str().is_some_and(|host| {
                 host == "localhost" || host.starts_with("127.") || host == "[::1]"
             });

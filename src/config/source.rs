@@ -1,6 +1,8 @@
 //! The tables `[source.NAME]`: which provider, how to sign in, and what to list.
 
+use std::any::Any;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::civil::Date;
 use secrecy::SecretString;
@@ -12,9 +14,9 @@ use super::error::ConfigError;
 use super::file::{Flag, Given, Secret, Table, Text, Texts, known_keys};
 use super::filter::{self, FilterConfig};
 use super::problem::ValueProblem;
-use super::rapatin::{self, RapatinConfig, RapatinCredential};
+use super::rapatin::{self, RapatinConfig};
 use super::suggestion::nearest;
-use super::webex::{self, WebexConfig, WebexCredential};
+use super::webex::{self, WebexConfig};
 use super::{secret, value};
 use crate::model::SourceName;
 
@@ -43,24 +45,6 @@ pub struct SourceConfig {
     pub provider: ProviderConfig,
 }
 
-impl SourceConfig {
-    /// Whether the settings say whose recordings these are. A bare token does not, and neither does a sign-in: another
-    /// one in its place may be of another account.
-    pub fn name_their_account(&self) -> bool {
-        match &self.provider {
-            ProviderConfig::Zoom(zoom) => {
-                matches!(zoom.credential, ZoomCredential::ServerToServer { .. })
-            }
-            ProviderConfig::Webex(webex) => {
-                matches!(webex.credential, WebexCredential::Refreshed { .. })
-            }
-            ProviderConfig::Rapatin(rapatin) => {
-                !matches!(rapatin.credential, RapatinCredential::Token(_))
-            }
-        }
-    }
-}
-
 /// The provider of a source, with its own settings.
 #[derive(Clone, Debug)]
 pub enum ProviderConfig {
@@ -70,6 +54,13 @@ pub enum ProviderConfig {
     Webex(WebexConfig),
     /// Rapatin.
     Rapatin(RapatinConfig),
+    /// A provider that is registered from outside of this crate.
+    Custom {
+        /// The name of the provider.
+        provider: &'static str,
+        /// The settings, of a type that its factory knows.
+        settings: Arc<dyn Any + Send + Sync>,
+    },
 }
 
 impl ProviderConfig {
@@ -79,25 +70,8 @@ impl ProviderConfig {
             Self::Zoom(_) => Provider::Zoom.name(),
             Self::Webex(_) => Provider::Webex.name(),
             Self::Rapatin(_) => Provider::Rapatin.name(),
+            Self::Custom { provider, .. } => provider,
         }
-    }
-
-    /// The addresses that the source is asked at, each host once.
-    pub fn base_urls(&self) -> Vec<Url> {
-        let mut addresses = match self {
-            // With a bare token nobody is asked for another one.
-            Self::Zoom(zoom) if matches!(zoom.credential, ZoomCredential::Token(_)) => {
-                vec![zoom.api_url.clone()]
-            }
-            Self::Webex(webex) if matches!(webex.credential, WebexCredential::Token(_)) => {
-                vec![webex.api_url.clone()]
-            }
-            Self::Zoom(zoom) => vec![zoom.oauth_url.clone(), zoom.api_url.clone()],
-            Self::Webex(webex) => vec![webex.oauth_url.clone(), webex.api_url.clone()],
-            Self::Rapatin(rapatin) => vec![rapatin.api_url.clone()],
-        };
-        addresses.dedup_by_key(|address| address.origin());
-        addresses
     }
 }
 

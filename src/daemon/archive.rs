@@ -15,16 +15,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::findings::{self, Findings};
 use super::holdings::OnDisk;
+use super::malloc;
 use super::source::Source;
-use super::{malloc, scope};
 use crate::cache::MemoryCache;
 use crate::cache::disk::{DiskCache, DiskOptions, DiskStatus};
-use crate::catalog::{Catalog, CatalogDatabase, Enricher, SizeFinder, SourceCounts, SourceOptions};
+use crate::catalog::{
+    Catalog, CatalogDatabase, Enricher, ListingScope, SizeFinder, SourceCounts, SourceOptions,
+};
 use crate::commands::error::Error;
 use crate::config::{Config, DiskLimit};
 use crate::http::{Client, FetchError};
 use crate::model::{BodyKind, FileId};
-use crate::providers::{self, LeaseCache, Provider};
+use crate::providers::{LeaseCache, Provider, Registry};
 use crate::read::{Engine, EngineOptions};
 use crate::tree::{LiveTree, TreeBuilder};
 use crate::vfs::{Invalidation, InvalidationQueue};
@@ -94,6 +96,20 @@ impl Archive {
         runtime: &Handle,
         ended: CancellationToken,
     ) -> Result<Self, Error> {
+        Self::with_providers(settings, &Registry::default(), facts, runtime, ended)
+    }
+
+    /// As [`new`](Self::new), with the providers of `registry`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), or the provider of a source is not registered.
+    pub fn with_providers(
+        settings: &Config,
+        registry: &Registry,
+        facts: CatalogDatabase,
+        runtime: &Handle,
+        ended: CancellationToken,
+    ) -> Result<Self, Error> {
         let client = Client::new(settings.connections)?;
         let disk = match settings.cache.disk {
             DiskLimit::Off => None,
@@ -104,20 +120,25 @@ impl Archive {
                 queue: settings.cache.memory.bytes() / WRITES_WAITING_SHARE,
             })?),
         };
-        let sources: Vec<_> = settings
+        let sources: Vec<Source> = settings
             .sources
             .iter()
-            .map(|settings| Source {
-                settings: settings.clone(),
-                provider: providers::open(settings, &client),
-                refresh: Arc::default(),
-                state: watch::Sender::default(),
-                settled: watch::Sender::default(),
+            .map(|settings| {
+                let provider = registry
+                    .open(settings, &client)
+                    .map_err(|cause| Error::Source { source_name: settings.name.clone(), cause })?;
+                Ok(Source {
+                    settings: settings.clone(),
+                    provider,
+                    refresh: Arc::default(),
+                    state: watch::Sender::default(),
+                    settled: watch::Sender::default(),
+                })
             })
-            .collect();
+            .collect::<Result<_, Error>>()?;
         let options = sources.iter().map(|source| SourceOptions {
             name: source.settings.name.clone(),
-            scope: scope::of(&source.settings.provider),
+            scope: ListingScope::of(source.provider.identity().words.iter().map(String::as_str)),
             filter: source.filter(&settings.timezone),
             recycle_bin: source.recycle_bin(),
             keep_deleted: disk
@@ -132,7 +153,7 @@ impl Archive {
             source.provider.recall(&catalog.trashed_meetings(&source.settings.name));
             let kept = catalog.earlier_listing(&source.settings.name).flatten();
             source.state.send_modify(|state| {
-                state.fully_listed_at = kept.filter(|_| source.settings.name_their_account());
+                state.fully_listed_at = kept.filter(|_| source.provider.identity().names_account);
             });
         }
         let invalidations = Arc::new(InvalidationQueue::default());

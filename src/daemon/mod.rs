@@ -11,6 +11,5 @@ pub(crate) mod logging;
 pub(crate) mod malloc;
 pub(crate) mod mount_table;
 pub mod mountpoint;
-pub(crate) mod scope;
 pub(crate) mod source;
 pub(crate) mod terminal;

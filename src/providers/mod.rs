@@ -9,6 +9,7 @@
 //! would tell them, and [`trash`] has the words for recycle bins.
 
 mod error;
+mod factory;
 mod oauth;
 mod provider;
 pub mod rapatin;
@@ -19,11 +20,13 @@ pub mod zoom;
 mod zoom_share;
 
 pub use error::{ErrorClass, ProviderError};
+pub use factory::ProviderFactory;
 #[cfg(any(fuzzing, test))]
 pub use oauth::fuzzing as oauth_fuzzing;
 pub use oauth::{AuthorizationRequest, SignInError, SignInService};
 pub use provider::{KnownMeetings, LateFiles, LeaseEffort, Listing, Provider};
-pub use registry::{open, sign_in_service};
+pub use registry::Registry;
+pub use toolkit::archive_identity::ArchiveIdentity;
 pub use toolkit::lease_cache::LeaseCache;
 pub use toolkit::recycle_bin::{RecycleBin, TrashEntry, TrashListing};
 pub use toolkit::scopes::Permission;

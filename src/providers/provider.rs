@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use url::Url;
 
 use super::error::ProviderError;
+use super::toolkit::archive_identity::ArchiveIdentity;
 use super::toolkit::recycle_bin::{RecycleBin, TrashListing};
 use super::toolkit::scopes::Permission;
 use crate::http::Priority;
@@ -17,6 +19,13 @@ use crate::model::{
 pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
     /// The configured name.
     fn source(&self) -> &SourceName;
+
+    /// Returns which archive the listings are of.
+    fn identity(&self) -> ArchiveIdentity;
+
+    /// Returns the base URLs that requests are sent to, each host once. Download hosts are not
+    /// among them.
+    fn base_urls(&self) -> Vec<Url>;
 
     /// Takes in what an earlier run listed, before anything is asked: for what a provider must say the same of again,
     /// or needs to know of a meeting that it has not listed in this run.

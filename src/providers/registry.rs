@@ -1,64 +1,55 @@
-//! The provider of each configured source.
+//! The list of providers.
+//!
+//! A provider of this crate is one directory, one line in [`Registry::default`] and one section of
+//! the configuration. A provider from outside is registered with [`Registry::register`]; its
+//! sources are configured with [`ProviderConfig::Custom`](crate::config::ProviderConfig::Custom).
 
 use std::sync::Arc;
 
+use super::error::ProviderError;
+use super::factory::ProviderFactory;
 use super::oauth::SignInService;
 use super::provider::Provider;
-use super::{rapatin, webex, zoom};
-use crate::config::{ProviderConfig, SourceConfig};
+use super::rapatin::RapatinFactory;
+use super::webex::WebexFactory;
+use super::zoom::ZoomFactory;
+use crate::config::SourceConfig;
 use crate::http::Client;
 
-/// The provider of a configured source. A new provider is one line here.
-pub fn open(settings: &SourceConfig, client: &Client) -> Arc<dyn Provider> {
-    match &settings.provider {
-        ProviderConfig::Zoom(zoom) => {
-            let zoom = zoom.clone();
-            let options = zoom::ZoomOptions {
-                source: settings.name.clone(),
-                credential: zoom.credential,
-                users: zoom.users,
-                api_url: zoom.api_url,
-                oauth_url: zoom.oauth_url,
-                api_url_is_default: zoom.api_url_is_default,
-                plan: zoom.plan,
-                download_hosts: settings.download_hosts.clone(),
-            };
-            Arc::new(zoom::Zoom::new(options, client.clone()))
-        }
-        ProviderConfig::Webex(webex) => {
-            let webex = webex.clone();
-            let options = webex::WebexOptions {
-                source: settings.name.clone(),
-                credential: webex.credential,
-                hosts: webex.users,
-                admin: webex.admin,
-                api_url: webex.api_url,
-                oauth_url: webex.oauth_url,
-                download_hosts: settings.download_hosts.clone(),
-            };
-            Arc::new(webex::Webex::new(options, client.clone()))
-        }
-        ProviderConfig::Rapatin(rapatin) => {
-            let rapatin = rapatin.clone();
-            let options = rapatin::RapatinOptions {
-                source: settings.name.clone(),
-                credential: rapatin.credential,
-                meetings: rapatin.meetings,
-                api_url: rapatin.api_url,
-                download_hosts: settings.download_hosts.clone(),
-            };
-            Arc::new(rapatin::Rapatin::new(options, client.clone()))
-        }
+/// The known providers.
+#[derive(Clone, Debug)]
+pub struct Registry(Vec<Arc<dyn ProviderFactory>>);
+
+impl Default for Registry {
+    /// Returns the providers of this crate.
+    fn default() -> Self {
+        Self(vec![Arc::new(ZoomFactory), Arc::new(WebexFactory), Arc::new(RapatinFactory)])
     }
 }
 
-/// Where somebody signs in to a source; `None` where its credential is configured.
-pub fn sign_in_service(settings: &SourceConfig, client: &Client) -> Option<SignInService> {
-    match &settings.provider {
-        ProviderConfig::Zoom(zoom) => zoom::sign_in_service(&settings.name, zoom, client.clone()),
-        ProviderConfig::Webex(webex) => {
-            webex::sign_in_service(&settings.name, webex, client.clone())
-        }
-        ProviderConfig::Rapatin(_) => None,
+impl Registry {
+    /// Adds a provider.
+    pub fn register(&mut self, factory: impl ProviderFactory) {
+        self.0.push(Arc::new(factory));
+    }
+
+    /// Returns the provider of `source`. It sends no request.
+    ///
+    /// # Errors
+    /// The provider of the source is not registered.
+    pub fn open(
+        &self,
+        source: &SourceConfig,
+        client: &Client,
+    ) -> Result<Arc<dyn Provider>, ProviderError> {
+        self.0.iter().find_map(|factory| factory.open(source, client)).ok_or_else(|| {
+            let name = source.provider.name();
+            ProviderError::not_found(format!("the provider `{name}` is not registered"))
+        })
+    }
+
+    /// Returns the sign-in of `source`, or `None` if its credential is configured.
+    pub fn sign_in_service(&self, source: &SourceConfig, client: &Client) -> Option<SignInService> {
+        self.0.iter().find_map(|factory| factory.sign_in_service(source, client))
     }
 }

@@ -122,7 +122,7 @@ async fn late_files(source: &Source, meetings: &[Meeting]) -> Option<Check> {
 /// Whether the source's addresses can be reached over DNS and TLS, and what time it is there.
 async fn reach(client: &Client, source: &Source) -> Vec<Check> {
     let mut checks = Vec::new();
-    for address in source.settings.provider.base_urls() {
+    for address in source.provider.base_urls() {
         let subject = format!("{}, {}", source.settings.name, address.host_str().unwrap_or("?"));
         let request = ApiRequest {
             // Without the path: whether anything is there is not what is asked.

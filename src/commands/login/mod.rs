@@ -18,7 +18,7 @@ use crate::commands::error::Error;
 use crate::config::{Config, ConfigError, ProcessEnvironment};
 use crate::http::Client;
 use crate::model::SourceName;
-use crate::providers::{self, SignInError, SignInService};
+use crate::providers::{Registry, SignInError, SignInService};
 
 /// Why nobody was signed in.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +85,7 @@ pub fn login(arguments: &LoginArgs) -> Result<(), Error> {
     let settings = Config::load_for_login(&arguments.overrides(), &ProcessEnvironment)?;
     let client = Client::new(settings.connections)?;
     let Some(source) = settings.sources.first() else { return Ok(()) };
-    let Some(desk) = providers::sign_in_service(source, &client) else {
+    let Some(desk) = Registry::default().sign_in_service(source, &client) else {
         let source_name = source.name.clone();
         return Err(
             ConfigError::LoginNotNeeded { source_name, with: "what is configured".into() }.into()

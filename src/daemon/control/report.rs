@@ -222,7 +222,7 @@ impl MountReport {
 impl DownReport {
     fn of(DownHost { host, since, next }: DownHost, archive: &Archive) -> Self {
         let asks = |source: &Source| {
-            let addresses = source.settings.provider.base_urls();
+            let addresses = source.provider.base_urls();
             addresses.iter().any(|address| address.origin().ascii_serialization() == host)
         };
         let sources = archive.sources().map(|(source, _)| source).filter(|source| asks(source));

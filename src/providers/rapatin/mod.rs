@@ -26,12 +26,14 @@ use self::listing::Lister;
 use crate::http::{AllowedHosts, Client, Priority};
 use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
 use crate::providers::zoom_share::ZOOM_HOSTS;
-use crate::providers::{LeaseEffort, Listing, Provider, ProviderError};
+use crate::providers::{ArchiveIdentity, LeaseEffort, Listing, Provider, ProviderError};
 
 mod api;
+mod factory;
 mod facts;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
+mod identity;
 mod leases;
 mod listing;
 mod login;
@@ -40,6 +42,8 @@ mod refusal;
 mod schedule;
 mod starts;
 mod wire;
+
+pub use factory::RapatinFactory;
 
 pub use crate::config::RapatinCredential;
 
@@ -61,6 +65,8 @@ pub struct RapatinOptions {
 /// One account of Rapatin's.
 pub struct Rapatin {
     source: SourceName,
+    identity: ArchiveIdentity,
+    base_urls: Vec<Url>,
     api: Api,
     lister: Lister,
     leases: Leases,
@@ -75,12 +81,16 @@ impl std::fmt::Debug for Rapatin {
 impl Rapatin {
     /// The account; nothing is asked yet.
     pub fn new(options: RapatinOptions, client: Client) -> Self {
+        let identity = identity::of(&options);
+        let base_urls = vec![options.api_url.clone()];
         let names = ZOOM_HOSTS.into_iter().chain(options.download_hosts.iter().map(String::as_str));
         let hosts = AllowedHosts::new(names, &options.api_url);
         let tokens = login::tokens(options.credential, options.api_url.clone(), client.clone());
         Self {
             lister: Lister::new(options.source.clone(), options.meetings),
             source: options.source,
+            identity,
+            base_urls,
             api: Api::new(client.clone(), options.api_url, tokens),
             leases: Leases::new(client, hosts),
         }
@@ -91,6 +101,14 @@ impl Rapatin {
 impl Provider for Rapatin {
     fn source(&self) -> &SourceName {
         &self.source
+    }
+
+    fn identity(&self) -> ArchiveIdentity {
+        self.identity.clone()
+    }
+
+    fn base_urls(&self) -> Vec<Url> {
+        self.base_urls.clone()
     }
 
     fn recall(&self, listed: &[Arc<Meeting>]) {

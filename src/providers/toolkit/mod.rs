@@ -1,5 +1,7 @@
 //! What more than one provider needs.
 
+pub(crate) mod archive_identity;
+pub(crate) mod base_urls;
 pub(crate) mod document;
 pub(crate) mod json_repair;
 pub(crate) mod lease_cache;

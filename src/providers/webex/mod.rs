@@ -35,13 +35,16 @@ use super::{
 };
 use crate::http::{AllowedHosts, Client, Priority};
 use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
-use crate::providers::toolkit::listing_failures;
+use crate::providers::ArchiveIdentity;
+use crate::providers::toolkit::{base_urls, listing_failures};
 
 mod api;
 mod auth;
+mod factory;
 mod facts;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
+mod identity;
 mod leases;
 mod listing;
 mod mapping;
@@ -52,7 +55,7 @@ mod scopes;
 mod transcripts;
 mod wire;
 
-pub(crate) use auth::sign_in_service;
+pub use factory::WebexFactory;
 
 pub use crate::config::WebexCredential;
 
@@ -92,6 +95,8 @@ pub struct WebexOptions {
 /// One account of Webex's.
 pub struct Webex {
     source: SourceName,
+    identity: ArchiveIdentity,
+    base_urls: Vec<Url>,
     shelves: Vec<Shelf>,
     api: Api,
     leases: Leases,
@@ -110,6 +115,12 @@ impl std::fmt::Debug for Webex {
 impl Webex {
     /// The account; nothing is asked yet.
     pub fn new(options: WebexOptions, client: Client) -> Self {
+        let identity = identity::of(&options);
+        let base_urls = match options.credential {
+            // A bare token is never renewed.
+            WebexCredential::Token(_) => vec![options.api_url.clone()],
+            _ => base_urls::of(&options.oauth_url, &options.api_url),
+        };
         let names =
             WEBEX_HOSTS.into_iter().chain(options.download_hosts.iter().map(String::as_str));
         let hosts = AllowedHosts::new(names, &options.api_url);
@@ -119,6 +130,8 @@ impl Webex {
         Self {
             transcripts: Transcripts::new(options.source.clone(), is_for_others),
             source: options.source,
+            identity,
+            base_urls,
             is_admin: options.admin,
             shelves: listing::shelves(&options.hosts, options.admin),
             api: Api::new(client, options.api_url, tokens),
@@ -132,6 +145,14 @@ impl Webex {
 impl Provider for Webex {
     fn source(&self) -> &SourceName {
         &self.source
+    }
+
+    fn identity(&self) -> ArchiveIdentity {
+        self.identity.clone()
+    }
+
+    fn base_urls(&self) -> Vec<Url> {
+        self.base_urls.clone()
     }
 
     fn recall(&self, listed: &[Arc<Meeting>]) {

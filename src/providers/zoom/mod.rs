@@ -31,19 +31,22 @@ use self::listing::{Fullness, Listed};
 use self::mapping::Mapped;
 use crate::http::{AllowedHosts, Client, Priority};
 use crate::model::{DaySpan, Details, FileId, Lease, MeetingId, SourceName};
+use crate::providers::toolkit::base_urls;
 use crate::providers::zoom_share::ZOOM_HOSTS;
 use crate::providers::{
-    KnownMeetings, LeaseEffort, Listing, Permission, Provider, ProviderError, RecycleBin,
-    TrashListing,
+    ArchiveIdentity, KnownMeetings, LeaseEffort, Listing, Permission, Provider, ProviderError,
+    RecycleBin, TrashListing,
 };
 
 mod address;
 mod api;
 mod auth;
 mod details;
+mod factory;
 mod facts;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
+mod identity;
 mod leases;
 mod listing;
 mod mapping;
@@ -55,7 +58,7 @@ mod users;
 mod windows;
 mod wire;
 
-pub(crate) use auth::sign_in_service;
+pub use factory::ZoomFactory;
 
 pub use crate::config::{ZoomCredential, ZoomPlan};
 
@@ -83,6 +86,8 @@ pub struct ZoomOptions {
 /// One account of Zoom's.
 pub struct Zoom {
     source: SourceName,
+    identity: ArchiveIdentity,
+    base_urls: Vec<Url>,
     users: Vec<String>,
     api: Api,
     leases: Leases,
@@ -100,6 +105,12 @@ impl std::fmt::Debug for Zoom {
 impl Zoom {
     /// The account; nothing is asked yet.
     pub fn new(options: ZoomOptions, client: Client) -> Self {
+        let identity = identity::of(&options);
+        let base_urls = match options.credential {
+            // A bare token is never renewed.
+            ZoomCredential::Token(_) => vec![options.api_url.clone()],
+            _ => base_urls::of(&options.oauth_url, &options.api_url),
+        };
         let names = ZOOM_HOSTS.into_iter().chain(options.download_hosts.iter().map(String::as_str));
         let hosts = AllowedHosts::new(names, &options.api_url);
         let replaceable = options.api_url_is_default.then(|| options.api_url.clone());
@@ -118,6 +129,8 @@ impl Zoom {
         );
         Self {
             source: options.source,
+            identity,
+            base_urls,
             users: options.users,
             api: Api::new(client.clone(), options.api_url, tokens, paces),
             leases: Leases::new(client, hosts),
@@ -144,6 +157,14 @@ impl Zoom {
 impl Provider for Zoom {
     fn source(&self) -> &SourceName {
         &self.source
+    }
+
+    fn identity(&self) -> ArchiveIdentity {
+        self.identity.clone()
+    }
+
+    fn base_urls(&self) -> Vec<Url> {
+        self.base_urls.clone()
     }
 
     fn set_known_meetings(&self, known: Arc<dyn KnownMeetings>) {

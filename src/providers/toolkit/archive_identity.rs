@@ -1,0 +1,41 @@
+//! Which archive the listings of a source are of.
+//!
+//! Two sources are of the same archive if the owners of the recordings and the API are the same.
+//! The catalog recognizes an archive by these words and their order. Other words mean that
+//! everything is listed again and that recordings kept after their deletion are lost, so a
+//! provider never changes them. They contain no secret: a renewed secret changes no archive.
+
+use url::Url;
+
+/// The identity of an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchiveIdentity {
+    /// Words that distinguish the archive from any other.
+    pub words: Vec<String>,
+    /// Whether the words determine the account. With a bare token or a sign-in they do not:
+    /// another one in its place may be of another account.
+    pub names_account: bool,
+}
+
+impl ArchiveIdentity {
+    /// Returns the identity of an archive of `provider`, accessed in the given way.
+    pub(crate) fn new(provider: &str, access: &[&str], names_account: bool) -> Self {
+        let words = std::iter::once(&provider).chain(access).map(|word| (*word).to_owned());
+        Self { words: words.collect(), names_account }
+    }
+
+    /// Adds the addresses of the API.
+    pub(crate) fn with_urls<'u>(mut self, urls: impl IntoIterator<Item = &'u Url>) -> Self {
+        self.words.extend(urls.into_iter().map(|url| url.as_str().to_owned()));
+        self
+    }
+
+    /// Adds a list behind its name. The order of the list is irrelevant.
+    pub(crate) fn with_list(mut self, name: &str, list: &[String]) -> Self {
+        let mut list = list.to_vec();
+        list.sort_unstable();
+        self.words.push(name.to_owned());
+        self.words.extend(list);
+        self
+    }
+}

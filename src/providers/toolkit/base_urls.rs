@@ -1,0 +1,10 @@
+//! The base URLs of a provider.
+
+use url::Url;
+
+/// Returns both URLs, or the first if they are of one host.
+pub(crate) fn of(oauth: &Url, api: &Url) -> Vec<Url> {
+    let mut urls = vec![oauth.clone(), api.clone()];
+    urls.dedup_by_key(|url| url.origin());
+    urls
+}
