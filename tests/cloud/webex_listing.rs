@@ -171,7 +171,7 @@ async fn a_list_that_goes_in_circles_or_does_not_say_where_it_goes_on_or_is_none
         (page_with(r#"</v1/recordings?cursor=2; rel="next""#), unreadable, 1),
         (page_with(r#"/v1/recordings?cursor=2; rel="next""#), unreadable, 1),
         (page_with(r#"<>; rel="next""#), unreadable, 1),
-        (circle, "names the same next page again and again", 2),
+        (circle, "named the same next page twice", 2),
         (answer(200, r#"{"message":"hello"}"#, &[]), "sent a list without items", 1),
         (answer(200, "<html>", &[]), "not a JSON object; check api_url", 1),
     ] {

@@ -165,7 +165,7 @@ fn a_listing_without_an_end_is_given_up_with_a_word() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(text(&output).contains("not listed whole: acme"), "{}", text(&output));
     assert!(
-        text(&output).contains("one next page after the other with nothing new on them"),
+        text(&output).contains("one page after another with nothing new on them"),
         "{}",
         text(&output)
     );

@@ -1,11 +1,10 @@
-//! All sessions of a span: which meetings there were, the recordings of each, and what to do when one of them fails.
+//! Lists the sessions of a span: the meetings of the schedule, then the recordings of each.
 
-use std::collections::hash_map::Entry;
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
@@ -19,37 +18,34 @@ use super::starts::Starts;
 use super::wire::{Session, Sessions, State};
 use crate::http::Priority;
 use crate::model::{DaySpan, Meeting, MeetingId, SourceName};
+use crate::providers::toolkit::fan_out::{FanOutLimits, Reach, Stop, fan_out};
 use crate::providers::toolkit::listing_failures::{merge_adjacent, most_actionable};
+use crate::providers::toolkit::windowed_listing::keep_highest;
 use crate::providers::{ErrorClass, ProviderError};
 
-/// Meetings asked about at once. Rapatin's limits are not known; a few calls in flight hide the round trips to Jakarta
-/// and look like one busy person.
-const AT_ONCE: usize = 4;
+/// Meetings in flight. Rapatin publishes no limits; a few calls hide the round trips to Jakarta without looking like
+/// more than one user.
+const MEETING_CONCURRENCY: usize = 4;
 
-/// Bound on one meeting's recordings, retries included, as for any call that somebody may be waiting for.
+/// Timeout of the recordings of one meeting, retries included.
 const MEETING_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Bound on asking about all meetings. The first listing keeps a mount waiting, and the newest meetings come first:
-/// what has not come by then is asked for by the next listing, a minute later.
-const ALL_TIMEOUT: Duration = Duration::from_secs(120);
+/// Timeout of the recordings of all meetings. The first listing delays a mount, and the newest meetings come first;
+/// the next listing, a minute later, requests the rest.
+const LISTING_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Meetings of a schedule that one listing asks about, the newest first. Rapatin keeps recordings for days (`delete_on`
-/// is four days after the meeting in its documentation), so those behind a thousand newer ones have none.
-const MEETINGS: usize = 1000;
+/// Meetings of the schedule that one listing requests, newest first. Rapatin keeps recordings for days (`delete_on` is
+/// four days after the meeting in its documentation), so a meeting behind a thousand newer ones has none.
+const MAX_MEETINGS: usize = 1000;
 
-/// Age in days at which a meeting without recordings will get none any more: processing takes three days at the worst
-/// (Zoom), and two weeks leave room for a meeting that went on under the same id. Such a meeting is not asked about
-/// again, or an old schedule would cost hundreds of calls at every listing.
-const SETTLED: i64 = 14;
+/// Age at which a meeting without recordings gets no more: processing takes three days at most (Zoom), and two weeks
+/// allow for a meeting that continued under the same id. Without it, an old schedule would cost hundreds of calls per
+/// listing.
+const SETTLED_DAYS: i64 = 14;
 
-/// Meetings that may fail in a row, each after its retries, before the others are not asked about any more: with a
-/// cloud that is down, they would fail one after the other for minutes.
-const FAILURES_IN_A_ROW: usize = AT_ONCE;
-
-/// What a listing found.
-pub(crate) struct Found {
+pub(crate) struct SessionListing {
     /// Each session once.
-    pub(crate) meetings: Vec<Mapped>,
+    pub(crate) sessions: Vec<Mapped>,
     /// The days that were not listed whole.
     pub(crate) failed: Vec<(DaySpan, ProviderError)>,
 }
@@ -57,60 +53,80 @@ pub(crate) struct Found {
 /// Lists one source.
 pub(crate) struct Lister {
     source: SourceName,
-    /// Ids of meetings that are asked about whether they stand in the schedule or not.
+    /// Ids of meetings to request in addition to the schedule.
     configured: Vec<String>,
     starts: Starts,
-    known: Mutex<Known>,
+    history: Mutex<MeetingHistory>,
 }
 
 /// What earlier listings found out about meetings.
 #[derive(Default)]
-struct Known {
-    /// Those that had recordings when they were last asked about. They are asked about again whatever the schedule
-    /// says: that of a week may leave out a meeting that is in a year's, and its sessions of this week would come and
-    /// go with the span that is listed.
-    holding: BTreeSet<String>,
-    /// Old meetings of the schedule that have no recordings.
+struct MeetingHistory {
+    /// Meetings that had recordings when they were last requested. They are requested again regardless of the
+    /// schedule: the schedule of a week may leave out a meeting that the one of a year has, and its sessions would
+    /// appear and disappear with the span that is listed.
+    with_recordings: BTreeSet<String>,
+    /// Old meetings of the schedule without recordings.
     settled: HashSet<String>,
+}
+
+impl MeetingHistory {
+    /// A full set costs calls and no recording.
+    const MAX_SETTLED: usize = 10 * MAX_MEETINGS;
+
+    fn record(&mut self, meeting: &str, is_empty: bool, is_old: bool) {
+        if !is_empty {
+            self.with_recordings.insert(meeting.to_owned());
+            return;
+        }
+        self.with_recordings.remove(meeting);
+        if is_old && self.settled.len() < Self::MAX_SETTLED {
+            self.settled.insert(meeting.to_owned());
+        }
+    }
 }
 
 impl Lister {
     pub(crate) fn new(source: SourceName, configured: Vec<String>) -> Self {
-        Self { source, configured, starts: Starts::default(), known: Mutex::default() }
+        Self { source, configured, starts: Starts::default(), history: Mutex::default() }
     }
 
-    /// Takes in what an earlier run listed.
-    pub(crate) fn recall(&self, listed: &[Arc<Meeting>]) {
-        self.starts.recall(listed);
-        let holding = listed.iter().filter_map(|meeting| meeting.metadata.text("meeting_id"));
-        self.known.lock().holding.extend(holding);
+    /// Restores what an earlier run listed.
+    pub(crate) fn restore(&self, listed: &[Arc<Meeting>]) {
+        self.starts.restore(listed);
+        let meetings = listed.iter().filter_map(|meeting| meeting.metadata.text("meeting_id"));
+        self.history.lock().with_recordings.extend(meetings);
     }
 
     /// Lists the sessions of the days of `span`.
     ///
     /// # Errors
-    /// Where everything failed: the reason that a person can do most about.
-    pub(crate) async fn list(&self, api: &Api, span: DaySpan) -> Result<Found, ProviderError> {
-        let (schedule, unscheduled) = schedule::ask(api, span).await;
-        if let Some(error) = &unscheduled
+    /// Returns the error that a user can do most about if no meeting could be requested.
+    pub(crate) async fn list(
+        &self,
+        api: &Api,
+        span: DaySpan,
+    ) -> Result<SessionListing, ProviderError> {
+        let (schedule, schedule_error) = schedule::fetch(api, span).await;
+        if let Some(error) = &schedule_error
             && error.is_credential()
         {
             return Err(error.clone());
         }
-        let settled =
-            TimeZone::UTC.to_datetime(Timestamp::now()).date().saturating_sub(SETTLED.days());
-        let asked = self.meetings(&schedule, settled);
-        let replies = ask_all(api, &asked).await;
-        let schedule_is_whole = unscheduled.is_none();
-        let came = replies.iter().filter(|(_, reply)| reply.is_ok()).count();
+        let settled_day =
+            TimeZone::UTC.to_datetime(Timestamp::now()).date().saturating_sub(SETTLED_DAYS.days());
+        let meetings = self.meetings(&schedule, settled_day);
+        let replies = fetch_recordings(api, &meetings).await;
+        let schedule_is_complete = schedule_error.is_none();
+        let has_reply = replies.iter().any(|(_, reply)| reply.is_ok());
 
-        let mut failed: Vec<_> = unscheduled.map(|error| (span, error)).into_iter().collect();
+        let mut failed: Vec<_> = schedule_error.map(|error| (span, error)).into_iter().collect();
         let mut sessions = HashMap::new();
         for (meeting, reply) in replies {
             match reply {
                 Ok(listed) => {
                     if listed.unreadable > 0 {
-                        // Nobody knows which sessions these are: none of those known may be taken for deleted.
+                        // Any known session may be among these, so none may count as deleted.
                         let why = format!(
                             "Rapatin listed {} sessions of meeting {meeting} that cannot be read; it may be passing",
                             listed.unreadable
@@ -119,19 +135,17 @@ impl Lister {
                     }
                     let is_empty =
                         listed.sessions.iter().all(|session| session.state() == State::Deleted);
-                    self.note(
-                        meeting,
-                        is_empty,
-                        is_empty && !is_newer(schedule.newest(meeting), settled),
-                    );
+                    let is_old = !may_get_recordings(schedule.newest_day(meeting), settled_day);
+                    self.history.lock().record(meeting, is_empty, is_old);
                     for session in listed.sessions {
-                        keep_one(&mut sessions, meeting, session);
+                        let id = MeetingId::from(session.uuid());
+                        keep_highest(&mut sessions, id, (meeting, session), rank);
                     }
                 }
-                // A schedule may show meetings of others; where only some are refused, these are none of the account's.
+                // A schedule may show meetings of other accounts. Where only some are refused, it is these.
                 Err(error)
                     if error.class() == ErrorClass::NotAllowed
-                        && came > 0
+                        && has_reply
                         && !self.is_configured(meeting) =>
                 {
                     tracing::debug!(source = %self.source, "left out: {error}");
@@ -139,7 +153,7 @@ impl Lister {
                 Err(error) => {
                     let days = schedule.days(meeting);
                     if self.is_configured(meeting) || days.is_empty() {
-                        // Nobody says when it was held.
+                        // Its day is unknown.
                         failed.push((span, error));
                     } else {
                         let days = days.into_iter().filter_map(|days| overlap(days, span));
@@ -148,33 +162,35 @@ impl Lister {
                 }
             }
         }
-        if came == 0
-            && let Some(worst) = most_actionable(&failed)
-        {
-            return Err(worst.clone());
+        if !has_reply && let Some(error) = most_actionable(&failed) {
+            return Err(error.clone());
         }
-        let meetings = self.mapped(sessions, span, |meeting, session| {
-            self.starts.of(meeting, session, &schedule, schedule_is_whole)
+        let sessions = self.map(sessions.into_values(), span, |meeting, session| {
+            self.starts.start_of(meeting, session, &schedule, schedule_is_complete)
         });
         if failed.is_empty() {
-            let listed = meetings.iter().map(|mapped| mapped.meeting.id.clone()).collect();
-            self.starts.keep(span, &listed);
+            let listed = sessions.iter().map(|mapped| mapped.meeting.id.clone()).collect();
+            self.starts.retain(span, &listed);
         }
-        Ok(Found { meetings, failed: merge_adjacent(failed) })
+        Ok(SessionListing { sessions, failed: merge_adjacent(failed) })
     }
 
-    /// The meetings to ask about: those of the configuration, those that have recordings, and then those of the
+    /// Returns the meetings to request: those of the configuration, those with recordings, and then those of the
     /// schedule, newest first.
-    fn meetings(&self, schedule: &Schedule, settled: Date) -> Vec<String> {
-        let known = self.known.lock();
+    fn meetings(&self, schedule: &Schedule, settled_day: Date) -> Vec<String> {
+        let history = self.history.lock();
         let scheduled = schedule.meetings();
         let scheduled = scheduled
             .iter()
-            .filter(|(day, meeting)| is_newer(*day, settled) || !known.settled.contains(*meeting))
+            .filter(|(day, meeting)| {
+                may_get_recordings(*day, settled_day) || !history.settled.contains(*meeting)
+            })
             .map(|(_, meeting)| *meeting)
-            .take(MEETINGS);
+            .take(MAX_MEETINGS);
         let mut taken = HashSet::new();
-        let all = self.configured.iter().chain(&known.holding).map(String::as_str).chain(scheduled);
+        let configured = self.configured.iter().map(String::as_str);
+        let with_recordings = history.with_recordings.iter().map(String::as_str);
+        let all = configured.chain(with_recordings).chain(scheduled);
         all.filter(|meeting| taken.insert(*meeting)).map(str::to_owned).collect()
     }
 
@@ -182,97 +198,72 @@ impl Lister {
         self.configured.iter().any(|configured| configured == meeting)
     }
 
-    /// Notes what a meeting had: nothing if it `is_empty`, and nothing for ever if it `is_settled` as well.
-    fn note(&self, meeting: &str, is_empty: bool, is_settled: bool) {
-        /// A full note costs calls and no recording.
-        const NOTED: usize = 10 * MEETINGS;
-        let mut known = self.known.lock();
-        if !is_empty {
-            known.holding.insert(meeting.to_owned());
-            return;
-        }
-        known.holding.remove(meeting);
-        if is_settled && known.settled.len() < NOTED {
-            known.settled.insert(meeting.to_owned());
-        }
-    }
-
-    /// The sessions of the days of `span`. Others are left out: a meeting that is held again and again brings those
-    /// of every day, also of days before the first that the source is to show.
-    fn mapped(
+    /// Maps the sessions of the days of `span`. A recurring meeting brings the sessions of every day, also of days
+    /// before the first that the source shows.
+    fn map<'m>(
         &self,
-        sessions: HashMap<MeetingId, (String, Session)>,
+        sessions: impl Iterator<Item = (&'m str, Session)>,
         span: DaySpan,
-        start: impl Fn(&str, &Session) -> Timestamp,
+        start_of: impl Fn(&str, &Session) -> Timestamp,
     ) -> Vec<Mapped> {
         let mut mapped = Vec::new();
-        for (meeting, session) in sessions.into_values() {
+        for (meeting, session) in sessions {
             if session.state() == State::Deleted {
                 continue;
             }
-            let start = start(&meeting, &session);
+            let start = start_of(meeting, &session);
             let is_dated = session.recorded_on.is_some();
             if !is_dated || span.contains(TimeZone::UTC.to_datetime(start).date()) {
-                mapped.push(mapping::session(&self.source, &meeting, session, start));
+                mapped.push(mapping::session(&self.source, meeting, session, start));
             }
         }
         mapped
     }
 }
 
-/// Asks for the recordings of every meeting, a few at once and within a bound. Those that were given up have the
-/// reason in common.
-async fn ask_all<'m>(
+/// Requests the recordings of each meeting. Meetings that were given up share one error.
+async fn fetch_recordings<'m>(
     api: &Api,
     meetings: &'m [String],
 ) -> Vec<(&'m str, Result<Sessions, ProviderError>)> {
-    let deadline = Instant::now() + ALL_TIMEOUT;
-    let mut unfinished: BTreeSet<&str> = BTreeSet::new();
+    let limits = FanOutLimits {
+        concurrency: MEETING_CONCURRENCY,
+        max_failures_in_a_row: MEETING_CONCURRENCY,
+        deadline: Some(Instant::now() + LISTING_TIMEOUT),
+    };
     let mut jobs = Vec::new();
     for meeting in meetings {
-        unfinished.insert(meeting);
-        jobs.push(async move {
-            (meeting.as_str(), api.recordings(meeting, MEETING_TIMEOUT, Priority::Background).await)
-        });
+        jobs.push((
+            meeting.as_str(),
+            api.recordings(meeting, MEETING_TIMEOUT, Priority::Background),
+        ));
     }
-    let mut done = stream::iter(jobs).buffer_unordered(AT_ONCE);
     let mut replies = Vec::new();
-    let mut in_a_row = 0;
-    let given_up = loop {
-        let (meeting, reply) = match tokio::time::timeout_at(deadline, done.next()).await {
-            Ok(Some(done)) => done,
-            Ok(None) => break None,
-            Err(_elapsed) => {
-                let seconds = ALL_TIMEOUT.as_secs();
-                break Some(ProviderError::unavailable(format!(
-                    "Rapatin did not show the recordings of all meetings within {seconds} s"
-                )));
-            }
+    let unfinished = fan_out(limits, jobs, |meeting, reply: Result<Sessions, ProviderError>| {
+        let reach = match &reply {
+            Err(error) if error.is_credential() => Reach::Hopeless(error.clone()),
+            Err(error) if error.is_transient() => Reach::Unreachable(error.clone()),
+            _ => Reach::Answered,
         };
-        unfinished.remove(meeting);
-        let failure = reply.as_ref().err().cloned();
         replies.push((meeting, reply));
-        in_a_row = if failure.as_ref().is_some_and(ProviderError::is_transient) {
-            in_a_row + 1
-        } else {
-            0
+        reach
+    })
+    .await;
+    if let Some(unfinished) = unfinished {
+        let error = match unfinished.stop {
+            Stop::Failure(error) => error,
+            Stop::Deadline => ProviderError::unavailable(format!(
+                "Rapatin did not show the recordings of all meetings within {} s",
+                LISTING_TIMEOUT.as_secs()
+            )),
         };
-        // What is said of the credential holds for every meeting.
-        if in_a_row == FAILURES_IN_A_ROW
-            || failure.as_ref().is_some_and(ProviderError::is_credential)
-        {
-            break failure;
-        }
-    };
-    if let Some(error) = given_up {
-        replies.extend(unfinished.into_iter().map(|meeting| (meeting, Err(error.clone()))));
+        replies.extend(unfinished.keys.into_iter().map(|meeting| (meeting, Err(error.clone()))));
     }
     replies
 }
 
-/// Whether a meeting may still get recordings.
-fn is_newer(day: Option<Date>, settled: Date) -> bool {
-    day.is_none_or(|day| day > settled)
+fn may_get_recordings(day: Option<Date>, settled_day: Date) -> bool {
+    day.is_none_or(|day| day > settled_day)
 }
 
 fn overlap(one: DaySpan, other: DaySpan) -> Option<DaySpan> {
@@ -280,20 +271,8 @@ fn overlap(one: DaySpan, other: DaySpan) -> Option<DaySpan> {
     (both.from <= both.to).then_some(both)
 }
 
-/// Keeps one account of each session: the fuller one, and of equals the one of the smaller id, whichever came first.
-fn keep_one(sessions: &mut HashMap<MeetingId, (String, Session)>, meeting: &str, session: Session) {
-    let rank = |meeting: &str, session: &Session| {
-        (std::cmp::Reverse(session.files.len()), meeting.to_owned())
-    };
-    match sessions.entry(MeetingId::from(session.uuid())) {
-        Entry::Vacant(place) => {
-            place.insert((meeting.to_owned(), session));
-        }
-        Entry::Occupied(mut place) => {
-            let (known, account) = place.get();
-            if rank(meeting, &session) < rank(known, account) {
-                place.insert((meeting.to_owned(), session));
-            }
-        }
-    }
+/// Ranks two entries of one session regardless of their order of arrival: the one with more files, and among equal ones
+/// that of the smaller meeting id.
+fn rank((meeting, session): &(&str, Session)) -> impl Ord + use<> {
+    (session.files.len(), Reverse((*meeting).to_owned()))
 }

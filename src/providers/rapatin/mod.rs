@@ -112,14 +112,14 @@ impl Provider for Rapatin {
     }
 
     fn recall(&self, listed: &[Arc<Meeting>]) {
-        self.lister.recall(listed);
+        self.lister.restore(listed);
     }
 
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError> {
         let mut found = self.lister.list(&self.api, span).await?;
-        self.leases.learn(span, found.failed.is_empty(), &mut found.meetings);
+        self.leases.learn(span, found.failed.is_empty(), &mut found.sessions);
         let meetings: Vec<Meeting> =
-            found.meetings.into_iter().map(|mapped| mapped.meeting).collect();
+            found.sessions.into_iter().map(|mapped| mapped.meeting).collect();
         Ok(Listing { meetings, failed: found.failed, ..Listing::default() })
     }
 

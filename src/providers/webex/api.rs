@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 use url::Url;
@@ -15,17 +14,13 @@ use crate::http::error::origin;
 use crate::http::{ApiReply, ApiRequest, Client, HttpError, Priority, retry};
 use crate::model::SecretUrl;
 use crate::providers::ProviderError;
+use crate::providers::toolkit::backoff::{Backoff, BackoffRemaining};
 use crate::providers::toolkit::json_repair;
 use crate::providers::toolkit::token::{Token, Tokens};
 
-/// The wait that a 429 without `Retry-After` asks for, and the least that one with it does (webexpythonsdk,
-/// `RateLimitError`).
-const UNSTATED_QUIET: Duration = Duration::from_secs(15);
-const MIN_QUIET: Duration = Duration::from_secs(1);
-
-/// What must be left after a quiet that is waited out: a call that has no time any more would end with a word about time
-/// where the limit is the reason.
-const CALLED_TIMEOUT: Duration = Duration::from_secs(1);
+/// Back-off after a 429 without `Retry-After`, and the shortest after one with it (webexpythonsdk, `RateLimitError`).
+const DEFAULT_RETRY_DELAY: Duration = Duration::from_secs(15);
+const MIN_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Why a call brought no object.
 pub(crate) enum ApiError {
@@ -62,7 +57,7 @@ impl From<HttpError> for ApiError {
 pub(crate) struct Reply {
     pub(crate) object: Map<String, Value>,
     /// The address of the page after this one, as the reply names it; `None` on the last.
-    pub(crate) next: Result<Option<String>, paging::Unreadable>,
+    pub(crate) next: Result<Option<String>, paging::UnreadableLink>,
 }
 
 /// The interface of one source.
@@ -70,13 +65,12 @@ pub(crate) struct Api {
     client: Client,
     base: Url,
     tokens: Tokens,
-    /// No call begins before this.
-    quiet_until: Mutex<Option<Instant>>,
+    backoff: Backoff,
 }
 
 impl Api {
     pub(crate) fn new(client: Client, base: Url, tokens: Tokens) -> Self {
-        Self { client, base, tokens, quiet_until: Mutex::default() }
+        Self { client, base, tokens, backoff: Backoff::default() }
     }
 
     /// The source's token.
@@ -161,7 +155,9 @@ impl Api {
         taken: fn(u16) -> bool,
     ) -> Result<Reply, ApiError> {
         loop {
-            self.keep_quiet(address, deadline).await?;
+            self.backoff.wait(deadline).await.map_err(|BackoffRemaining(wait)| {
+                HttpError::RateLimited { host: origin(address), wait }
+            })?;
             let request = ApiRequest {
                 address: address.clone(),
                 authorization: Some(token.header()),
@@ -174,32 +170,12 @@ impl Api {
             let reply = self.client.call_accepting(&request, taken).await?;
             if reply.status == 429 {
                 let wait = retry::retry_after(&reply.headers, SystemTime::now());
-                self.hush(wait.map_or(UNSTATED_QUIET, |wait| wait.max(MIN_QUIET)));
+                self.backoff
+                    .extend(wait.map_or(DEFAULT_RETRY_DELAY, |wait| wait.max(MIN_RETRY_DELAY)));
                 continue;
             }
             return read(&reply, address, token);
         }
-    }
-
-    /// Waits until the quiet that Webex asked for is over, or says that it lasts longer than there is time.
-    async fn keep_quiet(&self, address: &SecretUrl, deadline: Instant) -> Result<(), HttpError> {
-        loop {
-            let until = *self.quiet_until.lock();
-            let now = Instant::now();
-            let Some(until) = until.filter(|until| now < *until) else { return Ok(()) };
-            if deadline <= until + CALLED_TIMEOUT {
-                return Err(HttpError::RateLimited { host: origin(address), wait: until - now });
-            }
-            tokio::time::sleep_until(until).await;
-        }
-    }
-
-    fn hush(&self, wait: Duration) {
-        /// A longer quiet is asked about again: one wrong word must not shut the source out until the next mount.
-        const MAX_RETRY_AFTER: Duration = Duration::from_secs(10 * 60);
-        let wait = wait.min(MAX_RETRY_AFTER);
-        let mut quiet_until = self.quiet_until.lock();
-        *quiet_until = (*quiet_until).max(Some(Instant::now() + wait));
     }
 }
 
@@ -226,9 +202,9 @@ fn read(reply: &ApiReply, address: &SecretUrl, token: &Token) -> Result<Reply, A
 }
 
 /// The first next page that one of the `Link` headers names.
-fn next_named(reply: &ApiReply) -> Result<Option<String>, paging::Unreadable> {
+fn next_named(reply: &ApiReply) -> Result<Option<String>, paging::UnreadableLink> {
     for link in reply.headers.get_all("link") {
-        let named = paging::next(link.to_str().map_err(|_| paging::Unreadable)?)?;
+        let named = paging::next(link.to_str().map_err(|_| paging::UnreadableLink)?)?;
         if named.is_some() {
             return Ok(named);
         }

@@ -48,20 +48,20 @@ impl<'a> File<'a> {
     }
 }
 
-/// Where a recording has gone that is no longer to be had.
+/// How a recording was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Gone {
-    /// To the recycle bin, for 30 days.
-    Deleted,
-    /// For good.
+pub(crate) enum Removal {
+    /// It is in the recycle bin for 30 days.
+    Trashed,
     Purged,
 }
 
-/// Whether the recording is gone. An unknown status is none of these: what cannot be read says so when it is.
-pub(crate) fn gone(recording: &wire::Recording) -> Option<Gone> {
+/// Returns how the recording was removed, if it was. An unknown status counts as available: if its files are not, a
+/// read returns the error.
+pub(crate) fn removal(recording: &wire::Recording) -> Option<Removal> {
     match recording.status.as_deref().map(str::to_ascii_lowercase).as_deref() {
-        Some("deleted") => Some(Gone::Deleted),
-        Some("purged") => Some(Gone::Purged),
+        Some("deleted") => Some(Removal::Trashed),
+        Some("purged") => Some(Removal::Purged),
         _ => None,
     }
 }
@@ -406,13 +406,13 @@ mod tests {
     fn what_was_deleted_or_purged_is_gone_and_an_unknown_status_is_not() {
         for (status, expected) in [
             (json!("available"), None),
-            (json!("DELETED"), Some(Gone::Deleted)),
-            (json!("purged"), Some(Gone::Purged)),
+            (json!("DELETED"), Some(Removal::Trashed)),
+            (json!("purged"), Some(Removal::Purged)),
             (json!("hibernating"), None),
             (json!(null), None),
         ] {
             assert_eq!(
-                gone(&recording(with(entry(), "status", status.clone()))),
+                removal(&recording(with(entry(), "status", status.clone()))),
                 expected,
                 "{status}"
             );

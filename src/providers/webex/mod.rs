@@ -27,7 +27,7 @@ use url::Url;
 
 use self::api::Api;
 use self::leases::Leases;
-use self::listing::Shelf;
+use self::listing::RecordingList;
 use self::transcripts::Transcripts;
 use super::{
     LateFiles, LeaseEffort, Listing, Permission, Provider, ProviderError, RecycleBin, TrashEntry,
@@ -97,7 +97,7 @@ pub struct Webex {
     source: SourceName,
     identity: ArchiveIdentity,
     base_urls: Vec<Url>,
-    shelves: Vec<Shelf>,
+    lists: Vec<RecordingList>,
     api: Api,
     leases: Leases,
     /// Whether recordings are listed that are not the token's owner's: then their host is named when one is asked for.
@@ -133,7 +133,7 @@ impl Webex {
             identity,
             base_urls,
             is_admin: options.admin,
-            shelves: listing::shelves(&options.hosts, options.admin),
+            lists: listing::recording_lists(&options.hosts, options.admin),
             api: Api::new(client, options.api_url, tokens),
             leases: Leases::new(hosts, refusal::scope(is_for_others)),
             is_for_others,
@@ -157,13 +157,13 @@ impl Provider for Webex {
 
     fn recall(&self, listed: &[Arc<Meeting>]) {
         if self.is_for_others {
-            self.leases.recall_hosts(listed);
+            self.leases.restore_hosts(listed);
         }
     }
 
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError> {
-        let found = listing::list(&self.api, &self.source, &self.shelves, span).await?;
-        self.leases.learn_hosts(span, found.failed.is_empty(), &found.recordings);
+        let found = listing::list(&self.api, &self.source, &self.lists, span).await?;
+        self.leases.record_hosts(span, found.failed.is_empty(), &found.recordings);
         let meetings = found.recordings.into_iter().map(|listed| listed.meeting).collect();
         Ok(Listing { meetings, failed: found.failed, ..Listing::default() })
     }
@@ -173,9 +173,9 @@ impl Provider for Webex {
     }
 
     async fn list_trash(&self, span: DaySpan) -> Result<TrashListing, ProviderError> {
-        let bins = listing::bins(&self.shelves);
-        let found = listing::list(&self.api, &self.source, &bins, span).await?;
-        self.leases.learn_trash_hosts(found.failed.is_empty(), &found.recordings);
+        let trash = listing::trash_lists(&self.lists);
+        let found = listing::list(&self.api, &self.source, &trash, span).await?;
+        self.leases.record_trash_hosts(found.failed.is_empty(), &found.recordings);
         let failed = listing_failures::most_actionable(&found.failed).cloned();
         let meetings =
             found.recordings.into_iter().map(|it| TrashEntry::new(it.meeting, None)).collect();

@@ -1,7 +1,6 @@
-//! The pages of a list, one after the other: where the next one is, and what to do with one that takes too long.
+//! Walks through the pages of one list.
 
 use std::array;
-use std::collections::HashSet;
 use std::iter::Skip;
 use std::time::Duration;
 
@@ -11,17 +10,17 @@ use super::api::{Api, ApiError};
 use super::paging::{self, MAX_PAGE};
 use crate::model::SecretUrl;
 use crate::providers::ProviderError;
+use crate::providers::toolkit::page_guard::{PageGuard, PageLimits};
 
-/// Entries a page, the next where a server says that it took too long. Below ten it is not the length that it
-/// fails at.
+/// Entries per page: the next smaller size after a server timeout. Below ten entries, length is not the cause.
 const PAGE_SIZES: [u32; 4] = [MAX_PAGE, 50, 25, 10];
 
-/// Bound on one page with its retries: a rate limit of 15 seconds, which is what one without a word is taken for,
-/// fits in. Somebody waits at a prompt for the first of them.
+/// Timeout of one page with its retries. A back-off of 15 seconds, the default without `Retry-After`, fits in. A user
+/// waits at a prompt for the first page.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Pages of one list; 100,000 entries in a month are a server that counts in circles.
-const PAGES: usize = 1000;
+/// 100,000 entries in a month, or ten pages without a new one, are a list without an end.
+const LIMITS: PageLimits = PageLimits { max_pages: 1000, max_barren_pages: 10 };
 
 /// A walk through the pages of one list.
 pub(crate) struct Pages<'a> {
@@ -29,14 +28,13 @@ pub(crate) struct Pages<'a> {
     /// What is listed, as in "the list of recordings".
     subject: String,
     scope: &'static str,
-    next: Next,
-    entries: u32,
+    next: NextPage,
+    page_size: u32,
     smaller: Skip<array::IntoIter<u32, 4>>,
-    seen: HashSet<String>,
-    pages: usize,
+    guard: PageGuard,
 }
 
-enum Next {
+enum NextPage {
     First(SecretUrl),
     /// As the reply names it.
     Named(String),
@@ -46,7 +44,7 @@ enum Next {
 }
 
 impl<'a> Pages<'a> {
-    /// The list whose first page is at `first`, which asks for [`MAX_PAGE`] entries. It takes `scope`.
+    /// Starts at `first`, a URL that requests [`MAX_PAGE`] entries. The list needs `scope`.
     pub(crate) fn new(
         api: &'a Api,
         subject: String,
@@ -57,75 +55,72 @@ impl<'a> Pages<'a> {
             api,
             subject,
             scope,
-            next: Next::First(first),
-            entries: MAX_PAGE,
+            next: NextPage::First(first),
+            page_size: MAX_PAGE,
             smaller: PAGE_SIZES.into_iter().skip(1),
-            seen: HashSet::new(),
-            pages: 0,
+            guard: PageGuard::new(LIMITS),
         }
     }
 
-    /// The next page; `None` behind the last.
+    /// Returns the next page, or `None` after the last.
     ///
     /// # Errors
-    /// It cannot be had, or there is no end of them.
+    /// The page is not available, or the list has no end.
     pub(crate) async fn next(&mut self) -> Result<Option<Map<String, Value>>, ProviderError> {
-        let mut address = match std::mem::replace(&mut self.next, Next::None) {
-            Next::None => return Ok(None),
-            Next::First(address) => address,
-            Next::Named(named) => self.named(&named)?,
-            Next::Unreadable => return Err(self.odd("sent a Link header that cannot be read")),
+        let mut address = match std::mem::replace(&mut self.next, NextPage::None) {
+            NextPage::None => return Ok(None),
+            NextPage::First(address) => address,
+            NextPage::Named(named) => self.resolve(&named)?,
+            NextPage::Unreadable => {
+                return Err(self.odd("sent a Link header that cannot be read"));
+            }
         };
-        if self.pages == PAGES {
-            return Err(self.odd("has no last page"));
-        }
-        self.pages += 1;
+        self.guard.begin_page().map_err(|error| self.odd(&error.to_string()))?;
         loop {
             let reply = match self.api.page(&address, PAGE_TIMEOUT).await {
                 Err(ApiError::Refused(refusal)) if refusal.is_of_length() => {
-                    let Some(fewer) = self.smaller.next() else {
+                    let Some(size) = self.smaller.next() else {
                         return Err(refusal.about(&self.subject, self.scope));
                     };
                     tracing::debug!(
-                        "a page of {} took too long; asking for {fewer} entries",
+                        "a page of {} timed out; requesting {size} entries",
                         self.subject
                     );
-                    self.entries = fewer;
-                    address = paging::with_at_most(&address, fewer);
+                    self.page_size = size;
+                    address = paging::with_page_size(&address, size);
                     continue;
                 }
                 reply => reply.map_err(|error| error.about(&self.subject, self.scope))?,
             };
             self.next = match reply.next {
-                Ok(named) => named.map_or(Next::None, Next::Named),
-                Err(paging::Unreadable) => Next::Unreadable,
+                Ok(named) => named.map_or(NextPage::None, NextPage::Named),
+                Err(paging::UnreadableLink) => NextPage::Unreadable,
             };
             return Ok(Some(reply.object));
         }
     }
 
-    /// Whether the last page that came names another one, or may have.
-    pub(crate) fn has_more(&self) -> bool {
-        !matches!(self.next, Next::None)
+    /// Records the ids of the entries of the last page, so that a list that repeats them is detected.
+    pub(crate) fn record_items<'i>(&mut self, ids: impl IntoIterator<Item = &'i str>) {
+        self.guard.record_items(ids);
     }
 
-    /// What to say of a reply that makes no sense.
+    /// Returns the error for a reply that makes no sense.
     pub(crate) fn odd(&self, what: &str) -> ProviderError {
         ProviderError::unavailable(format!("Webex {what} ({}); it may be passing", self.subject))
     }
 
-    fn named(&mut self, named: &str) -> Result<SecretUrl, ProviderError> {
+    fn resolve(&mut self, named: &str) -> Result<SecretUrl, ProviderError> {
         let next = self.api.next_page(named).map_err(|host| {
             ProviderError::unavailable(format!(
                 "the next page of {} is said to be on {host}, which is not the interface; nothing was sent there: check api_url",
                 self.subject
             ))
         })?;
-        let address = paging::repaired(&next, self.entries);
-        if self.seen.insert(address.expose().as_str().to_owned()) {
-            Ok(address)
-        } else {
-            Err(self.odd("names the same next page again and again"))
-        }
+        let address = paging::repaired(&next, self.page_size);
+        self.guard
+            .follow(address.expose().as_str())
+            .map_err(|error| self.odd(&error.to_string()))?;
+        Ok(address)
     }
 }

@@ -7,20 +7,24 @@ pub(crate) const MAX_PAGE: u32 = 100;
 
 /// A `Link` header that cannot be read: it may have named a next page.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Unreadable;
+pub(crate) struct UnreadableLink;
 
 /// The address that one `Link` header names as the next page, if it names one.
-pub(crate) fn next(header: &str) -> Result<Option<String>, Unreadable> {
+pub(crate) fn next(header: &str) -> Result<Option<String>, UnreadableLink> {
     // Elements of a list may be empty (RFC 9110, 5.6.1).
     const BETWEEN: [char; 3] = [',', ' ', '\t'];
     let mut rest = header.trim_start_matches(BETWEEN);
     while !rest.is_empty() {
         let (target, after) =
-            rest.strip_prefix('<').and_then(|link| link.split_once('>')).ok_or(Unreadable)?;
-        let (parameters, others) = until_comma(after).ok_or(Unreadable)?;
+            rest.strip_prefix('<').and_then(|link| link.split_once('>')).ok_or(UnreadableLink)?;
+        let (parameters, others) = until_comma(after).ok_or(UnreadableLink)?;
         if parameters.split(';').any(is_next) {
             let target = target.trim();
-            return if target.is_empty() { Err(Unreadable) } else { Ok(Some(target.to_owned())) };
+            return if target.is_empty() {
+                Err(UnreadableLink)
+            } else {
+                Ok(Some(target.to_owned()))
+            };
         }
         rest = others.trim_start_matches(BETWEEN);
     }
@@ -55,11 +59,11 @@ pub(crate) fn repaired(page: &SecretUrl, entries: u32) -> SecretUrl {
     let asks =
         |field: &str| field.strip_prefix("max=").is_some_and(|most| most.parse::<u32>().is_err());
     let is_spoiled = page.expose().query().unwrap_or_default().split('&').any(asks);
-    if is_spoiled { with_at_most(page, entries) } else { page.clone() }
+    if is_spoiled { with_page_size(page, entries) } else { page.clone() }
 }
 
 /// The page with at most `entries`, and nothing else of its address touched.
-pub(crate) fn with_at_most(page: &SecretUrl, entries: u32) -> SecretUrl {
+pub(crate) fn with_page_size(page: &SecretUrl, entries: u32) -> SecretUrl {
     let mut url = page.expose().clone();
     let most = format!("max={entries}");
     let fields = page.expose().query().unwrap_or_default().split('&');
@@ -107,7 +111,7 @@ mod tests {
             r#"<https://x>; rel="prev", junk"#,
             r#"<https://x>; title="open, <https://y>; rel="next""#,
         ] {
-            assert_eq!(next(header), Err(Unreadable), "{header}");
+            assert_eq!(next(header), Err(UnreadableLink), "{header}");
         }
     }
 
@@ -132,7 +136,7 @@ mod tests {
             assert_eq!(with(untouched), untouched);
         }
         let fewer =
-            with_at_most(&page("https://x.org/r?from=2026-10-01T00%3A00%3A00Z&max=100"), 25);
+            with_page_size(&page("https://x.org/r?from=2026-10-01T00%3A00%3A00Z&max=100"), 25);
         assert_eq!(fewer.expose().as_str(), "https://x.org/r?max=25&from=2026-10-01T00%3A00%3A00Z");
     }
 

@@ -143,7 +143,7 @@ impl Transcripts {
             }
             // Nobody says whether days are those of the meeting or of the transcript, which is later: both lie within.
             let from = first.saturating_sub(1.day());
-            for window in listing::windows(DaySpan { from, to: today.saturating_add(1.day()) }) {
+            for window in listing::windows_of(DaySpan { from, to: today.saturating_add(1.day()) }) {
                 let [from, to] =
                     [window.from, window.to.saturating_add(1.day())].map(listing::midnight);
                 let mut query = vec![("max", most.as_str()), ("from", &from), ("to", &to)];

@@ -1,0 +1,112 @@
+//! What a source does not ask again for a while.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep_until};
+
+use crate::providers::ProviderError;
+
+/// A back-off that a server requested: no call of the source begins before it ends.
+#[derive(Default)]
+pub(crate) struct Backoff {
+    until: Mutex<Option<Instant>>,
+}
+
+/// How much longer a back-off lasts than a call may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BackoffRemaining(pub(crate) Duration);
+
+impl Backoff {
+    /// A longer delay is requested again when it ends: one wrong `Retry-After` must not shut a source out until the
+    /// next mount.
+    const MAX_RETRY_DELAY: Duration = Duration::from_secs(10 * 60);
+
+    /// What must be left of a call's time after the back-off. A call without time would fail with a timeout, and hide
+    /// the limit that is its reason.
+    const MIN_CALL_TIMEOUT: Duration = Duration::from_secs(1);
+
+    /// Extends the back-off to `delay` from now, if it does not last longer already.
+    pub(crate) fn extend(&self, delay: Duration) {
+        let until = Instant::now() + delay.min(Self::MAX_RETRY_DELAY);
+        let mut current = self.until.lock();
+        *current = (*current).max(Some(until));
+    }
+
+    /// Waits until the back-off ends.
+    ///
+    /// # Errors
+    /// Returns at once with the remaining time if a call with this deadline cannot wait that long.
+    pub(crate) async fn wait(&self, deadline: Instant) -> Result<(), BackoffRemaining> {
+        loop {
+            let until = *self.until.lock();
+            let now = Instant::now();
+            let Some(until) = until.filter(|until| now < *until) else { return Ok(()) };
+            if deadline <= until + Self::MIN_CALL_TIMEOUT {
+                return Err(BackoffRemaining(until - now));
+            }
+            sleep_until(until).await;
+        }
+    }
+}
+
+/// The last refusal, which is the answer to the same request for a while.
+pub(crate) struct RefusalCache {
+    ttl: Duration,
+    last: Mutex<Option<(Instant, ProviderError)>>,
+}
+
+impl RefusalCache {
+    pub(crate) fn new(ttl: Duration) -> Self {
+        Self { ttl, last: Mutex::default() }
+    }
+
+    pub(crate) fn get(&self) -> Option<ProviderError> {
+        let last = self.last.lock();
+        last.as_ref().filter(|(at, _)| at.elapsed() < self.ttl).map(|(_, error)| error.clone())
+    }
+
+    pub(crate) fn record(&self, error: &ProviderError) {
+        *self.last.lock() = Some((Instant::now(), error.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_wait_until_the_longest_back_off_ends() {
+        let backoff = Backoff::default();
+        let began = Instant::now();
+        backoff.extend(5 * SECOND);
+        backoff.extend(2 * SECOND);
+        backoff.wait(began + 10 * SECOND).await.unwrap();
+        // Tokio's timer counts in milliseconds.
+        assert!((5 * SECOND..6 * SECOND).contains(&began.elapsed()), "{:?}", began.elapsed());
+        backoff.wait(Instant::now()).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn call_without_time_learns_the_remaining_delay() {
+        let backoff = Backoff::default();
+        backoff.extend(5 * SECOND);
+        let deadline = Instant::now() + 6 * SECOND;
+        assert_eq!(backoff.wait(deadline).await, Err(BackoffRemaining(5 * SECOND)));
+        backoff.extend(Duration::from_secs(24 * 3600));
+        assert_eq!(backoff.wait(deadline).await, Err(BackoffRemaining(Backoff::MAX_RETRY_DELAY)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refusal_expires() {
+        let cache = RefusalCache::new(60 * SECOND);
+        assert!(cache.get().is_none());
+        cache.record(&ProviderError::credential("wrong password"));
+        tokio::time::advance(59 * SECOND).await;
+        assert!(cache.get().is_some());
+        tokio::time::advance(SECOND).await;
+        assert!(cache.get().is_none());
+    }
+}

@@ -1,0 +1,134 @@
+//! Runs many calls to one service with bounded concurrency, and stops early when the service is down.
+
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt, stream};
+use tokio::time::{Instant, timeout_at};
+
+use crate::providers::ProviderError;
+
+/// Bounds on one run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FanOutLimits {
+    pub(crate) concurrency: usize,
+    /// Jobs in a row that do not reach the service before the run ends. Each has retried by then: with a service that
+    /// is down, hundreds of jobs would fail one after the other for minutes.
+    pub(crate) max_failures_in_a_row: usize,
+    pub(crate) deadline: Option<Instant>,
+}
+
+/// What a finished job shows about the service.
+pub(crate) enum Reach {
+    /// The service answered, perhaps with a refusal.
+    Answered,
+    /// The service did not answer.
+    Unreachable(ProviderError),
+    /// Every other job would fail in the same way, so the run ends.
+    Hopeless(ProviderError),
+}
+
+/// Why a run ended early.
+pub(crate) enum Stop {
+    Failure(ProviderError),
+    Deadline,
+}
+
+/// The jobs of a run that ended early, those in flight included: each would wait as long as those that failed.
+pub(crate) struct Unfinished<K> {
+    pub(crate) keys: Vec<K>,
+    pub(crate) stop: Stop,
+}
+
+/// Runs `jobs`, each under a key, and passes each outcome to `on_done` as soon as it is there.
+///
+/// Returns what was not finished, or `None` if every job was.
+pub(crate) async fn fan_out<K, T>(
+    limits: FanOutLimits,
+    jobs: impl IntoIterator<Item = (K, impl Future<Output = T>)>,
+    mut on_done: impl FnMut(K, T) -> Reach,
+) -> Option<Unfinished<K>> {
+    let mut unfinished = BTreeMap::new();
+    let mut numbered = Vec::new();
+    for (number, (key, job)) in jobs.into_iter().enumerate() {
+        unfinished.insert(number, key);
+        numbered.push(async move { (number, job.await) });
+    }
+    let mut done = stream::iter(numbered).buffer_unordered(limits.concurrency);
+    let mut in_a_row = 0;
+    let stop = loop {
+        let next = match limits.deadline {
+            Some(deadline) => timeout_at(deadline, done.next()).await,
+            None => Ok(done.next().await),
+        };
+        let (number, outcome) = match next {
+            Ok(Some(done)) => done,
+            Ok(None) => return None,
+            Err(_elapsed) => break Stop::Deadline,
+        };
+        let Some(key) = unfinished.remove(&number) else { continue };
+        match on_done(key, outcome) {
+            Reach::Answered => in_a_row = 0,
+            Reach::Unreachable(error) => {
+                in_a_row += 1;
+                if in_a_row == limits.max_failures_in_a_row {
+                    break Stop::Failure(error);
+                }
+            }
+            Reach::Hopeless(error) => break Stop::Failure(error),
+        }
+    };
+    Some(Unfinished { keys: unfinished.into_values().collect(), stop })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const LIMITS: FanOutLimits =
+        FanOutLimits { concurrency: 2, max_failures_in_a_row: 3, deadline: None };
+
+    fn down() -> ProviderError {
+        ProviderError::unavailable("down")
+    }
+
+    /// Runs one job per character: `.` is answered, `x` is unreachable, `!` is hopeless, and `z` takes a minute.
+    async fn run(limits: FanOutLimits, jobs: &str) -> (String, Option<(usize, bool)>) {
+        let jobs = jobs.chars().map(|kind| {
+            let job = async move {
+                if kind == 'z' {
+                    tokio::time::sleep(Duration::from_secs(60)).await;
+                }
+            };
+            (kind, job)
+        });
+        let mut seen = String::new();
+        let unfinished = fan_out(limits, jobs, |kind, ()| {
+            seen.push(kind);
+            match kind {
+                'x' => Reach::Unreachable(down()),
+                '!' => Reach::Hopeless(down()),
+                _ => Reach::Answered,
+            }
+        })
+        .await;
+        let rest = unfinished.map(|it| (it.keys.len(), matches!(it.stop, Stop::Deadline)));
+        (seen, rest)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_in_a_row_end_the_run() {
+        assert_eq!(run(LIMITS, "xx.xx.").await, ("xx.xx.".into(), None));
+        assert_eq!(run(LIMITS, ".xxx....").await, (".xxx".into(), Some((4, false))));
+        assert_eq!(run(LIMITS, ".!..").await, (".!".into(), Some((2, false))));
+        assert_eq!(run(LIMITS, "").await, (String::new(), None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_ends_the_run() {
+        let limits =
+            FanOutLimits { deadline: Some(Instant::now() + Duration::from_secs(30)), ..LIMITS };
+        assert_eq!(run(limits, "..z.z.").await, ("...".into(), Some((3, true))));
+    }
+}

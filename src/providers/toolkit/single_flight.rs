@@ -1,0 +1,206 @@
+//! One fetch for many callers: the others wait for it and share its result, also where that is an error.
+//!
+//! Lock order: the lock of a flight is taken before any other lock, and is held across the fetch.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::Instant;
+
+use crate::providers::ProviderError;
+
+/// A value that one caller fetches at a time.
+#[derive(Default)]
+pub(crate) struct SingleFlight<T>(Mutex<State<T>>);
+
+#[derive(Default)]
+struct State<T> {
+    value: T,
+    failure: Option<Failure>,
+}
+
+/// Why the last fetch failed. Without it, sixteen waiters of one failing server would ask it in turn, each for as long
+/// as a call may take.
+struct Failure {
+    at: Instant,
+    retry_at: Instant,
+    error: ProviderError,
+}
+
+/// The right to fetch. The next waiter gets it when this is dropped.
+pub(crate) struct Flight<'a, T> {
+    waiting_since: Instant,
+    state: MutexGuard<'a, State<T>>,
+}
+
+impl<T> SingleFlight<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Mutex::new(State { value, failure: None }))
+    }
+
+    /// Waits until no other caller fetches.
+    pub(crate) async fn enter(&self) -> Flight<'_, T> {
+        let waiting_since = Instant::now();
+        Flight { waiting_since, state: self.0.lock().await }
+    }
+
+    /// Waits until no other caller fetches, unless `admit` objects. It is asked only if there is another caller, who
+    /// may be waiting for a server that is down for as long as a call may take.
+    ///
+    /// # Errors
+    /// Returns the error of `admit`.
+    pub(crate) async fn enter_if<E>(
+        &self,
+        admit: impl Future<Output = Result<(), E>>,
+    ) -> Result<Flight<'_, T>, E> {
+        let waiting_since = Instant::now();
+        let state = match self.0.try_lock() {
+            Ok(state) => state,
+            Err(_locked) => {
+                admit.await?;
+                self.0.lock().await
+            }
+        };
+        Ok(Flight { waiting_since, state })
+    }
+}
+
+impl<T> Flight<'_, T> {
+    /// Returns when this caller began to wait. A value that arrived since is as new as one of its own.
+    pub(crate) fn waiting_since(&self) -> Instant {
+        self.waiting_since
+    }
+
+    /// Returns the error of a fetch that this caller waited for, or whose retry delay has not passed.
+    pub(crate) fn shared_failure(&self) -> Option<&ProviderError> {
+        let failure = self.state.failure.as_ref()?;
+        let is_shared = self.waiting_since < failure.at || Instant::now() < failure.retry_at;
+        is_shared.then_some(&failure.error)
+    }
+
+    pub(crate) fn value_mut(&mut self) -> &mut T {
+        &mut self.state.value
+    }
+
+    /// Stores what was fetched.
+    pub(crate) fn succeed(&mut self, value: T) {
+        *self.state = State { value, failure: None };
+    }
+
+    /// Stores why the fetch failed. Callers who come within `retry_delay` get the same error; zero means only those who
+    /// wait already.
+    pub(crate) fn fail(&mut self, error: ProviderError, retry_delay: Duration) {
+        let at = Instant::now();
+        self.state.failure = Some(Failure { at, retry_at: at + retry_delay, error });
+    }
+}
+
+impl<T> Deref for Flight<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.state.value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    const CALL: Duration = Duration::from_secs(10);
+
+    #[derive(Default)]
+    struct Server {
+        flight: SingleFlight<Option<(Instant, usize)>>,
+        calls: AtomicUsize,
+    }
+
+    impl Server {
+        /// Fetches a number, or shares the one that arrived meanwhile.
+        async fn fetch(
+            &self,
+            is_down: bool,
+            retry_delay: Duration,
+        ) -> Result<usize, ProviderError> {
+            let mut flight = self.flight.enter().await;
+            if let Some((at, number)) = *flight
+                && flight.waiting_since() <= at
+            {
+                return Ok(number);
+            }
+            if let Some(error) = flight.shared_failure() {
+                return Err(error.clone());
+            }
+            let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+            tokio::time::sleep(CALL).await;
+            if is_down {
+                let error = ProviderError::unavailable("down");
+                flight.fail(error.clone(), retry_delay);
+                return Err(error);
+            }
+            flight.succeed(Some((Instant::now(), number)));
+            Ok(number)
+        }
+
+        async fn fetch_at_once(
+            self: &Arc<Self>,
+            is_down: bool,
+        ) -> Vec<Result<usize, ProviderError>> {
+            let callers: Vec<_> = (0..16)
+                .map(|_| {
+                    let server = self.clone();
+                    tokio::spawn(async move { server.fetch(is_down, Duration::ZERO).await })
+                })
+                .collect();
+            let mut results = Vec::new();
+            for caller in callers {
+                results.push(caller.await.unwrap());
+            }
+            results
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiters_share_one_result() {
+        let server = Arc::new(Server::default());
+        let began = Instant::now();
+        let results = server.fetch_at_once(false).await;
+        assert!(results.iter().all(|result| matches!(result, Ok(1))));
+        assert_eq!(began.elapsed(), CALL);
+        tokio::time::advance(CALL).await;
+        server.fetch(false, Duration::ZERO).await.unwrap();
+        assert_eq!(server.calls.load(Ordering::Relaxed), 2, "a later caller fetches again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiters_share_one_failure() {
+        let server = Arc::new(Server::default());
+        let began = Instant::now();
+        assert!(server.fetch_at_once(true).await.iter().all(Result::is_err));
+        assert_eq!((began.elapsed(), server.calls.load(Ordering::Relaxed)), (CALL, 1));
+        assert_eq!(server.fetch(false, Duration::ZERO).await.unwrap(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failure_is_repeated_until_its_retry_delay() {
+        let server = Server::default();
+        server.fetch(true, CALL).await.unwrap_err();
+        server.fetch(false, CALL).await.unwrap_err();
+        assert_eq!(server.calls.load(Ordering::Relaxed), 1);
+        tokio::time::advance(CALL).await;
+        assert_eq!(server.fetch(false, CALL).await.unwrap(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn admission_is_asked_only_while_another_fetches() {
+        let flight = SingleFlight::new(());
+        let held = flight.enter_if(async { Err("down") }).await.unwrap();
+        assert_eq!(flight.enter_if(async { Err("down") }).await.err(), Some("down"));
+        drop(held);
+        assert!(flight.enter_if(async { Err("down") }).await.is_ok());
+    }
+}

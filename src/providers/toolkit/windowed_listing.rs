@@ -1,0 +1,418 @@
+//! Lists a span of days in windows, as providers that bound the days of one query need it.
+//!
+//! Input: a span, and a future per window. Output: the items, and the days that were not listed whole. A window fails
+//! in part or whole without affecting the others, until several in a row do not reach the provider ([`fan_out`]).
+//! The module does not know what a provider lists or how it pages; see [`PageGuard`](super::page_guard::PageGuard).
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
+use std::sync::OnceLock;
+
+use jiff::ToSpan;
+use jiff::civil::Date;
+use thiserror::Error;
+
+use super::fan_out::{FanOutLimits, Reach, Stop, fan_out};
+use super::listing_failures;
+use crate::model::DaySpan;
+use crate::providers::ProviderError;
+
+/// Which days two neighboring windows share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overlap {
+    None,
+    /// An item near midnight may be dated by another clock than the one that the end of a window is read with.
+    OneDay,
+}
+
+/// Cuts `span` into windows, newest first. `earliest` returns the first day of the longest window that ends on a day.
+pub(crate) fn windows(
+    span: DaySpan,
+    earliest: impl Fn(Date) -> Date,
+    overlap: Overlap,
+) -> Vec<DaySpan> {
+    let mut windows = Vec::new();
+    let mut to = span.to;
+    while span.from <= to {
+        let from = earliest(to).max(span.from);
+        windows.push(DaySpan { from, to });
+        let next = match overlap {
+            Overlap::None => from.saturating_sub(1.day()),
+            Overlap::OneDay => from,
+        };
+        if from == span.from || next == to {
+            break;
+        }
+        to = next;
+    }
+    windows
+}
+
+/// What one window brought.
+pub(crate) struct WindowReport<T> {
+    /// Whether at least one page arrived.
+    pub(crate) has_page: bool,
+    pub(crate) items: Vec<T>,
+    /// The days that were not listed whole. An item unseen on such a day may still exist.
+    pub(crate) failed: Vec<(DaySpan, ProviderError)>,
+}
+
+impl<T> Default for WindowReport<T> {
+    fn default() -> Self {
+        Self { has_page: false, items: Vec::new(), failed: Vec::new() }
+    }
+}
+
+impl<T> WindowReport<T> {
+    fn reach(&self) -> Reach {
+        let mut errors = self.failed.iter().map(|(_, error)| error);
+        match errors.find(|error| error.is_transient()) {
+            Some(error) if !self.has_page => Reach::Unreachable(error.clone()),
+            _ => Reach::Answered,
+        }
+    }
+}
+
+/// Runs `windows`, each with the days that are incomplete if it is given up, and passes each item to `take`.
+///
+/// Returns the days that were not listed whole.
+///
+/// # Errors
+/// Returns the error that a user can do most about if no window brought a page.
+pub(crate) async fn list_windows<T>(
+    concurrency: usize,
+    windows: Vec<(DaySpan, impl Future<Output = WindowReport<T>>)>,
+    mut take: impl FnMut(T),
+) -> Result<Vec<(DaySpan, ProviderError)>, ProviderError> {
+    let count = windows.len();
+    let (mut failed, mut without_page) = (Vec::new(), 0);
+    let limits = FanOutLimits { concurrency, max_failures_in_a_row: concurrency, deadline: None };
+    let unfinished = fan_out(limits, windows, |_days, report: WindowReport<T>| {
+        let reach = report.reach();
+        without_page += usize::from(!report.has_page);
+        failed.extend(report.failed);
+        report.items.into_iter().for_each(&mut take);
+        reach
+    })
+    .await;
+    if let Some(unfinished) = unfinished
+        && let Stop::Failure(error) = unfinished.stop
+    {
+        without_page += unfinished.keys.len();
+        failed.extend(unfinished.keys.into_iter().map(|days| (days, error.clone())));
+    }
+    let failed = listing_failures::merge_adjacent(failed);
+    match listing_failures::most_actionable(&failed) {
+        Some(error) if without_page == count => Err(error.clone()),
+        _ => Ok(failed),
+    }
+}
+
+/// An error of one list after which its other windows need not be requested.
+pub(crate) struct PermanentFailure<'a> {
+    of_list: OnceLock<ProviderError>,
+    /// A refused credential holds for every list of the source.
+    of_credential: &'a OnceLock<ProviderError>,
+}
+
+impl<'a> PermanentFailure<'a> {
+    pub(crate) fn new(of_credential: &'a OnceLock<ProviderError>) -> Self {
+        Self { of_list: OnceLock::new(), of_credential }
+    }
+
+    pub(crate) fn get(&self) -> Option<&ProviderError> {
+        self.of_list.get().or_else(|| self.of_credential.get())
+    }
+
+    /// Keeps `error` unless a later window may succeed.
+    pub(crate) fn record(&self, error: &ProviderError) {
+        if error.is_credential() {
+            drop(self.of_credential.set(error.clone()));
+        } else if error.is_refusal() {
+            drop(self.of_list.set(error.clone()));
+        }
+    }
+}
+
+/// Why the days of a window could not be covered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(crate) enum UncoveredDays {
+    #[error("keeps shortening the requested days")]
+    TooManyRanges,
+    #[error("listed other days than requested")]
+    OtherDays,
+}
+
+/// The ranges of days that one window takes with a server that may cover fewer days than requested.
+#[derive(Debug)]
+pub(crate) struct RangeQueue {
+    pending: Vec<DaySpan>,
+    taken: usize,
+}
+
+impl RangeQueue {
+    /// Ranges of one window; one a day is the most that makes sense.
+    const MAX_RANGES: usize = 30;
+
+    pub(crate) fn new(window: DaySpan) -> Self {
+        Self { pending: vec![window], taken: 0 }
+    }
+
+    /// Returns the next range, and whether it may be requested.
+    pub(crate) fn next(&mut self) -> Option<(DaySpan, Result<(), UncoveredDays>)> {
+        let range = self.pending.pop()?;
+        self.taken += 1;
+        let is_allowed = self.taken <= Self::MAX_RANGES;
+        Some((range, is_allowed.then_some(()).ok_or(UncoveredDays::TooManyRanges)))
+    }
+
+    /// Queues the days of `requested` that a reply which covers `covered` leaves out.
+    pub(crate) fn record(
+        &mut self,
+        requested: DaySpan,
+        covered: DaySpan,
+        today: Date,
+    ) -> Result<(), UncoveredDays> {
+        self.pending.extend(uncovered(requested, covered, today).ok_or(UncoveredDays::OtherDays)?);
+        Ok(())
+    }
+}
+
+/// Returns the days of `requested` that `covered` leaves out; each range is shorter than `requested`. `None` if the two
+/// have no day in common.
+///
+/// Days after `today` may be left out: a server may end its range with the present.
+fn uncovered(requested: DaySpan, covered: DaySpan, today: Date) -> Option<Vec<DaySpan>> {
+    if requested.from >= today {
+        return Some(Vec::new());
+    }
+    if covered.to < requested.from || requested.to < covered.from || covered.to < covered.from {
+        return None;
+    }
+    let mut rest = Vec::new();
+    if requested.from < covered.from {
+        // Overlaps by a day as windows do, unless that would request the same range again.
+        let to = if covered.from < requested.to {
+            covered.from
+        } else {
+            covered.from.saturating_sub(1.day())
+        };
+        rest.push(DaySpan { from: requested.from, to });
+    }
+    if covered.to < requested.to.min(today) {
+        let from = if requested.from < covered.to {
+            covered.to
+        } else {
+            covered.to.saturating_add(1.day())
+        };
+        rest.push(DaySpan { from, to: requested.to });
+    }
+    Some(rest)
+}
+
+/// Keeps one item per key: the one of the highest rank, whichever came first.
+pub(crate) fn keep_highest<K: Eq + Hash, T, R: Ord>(
+    kept: &mut HashMap<K, T>,
+    key: K,
+    item: T,
+    rank: impl Fn(&T) -> R,
+) {
+    match kept.entry(key) {
+        Entry::Vacant(entry) => {
+            entry.insert(item);
+        }
+        Entry::Occupied(mut entry) => {
+            if rank(&item) > rank(entry.get()) {
+                entry.insert(item);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+
+    fn span(from: Date, to: Date) -> DaySpan {
+        DaySpan { from, to }
+    }
+
+    fn month(to: Date) -> Date {
+        to.saturating_sub(29.days())
+    }
+
+    #[test]
+    fn windows_cover_a_span_exactly() {
+        let last = date(2026, 11, 23);
+        for days in (0..=120).chain([365, 730, 731]) {
+            let whole = span(last.saturating_sub(days.days()), last);
+            for overlap in [Overlap::None, Overlap::OneDay] {
+                let windows = windows(whole, month, overlap);
+                assert_eq!(windows.first().unwrap().to, whole.to);
+                assert_eq!(windows.last().unwrap().from, whole.from);
+                for window in &windows {
+                    assert!(
+                        window.from <= window.to && (window.to - window.from).get_days() <= 29,
+                        "{window:?}"
+                    );
+                }
+                for pair in windows.windows(2) {
+                    let gap = i64::from(overlap == Overlap::None);
+                    assert_eq!(pair[0].from.saturating_sub(gap.days()), pair[1].to, "{days}");
+                }
+                if overlap == Overlap::None {
+                    assert_eq!(windows.len() as i64, days / 30 + 1);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn windows_end_at_the_ends_of_time() {
+        for overlap in [Overlap::None, Overlap::OneDay] {
+            assert_eq!(windows(span(Date::MIN, Date::MIN), month, overlap).len(), 1);
+            let backwards = span(date(2026, 1, 2), date(2026, 1, 1));
+            assert!(windows(backwards, month, overlap).is_empty());
+            let first_days = span(Date::MIN, Date::MIN.saturating_add(70.days()));
+            assert_eq!(windows(first_days, month, overlap).len(), 3);
+            // A window that cannot go back ends the list rather than repeat itself.
+            let days = span(date(2026, 1, 1), date(2026, 1, 2));
+            assert!(windows(days, |to| to, overlap).len() <= 2);
+        }
+    }
+
+    #[test]
+    fn shortened_range_is_covered_by_shorter_ones() {
+        let today = date(2026, 11, 23);
+        let requested = span(date(2026, 10, 1), date(2026, 10, 30));
+        for from in 0..30 {
+            for to in from..30 {
+                let covered = span(
+                    requested.from.saturating_add(from.days()),
+                    requested.from.saturating_add(to.days()),
+                );
+                let rest = uncovered(requested, covered, today).unwrap();
+                let mut day = requested.from;
+                while day <= requested.to {
+                    assert!(
+                        covered.contains(day) || rest.iter().any(|range| range.contains(day)),
+                        "{day}"
+                    );
+                    day = day.saturating_add(1.day());
+                }
+                for range in rest {
+                    assert!(
+                        range.from <= range.to && range != requested,
+                        "{covered:?} leaves {range:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn future_days_may_be_left_out() {
+        let requested = span(date(2026, 10, 25), date(2026, 11, 23));
+        let until_yesterday = span(requested.from, date(2026, 11, 22));
+        assert_eq!(uncovered(requested, until_yesterday, date(2026, 11, 22)), Some(vec![]));
+        assert_eq!(uncovered(requested, until_yesterday, requested.to).unwrap().len(), 1);
+        let other_days = span(date(2025, 1, 1), date(2025, 1, 30));
+        assert_eq!(uncovered(requested, other_days, requested.to), None);
+    }
+
+    #[test]
+    fn ranges_of_a_window_are_bounded() {
+        let window = span(date(2026, 1, 1), date(2026, 12, 31));
+        let mut queue = RangeQueue::new(window);
+        let mut allowed = 0;
+        while let Some((range, is_allowed)) = queue.next() {
+            if is_allowed == Err(UncoveredDays::TooManyRanges) {
+                break;
+            }
+            allowed += 1;
+            queue.record(range, span(range.from, range.from), Date::MAX).unwrap();
+        }
+        assert_eq!(allowed, RangeQueue::MAX_RANGES);
+    }
+
+    fn days(first: i8, last: i8) -> DaySpan {
+        span(date(2026, 1, first), date(2026, 1, last))
+    }
+
+    async fn report(
+        items: &[u8],
+        has_page: bool,
+        failed: Vec<(DaySpan, ProviderError)>,
+    ) -> WindowReport<u8> {
+        WindowReport { has_page, items: items.to_vec(), failed }
+    }
+
+    fn down() -> ProviderError {
+        ProviderError::unavailable("down")
+    }
+
+    #[tokio::test]
+    async fn failed_window_does_not_affect_the_others() {
+        let windows = vec![
+            (days(20, 31), report(&[1, 2], true, vec![])),
+            (days(10, 19), report(&[], false, vec![(days(8, 19), down())])),
+            (days(1, 9), report(&[3], true, vec![(days(1, 9), down())])),
+        ];
+        let mut items = Vec::new();
+        let failed = list_windows(2, windows, |item| items.push(item)).await.unwrap();
+        items.sort_unstable();
+        assert_eq!(items, [1, 2, 3]);
+        assert_eq!(failed.len(), 1, "days that failed for one reason are one span: {failed:?}");
+        assert_eq!(failed[0].0, days(1, 19));
+    }
+
+    #[tokio::test]
+    async fn windows_of_a_dead_provider_are_given_up() {
+        let dead = |first, last| {
+            (days(first, last), report(&[], false, vec![(days(first, last), down())]))
+        };
+        let windows = vec![
+            (days(30, 31), report(&[1], true, vec![])),
+            dead(20, 29),
+            dead(10, 19),
+            (days(5, 9), report(&[2], true, vec![])),
+            (days(1, 4), report(&[3], true, vec![])),
+        ];
+        let mut items = Vec::new();
+        let failed = list_windows(2, windows, |item| items.push(item)).await.unwrap();
+        let failed_days: Vec<bool> = (1..=31)
+            .map(|day| failed.iter().any(|(it, _)| it.contains(date(2026, 1, day))))
+            .collect();
+        assert!(items.len() < 3 && failed_days[9..29].iter().all(|is_failed| *is_failed));
+        assert!(failed_days[0], "the days of a window that was given up are incomplete");
+        let nothing = list_windows(2, vec![dead(1, 9), dead(10, 19), dead(20, 29)], |_| {}).await;
+        assert!(nothing.is_err());
+    }
+
+    #[test]
+    fn refused_list_is_final_for_itself_alone() {
+        let of_credential = OnceLock::new();
+        let (one, other) =
+            (PermanentFailure::new(&of_credential), PermanentFailure::new(&of_credential));
+        one.record(&down());
+        assert!(one.get().is_none());
+        one.record(&ProviderError::not_allowed("no"));
+        assert!(one.get().is_some() && other.get().is_none());
+        one.record(&ProviderError::credential("wrong"));
+        assert!(other.get().is_some());
+    }
+
+    #[test]
+    fn highest_rank_wins_in_any_order() {
+        for order in [[1, 2, 3], [3, 2, 1], [2, 3, 1]] {
+            let mut kept = HashMap::new();
+            for item in order {
+                keep_highest(&mut kept, "key", item, |item| *item);
+            }
+            assert_eq!(kept["key"], 3);
+        }
+    }
+}
