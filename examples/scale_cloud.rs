@@ -83,8 +83,8 @@ fn counts(cloud: &DemoCloud) -> serde_json::Value {
         "webex_details": details.len(),
         "most_details_of_a_recording": details.values().max(),
         "refused": requests.iter().filter(|request| request.status == 429).count(),
-        "most_light_calls_in_a_second": cloud.most_zoom_calls_in_a_second(ZoomLabel::Light),
-        "most_medium_calls_in_a_second": cloud.most_zoom_calls_in_a_second(ZoomLabel::Medium),
+        "most_light_calls_in_a_second": cloud.max_zoom_calls_per_second(ZoomLabel::Light),
+        "most_medium_calls_in_a_second": cloud.max_zoom_calls_per_second(ZoomLabel::Medium),
     })
 }
 

@@ -1,4 +1,4 @@
-//! What the cloud holds: hosts, their meetings, and the files with their content.
+//! The archive that the demo server serves: hosts, meetings, files and their content.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::pattern::{pattern_bytes, pattern_seed};
 
-/// The content of a file in `assets/`, whose README says what is in each; with a name, an MP4 or M4A that has it in it.
+/// Content of a file in `assets/` (see its README). With a name, an MP4 or M4A that contains it.
 macro_rules! asset {
     ($file:literal) => {
         $crate::demo_cloud::Content::Stored(bytes::Bytes::from_static(include_bytes!(concat!(
@@ -25,173 +25,147 @@ macro_rules! asset {
 }
 pub(super) use asset;
 
-/// Everything one account has. The first host owns the app: `me` is that one.
+/// The archive of one account. The first host owns the app and is `me`.
 #[derive(Clone, Debug, Default)]
 pub struct Archive {
-    /// The account's users. A host whom a meeting names and who is not here owns recordings but is no user.
+    /// The users of the account. A host that a meeting names and that is not listed here owns
+    /// recordings without being a user.
     pub hosts: Vec<Host>,
-    /// The meetings, in no particular order.
+    /// In any order.
     pub meetings: Vec<Meeting>,
 }
 
-/// A user of the account.
 #[derive(Clone, Debug)]
 pub struct Host {
-    /// The user id.
     pub id: String,
-    /// The e-mail address, the other name a listing takes.
+    /// Listings accept it in place of the id.
     pub email: String,
-    /// First and last name; users who were deactivated may have none.
+    /// First and last name. Deactivated users may have none.
     pub name: Option<(String, String)>,
-    /// `active`, `inactive` or `pending`.
     pub status: &'static str,
 }
 
-/// One held meeting.
 #[derive(Clone, Debug)]
 pub struct Meeting {
-    /// The instance's UUID.
+    /// UUID of the instance.
     pub uuid: String,
-    /// The meeting number; the instances of a recurring meeting share it.
+    /// Shared by the instances of a recurring meeting.
     pub number: u64,
-    /// E-mail address of the host.
     pub host_email: String,
-    /// The topic; anything at all.
+    /// Any text.
     pub topic: String,
-    /// When it began.
     pub start: Timestamp,
-    /// Minutes it took, as listed. Zero for a meeting under a minute.
+    /// Listed duration in minutes; 0 for less than one.
     pub minutes: u32,
-    /// Its recording files.
     pub files: Vec<MeetingFile>,
-    /// The participants' own audio, which only the meeting's own page shows; the view of each is its `file_name`.
+    /// Audio of single participants, listed only with the meeting itself. The view of each is its
+    /// `file_name`.
     pub participant_audio: Vec<MeetingFile>,
     /// How the listing writes an empty list of files.
-    pub without_files: WithoutFiles,
-    /// Whether `id`, `type`, `recording_count` and the sizes are written as strings.
+    pub without_files: EmptyFileList,
+    /// Whether `id`, `type`, `recording_count` and sizes are written as strings.
     pub numbers_as_strings: bool,
-    /// Whether asking for the past meeting answers that it is more than a year old.
+    /// Whether `past_meetings` answers that the meeting is more than a year old.
     pub details_too_old: bool,
-    /// The day on which the account's rule deletes it.
+    /// Day of deletion by the account's retention rule.
     pub auto_delete: Option<Date>,
-    /// When it was moved to the trash, where it lies from the start; `None` of one that is not deleted.
+    /// When it was moved to the trash before the server started; `None` if it is not in the trash.
     pub deleted: Option<Timestamp>,
-    /// Those who were there.
     pub participants: Vec<Participant>,
 }
 
-/// Somebody who was in a meeting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Participant {
-    /// The name they gave: anything at all.
+    /// Any text.
     pub name: String,
-    /// Their e-mail address; empty of a guest who did not sign in.
+    /// Empty for a guest without an account.
     pub email: String,
 }
 
 /// How an entry without files is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WithoutFiles {
-    /// `"recording_files": []`.
+pub enum EmptyFileList {
+    /// `"recording_files": []`
     Empty,
-    /// `"recording_files": null`.
+    /// `"recording_files": null`
     Null,
-    /// No such key.
+    /// Without the key.
     Absent,
 }
 
-/// One recording file.
 #[derive(Clone, Debug)]
 pub struct MeetingFile {
-    /// The file id; captions and timelines have none.
+    /// Captions and timelines have none.
     pub id: Option<String>,
-    /// `MP4`, `TRANSCRIPT`, …; what it is once processing has finished.
+    /// `MP4`, `TRANSCRIPT` and so on, as listed after processing.
     pub file_type: String,
-    /// The extension as listed, where it is.
+    /// The listed extension, if any.
     pub file_extension: Option<String>,
-    /// The view, where one is listed.
+    /// The listed view, if any.
     pub recording_type: Option<String>,
-    /// When this part began.
     pub recording_start: Timestamp,
-    /// When it ended.
     pub recording_end: Timestamp,
-    /// Whether it is done.
     pub status: FileStatus,
-    /// What the listing says of its length.
     pub listed_size: ListedSize,
-    /// How it is reached.
-    pub place: Place,
-    /// Its bytes.
+    pub place: FileLocation,
     pub content: Content,
 }
 
-/// What the listing says in `status`.
+/// The `status` of a listed file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileStatus {
-    /// `completed`.
     Completed,
-    /// `processing`: type, extension, size and end are not known yet.
+    /// Type, extension, size and end are not known yet.
     Processing,
     /// An empty string.
     Empty,
-    /// No such key.
+    /// Without the key.
     Absent,
 }
 
-/// What the listing says in `file_size`.
+/// The `file_size` of a listed file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListedSize {
-    /// The true length.
     True,
-    /// The true length and this many bytes more or less.
+    /// Off by this many bytes.
     Wrong(i64),
-    /// No such key.
+    /// Without the key.
     Absent,
 }
 
 /// How a file is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// A download link.
+pub enum FileLocation {
     Link,
-    /// A download link that has a query already.
+    /// A download URL that already has a query.
     LinkWithQuery,
-    /// A path on the customer's own storage and no link.
+    /// A path on the customer's own storage, without a URL.
     OnPremise(String),
 }
 
-/// The bytes of a file.
 #[derive(Clone)]
 pub enum Content {
-    /// Held in memory.
+    /// In memory.
     Stored(Bytes),
-    /// Made when asked for: see [`pattern_bytes`].
-    Pattern {
-        /// The file's seed.
-        seed: u64,
-        /// Its length in bytes.
-        length: u64,
-    },
-    /// On a server outside the cloud, whose bytes the cloud never sees: the download link leads there.
+    /// Computed when requested, see [`pattern_bytes`].
+    Pattern { seed: u64, length: u64 },
+    /// On another server: the download URL redirects there, and this server never sees the bytes.
     Elsewhere {
-        /// Scheme, host and port of that server.
+        /// Scheme, host and port.
         origin: String,
-        /// The path there.
         path: String,
-        /// Its length in bytes.
         length: u64,
     },
 }
 
 impl fmt::Debug for Content {
-    /// Length and validator: a failed assertion must not print a video.
+    /// Prints length and validator: a failed assertion must not print a video.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Content({} bytes, {})", self.length(), self.etag())
     }
 }
 
 impl Content {
-    /// The length in bytes.
     pub fn length(&self) -> u64 {
         match self {
             Self::Stored(bytes) => bytes.len() as u64,
@@ -199,12 +173,13 @@ impl Content {
         }
     }
 
-    /// The bytes of `span`, less what lies past the end; none of a content that is elsewhere.
+    /// Returns the bytes of `span`, without those past the end; empty for content on another
+    /// server.
     pub fn slice(&self, span: Range<u64>) -> Bytes {
         let end = span.end.min(self.length());
         let start = span.start.min(end);
         match self {
-            // Both ends lie within the bytes, so they fit a usize.
+            // Both ends are within the bytes, so they fit a usize.
             Self::Stored(bytes) => bytes.slice(start as usize..end as usize),
             Self::Pattern { seed, .. } => {
                 let mut out = vec![0; (end - start) as usize];
@@ -215,7 +190,7 @@ impl Content {
         }
     }
 
-    /// The SHA-256 of the bytes held here, in lower-case hexadecimal. A pattern is made once for it from end to end.
+    /// Returns the SHA-256 in lower-case hexadecimal. A pattern is computed from end to end.
     pub fn sha256(&self) -> String {
         const STEP: u64 = 256 * 1024;
         let mut digest = Sha256::new();
@@ -231,7 +206,7 @@ impl Content {
         hexadecimal(&digest.finalize())
     }
 
-    /// Tells two contents apart without reading a pattern through: the strong validator of HTTP.
+    /// Returns the strong validator of HTTP: different content has different tags.
     pub(super) fn etag(&self) -> String {
         match self {
             Self::Stored(bytes) => {
@@ -245,16 +220,15 @@ impl Content {
     }
 }
 
-/// Lower-case hexadecimal digits.
 pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Archive {
-    /// E-mail address of the host whom the made archives belong to.
+    /// Host of the generated archives.
     pub const OWNER: &'static str = "owner@example.org";
 
-    /// A host and no meeting.
+    /// One host, without meetings.
     pub fn empty() -> Self {
         Self {
             hosts: vec![Host::active("hostOwner", Self::OWNER, "Demo", "Owner")],
@@ -262,7 +236,7 @@ impl Archive {
         }
     }
 
-    /// That many meetings spread over the `days` days before today, each with a transcript and a chat.
+    /// `meetings` meetings over the last `days` days, each with a transcript and a chat.
     pub fn many(meetings: usize, days: u32) -> Self {
         let today = today();
         let mut archive = Self::empty();
@@ -281,9 +255,8 @@ impl Archive {
         archive
     }
 
-    /// A meeting for every name, with that topic and one MP4 of that many bytes, yesterday from 09:00 UTC on.
-    ///
-    /// The content is [`pattern_bytes`] with the seed [`pattern_seed`] gives for the name.
+    /// One meeting per name, from 09:00 UTC yesterday, with that topic and one MP4 of `length`
+    /// bytes: [`pattern_bytes`] with the seed [`pattern_seed`] of the name.
     pub fn pattern(files: &[(&str, u64)]) -> Self {
         let today = today();
         let mut archive = Self::empty();
@@ -302,7 +275,6 @@ impl Archive {
 }
 
 impl Host {
-    /// An active user.
     pub fn active(id: &str, email: &str, first_name: &str, last_name: &str) -> Self {
         Self {
             id: id.into(),
@@ -314,7 +286,7 @@ impl Host {
 }
 
 impl Meeting {
-    /// A meeting of 40 minutes, held by the owner, without files. Its number derives from the UUID.
+    /// A 40-minute meeting of the owner, without files. Its number derives from the UUID.
     pub fn new(uuid: &str, topic: &str, start: Timestamp) -> Self {
         Self {
             uuid: uuid.into(),
@@ -325,7 +297,7 @@ impl Meeting {
             minutes: 40,
             files: Vec::new(),
             participant_audio: Vec::new(),
-            without_files: WithoutFiles::Empty,
+            without_files: EmptyFileList::Empty,
             numbers_as_strings: false,
             details_too_old: false,
             auto_delete: None,
@@ -337,10 +309,8 @@ impl Meeting {
         }
     }
 
-    /// The same meeting with one file more.
-    ///
-    /// Where the file's times are not set (see [`MeetingFile::new`]) they become the meeting's, and a file of a
-    /// kind that has an id gets one.
+    /// Adds a file. Times that are not set become the meeting's, and a file of a kind that has an
+    /// id gets one.
     pub fn with(mut self, mut file: MeetingFile) -> Self {
         if file.recording_start == Timestamp::UNIX_EPOCH {
             file.recording_start = self.start + SignedDuration::from_secs(11);
@@ -359,7 +329,7 @@ impl Meeting {
 }
 
 impl MeetingFile {
-    /// A finished file of this kind as the listing usually writes it, with neither id nor times yet.
+    /// A complete file as it is usually listed, without id and times.
     pub fn new(file_type: &str, content: Content) -> Self {
         let (extension, recording_type) = usual(file_type);
         let terse = matches!(file_type, "CC" | "TIMELINE");
@@ -372,48 +342,43 @@ impl MeetingFile {
             recording_end: Timestamp::UNIX_EPOCH,
             status: if terse { FileStatus::Absent } else { FileStatus::Completed },
             listed_size: if terse { ListedSize::Absent } else { ListedSize::True },
-            place: if file_type == "CC" { Place::LinkWithQuery } else { Place::Link },
+            place: if file_type == "CC" { FileLocation::LinkWithQuery } else { FileLocation::Link },
             content,
         }
     }
 
-    /// The same file of another view.
     pub fn view(mut self, recording_type: &str) -> Self {
         self.recording_type = Some(recording_type.into());
         self
     }
 
-    /// The same file, still processing.
     pub fn processing(mut self) -> Self {
         self.status = FileStatus::Processing;
         self
     }
 
-    /// The same file with another statement of its length.
     pub fn listed(mut self, size: ListedSize) -> Self {
         self.listed_size = size;
         self
     }
 
-    /// The same file at another place.
-    pub fn at(mut self, place: Place) -> Self {
+    pub fn at(mut self, place: FileLocation) -> Self {
         self.place = place;
         self
     }
 
-    /// The same file between these times.
     pub fn between(mut self, start: Timestamp, end: Timestamp) -> Self {
         self.recording_start = start;
         self.recording_end = end;
         self
     }
 
-    /// The extension its bytes have, whatever the listing says.
+    /// The extension of its bytes, whatever the listing says.
     pub(super) fn true_extension(&self) -> &str {
         usual(&self.file_type).0.unwrap_or("BIN")
     }
 
-    /// The type the media host states for it.
+    /// The `Content-Type` of the media host.
     pub(super) fn content_type(&self) -> &'static str {
         match self.true_extension() {
             "MP4" => "video/mp4",
@@ -428,7 +393,7 @@ impl MeetingFile {
     }
 }
 
-/// Extension and `recording_type` that go with a `file_type`.
+/// Returns the extension and `recording_type` that go with a `file_type`.
 fn usual(file_type: &str) -> (Option<&'static str>, Option<&'static str>) {
     match file_type {
         "MP4" => (Some("MP4"), Some("shared_screen_with_speaker_view")),
@@ -445,21 +410,20 @@ fn usual(file_type: &str) -> (Option<&'static str>, Option<&'static str>) {
     }
 }
 
-/// An MP4 or M4A of `assets/` that has its name in it, so that no two recordings are the same bytes: in a box behind the
-/// others that players pass over (`free`, ISO/IEC 14496-12, 8.1.2).
+/// An MP4 or M4A of `assets/` with a name in it, so that no two recordings have the same bytes. The
+/// name is in a trailing `free` box, which players skip (ISO/IEC 14496-12, 8.1.2).
 pub(super) fn named(media: &'static [u8], name: &str) -> Content {
     let length = u32::try_from(8 + name.len()).unwrap_or(u32::MAX);
     Content::Stored([media, &length.to_be_bytes(), b"free", name.as_bytes()].concat().into())
 }
 
-/// The current UTC day.
 pub(super) fn today() -> Date {
     Offset::UTC.to_datetime(Timestamp::now()).date()
 }
 
-/// A time of day that many days before `day`, in UTC.
+/// Returns a time of day in UTC, `days_before` days before `day`.
 pub(super) fn moment(day: Date, days_before: i64, hour: i8, minute: i8) -> Timestamp {
-    // Only a date near the ends of the calendar has no such moment.
+    // Fails only near the ends of the calendar.
     day.checked_sub(days_before.days())
         .ok()
         .map(|day| day.at(hour, minute, 0, 0))
@@ -467,7 +431,7 @@ pub(super) fn moment(day: Date, days_before: i64, hour: i8, minute: i8) -> Times
         .unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// A UUID's look: letters of the base64 alphabet, one-to-one from the number.
+/// Returns text that looks like a UUID in base64, different for each number.
 fn base64_like(index: u64) -> String {
     use base64::Engine;
     let mixed = index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);

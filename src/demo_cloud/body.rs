@@ -1,4 +1,4 @@
-//! A body on its way out: cut into chunks, held to a rate, and broken off where a fault says so.
+//! A response body: sent in chunks, at a limited rate, and broken off where a fault says so.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,46 +11,43 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
 
 use super::archive::Content;
-use super::wire::Connection;
+use super::metered_socket::Connection;
 
-/// Bytes handed over at once: enough that the server is never what a benchmark measures. A client on the same two
-/// cores, which had other work as well, took 1.4 to 2.0 GB/s with 128 KiB and 1.5 to 3.5 GB/s with this.
+/// Large enough that the server is not what a benchmark measures: a client on the same two busy
+/// cores read 1.4 to 2.0 GB/s with 128 KiB and 1.5 to 3.5 GB/s with this.
 const CHUNK: u64 = 256 * 1024;
 
-/// Slices a second when a rate is set: bytes come every 20 ms, as on a real line, and not in bursts.
+/// With a rate limit, bytes are sent every 20 ms, as on a real network, instead of in bursts.
 const SLICES_PER_SECOND: u64 = 50;
 
-/// How a body ends before its time.
-pub(super) enum Break {
-    /// The connection closes.
+/// How a body ends early.
+pub(super) enum BodyBreak {
     Close,
-    /// The connection is reset.
     Reset,
-    /// Nothing comes until this is done, then the rest.
+    /// Sends nothing until the future completes, then the rest.
     Stall(Pin<Box<dyn Future<Output = ()> + Send>>),
 }
 
-/// The body was broken off on purpose; it makes hyper drop the connection.
+/// Returned to hyper, which closes the connection.
 #[derive(Debug)]
-pub(super) struct BrokenOff;
+pub(super) struct BrokenBody;
 
-impl fmt::Display for BrokenOff {
+impl fmt::Display for BrokenBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the body was broken off by a fault")
     }
 }
 
-impl std::error::Error for BrokenOff {}
+impl std::error::Error for BrokenBody {}
 
-/// The body of one answer.
 pub(super) struct ReplyBody {
     content: Content,
     start: u64,
     position: u64,
     end: u64,
-    breaks: Option<(u64, Break)>,
+    breaks: Option<(u64, BodyBreak)>,
     rate: Option<u64>,
-    /// A chunk that is paid for but not due yet.
+    /// A chunk that counts against the rate but is not due yet.
     held_back: Option<(Pin<Box<Sleep>>, u64)>,
     connection: Arc<Connection>,
 }
@@ -75,8 +72,8 @@ impl ReplyBody {
         }
     }
 
-    /// Breaks the body off after `bytes` of it.
-    pub(super) fn broken_after(mut self, bytes: u64, how: Break) -> Self {
+    /// Breaks the body after `bytes`.
+    pub(super) fn broken_after(mut self, bytes: u64, how: BodyBreak) -> Self {
         self.breaks = Some((self.start.saturating_add(bytes).min(self.end), how));
         self
     }
@@ -84,20 +81,21 @@ impl ReplyBody {
     fn poll_break(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        // The connection dies with what hyper has not written yet; the bytes before the break must come through.
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
+        // hyper discards what it has not written yet when the connection ends; the bytes before the
+        // break must be sent.
         ready!(self.connection.poll_flushed(self.position - self.start, cx));
         match &mut self.breaks {
-            Some((_, Break::Stall(over))) => {
+            Some((_, BodyBreak::Stall(over))) => {
                 ready!(over.as_mut().poll(cx));
                 self.breaks = None;
                 self.poll_chunk(cx)
             }
-            Some((_, Break::Reset)) => {
+            Some((_, BodyBreak::Reset)) => {
                 self.connection.reset_at_end();
-                Poll::Ready(Some(Err(BrokenOff)))
+                Poll::Ready(Some(Err(BrokenBody)))
             }
-            Some((_, Break::Close)) => Poll::Ready(Some(Err(BrokenOff))),
+            Some((_, BodyBreak::Close)) => Poll::Ready(Some(Err(BrokenBody))),
             None => self.poll_chunk(cx),
         }
     }
@@ -105,7 +103,7 @@ impl ReplyBody {
     fn poll_chunk(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
         let stop = self.breaks.as_ref().map_or(self.end, |(at, _)| *at);
         if self.position >= stop {
             return Poll::Ready(None);
@@ -135,12 +133,12 @@ impl ReplyBody {
 
 impl Body for ReplyBody {
     type Data = Bytes;
-    type Error = BrokenOff;
+    type Error = BrokenBody;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
         let this = self.get_mut();
         match &this.breaks {
             Some((at, _)) if this.position >= *at => this.poll_break(cx),

@@ -1,27 +1,28 @@
-//! The archive of `meetfs mount --demo`: ordinary meetings to play and search, and one of each thing that is awkward.
+//! The archive of `meetfs mount --demo`: ordinary meetings to play and search, and one of each
+//! special case.
 
 use bytes::Bytes;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use super::archive::{
-    Archive, Content, FileStatus, Host, ListedSize, Meeting, MeetingFile, Place, WithoutFiles,
-    asset, moment, today,
+    Archive, Content, EmptyFileList, FileLocation, FileStatus, Host, ListedSize, Meeting,
+    MeetingFile, asset, moment, today,
 };
 
 /// Length of the media in `assets/`.
 const CLIP: SignedDuration = SignedDuration::from_secs(12);
 
-/// Seconds between a meeting's beginning and its recording's.
+/// Time from the start of a meeting to the start of its recording.
 const LEAD: SignedDuration = SignedDuration::from_secs(11);
 
 impl Archive {
-    /// Meetings over the three months before today. Within a UTC day every call gives the same archive.
+    /// Meetings of the last three months. The archive is the same for a whole UTC day.
     pub fn demo() -> Self {
         Self::demo_at(today())
     }
 
-    /// The same archive over the three months before `day`.
+    /// Meetings of the three months before `day`.
     pub fn demo_at(day: Date) -> Self {
         let mut meetings = everyday(day);
         meetings.extend(awkward_names(day));
@@ -42,14 +43,14 @@ impl Archive {
 const GUEST: &str = "guest@example.org";
 const FORMER: &str = "former@example.org";
 
-/// Builds meetings of one length, each recorded from [`LEAD`] on.
+/// A meeting of fixed length, recorded from [`LEAD`] on.
 fn meeting(uuid: &str, topic: &str, start: Timestamp) -> Meeting {
     let mut meeting = Meeting::new(uuid, topic, start);
     meeting.minutes = 1;
     meeting
 }
 
-/// A file of the whole recording of a meeting that began at `start`.
+/// A file that covers the whole recording of a meeting that began at `start`.
 fn clip(start: Timestamp, file_type: &str, content: Content) -> MeetingFile {
     MeetingFile::new(file_type, content).between(start + LEAD, start + LEAD + CLIP)
 }
@@ -170,7 +171,10 @@ fn awkward_files(day: Date) -> Vec<Meeting> {
         .with(transcript(start).listed(ListedSize::Absent));
     let start = moment(day, 55, 15, 0);
     let on_premise = meeting("oNpReMiSe0000000000==", "Kept on our own storage", start)
-        .with(speaker_view(start).at(Place::OnPremise("/nfs/recordings/onpremise_1.mp4".into())))
+        .with(
+            speaker_view(start)
+                .at(FileLocation::OnPremise("/nfs/recordings/onpremise_1.mp4".into())),
+        )
         .with(transcript(start));
     vec![segments, captioned, wrong_size, on_premise]
 }
@@ -187,9 +191,9 @@ fn awkward_entries(day: Date) -> Vec<Meeting> {
         .with(transcript(start));
     strings.numbers_as_strings = true;
     let empties = [
-        ("nOfIlEs10000000000==", "Too short", WithoutFiles::Absent),
-        ("nOfIlEs20000000000==", "Nothing kept", WithoutFiles::Null),
-        ("nOfIlEs30000000000==", "Nothing recorded", WithoutFiles::Empty),
+        ("nOfIlEs10000000000==", "Too short", EmptyFileList::Absent),
+        ("nOfIlEs20000000000==", "Nothing kept", EmptyFileList::Null),
+        ("nOfIlEs30000000000==", "Nothing recorded", EmptyFileList::Empty),
     ];
     let empties = empties.into_iter().enumerate().map(|(index, (uuid, topic, without_files))| {
         let mut empty = meeting(uuid, topic, moment(day, 65 + index as i64, 7, 0));
@@ -205,12 +209,12 @@ fn awkward_entries(day: Date) -> Vec<Meeting> {
         .with(status(speaker_view(start), FileStatus::Empty))
         .with(status(transcript(start), FileStatus::Absent));
     old.details_too_old = true;
-    // By the account's rule, which lets nothing get much older.
+    // The account's retention rule deletes old recordings.
     old.auto_delete = Some(day.saturating_add(3.days()));
     empties.chain([processing, strings, former, old]).collect()
 }
 
-/// In the trash, where it lies for thirty days.
+/// In the trash, which keeps recordings for thirty days.
 fn deleted(day: Date) -> Meeting {
     let start = moment(day, 5, 11, 0);
     let mut deleted = meeting("dElEtEd0000000000000==", "Deleted by mistake", start)

@@ -1,66 +1,61 @@
-//! Scripted faults: which requests they hit and what becomes of those.
+//! Scripted faults: which requests they hit, and with what effect.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::log::Server;
+use super::request_log::Server;
 
-/// A fault and the requests it waits for.
+/// A fault and the requests that it hits.
 #[derive(Clone, Debug)]
 pub struct Fault {
-    /// Which requests it hits.
     pub when: Trigger,
-    /// What it does to them.
     pub what: Effect,
 }
 
-/// Picks requests: of those that match, the first `skip` go unharmed and the next `count` are hit.
+/// Selects requests. Of those that match, the first `skip` pass and the next `count` are hit.
 #[derive(Clone, Debug)]
 pub struct Trigger {
-    /// The server that is asked.
     pub server: Server,
-    /// A part of the path, as it stands in the request line; empty matches all.
+    /// A part of the path in the request line; empty matches every path.
     pub path_contains: String,
-    /// How many matching requests go unharmed first.
     pub skip: u32,
-    /// How many are then hit; `u32::MAX` means every one.
+    /// `u32::MAX` hits all further requests.
     pub count: u32,
-    /// Only requests for a range that begins at this byte or later.
+    /// Matches only ranges that begin at this byte or later.
     pub min_offset: Option<u64>,
 }
 
 impl Trigger {
-    /// The next `count` requests to a server.
+    /// Matches the next `count` requests to a server.
     pub fn next(server: Server, count: u32) -> Self {
         Self { server, path_contains: String::new(), skip: 0, count, min_offset: None }
     }
 
-    /// Every request to a server.
+    /// Matches every request to a server.
     pub fn always(server: Server) -> Self {
         Self::next(server, u32::MAX)
     }
 
-    /// The same for requests whose path contains `part`.
+    /// Restricts the trigger to paths that contain `part`.
     pub fn on(mut self, part: &str) -> Self {
         self.path_contains = part.into();
         self
     }
 
-    /// The same after `skip` matching requests.
+    /// Lets `skip` matching requests pass first.
     pub fn after(mut self, skip: u32) -> Self {
         self.skip = skip;
         self
     }
 
-    /// The same for ranges from `offset` on.
+    /// Restricts the trigger to ranges from `offset` on.
     pub fn from_offset(mut self, offset: u64) -> Self {
         self.min_offset = Some(offset);
         self
     }
 
-    /// What such requests meet.
     pub fn does(self, what: Effect) -> Fault {
         Fault { when: self, what }
     }
@@ -72,71 +67,60 @@ impl Trigger {
     }
 }
 
-/// What happens to a request.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Answered with this instead.
+    /// Replaces the response.
     Status {
-        /// The HTTP status.
         status: u16,
-        /// The body.
         body: String,
-        /// The body's type.
         content_type: String,
-        /// Further headers.
         headers: Vec<(String, String)>,
     },
     /// Declares the full length and closes the connection, cleanly, this many bytes before the end.
     ShortBody {
-        /// Bytes that never come.
         missing: u64,
     },
-    /// Sends this many bytes of the body and then nothing, until the client closes or the cloud is healed;
-    /// healing sends the rest.
+    /// Sends part of the body, then nothing until the client closes or the faults are cleared; then
+    /// sends the rest.
     Stall {
-        /// Bytes that come.
         after: u64,
     },
-    /// Sends this many bytes of the body and resets the connection.
+    /// Sends part of the body and resets the connection.
     Reset {
-        /// Bytes that come.
         after: u64,
     },
-    /// Answers a ranged request with 200 and the whole file.
+    /// Answers a range request with 200 and the whole file.
     WholeFile,
-    /// Answers with another range than the one asked for, and says so: moved by this many bytes as far as the
-    /// file goes.
+    /// Answers with another range than the requested one, and declares it.
     WrongRange {
-        /// Bytes the range is moved.
+        /// Bytes by which the range is moved, within the file.
         shift: i64,
     },
-    /// States a total length in `Content-Range` that is off by this much.
+    /// Declares a wrong total length in `Content-Range`.
     WrongTotal {
-        /// Bytes the total is off.
         delta: i64,
     },
     /// 200 and a web page.
     Html200,
-    /// 200 and the 59 bytes of JSON that a bad token gets instead of a recording.
+    /// 200 and the 59 bytes of JSON that Zoom sends instead of a recording for an invalid token.
     Json59,
-    /// The reply to an expired token. The token itself stays valid.
+    /// The response to an expired token. The token stays valid.
     ExpiredToken,
-    /// The reply to an expired signed link. The link itself stays valid.
+    /// The response to an expired signed URL. The URL stays valid.
     ExpiredLink,
-    /// The reply to a `next_page_token` that is no longer known.
+    /// The response to an unknown `next_page_token`.
     DeadPageToken,
-    /// 429.
     TooManyRequests(RetryAfter),
-    /// Takes the request and never answers, until the client closes; healing closes the connection.
+    /// Accepts the request and never answers. Clearing the faults closes the connection.
     BlackHole,
-    /// The answer begins this much later. Goes together with a later fault in the list.
+    /// Delays the response. Combines with a later fault in the list.
     Latency(Duration),
-    /// The body comes at this many bytes a second. Goes together with a later fault in the list.
+    /// Limits the body to this many bytes per second. Combines with a later fault in the list.
     Bandwidth(u64),
 }
 
 impl Effect {
-    /// A bare status with a short text.
+    /// A status with a short text.
     pub fn status(status: u16) -> Self {
         Self::Status {
             status,
@@ -147,64 +131,64 @@ impl Effect {
     }
 }
 
-/// How a 429 says when to come back.
+/// How a 429 states the retry delay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryAfter {
     /// Not at all: the per-second limit.
     None,
-    /// In seconds.
     Seconds(u64),
-    /// As an HTTP date, this many seconds ahead.
+    /// An HTTP date this many seconds ahead.
     HttpDate(u64),
-    /// As an ISO 8601 date and time, this many seconds ahead: the daily limit.
+    /// An ISO 8601 time this many seconds ahead: the daily limit.
     IsoDate(u64),
 }
 
-/// What the faults make of one request.
+/// The combined effect of the faults on one request.
 #[derive(Debug, Default)]
-pub(super) struct Fate {
+pub(super) struct FaultOutcome {
     pub(super) latency: Duration,
     pub(super) bandwidth: Option<u64>,
     pub(super) effect: Option<Effect>,
 }
 
-/// The faults that wait, and the word that they are over.
+/// The pending faults.
 #[derive(Debug)]
 pub(super) struct Faults {
-    waiting: Mutex<Vec<Waiting>>,
+    waiting: Mutex<Vec<PendingFault>>,
     healed: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct PendingFault {
     fault: Fault,
     seen: u32,
 }
 
 impl Faults {
     pub(super) fn new(faults: Vec<Fault>) -> Self {
-        let waiting = faults.into_iter().map(|fault| Waiting { fault, seen: 0 }).collect();
+        let waiting = faults.into_iter().map(|fault| PendingFault { fault, seen: 0 }).collect();
         Self { waiting: Mutex::new(waiting), healed: watch::Sender::new(0) }
     }
 
     pub(super) fn inject(&self, fault: Fault) {
-        self.waiting.lock().push(Waiting { fault, seen: 0 });
+        self.waiting.lock().push(PendingFault { fault, seen: 0 });
     }
 
-    /// Drops every fault and frees what they hold.
-    pub(super) fn heal(&self) {
+    /// Removes all faults and ends their stalls.
+    pub(super) fn clear_faults(&self) {
         self.waiting.lock().clear();
         self.healed.send_modify(|times| *times += 1);
     }
 
-    /// Hears of the next healing.
+    /// Returns a receiver that changes when the faults are cleared.
     pub(super) fn healing(&self) -> watch::Receiver<u64> {
         self.healed.subscribe()
     }
 
-    /// What becomes of a request. The first fault that is due decides; those behind it do not count the request.
-    pub(super) fn fate(&self, server: Server, path: &str, offset: Option<u64>) -> Fate {
-        let mut fate = Fate::default();
+    /// Returns the effect on a request. The first fault that is due decides; faults after it do not
+    /// count the request.
+    pub(super) fn fate(&self, server: Server, path: &str, offset: Option<u64>) -> FaultOutcome {
+        let mut fate = FaultOutcome::default();
         for waiting in self.waiting.lock().iter_mut() {
             let when = &waiting.fault.when;
             if !when.matches(server, path, offset) {
@@ -230,22 +214,23 @@ impl Faults {
     }
 }
 
-/// Makes reproducible mixtures of faults for stress tests.
+/// Reproducible mixtures of faults for stress tests.
 #[derive(Debug)]
 pub struct FaultPlan;
 
 impl FaultPlan {
-    /// That many faults on the web and media hosts, each due once among the first `span` requests to its host.
+    /// Returns `faults` faults on the web and media hosts, each due once among the first `span`
+    /// requests to its host.
     ///
-    /// All of them pass, so a patient reader gets every byte. None leaves a request hanging: for that see
+    /// All are transient: a reader that retries gets every byte. None hangs; see
     /// [`FaultPlan::seeded_with_hangs`].
     pub fn seeded(seed: u64, faults: u32, span: u32) -> Vec<Fault> {
         let mut random = fastrand::Rng::with_seed(seed);
         (0..faults).map(|_| Self::passing(&mut random, span)).collect()
     }
 
-    /// The same mixture, with `hangs` of stalls and unanswered requests besides. Every hang costs a reader its
-    /// idle timeout.
+    /// The same mixture with `hangs` stalls and unanswered requests. Each costs a reader its idle
+    /// timeout.
     pub fn seeded_with_hangs(seed: u64, faults: u32, hangs: u32, span: u32) -> Vec<Fault> {
         let mut random = fastrand::Rng::with_seed(seed ^ 0x5a5a_5a5a);
         let mut plan = Self::seeded(seed, faults, span);

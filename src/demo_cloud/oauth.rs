@@ -1,4 +1,5 @@
-//! Tokens: those of `POST /oauth/token` for the account, and `download_access_token`s for one meeting.
+//! Access tokens: those of `POST /oauth/token` for the account, and `download_access_token`s for
+//! one meeting.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,34 +9,32 @@ use parking_lot::Mutex;
 use serde_json::json;
 
 use super::archive::hexadecimal;
-use super::asked::Asked;
 use super::reply::Reply;
-use super::sign_in::{NotGranted, SignIns};
+use super::request_head::RequestHead;
+use super::sign_in::{InvalidGrant, SignIns};
 
-/// Tokens remembered, so that an expired one is told from one that never was.
-const REMEMBERED: usize = 10_000;
+/// Expired tokens are remembered so that they differ from unknown ones.
+const MAX_REMEMBERED: usize = 10_000;
 
-/// Life of [`DemoCloud::long_lived_token`](super::DemoCloud::long_lived_token): longer than any test.
-const LONG_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
+/// TTL of [`DemoCloud::long_lived_token`](super::DemoCloud::long_lived_token): longer than any
+/// test.
+const LONG_TOKEN_TTL: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Scopes of the tokens, in the granular form of Zoom's documentation.
+/// Granular scopes of Zoom's documentation.
 const SCOPES: &str = "cloud_recording:read:list_user_recordings:admin cloud_recording:read:list_recording_files:admin \
 cloud_recording:read:list_account_recordings:admin meeting:read:past_meeting:admin \
 meeting:read:list_past_participants:admin user:read:list_users:admin user:read:user:admin";
 
-/// What a Server-to-Server app signs in with.
+/// Credentials of a Server-to-Server app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
-    /// The account.
     pub account_id: String,
-    /// The app.
     pub client_id: String,
-    /// The app's secret. It opens nothing but a cloud made for the occasion.
+    /// Opens nothing but an embedded server.
     pub client_secret: String,
 }
 
 impl Credentials {
-    /// Those of every embedded cloud.
     pub fn demo() -> Self {
         Self {
             account_id: "demo-account".into(),
@@ -48,78 +47,72 @@ impl Credentials {
 /// An app that users sign in to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserApp {
-    /// The app.
     pub client_id: String,
-    /// The app's secret; a public client has none.
+    /// A public client has none.
     pub client_secret: Option<String>,
 }
 
 impl UserApp {
-    /// The one with a secret, of every embedded cloud.
+    /// The app with a secret.
     pub fn demo() -> Self {
         Self { client_id: "demo-user-app".into(), client_secret: Some("demo-user-secret".into()) }
     }
 
-    /// The public one.
     pub fn public() -> Self {
         Self { client_id: "demo-public-app".into(), client_secret: None }
     }
 }
 
-/// What a token opens.
+/// What a token permits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Grant {
-    /// Everything.
     Account,
     /// The files of the meeting with this UUID.
     Meeting(String),
 }
 
-/// What a token turns out to be.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum TokenState {
     Valid(Grant),
     Expired,
     Unknown,
 }
 
 #[derive(Debug)]
-struct Issued {
+struct IssuedToken {
     ends: Instant,
     grant: Grant,
 }
 
-/// The tokens issued so far.
 #[derive(Debug)]
 pub(super) struct Tokens {
-    issued: Mutex<HashMap<String, Issued>>,
+    issued: Mutex<HashMap<String, IssuedToken>>,
     long_lived: Mutex<Option<String>>,
     number: AtomicU64,
-    life: Duration,
+    ttl: Duration,
     sign_ins: SignIns,
     /// Scopes that no token has.
     withheld: Mutex<Vec<String>>,
 }
 
 impl Tokens {
-    pub(super) fn new(life: Duration, withheld: Vec<String>) -> Self {
+    pub(super) fn new(ttl: Duration, withheld: Vec<String>) -> Self {
         let (issued, long_lived, sign_ins) =
             (Mutex::default(), Mutex::default(), SignIns::default());
         let withheld = Mutex::new(withheld);
-        Self { issued, long_lived, number: AtomicU64::new(0), life, sign_ins, withheld }
+        Self { issued, long_lived, number: AtomicU64::new(0), ttl, sign_ins, withheld }
     }
 
-    /// The users who signed in.
     pub(super) fn sign_ins(&self) -> &SignIns {
         &self.sign_ins
     }
 
-    /// Whether tokens have the scope of this name, given without its `:admin`.
+    /// Returns whether tokens have a scope, named without `:admin`.
     pub(super) fn permit(&self, scope: &str) -> bool {
         !self.withheld.lock().iter().any(|withheld| withheld == scope)
     }
 
-    /// Withholds these scopes from now on and no others.
+    /// Withholds exactly these scopes from now on.
     pub(super) fn withhold(&self, scopes: Vec<String>) {
         *self.withheld.lock() = scopes;
     }
@@ -130,36 +123,36 @@ impl Tokens {
         permitted.collect::<Vec<_>>().join(" ")
     }
 
-    pub(super) fn issue(&self, grant: Grant, life: Option<Duration>) -> String {
+    pub(super) fn issue(&self, grant: Grant, ttl: Option<Duration>) -> String {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         let chance: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
         let token = format!("demo-token-{number}-{}", hexadecimal(&chance));
         let now = Instant::now();
         let mut issued = self.issued.lock();
-        if issued.len() >= REMEMBERED {
+        if issued.len() >= MAX_REMEMBERED {
             issued.retain(|_, token| token.ends > now);
         }
-        // Only tokens that never expire in great number get here.
-        if issued.len() >= REMEMBERED {
+        // Reached only with many tokens that never expire.
+        if issued.len() >= MAX_REMEMBERED {
             issued.clear();
         }
-        issued.insert(token.clone(), Issued { ends: now + life.unwrap_or(self.life), grant });
+        issued.insert(token.clone(), IssuedToken { ends: now + ttl.unwrap_or(self.ttl), grant });
         token
     }
 
-    /// Seconds that a token works, as the reply that brings one states them.
-    pub(super) fn life_seconds(&self) -> u64 {
-        // Both clouds state one second less than their tokens live.
-        self.life.as_secs().saturating_sub(1)
+    /// The `expires_in` of a reply.
+    pub(super) fn ttl_seconds(&self) -> u64 {
+        // Both providers state one second less than the TTL.
+        self.ttl.as_secs().saturating_sub(1)
     }
 
-    /// One token for the account, the same until it is made to expire.
+    /// Returns one token for the account, the same until it expires.
     pub(super) fn long_lived(&self) -> String {
         let mut long_lived = self.long_lived.lock();
         match &*long_lived {
-            Some(token) if matches!(self.standing(token), Standing::Valid(_)) => token.clone(),
+            Some(token) if matches!(self.standing(token), TokenState::Valid(_)) => token.clone(),
             _ => {
-                let token = self.issue(Grant::Account, Some(LONG_LIFE));
+                let token = self.issue(Grant::Account, Some(LONG_TOKEN_TTL));
                 *long_lived = Some(token.clone());
                 token
             }
@@ -171,24 +164,24 @@ impl Tokens {
         self.issued.lock().values_mut().for_each(|token| token.ends = token.ends.min(now));
     }
 
-    pub(super) fn standing(&self, token: &str) -> Standing {
+    pub(super) fn standing(&self, token: &str) -> TokenState {
         match self.issued.lock().get(token) {
-            Some(issued) if issued.ends > Instant::now() => Standing::Valid(issued.grant.clone()),
-            Some(_) => Standing::Expired,
-            None => Standing::Unknown,
+            Some(issued) if issued.ends > Instant::now() => TokenState::Valid(issued.grant.clone()),
+            Some(_) => TokenState::Expired,
+            None => TokenState::Unknown,
         }
     }
 
-    /// Answers `POST /oauth/token`. `form` is the request's body, `api_origin` what the reply names as `api_url`.
-    pub(super) fn answer(&self, asked: &Asked, form: &[u8], api_origin: &str) -> Reply {
+    /// Answers `POST /oauth/token`. `form` is the body, `api_origin` the `api_url` of the reply.
+    pub(super) fn answer(&self, request: &RequestHead, form: &[u8], api_origin: &str) -> Reply {
         let field = |name: &str| {
             url::form_urlencoded::parse(form)
                 .find(|(key, _)| key == name)
                 .map(|(_, value)| value.into_owned())
-                .or_else(|| asked.parameter(name))
+                .or_else(|| request.parameter(name))
         };
         let known = Credentials::demo();
-        let basic = asked.basic();
+        let basic = request.basic();
         let public = UserApp::public();
         let users = [UserApp::demo(), public.clone()];
         let signed_in = users.iter().find(|app| match (&app.client_secret, &basic) {
@@ -210,7 +203,7 @@ impl Tokens {
             (Some("authorization_code"), Some(app)) => {
                 match self.sign_ins.redeem(&app.client_id, field) {
                     Ok(refresh) => Some(refresh),
-                    Err(NotGranted) => {
+                    Err(InvalidGrant) => {
                         return refusal(400, "Invalid authorization code", "invalid_request");
                     }
                 }
@@ -221,7 +214,7 @@ impl Tokens {
             (Some("refresh_token"), Some(_)) => {
                 match self.sign_ins.rotate(&field("refresh_token").unwrap_or_default()) {
                     Ok(refresh) => Some(refresh),
-                    Err(NotGranted) => return refusal(400, "Invalid Token!", "invalid_grant"),
+                    Err(InvalidGrant) => return refusal(400, "Invalid Token!", "invalid_grant"),
                 }
             }
             (Some("refresh_token"), None) => {
@@ -230,7 +223,7 @@ impl Tokens {
             _ => return refusal(400, "unsupported grant type", "unsupported_grant_type"),
         };
         let token = self.issue(Grant::Account, None);
-        let mut reply = json!({"access_token": token, "token_type": "bearer", "expires_in": self.life_seconds(),
+        let mut reply = json!({"access_token": token, "token_type": "bearer", "expires_in": self.ttl_seconds(),
                    "scope": self.scopes(), "api_url": api_origin});
         if let (Some(refresh), Some(fields)) = (refresh, reply.as_object_mut()) {
             fields.insert("refresh_token".into(), refresh.into());

@@ -1,23 +1,24 @@
-//! Content of any length that is never stored: byte `o` of a file is a function of the file's seed and `o`.
+//! Content of any length that is computed instead of stored: each byte is a function of the file's
+//! seed and its offset.
 
-/// The first bytes of every pattern file: an `ftyp` box of 32 bytes (ISO/IEC 14496-12, 4.3), so that a reader
-/// who looks at an MP4's first bytes finds what it looks for.
+/// The first bytes of every pattern file: a 32-byte `ftyp` box (ISO/IEC 14496-12, 4.3), so that a
+/// reader recognizes an MP4.
 pub const PATTERN_HEAD: [u8; 32] = *b"\x00\x00\x00\x20ftypisom\x00\x00\x02\x00isomiso2avc1mp41";
 
-/// Bytes a word of the pattern has.
+/// Bytes per word of the pattern.
 const WORD: u64 = 8;
 
-/// The seed of the file that [`Archive::pattern`](super::Archive::pattern) makes for `name` (FNV-1a, 64 bits).
+/// Returns the seed of the file that [`Archive::pattern`](super::Archive::pattern) makes for `name`
+/// (FNV-1a, 64 bits).
 pub fn pattern_seed(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
 
-/// Fills `out` with the bytes at `offset` and on of the pattern file with this seed.
+/// Fills `out` with the bytes of a pattern file from `offset` on.
 ///
-/// Any two ways of cutting a file into calls give the same bytes. The offset may be any; past
-/// `u64::MAX` it wraps around.
+/// The bytes do not depend on how a file is cut into calls. Offsets past `u64::MAX` wrap around.
 pub fn pattern_bytes(seed: u64, offset: u64, out: &mut [u8]) {
     let mut index = offset / WORD;
     let skipped = (offset % WORD) as usize;
@@ -36,8 +37,8 @@ pub fn pattern_bytes(seed: u64, offset: u64, out: &mut [u8]) {
     put_head(offset, out);
 }
 
-/// Two multiplications a word: enough that no two places of a file, and no two files, look alike over eight
-/// bytes, and few enough to fill memory faster than a loopback socket takes it.
+/// Two multiplications per word: enough that no two offsets and no two files agree over eight
+/// bytes, and few enough to fill memory faster than a loopback socket drains it.
 fn word(seed: u64, index: u64) -> u64 {
     let mixed = index.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(seed);
     let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);

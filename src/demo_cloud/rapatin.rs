@@ -1,4 +1,4 @@
-//! Rapatin's side of the cloud: its sessions, its tokens, and its links on the web host.
+//! The Rapatin account: its sessions, its tokens, and its URLs on the web host.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,26 +8,25 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::{Mutex, RwLock};
 use sha2::{Digest, Sha256};
 
-use super::DemoCloud;
-use super::archive::{Content, MeetingFile, Place, hexadecimal};
-use super::asked::Asked;
-use super::links::Links;
-use super::rapatin_sessions::{RapatinSession, RapatinStatus};
+use super::archive::{Content, FileLocation, MeetingFile, hexadecimal};
+use super::rapatin_archive::{RapatinSession, RapatinStatus};
 use super::reply::Reply;
+use super::request_head::RequestHead;
+use super::signed_urls::SignedUrls;
 use super::store::{Object, replay_path};
 
-/// Where the web host has the links that carry their permission.
+/// Path of the URLs on the web host that carry their permission.
 pub(super) const LINKS: &str = "/rec/webhook_download/";
 
-/// The account's e-mail address and password. They open nothing but a cloud made for the occasion.
+/// E-mail address and password. They open nothing but an embedded server.
 pub(super) const LOGIN: (&str, &str) = ("ana@example.org", "demo-password");
 
-/// One account of Rapatin's. No two of its locks are held at once.
+/// One Rapatin account. No lock is held while another is taken.
 #[derive(Debug)]
 pub(super) struct Rapatin {
-    sessions: RwLock<Vec<RapatinSession>>,
+    pub(super) sessions: RwLock<Vec<RapatinSession>>,
     tokens: Mutex<Tokens>,
-    /// Goes into every link with `key`: raising it makes all links given before stale.
+    /// Part of every URL, with `key`: increasing it makes all earlier URLs stale.
     generation: AtomicU64,
     key: [u8; 16],
 }
@@ -36,7 +35,7 @@ pub(super) struct Rapatin {
 struct Tokens {
     valid: HashSet<String>,
     issued: u64,
-    given: Option<String>,
+    long_lived: Option<String>,
 }
 
 impl Tokens {
@@ -50,6 +49,27 @@ impl Tokens {
 }
 
 impl Rapatin {
+    /// Returns one token, the same until all tokens expire.
+    pub(super) fn long_lived_token(&self) -> String {
+        let mut tokens = self.tokens.lock();
+        match &tokens.long_lived {
+            Some(token) if tokens.valid.contains(token) => token.clone(),
+            _ => {
+                let token = tokens.issue();
+                tokens.long_lived = Some(token.clone());
+                token
+            }
+        }
+    }
+
+    pub(super) fn expire_tokens(&self) {
+        self.tokens.lock().valid.clear();
+    }
+
+    pub(super) fn expire_links(&self) {
+        self.generation.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn new(sessions: Vec<RapatinSession>) -> Self {
         Self {
             sessions: RwLock::new(sessions),
@@ -59,7 +79,6 @@ impl Rapatin {
         }
     }
 
-    /// The sessions as they are now.
     pub(super) fn sessions(&self) -> Vec<RapatinSession> {
         self.sessions.read().clone()
     }
@@ -72,7 +91,7 @@ impl Rapatin {
         self.tokens.lock().valid.contains(token)
     }
 
-    /// The address of a file of a session as of now. All addresses of one generation are the same.
+    /// Returns the current URL of a file. All URLs of one generation are equal.
     pub(super) fn link(
         &self,
         session: &RapatinSession,
@@ -81,7 +100,7 @@ impl Rapatin {
         web: &str,
     ) -> String {
         let opaque = opaque(session, place, file);
-        let query = if file.place == Place::LinkWithQuery { "?type=cc" } else { "" };
+        let query = if file.place == FileLocation::LinkWithQuery { "?type=cc" } else { "" };
         format!("{web}{LINKS}{opaque}/{}{query}", self.seal(&opaque))
     }
 
@@ -93,9 +112,15 @@ impl Rapatin {
         URL_SAFE_NO_PAD.encode(digest.finalize())
     }
 
-    /// Answers a request below [`LINKS`]: on to a signed link, or a page where the link has gone stale.
-    pub(super) fn follow(&self, asked: &Asked, links: &Links, media_origin: &str) -> Reply {
-        let sealed = asked.path.strip_prefix(LINKS).and_then(|rest| rest.split_once('/'));
+    /// Answers a request below [`LINKS`]: redirects to a signed URL, or returns a page if the URL
+    /// is stale.
+    pub(super) fn follow(
+        &self,
+        request: &RequestHead,
+        links: &SignedUrls,
+        media_origin: &str,
+    ) -> Reply {
+        let sealed = request.path.strip_prefix(LINKS).and_then(|rest| rest.split_once('/'));
         let found = sealed
             .filter(|(opaque, seal)| self.seal(opaque) == *seal)
             .and_then(|(opaque, _)| Some((opaque, self.file(opaque)?)));
@@ -110,7 +135,7 @@ impl Rapatin {
         Reply::new(302, "text/html;charset=UTF-8", "").with("location", address)
     }
 
-    /// The file behind a link.
+    /// Returns the file of a URL.
     pub(super) fn file(&self, wanted: &str) -> Option<MeetingFile> {
         let sessions = self.sessions.read();
         let found = downloadable(&sessions)
@@ -118,7 +143,7 @@ impl Rapatin {
         found.map(|(_, _, file)| file.clone())
     }
 
-    fn objects(&self) -> Vec<Object> {
+    pub(super) fn objects(&self) -> Vec<Object> {
         let sessions = self.sessions.read();
         downloadable(&sessions)
             .map(|(session, place, file)| {
@@ -154,75 +179,4 @@ fn opaque(session: &RapatinSession, place: usize, file: &MeetingFile) -> String 
     let place = place.to_string();
     let key = ["rapatin", &session.uuid, &file.file_type, view, &place].join("\n");
     URL_SAFE_NO_PAD.encode(Sha256::digest(key))
-}
-
-impl DemoCloud {
-    /// Base address of Rapatin's API: `http://127.0.0.1:PORT`.
-    pub fn rapatin_api_url(&self) -> String {
-        self.shared.origins.rapatin.clone()
-    }
-
-    /// A bearer token for Rapatin's API that works until [`expire_rapatin_tokens`](Self::expire_rapatin_tokens), and
-    /// the same until then.
-    pub fn rapatin_token(&self) -> String {
-        let mut tokens = self.shared.rapatin.tokens.lock();
-        match &tokens.given {
-            Some(token) if tokens.valid.contains(token) => token.clone(),
-            _ => {
-                let token = tokens.issue();
-                tokens.given = Some(token.clone());
-                token
-            }
-        }
-    }
-
-    /// E-mail address and password of Rapatin's account.
-    pub fn rapatin_login(&self) -> (String, String) {
-        (LOGIN.0.to_owned(), LOGIN.1.to_owned())
-    }
-
-    /// Makes every token of Rapatin's issued so far worthless.
-    pub fn expire_rapatin_tokens(&self) {
-        self.shared.rapatin.tokens.lock().valid.clear();
-    }
-
-    /// Makes every link that Rapatin has given so far lead to a page instead of a file.
-    pub fn expire_rapatin_links(&self) {
-        self.shared.rapatin.generation.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Adds a session at Rapatin, or replaces the one with its UUID.
-    pub fn add_rapatin_session(&self, session: RapatinSession) {
-        let mut sessions = self.shared.rapatin.sessions.write();
-        sessions.retain(|old| old.uuid != session.uuid);
-        sessions.push(session);
-    }
-
-    /// Changes a session at Rapatin in any way; false if there is none with that UUID.
-    pub fn change_rapatin_session(
-        &self,
-        uuid: &str,
-        change: impl FnOnce(&mut RapatinSession),
-    ) -> bool {
-        let mut sessions = self.shared.rapatin.sessions.write();
-        sessions.iter_mut().find(|session| session.uuid == uuid).map(change).is_some()
-    }
-
-    /// Removes a session at Rapatin; false if there is none with that UUID.
-    pub fn remove_rapatin_session(&self, uuid: &str) -> bool {
-        let mut sessions = self.shared.rapatin.sessions.write();
-        let before = sessions.len();
-        sessions.retain(|session| session.uuid != uuid);
-        sessions.len() < before
-    }
-
-    /// The sessions at Rapatin as they are now.
-    pub fn rapatin_sessions(&self) -> Vec<RapatinSession> {
-        self.shared.rapatin.sessions()
-    }
-
-    /// Everything of Rapatin's that can be downloaded now.
-    pub fn rapatin_objects(&self) -> Vec<Object> {
-        self.shared.rapatin.objects()
-    }
 }

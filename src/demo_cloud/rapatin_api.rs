@@ -1,7 +1,7 @@
-//! Rapatin's REST interface: the login, the schedule, and the recordings of one meeting.
+//! Rapatin's REST API: login, schedule, and the recordings of one meeting.
 //!
-//! What is odd here is odd there, as help.rapatin.id shows it: sizes are strings, `data` is one session or a list of
-//! them, files are null unless a session is ready, and an occurrence is spelt `occurence`.
+//! Quirks follow help.rapatin.id: sizes are strings, `data` is one session or a list, files are
+//! null unless a session is ready, and `occurence` is spelled so.
 
 use jiff::Timestamp;
 use jiff::ToSpan;
@@ -10,36 +10,41 @@ use jiff::tz::Offset;
 use serde_json::{Map, Value, json};
 
 use super::archive::{ListedSize, MeetingFile};
-use super::asked::Asked;
 use super::pattern::pattern_seed;
 use super::rapatin::{LOGIN, Rapatin};
-use super::rapatin_sessions::{RapatinSession, RapatinStatus};
+use super::rapatin_archive::{RapatinSession, RapatinStatus};
 use super::reply::Reply;
+use super::request_head::RequestHead;
 
-/// Entries a page of the schedule. Whether the real one has pages is not documented.
+/// Entries per page of the schedule. Paging is not documented.
 const PAGE: usize = 50;
 
-/// Days after a session until it is deleted, as in the documentation's example.
+/// Days until a session is deleted, as in the example of the documentation.
 const KEPT_DAYS: i64 = 4;
 
-/// Answers a request. `body` is that of the request, `web_origin` where its links lead.
-pub(super) fn answer(rapatin: &Rapatin, asked: &Asked, body: &[u8], web_origin: &str) -> Reply {
-    let segments: Vec<&str> = asked.path.trim_matches('/').split('/').collect();
+/// Answers a request. `web_origin` is the host of its URLs.
+pub(super) fn answer(
+    rapatin: &Rapatin,
+    request: &RequestHead,
+    body: &[u8],
+    web_origin: &str,
+) -> Reply {
+    let segments: Vec<&str> = request.path.trim_matches('/').split('/').collect();
     if segments == ["auth", "login"] {
-        return login(rapatin, asked, body);
+        return login(rapatin, request, body);
     }
-    if !asked.bearer().is_some_and(|token| rapatin.is_valid(token)) {
+    if !request.bearer().is_some_and(|token| rapatin.is_valid(token)) {
         return unauthenticated();
     }
-    match (asked.method.as_str(), segments.as_slice()) {
-        ("GET", ["schedules"]) => schedule(rapatin, asked),
+    match (request.method.as_str(), segments.as_slice()) {
+        ("GET", ["schedules"]) => schedule(rapatin, request),
         ("GET", ["recordings", meeting]) => recordings(rapatin, meeting, web_origin),
         ("GET", _) => refusal(404, "The requested resource could not be found."),
         _ => refusal(405, "The method is not supported for this route."),
     }
 }
 
-/// The reply to a token that is not known, or no longer.
+/// The reply to an unknown or expired token.
 pub(super) fn unauthenticated() -> Reply {
     refusal(401, "Unauthenticated.")
 }
@@ -54,12 +59,12 @@ fn success(data: &Value) -> Reply {
     Reply::json(200, &json!({"response": response, "data": data}))
 }
 
-fn login(rapatin: &Rapatin, asked: &Asked, body: &[u8]) -> Reply {
-    if asked.method != "POST" {
+fn login(rapatin: &Rapatin, request: &RequestHead, body: &[u8]) -> Reply {
+    if request.method != "POST" {
         return refusal(405, "The method is not supported for this route.");
     }
     let is_json =
-        asked.header("content-type").is_some_and(|kind| kind.starts_with("application/json"));
+        request.header("content-type").is_some_and(|kind| kind.starts_with("application/json"));
     let sent: Value = serde_json::from_slice(body).ok().filter(|_| is_json).unwrap_or_default();
     let field = |name: &str| sent.get(name).and_then(Value::as_str).unwrap_or("");
     if field("device").is_empty() {
@@ -71,15 +76,15 @@ fn login(rapatin: &Rapatin, asked: &Asked, body: &[u8]) -> Reply {
     success(&json!({"token": rapatin.issue_token(), "user": {"name": "Ana", "email": LOGIN.0}}))
 }
 
-fn schedule(rapatin: &Rapatin, asked: &Asked) -> Reply {
+fn schedule(rapatin: &Rapatin, request: &RequestHead) -> Reply {
     let day = |name: &str, default: Date| {
-        asked.parameter(name).map_or(Some(default), |text| text.parse::<Date>().ok())
+        request.parameter(name).map_or(Some(default), |text| text.parse::<Date>().ok())
     };
     let (Some(from), Some(to)) = (day("from", Date::MIN), day("to", Date::MAX)) else {
         return refusal(422, "The from field must be a valid date.");
     };
     let now = Timestamp::now();
-    let tab = asked.parameter("tab").unwrap_or_else(|| "upcoming".into());
+    let tab = request.parameter("tab").unwrap_or_else(|| "upcoming".into());
     let mut sessions = rapatin.sessions();
     sessions.retain(|session| {
         let held = session.start < now;
@@ -95,7 +100,7 @@ fn schedule(rapatin: &Rapatin, asked: &Asked) -> Reply {
         .sort_by(|one, other| other.start.cmp(&one.start).then_with(|| one.uuid.cmp(&other.uuid)));
     let pages = sessions.len().div_ceil(PAGE).max(1);
     let page =
-        asked.parameter("page").and_then(|page| page.parse::<usize>().ok()).unwrap_or(1).max(1);
+        request.parameter("page").and_then(|page| page.parse::<usize>().ok()).unwrap_or(1).max(1);
     let start = (page - 1).saturating_mul(PAGE);
     let items: Vec<Value> = sessions.iter().skip(start).take(PAGE).map(schedule_json).collect();
     let mut data = Map::from_iter([("items".to_owned(), Value::Array(items))]);

@@ -1,4 +1,4 @@
-//! Answers before they meet the wire, and the pages that stand where a recording should be.
+//! Responses before they are sent, and the pages that arrive instead of a recording.
 
 use std::ops::Range;
 
@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::archive::Content;
 
-/// What Zoom's download host sends for a bad token, byte for byte (ricardorodrigues-ca/zoom-recording-downloader,
-/// issue 35: some 880 of them saved as recordings).
+/// What Zoom's download host sends for an invalid token, byte for byte
+/// (ricardorodrigues-ca/zoom-recording-downloader, issue 35: some 880 of them were saved as
+/// recordings).
 pub(super) const FORBIDDEN_JSON: &str =
     r#"{"status":false,"errorCode":124,"errorMessage":"Forbidden"}"#;
 
@@ -16,7 +17,7 @@ const PASSWORD_PAGE: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta char
 <title>Password Required - Zoom</title></head>\n\
 <body><h1>Enter the passcode to view this recording</h1></body></html>\n";
 
-/// A whole answer.
+/// A complete response.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: u16,
@@ -42,22 +43,22 @@ impl Reply {
         Self::new(status, "application/json;charset=UTF-8", value.to_string())
     }
 
-    /// An error as the API writes it.
+    /// An error in the form of Zoom's API.
     pub(super) fn error(status: u16, code: u32, message: &str) -> Self {
         Self::json(status, &json!({"code": code, "message": message}))
     }
 
-    /// The web page that arrives with 200 where a recording was expected.
+    /// The web page that arrives with 200 instead of a recording.
     pub(super) fn password_page() -> Self {
         Self::new(200, "text/html;charset=UTF-8", PASSWORD_PAGE)
     }
 
-    /// The 59 bytes for a bad token. Which status they come with is not on record; 200 is the one that does harm.
+    /// The 59 bytes for an invalid token. Their status is not on record; 200 is the harmful one.
     pub(super) fn forbidden_json() -> Self {
         Self::new(200, "application/json;charset=UTF-8", FORBIDDEN_JSON)
     }
 
-    /// An error as the media host, a CDN, writes it.
+    /// An error in the form of the media host, a CDN.
     pub(super) fn xml_error(status: u16, code: &str, message: &str) -> Self {
         let body = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"

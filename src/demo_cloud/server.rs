@@ -1,4 +1,4 @@
-//! The servers: they take a request, settle its fate, answer it, and write it down.
+//! The servers: receive a request, apply faults, answer it and log it.
 
 use std::io;
 use std::sync::Arc;
@@ -17,43 +17,43 @@ use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use super::asked::{Asked, RangeAsked};
-use super::body::{Break, ReplyBody};
-use super::faults::{Effect, Fate, Faults, RetryAfter};
-use super::links::Links;
-use super::log::{Entry, Log, Request, Server};
+use super::body::{BodyBreak, ReplyBody};
+use super::faults::{Effect, FaultOutcome, Faults, RetryAfter};
+use super::metered_socket::{Connection, MeteredSocket};
 use super::oauth::{Tokens, UserApp};
-use super::pages::PageTokens;
+use super::page_tokens::PageTokens;
 use super::rapatin::{self, Rapatin};
 use super::reply::Reply;
+use super::request_head::{RangeHeader, RequestHead};
+use super::request_log::{Entry, Log, Request, Server};
+use super::signed_urls::SignedUrls;
 use super::store::Store;
 use super::webex_api::{self, WebexSite};
-use super::wire::{Connection, Wire};
 use super::zoom_api::Api;
-use super::zoom_limits::Counter;
-use super::{media, rapatin_api, web};
+use super::zoom_limits::CallCounter;
+use super::{media_host, rapatin_api, zoom_web};
 
-/// Connections a server holds at once; more wait to be accepted.
-const CONNECTIONS: usize = 1024;
+/// Connections per server. More wait to be accepted.
+const MAX_CONNECTIONS: usize = 1024;
 
-/// Bytes of a request body that are read. A token request has some hundred.
+/// A token request has some hundred bytes.
 const REQUEST_BODY_LIMIT: usize = 64 * 1024;
 
-/// Everything the servers share. No two of its locks are held at once.
+/// State of all servers. No lock is held while another is taken.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) store: RwLock<Store>,
     pub(super) tokens: Tokens,
-    pub(super) links: Links,
+    pub(super) links: SignedUrls,
     pub(super) pages: PageTokens,
     pub(super) webex: WebexSite,
     pub(super) rapatin: Rapatin,
     pub(super) faults: Faults,
     pub(super) log: Log,
-    pub(super) zoom_calls: Counter,
+    pub(super) zoom_calls: CallCounter,
     pub(super) origins: Origins,
     pub(super) page_cap: u32,
-    pub(super) download_header: web::DownloadHeader,
+    pub(super) download_header: zoom_web::DownloadHeader,
     pub(super) first_byte_latency: Duration,
     pub(super) bytes_per_second: Option<u64>,
 }
@@ -67,23 +67,24 @@ pub(super) struct Origins {
     pub(super) rapatin: String,
 }
 
-/// No answer will be given; the connection is to be closed.
+/// The request gets no response; the connection closes.
 #[derive(Debug, thiserror::Error)]
 #[error("the request was left without an answer")]
-struct NoAnswer;
+struct DroppedRequest;
 
-/// Accepts connections for ever.
+/// Accepts connections until the runtime stops.
 pub(super) async fn accept(shared: Arc<Shared>, server: Server, listener: TcpListener) {
-    /// A process out of file descriptors gets the same error from every accept; without a pause that is a busy loop.
+    /// In a process without file descriptors every accept fails at once; without a pause that is a
+    /// busy loop.
     const PAUSE: Duration = Duration::from_millis(10);
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok(place) = Arc::clone(&permits).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((socket, _)) => {
                 let shared = Arc::clone(&shared);
                 tokio::spawn(async move {
-                    // How a connection ends is the client's affair, or a fault's doing.
+                    // The client or a fault decides how a connection ends.
                     let _ = connection(shared, server, socket).await;
                     drop(place);
                 });
@@ -96,7 +97,7 @@ pub(super) async fn accept(shared: Arc<Shared>, server: Server, listener: TcpLis
 async fn connection(shared: Arc<Shared>, server: Server, socket: TcpStream) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let connection = Arc::new(Connection::default());
-    let wire = TokioIo::new(Wire::new(socket, Arc::clone(&connection)));
+    let wire = TokioIo::new(MeteredSocket::new(socket, Arc::clone(&connection)));
     let service = service_fn(|request| answer(&shared, server, &connection, request));
     http1::Builder::new()
         .timer(TokioTimer::new())
@@ -110,42 +111,42 @@ async fn answer(
     server: Server,
     connection: &Arc<Connection>,
     request: hyper::Request<Incoming>,
-) -> Result<hyper::Response<ReplyBody>, NoAnswer> {
+) -> Result<hyper::Response<ReplyBody>, DroppedRequest> {
     let at = shared.log.now();
     let (parts, body) = request.into_parts();
-    let asked = Asked::new(&parts);
-    if server == Server::Api && asked.path == "/demo/summary" {
+    let request = RequestHead::new(&parts);
+    if server == Server::Api && request.path == "/demo/summary" {
         let body =
             |reply: Reply| ReplyBody::new(reply.content, reply.span, None, Arc::clone(connection));
         return Ok(hyper::Response::new(body(summary(&shared.log))));
     }
     let form = match Limited::new(body, REQUEST_BODY_LIMIT).collect().await {
         Ok(body) => body.to_bytes(),
-        Err(_) => return Err(NoAnswer),
+        Err(_) => return Err(DroppedRequest),
     };
-    let range = match asked.range() {
-        Some(RangeAsked::From(first, last)) => Some((first, last)),
+    let range = match request.range() {
+        Some(RangeHeader::From(first, last)) => Some((first, last)),
         _ => None,
     };
-    let fate = shared.faults.fate(server, &asked.path, range.map(|(first, _)| first));
+    let fate = shared.faults.fate(server, &request.path, range.map(|(first, _)| first));
     let black_hole = matches!(fate.effect, Some(Effect::BlackHole));
     let healing = shared.faults.healing();
-    let reply = (!black_hole).then(|| reply(shared, server, &asked, &form, fate.effect.as_ref()));
-    let head = asked.method == "HEAD";
+    let reply = (!black_hole).then(|| reply(shared, server, &request, &form, fate.effect.as_ref()));
+    let head = request.method == "HEAD";
     let entry = shared.log.record(Request {
         at,
         server,
-        method: asked.method,
-        path: asked.path,
-        query: asked.query,
-        headers: asked.headers,
+        method: request.method,
+        path: request.path,
+        query: request.query,
+        headers: request.headers,
         range,
         status: reply.as_ref().map_or(0, |reply| reply.status),
         body_bytes: 0,
     });
     let Some(reply) = reply else {
         healed(healing).await;
-        return Err(NoAnswer);
+        return Err(DroppedRequest);
     };
     let latency = shared.first_byte_latency + fate.latency;
     if !latency.is_zero() {
@@ -155,7 +156,7 @@ async fn answer(
 }
 
 async fn healed(mut healing: tokio::sync::watch::Receiver<u64>) {
-    // An error means that the cloud is going away, which ends the wait as well.
+    // An error means that the server is stopping, which ends the wait as well.
     let _ = healing.changed().await;
 }
 
@@ -163,7 +164,7 @@ fn response(
     shared: &Shared,
     connection: &Arc<Connection>,
     reply: Reply,
-    fate: Fate,
+    fate: FaultOutcome,
     head: bool,
     entry: Arc<Entry>,
     healing: tokio::sync::watch::Receiver<u64>,
@@ -184,16 +185,16 @@ fn response(
     let body = ReplyBody::new(reply.content, span, rate, Arc::clone(connection));
     let body = match fate.effect {
         Some(Effect::ShortBody { missing }) => {
-            body.broken_after(length.saturating_sub(missing), Break::Close)
+            body.broken_after(length.saturating_sub(missing), BodyBreak::Close)
         }
-        Some(Effect::Reset { after }) => body.broken_after(after, Break::Reset),
+        Some(Effect::Reset { after }) => body.broken_after(after, BodyBreak::Reset),
         Some(Effect::Stall { after }) => {
-            body.broken_after(after, Break::Stall(Box::pin(healed(healing))))
+            body.broken_after(after, BodyBreak::Stall(Box::pin(healed(healing))))
         }
         _ => body,
     };
     builder.body(body).unwrap_or_else(|_| {
-        // Only a fault with an impossible status or header leads here.
+        // Only a fault with an invalid status or header leads here.
         let empty = super::archive::Content::Stored(Bytes::new());
         hyper::Response::new(ReplyBody::new(empty, 0..0, None, Arc::clone(connection)))
     })
@@ -202,22 +203,22 @@ fn response(
 fn reply(
     shared: &Shared,
     server: Server,
-    asked: &Asked,
+    request: &RequestHead,
     form: &[u8],
     effect: Option<&Effect>,
 ) -> Reply {
-    if let Some(reply) = effect.and_then(|effect| instead(effect, server, asked)) {
+    if let Some(reply) = effect.and_then(|effect| instead(effect, server, request)) {
         return reply;
     }
     match server {
-        Server::Api if asked.path == "/oauth/authorize" && asked.method == "GET" => {
+        Server::Api if request.path == "/oauth/authorize" && request.method == "GET" => {
             let apps = [UserApp::demo().client_id, UserApp::public().client_id];
-            shared.tokens.sign_ins().page(asked, &apps.each_ref().map(String::as_str))
+            shared.tokens.sign_ins().page(request, &apps.each_ref().map(String::as_str))
         }
-        Server::Api if asked.path == "/oauth/token" && asked.method == "POST" => {
-            shared.tokens.answer(asked, form, &shared.origins.api)
+        Server::Api if request.path == "/oauth/token" && request.method == "POST" => {
+            shared.tokens.answer(request, form, &shared.origins.api)
         }
-        Server::Api if !shared.zoom_calls.admit(&asked.path) => {
+        Server::Api if !shared.zoom_calls.admit(&request.path) => {
             too_many_requests(server, RetryAfter::None)
         }
         Server::Api => {
@@ -228,34 +229,34 @@ fn reply(
                 page_cap: shared.page_cap,
                 web_origin: &shared.origins.web,
             };
-            api.answer(asked)
+            api.answer(request)
         }
-        Server::Web if asked.path.starts_with(rapatin::LINKS) => {
-            shared.rapatin.follow(asked, &shared.links, &shared.origins.media)
+        Server::Web if request.path.starts_with(rapatin::LINKS) => {
+            shared.rapatin.follow(request, &shared.links, &shared.origins.media)
         }
-        Server::Web => web::answer(
+        Server::Web => zoom_web::answer(
             &shared.store.read(),
             &shared.tokens,
             &shared.links,
             shared.download_header,
             &shared.origins.media,
-            asked,
+            request,
         ),
-        Server::Webex => shared.webex.answer(asked, form),
-        Server::Media if asked.path.starts_with("/nbr/") => shared.webex.media(asked, effect),
+        Server::Webex => shared.webex.answer(request, form),
+        Server::Media if request.path.starts_with("/nbr/") => shared.webex.media(request, effect),
         Server::Media => {
             let file = |opaque: &str| {
                 let known = shared.store.read().by_link(opaque).map(|(_, file)| file.clone());
                 known.or_else(|| shared.rapatin.file(opaque))
             };
-            media::answer(file, &shared.links, asked, effect)
+            media_host::answer(file, &shared.links, request, effect)
         }
-        Server::Rapatin => rapatin_api::answer(&shared.rapatin, asked, form, &shared.origins.web),
+        Server::Rapatin => rapatin_api::answer(&shared.rapatin, request, form, &shared.origins.web),
     }
 }
 
-/// The answer that an effect puts in the place of the true one, if it does.
-fn instead(effect: &Effect, server: Server, asked: &Asked) -> Option<Reply> {
+/// Returns the response that an effect puts in place of the real one.
+fn instead(effect: &Effect, server: Server, request: &RequestHead) -> Option<Reply> {
     match effect {
         Effect::Status { status, body, content_type, headers } => {
             let reply = Reply::new(*status, content_type, body.clone());
@@ -270,7 +271,7 @@ fn instead(effect: &Effect, server: Server, asked: &Asked) -> Option<Reply> {
             Server::Rapatin => rapatin_api::unauthenticated(),
         }),
         Effect::ExpiredLink => Some(Reply::expired_link()),
-        Effect::DeadPageToken => asked
+        Effect::DeadPageToken => request
             .parameter("next_page_token")
             .filter(|token| !token.is_empty())
             .map(|_| Reply::dead_page_token()),
@@ -287,7 +288,7 @@ fn instead(effect: &Effect, server: Server, asked: &Asked) -> Option<Reply> {
     }
 }
 
-/// 429 with the headers of the limit that was hit: the daily one says when it ends, the one a second does not.
+/// 429 with the headers of the limit: the daily one states its end, the per-second one does not.
 fn too_many_requests(server: Server, retry_after: RetryAfter) -> Reply {
     let daily = matches!(retry_after, RetryAfter::IsoDate(_));
     let (limit, period) = if daily { ("Daily-limit", "daily") } else { ("QPS", "per-second") };
@@ -320,7 +321,7 @@ fn too_many_requests(server: Server, retry_after: RetryAfter) -> Reply {
     }
 }
 
-/// What has been asked so far; asking this is not counted.
+/// The totals so far. Requests for them are not counted.
 fn summary(log: &Log) -> Reply {
     let total = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     Reply::json(

@@ -1,7 +1,7 @@
-//! Users who sign in to an app in a browser: the page that asks them, the code that it sends back, and refresh tokens.
+//! Sign-in of users in a browser: the consent page, the code that it returns, and refresh tokens.
 //!
-//! Everybody who comes to the page agrees at once. Zoom gives a new refresh token with every renewal and takes the old
-//! one no more ("OAuth for Zoom apps"); Webex gives the same one again.
+//! The page consents at once. Zoom rotates the refresh token with every renewal and rejects the old
+//! one ("OAuth for Zoom apps"); Webex returns the same one.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -13,23 +13,23 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::archive::hexadecimal;
-use super::asked::Asked;
 use super::reply::Reply;
+use super::request_head::RequestHead;
 
-/// How long a code works: five minutes at Zoom.
-const CODE_LIFE: Duration = Duration::from_secs(5 * 60);
+/// Five minutes at Zoom.
+const CODE_TTL: Duration = Duration::from_secs(5 * 60);
 
-/// Codes and tokens remembered. Tests get along with a few.
-const REMEMBERED: usize = 10_000;
+/// More than any test uses.
+const MAX_REMEMBERED: usize = 10_000;
 
-/// What happened to the sign-ins so far.
+/// Counts of sign-ins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SignInCounts {
-    /// Codes that were exchanged.
+    /// Exchanged codes.
     pub signed_in: u64,
-    /// Refresh tokens that were exchanged for others.
+    /// Exchanged refresh tokens.
     pub renewed: u64,
-    /// Refresh tokens that came again after they had been exchanged. They bring nothing.
+    /// Refresh tokens that were presented again after their exchange, and rejected.
     pub replayed: u64,
 }
 
@@ -49,18 +49,17 @@ struct State {
     counts: SignInCounts,
 }
 
-/// The sign-ins of one cloud.
 #[derive(Debug, Default)]
 pub(super) struct SignIns(Mutex<State>);
 
-/// Why a code or a refresh token brings nothing.
+/// A code or refresh token is invalid.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct NotGranted;
+pub(super) struct InvalidGrant;
 
 impl SignIns {
-    /// Answers `GET …/authorize`: the browser is sent back at once.
-    pub(super) fn page(&self, asked: &Asked, known_clients: &[&str]) -> Reply {
-        let field = |name: &str| asked.parameter(name).unwrap_or_default();
+    /// Answers `GET …/authorize` with a redirect to the app.
+    pub(super) fn page(&self, request: &RequestHead, known_clients: &[&str]) -> Reply {
+        let field = |name: &str| request.parameter(name).unwrap_or_default();
         let client_id = field("client_id");
         let redirect = Url::parse(&field("redirect_uri"));
         let is_loopback = |url: &Url| url.scheme() == "http" && url.host_str() == Some("127.0.0.1");
@@ -77,13 +76,13 @@ impl SignIns {
         };
         let code = random();
         let kept = Code {
-            ends: Instant::now() + CODE_LIFE,
+            ends: Instant::now() + CODE_TTL,
             client_id,
             redirect: field("redirect_uri"),
             challenge: field("code_challenge"),
         };
         let mut state = self.0.lock();
-        if state.codes.len() >= REMEMBERED {
+        if state.codes.len() >= MAX_REMEMBERED {
             state.codes.clear();
         }
         state.codes.insert(code.clone(), kept);
@@ -91,42 +90,42 @@ impl SignIns {
         Reply::new(302, "text/html;charset=UTF-8", "").with("location", redirect.as_str())
     }
 
-    /// Exchanges a code; the refresh token that it brings.
+    /// Exchanges a code for a refresh token.
     pub(super) fn redeem(
         &self,
         client_id: &str,
         field: impl Fn(&str) -> Option<String>,
-    ) -> Result<String, NotGranted> {
+    ) -> Result<String, InvalidGrant> {
         let field = |name: &str| field(name).unwrap_or_default();
         let mut state = self.0.lock();
-        let code = state.codes.remove(&field("code")).ok_or(NotGranted)?;
+        let code = state.codes.remove(&field("code")).ok_or(InvalidGrant)?;
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(field("code_verifier").as_bytes()));
         let is_good = code.ends > Instant::now()
             && code.client_id == client_id
             && code.redirect == field("redirect_uri")
             && code.challenge == challenge;
         if !is_good {
-            return Err(NotGranted);
+            return Err(InvalidGrant);
         }
         state.counts.signed_in += 1;
         Ok(state.issue())
     }
 
-    /// Exchanges a refresh token for another.
-    pub(super) fn rotate(&self, refresh_token: &str) -> Result<String, NotGranted> {
+    /// Exchanges a refresh token for a new one.
+    pub(super) fn rotate(&self, refresh_token: &str) -> Result<String, InvalidGrant> {
         let mut state = self.0.lock();
         if !state.refresh_tokens.remove(refresh_token) {
             if state.spent.contains(refresh_token) {
                 state.counts.replayed += 1;
             }
-            return Err(NotGranted);
+            return Err(InvalidGrant);
         }
         state.spent.insert(refresh_token.to_owned());
         state.counts.renewed += 1;
         Ok(state.issue())
     }
 
-    /// Takes back every permission.
+    /// Revokes every sign-in.
     pub(super) fn revoke(&self) {
         self.0.lock().refresh_tokens.clear();
     }
@@ -138,7 +137,7 @@ impl SignIns {
 
 impl State {
     fn issue(&mut self) -> String {
-        if self.refresh_tokens.len() + self.spent.len() >= REMEMBERED {
+        if self.refresh_tokens.len() + self.spent.len() >= MAX_REMEMBERED {
             self.spent.clear();
         }
         let token = format!("demo-refresh-{}", random());

@@ -1,4 +1,4 @@
-//! The archive with the ways into it: by UUID, by number, by host, by download link.
+//! The Zoom archive with its indexes: by UUID, number, host and download URL.
 
 use std::collections::HashMap;
 
@@ -8,47 +8,39 @@ use jiff::Timestamp;
 use jiff::tz::Offset;
 use sha2::{Digest, Sha256};
 
-use super::archive::{Archive, Content, FileStatus, Host, Meeting, MeetingFile, Place};
-use super::zoom_trash::Trashed;
+use super::archive::{Archive, Content, FileLocation, FileStatus, Host, Meeting, MeetingFile};
+use super::zoom_trash::TrashedMeeting;
 
-/// The archive, its meetings sorted newest first, and where its links lead.
+/// The archive, its meetings newest first, and the targets of its URLs.
 #[derive(Debug)]
 pub(super) struct Store {
     pub(super) archive: Archive,
     by_uuid: HashMap<String, usize>,
     by_link: HashMap<String, (usize, usize)>,
-    pub(super) trash: Vec<Trashed>,
-    /// Whether links to what lies in the trash work.
+    pub(super) trash: Vec<TrashedMeeting>,
+    /// Whether URLs of trashed recordings work.
     pub(super) trash_downloads: bool,
 }
 
-/// Something that can be downloaded.
 #[derive(Clone, Debug)]
 pub struct Object {
     /// UUID of its meeting.
     pub meeting: String,
-    /// The meeting's topic.
     pub topic: String,
-    /// The file id, where it has one.
     pub file_id: Option<String>,
-    /// The kind.
     pub file_type: String,
-    /// The view, where one is listed.
     pub recording_type: Option<String>,
-    /// When this part began.
     pub recording_start: Timestamp,
-    /// The true length in bytes.
     pub length: u64,
-    /// The path of its download link on the web host; a [`Trigger`](super::Trigger) can name it.
+    /// Path of its download URL on the web host, for a [`Trigger`](super::Trigger).
     pub web_path: String,
-    /// The path of its signed links on the media host; a [`Trigger`](super::Trigger) can name it.
+    /// Path of its signed URLs on the media host, for a [`Trigger`](super::Trigger).
     pub media_path: String,
-    /// Its bytes.
     pub content: Content,
 }
 
 impl Object {
-    /// The SHA-256 of its bytes in lower-case hexadecimal. A pattern is made once for it from end to end.
+    /// Returns the SHA-256 in lower-case hexadecimal. A pattern is computed from end to end.
     pub fn sha256(&self) -> String {
         self.content.sha256()
     }
@@ -88,7 +80,6 @@ impl Store {
         &self.archive.hosts
     }
 
-    /// All meetings, newest first.
     pub(super) fn meetings(&self) -> &[Meeting] {
         &self.archive.meetings
     }
@@ -97,7 +88,7 @@ impl Store {
         self.by_uuid.get(uuid).and_then(|&at| self.archive.meetings.get(at))
     }
 
-    /// The file behind a link, with its meeting.
+    /// Returns the file of a URL, with its meeting.
     pub(super) fn by_link(&self, opaque: &str) -> Option<(&Meeting, &MeetingFile)> {
         let Some(&(at, place)) = self.by_link.get(opaque) else {
             return self.trashed_by_link(opaque);
@@ -106,7 +97,7 @@ impl Store {
         Some((meeting, all_files(meeting).nth(place)?))
     }
 
-    /// Adds a meeting, or puts it in the place of the one with its UUID.
+    /// Adds a meeting, or replaces the one with its UUID.
     pub(super) fn add_meeting(&mut self, meeting: Meeting) {
         self.archive.meetings.retain(|old| old.uuid != meeting.uuid);
         self.archive.meetings.push(meeting);
@@ -121,7 +112,7 @@ impl Store {
         })
     }
 
-    /// Changes one meeting; false if there is none with that UUID.
+    /// Changes a meeting. Returns false if it does not exist.
     pub(super) fn change_meeting(&mut self, uuid: &str, change: impl FnOnce(&mut Meeting)) -> bool {
         self.change(|meetings| {
             meetings.iter_mut().find(|meeting| meeting.uuid == uuid).map(change).is_some()
@@ -154,11 +145,87 @@ impl Store {
         };
         self.archive.meetings.iter().flat_map(of_meeting).collect()
     }
+
+    /// Moves meetings with a deletion time to the trash.
+    pub(super) fn trash_deleted(&mut self) {
+        let all = std::mem::take(&mut self.archive.meetings);
+        for mut meeting in all {
+            match meeting.deleted.take() {
+                Some(deleted) => {
+                    self.trash.push(TrashedMeeting { meeting, deleted, is_whole: true })
+                }
+                None => self.archive.meetings.push(meeting),
+            }
+        }
+    }
+
+    /// Moves a meeting to the trash. Returns false if it does not exist.
+    pub(super) fn trash_meeting(&mut self, uuid: &str, deleted: Timestamp) -> bool {
+        let Some(meeting) = self.by_uuid(uuid).cloned() else { return false };
+        self.trash.push(TrashedMeeting { meeting, deleted, is_whole: true });
+        self.remove_meeting(uuid)
+    }
+
+    /// Moves the files of one kind to the trash. Returns false if there are none.
+    pub(super) fn trash_files(&mut self, uuid: &str, file_type: &str, deleted: Timestamp) -> bool {
+        let Some(mut meeting) = self.by_uuid(uuid).cloned() else { return false };
+        let is_meant = |file: &MeetingFile| file.file_type == file_type;
+        meeting.files.retain(is_meant);
+        meeting.participant_audio.clear();
+        let found = !meeting.files.is_empty();
+        if found {
+            self.trash.push(TrashedMeeting { meeting, deleted, is_whole: false });
+            self.change_meeting(uuid, |meeting| meeting.files.retain(|file| !is_meant(file)));
+        }
+        found
+    }
+
+    /// Restores everything of a meeting. Returns false if nothing is in the trash.
+    pub(super) fn restore(&mut self, uuid: &str) -> bool {
+        let taken = self.take_from_trash(uuid);
+        let found = !taken.is_empty();
+        for TrashedMeeting { meeting, is_whole, .. } in taken {
+            if is_whole {
+                self.add_meeting(meeting);
+            } else {
+                self.change_meeting(uuid, |there| there.files.extend(meeting.files));
+            }
+        }
+        found
+    }
+
+    /// Permanently deletes everything of a meeting in the trash. Returns false if nothing is there.
+    pub(super) fn purge(&mut self, uuid: &str) -> bool {
+        !self.take_from_trash(uuid).is_empty()
+    }
+
+    /// Returns whole meetings first.
+    fn take_from_trash(&mut self, uuid: &str) -> Vec<TrashedMeeting> {
+        let (mut taken, left): (Vec<_>, Vec<_>) = std::mem::take(&mut self.trash)
+            .into_iter()
+            .partition(|trashed| trashed.meeting.uuid == uuid);
+        self.trash = left;
+        taken.sort_by_key(|trashed| !trashed.is_whole);
+        taken
+    }
+
+    pub(super) fn trash(&self) -> &[TrashedMeeting] {
+        &self.trash
+    }
+
+    /// Returns the trashed file of a URL, if trash is served.
+    pub(super) fn trashed_by_link(&self, wanted: &str) -> Option<(&Meeting, &MeetingFile)> {
+        let trash = self.trash.iter().filter(|_| self.trash_downloads);
+        trash.map(|trashed| &trashed.meeting).find_map(|meeting| {
+            let file = all_files(meeting).find(|file| opaque(meeting, file) == wanted)?;
+            Some((meeting, file))
+        })
+    }
 }
 
 impl MeetingFile {
     fn is_downloadable(&self) -> bool {
-        self.status != FileStatus::Processing && !matches!(self.place, Place::OnPremise(_))
+        self.status != FileStatus::Processing && !matches!(self.place, FileLocation::OnPremise(_))
     }
 }
 
@@ -166,17 +233,17 @@ pub(super) fn all_files(meeting: &Meeting) -> impl Iterator<Item = &MeetingFile>
     meeting.files.iter().chain(&meeting.participant_audio)
 }
 
-/// The path of a file's download link, the same on every listing.
+/// Returns the path of a file's download URL, the same in every listing.
 pub(super) fn web_path(meeting: &Meeting, file: &MeetingFile) -> String {
     format!("/rec/download/{}", opaque(meeting, file))
 }
 
-/// The path of a file's signed links.
+/// Returns the path of a file's signed URLs.
 pub(super) fn media_path(meeting: &Meeting, file: &MeetingFile) -> String {
     replay_path(&opaque(meeting, file), file)
 }
 
-/// The same for a file whose links have `opaque` in them.
+/// Returns the path of signed URLs that contain `opaque`.
 pub(super) fn replay_path(opaque: &str, file: &MeetingFile) -> String {
     let start = Offset::UTC.to_datetime(file.recording_start).strftime("%Y%m%d-%H%M%S").to_string();
     let size = if file.file_type == "MP4" { "_1920x1080" } else { "" };

@@ -1,92 +1,77 @@
-//! What the cloud holds for Webex: recordings, each with what its detail leads to.
+//! The archive of a Webex site: recordings and the files of their details.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::archive::{Archive, Content, ListedSize, moment, today};
 use super::pattern::pattern_seed;
 
-/// Everything that a Webex site has.
 #[derive(Clone, Debug, Default)]
 pub struct WebexArchive {
-    /// The recordings, in no particular order. Those of [`Archive::OWNER`] are the token owner's own.
+    /// In any order. Those of [`Archive::OWNER`] belong to the owner of the token.
     pub recordings: Vec<WebexRecording>,
-    /// Whether next pages are named with `max=null` in their address, and refused like that (webexpythonsdk,
+    /// Whether URLs of next pages contain `max=null`, which the API then rejects (webexpythonsdk,
     /// `restsession.py`).
     pub null_pages: bool,
-    /// Whether the token's owner is a compliance officer, who may list transcripts of the whole site.
+    /// Whether the owner of the token is a compliance officer, who may list transcripts of the
+    /// site.
     pub is_compliance_officer: bool,
 }
 
-/// One recording.
 #[derive(Clone, Debug)]
 pub struct WebexRecording {
-    /// Its id.
     pub id: String,
-    /// The held meeting; recordings that were stopped and restarted share it.
+    /// Shared by recordings that were stopped and restarted.
     pub meeting_id: String,
-    /// The topic; anything at all.
+    /// Any text.
     pub topic: String,
-    /// E-mail address of the host.
     pub host_email: String,
-    /// When recording began.
     pub time_recorded: Timestamp,
-    /// When the file was made.
     pub create_time: Timestamp,
-    /// Seconds it took.
     pub duration_seconds: u32,
-    /// `MP4`, `ARF`, `UPLOADED`, or whatever is still to come.
+    /// `MP4`, `ARF`, `UPLOADED` or a future format.
     pub format: String,
     /// `available`, `deleted` or `purged`.
     pub status: String,
-    /// "Prevent downloading": neither a page for downloads nor a link.
+    /// "Prevent downloading": neither a download page nor URLs.
     pub prevent_downloading: bool,
     /// Whether numbers are written as strings.
     pub numbers_as_strings: bool,
-    /// What the listing says of the video's length.
     pub listed_size: ListedSize,
-    /// The video's bytes.
     pub video: Content,
-    /// The sound's, which has a link if it is there.
+    /// Has a URL if present.
     pub audio: Option<Content>,
-    /// The transcript's, which has a link if it is there.
+    /// Has a URL if present.
     pub transcript: Option<Content>,
-    /// A transcript that only `/meetingTranscripts` has.
+    /// A transcript that only `/meetingTranscripts` lists.
     pub stored_transcript: Option<Content>,
 }
 
-/// What an object is to its recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WebexFile {
-    /// The video.
     Video,
-    /// The sound.
     Audio,
-    /// The transcript that has a link.
+    /// The transcript with a URL.
     Transcript,
     /// The transcript of `/meetingTranscripts`.
     StoredTranscript,
 }
 
-/// Something that can be downloaded.
 #[derive(Clone, Debug)]
 pub struct WebexObject {
     /// Id of its recording.
     pub recording: String,
-    /// The recording's topic.
     pub topic: String,
-    /// What it is.
     pub file: WebexFile,
-    /// Its bytes.
     pub content: Content,
 }
 
 impl WebexArchive {
-    /// Nothing, paged as Webex has been seen to page.
+    /// Without recordings.
     pub fn empty() -> Self {
         Self { null_pages: true, ..Self::default() }
     }
 
-    /// That many recordings spread over the `days` days before today, each with sound and a transcript, the longest
+    /// `count` recordings over the last `days` days, each with audio and a transcript of at most
     /// 50,000 bytes.
     pub fn many(recordings: usize, days: u32) -> Self {
         let today = today();
@@ -105,7 +90,8 @@ impl WebexArchive {
 }
 
 impl WebexRecording {
-    /// A finished MP4 of half an hour, the owner's, with sound and a transcript. All bytes derive from the id.
+    /// A complete half-hour MP4 of the owner, with audio and a transcript. All bytes derive from
+    /// the id.
     pub fn new(id: &str, topic: &str, time_recorded: Timestamp) -> Self {
         let pattern = |file: &str, length| Content::Pattern {
             seed: pattern_seed(&format!("{id}#{file}")),
@@ -134,25 +120,22 @@ impl WebexRecording {
         }
     }
 
-    /// The same recording with a video of that many bytes.
     pub fn with_video(mut self, length: u64) -> Self {
         self.video = Content::Pattern { seed: pattern_seed(&format!("{}#video", self.id)), length };
         self
     }
 
-    /// The same recording with its transcript where only `/meetingTranscripts` has it.
+    /// Moves the transcript to where only `/meetingTranscripts` lists it.
     pub fn with_stored_transcript(mut self) -> Self {
         self.stored_transcript = self.transcript.take();
         self
     }
 
-    /// The same recording without sound and transcript.
     pub fn alone(mut self) -> Self {
         (self.audio, self.transcript, self.stored_transcript) = (None, None, None);
         self
     }
 
-    /// The same recording in another format.
     pub fn of_format(mut self, format: &str) -> Self {
         self.format = format.into();
         self
@@ -162,17 +145,15 @@ impl WebexRecording {
         self.status == "available"
     }
 
-    /// Whether its files are given out: not while it lies in the recycle bin, unless that is so here.
+    /// Whether its files are served: trashed ones are not, unless configured.
     pub(super) fn is_served(&self, trash_downloads: bool) -> bool {
         self.is_available() || (trash_downloads && self.status == "deleted")
     }
 
-    /// The id of the transcript that `/meetingTranscripts` has of it.
     pub(super) fn stored_transcript_id(&self) -> String {
         format!("{}_00000", self.id)
     }
 
-    /// What can be downloaded of it.
     pub(super) fn objects(&self) -> Vec<WebexObject> {
         let linked = self.is_available() && !self.prevent_downloading;
         let files = [
@@ -197,7 +178,7 @@ impl WebexRecording {
 }
 
 impl WebexObject {
-    /// The SHA-256 of its bytes in lower-case hexadecimal. A pattern is made once for it from end to end.
+    /// Returns the SHA-256 in lower-case hexadecimal. A pattern is computed from end to end.
     pub fn sha256(&self) -> String {
         self.content.sha256()
     }

@@ -1,4 +1,4 @@
-//! The Webex side of `meetfs mount --demo`: recordings to play, and one of each thing that is awkward.
+//! The Webex archive of `meetfs mount --demo`: recordings to play, and one of each special case.
 
 use jiff::civil::Date;
 
@@ -6,12 +6,12 @@ use super::archive::{ListedSize, asset, moment, today};
 use super::webex_archive::{WebexArchive, WebexRecording};
 
 impl WebexArchive {
-    /// Recordings of the ten weeks before today. Within a UTC day every call gives the same archive.
+    /// Recordings of the last ten weeks. The archive is the same for a whole UTC day.
     pub fn demo() -> Self {
         Self::demo_at(today())
     }
 
-    /// The same archive before `day`.
+    /// Recordings of the ten weeks before `day`.
     pub fn demo_at(day: Date) -> Self {
         let recording = |number: u32, topic: &str, back| {
             let start = moment(day, back, 9, 15);

@@ -1,4 +1,4 @@
-//! Entries of Webex's replies, with the fields that it leaves out left out.
+//! Entries of Webex's replies, without the fields that Webex omits.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -7,10 +7,10 @@ use super::archive::ListedSize;
 use super::webex_archive::{WebexFile, WebexRecording};
 use super::webex_tickets::Tickets;
 
-/// The one site there is.
+/// The only site.
 pub(super) const SITE: &str = "example.webex.com";
 
-/// A recording as a list shows it; `with_host` in lists of others' recordings.
+/// A recording as listed; `with_host` for lists of other hosts' recordings.
 pub(super) fn listed_json(recording: &WebexRecording, with_host: bool) -> Map<String, Value> {
     let number = |value: u64| {
         if recording.numbers_as_strings { json!(value.to_string()) } else { json!(value) }
@@ -54,7 +54,7 @@ pub(super) fn listed_json(recording: &WebexRecording, with_host: bool) -> Map<St
     entry
 }
 
-/// A recording as it is described by itself, with links that live for a while.
+/// The details of a recording, with temporary URLs.
 pub(super) fn detail_json(
     recording: &WebexRecording,
     tickets: &Tickets,
@@ -79,7 +79,7 @@ pub(super) fn detail_json(
     entry.into()
 }
 
-/// The transcript of a recording as `/meetingTranscripts` lists it.
+/// A transcript as `/meetingTranscripts` lists it.
 pub(super) fn transcript_json(recording: &WebexRecording, origin: &str) -> Value {
     let id = recording.stored_transcript_id();
     let download =
@@ -94,7 +94,7 @@ fn series_id(recording: &WebexRecording) -> &str {
     recording.meeting_id.split('_').next().unwrap_or_default()
 }
 
-/// The series with the moment for which the meeting was planned, as in the reference's example.
+/// The id of the series with the planned start, as in the example of the reference.
 fn scheduled_meeting_id(recording: &WebexRecording) -> String {
     format!("{}_{}", series_id(recording), recording.time_recorded.strftime("%Y%m%dT%H%M%SZ"))
 }

@@ -1,4 +1,4 @@
-//! Webex's links: three hours long a ticket in the query is all it takes, and the only thing that is taken.
+//! Webex's URLs: for three hours, a ticket in the query is the only credential.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,47 +9,46 @@ use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
 use super::archive::Content;
-use super::asked::Asked;
 use super::faults::Effect;
-use super::media::{self, Served};
+use super::media_host::{self, MediaObject};
 use super::reply::Reply;
+use super::request_head::RequestHead;
 use super::webex_archive::{WebexArchive, WebexFile, WebexRecording};
 
 const SERVLET: &str = "/nbr/MultiThreadDownloadServlet";
 
-/// Where links to files of other formats than MP4 lead.
+/// Path of files in other formats than MP4.
 const OLDER_SERVLET: &str = "/nbr/downloadMedia.do";
 
 const EXPIRED_PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Webex</title></head>\n\
 <body><h1>The link has expired</h1></body></html>\n";
 
-/// Makes and checks tickets.
 #[derive(Debug)]
 pub(super) struct Tickets {
     key: [u8; 32],
-    life: Duration,
-    /// Goes into every ticket: raising it makes all tickets issued before bad.
+    ttl: Duration,
+    /// Part of every ticket: increasing it invalidates all earlier tickets.
     generation: AtomicU64,
     issued: AtomicU64,
 }
 
 impl Tickets {
-    pub(super) fn new(life: Duration) -> Self {
+    pub(super) fn new(ttl: Duration) -> Self {
         let key = std::array::from_fn(|_| fastrand::u8(..));
-        Self { key, life, generation: AtomicU64::new(0), issued: AtomicU64::new(0) }
+        Self { key, ttl, generation: AtomicU64::new(0), issued: AtomicU64::new(0) }
     }
 
     pub(super) fn expire_all(&self) {
         self.generation.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// When a link that is made at `now` ends.
+    /// Returns the expiry of a URL issued at `now`.
     pub(super) fn end(&self, now: Timestamp) -> Timestamp {
-        let life = SignedDuration::try_from(self.life).unwrap_or(SignedDuration::MAX);
-        now.checked_add(life).unwrap_or(Timestamp::MAX)
+        let ttl = SignedDuration::try_from(self.ttl).unwrap_or(SignedDuration::MAX);
+        now.checked_add(ttl).unwrap_or(Timestamp::MAX)
     }
 
-    /// The address of a file on the media host. No two are alike.
+    /// Returns a URL of a file on the media host. No two are equal.
     pub(super) fn link(
         &self,
         origin: &str,
@@ -73,11 +72,11 @@ impl Tickets {
         )
     }
 
-    /// Whether the request shows a ticket for its path and is in time. The ticket must stand in the query as it was
-    /// given, to the letter.
-    fn allow(&self, asked: &Asked) -> bool {
+    /// Returns whether a request carries a valid, unexpired ticket for its path, byte for byte as
+    /// issued.
+    fn allow(&self, request: &RequestHead) -> bool {
         let field = |name: &str| {
-            asked.query.split('&').find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
+            request.query.split('&').find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
         };
         let number = field("trackingID")
             .and_then(|id| u64::from_str_radix(id.strip_prefix("ROUTER_")?, 16).ok());
@@ -86,11 +85,11 @@ impl Tickets {
             return false;
         };
         let Ok(began) = Timestamp::from_millisecond(made) else { return false };
-        field("ticket") == Some(self.ticket(&asked.path, id, made, number).as_str())
+        field("ticket") == Some(self.ticket(&request.path, id, made, number).as_str())
             && Timestamp::now() < self.end(began)
     }
 
-    /// Base64 with its three odd characters escaped, as tickets have been seen.
+    /// Base64 with its three special characters escaped, as observed in tickets.
     fn ticket(&self, path: &str, id: &str, made: i64, number: u64) -> String {
         let generation = self.generation.load(Ordering::Relaxed);
         let mut digest = Sha256::new();
@@ -104,33 +103,36 @@ impl Tickets {
     }
 }
 
-/// Answers a request below `/nbr/` on the media host.
 pub(super) fn answer(
     archive: &WebexArchive,
     tickets: &Tickets,
     trash_downloads: bool,
-    asked: &Asked,
+    request: &RequestHead,
     effect: Option<&Effect>,
 ) -> Reply {
-    // The ticket is the credential; a client that sends another leaks it.
-    if asked.header("authorization").is_some() || asked.header("referer").is_some() {
+    // The ticket is the credential. A client that sends another one leaks it.
+    if request.header("authorization").is_some() || request.header("referer").is_some() {
         return Reply::new(400, "text/html;charset=UTF-8", EXPIRED_PAGE);
     }
-    if asked.method != "GET" && asked.method != "HEAD" {
+    if request.method != "GET" && request.method != "HEAD" {
         return Reply::new(405, "text/html;charset=UTF-8", EXPIRED_PAGE);
     }
-    if !tickets.allow(asked) {
+    if !tickets.allow(request) {
         return Reply::new(403, "text/html;charset=UTF-8", EXPIRED_PAGE);
     }
-    let id = asked.parameter("recordid").unwrap_or_default();
+    let id = request.parameter("recordid").unwrap_or_default();
     let recording = archive.recordings.iter().find(|recording| recording.id == id);
     let Some((recording, content, content_type)) = recording
-        .and_then(|recording| file_at(recording, &asked.path))
+        .and_then(|recording| file_at(recording, &request.path))
         .filter(|(it, ..)| it.is_served(trash_downloads))
     else {
         return Reply::new(404, "text/html;charset=UTF-8", EXPIRED_PAGE);
     };
-    media::serve(&Served { content, content_type, modified: recording.create_time }, asked, effect)
+    media_host::serve(
+        &MediaObject { content, content_type, modified: recording.create_time },
+        request,
+        effect,
+    )
 }
 
 fn file_at<'a>(

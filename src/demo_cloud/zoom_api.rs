@@ -1,6 +1,6 @@
-//! Zoom's REST interface: listings, one meeting, past meetings, users.
+//! Zoom's REST API: listings, single meetings, past meetings, users.
 //!
-//! What is odd here is odd there; the sources are given where a quirk is made.
+//! Quirks are deliberate; the source is given with each.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
 use super::archive::{Host, Meeting, today};
-use super::asked::Asked;
-use super::oauth::{Grant, Standing, Tokens};
-use super::pages::{PageTokens, Query};
+use super::oauth::{Grant, TokenState, Tokens};
+use super::page_tokens::{PageTokens, Query};
 use super::reply::Reply;
+use super::request_head::RequestHead;
 use super::store::Store;
 use super::zoom_json::{meeting_json, participant_json, user_json};
-use super::zoom_trash::Trashed;
+use super::zoom_trash::TrashedMeeting;
 
-/// Entries a page when none is asked for (Zoom's documentation, "List all recordings").
+/// Default page size (Zoom's documentation, "List all recordings").
 const DEFAULT_PAGE: u32 = 30;
 
-/// All that an answer depends on.
+/// Everything that a reply depends on.
 pub(super) struct Api<'a> {
     pub(super) store: &'a Store,
     pub(super) tokens: &'a Tokens,
@@ -31,45 +31,45 @@ pub(super) struct Api<'a> {
     pub(super) web_origin: &'a str,
 }
 
-/// What a request is refused with.
-type Answer = Result<Value, Reply>;
+type ReplyResult = Result<Value, Reply>;
 
 impl Api<'_> {
     /// Answers a request below `/v2`.
-    pub(super) fn answer(&self, asked: &Asked) -> Reply {
-        self.route(asked).map_or_else(|refusal| refusal, |value| Reply::json(200, &value))
+    pub(super) fn answer(&self, request: &RequestHead) -> Reply {
+        self.route(request).map_or_else(|refusal| refusal, |value| Reply::json(200, &value))
     }
 
-    fn route(&self, asked: &Asked) -> Answer {
-        match asked.bearer().map(|token| self.tokens.standing(token)) {
-            Some(Standing::Valid(Grant::Account)) => {}
-            Some(Standing::Expired) => return Err(Reply::expired_token()),
+    fn route(&self, request: &RequestHead) -> ReplyResult {
+        match request.bearer().map(|token| self.tokens.standing(token)) {
+            Some(TokenState::Valid(Grant::Account)) => {}
+            Some(TokenState::Expired) => return Err(Reply::expired_token()),
             _ => return Err(Reply::error(401, 124, "Invalid access token.")),
         }
-        if asked.method != "GET" {
+        if request.method != "GET" {
             return Err(Reply::error(405, 405, "Request method is not supported."));
         }
-        let path = asked.path.strip_prefix("/v2/").unwrap_or("");
+        let path = request.path.strip_prefix("/v2/").unwrap_or("");
         // Segments stay encoded: an encoded slash is part of a segment.
         let segments: Vec<&str> = path.split('/').collect();
         self.permit(&segments)?;
         match segments.as_slice() {
-            ["users"] => self.users(asked),
+            ["users"] => self.users(request),
             ["users", user] => self.user(user).map(user_json),
             ["users", user, "recordings"] => {
                 let host = self.user(user)?;
-                self.recordings(asked, Some(host))
+                self.recordings(request, Some(host))
             }
-            ["accounts", _, "recordings"] => self.recordings(asked, None),
-            ["meetings", meeting, "recordings"] => self.meeting_recordings(asked, meeting),
+            ["accounts", _, "recordings"] => self.recordings(request, None),
+            ["meetings", meeting, "recordings"] => self.meeting_recordings(request, meeting),
             ["past_meetings", meeting] => self.past_meeting(meeting),
             ["past_meetings", number, "instances"] => self.instances(number),
-            ["past_meetings", meeting, "participants"] => self.participants(asked, meeting),
+            ["past_meetings", meeting, "participants"] => self.participants(request, meeting),
             _ => Err(Reply::error(404, 2300, "This API endpoint is not recognized.")),
         }
     }
 
-    /// Refuses what the token has no scope for, in Zoom's words ("Invalid access token, does not contain scopes").
+    /// Rejects requests for which the token lacks a scope, in Zoom's words ("Invalid access token,
+    /// does not contain scopes").
     fn permit(&self, segments: &[&str]) -> Result<(), Reply> {
         let scope = match segments {
             ["users", ..] if segments.len() < 3 => "user:read:list_users",
@@ -99,24 +99,24 @@ impl Api<'_> {
         found.ok_or_else(|| Reply::error(404, 1001, &format!("User does not exist: {name}.")))
     }
 
-    fn users(&self, asked: &Asked) -> Answer {
-        let status = asked.parameter("status").unwrap_or_else(|| "active".into());
+    fn users(&self, request: &RequestHead) -> ReplyResult {
+        let status = request.parameter("status").unwrap_or_else(|| "active".into());
         let hosts: Vec<&Host> =
             self.store.hosts().iter().filter(|host| host.status == status).collect();
         let query = Query { what: format!("users {status}"), from: None, to: None };
-        let page = self.page(asked, query, hosts.len())?;
+        let page = self.page(request, query, hosts.len())?;
         let users: Vec<Value> =
             hosts.iter().skip(page.start).take(page.size).map(|host| user_json(host)).collect();
         Ok(json!({"page_count": page.count, "page_number": 1, "page_size": page.size,
                   "total_records": hosts.len(), "next_page_token": page.next, "users": users}))
     }
 
-    fn recordings(&self, asked: &Asked, host: Option<&Host>) -> Answer {
-        let trash = asked.parameter("trash").is_some_and(|value| value == "true");
+    fn recordings(&self, request: &RequestHead, host: Option<&Host>) -> ReplyResult {
+        let trash = request.parameter("trash").is_some_and(|value| value == "true");
         if let (true, Some(host)) = (trash, host) {
-            return self.trash(asked, host);
+            return self.trash(request, host);
         }
-        let (from, to) = days(asked)?;
+        let (from, to) = days(request)?;
         let listed: Vec<&Meeting> = self
             .store
             .meetings()
@@ -129,7 +129,7 @@ impl Api<'_> {
             .collect();
         let what = format!("recordings {}", host.map_or("", |host| host.id.as_str()));
         let page =
-            self.page(asked, Query { what, from: Some(from), to: Some(to) }, listed.len())?;
+            self.page(request, Query { what, from: Some(from), to: Some(to) }, listed.len())?;
         let meetings: Vec<Value> = listed
             .iter()
             .skip(page.start)
@@ -143,16 +143,16 @@ impl Api<'_> {
                   "meetings": meetings}))
     }
 
-    /// What lies in the trash of one user; days are not looked at. There is no such list of a whole account, which
-    /// lists what is there whatever else is asked for.
-    fn trash(&self, asked: &Asked, host: &Host) -> Answer {
-        let kind = asked.parameter("trash_type").unwrap_or_else(|| "meeting_recordings".into());
+    /// Lists the trash of one user, ignoring days. An account has no such list: its request returns
+    /// the meetings that are not trashed.
+    fn trash(&self, request: &RequestHead, host: &Host) -> ReplyResult {
+        let kind = request.parameter("trash_type").unwrap_or_else(|| "meeting_recordings".into());
         let is_whole = match kind.as_str() {
             "meeting_recordings" => true,
             "recording_file" => false,
             _ => return Err(Reply::error(400, 300, "Invalid field: trash_type.")),
         };
-        let of_host = |trashed: &&Trashed| trashed.meeting.host_email == host.email;
+        let of_host = |trashed: &&TrashedMeeting| trashed.meeting.host_email == host.email;
         let listed: Vec<_> = self
             .store
             .trash()
@@ -161,7 +161,7 @@ impl Api<'_> {
             .filter(|it| it.is_whole == is_whole)
             .collect();
         let what = format!("trash {kind} {}", host.id);
-        let page = self.page(asked, Query { what, from: None, to: None }, listed.len())?;
+        let page = self.page(request, Query { what, from: None, to: None }, listed.len())?;
         let shown = listed.iter().skip(page.start).take(page.size);
         let meetings: Vec<_> =
             shown.map(|trashed| trashed.json(&host.id, self.web_origin)).collect();
@@ -170,7 +170,7 @@ impl Api<'_> {
                   "meetings": meetings}))
     }
 
-    fn meeting_recordings(&self, asked: &Asked, segment: &str) -> Answer {
+    fn meeting_recordings(&self, request: &RequestHead, segment: &str) -> ReplyResult {
         let meeting = self.meeting(segment)?;
         let is_there = self.store.by_uuid(&meeting.uuid).is_some();
         if meeting.files.is_empty() || !is_there {
@@ -185,17 +185,17 @@ impl Api<'_> {
             .map(|file| super::zoom_json::participant_audio_json(meeting, file, self.web_origin))
             .collect();
         entry.insert("participant_audio_files".into(), Value::Array(audio));
-        let fields = asked.parameter("include_fields").unwrap_or_default();
+        let fields = request.parameter("include_fields").unwrap_or_default();
         if fields.split(',').any(|field| field == "download_access_token") {
-            let seconds = asked.parameter("ttl").and_then(|ttl| ttl.parse().ok()).unwrap_or(0);
-            let life = (seconds > 0).then(|| Duration::from_secs(u64::min(seconds, 604_800)));
-            let token = self.tokens.issue(Grant::Meeting(meeting.uuid.clone()), life);
+            let seconds = request.parameter("ttl").and_then(|ttl| ttl.parse().ok()).unwrap_or(0);
+            let ttl = (seconds > 0).then(|| Duration::from_secs(u64::min(seconds, 604_800)));
+            let token = self.tokens.issue(Grant::Meeting(meeting.uuid.clone()), ttl);
             entry.insert("download_access_token".into(), token.into());
         }
         Ok(Value::Object(entry))
     }
 
-    fn past_meeting(&self, segment: &str) -> Answer {
+    fn past_meeting(&self, segment: &str) -> ReplyResult {
         let meeting = self.meeting(segment)?;
         if meeting.details_too_old {
             let message = "Can not access a meeting a year ago.";
@@ -215,7 +215,7 @@ impl Api<'_> {
         )
     }
 
-    fn instances(&self, segment: &str) -> Answer {
+    fn instances(&self, segment: &str) -> ReplyResult {
         let number = decoded(segment);
         let instances: Vec<Value> = self
             .store
@@ -227,14 +227,14 @@ impl Api<'_> {
         Ok(Map::from_iter([("meetings".to_owned(), Value::Array(instances))]).into())
     }
 
-    fn participants(&self, asked: &Asked, segment: &str) -> Answer {
+    fn participants(&self, request: &RequestHead, segment: &str) -> ReplyResult {
         let meeting = self.meeting(segment)?;
         if meeting.details_too_old {
             return Err(Reply::error(400, 12702, "Can not access a meeting a year ago."));
         }
         let people = &meeting.participants;
         let query = Query { what: format!("participants {}", meeting.uuid), from: None, to: None };
-        let page = self.page(asked, query, people.len())?;
+        let page = self.page(request, query, people.len())?;
         let shown = people.iter().enumerate().skip(page.start).take(page.size);
         let participants: Vec<Value> =
             shown.map(|(place, it)| participant_json(meeting, place, it)).collect();
@@ -242,9 +242,10 @@ impl Api<'_> {
                   "next_page_token": page.next, "participants": participants}))
     }
 
-    /// The meeting that a path segment names: a number its latest instance, a UUID itself.
+    /// Returns the meeting of a path segment: the latest instance of a number, or a UUID.
     ///
-    /// A UUID that begins with a slash or has two in a row is found only if encoded twice; any may be.
+    /// A UUID that begins with a slash or contains two in a row is found only if encoded twice; any
+    /// may be.
     fn meeting(&self, segment: &str) -> Result<&Meeting, Reply> {
         let unknown =
             |name: &str| Reply::error(404, 3001, &format!("Meeting does not exist: {name}."));
@@ -256,7 +257,7 @@ impl Api<'_> {
             let latest = self.store.meetings().iter().find(|meeting| meeting.number == number);
             return latest.ok_or_else(|| unknown(&once));
         }
-        // The meeting was held, wherever its recordings are now.
+        // The meeting took place, whatever happened to its recordings.
         let known = |uuid: &str| {
             let trash = || self.store.trash().iter().map(|trashed| &trashed.meeting);
             self.store.by_uuid(uuid).or_else(|| trash().find(|meeting| meeting.uuid == uuid))
@@ -270,14 +271,14 @@ impl Api<'_> {
         host.map_or("", |host| host.id.as_str())
     }
 
-    fn page(&self, asked: &Asked, query: Query, total: usize) -> Result<Page, Reply> {
-        let size = match asked.parameter("page_size").map(|size| size.parse::<u32>()) {
+    fn page(&self, request: &RequestHead, query: Query, total: usize) -> Result<Page, Reply> {
+        let size = match request.parameter("page_size").map(|size| size.parse::<u32>()) {
             None => DEFAULT_PAGE,
             Some(Ok(size)) if size > 0 => size,
             Some(_) => return Err(Reply::error(400, 300, "The page size is invalid.")),
         };
         let size = size.min(self.page_cap.clamp(1, 300)) as usize;
-        let start = match asked.parameter("next_page_token").filter(|token| !token.is_empty()) {
+        let start = match request.parameter("next_page_token").filter(|token| !token.is_empty()) {
             None => 0,
             Some(token) => {
                 self.pages.redeem(&token, &query, size).ok_or_else(Reply::dead_page_token)?
@@ -296,11 +297,12 @@ struct Page {
     next: String,
 }
 
-/// The days asked for, both included. Of more than a month only the last one is given, and the reply says so
-/// without an error (zoom/api, issue 36).
-fn days(asked: &Asked) -> Result<(Date, Date), Reply> {
+/// Returns the requested days, both included. Of more than a month only the last one is returned,
+/// and the reply states it without an error (zoom/api, issue 36).
+fn days(request: &RequestHead) -> Result<(Date, Date), Reply> {
     let day =
-        |name: &str, default: Date| match asked.parameter(name).filter(|value| !value.is_empty()) {
+        |name: &str, default: Date| match request.parameter(name).filter(|value| !value.is_empty())
+        {
             None => Ok(default),
             Some(text) => {
                 text.parse().map_err(|_| Reply::error(400, 300, &format!("Invalid field: {name}.")))

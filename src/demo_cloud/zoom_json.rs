@@ -1,15 +1,15 @@
-//! Entries of Zoom's replies, with the fields that it leaves out left out.
+//! Entries of Zoom's replies, without the fields that Zoom omits.
 
 use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 
 use super::archive::{
-    FileStatus, Host, ListedSize, Meeting, MeetingFile, Participant, Place, WithoutFiles,
+    EmptyFileList, FileLocation, FileStatus, Host, ListedSize, Meeting, MeetingFile, Participant,
 };
 use super::oauth::Credentials;
 use super::store::web_path;
 
-/// A meeting as a listing shows it.
+/// A meeting as listed.
 pub(super) fn meeting_json(
     meeting: &Meeting,
     host_id: &str,
@@ -21,7 +21,7 @@ pub(super) fn meeting_json(
         .iter()
         .map(|file| Value::Object(file_json(meeting, file, web_origin)))
         .collect();
-    // The total includes participant audio, the count as well, and neither adds up with the list beside it.
+    // Total and count include participant audio, so they do not match the list.
     let everything = meeting.files.iter().chain(&meeting.participant_audio);
     let total_size: u64 = everything.map(|file| file.content.length()).sum();
     let count = meeting.files.len() + meeting.participant_audio.len();
@@ -46,8 +46,8 @@ pub(super) fn meeting_json(
         put("auto_delete_date", json!(day.to_string()));
     }
     match (files.is_empty(), meeting.without_files) {
-        (true, WithoutFiles::Absent) => {}
-        (true, WithoutFiles::Null) => {
+        (true, EmptyFileList::Absent) => {}
+        (true, EmptyFileList::Null) => {
             put("recording_files", Value::Null);
         }
         _ => {
@@ -95,10 +95,10 @@ fn file_json(meeting: &Meeting, file: &MeetingFile, web_origin: &str) -> Map<Str
         put("recording_type", json!(view));
     }
     match &file.place {
-        Place::OnPremise(path) => {
+        FileLocation::OnPremise(path) => {
             put("file_path", json!(path));
         }
-        Place::Link | Place::LinkWithQuery => {
+        FileLocation::Link | FileLocation::LinkWithQuery => {
             if file.id.is_some() && matches!(file.file_type.as_str(), "MP4" | "M4A") {
                 put("play_url", json!(format!("{web_origin}/rec/play/demo")));
             }
@@ -108,7 +108,7 @@ fn file_json(meeting: &Meeting, file: &MeetingFile, web_origin: &str) -> Map<Str
     entry
 }
 
-/// A participant's own audio as the meeting's own page shows it.
+/// Audio of one participant, as listed with the meeting itself.
 pub(super) fn participant_audio_json(
     meeting: &Meeting,
     file: &MeetingFile,
@@ -121,14 +121,15 @@ pub(super) fn participant_audio_json(
            "play_url": format!("{web_origin}/rec/play/demo"), "status": "completed"})
 }
 
-/// Somebody who was there, as `GET /past_meetings/{id}/participants` shows them: each came a second after the one before.
+/// A participant as in `GET /past_meetings/{id}/participants`. Each joins a second after the
+/// previous one.
 pub(super) fn participant_json(
     meeting: &Meeting,
     place: usize,
     participant: &Participant,
 ) -> Value {
     let joined = meeting.start + SignedDuration::from_secs(place as i64);
-    // Nobody leaves before they came, be the meeting ever so short.
+    // A participant leaves after joining, however short the meeting.
     let left = joined.max(meeting.start + SignedDuration::from_mins(i64::from(meeting.minutes)));
     json!({"id": "", "user_id": (16_778_240 + place).to_string(), "name": participant.name,
            "user_email": participant.email, "join_time": joined.to_string(), "leave_time": left.to_string(),
@@ -136,7 +137,7 @@ pub(super) fn participant_json(
            "status": "in_meeting", "internal_user": participant.email == meeting.host_email})
 }
 
-/// A user as `GET /users` shows one. Some who were deactivated have no name.
+/// A user as in `GET /users`. Some deactivated users have no name.
 pub(super) fn user_json(host: &Host) -> Value {
     let mut entry = Map::new();
     entry.insert("id".into(), json!(host.id));
@@ -153,7 +154,7 @@ pub(super) fn user_json(host: &Host) -> Value {
 }
 
 fn download_url(meeting: &Meeting, file: &MeetingFile, web_origin: &str) -> String {
-    let query = if file.place == Place::LinkWithQuery { "?type=cc" } else { "" };
+    let query = if file.place == FileLocation::LinkWithQuery { "?type=cc" } else { "" };
     format!("{web_origin}{}{query}", web_path(meeting, file))
 }
 

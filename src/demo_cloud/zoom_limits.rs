@@ -1,30 +1,29 @@
-//! Zoom's limits of calls a second, pooled for the whole account ("Rate limits" in its API reference).
+//! Zoom's limits on calls per second, shared by the whole account ("Rate limits" in its API
+//! reference).
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// How Zoom weighs a call; its API reference names the label of each.
+/// The label of a call in Zoom's API reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ZoomLabel {
-    /// One thing.
+    /// A single object.
     Light,
     /// A page of a list.
     Medium,
 }
 
-/// Calls that an account may make in any second.
+/// Calls per second that an account may make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ZoomLimits {
-    /// Of the label [`ZoomLabel::Light`].
     pub light: usize,
-    /// Of the label [`ZoomLabel::Medium`].
     pub medium: usize,
 }
 
 impl ZoomLimits {
-    /// Those of a Pro plan.
+    /// The limits of a Pro plan.
     pub const PRO: Self = Self { light: 30, medium: 20 };
 
     fn of(self, label: ZoomLabel) -> usize {
@@ -36,7 +35,7 @@ impl ZoomLimits {
 }
 
 impl ZoomLabel {
-    /// The label of a call below `/v2`.
+    /// Returns the label of a call below `/v2`.
     fn of(path: &str) -> Self {
         let segments: Vec<&str> = path.strip_prefix("/v2/").unwrap_or(path).split('/').collect();
         match segments.as_slice() {
@@ -47,40 +46,40 @@ impl ZoomLabel {
     }
 }
 
-/// Counts the calls of the last second, in whichever moment that began: no client that keeps to it can fail the real
-/// one, however that counts.
+/// Counts calls in a sliding second: a client within this limit is within the real one, however
+/// that counts.
 #[derive(Debug)]
-pub(super) struct Counter {
+pub(super) struct CallCounter {
     limits: Option<ZoomLimits>,
-    light: Mutex<Counted>,
-    medium: Mutex<Counted>,
+    light: Mutex<SlidingWindow>,
+    medium: Mutex<SlidingWindow>,
 }
 
 #[derive(Debug, Default)]
-struct Counted {
-    /// When the calls of the last second came, oldest first.
+struct SlidingWindow {
+    /// Arrival times within the last second, oldest first.
     last_second: VecDeque<Instant>,
     most: usize,
 }
 
-impl Counter {
+impl CallCounter {
     pub(super) fn new(limits: Option<ZoomLimits>) -> Self {
         Self { limits, light: Mutex::default(), medium: Mutex::default() }
     }
 
-    /// Counts a call; false if it is one too many.
+    /// Counts a call. Returns false if it exceeds the limit.
     pub(super) fn admit(&self, path: &str) -> bool {
         let label = ZoomLabel::of(path);
         let allowed = self.limits.map_or(usize::MAX, |limits| limits.of(label));
         self.of(label).lock().admit(Instant::now(), allowed)
     }
 
-    /// The most calls that any second has seen, those that were refused included.
+    /// Returns the highest number of calls in any second, rejected ones included.
     pub(super) fn most(&self, label: ZoomLabel) -> usize {
         self.of(label).lock().most
     }
 
-    fn of(&self, label: ZoomLabel) -> &Mutex<Counted> {
+    fn of(&self, label: ZoomLabel) -> &Mutex<SlidingWindow> {
         match label {
             ZoomLabel::Light => &self.light,
             ZoomLabel::Medium => &self.medium,
@@ -88,7 +87,7 @@ impl Counter {
     }
 }
 
-impl Counted {
+impl SlidingWindow {
     fn admit(&mut self, now: Instant, allowed: usize) -> bool {
         while self
             .last_second
@@ -109,7 +108,7 @@ mod tests {
 
     #[test]
     fn one_call_too_many_in_any_second_is_refused() {
-        let mut counted = Counted::default();
+        let mut counted = SlidingWindow::default();
         let start = Instant::now();
         let mut at = |milliseconds| counted.admit(start + Duration::from_millis(milliseconds), 2);
         assert!(at(0) && at(900) && !at(999) && !at(1500));

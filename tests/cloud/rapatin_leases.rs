@@ -186,7 +186,7 @@ async fn what_stays_refused_says_so_without_a_secret() {
             );
             assert!(!text.contains("webhook_download"), "{text}");
         }
-        cloud.heal();
+        cloud.clear_faults();
     }
     assert_eq!(logins(&cloud), 0, "none of it is the token's fault");
 }

@@ -195,7 +195,7 @@ async fn without_the_schedule_the_configured_meetings_are_a_part_of_the_listing(
     assert_eq!(error.class(), ErrorClass::Unavailable);
     let why = line_with_hint(error);
     assert!(*days == last(5) && why.contains("503"), "{why}");
-    cloud.heal();
+    cloud.clear_faults();
     let whole = client.list(last(5)).await.unwrap();
     for session in cloud.rapatin_sessions().iter().filter(|one| one.meeting_id == "81234567890") {
         let start = |meetings| of(meetings, &session.uuid).start;

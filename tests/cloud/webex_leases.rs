@@ -170,7 +170,7 @@ async fn readers_go_on_when_their_links_end_and_no_token_reaches_the_media_host(
 #[tokio::test(flavor = "multi_thread")]
 async fn links_whose_end_has_passed_when_they_come_are_of_a_clock_that_is_wrong() {
     let options =
-        DemoCloudOptions { webex_link_life: Duration::ZERO, ..holding(vec![recording("a", 5)]) };
+        DemoCloudOptions { webex_link_ttl: Duration::ZERO, ..holding(vec![recording("a", 5)]) };
     let cloud = DemoCloud::start(options).unwrap();
     let webex = webex(&cloud);
     let files = three(&webex).await;
@@ -251,7 +251,7 @@ async fn without_the_scope_for_transcripts_the_rest_is_there() {
     let keys: Vec<&str> = files.keys().map(|(_, key)| key.as_str()).collect();
     assert_eq!(keys, ["audio", "recording"]);
     // What may pass is looked for again, so that nothing is missing for good, and not with another detail.
-    cloud.heal();
+    cloud.clear_faults();
     let failing = Trigger::always(Server::Webex).on("/meetingTranscripts");
     cloud.inject(failing.does(answer(503, "{}", &[])));
     let webex = webex(&cloud);
@@ -266,7 +266,7 @@ async fn without_the_scope_for_transcripts_the_rest_is_there() {
             && matches!(&late.failed, Some(error) if error.class() == ErrorClass::Unavailable),
         "{late:?}"
     );
-    cloud.heal();
+    cloud.clear_faults();
     let late = webex.late_files(&meetings).await;
     let [transcript] = late.files.as_slice() else { panic!("{late:?}") };
     let lease = webex.lease(&transcript.id, LeaseEffort::Listed, Priority::Demand).await.unwrap();
@@ -338,7 +338,7 @@ async fn every_documented_error_of_a_recording_has_its_sentence() {
                 assert!(!for_good && error.to_string().contains(says), "{status}: {error}")
             }
         }
-        cloud.heal();
+        cloud.clear_faults();
     }
 }
 

@@ -183,7 +183,7 @@ async fn a_list_that_goes_in_circles_or_does_not_say_where_it_goes_on_or_is_none
             "{error}"
         );
         assert_eq!(pages(&cloud).len(), calls, "{says}");
-        cloud.heal();
+        cloud.clear_faults();
     }
 }
 
@@ -406,7 +406,7 @@ async fn every_documented_error_of_a_list_has_its_sentence() {
         cloud.inject(on_lists(u32::MAX).does(answer(status, r#"{"message":"m"}"#, &headers)));
         let error = why(&personal(&cloud).list(last(5)).await);
         assert!(error.to_string().contains(says), "{status}: {error}");
-        cloud.heal();
+        cloud.clear_faults();
     }
     assert_eq!(personal(&cloud).list(last(5)).await.unwrap().meetings.len(), 1);
 }

@@ -88,7 +88,7 @@ fn asserts_no_secret(cloud: &DemoCloud, text: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listed_link_becomes_a_signed_address_in_one_exchange() {
-    let cloud = cloud_with(|options| options.link_life = Duration::from_secs(600));
+    let cloud = cloud_with(|options| options.link_ttl = Duration::from_secs(600));
     let zoom = zoom(&cloud);
     let files = listed_quietly(&cloud, &zoom).await;
     assert_eq!(files.len(), 32);
@@ -160,7 +160,7 @@ async fn sixteen_leases_renew_an_expired_token_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_renewed_before_its_end() {
     // It is said to end after two seconds and would be taken for three; a tenth of its life is left.
-    let cloud = cloud_with(|options| options.token_life = Duration::from_secs(3));
+    let cloud = cloud_with(|options| options.token_ttl = Duration::from_secs(3));
     let zoom = zoom(&cloud);
     let files = listed_quietly(&cloud, &zoom).await;
     tokio::time::sleep(Duration::from_millis(1850)).await;

@@ -276,7 +276,7 @@ async fn a_server_that_never_lists_what_is_asked_is_given_up() {
             "{body}: {outcome:?}"
         );
         assert!(recordings_calls(&cloud) <= 3, "{body}");
-        cloud.heal();
+        cloud.clear_faults();
     }
 }
 

@@ -235,7 +235,7 @@ impl Case {
             for (object, outcome) in copy_round(&rig, round, how) {
                 self.passing.check(&format!("{} × {what}", round + 1), &object, &outcome, &rig);
             }
-            rig.cloud.heal();
+            rig.cloud.clear_faults();
         }
         list(&rig, later.next().expect("a round"));
         rig.cloud.inject(Trigger::always(self.server).does(self.what.clone()));
@@ -243,7 +243,7 @@ impl Case {
             let may = if object.length > MIB { self.lasting } else { self.lasting_small };
             may.check(&format!("lasting {what}"), &object, &outcome, &rig);
         }
-        rig.cloud.heal();
+        rig.cloud.clear_faults();
         for may in [self.healed, May::BeExactOnly] {
             for (object, outcome) in copy_round(&rig, LASTING, COPIERS[0]) {
                 may.check(&format!("healed {what}"), &object, &outcome, &rig);

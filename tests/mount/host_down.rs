@@ -63,7 +63,7 @@ fn is_told_of_one_source(rig: &Rig, source: &str, server: Server, origin: &str) 
     };
     wait_until(SOON, "a listing tries it all the same", is_listed);
 
-    rig.cloud.heal();
+    rig.cloud.clear_faults();
     wait_until(Duration::from_secs(20), "it is read again", || beginning(rig, &first).0 == 100_000);
     // Links that are known need nothing of the interface: only who asks it finds out that it answers.
     let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
@@ -90,7 +90,7 @@ fn reads_of_webex_fail_at_once_while_its_interface_is_down_and_nobody_elses_do()
     let rig = Rig::new(DemoCloudOptions {
         archive: Archive::pattern(&[("other", 3_000_000)]),
         webex: WebexArchive { recordings, ..WebexArchive::empty() },
-        webex_link_life: Duration::from_secs(1),
+        webex_link_ttl: Duration::from_secs(1),
         ..DemoCloudOptions::default()
     });
     mount_with(&rig, |cloud| {
@@ -155,7 +155,7 @@ fn a_host_that_hangs_costs_one_deadline_and_then_reads_fail_at_once_until_it_ans
     assert!(rig.log().contains("it is tried again every"), "{}", rig.log());
     let down = rig.status()["down"].to_string();
     assert!(down.contains("127.0.0.1") && down.contains("since"), "{down}");
-    rig.cloud.heal();
+    rig.cloud.clear_faults();
     wait_until(Duration::from_secs(15), "it is read again", || read("third").0 == 100_000);
     rig.unmount();
 }

@@ -145,7 +145,7 @@ fn what_is_deleted_upstream_stays_while_all_of_it_is_cached_also_after_a_restart
 
     // As soon as it is not cached any more, it goes.
     clear_cache(&rig);
-    rig.cloud.heal();
+    rig.cloud.clear_faults();
     mount();
     wait_until(SOON, "it goes", || !is_shown(&rig, "Read"));
     assert!(is_shown(&rig, "Stays"));

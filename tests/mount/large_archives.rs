@@ -75,7 +75,7 @@ fn listed_from(rig: &Rig) -> Vec<Date> {
 
 fn assert_within_the_plan(rig: &Rig) {
     let [light, medium] = [ZoomLabel::Light, ZoomLabel::Medium]
-        .map(|label| rig.cloud.most_zoom_calls_in_a_second(label));
+        .map(|label| rig.cloud.max_zoom_calls_per_second(label));
     assert!((2..=ZoomLimits::PRO.light).contains(&light), "{light} light calls in a second");
     assert!((10..=ZoomLimits::PRO.medium).contains(&medium), "{medium} medium calls in a second");
     let refused = rig.cloud.requests().into_iter().filter(|request| request.status == 429).count();
@@ -180,7 +180,7 @@ fn three_thousand_recordings_show_at_once_and_are_asked_about_once_ever() {
     let listings: Vec<_> = listings.collect();
     assert_eq!(listings.len(), pages_there_are(&listings, &made), "{listings:?}");
 
-    rig.cloud.heal();
+    rig.cloud.clear_faults();
     wait_until(PATIENCE, "a third of the details are in", || {
         asked_about(&rig).len() > RECORDINGS / 3
     });

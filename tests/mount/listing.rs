@@ -253,7 +253,7 @@ fn a_window_that_fails_in_a_later_refresh_takes_no_meeting_away() {
             before.lines().filter(|path| !now.lines().any(|other| other == *path)).collect();
         // Only the meeting that is truly gone may be missing, where its window was listed.
         assert!(lost.len() <= 4, "{fault:?}: {lost:?}");
-        rig.cloud.heal();
+        rig.cloud.clear_faults();
     }
     refresh(&rig);
     wait_until(SOON, "the one that is gone disappears", || {

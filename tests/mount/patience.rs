@@ -67,7 +67,7 @@ fn every_form_is_waited_for(rig: &Rig, fault: impl Fn(RetryAfter) -> Fault) {
         let words = String::from_utf8_lossy(&words.stdout).into_owned();
         assert!(words.contains(", next ") && words.contains("asks to wait"), "{words}");
         rig.unmount();
-        rig.cloud.heal();
+        rig.cloud.clear_faults();
     }
 }
 

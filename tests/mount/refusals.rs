@@ -57,7 +57,7 @@ fn every_code_of_zoom_is_told_with_what_to_do() {
         let (exit, told) = listing(&rig);
         assert!(told.contains("FAILURE") && told.contains(fix), "{status} {code}: {told}");
         assert_eq!(exit, Some(3), "{status} {code}: {told}");
-        rig.cloud.heal();
+        rig.cloud.clear_faults();
     }
 }
 
@@ -102,6 +102,6 @@ fn every_status_of_webex_is_told_with_what_to_do() {
         assert!(told.contains("FAILURE") && told.contains(fix), "{status}: {told}");
         assert!(!told.contains(&token), "{status}: {told}");
         assert_eq!(exit, Some(code), "{status}: {told}");
-        rig.cloud.heal();
+        rig.cloud.clear_faults();
     }
 }

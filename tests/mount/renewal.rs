@@ -93,14 +93,14 @@ fn sixteen_readers_survive_the_end_of_token_and_links_with_one_renewal_each() {
 #[test]
 fn links_and_tokens_that_live_shorter_than_a_copy_takes_cost_no_byte() {
     let short = Duration::from_secs(2);
-    for (link_life, token_life) in
+    for (link_ttl, token_ttl) in
         [(short, Duration::from_secs(3600)), (Duration::from_secs(7), short)]
     {
         let rig = rig(DemoCloudOptions {
             archive: Archive::pattern(&[("long", 100 * MIB), ("short", MIB)]),
             bytes_per_second: Some(2_000_000),
-            link_life,
-            token_life,
+            link_ttl,
+            token_ttl,
             ..DemoCloudOptions::default()
         });
         hash_all(&rig, 2);

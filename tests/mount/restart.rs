@@ -108,7 +108,7 @@ fn a_source_that_hangs_keeps_no_other_waiting_and_does_not_slow_it_down() {
         (&"acme".into(), &40.into())
     );
     assert_eq!(status["sources"][1]["meetings"], 0);
-    hole.heal();
+    hole.clear_faults();
     wait_until(Duration::from_secs(120), "the other one appears once it answers", || {
         shown(&rig) == 45
     });
@@ -164,7 +164,7 @@ fn a_mount_that_shows_what_is_kept_waits_for_no_source_that_was_never_listed_and
         assert!(rig.log().contains("could not be listed"), "{}", rig.log());
         rig.unmount();
         assert!(!running.said().contains("wrong-secret"), "{}", running.said());
-        slow.heal();
+        slow.clear_faults();
     }
 }
 
@@ -186,7 +186,7 @@ fn entries_that_cannot_be_read_take_no_meeting_away() {
         let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
         assert_eq!(output.status.code(), Some(1), "{body}: {}", text(&output));
         assert_eq!(shown(&rig), 20, "{body}");
-        rig.cloud.heal();
+        rig.cloud.clear_faults();
     }
     let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
     assert!(output.status.success(), "{}", text(&output));

@@ -114,7 +114,7 @@ fn trouble(rig: &Rig) -> Vec<(String, Vec<u8>)> {
         let output = rig.try_shell(line, Duration::from_secs(120));
         said.push((format!("what the readers said about {what}"), output.stderr));
         said.push((format!("what find said about {what}"), output.stdout));
-        rig.cloud.heal();
+        rig.cloud.clear_faults();
         // What was read is in the caches: the next trouble is for a mount that has read nothing.
         rig.unmount();
         std::fs::remove_dir_all(rig.directory.path().join("cache")).expect("a cache");

@@ -158,7 +158,7 @@ fn those_who_wait_for_a_refresh_keep_nobody_from_the_status() {
         assert_eq!(rig.status()["sources"][0]["meetings"], 3);
         assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     }
-    rig.cloud.heal();
+    rig.cloud.clear_faults();
     drop(waiting);
     rig.unmount();
 }
@@ -182,7 +182,7 @@ fn a_refresh_returns_when_the_mount_shows_what_is_new() {
         source["error"].is_string()
             || source["incomplete"].as_array().is_some_and(|gaps| !gaps.is_empty())
     );
-    rig.cloud.heal();
+    rig.cloud.clear_faults();
     let output = command(&rig, &["refresh", place]);
     assert!(output.status.success(), "{}", text(&output));
     assert!(rig.status()["sources"][0]["error"].is_null());

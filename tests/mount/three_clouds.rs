@@ -159,8 +159,8 @@ fn a_black_hole_a_broken_server_and_a_wrong_secret_touch_no_other_source() {
     assert!(told[3].1.contains("client_secret") && !told[3].1.contains("wrong-secret"), "{told:?}");
     assert!(told[4].1.contains("did not answer"), "{told:?}");
     assert!(status["sources"][4]["next"].is_string(), "{status}");
-    hole.heal();
-    broken.heal();
+    hole.clear_faults();
+    broken.clear_faults();
     let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), Duration::from_secs(120));
     assert_eq!(output.status.code(), Some(1), "the secret is still wrong: {}", text(&output));
     // Sizes that the listing leaves out are found out behind it.

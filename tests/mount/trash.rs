@@ -243,7 +243,7 @@ fn what_was_refused_is_tried_again_after_a_day_and_shown_once_it_is_given_out() 
     refresh(&rig);
     wait_for_files(&rig, "acme/trash/*Gone", REFUSED);
     rig.unmount();
-    rig.cloud.give_out_trash(true);
+    rig.cloud.set_trash_downloads(true);
     let yesterday = || {
         let catalog = rig.directory.path().join("cache/catalog.sqlite");
         let catalog = rusqlite::Connection::open(catalog).expect("the catalog");
@@ -266,7 +266,7 @@ fn what_was_refused_is_tried_again_after_a_day_and_shown_once_it_is_given_out() 
     assert_eq!(rig.shell("cat acme/trash/*Gone/*.mp4 | wc -c").trim(), LENGTH.to_string());
     rig.unmount();
     // What was given out once is not tried again, and goes on to be a file.
-    rig.cloud.give_out_trash(false);
+    rig.cloud.set_trash_downloads(false);
     yesterday();
     rig.cloud.clear_requests();
     rig.mount();
@@ -324,7 +324,7 @@ fn the_trash_of_a_whole_account_is_listed_user_by_user_or_left_out_and_told_once
         words.contains("the recycle bin is incomplete: ") && !words.contains("FAILED"),
         "{words}"
     );
-    rig.cloud.heal();
+    rig.cloud.clear_faults();
     refresh(&rig);
     assert_eq!(rig.status()["sources"][0]["trash_error"], Value::Null);
     rig.unmount();

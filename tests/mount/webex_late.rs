@@ -180,7 +180,7 @@ fn without_the_scope_it_is_asked_once_told_by_status_and_doctor_and_nothing_else
     rig.unmount();
 
     // Once it is permitted, what was left out is found.
-    rig.cloud.heal();
+    rig.cloud.clear_faults();
     mount(&rig, "");
     refresh(&rig);
     wait_for_transcripts(&rig, &["a"]);
@@ -198,7 +198,7 @@ fn what_fails_for_a_while_is_told_and_found_at_the_next_listing() {
     let troubled = source(&rig);
     assert!(troubled["late_error"].as_str().is_some_and(|why| why.contains("503")), "{troubled}");
     assert_eq!(troubled["error"], Value::Null, "{troubled}");
-    rig.cloud.heal();
+    rig.cloud.clear_faults();
     refresh(&rig);
     wait_for_transcripts(&rig, &["a"]);
     assert_eq!(source(&rig)["late_error"], Value::Null);

@@ -121,7 +121,7 @@ fn a_second_rsync_copies_nothing_and_reads_no_byte_also_after_a_remount() {
 fn links_that_live_shorter_than_a_copy_takes_cost_no_byte() {
     let options = DemoCloudOptions {
         bytes_per_second: Some(2_000_000),
-        webex_link_life: Duration::from_secs(2),
+        webex_link_ttl: Duration::from_secs(2),
         ..holding(vec![recording("long", 5).with_video(120 * MIB + 5).alone()])
     };
     let rig = mounted(options);
@@ -228,7 +228,7 @@ fn what_webex_refuses_is_an_errno_and_one_line_that_says_why() {
         let log = rig.log();
         let lines = log.lines().filter(|line| line.contains("WARN") && line.contains(says)).count();
         assert_eq!(lines, 1, "{status}: {log}");
-        rig.cloud.heal();
+        rig.cloud.clear_faults();
     }
     rig.shell("cat cisco/*/*/recording.mp4 > /dev/null");
 }

@@ -104,7 +104,7 @@ fn oauth_refusals_have_keys_of_their_own() {
 #[test]
 fn tokens_end_with_their_life_or_on_command() {
     let options =
-        DemoCloudOptions { token_life: Duration::from_millis(300), ..DemoCloudOptions::default() };
+        DemoCloudOptions { token_ttl: Duration::from_millis(300), ..DemoCloudOptions::default() };
     let cloud = DemoCloud::start(options).unwrap();
     let reply = sign_in(&cloud, &cloud.credentials().client_secret, ACCOUNT_FORM).json();
     let (name, value) = bearer(reply["access_token"].as_str().unwrap());

@@ -231,7 +231,7 @@ fn a_signature_fits_one_path_and_is_not_to_be_bent() {
 fn signed_links_end_with_their_life_or_on_command() {
     let options = DemoCloudOptions {
         archive: Archive::demo(),
-        link_life: Duration::from_millis(500),
+        link_ttl: Duration::from_millis(500),
         ..DemoCloudOptions::default()
     };
     let cloud = DemoCloud::start(options).unwrap();

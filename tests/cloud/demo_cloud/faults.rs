@@ -93,7 +93,7 @@ fn a_stall_holds_the_connection_until_the_cloud_is_healed() {
     let mut socket = open("GET", &link, &[("Range", "bytes=0-99")], "");
     std::thread::sleep(Duration::from_millis(100));
     assert_eq!(cloud.requests().pop().unwrap().body_bytes, 10);
-    cloud.heal();
+    cloud.clear_faults();
     let answer = receive(&mut socket, true);
     assert_eq!((answer.end, answer.body), (End::Complete, bytes(0, 100)));
 }
@@ -108,7 +108,7 @@ fn a_black_hole_takes_the_request_and_never_answers() {
     assert_eq!(cloud.requests().pop().unwrap().status, 0);
     let mut socket = open("GET", &link, &[], "");
     std::thread::sleep(Duration::from_millis(100));
-    cloud.heal();
+    cloud.clear_faults();
     let answer = receive(&mut socket, true);
     assert_eq!((answer.status, answer.end), (0, End::Short));
     assert_eq!(get_range(&link, "bytes=0-0").status, 206);
@@ -260,7 +260,7 @@ fn healing_drops_what_is_still_to_come() {
         ..DemoCloudOptions::default()
     });
     assert_eq!(api(&cloud, "/users/me").status, 500);
-    cloud.heal();
+    cloud.clear_faults();
     assert_eq!(api(&cloud, "/users/me").status, 200);
 }
 

@@ -114,7 +114,7 @@ fn a_link_takes_its_ticket_and_nothing_else_until_it_ends() {
     let short = Duration::from_millis(600);
     let cloud = DemoCloud::start(DemoCloudOptions {
         webex,
-        webex_link_life: short,
+        webex_link_ttl: short,
         ..DemoCloudOptions::default()
     })
     .unwrap();

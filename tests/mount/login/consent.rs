@@ -420,7 +420,7 @@ fn a_token_service_that_answers_oddly_is_told_and_nothing_of_it_is_kept() {
             "{said}"
         );
         assert!(sign_in_files(&rig).is_empty());
-        rig.cloud.heal();
+        rig.cloud.clear_faults();
     }
     let odd = r#"{"access_token":"acc3ss","refresh_token":"r3fresh","expires_in":"9e99","scope":"a:b \u001b[31mred c:d","api_url":7}"#;
     rig.cloud.inject(Trigger::always(Server::Api).on("/oauth/token").does(answer(200, odd)));

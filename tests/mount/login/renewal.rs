@@ -13,8 +13,8 @@ use crate::support::{Rig, SOON, run, text, wait_until};
 /// Tokens and links that end every other second.
 fn restless(meetings: u64) -> DemoCloudOptions {
     DemoCloudOptions {
-        token_life: Duration::from_secs(3),
-        link_life: Duration::from_secs(2),
+        token_ttl: Duration::from_secs(3),
+        link_ttl: Duration::from_secs(2),
         bytes_per_second: Some(1_000_000),
         ..cloud(meetings)
     }
@@ -118,7 +118,7 @@ fn a_read_that_gives_up_waiting_for_a_renewal_loses_no_token() {
     let read = rig.try_shell("head -c 100000 acme/*/*/*.mp4 >/dev/null", SOON);
     assert!(!read.status.success(), "{}", text(&read));
     assert_eq!(rig.cloud.sign_ins().renewed, 1, "{}", rig.log());
-    rig.cloud.heal();
+    rig.cloud.clear_faults();
     let began = std::time::Instant::now();
     while !rig.try_shell("head -c 100000 acme/*/*/*.mp4 >/dev/null", SOON).status.success() {
         assert!(began.elapsed() < SOON, "{}", rig.log());
@@ -155,7 +155,7 @@ fn a_mount_that_is_ended_in_the_moment_of_a_renewal_loses_no_token_and_the_next_
         let mut next = Running::start(&mut rig.mount_command());
         // Longer than anything else of an unmount takes.
         std::thread::sleep(Duration::from_secs(2));
-        rig.cloud.heal();
+        rig.cloud.clear_faults();
         assert_eq!(next.end(SOON).0.code(), Some(0), "{}\n{}", next.said(), rig.log());
         drop(asking);
         assert_exact(&rig);
@@ -178,7 +178,7 @@ fn a_mount_that_is_interrupted_before_it_is_ready_loses_no_token_either() {
     wait_until(SOON, "the token is spent", || rig.cloud.sign_ins().renewed == 1);
     mounting.signal("INT");
     std::thread::sleep(Duration::from_secs(2));
-    rig.cloud.heal();
+    rig.cloud.clear_faults();
     assert_eq!(mounting.end(SOON).0.code(), Some(1), "{}", mounting.said());
     assert!(mounting.said().contains("stopped before the mount was ready"), "{}", mounting.said());
     mount(&rig);

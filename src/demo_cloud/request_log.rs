@@ -1,4 +1,4 @@
-//! What was asked of the cloud: a bounded log and running totals.
+//! The log of requests, bounded, and running totals.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,56 +7,52 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Requests the log keeps. A stress run makes some ten thousands; each takes less than a kilobyte, so a log that
-/// nobody clears stays under 200 MB and loses only what nobody looked at.
-const KEPT: usize = 200_000;
+/// A stress run makes some ten thousand requests of less than a kilobyte each, so an uncleared log
+/// stays below 200 MB.
+const MAX_LOG_ENTRIES: usize = 200_000;
 
-/// Which of the cloud's servers was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Server {
-    /// The API and OAuth.
+    /// Zoom's API and OAuth.
     Api,
-    /// The host of the download links, which redirects.
+    /// The host of Zoom's download URLs, which redirect.
     Web,
-    /// The host of the signed links, which has the bytes.
+    /// The host of the signed URLs, which serves the bytes.
     Media,
-    /// Webex's API and OAuth; its links lead to the media host as well.
+    /// Webex's API and OAuth. Its URLs lead to the media host.
     Webex,
-    /// Rapatin's API.
     Rapatin,
 }
 
-/// One request as the cloud saw it.
+/// One request as the server received it.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// When it arrived, since the cloud started.
+    /// Time since the server started.
     pub at: Duration,
-    /// The server asked.
     pub server: Server,
-    /// The method.
     pub method: String,
-    /// The path, as it stands in the request line.
+    /// The path in the request line.
     pub path: String,
-    /// The query, as it stands in the request line; empty without one.
+    /// The query in the request line; empty without one.
     pub query: String,
-    /// The headers with lower-case names, as they came; credentials too.
+    /// Headers with lower-case names, credentials included.
     pub headers: Vec<(String, String)>,
-    /// First and last byte of `Range: bytes=first-last`; of `bytes=first-` the last is `None`.
+    /// First and last byte of `Range: bytes=first-last`; without a last byte, `None`.
     pub range: Option<(u64, Option<u64>)>,
-    /// The status answered; 0 when no answer was given.
+    /// The status of the response; 0 without one.
     pub status: u16,
-    /// Bytes of the body that went into the socket so far.
+    /// Body bytes written to the socket so far.
     pub body_bytes: u64,
 }
 
 impl Request {
-    /// The value of a header, by its lower-case name.
+    /// Returns the value of a header by its lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// A request whose body may still be on its way.
+/// A request whose body may still be in transit.
 #[derive(Debug)]
 pub(super) struct Entry {
     request: Request,
@@ -80,7 +76,7 @@ impl Entry {
     }
 }
 
-/// Totals since the cloud started; clearing the log leaves them.
+/// Totals since the server started. Clearing the log keeps them.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
     pub(super) requests: AtomicU64,
@@ -101,7 +97,6 @@ impl Log {
         Self { started: Instant::now(), entries: Mutex::default(), totals: Arc::default() }
     }
 
-    /// Time since the cloud started.
     pub(super) fn now(&self) -> Duration {
         self.started.elapsed()
     }
@@ -119,7 +114,7 @@ impl Log {
             Entry { request, body_bytes: AtomicU64::new(0), totals: Arc::clone(&self.totals) };
         let entry = Arc::new(entry);
         let mut entries = self.entries.lock();
-        if entries.len() >= KEPT {
+        if entries.len() >= MAX_LOG_ENTRIES {
             entries.pop_front();
         }
         entries.push_back(Arc::clone(&entry));
@@ -146,7 +141,7 @@ mod tests {
     #[test]
     fn the_log_drops_its_oldest_entries() {
         let log = Log::new();
-        for number in 0..KEPT + 5 {
+        for number in 0..MAX_LOG_ENTRIES + 5 {
             log.record(Request {
                 at: Duration::ZERO,
                 server: Server::Web,
@@ -160,8 +155,8 @@ mod tests {
             });
         }
         let requests = log.requests();
-        assert_eq!(requests.len(), KEPT);
+        assert_eq!(requests.len(), MAX_LOG_ENTRIES);
         assert_eq!(requests[0].path, "5");
-        assert_eq!(log.totals.requests.load(Ordering::Relaxed), KEPT as u64 + 5);
+        assert_eq!(log.totals.requests.load(Ordering::Relaxed), MAX_LOG_ENTRIES as u64 + 5);
     }
 }

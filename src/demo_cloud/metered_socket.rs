@@ -1,4 +1,4 @@
-//! The connection under HTTP: counts body bytes as the kernel takes them, and can end with a reset.
+//! The socket under HTTP: counts body bytes as the kernel accepts them, and can end with a reset.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,14 +12,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::log::Entry;
+use super::request_log::Entry;
 
-/// What ends a message's head.
+/// The end of a message head.
 const HEAD_END: [u8; 4] = *b"\r\n\r\n";
 
-/// What the body being sent and the socket under it know of each other.
+/// State that a response body shares with the socket under it.
 ///
-/// The lock is held for a few instructions and never while another is taken.
+/// The lock is held for a few instructions, and no other lock is taken meanwhile.
 #[derive(Debug, Default)]
 pub(super) struct Connection(Mutex<State>);
 
@@ -33,7 +33,7 @@ struct State {
     paced_until: Option<Instant>,
 }
 
-/// How much of [`HEAD_END`] has gone by; all of it when the body has begun.
+/// Bytes of [`HEAD_END`] seen so far; all of it once the body has begun.
 #[derive(Clone, Copy, Debug, Default)]
 struct Head(usize);
 
@@ -42,7 +42,7 @@ impl Head {
         self.0 == HEAD_END.len()
     }
 
-    /// Passes `bytes` by and says how many of them are body.
+    /// Advances by `bytes` and returns how many of them are body.
     fn pass(&mut self, bytes: &[u8]) -> u64 {
         let mut left = bytes.iter();
         while !self.is_past() {
@@ -57,7 +57,7 @@ impl Head {
 }
 
 impl Connection {
-    /// An answer to the request of `entry` comes next.
+    /// The next response belongs to the request of `entry`.
     pub(super) fn begin(&self, entry: Arc<Entry>) {
         let mut state = self.0.lock();
         state.entry = Some(entry);
@@ -65,7 +65,7 @@ impl Connection {
         state.body_bytes = 0;
     }
 
-    /// Waits until the kernel has taken the head and `bytes` of the body.
+    /// Waits until the kernel has accepted the head and `bytes` of the body.
     pub(super) fn poll_flushed(&self, bytes: u64, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.0.lock();
         if state.head.is_past() && state.body_bytes >= bytes {
@@ -75,12 +75,13 @@ impl Connection {
         Poll::Pending
     }
 
-    /// The end of the connection will be a reset.
+    /// Makes the connection end with a reset.
     pub(super) fn reset_at_end(&self) {
         self.0.lock().reset_at_end = true;
     }
 
-    /// When the next `bytes` may be sent at `rate` bytes a second, counting from now or from what went before.
+    /// Returns when the next `bytes` may be sent at `rate` bytes per second, after those sent
+    /// before.
     pub(super) fn pace(&self, bytes: u64, rate: u64) -> Instant {
         let mut state = self.0.lock();
         let now = Instant::now();
@@ -90,7 +91,7 @@ impl Connection {
         due
     }
 
-    /// Counts what is about to be written, so that whoever has received a byte finds it counted.
+    /// Counts bytes before they are written, so that a byte that was received has been counted.
     fn about_to_write(&self, parts: &[IoSlice<'_>]) -> u64 {
         let state = self.0.lock();
         let mut head = state.head;
@@ -101,7 +102,7 @@ impl Connection {
         body
     }
 
-    /// Corrects the count to what the kernel has taken.
+    /// Corrects the count to what the kernel accepted.
     fn has_written(&self, parts: &[IoSlice<'_>], written: usize, counted: u64) {
         let mut state = self.0.lock();
         let mut left = written;
@@ -125,28 +126,28 @@ impl Connection {
 
 /// A socket that reports to its [`Connection`].
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(super) struct MeteredSocket {
     socket: TcpStream,
     connection: Arc<Connection>,
 }
 
-impl Wire {
+impl MeteredSocket {
     pub(super) fn new(socket: TcpStream, connection: Arc<Connection>) -> Self {
         Self { socket, connection }
     }
 }
 
-impl Drop for Wire {
+impl Drop for MeteredSocket {
     fn drop(&mut self) {
         if self.connection.0.lock().reset_at_end {
-            // Closing with a linger time of zero sends RST. Where it cannot be set the peer sees a clean close,
-            // which it has to survive as well.
+            // Closing with a linger time of zero sends RST. If it cannot be set, the peer sees a
+            // clean close, which it must handle as well.
             let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
         }
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for MeteredSocket {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -156,7 +157,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for MeteredSocket {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

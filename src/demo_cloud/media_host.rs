@@ -1,4 +1,4 @@
-//! The host of the signed links: ranges of files, as a CDN serves them.
+//! The host of the signed URLs: serves ranges of files, as a CDN does.
 
 use std::ops::Range;
 use std::time::SystemTime;
@@ -6,50 +6,54 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 
 use super::archive::{Content, MeetingFile};
-use super::asked::{Asked, RangeAsked};
 use super::faults::Effect;
-use super::links::Links;
 use super::reply::Reply;
+use super::request_head::{RangeHeader, RequestHead};
+use super::signed_urls::SignedUrls;
 
-/// Answers a request for a signed link, which `file` finds what it leads to for. Only the effects that bend a range are
-/// looked at here.
+/// Answers a request for a signed URL. `file` looks up the file of its path. Only effects that
+/// change a range are applied here.
 pub(super) fn answer(
     file: impl FnOnce(&str) -> Option<MeetingFile>,
-    links: &Links,
-    asked: &Asked,
+    links: &SignedUrls,
+    request: &RequestHead,
     effect: Option<&Effect>,
 ) -> Reply {
-    // A link that is signed needs no other credential; a client that sends one leaks it, and some CDNs refuse both.
-    if asked.header("authorization").is_some() || asked.header("referer").is_some() {
+    // A signed URL needs no other credential. A client that sends one leaks it, and some CDNs
+    // refuse the request.
+    if request.header("authorization").is_some() || request.header("referer").is_some() {
         return Reply::xml_error(400, "InvalidArgument", "Only one auth mechanism allowed");
     }
-    if asked.method != "GET" && asked.method != "HEAD" {
+    if request.method != "GET" && request.method != "HEAD" {
         return Reply::xml_error(405, "MethodNotAllowed", "The method is not allowed");
     }
-    if !links.allow(asked) {
+    if !links.allow(request) {
         return Reply::expired_link();
     }
-    let opaque = asked.path.strip_prefix("/replay/").and_then(|rest| rest.split('/').next());
+    let opaque = request.path.strip_prefix("/replay/").and_then(|rest| rest.split('/').next());
     let Some(file) = opaque.and_then(file) else {
         return Reply::xml_error(404, "NoSuchKey", "The specified key does not exist.");
     };
     let content_type = file.content_type();
     serve(
-        &Served { content: &file.content, content_type, modified: file.recording_end },
-        asked,
+        &MediaObject { content: &file.content, content_type, modified: file.recording_end },
+        request,
         effect,
     )
 }
 
-/// A file as a media host has it.
-pub(super) struct Served<'a> {
+pub(super) struct MediaObject<'a> {
     pub(super) content: &'a Content,
     pub(super) content_type: &'a str,
     pub(super) modified: Timestamp,
 }
 
-/// The file or the range of it that is asked for.
-pub(super) fn serve(file: &Served<'_>, asked: &Asked, effect: Option<&Effect>) -> Reply {
+/// Returns the file or the requested range of it.
+pub(super) fn serve(
+    file: &MediaObject<'_>,
+    request: &RequestHead,
+    effect: Option<&Effect>,
+) -> Reply {
     let total = file.content.length();
     let etag = file.content.etag();
     let last_modified = http_date(file.modified);
@@ -60,8 +64,8 @@ pub(super) fn serve(file: &Served<'_>, asked: &Asked, effect: Option<&Effect>) -
         span: 0..total,
     };
     let unchanged =
-        asked.header("if-range").is_none_or(|value| value == etag || value == last_modified);
-    let range = asked.range().filter(|_| unchanged && !matches!(effect, Some(Effect::WholeFile)));
+        request.header("if-range").is_none_or(|value| value == etag || value == last_modified);
+    let range = request.range().filter(|_| unchanged && !matches!(effect, Some(Effect::WholeFile)));
     let reply = match range.map(|range| resolve(range, total)) {
         None => whole(),
         Some(None) => {
@@ -89,18 +93,18 @@ pub(super) fn serve(file: &Served<'_>, asked: &Asked, effect: Option<&Effect>) -
         .with("last-modified", last_modified)
 }
 
-/// The bytes of a range, or none if it begins past the end.
-fn resolve(range: RangeAsked, total: u64) -> Option<Range<u64>> {
+/// Returns the bytes of a range; `None` if it begins past the end.
+fn resolve(range: RangeHeader, total: u64) -> Option<Range<u64>> {
     let span = match range {
-        RangeAsked::From(first, last) => {
+        RangeHeader::From(first, last) => {
             first..last.map_or(total, |last| last.saturating_add(1).min(total))
         }
-        RangeAsked::Last(length) => total.saturating_sub(length)..total,
+        RangeHeader::Last(length) => total.saturating_sub(length)..total,
     };
     (span.start < span.end).then_some(span)
 }
 
-/// The span moved as far as the file goes, as long as it was.
+/// Moves a span within the file, keeping its length.
 fn shifted(span: Range<u64>, shift: i64, total: u64) -> Range<u64> {
     let length = span.end - span.start;
     let start = span.start.saturating_add_signed(shift).min(total.saturating_sub(length));

@@ -1,4 +1,4 @@
-//! The `next_page_token`s of listings: each belongs to one exact query and dies after fifteen minutes.
+//! The `next_page_token`s of listings. Each belongs to one query and expires after fifteen minutes.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -9,12 +9,12 @@ use parking_lot::Mutex;
 use super::archive::hexadecimal;
 
 /// Zoom's documentation: "The expiration period for this token is 15 minutes."
-const LIFE: Duration = Duration::from_secs(15 * 60);
+const PAGE_TOKEN_TTL: Duration = Duration::from_secs(15 * 60);
 
-/// Tokens remembered. A client has one listing under way for each of its windows, so far fewer are in use.
-const REMEMBERED: usize = 10_000;
+/// A client has one token in use per listing window, far fewer than this.
+const MAX_REMEMBERED: usize = 10_000;
 
-/// What a listing was asked for, besides the page's size.
+/// A listing query without the page size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Query {
     pub(super) what: String,
@@ -23,7 +23,7 @@ pub(super) struct Query {
 }
 
 #[derive(Debug)]
-struct Issued {
+struct IssuedToken {
     query: Query,
     size: usize,
     start: usize,
@@ -32,25 +32,26 @@ struct Issued {
 
 /// The tokens that still work.
 #[derive(Debug, Default)]
-pub(super) struct PageTokens(Mutex<HashMap<String, Issued>>);
+pub(super) struct PageTokens(Mutex<HashMap<String, IssuedToken>>);
 
 impl PageTokens {
     pub(super) fn issue(&self, query: Query, size: usize, start: usize) -> String {
         let chance: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
         let token = hexadecimal(&chance);
         let mut tokens = self.0.lock();
-        if tokens.len() >= REMEMBERED {
+        if tokens.len() >= MAX_REMEMBERED {
             tokens.clear();
         }
-        tokens.insert(token.clone(), Issued { query, size, start, at: Instant::now() });
+        tokens.insert(token.clone(), IssuedToken { query, size, start, at: Instant::now() });
         token
     }
 
-    /// Where the page begins, if the token works for this query.
+    /// Returns where the page begins, if the token is valid for this query.
     pub(super) fn redeem(&self, token: &str, query: &Query, size: usize) -> Option<usize> {
         let tokens = self.0.lock();
         let issued = tokens.get(token)?;
-        let works = issued.query == *query && issued.size == size && issued.at.elapsed() < LIFE;
+        let works =
+            issued.query == *query && issued.size == size && issued.at.elapsed() < PAGE_TOKEN_TTL;
         works.then_some(issued.start)
     }
 

@@ -1,4 +1,5 @@
-//! Signed links: made by the web host, checked by the media host, good until the time their policy states.
+//! Signed URLs: issued by the web host, verified by the media host, valid until the time in their
+//! policy.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,23 +10,22 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::archive::hexadecimal;
-use super::asked::Asked;
+use super::request_head::RequestHead;
 
-/// Makes and checks signatures.
 #[derive(Debug)]
-pub(super) struct Links {
+pub(super) struct SignedUrls {
     key: [u8; 32],
-    life: Duration,
-    /// Goes into every signature: raising it makes all links issued before bad.
+    ttl: Duration,
+    /// Part of every signature: increasing it invalidates all earlier URLs.
     generation: AtomicU64,
     issued: AtomicU64,
 }
 
-impl Links {
-    pub(super) fn new(life: Duration) -> Self {
+impl SignedUrls {
+    pub(super) fn new(ttl: Duration) -> Self {
         Self {
             key: std::array::from_fn(|_| fastrand::u8(..)),
-            life,
+            ttl,
             generation: AtomicU64::new(0),
             issued: AtomicU64::new(0),
         }
@@ -35,9 +35,9 @@ impl Links {
         self.generation.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The address of `path` on the media host. No two are alike.
+    /// Returns a URL of `path` on the media host. No two are equal.
     pub(super) fn signed(&self, origin: &str, path: &str, content_type: &str) -> String {
-        let ends = since_epoch().saturating_add(self.life).as_secs_f64().ceil() as u64;
+        let ends = since_epoch().saturating_add(self.ttl).as_secs_f64().ceil() as u64;
         let resource = format!("{origin}{path}*");
         let condition = json!({"DateLessThan": {"AWS:EpochTime": ends}});
         let policy = json!({"Statement": [{"Resource": resource, "Condition": condition}]});
@@ -51,14 +51,14 @@ impl Links {
         )
     }
 
-    /// Whether the request shows a good signature for its path and is in time.
-    pub(super) fn allow(&self, asked: &Asked) -> bool {
+    /// Returns whether a request carries a valid, unexpired signature of its path.
+    pub(super) fn allow(&self, request: &RequestHead) -> bool {
         let (Some(policy), Some(signature)) =
-            (asked.parameter("Policy"), asked.parameter("Signature"))
+            (request.parameter("Policy"), request.parameter("Signature"))
         else {
             return false;
         };
-        self.signature(&asked.path, &policy) == signature
+        self.signature(&request.path, &policy) == signature
             && ends(&policy).is_some_and(|ends| since_epoch() < Duration::from_secs(ends))
     }
 
@@ -74,7 +74,7 @@ impl Links {
     }
 }
 
-/// Base64 with `+=/` written `-_~`, as CloudFront has it (ytdl-org/youtube-dl, issue 23573).
+/// Base64 with `+=/` replaced by `-_~`, as in CloudFront (ytdl-org/youtube-dl, issue 23573).
 fn cdn_base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes).replace('+', "-").replace('=', "_").replace('/', "~")
 }

@@ -1,4 +1,4 @@
-//! What an account of Rapatin's has: recorded sessions of booked Zoom meetings.
+//! The archive of a Rapatin account: recorded sessions of booked Zoom meetings.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -9,37 +9,33 @@ use super::archive::{Content, ListedSize, MeetingFile, asset, moment, today};
 /// One recorded session of a meeting.
 #[derive(Clone, Debug)]
 pub struct RapatinSession {
-    /// The session's UUID.
     pub uuid: String,
-    /// The meeting's id; the sessions of one meeting share it.
+    /// Shared by the sessions of one meeting.
     pub meeting_id: String,
-    /// The topic; anything at all.
+    /// Any text.
     pub topic: String,
-    /// When it began. Recordings tell the day of it, the schedule the time as well.
+    /// Recordings state the day only, the schedule the time as well.
     pub start: Timestamp,
-    /// What became of it.
     pub status: RapatinStatus,
-    /// Whether the schedule has it.
+    /// Whether the schedule lists it.
     pub scheduled: bool,
     /// Whether it is one of a series.
     pub recurring: bool,
-    /// Its recording files.
     pub files: Vec<MeetingFile>,
 }
 
-/// What a session says in `status`.
+/// The `status` of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RapatinStatus {
-    /// `ready`.
     Ready,
-    /// `processing`: files are null.
+    /// Files are null.
     Processing,
-    /// `deleted`: files are null.
+    /// Files are null.
     Deleted,
 }
 
 impl RapatinSession {
-    /// A ready session without files that the schedule has.
+    /// A ready, scheduled session without files.
     pub fn new(uuid: &str, meeting_id: &str, topic: &str, start: Timestamp) -> Self {
         Self {
             uuid: uuid.into(),
@@ -53,11 +49,11 @@ impl RapatinSession {
         }
     }
 
-    /// The same session with one file more, whose times become the session's.
+    /// Adds a file, whose times become those of the session.
     pub fn with(mut self, mut file: MeetingFile) -> Self {
         file.recording_start = self.start;
         file.recording_end = self.start;
-        // Zoom lists these with neither view nor size, Rapatin with both.
+        // Zoom lists these files without view and size, Rapatin with both.
         let view = match file.file_type.as_str() {
             "CC" => Some("closed_caption"),
             "TIMELINE" => Some("timeline"),
@@ -71,25 +67,24 @@ impl RapatinSession {
         self
     }
 
-    /// The same session in another state.
     pub fn status(mut self, status: RapatinStatus) -> Self {
         self.status = status;
         self
     }
 
-    /// The same session, which the schedule does not have.
+    /// A session that the schedule does not list.
     pub fn unscheduled(mut self) -> Self {
         self.scheduled = false;
         self
     }
 
-    /// Sessions of the three days before today: an ordinary one, and one of each thing that is awkward. Within a UTC
-    /// day every call gives the same.
+    /// Sessions of the last three days: an ordinary one, and one of each special case. They are the
+    /// same for a whole UTC day.
     pub fn demo() -> Vec<Self> {
         Self::demo_at(today())
     }
 
-    /// The same sessions before `day`.
+    /// Sessions of the three days before `day`.
     pub fn demo_at(day: Date) -> Vec<Self> {
         let speaker = |name: &str| MeetingFile::new("MP4", asset!("speaker_view.mp4", name));
         let gallery = |name: &str| MeetingFile::new("MP4", asset!("gallery_view.mp4", name));

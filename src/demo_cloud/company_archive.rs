@@ -1,4 +1,4 @@
-//! An archive as large as a company's.
+//! An archive of the size of a company's.
 
 use bytes::Bytes;
 use jiff::SignedDuration;
@@ -6,11 +6,11 @@ use jiff::SignedDuration;
 use super::archive::{Archive, Content, Host, Meeting, MeetingFile, moment, today};
 use super::pattern::pattern_seed;
 
-/// Bytes of a video and of its sound.
+/// Lengths in bytes.
 const VIDEO: u64 = 180_000_000;
 const SOUND: u64 = 30_000_000;
 
-/// What a meeting of the company has besides: each kind of text that Zoom makes.
+/// The texts that Zoom makes of a meeting.
 const TEXTS: [(&str, &str); 6] = [
     ("TRANSCRIPT", "WEBVTT\n\n1\n00:00:01.000 --> 00:00:04.000\nNothing was decided.\n"),
     ("CC", "WEBVTT\n\n1\n00:00:01.000 --> 00:00:04.000\nNOTHING WAS DECIDED\n"),
@@ -21,8 +21,8 @@ const TEXTS: [(&str, &str); 6] = [
 ];
 
 impl Archive {
-    /// `users` hosts besides the owner, `user0@example.org` and so on, each with `meetings` of eight files, spread over
-    /// the `days` days before today.
+    /// `users` hosts besides the owner, `user0@example.org` and so on, each with `meetings` of
+    /// eight files, spread over the last `days` days.
     pub fn company(users: usize, meetings: usize, days: u32) -> Self {
         let today = today();
         let mut archive = Self::empty();

@@ -1,13 +1,13 @@
-//! The host of the download links: checks who asks and sends them on to a signed link.
+//! The host of the download URLs: verifies the credential and redirects to a signed URL.
 
 use super::archive::Content;
-use super::asked::Asked;
-use super::links::Links;
-use super::oauth::{Grant, Standing, Tokens};
+use super::oauth::{Grant, TokenState, Tokens};
 use super::reply::Reply;
+use super::request_head::RequestHead;
+use super::signed_urls::SignedUrls;
 use super::store::{Store, media_path};
 
-/// Which credentials a download link takes.
+/// Credentials that download URLs accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DownloadHeader {
     /// `Authorization: Bearer` with the OAuth token.
@@ -24,33 +24,32 @@ impl Default for DownloadHeader {
     }
 }
 
-/// What was shown, judged.
-enum Shown {
+enum CredentialState {
     Nothing,
     Expired,
     Grant(Grant),
 }
 
-/// Answers `/rec/download/OPAQUE`. No range is honoured here, and HEAD is answered like GET.
+/// Answers `/rec/download/OPAQUE`. Ranges are ignored, and HEAD is answered like GET.
 pub(super) fn answer(
     store: &Store,
     tokens: &Tokens,
-    links: &Links,
+    links: &SignedUrls,
     accepted: DownloadHeader,
     media_origin: &str,
-    asked: &Asked,
+    request: &RequestHead,
 ) -> Reply {
-    let Some(opaque) = asked.path.strip_prefix("/rec/download/") else {
+    let Some(opaque) = request.path.strip_prefix("/rec/download/") else {
         return Reply::new(
             404,
             "text/html;charset=UTF-8",
             "<html><title>Not found - Zoom</title></html>\n",
         );
     };
-    let grant = match shown(tokens, accepted, asked) {
-        Shown::Grant(grant) => grant,
-        Shown::Expired => return Reply::forbidden_json(),
-        Shown::Nothing => return Reply::password_page(),
+    let grant = match shown(tokens, accepted, request) {
+        CredentialState::Grant(grant) => grant,
+        CredentialState::Expired => return Reply::forbidden_json(),
+        CredentialState::Nothing => return Reply::password_page(),
     };
     let Some((meeting, file)) = store.by_link(opaque) else { return Reply::password_page() };
     if matches!(grant, Grant::Meeting(uuid) if uuid != meeting.uuid) {
@@ -66,25 +65,25 @@ pub(super) fn answer(
         .with("cache-control", "no-store")
 }
 
-fn shown(tokens: &Tokens, accepted: DownloadHeader, asked: &Asked) -> Shown {
-    let in_header = asked.bearer().map(|token| (token.to_owned(), false));
-    let in_query = asked.parameter("access_token").map(|token| (token, true));
+fn shown(tokens: &Tokens, accepted: DownloadHeader, request: &RequestHead) -> CredentialState {
+    let in_header = request.bearer().map(|token| (token.to_owned(), false));
+    let in_query = request.parameter("access_token").map(|token| (token, true));
     let mut expired = false;
     for (token, from_query) in in_header.into_iter().chain(in_query) {
         match tokens.standing(&token) {
-            Standing::Valid(grant) => {
+            TokenState::Valid(grant) => {
                 let taken = match (from_query, &grant) {
                     (true, _) => accepted.query,
                     (false, Grant::Account) => accepted.bearer_oauth,
                     (false, Grant::Meeting(_)) => accepted.bearer_download_token,
                 };
                 if taken {
-                    return Shown::Grant(grant);
+                    return CredentialState::Grant(grant);
                 }
             }
-            Standing::Expired => expired = true,
-            Standing::Unknown => {}
+            TokenState::Expired => expired = true,
+            TokenState::Unknown => {}
         }
     }
-    if expired { Shown::Expired } else { Shown::Nothing }
+    if expired { CredentialState::Expired } else { CredentialState::Nothing }
 }

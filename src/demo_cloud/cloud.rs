@@ -1,0 +1,453 @@
+//! Starts and stops the demo server, and changes what it serves while it runs.
+
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use parking_lot::RwLock;
+use tokio::sync::oneshot;
+
+use super::archive::{Archive, FileStatus, Meeting};
+use super::faults::{self, Fault};
+use super::oauth::{self, Credentials};
+use super::page_tokens;
+use super::rapatin;
+use super::rapatin_archive::RapatinSession;
+use super::request_log::{self, Request, Server};
+use super::server::{self, Origins, Shared};
+use super::sign_in::SignInCounts;
+use super::signed_urls;
+use super::store::{self, Object};
+use super::webex_api::{self, WebexCredentials};
+use super::webex_archive::{WebexArchive, WebexObject, WebexRecording};
+use super::webex_tickets;
+use super::zoom_limits::{self, ZoomLabel, ZoomLimits};
+use super::zoom_web::DownloadHeader;
+
+/// The set-up of a demo server.
+#[derive(Clone, Debug)]
+pub struct DemoCloudOptions {
+    pub archive: Archive,
+    /// The sessions of the Rapatin account.
+    pub rapatin: Vec<RapatinSession>,
+    /// Maximum meetings per page of a listing; 1 to 300.
+    pub page_cap: u32,
+    pub token_ttl: Duration,
+    /// Rounded up to the full second.
+    pub link_ttl: Duration,
+    /// Delay before the response of any server.
+    pub first_byte_latency: Duration,
+    /// Body bytes per second on each connection; `None` for no limit.
+    pub bytes_per_second: Option<u64>,
+    /// Faults that are active from the start.
+    pub faults: Vec<Fault>,
+    /// Credentials that download URLs accept.
+    pub download_header: DownloadHeader,
+    /// Calls per second that Zoom's API answers before it returns 429; `None` for no limit.
+    pub zoom_limits: Option<ZoomLimits>,
+    pub webex: WebexArchive,
+    pub webex_link_ttl: Duration,
+    /// Scopes that Zoom's tokens lack, without `:admin`.
+    pub withheld_scopes: Vec<String>,
+    /// Whether Zoom and Webex serve recordings in their recycle bins.
+    pub trash_downloads: bool,
+}
+
+impl Default for DemoCloudOptions {
+    /// Empty archives; tokens and URLs work for an hour, Webex's URLs for three; no faults, no
+    /// limits.
+    fn default() -> Self {
+        Self {
+            archive: Archive::empty(),
+            rapatin: Vec::new(),
+            page_cap: 300,
+            token_ttl: Duration::from_secs(3600),
+            link_ttl: Duration::from_secs(3600),
+            first_byte_latency: Duration::ZERO,
+            bytes_per_second: None,
+            faults: Vec::new(),
+            zoom_limits: None,
+            download_header: DownloadHeader::default(),
+            webex: WebexArchive::empty(),
+            webex_link_ttl: Duration::from_secs(3 * 3600),
+            withheld_scopes: Vec::new(),
+            trash_downloads: false,
+        }
+    }
+}
+
+/// A running demo server. Drop stops its listeners and waits for its threads.
+#[derive(Debug)]
+pub struct DemoCloud {
+    shared: Arc<Shared>,
+    /// Stops the server when dropped.
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl DemoCloud {
+    /// Starts the servers on free ports of 127.0.0.1. They answer when this returns.
+    ///
+    /// # Errors
+    /// A port is not available, or a thread cannot be started.
+    pub fn start(options: DemoCloudOptions) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            // One thread computes bytes while the other writes them. More would take the processor
+            // from the client.
+            .worker_threads(2)
+            .thread_name("demo-cloud")
+            .enable_all()
+            .build()?;
+        let (api, api_origin) = listen()?;
+        let (web, web_origin) = listen()?;
+        let (media, media_origin) = listen()?;
+        let (webex, webex_origin) = listen()?;
+        let (rapatin, rapatin_origin) = listen()?;
+        let shared = Arc::new(Shared {
+            store: RwLock::new(store::Store::new(options.archive, options.trash_downloads)),
+            tokens: oauth::Tokens::new(options.token_ttl, options.withheld_scopes),
+            links: signed_urls::SignedUrls::new(options.link_ttl),
+            pages: page_tokens::PageTokens::default(),
+            webex: webex_api::WebexSite {
+                archive: RwLock::new(options.webex),
+                tokens: oauth::Tokens::new(options.token_ttl, Vec::new()),
+                tickets: webex_tickets::Tickets::new(options.webex_link_ttl),
+                page_cap: options.page_cap as usize,
+                trash_downloads: options.trash_downloads,
+                origin: webex_origin,
+                media_origin: media_origin.clone(),
+            },
+            rapatin: rapatin::Rapatin::new(options.rapatin),
+            faults: faults::Faults::new(options.faults),
+            log: request_log::Log::new(),
+            zoom_calls: zoom_limits::CallCounter::new(options.zoom_limits),
+            origins: Origins {
+                api: api_origin,
+                web: web_origin,
+                media: media_origin,
+                rapatin: rapatin_origin,
+            },
+            page_cap: options.page_cap,
+            download_header: options.download_header,
+            first_byte_latency: options.first_byte_latency,
+            bytes_per_second: options.bytes_per_second,
+        });
+        {
+            let _inside = runtime.enter();
+            let servers = [
+                (Server::Api, api),
+                (Server::Web, web),
+                (Server::Media, media),
+                (Server::Webex, webex),
+                (Server::Rapatin, rapatin),
+            ];
+            for (server, listener) in servers {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                runtime.spawn(server::accept(Arc::clone(&shared), server, listener));
+            }
+        }
+        let (stop, stopped) = oneshot::channel::<()>();
+        // A runtime must not be dropped on a thread of another runtime, and the owner may be on
+        // one.
+        let thread = std::thread::Builder::new().name("demo-cloud".into()).spawn(move || {
+            let _ = runtime.block_on(stopped);
+        })?;
+        Ok(Self { shared, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Base URL of Zoom's API: `http://127.0.0.1:PORT/v2`.
+    pub fn api_url(&self) -> String {
+        format!("{}/v2", self.shared.origins.api)
+    }
+
+    /// URL of Zoom's token endpoint.
+    pub fn oauth_url(&self) -> String {
+        format!("{}/oauth/token", self.shared.origins.api)
+    }
+
+    /// URL of the totals of requests and bytes, as JSON.
+    pub fn summary_url(&self) -> String {
+        format!("{}/demo/summary", self.shared.origins.api)
+    }
+
+    /// Credentials of the Server-to-Server app.
+    pub fn credentials(&self) -> Credentials {
+        Credentials::demo()
+    }
+
+    /// Counts of users that signed in to Zoom's apps.
+    pub fn sign_ins(&self) -> SignInCounts {
+        self.shared.tokens.sign_ins().counts()
+    }
+
+    /// The same for Webex, where refresh tokens do not change.
+    pub fn webex_sign_ins(&self) -> SignInCounts {
+        self.shared.webex.tokens.sign_ins().counts()
+    }
+
+    /// Revokes every sign-in to Zoom's apps, access tokens included.
+    pub fn revoke_sign_ins(&self) {
+        self.shared.tokens.sign_ins().revoke();
+        self.shared.tokens.expire_all();
+    }
+
+    /// Withholds exactly these scopes from Zoom's tokens from now on. Names are without `:admin`.
+    pub fn withhold_scopes(&self, scopes: &[&str]) {
+        self.shared.tokens.withhold(scopes.iter().map(|scope| (*scope).to_owned()).collect());
+    }
+
+    /// Returns a bearer token that works until [`expire_tokens`](Self::expire_tokens); the same
+    /// until then.
+    pub fn long_lived_token(&self) -> String {
+        self.shared.tokens.long_lived()
+    }
+
+    /// The last 200,000 requests, oldest first. A request is logged before its response begins.
+    pub fn requests(&self) -> Vec<Request> {
+        self.shared.log.requests()
+    }
+
+    pub fn clear_requests(&self) {
+        self.shared.log.clear();
+    }
+
+    /// The highest number of calls of a label in any second so far.
+    pub fn max_zoom_calls_per_second(&self, label: ZoomLabel) -> usize {
+        self.shared.zoom_calls.most(label)
+    }
+
+    /// Adds a fault after those that are pending.
+    pub fn inject(&self, fault: Fault) {
+        self.shared.faults.inject(fault);
+    }
+
+    /// Removes all faults. Stalled bodies continue; requests in a black hole lose their connection.
+    pub fn clear_faults(&self) {
+        self.shared.faults.clear_faults();
+    }
+
+    /// Expires every token issued so far.
+    pub fn expire_tokens(&self) {
+        self.shared.tokens.expire_all();
+        self.shared.webex.tokens.expire_all();
+    }
+
+    /// Makes every signed URL issued so far answer 403.
+    pub fn expire_links(&self) {
+        self.shared.links.expire_all();
+        self.shared.webex.tickets.expire_all();
+    }
+
+    /// Invalidates every `next_page_token` issued so far.
+    pub fn expire_page_tokens(&self) {
+        self.shared.pages.expire_all();
+    }
+
+    /// Adds a meeting, or replaces the one with its UUID.
+    pub fn add_meeting(&self, meeting: Meeting) {
+        self.shared.store.write().add_meeting(meeting);
+    }
+
+    /// Moves a meeting to the trash. Returns false if it does not exist.
+    pub fn trash_meeting(&self, uuid: &str, deleted: Timestamp) -> bool {
+        self.shared.store.write().trash_meeting(uuid, deleted)
+    }
+
+    /// Moves the files of one kind, such as `MP4`, to the trash. Returns false if there are none.
+    pub fn trash_files(&self, uuid: &str, file_type: &str, deleted: Timestamp) -> bool {
+        self.shared.store.write().trash_files(uuid, file_type, deleted)
+    }
+
+    /// Restores everything of a meeting from the trash. Returns false if nothing is there.
+    pub fn restore_meeting(&self, uuid: &str) -> bool {
+        self.shared.store.write().restore(uuid)
+    }
+
+    /// Permanently deletes everything of a meeting in the trash. Returns false if nothing is there.
+    pub fn purge_meeting(&self, uuid: &str) -> bool {
+        self.shared.store.write().purge(uuid)
+    }
+
+    /// Sets whether Zoom serves recordings in its trash.
+    pub fn set_trash_downloads(&self, given_out: bool) {
+        self.shared.store.write().trash_downloads = given_out;
+    }
+
+    /// Permanently removes a meeting that is not in the trash. Returns false if it does not exist.
+    pub fn remove_meeting(&self, uuid: &str) -> bool {
+        self.shared.store.write().remove_meeting(uuid)
+    }
+
+    /// Completes the files of a meeting that are processing. Returns false if it does not exist.
+    pub fn finish_processing(&self, uuid: &str) -> bool {
+        self.change_meeting(uuid, |meeting| {
+            for file in
+                meeting.files.iter_mut().filter(|file| file.status == FileStatus::Processing)
+            {
+                file.status = FileStatus::Completed;
+            }
+        })
+    }
+
+    /// Changes a meeting in any way. Returns false if it does not exist.
+    pub fn change_meeting(&self, uuid: &str, change: impl FnOnce(&mut Meeting)) -> bool {
+        self.shared.store.write().change_meeting(uuid, change)
+    }
+
+    /// The current meetings, newest first.
+    pub fn meetings(&self) -> Vec<Meeting> {
+        self.shared.store.read().meetings().to_vec()
+    }
+
+    /// Everything that can be downloaded from Zoom now.
+    pub fn objects(&self) -> Vec<Object> {
+        self.shared.store.read().objects()
+    }
+
+    /// Base URL of Webex's API: `http://127.0.0.1:PORT/v1`.
+    pub fn webex_api_url(&self) -> String {
+        format!("{}/v1", self.shared.webex.origin)
+    }
+
+    /// URL of Webex's token endpoint.
+    pub fn webex_oauth_url(&self) -> String {
+        format!("{}/v1/access_token", self.shared.webex.origin)
+    }
+
+    /// Credentials of the Webex app.
+    pub fn webex_credentials(&self) -> WebexCredentials {
+        WebexCredentials::demo()
+    }
+
+    /// Returns a personal token for Webex that works until [`expire_tokens`](Self::expire_tokens);
+    /// the same until then.
+    pub fn webex_token(&self) -> String {
+        self.shared.webex.tokens.long_lived()
+    }
+
+    /// Adds a recording, or replaces the one with its id.
+    pub fn add_webex_recording(&self, recording: WebexRecording) {
+        let mut archive = self.shared.webex.archive.write();
+        archive.recordings.retain(|old| old.id != recording.id);
+        archive.recordings.push(recording);
+    }
+
+    /// Changes a recording in any way. Returns false if it does not exist.
+    pub fn change_webex_recording(
+        &self,
+        id: &str,
+        change: impl FnOnce(&mut WebexRecording),
+    ) -> bool {
+        let mut archive = self.shared.webex.archive.write();
+        archive.recordings.iter_mut().find(|recording| recording.id == id).map(change).is_some()
+    }
+
+    /// Moves a recording to the recycle bin. Returns false if it does not exist.
+    pub fn trash_webex_recording(&self, id: &str) -> bool {
+        self.change_webex_recording(id, |recording| recording.status = "deleted".into())
+    }
+
+    /// Restores a recording from the recycle bin. Returns false if it does not exist.
+    pub fn restore_webex_recording(&self, id: &str) -> bool {
+        self.change_webex_recording(id, |recording| recording.status = "available".into())
+    }
+
+    /// Permanently deletes a recording. Returns false if it does not exist.
+    pub fn purge_webex_recording(&self, id: &str) -> bool {
+        self.change_webex_recording(id, |recording| recording.status = "purged".into())
+    }
+
+    /// Removes a recording. Returns false if it does not exist.
+    pub fn remove_webex_recording(&self, id: &str) -> bool {
+        let mut archive = self.shared.webex.archive.write();
+        let before = archive.recordings.len();
+        archive.recordings.retain(|recording| recording.id != id);
+        archive.recordings.len() < before
+    }
+
+    /// Everything that can be downloaded from Webex now.
+    pub fn webex_objects(&self) -> Vec<WebexObject> {
+        let archive = self.shared.webex.archive.read();
+        archive.recordings.iter().flat_map(WebexRecording::objects).collect()
+    }
+
+    /// Base URL of Rapatin's API: `http://127.0.0.1:PORT`.
+    pub fn rapatin_api_url(&self) -> String {
+        self.shared.origins.rapatin.clone()
+    }
+
+    /// Returns a bearer token for Rapatin that works until
+    /// [`expire_rapatin_tokens`](Self::expire_rapatin_tokens); the same until then.
+    pub fn rapatin_token(&self) -> String {
+        self.shared.rapatin.long_lived_token()
+    }
+
+    /// E-mail address and password of the Rapatin account.
+    pub fn rapatin_login(&self) -> (String, String) {
+        (rapatin::LOGIN.0.to_owned(), rapatin::LOGIN.1.to_owned())
+    }
+
+    /// Expires every Rapatin token issued so far.
+    pub fn expire_rapatin_tokens(&self) {
+        self.shared.rapatin.expire_tokens();
+    }
+
+    /// Makes every Rapatin URL issued so far lead to a web page instead of a file.
+    pub fn expire_rapatin_links(&self) {
+        self.shared.rapatin.expire_links();
+    }
+
+    /// Adds a session, or replaces the one with its UUID.
+    pub fn add_rapatin_session(&self, session: RapatinSession) {
+        let mut sessions = self.shared.rapatin.sessions.write();
+        sessions.retain(|old| old.uuid != session.uuid);
+        sessions.push(session);
+    }
+
+    /// Changes a session in any way. Returns false if it does not exist.
+    pub fn change_rapatin_session(
+        &self,
+        uuid: &str,
+        change: impl FnOnce(&mut RapatinSession),
+    ) -> bool {
+        let mut sessions = self.shared.rapatin.sessions.write();
+        sessions.iter_mut().find(|session| session.uuid == uuid).map(change).is_some()
+    }
+
+    /// Removes a session. Returns false if it does not exist.
+    pub fn remove_rapatin_session(&self, uuid: &str) -> bool {
+        let mut sessions = self.shared.rapatin.sessions.write();
+        let before = sessions.len();
+        sessions.retain(|session| session.uuid != uuid);
+        sessions.len() < before
+    }
+
+    pub fn rapatin_sessions(&self) -> Vec<RapatinSession> {
+        self.shared.rapatin.sessions()
+    }
+
+    /// Everything that can be downloaded from Rapatin now.
+    pub fn rapatin_objects(&self) -> Vec<Object> {
+        self.shared.rapatin.objects()
+    }
+}
+
+impl Drop for DemoCloud {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            // Waits for the stop, then drops the runtime.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn listen() -> io::Result<(TcpListener, String)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    listener.set_nonblocking(true)?;
+    let origin = format!("http://{}", listener.local_addr()?);
+    Ok((listener, origin))
+}
