@@ -4,7 +4,7 @@
 
 pub use crate::cache::disk::fuzzing as disk;
 pub use crate::catalog::fuzzing as catalog;
-pub use crate::commands::doctor_fuzzing as doctor;
+pub use crate::commands::doctor::fuzzing as doctor;
 pub use crate::commands::login::fuzzing as login;
 pub use crate::config::fuzzing as settings;
 pub use crate::daemon::control::fuzzing as control;

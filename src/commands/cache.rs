@@ -5,23 +5,23 @@ use std::path::Path;
 use bytesize::ByteSize;
 use serde_json::json;
 
-use super::print;
+use super::error::Error;
+use super::output::print;
 use crate::cache::disk::{self, Cleared, Survey};
 use crate::cli::{CacheArgs, CacheCommand};
-use crate::commands::error::Error;
 use crate::config::{Config, DiskLimit, ProcessEnvironment};
 
-/// Looks at the cache on disk, or empties it.
+/// Prints the state of the disk cache, or clears it.
 ///
 /// # Errors
-/// The configuration is wrong, the directory cannot be used, or it is to be emptied and a mount has it.
-pub fn cache(arguments: &CacheArgs) -> Result<(), Error> {
+/// The configuration is wrong, the directory cannot be used, or a mount uses the cache to clear.
+pub(crate) fn cache(arguments: &CacheArgs) -> Result<(), Error> {
     match &arguments.command {
         CacheCommand::Status { place, json } => {
-            let settings = Config::load_without_sources(&place.overrides(), &ProcessEnvironment)?;
-            let directory = settings.cache.blocks_directory();
+            let config = Config::load_without_sources(&place.overrides(), &ProcessEnvironment)?;
+            let directory = config.cache.blocks_directory();
             let survey = disk::survey(&directory)?.unwrap_or_else(|| Survey::of_none(&directory));
-            let limit = settings.cache.disk;
+            let limit = config.cache.disk;
             let text = if *json {
                 as_json(&directory, limit, &survey)
             } else {
@@ -30,8 +30,8 @@ pub fn cache(arguments: &CacheArgs) -> Result<(), Error> {
             print(&format!("{text}\n"))
         }
         CacheCommand::Clear { place } => {
-            let settings = Config::load_without_sources(&place.overrides(), &ProcessEnvironment)?;
-            let Cleared { files, bytes } = disk::clear(&settings.cache.blocks_directory())?;
+            let config = Config::load_without_sources(&place.overrides(), &ProcessEnvironment)?;
+            let Cleared { files, bytes } = disk::clear(&config.cache.blocks_directory())?;
             print(&format!(
                 "removed the blocks of {} ({})\n",
                 counted(files, "file"),
@@ -64,15 +64,15 @@ fn as_text(directory: &Path, limit: DiskLimit, survey: &Survey) -> String {
         DiskLimit::Off => "off".to_owned(),
         DiskLimit::Bytes(bytes) => ByteSize(bytes).to_string(),
     };
-    let user = match (survey.in_use, survey.pid) {
-        (false, _) => "nobody".to_owned(),
-        (true, Some(pid)) => format!("process {pid}"),
-        (true, None) => "a mount".to_owned(),
+    let state = match (survey.in_use, survey.pid) {
+        (false, _) => "not in use".to_owned(),
+        (true, Some(pid)) => format!("used by process {pid}"),
+        (true, None) => "used by a mount".to_owned(),
     };
     let free =
         survey.free.map_or_else(|| "unknown".to_owned(), |bytes| ByteSize(bytes).to_string());
     format!(
-        "directory  {}\nheld    {} in {} of {}\nlimit   {limit}\nfree    {free} on its file system\nused by {user}",
+        "directory  {}\nsize       {} in {} of {}\nlimit      {limit}\nfree       {free} on its file system\nstate      {state}",
         directory.display(),
         ByteSize(survey.held),
         counted(survey.blocks, "block"),
@@ -98,17 +98,17 @@ mod tests {
     };
 
     #[test]
-    fn a_person_reads_sizes_and_who_has_it() {
+    fn text_shows_sizes_and_the_process() {
         let text = as_text(Path::new("/c/blocks"), DiskLimit::Bytes(10 << 30), &SURVEY);
         assert_eq!(
             text,
-            "directory  /c/blocks\nheld    3.0 MiB in 2 blocks of 1 file\nlimit   10.0 GiB\n\
-             free    5.0 GiB on its file system\nused by process 42"
+            "directory  /c/blocks\nsize       3.0 MiB in 2 blocks of 1 file\nlimit      10.0 GiB\n\
+             free       5.0 GiB on its file system\nstate      used by process 42"
         );
     }
 
     #[test]
-    fn a_program_reads_bytes() {
+    fn json_shows_bytes() {
         let json: serde_json::Value =
             serde_json::from_str(&as_json(Path::new("/c"), DiskLimit::Off, &SURVEY)).unwrap();
         assert_eq!(json["held"], 3 << 20);

@@ -1,35 +1,26 @@
-//! What each command does: parsed arguments in, an exit code out.
+//! What each command does: parsed arguments in, output and an exit code out.
 //!
-//! A failure is an [`Error`](error::Error): what failed, why, and what to do.
+//! - Input: the arguments that `cli` defines.
+//! - Output: text or JSON on standard output, messages on standard error, an [`ExitStatus`].
+//! - On failure a command returns an [`Error`](error::Error). Only [`run`] prints it, as `error:`,
+//!   `caused by:` and `hint:`, or as JSON for a command with `--json`.
+//! - The life of the mount process is in `daemon`, which does not know commands.
 
 mod cache;
-mod doctor;
+pub(crate) mod doctor;
 pub mod error;
+mod error_report;
+mod exit_status;
 mod expiring;
-pub mod login;
+pub(crate) mod login;
 mod mount;
 mod open_file_owners;
+mod output;
+mod refresh;
+mod run;
+mod saved_copies;
 mod status;
 mod unmount;
 
-pub use cache::cache;
-pub use doctor::doctor;
-#[cfg(any(fuzzing, test))]
-pub use doctor::fuzzing as doctor_fuzzing;
-pub use expiring::expiring;
-pub use login::login;
-pub use mount::mount;
-pub use status::{refresh, status};
-pub use unmount::unmount;
-
-use self::error::Error;
-pub use crate::daemon::terminal::say;
-/// Prints what a command was asked for. A reader that has seen enough is no failure.
-fn print(text: &str) -> Result<(), Error> {
-    match std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()) {
-        Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::System { what: "writing to standard output", cause })
-        }
-        _ => Ok(()),
-    }
-}
+pub use exit_status::ExitStatus;
+pub use run::run;

@@ -1,5 +1,7 @@
-//! The rooms joined into one running archive: providers list into the catalog, the catalog becomes the tree, and
-//! reads find their leases.
+//! Composition of one running archive.
+//!
+//! Providers list into the catalog, the catalog becomes the tree, and reads acquire their leases
+//! from the providers. Every background task ends with the [`CancellationToken`] of the archive.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,16 +15,16 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::findings::{self, Findings};
-use super::holdings::OnDisk;
+use super::error::{DaemonError, ListingError};
 use super::malloc;
+use super::read_observer::{self, ReadObserver};
+use super::retained_files::RetainedFiles;
 use super::source::Source;
 use crate::cache::MemoryCache;
 use crate::cache::disk::{DiskCache, DiskOptions, DiskStatus};
 use crate::catalog::{
     Catalog, CatalogDatabase, Enricher, ListingScope, SizeFinder, SourceCounts, SourceOptions,
 };
-use crate::commands::error::Error;
 use crate::config::{Config, DiskLimit};
 use crate::http::{Client, FetchError};
 use crate::model::{BodyKind, FileId};
@@ -31,85 +33,83 @@ use crate::read::{Engine, EngineOptions};
 use crate::tree::{LiveTree, TreeBuilder};
 use crate::vfs::{Invalidation, InvalidationQueue};
 
-/// Pause after a new snapshot before the next is built: while the background finds out sizes one by one, a tree
-/// a tenth of a second old is new enough, and building it for every answer would keep a core busy.
-const BETWEEN_SNAPSHOTS: Duration = Duration::from_millis(100);
+/// Minimum interval between snapshots. While the enrichment delivers sizes one by one, a rebuild per
+/// size would keep a core busy.
+const MIN_SNAPSHOT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The least pause as a multiple of the time that the last snapshot took, while nobody waits for the next: the details
-/// of ten thousand meetings come in for minutes, and what they add to a tree of 90,000 files may show a second later.
-const PAUSE_SHARE: u32 = 9;
+/// Pause after a rebuild that no caller waits for, as a multiple of its duration. The details of ten
+/// thousand meetings arrive over minutes; with this share, rebuilds of a tree of 90,000 files use at
+/// most a tenth of a core.
+const PAUSE_PER_REBUILD: u32 = 9;
 
-/// The part of the memory budget whose blocks may wait to be written to disk. The cache counts them for as long, so they
-/// are few enough to leave room for what is fetched; what a slow disk does not take in time is not kept.
-const WRITES_WAITING_SHARE: u64 = 4;
+/// Divisor of the memory budget for blocks that wait to be written to disk. The budget counts them,
+/// so the rest stays available for fetches. Blocks that a slow disk does not take in time are
+/// dropped.
+const WRITE_QUEUE_DIVISOR: u64 = 4;
 
-/// How long a source that can be shown waits for the first listing of others. Most answer within a second; one that
-/// hangs is given up after half a minute, and nobody should wait that long for files that are there.
-const OTHERS_TIMEOUT: Duration = Duration::from_secs(3);
+/// Limit on the wait for further sources once one source is listed. Most providers answer within a
+/// second; one that hangs fails after half a minute.
+const OTHER_SOURCES_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long a mount that shows what an earlier run has listed waits for sources that were never listed. They show later
-/// without a remount, so this is not for their files but for a word at the prompt: a wrong secret, or an address where
-/// nobody listens, is told within three round trips (TCP, TLS, the request), and those take this long across an ocean. One
-/// that is down is never listed, so each mount waits this long for it.
-const NEW_BESIDE_KEPT_TIMEOUT: Duration = Duration::from_millis(300);
+/// Limit on the wait for sources without a stored listing, when another source has one. Their files
+/// appear later without a remount; the wait only lets the command report a wrong secret or an
+/// unreachable host. That takes three round trips (TCP, TLS, request), here across an ocean.
+const NEW_SOURCES_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// How long the background leaves a source alone that an earlier run has listed. Providers that count calls by the second
-/// still count those of a run that ended a moment ago, of which this one knows nothing: after a quick restart the two
-/// together passed a limit that each had kept to. What was listed is shown meanwhile.
-const AFTER_EARLIER_RUN: Duration = Duration::from_secs(1);
+/// Delay before the first refresh of a source with a stored listing. Providers with a quota per
+/// second still count the requests of a run that has just ended, which this run does not know; after
+/// a quick restart, both together exceeded a limit that each had kept.
+const RESTART_DELAY: Duration = Duration::from_secs(1);
 
-/// What there is to show.
+/// What the tree shows after the first listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// What an earlier run has listed.
-    Kept,
-    /// What was listed now.
+    /// The listing of an earlier run.
+    Stored,
+    /// A listing of this run.
     Listed,
 }
 
-/// A running archive; ends with its token.
+/// A running archive. Its tasks end with its token.
 #[derive(Debug)]
 pub struct Archive {
-    /// The newest tree.
     pub tree: Arc<LiveTree>,
-    /// Reads its files.
     pub engine: Arc<Engine>,
-    /// Announces changes to the kernel once it is mounted.
     pub invalidations: Arc<InvalidationQueue>,
     catalog: Arc<Catalog>,
     sources: Vec<Source>,
     client: Client,
     disk: Option<Arc<DiskCache>>,
-    /// Up to which change of the catalog the tree shows it.
+    /// The catalog revision that the tree shows.
     shown: watch::Sender<Option<u64>>,
     ended: CancellationToken,
 }
 
 impl Archive {
-    /// An archive that has asked nobody yet.
+    /// Composes an archive. Sends no request yet.
     ///
     /// # Errors
-    /// The HTTP client cannot be set up, or another process has the cache directory.
+    /// The HTTP client cannot be created, or the disk cache cannot be opened.
     pub fn new(
         settings: &Config,
         facts: CatalogDatabase,
         runtime: &Handle,
         ended: CancellationToken,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, DaemonError> {
         Self::with_providers(settings, &Registry::default(), facts, runtime, ended)
     }
 
-    /// As [`new`](Self::new), with the providers of `registry`.
+    /// As [`Archive::new`], with the providers of `registry`.
     ///
     /// # Errors
-    /// As [`new`](Self::new), or the provider of a source is not registered.
+    /// As [`Archive::new`], or the provider of a source is not registered.
     pub fn with_providers(
         settings: &Config,
         registry: &Registry,
         facts: CatalogDatabase,
         runtime: &Handle,
         ended: CancellationToken,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, DaemonError> {
         let client = Client::new(settings.connections)?;
         let disk = match settings.cache.disk {
             DiskLimit::Off => None,
@@ -117,16 +117,16 @@ impl Archive {
                 directory: settings.cache.blocks_directory(),
                 limit,
                 free_floor: None,
-                queue: settings.cache.memory.bytes() / WRITES_WAITING_SHARE,
+                queue: settings.cache.memory.bytes() / WRITE_QUEUE_DIVISOR,
             })?),
         };
         let sources: Vec<Source> = settings
             .sources
             .iter()
             .map(|settings| {
-                let provider = registry
-                    .open(settings, &client)
-                    .map_err(|cause| Error::Source { source_name: settings.name.clone(), cause })?;
+                let provider = registry.open(settings, &client).map_err(|source| {
+                    ListingError::Failed { source_name: settings.name.clone(), source }
+                })?;
                 Ok(Source {
                     settings: settings.clone(),
                     provider,
@@ -135,7 +135,7 @@ impl Archive {
                     settled: watch::Sender::default(),
                 })
             })
-            .collect::<Result<_, Error>>()?;
+            .collect::<Result<_, DaemonError>>()?;
         let options = sources.iter().map(|source| SourceOptions {
             name: source.settings.name.clone(),
             scope: ListingScope::of(source.provider.identity().words.iter().map(String::as_str)),
@@ -144,21 +144,22 @@ impl Archive {
             keep_deleted: disk
                 .as_ref()
                 .filter(|_| source.settings.keep_deleted)
-                .map(OnDisk::holdings),
+                .map(RetainedFiles::of),
         });
         let catalog = Catalog::new(options, Arc::new(facts));
         for source in &sources {
             source.provider.set_known_meetings(catalog.clone());
             source.provider.recall(&catalog.meetings(&source.settings.name));
             source.provider.recall(&catalog.trashed_meetings(&source.settings.name));
-            let kept = catalog.earlier_listing(&source.settings.name).flatten();
+            let listed_at = catalog.earlier_listing(&source.settings.name).flatten();
             source.state.send_modify(|state| {
-                state.fully_listed_at = kept.filter(|_| source.provider.identity().names_account);
+                state.fully_listed_at =
+                    listed_at.filter(|_| source.provider.identity().names_account);
             });
         }
         let invalidations = Arc::new(InvalidationQueue::default());
         let tree = Arc::new(LiveTree::default());
-        let (findings, found) = Findings::new(catalog.clone());
+        let (observer, facts) = ReadObserver::new(catalog.clone());
         let lease_caches: HashMap<_, _> = sources
             .iter()
             .map(|source| (source.settings.name.clone(), LeaseCache::new(source.provider.clone())))
@@ -169,7 +170,7 @@ impl Archive {
             disk: disk.clone(),
             lease_caches,
             deadline: settings.read_deadline,
-            observer: Arc::new(findings),
+            observer: Arc::new(observer),
             runtime: runtime.clone(),
         });
         let shown = watch::Sender::new(None);
@@ -184,155 +185,162 @@ impl Archive {
             archive.shown.clone(),
             archive.ended.clone(),
         ));
-        let everyone = archive.sources.iter().map(|source| source.refresh.clone()).collect();
-        runtime.spawn(findings::take(
-            found,
+        let refresh_requests =
+            archive.sources.iter().map(|source| source.refresh.clone()).collect();
+        runtime.spawn(read_observer::apply(
+            facts,
             archive.catalog.clone(),
             archive.tree.clone(),
             archive.invalidations.clone(),
-            everyone,
+            refresh_requests,
         ));
         Ok(archive)
     }
 
-    /// Starts what goes on in the background: listings, and finding out what they leave out.
+    /// Starts the background tasks: refresh and enrichment of each source.
     pub fn start(&self, runtime: &Handle) {
         for source in &self.sources {
-            let pause = if self.is_kept(source) { AFTER_EARLIER_RUN } else { Duration::ZERO };
-            let listing = Source::keep_fresh(source.refresher(&self.catalog), self.ended.clone());
-            runtime.spawn(after(pause, listing));
+            let delay =
+                if self.has_stored_listing(source) { RESTART_DELAY } else { Duration::ZERO };
+            let refresh = Source::keep_fresh(source.refresher(&self.catalog), self.ended.clone());
+            runtime.spawn(after(delay, refresh));
             let enricher = Enricher {
                 provider: source.provider.clone(),
                 sizes: Arc::new(Sizes(self.engine.clone())),
                 catalog: self.catalog.clone(),
                 settled: source.settled.clone(),
             };
-            runtime.spawn(after(pause, enricher.run(self.ended.clone())));
+            runtime.spawn(after(delay, enricher.run(self.ended.clone())));
         }
     }
 
-    /// Whether an earlier run has listed the source.
-    fn is_kept(&self, source: &Source) -> bool {
+    /// Whether an earlier run stored a listing of the source.
+    fn has_stored_listing(&self, source: &Source) -> bool {
         self.catalog.earlier_listing(&source.settings.name).is_some()
     }
 
-    /// Waits until there is something to show: hardly where an earlier run has listed, else for the first listing of each
-    /// source. One that works does not wait long for others. What failed by then, and who has not answered yet, is told to
-    /// `troubled`.
+    /// Waits until there is something to show: hardly at all with a stored listing, else for the
+    /// first listing of each source. Once a source is listed, the wait for others is bounded.
+    /// Passes each source that failed or has not answered by then to `failed`.
     ///
     /// # Errors
-    /// The failure of the first source, when none could be listed.
-    pub async fn first_listing(&self, troubled: impl Fn(&Error)) -> Result<Readiness, Error> {
-        let (kept, new): (Vec<_>, Vec<_>) =
-            self.sources.iter().partition(|source| self.is_kept(source));
-        let mut readiness = (!kept.is_empty()).then_some(Readiness::Kept);
-        let mut others_until = readiness.map(|_| Instant::now() + NEW_BESIDE_KEPT_TIMEOUT);
-        let mut waiting: FuturesUnordered<_> = new
+    /// The failure of the first source, if none could be listed.
+    pub async fn first_listing(
+        &self,
+        failed: impl Fn(&ListingError),
+    ) -> Result<Readiness, ListingError> {
+        let (stored, new): (Vec<_>, Vec<_>) =
+            self.sources.iter().partition(|source| self.has_stored_listing(source));
+        let mut readiness = (!stored.is_empty()).then_some(Readiness::Stored);
+        let mut others_until = readiness.map(|_| Instant::now() + NEW_SOURCES_TIMEOUT);
+        let mut pending: FuturesUnordered<_> = new
             .iter()
             .map(|source| async move {
                 let mut state = source.state.subscribe();
-                // What it returns is a lock for reading. Held while another is taken, with a writer that waits between the
-                // two, it would be waited for for ever.
-                let _sender_lives_as_long_as_self =
-                    state.wait_for(|state| state.is_first_listing_done).await.is_ok();
+                // `wait_for` returns a read guard, which must be released before `borrow` takes
+                // another: with a writer in between, both would deadlock. The sender lives as long
+                // as `self`.
+                let _ = state.wait_for(|state| state.is_first_listing_done).await.is_ok();
                 source.state.borrow().last_failure.is_none()
             })
             .collect();
-        while !waiting.is_empty() {
+        while !pending.is_empty() {
             let next = match others_until {
-                Some(until) => tokio::time::timeout_at(until, waiting.next()).await.ok().flatten(),
-                None => waiting.next().await,
+                Some(until) => tokio::time::timeout_at(until, pending.next()).await.ok().flatten(),
+                None => pending.next().await,
             };
             let Some(is_listed) = next else { break };
             if is_listed {
                 readiness = Some(Readiness::Listed);
-                others_until = others_until.or_else(|| Some(Instant::now() + OTHERS_TIMEOUT));
+                others_until =
+                    others_until.or_else(|| Some(Instant::now() + OTHER_SOURCES_TIMEOUT));
             }
         }
-        drop(waiting);
+        drop(pending);
         let is_new = |source: &Source| new.iter().any(|other| std::ptr::eq(*other, source));
-        let mut errors = self.sources.iter().filter_map(|source| source.trouble(is_new(source)));
+        let mut errors =
+            self.sources.iter().filter_map(|source| source.listing_error(is_new(source)));
         match readiness {
             Some(readiness) => {
-                errors.for_each(|error| troubled(&error));
+                errors.for_each(|error| failed(&error));
                 Ok(readiness)
             }
-            // Nobody works, and everybody has answered.
+            // Every source has answered with a failure.
             None => errors.next().map_or(Ok(Readiness::Listed), Err),
         }
     }
 
-    /// Waits until the tree shows what the catalog holds now.
+    /// Waits until the tree shows the current revision of the catalog.
     pub async fn shown(&self) {
         let wanted = Some(*self.catalog.changes().borrow());
         let mut shown = self.shown.subscribe();
         let _awaited = self.tree.expedite();
-        let _sender_lives_as_long_as_self = shown.wait_for(|shown| *shown >= wanted).await.is_ok();
+        // The sender lives as long as `self`.
+        let _ = shown.wait_for(|shown| *shown >= wanted).await.is_ok();
     }
 
-    /// Waits until everything that can be found out has been. Callers bound the wait.
+    /// Waits until the enrichment of the current revision is complete. Callers bound the wait.
     pub async fn settled(&self) {
         let wanted = Some(*self.catalog.changes().borrow());
         for source in &self.sources {
             let mut settled = source.settled.subscribe();
-            let _sender_lives_as_long_as_self =
-                settled.wait_for(|settled| *settled >= wanted).await.is_ok();
+            // The sender lives as long as `self`.
+            let _ = settled.wait_for(|settled| *settled >= wanted).await.is_ok();
         }
     }
 
-    /// Asks every source for a full listing now.
+    /// Requests a full refresh of every source.
     pub fn refresh(&self) {
         self.sources.iter().for_each(|source| source.refresh.notify_one());
     }
 
-    /// Asks every source for a full listing now, and waits until the tree shows what came of it. Callers bound the
-    /// wait.
-    pub(crate) async fn refreshed(&self) {
+    /// Requests a full refresh of every source, and waits until the tree shows the result. Callers
+    /// bound the wait.
+    pub(crate) async fn refresh_and_wait(&self) {
         let wanted: Vec<_> = self
             .sources
             .iter()
             .map(|source| {
                 let state = source.state.borrow();
-                // One under way may have passed what is looked for.
+                // A running refresh may have passed the new recording already.
                 state.completed_refreshes + 1 + u64::from(state.is_running)
             })
             .collect();
         self.refresh();
         for (source, wanted) in self.sources.iter().zip(wanted) {
             let mut state = source.state.subscribe();
-            let _sender_lives_as_long_as_self =
-                state.wait_for(|state| state.completed_refreshes >= wanted).await.is_ok();
+            // The sender lives as long as `self`.
+            let _ = state.wait_for(|state| state.completed_refreshes >= wanted).await.is_ok();
         }
         self.shown().await;
     }
 
-    /// The sources with what they are doing and how much there is of each.
+    /// Returns the sources with their counts.
     pub(crate) fn sources(&self) -> impl Iterator<Item = (&Source, SourceCounts)> {
         self.sources.iter().map(|source| (source, self.catalog.counts(&source.settings.name)))
     }
 
-    /// Who lists the sources.
     pub(crate) fn providers(&self) -> Vec<Arc<dyn Provider>> {
         self.sources.iter().map(|source| source.provider.clone()).collect()
     }
 
-    /// What everything is fetched with.
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
-    /// What the disk cache holds; `None` where there is none.
+    /// Returns the state of the disk cache; `None` if it is off.
     pub(crate) fn disk(&self) -> Option<DiskStatus> {
         self.disk.as_ref().map(|disk| disk.status())
     }
 }
 
-async fn after(pause: Duration, work: impl Future<Output = ()>) {
-    tokio::time::sleep(pause).await;
+async fn after(delay: Duration, work: impl Future<Output = ()>) {
+    tokio::time::sleep(delay).await;
     work.await;
 }
 
-/// Builds a snapshot whenever the catalog has changed, and tells the kernel what it must forget.
+/// Builds and publishes a snapshot whenever the catalog has changed, and invalidates what the kernel
+/// caches of the old one.
 async fn publish(
     mut builder: TreeBuilder,
     catalog: Arc<Catalog>,
@@ -352,8 +360,9 @@ async fn publish(
         let began = Instant::now();
         let views = catalog.clone();
         let built = tokio::task::spawn_blocking(move || {
-            // A tree's nodes are mapped by themselves and fill no holes: what was left free counts beside them.
-            malloc::give_back();
+            // The nodes of a tree are mapped separately and do not reuse free memory: return it
+            // before they add to it.
+            malloc::return_free_memory();
             let snapshot = builder.build(&views.contents());
             (builder, snapshot)
         });
@@ -361,19 +370,20 @@ async fn publish(
         match built.await {
             Ok(done) => (builder, snapshot) = done,
             Err(error) => {
-                tracing::error!("the tree could not be built and stays as it is: {error}");
+                tracing::error!("cannot rebuild the tree, which stays as it is: {error}");
                 return;
             }
         }
         let changed = tree.publish(snapshot);
         invalidations.push(changed.into_iter().map(Invalidation::from));
         shown.send_replace(Some(change));
-        let _panics_never = tokio::task::spawn_blocking(malloc::give_back).await;
+        // Never panics.
+        let _ = tokio::task::spawn_blocking(malloc::return_free_memory).await;
         let took = began.elapsed();
-        tracing::debug!(?took, "a new tree");
-        tokio::time::sleep(BETWEEN_SNAPSHOTS).await;
+        tracing::debug!(?took, "rebuilt the tree");
+        tokio::time::sleep(MIN_SNAPSHOT_INTERVAL).await;
         tokio::select! {
-            () = tokio::time::sleep((took * PAUSE_SHARE).saturating_sub(BETWEEN_SNAPSHOTS)) => {}
+            () = tokio::time::sleep((took * PAUSE_PER_REBUILD).saturating_sub(MIN_SNAPSHOT_INTERVAL)) => {}
             () = tree.wait_for_waiter() => {}
         }
     }

@@ -1,29 +1,40 @@
-//! Mounting from the background: a second process serves, the first one waits until it is ready.
+//! Mounting from the background: a child process serves, the parent waits until it is ready.
 //!
-//! The second process is this program started anew rather than forked, so that no thread, lock or descriptor of
-//! the first lives on in it. It says `ready` on its standard output; everything it has to complain of before that
-//! it says on the standard error they share, and its exit code becomes the first one's.
+//! The child is this program executed again rather than forked, so that no thread, lock or
+//! descriptor of the parent stays alive in it. The child writes `ready` to its standard output. It
+//! reports failures on the standard error that both share, and the parent exits with its code.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, Stdio};
 
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
 
-use super::terminal::say;
-use crate::commands::error::{Error, Exit};
+use super::error::DaemonError;
 
-/// What the second process says when the tree can be listed.
+/// The line that the child writes when the tree can be listed.
 const READY: &str = "ready";
 
-/// Starts the second process with the arguments of this one and waits for it to be ready or to fail.
+/// The exit code for a child whose code does not fit: `failure`.
+const DEFAULT_EXIT_CODE: u8 = 1;
+
+/// How the child started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackgroundStart {
+    Ready,
+    /// It exited with this code and has reported why.
+    Exited(u8),
+}
+
+/// Starts the child with the arguments of this process and waits until it is ready or exits. Passes
+/// every line that it prints before to `forward`.
 ///
 /// # Errors
-/// It could not be started.
-pub(crate) fn start_and_wait() -> Result<ExitCode, Error> {
-    let failed = |cause| Error::System { what: "starting the background process", cause };
+/// The child could not be started, or a signal ended it.
+pub fn start_and_wait(forward: impl Fn(&str)) -> Result<BackgroundStart, DaemonError> {
+    let failed = |source| DaemonError::System { action: "start the background process", source };
     let program = std::env::current_exe().map_err(failed)?;
     let mut child = Command::new(program)
         .args(std::env::args_os().skip(1))
@@ -32,68 +43,62 @@ pub(crate) fn start_and_wait() -> Result<ExitCode, Error> {
         .stdout(Stdio::piped())
         .spawn()
         .map_err(failed)?;
-    let mut ready = false;
     if let Some(output) = child.stdout.take() {
         let mut lines = BufReader::new(output);
         let mut line = String::new();
         while lines.read_line(&mut line).map_err(failed)? > 0 {
             if line.trim_end() == READY {
-                ready = true;
-                break;
+                return Ok(BackgroundStart::Ready);
             }
-            say(std::io::stdout(), format_args!("{}", line.trim_end()));
+            forward(line.trim_end());
             line.clear();
         }
     }
-    if ready {
-        return Ok(Exit::Done.into());
-    }
     let status = child.wait().map_err(failed)?;
     match (status.code(), status.signal()) {
-        (Some(code), _) => Ok(u8::try_from(code).map_or(Exit::Failed.into(), ExitCode::from)),
-        (None, signal) => {
-            let cause = std::io::Error::other(format!(
-                "it was ended by signal {}",
-                signal.unwrap_or_default()
-            ));
-            Err(failed(cause))
+        (Some(code), _) => {
+            Ok(BackgroundStart::Exited(u8::try_from(code).unwrap_or(DEFAULT_EXIT_CODE)))
         }
+        (None, signal) => Err(failed(std::io::Error::other(format!(
+            "signal {} ended it",
+            signal.unwrap_or_default()
+        )))),
     }
 }
 
-/// In the second process: waits until nobody is left to be told of its readiness, because the first one was ended
-/// (by a signal that was sent to it alone, or with its terminal).
-pub(crate) async fn first_process_gone() {
-    // A pipe without a reader is in an error state, whatever is asked about it.
-    let gone = async {
+/// In the child: waits until the parent has exited without hearing of readiness, by a signal that
+/// was sent to it alone or with its terminal.
+pub(crate) async fn parent_exited() {
+    // A pipe without a reader reports an error, whatever was asked for.
+    let closed = async {
         let output = std::io::stdout().as_fd().try_clone_to_owned()?;
         let output = pipe::Sender::from_owned_fd(output)?;
         output.ready(Interest::ERROR).await.map(|_| ())
     };
-    let watched: std::io::Result<()> = gone.await;
+    let watched: std::io::Result<()> = closed.await;
     if watched.is_err() {
-        // It cannot be watched: it will be found out when readiness is reported.
+        // The pipe cannot be watched: reporting readiness then finds out.
         std::future::pending().await
     }
 }
 
-/// In the second process: says that the tree can be listed and lets go of the terminal.
+/// In the child: reports that the tree can be listed and detaches from the terminal.
 ///
 /// # Errors
-/// The first process is gone, so nobody knows of this mount.
-pub(crate) fn report_ready() -> Result<(), Error> {
-    let failed = |cause| Error::System { what: "going to the background", cause };
-    let nowhere =
+/// The parent has exited, so nothing knows of this mount.
+pub(crate) fn report_ready() -> Result<(), DaemonError> {
+    let failed = |source| DaemonError::System { action: "detach from the terminal", source };
+    let null =
         std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").map_err(failed)?;
     let errno = |errno: nix::Error| failed(errno.into());
-    // Fails only for a group leader, which the second process is when a shell with job control started it as one;
-    // then it has no other process to be separated from.
-    let _already_leads = nix::unistd::setsid();
+    // Fails only for a process group leader, which the child is when a shell with job control
+    // started it as one. Then there is no other process to separate from.
+    let _ = nix::unistd::setsid();
     std::env::set_current_dir("/").map_err(failed)?;
-    nix::unistd::dup2_stdin(nowhere.as_fd()).map_err(errno)?;
-    // The session is left by the time the first process ends, for its caller may then close the terminal.
+    nix::unistd::dup2_stdin(null.as_fd()).map_err(errno)?;
+    // The session must be left before the parent exits: its caller may then close the terminal.
     let mut output = std::io::stdout();
     writeln!(output, "{READY}").and_then(|()| output.flush()).map_err(failed)?;
-    nix::unistd::dup2_stderr(nowhere.as_fd()).map_err(errno)?;
-    nix::unistd::dup2_stdout(nowhere.as_fd()).map_err(errno)
+    nix::unistd::dup2_stderr(null.as_fd()).map_err(errno)?;
+    nix::unistd::dup2_stdout(null.as_fd()).map_err(errno)
 }

@@ -1,9 +1,9 @@
-//! The embedded cloud as configured sources: one of each provider.
+//! The embedded demo server as configured sources: one of each provider.
 
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use url::Url;
 
-use crate::commands::error::Error;
+use super::error::DaemonError;
 use crate::config::{
     FilterConfig, ProviderConfig, RapatinConfig, RapatinCredential, SourceConfig, WebexConfig,
     WebexCredential, ZoomConfig, ZoomCredential, ZoomPlan,
@@ -13,11 +13,11 @@ use crate::demo_cloud::{
 };
 use crate::model::SourceName;
 
-/// Starts the cloud with the demo's archives.
+/// Starts the server with the recordings of the demo.
 ///
 /// # Errors
-/// The system gives no port or thread.
-pub(crate) fn start() -> Result<DemoCloud, Error> {
+/// No port or thread is available.
+pub fn start() -> Result<DemoCloud, DaemonError> {
     let options = DemoCloudOptions {
         archive: Archive::demo(),
         webex: WebexArchive::demo(),
@@ -25,22 +25,21 @@ pub(crate) fn start() -> Result<DemoCloud, Error> {
         ..DemoCloudOptions::default()
     };
     DemoCloud::start(options)
-        .map_err(|cause| Error::System { what: "starting the demo's cloud", cause })
+        .map_err(|source| DaemonError::System { action: "start the demo server", source })
 }
 
-/// What a configuration for `cloud` would say.
+/// Returns the sources that a configuration for `cloud` would have, each named after its provider.
 ///
 /// # Errors
-/// The cloud has no usable address.
-pub(crate) fn sources(cloud: &DemoCloud) -> Result<Vec<SourceConfig>, Error> {
+/// The server has an invalid URL.
+pub fn sources(cloud: &DemoCloud) -> Result<Vec<SourceConfig>, DaemonError> {
     Ok(vec![source(zoom(cloud)?)?, source(webex(cloud)?)?, source(rapatin(cloud)?)?])
 }
 
-/// Named after its provider.
-fn source(provider: ProviderConfig) -> Result<SourceConfig, Error> {
+fn source(provider: ProviderConfig) -> Result<SourceConfig, DaemonError> {
     let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
     Ok(SourceConfig {
-        name: SourceName::new(provider.name()).ok_or_else(unusable)?,
+        name: SourceName::new(provider.name()).ok_or_else(invalid_url)?,
         since: today.checked_sub(2.years()).unwrap_or(today),
         download_hosts: Vec::new(),
         filter: FilterConfig::default(),
@@ -50,45 +49,45 @@ fn source(provider: ProviderConfig) -> Result<SourceConfig, Error> {
     })
 }
 
-fn zoom(cloud: &DemoCloud) -> Result<ProviderConfig, Error> {
+fn zoom(cloud: &DemoCloud) -> Result<ProviderConfig, DaemonError> {
     let Credentials { account_id, client_id, client_secret } = cloud.credentials();
     let client_secret = client_secret.into();
     Ok(ProviderConfig::Zoom(ZoomConfig {
         credential: ZoomCredential::ServerToServer { account_id, client_id, client_secret },
         users: vec!["me".into()],
-        api_url: address(&cloud.api_url())?,
-        oauth_url: address(&cloud.oauth_url())?,
+        api_url: url(&cloud.api_url())?,
+        oauth_url: url(&cloud.oauth_url())?,
         api_url_is_default: false,
         plan: ZoomPlan::Business,
     }))
 }
 
-fn webex(cloud: &DemoCloud) -> Result<ProviderConfig, Error> {
+fn webex(cloud: &DemoCloud) -> Result<ProviderConfig, DaemonError> {
     Ok(ProviderConfig::Webex(WebexConfig {
         credential: WebexCredential::Token(cloud.webex_token().into()),
         users: Vec::new(),
         admin: false,
-        api_url: address(&cloud.webex_api_url())?,
-        oauth_url: address(&cloud.webex_oauth_url())?,
+        api_url: url(&cloud.webex_api_url())?,
+        oauth_url: url(&cloud.webex_oauth_url())?,
     }))
 }
 
-fn rapatin(cloud: &DemoCloud) -> Result<ProviderConfig, Error> {
+fn rapatin(cloud: &DemoCloud) -> Result<ProviderConfig, DaemonError> {
     let (email, password) = cloud.rapatin_login();
     Ok(ProviderConfig::Rapatin(RapatinConfig {
         credential: RapatinCredential::Login { email, password: password.into() },
         meetings: Vec::new(),
-        api_url: address(&cloud.rapatin_api_url())?,
+        api_url: url(&cloud.rapatin_api_url())?,
     }))
 }
 
-fn address(text: &str) -> Result<Url, Error> {
-    Url::parse(text).map_err(|_| unusable())
+fn url(text: &str) -> Result<Url, DaemonError> {
+    Url::parse(text).map_err(|_| invalid_url())
 }
 
-fn unusable() -> Error {
-    Error::System {
-        what: "starting the demo's cloud",
-        cause: std::io::Error::other("it has no usable address"),
+fn invalid_url() -> DaemonError {
+    DaemonError::System {
+        action: "start the demo server",
+        source: std::io::Error::other("invalid URL"),
     }
 }

@@ -1,15 +1,25 @@
-//! The life of the mount process: from a validated configuration to a mount that is served, and back to nothing left
-//! behind.
+//! The life of the mount process: start in the background, list, mount, serve, unmount.
+//!
+//! - Input: a validated configuration, a mountpoint, a log destination.
+//! - Output: a mount that is served until a signal or the kernel ends it, and a control socket that
+//!   answers `status`, `refresh` and `expiring`.
+//! - It composes providers, catalog, tree, cache, read and fuse into one [`archive`].
+//! - It must not know commands: it prints nothing and has no exit codes. Messages for the user are
+//!   values ([`serve::StartupEvent`], [`error::DaemonError`]).
+//! - On failure nothing stays mounted, and background tasks end with the process.
 
 pub mod archive;
-pub(crate) mod background;
+pub mod background;
 pub mod control;
-pub(crate) mod demo;
-pub(crate) mod findings;
-pub(crate) mod holdings;
-pub(crate) mod logging;
+pub mod demo;
+pub mod error;
+mod interim_diagnostics;
+pub mod logging;
 pub(crate) mod malloc;
 pub(crate) mod mount_table;
 pub mod mountpoint;
+pub(crate) mod read_observer;
+pub(crate) mod retained_files;
+pub mod serve;
+pub(crate) mod signals;
 pub(crate) mod source;
-pub(crate) mod terminal;

@@ -1,4 +1,5 @@
-//! The mount table.
+//! The mount table of this process (`/proc/self/mountinfo`). Reading it blocks for a short time but
+//! reaches no mounted file system, so that dead and hung mounts do no harm.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,7 +16,7 @@ pub(crate) struct MountEntry {
     pub(crate) mountpoint: PathBuf,
     pub(crate) kind: String,
     pub(crate) source: String,
-    /// Whose a FUSE mount is, by user id.
+    /// User id of the owner of a FUSE mount.
     pub(crate) owner: Option<u32>,
 }
 
@@ -43,30 +44,30 @@ impl MountEntry {
     }
 }
 
-/// The file system on top at exactly `path`, if one is mounted there.
+/// Returns the topmost file system that is mounted at exactly `path`.
 pub(crate) fn mounted_at(path: &Path) -> std::io::Result<Option<MountEntry>> {
     Ok(table()?.into_iter().rfind(|entry| entry.mountpoint == path))
 }
 
-/// The file system that an absolute `path` without links lies in, told by names alone: none is asked, for one that is
-/// dead or hangs would answer with an error, or not at all.
+/// Returns the file system that contains an absolute `path` without links. Compares names alone: a
+/// system call would fail on a dead mount and block on a hung one.
 pub(crate) fn mounted_around(path: &Path) -> std::io::Result<Option<MountEntry>> {
     let around = table()?.into_iter().filter(|entry| path.starts_with(&entry.mountpoint));
-    // Of those at one place the last counts, which lies on top.
+    // `max_by_key` returns the last of equal entries: the topmost mount at one mountpoint.
     Ok(around.max_by_key(|entry| entry.mountpoint.components().count()))
 }
 
-/// The places where a meetfs of this user is on top.
-pub(crate) fn meetfs_of(user: u32) -> std::io::Result<Vec<PathBuf>> {
+/// Returns the mountpoints whose topmost file system is a meetfs of this user.
+pub(crate) fn meetfs_mounts_of(user: u32) -> std::io::Result<Vec<PathBuf>> {
     let on_top: BTreeMap<_, _> =
         table()?.into_iter().map(|entry| (entry.mountpoint.clone(), entry)).collect();
     let ours = on_top.into_values().filter(|entry| entry.is_meetfs() && entry.owner == Some(user));
     Ok(ours.map(|entry| entry.mountpoint).collect())
 }
 
-/// In the order in which they were mounted.
+/// Returns all entries, in the order in which they were mounted.
 fn table() -> std::io::Result<Vec<MountEntry>> {
-    // A name need not be UTF-8: each byte is taken for a character, and given back as a byte.
+    // A name need not be UTF-8: each byte becomes one character, and `unescape` reverses that.
     let table: String =
         std::fs::read("/proc/self/mountinfo")?.into_iter().map(char::from).collect();
     Ok(table.lines().filter_map(MountEntry::parse).collect())
@@ -102,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_read_with_its_escapes_and_optional_fields() {
+    fn escapes_and_optional_fields_are_parsed() {
         let line = r"36 35 0:52 / /mnt/a\040b\134c rw,noatime shared:1 master:2 - fuse meetfs rw,user_id=7,group_id=0";
         let entry = MountEntry::parse(line).unwrap();
         assert_eq!(entry.mountpoint, Path::new(r"/mnt/a b\c"));
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_text_is_read_as_it_is() {
+    fn mountpoint_need_not_be_utf8() {
         let line: String = b"36 35 0:52 / /mnt/nu\xff rw - fuse meetfs rw"
             .iter()
             .map(|byte| char::from(*byte))
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn other_mounts_are_not_taken_for_ours() {
+    fn other_file_systems_are_not_meetfs() {
         let line = "36 35 0:52 / /mnt rw - fuse.sshfs meetfs@host: rw";
         assert!(!MountEntry::parse(line).unwrap().is_meetfs());
         assert_eq!(MountEntry::parse("nonsense"), None);

@@ -1,7 +1,11 @@
-//! The directory to mount on: checked before anything is mounted, and freed of what a killed daemon left.
+//! The directory to mount on: checked before anything is mounted, and cleared of dead mounts.
+//!
+//! A file system whose daemon hangs blocks every call that reaches it. Functions here consult the
+//! mount table first and send calls that may block to a thread with a timeout.
 
+use std::borrow::Cow;
 use std::fs::{File, TryLockError};
-use std::io::ErrorKind;
+use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,158 +15,168 @@ use std::time::Duration;
 use nix::mount::MntFlags;
 
 use super::mount_table::{MountEntry, mounted_around, mounted_at};
+use crate::fuse::MOUNT_SOURCE;
+use crate::model::{Diagnostic, ErrorKind};
 
-/// How long a file system at the mountpoint may take to answer. One whose daemon hangs would take us along.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// Timeout for `statvfs` on a mountpoint. Without it, a daemon that hangs would block the command.
+const STATVFS_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Dead mounts can lie on top of each other; more than this many have another cause.
-const DEAD_MOUNTS: usize = 16;
+/// Limit on dead mounts stacked at one mountpoint. More than this have another cause.
+const MAX_DEAD_MOUNTS: usize = 16;
 
-/// Links that are followed to a mountpoint; as many as the kernel follows (path_resolution(7)).
-const LINKS: usize = 40;
+/// Limit on symbolic links to follow, the kernel's own (path_resolution(7)).
+const MAX_LINKS: usize = 40;
 
-/// Why a directory cannot be mounted on, or not be unmounted.
+/// A directory that cannot be mounted on or unmounted.
 #[derive(Debug, thiserror::Error)]
 pub enum MountpointError {
-    /// It is not there.
-    #[error("the mountpoint {} does not exist; create it with `mkdir`", .0.display())]
+    #[error("the mountpoint {} does not exist", .0.display())]
     Missing(PathBuf),
-    /// It is no directory.
-    #[error("the mountpoint {} is not a directory; choose an empty one", .0.display())]
+    #[error("the mountpoint {} is not a directory", .0.display())]
     NotADirectory(PathBuf),
-    /// It has files that the mount would hide.
-    #[error("the mountpoint {} is not empty and its files would be hidden; choose an empty directory", .0.display())]
+    #[error("the mountpoint {} is not empty, and a mount would hide its files", .0.display())]
     NotEmpty(PathBuf),
-    /// Something is mounted there already.
-    #[error(
-        "{} is already mounted ({what}); {}",
-        mountpoint.display(), unmount_advice(mountpoint, what)
-    )]
+    #[error("{} is already mounted ({fs_source})", mountpoint.display())]
     AlreadyMounted {
-        /// Where.
         mountpoint: PathBuf,
-        /// The source of what is mounted.
-        what: String,
+        /// The source of the file system in the mount table.
+        fs_source: String,
     },
-    /// Another process is on its way to mount there.
-    #[error("another meetfs is just being mounted at {}; wait for it, or choose another directory", .0.display())]
+    #[error("another meetfs process is about to be mounted at {}", .0.display())]
     BeingMounted(PathBuf),
-    /// The mount of a dead daemon does not go away.
-    #[error("{} is the mount of a daemon that died and cannot be taken down; use `fusermount3 -uz` on it", .0.display())]
+    #[error("cannot unmount {}, whose daemon has died", .0.display())]
     Dead(PathBuf),
-    /// Nothing of ours is mounted there.
-    #[error("no meetfs is mounted at {}; `mount | grep meetfs` shows where one is", .0.display())]
+    #[error("no meetfs is mounted at {}", .0.display())]
     NotMounted(PathBuf),
-    /// What the daemon writes to would be hidden by its own mount.
-    #[error("the {what} {} lies in the mountpoint, where it would be hidden; give another place for it", path.display())]
-    Hidden {
-        /// What it is.
-        what: &'static str,
-        /// Where it is.
-        path: PathBuf,
-    },
-    /// Somebody else has mounted it.
-    #[error("{} was mounted by user {owner}; unmount it as that user or as root", mountpoint.display())]
-    NotYours {
-        /// Where.
-        mountpoint: PathBuf,
-        /// Whose it is.
-        owner: u32,
-    },
-    /// Programs have files open in it.
-    #[error("{} is busy: {holders}; close them and unmount again", mountpoint.display())]
+    /// The daemon would write into a directory that its own mount hides.
+    #[error("the {what} {} is inside the mountpoint, which would hide it", path.display())]
+    Hidden { what: &'static str, path: PathBuf },
+    #[error("{} was mounted by user {owner}", mountpoint.display())]
+    OtherOwner { mountpoint: PathBuf, owner: u32 },
+    #[error("{} is busy: {users}", mountpoint.display())]
     Busy {
-        /// Where.
         mountpoint: PathBuf,
-        /// Who, for a person.
-        holders: String,
+        /// The processes that use it, for a person.
+        users: String,
     },
-    /// The system refused.
-    #[error("{} cannot be used ({cause})", mountpoint.display())]
-    System {
-        /// Where.
-        mountpoint: PathBuf,
-        /// The system's word.
-        cause: std::io::Error,
-    },
+    #[error("the daemon of {} did not release it within {} s", mountpoint.display(), timeout.as_secs())]
+    NotReleased { mountpoint: PathBuf, timeout: Duration },
+    #[error("cannot use the mountpoint {}", mountpoint.display())]
+    System { mountpoint: PathBuf, source: io::Error },
 }
 
-fn unmount_advice(mountpoint: &Path, what: &str) -> String {
-    if what == crate::fuse::MOUNT_SOURCE {
-        format!(
-            "unmount it with `meetfs unmount {}` or choose another directory",
-            mountpoint.display()
-        )
-    } else {
-        "choose an empty directory".into()
+impl Diagnostic for MountpointError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Missing(_) | Self::NotMounted(_) => ErrorKind::NotFound,
+            Self::AlreadyMounted { .. }
+            | Self::BeingMounted(_)
+            | Self::Busy { .. }
+            | Self::NotReleased { .. } => ErrorKind::Busy,
+            Self::NotADirectory(_)
+            | Self::NotEmpty(_)
+            | Self::Dead(_)
+            | Self::Hidden { .. }
+            | Self::OtherOwner { .. }
+            | Self::System { .. } => ErrorKind::System,
+        }
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        Some(match self {
+            Self::Missing(path) => format!("Create it with `mkdir {}`.", path.display()).into(),
+            Self::NotADirectory(_) | Self::NotEmpty(_) => "Choose an empty directory.".into(),
+            Self::AlreadyMounted { mountpoint, fs_source } if fs_source == MOUNT_SOURCE => format!(
+                "Unmount it with `meetfs unmount {}`, or choose another directory.",
+                mountpoint.display()
+            )
+            .into(),
+            Self::AlreadyMounted { .. } => "Choose an empty directory.".into(),
+            Self::BeingMounted(_) => "Wait for it, or choose another directory.".into(),
+            Self::Dead(path) => format!("Run `fusermount3 -uz {}`.", path.display()).into(),
+            Self::NotMounted(_) => "`meetfs status` lists your mounts.".into(),
+            Self::Hidden { .. } => "Choose a path outside the mountpoint.".into(),
+            Self::OtherOwner { .. } => "Unmount it as that user or as root.".into(),
+            Self::Busy { .. } => "Close these programs and unmount again.".into(),
+            Self::NotReleased { .. } => "Run the command again in a moment.".into(),
+            Self::System { .. } => return None,
+        })
     }
 }
 
-/// An empty directory on which nothing is mounted, kept from other meetfs processes until it is dropped.
+/// An empty directory on which nothing is mounted, locked against other meetfs processes until it
+/// is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct LockedMountpoint {
     path: PathBuf,
-    /// The directory that the mount will hide, locked. Two processes that both find it free would otherwise both
-    /// mount, one on top of the other. Where directories cannot be locked (some network file systems) there is none.
+    /// The directory that the mount will hide, locked. Otherwise two processes that both find it
+    /// free would mount on top of each other. `None` on file systems whose directories cannot be
+    /// locked, as some network file systems.
     _lock: Option<File>,
 }
 
-impl Place {
-    /// Its absolute path.
+impl LockedMountpoint {
+    /// Returns the absolute path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// Finds an empty directory on which nothing is mounted. A dead meetfs mount is taken down first.
+/// Checks and locks an empty directory on which nothing is mounted. Unmounts dead meetfs mounts
+/// first.
 ///
 /// # Errors
-/// Why it cannot be mounted on.
-pub fn prepare(given: &Path) -> Result<Place, MountpointError> {
+/// The directory cannot be mounted on.
+pub fn prepare(given: &Path) -> Result<LockedMountpoint, MountpointError> {
     let path = absolute(given)?;
-    for _ in 0..DEAD_MOUNTS {
-        let mounted = mounted_at(&path).map_err(|cause| system(&path, cause))?;
+    for _ in 0..MAX_DEAD_MOUNTS {
+        let mounted = mounted_at(&path).map_err(|source| system(&path, source))?;
         let Some(mounted) = mounted else {
             check_empty_directory(&path)?;
             let lock = lock(&path)?;
-            // Whoever held the lock before may have mounted meanwhile.
-            if mounted_at(&path).map_err(|cause| system(&path, cause))?.is_none() {
-                return Ok(Place { path, _lock: lock });
+            // The previous owner of the lock may have mounted meanwhile.
+            if mounted_at(&path).map_err(|source| system(&path, source))?.is_none() {
+                return Ok(LockedMountpoint { path, _lock: lock });
             }
             continue;
         };
-        if mounted.is_meetfs() && has_died(&path) {
-            tracing::warn!("{} was left by a daemon that died; it is taken down", path.display());
-            take_down(&path)?;
+        if mounted.is_meetfs() && is_dead(&path) {
+            tracing::warn!("unmounting {}: its daemon has died", path.display());
+            detach(&path)?;
         } else {
-            return Err(MountpointError::AlreadyMounted { mountpoint: path, what: mounted.source });
+            return Err(MountpointError::AlreadyMounted {
+                mountpoint: path,
+                fs_source: mounted.source,
+            });
         }
     }
     Err(MountpointError::Dead(path))
 }
 
 fn lock(path: &Path) -> Result<Option<File>, MountpointError> {
-    let directory = File::open(path).map_err(|cause| system(path, cause))?;
+    let directory = File::open(path).map_err(|source| system(path, source))?;
     match directory.try_lock() {
         Ok(()) => Ok(Some(directory)),
         Err(TryLockError::WouldBlock) => Err(MountpointError::BeingMounted(path.into())),
-        Err(TryLockError::Error(_cannot_be_locked)) => Ok(None),
+        // The file system cannot lock directories.
+        Err(TryLockError::Error(_)) => Ok(None),
     }
 }
 
-/// The path without links and dots, though it may be a dead mount, or lie in one, that cannot be looked at.
+/// Returns the path without links and dots. Works for a dead mount and for a path inside of one,
+/// where every system call fails.
 ///
 /// # Errors
-/// The directory it is in does not exist.
+/// The parent directory does not exist.
 pub(crate) fn absolute(given: &Path) -> Result<PathBuf, MountpointError> {
-    let failed = |cause: std::io::Error| match cause.kind() {
-        ErrorKind::NotFound => MountpointError::Missing(given.into()),
-        _ => system(given, cause),
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => MountpointError::Missing(given.into()),
+        _ => system(given, source),
     };
     let mut path = given.to_path_buf();
-    for _ in 0..LINKS {
-        // A dead mount answers every look with "not connected", and a hung one never answers: the mount table knows of
-        // them first, as long as no `..` could lead through a link.
+    for _ in 0..MAX_LINKS {
+        // Calls on a dead mount fail with "not connected", and calls on a hung one block. The mount
+        // table knows both, unless a `..` could lead through a link.
         let written: PathBuf = std::path::absolute(&path).map_err(failed)?.components().collect();
         let climbs = written.components().any(|part| part == Component::ParentDir);
         let around = mounted_around(&written).map_err(failed)?.filter(MountEntry::is_meetfs);
@@ -173,91 +187,89 @@ pub(crate) fn absolute(given: &Path) -> Result<PathBuf, MountpointError> {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new(".")).canonicalize().map_err(failed)?;
         let named = parent.join(name);
-        // Unlike a `stat`, this asks no file system that may be mounted there.
+        // Unlike `stat`, `readlink` does not reach a file system that is mounted there.
         match std::fs::read_link(&named) {
             Ok(target) => path = parent.join(target),
-            Err(_it_is_no_link) => return Ok(named),
+            // Not a link.
+            Err(_) => return Ok(named),
         }
     }
-    Err(system(given, std::io::Error::other("too many links")))
+    Err(system(given, io::Error::other("too many links")))
 }
 
-/// Refuses a place in or at the mountpoint for `what` the daemon writes. Nothing is made.
+/// Checks that the daemon does not write to a path at or inside the mountpoint. Creates nothing.
 ///
 /// # Errors
-/// [`MountpointError::Hidden`], or there is no such mountpoint.
-pub(crate) fn refuse_inside(
-    given: &Path,
-    path: &Path,
-    what: &'static str,
-) -> Result<(), MountpointError> {
+/// [`MountpointError::Hidden`], or the mountpoint does not exist.
+pub fn check_outside(given: &Path, path: &Path, what: &'static str) -> Result<(), MountpointError> {
     let mountpoint = absolute(given)?;
-    let written = std::path::absolute(path).map_err(|cause| system(path, cause))?;
-    // By name first: a mount that is there may be dead, or hang.
+    let written = std::path::absolute(path).map_err(|source| system(path, source))?;
+    // By name first: an existing mount may be dead or hang.
     let is_inside = written.starts_with(&mountpoint)
         || written
             .ancestors()
-            .find_map(|there| there.canonicalize().ok())
-            .is_some_and(|there| there.starts_with(&mountpoint));
+            .find_map(|ancestor| ancestor.canonicalize().ok())
+            .is_some_and(|ancestor| ancestor.starts_with(&mountpoint));
     if is_inside { Err(MountpointError::Hidden { what, path: path.into() }) } else { Ok(()) }
 }
 
 fn check_empty_directory(path: &Path) -> Result<(), MountpointError> {
-    let found = match std::fs::metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
+    let metadata = match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(MountpointError::Missing(path.into()));
         }
-        Err(cause) => return Err(system(path, cause)),
-        Ok(found) => found,
+        Err(source) => return Err(system(path, source)),
+        Ok(metadata) => metadata,
     };
-    if !found.is_dir() || found.file_type().is_fifo() {
+    if !metadata.is_dir() || metadata.file_type().is_fifo() {
         return Err(MountpointError::NotADirectory(path.into()));
     }
-    let mut entries = std::fs::read_dir(path).map_err(|cause| system(path, cause))?;
+    let mut entries = std::fs::read_dir(path).map_err(|source| system(path, source))?;
     if entries.next().is_some() {
         return Err(MountpointError::NotEmpty(path.into()));
     }
     Ok(())
 }
 
-/// Asks the file system at `path` and does not hang; `None` when there was no answer in time.
+/// Calls `statvfs` on `path`; `None` on timeout.
 ///
-/// A `stat` would not do: the kernel answers it from what it remembers, for as long as names and attributes may be
-/// believed, also when the daemon is long dead. The figures of a file system are always asked for.
-fn answer_within(path: &Path) -> Option<nix::Result<()>> {
-    let (answer, answered) = mpsc::channel();
+/// `stat` would not do: the kernel answers it from its attribute cache, also when the daemon is
+/// dead. `statvfs` always reaches the daemon.
+fn statvfs_with_timeout(path: &Path) -> Option<nix::Result<()>> {
+    let (sender, receiver) = mpsc::channel();
     let path = path.to_path_buf();
-    // The thread stays behind when the file system never answers; it ends with the process.
+    // If the file system never answers, the thread stays until the process exits.
     std::thread::spawn(move || {
-        let _nobody_waits_any_more = answer.send(nix::sys::statvfs::statvfs(&path).map(|_| ()));
+        // The receiver is gone after a timeout.
+        let _ = sender.send(nix::sys::statvfs::statvfs(&path).map(|_| ()));
     });
-    answered.recv_timeout(ANSWER_TIMEOUT).ok()
+    receiver.recv_timeout(STATVFS_TIMEOUT).ok()
 }
 
-/// Whether the daemon of the mount at `path` is gone. One that hangs is not.
-pub(crate) fn has_died(path: &Path) -> bool {
-    let died = |error| matches!(error, nix::Error::ENOTCONN | nix::Error::ECONNABORTED);
-    answer_within(path).is_some_and(|answer| answer.is_err_and(died))
+/// Whether the daemon of the mount at `path` has exited. A daemon that hangs has not.
+pub(crate) fn is_dead(path: &Path) -> bool {
+    let disconnected = |error| matches!(error, nix::Error::ENOTCONN | nix::Error::ECONNABORTED);
+    statvfs_with_timeout(path).is_some_and(|result| result.is_err_and(disconnected))
 }
 
-fn take_down(path: &Path) -> Result<(), MountpointError> {
+fn detach(path: &Path) -> Result<(), MountpointError> {
     if nix::mount::umount2(path, MntFlags::MNT_DETACH).is_ok() {
         return Ok(());
     }
-    let helped = Command::new("fusermount3")
+    let status = Command::new("fusermount3")
         .args(["-u", "-z", "--"])
         .arg(path)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
-    if helped.is_ok_and(|status| status.success()) {
+    if status.is_ok_and(|status| status.success()) {
         Ok(())
     } else {
         Err(MountpointError::Dead(path.into()))
     }
 }
 
-fn system(path: &Path, cause: std::io::Error) -> MountpointError {
-    MountpointError::System { mountpoint: path.into(), cause }
+fn system(path: &Path, source: io::Error) -> MountpointError {
+    MountpointError::System { mountpoint: path.into(), source }
 }

@@ -1,4 +1,4 @@
-//! One configured source in a running archive.
+//! One configured source of a running archive: its provider and its refresh state.
 
 use std::sync::Arc;
 
@@ -7,39 +7,41 @@ use jiff::{Timestamp, ToSpan};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::error::ListingError;
 use crate::catalog::{Catalog, Filter, RecordingKind, RefreshState, Refresher};
-use crate::commands::error::Error;
 use crate::config::{FileKind, SourceConfig};
 use crate::providers::{Provider, ProviderError, RecycleBin};
 
-/// A source with what it is doing.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) settings: SourceConfig,
     pub(crate) provider: Arc<dyn Provider>,
-    /// Asks for a full listing now.
+    /// Requests a full refresh now.
     pub(crate) refresh: Arc<Notify>,
     pub(crate) state: watch::Sender<RefreshState>,
-    /// The change of the catalog up to which nothing is left to be found out.
+    /// The catalog revision up to which the enrichment is complete.
     pub(crate) settled: watch::Sender<Option<u64>>,
 }
 
 impl Source {
-    /// What is wrong with its listing so far; that it `is_awaited` and has not ended is, too.
-    pub(crate) fn trouble(&self, is_awaited: bool) -> Option<Error> {
+    /// Returns why the listing is incomplete so far. A pending first listing counts only if
+    /// `is_awaited`.
+    pub(crate) fn listing_error(&self, is_awaited: bool) -> Option<ListingError> {
         let source_name = self.settings.name.clone();
         let state = self.state.borrow();
         match &state.last_failure {
-            Some((_, cause)) => Some(Error::Source { source_name, cause: cause.clone() }),
-            None if !state.incomplete_days.is_empty() => Some(Error::Incomplete { source_name }),
+            Some((_, source)) => Some(ListingError::Failed { source_name, source: source.clone() }),
+            None if !state.incomplete_days.is_empty() => {
+                Some(ListingError::Incomplete { source_name })
+            }
             None if is_awaited && !state.is_first_listing_done => {
-                Some(Error::Unanswered { source_name })
+                Some(ListingError::Pending { source_name })
             }
             None => None,
         }
     }
 
-    /// Its recycle bin, where it has one and that is to be shown.
+    /// Returns the recycle bin, if the provider has one and the configuration shows it.
     pub(crate) fn recycle_bin(&self) -> Option<RecycleBin> {
         self.provider.recycle_bin().filter(|_| self.settings.trash)
     }
@@ -64,14 +66,13 @@ impl Source {
         }
     }
 
-    /// Lists it until `ended`. A listing that comes to an unexpected end is told as one that failed, so that nobody
-    /// waits for it.
+    /// Refreshes the source until `ended`. A panic becomes a failed listing, so that no caller waits
+    /// forever.
     pub(crate) async fn keep_fresh(refresher: Refresher, ended: CancellationToken) {
         let state = refresher.state.clone();
         let Err(stopped) = tokio::spawn(refresher.run(ended)).await else { return };
         if stopped.is_panic() {
-            let why =
-                ProviderError::unavailable(format!("its listing ended unexpectedly ({stopped})"));
+            let why = ProviderError::unavailable(format!("the refresh task ended: {stopped}"));
             state.send_modify(|state| {
                 state.is_running = false;
                 state.is_first_listing_done = true;
@@ -87,7 +88,7 @@ impl Source {
         Refresher {
             provider: self.provider.clone(),
             catalog: catalog.clone(),
-            // A day begins earlier or later in the user's zone than in UTC.
+            // A day starts at another time in the configured time zone than in UTC.
             since: since.checked_sub(1.day()).unwrap_or(since),
             until: filter.until.map(|until| until.checked_add(1.day()).unwrap_or(until)),
             trash: self.recycle_bin().is_some(),

@@ -65,7 +65,7 @@ fn a_person_reads_what_is_kept_and_where() {
     let output = meetfs(directory.path(), &["status"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains(&directory.path().join("blocks").display().to_string()), "{text}");
-    assert!(text.contains("0 blocks of 0 files") && text.contains("used by nobody"), "{text}");
+    assert!(text.contains("0 blocks of 0 files") && text.contains("not in use"), "{text}");
 }
 
 #[test]

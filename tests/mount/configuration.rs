@@ -38,8 +38,8 @@ fn refused(rig: &Rig, code: i32, words: &[&str]) {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{}", text(&output));
         assert_eq!(String::from_utf8_lossy(&output.stdout), "");
-        assert!(said.starts_with("meetfs: "), "{said}");
-        assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+        assert!(said.starts_with("error: "), "{said}");
+        assert_eq!(said.matches("error: ").count(), 1, "{said}");
         for word in words {
             assert!(said.contains(word), "{word:?} is not in: {said}");
         }
@@ -273,7 +273,7 @@ fn a_wrong_secret_names_what_to_check() {
         &rig,
         &configuration,
         3,
-        &["acme cannot be listed", "check client_id and client_secret"],
+        &["acme: cannot list recordings", "check client_id and client_secret"],
     );
 }
 
@@ -297,7 +297,7 @@ fn a_wrong_bearer_token_names_what_to_do() {
         &rig,
         &configuration,
         3,
-        &["acme cannot be listed", "token was refused", "give a new one"],
+        &["acme: cannot list recordings", "token was refused", "give a new one"],
     );
 }
 
@@ -311,14 +311,14 @@ fn an_interface_that_nobody_serves_is_named_with_the_reason() {
         &rig,
         &configuration,
         1,
-        &["acme cannot be listed", &nowhere, "Connection refused"],
+        &["acme: cannot list recordings", &nowhere, "Connection refused"],
     );
     let configuration = changed(&rig, &rig.cloud.oauth_url(), &format!("{nowhere}/oauth/token"));
     refused_with(
         &rig,
         &configuration,
         1,
-        &["acme cannot be listed", &nowhere, "Connection refused"],
+        &["acme: cannot list recordings", &nowhere, "Connection refused"],
     );
 }
 
@@ -328,7 +328,7 @@ fn an_interface_that_swallows_every_request_is_given_up_in_bearable_time() {
     let rig = rig();
     rig.write_config(&rig.config());
     rig.cloud.inject(Trigger::always(Server::Api).on("/v2/").does(Effect::BlackHole));
-    refused(&rig, 1, &["acme cannot be listed", "did not answer within"]);
+    refused(&rig, 1, &["acme: cannot list recordings", "did not answer within"]);
 }
 
 #[test]
@@ -336,7 +336,7 @@ fn a_token_service_that_swallows_every_request_is_given_up_in_bearable_time() {
     let rig = rig();
     rig.write_config(&rig.config());
     rig.cloud.inject(Trigger::always(Server::Api).on("/oauth/").does(Effect::BlackHole));
-    refused(&rig, 1, &["acme cannot be listed", "did not answer within"]);
+    refused(&rig, 1, &["acme: cannot list recordings", "did not answer within"]);
 }
 
 #[test]
@@ -344,7 +344,7 @@ fn a_listing_that_fails_on_and_on_is_given_up_in_bearable_time() {
     let rig = rig();
     rig.write_config(&rig.config());
     rig.cloud.inject(Trigger::always(Server::Api).on("/v2/").does(Effect::status(502)));
-    refused(&rig, 1, &["acme cannot be listed", "status 502"]);
+    refused(&rig, 1, &["acme: cannot list recordings", "status 502"]);
 }
 
 #[test]
@@ -352,7 +352,7 @@ fn a_mountpoint_that_is_not_there_or_no_directory_or_not_empty_is_refused() {
     let rig = rig();
     rig.write_config(&rig.config());
     std::fs::write(rig.mountpoint.join("notes"), "mine").expect("a file");
-    refused(&rig, 1, &["is not empty", "would be hidden"]);
+    refused(&rig, 1, &["is not empty", "would hide"]);
     assert_eq!(std::fs::read_to_string(rig.mountpoint.join("notes")).expect("untouched"), "mine");
     std::fs::remove_file(rig.mountpoint.join("notes")).expect("a file");
     std::fs::remove_dir(&rig.mountpoint).expect("a directory");
@@ -394,7 +394,7 @@ fn a_foreign_mount_is_named_and_left_alone() {
     assert_eq!(output.status.code(), Some(4), "{}", text(&output));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
-        said.contains("already mounted (scratch)") && said.contains("choose an empty directory"),
+        said.contains("already mounted (scratch)") && said.contains("Choose an empty directory."),
         "{said}"
     );
     assert_eq!(rig.entries_in_mount_table(), 1);

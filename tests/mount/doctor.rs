@@ -31,9 +31,9 @@ fn a_configuration_that_works_has_no_failure_and_costs_a_handful_of_requests() {
     for line in [
         "ok       FUSE: /dev/fuse can be opened",
         "ok       configuration: 1 source",
-        "ok       acme, 127.0.0.1: it answers",
+        "ok       acme, 127.0.0.1: reachable",
         "ok       acme, listing: 6 meetings since",
-        "ok       acme, reading: one byte of a file of",
+        "ok       acme, reading: read one byte of a file of",
     ] {
         assert!(told.contains(line), "{line}\n{told}");
     }

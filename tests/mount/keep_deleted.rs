@@ -131,10 +131,7 @@ fn what_is_deleted_upstream_stays_while_all_of_it_is_cached_also_after_a_restart
     assert_eq!(kept(&rig), 1);
     let words = run(rig.meetfs().arg("status"), SOON);
     let words = String::from_utf8_lossy(&words.stdout).into_owned();
-    assert!(
-        words.contains("kept from the cache after it was deleted upstream: 1 meeting"),
-        "{words}"
-    );
+    assert!(words.contains("deleted upstream, served from the cache: 1 meeting"), "{words}");
     rig.unmount();
 
     take_away(&rig.cloud);

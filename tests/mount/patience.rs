@@ -163,7 +163,7 @@ fn a_listing_without_an_end_is_given_up_with_a_word() {
     mount(&rig);
     let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    assert!(text(&output).contains("not listed whole: acme"), "{}", text(&output));
+    assert!(text(&output).contains("not refreshed completely: acme"), "{}", text(&output));
     assert!(
         text(&output).contains("one page after another with nothing new on them"),
         "{}",
@@ -188,6 +188,6 @@ fn a_refresh_that_takes_its_time_says_what_it_waits_for() {
     command.env("XDG_RUNTIME_DIR", rig.directory.path().join("run"));
     let output = run(&mut command, SOON);
     let said = text(&output);
-    assert!(output.status.success() && said.contains("meetfs: still listing acme, for"), "{said}");
+    assert!(output.status.success() && said.contains("still refreshing acme after"), "{said}");
     rig.unmount();
 }

@@ -59,7 +59,7 @@ fn another_user_is_told_whose_the_mount_is_that_he_would_take_down() {
     let output = as_nobody(&rig, &format!("'{}' unmount \"$M\"", env!("CARGO_BIN_EXE_meetfs")));
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(
-        text(&output).contains("was mounted by user 0; unmount it as that user or as root"),
+        text(&output).contains("was mounted by user 0\nhint: Unmount it as that user or as root."),
         "{}",
         text(&output)
     );

@@ -262,7 +262,7 @@ fn a_wrong_password_is_one_sentence_and_exit_code_3() {
         let output = run(&mut rig.mount_command(), SOON);
         assert_eq!(output.status.code(), Some(3), "{}", text(&output));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.contains("rapat cannot be listed: Rapatin refused the"), "{said}");
+        assert!(said.contains("rapat: cannot list recordings: Rapatin refused the"), "{said}");
         assert_eq!(said.trim_end().lines().count(), 1, "{said}");
         assert!(!format!("{said}{}", rig.log()).contains("s3cret"), "{said}\n{}", rig.log());
         assert_eq!(rig.entries_in_mount_table(), 0);

@@ -175,7 +175,7 @@ fn a_refresh_returns_when_the_mount_shows_what_is_new() {
     let place = rig.mountpoint.to_str().expect("a path");
     let output = command(&rig, &["refresh", place]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    assert!(said(&output).contains("not listed whole: acme"), "{}", text(&output));
+    assert!(said(&output).contains("not refreshed completely: acme"), "{}", text(&output));
     assert_eq!(shown(&rig), 6, "what failed hides nothing");
     let source = rig.status()["sources"][0].clone();
     assert!(
@@ -189,7 +189,7 @@ fn a_refresh_returns_when_the_mount_shows_what_is_new() {
     rig.unmount();
     let output = command(&rig, &["refresh"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("nothing of yours is mounted"), "{}", text(&output));
+    assert!(said(&output).contains("you have no mounts"), "{}", text(&output));
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn a_wrong_secret_of_one_source_is_told_and_the_other_works() {
     rig.write_config(&format!("{}\n[source.wrong]{second}", rig.config()));
     let output = run(&mut rig.mount_command(), SOON);
     assert!(output.status.success(), "{}", text(&output));
-    assert!(said(&output).contains("wrong cannot be listed"), "{}", text(&output));
+    assert!(said(&output).contains("wrong: cannot list recordings"), "{}", text(&output));
     assert_eq!(shown(&rig), 8);
     let wrong = rig.status()["sources"][1].clone();
     assert_eq!(wrong["name"], "wrong");
@@ -233,9 +233,15 @@ fn a_dead_mount_is_told_as_one_with_its_mend_and_the_next_daemon_is_asked_in_its
                 text(&output)
             );
             let said = said(&output);
-            assert!(said.starts_with(&format!("meetfs: {place} is a dead mount: ")), "{said}");
-            assert!(said.contains(&format!("`meetfs unmount {place}` takes it down")), "{said}");
-            assert_eq!(said.lines().count(), 1, "{said}");
+            assert!(
+                said.starts_with(&format!("error: the daemon of the mount {place} has died\n")),
+                "{said}"
+            );
+            assert!(
+                said.contains(&format!("hint: Unmount it with `meetfs unmount {place}`")),
+                "{said}"
+            );
+            assert_eq!(said.lines().count(), 2, "{said}");
         }
     }
     // Who asks for all sees it among them; programs find the keys that they look for.
@@ -267,16 +273,16 @@ fn a_dead_mount_is_told_as_one_with_its_mend_and_the_next_daemon_is_asked_in_its
     );
     let output = command(&rig, &["refresh"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    assert!(
-        said(&output).contains("those that are DEAD have to be taken down first"),
-        "{}",
-        text(&output)
-    );
-    assert!(!said(&output).contains("its daemon has died"), "{}", text(&output));
+    assert!(said(&output).contains("Unmount the mounts that are marked DEAD"), "{}", text(&output));
+    assert!(!said(&output).contains("has died"), "{}", text(&output));
     // What a dead mount holds is not known to be saved.
     let output = command(&rig, &["expiring", "--not-in", "/usr"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    assert!(said(&output).contains("is a dead mount"), "{}", text(&output));
+    assert!(
+        said(&output).contains(&format!("the daemon of the mount {place} has died")),
+        "{}",
+        text(&output)
+    );
     rig.mount();
     assert_eq!(rig.status()["sources"][0]["meetings"], 3);
     let line = listed(&rig, &["status"]).expect("a line");
@@ -290,8 +296,10 @@ fn what_is_no_mount_or_lies_in_one_is_told_what_it_is_and_what_to_give() {
     let place = rig.mountpoint.to_str().expect("a path");
     let inside = rig.shell("cd acme/*/ && pwd -P").trim().to_owned();
     let outside = rig.directory.path().to_str().expect("a path");
-    let within = format!("{inside} lies in the meetfs mounted at {place}; give {place}");
-    let other = format!("no meetfs is mounted at {outside}; `meetfs status` lists yours");
+    let within =
+        format!("{inside} is inside the meetfs mount {place}\nhint: Give {place} instead.");
+    let other =
+        format!("no meetfs is mounted at {outside}\nhint: `meetfs status` lists your mounts");
     for words in ["status", "refresh", "expiring"] {
         for (asked, told) in [(inside.as_str(), &within), (outside, &other)] {
             let output = command(&rig, &[words, asked]);
@@ -311,7 +319,7 @@ fn what_is_no_mount_or_lies_in_one_is_told_what_it_is_and_what_to_give() {
     status.env("XDG_RUNTIME_DIR", &elsewhere).env("XDG_STATE_HOME", &elsewhere);
     let output = run(status.args(["status", place]), SOON);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    assert!(said(&output).contains("does not answer you"), "{}", text(&output));
+    assert!(said(&output).contains("has no control socket for you"), "{}", text(&output));
     rig.unmount();
 }
 
@@ -364,7 +372,7 @@ fn a_daemon_that_stands_still_is_told_by_whoever_asks_it_before_long() {
     for output in outputs {
         let output = output.expect("an answer in time");
         assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-        assert!(said(&output).contains("does not answer (timed out)"), "{}", text(&output));
+        assert!(said(&output).contains("does not answer: timed out"), "{}", text(&output));
     }
     let refreshed = command(&rig, &["refresh"]);
     assert!(refreshed.status.success(), "{}", text(&refreshed));

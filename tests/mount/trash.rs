@@ -102,7 +102,11 @@ fn what_zoom_does_not_give_out_of_its_trash_is_shown_with_its_end_and_the_way_ba
     }
     let (_, told) = expiring(&rig, &[]);
     assert_eq!(told.matches("19 days").count(), 2, "{told}");
-    assert_eq!(told.matches("(in the trash, which does not give it out;").count(), 2, "{told}");
+    assert_eq!(
+        told.matches("(in the recycle bin, which allows no downloads;").count(),
+        2,
+        "{told}"
+    );
     // Saved while it was there is saved.
     let directory = backup.to_str().expect("a path");
     assert_eq!(expiring(&rig, &["--not-in", directory]), (Some(0), String::new()));
@@ -320,10 +324,7 @@ fn the_trash_of_a_whole_account_is_listed_user_by_user_or_left_out_and_told_once
     assert_eq!(told, 1, "{}", rig.log());
     let words = run(rig.meetfs().arg("status"), SOON);
     let words = String::from_utf8_lossy(&words.stdout).into_owned();
-    assert!(
-        words.contains("the recycle bin is incomplete: ") && !words.contains("FAILED"),
-        "{words}"
-    );
+    assert!(words.contains("recycle bin incomplete: ") && !words.contains("FAILED"), "{words}");
     rig.cloud.clear_faults();
     refresh(&rig);
     assert_eq!(rig.status()["sources"][0]["trash_error"], Value::Null);

@@ -26,7 +26,7 @@ fn refused(command: &mut Command, code: i32) -> String {
     assert_eq!(output.status.code(), Some(code), "{}", text(&output));
     assert_eq!(output.stdout, b"");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.starts_with("meetfs: ") && said.trim_end().lines().count() == 1, "{said}");
+    assert!(said.starts_with("error: ") && said.contains("\nhint: "), "{said}");
     said
 }
 
@@ -36,7 +36,7 @@ fn a_directory_inside_a_mount_is_told_as_one() {
     let said = refused(&mut unmount_command(rig.mountpoint.join("acme")), 1);
     let place = rig.mountpoint.display();
     assert!(
-        said.contains(&format!("lies in the meetfs mounted at {place}; give {place}")),
+        said.contains(&format!("is inside the meetfs mount {place}\nhint: Give {place} instead.")),
         "{said}"
     );
     rig.unmount();
@@ -56,7 +56,7 @@ fn a_busy_mount_names_who_works_in_it_and_goes_on() {
     wait_until(SOON, "it sleeps", || comm().trim() == "sleep");
     let said = refused(&mut unmount_command(&rig.mountpoint), 4);
     assert!(
-        said.contains("is busy") && said.contains(&expected) && said.contains("unmount again"),
+        said.contains("is busy") && said.contains(&expected) && said.contains("unmount again."),
         "{said}"
     );
     assert_eq!(rig.shell("ls").trim(), "acme");
@@ -207,7 +207,7 @@ fn the_mount_of_a_daemon_that_hangs_hangs_nobody() {
     assert!(said.contains(&format!("(process {})", holder.id())), "{said}");
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
     let said = refused(rig.meetfs().arg("status").arg(rig.mountpoint.join("acme")), 1);
-    assert!(said.contains("lies in the meetfs mounted at"), "{said}");
+    assert!(said.contains("is inside the meetfs mount "), "{said}");
     signal(daemon, "CONT");
     drop(holder);
     assert_eq!(rig.shell("ls").trim(), "acme");

@@ -166,10 +166,7 @@ fn without_the_scope_it_is_asked_once_told_by_status_and_doctor_and_nothing_else
     );
     let words = run(rig.meetfs().arg("status"), SOON);
     let words = String::from_utf8_lossy(&words.stdout).into_owned();
-    assert!(
-        words.contains("transcripts that are made late do not show: ") && !words.contains("FAILED"),
-        "{words}"
-    );
+    assert!(words.contains("late transcripts missing: ") && !words.contains("FAILED"), "{words}");
     let doctor = run(rig.meetfs().arg("doctor").arg("--config").arg(rig.config_path()), SOON);
     let told = check_of(&doctor, "cisco, transcripts");
     assert!(

@@ -1,15 +1,15 @@
-//! The cache directory.
+//! Checks of the cache directory.
 
-use std::fmt::Display;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use bytesize::ByteSize;
 
-use super::{Check, Verdict};
+use super::check::{Check, Verdict};
 use crate::cache::disk::{self, Survey};
 use crate::catalog::CatalogDatabase;
 use crate::config::{Config, DiskLimit};
+use crate::model::Diagnostic;
 
 const SUBJECT: &str = "cache directory";
 
@@ -21,7 +21,7 @@ pub(crate) fn checks(settings: &Config) -> Vec<Check> {
     let mut checks = vec![directory(&settings.cache.dir, true)];
     let surveyed = disk::survey(&blocks).and_then(|survey| {
         if survey.is_some() {
-            // Another disk may be mounted there.
+            // It may be on another file system.
             disk::trial(&blocks, true)?;
         }
         Ok(survey.unwrap_or_else(|| Survey::of_none(&blocks)))
@@ -34,8 +34,8 @@ pub(crate) fn checks(settings: &Config) -> Vec<Check> {
             checks.push(match survey.free {
                 Some(free) if free < limit.saturating_sub(survey.held) => Check::warning(
                     "blocks on disk",
-                    format!("{found}, and only {} are free on the file system", ByteSize(free)),
-                    "free space there, or lower `disk` in [cache]",
+                    format!("{found}, and the file system has only {} free", ByteSize(free)),
+                    "Free space there, or lower `disk` in [cache].",
                 ),
                 _ => Check::ok("blocks on disk", found),
             });
@@ -44,26 +44,27 @@ pub(crate) fn checks(settings: &Config) -> Vec<Check> {
     checks
 }
 
-fn failure(subject: &str, error: &impl Display) -> Check {
-    let otherwise = "give another directory with --cache-dir";
-    Check::of_error(Verdict::Failure, subject, error, otherwise).of_configuration()
+fn failure(subject: &str, error: &impl Diagnostic) -> Check {
+    let fix = "Choose another directory with --cache-dir.";
+    Check::of_error(Verdict::Failure, subject, error, fix).of_configuration()
 }
 
-/// Whether files can be made, written, read, freed in part and removed there, which is tried.
+/// Checks that files can be created, written, read and removed there, by doing so. With blocks, also
+/// that parts of a file can be freed.
 fn directory(directory: &Path, with_blocks: bool) -> Check {
-    let place = directory.display();
+    let path = directory.display();
     if let Err(error) = disk::trial(directory, with_blocks) {
         return failure(SUBJECT, &error);
     }
     if let Err(error) = CatalogDatabase::check(directory) {
         return failure(SUBJECT, &error);
     }
-    if directory.metadata().is_ok_and(|found| found.mode() & 0o077 != 0) {
+    if directory.metadata().is_ok_and(|metadata| metadata.mode() & 0o077 != 0) {
         return Check::warning(
             SUBJECT,
-            format!("others may look into {place}"),
-            format!("run `chmod 700 {place}`"),
+            format!("other users may list {path}"),
+            format!("Run `chmod 700 {path}`."),
         );
     }
-    Check::ok(SUBJECT, place.to_string())
+    Check::ok(SUBJECT, path.to_string())
 }

@@ -1,8 +1,8 @@
-//! What the fuzz targets reach of this room: the date that a host says it is.
+//! Functions for the fuzz targets.
 
 use std::time::{Duration, SystemTime};
 
-/// How far the clock is off by a host's `Date`.
+/// Returns the offset of the clock from the `Date` header of a server.
 pub fn skew(date: &str, now: SystemTime) -> Option<Duration> {
-    super::source::skew(date, now)
+    super::source::clock_offset(date, now)
 }

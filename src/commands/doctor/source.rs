@@ -1,4 +1,5 @@
-//! One source: its address, its clock, its credential, a listing, and a byte of a recording.
+//! Checks of one source: its endpoints, the clock, the credential, a listing, and a byte of a
+//! recording.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -6,80 +7,83 @@ use std::time::{Duration, SystemTime};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
-use super::{Check, Verdict, scopes};
+use super::check::{Check, Verdict};
+use super::scopes;
 use crate::daemon::archive::Archive;
 use crate::daemon::source::Source;
 use crate::http::{ApiRequest, Client, FetchError, HttpError, Priority};
 use crate::model::{Availability, DaySpan, Meeting, RecordingFile, SecretUrl};
 use crate::providers::ProviderError;
 
-/// Bound on reaching an address.
-const REACHED_TIMEOUT: Duration = Duration::from_secs(15);
+/// Timeout for the connection to an endpoint.
+const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Bound on listing the last days.
-const LISTED_TIMEOUT: Duration = Duration::from_secs(60);
+/// Timeout for the listing of the last days.
+const LISTING_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How far back a recording is looked for.
-const DAYS: i32 = 29;
+/// How far back to look for a recording.
+const LISTED_DAYS: i32 = 29;
 
-/// A clock that is further off than this breaks signed links, which end to the second, and is the cause of many a
-/// certificate that is "not yet valid".
-const MAX_SKEW: Duration = Duration::from_secs(30);
+/// Limit on the offset of the clock. Signed URLs expire to the second, and a wrong clock is a common
+/// cause of a certificate that is "not yet valid".
+const MAX_CLOCK_OFFSET: Duration = Duration::from_secs(30);
 
-/// What to do about errors that do not say it.
-const TRIED_BY_ITSELF: &str =
-    "a mount tries it again by itself; if it stays, its log says more with --log-level debug";
-const MAY_BE_DOWNLOADED: &str =
-    "see in the cloud that its recordings may be downloaded with this credential";
-const LATER: &str = "run this again in some minutes; if it stays, the log of a mount says more with --log-level debug";
+/// Fixes for errors without a hint.
+const RETRIED_BY_MOUNT: &str = "A running mount retries automatically. If the error persists, see \
+                                its log with --log-level debug.";
+const CHECK_DOWNLOAD_PERMISSION: &str =
+    "Check at the provider that this credential may download the recordings.";
+const RUN_LATER: &str = "Run the command again in a few minutes. If the error persists, see the log \
+                         of a mount with --log-level debug.";
 
 pub(crate) async fn checks(archive: &Archive) -> Vec<Check> {
     let mut checks = Vec::new();
     for (source, _) in archive.sources() {
-        checks.extend(examine(archive, source).await);
+        checks.extend(check_source(archive, source).await);
     }
     checks
 }
 
-async fn examine(archive: &Archive, source: &Source) -> Vec<Check> {
+async fn check_source(archive: &Archive, source: &Source) -> Vec<Check> {
     let name = source.settings.name.to_string();
-    let mut checks = reach(archive.client(), source).await;
+    let mut checks = endpoints(archive.client(), source).await;
     checks.extend(scopes::checks(source).await);
     let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
-    let from = today.checked_sub(DAYS.days()).unwrap_or(today);
+    let from = today.checked_sub(LISTED_DAYS.days()).unwrap_or(today);
     let span = DaySpan { from, to: today };
-    let listing = match tokio::time::timeout(LISTED_TIMEOUT, source.provider.list(span)).await {
+    let listing = match tokio::time::timeout(LISTING_TIMEOUT, source.provider.list(span)).await {
         Ok(listing) => listing,
         Err(_) => Err(ProviderError::unavailable(format!(
             "no answer within {} s",
-            LISTED_TIMEOUT.as_secs()
+            LISTING_TIMEOUT.as_secs()
         ))),
     };
     let listing = match listing {
         Ok(listing) => listing,
         Err(error) => {
-            let is_of_configuration = !error.is_transient();
+            let is_configuration = !error.is_transient();
             let check = Check::of_error(
                 Verdict::Failure,
                 format!("{name}, listing"),
                 &error,
-                TRIED_BY_ITSELF,
+                RETRIED_BY_MOUNT,
             );
-            checks.push(if is_of_configuration { check.of_configuration() } else { check });
+            checks.push(if is_configuration { check.of_configuration() } else { check });
             return checks;
         }
     };
     let meetings = listing.meetings.len();
-    let found = format!("{meetings} meeting{} since {from}", if meetings == 1 { "" } else { "s" });
+    let finding =
+        format!("{meetings} meeting{} since {from}", if meetings == 1 { "" } else { "s" });
     checks.push(match listing.failed.first() {
-        None => Check::ok(format!("{name}, listing"), found),
-        Some((days, error)) => {
-            let told = format!(
-                "{found}, but the days {} to {} are incomplete: {error}",
-                days.from, days.to
-            );
-            Check::of_error(Verdict::Warning, format!("{name}, listing"), &told, TRIED_BY_ITSELF)
-        }
+        None => Check::ok(format!("{name}, listing"), finding),
+        Some((days, error)) => Check::of_error_with_context(
+            Verdict::Warning,
+            format!("{name}, listing"),
+            &format!("{finding}, but {} to {} are incomplete: ", days.from, days.to),
+            error,
+            RETRIED_BY_MOUNT,
+        ),
     });
     checks.extend(late_files(source, &listing.meetings).await);
     let mut files: Vec<&RecordingFile> = listing
@@ -93,43 +97,49 @@ async fn examine(archive: &Archive, source: &Source) -> Vec<Check> {
     let Some(newest) = files.last() else {
         checks.push(Check::warning(
             subject,
-            format!("there is no recording of the last {DAYS} days to read a byte of"),
-            "run this again when there is one",
+            format!("the last {LISTED_DAYS} days have no recording to read from"),
+            "Run the command again when there is one.",
         ));
         return checks;
     };
     checks.push(match archive.engine.find_size(&newest.id, newest.body).await {
-        Ok(size) => Check::ok(subject, format!("one byte of a file of {size} bytes")),
+        Ok(size) => Check::ok(subject, format!("read one byte of a file of {size} bytes")),
         Err(error @ FetchError::NotAllowed(_)) => {
-            Check::of_error(Verdict::Failure, subject, &error, MAY_BE_DOWNLOADED).of_configuration()
+            Check::of_error(Verdict::Failure, subject, &error, CHECK_DOWNLOAD_PERMISSION)
+                .of_configuration()
         }
-        Err(error) => Check::of_error(Verdict::Failure, subject, &error, LATER),
+        Err(error) => Check::of_error(Verdict::Failure, subject, &error, RUN_LATER),
     });
     checks
 }
 
-/// Whether files that are made late can be looked for, tried with the newest meeting. Nothing where they can.
+/// Checks with the newest meeting that late files can be looked up. Returns nothing if they can.
 async fn late_files(source: &Source, meetings: &[Meeting]) -> Option<Check> {
     let newest = meetings.iter().max_by_key(|meeting| (meeting.start, &meeting.id))?.clone();
     let newest = [Arc::new(newest)];
-    let looked = tokio::time::timeout(LISTED_TIMEOUT, source.provider.late_files(&newest)).await;
-    let error = looked.ok()?.failed?;
+    let lookup = tokio::time::timeout(LISTING_TIMEOUT, source.provider.late_files(&newest)).await;
+    let error = lookup.ok()?.failed?;
     let subject = format!("{}, transcripts", source.settings.name);
-    let told = format!("those that are made late do not show: {error}");
-    Some(Check::of_error(Verdict::Warning, subject, &told, TRIED_BY_ITSELF))
+    Some(Check::of_error_with_context(
+        Verdict::Warning,
+        subject,
+        "late transcripts are missing: ",
+        &error,
+        RETRIED_BY_MOUNT,
+    ))
 }
 
-/// Whether the source's addresses can be reached over DNS and TLS, and what time it is there.
-async fn reach(client: &Client, source: &Source) -> Vec<Check> {
+/// Checks that the endpoints of the source can be reached over DNS and TLS, and compares clocks.
+async fn endpoints(client: &Client, source: &Source) -> Vec<Check> {
     let mut checks = Vec::new();
-    for address in source.provider.base_urls() {
-        let subject = format!("{}, {}", source.settings.name, address.host_str().unwrap_or("?"));
+    for url in source.provider.base_urls() {
+        let subject = format!("{}, {}", source.settings.name, url.host_str().unwrap_or("?"));
         let request = ApiRequest {
-            // Without the path: whether anything is there is not what is asked.
-            address: SecretUrl::new(address.join("/").unwrap_or_else(|_| address.clone())),
+            // Without the path: only the connection matters here.
+            address: SecretUrl::new(url.join("/").unwrap_or_else(|_| url.clone())),
             authorization: None,
             form: None,
-            within: REACHED_TIMEOUT,
+            within: ENDPOINT_TIMEOUT,
             rate_limiter: None,
             priority: Priority::Background,
         };
@@ -137,35 +147,34 @@ async fn reach(client: &Client, source: &Source) -> Vec<Check> {
             Ok(reply) => {
                 reply.headers.get("date").and_then(|date| date.to_str().ok()).map(str::to_owned)
             }
-            // It answers, whatever it says.
+            // Any response shows that the endpoint can be reached.
             Err(
                 HttpError::ServerError { .. }
                 | HttpError::RateLimited { .. }
                 | HttpError::TooLarge { .. },
             ) => None,
             Err(error) => {
-                checks.push(Check::failure(
-                    subject,
-                    error.to_string(),
-                    "a proxy is taken from HTTPS_PROXY; its certificate must be among the system's",
-                ));
+                let fix = "Check the network and the URL. A proxy is taken from HTTPS_PROXY; the \
+                           system must trust its certificate.";
+                checks.push(Check::of_error(Verdict::Failure, subject, &error, fix));
                 continue;
             }
         };
-        let skew = date.and_then(|date| skew(&date, SystemTime::now()));
-        checks.push(match skew {
-            Some(skew) if skew > MAX_SKEW => Check::warning(
+        let offset = date.and_then(|date| clock_offset(&date, SystemTime::now()));
+        checks.push(match offset {
+            Some(offset) if offset > MAX_CLOCK_OFFSET => Check::warning(
                 subject,
-                format!("it answers, but this clock is {} s off", skew.as_secs()),
-                "set the clock: `timedatectl set-ntp true`",
+                format!("reachable, but the clock of this system is {} s off", offset.as_secs()),
+                "Set the clock with `timedatectl set-ntp true`.",
             ),
-            _ => Check::ok(subject, "it answers"),
+            _ => Check::ok(subject, "reachable"),
         });
     }
     checks
 }
 
-pub(crate) fn skew(date: &str, now: SystemTime) -> Option<Duration> {
+/// Returns the offset of the clock from the `Date` header of a server.
+pub(crate) fn clock_offset(date: &str, now: SystemTime) -> Option<Duration> {
     let then = httpdate::parse_http_date(date).ok()?;
     Some(now.duration_since(then).unwrap_or_else(|ahead| ahead.duration()))
 }
@@ -175,9 +184,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_is_compared_with_the_date_of_an_answer() {
+    fn clock_offset_is_absolute() {
         let now = httpdate::parse_http_date("Tue, 06 Oct 2026 07:00:30 GMT").unwrap();
-        let off = |date| skew(date, now).map(|skew| skew.as_secs());
+        let off = |date| clock_offset(date, now).map(|offset| offset.as_secs());
         assert_eq!(off("Tue, 06 Oct 2026 07:00:00 GMT"), Some(30));
         assert_eq!(off("Tue, 06 Oct 2026 07:01:30 GMT"), Some(60));
         assert_eq!(off("yesterday"), None);

@@ -1,19 +1,19 @@
-//! What the system must have.
+//! Checks of the operating system.
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use super::Check;
+use super::check::Check;
 
-/// The most file descriptors that a mount with a few hundred readers needs: a connection and a cache file each.
-const DESCRIPTORS: u64 = 4096;
+/// File descriptors for a few hundred concurrent readers: a connection and a cache file each.
+const RECOMMENDED_DESCRIPTORS: u64 = 4096;
 
 pub(crate) fn checks() -> Vec<Check> {
     let is_root = nix::unistd::geteuid().is_root();
     let mut checks = vec![fuse()];
     if !is_root {
-        checks.push(helper());
+        checks.push(fusermount());
         checks.push(other_users());
     }
     checks.extend(descriptors());
@@ -25,60 +25,61 @@ fn fuse() -> Check {
         Ok(_) => Check::ok("FUSE", "/dev/fuse can be opened"),
         Err(error) if error.kind() == ErrorKind::NotFound => Check::failure(
             "FUSE",
-            "there is no /dev/fuse",
-            "load the kernel's module with `modprobe fuse`; in a container, give it the device (--device /dev/fuse)",
+            "/dev/fuse does not exist",
+            "Load the kernel module with `modprobe fuse`. In a container, add `--device /dev/fuse`.",
         ),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Check::failure(
             "FUSE",
-            "/dev/fuse may not be opened",
-            "allow it with `chmod 666 /dev/fuse`, as distributions do; in a container, add --cap-add SYS_ADMIN",
+            "permission to open /dev/fuse is denied",
+            "Run `chmod 666 /dev/fuse`, which is the default of distributions. In a container, add \
+             `--cap-add SYS_ADMIN`.",
         ),
         Err(error) => Check::failure(
             "FUSE",
-            format!("/dev/fuse cannot be opened ({error})"),
-            "load the kernel's module with `modprobe fuse`",
+            format!("cannot open /dev/fuse: {error}"),
+            "Load the kernel module with `modprobe fuse`.",
         ),
     }
 }
 
-/// Mounting without being root goes through a helper.
-fn helper() -> Check {
+/// Checks the setuid helper that mounts for users other than root.
+fn fusermount() -> Check {
     let directories = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&directories)
         .map(|directory| directory.join("fusermount3"))
         .find(|path| path.is_file());
     match found {
         Some(path) => Check::ok("fusermount3", path.display().to_string()),
-        None => Check::failure("fusermount3", "it is not in PATH", "install the package fuse3"),
+        None => Check::failure("fusermount3", "it is not in PATH", "Install the package fuse3."),
     }
 }
 
-/// Whether `-o allow_other` may be used.
+/// Checks whether `-o allow_other` is allowed.
 fn other_users() -> Check {
     let path = PathBuf::from("/etc/fuse.conf");
     let text = std::fs::read_to_string(&path).unwrap_or_default();
     if text.lines().any(|line| line.trim() == "user_allow_other") {
-        return Check::ok("other users", "-o allow_other may be used");
+        return Check::ok("other users", "-o allow_other is allowed");
     }
     Check::warning(
         "other users",
-        "-o allow_other may not be used, so nobody else can read a mount of yours",
-        "if somebody should, write the line `user_allow_other` into /etc/fuse.conf",
+        "-o allow_other is not allowed, so that only you can read your mounts",
+        "To allow it, add the line `user_allow_other` to /etc/fuse.conf.",
     )
 }
 
 fn descriptors() -> Option<Check> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits.lines().find(|line| line.starts_with("Max open files"))?;
-    let most = line.split_whitespace().nth(4)?;
-    // "unlimited" is no number.
-    let few = most.parse::<u64>().ok().filter(|most| *most < DESCRIPTORS);
-    Some(match few {
-        Some(few) => Check::warning(
+    let limit = line.split_whitespace().nth(4)?;
+    // "unlimited" is not a number and is enough.
+    let low = limit.parse::<u64>().ok().filter(|limit| *limit < RECOMMENDED_DESCRIPTORS);
+    Some(match low {
+        Some(low) => Check::warning(
             "open files",
-            format!("at most {few}, which hundreds of readers at once can use up"),
-            "raise it with `ulimit -Hn 65536`, or LimitNOFILE= in a unit file",
+            format!("the limit is {low}, too low for hundreds of concurrent readers"),
+            "Raise it with `ulimit -Hn 65536`, or with LimitNOFILE= in a systemd unit.",
         ),
-        None => Check::ok("open files", format!("up to {most}")),
+        None => Check::ok("open files", format!("up to {limit}")),
     })
 }

@@ -1,4 +1,4 @@
-//! Waits on this machine for the browser that comes back with a code (RFC 8252, 7.3).
+//! The loopback server that the browser is redirected to (RFC 8252, 7.3).
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
@@ -16,93 +16,98 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::LoginError;
-use super::pasted::Answer;
+use super::error::LoginError;
+use super::redirect::Redirect;
 use crate::model::SourceName;
 use crate::providers::AuthorizationRequest;
 
-/// How long somebody may take to sign in and agree, a second factor included. Longer, and a port would stay open for
-/// nobody.
-const WITHIN_MINUTES: u64 = 10;
+/// Limit on the time to sign in and agree, a second factor included. Afterwards the port closes.
+const SIGN_IN_TIMEOUT_MINUTES: u64 = 10;
 
-/// A browser opens a few connections at once, some of which it never uses.
-const CONNECTIONS: usize = 16;
+/// Limit on open connections. A browser opens a few at once and uses one. Further ones wait.
+const MAX_CONNECTIONS: usize = 16;
 
-/// How long a connection may stay without asking anything. One more than [`CONNECTIONS`] waits for as long.
-const ASKED_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout for the request on a connection.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a connection may stay at all: longer than the exchange of a code with its wait for other processes, for the
-/// page says how that went.
+/// Timeout for a connection as a whole. The response says whether the token exchange succeeded, so
+/// it must be longer than the exchange.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a page may take to leave when the process is about to end.
-const PAGE_TIMEOUT: Duration = Duration::from_millis(100);
+/// Time for the last response to leave before the process exits.
+const LAST_RESPONSE_DELAY: Duration = Duration::from_millis(100);
 
-/// The port that the browser comes back to, on this machine alone.
+/// Delay after a failed `accept`, most likely for lack of descriptors, which become free.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(20);
+
+/// Opens the port for the redirect, on the loopback interface alone.
 pub(crate) async fn listen(port: u16) -> Result<TcpListener, LoginError> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .await
-        .map_err(|cause| LoginError::Port { port, cause })
+        .map_err(|source| LoginError::Port { port, source })
 }
 
-/// The browser that has brought a code, and waits to hear what came of it.
+/// The browser that delivered the code and waits for a response.
 pub(crate) struct Browser(oneshot::Sender<Page>);
 
 impl Browser {
-    /// Says whether somebody is signed in now.
-    pub(crate) async fn hear(self, is_signed_in: bool) {
-        show(self.0, if is_signed_in { Page::SignedIn } else { Page::Failed }).await;
+    pub(crate) async fn show_result(self, is_signed_in: bool) {
+        respond(self.0, if is_signed_in { Page::SignedIn } else { Page::Failed }).await;
     }
 }
 
-async fn show(browser: oneshot::Sender<Page>, page: Page) {
+/// Sends the last response before the process exits.
+async fn respond(browser: oneshot::Sender<Page>, page: Page) {
     if browser.send(page).is_ok() {
-        // The process may end a moment later.
-        tokio::time::sleep(PAGE_TIMEOUT).await;
+        tokio::time::sleep(LAST_RESPONSE_DELAY).await;
     }
 }
 
-/// The code that the browser brings, and the browser.
-pub(crate) async fn code(
+/// Waits for the redirect that belongs to `consent`.
+///
+/// # Errors
+/// [`LoginError::TimedOut`] and [`LoginError::Refused`]
+pub(crate) async fn wait_for_code(
     listener: TcpListener,
     consent: &AuthorizationRequest,
     source: &SourceName,
 ) -> Result<(SecretString, Browser), LoginError> {
-    let (found, mut answers) = mpsc::channel(CONNECTIONS);
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let until = Instant::now() + Duration::from_secs(WITHIN_MINUTES * 60);
+    let (sender, mut redirects) = mpsc::channel(MAX_CONNECTIONS);
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let deadline = Instant::now() + Duration::from_secs(SIGN_IN_TIMEOUT_MINUTES * 60);
     loop {
         tokio::select! {
-            () = tokio::time::sleep_until(until) => {
-                return Err(LoginError::Nobody { minutes: WITHIN_MINUTES });
+            () = tokio::time::sleep_until(deadline) => {
+                return Err(LoginError::TimedOut { minutes: SIGN_IN_TIMEOUT_MINUTES });
             }
-            // A place first: whoever comes while all are taken is not turned away, but waits for one.
-            (place, accepted) = async { (places.clone().acquire_owned().await, listener.accept().await) } => {
+            // The permit first: a connection over the limit waits in the backlog and is not closed.
+            (permit, accepted) = async {
+                (permits.clone().acquire_owned().await, listener.accept().await)
+            } => {
                 let Ok((socket, _)) = accepted else {
-                    // Out of sockets, which come back.
-                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                     continue;
                 };
-                let found = found.clone();
+                let sender = sender.clone();
                 tokio::spawn(async move {
-                    let service = service_fn(move |request| answer(request, found.clone()));
+                    let service = service_fn(move |request| serve(request, sender.clone()));
                     let served = http1::Builder::new()
                         .timer(TokioTimer::new())
-                        .header_read_timeout(ASKED_TIMEOUT)
+                        .header_read_timeout(REQUEST_TIMEOUT)
                         .keep_alive(false)
                         .serve_connection(TokioIo::new(socket), service);
-                    let _however_it_ends = tokio::time::timeout(CONNECTION_TIMEOUT, served).await;
-                    drop(place);
+                    // A failed connection is the browser's to repeat.
+                    let _ = tokio::time::timeout(CONNECTION_TIMEOUT, served).await;
+                    drop(permit);
                 });
             }
-            Some((answer, browser)) = answers.recv() => {
-                let (answer, browser): Asked = (answer, browser);
-                match answer.code(consent, source) {
-                    Ok(Some(code)) => return Ok((code, Browser(browser))),
-                    // Of another question: whoever sent it has no say.
-                    Ok(None) => drop(browser.send(Page::NotAsked)),
+            Some(BrowserRequest { redirect, response }) = redirects.recv() => {
+                match redirect.code(consent, source) {
+                    Ok(Some(code)) => return Ok((code, Browser(response))),
+                    // A request that does not belong to this sign-in must not end it.
+                    Ok(None) => drop(response.send(Page::OtherSignIn)),
                     Err(error) => {
-                        show(browser, Page::Refused).await;
+                        respond(response, Page::Refused).await;
                         return Err(error);
                     }
                 }
@@ -111,28 +116,22 @@ pub(crate) async fn code(
     }
 }
 
-/// What the person in front of the browser is told.
-#[derive(Clone, Copy)]
-enum Page {
-    SignedIn,
-    Failed,
-    Refused,
-    NotAsked,
-    NotFound,
+/// A redirect with the browser that waits for its response.
+struct BrowserRequest {
+    redirect: Redirect,
+    response: oneshot::Sender<Page>,
 }
 
-type Asked = (Answer, oneshot::Sender<Page>);
-
-async fn answer(
+async fn serve(
     request: Request<hyper::body::Incoming>,
-    found: mpsc::Sender<Asked>,
+    redirects: mpsc::Sender<BrowserRequest>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let page = if request.uri().path() == "/" && request.method() == hyper::Method::GET {
-        let answer = Answer::of_query(request.uri().query().unwrap_or_default());
-        let (browser, page) = oneshot::channel();
-        match found.try_send((answer, browser)) {
-            Ok(()) => page.await.unwrap_or(Page::NotAsked),
-            Err(_) => Page::NotAsked,
+        let redirect = Redirect::parse_query(request.uri().query().unwrap_or_default());
+        let (response, page) = oneshot::channel();
+        match redirects.try_send(BrowserRequest { redirect, response }) {
+            Ok(()) => page.await.unwrap_or(Page::OtherSignIn),
+            Err(_) => Page::OtherSignIn,
         }
     } else {
         Page::NotFound
@@ -140,29 +139,41 @@ async fn answer(
     Ok(page.response())
 }
 
+/// What the browser shows.
+#[derive(Clone, Copy)]
+enum Page {
+    SignedIn,
+    Failed,
+    Refused,
+    /// The redirect does not belong to this sign-in.
+    OtherSignIn,
+    NotFound,
+}
+
 impl Page {
     fn response(self) -> Response<Full<Bytes>> {
         let (status, text) = match self {
-            Self::SignedIn => (StatusCode::OK, "You are signed in. This page can be closed."),
+            Self::SignedIn => (StatusCode::OK, "You are signed in. You can close this page."),
             Self::Failed => (
                 StatusCode::BAD_GATEWAY,
-                "You are not signed in. What went wrong is where meetfs was started.",
+                "The sign-in failed. The terminal that runs meetfs shows the reason.",
             ),
-            Self::Refused => (StatusCode::OK, "Nothing was permitted. This page can be closed."),
-            Self::NotAsked => {
-                (StatusCode::BAD_REQUEST, "This does not belong to the sign-in under way.")
+            Self::Refused => (StatusCode::OK, "Permission was refused. You can close this page."),
+            Self::OtherSignIn => {
+                (StatusCode::BAD_REQUEST, "This request does not belong to the current sign-in.")
             }
-            Self::NotFound => (StatusCode::NOT_FOUND, "There is nothing here."),
+            Self::NotFound => (StatusCode::NOT_FOUND, "Not found."),
         };
         let body = format!(
-            "<!DOCTYPE html><html lang=\"en\"><meta charset=\"utf-8\"><title>meetfs</title><p>{text}</p></html>\n"
+            "<!DOCTYPE html><html lang=\"en\"><meta charset=\"utf-8\"><title>meetfs</title>\
+             <p>{text}</p></html>\n"
         );
         let mut response = Response::new(Full::new(Bytes::from(body)));
         *response.status_mut() = status;
         for (name, value) in [
             ("content-type", "text/html; charset=utf-8"),
             ("cache-control", "no-store"),
-            // The code is in this page's address.
+            // The URL of this page contains the code.
             ("referrer-policy", "no-referrer"),
             ("content-security-policy", "default-src 'none'"),
         ] {

@@ -1,24 +1,25 @@
-//! What the fuzz targets reach of this room: what a browser or a person brings, as an answer to one question.
+//! Functions for the fuzz targets: redirects from a browser or a user, for one sign-in.
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::pasted::{Answer, of_line};
+use super::paste::parse_line;
+use super::redirect::Redirect;
 use crate::model::SourceName;
 use crate::providers::oauth_fuzzing::consent;
 
-/// The code in the query of an address that a browser comes to; an error's text where permission was refused.
+/// Returns the code in the query of a redirect, or the message if permission was refused.
 pub fn browsed(
     source: &SourceName,
     state: &str,
     query: &str,
 ) -> Result<Option<SecretString>, String> {
     let Some(consent) = consent(state) else { return Ok(None) };
-    Answer::of_query(query).code(&consent, source).map_err(|error| error.to_string())
+    Redirect::parse_query(query).code(&consent, source).map_err(|error| error.to_string())
 }
 
-/// The code in a line that somebody pastes, or the text of what is wrong with it.
+/// Returns the code in a pasted line, or the message.
 pub fn pasted(source: &SourceName, state: &str, line: &str) -> Result<String, String> {
-    let Some(consent) = consent(state) else { return Err("no question".into()) };
-    let code = of_line(line.trim(), &consent, source).map_err(|error| error.to_string())?;
+    let Some(consent) = consent(state) else { return Err("no consent".into()) };
+    let code = parse_line(line.trim(), &consent, source).map_err(|error| error.to_string())?;
     Ok(code.expose_secret().to_owned())
 }

@@ -1,26 +1,27 @@
-//! What the fuzz targets reach of this room: what comes over the socket, on both sides.
+//! Functions for the fuzz targets: what passes through the socket, on both sides.
 
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::{ExpiringFile, MountReport, Request, WallClock};
+use super::expiring_file::ExpiringFile;
+use super::report::MountReport;
+use super::request::Request;
+use super::wall_clock::WallClock;
 
-/// The word of the request that a line is.
+/// Parses a request and returns its word.
 pub fn request(line: &str) -> Option<&'static str> {
     Request::parse(line).map(Request::word)
 }
 
-/// An answer about a mount as a person reads it.
-pub fn report(answer: &[u8]) -> Option<String> {
+/// Parses the reply to `status` and formats it as text.
+pub fn report(reply: &[u8]) -> Option<String> {
     let wall = WallClock { zone: TimeZone::UTC, now: Timestamp::UNIX_EPOCH };
-    serde_json::from_slice::<MountReport>(answer).ok().map(|report| report.as_text(&wall))
+    serde_json::from_slice::<MountReport>(reply).ok().map(|report| report.as_text(&wall))
 }
 
-/// How many files an answer says will be deleted.
-pub fn expiring(answer: &[u8]) -> Option<usize> {
-    serde_json::from_slice::<(PathBuf, Vec<ExpiringFile>)>(answer)
-        .ok()
-        .map(|(_, files)| files.len())
+/// Parses the reply to `expiring` and returns the number of files.
+pub fn expiring(reply: &[u8]) -> Option<usize> {
+    serde_json::from_slice::<(PathBuf, Vec<ExpiringFile>)>(reply).ok().map(|(_, files)| files.len())
 }

@@ -1,4 +1,7 @@
-//! How a mount is doing: for a program as JSON, for a person as text.
+//! The state of a mount, as JSON for programs and as text for people.
+//!
+//! The JSON is also the reply on the control socket, so that a command can read a daemon of another
+//! version: fields that are added later have a default.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,126 +11,124 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::absent::about_dead;
+use super::error::dead_mount_hint;
 use super::wall_clock::WallClock;
 use crate::catalog::{RefreshState, SourceCounts};
 use crate::daemon::archive::Archive;
 use crate::daemon::source::Source;
 use crate::http::DownHost;
+use crate::model::{Diagnostic, one_line};
 
-/// One mount.
+/// The state of one mount.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct MountReport {
-    /// Where it is.
     pub mountpoint: String,
-    /// What became of it, and what to do, where its daemon has died; `None` where one serves it.
+    /// What to do about a mount whose daemon has died; `None` for a live mount.
     #[serde(default)]
     pub dead: Option<String>,
-    /// Process id of its daemon; `None` of a dead mount, as the next two.
+    /// Process id of the daemon. This and the next two are `None` for a dead mount.
     pub pid: Option<u32>,
-    /// Version of its daemon.
+    /// Version of the daemon.
     pub version: Option<String>,
-    /// Since when it is mounted.
+    /// Start of the mount.
     pub since: Option<Timestamp>,
-    /// Its sources, by name.
+    /// Ordered by name.
     pub sources: Vec<SourceReport>,
-    /// Whether it answers a refresh that had not ended in time.
+    /// Whether the report answers a `refresh` that did not finish in time.
     #[serde(default)]
     pub is_unfinished: bool,
-    /// Hosts that are down, which reads are not sent to.
+    /// Hosts whose circuit breaker is open.
     #[serde(default)]
     pub down: Vec<DownReport>,
-    /// What is kept on disk; `None` where nothing is.
+    /// The disk cache; `None` if it is off.
     pub disk: Option<DiskReport>,
 }
 
-/// A host that has not answered for a while.
+/// A host whose circuit breaker is open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct DownReport {
     /// Scheme and host.
     pub host: String,
-    /// The sources that ask it first of all; none for one that only holds files.
+    /// The sources whose API is on this host; empty for a download host.
     pub sources: Vec<String>,
-    /// Since when nothing good was heard of it.
+    /// Time of the first failure.
     pub since: Timestamp,
-    /// From when on the next read tries it; listings try it at their own time.
+    /// From this time on, the next read tries it. Refreshes try it on their own schedule.
     pub next: Timestamp,
 }
 
-/// One source of a mount.
+/// The state of one source of a mount.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SourceReport {
     /// The configured name.
     pub name: String,
-    /// Its provider, as in the configuration.
+    /// As in the configuration.
     pub provider: String,
-    /// Meetings that are shown.
+    /// Meetings in the tree.
     pub meetings: u64,
-    /// Recording files that are shown and can be read.
+    /// Recording files in the tree that can be read.
     pub files: u64,
-    /// Their bytes, as far as known.
+    /// Their total size, as far as known.
     pub bytes: u64,
-    /// Meetings that the filter hides.
+    /// Meetings that the filter excludes.
     pub hidden_meetings: u64,
-    /// Files of other meetings that the filter hides.
+    /// Files of other meetings that the filter excludes.
     pub hidden_files: u64,
-    /// Meetings of which something is shown though it was deleted upstream.
+    /// Meetings with files that were deleted upstream and are served from the cache.
     pub kept_deleted: u64,
-    /// Meetings that are shown in the recycle bin.
+    /// Meetings in the recycle bin.
     pub in_trash: u64,
-    /// Why the recycle bin could not be listed, or not whole; `None` if it could, or is not shown.
+    /// Why the recycle bin is incomplete.
     pub trash_error: Option<String>,
-    /// Why transcripts that are made late could not be looked for; `None` if they could.
+    /// Why late transcripts could not be looked up.
     #[serde(default)]
     pub late_error: Option<String>,
-    /// Whether it is being listed now.
+    /// Whether a refresh runs now.
     pub is_refreshing: bool,
-    /// When something was listed last.
+    /// Time of the last refresh.
     pub listed: Option<Timestamp>,
-    /// When everything was listed last.
+    /// Time of the last complete refresh.
     pub listed_whole: Option<Timestamp>,
-    /// When it will be listed next.
+    /// Time of the next refresh.
     pub next: Option<Timestamp>,
-    /// Why the last listing failed; `None` if it did not.
+    /// Why the last refresh failed.
     pub error: Option<String>,
-    /// When it failed.
+    /// Time of that failure.
     pub failed: Option<Timestamp>,
-    /// Days that could not be listed; what was known of them is shown.
+    /// Days that could not be listed; the tree shows their previous listing.
     pub incomplete: Vec<IncompleteDays>,
 }
 
 /// Days that could not be listed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct IncompleteDays {
-    /// The first, UTC.
+    /// First day, UTC.
     pub from: Date,
-    /// The last, UTC.
+    /// Last day, UTC.
     pub to: Date,
-    /// Why.
     pub error: String,
 }
 
-/// The blocks on disk.
+/// The state of the disk cache.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct DiskReport {
-    /// Their directory.
     pub directory: String,
-    /// The most bytes that may be held.
+    /// In bytes.
     pub limit: u64,
-    /// Bytes held.
+    /// Bytes in the cache.
     pub held: u64,
-    /// File versions of which something is held.
+    /// File versions with at least one block.
     pub files: u64,
-    /// Whether blocks are written: not while the disk is full or broken.
+    /// Whether blocks are written. `false` while the disk is full, read-only or failing.
     pub is_written: bool,
-    /// Blocks that were not kept, since the mount began.
+    /// Blocks that were not written since the mount started.
     pub skipped_blocks: u64,
-    /// Blocks that were found wrong, since the mount began.
+    /// Blocks with a wrong checksum since the mount started.
     pub damaged_blocks: u64,
 }
 
 impl MountReport {
-    /// How an archive is doing that has been mounted since then.
+    /// Collects the state of an archive that has been mounted since then. Blocks for a large archive.
     pub(crate) fn of(archive: &Archive, mountpoint: &Path, since: Timestamp) -> Self {
         let mut sources: Vec<_> =
             archive.sources().map(|(source, counts)| SourceReport::of(source, counts)).collect();
@@ -159,11 +160,11 @@ impl MountReport {
         }
     }
 
-    /// One that a daemon has left behind. It has every key that others have, for programs that look at all.
+    /// Returns the report of a dead mount. It has the keys of every report.
     pub(crate) fn of_dead(mountpoint: &Path) -> Self {
         Self {
             mountpoint: mountpoint.to_string_lossy().into_owned(),
-            dead: Some(about_dead(mountpoint)),
+            dead: Some(format!("its daemon has died. {}", dead_mount_hint(mountpoint))),
             pid: None,
             version: None,
             since: None,
@@ -174,17 +175,17 @@ impl MountReport {
         }
     }
 
-    /// For a person, with times as the clock on the wall shows them.
+    /// Formats the report for people.
     pub(crate) fn as_text(&self, wall: &WallClock) -> String {
-        if let Some(why) = &self.dead {
-            return format!("{}  DEAD: {why}\n", self.mountpoint);
+        if let Some(dead) = &self.dead {
+            return format!("{}  DEAD: {dead}\n", self.mountpoint);
         }
         let or_unknown = |known: Option<String>| known.unwrap_or_else(|| "?".to_owned());
         let mut text = format!(
             "{}  process {}, since {}, meetfs {}\n",
             self.mountpoint,
             or_unknown(self.pid.map(|pid| pid.to_string())),
-            or_unknown(self.since.map(|since| wall.show(since))),
+            or_unknown(self.since.map(|since| wall.format(since))),
             or_unknown(self.version.clone()),
         );
         for source in &self.sources {
@@ -196,18 +197,19 @@ impl MountReport {
             } else {
                 format!(" ({})", down.sources.join(", "))
             };
-            let _a_string_takes_all = writeln!(
+            // Writing to a string does not fail.
+            let _ = writeln!(
                 text,
-                "  DOWN    {}{sources} has not answered since {}; reads fail at once, the next one after {} tries it",
+                "  DOWN    {}{sources}: no answer since {}; reads fail until the retry at {}",
                 down.host,
-                wall.show(down.since),
-                wall.show(down.next)
+                wall.format(down.since),
+                wall.format(down.next)
             );
         }
         if let Some(disk) = &self.disk {
             let state =
-                if disk.is_written { "" } else { "; NOT WRITTEN: full, read-only or broken" };
-            let _a_string_takes_all = writeln!(
+                if disk.is_written { "" } else { "; NOT WRITABLE: full, read-only or failing" };
+            let _ = writeln!(
                 text,
                 "  cache   {} of {} in {}{state}",
                 ByteSize(disk.held),
@@ -222,8 +224,8 @@ impl MountReport {
 impl DownReport {
     fn of(DownHost { host, since, next }: DownHost, archive: &Archive) -> Self {
         let asks = |source: &Source| {
-            let addresses = source.provider.base_urls();
-            addresses.iter().any(|address| address.origin().ascii_serialization() == host)
+            let urls = source.provider.base_urls();
+            urls.iter().any(|url| url.origin().ascii_serialization() == host)
         };
         let sources = archive.sources().map(|(source, _)| source).filter(|source| asks(source));
         let mut sources: Vec<_> = sources.map(|source| source.settings.name.to_string()).collect();
@@ -248,7 +250,7 @@ impl SourceReport {
         let incomplete = incomplete_days.into_iter().map(|(days, error)| IncompleteDays {
             from: days.from,
             to: days.to,
-            error: error.to_string(),
+            error: with_hint(&error),
         });
         Self {
             name: source.settings.name.to_string(),
@@ -260,28 +262,29 @@ impl SourceReport {
             hidden_files: counts.hidden_files,
             kept_deleted: counts.kept_deleted,
             in_trash: counts.in_trash,
-            trash_error: trash_error.map(|error| error.to_string()),
-            late_error: late_files_error.map(|error| error.to_string()),
+            trash_error: trash_error.as_ref().map(with_hint),
+            late_error: late_files_error.as_ref().map(with_hint),
             is_refreshing: is_running,
             listed: listed_at,
             listed_whole: fully_listed_at,
             next: next_at,
-            error: last_failure.as_ref().map(|(_, error)| error.to_string()),
+            error: last_failure.as_ref().map(|(_, error)| with_hint(error)),
             failed: last_failure.map(|(at, _)| at),
             incomplete: incomplete.collect(),
         }
     }
 
-    /// Whether the last listing failed, in whole or in part.
-    pub(crate) fn is_troubled(&self) -> bool {
+    /// Whether the last refresh failed or was incomplete.
+    pub(crate) fn is_incomplete(&self) -> bool {
         self.error.is_some() || !self.incomplete.is_empty()
     }
 
     fn write(&self, text: &mut String, wall: &WallClock) {
         let at =
-            |time: Option<Timestamp>| time.map_or_else(|| "never".to_owned(), |at| wall.show(at));
+            |time: Option<Timestamp>| time.map_or_else(|| "never".to_owned(), |at| wall.format(at));
         let mut line = |what: std::fmt::Arguments<'_>| {
-            let _a_string_takes_all = writeln!(text, "{what}");
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{what}");
         };
         line(format_args!(
             "  {}  {}, {} in {}, {}",
@@ -293,14 +296,14 @@ impl SourceReport {
         ));
         if self.hidden_meetings + self.hidden_files > 0 {
             line(format_args!(
-                "          hidden by the filter: {} and {} of others",
+                "          excluded by the filter: {}, and {} of other meetings",
                 counted(self.hidden_meetings, "meeting"),
                 counted(self.hidden_files, "file")
             ));
         }
         if self.kept_deleted > 0 {
             line(format_args!(
-                "          kept from the cache after it was deleted upstream: {}",
+                "          deleted upstream, served from the cache: {}",
                 counted(self.kept_deleted, "meeting")
             ));
         }
@@ -311,23 +314,31 @@ impl SourceReport {
             ));
         }
         let next = match (self.is_refreshing, self.next) {
-            (true, _) => "being listed now".to_owned(),
+            (true, _) => "refreshing now".to_owned(),
             (false, next) => format!("next {}", at(next)),
         };
-        // What an earlier run listed is as old as that.
+        // A listing of an earlier run is as old as that run's.
         line(format_args!("          listed {}, {next}", at(self.listed.or(self.listed_whole))));
         if let Some(error) = &self.error {
             line(format_args!("          FAILED {}: {error}", at(self.failed)));
         }
         if let Some(error) = &self.trash_error {
-            line(format_args!("          the recycle bin is incomplete: {error}"));
+            line(format_args!("          recycle bin incomplete: {error}"));
         }
         if let Some(error) = &self.late_error {
-            line(format_args!("          transcripts that are made late do not show: {error}"));
+            line(format_args!("          late transcripts missing: {error}"));
         }
         for days in &self.incomplete {
             line(format_args!("          INCOMPLETE {} to {}: {}", days.from, days.to, days.error));
         }
+    }
+}
+
+/// Returns the message with its causes, and the hint as a sentence of its own.
+fn with_hint(error: &impl Diagnostic) -> String {
+    match error.hint() {
+        Some(hint) => format!("{}. {hint}", one_line(error)),
+        None => one_line(error),
     }
 }
 
@@ -386,29 +397,29 @@ mod tests {
     }
 
     #[test]
-    fn a_person_reads_what_is_there_what_failed_and_when_it_is_tried_again() {
+    fn text_shows_counts_errors_and_retries() {
         let zone = TimeZone::get("Asia/Kolkata").unwrap();
         let wall = WallClock { zone, now: "2026-10-06T07:03:00Z".parse().unwrap() };
         assert_eq!(
             report().as_text(&wall),
             "/mnt/m  process 42, since 2026-10-05 03:30:00 +0530, meetfs 1.2.3\n  \
                acme  zoom, 1 meeting in 1200 files, 3.0 GiB\n          \
-                       hidden by the filter: 2 meetings and 0 files of others\n          \
-                       kept from the cache after it was deleted upstream: 1 meeting\n          \
+                       excluded by the filter: 2 meetings, and 0 files of other meetings\n          \
+                       deleted upstream, served from the cache: 1 meeting\n          \
                        in the recycle bin: 3 meetings\n          \
                        listed 12:30:00 +0530, next 12:35:00 +0530\n          \
                        FAILED 12:30:01 +0530: the secret is wrong\n          \
-                        the recycle bin is incomplete: no scope\n          \
-                        transcripts that are made late do not show: no scope either\n          \
+                        recycle bin incomplete: no scope\n          \
+                        late transcripts missing: no scope either\n          \
                         INCOMPLETE 2026-01-01 to 2026-01-30: out of reach\n  \
-                DOWN    https://api.zoom.us (acme) has not answered since 12:29:00 +0530; reads fail at once, the next one after 12:33:05 +0530 tries it\n"
+                DOWN    https://api.zoom.us (acme): no answer since 12:29:00 +0530; reads fail until the retry at 12:33:05 +0530\n"
         );
     }
 
     #[test]
-    fn what_a_daemon_says_is_what_a_client_reads() {
+    fn report_survives_a_round_trip() {
         let text = serde_json::to_string(&report()).unwrap();
         assert_eq!(serde_json::from_str::<MountReport>(&text).unwrap(), report());
-        assert!(report().sources[0].is_troubled());
+        assert!(report().sources[0].is_incomplete());
     }
 }

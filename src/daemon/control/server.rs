@@ -1,4 +1,4 @@
-//! The daemon's side.
+//! The server side of the control socket.
 
 use std::collections::VecDeque;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -13,68 +13,76 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::report::MountReport;
-use super::{Request, directories, expiring, socket_name};
+use super::request::Request;
+use super::{expiring_file, socket};
 use crate::config::Environment;
 use crate::daemon::archive::Archive;
 
-/// Connections that may be open without having asked yet. Each costs a descriptor of the daemon's; a monitor that opens
-/// thousands and says nothing loses the oldest for each new one, and whoever does ask is heard at once.
-const SILENT: usize = 64;
+/// Limit on open connections without a request. Each costs a descriptor. A client that opens
+/// thousands and sends nothing loses its oldest connection for each new one, and other clients are
+/// still served.
+const MAX_IDLE_CONNECTIONS: usize = 64;
 
-/// Questions of one kind that are answered at once. Those behind them wait on their connection.
-const AT_ONCE: usize = 8;
+/// Limit on requests of one kind that are answered at once. Further ones wait on their connection.
+const MAX_CONCURRENT_REPLIES: usize = 8;
 
-/// Connections with a question, those that wait included. One more is ended without an answer.
-const ASKING: usize = 64;
+/// Limit on connections with a request, waiting ones included. Further ones are closed without a
+/// reply.
+const MAX_REQUESTS: usize = 64;
 
-/// How long a request may take to come. It is written the moment the connection stands.
-const ASKED_TIMEOUT: Duration = Duration::from_secs(1);
+/// Timeout for a request after the connection is accepted. Clients send it immediately.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long an answer may take to be taken.
-const RECEIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Timeout for the client to receive the reply.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a refresh is waited for; the largest archives take minutes. Then the answer says how far it is.
-const REFRESHED_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+/// Limit on the wait for a refresh; the largest archives take minutes. After it, the reply says that
+/// the refresh still runs.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
-/// The longest request, with its line end.
-const MAX_REQUEST: u64 = 64;
+/// Delay after a failed `accept`, most likely for lack of descriptors, which become free.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// A socket that answers for a mount. Its name goes when it is dropped.
+/// Limit on a request in bytes, with its line end.
+const MAX_REQUEST_LENGTH: u64 = 64;
+
+/// A control socket. Its file is removed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     path: PathBuf,
 }
 
 impl Server {
-    /// Makes the socket in the first directory that takes it, and answers until `ended`. A mount works without one: then
-    /// `None`, and the log says why.
+    /// Creates the socket in the first directory that allows it, and answers until `ended`. Returns
+    /// `None` and logs why if no directory does; the mount works without a socket.
     ///
-    /// Must be called where tasks can be spawned.
+    /// Must be called in the context of a runtime, but not on one of its workers: it blocks.
     pub(crate) fn start(
         mountpoint: &Path,
         archive: &Arc<Archive>,
         environment: &dyn Environment,
         ended: CancellationToken,
     ) -> Option<Self> {
-        let mut troubles = Vec::new();
-        for directory in directories(environment) {
-            let path = directory.join(socket_name(mountpoint));
+        let mut errors = Vec::new();
+        for directory in socket::directories(environment) {
+            let path = directory.join(socket::file_name(mountpoint));
             match bind(&directory, &path) {
                 Ok(listener) => {
-                    let about = About {
+                    let mount = ServedMount {
                         mountpoint: mountpoint.into(),
                         since: Timestamp::now(),
                         archive: Arc::downgrade(archive),
                     };
-                    tokio::spawn(accept(listener, Arc::new(about), ended));
+                    tokio::spawn(accept(listener, Arc::new(mount), ended));
                     return Some(Self { path });
                 }
-                Err(error) => troubles.push(format!("{}: {error}", directory.display())),
+                Err(error) => errors.push(format!("{}: {error}", directory.display())),
             }
         }
         tracing::warn!(
-            "`meetfs status` and `meetfs refresh` cannot reach this mount, for there is no place for its socket ({})",
-            troubles.join("; ")
+            "cannot create the control socket, so that `meetfs status` and `meetfs refresh` cannot \
+             reach this mount ({})",
+            errors.join("; ")
         );
         None
     }
@@ -82,20 +90,21 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _it_may_be_gone_with_its_directory = std::fs::remove_file(&self.path);
+        // The directory may have been removed.
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 
 fn bind(directory: &Path, path: &Path) -> std::io::Result<UnixListener> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let found = std::fs::symlink_metadata(directory)?;
-    if !found.is_dir() || found.uid() != nix::unistd::geteuid().as_raw() {
-        return Err(std::io::Error::other("it is somebody else's"));
+    let metadata = std::fs::symlink_metadata(directory)?;
+    if !metadata.is_dir() || metadata.uid() != nix::unistd::geteuid().as_raw() {
+        return Err(std::io::Error::other("it belongs to another user"));
     }
-    if found.mode() & 0o077 != 0 {
+    if metadata.mode() & 0o077 != 0 {
         std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))?;
     }
-    // That of a daemon that was killed: who mounts has the mountpoint to himself.
+    // A daemon that was killed leaves its socket. The lock on the mountpoint excludes a live one.
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -105,109 +114,114 @@ fn bind(directory: &Path, path: &Path) -> std::io::Result<UnixListener> {
     Ok(listener)
 }
 
-struct About {
+/// The mount that the socket answers for.
+struct ServedMount {
     mountpoint: PathBuf,
     since: Timestamp,
-    /// Weak, so that a connection that is still open keeps no cache directory from the next mount.
+    /// Weak, so that an open connection does not keep the cache directory from the next mount.
     archive: Weak<Archive>,
 }
 
-/// Who is being answered.
-struct Places {
-    /// Everybody who has asked.
-    asking: Arc<Semaphore>,
-    /// By kind, so that none waits behind a refresh of minutes or a list that nobody takes.
-    answered: [Semaphore; Request::ALL.len()],
+/// Permits for requests.
+struct RequestPermits {
+    /// All requests.
+    total: Arc<Semaphore>,
+    /// Replies by kind, so that `status` does not wait for a refresh of minutes or for a client that
+    /// does not read its list.
+    by_kind: [Semaphore; Request::ALL.len()],
 }
 
-async fn accept(listener: UnixListener, about: Arc<About>, ended: CancellationToken) {
-    let answered = Request::ALL.map(|_| Semaphore::new(AT_ONCE));
-    let places = Arc::new(Places { asking: Arc::new(Semaphore::new(ASKING)), answered });
-    let mut silent: VecDeque<Silent> = VecDeque::new();
+async fn accept(listener: UnixListener, mount: Arc<ServedMount>, ended: CancellationToken) {
+    let by_kind = Request::ALL.map(|_| Semaphore::new(MAX_CONCURRENT_REPLIES));
+    let permits =
+        Arc::new(RequestPermits { total: Arc::new(Semaphore::new(MAX_REQUESTS)), by_kind });
+    let mut idle: VecDeque<IdleConnection> = VecDeque::new();
     loop {
         let accepted = tokio::select! {
             () = ended.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         let Ok((stream, _)) = accepted else {
-            // Out of descriptors, most likely; they come back.
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             continue;
         };
-        silent.retain(|connection| !connection.has_asked.is_cancelled());
-        if silent.len() >= SILENT {
-            silent.pop_front();
+        idle.retain(|connection| !connection.has_request.is_cancelled());
+        if idle.len() >= MAX_IDLE_CONNECTIONS {
+            idle.pop_front();
         }
-        let (about, places, ended) = (about.clone(), places.clone(), ended.clone());
+        let (mount, permits, ended) = (mount.clone(), permits.clone(), ended.clone());
         let displaced = CancellationToken::new();
-        let connection = Silent {
-            has_asked: CancellationToken::new(),
+        let connection = IdleConnection {
+            has_request: CancellationToken::new(),
             displaced: displaced.clone().drop_guard(),
         };
-        let has_asked = connection.has_asked.clone();
-        silent.push_back(connection);
+        let has_request = connection.has_request.clone();
+        idle.push_back(connection);
         tokio::spawn(async move {
             tokio::select! {
                 () = ended.cancelled() => {}
-                () = exchange(stream, &about, &places, displaced, has_asked.drop_guard()) => {}
+                () = serve(stream, &mount, &permits, displaced, has_request.drop_guard()) => {}
             }
         });
     }
 }
 
-/// A connection that has not asked yet; dropped while it has not, it ends.
-struct Silent {
-    has_asked: CancellationToken,
-    #[expect(dead_code, reason = "what counts is that it is dropped")]
+/// A connection without a request yet. Dropping this closes it.
+struct IdleConnection {
+    has_request: CancellationToken,
+    #[expect(dead_code, reason = "closes the connection when dropped")]
     displaced: DropGuard,
 }
 
-async fn exchange(
+/// Serves one connection: one request, one reply.
+async fn serve(
     mut stream: UnixStream,
-    about: &About,
-    places: &Places,
+    mount: &ServedMount,
+    permits: &RequestPermits,
     displaced: CancellationToken,
-    has_asked: DropGuard,
+    has_request: DropGuard,
 ) {
     let owner = nix::unistd::geteuid().as_raw();
-    // The directory keeps others out; this keeps them out of a socket that was handed on.
+    // The directory keeps other users out. This check covers a socket that was passed on to them.
     if !stream.peer_cred().is_ok_and(|peer| peer.uid() == owner || peer.uid() == 0) {
         return;
     }
-    let asked = tokio::select! {
-        asked = asked(&mut stream) => asked,
+    let request = tokio::select! {
+        request = read_request(&mut stream) => request,
         () = displaced.cancelled() => None,
     };
-    drop(has_asked);
-    let Some(request) = asked else { return };
-    let Ok(_place) = places.asking.try_acquire() else { return };
-    let Some(answered) = places.answered.get(request as usize) else { return };
-    let Ok(_turn) = answered.acquire().await else { return };
-    let Some(mut text) = answer(request, about).await else { return };
-    text.push(b'\n');
-    let _nobody_may_listen_any_more =
-        tokio::time::timeout(RECEIVE_TIMEOUT, stream.write_all(&text)).await;
+    drop(has_request);
+    let Some(request) = request else { return };
+    let Ok(_permit) = permits.total.try_acquire() else { return };
+    let Some(by_kind) = permits.by_kind.get(request as usize) else { return };
+    let Ok(_reply_permit) = by_kind.acquire().await else { return };
+    let Some(mut reply) = reply(request, mount).await else { return };
+    reply.push(b'\n');
+    // The client may have left.
+    let _ = tokio::time::timeout(REPLY_TIMEOUT, stream.write_all(&reply)).await;
 }
 
-async fn asked(stream: &mut UnixStream) -> Option<Request> {
+async fn read_request(stream: &mut UnixStream) -> Option<Request> {
     let mut line = String::new();
-    let mut request = BufReader::new(stream.take(MAX_REQUEST));
-    let read = tokio::time::timeout(ASKED_TIMEOUT, request.read_line(&mut line)).await;
+    let mut request = BufReader::new(stream.take(MAX_REQUEST_LENGTH));
+    let read = tokio::time::timeout(REQUEST_TIMEOUT, request.read_line(&mut line)).await;
     read.ok().and_then(|_| Request::parse(&line))
 }
 
-async fn answer(request: Request, about: &About) -> Option<Vec<u8>> {
-    let archive = about.archive.upgrade()?;
+async fn reply(request: Request, mount: &ServedMount) -> Option<Vec<u8>> {
+    let archive = mount.archive.upgrade()?;
     let is_unfinished = request == Request::Refresh
-        && tokio::time::timeout(REFRESHED_TIMEOUT, archive.refreshed()).await.is_err();
-    let text = match request {
+        && tokio::time::timeout(REFRESH_TIMEOUT, archive.refresh_and_wait()).await.is_err();
+    let (mountpoint, since) = (mount.mountpoint.clone(), mount.since);
+    // Counting a large archive takes too long for a runtime worker.
+    let serialized = tokio::task::spawn_blocking(move || match request {
         Request::Status | Request::Refresh => {
-            let report = MountReport::of(&archive, &about.mountpoint, about.since);
+            let report = MountReport::of(&archive, &mountpoint, since);
             serde_json::to_vec(&MountReport { is_unfinished, ..report })
         }
         Request::Expiring => {
-            serde_json::to_vec(&(about.mountpoint.to_string_lossy(), expiring::files(&archive)))
+            serde_json::to_vec(&(mountpoint.to_string_lossy(), expiring_file::list(&archive)))
         }
-    };
-    text.ok()
+    });
+    serialized.await.ok()?.ok()
 }

@@ -47,7 +47,7 @@ fn an_answer_to_another_question_signs_nobody_in_and_the_right_one_still_does() 
         let page = curl(&[&format!("http://127.0.0.1:{port}/?{query}")]);
         assert!(page.contains("does not belong"), "{query}: {page}");
     }
-    assert!(curl(&[&format!("http://127.0.0.1:{port}/favicon.ico")]).contains("nothing here"));
+    assert!(curl(&[&format!("http://127.0.0.1:{port}/favicon.ico")]).contains("Not found"));
     assert!(login.is_running());
     assert!(browse(&address).contains("You are signed in"));
     assert_eq!(login.end(SOON).0.code(), Some(0), "{}", login.said());
@@ -155,7 +155,7 @@ fn what_is_pasted_by_mistake_signs_nobody_in_and_is_not_repeated() {
         let output = paste(&rig, mistake);
         let said = text(&output);
         assert_eq!(output.status.code(), Some(3), "{number}: {said}");
-        assert!(said.contains("paste the whole address"), "{number}: {said}");
+        assert!(said.contains("paste the whole URL"), "{number}: {said}");
         assert!(!said.contains(['\x1b', '\x07']) && !said.contains("x1y2z3"), "{number}: {said}");
         assert!(said.len() < 1000, "{number}: {said}");
     }
@@ -174,7 +174,7 @@ fn a_code_without_its_state_is_refused_and_given_to_nobody() {
         let output = paste(&rig, code);
         let said = text(&output);
         assert_eq!(output.status.code(), Some(3), "{said}");
-        assert!(said.contains("whole address") && said.contains("code=CODE&state=STATE"), "{said}");
+        assert!(said.contains("whole URL") && said.contains("code=CODE&state=STATE"), "{said}");
         assert!(!said.contains("n0t-a-c0de"), "{said}");
     }
     let asked =
@@ -263,7 +263,7 @@ fn who_agreed_is_told_only_once_it_is_true() {
     );
     let (mut login, address) = begin(&rig, free_port());
     let page = browse(&address);
-    assert!(page.contains("You are not signed in"), "{page}");
+    assert!(page.contains("The sign-in failed"), "{page}");
     assert_eq!(login.end(SOON).0.code(), Some(3), "{}", login.said());
     assert!(login.said().contains("check client_id, and client_secret"), "{}", login.said());
     assert!(!login.said().contains("another-s3cret"), "{}", login.said());
@@ -325,7 +325,7 @@ fn the_page_repeats_nothing_that_it_was_sent() {
     assert_eq!(login.end(SOON).0.code(), Some(3), "{}", login.said());
     let said = login.said();
     let after = said.split_once(&address).expect("the address").1;
-    assert!(!after.contains(['<', '\x1b']) && after.trim().lines().count() == 1, "{after:?}");
+    assert!(!after.contains(['<', '\x1b']) && after.trim().lines().count() == 2, "{after:?}");
     assert!(sign_in_files(&rig).is_empty());
 }
 
@@ -412,7 +412,7 @@ fn a_token_service_that_answers_oddly_is_told_and_nothing_of_it_is_kept() {
         rig.cloud
             .inject(Trigger::always(Server::Api).on("/oauth/token").does(answer(status, body)));
         let (mut login, address) = begin(&rig, free_port());
-        assert!(browse(&address).contains("You are not signed in"), "{body}");
+        assert!(browse(&address).contains("The sign-in failed"), "{body}");
         assert_eq!(login.end(SOON).0.code(), Some(code), "{body}: {}", login.said());
         let said = login.said();
         assert!(
@@ -427,5 +427,5 @@ fn a_token_service_that_answers_oddly_is_told_and_nothing_of_it_is_kept() {
     let (mut login, address) = begin(&rig, free_port());
     assert!(browse(&address).contains("You are signed in"));
     assert_eq!(login.end(SOON).0.code(), Some(0), "{}", login.said());
-    assert!(login.said().contains("Permitted: a:b c:d\n"), "{}", login.said());
+    assert!(login.said().contains("Granted scopes: a:b c:d\n"), "{}", login.said());
 }

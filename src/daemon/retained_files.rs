@@ -1,4 +1,4 @@
-//! What the disk cache holds, for a catalog that knows no cache.
+//! Files that the disk cache holds completely, for the catalog, which must not know the cache.
 
 use std::sync::Arc;
 
@@ -6,18 +6,16 @@ use crate::cache::disk::{DiskCache, DiskKey};
 use crate::catalog::CachedFiles;
 use crate::model::{FileId, Version};
 
-/// Files whose every block is on disk.
 #[derive(Debug)]
-pub(crate) struct OnDisk(Arc<DiskCache>);
+pub(crate) struct RetainedFiles(Arc<DiskCache>);
 
-impl OnDisk {
-    /// Those of a cache.
-    pub(crate) fn holdings(cache: &Arc<DiskCache>) -> Arc<dyn CachedFiles> {
+impl RetainedFiles {
+    pub(crate) fn of(cache: &Arc<DiskCache>) -> Arc<dyn CachedFiles> {
         Arc::new(Self(cache.clone()))
     }
 }
 
-impl CachedFiles for OnDisk {
+impl CachedFiles for RetainedFiles {
     fn is_complete(
         &self,
         file: &FileId,

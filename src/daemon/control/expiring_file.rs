@@ -1,4 +1,4 @@
-//! Which files of a mount will be deleted.
+//! Files that their provider will delete.
 
 use std::path::PathBuf;
 
@@ -11,22 +11,21 @@ use crate::tree::{Content, TRASH_DIRECTORY};
 /// A file that its provider will delete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ExpiringFile {
-    /// Below the mountpoint.
+    /// Relative to the mountpoint.
     pub path: PathBuf,
-    /// Its length in bytes; `None` where it is not known.
+    /// In bytes, if known.
     pub size: Option<u64>,
-    /// When.
     pub expires: Timestamp,
-    /// Whether it lies in the recycle bin already.
+    /// Whether it is in the recycle bin.
     pub in_trash: bool,
-    /// Whether it can be read. If not, the path is that of the note that says why.
+    /// Whether it can be read. If not, `path` is the `.unavailable.txt` file that says why.
     pub is_readable: bool,
 }
 
-/// Every recording file of an archive of which it is known when it goes, and of recycle bins those that are not given out.
-pub(crate) fn files(archive: &Archive) -> Vec<ExpiringFile> {
+/// Returns every recording file with a known expiry, and files in recycle bins that cannot be read.
+pub(crate) fn list(archive: &Archive) -> Vec<ExpiringFile> {
     let snapshot = archive.tree.current();
-    let due = snapshot.nodes().iter().filter_map(|node| {
+    let files = snapshot.nodes().iter().filter_map(|node| {
         let expires = node.expires?;
         let (size, is_readable) = match &node.content {
             Content::Recording { size, .. } => (Some(*size), true),
@@ -35,7 +34,7 @@ pub(crate) fn files(archive: &Archive) -> Vec<ExpiringFile> {
         };
         let path = PathBuf::from(archive.tree.path_of(node.ino));
         let in_trash = path.iter().nth(1).is_some_and(|directory| directory == TRASH_DIRECTORY);
-        // What is there and cannot be downloaded is no more lost by its end than it is now.
+        // The expiry of a file outside the recycle bin that cannot be read loses nothing.
         (is_readable || in_trash).then_some(ExpiringFile {
             path,
             size,
@@ -44,5 +43,5 @@ pub(crate) fn files(archive: &Archive) -> Vec<ExpiringFile> {
             is_readable,
         })
     });
-    due.collect()
+    files.collect()
 }

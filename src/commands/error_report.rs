@@ -1,0 +1,104 @@
+//! The printed form of an error.
+
+use std::fmt::{Display, Formatter};
+
+use serde::Serialize;
+
+use crate::model::Diagnostic;
+
+/// An error with its causes and its hint, as text or as JSON.
+///
+/// Text: a single cause follows the message on its line, because most causes are short. Longer
+/// chains have a `caused by:` line for each cause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct ErrorReport {
+    error: String,
+    caused_by: Vec<String>,
+    hint: Option<String>,
+    kind: &'static str,
+}
+
+impl ErrorReport {
+    pub(crate) fn of(error: &dyn Diagnostic) -> Self {
+        let mut caused_by = Vec::new();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            caused_by.push(error.to_string());
+            cause = error.source();
+        }
+        Self {
+            error: error.to_string(),
+            caused_by,
+            hint: error.hint().map(Into::into),
+            kind: error.kind().name(),
+        }
+    }
+}
+
+impl Display for ErrorReport {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        write!(f, "error: {}", self.error)?;
+        match self.caused_by.as_slice() {
+            [only] => write!(f, ": {only}")?,
+            causes => {
+                for cause in causes {
+                    write!(f, "\ncaused by: {cause}")?;
+                }
+            }
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\nhint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+    use crate::model::ErrorKind;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{message}")]
+    struct Failure {
+        message: &'static str,
+        source: Option<Box<Failure>>,
+    }
+
+    impl Diagnostic for Failure {
+        fn kind(&self) -> ErrorKind {
+            ErrorKind::Busy
+        }
+
+        fn hint(&self) -> Option<Cow<'static, str>> {
+            self.source.is_some().then(|| "Wait.".into())
+        }
+    }
+
+    fn failure(messages: &[&'static str]) -> Failure {
+        let (message, causes) = messages.split_first().unwrap();
+        let source = (!causes.is_empty()).then(|| Box::new(failure(causes)));
+        Failure { message, source }
+    }
+
+    #[test]
+    fn text_has_error_causes_and_hint() {
+        let text = |messages| ErrorReport::of(&failure(messages)).to_string();
+        assert_eq!(text(&["a"]), "error: a");
+        assert_eq!(text(&["a", "b"]), "error: a: b\nhint: Wait.");
+        assert_eq!(text(&["a", "b", "c"]), "error: a\ncaused by: b\ncaused by: c\nhint: Wait.");
+    }
+
+    #[test]
+    fn json_has_the_same_fields() {
+        let json = serde_json::to_value(ErrorReport::of(&failure(&["a", "b"]))).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "error": "a", "caused_by": ["b"], "hint": "Wait.", "kind": "busy"
+            })
+        );
+    }
+}

@@ -1,0 +1,41 @@
+//! Exit codes, as `--help` documents them.
+
+use std::process::ExitCode;
+
+use crate::model::ErrorKind;
+
+/// How a command ended. Code 2, wrong usage, comes from the parser of the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitStatus {
+    Success = 0,
+    Failure = 1,
+    /// Configuration or credentials.
+    Configuration = 3,
+    /// Busy or already mounted.
+    Busy = 4,
+}
+
+impl From<ErrorKind> for ExitStatus {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Configuration | ErrorKind::Credential | ErrorKind::NotAllowed => {
+                Self::Configuration
+            }
+            ErrorKind::Busy => Self::Busy,
+            ErrorKind::NotFound
+            | ErrorKind::Changed
+            | ErrorKind::RateLimited
+            | ErrorKind::Unavailable
+            | ErrorKind::Protocol
+            | ErrorKind::Interrupted
+            | ErrorKind::System => Self::Failure,
+        }
+    }
+}
+
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        Self::from(status as u8)
+    }
+}

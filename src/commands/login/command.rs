@@ -1,0 +1,102 @@
+//! The steps of a sign-in.
+
+use std::io::IsTerminal;
+
+use super::error::LoginError;
+use super::{browser, paste};
+use crate::cli::LoginArgs;
+use crate::commands::error::Error;
+use crate::commands::output::say;
+use crate::config::{Config, ConfigError, ProcessEnvironment};
+use crate::http::Client;
+use crate::model::SourceName;
+use crate::providers::{Registry, SignInError, SignInService};
+
+/// Signs in to a source, or signs out.
+///
+/// # Errors
+/// The configuration is wrong, or the user gave no permission.
+pub(crate) fn login(arguments: &LoginArgs) -> Result<(), Error> {
+    let config = Config::load_for_login(&arguments.overrides(), &ProcessEnvironment)?;
+    let client = Client::new(config.connections)?;
+    let Some(source) = config.sources.first() else { return Ok(()) };
+    let Some(service) = Registry::default().sign_in_service(source, &client) else {
+        let source_name = source.name.clone();
+        return Err(
+            ConfigError::LoginNotNeeded { source_name, with: "what is configured".into() }.into()
+        );
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| LoginError::System { action: "start the runtime", source })?;
+    let result = match arguments.forget {
+        true => runtime.block_on(sign_out(&source.name, &service)),
+        false => runtime.block_on(sign_in(arguments, &source.name, &service)),
+    };
+    // A pending read of standard input must not block the exit.
+    runtime.shutdown_background();
+    Ok(result?)
+}
+
+async fn sign_out(source: &SourceName, service: &SignInService) -> Result<(), LoginError> {
+    if service.forget().await.map_err(failed(source))? {
+        say(format_args!(
+            "Signed out of {source} on this machine.\nTo revoke the permission of the app, remove \
+             it in your account."
+        ));
+    } else {
+        say(format_args!("Not signed in to {source}."));
+    }
+    Ok(())
+}
+
+async fn sign_in(
+    arguments: &LoginArgs,
+    source: &SourceName,
+    service: &SignInService,
+) -> Result<(), LoginError> {
+    service.prepare().await.map_err(failed(source))?;
+    // Listens before the browser can return.
+    let listener =
+        if arguments.paste { None } else { Some(browser::listen(arguments.port).await?) };
+    let redirect = format!("http://127.0.0.1:{}/", arguments.port);
+    let consent = service.ask(&redirect).map_err(failed(source))?;
+    say(format_args!(
+        "To sign in to {source}, open this URL and agree:\n\n  {}\n",
+        consent.address
+    ));
+    let (code, browser) = match listener {
+        Some(listener) => {
+            if std::io::stdout().is_terminal() {
+                // If no browser opens, the user opens the printed URL.
+                let _ = open::that_detached(consent.address.as_str());
+            }
+            let (code, browser) = browser::wait_for_code(listener, &consent, source).await?;
+            (code, Some(browser))
+        }
+        None => (paste::read_code(&consent, source).await?, None),
+    };
+    let finished = service.finish(consent, code).await;
+    if let Some(browser) = browser {
+        browser.show_result(finished.is_ok()).await;
+    }
+    let granted = finished.map_err(failed(source))?;
+    say(format_args!("Signed in to {source}. Stored in {}", service.path().display()));
+    if let Some(scopes) = granted {
+        say(format_args!("Granted scopes: {}", printable_scopes(&scopes)));
+    }
+    Ok(())
+}
+
+/// Keeps the scopes that are valid names (RFC 6749, 3.3): a terminal would interpret other
+/// characters.
+fn printable_scopes(scopes: &str) -> String {
+    let is_printable = |scope: &&str| scope.bytes().all(|byte| byte.is_ascii_graphic());
+    scopes.split(' ').filter(is_printable).collect::<Vec<_>>().join(" ")
+}
+
+fn failed(source_name: &SourceName) -> impl Fn(SignInError) -> LoginError {
+    let source_name = source_name.clone();
+    move |source| LoginError::SignIn { source_name: source_name.clone(), source }
+}

@@ -1,0 +1,48 @@
+//! Printing to standard output and standard error.
+
+use std::io::{ErrorKind, Write};
+
+use serde::Serialize;
+
+use super::error::Error;
+use crate::model::{Diagnostic, one_line};
+
+/// Prints the result of a command. A reader that closes the pipe early is not a failure.
+pub(crate) fn print(text: &str) -> Result<(), Error> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(source) if source.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::System { action: "write to standard output", source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints the result of a command as JSON.
+pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Error> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|source| Error::System { action: "write JSON", source: source.into() })?;
+    print(&format!("{text}\n"))
+}
+
+/// Prints a line of progress on standard output. A closed pipe or a full disk is ignored.
+pub(crate) fn say(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Prints a line on standard error. A closed pipe or a full disk is ignored.
+pub(crate) fn say_on_stderr(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Prints a warning with its hint on standard error.
+pub(crate) fn warn(error: &dyn Diagnostic) {
+    warn_with_context("", error);
+}
+
+/// Prints a warning that starts with what the error affects.
+pub(crate) fn warn_with_context(context: &str, error: &dyn Diagnostic) {
+    say_on_stderr(format_args!("warning: {context}{}", one_line(error)));
+    if let Some(hint) = error.hint() {
+        say_on_stderr(format_args!("hint: {hint}"));
+    }
+}

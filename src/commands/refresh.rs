@@ -1,0 +1,98 @@
+//! `meetfs refresh`
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use super::error::Error;
+use super::output::say_on_stderr;
+use super::status::{print_all, request};
+use crate::cli::RefreshArgs;
+use crate::daemon::control::{ControlError, MountReport, Request};
+
+/// Delay of the first progress line on a terminal.
+const PROGRESS_DELAY: Duration = Duration::from_secs(2);
+
+/// Delay of the only progress line in a log or a pipe, where most refreshes should leave none.
+const LOGGED_PROGRESS_DELAY: Duration = Duration::from_secs(10);
+
+/// Interval between updates of the progress line.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Refreshes the catalog of mounts and prints their state.
+///
+/// # Errors
+/// There is no such mount, a daemon does not answer, or a source could not be listed completely.
+pub(crate) fn refresh(arguments: &RefreshArgs) -> Result<(), Error> {
+    let (done, waiting) = mpsc::channel::<()>();
+    let mountpoint = arguments.mountpoint.clone();
+    let progress = std::thread::spawn(move || show_progress(mountpoint.as_deref(), &waiting));
+    let replies = request(arguments.mountpoint.as_deref(), Request::Refresh);
+    drop(done);
+    // A panic of the progress line does not matter.
+    let _ = progress.join();
+    let replies = replies?;
+    if replies.is_empty() {
+        return Err(ControlError::NoMounts.into());
+    }
+    let reports = print_all(replies, arguments.json)?;
+    if reports.iter().any(|report| report.dead.is_some()) {
+        return Err(ControlError::SomeDead.into());
+    }
+    let unfinished: Vec<_> =
+        reports.iter().filter(|report| report.is_unfinished).flat_map(refreshing_sources).collect();
+    if !unfinished.is_empty() {
+        return Err(Error::UnfinishedRefresh { sources: unfinished.join(", ") });
+    }
+    let incomplete: Vec<_> = reports
+        .iter()
+        .flat_map(|report| &report.sources)
+        .filter(|source| source.is_incomplete())
+        .map(|source| source.name.as_str())
+        .collect();
+    if incomplete.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::IncompleteRefresh { sources: incomplete.join(", ") })
+    }
+}
+
+/// Names the sources that are still being refreshed: on a terminal in one line that is updated,
+/// elsewhere once.
+fn show_progress(mountpoint: Option<&Path>, done: &mpsc::Receiver<()>) {
+    let is_terminal = std::io::stderr().is_terminal();
+    let started = Instant::now();
+    let mut delay = if is_terminal { PROGRESS_DELAY } else { LOGGED_PROGRESS_DELAY };
+    let mut line_length = 0_usize;
+    while done.recv_timeout(delay) == Err(mpsc::RecvTimeoutError::Timeout) {
+        delay = PROGRESS_INTERVAL;
+        let Ok(replies) = request(mountpoint, Request::Status) else { continue };
+        let reports: Vec<_> = replies.into_iter().flatten().collect();
+        let names: Vec<_> = reports.iter().flat_map(refreshing_sources).collect();
+        if names.is_empty() {
+            continue;
+        }
+        let line = format!(
+            "still refreshing {} after {} s",
+            names.join(", "),
+            started.elapsed().as_secs()
+        );
+        if !is_terminal {
+            say_on_stderr(format_args!("{line}"));
+            return;
+        }
+        let length = line.chars().count();
+        let padding = " ".repeat(line_length.saturating_sub(length));
+        // Progress is best effort.
+        let _ = write!(std::io::stderr(), "\r{line}{padding}");
+        line_length = length;
+    }
+    if line_length > 0 {
+        let _ = write!(std::io::stderr(), "\r{}\r", " ".repeat(line_length));
+    }
+}
+
+fn refreshing_sources(report: &MountReport) -> impl Iterator<Item = &str> {
+    report.sources.iter().filter(|source| source.is_refreshing).map(|source| source.name.as_str())
+}

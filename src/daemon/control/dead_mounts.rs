@@ -1,0 +1,49 @@
+//! Mounts whose daemon does not answer.
+//!
+//! A daemon that was killed leaves its mount behind, and every call on it fails until it is
+//! unmounted. The mount table still lists it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::error::ControlError;
+use crate::daemon::mount_table::{MountEntry, meetfs_mounts_of, mounted_around, mounted_at};
+use crate::daemon::mountpoint::is_dead;
+
+/// Delay before the second check of a mount that looks dead. A mount that is being unmounted is out
+/// of the mount table by then.
+const RECHECK_DELAY: Duration = Duration::from_millis(200);
+
+/// Returns why no daemon answers for `path`, which contains no links.
+pub(crate) fn diagnose(path: &Path) -> ControlError {
+    match mounted_around(path).ok().flatten().filter(MountEntry::is_meetfs) {
+        None => ControlError::NotMounted(path.into()),
+        Some(mount) if is_dead(&mount.mountpoint) => ControlError::Dead(mount.mountpoint),
+        Some(mount) if mount.mountpoint == path => ControlError::NoSocket(path.into()),
+        Some(mount) => ControlError::Inside { path: path.into(), mountpoint: mount.mountpoint },
+    }
+}
+
+/// Returns the dead mounts of this user, except those that have `answered`.
+pub(crate) fn find(answered: &[PathBuf]) -> Vec<PathBuf> {
+    let mut mounts = meetfs_mounts_of(nix::unistd::geteuid().as_raw()).unwrap_or_default();
+    mounts.retain(|mountpoint| !answered.contains(mountpoint));
+    let dead = retain_dead(mounts);
+    if dead.is_empty() {
+        return dead;
+    }
+    std::thread::sleep(RECHECK_DELAY);
+    let is_mounted = |path: &PathBuf| {
+        mounted_at(path).is_ok_and(|mount| mount.is_some_and(|mount| mount.is_meetfs()))
+    };
+    retain_dead(dead.into_iter().filter(is_mounted).collect())
+}
+
+/// Checks all mounts in parallel, because a check of one that hangs takes seconds.
+fn retain_dead(mounts: Vec<PathBuf>) -> Vec<PathBuf> {
+    let checks: Vec<_> = mounts
+        .into_iter()
+        .map(|mountpoint| std::thread::spawn(move || is_dead(&mountpoint).then_some(mountpoint)))
+        .collect();
+    checks.into_iter().filter_map(|check| check.join().ok().flatten()).collect()
+}

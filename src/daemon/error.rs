@@ -1,0 +1,101 @@
+//! Errors that keep a mount from starting or from being served.
+//!
+//! `commands` prints them and derives exit codes; nothing here does.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+
+use super::mountpoint::MountpointError;
+use crate::cache::disk::DiskError;
+use crate::catalog::CatalogDatabaseError;
+use crate::fuse::SessionError;
+use crate::http::HttpError;
+use crate::model::{Diagnostic, ErrorKind, SourceName};
+use crate::providers::ProviderError;
+
+/// An error that ends the mount process.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    #[error(transparent)]
+    Listing(#[from] ListingError),
+    #[error(transparent)]
+    Mountpoint(#[from] MountpointError),
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error(transparent)]
+    Facts(#[from] CatalogDatabaseError),
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    #[error("cannot write the log {}", path.display())]
+    Log {
+        /// The file or the directory.
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("cannot {action}")]
+    System { action: &'static str, source: std::io::Error },
+    #[error("stopped before the mount was ready")]
+    Interrupted,
+}
+
+impl Diagnostic for DaemonError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Listing(error) => error.kind(),
+            Self::Mountpoint(error) => error.kind(),
+            Self::Session(error) => error.kind(),
+            Self::Facts(error) => error.kind(),
+            Self::Disk(error) => error.kind(),
+            Self::Http(error) => error.kind(),
+            Self::Log { .. } | Self::System { .. } => ErrorKind::System,
+            Self::Interrupted => ErrorKind::Interrupted,
+        }
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Listing(error) => error.hint(),
+            Self::Mountpoint(error) => error.hint(),
+            Self::Session(error) => error.hint(),
+            Self::Facts(error) => error.hint(),
+            Self::Disk(error) => error.hint(),
+            Self::Http(error) => error.hint(),
+            Self::Log { .. } => Some("Choose another file with --log-file.".into()),
+            Self::System { .. } | Self::Interrupted => None,
+        }
+    }
+}
+
+/// An incomplete first listing of a source.
+#[derive(Debug, thiserror::Error)]
+pub enum ListingError {
+    #[error("{source_name}: cannot list recordings")]
+    Failed { source_name: SourceName, source: ProviderError },
+    #[error("{source_name}: some days could not be listed")]
+    Incomplete { source_name: SourceName },
+    #[error("{source_name} has not answered yet")]
+    Pending { source_name: SourceName },
+}
+
+impl Diagnostic for ListingError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Failed { source, .. } => source.kind(),
+            Self::Incomplete { .. } | Self::Pending { .. } => ErrorKind::Unavailable,
+        }
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Failed { source, .. } => source.hint(),
+            Self::Incomplete { .. } => {
+                Some("`meetfs status` shows the days and the reason.".into())
+            }
+            Self::Pending { .. } => Some(
+                "Its recordings appear when it answers; `meetfs status` shows its state.".into(),
+            ),
+        }
+    }
+}

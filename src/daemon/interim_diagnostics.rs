@@ -1,0 +1,67 @@
+//! Classification of errors whose own module does not provide it yet.
+
+use crate::cache::disk::DiskError;
+use crate::catalog::CatalogDatabaseError;
+use crate::config::ConfigError;
+use crate::http::{FetchError, HttpError};
+use crate::model::{Diagnostic, ErrorKind};
+use crate::providers::SignInError;
+
+impl Diagnostic for HttpError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::HostNotAllowed { .. } => ErrorKind::NotAllowed,
+            Self::RateLimited { .. } => ErrorKind::RateLimited,
+            Self::TooLarge { .. } => ErrorKind::Protocol,
+            Self::Setup(_) => ErrorKind::System,
+            _ => ErrorKind::Unavailable,
+        }
+    }
+}
+
+impl Diagnostic for FetchError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotAllowed(_) => ErrorKind::NotAllowed,
+            Self::Gone(_) => ErrorKind::NotFound,
+            Self::Changed(_) => ErrorKind::Changed,
+            Self::NotTheFile(_) | Self::WrongTotal { .. } => ErrorKind::Protocol,
+            _ => ErrorKind::Unavailable,
+        }
+    }
+}
+
+impl Diagnostic for SignInError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Provider(error) => error.kind(),
+            Self::Address(_) | Self::NotLasting => ErrorKind::Configuration,
+            Self::Kept(_) => ErrorKind::System,
+        }
+    }
+}
+
+impl Diagnostic for ConfigError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Configuration
+    }
+}
+
+impl Diagnostic for CatalogDatabaseError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Exposed { .. } | Self::NotOwn(_) | Self::Later { .. } => ErrorKind::Configuration,
+            _ => ErrorKind::System,
+        }
+    }
+}
+
+impl Diagnostic for DiskError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotOwn(_) => ErrorKind::Configuration,
+            Self::InUse { .. } => ErrorKind::Busy,
+            _ => ErrorKind::System,
+        }
+    }
+}

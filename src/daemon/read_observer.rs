@@ -1,0 +1,110 @@
+//! Facts that reads discover, on their way to the catalog and the kernel.
+//!
+//! Reads never wait: [`ReadObserver`] queues each fact, and [`apply`] stores it.
+
+use std::sync::Arc;
+
+use tokio::sync::{Notify, mpsc};
+
+use crate::catalog::Catalog;
+use crate::http::Validator;
+use crate::model::{FileId, Version};
+use crate::read::Observer;
+use crate::tree::{Content, LiveTree};
+use crate::vfs::{Invalidation, InvalidationQueue};
+
+/// Queue length. Each entry costs one small database write. When the queue is full, the fact is
+/// dropped; the next read of the file discovers it again.
+const MAX_QUEUED_FACTS: usize = 1024;
+
+/// A fact about a recording file.
+#[derive(Debug)]
+pub(crate) enum ReadFact {
+    /// The true size in bytes, which differs from the listed one.
+    Size(FileId, Version, u64),
+    Validator(FileId, Version, Validator),
+    ContentChanged(FileId),
+}
+
+/// Queues facts without blocking.
+pub(crate) struct ReadObserver {
+    queue: mpsc::Sender<ReadFact>,
+    catalog: Arc<Catalog>,
+}
+
+impl ReadObserver {
+    /// Returns an observer and the other end of its queue.
+    pub(crate) fn new(catalog: Arc<Catalog>) -> (Self, mpsc::Receiver<ReadFact>) {
+        let (queue, facts) = mpsc::channel(MAX_QUEUED_FACTS);
+        (Self { queue, catalog }, facts)
+    }
+
+    fn enqueue(&self, fact: ReadFact) {
+        if self.queue.try_send(fact).is_err() {
+            tracing::debug!("the queue of discovered facts is full; dropping one");
+        }
+    }
+}
+
+impl Observer for ReadObserver {
+    fn on_size_found(&self, id: &FileId, version: Version, size: u64) {
+        self.enqueue(ReadFact::Size(id.clone(), version, size));
+    }
+
+    fn on_validator(&self, id: &FileId, version: Version, validator: &Validator) {
+        self.enqueue(ReadFact::Validator(id.clone(), version, validator.clone()));
+    }
+
+    fn last_validator(&self, id: &FileId, version: Version) -> Option<Validator> {
+        self.catalog.validator(id, version).map(|text| Validator::new(&text))
+    }
+
+    fn on_content_changed(&self, id: &FileId) {
+        // Not queued: the next open must not start with the old validator.
+        self.catalog.forget_validator(id);
+        self.enqueue(ReadFact::ContentChanged(id.clone()));
+    }
+}
+
+/// Stores facts until every observer is dropped.
+pub(crate) async fn apply(
+    mut facts: mpsc::Receiver<ReadFact>,
+    catalog: Arc<Catalog>,
+    tree: Arc<LiveTree>,
+    invalidations: Arc<InvalidationQueue>,
+    refresh_requests: Vec<Arc<Notify>>,
+) {
+    while let Some(fact) = facts.recv().await {
+        match fact {
+            ReadFact::Size(id, version, size) => {
+                tracing::info!(
+                    source = %id.source,
+                    "a file of meeting {} has {size} bytes, not as listed; corrected",
+                    id.meeting
+                );
+                store(&catalog, move |catalog| catalog.record_size(&id, version, size)).await;
+            }
+            ReadFact::Validator(id, version, validator) => {
+                store(&catalog, move |catalog| {
+                    catalog.record_validator(&id, version, validator.as_str());
+                })
+                .await;
+            }
+            ReadFact::ContentChanged(id) => {
+                let snapshot = tree.current();
+                let stale = snapshot.nodes().iter().filter(
+                    |node| matches!(&node.content, Content::Recording { id: other, .. } if *other == id),
+                );
+                invalidations.push(stale.map(|node| Invalidation::Pages(node.ino)));
+                refresh_requests.iter().for_each(|refresh| refresh.notify_one());
+            }
+        }
+    }
+}
+
+/// Runs a database write on a blocking thread.
+async fn store(catalog: &Arc<Catalog>, write: impl FnOnce(&Catalog) + Send + 'static) {
+    let catalog = catalog.clone();
+    // The write panics only if the catalog has a bug; the queue goes on.
+    let _ = tokio::task::spawn_blocking(move || write(&catalog)).await;
+}
