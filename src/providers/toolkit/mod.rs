@@ -1,8 +1,9 @@
 //! What more than one provider needs.
 
+pub(crate) mod api_client;
 pub(crate) mod archive_identity;
-pub(crate) mod base_urls;
 pub(crate) mod backoff;
+pub(crate) mod base_urls;
 pub(crate) mod document;
 pub(crate) mod fan_out;
 pub(crate) mod json_repair;

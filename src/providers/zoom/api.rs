@@ -1,4 +1,4 @@
-//! Calls of the interface under a token that is renewed once where it is refused.
+//! Calls of Zoom's API under its rate limits.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -9,23 +9,16 @@ use url::Url;
 
 use super::refusal::Refusal;
 use crate::config::ZoomPlan;
-use crate::http::error::origin;
-use crate::http::{ApiRequest, Client, Priority, RateLimiter};
-use crate::model::SecretUrl;
+use crate::http::{Client, Priority, RateLimiter};
 use crate::providers::ProviderError;
-use crate::providers::toolkit::json_repair;
-use crate::providers::toolkit::token::{Token, Tokens};
+use crate::providers::toolkit::api_client::{self, ApiCall, ApiClient, Target};
+use crate::providers::toolkit::token::Tokens;
 
-/// Why a call brought no object.
-pub(crate) enum ApiError {
-    /// Zoom says no.
-    Refused(Refusal),
-    /// There was no answer, no credential, or no sense in the answer.
-    Failed(ProviderError),
-}
+/// A call without a result.
+pub(crate) type ApiError = api_client::ApiError<Refusal>;
 
 impl ApiError {
-    /// What to report when `subject` was asked for.
+    /// Returns the error of a call that requested `subject`.
     pub(crate) fn about(self, subject: &str) -> ProviderError {
         match self {
             Self::Refused(refusal) => refusal.about(subject),
@@ -34,56 +27,50 @@ impl ApiError {
     }
 }
 
-impl From<ProviderError> for ApiError {
-    fn from(error: ProviderError) -> Self {
-        Self::Failed(error)
-    }
-}
-
-/// How Zoom weighs a call ("Rate limits" in its API reference, which has the label of each).
+/// The weight of a call in Zoom's rate limits ("Rate limits" in its API reference, which has the
+/// label of each endpoint).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Label {
-    /// One thing.
+pub(crate) enum RateLimitLabel {
+    /// One object.
     Light,
     /// A page of a list.
     Medium,
 }
 
-/// What Zoom lets an account do in a second, over all its apps and users. The limits are the account's, so the sources
-/// of one account share one.
+/// The rate limiters of one account. Zoom counts the calls of all apps and users of an account
+/// together, so the sources of an account share them.
 pub(crate) struct RateLimiters {
     light: Arc<RateLimiter>,
     medium: Arc<RateLimiter>,
 }
 
 impl RateLimiters {
-    /// The rate_limiters of the account called `account`, by Zoom's table of limits ("Rate limits").
+    /// Returns the limiters of the account called `account` ("Rate limits" in Zoom's API
+    /// reference).
     pub(crate) fn of(client: &Client, account: &str, plan: ZoomPlan) -> Self {
         let (light, medium) = match plan {
             ZoomPlan::Free => (4, 2),
             ZoomPlan::Pro => (30, 20),
             ZoomPlan::Business => (80, 60),
         };
-        let limiter = |label: &str, allowed| {
-            let allowed = NonZeroU32::new(allowed).unwrap_or(NonZeroU32::MIN);
-            client.rate_limiter(&format!("zoom {account} {label}"), allowed)
+        let limiter = |label: &str, limit| {
+            let limit = NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN);
+            client.rate_limiter(&format!("zoom {account} {label}"), limit)
         };
         Self { light: limiter("light", light), medium: limiter("medium", medium) }
     }
 
-    fn of_label(&self, label: Label) -> Arc<RateLimiter> {
+    fn of_label(&self, label: RateLimitLabel) -> Arc<RateLimiter> {
         match label {
-            Label::Light => self.light.clone(),
-            Label::Medium => self.medium.clone(),
+            RateLimitLabel::Light => self.light.clone(),
+            RateLimitLabel::Medium => self.medium.clone(),
         }
     }
 }
 
-/// The interface of one source.
+/// The API of one source.
 pub(crate) struct Api {
-    client: Client,
-    base: Url,
-    tokens: Tokens,
+    client: ApiClient,
     rate_limiters: RateLimiters,
 }
 
@@ -94,87 +81,26 @@ impl Api {
         tokens: Tokens,
         rate_limiters: RateLimiters,
     ) -> Self {
-        Self { client, base, tokens, rate_limiters }
+        Self { client: ApiClient::new(client, base, tokens), rate_limiters }
     }
 
-    /// The source's token.
     pub(crate) fn tokens(&self) -> &Tokens {
-        &self.tokens
+        self.client.tokens()
     }
 
-    /// Asks for the object at `path`, which begins with a slash and is percent-encoded. A refused token is renewed once;
-    /// each of the two calls may take as long as `within`.
+    /// Requests the object at a percent-encoded path. Each of the two attempts that a renewed
+    /// token makes of it may take as long as `timeout`.
     pub(crate) async fn get(
         &self,
-        (label, priority): (Label, Priority),
+        (label, priority): (RateLimitLabel, Priority),
         path: &str,
         query: &[(&str, &str)],
-        within: Duration,
+        timeout: Duration,
     ) -> Result<Map<String, Value>, ApiError> {
-        let token = self.tokens.current(priority).await?;
-        let limit = (label, priority);
-        match self.get_with(&token, limit, path, query, within).await {
-            Err(ApiError::Refused(refusal)) if refusal.is_of_token() => {
-                let token = self.tokens.renewed(&token, priority).await?;
-                self.get_with(&token, limit, path, query, within).await
-            }
-            done => done,
-        }
-    }
-
-    async fn get_with(
-        &self,
-        token: &Arc<Token>,
-        (label, priority): (Label, Priority),
-        path: &str,
-        query: &[(&str, &str)],
-        within: Duration,
-    ) -> Result<Map<String, Value>, ApiError> {
-        let request = ApiRequest {
-            address: address(token.api().unwrap_or(&self.base), path, query)?,
-            authorization: Some(token.header()),
-            form: None,
-            within,
+        let call = ApiCall {
             rate_limiter: Some(self.rate_limiters.of_label(label)),
-            priority,
+            ..ApiCall::new(Target::Path(path, query), timeout, priority)
         };
-        let reply = self.client.call(&request).await.map_err(ProviderError::from)?;
-        let object = json_repair::object(&reply.body);
-        if let Some(refusal) = Refusal::of(reply.status, object.as_ref(), token.secret()) {
-            return Err(ApiError::Refused(refusal));
-        }
-        object.ok_or_else(|| {
-            ApiError::Failed(ProviderError::unavailable(format!(
-                "{} answered with something that is not a JSON object; check api_url",
-                origin(&request.address)
-            )))
-        })
-    }
-}
-
-fn address(base: &Url, path: &str, query: &[(&str, &str)]) -> Result<SecretUrl, ProviderError> {
-    let text = format!("{}{path}", base.as_str().trim_end_matches('/'));
-    let mut url = Url::parse(&text)
-        .map_err(|_| ProviderError::unavailable("api_url cannot be used as a base address"))?;
-    if !query.is_empty() {
-        url.query_pairs_mut().extend_pairs(query);
-    }
-    Ok(SecretUrl::new(url))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_joined_with_and_without_a_slash_at_the_bases_end() {
-        for base in ["https://api.zoom.us/v2", "https://api.zoom.us/v2/"] {
-            let base = Url::parse(base).unwrap();
-            let url = address(&base, "/users/me/recordings", &[("from", "2026-10-01")]).unwrap();
-            assert_eq!(
-                url.expose().as_str(),
-                "https://api.zoom.us/v2/users/me/recordings?from=2026-10-01"
-            );
-        }
+        Ok(self.client.get(&call).await?.object)
     }
 }

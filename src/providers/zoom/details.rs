@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::api::{Api, ApiError, Label};
+use super::api::{Api, ApiError, RateLimitLabel};
 use super::{address, facts, mapping, participants, wire};
 use crate::http::Priority;
 use crate::model::{Details, MeetingId, SourceName};
@@ -155,14 +155,14 @@ impl Asker {
             Part::Past => {
                 let path = format!("/past_meetings/{uuid}");
                 let reply = api
-                    .get((Label::Light, Priority::Background), &path, &[], DETAILS_TIMEOUT)
+                    .get((RateLimitLabel::Light, Priority::Background), &path, &[], DETAILS_TIMEOUT)
                     .await;
                 reply.map(|reply| found.tell(facts::of_details(&reply)))
             }
             Part::Recordings => {
                 let path = format!("/meetings/{uuid}/recordings");
                 let reply = api
-                    .get((Label::Light, Priority::Background), &path, &[], DETAILS_TIMEOUT)
+                    .get((RateLimitLabel::Light, Priority::Background), &path, &[], DETAILS_TIMEOUT)
                     .await;
                 reply.map(|reply| found.recordings(source, meeting, reply))
             }
@@ -200,8 +200,9 @@ async fn people(api: &Api, path: &str) -> Result<Vec<Value>, ApiError> {
     for _ in 0..MAX_PAGES {
         let mut query = vec![("page_size", page_size.as_str())];
         query.extend(next.as_deref().map(|next| ("next_page_token", next)));
-        let reply =
-            api.get((Label::Medium, Priority::Background), path, &query, DETAILS_TIMEOUT).await?;
+        let reply = api
+            .get((RateLimitLabel::Medium, Priority::Background), path, &query, DETAILS_TIMEOUT)
+            .await?;
         let page = wire::People::read(reply);
         people.extend(page.people);
         if people.len() > MAX_PAGES * PAGE_SIZE {

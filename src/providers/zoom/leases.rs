@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::address;
-use super::api::{Api, Label};
+use super::api::{Api, RateLimitLabel};
 use super::listing::Listed;
 use super::mapping::{self, Mapped};
 use super::wire::Detail;
@@ -230,7 +230,7 @@ impl Leases {
         let within = deadline.saturating_duration_since(Instant::now());
         let asked_at = Timestamp::now();
         let reply = api
-            .get((Label::Light, priority), &path, &query, within)
+            .get((RateLimitLabel::Light, priority), &path, &query, within)
             .await
             .map_err(|error| error.about("the recordings of this meeting"))?;
         let detail = Detail::read(reply);

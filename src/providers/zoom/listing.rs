@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::api::{Api, ApiError, Label};
+use super::api::{Api, ApiError, RateLimitLabel};
 use super::mapping::{self, Mapped};
 use super::users::Whose;
 use super::windows::{rests, windows};
@@ -251,7 +251,7 @@ impl Lister<'_> {
             }
             let reply = match self
                 .api
-                .get((Label::Medium, Priority::Background), &path, &query, PAGE_TIMEOUT)
+                .get((RateLimitLabel::Medium, Priority::Background), &path, &query, PAGE_TIMEOUT)
                 .await
             {
                 // A range that had begun is refused: its token died (15 minutes), not the user's permission.

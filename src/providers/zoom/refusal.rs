@@ -3,7 +3,9 @@
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
+use crate::http::ApiReply;
 use crate::providers::ProviderError;
+use crate::providers::toolkit::api_client::ApiRefusal;
 use crate::providers::toolkit::redaction::quotable;
 use crate::providers::toolkit::serde_lenient;
 use crate::providers::zoom_share::codes::{self, APP_CODES, REPLACED, SCOPES, TOKEN};
@@ -17,6 +19,20 @@ pub(crate) struct Refusal {
     pub(crate) code: Option<i64>,
     /// Zoom's words, without the token.
     message: String,
+}
+
+impl ApiRefusal for Refusal {
+    fn of_reply(
+        reply: &ApiReply,
+        object: Option<&Map<String, Value>>,
+        secret: &SecretString,
+    ) -> Option<Self> {
+        Self::of(reply.status, object, secret)
+    }
+
+    fn is_of_token(&self) -> bool {
+        codes::is_of_token(self.status, self.code)
+    }
 }
 
 impl Refusal {
@@ -37,11 +53,6 @@ impl Refusal {
         let message =
             reply.and_then(|reply| serde_lenient::first_text(reply, &["message", "errorMessage"]));
         Some(Self { status, code, message: quotable(&message.unwrap_or_default(), secret) })
-    }
-
-    /// Whether another token may be taken where this one was not.
-    pub(crate) fn is_of_token(&self) -> bool {
-        codes::is_of_token(self.status, self.code)
     }
 
     /// Whether asking with other parameters could be answered otherwise: not so if the credential is at fault.

@@ -10,7 +10,7 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::api::{Api, Label};
+use super::api::{Api, RateLimitLabel};
 use super::mapping::{self, Mapped};
 use super::users::Whose;
 use super::wire::{self, Page};
@@ -116,7 +116,7 @@ async fn of_user(
                 query.push(("next_page_token", token));
             }
             let reply = api
-                .get((Label::Medium, Priority::Background), &path, &query, PAGE_TIMEOUT)
+                .get((RateLimitLabel::Medium, Priority::Background), &path, &query, PAGE_TIMEOUT)
                 .await
                 .map_err(|error| error.about(&subject))?;
             let page = Page::read(reply).ok_or_else(|| odd("sent a listing without meetings"))?;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::address;
-use super::api::{Api, ApiError, Label};
+use super::api::{Api, ApiError, RateLimitLabel};
 use super::wire::Users;
 use crate::http::Priority;
 use crate::providers::ProviderError;
@@ -108,7 +108,12 @@ async fn listed_at_once(api: &Api) -> Result<bool, ProviderError> {
     let today = TimeZone::UTC.to_datetime(Timestamp::now()).date().to_string();
     let query = [("from", today.as_str()), ("to", today.as_str()), ("page_size", "1")];
     match api
-        .get((Label::Medium, Priority::Background), &Whose::Account.path(), &query, PAGE_TIMEOUT)
+        .get(
+            (RateLimitLabel::Medium, Priority::Background),
+            &Whose::Account.path(),
+            &query,
+            PAGE_TIMEOUT,
+        )
         .await
     {
         Ok(_) => Ok(true),
@@ -138,7 +143,7 @@ async fn users(api: &Api) -> Result<Vec<User>, ProviderError> {
                 query.push(("next_page_token", token));
             }
             let reply = api
-                .get((Label::Medium, Priority::Background), "/users", &query, PAGE_TIMEOUT)
+                .get((RateLimitLabel::Medium, Priority::Background), "/users", &query, PAGE_TIMEOUT)
                 .await
                 .map_err(|error| {
                     error.about("the account's users, which `users` has patterns for")

@@ -1,0 +1,256 @@
+//! Calls a provider's JSON API.
+//!
+//! Input: a path or URL, a timeout and a priority. Output: the JSON object of the reply. The
+//! client adds the access token, renews a refused token once, repairs the JSON and classifies
+//! refusals. It does not know what a path means or what to tell a user about a refusal: that is
+//! the provider's [`ApiRefusal`].
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+use url::Url;
+
+use super::backoff::{Backoff, BackoffRemaining};
+use super::json_repair;
+use super::token::{Token, Tokens};
+use crate::http::error::origin;
+use crate::http::{ApiReply, ApiRequest, Client, HttpError, Priority, RateLimiter, retry};
+use crate::model::SecretUrl;
+use crate::providers::ProviderError;
+
+/// How a provider refuses a call.
+pub(crate) trait ApiRefusal: Sized {
+    /// Returns the refusal that a reply with this JSON object is, if it is one. No text of the
+    /// result contains `secret`, which is the token of the call.
+    fn of_reply(
+        reply: &ApiReply,
+        object: Option<&Map<String, Value>>,
+        secret: &SecretString,
+    ) -> Option<Self>;
+
+    /// Whether the call may succeed with another token.
+    fn is_of_token(&self) -> bool;
+}
+
+/// A call without a result.
+#[derive(Debug)]
+pub(crate) enum ApiError<R> {
+    /// The provider refused it.
+    Refused(R),
+    /// There was no token, no reply, or no JSON object in the reply.
+    Failed(ProviderError),
+}
+
+impl<R> From<ProviderError> for ApiError<R> {
+    fn from(error: ProviderError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl<R> From<HttpError> for ApiError<R> {
+    fn from(error: HttpError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Where a call goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Target<'a> {
+    /// A percent-encoded path below the base URL, with its leading slash, and query parameters.
+    Path(&'a str, &'a [(&'a str, &'a str)]),
+    /// A URL of the API, such as that of a next page.
+    Url(&'a SecretUrl),
+}
+
+/// One `GET` request.
+#[derive(Clone, Debug)]
+pub(crate) struct ApiCall<'a> {
+    pub(crate) target: Target<'a>,
+    /// Bound on each of the two attempts that a renewed token makes of a call, with all retries.
+    pub(crate) timeout: Duration,
+    pub(crate) priority: Priority,
+    /// The limiter that counts the call; `None` if the provider publishes no limit.
+    pub(crate) rate_limiter: Option<Arc<RateLimiter>>,
+    /// Whether status 504 is a refusal instead of a reason for a retry, because another call may
+    /// take less time.
+    pub(crate) refuses_504: bool,
+}
+
+impl<'a> ApiCall<'a> {
+    /// Returns a call without a rate limiter and with the usual retries.
+    pub(crate) fn new(target: Target<'a>, timeout: Duration, priority: Priority) -> Self {
+        Self { target, timeout, priority, rate_limiter: None, refuses_504: false }
+    }
+}
+
+/// A reply that is not a refusal.
+#[derive(Debug)]
+pub(crate) struct JsonReply {
+    pub(crate) object: Map<String, Value>,
+    pub(crate) reply: ApiReply,
+}
+
+/// The delays that a provider without published limits asks for with status 429.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BackoffPolicy {
+    /// Delay without `Retry-After`.
+    pub(crate) default: Duration,
+    /// Lower bound of `Retry-After`.
+    pub(crate) min: Duration,
+}
+
+/// The API of one source.
+pub(crate) struct ApiClient {
+    client: Client,
+    base: Url,
+    tokens: Tokens,
+    backoff: Option<(BackoffPolicy, Backoff)>,
+}
+
+impl ApiClient {
+    pub(crate) fn new(client: Client, base: Url, tokens: Tokens) -> Self {
+        Self { client, base, tokens, backoff: None }
+    }
+
+    /// Makes all calls of the source pause together after a status 429.
+    pub(crate) fn with_backoff(self, policy: BackoffPolicy) -> Self {
+        Self { backoff: Some((policy, Backoff::default())), ..self }
+    }
+
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    pub(crate) fn base(&self) -> &Url {
+        &self.base
+    }
+
+    /// Returns an error if the circuit breaker of the API is open.
+    ///
+    /// # Errors
+    /// An error of class [`Down`](crate::providers::ErrorClass::Down).
+    pub(crate) async fn admit(&self) -> Result<(), ProviderError> {
+        Ok(self.client.admit(&SecretUrl::new(self.base.clone())).await?)
+    }
+
+    /// Sends a call, and once more if the provider refuses its token and another one is available.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub(crate) async fn get<R: ApiRefusal>(
+        &self,
+        call: &ApiCall<'_>,
+    ) -> Result<JsonReply, ApiError<R>> {
+        let token = self.tokens.current(call.priority).await?;
+        match self.get_with(&token, call).await {
+            Err(ApiError::Refused(refusal)) if R::is_of_token(&refusal) => {
+                let token = self.tokens.renewed(&token, call.priority).await?;
+                self.get_with(&token, call).await
+            }
+            done => done,
+        }
+    }
+
+    async fn get_with<R: ApiRefusal>(
+        &self,
+        token: &Token,
+        call: &ApiCall<'_>,
+    ) -> Result<JsonReply, ApiError<R>> {
+        let deadline = Instant::now() + call.timeout;
+        let address = match call.target {
+            Target::Path(path, query) => url_below(token.api().unwrap_or(&self.base), path, query)?,
+            Target::Url(url) => url.clone(),
+        };
+        loop {
+            if let Some((_, backoff)) = &self.backoff
+                && let Err(BackoffRemaining(wait)) = backoff.wait(deadline).await
+            {
+                return Err(HttpError::RateLimited { host: origin(&address), wait }.into());
+            }
+            let request = ApiRequest {
+                address: address.clone(),
+                authorization: Some(token.header()),
+                form: None,
+                within: deadline.saturating_duration_since(Instant::now()),
+                rate_limiter: call.rate_limiter.clone(),
+                priority: call.priority,
+            };
+            let accepted: fn(u16) -> bool = match (&self.backoff, call.refuses_504) {
+                (None, false) => |_status| false,
+                (None, true) => |status| status == 504,
+                (Some(_), false) => |status| status == 429,
+                (Some(_), true) => |status| matches!(status, 429 | 504),
+            };
+            let reply = self.client.call_accepting(&request, accepted).await?;
+            let Some((policy, backoff)) = self.backoff.as_ref().filter(|_| reply.status == 429)
+            else {
+                return read(reply, &address, token);
+            };
+            let delay = retry::retry_after(&reply.headers, SystemTime::now());
+            backoff.extend(delay.map_or(policy.default, |delay| delay.max(policy.min)));
+        }
+    }
+}
+
+/// Returns the URL of a percent-encoded path below `base`.
+///
+/// # Errors
+/// `base` cannot have a path.
+pub(crate) fn url_below(
+    base: &Url,
+    path: &str,
+    query: &[(&str, &str)],
+) -> Result<SecretUrl, ProviderError> {
+    let text = format!("{}{path}", base.as_str().trim_end_matches('/'));
+    let mut url = Url::parse(&text).map_err(|_| unusable_base())?;
+    if !query.is_empty() {
+        url.query_pairs_mut().extend_pairs(query);
+    }
+    Ok(SecretUrl::new(url))
+}
+
+/// Returns the error of an `api_url` that no path can be appended to.
+pub(crate) fn unusable_base() -> ProviderError {
+    ProviderError::unavailable("api_url cannot be used as a base URL")
+}
+
+fn read<R: ApiRefusal>(
+    mut reply: ApiReply,
+    address: &SecretUrl,
+    token: &Token,
+) -> Result<JsonReply, ApiError<R>> {
+    let object = json_repair::object(&reply.body);
+    if let Some(refusal) = R::of_reply(&reply, object.as_ref(), token.secret()) {
+        return Err(ApiError::Refused(refusal));
+    }
+    reply.body = Vec::new();
+    match object {
+        Some(object) => Ok(JsonReply { object, reply }),
+        None => {
+            let message =
+                format!("{} returned something that is not a JSON object", origin(address));
+            Err(ProviderError::unavailable(message).with_hint("Check api_url.").into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_may_end_with_a_slash() {
+        for base in ["https://api.zoom.us/v2", "https://api.zoom.us/v2/"] {
+            let base = Url::parse(base).unwrap();
+            let url = url_below(&base, "/users/me/recordings", &[("from", "2026-10-01")]).unwrap();
+            assert_eq!(
+                url.expose().as_str(),
+                "https://api.zoom.us/v2/users/me/recordings?from=2026-10-01"
+            );
+        }
+        assert!(url_below(&Url::parse("data:x").unwrap(), "", &[("a", "b")]).is_ok());
+    }
+}
