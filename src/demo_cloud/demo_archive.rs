@@ -237,13 +237,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_archive_of_a_day_is_the_same_at_every_call() {
+    fn archive_is_stable_within_a_day() {
         let day = jiff::civil::date(2026, 10, 7);
         assert_eq!(format!("{:?}", Archive::demo_at(day)), format!("{:?}", Archive::demo_at(day)));
     }
 
     #[test]
-    fn its_meetings_lie_in_the_three_months_before_and_have_their_own_uuids() {
+    fn meetings_span_three_months_with_distinct_uuids() {
         let day = jiff::civil::date(2026, 10, 7);
         let archive = Archive::demo_at(day);
         assert!(archive.meetings.len() >= 16);
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn every_known_kind_is_in_it_and_an_unknown_one() {
+    fn archive_has_known_and_unknown_kinds() {
         let archive = Archive::demo();
         let kinds: HashSet<&str> = archive
             .meetings
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn one_video_has_its_index_in_front_and_one_at_the_end() {
+    fn videos_have_index_first_and_last() {
         let position = |content: Content, name: &[u8]| {
             let bytes = content.slice(0..content.length());
             bytes.windows(4).position(|window| window == name)

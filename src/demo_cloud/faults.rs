@@ -271,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_gives_the_same_plan_every_time() {
+    fn plan_is_reproducible_from_its_seed() {
         let plan = |seed| format!("{:?}", FaultPlan::seeded_with_hangs(seed, 40, 4, 100));
         assert_eq!(plan(1), plan(1));
         assert_ne!(plan(1), plan(2));
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_skips_then_hits_then_is_spent() {
+    fn fault_skips_then_hits_then_ends() {
         let faults =
             Faults::new(vec![Trigger::next(Server::Media, 2).after(1).does(Effect::Html200)]);
         let hits: Vec<bool> =
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_waits_for_its_server_path_and_offset() {
+    fn fault_matches_server_path_and_offset() {
         let trigger = Trigger::next(Server::Media, 1).on("b.mp4").from_offset(100);
         let faults = Faults::new(vec![trigger.does(Effect::Html200)]);
         assert!(faults.fate(Server::Web, "/b.mp4", Some(100)).effect.is_none());
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn latency_goes_together_with_a_later_fault() {
+    fn latency_combines_with_a_later_fault() {
         let always = || Trigger::always(Server::Api);
         let faults = Faults::new(vec![
             always().does(Effect::Latency(Duration::from_millis(5))),

@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_body_begins_after_the_first_empty_line_however_it_is_cut() {
+    fn body_begins_after_the_first_empty_line() {
         let message = b"HTTP/1.1 200 OK\r\na: b\r\r\n\r\nbody\r\n\r\nmore";
         for cut in 0..message.len() {
             let mut head = Head::default();

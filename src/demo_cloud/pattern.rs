@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_begins_with_an_ftyp_box_of_its_stated_length() {
+    fn pattern_begins_with_an_ftyp_box() {
         let mut head = [0; 40];
         pattern_bytes(1, 0, &mut head);
         assert_eq!(&head[4..8], b"ftyp");
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbouring_words_and_files_differ() {
+    fn adjacent_words_and_files_differ() {
         let words: std::collections::HashSet<u64> =
             (0..3).flat_map(|seed| (0..50_000).map(move |index| word(seed, index))).collect();
         assert_eq!(words.len(), 150_000);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_offset_range_is_no_obstacle() {
+    fn offsets_near_the_maximum_work() {
         let mut last = [0; 16];
         pattern_bytes(3, u64::MAX - 3, &mut last);
         assert_eq!(last[..4], word(3, u64::MAX / 8).to_le_bytes()[4..]);

@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_log_drops_its_oldest_entries() {
+    fn log_drops_its_oldest_entries() {
         let log = Log::new();
         for number in 0..MAX_LOG_ENTRIES + 5 {
             log.record(Request {

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_call_too_many_in_any_second_is_refused() {
+    fn calls_over_the_limit_are_rejected() {
         let mut counted = SlidingWindow::default();
         let start = Instant::now();
         let mut at = |milliseconds| counted.admit(start + Duration::from_millis(milliseconds), 2);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_weigh_more_than_single_things() {
+    fn lists_have_a_heavier_label() {
         for path in ["/v2/users", "/v2/users/me/recordings", "/v2/accounts/me/recordings"] {
             assert_eq!(ZoomLabel::of(path), ZoomLabel::Medium, "{path}");
         }

@@ -1,4 +1,4 @@
-//! OAuth and the API.
+//! Zoom's OAuth and API.
 
 use std::collections::HashSet;
 use std::thread::sleep;
@@ -37,7 +37,7 @@ fn sign_in(cloud: &DemoCloud, secret: &str, form: &str) -> Answer {
     send("POST", &cloud.oauth_url(), &[("Authorization", &format!("Basic {basic}"))], form)
 }
 
-/// All meetings of a user, listed in windows of 29 days.
+/// Lists all meetings of a user in windows of 29 days.
 fn listed(cloud: &DemoCloud, user: &str) -> Vec<Value> {
     let mut meetings = Vec::new();
     for window in 0..4 {
@@ -64,7 +64,7 @@ fn file_of<'a>(meeting: &'a Value, file_type: &str) -> &'a Value {
 const ACCOUNT_FORM: &str = "grant_type=account_credentials&account_id=demo-account";
 
 #[test]
-fn an_app_signs_in_and_its_token_opens_the_api() {
+fn app_token_grants_access_to_the_api() {
     let cloud = demo();
     let reply = sign_in(&cloud, &cloud.credentials().client_secret, ACCOUNT_FORM);
     assert_eq!(reply.status, 200);
@@ -77,7 +77,7 @@ fn an_app_signs_in_and_its_token_opens_the_api() {
 }
 
 #[test]
-fn oauth_refusals_have_keys_of_their_own() {
+fn oauth_errors_have_their_own_keys() {
     let cloud = demo();
     let secret = cloud.credentials().client_secret;
     let refusals = [
@@ -102,7 +102,7 @@ fn oauth_refusals_have_keys_of_their_own() {
 }
 
 #[test]
-fn tokens_end_with_their_life_or_on_command() {
+fn tokens_expire_by_ttl_or_command() {
     let options =
         DemoCloudOptions { token_ttl: Duration::from_millis(300), ..DemoCloudOptions::default() };
     let cloud = DemoCloud::start(options).unwrap();
@@ -125,7 +125,7 @@ fn tokens_end_with_their_life_or_on_command() {
 }
 
 #[test]
-fn more_than_a_month_is_cut_to_the_last_one_and_the_reply_says_so() {
+fn long_spans_are_cut_to_their_last_month() {
     let cloud = demo();
     let to = today();
     let from = to - 80.days();
@@ -143,7 +143,7 @@ fn more_than_a_month_is_cut_to_the_last_one_and_the_reply_says_so() {
 }
 
 #[test]
-fn a_listing_without_days_covers_today_and_tomorrow() {
+fn listing_without_days_covers_today_and_tomorrow() {
     let cloud = demo();
     let reply = api(&cloud, "/users/me/recordings").json();
     assert_eq!(reply["from"], today().to_string());
@@ -153,7 +153,7 @@ fn a_listing_without_days_covers_today_and_tomorrow() {
 }
 
 #[test]
-fn windows_of_a_month_find_all_of_a_hosts_meetings() {
+fn monthly_windows_find_all_meetings() {
     let cloud = demo();
     let uuids: HashSet<String> =
         listed(&cloud, "me").iter().map(|m| m["uuid"].as_str().unwrap().to_owned()).collect();
@@ -172,7 +172,7 @@ fn windows_of_a_month_find_all_of_a_hosts_meetings() {
 }
 
 #[test]
-fn the_account_listing_has_every_hosts_meetings_and_users_are_listed_by_status() {
+fn account_listing_covers_all_hosts() {
     let cloud = demo();
     let from = today() - 28.days();
     let reply = api(&cloud, &format!("/accounts/me/recordings?page_size=300&from={from}")).json();
@@ -191,7 +191,7 @@ fn the_account_listing_has_every_hosts_meetings_and_users_are_listed_by_status()
 }
 
 #[test]
-fn pages_follow_one_another_to_the_end() {
+fn pages_chain_to_the_last_one() {
     let cloud = many(75);
     let from = today() - 20.days();
     let query = format!("/users/me/recordings?page_size=30&from={from}&next_page_token=");
@@ -211,7 +211,7 @@ fn pages_follow_one_another_to_the_end() {
 }
 
 #[test]
-fn a_page_token_belongs_to_one_exact_query_and_can_die() {
+fn page_token_is_bound_to_its_query() {
     let cloud = many(75);
     let from = today() - 20.days();
     let query = format!("/users/me/recordings?page_size=30&from={from}");
@@ -233,7 +233,7 @@ fn a_page_token_belongs_to_one_exact_query_and_can_die() {
 }
 
 #[test]
-fn a_page_has_no_more_meetings_than_the_cap() {
+fn page_size_is_capped() {
     let options = DemoCloudOptions {
         archive: Archive::many(10, 3),
         page_cap: 4,
@@ -247,7 +247,7 @@ fn a_page_has_no_more_meetings_than_the_cap() {
 }
 
 #[test]
-fn entries_are_as_irregular_as_the_real_ones() {
+fn entries_have_the_real_irregularities() {
     let cloud = demo();
     let meetings = listed(&cloud, "me");
     let plan = by_topic(&meetings, "Q&A / plan: été");
@@ -292,7 +292,7 @@ fn entries_are_as_irregular_as_the_real_ones() {
 }
 
 #[test]
-fn a_processing_file_says_nothing_of_itself_until_it_is_done() {
+fn processing_file_has_no_attributes() {
     let cloud = demo();
     let ask = || api(&cloud, "/users/me/recordings").json()["meetings"][0].clone();
     let before = ask();
@@ -314,7 +314,7 @@ fn a_processing_file_says_nothing_of_itself_until_it_is_done() {
 }
 
 #[test]
-fn a_uuid_with_awkward_slashes_is_found_only_encoded_twice() {
+fn uuid_with_slashes_needs_double_encoding() {
     let cloud = demo();
     for (once, twice) in [
         ("%2FsLaShFiRsT00000000%3D%3D", "%252FsLaShFiRsT00000000%253D%253D"),
@@ -331,7 +331,7 @@ fn a_uuid_with_awkward_slashes_is_found_only_encoded_twice() {
 }
 
 #[test]
-fn a_meetings_own_page_adds_what_the_listing_lacks() {
+fn single_meeting_has_more_than_its_listing() {
     let cloud = demo();
     let page = |query: &str| {
         api(&cloud, &format!("/meetings/aUdIoOnLy0000000000==/recordings{query}")).json()
@@ -346,7 +346,7 @@ fn a_meetings_own_page_adds_what_the_listing_lacks() {
 }
 
 #[test]
-fn a_number_names_the_latest_instance_only() {
+fn number_refers_to_latest_instance() {
     let cloud = demo();
     let reply = api(&cloud, "/meetings/86000000001/recordings").json();
     assert_eq!(reply["uuid"], "W1eeklyAAAAAAAAAAAA==");
@@ -355,7 +355,7 @@ fn a_number_names_the_latest_instance_only() {
 }
 
 #[test]
-fn what_is_not_there_is_refused_with_its_code() {
+fn missing_objects_have_their_error_codes() {
     let cloud = demo();
     for (path, status, code) in [
         ("/meetings/unknown/recordings", 404, 3001),
@@ -378,7 +378,7 @@ fn what_is_not_there_is_refused_with_its_code() {
 }
 
 #[test]
-fn the_archive_changes_under_a_running_cloud() {
+fn archive_changes_while_the_server_runs() {
     let cloud = demo();
     let start = Timestamp::now();
     cloud.add_meeting(meetfs::demo_cloud::Meeting::new("nEw==", "New", start));
@@ -393,7 +393,7 @@ fn the_archive_changes_under_a_running_cloud() {
 }
 
 #[test]
-fn the_summary_counts_requests_and_is_not_counted() {
+fn summary_counts_all_other_requests() {
     let cloud = demo();
     api(&cloud, "/users/me");
     for _ in 0..2 {

@@ -1,4 +1,5 @@
-//! A client that hides nothing: one request a connection, redirects not followed, every way of ending told apart.
+//! A client that hides nothing: one request per connection, no redirects, and each way in which a
+//! body ends.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -10,19 +11,18 @@ use serde_json::Value;
 /// How a body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// With as many bytes as were declared.
+    /// With the declared length.
     Complete,
-    /// With a clean close and fewer.
+    /// With a clean close and fewer bytes.
     Short,
-    /// With a reset.
     Reset,
-    /// Not within the client's patience.
+    /// Not before the client's timeout.
     Silent,
 }
 
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// 0 if none came.
+    /// 0 without a status.
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
@@ -38,13 +38,13 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
-    /// The API's error code.
+    /// Returns the error code of the API.
     pub(crate) fn code(&self) -> Option<u64> {
         self.json()["code"].as_u64()
     }
 }
 
-/// Longer than anything that comes takes, short enough to wait for what does not come.
+/// Longer than any response takes, short enough to wait for one that never arrives.
 const PATIENCE: Duration = Duration::from_millis(700);
 
 pub(crate) fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Answer {
@@ -108,13 +108,12 @@ pub(crate) fn bearer(token: &str) -> (&'static str, String) {
     ("Authorization", format!("Bearer {token}"))
 }
 
-/// A GET of the API with a good token.
+/// Sends a GET to the API with a valid token.
 pub(crate) fn api(cloud: &DemoCloud, path: &str) -> Answer {
     let (name, value) = bearer(&cloud.long_lived_token());
     send("GET", &format!("{}{path}", cloud.api_url()), &[(name, &value)], "")
 }
 
-/// The address of an object's download link.
 pub(crate) fn download_url(cloud: &DemoCloud, object: &Object) -> String {
     let meeting = object.meeting.replace('/', "%252F").replace('=', "%253D");
     let reply = api(cloud, &format!("/meetings/{meeting}/recordings")).json();
@@ -127,7 +126,7 @@ pub(crate) fn download_url(cloud: &DemoCloud, object: &Object) -> String {
         .to_owned()
 }
 
-/// Resolves an object's download link with a good token.
+/// Resolves an object's download URL with a valid token.
 pub(crate) fn signed_link(cloud: &DemoCloud, object: &Object) -> String {
     let (name, value) = bearer(&cloud.long_lived_token());
     let answer = send("GET", &download_url(cloud, object), &[(name, &value)], "");

@@ -1,4 +1,4 @@
-//! Download links and signed links.
+//! Download URLs and signed URLs.
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
@@ -42,7 +42,7 @@ fn is_forbidden_json(answer: &Answer) -> bool {
 }
 
 #[test]
-fn every_object_arrives_whole_over_its_link() {
+fn every_object_downloads_completely() {
     let cloud = demo();
     let mut types = HashSet::new();
     for object in cloud.objects() {
@@ -68,7 +68,7 @@ fn every_object_arrives_whole_over_its_link() {
 }
 
 #[test]
-fn the_link_of_a_file_kept_elsewhere_leads_there_signed() {
+fn external_file_redirects_with_a_signature() {
     let mut archive = Archive::pattern(&[("Elsewhere", 100)]);
     for file in archive.meetings.iter_mut().flat_map(|meeting| &mut meeting.files) {
         let origin = "http://127.0.0.1:9".to_owned();
@@ -86,7 +86,7 @@ fn the_link_of_a_file_kept_elsewhere_leads_there_signed() {
 }
 
 #[test]
-fn a_download_link_leads_to_a_signed_link_whose_policy_states_its_end() {
+fn download_url_redirects_to_an_expiring_signed_url() {
     let cloud = demo();
     let link = signed_link(&cloud, &video(&cloud));
     assert_ne!(link, signed_link(&cloud, &video(&cloud)), "it changes at every resolve");
@@ -107,7 +107,7 @@ fn a_download_link_leads_to_a_signed_link_whose_policy_states_its_end() {
 }
 
 #[test]
-fn the_redirect_honours_no_range() {
+fn redirect_ignores_ranges() {
     let cloud = demo();
     let (name, value) = bearer(&cloud.long_lived_token());
     let url = download_url(&cloud, &video(&cloud));
@@ -116,7 +116,7 @@ fn the_redirect_honours_no_range() {
 }
 
 #[test]
-fn without_a_good_credential_a_page_arrives_with_200() {
+fn invalid_credential_returns_a_page_with_200() {
     let cloud = demo();
     let url = download_url(&cloud, &video(&cloud));
     assert!(is_password_page(&get(&url)));
@@ -127,7 +127,7 @@ fn without_a_good_credential_a_page_arrives_with_200() {
 }
 
 #[test]
-fn an_expired_token_gets_59_bytes_of_json_with_200() {
+fn expired_token_returns_59_bytes_with_200() {
     let cloud = demo();
     let url = download_url(&cloud, &video(&cloud));
     let (name, value) = bearer(&cloud.long_lived_token());
@@ -136,7 +136,7 @@ fn an_expired_token_gets_59_bytes_of_json_with_200() {
 }
 
 #[test]
-fn a_download_access_token_opens_its_own_meeting_only_and_for_its_time() {
+fn download_access_token_is_bound_to_its_meeting() {
     let cloud = demo();
     let object = video(&cloud);
     let path = format!(
@@ -155,7 +155,7 @@ fn a_download_access_token_opens_its_own_meeting_only_and_for_its_time() {
 }
 
 #[test]
-fn a_link_takes_the_credentials_it_is_set_to_take() {
+fn download_url_accepts_configured_credentials() {
     let none = DownloadHeader { bearer_oauth: false, bearer_download_token: false, query: false };
     let settings = [
         DownloadHeader { bearer_oauth: true, ..none },
@@ -163,15 +163,16 @@ fn a_link_takes_the_credentials_it_is_set_to_take() {
         DownloadHeader { query: true, ..none },
         DownloadHeader::default(),
     ];
-    let taken: Vec<[bool; 3]> = settings.into_iter().map(credentials_taken).collect();
+    let taken: Vec<[bool; 3]> = settings.into_iter().map(accepted_credentials).collect();
     assert_eq!(
         taken,
         [[true, false, false], [false, true, false], [false, false, true], [true, true, true]]
     );
 }
 
-/// Whether a link takes the OAuth token and the meeting's token in the header, and a token in the query.
-fn credentials_taken(download_header: DownloadHeader) -> [bool; 3] {
+/// Whether a URL accepts the OAuth token and the meeting's token in the header, and a token in the
+/// query.
+fn accepted_credentials(download_header: DownloadHeader) -> [bool; 3] {
     let options = DemoCloudOptions {
         archive: Archive::demo(),
         download_header,
@@ -194,7 +195,7 @@ fn credentials_taken(download_header: DownloadHeader) -> [bool; 3] {
 }
 
 #[test]
-fn a_signed_link_refuses_further_credentials_and_referers() {
+fn signed_url_rejects_credentials_and_referers() {
     let cloud = demo();
     let link = signed_link(&cloud, &video(&cloud));
     for header in [("Authorization", "Bearer x"), ("Referer", "http://127.0.0.1/")] {
@@ -206,7 +207,7 @@ fn a_signed_link_refuses_further_credentials_and_referers() {
 }
 
 #[test]
-fn a_signature_fits_one_path_and_is_not_to_be_bent() {
+fn signature_is_bound_to_its_path() {
     let cloud = demo();
     let link = signed_link(&cloud, &video(&cloud));
     let other = object(&cloud, "Q&A / plan: été", "MP4");
@@ -228,7 +229,7 @@ fn a_signature_fits_one_path_and_is_not_to_be_bent() {
 }
 
 #[test]
-fn signed_links_end_with_their_life_or_on_command() {
+fn signed_urls_expire_by_ttl_or_command() {
     let options = DemoCloudOptions {
         archive: Archive::demo(),
         link_ttl: Duration::from_millis(500),
@@ -237,7 +238,7 @@ fn signed_links_end_with_their_life_or_on_command() {
     let cloud = DemoCloud::start(options).unwrap();
     let link = signed_link(&cloud, &video(&cloud));
     assert_eq!(get_range(&link, "bytes=0-0").status, 206);
-    // It ends at the full second after half a second.
+    // The expiry is rounded up to the full second.
     sleep(Duration::from_millis(1600));
     assert_eq!(get_range(&link, "bytes=0-0").status, 403);
 
@@ -249,7 +250,7 @@ fn signed_links_end_with_their_life_or_on_command() {
 }
 
 #[test]
-fn ranges_are_served_as_asked() {
+fn requested_ranges_are_served() {
     let cloud = demo();
     let object = video(&cloud);
     let link = signed_link(&cloud, &object);
@@ -274,7 +275,7 @@ fn ranges_are_served_as_asked() {
 }
 
 #[test]
-fn validators_stay_with_the_content() {
+fn validators_identify_content() {
     let cloud = demo();
     let object = video(&cloud);
     let validators = || {
@@ -296,7 +297,7 @@ fn validators_stay_with_the_content() {
 }
 
 #[test]
-fn head_tells_the_length_and_sends_nothing() {
+fn head_returns_length_without_body() {
     let cloud = demo();
     let object = video(&cloud);
     let answer = send("HEAD", &signed_link(&cloud, &object), &[], "");
@@ -305,7 +306,7 @@ fn head_tells_the_length_and_sends_nothing() {
 }
 
 #[test]
-fn a_pattern_file_is_what_the_pattern_says_at_any_offset() {
+fn pattern_file_matches_the_pattern_at_any_offset() {
     let length = 3_000_000_000_000;
     let archive = Archive::pattern(&[("big", length), ("small", 10)]);
     let cloud =
@@ -323,7 +324,7 @@ fn a_pattern_file_is_what_the_pattern_says_at_any_offset() {
 }
 
 #[test]
-fn the_log_has_what_was_asked_and_the_bytes_that_went_out() {
+fn log_records_requests_and_bytes_sent() {
     let cloud = demo();
     let object = video(&cloud);
     let link = signed_link(&cloud, &object);
@@ -344,7 +345,7 @@ fn the_log_has_what_was_asked_and_the_bytes_that_went_out() {
 }
 
 #[test]
-fn a_connection_serves_one_request_after_another() {
+fn connection_serves_consecutive_requests() {
     let cloud = demo();
     let object = video(&cloud);
     let link = signed_link(&cloud, &object);
@@ -371,7 +372,7 @@ fn a_connection_serves_one_request_after_another() {
 }
 
 #[test]
-fn dropping_the_cloud_closes_its_ports_even_inside_a_runtime() {
+fn drop_closes_ports_inside_a_runtime() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let authority = runtime.block_on(async {
         let cloud = demo();

@@ -1,4 +1,4 @@
-//! Each fault does on the wire what it says.
+//! Each fault happens on the wire as documented.
 
 use std::time::{Duration, Instant};
 
@@ -32,8 +32,8 @@ fn bytes(offset: u64, length: usize) -> Vec<u8> {
     out
 }
 
-/// What a range of 100 000 bytes meets under an effect, and what the log says of its body.
-fn ranged_under(what: Effect) -> (Answer, u64) {
+/// Requests 100,000 bytes under an effect, and returns the reply and the logged body bytes.
+fn range_reply_with(what: Effect) -> (Answer, u64) {
     let cloud = cloud();
     let link = signed_link(&cloud, &one(&cloud));
     cloud.inject(Trigger::next(Server::Media, 1).does(what));
@@ -48,41 +48,41 @@ fn ranged_under(what: Effect) -> (Answer, u64) {
 }
 
 #[test]
-fn a_status_comes_with_its_body_and_headers() {
+fn status_fault_has_body_and_headers() {
     let effect = Effect::Status {
         status: 503,
         body: "later".into(),
         content_type: "text/plain".into(),
         headers: vec![("retry-after".into(), "7".into())],
     };
-    let (answer, _) = ranged_under(effect);
+    let (answer, _) = range_reply_with(effect);
     assert_eq!((answer.status, answer.body.as_slice()), (503, b"later".as_slice()));
     assert_eq!(answer.header("retry-after"), Some("7"));
-    assert_eq!(ranged_under(Effect::status(500)).0.status, 500);
+    assert_eq!(range_reply_with(Effect::status(500)).0.status, 500);
 }
 
 #[test]
-fn a_short_body_declares_all_and_closes_early() {
-    let (answer, logged) = ranged_under(Effect::ShortBody { missing: 1 });
+fn short_body_declares_full_length() {
+    let (answer, logged) = range_reply_with(Effect::ShortBody { missing: 1 });
     assert_eq!((answer.status, answer.end), (206, End::Short));
     assert_eq!(answer.header("content-length"), Some("100000"));
     assert_eq!(answer.body, bytes(1_000_000, 99_999));
     assert_eq!(logged, 99_999);
-    let (answer, _) = ranged_under(Effect::ShortBody { missing: u64::MAX });
+    let (answer, _) = range_reply_with(Effect::ShortBody { missing: u64::MAX });
     assert_eq!((answer.status, answer.body.len(), answer.end), (206, 0, End::Short));
 }
 
 #[test]
-fn a_reset_comes_after_its_bytes() {
-    let (answer, logged) = ranged_under(Effect::Reset { after: 40_000 });
+fn reset_follows_its_bytes() {
+    let (answer, logged) = range_reply_with(Effect::Reset { after: 40_000 });
     assert_eq!((answer.status, answer.end), (206, End::Reset));
     assert_eq!(answer.body, bytes(1_000_000, 40_000));
     assert_eq!(logged, 40_000);
 }
 
 #[test]
-fn a_stall_holds_the_connection_until_the_cloud_is_healed() {
-    let (answer, logged) = ranged_under(Effect::Stall { after: 40_000 });
+fn stall_lasts_until_faults_are_cleared() {
+    let (answer, logged) = range_reply_with(Effect::Stall { after: 40_000 });
     assert_eq!((answer.status, answer.end), (206, End::Silent));
     assert_eq!(answer.body, bytes(1_000_000, 40_000));
     assert_eq!(logged, 40_000);
@@ -99,7 +99,7 @@ fn a_stall_holds_the_connection_until_the_cloud_is_healed() {
 }
 
 #[test]
-fn a_black_hole_takes_the_request_and_never_answers() {
+fn black_hole_never_answers() {
     let cloud = cloud();
     let link = signed_link(&cloud, &one(&cloud));
     cloud.inject(Trigger::always(Server::Media).does(Effect::BlackHole));
@@ -115,40 +115,40 @@ fn a_black_hole_takes_the_request_and_never_answers() {
 }
 
 #[test]
-fn a_ranged_request_can_get_the_whole_file() {
-    let (answer, _) = ranged_under(Effect::WholeFile);
+fn range_request_can_return_whole_file() {
+    let (answer, _) = range_reply_with(Effect::WholeFile);
     assert_eq!((answer.status, answer.header("content-range")), (200, None));
     assert!(answer.body == bytes(0, LENGTH as usize));
 }
 
 #[test]
-fn a_wrong_range_is_another_one_and_says_so() {
-    let (answer, _) = ranged_under(Effect::WrongRange { shift: -500 });
+fn wrong_range_is_declared() {
+    let (answer, _) = range_reply_with(Effect::WrongRange { shift: -500 });
     assert_eq!(answer.header("content-range"), Some("bytes 999500-1099499/5000000"));
     assert!(answer.status == 206 && answer.body == bytes(999_500, 100_000));
-    let (answer, _) = ranged_under(Effect::WrongRange { shift: i64::MAX });
+    let (answer, _) = range_reply_with(Effect::WrongRange { shift: i64::MAX });
     assert_eq!(answer.header("content-range"), Some("bytes 4900000-4999999/5000000"));
 }
 
 #[test]
-fn a_wrong_total_is_stated_with_the_right_bytes() {
-    let (answer, _) = ranged_under(Effect::WrongTotal { delta: 3 });
+fn wrong_total_comes_with_right_bytes() {
+    let (answer, _) = range_reply_with(Effect::WrongTotal { delta: 3 });
     assert_eq!(answer.header("content-range"), Some("bytes 1000000-1099999/5000003"));
     assert!(answer.body == bytes(1_000_000, 100_000));
 }
 
 #[test]
-fn pages_and_json_come_with_200_in_the_place_of_bytes() {
-    let (page, _) = ranged_under(Effect::Html200);
+fn pages_and_json_replace_bytes_with_200() {
+    let (page, _) = range_reply_with(Effect::Html200);
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html;charset=UTF-8")));
-    let (json, _) = ranged_under(Effect::Json59);
+    let (json, _) = range_reply_with(Effect::Json59);
     assert_eq!((json.status, json.body.len()), (200, 59));
-    let (link, _) = ranged_under(Effect::ExpiredLink);
+    let (link, _) = range_reply_with(Effect::ExpiredLink);
     assert_eq!((link.status, link.header("content-type")), (403, Some("text/xml")));
 }
 
 #[test]
-fn an_expired_token_is_answered_as_its_server_answers_it() {
+fn expired_token_reply_depends_on_server() {
     let cloud = cloud();
     let url = download_url(&cloud, &one(&cloud));
     for server in [Server::Api, Server::Web] {
@@ -163,7 +163,7 @@ fn an_expired_token_is_answered_as_its_server_answers_it() {
 }
 
 #[test]
-fn too_many_requests_says_when_to_come_back_in_each_form() {
+fn retry_after_has_every_form() {
     let cloud = cloud();
     let forms = [
         RetryAfter::None,
@@ -190,7 +190,7 @@ fn too_many_requests_says_when_to_come_back_in_each_form() {
 }
 
 #[test]
-fn latency_delays_the_answer() {
+fn latency_delays_the_response() {
     let cloud = cloud();
     cloud.inject(Trigger::next(Server::Api, 1).does(Effect::Latency(Duration::from_millis(200))));
     let start = Instant::now();
@@ -199,7 +199,7 @@ fn latency_delays_the_answer() {
 }
 
 #[test]
-fn the_first_byte_of_every_answer_can_take_its_time() {
+fn first_byte_latency_applies_to_every_server() {
     let options = DemoCloudOptions {
         first_byte_latency: Duration::from_millis(60),
         ..DemoCloudOptions::default()
@@ -207,12 +207,12 @@ fn the_first_byte_of_every_answer_can_take_its_time() {
     let cloud = cloud_with(options);
     let start = Instant::now();
     get_range(&signed_link(&cloud, &one(&cloud)), "bytes=0-0");
-    // One answer of the API, one of the web host, one of the media host.
+    // One response each of the API, the web host and the media host.
     assert!(start.elapsed() >= Duration::from_millis(180));
 }
 
 #[test]
-fn bandwidth_holds_for_each_connection() {
+fn bandwidth_is_limited_per_connection() {
     let options =
         DemoCloudOptions { bytes_per_second: Some(1_000_000), ..DemoCloudOptions::default() };
     let cloud = cloud_with(options);
@@ -227,7 +227,7 @@ fn bandwidth_holds_for_each_connection() {
         start.elapsed()
     };
     assert!(timed(&["bytes=0-199999"]) >= Duration::from_millis(195));
-    // One after the other they would take two seconds.
+    // In sequence they would take two seconds.
     let together = timed(&["bytes=0-199999"; 10]);
     assert!(together < Duration::from_millis(1500), "{together:?}");
     cloud.inject(Trigger::next(Server::Media, 1).does(Effect::Bandwidth(500_000)));
@@ -235,7 +235,7 @@ fn bandwidth_holds_for_each_connection() {
 }
 
 #[test]
-fn a_fault_waits_for_its_file_its_offset_and_its_turn() {
+fn fault_matches_file_offset_and_count() {
     let cloud = cloud();
     let link = signed_link(&cloud, &one(&cloud));
     let two = cloud.objects().into_iter().find(|object| object.topic == "two").unwrap();
@@ -254,7 +254,7 @@ fn a_fault_waits_for_its_file_its_offset_and_its_turn() {
 }
 
 #[test]
-fn healing_drops_what_is_still_to_come() {
+fn clearing_faults_drops_pending_ones() {
     let cloud = cloud_with(DemoCloudOptions {
         faults: vec![Trigger::always(Server::Api).does(Effect::status(500))],
         ..DemoCloudOptions::default()
@@ -265,7 +265,7 @@ fn healing_drops_what_is_still_to_come() {
 }
 
 #[test]
-fn a_seeded_plan_passes_and_every_byte_comes_in_the_end() {
+fn seeded_faults_lose_no_bytes() {
     let cloud = cloud();
     let object = one(&cloud);
     let mut link = signed_link(&cloud, &object);

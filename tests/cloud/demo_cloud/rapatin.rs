@@ -1,4 +1,4 @@
-//! Rapatin's API, and its links on the web host.
+//! Rapatin's API, and its URLs on the web host.
 
 use jiff::{SignedDuration, Timestamp};
 use meetfs::demo_cloud::{
@@ -30,13 +30,13 @@ fn api(cloud: &DemoCloud, path: &str) -> Answer {
     with_token(cloud, &cloud.rapatin_token(), path)
 }
 
-/// What the API has of one meeting.
+/// Lists the recordings of one meeting.
 fn recordings(cloud: &DemoCloud, meeting: &str) -> Value {
     api(cloud, &format!("/recordings/{meeting}")).json()["data"].take()
 }
 
 #[test]
-fn a_login_gives_a_token_and_a_wrong_password_is_422() {
+fn login_returns_token_or_422() {
     let cloud = demo();
     let (email, password) = cloud.rapatin_login();
     let reply =
@@ -65,7 +65,7 @@ fn a_login_gives_a_token_and_a_wrong_password_is_422() {
 }
 
 #[test]
-fn without_a_token_in_force_everything_is_401() {
+fn requests_without_valid_token_return_401() {
     let cloud = demo();
     let token = cloud.rapatin_token();
     assert_eq!(with_token(&cloud, &token, "/schedules").status, 200);
@@ -82,7 +82,7 @@ fn without_a_token_in_force_everything_is_401() {
 }
 
 #[test]
-fn data_is_an_object_for_one_session_and_a_list_for_several() {
+fn data_is_an_object_or_a_list() {
     let cloud = demo();
     let one = recordings(&cloud, "85095598095");
     assert_eq!((&one["status"], &one["meeting_id"]), (&json!("ready"), &json!("85095598095")));
@@ -94,7 +94,7 @@ fn data_is_an_object_for_one_session_and_a_list_for_several() {
 }
 
 #[test]
-fn files_are_null_unless_a_session_is_ready() {
+fn files_are_null_until_session_is_ready() {
     let cloud = demo();
     for (meeting, status) in [("87777777777", "processing"), ("88888888888", "deleted")] {
         let session = recordings(&cloud, meeting);
@@ -107,7 +107,7 @@ fn files_are_null_unless_a_session_is_ready() {
 }
 
 #[test]
-fn the_schedule_has_what_was_held_on_the_days_asked_for() {
+fn schedule_lists_the_requested_days() {
     let at = |hours: i64| Timestamp::now() - SignedDuration::from_hours(hours);
     let mut series = RapatinSession::new("b==", "82", "b", at(30));
     series.recurring = true;
@@ -136,7 +136,7 @@ fn the_schedule_has_what_was_held_on_the_days_asked_for() {
 }
 
 #[test]
-fn a_link_needs_no_credential_until_it_is_stale() {
+fn url_needs_no_credential_until_stale() {
     let cloud = demo();
     let link =
         recordings(&cloud, "85095598095")["files"][0]["download_url"].as_str().unwrap().to_owned();

@@ -1,9 +1,9 @@
-//! Every reply of the interfaces, held against what is known of the real ones: names of fields, their types, forms of
-//! dates, and how pages follow one another.
+//! Every reply of the APIs against what is known of the real ones: field names, types, date
+//! formats, and paging.
 //!
-//! Names and types are those of the vendors' references ("Cloud Recording", "Past meetings" and "Users" at
-//! developers.zoom.us, "Recordings" and "Meeting Transcripts" at developer.webex.com, help.rapatin.id). Where real replies
-//! differ from these, the tables follow the replies.
+//! Names and types are those of the vendors' references ("Cloud Recording", "Past meetings" and
+//! "Users" at developers.zoom.us, "Recordings" and "Meeting Transcripts" at developer.webex.com,
+//! help.rapatin.id). Where real replies differ, the tables follow the replies.
 
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use meetfs::demo_cloud::{
@@ -35,7 +35,7 @@ fn json_of(answer: &Answer) -> Value {
     answer.json()
 }
 
-/// Paths of Zoom's listings that show everything there is.
+/// Paths of Zoom listings that cover the whole archive.
 fn zoom_windows() -> Vec<String> {
     let today = jiff::tz::Offset::UTC.to_datetime(Timestamp::now()).date();
     let windows = (0..4).map(|window| {
@@ -45,7 +45,7 @@ fn zoom_windows() -> Vec<String> {
     windows.collect()
 }
 
-/// The recordings of everybody in the account.
+/// Lists the recordings of the whole account.
 fn zoom_meetings(cloud: &DemoCloud) -> Vec<Value> {
     let of = |window: &String| {
         let reply = json_of(&api(cloud, &format!("/accounts/me/recordings?{window}")));
@@ -54,7 +54,7 @@ fn zoom_meetings(cloud: &DemoCloud) -> Vec<Value> {
     zoom_windows().iter().flat_map(of).collect()
 }
 
-/// As a path takes it: encoded twice, which is accepted of any.
+/// Encodes an id twice, which every path accepts.
 fn encoded(uuid: &str) -> String {
     let once = |text: &str| {
         percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
@@ -123,7 +123,7 @@ const ZOOM_LISTING: &[Field] = &[
 ];
 
 #[test]
-fn zooms_listings_have_the_fields_that_are_known_and_no_others() {
+fn zoom_listings_have_the_documented_fields() {
     let cloud = cloud();
     let mut checked = Checked::default();
     for window in zoom_windows() {
@@ -136,7 +136,7 @@ fn zooms_listings_have_the_fields_that_are_known_and_no_others() {
 }
 
 #[test]
-fn captions_and_timelines_are_terse_and_what_is_processing_is_blank() {
+fn captions_timelines_and_processing_files_are_sparse() {
     let meetings = zoom_meetings(&cloud());
     let files =
         || meetings.iter().filter_map(|meeting| meeting["recording_files"].as_array()).flatten();
@@ -157,7 +157,7 @@ fn captions_and_timelines_are_terse_and_what_is_processing_is_blank() {
 }
 
 #[test]
-fn zooms_pages_add_up_to_their_totals_and_the_last_names_no_other() {
+fn zoom_pages_add_up_to_their_totals() {
     let options = DemoCloudOptions {
         archive: Archive::many(70, 10),
         page_cap: 300,
@@ -226,7 +226,7 @@ const ZOOM_MEETING_PAGE: &[Field] = &[
 ];
 
 #[test]
-fn zooms_own_page_of_a_meeting_adds_passcodes_participants_audio_and_a_token_if_asked() {
+fn zoom_meeting_adds_passcodes_audio_and_token() {
     let cloud = cloud();
     let mut checked = Checked::default();
     for meeting in zoom_meetings(&cloud) {
@@ -276,7 +276,7 @@ const ZOOM_TRASHED: &[Field] = &[
 ];
 
 #[test]
-fn files_in_zooms_trash_say_when_they_were_deleted() {
+fn trashed_zoom_files_state_deletion_time() {
     let cloud = cloud();
     let (whole, part) = ("W1eeklyAAAAAAAAAAAA==", "aB3xY9QWeRtYuIoP1A==");
     let day = jiff::tz::Offset::UTC.to_datetime(Timestamp::now()).date();
@@ -287,7 +287,7 @@ fn files_in_zooms_trash_say_when_they_were_deleted() {
     for (kind, uuid) in [("meeting_recordings", whole), ("recording_file", part)] {
         let reply =
             json_of(&api(&cloud, &format!("/users/me/recordings?trash=true&trash_type={kind}")));
-        // The demo's own deleted meeting lies there too.
+        // The demo's own deleted meeting is there, too.
         assert!(
             reply["meetings"].as_array().unwrap().iter().any(|meeting| meeting["uuid"] == uuid),
             "{reply}"
@@ -341,7 +341,7 @@ const ZOOM_INSTANCES: &[Field] =
     &[always("meetings", ListOf(&[always("uuid", Name), always("start_time", Moment)]))];
 
 #[test]
-fn zooms_past_meetings_have_the_fields_that_are_known_and_no_others() {
+fn zoom_past_meetings_have_the_documented_fields() {
     let cloud = cloud();
     let [mut past, mut participants, mut instances] = [(); 3].map(|()| Checked::default());
     let mut too_old = 0;
@@ -391,7 +391,7 @@ const ZOOM_USERS: &[Field] = &[
 ];
 
 #[test]
-fn zooms_users_have_the_fields_that_are_known_and_the_standing_that_was_asked_for() {
+fn zoom_users_have_documented_fields_and_requested_status() {
     let cloud = cloud();
     let mut checked = Checked::default();
     for standing in ["active", "inactive", "pending"] {
@@ -403,7 +403,7 @@ fn zooms_users_have_the_fields_that_are_known_and_the_standing_that_was_asked_fo
 }
 
 #[test]
-fn zooms_errors_are_a_code_and_a_message_and_its_token_says_how_long_it_lives() {
+fn zoom_errors_and_tokens_have_documented_fields() {
     const ERROR: &[Field] = &[always("code", Count), always("message", Name)];
     const TOKEN: &[Field] = &[
         always("access_token", Name),
@@ -452,7 +452,7 @@ fn webex(cloud: &DemoCloud, path: &str) -> Answer {
     send("GET", &format!("{}{path}", cloud.webex_api_url()), &[(name, &value)], "")
 }
 
-/// What the reference says of a recording, in lists; where it is alone, its links come on top.
+/// The documented fields of a listed recording. The details add URLs.
 macro_rules! webex_recording {
     ($($more:expr),*) => {
         &[
@@ -512,7 +512,7 @@ const WEBEX_TRANSCRIPTS: &[Field] = &[always(
 )];
 
 #[test]
-fn webexs_lists_details_and_transcripts_have_the_fields_that_are_known_and_no_others() {
+fn webex_lists_details_and_transcripts_have_documented_fields() {
     let cloud = cloud();
     let sized =
         WebexRecording::new("unsized", "No size", Timestamp::now() - SignedDuration::from_hours(9));
@@ -544,7 +544,7 @@ fn webexs_lists_details_and_transcripts_have_the_fields_that_are_known_and_no_ot
 }
 
 #[test]
-fn webexs_errors_and_tokens_have_the_fields_that_are_known_and_no_others() {
+fn webex_errors_and_tokens_have_documented_fields() {
     const ERROR: &[Field] = &[
         always("message", Name),
         always("errors", ListOf(&[always("description", Name)])),
@@ -625,7 +625,7 @@ const RAPATIN_RECORDINGS: &[Field] = rapatin_reply!(OneOrMore(&[
 ]));
 
 #[test]
-fn rapatins_schedule_and_recordings_have_the_fields_that_are_known_and_no_others() {
+fn rapatin_replies_have_the_documented_fields() {
     let cloud = cloud();
     let token = format!("Bearer {}", cloud.rapatin_token());
     let ask = |path: &str| {
@@ -656,7 +656,7 @@ fn rapatins_schedule_and_recordings_have_the_fields_that_are_known_and_no_others
 }
 
 #[test]
-fn a_reply_with_a_wrong_field_is_told() {
+fn wrong_field_in_a_reply_is_reported() {
     let cloud = cloud();
     let right = json_of(&api(&cloud, &format!("/users/me/recordings?{}", zoom_windows()[0])));
     let wrong = |change: fn(&mut Value)| {

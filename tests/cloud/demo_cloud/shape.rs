@@ -1,7 +1,8 @@
-//! What a reply may look like, field by field: names, types, forms of dates, and which fields are always there.
+//! The shape of a reply, field by field: names, types, date formats, and which fields are always
+//! present.
 //!
-//! A table must be whole both ways: a field that it does not name is an error of the reply, and a field that no reply has
-//! shown is an error of the table.
+//! A table must be complete both ways: a field that it lacks is an error of the reply, and a field
+//! that no reply contained is an error of the table.
 
 use std::collections::BTreeSet;
 
@@ -9,51 +10,44 @@ use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use serde_json::Value;
 
-/// A field of an object.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Field {
     name: &'static str,
     kind: Kind,
-    /// Whether it is never left out.
+    /// Whether it is always present.
     always: bool,
-    /// Whether null may stand in its place.
+    /// Whether it can be null.
     or_null: bool,
 }
 
-/// What a value is.
+/// The type of a value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
-    /// Any text.
     Text,
     /// Text that is not empty.
     Name,
     /// One of these texts.
     OneOf(&'static [&'static str]),
-    /// A whole number from zero on.
     Count,
-    /// A whole number from zero on, or the same as text.
+    /// An unsigned integer, as a number or as text.
     CountOrText,
-    /// The same as text, and nothing else.
+    /// An unsigned integer as text.
     CountAsText,
-    /// True or false.
     Flag,
-    /// A day as `2026-10-06`.
+    /// A day such as `2026-10-06`.
     Day,
-    /// A time of day as `07:00:00`.
+    /// A time of day such as `07:00:00`.
     TimeOfDay,
-    /// A moment in UTC as `2026-10-06T07:00:11Z`.
+    /// A time in UTC such as `2026-10-06T07:00:11Z`.
     Moment,
-    /// The same, or an empty text.
+    /// A UTC time or empty text.
     MomentOrEmpty,
-    /// An absolute address.
+    /// An absolute URL.
     Link,
-    /// The same, or an empty text.
+    /// An absolute URL or empty text.
     LinkOrEmpty,
-    /// A list of objects.
     ListOf(&'static [Field]),
-    /// A list of texts.
     Texts,
-    /// An object.
     Object(&'static [Field]),
     /// An object, or a list of more than one.
     OneOrMore(&'static [Field]),
@@ -63,7 +57,7 @@ pub(crate) const fn always(name: &'static str, kind: Kind) -> Field {
     Field { name, kind, always: true, or_null: false }
 }
 
-/// Left out of some replies.
+/// A field that some replies omit.
 pub(crate) const fn may(name: &'static str, kind: Kind) -> Field {
     Field { name, kind, always: false, or_null: false }
 }
@@ -75,23 +69,23 @@ impl Field {
     }
 }
 
-/// What replies have shown so far, and what was wrong with them.
+/// Fields seen so far, and errors.
 #[derive(Debug, Default)]
 pub(crate) struct Checked {
-    /// The fields that replies have had, and those that some have left out, by their path.
+    /// Fields that replies contained and fields that some omitted, by path.
     seen: BTreeSet<String>,
     missing: BTreeSet<String>,
     pub(crate) wrong: Vec<String>,
 }
 
 impl Checked {
-    /// Looks at a reply.
+    /// Checks one reply.
     pub(crate) fn reply(&mut self, value: &Value, fields: &'static [Field]) {
         self.object(value, fields, "");
     }
 
-    /// Fails unless every reply was right, and every field of the table has been there, and has been left out where that
-    /// may be.
+    /// Fails unless every reply was right, and every field of the table was present and, if
+    /// optional, absent once.
     pub(crate) fn assert_whole(mut self, fields: &'static [Field]) {
         self.table(fields, "");
         assert!(self.wrong.is_empty(), "{:#?}", self.wrong);

@@ -1,4 +1,4 @@
-//! The Webex side of the cloud on the wire.
+//! Webex's API on the wire.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ fn links(cloud: &DemoCloud, id: &str) -> Value {
 }
 
 #[test]
-fn errors_have_a_message_a_description_and_a_tracking_id() {
+fn errors_have_message_description_and_tracking_id() {
     let cloud = cloud(vec![recording("a")]);
     let url = cloud.webex_api_url();
     let zooms = format!("Bearer {}", cloud.long_lived_token());
@@ -70,7 +70,7 @@ fn errors_have_a_message_a_description_and_a_tracking_id() {
 }
 
 #[test]
-fn a_list_is_newest_first_ten_a_page_and_names_the_next_page_with_null_entries() {
+fn list_is_newest_first_with_ten_per_page() {
     let cloud = cloud(WebexArchive::many(25, 5).recordings);
     let first = api(&cloud, "/recordings");
     assert_eq!(ids(&first).len(), 10);
@@ -91,7 +91,7 @@ fn a_list_is_newest_first_ten_a_page_and_names_the_next_page_with_null_entries()
 }
 
 #[test]
-fn a_window_ends_before_its_end_and_others_recordings_take_a_host() {
+fn window_end_is_exclusive() {
     let mut of_ana = recording("ana");
     of_ana.host_email = "ana@example.org".into();
     let own = recording("own");
@@ -109,7 +109,7 @@ fn a_window_ends_before_its_end_and_others_recordings_take_a_host() {
 }
 
 #[test]
-fn a_link_takes_its_ticket_and_nothing_else_until_it_ends() {
+fn url_accepts_only_its_ticket_until_expiry() {
     let webex = WebexArchive { recordings: vec![recording("a")], ..WebexArchive::empty() };
     let short = Duration::from_millis(600);
     let cloud = DemoCloud::start(DemoCloudOptions {
@@ -136,7 +136,7 @@ fn a_link_takes_its_ticket_and_nothing_else_until_it_ends() {
 }
 
 #[test]
-fn each_link_may_be_missing_and_prevented_downloads_have_none() {
+fn prevented_downloads_have_no_urls() {
     let mut prevented = recording("prevented");
     prevented.prevent_downloading = true;
     let cloud =
@@ -162,7 +162,7 @@ fn each_link_may_be_missing_and_prevented_downloads_have_none() {
 }
 
 #[test]
-fn a_refresh_token_renews_again_and_again_and_stays_the_same() {
+fn refresh_token_can_be_reused() {
     let cloud = cloud(vec![recording("a")]);
     let good = cloud.webex_credentials();
     let renew = |refresh_token: &str| {
@@ -188,7 +188,7 @@ fn a_refresh_token_renews_again_and_again_and_stays_the_same() {
 }
 
 #[test]
-fn a_stored_transcript_is_listed_by_meeting_and_comes_whole_with_the_token() {
+fn stored_transcript_is_listed_by_meeting() {
     let cloud = cloud(vec![recording("a").with_stored_transcript(), recording("b")]);
     let meeting = api(&cloud, "/recordings/a").json()["meetingId"].as_str().unwrap().to_owned();
     let items = api(&cloud, &format!("/meetingTranscripts?meetingId={meeting}"));
