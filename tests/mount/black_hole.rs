@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::life::{Running, forget_names};
+use crate::support::life::{RunningCommand, forget_names};
 use crate::support::{Rig, SOON, wait_until};
 use meetfs::demo_cloud::{Archive, DemoCloudOptions, Effect, Fault, Server, Trigger};
 
@@ -33,9 +33,9 @@ fn forsaken() -> Rig {
 
 /// Starts a command that must hang, interrupts it after `wait`, and says how long it then took to end.
 fn interrupted(rig: &Rig, line: &str, wait: Duration) -> Duration {
-    let mut running = Running::outside(rig, &format!("exec {line}"));
+    let mut running = RunningCommand::outside(rig, &format!("exec {line}"));
     std::thread::sleep(wait);
-    assert!(running.is_running(), "{line} did not hang: {}", running.said());
+    assert!(running.is_running(), "{line} did not hang: {}", running.output());
     running.signal("INT");
     let (status, took) = running.end(SOON);
     assert!(!status.success(), "{line}");
@@ -75,7 +75,7 @@ fn listing_and_figures_are_as_quick_as_with_a_cloud() {
 fn ten_hanging_readers_keep_nobody_from_listing_or_reading_what_is_there() {
     let rig = forsaken();
     let readers: Vec<_> = (0..10)
-        .map(|_| Running::outside(&rig, "cat \"$M\"/acme/*/*other/*.mp4 > /dev/null"))
+        .map(|_| RunningCommand::outside(&rig, "cat \"$M\"/acme/*/*other/*.mp4 > /dev/null"))
         .collect();
     std::thread::sleep(Duration::from_secs(1));
     forget_names();

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use crate::support::life::Running;
+use crate::support::life::RunningCommand;
 use crate::support::{Rig, SOON, run, text, wait_until};
 use jiff::{SignedDuration, Timestamp};
 use meetfs::demo_cloud::{
@@ -135,7 +135,7 @@ fn topics(rig: &Rig, side: &str) -> String {
 struct Reader {
     side: &'static str,
     before: String,
-    process: Running,
+    process: RunningCommand,
     word: PathBuf,
 }
 
@@ -148,9 +148,9 @@ impl Reader {
              echo \"status ${{PIPESTATUS[0]}}\"",
             word.display()
         );
-        let (before, process) = (video(rig, side).sha256(), Running::outside(rig, &line));
+        let (before, process) = (video(rig, side).sha256(), RunningCommand::outside(rig, &line));
         let reader = Self { side, before, process, word };
-        wait_until(SOON, "the file is open", || reader.process.said().contains("open"));
+        wait_until(SOON, "the file is open", || reader.process.output().contains("open"));
         reader
     }
 
@@ -162,7 +162,7 @@ impl Reader {
     fn ends(mut self) -> bool {
         std::fs::write(&self.word, "").expect("a word");
         self.process.end(SOON);
-        let said = self.process.said();
+        let said = self.process.output();
         let sum = said.lines().find(|line| line.ends_with(" -")).unwrap_or_default().to_owned();
         let is_whole = said.contains("status 0");
         let is_right = sum.trim_end_matches(" -").trim() == self.before;
@@ -254,13 +254,13 @@ fn a_deleted_meeting_goes_and_an_open_file_of_it_is_read_whole_or_not_to_its_end
 }
 
 /// Somebody who stands in a directory and looks again and again until there is something that matches.
-fn standing(rig: &Rig, directory: &str, awaited: &str) -> Running {
+fn standing(rig: &Rig, directory: &str, awaited: &str) -> RunningCommand {
     let line = format!(
         "cd \"$(echo \"$M\"/{directory})\" && ls | wc -l; echo there; \
          for i in $(seq 300); do ls | grep -q '{awaited}' && exit 0; sleep 0.1; done; exit 1"
     );
-    let standing = Running::outside(rig, &line);
-    wait_until(SOON, "somebody stands there", || standing.said().contains("there"));
+    let standing = RunningCommand::outside(rig, &line);
+    wait_until(SOON, "somebody stands there", || standing.output().contains("there"));
     standing
 }
 
@@ -274,7 +274,7 @@ fn a_new_recording_shows_at_the_next_listing_in_a_directory_that_somebody_stands
     rig.cloud.add_rapatin_session(rapatin("bmV3==", "New", 23));
     refresh(&rig);
     for mut standing in standing {
-        assert!(standing.end(SOON).0.success(), "{}", standing.said());
+        assert!(standing.end(SOON).0.success(), "{}", standing.output());
     }
     for (side, seed) in SIDES.into_iter().zip(21..) {
         let sum = rig.shell(&format!("sha256sum < {side}/*/*New/*.mp4"));
@@ -303,7 +303,7 @@ fn a_late_transcript_stands_beside_its_video_at_the_next_listing_and_moves_nothi
     );
     refresh(&rig);
     for mut standing in standing {
-        assert!(standing.end(SOON).0.success(), "{}\n{}", standing.said(), rig.log());
+        assert!(standing.end(SOON).0.success(), "{}\n{}", standing.output(), rig.log());
     }
     for side in SIDES {
         let path = format!("{side}/*/*Before/*.vtt");
@@ -330,16 +330,16 @@ fn a_directory_that_was_opened_before_a_change_and_is_read_after_it_brings_nothi
          print(len(os.listdir(directory)), flush=True)\n' '{directory}' '{}'",
         go.display()
     );
-    let mut reader = Running::shell(&rig, &line);
-    wait_until(SOON, "the directory is open", || reader.said().contains("open"));
+    let mut reader = RunningCommand::shell(&rig, &line);
+    wait_until(SOON, "the directory is open", || reader.output().contains("open"));
     rig.cloud.remove_meeting(CHANGING);
     refresh(&rig);
     std::fs::write(&go, "").expect("a file");
-    assert!(reader.end(SOON).0.success(), "{}", reader.said());
+    assert!(reader.end(SOON).0.success(), "{}", reader.output());
     assert!(
-        reader.said().contains("open\n2\n"),
+        reader.output().contains("open\n2\n"),
         "what was there when it was opened: {}",
-        reader.said()
+        reader.output()
     );
     let gone = text(&rig.try_shell(&format!("stat '{meeting}'"), SOON));
     assert!(gone.contains("No such file"), "{gone}");

@@ -419,12 +419,12 @@ fn a_foreground_log_at_its_finest_shows_no_secret() {
     rig.write_config(&rig.config());
     let mut command = meetfs();
     command.args(["mount", "-f", "--log-level", "debug", "--config"]).arg(rig.config_path());
-    let mut running = crate::support::life::Running::start(command.arg(&rig.mountpoint));
+    let mut running = crate::support::life::RunningCommand::start(command.arg(&rig.mountpoint));
     crate::support::wait_until(SOON, "mounted", || rig.entries_in_mount_table() == 1);
     rig.shell("cat acme/*/*/chat.txt | wc -c");
     running.signal("INT");
     running.end(SOON);
-    let said = running.said();
+    let said = running.output();
     assert!(said.contains("mounted at"), "{said}");
     for secret in ["demo-secret", "demo-token", "Bearer", "Signature"] {
         assert!(!said.contains(secret), "{secret}: {said}");

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::life::{
-    Running, Second, assert_nothing_left, foreground, processes_for, signal,
+    RunningCommand, SecondMountpoint, assert_nothing_left, foreground, processes_for, signal,
 };
 use crate::support::{Rig, SOON, run, text, wait_until};
 use jiff::tz::TimeZone;
@@ -32,11 +32,11 @@ fn stalled() -> DemoCloudOptions {
 }
 
 /// A `cat` that hangs in the stalled file.
-fn hanging_reader(rig: &Rig) -> Running {
-    let mut reader = Running::outside(rig, "cat \"$M\"/acme/*/*/*.mp4 > /dev/null");
+fn hanging_reader(rig: &Rig) -> RunningCommand {
+    let mut reader = RunningCommand::outside(rig, "cat \"$M\"/acme/*/*/*.mp4 > /dev/null");
     wait_until(SOON, "the reader waits for bytes", || !rig.media_requests().is_empty());
     std::thread::sleep(Duration::from_millis(300));
-    assert!(reader.is_running(), "{}", reader.said());
+    assert!(reader.is_running(), "{}", reader.output());
     reader
 }
 
@@ -105,9 +105,9 @@ fn a_foreground_mount_stays_until_a_signal_and_ends_with_0() {
         assert!(running.is_running());
         running.signal(name);
         let (status, _) = running.end(FEW_SECONDS);
-        assert_eq!(status.code(), Some(0), "{name}: {}", running.said());
+        assert_eq!(status.code(), Some(0), "{name}: {}", running.output());
         assert_nothing_left(&rig, FEW_SECONDS);
-        assert!(!running.said().contains("panicked"), "{}", running.said());
+        assert!(!running.output().contains("panicked"), "{}", running.output());
     }
 }
 
@@ -119,10 +119,10 @@ fn a_signal_ends_a_mount_whose_reads_hang_and_the_reader_gets_an_error() {
         let mut reader = hanging_reader(&rig);
         running.signal(name);
         let (status, _) = running.end(FEW_SECONDS);
-        assert_eq!(status.code(), Some(0), "{}", running.said());
+        assert_eq!(status.code(), Some(0), "{}", running.output());
         let (status, _) = reader.end(FEW_SECONDS);
-        assert_eq!(status.code(), Some(1), "{}", reader.said());
-        assert!(reader.said().contains("cat: "), "{}", reader.said());
+        assert_eq!(status.code(), Some(1), "{}", reader.output());
+        assert!(reader.output().contains("cat: "), "{}", reader.output());
         assert_nothing_left(&rig, FEW_SECONDS);
     }
 }
@@ -146,7 +146,7 @@ fn a_second_signal_does_not_wait_and_leaves_nothing_either() {
 #[test]
 fn a_daemon_that_is_told_to_end_ends_with_a_shell_working_in_its_mount() {
     let rig = Rig::mounted(small());
-    let mut shell = Running::shell(&rig, "cd acme && sleep 60");
+    let mut shell = RunningCommand::shell(&rig, "cd acme && sleep 60");
     let daemon = rig.daemon().expect("a daemon");
     signal(daemon, "TERM");
     assert_nothing_left(&rig, FEW_SECONDS);
@@ -183,7 +183,7 @@ fn a_hangup_shows_a_new_meeting_under_a_name_that_was_looked_up_before() {
 #[test]
 fn a_mount_after_a_killed_daemon_works_and_is_the_only_one() {
     let rig = Rig::mounted(small());
-    let mut holder = Running::shell(&rig, "sleep 60");
+    let mut holder = RunningCommand::shell(&rig, "sleep 60");
     for _ in 0..3 {
         let daemon = rig.daemon().expect("a daemon");
         signal(daemon, "KILL");
@@ -231,7 +231,7 @@ fn an_unmount_from_outside_ends_the_daemon() {
     let mut running = foreground(&rig);
     assert!(run(Command::new("umount").arg(&rig.mountpoint), SOON).status.success());
     let (status, _) = running.end(FEW_SECONDS);
-    assert_eq!(status.code(), Some(0), "{}", running.said());
+    assert_eq!(status.code(), Some(0), "{}", running.output());
     assert_nothing_left(&rig, FEW_SECONDS);
 }
 
@@ -239,14 +239,14 @@ fn an_unmount_from_outside_ends_the_daemon() {
 fn a_lazy_unmount_from_outside_ends_the_daemon_once_nobody_is_in_it() {
     let rig = Rig::new(small());
     let mut running = foreground(&rig);
-    let holder = Running::shell(&rig, "sleep 60");
+    let holder = RunningCommand::shell(&rig, "sleep 60");
     std::thread::sleep(Duration::from_millis(200));
     assert!(run(Command::new("umount").arg("-l").arg(&rig.mountpoint), SOON).status.success());
     std::thread::sleep(Duration::from_millis(300));
     assert!(running.is_running(), "somebody still works in it");
     drop(holder);
     let (status, _) = running.end(FEW_SECONDS);
-    assert_eq!(status.code(), Some(0), "{}", running.said());
+    assert_eq!(status.code(), Some(0), "{}", running.output());
 }
 
 #[test]
@@ -264,7 +264,7 @@ fn an_interrupt_while_listing_leaves_nothing() {
                 command.arg("--foreground");
             }
             rig.cloud.clear_requests();
-            let mut running = Running::start(&mut command);
+            let mut running = RunningCommand::start(&mut command);
             wait_until(SOON, "it lists", || !rig.cloud.requests().is_empty());
             if to_all {
                 running.signal_group(name)
@@ -284,19 +284,21 @@ fn of_two_mounts_at_once_one_wins_and_the_other_says_why_not() {
     let rig = Rig::new(slow);
     rig.write_config(&rig.config());
     for round in 0..4 {
-        let mut both =
-            [Running::start(&mut rig.mount_command()), Running::start(&mut rig.mount_command())];
+        let mut both = [
+            RunningCommand::start(&mut rig.mount_command()),
+            RunningCommand::start(&mut rig.mount_command()),
+        ];
         let codes = both.each_mut().map(|running| running.end(SOON).0.code());
         assert_eq!(rig.entries_in_mount_table(), 1, "round {round}: {codes:?}");
         let loser = match codes {
             [Some(0), Some(4)] => &both[1],
             [Some(4), Some(0)] => &both[0],
-            _ => panic!("round {round}: {codes:?} {} {}", both[0].said(), both[1].said()),
+            _ => panic!("round {round}: {codes:?} {} {}", both[0].output(), both[1].output()),
         };
         assert!(
-            loser.said().contains("mounted at") || loser.said().contains("already mounted"),
+            loser.output().contains("mounted at") || loser.output().contains("already mounted"),
             "{}",
-            loser.said()
+            loser.output()
         );
         assert_eq!(processes_for(&rig.mountpoint).len(), 1);
         rig.unmount();
@@ -309,15 +311,16 @@ fn two_daemons_share_a_directory_that_keeps_no_blocks_and_neither_spoils_it() {
         Rig::new(DemoCloudOptions { archive: Archive::demo(), ..DemoCloudOptions::default() })
             .with_cache("disk = \"off\"");
     rig.mount();
-    let second = Second::of(&rig);
+    let second = SecondMountpoint::of(&rig);
     let output = run(&mut second.mount_command(&rig), SOON);
     assert!(output.status.success(), "{}", text(&output));
     let sums = "find . -type f -print0 | sort -z | xargs -0 sha256sum";
-    let mut beside = Running::outside(&rig, &format!("cd '{}' && {sums}", second.0.display()));
+    let mut beside =
+        RunningCommand::outside(&rig, &format!("cd '{}' && {sums}", second.0.display()));
     let here = rig.shell(sums);
     let (status, _) = beside.end(SOON);
-    assert!(status.success(), "{}", beside.said());
-    assert_eq!(beside.said(), here);
+    assert!(status.success(), "{}", beside.output());
+    assert_eq!(beside.output(), here);
     assert!(run(&mut crate::support::life::unmount_command(&second.0), SOON).status.success());
     rig.unmount();
     wait_until(SOON, "both are gone", || processes_for(&second.0).is_empty());
@@ -334,14 +337,14 @@ fn two_daemons_that_start_at_once_on_a_new_directory_without_blocks_both_come_up
     for _ in 0..4 {
         let rig = Rig::new(small()).with_cache("disk = \"off\"");
         rig.write_config(&rig.config());
-        let second = Second::of(&rig);
+        let second = SecondMountpoint::of(&rig);
         let mut both = [
-            Running::start(&mut rig.mount_command()),
-            Running::start(&mut second.mount_command(&rig)),
+            RunningCommand::start(&mut rig.mount_command()),
+            RunningCommand::start(&mut second.mount_command(&rig)),
         ];
         for running in &mut both {
             let (status, _) = running.end(SOON);
-            assert!(status.success(), "{}\n{}", running.said(), rig.log());
+            assert!(status.success(), "{}\n{}", running.output(), rig.log());
         }
         assert!(!rig.log().contains("damaged"), "{}", rig.log());
         assert!(run(&mut crate::support::life::unmount_command(&second.0), SOON).status.success());

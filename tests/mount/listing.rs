@@ -148,12 +148,12 @@ fn page_tokens_that_die_all_at_once_cost_no_meeting() {
         DemoCloudOptions { first_byte_latency: Duration::from_millis(30), ..options(two_years()) };
     let rig = Rig::new(slow);
     rig.write_config(&rig.config());
-    let mut mounting = crate::support::life::Running::start(&mut rig.mount_command());
+    let mut mounting = crate::support::life::RunningCommand::start(&mut rig.mount_command());
     wait_until(SOON, "it lists", || {
         listing_calls(&rig).iter().filter(|call| call.token.is_some()).count() > 3
     });
     rig.cloud.expire_page_tokens();
-    assert!(mounting.end(SOON).0.success(), "{}", mounting.said());
+    assert!(mounting.end(SOON).0.success(), "{}", mounting.output());
     assert_eq!(shown(&rig, "*/chat.txt"), MEETINGS);
     fewest_windows(&listing_calls(&rig));
     rig.unmount();

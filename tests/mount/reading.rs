@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::support::life::Running;
+use crate::support::life::RunningCommand;
 use crate::support::{Rig, SOON, run, text};
 use meetfs::demo_cloud::{
     Archive, Content, DemoCloudOptions, Effect, Server, Trigger, pattern_bytes, pattern_seed,
@@ -156,7 +156,7 @@ fn a_change_in_the_cloud_is_seen_while_the_old_file_is_handed_to_the_kernel() {
     assert_eq!(hash(&rig), wanted(&rig));
     let before = wanted(&rig);
     let mut reader =
-        Running::shell(&rig, "exec 3< \"$(find . -name '*.mp4')\"; sleep 2; sha256sum <&3");
+        RunningCommand::shell(&rig, "exec 3< \"$(find . -name '*.mp4')\"; sleep 2; sha256sum <&3");
     std::thread::sleep(Duration::from_millis(500));
     let meeting = rig.cloud.objects().first().expect("an object").meeting.clone();
     assert!(rig.cloud.change_meeting(&meeting, |meeting| {
@@ -171,7 +171,7 @@ fn a_change_in_the_cloud_is_seen_while_the_old_file_is_handed_to_the_kernel() {
     });
     assert_eq!(hash(&rig), wanted(&rig));
     reader.end(SOON);
-    let said = reader.said();
+    let said = reader.output();
     assert!(said.starts_with(&before) || said.contains("Stale file handle"), "{said}");
 }
 
@@ -292,7 +292,7 @@ fn a_walk_that_stops_fetches_nothing_a_second_later() {
     let rig = Rig::mounted(texts(300));
     rig.cloud.inject(Trigger::always(Server::Media).does(Effect::Bandwidth(2000)));
     rig.cloud.clear_requests();
-    let mut walk = Running::shell(&rig, "exec grep -r -c WEBVTT acme");
+    let mut walk = RunningCommand::shell(&rig, "exec grep -r -c WEBVTT acme");
     crate::support::wait_until(SOON, "files are fetched ahead", || rig.media_requests().len() > 8);
     walk.signal("KILL");
     walk.end(SOON);
@@ -307,7 +307,7 @@ fn a_walk_that_stops_fetches_nothing_a_second_later() {
 fn nothing_flows_a_second_after_the_last_close() {
     let options = DemoCloudOptions { bytes_per_second: Some(4_000_000), ..film() };
     let rig = Rig::mounted(options);
-    let mut copy = Running::shell(&rig, "exec cat acme/*/*/*.mp4 > /dev/null");
+    let mut copy = RunningCommand::shell(&rig, "exec cat acme/*/*/*.mp4 > /dev/null");
     crate::support::wait_until(SOON, "the copy is under way", || rig.media_requests().len() > 3);
     copy.signal("KILL");
     copy.end(SOON);
@@ -348,13 +348,13 @@ fn a_copy_keeps_going_beside_somebody_who_seeks_without_a_pause() {
         ..DemoCloudOptions::default()
     };
     let rig = Rig::mounted(options);
-    let mut seeker = Running::shell(
+    let mut seeker = RunningCommand::shell(
         &rig,
         "while :; do dd if=\"$(echo acme/*/*film/*.mp4)\" bs=64K count=1 skip=$((RANDOM * 2000)) \
          iflag=skip_bytes status=none > /dev/null; done",
     );
     let copied = rig.shell("sha256sum < acme/*/*backup/*.mp4");
-    assert!(seeker.is_running(), "{}", seeker.said());
+    assert!(seeker.is_running(), "{}", seeker.output());
     seeker.signal_group("KILL");
     let backup = rig.cloud.objects().into_iter().find(|object| object.length == 40 * MIB);
     assert!(copied.starts_with(&backup.expect("the backup").sha256()), "{copied}");

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::life::Running;
+use crate::support::life::RunningCommand;
 use crate::support::{Rig, SOON, run, text, wait_until};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -144,13 +144,13 @@ fn a_mount_that_shows_what_is_kept_waits_for_no_source_that_was_never_listed_and
         if is_foreground {
             command.arg("--foreground");
         }
-        let mut running = Running::start(&mut command);
+        let mut running = RunningCommand::start(&mut command);
         wait_until(SOON, "it is mounted", || rig.entries_in_mount_table() == 1);
         assert_eq!(shown(&rig), 40);
         if !is_foreground {
-            assert_eq!(running.end(SOON).0.code(), Some(0), "{}", running.said());
+            assert_eq!(running.end(SOON).0.code(), Some(0), "{}", running.output());
         }
-        for told in [running.said(), rig.log()] {
+        for told in [running.output(), rig.log()] {
             for source in [name, "locked"] {
                 assert!(told.contains(&format!("{source} has not answered yet")), "{told}");
             }
@@ -163,7 +163,7 @@ fn a_mount_that_shows_what_is_kept_waits_for_no_source_that_was_never_listed_and
         wait_until(SOON, "the slow one shows", || shown(&rig) == 45);
         assert!(rig.log().contains("could not be listed"), "{}", rig.log());
         rig.unmount();
-        assert!(!running.said().contains("wrong-secret"), "{}", running.said());
+        assert!(!running.output().contains("wrong-secret"), "{}", running.output());
         slow.clear_faults();
     }
 }

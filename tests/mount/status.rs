@@ -128,8 +128,8 @@ fn thousands_who_say_nothing_keep_nobody_from_an_answer() {
          print(\"held\", flush=True); time.sleep(60)'",
         socket.display()
     );
-    let holding = crate::support::life::Running::outside(&rig, &hold);
-    wait_until(SOON, "they are connected", || holding.said().contains("held"));
+    let holding = crate::support::life::RunningCommand::outside(&rig, &hold);
+    wait_until(SOON, "they are connected", || holding.output().contains("held"));
     for _ in 0..5 {
         let started = Instant::now();
         assert_eq!(rig.status()["sources"][0]["meetings"], 3);
@@ -150,7 +150,7 @@ fn those_who_wait_for_a_refresh_keep_nobody_from_the_status() {
     let environment =
         format!("export XDG_RUNTIME_DIR='{}'", rig.directory.path().join("run").display());
     let waiting = format!("{environment}; for i in $(seq 20); do {refresh} & done; wait");
-    let waiting = crate::support::life::Running::outside(&rig, &waiting);
+    let waiting = crate::support::life::RunningCommand::outside(&rig, &waiting);
     wait_until(SOON, "it is being listed", || rig.status()["sources"][0]["is_refreshing"] == true);
     std::thread::sleep(Duration::from_secs(1));
     for _ in 0..3 {

@@ -2,7 +2,7 @@
 
 // A helper that cannot go on fails its test.
 
-use crate::support::life::Running;
+use crate::support::life::RunningCommand;
 use crate::support::{Rig, SOON, alone, run, text, wait_until};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -342,12 +342,12 @@ fn a_trash_that_never_answers_keeps_no_recording_waiting() {
     let is_hanging = || rig.status()["sources"][0]["is_refreshing"] == true;
     assert!(is_hanging());
     rig.cloud.add_meeting(meeting("bmV3==", "New"));
-    let mut asking = Running::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
+    let mut asking = RunningCommand::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
     wait_until(SOON, "it shows", || names(&rig, "acme/2*/*New").contains("chat.txt"));
     assert!(is_hanging(), "it showed when the trash was given up");
     assert_eq!(rig.status()["sources"][0]["error"], Value::Null);
     // What it is given up with is told, and the source is well.
-    assert!(asking.end(SOON).0.success(), "{}", asking.said());
+    assert!(asking.end(SOON).0.success(), "{}", asking.output());
     let source = rig.status()["sources"][0].clone();
     assert!(source["trash_error"].is_string() && source["error"].is_null(), "{source}");
     rig.unmount();
@@ -381,14 +381,14 @@ fn a_file_that_is_open_when_it_goes_to_the_trash_is_read_whole_or_not_at_all() {
              sha256sum < '{0}.part'",
             word.display()
         );
-        let mut reader = Running::outside(&rig, &line);
-        wait_until(SOON, "the file is open", || reader.said().contains("open"));
+        let mut reader = RunningCommand::outside(&rig, &line);
+        wait_until(SOON, "the file is open", || reader.output().contains("open"));
         assert!(rig.cloud.trash_meeting(GONE, hours_ago(0)));
         rig.cloud.expire_links();
         refresh(&rig);
         std::fs::write(&word, "").expect("a word");
         reader.end(SOON);
-        let said = reader.said();
+        let said = reader.output();
         let is_whole = said.contains(&sum);
         let is_stale = said.contains("Stale file handle") && said.contains("status 1");
         assert!(is_whole != is_stale, "{said}");

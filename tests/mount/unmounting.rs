@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::life::{Running, assert_nothing_left, processes_for, signal, unmount_command};
+use crate::support::life::{
+    RunningCommand, assert_nothing_left, processes_for, signal, unmount_command,
+};
 use crate::support::{Rig, SOON, meetfs, run, text, wait_until};
 use meetfs::demo_cloud::{Archive, DemoCloudOptions};
 
@@ -45,7 +47,7 @@ fn a_directory_inside_a_mount_is_told_as_one() {
 #[test]
 fn a_busy_mount_names_who_works_in_it_and_goes_on() {
     let rig = mounted();
-    let holder = Running::shell(&rig, "cd acme && exec -a holder sleep 60");
+    let holder = RunningCommand::shell(&rig, "cd acme && exec -a holder sleep 60");
     let expected = format!("sleep (process {})", holder.id());
     wait_until(SOON, "it is in there", || {
         std::fs::read_link(format!("/proc/{}/cwd", holder.id()))
@@ -68,7 +70,7 @@ fn a_busy_mount_names_who_works_in_it_and_goes_on() {
 #[test]
 fn a_busy_mount_names_who_has_a_file_open_or_mapped() {
     let rig = mounted();
-    let open = Running::outside(
+    let open = RunningCommand::outside(
         &rig,
         "exec 3< \"$(find \"$M\" -name chat.txt | head -n 1)\"; exec sleep 60",
     );
@@ -84,8 +86,8 @@ fn a_busy_mount_names_who_has_a_file_open_or_mapped() {
         "exec python3 '{}' \"$(find \"$M\" -name chat.txt | head -n 1)\"",
         script.display()
     );
-    let mapped = Running::outside(&rig, &line);
-    wait_until(SOON, "the file is mapped", || mapped.said().contains("mapped"));
+    let mapped = RunningCommand::outside(&rig, &line);
+    wait_until(SOON, "the file is mapped", || mapped.output().contains("mapped"));
     wait_until(SOON, "the file is open", || {
         std::fs::read_link(format!("/proc/{}/fd/3", open.id()))
             .is_ok_and(|file| file.ends_with("chat.txt"))
@@ -195,7 +197,7 @@ fn the_mount_of_a_dead_daemon_can_be_unmounted() {
 #[test]
 fn the_mount_of_a_daemon_that_hangs_hangs_nobody() {
     let rig = mounted();
-    let holder = Running::shell(&rig, "sleep 60");
+    let holder = RunningCommand::shell(&rig, "sleep 60");
     std::thread::sleep(Duration::from_millis(300));
     let daemon = rig.daemon().expect("a daemon");
     signal(daemon, "STOP");

@@ -22,14 +22,14 @@ const GONE_TIMEOUT: Duration = Duration::from_secs(5);
 const HEARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A command that runs beside the test, in a process group of its own. Killed with its children when dropped.
-pub struct Running {
+pub struct RunningCommand {
     child: Child,
     said: Arc<Mutex<String>>,
     listeners: Vec<JoinHandle<()>>,
     ended: Option<ExitStatus>,
 }
 
-impl Running {
+impl RunningCommand {
     pub fn start(command: &mut Command) -> Self {
         let mut command = heeding_interrupts(command);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
@@ -70,7 +70,7 @@ impl Running {
     }
 
     /// What it has printed so far, on both streams.
-    pub fn said(&self) -> String {
+    pub fn output(&self) -> String {
         self.said.lock().expect("no panic while it is held").clone()
     }
 
@@ -94,12 +94,12 @@ impl Running {
         assert!(sent.expect("kill").success());
     }
 
-    /// Waits for its end, and until all that it printed is in [`said`](Self::said); fails the test when it takes
+    /// Waits for its end, and until all that it printed is in [`output`](Self::output); fails the test when it takes
     /// longer. Says how it ended and how long that took.
     pub fn end(&mut self, within: Duration) -> (ExitStatus, Duration) {
         let started = Instant::now();
         while self.is_running() {
-            assert!(started.elapsed() < within, "no end within {within:?}: {}", self.said());
+            assert!(started.elapsed() < within, "no end within {within:?}: {}", self.output());
             std::thread::sleep(Duration::from_millis(5));
         }
         let took = started.elapsed();
@@ -114,7 +114,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningCommand {
     fn drop(&mut self) {
         let group = format!("-{}", self.id());
         let _gone = Command::new("kill").args(["-9", "--", &group]).stderr(Stdio::null()).status();
@@ -140,9 +140,9 @@ pub fn signal(process: u32, name: &str) {
 }
 
 /// `meetfs mount -f` on the rig's configuration, mounted when this returns.
-pub fn foreground(rig: &Rig) -> Running {
+pub fn foreground(rig: &Rig) -> RunningCommand {
     rig.write_config(&rig.config());
-    let running = Running::start(rig.mount_command().arg("--foreground"));
+    let running = RunningCommand::start(rig.mount_command().arg("--foreground"));
     wait_until(Duration::from_secs(30), "the mount is in the mount table", || {
         rig.entries_in_mount_table() == 1
     });
@@ -183,9 +183,9 @@ pub fn forget_names() {
 }
 
 /// A second mountpoint beside the rig's, freed of mounts and processes at the end of the test.
-pub struct Second(pub std::path::PathBuf);
+pub struct SecondMountpoint(pub std::path::PathBuf);
 
-impl Second {
+impl SecondMountpoint {
     pub fn of(rig: &Rig) -> Self {
         let path = rig.directory.path().join("second");
         std::fs::create_dir(&path).expect("a mountpoint");
@@ -205,7 +205,7 @@ impl Second {
     }
 }
 
-impl Drop for Second {
+impl Drop for SecondMountpoint {
     fn drop(&mut self) {
         let quietly = |command: &mut Command| {
             command.stderr(Stdio::null()).status().is_ok_and(|s| s.success())

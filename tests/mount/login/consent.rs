@@ -50,7 +50,7 @@ fn an_answer_to_another_question_signs_nobody_in_and_the_right_one_still_does() 
     assert!(curl(&[&format!("http://127.0.0.1:{port}/favicon.ico")]).contains("Not found"));
     assert!(login.is_running());
     assert!(browse(&address).contains("You are signed in"));
-    assert_eq!(login.end(SOON).0.code(), Some(0), "{}", login.said());
+    assert_eq!(login.end(SOON).0.code(), Some(0), "{}", login.output());
 }
 
 #[test]
@@ -62,8 +62,8 @@ fn who_does_not_agree_is_told_so_and_nothing_is_kept() {
     let state =
         address.split(['?', '&']).find(|field| field.starts_with("state=")).expect("a state");
     curl(&[&format!("http://127.0.0.1:{port}/?error=access_denied&{state}")]);
-    assert_eq!(login.end(SOON).0.code(), Some(3), "{}", login.said());
-    assert!(login.said().contains("access_denied"), "{}", login.said());
+    assert_eq!(login.end(SOON).0.code(), Some(3), "{}", login.output());
+    assert!(login.output().contains("access_denied"), "{}", login.output());
     assert!(sign_in_files(&rig).is_empty());
 }
 
@@ -264,9 +264,9 @@ fn who_agreed_is_told_only_once_it_is_true() {
     let (mut login, address) = begin(&rig, free_port());
     let page = browse(&address);
     assert!(page.contains("The sign-in failed"), "{page}");
-    assert_eq!(login.end(SOON).0.code(), Some(3), "{}", login.said());
-    assert!(login.said().contains("check client_id, and client_secret"), "{}", login.said());
-    assert!(!login.said().contains("another-s3cret"), "{}", login.said());
+    assert_eq!(login.end(SOON).0.code(), Some(3), "{}", login.output());
+    assert!(login.output().contains("check client_id, and client_secret"), "{}", login.output());
+    assert!(!login.output().contains("another-s3cret"), "{}", login.output());
     assert!(sign_in_files(&rig).is_empty());
 }
 
@@ -289,7 +289,7 @@ fn a_browser_gets_through_beside_connections_that_never_ask() {
     let back = sent_back(&address);
     let page = curl(&["--max-time", "50", &back]);
     assert!(page.contains("You are signed in"), "{page}");
-    assert_eq!(login.end(SOON).0.code(), Some(0), "{}", login.said());
+    assert_eq!(login.end(SOON).0.code(), Some(0), "{}", login.output());
     drop(idle);
 }
 
@@ -322,8 +322,8 @@ fn the_page_repeats_nothing_that_it_was_sent() {
             "{page}"
         );
     }
-    assert_eq!(login.end(SOON).0.code(), Some(3), "{}", login.said());
-    let said = login.said();
+    assert_eq!(login.end(SOON).0.code(), Some(3), "{}", login.output());
+    let said = login.output();
     let after = said.split_once(&address).expect("the address").1;
     assert!(!after.contains(['<', '\x1b']) && after.trim().lines().count() == 2, "{after:?}");
     assert!(sign_in_files(&rig).is_empty());
@@ -345,7 +345,7 @@ fn two_logins_at_once_end_both_and_what_is_kept_is_one_of_them() {
         assert!(browser.join().expect("a browser").contains("You are signed in"));
     }
     for login in [&mut first, &mut second] {
-        assert_eq!(login.end(SOON).0.code(), Some(0), "{}", login.said());
+        assert_eq!(login.end(SOON).0.code(), Some(0), "{}", login.output());
     }
     assert_eq!(sign_in_files(&rig).len(), 1);
     assert_eq!(rig.cloud.sign_ins().signed_in, 2);
@@ -373,7 +373,7 @@ fn a_login_that_is_interrupted_leaves_nothing_and_no_sign_in_is_lost() {
         let (mut login, _) = begin(&rig, port);
         login.signal(signal);
         let (status, _) = login.end(SOON);
-        assert!(!status.success(), "{status}: {}", login.said());
+        assert!(!status.success(), "{status}: {}", login.output());
         let directory =
             std::fs::read_dir(file.parent().expect("a directory")).expect("a directory");
         let names: Vec<_> = directory.flatten().map(|entry| entry.file_name()).collect();
@@ -413,8 +413,8 @@ fn a_token_service_that_answers_oddly_is_told_and_nothing_of_it_is_kept() {
             .inject(Trigger::always(Server::Api).on("/oauth/token").does(answer(status, body)));
         let (mut login, address) = begin(&rig, free_port());
         assert!(browse(&address).contains("The sign-in failed"), "{body}");
-        assert_eq!(login.end(SOON).0.code(), Some(code), "{body}: {}", login.said());
-        let said = login.said();
+        assert_eq!(login.end(SOON).0.code(), Some(code), "{body}: {}", login.output());
+        let said = login.output();
         assert!(
             said.contains(words) && !said.contains("acc3ss") && !said.contains("r3fresh"),
             "{said}"
@@ -426,6 +426,6 @@ fn a_token_service_that_answers_oddly_is_told_and_nothing_of_it_is_kept() {
     rig.cloud.inject(Trigger::always(Server::Api).on("/oauth/token").does(answer(200, odd)));
     let (mut login, address) = begin(&rig, free_port());
     assert!(browse(&address).contains("You are signed in"));
-    assert_eq!(login.end(SOON).0.code(), Some(0), "{}", login.said());
-    assert!(login.said().contains("Granted scopes: a:b c:d\n"), "{}", login.said());
+    assert_eq!(login.end(SOON).0.code(), Some(0), "{}", login.output());
+    assert!(login.output().contains("Granted scopes: a:b c:d\n"), "{}", login.output());
 }

@@ -25,7 +25,7 @@ fn a_sign_in_is_given_up_and_no_secret_of_it_was_printed() {
     let kept: serde_json::Value =
         serde_json::from_slice(&std::fs::read(&file).expect("a file")).expect("JSON");
     let arguments = String::from_utf8_lossy(&arguments).into_owned();
-    let printed = format!("{arguments}\n{}\n{}\n{}", login.said(), rig.log(), rig.status());
+    let printed = format!("{arguments}\n{}\n{}\n{}", login.output(), rig.log(), rig.status());
     assert!(arguments.contains("login") && !printed.contains(&code_in(&back)), "{printed}");
     for secret in ["refresh_token", "access_token"] {
         let secret = kept[secret].as_str().expect("a secret");

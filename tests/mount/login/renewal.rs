@@ -7,7 +7,7 @@ use std::time::Duration;
 use meetfs::demo_cloud::{DemoCloudOptions, Effect, Server, Trigger, UserApp};
 
 use super::rig::{assert_exact, cloud, mount, sign_in, sign_in_files, write_config};
-use crate::support::life::Running;
+use crate::support::life::RunningCommand;
 use crate::support::{Rig, SOON, run, text, wait_until};
 
 /// Tokens and links that end every other second.
@@ -41,7 +41,7 @@ fn tokens_that_work_once_are_renewed_under_sixteen_readers_and_two_mounts() {
         SOON,
     );
     assert!(output.status.success(), "{}", text(&output));
-    let mut reader = Running::outside(
+    let mut reader = RunningCommand::outside(
         &rig,
         &format!(
             "find '{}/acme' -name '*.mp4' -print0 | xargs -0 -P 4 -n 1 sha256sum",
@@ -57,8 +57,8 @@ fn tokens_that_work_once_are_renewed_under_sixteen_readers_and_two_mounts() {
     expected.sort();
     let found = String::from_utf8_lossy(&sums.stdout).into_owned();
     assert_eq!(found.lines().collect::<Vec<_>>(), expected, "{}", rig.log());
-    assert!(reader.end(Duration::from_secs(120)).0.success(), "{}", reader.said());
-    let mut found: Vec<_> = reader.said().lines().map(|line| line[..64].to_owned()).collect();
+    assert!(reader.end(Duration::from_secs(120)).0.success(), "{}", reader.output());
+    let mut found: Vec<_> = reader.output().lines().map(|line| line[..64].to_owned()).collect();
     found.sort();
     assert_eq!(found, expected);
     let counts = rig.cloud.sign_ins();
@@ -88,7 +88,7 @@ fn a_daemon_killed_as_soon_as_it_uses_a_renewed_token_has_it_at_its_next_start()
         mount(&rig);
         let renewed = rig.cloud.sign_ins().renewed;
         rig.cloud.expire_tokens();
-        let _refresh = Running::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
+        let _refresh = RunningCommand::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
         // The sign-in brought one access token and each exchange of a refresh token another: the last is in use.
         wait_until(SOON, "a renewed token is used", || {
             let now = rig.cloud.sign_ins().renewed;
@@ -148,15 +148,15 @@ fn a_mount_that_is_ended_in_the_moment_of_a_renewal_loses_no_token_and_the_next_
         rig.cloud.inject(
             Trigger::next(Server::Api, 1).on("/oauth/token").does(Effect::Stall { after: 10 }),
         );
-        let asking = Running::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
+        let asking = RunningCommand::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
         wait_until(SOON, "the token is spent", || rig.cloud.sign_ins().renewed == number);
         end(&rig);
         wait_until(SOON, "nothing is mounted", || rig.entries_in_mount_table() == 0);
-        let mut next = Running::start(&mut rig.mount_command());
+        let mut next = RunningCommand::start(&mut rig.mount_command());
         // Longer than anything else of an unmount takes.
         std::thread::sleep(Duration::from_secs(2));
         rig.cloud.clear_faults();
-        assert_eq!(next.end(SOON).0.code(), Some(0), "{}\n{}", next.said(), rig.log());
+        assert_eq!(next.end(SOON).0.code(), Some(0), "{}\n{}", next.output(), rig.log());
         drop(asking);
         assert_exact(&rig);
         rig.unmount();
@@ -174,13 +174,17 @@ fn a_mount_that_is_interrupted_before_it_is_ready_loses_no_token_either() {
     rig.cloud
         .inject(Trigger::next(Server::Api, 1).on("/oauth/token").does(Effect::Stall { after: 10 }));
     // The kept access token has ended for the cloud alone: it is tried first.
-    let mut mounting = Running::start(rig.mount_command().arg("--foreground"));
+    let mut mounting = RunningCommand::start(rig.mount_command().arg("--foreground"));
     wait_until(SOON, "the token is spent", || rig.cloud.sign_ins().renewed == 1);
     mounting.signal("INT");
     std::thread::sleep(Duration::from_secs(2));
     rig.cloud.clear_faults();
-    assert_eq!(mounting.end(SOON).0.code(), Some(1), "{}", mounting.said());
-    assert!(mounting.said().contains("stopped before the mount was ready"), "{}", mounting.said());
+    assert_eq!(mounting.end(SOON).0.code(), Some(1), "{}", mounting.output());
+    assert!(
+        mounting.output().contains("stopped before the mount was ready"),
+        "{}",
+        mounting.output()
+    );
     mount(&rig);
     assert_exact(&rig);
     let counts = rig.cloud.sign_ins();
@@ -197,7 +201,7 @@ fn a_token_service_that_says_no_more_keeps_no_mount_from_its_end() {
     rig.cloud.expire_tokens();
     rig.cloud
         .inject(Trigger::always(Server::Api).on("/oauth/token").does(Effect::Stall { after: 10 }));
-    let _asking = Running::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
+    let _asking = RunningCommand::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
     wait_until(SOON, "the token is spent", || rig.cloud.sign_ins().renewed == 1);
     rig.unmount();
     assert!(rig.log().contains("may be lost"), "{}", rig.log());

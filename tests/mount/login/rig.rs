@@ -6,7 +6,7 @@ use std::process::Command;
 use jiff::{SignedDuration, Timestamp};
 use meetfs::demo_cloud::{Archive, Content, DemoCloudOptions, Meeting, MeetingFile, UserApp};
 
-use crate::support::life::Running;
+use crate::support::life::RunningCommand;
 use crate::support::{Rig, SOON, run, text, wait_until};
 
 pub(crate) const LENGTH: u64 = 3_000_000;
@@ -60,10 +60,10 @@ pub(crate) fn address_in(said: &str) -> Option<String> {
 }
 
 /// `meetfs login` under way, and the address that it asks to open.
-pub(crate) fn begin(rig: &Rig, port: u16) -> (Running, String) {
-    let login = Running::start(&mut login_command(rig, port));
-    wait_until(SOON, "an address is shown", || address_in(&login.said()).is_some());
-    let address = address_in(&login.said()).expect("an address");
+pub(crate) fn begin(rig: &Rig, port: u16) -> (RunningCommand, String) {
+    let login = RunningCommand::start(&mut login_command(rig, port));
+    wait_until(SOON, "an address is shown", || address_in(&login.output()).is_some());
+    let address = address_in(&login.output()).expect("an address");
     (login, address)
 }
 
@@ -85,8 +85,8 @@ pub(crate) fn sent_back(address: &str) -> String {
 
 pub(crate) fn sign_in(rig: &Rig) {
     let (mut login, address) = begin(rig, free_port());
-    assert!(browse(&address).contains("You are signed in"), "{}", login.said());
-    assert_eq!(login.end(SOON).0.code(), Some(0), "{}", login.said());
+    assert!(browse(&address).contains("You are signed in"), "{}", login.output());
+    assert_eq!(login.end(SOON).0.code(), Some(0), "{}", login.output());
 }
 
 pub(crate) fn mount(rig: &Rig) {
