@@ -2,13 +2,14 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use lru::LruCache;
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
+use super::single_flight::SingleFlight;
 use crate::http::{FetchError, LEASES_TRIED, LeaseSource, Priority};
 use crate::model::{FileId, Lease, line_with_hint};
 use crate::providers::{ErrorClass, LeaseEffort, Provider, ProviderError};
@@ -42,8 +43,8 @@ impl LeaseCache {
             Arc::new(LeaseSlot {
                 provider: self.provider.clone(),
                 file: file.clone(),
-                resolving: tokio::sync::Mutex::new(()),
-                held: Mutex::new(Held { lease: None, refusals: 0, failure: None }),
+                resolve: SingleFlight::default(),
+                held: Mutex::new(Held { lease: None, refusals: 0 }),
             })
         });
         slot.clone()
@@ -53,8 +54,8 @@ impl LeaseCache {
 struct LeaseSlot {
     provider: Arc<dyn Provider>,
     file: FileId,
-    /// Held by the one who resolves; the others wait here. Taken before `held`, never while holding it.
-    resolving: tokio::sync::Mutex<()>,
+    /// Taken before `held`, never while holding it.
+    resolve: SingleFlight<()>,
     held: Mutex<Held>,
 }
 
@@ -62,9 +63,6 @@ struct Held {
     lease: Option<Arc<Lease>>,
     /// Leases refused since one last worked; decides how hard the next resolve tries.
     refusals: u32,
-    /// When the last resolve failed, and why. It answers for those who were waiting with it: sixteen readers of one
-    /// refused file would otherwise ask the provider sixteen times in a row.
-    failure: Option<(Instant, ProviderError)>,
 }
 
 #[async_trait]
@@ -73,14 +71,11 @@ impl LeaseSource for LeaseSlot {
         if let Some(lease) = self.in_force() {
             return Ok(lease);
         }
-        let asked = Instant::now();
-        let _turn = self.resolving.lock().await;
+        let mut flight = self.resolve.enter().await;
         if let Some(lease) = self.in_force() {
             return Ok(lease);
         }
-        if let Some((at, error)) = &self.held.lock().failure
-            && asked < *at
-        {
+        if let Some(error) = flight.shared_failure() {
             return Err(error.clone().into());
         }
         let effort = effort_after(self.held.lock().refusals);
@@ -90,14 +85,14 @@ impl LeaseSource for LeaseSlot {
             Ok(lease) => {
                 let lease = Arc::new(lease);
                 held.lease = Some(lease.clone());
-                held.failure = None;
+                flight.succeed(());
                 Ok(lease)
             }
             Err(error) => {
                 if !error.is_transient() {
                     held.refusals = 0;
                 }
-                held.failure = Some((Instant::now(), error.clone()));
+                flight.fail(error.clone(), Duration::ZERO);
                 Err(error.into())
             }
         }

@@ -35,10 +35,6 @@ pub(crate) struct Flight<'a, T> {
 }
 
 impl<T> SingleFlight<T> {
-    pub(crate) fn new(value: T) -> Self {
-        Self(Mutex::new(State { value, failure: None }))
-    }
-
     /// Waits until no other caller fetches.
     pub(crate) async fn enter(&self) -> Flight<'_, T> {
         let waiting_since = Instant::now();
@@ -197,7 +193,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn admission_is_asked_only_while_another_fetches() {
-        let flight = SingleFlight::new(());
+        let flight = SingleFlight::<()>::default();
         let held = flight.enter_if(async { Err("down") }).await.unwrap();
         assert_eq!(flight.enter_if(async { Err("down") }).await.err(), Some("down"));
         drop(held);

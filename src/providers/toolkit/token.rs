@@ -6,10 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
+use super::single_flight::SingleFlight;
 use crate::http::Priority;
 use crate::providers::ProviderError;
 
@@ -140,17 +140,8 @@ enum How {
     },
     Asked {
         issuer: Box<dyn TokenIssuer>,
-        /// Held while a token is asked for: who comes meanwhile waits, and takes what was brought.
-        held: Mutex<Held>,
+        token: SingleFlight<Option<Arc<Token>>>,
     },
-}
-
-#[derive(Default)]
-struct Held {
-    token: Option<Arc<Token>>,
-    /// When asking last failed, and why. It answers for those who were waiting for the same token: each of
-    /// sixteen callers would otherwise ask a failing server in turn, each for as long as it may take.
-    failure: Option<(Instant, ProviderError)>,
 }
 
 impl Tokens {
@@ -161,7 +152,7 @@ impl Tokens {
 
     /// Tokens that `issuer` gives.
     pub(crate) fn asked(issuer: impl TokenIssuer + 'static) -> Self {
-        Self(How::Asked { issuer: Box::new(issuer), held: Mutex::default() })
+        Self(How::Asked { issuer: Box::new(issuer), token: SingleFlight::default() })
     }
 
     /// The token in force, asked for if there is none or its end is near.
@@ -201,25 +192,18 @@ impl Tokens {
         refused: Option<&Arc<Token>>,
         priority: Priority,
     ) -> Result<Arc<Token>, ProviderError> {
-        let (issuer, held) = match &self.0 {
+        let (issuer, flight) = match &self.0 {
             How::Given { token, .. } if refused.is_none() => return Ok(token.clone()),
             How::Given { refused, .. } => return Err(ProviderError::credential(*refused)),
-            How::Asked { issuer, held } => (issuer, held),
+            How::Asked { issuer, token } => (issuer, token),
         };
-        let waiting_since = Instant::now();
-        let mut held = match held.try_lock() {
-            Ok(held) => held,
-            Err(_somebody_asks) => {
-                if priority.is_for_reader() {
-                    // A listing may be asking a service that is down, for as long as it may take.
-                    issuer.admit().await?;
-                }
-                held.lock().await
-            }
+        let mut flight = if priority.is_for_reader() {
+            flight.enter_if(issuer.admit()).await?
+        } else {
+            flight.enter().await
         };
         let now = Instant::now();
-        let usable = held
-            .token
+        let usable = flight
             .as_ref()
             .filter(|token| {
                 !token.is_over(now) && !refused.is_some_and(|no| Arc::ptr_eq(no, token))
@@ -228,27 +212,24 @@ impl Tokens {
         if let Some(token) = usable.as_ref().filter(|token| !token.is_due(now)) {
             return Ok(token.clone());
         }
-        let asked = match &held.failure {
-            Some((at, error)) if waiting_since < *at => Err(error.clone()),
-            _ => {
-                let asked = issuer.issue(refused.map(|token| &**token), priority).await;
-                held.failure = asked.as_ref().err().map(|error| (Instant::now(), error.clone()));
-                asked
-            }
-        };
-        match asked {
-            Ok(token) => {
-                let token = Arc::new(token);
-                held.token = Some(token.clone());
-                Ok(token)
-            }
-            Err(error) => {
-                // A token whose end is near is good until then.
-                match usable {
-                    Some(token) if error.is_transient() => Ok(token),
-                    _ => Err(error),
+        let error = match flight.shared_failure() {
+            Some(error) => error.clone(),
+            None => match issuer.issue(refused.map(|token| &**token), priority).await {
+                Ok(token) => {
+                    let token = Arc::new(token);
+                    flight.succeed(Some(token.clone()));
+                    return Ok(token);
                 }
-            }
+                Err(error) => {
+                    flight.fail(error.clone(), Duration::ZERO);
+                    error
+                }
+            },
+        };
+        // A token that is due for renewal works until it expires.
+        match usable {
+            Some(token) if error.is_transient() => Ok(token),
+            _ => Err(error),
         }
     }
 }

@@ -183,7 +183,7 @@ impl RangeQueue {
 /// have no day in common.
 ///
 /// Days after `today` may be left out: a server may end its range with the present.
-fn uncovered(requested: DaySpan, covered: DaySpan, today: Date) -> Option<Vec<DaySpan>> {
+pub(crate) fn uncovered(requested: DaySpan, covered: DaySpan, today: Date) -> Option<Vec<DaySpan>> {
     if requested.from >= today {
         return Some(Vec::new());
     }

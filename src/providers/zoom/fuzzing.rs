@@ -9,11 +9,12 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::refusal::Refusal;
-use super::{auth, facts, mapping, participants, trash, windows, wire};
+use super::{auth, facts, mapping, participants, trash, wire};
 use crate::http::ApiReply;
 use crate::model::{DaySpan, Details, Meeting, SharedText, SourceName};
 use crate::providers::oauth;
 use crate::providers::toolkit::json_repair;
+use crate::providers::toolkit::windowed_listing::uncovered;
 use crate::providers::{ProviderError, TrashEntry};
 
 /// The meetings of a page of a listing.
@@ -39,7 +40,7 @@ pub fn trashed(source: &SourceName, meetings: &[u8], files: &[u8]) -> Vec<TrashE
 /// What of `asked` a page leaves to be asked for.
 pub fn left(asked: DaySpan, today: Date, body: &[u8]) -> Vec<DaySpan> {
     let page = json_repair::object(body).and_then(wire::Page::read);
-    page.and_then(|page| windows::rests(asked, page.covers(asked), today)).unwrap_or_default()
+    page.and_then(|page| uncovered(asked, page.covers(asked), today)).unwrap_or_default()
 }
 
 /// How many users a page of users has.

@@ -1,54 +1,43 @@
-//! All meetings of a span: windows of days, pages of a window, and what to do when one of them fails.
+//! Lists the meetings of a span of days.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
-use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::api::{Api, ApiError, RateLimitLabel};
 use super::mapping::{self, Mapped};
 use super::users::Whose;
-use super::windows::{rests, windows};
-use super::wire::Page;
+use super::wire::{self, Page};
 use crate::http::Priority;
 use crate::model::{Availability, DaySpan, Meeting, MeetingId, SourceName};
 use crate::providers::ProviderError;
-use crate::providers::toolkit::listing_failures;
+use crate::providers::toolkit::page_guard::{PageGuard, PageLimits};
+use crate::providers::toolkit::windowed_listing::{
+    Overlap, PermanentFailure, RangeQueue, WindowReport, keep_highest, list_windows, windows,
+};
 
-/// Windows asked for at once. A free account may make two such calls a second; more than a few in flight would
-/// only meet that limit sooner.
-const WINDOWS_AT_ONCE: usize = 4;
+/// Windows in flight. A free account may send two such calls a second; more than a few in flight only reach that limit
+/// sooner.
+const WINDOW_CONCURRENCY: usize = 4;
 
-/// The most Zoom puts on a page.
+/// The maximum of Zoom.
 const PAGE_SIZE: &str = "300";
 
-/// Bound on one page with its retries: a rate limit of a few seconds and two bad replies fit in. Somebody waits
-/// at a prompt for the first of them, and after half a minute would rather be told.
+/// Timeout of one page with its retries: a rate limit of a few seconds and two failed replies fit in. A user waits at a
+/// prompt for the first page.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Windows that may fail in a row, each after its retries, before the others are not asked for any more. An
-/// archive of two years has 26: with a cloud that is down, they would fail one after the other for minutes.
-const FAILURES_IN_A_ROW: usize = WINDOWS_AT_ONCE;
+/// 300,000 meetings in a month, or ten pages without a new one, are a list without an end.
+const PAGE_LIMITS: PageLimits = PageLimits { max_pages: 1000, max_barren_pages: 10 };
 
-/// Pages of one range; 300,000 meetings in a month are a server that counts in circles.
-const PAGES: usize = 1000;
-
-/// Pages in a row that bring no meeting which the range has not shown yet, until the list is taken for one without an end.
-/// A page may well be empty behind a filter of the server's; ten of them are a server that counts in circles.
-const BARREN_PAGES: u32 = 10;
-
-/// How often a range begins anew after its page token died. Tokens live 15 minutes, so that one dies at all is
-/// rare; three times in a row is something else.
-const RESTARTS: usize = 3;
-
-/// Ranges that one window may fall into when the server shortens what is asked: one a day is the most that
-/// makes sense.
-const RANGES: usize = 30;
+/// How often a range starts again after its page token expired. Tokens live 15 minutes, so this is rare; three times in
+/// a row have another cause.
+const MAX_RESTARTS: usize = 3;
 
 /// A meeting as a listing holds it: of a large archive, little has changed since the last one.
 pub(crate) enum Listed {
@@ -112,7 +101,7 @@ pub(crate) struct Found {
 /// Lists the meetings of all of `whose` on the days of `span`; `take` is what becomes of each as soon as it is listed.
 ///
 /// # Errors
-/// Where everything failed: the reason that a person can do most about.
+/// Returns the error that a user can do most about if no window brought a page.
 pub(crate) async fn list(
     api: &Api,
     source: &SourceName,
@@ -120,7 +109,7 @@ pub(crate) async fn list(
     span: DaySpan,
     take: &(dyn Fn(Mapped) -> Listed + Sync),
 ) -> Result<Found, ProviderError> {
-    let verdict = OnceLock::new();
+    let of_credential = OnceLock::new();
     let listers: Vec<_> = whose
         .iter()
         .map(|whose| Lister {
@@ -128,122 +117,75 @@ pub(crate) async fn list(
             source,
             whose,
             take,
-            verdict: OnceLock::new(),
-            for_all: &verdict,
+            failure: PermanentFailure::new(&of_credential),
         })
         .collect();
-    let mut unfinished = BTreeMap::new();
     let mut jobs = Vec::new();
-    for window in windows(span) {
+    for window in windows(span, earliest_day, Overlap::OneDay) {
         for lister in &listers {
-            let number = jobs.len();
-            unfinished.insert(number, window);
-            jobs.push(async move { (number, lister.window(window).await) });
+            jobs.push((window, lister.list(window)));
         }
     }
-    let asked = jobs.len();
-    let mut done = stream::iter(jobs).buffer_unordered(WINDOWS_AT_ONCE);
     let mut meetings = HashMap::new();
-    let (mut failed, mut failed_whole, mut in_a_row) = (Vec::new(), 0, 0);
-    while let Some((number, window)) = done.next().await {
-        unfinished.remove(&number);
-        failed_whole += usize::from(!window.listed);
-        in_a_row = if window.is_out_of_reach() { in_a_row + 1 } else { 0 };
-        if in_a_row == FAILURES_IN_A_ROW
-            && let Some((_, error)) = window.failed.first()
-        {
-            // Those under way are given up as well: each would wait as long as those that failed.
-            failed_whole += unfinished.len();
-            failed.extend(
-                std::mem::take(&mut unfinished).into_values().map(|days| (days, error.clone())),
-            );
-            failed.extend(window.failed);
-            break;
-        }
-        failed.extend(window.failed);
-        for meeting in window.meetings {
-            keep_fuller(&mut meetings, meeting);
-        }
-    }
-    let failed = listing_failures::merge_adjacent(failed);
-    if failed_whole == asked
-        && let Some(error) = listing_failures::most_actionable(&failed)
-    {
-        return Err(error.clone());
-    }
+    let failed = list_windows(WINDOW_CONCURRENCY, jobs, |listed: Listed| {
+        keep_highest(&mut meetings, listed.id().clone(), listed, Listed::fullness);
+    })
+    .await?;
     Ok(Found { meetings: meetings.into_values().collect(), failed })
 }
 
-/// The listing of one user, or of the account.
+/// Returns the first day of the longest window that ends on `to`. Zoom lists one month at most and shortens anything
+/// longer without an error (zoom/api issue 36). It is not documented whether its month has 30 days or is one of the
+/// calendar, so a window is neither longer than 30 days nor than the calendar's month, which in March is shorter.
+fn earliest_day(to: Date) -> Date {
+    to.saturating_sub(29.days()).max(to.saturating_sub(1.month()))
+}
+
+/// Lists the windows of one user or of the account.
 struct Lister<'a> {
     api: &'a Api,
     source: &'a SourceName,
     whose: &'a Whose,
     take: &'a (dyn Fn(Mapped) -> Listed + Sync),
-    /// What Zoom said of them for good; their other windows need not ask.
-    verdict: OnceLock<ProviderError>,
-    /// What it said of the credential, which holds for everybody.
-    for_all: &'a OnceLock<ProviderError>,
-}
-
-/// What one window brought.
-#[derive(Default)]
-struct Window {
-    /// Whether at least one page of it came.
-    listed: bool,
-    meetings: Vec<Listed>,
-    failed: Vec<(DaySpan, ProviderError)>,
-}
-
-impl Window {
-    /// Whether nothing of it came for a reason that other windows would meet as well.
-    fn is_out_of_reach(&self) -> bool {
-        !self.listed && self.failed.iter().any(|(_, error)| error.is_transient())
-    }
+    failure: PermanentFailure<'a>,
 }
 
 impl Lister<'_> {
-    async fn window(&self, window: DaySpan) -> Window {
-        let mut found = Window::default();
-        let mut todo = vec![window];
-        let mut ranges = 0;
-        while let Some(range) = todo.pop() {
-            ranges += 1;
-            let listed = match self.verdict.get().or_else(|| self.for_all.get()) {
-                Some(verdict) => Err(verdict.clone()),
-                None if ranges > RANGES => {
-                    Err(self.odd("keeps shortening the days that are asked for"))
-                }
-                None => self.range(range, &mut found).await,
+    async fn list(&self, window: DaySpan) -> WindowReport<Listed> {
+        let mut report = WindowReport::default();
+        let mut ranges = RangeQueue::new(window);
+        while let Some((range, is_allowed)) = ranges.next() {
+            let covered = match (self.failure.get(), is_allowed) {
+                (Some(failure), _) => Err(failure.clone()),
+                (None, Err(error)) => Err(self.odd(&error.to_string())),
+                (None, Ok(())) => self.list_range(range, &mut report).await,
             };
-            let left = listed.and_then(|listed| {
-                rests(range, listed, TimeZone::UTC.to_datetime(Timestamp::now()).date())
-                    .ok_or_else(|| self.odd("listed other days than were asked for"))
+            let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
+            let outcome = covered.and_then(|covered| {
+                ranges.record(range, covered, today).map_err(|error| self.odd(&error.to_string()))
             });
-            match left {
-                Ok(rests) => todo.extend(rests),
-                Err(error) => {
-                    if error.is_credential() {
-                        drop(self.for_all.set(error.clone()));
-                    } else if error.is_refusal() {
-                        drop(self.verdict.set(error.clone()));
-                    }
-                    found.failed.push((range, error));
-                }
+            if let Err(error) = outcome {
+                self.failure.record(&error);
+                report.failed.push((range, error));
             }
         }
-        found
+        report
     }
 
-    /// All pages of a range; says which days the server listed.
-    async fn range(&self, range: DaySpan, found: &mut Window) -> Result<DaySpan, ProviderError> {
+    /// Lists all pages of a range. Returns the days that the server covered.
+    async fn list_range(
+        &self,
+        range: DaySpan,
+        report: &mut WindowReport<Listed>,
+    ) -> Result<DaySpan, ProviderError> {
         let path = self.whose.path();
         let (from, to) = (range.from.to_string(), range.to.to_string());
         let mut covered = None;
         let mut token: Option<String> = None;
         let mut restarts = 0;
-        let (mut seen, mut barren) = (HashSet::new(), 0);
-        for _ in 0..PAGES {
+        let mut guard = PageGuard::new(PAGE_LIMITS);
+        loop {
+            guard.begin_page().map_err(|error| self.odd(&error.to_string()))?;
             let mut query =
                 vec![("from", from.as_str()), ("to", to.as_str()), ("page_size", PAGE_SIZE)];
             if let Some(token) = &token {
@@ -254,15 +196,17 @@ impl Lister<'_> {
                 .get((RateLimitLabel::Medium, Priority::Background), &path, &query, PAGE_TIMEOUT)
                 .await
             {
-                // A range that had begun is refused: its token died (15 minutes), not the user's permission.
+                // A range that was listed in part is refused: its token expired (15 minutes), not the permission.
                 Err(ApiError::Refused(refusal)) if token.is_some() && refusal.is_of_request() => {
-                    if restarts == RESTARTS {
+                    if restarts == MAX_RESTARTS {
                         return Err(self.odd("refuses the page tokens it gives"));
                     }
                     restarts += 1;
                     token = None;
-                    (seen, barren) = (HashSet::new(), 0);
-                    tracing::debug!(source = %self.source, %from, ?refusal, "listing this range anew");
+                    guard.restart();
+                    tracing::debug!(
+                        source = %self.source, %from, ?refusal, "listing this range again"
+                    );
                     continue;
                 }
                 reply => reply.map_err(|error| error.about(&self.whose.subject()))?,
@@ -270,33 +214,21 @@ impl Lister<'_> {
             let page =
                 Page::read(reply).ok_or_else(|| self.odd("sent a listing without meetings"))?;
             let covers = *covered.get_or_insert_with(|| page.covers(range));
-            found.listed = true;
+            report.has_page = true;
             if page.unreadable > 0 {
-                // Nobody knows which meetings these are: none of those known may be taken for deleted.
+                // Any known meeting may be among these, so none of the range may count as deleted.
                 let count = page.unreadable;
                 let error = self.odd(&format!("listed {count} meetings that cannot be read"));
-                found.failed.push((range, error));
+                report.failed.push((range, error));
             }
-            let known = seen.len();
-            seen.extend(page.meetings.iter().map(|entry| entry.uuid().to_owned()));
-            barren = if seen.len() == known { barren + 1 } else { 0 };
+            guard.record_items(page.meetings.iter().map(wire::Meeting::uuid));
             let meetings =
                 page.meetings.into_iter().map(|entry| mapping::meeting(self.source, entry));
-            found.meetings.extend(meetings.map(self.take));
-            match page.next {
-                None => return Ok(covers),
-                Some(next) if token.as_ref() == Some(&next) => {
-                    return Err(self.odd("names the same next page again and again"));
-                }
-                Some(_) if barren >= BARREN_PAGES => {
-                    return Err(
-                        self.odd("names one next page after the other with nothing new on them")
-                    );
-                }
-                next => token = next,
-            }
+            report.items.extend(meetings.map(self.take));
+            let Some(next) = page.next else { return Ok(covers) };
+            guard.follow(&next).map_err(|error| self.odd(&error.to_string()))?;
+            token = Some(next);
         }
-        Err(self.odd("has no last page"))
     }
 
     fn odd(&self, what: &str) -> ProviderError {
@@ -307,24 +239,12 @@ impl Lister<'_> {
     }
 }
 
-/// Keeps one account of each meeting: the fuller one, whichever came first.
-fn keep_fuller(meetings: &mut HashMap<MeetingId, Listed>, new: Listed) {
-    match meetings.entry(new.id().clone()) {
-        Entry::Vacant(place) => drop(place.insert(new)),
-        Entry::Occupied(mut place) => {
-            if new.fullness() > place.get().fullness() {
-                place.insert(new);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use jiff::civil::date;
     use serde_json::json;
 
     use super::*;
-    use crate::providers::zoom::wire;
 
     fn mapped(files: serde_json::Value) -> Mapped {
         let entry = json!({"uuid": "u==", "recording_files": files});
@@ -342,7 +262,8 @@ mod tests {
         for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [2, 0, 1]] {
             let mut meetings = HashMap::new();
             for index in order {
-                keep_fuller(&mut meetings, Listed::New(Box::new(mapped(accounts[index].clone()))));
+                let listed = Listed::New(Box::new(mapped(accounts[index].clone())));
+                keep_highest(&mut meetings, listed.id().clone(), listed, Listed::fullness);
             }
             let Some(Listed::New(kept)) = meetings.into_values().next() else {
                 panic!("none is known")
@@ -350,6 +271,25 @@ mod tests {
             let ready =
                 kept.meeting.files.iter().filter(|file| file.availability == Availability::Ready);
             assert_eq!((kept.meeting.files.len(), ready.count()), (2, 2), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn windows_reach_back_a_month_or_thirty_days() {
+        for days in (0..=120).chain([365, 730, 731]) {
+            let to = date(2026, 11, 23);
+            let span = DaySpan { from: to.saturating_sub(days.days()), to };
+            let windows = windows(span, earliest_day, Overlap::OneDay);
+            for pair in windows.windows(2) {
+                assert_eq!(pair[0].from, pair[1].to, "{days}");
+            }
+            // All but the oldest are as long as possible, so that there are as few as possible.
+            for window in windows.iter().rev().skip(1) {
+                let length = (window.to - window.from).get_days();
+                let month_back = window.to.saturating_sub(1.month());
+                assert!(length == 29 || window.from == month_back, "{window:?}");
+            }
+            assert!(windows.iter().all(|window| (window.to - window.from).get_days() <= 29));
         }
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! 1. Tokens live an hour; an app asks for a new one, a user's refresh token works once: [`auth`].
 //! 2. Errors come under any status, with codes of their own: [`refusal`] turns each into a sentence.
-//! 3. A listing takes a month at most and shortens more in silence; page tokens die: [`windows`], [`listing`].
+//! 3. A listing takes a month at most and shortens more in silence; page tokens die: [`listing`].
 //! 4. A whole account is listed at once or user by user, those who left included: [`users`].
 //! 5. Any field may be missing or of another type: [`wire`] and [`lenient`](crate::providers::toolkit::serde_lenient) read what is there, [`mapping`] and
 //!    [`facts`] make do with it.
@@ -55,7 +55,6 @@ mod refusal;
 mod scopes;
 mod trash;
 mod users;
-mod windows;
 mod wire;
 
 pub use factory::ZoomFactory;
