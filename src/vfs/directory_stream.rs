@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::tree::{Ino, Node, Snapshot};
 
-use super::{Attributes, FileKind};
+use super::attributes::{Attributes, FileKind};
 
 /// A name in a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -65,3 +65,88 @@ mod tests {
         }
     }
 }
+
+#[cfg(all(test, feature = "model-check"))]
+mod model_check {
+    use std::sync::Arc;
+
+    use shuttle::thread;
+
+    use super::*;
+
+    const SCHEDULES: usize = 10_000;
+
+    #[test]
+    fn schedules_give_each_handle_its_own_number() {
+        let check = || {
+            let table = Arc::new(HandleTable::default());
+            let threads: Vec<_> = (0..3)
+                .map(|thread| {
+                    let table = table.clone();
+                    thread::spawn(move || {
+                        let values = [thread * 10, thread * 10 + 1];
+                        let ids = values.map(|value| table.insert(value));
+                        assert_eq!(ids.map(|id| table.get(id)), values.map(Some));
+                        assert_eq!(table.remove(ids[0]), Some(values[0]));
+                        assert_eq!(table.get(ids[0]), None);
+                        assert_eq!(table.get(ids[1]), Some(values[1]));
+                        ids
+                    })
+                })
+                .collect();
+            let ids = threads.into_iter().flat_map(|thread| thread.join().unwrap());
+            let ids: std::collections::HashSet<_> = ids.collect();
+            assert_eq!(ids.len(), 6);
+            assert_eq!(table.open.read().len(), 3);
+        };
+        shuttle::check_random(check, SCHEDULES);
+    }
+
+    #[test]
+    fn schedules_remove_a_handle_once() {
+        let check = || {
+            let table = Arc::new(HandleTable::default());
+            let id = table.insert("value");
+            let removing: Vec<_> = (0..2)
+                .map(|_| {
+                    let table = table.clone();
+                    thread::spawn(move || {
+                        let removed = table.remove(id);
+                        assert_eq!(table.get(id), None);
+                        removed
+                    })
+                })
+                .collect();
+            assert!(matches!(table.get(id), None | Some("value")));
+            let removed = removing.into_iter().filter_map(|thread| thread.join().unwrap());
+            assert_eq!(removed.count(), 1);
+        };
+        shuttle::check_random(check, SCHEDULES);
+    }
+
+    /// A handle that looks something up in the table when it is dropped.
+    #[derive(Clone)]
+    struct Reentrant(Arc<HandleTable<Option<Reentrant>>>);
+
+    impl Drop for Reentrant {
+        fn drop(&mut self) {
+            self.0.get(HandleId(u64::MAX));
+        }
+    }
+
+    #[test]
+    fn schedules_drop_handles_outside_of_the_lock() {
+        let check = || {
+            let table = Arc::new(HandleTable::default());
+            let id = table.insert(Some(Reentrant(table.clone())));
+            let reading = {
+                let table = table.clone();
+                thread::spawn(move || drop(table.get(id)))
+            };
+            drop(table.remove(id));
+            table.insert(None);
+            reading.join().unwrap();
+        };
+        shuttle::check_random(check, SCHEDULES);
+    }
+}

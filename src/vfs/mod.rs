@@ -40,6 +40,8 @@ mod page_cache;
 mod passthrough;
 mod read_error_log;
 mod sibling_prefetch;
+#[cfg(test)]
+mod tests;
 mod xattr;
 
 pub use attributes::{Attributes, BLOCK_SIZE, FileKind, Owner};

@@ -164,3 +164,264 @@ impl<B, F: BackingSource> Passthrough<B, F> {
         }
     }
 }
+
+#[cfg(test)]
+mod cached_file {
+    use std::fs::File;
+
+    use super::*;
+
+    /// A file of the disk cache: equal numbers are the same file on disk.
+    #[derive(Debug)]
+    pub(super) struct CachedFile(u32, File);
+
+    impl CachedFile {
+        pub(super) fn new(number: u32) -> Self {
+            Self(number, File::open("/dev/null").unwrap())
+        }
+    }
+
+    impl AsFd for CachedFile {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.1.as_fd()
+        }
+    }
+
+    impl BackingSource for CachedFile {
+        fn is_same(&self, other: &Self) -> bool {
+            self.0 == other.0
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cached_file::CachedFile;
+    use super::*;
+    use crate::vfs::tests::fake_kernel::FakeKernel;
+
+    const INO: Ino = Ino(7);
+    const OLD: ContentRevision = ContentRevision(1);
+    const NEW: ContentRevision = ContentRevision(2);
+
+    fn file(number: u32) -> Option<CachedFile> {
+        Some(CachedFile::new(number))
+    }
+
+    type TestPassthrough = Passthrough<Arc<()>, CachedFile>;
+
+    #[test]
+    fn first_handle_decides_for_the_inode() {
+        let (passthrough, kernel) = (TestPassthrough::new(true), FakeKernel::default());
+        let open = |complete| passthrough.open(INO, OLD, complete, &kernel);
+        assert!(matches!(open(None), ReadRoute::Daemon));
+        assert!(matches!(open(file(1)), ReadRoute::Daemon));
+        assert_eq!(kernel.registered(), 0);
+        passthrough.close(INO);
+        assert!(matches!(open(file(1)), ReadRoute::Daemon), "one handle is still open");
+        passthrough.close(INO);
+        passthrough.close(INO);
+        assert!(matches!(open(file(1)), ReadRoute::Backing(_)));
+        assert_eq!(kernel.registered(), 1);
+    }
+
+    #[test]
+    fn handles_share_one_backing_file() {
+        let (passthrough, kernel) = (TestPassthrough::new(true), FakeKernel::default());
+        let open = |complete| passthrough.open(INO, OLD, complete, &kernel);
+        let (ReadRoute::Backing(first), ReadRoute::Backing(second)) =
+            (open(file(1)), open(file(1)))
+        else {
+            panic!("both handles have a backing file")
+        };
+        assert!(Arc::ptr_eq(&first, &second));
+        drop((first, second));
+        passthrough.close(INO);
+        assert_eq!(kernel.registered(), 1);
+        passthrough.close(INO);
+        assert_eq!(kernel.registered(), 0);
+    }
+
+    #[test]
+    fn doubtful_backing_file_is_bypassed() {
+        let (passthrough, kernel) = (TestPassthrough::new(true), FakeKernel::default());
+        let open = |complete| passthrough.open(INO, OLD, complete, &kernel);
+        assert!(matches!(open(file(1)), ReadRoute::Backing(_)));
+        // No longer verified, or replaced on disk.
+        assert!(matches!(open(None), ReadRoute::DaemonBesideBacking(_)));
+        assert!(matches!(open(file(2)), ReadRoute::DaemonBesideBacking(_)));
+        assert!(matches!(open(file(1)), ReadRoute::Backing(_)));
+    }
+
+    #[test]
+    fn other_revision_conflicts_and_is_not_counted() {
+        let (passthrough, kernel) = (TestPassthrough::new(true), FakeKernel::default());
+        let open = |revision, complete| passthrough.open(INO, revision, complete, &kernel);
+        assert!(matches!(open(OLD, file(1)), ReadRoute::Backing(_)));
+        assert!(matches!(open(NEW, file(2)), ReadRoute::Conflict));
+        assert!(matches!(open(NEW, None), ReadRoute::Conflict));
+        passthrough.close(INO);
+        assert_eq!(kernel.registered(), 0);
+        assert!(matches!(open(NEW, file(2)), ReadRoute::Backing(_)));
+    }
+
+    #[test]
+    fn inodes_are_independent() {
+        let (passthrough, kernel) = (TestPassthrough::new(true), FakeKernel::default());
+        assert!(matches!(passthrough.open(INO, OLD, None, &kernel), ReadRoute::Daemon));
+        let other = passthrough.open(Ino(8), OLD, file(1), &kernel);
+        assert!(matches!(other, ReadRoute::Backing(_)));
+    }
+
+    #[test]
+    fn rejection_disables_passthrough() {
+        let (passthrough, kernel) = (TestPassthrough::new(true), FakeKernel::default());
+        kernel.set_rejects_files(true);
+        assert!(passthrough.is_enabled());
+        assert!(matches!(passthrough.open(INO, OLD, file(1), &kernel), ReadRoute::Daemon));
+        assert!(!passthrough.is_enabled());
+    }
+
+    #[test]
+    fn release_without_an_open_is_ignored() {
+        let passthrough = TestPassthrough::new(true);
+        passthrough.close(INO);
+        assert!(passthrough.inodes.lock().is_empty());
+    }
+}
+
+#[cfg(all(test, feature = "model-check"))]
+mod model_check {
+    use shuttle::rand::{Rng, thread_rng};
+    use shuttle::thread;
+
+    use super::cached_file::CachedFile;
+    use super::*;
+
+    const SCHEDULES: usize = 10_000;
+    const INO: Ino = Ino(7);
+
+    /// What the kernel knows of an inode. Its lock is the standard library's, so that an operation
+    /// of the kernel is one step of the model.
+    #[derive(Default)]
+    struct Kernel(std::sync::Mutex<KernelState>);
+
+    #[derive(Default)]
+    struct KernelState {
+        /// For each open handle its backing file; `None` if it is read through the pages.
+        handles: Vec<Option<usize>>,
+        registered: Vec<usize>,
+        next: usize,
+    }
+
+    impl Kernel {
+        /// Receives the reply to an `open`. Panics where the kernel would fail it with `EIO`
+        /// (`fs/fuse/iomode.c`): if the handles of the inode do not all have the same backing file.
+        fn receive(&self, backing: Option<usize>) {
+            let mut state = self.0.lock().unwrap();
+            assert!(state.handles.iter().all(|other| *other == backing), "{:?}", state.handles);
+            state.handles.push(backing);
+        }
+
+        /// Forgets a handle, before the daemon receives the release.
+        fn forget(&self, backing: Option<usize>) {
+            let mut state = self.0.lock().unwrap();
+            let index = state.handles.iter().position(|other| *other == backing).unwrap();
+            state.handles.remove(index);
+        }
+
+        fn unregister(&self, id: usize) {
+            let mut state = self.0.lock().unwrap();
+            assert!(!state.handles.contains(&Some(id)), "a backing file of an open handle");
+            state.registered.retain(|other| *other != id);
+        }
+    }
+
+    struct Registration {
+        id: usize,
+        kernel: Arc<Kernel>,
+    }
+
+    impl Drop for Registration {
+        fn drop(&mut self) {
+            self.kernel.unregister(self.id);
+        }
+    }
+
+    struct Registrar {
+        kernel: Arc<Kernel>,
+        rejects_some: bool,
+    }
+
+    impl BackingRegistrar<Registration> for Registrar {
+        fn register(&self, _file: BorrowedFd<'_>) -> io::Result<Registration> {
+            if self.rejects_some && thread_rng().gen_bool(0.5) {
+                return Err(io::ErrorKind::PermissionDenied.into());
+            }
+            let mut state = self.kernel.0.lock().unwrap();
+            state.next += 1;
+            let id = state.next;
+            state.registered.push(id);
+            drop(state);
+            Ok(Registration { id, kernel: self.kernel.clone() })
+        }
+    }
+
+    /// Opens and releases the inode in three threads, with files and revisions by chance.
+    fn open_and_release(revisions: u64, rejects_some: bool) {
+        let kernel = Arc::new(Kernel::default());
+        let passthrough = Arc::new(Passthrough::new(true));
+        let threads: Vec<_> = (0..3)
+            .map(|_| {
+                let (kernel, passthrough) = (kernel.clone(), passthrough.clone());
+                thread::spawn(move || {
+                    let registrar = Registrar { kernel: kernel.clone(), rejects_some };
+                    for _ in 0..2 {
+                        let revision = ContentRevision(thread_rng().gen_range(0..revisions));
+                        let number = thread_rng().gen_range(0..3);
+                        let complete = (number > 0).then(|| CachedFile::new(number));
+                        let route = passthrough.open(INO, revision, complete, &registrar);
+                        let backing = match &route {
+                            ReadRoute::Conflict => {
+                                assert!(revisions > 1);
+                                continue;
+                            }
+                            ReadRoute::Daemon => None,
+                            ReadRoute::Backing(file) | ReadRoute::DaemonBesideBacking(file) => {
+                                assert_eq!(file.revision, revision);
+                                Some(file.registration().id)
+                            }
+                        };
+                        thread::yield_now();
+                        kernel.receive(backing);
+                        drop(route);
+                        thread::yield_now();
+                        kernel.forget(backing);
+                        thread::yield_now();
+                        passthrough.close(INO);
+                    }
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert!(passthrough.inodes.lock().is_empty());
+        assert!(kernel.0.lock().unwrap().registered.is_empty());
+    }
+
+    #[test]
+    fn schedules_never_mix_ways_to_read_an_inode() {
+        shuttle::check_random(|| open_and_release(1, false), SCHEDULES);
+    }
+
+    #[test]
+    fn schedules_never_mix_revisions_of_an_inode() {
+        shuttle::check_random(|| open_and_release(2, false), SCHEDULES);
+    }
+
+    #[test]
+    fn schedules_survive_rejected_backing_files() {
+        shuttle::check_random(|| open_and_release(1, true), SCHEDULES);
+    }
+}

@@ -212,3 +212,151 @@ pub(super) fn recording_of(node: &Node) -> Option<Recording> {
     let Content::Recording { id, version, size, body } = &node.content else { return None };
     Some(Recording { id: id.clone(), version: *version, size: *size, body: *body })
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::Handle;
+
+    use super::*;
+    use crate::vfs::tests::Fixture;
+
+    const SIZE: u64 = 100;
+
+    /// Small files in directory order, and a prefetcher that has seen none of them.
+    struct Files {
+        fixture: Fixture,
+        prefetcher: Arc<SiblingPrefetcher>,
+        inodes: Vec<Ino>,
+    }
+
+    impl Files {
+        async fn new(count: usize) -> Self {
+            let topics: Vec<_> = (0..count).map(|index| format!("topic{index:03}")).collect();
+            let files: Vec<_> = topics.iter().map(|topic| (topic.as_str(), SIZE)).collect();
+            let fixture = Fixture::new(&files).await;
+            // The fetches themselves are not the subject.
+            fixture.silence_media();
+            let inodes = topics.iter().map(|topic| fixture.video_of(topic)).collect();
+            let (tree, engine) = (fixture.tree(), fixture.engine());
+            Self { fixture, prefetcher: Arc::new(SiblingPrefetcher::new(tree, engine)), inodes }
+        }
+
+        fn step(&self, index: usize) {
+            self.prefetcher.step(self.inodes[index], &Handle::current());
+        }
+
+        /// Returns the depth of the walk with the latest step.
+        fn depth(&self) -> usize {
+            self.prefetcher.state.lock().walks.last().unwrap().depth
+        }
+
+        /// Returns the number of files that are open ahead of their readers.
+        fn open_files(&self) -> usize {
+            let state = self.prefetcher.state.lock();
+            let upcoming = state.walks.iter().flat_map(|walk| &walk.upcoming);
+            upcoming.filter(|next| next.file.is_some()).count()
+        }
+    }
+
+    #[tokio::test]
+    async fn single_file_starts_no_prefetch() {
+        let files = Files::new(12).await;
+        files.step(0);
+        assert_eq!(files.prefetcher.state.lock().walks.len(), 2, "one for each order");
+        assert_eq!((files.depth(), files.open_files()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn depth_doubles_with_each_predicted_step() {
+        let files = Files::new(90).await;
+        files.step(0);
+        for (index, depth) in [(1, 4), (2, 8), (3, 16), (4, 32), (5, 64), (6, MAX_DEPTH)] {
+            files.step(index);
+            assert_eq!((files.depth(), files.open_files()), (depth, depth), "step {index}");
+        }
+    }
+
+    #[tokio::test]
+    async fn walk_in_inode_order_is_recognized() {
+        let files = Files::new(12).await;
+        let tree = files.prefetcher.tree.current();
+        // The file that is last in inode order has no successor.
+        let successor = |ino: &Ino| {
+            let mut following = TreeWalk::after(tree.clone(), *ino, WalkOrder::ByInode)?;
+            following.find(|next| files.inodes.contains(next)).map(|next| (*ino, next))
+        };
+        let (first, second) = files.inodes.iter().find_map(successor).unwrap();
+        files.prefetcher.step(first, &Handle::current());
+        files.prefetcher.step(second, &Handle::current());
+        assert_eq!(files.depth(), INITIAL_DEPTH);
+    }
+
+    #[tokio::test]
+    async fn steps_out_of_order_belong_to_one_walk() {
+        let files = Files::new(30).await;
+        for index in [0, 2, 1, 4, 3] {
+            files.step(index);
+        }
+        assert_eq!(files.depth(), 32);
+    }
+
+    #[tokio::test]
+    async fn step_backward_starts_another_walk() {
+        let files = Files::new(30).await;
+        files.step(10);
+        files.step(11);
+        assert_eq!(files.depth(), INITIAL_DEPTH);
+        files.step(10);
+        assert_eq!(files.depth(), 0);
+    }
+
+    #[tokio::test]
+    async fn number_of_walks_is_limited() {
+        let files = Files::new(60).await;
+        for index in (0..60).rev() {
+            files.step(index);
+        }
+        assert!(files.prefetcher.state.lock().walks.len() <= MAX_WALKS);
+    }
+
+    #[tokio::test]
+    async fn large_files_are_not_predicted() {
+        let fixture = Fixture::new(&[("a", SIZE), ("b", MAX_SMALL_FILE + 1), ("c", SIZE)]).await;
+        let prefetcher = Arc::new(SiblingPrefetcher::new(fixture.tree(), fixture.engine()));
+        prefetcher.step(fixture.video_of("a"), &Handle::current());
+        let state = prefetcher.state.lock();
+        let by_name = state.walks.iter().find(|walk| walk.order == WalkOrder::ByName).unwrap();
+        let upcoming: Vec<_> = by_name.upcoming.iter().map(|next| next.ino).collect();
+        assert_eq!(upcoming, [fixture.video_of("c")]);
+    }
+
+    #[tokio::test]
+    async fn idle_walk_closes_its_files() {
+        let files = Files::new(30).await;
+        tokio::time::pause();
+        files.step(0);
+        files.step(1);
+        assert_eq!(files.open_files(), INITIAL_DEPTH);
+        tokio::time::sleep(IDLE_TIMEOUT / 2).await;
+        assert_eq!(files.open_files(), INITIAL_DEPTH);
+        tokio::time::sleep(IDLE_TIMEOUT + IDLE_CHECK_INTERVAL).await;
+        assert_eq!(files.open_files(), 0);
+        assert!(!files.prefetcher.state.lock().is_watched);
+        // The walk continues where it was.
+        files.step(2);
+        assert_eq!(files.depth(), 2 * INITIAL_DEPTH);
+    }
+
+    #[tokio::test]
+    async fn walk_follows_the_current_tree() {
+        let files = Files::new(12).await;
+        files.step(0);
+        files.step(1);
+        files.fixture.remove("topic003");
+        files.step(2);
+        let state = files.prefetcher.state.lock();
+        let upcoming = &state.walks.last().unwrap().upcoming;
+        assert!(upcoming.iter().all(|next| next.ino != files.inodes[3]));
+        assert!(upcoming.iter().any(|next| next.ino == files.inodes[4]));
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::tree::Node;
 
-use super::Error;
+use super::error::Error;
 
 /// When the provider deletes the file or meeting, in RFC 3339. Absent if the time is unknown.
 const EXPIRES: &str = "user.meetfs.expires";

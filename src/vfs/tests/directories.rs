@@ -1,0 +1,162 @@
+//! Directory streams.
+
+use std::ops::ControlFlow;
+
+use super::*;
+
+fn names(fixture: &Fixture, handle: HandleId, offset: u64) -> Vec<(u64, String)> {
+    let mut names = Vec::new();
+    fixture
+        .file_system
+        .readdir(handle, offset, |entry| {
+            names.push((entry.next_offset, entry.name.to_owned()));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    names
+}
+
+/// The directory that holds the directories of the meetings.
+fn year(fixture: &Fixture) -> Ino {
+    let snapshot = fixture.snapshot();
+    snapshot.node(fixture.directory_of("budget")).unwrap().parent
+}
+
+#[tokio::test]
+async fn opendir_opens_directories_only() {
+    let fixture = Fixture::new(&[("budget", 1000)]).await;
+    assert!(fixture.file_system.opendir(Ino::ROOT).is_ok());
+    for ino in [fixture.video_of("budget"), fixture.document_of("budget")] {
+        let error = fixture.file_system.opendir(ino).unwrap_err();
+        assert!(matches!(error, Error::NotDirectory), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn readdir_resumes_at_every_offset() {
+    let fixture = Fixture::new(&[("budget", 1000), ("review", 1000), ("standup", 1000)]).await;
+    let handle = fixture.file_system.opendir(year(&fixture)).unwrap();
+    let all = names(&fixture, handle, 0);
+    assert_eq!(all[..2], [(1, ".".to_owned()), (2, "..".to_owned())]);
+    let topics: Vec<_> =
+        all[2..].iter().map(|(_, name)| name.rsplit(' ').next().unwrap()).collect();
+    assert_eq!(topics, ["budget", "review", "standup"]);
+    for (index, (next_offset, _)) in all.iter().enumerate() {
+        assert_eq!(names(&fixture, handle, *next_offset), all[index + 1..]);
+    }
+    assert_eq!(names(&fixture, handle, u64::MAX), []);
+}
+
+#[tokio::test]
+async fn readdir_stops_when_the_buffer_is_full() {
+    let fixture = Fixture::new(&[("budget", 1000)]).await;
+    let handle = fixture.file_system.opendir(Ino::ROOT).unwrap();
+    let mut added = 0;
+    let mut add = |_: &str| {
+        added += 1;
+        if added == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    fixture.file_system.readdir(handle, 0, |entry| add(entry.name)).unwrap();
+    assert_eq!(added, 2);
+}
+
+#[tokio::test]
+async fn dot_entries_name_the_directory_and_its_parent() {
+    let fixture = Fixture::new(&[("budget", 1000)]).await;
+    let directory = fixture.directory_of("budget");
+    let dots = |ino| {
+        let handle = fixture.file_system.opendir(ino).unwrap();
+        let mut inodes = Vec::new();
+        let add = |entry: DirectoryEntry<'_>| {
+            inodes.push(entry.ino);
+            if inodes.len() == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        fixture.file_system.readdir(handle, 0, add).unwrap();
+        inodes
+    };
+    assert_eq!(dots(directory), [directory, year(&fixture)]);
+    assert_eq!(dots(Ino::ROOT), [Ino::ROOT, Ino::ROOT]);
+}
+
+#[tokio::test]
+async fn open_directory_keeps_its_names() {
+    let fixture = Fixture::new(&[("budget", 1000), ("review", 1000)]).await;
+    let directory = year(&fixture);
+    let handle = fixture.file_system.opendir(directory).unwrap();
+    let before = names(&fixture, handle, 0);
+    fixture.remove("budget");
+    assert_eq!(names(&fixture, handle, 0), before);
+    let later = fixture.file_system.opendir(directory).unwrap();
+    assert_eq!(names(&fixture, later, 0).len(), before.len() - 1);
+}
+
+#[tokio::test]
+async fn changed_names_are_listed_without_a_ttl() {
+    let fixture = Fixture::new(&[("budget", 1000), ("review", 1000)]).await;
+    let listed = |handle| {
+        let mut ttls = Vec::new();
+        fixture
+            .file_system
+            .readdirplus(handle, 0, |entry| {
+                ttls.push((entry.name.rsplit(' ').next().unwrap().to_owned(), entry.ttl));
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        ttls
+    };
+    let handle = fixture.file_system.opendir(year(&fixture)).unwrap();
+    assert!(listed(handle).iter().all(|(_, ttl)| *ttl == ATTRIBUTE_TTL));
+    fixture.remove("budget");
+    let expected = [
+        (".", ATTRIBUTE_TTL),
+        ("..", ATTRIBUTE_TTL),
+        ("budget", Duration::ZERO),
+        ("review", ATTRIBUTE_TTL),
+    ];
+    assert_eq!(listed(handle), expected.map(|(name, ttl)| (name.to_owned(), ttl)));
+}
+
+#[tokio::test]
+async fn readdirplus_returns_current_attributes() {
+    let fixture = Fixture::new(&[("budget", 1000)]).await;
+    let video = fixture.video_of("budget");
+    let handle = fixture.file_system.opendir(fixture.directory_of("budget")).unwrap();
+    let id = match &fixture.snapshot().node(video).unwrap().content {
+        Content::Recording { id, .. } => id.clone(),
+        other => panic!("{other:?}"),
+    };
+    fixture.listing.on_size_found(&id, Version(0), 2000);
+    let mut sizes = Vec::new();
+    fixture
+        .file_system
+        .readdirplus(handle, 2, |entry| {
+            sizes.push((entry.attributes.ino, entry.attributes.size));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert!(sizes.contains(&(video, 2000)), "{sizes:?}");
+}
+
+#[tokio::test]
+async fn directory_handle_and_file_handle_are_distinct() {
+    let fixture = Fixture::new(&[("budget", 1000)]).await;
+    let directory = fixture.file_system.opendir(Ino::ROOT).unwrap();
+    let file = fixture.open(fixture.document_of("budget")).await.unwrap().handle;
+    assert!(matches!(fixture.read(directory, 0, 1).await, Err(Error::IsDirectory)));
+    let listed = fixture.file_system.readdir(file, 0, |_| ControlFlow::Continue(()));
+    assert!(matches!(listed, Err(Error::UnknownHandle)));
+}
+
+#[tokio::test]
+async fn closed_directory_is_unknown() {
+    let fixture = Fixture::new(&[("budget", 1000)]).await;
+    let handle = fixture.file_system.opendir(Ino::ROOT).unwrap();
+    let snapshot = Arc::downgrade(&fixture.snapshot());
+    fixture.listing.change(Vec::clear);
+    let closed = fixture.file_system.releasedir(handle);
+    assert!(snapshot.upgrade().is_some(), "the caller drops the snapshot");
+    drop(closed);
+    assert!(snapshot.upgrade().is_none());
+    let listed = fixture.file_system.readdirplus(handle, 0, |_| ControlFlow::Continue(()));
+    assert!(matches!(listed, Err(Error::UnknownHandle)));
+}

@@ -1,0 +1,38 @@
+//! The kernel's passthrough interface.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use crate::vfs::BackingRegistrar;
+
+/// Registers backing files, and counts the registrations that are alive.
+#[derive(Debug, Default)]
+pub(in crate::vfs) struct FakeKernel {
+    rejects_files: AtomicBool,
+    registrations: Mutex<Vec<Weak<()>>>,
+}
+
+impl FakeKernel {
+    /// Returns the number of backing files that are registered now.
+    pub(in crate::vfs) fn registered(&self) -> usize {
+        let registrations = self.registrations.lock().unwrap();
+        registrations.iter().filter(|registration| registration.strong_count() > 0).count()
+    }
+
+    pub(in crate::vfs) fn set_rejects_files(&self, rejects: bool) {
+        self.rejects_files.store(rejects, Ordering::Relaxed);
+    }
+}
+
+impl BackingRegistrar<Arc<()>> for FakeKernel {
+    fn register(&self, _file: BorrowedFd<'_>) -> io::Result<Arc<()>> {
+        if self.rejects_files.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        let registration = Arc::new(());
+        self.registrations.lock().unwrap().push(Arc::downgrade(&registration));
+        Ok(registration)
+    }
+}

@@ -1,0 +1,190 @@
+//! Operations on names, attributes and the file system as a whole.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use super::*;
+
+const STALE: Ino = Ino(0x1234_5678);
+
+#[tokio::test]
+async fn lookup_finds_names_in_their_directory() {
+    let fixture = Fixture::new(&[("budget", 1000)]).await;
+    let lookup = |parent, name: &str| {
+        fixture.file_system.lookup(parent, OsStr::new(name)).unwrap().attributes
+    };
+    let source = lookup(Ino::ROOT, "acme").unwrap();
+    assert_eq!((source.kind, source.size), (FileKind::Directory, 0));
+    let directory = fixture.directory_of("budget");
+    let document = lookup(directory, "meeting.json").unwrap();
+    assert_eq!(
+        (document.kind, document.ino),
+        (FileKind::RegularFile, fixture.document_of("budget"))
+    );
+    assert_eq!(lookup(Ino::ROOT, "meeting.json"), None);
+    assert_eq!(lookup(document.ino, "meeting.json"), None);
+    assert_eq!(lookup(STALE, "acme"), None);
+}
+
+#[tokio::test]
+async fn absent_names_are_cached_for_a_shorter_time() {
+    let fixture = Fixture::new(&[("budget", 1000)]).await;
+    let ttl =
+        |name: &[u8]| fixture.file_system.lookup(Ino::ROOT, OsStr::from_bytes(name)).unwrap().ttl;
+    assert_eq!(ttl(b"acme"), ATTRIBUTE_TTL);
+    assert!(ttl(b"absent") < Duration::from_secs(10));
+    // Not UTF-8, so not in the tree.
+    assert_eq!(ttl(b"acm\xe9"), ttl(b"absent"));
+}
+
+#[tokio::test]
+async fn name_longer_than_255_bytes_is_rejected() {
+    let fixture = Fixture::new(&[("budget", 1000)]).await;
+    let lookup = |length| fixture.file_system.lookup(Ino::ROOT, OsStr::new(&"n".repeat(length)));
+    assert_eq!(lookup(255).unwrap().attributes, None);
+    assert!(matches!(lookup(256), Err(Error::NameTooLong)));
+}
+
+#[tokio::test]
+async fn modes_depend_on_owner_and_content() {
+    for (is_shared, directory_mode, video_mode) in [(false, 0o500, 0o400), (true, 0o555, 0o444)] {
+        let archive = demo_cloud::Archive::pattern(&[("budget", 1000)]);
+        let fixture = Fixture::with(Setup { archive, is_shared, ..Setup::default() }).await;
+        let attributes = |ino| fixture.file_system.getattr(ino).unwrap();
+        assert_eq!(attributes(Ino::ROOT).mode, directory_mode);
+        let video = attributes(fixture.video_of("budget"));
+        assert_eq!((video.mode, video.size), (video_mode, 1000));
+        assert_eq!((video.uid, video.gid), (1000, 100));
+        assert!(video.modified > std::time::SystemTime::UNIX_EPOCH);
+        assert_eq!(attributes(fixture.document_of("budget")).mode, 0o400);
+    }
+}
+
+#[tokio::test]
+async fn unavailable_recording_shows_its_note() {
+    let fixture = Fixture::new(&[("budget", 1000)]).await;
+    fixture.listing.change(|contents| {
+        let mut meeting = crate::model::Meeting::clone(&contents[0].meeting);
+        meeting.files[0].availability = crate::model::Availability::Unavailable("expired".into());
+        contents[0].meeting = meeting.into();
+    });
+    let (snapshot, directory) = (fixture.snapshot(), fixture.directory_of("budget"));
+    let entries = snapshot.entries(directory).unwrap();
+    let note = entries
+        .iter()
+        .find(|ino| matches!(snapshot.node(**ino).unwrap().content, Content::Note { .. }));
+    let attributes = fixture.file_system.getattr(*note.unwrap()).unwrap();
+    assert_eq!((attributes.mode, attributes.size), (0o400, "expired\n".len() as u64));
+    let handle = fixture.open(*note.unwrap()).await.unwrap().handle;
+    assert_eq!(fixture.read(handle, 0, 4096).await.unwrap(), "expired\n");
+}
+
+#[tokio::test]
+async fn stale_inode_is_reported_by_every_operation() {
+    let fixture = Fixture::new(&[("budget", 1000)]).await;
+    let file_system = &fixture.file_system;
+    let name = OsStr::new("user.meetfs.expires");
+    for error in [
+        file_system.getattr(STALE).unwrap_err(),
+        file_system.open(STALE).unwrap_err(),
+        file_system.opendir(STALE).unwrap_err(),
+        file_system.lseek(STALE, 0, Seek::Data).unwrap_err(),
+        file_system.getxattr(STALE, name, 0).unwrap_err(),
+        file_system.listxattr(STALE, 0).unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::StaleInode), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn access_rejects_writers_only() {
+    let fixture = Fixture::new(&[]).await;
+    assert!(fixture.file_system.access(false).is_ok());
+    assert!(matches!(fixture.file_system.access(true), Err(Error::ReadOnly)));
+}
+
+#[tokio::test]
+async fn statfs_reports_the_archive() {
+    let fixture = Fixture::new(&[("budget", 10_000), ("review", 1)]).await;
+    let documents: u64 = ["budget", "review"]
+        .map(|topic| fixture.file_system.getattr(fixture.document_of(topic)).unwrap().size)
+        .iter()
+        .sum();
+    let statistics = fixture.file_system.statfs();
+    assert_eq!(statistics.blocks, (10_001 + documents).div_ceil(4096));
+    // The root, the source, the year, two meetings, two videos and two documents.
+    assert_eq!(statistics.inodes, 9);
+    assert_eq!((statistics.block_size, statistics.max_name_length), (4096, 255));
+}
+
+#[tokio::test]
+async fn lseek_finds_data_and_the_final_hole() {
+    let fixture = Fixture::new(&[("budget", 1000)]).await;
+    let lseek =
+        |offset, target| fixture.file_system.lseek(fixture.video_of("budget"), offset, target).ok();
+    for (offset, data, hole) in [
+        (0, Some(0), Some(1000)),
+        (999, Some(999), Some(1000)),
+        (1000, None, None),
+        (-1, None, None),
+    ] {
+        assert_eq!(lseek(offset, Seek::Data), data, "{offset}");
+        assert_eq!(lseek(offset, Seek::Hole), hole, "{offset}");
+    }
+    let error = fixture.file_system.lseek(Ino::ROOT, 0, Seek::Data).unwrap_err();
+    assert!(matches!(error, Error::OffsetOutOfRange));
+}
+
+async fn expiring() -> (Fixture, Ino) {
+    let fixture = Fixture::new(&[("budget", 1000), ("review", 1000)]).await;
+    fixture.listing.change(|contents| {
+        let budget = contents.iter_mut().find(|it| it.meeting.topic == "budget").unwrap();
+        let mut meeting = crate::model::Meeting::clone(&budget.meeting);
+        meeting.expires = Some("2030-01-02T03:04:05Z".parse().unwrap());
+        budget.meeting = meeting.into();
+    });
+    let video = fixture.video_of("budget");
+    (fixture, video)
+}
+
+#[tokio::test]
+async fn getxattr_returns_the_expiry() {
+    let (fixture, video) = expiring().await;
+    let get =
+        |ino, size| fixture.file_system.getxattr(ino, OsStr::new("user.meetfs.expires"), size);
+    let value = b"2030-01-02T03:04:05Z";
+    let length = value.len() as u32;
+    assert_eq!(get(video, 0).unwrap(), XattrReply::Length(length));
+    assert_eq!(get(video, length).unwrap(), XattrReply::Value(value.to_vec()));
+    assert_eq!(get(video, 4096).unwrap(), XattrReply::Value(value.to_vec()));
+    assert!(matches!(get(video, length - 1), Err(Error::BufferTooSmall(_))));
+    let other = fixture.video_of("review");
+    assert!(matches!(get(other, 0), Err(Error::NoSuchAttribute)));
+}
+
+#[tokio::test]
+async fn getxattr_knows_one_namespace() {
+    let (fixture, video) = expiring().await;
+    for name in ["system.posix_acl_access", "security.selinux", "user"] {
+        let error = fixture.file_system.getxattr(video, OsStr::new(name), 0).unwrap_err();
+        assert!(matches!(error, Error::UnsupportedNamespace), "{name}: {error:?}");
+        // A stale inode has no access list either: `ls` must stop asking.
+        let error = fixture.file_system.getxattr(STALE, OsStr::new(name), 0).unwrap_err();
+        assert!(matches!(error, Error::UnsupportedNamespace), "{name}: {error:?}");
+    }
+    let error = fixture.file_system.getxattr(video, OsStr::new("user.other"), 0).unwrap_err();
+    assert!(matches!(error, Error::NoSuchAttribute));
+}
+
+#[tokio::test]
+async fn listxattr_names_the_expiry_if_known() {
+    let (fixture, video) = expiring().await;
+    let list = |ino, size| fixture.file_system.listxattr(ino, size);
+    let names = b"user.meetfs.expires\0";
+    assert_eq!(list(video, 0).unwrap(), XattrReply::Length(names.len() as u32));
+    assert_eq!(list(video, 100).unwrap(), XattrReply::Value(names.to_vec()));
+    assert!(matches!(list(video, 3), Err(Error::BufferTooSmall(3))));
+    let other = fixture.video_of("review");
+    assert_eq!(list(other, 0).unwrap(), XattrReply::Length(0));
+    assert_eq!(list(other, 100).unwrap(), XattrReply::Value(Vec::new()));
+}

@@ -1,0 +1,313 @@
+//! Every operation over a real engine and the embedded demo server, without `/dev/fuse`.
+
+mod directories;
+pub(super) mod fake_kernel;
+mod metadata;
+mod opening;
+mod prefetch;
+mod reading;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+use parking_lot::Mutex;
+
+use fake_kernel::FakeKernel;
+
+use super::*;
+use crate::cache::MemoryCache;
+use crate::cache::disk::{DiskCache, DiskOptions};
+use crate::demo_cloud::{
+    self, DemoCloud, DemoCloudOptions, Effect, Fault, Server, Trigger, pattern_bytes, pattern_seed,
+};
+use crate::http::{Client, Validator};
+use crate::model::{
+    DaySpan, Document, FileId, MeetingContents, SourceContents, SourceName, Version,
+};
+use crate::providers::zoom::{Zoom, ZoomCredential, ZoomOptions, ZoomPlan};
+use crate::providers::{LeaseCache, Provider};
+use crate::read::{Engine, EngineOptions, Observer};
+use crate::tree::{Content, Ino, LiveTree, Snapshot, TreeBuilder};
+
+/// Upper bound for anything that a test waits for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Deadline of a read.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// What the catalog would hold, and the tree that is built from it.
+struct Listing {
+    contents: Mutex<Vec<MeetingContents>>,
+    builder: Mutex<TreeBuilder>,
+    tree: Arc<LiveTree>,
+    invalidations: Arc<InvalidationQueue>,
+}
+
+impl Listing {
+    fn change(&self, change: impl FnOnce(&mut Vec<MeetingContents>)) {
+        let mut contents = self.contents.lock();
+        change(&mut contents);
+        let meetings = contents.clone();
+        let source = SourceContents { name: source_name(), meetings, trash: Vec::new() };
+        let snapshot = self.builder.lock().build(&[source]);
+        let changes = self.tree.publish(snapshot);
+        self.invalidations.push(changes.into_iter().map(Invalidation::from));
+    }
+}
+
+impl Observer for Listing {
+    fn on_size_found(&self, id: &FileId, _version: Version, size: u64) {
+        self.change(|contents| {
+            for contents in contents.iter_mut().filter(|it| it.meeting.id == id.meeting) {
+                contents.sizes.insert(id.key.clone(), size);
+            }
+        });
+    }
+
+    fn on_validator(&self, _id: &FileId, _version: Version, _validator: &Validator) {}
+
+    fn last_validator(&self, _id: &FileId, _version: Version) -> Option<Validator> {
+        None
+    }
+
+    fn on_content_changed(&self, _id: &FileId) {}
+}
+
+/// How a [`Fixture`] differs from the usual one.
+#[derive(Default)]
+struct Setup {
+    archive: demo_cloud::Archive,
+    has_disk: bool,
+    is_shared: bool,
+    is_source_unmounted: bool,
+}
+
+/// A file system over a demo server.
+pub(super) struct Fixture {
+    cloud: DemoCloud,
+    listing: Arc<Listing>,
+    engine: Arc<Engine>,
+    file_system: FileSystem<Arc<()>>,
+    kernel: FakeKernel,
+    sent_invalidations: Arc<Mutex<Vec<Invalidation>>>,
+    _cache: tempfile::TempDir,
+}
+
+impl Fixture {
+    /// A meeting for each topic, with one MP4 of so many bytes.
+    pub(super) async fn new(files: &[(&str, u64)]) -> Self {
+        let archive = demo_cloud::Archive::pattern(files);
+        Self::with(Setup { archive, ..Setup::default() }).await
+    }
+
+    async fn with(setup: Setup) -> Self {
+        let options = DemoCloudOptions { archive: setup.archive, ..DemoCloudOptions::default() };
+        let cloud = DemoCloud::start(options).unwrap();
+        let client = Client::new(8).unwrap();
+        let provider = Arc::new(zoom(&cloud, &client));
+        let tree = Arc::new(LiveTree::default());
+        let invalidations = Arc::new(InvalidationQueue::default());
+        let listing = Arc::new(Listing {
+            contents: Mutex::default(),
+            builder: Mutex::new(TreeBuilder::new(TimeZone::UTC)),
+            tree: tree.clone(),
+            invalidations: invalidations.clone(),
+        });
+        let meetings = list(&provider).await;
+        listing.change(|contents| *contents = meetings);
+        let directory = tempfile::tempdir().unwrap();
+        let disk = setup.has_disk.then(|| {
+            let options = DiskOptions {
+                directory: directory.path().join("blocks"),
+                limit: 1 << 30,
+                free_floor: Some(0),
+                queue: 64 << 20,
+            };
+            DiskCache::open(options).unwrap()
+        });
+        let runtime = tokio::runtime::Handle::current();
+        let lease_caches = if setup.is_source_unmounted {
+            HashMap::new()
+        } else {
+            HashMap::from([(source_name(), LeaseCache::new(provider))])
+        };
+        let engine = Engine::new(EngineOptions {
+            client,
+            cache: MemoryCache::new(64 << 20),
+            disk,
+            lease_caches,
+            deadline: DEADLINE,
+            observer: listing.clone(),
+            runtime: runtime.clone(),
+        });
+        let sent_invalidations = Arc::new(Mutex::new(Vec::new()));
+        let (queue, sent) = (invalidations.clone(), sent_invalidations.clone());
+        std::thread::spawn(move || {
+            while let Some(batch) = queue.next_batch() {
+                sent.lock().extend(batch.immediate.iter().cloned());
+                queue.acknowledge(&batch);
+                sent.lock().extend(batch.pages.iter().copied().map(Invalidation::Pages));
+            }
+        });
+        let file_system = FileSystem::new(FileSystemOptions {
+            tree,
+            engine: engine.clone(),
+            owner: Owner { uid: 1000, gid: 100, shared: setup.is_shared },
+            runtime,
+            invalidations,
+            passthrough: true,
+        });
+        cloud.clear_requests();
+        Self {
+            cloud,
+            listing,
+            engine,
+            file_system,
+            kernel: FakeKernel::default(),
+            sent_invalidations,
+            _cache: directory,
+        }
+    }
+
+    pub(super) fn tree(&self) -> Arc<LiveTree> {
+        self.listing.tree.clone()
+    }
+
+    pub(super) fn engine(&self) -> Arc<Engine> {
+        self.engine.clone()
+    }
+
+    /// Removes a meeting from the tree.
+    pub(super) fn remove(&self, topic: &str) {
+        self.listing.change(|contents| contents.retain(|it| it.meeting.topic != topic));
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.listing.tree.current()
+    }
+
+    /// Returns the inode of a directory by its path below the mountpoint.
+    fn directory_of(&self, topic: &str) -> Ino {
+        let snapshot = self.snapshot();
+        let mut nodes = snapshot.nodes().iter();
+        nodes.find(|node| node.is_directory() && node.name.ends_with(topic)).unwrap().ino
+    }
+
+    /// Returns the inode of the video of a meeting.
+    pub(super) fn video_of(&self, topic: &str) -> Ino {
+        let (snapshot, directory) = (self.snapshot(), self.directory_of(topic));
+        let entries = snapshot.entries(directory).unwrap();
+        let is_video =
+            |ino: &&Ino| matches!(snapshot.node(**ino).unwrap().content, Content::Recording { .. });
+        *entries.iter().find(is_video).unwrap()
+    }
+
+    /// Returns the inode of the `meeting.json` of a meeting.
+    fn document_of(&self, topic: &str) -> Ino {
+        self.snapshot().lookup(self.directory_of(topic), "meeting.json").unwrap().ino
+    }
+
+    async fn open(&self, ino: Ino) -> Result<Opened<Arc<()>>, Error> {
+        let ready = match self.file_system.open(ino)? {
+            OpenStep::Ready(ready) => ready,
+            OpenStep::Pending(pending) => self.file_system.resolve_open(pending).await?,
+        };
+        self.file_system.finish_open(ready, &self.kernel)
+    }
+
+    async fn read(&self, handle: HandleId, offset: u64, size: u32) -> Result<Bytes, Error> {
+        match self.file_system.read_cached(handle, offset, size)? {
+            ReadStep::Ready(bytes) => Ok(bytes),
+            ReadStep::Pending(request) => {
+                self.file_system.read(request, std::future::pending()).await
+            }
+        }
+    }
+
+    /// Opens and reads the whole video of a meeting. Returns the handle.
+    async fn read_whole(&self, topic: &str) -> HandleId {
+        let ino = self.video_of(topic);
+        let size = self.file_system.getattr(ino).unwrap().size;
+        let handle = self.open(ino).await.unwrap().handle;
+        let mut offset = 0;
+        while offset < size {
+            offset += self.read(handle, offset, 1 << 20).await.unwrap().len() as u64;
+        }
+        assert_eq!(offset, size);
+        handle
+    }
+
+    fn media_requests(&self) -> usize {
+        self.cloud.requests().iter().filter(|request| request.server == Server::Media).count()
+    }
+
+    pub(super) fn silence_media(&self) {
+        self.cloud.inject(Trigger::always(Server::Media).does(Effect::BlackHole));
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        self.listing.invalidations.stop();
+    }
+}
+
+fn source_name() -> SourceName {
+    SourceName::new("acme").unwrap()
+}
+
+fn zoom(cloud: &DemoCloud, client: &Client) -> Zoom {
+    let credentials = cloud.credentials();
+    let options = ZoomOptions {
+        source: source_name(),
+        credential: ZoomCredential::ServerToServer {
+            account_id: credentials.account_id,
+            client_id: credentials.client_id,
+            client_secret: credentials.client_secret.into(),
+        },
+        users: vec!["me".into()],
+        api_url: cloud.api_url().parse().unwrap(),
+        oauth_url: cloud.oauth_url().parse().unwrap(),
+        api_url_is_default: false,
+        plan: ZoomPlan::Business,
+        download_hosts: Vec::new(),
+    };
+    Zoom::new(options, client.clone())
+}
+
+async fn list(zoom: &Zoom) -> Vec<MeetingContents> {
+    let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
+    let span = DaySpan { from: today.saturating_sub(5.days()), to: today };
+    let meetings = zoom.list(span).await.unwrap().meetings.into_iter().map(Arc::new);
+    meetings
+        .map(|meeting| MeetingContents {
+            meeting: meeting.clone(),
+            sizes: HashMap::new(),
+            document: Some(Arc::new(Document::new(meeting, None))),
+        })
+        .collect()
+}
+
+/// Returns the bytes of the video of a meeting.
+fn content(topic: &str, offset: u64, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    pattern_bytes(pattern_seed(topic), offset, &mut bytes);
+    bytes
+}
+
+/// Waits until `condition` holds.
+async fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < PATIENCE, "timed out: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn media_fault(effect: Effect) -> Fault {
+    Trigger::always(Server::Media).does(effect)
+}
