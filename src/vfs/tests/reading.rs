@@ -88,7 +88,7 @@ async fn length_found_by_a_read_is_corrected_before_it_fails() {
     // The server does not answer while the file is opened, so its length stays unconfirmed.
     fixture.silence_media();
     let handle = fixture.open(ino).await.unwrap().handle;
-    fixture.cloud.heal();
+    fixture.cloud.clear_faults();
     let shift = Effect::WrongTotal { delta: 5 };
     fixture.cloud.inject(media_fault(shift));
     let error = fixture.read(handle, 2 * MIB, 1000).await.unwrap_err();
