@@ -1,7 +1,8 @@
-//! What a read costs once its bytes are in memory: finding blocks, keeping them, joining a read across two.
+//! The cost of a read whose bytes are in memory: finding blocks, inserting them, joining a read
+//! across two.
 //!
-//! `cargo bench --bench blocks` prints the median and the range of many batches. How long a read takes with the
-//! kernel and a server around it is `scripts/bench`'s to say.
+//! `cargo bench --bench blocks` prints the median and the range of many batches. `scripts/bench`
+//! measures reads through the kernel and from a server.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -20,17 +21,17 @@ use meetfs::providers::{
 use meetfs::read::{Engine, EngineOptions, Observer, OpenFile, Recording};
 use url::Url;
 
-/// Blocks of the file that is read: half of what the cache holds, so that nothing is ever pushed out or fetched.
+/// Blocks of the file: half of the cache, so that nothing is evicted or fetched.
 const BLOCKS: u64 = 64;
 
 const BUDGET: u64 = 2 * BLOCKS * BLOCK_LENGTH;
 
-/// The most that the kernel asks for at once, and what it asks for by default.
+/// The maximum size of a kernel request, and its default.
 const MAX_READ: u32 = 1024 * 1024;
 const DEFAULT_READ: u32 = 128 * 1024;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("{:44} {:>10} {:>22}", "", "median", "least – most");
+    println!("{:44} {:>10} {:>22}", "", "median", "min – max");
     let cache = MemoryCache::new(BUDGET);
     let block = Bytes::from(vec![7; BLOCK_LENGTH as usize]);
     // The first content that an engine opens.
@@ -67,8 +68,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Prints what one call takes. `call` gets a number that rises and says whether it found what it should: a read
-/// that finds nothing is fast and means nothing.
+/// Prints the time of one call. `call` receives an increasing number and returns whether it found
+/// its bytes: a read that finds nothing is fast and proves nothing.
 fn measure(what: &str, mut call: impl FnMut(u64) -> bool) -> Result<(), String> {
     const BATCHES: usize = 51;
     const BATCH: Duration = Duration::from_millis(5);
@@ -121,7 +122,7 @@ fn engine(
     Ok((engine, file))
 }
 
-/// A source that has nothing: all that is read is in memory.
+/// A source without recordings: all bytes are in memory.
 #[derive(Debug)]
 struct Nothing(SourceName);
 
@@ -161,7 +162,7 @@ impl Provider for Nothing {
     }
 }
 
-/// Nothing comes to light here.
+/// Discards everything.
 struct Deaf;
 
 impl Observer for Deaf {

@@ -1,7 +1,7 @@
-//! The cloud that `scripts/scale` mounts: archives as large as they get, on an account with Zoom's limits of calls.
+//! The demo server that `scripts/scale` mounts: large archives on an account with Zoom's limits.
 //!
-//! Prints one line of JSON with what a configuration needs. Then answers each line `count` on standard input with what
-//! has been asked so far, forgets it all with `clear`, and ends with its input, so that it cannot outlive the
+//! Prints one line of JSON for the configuration. Each line `count` on standard input prints the
+//! totals of requests, `clear` resets them. It ends with its input, so that it cannot outlive the
 //! measurement.
 
 use std::collections::HashMap;
@@ -13,22 +13,19 @@ use meetfs::demo_cloud::{
 };
 use serde_json::json;
 
-/// Serves large archives.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Users of the Zoom account.
     #[arg(long, default_value_t = 40)]
     users: usize,
-    /// Zoom meetings of each user, with eight files each.
+    /// Zoom meetings per user, with eight files each.
     #[arg(long, default_value_t = 0)]
     meetings: usize,
-    /// Webex recordings.
     #[arg(long, default_value_t = 0)]
     recordings: usize,
-    /// Days over which both are spread.
+    /// Days over which recordings are spread.
     #[arg(long, default_value_t = 700)]
     days: u32,
-    /// Holds the client to the calls a second of a Pro plan.
+    /// Enforce the calls per second of a Pro plan.
     #[arg(long)]
     pro: bool,
 }

@@ -1,10 +1,10 @@
-//! The cloud that `scripts/bench` mounts: an API whose download links lead to a web server that every contender
-//! reads from, and, on request, a slow line in front of that server.
+//! The demo server that `scripts/bench` mounts: an API whose download URLs lead to the web server
+//! that every contender reads from, and optionally a simulated slow network in proxy of it.
 //!
-//! Prints one line of JSON with the addresses to use. Then answers each line `count` on standard input with what
-//! has been asked so far, and ends with its input, so that it cannot outlive the benchmark.
+//! Prints one line of JSON with the URLs. Each line `count` on standard input prints the totals of
+//! requests. It ends with its input, so that it cannot outlive the benchmark.
 
-mod front;
+mod throttled_proxy;
 
 use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
@@ -20,9 +20,9 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::json;
 
-use front::{Front, Line};
+use throttled_proxy::{Network, ThrottledProxy};
 
-/// Serves the API of an archive whose files lie on another server.
+/// Serves the API of an archive whose files are on another server.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// JSON list of the files: host, topic, start, file_type, path and length of each.
@@ -31,17 +31,17 @@ struct Arguments {
     /// Address and port of the server that has the files.
     #[arg(long)]
     origin: SocketAddr,
-    /// Milliseconds from a request to the first byte of its answer, of the API too.
+    /// Milliseconds from a request to the first byte of its response, also for the API.
     #[arg(long, default_value_t = 0)]
     latency_ms: u64,
-    /// Bytes a second on each connection to the files; without it there is no line in front of them.
+    /// Bytes per second on each connection to the files. The default is no limit.
     #[arg(long)]
     bytes_per_second: Option<u64>,
 }
 
-/// A file as the manifest names it. Files that follow each other with host and topic in common are one meeting.
+/// A file in the manifest. Consecutive files with the same host and topic are one meeting.
 #[derive(Debug, Deserialize)]
-struct Listed {
+struct ManifestEntry {
     host: String,
     topic: String,
     /// Seconds since 1970.
@@ -51,19 +51,21 @@ struct Listed {
     length: u64,
 }
 
-/// What a path of a URL may not hold as it is.
+/// Characters that a URL path cannot contain unescaped.
 const PATH: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?');
 
 fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
-    let listed: Vec<Listed> = serde_json::from_slice(&std::fs::read(&arguments.manifest)?)?;
+    let listed: Vec<ManifestEntry> = serde_json::from_slice(&std::fs::read(&arguments.manifest)?)?;
     let latency = Duration::from_millis(arguments.latency_ms);
-    let front = arguments
+    let proxy = arguments
         .bytes_per_second
-        .map(|bytes_per_second| Front::start(arguments.origin, Line { latency, bytes_per_second }))
+        .map(|bytes_per_second| {
+            ThrottledProxy::start(arguments.origin, Network { latency, bytes_per_second })
+        })
         .transpose()?;
-    let media = front.as_ref().map_or(arguments.origin, Front::address);
+    let media = proxy.as_ref().map_or(arguments.origin, ThrottledProxy::address);
     let cloud = DemoCloud::start(DemoCloudOptions {
         archive: archive(listed, &format!("http://{media}")),
         first_byte_latency: latency,
@@ -77,13 +79,13 @@ fn main() -> io::Result<()> {
     }))?;
     for line in io::stdin().lock().lines() {
         if line? == "count" {
-            say(&counts(&cloud, front.as_ref()))?;
+            say(&counts(&cloud, proxy.as_ref()))?;
         }
     }
     Ok(())
 }
 
-fn archive(listed: Vec<Listed>, origin: &str) -> Archive {
+fn archive(listed: Vec<ManifestEntry>, origin: &str) -> Archive {
     let mut archive = Archive::empty();
     for file in listed {
         if archive.hosts.iter().all(|host| host.email != file.host) {
@@ -109,11 +111,11 @@ fn archive(listed: Vec<Listed>, origin: &str) -> Archive {
     archive
 }
 
-/// Running totals; what happened between two of them is their difference. The peak is since the last one.
-fn counts(cloud: &DemoCloud, front: Option<&Front>) -> serde_json::Value {
+/// Totals since the start; the peak is since the last count.
+fn counts(cloud: &DemoCloud, proxy: Option<&ThrottledProxy>) -> serde_json::Value {
     let asked = |server| cloud.requests().iter().filter(|request| request.server == server).count();
     let (api, web) = (asked(Server::Api), asked(Server::Web));
-    let media = front.map(Front::count).unwrap_or_default();
+    let media = proxy.map(ThrottledProxy::count).unwrap_or_default();
     json!({"api": api, "web": web, "requests": media.requests, "bytes": media.bytes, "peak": media.peak})
 }
 

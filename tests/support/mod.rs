@@ -1,11 +1,13 @@
-//! What every black-box test needs: a cloud, the real binary mounted on it, and commands that cannot hang.
+//! Fixtures of the black-box tests: a demo server, the real binary mounted on it, and commands that
+//! cannot hang.
 //!
-//! The test process itself never touches the mount: a hung file system would hang it for good. `cp`, `rsync`,
-//! `sh` and players do, as children under a watchdog that takes the mount down and kills them.
+//! The test process never touches the mount, since a hung file system would block it. `cp`,
+//! `rsync`, `sh` and players do, as child processes under a watchdog that aborts the mount and
+//! kills them.
 
 // Each test binary uses a part of it.
 #![allow(dead_code, missing_docs, unreachable_pub)]
-// A helper that cannot go on fails its test.
+// A fixture that fails ends its test.
 #![allow(clippy::expect_used, clippy::panic)]
 
 pub mod life;
@@ -27,22 +29,22 @@ use meetfs::demo_cloud::{DemoCloud, DemoCloudOptions, Request, Server};
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
-/// Bound on commands that have no reason to take long.
+/// Timeout of commands that have no reason to take long.
 pub const SOON: Duration = Duration::from_secs(60);
 
-/// A cloud, a configuration for it, and a mountpoint; mounted or not.
+/// A demo server, a configuration for it, and a mountpoint.
 pub struct Rig {
     pub cloud: DemoCloud,
     pub directory: TempDir,
     pub mountpoint: PathBuf,
-    /// Lines for the top of the configuration, for `[cache]` and for `[source.acme]`.
+    /// Additional lines for the top of the configuration, for `[cache]` and for `[source.acme]`.
     top: String,
     cache: String,
     source: String,
 }
 
 impl Rig {
-    /// Nothing is mounted yet.
+    /// Creates a rig without a mount.
     pub fn new(options: DemoCloudOptions) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mountpoint = directory.path().join("meetings");
@@ -58,26 +60,24 @@ impl Rig {
         }
     }
 
-    /// Mounted with the default configuration.
+    /// Creates a rig and mounts it with the default configuration.
     pub fn mounted(options: DemoCloudOptions) -> Self {
         let rig = Self::new(options);
         rig.mount();
         rig
     }
 
-    /// Adds a line to the top of the configuration.
     pub fn with(mut self, line: &str) -> Self {
         writeln!(self.top, "{line}").expect("text");
         self
     }
 
-    /// Adds a line to `[cache]`.
     pub fn with_cache(mut self, line: &str) -> Self {
         writeln!(self.cache, "{line}").expect("text");
         self
     }
 
-    /// Adds a line to the source's table.
+    /// Adds a line to `[source.acme]`.
     pub fn with_source(mut self, line: &str) -> Self {
         writeln!(self.source, "{line}").expect("text");
         self
@@ -95,7 +95,7 @@ impl Rig {
         std::fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
-    /// The configuration that mounts the cloud as the source `acme`.
+    /// Returns a configuration that mounts the demo server as the source `acme`.
     pub fn config(&self) -> String {
         let credentials = self.cloud.credentials();
         format!(
@@ -126,7 +126,7 @@ impl Rig {
         file.write_all(text.as_bytes()).expect("a configuration");
     }
 
-    /// The binary, with runtime and state directories of this rig's alone.
+    /// Returns the binary, with runtime and state directories of this rig.
     pub fn meetfs(&self) -> Command {
         let mut command = meetfs();
         command.env("XDG_RUNTIME_DIR", self.directory.path().join("run"));
@@ -134,7 +134,7 @@ impl Rig {
         command
     }
 
-    /// What `meetfs status --json` says of the mount.
+    /// Returns the entry of `meetfs status --json` for the mount.
     pub fn status(&self) -> serde_json::Value {
         let output = run(self.meetfs().args(["status", "--json"]).arg(&self.mountpoint), SOON);
         assert!(output.status.success(), "{}\n{}", text(&output), self.log());
@@ -142,7 +142,7 @@ impl Rig {
         mounts.get(0).cloned().expect("one mount")
     }
 
-    /// `meetfs mount` on the configuration as it stands in the file.
+    /// Returns `meetfs mount` with the configuration in the file.
     pub fn mount_command(&self) -> Command {
         let mut command = self.meetfs();
         command.args(["mount", "--log-level", "debug", "--config"]).arg(self.config_path());
@@ -150,7 +150,7 @@ impl Rig {
         command
     }
 
-    /// Writes the configuration and mounts from the background.
+    /// Writes the configuration and mounts in the background.
     pub fn mount(&self) {
         self.write_config(&self.config());
         let output = run(&mut self.mount_command(), SOON);
@@ -160,11 +160,11 @@ impl Rig {
     pub fn unmount(&self) {
         let output = run(meetfs().arg("unmount").arg(&self.mountpoint), SOON);
         assert!(output.status.success(), "{}\n{}", text(&output), self.log());
-        // The daemon is gone when its log says no more; the catalog is written by then.
+        // The catalog is written when the daemon has ended.
         wait_until(SOON, "the daemon ends", || self.daemon().is_none());
     }
 
-    /// Process id of the daemon that serves the mountpoint.
+    /// Returns the process id of the daemon that serves the mountpoint.
     pub fn daemon(&self) -> Option<u32> {
         let wanted = self.mountpoint.as_os_str().as_encoded_bytes().to_vec();
         std::fs::read_dir("/proc").expect("/proc").flatten().find_map(|entry| {
@@ -177,7 +177,6 @@ impl Rig {
         })
     }
 
-    /// How many entries the mount table has at the mountpoint.
     pub fn entries_in_mount_table(&self) -> usize {
         let table =
             String::from_utf8_lossy(&std::fs::read("/proc/self/mountinfo").expect("a mount table"))
@@ -186,20 +185,19 @@ impl Rig {
         table.lines().filter(|line| line.contains(&place)).count()
     }
 
-    /// Runs a shell line in the mountpoint; fails the test when the line does.
+    /// Runs a shell line in the mountpoint. Fails the test if the line fails.
     pub fn shell(&self, line: &str) -> String {
         let output = self.try_shell(line, SOON);
         assert!(output.status.success(), "{line}\n{}\n{}", text(&output), self.log());
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// Runs a shell line in the mountpoint.
     pub fn try_shell(&self, line: &str, within: Duration) -> Output {
         let line = format!("cd '{}' && {line}", self.mountpoint.display());
         run(Command::new("bash").args(["-c", &line]), within)
     }
 
-    /// The requests for bytes under signed links.
+    /// Returns the requests for signed URLs.
     pub fn media_requests(&self) -> Vec<Request> {
         self.cloud
             .requests()
@@ -212,7 +210,7 @@ impl Rig {
         self.media_requests().iter().map(|request| request.body_bytes).sum()
     }
 
-    /// SHA-256 by path of every file below a directory outside the mount.
+    /// Returns the SHA-256 of every file below a directory outside the mount, by path.
     pub fn hashes(&self, directory: &Path) -> BTreeMap<String, String> {
         let line =
             format!("cd '{}' && find . -type f -print0 | xargs -0 sha256sum", directory.display());
@@ -227,7 +225,7 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        // Unfreezes whatever hangs in the mount, and leaves nothing behind when a test fails half-way.
+        // Releases processes that hang in the mount, and cleans up when a test fails.
         if self.entries_in_mount_table() > 0 {
             abort_connection(&self.mountpoint);
         }
@@ -243,7 +241,7 @@ impl Drop for Rig {
     }
 }
 
-/// The binary under test, free of what the tester's environment says.
+/// Returns the binary under test without the environment of the tester.
 pub fn meetfs() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_meetfs"));
     for (name, _) in std::env::vars_os() {
@@ -254,8 +252,8 @@ pub fn meetfs() -> Command {
     command
 }
 
-/// The same command where this rig's mounts are the only ones. A meetfs that died elsewhere on the machine is told to
-/// everybody who asks for all mounts, and would tell on tests that have nothing to do with it.
+/// Wraps a command so that it sees no mounts but this rig's. A command about all mounts would
+/// otherwise report dead mounts that other programs left on the machine.
 pub fn alone(rig: &Rig, command: &Command) -> Command {
     const TAKE_DOWN_OTHERS: &str = "findmnt --list --noheadings --output TARGET --source meetfs | \
         while IFS= read -r place; do case $place in \"$0\"/*) ;; *) umount --lazy \"$place\" ;; esac; done; exec \"$@\"";
@@ -263,7 +261,7 @@ pub fn alone(rig: &Rig, command: &Command) -> Command {
     through(&["unshare", "--mount", "--", "sh", "-c", TAKE_DOWN_OTHERS, own], command)
 }
 
-/// The same command, started by another one that is given it.
+/// Wraps a command so that another one starts it.
 pub fn through(starter: &[&str], command: &Command) -> Command {
     let mut words = starter.iter();
     let mut started = Command::new(words.next().expect("a program"));
@@ -280,7 +278,7 @@ pub fn through(starter: &[&str], command: &Command) -> Command {
     started
 }
 
-/// Runs a command to its end; kills it with all its children and fails the test when that takes too long.
+/// Runs a command. On timeout, kills it with its children and fails the test.
 pub fn run(command: &mut Command, within: Duration) -> Output {
     match run_within(command, within) {
         Some(output) => output,
@@ -288,8 +286,8 @@ pub fn run(command: &mut Command, within: Duration) -> Output {
     }
 }
 
-/// An address that refuses every connection, as long as the socket lives that keeps others from it: bound, it does not
-/// listen. A port that was only free a moment ago is soon somebody else's.
+/// Returns an address that refuses connections as long as the socket lives: it is bound and does
+/// not listen. A port that was merely free could be taken by another test.
 pub fn deserted() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a port");
@@ -298,7 +296,7 @@ pub fn deserted() -> (Socket, SocketAddr) {
     (socket, address)
 }
 
-/// As [`run`], but `None` when it took too long.
+/// Runs a command; returns `None` on timeout.
 pub fn run_within(command: &mut Command, within: Duration) -> Option<Output> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().expect("a command that starts");
@@ -338,7 +336,7 @@ pub fn text(output: &Output) -> String {
     format!("{}\n{}\n{}", output.status, streams[0], streams[1])
 }
 
-/// The one check of `subject` in what `meetfs doctor` says, in one line: what was found, and what to do about it.
+/// Returns the check of `subject` in the output of `meetfs doctor`, with its hint, as one line.
 pub fn check_of(doctor: &Output, subject: &str) -> String {
     let told = String::from_utf8_lossy(&doctor.stdout).into_owned();
     let subject = format!("{subject}: ");
@@ -357,7 +355,7 @@ pub fn wait_until(within: Duration, what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-/// Makes every request to the mount fail, as an administrator would do with a hung one.
+/// Aborts the FUSE connection, as an administrator does with a hung mount.
 pub fn abort_connection(mountpoint: &Path) {
     let table =
         String::from_utf8_lossy(&std::fs::read("/proc/self/mountinfo").expect("a mount table"))

@@ -1,7 +1,8 @@
-//! A slow line in front of a fast web server: each answer begins late and comes no faster than the line.
+//! A proxy that simulates a slow network in proxy of a fast web server: latency per response and a
+//! bandwidth limit per connection.
 //!
-//! A relay of HTTP/1.1 messages with a length, one upstream connection for each one taken. It knows as little of
-//! HTTP as that needs: where a head ends, and how long the body behind it is.
+//! Relays HTTP/1.1 messages with a declared length over one upstream connection per client
+//! connection. It parses only where a head ends and how long the body is.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,26 +15,26 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
-/// Bytes that leave at once: 2.6 ms of a line of 12.5 MB/s, so that arrival is smooth at the scale of a request and
-/// eight connections still wake this process only a few thousand times a second.
+/// Bytes per write: 2.6 ms at 12.5 MB/s. Arrival is smooth at the scale of a request, and eight
+/// connections wake this process only a few thousand times per second.
 const SLICE: usize = 32 * 1024;
 
-/// Longest head relayed.
+/// Maximum length of a head.
 const HEAD: u64 = 64 * 1024;
 
-/// How far a body may fall behind the line and still catch up: a timer's slip, not a reader's pause.
-const SLIP: Duration = Duration::from_millis(20);
+/// How far a body may fall behind its rate and still catch up: the inaccuracy of a timer, not a
+/// reader's pause.
+const MAX_LAG: Duration = Duration::from_millis(20);
 
-/// What the line is like.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Line {
-    /// From the end of a request to the first byte of its answer.
+pub(crate) struct Network {
+    /// From the end of a request to the first byte of its response.
     pub(crate) latency: Duration,
-    /// Bytes a second on each connection.
+    /// Per connection.
     pub(crate) bytes_per_second: u64,
 }
 
-/// Totals since the start, and the most requests that were being answered at once since the last look.
+/// Totals since the start, and the maximum number of concurrent requests since the last count.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Count {
     pub(crate) requests: u64,
@@ -49,17 +50,17 @@ struct Counters {
     peak: AtomicU64,
 }
 
-/// The running relay. It ends with the process.
+/// A running proxy. It ends with the process.
 #[derive(Debug)]
-pub(crate) struct Front {
+pub(crate) struct ThrottledProxy {
     address: SocketAddr,
     counters: Arc<Counters>,
     _runtime: Runtime,
 }
 
-impl Front {
+impl ThrottledProxy {
     /// Listens on a free port of 127.0.0.1.
-    pub(crate) fn start(upstream: SocketAddr, line: Line) -> io::Result<Self> {
+    pub(crate) fn start(upstream: SocketAddr, line: Network) -> io::Result<Self> {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
@@ -74,7 +75,7 @@ impl Front {
                 };
                 let counters = Arc::clone(&shared);
                 tokio::spawn(async move {
-                    // A client that goes away in mid-body is the normal end of a read that was given up.
+                    // A client that closes in the middle of a body has canceled its read.
                     let _ = relay(client, upstream, line, &counters).await;
                 });
             }
@@ -96,7 +97,7 @@ impl Front {
     }
 }
 
-/// A request that is being answered, until dropped.
+/// A request in progress, until dropped.
 struct Answering<'a>(&'a Counters);
 
 impl<'a> Answering<'a> {
@@ -117,7 +118,7 @@ impl Drop for Answering<'_> {
 async fn relay(
     client: TcpStream,
     upstream: SocketAddr,
-    line: Line,
+    line: Network,
     counters: &Counters,
 ) -> io::Result<()> {
     client.set_nodelay(true)?;
@@ -140,7 +141,7 @@ async fn relay(
     Ok(())
 }
 
-/// A head with the empty line that ends it; `None` at the end of the connection.
+/// Returns a head with the empty line that ends it; `None` at the end of the connection.
 async fn head(from: &mut BufReader<TcpStream>) -> io::Result<Option<Vec<u8>>> {
     let mut head = Vec::new();
     let mut limited = from.take(HEAD);
@@ -156,7 +157,7 @@ async fn head(from: &mut BufReader<TcpStream>) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// The length of an answer's body; `None` where it goes on to the end of the connection.
+/// Returns the length of a response body; `None` if it ends with the connection.
 fn body_length(request: &[u8], answer: &[u8]) -> Option<u64> {
     let status = answer.split(|byte| *byte == b' ').nth(1);
     if request.starts_with(b"HEAD ") || matches!(status, Some(b"204" | b"304")) {
@@ -168,12 +169,12 @@ fn body_length(request: &[u8], answer: &[u8]) -> Option<u64> {
     })
 }
 
-/// Relays a body at the line's pace; false if nothing can follow on this connection.
+/// Relays a body at the limited rate. Returns false if the connection cannot be used again.
 async fn body(
     from: &mut BufReader<TcpStream>,
     to: &mut BufReader<TcpStream>,
     length: Option<u64>,
-    line: Line,
+    line: Network,
     counters: &Counters,
 ) -> io::Result<bool> {
     let mut due = Instant::now();
@@ -185,7 +186,7 @@ async fn body(
             return Ok(false);
         };
         let passes = Duration::from_secs_f64(taken as f64 / line.bytes_per_second as f64);
-        due = due.max(Instant::now() - SLIP) + passes;
+        due = due.max(Instant::now() - MAX_LAG) + passes;
         tokio::time::sleep_until(due).await;
         to.get_mut().write_all(slice).await?;
         counters.bytes.fetch_add(taken as u64, Ordering::Relaxed);
