@@ -1,10 +1,9 @@
-//! Values of settings as flags and variables give them, and the list of `-o`: eight lines, one a value.
+//! Values of flags and variables, and the list of `-o`: eight lines with one value each.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use meetfs::cli::MountOptions;
-use meetfs::config::Overrides;
+use meetfs::config::{Origin, Overrides, Setting};
 use meetfs::fuzzing::settings;
 
 use super::config;
@@ -15,32 +14,21 @@ pub fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut lines = text.split('\n');
     let mut value = || lines.next().filter(|line| !line.is_empty()).map(str::to_owned);
-    let flags = Overrides {
-        config: None,
-        cache_dir: value().map(PathBuf::from),
-        memory: value(),
-        disk: value(),
-        timezone: value(),
-        read_deadline: value(),
-        connections: value(),
-        sources: value().into_iter().collect(),
-    };
+    let values: [_; 7] = std::array::from_fn(|_| value().map(OsString::from));
     let options = value().unwrap_or_default();
-    let _told_or_taken = MountOptions::parse(&options);
-    let by_flags = settings::load(FILE, &flags, &config::environment(), config::now());
-
-    let mut environment = config::environment();
-    let variables = [
-        ("MEETFS_CACHE_DIR", flags.cache_dir.map(PathBuf::into_os_string)),
-        ("MEETFS_CACHE_MEMORY", flags.memory.map(OsString::from)),
-        ("MEETFS_CACHE_DISK", flags.disk.map(OsString::from)),
-        ("MEETFS_TIMEZONE", flags.timezone.map(OsString::from)),
-        ("MEETFS_READ_DEADLINE", flags.read_deadline.map(OsString::from)),
-        ("MEETFS_CONNECTIONS", flags.connections.map(OsString::from)),
-    ];
-    environment
-        .extend(variables.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
-    let by_variables = settings::load(FILE, &Overrides::default(), &environment, config::now());
+    let _parsed_or_refused = MountOptions::parse(&options);
+    let by_flags = settings::load(
+        FILE,
+        &overrides(&values, Origin::Flag("--flag")),
+        &config::environment(),
+        config::now(),
+    );
+    let by_variables = settings::load(
+        FILE,
+        &overrides(&values, Origin::Variable("MEETFS_VARIABLE")),
+        &config::environment(),
+        config::now(),
+    );
     match (by_flags, by_variables) {
         (Ok(by_flags), Ok(by_variables)) => {
             config::is_safe(&by_flags);
@@ -48,7 +36,21 @@ pub fn check(data: &[u8]) {
             assert_eq!(by_flags.read_deadline, by_variables.read_deadline);
         }
         (Ok(_), Err(error)) => panic!("as a variable: {error}"),
-        // The sources are given by flags alone here.
         (Err(error), _) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+fn overrides(values: &[Option<OsString>; 7], origin: Origin) -> Overrides {
+    let settings = values.clone().map(|value| Some(Setting::new(value?, origin.clone())));
+    let [cache_dir, memory, disk, timezone, read_deadline, connections, source] = settings;
+    Overrides {
+        config: None,
+        sources: source.into_iter().collect(),
+        cache_dir,
+        memory,
+        disk,
+        timezone,
+        read_deadline,
+        connections,
     }
 }

@@ -1,10 +1,8 @@
 //! `meetfs cache`
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 
-use crate::config::Overrides;
+use super::config_args::ConfigArgs;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -12,72 +10,50 @@ Examples:
   meetfs cache status --json --cache-dir /var/cache/meetfs
   meetfs cache clear";
 
-const AFTER_STATUS: &str = "\
+const AFTER_STATUS_HELP: &str = "\
 Examples:
   meetfs cache status
   meetfs cache status --json
 
-Works while the cache is in use.";
+Works while a mount uses the cache.";
 
-const AFTER_CLEAR: &str = "\
+const AFTER_CLEAR_HELP: &str = "\
 Examples:
   meetfs cache clear
   meetfs cache clear --config /etc/meetfs/config.toml
 
-Exits with 4 while a mount has the cache: unmount first. Nothing but downloaded blocks is removed.";
+Exits with 4 while a mount uses the cache. Unmount it first.";
 
-/// Arguments of `meetfs cache`.
+/// Flags of [`ConfigArgs`] that do not change what these commands do.
+const HIDDEN: [&str; 4] = ["memory", "timezone", "read_deadline", "connections"];
+
+/// Inspect or empty the disk cache
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct CacheArgs {
-    /// What to do with it.
     #[command(subcommand)]
     pub command: CacheCommand,
 }
 
-/// What can be done with the cache on disk.
 #[derive(Clone, Debug, Subcommand)]
 pub enum CacheCommand {
-    /// Say what is kept on disk and who has it open
-    #[command(after_help = AFTER_STATUS)]
+    /// Show the size of the disk cache and the process that uses it
+    #[command(after_help = AFTER_STATUS_HELP)]
+    #[command(mut_args(|arg| { let is_hidden = HIDDEN.contains(&arg.get_id().as_str()); arg.hide(is_hidden) }))]
     Status {
-        /// Which cache.
         #[command(flatten)]
-        place: CachePlace,
+        flags: ConfigArgs,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
     /// Remove every downloaded block
-    #[command(after_help = AFTER_CLEAR)]
+    #[command(after_help = AFTER_CLEAR_HELP)]
+    #[command(mut_args(|arg| { let is_hidden = HIDDEN.contains(&arg.get_id().as_str()); arg.hide(is_hidden) }))]
     Clear {
-        /// Which cache.
         #[command(flatten)]
-        place: CachePlace,
+        flags: ConfigArgs,
     },
-}
-
-/// Which cache is meant.
-#[derive(Args, Clone, Debug)]
-pub struct CachePlace {
-    /// Configuration file [default: $XDG_CONFIG_HOME/meetfs/config.toml]
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-
-    /// Directory for downloaded blocks [default: $XDG_CACHE_HOME/meetfs]
-    #[arg(long, value_name = "DIR")]
-    pub cache_dir: Option<PathBuf>,
-}
-
-impl CachePlace {
-    /// What the flags say about the settings.
-    pub fn overrides(&self) -> Overrides {
-        Overrides {
-            config: self.config.clone(),
-            cache_dir: self.cache_dir.clone(),
-            ..Overrides::default()
-        }
-    }
 }
 
 #[cfg(test)]
@@ -88,7 +64,7 @@ mod tests {
     use crate::cli::{Cli, Command};
 
     #[test]
-    fn the_place_reaches_the_settings() {
+    fn cache_directory_is_an_override() {
         let cli = Cli::try_parse_from([
             "meetfs",
             "cache",
@@ -98,18 +74,15 @@ mod tests {
             "--cache-dir",
             "/c",
         ]);
-        let Command::Cache(CacheArgs { command: CacheCommand::Clear { place } }) =
-            cli.unwrap().command
-        else {
-            panic!("not a clear")
-        };
-        let overrides = place.overrides();
-        assert_eq!(overrides.config, Some("c.toml".into()));
-        assert_eq!(overrides.cache_dir, Some("/c".into()));
+        let Command::Cache(cache) = cli.unwrap().command else { panic!("not a cache command") };
+        let CacheCommand::Clear { flags } = cache.command else { panic!("not a clear") };
+        let overrides = flags.overrides();
+        assert_eq!(overrides.config.unwrap().value, "c.toml");
+        assert_eq!(overrides.cache_dir.unwrap().value, "/c");
     }
 
     #[test]
-    fn only_the_status_is_printed_as_json() {
+    fn only_status_has_json() {
         assert!(Cli::try_parse_from(["meetfs", "cache", "status", "--json"]).is_ok());
         assert_eq!(
             Cli::try_parse_from(["meetfs", "cache", "clear", "--json"]).unwrap_err().exit_code(),

@@ -1,9 +1,8 @@
 //! `meetfs doctor`
 
-use std::path::PathBuf;
-
 use clap::Args;
 
+use super::config_args::{ConfigArgs, SourceArgs};
 use crate::config::Overrides;
 
 const AFTER_HELP: &str = "\
@@ -12,40 +11,28 @@ Examples:
   meetfs doctor --config /etc/meetfs/config.toml --source acme
   meetfs doctor --json
 
-Lists the last days of each source and reads one byte of one recording, which costs a handful of requests. Nothing is \
-mounted or changed.
+Lists the last days of each source and reads one byte of one recording, which takes a few requests. Nothing is mounted or \
+changed.
 
-Exits with 0 when nothing failed, with 3 when the configuration or a credential did, and with 1 otherwise.";
+Exits with 0 if no check failed, with 3 if the configuration or a credential failed, and with 1 otherwise.";
 
-/// Arguments of `meetfs doctor`.
+/// Check configuration, credentials, network, FUSE and cache, and suggest fixes
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct DoctorArgs {
-    /// Configuration file [default: $XDG_CONFIG_HOME/meetfs/config.toml]
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub config: ConfigArgs,
 
-    /// Look at this source only; give it again for more [default: all]
-    #[arg(long = "source", value_name = "NAME")]
-    pub sources: Vec<String>,
+    #[command(flatten)]
+    pub sources: SourceArgs,
 
-    /// Directory for downloaded blocks [default: $XDG_CACHE_HOME/meetfs]
-    #[arg(long, value_name = "DIR")]
-    pub cache_dir: Option<PathBuf>,
-
-    /// Print a JSON array with one object a check
+    /// Print a JSON array with one object for each check
     #[arg(long)]
     pub json: bool,
 }
 
 impl DoctorArgs {
-    /// What the flags say about the settings.
     pub fn overrides(&self) -> Overrides {
-        Overrides {
-            config: self.config.clone(),
-            sources: self.sources.clone(),
-            cache_dir: self.cache_dir.clone(),
-            ..Overrides::default()
-        }
+        Overrides { sources: self.sources.selected(), ..self.config.overrides() }
     }
 }

@@ -8,47 +8,48 @@ use jiff::{Span, SpanRelativeTo};
 
 const AFTER_HELP: &str = "\
 Examples:
-  meetfs expiring                                most urgent first
-  meetfs expiring --within 7d --not-in /backup   not yet saved of seven days
+  meetfs expiring                                all, most urgent first
+  meetfs expiring --within 7d --not-in /backup   the next seven days, not saved yet
   meetfs expiring --not-in /backup --checksum || echo 'save them' | mail ana
 
-A file counts as saved if the directory holds one of the same name and size in a directory with the meeting's name, at any \
-depth. With --checksum the bytes must be the same too, for which both are read; without --not-in there is nothing to \
-compare with. Times have their offset from UTC; those of --json are UTC.
+A file counts as saved if the directory contains, at any depth, a directory with the name of the meeting and in it a file \
+of the same name and size. With --checksum the bytes must be equal too, so both files are read.
 
-Exits with 1 when --not-in is given and something is not yet there, or a mount is dead and cannot be asked.";
+Times have their offset from UTC. Those of --json are UTC.
 
-/// Arguments of `meetfs expiring`.
+Exits with 1 if --not-in is given and a file is not saved yet, or if a mount is dead.";
+
+/// List the recordings that the providers will delete, most urgent first
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct ExpiringArgs {
-    /// Where it is mounted [default: every mount of yours]
+    /// Mountpoint [default: all your mounts]
     #[arg(value_name = "MOUNTPOINT")]
     pub mountpoint: Option<PathBuf>,
 
-    /// Only what is deleted within this time, as in 12h, 7d or 2w
-    #[arg(long, value_name = "TIME", value_parser = within)]
+    /// List only what is deleted within this time, such as 12h, 7d or 2w
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     pub within: Option<Duration>,
 
-    /// Only what is not yet saved in this directory
+    /// List only what is not saved in this directory
     #[arg(long, value_name = "DIR")]
     pub not_in: Option<PathBuf>,
 
-    /// With --not-in: compare the bytes, by SHA-256, and not only names and sizes
+    /// With --not-in, compare the bytes with SHA-256, not only names and sizes
     #[arg(long, requires = "not_in")]
     pub checksum: bool,
 
-    /// Print a JSON array with one object a file
+    /// Print a JSON array with one object for each file
     #[arg(long)]
     pub json: bool,
 }
 
-fn within(text: &str) -> Result<Duration, String> {
+fn duration(text: &str) -> Result<Duration, &'static str> {
     text.parse::<Span>()
         .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()))
         .ok()
         .and_then(|duration| Duration::try_from(duration).ok())
-        .ok_or_else(|| "is not a length of time; write one like 12h, 7d or 2w".to_owned())
+        .ok_or("not a duration\nhint: Write a duration such as 12h, 7d or 2w.")
 }
 
 #[cfg(test)]
@@ -56,14 +57,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_and_weeks_are_lengths_of_time() {
+    fn durations_can_be_days_and_weeks() {
         let hours = |hours: u64| Ok(Duration::from_secs(hours * 3600));
         assert_eq!(
-            [within("12h"), within("7d"), within("1w"), within("0s")],
+            [duration("12h"), duration("7d"), duration("1w"), duration("0s")],
             [12, 168, 168, 0].map(hours)
         );
         for nonsense in ["", "soon", "-1d", "7"] {
-            assert!(within(nonsense).is_err(), "{nonsense}");
+            assert!(duration(nonsense).is_err(), "{nonsense}");
         }
     }
 }

@@ -1,59 +1,63 @@
 //! `meetfs login`
 
-use std::path::PathBuf;
-
 use clap::Args;
 
-use crate::config::Overrides;
+use super::config_args::ConfigArgs;
+use crate::config::{Origin, Overrides, Setting};
 
 const AFTER_HELP: &str = "\
 Examples:
-  meetfs login acme                 in the browser of this machine
+  meetfs login acme                 with the browser of this machine
   meetfs login acme --paste         with a browser on another machine
-  meetfs login acme --forget        give the sign-in up
+  meetfs login acme --forget        sign out and delete the stored tokens
 
-For a source that has an app's client_id and no credential of its own. The app must know the address that the browser \
-comes back to, http://127.0.0.1:8976/ unless --port says otherwise. With --paste the whole address is needed and not \
-only the code in it, for it says which sign-in it answers.
+For a source that has the client_id of an app and no other credential. The redirect URL of the app must be \
+http://127.0.0.1:8976/, or the same with the port of --port. --paste needs the complete URL that the browser was \
+redirected to and not only the code in it, because the URL says which sign-in it belongs to.
 
-What you permit is kept in $XDG_STATE_HOME/meetfs/sign-in, readable by you alone, and renewed by every mount; a mount \
-that runs takes it over by itself.
+The tokens are stored in $XDG_STATE_HOME/meetfs/sign-in, readable only by you. Every mount renews them. A running mount \
+uses a new sign-in automatically.
 
-Exits with 3 when the permission was refused or the source needs none.";
+Exits with 3 if the permission was refused or the source needs no login.";
 
-/// Arguments of `meetfs login`.
+/// Flags of [`ConfigArgs`] that do not change what this command does.
+const HIDDEN: [&str; 6] =
+    ["cache_dir", "memory", "disk", "timezone", "read_deadline", "connections"];
+
+/// Sign in to a source in a browser
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
+#[command(mut_args(|arg| { let is_hidden = HIDDEN.contains(&arg.get_id().as_str()); arg.hide(is_hidden) }))]
 pub struct LoginArgs {
-    /// The source to sign in to
+    /// Name of the source
     #[arg(value_name = "SOURCE")]
     pub source: String,
 
-    /// Configuration file [default: $XDG_CONFIG_HOME/meetfs/config.toml]
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub config: ConfigArgs,
 
-    /// Port of this machine that the browser comes back to
-    #[arg(long, value_name = "PORT", default_value_t = 8976, value_parser = clap::value_parser!(u16).range(1..))]
+    /// Local port of the redirect URL
+    #[arg(
+        long,
+        value_name = "PORT",
+        default_value_t = 8976,
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
     pub port: u16,
 
-    /// Read the address that the browser was sent back to from standard input, for a browser elsewhere
+    /// Read the URL that the browser was redirected to from standard input
     #[arg(long)]
     pub paste: bool,
 
-    /// Remove the sign-in from this machine
+    /// Sign out and delete the stored tokens
     #[arg(long, conflicts_with = "paste")]
     pub forget: bool,
 }
 
 impl LoginArgs {
-    /// What the flags say about the settings.
     pub fn overrides(&self) -> Overrides {
-        Overrides {
-            config: self.config.clone(),
-            sources: vec![self.source.clone()],
-            ..Overrides::default()
-        }
+        let source = Setting::new(self.source.clone().into(), Origin::Flag("SOURCE"));
+        Overrides { sources: vec![source], ..self.config.overrides() }
     }
 }
 
@@ -64,7 +68,7 @@ mod tests {
     use crate::cli::Cli;
 
     #[test]
-    fn a_source_is_named_and_a_port_is_one() {
+    fn login_needs_source_and_valid_port() {
         assert!(Cli::try_parse_from(["meetfs", "login", "acme", "--port", "1"]).is_ok());
         for arguments in [
             vec!["meetfs", "login"],

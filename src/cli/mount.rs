@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::mount_options::MountOptions;
+use super::config_args::{ConfigArgs, SourceArgs};
+use super::demo_conflict::DemoConflict;
+use super::mount_options::{MountOptions, MountOptionsError};
+use super::usage_error::UsageError;
 use crate::config::Overrides;
 
 const AFTER_HELP: &str = "\
@@ -15,71 +18,51 @@ Examples:
   meetfs mount --config /etc/meetfs/config.toml -o allow_other /srv/meetings
   meetfs mount --foreground --log-level debug ~/meetings
 
-Returns once the directories can be listed, and serves them from the background.
+A flag overrides its environment variable, and a variable overrides the configuration file.";
 
-Variables that stand in for flags (a flag beats its variable, a variable beats the file):
-  MEETFS_CONFIG         --config
-  MEETFS_SOURCE         --source, names separated by commas
-  MEETFS_CACHE_DIR      --cache-dir
-  MEETFS_CACHE_MEMORY   --memory
-  MEETFS_CACHE_DISK     --disk
-  MEETFS_TIMEZONE       --timezone
-  MEETFS_READ_DEADLINE  --read-deadline
-  MEETFS_CONNECTIONS    --connections";
-
-/// Arguments of `meetfs mount`.
+/// Mount the recordings of the configured sources
+///
+/// Returns when the directories can be listed. A background process then serves the mount.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct MountArgs {
-    /// Configuration file [default: $XDG_CONFIG_HOME/meetfs/config.toml]
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    // First: the fields after it take their values out of clap's matches.
+    #[command(flatten)]
+    _demo_conflict: DemoConflict,
 
-    /// Mount this source only; give it again for more [default: all]
-    #[arg(long = "source", value_name = "NAME")]
-    pub sources: Vec<String>,
+    #[command(flatten)]
+    pub config: ConfigArgs,
 
-    /// Mount options separated by commas, as in fstab: allow_other lets other users in
-    #[arg(short = 'o', value_name = "OPTS", value_parser = MountOptions::parse)]
+    #[command(flatten)]
+    pub sources: SourceArgs,
+
+    /// Mount options separated by commas, as in fstab
+    ///
+    /// allow_other gives other users access. default_permissions makes the kernel check permission
+    /// bits. Other options of fstab and mount(8) are accepted and have no effect, except rw.
+    #[arg(short = 'o', value_name = "OPTS", value_parser = mount_options)]
     pub options: Vec<MountOptions>,
 
-    /// Stay in the foreground, as under systemd; log to standard error
+    /// Stay in the foreground and log to standard error
     #[arg(short, long)]
     pub foreground: bool,
 
-    /// Mount invented recordings from a cloud inside this program; needs no account, takes no --config or --source
-    #[arg(long, conflicts_with_all = ["config", "sources"])]
+    /// Mount sample recordings from an embedded server; needs no account
+    ///
+    /// Cannot be used with --config or --source.
+    #[arg(long)]
     pub demo: bool,
 
-    /// Directory for downloaded blocks [default: $XDG_CACHE_HOME/meetfs]
-    #[arg(long, value_name = "DIR")]
-    pub cache_dir: Option<PathBuf>,
-
-    /// Ceiling for all block buffers, at least 8MiB [default: 128MiB]
-    #[arg(long, value_name = "SIZE")]
-    pub memory: Option<String>,
-
-    /// Ceiling for blocks on disk, or off [default: 10GiB]
-    #[arg(long, value_name = "SIZE")]
-    pub disk: Option<String>,
-
-    /// Time zone of the directory names, as in Europe/Paris [default: the system's]
-    #[arg(long, value_name = "TZ")]
-    pub timezone: Option<String>,
-
-    /// How long a read may take before it fails, 1s to 10m [default: 30s]
-    #[arg(long, value_name = "TIME")]
-    pub read_deadline: Option<String>,
-
-    /// Connections to one host for long transfers, 1 to 64 [default: 8]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    pub connections: Option<String>,
-
-    /// Have every byte from the disk cache checked as it is read, instead of handing whole files to the kernel
+    /// Disable FUSE passthrough and verify checksums on every read
+    ///
+    /// By default, the kernel reads a file that is completely in the disk cache without meetfs.
+    /// meetfs verifies its checksums when the file is opened.
     #[arg(long)]
     pub no_passthrough: bool,
 
-    /// Append the log to this file; a new one is readable by its owner alone
+    /// Append the log to this file [default: a file in $XDG_STATE_HOME/meetfs]
+    ///
+    /// A new file is readable only by its owner. The default applies to background mounts.
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
 
@@ -87,47 +70,42 @@ pub struct MountArgs {
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t)]
     pub log_level: LogLevel,
 
-    /// Says `ready` on standard output and goes to the background; `meetfs mount` starts itself so.
+    /// Prints `ready` when the mount is ready and continues in the background. `meetfs mount` runs
+    /// itself with this flag.
     #[arg(long, hide = true)]
     pub report_readiness: bool,
 
-    /// An empty directory to mount on
+    /// Empty directory to mount on
     #[arg(value_name = "MOUNTPOINT")]
     pub mountpoint: PathBuf,
 }
 
 impl MountArgs {
-    /// What the flags say about the settings.
     pub fn overrides(&self) -> Overrides {
-        Overrides {
-            config: self.config.clone(),
-            sources: self.sources.clone(),
-            cache_dir: self.cache_dir.clone(),
-            memory: self.memory.clone(),
-            disk: self.disk.clone(),
-            timezone: self.timezone.clone(),
-            read_deadline: self.read_deadline.clone(),
-            connections: self.connections.clone(),
-        }
+        Overrides { sources: self.sources.selected(), ..self.config.overrides() }
     }
 
-    /// All `-o` together.
+    /// Returns the options of every `-o`.
     pub fn mount_options(&self) -> MountOptions {
-        self.options.iter().copied().fold(MountOptions::default(), MountOptions::and)
+        self.options.iter().copied().fold(MountOptions::default(), MountOptions::merge)
     }
+}
+
+fn mount_options(list: &str) -> Result<MountOptions, UsageError<MountOptionsError>> {
+    MountOptions::parse(list).map_err(UsageError)
 }
 
 /// How much is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
-    /// What failed for good.
+    /// Failures
     Error,
-    /// What went wrong and was fixed.
+    /// Failures that were recovered from
     Warn,
-    /// What a person who watches wants to know.
+    /// What the mount does
     #[default]
     Info,
-    /// What a developer wants to know: what was tried again, what the tree was built from.
+    /// Details for developers, such as each retry
     Debug,
 }
 
@@ -137,6 +115,7 @@ mod tests {
 
     use super::*;
     use crate::cli::{Cli, Command};
+    use crate::config::{Origin, Setting};
 
     fn mount(arguments: &[&str]) -> MountArgs {
         let cli = Cli::try_parse_from(["meetfs", "mount"].iter().chain(arguments)).unwrap();
@@ -145,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flag_of_the_settings_reaches_them() {
+    fn every_configuration_flag_is_an_override() {
         let overrides = mount(&[
             "--config",
             "c.toml",
@@ -168,18 +147,19 @@ mod tests {
             "/mnt",
         ])
         .overrides();
-        assert_eq!(overrides.config, Some("c.toml".into()));
-        assert_eq!(overrides.sources, ["acme", "rapat"]);
-        assert_eq!(overrides.cache_dir, Some("/c".into()));
-        assert_eq!(overrides.memory.as_deref(), Some("64MiB"));
-        assert_eq!(overrides.disk.as_deref(), Some("off"));
-        assert_eq!(overrides.timezone.as_deref(), Some("UTC"));
-        assert_eq!(overrides.read_deadline.as_deref(), Some("5s"));
-        assert_eq!(overrides.connections.as_deref(), Some("3"));
+        let flag = |value: &str, flag| Setting::new(value.into(), Origin::Flag(flag));
+        assert_eq!(overrides.config, Some(flag("c.toml", "--config")));
+        assert_eq!(overrides.sources, ["acme", "rapat"].map(|name| flag(name, "--source")));
+        assert_eq!(overrides.cache_dir, Some(flag("/c", "--cache-dir")));
+        assert_eq!(overrides.memory, Some(flag("64MiB", "--memory")));
+        assert_eq!(overrides.disk, Some(flag("off", "--disk")));
+        assert_eq!(overrides.timezone, Some(flag("UTC", "--timezone")));
+        assert_eq!(overrides.read_deadline, Some(flag("5s", "--read-deadline")));
+        assert_eq!(overrides.connections, Some(flag("3", "--connections")));
     }
 
     #[test]
-    fn options_add_up_over_several_flags() {
+    fn options_of_several_flags_are_merged() {
         let mount = mount(&["-o", "ro,allow_other", "-o", "default_permissions", "-f", "/mnt"]);
         assert_eq!(
             mount.mount_options(),
@@ -189,10 +169,19 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_mount_asks_for_nothing_special() {
+    fn defaults_of_flags_are_not_overrides() {
         let mount = mount(&["/mnt"]);
         assert_eq!(mount.mount_options(), MountOptions::default());
         assert_eq!(mount.log_level, LogLevel::Info);
         assert!(!mount.demo && !mount.foreground);
+        let overrides = mount.overrides();
+        assert!(overrides.memory.is_none() && overrides.connections.is_none());
+    }
+
+    #[test]
+    fn error_of_an_option_has_its_hint() {
+        let arguments = ["meetfs", "mount", "-o", "alow_other", "/mnt"];
+        let error = Cli::try_parse_from(arguments).unwrap_err().to_string();
+        assert!(error.contains("unknown option `alow_other`\nhint: Did you mean"), "{error}");
     }
 }

@@ -6,20 +6,20 @@ use clap::Args;
 
 const AFTER_HELP: &str = "\
 Examples:
-  meetfs refresh                every mount of yours
+  meetfs refresh                all your mounts
   meetfs refresh ~/meetings && rsync -a ~/meetings/ /backup/
 
-Returns once the mount shows what was found, and exits with 1 when a source could not be listed whole.";
+Returns when the mount shows the new list. Exits with 1 if a source could not be listed completely.";
 
-/// Arguments of `meetfs refresh`.
+/// Refresh the list of recordings now
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct RefreshArgs {
-    /// Where it is mounted [default: every mount of yours]
+    /// Mountpoint [default: all your mounts]
     #[arg(value_name = "MOUNTPOINT")]
     pub mountpoint: Option<PathBuf>,
 
-    /// Print a JSON array with one object a mount, as `meetfs status` does
+    /// Print a JSON array with one object for each mount, as `meetfs status` does
     #[arg(long)]
     pub json: bool,
 }

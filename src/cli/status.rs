@@ -6,25 +6,27 @@ use clap::Args;
 
 const AFTER_HELP: &str = "\
 Examples:
-  meetfs status                 every mount of yours
+  meetfs status                 all your mounts
   meetfs status ~/meetings
   meetfs status --json | jq '.[].sources[] | select(.error)'
 
-Says of each source how much there is, when it was and will be listed, and what failed and why. Times have their \
-offset from UTC; those of --json are UTC. A mount whose daemon has died is DEAD (\"dead\" in JSON, where it says what \
-to do; null of one that lives).
+Shows for each source how many recordings it has, when it was listed and will be listed again, and its errors. Times have \
+their offset from UTC. Those of --json are UTC.
 
-Exits with 0 when every daemon that was asked has answered, whatever it said, and with 1 when one is dead.";
+A mount whose daemon has died is shown as DEAD. In JSON, its field \"dead\" says what to do. The field is null for a mount \
+that works.
 
-/// Arguments of `meetfs status`.
+Exits with 0 if every daemon answered, and with 1 if one is dead.";
+
+/// Show sources, errors and the time of the next retry
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct StatusArgs {
-    /// Where it is mounted [default: every mount of yours]
+    /// Mountpoint [default: all your mounts]
     #[arg(value_name = "MOUNTPOINT")]
     pub mountpoint: Option<PathBuf>,
 
-    /// Print a JSON array with one object a mount
+    /// Print a JSON array with one object for each mount
     #[arg(long)]
     pub json: bool,
 }

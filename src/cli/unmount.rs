@@ -8,13 +8,13 @@ const AFTER_HELP: &str = "\
 Examples:
   meetfs unmount ~/meetings
 
-Says who holds a busy mount and exits with 4; nothing is forced.";
+If the mount is busy, names the processes that use it and exits with 4. The unmount is not forced.";
 
-/// Arguments of `meetfs unmount`.
+/// Unmount
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct UnmountArgs {
-    /// Where it is mounted
+    /// Mountpoint
     #[arg(value_name = "MOUNTPOINT")]
     pub mountpoint: PathBuf,
 }

@@ -17,8 +17,8 @@ use crate::config::{Config, DiskLimit, ProcessEnvironment};
 /// The configuration is wrong, the directory cannot be used, or a mount uses the cache to clear.
 pub(crate) fn cache(arguments: &CacheArgs) -> Result<(), Error> {
     match &arguments.command {
-        CacheCommand::Status { place, json } => {
-            let config = Config::load_without_sources(&place.overrides(), &ProcessEnvironment)?;
+        CacheCommand::Status { flags, json } => {
+            let config = Config::load_without_sources(&flags.overrides(), &ProcessEnvironment)?;
             let directory = config.cache.blocks_directory();
             let survey = disk::survey(&directory)?.unwrap_or_else(|| Survey::of_none(&directory));
             let limit = config.cache.disk;
@@ -29,8 +29,8 @@ pub(crate) fn cache(arguments: &CacheArgs) -> Result<(), Error> {
             };
             print(&format!("{text}\n"))
         }
-        CacheCommand::Clear { place } => {
-            let config = Config::load_without_sources(&place.overrides(), &ProcessEnvironment)?;
+        CacheCommand::Clear { flags } => {
+            let config = Config::load_without_sources(&flags.overrides(), &ProcessEnvironment)?;
             let Cleared { files, bytes } = disk::clear(&config.cache.blocks_directory())?;
             print(&format!(
                 "removed the blocks of {} ({})\n",

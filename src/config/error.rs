@@ -1,178 +1,137 @@
-//! What can be wrong with the configuration, in words for the person who wrote it.
+//! Why the configuration cannot be used.
 //!
-//! No message holds a value that might be a secret: addresses, commands, file contents and account ids are named
-//! by their key and never repeated.
+//! No message contains a value that can be a secret. URLs, commands, file contents and account ids
+//! are named by their key.
 
-use std::fmt;
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use nix::unistd::Uid;
 
-use super::problem::{FileProblem, SecretProblem, ValueProblem, offer, offer_and};
-use crate::model::SourceName;
+use super::file_problem::FileProblem;
+use super::origin::Origin;
+use super::secret_problem::SecretProblem;
+use super::value_problem::ValueProblem;
+use crate::model::{Diagnostic, ErrorKind, SourceName};
 
-/// Why the configuration cannot be used. Every one of them is for the user to fix: exit code 3.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A directory would have to lie below the home directory, and there is none.
-    #[error("cannot {purpose}: neither HOME nor {variable} is set to an absolute path; {instead}")]
-    NoHome {
-        /// What the directory is for.
-        purpose: &'static str,
-        /// The variable that would name it.
-        variable: &'static str,
-        /// What to do.
-        instead: &'static str,
-    },
-    /// The configuration file cannot be read.
-    #[error("cannot read the configuration {}: {problem}", .path.display())]
+    /// A directory would be below the home directory, and there is none.
+    #[error("cannot {purpose}: neither HOME nor {variable} is set to an absolute path")]
+    NoHome { purpose: &'static str, variable: &'static str, hint: &'static str },
+    #[error("cannot read the configuration {}", .path.display())]
     ConfigFile {
-        /// The file.
         path: PathBuf,
-        /// Why not.
+        #[source]
         problem: FileProblem,
     },
     /// The configuration file is not TOML.
     #[error("{}, line {line}, column {column}: {message}", .path.display())]
     Syntax {
-        /// The file.
         path: PathBuf,
         /// From 1.
         line: usize,
         /// In characters, from 1.
         column: usize,
-        /// What the parser expected; never the line itself, which may hold a secret.
+        /// What the parser expected. It never contains the line itself, which can hold a secret.
         message: String,
     },
-    /// A key that nothing reads.
-    #[error(
-        "{}, line {line}: unknown key `{key}` {table}{}",
-        .path.display(),
-        match .fix {
-            Some(KeyFix::Misplaced(what)) => format!("; {what}"),
-            Some(KeyFix::Nearest(nearest)) => offer(Some(nearest)),
-            None => String::new(),
-        }
-    )]
+    #[error("{}, line {line}: unknown key `{key}` {table}", .path.display())]
     UnknownKey {
-        /// The file.
         path: PathBuf,
         /// From 1.
         line: usize,
         /// "at the top level" or "in [cache]".
         table: String,
-        /// The key as written.
         key: String,
-        /// What to do about it, if anything is known.
         fix: Option<KeyFix>,
     },
-    /// A value is not usable.
     #[error("{origin}: {problem}")]
-    Value {
-        /// Where it was given.
-        origin: Origin,
-        /// What is wrong with it.
-        problem: ValueProblem,
-    },
-    /// A secret cannot be had.
-    #[error("{origin}: {problem}")]
+    Value { origin: Origin, problem: ValueProblem },
+    #[error("{origin}: cannot read the secret")]
     Secret {
         /// The key that says where the secret is.
         origin: Origin,
-        /// What is wrong.
+        #[source]
         problem: SecretProblem,
     },
-    /// A secret is given in more than one way.
-    #[error("{origin}: `{other}` is set as well; keep one of the two")]
+    /// A secret is given in two ways.
+    #[error("{origin}: `{other}` is also set")]
     SecretGivenTwice {
         /// The first of them.
         origin: Origin,
         /// The key of the second.
         other: String,
     },
-    /// The configuration holds a secret and others may read it.
+    /// The configuration contains a secret and other users can read it.
     #[error(
-        "{} holds the secret `{key}` and has mode {mode:04o}, so others may read it; run `chmod 600 {}`",
-        .path.display(), .path.display()
+        "{} contains the secret `{key}` and has mode {mode:04o}, so other users can read it",
+        .path.display()
     )]
     ExposedConfig {
-        /// The file.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
-        /// The key of the secret.
         key: String,
     },
-    /// The configuration is somebody else's.
+    /// The configuration belongs to another user than root and the one that runs meetfs.
     #[error(
-        "{} belongs to user {owner}, who can have any command run and any secret sent elsewhere with it; look at what is in it and make it yours (`chown {} {}`), or run meetfs as that user",
-        .path.display(), Uid::effective(), .path.display()
+        "{} belongs to user {owner}, who can use it to run commands and redirect secrets",
+        .path.display()
     )]
-    ForeignConfig {
-        /// The file.
-        path: PathBuf,
-        /// Whose it is.
-        owner: Uid,
-    },
-    /// Others may write to the configuration.
+    ForeignConfig { path: PathBuf, owner: Uid },
+    /// Other users can write to the configuration.
     #[error(
-        "{} has mode {mode:04o}, so others can have any command run and any secret sent elsewhere with it; look at what is in it and run `chmod go-w {}`",
-        .path.display(), .path.display()
+        "{} has mode {mode:04o}, so other users can use it to run commands and redirect secrets",
+        .path.display()
     )]
     WritableConfig {
-        /// The file.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
     },
-    /// A source lacks something.
+    /// A source lacks a key.
     #[error("{}, line {line}: [source.{source_name}] needs {needed}", .path.display())]
     Incomplete {
-        /// The file.
         path: PathBuf,
         /// Line of the table, from 1.
         line: usize,
-        /// The source.
         source_name: SourceName,
-        /// The keys to write.
         needed: String,
+        hint: Option<Cow<'static, str>>,
     },
-    /// Two ways to sign in at once.
-    #[error(
-        "{origin}: `{other}` is set as well; a source signs in with a token or in another way, not in both"
-    )]
+    /// A source has two ways to sign in.
+    #[error("{origin}: `{other}` is also set")]
     TwoCredentials {
         /// The token.
         origin: Origin,
         /// A key of the other way.
         other: &'static str,
     },
-    /// Nothing to mount, or to sign in to.
-    #[error("no source is configured; write one in {}, for example:\n\n{example}", .path.display())]
+    /// There is nothing to mount, or to sign in to.
+    #[error("no source is configured in {}", .path.display())]
     NoSource {
-        /// The file it should be in.
         path: PathBuf,
         /// Lines to write there.
         example: &'static str,
     },
-    /// A source that nobody signs in to.
-    #[error(
-        "{source_name} needs no login: it signs in with {with}; `meetfs login` is for a source that has the `client_id` of an app (of Zoom a user-managed OAuth app, of Webex an integration), its `client_secret_file`, and no other credential"
-    )]
+    /// The source has a credential with which it signs in by itself.
+    #[error("{source_name} needs no login: it signs in with {credential}")]
     LoginNotNeeded {
-        /// Which.
         source_name: SourceName,
-        /// What it has.
-        with: String,
+        credential: String,
+        /// The kind of app that users of this provider sign in to, if it has one.
+        app: Option<&'static str>,
     },
-    /// A source was asked for that does not exist.
     #[error(
-        "{}{}",
-        no_source(.name),
-        offer_and(.nearest.as_deref(), &format!("choose among {known}"))
+        "{}",
+        if .name.trim().is_empty() {
+            "the name of a source is empty".to_owned()
+        } else {
+            format!("there is no source `{name}`")
+        }
     )]
     UnknownSource {
-        /// As asked for.
         name: String,
         /// The source most like it.
         nearest: Option<String>,
@@ -181,69 +140,64 @@ pub enum ConfigError {
     },
 }
 
-/// The shortest configuration that works.
-pub(super) const EXAMPLE: &str = r#"[source.acme]
-provider = "zoom"
-account_id = "…"
-client_id = "…"
-client_secret_file = "acme.secret""#;
-
-/// The shortest configuration that somebody can sign in to.
-pub(super) const EXAMPLE_TO_SIGN_IN_TO: &str = r#"[source.acme]
-provider = "zoom"
-client_id = "…"                        # of a user-managed OAuth app
-client_secret_file = "acme.secret"     # not for a public client"#;
-
-/// What to do about a key that nothing reads.
+/// What to do about an unknown key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyFix {
     /// The known key most like it.
     Nearest(String),
-    /// Where it is read, and what to do, in words.
+    /// Which sources have the key, in a sentence.
     Misplaced(String),
 }
 
-/// Where a value comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// The configuration file.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// From 1.
-        line: usize,
-        /// With its table, as in `cache.memory`.
-        key: String,
-    },
-    /// An environment variable.
-    Variable(&'static str),
-    /// A command line flag.
-    Flag(&'static str),
-}
-
-impl Origin {
-    /// The key without its table, the variable or the flag.
-    pub(super) fn name(&self) -> &str {
-        match self {
-            Self::File { key, .. } => key.rsplit('.').next().unwrap_or(key),
-            Self::Variable(name) | Self::Flag(name) => name,
-        }
+impl Diagnostic for ConfigError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Configuration
     }
-}
 
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File { path, line, key } => write!(f, "{}, line {line}: `{key}`", path.display()),
-            Self::Variable(name) | Self::Flag(name) => write!(f, "`{name}`"),
-        }
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self {
+            Self::NoHome { hint, .. } => return Some((*hint).into()),
+            Self::ConfigFile { problem, .. } => return problem.hint(),
+            Self::Syntax { .. } => return None,
+            Self::UnknownKey { fix, .. } => match fix.as_ref()? {
+                KeyFix::Nearest(nearest) => format!("Did you mean `{nearest}`?"),
+                KeyFix::Misplaced(sentence) => {
+                    format!("{sentence} Remove the key, or correct `provider`.")
+                }
+            },
+            Self::Value { problem, .. } => return problem.hint(),
+            Self::Secret { problem, .. } => return problem.hint(),
+            Self::SecretGivenTwice { .. } => return Some("Keep one of the two.".into()),
+            Self::ExposedConfig { path, .. } => format!("Run `chmod 600 {}`.", path.display()),
+            Self::ForeignConfig { path, .. } => format!(
+                "Check its contents and take ownership (`chown {} {}`), or run meetfs as that user.",
+                Uid::effective(),
+                path.display()
+            ),
+            Self::WritableConfig { path, .. } => {
+                format!("Check its contents and run `chmod go-w {}`.", path.display())
+            }
+            Self::Incomplete { hint, .. } => return hint.clone(),
+            Self::TwoCredentials { .. } => {
+                return Some(
+                    "A source signs in with a token or in another way. Remove one of the two."
+                        .into(),
+                );
+            }
+            Self::NoSource { example, .. } => format!("Add one, for example:\n\n{example}"),
+            Self::LoginNotNeeded { app: Some(app), .. } => format!(
+                "`meetfs login` is for a source that has the `client_id` of {app}, its \
+                 `client_secret_file`, and no other credential."
+            ),
+            Self::LoginNotNeeded { app: None, .. } => return None,
+            Self::UnknownSource { name, .. } if name.trim().is_empty() => {
+                return Some("Omit `--source` and MEETFS_SOURCE to use all sources.".into());
+            }
+            Self::UnknownSource { nearest: Some(nearest), known, .. } => {
+                format!("Did you mean `{nearest}`? The sources are {known}.")
+            }
+            Self::UnknownSource { nearest: None, known, .. } => format!("The sources are {known}."),
+        };
+        Some(hint.into())
     }
-}
-
-fn no_source(name: &str) -> String {
-    if name.trim().is_empty() {
-        return "a source's name must not be empty; leave `--source` and MEETFS_SOURCE out for all of them"
-            .into();
-    }
-    format!("there is no source `{name}`")
 }

@@ -1,45 +1,42 @@
-//! Which of a source's recordings are shown.
+//! The keys that select which recordings of a source are shown.
 
 use std::time::Duration;
 
 use glob::Pattern;
-use jiff::SignedDuration;
 use jiff::civil::Date;
 
 use super::error::ConfigError;
-use super::file::{Table, Text, Texts, known_keys};
-use super::problem::ValueProblem;
-use super::source::Context;
+use super::keys::{Text, TextList, known_keys};
 use super::suggestion::nearest;
+use super::table::Table;
 use super::value;
+use super::value_problem::ValueProblem;
 
-/// What is shown; everything where nothing is said.
+/// Which recordings are shown. A field that is `None` hides nothing.
 #[derive(Clone, Debug, Default)]
 pub struct FilterConfig {
-    /// Last day whose meetings are shown, in the settings' time zone.
+    /// Last day whose meetings are shown, in the configured time zone.
     pub until: Option<Date>,
-    /// Topics, in lower case, of which one must match.
+    /// Patterns in lower case, of which one must match the topic.
     pub topics: Option<Vec<Pattern>>,
-    /// E-mail addresses of hosts, in lower case, of which one must match.
+    /// Patterns in lower case, of which one must match the e-mail address of the host.
     pub hosts: Option<Vec<Pattern>>,
-    /// Kinds of recording files.
     pub kinds: Option<Vec<FileKind>>,
-    /// The shortest meeting.
+    /// Minimum duration of a meeting.
     pub min_duration: Option<Duration>,
 }
 
 /// A kind of recording file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
-    /// Pictures, with or without sound.
+    /// With or without sound.
     Video,
-    /// Sound alone.
+    /// Sound without video.
     Audio,
-    /// The spoken words, captions included.
+    /// Including captions.
     Transcript,
-    /// What was written in the chat.
     Chat,
-    /// Everything else: polls, timelines, summaries.
+    /// Polls, timelines, summaries and all others.
     Other,
 }
 
@@ -51,42 +48,43 @@ impl FileKind {
         ("chat", Self::Chat),
         ("other", Self::Other),
     ];
+
+    fn from_name(name: String) -> Result<Self, ValueProblem> {
+        let kind = Self::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, kind)| kind);
+        kind.ok_or_else(|| ValueProblem::UnknownName {
+            subject: "kind of file",
+            nearest: nearest(&name, Self::ALL.map(|(known, _)| known)).map(str::to_owned),
+            name,
+            choices: "The kinds are video, audio, transcript, chat and other.".into(),
+        })
+    }
 }
 
 known_keys! {
-    /// What chooses among the recordings of any source, besides `since`.
+    /// Keys that filter the recordings of any source, besides `since`.
     struct FilterKeys {
         until: Text,
-        topics: Texts,
-        hosts: Texts,
-        kinds: Texts,
+        topics: TextList,
+        hosts: TextList,
+        kinds: TextList,
         min_duration: Text,
     }
 }
 
-/// Every key that chooses.
-pub(super) fn key_names() -> Vec<String> {
-    FilterKeys::names()
-}
-
-/// Makes a filter of the keys of one table.
-pub(super) fn resolve(
-    table: &Table<'_>,
-    since: Date,
-    context: &Context<'_>,
-) -> Result<FilterConfig, ConfigError> {
-    let keys = FilterKeys::read(table)?;
-    let until = keys
-        .until
-        .map(|until| until.check(|text| last_day(text, since, context.today)))
-        .transpose()?;
-    Ok(FilterConfig {
-        until,
-        topics: keys.topics.map(|topics| topics.check(patterns)).transpose()?,
-        hosts: keys.hosts.map(|hosts| hosts.check(patterns)).transpose()?,
-        kinds: keys.kinds.map(|kinds| kinds.check(file_kinds)).transpose()?,
-        min_duration: keys.min_duration.map(|least| least.check(duration)).transpose()?,
-    })
+impl FilterConfig {
+    /// Reads the filter out of the table of a source. `until` must be between `since` and `today`.
+    pub(super) fn read(table: &Table<'_>, since: Date, today: Date) -> Result<Self, ConfigError> {
+        let keys = FilterKeys::read(table)?;
+        let until =
+            keys.until.map(|until| until.check(|text| last_day(text, since, today))).transpose()?;
+        Ok(Self {
+            until,
+            topics: keys.topics.map(|topics| topics.check(patterns)).transpose()?,
+            hosts: keys.hosts.map(|hosts| hosts.check(patterns)).transpose()?,
+            kinds: keys.kinds.map(|kinds| kinds.check(file_kinds)).transpose()?,
+            min_duration: keys.min_duration.map(|text| text.check(value::duration)).transpose()?,
+        })
+    }
 }
 
 fn last_day(text: String, since: Date, today: Date) -> Result<Date, ValueProblem> {
@@ -94,52 +92,28 @@ fn last_day(text: String, since: Date, today: Date) -> Result<Date, ValueProblem
     if until < since { Err(ValueProblem::NoDays { since, until }) } else { Ok(until) }
 }
 
-/// Patterns that match whole texts, in lower case; at least one.
+/// Parses patterns for texts in lower case; at least one.
 fn patterns(patterns: Vec<String>) -> Result<Vec<Pattern>, ValueProblem> {
-    const INSTEAD: &str = "write patterns like \"Weekly*\", or leave it out to show all";
-    if patterns.is_empty() {
-        return Err(ValueProblem::Empty { instead: INSTEAD });
-    }
-    if patterns.iter().any(|pattern| pattern.trim().is_empty()) {
-        return Err(ValueProblem::EmptyInList { instead: INSTEAD });
-    }
-    let read = |pattern: String| {
-        Pattern::new(&pattern.to_lowercase())
-            .map_err(|error| ValueProblem::Pattern { pattern, why: error.msg.to_owned() })
-    };
-    patterns.into_iter().map(read).collect()
+    refuse_empty(&patterns, "Write patterns such as \"Weekly*\", or omit the key to show all.")?;
+    patterns.iter().map(|pattern| value::lower_case_pattern(pattern)).collect()
 }
 
 fn file_kinds(names: Vec<String>) -> Result<Vec<FileKind>, ValueProblem> {
-    const INSTEAD: &str =
-        "write video, audio, transcript, chat or other, or leave `kinds` out to show all";
-    if names.is_empty() {
-        return Err(ValueProblem::Empty { instead: INSTEAD });
-    }
-    if names.iter().any(|name| name.trim().is_empty()) {
-        return Err(ValueProblem::EmptyInList { instead: INSTEAD });
-    }
-    let known = |name: String| {
-        let found =
-            FileKind::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, kind)| kind);
-        found.ok_or_else(|| {
-            let nearest = nearest(&name, FileKind::ALL.map(|(known, _)| known)).map(str::to_owned);
-            ValueProblem::FileKind { name, nearest }
-        })
-    };
-    names.into_iter().map(known).collect()
+    refuse_empty(
+        &names,
+        "Write video, audio, transcript, chat or other, or omit `kinds` to show all.",
+    )?;
+    names.into_iter().map(FileKind::from_name).collect()
 }
 
-/// "10m", "90s", "1h 30m", or a bare number of seconds.
-fn duration(text: String) -> Result<Duration, ValueProblem> {
-    let duration = match text.trim().parse::<u32>() {
-        Ok(seconds) => Ok(SignedDuration::from_secs(i64::from(seconds))),
-        Err(_) => text.trim().parse::<SignedDuration>(),
-    };
-    duration
-        .ok()
-        .and_then(|duration| Duration::try_from(duration).ok())
-        .ok_or(ValueProblem::Duration(text))
+fn refuse_empty(items: &[String], hint: &'static str) -> Result<(), ValueProblem> {
+    if items.is_empty() {
+        return Err(ValueProblem::Empty { hint });
+    }
+    if items.iter().any(|item| item.trim().is_empty()) {
+        return Err(ValueProblem::EmptyInList { hint });
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -147,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_pattern_or_kind_is_told() {
+    fn invalid_patterns_are_named() {
         let problem = patterns(vec!["[a".into()]).unwrap_err().to_string();
         assert!(problem.contains("`[a`"), "{problem}");
         assert!(matches!(patterns(Vec::new()), Err(ValueProblem::Empty { .. })));
@@ -155,21 +129,18 @@ mod tests {
             patterns(vec!["a".into(), " ".into()]),
             Err(ValueProblem::EmptyInList { .. })
         ));
-        let problem =
-            file_kinds(vec!["video".into(), "transcripts".into()]).unwrap_err().to_string();
-        assert!(problem.contains("transcript"), "{problem}");
+    }
+
+    #[test]
+    fn unknown_kind_suggests_the_nearest() {
+        let problem = file_kinds(vec!["video".into(), "transcripts".into()]).unwrap_err();
+        let ValueProblem::UnknownName { nearest, .. } = problem else { panic!("{problem}") };
+        assert_eq!(nearest.as_deref(), Some("transcript"));
         assert_eq!(file_kinds(vec!["chat".into()]).unwrap(), [FileKind::Chat]);
     }
 
     #[test]
-    fn durations_are_read_with_and_without_a_unit() {
-        assert_eq!(duration("90".into()).unwrap(), Duration::from_secs(90));
-        assert_eq!(duration("1h 30m".into()).unwrap(), Duration::from_secs(5400));
-        assert!(duration("-1m".into()).is_err() && duration("soon".into()).is_err());
-    }
-
-    #[test]
-    fn an_end_before_the_beginning_is_refused() {
+    fn last_day_before_first_day_is_refused() {
         let day = |text: &str| text.parse::<Date>().unwrap();
         let until = |text: &str| last_day(text.into(), day("2026-01-01"), day("2026-06-01"));
         assert_eq!(until("2026-01-01").unwrap(), day("2026-01-01"));

@@ -1,96 +1,136 @@
-//! A Rapatin source: its keys, and what they make.
+//! The section of a Rapatin source: its keys, defaults and credentials.
 
 use secrecy::SecretString;
 use url::Url;
 
 use super::error::ConfigError;
-use super::file::{Secret, Table, Text, Texts, known_keys};
-use super::source::{Context, address, incomplete};
-use super::{secret, value};
-use crate::model::SourceName;
+use super::keys::{Secret, Text, TextList, known_keys};
+use super::section::Section;
+use super::value;
+use super::value_problem::ValueProblem;
 
-/// Where Rapatin's interface is, unless a source says otherwise.
+/// The value of `provider`.
+pub(super) const NAME: &str = "rapatin";
+
+/// The default of `api_url`.
 pub const RAPATIN_API_URL: &str = "https://api.rapatin.id";
+
+/// Users do not sign in to an app of this provider.
+const LOGIN_APP: Option<&str> = None;
 
 /// A Rapatin account.
 #[derive(Clone, Debug)]
 pub struct RapatinConfig {
-    /// How to sign in.
     pub credential: RapatinCredential,
-    /// Ids of meetings to list besides those of the schedule: digits alone, each once.
+    /// Ids of meetings to list besides those of the schedule: digits only, each once.
     pub meetings: Vec<String>,
-    /// Base of the interface, without a slash at its end.
+    /// Base URL of the API, without a slash at its end.
     pub api_url: Url,
 }
 
-/// How to sign in at Rapatin.
+/// How a Rapatin source signs in.
 #[derive(Clone, Debug)]
 pub enum RapatinCredential {
-    /// A bearer token as it is; it cannot be renewed.
+    /// A bearer token. It cannot be renewed.
     Token(SecretString),
-    /// A login, which gives a token whenever one is needed.
-    Login {
-        /// The account's e-mail address.
-        email: String,
-        /// Its password.
-        password: SecretString,
-    },
+    /// A login, which gives a token on request.
+    Login { email: String, password: SecretString },
 }
 
 known_keys! {
-    /// What a Rapatin source has besides what every source has.
+    /// Keys of a Rapatin source, besides those of every source.
     struct RapatinKeys {
         token: Secret,
         email: Text,
         password: Secret,
-        meetings: Texts,
+        meetings: TextList,
         api_url: Text,
     }
 }
 
-/// The keys of such a source besides those that every source has.
+impl RapatinConfig {
+    pub(super) fn read(section: &Section<'_>) -> Result<Self, ConfigError> {
+        let keys = RapatinKeys::read(section.table)?;
+        let meetings = match keys.meetings {
+            Some(list) => list.check(meeting_ids)?,
+            None => Vec::new(),
+        };
+        let api_url = section.base_url(keys.api_url, "api_url", RAPATIN_API_URL)?;
+
+        let credential = match (keys.token, keys.email, keys.password) {
+            (Some(token), None, None) => RapatinCredential::Token(section.token(token, LOGIN_APP)?),
+            (Some(token), email, _) => {
+                let other = if email.is_some() { "email" } else { "password" };
+                return Err(ConfigError::TwoCredentials { origin: token.origin, other });
+            }
+            (None, Some(email), Some(password)) => {
+                section.refuse_login("its `email` and password", LOGIN_APP)?;
+                RapatinCredential::Login {
+                    email: email.check(value::email)?,
+                    password: section.secret(password)?,
+                }
+            }
+            (None, None, None) => {
+                let hint = "Set `email` and `password_file` (or `_env`, `_command`), or \
+                            `token_file`.";
+                return Err(section.incomplete("a credential", Some(hint.into())));
+            }
+            (None, Some(_), None) => {
+                return Err(section.incomplete("`password_file` (or `_env`, `_command`)", None));
+            }
+            (None, None, Some(_)) => return Err(section.incomplete("`email`", None)),
+        };
+        Ok(Self { credential, meetings, api_url })
+    }
+}
+
+/// Returns the names of the keys.
 pub(super) fn keys() -> Vec<String> {
     RapatinKeys::names()
 }
 
-/// Makes settings of one table.
-pub(super) fn resolve(
-    name: &SourceName,
-    table: &Table<'_>,
-    context: &Context<'_>,
-) -> Result<RapatinConfig, ConfigError> {
-    let keys = RapatinKeys::read(table)?;
-    // Everything that is only looked at comes first: a secret's command may take its time or ask a server.
-    let meetings = match keys.meetings {
-        Some(meetings) => meetings.check(value::meeting_ids)?,
-        None => Vec::new(),
-    };
-    let api_url = address(keys.api_url, table, "api_url", RAPATIN_API_URL)?;
-    let secret = |given| secret::fetch(given, table.file().directory(), context.environment);
+/// Checks ids of meetings. Returns their digits, each once.
+fn meeting_ids(ids: Vec<String>) -> Result<Vec<String>, ValueProblem> {
+    value::unique(ids, "Write meeting ids such as \"85095598095\".", meeting_id)
+}
 
-    let credential = match (keys.token, keys.email, keys.password) {
-        (Some(token), None, None) => {
-            RapatinCredential::Token(context.secret_instead_of_login(name, token, secret)?)
+/// Returns the digits of a meeting id, without the spaces and hyphens that users write in it.
+fn meeting_id(id: String) -> Result<String, ValueProblem> {
+    /// Meeting ids have nine to eleven digits.
+    const MAX_DIGITS: usize = 20;
+    let digits: String = id.chars().filter(|character| !matches!(character, ' ' | '-')).collect();
+    let is_id = (1..=MAX_DIGITS).contains(&digits.len())
+        && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if is_id {
+        return Ok(digits);
+    }
+    Err(ValueProblem::Malformed {
+        value: id,
+        expected: "a meeting id",
+        hint: Some("Write its digits, as in \"85095598095\"."),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::base_url::base_url;
+
+    #[test]
+    fn default_url_is_valid() {
+        let url = base_url(RAPATIN_API_URL.into()).unwrap();
+        assert_eq!(url.as_str().trim_end_matches('/'), RAPATIN_API_URL);
+    }
+
+    #[test]
+    fn meeting_ids_are_reduced_to_digits() {
+        let list = |ids: &[&str]| meeting_ids(ids.iter().map(|id| (*id).to_owned()).collect());
+        let ids = ["85095598095", "850 9559 8095", "123-456-789"];
+        assert_eq!(list(&ids).unwrap(), ["85095598095", "123456789"]);
+        assert_eq!(list(&[]).unwrap(), [] as [String; 0]);
+        assert!(matches!(list(&["", "1"]), Err(ValueProblem::EmptyInList { .. })));
+        for wrong in ["12a", "..", "1/2", "-", "123456789012345678901", "\u{664}\u{665}"] {
+            assert!(matches!(list(&[wrong]), Err(ValueProblem::Malformed { .. })), "{wrong}");
         }
-        (Some(token), email, _) => {
-            let other = if email.is_some() { "email" } else { "password" };
-            return Err(ConfigError::TwoCredentials { origin: token.origin, other });
-        }
-        (None, Some(email), Some(password)) => {
-            context.refuse_login(name, "its `email` and password")?;
-            RapatinCredential::Login {
-                email: email.check(value::email)?,
-                password: secret(password)?,
-            }
-        }
-        (None, None, None) => {
-            let needed = "a credential: `email` and `password_file` (or `_env`, `_command`), or `token_file`";
-            return Err(incomplete(name, table, needed));
-        }
-        (None, Some(_), None) => {
-            return Err(incomplete(name, table, "`password_file` (or `_env`, `_command`) as well"));
-        }
-        (None, None, Some(_)) => return Err(incomplete(name, table, "`email` as well")),
-    };
-    Ok(RapatinConfig { credential, meetings, api_url })
+    }
 }

@@ -2,7 +2,6 @@
 
 use crate::cache::disk::DiskError;
 use crate::catalog::CatalogDatabaseError;
-use crate::config::ConfigError;
 use crate::http::{FetchError, HttpError};
 use crate::model::{Diagnostic, ErrorKind};
 use crate::providers::SignInError;
@@ -38,12 +37,6 @@ impl Diagnostic for SignInError {
             Self::Address(_) | Self::NotLasting => ErrorKind::Configuration,
             Self::Kept(_) => ErrorKind::System,
         }
-    }
-}
-
-impl Diagnostic for ConfigError {
-    fn kind(&self) -> ErrorKind {
-        ErrorKind::Configuration
     }
 }
 

@@ -22,9 +22,12 @@ pub(crate) fn login(arguments: &LoginArgs) -> Result<(), Error> {
     let Some(source) = config.sources.first() else { return Ok(()) };
     let Some(service) = Registry::default().sign_in_service(source, &client) else {
         let source_name = source.name.clone();
-        return Err(
-            ConfigError::LoginNotNeeded { source_name, with: "what is configured".into() }.into()
-        );
+        return Err(ConfigError::LoginNotNeeded {
+            source_name,
+            credential: "what is configured".into(),
+            app: None,
+        }
+        .into());
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

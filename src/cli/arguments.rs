@@ -1,0 +1,162 @@
+//! The commands of `meetfs`.
+
+use clap::{Parser, Subcommand};
+
+use super::cache::CacheArgs;
+use super::doctor::DoctorArgs;
+use super::expiring::ExpiringArgs;
+use super::login::LoginArgs;
+use super::mount::MountArgs;
+use super::refresh::RefreshArgs;
+use super::status::StatusArgs;
+use super::unmount::UnmountArgs;
+
+/// Longer lines are hard to read. A paragraph of help is one line in the source, and clap wraps it
+/// at the width of the terminal, or at this one. In characters.
+const MAX_WIDTH: usize = 120;
+
+const AFTER_HELP: &str = "\
+Examples:
+  meetfs mount --demo /mnt/meetings     try it without an account
+  meetfs login acme                     sign in to the source acme in a browser
+  meetfs mount ~/meetings               mount every configured source
+  meetfs unmount ~/meetings
+  meetfs status                         show sources and errors
+  meetfs refresh                        refresh the list of recordings now
+  meetfs doctor                         check what keeps a mount from working
+  meetfs expiring --within 7d           list what the providers will delete
+  meetfs cache status                   show the disk cache
+
+Exit codes:
+  0  success
+  1  failure
+  2  wrong usage
+  3  configuration or credentials
+  4  busy or already mounted";
+
+/// Mounts an archive of recorded meetings as directories of read-only files
+#[derive(Debug, Parser)]
+#[command(name = "meetfs", version, after_help = AFTER_HELP, max_term_width = MAX_WIDTH)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Mount(Box<MountArgs>),
+    Login(Box<LoginArgs>),
+    Unmount(UnmountArgs),
+    Status(StatusArgs),
+    Refresh(RefreshArgs),
+    Doctor(Box<DoctorArgs>),
+    Expiring(ExpiringArgs),
+    Cache(Box<CacheArgs>),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Returns every command of the program and each of their own.
+    fn commands() -> Vec<clap::Command> {
+        let mut commands = vec![Cli::command()];
+        let mut next = 0;
+        while next < commands.len() {
+            let below: Vec<_> = commands[next].get_subcommands().cloned().collect();
+            commands.extend(below);
+            next += 1;
+        }
+        commands
+    }
+
+    #[test]
+    fn definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Examples:"), "{}", command.get_name());
+            assert!(
+                help.contains(&format!("meetfs {}", command.get_name())),
+                "{}",
+                command.get_name()
+            );
+        }
+    }
+
+    #[test]
+    fn short_help_fits_80_columns() {
+        for command in commands() {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!((1..=80).contains(&about.chars().count()), "{}: {about}", command.get_name());
+            for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+                let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+                let name = format!("{} {}", command.get_name(), argument.get_id());
+                assert!((1..=80).contains(&help.chars().count()), "{name}: {help}");
+                assert!(!help.ends_with('.'), "{name}: {help}");
+            }
+        }
+    }
+
+    #[test]
+    fn documentation_has_every_flag_and_variable() {
+        let documentation = include_str!("../../docs/configuration.md");
+        for command in commands() {
+            for argument in command.get_arguments() {
+                let Some(variable) = argument.get_env() else { continue };
+                let variable = variable.to_str().unwrap();
+                assert!(documentation.contains(&format!("`{variable}`")), "{variable}");
+                let flag = format!("`--{}", argument.get_long().unwrap());
+                assert!(documentation.contains(&flag), "{flag}");
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_usage_exits_with_2() {
+        for arguments in [
+            vec!["meetfs"],
+            vec!["meetfs", "mont", "/mnt"],
+            vec!["meetfs", "mount"],
+            vec!["meetfs", "mount", "--colour", "/mnt"],
+            vec!["meetfs", "mount", "-o", "rw", "/mnt"],
+            vec!["meetfs", "mount", "--demo", "--source", "acme", "/mnt"],
+            vec!["meetfs", "mount", "--demo", "--config", "c.toml", "/mnt"],
+            vec!["meetfs", "expiring", "--checksum"],
+            vec!["meetfs", "unmount"],
+        ] {
+            assert_eq!(
+                Cli::try_parse_from(&arguments).unwrap_err().exit_code(),
+                2,
+                "{arguments:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn help_and_version_exit_with_0() {
+        for arguments in [["meetfs", "--version"], ["meetfs", "--help"]] {
+            assert_eq!(Cli::try_parse_from(arguments).unwrap_err().exit_code(), 0, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn no_flag_takes_a_secret() {
+        for command in commands() {
+            for argument in command.get_arguments() {
+                let name = argument.get_id().as_str();
+                assert!(
+                    !["token", "secret", "password", "client", "account"]
+                        .iter()
+                        .any(|word| name.contains(word))
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! An error of an argument as clap prints it.
+
+use std::fmt;
+
+use crate::model::Diagnostic;
+
+/// An error of a value parser. Its Display has the hint on a line of its own, because clap prints
+/// only the Display.
+#[derive(Debug)]
+pub(super) struct UsageError<E>(pub(super) E);
+
+impl<E: Diagnostic> fmt::Display for UsageError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        match self.0.hint() {
+            Some(hint) => write!(f, "\nhint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<E: Diagnostic> std::error::Error for UsageError<E> {}

@@ -1,0 +1,289 @@
+//! Loading: flags and variables before the file, the file before the defaults.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::cache::CacheConfig;
+use super::config_file::ConfigFile;
+use super::directories::{CACHE_HOME, CONFIG_HOME};
+use super::environment::Environment;
+use super::error::ConfigError;
+use super::keys::{Number, SubTable, Text, known_keys};
+use super::limits::{DEFAULT_CONNECTIONS, DEFAULT_DISK, DEFAULT_MEMORY, DEFAULT_READ_DEADLINE};
+use super::overrides::Overrides;
+use super::setting::Setting;
+use super::source::{SourceConfig, SourceContext, refuse_exposed_secrets};
+use super::suggestion::nearest;
+use super::table::Table;
+use super::value;
+use super::value_problem::ValueProblem;
+use crate::model::SourceName;
+
+/// The shortest configuration that works.
+pub(super) const EXAMPLE: &str = r#"[source.acme]
+provider = "zoom"
+account_id = "…"
+client_id = "…"
+client_secret_file = "acme.secret""#;
+
+/// The shortest configuration of a source to sign in to.
+pub(super) const LOGIN_EXAMPLE: &str = r#"[source.acme]
+provider = "zoom"
+client_id = "…"                        # of a user-managed OAuth app
+client_secret_file = "acme.secret"     # not for a public client"#;
+
+/// The complete configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The time zone of the directory names.
+    pub timezone: TimeZone,
+    pub cache: CacheConfig,
+    /// How long a read can take before it fails: 1 second to 10 minutes.
+    pub read_deadline: Duration,
+    /// Maximum number of connections to one host for long transfers: 1 to 64.
+    pub connections: usize,
+    /// The selected sources, or all, by name.
+    pub sources: Vec<SourceConfig>,
+}
+
+known_keys! {
+    /// Keys at the top level of the file.
+    struct RootKeys {
+        timezone: Text,
+        read_deadline: Text,
+        connections: Number,
+        cache: SubTable,
+        source: SubTable,
+    }
+}
+
+known_keys! {
+    /// Keys in `[cache]`.
+    struct CacheKeys {
+        dir: Text,
+        memory: Text,
+        disk: Text,
+    }
+}
+
+impl Config {
+    /// Loads the configuration and the secrets of the selected sources.
+    ///
+    /// This can take up to 30 seconds for each secret that a command prints.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn load(overrides: &Overrides, environment: &dyn Environment) -> Result<Self, ConfigError> {
+        Loader::new(overrides, environment).load(Purpose::Sources)
+    }
+
+    /// Loads the configuration for a user who is about to sign in to the selected sources.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, or [`ConfigError::LoginNotNeeded`], for which no secret is
+    /// read.
+    pub fn load_for_login(
+        overrides: &Overrides,
+        environment: &dyn Environment,
+    ) -> Result<Self, ConfigError> {
+        Loader::new(overrides, environment).load(Purpose::Login)
+    }
+
+    /// Loads the configuration without its sources, for commands that need none and for the demo.
+    ///
+    /// # Errors
+    /// The first thing that is wrong outside the tables of sources.
+    pub fn load_without_sources(
+        overrides: &Overrides,
+        environment: &dyn Environment,
+    ) -> Result<Self, ConfigError> {
+        Loader::new(overrides, environment).load(Purpose::NoSources)
+    }
+}
+
+/// What a configuration is loaded for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Sources,
+    /// The user is about to sign in to the sources.
+    Login,
+    /// Sources are not loaded.
+    NoSources,
+}
+
+pub(super) struct Loader<'a> {
+    pub(super) overrides: &'a Overrides,
+    pub(super) environment: &'a dyn Environment,
+    pub(super) now: Timestamp,
+}
+
+impl<'a> Loader<'a> {
+    fn new(overrides: &'a Overrides, environment: &'a dyn Environment) -> Self {
+        Self { overrides, environment, now: Timestamp::now() }
+    }
+
+    pub(super) fn load(&self, purpose: Purpose) -> Result<Config, ConfigError> {
+        self.load_from(&self.config_file(purpose)?, purpose)
+    }
+
+    pub(super) fn load_from(
+        &self,
+        file: &ConfigFile,
+        purpose: Purpose,
+    ) -> Result<Config, ConfigError> {
+        let overrides = self.overrides;
+        let entries = file.parse()?;
+        let root = Table::root(file, &entries);
+        root.refuse_unknown(&RootKeys::names(), |_| None)?;
+        let keys = RootKeys::read(&root)?;
+
+        let timezone = match first(&overrides.timezone, keys.timezone)? {
+            Some(name) => name.check(value::timezone)?,
+            None => value::system_timezone(),
+        };
+        let read_deadline = first(&overrides.read_deadline, keys.read_deadline)?
+            .unwrap_or_else(|| default(&root, "read_deadline", DEFAULT_READ_DEADLINE))
+            .check(value::read_deadline)?;
+        let connections =
+            first(&overrides.connections, keys.connections.map(|Number(digits)| digits))?
+                .unwrap_or_else(|| default(&root, "connections", DEFAULT_CONNECTIONS))
+                .check(value::connections)?;
+        let cache = self.cache(&root, keys.cache)?;
+        let sources = match purpose {
+            Purpose::NoSources => Vec::new(),
+            Purpose::Sources | Purpose::Login => {
+                self.sources(&root, keys.source, &timezone, purpose == Purpose::Login)?
+            }
+        };
+        Ok(Config { timezone, cache, read_deadline, connections, sources })
+    }
+
+    /// Reads the file that a flag or a variable names, or the one in the default place, if any.
+    fn config_file(&self, purpose: Purpose) -> Result<ConfigFile, ConfigError> {
+        if let Some(path) = self.overrides.config.clone() {
+            return ConfigFile::read(self.path_from_current_directory(path)?, false);
+        }
+        match CONFIG_HOME.locate(self.environment) {
+            Ok(directory) => ConfigFile::read(directory.join("meetfs").join("config.toml"), true),
+            // Without sources, no configuration is needed.
+            Err(_) if purpose == Purpose::NoSources => Ok(ConfigFile::empty(PathBuf::new())),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn cache(
+        &self,
+        root: &Table<'_>,
+        sub_table: Option<SubTable>,
+    ) -> Result<CacheConfig, ConfigError> {
+        let overrides = self.overrides;
+        let (mut dir, mut memory, mut disk) = (None, None, None);
+        if let Some(table) = SubTable::open(sub_table, root)? {
+            table.refuse_unknown(&CacheKeys::names(), |_| None)?;
+            let keys = CacheKeys::read(&table)?;
+            (dir, memory, disk) = (keys.dir, keys.memory, keys.disk);
+        }
+        let dir = match (overrides.cache_dir.clone(), dir) {
+            (Some(path), _) => self.path_from_current_directory(path)?,
+            (None, Some(dir)) => dir.check(|path| {
+                value::absolute_path(Path::new(&path), root.file().directory(), self.environment)
+            })?,
+            (None, None) => CACHE_HOME.locate(self.environment)?.join("meetfs"),
+        };
+        let memory = first(&overrides.memory, memory)?
+            .unwrap_or_else(|| default(root, "cache.memory", DEFAULT_MEMORY))
+            .check(value::memory)?;
+        let disk = first(&overrides.disk, disk)?
+            .unwrap_or_else(|| default(root, "cache.disk", DEFAULT_DISK))
+            .check(value::disk)?;
+        Ok(CacheConfig { dir, memory, disk })
+    }
+
+    /// Loads the selected sources. Of the others only the names are read, so that an error in one,
+    /// or a secret that a user must unlock, does not affect the selected ones.
+    fn sources(
+        &self,
+        root: &Table<'_>,
+        sub_table: Option<SubTable>,
+        timezone: &TimeZone,
+        is_for_login: bool,
+    ) -> Result<Vec<SourceConfig>, ConfigError> {
+        let sources = SubTable::open(sub_table, root)?;
+        let names: Vec<&str> = sources.iter().flat_map(Table::keys).collect();
+        let Some(sources) = sources.filter(|_| !names.is_empty()) else {
+            let example = if is_for_login { LOGIN_EXAMPLE } else { EXAMPLE };
+            return Err(ConfigError::NoSource { path: root.file().path.clone(), example });
+        };
+        let selected = self.selected_sources()?;
+        for name in &selected {
+            if !names.contains(&name.as_str()) {
+                return Err(ConfigError::UnknownSource {
+                    name: name.clone(),
+                    nearest: nearest(name, names.iter().copied()).map(str::to_owned),
+                    known: names.join(", "),
+                });
+            }
+        }
+        // Before the first secret is read, and for all sources: the file is exposed whichever
+        // source is mounted.
+        for key in &names {
+            if let Some(table) = sources.table(key)? {
+                refuse_exposed_secrets(&table)?;
+            }
+        }
+        let today = timezone.to_datetime(self.now).date();
+        let context = SourceContext { environment: self.environment, today, is_for_login };
+        let mut configs = Vec::new();
+        for key in names {
+            if !selected.is_empty() && !selected.iter().any(|name| name == key) {
+                continue;
+            }
+            let Some(table) = sources.table(key)? else { continue };
+            let name = SourceName::new(key).ok_or_else(|| ConfigError::Value {
+                origin: sources.origin_of(key),
+                problem: ValueProblem::Malformed {
+                    value: key.to_owned(),
+                    expected: "a valid name of a source",
+                    hint: Some(
+                        "Use 1 to 64 letters, digits, dots, hyphens or underscores, and no leading \
+                         dot.",
+                    ),
+                },
+            })?;
+            configs.push(SourceConfig::read(name, &table, &context)?);
+        }
+        Ok(configs)
+    }
+
+    /// Returns the names of the selected sources. None means all.
+    fn selected_sources(&self) -> Result<Vec<String>, ConfigError> {
+        let names = self.overrides.sources.iter().cloned();
+        names.map(|name| Ok(name.into_text()?.value)).collect()
+    }
+
+    /// Returns the path that a flag or a variable gives. A relative one starts from the current
+    /// directory.
+    fn path_from_current_directory(&self, path: Setting<OsString>) -> Result<PathBuf, ConfigError> {
+        path.check(|path| value::absolute_path(Path::new(&path), Path::new(""), self.environment))
+    }
+}
+
+/// Returns the value of a flag or variable, or else that of the file.
+fn first(
+    given: &Option<Setting<OsString>>,
+    file: Option<Text>,
+) -> Result<Option<Text>, ConfigError> {
+    match given {
+        Some(setting) => Ok(Some(setting.clone().into_text()?)),
+        None => Ok(file),
+    }
+}
+
+/// Returns the default of a key that is not set.
+fn default(root: &Table<'_>, key: &str, value: &str) -> Text {
+    Setting::new(value.to_owned(), root.origin_of(key))
+}

@@ -1,0 +1,95 @@
+//! Why a secret cannot be read.
+//!
+//! No message contains the secret, the command or the name of the variable. A user can put the
+//! secret itself there by mistake.
+
+use std::borrow::Cow;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use nix::unistd::Uid;
+
+use super::file_problem::FileProblem;
+use super::value_problem::ValueProblem;
+use crate::model::{Diagnostic, ErrorKind};
+
+#[derive(Debug, thiserror::Error)]
+pub enum SecretProblem {
+    #[error("the secret is empty")]
+    Empty,
+    /// The key that says where the secret is has no value.
+    #[error("the key is empty")]
+    EmptyLocation { hint: &'static str },
+    #[error("the secret contains a line break or another control character")]
+    ControlCharacter,
+    #[error("the secret is not UTF-8 text")]
+    NotUtf8,
+    #[error("the environment variable that the key names is not set or is empty")]
+    VariableUnset,
+    #[error("cannot read {}", .path.display())]
+    File {
+        path: PathBuf,
+        #[source]
+        problem: FileProblem,
+    },
+    #[error("{} has mode {mode:04o}, so other users can read it", .path.display())]
+    FileExposed {
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    #[error("{} belongs to user {owner}, who can read and replace it", .path.display())]
+    FileForeign { path: PathBuf, owner: Uid },
+    /// The path cannot be made absolute.
+    #[error("the path {0}")]
+    Path(ValueProblem),
+    #[error("cannot run the command")]
+    CommandStart(#[source] io::Error),
+    #[error("the command failed ({0})")]
+    CommandFailed(ExitStatus),
+    #[error("the command did not end within {} s and was killed", .timeout.as_secs())]
+    CommandTimeout { timeout: Duration },
+    #[error("the command printed more than {} KiB and was killed", .limit / 1024)]
+    CommandOutput {
+        /// In bytes.
+        limit: usize,
+    },
+}
+
+impl Diagnostic for SecretProblem {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Configuration
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self {
+            Self::Empty => "Write the secret there, or omit the key to sign in another way.",
+            Self::EmptyLocation { hint } => hint,
+            Self::ControlCharacter => "A secret must be a single line.",
+            Self::NotUtf8 => return None,
+            Self::VariableUnset => "Set the variable for the process that mounts.",
+            Self::File { problem, .. } => return problem.hint(),
+            Self::FileExposed { path, .. } => {
+                return Some(format!("Run `chmod 600 {}`.", path.display()).into());
+            }
+            Self::FileForeign { path, .. } => {
+                return Some(
+                    format!(
+                        "Take ownership (`chown {} {}`), or run meetfs as that user.",
+                        Uid::effective(),
+                        path.display()
+                    )
+                    .into(),
+                );
+            }
+            Self::Path(problem) => return problem.hint(),
+            Self::CommandStart(_) => return None,
+            Self::CommandFailed(_) => "Run the command in a shell to see why.",
+            Self::CommandTimeout { .. } => "The command must not ask questions.",
+            Self::CommandOutput { .. } => "The command must print the secret and nothing else.",
+        };
+        Some(hint.into())
+    }
+}

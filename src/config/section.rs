@@ -1,0 +1,97 @@
+//! One `[source.NAME]` table while a provider's keys are read out of it.
+
+use std::borrow::Cow;
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::base_url::base_url;
+use super::environment::Environment;
+use super::error::ConfigError;
+use super::keys::{Secret, Text};
+use super::secret::read_secret;
+use super::setting::Setting;
+use super::sign_in::SignInFile;
+use super::table::Table;
+use crate::model::SourceName;
+
+/// The table of a source, and what reading it needs.
+pub(super) struct Section<'a> {
+    pub(super) name: &'a SourceName,
+    pub(super) table: &'a Table<'a>,
+    pub(super) environment: &'a dyn Environment,
+    /// Whether the user is about to sign in to the source.
+    pub(super) is_for_login: bool,
+}
+
+impl Section<'_> {
+    /// Reads a secret. This can run a command, so read all other keys first.
+    pub(super) fn secret(&self, secret: Secret) -> Result<SecretString, ConfigError> {
+        read_secret(secret, self.table.file().directory(), self.environment)
+    }
+
+    /// Reads a token with which the source signs in by itself. See [`Self::refuse_login`].
+    pub(super) fn token(
+        &self,
+        token: Secret,
+        app: Option<&'static str>,
+    ) -> Result<SecretString, ConfigError> {
+        self.refuse_login(&format!("its `{}`", token.origin.name()), app)?;
+        self.secret(token)
+    }
+
+    /// Returns the base URL in `url`, the value of `key`, or the provider's own.
+    pub(super) fn base_url(
+        &self,
+        url: Option<Text>,
+        key: &str,
+        default: &str,
+    ) -> Result<Url, ConfigError> {
+        url.unwrap_or_else(|| Setting::new(default.to_owned(), self.table.origin_of(key)))
+            .check(base_url)
+    }
+
+    /// Returns the file for the sign-in of this source to an app.
+    pub(super) fn sign_in_file(
+        &self,
+        oauth_url: &Url,
+        client_id: &str,
+    ) -> Result<SignInFile, ConfigError> {
+        SignInFile::locate(self.name, oauth_url, client_id, self.environment)
+    }
+
+    /// Refuses a login to a source that signs in with `credential` by itself. `app` is the kind of
+    /// app of this provider that users sign in to.
+    ///
+    /// Call it before the credential is read: an error in the credential does not matter to a user
+    /// who need not sign in.
+    pub(super) fn refuse_login(
+        &self,
+        credential: &str,
+        app: Option<&'static str>,
+    ) -> Result<(), ConfigError> {
+        if self.is_for_login {
+            return Err(ConfigError::LoginNotNeeded {
+                source_name: self.name.clone(),
+                credential: credential.to_owned(),
+                app,
+            });
+        }
+        Ok(())
+    }
+
+    /// Returns the error for a source that lacks `needed`.
+    pub(super) fn incomplete(
+        &self,
+        needed: impl Into<String>,
+        hint: Option<Cow<'static, str>>,
+    ) -> ConfigError {
+        ConfigError::Incomplete {
+            path: self.table.file().path.clone(),
+            line: self.table.line(),
+            source_name: self.name.clone(),
+            needed: needed.into(),
+            hint,
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! A value with its origin.
+
+use std::ffi::OsString;
+
+use super::error::ConfigError;
+use super::origin::Origin;
+use super::value_problem::ValueProblem;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting<T> {
+    pub value: T,
+    pub origin: Origin,
+}
+
+impl<T> Setting<T> {
+    pub fn new(value: T, origin: Origin) -> Self {
+        Self { value, origin }
+    }
+
+    /// Converts the value with `check`. An error names the origin of the value.
+    pub(super) fn check<U>(
+        self,
+        check: impl FnOnce(T) -> Result<U, ValueProblem>,
+    ) -> Result<U, ConfigError> {
+        check(self.value).map_err(|problem| ConfigError::Value { origin: self.origin, problem })
+    }
+}
+
+impl Setting<OsString> {
+    /// Returns the value as text.
+    pub(super) fn into_text(self) -> Result<Setting<String>, ConfigError> {
+        let origin = self.origin.clone();
+        let value = self.check(|value| value.into_string().map_err(|_| ValueProblem::NotUtf8))?;
+        Ok(Setting { value, origin })
+    }
+}

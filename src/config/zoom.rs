@@ -1,0 +1,235 @@
+//! The section of a Zoom source: its keys, defaults and credentials.
+
+use glob::Pattern;
+use secrecy::SecretString;
+use url::Url;
+
+use super::error::ConfigError;
+use super::keys::{Secret, Text, TextList, known_keys};
+use super::section::Section;
+use super::sign_in::SignInFile;
+use super::suggestion::nearest;
+use super::value;
+use super::value_problem::ValueProblem;
+
+/// The value of `provider`.
+pub(super) const NAME: &str = "zoom";
+
+/// The default of `api_url`.
+pub const ZOOM_API_URL: &str = "https://api.zoom.us/v2";
+/// The default of `oauth_url`.
+pub const ZOOM_OAUTH_URL: &str = "https://zoom.us/oauth/token";
+
+/// The kind of app that users sign in to.
+const LOGIN_APP: Option<&str> = Some("a user-managed OAuth app");
+
+/// A Zoom account.
+#[derive(Clone, Debug)]
+pub struct ZoomConfig {
+    pub credential: ZoomCredential,
+    /// Whose recordings: "me", "all", e-mail addresses or patterns. At least one, each once.
+    pub users: Vec<String>,
+    /// Base URL of the API, without a slash at its end.
+    pub api_url: Url,
+    /// Endpoint for tokens.
+    pub oauth_url: Url,
+    /// Whether `api_url` is not configured, so that the `api_url` of a token can replace it.
+    pub api_url_is_default: bool,
+    pub plan: ZoomPlan,
+}
+
+/// The plan of a Zoom account, on which its rate limits depend ("Rate limits" in Zoom's API
+/// reference).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ZoomPlan {
+    Free,
+    /// The first plan with cloud recordings.
+    Pro,
+    /// Business, Education, Enterprise and partners.
+    Business,
+}
+
+/// How a Zoom source signs in.
+#[derive(Clone, Debug)]
+pub enum ZoomCredential {
+    /// A bearer token. It cannot be renewed.
+    Token(SecretString),
+    /// A Server-to-Server OAuth app, which issues a token on request.
+    ServerToServer { account_id: String, client_id: String, client_secret: SecretString },
+    /// An app that a user signs in to with `meetfs login`.
+    SignedIn {
+        client_id: String,
+        /// A public client has none.
+        client_secret: Option<SecretString>,
+        sign_in: SignInFile,
+    },
+}
+
+known_keys! {
+    /// Keys of a Zoom source, besides those of every source.
+    struct ZoomKeys {
+        token: Secret,
+        account_id: Text,
+        client_id: Text,
+        client_secret: Secret,
+        users: TextList,
+        plan: Text,
+        api_url: Text,
+        oauth_url: Text,
+    }
+}
+
+impl ZoomPlan {
+    const ALL: [(&'static str, Self); 3] =
+        [("free", Self::Free), ("pro", Self::Pro), ("business", Self::Business)];
+
+    fn from_name(name: String) -> Result<Self, ValueProblem> {
+        let plan = Self::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, plan)| plan);
+        plan.ok_or_else(|| ValueProblem::UnknownName {
+            subject: "plan",
+            nearest: nearest(&name, Self::ALL.map(|(known, _)| known)).map(str::to_owned),
+            name,
+            choices: "The plans are free, pro and business (Business and above).".into(),
+        })
+    }
+}
+
+impl ZoomConfig {
+    pub(super) fn read(section: &Section<'_>) -> Result<Self, ConfigError> {
+        let keys = ZoomKeys::read(section.table)?;
+        let users = match keys.users {
+            Some(list) => list.check(users)?,
+            None => vec!["me".to_owned()],
+        };
+        let plan = match keys.plan {
+            Some(plan) => plan.check(ZoomPlan::from_name)?,
+            None => ZoomPlan::Pro,
+        };
+        let api_url_is_default = keys.api_url.is_none();
+        let api_url = section.base_url(keys.api_url, "api_url", ZOOM_API_URL)?;
+        let oauth_url = section.base_url(keys.oauth_url, "oauth_url", ZOOM_OAUTH_URL)?;
+
+        let credential = match (keys.token, keys.account_id, keys.client_id, keys.client_secret) {
+            (Some(token), None, None, None) => {
+                ZoomCredential::Token(section.token(token, LOGIN_APP)?)
+            }
+            (Some(token), account_id, client_id, _) => {
+                let other = match (account_id, client_id) {
+                    (Some(_), _) => "account_id",
+                    (None, Some(_)) => "client_id",
+                    (None, None) => "client_secret",
+                };
+                return Err(ConfigError::TwoCredentials { origin: token.origin, other });
+            }
+            (None, Some(account_id), Some(client_id), Some(client_secret)) => {
+                section.refuse_login(
+                    "the Server-to-Server OAuth app of its `account_id`",
+                    LOGIN_APP,
+                )?;
+                ZoomCredential::ServerToServer {
+                    account_id: account_id.check(value::identifier)?,
+                    client_id: client_id.check(value::identifier)?,
+                    client_secret: section.secret(client_secret)?,
+                }
+            }
+            (None, None, Some(client_id), client_secret) => {
+                let client_id = client_id.check(value::identifier)?;
+                let sign_in = section.sign_in_file(&oauth_url, &client_id)?;
+                ZoomCredential::SignedIn {
+                    client_id,
+                    client_secret: client_secret
+                        .map(|secret| section.secret(secret))
+                        .transpose()?,
+                    sign_in,
+                }
+            }
+            (None, None, None, None) => {
+                let hint = "Set `account_id`, `client_id` and `client_secret_file` of a \
+                            Server-to-Server OAuth app, `client_id` of an app to sign in to with \
+                            `meetfs login`, or `token_env`.";
+                return Err(section.incomplete("a credential", Some(hint.into())));
+            }
+            (None, account_id, client_id, client_secret) => {
+                let missing = [
+                    (account_id.is_none(), "`account_id`"),
+                    (client_id.is_none(), "`client_id`"),
+                    (client_secret.is_none(), "`client_secret_file` (or `_env`, `_command`)"),
+                ];
+                let missing: Vec<_> = missing
+                    .into_iter()
+                    .filter_map(|(is_missing, key)| is_missing.then_some(key))
+                    .collect();
+                return Err(section.incomplete(missing.join(" and "), None));
+            }
+        };
+        Ok(Self { credential, users, api_url, oauth_url, api_url_is_default, plan })
+    }
+}
+
+/// Returns the names of the keys.
+pub(super) fn keys() -> Vec<String> {
+    ZoomKeys::names()
+}
+
+/// Checks "all", "me", e-mail addresses and patterns of them. Returns each once, at least one.
+fn users(names: Vec<String>) -> Result<Vec<String>, ValueProblem> {
+    const HINT: &str = "Write \"me\", \"all\", e-mail addresses or patterns of them, or omit \
+                        `users` for \"me\".";
+    let users = value::unique(names, HINT, user)?;
+    if users.is_empty() { Err(ValueProblem::Empty { hint: HINT }) } else { Ok(users) }
+}
+
+fn user(name: String) -> Result<String, ValueProblem> {
+    if name.contains(['*', '?', '[', ']']) {
+        return match Pattern::new(&name) {
+            Ok(_) => Ok(name),
+            Err(error) => {
+                Err(ValueProblem::Pattern { pattern: name, reason: error.msg.to_owned() })
+            }
+        };
+    }
+    if name == "me" || name == "all" || value::is_email(&name) {
+        return Ok(name);
+    }
+    Err(ValueProblem::Malformed {
+        value: name,
+        expected: "an e-mail address, a pattern, \"me\" or \"all\"",
+        hint: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::base_url::base_url;
+
+    #[test]
+    fn default_urls_are_valid() {
+        for url in [ZOOM_API_URL, ZOOM_OAUTH_URL] {
+            assert_eq!(base_url(url.into()).unwrap().as_str(), url);
+        }
+    }
+
+    #[test]
+    fn users_are_me_all_addresses_or_patterns() {
+        let list = |names: &[&str]| users(names.iter().map(|name| (*name).to_owned()).collect());
+        assert_eq!(list(&["me", "ana@example.org", "me"]).unwrap(), ["me", "ana@example.org"]);
+        for many in ["all", "*@example.org", "a?a@example.org", "[ab]@example.org"] {
+            assert_eq!(list(&[many]).unwrap(), [many]);
+        }
+        assert!(matches!(list(&["[ab@example.org"]), Err(ValueProblem::Pattern { .. })));
+        for wrong in [
+            "ana",
+            "@example.org",
+            "ana@",
+            "ana@b@c",
+            "ana @example.org",
+            "ana@example.org\n",
+            "a@b/c",
+        ] {
+            assert!(matches!(list(&[wrong]), Err(ValueProblem::Malformed { .. })), "{wrong:?}");
+        }
+        assert!(matches!(list(&[]), Err(ValueProblem::Empty { .. })));
+        assert!(matches!(list(&["me", ""]), Err(ValueProblem::EmptyInList { .. })));
+    }
+}
