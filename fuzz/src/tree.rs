@@ -38,7 +38,13 @@ pub(crate) fn view(meeting: Meeting, details: Option<meetfs::model::Details>) ->
 }
 
 pub(crate) fn build(meetings: Vec<MeetingContents>) -> Snapshot {
-    build_source(SourceContents { name: source(), meetings, trash: Vec::new() })
+    build_source(listed(meetings))
+}
+
+/// The contents of a source with an empty recycle bin.
+fn listed(meetings: Vec<MeetingContents>) -> SourceContents {
+    let name = source();
+    SourceContents { name, meetings, trash: Vec::new(), redundant_view_suffix: Some("(CC)") }
 }
 
 pub(crate) fn build_source(view: SourceContents) -> Snapshot {
@@ -56,7 +62,7 @@ pub(crate) fn check_trash(trashed: Vec<TrashEntry>) {
     }
     if ids.len() == trashed.len() {
         let trash = trashed.into_iter().map(|trashed| view(trashed.meeting, None)).collect();
-        is_legal(&build_source(SourceContents { name: source(), meetings: Vec::new(), trash }));
+        is_legal(&build_source(SourceContents { trash, ..listed(Vec::new()) }));
     }
 }
 

@@ -1,4 +1,4 @@
-//! `meeting.json`: the listing's facts, then what the details add to them.
+//! The text of `meeting.json`: the metadata of the listing, then the fields that details add.
 
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
@@ -6,32 +6,34 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Details, Meeting, SharedText};
+use super::details::Details;
+use super::meeting::Meeting;
+use super::shared_text::SharedText;
 
-/// The text of `meeting.json`, made when somebody wants it.
+/// The text of `meeting.json`, rendered on demand.
 ///
-/// Most are never read: those of ten thousand meetings with eight files each are 44 MB, and making them takes longer
-/// than the rest of a start. Only the length and a hash are kept, from the first time that they are asked for.
+/// Most documents are never read. Those of 10,000 meetings with eight files each are 44 MB, and
+/// rendering them takes longer than the rest of a start. Only the length and a hash are kept, from
+/// the first request for them.
 #[derive(Debug)]
 pub struct Document {
     listed: Arc<Meeting>,
     details: Option<Arc<Details>>,
-    measured: OnceLock<Measured>,
+    digest: OnceLock<Digest>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Measured {
+struct Digest {
     length: u64,
     hash: u64,
 }
 
 impl Document {
-    /// The document of a meeting as it was listed, of which the details say no more where there are none.
+    /// Creates the document of a listed meeting. `details` is `None` if the provider has none.
     pub fn new(listed: Arc<Meeting>, details: Option<Arc<Details>>) -> Self {
-        Self { listed, details, measured: OnceLock::new() }
+        Self { listed, details, digest: OnceLock::new() }
     }
 
-    /// Its bytes.
     pub fn text(&self) -> Bytes {
         let mut fields = self.listed.metadata.fields();
         let expires = self.listed.expires.map(|expires| format!("\"{expires}\""));
@@ -57,47 +59,48 @@ impl Document {
         text.into()
     }
 
-    /// Who was there, as a table, where that is known.
+    /// Returns the participants as a CSV table, if they are known.
     pub fn participants(&self) -> Option<Bytes> {
         self.details.as_ref()?.participants.as_ref().map(SharedText::bytes)
     }
 
-    /// Its length in bytes.
+    /// Returns the length in bytes.
     pub fn length(&self) -> u64 {
-        self.measured().length
+        self.digest().length
     }
 
-    fn measured(&self) -> Measured {
-        *self.measured.get_or_init(|| {
+    fn digest(&self) -> Digest {
+        *self.digest.get_or_init(|| {
             let text = self.text();
-            Measured { length: text.len() as u64, hash: xxh3_64(&text) }
+            Digest { length: text.len() as u64, hash: xxh3_64(&text) }
         })
     }
 }
 
 impl PartialEq for Document {
-    /// Whether the bytes are the same.
+    /// Compares the texts by length and hash.
     fn eq(&self, other: &Self) -> bool {
-        std::ptr::eq(self, other) || self.measured() == other.measured()
+        std::ptr::eq(self, other) || self.digest() == other.digest()
     }
 }
 
 impl Eq for Document {}
 
-/// JSON with a line for each entry, two spaces deeper for each level, as `serde_json::to_string_pretty` writes it.
+/// Returns the JSON text with one entry per line and two spaces per level, as
+/// `serde_json::to_string_pretty` formats it.
 fn indented(json: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(json.len() * 2);
     let mut depth = 0_usize;
-    let (mut in_text, mut escaped) = (false, false);
+    let (mut in_string, mut escaped) = (false, false);
     let mut bytes = json.bytes().peekable();
     let line = |out: &mut Vec<u8>, depth: usize| {
         out.push(b'\n');
         out.resize(out.len() + 2 * depth, b' ');
     };
     while let Some(byte) = bytes.next() {
-        if in_text {
+        if in_string {
             out.push(byte);
-            in_text = byte != b'"' || escaped;
+            in_string = byte != b'"' || escaped;
             escaped = byte == b'\\' && !escaped;
             continue;
         }
@@ -122,7 +125,7 @@ fn indented(json: &str) -> Vec<u8> {
             }
             b':' => out.extend(b": "),
             other => {
-                in_text = other == b'"';
+                in_string = other == b'"';
                 out.push(other);
             }
         }
@@ -157,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn details_add_to_the_listing_and_overwrite_nothing_of_it() {
+    fn details_add_fields_but_never_overwrite_listed_ones() {
         let listed = json!({"topic": "listed", "recording_files": [{"id": "a"}, {}], "empty": []});
         let details = json!({"topic": "other", "dept": "sales", "expires": "never"});
         let document = document(listed, Some("2026-11-01T00:00:00Z"), Some(details));
@@ -168,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_account_deletes_by_its_rule_says_so_in_the_place_of_what_was_listed() {
+    fn known_expiry_replaces_the_listed_one() {
         let document =
             document(json!({"expires": "soon", "z": 1}), Some("2026-11-01T00:00:00Z"), None);
         let text = "{\n  \"expires\": \"2026-11-01T00:00:00Z\",\n  \"z\": 1\n}\n";
@@ -176,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_are_equal_when_their_bytes_are() {
+    fn documents_with_equal_text_are_equal() {
         let of = |dept| document(json!({"topic": "t"}), None, Some(json!({"dept": dept})));
         assert_eq!(of("sales"), of("sales"));
         assert_ne!(of("sales"), of("legal"));
@@ -203,7 +206,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_json_is_indented_as_the_library_does_it(value in any_json()) {
+        fn indentation_matches_serde_json_pretty_printing(value in any_json()) {
             let pretty = serde_json::to_string_pretty(&value).unwrap();
             prop_assert_eq!(String::from_utf8(indented(&value.to_string())).unwrap(), pretty);
         }

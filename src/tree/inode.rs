@@ -1,4 +1,4 @@
-//! Inode numbers: what they derive from, and the book that keeps them apart.
+//! Inode numbers: what they derive from, and the table that keeps them unique.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,19 +7,19 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 /// An inode number: 1 to 2⁶³ − 1.
 ///
-/// The top bit is clear because programs that keep inode numbers in signed integers (SQL columns, Java, archive
-/// headers) would otherwise see negative ones.
+/// The top bit is clear because programs that store inode numbers in signed integers (SQL columns,
+/// Java, archive headers) would otherwise see negative ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ino(pub u64);
 
 impl Ino {
-    /// The mountpoint itself; FUSE fixes it at 1 (`FUSE_ROOT_ID`).
+    /// The mountpoint. FUSE fixes it at 1 (`FUSE_ROOT_ID`).
     pub const ROOT: Ino = Ino(1);
 
-    /// Bits that a number may have.
+    /// The number of bits of an inode number.
     pub(super) const BITS: u32 = 63;
 
-    const HIGHEST: u64 = (1 << Self::BITS) - 1;
+    const MAX: u64 = (1 << Self::BITS) - 1;
 }
 
 impl fmt::Display for Ino {
@@ -28,19 +28,20 @@ impl fmt::Display for Ino {
     }
 }
 
-/// What an inode number stands for, as two hashes of the same bytes.
+/// What an inode number identifies, as two hashes of the same bytes.
 ///
-/// No path enters it: a meeting that gets another topic, or a file that gets another name, keeps its number.
+/// The hashes contain no path: a renamed meeting or file keeps its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Identity {
-    /// Tells identities apart.
+    /// Distinguishes identities.
     fingerprint: Fingerprint,
-    /// The number it gets where nothing else holds it.
+    /// The number that the identity gets if it is free.
     home: u64,
 }
 
-/// 128 bits, of which two of a billion meet with a chance of 1 in 10²⁰. As two halves, the higher first, it takes 16 bytes
-/// wherever it stands: a `u128` would have to stand at a multiple of them.
+/// A 128-bit hash. Among a billion, two are equal with a probability of 1 in 10²⁰.
+///
+/// Two halves, the higher one first, need 16 bytes; a `u128` would add padding for its alignment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Fingerprint([u64; 2]);
 
@@ -51,78 +52,78 @@ impl From<u128> for Fingerprint {
 }
 
 impl Identity {
-    /// The root, whose number is given and not hashed.
+    /// The root, whose number is fixed and not hashed.
     pub(super) const ROOT: Identity =
         Identity { fingerprint: Fingerprint([0, 0]), home: Ino::ROOT.0 };
 
-    /// The identity made of `parts`. Each is written behind its length, so that `["ab", "c"]` and `["a", "bc"]`
-    /// differ.
+    /// Returns the identity that consists of `parts`. Each part is prefixed with its length, so
+    /// `["ab", "c"]` and `["a", "bc"]` differ.
     pub(super) fn of(parts: &[&[u8]]) -> Self {
         let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
         for part in parts {
             bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
             bytes.extend_from_slice(part);
         }
-        Self { fingerprint: xxh3_128(&bytes).into(), home: xxh3_64(&bytes) & Ino::HIGHEST }
+        Self { fingerprint: xxh3_128(&bytes).into(), home: xxh3_64(&bytes) & Ino::MAX }
     }
 }
 
-/// Every number ever given, for the life of the process: none is given twice.
+/// All numbers that were assigned in the life of the process. None is assigned twice.
 ///
-/// **Invariant**: nothing is ever taken out, so the number of an identity is the first from its home on that holds its
-/// fingerprint, and no number before that is free.
+/// **Invariant**: nothing is ever removed. So the number of an identity is the first one from its
+/// home on that has its fingerprint, and no number before that is free.
 #[derive(Debug)]
-pub(super) struct InodeBook {
-    given: HashMap<u64, Fingerprint>,
+pub(super) struct InodeTable {
+    assigned: HashMap<u64, Fingerprint>,
 }
 
-/// Where an identity stands in the book.
-enum Place {
-    /// It has this number.
-    Given(u64),
-    /// This is the first free one that it may have.
+/// The slot of an identity in the table.
+enum Slot {
+    /// The identity has this number.
+    Assigned(u64),
+    /// This is the first free number for the identity.
     Free(u64),
 }
 
-impl InodeBook {
+impl InodeTable {
     pub(super) fn new() -> Self {
-        Self { given: HashMap::from([(Ino::ROOT.0, Identity::ROOT.fingerprint)]) }
+        Self { assigned: HashMap::from([(Ino::ROOT.0, Identity::ROOT.fingerprint)]) }
     }
 
-    /// The numbers of `identities`, in their order.
+    /// Returns the numbers of `identities`, in their order, and assigns missing ones.
     ///
-    /// New ones are settled by fingerprint and not as they come, so that two which want the same number get the
-    /// same ones after a restart, whatever the order of the listing. Only a colliding identity that turns up later
-    /// than its rival may be numbered differently after a restart: among a million files that happens to one
-    /// archive in some twenty million.
-    pub(super) fn number(&mut self, identities: &[Identity]) -> Vec<Ino> {
+    /// Numbers are assigned by fingerprint, so two identities with the same home get the same
+    /// numbers after a restart, in any order of the listing. Only an identity that appears later
+    /// than the one it collides with can have another number after a restart. With a million files
+    /// that happens to one archive in about twenty million.
+    pub(super) fn assign(&mut self, identities: &[Identity]) -> Vec<Ino> {
         let mut new: Vec<Identity> = identities
             .iter()
-            .filter(|identity| matches!(self.place(identity), Place::Free(_)))
+            .filter(|identity| matches!(self.slot(identity), Slot::Free(_)))
             .copied()
             .collect();
         new.sort_unstable();
         new.dedup_by_key(|identity| identity.fingerprint);
         for identity in new {
-            let (Place::Given(number) | Place::Free(number)) = self.place(&identity);
-            self.given.insert(number, identity.fingerprint);
+            let (Slot::Assigned(number) | Slot::Free(number)) = self.slot(&identity);
+            self.assigned.insert(number, identity.fingerprint);
         }
-        let numbers = identities.iter().map(|identity| match self.place(identity) {
-            Place::Given(number) | Place::Free(number) => Ino(number),
+        let numbers = identities.iter().map(|identity| match self.slot(identity) {
+            Slot::Assigned(number) | Slot::Free(number) => Ino(number),
         });
         numbers.collect()
     }
 
-    /// Ends after at most as many steps as there are numbers given: far fewer than 2⁶³.
-    fn place(&self, identity: &Identity) -> Place {
-        let mut number = identity.home & Ino::HIGHEST;
+    /// Terminates: fewer than 2⁶³ numbers are assigned.
+    fn slot(&self, identity: &Identity) -> Slot {
+        let mut number = identity.home & Ino::MAX;
         loop {
-            match self.given.get(&number) {
+            match self.assigned.get(&number) {
                 Some(fingerprint) if *fingerprint == identity.fingerprint => {
-                    return Place::Given(number);
+                    return Slot::Assigned(number);
                 }
-                None if number > Ino::ROOT.0 => return Place::Free(number),
-                Some(_) | None => number = number.wrapping_add(1) & Ino::HIGHEST,
+                None if number > Ino::ROOT.0 => return Slot::Free(number),
+                Some(_) | None => number = number.wrapping_add(1) & Ino::MAX,
             }
         }
     }
@@ -137,60 +138,60 @@ mod tests {
     }
 
     #[test]
-    fn inode_numbers_stay_as_they_are() {
-        const CHANGED: &str =
-            "inode numbers appear to have changed: users' backups would see every file as new";
-        let number = |parts: &[&[u8]]| InodeBook::new().number(&[Identity::of(parts)])[0];
-        assert_eq!(number(&[]), Ino(3_244_421_341_483_603_138), "{CHANGED}");
-        assert_eq!(number(&[b"source", b"acme"]), Ino(3_916_658_221_847_728_469), "{CHANGED}");
+    fn inode_numbers_never_change() {
+        const CHANGED: &str = "inode numbers changed: every backup would copy all files again";
+        let inode = |parts: &[&[u8]]| InodeTable::new().assign(&[Identity::of(parts)])[0];
+        assert_eq!(inode(&[]), Ino(3_244_421_341_483_603_138), "{CHANGED}");
+        assert_eq!(inode(&[b"source", b"acme"]), Ino(3_916_658_221_847_728_469), "{CHANGED}");
         assert_eq!(
-            number(&[b"meeting", b"acme", b"/aB3xY9+QWeRtYuIoP=="]),
+            inode(&[b"meeting", b"acme", b"/aB3xY9+QWeRtYuIoP=="]),
             Ino(1_137_492_126_998_834_061),
             "{CHANGED}"
         );
     }
 
     #[test]
-    fn parts_are_kept_apart_by_their_lengths() {
+    fn parts_are_separated_by_their_lengths() {
         assert_ne!(Identity::of(&[b"ab", b"c"]), Identity::of(&[b"a", b"bc"]));
         assert_ne!(Identity::of(&[b"ab"]), Identity::of(&[b"ab", b""]));
     }
 
     #[test]
-    fn zero_and_one_are_never_given() {
-        let mut book = InodeBook::new();
-        let inos = book.number(&[
+    fn zero_and_one_are_never_assigned() {
+        let mut table = InodeTable::new();
+        let inos = table.assign(&[
             identity(7, 0),
             identity(8, 1),
-            identity(9, Ino::HIGHEST),
-            identity(10, Ino::HIGHEST),
+            identity(9, Ino::MAX),
+            identity(10, Ino::MAX),
         ]);
-        assert_eq!(inos, [Ino(2), Ino(3), Ino(Ino::HIGHEST), Ino(4)]);
+        assert_eq!(inos, [Ino(2), Ino(3), Ino(Ino::MAX), Ino(4)]);
     }
 
     #[test]
-    fn rivals_for_a_number_are_settled_whatever_their_order() {
-        let rivals = [identity(30, 500), identity(10, 500), identity(20, 500), identity(40, 501)];
-        let forward = InodeBook::new().number(&rivals);
+    fn colliding_identities_ignore_listing_order() {
+        let colliding =
+            [identity(30, 500), identity(10, 500), identity(20, 500), identity(40, 501)];
+        let forward = InodeTable::new().assign(&colliding);
         let mut backward =
-            InodeBook::new().number(&rivals.iter().rev().copied().collect::<Vec<_>>());
+            InodeTable::new().assign(&colliding.iter().rev().copied().collect::<Vec<_>>());
         backward.reverse();
         assert_eq!(forward, backward);
         assert_eq!(forward, [Ino(502), Ino(500), Ino(501), Ino(503)]);
     }
 
     #[test]
-    fn a_number_is_kept_while_its_rival_is_away_and_never_given_to_another() {
-        let mut book = InodeBook::new();
+    fn collision_numbers_are_never_reused() {
+        let mut table = InodeTable::new();
         let (first, second, third) = (identity(1, 500), identity(2, 500), identity(3, 500));
-        assert_eq!(book.number(&[first, second]), [Ino(500), Ino(501)]);
-        assert_eq!(book.number(&[second]), [Ino(501)]);
-        assert_eq!(book.number(&[third, second]), [Ino(502), Ino(501)]);
-        assert_eq!(book.number(&[first]), [Ino(500)]);
+        assert_eq!(table.assign(&[first, second]), [Ino(500), Ino(501)]);
+        assert_eq!(table.assign(&[second]), [Ino(501)]);
+        assert_eq!(table.assign(&[third, second]), [Ino(502), Ino(501)]);
+        assert_eq!(table.assign(&[first]), [Ino(500)]);
     }
 
     #[test]
-    fn the_root_is_one() {
-        assert_eq!(InodeBook::new().number(&[Identity::ROOT]), [Ino::ROOT]);
+    fn root_inode_is_one() {
+        assert_eq!(InodeTable::new().assign(&[Identity::ROOT]), [Ino::ROOT]);
     }
 }

@@ -1,4 +1,4 @@
-//! The directories: sources, years, meetings, and what is in a meeting's.
+//! The directories: sources, years, meetings, and their files.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -7,156 +7,163 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use super::files::{DOCUMENT, PARTICIPANTS, Shown, shown};
+use super::directory_names::{AssignedName, DirectoryNames, NameRequest};
+use super::draft::SnapshotDraft;
 use super::inode::Identity;
-use super::name::{DirectoryNames, Given, Wanted, legal};
-use super::snapshot::{Content, Drafts};
-use crate::model::{Meeting, SourceName};
-use crate::model::{MeetingContents, SourceContents};
+use super::meeting_files::{DOCUMENT_NAME, DisplayedFile, PARTICIPANTS_NAME};
+use super::name::legal_name;
+use super::node::Content;
+use crate::model::{Meeting, MeetingContents, SourceContents, SourceName};
 
-/// The topic of a meeting whose own has nothing legal in it.
-const UNTITLED: &str = "Untitled meeting";
+/// The topic of a meeting whose own has no legal character.
+const DEFAULT_TOPIC: &str = "Untitled meeting";
 
-/// The directory of a source for what lies in its provider's recycle bin, beside those of the years.
+/// The directory of a source with the provider's recycle bin, beside those of the years.
 pub const TRASH_DIRECTORY: &str = "trash";
 
-/// The meetings of one source: those that are there, and those in the recycle bin.
+/// The meetings of one source, merged from all entries with its name.
 #[derive(Default)]
-struct Shelves<'a> {
-    there: Vec<&'a MeetingContents>,
-    trash: Vec<&'a MeetingContents>,
+struct SourceMeetings<'a> {
+    current: Vec<&'a MeetingContents>,
+    trashed: Vec<&'a MeetingContents>,
+    redundant_view_suffix: Option<&'static str>,
 }
 
-/// The whole tree, parents before children, the root first.
-pub(super) fn lay_out(sources: &[SourceContents], timezone: &TimeZone) -> Drafts {
-    let mut by_name: BTreeMap<&SourceName, Shelves<'_>> = BTreeMap::new();
+/// A meeting with its local start.
+type LocalMeeting<'a> = (&'a MeetingContents, DateTime);
+
+/// Returns the whole tree: the root first, parents before their children.
+pub(super) fn lay_out(sources: &[SourceContents], timezone: &TimeZone) -> SnapshotDraft {
+    let mut by_name: BTreeMap<&SourceName, SourceMeetings<'_>> = BTreeMap::new();
     for source in sources {
-        let shelves = by_name.entry(&source.name).or_default();
-        shelves.there.extend(&source.meetings);
-        shelves.trash.extend(&source.trash);
+        let merged = by_name.entry(&source.name).or_default();
+        merged.current.extend(&source.meetings);
+        merged.trashed.extend(&source.trash);
+        merged.redundant_view_suffix = source.redundant_view_suffix;
     }
-    let views = sources.iter().flat_map(|source| source.meetings.iter().chain(&source.trash));
-    // A directory and a document each; years and sources are few.
-    let most = views.map(|view| view.meeting.files.len() + 2).sum();
-    let mut plan = Plan { drafts: Drafts::new(most), names: HashSet::new(), timezone };
-    let newest = by_name.into_iter().map(|(source, shelves)| plan.source(source, shelves)).max();
-    plan.touch(0, newest.unwrap_or(Timestamp::UNIX_EPOCH));
-    plan.drafts
+    let all = sources.iter().flat_map(|source| source.meetings.iter().chain(&source.trash));
+    // A directory and a document for each meeting. Years and sources are few.
+    let capacity = all.map(|contents| contents.meeting.files.len() + 2).sum();
+    let draft = SnapshotDraft::with_capacity(capacity);
+    let mut layout = Layout { draft, names: HashSet::new(), timezone };
+    let newest = by_name.into_iter().map(|(name, source)| layout.add_source(name, source)).max();
+    layout.set_modified(0, newest.unwrap_or(Timestamp::UNIX_EPOCH));
+    layout.draft
 }
 
-struct Plan<'t> {
-    drafts: Drafts,
-    /// Names that many directories share, such as `audio_only.m4a`, are kept once.
+struct Layout<'t> {
+    draft: SnapshotDraft,
+    /// Names that many directories share, such as `audio_only.m4a`, are stored once.
     names: HashSet<Arc<str>>,
     timezone: &'t TimeZone,
 }
 
-impl Plan<'_> {
-    /// Adds the directory of a source; its modification time.
-    fn source(&mut self, source: &SourceName, shelves: Shelves<'_>) -> Timestamp {
-        let identity = Identity::of(&[b"source", source.as_str().as_bytes()]);
-        let place = self.directory(0, source.as_str(), identity, Timestamp::UNIX_EPOCH);
-        let mut years: BTreeMap<i16, Vec<(&MeetingContents, DateTime)>> = BTreeMap::new();
-        for (view, start) in self.dated(shelves.there) {
-            years.entry(start.year()).or_default().push((view, start));
+impl Layout<'_> {
+    /// Adds the directory of a source and returns its modification time.
+    fn add_source(&mut self, name: &SourceName, source: SourceMeetings<'_>) -> Timestamp {
+        let name_bytes = name.as_str().as_bytes();
+        let identity = Identity::of(&[b"source", name_bytes]);
+        let directory = self.add_directory(0, name.as_str(), identity, Timestamp::UNIX_EPOCH);
+        let suffix = source.redundant_view_suffix;
+        let mut years: BTreeMap<i16, Vec<LocalMeeting<'_>>> = BTreeMap::new();
+        for (contents, start) in self.with_local_start(source.current) {
+            years.entry(start.year()).or_default().push((contents, start));
         }
         let newest = years.iter().filter_map(|(year, meetings)| {
             let year = year_name(*year);
-            let identity = Identity::of(&[b"year", source.as_str().as_bytes(), year.as_bytes()]);
-            self.meetings(place, source, (&year, identity), meetings)
+            let identity = Identity::of(&[b"year", name_bytes, year.as_bytes()]);
+            self.add_meetings(directory, name, (&year, identity), meetings, suffix)
         });
         let newest = newest.max();
-        let identity = Identity::of(&[b"trash", source.as_str().as_bytes()]);
-        let trash = self.dated(shelves.trash);
-        let newest = newest.max(self.meetings(place, source, (TRASH_DIRECTORY, identity), &trash));
+        let identity = Identity::of(&[b"trash", name_bytes]);
+        let trashed = self.with_local_start(source.trashed);
+        let trash = (TRASH_DIRECTORY, identity);
+        let newest = newest.max(self.add_meetings(directory, name, trash, &trashed, suffix));
         let modified = newest.unwrap_or(Timestamp::UNIX_EPOCH);
-        self.touch(place, modified);
+        self.set_modified(directory, modified);
         modified
     }
 
-    /// Each meeting once, with its local start.
-    fn dated<'v>(
+    /// Returns each meeting once.
+    fn with_local_start<'v>(
         &self,
         mut meetings: Vec<&'v MeetingContents>,
-    ) -> Vec<(&'v MeetingContents, DateTime)> {
-        // A meeting that is listed twice is shown as the listing that ends last.
+    ) -> Vec<LocalMeeting<'v>> {
+        // Of two entries with the same id, the one that ends last is shown.
         meetings.sort_by(|one, other| {
-            let [one, other] = [one, other].map(|view| &*view.meeting);
+            let [one, other] = [one, other].map(|contents| &*contents.meeting);
             let rank = |meeting: &'_ Meeting| (meeting.end, meeting.start, meeting.files.len());
             let by_rank = || rank(other).cmp(&rank(one));
             one.id.cmp(&other.id).then_with(by_rank).then_with(|| one.topic.cmp(&other.topic))
         });
         meetings.dedup_by(|one, other| one.meeting.id == other.meeting.id);
-        meetings
-            .into_iter()
-            .map(|view| (view, self.timezone.to_datetime(view.meeting.start)))
-            .collect()
+        let local = |contents: &MeetingContents| self.timezone.to_datetime(contents.meeting.start);
+        meetings.into_iter().map(|contents| (contents, local(contents))).collect()
     }
 
-    /// Adds a directory of meetings unless it would be empty; its newest meeting's end.
-    fn meetings(
+    /// Adds a directory of meetings unless it would be empty, and returns the end of the newest.
+    fn add_meetings(
         &mut self,
-        source_place: usize,
+        parent: usize,
         source: &SourceName,
         (name, identity): (&str, Identity),
-        meetings: &[(&MeetingContents, DateTime)],
+        meetings: &[LocalMeeting<'_>],
+        redundant_view_suffix: Option<&str>,
     ) -> Option<Timestamp> {
-        let (mut place, mut newest) = (None, None);
-        // One after the other: what thousands of meetings show, all at once, would take as much as the tree.
-        for ((view, _), given) in meetings.iter().zip(names_of(meetings)) {
-            let files = shown(view, self.timezone);
+        let (mut directory, mut newest) = (None, None);
+        // One meeting at a time: the files of thousands of meetings would use as much memory as
+        // the tree.
+        for ((contents, _), assigned) in meetings.iter().zip(meeting_names(meetings)) {
+            let files = DisplayedFile::all(contents, redundant_view_suffix, self.timezone);
             if files.is_empty() {
                 continue;
             }
-            let place = *place.get_or_insert_with(|| {
-                self.directory(source_place, name, identity, view.meeting.end)
-            });
-            newest = newest.max(Some(view.meeting.end));
-            self.meeting(place, source, view, files, &given.name);
+            let end = contents.meeting.end;
+            let directory =
+                *directory.get_or_insert_with(|| self.add_directory(parent, name, identity, end));
+            newest = newest.max(Some(end));
+            self.add_meeting(directory, source, contents, files, &assigned.name);
         }
-        self.touch(place?, newest?);
+        self.set_modified(directory?, newest?);
         newest
     }
 
-    fn meeting(
+    fn add_meeting(
         &mut self,
-        year: usize,
+        parent: usize,
         source: &SourceName,
-        view: &MeetingContents,
-        files: Vec<Shown<'_>>,
+        contents: &MeetingContents,
+        files: Vec<DisplayedFile<'_>>,
         name: &str,
     ) {
-        let meeting = &*view.meeting;
+        let meeting = &*contents.meeting;
         let [source, id] = [source.as_str().as_bytes(), meeting.id.as_str().as_bytes()];
-        let place =
-            self.directory(year, name, Identity::of(&[b"meeting", source, id]), meeting.end);
-        if let Some(directory) = self.drafts.get_mut(place) {
-            directory.expires = meeting.expires;
+        let identity = Identity::of(&[b"meeting", source, id]);
+        let directory = self.add_directory(parent, name, identity, meeting.end);
+        if let Some(node) = self.draft.get_mut(directory) {
+            node.expires = meeting.expires;
         }
-        if let Some(document) = &view.document {
+        if let Some(document) = &contents.document {
             let identity = Identity::of(&[b"document", source, id]);
-            self.file(place, DOCUMENT, identity, meeting.end, Content::Document(document.clone()));
+            let content = Content::Document(document.clone());
+            self.add_file(directory, DOCUMENT_NAME, identity, meeting.end, content);
             if let Some(participants) = document.participants() {
                 let identity = Identity::of(&[b"participants", source, id]);
-                self.file(place, PARTICIPANTS, identity, meeting.end, Content::Text(participants));
+                let content = Content::Text(participants);
+                self.add_file(directory, PARTICIPANTS_NAME, identity, meeting.end, content);
             }
         }
-        for Shown { name, file, beside, content } in files {
+        for DisplayedFile { name, file, beside, content } in files {
             let key = file.id.key.as_str().as_bytes();
             let (role, host) = match beside {
                 None => (&b"own"[..], &b""[..]),
                 Some(host) => (&b"beside"[..], host.as_str().as_bytes()),
             };
             let identity = match &content {
-                Content::Recording { version, .. } => Identity::of(&[
-                    b"recording",
-                    source,
-                    id,
-                    key,
-                    role,
-                    host,
-                    &version.0.to_le_bytes(),
-                ]),
+                Content::Recording { version, .. } => {
+                    let version = version.0.to_le_bytes();
+                    Identity::of(&[b"recording", source, id, key, role, host, &version])
+                }
                 Content::Text(_)
                 | Content::Document(_)
                 | Content::Note { .. }
@@ -165,17 +172,17 @@ impl Plan<'_> {
                 }
             };
             let modified = file.recording_end.or(file.recording_start).unwrap_or(meeting.end);
-            self.file(place, &name, identity, modified, content);
+            self.add_file(directory, &name, identity, modified, content);
         }
     }
 
-    fn touch(&mut self, place: usize, modified: Timestamp) {
-        if let Some(draft) = self.drafts.get_mut(place) {
-            draft.modified = modified;
+    fn set_modified(&mut self, position: usize, modified: Timestamp) {
+        if let Some(node) = self.draft.get_mut(position) {
+            node.modified = modified;
         }
     }
 
-    fn directory(
+    fn add_directory(
         &mut self,
         parent: usize,
         name: &str,
@@ -183,10 +190,10 @@ impl Plan<'_> {
         modified: Timestamp,
     ) -> usize {
         let content = Content::Directory { entries: Box::default() };
-        self.drafts.add(parent, name.into(), identity, modified, content)
+        self.draft.add(parent, name.into(), identity, modified, content)
     }
 
-    fn file(
+    fn add_file(
         &mut self,
         parent: usize,
         name: &str,
@@ -195,37 +202,38 @@ impl Plan<'_> {
         content: Content,
     ) {
         let name = match self.names.get(name) {
-            Some(known) => Arc::clone(known),
+            Some(shared) => Arc::clone(shared),
             None => {
-                let new: Arc<str> = name.into();
-                self.names.insert(Arc::clone(&new));
-                new
+                let shared: Arc<str> = name.into();
+                self.names.insert(Arc::clone(&shared));
+                shared
             }
         };
-        let expires = self.drafts.get_mut(parent).and_then(|directory| directory.expires);
-        let place = self.drafts.add(parent, name, identity, modified, content);
-        if let Some(file) = self.drafts.get_mut(place) {
+        let expires = self.draft.get_mut(parent).and_then(|directory| directory.expires);
+        let position = self.draft.add(parent, name, identity, modified, content);
+        if let Some(file) = self.draft.get_mut(position) {
             file.expires = expires;
         }
     }
 }
 
-/// The directory names of all meetings of a year, hidden ones included: no name changes when one of them is shown.
-fn names_of(meetings: &[(&MeetingContents, DateTime)]) -> Vec<Given> {
-    let wanted: Vec<Wanted> = meetings
+/// Returns the directory names of all meetings of a year. Hidden ones are included, so no name
+/// changes when one of them appears.
+fn meeting_names(meetings: &[LocalMeeting<'_>]) -> Vec<AssignedName> {
+    let requests: Vec<NameRequest> = meetings
         .iter()
-        .map(|(view, start)| {
-            let topic = legal(&view.meeting.topic);
-            let topic = if topic.is_empty() { UNTITLED } else { &topic };
+        .map(|(contents, start)| {
+            let topic = legal_name(&contents.meeting.topic);
+            let topic = if topic.is_empty() { DEFAULT_TOPIC } else { &topic };
             let (year, date) = (year_name(start.year()), start.strftime("%m-%d %H%M"));
-            let id = view.meeting.id.of_provider().as_bytes().to_vec();
-            Wanted { stem: format!("{year}-{date} {topic}"), tail: String::new(), id }
+            let id = contents.meeting.id.of_provider().as_bytes().to_vec();
+            NameRequest { stem: format!("{year}-{date} {topic}"), tail: String::new(), id }
         })
         .collect();
-    DirectoryNames::default().give(&wanted)
+    DirectoryNames::default().assign(&requests)
 }
 
-/// Four digits, behind a sign where the year is before our era (ISO 8601).
+/// Returns the year in four digits, with a sign if it is before the year 0 (ISO 8601).
 fn year_name(year: i16) -> String {
     let sign = if year < 0 { "-" } else { "" };
     format!("{sign}{:04}", year.unsigned_abs())

@@ -1,6 +1,6 @@
-//! Legal names, and what tells two things apart that would have the same one.
+//! Legal file names.
 //!
-//! [`legal`] turns any text into one that can stand in a path on every system and shows what it is:
+//! [`legal_name`] turns any text into a readable name that is legal on every system:
 //!
 //! | in the text | in the name | because |
 //! |---|---|---|
@@ -8,8 +8,8 @@
 //! | `/` | space | separates path components |
 //! | white space of any kind and length | one space | line breaks and tabs break listings |
 //! | control characters (C0, DEL, C1) | nothing | NUL ends a name; others drive terminals |
-//! | U+061C, U+200E–F, U+202A–E, U+2066–9 (direction) | nothing | they show `gpj.exe` as `exe.jpg` |
-//! | U+00AD, U+180E, U+200B, U+2060–F, U+FEFF (invisible) | nothing | two different names would look the same |
+//! | U+061C, U+200E–F, U+202A–E, U+2066–9 (direction) | nothing | they display `gpj.exe` as `exe.jpg` |
+//! | U+00AD, U+180E, U+200B, U+2060–F, U+FEFF (invisible) | nothing | different names would look the same |
 //! | U+200C and U+200D (joiners) | kept between two characters beyond ASCII | emoji, Persian and Indic scripts need them |
 //! | `:` before white space or at the end | nothing | `plan: summer` reads `plan summer` |
 //! | `:` elsewhere, and `\` | `-` | `10:30` reads `10-30` |
@@ -20,30 +20,29 @@
 //! | dots and spaces at the start | nothing | a leading dot hides a name; `..` is the parent |
 //! | dots and spaces at the end | nothing | Windows and SMB drop them |
 //!
-//! `\ : * ? " < > |` are what Windows, SMB and FAT refuse: a copy made there keeps its names.
+//! Windows, SMB and FAT reject `\ : * ? " < > |`: copies made there keep their names.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 use unicode_segmentation::UnicodeSegmentation;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
-/// The longest name in bytes: `NAME_MAX` of Linux and of nearly every file system.
+/// The maximum length of a name in bytes: `NAME_MAX` of Linux and of nearly every file system.
 pub(super) const MAX_LENGTH: usize = 255;
 
-/// The longest extension in bytes. An extension is never cut for length, so it must leave room for a stem, a time and
-/// the longest hash; real ones have at most five letters.
-const MAX_EXTENSION: usize = 64;
+/// The maximum length of an extension in bytes. An extension is never shortened to fit a name, so it
+/// must leave space for a stem, a time and the longest hash. Real ones have at most five letters.
+const MAX_EXTENSION_LENGTH: usize = 64;
 
-/// How much of a text is looked at, in bytes: sixteen times what fits a name, for texts of which little is left.
-/// Without it a listing with a topic of megabytes would cost that at each build.
-const MAX_TEXT: usize = 16 * MAX_LENGTH;
+/// The number of bytes of a text that are examined. Without a limit, a topic of megabytes would slow
+/// down each build. Sixteen names are enough for texts that consist mostly of illegal characters.
+const MAX_TEXT_LENGTH: usize = 16 * MAX_LENGTH;
 
-/// The text as (part of) a file name by the table above; empty where nothing is left of it. It may be too long.
-pub(super) fn legal(text: &str) -> String {
-    let text = cut_at_character(text, MAX_TEXT);
-    // Nearly all stems and extensions are of this kind; taking them as they are halves the time of a build.
+/// Returns the text as a file name, or part of one, by the table above. The result may be empty or
+/// too long.
+pub(super) fn legal_name(text: &str) -> String {
+    let text = truncate_at_character(text, MAX_TEXT_LENGTH);
+    // Nearly all stems and extensions are of this kind. This shortcut halves the time of a build.
     if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')) {
         return text.to_owned();
     }
@@ -56,19 +55,19 @@ pub(super) fn legal(text: &str) -> String {
         match character {
             ' ' if name.is_empty() || name.ends_with(' ') => {}
             ':' if rest.peek().is_none_or(|next| *next == ' ') => {}
-            other => name.push(stand_in(other)),
+            other => name.push(replacement(other)),
         }
     }
     let trimmed = name.trim_matches(is_dot_or_space);
     if trimmed.len() == name.len() { name } else { trimmed.to_owned() }
 }
 
-/// The extension as the end of a file name, with its dot; empty where nothing is left of it.
+/// Returns the extension as the end of a file name, with its dot, or an empty string.
 pub(super) fn legal_extension(extension: &str) -> String {
-    let extension = legal(extension);
-    match cut(&extension, MAX_EXTENSION) {
+    let extension = legal_name(extension);
+    match truncate(&extension, MAX_EXTENSION_LENGTH) {
         "" => String::new(),
-        kept => format!(".{kept}"),
+        extension => format!(".{extension}"),
     }
 }
 
@@ -90,7 +89,7 @@ fn visible(character: char) -> Option<char> {
     }
 }
 
-/// Drops joiners that join nothing: they would make names that look the same and are not.
+/// Removes joiners that join nothing: with them, different names would look the same.
 fn without_stray_joiners(characters: &[char]) -> impl Iterator<Item = char> {
     let is_joined =
         |character: Option<&char>| character.is_some_and(|c| !c.is_ascii() && !is_joiner(*c));
@@ -105,7 +104,7 @@ fn without_stray_joiners(characters: &[char]) -> impl Iterator<Item = char> {
         .map(|(character, _)| *character)
 }
 
-fn stand_in(character: char) -> char {
+fn replacement(character: char) -> char {
     match character {
         ':' | '\\' => '-',
         '"' => '\'',
@@ -126,120 +125,31 @@ fn is_joiner(character: char) -> bool {
     matches!(character, '\u{200c}' | '\u{200d}')
 }
 
-fn cut_at_character(text: &str, longest: usize) -> &str {
-    text.get(..text.floor_char_boundary(longest)).unwrap_or(text)
+fn truncate_at_character(text: &str, max_length: usize) -> &str {
+    text.get(..text.floor_char_boundary(max_length)).unwrap_or(text)
 }
 
-/// The longest beginning that fits, cut between characters as a reader sees them: no accent is lost from its letter
-/// and no family emoji is broken up. One such character that is too long alone is cut where it must be.
-fn cut(text: &str, longest: usize) -> &str {
-    if text.len() <= longest {
+/// Returns the longest prefix of at most `max_length` bytes that ends between graphemes: no letter
+/// loses an accent, and no emoji is split. A single grapheme that is too long is cut at a character.
+pub(super) fn truncate(text: &str, max_length: usize) -> &str {
+    if text.len() <= max_length {
         return text;
     }
     let ends = text.grapheme_indices(true).map(|(start, character)| start + character.len());
-    let end = ends.take_while(|end| *end <= longest).last();
-    let kept =
-        end.and_then(|end| text.get(..end)).unwrap_or_else(|| cut_at_character(text, longest));
-    kept.trim_end_matches(|last| is_dot_or_space(last) || is_joiner(last))
-}
-
-/// A name that something would like to have.
-#[derive(Clone, Debug)]
-pub(super) struct Wanted {
-    /// Legal, not empty; cut where the name would be too long.
-    pub(super) stem: String,
-    /// What follows and is never cut: a time, an extension with its dot. At most half of [`MAX_LENGTH`].
-    pub(super) tail: String,
-    /// What tells it from the others of its directory, on every listing the same.
-    pub(super) id: Vec<u8>,
-}
-
-impl Wanted {
-    fn with(&self, suffix: &str) -> String {
-        let room = MAX_LENGTH.saturating_sub(suffix.len() + self.tail.len());
-        format!("{}{suffix}{}", cut(&self.stem, room), self.tail)
-    }
-
-    /// The suffixes to try, one after the other. Each later one holds more of the id, and there are as many as it
-    /// takes: with the seeds they differ without end, and the names that are taken end.
-    fn suffixes(&self) -> impl Iterator<Item = String> {
-        let short = xxh3_64(&self.id);
-        let long = (0..).map(|seed| format!(" ~{:032x}", xxh3_128_with_seed(&self.id, seed)));
-        [format!(" ~{:08x}", short >> 32), format!(" ~{short:016x}")].into_iter().chain(long)
-    }
-}
-
-/// A name that something has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Given {
-    /// The whole name.
-    pub(super) name: String,
-    /// What was added to tell it from others: ` ~` and hexadecimal digits, or nothing.
-    pub(super) suffix: String,
-}
-
-/// The names of one directory, each given once.
-#[derive(Debug, Default)]
-pub(super) struct DirectoryNames {
-    taken: HashSet<String>,
-}
-
-impl DirectoryNames {
-    /// Keeps a name from all that comes later.
-    pub(super) fn reserve(&mut self, name: &str) {
-        self.taken.insert(name.into());
-    }
-
-    /// Gives every one of `wanted` its name, in their order. Names given or reserved before stay out of reach.
-    ///
-    /// Among those who want the same name the smallest id gets it, all others get theirs with a suffix. A suffixed
-    /// name that is taken as well gets a longer one. The outcome depends on the set alone, not on its order. No two
-    /// ids may be the same.
-    pub(super) fn give(&mut self, wanted: &[Wanted]) -> Vec<Given> {
-        let mut by_id: Vec<(usize, &Wanted)> = wanted.iter().enumerate().collect();
-        by_id.sort_unstable_by(|(_, one), (_, other)| one.id.cmp(&other.id));
-        let mut given: Vec<Option<Given>> = vec![None; wanted.len()];
-        let mut give = |place: usize, name: String, suffix: String| {
-            if let Some(slot) = given.get_mut(place) {
-                *slot = Some(Given { name, suffix });
-            }
-        };
-        // All plain names first: whoever can have the name it wants must not lose it to a suffixed one.
-        by_id.retain(|(place, wanted)| {
-            let plain = wanted.with("");
-            let is_free = self.taken.insert(plain.clone());
-            if is_free {
-                give(*place, plain, String::new());
-            }
-            !is_free
-        });
-        for (place, wanted) in by_id {
-            let mut candidates = wanted.suffixes().map(|suffix| (wanted.with(&suffix), suffix));
-            if let Some((name, suffix)) =
-                candidates.find(|(name, _)| self.taken.insert(name.clone()))
-            {
-                give(place, name, suffix);
-            }
-        }
-        given.into_iter().flatten().collect()
-    }
+    let end = ends.take_while(|end| *end <= max_length).last();
+    let prefix = end
+        .and_then(|end| text.get(..end))
+        .unwrap_or_else(|| truncate_at_character(text, max_length));
+    prefix.trim_end_matches(|last| is_dot_or_space(last) || is_joiner(last))
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn wanted(stem: &str, tail: &str, id: &str) -> Wanted {
-        Wanted { stem: stem.to_owned(), tail: tail.to_owned(), id: id.into() }
-    }
-
-    fn names(wanted: &[Wanted]) -> Vec<String> {
-        DirectoryNames::default().give(wanted).into_iter().map(|given| given.name).collect()
-    }
-
     #[test]
-    fn the_table_holds() {
+    fn illegal_characters_are_replaced() {
         for (text, name) in [
             ("Q&A / plan: été", "Q&A plan été"),
             ("e\u{301}te\u{301}", "été"),
@@ -260,12 +170,12 @@ mod tests {
             ("👩\u{200d}👩\u{200d}👧", "👩\u{200d}👩\u{200d}👧"),
             ("a\u{200d}b \u{200d}é\u{200d}\u{200c}é\u{200d}", "ab éé"),
         ] {
-            assert_eq!(legal(text), name, "{text:?}");
+            assert_eq!(legal_name(text), name, "{text:?}");
         }
     }
 
     #[test]
-    fn an_extension_keeps_its_inner_dots_and_loses_what_is_illegal() {
+    fn extensions_keep_inner_dots() {
         for (extension, tail) in [
             ("mp4", ".mp4"),
             (".tar.gz", ".tar.gz"),
@@ -276,77 +186,11 @@ mod tests {
         ] {
             assert_eq!(legal_extension(extension), tail, "{extension:?}");
         }
-        assert_eq!(legal_extension(&"é".repeat(100)).len(), 1 + MAX_EXTENSION);
+        assert_eq!(legal_extension(&"é".repeat(100)).len(), 1 + MAX_EXTENSION_LENGTH);
     }
 
-    #[test]
-    fn a_long_name_is_cut_between_letters_and_keeps_its_tail() {
-        let accented = "x\u{323}\u{306}".repeat(200);
-        let [name] = <[String; 1]>::try_from(names(&[wanted(&accented, ".mp4", "1")])).unwrap();
-        assert_eq!(name, format!("{}.mp4", "x\u{323}\u{306}".repeat(50)));
-        let family = "👩\u{200d}👩\u{200d}👧".repeat(20);
-        assert_eq!(names(&[wanted(&family, "", "1")]), ["👩\u{200d}👩\u{200d}👧".repeat(14)]);
-        let one_letter = format!("x{}", "\u{323}".repeat(300));
-        assert_eq!(names(&[wanted(&one_letter, "", "1")])[0].len(), 255);
-        let at_a_space = format!("{} {}", "a".repeat(250), "b".repeat(50));
-        assert_eq!(
-            names(&[wanted(&at_a_space, ".mp4", "1")]),
-            [format!("{}.mp4", "a".repeat(250))]
-        );
-    }
-
-    #[test]
-    fn all_but_the_smallest_id_carry_a_short_one_before_the_tail() {
-        let given = names(&[
-            wanted("talk", ".mp4", "b"),
-            wanted("talk", ".mp4", "a"),
-            wanted("talk", ".m4a", "c"),
-        ]);
-        let short = format!("{:08x}", xxh3_64(b"b") >> 32);
-        assert_eq!(given, [format!("talk ~{short}.mp4"), "talk.mp4".into(), "talk.m4a".into()]);
-    }
-
-    #[test]
-    fn a_suffix_is_never_cut_off() {
-        let long = "a".repeat(300);
-        let given = names(&[
-            wanted(&long, ".mp4", "1"),
-            wanted(&long, ".mp4", "2"),
-            wanted(&long, ".mp4", "3"),
-        ]);
-        assert_eq!(given[0], format!("{}.mp4", "a".repeat(251)));
-        for name in &given[1..] {
-            assert_eq!(name.len(), 255, "{name}");
-            assert!(
-                name.starts_with("aaaa") && name[241..].starts_with(" ~") && name.ends_with(".mp4"),
-                "{name}"
-            );
-        }
-        assert_ne!(given[1], given[2]);
-    }
-
-    #[test]
-    fn a_suffix_that_somebody_has_already_is_lengthened() {
-        let hash = xxh3_64(b"2");
-        let (short, long) = (format!("talk ~{:08x}", hash >> 32), format!("talk ~{hash:016x}"));
-        let members = [wanted("talk", "", "1"), wanted("talk", "", "2"), wanted(&short, "", "3")];
-        assert_eq!(names(&members), ["talk", long.as_str(), short.as_str()]);
-        let members = [&members[..], &[wanted(&long, "", "4")]].concat();
-        let longest = format!("talk ~{:032x}", xxh3_128_with_seed(b"2", 0));
-        assert_eq!(names(&members), ["talk", longest.as_str(), short.as_str(), long.as_str()]);
-    }
-
-    #[test]
-    fn a_reserved_name_is_given_to_nobody() {
-        let mut directory = DirectoryNames::default();
-        directory.reserve("meeting.json");
-        let given = directory.give(&[wanted("meeting", ".json", "1")]);
-        assert_eq!(given[0].name, format!("meeting{}.json", given[0].suffix));
-        assert_eq!(given[0].suffix.len(), " ~".len() + 8);
-    }
-
-    /// Text in which what the rules speak of is frequent.
-    fn nasty_text() -> impl Strategy<Value = String> {
+    /// Text with many characters that the rules treat specially.
+    pub(in crate::tree) fn nasty_text() -> impl Strategy<Value = String> {
         let special = prop::sample::select(vec![
             "/",
             ":",
@@ -390,7 +234,7 @@ mod tests {
         ]
     }
 
-    fn assert_legal(name: &str) {
+    pub(in crate::tree) fn assert_legal(name: &str) {
         assert!((1..=MAX_LENGTH).contains(&name.len()), "length {}", name.len());
         assert_eq!(name, name.nfc().collect::<String>(), "not NFC");
         assert!(
@@ -410,38 +254,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_gives_a_legal_name(stem in nasty_text(), extension in nasty_text()) {
-            let (stem, tail) = (legal(&stem), legal_extension(&extension));
-            if !stem.is_empty() {
-                let name = names(&[wanted(&stem, &tail, "1")]).remove(0);
-                assert_legal(&name);
-                prop_assert!(name.ends_with(&tail));
-            }
-        }
-
-        #[test]
-        fn a_legal_name_stays_as_it_is(text in nasty_text()) {
-            let once = legal(&text);
-            prop_assert_eq!(legal(&once), once);
-        }
-
-        #[test]
-        fn names_are_unique_legal_and_free_of_order(
-            texts in prop::collection::btree_map("[a-c]{1,3}", prop_oneof![nasty_text(), "x|y|x ~[0-9a-f]{8}"], 1..12),
-            turn in 0usize..12,
-        ) {
-            let mut members: Vec<Wanted> = texts
-                .iter()
-                .map(|(id, text)| wanted(&format!("x{}", legal(text)), ".mp4", id))
-                .collect();
-            let straight = names(&members);
-            straight.iter().for_each(|name| assert_legal(name));
-            prop_assert_eq!(straight.iter().collect::<HashSet<_>>().len(), straight.len());
-            let turn = turn % members.len();
-            members.rotate_left(turn);
-            let mut turned = names(&members);
-            turned.rotate_right(turn);
-            prop_assert_eq!(turned, straight);
+        fn legal_names_are_unchanged(text in nasty_text()) {
+            let once = legal_name(&text);
+            prop_assert_eq!(legal_name(&once), once);
         }
     }
 }

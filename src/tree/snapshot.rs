@@ -1,214 +1,45 @@
 //! The finished tree: immutable, and answers every metadata call from memory.
 
-use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
-use bytes::Bytes;
-use jiff::Timestamp;
+use super::draft::SnapshotDraft;
+use super::inode::Ino;
+use super::inode_index::InodeIndex;
+use super::node::{Content, Node};
 
-use super::inode::{Identity, Ino};
-use crate::model::{BodyKind, Document, FileId, Version};
-
-/// One file or directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
-    /// Its inode number.
-    pub ino: Ino,
-    /// The directory it is in; the root is its own parent.
-    pub parent: Ino,
-    /// Its name in that directory; empty for the root.
-    pub name: Arc<str>,
-    /// Its modification time; may lie before 1970.
-    pub modified: Timestamp,
-    /// When its provider will delete it, where that is known.
-    pub expires: Option<Timestamp>,
-    /// What it holds.
-    pub content: Content,
-}
-
-/// What a node holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// A directory.
-    Directory {
-        /// What is in it, ordered by the bytes of the names.
-        entries: Box<[Ino]>,
-    },
-    /// A recording file: its bytes are at the provider.
-    Recording {
-        /// Which file.
-        id: FileId,
-        /// Which content of it.
-        version: Version,
-        /// Its length in bytes.
-        size: u64,
-        /// What its bytes must look like.
-        body: BodyKind,
-    },
-    /// A file whose bytes are here.
-    Text(Bytes),
-    /// A file whose bytes are made from what is here.
-    Document(Arc<Document>),
-    /// What stands where a recording file would that cannot be had.
-    Note {
-        /// Why, for a person.
-        text: Bytes,
-        /// Length in bytes of the file itself, where that is listed.
-        declared_size: Option<u64>,
-    },
-}
-
-impl Node {
-    /// Its length in bytes; 0 for a directory.
-    pub fn size(&self) -> u64 {
-        match &self.content {
-            Content::Directory { .. } => 0,
-            Content::Recording { size, .. } => *size,
-            Content::Text(text) | Content::Note { text, .. } => text.len() as u64,
-            Content::Document(document) => document.length(),
-        }
-    }
-
-    /// Whether it is a directory.
-    pub fn is_directory(&self) -> bool {
-        matches!(self.content, Content::Directory { .. })
-    }
-}
-
-/// How much a snapshot shows, for `statfs`.
+/// What a snapshot shows in total, for `statfs`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Sum of the lengths of all files, in bytes. A file that stands under two names counts twice, as it does for `du`.
+    /// The sum of the lengths of all files, in bytes. A file with two names counts twice, as in
+    /// `du`.
     pub bytes: u64,
-    /// Number of files.
     pub files: u64,
-    /// Number of directories, the root included.
+    /// Includes the root.
     pub directories: u64,
 }
 
-/// The whole archive at one moment.
+/// The archive at one moment.
 ///
-/// **Invariant**: `nodes` is ordered by inode number, holds the root, and every entry and parent is in it.
+/// **Invariant**: `nodes` is ordered by inode number and contains the root, every entry and every
+/// parent.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     nodes: Box<[Node]>,
-    places: Places,
-    /// Added up when somebody asks, for the lengths of documents are found out by making them.
+    index: InodeIndex,
+    /// Computed on demand, because the length of a document is found out by rendering it.
     totals: OnceLock<Totals>,
 }
 
-/// The nodes of a tree before they have numbers: until then, places stand for them. Those of a large archive are many
-/// megabytes, so they become the snapshot's own where they lie.
-///
-/// **Invariant**: the first is the root, parents stand before their children, and each has an identity.
-#[derive(Debug)]
-pub(super) struct Drafts {
-    nodes: Vec<Node>,
-    identities: Vec<Identity>,
-}
-
-impl Drafts {
-    /// The root alone, with room for `more`.
-    pub(super) fn new(more: usize) -> Self {
-        let (nodes, identities) = (Vec::with_capacity(more + 1), Vec::with_capacity(more + 1));
-        let mut drafts = Self { nodes, identities };
-        drafts.add(
-            0,
-            "".into(),
-            Identity::ROOT,
-            Timestamp::UNIX_EPOCH,
-            Content::Directory { entries: Box::default() },
-        );
-        drafts
-    }
-
-    /// Adds a node below the one at the place `parent`; its own place.
-    pub(super) fn add(
-        &mut self,
-        parent: usize,
-        name: Arc<str>,
-        identity: Identity,
-        modified: Timestamp,
-        content: Content,
-    ) -> usize {
-        let place = self.nodes.len();
-        let (ino, parent) = (Ino(place as u64), Ino(parent as u64));
-        self.nodes.push(Node { ino, parent, name, modified, expires: None, content });
-        self.identities.push(identity);
-        place
-    }
-
-    /// The node at a place.
-    pub(super) fn get_mut(&mut self, place: usize) -> Option<&mut Node> {
-        self.nodes.get_mut(place)
-    }
-
-    /// What the nodes are, in the order of their places.
-    pub(super) fn identities(&self) -> &[Identity] {
-        &self.identities
-    }
-}
-
-/// Where in the nodes a number is. Every metadata call begins with one, and a search through the megabytes of a large
-/// archive's nodes takes four times as long as this.
-///
-/// Numbers are hashes, so a node's place among all of them is known within a few: of as many equal parts as there are
-/// nodes, each part of the numbers has one on average. A hash table would take four times the memory, in each of the
-/// snapshots that are alive at the same time.
-#[derive(Clone, Debug)]
-struct Places {
-    /// The place of the first node of each part, and behind them the number of nodes.
-    starts: Box<[usize]>,
-}
-
-impl Places {
-    fn of(nodes: &[Node]) -> Self {
-        let mut starts = Vec::with_capacity(nodes.len() + 1);
-        for (place, node) in nodes.iter().enumerate() {
-            let part = Self::part(node.ino, nodes.len());
-            while starts.len() <= part {
-                starts.push(place);
-            }
-        }
-        starts.resize(nodes.len() + 1, nodes.len());
-        Self { starts: starts.into() }
-    }
-
-    /// Which of `parts` parts of all numbers one is in.
-    fn part(ino: Ino, parts: usize) -> usize {
-        let part = (u128::from(ino.0) * parts as u128) >> Ino::BITS;
-        usize::try_from(part).unwrap_or(usize::MAX)
-    }
-
-    /// The places that a number can have.
-    fn near(&self, ino: Ino) -> Range<usize> {
-        let part = Self::part(ino, self.starts.len() - 1);
-        match self.starts.get(part..) {
-            Some([from, to, ..]) => *from..*to,
-            // No node has such a number.
-            _ => 0..0,
-        }
-    }
-}
-
 impl Snapshot {
-    /// A root with nothing in it.
+    /// Returns a tree that contains only the root.
     pub fn empty() -> Self {
-        Self::assemble(Drafts::new(0), &[Ino::ROOT])
+        Self::assemble(SnapshotDraft::with_capacity(0), &[Ino::ROOT])
     }
 
-    /// Joins drafts and their numbers.
-    pub(super) fn assemble(drafts: Drafts, inos: &[Ino]) -> Self {
-        let numbered = |place: Ino| {
-            let place = usize::try_from(place.0).ok();
-            place.and_then(|place| inos.get(place)).copied().unwrap_or(Ino::ROOT)
-        };
-        let Drafts { mut nodes, identities } = drafts;
-        drop(identities);
-        for node in &mut nodes {
-            (node.ino, node.parent) = (numbered(node.ino), numbered(node.parent));
-        }
-        // Ordered by directory and name, for the entries of each; then by number, for good.
+    /// Creates the tree of a draft. `inos` are the inode numbers of its nodes.
+    pub(super) fn assemble(draft: SnapshotDraft, inos: &[Ino]) -> Self {
+        let mut nodes = draft.into_nodes(inos);
+        // Sorted by directory and name to collect the entries, then by number for lookups.
         nodes.sort_unstable_by(|one, other| {
             (one.parent, &one.name, one.ino).cmp(&(other.parent, &other.name, other.ino))
         });
@@ -225,25 +56,25 @@ impl Snapshot {
                 *entries = own.iter().map(|(_, child)| *child).collect();
             }
         }
-        let places = Places::of(&nodes);
-        Self { nodes: nodes.into(), places, totals: OnceLock::new() }
+        let index = InodeIndex::new(&nodes);
+        Self { nodes: nodes.into(), index, totals: OnceLock::new() }
     }
 
-    /// The node with this number, if it is there now.
     pub fn node(&self, ino: Ino) -> Option<&Node> {
-        let near = self.nodes.get(self.places.near(ino))?;
-        near.binary_search_by_key(&ino, |node| node.ino).ok().and_then(|place| near.get(place))
+        let nodes = self.nodes.get(self.index.candidates(ino))?;
+        nodes.binary_search_by_key(&ino, |node| node.ino).ok().and_then(|at| nodes.get(at))
     }
 
-    /// The node called `name` in the directory `parent`.
+    /// Returns the node called `name` in the directory `parent`.
     pub fn lookup(&self, parent: Ino, name: &str) -> Option<&Node> {
         let entries = self.entries(parent)?;
-        let named = |ino: &Ino| self.node(*ino).map(|node| &*node.name);
-        let place = entries.binary_search_by(|ino| named(ino).cmp(&Some(name))).ok()?;
-        entries.get(place).and_then(|ino| self.node(*ino))
+        let name_of = |ino: &Ino| self.node(*ino).map(|node| &*node.name);
+        let position = entries.binary_search_by(|ino| name_of(ino).cmp(&Some(name))).ok()?;
+        entries.get(position).and_then(|ino| self.node(*ino))
     }
 
-    /// What is in `directory`, ordered by the bytes of the names, without `.` and `..`; `None` where it is no directory.
+    /// Returns the entries of `directory`, ordered by the bytes of the names, without `.` and
+    /// `..`; `None` if it is not a directory.
     pub fn entries(&self, directory: Ino) -> Option<&[Ino]> {
         match &self.node(directory)?.content {
             Content::Directory { entries } => Some(entries),
@@ -254,7 +85,6 @@ impl Snapshot {
         }
     }
 
-    /// How much there is.
     pub fn totals(&self) -> Totals {
         *self.totals.get_or_init(|| {
             let mut totals = Totals::default();
@@ -266,7 +96,7 @@ impl Snapshot {
         })
     }
 
-    /// All nodes, ordered by inode number.
+    /// Returns all nodes, ordered by inode number.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
@@ -274,25 +104,28 @@ impl Snapshot {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
+    use super::super::inode::Identity;
     use super::*;
 
     fn sample() -> Snapshot {
         let directory = || Content::Directory { entries: Box::default() };
         let text = |text: &'static str| Content::Text(text.into());
-        let mut drafts = Drafts::new(4);
+        let mut draft = SnapshotDraft::with_capacity(4);
         for (parent, name, content) in [
             (0, "b", directory()),
             (0, "a", directory()),
             (1, "é", text("12")),
             (1, "z", text("345")),
         ] {
-            drafts.add(parent, name.into(), Identity::ROOT, Timestamp::UNIX_EPOCH, content);
+            draft.add(parent, name.into(), Identity::ROOT, Timestamp::UNIX_EPOCH, content);
         }
-        Snapshot::assemble(drafts, &[Ino::ROOT, Ino(50), Ino(90), Ino(7), Ino(60)])
+        Snapshot::assemble(draft, &[Ino::ROOT, Ino(50), Ino(90), Ino(7), Ino(60)])
     }
 
     #[test]
-    fn entries_are_ordered_by_name_and_not_by_number() {
+    fn entries_are_ordered_by_name() {
         let snapshot = sample();
         assert_eq!(snapshot.entries(Ino::ROOT), Some(&[Ino(90), Ino(50)][..]));
         assert_eq!(snapshot.entries(Ino(50)), Some(&[Ino(60), Ino(7)][..]));
@@ -302,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lookup_finds_the_exact_name_in_its_directory_only() {
+    fn lookup_matches_exact_name_in_its_directory() {
         let snapshot = sample();
         assert_eq!(snapshot.lookup(Ino::ROOT, "b").map(|node| node.ino), Some(Ino(50)));
         assert_eq!(
@@ -317,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn every_number_is_found_however_the_numbers_lie_and_no_other_is() {
+    fn only_assigned_inode_numbers_are_found() {
         let highest = (1 << Ino::BITS) - 1;
         for mut numbers in [
             vec![],
@@ -329,9 +162,9 @@ mod tests {
                 .collect(),
         ] {
             numbers.insert(0, 1);
-            let mut drafts = Drafts::new(numbers.len());
+            let mut draft = SnapshotDraft::with_capacity(numbers.len());
             for _ in 1..numbers.len() {
-                drafts.add(
+                draft.add(
                     0,
                     "x".into(),
                     Identity::ROOT,
@@ -340,7 +173,7 @@ mod tests {
                 );
             }
             let inos: Vec<_> = numbers.iter().copied().map(Ino).collect();
-            let snapshot = Snapshot::assemble(drafts, &inos);
+            let snapshot = Snapshot::assemble(draft, &inos);
             for number in numbers.iter().flat_map(|number| [number - 1, *number, number + 1]) {
                 let found = snapshot.node(Ino(number)).map(|node| node.ino.0);
                 assert_eq!(found, numbers.contains(&number).then_some(number));
@@ -360,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_empty_snapshot_is_a_root_of_the_epoch() {
+    fn empty_snapshot_is_a_root_from_1970() {
         let snapshot = Snapshot::empty();
         let root = snapshot.node(Ino::ROOT).unwrap();
         assert_eq!(

@@ -1,79 +1,80 @@
-//! Beside which views a transcript or caption file stands.
+//! The views beside which a transcript or caption file is shown.
 //!
-//! A recording that was stopped and restarted has segments, told apart by their start. A track belongs to the segment
-//! with exactly its own start. Where there is none, it belongs to the one nearest in time that has a view, or audio
-//! in a meeting without views: a track may start with the first word.
+//! A recording that was stopped and restarted has segments, distinguished by their start. A track
+//! belongs to the segment with exactly its own start. If there is none, it belongs to the nearest
+//! one that has a view, or audio in a meeting without views: a track may start with the first word.
 //!
-//! A segment takes tracks of one sort only, in this order: transcripts with its exact start, other transcripts,
-//! captions with its exact start, other captions. The rest keep their own names, and so do all tracks of a meeting
-//! without view and audio.
+//! A segment takes tracks of one group only, in this order: transcripts with its exact start, other
+//! transcripts, captions with its exact start, other captions. The remaining tracks keep their own
+//! names, and so do all tracks of a meeting without views and audio.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::files::Named;
+use super::named_file::NamedFile;
 use crate::model::{FileKey, Role};
 
 type Start = Option<Timestamp>;
 
-/// What of a segment a track can stand beside.
+/// The files of a segment that a track can be shown beside.
 #[derive(Debug, Default)]
 struct Segment<'n, 'a> {
-    views: Vec<&'n Named<'a>>,
-    audio: Option<&'n Named<'a>>,
+    views: Vec<&'n NamedFile<'a>>,
+    audio: Option<&'n NamedFile<'a>>,
 }
 
 impl<'n, 'a> Segment<'n, 'a> {
-    /// Every view, since any of them may be played; audio only where there is no view.
-    fn hosts(&self) -> Vec<&'n Named<'a>> {
+    /// Returns all views, because any of them may be played, or the audio if there is no view.
+    fn hosts(&self) -> Vec<&'n NamedFile<'a>> {
         if self.views.is_empty() { self.audio.into_iter().collect() } else { self.views.clone() }
     }
 }
 
-/// The hosts of each track, by the track's key; a track that keeps its own name is not in it.
+/// Returns the hosts of each track by the key of the track. A track without hosts keeps its own name.
 pub(super) fn hosts<'n, 'a>(
-    tracks: &[&'n Named<'a>],
-    others: &[&'n Named<'a>],
-) -> HashMap<&'a FileKey, Vec<&'n Named<'a>>> {
+    tracks: &[&'n NamedFile<'a>],
+    others: &[&'n NamedFile<'a>],
+) -> HashMap<&'a FileKey, Vec<&'n NamedFile<'a>>> {
     let segments = segments(others);
     let mut hosts = HashMap::new();
-    let mut served: HashSet<Start> = HashSet::new();
+    let mut occupied: HashSet<Start> = HashSet::new();
     for (role, exactly) in [
         (Role::Transcript, true),
         (Role::Transcript, false),
         (Role::Captions, true),
         (Role::Captions, false),
     ] {
-        let mut served_now = Vec::new();
+        let mut newly_occupied = Vec::new();
         for track in tracks.iter().filter(|track| track.file.role == role) {
-            let found = match segments.get_key_value(&track.start()) {
-                Some(found) if exactly => Some(found),
+            let segment = match segments.get_key_value(&track.start()) {
+                Some(segment) if exactly => Some(segment),
                 None if !exactly => nearest(&segments, track.start()),
                 _ => None,
             };
-            if let Some((start, segment)) = found.filter(|(start, _)| !served.contains(start)) {
+            if let Some((start, segment)) = segment.filter(|(start, _)| !occupied.contains(start)) {
                 hosts.insert(track.key(), segment.hosts());
-                served_now.push(*start);
+                newly_occupied.push(*start);
             }
         }
-        served.extend(served_now);
+        occupied.extend(newly_occupied);
     }
     hosts
 }
 
-fn segments<'n, 'a>(files: &[&'n Named<'a>]) -> BTreeMap<Start, Segment<'n, 'a>> {
+fn segments<'n, 'a>(files: &[&'n NamedFile<'a>]) -> BTreeMap<Start, Segment<'n, 'a>> {
     let mut segments: BTreeMap<Start, Segment<'n, 'a>> = BTreeMap::new();
     for named in files {
         match named.file.role {
             Role::View => segments.entry(named.start()).or_default().views.push(named),
             Role::Audio => {
                 let audio = &mut segments.entry(named.start()).or_default().audio;
-                // The sound of one language is named after it, so the shortest name is that of all.
-                let rank =
-                    |named: &Named<'a>| (named.stem.len(), named.stem.clone(), named.key().clone());
-                if audio.is_none_or(|kept| rank(named) < rank(kept)) {
+                // Audio of one language has the language in its name: the shortest name is the main audio.
+                let rank = |named: &NamedFile<'a>| {
+                    (named.stem.len(), named.stem.clone(), named.key().clone())
+                };
+                if audio.is_none_or(|main| rank(named) < rank(main)) {
                     *audio = Some(named);
                 }
             }
@@ -83,7 +84,8 @@ fn segments<'n, 'a>(files: &[&'n Named<'a>]) -> BTreeMap<Start, Segment<'n, 'a>>
     segments
 }
 
-/// The segment with the nearest start; the earlier of two, and the first of all where no time is known.
+/// Returns the segment with the nearest start: the earlier of two, and the first of all if the start
+/// is unknown.
 fn nearest<'s, 'n, 'a>(
     segments: &'s BTreeMap<Start, Segment<'n, 'a>>,
     start: Start,

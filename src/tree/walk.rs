@@ -1,52 +1,50 @@
-//! The order in which programs go through directories.
+//! The order in which programs walk directories.
 
 use std::sync::Arc;
 
-use super::{Ino, Snapshot};
+use super::inode::Ino;
+use super::snapshot::Snapshot;
 
-/// How a program orders what it finds in a directory before it goes on.
+/// How a program orders the entries of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WalkOrder {
-    /// As it is listed, by name: `grep -r`, `find`, `rsync`, an indexer.
+    /// In directory order, which is by name: `grep -r`, `find`, `rsync`, indexers.
     ByName,
-    /// By inode number, which is the fastest on disks that turn: `cp -r`.
+    /// By inode number, which is fastest on rotating disks: `cp -r`.
     ByInode,
 }
 
-/// The files that follow one, directory by directory and depth first.
-///
-/// It keeps to the snapshot it began with.
+/// Iterates over the files after a given one, depth first, in one snapshot.
 #[derive(Debug)]
 pub struct TreeWalk {
     snapshot: Arc<Snapshot>,
     order: WalkOrder,
-    /// For each directory from the root down: what is still to come in it, the next one last.
-    rest: Vec<Vec<Ino>>,
+    /// The remaining entries of each directory from the root down, in reverse order.
+    remaining: Vec<Vec<Ino>>,
 }
 
 impl TreeWalk {
-    /// The files behind `file`; `None` where the snapshot does not have it.
+    /// Starts after `file`. Returns `None` if the snapshot does not contain it.
     pub fn after(snapshot: Arc<Snapshot>, file: Ino, order: WalkOrder) -> Option<Self> {
-        let mut course = Self { order, rest: Vec::new(), snapshot };
+        let mut walk = Self { order, remaining: Vec::new(), snapshot };
         let mut at = file;
         while at != Ino::ROOT {
-            let parent = course.snapshot.node(at)?.parent;
-            let mut rest = course.to_come(parent);
-            let place = rest.iter().position(|entry| *entry == at)?;
-            rest.truncate(place);
-            course.rest.push(rest);
+            let parent = walk.snapshot.node(at)?.parent;
+            let mut entries = walk.reversed_entries(parent);
+            let position = entries.iter().position(|entry| *entry == at)?;
+            entries.truncate(position);
+            walk.remaining.push(entries);
             at = parent;
         }
-        course.rest.reverse();
-        Some(course)
+        walk.remaining.reverse();
+        Some(walk)
     }
 
-    /// The snapshot it keeps to.
     pub fn snapshot(&self) -> &Arc<Snapshot> {
         &self.snapshot
     }
 
-    fn to_come(&self, directory: Ino) -> Vec<Ino> {
+    fn reversed_entries(&self, directory: Ino) -> Vec<Ino> {
         let mut entries = self.snapshot.entries(directory).unwrap_or_default().to_vec();
         match self.order {
             WalkOrder::ByName => entries.reverse(),
@@ -61,15 +59,15 @@ impl Iterator for TreeWalk {
 
     fn next(&mut self) -> Option<Ino> {
         loop {
-            let Some(entry) = self.rest.last_mut()?.pop() else {
-                self.rest.pop();
+            let Some(entry) = self.remaining.last_mut()?.pop() else {
+                self.remaining.pop();
                 continue;
             };
             if !self.snapshot.node(entry).is_some_and(|node| node.is_directory()) {
                 return Some(entry);
             }
-            let inside = self.to_come(entry);
-            self.rest.push(inside);
+            let entries = self.reversed_entries(entry);
+            self.remaining.push(entries);
         }
     }
 }
@@ -78,16 +76,16 @@ impl Iterator for TreeWalk {
 mod tests {
     use jiff::Timestamp;
 
+    use super::super::draft::SnapshotDraft;
     use super::super::inode::Identity;
-    use super::super::snapshot::Drafts;
+    use super::super::node::Content;
     use super::*;
-    use crate::tree::Content;
 
-    /// `/b/{x,y}`, `/a/{z}`, `/c`, with numbers that run against the names.
+    /// `/b/{x,y}`, `/a/{z}`, `/c`, with numbers in the opposite order of the names.
     fn tree() -> Arc<Snapshot> {
-        let mut drafts = Drafts::new(6);
+        let mut draft = SnapshotDraft::with_capacity(6);
         let mut add = |parent, name: &str, content| {
-            drafts.add(parent, name.into(), Identity::ROOT, Timestamp::UNIX_EPOCH, content)
+            draft.add(parent, name.into(), Identity::ROOT, Timestamp::UNIX_EPOCH, content)
         };
         for name in ["b", "a"] {
             add(0, name, Content::Directory { entries: Box::default() });
@@ -96,28 +94,28 @@ mod tests {
             add(parent, name, Content::Text("t".into()));
         }
         let inos = [Ino::ROOT, Ino(20), Ino(30), Ino(9), Ino(8), Ino(7), Ino(10)];
-        Arc::new(Snapshot::assemble(drafts, &inos))
+        Arc::new(Snapshot::assemble(draft, &inos))
     }
 
-    fn behind(file: u64, order: WalkOrder) -> Vec<u64> {
+    fn files_after(file: u64, order: WalkOrder) -> Vec<u64> {
         TreeWalk::after(tree(), Ino(file), order).unwrap().map(|ino| ino.0).collect()
     }
 
     #[test]
-    fn files_follow_each_other_by_name_through_all_directories() {
-        assert_eq!(behind(7, WalkOrder::ByName), [9, 8, 10]);
-        assert_eq!(behind(8, WalkOrder::ByName), [10]);
-        assert!(behind(10, WalkOrder::ByName).is_empty());
+    fn walk_by_name_crosses_directories() {
+        assert_eq!(files_after(7, WalkOrder::ByName), [9, 8, 10]);
+        assert_eq!(files_after(8, WalkOrder::ByName), [10]);
+        assert!(files_after(10, WalkOrder::ByName).is_empty());
     }
 
     #[test]
-    fn files_follow_each_other_by_number_through_all_directories() {
-        assert_eq!(behind(10, WalkOrder::ByInode), [8, 9, 7]);
-        assert_eq!(behind(9, WalkOrder::ByInode), [7]);
+    fn walk_by_inode_crosses_directories() {
+        assert_eq!(files_after(10, WalkOrder::ByInode), [8, 9, 7]);
+        assert_eq!(files_after(9, WalkOrder::ByInode), [7]);
     }
 
     #[test]
-    fn nothing_follows_a_file_that_is_not_there() {
+    fn walk_after_an_unknown_file_is_none() {
         assert!(TreeWalk::after(tree(), Ino(99), WalkOrder::ByName).is_none());
     }
 }

@@ -1,9 +1,9 @@
-//! The directories, their times and numbers, and what changes between two trees.
+//! The directories, their times and inode numbers, and the changes between two trees.
 
-use super::*;
+use super::fixtures::*;
 
 #[test]
-fn a_meeting_stands_under_source_year_and_local_start() {
+fn meeting_is_below_source_and_year() {
     let files = vec![
         file("1", Role::View, "shared_screen_with_speaker_view(CC)", "mp4"),
         file("2", Role::Transcript, "audio_transcript", "vtt"),
@@ -27,15 +27,15 @@ fn a_meeting_stands_under_source_year_and_local_start() {
 }
 
 #[test]
-fn the_year_is_the_local_one() {
-    let mut view = meeting("m", "New year", vec![file("1", Role::View, "v", "mp4")]);
-    Arc::make_mut(&mut view.meeting).start = at("2025-12-31T23:30:00Z");
-    let snapshot = paris().build(&acme(vec![view]));
+fn year_is_local() {
+    let mut contents = meeting("m", "New year", vec![file("1", Role::View, "v", "mp4")]);
+    Arc::make_mut(&mut contents.meeting).start = at("2025-12-31T23:30:00Z");
+    let snapshot = paris().build(&acme(vec![contents]));
     assert!(paths(&snapshot).contains_key("acme/2026/2026-01-01 0030 New year/"));
 }
 
 #[test]
-fn a_topic_of_dots_becomes_untitled() {
+fn topic_without_legal_characters_is_untitled() {
     for topic in ["", "...", " / ", "\u{200b}", "\0"] {
         let snapshot = paris().build(&acme(vec![meeting(
             "m",
@@ -50,14 +50,14 @@ fn a_topic_of_dots_becomes_untitled() {
 }
 
 #[test]
-fn a_topic_cannot_leave_its_directory() {
+fn topic_cannot_escape_its_directory() {
     let file = file("1", Role::View, "../../../etc/passwd", "/../x");
     let snapshot = paris().build(&acme(vec![meeting("m", "../../etc/passwd", vec![file])]));
     assert!(paths(&snapshot).contains_key("acme/2026/2026-10-06 0900 etc passwd/etc passwd.x"));
 }
 
 #[test]
-fn twin_meetings_are_told_apart_by_their_ids_whatever_their_order() {
+fn equal_meeting_names_get_ids_in_any_order() {
     let twins = || {
         ["b", "a", "c"]
             .map(|id| meeting(id, "Daily", vec![file("1", Role::View, "v", "mp4")]))
@@ -83,7 +83,7 @@ fn twin_meetings_are_told_apart_by_their_ids_whatever_their_order() {
 }
 
 #[test]
-fn a_source_without_meetings_is_an_empty_directory_of_the_epoch() {
+fn empty_source_is_a_directory_from_1970() {
     let snapshot = paris().build(&acme(Vec::new()));
     let paths = paths(&snapshot);
     assert_eq!(paths.keys().collect::<Vec<_>>(), ["acme/"]);
@@ -91,7 +91,7 @@ fn a_source_without_meetings_is_an_empty_directory_of_the_epoch() {
 }
 
 #[test]
-fn a_meeting_with_nothing_to_show_is_hidden_with_its_document() {
+fn meeting_without_visible_files_is_hidden() {
     let processing = RecordingFile {
         availability: Availability::Processing,
         ..file("1", Role::View, "v", "mp4")
@@ -105,7 +105,7 @@ fn a_meeting_with_nothing_to_show_is_hidden_with_its_document() {
 }
 
 #[test]
-fn times_are_those_of_the_recording() {
+fn modification_times_come_from_the_recording() {
     let mut files = vec![
         file("1", Role::View, "ended", "mp4"),
         RecordingFile { recording_end: None, ..file("2", Role::Audio, "started", "m4a") },
@@ -136,17 +136,17 @@ fn times_are_those_of_the_recording() {
 }
 
 #[test]
-fn times_before_the_epoch_and_at_the_ends_of_the_calendar_are_shown() {
+fn extreme_times_are_shown() {
     for (start, directory) in [
         (Timestamp::MIN, "acme/-9999/-9999-01-02 0159 t/"),
         (Timestamp::MAX, "acme/9999/9999-12-30 2200 t/"),
         (at("0007-03-01T00:00:00Z"), "acme/0007/0007-03-01 0000 t/"),
         (at("1969-07-20T20:17:00Z"), "acme/1969/1969-07-20 2017 t/"),
     ] {
-        let mut view = meeting("m", "t", vec![file("1", Role::View, "v", "mp4")]);
-        let changed = Arc::make_mut(&mut view.meeting);
+        let mut contents = meeting("m", "t", vec![file("1", Role::View, "v", "mp4")]);
+        let changed = Arc::make_mut(&mut contents.meeting);
         (changed.start, changed.end) = (start, start);
-        let snapshot = TreeBuilder::new(TimeZone::UTC).build(&acme(vec![view]));
+        let snapshot = TreeBuilder::new(TimeZone::UTC).build(&acme(vec![contents]));
         let paths = paths(&snapshot);
         assert!(paths.contains_key(directory), "{start}: {:?}", paths.keys());
         assert_eq!(paths["acme/"].modified, start);
@@ -154,7 +154,7 @@ fn times_before_the_epoch_and_at_the_ends_of_the_calendar_are_shown() {
 }
 
 #[test]
-fn inode_numbers_stay_as_they_are() {
+fn inode_numbers_never_change() {
     let files = vec![
         file("1", Role::View, "v", "mp4"),
         file("2", Role::Transcript, "t", "vtt"),
@@ -176,18 +176,15 @@ fn inode_numbers_stay_as_they_are() {
         (format!("{directory}v.mp4"), 3_606_294_290_211_268_982),
         (format!("{directory}v.vtt"), 3_056_556_024_657_853_452),
     ];
-    assert_eq!(
-        numbers, frozen,
-        "inode numbers appear to have changed: users' backups would see every file as new"
-    );
+    assert_eq!(numbers, frozen, "inode numbers changed: every backup would copy all files again");
 }
 
 #[test]
-fn a_number_outlives_names_and_sizes_but_not_a_new_version() {
-    let view = || meeting("m", "Before", vec![file("1", Role::View, "v", "mp4")]);
+fn new_version_gets_a_new_inode() {
+    let contents = || meeting("m", "Before", vec![file("1", Role::View, "v", "mp4")]);
     let mut builder = paris();
-    let before = builder.build(&acme(vec![view()]));
-    let mut renamed = view();
+    let before = builder.build(&acme(vec![contents()]));
+    let mut renamed = contents();
     let changed = Arc::make_mut(&mut renamed.meeting);
     changed.topic = "After".into();
     changed.start = at("2025-10-06T07:00:00Z");
@@ -203,7 +200,7 @@ fn a_number_outlives_names_and_sizes_but_not_a_new_version() {
         old["acme/2026/2026-10-06 0900 Before/v.mp4"].ino,
         new["acme/2025/2025-10-06 0900 After/w.mp4"].ino
     );
-    let mut trimmed = view();
+    let mut trimmed = contents();
     Arc::make_mut(&mut trimmed.meeting).files[0].version = Version(2);
     let after = builder.build(&acme(vec![trimmed]));
     let path = "acme/2026/2026-10-06 0900 Before/v.mp4";
@@ -211,38 +208,38 @@ fn a_number_outlives_names_and_sizes_but_not_a_new_version() {
 }
 
 #[test]
-fn a_meeting_or_file_that_is_listed_twice_is_shown_once() {
-    let view = meeting(
+fn duplicate_entries_are_shown_once() {
+    let contents = meeting(
         "m",
         "t",
         vec![file("1", Role::View, "v", "mp4"), file("1", Role::View, "v", "mp4")],
     );
-    let snapshot = paris().build(&acme(vec![view.clone(), view]));
+    let snapshot = paris().build(&acme(vec![contents.clone(), contents]));
     assert_eq!(snapshot.totals().files, 2);
     assert_eq!(paths(&snapshot).len(), 5);
 }
 
 #[test]
-fn the_same_archive_has_not_changed() {
+fn equal_archives_have_no_changes() {
     let archive = acme(vec![meeting("m", "t", vec![file("1", Role::View, "v", "mp4")])]);
     let mut builder = paris();
     let [one, other] = [builder.build(&archive), builder.build(&archive)];
-    assert_eq!(other.changes_since(&one), []);
+    assert_eq!(TreeChange::between(&one, &other), []);
 }
 
 #[test]
-fn a_text_with_other_bytes_of_the_same_length_has_changed() {
-    let view = meeting("m", "t", vec![file("1", Role::View, "v", "mp4")]);
+fn changed_text_of_equal_length_is_reported() {
+    let contents = meeting("m", "t", vec![file("1", Role::View, "v", "mp4")]);
     let mut builder = paris();
     let old = builder.build(&acme(vec![view.clone()]));
-    let new =
-        builder.build(&acme(vec![MeetingContents { document: Some(document("other")), ..view }]));
+    let new = builder
+        .build(&acme(vec![MeetingContents { document: Some(document("other")), ..contents }]));
     let ino = paths(&new)["acme/2026/2026-10-06 0900 t/meeting.json"].ino;
-    assert_eq!(new.changes_since(&old), [TreeChange::Attributes { ino }]);
+    assert_eq!(TreeChange::between(&old, &new), [TreeChange::Attributes { ino }]);
 }
 
 #[test]
-fn a_late_transcript_is_a_new_name_in_its_directory() {
+fn late_transcript_is_a_new_entry() {
     let view = file("1", Role::View, "v", "mp4");
     let mut builder = paris();
     let old = builder.build(&acme(vec![meeting("m", "t", vec![view.clone()])]));
@@ -251,5 +248,5 @@ fn a_late_transcript_is_a_new_name_in_its_directory() {
     let parent = paths(&new)["acme/2026/2026-10-06 0900 t/"].ino;
     let expected =
         [TreeChange::Entry { parent, name: "v.vtt".into() }, TreeChange::Directory { ino: parent }];
-    assert_eq!(new.changes_since(&old), expected);
+    assert_eq!(TreeChange::between(&old, &new), expected);
 }

@@ -1,6 +1,6 @@
-//! What must hold of any archive.
+//! Properties of any archive.
 
-use super::*;
+use super::fixtures::*;
 
 fn any_file() -> impl Strategy<Value = RecordingFile> {
     let role = prop::sample::select(vec![
@@ -40,7 +40,7 @@ fn any_file() -> impl Strategy<Value = RecordingFile> {
         )
 }
 
-/// Mostly a few moments, so that things meet; else any moment at all.
+/// Mostly one of a few times, so that collisions are frequent; otherwise any time.
 fn any_time() -> impl Strategy<Value = Timestamp> {
     let few = prop::sample::select(vec![
         "2026-10-06T07:00:00Z",
@@ -56,19 +56,21 @@ fn any_meeting() -> impl Strategy<Value = MeetingContents> {
     let word = prop::option::of(prop::sample::select(vec!["one", "two", "three"]));
     (("[a-d]", topic, any_time(), any_time()), prop::collection::vec(any_file(), 0..6), word)
         .prop_map(|((id, topic, start, end), files, word)| {
-            let mut view = meeting(&id, &topic, files);
-            let changed = Arc::make_mut(&mut view.meeting);
+            let mut contents = meeting(&id, &topic, files);
+            let changed = Arc::make_mut(&mut contents.meeting);
             (changed.start, changed.end) = (start, end.max(start));
-            MeetingContents { document: word.map(document), ..view }
+            MeetingContents { document: word.map(document), ..contents }
         })
 }
 
-/// Meetings of two sources, each id once in a source.
+/// Up to two sources; an id is unique within a source.
 fn any_archive() -> impl Strategy<Value = Vec<SourceContents>> {
     let meetings = || {
         prop::collection::vec(any_meeting(), 0..6).prop_map(|meetings| {
-            let by_id: BTreeMap<MeetingId, MeetingContents> =
-                meetings.into_iter().map(|view| (view.meeting.id.clone(), view)).collect();
+            let by_id: BTreeMap<MeetingId, MeetingContents> = meetings
+                .into_iter()
+                .map(|contents| (contents.meeting.id.clone(), contents))
+                .collect();
             by_id.into_values().collect::<Vec<_>>()
         })
     };
@@ -82,14 +84,15 @@ fn any_archive() -> impl Strategy<Value = Vec<SourceContents>> {
                     name: source_name(name),
                     meetings,
                     trash,
+                    redundant_view_suffix: Some("(CC)"),
                 })
                 .collect()
         },
     )
 }
 
-/// What a kernel may remember of a tree, by path.
-fn remembered(snapshot: &Snapshot) -> BTreeMap<String, (Ino, u64, Timestamp, Option<Bytes>)> {
+/// Returns what a kernel can cache of a tree, by path.
+fn cacheable(snapshot: &Snapshot) -> BTreeMap<String, (Ino, u64, Timestamp, Option<Bytes>)> {
     let text = |node: &Node| match &node.content {
         Content::Text(text) | Content::Note { text, .. } => Some(text.clone()),
         Content::Document(document) => Some(document.text()),
@@ -103,11 +106,11 @@ fn remembered(snapshot: &Snapshot) -> BTreeMap<String, (Ino, u64, Timestamp, Opt
 
 proptest! {
     #[test]
-    fn any_archive_makes_a_sound_tree(archive in any_archive()) {
+    fn any_archive_gives_a_consistent_tree(archive in any_archive()) {
         let snapshot = paris().build(&archive);
         let paths = paths(&snapshot);
         let numbers: BTreeSet<Ino> = paths.values().map(|node| node.ino).chain([Ino::ROOT]).collect();
-        prop_assert_eq!(numbers.len(), paths.len() + 1, "a number stands twice");
+        prop_assert_eq!(numbers.len(), paths.len() + 1, "a number is used twice");
         prop_assert!(numbers.iter().all(|ino| (1..=i64::MAX as u64).contains(&ino.0)));
         prop_assert_eq!(snapshot.nodes().len(), numbers.len());
         let Totals { files, directories, .. } = snapshot.totals();
@@ -122,23 +125,23 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_meetings_and_files_does_not_matter(archive in any_archive(), seed in any::<u64>()) {
+    fn tree_ignores_listing_order(archive in any_archive(), seed in any::<u64>()) {
         let mut shuffled = archive.clone();
         let mut random = fastrand::Rng::with_seed(seed);
         random.shuffle(&mut shuffled);
         for source in &mut shuffled {
             random.shuffle(&mut source.meetings);
-            for view in &mut source.meetings {
-                let files = &mut Arc::make_mut(&mut view.meeting).files;
-                // Two entries with one key and one version may differ in anything, and then either may be shown.
+            for contents in &mut source.meetings {
+                let files = &mut Arc::make_mut(&mut contents.meeting).files;
+                // Either of two entries with equal key and version may be shown: keep one.
                 let mut keys = BTreeSet::new();
                 files.retain(|file| keys.insert(file.id.key.clone()));
             }
         }
         let straight = paris().build(&shuffled);
         for source in &mut shuffled {
-            for view in &mut source.meetings {
-                random.shuffle(&mut Arc::make_mut(&mut view.meeting).files);
+            for contents in &mut source.meetings {
+                random.shuffle(&mut Arc::make_mut(&mut contents.meeting).files);
             }
             random.shuffle(&mut source.meetings);
         }
@@ -148,12 +151,12 @@ proptest! {
     }
 
     #[test]
-    fn changes_name_exactly_what_differs(old in any_archive(), new in any_archive()) {
+    fn changes_are_exactly_the_differences(old in any_archive(), new in any_archive()) {
         let mut builder = paris();
         let [old, new] = [builder.build(&old), builder.build(&new)];
-        let changes = new.changes_since(&old);
+        let changes = TreeChange::between(&old, &new);
 
-        // Nothing is named that is the same, and nothing twice.
+        // No change is reported twice, and none without a difference.
         let distinct: BTreeSet<&TreeChange> = changes.iter().collect();
         prop_assert_eq!(distinct.len(), changes.len());
         for change in &changes {
@@ -177,19 +180,19 @@ proptest! {
             }
         }
 
-        // One who remembers all of the old tree, forgets what is named and asks again, sees the new tree.
-        let forgotten = |change: TreeChange| distinct.contains(&change);
+        // A cache of the old tree without what is reported, completed from the new tree, equals it.
+        let is_stale = |change: TreeChange| distinct.contains(&change);
         let mut seen = BTreeMap::new();
         let mut directories = vec![(Ino::ROOT, String::new())];
         while let Some((directory, path)) = directories.pop() {
-            let remembers = old.entries(directory).is_some();
-            let listing = if remembers && !forgotten(TreeChange::Directory { ino: directory }) { &old } else { &new };
+            let is_cached = old.entries(directory).is_some();
+            let listing = if is_cached && !is_stale(TreeChange::Directory { ino: directory }) { &old } else { &new };
             for child in listing.entries(directory).unwrap() {
                 let name = listing.node(*child).unwrap().name.clone();
                 let entry = TreeChange::Entry { parent: directory, name: name.clone() };
-                let looked_up = if remembers && !forgotten(entry) { &old } else { &new };
+                let looked_up = if is_cached && !is_stale(entry) { &old } else { &new };
                 let node = looked_up.lookup(directory, &name).unwrap();
-                let stale = forgotten(TreeChange::Attributes { ino: node.ino }) || forgotten(TreeChange::Directory { ino: node.ino });
+                let stale = is_stale(TreeChange::Attributes { ino: node.ino }) || is_stale(TreeChange::Directory { ino: node.ino });
                 let attributes = old.node(node.ino).filter(|_| !stale).or(new.node(node.ino)).unwrap();
                 let mut path = format!("{path}{name}");
                 if node.is_directory() {
@@ -204,6 +207,6 @@ proptest! {
                 seen.insert(path, (attributes.ino, attributes.size(), attributes.modified, text));
             }
         }
-        prop_assert_eq!(seen, remembered(&new));
+        prop_assert_eq!(seen, cacheable(&new));
     }
 }

@@ -1,50 +1,41 @@
-//! What of a snapshot a kernel that remembers an older one must forget.
+//! The differences between two snapshots, which a kernel that cached the older one must discard.
 
 use std::sync::Arc;
 
 use super::inode::Ino;
-use super::snapshot::{Content, Node, Snapshot};
+use super::node::{Content, Node};
+use super::snapshot::Snapshot;
 
-/// One difference between two snapshots.
+/// A difference between two snapshots.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TreeChange {
-    /// The name appeared, vanished, or now leads to another inode.
-    Entry {
-        /// The directory it is in.
-        parent: Ino,
-        /// The name.
-        name: Arc<str>,
-    },
+    /// A name appeared, vanished, or belongs to another inode.
+    Entry { parent: Ino, name: Arc<str> },
     /// The size or modification time of a file differs, or the bytes of a text.
-    Attributes {
-        /// The file.
-        ino: Ino,
-    },
-    /// The listing or modification time of a directory differs.
-    Directory {
-        /// The directory.
-        ino: Ino,
-    },
+    Attributes { ino: Ino },
+    /// The entries or the modification time of a directory differ.
+    Directory { ino: Ino },
 }
 
-impl Snapshot {
-    /// What differs from `old`, ordered by the inode number of the directory or file.
+impl TreeChange {
+    /// Returns the differences, ordered by the inode number of the directory or file.
     ///
-    /// Only of what both snapshots hold: nobody can remember anything of a directory that was not there, and what was
-    /// in a directory that is gone goes with the directory's own name.
-    pub fn changes_since(&self, old: &Snapshot) -> Vec<TreeChange> {
+    /// Only nodes of both snapshots are compared. Nothing is cached of a directory that did not
+    /// exist, and the name of a directory that is gone covers everything below it.
+    pub fn between(old: &Snapshot, new: &Snapshot) -> Vec<TreeChange> {
         let mut changes = Vec::new();
         let mut before = old.nodes().iter().peekable();
-        for node in self.nodes() {
+        for node in new.nodes() {
             while before.next_if(|old_node| old_node.ino < node.ino).is_some() {}
             let Some(old_node) = before.next_if(|old_node| old_node.ino == node.ino) else {
                 continue;
             };
             match (&old_node.content, &node.content) {
                 (Content::Directory { entries: was }, Content::Directory { entries: is }) => {
-                    let names_before = changes.len();
-                    changed_names(node.ino, &named(old, was), &named(self, is), &mut changes);
-                    if changes.len() > names_before || old_node.modified != node.modified {
+                    let count_before = changes.len();
+                    let (was, is) = (names(old, was), names(new, is));
+                    push_changed_names(node.ino, &was, &is, &mut changes);
+                    if changes.len() > count_before || old_node.modified != node.modified {
                         changes.push(TreeChange::Directory { ino: node.ino });
                     }
                 }
@@ -58,8 +49,8 @@ impl Snapshot {
     }
 }
 
-/// Whether a file's attributes or the bytes of a text changed. A recording's bytes cannot: another version is another
-/// inode.
+/// Returns whether the attributes of a file or the bytes of a text changed. The bytes of a recording
+/// cannot change, because another version is another inode.
 fn differs(old: &Node, new: &Node) -> bool {
     let text_differs = match (&old.content, &new.content) {
         (Content::Text(was), Content::Text(is)) => was != is,
@@ -70,7 +61,7 @@ fn differs(old: &Node, new: &Node) -> bool {
     text_differs || old.size() != new.size() || old.modified != new.modified
 }
 
-fn named<'a>(snapshot: &'a Snapshot, entries: &[Ino]) -> Vec<(&'a Arc<str>, Ino)> {
+fn names<'a>(snapshot: &'a Snapshot, entries: &[Ino]) -> Vec<(&'a Arc<str>, Ino)> {
     entries
         .iter()
         .filter_map(|ino| snapshot.node(*ino))
@@ -78,8 +69,8 @@ fn named<'a>(snapshot: &'a Snapshot, entries: &[Ino]) -> Vec<(&'a Arc<str>, Ino)
         .collect()
 }
 
-/// Walks two listings, each ordered by name, side by side.
-fn changed_names(
+/// Compares two directories whose entries are ordered by name.
+fn push_changed_names(
     parent: Ino,
     was: &[(&Arc<str>, Ino)],
     is: &[(&Arc<str>, Ino)],

@@ -1,4 +1,4 @@
-//! Words that files share.
+//! Strings of which an archive has many equal ones.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,8 +6,8 @@ use std::ops::Deref;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What providers call most files, and their extensions, in order.
-const USUAL: [&str; 28] = [
+/// The stems and extensions of most recording files, sorted.
+const COMMON: [&str; 28] = [
     "active_speaker",
     "audio_interpretation",
     "audio_only",
@@ -38,32 +38,31 @@ const USUAL: [&str; 28] = [
     "vtt",
 ];
 
-/// A name or an extension. The usual ones take no memory of their own: the hundred thousand files of a large archive
-/// have a few dozen between them.
+/// A stem or an extension. Common ones are static and use no heap memory: the 100,000 files of a
+/// large archive have a few dozen different ones.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct InternedStr(Cow<'static, str>);
 
 impl InternedStr {
-    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    fn usual(text: &str) -> Option<Self> {
-        let place = USUAL.binary_search(&text).ok()?;
-        USUAL.get(place).map(|word| Self(Cow::Borrowed(word)))
+    fn common(text: &str) -> Option<Self> {
+        let index = COMMON.binary_search(&text).ok()?;
+        COMMON.get(index).map(|text| Self(Cow::Borrowed(text)))
     }
 }
 
 impl From<&str> for InternedStr {
     fn from(text: &str) -> Self {
-        Self::usual(text).unwrap_or_else(|| Self(Cow::Owned(text.to_owned())))
+        Self::common(text).unwrap_or_else(|| Self(Cow::Owned(text.to_owned())))
     }
 }
 
 impl From<String> for InternedStr {
     fn from(text: String) -> Self {
-        Self::usual(&text).unwrap_or(Self(Cow::Owned(text)))
+        Self::common(&text).unwrap_or(Self(Cow::Owned(text)))
     }
 }
 
@@ -110,26 +109,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_usual_words_are_in_order_and_take_no_memory() {
-        assert!(USUAL.is_sorted());
-        for text in USUAL {
+    fn common_strings_are_static() {
+        assert!(COMMON.is_sorted());
+        for expected in COMMON {
             assert!(
-                matches!(InternedStr::from(text.to_owned()), InternedStr(Cow::Borrowed(word)) if word == text)
+                matches!(InternedStr::from(expected.to_owned()), InternedStr(Cow::Borrowed(text)) if text == expected)
             );
         }
-        let kept = serde_json::to_string(&InternedStr::from("mp4")).unwrap();
-        assert!(matches!(serde_json::from_str(&kept).unwrap(), InternedStr(Cow::Borrowed("mp4"))));
+        let stored = serde_json::to_string(&InternedStr::from("mp4")).unwrap();
+        assert!(matches!(
+            serde_json::from_str(&stored).unwrap(),
+            InternedStr(Cow::Borrowed("mp4"))
+        ));
     }
 
     #[test]
-    fn any_other_is_itself() {
+    fn other_strings_keep_their_text() {
         for text in ["", "MP4", "a \"view\"\n", "été"] {
-            let word = InternedStr::from(text);
-            assert_eq!(word.as_str(), text);
+            let interned = InternedStr::from(text);
+            assert_eq!(interned.as_str(), text);
             assert_eq!(
-                serde_json::from_str::<InternedStr>(&serde_json::to_string(&word).unwrap())
+                serde_json::from_str::<InternedStr>(&serde_json::to_string(&interned).unwrap())
                     .unwrap(),
-                word
+                interned
             );
         }
     }

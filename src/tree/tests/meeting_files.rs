@@ -1,24 +1,24 @@
-//! What a meeting shows, and under which names.
+//! The files of a meeting and their names.
 
-use super::*;
+use super::fixtures::*;
 
 #[test]
-fn a_document_that_is_not_known_yet_is_not_shown() {
-    let view = meeting("m", "t", vec![file("1", Role::View, "v", "mp4")]);
-    assert_eq!(names_in_meeting(view.clone()), ["meeting.json", "v.mp4"]);
-    assert_eq!(names_in_meeting(MeetingContents { document: None, ..view }), ["v.mp4"]);
+fn missing_document_is_not_shown() {
+    let contents = meeting("m", "t", vec![file("1", Role::View, "v", "mp4")]);
+    assert_eq!(names_in_meeting(contents.clone()), ["meeting.json", "v.mp4"]);
+    assert_eq!(names_in_meeting(MeetingContents { document: None, ..contents }), ["v.mp4"]);
 }
 
 #[test]
-fn no_file_takes_the_name_of_the_document() {
+fn document_name_is_reserved() {
     let names = names_of_files(vec![file("1", Role::Other, "meeting", "json")]);
     assert_eq!(names.len(), 1);
     assert!(names[0].starts_with("meeting ~") && names[0].ends_with(".json"), "{names:?}");
 }
 
 #[test]
-fn a_size_that_was_found_out_beats_the_listed_one() {
-    let mut view = meeting(
+fn measured_size_overrides_declared_size() {
+    let mut contents = meeting(
         "m",
         "t",
         vec![
@@ -28,8 +28,8 @@ fn a_size_that_was_found_out_beats_the_listed_one() {
             RecordingFile { declared_size: Some(7), ..file("4", Role::View, "d", "mp4") },
         ],
     );
-    view.sizes = HashMap::from([("1".into(), 5), ("2".into(), 6), ("3".into(), 0)]);
-    let snapshot = paris().build(&acme(vec![view]));
+    contents.sizes = HashMap::from([("1".into(), 5), ("2".into(), 6), ("3".into(), 0)]);
+    let snapshot = paris().build(&acme(vec![contents]));
     let sizes: Vec<_> = paths(&snapshot)
         .values()
         .filter(|node| !node.is_directory())
@@ -40,7 +40,7 @@ fn a_size_that_was_found_out_beats_the_listed_one() {
 }
 
 #[test]
-fn what_cannot_be_downloaded_is_a_text_that_says_why() {
+fn unavailable_file_becomes_an_explanatory_note() {
     let unavailable = |key, stem: &str| RecordingFile {
         availability: Availability::Unavailable(
             "It is kept on your own recording server.\n\n".into(),
@@ -57,7 +57,7 @@ fn what_cannot_be_downloaded_is_a_text_that_says_why() {
 }
 
 #[test]
-fn a_note_leaves_the_names_of_files_alone() {
+fn notes_never_change_file_names() {
     let note = RecordingFile {
         availability: Availability::Unavailable("no".into()),
         ..file("1", Role::View, "v", "mp4")
@@ -80,7 +80,7 @@ fn a_note_leaves_the_names_of_files_alone() {
 }
 
 #[test]
-fn a_captioned_view_keeps_its_mark_beside_its_plain_twin_only() {
+fn redundant_suffix_is_kept_beside_a_plain_twin() {
     let plain = file("1", Role::View, "gallery", "mp4");
     let captioned = file("2", Role::View, "gallery (CC)", "mp4");
     assert_eq!(names_of_files(vec![captioned.clone()]), ["gallery.mp4"]);
@@ -90,7 +90,7 @@ fn a_captioned_view_keeps_its_mark_beside_its_plain_twin_only() {
 }
 
 #[test]
-fn a_mark_dropped_in_one_segment_still_tells_the_segments_apart() {
+fn views_without_suffix_keep_segment_times() {
     let other_segment =
         starting("2026-10-06T08:10:00Z", file("2", Role::View, "gallery(CC)", "mp4"));
     let names = names_of_files(vec![file("1", Role::View, "gallery", "mp4"), other_segment]);
@@ -98,7 +98,7 @@ fn a_mark_dropped_in_one_segment_still_tells_the_segments_apart() {
 }
 
 #[test]
-fn segments_carry_their_start_even_while_one_is_hidden() {
+fn hidden_segment_adds_times_to_names() {
     let first = || {
         vec![
             file("1", Role::View, "gallery", "mp4"),
@@ -114,7 +114,7 @@ fn segments_carry_their_start_even_while_one_is_hidden() {
 }
 
 #[test]
-fn a_transcript_stands_beside_every_view_of_its_segment() {
+fn transcript_is_beside_every_view_of_its_segment() {
     let files = vec![
         file("1", Role::View, "gallery", "mp4"),
         file("2", Role::View, "speaker", "mp4"),
@@ -134,7 +134,7 @@ fn a_transcript_stands_beside_every_view_of_its_segment() {
 }
 
 #[test]
-fn a_transcript_of_its_own_start_goes_to_the_nearest_segment() {
+fn transcript_belongs_to_the_nearest_segment() {
     let views = || {
         vec![
             file("1", Role::View, "early", "mp4"),
@@ -156,7 +156,7 @@ fn a_transcript_of_its_own_start_goes_to_the_nearest_segment() {
 }
 
 #[test]
-fn a_stray_transcript_does_not_push_out_the_one_of_the_segment() {
+fn exact_transcript_wins_over_a_near_one() {
     let names = names_of_files(vec![
         file("1", Role::View, "gallery", "mp4"),
         starting("2026-10-06T07:00:12Z", file("2", Role::Transcript, "stray", "vtt")),
@@ -166,7 +166,7 @@ fn a_stray_transcript_does_not_push_out_the_one_of_the_segment() {
 }
 
 #[test]
-fn without_a_view_a_transcript_stands_beside_the_audio_or_alone() {
+fn transcript_without_view_is_beside_audio() {
     let transcript = || file("9", Role::Transcript, "audio_transcript", "vtt");
     let participant = file("1", Role::Participant, "Ana", "m4a");
     let audio = file("2", Role::Audio, "audio_only", "m4a");
@@ -178,7 +178,7 @@ fn without_a_view_a_transcript_stands_beside_the_audio_or_alone() {
 }
 
 #[test]
-fn captions_take_the_place_of_a_missing_transcript_only() {
+fn captions_replace_only_a_missing_transcript() {
     let later = |file| starting("2026-10-06T08:10:00Z", file);
     let names = names_of_files(vec![
         file("1", Role::View, "first", "mp4"),
@@ -191,7 +191,7 @@ fn captions_take_the_place_of_a_missing_transcript_only() {
 }
 
 #[test]
-fn a_transcript_of_another_format_keeps_its_extension() {
+fn json_transcript_keeps_its_extension() {
     let names = names_of_files(vec![
         file("1", Role::View, "gallery", "mp4"),
         file("2", Role::Transcript, "audio_transcript", "json"),
@@ -200,7 +200,7 @@ fn a_transcript_of_another_format_keeps_its_extension() {
 }
 
 #[test]
-fn a_transcript_follows_its_view_through_a_collision() {
+fn transcript_shares_the_suffix_of_its_view() {
     let files = vec![
         file("1", Role::View, "gallery", "mp4"),
         file("2", Role::View, "gallery", "mp4"),
@@ -215,7 +215,7 @@ fn a_transcript_follows_its_view_through_a_collision() {
 }
 
 #[test]
-fn a_transcript_of_its_own_start_prefers_a_view_to_nearer_audio() {
+fn transcript_prefers_view_to_nearer_audio() {
     let audio = || file("1", Role::Audio, "audio_only", "m4a");
     let transcript =
         || starting("2026-10-06T07:00:12Z", file("2", Role::Transcript, "transcript", "vtt"));

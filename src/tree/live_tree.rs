@@ -1,19 +1,21 @@
-//! The newest snapshot, for whoever answers from it.
+//! Publishes the current snapshot to readers.
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::{Ino, Snapshot, TreeChange};
+use super::change::TreeChange;
+use super::inode::Ino;
+use super::snapshot::Snapshot;
 
-/// Holds the newest snapshot. Reading it takes no lock.
+/// Holds the current snapshot. Reading it takes no lock.
 #[derive(Debug)]
 pub struct LiveTree {
     current: ArcSwap<Snapshot>,
     published: watch::Sender<u64>,
-    /// How many wait for another snapshot.
-    awaited: watch::Sender<usize>,
+    /// The number of callers that wait for the next snapshot.
+    waiters: watch::Sender<usize>,
 }
 
 impl Default for LiveTree {
@@ -21,52 +23,51 @@ impl Default for LiveTree {
         Self {
             current: ArcSwap::from_pointee(Snapshot::empty()),
             published: watch::Sender::new(0),
-            awaited: watch::Sender::new(0),
+            waiters: watch::Sender::new(0),
         }
     }
 }
 
 impl LiveTree {
-    /// The newest snapshot.
     pub fn current(&self) -> Arc<Snapshot> {
         self.current.load_full()
     }
 
-    /// Puts `snapshot` in place and says what changed with it.
+    /// Replaces the current snapshot and returns the differences.
     pub fn publish(&self, snapshot: Snapshot) -> Vec<TreeChange> {
         let snapshot = Arc::new(snapshot);
-        let before = self.current.swap(snapshot.clone());
-        let changes = snapshot.changes_since(&before);
+        let previous = self.current.swap(snapshot.clone());
+        let changes = TreeChange::between(&previous, &snapshot);
         self.published.send_modify(|count| *count += 1);
         changes
     }
 
-    /// Waits for a snapshot of which `holds` is true. Callers bound the wait.
-    pub async fn wait_for(&self, holds: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
+    /// Waits for a snapshot that satisfies `condition`. The caller sets the deadline.
+    pub async fn wait_for(&self, condition: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
         let mut published = self.published.subscribe();
-        let _awaited = self.expedite();
+        let _expedited = self.expedite();
         loop {
             let current = self.current();
-            if holds(&current) {
+            if condition(&current) {
                 return current;
             }
-            let _sender_lives_as_long_as_self = published.changed().await;
+            let _ = published.changed().await; // The sender is a field of `self`.
         }
     }
 
-    /// Asks for the next snapshot soon, for as long as the answer is held.
+    /// Requests the next snapshot without delay, until the returned value is dropped.
     pub fn expedite(&self) -> ExpeditedRebuild<'_> {
-        self.awaited.send_modify(|waiting| *waiting += 1);
+        self.waiters.send_modify(|count| *count += 1);
         ExpeditedRebuild(self)
     }
 
-    /// Waits until somebody is waiting for the next snapshot.
+    /// Waits until a caller waits for the next snapshot.
     pub async fn wait_for_waiter(&self) {
-        let mut awaited = self.awaited.subscribe();
-        let _sender_lives_as_long_as_self = awaited.wait_for(|waiting| *waiting > 0).await.is_ok();
+        let mut waiters = self.waiters.subscribe();
+        let _ = waiters.wait_for(|count| *count > 0).await; // The sender is a field of `self`.
     }
 
-    /// Where a node is, from the mountpoint, for a log line.
+    /// Returns the path of a node relative to the mountpoint, for a log line.
     pub fn path_of(&self, ino: Ino) -> String {
         let snapshot = self.current();
         let mut names = Vec::new();
@@ -81,12 +82,12 @@ impl LiveTree {
     }
 }
 
-/// Somebody waits for the next snapshot, until dropped.
+/// A pending request for the next snapshot.
 #[derive(Debug)]
 pub struct ExpeditedRebuild<'a>(&'a LiveTree);
 
 impl Drop for ExpeditedRebuild<'_> {
     fn drop(&mut self) {
-        self.0.awaited.send_modify(|waiting| *waiting = waiting.saturating_sub(1));
+        self.0.waiters.send_modify(|count| *count = count.saturating_sub(1));
     }
 }

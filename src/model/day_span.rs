@@ -1,0 +1,17 @@
+//! Ranges of days.
+
+use jiff::civil::Date;
+
+/// A range of whole UTC days, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DaySpan {
+    pub from: Date,
+    /// Not before `from`.
+    pub to: Date,
+}
+
+impl DaySpan {
+    pub fn contains(&self, day: Date) -> bool {
+        self.from <= day && day <= self.to
+    }
+}

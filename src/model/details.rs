@@ -1,0 +1,33 @@
+//! What a provider returns for one meeting beyond its listing.
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::FileKey;
+use super::meeting_metadata::MeetingMetadata;
+use super::recording_file::RecordingFile;
+use super::shared_text::SharedText;
+
+/// The reply of a provider to a request for one meeting.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Details {
+    /// Fields that are added to `meeting.json`; never a download URL or a token.
+    #[serde(rename = "facts")]
+    pub metadata: MeetingMetadata,
+    /// Files that the listing omits. A file with the key of a listed file replaces it.
+    #[serde(default)]
+    pub files: Vec<RecordingFile>,
+    /// The listed file that `files` are made of, if there is one. They change when it does, so
+    /// they take its version and times, and the details are not requested again.
+    #[serde(default, rename = "made_of")]
+    pub derived_from: Option<FileKey>,
+    /// A hash of the files that were listed when the details were requested. Files that are not
+    /// derived from a listed file are requested again when the listing changes.
+    #[serde(default, rename = "listed")]
+    pub listing_hash: Option<u64>,
+    /// The participants as a CSV table with a header.
+    #[serde(default)]
+    pub participants: Option<SharedText>,
+    /// What the provider withheld and may return later, in the provider's own words.
+    #[serde(default, rename = "lacks")]
+    pub missing: Vec<String>,
+}

@@ -1,0 +1,207 @@
+//! Unique names in a directory.
+
+use std::collections::HashSet;
+
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
+
+use super::name::{MAX_LENGTH, truncate};
+
+/// A request for a name in a directory.
+#[derive(Clone, Debug)]
+pub(super) struct NameRequest {
+    /// Legal and not empty. It is shortened if the name would be too long.
+    pub(super) stem: String,
+    /// The rest of the name: a time, an extension with its dot. It is never shortened, and at most
+    /// half of [`MAX_LENGTH`].
+    pub(super) tail: String,
+    /// Unique in the directory, and the same in every listing.
+    pub(super) id: Vec<u8>,
+}
+
+impl NameRequest {
+    fn name_with(&self, suffix: &str) -> String {
+        let max_stem_length = MAX_LENGTH.saturating_sub(suffix.len() + self.tail.len());
+        format!("{}{suffix}{}", truncate(&self.stem, max_stem_length), self.tail)
+    }
+
+    /// Returns the suffixes to try, in order. Later ones contain more of the id's hash. The seeds
+    /// make them unlimited, while the names in use are finite.
+    fn suffixes(&self) -> impl Iterator<Item = String> {
+        let short = xxh3_64(&self.id);
+        let long = (0..).map(|seed| format!(" ~{:032x}", xxh3_128_with_seed(&self.id, seed)));
+        [format!(" ~{:08x}", short >> 32), format!(" ~{short:016x}")].into_iter().chain(long)
+    }
+}
+
+/// The reply to a [`NameRequest`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AssignedName {
+    pub(super) name: String,
+    /// The part of the name that makes it unique: ` ~` and hexadecimal digits, or nothing.
+    pub(super) suffix: String,
+}
+
+/// The names of one directory. Each is assigned once.
+#[derive(Debug, Default)]
+pub(super) struct DirectoryNames {
+    used: HashSet<String>,
+}
+
+impl DirectoryNames {
+    /// Excludes a name from later assignments.
+    pub(super) fn reserve(&mut self, name: &str) {
+        self.used.insert(name.into());
+    }
+
+    /// Assigns a name to each request, in their order. Names that were assigned or reserved before
+    /// are not available.
+    ///
+    /// If several requests have the same name, the one with the smallest id gets it, and the others
+    /// get a suffix. The suffix is lengthened if the suffixed name is in use, too. The result depends
+    /// on the set of requests and not on their order. No two ids may be equal.
+    pub(super) fn assign(&mut self, requests: &[NameRequest]) -> Vec<AssignedName> {
+        let mut by_id: Vec<(usize, &NameRequest)> = requests.iter().enumerate().collect();
+        by_id.sort_unstable_by(|(_, one), (_, other)| one.id.cmp(&other.id));
+        let mut assigned: Vec<Option<AssignedName>> = vec![None; requests.len()];
+        let mut assign = |position: usize, name: String, suffix: String| {
+            if let Some(slot) = assigned.get_mut(position) {
+                *slot = Some(AssignedName { name, suffix });
+            }
+        };
+        // Plain names first: a suffixed name must not take the plain name of another request.
+        by_id.retain(|(position, request)| {
+            let plain = request.name_with("");
+            let is_free = self.used.insert(plain.clone());
+            if is_free {
+                assign(*position, plain, String::new());
+            }
+            !is_free
+        });
+        for (position, request) in by_id {
+            let mut candidates =
+                request.suffixes().map(|suffix| (request.name_with(&suffix), suffix));
+            if let Some((name, suffix)) =
+                candidates.find(|(name, _)| self.used.insert(name.clone()))
+            {
+                assign(position, name, suffix);
+            }
+        }
+        assigned.into_iter().flatten().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::name::tests::{assert_legal, nasty_text};
+    use super::super::name::{legal_extension, legal_name};
+    use super::*;
+
+    fn request(stem: &str, tail: &str, id: &str) -> NameRequest {
+        NameRequest { stem: stem.to_owned(), tail: tail.to_owned(), id: id.into() }
+    }
+
+    fn names(requests: &[NameRequest]) -> Vec<String> {
+        let assigned = DirectoryNames::default().assign(requests);
+        assigned.into_iter().map(|assigned| assigned.name).collect()
+    }
+
+    #[test]
+    fn long_names_are_cut_between_graphemes() {
+        let accented = "x\u{323}\u{306}".repeat(200);
+        let [name] = <[String; 1]>::try_from(names(&[request(&accented, ".mp4", "1")])).unwrap();
+        assert_eq!(name, format!("{}.mp4", "x\u{323}\u{306}".repeat(50)));
+        let family = "👩\u{200d}👩\u{200d}👧".repeat(20);
+        assert_eq!(names(&[request(&family, "", "1")]), ["👩\u{200d}👩\u{200d}👧".repeat(14)]);
+        let one_letter = format!("x{}", "\u{323}".repeat(300));
+        assert_eq!(names(&[request(&one_letter, "", "1")])[0].len(), 255);
+        let at_a_space = format!("{} {}", "a".repeat(250), "b".repeat(50));
+        assert_eq!(
+            names(&[request(&at_a_space, ".mp4", "1")]),
+            [format!("{}.mp4", "a".repeat(250))]
+        );
+    }
+
+    #[test]
+    fn smallest_id_keeps_the_plain_name() {
+        let assigned = names(&[
+            request("talk", ".mp4", "b"),
+            request("talk", ".mp4", "a"),
+            request("talk", ".m4a", "c"),
+        ]);
+        let short = format!("{:08x}", xxh3_64(b"b") >> 32);
+        assert_eq!(assigned, [format!("talk ~{short}.mp4"), "talk.mp4".into(), "talk.m4a".into()]);
+    }
+
+    #[test]
+    fn suffix_is_never_cut_off() {
+        let long = "a".repeat(300);
+        let assigned = names(&[
+            request(&long, ".mp4", "1"),
+            request(&long, ".mp4", "2"),
+            request(&long, ".mp4", "3"),
+        ]);
+        assert_eq!(assigned[0], format!("{}.mp4", "a".repeat(251)));
+        for name in &assigned[1..] {
+            assert_eq!(name.len(), 255, "{name}");
+            assert!(
+                name.starts_with("aaaa") && name[241..].starts_with(" ~") && name.ends_with(".mp4"),
+                "{name}"
+            );
+        }
+        assert_ne!(assigned[1], assigned[2]);
+    }
+
+    #[test]
+    fn suffix_in_use_is_lengthened() {
+        let hash = xxh3_64(b"2");
+        let (short, long) = (format!("talk ~{:08x}", hash >> 32), format!("talk ~{hash:016x}"));
+        let members =
+            [request("talk", "", "1"), request("talk", "", "2"), request(&short, "", "3")];
+        assert_eq!(names(&members), ["talk", long.as_str(), short.as_str()]);
+        let members = [&members[..], &[request(&long, "", "4")]].concat();
+        let longest = format!("talk ~{:032x}", xxh3_128_with_seed(b"2", 0));
+        assert_eq!(names(&members), ["talk", longest.as_str(), short.as_str(), long.as_str()]);
+    }
+
+    #[test]
+    fn reserved_name_is_never_assigned() {
+        let mut directory = DirectoryNames::default();
+        directory.reserve("meeting.json");
+        let assigned = directory.assign(&[request("meeting", ".json", "1")]);
+        assert_eq!(assigned[0].name, format!("meeting{}.json", assigned[0].suffix));
+        assert_eq!(assigned[0].suffix.len(), " ~".len() + 8);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_a_legal_name(stem in nasty_text(), extension in nasty_text()) {
+            let (stem, tail) = (legal_name(&stem), legal_extension(&extension));
+            if !stem.is_empty() {
+                let name = names(&[request(&stem, &tail, "1")]).remove(0);
+                assert_legal(&name);
+                prop_assert!(name.ends_with(&tail));
+            }
+        }
+
+        #[test]
+        fn names_are_unique_in_any_order(
+            texts in prop::collection::btree_map("[a-c]{1,3}", prop_oneof![nasty_text(), "x|y|x ~[0-9a-f]{8}"], 1..12),
+            rotation in 0usize..12,
+        ) {
+            let mut members: Vec<NameRequest> = texts
+                .iter()
+                .map(|(id, text)| request(&format!("x{}", legal_name(text)), ".mp4", id))
+                .collect();
+            let straight = names(&members);
+            straight.iter().for_each(|name| assert_legal(name));
+            prop_assert_eq!(straight.iter().collect::<HashSet<_>>().len(), straight.len());
+            let rotation = rotation % members.len();
+            members.rotate_left(rotation);
+            let mut rotated = names(&members);
+            rotated.rotate_right(rotation);
+            prop_assert_eq!(rotated, straight);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Archives for the tests of the tree.
+
+pub(super) use std::collections::{BTreeMap, BTreeSet, HashMap};
+pub(super) use std::sync::Arc;
+
+pub(super) use bytes::Bytes;
+pub(super) use jiff::Timestamp;
+pub(super) use jiff::tz::TimeZone;
+pub(super) use proptest::prelude::*;
+
+pub(super) use super::super::{Content, Ino, Node, Snapshot, Totals, TreeBuilder, TreeChange};
+pub(super) use crate::model::{
+    Availability, BodyKind, Document, FileId, Meeting, MeetingContents, MeetingId, MeetingMetadata,
+    RecordingFile, Role, SourceContents, SourceName, Version,
+};
+
+pub(super) fn source_name(name: &str) -> SourceName {
+    SourceName::new(name).unwrap()
+}
+
+pub(super) fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+pub(super) fn paris() -> TreeBuilder {
+    TreeBuilder::new(TimeZone::get("Europe/Paris").unwrap())
+}
+
+/// Returns a ready file of 1000 bytes in the segment that starts at 07:00:11Z.
+pub(super) fn file(key: &str, role: Role, stem: &str, extension: &str) -> RecordingFile {
+    RecordingFile {
+        id: FileId { source: source_name("acme"), meeting: "m".into(), key: key.into() },
+        version: Version(1),
+        role,
+        stem: stem.into(),
+        extension: extension.into(),
+        body: BodyKind::Opaque,
+        declared_size: Some(1000),
+        recording_start: Some(at("2026-10-06T07:00:11Z")),
+        recording_end: Some(at("2026-10-06T07:41:02Z")),
+        availability: Availability::Ready,
+    }
+}
+
+pub(super) fn starting(start: &str, file: RecordingFile) -> RecordingFile {
+    RecordingFile { recording_start: Some(at(start)), ..file }
+}
+
+pub(super) fn meeting(id: &str, topic: &str, files: Vec<RecordingFile>) -> MeetingContents {
+    MeetingContents {
+        meeting: bare_meeting(id, topic, files).into(),
+        sizes: HashMap::new(),
+        document: Some(document("given")),
+    }
+}
+
+pub(super) fn bare_meeting(id: &str, topic: &str, files: Vec<RecordingFile>) -> Meeting {
+    Meeting {
+        source: source_name("acme"),
+        id: id.into(),
+        topic: topic.to_owned(),
+        start: at("2026-10-06T07:00:00Z"),
+        end: at("2026-10-06T07:45:00Z"),
+        files,
+        expires: None,
+        metadata: MeetingMetadata::default(),
+    }
+}
+
+/// Returns a document. Words of the same length give documents of the same length.
+pub(super) fn document(word: &str) -> Arc<Document> {
+    let mut meeting = bare_meeting("m", "t", Vec::new());
+    meeting.metadata = [("word".to_owned(), word.into())].into_iter().collect();
+    Arc::new(Document::new(meeting.into(), None))
+}
+
+/// Returns the same meeting in the recycle bin.
+pub(super) fn trashed(contents: MeetingContents) -> MeetingContents {
+    let mut meeting = Meeting::clone(&contents.meeting);
+    meeting.id = meeting.id.in_trash();
+    for file in &mut meeting.files {
+        file.id.meeting = meeting.id.clone();
+    }
+    MeetingContents { meeting: meeting.into(), ..contents }
+}
+
+pub(super) fn acme(meetings: Vec<MeetingContents>) -> Vec<SourceContents> {
+    vec![SourceContents {
+        name: source_name("acme"),
+        meetings,
+        trash: Vec::new(),
+        redundant_view_suffix: Some("(CC)"),
+    }]
+}
+
+/// Returns every node by its path. Directories end in `/`.
+pub(super) fn paths(snapshot: &Snapshot) -> BTreeMap<String, &Node> {
+    fn walk<'s>(
+        snapshot: &'s Snapshot,
+        directory: Ino,
+        path: &str,
+        paths: &mut BTreeMap<String, &'s Node>,
+    ) {
+        for ino in snapshot.entries(directory).unwrap() {
+            let node = snapshot.node(*ino).unwrap();
+            assert_eq!(node.parent, directory, "{}", node.name);
+            assert_eq!(snapshot.lookup(directory, &node.name), Some(node), "{}", node.name);
+            let mut path = format!("{path}{}", node.name);
+            if node.is_directory() {
+                path.push('/');
+                walk(snapshot, *ino, &path, paths);
+            }
+            assert!(paths.insert(path, node).is_none(), "{} is twice in its directory", node.name);
+        }
+    }
+    let mut paths = BTreeMap::new();
+    walk(snapshot, Ino::ROOT, "", &mut paths);
+    paths
+}
+
+/// Returns the names in the directory of the only meeting.
+pub(super) fn names_in_meeting(contents: MeetingContents) -> Vec<String> {
+    let snapshot = paris().build(&acme(vec![contents]));
+    paths(&snapshot)
+        .into_keys()
+        .filter_map(|path| path.splitn(4, '/').nth(3).map(str::to_owned))
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+pub(super) fn names_of_files(files: Vec<RecordingFile>) -> Vec<String> {
+    names_in_meeting(MeetingContents { document: None, ..meeting("m", "t", files) })
+}
