@@ -340,6 +340,7 @@ mod tests {
             name: acme(),
             scope: ListingScope::of(["mine"]),
             filter: Filter::none(),
+            redundant_view_suffix: None,
             recycle_bin: None,
             keep_deleted: Some(held.clone()),
         };

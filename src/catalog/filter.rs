@@ -23,6 +23,8 @@ pub struct Filter {
     pub topics: Option<Vec<Pattern>>,
     /// Addresses of hosts, in lower case, of which one must match; `None` is all, meetings without one included.
     pub hosts: Option<Vec<Pattern>>,
+    /// The metadata field with the e-mail address of the host.
+    pub host_field: Option<&'static str>,
     /// Kinds of files; `None` is all.
     pub kinds: Option<Vec<RecordingKind>>,
     /// The shortest meeting.
@@ -65,6 +67,7 @@ impl Filter {
             until: None,
             topics: None,
             hosts: None,
+            host_field: None,
             kinds: None,
             min_duration: Duration::ZERO,
         }
@@ -79,11 +82,14 @@ impl Filter {
             && self.until.is_none_or(|until| day <= until)
             && lasted >= least
             && self.topics.as_ref().is_none_or(|topics| one_matches(topics, &meeting.topic))
-            && self
-                .hosts
-                .as_ref()
-                .is_none_or(|hosts| host(meeting).is_some_and(|host| one_matches(hosts, &host)))
+            && self.hosts.as_ref().is_none_or(|hosts| {
+                self.host(meeting).is_some_and(|host| one_matches(hosts, &host))
+            })
             && (self.kinds.is_none() || meeting.files.iter().any(|file| self.shows_file(file)))
+    }
+
+    fn host(&self, meeting: &Meeting) -> Option<String> {
+        meeting.metadata.text(self.host_field?)
     }
 
     /// Whether a file of a meeting that is shown is.
@@ -106,11 +112,6 @@ impl Filter {
 fn one_matches(patterns: &[Pattern], text: &str) -> bool {
     let text = text.to_lowercase();
     patterns.iter().any(|pattern| pattern.matches(&text))
-}
-
-/// The address of whoever held the meeting, as its provider calls it.
-fn host(meeting: &Meeting) -> Option<String> {
-    ["host_email", "hostEmail"].iter().find_map(|name| meeting.metadata.text(name))
 }
 
 #[cfg(test)]
@@ -201,6 +202,7 @@ mod tests {
         let filter = |topics, hosts, minutes: u64| Filter {
             topics,
             hosts,
+            host_field: Some("host_email"),
             min_duration: Duration::from_secs(minutes * 60),
             ..Filter::none()
         };

@@ -52,6 +52,7 @@ pub fn source(
         name: name.clone(),
         scope: ListingScope::of(["fuzzed"]),
         filter: Filter::none(),
+        redundant_view_suffix: None,
         recycle_bin: Some(bin),
         keep_deleted: Some(Arc::new(Everything)),
     });
@@ -62,7 +63,12 @@ pub fn source(
         source.trash_views().into_iter().map(|view| view.meeting.id.clone()).collect();
     source.details.extend(in_trash.into_iter().map(|id| (id, None)));
     source.take_in(was_deleted.iter().filter_map(|row| deleted::remains_of_row(row)).collect());
-    SourceContents { name: name.clone(), meetings: source.views(), trash: source.trash_views() }
+    SourceContents {
+        name: name.clone(),
+        meetings: source.views(),
+        trash: source.trash_views(),
+        redundant_view_suffix: Some("(CC)"),
+    }
 }
 
 #[derive(Debug)]

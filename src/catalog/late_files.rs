@@ -111,6 +111,7 @@ mod tests {
             name: acme(),
             scope: ListingScope::of(["mine"]),
             filter: Filter { kinds, ..Filter::none() },
+            redundant_view_suffix: None,
             recycle_bin: None,
             keep_deleted: None,
         };

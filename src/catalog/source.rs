@@ -24,6 +24,8 @@ pub struct SourceOptions {
     pub scope: ListingScope,
     /// Which of it is shown.
     pub filter: Filter,
+    /// As in [`SourceContents`](crate::model::SourceContents).
+    pub redundant_view_suffix: Option<&'static str>,
     /// The recycle bin, where it is shown.
     pub recycle_bin: Option<RecycleBin>,
     /// Who knows what can be read without the cloud, where that is to stay after it was deleted there.
@@ -54,6 +56,7 @@ pub struct SourceCounts {
 pub(super) struct Source {
     pub(super) scope: ListingScope,
     pub(super) filter: Filter,
+    pub(super) redundant_view_suffix: Option<&'static str>,
     /// Whether it was listed in an earlier run, and when that was whole.
     pub(super) kept: Option<Option<Timestamp>>,
     pub(super) meetings: HashMap<MeetingId, Entry>,
@@ -138,6 +141,7 @@ impl Source {
         Self {
             scope: options.scope,
             filter: options.filter,
+            redundant_view_suffix: options.redundant_view_suffix,
             kept: None,
             meetings: HashMap::new(),
             sizes: HashMap::new(),

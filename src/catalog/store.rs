@@ -258,6 +258,7 @@ impl Catalog {
                 name: name.clone(),
                 meetings: source.views(),
                 trash: source.trash_views(),
+                redundant_view_suffix: source.redundant_view_suffix,
             })
             .collect();
         views.sort_by(|a, b| a.name.cmp(&b.name));
@@ -317,6 +318,7 @@ mod tests {
             name: acme(),
             scope: ListingScope::of(["mine"]),
             filter,
+            redundant_view_suffix: None,
             recycle_bin: None,
             keep_deleted: None,
         };

@@ -225,6 +225,7 @@ mod tests {
             name: acme(),
             scope: ListingScope::of(["mine"]),
             filter: Filter::none(),
+            redundant_view_suffix: None,
             recycle_bin: Some(BIN),
             keep_deleted: None,
         };

@@ -140,6 +140,7 @@ impl Archive {
             name: source.settings.name.clone(),
             scope: ListingScope::of(source.provider.identity().words.iter().map(String::as_str)),
             filter: source.filter(&settings.timezone),
+            redundant_view_suffix: source.provider.conventions().redundant_view_suffix,
             recycle_bin: source.recycle_bin(),
             keep_deleted: disk
                 .as_ref()

@@ -24,7 +24,7 @@ pub use factory::ProviderFactory;
 #[cfg(any(fuzzing, test))]
 pub use oauth::fuzzing as oauth_fuzzing;
 pub use oauth::{AuthorizationRequest, SignInError, SignInService};
-pub use provider::{KnownMeetings, LateFiles, LeaseEffort, Listing, Provider};
+pub use provider::{Conventions, KnownMeetings, LateFiles, LeaseEffort, Listing, Provider};
 pub use registry::Registry;
 pub use toolkit::archive_identity::ArchiveIdentity;
 pub use toolkit::lease_cache::LeaseCache;

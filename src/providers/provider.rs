@@ -27,6 +27,11 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
     /// among them.
     fn base_urls(&self) -> Vec<Url>;
 
+    /// Returns the naming rules of the provider.
+    fn conventions(&self) -> Conventions {
+        Conventions::default()
+    }
+
     /// Takes in what an earlier run listed, before anything is asked: for what a provider must say the same of again,
     /// or needs to know of a meeting that it has not listed in this run.
     fn recall(&self, _listed: &[Arc<Meeting>]) {}
@@ -110,6 +115,15 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
     /// Waits for what must not be cut off when the process ends (a refresh token that is on its way, where the old one is
     /// spent); nothing such begins any more. Callers bound the wait.
     async fn finish(&self) {}
+}
+
+/// The provider's naming rules that modules apply which know no provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Conventions {
+    /// The metadata field with the e-mail address of the host.
+    pub host_field: Option<&'static str>,
+    /// As in [`SourceContents`](crate::model::SourceContents).
+    pub redundant_view_suffix: Option<&'static str>,
 }
 
 /// Knows what was listed last of each source.

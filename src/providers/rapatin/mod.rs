@@ -25,8 +25,10 @@ use self::leases::Leases;
 use self::listing::Lister;
 use crate::http::{AllowedHosts, Client, Priority};
 use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
-use crate::providers::zoom_share::ZOOM_HOSTS;
-use crate::providers::{ArchiveIdentity, LeaseEffort, Listing, Provider, ProviderError};
+use crate::providers::zoom_share::{ZOOM_HOSTS, file_kinds};
+use crate::providers::{
+    ArchiveIdentity, Conventions, LeaseEffort, Listing, Provider, ProviderError,
+};
 
 mod api;
 mod factory;
@@ -109,6 +111,13 @@ impl Provider for Rapatin {
 
     fn base_urls(&self) -> Vec<Url> {
         self.base_urls.clone()
+    }
+
+    fn conventions(&self) -> Conventions {
+        Conventions {
+            host_field: Some("host_email"),
+            redundant_view_suffix: Some(file_kinds::CAPTIONED_SUFFIX),
+        }
     }
 
     fn recall(&self, listed: &[Arc<Meeting>]) {

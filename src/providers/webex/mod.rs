@@ -35,8 +35,8 @@ use super::{
 };
 use crate::http::{AllowedHosts, Client, Priority};
 use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
-use crate::providers::ArchiveIdentity;
 use crate::providers::toolkit::{base_urls, listing_failures};
+use crate::providers::{ArchiveIdentity, Conventions};
 
 mod api;
 mod auth;
@@ -153,6 +153,10 @@ impl Provider for Webex {
 
     fn base_urls(&self) -> Vec<Url> {
         self.base_urls.clone()
+    }
+
+    fn conventions(&self) -> Conventions {
+        Conventions { host_field: Some("hostEmail"), ..Conventions::default() }
     }
 
     fn recall(&self, listed: &[Arc<Meeting>]) {

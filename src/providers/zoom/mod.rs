@@ -32,10 +32,10 @@ use self::mapping::Mapped;
 use crate::http::{AllowedHosts, Client, Priority};
 use crate::model::{DaySpan, Details, FileId, Lease, MeetingId, SourceName};
 use crate::providers::toolkit::base_urls;
-use crate::providers::zoom_share::ZOOM_HOSTS;
+use crate::providers::zoom_share::{ZOOM_HOSTS, file_kinds};
 use crate::providers::{
-    ArchiveIdentity, KnownMeetings, LeaseEffort, Listing, Permission, Provider, ProviderError,
-    RecycleBin, TrashListing,
+    ArchiveIdentity, Conventions, KnownMeetings, LeaseEffort, Listing, Permission, Provider,
+    ProviderError, RecycleBin, TrashListing,
 };
 
 mod address;
@@ -164,6 +164,13 @@ impl Provider for Zoom {
 
     fn base_urls(&self) -> Vec<Url> {
         self.base_urls.clone()
+    }
+
+    fn conventions(&self) -> Conventions {
+        Conventions {
+            host_field: Some("host_email"),
+            redundant_view_suffix: Some(file_kinds::CAPTIONED_SUFFIX),
+        }
     }
 
     fn set_known_meetings(&self, known: Arc<dyn KnownMeetings>) {

@@ -3,6 +3,9 @@
 
 use crate::model::{BodyKind, Role};
 
+/// The end of the stem of a view with burnt-in captions.
+pub(crate) const CAPTIONED_SUFFIX: &str = "(CC)";
+
 /// What a listing says of the kind of a file.
 #[derive(Clone, Copy)]
 pub(crate) struct Kind<'a> {
@@ -51,7 +54,7 @@ impl Kind<'_> {
         };
         match (view.as_str(), view.strip_suffix(CAPTIONED)) {
             ("chat_file", _) => "chat".into(),
-            (_, Some(plain)) => format!("{plain}(CC)"),
+            (_, Some(plain)) => format!("{plain}{CAPTIONED_SUFFIX}"),
             _ => view,
         }
     }

@@ -231,7 +231,7 @@ fn equal_archives_have_no_changes() {
 fn changed_text_of_equal_length_is_reported() {
     let contents = meeting("m", "t", vec![file("1", Role::View, "v", "mp4")]);
     let mut builder = paris();
-    let old = builder.build(&acme(vec![view.clone()]));
+    let old = builder.build(&acme(vec![contents.clone()]));
     let new = builder
         .build(&acme(vec![MeetingContents { document: Some(document("other")), ..contents }]));
     let ino = paths(&new)["acme/2026/2026-10-06 0900 t/meeting.json"].ino;
