@@ -52,7 +52,12 @@ impl Listing {
         let mut contents = self.contents.lock();
         change(&mut contents);
         let meetings = contents.clone();
-        let source = SourceContents { name: source_name(), meetings, trash: Vec::new() };
+        let source = SourceContents {
+            name: source_name(),
+            meetings,
+            trash: Vec::new(),
+            redundant_view_suffix: None,
+        };
         let snapshot = self.builder.lock().build(&[source]);
         let changes = self.tree.publish(snapshot);
         self.invalidations.push(changes.into_iter().map(Invalidation::from));
