@@ -1,9 +1,10 @@
-# Shared by scripts/demo, scripts/test, scripts/picture and .ci/run. To be sourced by bash, after `set -euo pipefail`.
+# Functions of scripts/demo, scripts/test, scripts/picture and .ci/run, sourced by bash after
+# `set -euo pipefail`.
 #
-# A script names what it needs with need_command, need_compiler, need_certificates; install_missing then installs
-# what is not there, in one go and only if something is missing. Nothing here prints unless there is something to do.
+# A script declares what it needs with need_command, need_compiler and need_certificates.
+# install_missing then installs what is missing, and prints only if there is something to install.
 
-# Messages and names are compared below; they must not depend on the user's language.
+# Output is compared below, so it must not depend on the user's language.
 export LC_ALL=C.UTF-8
 
 missing_commands=()
@@ -26,12 +27,13 @@ miss() { # what packages…
     done
 }
 
-# Looks for a program, as tests start them without a shell: that bash has its own `kill` does not count.
+# Looks for a program file, since tests start programs without a shell: bash's own `kill` does not
+# count.
 need_command() { # command package
     [ -n "$(type -P "$1")" ] || miss "$1" "$2"
 }
 
-# SQLite and the cryptography of TLS are compiled from C. A compiler without the C library's headers is not enough.
+# SQLite and the cryptography of TLS are compiled from C and need the headers of the C library.
 need_compiler() {
     printf '#include <stdlib.h>\n' | cc -E - >/dev/null 2>&1 || miss "a C compiler" gcc libc6-dev
 }
@@ -41,11 +43,12 @@ need_certificates() {
     [ -e /etc/ssl/certs/ca-certificates.crt ] || miss "CA certificates" ca-certificates
 }
 
-# Everything a build takes, Rust included, which no distribution has new enough: that one is only asked for.
+# Checks what a build needs. Distributions have no Rust that is new enough, so a missing Rust is an
+# error instead of an installation.
 need_build() {
     need_compiler
     need_certificates
-    # Shells that read no profile (sudo, CI) do not have rustup's folder in their PATH.
+    # Shells that read no profile (sudo, CI) lack rustup's directory in PATH.
     command -v cargo >/dev/null || PATH=$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin
     local wanted found
     wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$root/Cargo.toml")
@@ -62,7 +65,7 @@ install_missing() {
     list=$(printf ', %s' "${missing_commands[@]}")
     echo "Missing: ${list:2}"
     command -v apt-get >/dev/null ||
-        fail "this system has no apt-get; install what is missing by its own means and run this again"
+        fail "this system has no apt-get; install the packages in another way and run this again"
     if [ "$(id -u)" -ne 0 ]; then
         as_root=(sudo)
         command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; } ||
@@ -75,14 +78,14 @@ install_missing() {
             apt-get install -q -y --no-install-recommends "${missing_packages[@]}"; } >"$log" 2>&1 </dev/null; then
         cat "$log" >&2
         rm -f "$log"
-        fail "apt-get failed; its words are above"
+        fail "apt-get failed, see its output above"
     fi
     rm -f "$log"
     missing_commands=()
     missing_packages=()
 }
 
-# Mounting needs the device whoever mounts: the helper for ordinary users is handed an open one.
+# Every mount needs the device: fusermount3 receives an open one.
 need_fuse_device() {
     [ -e /dev/fuse ] || fail "/dev/fuse is missing; load the kernel's module with \`modprobe fuse\` as root," \
         "or in a container give it \`--device /dev/fuse --cap-add SYS_ADMIN\`"
@@ -90,7 +93,7 @@ need_fuse_device() {
         fail "/dev/fuse may not be opened by $(id -un); run this as root, or \`chmod 666 /dev/fuse\` as root first"
 }
 
-# The path of the release binary, built if it is not up to date.
+# Prints the path of the release binary, after building it.
 build_release() {
     local quiet=()
     [ -t 2 ] || quiet=(--quiet)
@@ -98,7 +101,7 @@ build_release() {
         sed -n 's/.*"executable":"\([^"]*\/meetfs\)".*/\1/p' | tail -n 1
 }
 
-is_mounted() { # folder
+is_mounted() { # directory
     # The table writes a space as \040.
     grep -aqF " ${1// /\\040} " /proc/self/mountinfo
 }

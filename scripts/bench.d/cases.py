@@ -1,4 +1,4 @@
-"""The work that is measured. Each case mounts afresh, does its work, and yields samples."""
+"""The measured work. Each case mounts, does its work and yields samples."""
 
 import json
 import os
@@ -19,7 +19,7 @@ READER = Path(__file__).with_name("reader.py")
 
 FILM = "ffprobe, index last"
 
-# Files that count where the page cache is to be filled.
+# Minimum size of files that fill the page cache.
 LARGE = 4 << 20
 
 RATE = "MB/s"
@@ -36,9 +36,9 @@ class Sample:
     contender: str
     value: float | None
     unit: str
-    # Slowest of several, wrong bytes, files copied …
+    # Slowest of several, wrong bytes, files copied and so on.
     extra: dict = field(default_factory=dict)
-    # What was asked at the origin for it.
+    # Requests at the origin.
     origin: dict = field(default_factory=dict)
     cpu_seconds: float | None = None
     peak_bytes: int | None = None
@@ -48,36 +48,35 @@ class Sample:
 
 @dataclass
 class Rig:
-    """All that a case needs besides who is measured."""
+    """What a case needs besides the contender."""
 
     tools: Tools
     plan: Plan
-    folder: Path
+    directory: Path
     sets: dict[str, list[Media]]
     origins: dict[str, Origin]
 
     def mount(self, contender: Contender, profile: str, host: str, **options) -> Mount:
-        return Mount(contender, self.tools, self.origins[profile], host, self.folder / "mounted", **options)
+        return Mount(contender, self.tools, self.origins[profile], host, self.directory / "mounted", **options)
 
     def read(self, *words) -> dict:
         return json.loads(process.run([READER, *words], self.plan.patience))
 
     def local(self, media: Media) -> Path:
-        return self.folder / "media" / media.path
+        return self.directory / "media" / media.path
 
-    def have_memory_at_hand(self) -> None:
-        """Fills the page cache with all media, to be dropped.
+    def reserve_memory(self) -> None:
+        """Fills the page cache with all media, then drops it.
 
-        A virtual machine may have handed memory that was freed seconds ago back to its host, and gets it again page
-        by page: the same file then takes three times as long to read from the local disk. Where gigabytes a second
-        are measured, whoever reads first after a pause would be measured by that.
+        A virtual machine can return freed memory to its host and get it back page by page: reading a local file
+        then takes three times as long. Without this, the first reader after a pause would be measured by it.
         """
         if os.geteuid() == 0:
             everything = [self.local(media) for one in self.sets.values() for media in one]
             self.read("sequential", 1 << 62, *[path for path in everything if path.stat().st_size > LARGE])
 
     def drop_page_cache(self, host: str, paths: list[Path]) -> None:
-        """Leaves nothing of the mounted files in the page cache, and all of the origin's."""
+        """Drops the mounted files from the page cache and loads the origin's."""
         os.sync()
         if os.geteuid() == 0:
             Path("/proc/sys/vm/drop_caches").write_text("3\n")
@@ -86,7 +85,7 @@ class Rig:
         self.read("sequential", 1 << 62, *[self.local(media) for media in self.sets[host]])
 
     def made_ready(self, mount: Mount, profile: str, host: str) -> None:
-        """Lists everything and waits until the daemon leaves the API alone: listing is not what is measured."""
+        """Lists everything and waits until the daemon makes no API calls: listing is not measured."""
         self.read("list", mount.root)
         origin, ends = self.origins[profile], time.monotonic() + 120
         asked = None
@@ -98,7 +97,7 @@ class Rig:
         self.drop_page_cache(host, [mount.root / media.inside for media in self.sets[host]])
 
     def measure(self, mount: Mount, profile: str, work: str, unit: str, do) -> Sample:
-        """Runs `do`, which returns the value and what else is to be said of it."""
+        """Runs `do`, which returns the value and further figures."""
         origin = self.origins[profile]
         calls, cpu, before = process.read_calls(mount.pid), process.cpu_seconds(mount.pid), origin.count()
         value, extra = do()
@@ -120,7 +119,7 @@ def check(same: bool, what: str) -> None:
 
 
 def sequential(rig: Rig, profile: str, contender: Contender):
-    """A large file from end to end: cold, again without the page cache, again with it."""
+    """A large file from start to end: cold, with the page cache dropped, with it warm."""
     host = "large" if profile == LOOPBACK else "readers"
     media = rig.sets[host][0]
     length = media.length
@@ -135,11 +134,11 @@ def sequential(rig: Rig, profile: str, contender: Contender):
 
         rig.made_ready(mount, profile, host)
         if profile == LOOPBACK:
-            rig.have_memory_at_hand()
+            rig.reserve_memory()
             rig.drop_page_cache(host, [path])
         yield rig.measure(mount, profile, "cold sequential", RATE, read)
         if profile == LOOPBACK:
-            rig.have_memory_at_hand()
+            rig.reserve_memory()
         rig.drop_page_cache(host, [path])
         yield rig.measure(mount, profile, "read again, page cache dropped", RATE, read)
         yield rig.measure(mount, profile, "opened again, page cache warm", RATE, read)
@@ -148,7 +147,7 @@ def sequential(rig: Rig, profile: str, contender: Contender):
 
 
 def heads(rig: Rig, profile: str, contender: Contender):
-    """Open and first 64 KiB of files never read before."""
+    """Open and first 64 KiB of files that were never read."""
     chosen = rig.sets["heads"][:-1]
     with rig.mount(contender, profile, "heads") as mount:
         rig.made_ready(mount, profile, "heads")
@@ -156,11 +155,11 @@ def heads(rig: Rig, profile: str, contender: Contender):
 
 
 def known_heads(rig: Rig, profile: str, contender: Contender):
-    """The same of files that were open before, so that their links are known, but whose beginning is not cached."""
+    """The same for files with a known lease whose beginning is not cached."""
     if contender.keeps:
         return
     chosen, flush = rig.sets["heads"][:-1], rig.sets["heads"][-1]
-    # As little memory as may be, so that the last file pushes everything else out.
+    # Minimum memory, so that the last file evicts everything else.
     with rig.mount(contender, profile, "heads", memory="8MiB") as mount:
         rig.made_ready(mount, profile, "heads")
         rig.read("tails", HEAD_BYTES, *[mount.root / media.inside for media in chosen])
@@ -205,7 +204,7 @@ def readers(rig: Rig, profile: str, contender: Contender):
 
 
 def film(rig: Rig, profile: str, contender: Contender):
-    """What a player does first with an MP4 whose index is last."""
+    """The first reads of a player of an MP4 whose index is last."""
     with rig.mount(contender, profile, "film") as mount:
         path = mount.root / rig.sets["film"][0].inside
         rig.made_ready(mount, profile, "film")
@@ -222,7 +221,7 @@ def probe(rig: Rig, path: Path) -> float:
 
 
 def grep(rig: Rig, profile: str, contender: Contender):
-    """A search through all transcripts."""
+    """A search in all transcripts."""
     with rig.mount(contender, profile, "transcripts") as mount:
         rig.made_ready(mount, profile, "transcripts")
         yield rig.measure(mount, profile, searched(rig), MS, lambda: (search(rig, mount.root), {}))
@@ -232,20 +231,20 @@ def searched(rig: Rig) -> str:
     return f"grep -r, {rig.plan.transcripts} transcripts"
 
 
-def search(rig: Rig, folder: Path) -> float:
+def search(rig: Rig, directory: Path) -> float:
     began = time.perf_counter()
-    found = process.run(["grep", "-rl", NEEDLE, folder], rig.plan.patience)
+    found = process.run(["grep", "-rl", NEEDLE, directory], rig.plan.patience)
     took = (time.perf_counter() - began) * 1000
     check(len(found.splitlines()) == rig.plan.transcripts, f"{len(found.splitlines())} transcripts found")
     return took
 
 
 def rsync(rig: Rig, profile: str, contender: Contender):
-    """A copy of what was copied before."""
-    copy = rig.folder / "copies" / contender.name
+    """A second copy of the same files."""
+    copy = rig.directory / "copies" / contender.name
     command = ["rsync", "--archive", "--itemize-changes"]
     if not copy.exists():
-        # The first copy takes its time on a WAN and says nothing new.
+        # The first copy is slow on a WAN and is not measured.
         with rig.mount(contender, LOOPBACK, "meetings") as mount:
             rig.made_ready(mount, LOOPBACK, "meetings")
             copy.mkdir(parents=True)
@@ -264,7 +263,7 @@ def rsync(rig: Rig, profile: str, contender: Contender):
 
 
 def crowd(rig: Rig, profile: str, contender: Contender):
-    """Memory under many readers at once."""
+    """Memory with many concurrent readers."""
     if profile == WAN:
         return
     count = len(rig.sets["crowd"])
@@ -278,8 +277,8 @@ def crowd(rig: Rig, profile: str, contender: Contender):
 
 
 def takes_part(contender: Contender, profile: str, case: str, number: int) -> bool:
-    """Whether a contender is measured in a round, from 0: not where its settings make no difference, nor again where
-    peers take minutes."""
+    """Returns whether a contender is measured in a round, from 0: not if its settings make no
+    difference, and only once if peers take minutes."""
     if case == "grep" and profile == WAN and number > 0:
         return contender.is_meetfs and contender.connections is None
     return contender.connections is None or (case == "readers" and profile == WAN)
@@ -299,14 +298,14 @@ CASES = {
 
 
 def bounds(rig: Rig, profile: str, case: str):
-    """What one plain download, or the local disk, makes of the same work: nobody can be expected to be faster."""
+    """The same work as one plain download, or from the local disk: the upper bound."""
     media = rig.sets["large" if profile == LOOPBACK else "readers"][0]
     length = media.length
     if case == "sequential":
         seconds, size = download(rig, profile, media, length)
         yield Sample(profile, "cold sequential", CURL, size / 1e6 / seconds, RATE)
         if profile == LOOPBACK:
-            rig.have_memory_at_hand()
+            rig.reserve_memory()
             if os.geteuid() == 0:
                 Path("/proc/sys/vm/drop_caches").write_text("3\n")
             else:
@@ -321,7 +320,7 @@ def bounds(rig: Rig, profile: str, case: str):
     elif case == "film":
         yield Sample(profile, FILM, LOCAL, probe(rig, rig.local(rig.sets["film"][0])), MS)
     elif case == "grep":
-        yield Sample(profile, searched(rig), LOCAL, search(rig, rig.folder / "media" / "transcripts"), MS)
+        yield Sample(profile, searched(rig), LOCAL, search(rig, rig.directory / "media" / "transcripts"), MS)
 
 
 def download(rig: Rig, profile: str, media: Media, length: int) -> tuple[float, int]:

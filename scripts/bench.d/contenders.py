@@ -1,4 +1,4 @@
-"""Who is compared, and with which settings each does best."""
+"""The contenders, each with its best settings."""
 
 import json
 import os
@@ -15,19 +15,19 @@ from tools import Tools
 
 SOURCE = "bench"
 
-# What a line of a log has that tells of trouble.
+# Words of log lines that report problems.
 MARKS = ("WARN", "ERROR", "warn", "error")
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A way of mounting the media."""
+    """A way to mount the media."""
 
     name: str
     label: str
-    # Keeps what was read on disk.
+    # Has a disk cache.
     keeps: bool
-    # Connections to a host, where that is not the program's own default.
+    # Connections per host, if not the program's default.
     connections: int | None = None
 
     @property
@@ -37,22 +37,22 @@ class Contender:
 
 MEETFS = Contender("meetfs", "meetfs", False)
 MEETFS_DISK = Contender("meetfs-disk", "meetfs, disk cache", True)
-# rclone's eight connections are for each file: four readers have 32.
+# rclone's eight connections are per file: four readers have 32.
 MEETFS_WIDE = Contender("meetfs-wide", "meetfs, connections = 32", False, 32)
 RCLONE = Contender("rclone", "rclone mount", False)
 RCLONE_FULL = Contender("rclone-full", "rclone mount, full cache", True)
 MOUNT_S3 = Contender("mount-s3", "mount-s3", False)
 MOUNT_S3_CACHE = Contender("mount-s3-cache", "mount-s3, cache", True)
 
-# Not mounts: one plain download, and the same bytes from the local disk. They are bounds, not contenders.
+# Upper bounds instead of mounts: one plain download, and the local disk.
 CURL = "curl"
 LOCAL = "local disk"
 BOUNDS = (CURL, LOCAL)
 
 ALL = [MEETFS, MEETFS_DISK, MEETFS_WIDE, RCLONE, RCLONE_FULL, MOUNT_S3, MOUNT_S3_CACHE]
 
-# rclone: parallel chunks as its manual advises for high latency ("VFS Chunked Reading"), but eight of them, so that
-# all contenders have eight connections. What it has listed it keeps as long as meetfs does.
+# rclone: parallel chunks as its manual recommends for high latency ("VFS Chunked Reading"), eight of
+# them, so that all contenders have eight connections. Listings are cached as long as by meetfs.
 RCLONE_FLAGS = [
     "--read-only",
     "--vfs-read-chunk-streams=8",
@@ -76,7 +76,7 @@ MOUNT_S3_FLAGS = [
 
 
 def present(tools: Tools) -> list[Contender]:
-    """Those whose program is here."""
+    """Returns the contenders whose program is installed."""
 
     def here(contender: Contender) -> bool:
         if contender in (RCLONE, RCLONE_FULL):
@@ -87,21 +87,21 @@ def present(tools: Tools) -> list[Contender]:
 
 
 class Mount:
-    """One set of files mounted by one contender, with nothing cached. Taken down at the end of `with`."""
+    """One set of files mounted by one contender with an empty cache, until the end of `with`."""
 
-    def __init__(self, contender: Contender, tools: Tools, origin: Origin, host: str, folder: Path, memory="128MiB"):
+    def __init__(self, contender: Contender, tools: Tools, origin: Origin, host: str, directory: Path, memory="128MiB"):
         self.contender = contender
-        self._folder = folder
-        self._cache = folder / "cache"
-        self._mountpoint = folder / "mount"
-        self._log = folder / "daemon.log"
+        self._directory = directory
+        self._cache = directory / "cache"
+        self._mountpoint = directory / "mount"
+        self._log = directory / "daemon.log"
         self._command = self._words(tools, origin, host, memory)
         self._child: subprocess.Popen | None = None
 
     def _words(self, tools: Tools, origin: Origin, host: str, memory: str) -> list:
         contender, mountpoint = self.contender, self._mountpoint
         if contender.is_meetfs:
-            configuration = self._folder / "config.toml"
+            configuration = self._directory / "config.toml"
             disk = "10GiB" if contender.keeps else "off"
             self._configuration = _configuration(origin, host, memory, disk, self._cache, contender.connections)
             return [tools.meetfs, "mount", "--foreground", "--log-level=warn", "--config", configuration, mountpoint]
@@ -115,7 +115,7 @@ class Mount:
 
     @property
     def root(self) -> Path:
-        """The folder that corresponds to the set's own."""
+        """Returns the mounted directory of the set."""
         return self._mountpoint / SOURCE if self.contender.is_meetfs else self._mountpoint
 
     @property
@@ -123,16 +123,16 @@ class Mount:
         return self._child.pid
 
     def __enter__(self) -> "Mount":
-        shutil.rmtree(self._folder, ignore_errors=True)
-        for folder in (self._mountpoint, self._cache):
-            folder.mkdir(parents=True)
+        shutil.rmtree(self._directory, ignore_errors=True)
+        for directory in (self._mountpoint, self._cache):
+            directory.mkdir(parents=True)
         if self.contender.is_meetfs:
-            path = self._folder / "config.toml"
+            path = self._directory / "config.toml"
             path.touch(mode=0o600)
             path.write_text(self._configuration)
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("MEETFS_", "RCLONE_"))}
-        # The home of meetfs's own state, so that no run learns from another.
-        environment |= {name: str(self._folder / "home") for name in ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")}
+        # A state directory per run, so that no run profits from another.
+        environment |= {name: str(self._directory / "home") for name in ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")}
         self._child = process.start(self._command, self._log, env=environment)
         try:
             process.wait_until(self._is_mounted, 120, f"{self.contender.label} did not mount")
@@ -146,7 +146,7 @@ class Mount:
         process.stop(self._child)
         take_down(self._mountpoint)
         said = [line for line in self.complaints() if isinstance(why, Failed) and any(mark in line for mark in MARKS)]
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self._directory, ignore_errors=True)
         if said:
             raise Failed(f"{why}; the log of {self.contender.label} says: {said[0]}") from None
 
@@ -157,7 +157,7 @@ class Mount:
         return is_mounted(self._mountpoint)
 
     def complaints(self) -> list[str]:
-        """What the daemon logged."""
+        """Returns the log of the daemon."""
         return self._log.read_text(errors="replace").strip().splitlines()
 
 
@@ -174,8 +174,8 @@ def _configuration(origin: Origin, host: str, memory: str, disk: str, cache: Pat
 
 
 def is_mounted(mountpoint: Path) -> bool:
-    """From the mount table: to look at the mountpoint itself could hang."""
-    # The table may hold others' names in any encoding, and writes four characters as their octal codes.
+    """Reads the mount table: a look at the mountpoint could hang."""
+    # Names can have any encoding; four characters are written as octal codes.
     wanted = os.fsencode(mountpoint)
     for character in b"\\ \t\n":
         wanted = wanted.replace(bytes([character]), b"\\%03o" % character)
@@ -183,7 +183,7 @@ def is_mounted(mountpoint: Path) -> bool:
 
 
 def take_down(mountpoint: Path) -> None:
-    """Unmounts at once, whoever still uses it."""
+    """Unmounts at once, even if it is in use."""
     for command in (["umount", "--lazy"], ["fusermount3", "-u", "-z"]):
         if is_mounted(mountpoint):
             subprocess.run([*command, mountpoint], capture_output=True, timeout=20, check=False)

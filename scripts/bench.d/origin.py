@@ -1,5 +1,5 @@
-"""Where every contender's bytes come from: one nginx, and in front of it for meetfs an API, for all of them on
-the WAN profile a slow line. And what came from there."""
+"""The origin of all bytes: one nginx, an API in front of it for meetfs, and with the WAN profile a
+simulated slow network for all contenders. Counts what was requested."""
 
 import json
 import os
@@ -16,7 +16,7 @@ import process
 from process import Failed
 from tools import Tools
 
-# The bucket under whose name mount-s3 sees the media.
+# The bucket that mount-s3 mounts.
 BUCKET = "bench"
 
 LOOPBACK = "loopback"
@@ -27,41 +27,41 @@ _NGINX = """
 {user}
 daemon off;
 worker_processes 2;
-pid {folder}/nginx.pid;
-error_log {folder}/nginx.error;
+pid {directory}/nginx.pid;
+error_log {directory}/nginx.error;
 events {{ worker_connections 1024; }}
 http {{
     log_format count '$body_bytes_sent';
-    access_log {folder}/nginx.access count;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
+    access_log {directory}/nginx.access count;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
     types {{ video/mp4 mp4; text/vtt vtt; text/plain txt; application/xml xml; }}
     default_type text/html;
     sendfile on;
     tcp_nopush on;
     keepalive_timeout 1h;
     keepalive_requests 1000000000;
-    # A listing without a length ends with its connection, which the slow line can relay.
+    # A listing without a length ends with its connection, which the proxy can relay.
     chunked_transfer_encoding off;
     server {{
         listen 127.0.0.1:{port};
-        root {folder}/media;
+        root {directory}/media;
         autoindex on;
-        # S3's path style: the listing of a prefix is a file that was made for it.
-        location = /{bucket} {{ root {folder}/lists; try_files /$arg_prefix.xml /none.xml =404; }}
-        location = /{bucket}/ {{ root {folder}/lists; try_files /$arg_prefix.xml /none.xml =404; }}
-        # S3 knows no folders: asked for one, it has nothing.
-        location /{bucket}/ {{ root {folder}/buckets; try_files $uri =404; {tags} }}
+        # S3's path style: the listing of a prefix is a prepared file.
+        location = /{bucket} {{ root {directory}/lists; try_files /$arg_prefix.xml /none.xml =404; }}
+        location = /{bucket}/ {{ root {directory}/lists; try_files /$arg_prefix.xml /none.xml =404; }}
+        # S3 has no directories: a request for one finds nothing.
+        location /{bucket}/ {{ root {directory}/buckets; try_files $uri =404; {tags} }}
     }}
 }}
 """
 
 
-# The entity tag of every object in the bucket. nginx's own have a dash, behind which S3 clients look for the number of
-# parts an object was uploaded in; and nginx matches `If-Match` against its own alone.
+# The entity tag of every object in the bucket. nginx's own tags contain a dash, after which S3
+# clients expect the number of uploaded parts; and nginx matches `If-Match` against its own only.
 TAG = "0123456789abcdef0123456789abcdef"
 _TAGS = f"etag off; more_clear_input_headers If-Match; more_set_headers 'ETag: \"{TAG}\"';"
 
@@ -69,20 +69,20 @@ _TAGS = f"etag off; more_clear_input_headers If-Match; more_set_headers 'ETag: \
 class Nginx:
     """A web server on a free port of 127.0.0.1."""
 
-    def __init__(self, tools: Tools, folder: Path) -> None:
+    def __init__(self, tools: Tools, directory: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
         user = "user root;" if os.geteuid() == 0 else ""
-        configuration = folder / "nginx.conf"
+        configuration = directory / "nginx.conf"
         module = tools.headers_more
         modules = f"load_module {module};" if module else ""
         tags = _TAGS if module else ""
-        settings = {"modules": modules, "user": user, "folder": folder, "port": self.port, "bucket": BUCKET, "tags": tags}
+        settings = {"modules": modules, "user": user, "directory": directory, "port": self.port, "bucket": BUCKET, "tags": tags}
         configuration.write_text(_NGINX.format(**settings))
-        self._log = folder / "nginx.access"
+        self._log = directory / "nginx.access"
         self._counted = {"requests": 0, "bytes": 0}
         self._place = 0
-        self._child = process.start([tools.nginx, "-c", configuration, "-p", folder], folder / "nginx.log")
+        self._child = process.start([tools.nginx, "-c", configuration, "-p", directory], directory / "nginx.log")
         process.wait_until(self._answers, 10, "nginx did not start")
 
     def _answers(self) -> bool:
@@ -92,7 +92,7 @@ class Nginx:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def count(self) -> dict[str, int]:
-        """Totals of all answers that are done."""
+        """Returns totals of all completed responses."""
         with self._log.open() as log:
             log.seek(self._place)
             for line in log:
@@ -108,16 +108,16 @@ class Nginx:
 
 
 class Origin:
-    """One profile: addresses to give to the contenders, and the count of what they asked there."""
+    """One profile: URLs for the contenders, and the count of their requests."""
 
-    def __init__(self, profile: str, tools: Tools, folder: Path, nginx: Nginx, manifest: Path) -> None:
+    def __init__(self, profile: str, tools: Tools, directory: Path, nginx: Nginx, manifest: Path) -> None:
         self.profile = profile
         self._nginx = nginx
         command = [tools.cloud, "--manifest", manifest, "--origin", f"127.0.0.1:{nginx.port}"]
         if profile == WAN:
             command += ["--latency-ms", plan.LATENCY_MS, "--bytes-per-second", plan.BYTES_PER_SECOND]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self._child = process.start(command, folder / f"cloud-{profile}.log", **pipes)
+        self._child = process.start(command, directory / f"cloud-{profile}.log", **pipes)
         self.addresses = self._answer()
         self.media = self.addresses["media"]
 
@@ -128,7 +128,7 @@ class Origin:
         return json.loads(line)
 
     def count(self) -> dict[str, int]:
-        """Running totals: requests and bytes of files, requests to the API, redirects."""
+        """Returns running totals: requests and bytes of files, API requests, redirects."""
         self._child.stdin.write("count\n")
         self._child.stdin.flush()
         counted = self._answer()
@@ -137,8 +137,8 @@ class Origin:
         return counted
 
     def spent(self, before: dict[str, int]) -> dict[str, int]:
-        """What was asked since `before`, once nothing more is under way."""
-        # Readers may leave a stream running for half a second, in case the file is opened again.
+        """Returns the requests since `before`, once all are complete."""
+        # A stream may continue for half a second, in case the file is opened again.
         time.sleep(0.7)
         now = self.count()
         spent = {name: now[name] - before[name] for name in ("requests", "bytes", "api", "web")}
@@ -148,32 +148,32 @@ class Origin:
         process.stop(self._child)
 
 
-def list_for_s3(folder: Path) -> None:
-    """Makes the media a bucket: the answer to ListObjectsV2 for every folder, each whole on one page."""
-    media, lists, buckets = folder / "media", folder / "lists", folder / "buckets"
+def list_for_s3(directory: Path) -> None:
+    """Makes a bucket of the media: the reply to ListObjectsV2 for every directory, on one page."""
+    media, lists, buckets = directory / "media", directory / "lists", directory / "buckets"
     lists.mkdir()
     buckets.mkdir()
     (buckets / BUCKET).symlink_to(media)
     (lists / "none.xml").write_text(_listing("", [], []))
-    for parent, folders, files in os.walk(media):
+    for parent, directories, files in os.walk(media):
         inside = Path(parent).relative_to(media).as_posix()
         prefix = "" if inside == "." else f"{inside}/"
         entries = [(f"{prefix}{name}", os.stat(f"{parent}/{name}")) for name in sorted(files)]
-        page = _listing(prefix, [f"{prefix}{name}/" for name in sorted(folders)], entries)
-        # Clients differ in how they write a space, and nginx compares the query as it came.
+        page = _listing(prefix, [f"{prefix}{name}/" for name in sorted(directories)], entries)
+        # Clients encode a space differently, and nginx compares the query as received.
         for name in {quote(prefix, safe=""), quote_plus(prefix, safe="")}:
             (lists / f"{name}.xml").write_text(page)
 
 
-def _listing(prefix: str, folders: list[str], files: list) -> str:
+def _listing(prefix: str, directories: list[str], files: list) -> str:
     out = ['<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">']
     out.append(f"<Name>{BUCKET}</Name><Prefix>{xml.escape(prefix)}</Prefix><Delimiter>/</Delimiter>")
-    out.append(f"<KeyCount>{len(folders) + len(files)}</KeyCount><MaxKeys>1000000</MaxKeys><IsTruncated>false</IsTruncated>")
+    out.append(f"<KeyCount>{len(directories) + len(files)}</KeyCount><MaxKeys>1000000</MaxKeys><IsTruncated>false</IsTruncated>")
     for key, stat in files:
         changed = datetime.fromtimestamp(int(stat.st_mtime), timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         out.append(
             f"<Contents><Key>{xml.escape(key)}</Key><LastModified>{changed}</LastModified><ETag>&quot;{TAG}&quot;</ETag>"
             f"<Size>{stat.st_size}</Size><StorageClass>STANDARD</StorageClass></Contents>"
         )
-    out += [f"<CommonPrefixes><Prefix>{xml.escape(folder)}</Prefix></CommonPrefixes>" for folder in folders]
+    out += [f"<CommonPrefixes><Prefix>{xml.escape(directory)}</Prefix></CommonPrefixes>" for directory in directories]
     return "".join(out) + "</ListBucketResult>\n"

