@@ -1,92 +1,113 @@
-//! The one HTTP client, and interface calls through it.
+//! The HTTP client: connections, rate limiters and circuit breakers, and API calls with retries.
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
+use reqwest::{RequestBuilder, Response};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
-use super::circuit_breaker::CircuitBreaker;
+use super::circuit_breaker::{
+    BreakerState, CircuitBreaker, FAILING_TIMEOUT, PROBE_INTERVAL, PendingRequest,
+};
 use super::connection_pool::{
     BRIEF_PER_CONNECTION, ConnectionPermit, ConnectionPool, TrafficClass,
 };
-use super::error::{HttpError, origin};
+use super::error::{HttpError, TransportError, origin};
 use super::priority::Priority;
 use super::rate_limiter::RateLimiter;
 use super::retry;
 use crate::model::SecretUrl;
 
-/// The longest interface reply taken. A page of 300 meetings with a dozen files each is below 3 MiB; anything
-/// near this limit is a mistake or an attack on memory.
-const REPLY_LIMIT: usize = 32 * 1024 * 1024;
+/// Upper bound for the body of an API reply. A page of 300 meetings with a dozen files each is below
+/// 3 MiB. Anything near this limit is a fault or an attack on memory.
+const MAX_REPLY_LENGTH: usize = 32 * 1024 * 1024;
 
-/// Time to open a connection, TLS included: over a slow mobile line it takes two to three seconds, a dropped
-/// first packet adds one or three.
+/// Time to open a connection, TLS included. It takes two to three seconds on a slow mobile line, and
+/// a lost first packet adds one or three.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Times one interface call is tried: enough for two server restarts' worth of 5xx with the waits of
-/// [`retry::backoff`], few enough that a dead service is reported within its deadline.
-const CALL_TRIES: usize = 5;
+/// Time for the head of a reply, and for each part of its body. A server that sends nothing for this
+/// long has lost the call, and a retry can reach a healthy one within the usual timeout of 30 s. The
+/// slowest API pages begin within a few seconds. The whole body has no bound of its own: three
+/// megabytes take longer on a slow line.
+const STALL_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// An interface call: JSON in the reply, a credential in the header, a bound on the time.
+/// Attempts per API call. With the delays of [`retry::backoff`] they outlast the 5xx of two server
+/// restarts, and a dead service is reported within the timeout of the call.
+const MAX_CALL_ATTEMPTS: usize = 5;
+
+/// Time for the probe of a host that is down. A reply that takes longer does not help a reader.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A call of an API: a credential in the header, JSON in the reply.
 #[derive(Debug)]
 pub struct ApiRequest {
-    /// Where to ask.
-    pub address: SecretUrl,
-    /// The whole `Authorization` header value.
+    pub url: SecretUrl,
+    /// The complete value of the `Authorization` header.
     pub authorization: Option<SecretString>,
-    /// Fields of a form to `POST`; `None` makes it a `GET`.
+    /// The fields of a form to `POST`; `None` makes it a `GET`.
     pub form: Option<Vec<(&'static str, SecretString)>>,
-    /// Bound on the call with all its retries and waits.
-    pub within: Duration,
+    /// Bound on the call with all its retries and delays.
+    pub timeout: Duration,
     /// The limiter that counts the call; `None` if the provider publishes no limit.
     pub rate_limiter: Option<Arc<RateLimiter>>,
     /// What the call is for.
     pub priority: Priority,
 }
 
-/// How the fields of a call are written into its body.
+/// How the fields of a call are encoded in its body.
 #[derive(Clone, Copy)]
 enum Encoding {
     Form,
     Json,
 }
 
-/// What an interface call brought: any status but those that were retried to the end.
+/// A reply of an API, with any status that is not retried.
 #[derive(Debug)]
 pub struct ApiReply {
-    /// The HTTP status.
     pub status: u16,
-    /// The headers.
     pub headers: HeaderMap,
     /// The body, at most 32 MiB.
     pub body: Vec<u8>,
 }
 
-/// HTTP connections shared by everything in the process. Cheap to clone.
+/// A host whose circuit breaker is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DownHost {
+    /// Scheme and host.
+    pub host: String,
+    /// Time of the first failure after the last good reply.
+    pub since: Timestamp,
+    /// Time from which the next read probes the host.
+    pub next: Timestamp,
+}
+
+/// HTTP connections shared by the whole process. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
-    hosts: Arc<Mutex<HashMap<String, Arc<ConnectionPool>>>>,
+    pools: Arc<Mutex<HashMap<String, Arc<ConnectionPool>>>>,
     breakers: Arc<Mutex<HashMap<String, Arc<CircuitBreaker>>>>,
     rate_limiters: Arc<Mutex<HashMap<String, Arc<RateLimiter>>>>,
     connections: usize,
 }
 
 impl Client {
-    /// A client that follows no redirect, sends no `Referer`, asks for no compression, and has at most `connections`
-    /// to a host for what takes longer than a round trip.
+    /// Creates a client that follows no redirect, sends no `Referer`, requests no compression, and
+    /// opens at most `connections` per host for transfers that take longer than a round trip.
     ///
     /// # Errors
-    /// [`HttpError::Setup`] when the system's root certificates or the resolver cannot be used.
+    /// [`HttpError::Setup`] if the root certificates or the resolver of the system cannot be used.
     pub fn new(connections: usize) -> Result<Self, HttpError> {
-        // A second installation in one process is refused and harmless: the provider is the same.
-        let _already_installed = rustls::crypto::ring::default_provider().install_default();
+        // A second installation in one process is rejected and harmless: the provider is the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let http = reqwest::Client::builder()
@@ -99,21 +120,21 @@ impl Client {
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_max_idle_per_host(connections * (1 + BRIEF_PER_CONNECTION))
             .build()
-            .map_err(|error| HttpError::Setup(super::error::cause_of(error)))?;
+            .map_err(|error| HttpError::Setup(TransportError::new(error)))?;
         Ok(Self {
             http,
-            hosts: Arc::default(),
+            pools: Arc::default(),
             breakers: Arc::default(),
             rate_limiters: Arc::default(),
             connections,
         })
     }
 
-    /// Asks once more after transport errors, 429 and 5xx, as long as tries and time last.
+    /// Calls an API. Retries after transport errors, 429 and 5xx while attempts and time last.
     ///
     /// # Errors
-    /// Whatever the last try met: unreachable, too slow, rate limited for longer than the call may take, still
-    /// failing, or too large.
+    /// The error of the last attempt: unreachable, too slow, rate limited for longer than the
+    /// timeout, still failing, or too large.
     pub async fn call(&self, request: &ApiRequest) -> Result<ApiReply, HttpError> {
         self.call_as(request, Encoding::Form, |_status| false).await
     }
@@ -126,50 +147,53 @@ impl Client {
         self.call_as(request, Encoding::Json, |_status| false).await
     }
 
-    /// As [`call`](Self::call), but a reply whose status is `taken` comes back at once: its caller has something
-    /// better to do than to ask the same again.
+    /// As [`call`](Self::call), but a reply with an `accepted` status is returned without a retry.
     ///
     /// # Errors
     /// As [`call`](Self::call).
     pub async fn call_accepting(
         &self,
         request: &ApiRequest,
-        taken: fn(u16) -> bool,
+        accepted: fn(u16) -> bool,
     ) -> Result<ApiReply, HttpError> {
-        self.call_as(request, Encoding::Form, taken).await
+        self.call_as(request, Encoding::Form, accepted).await
     }
 
     async fn call_as(
         &self,
         request: &ApiRequest,
         encoding: Encoding,
-        taken: fn(u16) -> bool,
+        accepted: fn(u16) -> bool,
     ) -> Result<ApiReply, HttpError> {
-        let deadline = Instant::now() + request.within;
-        let host = origin(&request.address);
-        let mut waits = retry::backoff(CALL_TRIES - 1);
+        let deadline = Instant::now() + request.timeout;
+        let host = origin(&request.url);
+        let mut delays = retry::backoff(MAX_CALL_ATTEMPTS - 1);
         loop {
             let attempt = tokio::time::timeout_at(deadline, async {
                 if request.priority.is_for_reader() {
-                    self.admit(&request.address).await?;
+                    self.admit(&request.url).await?;
                 }
                 let closed = |wait| HttpError::RateLimited { host: host.clone(), wait };
                 let _permit = match &request.rate_limiter {
-                    Some(limiter) => Some(limiter.acquire(request.priority).await.map_err(closed)?),
+                    Some(limiter) => {
+                        Some(limiter.acquire(request.priority).await.map_err(closed)?)
+                    }
                     None => None,
                 };
                 self.call_once(request, encoding).await
             });
-            let (failure, asked) = match attempt.await {
-                Err(_elapsed) => return Err(HttpError::TimedOut { host, after: request.within }),
-                Ok(Ok(reply)) if taken(reply.status) => return Ok(reply),
+            let (error, retry_after) = match attempt.await {
+                Err(_elapsed) => {
+                    return Err(HttpError::TimedOut { host, timeout: request.timeout });
+                }
+                Ok(Ok(reply)) if accepted(reply.status) => return Ok(reply),
                 Ok(Ok(reply)) if reply.status == 429 => {
                     let wait = retry::retry_after(&reply.headers, SystemTime::now())
-                        .unwrap_or_else(retry::unstated_wait);
+                        .unwrap_or_else(retry::default_retry_after);
                     if let Some(limiter) = &request.rate_limiter
                         && Instant::now() + wait >= deadline
                     {
-                        // Others need not find out one by one.
+                        // Other calls would receive the same reply.
                         limiter.close(wait);
                     }
                     (HttpError::RateLimited { host: host.clone(), wait }, Some(wait))
@@ -184,13 +208,18 @@ impl Client {
                 }
                 Ok(Err(error)) => return Err(error),
             };
-            let Some(backoff) = waits.next() else { return Err(failure) };
-            let wait = asked.map_or(backoff, |asked| asked.max(backoff));
-            if Instant::now() + wait >= deadline {
-                return Err(failure);
+            let Some(backoff) = delays.next() else { return Err(error) };
+            let delay = retry_after.map_or(backoff, |wait| wait.max(backoff));
+            if Instant::now() + delay >= deadline {
+                return Err(error);
             }
-            tracing::debug!(%host, wait_ms = wait.as_millis(), "{failure}; trying again");
-            tokio::time::sleep(wait).await;
+            tracing::debug!(
+                %host,
+                delay_ms = delay.as_millis(),
+                "retrying after: {}",
+                crate::model::one_line(&error)
+            );
+            tokio::time::sleep(delay).await;
         }
     }
 
@@ -199,15 +228,8 @@ impl Client {
         request: &ApiRequest,
         encoding: Encoding,
     ) -> Result<ApiReply, HttpError> {
-        /// Bound on the wait for a reply to begin, and for each piece of it: a server that says nothing for
-        /// this long has lost the call, and a second try in a call's usual half minute may meet a healthy one.
-        /// Zoom's slowest pages begin within a few seconds. It is no bound on the whole: three megabytes take
-        /// their time on a slow line.
-        const SILENCE: Duration = Duration::from_secs(15);
-        let _place = self.place(&request.address, TrafficClass::Interactive).await;
-        let transport = |error| HttpError::from_transport(error, &request.address, CONNECT_TIMEOUT);
-        let silent = |_| HttpError::TimedOut { host: origin(&request.address), after: SILENCE };
-        let url = request.address.expose().clone();
+        let _permit = self.connection_permit(&request.url, TrafficClass::Interactive).await;
+        let url = request.url.expose().clone();
         let mut builder = match &request.form {
             None => self.http.get(url),
             Some(fields) => {
@@ -223,27 +245,23 @@ impl Client {
         if let Some(value) = &request.authorization {
             builder = builder.header(AUTHORIZATION, sensitive(value.expose_secret())?);
         }
-        let asked = self.asked(&request.address);
-        let mut response = match tokio::time::timeout(SILENCE, builder.send()).await {
-            Ok(Ok(response)) => {
-                asked.answered_with(response.status());
-                response
-            }
-            failure => {
-                asked.failed();
-                failure.map_err(silent)?.map_err(transport)?
-            }
-        };
-        let mut body = Vec::new();
-        while let Some(chunk) = tokio::time::timeout(SILENCE, response.chunk())
+        let mut response = self
+            .send(builder, &request.url, STALL_TIMEOUT)
             .await
-            .map_err(silent)?
-            .map_err(transport)?
+            .map_err(|error| error.into_http_error(&request.url, STALL_TIMEOUT))?;
+        let stalled =
+            |_| HttpError::TimedOut { host: origin(&request.url), timeout: STALL_TIMEOUT };
+        let broken = |error| HttpError::from_transport(error, &request.url, CONNECT_TIMEOUT);
+        let mut body = Vec::new();
+        while let Some(chunk) = tokio::time::timeout(STALL_TIMEOUT, response.chunk())
+            .await
+            .map_err(stalled)?
+            .map_err(broken)?
         {
-            if body.len() + chunk.len() > REPLY_LIMIT {
+            if body.len() + chunk.len() > MAX_REPLY_LENGTH {
                 return Err(HttpError::TooLarge {
-                    host: origin(&request.address),
-                    limit: REPLY_LIMIT,
+                    host: origin(&request.url),
+                    limit: MAX_REPLY_LENGTH,
                 });
             }
             body.extend_from_slice(&chunk);
@@ -255,7 +273,7 @@ impl Client {
         })
     }
 
-    /// The most connections to a host for what takes longer than a round trip.
+    /// Returns the maximum of connections per host for transfers that take longer than a round trip.
     pub fn connections(&self) -> usize {
         self.connections
     }
@@ -270,38 +288,123 @@ impl Client {
             .clone()
     }
 
-    /// A `GET` for bytes; the caller reads the response.
-    pub(super) fn get(&self, address: &SecretUrl) -> reqwest::RequestBuilder {
-        self.http.get(address.expose().clone())
+    /// Returns the hosts whose circuit breaker is open, by name.
+    pub fn hosts_down(&self) -> Vec<DownHost> {
+        let (now, clock) = (Instant::now(), Timestamp::now());
+        let breakers: Vec<_> = self
+            .breakers
+            .lock()
+            .iter()
+            .map(|(host, breaker)| (host.clone(), breaker.clone()))
+            .collect();
+        let mut down: Vec<_> = breakers
+            .into_iter()
+            .filter_map(|(host, breaker)| {
+                let (failing, next_probe) = breaker.outage(now)?;
+                let since = clock.checked_sub(failing).ok()?;
+                let next = clock.checked_add(next_probe).ok()?;
+                Some(DownHost { host, since, next })
+            })
+            .collect();
+        down.sort_by(|one, other| one.host.cmp(&other.host));
+        down
     }
 
-    /// What was heard of the address's host.
-    pub(super) fn breaker(&self, address: &SecretUrl) -> Arc<CircuitBreaker> {
-        self.breakers.lock().entry(origin(address)).or_default().clone()
+    /// Checks the circuit breaker of the host of `url`. Probes the host if it is down and a probe is
+    /// due.
+    ///
+    /// # Errors
+    /// [`HttpError::Down`] if a read that needs the host should fail at once.
+    pub async fn admit(&self, url: &SecretUrl) -> Result<(), HttpError> {
+        let breaker = self.breaker(url);
+        let began = Instant::now();
+        let failing = match breaker.state(began) {
+            BreakerState::Closed => return Ok(()),
+            BreakerState::Open(failing) => failing,
+            BreakerState::HalfOpen => {
+                let mut root = url.expose().clone();
+                root.set_path("/");
+                root.set_query(None);
+                let probe = self.http.get(root).send();
+                match tokio::time::timeout(PROBE_TIMEOUT, probe).await {
+                    Ok(Ok(reply)) if !reply.status().is_server_error() => {
+                        breaker.record_success();
+                        return Ok(());
+                    }
+                    _ => breaker.record_failure(began),
+                }
+                FAILING_TIMEOUT
+            }
+        };
+        Err(HttpError::Down { host: origin(url), failing, retry_interval: PROBE_INTERVAL })
     }
 
-    /// What was heard of every host that was asked.
-    pub(super) fn breakers(&self) -> Vec<(String, Arc<CircuitBreaker>)> {
-        self.breakers.lock().iter().map(|(host, breaker)| (host.clone(), breaker.clone())).collect()
+    /// Returns a `GET` request for bytes.
+    pub(super) fn get(&self, url: &SecretUrl) -> RequestBuilder {
+        self.http.get(url.expose().clone())
     }
 
-    /// Waits for one of the places of the address's host. Callers bound the wait by their deadline.
-    pub(super) async fn place(
+    /// Sends a request to the host of `url` and reports its outcome to the circuit breaker.
+    pub(super) async fn send(
         &self,
-        address: &SecretUrl,
+        request: RequestBuilder,
+        url: &SecretUrl,
+        timeout: Duration,
+    ) -> Result<Response, SendError> {
+        let pending = PendingRequest::start(self.breaker(url));
+        match tokio::time::timeout(timeout, request.send()).await {
+            Ok(Ok(response)) => {
+                pending.record_reply(response.status());
+                Ok(response)
+            }
+            Ok(Err(error)) => {
+                pending.record_failure();
+                Err(SendError::Transport(error))
+            }
+            Err(_elapsed) => {
+                pending.record_failure();
+                Err(SendError::TimedOut)
+            }
+        }
+    }
+
+    /// Waits for a connection to the host of `url`. Callers bound the wait by their deadline.
+    pub(super) async fn connection_permit(
+        &self,
+        url: &SecretUrl,
         class: TrafficClass,
     ) -> Option<ConnectionPermit> {
         let new = || ConnectionPool::new(self.connections);
-        let places = self.hosts.lock().entry(origin(address)).or_insert_with(new).clone();
-        places.take(class).await
+        let pool = self.pools.lock().entry(origin(url)).or_insert_with(new).clone();
+        pool.acquire(class).await
+    }
+
+    fn breaker(&self, url: &SecretUrl) -> Arc<CircuitBreaker> {
+        self.breakers.lock().entry(origin(url)).or_default().clone()
     }
 }
 
-/// A header value that the HTTP stack's own logs will not print.
+/// Why a request has no reply.
+#[derive(Debug)]
+pub(super) enum SendError {
+    TimedOut,
+    Transport(reqwest::Error),
+}
+
+impl SendError {
+    /// Converts the error of a request to `url` that was given `timeout`.
+    pub(super) fn into_http_error(self, url: &SecretUrl, timeout: Duration) -> HttpError {
+        match self {
+            Self::TimedOut => HttpError::TimedOut { host: origin(url), timeout },
+            // The client sets no other timeout of its own.
+            Self::Transport(error) => HttpError::from_transport(error, url, CONNECT_TIMEOUT),
+        }
+    }
+}
+
+/// Returns a header value that the HTTP stack does not log.
 pub(super) fn sensitive(value: &str) -> Result<HeaderValue, HttpError> {
-    let mut header = HeaderValue::from_str(value).map_err(|_| {
-        HttpError::Setup("a credential holds a character that no header may hold".into())
-    })?;
+    let mut header = HeaderValue::from_str(value).map_err(|_| HttpError::InvalidCredential)?;
     header.set_sensitive(true);
     Ok(header)
 }

@@ -1,78 +1,92 @@
-//! What can go wrong between a request and its bytes.
+//! Why a request has no usable reply.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::model::SecretUrl;
+use crate::model::{Diagnostic, ErrorKind, SecretUrl};
 
-/// An interface call that brought no usable reply.
+/// Error of an HTTP request. It names a host and never a path or query, which can be credentials.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HttpError {
-    /// No connection, or it broke before the reply was whole.
-    #[error("{host} cannot be reached ({cause}); check the network and the address")]
+    /// There is no connection, or it broke before the reply was complete.
+    #[error("{host} cannot be reached")]
     Unreachable {
         /// Scheme and host.
         host: String,
-        /// The transport's own words, without the address.
-        cause: String,
+        source: TransportError,
     },
-    /// The server was reached but did not answer in time.
-    #[error("{host} did not answer within {} s", .after.as_secs())]
+    /// The server did not reply in time.
+    #[error("{host} did not answer within {} s", .timeout.as_secs())]
     TimedOut {
         /// Scheme and host.
         host: String,
-        /// How long it was given.
-        after: Duration,
+        timeout: Duration,
     },
-    /// The server asked to wait longer than the caller could.
-    #[error("{host} limits the rate of requests and asks to wait {}; a mount that runs asks again by itself", readable(*.wait))]
+    /// The server requested a delay that is longer than the caller can wait.
+    #[error("{host} limits the rate of requests and asks to wait {}", readable(*.wait))]
     RateLimited {
         /// Scheme and host.
         host: String,
-        /// How long it asked for.
+        /// The requested delay.
         wait: Duration,
     },
     /// The server keeps failing.
-    #[error(
-        "{host} answers with status {status}, a failure of its own; a mount that runs asks again by itself"
-    )]
+    #[error("{host} returned a server error ({status})")]
     ServerError {
         /// Scheme and host.
         host: String,
         /// The last status, 500 to 599.
         status: u16,
     },
-    /// The server has been failing for a while and is not asked.
-    #[error("{host} has not answered for {} s; it is tried again every {} s", .failing.as_secs(), .next.as_secs())]
+    /// The circuit breaker of the host is open: no request was sent.
+    #[error("{host} has not answered for {} s", .failing.as_secs())]
     Down {
         /// Scheme and host.
         host: String,
-        /// For how long nothing good was heard of it.
+        /// How long the host has been failing.
         failing: Duration,
-        /// How often it is tried.
-        next: Duration,
+        /// Time between two probes of the host.
+        retry_interval: Duration,
     },
-    /// A reply longer than any real one.
-    #[error("{host} sent a reply of more than {limit} bytes; it was dropped")]
+    /// The reply is longer than any valid one.
+    #[error("{host} sent a reply of more than {limit} bytes")]
     TooLarge {
         /// Scheme and host.
         host: String,
         /// The limit in bytes.
         limit: usize,
     },
-    /// The address may not be asked: not https, or not a host of the provider.
-    #[error(
-        "an address on {host} is outside the hosts of this source (https only); a host that is right goes into download_hosts"
-    )]
+    /// The URL is not https or its host is not one of the provider's.
+    #[error("a URL on {host} is outside the hosts of this source (https only)")]
     HostNotAllowed {
         /// Scheme and host.
         host: String,
     },
-    /// The TLS or connection machinery could not be set up.
-    #[error("the HTTP client cannot be set up: {0}")]
-    Setup(String),
+    /// The TLS or connection machinery cannot be set up.
+    #[error("the HTTP client cannot be set up")]
+    Setup(#[source] TransportError),
+    /// A header cannot carry the credential.
+    #[error("a credential holds a character that is not allowed in a header")]
+    InvalidCredential,
 }
 
-/// A wait as people say it: a limit of a day is not one of 43,200 seconds.
+/// The innermost cause of a transport error ("Connection refused"), without the URL.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct TransportError(String);
+
+impl TransportError {
+    pub(super) fn new(error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        let mut innermost: &dyn std::error::Error = &error;
+        while let Some(source) = innermost.source() {
+            innermost = source;
+        }
+        Self(innermost.to_string())
+    }
+}
+
+/// Returns a delay in the unit that fits: seconds, minutes or hours.
 fn readable(wait: Duration) -> String {
     match wait.as_secs() {
         seconds @ 0..=120 => format!("{seconds} s"),
@@ -82,69 +96,74 @@ fn readable(wait: Duration) -> String {
 }
 
 impl HttpError {
-    /// Sorts a transport error by what a person can do about it; the address stays out of the text.
-    pub(crate) fn from_transport(
+    /// Classifies a transport error of a request to `url`.
+    pub(super) fn from_transport(
         error: reqwest::Error,
-        address: &SecretUrl,
-        given: Duration,
+        url: &SecretUrl,
+        connect_timeout: Duration,
     ) -> Self {
-        let host = origin(address);
+        let host = origin(url);
         if error.is_timeout() {
-            return Self::TimedOut { host, after: given };
+            return Self::TimedOut { host, timeout: connect_timeout };
         }
-        Self::Unreachable { host, cause: cause_of(error) }
+        Self::Unreachable { host, source: TransportError::new(error) }
     }
 }
 
-/// The innermost reason of a transport error, which is the one that says something ("Connection refused").
-pub(crate) fn cause_of(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut innermost: &dyn std::error::Error = &error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
+impl Diagnostic for HttpError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unreachable { .. }
+            | Self::TimedOut { .. }
+            | Self::ServerError { .. }
+            | Self::Down { .. } => ErrorKind::Unavailable,
+            Self::RateLimited { .. } => ErrorKind::RateLimited,
+            Self::TooLarge { .. } => ErrorKind::Protocol,
+            Self::HostNotAllowed { .. } => ErrorKind::NotAllowed,
+            Self::Setup(_) => ErrorKind::System,
+            Self::InvalidCredential => ErrorKind::Credential,
+        }
     }
-    innermost.to_string()
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Unreachable { .. } => {
+                Some("Check the network and the configured address of the server.".into())
+            }
+            Self::RateLimited { .. } | Self::ServerError { .. } => {
+                Some("A running mount retries automatically.".into())
+            }
+            Self::Down { retry_interval, .. } => {
+                Some(format!("It is probed every {} s.", retry_interval.as_secs()).into())
+            }
+            Self::HostNotAllowed { .. } => {
+                Some("Add the host to `download_hosts` if it is correct.".into())
+            }
+            Self::TimedOut { .. }
+            | Self::TooLarge { .. }
+            | Self::Setup(_)
+            | Self::InvalidCredential => None,
+        }
+    }
 }
 
-/// Scheme, host and port of an address: all of it that may be printed.
-pub(crate) fn origin(address: &SecretUrl) -> String {
-    let url = address.expose();
+/// Returns scheme, host and port of a URL: the part that may be printed.
+pub(crate) fn origin(url: &SecretUrl) -> String {
+    let url = url.expose();
     match url.origin() {
         url::Origin::Opaque(_) => format!("{}:", url.scheme()),
         origin => origin.ascii_serialization(),
     }
 }
 
-/// Why bytes of a file could not be had. The read path maps it to an errno, once.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum FetchError {
-    /// The provider refuses, with a fresh lease too.
-    #[error("not allowed: {0}")]
-    NotAllowed(String),
-    /// The provider has it no longer.
-    #[error("gone: {0}")]
-    Gone(String),
-    /// Another content is served than the one this file version stands for.
-    #[error("changed: {0}")]
-    Changed(String),
-    /// The server has been failing for a while and is not asked.
-    #[error("{0}")]
-    Down(String),
-    /// What is served is no such file.
-    #[error("not the file: {0}")]
-    NotTheFile(String),
-    /// The file served has another length than the one shown. The served one is the truth.
-    #[error("the file is {served} bytes long where {expected} were listed")]
-    WrongTotal {
-        /// Length shown so far, in bytes.
-        expected: u64,
-        /// Length served, in bytes.
-        served: u64,
-    },
-    /// The deadline passed; the text is the last thing that went wrong.
-    #[error("no bytes within the deadline: {0}")]
-    Deadline(String),
-    /// Anything else.
-    #[error("{0}")]
-    Failed(String),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delay_is_printed_in_a_fitting_unit() {
+        for (seconds, text) in [(0, "0 s"), (120, "120 s"), (121, "3 min"), (43_201, "13 h")] {
+            assert_eq!(readable(Duration::from_secs(seconds)), text);
+        }
+    }
 }

@@ -1,53 +1,56 @@
-//! Where requests with or for a recording may go.
+//! The hosts that requests for recordings may be sent to.
 
 use url::{Host, Url};
 
 use super::error::{HttpError, origin};
 use crate::model::SecretUrl;
 
-/// The hosts a source's downloads may live on.
+/// The longest host name (RFC 1035, 3.1, without the final dot).
+const MAX_NAME_LENGTH: usize = 253;
+
+/// The hosts that can serve downloads of a source.
 ///
-/// An entry stands for itself and everything below it at a dot: `zoom.us` allows `us06web.zoom.us` and not
-/// `evilzoom.us`. Only https, except on loopback when the source's own interface is on loopback (tests, the
-/// embedded cloud): a public interface must not be able to send a client to local services.
+/// A name allows itself and its subdomains: `example.com` allows `cdn.example.com` and not
+/// `evilexample.com`. Only https is allowed, except on loopback if the API of the source is on
+/// loopback (tests, the demo cloud): a public API must not direct a client to local services.
 #[derive(Clone, Debug)]
 pub struct AllowedHosts {
     names: Vec<String>,
-    loopback: bool,
+    allows_loopback: bool,
 }
 
 impl AllowedHosts {
-    /// The provider's own hosts and those the user added; `api` decides whether loopback is allowed.
+    /// Allows `names` and their subdomains, and loopback if `api` is on loopback.
     pub fn new<'a>(names: impl IntoIterator<Item = &'a str>, api: &Url) -> Self {
         Self {
             names: names.into_iter().map(str::to_ascii_lowercase).collect(),
-            loopback: is_loopback(api),
+            allows_loopback: is_loopback(api),
         }
     }
 
-    /// The address, if it may be asked.
+    /// Returns the URL if requests may be sent to it.
     ///
     /// # Errors
-    /// [`HttpError::HostNotAllowed`], which names the host alone.
+    /// [`HttpError::HostNotAllowed`], which names only the host.
     pub fn check(&self, url: Url) -> Result<SecretUrl, HttpError> {
-        let allowed = if is_loopback(&url) {
-            self.loopback && matches!(url.scheme(), "http" | "https")
+        let is_allowed = if is_loopback(&url) {
+            self.allows_loopback && matches!(url.scheme(), "http" | "https")
         } else {
-            url.scheme() == "https" && url.domain().is_some_and(|name| self.covers(name))
+            url.scheme() == "https" && url.domain().is_some_and(|name| self.allows(name))
         };
-        let address = SecretUrl::new(url);
-        if allowed {
-            return Ok(address);
+        let url = SecretUrl::new(url);
+        if is_allowed {
+            return Ok(url);
         }
-        // Whoever names it chose how long it is, and it goes into a message.
-        let host =
-            origin(&address).chars().take("https://".len() + MAX_NAME + ":65535".len()).collect();
+        // The server chose the length of the name, and the name becomes part of a message.
+        let max_length = "https://".len() + MAX_NAME_LENGTH + ":65535".len();
+        let host = origin(&url).chars().take(max_length).collect();
         Err(HttpError::HostNotAllowed { host })
     }
 
-    fn covers(&self, name: &str) -> bool {
+    fn allows(&self, name: &str) -> bool {
         let name = name.trim_end_matches('.');
-        name.len() <= MAX_NAME
+        name.len() <= MAX_NAME_LENGTH
             && self.names.iter().any(|allowed| {
                 name == allowed
                     || name.strip_suffix(allowed.as_str()).is_some_and(|rest| rest.ends_with('.'))
@@ -55,10 +58,7 @@ impl AllowedHosts {
     }
 }
 
-/// The longest name that a host can have (RFC 1035, 3.1, without its last dot).
-const MAX_NAME: usize = 253;
-
-/// Whether the address names this machine: `localhost`, 127.0.0.0/8 or ::1.
+/// Whether the URL names this machine: `localhost`, 127.0.0.0/8 or ::1.
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
@@ -73,32 +73,32 @@ mod tests {
     use super::*;
 
     fn allowed(api: &str, target: &str) -> bool {
-        let hosts = AllowedHosts::new(["zoom.us", "Example.ORG"], &Url::parse(api).unwrap());
+        let hosts = AllowedHosts::new(["example.com", "Example.ORG"], &Url::parse(api).unwrap());
         hosts.check(Url::parse(target).unwrap()).is_ok()
     }
 
     #[test]
-    fn a_host_is_matched_at_a_dot() {
-        let api = "https://api.zoom.us/v2";
-        assert!(allowed(api, "https://zoom.us/rec"));
-        assert!(allowed(api, "https://ssrweb.zoom.us/x?Signature=1"));
+    fn subdomains_are_allowed_and_suffixes_are_not() {
+        let api = "https://api.example.com/v2";
+        assert!(allowed(api, "https://example.com/rec"));
+        assert!(allowed(api, "https://ssrweb.example.com/x?Signature=1"));
         assert!(allowed(api, "https://a.example.org/"));
         for bad in [
-            "https://evilzoom.us/",
-            "https://zoom.us.evil.example/",
-            "http://zoom.us/",
-            "https://zoom.us@evil.example/",
+            "https://evilexample.com/",
+            "https://example.com.evil.example/",
+            "http://example.com/",
+            "https://example.com@evil.example/",
             "https://192.0.2.1/",
-            "ftp://zoom.us/",
+            "ftp://example.com/",
         ] {
             assert!(!allowed(api, bad), "{bad}");
         }
     }
 
     #[test]
-    fn a_name_that_no_host_can_have_is_refused_in_a_short_message() {
-        let hosts = AllowedHosts::new(["zoom.us"], &Url::parse("https://api.zoom.us").unwrap());
-        for end in [".evil.example", ".zoom.us"] {
+    fn overlong_names_are_rejected_with_short_message() {
+        let hosts = AllowedHosts::new(["example.com"], &Url::parse("https://api.example.com").unwrap());
+        for end in [".evil.example", ".example.com"] {
             let long = format!("https://{}{end}/", ["a1"; 300].join("."));
             let error = hosts.check(Url::parse(&long).unwrap()).unwrap_err().to_string();
             assert!(error.contains("https://a1.a1") && error.len() < 500, "{error}");
@@ -106,17 +106,17 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_open_to_a_loopback_interface_only() {
+    fn only_a_loopback_api_allows_loopback() {
         assert!(allowed("http://127.0.0.1:9/v2", "http://127.0.0.1:10/rec"));
         assert!(allowed("http://localhost:9/v2", "http://[::1]:10/rec"));
-        assert!(!allowed("https://api.zoom.us/v2", "http://127.0.0.1:10/rec"));
-        assert!(!allowed("https://api.zoom.us/v2", "https://localhost/rec"));
+        assert!(!allowed("https://api.example.com/v2", "http://127.0.0.1:10/rec"));
+        assert!(!allowed("https://api.example.com/v2", "https://localhost/rec"));
         assert!(!allowed("http://127.0.0.1:9/v2", "http://192.0.2.1/rec"));
     }
 
     #[test]
-    fn a_refused_address_is_named_without_its_path() {
-        let hosts = AllowedHosts::new(["zoom.us"], &Url::parse("https://api.zoom.us").unwrap());
+    fn a_rejected_url_is_named_without_path() {
+        let hosts = AllowedHosts::new(["example.com"], &Url::parse("https://api.example.com").unwrap());
         let error =
             hosts.check(Url::parse("https://evil.example/p4th?t0ken=1").unwrap()).unwrap_err();
         let text = format!("{error} {error:?}");

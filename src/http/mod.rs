@@ -1,46 +1,58 @@
-//! HTTP as meetfs needs it: interface calls with bounded retries, and byte ranges checked to the byte.
+//! HTTP: API calls with bounded retries, and byte ranges that are verified to the byte.
 //!
-//! Enters: an address with its credential (a [`Lease`](crate::model::Lease) or an [`ApiRequest`]) and what the
-//! caller knows of the answer. Leaves: whole small bodies, or a stream of exactly the bytes asked for, or an
-//! error that names a host and never a path or query, for those can be credentials.
+//! Input: a URL with its credential (a [`Lease`](crate::model::Lease) or an [`ApiRequest`]), what the
+//! caller knows of the reply, and the [`Priority`] of the request.
 //!
-//! The problems of this room and what solves each:
+//! Output: whole small bodies, or a stream of exactly the requested bytes, or an error that names a
+//! host and never a path or query, because those can be credentials.
 //!
-//! 1. A server answers something that is not the file: [`range`] checks status, range, total, type and first
-//!    bytes before a single byte leaves.
-//! 2. A body breaks off, stalls, or its link ends in the middle: [`stream`] goes on at the missing byte.
-//! 3. A server asks for patience in one of four ways: [`retry`] reads them all and never waits without an end.
-//! 4. A provider counts an account's calls: [`rate_limiter`] shares them out, reads first.
-//! 5. A copy would keep everybody who only looks waiting: `places` shares a host's connections out.
-//! 6. A host is down: `breaker` tells whoever would wait for it in vain.
-//! 7. A redirect or a page link leads elsewhere: [`hosts`] decides where a request may go; nothing is followed
-//!    by itself.
-//! 8. A download link answers with a redirect, a page or the file: [`probe`] looks without fetching.
+//! Failures and what handles each:
 //!
-//! It never knows what a meeting, an inode or a block is.
+//! 1. The reply is not the file: `range_head` and `range_body` check status, range, total, type and
+//!    first bytes before they return a byte.
+//! 2. A body breaks off or stalls, or the lease expires in the middle: [`RangeStream`] resumes at the
+//!    missing byte.
+//! 3. The server requests a delay: [`retry`] reads all forms of it and bounds it.
+//! 4. The provider limits the calls of an account: [`RateLimiter`] shares them out, readers first.
+//! 5. Bulk transfers occupy all connections: `connection_pool` shares the connections of a host.
+//! 6. A host is down: `circuit_breaker` fails new reads at once.
+//! 7. A redirect or page link leads elsewhere: [`AllowedHosts`] decides where requests may go. No
+//!    redirect is followed automatically.
+//! 8. A download URL can return a redirect, a page or the file: [`probe()`] finds out without a
+//!    download.
+//!
+//! Locks are held for one step of one map or state machine each, never two at a time and never
+//! across an await.
+//!
+//! This module must not know what a meeting, an inode or a block is, nor any rule of one provider.
 
 mod circuit_breaker;
-pub mod client;
+mod client;
 mod connection_pool;
 pub mod error;
-mod error_object;
+mod fetch_error;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
-pub mod hosts;
-pub mod priority;
-pub mod probe;
-pub mod range;
-pub mod rate_limiter;
+mod hosts;
+mod lease_source;
+mod priority;
+mod probe;
+mod range;
+mod range_body;
+mod range_error;
+mod range_head;
+mod range_stream;
+mod rate_limiter;
 pub mod retry;
-pub mod stream;
 
-pub use circuit_breaker::DownHost;
-pub use client::{ApiReply, ApiRequest, Client};
+pub use client::{ApiReply, ApiRequest, Client, DownHost};
 pub use connection_pool::TrafficClass;
-pub use error::{FetchError, HttpError};
+pub use error::HttpError;
+pub use fetch_error::{FetchCause, FetchError};
 pub use hosts::AllowedHosts;
+pub use lease_source::{LeaseSource, MAX_LEASE_ATTEMPTS};
 pub use priority::Priority;
-pub use probe::ProbeReply;
+pub use probe::{ProbeReply, probe};
 pub use range::{ByteRange, ExpectedFile, Validator};
-pub use rate_limiter::RateLimiter;
-pub use stream::{LEASES_TRIED, LeaseSource, RangeStream};
+pub use range_stream::RangeStream;
+pub use rate_limiter::{RateLimiter, RatePermit};

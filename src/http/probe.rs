@@ -1,4 +1,4 @@
-//! One look at what an address answers: no redirect followed, no body fetched.
+//! A single request that shows what a URL returns: no redirect is followed, no body is downloaded.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,81 +12,69 @@ use super::error::{HttpError, origin};
 use super::retry;
 use crate::model::SecretUrl;
 
-/// How much of a body is looked at. The error objects and pages that are told apart by their text are below one
-/// KiB; a server that ignores the range would send a film.
-const BEGINNING: usize = 4096;
+/// Upper bound for the part of a body that is read. The error objects and pages that are recognized
+/// by their text are below one KiB. A server that ignores the range would send a whole video.
+const MAX_BODY_START: usize = 4096;
 
-/// The head of a reply, and the beginning of its body.
+/// The head of a reply and the start of its body.
 #[derive(Debug)]
 pub struct ProbeReply {
-    /// The HTTP status.
     pub status: u16,
-    /// The `Location` header as it came: perhaps relative, perhaps a credential.
+    /// The `Location` header as received: possibly relative, possibly a credential.
     pub location: Option<SecretString>,
-    /// The media type in lower case without parameters; empty where there is none.
+    /// The media type in lower case without parameters; empty if there is none.
     pub media_type: String,
-    /// The wait that `Retry-After` asks for.
+    /// The delay in the `Retry-After` header.
     pub retry_after: Option<Duration>,
-    /// The body's first bytes, at most 4 KiB; fewer where it broke off or stood still.
-    pub beginning: Vec<u8>,
+    /// The first bytes of the body, at most 4 KiB; fewer if it broke off or stalled.
+    pub body_start: Vec<u8>,
 }
 
-impl Client {
-    /// Asks once for the first `bytes` of what is at `address`, within the time given.
-    ///
-    /// `GET` and not `HEAD`, for links that are made for downloads are not known to answer `HEAD`.
-    ///
-    /// # Errors
-    /// [`HttpError::Unreachable`], [`HttpError::TimedOut`], [`HttpError::Down`], or [`HttpError::Setup`] for a credential that no
-    /// header may hold.
-    pub async fn probe(
-        &self,
-        address: &SecretUrl,
-        authorization: Option<&SecretString>,
-        bytes: u64,
-        within: Duration,
-    ) -> Result<ProbeReply, HttpError> {
-        let deadline = Instant::now() + within;
-        self.admit(address).await?;
-        let too_slow = |_elapsed| HttpError::TimedOut { host: origin(address), after: within };
-        let _place = tokio::time::timeout_at(deadline, self.place(address, TrafficClass::Brief))
+/// Requests the first `bytes` at `url` once.
+///
+/// It sends `GET` and not `HEAD`, because download URLs are not known to support `HEAD`.
+///
+/// # Errors
+/// [`HttpError::Unreachable`], [`HttpError::TimedOut`], [`HttpError::Down`] or
+/// [`HttpError::InvalidCredential`].
+pub async fn probe(
+    client: &Client,
+    url: &SecretUrl,
+    authorization: Option<&SecretString>,
+    bytes: u64,
+    timeout: Duration,
+) -> Result<ProbeReply, HttpError> {
+    let deadline = Instant::now() + timeout;
+    client.admit(url).await?;
+    let _permit =
+        tokio::time::timeout_at(deadline, client.connection_permit(url, TrafficClass::Brief))
             .await
-            .map_err(too_slow)?;
-        let mut request =
-            self.get(address).header(RANGE, format!("bytes=0-{}", bytes.saturating_sub(1)));
-        if let Some(value) = authorization {
-            request = request.header(AUTHORIZATION, sensitive(value.expose_secret())?);
-        }
-        let asked = self.asked(address);
-        let mut response = match tokio::time::timeout_at(deadline, request.send()).await {
-            Ok(Ok(response)) => {
-                asked.answered_with(response.status());
-                response
-            }
-            failure => {
-                asked.failed();
-                failure
-                    .map_err(too_slow)?
-                    .map_err(|error| HttpError::from_transport(error, address, within))?
-            }
-        };
-        let mut beginning = Vec::new();
-        // The head has come and decides; a body that breaks off or stands still only says less.
-        while beginning.len() < BEGINNING
-            && let Ok(Ok(Some(piece))) = tokio::time::timeout_at(deadline, response.chunk()).await
-        {
-            beginning.extend_from_slice(&piece);
-        }
-        beginning.truncate(BEGINNING);
-        let headers = response.headers();
-        Ok(ProbeReply {
-            status: response.status().as_u16(),
-            location: text(headers, &LOCATION).map(SecretString::from),
-            media_type: media_type(text(headers, &CONTENT_TYPE).unwrap_or_default()),
-            retry_after: retry::retry_after(headers, SystemTime::now()),
-            beginning,
-        })
+            .map_err(|_elapsed| HttpError::TimedOut { host: origin(url), timeout })?;
+    let mut request =
+        client.get(url).header(RANGE, format!("bytes=0-{}", bytes.saturating_sub(1)));
+    if let Some(value) = authorization {
+        request = request.header(AUTHORIZATION, sensitive(value.expose_secret())?);
     }
+    let mut response = client
+        .send(request, url, deadline.saturating_duration_since(Instant::now()))
+        .await
+        .map_err(|error| error.into_http_error(url, timeout))?;
+    let mut body_start = Vec::new();
+    // The head decides. A body that breaks off or stalls only carries less information.
+    while body_start.len() < MAX_BODY_START
+        && let Ok(Ok(Some(chunk))) = tokio::time::timeout_at(deadline, response.chunk()).await
+    {
+        body_start.extend_from_slice(&chunk);
+    }
+    body_start.truncate(MAX_BODY_START);
+    let headers = response.headers();
+    Ok(ProbeReply {
+        status: response.status().as_u16(),
+        location: text(headers, &LOCATION).map(SecretString::from),
+        media_type: media_type(text(headers, &CONTENT_TYPE).unwrap_or_default()),
+        retry_after: retry::retry_after(headers, SystemTime::now()),
+        body_start,
+    })
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
@@ -102,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_media_type_is_read_without_its_parameters() {
+    fn media_type_has_no_parameters() {
         assert_eq!(media_type("Text/HTML; charset=utf-8"), "text/html");
         assert_eq!(media_type(" video/mp4 "), "video/mp4");
         assert_eq!(media_type(""), "");

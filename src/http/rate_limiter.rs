@@ -1,156 +1,192 @@
-//! How many calls a second an account makes of an interface: as many as its provider allows, reads first.
+//! Limits the calls per second that the sources of one account send to an API.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use governor::{DefaultDirectRateLimiter, Quota};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::priority::Priority;
 
-/// Calls that may come at once after a pause, one in so many of those allowed a second. What is spread over the second
-/// leaves a read a turn soon; all at its beginning would make one that comes next wait for its end.
-const BURST_SHARE: u32 = 5;
+/// The part of the limit that can start at once after an idle period, as a divisor. If all calls of
+/// a second started at its beginning, a reader that arrives next would wait for its end.
+const BURST_DIVISOR: u32 = 5;
 
-/// What a server counts a call in.
-const SECOND: Duration = Duration::from_secs(1);
+/// The window in which servers count calls.
+const WINDOW: Duration = Duration::from_secs(1);
 
-/// A limit of a day is asked about again after this time: one wrong word must not shut a source out until the mount is
-/// made anew, and six calls an hour are nothing to a provider that means it.
+/// Upper bound for a server-requested retry delay. One wrong value must not stop a source until the
+/// next mount, and six calls per hour are negligible for a provider that means a daily limit.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(10 * 60);
 
-/// How often a call that can wait looks whether it may go.
-const GIVE_WAY_INTERVAL: Duration = Duration::from_millis(20);
-
-/// How often one that cannot wait does: a tenth of a round trip.
-const HURRY_INTERVAL: Duration = Duration::from_millis(5);
-
-/// The calls of one kind that all sources of an account share.
+/// Grants permits for calls of one kind.
 ///
-/// When a server counts a call nobody here knows: between its sending and its reply, and what was sent apart may arrive
-/// together. So a call takes one of as many places as are allowed in a second, from before it is sent until a second
-/// after its reply: those that any second of the server has counted all had theirs at once.
+/// 1. Any second of the server's clock has at most `limit` calls. The server counts a call at an
+///    unknown moment between its sending and its reply, so a permit counts from before the call is
+///    sent until [`WINDOW`] after its reply. All calls that the server can count in one second hold
+///    a counted permit at one moment, also if they are delayed and arrive together.
+/// 2. Permits are spread over the second: at most `limit / BURST_DIVISOR` start at once.
+/// 3. While a reader waits, no background call starts.
+/// 4. While the limiter is closed by a `Retry-After`, calls fail at once.
 #[derive(Debug)]
 pub struct RateLimiter {
-    /// Spreads the calls.
-    limiter: DefaultDirectRateLimiter,
-    allowed: usize,
-    counted: Mutex<Counted>,
-    reads_waiting: AtomicUsize,
-    /// Until when the server wants no call.
-    closed_until: Mutex<Option<Instant>>,
+    limit: usize,
+    /// Time between two calls at the full rate.
+    spacing: Duration,
+    /// How far ahead of the full rate a burst can be.
+    burst_tolerance: Duration,
+    state: Mutex<State>,
+    /// Notified when a waiting call may start earlier than it computed.
+    changed: Notify,
 }
 
-/// The calls that a second may have which ends now.
-#[derive(Debug, Default)]
-struct Counted {
-    under_way: usize,
-    /// When those of the last second ended, oldest first.
+#[derive(Debug)]
+struct State {
+    in_flight: usize,
+    /// Ends of the calls of the last window, oldest first.
     ended: VecDeque<Instant>,
+    /// When the next call is due at the full rate (generic cell rate algorithm).
+    next_due: Instant,
+    waiting_readers: usize,
+    closed_until: Option<Instant>,
 }
 
-impl Counted {
-    fn at(&mut self, now: Instant) -> usize {
-        while self.ended.front().is_some_and(|ended| now.duration_since(*ended) > SECOND) {
-            self.ended.pop_front();
-        }
-        self.under_way + self.ended.len()
-    }
+/// The result of an attempt to start a call.
+enum Attempt {
+    Started,
+    /// Not before this time.
+    NotBefore(Instant),
+    /// Not before another call ends or another reader starts.
+    AfterChange,
+    /// The server wants no call for this long.
+    Closed(Duration),
 }
 
-/// A call's place among those that are counted. Keep it until the reply is there.
+/// Permission for one call. Hold it until the reply is complete.
 #[derive(Debug)]
 #[must_use]
-pub struct RatePermit<'a>(&'a Mutex<Counted>);
+pub struct RatePermit<'a>(&'a RateLimiter);
 
 impl Drop for RatePermit<'_> {
     fn drop(&mut self) {
-        let mut counted = self.0.lock();
-        counted.under_way -= 1;
-        counted.ended.push_back(Instant::now());
+        let mut state = self.0.state.lock();
+        state.in_flight -= 1;
+        state.ended.push_back(Instant::now());
+        drop(state);
+        self.0.changed.notify_waiters();
     }
 }
 
 impl RateLimiter {
-    /// At most so many calls in any second.
-    pub fn new(allowed: NonZeroU32) -> Self {
-        let burst = NonZeroU32::new(allowed.get() / BURST_SHARE).unwrap_or(NonZeroU32::MIN);
+    /// Creates a limiter of `limit` calls per second.
+    pub fn new(limit: NonZeroU32) -> Self {
+        let burst = (limit.get() / BURST_DIVISOR).max(1);
+        let spacing = WINDOW / limit.get();
+        let state = State {
+            in_flight: 0,
+            ended: VecDeque::new(),
+            next_due: Instant::now(),
+            waiting_readers: 0,
+            closed_until: None,
+        };
         Self {
-            limiter: governor::RateLimiter::direct(Quota::per_second(allowed).allow_burst(burst)),
-            allowed: allowed.get() as usize,
-            counted: Mutex::default(),
-            reads_waiting: AtomicUsize::new(0),
-            closed_until: Mutex::new(None),
+            limit: limit.get() as usize,
+            spacing,
+            burst_tolerance: spacing * (burst - 1),
+            state: Mutex::new(state),
+            changed: Notify::new(),
         }
     }
 
-    /// Waits for the call's turn. Callers bound the wait.
+    /// Waits for a permit. Callers bound the wait.
     ///
     /// # Errors
-    /// How long the server still wants to be left alone.
+    /// The remaining retry delay, if the limiter is closed.
     pub async fn acquire(&self, priority: Priority) -> Result<RatePermit<'_>, Duration> {
-        if let Some(left) = self.closed_for() {
-            return Err(left);
-        }
-        let _waiting = (priority.is_for_reader()).then(|| Waiting::new(&self.reads_waiting));
+        let _waiting = priority.is_for_reader().then(|| WaitingReader::new(self));
         loop {
-            let may_go =
-                priority.is_for_reader() || self.reads_waiting.load(Ordering::Relaxed) == 0;
-            if let Some(turn) = may_go.then(|| self.try_acquire()).flatten() {
-                return Ok(turn);
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Registered before the attempt, or a change in between would be missed.
+            changed.as_mut().enable();
+            match self.try_start(priority) {
+                Attempt::Started => return Ok(RatePermit(self)),
+                Attempt::Closed(remaining) => return Err(remaining),
+                Attempt::AfterChange => changed.await,
+                Attempt::NotBefore(at) => {
+                    // Either the time has come or something changed: both mean another attempt.
+                    let _ = tokio::time::timeout_at(at, changed).await;
+                }
             }
-            tokio::time::sleep(if priority.is_for_reader() {
-                HURRY_INTERVAL
-            } else {
-                GIVE_WAY_INTERVAL
-            })
-            .await;
         }
     }
 
-    fn try_acquire(&self) -> Option<RatePermit<'_>> {
-        let mut counted = self.counted.lock();
-        let has_room = counted.at(Instant::now()) < self.allowed;
-        (has_room && self.limiter.check().is_ok()).then(|| {
-            counted.under_way += 1;
-            RatePermit(&self.counted)
-        })
-    }
-
-    /// The server wants no call for so long, which is believed for [`MAX_RETRY_AFTER`].
-    pub fn close(&self, wait: Duration) {
-        let until = Instant::now() + wait.min(MAX_RETRY_AFTER);
-        let mut closed = self.closed_until.lock();
-        *closed = closed.filter(|known| *known > until).or(Some(until));
-    }
-
-    fn closed_for(&self) -> Option<Duration> {
-        let mut closed = self.closed_until.lock();
-        let left = closed.map(|until| until.saturating_duration_since(Instant::now()));
-        if left == Some(Duration::ZERO) {
-            *closed = None;
-            return None;
+    fn try_start(&self, priority: Priority) -> Attempt {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        if let Some(remaining) = state.closed_for(now) {
+            return Attempt::Closed(remaining);
         }
-        left
+        if !priority.is_for_reader() && state.waiting_readers > 0 {
+            return Attempt::AfterChange;
+        }
+        while state.ended.front().is_some_and(|ended| now.duration_since(*ended) > WINDOW) {
+            state.ended.pop_front();
+        }
+        if state.in_flight + state.ended.len() >= self.limit {
+            return match state.ended.front() {
+                // The window ends one tick after its last moment.
+                Some(ended) => Attempt::NotBefore(*ended + WINDOW + Duration::from_millis(1)),
+                None => Attempt::AfterChange,
+            };
+        }
+        let earliest = state.next_due.checked_sub(self.burst_tolerance).unwrap_or(now);
+        if now < earliest {
+            return Attempt::NotBefore(earliest);
+        }
+        state.next_due = state.next_due.max(now) + self.spacing;
+        state.in_flight += 1;
+        Attempt::Started
+    }
+
+    /// Rejects all calls for `retry_after`, but at most for [`MAX_RETRY_AFTER`]. An earlier, longer
+    /// delay stays in force.
+    pub fn close(&self, retry_after: Duration) {
+        let until = Instant::now() + retry_after.min(MAX_RETRY_AFTER);
+        let mut state = self.state.lock();
+        state.closed_until = state.closed_until.max(Some(until));
+        drop(state);
+        self.changed.notify_waiters();
     }
 }
 
-/// Counts a read that waits, for as long as it does.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
+impl State {
+    fn closed_for(&mut self, now: Instant) -> Option<Duration> {
+        self.closed_until = self.closed_until.filter(|until| now < *until);
+        self.closed_until.map(|until| until - now)
     }
 }
 
-impl Drop for Waiting<'_> {
+/// Counts a reader while it waits.
+struct WaitingReader<'a>(&'a RateLimiter);
+
+impl<'a> WaitingReader<'a> {
+    fn new(limiter: &'a RateLimiter) -> Self {
+        limiter.state.lock().waiting_readers += 1;
+        Self(limiter)
+    }
+}
+
+impl Drop for WaitingReader<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let mut state = self.0.state.lock();
+        state.waiting_readers -= 1;
+        if state.waiting_readers == 0 {
+            drop(state);
+            self.0.changed.notify_waiters();
+        }
     }
 }
 
@@ -158,39 +194,44 @@ impl Drop for Waiting<'_> {
 mod tests {
     use std::sync::Arc;
 
+    use futures_util::future::try_join_all;
+
     use super::*;
 
-    fn limiter(allowed: u32) -> Arc<RateLimiter> {
-        Arc::new(RateLimiter::new(NonZeroU32::new(allowed).unwrap()))
+    fn limiter(limit: u32) -> Arc<RateLimiter> {
+        Arc::new(RateLimiter::new(NonZeroU32::new(limit).unwrap()))
     }
 
-    /// The most of `times` in any second.
-    fn most_in_a_second(times: &[Instant]) -> usize {
+    /// Returns the largest number of `times` within one second.
+    fn max_per_second(times: &[Instant]) -> usize {
         let within = |from: &Instant| {
-            times.iter().filter(|at| **at >= *from && **at < *from + Duration::from_secs(1)).count()
+            times.iter().filter(|at| **at >= *from && **at < *from + WINDOW).count()
         };
         times.iter().map(within).max().unwrap_or(0)
     }
 
-    #[tokio::test]
-    async fn no_second_has_more_calls_than_are_allowed() {
-        let limiter = limiter(20);
-        let mut calls = Vec::new();
-        for index in 0..50 {
-            let priority = if index % 2 == 0 { Priority::Demand } else { Priority::Background };
-            let _permit = limiter.acquire(priority).await.unwrap();
-            calls.push(Instant::now());
+    #[tokio::test(start_paused = true)]
+    async fn no_second_exceeds_the_limit() {
+        for limit in [1, 2, 4, 20, 80] {
+            let limiter = limiter(limit);
+            let mut calls = Vec::new();
+            for index in 0..limit * 4 {
+                let is_odd = index % 2 == 1;
+                let priority = if is_odd { Priority::Background } else { Priority::Demand };
+                let _permit = limiter.acquire(priority).await.unwrap();
+                calls.push(Instant::now());
+            }
+            assert!(max_per_second(&calls) <= limit as usize, "{}", max_per_second(&calls));
+            let took = calls.last().unwrap().duration_since(calls[0]);
+            assert!(took < WINDOW * 5, "far below the limit of {limit}: {took:?}");
         }
-        assert!(most_in_a_second(&calls) <= 20, "{}", most_in_a_second(&calls));
-        let took = calls.last().unwrap().duration_since(calls[0]);
-        assert!(took < Duration::from_secs(5), "far below what is allowed: {took:?}");
     }
 
-    #[tokio::test]
-    async fn calls_that_arrive_late_and_together_are_not_too_many_either() {
+    #[tokio::test(start_paused = true)]
+    async fn delayed_calls_that_arrive_together_stay_within() {
         let limiter = limiter(20);
         let start = Instant::now();
-        // A line that lets nothing through but now and then.
+        // A connection that delivers only every 900 ms.
         let stall = Duration::from_millis(900);
         let arrivals = (0..60).map(|_| {
             let limiter = limiter.clone();
@@ -202,15 +243,42 @@ mod tests {
                 arrival
             })
         });
-        let arrivals =
-            futures_util::future::try_join_all(arrivals.collect::<Vec<_>>()).await.unwrap();
-        assert!(most_in_a_second(&arrivals) <= 20, "{}", most_in_a_second(&arrivals));
+        let arrivals = try_join_all(arrivals.collect::<Vec<_>>()).await.unwrap();
+        assert!(max_per_second(&arrivals) <= 20, "{}", max_per_second(&arrivals));
     }
 
-    #[tokio::test]
-    async fn a_read_overtakes_what_waits_in_the_background() {
+    #[tokio::test(start_paused = true)]
+    async fn a_call_in_flight_counts_until_its_reply() {
+        let limiter = limiter(1);
+        let start = Instant::now();
+        let permit = limiter.acquire(Priority::Demand).await.unwrap();
+        let next = tokio::spawn({
+            let limiter = limiter.clone();
+            async move { limiter.acquire(Priority::Demand).await.map(drop) }
+        });
+        tokio::time::sleep(WINDOW * 5).await;
+        assert!(!next.is_finished());
+        drop(permit);
+        next.await.unwrap().unwrap();
+        assert!(start.elapsed() >= WINDOW * 6, "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fifth_of_the_limit_starts_at_once() {
+        let limiter = limiter(20);
+        let start = Instant::now();
+        let mut started = Vec::new();
+        for _ in 0..6 {
+            let _permit = limiter.acquire(Priority::Background).await.unwrap();
+            started.push(start.elapsed().as_millis());
+        }
+        assert_eq!(started[..4], [0, 0, 0, 0]);
+        assert!(started[4] >= 50 && started[5] >= 100, "{started:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_overtakes_background_calls() {
         let limiter = limiter(5);
-        while limiter.limiter.check().is_ok() {}
         let background: Vec<_> = (0..20)
             .map(|_| {
                 let limiter = limiter.clone();
@@ -218,22 +286,41 @@ mod tests {
             })
             .collect();
         tokio::time::sleep(Duration::from_millis(100)).await;
-        for _ in 0..3 {
-            let _permit = limiter.acquire(Priority::Demand).await.unwrap();
+        let before = background.iter().filter(|call| call.is_finished()).count();
+        for priority in [Priority::Demand, Priority::Prefetch] {
+            let demand = tokio::spawn({
+                let limiter = limiter.clone();
+                async move { limiter.acquire(priority).await.map(drop) }
+            });
+            demand.await.unwrap().unwrap();
+            let now = background.iter().filter(|call| call.is_finished()).count();
+            assert!(now <= before + 1, "{now} background calls started first");
         }
-        let through = background.iter().filter(|call| call.is_finished()).count();
-        assert!(through <= 3, "{through} of those that can wait went first");
         background.iter().for_each(|call| call.abort());
     }
 
-    #[tokio::test]
-    async fn a_server_that_wants_to_be_left_alone_is() {
+    #[tokio::test(start_paused = true)]
+    async fn a_canceled_reader_blocks_no_background_call() {
+        let limiter = limiter(1);
+        let permit = limiter.acquire(Priority::Demand).await.unwrap();
+        let reader = limiter.acquire(Priority::Demand);
+        assert!(tokio::time::timeout(WINDOW, reader).await.is_err());
+        drop(permit);
+        assert!(limiter.acquire(Priority::Background).await.is_ok());
+        assert_eq!(limiter.state.lock().waiting_readers, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_closed_limiter_rejects_calls_until_the_delay_ends() {
         let limiter = limiter(5);
         limiter.close(Duration::from_millis(300));
         limiter.close(Duration::from_millis(10));
-        let left = limiter.acquire(Priority::Demand).await.unwrap_err();
-        assert!(left > Duration::from_millis(100), "{left:?}");
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        let remaining = limiter.acquire(Priority::Demand).await.unwrap_err();
+        assert_eq!(remaining, Duration::from_millis(300));
+        tokio::time::advance(Duration::from_millis(300)).await;
         assert!(limiter.acquire(Priority::Background).await.is_ok());
+        limiter.close(Duration::from_secs(86_400));
+        let remaining = limiter.acquire(Priority::Demand).await.unwrap_err();
+        assert_eq!(remaining, MAX_RETRY_AFTER);
     }
 }

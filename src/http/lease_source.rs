@@ -1,0 +1,33 @@
+//! Where a stream gets its lease.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::fetch_error::FetchError;
+use super::priority::Priority;
+use crate::model::Lease;
+
+/// The lease of one file, shared by all streams of the file.
+#[async_trait]
+pub trait LeaseSource: Send + Sync {
+    /// Returns the current lease, or resolves a new one. Callers bound the wait.
+    ///
+    /// # Errors
+    /// Why there is no lease.
+    async fn current(&self, priority: Priority) -> Result<Arc<Lease>, FetchError>;
+
+    /// Reports that the server refused `lease`. The next [`current`](Self::current) resolves a new
+    /// one, unless `lease` was replaced already.
+    fn report_refused(&self, lease: &Arc<Lease>);
+
+    /// Reports that `lease` served bytes, so that a later refusal means that it has expired.
+    fn report_served(&self, lease: &Arc<Lease>);
+
+    /// Whether a short JSON body with status 200 is the provider's error object and not the file.
+    fn is_error_body(&self, body: &[u8]) -> bool;
+}
+
+/// Consecutive refused leases until the provider's answer is final: the current one, its plain
+/// renewal, one from the details of the meeting, and one from the provider's last resort.
+pub const MAX_LEASE_ATTEMPTS: u32 = 4;
