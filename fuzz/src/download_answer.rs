@@ -21,7 +21,7 @@ pub fn check(data: &[u8]) {
         || parts.next().and_then(|part| std::str::from_utf8(part).ok()).unwrap_or_default().trim();
     let (media_type, location) = (http::media_type(text()), text());
     let beginning = parts.next().unwrap_or_default();
-    http::is_error_object(beginning);
+    zoom_links::is_error_object(beginning);
     let glance = ProbeReply {
         status,
         location: (!location.is_empty()).then(|| SecretString::from(location)),

@@ -136,7 +136,7 @@ async fn ask(
 ) -> Result<(), String> {
     match question {
         EnrichmentTask::Size(id, version, body) => {
-            let size = sizes.find_size(id, *body).await.map_err(|error| error.to_string())?;
+            let size = sizes.find_size(id, *body).await.map_err(|error| line_with_hint(&error))?;
             catalog.record_size(id, *version, size);
         }
         EnrichmentTask::Details(meeting) => {
@@ -188,9 +188,9 @@ async fn try_file(
             catalog.record_size(id, version, size);
             Ok(None)
         }
-        Err(FetchError::NotAllowed(why) | FetchError::Gone(why) | FetchError::NotTheFile(why)) => {
-            Ok(Some(why))
-        }
-        Err(error) => Err(error.to_string()),
+        Err(
+            FetchError::NotAllowed(cause) | FetchError::Gone(cause) | FetchError::NotTheFile(cause),
+        ) => Ok(Some(line_with_hint(&cause))),
+        Err(error) => Err(line_with_hint(&error)),
     }
 }

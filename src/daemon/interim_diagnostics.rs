@@ -2,33 +2,8 @@
 
 use crate::cache::disk::DiskError;
 use crate::catalog::CatalogDatabaseError;
-use crate::http::{FetchError, HttpError};
 use crate::model::{Diagnostic, ErrorKind};
 use crate::providers::SignInError;
-
-impl Diagnostic for HttpError {
-    fn kind(&self) -> ErrorKind {
-        match self {
-            Self::HostNotAllowed { .. } => ErrorKind::NotAllowed,
-            Self::RateLimited { .. } => ErrorKind::RateLimited,
-            Self::TooLarge { .. } => ErrorKind::Protocol,
-            Self::Setup(_) => ErrorKind::System,
-            _ => ErrorKind::Unavailable,
-        }
-    }
-}
-
-impl Diagnostic for FetchError {
-    fn kind(&self) -> ErrorKind {
-        match self {
-            Self::NotAllowed(_) => ErrorKind::NotAllowed,
-            Self::Gone(_) => ErrorKind::NotFound,
-            Self::Changed(_) => ErrorKind::Changed,
-            Self::NotTheFile(_) | Self::WrongTotal { .. } => ErrorKind::Protocol,
-            _ => ErrorKind::Unavailable,
-        }
-    }
-}
 
 impl Diagnostic for SignInError {
     fn kind(&self) -> ErrorKind {

@@ -34,7 +34,7 @@ mod tests {
 
     #[test]
     fn failed_fetches_have_their_errno() {
-        let why = || "why".to_owned();
+        let why = || "why".into();
         for (error, expected) in [
             (FetchError::NotAllowed(why()), Errno::EACCES),
             (FetchError::Gone(why()), Errno::ESTALE),

@@ -175,9 +175,7 @@ impl Client {
                 }
                 let closed = |wait| HttpError::RateLimited { host: host.clone(), wait };
                 let _permit = match &request.rate_limiter {
-                    Some(limiter) => {
-                        Some(limiter.acquire(request.priority).await.map_err(closed)?)
-                    }
+                    Some(limiter) => Some(limiter.acquire(request.priority).await.map_err(closed)?),
                     None => None,
                 };
                 self.call_once(request, encoding).await

@@ -170,7 +170,10 @@ mod tests {
 
     const CONNECTIONS: usize = 8;
 
-    async fn try_acquire(pool: &Arc<ConnectionPool>, class: TrafficClass) -> Option<ConnectionPermit> {
+    async fn try_acquire(
+        pool: &Arc<ConnectionPool>,
+        class: TrafficClass,
+    ) -> Option<ConnectionPermit> {
         tokio::time::timeout(Duration::from_millis(20), pool.acquire(class)).await.ok().flatten()
     }
 

@@ -133,9 +133,9 @@ impl Diagnostic for HttpError {
             Self::RateLimited { .. } | Self::ServerError { .. } => {
                 Some("A running mount retries automatically.".into())
             }
-            Self::Down { retry_interval, .. } => {
-                Some(format!("It is probed every {} s.", retry_interval.as_secs()).into())
-            }
+            Self::Down { retry_interval, .. } => Some(
+                format!("The server is tried again every {} s.", retry_interval.as_secs()).into(),
+            ),
             Self::HostNotAllowed { .. } => {
                 Some("Add the host to `download_hosts` if it is correct.".into())
             }

@@ -20,8 +20,8 @@ pub enum FetchError {
     #[error("changed")]
     Changed(#[source] FetchCause),
     /// The circuit breaker of the host is open: no request was sent.
-    #[error("the server is down")]
-    Down(#[source] FetchCause),
+    #[error(transparent)]
+    Down(FetchCause),
     /// The reply is not a file of this type.
     #[error("not the file")]
     NotTheFile(#[source] FetchCause),
@@ -37,8 +37,8 @@ pub enum FetchError {
     #[error("no bytes within the deadline")]
     Deadline(#[source] FetchCause),
     /// Any other failure. A retry may succeed.
-    #[error("the fetch failed")]
-    Failed(#[source] FetchCause),
+    #[error(transparent)]
+    Failed(FetchCause),
 }
 
 /// The cause of a [`FetchError`]: an error, or a statement about the reply.
@@ -96,6 +96,23 @@ impl Error for FetchCause {
     }
 }
 
+impl Diagnostic for FetchCause {
+    /// A statement about a reply is a transient failure.
+    fn kind(&self) -> ErrorKind {
+        match &self.0 {
+            Cause::Error(error) => error.kind(),
+            Cause::Statement(_) => ErrorKind::Unavailable,
+        }
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        match &self.0 {
+            Cause::Error(error) => error.hint(),
+            Cause::Statement(_) => None,
+        }
+    }
+}
+
 impl FetchError {
     /// Returns the cause; `None` for a wrong length.
     pub fn cause(&self) -> Option<&FetchCause> {
@@ -115,7 +132,6 @@ impl FetchError {
 impl Diagnostic for FetchError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotAllowed(FetchCause(Cause::Error(error))) => error.kind(),
             Self::NotAllowed(_) => ErrorKind::NotAllowed,
             Self::Gone(_) => ErrorKind::NotFound,
             Self::Changed(_) | Self::WrongTotal { .. } => ErrorKind::Changed,
@@ -125,9 +141,6 @@ impl Diagnostic for FetchError {
     }
 
     fn hint(&self) -> Option<Cow<'static, str>> {
-        match &self.cause()?.0 {
-            Cause::Error(error) => error.hint(),
-            Cause::Statement(_) => None,
-        }
+        self.cause()?.hint()
     }
 }

@@ -59,7 +59,7 @@ impl AllowedHosts {
 }
 
 /// Whether the URL names this machine: `localhost`, 127.0.0.0/8 or ::1.
-pub fn is_loopback(url: &Url) -> bool {
+fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn overlong_names_are_rejected_with_short_message() {
-        let hosts = AllowedHosts::new(["example.com"], &Url::parse("https://api.example.com").unwrap());
+        let hosts =
+            AllowedHosts::new(["example.com"], &Url::parse("https://api.example.com").unwrap());
         for end in [".evil.example", ".example.com"] {
             let long = format!("https://{}{end}/", ["a1"; 300].join("."));
             let error = hosts.check(Url::parse(&long).unwrap()).unwrap_err().to_string();
@@ -116,7 +117,8 @@ mod tests {
 
     #[test]
     fn a_rejected_url_is_named_without_path() {
-        let hosts = AllowedHosts::new(["example.com"], &Url::parse("https://api.example.com").unwrap());
+        let hosts =
+            AllowedHosts::new(["example.com"], &Url::parse("https://api.example.com").unwrap());
         let error =
             hosts.check(Url::parse("https://evil.example/p4th?t0ken=1").unwrap()).unwrap_err();
         let text = format!("{error} {error:?}");

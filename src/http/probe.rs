@@ -27,7 +27,7 @@ pub struct ProbeReply {
     /// The delay in the `Retry-After` header.
     pub retry_after: Option<Duration>,
     /// The first bytes of the body, at most 4 KiB; fewer if it broke off or stalled.
-    pub body_start: Vec<u8>,
+    pub beginning: Vec<u8>,
 }
 
 /// Requests the first `bytes` at `url` once.
@@ -50,8 +50,7 @@ pub async fn probe(
         tokio::time::timeout_at(deadline, client.connection_permit(url, TrafficClass::Brief))
             .await
             .map_err(|_elapsed| HttpError::TimedOut { host: origin(url), timeout })?;
-    let mut request =
-        client.get(url).header(RANGE, format!("bytes=0-{}", bytes.saturating_sub(1)));
+    let mut request = client.get(url).header(RANGE, format!("bytes=0-{}", bytes.saturating_sub(1)));
     if let Some(value) = authorization {
         request = request.header(AUTHORIZATION, sensitive(value.expose_secret())?);
     }
@@ -59,21 +58,21 @@ pub async fn probe(
         .send(request, url, deadline.saturating_duration_since(Instant::now()))
         .await
         .map_err(|error| error.into_http_error(url, timeout))?;
-    let mut body_start = Vec::new();
+    let mut beginning = Vec::new();
     // The head decides. A body that breaks off or stalls only carries less information.
-    while body_start.len() < MAX_BODY_START
+    while beginning.len() < MAX_BODY_START
         && let Ok(Ok(Some(chunk))) = tokio::time::timeout_at(deadline, response.chunk()).await
     {
-        body_start.extend_from_slice(&chunk);
+        beginning.extend_from_slice(&chunk);
     }
-    body_start.truncate(MAX_BODY_START);
+    beginning.truncate(MAX_BODY_START);
     let headers = response.headers();
     Ok(ProbeReply {
         status: response.status().as_u16(),
         location: text(headers, &LOCATION).map(SecretString::from),
         media_type: media_type(text(headers, &CONTENT_TYPE).unwrap_or_default()),
         retry_after: retry::retry_after(headers, SystemTime::now()),
-        body_start,
+        beginning,
     })
 }
 

@@ -40,7 +40,10 @@ impl RangeHead {
             429 => {
                 let wait = retry::retry_after(headers, SystemTime::now())
                     .unwrap_or_else(retry::default_retry_after);
-                return Err(RangeError::Transient("status 429, too many requests".into(), Some(wait)));
+                return Err(RangeError::Transient(
+                    "status 429, too many requests".into(),
+                    Some(wait),
+                ));
             }
             other => {
                 let wait = retry::retry_after(headers, SystemTime::now());
@@ -76,13 +79,17 @@ impl RangeHead {
                     }
                     Self { end: last + 1, total, validator: None }
                 }
-                (206, _) => return Err(RangeError::transient("status 206 without a usable Content-Range")),
+                (206, _) => {
+                    return Err(RangeError::transient("status 206 without a usable Content-Range"));
+                }
                 (416, Some(ContentRange { total, .. }))
                     if expected.total != Some(total) && range.start >= total =>
                 {
                     return Err(RangeError::WrongTotal { served: total });
                 }
-                (416, _) => return Err(RangeError::transient("status 416 to a range within the file")),
+                (416, _) => {
+                    return Err(RangeError::transient("status 416 to a range within the file"));
+                }
                 // A 200 to a range request is the whole file from byte 0 (RFC 9110, 14.2). It serves
                 // a range that starts there and would corrupt any other.
                 _ => match content_length(headers) {
@@ -101,9 +108,9 @@ impl RangeHead {
         }
         let validator = strong_validator(headers);
         match (&expected.validator, &validator) {
-            (Some(before), Some(now)) if before != now => Err(RangeError::Changed(
-                "the server has another content at the same URL".into(),
-            )),
+            (Some(before), Some(now)) if before != now => {
+                Err(RangeError::Changed("the server has another content at the same URL".into()))
+            }
             _ => Ok(Self { validator, ..head }),
         }
     }
@@ -200,7 +207,10 @@ mod tests {
     #[test]
     fn a_whole_file_serves_ranges_from_byte_zero() {
         let whole = [("content-length", "100")];
-        assert!(matches!(check(200, &whole, RANGE_10, &expected(100)), Err(RangeError::Transient(..))));
+        assert!(matches!(
+            check(200, &whole, RANGE_10, &expected(100)),
+            Err(RangeError::Transient(..))
+        ));
         let head = check(200, &whole, ByteRange { start: 0, end: 20 }, &expected(100)).unwrap();
         assert_eq!((head.end, head.total), (20, 100));
     }
@@ -211,7 +221,8 @@ mod tests {
         assert!(matches!(reply, Err(RangeError::WrongTotal { served: 101 })), "{reply:?}");
         let reply = check(416, &[("content-range", "bytes */5")], RANGE_10, &expected(100));
         assert!(matches!(reply, Err(RangeError::WrongTotal { served: 5 })), "{reply:?}");
-        let contradiction = check(416, &[("content-range", "bytes */15")], RANGE_10, &expected(100));
+        let contradiction =
+            check(416, &[("content-range", "bytes */15")], RANGE_10, &expected(100));
         assert!(matches!(contradiction, Err(RangeError::Transient(..))), "{contradiction:?}");
         let huge = check(
             206,

@@ -158,8 +158,13 @@ impl From<HttpError> for ProviderError {
             HttpError::RateLimited { wait, .. } => ErrorClass::RateLimited { wait },
             _ => ErrorClass::Unavailable,
         };
-        // The error of the request says all of it, so it is not repeated as a source.
-        Self::new(class, error.to_string())
+        let (message, hint) = (error.to_string(), error.hint());
+        let source = match error {
+            HttpError::Unreachable { source, .. } | HttpError::Setup(source) => Some(source),
+            _ => None,
+        };
+        let source = source.map(|source| Arc::new(source) as Arc<dyn Error + Send + Sync>);
+        Self { hint, source, ..Self::new(class, message) }
     }
 }
 

@@ -112,6 +112,11 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
         priority: Priority,
     ) -> Result<Lease, ProviderError>;
 
+    /// Whether a short JSON body with status 200 is the provider's error object and not a file.
+    fn is_error_body(&self, _body: &[u8]) -> bool {
+        false
+    }
+
     /// Waits for what must not be cut off when the process ends (a refresh token that is on its way, where the old one is
     /// spent); nothing such begins any more. Callers bound the wait.
     async fn finish(&self) {}

@@ -290,8 +290,8 @@ impl Engine {
             Err(_elapsed) => {
                 let passed = format!("{} s passed", self.deadline.as_secs_f32());
                 let error = FetchError::Deadline(match file.content.trouble_since(started) {
-                    Some(why) => format!("{passed}; {why}"),
-                    None => passed,
+                    Some(why) => format!("{passed}; {why}").into(),
+                    None => passed.into(),
                 });
                 file.note_timeout(offset..end, &error);
                 file.content.doubt();

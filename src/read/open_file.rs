@@ -16,8 +16,8 @@ use super::window::Tracks;
 use super::{ContentRevision, Recording};
 use crate::cache::disk::DiskKey;
 use crate::cache::{BlockIndex, BlockKey, ContentId};
-use crate::http::range::Validator;
-use crate::http::{ExpectedFile, FetchError, LeaseSource};
+use crate::http::{ExpectedFile, FetchError, LeaseSource, Validator};
+use crate::model::one_line;
 
 /// How long a failed block or read answers for those who ask right after. The kernel repeats a failed readahead as a
 /// plain read at once; without this a reader would wait through the deadline twice.
@@ -222,8 +222,8 @@ impl Content {
     /// Notes why a stream ended early.
     pub(super) fn note_trouble(&self, error: &FetchError) {
         let why = match error {
-            FetchError::Deadline(why) => why.clone(),
-            other => other.to_string(),
+            FetchError::Deadline(cause) => one_line(cause),
+            other => one_line(other),
         };
         *self.trouble.lock() = Some((Instant::now(), why));
     }

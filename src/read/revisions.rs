@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::open_file::Content;
 use super::{ContentRevision, Recording};
-use crate::http::range::Validator;
+use crate::http::Validator;
 use crate::model::{FileId, Version};
 
 /// Files that are remembered. A validator is below 100 bytes, so this is 4 MiB at most; a file that drops out is

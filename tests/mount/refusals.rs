@@ -81,16 +81,8 @@ fn every_status_of_webex_is_told_with_what_to_do() {
         (423, "has locked", 1),
         (428, "download it in a browser, where Webex asks whether to trust it", 3),
         (429, "limits the rate of requests", 1),
-        (
-            502,
-            "answers with status 502, a failure of its own; a mount that runs asks again by itself",
-            1,
-        ),
-        (
-            503,
-            "answers with status 503, a failure of its own; a mount that runs asks again by itself",
-            1,
-        ),
+        (502, "returned a server error (502)", 1),
+        (503, "returned a server error (503)", 1),
         (504, "is down or too busy", 1),
     ] {
         let body = format!(

@@ -136,10 +136,10 @@ async fn endpoints(client: &Client, source: &Source) -> Vec<Check> {
         let subject = format!("{}, {}", source.settings.name, url.host_str().unwrap_or("?"));
         let request = ApiRequest {
             // Without the path: only the connection matters here.
-            address: SecretUrl::new(url.join("/").unwrap_or_else(|_| url.clone())),
+            url: SecretUrl::new(url.join("/").unwrap_or_else(|_| url.clone())),
             authorization: None,
             form: None,
-            within: ENDPOINT_TIMEOUT,
+            timeout: ENDPOINT_TIMEOUT,
             rate_limiter: None,
             priority: Priority::Background,
         };

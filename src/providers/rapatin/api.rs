@@ -98,10 +98,10 @@ impl Api {
         priority: Priority,
     ) -> Result<Map<String, Value>, ApiError> {
         let request = ApiRequest {
-            address: address(&self.base, path, query)?,
+            url: address(&self.base, path, query)?,
             authorization: Some(token.header()),
             form: None,
-            within,
+            timeout: within,
             // Nothing is known of limits.
             rate_limiter: None,
             priority,
@@ -114,7 +114,7 @@ impl Api {
         object.ok_or_else(|| {
             ApiError::Failed(ProviderError::unavailable(format!(
                 "{} answered with something that is not a JSON object; check api_url",
-                origin(&request.address)
+                origin(&request.url)
             )))
         })
     }

@@ -73,14 +73,14 @@ impl TokenIssuer for Login {
             return Err(error);
         }
         let request = ApiRequest {
-            address: address(&self.base, &["auth", "login"], &[])?,
+            url: address(&self.base, &["auth", "login"], &[])?,
             authorization: None,
             form: Some(vec![
                 ("email", SecretString::from(self.email.clone())),
                 ("password", self.password.clone()),
                 ("device", SecretString::from(DEVICE)),
             ]),
-            within: LOGIN_TIMEOUT,
+            timeout: LOGIN_TIMEOUT,
             rate_limiter: None,
             priority,
         };

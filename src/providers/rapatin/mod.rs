@@ -25,6 +25,7 @@ use self::leases::Leases;
 use self::listing::Lister;
 use crate::http::{AllowedHosts, Client, Priority};
 use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
+use crate::providers::zoom_share::error_object::is_error_object;
 use crate::providers::zoom_share::{ZOOM_HOSTS, file_kinds};
 use crate::providers::{
     ArchiveIdentity, Conventions, LeaseEffort, Listing, Provider, ProviderError,
@@ -135,6 +136,10 @@ impl Provider for Rapatin {
     /// The listing has said all there is.
     async fn details(&self, _meeting: &MeetingId) -> Result<Option<Details>, ProviderError> {
         Ok(None)
+    }
+
+    fn is_error_body(&self, body: &[u8]) -> bool {
+        is_error_object(body)
     }
 
     async fn lease(

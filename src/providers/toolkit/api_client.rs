@@ -171,10 +171,10 @@ impl ApiClient {
                 return Err(HttpError::RateLimited { host: origin(&address), wait }.into());
             }
             let request = ApiRequest {
-                address: address.clone(),
+                url: address.clone(),
                 authorization: Some(token.header()),
                 form: None,
-                within: deadline.saturating_duration_since(Instant::now()),
+                timeout: deadline.saturating_duration_since(Instant::now()),
                 rate_limiter: call.rate_limiter.clone(),
                 priority: call.priority,
             };

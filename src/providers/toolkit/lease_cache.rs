@@ -10,8 +10,8 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 use super::single_flight::SingleFlight;
-use crate::http::{FetchError, LEASES_TRIED, LeaseSource, Priority};
-use crate::model::{FileId, Lease, line_with_hint};
+use crate::http::{FetchCause, FetchError, LeaseSource, MAX_LEASE_ATTEMPTS, Priority};
+use crate::model::{FileId, Lease};
 use crate::providers::{ErrorClass, LeaseEffort, Provider, ProviderError};
 
 /// Files whose lease is remembered. A lease is below 2 KiB, so this is 8 MiB at most; a file that drops out
@@ -98,20 +98,24 @@ impl LeaseSource for LeaseSlot {
         }
     }
 
-    fn refused(&self, lease: &Arc<Lease>) {
+    fn report_refused(&self, lease: &Arc<Lease>) {
         let mut held = self.held.lock();
         if held.lease.as_ref().is_some_and(|held| Arc::ptr_eq(held, lease)) {
             held.lease = None;
             // After the last resort the next reader begins anew: what failed then may be fixed by then.
-            held.refusals = (held.refusals + 1) % LEASES_TRIED;
+            held.refusals = (held.refusals + 1) % MAX_LEASE_ATTEMPTS;
         }
     }
 
-    fn served(&self, lease: &Arc<Lease>) {
+    fn report_served(&self, lease: &Arc<Lease>) {
         let mut held = self.held.lock();
         if held.lease.as_ref().is_some_and(|held| Arc::ptr_eq(held, lease)) {
             held.refusals = 0;
         }
+    }
+
+    fn is_error_body(&self, body: &[u8]) -> bool {
+        self.provider.is_error_body(body)
     }
 }
 
@@ -135,8 +139,9 @@ impl LeaseSlot {
 
 impl From<ProviderError> for FetchError {
     fn from(error: ProviderError) -> Self {
-        let why = line_with_hint(&error);
-        match error.class() {
+        let class = error.class();
+        let why = FetchCause::new(error);
+        match class {
             ErrorClass::Credential | ErrorClass::NotAllowed => Self::NotAllowed(why),
             ErrorClass::NotFound => Self::Gone(why),
             ErrorClass::Down => Self::Down(why),

@@ -159,10 +159,10 @@ impl Api {
                 HttpError::RateLimited { host: origin(address), wait }
             })?;
             let request = ApiRequest {
-                address: address.clone(),
+                url: address.clone(),
                 authorization: Some(token.header()),
                 form: None,
-                within: deadline.saturating_duration_since(Instant::now()),
+                timeout: deadline.saturating_duration_since(Instant::now()),
                 // Limits are not published; a reply says when there were too many.
                 rate_limiter: None,
                 priority,

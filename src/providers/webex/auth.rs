@@ -122,10 +122,10 @@ impl TokenService for App {
             }
         };
         let request = ApiRequest {
-            address: self.oauth.clone(),
+            url: self.oauth.clone(),
             authorization: None,
             form: Some(form),
-            within: GRANT_TIMEOUT,
+            timeout: GRANT_TIMEOUT,
             rate_limiter: None,
             priority,
         };

@@ -103,10 +103,10 @@ impl Endpoint {
         refused: impl FnOnce(&ApiReply, Option<&Map<String, Value>>) -> ProviderError,
     ) -> Result<TokenGrant, ProviderError> {
         let request = ApiRequest {
-            address: self.oauth.clone(),
+            url: self.oauth.clone(),
             authorization,
             form: Some(form),
-            within: GRANT_TIMEOUT,
+            timeout: GRANT_TIMEOUT,
             rate_limiter: None,
             priority,
         };

@@ -32,6 +32,7 @@ use self::mapping::Mapped;
 use crate::http::{AllowedHosts, Client, Priority};
 use crate::model::{DaySpan, Details, FileId, Lease, MeetingId, SourceName};
 use crate::providers::toolkit::base_urls;
+use crate::providers::zoom_share::error_object::is_error_object;
 use crate::providers::zoom_share::{ZOOM_HOSTS, file_kinds};
 use crate::providers::{
     ArchiveIdentity, Conventions, KnownMeetings, LeaseEffort, Listing, Permission, Provider,
@@ -227,6 +228,10 @@ impl Provider for Zoom {
 
     async fn finish(&self) {
         self.api.tokens().finish().await;
+    }
+
+    fn is_error_body(&self, body: &[u8]) -> bool {
+        is_error_object(body)
     }
 
     async fn lease(

@@ -1,14 +1,12 @@
-//! Tells an error object from a JSON file: they come with the same status and the same type.
+//! Distinguishes Zoom's error object from a JSON file: both have status 200 and the same type.
 
 use serde_json::{Map, Value};
 
-/// The longest body that is looked at. Error objects are below one KiB.
-pub(super) const MAX_LENGTH: u64 = 4096;
-
-/// Whether `body` is an error object: it gives a code that is not zero, or says that its status is false. These
-/// are the two forms in which Zoom refuses a download (`{"status":false,"errorCode":124,…}`) and a call
-/// (`{"code":…,"message":…}`).
-pub(super) fn is_error_object(body: &[u8]) -> bool {
+/// Whether `body` is an error object: it has a code other than zero, or its status is false.
+///
+/// Zoom refuses a download with `{"status":false,"errorCode":124,…}` and a call with
+/// `{"code":…,"message":…}`.
+pub(crate) fn is_error_object(body: &[u8]) -> bool {
     let Ok(object) = serde_json::from_slice::<Map<String, Value>>(body) else { return false };
     let has_code = |name| object.get(name).is_some_and(is_code);
     object.get("status") == Some(&Value::Bool(false))
@@ -16,7 +14,7 @@ pub(super) fn is_error_object(body: &[u8]) -> bool {
         || (has_code("code") && object.contains_key("message"))
 }
 
-/// A whole number other than zero, perhaps written as a string.
+/// Whether `value` is an integer other than zero, possibly written as a string.
 fn is_code(value: &Value) -> bool {
     let number = value.as_i64().or_else(|| value.as_str()?.trim().parse().ok());
     number.is_some_and(|code| code != 0)
@@ -27,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_are_error_objects_and_recorded_documents_are_not() {
+    fn refusals_are_error_objects_and_documents_are_not() {
         for error in [
             r#"{"status":false,"errorCode":124,"errorMessage":"Forbidden"}"#,
             r#"{"errorCode":"300"}"#,

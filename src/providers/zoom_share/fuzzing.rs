@@ -29,6 +29,11 @@ pub fn judged(
     }
 }
 
+/// Whether a body is an error object.
+pub fn is_error_object(body: &[u8]) -> bool {
+    super::error_object::is_error_object(body)
+}
+
 /// When a signed address ends.
 pub fn ends(url: &Url, now: Timestamp) -> Option<Timestamp> {
     signed::is_signed(url).then(|| signed::ends(url, now)).flatten()

@@ -5,6 +5,7 @@
 
 mod answer;
 pub(crate) mod codes;
+pub(crate) mod error_object;
 pub(crate) mod file_kinds;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;

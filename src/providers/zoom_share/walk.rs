@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::answer::{Answer, judge};
 use super::{Link, signed};
-use crate::http::{AllowedHosts, Client, HttpError, ProbeReply, error::origin, retry};
+use crate::http::{AllowedHosts, Client, HttpError, ProbeReply, error::origin, probe, retry};
 use crate::model::{BodyKind, Lease, SecretUrl};
 use crate::providers::ProviderError;
 use crate::providers::toolkit::token::{Token, bearer};
@@ -138,9 +138,9 @@ impl Walker {
         let mut waits = retry::backoff(LOOKS - 1);
         loop {
             let within = EXCHANGE_TIMEOUT.min(deadline.saturating_duration_since(Instant::now()));
-            let (error, asked) = match self.client.probe(at, authorization, bytes, within).await {
+            let (error, asked) = match probe(&self.client, at, authorization, bytes, within).await {
                 Ok(glance) if glance.status == 429 => {
-                    let wait = glance.retry_after.unwrap_or_else(retry::unstated_wait);
+                    let wait = glance.retry_after.unwrap_or_else(retry::default_retry_after);
                     (HttpError::RateLimited { host: origin(at), wait }, Some(wait))
                 }
                 Ok(glance) if glance.status >= 500 => (
