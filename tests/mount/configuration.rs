@@ -1,6 +1,4 @@
-//! What a person reads when something about the mount is wrong: a sentence or two, an exit code, and nothing left.
-
-// A helper that cannot go on fails its test.
+//! Errors of `meetfs mount`: the message, the hint, the exit code, and that nothing is left behind.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -10,23 +8,24 @@ use crate::support::life::{assert_nothing_left, processes_for};
 use crate::support::{Rig, SOON, deserted, meetfs, run, text};
 use meetfs::demo_cloud::{Archive, DemoCloudOptions, Effect, Server, Trigger};
 
-/// A person at a terminal gives up after about this long.
-const BEARABLE: Duration = Duration::from_secs(35);
+/// A user at a terminal waits about this long.
+const MAX_WAIT: Duration = Duration::from_secs(35);
 
-/// What is a secret in these tests.
+/// The secrets of these tests.
 const SECRETS: [&str; 2] = ["demo-secret", "s3cret"];
 
 fn rig() -> Rig {
     Rig::new(DemoCloudOptions { archive: Archive::many(40, 60), ..DemoCloudOptions::default() })
 }
 
-/// Mounts with this configuration, from the background and in the foreground, and expects a refusal.
-fn refused_with(rig: &Rig, configuration: &str, code: i32, words: &[&str]) {
+/// Mounts with this configuration, as [`assert_refused`] does.
+fn assert_refused_with(rig: &Rig, configuration: &str, code: i32, words: &[&str]) {
     rig.write_config(configuration);
-    refused(rig, code, words);
+    assert_refused(rig, code, words);
 }
 
-fn refused(rig: &Rig, code: i32, words: &[&str]) {
+/// Mounts in the background and in the foreground, and expects an error with `words`.
+fn assert_refused(rig: &Rig, code: i32, words: &[&str]) {
     for foreground in [false, true] {
         let mut command = rig.mount_command();
         if foreground {
@@ -34,16 +33,16 @@ fn refused(rig: &Rig, code: i32, words: &[&str]) {
         }
         let started = Instant::now();
         let output = run(&mut command, SOON);
-        assert!(started.elapsed() < BEARABLE, "{:?}", started.elapsed());
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(started.elapsed() < MAX_WAIT, "{:?}", started.elapsed());
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{}", text(&output));
         assert_eq!(String::from_utf8_lossy(&output.stdout), "");
-        assert!(said.starts_with("error: "), "{said}");
-        assert_eq!(said.matches("error: ").count(), 1, "{said}");
+        assert!(stderr.starts_with("error: "), "{stderr}");
+        assert_eq!(stderr.matches("error: ").count(), 1, "{stderr}");
         for word in words {
-            assert!(said.contains(word), "{word:?} is not in: {said}");
+            assert!(stderr.contains(word), "{word:?} is not in: {stderr}");
         }
-        for text in [&said, &rig.log()] {
+        for text in [&stderr, &rig.log()] {
             assert!(!text.contains("panicked"), "{text}");
             assert!(SECRETS.iter().all(|secret| !text.contains(secret)), "{text}");
         }
@@ -52,39 +51,44 @@ fn refused(rig: &Rig, code: i32, words: &[&str]) {
     }
 }
 
-/// The rig's configuration with one text in the place of another, which must be there.
-fn changed(rig: &Rig, from: &str, to: &str) -> String {
+/// Returns the configuration of the rig with one text, which must be there, replaced.
+fn replaced(rig: &Rig, from: &str, to: &str) -> String {
     let configuration = rig.config();
     assert!(configuration.contains(from), "{from:?} is not in {configuration}");
     configuration.replace(from, to)
 }
 
 #[test]
-fn a_configuration_that_is_not_there_is_named() {
+fn missing_configuration_is_named() {
     let rig = rig();
-    refused(&rig, 3, &["config.toml", "No such file"]);
+    assert_refused(&rig, 3, &["config.toml", "No such file"]);
 }
 
 #[test]
-fn a_configuration_that_is_no_toml_is_named_with_its_line() {
+fn syntax_error_is_named_with_its_line() {
     let rig = rig();
-    refused_with(
+    assert_refused_with(
         &rig,
-        &changed(&rig, "[source.acme]", "[source.acme"),
+        &replaced(&rig, "[source.acme]", "[source.acme"),
         3,
         &["config.toml", "line 6"],
     );
 }
 
 #[test]
-fn an_unknown_key_is_named_with_the_nearest_one() {
+fn unknown_key_is_named_with_the_nearest() {
     let rig = rig().with_source("sinse = \"2024-01-01\"");
     let configuration = rig.config();
-    refused_with(&rig, &configuration, 3, &["unknown key `sinse`", "did you mean `since`?"]);
+    assert_refused_with(
+        &rig,
+        &configuration,
+        3,
+        &["unknown key `sinse`", "hint: Did you mean `since`?"],
+    );
 }
 
 #[test]
-fn a_source_without_credentials_says_what_it_needs() {
+fn source_without_credentials_is_refused_with_hint() {
     let rig = rig();
     let configuration: String = rig
         .config()
@@ -94,11 +98,16 @@ fn a_source_without_credentials_says_what_it_needs() {
         })
         .map(|line| format!("{line}\n"))
         .collect();
-    refused_with(&rig, &configuration, 3, &["[source.acme] needs", "account_id"]);
+    assert_refused_with(
+        &rig,
+        &configuration,
+        3,
+        &["[source.acme] needs a credential", "hint: Set `account_id`"],
+    );
 }
 
 #[test]
-fn a_configuration_without_sources_shows_one() {
+fn configuration_without_sources_shows_an_example() {
     let rig = rig();
     rig.write_config("timezone = \"UTC\"\n");
     let output = run(&mut rig.mount_command(), SOON);
@@ -108,33 +117,32 @@ fn a_configuration_without_sources_shows_one() {
 }
 
 #[test]
-fn a_secret_that_the_group_may_read_is_refused_with_the_mend() {
+fn secret_readable_by_group_is_refused_with_hint() {
     let rig = rig();
     let secret = rig.directory.path().join("acme.secret");
     std::fs::write(&secret, "demo-secret\n").expect("a secret");
     std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o640)).expect("a mode");
     let configuration =
-        changed(&rig, "client_secret = \"demo-secret\"", "client_secret_file = \"acme.secret\"");
+        replaced(&rig, "client_secret = \"demo-secret\"", "client_secret_file = \"acme.secret\"");
     let fix = format!("chmod 600 {}", secret.display());
-    refused_with(&rig, &configuration, 3, &["0640", &fix]);
+    assert_refused_with(&rig, &configuration, 3, &["0640", &fix]);
     std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).expect("a mode");
-    assert!(run(&mut rig.mount_command(), SOON).status.success(), "the fix fixes it");
+    assert!(run(&mut rig.mount_command(), SOON).status.success(), "the hint is the fix");
     rig.unmount();
 }
 
 #[test]
-fn a_configuration_with_a_secret_that_others_may_read_is_refused() {
+fn readable_configuration_with_secret_is_refused() {
     let rig = rig();
     rig.write_config(&rig.config());
     std::fs::set_permissions(rig.config_path(), std::fs::Permissions::from_mode(0o644))
         .expect("a mode");
-    refused(&rig, 3, &["`client_secret`", "0644", "chmod 600"]);
+    assert_refused(&rig, 3, &["`client_secret`", "0644", "chmod 600"]);
 }
 
-/// What belongs to somebody else, or may be written to by others, says nothing of what the caller wants.
+/// A file that another user owns or can write to does not express what the caller wants.
 #[test]
-fn a_configuration_or_a_secret_that_somebody_else_may_change_is_refused_and_no_command_of_it_is_run()
- {
+fn configuration_of_another_user_runs_no_command() {
     let rig = rig();
     let (secret, ran) =
         (rig.directory.path().join("acme.secret"), rig.directory.path().join("ran"));
@@ -146,37 +154,37 @@ fn a_configuration_or_a_secret_that_somebody_else_may_change_is_refused_and_no_c
     let in_plain = "client_secret = \"demo-secret\"";
     let command =
         format!("client_secret_command = \"touch '{}'; echo demo-secret\"", ran.display());
-    rig.write_config(&changed(&rig, in_plain, &command));
+    rig.write_config(&replaced(&rig, in_plain, &command));
     let path = rig.config_path();
     owned_by(&path, 65534);
     for readable in [0o600, 0o644] {
         mode(&path, readable);
         let fix = format!("chown 0 {}", path.display());
-        refused(&rig, 3, &["belongs to user 65534", &fix]);
+        assert_refused(&rig, 3, &["belongs to user 65534", &fix]);
     }
     owned_by(&path, 0);
-    for (open, told) in [(0o664, "0664"), (0o646, "0646"), (0o620, "0620"), (0o602, "0602")] {
+    for (open, mode_text) in [(0o664, "0664"), (0o646, "0646"), (0o620, "0620"), (0o602, "0602")] {
         mode(&path, open);
-        refused(&rig, 3, &[told, &format!("chmod go-w {}", path.display())]);
+        assert_refused(&rig, 3, &[mode_text, &format!("chmod go-w {}", path.display())]);
     }
-    assert!(!ran.exists(), "nothing of it was run");
+    assert!(!ran.exists(), "the command did not run");
     mode(&path, 0o644);
-    assert!(run(&mut rig.mount_command(), SOON).status.success(), "the fix fixes it");
+    assert!(run(&mut rig.mount_command(), SOON).status.success(), "the hint is the fix");
     assert!(ran.exists());
     rig.unmount();
 
     std::fs::write(&secret, "demo-secret\n").expect("a secret");
     mode(&secret, 0o600);
     owned_by(&secret, 65534);
-    let configuration = changed(&rig, in_plain, "client_secret_file = \"acme.secret\"");
+    let configuration = replaced(&rig, in_plain, "client_secret_file = \"acme.secret\"");
     let fix = format!("chown 0 {}", secret.display());
-    refused_with(
+    assert_refused_with(
         &rig,
         &configuration,
         3,
         &["`source.acme.client_secret_file`", "user 65534", &fix],
     );
-    // One without sources says where the cache is, which root empties.
+    // Without sources it still names the cache directory, which root clears.
     rig.write_config("[cache]\ndir = \"/somewhere\"\n");
     owned_by(&path, 65534);
     let output = run(meetfs().args(["cache", "clear", "--config"]).arg(&path), SOON);
@@ -184,57 +192,57 @@ fn a_configuration_or_a_secret_that_somebody_else_may_change_is_refused_and_no_c
 }
 
 #[test]
-fn a_value_that_cannot_be_used_says_what_could_be() {
+fn invalid_value_is_refused_with_hint() {
     let rig = rig();
     let wrong_zone = rig.config().replace("timezone = \"UTC\"", "timezone = \"Mars/Olympus\"");
-    refused_with(
+    assert_refused_with(
         &rig,
         &wrong_zone,
         3,
         &["line 1", "`Mars/Olympus`", "\"Europe/Berlin\"", "timedatectl"],
     );
     let near_zone = rig.config().replace("timezone = \"UTC\"", "timezone = \"Europe/Pariss\"");
-    refused_with(&rig, &near_zone, 3, &["did you mean `Europe/Paris`?"]);
-    let huge = changed(&rig, "[cache]", "[cache]\nmemory = \"4PiB\"");
-    refused_with(
+    assert_refused_with(&rig, &near_zone, 3, &["hint: Did you mean `Europe/Paris`?"]);
+    let huge = replaced(&rig, "[cache]", "[cache]\nmemory = \"4PiB\"");
+    assert_refused_with(
         &rig,
         &huge,
         3,
-        &["`cache.memory`", "asks for 4.0 PiB", "this machine has ", "write less"],
+        &["`cache.memory`", "asks for 4.0 PiB", "this machine has ", "hint: Write a smaller size"],
     );
 }
 
 #[test]
-fn a_key_of_another_kind_of_source_says_of_which() {
+fn key_of_another_provider_names_it() {
     let rig = rig();
     for (line, words) in [
-        ("admin = true", "only webex sources have it and this is a zoom source"),
-        ("meetings = [\"1\"]", "only rapatin sources have it"),
-        ("refresh_token_file = \"x\"", "only webex sources have it"),
-        ("user = [\"me\"]", "did you mean `users`?"),
+        ("admin = true", "hint: Only webex sources have it and this is a zoom source."),
+        ("meetings = [\"1\"]", "Only rapatin sources have it"),
+        ("refresh_token_file = \"x\"", "Only webex sources have it"),
+        ("user = [\"me\"]", "hint: Did you mean `users`?"),
     ] {
         let configuration = format!("{}{line}\n", rig.config());
-        refused_with(&rig, &configuration, 3, &["unknown key", "[source.acme]", words]);
+        assert_refused_with(&rig, &configuration, 3, &["unknown key", "[source.acme]", words]);
     }
 }
 
 #[test]
-fn the_demo_takes_no_configuration_and_says_so() {
+fn demo_refuses_a_configuration() {
     let rig = rig();
     rig.write_config(&rig.config());
     let mut command = rig.meetfs();
     command.args(["mount", "--demo", "--config"]).arg(rig.config_path()).arg(&rig.mountpoint);
     let output = run(&mut command, SOON);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("'--demo' cannot be used with '--config <FILE>'"), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(stderr.contains("'--demo' cannot be used with '--config <FILE>'"), "{stderr}");
     assert_nothing_left(&rig, SOON);
 }
 
 #[test]
-fn a_demo_that_cannot_be_mounted_says_nothing_but_why() {
+fn failed_demo_mount_prints_only_the_error() {
     let rig = rig();
-    // Without FUSE, in a mount table of its own.
+    // In a mount namespace in which FUSE is not available.
     let line = "mount --bind /dev/null /dev/fuse && exec \"$@\"";
     for foreground in [false, true] {
         let mut command = std::process::Command::new("unshare");
@@ -266,10 +274,10 @@ fn a_demo_that_cannot_be_mounted_says_nothing_but_why() {
 }
 
 #[test]
-fn a_wrong_secret_names_what_to_check() {
+fn wrong_secret_is_refused_with_hint() {
     let rig = rig();
-    let configuration = changed(&rig, "\"demo-secret\"", "\"wrong-s3cret\"");
-    refused_with(
+    let configuration = replaced(&rig, "\"demo-secret\"", "\"wrong-s3cret\"");
+    assert_refused_with(
         &rig,
         &configuration,
         3,
@@ -278,7 +286,7 @@ fn a_wrong_secret_names_what_to_check() {
 }
 
 #[test]
-fn a_wrong_bearer_token_names_what_to_do() {
+fn wrong_token_is_refused_with_hint() {
     let rig = rig();
     let configuration: String = rig
         .config()
@@ -293,7 +301,7 @@ fn a_wrong_bearer_token_names_what_to_do() {
             )
         })
         .collect();
-    refused_with(
+    assert_refused_with(
         &rig,
         &configuration,
         3,
@@ -302,68 +310,68 @@ fn a_wrong_bearer_token_names_what_to_do() {
 }
 
 #[test]
-fn an_interface_that_nobody_serves_is_named_with_the_reason() {
+fn refused_connection_is_named_with_its_url() {
     let rig = rig();
-    let (_kept, address) = deserted();
-    let nowhere = format!("http://{address}");
-    let configuration = changed(&rig, &rig.cloud.api_url(), &format!("{nowhere}/v2"));
-    refused_with(
+    let (_socket, address) = deserted();
+    let url = format!("http://{address}");
+    let configuration = replaced(&rig, &rig.cloud.api_url(), &format!("{url}/v2"));
+    assert_refused_with(
         &rig,
         &configuration,
         1,
-        &["acme: cannot list recordings", &nowhere, "Connection refused"],
+        &["acme: cannot list recordings", &url, "Connection refused"],
     );
-    let configuration = changed(&rig, &rig.cloud.oauth_url(), &format!("{nowhere}/oauth/token"));
-    refused_with(
+    let configuration = replaced(&rig, &rig.cloud.oauth_url(), &format!("{url}/oauth/token"));
+    assert_refused_with(
         &rig,
         &configuration,
         1,
-        &["acme: cannot list recordings", &nowhere, "Connection refused"],
+        &["acme: cannot list recordings", &url, "Connection refused"],
     );
 }
 
-/// Two years are 26 windows: none of them may wait for itself.
+/// Two years are 26 listing windows. They must not wait one after the other.
 #[test]
-fn an_interface_that_swallows_every_request_is_given_up_in_bearable_time() {
+fn silent_api_ends_the_mount_in_time() {
     let rig = rig();
     rig.write_config(&rig.config());
     rig.cloud.inject(Trigger::always(Server::Api).on("/v2/").does(Effect::BlackHole));
-    refused(&rig, 1, &["acme: cannot list recordings", "did not answer within"]);
+    assert_refused(&rig, 1, &["acme: cannot list recordings", "did not answer within"]);
 }
 
 #[test]
-fn a_token_service_that_swallows_every_request_is_given_up_in_bearable_time() {
+fn silent_token_service_ends_the_mount_in_time() {
     let rig = rig();
     rig.write_config(&rig.config());
     rig.cloud.inject(Trigger::always(Server::Api).on("/oauth/").does(Effect::BlackHole));
-    refused(&rig, 1, &["acme: cannot list recordings", "did not answer within"]);
+    assert_refused(&rig, 1, &["acme: cannot list recordings", "did not answer within"]);
 }
 
 #[test]
-fn a_listing_that_fails_on_and_on_is_given_up_in_bearable_time() {
+fn failing_listing_ends_the_mount_in_time() {
     let rig = rig();
     rig.write_config(&rig.config());
     rig.cloud.inject(Trigger::always(Server::Api).on("/v2/").does(Effect::status(502)));
-    refused(&rig, 1, &["acme: cannot list recordings", "status 502"]);
+    assert_refused(&rig, 1, &["acme: cannot list recordings", "status 502"]);
 }
 
 #[test]
-fn a_mountpoint_that_is_not_there_or_no_directory_or_not_empty_is_refused() {
+fn unusable_mountpoint_is_refused() {
     let rig = rig();
     rig.write_config(&rig.config());
     std::fs::write(rig.mountpoint.join("notes"), "mine").expect("a file");
-    refused(&rig, 1, &["is not empty", "would hide"]);
+    assert_refused(&rig, 1, &["is not empty", "would hide"]);
     assert_eq!(std::fs::read_to_string(rig.mountpoint.join("notes")).expect("untouched"), "mine");
     std::fs::remove_file(rig.mountpoint.join("notes")).expect("a file");
     std::fs::remove_dir(&rig.mountpoint).expect("a directory");
-    refused(&rig, 1, &["does not exist", "mkdir"]);
+    assert_refused(&rig, 1, &["does not exist", "mkdir"]);
     std::fs::write(&rig.mountpoint, "").expect("a file");
-    refused(&rig, 1, &["is not a directory"]);
-    assert!(rig.cloud.requests().is_empty(), "the mountpoint is looked at before anybody is asked");
+    assert_refused(&rig, 1, &["is not a directory"]);
+    assert!(rig.cloud.requests().is_empty(), "the mountpoint is checked before the first request");
 }
 
 #[test]
-fn a_second_mount_at_the_same_place_is_refused_and_the_first_goes_on() {
+fn second_mount_is_refused_and_first_continues() {
     let rig = rig();
     rig.mount();
     for foreground in [false, true] {
@@ -373,8 +381,11 @@ fn a_second_mount_at_the_same_place_is_refused_and_the_first_goes_on() {
         }
         let output = run(&mut command, SOON);
         assert_eq!(output.status.code(), Some(4), "{}", text(&output));
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.contains("already mounted") && said.contains("meetfs unmount"), "{said}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            stderr.contains("already mounted") && stderr.contains("meetfs unmount"),
+            "{stderr}"
+        );
         assert_eq!(rig.entries_in_mount_table(), 1);
     }
     assert_eq!(rig.shell("ls").trim(), "acme");
@@ -382,7 +393,7 @@ fn a_second_mount_at_the_same_place_is_refused_and_the_first_goes_on() {
 }
 
 #[test]
-fn a_foreign_mount_is_named_and_left_alone() {
+fn mount_of_another_program_is_named() {
     let rig = rig();
     rig.write_config(&rig.config());
     let mounted = run(
@@ -392,16 +403,17 @@ fn a_foreign_mount_is_named_and_left_alone() {
     assert!(mounted.status.success(), "{}", text(&mounted));
     let output = run(&mut rig.mount_command(), SOON);
     assert_eq!(output.status.code(), Some(4), "{}", text(&output));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
-        said.contains("already mounted (scratch)") && said.contains("Choose an empty directory."),
-        "{said}"
+        stderr.contains("already mounted (scratch)")
+            && stderr.contains("Choose an empty directory."),
+        "{stderr}"
     );
     assert_eq!(rig.entries_in_mount_table(), 1);
 }
 
 #[test]
-fn wrong_usage_exits_with_2_and_shows_the_usage() {
+fn wrong_usage_exits_with_2() {
     for arguments in [
         vec!["mount"],
         vec!["mount", "--colour", "/nowhere"],
@@ -414,7 +426,7 @@ fn wrong_usage_exits_with_2_and_shows_the_usage() {
 }
 
 #[test]
-fn a_foreground_log_at_its_finest_shows_no_secret() {
+fn foreground_debug_log_shows_no_secret() {
     let rig = rig();
     rig.write_config(&rig.config());
     let mut command = meetfs();
@@ -424,9 +436,98 @@ fn a_foreground_log_at_its_finest_shows_no_secret() {
     rig.shell("cat acme/*/*/chat.txt | wc -c");
     running.signal("INT");
     running.end(SOON);
-    let said = running.output();
-    assert!(said.contains("mounted at"), "{said}");
+    let stderr = running.output();
+    assert!(stderr.contains("mounted at"), "{stderr}");
     for secret in ["demo-secret", "demo-token", "Bearer", "Signature"] {
-        assert!(!said.contains(secret), "{secret}: {said}");
+        assert!(!stderr.contains(secret), "{secret}: {stderr}");
     }
+}
+
+/// Runs `meetfs cache status --json` with variables and flags. Returns limit and directory.
+fn cache_status(rig: &Rig, variables: &[(&str, &str)], flags: &[&str]) -> (u64, String) {
+    let mut command = meetfs();
+    command.args(["cache", "status", "--json"]).args(flags).env("HOME", rig.directory.path());
+    let output = run(command.envs(variables.iter().copied()), SOON);
+    assert!(output.status.success(), "{}", text(&output));
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let directory = status["directory"].as_str().expect("a directory").to_owned();
+    (status["limit"].as_u64().expect("a limit"), directory)
+}
+
+#[test]
+fn flag_beats_variable_and_variable_beats_file() {
+    let rig = rig();
+    rig.write_config("[cache]\ndir = \"/file\"\ndisk = \"1GiB\"\n");
+    let path = rig.config_path();
+    let config = ["--config", path.to_str().expect("a path")];
+    assert_eq!(cache_status(&rig, &[], &config), (1 << 30, "/file/blocks".into()));
+
+    let mut variables = vec![
+        ("MEETFS_CACHE_DIR", "/variable"),
+        ("MEETFS_CACHE_DISK", "2GiB"),
+        ("MEETFS_CONFIG", config[1]),
+    ];
+    assert_eq!(cache_status(&rig, &variables, &[]), (2 << 30, "/variable/blocks".into()));
+
+    let flags = ["--cache-dir", "/flag", "--disk", "3GiB"];
+    assert_eq!(cache_status(&rig, &variables, &flags), (3 << 30, "/flag/blocks".into()));
+
+    // An empty variable counts as unset.
+    variables[..2].iter_mut().for_each(|variable| variable.1 = "");
+    assert_eq!(cache_status(&rig, &variables, &[]), (1 << 30, "/file/blocks".into()));
+}
+
+#[test]
+fn wrong_variable_is_named_unless_its_flag_is_set() {
+    let rig = rig();
+    for (variable, flag, good) in [
+        ("MEETFS_CACHE_MEMORY", "--memory", "16MiB"),
+        ("MEETFS_CACHE_DISK", "--disk", "off"),
+        ("MEETFS_TIMEZONE", "--timezone", "UTC"),
+        ("MEETFS_READ_DEADLINE", "--read-deadline", "5s"),
+        ("MEETFS_CONNECTIONS", "--connections", "3"),
+    ] {
+        let run_with = |arguments: &[&str]| {
+            let mut command = meetfs();
+            command.args(["cache", "status"]).args(arguments).env("HOME", rig.directory.path());
+            run(command.env(variable, "wrong"), SOON)
+        };
+        let output = run_with(&[]);
+        assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(stderr.starts_with(&format!("error: `{variable}`: ")), "{stderr}");
+        let output = run_with(&[flag, good]);
+        assert!(output.status.success(), "{}", text(&output));
+    }
+}
+
+#[test]
+fn source_variable_selects_several_sources() {
+    let rig = rig();
+    rig.write_config(&rig.config());
+    let run_with = |names: &str, arguments: &[&str]| {
+        let mut command = rig.meetfs();
+        command.args(["doctor", "--config"]).arg(rig.config_path()).args(arguments);
+        run(command.env("MEETFS_SOURCE", names), SOON)
+    };
+    for (names, expected) in
+        [("acme, zulu", "there is no source `zulu`"), (",", "name of a source")]
+    {
+        let output = run_with(names, &[]);
+        assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+        assert!(text(&output).contains(expected), "{}", text(&output));
+    }
+    let output = run_with("zulu", &["--source", "acme"]);
+    assert!(text(&output).contains("1 source"), "{}", text(&output));
+}
+
+#[test]
+fn demo_ignores_the_variables_of_other_mounts() {
+    let rig = rig();
+    let mut command = rig.meetfs();
+    command.args(["mount", "--demo", "--cache-dir"]).arg(rig.directory.path().join("cache"));
+    command.arg("--log-file").arg(rig.log_path()).arg(&rig.mountpoint);
+    let output = run(command.env("MEETFS_SOURCE", "acme"), SOON);
+    assert!(output.status.success(), "{}", text(&output));
+    rig.unmount();
 }

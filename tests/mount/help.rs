@@ -1,13 +1,11 @@
-//! `--help` as a person reads it: on a narrow terminal and on a wide one.
-
-// A helper that cannot go on fails its test.
+//! `--help` on a narrow terminal and on a wide one.
 
 use crate::support::{SOON, meetfs, run, text};
 
-/// Wider terminals get no wider lines.
-const WIDEST: usize = 120;
+/// A wider terminal does not make the lines longer.
+const MAX_WIDTH: usize = 120;
 
-/// Every command, and each of its own.
+/// Every command, and each of their own commands.
 const COMMANDS: [&[&str]; 12] = [
     &[],
     &["mount"],
@@ -24,41 +22,41 @@ const COMMANDS: [&[&str]; 12] = [
 ];
 
 fn help(command: &[&str], columns: usize) -> Vec<String> {
-    let mut asked = meetfs();
-    // `help` has none of its own: it shows that of the program.
-    asked.args(command).env("COLUMNS", columns.to_string());
-    let output = run(if command == ["help"] { &mut asked } else { asked.arg("--help") }, SOON);
+    let mut meetfs = meetfs();
+    // `help` has no help of its own. It shows the help of the program.
+    meetfs.args(command).env("COLUMNS", columns.to_string());
+    let output = run(if command == ["help"] { &mut meetfs } else { meetfs.arg("--help") }, SOON);
     assert!(output.status.success(), "{command:?}: {}", text(&output));
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }
 
 #[test]
-fn every_command_is_looked_at() {
-    let shown = help(&[], 80);
-    let listed = shown
+fn every_command_is_tested() {
+    let lines = help(&[], 80);
+    let listed = lines
         .iter()
         .skip_while(|line| *line != "Commands:")
         .skip(1)
         .take_while(|line| !line.is_empty());
-    // What is indented further goes on with the line above it.
+    // A line with more indentation continues the line above.
     let listed: Vec<_> = listed
         .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
         .filter(|word| !word.is_empty())
         .collect();
-    assert!(listed.len() > 7, "{shown:?}");
+    assert!(listed.len() > 7, "{lines:?}");
     for command in listed {
         assert!(COMMANDS.iter().any(|known| known.first() == Some(&command)), "{command}");
     }
 }
 
-/// A text that is wrapped where it is written and once more by the width of a terminal is a ragged one: a full line, a
-/// line of one or two words, a full line.
+/// A text that is wrapped in the source and again at the width of the terminal alternates between
+/// full lines and lines of one or two words.
 #[test]
-fn a_line_ends_where_its_next_word_does_not_fit_or_its_paragraph_ends() {
+fn lines_break_only_where_the_next_word_does_not_fit() {
     for command in COMMANDS {
         for columns in [80, 120, 300] {
             let lines = help(command, columns);
-            let width = columns.min(WIDEST);
+            let width = columns.min(MAX_WIDTH);
             for pair in lines.windows(2) {
                 let (line, next) = (&pair[0], &pair[1]);
                 assert!(line.chars().count() <= width, "{command:?} at {columns}: {line}");
@@ -73,9 +71,9 @@ fn a_line_ends_where_its_next_word_does_not_fit_or_its_paragraph_ends() {
     }
 }
 
-/// A wrapped example is none that can be copied.
+/// A wrapped example cannot be copied.
 #[test]
-fn an_example_is_one_line() {
+fn examples_are_one_line() {
     for command in COMMANDS {
         for columns in [80, 120] {
             let lines = help(command, columns);

@@ -1,6 +1,4 @@
-//! Credentials go where they belong and show nowhere else.
-
-// A helper that cannot go on fails its test.
+//! Credentials are sent only to their server and are not in logs, messages or files.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
@@ -28,12 +26,12 @@ fn demo(download_header: DownloadHeader) -> DemoCloudOptions {
 const QUERY_ONLY: DownloadHeader =
     DownloadHeader { bearer_oauth: false, bearer_download_token: false, query: true };
 
-/// The value of a field of a query as it stands there.
-fn field<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+/// Returns the value of a field of a query, without decoding it.
+fn query_field<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     query.split('&').find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
 }
 
-/// Every credential that went over the wire, and the one in the configuration.
+/// Returns every credential that was sent, and the one in the configuration.
 fn secrets(rig: &Rig, requests: &[Request]) -> BTreeSet<String> {
     let mut secrets = BTreeSet::from([rig.cloud.credentials().client_secret]);
     for request in requests {
@@ -43,29 +41,29 @@ fn secrets(rig: &Rig, requests: &[Request]) -> BTreeSet<String> {
             secrets.insert(value.to_owned());
         }
         for name in ["access_token", "Signature", "Policy"] {
-            secrets.extend(field(&request.query, name).map(str::to_owned));
+            secrets.extend(query_field(&request.query, name).map(str::to_owned));
         }
     }
     secrets
 }
 
-/// Adds what is in a file or below a directory, names and contents.
-fn gather(path: &Path, found: &mut Vec<(String, Vec<u8>)>) {
+/// Adds the names and contents of a file, or of all files below a directory.
+fn collect_files(path: &Path, found: &mut Vec<(String, Vec<u8>)>) {
     found.push((
         format!("the name {}", path.display()),
         path.as_os_str().as_encoded_bytes().to_vec(),
     ));
     if path.is_dir() {
         for entry in std::fs::read_dir(path).expect("a directory").flatten() {
-            gather(&entry.path(), found);
+            collect_files(&entry.path(), found);
         }
     } else {
         found.push((path.display().to_string(), std::fs::read(path).expect("a file")));
     }
 }
 
-/// The lines that show it.
-fn around(bytes: &[u8], secret: &str) -> String {
+/// Returns the lines that contain the secret.
+fn lines_with(bytes: &[u8], secret: &str) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.lines().filter(|line| line.contains(secret)).take(5).collect::<Vec<_>>().join("\n")
 }
@@ -73,13 +71,13 @@ fn around(bytes: &[u8], secret: &str) -> String {
 fn assert_absent(secrets: &BTreeSet<String>, places: &[(String, Vec<u8>)]) {
     for (place, bytes) in places {
         for secret in secrets {
-            let shows = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
-            assert!(!shows, "{place} shows {secret}\n{}", around(bytes, secret));
+            let is_present = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!is_present, "{place} contains {secret}\n{}", lines_with(bytes, secret));
         }
     }
 }
 
-/// The token that the interface was last shown.
+/// Returns the token of the last API request.
 fn newest_token(rig: &Rig) -> String {
     let requests = rig.cloud.requests();
     let mut shown = requests.iter().rev().filter(|request| request.server == Server::Api);
@@ -90,13 +88,13 @@ fn newest_token(rig: &Rig) -> String {
         .expect("a token")
 }
 
-/// A server that repeats what it was shown in every place that an error may be quoted from.
+/// A server that repeats the token in every place that an error can be quoted from.
 fn echo(token: &str, status: u16, content_type: &str) -> Effect {
-    let said = format!("no {token}");
+    let message = format!("no {token}");
     Effect::Status {
         status,
         body: format!(
-            r#"{{"status":false,"code":300,"errorCode":300,"message":"{said}","errorMessage":"{said}"}}"#
+            r#"{{"status":false,"code":300,"errorCode":300,"message":"{message}","errorMessage":"{message}"}}"#
         ),
         content_type: content_type.into(),
         headers: vec![(
@@ -106,22 +104,22 @@ fn echo(token: &str, status: u16, content_type: &str) -> Effect {
     }
 }
 
-/// Runs into every kind of trouble there is and returns what the programs said.
-fn trouble(rig: &Rig) -> Vec<(String, Vec<u8>)> {
-    let mut said = Vec::new();
+/// Causes every kind of failure. Returns what the programs printed.
+fn cause_failures(rig: &Rig) -> Vec<(String, Vec<u8>)> {
+    let mut outputs = Vec::new();
     let mut read = |what: &str| {
         let line = "find . -type f -print0 | xargs -0 -P 8 -n 4 cat | wc -c; find . -ls; getfattr -d -m - -R .";
         let output = rig.try_shell(line, Duration::from_secs(120));
-        said.push((format!("what the readers said about {what}"), output.stderr));
-        said.push((format!("what find said about {what}"), output.stdout));
+        outputs.push((format!("standard error of the readers during {what}"), output.stderr));
+        outputs.push((format!("standard output of find during {what}"), output.stdout));
         rig.cloud.clear_faults();
-        // What was read is in the caches: the next trouble is for a mount that has read nothing.
+        // The caches hold what was read. The next failure needs a mount that has read nothing.
         rig.unmount();
         std::fs::remove_dir_all(rig.directory.path().join("cache")).expect("a cache");
         let mounting = run(&mut rig.mount_command(), SOON);
         assert!(mounting.status.success(), "{}", text(&mounting));
-        said.push((
-            format!("what mount said after {what}"),
+        outputs.push((
+            format!("output of mount after {what}"),
             [mounting.stdout, mounting.stderr].concat(),
         ));
     };
@@ -129,8 +127,8 @@ fn trouble(rig: &Rig) -> Vec<(String, Vec<u8>)> {
         rig.cloud.inject(fault);
     }
     read("a mixture of faults");
-    type Made = fn(&str) -> Effect;
-    let stages: [(Server, Made); 10] = [
+    type EffectOfToken = fn(&str) -> Effect;
+    let failures: [(Server, EffectOfToken); 10] = [
         (Server::Web, |token| echo(token, 200, "application/json")),
         (Server::Web, |token| echo(token, 302, "text/html")),
         (Server::Web, |token| echo(token, 400, "application/json")),
@@ -142,21 +140,21 @@ fn trouble(rig: &Rig) -> Vec<(String, Vec<u8>)> {
         (Server::Media, |_| Effect::WrongRange { shift: 3 }),
         (Server::Media, |_| Effect::Reset { after: 100 }),
     ];
-    for (number, (server, effect)) in stages.into_iter().enumerate() {
+    for (number, (server, effect)) in failures.into_iter().enumerate() {
         let token = newest_token(rig);
         rig.cloud.inject(Trigger::next(server, 12).does(effect(&token)));
-        read(&format!("trouble {number} at {server:?}"));
+        read(&format!("failure {number} at {server:?}"));
     }
     rig.shell("cat acme/*/*/* | wc -c");
     rig.cloud.expire_tokens();
     rig.cloud.expire_links();
     read("new tokens");
     rig.shell("cat acme/*/*/* | wc -c");
-    said
+    outputs
 }
 
 #[test]
-fn no_credential_shows_in_logs_messages_process_table_mount_table_or_cache() {
+fn no_credential_is_in_logs_messages_or_cache() {
     std::thread::scope(|scope| {
         for header in [DownloadHeader::default(), QUERY_ONLY] {
             scope.spawn(move || {
@@ -164,9 +162,9 @@ fn no_credential_shows_in_logs_messages_process_table_mount_table_or_cache() {
                 rig.write_config(&rig.config());
                 let mounting = run(&mut rig.mount_command(), SOON);
                 assert!(mounting.status.success(), "{}", text(&mounting));
-                let mut places = trouble(&rig);
+                let mut places = cause_failures(&rig);
                 places
-                    .push(("what mount said".into(), [mounting.stdout, mounting.stderr].concat()));
+                    .push(("output of mount".into(), [mounting.stdout, mounting.stderr].concat()));
                 let daemon = rig.daemon().expect("a daemon");
                 for name in ["cmdline", "environ", "mountinfo", "comm"] {
                     let path = format!("/proc/{daemon}/{name}");
@@ -176,17 +174,17 @@ fn no_credential_shows_in_logs_messages_process_table_mount_table_or_cache() {
                 places.push(("the documents".into(), documents.into_bytes()));
                 let requests = rig.cloud.requests();
                 rig.unmount();
-                // The configuration has the secret, and is the only thing here that may.
+                // Only the configuration may contain the secret.
                 std::fs::remove_file(rig.config_path()).expect("a configuration");
-                gather(rig.directory.path(), &mut places);
+                collect_files(rig.directory.path(), &mut places);
                 let log = rig.log();
                 assert!(
                     log.contains("DEBUG") && log.contains("cannot read"),
-                    "nothing went wrong?\n{log}"
+                    "nothing failed\n{log}"
                 );
                 assert!(
                     places.iter().any(|(name, _)| name.contains("/cache/")),
-                    "no cache was looked at"
+                    "the cache was not checked"
                 );
                 let secrets = secrets(&rig, &requests);
                 assert!(secrets.len() > 20, "{}", secrets.len());
@@ -197,7 +195,7 @@ fn no_credential_shows_in_logs_messages_process_table_mount_table_or_cache() {
 }
 
 #[test]
-fn credentials_go_where_they_belong_and_nowhere_else() {
+fn credentials_are_sent_only_to_their_server() {
     for header in [DownloadHeader::default(), QUERY_ONLY] {
         let rig = Rig::mounted(demo(header));
         rig.shell("cat acme/*/*/* | wc -c");
@@ -239,24 +237,24 @@ fn credentials_go_where_they_belong_and_nowhere_else() {
     }
 }
 
-/// A host that is none of the cloud's: notes what it is told and answers 404.
-struct Stranger {
+/// A server that is not part of the demo server. It records each request and answers 404.
+struct ForeignServer {
     port: u16,
     connections: Arc<Mutex<Vec<String>>>,
-    ends: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
-impl Stranger {
+impl ForeignServer {
     fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let (connections, ends) =
+        let (connections, stop) =
             (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
-        let (noted, over) = (connections.clone(), ends.clone());
+        let (heads, stopped) = (connections.clone(), stop.clone());
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
-                if over.load(Ordering::Relaxed) {
+                if stopped.load(Ordering::Relaxed) {
                     return;
                 }
                 let Ok(mut stream) = stream else { continue };
@@ -264,32 +262,32 @@ impl Stranger {
                 let mut head = String::new();
                 let mut reader = BufReader::new(stream.try_clone().expect("a stream"));
                 while reader.read_line(&mut head).is_ok_and(|read| read > 2) {}
-                noted.lock().expect("a list").push(head);
-                let _gone = stream.write_all(
+                heads.lock().expect("a list").push(head);
+                let _ = stream.write_all(
                     b"HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
                 );
             }
         });
-        Self { port, connections, ends, thread: Some(thread) }
+        Self { port, connections, stop, thread: Some(thread) }
     }
 
-    fn told(&self) -> Vec<String> {
+    fn requests(&self) -> Vec<String> {
         self.connections.lock().expect("a list").clone()
     }
 }
 
-impl Drop for Stranger {
+impl Drop for ForeignServer {
     fn drop(&mut self) {
-        self.ends.store(true, Ordering::Relaxed);
-        let _woken = TcpStream::connect(("127.0.0.1", self.port));
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
         if let Some(thread) = self.thread.take() {
-            let _ended = thread.join();
+            let _ = thread.join();
         }
     }
 }
 
-/// Everything redirected by `server` to `location`, read once; what `cat` said.
-fn redirected(server: Server, location: &str, header: DownloadHeader) -> (Rig, String) {
+/// Reads every file while `server` redirects to `location`. Returns what `cat` printed.
+fn read_redirected(server: Server, location: &str, header: DownloadHeader) -> (Rig, String) {
     let archive = Archive::pattern(&[("one", 1_000_000)]);
     let options =
         DemoCloudOptions { archive, download_header: header, ..DemoCloudOptions::default() };
@@ -302,21 +300,21 @@ fn redirected(server: Server, location: &str, header: DownloadHeader) -> (Rig, S
         headers: vec![("location".into(), location.into())],
     }));
     let output = rig.try_shell("LC_ALL=C cat acme/*/*/*.mp4 2>&1 > /dev/null", SOON);
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    (rig, said)
+    let output = String::from_utf8_lossy(&output.stdout).into_owned();
+    (rig, output)
 }
 
 #[test]
-fn a_redirect_to_a_foreign_host_is_refused_without_a_word_to_it() {
-    let stranger = Stranger::new();
-    let port = stranger.port;
-    // Each leads to the listener where somebody follows it, and names no loopback host.
+fn redirect_to_foreign_host_opens_no_connection() {
+    let foreign_server = ForeignServer::new();
+    let port = foreign_server.port;
+    // A client that follows it reaches the listener, although neither is a loopback host.
     for host in ["0.0.0.0", "[::ffff:127.0.0.1]"] {
         for server in [Server::Web, Server::Media, Server::Api] {
             let location = format!("http://{host}:{port}/p4th?Policy=x&Signature=s3cret");
-            let (rig, said) = redirected(server, &location, DownloadHeader::default());
+            let (rig, output) = read_redirected(server, &location, DownloadHeader::default());
             if server != Server::Api {
-                assert!(said.contains("Permission denied"), "{said}\n{}", rig.log());
+                assert!(output.contains("Permission denied"), "{output}\n{}", rig.log());
             }
             let log = rig.log();
             assert!(!log.contains("p4th") && !log.contains("s3cret"), "{log}");
@@ -324,23 +322,27 @@ fn a_redirect_to_a_foreign_host_is_refused_without_a_word_to_it() {
                 assert!(log.contains("outside the hosts of this source"), "{log}");
             }
         }
-        assert_eq!(stranger.told(), [] as [&str; 0]);
+        assert_eq!(foreign_server.requests(), [] as [&str; 0]);
     }
-    drop(TcpStream::connect(("0.0.0.0", port)).expect("the listener is there to be found"));
-    crate::support::wait_until(SOON, "the listener counts", || stranger.told().len() == 1);
+    drop(TcpStream::connect(("0.0.0.0", port)).expect("the listener is reachable"));
+    crate::support::wait_until(SOON, "the listener records a connection", || {
+        foreign_server.requests().len() == 1
+    });
 }
 
 #[test]
-fn a_redirect_to_another_host_takes_no_credential_along() {
+fn redirect_to_another_host_sends_no_credential() {
     for header in [DownloadHeader::default(), QUERY_ONLY] {
-        let stranger = Stranger::new();
-        let location =
-            format!("http://127.0.0.1:{}/elsewhere?access_token=demo-token-echoed", stranger.port);
-        let (rig, said) = redirected(Server::Web, &location, header);
-        assert!(said.contains("Stale file handle"), "{said}\n{}", rig.log());
-        let told = stranger.told();
-        assert!(!told.is_empty(), "a loopback host of a loopback interface is allowed");
-        for head in told {
+        let foreign_server = ForeignServer::new();
+        let location = format!(
+            "http://127.0.0.1:{}/elsewhere?access_token=demo-token-echoed",
+            foreign_server.port
+        );
+        let (rig, output) = read_redirected(Server::Web, &location, header);
+        assert!(output.contains("Stale file handle"), "{output}\n{}", rig.log());
+        let requests = foreign_server.requests();
+        assert!(!requests.is_empty(), "a redirect from loopback to loopback is followed");
+        for head in requests {
             let head = head.to_ascii_lowercase();
             assert!(!head.contains("authorization") && !head.contains("demo-token"), "{head}");
             assert!(!head.contains("referer"), "{head}");
