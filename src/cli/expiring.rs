@@ -8,8 +8,8 @@ use jiff::{Span, SpanRelativeTo};
 
 const AFTER_HELP: &str = "\
 Examples:
-  meetfs expiring                                all, most urgent first
-  meetfs expiring --within 7d --not-in /backup   the next seven days, not saved yet
+  meetfs expiring                                most urgent first
+  meetfs expiring --within 7d --not-in /backup   next 7 days, not saved yet
   meetfs expiring --not-in /backup --checksum || echo 'save them' | mail ana
 
 A file counts as saved if the directory contains, at any depth, a directory with the name of the meeting and in it a file \
