@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::attributes::{Attributes, BLOCK_SIZE, FileKind, Owner};
 use super::directory_stream::{DirectoryEntry, DirectoryEntryPlus, DirectoryStream};
@@ -285,6 +286,7 @@ impl<B> FileSystem<B> {
         let complete =
             if may_be_complete { self.engine.open_complete_file(&file).await } else { None };
         if complete.is_none() && !file.content().is_confirmed() {
+            tracing::debug!("the length is not confirmed by the server");
             self.engine.confirm_size(&file).await;
             let node = match file.content().stale_reason() {
                 None => None,
@@ -378,6 +380,8 @@ impl<B> FileSystem<B> {
         interrupted: impl Future<Output = ()>,
     ) -> Result<Bytes, Error> {
         let ReadRequest { open, offset, size } = request;
+        tracing::debug!(offset, size, "bytes are not in memory");
+        let started = Instant::now();
         let result = tokio::select! {
             result = self.engine.read(&open.file, offset, size) => result,
             () = interrupted => return Err(Error::Interrupted),
@@ -392,7 +396,9 @@ impl<B> FileSystem<B> {
                 let _ = self.corrected_node(open.ino, &open.file).await;
             }
         }
-        Ok(result?)
+        let bytes = result?;
+        tracing::debug!(bytes = bytes.len(), elapsed = ?started.elapsed(), "bytes are read");
+        Ok(bytes)
     }
 
     /// Waits until the tree shows another length than that of `file`, and the kernel has dropped

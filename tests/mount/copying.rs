@@ -1,4 +1,4 @@
-//! Copies of the demo archive, by the programs people use.
+//! Copies of the demo archive, made by common programs.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +11,7 @@ fn demo() -> DemoCloudOptions {
 }
 
 #[test]
-fn a_copy_of_the_whole_archive_has_every_object_to_the_byte() {
+fn copied_archive_equals_every_object() {
     let rig = Rig::mounted(demo());
     let copy = rig.directory.path().join("copy");
     rig.shell(&format!("cp -r acme '{}'", copy.display()));
@@ -19,12 +19,12 @@ fn a_copy_of_the_whole_archive_has_every_object_to_the_byte() {
     let objects = rig.cloud.objects();
     assert!(objects.len() > 30, "{}", objects.len());
     for object in objects {
-        assert!(copied.contains(&object.sha256()), "{object:?} is in no copy");
+        assert!(copied.contains(&object.sha256()), "{object:?} was not copied");
     }
 }
 
 #[test]
-fn a_second_rsync_copies_nothing_and_reads_no_media_byte_also_after_a_remount() {
+fn second_rsync_copies_nothing() {
     let rig = Rig::mounted(demo());
     let backup = rig.directory.path().join("backup");
     let rsync = format!("rsync -a --itemize-changes acme/ '{}/'", backup.display());
@@ -40,7 +40,7 @@ fn a_second_rsync_copies_nothing_and_reads_no_media_byte_also_after_a_remount() 
 }
 
 #[test]
-fn both_kinds_of_mp4_probe_and_decode_whole() {
+fn mp4_files_probe_and_decode() {
     let rig = Rig::mounted(demo());
     let videos = rig.shell("find . -name '*.mp4'");
     assert!(videos.lines().count() > 10);
@@ -55,16 +55,16 @@ fn both_kinds_of_mp4_probe_and_decode_whole() {
 }
 
 #[test]
-fn mpv_plays_from_the_middle_and_finds_the_transcript_by_itself() {
+fn mpv_finds_the_transcript_of_a_video() {
     let rig = Rig::mounted(demo());
     let view = "\"$(find . -name 'shared_screen_with_speaker_view.mp4' | sort | head -n 1)\"";
-    let said = rig
+    let output = rig
         .shell(&format!("mpv --no-config --vo=null --ao=null --start=50% --length=1 {view} 2>&1"));
-    assert!(said.contains("shared_screen_with_speaker_view.vtt"), "{said}");
+    assert!(output.contains("shared_screen_with_speaker_view.vtt"), "{output}");
 }
 
 #[test]
-fn writing_anything_is_refused_as_read_only() {
+fn writes_fail_as_read_only() {
     let rig = Rig::mounted(demo());
     let file = "\"$(find . -name chat.txt | head -n 1)\"";
     for line in [
@@ -79,14 +79,14 @@ fn writing_anything_is_refused_as_read_only() {
         format!("setfattr -n user.a -v b {file}"),
     ] {
         let output = rig.try_shell(&format!("LC_ALL=C {line} 2>&1"), SOON);
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let message = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(!output.status.success(), "{line}");
-        assert!(said.contains("Read-only file system"), "{line}: {said}");
+        assert!(message.contains("Read-only file system"), "{line}: {message}");
     }
 }
 
 #[test]
-fn df_shows_the_archive_and_xattr_calls_are_answered_quietly() {
+fn df_and_xattrs_describe_the_archive() {
     let rig = Rig::mounted(demo());
     let total: u64 = rig
         .shell("find . -type f -printf '%s\\n'")
@@ -96,23 +96,24 @@ fn df_shows_the_archive_and_xattr_calls_are_answered_quietly() {
     let shown: u64 =
         rig.shell("df -B1 --output=size . | tail -n 1").trim().parse().expect("a size");
     assert!(shown >= total && shown < total + 4096, "{shown} for {total}");
-    // What will be deleted says when, and nothing else has an attribute.
-    let told = rig.shell("getfattr -d -m - -R . 2>&1");
-    let is_known =
+    // Files that will be deleted have the time as an attribute. No other file has any attribute.
+    let attributes = rig.shell("getfattr -d -m - -R . 2>&1");
+    let is_expected =
         |line: &&str| ["# file: ", "user.meetfs.expires="].iter().any(|it| line.starts_with(it));
-    let other: Vec<_> = told.lines().filter(|line| !line.is_empty() && !is_known(line)).collect();
-    assert_eq!(other, Vec::<&str>::new(), "{told}");
-    let ends = told.lines().filter_map(|line| line.strip_prefix("# file: "));
-    assert!(ends.clone().count() > 5, "{told}");
+    let other: Vec<_> =
+        attributes.lines().filter(|line| !line.is_empty() && !is_expected(line)).collect();
+    assert_eq!(other, Vec::<&str>::new(), "{attributes}");
+    let expiring = attributes.lines().filter_map(|line| line.strip_prefix("# file: "));
+    assert!(expiring.clone().count() > 5, "{attributes}");
     assert!(
-        ends.into_iter().all(|path| path.contains("Kick-off") || path.contains("/trash/")),
-        "{told}"
+        expiring.into_iter().all(|path| path.contains("Kick-off") || path.contains("/trash/")),
+        "{attributes}"
     );
     assert_eq!(rig.log().lines().filter(|line| line.contains("Not Implemented")).count(), 0);
 }
 
 #[test]
-fn thirty_two_readers_of_one_file_cost_the_origin_its_bytes_once() {
+fn concurrent_readers_fetch_each_byte_once() {
     const LENGTH: u64 = 64 * 1024 * 1024;
     let archive = Archive::pattern(&[("big", LENGTH)]);
     let rig = Rig::mounted(DemoCloudOptions { archive, ..DemoCloudOptions::default() });
@@ -127,7 +128,7 @@ fn thirty_two_readers_of_one_file_cost_the_origin_its_bytes_once() {
 }
 
 #[test]
-fn the_first_read_of_a_file_is_one_media_request() {
+fn first_read_is_one_media_request() {
     let archive = Archive::pattern(&[("big", 64 * 1024 * 1024)]);
     let rig = Rig::mounted(DemoCloudOptions { archive, ..DemoCloudOptions::default() });
     rig.cloud.clear_requests();
@@ -136,18 +137,18 @@ fn the_first_read_of_a_file_is_one_media_request() {
 }
 
 #[test]
-fn a_listed_size_that_is_wrong_is_right_in_the_first_copy_and_for_good() {
+fn wrong_listed_size_is_corrected_permanently() {
     let rig = Rig::mounted(demo());
     let directory = "\"$(find . -type d -name '*Listed size is wrong')\"";
     let copy = rig.directory.path().join("copy");
     rig.shell(&format!("cp -r {directory} '{}'", copy.display()));
-    let truth: BTreeSet<String> =
+    let expected: BTreeSet<String> =
         rig.cloud.objects().into_iter().map(|object| object.sha256()).collect();
     let copied = rig.hashes(&copy);
-    let made_here =
+    let is_generated =
         |path: &str| path.ends_with("/meeting.json") || path.ends_with("/participants.csv");
-    for (path, hash) in copied.iter().filter(|(path, _)| !made_here(path)) {
-        assert!(truth.contains(hash), "{path}");
+    for (path, hash) in copied.iter().filter(|(path, _)| !is_generated(path)) {
+        assert!(expected.contains(hash), "{path}");
     }
     assert!(copied.len() >= 3, "{copied:?}");
     let sizes = format!("cd {directory} && stat -c '%n %s %Y %i' *");
@@ -158,7 +159,7 @@ fn a_listed_size_that_is_wrong_is_right_in_the_first_copy_and_for_good() {
 }
 
 #[test]
-fn the_tools_the_tests_need_are_there() {
+fn required_tools_are_installed() {
     for tool in ["rsync", "ffprobe", "ffmpeg", "mpv", "getfattr", "setfattr"] {
         assert!(
             run(std::process::Command::new("which").arg(tool), SOON).status.success(),

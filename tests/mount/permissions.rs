@@ -1,6 +1,4 @@
-//! Who may see what: the mounting user alone, unless everybody is let in.
-
-// A helper that cannot go on fails its test.
+//! Access to the mount: the user who mounts, and others only with `allow_other`.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
@@ -11,22 +9,34 @@ use meetfs::demo_cloud::{Archive, DemoCloudOptions};
 fn rig() -> Rig {
     let rig =
         Rig::new(DemoCloudOptions { archive: Archive::demo(), ..DemoCloudOptions::default() });
-    // Another user must be able to get as far as the mountpoint.
+    // Another user must be able to reach the mountpoint.
     std::fs::set_permissions(rig.directory.path(), std::fs::Permissions::from_mode(0o755))
         .expect("a mode");
     rig.write_config(&rig.config());
     rig
 }
 
-/// A shell line of another user, who finds the mountpoint in `$M`.
-fn as_nobody(rig: &Rig, line: &str) -> Output {
+/// The user and the group `nobody`.
+const OTHER_USER: &str = "65534";
+
+/// Runs a shell line as another user, with the mountpoint in `$M`.
+fn as_other_user(rig: &Rig, line: &str) -> Output {
     let mut command = Command::new("setpriv");
-    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "sh", "-c", line]);
+    command.args([
+        "--reuid",
+        OTHER_USER,
+        "--regid",
+        OTHER_USER,
+        "--clear-groups",
+        "sh",
+        "-c",
+        line,
+    ]);
     run(command.env("M", &rig.mountpoint).env("LC_ALL", "C").current_dir("/"), SOON)
 }
 
 #[test]
-fn everything_is_readable_by_the_mounting_user_alone() {
+fn mount_is_readable_by_its_user_only() {
     let rig = rig();
     rig.mount();
     let modes = rig.shell("find . -printf '%y %m %U %G\\n' | sort -u");
@@ -35,17 +45,17 @@ fn everything_is_readable_by_the_mounting_user_alone() {
 }
 
 #[test]
-fn another_user_is_refused_at_the_door() {
+fn other_user_cannot_enter_the_mount() {
     let rig = rig();
     rig.mount();
     let before = rig.cloud.requests().len();
     for line in ["ls \"$M\"", "stat \"$M\"", "cat \"$M\"/acme/*/*/chat.txt", "cd \"$M\""] {
-        let output = as_nobody(&rig, line);
+        let output = as_other_user(&rig, line);
         assert!(!output.status.success(), "{line}: {}", text(&output));
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        // The shell finds no name under its pattern, and has words of its own for a directory that it cannot enter.
-        let words = ["Permission denied", "No such file", "can't cd"];
-        assert!(words.iter().any(|word| said.contains(word)), "{line}: {said}");
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        // The shell cannot expand its pattern, and has its own message for `cd`.
+        let expected = ["Permission denied", "No such file", "can't cd"];
+        assert!(expected.iter().any(|part| message.contains(part)), "{line}: {message}");
         assert_eq!(output.stdout, b"", "{line}");
     }
     assert_eq!(rig.cloud.requests().len(), before);
@@ -53,10 +63,10 @@ fn another_user_is_refused_at_the_door() {
 }
 
 #[test]
-fn another_user_is_told_whose_the_mount_is_that_he_would_take_down() {
+fn unmount_names_the_owner_of_the_mount() {
     let rig = rig();
     rig.mount();
-    let output = as_nobody(&rig, &format!("'{}' unmount \"$M\"", env!("CARGO_BIN_EXE_meetfs")));
+    let output = as_other_user(&rig, &format!("'{}' unmount \"$M\"", env!("CARGO_BIN_EXE_meetfs")));
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(
         text(&output).contains("was mounted by user 0\nhint: Unmount it as that user or as root."),
@@ -68,7 +78,7 @@ fn another_user_is_told_whose_the_mount_is_that_he_would_take_down() {
 }
 
 #[test]
-fn with_allow_other_everybody_reads_the_recordings_but_not_what_is_known_of_the_people() {
+fn allow_other_shares_recordings_but_not_documents() {
     let rig = rig();
     let output = run(rig.mount_command().args(["-o", "allow_other"]), SOON);
     assert!(output.status.success(), "{}", text(&output));
@@ -80,10 +90,10 @@ fn with_allow_other_everybody_reads_the_recordings_but_not_what_is_known_of_the_
     for mode in ["d 555", "f 444", "f 400"] {
         assert!(modes.iter().any(|line| line.ends_with(mode)), "{modes:?}");
     }
-    let output = as_nobody(&rig, "find \"$M\" -name chat.txt -exec cat {} + | wc -c");
+    let output = as_other_user(&rig, "find \"$M\" -name chat.txt -exec cat {} + | wc -c");
     let length: u64 = String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number");
     assert!(length > 0, "{}", text(&output));
-    let output = as_nobody(&rig, "cat \"$(find \"$M\" -name meeting.json | head -n 1)\"");
+    let output = as_other_user(&rig, "cat \"$(find \"$M\" -name meeting.json | head -n 1)\"");
     assert!(
         String::from_utf8_lossy(&output.stderr).contains("Permission denied"),
         "{}",
@@ -94,7 +104,7 @@ fn with_allow_other_everybody_reads_the_recordings_but_not_what_is_known_of_the_
 }
 
 #[test]
-fn a_user_takes_a_configuration_from_root_and_from_nobody_else() {
+fn config_must_belong_to_root_or_user() {
     let rig = rig();
     let secret = rig.directory.path().join("acme.secret");
     std::fs::write(&secret, rig.cloud.credentials().client_secret).expect("a secret");
@@ -112,22 +122,22 @@ fn a_user_takes_a_configuration_from_root_and_from_nobody_else() {
     owned_by(&secret, 65534);
     let mut doctor = rig.meetfs();
     doctor.args(["doctor", "--config"]).arg(rig.config_path());
-    let doctor = format!("{doctor:?} --cache-dir \"$M/../cache-of-nobody\"");
-    let told = |what: &str| {
-        let output = as_nobody(&rig, &doctor);
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(said.contains(what), "{what}: {}", text(&output));
+    let doctor = format!("{doctor:?} --cache-dir \"$M/../cache-of-other-user\"");
+    let assert_reports = |what: &str| {
+        let output = as_other_user(&rig, &doctor);
+        let report = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(report.contains(what), "{what}: {}", text(&output));
     };
-    told("ok       configuration: 1 source");
+    assert_reports("ok       configuration: 1 source");
     owned_by(&rig.config_path(), 65534);
-    told("ok       configuration: 1 source");
+    assert_reports("ok       configuration: 1 source");
     owned_by(&rig.config_path(), 65533);
-    told("belongs to user 65533");
-    told(&format!("chown 65534 {}", rig.config_path().display()));
+    assert_reports("belongs to user 65533");
+    assert_reports(&format!("chown 65534 {}", rig.config_path().display()));
 }
 
 #[test]
-fn a_log_is_made_for_its_owner_alone_and_one_that_is_there_is_left_as_it_is() {
+fn new_logs_are_private_and_existing_ones_kept() {
     let rig = rig();
     let mount = format!("{:?}", rig.mount_command());
     let mounted = |before: &str| {
@@ -142,7 +152,7 @@ fn a_log_is_made_for_its_owner_alone_and_one_that_is_there_is_left_as_it_is() {
     mounted(&format!("echo mine > '{log}'; chmod 640 '{log}'; "));
     assert_eq!(crate::support::mode_of(&rig.log_path()), 0o640);
     assert!(rig.log().starts_with("mine\n") && rig.log().contains("mounted at"), "{}", rig.log());
-    // Those that meetfs names itself.
+    // A log whose name meetfs chooses.
     let mount = mount.replace(&format!("\"--log-file\" \"{log}\""), "");
     let output = run(Command::new("sh").args(["-c", &format!("umask 0; {mount}")]), SOON);
     assert!(output.status.success(), "{}", text(&output));
@@ -161,32 +171,53 @@ fn a_log_is_made_for_its_owner_alone_and_one_that_is_there_is_left_as_it_is() {
     rig.unmount();
 }
 
+/// Runs shell lines as root in a mount namespace in which every user can open `/dev/fuse`. The
+/// mountpoint is in `$M`, and `user` runs a command as another user.
+fn with_public_fuse_device(rig: &Rig, lines: &str) -> Output {
+    const SETUP: &str = r#"
+        set -e
+        mkdir "$D"
+        mount -t tmpfs -o dev,mode=755 tmpfs "$D"
+        mknod -m 666 "$D/fuse" c 10 229
+        mount --bind "$D/fuse" /dev/fuse
+        set +e
+        user() { setpriv --reuid "$U" --regid "$U" --clear-groups "$@"; }
+    "#;
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--", "sh", "-c", &format!("{SETUP}\n{lines}")]);
+    command.env("D", rig.directory.path().join("device")).env("U", OTHER_USER);
+    run(command.env("M", &rig.mountpoint).env("LC_ALL", "C").current_dir("/"), SOON)
+}
+
 #[test]
-fn a_user_without_privileges_mounts_reads_and_unmounts() {
-    if std::fs::metadata("/dev/fuse").expect("fuse").permissions().mode() & 0o006 != 0o006 {
-        eprintln!("left out: this system keeps /dev/fuse for root alone");
-        return;
-    }
+fn unprivileged_user_can_mount_and_unmount() {
     let rig = rig();
     for path in [rig.mountpoint.clone(), rig.directory.path().to_path_buf(), rig.config_path()] {
         std::os::unix::fs::chown(&path, Some(65534), Some(65534)).expect("an owner");
     }
-    let _left_by_nobody_else = std::fs::remove_file(rig.log_path());
-    let program = |command: &Command| format!("{:?}", command);
-    let mount = program(&rig.mount_command());
-    let output =
-        as_nobody(&rig, &format!("umask 022; {mount} && find \"$M\" -name chat.txt | wc -l"));
-    assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
-    let found: u64 = String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number");
-    assert!(found > 0);
-    assert_eq!(rig.entries_in_mount_table(), 1);
-    let refused = run(Command::new("ls").arg(&rig.mountpoint), SOON);
-    assert!(!refused.status.success(), "root is another user: {}", text(&refused));
-    let unmount = program(crate::support::meetfs().arg("unmount").arg(&rig.mountpoint));
-    let output = as_nobody(
-        &rig,
-        &format!("{mount}; echo $?; cd \"$M\" && {unmount}; echo $?; cd / && {unmount}; echo $?"),
+    let command = |command: &Command| format!("{command:?}");
+    let mount = command(&rig.mount_command());
+    let unmount = command(crate::support::meetfs().arg("unmount").arg(&rig.mountpoint));
+    let lines = format!(
+        r#"
+        user sh -c 'umask 022; {mount}; echo "mount: $?"'
+        user sh -c 'find "$M" -name chat.txt | grep -c .'
+        grep -c " $M " /proc/self/mountinfo
+        ls "$M" > /dev/null 2>&1; echo "root: $?"
+        user sh -c '{mount}; echo "second mount: $?"; cd "$M" && {unmount}; echo "busy: $?"'
+        user sh -c '{unmount}; echo "unmount: $?"'
+        grep -c " $M " /proc/self/mountinfo
+        "#
     );
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "4\n4\n0\n", "{}", text(&output));
-    assert_eq!(rig.entries_in_mount_table(), 0);
+    let output = with_public_fuse_device(&rig, &lines);
+    let report = String::from_utf8_lossy(&output.stdout).into_owned();
+    let report: Vec<&str> = report.lines().collect();
+    let [mounted, chats, entries, rest @ ..] = report.as_slice() else {
+        panic!("{}\n{}", text(&output), rig.log())
+    };
+    assert_eq!((*mounted, *entries), ("mount: 0", "1"), "{}\n{}", text(&output), rig.log());
+    assert!(chats.parse::<u64>().expect("a number") > 0);
+    // Root is another user, too.
+    let expected = ["root: 2", "second mount: 4", "busy: 4", "unmount: 0", "0"];
+    assert_eq!(rest, expected, "{}", text(&output));
 }
