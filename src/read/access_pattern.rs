@@ -1,146 +1,276 @@
-//! How much of a file has been read in a row, and what that says of its reader.
+//! The access pattern of one handle.
 //!
-//! Neighbours arrive swapped and what the kernel has is left out, so a run is where reads fall near each other. Whoever seeks
-//! about wants no more than it reads; whoever reads on wants the rest of the block too.
+//! A handle has up to four [streams](super::stream), places at which it reads in turn, as a player
+//! reads sound and picture. A read belongs to the stream that it continues, and begins a new one
+//! otherwise.
 
-use crate::cache::BLOCK_LENGTH;
-use crate::http::{ByteRange, TrafficClass};
+use std::time::Duration;
 
-/// How far from where the last read ended a read may begin and still belong to its track. The kernel's readahead
-/// sends several requests at once and the event threads take them in any order, so neighbours arrive swapped;
-/// two blocks cover its largest readahead and are still near enough to cost nothing when they are a seek.
-const SLACK: u64 = 2 * BLOCK_LENGTH;
+use super::stream::{Stream, StreamId};
+use super::throughput::MeterReading;
+use crate::cache::BlockSpan;
 
-/// How long a run must be in which something was left out. What the kernel has already is not asked for again, so a copy
-/// may have gaps; but two or three reads with gaps between them are a player looking for a place.
-const RUN_WITH_GAPS: u64 = 3 * BLOCK_LENGTH;
+const MAX_STREAMS: usize = 4;
 
-/// How much of a run is fetched as it is asked for. A program that seeks about wants no more than it reads, which is
-/// commonly up to 256 KiB; the kernel rounds that out to pages, or splits it in two where it was not allowed a longer
-/// readahead. Behind half a block the rest of it comes along.
-const EXACT_RUN: u64 = BLOCK_LENGTH / 2;
+/// A stream that has not been read for this time has been left: its chunks are canceled.
+const STREAM_IDLE_TIMEOUT: Duration = Duration::from_millis(700);
 
-/// The least asked of a server at once: a request costs a round trip, in which far more than this could come.
-const MIN_REQUEST: u64 = 64 * 1024;
-
-/// A run longer than this is a copy and waits behind those who look.
-const BULK_RUN: u64 = 8 * BLOCK_LENGTH;
-
-/// Reads near each other.
+/// The streams of one handle.
 #[derive(Debug)]
-pub(super) struct Run {
-    start: u64,
-    /// Where the furthest read ended.
-    end: u64,
-    /// Bytes between the two that were not read.
-    skipped: u64,
+pub(super) struct AccessPattern {
+    /// The most recently read is last.
+    streams: Vec<Stream>,
+    next_id: u64,
+    /// The first and the maximum number of connections of a stream.
+    connections: (usize, usize),
 }
 
-impl Run {
-    /// One that begins with a read of `offset..end`.
-    pub(super) fn of(offset: u64, end: u64) -> Self {
-        Self { start: offset, end, skipped: 0 }
+impl AccessPattern {
+    pub(super) fn new(first_connections: usize, max_connections: usize) -> Self {
+        Self { streams: Vec::new(), next_id: 0, connections: (first_connections, max_connections) }
     }
 
-    /// Where its furthest read ended.
-    pub(super) fn end(&self) -> u64 {
-        self.end
-    }
-
-    /// Whether it began with the file.
-    pub(super) fn is_of_start(&self) -> bool {
-        self.start == 0
-    }
-
-    /// Whether a read from `offset` on belongs to it.
-    pub(super) fn continues(&self, offset: u64) -> bool {
-        offset.saturating_add(SLACK) >= self.end && offset <= self.end.saturating_add(SLACK)
-    }
-
-    /// Takes in a read of `offset..end` that belongs to it, with what that leaves out, or fills in: neighbours may arrive
-    /// swapped.
-    pub(super) fn take_in(&mut self, offset: u64, end: u64) {
-        if offset > self.end {
-            self.skipped += offset - self.end;
-        } else if end < self.start {
-            self.skipped += self.start - end;
-        } else if end <= self.end {
-            self.skipped = self.skipped.saturating_sub(end - offset);
-        }
-        self.start = self.start.min(offset);
-        self.end = self.end.max(end);
-    }
-
-    /// How much has been read in a row; 0 where what was left out says that these are seeks that fell near each other.
-    pub(super) fn length(&self) -> u64 {
-        let length = self.end - self.start;
-        let are_seeks = self.skipped > length / 4 || (self.skipped > 0 && length < RUN_WITH_GAPS);
-        if are_seeks { 0 } else { length }
-    }
-
-    /// What to ask for when the bytes `offset..end` of a file of `size` bytes are missing.
-    pub(super) fn demand(&self, offset: u64, end: u64, size: u64) -> ByteRange {
-        let block_end = end.div_ceil(BLOCK_LENGTH).saturating_mul(BLOCK_LENGTH);
-        let end = if self.is_of_start() || self.length() > EXACT_RUN {
-            block_end
-        } else {
-            end.max(offset.saturating_add(MIN_REQUEST))
+    /// Adds a read and returns its stream. `reading` is that of the handle's meter.
+    pub(super) fn observe(&mut self, read: BlockSpan, reading: MeterReading) -> &mut Stream {
+        let found = self.streams.iter().rposition(|stream| stream.is_continued_at(read.start));
+        let mut stream = match found {
+            Some(position) => {
+                let mut stream = self.streams.remove(position);
+                stream.add(read, reading);
+                stream
+            }
+            None => {
+                if self.streams.len() >= MAX_STREAMS {
+                    self.streams.remove(0);
+                }
+                self.next_id += 1;
+                Stream::new(StreamId(self.next_id), read, self.connections, reading)
+            }
         };
-        ByteRange { start: offset, end: end.min(size) }
+        for other in &mut self.streams {
+            let idle = reading.at.duration_since(other.last_read());
+            if other.has_chunks() && idle > STREAM_IDLE_TIMEOUT {
+                other.cancel_chunks();
+            }
+        }
+        stream.observe_throughput(reading);
+        self.streams.push(stream);
+        let last = self.streams.len() - 1;
+        #[expect(clippy::indexing_slicing, reason = "the stream was pushed in the line above")]
+        &mut self.streams[last]
     }
 
-    /// What its reader is.
-    pub(super) fn class(&self) -> TrafficClass {
-        if self.length() > BULK_RUN { TrafficClass::Bulk } else { TrafficClass::Interactive }
+    /// Returns the stream that was read last.
+    pub(super) fn latest(&self) -> Option<StreamId> {
+        self.streams.last().map(Stream::id)
+    }
+
+    pub(super) fn get(&mut self, id: StreamId) -> Option<&mut Stream> {
+        self.streams.iter_mut().find(|stream| stream.id() == id)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::stream::ReaderShare;
+    use super::super::throughput::ThroughputMeter;
     use super::*;
+    use crate::cache::BLOCK_LENGTH;
+    use proptest::prelude::*;
 
     const KIB: u64 = 1024;
     const SIZE: u64 = 1024 * BLOCK_LENGTH;
+    const SHARE: ReaderShare = ReaderShare { window: 32 * BLOCK_LENGTH, connections: 8 };
+    const LARGE_SHARE: ReaderShare = ReaderShare { window: 64 * BLOCK_LENGTH, connections: 8 };
 
-    /// Reads on in pieces of 128 KiB, as the kernel does.
-    fn read_on(run: &mut Run, to: u64) {
-        while run.end < to {
-            run.take_in(run.end, run.end + 128 * KIB);
+    fn reading(has_waiter: bool) -> MeterReading {
+        MeterReading { has_waiter, ..ThroughputMeter::new().read() }
+    }
+
+    fn span(start: u64, length: u64) -> BlockSpan {
+        BlockSpan::new(start, start + length)
+    }
+
+    /// Reads `from..to` in steps of 128 KiB, as the kernel does, and returns the chunks that are
+    /// requested. Each is taken to have arrived before the next read.
+    fn read(pattern: &mut AccessPattern, from: u64, to: u64, waits: bool) -> Vec<BlockSpan> {
+        let mut chunks = Vec::new();
+        let mut offset = from;
+        while offset < to {
+            let stream = pattern.observe(span(offset, 128 * KIB), reading(waits));
+            while let Some(chunk) = stream.next_chunk(SIZE, SHARE) {
+                stream.record_chunk(chunk.end, 0);
+                chunks.push(chunk);
+            }
+            offset += 128 * KIB;
+        }
+        chunks
+    }
+
+    fn pattern() -> AccessPattern {
+        AccessPattern::new(1, 8)
+    }
+
+    #[test]
+    fn header_scan_prefetches_nothing() {
+        assert_eq!(read(&mut pattern(), 0, 384 * KIB, true), []);
+    }
+
+    #[test]
+    fn reader_that_waits_gets_doubling_chunks() {
+        let chunks = read(&mut pattern(), 0, 200 * BLOCK_LENGTH, true);
+        let blocks: Vec<u64> = chunks.iter().map(|chunk| chunk.len() / BLOCK_LENGTH).collect();
+        assert_eq!(blocks.get(..7), Some([1, 2, 4, 8, 12, 12, 12].as_slice()), "{blocks:?}");
+    }
+
+    #[test]
+    fn reader_that_never_waits_keeps_smallest_window() {
+        let chunks = read(&mut pattern(), 0, 50 * BLOCK_LENGTH, false);
+        assert!(chunks.iter().all(|chunk| chunk.len() == BLOCK_LENGTH), "{chunks:?}");
+    }
+
+    #[test]
+    fn swapped_neighbors_belong_to_one_stream() {
+        let mut pattern = pattern();
+        read(&mut pattern, 0, 20 * BLOCK_LENGTH, true);
+        let place = 20 * BLOCK_LENGTH;
+        let later = pattern.observe(span(place + 128 * KIB, 128 * KIB), reading(false)).id();
+        let earlier = pattern.observe(span(place, 128 * KIB), reading(false)).id();
+        assert_eq!(later, earlier);
+    }
+
+    #[test]
+    fn far_seek_begins_a_stream_without_window() {
+        let mut pattern = pattern();
+        read(&mut pattern, 0, 20 * BLOCK_LENGTH, true);
+        let before = pattern.latest();
+        let far = pattern.observe(span(500 * BLOCK_LENGTH, 1), reading(false));
+        assert_ne!(Some(far.id()), before);
+        assert_eq!(far.next_chunk(SIZE, SHARE), None);
+    }
+
+    #[test]
+    fn seeks_near_each_other_prefetch_nothing() {
+        let mut pattern = pattern();
+        let mut place = 300 * BLOCK_LENGTH;
+        for _ in 0..40 {
+            place += BLOCK_LENGTH + 77 * KIB;
+            let seek = span(place, 260 * KIB);
+            let stream = pattern.observe(seek, reading(true));
+            assert_eq!(stream.next_chunk(SIZE, SHARE), None);
+            assert_eq!(stream.demand(seek, SIZE).len(), 260 * KIB);
+            place += 260 * KIB;
         }
     }
 
     #[test]
-    fn a_seek_asks_for_what_is_read_and_a_run_for_the_rest_of_its_block() {
-        let place = 77 * BLOCK_LENGTH + 5 * KIB;
-        let seek = Run::of(place, place + 128 * KIB).demand(place, place + 128 * KIB, SIZE);
-        assert_eq!(seek.len(), 128 * KIB);
-        let small = Run::of(place, place + 10).demand(place, place + 10, SIZE);
-        assert_eq!(small.len(), MIN_REQUEST);
-        let head = Run::of(0, 4 * KIB).demand(0, 4 * KIB, SIZE);
-        assert_eq!(head, ByteRange { start: 0, end: BLOCK_LENGTH });
-        let mut run = Run::of(200 * BLOCK_LENGTH, 200 * BLOCK_LENGTH);
-        read_on(&mut run, 200 * BLOCK_LENGTH + 640 * KIB);
-        let place = 200 * BLOCK_LENGTH + 512 * KIB;
-        assert_eq!(run.demand(place, place + 128 * KIB, SIZE).end, 201 * BLOCK_LENGTH);
-        let end = Run::of(SIZE - 10, SIZE).demand(SIZE - 10, SIZE, SIZE);
-        assert_eq!(end, ByteRange { start: SIZE - 10, end: SIZE });
+    fn long_run_with_small_gaps_is_prefetched() {
+        let mut pattern = pattern();
+        let start = 300 * BLOCK_LENGTH;
+        pattern.observe(span(start, 260 * KIB), reading(false));
+        let stream = pattern.observe(span(start + 352 * KIB, 260 * KIB), reading(true));
+        assert_eq!(stream.next_chunk(SIZE, SHARE), None, "two seeks with a gap");
+        for step in 1..16 {
+            pattern.observe(span(start + (612 + step * 260) * KIB, 260 * KIB), reading(false));
+        }
+        let id = pattern.latest().unwrap();
+        assert!(pattern.get(id).unwrap().next_chunk(SIZE, SHARE).is_some());
     }
 
     #[test]
-    fn what_is_filled_in_later_was_not_left_out() {
-        let mut run = Run::of(BLOCK_LENGTH, 2 * BLOCK_LENGTH);
-        run.take_in(2 * BLOCK_LENGTH + 128 * KIB, 2 * BLOCK_LENGTH + 256 * KIB);
-        assert_eq!(run.length(), 0);
-        run.take_in(2 * BLOCK_LENGTH, 2 * BLOCK_LENGTH + 128 * KIB);
-        assert_eq!(run.length(), BLOCK_LENGTH + 256 * KIB);
+    fn run_after_seek_starts_small() {
+        let mut pattern = AccessPattern::new(4, 8);
+        let seek = 300 * BLOCK_LENGTH + 5 * KIB;
+        assert_eq!(read(&mut pattern, seek, seek + 640 * KIB, true), []);
+        let chunks = read(&mut pattern, seek + 640 * KIB, seek + 2 * BLOCK_LENGTH, true);
+        assert!(
+            !chunks.is_empty() && chunks.iter().all(|chunk| chunk.len() <= 2 * BLOCK_LENGTH),
+            "{chunks:?}"
+        );
     }
 
     #[test]
-    fn whoever_reads_long_waits_behind_those_who_look() {
-        let mut run = Run::of(0, 0);
-        read_on(&mut run, BULK_RUN);
-        assert_eq!(run.class(), TrafficClass::Interactive);
-        read_on(&mut run, BULK_RUN + 1);
-        assert_eq!(run.class(), TrafficClass::Bulk);
+    fn run_at_start_uses_known_connections() {
+        let chunks = read(&mut AccessPattern::new(4, 8), 0, 640 * KIB, true);
+        let bytes: u64 = chunks.iter().map(|chunk| chunk.len()).sum();
+        assert!(bytes >= 16 * BLOCK_LENGTH, "{chunks:?}");
+    }
+
+    #[test]
+    fn two_places_read_in_turn_have_two_windows() {
+        let mut pattern = pattern();
+        let (mut sound, mut picture) = (Vec::new(), Vec::new());
+        for step in 0..40 {
+            let offset = step * 128 * KIB;
+            sound.extend(read(&mut pattern, offset, offset + 128 * KIB, true));
+            let offset = offset + 500 * BLOCK_LENGTH;
+            picture.extend(read(&mut pattern, offset, offset + 128 * KIB, true));
+        }
+        assert!(sound.len() > 2 && picture.len() > 2, "{sound:?} {picture:?}");
+    }
+
+    #[test]
+    fn all_connections_are_kept_busy() {
+        let mut pattern = AccessPattern::new(8, 8);
+        let stream = pattern.observe(span(0, BLOCK_LENGTH), reading(true));
+        let mut chunks = Vec::new();
+        while let Some(chunk) = stream.next_chunk(SIZE, LARGE_SHARE) {
+            stream.record_chunk(chunk.end, 1);
+            chunks.push(chunk);
+        }
+        assert_eq!(chunks.len(), 8);
+        stream.record_chunk_end();
+        assert_eq!(stream.next_chunk(SIZE, LARGE_SHARE), None, "the window is full");
+        stream.observe_throughput(reading(true));
+        let next = stream.next_chunk(SIZE, LARGE_SHARE).map(|chunk| chunk.start);
+        assert_eq!(next, chunks.last().map(|chunk| chunk.end));
+    }
+
+    #[test]
+    fn fifth_stream_cancels_the_oldest() {
+        let mut pattern = pattern();
+        let oldest = pattern.observe(span(0, BLOCK_LENGTH), reading(false));
+        let (id, token) = (oldest.id(), oldest.chunk_token());
+        for place in 1..MAX_STREAMS as u64 {
+            pattern.observe(span(place * 100 * BLOCK_LENGTH, 1), reading(false));
+            assert!(!token.is_cancelled());
+        }
+        pattern.observe(span(900 * BLOCK_LENGTH, 1), reading(false));
+        assert!(token.is_cancelled() && pattern.get(id).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_stream_loses_its_chunks() {
+        let meter = ThroughputMeter::new();
+        let mut pattern = pattern();
+        let stream = pattern.observe(span(0, BLOCK_LENGTH), meter.read());
+        let token = stream.chunk_token();
+        let chunk = stream.next_chunk(SIZE, SHARE).unwrap();
+        stream.record_chunk(chunk.end, 1);
+        tokio::time::advance(STREAM_IDLE_TIMEOUT).await;
+        pattern.observe(span(500 * BLOCK_LENGTH, 1), meter.read());
+        assert!(!token.is_cancelled(), "the timeout has not passed");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        pattern.observe(span(500 * BLOCK_LENGTH, 1), meter.read());
+        assert!(token.is_cancelled());
+    }
+
+    proptest! {
+        #[test]
+        fn chunks_of_one_run_neither_overlap_nor_leave_gaps(
+            waits in prop::collection::vec(any::<bool>(), 1..400), connections in 1usize..9
+        ) {
+            let mut pattern = AccessPattern::new(connections, 8);
+            let mut covered: Option<u64> = None;
+            for (step, waits) in waits.into_iter().enumerate() {
+                let offset = step as u64 * 128 * KIB;
+                for chunk in read(&mut pattern, offset, offset + 128 * KIB, waits) {
+                    prop_assert!(covered.is_none_or(|until| until == chunk.start), "{covered:?} {chunk:?}");
+                    prop_assert!(chunk.start < chunk.end);
+                    covered = Some(chunk.end);
+                }
+                prop_assert!(covered.is_none_or(|until| until > offset));
+            }
+        }
     }
 }

@@ -1,131 +1,253 @@
-//! How many connections one reader gets.
+//! How many connections one stream uses.
 
-/// The gain that makes more connections worth keeping. Two that share one line bring nothing; two where each
-/// is held back by the server or by its round trips bring nearly twice. A fifth is far from both.
-const WORTH: f64 = 1.2;
+use std::time::Duration;
 
-/// By how much the number grows first, and after that. From one it takes a round trip to learn whether more would help;
-/// a copy of a few hundred megabytes that asks for two, four and eight in turn is half done by then.
+use super::throughput::MeterReading;
+use crate::cache::BLOCK_LENGTH;
+
+/// The gain in throughput from which more connections are kept. Two connections that share one line
+/// gain nothing. Two connections that are each limited by the server or by their round trips gain
+/// almost a factor of two. A factor of 1.2 is far from both.
+const MIN_GAIN: f64 = 1.2;
+
+/// The factors by which the number grows: first, and after that. With one connection it takes a round
+/// trip to learn whether more would help. A copy of a few hundred megabytes that tries two, four and
+/// eight in turn is half done by then.
 pub(super) const FIRST_GROWTH: usize = 4;
 const GROWTH: usize = 2;
 
-/// Measurements before more connections are tried again after they had brought nothing: lines change by the
-/// minute, not by the megabyte.
-const REST: u32 = 64;
+/// Measurements before more connections are tried again after they have gained nothing. The
+/// throughput of a line changes within minutes, not within megabytes.
+const PAUSED_MEASUREMENTS: u32 = 64;
 
-/// Connections for one sequential reader: begins with one, grows while its throughput does, and gives back what did
-/// not help.
+/// The least bytes per connection and the least time of a measurement. On a common line the bytes
+/// take 20 ms, so that eight connections are found useful within four round trips. On a fast line
+/// they take no time, and a measurement without a least time would be one of the scheduler.
+const MIN_MEASURED_BYTES: u64 = BLOCK_LENGTH / 4;
+const MIN_MEASURED_TIME: Duration = Duration::from_millis(20);
+
+/// The number of connections of one stream: begins small, grows while the throughput grows with it,
+/// and returns to the smaller number if it does not.
+///
+/// Only intervals in which a reader waited are measured. A reader that never waits shows nothing
+/// about what the line could deliver.
 #[derive(Debug)]
 pub(super) struct ConcurrencyController {
-    now: usize,
-    /// The most there may be at the moment, and at all.
+    current: usize,
+    /// The maximum at the moment, and the maximum at all.
     limit: usize,
-    most: usize,
-    /// How many there were before the number grew and what they would bring together, in bytes a second, while it is
-    /// not decided whether more help.
-    before: Option<(usize, f64)>,
-    rest: u32,
+    maximum: usize,
+    /// The number before the last growth and its estimated throughput in bytes per second, until a
+    /// measurement decides about the growth.
+    before_growth: Option<(usize, f64)>,
+    paused: u32,
+    /// The reading at which the measured interval began, and whether a reader has waited in it.
+    interval: MeterReading,
+    has_waiter: bool,
+    /// Whether all connections have delivered bytes since the last growth. Before that, a measurement
+    /// would count the round trip of the new ones.
+    is_settled: bool,
 }
 
 impl ConcurrencyController {
-    /// Begins with `first`, which an earlier reader of the same source may have found out.
-    pub(super) fn new(first: usize, most: usize) -> Self {
-        let most = most.max(1);
-        Self { now: first.clamp(1, most), limit: most, most, before: None, rest: 0 }
-    }
-
-    pub(super) fn now(&self) -> usize {
-        self.now
-    }
-
-    /// Bounds the number while others take their share.
-    pub(super) fn limit(&mut self, most: usize) {
-        self.limit = most.clamp(1, self.most);
-        if self.now > self.limit {
-            self.now = self.limit;
-            self.before = None;
+    /// Begins with `first` connections, which an earlier stream of the same source may have found
+    /// useful.
+    pub(super) fn new(first: usize, maximum: usize, reading: MeterReading) -> Self {
+        let maximum = maximum.max(1);
+        Self {
+            current: first.clamp(1, maximum),
+            limit: maximum,
+            maximum,
+            before_growth: None,
+            paused: 0,
+            interval: reading,
+            has_waiter: false,
+            is_settled: true,
         }
     }
 
-    /// The number that has proved useful, unless it is bounded by others.
-    pub(super) fn found(&self) -> Option<usize> {
-        (self.limit == self.most).then_some(self.now)
+    pub(super) fn current(&self) -> usize {
+        self.current
     }
 
-    /// Takes a measurement made while the reader had to wait: bytes, and the seconds in which connections brought
-    /// them, added up. What one of them brings times their number is what they could bring together.
-    pub(super) fn measured(&mut self, bytes: u64, seconds: f64) {
-        let rate = self.now as f64 * bytes as f64 / seconds.max(1e-6);
-        if let Some((fewer, before)) = self.before.take()
-            && rate < before * WORTH
-        {
-            self.now = fewer;
-            self.rest = REST;
+    /// Limits the number while other readers need their share.
+    pub(super) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit.clamp(1, self.maximum);
+        if self.current > self.limit {
+            self.current = self.limit;
+            self.before_growth = None;
+        }
+    }
+
+    /// Returns the number that has proved useful, unless other readers limit it.
+    pub(super) fn useful(&self) -> Option<usize> {
+        (self.limit == self.maximum).then_some(self.current)
+    }
+
+    /// Observes the throughput, and decides about the number at the end of each measured interval.
+    pub(super) fn observe(&mut self, reading: MeterReading) {
+        self.has_waiter |= reading.has_waiter;
+        if !self.is_settled && reading.delivering >= self.current {
+            self.is_settled = true;
+            self.has_waiter = reading.has_waiter;
+            self.interval = reading;
+        }
+        let bytes = reading.bytes.saturating_sub(self.interval.bytes);
+        let is_enough = bytes >= self.current as u64 * MIN_MEASURED_BYTES
+            && reading.at.saturating_duration_since(self.interval.at) >= MIN_MEASURED_TIME;
+        if !self.is_settled || !is_enough {
             return;
         }
-        if self.rest > 0 {
-            self.rest -= 1;
-        } else if self.now < self.limit {
-            self.before = Some((self.now, rate));
-            let growth = if self.now == 1 { FIRST_GROWTH } else { GROWTH };
-            self.now = (self.now * growth).min(self.limit);
+        if std::mem::take(&mut self.has_waiter) {
+            let before = self.current;
+            self.decide(bytes, reading.seconds - self.interval.seconds);
+            self.is_settled = self.current <= before;
+        }
+        self.interval = reading;
+    }
+
+    /// Takes a measurement: bytes, and the seconds in which connections delivered them, added up.
+    /// The estimated throughput is that of one connection times their number.
+    fn decide(&mut self, bytes: u64, seconds: f64) {
+        let throughput = self.current as f64 * bytes as f64 / seconds.max(1e-6);
+        if let Some((fewer, before)) = self.before_growth.take()
+            && throughput < before * MIN_GAIN
+        {
+            self.current = fewer;
+            self.paused = PAUSED_MEASUREMENTS;
+            return;
+        }
+        if self.paused > 0 {
+            self.paused -= 1;
+        } else if self.current < self.limit {
+            self.before_growth = Some((self.current, throughput));
+            let growth = if self.current == 1 { FIRST_GROWTH } else { GROWTH };
+            self.current = (self.current * growth).min(self.limit);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::throughput::ThroughputMeter;
     use super::*;
 
     const MIB: u64 = 1024 * 1024;
 
-    fn settle(lanes: &mut ConcurrencyController, rate: impl Fn(usize) -> u64, measurements: usize) {
+    fn controller(first: usize, maximum: usize) -> ConcurrencyController {
+        ConcurrencyController::new(first, maximum, ThroughputMeter::new().read())
+    }
+
+    /// Takes measurements of a line that delivers `throughput(connections)` bytes per second.
+    fn measure(
+        controller: &mut ConcurrencyController,
+        throughput: impl Fn(usize) -> u64,
+        measurements: usize,
+    ) {
         for _ in 0..measurements {
-            lanes.measured(rate(lanes.now()), lanes.now() as f64);
+            controller.decide(throughput(controller.current()), controller.current() as f64);
         }
     }
 
     #[test]
-    fn connections_that_are_the_limit_are_added_up_to_the_cap() {
-        let mut lanes = ConcurrencyController::new(1, 8);
-        settle(&mut lanes, |now| now as u64 * 12 * MIB, 3);
-        assert_eq!(lanes.now(), 8);
-        settle(&mut lanes, |now| now as u64 * 12 * MIB, 30);
-        assert_eq!(lanes.now(), 8);
+    fn connections_grow_to_the_maximum_while_they_help() {
+        let mut controller = controller(1, 8);
+        measure(&mut controller, |connections| connections as u64 * 12 * MIB, 3);
+        assert_eq!(controller.current(), 8);
+        measure(&mut controller, |connections| connections as u64 * 12 * MIB, 30);
+        assert_eq!(controller.current(), 8);
     }
 
     #[test]
-    fn a_line_that_one_connection_fills_keeps_one() {
-        let mut lanes = ConcurrencyController::new(1, 8);
-        settle(&mut lanes, |_| 100 * MIB, 2);
-        assert_eq!(lanes.now(), 1);
-        settle(&mut lanes, |_| 100 * MIB, REST as usize);
-        assert_eq!(lanes.now(), 1);
+    fn line_filled_by_one_connection_keeps_one() {
+        let mut controller = controller(1, 8);
+        measure(&mut controller, |_| 100 * MIB, 2);
+        assert_eq!(controller.current(), 1);
+        measure(&mut controller, |_| 100 * MIB, PAUSED_MEASUREMENTS as usize);
+        assert_eq!(controller.current(), 1);
     }
 
     #[test]
-    fn a_line_that_four_connections_fill_settles_on_four() {
-        let mut lanes = ConcurrencyController::new(1, 8);
-        settle(&mut lanes, |now| now.min(4) as u64 * 10 * MIB, 4);
-        assert_eq!(lanes.now(), 4);
+    fn more_connections_are_tried_again_later() {
+        let mut controller = controller(1, 8);
+        measure(&mut controller, |_| 100 * MIB, 2 + PAUSED_MEASUREMENTS as usize + 1);
+        assert_eq!(controller.current(), FIRST_GROWTH);
     }
 
     #[test]
-    fn others_that_take_their_share_bound_the_connections_and_leave_no_trace() {
-        let mut lanes = ConcurrencyController::new(8, 8);
-        lanes.limit(2);
-        assert_eq!((lanes.now(), lanes.found()), (2, None));
-        settle(&mut lanes, |now| now as u64 * 12 * MIB, 5);
-        assert_eq!(lanes.now(), 2);
-        lanes.limit(100);
-        settle(&mut lanes, |now| now as u64 * 12 * MIB, 3);
-        assert_eq!((lanes.now(), lanes.found()), (8, Some(8)));
+    fn line_filled_by_four_connections_keeps_four() {
+        let mut controller = controller(1, 8);
+        measure(&mut controller, |connections| connections.min(4) as u64 * 10 * MIB, 4);
+        assert_eq!(controller.current(), 4);
     }
 
     #[test]
-    fn what_an_earlier_reader_found_out_is_where_the_next_begins() {
-        assert_eq!(ConcurrencyController::new(8, 8).now(), 8);
-        assert_eq!(ConcurrencyController::new(0, 8).now(), 1);
-        assert_eq!(ConcurrencyController::new(64, 4).now(), 4);
+    fn limit_by_other_readers_is_not_remembered() {
+        let mut controller = controller(8, 8);
+        controller.set_limit(2);
+        assert_eq!((controller.current(), controller.useful()), (2, None));
+        measure(&mut controller, |connections| connections as u64 * 12 * MIB, 5);
+        assert_eq!(controller.current(), 2);
+        controller.set_limit(100);
+        measure(&mut controller, |connections| connections as u64 * 12 * MIB, 3);
+        assert_eq!((controller.current(), controller.useful()), (8, Some(8)));
+    }
+
+    #[test]
+    fn first_number_is_kept_within_bounds() {
+        for (first, maximum, current) in [(8, 8, 8), (0, 8, 1), (64, 4, 4), (1, 0, 1)] {
+            assert_eq!(controller(first, maximum).current(), current);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn throughput_without_waiter_is_not_measured() {
+        let meter = ThroughputMeter::new();
+        let mut controller = ConcurrencyController::new(1, 8, meter.read());
+        meter.add_connection();
+        for _ in 0..10 {
+            tokio::time::advance(2 * MIN_MEASURED_TIME).await;
+            meter.add_bytes(MIB as usize);
+            controller.observe(meter.read());
+        }
+        assert_eq!(controller.current(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn short_interval_is_not_measured() {
+        let meter = ThroughputMeter::new();
+        let _waiter = meter.add_waiter();
+        let mut controller = ConcurrencyController::new(1, 8, meter.read());
+        meter.add_connection();
+        tokio::time::advance(MIN_MEASURED_TIME / 2).await;
+        meter.add_bytes(MIB as usize);
+        controller.observe(meter.read());
+        assert_eq!(controller.current(), 1);
+        tokio::time::advance(MIN_MEASURED_TIME / 2).await;
+        controller.observe(meter.read());
+        assert_eq!(controller.current(), FIRST_GROWTH);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn growth_is_measured_once_all_connections_deliver() {
+        let meter = ThroughputMeter::new();
+        let _waiter = meter.add_waiter();
+        let mut controller = ConcurrencyController::new(1, 8, meter.read());
+        meter.add_connection();
+        tokio::time::advance(Duration::from_millis(100)).await;
+        meter.add_bytes(MIB as usize);
+        controller.observe(meter.read());
+        assert_eq!(controller.current(), FIRST_GROWTH);
+        // One of four connections delivers: the others wait for their replies.
+        tokio::time::advance(Duration::from_millis(100)).await;
+        meter.add_bytes(8 * MIB as usize);
+        controller.observe(meter.read());
+        assert_eq!(controller.current(), FIRST_GROWTH);
+        (0..3).for_each(|_| meter.add_connection());
+        controller.observe(meter.read());
+        tokio::time::advance(Duration::from_millis(100)).await;
+        meter.add_bytes(4 * MIB as usize);
+        controller.observe(meter.read());
+        assert_eq!(controller.current(), 8);
     }
 }

@@ -1,84 +1,64 @@
-//! The way of a read: cache, flight, or a new stream; all of it under one deadline.
+//! Reads recording files: the entry point of the module.
 
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use lru::LruCache;
-use parking_lot::Mutex;
+use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::concurrency::FIRST_GROWTH;
-use super::disk;
-use super::fetch::{self, Purpose};
-use super::in_flight::{InFlightFetches, Lost};
-use super::open_file::{Content, Length, OpenFile};
-use super::revisions::ContentRevisions;
-use super::window::Tracks;
-use super::{Observer, Recording};
-use crate::cache::disk::DiskCache;
-use crate::cache::{BLOCK_LENGTH, BlockIndex, ContentId, MemoryCache};
+use super::block_loader::BlockLoader;
+use super::block_store::BlockStore;
+use super::content::{Content, SizeState};
+use super::content_table::ContentTable;
+use super::deadline::DeadlinePassed;
+use super::fetch_purpose::FetchPurpose;
+use super::observer::Observer;
+use super::open_file::OpenFile;
+use super::prefetcher::Prefetcher;
+use super::range_fetch::{FetchContext, RangeFetcher};
+use super::recording::Recording;
+use crate::cache::disk::{CompleteFile, DiskCache};
+use crate::cache::{BlockIndex, BlockSpan, MemoryCache};
 use crate::http::{
-    ByteRange, Client, ExpectedFile, FetchError, LeaseSource, Priority, RangeStream, TrafficClass,
+    ByteRange, Client, ExpectedFile, FetchCause, FetchError, LeaseSource, Priority, RangeStream,
+    TrafficClass,
 };
-use crate::model::{FileId, SourceName, Version};
+use crate::model::{BodyKind, FileId, SourceName};
 use crate::providers::LeaseCache;
 
-/// Bytes before the one wanted on a running stream that a reader would rather wait for than open a connection of
-/// its own: they pass in about a second on a common line.
-const WORTH_WAITING: u64 = 16 * BLOCK_LENGTH;
-
-/// How long an `open` waits to learn whether the length shown is the length served. The kernel cannot interrupt
-/// an `open` that was handed to us, so a person's Ctrl-C waits as long: it must be well below a second. A server
-/// slower than this has its file opened with the length shown, and a wrong one fails the first read instead.
-pub(super) const CONFIRM_TIMEOUT: Duration = Duration::from_millis(700);
-
-/// Closed files whose blocks can still be found: more than an indexer or a backup has had in its hands lately. Each
-/// takes less than a kilobyte.
-const RECENT_CONTENTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4095);
+/// How long an `open` waits for the server or the disk. The kernel cannot interrupt an `open` that is
+/// being answered, so that Ctrl-C waits as long: the timeout must be well below a second. If the
+/// server takes longer, the file opens with the size that is shown. If that size is wrong, the first
+/// read fails.
+const OPEN_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// What an [`Engine`] is made of.
 pub struct EngineOptions {
-    /// The HTTP client.
     pub client: Client,
     /// Blocks in memory.
     pub cache: Arc<MemoryCache>,
-    /// Blocks on disk, where they are kept there.
+    /// Blocks on disk, if they are kept there.
     pub disk: Option<Arc<DiskCache>>,
-    /// Where each source's leases come from.
+    /// The leases of each source.
     pub lease_caches: HashMap<SourceName, LeaseCache>,
-    /// Bound on a read.
+    /// The deadline of a read.
     pub deadline: Duration,
-    /// Is told what reading brings to light.
     pub observer: Arc<dyn Observer>,
-    /// Where streams run.
+    /// Where fetches run.
     pub runtime: tokio::runtime::Handle,
 }
 
 /// Reads recording files.
 pub struct Engine {
-    pub(super) client: Client,
-    pub(super) cache: Arc<MemoryCache>,
-    pub(super) disk: Option<Arc<DiskCache>>,
+    client: Client,
     lease_caches: HashMap<SourceName, LeaseCache>,
-    pub(super) deadline: Duration,
-    pub(super) observer: Arc<dyn Observer>,
-    pub(super) runtime: tokio::runtime::Handle,
-    /// Lock order: never held while another lock of this room is taken, but for the cache's.
-    pub(super) flights: Mutex<InFlightFetches>,
-    contents: Mutex<HashMap<(FileId, Version), Weak<Content>>>,
-    pub(super) revisions: ContentRevisions,
-    /// Contents stay known for a while after their last handle was closed: their blocks in the cache belong to
-    /// them, and so does the word of the server on length and validator. Locked after `contents`.
-    recent: Mutex<LruCache<(FileId, Version), Arc<Content>>>,
-    next_content: AtomicU64,
-    /// Handles for which chunks are on their way; they share budget and connections.
-    pub(super) sharing: Arc<AtomicUsize>,
-    /// Connections that proved useful for the last reader of each source.
-    pub(super) lanes: Mutex<HashMap<SourceName, usize>>,
+    deadline: Duration,
+    runtime: tokio::runtime::Handle,
+    store: Arc<BlockStore>,
+    contents: Arc<ContentTable>,
+    loader: Arc<BlockLoader>,
+    prefetcher: Arc<Prefetcher>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -88,405 +68,198 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// An engine that has read nothing yet.
     pub fn new(options: EngineOptions) -> Arc<Self> {
         let EngineOptions { client, cache, disk, lease_caches, deadline, observer, runtime } =
             options;
+        let store = Arc::new(BlockStore { memory: cache, disk });
+        let contents = Arc::new(ContentTable::new(store.clone(), observer));
+        let context = Arc::new(FetchContext {
+            client: client.clone(),
+            deadline,
+            contents: contents.clone(),
+            store: store.clone(),
+            in_flight: Arc::default(),
+            runtime: runtime.clone(),
+        });
+        let loader = Arc::new(BlockLoader {
+            store: store.clone(),
+            in_flight: context.in_flight.clone(),
+            fetcher: Arc::new(RangeFetcher(context)),
+            runtime: runtime.clone(),
+        });
+        let prefetcher = Prefetcher::new(loader.clone(), client.connections());
         Arc::new(Self {
             client,
-            cache,
-            disk,
             lease_caches,
             deadline,
-            observer,
             runtime,
-            flights: Mutex::default(),
-            contents: Mutex::default(),
-            revisions: ContentRevisions::new(),
-            recent: Mutex::new(LruCache::new(RECENT_CONTENTS)),
-            next_content: AtomicU64::new(1),
-            sharing: Arc::default(),
-            lanes: Mutex::default(),
+            store,
+            contents,
+            loader,
+            prefetcher,
         })
     }
 
-    /// Opens a handle. Costs no request.
+    /// Opens a handle. It sends no request and never blocks.
     ///
     /// # Errors
-    /// [`FetchError::Gone`] where the file's source is no longer mounted.
+    /// [`FetchError::Gone`] if the source of the file is not mounted any more.
     pub fn open(&self, recording: &Recording) -> Result<Arc<OpenFile>, FetchError> {
-        let leases = self.leases(&recording.id)?;
-        let mut contents = self.contents.lock();
-        let name = (recording.id.clone(), recording.version);
-        let known = contents.get(&name).and_then(Weak::upgrade);
-        let usable =
-            known.filter(|content| !content.is_stale() && content.recording.size == recording.size);
-        let content = usable.unwrap_or_else(|| {
-            let before = contents.get(&name).and_then(Weak::upgrade);
-            if contents.len() > 2 * RECENT_CONTENTS.get() {
-                contents.retain(|_, content| content.strong_count() > 0);
-            }
-            let id = ContentId(self.next_content.fetch_add(1, Ordering::Relaxed));
-            let remembered = || self.observer.last_validator(&recording.id, recording.version);
-            let revision = self.revisions.current(recording, remembered);
-            let content = Arc::new(Content::new(recording.clone(), id, leases, revision, before));
-            contents.insert(name.clone(), Arc::downgrade(&content));
-            content
-        });
-        let displaced = self.recent.lock().push(name, content.clone());
-        drop(contents);
-        drop(displaced);
-        // No more than one step from the beginning: the last reader may have been a copy, and this one be a player.
-        let found = self.lanes.lock().get(&recording.id.source).copied();
-        let lanes = found.map_or(1, |found| found.min(FIRST_GROWTH));
-        let tracks = Tracks::new(lanes, self.client.connections());
-        Ok(Arc::new(OpenFile::new(content, tracks, self.sharing.clone(), self.runtime.clone())))
+        let content = self.contents.open(recording, self.leases(&recording.id)?);
+        let pattern = self.prefetcher.new_pattern(&recording.id.source);
+        let active_readers = self.prefetcher.active_readers();
+        Ok(Arc::new(OpenFile::new(content, pattern, active_readers, self.runtime.clone())))
     }
 
     fn leases(&self, id: &FileId) -> Result<Arc<dyn LeaseSource>, FetchError> {
-        let desk = self.lease_caches.get(&id.source);
-        desk.map(|desk| desk.slot(id))
-            .ok_or_else(|| FetchError::Gone("its source is not mounted".into()))
+        let leases = self.lease_caches.get(&id.source).map(|cache| cache.slot(id));
+        leases.ok_or_else(|| FetchError::Gone("its source is not mounted".into()))
     }
 
-    /// Starts on the first block of a file that was never read and waits a moment for the server's word on its
-    /// length. Whether that came, and with which answer, the caller sees from the file's node afterwards.
-    pub async fn confirm_size(self: &Arc<Self>, file: &Arc<OpenFile>) {
+    /// Fetches the first block of a file that has not been read yet, and waits a moment for the reply,
+    /// which confirms the size. The result is in the content of the handle.
+    pub async fn confirm_size(&self, file: &Arc<OpenFile>) {
         let content = &file.content;
         if content.is_confirmed() || content.recent_failure(BlockIndex(0)).is_some() {
             return;
         }
-        let head = ByteRange { start: 0, end: BLOCK_LENGTH.min(content.recording.size) };
-        let is_held = self.cache.reach(content.key(BlockIndex(0)), 0) as u64 >= head.end;
-        if self.on_disk(content, BlockIndex(0)) {
-            // It was kept under this length, so the server has confirmed it before.
-            content.confirm(None);
+        if self.store.is_on_disk(content, BlockIndex(0)) {
+            // It was stored under this size, so the server has confirmed it before.
+            content.confirm_size(None);
             return;
         }
-        let asked = async {
-            if is_held {
-                // Read before, and then something went wrong: one byte tells whether the length still holds.
-                if let Ok(size) =
-                    self.find_size(&content.recording.id, content.recording.body).await
-                {
-                    self.length_told(content, size);
-                }
-                return;
-            }
-            let mut length = content.length.subscribe();
-            content.length.send_replace(Length::Unconfirmed);
-            self.want(
-                content,
-                head,
-                &Purpose::Demand(TrafficClass::Interactive, Arc::downgrade(file)),
-            );
-            let _sender_lives_as_long_as_content =
-                length.wait_for(|length| *length != Length::Unconfirmed).await;
-        };
-        let _slow_server_is_no_error = tokio::time::timeout(CONFIRM_TIMEOUT, asked).await;
+        // A server that takes longer than the timeout leaves the size unconfirmed.
+        let _ = tokio::time::timeout(OPEN_TIMEOUT, self.ask_for_size(file)).await;
     }
 
-    fn length_told(&self, content: &Content, size: u64) {
+    async fn ask_for_size(&self, file: &Arc<OpenFile>) {
+        let content = &file.content;
+        let head = BlockIndex(0).span(content.recording.size);
+        if self.store.memory.reach(content.key(BlockIndex(0)), 0) as u64 >= head.end {
+            // The block was read before, and a later request failed. One byte shows the size.
+            if let Ok(size) = self.find_size(&content.recording.id, content.recording.body).await {
+                self.record_size(content, size);
+            }
+            return;
+        }
+        let mut size_state = content.size_state.subscribe();
+        content.size_state.send_replace(SizeState::Unconfirmed);
+        let purpose = FetchPurpose::Demand(TrafficClass::Interactive, Arc::downgrade(file));
+        self.loader.ensure(content, head, &purpose, &self.prefetcher.listener());
+        // The sender is part of the content, so that the wait ends with a value.
+        let _ = size_state.wait_for(|state| *state != SizeState::Unconfirmed).await;
+    }
+
+    fn record_size(&self, content: &Content, size: u64) {
         if size == content.recording.size {
-            content.confirm(None);
+            content.confirm_size(None);
         } else {
-            self.disown(content, size);
+            self.contents.retire_size(content, size);
         }
     }
 
-    /// The server serves the file with `size` bytes: what is held under the length shown is of no use.
-    pub(super) fn disown(&self, content: &Content, size: u64) {
-        content
-            .set_stale(&FetchError::WrongTotal { expected: content.recording.size, served: size });
-        self.revisions.over(content);
-        self.forget(content);
-        self.observer.on_size_found(&content.recording.id, content.recording.version, size);
+    /// Asks for one byte of a file to find its size.
+    ///
+    /// # Errors
+    /// The server does not answer with the size within the deadline.
+    pub async fn find_size(&self, id: &FileId, body: BodyKind) -> Result<u64, FetchError> {
+        let mut reply = RangeStream::new(
+            self.client.clone(),
+            self.leases(id)?,
+            ByteRange { start: 0, end: 1 },
+            ExpectedFile { total: None, body, validator: None },
+            (TrafficClass::Bulk, Priority::Prefetch),
+            self.deadline,
+        );
+        match reply.open().await {
+            // An empty file has no first byte: the refusal of the range contains its size.
+            Err(FetchError::WrongTotal { served, .. }) => return Ok(served),
+            opened => opened?,
+        }
+        reply
+            .total()
+            .ok_or_else(|| FetchError::Failed("the reply does not contain the size".into()))
     }
 
-    /// The bytes `offset..offset + length` if all of them are in memory: fewer at the end of the file. Keeps the
-    /// window ahead of the reader going.
-    pub fn read_now(
-        self: &Arc<Self>,
-        file: &Arc<OpenFile>,
-        offset: u64,
-        length: u32,
-    ) -> Option<Bytes> {
+    /// Returns up to `length` bytes at `offset` if all of them are in memory, and keeps the prefetch
+    /// window of the reader full. Returns fewer bytes at the end of the file only.
+    pub fn read_now(&self, file: &Arc<OpenFile>, offset: u64, length: u32) -> Option<Bytes> {
         let content = &file.content;
         if content.is_stale() {
             return None;
         }
-        let (offset, end) = clamp(offset, length, content.recording.size);
-        if offset >= end {
+        let span = BlockSpan::of_read(offset, length, content.recording.size);
+        if span.is_empty() {
             return Some(Bytes::new());
         }
-        let (first, last) = (BlockIndex::of(offset), BlockIndex::of(end - 1));
-        let bytes = if first == last {
-            self.piece_now(content, first, offset, end)?
-        } else {
-            let mut joined = BytesMut::with_capacity(usize::try_from(end - offset).ok()?);
-            let mut index = first;
-            while index <= last {
-                joined.extend_from_slice(&self.piece_now(content, index, offset, end)?);
-                index = BlockIndex(index.0 + 1);
-            }
-            joined.freeze()
-        };
-        let observed =
-            file.tracks.lock().observe(offset, end, file.meter.read()).observed(offset, end);
-        self.look_ahead(file, observed);
+        let bytes = self.loader.available(content, span)?;
+        let read = file.pattern.lock().observe(span, file.meter.read()).observed(span);
+        self.prefetcher.after_read(file, read);
         Some(bytes)
     }
 
-    /// The part of block `index` that lies in `offset..end`, if it is there: held, or come so far.
-    fn piece_now(
-        &self,
-        content: &Content,
-        index: BlockIndex,
-        offset: u64,
-        end: u64,
-    ) -> Option<Bytes> {
-        let (from, to) = within(index, offset, end);
-        let key = content.key(index);
-        if let Some(piece) = self.cache.piece(key, from, to) {
-            return Some(piece);
-        }
-        let flight = self.flights.lock().covering(key, from).cloned()?;
-        if flight.to < to {
-            return None;
-        }
-        flight.piece_now(from, to)?.ok()
-    }
-
-    /// Reads `length` bytes at `offset`: fewer at the end of the file, none behind it.
+    /// Reads up to `length` bytes at `offset`: fewer at the end of the file only.
     ///
     /// # Errors
-    /// The bytes could not be had within the deadline, exactly.
+    /// The exact bytes cannot be fetched within the deadline.
     pub async fn read(
-        self: &Arc<Self>,
+        &self,
         file: &Arc<OpenFile>,
         offset: u64,
         length: u32,
     ) -> Result<Bytes, FetchError> {
-        let (offset, end) = clamp(offset, length, file.content.recording.size);
-        if offset >= end {
+        let content = &file.content;
+        let span = BlockSpan::of_read(offset, length, content.recording.size);
+        if span.is_empty() {
             return Ok(Bytes::new());
         }
         if let Some(error) = file.recent_timeout(offset) {
             return Err(error);
         }
-        let started = Instant::now();
-        let deadline = started + self.deadline;
-        let (demand, class, observed) = {
-            let mut tracks = file.tracks.lock();
-            let track = tracks.observe(offset, end, file.meter.read());
-            let demand = track.demand(offset, end, file.content.recording.size);
-            (demand, track.class(), track.observed(offset, end))
+        let begin = Instant::now();
+        let (demand, class, read) = {
+            let mut pattern = file.pattern.lock();
+            let stream = pattern.observe(span, file.meter.read());
+            let demand = stream.demand(span, content.recording.size);
+            (demand, stream.traffic_class(), stream.observed(span))
         };
-        let purpose = Purpose::Demand(class, Arc::downgrade(file));
-        self.want(&file.content, demand, &purpose);
-        self.look_ahead(file, observed);
-        match tokio::time::timeout_at(deadline, self.gather(file, offset, end, &purpose)).await {
+        let purpose = FetchPurpose::Demand(class, Arc::downgrade(file));
+        let listener = self.prefetcher.listener();
+        self.loader.ensure(content, demand, &purpose, &listener);
+        self.prefetcher.after_read(file, read);
+        let bytes = self.loader.read(file, span, &purpose, &listener);
+        match tokio::time::timeout_at(begin + self.deadline, bytes).await {
             Ok(result) => result,
-            Err(_elapsed) => {
-                let passed = format!("{} s passed", self.deadline.as_secs_f32());
-                let error = FetchError::Deadline(match file.content.trouble_since(started) {
-                    Some(why) => format!("{passed}; {why}").into(),
-                    None => passed.into(),
-                });
-                file.note_timeout(offset..end, &error);
-                file.content.doubt();
-                Err(error)
-            }
+            Err(_elapsed) => Err(self.deadline_passed(file, span, begin)),
         }
     }
 
-    async fn gather(
-        self: &Arc<Self>,
-        file: &OpenFile,
-        offset: u64,
-        end: u64,
-        purpose: &Purpose,
-    ) -> Result<Bytes, FetchError> {
-        let first = self.piece(file, offset, end, purpose).await?;
-        if offset + first.len() as u64 == end {
-            return Ok(first);
-        }
-        let mut joined = BytesMut::with_capacity(usize::try_from(end - offset).unwrap_or_default());
-        joined.extend_from_slice(&first);
-        while offset + (joined.len() as u64) < end {
-            let at = offset + joined.len() as u64;
-            joined.extend_from_slice(&self.piece(file, at, end, purpose).await?);
-        }
-        Ok(joined.freeze())
+    fn deadline_passed(&self, file: &OpenFile, span: BlockSpan, begin: Instant) -> FetchError {
+        let last_failure = file.content.failure_since(begin);
+        let passed = DeadlinePassed { deadline: self.deadline, last_failure };
+        let error = FetchError::Deadline(FetchCause::new(passed));
+        file.record_timeout(span.start..span.end, &error);
+        file.content.doubt_size();
+        error
     }
 
-    /// At least one byte from `at` on, at most up to `end` and to the end of its block.
-    async fn piece(
-        self: &Arc<Self>,
-        file: &OpenFile,
-        at: u64,
-        end: u64,
-        purpose: &Purpose,
-    ) -> Result<Bytes, FetchError> {
-        let content = &file.content;
-        let index = BlockIndex::of(at);
-        let (from, to) = within(index, at, end);
-        let key = content.key(index);
-        loop {
-            if content.is_stale() {
-                return Err(FetchError::Changed("the file has changed since it was opened".into()));
-            }
-            let held = self.cache.reach(key, from).min(to);
-            if held > from
-                && let Some(piece) = self.cache.piece(key, from, held)
-            {
-                return Ok(piece);
-            }
-            let flight = self.flights.lock().covering(key, from).cloned();
-            let Some(flight) = flight else {
-                if let Some(error) = content.recent_failure(index) {
-                    return Err(error);
-                }
-                let range =
-                    ByteRange { start: at, end: end.min(index.end(content.recording.size)) };
-                self.want(content, range, purpose);
-                continue;
-            };
-            let to = to.min(flight.to);
-            if let Some(Ok(piece)) = flight.piece_now(from, to) {
-                return Ok(piece);
-            }
-            let waiting = file.meter.wait();
-            let piece = flight.piece(from, to).await;
-            drop(waiting);
-            match piece {
-                Ok(piece) => return Ok(piece),
-                Err(Lost::Abandoned) => tokio::task::yield_now().await,
-                Err(Lost::Failed(error)) => return Err(error),
-            }
-        }
+    /// Prefetches a small file as a whole. Returns whether the memory budget allowed it. The requests
+    /// continue as long as the handle is open.
+    pub fn prefetch_whole_file(&self, file: &OpenFile) -> bool {
+        self.prefetcher.prefetch_whole_file(file)
     }
 
-    /// Sees to it that `range` is held or on its way, as far as the budget allows. Returns up to where that is
-    /// so, and how many requests were started. Demand is always taken whole.
-    pub(super) fn want(
-        self: &Arc<Self>,
-        content: &Arc<Content>,
-        range: ByteRange,
-        purpose: &Purpose,
-    ) -> (u64, usize) {
-        if self.disk.is_some() {
-            disk::load(self, content, range, purpose);
-        }
-        let mut flights = self.flights.lock();
-        let mut at = range.start;
-        let mut started = 0;
-        while let Some(gap) =
-            self.gap(&flights, content, ByteRange { start: at, end: range.end }, purpose)
-        {
-            let room = match purpose {
-                Purpose::Demand(..) => Some(self.cache.reserve_for_demand(gap.len())),
-                Purpose::Chunk(..) | Purpose::Likely | Purpose::Neighbour => {
-                    self.cache.reserve_ahead(gap.len())
-                }
-            };
-            let Some(room) = room else { return (gap.start, started) };
-            let end = gap.start + room.bytes();
-            let part = ByteRange { start: gap.start, end };
-            fetch::start(self, &mut flights, content, part, room, purpose.clone());
-            started += 1;
-            at = end;
-            if end < gap.end {
-                return (end, started);
-            }
-        }
-        (range.end, started)
+    /// Whether the disk cache holds the whole file, verified. Answers from memory. A file of one
+    /// block never counts: it costs one read either way.
+    pub fn has_complete_file(&self, file: &OpenFile) -> bool {
+        self.store.has_complete_file(&file.content)
     }
 
-    /// The first bytes of `range` that are neither held, nor on their way, nor known to be out of reach.
-    fn gap(
-        &self,
-        flights: &InFlightFetches,
-        content: &Content,
-        range: ByteRange,
-        purpose: &Purpose,
-    ) -> Option<ByteRange> {
-        let mut start = None;
-        let mut at = range.start;
-        while at < range.end {
-            let index = BlockIndex::of(at);
-            let (from, to) = within(index, at, range.end);
-            let key = content.key(index);
-            let coming = flights
-                .covering(key, from)
-                .filter(|flight| !purpose.is_demand() || flight.distance() <= WORTH_WAITING)
-                .map_or(from, |flight| flight.to);
-            let is_out_of_reach = match purpose {
-                Purpose::Demand(..) => content.recent_failure(index).is_some(),
-                _ => content.failed_lately(index),
-            };
-            let unreachable = if is_out_of_reach { to } else { from };
-            let reach = self.cache.reach(key, from).max(coming).max(unreachable);
-            if reach > from {
-                if start.is_some() {
-                    break;
-                }
-                at = index.start() + reach as u64;
-                continue;
-            }
-            start.get_or_insert(at);
-            let next = self
-                .cache
-                .next_start(key, from)
-                .into_iter()
-                .chain(flights.next_start(key, from))
-                .min();
-            at = index.start() + next.unwrap_or(to).min(to) as u64;
-        }
-        start.map(|start| ByteRange { start, end: at.min(range.end) })
+    /// Opens the file in the disk cache, if it is complete there and the disk answers in time.
+    pub async fn open_complete_file(&self, file: &OpenFile) -> Option<CompleteFile> {
+        let complete = self.store.open_complete_file(&file.content, OPEN_TIMEOUT).await?;
+        // It was stored under this size, so the server has confirmed it before.
+        file.content.confirm_size(None);
+        Some(complete)
     }
-
-    /// Asks for one byte of a file to learn its length.
-    ///
-    /// # Errors
-    /// The length could not be learned within the deadline.
-    pub async fn find_size(
-        &self,
-        id: &FileId,
-        body: crate::model::BodyKind,
-    ) -> Result<u64, FetchError> {
-        let expected = ExpectedFile { total: None, body, validator: None };
-        let range = ByteRange { start: 0, end: 1 };
-        let leases = self.leases(id)?;
-        let client = self.client.clone();
-        let mut stream = RangeStream::new(
-            client,
-            leases,
-            range,
-            expected,
-            (TrafficClass::Bulk, Priority::Prefetch),
-            self.deadline,
-        );
-        match stream.open().await {
-            // An empty file has no first byte: the refusal of the range tells its length.
-            Err(FetchError::WrongTotal { served, .. }) => return Ok(served),
-            opened => opened?,
-        }
-        stream
-            .total()
-            .ok_or_else(|| FetchError::Failed("the server did not tell the length".into()))
-    }
-}
-
-/// The part of `offset..offset + length` that a file of `size` bytes has.
-fn clamp(offset: u64, length: u32, size: u64) -> (u64, u64) {
-    (offset, offset.saturating_add(u64::from(length)).min(size))
-}
-
-/// The part of block `index` that lies in `offset..end`, from the block's start.
-fn within(index: BlockIndex, offset: u64, end: u64) -> (usize, usize) {
-    let start = index.start();
-    let from = offset.max(start) - start;
-    let to = end.min(start + BLOCK_LENGTH).saturating_sub(start);
-    (from as usize, to as usize)
 }

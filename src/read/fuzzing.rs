@@ -1,9 +1,9 @@
-//! What the fuzz targets reach of this room: the boxes of a video.
+//! What the fuzz targets use of this module.
 
 use super::media_index;
-use crate::http::ByteRange;
+use crate::cache::BlockSpan;
 
-/// Where a file of `size` bytes that begins with `head` keeps its index.
-pub fn media_index(head: &[u8], size: u64) -> Option<ByteRange> {
+/// Returns where a media file of `size` bytes that begins with `head` has its index.
+pub fn media_index(head: &[u8], size: u64) -> Option<BlockSpan> {
     media_index::find(head, size)
 }

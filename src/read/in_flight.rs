@@ -1,201 +1,219 @@
-//! Bytes of a block on their way, and everybody who waits for them.
+//! In-flight fetches: one fetch per block, whoever asks for it.
+//!
+//! A request registers one [`InFlightFetch`] for each block that it fills. Readers look the table up
+//! under the block's key, join the fetch and wait for the bytes they need, which are available as
+//! soon as they have arrived.
+//!
+//! 1. A fetch ends with its bytes ([`InFlightFetch::complete`]) or without them
+//!    ([`InFlightFetch::fail`]). Every waiter gets the same result.
+//! 2. Whoever completes a fetch inserts the bytes into the cache, completes the fetch, and only then
+//!    removes it from the table. A reader that looks into the cache and then into the table
+//!    therefore finds the bytes in one of them.
+//! 3. A fetch that is registered for bytes of a fetch in the table takes them over: the older one
+//!    leaves the table, and its request ends when it reaches them.
+//!
+//! Lock order: the table, then the state of a fetch. Under the table's lock, those of a content and of
+//! the memory cache are taken, too.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::cache::{BlockIndex, BlockKey};
+use crate::cache::{BlockExtent, BlockKey, BlockSpan, ContentId};
 use crate::http::FetchError;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// How a flight ended without its bytes.
+/// Why an in-flight fetch ended without its bytes.
 #[derive(Clone, Debug)]
-pub(super) enum Lost {
-    /// The stream that carried it ended for reasons of its own (its reader closed the file or turned elsewhere,
-    /// another stream took the bytes over): whoever still wants them starts again.
+pub(super) enum FetchFailure {
+    /// Its request ended for reasons that do not concern the waiters: the reader closed the file or
+    /// left the place, or another request took the bytes over. Waiters start again.
     Abandoned,
-    /// They cannot be had.
+    /// The bytes cannot be fetched.
     Failed(FetchError),
 }
 
-/// A part of one block being fetched. Its first bytes are readable as soon as they are there.
+/// A part of one block that is being fetched.
 #[derive(Debug)]
 pub(super) struct InFlightFetch {
-    /// Which block.
-    pub(super) index: BlockIndex,
-    /// First byte within the block.
-    pub(super) from: usize,
-    /// Behind the last byte within the block.
-    pub(super) to: usize,
-    carrier: Arc<Carrier>,
+    pub(super) extent: BlockExtent,
+    position: Arc<RequestPosition>,
     state: Mutex<State>,
     progress: Notify,
 }
 
-/// A stream's position in the file, for those who decide whether to wait for it.
+/// How far a request has come in the file. Readers use it to decide whether to wait for the request.
 #[derive(Debug)]
-pub(super) struct Carrier {
-    at: AtomicU64,
-}
+pub(super) struct RequestPosition(AtomicU64);
 
-impl Carrier {
-    pub(super) fn starting_at(offset: u64) -> Arc<Self> {
-        Arc::new(Self { at: AtomicU64::new(offset) })
+impl RequestPosition {
+    pub(super) fn new(offset: u64) -> Arc<Self> {
+        Arc::new(Self(AtomicU64::new(offset)))
     }
 
-    pub(super) fn reach(&self, offset: u64) {
-        self.at.store(offset, Ordering::Relaxed);
+    pub(super) fn set(&self, offset: u64) {
+        self.0.store(offset, Ordering::Relaxed);
     }
 }
 
 #[derive(Debug)]
 enum State {
-    /// The bytes so far.
+    /// The bytes that have arrived.
     Filling(Vec<u8>),
-    Landed(Bytes),
-    Lost(Lost),
+    Complete(Bytes),
+    Failed(FetchFailure),
 }
 
 impl InFlightFetch {
-    pub(super) fn new(
-        index: BlockIndex,
-        from: usize,
-        to: usize,
-        carrier: Arc<Carrier>,
-    ) -> Arc<Self> {
+    pub(super) fn new(extent: BlockExtent, position: Arc<RequestPosition>) -> Arc<Self> {
         let state = Mutex::new(State::Filling(Vec::new()));
-        Arc::new(Self { index, from, to, carrier, state, progress: Notify::new() })
+        Arc::new(Self { extent, position, state, progress: Notify::new() })
     }
 
-    /// Length in bytes.
-    pub(super) fn len(&self) -> usize {
-        self.to - self.from
-    }
-
-    /// Bytes that come before it on its stream.
+    /// Returns how many bytes its request must deliver before it reaches this fetch.
     pub(super) fn distance(&self) -> u64 {
-        (self.index.start() + self.from as u64)
-            .saturating_sub(self.carrier.at.load(Ordering::Relaxed))
+        self.extent.start().saturating_sub(self.position.0.load(Ordering::Relaxed))
     }
 
-    /// Adds bytes behind those that are there.
+    /// Appends bytes to those that have arrived.
     pub(super) fn append(&self, bytes: &[u8]) {
         if let State::Filling(buffer) = &mut *self.state.lock() {
             if buffer.capacity() == 0 {
-                buffer.reserve_exact(self.len());
+                buffer.reserve_exact(self.extent.len());
             }
             buffer.extend_from_slice(bytes);
         }
         self.progress.notify_waiters();
     }
 
-    /// Ends the flight with bytes that came all at once.
-    pub(super) fn land_whole(&self, bytes: &Bytes) {
-        *self.state.lock() = State::Landed(bytes.clone());
-        self.progress.notify_waiters();
-    }
-
-    /// Ends the flight with its bytes, which are returned for the cache.
-    pub(super) fn land(&self) -> Bytes {
+    /// Ends the fetch with the bytes that have been appended, and returns them.
+    pub(super) fn complete(&self) -> Bytes {
         let mut state = self.state.lock();
         let bytes = match &mut *state {
             State::Filling(buffer) => Bytes::from(std::mem::take(buffer)),
-            State::Landed(bytes) => bytes.clone(),
-            State::Lost(_) => Bytes::new(),
+            State::Complete(bytes) => bytes.clone(),
+            State::Failed(_) => Bytes::new(),
         };
-        *state = State::Landed(bytes.clone());
+        *state = State::Complete(bytes.clone());
         drop(state);
         self.progress.notify_waiters();
         bytes
     }
 
-    /// Ends the flight without its bytes. A landed one stays landed.
-    pub(super) fn lose(&self, lost: Lost) {
+    /// Ends the fetch with bytes that arrived in one piece.
+    pub(super) fn complete_with(&self, bytes: &Bytes) {
+        *self.state.lock() = State::Complete(bytes.clone());
+        self.progress.notify_waiters();
+    }
+
+    /// Ends the fetch without its bytes. A complete fetch stays complete.
+    pub(super) fn fail(&self, failure: FetchFailure) {
         let mut state = self.state.lock();
-        if !matches!(*state, State::Landed(_)) {
-            *state = State::Lost(lost);
+        if !matches!(*state, State::Complete(_)) {
+            *state = State::Failed(failure);
         }
         drop(state);
         self.progress.notify_waiters();
     }
 
-    /// Waits for the bytes `from..to` of the block, which must lie within the flight.
-    pub(super) async fn piece(&self, from: usize, to: usize) -> Result<Bytes, Lost> {
+    /// Waits for the bytes of `extent`, which must be a part of the fetch.
+    pub(super) async fn wait_for(&self, extent: BlockExtent) -> Result<Bytes, FetchFailure> {
         loop {
             let progress = self.progress.notified();
             tokio::pin!(progress);
-            // Registered before looking, or a piece that arrives in between would be missed.
+            // Registered before the check, or bytes that arrive in between would be missed.
             progress.as_mut().enable();
-            if let Some(piece) = self.piece_now(from, to) {
-                return piece;
+            if let Some(result) = self.available(extent) {
+                return result;
             }
             progress.await;
         }
     }
 
-    /// The bytes `from..to` of the block if they are there already.
-    pub(super) fn piece_now(&self, from: usize, to: usize) -> Option<Result<Bytes, Lost>> {
-        let inside = from >= self.from && to <= self.to && from <= to;
-        if !inside {
-            return Some(Err(Lost::Abandoned));
+    /// Returns the bytes of `extent` if they have arrived, and the failure if the fetch has failed.
+    pub(super) fn available(&self, extent: BlockExtent) -> Option<Result<Bytes, FetchFailure>> {
+        if !self.extent.contains(extent) || extent.from > extent.to {
+            return Some(Err(FetchFailure::Abandoned));
         }
-        let (from, to) = (from - self.from, to - self.from);
+        let (from, to) = (extent.from - self.extent.from, extent.to - self.extent.from);
         match &*self.state.lock() {
             State::Filling(buffer) => {
-                buffer.get(from..to).map(|piece| Ok(Bytes::copy_from_slice(piece)))
+                buffer.get(from..to).map(|bytes| Ok(Bytes::copy_from_slice(bytes)))
             }
-            State::Landed(bytes) if to <= bytes.len() => Some(Ok(bytes.slice(from..to))),
-            State::Landed(_) => Some(Err(Lost::Abandoned)),
-            State::Lost(lost) => Some(Err(lost.clone())),
+            State::Complete(bytes) if to <= bytes.len() => Some(Ok(bytes.slice(from..to))),
+            State::Complete(_) => Some(Err(FetchFailure::Abandoned)),
+            State::Failed(failure) => Some(Err(failure.clone())),
         }
     }
 }
 
-/// All flights under way, by block.
+/// All in-flight fetches, by block.
 #[derive(Debug, Default)]
 pub(super) struct InFlightFetches {
     by_block: HashMap<BlockKey, Vec<Arc<InFlightFetch>>>,
 }
 
 impl InFlightFetches {
-    /// Adds a flight. Others that carry some of its bytes are taken out: their streams end when they come to
-    /// them.
-    pub(super) fn insert(&mut self, key: BlockKey, flight: &Arc<InFlightFetch>) {
-        let flights = self.by_block.entry(key).or_default();
-        flights.retain(|other| other.to <= flight.from || flight.to <= other.from);
-        flights.push(flight.clone());
+    /// Registers one fetch for each block of `span`, all filled by one request.
+    pub(super) fn register(
+        &mut self,
+        content: ContentId,
+        span: BlockSpan,
+        position: &Arc<RequestPosition>,
+    ) -> Vec<Arc<InFlightFetch>> {
+        span.extents()
+            .map(|extent| {
+                let fetch = InFlightFetch::new(extent, position.clone());
+                self.insert(content, &fetch);
+                fetch
+            })
+            .collect()
     }
 
-    /// The flight that carries the byte at `at` of a block.
-    pub(super) fn covering(&self, key: BlockKey, at: usize) -> Option<&Arc<InFlightFetch>> {
-        self.by_block.get(&key)?.iter().find(|flight| flight.from <= at && at < flight.to)
+    /// Registers a fetch. It takes over what other fetches have of its bytes.
+    pub(super) fn insert(&mut self, content: ContentId, fetch: &Arc<InFlightFetch>) {
+        let key = BlockKey { content, index: fetch.extent.index };
+        let fetches = self.by_block.entry(key).or_default();
+        fetches.retain(|other| !other.extent.overlaps(fetch.extent));
+        fetches.push(fetch.clone());
     }
 
-    /// Where the next flight behind `from` begins in the block.
-    pub(super) fn next_start(&self, key: BlockKey, from: usize) -> Option<usize> {
+    /// Returns the fetch that contains the byte at `position` of a block.
+    pub(super) fn covering(&self, key: BlockKey, position: usize) -> Option<&Arc<InFlightFetch>> {
         self.by_block
             .get(&key)?
             .iter()
-            .map(|flight| flight.from)
-            .filter(|start| *start > from)
-            .min()
+            .find(|fetch| fetch.extent.from <= position && position < fetch.extent.to)
     }
 
-    pub(super) fn holds(&self, key: BlockKey, flight: &Arc<InFlightFetch>) -> bool {
-        self.by_block
-            .get(&key)
-            .is_some_and(|flights| flights.iter().any(|known| Arc::ptr_eq(known, flight)))
+    /// Returns where the next fetch after `position` begins in a block.
+    pub(super) fn next_start(&self, key: BlockKey, position: usize) -> Option<usize> {
+        let starts = self.by_block.get(&key)?.iter().map(|fetch| fetch.extent.from);
+        starts.filter(|start| *start > position).min()
     }
 
-    pub(super) fn remove(&mut self, key: BlockKey, flight: &Arc<InFlightFetch>) {
-        if let Some(flights) = self.by_block.get_mut(&key) {
-            flights.retain(|known| !Arc::ptr_eq(known, flight));
-            if flights.is_empty() {
+    /// Whether a fetch is in the table: if not, another one has taken its bytes over.
+    pub(super) fn contains(&self, content: ContentId, fetch: &Arc<InFlightFetch>) -> bool {
+        let key = BlockKey { content, index: fetch.extent.index };
+        let fetches = self.by_block.get(&key);
+        fetches.is_some_and(|fetches| fetches.iter().any(|other| Arc::ptr_eq(other, fetch)))
+    }
+
+    pub(super) fn remove(&mut self, content: ContentId, fetch: &Arc<InFlightFetch>) {
+        let key = BlockKey { content, index: fetch.extent.index };
+        if let Some(fetches) = self.by_block.get_mut(&key) {
+            fetches.retain(|other| !Arc::ptr_eq(other, fetch));
+            if fetches.is_empty() {
                 self.by_block.remove(&key);
             }
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_block.is_empty()
     }
 }

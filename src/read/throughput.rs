@@ -1,99 +1,103 @@
-//! How much comes for a handle, over how many connections.
+//! How many bytes arrive for a handle, over how many connections.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
+use tokio::time::Instant;
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// Counts the bytes that come for one handle and the connections that bring them.
+/// Counts the bytes that arrive for one handle and the connections that deliver them.
 #[derive(Debug)]
-pub(super) struct Meter {
+pub(super) struct ThroughputMeter {
     bytes: AtomicU64,
-    waiting: AtomicUsize,
-    flowing: Mutex<Flowing>,
+    waiters: AtomicUsize,
+    connections: Mutex<ConnectionTime>,
 }
 
 #[derive(Debug)]
-struct Flowing {
-    now: usize,
+struct ConnectionTime {
+    delivering: usize,
     since: Instant,
-    /// Seconds that connections have flowed before `since`, added up over all of them.
+    /// Seconds up to `since` in which connections delivered, added up over all of them.
     seconds: f64,
 }
 
-/// What a [`Meter`] showed at one moment.
+/// What a [`ThroughputMeter`] shows at one moment.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reading {
+pub(super) struct MeterReading {
     pub(super) at: Instant,
     /// Bytes so far.
     pub(super) bytes: u64,
-    /// Seconds that connections have flowed so far, from the first byte of each to its last: what a connection
-    /// waits for a reply says nothing of its speed.
+    /// Seconds that connections have delivered so far, each from its first byte to its last. The wait
+    /// for a reply is not included: it says nothing about the throughput of a connection.
     pub(super) seconds: f64,
-    /// Connections that flow now.
-    pub(super) flowing: usize,
+    /// Connections that deliver now.
+    pub(super) delivering: usize,
     /// Whether a read waits for its bytes now.
-    pub(super) is_waited_for: bool,
+    pub(super) has_waiter: bool,
 }
 
-/// A read that waits for its bytes, until dropped.
+/// A read that waits for its bytes, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Waiting<'a>(&'a Meter);
+pub(super) struct Waiter<'a>(&'a ThroughputMeter);
 
-impl Drop for Waiting<'_> {
+impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.waiters.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Meter {
+impl ThroughputMeter {
     pub(super) fn new() -> Self {
-        let flowing = Flowing { now: 0, since: Instant::now(), seconds: 0.0 };
+        let connections = ConnectionTime { delivering: 0, since: Instant::now(), seconds: 0.0 };
         Self {
             bytes: AtomicU64::new(0),
-            waiting: AtomicUsize::new(0),
-            flowing: Mutex::new(flowing),
+            waiters: AtomicUsize::new(0),
+            connections: Mutex::new(connections),
         }
     }
 
-    /// Bytes have come.
-    pub(super) fn count(&self, bytes: usize) {
+    pub(super) fn add_bytes(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// A read begins to wait for its bytes.
-    pub(super) fn wait(&self) -> Waiting<'_> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        Waiting(self)
+    /// Counts a read that begins to wait for its bytes.
+    pub(super) fn add_waiter(&self) -> Waiter<'_> {
+        self.waiters.fetch_add(1, Ordering::Relaxed);
+        Waiter(self)
     }
 
-    /// A connection has brought its first byte.
-    pub(super) fn begin(&self) {
-        let mut flowing = self.flowing.lock();
-        flowing.pass(Instant::now());
-        flowing.now += 1;
+    /// Counts a connection that has delivered its first byte.
+    pub(super) fn add_connection(&self) {
+        let mut connections = self.connections.lock();
+        connections.advance(Instant::now());
+        connections.delivering += 1;
     }
 
-    /// A connection that had begun has brought its last byte, or was given up.
-    pub(super) fn end(&self) {
-        let mut flowing = self.flowing.lock();
-        flowing.pass(Instant::now());
-        flowing.now = flowing.now.saturating_sub(1);
+    /// Uncounts a connection that has delivered its last byte.
+    pub(super) fn remove_connection(&self) {
+        let mut connections = self.connections.lock();
+        connections.advance(Instant::now());
+        connections.delivering = connections.delivering.saturating_sub(1);
     }
 
-    pub(super) fn read(&self) -> Reading {
+    pub(super) fn read(&self) -> MeterReading {
         let at = Instant::now();
-        let mut flowing = self.flowing.lock();
-        flowing.pass(at);
-        let bytes = self.bytes.load(Ordering::Relaxed);
-        let is_waited_for = self.waiting.load(Ordering::Relaxed) > 0;
-        Reading { at, bytes, seconds: flowing.seconds, flowing: flowing.now, is_waited_for }
+        let mut connections = self.connections.lock();
+        connections.advance(at);
+        MeterReading {
+            at,
+            bytes: self.bytes.load(Ordering::Relaxed),
+            seconds: connections.seconds,
+            delivering: connections.delivering,
+            has_waiter: self.waiters.load(Ordering::Relaxed) > 0,
+        }
     }
 }
 
-impl Flowing {
-    fn pass(&mut self, to: Instant) {
-        self.seconds += to.saturating_duration_since(self.since).as_secs_f64() * self.now as f64;
+impl ConnectionTime {
+    fn advance(&mut self, to: Instant) {
+        let passed = to.saturating_duration_since(self.since).as_secs_f64();
+        self.seconds += passed * self.delivering as f64;
         self.since = to;
     }
 }
@@ -104,36 +108,35 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn seconds_are_those_of_all_connections_and_only_while_they_flow() {
-        let meter = Meter::new();
-        std::thread::sleep(Duration::from_millis(20));
-        assert_eq!(meter.read().seconds, 0.0);
-        meter.begin();
-        meter.begin();
-        let began = meter.read();
-        std::thread::sleep(Duration::from_millis(20));
-        let later = meter.read();
-        let passed = later.at.duration_since(began.at).as_secs_f64();
-        assert!((later.seconds - began.seconds - 2.0 * passed).abs() < 1e-6, "{began:?} {later:?}");
-        meter.end();
-        meter.end();
-        meter.count(7);
-        let ended = meter.read();
-        std::thread::sleep(Duration::from_millis(5));
-        assert_eq!(
-            (meter.read().seconds, meter.read().bytes, ended.flowing),
-            (ended.seconds, 7, 0)
-        );
+    async fn pass(milliseconds: u64) {
+        tokio::time::advance(Duration::from_millis(milliseconds)).await;
     }
 
-    #[test]
-    fn a_read_waits_until_it_is_let_go() {
-        let meter = Meter::new();
-        let (one, other) = (meter.wait(), meter.wait());
+    #[tokio::test(start_paused = true)]
+    async fn seconds_add_up_while_connections_deliver() {
+        let meter = ThroughputMeter::new();
+        pass(20).await;
+        assert_eq!(meter.read().seconds, 0.0);
+        meter.add_connection();
+        meter.add_connection();
+        pass(500).await;
+        assert_eq!((meter.read().seconds, meter.read().delivering), (1.0, 2));
+        meter.remove_connection();
+        pass(500).await;
+        assert_eq!(meter.read().seconds, 1.5);
+        meter.remove_connection();
+        meter.add_bytes(7);
+        pass(500).await;
+        assert_eq!((meter.read().seconds, meter.read().bytes), (1.5, 7));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn read_waits_until_its_waiter_is_dropped() {
+        let meter = ThroughputMeter::new();
+        let (one, other) = (meter.add_waiter(), meter.add_waiter());
         drop(one);
-        assert!(meter.read().is_waited_for);
+        assert!(meter.read().has_waiter);
         drop(other);
-        assert!(!meter.read().is_waited_for);
+        assert!(!meter.read().has_waiter);
     }
 }

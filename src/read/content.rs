@@ -1,0 +1,267 @@
+//! One content of one file version, shared by all handles on it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::recording::{ContentRevision, Recording};
+use crate::cache::disk::DiskKey;
+use crate::cache::{BlockIndex, BlockKey, ContentId};
+use crate::http::Validator;
+use crate::http::{ExpectedFile, FetchCause, FetchError, LeaseSource};
+use crate::sync::Mutex;
+
+/// How long a failure answers for reads of the same bytes. The kernel repeats a failed read-ahead at
+/// once as a plain read, which would wait for the deadline a second time.
+pub(super) const FAILURE_TTL: Duration = Duration::from_secs(1);
+
+/// How long a file is not prefetched after a prefetch of it has failed.
+const PREFETCH_BACKOFF: Duration = Duration::from_secs(60);
+
+/// Whether the size that is shown is the size that the server serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SizeState {
+    /// No reply has arrived yet.
+    Unconfirmed,
+    Confirmed,
+    /// The sizes differ, or the last request failed: the next `open` must ask again.
+    Doubtful,
+}
+
+/// One content of one recording file, shared by all handles on it.
+///
+/// No two of its locks are held at once.
+pub struct Content {
+    pub recording: Recording,
+    /// Identifies its blocks in the memory cache.
+    pub(super) id: ContentId,
+    pub(super) leases: Arc<dyn LeaseSource>,
+    pub(super) size_state: watch::Sender<SizeState>,
+    revision: ContentRevision,
+    /// Contents of earlier revisions of the same file, on which handles may still be open.
+    predecessors: Vec<Weak<Content>>,
+    /// Why the server has other bytes; reads fail once it is set.
+    stale_reason: OnceLock<FetchError>,
+    validator: Mutex<Option<Validator>>,
+    failures: Mutex<HashMap<BlockIndex, BlockFailure>>,
+    last_prefetch_failure: Mutex<Option<Instant>>,
+    /// When a request last failed, and why.
+    last_failure: Mutex<Option<(Instant, FetchCause)>>,
+    /// Blocks that the disk cache listed and could not load.
+    disk_misses: Mutex<HashSet<BlockIndex>>,
+    handles: Mutex<HandleCount>,
+}
+
+#[derive(Debug)]
+struct BlockFailure {
+    at: Instant,
+    /// The error that its readers got; `None` if no reader waited for the block. A reader has a
+    /// deadline of its own, so that it must ask again then.
+    error: Option<FetchError>,
+}
+
+impl BlockFailure {
+    fn is_recent(&self) -> bool {
+        self.at.elapsed() < FAILURE_TTL
+    }
+}
+
+struct HandleCount {
+    open: usize,
+    /// Ends the requests of this content; replaced with the first handle after none.
+    requests: CancellationToken,
+}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Content").field("id", &self.id).field("recording", &self.recording).finish()
+    }
+}
+
+impl Content {
+    /// `validator` is the one under which the revision was served before, if it was.
+    pub(super) fn new(
+        recording: Recording,
+        id: ContentId,
+        leases: Arc<dyn LeaseSource>,
+        (revision, validator): (ContentRevision, Option<Validator>),
+        predecessor: Option<Arc<Self>>,
+    ) -> Self {
+        let predecessors = predecessor.iter().flat_map(|content| {
+            let older =
+                content.predecessors.iter().filter(|older| older.strong_count() > 0).cloned();
+            older.chain(std::iter::once(Arc::downgrade(content)))
+        });
+        Self {
+            recording,
+            id,
+            leases,
+            size_state: watch::Sender::new(SizeState::Unconfirmed),
+            revision,
+            predecessors: predecessors.collect(),
+            stale_reason: OnceLock::new(),
+            validator: Mutex::new(validator),
+            failures: Mutex::default(),
+            last_prefetch_failure: Mutex::default(),
+            last_failure: Mutex::default(),
+            disk_misses: Mutex::default(),
+            handles: Mutex::new(HandleCount { open: 0, requests: CancellationToken::new() }),
+        }
+    }
+
+    pub fn revision(&self) -> ContentRevision {
+        self.revision
+    }
+
+    pub(super) fn key(&self, index: BlockIndex) -> BlockKey {
+        BlockKey { content: self.id, index }
+    }
+
+    /// Length of a block in bytes. The last block of a file may be shorter than the others.
+    pub(super) fn block_length(&self, index: BlockIndex) -> usize {
+        index.length(self.recording.size)
+    }
+
+    /// Identifies its blocks in the disk cache.
+    pub(super) fn disk_key(&self) -> DiskKey {
+        let validator = self.validator.lock();
+        let validator = validator.as_ref().map_or("", |validator| validator.as_str());
+        DiskKey::of(&self.recording.id, self.recording.version, self.recording.size, validator)
+    }
+
+    /// What a reply must say to be accepted.
+    pub(super) fn expectation(&self) -> ExpectedFile {
+        ExpectedFile {
+            total: Some(self.recording.size),
+            body: self.recording.body,
+            validator: self.validator.lock().clone(),
+        }
+    }
+
+    /// Records that the disk cache could not load a block that it listed.
+    pub(super) fn record_disk_miss(&self, index: BlockIndex) {
+        self.disk_misses.lock().insert(index);
+    }
+
+    pub(super) fn is_disk_miss(&self, index: BlockIndex) -> bool {
+        self.disk_misses.lock().contains(&index)
+    }
+
+    /// Records an accepted reply, and the validator in it.
+    pub(super) fn confirm_size(&self, validator: Option<&Validator>) {
+        if let Some(validator) = validator {
+            self.validator.lock().get_or_insert_with(|| validator.clone());
+        }
+        self.size_state.send_if_modified(|state| {
+            std::mem::replace(state, SizeState::Confirmed) != SizeState::Confirmed
+        });
+    }
+
+    /// Records that a request failed: the next `open` confirms the size again.
+    pub(super) fn doubt_size(&self) {
+        self.size_state.send_replace(SizeState::Doubtful);
+    }
+
+    /// Whether the server has been seen to serve the size that is shown.
+    pub fn is_confirmed(&self) -> bool {
+        *self.size_state.borrow() == SizeState::Confirmed
+    }
+
+    /// Whether the server has other bytes than this content, or another number of them.
+    pub fn is_stale(&self) -> bool {
+        self.stale_reason.get().is_some()
+    }
+
+    /// The reply that showed that the server has other bytes.
+    pub fn stale_reason(&self) -> Option<&FetchError> {
+        self.stale_reason.get()
+    }
+
+    /// Makes all later reads fail. Only the first reason is kept.
+    pub(super) fn set_stale(&self, reason: &FetchError) {
+        let _ = self.stale_reason.set(reason.clone()); // It was set before.
+    }
+
+    /// Whether a handle on an earlier revision of the file is open.
+    pub fn has_open_predecessor(&self) -> bool {
+        let mut older = self.predecessors.iter().filter_map(Weak::upgrade);
+        older.any(|content| content.revision != self.revision && content.handles.lock().open > 0)
+    }
+
+    /// Records that a block was not fetched, with the error that its readers got.
+    pub(super) fn record_failure(&self, index: BlockIndex, error: Option<&FetchError>) {
+        let mut failures = self.failures.lock();
+        failures.retain(|_, failure| failure.is_recent());
+        failures.insert(index, BlockFailure { at: Instant::now(), error: error.cloned() });
+    }
+
+    /// Returns the error that readers of a block got within the last [`FAILURE_TTL`].
+    pub(super) fn recent_failure(&self, index: BlockIndex) -> Option<FetchError> {
+        let failures = self.failures.lock();
+        failures.get(&index).filter(|failure| failure.is_recent())?.error.clone()
+    }
+
+    /// Whether a block was not fetched within the last [`FAILURE_TTL`], for a reader or ahead of it.
+    pub(super) fn has_failed_recently(&self, index: BlockIndex) -> bool {
+        self.failures.lock().get(&index).is_some_and(BlockFailure::is_recent)
+    }
+
+    /// Records why a request failed, for the error of a read that reaches its deadline.
+    pub(super) fn record_request_failure(&self, error: &FetchError) {
+        let cause = match error {
+            FetchError::Deadline(cause) => cause.clone(),
+            other => FetchCause::new(other.clone()),
+        };
+        *self.last_failure.lock() = Some((Instant::now(), cause));
+    }
+
+    /// Returns why a request last failed, if one has failed since `begin`.
+    pub(super) fn failure_since(&self, begin: Instant) -> Option<FetchCause> {
+        let last = self.last_failure.lock();
+        last.as_ref().filter(|(at, _)| *at >= begin).map(|(_, cause)| cause.clone())
+    }
+
+    pub(super) fn record_prefetch_failure(&self) {
+        *self.last_prefetch_failure.lock() = Some(Instant::now());
+    }
+
+    /// Whether a prefetch of the whole file has failed within the last minute. A program that walks
+    /// the directory again must not cause the same failing request each time. Reads are not affected.
+    pub(super) fn is_prefetch_suspended(&self) -> bool {
+        self.last_prefetch_failure.lock().is_some_and(|at| at.elapsed() < PREFETCH_BACKOFF)
+    }
+
+    /// The token that ends a request that starts now.
+    pub(super) fn request_token(&self) -> CancellationToken {
+        self.handles.lock().requests.clone()
+    }
+
+    /// Counts a handle. A new handle asks again for blocks that have just failed.
+    pub(super) fn add_handle(&self) {
+        self.failures.lock().clear();
+        let mut handles = self.handles.lock();
+        handles.open += 1;
+        if handles.requests.is_cancelled() {
+            handles.requests = CancellationToken::new();
+        }
+    }
+
+    /// Uncounts a handle. Returns whether it was the last one.
+    pub(super) fn remove_handle(&self) -> bool {
+        let mut handles = self.handles.lock();
+        handles.open = handles.open.saturating_sub(1);
+        handles.open == 0
+    }
+
+    /// Ends the requests of this content unless a handle has been opened in the meantime.
+    pub(super) fn cancel_requests_if_closed(&self) {
+        let handles = self.handles.lock();
+        if handles.open == 0 {
+            handles.requests.cancel();
+        }
+    }
+}

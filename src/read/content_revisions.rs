@@ -1,0 +1,99 @@
+//! Which revision of a file version is current.
+
+use std::num::NonZeroUsize;
+
+use lru::LruCache;
+
+use super::content::Content;
+use super::recording::{ContentRevision, Recording};
+use crate::http::Validator;
+use crate::model::{FileId, Version};
+use crate::sync::Mutex;
+
+/// Files whose revision is remembered between their last handle and the next. A validator has less
+/// than 100 bytes, so that the table takes at most 4 MiB. A file that is evicted gets a new revision
+/// at its next `open`, and the kernel drops the pages that it has of it.
+const MAX_REMEMBERED_FILES: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
+
+/// The current revisions of files.
+///
+/// A file keeps its revision until something shows that the server has other bytes. The validator
+/// makes the first request after a reopening show it.
+pub(super) struct ContentRevisions {
+    state: Mutex<State>,
+}
+
+struct State {
+    next: u64,
+    files: LruCache<(FileId, Version), CurrentRevision>,
+}
+
+#[derive(Clone)]
+struct CurrentRevision {
+    revision: ContentRevision,
+    size: u64,
+    validator: Option<Validator>,
+}
+
+impl ContentRevisions {
+    pub(super) fn new() -> Self {
+        Self { state: Mutex::new(State { next: 1, files: LruCache::new(MAX_REMEMBERED_FILES) }) }
+    }
+
+    /// Returns the current revision of a file and its validator, if the revision is remembered.
+    pub(super) fn find(
+        &self,
+        recording: &Recording,
+    ) -> Option<(ContentRevision, Option<Validator>)> {
+        let mut state = self.state.lock();
+        let current = state.files.get(&(recording.id.clone(), recording.version))?;
+        (current.size == recording.size).then(|| (current.revision, current.validator.clone()))
+    }
+
+    /// Returns what [`find`](Self::find) does, or begins a revision with the validator that was last
+    /// seen in an earlier run.
+    pub(super) fn find_or_begin(
+        &self,
+        recording: &Recording,
+        last_validator: Option<Validator>,
+    ) -> (ContentRevision, Option<Validator>) {
+        if let Some(current) = self.find(recording) {
+            return current;
+        }
+        let mut state = self.state.lock();
+        let revision = ContentRevision(state.next);
+        state.next += 1;
+        let validator = last_validator.clone();
+        let current = CurrentRevision { revision, size: recording.size, validator };
+        state.files.put((recording.id.clone(), recording.version), current);
+        (revision, last_validator)
+    }
+
+    /// Records the validator under which a content is served. Returns whether it was unknown.
+    pub(super) fn record_validator(
+        &self,
+        content: &Content,
+        validator: Option<&Validator>,
+    ) -> bool {
+        let mut state = self.state.lock();
+        let name = (content.recording.id.clone(), content.recording.version);
+        if let Some(current) = state.files.get_mut(&name)
+            && current.revision == content.revision()
+            && current.validator.is_none()
+        {
+            current.validator = validator.cloned();
+            return current.validator.is_some();
+        }
+        false
+    }
+
+    /// Ends the revision of a content: the next handle on the file reads another one.
+    pub(super) fn end(&self, content: &Content) {
+        let mut state = self.state.lock();
+        let name = (content.recording.id.clone(), content.recording.version);
+        let is_current = |file: &CurrentRevision| file.revision == content.revision();
+        if state.files.peek(&name).is_some_and(is_current) {
+            state.files.pop(&name);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Loads one block from the disk cache into its in-flight fetch.
+//!
+//! Readers of a block that is loaded wait for it as for one that is fetched. A load that fails
+//! abandons the fetch, and its waiters ask the network.
+
+use std::sync::Arc;
+
+use super::block_store::BlockStore;
+use super::content::Content;
+use super::in_flight::{FetchFailure, InFlightFetch, InFlightFetches};
+use crate::cache::Reservation;
+use crate::sync::Mutex;
+
+pub(super) struct DiskLoad {
+    pub(super) store: Arc<BlockStore>,
+    pub(super) in_flight: Arc<Mutex<InFlightFetches>>,
+    pub(super) content: Arc<Content>,
+    pub(super) fetch: Arc<InFlightFetch>,
+    pub(super) reservation: Reservation,
+}
+
+impl DiskLoad {
+    pub(super) async fn run(self) {
+        let Self { store, in_flight, content, fetch, reservation } = self;
+        let extent = fetch.extent;
+        let block = match &store.disk {
+            Some(disk) => disk.load(content.disk_key(), extent.index, extent.len()).await,
+            None => None,
+        };
+        match block {
+            Some(block) => {
+                tracing::trace!(start = extent.start(), end = extent.end(), "loaded from disk");
+                fetch.complete_with(&block);
+                drop(reservation);
+                if !content.is_stale() {
+                    store.memory.insert(content.key(extent.index), 0, &block);
+                }
+                in_flight.lock().remove(content.id, &fetch);
+            }
+            None => {
+                content.record_disk_miss(extent.index);
+                in_flight.lock().remove(content.id, &fetch);
+                fetch.fail(FetchFailure::Abandoned);
+            }
+        }
+    }
+}

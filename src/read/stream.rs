@@ -1,0 +1,187 @@
+//! A stream: one place of a file at which a handle reads in sequence.
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::concurrency::ConcurrencyController;
+use super::prefetch_window::{PrefetchWindow, WindowLimits};
+use super::sequential_run::SequentialRun;
+use super::throughput::MeterReading;
+use crate::cache::{BLOCK_LENGTH, BlockSpan};
+use crate::http::TrafficClass;
+
+/// Length of a run at the start of a file before anything is prefetched. Scanners and thumbnailers
+/// read the first few hundred kilobytes and stop. After half a block a reader is likely to continue,
+/// and the rest of the block is still in flight, so that it does not wait for the decision.
+const MIN_RUN_AT_START: u64 = BLOCK_LENGTH / 2;
+
+/// The same after a seek. Of fifty seeks in a video of an hour some are next to each other, and two
+/// reads of 256 KiB would look like a sequential reader. The rest of the block is fetched anyway.
+const MIN_RUN_AFTER_SEEK: u64 = BLOCK_LENGTH;
+
+/// Length of a run after a seek before it gets more than one connection: several connections get four
+/// blocks each at once.
+const MIN_RUN_FOR_CONNECTIONS: u64 = 4 * BLOCK_LENGTH;
+
+/// Identifies a stream within its handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StreamId(pub(super) u64);
+
+/// One sequential reader of a handle.
+#[derive(Debug)]
+pub(super) struct Stream {
+    id: StreamId,
+    run: SequentialRun,
+    window: PrefetchWindow,
+    connections: ConcurrencyController,
+    /// The meter when the stream began, and when it was last read.
+    first: MeterReading,
+    latest: MeterReading,
+    last_read: Instant,
+    chunk_token: CancellationToken,
+}
+
+/// What one reader may use of what all readers share.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReaderShare {
+    /// Bytes that may be prefetched for it.
+    pub(super) window: u64,
+    pub(super) connections: usize,
+}
+
+/// A read as its stream sees it. A read is observed once: a second time it would fill a gap that is
+/// still there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StreamRead {
+    pub(super) stream: StreamId,
+    pub(super) span: BlockSpan,
+    /// Whether the reader reads in sequence and does not come back to these bytes.
+    pub(super) is_sequential: bool,
+}
+
+impl Stream {
+    /// Begins a stream with a first read. `connections` are the first and the maximum number.
+    pub(super) fn new(
+        id: StreamId,
+        read: BlockSpan,
+        connections: (usize, usize),
+        reading: MeterReading,
+    ) -> Self {
+        let (first, maximum) = connections;
+        Self {
+            id,
+            run: SequentialRun::new(read),
+            window: PrefetchWindow::default(),
+            connections: ConcurrencyController::new(first, maximum, reading),
+            first: reading,
+            latest: reading,
+            last_read: reading.at,
+            chunk_token: CancellationToken::new(),
+        }
+    }
+
+    pub(super) fn id(&self) -> StreamId {
+        self.id
+    }
+
+    /// Whether a read at `offset` belongs to it.
+    pub(super) fn is_continued_at(&self, offset: u64) -> bool {
+        self.run.is_continued_at(offset)
+    }
+
+    /// Adds a read that belongs to it.
+    pub(super) fn add(&mut self, read: BlockSpan, reading: MeterReading) {
+        self.run.add(read);
+        self.last_read = reading.at;
+    }
+
+    /// Returns the read that was just added, as the prefetcher needs it.
+    pub(super) fn observed(&self, span: BlockSpan) -> StreamRead {
+        let is_sequential = self.run.length() >= BLOCK_LENGTH;
+        StreamRead { stream: self.id, span, is_sequential }
+    }
+
+    /// Returns what to fetch if bytes of `read` are missing, in a file of `size` bytes.
+    pub(super) fn demand(&self, read: BlockSpan, size: u64) -> BlockSpan {
+        self.run.demand(read, size)
+    }
+
+    pub(super) fn traffic_class(&self) -> TrafficClass {
+        self.run.traffic_class()
+    }
+
+    pub(super) fn last_read(&self) -> Instant {
+        self.last_read
+    }
+
+    pub(super) fn has_chunks(&self) -> bool {
+        self.window.has_chunks()
+    }
+
+    /// Ends the chunks of the stream when it is canceled.
+    pub(super) fn chunk_token(&self) -> CancellationToken {
+        self.chunk_token.clone()
+    }
+
+    /// Returns the next chunk to request in a file of `file_size` bytes, if the window is not full.
+    /// The caller records it with [`record_chunk`](Self::record_chunk).
+    pub(super) fn next_chunk(&mut self, file_size: u64, share: ReaderShare) -> Option<BlockSpan> {
+        let length = self.run.length();
+        let is_at_start = self.run.starts_at_file_start();
+        if length < if is_at_start { MIN_RUN_AT_START } else { MIN_RUN_AFTER_SEEK } {
+            return None;
+        }
+        if !self.window.advance(&self.run, file_size) {
+            return None;
+        }
+        self.connections.set_limit(share.connections);
+        let may_use_several = is_at_start || length >= MIN_RUN_FOR_CONNECTIONS;
+        let limits = WindowLimits {
+            file_size,
+            max_size: share.window,
+            connections: if may_use_several { self.connections.current() } else { 1 },
+            received: self.latest.bytes.saturating_sub(self.first.bytes),
+        };
+        self.window.next_chunk(&self.run, limits)
+    }
+
+    /// Records that bytes up to `end` have been requested, by `requests` requests.
+    pub(super) fn record_chunk(&mut self, end: u64, requests: usize) {
+        self.window.record_chunk(end, requests);
+    }
+
+    /// Corrects the record of a chunk, as [`PrefetchWindow::correct_chunk`] says.
+    pub(super) fn correct_chunk(&mut self, chunk: BlockSpan, until: u64, requests: usize) {
+        self.window.correct_chunk(chunk, until, requests);
+    }
+
+    /// Records that a chunk has arrived or failed.
+    pub(super) fn record_chunk_end(&mut self) {
+        self.window.record_chunk_end();
+    }
+
+    /// Observes the throughput of the handle.
+    pub(super) fn observe_throughput(&mut self, reading: MeterReading) {
+        self.latest = reading;
+        self.window.record_wait(reading.has_waiter);
+        self.connections.observe(reading);
+    }
+
+    /// Returns how many connections have proved useful; `None` while other readers limit them.
+    pub(super) fn useful_connections(&self) -> Option<usize> {
+        self.connections.useful()
+    }
+
+    /// Cancels the chunks in flight because the reader has left the place.
+    pub(super) fn cancel_chunks(&mut self) {
+        self.chunk_token.cancel();
+        self.chunk_token = CancellationToken::new();
+        self.window.reset(&self.run);
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.chunk_token.cancel();
+    }
+}
