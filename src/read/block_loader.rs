@@ -12,9 +12,9 @@ use super::block_store::BlockStore;
 use super::content::Content;
 use super::disk_load::DiskLoad;
 use super::fetch_purpose::FetchPurpose;
+use super::fetch_request::{FetchListener, FetchRequest, StartFetch};
 use super::in_flight::{FetchFailure, InFlightFetch, InFlightFetches, RequestPosition};
 use super::open_file::OpenFile;
-use super::range_fetch::{FetchListener, FetchRequest, StartFetch};
 use crate::cache::{BLOCK_LENGTH, BlockExtent, BlockIndex, BlockSpan, Reservation};
 use crate::http::FetchError;
 use crate::sync::Mutex;
@@ -72,6 +72,8 @@ impl BlockLoader {
                 reservation,
                 purpose: purpose.clone(),
                 listener: listener.clone(),
+                store: self.store.clone(),
+                in_flight: self.in_flight.clone(),
             });
             requests += 1;
             rest.start = part.end;
@@ -256,5 +258,350 @@ impl BlockLoader {
                 Err(FetchFailure::Failed(error)) => return Err(error),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::runtime::Handle;
+
+    use super::super::content::FAILURE_TTL;
+    use super::super::test_support::{
+        ManualFetcher, bytes_of, content, demand, fulfill, loader, no_listener, open, span,
+    };
+    use super::*;
+
+    const BUDGET: u64 = 64 * BLOCK_LENGTH;
+    const SIZE: u64 = 1024 * BLOCK_LENGTH;
+
+    /// A loader with one open file.
+    struct Setup {
+        loader: Arc<BlockLoader>,
+        fetcher: Arc<ManualFetcher>,
+        file: Arc<OpenFile>,
+    }
+
+    type Reading = tokio::task::JoinHandle<Result<Bytes, FetchError>>;
+
+    impl Setup {
+        fn new() -> Self {
+            Self::with_budget(BUDGET)
+        }
+
+        fn with_budget(budget: u64) -> Self {
+            let (loader, fetcher) = loader(budget, &Handle::current());
+            let file = open(&content(SIZE), &Handle::current());
+            Self { loader, fetcher, file }
+        }
+
+        /// Starts to read a span, and returns once the reader waits.
+        async fn read(&self, span: BlockSpan) -> Reading {
+            let (loader, file) = (self.loader.clone(), self.file.clone());
+            let reading = tokio::spawn(async move {
+                loader.read(&file, span, &demand(&file), &no_listener()).await
+            });
+            tokio::task::yield_now().await;
+            reading
+        }
+
+        fn ensure(&self, span: BlockSpan, purpose: &FetchPurpose) -> Coverage {
+            self.loader.ensure(&self.file.content, span, purpose, &no_listener())
+        }
+
+        fn demand(&self) -> FetchPurpose {
+            demand(&self.file)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn readers_of_one_block_share_a_request() {
+        let setup = Setup::new();
+        let readings = [setup.read(span(0, 4)).await, setup.read(span(1, 3)).await];
+        assert!(fulfill(setup.fetcher.take_only()));
+        let [outer, inner] = readings;
+        assert_eq!(outer.await.unwrap().unwrap(), bytes_of(span(0, 4)));
+        assert_eq!(inner.await.unwrap().unwrap(), bytes_of(span(1, 3)));
+        assert!(setup.loader.in_flight.lock().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn read_across_blocks_is_exact() {
+        let setup = Setup::new();
+        let across = span(10, 50);
+        assert_eq!(setup.ensure(across, &setup.demand()).requests, 1);
+        assert!(fulfill(setup.fetcher.take_only()));
+        let reading = setup.read(across).await;
+        assert_eq!(reading.await.unwrap().unwrap(), bytes_of(across));
+        assert_eq!(setup.loader.available(&setup.file.content, across), Some(bytes_of(across)));
+        assert!(setup.fetcher.take().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failure_is_shared_for_a_moment() {
+        let setup = Setup::new();
+        let reading = setup.read(span(0, 4)).await;
+        let gone = FetchFailure::Failed(FetchError::Gone("deleted".into()));
+        setup.fetcher.take_only().fail_remaining(gone);
+        assert!(matches!(reading.await.unwrap(), Err(FetchError::Gone(_))));
+        let again = setup.read(span(0, 4)).await;
+        assert!(matches!(again.await.unwrap(), Err(FetchError::Gone(_))));
+        assert!(setup.fetcher.take().is_none(), "the failure answers");
+        tokio::time::advance(FAILURE_TTL).await;
+        let later = setup.read(span(0, 4)).await;
+        assert!(fulfill(setup.fetcher.take_only()));
+        assert!(later.await.unwrap().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn new_handle_asks_again_after_failure() {
+        let setup = Setup::new();
+        let reading = setup.read(span(0, 4)).await;
+        let gone = FetchFailure::Failed(FetchError::Gone("deleted".into()));
+        setup.fetcher.take_only().fail_remaining(gone);
+        assert!(reading.await.unwrap().is_err());
+        let _other = open(&setup.file.content, &Handle::current());
+        let _again = setup.read(span(0, 4)).await;
+        assert!(setup.fetcher.take().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reader_starts_again_after_abandonment() {
+        let setup = Setup::new();
+        let reading = setup.read(span(0, 4)).await;
+        setup.fetcher.take_only().fail_remaining(FetchFailure::Abandoned);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(fulfill(setup.fetcher.take_only()));
+        assert_eq!(reading.await.unwrap().unwrap(), bytes_of(span(0, 4)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failed_prefetch_does_not_fail_its_reader() {
+        let setup = Setup::new();
+        setup.ensure(span(0, 16), &FetchPurpose::WholeFile);
+        let reading = setup.read(span(0, 4)).await;
+        let slow = FetchFailure::Failed(FetchError::Deadline("no reply".into()));
+        setup.fetcher.take_only().fail_remaining(slow);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(fulfill(setup.fetcher.take_only()));
+        assert!(reading.await.unwrap().is_ok());
+        // The failed prefetch is not repeated at once.
+        assert!(setup.file.content.has_failed_recently(BlockIndex(0)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn demand_takes_over_a_distant_prefetch() {
+        let setup = Setup::new();
+        let far = MAX_JOIN_DISTANCE / BLOCK_LENGTH * 16 + 16;
+        setup.ensure(span(0, far + 16), &FetchPurpose::WholeFile);
+        let prefetch = setup.fetcher.take_only();
+        assert_eq!(setup.ensure(span(far - 32, far - 16), &setup.demand()).requests, 0, "near");
+        let wanted = span(far, far + 16);
+        assert_eq!(setup.ensure(wanted, &setup.demand()).requests, 1);
+        let own = setup.fetcher.take_only();
+        assert_eq!(own.span, wanted);
+        assert!(fulfill(own));
+        assert!(!fulfill(prefetch), "its last block has been taken over");
+        let reading = setup.read(wanted).await;
+        assert_eq!(reading.await.unwrap().unwrap(), bytes_of(wanted));
+        assert!(setup.loader.in_flight.lock().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_missing_bytes_are_fetched() {
+        let setup = Setup::new();
+        setup.ensure(span(4, 8), &setup.demand());
+        assert!(fulfill(setup.fetcher.take_only()));
+        setup.ensure(span(20, 24), &setup.demand());
+        let in_flight = setup.fetcher.take_only();
+        assert_eq!(setup.ensure(span(0, 32), &setup.demand()).requests, 3);
+        let mut fetched = Vec::new();
+        while let Some(request) = setup.fetcher.take() {
+            fetched.push(request.span);
+        }
+        assert_eq!(fetched, [span(0, 4), span(8, 20), span(24, 32)]);
+        drop(in_flight);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn prefetch_stops_at_the_budget() {
+        let setup = Setup::with_budget(8 * BLOCK_LENGTH);
+        let coverage = setup.ensure(span(0, 20 * 16), &FetchPurpose::WholeFile);
+        let most = setup.loader.store.memory.most_ahead();
+        assert_eq!(coverage, Coverage { until: most, requests: 1 });
+        let none = setup.ensure(span(6 * 16, 7 * 16), &FetchPurpose::WholeFile);
+        assert_eq!(none, Coverage { until: 6 * BLOCK_LENGTH, requests: 0 });
+        assert_eq!(setup.ensure(span(6 * 16, 20 * 16), &setup.demand()).requests, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stale_content_is_not_read() {
+        let setup = Setup::new();
+        setup.file.content.set_stale(&FetchError::Changed("another validator".into()));
+        let reading = setup.read(span(0, 4)).await;
+        assert!(matches!(reading.await.unwrap(), Err(FetchError::Changed(_))));
+        assert!(setup.fetcher.take().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn arrived_bytes_are_available_before_the_block() {
+        let setup = Setup::new();
+        setup.ensure(span(0, 16), &setup.demand());
+        let request = setup.fetcher.take_only();
+        request.fetches[0].append(&bytes_of(span(0, 4)));
+        let available = |wanted| setup.loader.available(&setup.file.content, wanted);
+        assert_eq!(available(span(1, 4)), Some(bytes_of(span(1, 4))));
+        assert_eq!(available(span(1, 5)), None);
+    }
+}
+
+#[cfg(all(test, feature = "model-check"))]
+mod model_check {
+    use super::super::test_support::{
+        bytes_of, content, demand, fulfill, loader, no_listener, open,
+    };
+    use super::*;
+
+    const SCHEDULES: usize = 10_000;
+    /// One short block, because every schedule copies it.
+    const SIZE: u64 = 64;
+    const WHOLE: BlockSpan = BlockSpan { start: 0, end: SIZE };
+
+    fn span(start: u64, end: u64) -> BlockSpan {
+        BlockSpan::new(start, end)
+    }
+
+    /// A runtime whose tasks never run: handles need one to be closed with.
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().build().unwrap()
+    }
+
+    fn read(
+        loader: &Arc<BlockLoader>,
+        file: &Arc<OpenFile>,
+        span: BlockSpan,
+    ) -> shuttle::thread::JoinHandle<Result<Bytes, FetchError>> {
+        let (loader, file) = (loader.clone(), file.clone());
+        shuttle::thread::spawn(move || {
+            let purpose = demand(&file);
+            shuttle::future::block_on(loader.read(&file, span, &purpose, &no_listener()))
+        })
+    }
+
+    #[test]
+    fn schedules_of_readers_share_one_request() {
+        let runtime = runtime();
+        let handle = runtime.handle().clone();
+        let check = move || {
+            let (loader, fetcher) = loader(64 * BLOCK_LENGTH, &handle);
+            let content = content(SIZE);
+            // One more handle than there are, so that none is the last.
+            content.add_handle();
+            let file = open(&content, &handle);
+            // The block is missing as a whole, so that the first reader asks for all that both need.
+            loader.ensure(&content, WHOLE, &demand(&file), &no_listener());
+            let spans = [span(0, 20), span(10, 30)];
+            let readings = spans.map(|span| (span, read(&loader, &file, span)));
+            assert!(fulfill(fetcher.take_only()));
+            for (span, reading) in readings {
+                assert_eq!(reading.join().unwrap().unwrap(), bytes_of(span));
+            }
+            assert!(fetcher.take().is_none(), "no reader has missed the bytes");
+            assert!(loader.in_flight.lock().is_empty());
+        };
+        shuttle::check_random(check, SCHEDULES);
+    }
+
+    #[test]
+    fn schedules_of_simultaneous_starts_fetch_once() {
+        let runtime = runtime();
+        let handle = runtime.handle().clone();
+        let check = move || {
+            let (loader, fetcher) = loader(64 * BLOCK_LENGTH, &handle);
+            let content = content(SIZE);
+            content.add_handle();
+            let file = open(&content, &handle);
+            let starts = [0, 1].map(|_| {
+                let (loader, content, file) = (loader.clone(), content.clone(), file.clone());
+                shuttle::thread::spawn(move || {
+                    loader.ensure(&content, WHOLE, &demand(&file), &no_listener()).requests
+                })
+            });
+            let requests: usize = starts.into_iter().map(|start| start.join().unwrap()).sum();
+            assert_eq!(requests, 1);
+            fetcher.take_only();
+        };
+        shuttle::check_random(check, SCHEDULES);
+    }
+
+    #[test]
+    fn schedules_of_abandonment_leave_no_waiter() {
+        let runtime = runtime();
+        let handle = runtime.handle().clone();
+        let check = move || {
+            let (loader, fetcher) = loader(64 * BLOCK_LENGTH, &handle);
+            let content = content(SIZE);
+            content.add_handle();
+            let file = open(&content, &handle);
+            loader.ensure(&content, WHOLE, &demand(&file), &no_listener());
+            let abandoned = fetcher.take_only();
+            let readings = [0, 1].map(|_| read(&loader, &file, span(0, 20)));
+            abandoned.fail_remaining(FetchFailure::Abandoned);
+            // A reader that finds the fetch abandoned starts again; the other one joins it.
+            let filler = {
+                let fetcher = fetcher.clone();
+                shuttle::thread::spawn(move || {
+                    loop {
+                        if let Some(request) = fetcher.take() {
+                            return fulfill(request);
+                        }
+                        shuttle::thread::yield_now();
+                    }
+                })
+            };
+            for reading in readings {
+                assert_eq!(reading.join().unwrap().unwrap(), bytes_of(span(0, 20)));
+            }
+            assert!(filler.join().unwrap());
+            assert!(fetcher.take().is_none(), "one more request for both readers");
+            assert!(loader.in_flight.lock().is_empty());
+        };
+        shuttle::check_random(check, SCHEDULES);
+    }
+
+    #[test]
+    fn schedules_of_takeover_give_exact_bytes() {
+        let runtime = runtime();
+        let handle = runtime.handle().clone();
+        let check = move || {
+            let (loader, fetcher) = loader(64 * BLOCK_LENGTH, &handle);
+            let size = MAX_JOIN_DISTANCE + BLOCK_LENGTH + SIZE;
+            let content = content(size);
+            content.add_handle();
+            let file = open(&content, &handle);
+            let last = span(size - SIZE, size);
+            loader.ensure(&content, span(0, size), &FetchPurpose::WholeFile, &no_listener());
+            let mut prefetch = fetcher.take_only();
+            // Only its last fetch is played: the others would only make the schedules longer.
+            prefetch.fetches.drain(..prefetch.fetches.len() - 1);
+            let wanted = span(last.start, last.start + 10);
+            let reading = read(&loader, &file, wanted);
+            let taking_over = {
+                let (loader, content, file) = (loader.clone(), content.clone(), file.clone());
+                shuttle::thread::spawn(move || {
+                    loader.ensure(&content, last, &demand(&file), &no_listener()).requests
+                })
+            };
+            let was_registered = fulfill(prefetch);
+            let requests = taking_over.join().unwrap();
+            assert!(requests <= 1);
+            assert!(was_registered || requests == 1);
+            if let Some(own) = fetcher.take() {
+                assert!(fulfill(own));
+            }
+            assert_eq!(reading.join().unwrap().unwrap(), bytes_of(wanted));
+        };
+        shuttle::check_random(check, SCHEDULES);
     }
 }

@@ -77,13 +77,11 @@ impl Engine {
             client: client.clone(),
             deadline,
             contents: contents.clone(),
-            store: store.clone(),
-            in_flight: Arc::default(),
             runtime: runtime.clone(),
         });
         let loader = Arc::new(BlockLoader {
             store: store.clone(),
-            in_flight: context.in_flight.clone(),
+            in_flight: Arc::default(),
             fetcher: Arc::new(RangeFetcher(context)),
             runtime: runtime.clone(),
         });

@@ -217,3 +217,220 @@ impl InFlightFetches {
         self.by_block.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::{BLOCK_LENGTH, BlockIndex};
+
+    const CONTENT: ContentId = ContentId(1);
+
+    fn extent(from: usize, to: usize) -> BlockExtent {
+        BlockExtent { index: BlockIndex(0), from, to }
+    }
+
+    fn key(index: u64) -> BlockKey {
+        BlockKey { content: CONTENT, index: BlockIndex(index) }
+    }
+
+    fn fetch(from: usize, to: usize) -> Arc<InFlightFetch> {
+        InFlightFetch::new(extent(from, to), RequestPosition::new(0))
+    }
+
+    /// Begins to wait in a task, and returns once the task waits.
+    async fn wait(
+        fetch: &Arc<InFlightFetch>,
+        extent: BlockExtent,
+    ) -> tokio::task::JoinHandle<Result<Bytes, FetchFailure>> {
+        let fetch = fetch.clone();
+        let waiter = tokio::spawn(async move { fetch.wait_for(extent).await });
+        tokio::task::yield_now().await;
+        assert!(!waiter.is_finished());
+        waiter
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiter_gets_bytes_as_soon_as_they_arrive() {
+        let fetch = fetch(10, 20);
+        let first = wait(&fetch, extent(10, 12)).await;
+        let last = wait(&fetch, extent(15, 20)).await;
+        fetch.append(b"abcd");
+        assert_eq!(first.await.unwrap().unwrap(), "ab");
+        assert!(!last.is_finished());
+        fetch.append(b"efghij");
+        assert_eq!(last.await.unwrap().unwrap(), "fghij");
+        assert_eq!(fetch.complete(), "abcdefghij");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_waiters_get_the_same_failure() {
+        let fetch = fetch(0, 10);
+        let waiters = [wait(&fetch, extent(0, 1)).await, wait(&fetch, extent(5, 10)).await];
+        fetch.append(b"a");
+        fetch.fail(FetchFailure::Failed(FetchError::Gone("deleted".into())));
+        let [first, last] = waiters;
+        assert!(matches!(last.await.unwrap(), Err(FetchFailure::Failed(FetchError::Gone(_)))));
+        // It woke up after the failure, which counts for bytes that had arrived, too.
+        assert!(first.await.unwrap().is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn abandoned_fetch_releases_its_waiters() {
+        let fetch = fetch(0, 10);
+        let waiter = wait(&fetch, extent(0, 10)).await;
+        fetch.fail(FetchFailure::Abandoned);
+        assert!(matches!(waiter.await.unwrap(), Err(FetchFailure::Abandoned)));
+    }
+
+    #[test]
+    fn complete_fetch_stays_complete() {
+        let fetch = fetch(0, 4);
+        fetch.append(b"abcd");
+        fetch.complete();
+        fetch.fail(FetchFailure::Abandoned);
+        fetch.append(b"more");
+        assert_eq!(fetch.available(extent(1, 4)).unwrap().unwrap(), "bcd");
+        assert_eq!(fetch.complete(), "abcd");
+    }
+
+    #[test]
+    fn bytes_outside_of_the_fetch_are_refused() {
+        let fetch = fetch(10, 20);
+        fetch.complete_with(&Bytes::from_static(b"0123456789"));
+        for (from, to) in [(9, 12), (15, 21), (0, 5)] {
+            let available = fetch.available(extent(from, to));
+            assert!(matches!(available, Some(Err(FetchFailure::Abandoned))), "{from}..{to}");
+        }
+        assert_eq!(fetch.available(extent(12, 14)).unwrap().unwrap(), "23");
+    }
+
+    #[test]
+    fn fetch_is_found_by_its_bytes() {
+        let mut table = InFlightFetches::default();
+        let (first, last) = (fetch(10, 20), fetch(40, 50));
+        table.insert(CONTENT, &first);
+        table.insert(CONTENT, &last);
+        let found = |at| table.covering(key(0), at).cloned();
+        assert!(found(9).is_none() && found(20).is_none());
+        assert!(Arc::ptr_eq(&found(10).unwrap(), &first));
+        assert!(Arc::ptr_eq(&found(49).unwrap(), &last));
+        assert!(table.covering(key(1), 10).is_none());
+        assert_eq!(table.next_start(key(0), 0), Some(10));
+        assert_eq!(table.next_start(key(0), 10), Some(40));
+        assert_eq!(table.next_start(key(0), 40), None);
+    }
+
+    #[test]
+    fn newer_fetch_takes_bytes_over() {
+        let mut table = InFlightFetches::default();
+        let (older, beside, newer) = (fetch(0, 30), fetch(30, 40), fetch(20, 30));
+        table.insert(CONTENT, &older);
+        table.insert(CONTENT, &beside);
+        table.insert(CONTENT, &newer);
+        assert!(!table.contains(CONTENT, &older));
+        assert!(table.contains(CONTENT, &beside) && table.contains(CONTENT, &newer));
+        // The older request removes only its own fetches.
+        table.remove(CONTENT, &older);
+        assert!(table.contains(CONTENT, &newer));
+        table.remove(CONTENT, &newer);
+        table.remove(CONTENT, &beside);
+        assert!(table.is_empty());
+    }
+
+    #[test]
+    fn request_registers_one_fetch_per_block() {
+        let mut table = InFlightFetches::default();
+        let span = BlockSpan::new(BLOCK_LENGTH / 2, 2 * BLOCK_LENGTH + 7);
+        let position = RequestPosition::new(span.start);
+        let fetches = table.register(CONTENT, span, &position);
+        assert_eq!(fetches.iter().map(|fetch| fetch.extent.index.0).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(fetches[2].distance(), 3 * BLOCK_LENGTH / 2);
+        position.set(2 * BLOCK_LENGTH);
+        assert_eq!(fetches[2].distance(), 0);
+        assert_eq!(fetches[0].distance(), 0);
+    }
+}
+
+#[cfg(all(test, feature = "model-check"))]
+mod model_check {
+    use super::*;
+    use crate::cache::BlockIndex;
+
+    const SCHEDULES: usize = 10_000;
+    const BYTES: &[u8] = b"0123456789";
+
+    fn extent(from: usize, to: usize) -> BlockExtent {
+        BlockExtent { index: BlockIndex(0), from, to }
+    }
+
+    fn fetch() -> Arc<InFlightFetch> {
+        InFlightFetch::new(extent(0, BYTES.len()), RequestPosition::new(0))
+    }
+
+    fn waiter(
+        fetch: &Arc<InFlightFetch>,
+        from: usize,
+        to: usize,
+    ) -> shuttle::thread::JoinHandle<Result<Bytes, FetchFailure>> {
+        let fetch = fetch.clone();
+        shuttle::thread::spawn(move || shuttle::future::block_on(fetch.wait_for(extent(from, to))))
+    }
+
+    #[test]
+    fn schedules_of_waiters_lose_no_wakeup() {
+        let check = || {
+            let fetch = fetch();
+            let waiters = [(0, 1), (3, 7), (0, 10)];
+            let waiters = waiters.map(|(from, to)| (from, to, waiter(&fetch, from, to)));
+            for part in BYTES.chunks(4) {
+                fetch.append(part);
+            }
+            assert_eq!(fetch.complete(), BYTES);
+            for (from, to, waiter) in waiters {
+                assert_eq!(waiter.join().unwrap().unwrap(), BYTES[from..to]);
+            }
+        };
+        shuttle::check_random(check, SCHEDULES);
+    }
+
+    #[test]
+    fn schedules_of_failure_reach_every_waiter() {
+        let check = || {
+            let fetch = fetch();
+            let waiters = [(0, 4), (2, 10), (9, 10)];
+            let waiters = waiters.map(|(from, to)| (from, to, waiter(&fetch, from, to)));
+            fetch.append(&BYTES[..4]);
+            fetch.fail(FetchFailure::Failed(FetchError::Gone("deleted".into())));
+            for (from, to, waiter) in waiters {
+                match waiter.join().unwrap() {
+                    // Bytes that had arrived can be returned before the failure.
+                    Ok(bytes) => assert!(to <= 4 && bytes == BYTES[from..to]),
+                    Err(FetchFailure::Failed(FetchError::Gone(_))) => {}
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+        };
+        shuttle::check_random(check, SCHEDULES);
+    }
+
+    #[test]
+    fn schedules_of_completion_and_failure_end_once() {
+        let check = || {
+            let fetch = fetch();
+            fetch.append(BYTES);
+            let waiter = waiter(&fetch, 0, 10);
+            let failing = {
+                let fetch = fetch.clone();
+                shuttle::thread::spawn(move || fetch.fail(FetchFailure::Abandoned))
+            };
+            let completed = fetch.complete();
+            failing.join().unwrap();
+            match waiter.join().unwrap() {
+                Ok(bytes) => assert_eq!(bytes, BYTES),
+                Err(failure) => assert!(matches!(failure, FetchFailure::Abandoned)),
+            }
+            assert!(completed == BYTES || completed.is_empty());
+        };
+        shuttle::check_random(check, SCHEDULES);
+    }
+}

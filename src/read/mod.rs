@@ -34,6 +34,7 @@ mod deadline;
 mod disk_load;
 mod engine;
 mod fetch_purpose;
+mod fetch_request;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 mod in_flight;
@@ -46,6 +47,8 @@ mod range_fetch;
 mod recording;
 mod sequential_run;
 mod stream;
+#[cfg(test)]
+mod test_support;
 mod throughput;
 
 pub use content::Content;

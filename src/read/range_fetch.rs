@@ -7,51 +7,16 @@ use bytes::{Buf, Bytes};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::block_store::BlockStore;
-use super::content::Content;
 use super::content_table::ContentTable;
 use super::fetch_purpose::FetchPurpose;
-use super::in_flight::{FetchFailure, InFlightFetch, InFlightFetches, RequestPosition};
-use super::open_file::OpenFile;
-use super::stream::StreamId;
-use crate::cache::{BlockSpan, Reservation};
+use super::fetch_request::{FetchRequest, StartFetch};
+use super::in_flight::FetchFailure;
 use crate::http::{ByteRange, Client, FetchError, RangeStream};
-use crate::sync::Mutex;
 
 /// Bytes after which the progress of a fetch is reported: about ten times in the time of a
 /// measurement by [`ConcurrencyController`](super::concurrency::ConcurrencyController), and a few
 /// thousand times per second on the fastest line.
 const PROGRESS_INTERVAL: usize = 256 * 1024;
-
-/// Receives the progress of range fetches.
-pub(super) trait FetchListener: Send + Sync {
-    /// The first bytes of a file have arrived.
-    fn on_head(self: Arc<Self>, content: &Arc<Content>, head: &[u8]);
-
-    /// Bytes have arrived for a stream of a handle.
-    fn on_progress(self: Arc<Self>, file: &Arc<OpenFile>, stream: StreamId);
-
-    /// A chunk of a stream has arrived or failed.
-    fn on_chunk_end(self: Arc<Self>, file: &Arc<OpenFile>, stream: StreamId);
-}
-
-/// A range to fetch, with the in-flight fetches that are registered for it.
-pub(super) struct FetchRequest {
-    pub(super) content: Arc<Content>,
-    pub(super) span: BlockSpan,
-    pub(super) fetches: Vec<Arc<InFlightFetch>>,
-    pub(super) position: Arc<RequestPosition>,
-    pub(super) reservation: Reservation,
-    pub(super) purpose: FetchPurpose,
-    pub(super) listener: Arc<dyn FetchListener>,
-}
-
-/// Starts the requests that fill in-flight fetches. A seam for tests of the loader.
-pub(super) trait StartFetch: Send + Sync {
-    /// Starts to fill the fetches of `request`, and returns at once. It is called with the table of
-    /// in-flight fetches locked.
-    fn start(&self, request: FetchRequest);
-}
 
 /// What all range fetches share.
 pub(super) struct FetchContext {
@@ -59,8 +24,6 @@ pub(super) struct FetchContext {
     /// The longest time that a fetch continues without a new byte.
     pub(super) deadline: Duration,
     pub(super) contents: Arc<ContentTable>,
-    pub(super) store: Arc<BlockStore>,
-    pub(super) in_flight: Arc<Mutex<InFlightFetches>>,
     pub(super) runtime: tokio::runtime::Handle,
 }
 
@@ -127,7 +90,7 @@ impl RangeFetch {
                     content.record_prefetch_failure();
                 }
             }
-            self.fail_remaining(failure);
+            self.request.fail_remaining(failure);
         }
         if self.has_delivered
             && let Some(file) = self.request.purpose.handle()
@@ -162,7 +125,7 @@ impl RangeFetch {
             self.request.listener.clone().on_head(&content, &bytes);
         }
         for fetch in self.request.fetches.clone() {
-            if !self.is_registered(&fetch) {
+            if !self.request.is_registered(&fetch) {
                 return Err(FetchFailure::Abandoned);
             }
             self.request.position.set(fetch.extent.start());
@@ -175,9 +138,9 @@ impl RangeFetch {
                 fetch.append(&part);
                 missing -= part.len();
             }
-            self.complete(&fetch);
+            self.request.complete(&fetch);
             if let (FetchPurpose::Chunk(..), Some(disk)) =
-                (&self.request.purpose, &self.context.store.disk)
+                (&self.request.purpose, &self.request.store.disk)
             {
                 disk.let_catch_up().await;
             }
@@ -209,47 +172,5 @@ impl RangeFetch {
             }
         }
         Ok(bytes)
-    }
-
-    /// Whether no other request has taken the bytes of `fetch` over. That happens if a reader could not
-    /// wait until this request reaches them.
-    fn is_registered(&self, fetch: &Arc<InFlightFetch>) -> bool {
-        self.context.in_flight.lock().contains(self.request.content.id, fetch)
-    }
-
-    /// Moves the bytes of a fetch into the cache. The fetch leaves the table last, so that a reader
-    /// finds the bytes in the cache or in the table.
-    fn complete(&mut self, fetch: &Arc<InFlightFetch>) {
-        let FetchRequest { content, reservation, .. } = &mut self.request;
-        let bytes = fetch.complete();
-        reservation.release(bytes.len() as u64);
-        if !content.is_stale() {
-            self.context.store.insert(content, fetch.extent, &bytes);
-        }
-        self.context.in_flight.lock().remove(content.id, fetch);
-    }
-
-    /// Ends the fetches that are not complete. A reader that joined a prefetch may have waited for a
-    /// moment only when the prefetch fails: it starts again, unless its own request would fail in
-    /// the same way.
-    fn fail_remaining(&self, failure: FetchFailure) {
-        let FetchRequest { content, fetches, purpose, .. } = &self.request;
-        // The failure for waiters, and the error to record for the block if there is one to record.
-        let (failure, recorded) = match failure {
-            FetchFailure::Failed(
-                FetchError::Deadline(_) | FetchError::Failed(_) | FetchError::Down(_),
-            ) if !purpose.is_demand() => (FetchFailure::Abandoned, Some(None)),
-            FetchFailure::Failed(error) => (FetchFailure::Failed(error.clone()), Some(Some(error))),
-            FetchFailure::Abandoned => (FetchFailure::Abandoned, None),
-        };
-        for fetch in fetches {
-            if let Some(error) = &recorded
-                && self.is_registered(fetch)
-            {
-                content.record_failure(fetch.extent.index, error.as_ref());
-            }
-            self.context.in_flight.lock().remove(content.id, fetch);
-            fetch.fail(failure.clone());
-        }
     }
 }
