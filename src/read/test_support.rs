@@ -29,9 +29,13 @@ impl LeaseSource for NoLeases {
         Err(FetchError::Gone("there is no lease".into()))
     }
 
-    fn refused(&self, _lease: &Arc<Lease>) {}
+    fn report_refused(&self, _lease: &Arc<Lease>) {}
 
-    fn served(&self, _lease: &Arc<Lease>) {}
+    fn report_served(&self, _lease: &Arc<Lease>) {}
+
+    fn is_error_body(&self, _body: &[u8]) -> bool {
+        false
+    }
 }
 
 pub(super) fn recording(size: u64) -> Recording {
