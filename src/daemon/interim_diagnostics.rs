@@ -3,17 +3,6 @@
 use crate::cache::disk::DiskError;
 use crate::catalog::CatalogDatabaseError;
 use crate::model::{Diagnostic, ErrorKind};
-use crate::providers::SignInError;
-
-impl Diagnostic for SignInError {
-    fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Provider(error) => error.kind(),
-            Self::Address(_) | Self::NotLasting => ErrorKind::Configuration,
-            Self::Kept(_) => ErrorKind::System,
-        }
-    }
-}
 
 impl Diagnostic for CatalogDatabaseError {
     fn kind(&self) -> ErrorKind {

@@ -342,7 +342,7 @@ async fn a_given_token_serves_and_its_end_is_said() {
     let text = format!("{error} {error:?}");
     assert!(
         error.class() == ErrorClass::Credential
-            && line_with_hint(&error).contains("give a new one"),
+            && line_with_hint(&error).contains("Configure a new token"),
         "{text}"
     );
     assert!(secrets_sent(&cloud).iter().all(|secret| !text.contains(secret.as_str())), "{text}");

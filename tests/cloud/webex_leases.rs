@@ -295,7 +295,7 @@ async fn every_documented_error_of_a_recording_has_its_sentence() {
     let cloud = cloud(vec![recording("a", 5)]);
     let files = three(&webex(&cloud)).await;
     for (status, headers, for_good, says) in [
-        (401, vec![], false, "personal tokens live 12 hours"),
+        (401, vec![], false, "Personal tokens expire after 12 hours"),
         (
             403,
             vec![],

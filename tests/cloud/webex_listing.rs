@@ -385,7 +385,7 @@ async fn wrong_credentials_say_what_to_check_and_repeat_no_secret() {
 async fn every_documented_error_of_a_list_has_its_sentence() {
     let cloud = DemoCloud::start(holding(vec![recording("a", 5)])).unwrap();
     for (status, headers, says) in [
-        (401, vec![], "personal tokens live 12 hours"),
+        (401, vec![], "Personal tokens expire after 12 hours"),
         (
             403,
             vec![],

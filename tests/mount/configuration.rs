@@ -305,7 +305,7 @@ fn wrong_token_is_refused_with_hint() {
         &rig,
         &configuration,
         3,
-        &["acme: cannot list recordings", "token was refused", "give a new one"],
+        &["acme: cannot list recordings", "Zoom refused the token", "Configure a new one"],
     );
 }
 

@@ -74,7 +74,7 @@ fn every_status_of_webex_is_told_with_what_to_do() {
         rig.cloud.webex_oauth_url(),
     ));
     for (status, fix, code) in [
-        (401, "personal tokens live 12 hours: give a new one", 3),
+        (401, "Personal tokens expire after 12 hours. Configure a new one", 3),
         (403, "the token needs the scope meeting:recordings_read", 3),
         (404, "it was deleted, or the token's user may not see it", 3),
         (410, "no copy is left in the cloud", 3),

@@ -64,16 +64,13 @@ async fn sign_in(
     let listener =
         if arguments.paste { None } else { Some(browser::listen(arguments.port).await?) };
     let redirect = format!("http://127.0.0.1:{}/", arguments.port);
-    let consent = service.ask(&redirect).map_err(failed(source))?;
-    say(format_args!(
-        "To sign in to {source}, open this URL and agree:\n\n  {}\n",
-        consent.address
-    ));
+    let consent = service.authorization_request(&redirect).map_err(failed(source))?;
+    say(format_args!("To sign in to {source}, open this URL and agree:\n\n  {}\n", consent.url));
     let (code, browser) = match listener {
         Some(listener) => {
             if std::io::stdout().is_terminal() {
                 // If no browser opens, the user opens the printed URL.
-                let _ = open::that_detached(consent.address.as_str());
+                let _ = open::that_detached(consent.url.as_str());
             }
             let (code, browser) = browser::wait_for_code(listener, &consent, source).await?;
             (code, Some(browser))

@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::paste::parse_line;
 use super::redirect::Redirect;
 use crate::model::SourceName;
-use crate::providers::oauth_fuzzing::consent;
+use crate::providers::oauth_fuzzing::authorization_request;
 
 /// Returns the code in the query of a redirect, or the message if permission was refused.
 pub fn browsed(
@@ -13,13 +13,13 @@ pub fn browsed(
     state: &str,
     query: &str,
 ) -> Result<Option<SecretString>, String> {
-    let Some(consent) = consent(state) else { return Ok(None) };
+    let Some(consent) = authorization_request(state) else { return Ok(None) };
     Redirect::parse_query(query).code(&consent, source).map_err(|error| error.to_string())
 }
 
 /// Returns the code in a pasted line, or the message.
 pub fn pasted(source: &SourceName, state: &str, line: &str) -> Result<String, String> {
-    let Some(consent) = consent(state) else { return Err("no consent".into()) };
+    let Some(consent) = authorization_request(state) else { return Err("no consent".into()) };
     let code = parse_line(line.trim(), &consent, source).map_err(|error| error.to_string())?;
     Ok(code.expose_secret().to_owned())
 }

@@ -45,7 +45,7 @@ impl Redirect {
         consent: &AuthorizationRequest,
         source: &SourceName,
     ) -> Result<Option<SecretString>, LoginError> {
-        if !self.state.is_some_and(|state| consent.is_answered_with(&state)) {
+        if !self.state.is_some_and(|state| consent.has_state(&state)) {
             return Ok(None);
         }
         match (self.code, self.error) {

@@ -30,11 +30,14 @@ const DEVICE: &str = "meetfs";
 /// Returns the tokens of a source whose API is at `base`.
 pub(crate) fn tokens(credential: RapatinCredential, base: Url, client: Client) -> Tokens {
     match credential {
-        RapatinCredential::Token(secret) => Tokens::given(
+        RapatinCredential::Token(secret) => Tokens::fixed(
             secret,
-            "Rapatin refused the token, which has most likely ended: give a new one, or let meetfs sign in with email and password",
+            ProviderError::credential("Rapatin refused the token, which has probably expired")
+                .with_hint(
+                    "Configure a new token, or email and password, with which meetfs signs in.",
+                ),
         ),
-        RapatinCredential::Login { email, password } => Tokens::asked(Login {
+        RapatinCredential::Login { email, password } => Tokens::issued_by(Login {
             base,
             email,
             password,
@@ -94,7 +97,7 @@ impl TokenIssuer for Login {
             return Err(error);
         }
         match body.as_ref().and_then(token_of) {
-            Some(token) => Ok(Token::given(token)),
+            Some(token) => Ok(Token::without_expiry(token)),
             None => Err(ProviderError::unavailable(
                 "Rapatin answered the login without a token; check api_url",
             )),

@@ -161,7 +161,9 @@ impl ApiClient {
     ) -> Result<JsonReply, ApiError<R>> {
         let deadline = Instant::now() + call.timeout;
         let address = match call.target {
-            Target::Path(path, query) => url_below(token.api().unwrap_or(&self.base), path, query)?,
+            Target::Path(path, query) => {
+                url_below(token.api_url().unwrap_or(&self.base), path, query)?
+            }
             Target::Url(url) => url.clone(),
         };
         loop {

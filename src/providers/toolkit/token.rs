@@ -1,4 +1,6 @@
-//! The access token of a source: given, or asked for and renewed once for all its callers.
+//! The access token of a source: configured, or issued and renewed once for all callers.
+//!
+//! Lock order: the single flight of the token, then the locks of its issuer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,160 +15,162 @@ use super::single_flight::SingleFlight;
 use crate::http::Priority;
 use crate::providers::ProviderError;
 
-/// How long before its end a token is renewed, unless a tenth of its life is less: above the bound of any call
-/// that may still be using it.
-const MARGIN: Duration = Duration::from_secs(60);
+/// How long before its expiry a token is renewed, unless a tenth of its lifetime is shorter. It is
+/// longer than any call that may still use the token.
+const RENEWAL_MARGIN: Duration = Duration::from_secs(60);
 
-/// An access token. Two are the same only if they are the same `Arc`.
+/// An access token. Two tokens are the same only if they are the same `Arc`.
 pub(crate) struct Token {
     secret: SecretString,
-    /// When it is to be renewed, and when it ends at the latest; `None` for a given one, of which nobody knows.
-    life: Option<Life>,
-    /// Where the reply says that the interface is.
-    api: Option<Url>,
-    /// What it permits, where the reply says so: names with spaces between them.
+    /// `None` if the expiry is unknown.
+    lifetime: Option<Lifetime>,
+    api_url: Option<Url>,
     scopes: Option<String>,
 }
 
-struct Life {
-    renew: Instant,
-    end: Instant,
-    /// `end` by the clock.
-    ends: Timestamp,
+struct Lifetime {
+    renew_at: Instant,
+    expires_at: Instant,
+    /// `expires_at` on the wall clock.
+    expires_on_clock: Timestamp,
 }
 
 impl Token {
-    /// One whose end is unknown.
-    pub(crate) fn given(secret: SecretString) -> Self {
-        Self { secret, life: None, api: None, scopes: None }
+    /// Returns a token whose expiry is unknown.
+    pub(crate) fn without_expiry(secret: SecretString) -> Self {
+        Self { secret, lifetime: None, api_url: None, scopes: None }
     }
 
-    /// One that was asked for at a moment, by both clocks, and lives for `life` from then on. Counted from before
-    /// the question, a slow answer never makes it seem longer.
-    pub(crate) fn issued(
+    /// Returns a token that was requested at a time, on both clocks, and lives for `lifetime`.
+    /// Counted from before the request, a slow reply does not prolong the lifetime.
+    pub(crate) fn with_lifetime(
         secret: SecretString,
-        asked: (Instant, Timestamp),
-        life: Duration,
+        requested_at: (Instant, Timestamp),
+        lifetime: Duration,
     ) -> Self {
-        let end = asked.0 + life;
-        let ends =
-            SignedDuration::try_from(life).ok().and_then(|life| asked.1.checked_add(life).ok());
-        let life = Life { renew: end - MARGIN.min(life / 10), end, ends: ends.unwrap_or(asked.1) };
-        Self { secret, life: Some(life), api: None, scopes: None }
+        let expires_at = requested_at.0 + lifetime;
+        let on_clock = SignedDuration::try_from(lifetime)
+            .ok()
+            .and_then(|lifetime| requested_at.1.checked_add(lifetime).ok());
+        let lifetime = Lifetime {
+            renew_at: expires_at - RENEWAL_MARGIN.min(lifetime / 10),
+            expires_at,
+            expires_on_clock: on_clock.unwrap_or(requested_at.1),
+        };
+        Self { secret, lifetime: Some(lifetime), api_url: None, scopes: None }
     }
 
-    /// The same for an interface at this base address.
-    pub(crate) fn at(mut self, api: Option<Url>) -> Self {
-        self.api = api;
+    /// Sets the base URL of the API that the token is for.
+    pub(crate) fn with_api_url(mut self, api_url: Option<Url>) -> Self {
+        self.api_url = api_url;
         self
     }
 
-    /// The same with what its reply says that it permits.
-    pub(crate) fn permitting(mut self, scopes: Option<String>) -> Self {
+    /// Sets the granted scopes, separated by spaces.
+    pub(crate) fn with_scopes(mut self, scopes: Option<String>) -> Self {
         self.scopes = scopes;
         self
     }
 
-    /// The token itself, for a query and for keeping it out of messages.
     pub(crate) fn secret(&self) -> &SecretString {
         &self.secret
     }
 
-    /// The `Authorization` header value.
+    /// Returns the value of the `Authorization` header.
     pub(crate) fn header(&self) -> SecretString {
         bearer(&self.secret)
     }
 
-    /// The base address the token belongs to, if its reply named one.
-    pub(crate) fn api(&self) -> Option<&Url> {
-        self.api.as_ref()
+    /// Returns the base URL of the API, if the token's reply named one.
+    pub(crate) fn api_url(&self) -> Option<&Url> {
+        self.api_url.as_ref()
     }
 
-    /// What it permits, where that was said.
+    /// Returns the granted scopes, if the token's reply named them.
     pub(crate) fn scopes(&self) -> Option<&str> {
         self.scopes.as_deref()
     }
 
-    /// When it ends, if that is known.
-    pub(crate) fn ends(&self) -> Option<Timestamp> {
-        self.life.as_ref().map(|life| life.ends)
+    pub(crate) fn expires_at(&self) -> Option<Timestamp> {
+        self.lifetime.as_ref().map(|lifetime| lifetime.expires_on_clock)
     }
 
     fn is_due(&self, now: Instant) -> bool {
-        self.life.as_ref().is_some_and(|life| life.renew <= now)
+        self.lifetime.as_ref().is_some_and(|lifetime| lifetime.renew_at <= now)
     }
 
-    fn is_over(&self, now: Instant) -> bool {
-        self.life.as_ref().is_some_and(|life| life.end <= now)
+    fn is_expired(&self, now: Instant) -> bool {
+        self.lifetime.as_ref().is_some_and(|lifetime| lifetime.expires_at <= now)
     }
 }
 
-/// `Bearer` and the token.
+/// Returns the value of an `Authorization` header.
 pub(crate) fn bearer(token: &SecretString) -> SecretString {
     SecretString::from(format!("Bearer {}", token.expose_secret()))
 }
 
-/// Who gives tokens to a source.
+/// Issues the tokens of a source.
 #[async_trait]
 pub(crate) trait TokenIssuer: Send + Sync {
-    /// Says whether it is worth asking where a read waits.
+    /// Returns an error if the circuit breaker of the token service is open.
     ///
     /// # Errors
-    /// [`Down`](crate::providers::ErrorClass::Down).
+    /// An error of class [`Down`](crate::providers::ErrorClass::Down).
     async fn admit(&self) -> Result<(), ProviderError>;
 
-    /// Asks for a token once, for another one than `refused` where that was not taken. Bounds its own time.
+    /// Requests a token other than `refused`. Bounds its own time.
     ///
     /// # Errors
-    /// The credentials are wrong, or the service is out of reach.
+    /// The credentials are wrong, or the service is unavailable.
     async fn issue(
         &self,
         refused: Option<&Token>,
         priority: Priority,
     ) -> Result<Token, ProviderError>;
 
-    /// Begins nothing any more that must not be cut off, and waits for what is under way.
+    /// Waits for a renewal that must not be interrupted, and starts no other.
     async fn finish(&self) {}
 }
 
-/// Where everybody gets the source's access token.
-pub(crate) struct Tokens(How);
+/// The token of a source, shared by its callers.
+pub(crate) struct Tokens(TokenSource);
 
-enum How {
-    Given {
+enum TokenSource {
+    Fixed {
         token: Arc<Token>,
-        /// What to say when it is refused.
-        refused: &'static str,
+        /// The error if the token is refused.
+        refusal: ProviderError,
     },
-    Asked {
+    Issued {
         issuer: Box<dyn TokenIssuer>,
-        token: SingleFlight<Option<Arc<Token>>>,
+        current: SingleFlight<Option<Arc<Token>>>,
     },
 }
 
 impl Tokens {
-    /// A token as the user gave it; `refused` says what to do once it is refused.
-    pub(crate) fn given(secret: SecretString, refused: &'static str) -> Self {
-        Self(How::Given { token: Arc::new(Token::given(secret)), refused })
+    /// Returns a token that cannot be renewed. `refusal` is the error if it is refused.
+    pub(crate) fn fixed(secret: SecretString, refusal: ProviderError) -> Self {
+        Self(TokenSource::Fixed { token: Arc::new(Token::without_expiry(secret)), refusal })
     }
 
-    /// Tokens that `issuer` gives.
-    pub(crate) fn asked(issuer: impl TokenIssuer + 'static) -> Self {
-        Self(How::Asked { issuer: Box::new(issuer), token: SingleFlight::default() })
+    /// Returns the tokens of `issuer`.
+    pub(crate) fn issued_by(issuer: impl TokenIssuer + 'static) -> Self {
+        Self(TokenSource::Issued { issuer: Box::new(issuer), current: SingleFlight::default() })
     }
 
-    /// The token in force, asked for if there is none or its end is near.
+    /// Returns the current token. One is requested if there is none or its expiry is near.
     ///
     /// # Errors
-    /// Why there is none: the credentials are wrong, or the cloud is out of reach.
+    /// The credentials are wrong, or the token service is unavailable.
     pub(crate) async fn current(&self, priority: Priority) -> Result<Arc<Token>, ProviderError> {
         self.other_than(None, priority).await
     }
 
-    /// A token in place of `refused`: the one that somebody else has got by now, or a new one.
+    /// Returns a token other than `refused`: the one that another caller got meanwhile, or a new
+    /// one.
     ///
     /// # Errors
-    /// As [`current`](Self::current); a given token has nothing to take its place.
+    /// As [`current`](Self::current), or the token is fixed.
     pub(crate) async fn renewed(
         &self,
         refused: &Arc<Token>,
@@ -175,14 +179,14 @@ impl Tokens {
         self.other_than(Some(refused), priority).await
     }
 
-    /// Whether [`renewed`](Self::renewed) can bring another token.
+    /// Whether [`renewed`](Self::renewed) can return another token.
     pub(crate) fn can_renew(&self) -> bool {
-        matches!(self.0, How::Asked { .. })
+        matches!(self.0, TokenSource::Issued { .. })
     }
 
-    /// Waits for a renewal under way that must not be cut off; none begins any more.
+    /// See [`TokenIssuer::finish`].
     pub(crate) async fn finish(&self) {
-        if let How::Asked { issuer, .. } = &self.0 {
+        if let TokenSource::Issued { issuer, .. } = &self.0 {
             issuer.finish().await;
         }
     }
@@ -192,45 +196,37 @@ impl Tokens {
         refused: Option<&Arc<Token>>,
         priority: Priority,
     ) -> Result<Arc<Token>, ProviderError> {
-        let (issuer, flight) = match &self.0 {
-            How::Given { token, .. } if refused.is_none() => return Ok(token.clone()),
-            How::Given { refused, .. } => return Err(ProviderError::credential(*refused)),
-            How::Asked { issuer, token } => (issuer, token),
+        let (issuer, current) = match &self.0 {
+            TokenSource::Fixed { token, .. } if refused.is_none() => return Ok(token.clone()),
+            TokenSource::Fixed { refusal, .. } => return Err(refusal.clone()),
+            TokenSource::Issued { issuer, current } => (issuer, current),
         };
-        let mut flight = if priority.is_for_reader() {
-            flight.enter_if(issuer.admit()).await?
-        } else {
-            flight.enter().await
-        };
+        let admit = async { if priority.is_for_reader() { issuer.admit().await } else { Ok(()) } };
+        let mut current = current.enter_if(admit).await?;
         let now = Instant::now();
-        let usable = flight
-            .as_ref()
-            .filter(|token| {
-                !token.is_over(now) && !refused.is_some_and(|no| Arc::ptr_eq(no, token))
-            })
-            .cloned();
+        let is_refused =
+            |token: &Arc<Token>| refused.is_some_and(|refused| Arc::ptr_eq(refused, token));
+        let usable =
+            current.as_ref().filter(|token| !token.is_expired(now) && !is_refused(token)).cloned();
         if let Some(token) = usable.as_ref().filter(|token| !token.is_due(now)) {
             return Ok(token.clone());
         }
-        let error = match flight.shared_failure() {
+        let error = match current.shared_failure() {
             Some(error) => error.clone(),
             None => match issuer.issue(refused.map(|token| &**token), priority).await {
                 Ok(token) => {
                     let token = Arc::new(token);
-                    flight.succeed(Some(token.clone()));
+                    current.succeed(Some(token.clone()));
                     return Ok(token);
                 }
                 Err(error) => {
-                    flight.fail(error.clone(), Duration::ZERO);
+                    current.fail(error.clone(), Duration::ZERO);
                     error
                 }
             },
         };
-        // A token that is due for renewal works until it expires.
-        match usable {
-            Some(token) if error.is_transient() => Ok(token),
-            _ => Err(error),
-        }
+        // A token near its expiry is valid until then.
+        usable.filter(|_| error.is_transient()).ok_or(error)
     }
 }
 
@@ -239,12 +235,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_given_token_is_never_replaced() {
-        let tokens = Tokens::given(SecretString::from("given-s3cret"), "give a new one");
-        let token = tokens.current(Priority::Demand).await.unwrap();
+    async fn fixed_token_is_never_replaced() {
+        let refusal = ProviderError::credential("the token was refused");
+        let tokens = Tokens::fixed(SecretString::from("given-s3cret"), refusal.clone());
+        let token = tokens.current(Priority::Background).await.unwrap();
         assert_eq!(token.header().expose_secret(), "Bearer given-s3cret");
-        let error = tokens.renewed(&token, Priority::Demand).await.err().unwrap();
-        assert_eq!((error.is_credential(), error.to_string()), (true, "give a new one".into()));
+        assert_eq!(tokens.renewed(&token, Priority::Background).await.err(), Some(refusal));
         assert!(!tokens.can_renew());
     }
 }

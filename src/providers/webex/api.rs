@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     fn api(base: &str) -> Api {
-        let tokens = Tokens::given(SecretString::from("t"), "");
+        let tokens = Tokens::fixed(SecretString::from("t"), ProviderError::credential(""));
         Api::new(Client::new(8).unwrap(), Url::parse(base).unwrap(), tokens)
     }
 

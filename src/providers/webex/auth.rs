@@ -13,8 +13,9 @@ use crate::config::WebexConfig;
 use crate::http::{ApiReply, ApiRequest, Client, Priority};
 use crate::model::{SecretUrl, SourceName};
 use crate::providers::ProviderError;
-use crate::providers::oauth;
-use crate::providers::oauth::{Exchange, Kept, SignInService, SignedIn, TokenGrant, TokenService};
+use crate::providers::oauth::{
+    Exchange, RefreshTokenIssuer, SignInService, SignInStore, TokenGrant, TokenService, sibling_url,
+};
 use crate::providers::toolkit::redaction::quotable;
 use crate::providers::toolkit::serde_lenient;
 use crate::providers::toolkit::token::Tokens;
@@ -35,18 +36,26 @@ pub(crate) fn tokens(
 ) -> Tokens {
     let oauth = SecretUrl::new(oauth);
     match credential {
-        WebexCredential::Token(secret) => Tokens::given(
+        WebexCredential::Token(secret) => Tokens::fixed(
             secret,
-            "Webex refused the token; personal tokens live 12 hours: give a new one, or let meetfs renew its own with client_id, client_secret and refresh_token",
+            ProviderError::credential("Webex refused the token").with_hint(
+                "Personal tokens expire after 12 hours. Configure a new one, or client_id, \
+                 client_secret and refresh_token, with which meetfs renews its own.",
+            ),
         ),
         WebexCredential::Refreshed { client_id, client_secret, refresh_token, sign_in } => {
             let fix = "check client_id, client_secret and refresh_token, which ends after 90 days without use";
             let app = App { oauth, client_id, client_secret, fix: fix.into(), client };
-            Tokens::asked(SignedIn::seeded(source.clone(), app, refresh_token, sign_in))
+            Tokens::issued_by(RefreshTokenIssuer::for_refresh_token(
+                source.clone(),
+                app,
+                refresh_token,
+                sign_in,
+            ))
         }
         WebexCredential::SignedIn { client_id, client_secret, sign_in } => {
             let app = App { oauth, client_id, client_secret, fix: sign_in_again(source), client };
-            Tokens::asked(SignedIn::kept(source.clone(), app, sign_in))
+            Tokens::issued_by(RefreshTokenIssuer::for_sign_in(source.clone(), app, sign_in))
         }
     }
 }
@@ -71,9 +80,9 @@ pub(crate) fn sign_in_service(
         source: source.clone(),
         service: Box::new(app),
         client_id,
-        authorize: oauth::beside(&settings.oauth_url, "authorize"),
+        authorize_url: sibling_url(&settings.oauth_url, "authorize"),
         scopes: vec![listing, "meeting:transcripts_read"],
-        kept: Kept::at(sign_in)?,
+        store: SignInStore::at(sign_in)?,
     })
 }
 
@@ -99,28 +108,13 @@ impl TokenService for App {
 
     async fn exchange(
         &self,
-        what: Exchange<'_>,
+        exchange: Exchange<'_>,
         priority: Priority,
     ) -> Result<TokenGrant, ProviderError> {
         // Webex takes the app's credentials in the body alone ("Integrations & Authorization").
-        let mut form = vec![
-            ("client_id", SecretString::from(self.client_id.clone())),
-            ("client_secret", self.client_secret.clone()),
-        ];
-        let given = match what {
-            Exchange::Code { code, redirect, verifier } => {
-                form.push(("grant_type", SecretString::from("authorization_code")));
-                form.push(("code", code.clone()));
-                form.push(("redirect_uri", SecretString::from(redirect)));
-                form.push(("code_verifier", verifier.clone()));
-                code
-            }
-            Exchange::Refresh(token) => {
-                form.push(("grant_type", SecretString::from("refresh_token")));
-                form.push(("refresh_token", token.clone()));
-                token
-            }
-        };
+        let (mut form, secret) = exchange.form();
+        form.push(("client_id", SecretString::from(self.client_id.clone())));
+        form.push(("client_secret", self.client_secret.clone()));
         let request = ApiRequest {
             url: self.oauth.clone(),
             authorization: None,
@@ -137,7 +131,7 @@ impl TokenService for App {
                     "Webex's token service answered without a token; check oauth_url",
                 )
             }),
-            _ => Err(refused(&self.fix, &reply, body.as_object(), [&self.client_secret, given])),
+            _ => Err(refused(&self.fix, &reply, body.as_object(), [&self.client_secret, secret])),
         }
     }
 }
@@ -146,16 +140,16 @@ impl TokenService for App {
 pub(crate) fn granted(body: Value) -> Option<TokenGrant> {
     let Grant { access_token, expires_in, refresh_token, scope } =
         serde_json::from_value(body).ok()?;
-    let life = expires_in
+    let lifetime = expires_in
         .and_then(|seconds| u64::try_from(seconds).ok())
         .map_or(DEFAULT_LIFETIME, |seconds| Duration::from_secs(seconds).min(DEFAULT_LIFETIME));
     let refresh = refresh_token.map(SecretString::from);
     Some(TokenGrant {
         access: SecretString::from(access_token?),
-        life,
+        lifetime,
         refresh,
         scopes: scope,
-        api: None,
+        api_url: None,
     })
 }
 

@@ -53,7 +53,7 @@ pub fn refused(status: u16, body: &[u8], secret: &SecretString) -> Option<Provid
 /// How long the token lives that a reply holds, and the file in which it is kept, where it can be renewed.
 pub fn granted(body: &[u8]) -> Option<(Duration, Option<Vec<u8>>)> {
     let granted = auth::granted(serde_json::from_slice(body).ok()?)?;
-    Some((granted.life, oauth::fuzzing::kept(&granted)))
+    Some((granted.lifetime, oauth::fuzzing::stored(&granted)))
 }
 
 /// The refusal of a token.

@@ -324,7 +324,7 @@ async fn stored_transcript(
     let query: Vec<_> =
         std::iter::once(("format", "vtt")).chain(host.map(|host| ("hostEmail", host))).collect();
     let address = api.address(&path, &query)?;
-    Ok(Lease { url: address, authorization: Some(token.header()), expires: token.ends() })
+    Ok(Lease { url: address, authorization: Some(token.header()), expires: token.expires_at() })
 }
 
 /// Encodes an id as a path segment (RFC 3986, 3.3).

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::refusal::Refusal;
-use super::{auth, facts, mapping, participants, trash, wire};
+use super::{auth, facts, mapping, participants, token_refusal, trash, wire};
 use crate::http::ApiReply;
 use crate::model::{DaySpan, Details, Meeting, SharedText, SourceName};
 use crate::providers::oauth;
@@ -70,9 +70,9 @@ pub fn refused(status: u16, body: &[u8], secret: &SecretString) -> Option<Provid
 /// What a token's reply brings: how long it lives, the base address that it names if that may be believed, and the
 /// file in which it is kept, where it can be renewed.
 pub fn granted(base: &Url, body: &[u8]) -> Option<(Duration, Option<Url>, Option<Vec<u8>>)> {
-    let granted = auth::granted(serde_json::from_slice(body).ok()?, Some(base))?;
-    let kept = oauth::fuzzing::kept(&granted);
-    Some((granted.life, granted.api, kept))
+    let granted = auth::parse_grant(serde_json::from_slice(body).ok()?, Some(base))?;
+    let kept = oauth::fuzzing::stored(&granted);
+    Some((granted.lifetime, granted.api_url, kept))
 }
 
 /// The refusal of a code or a refresh token.
@@ -85,14 +85,14 @@ pub fn not_signed_in(
 ) -> ProviderError {
     let reply = ApiReply { status, headers: Default::default(), body: Vec::new() };
     let body = serde_json::from_slice::<Value>(body).unwrap_or_default();
-    auth::refused_user(source, is_code, &reply, body.as_object(), secrets)
+    token_refusal::user_refusal(source, is_code, &reply, body.as_object(), secrets)
 }
 
 /// The refusal of a token.
 pub fn not_granted(status: u16, body: &[u8], secret: &SecretString) -> ProviderError {
     let reply = ApiReply { status, headers: Default::default(), body: Vec::new() };
     let body = serde_json::from_slice::<Value>(body).unwrap_or_default();
-    auth::refused(&reply, body.as_object(), secret)
+    token_refusal::app_refusal(&reply, body.as_object(), secret)
 }
 
 /// What one meeting's recordings add to a listing: facts, and participants' own audio.

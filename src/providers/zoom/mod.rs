@@ -54,6 +54,7 @@ mod mapping;
 mod participants;
 mod refusal;
 mod scopes;
+mod token_refusal;
 mod trash;
 mod users;
 mod wire;

@@ -33,7 +33,7 @@ pub(crate) struct Credential {
 
 impl Credential {
     pub(crate) fn of(token: &Token) -> Self {
-        Self { secret: token.secret().clone(), ends: token.ends() }
+        Self { secret: token.secret().clone(), ends: token.expires_at() }
     }
 }
 

@@ -1,0 +1,252 @@
+//! Issues access tokens with a refresh token.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
+
+use super::sign_in_store::{
+    AccessGrant, Fingerprint, ReservedFile, SignIn, SignInStore, StoreError, StoreLock,
+};
+use super::token_service::{Exchange, TokenGrant, TokenService};
+use crate::config::SignInFile;
+use crate::http::Priority;
+use crate::model::{Diagnostic, SourceName, one_line};
+use crate::providers::ProviderError;
+use crate::providers::toolkit::token::{Token, TokenIssuer};
+
+/// Issues the access tokens of a source that has a refresh token.
+///
+/// A renewal runs in a task of its own. Its caller may time out, but the new refresh token must
+/// still be stored, because the old one no longer works.
+pub(crate) struct RefreshTokenIssuer(Arc<Renewal>);
+
+struct Renewal {
+    source: SourceName,
+    service: Box<dyn TokenService>,
+    store: Option<SignInStore>,
+    /// The configured refresh token. With one, no sign-in is needed.
+    seed: Option<SecretString>,
+    /// The newest sign-in if it could not be stored. It must survive as long as this process.
+    unstored: Mutex<Option<SignIn>>,
+    /// Held through a renewal: a caller that timed out leaves its renewal running. Locked before
+    /// the lock file.
+    renewing: tokio::sync::Mutex<()>,
+    /// Whether the process is ending. A renewal that starts now could be killed half-way.
+    is_ending: AtomicBool,
+}
+
+impl RefreshTokenIssuer {
+    /// Returns the issuer of a source that users sign in to with `meetfs login`.
+    pub(crate) fn for_sign_in(
+        source: SourceName,
+        service: impl TokenService + 'static,
+        file: SignInFile,
+    ) -> Self {
+        Self(Arc::new(Renewal::new(source, service, file, None)))
+    }
+
+    /// Returns the issuer of a source with a configured refresh token, which the service may
+    /// replace by another one.
+    pub(crate) fn for_refresh_token(
+        source: SourceName,
+        service: impl TokenService + 'static,
+        seed: SecretString,
+        file: SignInFile,
+    ) -> Self {
+        Self(Arc::new(Renewal::new(source, service, file, Some(seed))))
+    }
+}
+
+impl Renewal {
+    fn new(
+        source: SourceName,
+        service: impl TokenService + 'static,
+        file: SignInFile,
+        seed: Option<SecretString>,
+    ) -> Self {
+        Self {
+            source,
+            service: Box::new(service),
+            store: SignInStore::at(file),
+            seed,
+            unstored: Mutex::default(),
+            renewing: Default::default(),
+            is_ending: AtomicBool::new(false),
+        }
+    }
+
+    /// Returns the newest sign-in: the one that could not be stored, else the stored one, else the
+    /// configured refresh token.
+    fn newest(&self) -> Result<SignIn, StoreError> {
+        if let Some(unstored) = self.unstored.lock().clone() {
+            return Ok(unstored);
+        }
+        let stored = self.store.as_ref().map_or(Err(StoreError::Missing), SignInStore::read);
+        let Some(seed) = &self.seed else { return stored };
+        let fingerprint = Some(Fingerprint::of(seed));
+        match stored {
+            Ok(stored) if stored.seed == fingerprint => Ok(stored),
+            // Stored for another configured token, or not at all.
+            _ => Ok(SignIn {
+                refresh: seed.clone(),
+                access: None,
+                scopes: None,
+                api_url: None,
+                seed: fingerprint,
+            }),
+        }
+    }
+
+    fn store_error(&self, error: StoreError) -> ProviderError {
+        let source = &self.source;
+        let sign_in_again = format!("Run `meetfs login {source}`.");
+        match &error {
+            StoreError::Missing => {
+                ProviderError::credential(format!("nobody is signed in to {source}"))
+                    .with_hint(sign_in_again)
+            }
+            StoreError::Damaged(_) => {
+                ProviderError::credential(format!("the sign-in of {source} cannot be read"))
+                    .with_hint(sign_in_again)
+                    .with_source(error)
+            }
+            StoreError::Exposed { .. } => {
+                let private = error.hint().unwrap_or_default();
+                ProviderError::credential(format!("the sign-in of {source} is not used"))
+                    .with_hint(format!("{private} {sign_in_again}"))
+                    .with_source(error)
+            }
+            StoreError::File { .. } | StoreError::Busy => {
+                ProviderError::unavailable(format!("the sign-in of {source} cannot be renewed"))
+                    .with_source(error)
+            }
+        }
+    }
+
+    async fn renew(
+        &self,
+        current: &SignIn,
+        reserved: Option<ReservedFile>,
+        priority: Priority,
+    ) -> Result<Token, ProviderError> {
+        let requested_at = (Instant::now(), Timestamp::now());
+        let grant = self.service.exchange(Exchange::Refresh(&current.refresh), priority).await?;
+        let is_same = grant
+            .refresh
+            .as_ref()
+            .is_none_or(|new| new.expose_secret() == current.refresh.expose_secret());
+        let renewed = SignIn::after(Some(current), &grant, requested_at.1);
+        // A configured token that stays valid needs no copy.
+        if let Some(renewed) = renewed.filter(|_| !(is_same && self.seed.is_some())) {
+            let stored = reserved.map(|reserved| reserved.replace(&renewed));
+            *self.unstored.lock() = match stored {
+                Some(Ok(())) => None,
+                Some(Err(error)) => {
+                    tracing::error!(
+                        source = %self.source,
+                        "cannot store the new sign-in, which is lost when this process ends: {}",
+                        one_line(&error)
+                    );
+                    Some(renewed)
+                }
+                None => Some(renewed),
+            };
+        }
+        let TokenGrant { access, lifetime, scopes, api_url, .. } = grant;
+        let scopes = scopes.or_else(|| current.scopes.clone());
+        Ok(Token::with_lifetime(access, requested_at, lifetime)
+            .with_api_url(api_url)
+            .with_scopes(scopes))
+    }
+
+    /// Returns the stored access token, unless it is near its expiry or the one that was refused.
+    fn stored_token(&self, stored: &SignIn, refused: Option<&SecretString>) -> Option<Token> {
+        let AccessGrant { token, issued_at, expires_at } = stored.access.as_ref()?;
+        let now = Timestamp::now();
+        let lifetime = expires_at.duration_since(*issued_at);
+        let remaining = expires_at.duration_since(now);
+        // A clock that was set back would make an old token seem new.
+        let is_valid = *issued_at <= now && remaining > lifetime / 10;
+        let is_refused =
+            refused.is_some_and(|refused| refused.expose_secret() == token.expose_secret());
+        let remaining = Duration::try_from(remaining).ok().filter(|_| is_valid && !is_refused)?;
+        let token = Token::with_lifetime(token.clone(), (Instant::now(), now), remaining);
+        let api_url = stored.api_url.as_ref().and_then(|url| self.service.trusted_api_url(url));
+        Some(token.with_api_url(api_url).with_scopes(stored.scopes.clone()))
+    }
+
+    async fn issue(
+        &self,
+        refused: Option<&SecretString>,
+        priority: Priority,
+    ) -> Result<Token, ProviderError> {
+        let _renewing = self.renewing.lock().await;
+        // Read before the lock file is taken: without a sign-in, no directory is created.
+        let newest = self.newest().map_err(|error| self.store_error(error))?;
+        if let Some(token) = self.stored_token(&newest, refused) {
+            return Ok(token);
+        }
+        let lock = match &self.store {
+            Some(store) => Some(store.lock().await),
+            None => None,
+        };
+        let is_configured = self.seed.is_some();
+        let lock: Option<StoreLock> = match lock {
+            Some(Ok(lock)) => Some(lock),
+            // A configured token can be renewed without a store.
+            Some(Err(StoreError::File { .. } | StoreError::Exposed { .. })) if is_configured => {
+                None
+            }
+            Some(Err(error)) => return Err(self.store_error(error)),
+            None => None,
+        };
+        // Another process may have renewed it while this one waited for the lock.
+        let newest = self.newest().map_err(|error| self.store_error(error))?;
+        if let Some(token) = self.stored_token(&newest, refused) {
+            return Ok(token);
+        }
+        if self.is_ending.load(Ordering::Acquire) {
+            return Err(ProviderError::unavailable("the mount is ending"));
+        }
+        let reserved = match lock.as_ref().map(StoreLock::reserve).transpose() {
+            Ok(reserved) => reserved,
+            Err(_) if is_configured => None,
+            Err(error) => return Err(self.store_error(error)),
+        };
+        self.renew(&newest, reserved, priority).await
+    }
+}
+
+#[async_trait]
+impl TokenIssuer for RefreshTokenIssuer {
+    async fn admit(&self) -> Result<(), ProviderError> {
+        self.0.service.admit().await
+    }
+
+    async fn issue(
+        &self,
+        refused: Option<&Token>,
+        priority: Priority,
+    ) -> Result<Token, ProviderError> {
+        let renewal = self.0.clone();
+        let refused = refused.map(|token| token.secret().clone());
+        let task = tokio::spawn(async move { renewal.issue(refused.as_ref(), priority).await });
+        task.await.unwrap_or_else(|error| {
+            let source = &self.0.source;
+            Err(ProviderError::unavailable(format!("the sign-in of {source} cannot be renewed"))
+                .with_source(error))
+        })
+    }
+
+    async fn finish(&self) {
+        // A renewal that holds the lock is waited for; a later one sees the flag.
+        self.0.is_ending.store(true, Ordering::Release);
+        drop(self.0.renewing.lock().await);
+    }
+}

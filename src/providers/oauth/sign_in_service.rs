@@ -1,0 +1,178 @@
+//! A sign-in: the URL for the browser, and the exchange of the code that comes back.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use jiff::Timestamp;
+use oauth2::{AuthUrl, ClientId, CsrfToken, PkceCodeChallenge, RedirectUrl, Scope};
+use secrecy::SecretString;
+use url::Url;
+
+use super::sign_in_store::{SignIn, SignInStore, StoreError};
+use super::token_service::{Exchange, TokenService};
+use crate::http::Priority;
+use crate::model::{Diagnostic, ErrorKind, SourceName};
+use crate::providers::ProviderError;
+
+/// Signs in to one source and out of it.
+pub struct SignInService {
+    pub(crate) source: SourceName,
+    pub(crate) service: Box<dyn TokenService>,
+    pub(crate) client_id: String,
+    /// The page for the browser.
+    pub(crate) authorize_url: Url,
+    /// The requested scopes; empty if the settings of the app determine them.
+    pub(crate) scopes: Vec<&'static str>,
+    pub(crate) store: SignInStore,
+}
+
+impl std::fmt::Debug for SignInService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SignInService").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+/// A request for permission that has not been answered yet.
+pub struct AuthorizationRequest {
+    /// The URL to open in a browser.
+    pub url: Url,
+    pub(crate) redirect: String,
+    pub(crate) state: CsrfToken,
+    pub(crate) verifier: SecretString,
+}
+
+impl std::fmt::Debug for AuthorizationRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuthorizationRequest")
+            .field("redirect", &self.redirect)
+            .finish_non_exhaustive()
+    }
+}
+
+impl AuthorizationRequest {
+    /// Whether a redirect with this `state` answers this request and not another one.
+    pub fn has_state(&self, state: &str) -> bool {
+        self.state.secret() == state
+    }
+}
+
+/// A sign-in that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SignInError {
+    /// The provider refused it or could not be reached.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// A configured URL is not usable.
+    #[error("the URL `{0}` cannot be used to sign in")]
+    Url(String),
+    /// The sign-in cannot be stored.
+    #[error("cannot store the sign-in")]
+    Store(#[source] StoreError),
+    /// The reply contains no refresh token.
+    #[error("the service returned no refresh token, so the sign-in would expire within the hour")]
+    NoRefreshToken,
+}
+
+impl From<StoreError> for SignInError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Diagnostic for SignInError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Provider(error) => error.kind(),
+            Self::Url(_) | Self::NoRefreshToken => ErrorKind::Configuration,
+            Self::Store(_) => ErrorKind::System,
+        }
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Provider(error) => error.hint(),
+            Self::Url(_) => Some("Check oauth_url.".into()),
+            Self::Store(error) => {
+                let elsewhere = "Set XDG_STATE_HOME to store it in another directory.";
+                Some(match error.hint() {
+                    Some(hint) => format!("{hint} {elsewhere}").into(),
+                    None => elsewhere.into(),
+                })
+            }
+            Self::NoRefreshToken => Some("Make the app a user-managed OAuth app.".into()),
+        }
+    }
+}
+
+impl SignInService {
+    /// Checks that a sign-in can be stored, before the user gives permission in the browser.
+    ///
+    /// # Errors
+    /// [`SignInError::Store`].
+    pub async fn prepare(&self) -> Result<(), SignInError> {
+        Ok(self.store.lock().await?.reserve().map(drop)?)
+    }
+
+    /// Returns a request for permission whose answer is sent to `redirect`.
+    ///
+    /// # Errors
+    /// [`SignInError::Url`].
+    pub fn authorization_request(
+        &self,
+        redirect: &str,
+    ) -> Result<AuthorizationRequest, SignInError> {
+        let unusable = |url: &str| SignInError::Url(url.to_owned());
+        let authorize_url = AuthUrl::new(self.authorize_url.to_string())
+            .map_err(|_| unusable(self.authorize_url.as_str()))?;
+        let redirect_url = RedirectUrl::new(redirect.to_owned()).map_err(|_| unusable(redirect))?;
+        let client = oauth2::basic::BasicClient::new(ClientId::new(self.client_id.clone()))
+            .set_auth_uri(authorize_url)
+            .set_redirect_uri(redirect_url);
+        let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+        let mut request = client.authorize_url(CsrfToken::new_random).set_pkce_challenge(challenge);
+        for scope in &self.scopes {
+            request = request.add_scope(Scope::new((*scope).to_owned()));
+        }
+        let (url, state) = request.url();
+        let verifier = SecretString::from(verifier.into_secret());
+        Ok(AuthorizationRequest { url, redirect: redirect.to_owned(), state, verifier })
+    }
+
+    /// Exchanges the code of the redirect for tokens and stores them. Returns the granted scopes,
+    /// if the reply names them.
+    ///
+    /// # Errors
+    /// The code is refused, or the tokens cannot be stored.
+    pub async fn finish(
+        &self,
+        request: AuthorizationRequest,
+        code: SecretString,
+    ) -> Result<Option<String>, SignInError> {
+        // Reserved before the exchange, because a code works only once.
+        let lock = self.store.lock().await?;
+        let reserved = lock.reserve()?;
+        let issued_at = Timestamp::now();
+        let exchange = Exchange::Code {
+            code: &code,
+            redirect: &request.redirect,
+            verifier: &request.verifier,
+        };
+        let grant = self.service.exchange(exchange, Priority::Background).await?;
+        let sign_in = SignIn::after(None, &grant, issued_at).ok_or(SignInError::NoRefreshToken)?;
+        reserved.replace(&sign_in)?;
+        Ok(grant.scopes)
+    }
+
+    /// Deletes the stored sign-in. Returns whether there was one.
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub async fn forget(&self) -> Result<bool, SignInError> {
+        Ok(self.store.lock().await?.remove()?)
+    }
+
+    /// Returns the path of the stored sign-in.
+    pub fn path(&self) -> &Path {
+        self.store.path()
+    }
+}

@@ -1,0 +1,439 @@
+//! The file of a sign-in: readable by its owner alone, replaced atomically, locked by one process
+//! at a time.
+
+use std::borrow::Cow;
+use std::fs::{File, Metadata, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+use url::Url;
+
+use super::token_service::TokenGrant;
+use crate::config::SignInFile;
+use crate::model::{Diagnostic, ErrorKind};
+
+/// Longest file that is read. Two tokens of a few KiB each fit in many times.
+const MAX_FILE_LENGTH: u64 = 256 * 1024;
+
+/// Space that is reserved before a renewal. Without it, a full disk would lose a refresh token
+/// that the service returns only once. Two tokens are a few KiB.
+const RESERVED_LENGTH: u64 = 64 * 1024;
+
+/// How long another process may hold the lock: twice the timeout of a renewal.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How often the lock is tried while another process holds it.
+const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(20);
+
+/// A sign-in that cannot be read or written. Names no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no file.
+    #[error("nobody is signed in")]
+    Missing,
+    /// The file cannot be parsed.
+    #[error("{} is damaged", .0.display())]
+    Damaged(PathBuf),
+    /// Other users have, or had, access to the file or directory.
+    #[error("other users have access to {}", path.display())]
+    Exposed {
+        /// The file or directory.
+        path: PathBuf,
+        /// The mode it should have.
+        mode: u32,
+    },
+    /// The operating system refused an operation.
+    #[error("cannot use {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another process holds the lock.
+    #[error("another process has been renewing the sign-in for {} s", LOCK_TIMEOUT.as_secs())]
+    Busy,
+}
+
+impl Diagnostic for StoreError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Missing | Self::Damaged(_) | Self::Exposed { .. } => ErrorKind::Credential,
+            Self::File { .. } => ErrorKind::System,
+            Self::Busy => ErrorKind::Busy,
+        }
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let Self::Exposed { path, mode } = self else { return None };
+        let (user, path) = (nix::unistd::geteuid(), path.display());
+        Some(
+            format!(
+                "Others may have read or replaced it. Run `chown {user} {path}` and \
+                 `chmod {mode:o} {path}`."
+            )
+            .into(),
+        )
+    }
+}
+
+/// The place of a stored sign-in.
+#[derive(Clone, Debug)]
+pub(crate) struct SignInStore {
+    path: PathBuf,
+}
+
+/// A stored sign-in.
+#[derive(Clone)]
+pub(crate) struct SignIn {
+    pub(crate) refresh: SecretString,
+    pub(crate) access: Option<AccessGrant>,
+    pub(crate) scopes: Option<String>,
+    pub(crate) api_url: Option<Url>,
+    /// The configured refresh token that this sign-in began with.
+    pub(crate) seed: Option<Fingerprint>,
+}
+
+/// A stored access token.
+#[derive(Clone)]
+pub(crate) struct AccessGrant {
+    pub(crate) token: SecretString,
+    pub(crate) issued_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
+}
+
+/// Distinguishes configured refresh tokens without being one.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Fingerprint(String);
+
+impl Fingerprint {
+    pub(crate) fn of(secret: &SecretString) -> Self {
+        let digest = Sha256::digest(secret.expose_secret().as_bytes());
+        Self(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+/// The JSON document in the file.
+#[derive(Serialize, Deserialize)]
+struct SignInDocument {
+    refresh_token: String,
+    #[serde(default)]
+    access_token: Option<String>,
+    #[serde(default, rename = "given")]
+    issued_at: Option<Timestamp>,
+    #[serde(default, rename = "ends")]
+    expires_at: Option<Timestamp>,
+    #[serde(default)]
+    scopes: Option<String>,
+    #[serde(default)]
+    api_url: Option<Url>,
+    #[serde(default)]
+    seed: Option<String>,
+}
+
+impl SignIn {
+    /// Parses the bytes of a file; `None` if it is damaged.
+    pub(crate) fn from_file(bytes: &[u8]) -> Option<Self> {
+        let document: SignInDocument = serde_json::from_slice(bytes).ok()?;
+        let access = match (document.access_token, document.issued_at, document.expires_at) {
+            (Some(token), Some(issued_at), Some(expires_at)) => {
+                Some(AccessGrant { token: SecretString::from(token), issued_at, expires_at })
+            }
+            _ => None,
+        };
+        (!document.refresh_token.is_empty()).then(|| Self {
+            refresh: SecretString::from(document.refresh_token),
+            access,
+            scopes: document.scopes,
+            api_url: document.api_url,
+            seed: document.seed.map(Fingerprint),
+        })
+    }
+
+    /// Returns the bytes of the file.
+    pub(crate) fn to_file(&self) -> serde_json::Result<Zeroizing<Vec<u8>>> {
+        let access = self.access.as_ref();
+        let document = SignInDocument {
+            refresh_token: self.refresh.expose_secret().to_owned(),
+            access_token: access.map(|access| access.token.expose_secret().to_owned()),
+            issued_at: access.map(|access| access.issued_at),
+            expires_at: access.map(|access| access.expires_at),
+            scopes: self.scopes.clone(),
+            api_url: self.api_url.clone(),
+            seed: self.seed.clone().map(|Fingerprint(seed)| seed),
+        };
+        serde_json::to_vec_pretty(&document).map(Zeroizing::new)
+    }
+
+    /// Returns what to store after `grant`, which `previous` was exchanged for. `None` if there is
+    /// no refresh token.
+    pub(crate) fn after(
+        previous: Option<&SignIn>,
+        grant: &TokenGrant,
+        issued_at: Timestamp,
+    ) -> Option<Self> {
+        let refresh =
+            grant.refresh.clone().or_else(|| previous.map(|previous| previous.refresh.clone()))?;
+        let expires_at = issued_at.checked_add(grant.lifetime).ok();
+        let access = expires_at.map(|expires_at| AccessGrant {
+            token: grant.access.clone(),
+            issued_at,
+            expires_at,
+        });
+        let scopes =
+            grant.scopes.clone().or_else(|| previous.and_then(|previous| previous.scopes.clone()));
+        let seed = previous.and_then(|previous| previous.seed.clone());
+        Some(Self { refresh, access, scopes, api_url: grant.api_url.clone(), seed })
+    }
+}
+
+impl SignInStore {
+    /// Returns the store of a file; `None` if no directory is configured for it.
+    pub(crate) fn at(SignInFile(path): SignInFile) -> Option<Self> {
+        path.map(|path| Self { path })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn file_error(&self, source: std::io::Error) -> StoreError {
+        StoreError::File { path: self.path.clone(), source }
+    }
+
+    pub(crate) fn read(&self) -> Result<SignIn, StoreError> {
+        let opened = std::fs::OpenOptions::new()
+            .read(true)
+            // A named pipe in its place must not block.
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
+            .open(&self.path);
+        let file = match opened {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(StoreError::Missing);
+            }
+            Err(error) => return Err(self.file_error(error)),
+        };
+        let metadata = file.metadata().map_err(|error| self.file_error(error))?;
+        check_private(&self.path, &metadata, 0o077, 0o600)?;
+        let mut bytes = Zeroizing::new(Vec::new());
+        file.take(MAX_FILE_LENGTH)
+            .read_to_end(&mut bytes)
+            .map_err(|error| self.file_error(error))?;
+        SignIn::from_file(&bytes).ok_or_else(|| StoreError::Damaged(self.path.clone()))
+    }
+
+    fn directory(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// Waits for the lock among all processes that use the file.
+    pub(crate) async fn lock(&self) -> Result<StoreLock, StoreError> {
+        let directory = self.directory();
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(|error| self.file_error(error))?;
+        // Anyone who can write to the directory can replace the sign-in.
+        let metadata = directory.metadata().map_err(|error| self.file_error(error))?;
+        check_private(directory, &metadata, 0o022, 0o700)?;
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            // A lock on the target of a symbolic link excludes no other process.
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+            .open(self.path.with_extension("lock"))
+            .map_err(|error| self.file_error(error))?;
+        let deadline = Instant::now() + LOCK_TIMEOUT;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(StoreLock { store: self.clone(), _file: file }),
+                Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
+                    return Err(StoreError::Busy);
+                }
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(self.file_error(error)),
+            }
+            tokio::time::sleep(LOCK_RETRY_INTERVAL).await;
+        }
+    }
+}
+
+/// Checks that a file or directory belongs to this user and that others have none of the rights in
+/// `forbidden`.
+fn check_private(
+    path: &Path,
+    metadata: &Metadata,
+    forbidden: u32,
+    mode: u32,
+) -> Result<(), StoreError> {
+    let is_own = metadata.uid() == nix::unistd::geteuid().as_raw();
+    if is_own && metadata.mode() & forbidden == 0 {
+        Ok(())
+    } else {
+        Err(StoreError::Exposed { path: path.to_owned(), mode })
+    }
+}
+
+/// The right to replace the sign-in, until it is dropped.
+pub(crate) struct StoreLock {
+    store: SignInStore,
+    _file: File,
+}
+
+impl StoreLock {
+    /// Reserves disk space for a new sign-in.
+    pub(crate) fn reserve(&self) -> Result<ReservedFile, StoreError> {
+        let path = self.store.path.with_extension("new");
+        // A file that a killed process left may have any mode and further hard links.
+        let removed = match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+        let created = removed
+            .and_then(|()| {
+                std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path)
+            })
+            .and_then(|mut file| {
+                std::io::copy(&mut std::io::repeat(b' ').take(RESERVED_LENGTH), &mut file)?;
+                file.sync_all()?;
+                Ok(file)
+            });
+        match created {
+            Ok(file) => Ok(ReservedFile { store: self.store.clone(), path, file }),
+            Err(error) => {
+                // A partial file would use space on a full disk.
+                let _ = std::fs::remove_file(&path);
+                Err(self.store.file_error(error))
+            }
+        }
+    }
+
+    /// Deletes the sign-in. Returns whether there was one.
+    pub(crate) fn remove(&self) -> Result<bool, StoreError> {
+        match std::fs::remove_file(&self.store.path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(self.store.file_error(error)),
+        }
+    }
+}
+
+/// A file of [`RESERVED_LENGTH`] bytes beside the sign-in. It is removed when dropped.
+pub(crate) struct ReservedFile {
+    store: SignInStore,
+    path: PathBuf,
+    file: File,
+}
+
+impl ReservedFile {
+    /// Replaces the stored sign-in. When it returns, the new one is durable.
+    pub(crate) fn replace(mut self, sign_in: &SignIn) -> Result<(), StoreError> {
+        let replaced = sign_in.to_file().map_err(std::io::Error::from).and_then(|text| {
+            self.file.rewind()?;
+            self.file.write_all(&text)?;
+            self.file.set_len(text.len() as u64)?;
+            self.file.sync_all()?;
+            std::fs::rename(&self.path, &self.store.path)?;
+            // Without it, a power failure can undo the rename.
+            File::open(self.store.directory())?.sync_all()
+        });
+        replaced.map_err(|error| self.store.file_error(error))
+    }
+}
+
+impl Drop for ReservedFile {
+    fn drop(&mut self) {
+        // After a rename there is nothing to remove.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn at(path: PathBuf) -> SignInStore {
+        SignInStore::at(SignInFile(Some(path))).unwrap()
+    }
+
+    fn sign_in(refresh: &str) -> SignIn {
+        let access = AccessGrant {
+            token: SecretString::from("acc3ss"),
+            issued_at: Timestamp::UNIX_EPOCH,
+            expires_at: "2026-10-06T07:00:00.5Z".parse().unwrap(),
+        };
+        SignIn {
+            refresh: SecretString::from(refresh),
+            access: Some(access),
+            scopes: Some("a:b c:d".into()),
+            api_url: Some("https://api.zoom.us/v2".parse().unwrap()),
+            seed: Some(Fingerprint::of(&SecretString::from("seed"))),
+        }
+    }
+
+    #[tokio::test]
+    async fn sign_in_is_stored_for_its_owner_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = at(directory.path().join("deep/sign-in/acme.json"));
+        assert!(matches!(store.read(), Err(StoreError::Missing)));
+        let lock = store.lock().await.unwrap();
+        lock.reserve().unwrap().replace(&sign_in("first")).unwrap();
+        lock.reserve().unwrap().replace(&sign_in("second")).unwrap();
+        let read = store.read().unwrap();
+        assert_eq!(read.refresh.expose_secret(), "second");
+        assert_eq!(read.access.unwrap().expires_at.to_string(), "2026-10-06T07:00:00.5Z");
+        assert_eq!(read.scopes.as_deref(), Some("a:b c:d"));
+        assert!(read.seed == Some(Fingerprint::of(&SecretString::from("seed"))));
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(store.path()), 0o600);
+        assert_eq!(mode(store.path().parent().unwrap()), 0o700);
+        let names = std::fs::read_dir(store.path().parent().unwrap()).unwrap().count();
+        assert_eq!(names, 2, "the file and its lock");
+    }
+
+    #[tokio::test]
+    async fn unused_reservation_leaves_the_sign_in() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = at(directory.path().join("acme.json"));
+        let lock = store.lock().await.unwrap();
+        lock.reserve().unwrap().replace(&sign_in("first")).unwrap();
+        drop(lock.reserve().unwrap());
+        assert_eq!(store.read().unwrap().refresh.expose_secret(), "first");
+        assert!(lock.remove().unwrap() && !lock.remove().unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lock_excludes_a_second_holder() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = at(directory.path().join("acme.json"));
+        let first = store.lock().await.unwrap();
+        let second = tokio::time::timeout(Duration::from_millis(200), store.lock()).await;
+        assert!(second.is_err(), "the first lock is held");
+        drop(first);
+        store.lock().await.unwrap();
+    }
+
+    #[test]
+    fn damaged_file_is_reported_without_its_secrets() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = at(directory.path().join("acme.json"));
+        std::fs::write(store.path(), "{\"refresh_token\": \"s3cret\", \"ends\": 7").unwrap();
+        std::fs::set_permissions(store.path(), std::fs::Permissions::from_mode(0o600)).unwrap();
+        let Err(error) = store.read() else { panic!() };
+        assert!(error.to_string().contains("damaged") && !error.to_string().contains("s3cret"));
+    }
+}
