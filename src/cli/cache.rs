@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::config_args::ConfigArgs;
+use super::config_args::{ConfigArgs, hide};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -24,7 +24,7 @@ Examples:
 
 Exits with 4 while a mount uses the cache. Unmount it first.";
 
-/// Flags of [`ConfigArgs`] that do not change what these commands do.
+/// Flags of [`ConfigArgs`] that do not affect these commands.
 const HIDDEN: [&str; 4] = ["memory", "timezone", "read_deadline", "connections"];
 
 /// Inspect or empty the disk cache
@@ -39,7 +39,7 @@ pub struct CacheArgs {
 pub enum CacheCommand {
     /// Show the size of the disk cache and the process that uses it
     #[command(after_help = AFTER_STATUS_HELP)]
-    #[command(mut_args(|arg| { let is_hidden = HIDDEN.contains(&arg.get_id().as_str()); arg.hide(is_hidden) }))]
+    #[command(mut_args(|argument| hide(argument, &HIDDEN)))]
     Status {
         #[command(flatten)]
         flags: ConfigArgs,
@@ -49,7 +49,7 @@ pub enum CacheCommand {
     },
     /// Remove every downloaded block
     #[command(after_help = AFTER_CLEAR_HELP)]
-    #[command(mut_args(|arg| { let is_hidden = HIDDEN.contains(&arg.get_id().as_str()); arg.hide(is_hidden) }))]
+    #[command(mut_args(|argument| hide(argument, &HIDDEN)))]
     Clear {
         #[command(flatten)]
         flags: ConfigArgs,

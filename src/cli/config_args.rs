@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, Command, FromArgMatches};
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
 use crate::config::{
     DEFAULT_CONNECTIONS, DEFAULT_DISK, DEFAULT_MEMORY, DEFAULT_READ_DEADLINE, Origin, Overrides,
@@ -117,6 +117,13 @@ struct ConfigFlags {
         allow_negative_numbers = true
     )]
     connections: Option<OsString>,
+}
+
+/// Hides the flags with these ids from the help of a command that they do not affect. The command
+/// still accepts them and checks their values, as it does those of the file.
+pub(super) fn hide(argument: Arg, ids: &[&str]) -> Arg {
+    let is_hidden = ids.contains(&argument.get_id().as_str());
+    if is_hidden { argument.hide(true) } else { argument }
 }
 
 /// The values of the flags, or of their variables, that override the configuration file.

@@ -11,10 +11,11 @@ Examples:
   meetfs doctor --config /etc/meetfs/config.toml --source acme
   meetfs doctor --json
 
-Lists the last days of each source and reads one byte of one recording, which takes a few requests. Nothing is mounted or \
-changed.
+Lists the last days of each source and reads one byte of one recording, which takes a few \
+requests. Nothing is mounted or changed.
 
-Exits with 0 if no check failed, with 3 if the configuration or a credential failed, and with 1 otherwise.";
+Exits with 0 if no check failed, with 3 if the configuration or a credential failed, and with 1 \
+otherwise.";
 
 /// Check configuration, credentials, network, FUSE and cache, and suggest fixes
 #[derive(Args, Clone, Debug)]

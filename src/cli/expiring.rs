@@ -12,8 +12,9 @@ Examples:
   meetfs expiring --within 7d --not-in /backup   next 7 days, not saved yet
   meetfs expiring --not-in /backup --checksum || echo 'save them' | mail ana
 
-A file counts as saved if the directory contains, at any depth, a directory with the name of the meeting and in it a file \
-of the same name and size. With --checksum the bytes must be equal too, so both files are read.
+A file counts as saved if the directory contains, at any depth, a directory with the name of the \
+meeting and in it a file of the same name and size. With --checksum the bytes must be equal too, \
+so both files are read.
 
 Times have their offset from UTC. Those of --json are UTC.
 

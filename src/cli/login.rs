@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::config_args::ConfigArgs;
+use super::config_args::{ConfigArgs, hide};
 use crate::config::{Origin, Overrides, Setting};
 
 const AFTER_HELP: &str = "\
@@ -11,23 +11,24 @@ Examples:
   meetfs login acme --paste         with a browser on another machine
   meetfs login acme --forget        sign out and delete the stored tokens
 
-For a source that has the client_id of an app and no other credential. The redirect URL of the app must be \
-http://127.0.0.1:8976/, or the same with the port of --port. --paste needs the complete URL that the browser was \
-redirected to and not only the code in it, because the URL says which sign-in it belongs to.
+For a source that has the client_id of an app and no other credential. The redirect URL of the \
+app must be http://127.0.0.1:8976/, or the same with the port of --port. --paste needs the \
+complete URL that the browser was redirected to and not only the code in it, because the URL says \
+which sign-in it belongs to.
 
-The tokens are stored in $XDG_STATE_HOME/meetfs/sign-in, readable only by you. Every mount renews them. A running mount \
-uses a new sign-in automatically.
+The tokens are stored in $XDG_STATE_HOME/meetfs/sign-in, readable only by you. Every mount renews \
+them. A running mount uses a new sign-in automatically.
 
 Exits with 3 if the permission was refused or the source needs no login.";
 
-/// Flags of [`ConfigArgs`] that do not change what this command does.
+/// Flags of [`ConfigArgs`] that do not affect this command.
 const HIDDEN: [&str; 6] =
     ["cache_dir", "memory", "disk", "timezone", "read_deadline", "connections"];
 
 /// Sign in to a source in a browser
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
-#[command(mut_args(|arg| { let is_hidden = HIDDEN.contains(&arg.get_id().as_str()); arg.hide(is_hidden) }))]
+#[command(mut_args(|argument| hide(argument, &HIDDEN)))]
 pub struct LoginArgs {
     /// Name of the source
     #[arg(value_name = "SOURCE")]

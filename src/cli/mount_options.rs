@@ -39,8 +39,8 @@ impl Diagnostic for MountOptionsError {
                 format!("Did you mean `{nearest}`?").into()
             }
             Self::Unknown { nearest: None, .. } => format!(
-                "`{ALLOW_OTHER}` and `{DEFAULT_PERMISSIONS}` have an effect. Options that fstab has \
-                 for every mount are accepted."
+                "`{ALLOW_OTHER}` and `{DEFAULT_PERMISSIONS}` have an effect. Options that fstab \
+                 has for every mount are accepted."
             )
             .into(),
         })

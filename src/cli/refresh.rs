@@ -9,7 +9,8 @@ Examples:
   meetfs refresh                all your mounts
   meetfs refresh ~/meetings && rsync -a ~/meetings/ /backup/
 
-Returns when the mount shows the new list. Exits with 1 if a source could not be listed completely.";
+Returns when the mount shows the new list. Exits with 1 if a source could not be listed \
+completely.";
 
 /// Refresh the list of recordings now
 #[derive(Args, Clone, Debug)]

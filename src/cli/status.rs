@@ -10,11 +10,11 @@ Examples:
   meetfs status ~/meetings
   meetfs status --json | jq '.[].sources[] | select(.error)'
 
-Shows for each source how many recordings it has, when it was listed and will be listed again, and its errors. Times have \
-their offset from UTC. Those of --json are UTC.
+Shows for each source how many recordings it has, when it was listed and will be listed again, \
+and its errors. Times have their offset from UTC. Those of --json are UTC.
 
-A mount whose daemon has died is shown as DEAD. In JSON, its field \"dead\" says what to do. The field is null for a mount \
-that works.
+A mount whose daemon has died is shown as DEAD. In JSON, its field \"dead\" says what to do. The \
+field is null for a mount that works.
 
 Exits with 0 if every daemon answered, and with 1 if one is dead.";
 

@@ -170,7 +170,8 @@ impl Diagnostic for ConfigError {
             Self::SecretGivenTwice { .. } => return Some("Keep one of the two.".into()),
             Self::ExposedConfig { path, .. } => format!("Run `chmod 600 {}`.", path.display()),
             Self::ForeignConfig { path, .. } => format!(
-                "Check its contents and take ownership (`chown {} {}`), or run meetfs as that user.",
+                "Check its contents and take ownership (`chown {} {}`), or run meetfs as that \
+                 user.",
                 Uid::effective(),
                 path.display()
             ),

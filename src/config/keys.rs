@@ -132,7 +132,12 @@ impl KeyType for Secret {
 /// Declares the keys of one table as a struct with one field for each key. `names` returns every
 /// name that can be written in the table, `read` reads it.
 macro_rules! known_keys {
-    ($(#[$meta:meta])* struct $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* }) => {
+    (
+        $(#[$meta:meta])*
+        struct $name:ident {
+            $($(#[$field_meta:meta])* $field:ident: $type:ty,)*
+        }
+    ) => {
         $(#[$meta])*
         pub(super) struct $name {
             $($(#[$field_meta])* $field: Option<$type>,)*

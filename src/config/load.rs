@@ -21,20 +21,8 @@ use super::suggestion::nearest;
 use super::table::Table;
 use super::value;
 use super::value_problem::ValueProblem;
+use super::zoom::{EXAMPLE, LOGIN_EXAMPLE};
 use crate::model::SourceName;
-
-/// The shortest configuration that works.
-pub(super) const EXAMPLE: &str = r#"[source.acme]
-provider = "zoom"
-account_id = "…"
-client_id = "…"
-client_secret_file = "acme.secret""#;
-
-/// The shortest configuration of a source to sign in to.
-pub(super) const LOGIN_EXAMPLE: &str = r#"[source.acme]
-provider = "zoom"
-client_id = "…"                        # of a user-managed OAuth app
-client_secret_file = "acme.secret"     # not for a public client"#;
 
 /// The complete configuration, checked.
 #[derive(Clone, Debug)]

@@ -10,9 +10,10 @@ use jiff::civil::date;
 use secrecy::ExposeSecret;
 
 use super::config_file::ConfigFile;
-use super::load::{CacheKeys, EXAMPLE, LOGIN_EXAMPLE, Loader, Purpose, RootKeys};
+use super::load::{CacheKeys, Loader, Purpose, RootKeys};
 use super::source::all_keys;
 use super::table::Table;
+use super::zoom::{EXAMPLE, LOGIN_EXAMPLE};
 use super::*;
 use crate::model::{Diagnostic, one_line};
 
@@ -172,7 +173,8 @@ fn configured_default_url_is_not_the_default() {
 #[test]
 fn override_beats_the_file() {
     let config = format!(
-        "timezone = 'Asia/Tokyo'\nread_deadline = '5s'\nconnections = 5\n[cache]\ndir = '/file'\nmemory = '16MiB'\ndisk = '1GiB'\n{ACME}"
+        "timezone = 'Asia/Tokyo'\nread_deadline = '5s'\nconnections = 5\n\
+         [cache]\ndir = '/file'\nmemory = '16MiB'\ndisk = '1GiB'\n{ACME}"
     );
     let mut setup = Setup::new(&config);
     let config = setup.load().unwrap();
@@ -355,7 +357,8 @@ fn unknown_key_names_line_table_and_nearest() {
         ),
         (
             format!("{ACME}client_secret_fil = 'x'"),
-            "line 7: unknown key `client_secret_fil` in [source.acme]\nhint: Did you mean `client_secret_file`?",
+            "line 7: unknown key `client_secret_fil` in [source.acme]\n\
+             hint: Did you mean `client_secret_file`?",
         ),
         (
             "[source.acme]\nprovder = 'zoom'".to_owned(),
@@ -462,7 +465,7 @@ fn unreadable_secret_names_its_key() {
         ),
         (
             "token_env = 's3cr3t-value'",
-            "`source.a.token_env`: cannot read the secret: the environment variable that the key names is",
+            "`source.a.token_env`: cannot read the secret: the environment variable that",
         ),
         (
             "token_command = 'echo s3cr3t; exit 3'",
@@ -533,9 +536,8 @@ fn webex_source_has_token_or_app() {
     let config =
         Setup::new("[source.a]\nprovider = 'webex'\ntoken = 's3cr3t-value'").load().unwrap();
     let webex = only_webex(&config);
-    assert!(
-        matches!(&webex.credential, WebexCredential::Token(token) if token.expose_secret() == SECRET)
-    );
+    let WebexCredential::Token(token) = &webex.credential else { panic!("{webex:?}") };
+    assert_eq!(token.expose_secret(), SECRET);
     assert_eq!(
         (webex.api_url.as_str(), webex.oauth_url.as_str()),
         (WEBEX_API_URL, WEBEX_OAUTH_URL)
@@ -594,7 +596,8 @@ fn incomplete_webex_source_names_missing_keys() {
     for (lines, expected) in [
         (
             "",
-            "needs a credential\nhint: Set `client_id`, `client_secret_file` and `refresh_token_file`",
+            "needs a credential\n\
+             hint: Set `client_id`, `client_secret_file` and `refresh_token_file`",
         ),
         (
             "client_id = 'x'\nrefresh_token = 's3cr3t'",
@@ -615,7 +618,8 @@ fn incomplete_webex_source_names_missing_keys() {
         ),
         (
             "token = 's3cr3t'\nplan = 'pro'",
-            "unknown key `plan` in [source.a]\nhint: Only zoom sources have it and this is a webex source.",
+            "unknown key `plan` in [source.a]\n\
+             hint: Only zoom sources have it and this is a webex source.",
         ),
     ] {
         let message = Setup::new(&format!("{source}{lines}")).message();
@@ -650,9 +654,8 @@ fn rapatin_source_has_token_or_login() {
     let token = "token = 's3cr3t-value'\napi_url = 'http://127.0.0.1:8080/'";
     let config = Setup::new(&format!("{source}{token}")).load().unwrap();
     let rapatin = only_rapatin(&config);
-    assert!(
-        matches!(&rapatin.credential, RapatinCredential::Token(token) if token.expose_secret() == SECRET)
-    );
+    let RapatinCredential::Token(token) = &rapatin.credential else { panic!("{rapatin:?}") };
+    assert_eq!(token.expose_secret(), SECRET);
     assert_eq!(rapatin.api_url.port(), Some(8080));
 
     for (lines, expected) in [
@@ -674,7 +677,8 @@ fn rapatin_source_has_token_or_login() {
         ),
         (
             "token = 's3cr3t'\nclient_id = 'x'",
-            "unknown key `client_id` in [source.rapat]\nhint: Only zoom and webex sources have it and this is a rapatin source.",
+            "unknown key `client_id` in [source.rapat]\n\
+             hint: Only zoom and webex sources have it and this is a rapatin source.",
         ),
     ] {
         let message = Setup::new(&format!("{source}{lines}")).message();
@@ -691,7 +695,10 @@ fn unknown_provider_suggests_the_nearest() {
     );
     let message = Setup::new("[source.a]\nusers = ['me']").message();
     assert!(
-        message.contains("[source.a] needs a `provider`\nhint: Set it to `\"zoom\"`, `\"webex\"` or `\"rapatin\"`."),
+        message.contains(
+            "[source.a] needs a `provider`\n\
+             hint: Set it to `\"zoom\"`, `\"webex\"` or `\"rapatin\"`."
+        ),
         "{message}"
     );
 }

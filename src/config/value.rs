@@ -109,7 +109,8 @@ fn malformed_duration(value: String) -> ValueProblem {
 pub(super) fn timezone(name: String) -> Result<TimeZone, ValueProblem> {
     if name.trim().is_empty() {
         return Err(ValueProblem::Empty {
-            hint: "Write a name such as \"Europe/Paris\", or omit it for the time zone of the system.",
+            hint: "Write a name such as \"Europe/Paris\", or omit it for the time zone of the \
+                   system.",
         });
     }
     TimeZone::get(&name).map_err(|_| {

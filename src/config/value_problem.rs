@@ -40,7 +40,11 @@ pub enum ValueProblem {
     },
     #[error("must be at least {}", ByteSize(MemoryBudget::MIN.bytes()))]
     MemoryTooSmall,
-    #[error("asks for {}, but this machine has {} of memory", ByteSize(*.requested), ByteSize(*.machine))]
+    #[error(
+        "asks for {}, but this machine has {} of memory",
+        ByteSize(*.requested),
+        ByteSize(*.machine)
+    )]
     MemoryTooLarge {
         /// In bytes.
         requested: u64,

@@ -20,6 +20,19 @@ pub const ZOOM_API_URL: &str = "https://api.zoom.us/v2";
 /// The default of `oauth_url`.
 pub const ZOOM_OAUTH_URL: &str = "https://zoom.us/oauth/token";
 
+/// The shortest configuration that works.
+pub(super) const EXAMPLE: &str = r#"[source.acme]
+provider = "zoom"
+account_id = "…"
+client_id = "…"
+client_secret_file = "acme.secret""#;
+
+/// The shortest configuration of a source to sign in to.
+pub(super) const LOGIN_EXAMPLE: &str = r#"[source.acme]
+provider = "zoom"
+client_id = "…"                        # of a user-managed OAuth app
+client_secret_file = "acme.secret"     # not for a public client"#;
+
 /// The kind of app that users sign in to.
 const LOGIN_APP: Option<&str> = Some("a user-managed OAuth app");
 
