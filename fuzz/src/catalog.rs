@@ -1,5 +1,5 @@
-//! Rows of the catalog: a meeting, and behind a NUL each its details, what lies in the recycle bin, and what is left of a
-//! meeting that was deleted.
+//! Rows of the catalog, separated by NUL: a meeting, its details, its entry in the recycle bin, and
+//! its tombstone.
 
 use std::collections::HashMap;
 
@@ -32,8 +32,8 @@ pub fn check(data: &[u8]) {
     let document = view.document.as_ref().expect("it is known that there are no more details");
     assert!(is_object(&document.text()));
     assert_eq!(document.length(), document.text().len() as u64);
-    tree::is_legal(&tree::build(vec![view]));
-    // A row of another source is not looked for.
+    tree::assert_valid(&tree::build(vec![view]));
+    // Rows of another source are skipped.
     let is_own =
         |row: &&&str| !row.contains("\"source\"") || row.matches("\"source\":\"acme\"").count() > 0;
     let rows: Vec<_> = rows.iter().filter(is_own).copied().collect();
@@ -43,12 +43,13 @@ pub fn check(data: &[u8]) {
             assert!(is_object(&document.text()));
         }
     }
-    tree::is_legal(&tree::build_source(view));
+    tree::assert_valid(&tree::build_source(view));
 }
 
 type Again = fn(&str) -> Option<String>;
 
-/// Whether it is a JSON object by its grammar, which knows numbers that no `f64` holds.
+/// Returns whether the text is a JSON object by its grammar, which permits numbers that do not fit
+/// an `f64`.
 fn is_object(text: &[u8]) -> bool {
     serde_json::from_slice::<HashMap<String, Box<RawValue>>>(text).is_ok()
 }

@@ -1,4 +1,4 @@
-//! The configuration file: what leaves is safe to use, and what is wrong is said without a secret.
+//! The configuration file: accepted values are safe to use, and errors contain no secret.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,7 +10,7 @@ use meetfs::fuzzing::settings;
 use meetfs::http::Client;
 use meetfs::providers::Registry;
 
-/// What stands for the home directory.
+/// A stand-in for the home directory.
 pub(crate) fn environment() -> BTreeMap<String, OsString> {
     BTreeMap::from([("HOME".to_owned(), "/home/ana".into())])
 }
@@ -22,7 +22,7 @@ pub(crate) fn now() -> Timestamp {
 pub fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match settings::load(text, &Overrides::default(), &environment(), now()) {
-        Ok(settings) => is_safe(&settings),
+        Ok(settings) => assert_safe(&settings),
         Err(error) => {
             let told = error.to_string();
             assert!(!told.is_empty());
@@ -32,7 +32,7 @@ pub fn check(data: &[u8]) {
 
 static CLIENT: LazyLock<Client> = LazyLock::new(|| Client::new(1).unwrap());
 
-pub(crate) fn is_safe(settings: &meetfs::config::Config) {
+pub(crate) fn assert_safe(settings: &meetfs::config::Config) {
     assert!(settings.cache.dir.is_absolute() && (1..=64).contains(&settings.connections));
     for source in &settings.sources {
         let Ok(provider) = Registry::default().open(source, &CLIENT) else {

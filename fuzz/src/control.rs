@@ -1,4 +1,4 @@
-//! What comes over the control socket: requests, and answers as the other side reads them.
+//! Messages of the control socket: requests, and replies as the client parses them.
 
 use meetfs::fuzzing::control;
 

@@ -1,5 +1,5 @@
-//! The index of a cached file: a header and a record, as they are and with their checksums fixed so that what is
-//! behind them is reached. What is read is what would be written.
+//! The index of a cached file: a header and a record, as given and with corrected checksums, so
+//! that the fields behind them are parsed. A parsed value is written back unchanged.
 
 use meetfs::fuzzing::disk;
 
@@ -27,7 +27,7 @@ fn read(header: &[u8], record: &[u8]) {
     let fingerprint = fingerprint(header);
     let Some((size, written)) = disk::header(header, fingerprint) else { return };
     assert!(size <= 1 << 40, "{size}");
-    // Bytes that nobody has a use for yet are not read, and written as zeros.
+    // Reserved bytes are ignored and written as zeros.
     assert_eq!(written[..40], header[..40]);
     let index = index(header);
     if let Some((_, _, written)) = disk::record(record, fingerprint, size, index) {
@@ -40,7 +40,7 @@ fn fingerprint(header: &[u8]) -> u128 {
     header.get(16..32).map_or(0, |bytes| u128::from_le_bytes(bytes.try_into().expect("sixteen")))
 }
 
-/// Which block the record is of: by two bytes that a header leaves unused.
+/// Returns the block of the record, from two reserved bytes of the header.
 fn index(header: &[u8]) -> u32 {
     header
         .get(40..42)

@@ -1,7 +1,8 @@
-//! The first reply of a download host: where it leads is a host of Zoom's, and what is said of it repeats no secret.
+//! The first reply of a download host: a redirect leads to a host of Zoom, and the error repeats no
+//! secret.
 //!
-//! A byte for the status and one for the kind of file; then the media type, the `Location` and the body, each on a
-//! line, the body to the end.
+//! Input: one byte for the status, one for the kind of file; then the media type, the `Location`,
+//! and the body, each on its own line.
 
 use meetfs::fuzzing::{http, zoom_links};
 use meetfs::http::ProbeReply;

@@ -1,6 +1,7 @@
-//! What each fuzz target checks, beyond that nothing panics, hangs or takes memory without a bound.
+//! The checks of the fuzz targets, one module per target. None may panic, hang or use unbounded
+//! memory.
 //!
-//! One module a target. The unit tests of the program replay the seeds through the same checks.
+//! The unit tests replay the seeds through the same checks.
 
 pub mod catalog;
 pub mod config;
@@ -21,10 +22,10 @@ pub mod values;
 pub mod webex;
 pub mod zoom;
 
-/// What a target does with an input: it panics if something is wrong.
+/// Checks one input. It panics if a property does not hold.
 pub type Check = fn(&[u8]);
 
-/// Every target by its name.
+/// All targets by name.
 pub const TARGETS: [(&str, Check); 16] = [
     ("zoom", zoom::check),
     ("webex", webex::check),

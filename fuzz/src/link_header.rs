@@ -1,4 +1,4 @@
-//! `Link`: a page behind this one is on the interface itself, or nowhere.
+//! `Link`: the next page is on the API's own host, or there is none.
 
 use meetfs::fuzzing::webex;
 use url::Url;

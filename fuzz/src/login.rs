@@ -1,5 +1,5 @@
-//! What a browser brings back and what a person pastes: nobody is signed in with an address that answers another
-//! question, and what is said of it has no code in it.
+//! Redirects from the browser and pasted text: a redirect that answers another sign-in is rejected,
+//! and the error contains no code.
 
 use meetfs::fuzzing::login;
 use url::form_urlencoded;
@@ -18,9 +18,9 @@ pub fn check(data: &[u8]) {
     match login::browsed(&source, STATE, text) {
         Ok(None) => {}
         Ok(Some(_)) => assert!(is_answer(text), "{text}"),
-        Err(said) => {
+        Err(message) => {
             assert!(is_answer(text), "{text}");
-            is_plain(&said);
+            assert_one_line(&message);
         }
     }
     match login::pasted(&source, STATE, text) {
@@ -33,11 +33,14 @@ pub fn check(data: &[u8]) {
                     .map_or(is_of_query(text.trim()), |(_, query)| is_of_query(query))
             );
         }
-        Err(said) => is_plain(&said),
+        Err(message) => assert_one_line(&message),
     }
 }
 
-/// One line, of bounded length.
-fn is_plain(said: &str) {
-    assert!(!said.is_empty() && !said.contains(char::is_control) && said.len() < 500, "{said:?}");
+/// Fails unless the message is one line of bounded length.
+fn assert_one_line(message: &str) {
+    assert!(
+        !message.is_empty() && !message.contains(char::is_control) && message.len() < 500,
+        "{message:?}"
+    );
 }

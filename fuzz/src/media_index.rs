@@ -1,6 +1,6 @@
-//! The boxes of a video: what is fetched ahead lies in the file and behind what is held.
+//! The boxes of an MP4: a prefetched range is inside the file and after the bytes already held.
 //!
-//! Eight bytes for how much longer the file is than its head, which is the rest.
+//! Input: eight bytes for the length of the file after its head, then the head.
 
 use meetfs::fuzzing::read;
 

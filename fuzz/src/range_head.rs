@@ -1,6 +1,7 @@
-//! The head of a reply to a range request: what is believed lies within what was asked for.
+//! The head of a reply to a range request: an accepted range is inside the requested one.
 //!
-//! A byte for the status, one for the range and one for what is known of the file; then a header a line.
+//! Input: one byte for the status, one for the range, one for what is known of the file; then one
+//! header per line.
 
 use meetfs::fuzzing::http;
 use meetfs::http::{ByteRange, ExpectedFile, Validator};

@@ -1,4 +1,4 @@
-//! Rapatin's replies: sessions to the names of the tree, schedules, refusals and logins.
+//! Rapatin's replies: sessions up to the names of the tree, schedules, refusals and logins.
 
 use meetfs::fuzzing::rapatin;
 
@@ -14,14 +14,14 @@ pub fn check(data: &[u8]) {
     }
     tree::check(meetings);
     if let Some(marked) = replies::marked(body) {
-        replies::opens_nothing(&rapatin::sessions(&replies::source(), MEETING, &marked));
+        replies::assert_no_credential(&rapatin::sessions(&replies::source(), MEETING, &marked));
     }
     for meeting in rapatin::scheduled(body) {
         let is_id = meeting.bytes().all(|byte| byte.is_ascii_alphanumeric());
         assert!(is_id && (1..=64).contains(&meeting.len()), "{meeting}");
     }
     for error in rapatin::refused(status, body, &replies::secret()).into_iter().flatten() {
-        replies::is_a_sentence(&error);
+        replies::assert_one_line_message(&error);
     }
     rapatin::signed_in(body);
 }

@@ -1,4 +1,4 @@
-//! What holds of every reply of a cloud.
+//! Properties of every reply of a provider.
 
 use meetfs::fuzzing::sign_in;
 use meetfs::model::{Meeting, SourceName};
@@ -6,13 +6,13 @@ use meetfs::providers::ProviderError;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-/// A credential that a server was shown and may echo.
+/// A credential that a server has received and may echo.
 pub(crate) const SECRET: &str = "13|t0ken-s3cret-9";
 
-/// What stands in the place of every address and token that opens something.
+/// Replaces every URL and token that grants access.
 const CANARY: &str = "https://us06web.zoom.us/rec/c4nary-d0wnload?t=c4nary-d0wnload";
 
-/// Fields that hold such an address or token.
+/// Fields with such a URL or token.
 const OPENS: [&str; 12] = [
     "download_url",
     "download_access_token",
@@ -36,7 +36,7 @@ pub(crate) fn secret() -> SecretString {
     SecretString::from(SECRET)
 }
 
-/// The status that the first byte stands for, and the rest.
+/// Splits the first byte off as a status.
 pub(crate) fn split_status(data: &[u8]) -> (u16, &[u8]) {
     const STATUSES: [u16; 16] =
         [200, 206, 302, 400, 401, 403, 404, 410, 416, 422, 423, 428, 429, 500, 503, 504];
@@ -46,8 +46,8 @@ pub(crate) fn split_status(data: &[u8]) -> (u16, &[u8]) {
     }
 }
 
-/// The reply with something recognisable in every field that opens something; `None` if it is not JSON, or holds
-/// that already.
+/// Returns the reply with a marker in every field that grants access; `None` if it is not JSON or
+/// already contains the marker.
 pub(crate) fn marked(body: &[u8]) -> Option<Vec<u8>> {
     let mut reply: Value = serde_json::from_slice(body).ok()?;
     if reply.to_string().contains("c4nary") {
@@ -73,22 +73,22 @@ fn mark(value: &mut Value) {
     }
 }
 
-/// Nothing that opens anything is told of a meeting.
-pub(crate) fn opens_nothing(meetings: &[Meeting]) {
+/// Fails if a meeting contains a marker.
+pub(crate) fn assert_no_credential(meetings: &[Meeting]) {
     for meeting in meetings {
         let told = serde_json::to_string(meeting).expect("a meeting can be written down");
         assert!(!told.contains("c4nary"), "{told}");
     }
 }
 
-/// As [`opens_nothing`], of details.
-pub(crate) fn facts_open_nothing(facts: &Map<String, Value>) {
+/// Fails if details contain a marker.
+pub(crate) fn assert_no_credential_in_facts(facts: &Map<String, Value>) {
     let told = serde_json::to_string(facts).expect("facts can be written down");
     assert!(!told.contains("c4nary"), "{told}");
 }
 
-/// The file of a sign-in, where there is one, is read as it was written.
-pub(crate) fn is_kept_as_it_is(kept: Option<&[u8]>) {
+/// Fails unless a sign-in file is parsed back unchanged.
+pub(crate) fn assert_round_trip(kept: Option<&[u8]>) {
     if let Some(kept) = kept {
         assert_eq!(
             sign_in::reread(kept).as_deref(),
@@ -99,8 +99,8 @@ pub(crate) fn is_kept_as_it_is(kept: Option<&[u8]>) {
     }
 }
 
-/// A sentence for a person: one line, of bounded length, without the secret.
-pub(crate) fn is_a_sentence(error: &ProviderError) {
+/// Fails unless the message is one line of bounded length without the secret.
+pub(crate) fn assert_one_line_message(error: &ProviderError) {
     let text = error.to_string();
     assert!(!text.contains(SECRET), "{text}");
     assert!(!text.contains(char::is_control), "{text:?}");

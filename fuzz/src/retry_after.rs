@@ -1,4 +1,4 @@
-//! `Retry-After` and `Date`: no wait is longer than two days, whatever is asked for, and every time is one.
+//! `Retry-After` and `Date`: no delay exceeds two days, and every time is valid.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,4 +1,4 @@
-//! The file that keeps a sign-in: what is read of it is what would be written.
+//! The file of a sign-in: a parsed value is written back unchanged.
 
 use meetfs::fuzzing::sign_in;
 

@@ -1,4 +1,4 @@
-//! The end of a signed address: one that has passed is none.
+//! The expiry of a signed URL: an expired one is rejected.
 
 use jiff::Timestamp;
 use meetfs::fuzzing::zoom_links;

@@ -1,4 +1,4 @@
-//! What holds of every tree, whatever the meetings in it.
+//! Properties of every tree, whatever meetings it contains.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use unicode_normalization::is_nfc;
 
 use super::replies::source;
 
-/// The tree of meetings that were listed so is legal, and the same whatever order they came in.
+/// Fails unless the tree of the meetings is valid and independent of their order.
 pub(crate) fn check(meetings: Vec<Meeting>) {
     let views: Vec<_> = meetings.into_iter().map(|meeting| view(meeting, None)).collect();
     let ids: HashSet<_> = views.iter().map(|view| view.meeting.id.clone()).collect();
     let snapshot = build(views.clone());
-    is_legal(&snapshot);
+    assert_valid(&snapshot);
     if ids.len() == views.len() {
         let turned = views.into_iter().rev().map(|mut view| {
             Arc::make_mut(&mut view.meeting).files.reverse();
@@ -29,7 +29,7 @@ pub(crate) fn check(meetings: Vec<Meeting>) {
     }
 }
 
-/// What the tree is told of a meeting; every size is known, so that every file is shown.
+/// Returns the input of the tree for a meeting. All sizes are known, so that every file is shown.
 pub(crate) fn view(meeting: Meeting, details: Option<meetfs::model::Details>) -> MeetingContents {
     let mut view = meetfs::fuzzing::catalog::view(meeting, details);
     let unknown = view.meeting.files.iter().filter(|file| file.declared_size.is_none());
@@ -41,7 +41,7 @@ pub(crate) fn build(meetings: Vec<MeetingContents>) -> Snapshot {
     build_source(listed(meetings))
 }
 
-/// The contents of a source with an empty recycle bin.
+/// Returns the contents of a source with an empty recycle bin.
 fn listed(meetings: Vec<MeetingContents>) -> SourceContents {
     let name = source();
     SourceContents { name, meetings, trash: Vec::new(), redundant_view_suffix: Some("(CC)") }
@@ -51,7 +51,7 @@ pub(crate) fn build_source(view: SourceContents) -> Snapshot {
     TreeBuilder::new(TimeZone::UTC).build(&[view])
 }
 
-/// The tree of what lies in a recycle bin is legal.
+/// Fails unless the tree of a recycle bin is valid.
 pub(crate) fn check_trash(trashed: Vec<TrashEntry>) {
     let ids: HashSet<_> = trashed.iter().map(|trashed| trashed.meeting.id.clone()).collect();
     for meeting in trashed.iter().map(|trashed| &trashed.meeting) {
@@ -62,12 +62,12 @@ pub(crate) fn check_trash(trashed: Vec<TrashEntry>) {
     }
     if ids.len() == trashed.len() {
         let trash = trashed.into_iter().map(|trashed| view(trashed.meeting, None)).collect();
-        is_legal(&build_source(SourceContents { trash, ..listed(Vec::new()) }));
+        assert_valid(&build_source(SourceContents { trash, ..listed(Vec::new()) }));
     }
 }
 
-/// Every name is one that a file can have, and leads back to its node.
-pub(crate) fn is_legal(snapshot: &Snapshot) {
+/// Fails unless every name is a valid file name and leads back to its node.
+pub(crate) fn assert_valid(snapshot: &Snapshot) {
     for node in snapshot.nodes().iter().filter(|node| node.ino != Ino::ROOT) {
         let name = &*node.name;
         assert!((1..=255).contains(&name.len()), "{} bytes: {name}", name.len());

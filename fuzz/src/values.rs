@@ -31,7 +31,7 @@ pub fn check(data: &[u8]) {
     );
     match (by_flags, by_variables) {
         (Ok(by_flags), Ok(by_variables)) => {
-            config::is_safe(&by_flags);
+            config::assert_safe(&by_flags);
             assert_eq!(by_flags.cache, by_variables.cache);
             assert_eq!(by_flags.read_deadline, by_variables.read_deadline);
         }

@@ -1,4 +1,5 @@
-//! Webex's replies: listings and details to the names of the tree, transcripts, refusals and tokens.
+//! Webex's replies: listings and details up to the names of the tree, transcripts, refusals and
+//! tokens.
 
 use std::time::Duration;
 
@@ -13,26 +14,26 @@ pub fn check(data: &[u8]) {
     tree::check(meetings);
     tree::check_trash(webex::trashed(&replies::source(), body));
     if let Some((meeting, details)) = webex::described(&replies::source(), body, body) {
-        tree::is_legal(&tree::build(vec![tree::view(meeting, Some(details))]));
+        tree::assert_valid(&tree::build(vec![tree::view(meeting, Some(details))]));
     }
     if let Some(marked) = replies::marked(body) {
-        replies::opens_nothing(&webex::listed(&replies::source(), &marked));
+        replies::assert_no_credential(&webex::listed(&replies::source(), &marked));
         let trashed = webex::trashed(&replies::source(), &marked);
-        replies::opens_nothing(
+        replies::assert_no_credential(
             &trashed.into_iter().map(|trashed| trashed.meeting).collect::<Vec<_>>(),
         );
         if let Some((meeting, details)) = webex::described(&replies::source(), &marked, &marked) {
-            replies::opens_nothing(&[meeting]);
-            replies::facts_open_nothing(&details.metadata.to_map());
+            replies::assert_no_credential(&[meeting]);
+            replies::assert_no_credential_in_facts(&details.metadata.to_map());
         }
     }
     if let Some(error) = webex::refused(status, body, &replies::secret()) {
-        replies::is_a_sentence(&error);
+        replies::assert_one_line_message(&error);
     }
     if let Some((life, kept)) = webex::granted(body) {
         assert!(life <= Duration::from_secs(14 * 24 * 3600), "{life:?}");
-        replies::is_kept_as_it_is(kept.as_deref());
+        replies::assert_round_trip(kept.as_deref());
     }
     let secret = replies::secret();
-    replies::is_a_sentence(&webex::not_granted(status, body, [&secret, &secret]));
+    replies::assert_one_line_message(&webex::not_granted(status, body, [&secret, &secret]));
 }

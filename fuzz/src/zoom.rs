@@ -1,4 +1,4 @@
-//! Zoom's replies: listings to the names of the tree, users, details, refusals and tokens.
+//! Zoom's replies: listings up to the names of the tree, users, details, refusals and tokens.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub fn check(data: &[u8]) {
         .into_iter()
         .zip(zoom::described(&replies::source(), body))
     {
-        tree::is_legal(&tree::build(vec![tree::view(meeting, Some(details))]));
+        tree::assert_valid(&tree::build(vec![tree::view(meeting, Some(details))]));
     }
     let trashed = zoom::trashed(&replies::source(), body, body);
     let ids: HashSet<_> = trashed.iter().map(|trashed| &trashed.meeting.id).collect();
@@ -29,18 +29,18 @@ pub fn check(data: &[u8]) {
     }
     tree::check_trash(trashed);
     if let Some(marked) = replies::marked(body) {
-        replies::opens_nothing(&zoom::listed(&replies::source(), &marked));
-        replies::facts_open_nothing(&zoom::details(&marked));
+        replies::assert_no_credential(&zoom::listed(&replies::source(), &marked));
+        replies::assert_no_credential_in_facts(&zoom::details(&marked));
         if let Some(details) = zoom::described(&replies::source(), &marked) {
-            replies::facts_open_nothing(&details.metadata.to_map());
+            replies::assert_no_credential_in_facts(&details.metadata.to_map());
         }
         let trashed = zoom::trashed(&replies::source(), &marked, &marked);
-        replies::opens_nothing(
+        replies::assert_no_credential(
             &trashed.into_iter().map(|trashed| trashed.meeting).collect::<Vec<_>>(),
         );
     }
     if let Some(table) = zoom::participants(body) {
-        is_a_table(&table.bytes());
+        assert_harmless_table(&table.bytes());
     }
     let asked = DaySpan { from: date(2026, 10, 1), to: date(2026, 10, 30) };
     for rest in zoom::left(asked, date(2026, 11, 24), body) {
@@ -54,13 +54,13 @@ pub fn check(data: &[u8]) {
     distinct.dedup();
     assert_eq!(keys.len(), distinct.len(), "{keys:?}");
     if let Some(error) = zoom::refused(status, body, &replies::secret()) {
-        replies::is_a_sentence(&error);
+        replies::assert_one_line_message(&error);
     }
     let secret = replies::secret();
-    replies::is_a_sentence(&zoom::not_granted(status, body, &secret));
+    replies::assert_one_line_message(&zoom::not_granted(status, body, &secret));
     for is_code in [true, false] {
         let source = replies::source();
-        replies::is_a_sentence(&zoom::not_signed_in(
+        replies::assert_one_line_message(&zoom::not_signed_in(
             &source,
             status,
             is_code,
@@ -71,7 +71,7 @@ pub fn check(data: &[u8]) {
     let base = Url::parse("https://api.zoom.us/v2").expect("an address");
     if let Some((life, named, kept)) = zoom::granted(&base, body) {
         assert!(life <= Duration::from_secs(24 * 3600), "{life:?}");
-        replies::is_kept_as_it_is(kept.as_deref());
+        replies::assert_round_trip(kept.as_deref());
         let Some(named) = named else { return };
         let host = named.host_str().unwrap_or_default();
         let is_zooms = ["zoom.us", "zoomgov.com", "zoom.com.cn"].iter().any(|name| {
@@ -82,8 +82,9 @@ pub fn check(data: &[u8]) {
     }
 }
 
-/// A header and a line at least, all of nine cells, of which none does anything in a spreadsheet.
-fn is_a_table(text: &[u8]) {
+/// Fails unless the table has a header, at least one row of nine cells each, and no cell that a
+/// spreadsheet evaluates.
+fn assert_harmless_table(text: &[u8]) {
     let mut lines = 0;
     for line in csv::Reader::from_reader(text).into_records() {
         let line = line.expect("a table");
