@@ -34,8 +34,8 @@ pub(super) fn file_attr(attributes: &Attributes) -> FileAttr {
     }
 }
 
-/// Returns the attributes of a name that does not exist: inode 0 makes the kernel cache the absence,
-/// and it ignores the rest.
+/// Returns the attributes of a name that does not exist: inode 0 makes the kernel cache the
+/// absence, and it ignores the rest.
 pub(super) fn absent() -> FileAttr {
     let attributes = Attributes {
         ino: Ino(0),

@@ -2,9 +2,9 @@
 //!
 //! The kernel announces an interrupted request with `FUSE_INTERRUPT`, which `fuser` 0.18.0 rejects
 //! before a file system sees it. The kernel then waits for the reply even if the process has a
-//! pending signal, and `^C` on a server that does not answer has no effect until the deadline of the
-//! read. Programs without a signal handler that read through the page cache are not affected: the
-//! kernel's read-ahead sends the request and the program's wait is killable.
+//! pending signal, and `^C` on a server that does not answer has no effect until the deadline of
+//! the read. Programs without a signal handler that read through the page cache are not affected:
+//! the kernel's read-ahead sends the request and the program's wait is killable.
 
 use std::time::Duration;
 
@@ -59,6 +59,10 @@ fn is_terminating(status: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::signal::{Signal, kill};
+    use nix::sys::wait::{WaitPidFlag, waitpid};
+    use nix::unistd::Pid;
+
     use super::*;
 
     fn status(thread: u64, process: u64, blocked: u64) -> String {
@@ -96,16 +100,15 @@ mod tests {
 
     #[tokio::test]
     async fn pending_signal_of_a_process_ends_the_wait() {
-        // `sleep` starts with SIGINT blocked or not, but it cannot handle a signal while stopped.
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let pid = child.id();
-        let signal = |signal| {
-            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), signal).unwrap();
-        };
-        signal(nix::sys::signal::Signal::SIGSTOP);
-        signal(nix::sys::signal::Signal::SIGTERM);
-        let interrupted = tokio::time::timeout(Duration::from_secs(20), wait_for_signal(pid)).await;
-        signal(nix::sys::signal::Signal::SIGKILL);
+        let pid = Pid::from_raw(child.id() as i32);
+        // A stopped process handles no signal but SIGKILL and SIGCONT.
+        kill(pid, Signal::SIGSTOP).unwrap();
+        waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
+        kill(pid, Signal::SIGTERM).unwrap();
+        let limit = Duration::from_secs(20);
+        let interrupted = tokio::time::timeout(limit, wait_for_signal(child.id())).await;
+        kill(pid, Signal::SIGKILL).unwrap();
         child.wait().unwrap();
         assert!(interrupted.is_ok());
     }

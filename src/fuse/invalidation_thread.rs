@@ -1,7 +1,7 @@
 //! The thread that sends invalidations to the kernel.
 //!
-//! A notification from inside a callback deadlocks, and one that drops pages waits for running reads
-//! of them. So they are sent by a thread of their own, which holds no lock while it sends.
+//! A notification from inside a callback deadlocks, and one that drops pages waits for running
+//! reads of them. So they are sent by a thread of their own, which holds no lock while it sends.
 
 use std::ffi::OsStr;
 use std::sync::Arc;

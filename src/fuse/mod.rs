@@ -1,8 +1,8 @@
 //! The kernel's side of the file system. Only this module knows `fuser` and errno.
 //!
 //! - Input: FUSE requests.
-//! - Output: replies that [`vfs::FileSystem`](crate::vfs::FileSystem) decides, and notifications for
-//!   the invalidations that [`vfs::InvalidationQueue`](crate::vfs::InvalidationQueue) collects.
+//! - Output: replies that [`vfs::FileSystem`](crate::vfs::FileSystem) decides, and notifications
+//!   for the invalidations that [`vfs::InvalidationQueue`](crate::vfs::InvalidationQueue) collects.
 //!
 //! This is a thin wrapper that translates between the FUSE protocol and `vfs`, so that the file
 //! system is tested without a kernel. It makes no decision about an answer.

@@ -4,10 +4,10 @@ use nix::sys::stat::{major, minor};
 
 /// Read-ahead of the mount in KiB.
 ///
-/// A mount can ask for 128 KiB itself. A gigabyte is then 8192 requests in sequence, and a seek that
-/// wants 256 KiB is two. This is the most that one request can carry: `FUSE_MAX_MAX_PAGES` is 256
-/// pages unless `fs.fuse.max_pages_limit` was raised. From 2 MiB on the kernel doubles the size of
-/// the first request of a file (`get_init_ra_size`), and the reader waits for bytes behind those
+/// A mount can ask for 128 KiB itself. A gigabyte is then 8192 requests in sequence, and a seek
+/// that wants 256 KiB is two. This is the most that one request can carry: `FUSE_MAX_MAX_PAGES` is
+/// 256 pages unless `fs.fuse.max_pages_limit` was raised. From 2 MiB on the kernel doubles the size
+/// of the first request of a file (`get_init_ra_size`), and the reader waits for bytes behind those
 /// that it wants.
 const READAHEAD_KIB: u32 = 1024;
 

@@ -146,9 +146,9 @@ pub fn mount(
 
 /// Returns the device number inside a new mount.
 ///
-/// A thread of its own asks for it. If the event threads could not start, because no file descriptor
-/// was left for one, the request is never answered, and the thread that asks hangs until the process
-/// ends.
+/// A thread of its own asks for it. If the event threads could not start, because no file
+/// descriptor was left for one, the request is never answered, and the thread that asks hangs until
+/// the process ends.
 fn device_of(mountpoint: &Path) -> Result<u64, SessionError> {
     let (sender, receiver) = std::sync::mpsc::channel();
     let path = mountpoint.to_path_buf();
@@ -192,8 +192,8 @@ impl Mounted {
 ///
 /// The kernel answers from its cache (statx(2), `AT_STATX_DONT_SYNC`). A request to our own daemon
 /// could outlive it if a second signal ends the process meanwhile. The kernel waits without a limit
-/// for a request that was read from `/dev/fuse` (fs/fuse/dev.c, `request_wait_answer`), and a thread
-/// that waits keeps the file descriptors open whose end would abort the request.
+/// for a request that was read from `/dev/fuse` (fs/fuse/dev.c, `request_wait_answer`), and a
+/// thread that waits keeps the file descriptors open whose end would abort the request.
 fn is_mounted(mountpoint: &Path, device: u64) -> bool {
     statx(CWD, mountpoint, AtFlags::STATX_DONT_SYNC, StatxFlags::empty())
         .is_ok_and(|status| makedev(status.stx_dev_major, status.stx_dev_minor) == device)

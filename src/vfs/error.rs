@@ -1,5 +1,7 @@
 //! Why an operation fails.
 
+use std::borrow::Cow;
+
 use crate::http::FetchError;
 use crate::model::{Diagnostic, ErrorKind};
 
@@ -52,19 +54,14 @@ impl Diagnostic for Error {
             | Self::OffsetOutOfRange
             | Self::UnsupportedNamespace
             | Self::BufferTooSmall(_) => ErrorKind::System,
-            Self::Fetch(error) => kind_of(error),
+            Self::Fetch(error) => error.kind(),
         }
     }
-}
 
-fn kind_of(error: &FetchError) -> ErrorKind {
-    match error {
-        FetchError::NotAllowed(_) => ErrorKind::NotAllowed,
-        FetchError::Gone(_) => ErrorKind::NotFound,
-        FetchError::Changed(_) | FetchError::WrongTotal { .. } => ErrorKind::Changed,
-        FetchError::Deadline(_) | FetchError::Failed(_) | FetchError::Down(_) => {
-            ErrorKind::Unavailable
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Fetch(error) => error.hint(),
+            _ => None,
         }
-        FetchError::NotTheFile(_) => ErrorKind::Protocol,
     }
 }

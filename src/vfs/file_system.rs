@@ -14,11 +14,11 @@ use super::directory_stream::{DirectoryEntry, DirectoryEntryPlus, DirectoryStrea
 use super::error::Error;
 use super::handle_table::{HandleId, HandleTable};
 use super::invalidation::InvalidationQueue;
-use super::open_recording::OpenRecording;
+use super::open_recording::{OpenRecording, recording_of};
 use super::page_cache::{PageCache, PageMode};
 use super::passthrough::{BackingFile, BackingRegistrar, Passthrough, ReadRoute};
 use super::read_error_log::ReadErrorLog;
-use super::sibling_prefetch::{MAX_SMALL_FILE, SiblingPrefetcher, recording_of};
+use super::sibling_prefetch::{MAX_SMALL_FILE, SiblingPrefetcher};
 use super::xattr::{self, XattrReply};
 use crate::http::FetchError;
 use crate::model::one_line;
@@ -479,8 +479,8 @@ impl<B> FileSystem<B> {
     /// Lists a directory with attributes from `offset` on, until `add` breaks.
     ///
     /// The names are those of the time at which the directory was opened. A name that has changed
-    /// since was announced to the kernel, and a TTL would make it cache the old one again. So such a
-    /// name has a TTL of zero.
+    /// since was announced to the kernel, and a TTL would make it cache the old one again. So such
+    /// a name has a TTL of zero.
     ///
     /// # Errors
     /// The handle is not an open directory.

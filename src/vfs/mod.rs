@@ -24,7 +24,12 @@
 //! This module must not know `fuser`, an errno, a provider or the catalog.
 //!
 //! Methods that are not `async` never block and never wait for the network. They run on the event
-//! threads. No lock of this module is held while another one is taken.
+//! threads.
+//!
+//! Lock order: no lock of this module is held while another one of it is taken. Two are held while
+//! other modules work: that of [`Passthrough`](passthrough::Passthrough) while the kernel registers
+//! a file, and that of [`SiblingPrefetcher`](sibling_prefetch::SiblingPrefetcher) before the locks
+//! of `read`.
 //!
 //! On failure a method returns an [`Error`] and changes nothing. A failed read is logged once for
 //! each file and five seconds.

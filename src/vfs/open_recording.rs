@@ -1,10 +1,10 @@
-//! A handle on a recording file.
+//! A recording file of the tree, and a handle on it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::read::OpenFile;
-use crate::tree::Ino;
+use crate::read::{OpenFile, Recording};
+use crate::tree::{Content, Ino, Node};
 
 /// An open recording file.
 #[derive(Debug)]
@@ -31,4 +31,10 @@ impl OpenRecording {
     pub(super) fn take_first_fill(&self) -> bool {
         self.fills_pages.load(Ordering::Relaxed) && self.fills_pages.swap(false, Ordering::Relaxed)
     }
+}
+
+/// Returns the recording file of a node.
+pub(super) fn recording_of(node: &Node) -> Option<Recording> {
+    let Content::Recording { id, version, size, body } = &node.content else { return None };
+    Some(Recording { id: id.clone(), version: *version, size: *size, body: *body })
 }

@@ -11,8 +11,8 @@
 //!    kernel's.
 //! 3. If a file of the cache was modified by another program while it was registered, no new handle
 //!    reads it. The reply must name it while handles are open on it, but with `FOPEN_DIRECT_IO`
-//!    beside it reads come to the daemon (`fs/fuse/file.c`, `fuse_file_read_iter`). A memory mapping
-//!    reads the backing file in any case.
+//!    beside it reads come to the daemon (`fs/fuse/file.c`, `fuse_file_read_iter`). A memory
+//!    mapping reads the backing file in any case.
 
 use std::collections::HashMap;
 use std::io;
@@ -85,7 +85,7 @@ pub(super) enum ReadRoute<B, F = CompleteFile> {
     /// By the kernel, from this file.
     Backing(Arc<BackingFile<B, F>>),
     /// By the daemon, past the kernel's pages. The kernel reads the file for handles that are still
-    /// open, but it is no longer known to be right.
+    /// open, but it is no longer verified.
     DaemonBesideBacking(Arc<BackingFile<B, F>>),
     /// Not at all: the kernel reads another revision for handles that are still open.
     Conflict,

@@ -1,12 +1,16 @@
 //! Prefetch of small files that are read in directory order.
 //!
 //! `grep -r` over a thousand transcripts reads one after the other. Each costs two round trips: one
-//! for the signed URL, one for the bytes, and the connection is idle meanwhile. When small files are
-//! read in the order in which programs walk through directories, the next ones are fetched in
+//! for the signed URL, one for the bytes, and the connection is idle meanwhile. When small files
+//! are read in the order in which programs walk through directories, the next ones are fetched in
 //! parallel, and more of them the longer the walk continues.
 //!
 //! A step of a walk is a read that reaches the daemon, not an `open`: pages that the kernel has
 //! cached cost no request, and a walk through them must not fetch them again.
+//!
+//! Steps are noted by tasks. The lock of the prefetcher is held while files are opened and their
+//! fetches start, so it is taken before the locks of [`read`](crate::read) and never on an event
+//! thread.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,8 +19,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::open_recording::recording_of;
 use crate::read::{Engine, OpenFile, Recording};
-use crate::tree::{Content, Ino, LiveTree, Node, Snapshot, TreeWalk, WalkOrder};
+use crate::tree::{Ino, LiveTree, Node, Snapshot, TreeWalk, WalkOrder};
 
 /// Maximum length of a small file, in bytes: one block. Transcripts of long meetings have some
 /// hundred kilobytes.
@@ -46,8 +51,9 @@ const MAX_ENTRIES_PER_STEP: usize = 256;
 /// Maximum number of walks that are tracked: a few programs, and two orders for each new walk.
 const MAX_WALKS: usize = 8;
 
-/// Time without a step after which a walk is idle and its fetches are canceled. Streams continue for
-/// half a second after their last handle, so nothing is transferred one second after the last step.
+/// Time without a step after which a walk is idle and its fetches are canceled. Streams continue
+/// for half a second after their last handle, so nothing is transferred one second after the last
+/// step.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(300);
 
 const IDLE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
@@ -205,12 +211,6 @@ impl DirectoryWalk {
 /// Returns the recording file of a node if it is small.
 fn small_recording_of(node: &Node) -> Option<Recording> {
     recording_of(node).filter(|recording| recording.size <= MAX_SMALL_FILE)
-}
-
-/// Returns the recording file of a node.
-pub(super) fn recording_of(node: &Node) -> Option<Recording> {
-    let Content::Recording { id, version, size, body } = &node.content else { return None };
-    Some(Recording { id: id.clone(), version: *version, size: *size, body: *body })
 }
 
 #[cfg(test)]

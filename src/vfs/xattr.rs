@@ -8,9 +8,9 @@ use super::error::Error;
 const EXPIRES: &str = "user.meetfs.expires";
 
 /// The only supported namespace. `ls -l` asks for the access list and the SELinux label of each
-/// file, which is five times the number of requests of the listing itself. After one answer that the
-/// file system has none, it stops asking (coreutils, `file_has_acl_cache` and `getfilecon_cache` in
-/// `ls.c`).
+/// file, which is five times the number of requests of the listing itself. After one answer that
+/// the file system has none, it stops asking (coreutils, `file_has_acl_cache` and
+/// `getfilecon_cache` in `ls.c`).
 const NAMESPACE: &[u8] = b"user.";
 
 /// What getxattr(2) and listxattr(2) return.

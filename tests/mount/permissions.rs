@@ -16,7 +16,7 @@ fn rig() -> Rig {
     rig
 }
 
-/// The user and the group `nobody`.
+/// User and group id of an unprivileged user.
 const OTHER_USER: &str = "65534";
 
 /// Runs a shell line as another user, with the mountpoint in `$M`.

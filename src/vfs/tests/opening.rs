@@ -126,7 +126,7 @@ async fn with_complete_file() -> (Fixture, Ino) {
     let handle = fixture.read_whole("budget").await;
     fixture.file_system.release(handle);
     let ino = fixture.video_of("budget");
-    let recording = fixture.snapshot().node(ino).and_then(sibling_prefetch::recording_of).unwrap();
+    let recording = fixture.snapshot().node(ino).and_then(open_recording::recording_of).unwrap();
     let file = fixture.engine.open(&recording).unwrap();
     wait_until("the file is on disk", || fixture.engine.has_complete_file(&file)).await;
     (fixture, ino)
@@ -164,7 +164,7 @@ async fn handle_through_pages_prevents_passthrough() {
     let fixture = Fixture::with(Setup { archive, has_disk: true, ..Setup::default() }).await;
     let ino = fixture.video_of("budget");
     let through_pages = fixture.read_whole("budget").await;
-    let recording = fixture.snapshot().node(ino).and_then(sibling_prefetch::recording_of).unwrap();
+    let recording = fixture.snapshot().node(ino).and_then(open_recording::recording_of).unwrap();
     let file = fixture.engine.open(&recording).unwrap();
     wait_until("the file is on disk", || fixture.engine.has_complete_file(&file)).await;
     let (second, mode) = open_mode(&fixture, ino).await;
