@@ -22,7 +22,7 @@ Examples:
   meetfs cache clear
   meetfs cache clear --config /etc/meetfs/config.toml
 
-Exits with 4 while a mount uses the cache. Unmount it first.";
+Only downloaded blocks are removed. Exits with 4 while a mount uses the cache: unmount it first.";
 
 /// Flags of [`ConfigArgs`] that do not affect these commands.
 const HIDDEN: [&str; 4] = ["memory", "timezone", "read_deadline", "connections"];

@@ -53,7 +53,7 @@ impl BaseDirectory {
     /// ignored.
     ///
     /// # Errors
-    /// The variable is not set and there is no home directory, as in a systemd system service.
+    /// Neither the variable nor the home directory is set, as in a systemd system service.
     pub(super) fn locate(self, environment: &dyn Environment) -> Result<PathBuf, ConfigError> {
         let from_variable = non_empty(environment, self.variable)
             .map(PathBuf::from)

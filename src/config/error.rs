@@ -128,7 +128,7 @@ pub enum ConfigError {
         if .name.trim().is_empty() {
             "the name of a source is empty".to_owned()
         } else {
-            format!("there is no source `{name}`")
+            format!("unknown source `{name}`")
         }
     )]
     UnknownSource {

@@ -689,10 +689,7 @@ fn rapatin_source_has_token_or_login() {
 #[test]
 fn unknown_provider_suggests_the_nearest() {
     let message = Setup::new("[source.a]\nprovider = 'zom'").message();
-    assert!(
-        message.contains("there is no provider `zom`\nhint: Did you mean `zoom`?"),
-        "{message}"
-    );
+    assert!(message.contains("unknown provider `zom`\nhint: Did you mean `zoom`?"), "{message}");
     let message = Setup::new("[source.a]\nusers = ['me']").message();
     assert!(
         message.contains(
@@ -723,7 +720,7 @@ fn only_selected_sources_are_read() {
     let message = setup.message();
     assert_eq!(
         message,
-        "there is no source `acm`\nhint: Did you mean `acme`? The sources are acme, cisco, zulu."
+        "unknown source `acm`\nhint: Did you mean `acme`? The sources are acme, cisco, zulu."
     );
     setup.overrides.sources = ["acme", "zulu"].map(|name| flag(name, "--source")).to_vec();
     assert!(setup.message().contains("cannot read"));

@@ -36,7 +36,7 @@ pub(super) fn absolute_path(
 /// Parses the memory for block buffers, which is at most the memory of the machine.
 pub(super) fn memory(text: String) -> Result<MemoryBudget, ValueProblem> {
     let requested = bytes(text)?;
-    // If the system does not report its memory, there is no maximum.
+    // If the system does not report its memory, the size is not limited.
     let machine = sysinfo().map_or(u64::MAX, |machine| machine.ram_total());
     if requested > machine {
         return Err(ValueProblem::MemoryTooLarge { requested, machine });
@@ -296,7 +296,7 @@ mod tests {
         assert!(!text(timezone("Mars".into())).contains("Did you mean"));
         assert!(
             text(timezone("Mars".into()))
-                .contains("there is no time zone `Mars`. Write a name such as \"Europe/Berlin\"")
+                .contains("unknown time zone `Mars`. Write a name such as \"Europe/Berlin\"")
         );
         assert!(text(timezone("".into())).contains("must not be empty. Write a name such as"));
     }

@@ -29,7 +29,7 @@ pub enum ValueProblem {
     #[error("`{value}` is not {expected}")]
     Malformed { value: String, expected: &'static str, hint: Option<&'static str> },
     /// The value is not one of a fixed set of names.
-    #[error("there is no {subject} `{name}`")]
+    #[error("unknown {subject} `{name}`")]
     UnknownName {
         subject: &'static str,
         name: String,
@@ -61,10 +61,10 @@ pub enum ValueProblem {
         MAX_READ_DEADLINE.as_secs()
     )]
     ReadDeadlineRange,
-    /// The value begins with `~/` and there is no home directory.
+    /// The value begins with `~/` and the home directory is not known.
     #[error("begins with `~/`, but HOME is not set to an absolute path")]
     NoHome,
-    /// There is no current directory that a relative path can start from.
+    /// The current directory, which a relative path starts from, does not exist.
     #[error("cannot be made an absolute path: {0}")]
     Path(io::Error),
     #[error("{0} is in the future")]

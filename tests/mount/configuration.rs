@@ -510,9 +510,7 @@ fn source_variable_selects_several_sources() {
         command.args(["doctor", "--config"]).arg(rig.config_path()).args(arguments);
         run(command.env("MEETFS_SOURCE", names), SOON)
     };
-    for (names, expected) in
-        [("acme, zulu", "there is no source `zulu`"), (",", "name of a source")]
-    {
+    for (names, expected) in [("acme, zulu", "unknown source `zulu`"), (",", "name of a source")] {
         let output = run_with(names, &[]);
         assert_eq!(output.status.code(), Some(3), "{}", text(&output));
         assert!(text(&output).contains(expected), "{}", text(&output));
