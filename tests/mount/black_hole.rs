@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::life::{RunningCommand, forget_names};
+use crate::support::life::{RunningCommand, drop_name_cache};
 use crate::support::{Rig, SOON, wait_until};
 use meetfs::demo_cloud::{Archive, DemoCloudOptions, Effect, Fault, Server, Trigger};
 
@@ -30,7 +30,7 @@ fn silenced() -> Rig {
     });
     rig.shell("cat acme/*/*known/*.mp4 | wc -c");
     silence(&rig);
-    forget_names();
+    drop_name_cache();
     rig
 }
 
@@ -76,7 +76,7 @@ fn metadata_needs_no_server() {
         "df .",
         "stat acme/*/* | wc -l",
     ] {
-        forget_names();
+        drop_name_cache();
         let started = Instant::now();
         let output = rig.shell(line);
         eprintln!("{line}: {:?}", started.elapsed());
@@ -96,7 +96,7 @@ fn hanging_readers_do_not_block_others() {
     for reader in &readers {
         wait_until(SOON, "every reader hangs", || is_blocked_in_mount(&rig, reader.id()));
     }
-    forget_names();
+    drop_name_cache();
     let started = Instant::now();
     rig.shell("ls -lR > /dev/null; df . > /dev/null");
     assert_eq!(rig.shell("cat acme/*/*known/*.mp4 | wc -c").trim(), "3000000");

@@ -1,6 +1,4 @@
-//! `meetfs doctor`: what is wrong is told with its fix, and what is right is not called wrong.
-
-// A helper that cannot go on fails its test.
+//! `meetfs doctor`: every problem has a fix, and a working set-up has no failure.
 
 use std::process::Output;
 
@@ -18,16 +16,16 @@ fn doctor(rig: &Rig, words: &[&str]) -> Output {
     run(rig.meetfs().arg("doctor").arg("--config").arg(rig.config_path()).args(words), SOON)
 }
 
-fn said(output: &Output) -> String {
+fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 #[test]
-fn a_configuration_that_works_has_no_failure_and_costs_a_handful_of_requests() {
+fn working_configuration_costs_few_requests() {
     let rig = rig();
     let output = doctor(&rig, &[]);
     assert!(output.status.success(), "{}", text(&output));
-    let told = said(&output);
+    let text = stdout(&output);
     for line in [
         "ok       FUSE: /dev/fuse can be opened",
         "ok       configuration: 1 source",
@@ -35,9 +33,9 @@ fn a_configuration_that_works_has_no_failure_and_costs_a_handful_of_requests() {
         "ok       acme, listing: 6 meetings since",
         "ok       acme, reading: read one byte of a file of",
     ] {
-        assert!(told.contains(line), "{line}\n{told}");
+        assert!(text.contains(line), "{line}\n{text}");
     }
-    assert!(!told.contains("FAILURE"), "{told}");
+    assert!(!text.contains("FAILURE"), "{text}");
     assert!(rig.cloud.requests().len() < 12, "{}", rig.cloud.requests().len());
     let output = doctor(&rig, &["--json"]);
     let checks: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -46,11 +44,11 @@ fn a_configuration_that_works_has_no_failure_and_costs_a_handful_of_requests() {
             .as_array()
             .is_some_and(|checks| checks.iter().all(|check| check["verdict"] != "failure"))
     );
-    assert!(!rig.directory.path().join("cache").exists(), "nothing is made");
+    assert!(!rig.directory.path().join("cache").exists(), "nothing is created");
 }
 
 #[test]
-fn it_works_beside_a_mount() {
+fn doctor_works_next_to_a_mount() {
     let rig = rig();
     rig.mount();
     let output = doctor(&rig, &[]);
@@ -59,26 +57,26 @@ fn it_works_beside_a_mount() {
 }
 
 #[test]
-fn a_wrong_secret_is_told_and_not_repeated() {
+fn wrong_secret_is_reported_and_not_printed() {
     let rig = rig();
     let secret = rig.cloud.credentials().client_secret;
     rig.write_config(&rig.config().replace(&secret, "wrong-and-private"));
     let output = doctor(&rig, &[]);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
     assert!(
-        said(&output).contains("FAILURE  acme, listing:")
-            && said(&output).contains("client_secret")
+        stdout(&output).contains("FAILURE  acme, listing:")
+            && stdout(&output).contains("client_secret")
     );
     assert!(!text(&output).contains("wrong-and-private") && !text(&output).contains(&secret));
 }
 
 #[test]
-fn an_address_that_nobody_answers_and_a_recording_that_is_refused_are_failures() {
+fn unreachable_endpoint_and_refused_download_are_failures() {
     let rig = rig();
     rig.cloud.inject(Trigger::always(Server::Web).does(Effect::Html200));
     let output = doctor(&rig, &[]);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
-    assert!(said(&output).contains("FAILURE  acme, reading:"), "{}", text(&output));
+    assert!(stdout(&output).contains("FAILURE  acme, reading:"), "{}", text(&output));
     let (_kept, closed) = deserted();
     let elsewhere = rig.config().replace(&rig.cloud.api_url(), &format!("http://{closed}/v2"));
     rig.write_config(
@@ -86,29 +84,30 @@ fn an_address_that_nobody_answers_and_a_recording_that_is_refused_are_failures()
     );
     let output = doctor(&rig, &[]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    assert!(said(&output).contains("cannot be reached"), "{}", text(&output));
+    assert!(stdout(&output).contains("cannot be reached"), "{}", text(&output));
 }
 
 #[test]
-fn a_configuration_that_cannot_be_read_is_a_failure_among_the_others() {
+fn invalid_configuration_is_one_failure_of_several() {
     let rig = rig();
     rig.write_config("[source.acme]\nprovider = \"zoom\"\nuser = [\"me\"]\n");
     let output = doctor(&rig, &[]);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
     assert!(
-        said(&output).contains("FUSE") && said(&output).contains("`users`"),
+        stdout(&output).contains("FUSE") && stdout(&output).contains("`users`"),
         "{}",
         text(&output)
     );
 }
 
-/// The checks of `--json`, after a look that those which are not ok say what to do, in one line of what was found.
-fn fixes(rig: &Rig, words: &[&str]) -> Vec<serde_json::Value> {
+/// Returns the checks of `--json` that are not ok, after asserting that each has a fix and a finding of
+/// one line.
+fn problems(rig: &Rig, words: &[&str]) -> Vec<serde_json::Value> {
     let output = doctor(rig, &[&["--json"], words].concat());
     let checks: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let checks = checks.as_array().expect("a list").clone();
-    let troubled = checks.into_iter().filter(|check| check["verdict"] != "ok");
-    troubled
+    let problems = checks.into_iter().filter(|check| check["verdict"] != "ok");
+    problems
         .inspect(|check| {
             assert!(check["fix"].as_str().is_some_and(|fix| !fix.is_empty()), "{check}");
             assert!(check["found"].as_str().is_some_and(|found| !found.contains('\n')), "{check}");
@@ -117,17 +116,17 @@ fn fixes(rig: &Rig, words: &[&str]) -> Vec<serde_json::Value> {
 }
 
 #[test]
-fn without_a_source_one_is_shown_below_what_was_found() {
+fn missing_source_has_an_example_as_fix() {
     let rig = rig();
     rig.write_config("timezone = \"UTC\"\n");
-    let told = said(&doctor(&rig, &[]));
-    let lines: Vec<_> = told.lines().skip_while(|line| !line.contains("configuration")).collect();
-    assert!(lines[0].starts_with("FAILURE  configuration: no source is configured in "), "{told}");
+    let text = stdout(&doctor(&rig, &[]));
+    let lines: Vec<_> = text.lines().skip_while(|line| !line.contains("configuration")).collect();
+    assert!(lines[0].starts_with("FAILURE  configuration: no source is configured in "), "{text}");
     assert_eq!(lines[1], "         Add one, for example:");
     assert_eq!(&lines[2..4], ["", "         [source.acme]"]);
-    assert!(lines[4..].iter().all(|line| line.starts_with("         ")), "{told}");
-    let fixes = fixes(&rig, &[]);
-    let fix = fixes.iter().find(|check| check["subject"] == "configuration").expect("a check");
+    assert!(lines[4..].iter().all(|line| line.starts_with("         ")), "{text}");
+    let problems = problems(&rig, &[]);
+    let fix = problems.iter().find(|check| check["subject"] == "configuration").expect("a check");
     assert!(
         fix["fix"].as_str().is_some_and(|fix| fix.contains("[source.acme]\nprovider")),
         "{fix}"
@@ -135,7 +134,7 @@ fn without_a_source_one_is_shown_below_what_was_found() {
 }
 
 #[test]
-fn whatever_is_not_right_says_what_to_do() {
+fn every_problem_has_a_fix() {
     let rig = rig();
     let config = rig.config();
     let (_kept, closed) = deserted();
@@ -152,38 +151,38 @@ fn whatever_is_not_right_says_what_to_do() {
     ];
     for text in &broken {
         rig.write_config(text);
-        assert!(!fixes(&rig, &[]).is_empty(), "{text}");
+        assert!(!problems(&rig, &[]).is_empty(), "{text}");
     }
     rig.write_config(&config);
-    assert!(!fixes(&rig, &["--cache-dir", "/proc/x"]).is_empty());
-    assert!(!fixes(&rig, &["--source", "acne"]).is_empty());
+    assert!(!problems(&rig, &["--cache-dir", "/proc/x"]).is_empty());
+    assert!(!problems(&rig, &["--source", "acne"]).is_empty());
     rig.cloud.inject(Trigger::always(Server::Web).does(Effect::Html200));
-    assert!(!fixes(&rig, &[]).is_empty());
+    assert!(!problems(&rig, &[]).is_empty());
     rig.cloud.inject(Trigger::always(Server::Api).on("/recordings").does(Effect::status(500)));
-    assert!(!fixes(&rig, &[]).is_empty());
+    assert!(!problems(&rig, &[]).is_empty());
 }
 
 #[test]
-fn a_cache_directory_is_tried_and_nothing_is_left_in_it() {
+fn cache_directory_is_tested_and_left_empty() {
     let rig = rig();
-    let place = |path: &str| {
+    let check = |path: &str| {
         let output = doctor(&rig, &["--cache-dir", path]);
-        (output.status.code(), said(&output))
+        (output.status.code(), stdout(&output))
     };
     let file = rig.directory.path().join("file");
     std::fs::write(&file, "").expect("a file");
     let below_file = file.join("cache");
     for impossible in ["/proc/x", "/sys/x", "/dev/null", below_file.to_str().expect("a path")] {
-        let (code, told) = place(impossible);
-        assert_eq!(code, Some(3), "{impossible}\n{told}");
+        let (code, text) = check(impossible);
+        assert_eq!(code, Some(3), "{impossible}\n{text}");
         assert!(
-            told.contains("FAILURE  cache directory: the cache") && told.contains("--cache-dir"),
-            "{told}"
+            text.contains("FAILURE  cache directory: the cache") && text.contains("--cache-dir"),
+            "{text}"
         );
     }
     let directory = rig.directory.path().join("new/and/deep");
-    let (code, told) = place(directory.to_str().expect("a path"));
-    assert_eq!(code, Some(0), "{told}");
-    assert!(told.contains(&format!("ok       cache directory: {}", directory.display())), "{told}");
+    let (code, text) = check(directory.to_str().expect("a path"));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains(&format!("ok       cache directory: {}", directory.display())), "{text}");
     assert!(!rig.directory.path().join("new").exists(), "nothing is left");
 }

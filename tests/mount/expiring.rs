@@ -1,6 +1,4 @@
-//! What will be deleted and when: told in `meeting.json`, in an extended attribute, and by `meetfs expiring`.
-
-// A helper that cannot go on fails its test.
+//! Expiry of recordings in `meeting.json`, in an extended attribute, and in `meetfs expiring`.
 
 use std::process::{Command, Output};
 
@@ -14,7 +12,7 @@ fn day(from_today: i64) -> Date {
     TimeZone::UTC.to_datetime(Timestamp::now()).date().saturating_add(from_today.days())
 }
 
-/// Three meetings: deleted in two days, in twenty, and never.
+/// Three meetings: they expire in two days, in twenty, and never.
 fn rig() -> Rig {
     let mut archive = Archive::empty();
     for (topic, days) in [("soon", Some(2)), ("later", Some(20)), ("never", None)] {
@@ -38,14 +36,14 @@ fn lines(output: &Output) -> Vec<String> {
 }
 
 #[test]
-fn the_day_is_in_the_document_and_in_an_attribute_of_every_file() {
+fn expiry_is_in_json_and_attributes() {
     let rig = rig();
     let midnight = format!("{}T00:00:00Z", day(2));
     let python = "import os,sys\n\
         for path in sys.argv[1:]: print(os.getxattr(path, 'user.meetfs.expires').decode(), os.listxattr(path))";
-    let told = rig.shell(&format!("python3 -c \"{python}\" */*/*soon */*/*soon/*"));
-    assert_eq!(told.lines().count(), 5, "{told}");
-    for line in told.lines() {
+    let listed = rig.shell(&format!("python3 -c \"{python}\" */*/*soon */*/*soon/*"));
+    assert_eq!(listed.lines().count(), 5, "{listed}");
+    for line in listed.lines() {
         assert_eq!(line, format!("{midnight} ['user.meetfs.expires']"));
     }
     let document: serde_json::Value =
@@ -55,28 +53,28 @@ fn the_day_is_in_the_document_and_in_an_attribute_of_every_file() {
         for path in sys.argv[1:]: print(os.listxattr(path))\n\
         try: os.getxattr(sys.argv[1], 'user.meetfs.expires'); print('there')\n\
         except OSError as e: print(e.errno)";
-    let told = rig.shell(&format!("python3 -c \"{nothing}\" */*/*never/*"));
-    assert_eq!(told.lines().last(), Some("61"), "ENODATA: {told}");
-    assert!(!told.contains("expires"), "{told}");
+    let listed = rig.shell(&format!("python3 -c \"{nothing}\" */*/*never/*"));
+    assert_eq!(listed.lines().last(), Some("61"), "ENODATA: {listed}");
+    assert!(!listed.contains("expires"), "{listed}");
     rig.unmount();
 }
 
 #[test]
-fn what_goes_first_is_listed_first_and_what_never_goes_is_not() {
+fn expiring_files_are_sorted_by_expiry() {
     let rig = rig();
     let output = expiring(&rig, &[]);
     assert!(output.status.success(), "{}", text(&output));
-    let told = lines(&output);
-    assert_eq!(told.len(), 4, "{told:?}");
+    let listed = lines(&output);
+    assert_eq!(listed.len(), 4, "{listed:?}");
     assert!(
-        told[0].contains("soon") && told[1].contains("soon") && told[3].contains("later"),
-        "{told:?}"
+        listed[0].contains("soon") && listed[1].contains("soon") && listed[3].contains("later"),
+        "{listed:?}"
     );
-    assert!(told[0].contains(&rig.mountpoint.display().to_string()), "{told:?}");
+    assert!(listed[0].contains(&rig.mountpoint.display().to_string()), "{listed:?}");
     let output = expiring(&rig, &["--within", "7d", "--json"]);
-    let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!(told.as_array().map(Vec::len), Some(2), "{told}");
-    assert_eq!(told[0]["expires"], format!("{}T00:00:00Z", day(2)));
+    let listed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(listed.as_array().map(Vec::len), Some(2), "{listed}");
+    assert_eq!(listed[0]["expires"], format!("{}T00:00:00Z", day(2)));
     assert_eq!(lines(&expiring(&rig, &["--within", "1h"])), Vec::<String>::new());
     let output = expiring(&rig, &["--within", "soon"]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
@@ -86,33 +84,33 @@ fn what_goes_first_is_listed_first_and_what_never_goes_is_not() {
 }
 
 #[test]
-fn times_say_how_far_from_utc_they_are() {
+fn times_have_an_offset_from_utc() {
     let rig = rig();
     for (zone, midnight) in
         [("Asia/Kolkata", "05:30 +0530"), ("UTC", "00:00 +0000"), ("Etc/GMT-9", "09:00 +0900")]
     {
         let output = run(rig.meetfs().arg("expiring").env("TZ", zone), SOON);
-        let told = lines(&output);
-        assert_eq!(told.len(), 4, "{}", text(&output));
-        assert!(told[0].starts_with(&format!("{} {midnight}  ", day(2))), "{zone}: {told:?}");
+        let listed = lines(&output);
+        assert_eq!(listed.len(), 4, "{}", text(&output));
+        assert!(listed[0].starts_with(&format!("{} {midnight}  ", day(2))), "{zone}: {listed:?}");
         let output = run(rig.meetfs().arg("status").env("TZ", zone), SOON);
-        let told = lines(&output);
+        let listed = lines(&output);
         let offset = &midnight[6..];
         for word in ["since ", "listed ", "next "] {
-            let line = told.iter().find(|line| line.contains(word)).expect("a line");
+            let line = listed.iter().find(|line| line.contains(word)).expect("a line");
             let (_, after) = line.split_once(word).expect("a time");
             let time = after.split(',').next().unwrap_or_default();
             assert!(time.ends_with(offset), "{zone}, {word}: {line}");
         }
     }
     let output = run(rig.meetfs().args(["expiring", "--json"]).env("TZ", "Asia/Kolkata"), SOON);
-    let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!(told[0]["expires"], format!("{}T00:00:00Z", day(2)));
+    let listed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(listed[0]["expires"], format!("{}T00:00:00Z", day(2)));
     rig.unmount();
 }
 
 #[test]
-fn bytes_are_compared_with_those_of_a_directory_and_of_nothing_else() {
+fn checksum_requires_a_backup_directory() {
     let output = run(crate::support::meetfs().args(["expiring", "--checksum"]), SOON);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
     assert!(
@@ -128,7 +126,7 @@ fn bytes_are_compared_with_those_of_a_directory_and_of_nothing_else() {
 }
 
 #[test]
-fn what_is_not_yet_saved_is_told_until_it_is() {
+fn unsaved_files_are_listed_until_saved() {
     let rig = rig();
     let backup = rig.directory.path().join("backup");
     std::fs::create_dir(&backup).expect("a directory");
@@ -167,7 +165,7 @@ fn what_is_not_yet_saved_is_told_until_it_is() {
 }
 
 #[test]
-fn the_mount_itself_saves_nothing_and_links_that_go_in_circles_end() {
+fn mount_does_not_count_as_backup() {
     let rig = rig();
     let home = rig.directory.path().join("home");
     std::fs::create_dir_all(home.join("deep/er")).expect("directories");
@@ -185,11 +183,11 @@ fn the_mount_itself_saves_nothing_and_links_that_go_in_circles_end() {
         let output = expiring(&rig, &["--not-in", directory.to_str().expect("a path")]);
         (output.status.code(), lines(&output).len(), text(&output))
     };
-    let (code, files, said) = unsaved(&home);
-    assert_eq!((code, files), (Some(1), 4), "{said}");
-    let (code, files, said) = unsaved(rig.directory.path());
-    assert_eq!((code, files), (Some(1), 4), "{said}");
-    let (code, _, said) = unsaved(&rig.mountpoint);
-    assert!(code == Some(1) && said.contains("in the mount itself"), "{said}");
+    let (code, files, message) = unsaved(&home);
+    assert_eq!((code, files), (Some(1), 4), "{message}");
+    let (code, files, message) = unsaved(rig.directory.path());
+    assert_eq!((code, files), (Some(1), 4), "{message}");
+    let (code, _, message) = unsaved(&rig.mountpoint);
+    assert!(code == Some(1) && message.contains("in the mount itself"), "{message}");
     rig.unmount();
 }

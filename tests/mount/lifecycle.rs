@@ -1,29 +1,33 @@
-//! The life of a mount: how it comes up, what signals do to it, and how it ends with nothing left behind.
-
-// A helper that cannot go on fails its test.
+//! The life of a mount: start, signals, and an end that leaves nothing behind.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::login::rig as login;
 use crate::support::life::{
-    RunningCommand, SecondMountpoint, assert_nothing_left, foreground, processes_for, signal,
+    RunningCommand, SecondMountpoint, assert_nothing_left, mount_in_foreground, processes_for,
+    signal,
 };
 use crate::support::{Rig, SOON, run, text, wait_until};
 use jiff::tz::TimeZone;
 use meetfs::demo_cloud::{
-    Archive, Content, DemoCloudOptions, Effect, Meeting, MeetingFile, Server, Trigger,
+    Archive, Content, DemoCloudOptions, Effect, Meeting, MeetingFile, Server, Trigger, UserApp,
 };
 
-/// A few seconds: what somebody who ends a mount is ready to wait.
+/// Timeout for the end of a mount: what a user accepts.
 const FEW_SECONDS: Duration = Duration::from_secs(5);
 
 fn small() -> DemoCloudOptions {
     DemoCloudOptions { archive: Archive::many(40, 60), ..DemoCloudOptions::default() }
 }
 
-/// One file of 64 MB whose bytes stop coming after the first hundred kilobytes.
+/// Bytes of the stalled file that arrive.
+const BYTES_BEFORE_STALL: u64 = 100_000;
+
+/// One file of 64 MB whose download stalls.
 fn stalled() -> DemoCloudOptions {
-    let faults = vec![Trigger::always(Server::Media).does(Effect::Stall { after: 100_000 })];
+    let faults =
+        vec![Trigger::always(Server::Media).does(Effect::Stall { after: BYTES_BEFORE_STALL })];
     DemoCloudOptions {
         archive: Archive::pattern(&[("big", 64_000_000)]),
         faults,
@@ -31,20 +35,21 @@ fn stalled() -> DemoCloudOptions {
     }
 }
 
-/// A `cat` that hangs in the stalled file.
+/// Starts a `cat` and waits until it hangs in the stalled file.
 fn hanging_reader(rig: &Rig) -> RunningCommand {
-    let mut reader = RunningCommand::outside(rig, "cat \"$M\"/acme/*/*/*.mp4 > /dev/null");
-    wait_until(SOON, "the reader waits for bytes", || !rig.media_requests().is_empty());
-    std::thread::sleep(Duration::from_millis(300));
-    assert!(reader.is_running(), "{}", reader.output());
+    let reader = RunningCommand::outside(rig, "exec cat \"$M\"/acme/*/*/*.mp4 > /dev/null");
+    reader.wait_for_program("cat");
+    wait_until(SOON, "the reader waits for bytes", || {
+        rig.media_bytes() >= BYTES_BEFORE_STALL && reader.is_sleeping()
+    });
     reader
 }
 
 #[test]
-fn a_mount_returns_once_the_tree_can_be_listed_and_lets_go_of_its_streams() {
+fn mount_returns_when_the_tree_can_be_listed() {
     let rig = Rig::new(small());
     rig.write_config(&rig.config());
-    // The command substitution and the pipe end only when nobody holds their other end.
+    // The command substitution and the pipe end only when every writer has closed them.
     let line = "out=$(\"$@\" 2>&1) && echo \"<$out>\" && find \"$M\" -name chat.txt | wc -l && sleep 0 | cat";
     let mount = rig.mount_command();
     let mut shell = Command::new("bash");
@@ -56,7 +61,7 @@ fn a_mount_returns_once_the_tree_can_be_listed_and_lets_go_of_its_streams() {
 }
 
 #[test]
-fn what_a_mount_would_hide_of_its_own_is_refused_before_it_is_made() {
+fn log_and_cache_inside_the_mountpoint_are_rejected() {
     let rig = Rig::new(small());
     rig.write_config(&rig.config());
     let link = rig.directory.path().join("link");
@@ -78,7 +83,7 @@ fn what_a_mount_would_hide_of_its_own_is_refused_before_it_is_made() {
 }
 
 #[test]
-fn a_daemon_keeps_no_directory_and_no_terminal_busy() {
+fn daemon_leaves_its_directory_and_terminal() {
     let rig = Rig::mounted(small());
     let daemon = rig.daemon().expect("a daemon");
     let link = |name: &str| {
@@ -86,8 +91,8 @@ fn a_daemon_keeps_no_directory_and_no_terminal_busy() {
     };
     assert_eq!(link("cwd"), "/");
     for stream in ["fd/0", "fd/1", "fd/2"] {
-        // The last two are let go right after the word that everything is ready.
-        wait_until(SOON, "the stream leads nowhere", || link(stream) == "/dev/null");
+        // The last two are redirected right after readiness is reported.
+        wait_until(SOON, "the stream is redirected", || link(stream) == "/dev/null");
     }
     let stat = std::fs::read_to_string(format!("/proc/{daemon}/stat")).expect("a status");
     let session =
@@ -97,10 +102,10 @@ fn a_daemon_keeps_no_directory_and_no_terminal_busy() {
 }
 
 #[test]
-fn a_foreground_mount_stays_until_a_signal_and_ends_with_0() {
+fn foreground_mount_exits_with_0_on_signal() {
     let rig = Rig::new(small());
     for name in ["INT", "TERM"] {
-        let mut running = foreground(&rig);
+        let mut running = mount_in_foreground(&rig);
         rig.shell("ls acme");
         assert!(running.is_running());
         running.signal(name);
@@ -112,10 +117,10 @@ fn a_foreground_mount_stays_until_a_signal_and_ends_with_0() {
 }
 
 #[test]
-fn a_signal_ends_a_mount_whose_reads_hang_and_the_reader_gets_an_error() {
+fn signal_fails_reads_that_hang() {
     for name in ["INT", "TERM"] {
         let rig = Rig::new(stalled());
-        let mut running = foreground(&rig);
+        let mut running = mount_in_foreground(&rig);
         let mut reader = hanging_reader(&rig);
         running.signal(name);
         let (status, _) = running.end(FEW_SECONDS);
@@ -127,26 +132,46 @@ fn a_signal_ends_a_mount_whose_reads_hang_and_the_reader_gets_an_error() {
     }
 }
 
+/// After the unmount the daemon waits up to five seconds for a token renewal in flight.
 #[test]
-fn a_second_signal_does_not_wait_and_leaves_nothing_either() {
+fn second_signal_ends_the_wait_at_once() {
+    let rig = Rig::new(small());
+    login::write_config(&rig, &UserApp::demo());
+    login::sign_in(&rig);
+    let mut running = RunningCommand::start(rig.mount_command().arg("--foreground"));
+    wait_until(SOON, "mounted", || rig.entries_in_mount_table() == 1);
+    rig.cloud.expire_tokens();
+    rig.cloud
+        .inject(Trigger::always(Server::Api).on("/oauth/token").does(Effect::Stall { after: 10 }));
+    let _refresh = RunningCommand::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
+    wait_until(SOON, "the renewal is in flight", || rig.cloud.sign_ins().renewed == 1);
+    running.signal("INT");
+    wait_until(SOON, "unmounted", || rig.entries_in_mount_table() == 0);
+    assert!(running.is_running(), "{}\n{}", running.output(), rig.log());
+    running.signal("INT");
+    let (status, took) = running.end(FEW_SECONDS);
+    assert_eq!(status.code(), Some(1), "{}", running.output());
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert_nothing_left(&rig, FEW_SECONDS);
+}
+
+#[test]
+fn second_signal_with_hanging_reader_leaves_nothing() {
     let rig = Rig::new(stalled());
-    let mut running = foreground(&rig);
+    let mut running = mount_in_foreground(&rig);
     let mut reader = hanging_reader(&rig);
     running.signal("INT");
-    std::thread::sleep(Duration::from_millis(200));
-    if running.is_running() {
-        running.signal("INT");
-    }
-    let (_, took) = running.end(FEW_SECONDS);
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    running.signal("TERM");
+    running.end(FEW_SECONDS);
     reader.end(FEW_SECONDS);
     assert_nothing_left(&rig, FEW_SECONDS);
 }
 
 #[test]
-fn a_daemon_that_is_told_to_end_ends_with_a_shell_working_in_its_mount() {
+fn sigterm_ends_the_daemon_of_a_busy_mount() {
     let rig = Rig::mounted(small());
-    let mut shell = RunningCommand::shell(&rig, "cd acme && sleep 60");
+    let mut shell = RunningCommand::shell(&rig, "cd acme && exec sleep 60");
+    shell.wait_until_inside("acme");
     let daemon = rig.daemon().expect("a daemon");
     signal(daemon, "TERM");
     assert_nothing_left(&rig, FEW_SECONDS);
@@ -157,7 +182,7 @@ fn a_daemon_that_is_told_to_end_ends_with_a_shell_working_in_its_mount() {
 }
 
 #[test]
-fn a_hangup_shows_a_new_meeting_under_a_name_that_was_looked_up_before() {
+fn sighup_shows_a_name_that_was_missing() {
     let rig = Rig::mounted(small());
     let start = rig.cloud.meetings().first().expect("a meeting").start;
     let local = TimeZone::UTC.to_datetime(start);
@@ -181,13 +206,14 @@ fn a_hangup_shows_a_new_meeting_under_a_name_that_was_looked_up_before() {
 }
 
 #[test]
-fn a_mount_after_a_killed_daemon_works_and_is_the_only_one() {
+fn mount_replaces_a_dead_mount() {
     let rig = Rig::mounted(small());
-    let mut holder = RunningCommand::shell(&rig, "sleep 60");
+    let mut holder = RunningCommand::shell(&rig, "exec sleep 60");
+    holder.wait_for_program("sleep");
     for _ in 0..3 {
         let daemon = rig.daemon().expect("a daemon");
         signal(daemon, "KILL");
-        wait_until(SOON, "it is dead", || rig.daemon().is_none());
+        wait_until(SOON, "the daemon has exited", || rig.daemon().is_none());
         assert_eq!(rig.entries_in_mount_table(), 1, "a killed daemon leaves its mount");
         rig.mount();
         assert_eq!(rig.entries_in_mount_table(), 1);
@@ -199,7 +225,7 @@ fn a_mount_after_a_killed_daemon_works_and_is_the_only_one() {
 }
 
 #[test]
-fn a_killed_daemons_mount_is_healed_through_a_link_and_with_a_trailing_slash() {
+fn dead_mount_is_replaced_through_a_link() {
     let rig = Rig::mounted(small());
     let link = rig.directory.path().join("link");
     std::os::unix::fs::symlink(&rig.mountpoint, &link).expect("a link");
@@ -209,7 +235,7 @@ fn a_killed_daemons_mount_is_healed_through_a_link_and_with_a_trailing_slash() {
         format!("{}/", rig.mountpoint.display()),
     ] {
         signal(rig.daemon().expect("a daemon"), "KILL");
-        wait_until(SOON, "it is dead", || rig.daemon().is_none());
+        wait_until(SOON, "the daemon has exited", || rig.daemon().is_none());
         let mut command = crate::support::meetfs();
         command
             .args(["mount", "--config"])
@@ -226,9 +252,9 @@ fn a_killed_daemons_mount_is_healed_through_a_link_and_with_a_trailing_slash() {
 }
 
 #[test]
-fn an_unmount_from_outside_ends_the_daemon() {
+fn umount_ends_the_daemon() {
     let rig = Rig::new(small());
-    let mut running = foreground(&rig);
+    let mut running = mount_in_foreground(&rig);
     assert!(run(Command::new("umount").arg(&rig.mountpoint), SOON).status.success());
     let (status, _) = running.end(FEW_SECONDS);
     assert_eq!(status.code(), Some(0), "{}", running.output());
@@ -236,21 +262,27 @@ fn an_unmount_from_outside_ends_the_daemon() {
 }
 
 #[test]
-fn a_lazy_unmount_from_outside_ends_the_daemon_once_nobody_is_in_it() {
+fn lazy_umount_serves_until_the_last_user_leaves() {
     let rig = Rig::new(small());
-    let mut running = foreground(&rig);
-    let holder = RunningCommand::shell(&rig, "sleep 60");
-    std::thread::sleep(Duration::from_millis(200));
+    let mut running = mount_in_foreground(&rig);
+    let flag = rig.directory.path().join("unmounted");
+    let line = format!(
+        "until [ -e '{}' ]; do sleep 0.05; done; find . -name chat.txt | wc -l; exec sleep 60",
+        flag.display()
+    );
+    let holder = RunningCommand::shell(&rig, &line);
     assert!(run(Command::new("umount").arg("-l").arg(&rig.mountpoint), SOON).status.success());
-    std::thread::sleep(Duration::from_millis(300));
-    assert!(running.is_running(), "somebody still works in it");
+    assert_eq!(rig.entries_in_mount_table(), 0);
+    std::fs::write(&flag, "").expect("a file");
+    wait_until(SOON, "the daemon still serves", || holder.output().contains("40"));
+    assert!(running.is_running(), "a process still works in the mount");
     drop(holder);
     let (status, _) = running.end(FEW_SECONDS);
     assert_eq!(status.code(), Some(0), "{}", running.output());
 }
 
 #[test]
-fn an_interrupt_while_listing_leaves_nothing() {
+fn signal_during_the_first_listing_leaves_nothing() {
     let slow = DemoCloudOptions { first_byte_latency: Duration::from_secs(20), ..small() };
     let rig = Rig::new(slow);
     rig.write_config(&rig.config());
@@ -279,7 +311,7 @@ fn an_interrupt_while_listing_leaves_nothing() {
 }
 
 #[test]
-fn of_two_mounts_at_once_one_wins_and_the_other_says_why_not() {
+fn one_of_two_concurrent_mounts_fails_as_busy() {
     let slow = DemoCloudOptions { first_byte_latency: Duration::from_millis(100), ..small() };
     let rig = Rig::new(slow);
     rig.write_config(&rig.config());
@@ -306,7 +338,7 @@ fn of_two_mounts_at_once_one_wins_and_the_other_says_why_not() {
 }
 
 #[test]
-fn two_daemons_share_a_directory_that_keeps_no_blocks_and_neither_spoils_it() {
+fn two_daemons_share_a_catalog() {
     let rig =
         Rig::new(DemoCloudOptions { archive: Archive::demo(), ..DemoCloudOptions::default() })
             .with_cache("disk = \"off\"");
@@ -323,7 +355,7 @@ fn two_daemons_share_a_directory_that_keeps_no_blocks_and_neither_spoils_it() {
     assert_eq!(beside.output(), here);
     assert!(run(&mut crate::support::life::unmount_command(&second.0), SOON).status.success());
     rig.unmount();
-    wait_until(SOON, "both are gone", || processes_for(&second.0).is_empty());
+    wait_until(SOON, "both daemons have exited", || processes_for(&second.0).is_empty());
     let catalog = rusqlite::Connection::open(rig.directory.path().join("cache/catalog.sqlite"))
         .expect("a catalog");
     let verdict: String =
@@ -333,7 +365,7 @@ fn two_daemons_share_a_directory_that_keeps_no_blocks_and_neither_spoils_it() {
 }
 
 #[test]
-fn two_daemons_that_start_at_once_on_a_new_directory_without_blocks_both_come_up() {
+fn two_daemons_create_one_catalog_concurrently() {
     for _ in 0..4 {
         let rig = Rig::new(small()).with_cache("disk = \"off\"");
         rig.write_config(&rig.config());
@@ -353,7 +385,7 @@ fn two_daemons_that_start_at_once_on_a_new_directory_without_blocks_both_come_up
 }
 
 #[test]
-fn two_configurations_are_mounted_side_by_side() {
+fn two_configurations_are_mounted_at_once() {
     let (one, two) = (Rig::mounted(small()), Rig::mounted(stalled()));
     assert_eq!(one.shell("find . -name chat.txt | wc -l").trim(), "40");
     assert_eq!(two.shell("find . -name '*.mp4' | wc -l").trim(), "1");

@@ -1,6 +1,4 @@
-//! What outlives a restart: the tree is there at once, whatever the cloud does.
-
-// A helper that cannot go on fails its test.
+//! State that survives a restart: the tree is ready at once, whatever the provider does.
 
 use std::time::{Duration, Instant};
 
@@ -15,14 +13,14 @@ fn options(archive: Archive) -> DemoCloudOptions {
     DemoCloudOptions { archive, ..DemoCloudOptions::default() }
 }
 
-/// Nothing on any server of a cloud is answered any more.
-fn take_away(cloud: &DemoCloud) {
+/// Makes every server of a cloud unresponsive.
+fn disconnect(cloud: &DemoCloud) {
     for server in [Server::Api, Server::Web, Server::Media] {
         cloud.inject(Trigger::always(server).does(Effect::BlackHole));
     }
 }
 
-/// The first day of each window that was listed.
+/// Returns the first day of each listing window.
 fn listed_from(requests: &[Request]) -> Vec<Date> {
     let from = |request: &Request| {
         url::form_urlencoded::parse(request.query.as_bytes())
@@ -41,23 +39,23 @@ fn shown(rig: &Rig) -> usize {
 }
 
 #[test]
-fn with_the_cloud_away_the_mount_comes_up_lists_and_serves_what_is_cached() {
+fn mount_works_offline_from_catalog_and_cache() {
     let rig =
         Rig::mounted(options(Archive::pattern(&[("kept", 3_000_000), ("never read", 2_000_000)])));
     let names = "find . | LC_ALL=C sort; stat --printf '%n %s %Y %i\\n' */*/*/*.mp4";
     let (listed, sum) = (rig.shell(names), rig.shell("sha256sum < */*/*kept/*.mp4"));
     rig.unmount();
-    take_away(&rig.cloud);
-    let began = Instant::now();
+    disconnect(&rig.cloud);
+    let started = Instant::now();
     rig.mount();
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     assert_eq!(rig.shell(names), listed);
     assert_eq!(rig.shell("sha256sum < */*/*kept/*.mp4"), sum);
     rig.unmount();
 }
 
 #[test]
-fn a_restart_lists_at_once_and_asks_only_for_the_last_days() {
+fn restart_refreshes_only_the_last_days() {
     let rig = Rig::mounted(options(Archive::many(600, 700)));
     assert_eq!(shown(&rig), 600);
     assert!(listed_from(&rig.cloud.requests()).len() > 20);
@@ -65,21 +63,25 @@ fn a_restart_lists_at_once_and_asks_only_for_the_last_days() {
     let gone = rig.cloud.meetings().first().expect("a meeting").uuid.clone();
     rig.cloud.remove_meeting(&gone);
     rig.cloud.clear_requests();
+    // The refresh must not finish before the stored listing is counted.
+    let slow = Trigger::always(Server::Api).on("/recordings");
+    rig.cloud.inject(slow.does(Effect::Latency(Duration::from_secs(3))));
     rig.mount();
-    assert!(shown(&rig) >= 599, "what an earlier run listed is there at once");
-    wait_until(SOON, "what was deleted meanwhile disappears", || shown(&rig) == 599);
+    assert_eq!(shown(&rig), 600, "the stored listing is shown at once");
+    rig.cloud.clear_faults();
+    wait_until(SOON, "the deleted meeting disappears", || shown(&rig) == 599);
     let last_days = TimeZone::UTC.to_datetime(Timestamp::now()).date().saturating_sub(9.days());
-    let asked = listed_from(&rig.cloud.requests());
-    assert!(!asked.is_empty() && asked.iter().all(|from| *from >= last_days), "{asked:?}");
+    let windows = listed_from(&rig.cloud.requests());
+    assert!(!windows.is_empty() && windows.iter().all(|from| *from >= last_days), "{windows:?}");
     rig.unmount();
 }
 
 #[test]
-fn another_archive_under_the_same_name_shows_nothing_of_the_old_one() {
+fn changed_scope_discards_the_stored_listing() {
     let rig = Rig::mounted(options(Archive::many(10, 20)));
     assert_eq!(shown(&rig), 10);
     rig.unmount();
-    take_away(&rig.cloud);
+    disconnect(&rig.cloud);
     let rig = rig.with_source("users = [\"ben@example.org\"]");
     rig.write_config(&rig.config());
     let output = run(&mut rig.mount_command(), Duration::from_secs(90));
@@ -88,16 +90,16 @@ fn another_archive_under_the_same_name_shows_nothing_of_the_old_one() {
 }
 
 #[test]
-fn a_source_that_hangs_keeps_no_other_waiting_and_does_not_slow_it_down() {
+fn hanging_source_does_not_delay_others() {
     let hole = DemoCloud::start(options(Archive::many(5, 20))).expect("a cloud");
-    take_away(&hole);
+    disconnect(&hole);
     let second = source("hole", &hole, &hole.credentials().client_secret);
     let rig = Rig::new(options(Archive::many(40, 60)));
     rig.write_config(&format!("{}\n{second}", rig.config()));
-    let began = Instant::now();
+    let started = Instant::now();
     let output = run(&mut rig.mount_command(), SOON);
     assert!(output.status.success(), "{}", text(&output));
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     assert!(text(&output).contains("hole has not answered yet"), "{}", text(&output));
     assert!(rig.log().contains("hole has not answered yet"), "{}", rig.log());
     assert_eq!(shown(&rig), 40);
@@ -115,7 +117,7 @@ fn a_source_that_hangs_keeps_no_other_waiting_and_does_not_slow_it_down() {
     rig.unmount();
 }
 
-/// Another Zoom source, of its own cloud.
+/// Returns the configuration of a second Zoom source.
 fn source(name: &str, cloud: &DemoCloud, secret: &str) -> String {
     let credentials = cloud.credentials();
     format!(
@@ -129,7 +131,7 @@ fn source(name: &str, cloud: &DemoCloud, secret: &str) -> String {
 }
 
 #[test]
-fn a_mount_that_shows_what_is_kept_waits_for_no_source_that_was_never_listed_and_tells_of_it() {
+fn new_source_does_not_delay_a_stored_listing() {
     let rig = Rig::mounted(options(Archive::many(40, 60)));
     rig.unmount();
     let slow = DemoCloud::start(options(Archive::many(5, 20))).expect("a cloud");
@@ -137,7 +139,7 @@ fn a_mount_that_shows_what_is_kept_waits_for_no_source_that_was_never_listed_and
     let locked = source("locked", &slow, "wrong-secret");
     for (name, is_foreground) in [("slow", false), ("tardy", true)] {
         rig.write_config(&format!("{}\n{}{locked}", rig.config(), source(name, &slow, &secret)));
-        // Sooner than a mount with nothing to show would cease to wait.
+        // Shorter than a mount without a stored listing would wait.
         let late = Trigger::always(Server::Api).on("/oauth/token");
         slow.inject(late.does(Effect::Latency(Duration::from_secs(2))));
         let mut command = rig.mount_command();
@@ -150,12 +152,11 @@ fn a_mount_that_shows_what_is_kept_waits_for_no_source_that_was_never_listed_and
         if !is_foreground {
             assert_eq!(running.end(SOON).0.code(), Some(0), "{}", running.output());
         }
-        for told in [running.output(), rig.log()] {
+        for text in [running.output(), rig.log()] {
             for source in [name, "locked"] {
-                assert!(told.contains(&format!("{source} has not answered yet")), "{told}");
+                assert!(text.contains(&format!("{source} has not answered yet")), "{text}");
             }
         }
-        // What becomes of them is told as ever.
         wait_until(SOON, "both have answered", || {
             let sources = rig.status()["sources"].clone();
             sources[1]["error"].is_string() && sources[2]["listed"].is_string()
@@ -169,7 +170,7 @@ fn a_mount_that_shows_what_is_kept_waits_for_no_source_that_was_never_listed_and
 }
 
 #[test]
-fn entries_that_cannot_be_read_take_no_meeting_away() {
+fn invalid_entries_remove_no_meeting() {
     let rig = Rig::mounted(options(Archive::many(20, 20)));
     assert_eq!(shown(&rig), 20);
     for body in [

@@ -1,6 +1,4 @@
-//! `meetfs status`, `meetfs refresh`, and what the filters of a source hide.
-
-// A helper that cannot go on fails its test.
+//! `meetfs status`, `meetfs refresh`, the control socket, and counts of filtered recordings.
 
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -21,11 +19,11 @@ fn command(rig: &Rig, words: &[&str]) -> Output {
     run(&mut alone(rig, rig.meetfs().args(words)), SOON)
 }
 
-fn said(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// The line of the rig's mount in what is printed, where it has one.
+/// Returns the line of the rig's mount in the output, if any.
 fn listed(rig: &Rig, words: &[&str]) -> Option<String> {
     let output = String::from_utf8_lossy(&command(rig, words).stdout).into_owned();
     let place = rig.mountpoint.to_string_lossy().into_owned();
@@ -34,7 +32,7 @@ fn listed(rig: &Rig, words: &[&str]) -> Option<String> {
 
 fn kill(rig: &Rig) {
     signal(rig.daemon().expect("a daemon"), "KILL");
-    wait_until(SOON, "it is gone", || rig.daemon().is_none());
+    wait_until(SOON, "the daemon has exited", || rig.daemon().is_none());
 }
 
 fn shown(rig: &Rig) -> usize {
@@ -50,7 +48,7 @@ fn meeting(uuid: &str, topic: &str) -> Meeting {
 }
 
 #[test]
-fn a_mount_says_what_there_is_and_when_it_looks_again() {
+fn status_shows_counts_and_refresh_times() {
     let rig = Rig::mounted(options(Archive::many(12, 20)));
     let status = rig.status();
     assert_eq!(status["mountpoint"], rig.mountpoint.to_string_lossy().as_ref());
@@ -72,7 +70,7 @@ fn a_mount_says_what_there_is_and_when_it_looks_again() {
     );
     let output = command(&rig, &["status", rig.mountpoint.to_str().expect("a path")]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    assert!(said(&output).contains("no meetfs is mounted at"), "{}", text(&output));
+    assert!(stderr(&output).contains("no meetfs is mounted at"), "{}", text(&output));
     assert_eq!(listed(&rig, &["status"]), None);
     let output = command(&rig, &["status", "--json"]);
     let mounts: Vec<Value> = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -80,7 +78,7 @@ fn a_mount_says_what_there_is_and_when_it_looks_again() {
 }
 
 #[test]
-fn the_socket_is_its_owners_alone_and_tells_no_secret() {
+fn control_socket_is_private_and_robust() {
     let rig = Rig::mounted(options(Archive::many(3, 20)));
     let directory = rig.directory.path().join("run/meetfs");
     assert_eq!(mode_of(&directory), 0o700);
@@ -96,22 +94,22 @@ fn the_socket_is_its_owners_alone_and_tells_no_secret() {
     for secret in [rig.cloud.credentials().client_secret, rig.cloud.long_lived_token()] {
         assert!(!status.contains(&secret), "{status}");
     }
-    // Nonsense, silence and floods end a connection and nothing else.
-    let talk = format!(
+    // Invalid, missing and oversized requests close the connection and nothing else.
+    let script = format!(
         "python3 -c '\nimport socket\n\
          def say(b):\n s = socket.socket(socket.AF_UNIX); s.settimeout(8); s.connect(\"{}\"); s.sendall(b)\n \
          try:\n  return s.recv(9)\n except OSError as e:\n  return b\"\"\n\
          for b in [b\"nonsense\\n\", b\"x\" * 60000, bytes(range(256)), b\"status\"]: assert say(b) == b\"\", b\n'",
         socket.display()
     );
-    let output = rig.try_shell(&talk, SOON);
+    let output = rig.try_shell(&script, SOON);
     assert!(output.status.success(), "{}", text(&output));
     assert_eq!(rig.status()["sources"][0]["meetings"], 3);
     rig.unmount();
 }
 
 #[test]
-fn thousands_who_say_nothing_keep_nobody_from_an_answer() {
+fn idle_connections_do_not_block_status() {
     let rig = Rig::mounted(options(Archive::many(3, 20)));
     let directory = rig.directory.path().join("run/meetfs");
     let socket = directory
@@ -143,16 +141,21 @@ fn thousands_who_say_nothing_keep_nobody_from_an_answer() {
 }
 
 #[test]
-fn those_who_wait_for_a_refresh_keep_nobody_from_the_status() {
+fn waiting_refreshes_do_not_block_status() {
     let rig = Rig::mounted(options(Archive::many(3, 20)));
     rig.cloud.inject(Trigger::always(Server::Api).on("/recordings").does(Effect::BlackHole));
     let refresh = format!("{} refresh \"$M\"", rig.meetfs().get_program().to_string_lossy());
     let environment =
         format!("export XDG_RUNTIME_DIR='{}'", rig.directory.path().join("run").display());
+    let directory = rig.directory.path().join("run/meetfs").display().to_string();
     let waiting = format!("{environment}; for i in $(seq 20); do {refresh} & done; wait");
     let waiting = crate::support::life::RunningCommand::outside(&rig, &waiting);
-    wait_until(SOON, "it is being listed", || rig.status()["sources"][0]["is_refreshing"] == true);
-    std::thread::sleep(Duration::from_secs(1));
+    // Each waiting client has a connection; one more than the clients is the listening socket.
+    let sockets = || {
+        let table = std::fs::read_to_string("/proc/net/unix").expect("the table of sockets");
+        table.lines().filter(|line| line.contains(directory.as_str())).count()
+    };
+    wait_until(SOON, "every client waits", || sockets() > 20);
     for _ in 0..3 {
         let started = Instant::now();
         assert_eq!(rig.status()["sources"][0]["meetings"], 3);
@@ -164,7 +167,7 @@ fn those_who_wait_for_a_refresh_keep_nobody_from_the_status() {
 }
 
 #[test]
-fn a_refresh_returns_when_the_mount_shows_what_is_new() {
+fn refresh_returns_when_new_meetings_are_shown() {
     let rig = Rig::mounted(options(Archive::many(5, 20)));
     rig.cloud.add_meeting(meeting("bmV3==", "Brand new"));
     let output = command(&rig, &["refresh", rig.mountpoint.to_str().expect("a path")]);
@@ -175,7 +178,7 @@ fn a_refresh_returns_when_the_mount_shows_what_is_new() {
     let place = rig.mountpoint.to_str().expect("a path");
     let output = command(&rig, &["refresh", place]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    assert!(said(&output).contains("not refreshed completely: acme"), "{}", text(&output));
+    assert!(stderr(&output).contains("not refreshed completely: acme"), "{}", text(&output));
     assert_eq!(shown(&rig), 6, "what failed hides nothing");
     let source = rig.status()["sources"][0].clone();
     assert!(
@@ -189,11 +192,11 @@ fn a_refresh_returns_when_the_mount_shows_what_is_new() {
     rig.unmount();
     let output = command(&rig, &["refresh"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("you have no mounts"), "{}", text(&output));
+    assert!(stderr(&output).contains("you have no mounts"), "{}", text(&output));
 }
 
 #[test]
-fn a_wrong_secret_of_one_source_is_told_and_the_other_works() {
+fn wrong_secret_of_one_source_spares_others() {
     let rig = Rig::new(options(Archive::many(8, 20)));
     let second = rig.config().split("[source.acme]").nth(1).expect("a source").to_owned();
     let secret = rig.cloud.credentials().client_secret;
@@ -201,7 +204,7 @@ fn a_wrong_secret_of_one_source_is_told_and_the_other_works() {
     rig.write_config(&format!("{}\n[source.wrong]{second}", rig.config()));
     let output = run(&mut rig.mount_command(), SOON);
     assert!(output.status.success(), "{}", text(&output));
-    assert!(said(&output).contains("wrong: cannot list recordings"), "{}", text(&output));
+    assert!(stderr(&output).contains("wrong: cannot list recordings"), "{}", text(&output));
     assert_eq!(shown(&rig), 8);
     let wrong = rig.status()["sources"][1].clone();
     assert_eq!(wrong["name"], "wrong");
@@ -213,7 +216,7 @@ fn a_wrong_secret_of_one_source_is_told_and_the_other_works() {
 }
 
 #[test]
-fn a_dead_mount_is_told_as_one_with_its_mend_and_the_next_daemon_is_asked_in_its_place() {
+fn dead_mount_is_reported_with_its_fix() {
     let rig = Rig::mounted(options(Archive::many(3, 20)));
     let link = rig.directory.path().join("link");
     std::os::unix::fs::symlink(&rig.mountpoint, &link).expect("a link");
@@ -223,28 +226,28 @@ fn a_dead_mount_is_told_as_one_with_its_mend_and_the_next_daemon_is_asked_in_its
     let place = rig.mountpoint.to_str().expect("a path");
     let inside = format!("{place}/acme/2026");
     let link = link.to_str().expect("a path");
-    for asked in [place, inside.as_str(), link] {
+    for path in [place, inside.as_str(), link] {
         for words in ["status", "refresh", "expiring"] {
-            let output = command(&rig, &[words, asked]);
+            let output = command(&rig, &[words, path]);
             assert_eq!(
                 (output.status.code(), output.stdout.len()),
                 (Some(1), 0),
                 "{}",
                 text(&output)
             );
-            let said = said(&output);
+            let message = stderr(&output);
             assert!(
-                said.starts_with(&format!("error: the daemon of the mount {place} has died\n")),
-                "{said}"
+                message.starts_with(&format!("error: the daemon of the mount {place} has died\n")),
+                "{message}"
             );
             assert!(
-                said.contains(&format!("hint: Unmount it with `meetfs unmount {place}`")),
-                "{said}"
+                message.contains(&format!("hint: Unmount it with `meetfs unmount {place}`")),
+                "{message}"
             );
-            assert_eq!(said.lines().count(), 2, "{said}");
+            assert_eq!(message.lines().count(), 2, "{message}");
         }
     }
-    // Who asks for all sees it among them; programs find the keys that they look for.
+    // A report of all mounts includes it, with the same keys.
     let line = listed(&rig, &["status"]).expect("a line");
     assert!(
         line.contains("  DEAD: ") && line.contains(&format!("`meetfs unmount {place}`")),
@@ -265,7 +268,7 @@ fn a_dead_mount_is_told_as_one_with_its_mend_and_the_next_daemon_is_asked_in_its
         };
         assert_eq!(keys(dead), keys(&alive));
     }
-    // Told once, where the mounts are told, and not again as what went wrong.
+    // The report marks the dead mount, and the error does not repeat it.
     let line = listed(&rig, &["refresh"]).expect("a line");
     assert!(
         line.contains("  DEAD: ") && line.contains(&format!("`meetfs unmount {place}`")),
@@ -273,13 +276,17 @@ fn a_dead_mount_is_told_as_one_with_its_mend_and_the_next_daemon_is_asked_in_its
     );
     let output = command(&rig, &["refresh"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    assert!(said(&output).contains("Unmount the mounts that are marked DEAD"), "{}", text(&output));
-    assert!(!said(&output).contains("has died"), "{}", text(&output));
-    // What a dead mount holds is not known to be saved.
+    assert!(
+        stderr(&output).contains("Unmount the mounts that are marked DEAD"),
+        "{}",
+        text(&output)
+    );
+    assert!(!stderr(&output).contains("has died"), "{}", text(&output));
+    // Files in a dead mount are not known to be saved.
     let output = command(&rig, &["expiring", "--not-in", "/usr"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(
-        said(&output).contains(&format!("the daemon of the mount {place} has died")),
+        stderr(&output).contains(&format!("the daemon of the mount {place} has died")),
         "{}",
         text(&output)
     );
@@ -291,7 +298,7 @@ fn a_dead_mount_is_told_as_one_with_its_mend_and_the_next_daemon_is_asked_in_its
 }
 
 #[test]
-fn what_is_no_mount_or_lies_in_one_is_told_what_it_is_and_what_to_give() {
+fn wrong_mountpoint_is_explained() {
     let rig = Rig::mounted(options(Archive::many(3, 20)));
     let place = rig.mountpoint.to_str().expect("a path");
     let inside = rig.shell("cd acme/*/ && pwd -P").trim().to_owned();
@@ -301,30 +308,30 @@ fn what_is_no_mount_or_lies_in_one_is_told_what_it_is_and_what_to_give() {
     let other =
         format!("no meetfs is mounted at {outside}\nhint: `meetfs status` lists your mounts");
     for words in ["status", "refresh", "expiring"] {
-        for (asked, told) in [(inside.as_str(), &within), (outside, &other)] {
-            let output = command(&rig, &[words, asked]);
+        for (path, expected) in [(inside.as_str(), &within), (outside, &other)] {
+            let output = command(&rig, &[words, path]);
             assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-            assert!(said(&output).contains(told.as_str()), "{}", text(&output));
+            assert!(stderr(&output).contains(expected.as_str()), "{}", text(&output));
         }
         let output = command(&rig, &[words, "/does/not/exist"]);
         assert!(
-            said(&output).contains("no meetfs is mounted at /does/not/exist"),
+            stderr(&output).contains("no meetfs is mounted at /does/not/exist"),
             "{}",
             text(&output)
         );
     }
-    // One that lives and has its socket elsewhere.
+    // A live daemon with its socket in another directory.
     let elsewhere = rig.directory.path().join("elsewhere");
     let mut status = rig.meetfs();
     status.env("XDG_RUNTIME_DIR", &elsewhere).env("XDG_STATE_HOME", &elsewhere);
     let output = run(status.args(["status", place]), SOON);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    assert!(said(&output).contains("has no control socket for you"), "{}", text(&output));
+    assert!(stderr(&output).contains("has no control socket for you"), "{}", text(&output));
     rig.unmount();
 }
 
 #[test]
-fn filters_choose_what_is_shown_and_status_counts_the_rest() {
+fn status_counts_filtered_recordings() {
     let mut archive = Archive::empty();
     archive.meetings.push(meeting("YQ==", "Weekly: Été"));
     archive.meetings.push(meeting("Yg==", "weekly sales"));
@@ -347,16 +354,16 @@ fn filters_choose_what_is_shown_and_status_counts_the_rest() {
         ["meetings", "files", "hidden_meetings", "hidden_files"].map(|key| source[key].clone());
     assert_eq!(counts, [2, 2, 1, 2].map(Value::from), "{source}");
     rig.unmount();
-    // The other way round, from what is kept.
+    // An empty range of days.
     let rig = rig.with_source("until = \"2020-01-01\"");
     rig.write_config(&rig.config());
     let output = run(&mut rig.mount_command(), SOON);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
-    assert!(said(&output).contains("lies before the first day"), "{}", text(&output));
+    assert!(stderr(&output).contains("lies before the first day"), "{}", text(&output));
 }
 
 #[test]
-fn a_daemon_that_stands_still_is_told_by_whoever_asks_it_before_long() {
+fn hanging_daemon_is_reported_in_time() {
     let rig = Rig::mounted(options(Archive::many(2, 20)));
     let daemon = rig.daemon().expect("a daemon");
     signal(daemon, "STOP");
@@ -372,7 +379,7 @@ fn a_daemon_that_stands_still_is_told_by_whoever_asks_it_before_long() {
     for output in outputs {
         let output = output.expect("an answer in time");
         assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-        assert!(said(&output).contains("does not answer: timed out"), "{}", text(&output));
+        assert!(stderr(&output).contains("does not answer: timed out"), "{}", text(&output));
     }
     let refreshed = command(&rig, &["refresh"]);
     assert!(refreshed.status.success(), "{}", text(&refreshed));

@@ -1,6 +1,4 @@
-//! `meetfs unmount`, however the place is written, and what it says when it cannot.
-
-// A helper that cannot go on fails its test.
+//! `meetfs unmount`: spellings of the mountpoint, busy mounts and failures.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -22,44 +20,42 @@ fn mounted() -> Rig {
     rig
 }
 
-/// Expects an unmount to be refused; says why it was.
-fn refused(command: &mut Command, code: i32) -> String {
+/// Expects a failure with this exit code and returns its message.
+fn failure(command: &mut Command, code: i32) -> String {
     let output = run(command, SOON);
     assert_eq!(output.status.code(), Some(code), "{}", text(&output));
     assert_eq!(output.stdout, b"");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.starts_with("error: ") && said.contains("\nhint: "), "{said}");
-    said
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(message.starts_with("error: ") && message.contains("\nhint: "), "{message}");
+    message
 }
 
 #[test]
-fn a_directory_inside_a_mount_is_told_as_one() {
+fn directory_inside_a_mount_is_not_unmounted() {
     let rig = mounted();
-    let said = refused(&mut unmount_command(rig.mountpoint.join("acme")), 1);
+    let message = failure(&mut unmount_command(rig.mountpoint.join("acme")), 1);
     let place = rig.mountpoint.display();
     assert!(
-        said.contains(&format!("is inside the meetfs mount {place}\nhint: Give {place} instead.")),
-        "{said}"
+        message
+            .contains(&format!("is inside the meetfs mount {place}\nhint: Give {place} instead.")),
+        "{message}"
     );
     rig.unmount();
 }
 
 #[test]
-fn a_busy_mount_names_who_works_in_it_and_goes_on() {
+fn busy_mount_names_processes_that_work_in_it() {
     let rig = mounted();
     let holder = RunningCommand::shell(&rig, "cd acme && exec -a holder sleep 60");
     let expected = format!("sleep (process {})", holder.id());
-    wait_until(SOON, "it is in there", || {
-        std::fs::read_link(format!("/proc/{}/cwd", holder.id()))
-            .is_ok_and(|cwd| cwd.ends_with("acme"))
-    });
-    let comm =
-        || std::fs::read_to_string(format!("/proc/{}/comm", holder.id())).unwrap_or_default();
-    wait_until(SOON, "it sleeps", || comm().trim() == "sleep");
-    let said = refused(&mut unmount_command(&rig.mountpoint), 4);
+    holder.wait_until_inside("acme");
+    holder.wait_for_program("sleep");
+    let message = failure(&mut unmount_command(&rig.mountpoint), 4);
     assert!(
-        said.contains("is busy") && said.contains(&expected) && said.contains("unmount again."),
-        "{said}"
+        message.contains("is busy")
+            && message.contains(&expected)
+            && message.contains("unmount again."),
+        "{message}"
     );
     assert_eq!(rig.shell("ls").trim(), "acme");
     drop(holder);
@@ -68,7 +64,7 @@ fn a_busy_mount_names_who_works_in_it_and_goes_on() {
 }
 
 #[test]
-fn a_busy_mount_names_who_has_a_file_open_or_mapped() {
+fn busy_mount_names_processes_with_open_files() {
     let rig = mounted();
     let open = RunningCommand::outside(
         &rig,
@@ -88,42 +84,38 @@ fn a_busy_mount_names_who_has_a_file_open_or_mapped() {
     );
     let mapped = RunningCommand::outside(&rig, &line);
     wait_until(SOON, "the file is mapped", || mapped.output().contains("mapped"));
-    wait_until(SOON, "the file is open", || {
-        std::fs::read_link(format!("/proc/{}/fd/3", open.id()))
-            .is_ok_and(|file| file.ends_with("chat.txt"))
-            && std::fs::read_to_string(format!("/proc/{}/comm", open.id()))
-                .is_ok_and(|name| name == "sleep\n")
-    });
-    let said = refused(&mut unmount_command(&rig.mountpoint), 4);
-    assert!(said.contains(&format!("sleep (process {})", open.id())), "{said}");
-    assert!(said.contains(&format!("python3 (process {})", mapped.id())), "{said}");
+    // The shell opens the file before it executes `sleep`.
+    open.wait_for_program("sleep");
+    let message = failure(&mut unmount_command(&rig.mountpoint), 4);
+    assert!(message.contains(&format!("sleep (process {})", open.id())), "{message}");
+    assert!(message.contains(&format!("python3 (process {})", mapped.id())), "{message}");
     drop((open, mapped));
     rig.unmount();
 }
 
 #[test]
-fn a_place_where_no_meetfs_is_mounted_is_left_alone() {
+fn other_file_systems_are_not_unmounted() {
     let rig = rig();
-    let said = refused(&mut unmount_command(&rig.mountpoint), 1);
-    assert!(said.contains("no meetfs is mounted at"), "{said}");
-    let said = refused(&mut unmount_command(rig.mountpoint.join("deeper/still")), 1);
-    assert!(said.contains("does not exist"), "{said}");
+    let message = failure(&mut unmount_command(&rig.mountpoint), 1);
+    assert!(message.contains("no meetfs is mounted at"), "{message}");
+    let message = failure(&mut unmount_command(rig.mountpoint.join("deeper/still")), 1);
+    assert!(message.contains("does not exist"), "{message}");
     let tmpfs =
         run(Command::new("mount").args(["-t", "tmpfs", "meetfs"]).arg(&rig.mountpoint), SOON);
     assert!(tmpfs.status.success(), "{}", text(&tmpfs));
-    let said = refused(&mut unmount_command(&rig.mountpoint), 1);
-    assert!(said.contains("no meetfs is mounted at"), "{said}");
+    let message = failure(&mut unmount_command(&rig.mountpoint), 1);
+    assert!(message.contains("no meetfs is mounted at"), "{message}");
     assert_eq!(rig.entries_in_mount_table(), 1);
 }
 
 #[test]
-fn the_place_may_be_written_in_any_way() {
+fn mountpoint_can_be_spelled_in_many_ways() {
     let rig = rig();
     rig.write_config(&rig.config());
     let link = rig.directory.path().join("a link");
     std::os::unix::fs::symlink("meetings", &link).expect("a link");
     let dots = rig.directory.path().join("meetings/../meetings/.");
-    let ways: Vec<(PathBuf, PathBuf)> = vec![
+    let spellings: Vec<(PathBuf, PathBuf)> = vec![
         ("meetings".into(), rig.directory.path().into()),
         ("./meetings/".into(), rig.directory.path().into()),
         (format!("{}//", rig.mountpoint.display()).into(), "/".into()),
@@ -131,7 +123,7 @@ fn the_place_may_be_written_in_any_way() {
         ("a link/".into(), rig.directory.path().into()),
         (dots, "/".into()),
     ];
-    for (written, directory) in ways {
+    for (written, directory) in spellings {
         let mut mount = meetfs();
         mount
             .args(["mount", "--config"])
@@ -149,7 +141,7 @@ fn the_place_may_be_written_in_any_way() {
 }
 
 #[test]
-fn a_mountpoint_may_have_spaces_quotes_commas_and_other_letters() {
+fn mountpoint_may_contain_special_characters() {
     let rig = rig();
     rig.write_config(&rig.config());
     for name in [
@@ -175,7 +167,7 @@ fn a_mountpoint_may_have_spaces_quotes_commas_and_other_letters() {
         assert_eq!(listed.stdout, b"acme\n", "{name:?}");
         let output = run(&mut unmount_command(&place), SOON);
         assert!(output.status.success(), "{name:?}: {}", text(&output));
-        wait_until(SOON, "its daemon is gone", || processes_for(&place).is_empty());
+        wait_until(SOON, "the daemon has exited", || processes_for(&place).is_empty());
         assert!(
             std::fs::read_dir(&place).expect("the directory below").next().is_none(),
             "{name:?}"
@@ -184,32 +176,32 @@ fn a_mountpoint_may_have_spaces_quotes_commas_and_other_letters() {
 }
 
 #[test]
-fn the_mount_of_a_dead_daemon_can_be_unmounted() {
+fn dead_mount_is_unmounted() {
     let rig = mounted();
     signal(rig.daemon().expect("a daemon"), "KILL");
-    wait_until(SOON, "it is dead", || rig.daemon().is_none());
+    wait_until(SOON, "the daemon has exited", || rig.daemon().is_none());
     let output = run(&mut unmount_command(&rig.mountpoint), SOON);
     assert!(output.status.success(), "{}", text(&output));
     assert_nothing_left(&rig, SOON);
 }
 
-/// Neither who wants to mount nor who wants to unmount may hang along with it.
+/// Neither `mount` nor `unmount` may hang, too.
 #[test]
-fn the_mount_of_a_daemon_that_hangs_hangs_nobody() {
+fn commands_do_not_hang_with_the_daemon() {
     let rig = mounted();
-    let holder = RunningCommand::shell(&rig, "sleep 60");
-    std::thread::sleep(Duration::from_millis(300));
+    let holder = RunningCommand::shell(&rig, "exec sleep 60");
+    holder.wait_for_program("sleep");
     let daemon = rig.daemon().expect("a daemon");
     signal(daemon, "STOP");
-    crate::support::life::forget_names();
+    crate::support::life::drop_name_cache();
     let started = Instant::now();
     let output = run(&mut rig.mount_command(), SOON);
     assert_eq!(output.status.code(), Some(4), "{}", text(&output));
-    let said = refused(&mut unmount_command(&rig.mountpoint), 4);
-    assert!(said.contains(&format!("(process {})", holder.id())), "{said}");
+    let message = failure(&mut unmount_command(&rig.mountpoint), 4);
+    assert!(message.contains(&format!("(process {})", holder.id())), "{message}");
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
-    let said = refused(rig.meetfs().arg("status").arg(rig.mountpoint.join("acme")), 1);
-    assert!(said.contains("is inside the meetfs mount "), "{said}");
+    let message = failure(rig.meetfs().arg("status").arg(rig.mountpoint.join("acme")), 1);
+    assert!(message.contains("is inside the meetfs mount "), "{message}");
     signal(daemon, "CONT");
     drop(holder);
     assert_eq!(rig.shell("ls").trim(), "acme");

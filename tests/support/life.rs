@@ -1,8 +1,9 @@
-//! For tests of a mount's life: processes that are watched while they run, and what must be gone afterwards.
+//! For tests of the life of a mount: commands that run next to the test, and checks that nothing is
+//! left afterwards.
 
-// Each test binary uses a part of it.
+// Each test binary uses a part of this module.
 #![allow(dead_code, missing_docs, unreachable_pub)]
-// A helper that cannot go on fails its test.
+// A helper that fails fails its test.
 #![allow(clippy::expect_used, clippy::indexing_slicing)]
 
 use std::io::Read;
@@ -15,42 +16,42 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Rig, meetfs, through, wait_until};
 
-/// How long a killed process is waited for.
-const GONE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Timeout for a killed process to exit.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long what an ended process has printed may take to be read.
-const HEARD_TIMEOUT: Duration = Duration::from_secs(2);
+/// Timeout for reading the output of a process that has exited.
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A command that runs beside the test, in a process group of its own. Killed with its children when dropped.
+/// A command that runs next to the test, in its own process group. Dropping it kills the group.
 pub struct RunningCommand {
     child: Child,
-    said: Arc<Mutex<String>>,
-    listeners: Vec<JoinHandle<()>>,
-    ended: Option<ExitStatus>,
+    output: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
+    status: Option<ExitStatus>,
 }
 
 impl RunningCommand {
     pub fn start(command: &mut Command) -> Self {
-        let mut command = heeding_interrupts(command);
+        let mut command = with_default_signals(command);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().expect("a command that starts");
-        let said = Arc::new(Mutex::new(String::new()));
-        let mut listeners = Vec::new();
+        let output = Arc::new(Mutex::new(String::new()));
+        let mut readers = Vec::new();
         for stream in [
             child.stdout.take().map(|stream| Box::new(stream) as Box<dyn Read + Send>),
             child.stderr.take().map(|stream| Box::new(stream) as Box<dyn Read + Send>),
         ] {
-            let said = said.clone();
-            listeners.push(std::thread::spawn(move || {
+            let output = output.clone();
+            readers.push(std::thread::spawn(move || {
                 let Some(mut stream) = stream else { return };
                 let mut bytes = [0; 4096];
                 while let Ok(length @ 1..) = stream.read(&mut bytes) {
                     let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
-                    said.lock().expect("no panic while it is held").push_str(&text);
+                    output.lock().expect("no panic while it is held").push_str(&text);
                 }
             }));
         }
-        Self { child, said, listeners, ended: None }
+        Self { child, output, readers, status: None }
     }
 
     /// A shell line in the mountpoint.
@@ -58,7 +59,7 @@ impl RunningCommand {
         Self::start(Command::new("bash").args(["-c", line]).current_dir(&rig.mountpoint))
     }
 
-    /// A shell line that does not live in the mountpoint, which it finds in `$M`.
+    /// A shell line outside of the mountpoint, which is `$M`.
     pub fn outside(rig: &Rig, line: &str) -> Self {
         Self::start(
             Command::new("bash").args(["-c", line]).env("M", &rig.mountpoint).current_dir("/"),
@@ -69,24 +70,47 @@ impl RunningCommand {
         self.child.id()
     }
 
-    /// What it has printed so far, on both streams.
+    /// Returns the output so far, of both streams.
     pub fn output(&self) -> String {
-        self.said.lock().expect("no panic while it is held").clone()
+        self.output.lock().expect("no panic while it is held").clone()
     }
 
     pub fn is_running(&mut self) -> bool {
-        if self.ended.is_none() {
-            self.ended = self.child.try_wait().expect("a status");
+        if self.status.is_none() {
+            self.status = self.child.try_wait().expect("a status");
         }
-        self.ended.is_none()
+        self.status.is_none()
     }
 
-    /// Sends it a signal, by name as in `INT`.
+    /// Waits until the command works in a directory of this name.
+    pub fn wait_until_inside(&self, directory: &str) {
+        let link = format!("/proc/{}/cwd", self.id());
+        wait_until(KILL_TIMEOUT, "the command works in the directory", || {
+            std::fs::read_link(&link).is_ok_and(|cwd| cwd.ends_with(directory))
+        });
+    }
+
+    /// Waits until the program of the process has this name, after the shell's `exec`.
+    pub fn wait_for_program(&self, name: &str) {
+        let path = format!("/proc/{}/comm", self.id());
+        wait_until(KILL_TIMEOUT, "the program runs", || {
+            std::fs::read_to_string(&path).is_ok_and(|comm| comm.trim() == name)
+        });
+    }
+
+    /// Whether the process is in a system call that waits.
+    pub fn is_sleeping(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap_or_default();
+        let state = stat.rsplit(") ").next().and_then(|fields| fields.chars().next());
+        matches!(state, Some('S' | 'D'))
+    }
+
+    /// Sends a signal, by name as in `INT`.
     pub fn signal(&self, name: &str) {
         signal(self.id(), name);
     }
 
-    /// Sends a signal to it and its children, as a terminal does.
+    /// Sends a signal to the command and its children, as a terminal does.
     pub fn signal_group(&self, name: &str) {
         let sent = Command::new("kill")
             .args([&format!("-{name}"), "--", &format!("-{}", self.id())])
@@ -94,8 +118,8 @@ impl RunningCommand {
         assert!(sent.expect("kill").success());
     }
 
-    /// Waits for its end, and until all that it printed is in [`output`](Self::output); fails the test when it takes
-    /// longer. Says how it ended and how long that took.
+    /// Waits for the exit and until the whole output is in [`output`](Self::output). Returns the status
+    /// and how long it took; fails the test on timeout.
     pub fn end(&mut self, within: Duration) -> (ExitStatus, Duration) {
         let started = Instant::now();
         while self.is_running() {
@@ -103,34 +127,33 @@ impl RunningCommand {
             std::thread::sleep(Duration::from_millis(5));
         }
         let took = started.elapsed();
-        // A child that it left behind may hold its streams open for longer.
-        let all_heard = Instant::now() + HEARD_TIMEOUT;
-        while Instant::now() < all_heard
-            && self.listeners.iter().any(|listener| !listener.is_finished())
-        {
+        // A child that is left may hold the streams open for longer.
+        let deadline = Instant::now() + OUTPUT_TIMEOUT;
+        while Instant::now() < deadline && self.readers.iter().any(|reader| !reader.is_finished()) {
             std::thread::sleep(Duration::from_millis(1));
         }
-        (self.ended.expect("an ended process has a status"), took)
+        (self.status.expect("a status after the exit"), took)
     }
 }
 
 impl Drop for RunningCommand {
     fn drop(&mut self) {
         let group = format!("-{}", self.id());
-        let _gone = Command::new("kill").args(["-9", "--", &group]).stderr(Stdio::null()).status();
-        // What it held is free only once it is gone; one that hangs in a mount goes when the mount does.
+        // It may have exited.
+        let _ = Command::new("kill").args(["-9", "--", &group]).stderr(Stdio::null()).status();
+        // Its files are closed only after the exit. A process that hangs in a mount exits with it.
         let started = Instant::now();
         while self.child.try_wait().is_ok_and(|status| status.is_none())
-            && started.elapsed() < GONE_TIMEOUT
+            && started.elapsed() < KILL_TIMEOUT
         {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 }
 
-/// The same command, which an interrupt ends. Tests that run in the background of a shell inherit from it that
-/// interrupts are ignored, and would hand that on.
-fn heeding_interrupts(command: &Command) -> Command {
+/// Returns the same command with default signal handlers. Tests that run in the background of a shell
+/// inherit that SIGINT is ignored, and commands would inherit it from them.
+fn with_default_signals(command: &Command) -> Command {
     through(&["env", "--default-signal=INT,QUIT"], command)
 }
 
@@ -139,8 +162,8 @@ pub fn signal(process: u32, name: &str) {
     assert!(sent.expect("kill").success(), "{name} to {process}");
 }
 
-/// `meetfs mount -f` on the rig's configuration, mounted when this returns.
-pub fn foreground(rig: &Rig) -> RunningCommand {
+/// Runs `meetfs mount -f` with the configuration of the rig and waits for the mount.
+pub fn mount_in_foreground(rig: &Rig) -> RunningCommand {
     rig.write_config(&rig.config());
     let running = RunningCommand::start(rig.mount_command().arg("--foreground"));
     wait_until(Duration::from_secs(30), "the mount is in the mount table", || {
@@ -149,9 +172,9 @@ pub fn foreground(rig: &Rig) -> RunningCommand {
     running
 }
 
-/// Process ids of every meetfs that was started for this mountpoint, however.
+/// Returns the process ids of every meetfs process of this mountpoint.
 pub fn processes_for(mountpoint: &Path) -> Vec<u32> {
-    let wanted = mountpoint.as_os_str().as_encoded_bytes();
+    let expected = mountpoint.as_os_str().as_encoded_bytes();
     let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
     entries
         .filter_map(|entry| {
@@ -159,30 +182,29 @@ pub fn processes_for(mountpoint: &Path) -> Vec<u32> {
             let line = std::fs::read(entry.path().join("cmdline")).ok()?;
             let mut words = line.split(|byte| *byte == 0);
             let program = words.next()?;
-            (program.ends_with(b"meetfs") && words.any(|word| word == wanted)).then_some(id)
+            (program.ends_with(b"meetfs") && words.any(|word| word == expected)).then_some(id)
         })
         .collect()
 }
 
 /// Asserts that nothing is mounted and no process is left.
 pub fn assert_nothing_left(rig: &Rig, within: Duration) {
-    wait_until(within, "every process is gone", || processes_for(&rig.mountpoint).is_empty());
+    wait_until(within, "every process has exited", || processes_for(&rig.mountpoint).is_empty());
     assert_eq!(rig.entries_in_mount_table(), 0, "{}", rig.log());
 }
 
-/// `meetfs unmount` of any path.
 pub fn unmount_command(path: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = meetfs();
     command.arg("unmount").arg(path);
     command
 }
 
-/// Drops the kernel's names and attributes, so that the next look asks the daemon.
-pub fn forget_names() {
+/// Drops the kernel's cache of names and attributes, so that the next call reaches the daemon.
+pub fn drop_name_cache() {
     std::fs::write("/proc/sys/vm/drop_caches", "2").expect("root may drop caches");
 }
 
-/// A second mountpoint beside the rig's, freed of mounts and processes at the end of the test.
+/// A second mountpoint next to the rig's. Dropping it unmounts it and kills its processes.
 pub struct SecondMountpoint(pub std::path::PathBuf);
 
 impl SecondMountpoint {
@@ -192,7 +214,7 @@ impl SecondMountpoint {
         Self(path)
     }
 
-    /// `meetfs mount` of the rig's configuration as it stands in the file.
+    /// Returns `meetfs mount` with the configuration file of the rig.
     pub fn mount_command(&self, rig: &Rig) -> Command {
         let mut command = meetfs();
         command

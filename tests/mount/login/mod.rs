@@ -3,4 +3,4 @@
 mod consent;
 mod keeping;
 mod renewal;
-mod rig;
+pub(crate) mod rig;
