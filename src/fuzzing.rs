@@ -1,6 +1,7 @@
-//! What the fuzz targets of `fuzz/` reach besides the public interface: one module a room, thin functions without a
-//! decision of their own. In no build but those of cargo-fuzz, which sets `--cfg fuzzing`, and of the unit tests, which
-//! replay the committed seeds.
+//! Entry points of the fuzz targets in `fuzz/`: one module each, with thin functions.
+//!
+//! Compiled only for cargo-fuzz, which sets `--cfg fuzzing`, and for the unit tests, which replay the
+//! committed seeds.
 
 pub use crate::cache::disk::fuzzing as disk;
 pub use crate::catalog::fuzzing as catalog;
@@ -31,16 +32,16 @@ mod tests {
     fn every_seed_passes_its_target() {
         for (name, check) in TARGETS {
             let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(name);
-            let mut found = 0;
+            let mut count = 0;
             for seed in std::fs::read_dir(&seeds)
                 .unwrap_or_else(|error| panic!("{}: {error}", seeds.display()))
             {
                 let path = seed.unwrap().path();
                 println!("{}", path.display());
                 check(&std::fs::read(&path).unwrap());
-                found += 1;
+                count += 1;
             }
-            assert!(found > 0, "{} is empty", seeds.display());
+            assert!(count > 0, "{} is empty", seeds.display());
         }
     }
 }

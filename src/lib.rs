@@ -1,16 +1,19 @@
 //! meetfs mounts an archive of recorded meetings as directories of read-only files.
 //!
-//! Two flows, each one way, meet in the tree:
+//! Two flows, each in one direction, meet in the tree:
 //!
 //! ```text
-//! list:  providers ─▶ catalog ─▶ tree (immutable snapshot) ─▶ fuse       never waits for the network
-//! read:  fuse ─▶ read ─▶ cache ─▶ http ─▶ providers (leases)
+//! listing:  providers ─▶ catalog ─▶ tree (immutable snapshot) ─▶ vfs ─▶ fuse
+//! reading:  fuse ─▶ vfs ─▶ read ─▶ cache
+//!                           └────▶ http ◀─ providers (leases)
 //! ```
+//!
+//! Metadata never waits for the network. `docs/architecture.md` describes the modules.
 
-// Nothing that comes from outside may end the process.
+// Input from outside must never panic.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-// The fuzz targets name the program from outside, and the unit tests replay their seeds.
+// The fuzz targets import this crate by its name, and the unit tests replay their seeds.
 #[cfg(test)]
 extern crate self as meetfs;
 

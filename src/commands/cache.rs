@@ -72,7 +72,8 @@ fn as_text(directory: &Path, limit: DiskLimit, survey: &Survey) -> String {
     let free =
         survey.free.map_or_else(|| "unknown".to_owned(), |bytes| ByteSize(bytes).to_string());
     format!(
-        "directory  {}\nsize       {} in {} of {}\nlimit      {limit}\nfree       {free} on its file system\nstate      {state}",
+        "directory  {}\nsize       {} in {} of {}\nlimit      {limit}\n\
+         free       {free} on its file system\nstate      {state}",
         directory.display(),
         ByteSize(survey.held),
         counted(survey.blocks, "block"),

@@ -3,35 +3,29 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 
-use super::login::error::LoginError;
-use crate::cache::disk::DiskError;
-use crate::catalog::CatalogDatabaseError;
-use crate::config::ConfigError;
-use crate::daemon::control::ControlError;
-use crate::daemon::error::DaemonError;
-use crate::daemon::mountpoint::MountpointError;
-use crate::http::HttpError;
 use crate::model::{Diagnostic, ErrorKind};
 
-/// A failed command.
+/// The error that ends a command: a [`Diagnostic`] of any module.
+///
+/// It is not an error itself, so that every error converts into it.
+#[derive(Debug)]
+pub struct Error(Box<dyn Diagnostic + Send + Sync>);
+
+impl Error {
+    pub(crate) fn diagnostic(&self) -> &dyn Diagnostic {
+        &*self.0
+    }
+}
+
+impl<E: Diagnostic + Send + Sync + 'static> From<E> for Error {
+    fn from(error: E) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+/// An error of the commands themselves.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error(transparent)]
-    Daemon(#[from] DaemonError),
-    #[error(transparent)]
-    Mountpoint(#[from] MountpointError),
-    #[error(transparent)]
-    Control(#[from] ControlError),
-    #[error(transparent)]
-    Login(#[from] LoginError),
-    #[error(transparent)]
-    Facts(#[from] CatalogDatabaseError),
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    #[error(transparent)]
-    Http(#[from] HttpError),
+pub enum CommandError {
     /// `meetfs refresh` ended with an incomplete listing.
     #[error("not refreshed completely: {sources}")]
     IncompleteRefresh {
@@ -54,17 +48,9 @@ pub enum Error {
     System { action: &'static str, source: std::io::Error },
 }
 
-impl Diagnostic for Error {
+impl Diagnostic for CommandError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Config(error) => error.kind(),
-            Self::Daemon(error) => error.kind(),
-            Self::Mountpoint(error) => error.kind(),
-            Self::Control(error) => error.kind(),
-            Self::Login(error) => error.kind(),
-            Self::Facts(error) => error.kind(),
-            Self::Disk(error) => error.kind(),
-            Self::Http(error) => error.kind(),
             Self::IncompleteRefresh { .. } | Self::UnfinishedRefresh { .. } => {
                 ErrorKind::Unavailable
             }
@@ -73,27 +59,20 @@ impl Diagnostic for Error {
     }
 
     fn hint(&self) -> Option<Cow<'static, str>> {
-        match self {
-            Self::Config(error) => error.hint(),
-            Self::Daemon(error) => error.hint(),
-            Self::Mountpoint(error) => error.hint(),
-            Self::Control(error) => error.hint(),
-            Self::Login(error) => error.hint(),
-            Self::Facts(error) => error.hint(),
-            Self::Disk(error) => error.hint(),
-            Self::Http(error) => error.hint(),
-            Self::IncompleteRefresh { .. } => Some(
-                "The mount keeps the previous listing of what is missing and retries automatically."
-                    .into(),
-            ),
-            Self::UnfinishedRefresh { .. } => Some(
-                "It continues in the background; `meetfs status` shows its progress.".into(),
-            ),
-            Self::Copies { .. } => Some("Give a readable directory with --not-in.".into()),
-            Self::CopiesInMount(_) => {
-                Some("Give the directory of a backup outside the mount with --not-in.".into())
+        let hint = match self {
+            Self::IncompleteRefresh { .. } => {
+                "The mount keeps the previous listing of what is missing and retries automatically. \
+                 `meetfs status` shows the reason."
             }
-            Self::System { .. } => None,
-        }
+            Self::UnfinishedRefresh { .. } => {
+                "It continues in the background; `meetfs status` shows its progress."
+            }
+            Self::Copies { .. } => "Give a readable directory with --not-in.",
+            Self::CopiesInMount(_) => {
+                "Give the directory of a backup outside the mount with --not-in."
+            }
+            Self::System { .. } => return None,
+        };
+        Some(hint.into())
     }
 }

@@ -4,14 +4,14 @@ use std::io::{ErrorKind, Write};
 
 use serde::Serialize;
 
-use super::error::Error;
+use super::error::{CommandError, Error};
 use crate::model::{Diagnostic, one_line};
 
 /// Prints the result of a command. A reader that closes the pipe early is not a failure.
 pub(crate) fn print(text: &str) -> Result<(), Error> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(source) if source.kind() != ErrorKind::BrokenPipe => {
-            Err(Error::System { action: "write to standard output", source })
+            Err(CommandError::System { action: "write to standard output", source }.into())
         }
         _ => Ok(()),
     }
@@ -20,7 +20,7 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
 /// Prints the result of a command as JSON.
 pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(value)
-        .map_err(|source| Error::System { action: "write JSON", source: source.into() })?;
+        .map_err(|source| CommandError::System { action: "write JSON", source: source.into() })?;
     print(&format!("{text}\n"))
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::error::Error;
+use super::error::{CommandError, Error};
 use super::output::say_on_stderr;
 use super::status::{print_all, request};
 use crate::cli::RefreshArgs;
@@ -43,7 +43,8 @@ pub(crate) fn refresh(arguments: &RefreshArgs) -> Result<(), Error> {
     let unfinished: Vec<_> =
         reports.iter().filter(|report| report.is_unfinished).flat_map(refreshing_sources).collect();
     if !unfinished.is_empty() {
-        return Err(Error::UnfinishedRefresh { sources: unfinished.join(", ") });
+        let sources = unfinished.join(", ");
+        return Err(CommandError::UnfinishedRefresh { sources }.into());
     }
     let incomplete: Vec<_> = reports
         .iter()
@@ -54,7 +55,7 @@ pub(crate) fn refresh(arguments: &RefreshArgs) -> Result<(), Error> {
     if incomplete.is_empty() {
         Ok(())
     } else {
-        Err(Error::IncompleteRefresh { sources: incomplete.join(", ") })
+        Err(CommandError::IncompleteRefresh { sources: incomplete.join(", ") }.into())
     }
 }
 

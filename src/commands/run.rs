@@ -8,7 +8,6 @@ use super::exit_status::ExitStatus;
 use super::output::say_on_stderr;
 use super::{cache, doctor, expiring, login, mount, refresh, status, unmount};
 use crate::cli::{CacheCommand, Command};
-use crate::model::Diagnostic;
 
 /// Runs a command. Prints its error, if any, on standard error.
 pub fn run(command: &Command) -> ExitCode {
@@ -23,7 +22,8 @@ pub fn run(command: &Command) -> ExitCode {
         Command::Unmount(arguments) => success(unmount::unmount(arguments)),
     };
     result.unwrap_or_else(|error| {
-        let report = ErrorReport::of(&error);
+        let error = error.diagnostic();
+        let report = ErrorReport::of(error);
         match serde_json::to_string(&report) {
             Ok(json) if prints_json(command) => say_on_stderr(format_args!("{json}")),
             _ => say_on_stderr(format_args!("{report}")),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::error::Error;
+use super::error::CommandError;
 use super::output::say_on_stderr;
 use crate::tree::UNAVAILABLE_SUFFIX;
 
@@ -32,11 +32,14 @@ impl SavedCopies {
     ///
     /// # Errors
     /// The directory cannot be read or is on one of `mounts`.
-    pub(crate) fn in_directory(directory: &Path, mounts: &HashSet<u64>) -> Result<Self, Error> {
-        let failed = |source| Error::Copies { path: directory.into(), source };
+    pub(crate) fn in_directory(
+        directory: &Path,
+        mounts: &HashSet<u64>,
+    ) -> Result<Self, CommandError> {
+        let failed = |source| CommandError::Copies { path: directory.into(), source };
         let top = std::fs::metadata(directory).map_err(failed)?;
         if mounts.contains(&top.dev()) {
-            return Err(Error::CopiesInMount(directory.into()));
+            return Err(CommandError::CopiesInMount(directory.into()));
         }
         std::fs::read_dir(directory).map_err(failed)?;
         let mut copies = Self(HashMap::new());

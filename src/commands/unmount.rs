@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::mount::MntFlags;
 
-use super::error::Error;
+use super::error::{CommandError, Error};
 use super::open_file_owners::users_of;
 use crate::cli::UnmountArgs;
 use crate::daemon::control::ControlError;
@@ -44,7 +44,7 @@ pub(crate) fn unmount(arguments: &UnmountArgs) -> Result<(), Error> {
                 .arg(&path)
                 .stdin(Stdio::null())
                 .output()
-                .map_err(|source| Error::System {
+                .map_err(|source| CommandError::System {
                     action: "start fusermount3 (of the package fuse3)",
                     source,
                 })?;

@@ -33,13 +33,13 @@ use crate::read::{Engine, EngineOptions};
 use crate::tree::{LiveTree, TreeBuilder};
 use crate::vfs::{Invalidation, InvalidationQueue};
 
-/// Minimum interval between snapshots. While the enrichment delivers sizes one by one, a rebuild per
-/// size would keep a core busy.
+/// Minimum interval between snapshots. While the enrichment delivers sizes one by one, a rebuild
+/// per size would keep a core busy.
 const MIN_SNAPSHOT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Pause after a rebuild that no caller waits for, as a multiple of its duration. The details of ten
-/// thousand meetings arrive over minutes; with this share, rebuilds of a tree of 90,000 files use at
-/// most a tenth of a core.
+/// Pause after a rebuild that no caller waits for, as a multiple of its duration. The details of
+/// ten thousand meetings arrive over minutes; with this share, rebuilds of a tree of 90,000 files
+/// use at most a tenth of a core.
 const PAUSE_PER_REBUILD: u32 = 9;
 
 /// Divisor of the memory budget for blocks that wait to be written to disk. The budget counts them,
@@ -57,8 +57,8 @@ const OTHER_SOURCES_TIMEOUT: Duration = Duration::from_secs(3);
 const NEW_SOURCES_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Delay before the first refresh of a source with a stored listing. Providers with a quota per
-/// second still count the requests of a run that has just ended, which this run does not know; after
-/// a quick restart, both together exceeded a limit that each had kept.
+/// second still count the requests of a run that has just ended, which this run does not know;
+/// after a quick restart, both together exceeded a limit that each had kept.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 
 /// What the tree shows after the first listing.
@@ -340,8 +340,8 @@ async fn after(delay: Duration, work: impl Future<Output = ()>) {
     work.await;
 }
 
-/// Builds and publishes a snapshot whenever the catalog has changed, and invalidates what the kernel
-/// caches of the old one.
+/// Builds and publishes a snapshot whenever the catalog has changed, and invalidates what the
+/// kernel caches of the old one.
 async fn publish(
     mut builder: TreeBuilder,
     catalog: Arc<Catalog>,
@@ -383,8 +383,9 @@ async fn publish(
         let took = began.elapsed();
         tracing::debug!(?took, "rebuilt the tree");
         tokio::time::sleep(MIN_SNAPSHOT_INTERVAL).await;
+        let pause = (took * PAUSE_PER_REBUILD).saturating_sub(MIN_SNAPSHOT_INTERVAL);
         tokio::select! {
-            () = tokio::time::sleep((took * PAUSE_PER_REBUILD).saturating_sub(MIN_SNAPSHOT_INTERVAL)) => {}
+            () = tokio::time::sleep(pause) => {}
             () = tree.wait_for_waiter() => {}
         }
     }

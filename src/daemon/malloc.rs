@@ -13,7 +13,8 @@ pub(crate) fn limit_arenas() {
     /// Larger than a block with its header, so that blocks are not mapped one by one.
     const MAPPED_ALONE: i32 = 4 * 1024 * 1024;
     #[cfg(target_env = "gnu")]
-    // SAFETY: mallopt(3) takes two integers and may be called at any time; no other thread runs yet.
+    // SAFETY: mallopt(3) takes two integers and may be called at any time; no other thread runs
+    // yet.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
         libc::mallopt(libc::M_TRIM_THRESHOLD, FREED_KEPT);

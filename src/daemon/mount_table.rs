@@ -104,7 +104,8 @@ mod tests {
 
     #[test]
     fn escapes_and_optional_fields_are_parsed() {
-        let line = r"36 35 0:52 / /mnt/a\040b\134c rw,noatime shared:1 master:2 - fuse meetfs rw,user_id=7,group_id=0";
+        let line =
+            r"36 35 0:52 / /mnt/a\040b\134c rw shared:1 master:2 - fuse meetfs rw,user_id=7,x";
         let entry = MountEntry::parse(line).unwrap();
         assert_eq!(entry.mountpoint, Path::new(r"/mnt/a b\c"));
         assert_eq!((entry.id, entry.owner), (36, Some(7)));

@@ -59,7 +59,11 @@ pub enum MountpointError {
         /// The processes that use it, for a person.
         users: String,
     },
-    #[error("the daemon of {} did not release it within {} s", mountpoint.display(), timeout.as_secs())]
+    #[error(
+        "the daemon of {} did not release it within {} s",
+        mountpoint.display(),
+        timeout.as_secs()
+    )]
     NotReleased { mountpoint: PathBuf, timeout: Duration },
     #[error("cannot use the mountpoint {}", mountpoint.display())]
     System { mountpoint: PathBuf, source: io::Error },

@@ -92,9 +92,11 @@ pub(crate) async fn apply(
             }
             ReadFact::ContentChanged(id) => {
                 let snapshot = tree.current();
-                let stale = snapshot.nodes().iter().filter(
-                    |node| matches!(&node.content, Content::Recording { id: other, .. } if *other == id),
-                );
+                let is_stale = |content: &Content| match content {
+                    Content::Recording { id: other, .. } => *other == id,
+                    _ => false,
+                };
+                let stale = snapshot.nodes().iter().filter(|node| is_stale(&node.content));
                 invalidations.push(stale.map(|node| Invalidation::Pages(node.ino)));
                 refresh_requests.iter().for_each(|refresh| refresh.notify_one());
             }

@@ -95,8 +95,8 @@ pub fn serve(mountpoint: LockedMountpoint, options: ServeOptions<'_>) -> Result<
     result
 }
 
-/// At least two: one may copy while the other keeps deadlines. More than four stay idle, because the
-/// work comes from the kernel's few event threads.
+/// At least two: one may copy while the other keeps deadlines. More than four stay idle, because
+/// the work comes from the kernel's few event threads.
 fn worker_threads() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 4)
 }

@@ -67,8 +67,8 @@ impl Source {
         }
     }
 
-    /// Refreshes the source until `ended`. A panic becomes a failed listing, so that no caller waits
-    /// forever.
+    /// Refreshes the source until `ended`. A panic becomes a failed listing, so that no caller
+    /// waits forever.
     pub(crate) async fn keep_fresh(refresher: Refresher, ended: CancellationToken) {
         let state = refresher.state.clone();
         let Err(stopped) = tokio::spawn(refresher.run(ended)).await else { return };

@@ -100,8 +100,8 @@ fn invalid_configuration_is_one_failure_of_several() {
     );
 }
 
-/// Returns the checks of `--json` that are not ok, after asserting that each has a fix and a finding of
-/// one line.
+/// Returns the checks of `--json` that are not ok, after asserting that each has a fix and a
+/// finding of one line.
 fn problems(rig: &Rig, words: &[&str]) -> Vec<serde_json::Value> {
     let output = doctor(rig, &[&["--json"], words].concat());
     let checks: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");

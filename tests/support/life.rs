@@ -118,8 +118,8 @@ impl RunningCommand {
         assert!(sent.expect("kill").success());
     }
 
-    /// Waits for the exit and until the whole output is in [`output`](Self::output). Returns the status
-    /// and how long it took; fails the test on timeout.
+    /// Waits for the exit and until the whole output is in [`output`](Self::output). Returns the
+    /// status and how long it took; fails the test on timeout.
     pub fn end(&mut self, within: Duration) -> (ExitStatus, Duration) {
         let started = Instant::now();
         while self.is_running() {
@@ -151,8 +151,8 @@ impl Drop for RunningCommand {
     }
 }
 
-/// Returns the same command with default signal handlers. Tests that run in the background of a shell
-/// inherit that SIGINT is ignored, and commands would inherit it from them.
+/// Returns the same command with default signal handlers. Tests that run in the background of a
+/// shell inherit that SIGINT is ignored, and commands would inherit it from them.
 fn with_default_signals(command: &Command) -> Command {
     through(&["env", "--default-signal=INT,QUIT"], command)
 }

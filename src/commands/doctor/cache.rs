@@ -49,8 +49,8 @@ fn failure(subject: &str, error: &impl Diagnostic) -> Check {
     Check::of_error(Verdict::Failure, subject, error, fix).of_configuration()
 }
 
-/// Checks that files can be created, written, read and removed there, by doing so. With blocks, also
-/// that parts of a file can be freed.
+/// Checks that files can be created, written, read and removed there, by doing so. With blocks,
+/// also that parts of a file can be freed.
 fn directory(directory: &Path, with_blocks: bool) -> Check {
     let path = directory.display();
     if let Err(error) = disk::trial(directory, with_blocks) {

@@ -6,7 +6,7 @@ use super::check::{Check, Verdict, exit_status};
 use super::{cache, source, system};
 use crate::catalog::CatalogDatabase;
 use crate::cli::DoctorArgs;
-use crate::commands::error::Error;
+use crate::commands::error::{CommandError, Error};
 use crate::commands::exit_status::ExitStatus;
 use crate::commands::output::{print, print_json};
 use crate::config::{Config, DiskLimit, ProcessEnvironment};
@@ -47,7 +47,7 @@ fn check_sources(mut config: Config) -> Result<Vec<Check>, Error> {
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(|source| Error::System { action: "start the runtime", source })?;
+        .map_err(|source| CommandError::System { action: "start the runtime", source })?;
     let ended = CancellationToken::new();
     let archive =
         Archive::new(&config, CatalogDatabase::in_memory()?, runtime.handle(), ended.clone())?;

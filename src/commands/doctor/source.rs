@@ -24,8 +24,8 @@ const LISTING_TIMEOUT: Duration = Duration::from_secs(60);
 /// How far back to look for a recording.
 const LISTED_DAYS: i32 = 29;
 
-/// Limit on the offset of the clock. Signed URLs expire to the second, and a wrong clock is a common
-/// cause of a certificate that is "not yet valid".
+/// Limit on the offset of the clock. Signed URLs expire to the second, and a wrong clock is a
+/// common cause of a certificate that is "not yet valid".
 const MAX_CLOCK_OFFSET: Duration = Duration::from_secs(30);
 
 /// Fixes for errors without a hint.

@@ -2,8 +2,8 @@
 //!
 //! - Input: the name of a source.
 //! - Output: a sign-in that `providers` stores on disk.
-//! - [`browser`] waits for the browser on a loopback port; [`paste`] reads the URL that a browser on
-//!   another machine shows. The token exchange is in `providers`.
+//! - [`browser`] waits for the browser on a loopback port; [`paste`] reads the URL that a browser
+//!   on another machine shows. The token exchange is in `providers`.
 //! - On failure ([`error::LoginError`]) a stored sign-in stays as it was.
 
 pub(crate) mod browser;

@@ -46,9 +46,9 @@ pub(crate) async fn read_code(
 /// Returns the code in a URL that belongs to `consent`.
 ///
 /// A code alone is rejected. An attacker who makes a user paste the attacker's code would sign the
-/// user in to another account; the verifier of this sign-in prevents that only if the service checks
-/// it (RFC 9700, 2.1.1 and 4.7.1). If a page shows nothing but a code, the user can write it as the
-/// query of the URL, with the state of the URL that was printed.
+/// user in to another account; the verifier of this sign-in prevents that only if the service
+/// checks it (RFC 9700, 2.1.1 and 4.7.1). If a page shows nothing but a code, the user can write it
+/// as the query of the URL, with the state of the URL that was printed.
 pub(crate) fn parse_line(
     line: &str,
     consent: &AuthorizationRequest,

@@ -4,9 +4,9 @@
 //! is in a directory that only its owner can enter, and its name derives from the mountpoint. No
 //! secret passes through it.
 //!
-//! The client side ([`Mounts`]) blocks and belongs to commands; the server side ([`Server`]) runs in
-//! the daemon. Failures of the client are [`ControlError`]; a server without a socket logs a warning
-//! and the mount works without it.
+//! The client side ([`Mounts`]) blocks and belongs to commands; the server side ([`Server`]) runs
+//! in the daemon. Failures of the client are [`ControlError`]; a server without a socket logs a
+//! warning and the mount works without it.
 
 mod client;
 mod dead_mounts;

@@ -128,7 +128,8 @@ pub(crate) struct DiskReport {
 }
 
 impl MountReport {
-    /// Collects the state of an archive that has been mounted since then. Blocks for a large archive.
+    /// Collects the state of an archive that has been mounted since then. Blocks for a large
+    /// archive.
     pub(crate) fn of(archive: &Archive, mountpoint: &Path, since: Timestamp) -> Self {
         let mut sources: Vec<_> =
             archive.sources().map(|(source, counts)| SourceReport::of(source, counts)).collect();
@@ -412,7 +413,8 @@ mod tests {
                         recycle bin incomplete: no scope\n          \
                         late transcripts missing: no scope either\n          \
                         INCOMPLETE 2026-01-01 to 2026-01-30: out of reach\n  \
-                DOWN    https://api.zoom.us (acme): no answer since 12:29:00 +0530; reads fail until the retry at 12:33:05 +0530\n"
+                DOWN    https://api.zoom.us (acme): no answer since 12:29:00 +0530; \
+                 reads fail until the retry at 12:33:05 +0530\n"
         );
     }
 

@@ -36,8 +36,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// Timeout for the client to receive the reply.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Limit on the wait for a refresh; the largest archives take minutes. After it, the reply says that
-/// the refresh still runs.
+/// Limit on the wait for a refresh; the largest archives take minutes. After it, the reply says
+/// that the refresh still runs.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// Delay after a failed `accept`, most likely for lack of descriptors, which become free.
@@ -126,8 +126,8 @@ struct ServedMount {
 struct RequestPermits {
     /// All requests.
     total: Arc<Semaphore>,
-    /// Replies by kind, so that `status` does not wait for a refresh of minutes or for a client that
-    /// does not read its list.
+    /// Replies by kind, so that `status` does not wait for a refresh of minutes or for a client
+    /// that does not read its list.
     by_kind: [Semaphore; Request::ALL.len()],
 }
 

@@ -15,8 +15,8 @@ pub(crate) fn directories(environment: &dyn Environment) -> Vec<PathBuf> {
     runtime_directories(environment, nix::unistd::geteuid().is_root())
 }
 
-/// Returns the name of a mount's socket. It is a hash, because the address of a socket has 108 bytes
-/// at most (unix(7)) and a mountpoint may be longer.
+/// Returns the name of a mount's socket. It is a hash, because the address of a socket has 108
+/// bytes at most (unix(7)) and a mountpoint may be longer.
 pub(crate) fn file_name(mountpoint: &Path) -> String {
     format!("{:016x}.{EXTENSION}", xxh3_64(mountpoint.as_os_str().as_bytes()))
 }

@@ -16,8 +16,8 @@ impl WallClock {
         Self { zone: TimeZone::try_system().unwrap_or(TimeZone::UTC), now }
     }
 
-    /// Formats a time of day with its offset from UTC, as `ls --full-time` and `date -R` do. Includes
-    /// the date unless it is today.
+    /// Formats a time of day with its offset from UTC, as `ls --full-time` and `date -R` do.
+    /// Includes the date unless it is today.
     pub(crate) fn format(&self, at: Timestamp) -> String {
         let (at, now) = (self.zoned(at), self.zoned(self.now));
         let format = if at.date() == now.date() { "%H:%M:%S %z" } else { "%Y-%m-%d %H:%M:%S %z" };
