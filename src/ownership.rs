@@ -1,61 +1,58 @@
-//! Whose a file on disk is: what meetfs keeps goes into files and directories of the user's own, and never through a link.
+//! Ownership and type checks of the files that meetfs keeps: they must be files and directories of
+//! the user, and never symbolic links.
 //!
-//! A link in the place of one of them leads what is kept over files that the user has elsewhere, or to where others read it;
-//! one that somebody else owns can be read and changed by them, whatever its mode. Both are left as they are and refused.
+//! A symbolic link would direct writes over other files of the user, or to where others can read
+//! them. The owner of a file can read and change it, whatever its mode. Both are left unchanged and
+//! rejected.
 
+use std::borrow::Cow;
 use std::fmt::{Display, Formatter};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Why something on disk is not used.
+use crate::model::{Diagnostic, ErrorKind};
+
+/// Why a file or directory is not used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotOwn {
-    /// A link in the place of what meetfs makes itself.
-    #[error(
-        "{} is a link, and what is kept there would go wherever it leads; remove it, and to keep the cache elsewhere \
-         set [cache] dir or --cache-dir to a directory there",
-        path.display()
-    )]
-    Link {
-        /// Where it is.
-        path: PathBuf,
-    },
-    /// Something else that meetfs does not make.
-    #[error(
-        "{} is not a {expected}, and meetfs keeps one there; move it away, or give another directory with --cache-dir",
-        path.display()
-    )]
-    Kind {
-        /// Where it is.
-        path: PathBuf,
-        /// What should be there.
-        expected: Kind,
-    },
-    /// Somebody else's.
-    #[error(
-        "{} belongs to somebody else (user {owner}), who could read and change what is kept there; take it over with \
-         `chown`, remove it, or give another directory with --cache-dir",
-        path.display()
-    )]
-    Foreign {
-        /// Where it is.
-        path: PathBuf,
-        /// The owner's number.
-        owner: u32,
-    },
+pub enum OwnershipError {
+    #[error("{} is a symbolic link", path.display())]
+    SymbolicLink { path: PathBuf },
+    #[error("{} is not a {expected}", path.display())]
+    WrongType { path: PathBuf, expected: FileType },
+    #[error("{} belongs to another user (uid {owner})", path.display())]
+    OtherOwner { path: PathBuf, owner: u32 },
 }
 
-/// What is kept in one place.
+impl Diagnostic for OwnershipError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Configuration
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self {
+            Self::SymbolicLink { .. } => {
+                "Remove the link. To keep the cache elsewhere, set `dir` in [cache] or --cache-dir to \
+                 a directory there."
+            }
+            Self::WrongType { .. } => "Move it away, or choose another directory with --cache-dir.",
+            Self::OtherOwner { .. } => {
+                "That user could read and change what is kept there. Change the owner with `chown`, \
+                 remove it, or choose another directory with --cache-dir."
+            }
+        };
+        Some(hint.into())
+    }
+}
+
+/// The type that a path must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A regular file.
+pub enum FileType {
     File,
-    /// A directory.
     Directory,
 }
 
-impl Display for Kind {
+impl Display for FileType {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::File => "file",
@@ -64,42 +61,42 @@ impl Display for Kind {
     }
 }
 
-/// Refuses what is at `path` unless it is of that kind and the user's own. Nothing may be there; what cannot be looked at
-/// is left to whoever opens it, and is told why there.
+/// Checks that `path` does not exist, or has the `expected` type and belongs to the user. A path that
+/// cannot be examined passes: opening it reports the reason.
 ///
 /// # Errors
-/// What is there is not to be used.
-pub fn check(path: &Path, expected: Kind) -> Result<(), NotOwn> {
-    let Ok(found) = path.symlink_metadata() else { return Ok(()) };
-    let kind = found.file_type();
-    if kind.is_symlink() {
-        return Err(NotOwn::Link { path: path.into() });
+/// The path must not be used.
+pub fn check_path(path: &Path, expected: FileType) -> Result<(), OwnershipError> {
+    let Ok(metadata) = path.symlink_metadata() else { return Ok(()) };
+    let file_type = metadata.file_type();
+    if file_type.is_symlink() {
+        return Err(OwnershipError::SymbolicLink { path: path.into() });
     }
     let is_expected = match expected {
-        Kind::File => kind.is_file(),
-        Kind::Directory => kind.is_dir(),
+        FileType::File => file_type.is_file(),
+        FileType::Directory => file_type.is_dir(),
     };
     if !is_expected {
-        return Err(NotOwn::Kind { path: path.into(), expected });
+        return Err(OwnershipError::WrongType { path: path.into(), expected });
     }
-    check_owner(path, &found)
+    check_owner(path, &metadata)
 }
 
-/// Refuses what is somebody else's, whatever it is.
+/// Checks that the file belongs to the user, whatever its type.
 ///
 /// # Errors
-/// It is.
-pub fn check_owner(path: &Path, found: &Metadata) -> Result<(), NotOwn> {
-    if is_own(found) {
+/// [`OwnershipError::OtherOwner`].
+pub fn check_owner(path: &Path, metadata: &Metadata) -> Result<(), OwnershipError> {
+    if is_owned(metadata) {
         Ok(())
     } else {
-        Err(NotOwn::Foreign { path: path.into(), owner: found.uid() })
+        Err(OwnershipError::OtherOwner { path: path.into(), owner: metadata.uid() })
     }
 }
 
-/// Whether something belongs to the user that this process works for.
-pub fn is_own(found: &Metadata) -> bool {
-    found.uid() == nix::unistd::geteuid().as_raw()
+/// Whether the file belongs to the effective user of this process.
+pub fn is_owned(metadata: &Metadata) -> bool {
+    metadata.uid() == nix::unistd::geteuid().as_raw()
 }
 
 #[cfg(test)]
@@ -109,36 +106,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_and_directories_of_the_users_own_are_used_and_so_are_places_where_nothing_is() {
+    fn own_files_and_missing_paths_pass() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("file");
-        for kind in [Kind::File, Kind::Directory] {
-            assert_eq!(check(&file, kind), Ok(()));
+        for file_type in [FileType::File, FileType::Directory] {
+            assert_eq!(check_path(&file, file_type), Ok(()));
         }
         std::fs::write(&file, "").unwrap();
-        assert_eq!(check(&file, Kind::File), Ok(()));
-        assert_eq!(check(directory.path(), Kind::Directory), Ok(()));
-        let (path, expected) = (file.clone(), Kind::Directory);
-        assert_eq!(check(&file, Kind::Directory), Err(NotOwn::Kind { path, expected }));
+        assert_eq!(check_path(&file, FileType::File), Ok(()));
+        assert_eq!(check_path(directory.path(), FileType::Directory), Ok(()));
+        let (path, expected) = (file.clone(), FileType::Directory);
+        let wrong_type = OwnershipError::WrongType { path, expected };
+        assert_eq!(check_path(&file, FileType::Directory), Err(wrong_type));
     }
 
     #[test]
-    fn a_link_is_refused_wherever_it_leads() {
+    fn symbolic_links_are_rejected_whatever_their_target() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("link");
         for target in [directory.path(), Path::new("/nowhere/at/all")] {
             symlink(target, &path).unwrap();
-            assert_eq!(check(&path, Kind::Directory), Err(NotOwn::Link { path: path.clone() }));
+            let error = OwnershipError::SymbolicLink { path: path.clone() };
+            assert_eq!(check_path(&path, FileType::Directory), Err(error));
             std::fs::remove_file(&path).unwrap();
         }
     }
 
     #[test]
-    fn what_would_be_waited_on_is_refused_before_it_is_opened() {
+    fn a_pipe_is_rejected_without_being_opened() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pipe");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let refused = check(&path, Kind::File).unwrap_err().to_string();
-        assert!(refused.ends_with("is not a file, and meetfs keeps one there; move it away, or give another directory with --cache-dir"), "{refused}");
+        let error = check_path(&path, FileType::File).unwrap_err();
+        assert_eq!(error.to_string(), format!("{} is not a file", path.display()));
     }
 }

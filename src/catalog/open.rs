@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::CatalogDatabase;
 use super::schema::{self, SCHEMA_VERSION, Unopened};
-use crate::ownership::{self, Kind, NotOwn};
+use crate::ownership::{self, FileType, OwnershipError};
 
 /// The catalog, and what SQLite makes beside it.
 const NAME: &str = "catalog.sqlite";
@@ -45,7 +45,7 @@ pub enum CatalogDatabaseError {
     },
     /// The directory or a file in it is not the user's own.
     #[error(transparent)]
-    NotOwn(#[from] NotOwn),
+    Ownership(#[from] OwnershipError),
     /// It has tables that this meetfs does not know, and may hold what only a later one can read.
     #[error("the catalog {} was made by a later meetfs (version {version} of its tables; this one knows up to {SCHEMA_VERSION}) and is left as it is; use that meetfs, or give this one another directory with --cache-dir", path.display())]
     Later {
@@ -192,7 +192,7 @@ fn refuse_what_is_not_own(directory: &Path) -> Result<(), CatalogDatabaseError> 
         return Err(CatalogDatabaseError::Exposed { path: directory.into() });
     }
     for companion in std::iter::once("").chain(COMPANIONS) {
-        ownership::check(&directory.join(format!("{NAME}{companion}")), Kind::File)?;
+        ownership::check_path(&directory.join(format!("{NAME}{companion}")), FileType::File)?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::error::Error;
 use super::output::print;
-use crate::cache::disk::{self, Cleared, Survey};
+use crate::cache::disk::{self, ClearedFiles, DiskUsage};
 use crate::cli::{CacheArgs, CacheCommand};
 use crate::config::{Config, DiskLimit, ProcessEnvironment};
 
@@ -20,7 +20,8 @@ pub(crate) fn cache(arguments: &CacheArgs) -> Result<(), Error> {
         CacheCommand::Status { flags, json } => {
             let config = Config::load_without_sources(&flags.overrides(), &ProcessEnvironment)?;
             let directory = config.cache.blocks_directory();
-            let survey = disk::survey(&directory)?.unwrap_or_else(|| Survey::of_none(&directory));
+            let survey =
+                disk::usage(&directory)?.unwrap_or_else(|| DiskUsage::of_missing(&directory));
             let limit = config.cache.disk;
             let text = if *json {
                 as_json(&directory, limit, &survey)
@@ -31,7 +32,7 @@ pub(crate) fn cache(arguments: &CacheArgs) -> Result<(), Error> {
         }
         CacheCommand::Clear { flags } => {
             let config = Config::load_without_sources(&flags.overrides(), &ProcessEnvironment)?;
-            let Cleared { files, bytes } = disk::clear(&config.cache.blocks_directory())?;
+            let ClearedFiles { files, bytes } = disk::clear(&config.cache.blocks_directory())?;
             print(&format!(
                 "removed the blocks of {} ({})\n",
                 counted(files, "file"),
@@ -41,7 +42,7 @@ pub(crate) fn cache(arguments: &CacheArgs) -> Result<(), Error> {
     }
 }
 
-fn as_json(directory: &Path, limit: DiskLimit, survey: &Survey) -> String {
+fn as_json(directory: &Path, limit: DiskLimit, survey: &DiskUsage) -> String {
     let limit = match limit {
         DiskLimit::Off => None,
         DiskLimit::Bytes(bytes) => Some(bytes),
@@ -59,7 +60,7 @@ fn as_json(directory: &Path, limit: DiskLimit, survey: &Survey) -> String {
     format!("{status:#}")
 }
 
-fn as_text(directory: &Path, limit: DiskLimit, survey: &Survey) -> String {
+fn as_text(directory: &Path, limit: DiskLimit, survey: &DiskUsage) -> String {
     let limit = match limit {
         DiskLimit::Off => "off".to_owned(),
         DiskLimit::Bytes(bytes) => ByteSize(bytes).to_string(),
@@ -89,7 +90,7 @@ fn counted(count: u64, what: &str) -> String {
 mod tests {
     use super::*;
 
-    const SURVEY: Survey = Survey {
+    const SURVEY: DiskUsage = DiskUsage {
         files: 1,
         blocks: 2,
         held: 3 << 20,

@@ -142,7 +142,7 @@ impl RangeFetch {
             if let (FetchPurpose::Chunk(..), Some(disk)) =
                 (&self.request.purpose, &self.request.store.disk)
             {
-                disk.let_catch_up().await;
+                disk.wait_for_writer().await;
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ use crate::support::{Rig, SOON, meetfs, mode_of, run, text};
 use meetfs::demo_cloud::{Archive, DemoCloud, DemoCloudOptions, Effect, Server, Trigger};
 
 /// A user other than the one who runs the tests.
-const SOMEBODY: u32 = 54321;
+const OTHER_USER: u32 = 54321;
 
 /// What meetfs makes in the directory.
 const NAMES: [&str; 5] = [
@@ -84,9 +84,9 @@ fn a_link_in_the_place_of_what_meetfs_makes_is_refused_and_what_it_leads_to_is_a
             symlink(target, &link).expect("a link");
             let said = refused(&rig);
             assert!(said.contains(&link.display().to_string()), "{said}");
-            assert!(said.contains("is a link") && said.contains("--cache-dir"), "{said}");
+            assert!(said.contains("is a symbolic link") && said.contains("--cache-dir"), "{said}");
             let (code, said) = doctor(&rig);
-            assert!(code == Some(3) && said.contains("is a link"), "{said}");
+            assert!(code == Some(3) && said.contains("is a symbolic link"), "{said}");
             std::fs::remove_file(&link).expect("a link");
         }
     }
@@ -109,7 +109,7 @@ fn a_link_to_the_blocks_is_refused_by_whoever_looks_at_them_or_removes_them() {
     for command in ["status", "clear"] {
         let output = run(meetfs().args(["cache", command, "--cache-dir"]).arg(cache(&rig)), SOON);
         assert_eq!(output.status.code(), Some(3), "{}", text(&output));
-        assert!(text(&output).contains("is a link"), "{}", text(&output));
+        assert!(text(&output).contains("is a symbolic link"), "{}", text(&output));
     }
     assert_eq!(mode_of(&elsewhere), 0o755);
 }
@@ -142,9 +142,9 @@ fn what_belongs_to_somebody_else_is_refused() {
         if !was_there {
             std::fs::write(&path, "").expect("a file");
         }
-        chown(&path, Some(SOMEBODY), None).expect("another owner");
+        chown(&path, Some(OTHER_USER), None).expect("another owner");
         let said = refused(&rig);
-        let expected = format!("{} belongs to somebody else (user {SOMEBODY})", path.display());
+        let expected = format!("{} belongs to another user (uid {OTHER_USER})", path.display());
         assert!(said.contains(&expected) && said.contains("chown"), "{said}");
         let (code, said) = doctor(&rig);
         assert!(code == Some(3) && said.contains(&expected), "{said}");
@@ -171,7 +171,7 @@ fn blocks_that_belong_to_somebody_else_are_fetched_anew_and_are_theirs_as_they_w
         if entry.file_name() != "lock" {
             let other_name = theirs.join(entry.file_name());
             std::fs::hard_link(entry.path(), &other_name).expect("another name");
-            chown(entry.path(), Some(SOMEBODY), None).expect("another owner");
+            chown(entry.path(), Some(OTHER_USER), None).expect("another owner");
             before.push((other_name.clone(), std::fs::read(other_name).expect("a file")));
         }
     }
@@ -237,8 +237,8 @@ fn a_directory_that_others_own_or_may_write_to_is_a_matter_of_the_configuration(
         assert!(doctor(&rig).1.contains("chmod go-w"));
     }
     mode(&cache(&rig), 0o700);
-    chown(cache(&rig), Some(SOMEBODY), None).expect("another owner");
-    assert!(refused(&rig).contains("belongs to somebody else"));
+    chown(cache(&rig), Some(OTHER_USER), None).expect("another owner");
+    assert!(refused(&rig).contains("belongs to another user"));
     assert_eq!(
         std::fs::read_dir(cache(&rig)).expect("a directory").count(),
         0,

@@ -1,44 +1,58 @@
 //! Why a disk cache cannot be used.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
-use crate::ownership::NotOwn;
+use crate::model::{Diagnostic, ErrorKind};
+use crate::ownership::OwnershipError;
 
-/// Why a directory cannot be opened as a disk cache. Once it is open nothing is an error: what cannot be had is a
-/// miss.
+/// Why a directory cannot be opened as a disk cache. After that nothing is an error: a block that
+/// cannot be read is a miss.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
-    /// Another process has it.
+    /// Another process has the directory open.
     #[error(
-        "the cache {} is in use by {}; unmount that one first, or give another directory with --cache-dir",
+        "the cache {} is in use by {}",
         directory.display(),
         .pid.map_or_else(|| "another meetfs".to_owned(), |pid| format!("another meetfs (process {pid})"))
     )]
     InUse {
-        /// The directory of the blocks.
         directory: PathBuf,
-        /// The process that has it, unless it has not said yet.
+        /// The other process; `None` until it has written its id.
         pid: Option<u32>,
     },
-    /// The directory cannot be made, read or locked.
-    #[error("the cache {} cannot be used ({cause}); give another directory with --cache-dir", directory.display())]
-    Directory {
-        /// The directory of the blocks.
-        directory: PathBuf,
-        /// The system's word.
-        cause: std::io::Error,
-    },
-    /// The directory or its lock is not the user's own.
+    /// The directory cannot be created, read or locked.
+    #[error("the cache {} cannot be used", directory.display())]
+    Directory { directory: PathBuf, source: std::io::Error },
+    /// The directory or its lock file belongs to another user or is not of the expected type.
     #[error(transparent)]
-    NotOwn(#[from] NotOwn),
-    /// Blocks could be written there but not freed one by one.
-    #[error(
-        "the file system of {} cannot free parts of a file; put the cache on ext4, XFS, Btrfs, ZFS or tmpfs \
-         with --cache-dir, or turn it off with --disk off",
-        directory.display()
-    )]
-    NoHoles {
-        /// The directory of the blocks.
-        directory: PathBuf,
-    },
+    Ownership(#[from] OwnershipError),
+    /// The file system cannot free single blocks.
+    #[error("the file system of {} cannot free parts of a file", directory.display())]
+    NoHoles { directory: PathBuf },
+}
+
+impl Diagnostic for DiskError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::InUse { .. } => ErrorKind::Busy,
+            Self::Ownership(error) => error.kind(),
+            Self::Directory { .. } | Self::NoHoles { .. } => ErrorKind::System,
+        }
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self {
+            Self::InUse { .. } => {
+                "Unmount that one first, or choose another directory with --cache-dir."
+            }
+            Self::Directory { .. } => "Choose another directory with --cache-dir.",
+            Self::Ownership(error) => return error.hint(),
+            Self::NoHoles { .. } => {
+                "Put the cache on ext4, XFS, Btrfs, ZFS or tmpfs with --cache-dir, or turn it off \
+                 with --disk off."
+            }
+        };
+        Some(hint.into())
+    }
 }

@@ -1,18 +1,18 @@
-//! What the fuzz targets reach of this room: the index of a file.
+//! The functions of this module that the fuzz targets call: the format of index files.
 
-use super::format::{self, Record};
+use super::index_format::{self, BlockRecord};
 use super::key::{DiskKey, Fingerprint};
 
 /// Length of a header and of a record, in bytes.
-pub const LENGTHS: [usize; 2] = [format::HEADER_LENGTH, format::RECORD_LENGTH];
+pub const LENGTHS: [usize; 2] = [index_format::HEADER_LENGTH, index_format::RECORD_LENGTH];
 
-/// The size that a header gives the file called so, and the header that says the same.
+/// Returns the file size in a header, and the header encoded again.
 pub fn header(bytes: &[u8], fingerprint: u128) -> Option<(u64, Vec<u8>)> {
-    let key = format::decode_header(bytes, Fingerprint(fingerprint))?;
-    Some((key.size, format::encode_header(key).to_vec()))
+    let key = index_format::decode_header(bytes, Fingerprint(fingerprint))?;
+    Some((key.size, index_format::encode_header(key).to_vec()))
 }
 
-/// What a record says of a block of a file of that size, and the record that says the same.
+/// Returns the fields of a record of a file of `size` bytes, and the record encoded again.
 pub fn record(
     bytes: &[u8],
     fingerprint: u128,
@@ -20,11 +20,12 @@ pub fn record(
     index: u32,
 ) -> Option<(u32, u64, Vec<u8>)> {
     let key = DiskKey { fingerprint: Fingerprint(fingerprint), size };
-    let Record { crc, clock } = format::decode_record(bytes, key, index)?;
-    Some((crc, clock, format::encode_record(key, index, Record { crc, clock }).to_vec()))
+    let record = index_format::decode_record(bytes, key, index)?;
+    let BlockRecord { crc, accessed } = record;
+    Some((crc, accessed, index_format::encode_record(key, index, record).to_vec()))
 }
 
-/// The fingerprint that a file's name gives.
+/// Returns the fingerprint in a file name.
 pub fn named(name: &str) -> Option<u128> {
     Fingerprint::from_hex(name).map(|fingerprint| fingerprint.0)
 }

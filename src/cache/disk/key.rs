@@ -1,24 +1,24 @@
-//! What a file version is called on disk.
+//! How a file version is named on disk.
 
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::cache::BlockIndex;
 use crate::model::{FileId, Version};
 
-/// The most blocks a cached file may have: 1 TiB in blocks of 1 MiB, a hundred times the longest recording. It
-/// bounds what a damaged index can make a start read.
+/// Upper bound for the blocks of a cached file: 1 TiB in blocks of 1 MiB, a hundred times the longest
+/// recording. It bounds what a damaged index can make the start read.
 const MAX_BLOCKS: u64 = 1 << 20;
 
 /// One content of one file, the same after a restart.
 ///
-/// It is a fingerprint: whoever sees it, in a name or in an index, cannot tell which meeting it is of.
+/// It is a fingerprint: a file name or an index file does not reveal the meeting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DiskKey {
     pub(super) fingerprint: Fingerprint,
     pub(super) size: u64,
 }
 
-/// XXH3, 128 bits, of everything that tells two contents apart.
+/// XXH3, 128 bits, of everything that distinguishes two contents.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Fingerprint(pub(super) u128);
 
@@ -29,12 +29,12 @@ impl std::fmt::Debug for Fingerprint {
 }
 
 impl Fingerprint {
-    /// As its files are named.
+    /// Returns the stem of its file names.
     pub(super) fn hex(self) -> String {
         format!("{:032x}", self.0)
     }
 
-    /// The fingerprint that [`hex`](Self::hex) writes so, and nothing else.
+    /// Parses exactly what [`hex`](Self::hex) returns.
     pub(super) fn from_hex(text: &str) -> Option<Self> {
         let legal =
             text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -43,14 +43,15 @@ impl Fingerprint {
 }
 
 impl DiskKey {
-    /// The key of a file's content of `size` bytes, served under `validator`; empty where the server sends none.
+    /// Returns the key of a content of `size` bytes with the strong `validator` of the server, or an
+    /// empty one.
     ///
-    /// The validator is part of it so that blocks of two contents never meet, also when the provider's listing
-    /// does not tell them apart.
+    /// The validator is part of the key so that blocks of two contents never mix, even if the listing
+    /// of the provider does not distinguish them.
     pub fn of(id: &FileId, version: Version, size: u64, validator: &str) -> Self {
         let mut hasher = Xxh3Default::new();
         hasher.update(b"meetfs blocks 1");
-        // Each text goes with its length, so that no two different rows of texts make the same bytes.
+        // Each text is preceded by its length, so that different lists of texts hash differently.
         for text in [id.source.as_str(), id.meeting.as_str(), id.key.as_str(), validator] {
             hasher.update(&(text.len() as u64).to_le_bytes());
             hasher.update(text.as_bytes());
@@ -60,13 +61,14 @@ impl DiskKey {
         Self { fingerprint: Fingerprint(hasher.digest128()), size }
     }
 
-    /// How many blocks the file has; `None` for a file too large to be kept.
+    /// Returns the number of blocks; `None` for a file that is too large for the cache.
     pub(super) fn block_count(self) -> Option<u32> {
         let count = BlockIndex::count(self.size).0;
         u32::try_from(count).ok().filter(|_| count <= MAX_BLOCKS)
     }
 
-    /// The length of block `index` in bytes; `None` where the file has no such block or is too large to be kept.
+    /// Returns the length of block `index` in bytes; `None` if the file has no such block or is too
+    /// large for the cache.
     pub(super) fn block_length(self, index: u32) -> Option<usize> {
         if index >= self.block_count()? {
             return None;
@@ -75,7 +77,7 @@ impl DiskKey {
     }
 }
 
-/// Offset of block `index` in its file.
+/// Returns the offset of block `index` in its file.
 pub(super) fn block_start(index: u32) -> u64 {
     BlockIndex(u64::from(index)).start()
 }
@@ -96,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_depends_on_every_part_of_the_identity() {
+    fn every_part_of_the_identity_changes_the_key() {
         let base = key("acme", "ab", "c", 1, 10);
         for other in [
             key("acmf", "ab", "c", 1, 10),
@@ -110,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn fingerprints_are_the_same_in_every_version_of_the_program() {
+    fn fingerprints_are_stable_across_versions() {
         let key = key("acme", "4yUxQw==", "mp4-0", 7, 123_456);
         assert_eq!(
             key.fingerprint.hex(),
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_written_as_a_fingerprint_is_read_as_one() {
+    fn only_fingerprints_are_parsed() {
         let fingerprint = Fingerprint(0xab);
         assert_eq!(Fingerprint::from_hex(&fingerprint.hex()), Some(fingerprint));
         for foreign in
@@ -131,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_block_is_as_long_as_the_rest_of_the_file() {
+    fn the_last_block_has_the_remaining_length() {
         let key = key("acme", "a", "b", 1, 2 * BLOCK_LENGTH + 5);
         assert_eq!(key.block_count(), Some(3));
         assert_eq!(key.block_length(1), Some(BLOCK_LENGTH as usize));

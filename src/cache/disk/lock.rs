@@ -1,4 +1,4 @@
-//! One process a directory: a lock file that says whose it is.
+//! The lock file: one process per directory.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -10,88 +10,86 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::error::DiskError;
-use super::volume;
-use crate::ownership::{self, Kind};
+use super::hole::punch_hole;
+use super::volume::LOCK_FILE;
+use crate::ownership::{self, FileType};
 
-/// Its name in the directory. It stays there: whoever removed it could let two processes in, each with a file of its
-/// own.
-pub(super) const NAME: &str = "lock";
+/// How long to retry. A command that reads the usage of a cache holds the lock for an instant, and a
+/// process that was just signaled can need one more to end.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// How long to try. The one who asks for the state of a cache holds its lock for an instant, and a process that was
-/// just told to end may need one more.
-const TRY_TIMEOUT: Duration = Duration::from_millis(250);
+const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Longer than any process id is.
-const MAX_DIGITS: u64 = 32;
+/// Longer than any process id.
+const MAX_PID_LENGTH: u64 = 32;
 
-/// A directory that is this process's, until dropped; the kernel gives it back when the process dies.
+/// Exclusive use of a directory until dropped. The kernel releases it when the process dies.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(super) struct DirectoryLock {
     _file: Flock<File>,
     /// Whether the file system is mounted read-only.
-    pub(super) read_only: bool,
+    pub(super) is_read_only: bool,
 }
 
-impl Lock {
-    /// Takes the directory for this process.
-    pub(super) fn take(directory: &Path) -> Result<Self, DiskError> {
+impl DirectoryLock {
+    /// Takes the lock and checks that the file system can free parts of files.
+    pub(super) fn acquire(directory: &Path) -> Result<Self, DiskError> {
         let failed =
-            |cause: std::io::Error| DiskError::Directory { directory: directory.into(), cause };
-        ownership::check(&directory.join(NAME), Kind::File)?;
-        let (file, read_only) = open(directory).map_err(failed)?;
+            |source: std::io::Error| DiskError::Directory { directory: directory.into(), source };
+        ownership::check_path(&directory.join(LOCK_FILE), FileType::File)?;
+        let (mut file, is_read_only) = open(directory).map_err(failed)?;
         let started = Instant::now();
-        let mut file = file;
         let mut locked = loop {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(locked) => break locked,
                 Err((returned, Errno::EWOULDBLOCK)) => {
-                    if started.elapsed() >= TRY_TIMEOUT {
+                    if started.elapsed() >= LOCK_TIMEOUT {
                         return Err(DiskError::InUse {
                             directory: directory.into(),
-                            pid: written_pid(directory),
+                            pid: read_pid(directory),
                         });
                     }
                     file = returned;
-                    std::thread::sleep(Duration::from_millis(10));
+                    std::thread::sleep(RETRY_INTERVAL);
                 }
                 Err((returned, Errno::EINTR)) => file = returned,
                 Err((_, errno)) => return Err(failed(errno.into())),
             }
         };
-        if !read_only {
-            // Behind the end of the file there is nothing to free: this asks whether it could be.
-            match volume::punch(&locked, 1 << 20, 1 << 20) {
+        if !is_read_only {
+            // There is nothing to free after the end of the file: this only asks for support.
+            match punch_hole(&locked, 1 << 20, 1 << 20) {
                 Err(error) if is_unsupported(&error) => {
                     return Err(DiskError::NoHoles { directory: directory.into() });
                 }
                 punched => punched.map_err(failed)?,
             }
-            // On a full disk the name of the process is missing; the lock is not.
-            let _only_for_the_message = locked
+            // On a full disk the process id is missing, which only shortens a message.
+            let _ = locked
                 .set_len(0)
                 .and_then(|()| locked.write_all(format!("{}\n", std::process::id()).as_bytes()));
         }
-        Ok(Self { _file: locked, read_only })
+        Ok(Self { _file: locked, is_read_only })
     }
 
-    /// The process that has the directory, if one has: `Some(None)` where it has not said its name.
+    /// Returns the process that holds the lock, if any: `Some(None)` if it has not written its id.
     pub(super) fn holder(directory: &Path) -> Result<Option<Option<u32>>, DiskError> {
-        let failed = |cause| DiskError::Directory { directory: directory.into(), cause };
-        ownership::check(&directory.join(NAME), Kind::File)?;
+        let failed = |source| DiskError::Directory { directory: directory.into(), source };
+        ownership::check_path(&directory.join(LOCK_FILE), FileType::File)?;
         let file = match open_to_read(directory) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             opened => opened.map_err(failed)?,
         };
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(_free) => Ok(None),
-            Err((_, Errno::EWOULDBLOCK)) => Ok(Some(written_pid(directory))),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(Some(read_pid(directory))),
             Err((_, errno)) => Err(failed(errno.into())),
         }
     }
 }
 
 fn open(directory: &Path) -> std::io::Result<(File, bool)> {
-    let path = directory.join(NAME);
+    let path = directory.join(LOCK_FILE);
     let mut options = OpenOptions::new();
     options.read(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
     match options.clone().write(true).create(true).truncate(false).open(&path) {
@@ -103,13 +101,13 @@ fn open(directory: &Path) -> std::io::Result<(File, bool)> {
 }
 
 fn open_to_read(directory: &Path) -> std::io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(directory.join(NAME))
+    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(directory.join(LOCK_FILE))
 }
 
-/// The process id in the lock file.
-fn written_pid(directory: &Path) -> Option<u32> {
+/// Reads the process id in the lock file.
+fn read_pid(directory: &Path) -> Option<u32> {
     let mut text = String::new();
-    open_to_read(directory).ok()?.take(MAX_DIGITS).read_to_string(&mut text).ok()?;
+    open_to_read(directory).ok()?.take(MAX_PID_LENGTH).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
 }
 

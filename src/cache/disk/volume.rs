@@ -1,8 +1,9 @@
-//! The directory on disk: its files by fingerprint, and what the file system says of them.
+//! The directory on disk: its files by fingerprint, and the space that they take.
 //!
-//! Two files a file version, `FINGERPRINT.data` and `FINGERPRINT.index`, and one `lock`. The data file is as long as
-//! the file it caches from the start, with holes where nothing is held: XFS would otherwise allocate room behind the
-//! end of a file that grows, and count it, and the kernel could not be handed the file to read by itself.
+//! It contains two files per file version, `FINGERPRINT.data` and `FINGERPRINT.index`, and one
+//! `lock`. The data file has the length of the cached file from the start, with holes where no block
+//! is stored. Otherwise XFS would allocate and count space after the end of a growing file, and the
+//! kernel could not read the file directly.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, Permissions};
@@ -10,74 +11,78 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::statvfs::Statvfs;
 
 use super::error::DiskError;
-use super::format::{self, HEADER_LENGTH, NO_RECORD, RECORD_LENGTH, Record};
+use super::hole::punch_hole;
+use super::index_format::{self, BlockRecord, HEADER_LENGTH, NO_RECORD, RECORD_LENGTH};
 use super::key::{DiskKey, Fingerprint, block_start};
-use crate::ownership::{self, Kind};
+use super::kill_point::kill_point;
+use crate::ownership::{self, FileType};
+
+/// Name of the lock file. It is never removed: two processes could otherwise lock a file each.
+pub(super) const LOCK_FILE: &str = "lock";
 
 const DATA: &str = "data";
 const INDEX: &str = "index";
 
-/// A part of a file that lasts as long as the file system does: `st_blocks` counts in these (stat(2)).
+/// The unit of `st_blocks` (stat(2)).
 const SECTOR: u64 = 512;
 
-/// ZFS by its magic number (`ZFS_SUPER_MAGIC` of OpenZFS).
+/// The magic number of ZFS (`ZFS_SUPER_MAGIC` of OpenZFS).
 const ZFS: libc::c_long = 0x2fc1_2fc1;
 
-/// Bytes of disk that a file version takes.
+/// Disk space of a file version, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Allocated {
+pub(super) struct AllocatedSpace {
     pub(super) data: u64,
     pub(super) index: u64,
 }
 
-/// When a file was last changed, as the kernel notes it: nobody can set that (`st_ctim`, inode(7)).
+/// When a file was last changed. Only the kernel sets this time (`st_ctim`, inode(7)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Changed {
+pub(super) struct ChangeTime {
     seconds: i64,
     nanoseconds: i64,
 }
 
-impl Changed {
+impl ChangeTime {
     pub(super) fn of(file: &File) -> std::io::Result<Self> {
-        let found = file.metadata()?;
-        Ok(Self { seconds: found.ctime(), nanoseconds: found.ctime_nsec() })
+        let metadata = file.metadata()?;
+        Ok(Self { seconds: metadata.ctime(), nanoseconds: metadata.ctime_nsec() })
     }
 }
 
 /// The two files of a file version, open.
 #[derive(Debug)]
-pub(super) struct Files {
+pub(super) struct OpenFiles {
     pub(super) data: File,
     pub(super) index: File,
 }
 
-/// What an index file says.
+/// The content of an index file, and the space and change time of its data file.
 #[derive(Debug)]
-pub(super) struct Index {
+pub(super) struct IndexContent {
     pub(super) key: DiskKey,
-    pub(super) records: Vec<(u32, Record)>,
-    pub(super) allocated: Allocated,
-    pub(super) changed: Changed,
+    pub(super) records: Vec<(u32, BlockRecord)>,
+    pub(super) allocated: AllocatedSpace,
+    pub(super) change_time: ChangeTime,
 }
 
-/// As [`Volume::space`], of the file system that a directory lies on.
+/// As [`Volume::space`], for the file system of any directory.
 pub(super) fn space_at(directory: &Path) -> std::io::Result<(u64, u64)> {
     Ok(space_of(&nix::sys::statvfs::statvfs(directory)?))
 }
 
-fn space_of(found: &Statvfs) -> (u64, u64) {
+fn space_of(status: &Statvfs) -> (u64, u64) {
     // The types of these fields differ between platforms.
     #[allow(clippy::useless_conversion)]
-    let (fragment, available, all) = (
-        u64::from(found.fragment_size()),
-        u64::from(found.blocks_available()),
-        u64::from(found.blocks()),
+    let (fragment, available, total) = (
+        u64::from(status.fragment_size()),
+        u64::from(status.blocks_available()),
+        u64::from(status.blocks()),
     );
-    (available.saturating_mul(fragment), all.saturating_mul(fragment))
+    (available.saturating_mul(fragment), total.saturating_mul(fragment))
 }
 
 /// A directory with blocks.
@@ -85,25 +90,26 @@ fn space_of(found: &Statvfs) -> (u64, u64) {
 pub(super) struct Volume {
     path: PathBuf,
     directory: File,
-    /// Space is given out in multiples of this.
+    /// Allocation unit of the file system.
     unit: u64,
-    /// Whether `st_blocks` tells the truth at once. ZFS tells it some seconds later.
-    prompt: bool,
+    /// Whether `st_blocks` is up to date at once. On ZFS it is some seconds late.
+    reports_space_at_once: bool,
 }
 
 impl Volume {
-    /// Makes the directory if need be, for the owner alone. A link is refused, and so is somebody else's directory.
+    /// Opens the directory, or creates it for its owner alone. Rejects a symbolic link and the
+    /// directory of another user.
     pub(super) fn open(path: &Path) -> Result<Self, DiskError> {
-        let failed = |cause| DiskError::Directory { directory: path.into(), cause };
-        ownership::check(path, Kind::Directory)?;
+        let failed = |source| DiskError::Directory { directory: path.into(), source };
+        ownership::check_path(path, FileType::Directory)?;
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
         let directory = OpenOptions::new()
             .read(true)
             .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
             .open(path)
             .map_err(failed)?;
-        let found = directory.metadata().map_err(failed)?;
-        if found.mode() & 0o777 != 0o700 {
+        let metadata = directory.metadata().map_err(failed)?;
+        if metadata.mode() & 0o777 != 0o700 {
             match directory.set_permissions(Permissions::from_mode(0o700)) {
                 Err(cause) if cause.kind() != ErrorKind::ReadOnlyFilesystem => {
                     return Err(failed(cause));
@@ -111,13 +117,14 @@ impl Volume {
                 _ => {}
             }
         }
-        let kind = nix::sys::statfs::fstatfs(&directory).map_err(|errno| failed(errno.into()))?;
+        let file_system =
+            nix::sys::statfs::fstatfs(&directory).map_err(|errno| failed(errno.into()))?;
         Ok(Self {
             path: path.into(),
             directory,
-            // Up to the 2 MiB pages of a tmpfs that uses huge ones; NFS may name any transfer size.
-            unit: found.blksize().clamp(SECTOR, 2 * 1024 * 1024),
-            prompt: kind.filesystem_type().0 != ZFS,
+            // Up to the huge pages of a tmpfs, 2 MiB. NFS can report any transfer size.
+            unit: metadata.blksize().clamp(SECTOR, 2 * 1024 * 1024),
+            reports_space_at_once: file_system.filesystem_type().0 != ZFS,
         })
     }
 
@@ -133,20 +140,22 @@ impl Volume {
         self.path.join(format!("{}.{kind}", fingerprint.hex()))
     }
 
-    /// Bytes that others than the superuser may still write on the file system, and bytes it has in all.
+    /// Returns the bytes available to an ordinary user on the file system, and its size in bytes.
     pub(super) fn space(&self) -> std::io::Result<(u64, u64)> {
         Ok(space_of(&nix::sys::statvfs::fstatvfs(&self.directory)?))
     }
 
-    /// Bytes that the directory itself takes, with the lock file.
+    /// Returns the space of the directory itself and the lock file, in bytes.
     pub(super) fn overhead(&self) -> u64 {
-        let lock =
-            self.path.join(super::lock::NAME).metadata().map(|found| found.blocks()).unwrap_or(0);
-        let directory = self.directory.metadata().map(|found| found.blocks()).unwrap_or(0);
+        let blocks = |metadata: std::io::Result<std::fs::Metadata>| {
+            metadata.map(|metadata| metadata.blocks()).unwrap_or(0)
+        };
+        let lock = blocks(self.path.join(LOCK_FILE).metadata());
+        let directory = blocks(self.directory.metadata());
         (lock + directory) * SECTOR
     }
 
-    /// The fingerprints that have a file here. Nothing else in the directory is the cache's.
+    /// Returns the fingerprints that have a file here. All other files are foreign.
     pub(super) fn list(&self) -> std::io::Result<HashSet<Fingerprint>> {
         let mut found = HashSet::new();
         for entry in std::fs::read_dir(&self.path)? {
@@ -163,16 +172,16 @@ impl Volume {
         Ok(found)
     }
 
-    /// Bytes of disk that the files of a fingerprint take, whatever is in them.
+    /// Returns the space of the files of a fingerprint, in bytes, whatever their content.
     pub(super) fn allocated_by(&self, fingerprint: Fingerprint) -> u64 {
-        let found = [DATA, INDEX]
+        let files = [DATA, INDEX]
             .iter()
             .filter_map(|kind| self.file(fingerprint, kind).symlink_metadata().ok());
-        found.map(|found| found.blocks() * SECTOR).sum()
+        files.map(|metadata| metadata.blocks() * SECTOR).sum()
     }
 
-    /// Opens a file, unless somebody else could have written it. What is no file, such as a link or a pipe, is refused
-    /// like somebody else's.
+    /// Opens a regular file of this user. Rejects everything else, such as a symbolic link, a pipe or
+    /// the file of another user, with `PermissionDenied`.
     fn open_existing(
         &self,
         fingerprint: Fingerprint,
@@ -182,37 +191,37 @@ impl Volume {
         let opened = OpenOptions::new()
             .read(true)
             .write(write)
-            // A pipe would be waited on.
+            // Opening a pipe would block.
             .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
             .open(self.file(fingerprint, kind));
         let file = match opened.as_ref().map_err(std::io::Error::raw_os_error) {
             Err(Some(libc::ELOOP | libc::ENXIO)) => return Err(ErrorKind::PermissionDenied.into()),
             _ => opened?,
         };
-        let found = file.metadata()?;
-        let is_usable = found.is_file() && ownership::is_own(&found);
+        let metadata = file.metadata()?;
+        let is_usable = metadata.is_file() && ownership::is_owned(&metadata);
         if is_usable { Ok(file) } else { Err(ErrorKind::PermissionDenied.into()) }
     }
 
-    /// The data file, to be read.
+    /// Opens the data file for reading.
     pub(super) fn open_data(&self, fingerprint: Fingerprint) -> std::io::Result<File> {
         self.open_existing(fingerprint, DATA, false)
     }
 
-    /// Both files of a file version that is held.
-    pub(super) fn open_files(&self, fingerprint: Fingerprint) -> std::io::Result<Files> {
-        Ok(Files {
+    /// Opens both files of a stored file version.
+    pub(super) fn open_files(&self, fingerprint: Fingerprint) -> std::io::Result<OpenFiles> {
+        Ok(OpenFiles {
             data: self.open_existing(fingerprint, DATA, true)?,
             index: self.open_existing(fingerprint, INDEX, true)?,
         })
     }
 
-    /// Makes both files of a file version that is not held. An index begins with no header, which stands for no
-    /// block: the header comes with the first record.
-    pub(super) fn create_files(&self, key: DiskKey) -> std::io::Result<Files> {
+    /// Creates both files of a file version that is not stored yet. An index without a header stands
+    /// for no block.
+    pub(super) fn create_files(&self, key: DiskKey) -> std::io::Result<OpenFiles> {
         let create = |kind| {
             let path = self.file(key.fingerprint, kind);
-            if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+            if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file()) {
                 std::fs::remove_file(&path)?;
             }
             OpenOptions::new()
@@ -225,74 +234,78 @@ impl Volume {
                 .open(path)
         };
         let data = create(DATA)?;
-        step();
+        kill_point();
         data.set_len(key.size)?;
-        let files = Files { data, index: create(INDEX)? };
-        step();
-        files.index.write_all_at(&format::encode_header(key), 0)?;
+        let files = OpenFiles { data, index: create(INDEX)? };
+        kill_point();
+        files.index.write_all_at(&index_format::encode_header(key), 0)?;
         Ok(files)
     }
 
-    /// Removes both files. The index goes first, and the data is cut before its name goes: a reader that still has
-    /// it open would keep its space otherwise. Somebody else's is not cut, and only loses its name here.
+    /// Removes both files. The index is removed first. The data is truncated before it is unlinked:
+    /// otherwise a reader that has it open would keep its space. The file of another user is only
+    /// unlinked.
     pub(super) fn remove(&self, fingerprint: Fingerprint) -> std::io::Result<()> {
-        step();
-        fine_if_missing(std::fs::remove_file(self.file(fingerprint, INDEX)))?;
-        step();
+        kill_point();
+        ignore_missing(std::fs::remove_file(self.file(fingerprint, INDEX)))?;
+        kill_point();
         match self.open_existing(fingerprint, DATA, true) {
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
-            opened => fine_if_missing(opened.and_then(|data| data.set_len(0)))?,
+            opened => ignore_missing(opened.and_then(|data| data.set_len(0)))?,
         }
-        step();
-        fine_if_missing(std::fs::remove_file(self.file(fingerprint, DATA)))
+        kill_point();
+        ignore_missing(std::fs::remove_file(self.file(fingerprint, DATA)))
     }
 
-    /// Removes the index alone, so that a restart finds nothing.
+    /// Removes the index alone, so that a restart finds no block.
     pub(super) fn remove_index(&self, fingerprint: Fingerprint) -> std::io::Result<()> {
-        fine_if_missing(std::fs::remove_file(self.file(fingerprint, INDEX)))
+        ignore_missing(std::fs::remove_file(self.file(fingerprint, INDEX)))
     }
 
-    /// What the index of a fingerprint says; `None` if it is damaged or foreign, or the data file is not as long
-    /// as it must be.
-    pub(super) fn read_index(&self, fingerprint: Fingerprint) -> std::io::Result<Option<Index>> {
+    /// Reads the index of a fingerprint; `None` if it is damaged or foreign, or the data file has a
+    /// wrong length.
+    pub(super) fn read_index(
+        &self,
+        fingerprint: Fingerprint,
+    ) -> std::io::Result<Option<IndexContent>> {
         let mut index = self.open_existing(fingerprint, INDEX, false)?;
         let mut header = [0; HEADER_LENGTH];
         match index.read_exact(&mut header) {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
             read => read?,
         }
-        let Some(key) = format::decode_header(&header, fingerprint) else { return Ok(None) };
+        let Some(key) = index_format::decode_header(&header, fingerprint) else { return Ok(None) };
         let Some(blocks) = key.block_count() else { return Ok(None) };
         let data = self.open_data(fingerprint)?;
         if data.metadata()?.len() != key.size {
             return Ok(None);
         }
-        let changed = Changed::of(&data)?;
+        let change_time = ChangeTime::of(&data)?;
         let mut bytes = Vec::new();
-        let length = format::index_length(blocks) - HEADER_LENGTH as u64;
+        let length = index_format::index_length(blocks) - HEADER_LENGTH as u64;
         (&index).take(length).read_to_end(&mut bytes)?;
         let records = (0..blocks)
             .zip(bytes.chunks_exact(RECORD_LENGTH))
             .filter(|(_, bytes)| *bytes != NO_RECORD)
-            .filter_map(|(at, bytes)| Some((at, format::decode_record(bytes, key, at)?)))
+            .filter_map(|(at, bytes)| Some((at, index_format::decode_record(bytes, key, at)?)))
             .collect();
-        let allocated = self.allocated(&Files { data, index })?;
-        Ok(Some(Index { key, records, allocated, changed }))
+        let allocated = self.allocated(&OpenFiles { data, index })?;
+        Ok(Some(IndexContent { key, records, allocated, change_time }))
     }
 
-    /// What a file version takes now.
-    pub(super) fn allocated(&self, files: &Files) -> std::io::Result<Allocated> {
+    /// Measures the space of a file version.
+    pub(super) fn allocated(&self, files: &OpenFiles) -> std::io::Result<AllocatedSpace> {
         let index = files.index.metadata()?;
-        if !self.prompt {
-            return Ok(Allocated { data: 0, index: index.len().next_multiple_of(self.unit) });
+        if !self.reports_space_at_once {
+            return Ok(AllocatedSpace { data: 0, index: index.len().next_multiple_of(self.unit) });
         }
-        Ok(Allocated {
+        Ok(AllocatedSpace {
             data: files.data.metadata()?.blocks() * SECTOR,
             index: index.blocks() * SECTOR,
         })
     }
 
-    /// Reads block `index` whole.
+    /// Reads block `index`.
     pub(super) fn read_block(
         &self,
         fingerprint: Fingerprint,
@@ -307,60 +320,41 @@ impl Volume {
     }
 }
 
-impl Files {
+impl OpenFiles {
     pub(super) fn write_block(&self, index: u32, block: &[u8]) -> std::io::Result<()> {
-        step();
+        kill_point();
         self.data.write_all_at(block, block_start(index))
     }
 
-    /// Makes block `index` one that is held. Its bytes must have been written.
+    /// Marks block `index` as stored. Its bytes must have been written.
     pub(super) fn write_record(
         &self,
         key: DiskKey,
         index: u32,
-        record: Record,
+        record: BlockRecord,
     ) -> std::io::Result<()> {
-        step();
-        self.index
-            .write_all_at(&format::encode_record(key, index, record), format::record_offset(index))
+        kill_point();
+        self.index.write_all_at(
+            &index_format::encode_record(key, index, record),
+            index_format::record_offset(index),
+        )
     }
 
-    /// Makes block `index` one that is not held.
+    /// Marks block `index` as not stored.
     pub(super) fn clear_record(&self, index: u32) -> std::io::Result<()> {
-        step();
-        self.index.write_all_at(&NO_RECORD, format::record_offset(index))
+        kill_point();
+        self.index.write_all_at(&NO_RECORD, index_format::record_offset(index))
     }
 
-    /// Frees the space of `count` blocks from `first` on.
+    /// Frees the space of `count` blocks, beginning with `first`.
     pub(super) fn punch(&self, first: u32, count: u32) -> std::io::Result<()> {
-        step();
+        kill_point();
         let length = block_start(count);
-        punch(&self.data, block_start(first), length)
+        punch_hole(&self.data, block_start(first), length)
     }
 }
 
-/// Frees a part of a file; its length stays (fallocate(2)).
-pub(super) fn punch(file: &File, offset: u64, length: u64) -> std::io::Result<()> {
-    let too_far = |_| std::io::Error::from(ErrorKind::InvalidInput);
-    let (offset, length) =
-        (i64::try_from(offset).map_err(too_far)?, i64::try_from(length).map_err(too_far)?);
-    let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
-    loop {
-        match fallocate(file, flags, offset, length) {
-            Err(nix::errno::Errno::EINTR) => {}
-            done => return Ok(done?),
-        }
-    }
-}
-
-/// Where a test may end the process, before each change of what is on disk.
-#[cfg(not(test))]
-fn step() {}
-
-#[cfg(test)]
-use super::tests::killed::step;
-
-fn fine_if_missing(done: std::io::Result<()>) -> std::io::Result<()> {
+fn ignore_missing(done: std::io::Result<()>) -> std::io::Result<()> {
     match done {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         done => done,

@@ -1,150 +1,159 @@
-//! The one thread that changes what is on disk: it keeps blocks, makes room for them, and removes.
+//! The writer thread: the only thread that changes the directory. It stores, evicts and removes
+//! blocks.
 //!
-//! Being alone it needs no lock for what it does, and what it has reserved nobody else can take. A block is written
-//! in this order: room under the limit, room above the floor, data, record, ledger. It goes in this one: ledger,
-//! record, data. So whenever the process dies, a record on disk stands for data on disk; at most a block's data
-//! stays behind without a record, and the next start frees that.
+//! A single writer needs no lock for the disk, and no other thread uses the space that it has freed.
+//! It stores a block in this order: space under the limit, space above the floor, data, record,
+//! inventory. It removes a block in this order: inventory, record, data. So whenever the process
+//! dies, a record on disk stands for data on disk. At most the data of one block stays without a
+//! record, and the next start frees it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use super::failure::Trouble;
-use super::format::{RECORD_LENGTH, Record, encode_record, record_offset};
+use super::block_store::BlockStore;
+use super::coordinator::{Task, WriteRequest};
+use super::index_format::{RECORD_LENGTH, encode_record, record_offset};
+use super::inventory::AccessTimes;
 use super::key::{DiskKey, Fingerprint};
-use super::ledger::{Ages, Left};
-use super::shared::{Shared, Store, Task};
-use super::volume::{Changed, Files, Index};
-use super::writer_load::Clock;
+use super::volume::{ChangeTime, IndexContent, OpenFiles};
+use super::write_error::WriteError;
+use super::writer_load::Stopwatch;
+use crate::cache::BLOCK_LENGTH;
+use crate::sync::atomic::Ordering;
 
-/// Left free under the limit besides what a block takes by the count: room for what file systems add for a moment,
+/// Free space under the limit besides the charge of a block, for what file systems add temporarily:
 /// up to four indirect blocks, a larger directory and a page of the index.
 const HEADROOM: u64 = 32 * 1024;
 
-/// The most that is evicted for one block over what it needs. Freeing that much without an effect means that the
-/// file system does not give space back now, and going on would empty the cache for nothing.
-const MAX_EVICTED_IN_VAIN: u64 = 8 * 1024 * 1024;
+/// Upper bound for what is evicted for one block beyond its need. If evictions free nothing, the file
+/// system does not return space now, and more of them would empty the cache in vain.
+const MAX_VAIN_EVICTION: u64 = 8 * 1024 * 1024;
 
-/// More than blocks account for, by this much, and a file has data without records.
-const LEAK: u64 = 64 * 1024;
+/// A file that takes this much more than its blocks has data without records.
+const LEAK_THRESHOLD: u64 = 64 * 1024;
 
 pub(super) struct Writer {
-    shared: Arc<Shared>,
-    /// The files written last: blocks of one file come in runs.
-    open: Option<(Fingerprint, Files)>,
+    store: Arc<BlockStore>,
+    /// The files written last: consecutive blocks are mostly of one file.
+    open: Option<(Fingerprint, OpenFiles)>,
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, open: None }
+    pub(super) fn new(store: Arc<BlockStore>) -> Self {
+        Self { store, open: None }
     }
 
-    /// Reads what is there, then does what is asked for until the end.
+    /// Reads the indexes of the `found` files, then runs tasks until the shutdown.
     pub(super) fn run(mut self, found: Vec<Fingerprint>) {
         self.read_indexes(found);
         loop {
-            let done = match self.shared.next_task() {
-                Task::Remove(fingerprint) => self.remove(fingerprint),
-                Task::Free(fingerprint, index) => self.free(fingerprint, index),
-                Task::Ages(ages) => self.write_ages(&ages),
-                Task::Look => self.look(),
-                Task::Store(store) => {
-                    let clock = Clock::start();
-                    let kept = self.keep(&store);
-                    let Store { key, index, .. } = store;
-                    self.shared.stored(
-                        key.fingerprint,
-                        index,
-                        matches!(kept, Ok(true)),
-                        clock.spent(),
+            let done = match self.store.coordinator.next_task() {
+                Task::RemoveFile(fingerprint) => self.remove_file(fingerprint),
+                Task::FreeBlock(fingerprint, index) => self.remove_block(fingerprint, index),
+                Task::WriteAccessTimes(times) => self.write_access_times(&times),
+                Task::CheckSpace => self.restore_free_floor(),
+                Task::Store(request) => {
+                    let stopwatch = Stopwatch::start();
+                    let stored = self.store_block(&request);
+                    let WriteRequest { key, index, .. } = request;
+                    self.store.coordinator.record_store(
+                        (key.fingerprint, index),
+                        matches!(stored, Ok(true)),
+                        stopwatch.time_spent(),
                     );
-                    kept.map(drop)
+                    stored.map(drop)
                 }
                 Task::End => break,
             };
-            if let Err(trouble) = done {
+            if let Err(error) = done {
                 self.open = None;
-                self.shared.trouble(&trouble);
+                self.record_error(&error);
             }
         }
-        self.shared.ended();
+        self.store.coordinator.record_end();
+    }
+
+    fn record_error(&self, error: &WriteError) {
+        self.store.coordinator.record_error(error, self.store.volume.path());
     }
 
     fn read_indexes(&mut self, found: Vec<Fingerprint>) {
         for fingerprint in found {
-            if self.shared.ends_early() {
+            if self.store.coordinator.ends_early() {
                 return;
             }
-            if let Err(trouble) = self.read_index(fingerprint) {
-                // It cannot be said any more what is held, so nothing may be added to it.
-                self.shared.trouble(&trouble.for_good());
+            if let Err(error) = self.read_index(fingerprint) {
+                // The inventory can be incomplete, so nothing may be added to the directory.
+                self.record_error(&error.into_permanent());
             }
         }
-        if let Err(trouble) = self.make_room(0).and_then(|_| self.look()) {
-            self.shared.trouble(&trouble);
+        if let Err(error) = self.make_space(0).and_then(|_| self.restore_free_floor()) {
+            self.record_error(&error);
         }
     }
 
-    fn read_index(&mut self, fingerprint: Fingerprint) -> Result<(), Trouble> {
-        if !self.shared.state().ledger.is_unread(fingerprint) {
+    fn read_index(&mut self, fingerprint: Fingerprint) -> Result<(), WriteError> {
+        if !self.store.coordinator.state().inventory.is_unread(fingerprint) {
             return Ok(());
         }
-        match self.shared.volume.read_index(fingerprint) {
+        match self.store.volume.read_index(fingerprint) {
             Ok(Some(index)) if !index.records.is_empty() => {
-                let index = self.stop_leaks(index)?;
-                self.shared.state().ledger.adopt(index);
+                let index = self.free_leaks(index)?;
+                self.store.coordinator.state().inventory.add_index(index);
                 Ok(())
             }
-            // What cannot be read is worth nothing, and would take space unseen.
+            // An unreadable file is useless and would take space that is not counted.
             _ => {
-                self.shared.state().ledger.discard_unread(fingerprint);
-                self.remove(fingerprint)
+                self.store.coordinator.state().inventory.discard_unread(fingerprint);
+                self.remove_file(fingerprint)
             }
         }
     }
 
     /// Frees data without records.
-    fn stop_leaks(&self, mut index: Index) -> Result<Index, Trouble> {
+    fn free_leaks(&self, mut index: IndexContent) -> Result<IndexContent, WriteError> {
         let key = index.key;
         let lengths = index.records.iter().filter_map(|(at, _)| key.block_length(*at));
-        let held: u64 =
-            lengths.map(|length| (length as u64).next_multiple_of(self.shared.volume.unit())).sum();
-        if index.allocated.data <= held + LEAK || self.shared.state().is_off() {
+        let unit = self.store.volume.unit();
+        let recorded: u64 = lengths.map(|length| (length as u64).next_multiple_of(unit)).sum();
+        if index.allocated.data <= recorded + LEAK_THRESHOLD
+            || self.store.coordinator.state().is_off()
+        {
             return Ok(index);
         }
-        let files = self.shared.volume.open_files(key.fingerprint)?;
+        let files = self.store.volume.open_files(key.fingerprint)?;
         let mut from = 0;
-        let ends = key.block_count().map(|count| (count, 0));
-        for at in index.records.iter().map(|(at, _)| *at).chain(ends.map(|(count, _)| count)) {
+        for at in index.records.iter().map(|(at, _)| *at).chain(key.block_count()) {
             if at > from {
                 files.punch(from, at - from)?;
             }
             from = at + 1;
         }
-        index.allocated = self.shared.volume.allocated(&files)?;
+        index.allocated = self.store.volume.allocated(&files)?;
         Ok(index)
     }
 
-    /// Keeps a block, if there is room for it; says whether it is kept now.
-    fn keep(&mut self, store: &Store) -> Result<bool, Trouble> {
-        let Store { key, index, block } = store;
+    /// Stores a block if there is space for it. Returns whether it is stored.
+    fn store_block(&mut self, request: &WriteRequest) -> Result<bool, WriteError> {
+        let WriteRequest { key, index, block } = request;
         let need = {
-            let state = self.shared.state();
-            if state.ledger.sighting(*key, *index).is_some() {
+            let state = self.store.coordinator.state();
+            if state.inventory.block(*key, *index).is_some() {
                 return Ok(true);
             }
-            if state.ledger.is_forgotten(key.fingerprint) {
+            if state.inventory.is_stale(key.fingerprint) {
                 return Ok(false);
             }
-            state.ledger.cost(*key, *index) + HEADROOM + 2 * self.shared.volume.unit()
+            state.inventory.cost(*key, *index) + HEADROOM + 2 * self.store.volume.unit()
         };
-        if !self.make_room(need)? || !self.leave_space(need)? {
+        if !self.make_space(need)? || !self.keep_free_floor(need)? {
             return Ok(false);
         }
-        let is_new = !self.shared.state().ledger.knows(key.fingerprint);
+        let is_new = !self.store.coordinator.state().inventory.contains_file(key.fingerprint);
         let written = self.write(*key, *index, block, is_new);
         if written.is_err() {
-            // What was written of it takes space that nobody counts.
-            let _worse_trouble_is_already_told = self.undo(key.fingerprint, *index, is_new);
+            // A partly written block takes space that is not counted. A second error changes nothing:
+            // the first one is reported.
+            let _ = self.undo(key.fingerprint, *index, is_new);
         }
         written.map(|()| true)
     }
@@ -155,51 +164,58 @@ impl Writer {
         index: u32,
         block: &[u8],
         is_new: bool,
-    ) -> Result<(), Trouble> {
-        let shared = self.shared.clone();
+    ) -> Result<(), WriteError> {
+        let store = self.store.clone();
         let crc = crc32c::crc32c(block);
         let files = self.files(key, is_new)?;
-        shared.state().ledger.is_as_left(key.fingerprint, Changed::of(&files.data)?);
+        let before = ChangeTime::of(&files.data)?;
+        store.coordinator.state().inventory.verify_change_time(key.fingerprint, before);
         files.write_block(index, block)?;
-        let record = shared.state().ledger.record(crc);
+        let record = store.coordinator.state().inventory.new_record(crc);
         files.write_record(key, index, record)?;
-        let (allocated, changed) = (shared.volume.allocated(files)?, Changed::of(&files.data)?);
-        let overhead = if is_new { Some(shared.volume.overhead()) } else { None };
-        let mut state = shared.state();
-        state.ledger.keep(key, index, record, allocated);
-        state.ledger.left(key.fingerprint, changed);
+        let (allocated, after) = (store.volume.allocated(files)?, ChangeTime::of(&files.data)?);
+        let overhead = if is_new { Some(store.volume.overhead()) } else { None };
+        let mut state = store.coordinator.state();
+        state.inventory.insert(key, index, record, allocated);
+        state.inventory.set_change_time(key.fingerprint, after);
         if let Some(overhead) = overhead {
-            state.ledger.set_overhead(overhead);
+            state.inventory.set_overhead(overhead);
         }
         Ok(())
     }
 
-    fn undo(&mut self, fingerprint: Fingerprint, index: u32, is_new: bool) -> Result<(), Trouble> {
+    fn undo(
+        &mut self,
+        fingerprint: Fingerprint,
+        index: u32,
+        is_new: bool,
+    ) -> Result<(), WriteError> {
         if is_new {
             self.open = None;
-            return Ok(self.shared.volume.remove(fingerprint)?);
+            return Ok(self.store.volume.remove(fingerprint)?);
         }
-        self.free_in_file(fingerprint, index)
+        self.free_block(fingerprint, index)
     }
 
-    /// The files of a key, made if it is new.
-    fn files(&mut self, key: DiskKey, is_new: bool) -> Result<&Files, Trouble> {
+    /// Returns the files of a key, created if it is new.
+    fn files(&mut self, key: DiskKey, is_new: bool) -> Result<&OpenFiles, WriteError> {
         if is_new {
-            let files = self.shared.volume.create_files(key)?;
+            let files = self.store.volume.create_files(key)?;
             return Ok(&self.open.insert((key.fingerprint, files)).1);
         }
-        self.known_files(key.fingerprint)
+        self.existing_files(key.fingerprint)
     }
 
-    fn known_files(&mut self, fingerprint: Fingerprint) -> Result<&Files, Trouble> {
+    fn existing_files(&mut self, fingerprint: Fingerprint) -> Result<&OpenFiles, WriteError> {
         let open = match self.open.take() {
             Some((known, files)) if known == fingerprint => (known, files),
-            _ => match self.shared.volume.open_files(fingerprint) {
+            _ => match self.store.volume.open_files(fingerprint) {
                 Ok(files) => (fingerprint, files),
-                // Somebody else has removed them. What is left goes, and the next block begins anew.
+                // Another process has removed a file. The rest is removed, and the next block creates
+                // both files again.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    self.remove(fingerprint)?;
-                    return Err(Trouble::Passing(error));
+                    self.remove_file(fingerprint)?;
+                    return Err(WriteError::Transient(error));
                 }
                 Err(error) => return Err(error.into()),
             },
@@ -207,119 +223,120 @@ impl Writer {
         Ok(&self.open.insert(open).1)
     }
 
-    /// Evicts until `need` more bytes stay within the limit; says whether they do.
-    fn make_room(&mut self, need: u64) -> Result<bool, Trouble> {
-        let limit = self.shared.limit;
+    /// Evicts blocks until `need` more bytes stay within the limit. Returns whether they do.
+    fn make_space(&mut self, need: u64) -> Result<bool, WriteError> {
+        let limit = self.store.limit;
         let excess = {
-            let state = self.shared.state();
-            if state.ledger.fixed_bytes() + need > limit {
+            let state = self.store.coordinator.state();
+            if state.inventory.fixed_bytes() + need > limit {
                 return Ok(false);
             }
-            (state.ledger.held_bytes() + need).saturating_sub(limit)
+            (state.inventory.charged_bytes() + need).saturating_sub(limit)
         };
         self.evict(excess)?;
-        Ok(self.shared.state().ledger.held_bytes() + need <= limit)
+        Ok(self.store.coordinator.state().inventory.charged_bytes() + need <= limit)
     }
 
-    /// Evicts until writing `need` bytes leaves the floor of free space.
+    /// Evicts blocks until a write of `need` bytes leaves the floor of free space.
     ///
     /// # Errors
-    /// [`Trouble::NoSpace`] when nothing that may go is left, or what went has not freed enough.
-    fn leave_space(&mut self, need: u64) -> Result<bool, Trouble> {
-        let wanted = self.shared.free_floor.saturating_add(need);
-        let missing = wanted.saturating_sub(self.look_at_space()?);
+    /// [`WriteError::BelowFloor`] if no evictable block is left, or evictions have not freed enough.
+    fn keep_free_floor(&mut self, need: u64) -> Result<bool, WriteError> {
+        let wanted = self.store.free_floor.saturating_add(need);
+        let missing = wanted.saturating_sub(self.check_free_space()?);
         if missing == 0 {
             return Ok(true);
         }
         self.evict(missing)?;
-        if self.look_at_space()? >= wanted { Ok(true) } else { Err(Trouble::NoSpace) }
+        if self.check_free_space()? >= wanted { Ok(true) } else { Err(WriteError::BelowFloor) }
     }
 
-    /// Frees `bytes`, as the ledger counts, oldest blocks first, or as many as may go.
-    fn evict(&mut self, bytes: u64) -> Result<(), Trouble> {
-        let before = self.shared.state().ledger.held_bytes();
+    /// Frees `bytes` of the charged space, least recently used blocks first, or as much as possible.
+    fn evict(&mut self, bytes: u64) -> Result<(), WriteError> {
+        let before = self.store.coordinator.state().inventory.charged_bytes();
         let mut evicted = 0;
         loop {
             let next = {
-                let mut state = self.shared.state();
-                let freed = before.saturating_sub(state.ledger.held_bytes());
-                if freed >= bytes || evicted > bytes.saturating_add(MAX_EVICTED_IN_VAIN) {
+                let mut state = self.store.coordinator.state();
+                let freed = before.saturating_sub(state.inventory.charged_bytes());
+                if freed >= bytes || evicted > bytes.saturating_add(MAX_VAIN_EVICTION) {
                     return Ok(());
                 }
-                state.ledger.oldest()
+                state.inventory.oldest()
             };
             let Some((fingerprint, index)) = next else { return Ok(()) };
-            self.free(fingerprint, index)?;
-            evicted += crate::cache::BLOCK_LENGTH;
+            self.remove_block(fingerprint, index)?;
+            evicted += BLOCK_LENGTH;
         }
     }
 
-    /// Looks after the floor when nothing is written.
-    fn look(&mut self) -> Result<(), Trouble> {
-        let missing = self.shared.free_floor.saturating_sub(self.look_at_space()?);
-        if missing > 0 && !self.shared.state().is_off() {
+    /// Evicts blocks if the free space is below the floor.
+    fn restore_free_floor(&mut self) -> Result<(), WriteError> {
+        let missing = self.store.free_floor.saturating_sub(self.check_free_space()?);
+        if missing > 0 && !self.store.coordinator.state().is_off() {
             self.evict(missing)?;
         }
         Ok(())
     }
 
-    fn look_at_space(&self) -> Result<u64, Trouble> {
-        let (free, _) = self.shared.volume.space()?;
-        self.shared.free.store(free, Ordering::Relaxed);
+    fn check_free_space(&self) -> Result<u64, WriteError> {
+        let (free, _) = self.store.volume.space()?;
+        self.store.free.store(free, Ordering::Relaxed);
         Ok(free)
     }
 
-    /// Takes a block away, and with the last one its file.
-    fn free(&mut self, fingerprint: Fingerprint, index: u32) -> Result<(), Trouble> {
-        if self.shared.state().ledger.drop_block(fingerprint, index) == Left::Nothing {
-            return self.remove(fingerprint);
+    /// Removes a block, and its file with the last one.
+    fn remove_block(&mut self, fingerprint: Fingerprint, index: u32) -> Result<(), WriteError> {
+        if self.store.coordinator.state().inventory.remove_block(fingerprint, index) {
+            return self.remove_file(fingerprint);
         }
-        self.free_in_file(fingerprint, index)
+        self.free_block(fingerprint, index)
     }
 
-    /// The space goes even where the record cannot be cleared, as on a full Btrfs, which writes nothing in place: a
-    /// record without its data fails by the checksum.
-    fn free_in_file(&mut self, fingerprint: Fingerprint, index: u32) -> Result<(), Trouble> {
-        let shared = self.shared.clone();
-        let files = self.known_files(fingerprint)?;
+    /// Clears the record of a block and frees its space. The space is freed even if the record cannot
+    /// be cleared, as on a full Btrfs, which writes nothing in place: a record without its data fails
+    /// the checksum.
+    fn free_block(&mut self, fingerprint: Fingerprint, index: u32) -> Result<(), WriteError> {
+        let store = self.store.clone();
+        let files = self.existing_files(fingerprint)?;
         let cleared = files.clear_record(index);
-        shared.state().ledger.is_as_left(fingerprint, Changed::of(&files.data)?);
+        let before = ChangeTime::of(&files.data)?;
+        store.coordinator.state().inventory.verify_change_time(fingerprint, before);
         files.punch(index, 1)?;
-        let (allocated, changed) = (shared.volume.allocated(files)?, Changed::of(&files.data)?);
-        let mut state = shared.state();
-        state.ledger.measured(fingerprint, allocated);
-        state.ledger.left(fingerprint, changed);
+        let (allocated, after) = (store.volume.allocated(files)?, ChangeTime::of(&files.data)?);
+        let mut state = store.coordinator.state();
+        state.inventory.set_allocated(fingerprint, allocated);
+        state.inventory.set_change_time(fingerprint, after);
         drop(state);
         Ok(cleared?)
     }
 
-    /// Removes a file version: now, or its index alone where somebody still reads it.
-    fn remove(&mut self, fingerprint: Fingerprint) -> Result<(), Trouble> {
+    /// Removes a file version. If the file is pinned, only its index is removed now.
+    fn remove_file(&mut self, fingerprint: Fingerprint) -> Result<(), WriteError> {
         if self.open.as_ref().is_some_and(|(open, _)| *open == fingerprint) {
             self.open = None;
         }
-        // From here on nobody is handed the file, so that it cannot be cut under anybody's hands.
-        let still_read = self.shared.state().ledger.retire(fingerprint);
-        if still_read {
-            return Ok(self.shared.volume.remove_index(fingerprint)?);
+        // A stale file cannot be pinned any more, so that it is not truncated under a reader.
+        let is_pinned = self.store.coordinator.state().inventory.retire(fingerprint);
+        if is_pinned {
+            return Ok(self.store.volume.remove_index(fingerprint)?);
         }
-        self.shared.volume.remove(fingerprint)?;
-        self.shared.state().ledger.gone(fingerprint);
+        self.store.volume.remove(fingerprint)?;
+        self.store.coordinator.state().inventory.remove_file(fingerprint);
         Ok(())
     }
 
-    /// Writes the ages of a file's blocks down, neighbours together.
-    fn write_ages(&mut self, ages: &Ages) -> Result<(), Trouble> {
-        if self.shared.state().is_off() {
+    /// Writes the access times of the blocks of a file, with one write per run of blocks.
+    fn write_access_times(&mut self, times: &AccessTimes) -> Result<(), WriteError> {
+        if self.store.coordinator.state().is_off() {
             return Ok(());
         }
-        let files = self.known_files(ages.key.fingerprint)?;
-        for run in ages.records.chunk_by(|(before, _), (after, _)| before + 1 == *after) {
+        let files = self.existing_files(times.key.fingerprint)?;
+        for run in times.records.chunk_by(|(before, _), (after, _)| before + 1 == *after) {
             let Some((first, _)) = run.first() else { continue };
             let mut bytes = Vec::with_capacity(run.len() * RECORD_LENGTH);
             for (at, record) in run {
-                let record: &Record = record;
-                bytes.extend_from_slice(&encode_record(ages.key, *at, *record));
+                bytes.extend_from_slice(&encode_record(times.key, *at, *record));
             }
             std::os::unix::fs::FileExt::write_all_at(&files.index, &bytes, record_offset(*first))?;
         }

@@ -1,112 +1,112 @@
-//! Why the writer is behind, when it is: for want of processor, or because the disk takes its time.
+//! What limits the writer while it is behind: the processor or the disk.
 
 use std::time::{Duration, Instant};
 
 use nix::time::ClockId;
 
-/// What blocks took fades by this part with each further one, so that one that was held up does not decide, and a disk
-/// that becomes slow is noticed within a window.
-const MEMORY: u32 = 16;
+/// The share by which earlier blocks count less with each further block. One delayed block does not
+/// decide, and a disk that becomes slow is noticed within one prefetch window.
+const DECAY: u32 = 16;
 
-/// What the last blocks took the writer.
+/// The time that the last blocks took the writer.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Effort(Spent);
+pub(super) struct WriterLoad(TimeSpent);
 
-/// What something took a thread.
+/// The time that an operation took a thread.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Spent {
-    /// From its beginning to its end.
+pub(super) struct TimeSpent {
     elapsed: Duration,
-    /// Of that, with the processor or waiting for it; not with or for the disk.
+    /// The part of it on the processor or waiting for it, not on the disk or waiting for that.
     processor: Duration,
 }
 
-impl Effort {
-    /// Counts a block.
-    pub(super) fn note(&mut self, block: Spent) {
-        let fade = |sum: Duration| sum - sum / MEMORY;
-        self.0.elapsed = fade(self.0.elapsed) + block.elapsed;
-        self.0.processor = fade(self.0.processor) + block.processor;
+impl WriterLoad {
+    /// Adds one block.
+    pub(super) fn record(&mut self, block: TimeSpent) {
+        let decayed = |sum: Duration| sum - sum / DECAY;
+        self.0.elapsed = decayed(self.0.elapsed) + block.elapsed;
+        self.0.processor = decayed(self.0.processor) + block.processor;
     }
 
-    /// Whether the writer would be faster if it got more of the processor: that takes up most of its time.
-    pub(super) fn wants_processor(&self) -> bool {
+    /// Whether the processor takes most of the writer's time, so that more of it would speed it up.
+    pub(super) fn is_processor_bound(&self) -> bool {
         self.0.processor > self.0.elapsed / 2
     }
 }
 
-/// Measures what something takes the calling thread.
-pub(super) struct Clock {
+/// Measures an operation of the calling thread.
+pub(super) struct Stopwatch {
     began: Instant,
-    had: Duration,
+    processor_before: Duration,
 }
 
-impl Clock {
+impl Stopwatch {
     pub(super) fn start() -> Self {
-        Self { began: Instant::now(), had: processor_time() }
+        Self { began: Instant::now(), processor_before: processor_time() }
     }
 
-    pub(super) fn spent(&self) -> Spent {
-        Spent {
+    pub(super) fn time_spent(&self) -> TimeSpent {
+        TimeSpent {
             elapsed: self.began.elapsed(),
-            processor: processor_time().saturating_sub(self.had),
+            processor: processor_time().saturating_sub(self.processor_before),
         }
     }
 }
 
-/// Time for which the calling thread has had the processor or has waited for it, so far. Zero where the system does not
-/// say: without `CONFIG_SCHED_INFO` there is no `schedstat` (Linux, Documentation/scheduler/sched-stats.rst).
+/// Returns the time for which the calling thread has had the processor or has waited for it. Zero if
+/// the system does not tell: without `CONFIG_SCHED_INFO` there is no `schedstat` (Linux,
+/// Documentation/scheduler/sched-stats.rst).
 fn processor_time() -> Duration {
     let waited = || {
         let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
         Some(Duration::from_nanos(statistics.split_whitespace().nth(1)?.parse().ok()?))
     };
-    // What the thread has had so far is brought up to date by this clock only, not by `schedstat`.
-    let had = || ClockId::CLOCK_THREAD_CPUTIME_ID.now().map(Duration::from).ok();
-    had().zip(waited()).map(|(had, waited)| had + waited).unwrap_or_default()
+    // `schedstat` updates the time on the processor late, this clock at once.
+    let on_processor = || ClockId::CLOCK_THREAD_CPUTIME_ID.now().map(Duration::from).ok();
+    on_processor().zip(waited()).map(|(had, waited)| had + waited).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn spent(elapsed: u64, processor: u64) -> Spent {
-        Spent {
+    fn time_spent(elapsed: u64, processor: u64) -> TimeSpent {
+        TimeSpent {
             elapsed: Duration::from_millis(elapsed),
             processor: Duration::from_millis(processor),
         }
     }
 
     #[test]
-    fn nothing_is_wanted_before_anything_was_done() {
-        assert!(!Effort::default().wants_processor());
+    fn a_new_writer_is_not_processor_bound() {
+        assert!(!WriterLoad::default().is_processor_bound());
     }
 
     #[test]
-    fn work_is_told_from_waiting() {
-        let clock = Clock::start();
+    fn computing_differs_from_sleeping() {
+        let stopwatch = Stopwatch::start();
         let until = Instant::now() + Duration::from_millis(60);
         while Instant::now() < until {
             std::hint::spin_loop();
         }
-        let mut effort = Effort::default();
-        effort.note(clock.spent());
-        assert!(effort.wants_processor(), "{effort:?}");
+        let mut load = WriterLoad::default();
+        load.record(stopwatch.time_spent());
+        assert!(load.is_processor_bound(), "{load:?}");
 
-        let clock = Clock::start();
+        let stopwatch = Stopwatch::start();
         std::thread::sleep(Duration::from_millis(60));
-        let mut effort = Effort::default();
-        effort.note(clock.spent());
-        assert!(!effort.wants_processor(), "{effort:?}");
+        let mut load = WriterLoad::default();
+        load.record(stopwatch.time_spent());
+        assert!(!load.is_processor_bound(), "{load:?}");
     }
 
     #[test]
-    fn one_block_that_was_held_up_does_not_decide_and_a_slow_disk_does() {
-        let mut effort = Effort::default();
-        (0..100).for_each(|_| effort.note(spent(10, 9)));
-        effort.note(spent(80, 9));
-        assert!(effort.wants_processor());
-        (0..4).for_each(|_| effort.note(spent(80, 9)));
-        assert!(!effort.wants_processor());
+    fn one_delayed_block_does_not_decide() {
+        let mut load = WriterLoad::default();
+        (0..100).for_each(|_| load.record(time_spent(10, 9)));
+        load.record(time_spent(80, 9));
+        assert!(load.is_processor_bound());
+        (0..4).for_each(|_| load.record(time_spent(80, 9)));
+        assert!(!load.is_processor_bound());
     }
 }

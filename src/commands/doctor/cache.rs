@@ -6,7 +6,7 @@ use std::path::Path;
 use bytesize::ByteSize;
 
 use super::check::{Check, Verdict};
-use crate::cache::disk::{self, Survey};
+use crate::cache::disk::{self, DiskUsage};
 use crate::catalog::CatalogDatabase;
 use crate::config::{Config, DiskLimit};
 use crate::model::Diagnostic;
@@ -19,12 +19,12 @@ pub(crate) fn checks(settings: &Config) -> Vec<Check> {
     };
     let blocks = settings.cache.blocks_directory();
     let mut checks = vec![directory(&settings.cache.dir, true)];
-    let surveyed = disk::survey(&blocks).and_then(|survey| {
+    let surveyed = disk::usage(&blocks).and_then(|survey| {
         if survey.is_some() {
             // It may be on another file system.
-            disk::trial(&blocks, true)?;
+            disk::probe_directory(&blocks, true)?;
         }
-        Ok(survey.unwrap_or_else(|| Survey::of_none(&blocks)))
+        Ok(survey.unwrap_or_else(|| DiskUsage::of_missing(&blocks)))
     });
     match surveyed {
         Err(error) => checks.push(failure("blocks on disk", &error)),
@@ -53,7 +53,7 @@ fn failure(subject: &str, error: &impl Diagnostic) -> Check {
 /// also that parts of a file can be freed.
 fn directory(directory: &Path, with_blocks: bool) -> Check {
     let path = directory.display();
-    if let Err(error) = disk::trial(directory, with_blocks) {
+    if let Err(error) = disk::probe_directory(directory, with_blocks) {
         return failure(SUBJECT, &error);
     }
     if let Err(error) = CatalogDatabase::check(directory) {

@@ -50,7 +50,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(80))]
 
     #[test]
-    fn damage_anywhere_gives_exact_bytes_or_a_miss_and_the_block_can_be_kept_again(
+    fn damage_gives_exact_bytes_or_a_miss(
         data in any::<bool>(), while_open in any::<bool>(), damage in damage()
     ) {
         let directory = tempfile::tempdir().unwrap();
@@ -111,7 +111,7 @@ fn data_without_records_is_freed_at_the_start() {
 }
 
 #[test]
-fn an_index_of_another_file_is_no_index() {
+fn an_index_of_another_file_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let (one, two) = (file(1, MIB), file(2, MIB));
     let cache = open(directory.path(), 100 * MIB);

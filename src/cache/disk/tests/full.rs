@@ -1,22 +1,24 @@
 use std::io::Write;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
+use crate::model::Diagnostic;
 
-/// Fills what is left of a disk, as somebody else would.
+/// Fills the rest of a disk, as another program would.
 fn fill(disk: &SmallDisk) {
-    let mut other = std::fs::File::create(disk.0.path().join("of-somebody-else")).unwrap();
+    let mut other = std::fs::File::create(disk.0.path().join("other-file")).unwrap();
     let chunk = vec![1; 64 * 1024];
     while other.write_all(&chunk).is_ok() {}
 }
 
 fn free_again(disk: &SmallDisk) {
-    std::fs::remove_file(disk.0.path().join("of-somebody-else")).unwrap();
+    std::fs::remove_file(disk.0.path().join("other-file")).unwrap();
 }
 
 #[test]
+#[ignore = "needs root: mounts a file system"]
 fn the_limit_holds_at_every_moment() {
-    let Some(disk) = SmallDisk::mounted(50 * MIB) else { return };
+    let disk = SmallDisk::mounted(50 * MIB);
     let before = disk.used();
     let limit = 8 * MIB;
     let cache = open(&disk.blocks(), limit);
@@ -41,8 +43,9 @@ fn the_limit_holds_at_every_moment() {
 }
 
 #[test]
-fn a_disk_of_50_megabytes_is_used_up_to_its_floor() {
-    let Some(disk) = SmallDisk::mounted(50 * MIB) else { return };
+#[ignore = "needs root: mounts a file system"]
+fn a_small_disk_is_used_up_to_the_floor() {
+    let disk = SmallDisk::mounted(50 * MIB);
     let options = DiskOptions {
         directory: disk.blocks(),
         limit: 10_000 * MIB,
@@ -62,14 +65,14 @@ fn a_disk_of_50_megabytes_is_used_up_to_its_floor() {
 }
 
 #[test]
-#[ignore = "run by the test below, which counts its warnings"]
-fn goes_on_reading_while_somebody_else_fills_the_disk() {
+#[ignore = "helper process of another test"]
+fn child_reads_while_the_disk_is_full() {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
-    let disk = SmallDisk::mounted(50 * MIB).unwrap();
+    let disk = SmallDisk::mounted(50 * MIB);
     let cache = open(&disk.blocks(), 30 * MIB);
     let (held, late) = (file(1, 10 * MIB), file(2, 40 * MIB));
     store_all(&cache, held);
-    // What is held is handed out, so that it cannot make way.
+    // The stored file is pinned, so that it cannot be evicted.
     let whole = complete(&cache, held).unwrap();
     fill(&disk);
     store_all(&cache, late);
@@ -90,23 +93,22 @@ fn goes_on_reading_while_somebody_else_fills_the_disk() {
 }
 
 #[test]
-fn a_full_disk_costs_one_warning_and_reading_goes_on() {
-    if SmallDisk::mounted(MIB).is_none() {
-        return;
-    }
-    let test = "cache::disk::tests::full::goes_on_reading_while_somebody_else_fills_the_disk";
+#[ignore = "needs root: mounts a file system"]
+fn a_full_disk_logs_one_warning() {
+    let test = "cache::disk::tests::full::child_reads_while_the_disk_is_full";
     let output = child(test, Path::new("/")).output().unwrap();
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{log}\n{}", String::from_utf8_lossy(&output.stdout));
     let warnings: Vec<_> =
         log.lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).collect();
     assert_eq!(warnings.len(), 1, "{log}");
-    assert!(warnings[0].contains("reading goes on"), "{log}");
+    assert!(warnings[0].contains("reading continues"), "{log}");
 }
 
 #[test]
-fn space_that_others_take_is_given_up_down_to_the_floor() {
-    let Some(disk) = SmallDisk::mounted(50 * MIB) else { return };
+#[ignore = "needs root: mounts a file system"]
+fn eviction_restores_the_floor_of_free_space() {
+    let disk = SmallDisk::mounted(50 * MIB);
     let options = DiskOptions {
         directory: disk.blocks(),
         limit: 40 * MIB,
@@ -125,8 +127,9 @@ fn space_that_others_take_is_given_up_down_to_the_floor() {
 }
 
 #[test]
-fn a_disk_that_turns_read_only_ends_writing_and_reading_goes_on() {
-    let Some(disk) = SmallDisk::mounted(50 * MIB) else { return };
+#[ignore = "needs root: mounts a file system"]
+fn a_read_only_disk_serves_reads() {
+    let disk = SmallDisk::mounted(50 * MIB);
     let cache = open(&disk.blocks(), 30 * MIB);
     store_all(&cache, file(1, 3 * MIB));
     drop(cache);
@@ -150,11 +153,12 @@ fn a_disk_that_turns_read_only_ends_writing_and_reading_goes_on() {
 }
 
 #[test]
-fn a_file_system_that_cannot_free_parts_of_files_is_refused_with_a_way_out() {
-    let Some(disk) = SmallDisk::of_kind("ramfs", "mode=700") else { return };
+#[ignore = "needs root: mounts a file system"]
+fn a_file_system_without_holes_is_rejected() {
+    let disk = SmallDisk::of_kind("ramfs", "mode=700");
     let options =
         DiskOptions { directory: disk.blocks(), limit: MIB, free_floor: Some(0), queue: MIB };
     let refused = DiskCache::open(options).unwrap_err();
     assert!(matches!(refused, DiskError::NoHoles { .. }), "{refused:?}");
-    assert!(refused.to_string().contains("--disk off"));
+    assert!(refused.hint().unwrap().contains("--disk off"));
 }

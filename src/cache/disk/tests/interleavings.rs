@@ -32,7 +32,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
-    fn any_interleaving_gives_exact_bytes_or_a_miss_and_stays_within_the_limit(
+    fn random_steps_give_exact_bytes_within_the_limit(
         first_limit in 1u64..8, steps in steps()
     ) {
         let directory = tempfile::tempdir().unwrap();
@@ -78,7 +78,7 @@ proptest! {
 }
 
 #[test]
-fn readers_writers_and_evictions_at_once_never_see_wrong_bytes() {
+fn concurrent_use_never_returns_wrong_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let cache = open(directory.path(), 6 * MIB);
     let keys = [file(1, 4 * MIB), file(2, 3 * MIB + 5), file(3, 2 * MIB)];

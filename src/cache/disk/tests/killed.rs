@@ -1,7 +1,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::Child;
-use std::sync::atomic::AtomicU64;
 
+use super::super::kill_point::{MAX_CHANGES, set_remaining_changes};
 use super::*;
 
 /// A fraction of what the files have, so that nearly every store is written and evicts.
@@ -12,9 +12,9 @@ fn keys() -> [DiskKey; 3] {
 }
 
 #[test]
-#[ignore = "run and killed by the test below"]
-fn stores_and_evicts_until_it_is_killed() {
-    let cache = open(&word(), LIMIT);
+#[ignore = "helper process of another test"]
+fn child_stores_and_evicts_until_killed() {
+    let cache = open(&child_directory(), LIMIT);
     let mut random = fastrand::Rng::new();
     let blocks: Vec<_> = keys()
         .into_iter()
@@ -33,13 +33,13 @@ fn stores_and_evicts_until_it_is_killed() {
     }
 }
 
-/// Killed when dropped, whatever became of the test.
-struct Killed(Child);
+/// Killed when dropped, also if the test fails.
+struct KilledOnDrop(Child);
 
-impl Drop for Killed {
+impl Drop for KilledOnDrop {
     fn drop(&mut self) {
-        let _it_may_be_dead = self.0.kill();
-        let _no_zombie_stays = self.0.wait();
+        let _ = self.0.kill(); // it can be dead already
+        let _ = self.0.wait(); // leaves no zombie
     }
 }
 
@@ -50,10 +50,11 @@ fn a_killed_writer_leaves_exact_blocks_or_none() {
     let mut found = 0;
     for _ in 0..25 {
         let mut command = child(
-            "cache::disk::tests::killed::stores_and_evicts_until_it_is_killed",
+            "cache::disk::tests::killed::child_stores_and_evicts_until_killed",
             directory.path(),
         );
-        let writer = Killed(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        let writer =
+            KilledOnDrop(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         std::thread::sleep(Duration::from_millis(random.u64(30..150)));
         drop(writer);
         let cache = open(directory.path(), LIMIT);
@@ -73,24 +74,11 @@ fn a_killed_writer_leaves_exact_blocks_or_none() {
     assert!(found > 25, "the writers kept next to nothing: {found} blocks");
 }
 
-/// Changes on disk that are left until the process is killed; 0 is never.
-static STEPS_LEFT: AtomicU64 = AtomicU64::new(0);
-const STEPS: &str = "MEETFS_TEST_STEPS";
-
-/// Called before each change of what is on disk.
-pub(in crate::cache::disk) fn step() {
-    let left =
-        STEPS_LEFT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-    if left == Ok(1) {
-        nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL).unwrap();
-    }
-}
-
 #[test]
-#[ignore = "run and killed by the test below"]
-fn makes_every_change_until_it_is_killed() {
-    STEPS_LEFT.store(std::env::var(STEPS).unwrap().parse().unwrap(), Ordering::Relaxed);
-    let cache = open(&word(), LIMIT);
+#[ignore = "helper process of another test"]
+fn child_makes_changes_until_killed() {
+    set_remaining_changes(std::env::var(MAX_CHANGES).unwrap().parse().unwrap());
+    let cache = open(&child_directory(), LIMIT);
     let [one, two, small] = keys();
     for (key, index) in
         [(one, 0), (one, 1), (small, 0), (one, 2), (two, 0), (two, 9), (one, 3), (two, 1)]
@@ -104,15 +92,13 @@ fn makes_every_change_until_it_is_killed() {
 }
 
 #[test]
-fn killed_before_any_change_on_disk_leaves_exact_blocks_or_none_and_no_lost_space() {
-    for steps in 1.. {
-        assert!(steps < 500, "it never ends");
+fn a_kill_before_any_change_loses_no_space() {
+    for changes in 1.. {
+        assert!(changes < 500, "the helper makes too many changes");
         let directory = tempfile::tempdir().unwrap();
-        let mut command = child(
-            "cache::disk::tests::killed::makes_every_change_until_it_is_killed",
-            directory.path(),
-        );
-        let output = command.env(STEPS, steps.to_string()).output().unwrap();
+        let mut command =
+            child("cache::disk::tests::killed::child_makes_changes_until_killed", directory.path());
+        let output = command.env(MAX_CHANGES, changes.to_string()).output().unwrap();
         let was_killed = output.status.signal() == Some(libc::SIGKILL);
         assert!(
             was_killed || output.status.success(),
@@ -126,20 +112,20 @@ fn killed_before_any_change_on_disk_leaves_exact_blocks_or_none_and_no_lost_spac
                 assert_eq!(
                     load(&cache, key, index),
                     cache.holds(key, BlockIndex(index)),
-                    "after {steps} changes"
+                    "after {changes} changes"
                 );
             }
         }
         let status = cache.status();
-        assert_eq!(status.damaged, 0, "a record without its data after {steps} changes");
+        assert_eq!(status.damaged, 0, "a record without its data after {changes} changes");
         let (taken, used) = (allocated(directory.path()), status.blocks * MIB);
         assert!(
             taken <= used + 256 * 1024,
-            "{taken} bytes for {} blocks after {steps} changes",
+            "{taken} bytes for {} blocks after {changes} changes",
             status.blocks
         );
         if !was_killed {
-            assert!(steps > 50, "few changes were made: {steps}");
+            assert!(changes > 50, "few changes: {changes}");
             return;
         }
     }

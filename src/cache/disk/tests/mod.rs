@@ -1,6 +1,6 @@
-//! The cache as its callers see it, on a real file system.
+//! Tests of the cache as its callers use it, on a real file system.
 //!
-//! What a block holds is a function of its file and index, so that any answer can be checked.
+//! The content of a block is a function of its file and index, so that any reply can be checked.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -13,16 +13,17 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use tempfile::TempDir;
 
 use super::*;
+use crate::cache::BlockIndex;
 use crate::model::{FileId, FileKey, MeetingId, SourceName, Version};
 
-mod behaviour;
+mod behavior;
 mod damage;
 mod full;
 mod interleavings;
-pub(super) mod killed;
+mod killed;
 
 const MIB: u64 = 1024 * 1024;
-/// A flush that takes longer has hung.
+/// A flush that takes longer hangs.
 const SOON: Duration = Duration::from_secs(20);
 
 /// A file version of `size` bytes; each `number` is another file.
@@ -35,7 +36,7 @@ fn file(number: u64, size: u64) -> DiskKey {
     DiskKey::of(&id, Version(number), size, "")
 }
 
-/// What block `index` of a file holds.
+/// Returns the content of block `index` of a file.
 fn content(key: DiskKey, index: u64) -> Bytes {
     let length = key.block_length(u32::try_from(index).unwrap()).unwrap();
     let mut state = key.fingerprint.0 as u64 ^ (index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -51,7 +52,7 @@ fn content(key: DiskKey, index: u64) -> Bytes {
     block.into()
 }
 
-/// A cache in a directory, with room on the disk for all it may hold.
+/// Opens a cache without a floor of free space.
 fn open(directory: &Path, limit: u64) -> Arc<DiskCache> {
     let options =
         DiskOptions { directory: directory.into(), limit, free_floor: Some(0), queue: 64 * MIB };
@@ -62,7 +63,7 @@ fn store(cache: &DiskCache, key: DiskKey, index: u64) {
     cache.store(key, BlockIndex(index), content(key, index));
 }
 
-/// Stores each block by itself, so that ages are in order and no queue is too short.
+/// Stores each block by itself, so that access times are in order and the queue is never full.
 fn store_all(cache: &DiskCache, key: DiskKey) {
     for index in 0..BlockIndex::count(key.size).0 {
         store(cache, key, index);
@@ -70,7 +71,7 @@ fn store_all(cache: &DiskCache, key: DiskKey) {
     assert!(cache.flush(SOON));
 }
 
-/// Whether the block is there. It is exact if it is.
+/// Whether the block is stored. Checks its content if it is.
 fn load(cache: &DiskCache, key: DiskKey, index: u64) -> bool {
     let length = content(key, index).len();
     let loaded = runtime().block_on(cache.load(key, BlockIndex(index), length));
@@ -88,7 +89,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
 }
 
-/// Bytes of disk that a directory and everything in it take.
+/// Returns the disk space of a directory and its files, in bytes.
 fn allocated(directory: &Path) -> u64 {
     let files =
         std::fs::read_dir(directory).unwrap().filter_map(|entry| entry.unwrap().metadata().ok());
@@ -100,30 +101,25 @@ fn path_of(directory: &Path, key: DiskKey, kind: &str) -> PathBuf {
     directory.join(format!("{}.{kind}", key.fingerprint.hex()))
 }
 
-/// A file system in memory of a few megabytes, gone when dropped; `None` where mounting is not allowed.
+/// A small file system in memory, unmounted when dropped. Mounting needs root.
 struct SmallDisk(TempDir);
 
 impl SmallDisk {
-    fn mounted(size: u64) -> Option<Self> {
+    fn mounted(size: u64) -> Self {
         Self::of_kind("tmpfs", &format!("size={size}"))
     }
 
-    fn of_kind(kind: &str, options: &str) -> Option<Self> {
+    fn of_kind(kind: &str, options: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        match mount(Some(kind), directory.path(), Some(kind), MsFlags::empty(), Some(options)) {
-            Ok(()) => Some(Self(directory)),
-            Err(errno) => {
-                eprintln!("skipped: a {kind} cannot be mounted here ({errno})");
-                None
-            }
-        }
+        mount(Some(kind), directory.path(), Some(kind), MsFlags::empty(), Some(options)).unwrap();
+        Self(directory)
     }
 
     fn blocks(&self) -> PathBuf {
         self.0.path().join("blocks")
     }
 
-    /// Bytes in use on the whole of it, at one moment.
+    /// Returns the bytes in use on the file system.
     fn used(&self) -> u64 {
         let found = nix::sys::statvfs::statvfs(self.0.path()).unwrap();
         (found.blocks() - found.blocks_free()) * found.fragment_size()
@@ -132,21 +128,21 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _nothing_to_be_done = umount2(self.0.path(), MntFlags::MNT_DETACH);
+        let _ = umount2(self.0.path(), MntFlags::MNT_DETACH);
     }
 }
 
-/// Runs one ignored test of this binary in a process of its own, with a word for it in the environment.
-fn child(test: &str, word: &Path) -> Command {
+/// Returns a command that runs one ignored test of this binary in a process of its own.
+fn child(test: &str, directory: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--ignored", "--exact", "--nocapture", test]).env(CHILD_WORD, word);
+    command.args(["--ignored", "--exact", "--nocapture", test]).env(CHILD_DIRECTORY, directory);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
-const CHILD_WORD: &str = "MEETFS_TEST_FOLDER";
+const CHILD_DIRECTORY: &str = "MEETFS_TEST_DIRECTORY";
 
-/// The word for a test that is run by [`child`].
-fn word() -> PathBuf {
-    std::env::var_os(CHILD_WORD).expect("this test is run by another one").into()
+/// Returns the directory of a test that runs in a [`child`].
+fn child_directory() -> PathBuf {
+    std::env::var_os(CHILD_DIRECTORY).expect("another test runs this one").into()
 }

@@ -1,12 +1,16 @@
 use std::io::Read;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 
-use super::super::shared::Store;
-use super::super::writer_load::Clock;
+use super::super::block_store::{BlockStore, Limits};
+use super::super::coordinator::WriteRequest;
+use super::super::disk_cache::LoadAttempt;
+use super::super::lock::DirectoryLock;
+use super::super::volume::Volume;
+use super::super::writer_load::Stopwatch;
 use super::*;
 
 #[test]
-fn a_stored_block_comes_back_exactly_and_after_a_restart_too() {
+fn stored_blocks_survive_a_restart_exactly() {
     let directory = tempfile::tempdir().unwrap();
     let (large, small) = (file(1, 3 * MIB + 17), file(2, 9));
     let cache = open(directory.path(), 100 * MIB);
@@ -23,7 +27,7 @@ fn a_stored_block_comes_back_exactly_and_after_a_restart_too() {
 }
 
 #[test]
-fn what_was_not_stored_is_a_miss() {
+fn blocks_that_were_not_stored_are_misses() {
     let directory = tempfile::tempdir().unwrap();
     let key = file(1, 2 * MIB);
     let cache = open(directory.path(), 100 * MIB);
@@ -40,7 +44,7 @@ fn what_was_not_stored_is_a_miss() {
 }
 
 #[test]
-fn a_block_that_does_not_fit_its_place_is_not_kept() {
+fn blocks_of_the_wrong_length_are_dropped() {
     let directory = tempfile::tempdir().unwrap();
     let key = file(1, MIB + 5);
     let cache = open(directory.path(), 100 * MIB);
@@ -52,7 +56,7 @@ fn a_block_that_does_not_fit_its_place_is_not_kept() {
 }
 
 #[test]
-fn the_block_wanted_longest_ago_makes_way_across_files_and_restarts() {
+fn eviction_order_spans_files_and_restarts() {
     let directory = tempfile::tempdir().unwrap();
     let (one, two) = (file(1, 3 * MIB), file(2, 3 * MIB));
     let cache = open(directory.path(), 100 * MIB);
@@ -71,7 +75,7 @@ fn the_block_wanted_longest_ago_makes_way_across_files_and_restarts() {
 }
 
 #[test]
-fn blocks_of_a_file_larger_than_the_limit_evict_each_other() {
+fn blocks_of_an_oversized_file_evict_each_other() {
     let directory = tempfile::tempdir().unwrap();
     let key = file(1, 10 * MIB);
     let cache = open(directory.path(), 3 * MIB);
@@ -85,7 +89,7 @@ fn blocks_of_a_file_larger_than_the_limit_evict_each_other() {
 }
 
 #[test]
-fn a_limit_below_a_block_keeps_small_files_alone() {
+fn a_limit_below_one_block_stores_small_files() {
     let directory = tempfile::tempdir().unwrap();
     let cache = open(directory.path(), MIB);
     store_all(&cache, file(1, MIB));
@@ -95,7 +99,7 @@ fn a_limit_below_a_block_keeps_small_files_alone() {
 }
 
 #[test]
-fn a_freed_block_frees_its_space_and_leaves_its_neighbours() {
+fn eviction_frees_space_and_keeps_neighbors() {
     let directory = tempfile::tempdir().unwrap();
     let key = file(1, 3 * MIB);
     let cache = open(directory.path(), 100 * MIB);
@@ -112,7 +116,7 @@ fn a_freed_block_frees_its_space_and_leaves_its_neighbours() {
 }
 
 #[test]
-fn a_forgotten_file_is_gone_at_once_and_from_the_disk_soon() {
+fn a_forgotten_file_is_a_miss_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let (gone, stays) = (file(1, 2 * MIB), file(2, MIB));
     let cache = open(directory.path(), 100 * MIB);
@@ -157,7 +161,7 @@ fn a_complete_file_reads_like_the_original() {
 }
 
 #[test]
-fn a_complete_file_with_a_wrong_byte_is_not_handed_out() {
+fn a_damaged_file_is_not_complete() {
     let directory = tempfile::tempdir().unwrap();
     let key = file(1, 3 * MIB);
     drop({
@@ -181,7 +185,7 @@ fn a_complete_file_with_a_wrong_byte_is_not_handed_out() {
 }
 
 #[test]
-fn eviction_spares_a_file_in_use_and_the_limit_holds_all_the_same() {
+fn eviction_spares_pinned_files_within_the_limit() {
     let directory = tempfile::tempdir().unwrap();
     let (used, other) = (file(1, 3 * MIB), file(2, 4 * MIB));
     let cache = open(directory.path(), 5 * MIB);
@@ -199,14 +203,14 @@ fn eviction_spares_a_file_in_use_and_the_limit_holds_all_the_same() {
 }
 
 #[test]
-fn a_forgotten_file_in_use_stays_readable_and_counted_until_it_is_let_go() {
+fn a_forgotten_pinned_file_stays_readable_and_counted() {
     let directory = tempfile::tempdir().unwrap();
     let key = file(1, 2 * MIB);
     let cache = open(directory.path(), 100 * MIB);
     store_all(&cache, key);
     let whole = complete(&cache, key).unwrap();
     cache.forget(key);
-    // Whoever still fetches it may store it once more.
+    // A fetch that is under way can store a block once more.
     store(&cache, key, 0);
     assert!(cache.flush(SOON));
     assert!(!cache.holds(key, BlockIndex(0)) && !path_of(directory.path(), key, "index").exists());
@@ -220,7 +224,7 @@ fn a_forgotten_file_in_use_stays_readable_and_counted_until_it_is_let_go() {
 }
 
 #[test]
-fn a_second_cache_on_the_directory_is_refused_with_the_process_of_the_first() {
+fn a_second_cache_names_the_first_process() {
     let directory = tempfile::tempdir().unwrap();
     let first = open(directory.path(), MIB);
     let options = DiskOptions {
@@ -239,15 +243,15 @@ fn a_second_cache_on_the_directory_is_refused_with_the_process_of_the_first() {
     assert!(
         matches!(clear(directory.path()), Err(DiskError::InUse { pid: Some(pid), .. }) if pid == own)
     );
-    let seen = survey(directory.path()).unwrap().unwrap();
+    let seen = usage(directory.path()).unwrap().unwrap();
     assert_eq!((seen.in_use, seen.pid), (true, Some(own)));
     drop(first);
-    assert!(!survey(directory.path()).unwrap().unwrap().in_use);
+    assert!(!usage(directory.path()).unwrap().unwrap().in_use);
     drop(open(directory.path(), MIB));
 }
 
 #[test]
-fn nobody_else_may_look_and_nothing_there_tells_what_it_is_of() {
+fn the_directory_is_private_and_reveals_no_names() {
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("cache").join("blocks");
     let cache = open(&directory, 100 * MIB);
@@ -269,7 +273,7 @@ fn nobody_else_may_look_and_nothing_there_tells_what_it_is_of() {
 }
 
 #[test]
-fn a_directory_that_others_could_read_is_closed_to_them() {
+fn a_readable_directory_is_made_private() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     drop(open(directory.path(), MIB));
@@ -277,7 +281,7 @@ fn a_directory_that_others_could_read_is_closed_to_them() {
 }
 
 #[test]
-fn clearing_removes_blocks_and_nothing_foreign() {
+fn clearing_removes_blocks_and_no_foreign_file() {
     let directory = tempfile::tempdir().unwrap();
     let cache = open(directory.path(), 100 * MIB);
     store_all(&cache, file(1, MIB));
@@ -298,7 +302,7 @@ fn clearing_removes_blocks_and_nothing_foreign() {
     let cleared = clear(directory.path()).unwrap();
     assert_eq!(cleared.files, 2);
     assert!(cleared.bytes >= MIB);
-    let seen = survey(directory.path()).unwrap().unwrap();
+    let seen = usage(directory.path()).unwrap().unwrap();
     assert_eq!((seen.files, seen.blocks), (0, 0));
     assert!(
         foreign
@@ -314,24 +318,24 @@ fn clearing_removes_blocks_and_nothing_foreign() {
 }
 
 #[test]
-fn a_directory_that_is_not_there_is_surveyed_and_cleared_without_being_made() {
+fn usage_and_clear_create_no_directory() {
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("blocks");
-    assert_eq!(survey(&directory).unwrap(), None);
-    let nothing = Survey::of_none(&directory);
-    assert!(nothing.free.is_some_and(|free| free > 0), "that of the directory around it");
-    assert_eq!(Survey { free: None, ..nothing }, Survey::default());
-    assert_eq!(clear(&directory).unwrap(), Cleared::default());
+    assert_eq!(usage(&directory).unwrap(), None);
+    let nothing = DiskUsage::of_missing(&directory);
+    assert!(nothing.free.is_some_and(|free| free > 0), "that of the parent directory");
+    assert_eq!(DiskUsage { free: None, ..nothing }, DiskUsage::default());
+    assert_eq!(clear(&directory).unwrap(), ClearedFiles::default());
     assert!(!directory.exists());
 }
 
 #[test]
-fn a_survey_agrees_with_the_cache_it_is_of() {
+fn usage_agrees_with_the_open_cache() {
     let directory = tempfile::tempdir().unwrap();
     let cache = open(directory.path(), 100 * MIB);
     store_all(&cache, file(1, 3 * MIB));
     store_all(&cache, file(2, 10));
-    let seen = survey(directory.path()).unwrap().unwrap();
+    let seen = usage(directory.path()).unwrap().unwrap();
     let status = cache.status();
     assert_eq!((seen.files, seen.blocks), (status.files, status.blocks));
     assert_eq!(seen.held, allocated(directory.path()));
@@ -339,7 +343,7 @@ fn a_survey_agrees_with_the_cache_it_is_of() {
 }
 
 #[test]
-fn a_queue_that_is_full_drops_blocks_and_never_waits() {
+fn a_full_queue_drops_blocks_without_waiting() {
     let directory = tempfile::tempdir().unwrap();
     let options = DiskOptions {
         directory: directory.path().into(),
@@ -359,15 +363,15 @@ fn a_queue_that_is_full_drops_blocks_and_never_waits() {
     assert!(status.skipped > 0 && status.blocks > 0, "{status:?}");
 }
 
-/// Blocks of a file that are kept when somebody who lets the writer catch up stores them as fast as he can, into a
-/// queue a tenth as long.
-fn stored_in_step(cache: &DiskCache, key: DiskKey) -> u64 {
+/// Returns how many blocks of a file are stored by a caller that waits for the writer, with a queue a
+/// tenth as long as the file.
+fn stored_while_waiting(cache: &DiskCache, key: DiskKey) -> u64 {
     let before = cache.status().blocks;
     let count = BlockIndex::count(key.size).0;
     runtime().block_on(async {
         for index in 0..count {
             store(cache, key, index);
-            cache.let_catch_up().await;
+            cache.wait_for_writer().await;
         }
     });
     assert!(cache.flush(SOON));
@@ -375,9 +379,10 @@ fn stored_in_step(cache: &DiskCache, key: DiskKey) -> u64 {
 }
 
 #[test]
-fn a_writer_that_only_wants_processor_is_let_catch_up() {
-    // In memory, so that no disk is waited for.
-    let Some(disk) = SmallDisk::mounted(100 * MIB) else { return };
+#[ignore = "needs root: mounts a file system"]
+fn callers_wait_for_a_processor_bound_writer() {
+    // In memory, so that the disk does not limit the writer.
+    let disk = SmallDisk::mounted(100 * MIB);
     let options = DiskOptions {
         directory: disk.blocks(),
         limit: 90 * MIB,
@@ -386,41 +391,44 @@ fn a_writer_that_only_wants_processor_is_let_catch_up() {
     };
     let cache = DiskCache::open(options).unwrap();
     store_all(&cache, file(1, MIB));
-    // All of them, where the machine does not stand still meanwhile and makes the writer look as if it hung; a dozen, where
-    // nobody waits for it.
-    assert!(stored_in_step(&cache, file(2, 40 * MIB)) > 30, "{:?}", cache.status());
+    // All of them, unless the machine pauses and the writer seems stuck; a dozen, if callers do not
+    // wait for it.
+    assert!(stored_while_waiting(&cache, file(2, 40 * MIB)) > 30, "{:?}", cache.status());
 }
 
 #[test]
-fn a_writer_that_hangs_is_waited_for_once_and_briefly() {
+fn callers_wait_once_for_a_stuck_writer() {
     let directory = tempfile::tempdir().unwrap();
-    let (volume, lock) =
-        (Volume::open(directory.path()).unwrap(), Lock::take(directory.path()).unwrap());
+    let (volume, lock) = (
+        Volume::open(directory.path()).unwrap(),
+        DirectoryLock::acquire(directory.path()).unwrap(),
+    );
     let limits = Limits { limit: 100 * MIB, free_floor: 0, queue: 4 * MIB };
-    // Nobody takes anything from this queue.
-    let shared = Shared::new(volume, lock, limits, Default::default());
-    let busy = Clock::start();
+    // No writer takes a block from this queue.
+    let store = BlockStore::new(volume, lock, limits, Default::default());
+    let busy = Stopwatch::start();
     let until = std::time::Instant::now() + Duration::from_millis(20);
     while std::time::Instant::now() < until {
         std::hint::spin_loop();
     }
-    shared.stored(file(1, MIB).fingerprint, 0, true, busy.spent());
+    store.coordinator.record_store((file(1, MIB).fingerprint, 0), true, busy.time_spent());
     let key = file(2, 40 * MIB);
     let began = std::time::Instant::now();
     runtime().block_on(async {
         for index in 0..40 {
-            shared.enqueue(Store { key, index, block: content(key, index.into()) });
-            shared.let_catch_up().await;
+            let block = content(key, index.into());
+            store.coordinator.enqueue(WriteRequest { key, index, block });
+            store.coordinator.wait_for_writer().await;
         }
     });
     let took = began.elapsed();
-    assert_eq!(shared.state().skipped, 36);
-    assert!(took > Duration::from_millis(40), "nobody waited: {took:?}");
-    assert!(took < Duration::from_secs(2), "everybody waited: {took:?}");
+    assert_eq!(store.coordinator.state().skipped, 36);
+    assert!(took > Duration::from_millis(40), "no call waited: {took:?}");
+    assert!(took < Duration::from_secs(2), "every call waited: {took:?}");
 }
 
 #[test]
-fn what_the_fingerprints_of_others_left_behind_is_removed_at_the_start() {
+fn unusable_files_are_removed_at_the_start() {
     let directory = tempfile::tempdir().unwrap();
     drop(open(directory.path(), MIB));
     let hex = file(9, 5).fingerprint.hex();
@@ -435,7 +443,7 @@ fn what_the_fingerprints_of_others_left_behind_is_removed_at_the_start() {
 }
 
 #[test]
-fn ten_thousand_files_are_open_at_once_and_found() {
+fn ten_thousand_files_open_within_a_second() {
     let directory = tempfile::tempdir().unwrap();
     let cache = open(directory.path(), 1000 * MIB);
     for number in 0..10_000 {
@@ -458,24 +466,24 @@ fn ten_thousand_files_are_open_at_once_and_found() {
 }
 
 #[test]
-fn a_disk_that_hangs_holds_up_nobody_but_the_first() {
+fn only_the_first_load_waits_for_a_stuck_disk() {
     let directory = tempfile::tempdir().unwrap();
     let key = file(1, MIB);
     let cache = open(directory.path(), 10 * MIB);
     store_all(&cache, key);
-    let attempt = Attempt::default();
-    attempt.give_up(&cache.shared);
+    let attempt = LoadAttempt::default();
+    attempt.abandon(&cache.store);
     assert!(!load(&cache, key, 0));
-    attempt.came_back(&cache.shared);
+    attempt.finish(&cache.store);
     assert!(load(&cache, key, 0));
-    let attempt = Attempt::default();
-    attempt.came_back(&cache.shared);
-    attempt.give_up(&cache.shared);
-    assert!(load(&cache, key, 0), "one that came back just in time is not waited for");
+    let attempt = LoadAttempt::default();
+    attempt.finish(&cache.store);
+    attempt.abandon(&cache.store);
+    assert!(load(&cache, key, 0), "a load that finishes just in time is not stuck");
 }
 
 #[test]
-fn a_damaged_block_of_a_file_in_use_leaves_what_was_handed_out() {
+fn a_damaged_block_of_a_pinned_file_stays() {
     let directory = tempfile::tempdir().unwrap();
     let key = file(1, 2 * MIB);
     let cache = open(directory.path(), 10 * MIB);
@@ -490,7 +498,7 @@ fn a_damaged_block_of_a_file_in_use_leaves_what_was_handed_out() {
     assert!(cache.flush(SOON));
     let mut byte = [0];
     whole.file().read_exact_at(&mut byte, 7).unwrap();
-    assert_eq!(byte, *b"?", "it was punched under the hands of its reader");
+    assert_eq!(byte, *b"?", "the block was punched under its reader");
     assert!(complete(&cache, key).is_none());
     store(&cache, key, 0);
     assert!(cache.flush(SOON));
@@ -500,7 +508,7 @@ fn a_damaged_block_of_a_file_in_use_leaves_what_was_handed_out() {
 }
 
 #[test]
-fn what_a_lower_limit_has_no_room_for_is_not_kept_by_who_opens_it_first() {
+fn a_lower_limit_holds_despite_complete_files() {
     let directory = tempfile::tempdir().unwrap();
     let key = file(1, MIB);
     for _ in 0..20 {
@@ -508,7 +516,7 @@ fn what_a_lower_limit_has_no_room_for_is_not_kept_by_who_opens_it_first() {
         store_all(&cache, key);
         drop(cache);
         let cache = open(directory.path(), MIB);
-        let _whole_or_none = complete(&cache, key);
+        let _ = complete(&cache, key);
         assert!(cache.flush(SOON));
         let (taken, held) = (allocated(directory.path()), cache.status().held);
         assert!(taken <= MIB && held <= MIB, "{taken} and {held}");

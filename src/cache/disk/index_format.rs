@@ -1,56 +1,56 @@
-//! The index of a file on disk: what is known of each of its blocks.
+//! The format of the index file of a cached file: what is known of each of its blocks.
 //!
-//! A header, then one record a block at a fixed place, all integers little-endian:
+//! A header, then one record per block at a fixed position, all integers little-endian:
 //!
 //! ```text
 //! header   0 magic "meetfsBI" │ 8 format version u32 │ 12 block length u32 │ 16 fingerprint u128
 //!         32 file size u64 │ 40 zeros │ 60 CRC32C of the 60 bytes before it
-//! record   0 block length u32 │ 4 CRC32C of the block │ 8 clock u64 │ 16 zeros
+//! record   0 block length u32 │ 4 CRC32C of the block │ 8 access time u64 │ 16 zeros
 //!         28 CRC32C of fingerprint, block index (u64) and the 28 bytes before it
 //! ```
 //!
-//! Records are written in place, not appended: a cache that runs at its limit drops and keeps blocks for ever, and
-//! an appended log would have to be compacted under that. A record of 32 bytes at a multiple of 32 never straddles
-//! a page or a disk sector, so that it is on disk whole or not at all; one that is not whole, or in the wrong place,
-//! or of another file, fails its checksum and stands for a block that is not held. So does a hole: the checksum of
-//! zeros is not zero.
+//! Records are written in place, not appended: a cache at its limit evicts and stores blocks all the
+//! time, and an appended log would need compaction meanwhile. A record of 32 bytes at a multiple of
+//! 32 never straddles a page or a disk sector, so that it is on disk completely or not at all. A
+//! record that is incomplete, at the wrong position or of another file fails its checksum and stands
+//! for a block that is not stored. So does a hole: the checksum of zeros is not zero.
 //!
-//! CRC32C is the one checksum that common processors have an instruction for (SSE 4.2, ARMv8): checking a block
-//! takes about a tenth of a millisecond, and any burst of 32 bits is found. It is
-//! against failing disks and lost writes, not against whoever may write in the directory.
+//! CRC32C has an instruction on common processors (SSE 4.2, ARMv8): checking a block takes about a
+//! tenth of a millisecond, and it detects any burst of 32 bits. It protects against failing disks and
+//! lost writes, not against another writer in the directory.
 
 use super::key::{DiskKey, Fingerprint};
 use crate::cache::BLOCK_LENGTH;
 
 pub(super) const HEADER_LENGTH: usize = 64;
 pub(super) const RECORD_LENGTH: usize = 32;
-/// What a block that is not held has in its place.
+/// The record of a block that is not stored.
 pub(super) const NO_RECORD: [u8; RECORD_LENGTH] = [0; RECORD_LENGTH];
 
 const MAGIC: [u8; 8] = *b"meetfsBI";
 const FORMAT_VERSION: u32 = 1;
 
-/// What an index says of a block that is held.
+/// The record of a stored block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Record {
+pub(super) struct BlockRecord {
     /// CRC32C of the block.
     pub(super) crc: u32,
-    /// When the block was last wanted, as far as that was written down.
-    pub(super) clock: u64,
+    /// When the block was last used, as of the last write of its record.
+    pub(super) accessed: u64,
 }
 
-/// Where the record of block `index` is in the index file.
+/// Returns the position of the record of block `index` in the index file.
 pub(super) fn record_offset(index: u32) -> u64 {
     HEADER_LENGTH as u64 + u64::from(index) * RECORD_LENGTH as u64
 }
 
-/// The most bytes that an index of a file with `blocks` blocks has.
+/// Returns the maximum length of an index of a file with `blocks` blocks.
 pub(super) fn index_length(blocks: u32) -> u64 {
     record_offset(blocks)
 }
 
 pub(super) fn encode_header(key: DiskKey) -> [u8; HEADER_LENGTH] {
-    let mut writer = Writer::<HEADER_LENGTH>::default();
+    let mut writer = FieldWriter::<HEADER_LENGTH>::default();
     writer.put(&MAGIC);
     writer.put(&FORMAT_VERSION.to_le_bytes());
     writer.put(&(BLOCK_LENGTH as u32).to_le_bytes());
@@ -59,10 +59,10 @@ pub(super) fn encode_header(key: DiskKey) -> [u8; HEADER_LENGTH] {
     writer.sealed(0)
 }
 
-/// The key in a header; `None` for a header that is damaged, foreign, of another format, or of another file than
-/// its name says.
+/// Returns the key in a header; `None` for a header that is damaged, foreign, of another format, or of
+/// another file than its name says.
 pub(super) fn decode_header(header: &[u8], fingerprint: Fingerprint) -> Option<DiskKey> {
-    let mut reader = Reader::unsealed(header, HEADER_LENGTH, 0)?;
+    let mut reader = FieldReader::unsealed(header, HEADER_LENGTH, 0)?;
     let same = reader.take()? == MAGIC
         && u32::from_le_bytes(reader.take()?) == FORMAT_VERSION
         && u64::from(u32::from_le_bytes(reader.take()?)) == BLOCK_LENGTH
@@ -71,46 +71,47 @@ pub(super) fn decode_header(header: &[u8], fingerprint: Fingerprint) -> Option<D
     (same && key.block_count().is_some()).then_some(key)
 }
 
-pub(super) fn encode_record(key: DiskKey, index: u32, record: Record) -> [u8; RECORD_LENGTH] {
-    let mut writer = Writer::<RECORD_LENGTH>::default();
+pub(super) fn encode_record(key: DiskKey, index: u32, record: BlockRecord) -> [u8; RECORD_LENGTH] {
+    let mut writer = FieldWriter::<RECORD_LENGTH>::default();
     let length = key.block_length(index).and_then(|length| u32::try_from(length).ok()).unwrap_or(0);
     writer.put(&length.to_le_bytes());
     writer.put(&record.crc.to_le_bytes());
-    writer.put(&record.clock.to_le_bytes());
+    writer.put(&record.accessed.to_le_bytes());
     writer.sealed(seed(key, index))
 }
 
-/// The record of block `index`, if that block is held.
-pub(super) fn decode_record(record: &[u8], key: DiskKey, index: u32) -> Option<Record> {
-    let mut reader = Reader::unsealed(record, RECORD_LENGTH, seed(key, index))?;
+/// Returns the record of block `index`, if that block is stored.
+pub(super) fn decode_record(record: &[u8], key: DiskKey, index: u32) -> Option<BlockRecord> {
+    let mut reader = FieldReader::unsealed(record, RECORD_LENGTH, seed(key, index))?;
     let length = u32::from_le_bytes(reader.take()?);
     let crc = u32::from_le_bytes(reader.take()?);
-    let clock = u64::from_le_bytes(reader.take()?);
-    (key.block_length(index) == usize::try_from(length).ok()).then_some(Record { crc, clock })
+    let accessed = u64::from_le_bytes(reader.take()?);
+    (key.block_length(index) == usize::try_from(length).ok())
+        .then_some(BlockRecord { crc, accessed })
 }
 
-/// Ties a record to its file and place.
+/// Binds a record to its file and position.
 fn seed(key: DiskKey, index: u32) -> u32 {
     let seed = crc32c::crc32c(&key.fingerprint.0.to_le_bytes());
     crc32c::crc32c_append(seed, &u64::from(index).to_le_bytes())
 }
 
-/// Fills `N` bytes in order, zeros behind, a CRC32C at the end.
-struct Writer<const N: usize> {
+/// Writes fields into `N` bytes in order, followed by zeros and a CRC32C.
+struct FieldWriter<const N: usize> {
     bytes: [u8; N],
     filled: usize,
 }
 
-impl<const N: usize> Default for Writer<N> {
+impl<const N: usize> Default for FieldWriter<N> {
     fn default() -> Self {
         Self { bytes: [0; N], filled: 0 }
     }
 }
 
-impl<const N: usize> Writer<N> {
+impl<const N: usize> FieldWriter<N> {
     fn put(&mut self, field: &[u8]) {
-        for (place, byte) in self.bytes.iter_mut().skip(self.filled).zip(field) {
-            *place = *byte;
+        for (target, byte) in self.bytes.iter_mut().skip(self.filled).zip(field) {
+            *target = *byte;
         }
         self.filled += field.len();
     }
@@ -123,11 +124,11 @@ impl<const N: usize> Writer<N> {
     }
 }
 
-/// Reads in order what a [`Writer`] wrote.
-struct Reader<'a>(&'a [u8]);
+/// Reads in order what a [`FieldWriter`] wrote.
+struct FieldReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
-    /// `None` unless there are `length` bytes whose checksum is right.
+impl<'a> FieldReader<'a> {
+    /// Returns `None` unless there are `length` bytes with the right checksum.
     fn unsealed(bytes: &'a [u8], length: usize, seed: u32) -> Option<Self> {
         let (fields, seal) = bytes.get(..length)?.split_last_chunk::<4>()?;
         (crc32c::crc32c_append(seed, fields) == u32::from_le_bytes(*seal)).then_some(Self(fields))
@@ -149,14 +150,14 @@ mod tests {
         fingerprint: Fingerprint(0x0123_4567_89ab_cdef_0011_2233_4455_6677),
         size: 3 * BLOCK_LENGTH + 9,
     };
-    const RECORD: Record = Record { crc: 0xdead_beef, clock: 0x0102_0304_0506_0708 };
+    const RECORD: BlockRecord = BlockRecord { crc: 0xdead_beef, accessed: 0x0102_0304_0506_0708 };
 
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     #[test]
-    fn the_bytes_on_disk_are_frozen() {
+    fn the_disk_format_is_frozen() {
         let wrong = "disk format appears to have changed, version bump required";
         assert_eq!(
             hex(&encode_header(KEY)),
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_counts_in_its_own_place_and_file_alone() {
+    fn a_record_is_valid_at_its_position_only() {
         let record = encode_record(KEY, 2, RECORD);
         assert_eq!(decode_record(&record, KEY, 2), Some(RECORD));
         assert_eq!(decode_record(&record, KEY, 1), None);
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_stand_for_a_block_that_is_not_held() {
+    fn zeros_are_no_stored_block() {
         for index in 0..4 {
             assert_eq!(decode_record(&NO_RECORD, KEY, index), None);
         }
@@ -205,7 +206,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_flipped_bit_or_a_cut_anywhere_is_noticed(bit in 0usize..256, cut in 0usize..32, index in 0u32..4) {
+        fn flipped_bits_and_truncation_are_detected(bit in 0usize..256, cut in 0usize..32, index in 0u32..4) {
             let whole = encode_record(KEY, index, RECORD);
             let mut damaged = whole;
             damaged[bit / 8] ^= 1 << (bit % 8);
@@ -217,7 +218,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..100), index in any::<u32>()) {
+        fn arbitrary_bytes_are_rejected_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..100), index in any::<u32>()) {
             prop_assert_eq!(decode_record(&bytes, KEY, index), None);
             prop_assert_eq!(decode_header(&bytes, KEY.fingerprint), None);
         }

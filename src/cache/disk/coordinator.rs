@@ -1,0 +1,389 @@
+//! The state that callers, the writer and the blocking pool share: what is stored, queued, being
+//! written, evicted and marked for removal. Nothing here accesses the disk.
+
+use std::collections::{HashSet, VecDeque};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::inventory::{AccessTimes, BlockInventory};
+use super::key::{DiskKey, Fingerprint};
+use super::write_error::WriteError;
+use super::writer_load::{TimeSpent, WriterLoad};
+use crate::model::one_line;
+use crate::sync::{Condvar, Mutex, MutexGuard};
+
+/// How long nothing is written after the disk was found full. Others free space in their own time,
+/// and each attempt evicts old blocks.
+const DISK_FULL_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How often an idle writer checks the free space, which other processes can use up.
+const SPACE_CHECK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A writer that is only short of processor time takes its next block within this time even if the
+/// machine is busy. A writer that does not is stuck, and callers do not wait for it again until it
+/// has written a block.
+const WRITER_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Coordinator {
+    queue_limit: u64,
+    /// Held for an instant at a time and never during an access to the disk: callers on any thread
+    /// take it.
+    state: Mutex<State>,
+    /// Wakes the writer.
+    work: Condvar,
+    /// Wakes the threads that wait for the writer.
+    done: Condvar,
+    /// Notified when the writer takes a task.
+    task_taken: Notify,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) inventory: BlockInventory,
+    queue: VecDeque<WriteRequest>,
+    queued_bytes: u64,
+    /// The blocks that are queued or being written. None of them is queued twice.
+    pending: HashSet<(Fingerprint, u32)>,
+    mode: WriteMode,
+    load: WriterLoad,
+    /// Whether the log has the warning that nothing is written.
+    has_warned: bool,
+    has_warned_of_damage: bool,
+    /// Blocks that were not stored because the writer was behind or there was no space.
+    pub(super) skipped: u64,
+    /// Blocks that were read and found damaged.
+    pub(super) damaged: u64,
+    flushes_requested: u64,
+    flushes_done: u64,
+    last_space_check: Instant,
+    is_shutting_down: bool,
+    /// Whether the writer must end without emptying the queue.
+    is_abandoned: bool,
+    has_ended: bool,
+}
+
+/// Whether blocks are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WriteMode {
+    On,
+    /// The disk is full since this time; the next attempt is after [`DISK_FULL_INTERVAL`].
+    Paused(Instant),
+    /// The disk rejects writes, until the process ends.
+    Off,
+}
+
+/// A block to store.
+#[derive(Debug)]
+pub(super) struct WriteRequest {
+    pub(super) key: DiskKey,
+    pub(super) index: u32,
+    pub(super) block: Bytes,
+}
+
+/// A task of the writer.
+#[derive(Debug)]
+pub(super) enum Task {
+    /// Remove the files of a file version.
+    RemoveFile(Fingerprint),
+    /// Free the space of a damaged block.
+    FreeBlock(Fingerprint, u32),
+    Store(WriteRequest),
+    WriteAccessTimes(AccessTimes),
+    /// Evict blocks if the free space is below the floor.
+    CheckSpace,
+    End,
+}
+
+impl Coordinator {
+    /// `queue_limit` is the maximum of bytes that wait to be written.
+    pub(super) fn new(inventory: BlockInventory, queue_limit: u64, is_read_only: bool) -> Self {
+        let mode = if is_read_only { WriteMode::Off } else { WriteMode::On };
+        let state = State {
+            inventory,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            pending: HashSet::new(),
+            mode,
+            load: WriterLoad::default(),
+            has_warned: false,
+            has_warned_of_damage: false,
+            skipped: 0,
+            damaged: 0,
+            flushes_requested: 0,
+            flushes_done: 0,
+            last_space_check: Instant::now(),
+            is_shutting_down: false,
+            is_abandoned: false,
+            has_ended: false,
+        };
+        Self {
+            queue_limit,
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            done: Condvar::new(),
+            task_taken: Notify::new(),
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Queues a block, unless it is stored or pending already or the queue is full.
+    pub(super) fn enqueue(&self, request: WriteRequest) {
+        let length = request.block.len() as u64;
+        let name = (request.key.fingerprint, request.index);
+        let mut state = self.state();
+        if !state.may_write() || state.is_shutting_down || state.pending.contains(&name) {
+            return;
+        }
+        // If the index of the file has not been read, the writer checks whether the block is stored.
+        let is_known = !state.inventory.is_unread(request.key.fingerprint);
+        if is_known && state.inventory.block(request.key, request.index).is_some() {
+            return;
+        }
+        if !state.queue.is_empty() && state.queued_bytes + length > self.queue_limit {
+            state.skipped += 1;
+            return;
+        }
+        state.queued_bytes += length;
+        state.pending.insert(name);
+        state.queue.push_back(request);
+        self.work.notify_one();
+    }
+
+    /// Makes a file stale, with its queued blocks and the one that is being written.
+    pub(super) fn forget(&self, fingerprint: Fingerprint) {
+        let mut state = self.state();
+        state.inventory.forget(fingerprint);
+        let State { queue, queued_bytes, pending, .. } = &mut *state;
+        queue.retain(|request| {
+            let stays = request.key.fingerprint != fingerprint;
+            if !stays {
+                *queued_bytes -= request.block.len() as u64;
+                pending.remove(&(fingerprint, request.index));
+            }
+            stays
+        });
+        state.mark_in_flight_for_removal(fingerprint);
+        self.work.notify_one();
+    }
+
+    /// Releases a pin of a file.
+    pub(super) fn unpin(&self, fingerprint: Fingerprint) {
+        self.state().inventory.unpin(fingerprint);
+        self.work.notify_one();
+    }
+
+    /// Removes a block that was read and found damaged.
+    pub(super) fn record_damage(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        (fingerprint, index): (Fingerprint, u32),
+        cause: Option<&std::io::Error>,
+    ) {
+        state.inventory.remove_damaged_block(fingerprint, index);
+        state.damaged += 1;
+        let is_first = !std::mem::replace(&mut state.has_warned_of_damage, true);
+        drop(state);
+        self.work.notify_one();
+        let cause = cause.map_or_else(|| "wrong checksum".to_owned(), ToString::to_string);
+        if is_first {
+            tracing::warn!(
+                "a block of the cache is damaged ({cause}); it is fetched again, as are other damaged blocks"
+            );
+        } else {
+            tracing::debug!("another block of the cache is damaged ({cause})");
+        }
+    }
+
+    /// Waits for the next task of the writer.
+    pub(super) fn next_task(&self) -> Task {
+        let mut state = self.state();
+        loop {
+            if let Some(task) = state.next_task() {
+                self.task_taken.notify_waiters();
+                return task;
+            }
+            let is_flushing = state.flushes_requested != state.flushes_done;
+            let is_check_due = state.last_space_check.elapsed() >= SPACE_CHECK_INTERVAL;
+            if state.is_shutting_down || is_flushing || is_check_due {
+                if let Some(times) = state.inventory.next_access_times() {
+                    return Task::WriteAccessTimes(times);
+                }
+                state.flushes_done = state.flushes_requested;
+                self.done.notify_all();
+                if state.is_shutting_down {
+                    return Task::End;
+                }
+            }
+            if is_check_due {
+                state.last_space_check = Instant::now();
+                return Task::CheckSpace;
+            }
+            let idle = SPACE_CHECK_INTERVAL.saturating_sub(state.last_space_check.elapsed());
+            self.work.wait_for(&mut state, idle);
+        }
+    }
+
+    /// Waits until half of the queue is free. Returns at once if the writer is not behind, or if the
+    /// disk limits it.
+    pub(super) async fn wait_for_writer(&self) {
+        let is_behind = || {
+            let state = self.state();
+            state.queued_bytes > self.queue_limit / 2 && state.load.is_processor_bound()
+        };
+        loop {
+            let task_taken = self.task_taken.notified();
+            tokio::pin!(task_taken);
+            // Registered before the check, or a task that is taken in between would be missed.
+            task_taken.as_mut().enable();
+            if !is_behind() {
+                return;
+            }
+            if tokio::time::timeout(WRITER_TIMEOUT, task_taken).await.is_err() {
+                // The writer is stuck in a block that its load does not include yet.
+                self.state().load = WriterLoad::default();
+            }
+        }
+    }
+
+    /// Records that the writer is done with a block, stored or not.
+    pub(super) fn record_store(
+        &self,
+        (fingerprint, index): (Fingerprint, u32),
+        is_stored: bool,
+        time_spent: TimeSpent,
+    ) {
+        let mut state = self.state();
+        state.load.record(time_spent);
+        state.pending.remove(&(fingerprint, index));
+        if !is_stored {
+            state.skipped += 1;
+        }
+    }
+
+    /// Whether the writer must end although it has not read all indexes. Nothing is stored then.
+    pub(super) fn ends_early(&self) -> bool {
+        let mut state = self.state();
+        state.is_abandoned |= state.is_shutting_down;
+        state.is_abandoned
+    }
+
+    /// Records that the writer has ended.
+    pub(super) fn record_end(&self) {
+        self.state().has_ended = true;
+        self.done.notify_all();
+    }
+
+    /// Waits until everything that was requested before is on disk. Returns `false` after `timeout`.
+    pub(super) fn flush(&self, timeout: Duration) -> bool {
+        let until = Instant::now() + timeout;
+        let mut state = self.state();
+        state.flushes_requested += 1;
+        let ticket = state.flushes_requested;
+        self.work.notify_one();
+        while state.flushes_done < ticket && !state.has_ended {
+            let remaining = until.saturating_duration_since(Instant::now());
+            if self.done.wait_for(&mut state, remaining).timed_out() {
+                return state.flushes_done >= ticket;
+            }
+        }
+        state.flushes_done >= ticket
+    }
+
+    /// Lets the writer end after its queue. Returns whether it did within `timeout`.
+    pub(super) fn shut_down(&self, timeout: Duration) -> bool {
+        let until = Instant::now() + timeout;
+        let mut state = self.state();
+        state.is_shutting_down = true;
+        self.work.notify_one();
+        while !state.has_ended {
+            let remaining = until.saturating_duration_since(Instant::now());
+            if self.done.wait_for(&mut state, remaining).timed_out() {
+                state.is_abandoned = true;
+                return state.has_ended;
+            }
+        }
+        true
+    }
+
+    /// Pauses or ends writing after an error, drops the queue, and logs the first one.
+    pub(super) fn record_error(&self, error: &WriteError, directory: &Path) {
+        let mut state = self.state();
+        state.mode = match error {
+            WriteError::Transient(_) => return,
+            WriteError::DiskFull(_) | WriteError::BelowFloor => WriteMode::Paused(Instant::now()),
+            WriteError::Rejected(_) => WriteMode::Off,
+        };
+        for request in std::mem::take(&mut state.queue) {
+            state.pending.remove(&(request.key.fingerprint, request.index));
+            state.skipped += 1;
+        }
+        state.queued_bytes = 0;
+        if std::mem::replace(&mut state.has_warned, true) {
+            return;
+        }
+        drop(state);
+        let until = match error {
+            WriteError::Rejected(_) => "the next mount",
+            _ => "there is free space",
+        };
+        tracing::warn!(
+            "the cache {} stores nothing until {until}: {}; reading continues without it",
+            directory.display(),
+            one_line(error)
+        );
+    }
+}
+
+impl State {
+    fn next_task(&mut self) -> Option<Task> {
+        if self.is_abandoned {
+            return Some(Task::End);
+        }
+        if let Some(fingerprint) = self.inventory.next_marked_file() {
+            return Some(Task::RemoveFile(fingerprint));
+        }
+        if let Some((fingerprint, index)) = self.inventory.next_marked_block() {
+            return Some(Task::FreeBlock(fingerprint, index));
+        }
+        let request = self.queue.pop_front()?;
+        self.queued_bytes -= request.block.len() as u64;
+        Some(Task::Store(request))
+    }
+
+    /// Whether blocks are accepted now.
+    pub(super) fn may_write(&mut self) -> bool {
+        if let WriteMode::Paused(since) = self.mode
+            && since.elapsed() >= DISK_FULL_INTERVAL
+        {
+            self.mode = WriteMode::On;
+        }
+        self.mode == WriteMode::On
+    }
+
+    /// Whether the disk rejects all writes.
+    pub(super) fn is_off(&self) -> bool {
+        self.mode == WriteMode::Off
+    }
+
+    /// Marks a file whose block is being written for removal after the write. The block is in no
+    /// queue.
+    fn mark_in_flight_for_removal(&mut self, fingerprint: Fingerprint) {
+        if self.pending.iter().any(|(pending, _)| *pending == fingerprint) {
+            self.inventory.mark_for_removal(fingerprint);
+        }
+    }
+
+    /// Returns the number of queued or written blocks and the queued bytes.
+    #[cfg(test)]
+    pub(super) fn pending(&self) -> (usize, u64) {
+        (self.pending.len(), self.queued_bytes)
+    }
+}

@@ -1,0 +1,20 @@
+//! Frees a part of a file.
+
+use std::fs::File;
+use std::io::ErrorKind;
+
+use nix::fcntl::{FallocateFlags, fallocate};
+
+/// Frees the space of a part of `file`, whose length stays (fallocate(2)).
+pub(super) fn punch_hole(file: &File, offset: u64, length: u64) -> std::io::Result<()> {
+    let too_large = |_| std::io::Error::from(ErrorKind::InvalidInput);
+    let (offset, length) =
+        (i64::try_from(offset).map_err(too_large)?, i64::try_from(length).map_err(too_large)?);
+    let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    loop {
+        match fallocate(file, flags, offset, length) {
+            Err(nix::errno::Errno::EINTR) => {}
+            done => return Ok(done?),
+        }
+    }
+}

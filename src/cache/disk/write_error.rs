@@ -1,0 +1,64 @@
+//! Why a block cannot be written, and whether the next one can.
+
+use std::io::ErrorKind;
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WriteError {
+    /// The process lacks a resource. The next block may be written.
+    #[error("the process lacks a resource")]
+    Transient(#[source] std::io::Error),
+    /// The disk, or the user's quota, is full.
+    #[error("the disk is full")]
+    DiskFull(#[source] std::io::Error),
+    /// The write would leave less free space than the floor.
+    #[error("the disk has too little free space")]
+    BelowFloor,
+    /// The disk rejects writes.
+    #[error("the disk rejects writes")]
+    Rejected(#[source] std::io::Error),
+}
+
+impl WriteError {
+    /// Returns the same error as a permanent one.
+    pub(super) fn into_permanent(self) -> Self {
+        match self {
+            Self::Transient(cause) | Self::DiskFull(cause) | Self::Rejected(cause) => {
+                Self::Rejected(cause)
+            }
+            Self::BelowFloor => Self::BelowFloor,
+        }
+    }
+}
+
+impl From<std::io::Error> for WriteError {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::DiskFull(error),
+            _ if is_transient(&error) => Self::Transient(error),
+            _ => Self::Rejected(error),
+        }
+    }
+}
+
+/// Whether the cause of an error is the process and not the disk.
+pub(super) fn is_transient(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EINTR))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write_error(errno: i32) -> WriteError {
+        std::io::Error::from_raw_os_error(errno).into()
+    }
+
+    #[test]
+    fn a_full_disk_is_retried_and_a_broken_one_is_not() {
+        assert!(matches!(write_error(libc::ENOSPC), WriteError::DiskFull(_)));
+        assert!(matches!(write_error(libc::EDQUOT), WriteError::DiskFull(_)));
+        assert!(matches!(write_error(libc::EIO), WriteError::Rejected(_)));
+        assert!(matches!(write_error(libc::EROFS), WriteError::Rejected(_)));
+        assert!(matches!(write_error(libc::EMFILE), WriteError::Transient(_)));
+    }
+}
