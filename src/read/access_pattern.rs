@@ -65,6 +65,11 @@ impl AccessPattern {
         self.streams.last().map(Stream::id)
     }
 
+    #[cfg(test)]
+    pub(super) fn first_connections(&self) -> usize {
+        self.connections.0
+    }
+
     pub(super) fn get(&mut self, id: StreamId) -> Option<&mut Stream> {
         self.streams.iter_mut().find(|stream| stream.id() == id)
     }

@@ -1,7 +1,7 @@
 //! Loads blocks: finds out which bytes of a range are missing, and starts what brings them.
 //!
-//! A byte is in the memory cache, or in flight, or missing. Missing blocks that the disk cache holds
-//! are loaded from there. The others are fetched, with as few requests as possible.
+//! A byte is in the memory cache, or in flight, or missing. Missing blocks that the disk cache
+//! holds are loaded from there. The others are fetched, with as few requests as possible.
 
 use std::sync::Arc;
 
@@ -42,8 +42,8 @@ pub(super) struct Coverage {
 }
 
 impl BlockLoader {
-    /// Starts what is missing of `span`, as far as the memory budget allows. Demand is always started
-    /// completely.
+    /// Starts what is missing of `span`, as far as the memory budget allows. Demand is always
+    /// started completely.
     pub(super) fn ensure(
         &self,
         content: &Arc<Content>,
@@ -84,7 +84,8 @@ impl BlockLoader {
         Coverage { until: span.end, requests }
     }
 
-    /// Reserves memory for `bytes`; for a prefetch less than that, or nothing, if the budget is used.
+    /// Reserves memory for `bytes`; for a prefetch less than that, or nothing, if the budget is
+    /// used.
     fn reserve(&self, bytes: u64, purpose: &FetchPurpose) -> Option<Reservation> {
         if purpose.is_demand() {
             Some(self.store.memory.reserve_for_demand(bytes))
@@ -93,8 +94,8 @@ impl BlockLoader {
         }
     }
 
-    /// Starts to load the blocks of `span` that the disk cache has and memory has not, as far as the
-    /// budget allows.
+    /// Starts to load the blocks of `span` that the disk cache has and memory has not, as far as
+    /// the budget allows.
     fn load_from_disk(&self, content: &Arc<Content>, span: BlockSpan, purpose: &FetchPurpose) {
         for index in span.blocks() {
             let block = BlockExtent { index, from: 0, to: content.block_length(index) };
@@ -123,8 +124,9 @@ impl BlockLoader {
         }
     }
 
-    /// Returns the first bytes of `span` that are missing: not in memory, not in flight, and not known
-    /// to be unavailable. For demand, bytes that are far behind in their request are missing, too.
+    /// Returns the first bytes of `span` that are missing: not in memory, not in flight, and not
+    /// known to be unavailable. For demand, bytes that are far behind in their request are missing,
+    /// too.
     fn next_gap(
         &self,
         in_flight: &InFlightFetches,
@@ -499,7 +501,8 @@ mod model_check {
             // One more handle than there are, so that none is the last.
             content.add_handle();
             let file = open(&content, &handle);
-            // The block is missing as a whole, so that the first reader asks for all that both need.
+            // The block is missing as a whole, so that the first reader asks for all that both
+            // need.
             loader.ensure(&content, WHOLE, &demand(&file), &no_listener());
             let spans = [span(0, 20), span(10, 30)];
             let readings = spans.map(|span| (span, read(&loader, &file, span)));

@@ -10,9 +10,9 @@ use crate::cache::BLOCK_LENGTH;
 /// almost a factor of two. A factor of 1.2 is far from both.
 const MIN_GAIN: f64 = 1.2;
 
-/// The factors by which the number grows: first, and after that. With one connection it takes a round
-/// trip to learn whether more would help. A copy of a few hundred megabytes that tries two, four and
-/// eight in turn is half done by then.
+/// The factors by which the number grows: first, and after that. With one connection it takes a
+/// round trip to learn whether more would help. A copy of a few hundred megabytes that tries two,
+/// four and eight in turn is half done by then.
 pub(super) const FIRST_GROWTH: usize = 4;
 const GROWTH: usize = 2;
 
@@ -44,8 +44,8 @@ pub(super) struct ConcurrencyController {
     /// The reading at which the measured interval began, and whether a reader has waited in it.
     interval: MeterReading,
     has_waiter: bool,
-    /// Whether all connections have delivered bytes since the last growth. Before that, a measurement
-    /// would count the round trip of the new ones.
+    /// Whether all connections have delivered bytes since the last growth. Before that, a
+    /// measurement would count the round trip of the new ones.
     is_settled: bool,
 }
 

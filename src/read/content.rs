@@ -15,8 +15,8 @@ use crate::http::Validator;
 use crate::http::{ExpectedFile, FetchCause, FetchError, LeaseSource};
 use crate::sync::Mutex;
 
-/// How long a failure answers for reads of the same bytes. The kernel repeats a failed read-ahead at
-/// once as a plain read, which would wait for the deadline a second time.
+/// How long a failure answers for reads of the same bytes. The kernel repeats a failed read-ahead
+/// at once as a plain read, which would wait for the deadline a second time.
 pub(super) const FAILURE_TTL: Duration = Duration::from_secs(1);
 
 /// How long a file is not prefetched after a prefetch of it has failed.
@@ -205,7 +205,8 @@ impl Content {
         failures.get(&index).filter(|failure| failure.is_recent())?.error.clone()
     }
 
-    /// Whether a block was not fetched within the last [`FAILURE_TTL`], for a reader or ahead of it.
+    /// Whether a block was not fetched within the last [`FAILURE_TTL`], for a reader or ahead of
+    /// it.
     pub(super) fn has_failed_recently(&self, index: BlockIndex) -> bool {
         self.failures.lock().get(&index).is_some_and(BlockFailure::is_recent)
     }
@@ -230,7 +231,8 @@ impl Content {
     }
 
     /// Whether a prefetch of the whole file has failed within the last minute. A program that walks
-    /// the directory again must not cause the same failing request each time. Reads are not affected.
+    /// the directory again must not cause the same failing request each time. Reads are not
+    /// affected.
     pub(super) fn is_prefetch_suspended(&self) -> bool {
         self.last_prefetch_failure.lock().is_some_and(|at| at.elapsed() < PREFETCH_BACKOFF)
     }
@@ -263,5 +265,109 @@ impl Content {
         if handles.open == 0 {
             handles.requests.cancel();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_support::{NoLeases, content, recording};
+    use super::*;
+    use crate::cache::BLOCK_LENGTH;
+
+    const SIZE: u64 = 2 * BLOCK_LENGTH + 5;
+
+    fn gone() -> FetchError {
+        FetchError::Gone("deleted".into())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failure_is_shared_until_its_ttl() {
+        let content = content(SIZE);
+        content.record_failure(BlockIndex(1), Some(&gone()));
+        assert!(matches!(content.recent_failure(BlockIndex(1)), Some(FetchError::Gone(_))));
+        assert!(content.recent_failure(BlockIndex(0)).is_none());
+        tokio::time::advance(FAILURE_TTL).await;
+        assert!(content.recent_failure(BlockIndex(1)).is_none());
+        assert!(!content.has_failed_recently(BlockIndex(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failure_without_reader_has_no_error() {
+        let content = content(SIZE);
+        content.record_failure(BlockIndex(1), None);
+        assert!(content.has_failed_recently(BlockIndex(1)));
+        assert!(content.recent_failure(BlockIndex(1)).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failed_prefetch_is_suspended_for_a_minute() {
+        let content = content(SIZE);
+        assert!(!content.is_prefetch_suspended());
+        content.record_prefetch_failure();
+        tokio::time::advance(PREFETCH_BACKOFF - Duration::from_secs(1)).await;
+        assert!(content.is_prefetch_suspended());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(!content.is_prefetch_suspended());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn request_failure_counts_from_begin_of_read() {
+        let content = content(SIZE);
+        content.record_request_failure(&FetchError::Deadline("status 503".into()));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let begin = Instant::now();
+        assert!(content.failure_since(begin).is_none());
+        content.record_request_failure(&FetchError::Deadline("status 502".into()));
+        let cause = content.failure_since(begin).map(|cause| cause.to_string());
+        assert_eq!(cause.as_deref(), Some("status 502"));
+    }
+
+    #[test]
+    fn stale_content_keeps_its_first_reason() {
+        let content = content(SIZE);
+        assert!(!content.is_stale());
+        content.set_stale(&FetchError::Changed("another validator".into()));
+        content.set_stale(&gone());
+        assert!(matches!(content.stale_reason(), Some(FetchError::Changed(_))));
+    }
+
+    #[test]
+    fn first_validator_is_kept() {
+        let content = content(SIZE);
+        let key = content.disk_key();
+        content.confirm_size(Some(&Validator::new("\"a\"")));
+        content.confirm_size(Some(&Validator::new("\"b\"")));
+        assert!(content.is_confirmed());
+        let validator = content.expectation().validator.map(|it| it.as_str().to_owned());
+        assert_eq!(validator.as_deref(), Some("\"a\""));
+        assert_ne!(content.disk_key(), key, "blocks are stored under their validator");
+    }
+
+    #[test]
+    fn doubtful_size_is_confirmed_again() {
+        let content = content(SIZE);
+        content.confirm_size(None);
+        content.doubt_size();
+        assert!(!content.is_confirmed());
+        content.confirm_size(None);
+        assert!(content.is_confirmed());
+    }
+
+    #[test]
+    fn open_handle_on_earlier_revision_is_found() {
+        let first = content(SIZE);
+        let next = |number, predecessor: &Arc<Content>| {
+            let revision = (ContentRevision(number), None);
+            let leases = Arc::new(NoLeases);
+            let before = Some(predecessor.clone());
+            Arc::new(Content::new(recording(SIZE), ContentId(number), leases, revision, before))
+        };
+        let second = next(2, &first);
+        let third = next(3, &second);
+        assert!(!third.has_open_predecessor());
+        first.add_handle();
+        assert!(second.has_open_predecessor() && third.has_open_predecessor());
+        first.remove_handle();
+        assert!(!third.has_open_predecessor());
     }
 }

@@ -11,8 +11,8 @@ use crate::model::{FileId, Version};
 use crate::sync::Mutex;
 
 /// Files whose revision is remembered between their last handle and the next. A validator has less
-/// than 100 bytes, so that the table takes at most 4 MiB. A file that is evicted gets a new revision
-/// at its next `open`, and the kernel drops the pages that it has of it.
+/// than 100 bytes, so that the table takes at most 4 MiB. A file that is evicted gets a new
+/// revision at its next `open`, and the kernel drops the pages that it has of it.
 const MAX_REMEMBERED_FILES: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 
 /// The current revisions of files.
@@ -50,8 +50,8 @@ impl ContentRevisions {
         (current.size == recording.size).then(|| (current.revision, current.validator.clone()))
     }
 
-    /// Returns what [`find`](Self::find) does, or begins a revision with the validator that was last
-    /// seen in an earlier run.
+    /// Returns what [`find`](Self::find) does, or begins a revision with the validator that was
+    /// last seen in an earlier run.
     pub(super) fn find_or_begin(
         &self,
         recording: &Recording,

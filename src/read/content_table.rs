@@ -130,3 +130,148 @@ fn usable(known: Option<&Weak<Content>>, recording: &Recording) -> Option<Arc<Co
         .and_then(Weak::upgrade)
         .filter(|content| !content.is_stale() && content.recording.size == recording.size)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_support::{NoLeases, bytes_in, recording};
+    use super::*;
+    use crate::cache::{BLOCK_LENGTH, BlockExtent, BlockIndex, MemoryCache};
+
+    const SIZE: u64 = 2 * BLOCK_LENGTH;
+
+    /// Records its calls. `last_validator` fails the test if a lock of the table is held.
+    #[derive(Default)]
+    struct Observations {
+        table: Mutex<Weak<ContentTable>>,
+        sizes: Mutex<Vec<u64>>,
+        validators: Mutex<Vec<Validator>>,
+        changes: Mutex<usize>,
+        last_validator: Mutex<Option<Validator>>,
+    }
+
+    impl Observations {
+        fn assert_unlocked(&self) {
+            let table = self.table.lock().upgrade().unwrap();
+            assert!(table.open.try_lock().is_some(), "the table is locked");
+            assert!(table.recent.try_lock().is_some(), "the table is locked");
+        }
+    }
+
+    impl Observer for Observations {
+        fn on_size_found(&self, _id: &FileId, _version: Version, size: u64) {
+            self.assert_unlocked();
+            self.sizes.lock().push(size);
+        }
+
+        fn on_validator(&self, _id: &FileId, _version: Version, validator: &Validator) {
+            self.assert_unlocked();
+            self.validators.lock().push(validator.clone());
+        }
+
+        fn last_validator(&self, _id: &FileId, _version: Version) -> Option<Validator> {
+            self.assert_unlocked();
+            self.last_validator.lock().clone()
+        }
+
+        fn on_content_changed(&self, _id: &FileId) {
+            self.assert_unlocked();
+            *self.changes.lock() += 1;
+        }
+    }
+
+    struct Setup {
+        table: Arc<ContentTable>,
+        observations: Arc<Observations>,
+        store: Arc<BlockStore>,
+    }
+
+    impl Setup {
+        fn new() -> Self {
+            let memory = MemoryCache::new(64 * BLOCK_LENGTH);
+            let store = Arc::new(BlockStore { memory, disk: None });
+            let observations = Arc::new(Observations::default());
+            let table = Arc::new(ContentTable::new(store.clone(), observations.clone()));
+            *observations.table.lock() = Arc::downgrade(&table);
+            Self { table, observations, store }
+        }
+
+        fn open(&self, size: u64) -> Arc<Content> {
+            self.table.open(&recording(size), Arc::new(NoLeases))
+        }
+    }
+
+    fn changed() -> FetchError {
+        FetchError::Changed("another validator".into())
+    }
+
+    #[test]
+    fn handles_share_a_content() {
+        let setup = Setup::new();
+        assert!(Arc::ptr_eq(&setup.open(SIZE), &setup.open(SIZE)));
+    }
+
+    #[test]
+    fn other_size_is_another_content() {
+        let setup = Setup::new();
+        let (one, other) = (setup.open(SIZE), setup.open(SIZE + 1));
+        assert_ne!(one.id, other.id);
+        assert_ne!(one.revision(), other.revision());
+    }
+
+    #[test]
+    fn changed_content_is_retired() {
+        let setup = Setup::new();
+        let content = setup.open(SIZE);
+        let block = BlockExtent { index: BlockIndex(0), from: 0, to: 100 };
+        setup.store.insert(&content, block, &bytes_in(block));
+        setup.table.record_error(&content, &changed());
+        assert!(content.is_stale() && !content.is_confirmed());
+        assert_eq!(setup.store.memory.reach(content.key(BlockIndex(0)), 0), 0, "bytes are dropped");
+        assert_eq!(*setup.observations.changes.lock(), 1);
+        let next = setup.open(SIZE);
+        assert!(!next.is_stale());
+        assert_ne!(next.revision(), content.revision());
+    }
+
+    #[test]
+    fn wrong_size_is_reported_and_retires() {
+        let setup = Setup::new();
+        let content = setup.open(SIZE);
+        let error = FetchError::WrongTotal { expected: SIZE, served: 77 };
+        setup.table.record_error(&content, &error);
+        assert!(matches!(content.stale_reason(), Some(FetchError::WrongTotal { served: 77, .. })));
+        assert_eq!(*setup.observations.sizes.lock(), [77]);
+    }
+
+    #[test]
+    fn transient_error_only_doubts_the_size() {
+        let setup = Setup::new();
+        let content = setup.open(SIZE);
+        setup.table.confirm(&content, None);
+        setup.table.record_error(&content, &FetchError::Deadline("no reply".into()));
+        assert!(!content.is_stale() && !content.is_confirmed());
+        assert!(Arc::ptr_eq(&content, &setup.open(SIZE)));
+    }
+
+    #[test]
+    fn new_validator_is_reported_once() {
+        let setup = Setup::new();
+        let content = setup.open(SIZE);
+        let validator = Validator::new("\"a\"");
+        setup.table.confirm(&content, None);
+        setup.table.confirm(&content, Some(&validator));
+        setup.table.confirm(&content, Some(&validator));
+        assert_eq!(*setup.observations.validators.lock(), [validator]);
+    }
+
+    #[test]
+    fn validator_of_earlier_run_is_expected() {
+        let setup = Setup::new();
+        *setup.observations.last_validator.lock() = Some(Validator::new("\"old\""));
+        let content = setup.open(SIZE);
+        assert_eq!(content.expectation().validator, Some(Validator::new("\"old\"")));
+        // It is known, so that nothing is reported when it is served.
+        setup.table.confirm(&content, Some(&Validator::new("\"old\"")));
+        assert!(setup.observations.validators.lock().is_empty());
+    }
+}

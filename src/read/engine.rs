@@ -27,10 +27,10 @@ use crate::http::{
 use crate::model::{BodyKind, FileId, SourceName};
 use crate::providers::LeaseCache;
 
-/// How long an `open` waits for the server or the disk. The kernel cannot interrupt an `open` that is
-/// being answered, so that Ctrl-C waits as long: the timeout must be well below a second. If the
-/// server takes longer, the file opens with the size that is shown. If that size is wrong, the first
-/// read fails.
+/// How long an `open` waits for the server or the disk. The kernel cannot interrupt an `open` that
+/// is being answered, so that Ctrl-C waits as long: the timeout must be well below a second. If the
+/// server takes longer, the file opens with the size that is shown. If that size is wrong, the
+/// first read fails.
 const OPEN_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// What an [`Engine`] is made of.
@@ -114,8 +114,8 @@ impl Engine {
         leases.ok_or_else(|| FetchError::Gone("its source is not mounted".into()))
     }
 
-    /// Fetches the first block of a file that has not been read yet, and waits a moment for the reply,
-    /// which confirms the size. The result is in the content of the handle.
+    /// Fetches the first block of a file that has not been read yet, and waits a moment for the
+    /// reply, which confirms the size. The result is in the content of the handle.
     pub async fn confirm_size(&self, file: &Arc<OpenFile>) {
         let content = &file.content;
         if content.is_confirmed() || content.recent_failure(BlockIndex(0)).is_some() {
@@ -179,8 +179,8 @@ impl Engine {
             .ok_or_else(|| FetchError::Failed("the reply does not contain the size".into()))
     }
 
-    /// Returns up to `length` bytes at `offset` if all of them are in memory, and keeps the prefetch
-    /// window of the reader full. Returns fewer bytes at the end of the file only.
+    /// Returns up to `length` bytes at `offset` if all of them are in memory, and keeps the
+    /// prefetch window of the reader full. Returns fewer bytes at the end of the file only.
     pub fn read_now(&self, file: &Arc<OpenFile>, offset: u64, length: u32) -> Option<Bytes> {
         let content = &file.content;
         if content.is_stale() {
@@ -241,8 +241,8 @@ impl Engine {
         error
     }
 
-    /// Prefetches a small file as a whole. Returns whether the memory budget allowed it. The requests
-    /// continue as long as the handle is open.
+    /// Prefetches a small file as a whole. Returns whether the memory budget allowed it. The
+    /// requests continue as long as the handle is open.
     pub fn prefetch_whole_file(&self, file: &OpenFile) -> bool {
         self.prefetcher.prefetch_whole_file(file)
     }

@@ -45,8 +45,8 @@ pub(super) trait StartFetch: Send + Sync {
 }
 
 impl FetchRequest {
-    /// Whether no other request has taken the bytes of `fetch` over. That happens if a reader could not
-    /// wait until this request reaches them.
+    /// Whether no other request has taken the bytes of `fetch` over. That happens if a reader could
+    /// not wait until this request reaches them.
     pub(super) fn is_registered(&self, fetch: &Arc<InFlightFetch>) -> bool {
         self.in_flight.lock().contains(self.content.id, fetch)
     }
@@ -62,8 +62,8 @@ impl FetchRequest {
         self.in_flight.lock().remove(self.content.id, fetch);
     }
 
-    /// Ends the fetches that are not complete. A reader that joined a prefetch may have waited for a
-    /// moment only when the prefetch fails: it starts again, unless its own request would fail in
+    /// Ends the fetches that are not complete. A reader that joined a prefetch may have waited for
+    /// a moment only when the prefetch fails: it starts again, unless its own request would fail in
     /// the same way.
     pub(super) fn fail_remaining(&self, failure: FetchFailure) {
         // The failure for waiters, and the error to record for the block if there is one to record.

@@ -1,19 +1,19 @@
 //! In-flight fetches: one fetch per block, whoever asks for it.
 //!
-//! A request registers one [`InFlightFetch`] for each block that it fills. Readers look the table up
-//! under the block's key, join the fetch and wait for the bytes they need, which are available as
-//! soon as they have arrived.
+//! A request registers one [`InFlightFetch`] for each block that it fills. Readers look the table
+//! up under the block's key, join the fetch and wait for the bytes they need, which are available
+//! as soon as they have arrived.
 //!
 //! 1. A fetch ends with its bytes ([`InFlightFetch::complete`]) or without them
 //!    ([`InFlightFetch::fail`]). Every waiter gets the same result.
-//! 2. Whoever completes a fetch inserts the bytes into the cache, completes the fetch, and only then
-//!    removes it from the table. A reader that looks into the cache and then into the table
+//! 2. Whoever completes a fetch inserts the bytes into the cache, completes the fetch, and only
+//!    then removes it from the table. A reader that looks into the cache and then into the table
 //!    therefore finds the bytes in one of them.
 //! 3. A fetch that is registered for bytes of a fetch in the table takes them over: the older one
 //!    leaves the table, and its request ends when it reaches them.
 //!
-//! Lock order: the table, then the state of a fetch. Under the table's lock, those of a content and of
-//! the memory cache are taken, too.
+//! Lock order: the table, then the state of a fetch. Under the table's lock, those of a content and
+//! of the memory cache are taken, too.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -45,7 +45,8 @@ pub(super) struct InFlightFetch {
     progress: Notify,
 }
 
-/// How far a request has come in the file. Readers use it to decide whether to wait for the request.
+/// How far a request has come in the file. Readers use it to decide whether to wait for the
+/// request.
 #[derive(Debug)]
 pub(super) struct RequestPosition(AtomicU64);
 

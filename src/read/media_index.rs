@@ -1,10 +1,10 @@
 //! Where an MP4 or M4A file has its index.
 //!
-//! A player needs the `moov` box before it can show anything. Cameras and cloud recorders often write
-//! it last, after gigabytes of media. A player then reads the head, finds that out, and seeks to the
-//! end, one round trip after the other. The box headers in the first block show where the index is
-//! (ISO/IEC 14496-12, 4.2: a length of 32 bits and a type; after length 1 follows one of 64 bits;
-//! length 0 reaches to the end of the file).
+//! A player needs the `moov` box before it can show anything. Cameras and cloud recorders often
+//! write it last, after gigabytes of media. A player then reads the head, finds that out, and seeks
+//! to the end, one round trip after the other. The box headers in the first block show where the
+//! index is (ISO/IEC 14496-12, 4.2: a length of 32 bits and a type; after length 1 follows one of
+//! 64 bits; length 0 reaches to the end of the file).
 
 use crate::cache::BlockSpan;
 

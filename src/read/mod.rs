@@ -1,8 +1,8 @@
 //! The read path: an open file, its access pattern, and the fetches that serve it.
 //!
 //! - Input: reads of `(offset, length)` on an [`OpenFile`].
-//! - Output: exactly these bytes, or fewer at the end of the file. What reading reveals about a file,
-//!   such as its true size, goes to the [`Observer`].
+//! - Output: exactly these bytes, or fewer at the end of the file. What reading reveals about a
+//!   file, such as its true size, goes to the [`Observer`].
 //! - On failure a read returns a [`FetchError`](crate::http::FetchError) within its deadline.
 //!
 //! A read passes through these files, in this order:
@@ -12,16 +12,17 @@
 //! 2. [`block_loader`] takes the bytes from the [memory cache](crate::cache) or joins an
 //!    [`in_flight`] fetch. It starts what is missing: a [`disk_load`] or a [`range_fetch`].
 //! 3. [`prefetcher`] fills the [`prefetch_window`] of the stream over as many connections as
-//!    [`concurrency`] finds useful. It also fetches the [`media_index`] of a video when its head has
-//!    arrived.
+//!    [`concurrency`] finds useful. It also fetches the [`media_index`] of a video when its head
+//!    has arrived.
 //!
-//! A [`content`] is what all handles on the same bytes share. [`content_table`] finds it and retires
-//! it when the server has other bytes, and [`content_revisions`] remembers which bytes are current.
+//! A [`content`] is what all handles on the same bytes share. [`content_table`] finds it and
+//! retires it when the server has other bytes, and [`content_revisions`] remembers which bytes are
+//! current.
 //!
 //! This module must not know names, inodes, or how a provider finds its leases.
 //!
-//! Lock order: the access pattern of a handle, then the table of in-flight fetches, then the locks of
-//! a content and of the caches. No lock is held while the observer is called or during a wait.
+//! Lock order: the access pattern of a handle, then the table of in-flight fetches, then the locks
+//! of a content and of the caches. No lock is held while the observer is called or during a wait.
 
 mod access_pattern;
 mod block_loader;

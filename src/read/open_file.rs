@@ -109,3 +109,88 @@ impl Drop for OpenFile {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::Handle;
+
+    use super::super::test_support::{content, open};
+    use super::*;
+    use crate::cache::BLOCK_LENGTH;
+
+    const SIZE: u64 = 8 * BLOCK_LENGTH;
+
+    /// Lets the tasks that close files run up to a time after now.
+    async fn pass(time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_end_after_the_last_close() {
+        let content = content(SIZE);
+        let (first, last) =
+            (open(&content, &Handle::current()), open(&content, &Handle::current()));
+        let requests = content.request_token();
+        drop(first);
+        pass(2 * CLOSE_DELAY).await;
+        assert!(!requests.is_cancelled(), "a handle is open");
+        drop(last);
+        pass(CLOSE_DELAY / 2).await;
+        assert!(!requests.is_cancelled());
+        pass(CLOSE_DELAY).await;
+        assert!(requests.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reopened_file_keeps_its_requests() {
+        let content = content(SIZE);
+        drop(open(&content, &Handle::current()));
+        let requests = content.request_token();
+        pass(CLOSE_DELAY / 2).await;
+        let _again = open(&content, &Handle::current());
+        pass(2 * CLOSE_DELAY).await;
+        assert!(!requests.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn file_opened_later_gets_a_new_token() {
+        let content = content(SIZE);
+        drop(open(&content, &Handle::current()));
+        pass(2 * CLOSE_DELAY).await;
+        assert!(content.request_token().is_cancelled());
+        let _later = open(&content, &Handle::current());
+        assert!(!content.request_token().is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn handle_with_chunks_is_one_active_reader() {
+        let active_readers = Arc::<AtomicUsize>::default();
+        let handle = || {
+            let pattern = AccessPattern::new(1, 8);
+            OpenFile::new(content(SIZE), pattern, active_readers.clone(), Handle::current())
+        };
+        let count = || active_readers.load(Ordering::Relaxed);
+        let (one, other) = (handle(), handle());
+        one.add_chunk();
+        one.add_chunk();
+        assert_eq!(count(), 1);
+        other.add_chunk();
+        assert_eq!(count(), 2);
+        one.remove_chunk();
+        assert_eq!(count(), 2);
+        one.remove_chunk();
+        assert_eq!(count(), 1);
+        drop(other);
+        assert_eq!(count(), 0, "a closed handle is not counted");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn timeout_answers_its_range_for_a_moment() {
+        let file = open(&content(SIZE), &Handle::current());
+        file.record_timeout(100..200, &FetchError::Deadline("no reply".into()));
+        assert!(matches!(file.recent_timeout(150), Some(FetchError::Deadline(_))));
+        assert!(file.recent_timeout(99).is_none() && file.recent_timeout(200).is_none());
+        pass(FAILURE_TTL).await;
+        assert!(file.recent_timeout(150).is_none());
+    }
+}

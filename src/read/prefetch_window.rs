@@ -3,15 +3,15 @@
 use super::sequential_run::SequentialRun;
 use crate::cache::{BLOCK_LENGTH, BlockSpan, block_ceil, block_floor};
 
-/// The largest chunk. Each chunk costs its connection a round trip in which no bytes arrive. At
-/// 12 MB/s and 50 ms a chunk of 8 MiB loses 7 %, one of 12 MiB 5 %. Larger chunks would gain little,
+/// The largest chunk. Each chunk costs its connection a round trip in which no bytes arrive. At 12
+/// MB/s and 50 ms a chunk of 8 MiB loses 7 %, one of 12 MiB 5 %. Larger chunks would gain little,
 /// and with eight connections the default budget holds no more.
 const MAX_CHUNK: u64 = 12 * BLOCK_LENGTH;
 
 /// The window of one stream. It is filled by *chunks*, each a request of its own.
 ///
-/// The window doubles when the reader had to wait since it last grew. A player that reads at the bit
-/// rate of its video therefore keeps a small window, and a copy soon has a large one.
+/// The window doubles when the reader had to wait since it last grew. A player that reads at the
+/// bit rate of its video therefore keeps a small window, and a copy soon has a large one.
 #[derive(Debug, Default)]
 pub(super) struct PrefetchWindow {
     /// How many bytes ahead of the reader are to be cached or in flight; 0 before the first chunk.
@@ -48,14 +48,15 @@ impl PrefetchWindow {
         self.reader_waited |= has_waiter;
     }
 
-    /// Moves past blocks that the reader has read or reads now. Returns whether there is anything left
-    /// to request in a file of `file_size` bytes.
+    /// Moves past blocks that the reader has read or reads now. Returns whether there is anything
+    /// left to request in a file of `file_size` bytes.
     pub(super) fn advance(&mut self, run: &SequentialRun, file_size: u64) -> bool {
         self.requested_until = self.requested_until.max(block_ceil(run.end()));
         self.requested_until < file_size
     }
 
-    /// Returns the next chunk to request after [`advance`](Self::advance), if the window is not full.
+    /// Returns the next chunk to request after [`advance`](Self::advance), if the window is not
+    /// full.
     pub(super) fn next_chunk(
         &mut self,
         run: &SequentialRun,
@@ -71,8 +72,8 @@ impl PrefetchWindow {
         self.size = self.size.clamp(min_size.min(max_size), max_size);
         let ahead = self.requested_until - run.end();
         // All connections are kept busy. If that takes more than the window while the reader waits,
-        // the window is too small. A single connection gets its next request before it has delivered
-        // the last one, or it would idle for a round trip between two chunks.
+        // the window is too small. A single connection gets its next request before it has
+        // delivered the last one, or it would idle for a round trip between two chunks.
         let is_due = match connections {
             1 => self.chunks < 2 && ahead <= self.size / 2,
             _ => self.chunks < connections && (ahead < self.size || self.reader_waited),
@@ -86,8 +87,8 @@ impl PrefetchWindow {
         if ahead >= self.size {
             return None;
         }
-        // Towards the end of the file all connections get an equal part of what is missing, including
-        // the bytes in flight, so that they finish at the same time.
+        // Towards the end of the file all connections get an equal part of what is missing,
+        // including the bytes in flight, so that they finish at the same time.
         let in_flight = self.requested_bytes.saturating_sub(received);
         let missing = (file_size - self.requested_until).saturating_add(in_flight);
         let equal_part = missing.div_ceil(connections as u64).next_multiple_of(BLOCK_LENGTH);

@@ -1,5 +1,5 @@
-//! Fetches bytes before a reader asks for them: the windows of streams, the index of media files, and
-//! small files that are expected to be opened next.
+//! Fetches bytes before a reader asks for them: the windows of streams, the index of media files,
+//! and small files that are expected to be opened next.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -63,8 +63,8 @@ impl Prefetcher {
         self.fill_window(file, read.stream);
     }
 
-    /// Prefetches a whole file. Returns whether the memory budget allowed it. The requests continue as
-    /// long as the handle is open.
+    /// Prefetches a whole file. Returns whether the memory budget allowed it. The requests continue
+    /// as long as the handle is open.
     pub(super) fn prefetch_whole_file(self: &Arc<Self>, file: &OpenFile) -> bool {
         let content = &file.content;
         let whole = BlockSpan::new(0, content.recording.size);
@@ -108,8 +108,8 @@ impl Prefetcher {
         }
     }
 
-    /// Returns the share of one of the handles with chunks in flight. Without a share of the budget,
-    /// the first reader would lose its blocks before it reads them. Without a share of the
+    /// Returns the share of one of the handles with chunks in flight. Without a share of the
+    /// budget, the first reader would lose its blocks before it reads them. Without a share of the
     /// connections, all readers would ask for small chunks.
     fn share(&self) -> ReaderShare {
         let readers = self.active_readers.load(Ordering::Relaxed).max(1);
@@ -153,5 +153,166 @@ impl FetchListener for Prefetcher {
             }
         }
         self.fill_window(file, id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::Handle;
+
+    use super::super::fetch_request::FetchRequest;
+    use super::super::in_flight::FetchFailure;
+    use super::super::test_support::{ManualFetcher, content, fulfill, loader, open, recording};
+    use super::*;
+    use crate::cache::BLOCK_LENGTH;
+    use crate::http::FetchError;
+
+    const BUDGET: u64 = 64 * BLOCK_LENGTH;
+    const SIZE: u64 = 1024 * BLOCK_LENGTH;
+
+    struct Setup {
+        prefetcher: Arc<Prefetcher>,
+        fetcher: Arc<ManualFetcher>,
+        file: Arc<OpenFile>,
+    }
+
+    impl Setup {
+        fn new(size: u64) -> Self {
+            let (loader, fetcher) = loader(BUDGET, &Handle::current());
+            let prefetcher = Prefetcher::new(loader, 8);
+            Self { prefetcher, fetcher, file: open(&content(size), &Handle::current()) }
+        }
+
+        /// Observes a read of a block, as the engine does.
+        fn read(&self, block: u64) {
+            let span = BlockSpan::new(block * BLOCK_LENGTH, (block + 1) * BLOCK_LENGTH);
+            let read = {
+                let mut pattern = self.file.pattern.lock();
+                pattern.observe(span, self.file.meter.read()).observed(span)
+            };
+            self.prefetcher.after_read(&self.file, read);
+        }
+
+        fn requests(&self) -> Vec<FetchRequest> {
+            std::iter::from_fn(|| self.fetcher.take()).collect()
+        }
+
+        fn spans(&self) -> Vec<BlockSpan> {
+            self.requests().iter().map(|request| request.span).collect()
+        }
+    }
+
+    fn blocks(start: u64, end: u64) -> BlockSpan {
+        BlockSpan::new(start * BLOCK_LENGTH, end * BLOCK_LENGTH)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sequential_reader_gets_a_window() {
+        let setup = Setup::new(SIZE);
+        setup.read(0);
+        let requests = setup.requests();
+        assert_eq!(requests[0].span, blocks(1, 2));
+        assert!(requests.iter().all(|it| matches!(it.purpose, FetchPurpose::Chunk(..))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn seek_gets_no_window() {
+        let setup = Setup::new(SIZE);
+        let span = BlockSpan::new(500 * BLOCK_LENGTH, 500 * BLOCK_LENGTH + 4096);
+        let read = {
+            let mut pattern = setup.file.pattern.lock();
+            pattern.observe(span, setup.file.meter.read()).observed(span)
+        };
+        setup.prefetcher.after_read(&setup.file, read);
+        assert_eq!(setup.spans(), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn end_of_chunk_starts_the_next() {
+        let setup = Setup::new(SIZE);
+        setup.read(0);
+        let request = setup.fetcher.take_only();
+        let FetchPurpose::Chunk(_, stream, _) = request.purpose.clone() else { panic!() };
+        assert_eq!(request.span, blocks(1, 2));
+        // The reader waits, so that the window grows.
+        let _waiter = setup.file.meter.add_waiter();
+        assert!(fulfill(request));
+        setup.prefetcher.clone().on_progress(&setup.file, stream);
+        setup.requests();
+        setup.read(1);
+        setup.prefetcher.clone().on_chunk_end(&setup.file, stream);
+        let next: Vec<_> = setup.spans();
+        assert!(next.iter().all(|span| span.start >= 2 * BLOCK_LENGTH), "{next:?}");
+        let useful = setup.prefetcher.useful_connections.lock();
+        assert_eq!(useful.get(&setup.file.content.recording.id.source), Some(&1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn active_readers_share_budget_and_connections() {
+        let setup = Setup::new(SIZE);
+        let most = setup.prefetcher.loader.store.memory.most_ahead();
+        for (readers, connections) in [(0, 8), (1, 8), (2, 4), (16, 1)] {
+            setup.prefetcher.active_readers.store(readers, Ordering::Relaxed);
+            let share = setup.prefetcher.share();
+            let window = most / readers.max(1) as u64;
+            assert_eq!((share.window, share.connections), (window, connections), "{readers}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn media_index_is_fetched_after_the_head() {
+        let setup = Setup::new(SIZE);
+        let mut video = recording(SIZE);
+        video.body = BodyKind::IsoMedia;
+        let revision = (setup.file.content.revision(), None);
+        let leases = setup.file.content.leases.clone();
+        let id = setup.file.content.id;
+        let content = Arc::new(Content::new(video, id, leases, revision, None));
+        let media_length = SIZE - 16 - BLOCK_LENGTH;
+        let mut head = b"\0\0\0\x10ftypisom\0\0\0\0\0\0\0\x01mdat".to_vec();
+        head.extend_from_slice(&media_length.to_be_bytes());
+        setup.prefetcher.clone().on_head(&content, &head);
+        let request = setup.fetcher.take_only();
+        assert!(matches!(request.purpose, FetchPurpose::MediaIndex));
+        assert_eq!(request.span, BlockSpan::new(SIZE - BLOCK_LENGTH, SIZE));
+        // Of another type of file the head shows nothing.
+        setup.prefetcher.clone().on_head(&setup.file.content, &head);
+        assert_eq!(setup.spans(), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failed_whole_file_is_not_prefetched_again() {
+        let setup = Setup::new(2 * BLOCK_LENGTH);
+        assert!(setup.prefetcher.prefetch_whole_file(&setup.file));
+        let request = setup.fetcher.take_only();
+        assert_eq!(request.span, blocks(0, 2));
+        request.fail_remaining(FetchFailure::Failed(FetchError::Gone("deleted".into())));
+        setup.file.content.record_prefetch_failure();
+        tokio::time::advance(std::time::Duration::from_secs(30)).await;
+        assert!(setup.prefetcher.prefetch_whole_file(&setup.file));
+        assert_eq!(setup.spans(), []);
+        tokio::time::advance(std::time::Duration::from_secs(30)).await;
+        assert!(setup.prefetcher.prefetch_whole_file(&setup.file));
+        assert_eq!(setup.spans(), [blocks(0, 2)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whole_file_beyond_the_budget_is_refused() {
+        let setup = Setup::new(SIZE);
+        assert!(!setup.prefetcher.prefetch_whole_file(&setup.file));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn new_reader_begins_with_few_useful_connections() {
+        let setup = Setup::new(SIZE);
+        let source = setup.file.content.recording.id.source.clone();
+        for (useful, first) in [(None, 1), (Some(1), 1), (Some(2), 2), (Some(8), FIRST_GROWTH)] {
+            setup.prefetcher.useful_connections.lock().clear();
+            if let Some(useful) = useful {
+                setup.prefetcher.useful_connections.lock().insert(source.clone(), useful);
+            }
+            let pattern = setup.prefetcher.new_pattern(&source);
+            assert_eq!(pattern.first_connections(), first, "{useful:?}");
+        }
     }
 }

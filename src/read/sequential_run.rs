@@ -16,9 +16,9 @@ const MAX_DISTANCE: u64 = 2 * BLOCK_LENGTH;
 /// that a copy may have gaps; but two or three reads with gaps are a player that seeks.
 const MIN_RUN_WITH_GAPS: u64 = 3 * BLOCK_LENGTH;
 
-/// Length up to which only the bytes that are asked for are fetched. A program that seeks reads up to
-/// 256 KiB at a place; the kernel rounds that up to pages, or splits it in two if its read-ahead is
-/// small. After half a block the rest of the block is fetched, too.
+/// Length up to which only the bytes that are asked for are fetched. A program that seeks reads up
+/// to 256 KiB at a place; the kernel rounds that up to pages, or splits it in two if its read-ahead
+/// is small. After half a block the rest of the block is fetched, too.
 const MAX_EXACT_RUN: u64 = BLOCK_LENGTH / 2;
 
 /// The smallest request. A request costs a round trip, in which far more bytes than this arrive.
@@ -71,8 +71,8 @@ impl SequentialRun {
         self.end = self.end.max(read.end);
     }
 
-    /// Returns how much has been read in sequence: 0 if the gaps show that the reads are seeks which
-    /// happen to be near each other.
+    /// Returns how much has been read in sequence: 0 if the gaps show that the reads are seeks
+    /// which happen to be near each other.
     pub(super) fn length(&self) -> u64 {
         let length = self.end - self.start;
         let are_seeks =

@@ -11,16 +11,17 @@ use crate::cache::{BLOCK_LENGTH, BlockSpan};
 use crate::http::TrafficClass;
 
 /// Length of a run at the start of a file before anything is prefetched. Scanners and thumbnailers
-/// read the first few hundred kilobytes and stop. After half a block a reader is likely to continue,
-/// and the rest of the block is still in flight, so that it does not wait for the decision.
+/// read the first few hundred kilobytes and stop. After half a block a reader is likely to
+/// continue, and the rest of the block is still in flight, so that it does not wait for the
+/// decision.
 const MIN_RUN_AT_START: u64 = BLOCK_LENGTH / 2;
 
 /// The same after a seek. Of fifty seeks in a video of an hour some are next to each other, and two
 /// reads of 256 KiB would look like a sequential reader. The rest of the block is fetched anyway.
 const MIN_RUN_AFTER_SEEK: u64 = BLOCK_LENGTH;
 
-/// Length of a run after a seek before it gets more than one connection: several connections get four
-/// blocks each at once.
+/// Length of a run after a seek before it gets more than one connection: several connections get
+/// four blocks each at once.
 const MIN_RUN_FOR_CONNECTIONS: u64 = 4 * BLOCK_LENGTH;
 
 /// Identifies a stream within its handle.

@@ -27,8 +27,8 @@ pub(super) struct MeterReading {
     pub(super) at: Instant,
     /// Bytes so far.
     pub(super) bytes: u64,
-    /// Seconds that connections have delivered so far, each from its first byte to its last. The wait
-    /// for a reply is not included: it says nothing about the throughput of a connection.
+    /// Seconds that connections have delivered so far, each from its first byte to its last. The
+    /// wait for a reply is not included: it says nothing about the throughput of a connection.
     pub(super) seconds: f64,
     /// Connections that deliver now.
     pub(super) delivering: usize,

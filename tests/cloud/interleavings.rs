@@ -1,10 +1,9 @@
-//! Whatever happens in whatever order to the read engine, a read brings the bytes of one content of its file, or fails.
+//! Whatever happens to the read engine in whatever order, a read returns the bytes of one content
+//! of its file, or fails.
 //!
-//! The engine runs over real HTTP against the embedded cloud, with a memory and a disk too small for the files, so
-//! that blocks come from the network, the disk and memory in turn, and go while others are read.
-
-// A helper that cannot go on fails its test.
-// The shared helpers are made for tests that use more of them.
+//! The engine runs over real HTTP against the embedded cloud. Memory and disk cache are too small
+//! for the files, so that blocks come from the network, the disk and memory in turn, and are
+//! evicted while others are read.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,18 +29,18 @@ const MIB: u64 = 1024 * KIB;
 const FILES: [(&str, u64); 3] =
     [("short", 200_001), ("middle", 3 * MIB + 17), ("long", 21 * MIB + 5)];
 
-/// The least there is.
+/// The smallest budgets that are allowed.
 const MEMORY: u64 = 8 * MIB;
 const DISK: u64 = 6 * MIB;
 
-/// Bound on a read. Some faults ask to wait a second.
+/// The deadline of a read. Some faults request a delay of a second.
 const DEADLINE: Duration = Duration::from_secs(8);
 
 #[derive(Clone, Debug)]
 enum Step {
     Open(usize),
     Close(usize),
-    /// A row of reads of that length in one handle, from a place in sixteenths of the file on.
+    /// Consecutive reads of one length in one handle, from a place in sixteenths of the file.
     Read {
         handle: usize,
         place: u64,
@@ -53,10 +52,10 @@ enum Step {
         place: u64,
         length: u32,
     },
-    FetchAhead(usize),
-    ExpireLinks,
+    Prefetch(usize),
+    ExpireLeases,
     ExpireTokens,
-    /// Other bytes of the same length, under the same listing.
+    /// Other bytes of the same length, with the same listing.
     Change(usize),
     Pause(u64),
 }
@@ -69,15 +68,15 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (0usize..8, 0u64..17, length.clone(), 1u32..24)
             .prop_map(|(handle, place, length, count)| Step::Read { handle, place, length, count }),
         3 => (0u64..17, length).prop_map(|(place, length)| Step::ReadEverywhere { place, length }),
-        1 => (0..FILES.len()).prop_map(Step::FetchAhead),
-        1 => Just(Step::ExpireLinks),
+        1 => (0..FILES.len()).prop_map(Step::Prefetch),
+        1 => Just(Step::ExpireLeases),
         1 => Just(Step::ExpireTokens),
         1 => (0..FILES.len()).prop_map(Step::Change),
         1 => (1u64..60).prop_map(Step::Pause),
     ]
 }
 
-/// Remembers what it is told, as the catalog does.
+/// Remembers validators, as the catalog does.
 #[derive(Default)]
 struct Memory(Mutex<HashMap<FileId, Validator>>);
 
@@ -97,7 +96,7 @@ impl Observer for Memory {
     }
 }
 
-/// A handle, and which of its file's contents it has been seen to read.
+/// A handle, and the content that it has been seen to read.
 struct Reader {
     file: usize,
     open: Arc<OpenFile>,
@@ -108,7 +107,7 @@ struct World {
     cloud: DemoCloud,
     engine: Arc<Engine>,
     recordings: Vec<Recording>,
-    /// Seeds of all contents that each file has had.
+    /// Seeds of all contents of each file so far.
     seeds: Vec<Vec<u64>>,
     readers: Vec<Reader>,
     changes: u64,
@@ -184,19 +183,19 @@ impl World {
                 for reader in &self.readers {
                     let (engine, open) = (self.engine.clone(), reader.open.clone());
                     let offset = FILES[reader.file].1 * place / 16;
-                    let asked = async move { (offset, read(&engine, &open, offset, length).await) };
-                    reads.push(tokio::spawn(asked));
+                    let read = async move { (offset, read(&engine, &open, offset, length).await) };
+                    reads.push(tokio::spawn(read));
                 }
                 for (handle, read) in reads.into_iter().enumerate() {
                     let (offset, read) = read.await.unwrap();
                     self.check(handle, offset, length, read)?;
                 }
             }
-            Step::FetchAhead(file) => {
+            Step::Prefetch(file) => {
                 let open = self.engine.open(&self.recordings[file]).unwrap();
                 self.engine.prefetch_whole_file(&open);
             }
-            Step::ExpireLinks => self.cloud.expire_links(),
+            Step::ExpireLeases => self.cloud.expire_links(),
             Step::ExpireTokens => self.cloud.expire_tokens(),
             Step::Change(file) => {
                 self.changes += 1;
@@ -216,7 +215,8 @@ impl World {
         Ok(())
     }
 
-    /// Bytes must be those of one content of the file, the same for all reads of the handle, and as many as there are.
+    /// Asserts that the bytes are complete and of one content of the file, the same for all reads
+    /// of the handle.
     fn check(
         &mut self,
         handle: usize,
@@ -234,7 +234,7 @@ impl World {
             pattern_bytes(seed, offset, &mut truth);
             bytes == truth
         };
-        // The beginning is the same in all of them.
+        // The beginning is the same in all contents.
         if there == 0 || offset + there as u64 <= PATTERN_HEAD.len() as u64 {
             return Ok(());
         }
@@ -249,7 +249,7 @@ impl World {
     }
 }
 
-/// As the kernel's side reads: from memory if that is possible, else with patience.
+/// Reads as the file system does: from memory if possible.
 async fn read(
     engine: &Arc<Engine>,
     open: &Arc<OpenFile>,
@@ -266,7 +266,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 40, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_interleaving_gives_the_bytes_of_one_content_or_an_error(
+    fn any_interleaving_reads_one_content_or_fails(
         seed in any::<u64>(), steps in prop::collection::vec(step(), 5..40)
     ) {
         let directory = tempfile::tempdir().unwrap();

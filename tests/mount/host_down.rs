@@ -1,6 +1,4 @@
-//! A host that keeps failing: reads do not each wait for their deadline.
-
-// A helper that cannot go on fails its test.
+//! A host that keeps failing: not every read waits for its deadline.
 
 use std::time::{Duration, Instant};
 
@@ -11,30 +9,34 @@ use meetfs::demo_cloud::{
     Trigger, WebexArchive, WebexRecording,
 };
 
-/// Bytes that the beginning of a file brings, and how long that took.
-fn beginning(rig: &Rig, pattern: &str) -> (u64, Duration) {
+/// How long a Webex lease of these tests is valid.
+const LEASE_TTL: Duration = Duration::from_secs(1);
+
+/// Reads the first 100,000 bytes of a file. Returns how many it got, and how long that took.
+fn read_head(rig: &Rig, pattern: &str) -> (u64, Duration) {
     let started = Instant::now();
     let output = rig.try_shell(&format!("head -c 100000 {pattern} | wc -c"), SOON);
     (String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number"), started.elapsed())
 }
 
-/// The interface of `source` has gone dark: one read finds out, those behind it fail at once and `status` says why; its
-/// listings go on trying, `acme` is read as ever, and all is well once it answers again.
-fn is_told_of_one_source(rig: &Rig, source: &str, server: Server, origin: &str) {
+/// Asserts what happens while the API of `source` does not answer: one read waits, the next ones
+/// fail at once, and `status` shows the reason. Refreshes continue to try, `acme` is read as
+/// before, and everything works once the API answers again.
+fn assert_only_one_source_is_down(rig: &Rig, source: &str, server: Server, origin: &str) {
     rig.cloud.inject(Trigger::always(server).does(Effect::BlackHole));
     let first = format!("{source}/*/*one*/*.mp4");
-    let (bytes, took) = beginning(rig, &first);
+    let (bytes, took) = read_head(rig, &first);
     assert!(bytes == 0 && took > Duration::from_secs(10), "{bytes} bytes in {took:?}");
     for name in ["two", "three", "two"] {
-        let (bytes, took) = beginning(rig, &format!("{source}/*/*{name}*/*.mp4"));
-        // One of them tries the host, for two seconds.
+        let (bytes, took) = read_head(rig, &format!("{source}/*/*{name}*/*.mp4"));
+        // One of them probes the host, for two seconds.
         assert!(
             bytes == 0 && took < Duration::from_secs(4),
             "{name}: {bytes} bytes in {took:?}\n{}",
             rig.log()
         );
     }
-    let (bytes, took) = beginning(rig, "acme/*/*other*/*.mp4");
+    let (bytes, took) = read_head(rig, "acme/*/*other*/*.mp4");
     assert!(bytes == 100_000 && took < Duration::from_secs(4), "{bytes} bytes in {took:?}");
 
     let status = rig.status();
@@ -61,8 +63,8 @@ fn is_told_of_one_source(rig: &Rig, source: &str, server: Server, origin: &str) 
     wait_until(SOON, "a listing tries it all the same", is_listed);
 
     rig.cloud.clear_faults();
-    wait_until(Duration::from_secs(20), "it is read again", || beginning(rig, &first).0 == 100_000);
-    // Links that are known need nothing of the interface: only who asks it finds out that it answers.
+    wait_until(Duration::from_secs(20), "it is read again", || read_head(rig, &first).0 == 100_000);
+    // A read with a valid lease does not use the API: only a request to it shows that it answers.
     let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
     assert_eq!(rig.status()["down"], serde_json::json!([]));
@@ -80,14 +82,14 @@ fn origin(address: &str) -> String {
 }
 
 #[test]
-fn reads_of_webex_fail_at_once_while_its_interface_is_down_and_nobody_elses_do() {
+fn webex_outage_fails_only_webex_reads_at_once() {
     let start = Timestamp::now() - jiff::SignedDuration::from_hours(5);
     let recording = |topic: &str| WebexRecording::new(topic, topic, start).with_video(3_000_000);
     let recordings = ["one", "two", "three"].map(recording).to_vec();
     let rig = Rig::new(DemoCloudOptions {
         archive: Archive::pattern(&[("other", 3_000_000)]),
         webex: WebexArchive { recordings, ..WebexArchive::empty() },
-        webex_link_ttl: Duration::from_secs(1),
+        webex_link_ttl: LEASE_TTL,
         ..DemoCloudOptions::default()
     });
     mount_with(&rig, |cloud| {
@@ -99,14 +101,14 @@ fn reads_of_webex_fail_at_once_while_its_interface_is_down_and_nobody_elses_do()
     });
     let documents = || rig.shell("find cisco -name meeting.json | wc -l");
     wait_until(SOON, "everything is known", || documents().trim() == "3");
-    // The links that came with that end.
-    std::thread::sleep(Duration::from_secs(2));
+    // The leases of the listing expire, so that each read needs the API.
+    std::thread::sleep(2 * LEASE_TTL);
     let origin = origin(&rig.cloud.webex_api_url());
-    is_told_of_one_source(&rig, "cisco", Server::Webex, &origin);
+    assert_only_one_source_is_down(&rig, "cisco", Server::Webex, &origin);
 }
 
 #[test]
-fn reads_of_rapatin_fail_at_once_while_its_interface_is_down_and_nobody_elses_do() {
+fn rapatin_outage_fails_only_rapatin_reads_at_once() {
     let start = Timestamp::now() - jiff::SignedDuration::from_hours(30);
     let session = |(place, topic): (usize, &str)| {
         let mut session = RapatinSession::new(topic, &format!("9000000{place}"), topic, start);
@@ -123,14 +125,14 @@ fn reads_of_rapatin_fail_at_once_while_its_interface_is_down_and_nobody_elses_do
             "[source.rapat]\nprovider = \"rapatin\"\nemail = \"{email}\"\npassword = \"{password}\"\napi_url = \"{api}\"\n"
         )
     });
-    // The links are Zoom's; it takes the interface to get others for those that have gone stale.
+    // The download URLs are Zoom's. New ones for those that are refused come from the API.
     rig.cloud.inject(Trigger::always(Server::Web).on("webhook_download").does(Effect::Html200));
     let origin = origin(&rig.cloud.rapatin_api_url());
-    is_told_of_one_source(&rig, "rapat", Server::Rapatin, &origin);
+    assert_only_one_source_is_down(&rig, "rapat", Server::Rapatin, &origin);
 }
 
 #[test]
-fn a_host_that_hangs_costs_one_deadline_and_then_reads_fail_at_once_until_it_answers_again() {
+fn hanging_host_costs_one_deadline_until_it_answers() {
     let files = [("known", 3_000_000), ("other", 50_000_000), ("third", 50_000_000)];
     let rig = Rig::mounted(DemoCloudOptions {
         archive: Archive::pattern(&files),
@@ -140,12 +142,12 @@ fn a_host_that_hangs_costs_one_deadline_and_then_reads_fail_at_once_until_it_ans
     for server in [Server::Api, Server::Web, Server::Media] {
         rig.cloud.inject(Trigger::always(server).does(Effect::BlackHole));
     }
-    let read = |name: &str| beginning(&rig, &format!("acme/*/*{name}/*.mp4"));
+    let read = |name: &str| read_head(&rig, &format!("acme/*/*{name}/*.mp4"));
     let (bytes, took) = read("other");
     assert!(bytes == 0 && took > Duration::from_secs(10), "{bytes} bytes in {took:?}");
     for _ in 0..3 {
         let (bytes, took) = read("third");
-        // One of them tries the host, for two seconds.
+        // One of them probes the host, for two seconds.
         assert!(bytes == 0 && took < Duration::from_secs(4), "{bytes} bytes in {took:?}");
     }
     assert_eq!(read("known").0, 100_000, "what is cached is read");

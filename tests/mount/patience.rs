@@ -1,6 +1,4 @@
-//! A cloud that wants to be left alone, or that never comes to an end: how long it is waited for, and what is said.
-
-// A helper that cannot go on fails its test.
+//! Rate limits and endless listings: how long meetfs waits, and what it reports.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -14,13 +12,13 @@ use meetfs::demo_cloud::{
     Trigger, WebexArchive,
 };
 
-/// Longer than any pause of ours.
-const ASKED: u64 = 400;
+/// The requested delay in seconds, longer than any back-off.
+const REQUESTED_DELAY: u64 = 400;
 
 const FORMS: [(RetryAfter, bool); 4] = [
-    (RetryAfter::Seconds(ASKED), true),
-    (RetryAfter::HttpDate(ASKED), true),
-    (RetryAfter::IsoDate(ASKED), true),
+    (RetryAfter::Seconds(REQUESTED_DELAY), true),
+    (RetryAfter::HttpDate(REQUESTED_DELAY), true),
+    (RetryAfter::IsoDate(REQUESTED_DELAY), true),
     (RetryAfter::None, false),
 ];
 
@@ -44,9 +42,9 @@ fn mount(rig: &Rig) {
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
 }
 
-/// However a 429 says how long to wait, `status` says why the source was not listed and when it is tried again: not before
-/// that time.
-fn every_form_is_waited_for(rig: &Rig, fault: impl Fn(RetryAfter) -> Fault) {
+/// Asserts that after a 429, whatever the form of its delay, `status` shows why the source was not
+/// listed and when the next refresh is: not before the delay.
+fn assert_every_form_is_awaited(rig: &Rig, fault: impl Fn(RetryAfter) -> Fault) {
     for (form, is_stated) in FORMS {
         rig.cloud.inject(fault(form));
         mount(rig);
@@ -72,7 +70,7 @@ fn every_form_is_waited_for(rig: &Rig, fault: impl Fn(RetryAfter) -> Fault) {
 }
 
 #[test]
-fn zoom_is_left_alone_for_as_long_as_it_asks_in_whatever_form() {
+fn zoom_delay_is_awaited_in_every_form() {
     let rig = rig(|cloud| {
         format!(
             "[source.acme]\nprovider = \"zoom\"\ntoken = \"{}\"\napi_url = \"{}\"\n",
@@ -82,11 +80,11 @@ fn zoom_is_left_alone_for_as_long_as_it_asks_in_whatever_form() {
     });
     let limit =
         |form| Trigger::always(Server::Api).on("/recordings").does(Effect::TooManyRequests(form));
-    every_form_is_waited_for(&rig, limit);
+    assert_every_form_is_awaited(&rig, limit);
 }
 
 #[test]
-fn webex_is_left_alone_for_as_long_as_it_asks_in_whatever_form() {
+fn webex_delay_is_awaited_in_every_form() {
     let rig = rig(|cloud| {
         format!(
             "[source.cisco]\nprovider = \"webex\"\ntoken = \"{}\"\napi_url = \"{}\"\n",
@@ -95,11 +93,11 @@ fn webex_is_left_alone_for_as_long_as_it_asks_in_whatever_form() {
         )
     });
     let limit = |form| Trigger::always(Server::Webex).does(Effect::TooManyRequests(form));
-    every_form_is_waited_for(&rig, limit);
+    assert_every_form_is_awaited(&rig, limit);
 }
 
 #[test]
-fn rapatin_is_left_alone_for_as_long_as_it_asks_in_whatever_form() {
+fn rapatin_delay_is_awaited_in_every_form() {
     let rig = rig(|cloud| {
         let (email, password) = cloud.rapatin_login();
         let api = cloud.rapatin_api_url();
@@ -110,14 +108,14 @@ fn rapatin_is_left_alone_for_as_long_as_it_asks_in_whatever_form() {
     let limited = |part: &str, form| {
         Trigger::always(Server::Rapatin).on(part).does(Effect::TooManyRequests(form))
     };
-    every_form_is_waited_for(&rig, |form| {
+    assert_every_form_is_awaited(&rig, |form| {
         rig.cloud.inject(limited("/recordings", form));
         limited("/schedules", form)
     });
 }
 
-/// Answers every question for a page of a listing with one meeting and the token of yet another page.
-fn endless() -> String {
+/// Starts a server whose every page of a listing has one meeting and the token of another page.
+fn start_endless_listing() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     std::thread::spawn(move || {
@@ -153,12 +151,14 @@ fn endless() -> String {
 }
 
 #[test]
-fn a_listing_without_an_end_is_given_up_with_a_word() {
+fn endless_listing_is_reported_as_incomplete() {
     let rig = Rig::new(DemoCloudOptions::default());
     let config = rig.config();
     let general = config.split("[source.").next().expect("a beginning");
-    let source =
-        format!("[source.acme]\nprovider = \"zoom\"\ntoken = \"t\"\napi_url = \"{}\"\n", endless());
+    let source = format!(
+        "[source.acme]\nprovider = \"zoom\"\ntoken = \"t\"\napi_url = \"{}\"\n",
+        start_endless_listing()
+    );
     rig.write_config(&format!("{general}\n{source}"));
     mount(&rig);
     let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
@@ -173,7 +173,7 @@ fn a_listing_without_an_end_is_given_up_with_a_word() {
 }
 
 #[test]
-fn a_refresh_that_takes_its_time_says_what_it_waits_for() {
+fn slow_refresh_shows_what_it_waits_for() {
     let rig = Rig::mounted(DemoCloudOptions {
         archive: Archive::many(5, 20),
         ..DemoCloudOptions::default()
@@ -182,12 +182,15 @@ fn a_refresh_that_takes_its_time_says_what_it_waits_for() {
     rig.cloud.inject(Trigger::always(Server::Api).on("/recordings").does(slow));
     let binary = rig.meetfs().get_program().to_string_lossy().into_owned();
     let line = format!("{binary} refresh '{}'", rig.mountpoint.display());
-    // Only to a terminal is it said soon.
+    // The progress is shown early only on a terminal.
     let mut command = Command::new("script");
     command.args(["-qec", &line, "/dev/null"]);
     command.env("XDG_RUNTIME_DIR", rig.directory.path().join("run"));
     let output = run(&mut command, SOON);
-    let said = text(&output);
-    assert!(output.status.success() && said.contains("still refreshing acme after"), "{said}");
+    let output_text = text(&output);
+    assert!(
+        output.status.success() && output_text.contains("still refreshing acme after"),
+        "{output_text}"
+    );
     rig.unmount();
 }
