@@ -1,12 +1,15 @@
-//! The clouds: who lists meetings and hands out leases. One directory a provider, one line of registration here.
+//! The providers: they list meetings and issue leases.
 //!
-//! Enters: validated settings of one source. Leaves: [`Meeting`]s, what else is known of one, and [`Lease`]s.
-//! A provider knows its cloud's interface and nothing of directories, inodes, blocks or the mount.
+//! Input: the validated settings of one source. Output: [`Meeting`](crate::model::Meeting)s, their
+//! details, and [`Lease`](crate::model::Lease)s. A provider knows the API of its service; it does not
+//! know directories, inodes, blocks or the mount.
 //!
-//! Beside the directories stands what more than one of them needs: [`token`] is renewed once for all callers, [`sign_in`] is
-//! what somebody permitted in a browser, [`scopes`] are compared with what is needed, [`lenient`] and [`forgiving`] read
-//! JSON as it comes, [`document`] and [`words`] keep credentials out of what is shown, [`failures`] are told as a person
-//! would tell them, and [`trash`] has the words for recycle bins.
+//! A provider is one directory, one line in [`Registry::default`] and one section of the
+//! configuration. `toolkit` has what several providers need: an API client that renews tokens, a
+//! listing in windows, single flight, back-off, lenient JSON, redaction. `oauth` has the sign-ins of
+//! users, `zoom_share` the downloads of recordings that Zoom hosts.
+//!
+//! Every failure is a [`ProviderError`]. Each call bounds its own time and retries.
 
 mod error;
 mod factory;

@@ -1,4 +1,4 @@
-//! What every provider offers.
+//! The interface of a provider.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use crate::model::{
     DaySpan, Details, FileId, FileKey, Lease, Meeting, MeetingId, RecordingFile, SourceName,
 };
 
-/// What a source can be asked for. Every call bounds its own time and retries.
+/// A source of meetings. Every call bounds its own time and retries.
 #[async_trait]
 pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
-    /// The configured name.
+    /// Returns the configured name.
     fn source(&self) -> &SourceName;
 
     /// Returns which archive the listings are of.
@@ -32,31 +32,31 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
         Conventions::default()
     }
 
-    /// Takes in what an earlier run listed, before anything is asked: for what a provider must say the same of again,
-    /// or needs to know of a meeting that it has not listed in this run.
+    /// Receives the meetings of an earlier run before the first request: a provider may have to report
+    /// the same again, or need to know a meeting that it has not listed in this run.
     fn recall(&self, _listed: &[Arc<Meeting>]) {}
 
-    /// Takes in who knows what was listed last, before anything is asked: a provider that lists thousands of meetings need
-    /// not hold those a second time that are as they were, see [`Listing::unchanged`].
+    /// Receives the meetings of the last listing before the first request. A provider that lists
+    /// thousands of meetings need not return the unchanged ones, see [`Listing::unchanged`].
     fn set_known_meetings(&self, _known: Arc<dyn KnownMeetings>) {}
 
     /// Lists the meetings held on the days of `span`.
     ///
     /// # Errors
-    /// Only where nothing at all could be listed; what failed in part is in [`Listing::failed`].
+    /// Nothing could be listed. Partial failures are in [`Listing::failed`].
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError>;
 
-    /// What the provider knows of a meeting besides its listing. `None` where it says for good that there is nothing
-    /// more (too old, no permission): asking again is no use.
+    /// Returns the details of a meeting that its listing lacks. `None` if there are none permanently
+    /// (too old, no permission).
     ///
     /// # Errors
-    /// What may work later.
+    /// A retry may succeed.
     async fn details(&self, meeting: &MeetingId) -> Result<Option<Details>, ProviderError>;
 
-    /// Asks once more for what `known` lacks; what it has is not asked for again. The same if nothing can be had now.
+    /// Requests what `known` lacks, and nothing else. Returns `known` if nothing is available.
     ///
     /// # Errors
-    /// What may work later.
+    /// A retry may succeed.
     async fn complete(
         &self,
         _meeting: &MeetingId,
@@ -65,46 +65,47 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
         Ok(known.clone())
     }
 
-    /// The same, and asks again for the files of `known`: the listed ones have changed, so these may have.
+    /// As [`complete`](Self::complete), and requests the files of `known` again, because the listed
+    /// files have changed.
     ///
     /// # Errors
-    /// What may work later.
+    /// A retry may succeed.
     async fn renew(&self, meeting: &MeetingId, known: &Details) -> Result<Details, ProviderError> {
         self.complete(meeting, known).await
     }
 
-    /// Looks for files of `meetings`, newest first, that were made after their details were asked for and that listings do
-    /// not show. What it finds is what the details would have brought by now; they are not asked for again.
+    /// Requests files of `meetings`, newest first, that were created after their details were
+    /// requested and that listings do not contain. The details themselves are not requested again.
     async fn late_files(&self, _meetings: &[Arc<Meeting>]) -> LateFiles {
         LateFiles::default()
     }
 
-    /// What the credential permits of what this source can use; nothing where the cloud does not say.
+    /// Returns the permissions of the credential; none if the provider does not report them.
     ///
     /// # Errors
-    /// There is no token to look at.
+    /// There is no token.
     async fn permissions(&self) -> Result<Vec<Permission>, ProviderError> {
         Ok(Vec::new())
     }
 
-    /// How a person is told of its recycle bin; `None` where it has none.
+    /// Returns the recycle bin, if the provider has one.
     fn recycle_bin(&self) -> Option<RecycleBin> {
         None
     }
 
-    /// Lists what lies in the recycle bin of meetings held on the days of `span`, or of all where the provider does not
-    /// ask for days.
+    /// Lists the meetings in the recycle bin that were held on the days of `span`, or all if the
+    /// provider does not filter by day.
     ///
     /// # Errors
-    /// Only where nothing at all could be listed; what failed in part is in [`TrashListing::failed`].
+    /// Nothing could be listed. Partial failures are in [`TrashListing::failed`].
     async fn list_trash(&self, _span: DaySpan) -> Result<TrashListing, ProviderError> {
         Ok(TrashListing::default())
     }
 
-    /// Finds a download address of `file`.
+    /// Returns a lease of `file`.
     ///
     /// # Errors
-    /// Why there is none: refused, gone, or out of reach for now.
+    /// The file is refused, gone, or unavailable for now.
     async fn lease(
         &self,
         file: &FileId,
@@ -117,8 +118,8 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
         false
     }
 
-    /// Waits for what must not be cut off when the process ends (a refresh token that is on its way, where the old one is
-    /// spent); nothing such begins any more. Callers bound the wait.
+    /// Waits for work that must not be interrupted when the process ends, such as the arrival of a new
+    /// refresh token, and starts no more of it. Callers bound the wait.
     async fn finish(&self) {}
 }
 
@@ -131,41 +132,42 @@ pub struct Conventions {
     pub redundant_view_suffix: Option<&'static str>,
 }
 
-/// Knows what was listed last of each source.
+/// The meetings of the last listing of each source.
 pub trait KnownMeetings: Send + Sync + 'static {
-    /// Whether `meeting` is listed as it was.
+    /// Whether `meeting` is unchanged since the last listing.
     fn is_known(&self, meeting: &Meeting) -> bool;
 }
 
-/// How hard to look for a lease.
+/// The effort of a request for a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LeaseEffort {
-    /// From the link the listing gave.
+    /// Uses the listed download URL.
     Listed,
-    /// From a link asked for now, with its own credential: the last one was refused.
+    /// Requests a new download URL with a credential of its own, after a refusal.
     Renewed,
-    /// With every means there is, the least liked included.
+    /// Uses every means, such as a credential in a query.
     LastResort,
 }
 
-/// What a listing brought.
+/// The meetings of a span of days.
 #[derive(Debug, Default)]
 pub struct Listing {
     /// The meetings, each once, in no particular order.
     pub meetings: Vec<Meeting>,
-    /// Meetings that are listed as they are known already ([`KnownMeetings::is_known`]), each once, and none of them above.
+    /// Unchanged meetings ([`KnownMeetings::is_known`]), each once, none of them in `meetings`.
     pub unchanged: Vec<MeetingId>,
-    /// The days that could not be listed whole, and why. A meeting unseen on such a day may still exist.
+    /// The days whose list is incomplete, and why. A meeting of such a day that is not listed may
+    /// still exist.
     pub failed: Vec<(DaySpan, ProviderError)>,
 }
 
-/// What a search for late files brought.
+/// Files that were created late.
 #[derive(Debug, Default)]
 pub struct LateFiles {
-    /// The files, each under the meeting that it is of.
+    /// The files, each with its meeting.
     pub files: Vec<RecordingFile>,
     /// As in [`Details::derived_from`].
     pub derived_from: Option<FileKey>,
-    /// Why there may be more; `None` if there are none.
+    /// Why there may be more files; `None` if the search is complete.
     pub failed: Option<ProviderError>,
 }

@@ -16,18 +16,20 @@ use super::mapping::{self, Mapped};
 use super::wire::State;
 use crate::http::{AllowedHosts, Client, Priority};
 use crate::model::{DaySpan, FileId, Lease};
-use crate::providers::zoom_share::{KeptLinks, LEASE_TIMEOUT, Link, Outcome, Walker, link_of};
+use crate::providers::zoom_share::{
+    DownloadUrl, DownloadUrlCache, LEASE_TIMEOUT, Resolution, UrlResolver, find_url,
+};
 use crate::providers::{LeaseEffort, ProviderError};
 
 /// Where leases of one source come from.
 pub(crate) struct Leases {
-    walker: Walker,
-    kept: KeptLinks,
+    resolver: UrlResolver,
+    urls: DownloadUrlCache,
 }
 
 impl Leases {
     pub(crate) fn new(client: Client, hosts: AllowedHosts) -> Self {
-        Self { walker: Walker::new(client, hosts), kept: KeptLinks::default() }
+        Self { resolver: UrlResolver::new(client, hosts), urls: DownloadUrlCache::default() }
     }
 
     /// Takes over the links of a listing of `span`, which was `whole` or failed in part.
@@ -36,7 +38,7 @@ impl Leases {
             let Mapped { meeting, links } = mapped;
             (meeting.id.clone(), meeting.start, Some(std::mem::take(links)))
         };
-        self.kept.learn(span, whole, listed.iter_mut().map(links));
+        self.urls.store(span, whole, listed.iter_mut().map(links));
     }
 
     /// Finds a lease of `file`, beginning at `effort` and trying harder where that is refused.
@@ -67,20 +69,22 @@ impl Leases {
         deadline: Instant,
     ) -> Result<Lease, ProviderError> {
         if effort == LeaseEffort::Listed
-            && let Some(link) = self.kept.of(file)
+            && let Some(link) = self.urls.get(file)
         {
-            match self.walker.walk(&link, None, deadline).await? {
-                Outcome::Lease(lease) => return Ok(lease),
-                Outcome::TokenRefused(why) | Outcome::Refused(why) | Outcome::Gone(why) => {
+            match self.resolver.resolve(&link, None, deadline).await? {
+                Resolution::Lease(lease) => return Ok(lease),
+                Resolution::TokenRefused(why)
+                | Resolution::Refused(why)
+                | Resolution::Gone(why) => {
                     tracing::debug!(source = %file.source, "{why}; asking for the meeting's links anew");
                 }
             }
         }
         let link = self.ask_anew(api, file, priority, deadline).await?;
-        match self.walker.walk(&link, None, deadline).await? {
-            Outcome::Lease(lease) => Ok(lease),
-            Outcome::Gone(why) => Err(gone(&format!("Zoom no longer has this file ({why})"))),
-            Outcome::TokenRefused(why) | Outcome::Refused(why) => {
+        match self.resolver.resolve(&link, None, deadline).await? {
+            Resolution::Lease(lease) => Ok(lease),
+            Resolution::Gone(why) => Err(gone(&format!("Zoom no longer has this file ({why})"))),
+            Resolution::TokenRefused(why) | Resolution::Refused(why) => {
                 Err(ProviderError::not_allowed(format!(
                     "Zoom refuses the link that Rapatin gives ({why}); see at rapatin.id whether the recording still opens"
                 )))
@@ -95,7 +99,7 @@ impl Leases {
         file: &FileId,
         priority: Priority,
         deadline: Instant,
-    ) -> Result<Link, ProviderError> {
+    ) -> Result<DownloadUrl, ProviderError> {
         let meeting = mapping::meeting_of(&file.key);
         let within = deadline.saturating_duration_since(Instant::now());
         let listed = api.recordings(meeting, within, priority).await?.sessions;
@@ -115,9 +119,9 @@ impl Leases {
             }
         }
         let links = mapping::links(meeting, session.files);
-        let link = link_of(&links, &file.key)
+        let link = find_url(&links, &file.key)
             .ok_or_else(|| gone("Rapatin no longer lists a download link for this file"))?;
-        self.kept.replace(&file.meeting, links);
+        self.urls.replace(&file.meeting, links);
         Ok(link)
     }
 }

@@ -11,7 +11,7 @@ use crate::model::{
     Availability, FileId, FileKey, Meeting, MeetingId, RecordingFile, SourceName, Version,
 };
 use crate::providers::toolkit::serde_lenient;
-use crate::providers::zoom_share::Link;
+use crate::providers::zoom_share::DownloadUrl;
 use crate::providers::zoom_share::file_kinds::{Kind, declared_size};
 
 /// Between the parts of a key.
@@ -20,7 +20,7 @@ const BAR: char = '|';
 /// A meeting with what its files' leases begin from.
 pub(crate) struct Mapped {
     pub(crate) meeting: Meeting,
-    pub(crate) links: Vec<Link>,
+    pub(crate) links: Vec<DownloadUrl>,
 }
 
 /// A session of the meeting with the id `meeting`, which began at `start`, as the other rooms know it. How long it
@@ -88,7 +88,7 @@ fn deleted(delete_on: &str) -> Option<Timestamp> {
 }
 
 /// The links of a session whose files were asked for anew.
-pub(crate) fn links(meeting: &str, files: Vec<File>) -> Vec<Link> {
+pub(crate) fn links(meeting: &str, files: Vec<File>) -> Vec<DownloadUrl> {
     keyed(meeting, files).iter().filter_map(|(key, file)| link(key, file)).collect()
 }
 
@@ -97,8 +97,8 @@ pub(crate) fn meeting_of(key: &FileKey) -> &str {
     key.as_str().split(BAR).next().unwrap_or_default()
 }
 
-fn link(key: &FileKey, file: &File) -> Option<Link> {
-    Some(Link { key: key.clone(), address: file.download_url.clone()?, body: kind(file).body() })
+fn link(key: &FileKey, file: &File) -> Option<DownloadUrl> {
+    Some(DownloadUrl { key: key.clone(), url: file.download_url.clone()?, body: kind(file).body() })
 }
 
 /// Gives each file its key: the meeting's id, under which alone a session can be asked for again, then type and view,

@@ -1,22 +1,23 @@
-//! What of a cloud's reply may stand in `meeting.json`: the same on every listing, and never a credential.
+//! The fields of a reply that `meeting.json` may contain: the same after every listing, and never a
+//! credential.
 
 use serde_json::{Map, Value};
 
-/// Unknown fields with one of these in their name may open something, and are left out.
-const SECRETS: [&str; 8] = ["url", "link", "token", "pass", "pwd", "secret", "key", "path"];
+/// Unknown fields with one of these in their name may be a credential, and are omitted.
+const SECRET_PARTS: [&str; 8] = ["url", "link", "token", "pass", "pwd", "secret", "key", "path"];
 
-/// Unknown fields with one of these words in their name are left out: counts change from one listing to the next
-/// and would make every copy of `meeting.json` a new one.
-const COUNTS: [&str; 5] = ["count", "size", "total", "left", "views"];
+/// Unknown fields with one of these words in their name are omitted: counts change from one listing
+/// to the next, and each change would be a new version of `meeting.json`.
+const COUNT_WORDS: [&str; 5] = ["count", "size", "total", "left", "views"];
 
-/// Adds a fact, if there is one.
-pub(crate) fn put(facts: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
+/// Adds a field if it has a value.
+pub(crate) fn put(document: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
     if let Some(value) = value {
-        facts.insert(name.to_owned(), value.into());
+        document.insert(name.to_owned(), value.into());
     }
 }
 
-/// Whether a field that nobody has described may be repeated: it is plain, opens nothing and counts nothing.
+/// Whether an unknown field may be shown: it is plain, not a credential and not a count.
 pub(crate) fn is_harmless(name: &str, value: &Value) -> bool {
     let plain = match value {
         Value::String(text) => !text.is_empty() && !text.contains("://"),
@@ -25,11 +26,11 @@ pub(crate) fn is_harmless(name: &str, value: &Value) -> bool {
     };
     let lower = name.to_ascii_lowercase();
     plain
-        && !SECRETS.iter().any(|part| lower.contains(part))
-        && !words(name).iter().any(|word| COUNTS.contains(&word.as_str()))
+        && !SECRET_PARTS.iter().any(|part| lower.contains(part))
+        && !words(name).iter().any(|word| COUNT_WORDS.contains(&word.as_str()))
 }
 
-/// The words of a field's name in lower case, `camelCase` and `snake_case` alike.
+/// Returns the words of a name in lower case, from `camelCase` and `snake_case`.
 fn words(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     for character in name.chars() {
@@ -52,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_that_opens_or_counts_something_is_left_out_however_it_is_spelled() {
+    fn credentials_and_counts_are_omitted() {
         for name in [
             "recording_count",
             "viewsTotal",

@@ -1,7 +1,7 @@
-//! JSON with something wrong in one place, read for everything else.
+//! Reads JSON with an error in one place.
 //!
-//! A topic that was cut in the middle of an emoji ends in half a surrogate pair; a name typed in another century's
-//! encoding is no UTF-8. Strict reading would let one such meeting hide three hundred others.
+//! A topic that was cut in the middle of an emoji ends in half a surrogate pair, and a name in an old
+//! encoding is not UTF-8. With a strict parser, one such meeting would hide three hundred others.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-/// The object in `bytes`. Where it is not JSON throughout, what can be read of it: an element of a list at the top
-/// that cannot be read is null.
+/// Returns the object in `bytes`. If it is not valid JSON, an unreadable element of a list at the top
+/// level is null.
 pub(crate) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF".as_slice()).unwrap_or(bytes);
     if let Ok(value) = serde_json::from_slice(bytes) {
@@ -36,7 +36,7 @@ fn element_of(raw: &RawValue) -> Value {
     read.or_else(|_| serde_json::from_str(&without_half_pairs(raw.get()))).unwrap_or(Value::Null)
 }
 
-/// Raw control characters are not allowed in strings, and between values a space does as well.
+/// Replaces raw control characters, which strings must not contain, by spaces.
 fn without_control_characters(text: Cow<'_, str>) -> Cow<'_, str> {
     if !text.chars().any(|character| character.is_ascii_control()) {
         return text;
@@ -46,7 +46,7 @@ fn without_control_characters(text: Cow<'_, str>) -> Cow<'_, str> {
         .collect()
 }
 
-/// Replaces escaped halves of surrogate pairs that stand alone (RFC 8259, 8.2) by the replacement character.
+/// Replaces escaped lone surrogates (RFC 8259, 8.2) by the replacement character.
 fn without_half_pairs(text: &str) -> String {
     let mut whole = String::with_capacity(text.len());
     let mut rest = text;

@@ -1,4 +1,6 @@
-//! One lease a file, shared by all its readers.
+//! Leases, one for each file, shared by all its readers.
+//!
+//! Lock order: the single flight of a slot, then its state.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -14,11 +16,11 @@ use crate::http::{FetchCause, FetchError, LeaseSource, MAX_LEASE_ATTEMPTS, Prior
 use crate::model::{FileId, Lease};
 use crate::providers::{ErrorClass, LeaseEffort, Provider, ProviderError};
 
-/// Files whose lease is remembered. A lease is below 2 KiB, so this is 8 MiB at most; a file that drops out
-/// costs one resolve when it is read again.
-const LEASES_KEPT: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+/// A lease is below 2 KiB, so this is 8 MiB at most. An evicted lease costs one request when its
+/// file is read again.
+const MAX_LEASES: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
-/// Hands out the leases of one source.
+/// The leases of one source.
 pub struct LeaseCache {
     provider: Arc<dyn Provider>,
     slots: Mutex<LruCache<FileId, Arc<LeaseSlot>>>,
@@ -33,10 +35,10 @@ impl std::fmt::Debug for LeaseCache {
 impl LeaseCache {
     /// Returns an empty cache.
     pub fn new(provider: Arc<dyn Provider>) -> Self {
-        Self { provider, slots: Mutex::new(LruCache::new(LEASES_KEPT)) }
+        Self { provider, slots: Mutex::new(LruCache::new(MAX_LEASES)) }
     }
 
-    /// The place where readers of `file` share its lease.
+    /// Returns the lease source that all readers of `file` share.
     pub fn slot(&self, file: &FileId) -> Arc<dyn LeaseSource> {
         let mut slots = self.slots.lock();
         let slot = slots.get_or_insert(file.clone(), || {
@@ -44,7 +46,7 @@ impl LeaseCache {
                 provider: self.provider.clone(),
                 file: file.clone(),
                 resolve: SingleFlight::default(),
-                held: Mutex::new(Held { lease: None, refusals: 0 }),
+                state: Mutex::new(LeaseState { lease: None, refusals: 0 }),
             })
         });
         slot.clone()
@@ -54,43 +56,42 @@ impl LeaseCache {
 struct LeaseSlot {
     provider: Arc<dyn Provider>,
     file: FileId,
-    /// Taken before `held`, never while holding it.
     resolve: SingleFlight<()>,
-    held: Mutex<Held>,
+    state: Mutex<LeaseState>,
 }
 
-struct Held {
+struct LeaseState {
     lease: Option<Arc<Lease>>,
-    /// Leases refused since one last worked; decides how hard the next resolve tries.
+    /// Leases refused since one last worked. It determines the effort of the next request.
     refusals: u32,
 }
 
 #[async_trait]
 impl LeaseSource for LeaseSlot {
     async fn current(&self, priority: Priority) -> Result<Arc<Lease>, FetchError> {
-        if let Some(lease) = self.in_force() {
+        if let Some(lease) = self.unexpired() {
             return Ok(lease);
         }
         let mut flight = self.resolve.enter().await;
-        if let Some(lease) = self.in_force() {
+        if let Some(lease) = self.unexpired() {
             return Ok(lease);
         }
         if let Some(error) = flight.shared_failure() {
             return Err(error.clone().into());
         }
-        let effort = effort_after(self.held.lock().refusals);
+        let effort = effort_after(self.state.lock().refusals);
         let resolved = self.provider.lease(&self.file, effort, priority).await;
-        let mut held = self.held.lock();
+        let mut state = self.state.lock();
         match resolved {
             Ok(lease) => {
                 let lease = Arc::new(lease);
-                held.lease = Some(lease.clone());
+                state.lease = Some(lease.clone());
                 flight.succeed(());
                 Ok(lease)
             }
             Err(error) => {
                 if !error.is_transient() {
-                    held.refusals = 0;
+                    state.refusals = 0;
                 }
                 flight.fail(error.clone(), Duration::ZERO);
                 Err(error.into())
@@ -99,18 +100,18 @@ impl LeaseSource for LeaseSlot {
     }
 
     fn report_refused(&self, lease: &Arc<Lease>) {
-        let mut held = self.held.lock();
-        if held.lease.as_ref().is_some_and(|held| Arc::ptr_eq(held, lease)) {
-            held.lease = None;
-            // After the last resort the next reader begins anew: what failed then may be fixed by then.
-            held.refusals = (held.refusals + 1) % MAX_LEASE_ATTEMPTS;
+        let mut state = self.state.lock();
+        if state.lease.as_ref().is_some_and(|current| Arc::ptr_eq(current, lease)) {
+            state.lease = None;
+            // After the last resort, the next reader starts again: the cause may be gone by then.
+            state.refusals = (state.refusals + 1) % MAX_LEASE_ATTEMPTS;
         }
     }
 
     fn report_served(&self, lease: &Arc<Lease>) {
-        let mut held = self.held.lock();
-        if held.lease.as_ref().is_some_and(|held| Arc::ptr_eq(held, lease)) {
-            held.refusals = 0;
+        let mut state = self.state.lock();
+        if state.lease.as_ref().is_some_and(|current| Arc::ptr_eq(current, lease)) {
+            state.refusals = 0;
         }
     }
 
@@ -119,7 +120,8 @@ impl LeaseSource for LeaseSlot {
     }
 }
 
-/// A lease that worked and is refused has most likely ended: its plain renewal comes first.
+/// Returns the effort after some refusals. A lease that worked and is then refused has probably
+/// expired, so a plain renewal comes first.
 fn effort_after(refusals: u32) -> LeaseEffort {
     match refusals {
         0 | 1 => LeaseEffort::Listed,
@@ -129,11 +131,11 @@ fn effort_after(refusals: u32) -> LeaseEffort {
 }
 
 impl LeaseSlot {
-    /// The lease at hand, unless it has ended.
-    fn in_force(&self) -> Option<Arc<Lease>> {
-        let mut held = self.held.lock();
-        held.lease.take_if(|lease| lease.is_expired(Timestamp::now()));
-        held.lease.clone()
+    /// Returns the current lease, unless it has expired.
+    fn unexpired(&self) -> Option<Arc<Lease>> {
+        let mut state = self.state.lock();
+        state.lease.take_if(|lease| lease.is_expired(Timestamp::now()));
+        state.lease.clone()
     }
 }
 

@@ -1,9 +1,9 @@
-//! Days that could not be listed, as a person is told of them.
+//! Errors of the days that could not be listed.
 
 use crate::model::DaySpan;
 use crate::providers::{ErrorClass, ProviderError};
 
-/// The reason that a person can do most about.
+/// Returns the error that a user can do most about.
 pub(crate) fn most_actionable(failed: &[(DaySpan, ProviderError)]) -> Option<&ProviderError> {
     failed.iter().map(|(_, error)| error).min_by_key(|error| match error.class() {
         ErrorClass::Credential => 0,
@@ -13,7 +13,7 @@ pub(crate) fn most_actionable(failed: &[(DaySpan, ProviderError)]) -> Option<&Pr
     })
 }
 
-/// Joins days that failed for the same reason, so that one cause is one line.
+/// Merges overlapping spans with the same error, so that one cause is reported once.
 pub(crate) fn merge_adjacent(
     mut failed: Vec<(DaySpan, ProviderError)>,
 ) -> Vec<(DaySpan, ProviderError)> {

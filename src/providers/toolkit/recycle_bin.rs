@@ -1,7 +1,7 @@
-//! What lies in a provider's recycle bin, as every room is told of it.
+//! Recycle bins of providers.
 //!
-//! A meeting in the bin has an identity of its own (see [`MeetingId::in_trash`]), for its files are not those of the
-//! meeting that it was: they may be refused, and they end.
+//! A meeting in the recycle bin has an identity of its own (see [`MeetingId::in_trash`]), because
+//! its files are not those of the original meeting: they may be refused, and they are purged.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,37 +9,38 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Meeting, MeetingId};
 use crate::providers::ProviderError;
 
-/// A recycle bin in the words of its provider's users.
+/// A recycle bin as its provider calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecycleBin {
-    /// What it is called, as in "Zoom's trash".
+    /// Its name, as in "Zoom's trash".
     pub name: &'static str,
-    /// How something is got back out of it: "restore it …".
+    /// How to restore something from it: "restore it …".
     pub fix: &'static str,
-    /// For how many days it keeps what was deleted.
+    /// Days after which a deleted recording is purged.
     pub days: u8,
 }
 
-/// What a listing of a recycle bin brought.
+/// The contents of a recycle bin.
 #[derive(Debug, Default)]
 pub struct TrashListing {
-    /// What lies there, each meeting once, in no particular order.
+    /// Each meeting once, in no particular order.
     pub meetings: Vec<TrashEntry>,
-    /// Why it could not be listed whole; `None` if it could. A meeting unseen then may still lie there.
+    /// Why the listing is incomplete; `None` if it is complete. A meeting that an incomplete listing
+    /// does not contain may still be in the recycle bin.
     pub failed: Option<ProviderError>,
 }
 
-/// A meeting in the recycle bin, or what of it is there.
+/// A meeting in the recycle bin, with those of its files that are there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrashEntry {
-    /// The meeting with the files that lie there, under the bin's identity.
+    /// The meeting and its files, with the identity of the recycle bin.
     pub meeting: Meeting,
-    /// When the first of them was deleted, where the provider says so.
+    /// When the first of its files was deleted, if the provider says so.
     pub deleted: Option<Timestamp>,
 }
 
 impl TrashEntry {
-    /// A meeting as its provider lists it in the recycle bin.
+    /// Returns the entry of a meeting that its provider lists in the recycle bin.
     pub fn new(mut meeting: Meeting, deleted: Option<Timestamp>) -> Self {
         let id: MeetingId = meeting.id.in_trash();
         for file in &mut meeting.files {

@@ -1,9 +1,9 @@
-//! Words of a server in our own messages.
+//! Text of a server in messages of this program.
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// Words of a server as they may be printed: on one line, of bounded length, without the secret they may echo,
-/// nor anything else that looks like one.
+/// Returns text of a server that may be printed: one line of bounded length, without `secret`, which
+/// a server may echo, and without anything that looks like a secret.
 pub(crate) fn quotable(words: &str, secret: &SecretString) -> String {
     /// Zoom's longest message names six scopes in 330 characters.
     const MAX_LENGTH: usize = 400;
@@ -24,16 +24,16 @@ pub(crate) fn quotable(words: &str, secret: &SecretString) -> String {
         .collect()
 }
 
-/// Whether a token may hold it (RFC 6750, 2.1), or its form in a query.
+/// Whether a token may contain the character (RFC 6750, 2.1), or its encoded form in a query.
 fn is_of_token(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-._~+/=%".contains(c)
 }
 
-/// A server may echo a credential that it was shown earlier, or in another form. Names of scopes and fields are as
-/// long, and have no digits.
+/// Whether a word looks like a credential: a server may echo an earlier one, or another form of it.
+/// Names of scopes and fields are as long, but have no digits.
 fn is_like_token(word: &str) -> bool {
-    const SHORTEST: usize = 20;
-    word.len() >= SHORTEST && word.contains(|c: char| c.is_ascii_digit())
+    const MIN_LENGTH: usize = 20;
+    word.len() >= MIN_LENGTH && word.contains(|c: char| c.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_looks_like_a_token_is_not_repeated_and_the_words_around_it_are() {
+    fn tokens_are_redacted() {
         let quoted = |words| quotable(words, &SecretString::from("other"));
         assert_eq!(
             quoted("bad token eyJzdiI6IjAwMDAwMSIsImFsZyI.x_y, try again"),

@@ -1,32 +1,31 @@
-//! What a token permits, held against what a source can use.
+//! The permissions of a token, compared with what a source needs.
 
-/// One thing that a source does, and whether its credential permits it.
+/// An operation of a source, and whether its credential permits it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permission {
-    /// What it is, as in "listing recordings".
+    /// The operation, as in "listing recordings".
     pub purpose: &'static str,
-    /// The scopes that permit it, each by itself, without `:admin`.
+    /// The scopes of which one is needed, without `:admin`.
     pub scopes: &'static [&'static str],
-    /// Whether nothing works without it.
+    /// Whether the source does not work without it.
     pub is_needed: bool,
-    /// Whether the credential permits it.
     pub is_granted: bool,
 }
 
-/// A permission before it is known whether it was granted.
-pub(crate) struct Wanted {
+/// An operation of a source and its scopes, as in [`Permission`].
+pub(crate) struct Requirement {
     pub(crate) purpose: &'static str,
     pub(crate) scopes: &'static [&'static str],
     pub(crate) is_needed: bool,
 }
 
-/// Which of `wanted` is permitted by `granted`, names with spaces between them.
+/// Returns for each requirement whether `granted`, scopes separated by spaces, permits it.
 ///
-/// A scope for administrators (`:admin`, `:master`) permits what its plain form does ("Scopes" in Zoom's documentation of
-/// OAuth).
-pub(crate) fn held_against(
+/// A scope for administrators (`:admin`, `:master`) includes its plain form ("Scopes" in Zoom's
+/// documentation of OAuth).
+pub(crate) fn check(
     granted: &str,
-    wanted: impl IntoIterator<Item = Wanted>,
+    requirements: impl IntoIterator<Item = Requirement>,
 ) -> Vec<Permission> {
     let granted: Vec<&str> = granted
         .split([' ', ','])
@@ -34,9 +33,9 @@ pub(crate) fn held_against(
             scope.strip_suffix(":admin").or(scope.strip_suffix(":master")).unwrap_or(scope)
         })
         .collect();
-    wanted
+    requirements
         .into_iter()
-        .map(|Wanted { purpose, scopes, is_needed }| {
+        .map(|Requirement { purpose, scopes, is_needed }| {
             let is_granted = scopes.iter().any(|scope| granted.contains(scope));
             Permission { purpose, scopes, is_needed, is_granted }
         })
@@ -48,9 +47,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scope_is_granted_in_its_plain_form_and_in_those_for_administrators() {
-        let wanted =
-            || [Wanted { purpose: "x", scopes: &["recording:read", "a:b"], is_needed: true }];
+    fn administrator_scope_includes_the_plain_one() {
+        let requirement =
+            || [Requirement { purpose: "x", scopes: &["recording:read", "a:b"], is_needed: true }];
         for (granted, is_granted) in [
             ("recording:read user:read", true),
             ("user:read recording:read:admin", true),
@@ -59,7 +58,7 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(
-                held_against(granted, wanted()).first().unwrap().is_granted,
+                check(granted, requirement()).first().unwrap().is_granted,
                 is_granted,
                 "{granted}"
             );

@@ -1,5 +1,5 @@
-//! Reads single JSON values as clouds send them: numbers as strings, strings as numbers, null, or something else.
-//! What cannot be understood is `None`, never an error.
+//! Reads single JSON values as providers send them: numbers as strings, strings as numbers, null, or
+//! another type. A value that cannot be read is `None`, never an error.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
@@ -10,24 +10,24 @@ use url::Url;
 
 use crate::model::SecretUrl;
 
-/// A text that is not empty; a number counts as its digits.
+/// Reads a text that is not empty; a number is read as its digits.
 pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(as_text(&Value::deserialize(deserializer)?))
 }
 
-/// A whole number, perhaps written as a string or with a fraction of zero.
+/// Reads an integer, possibly written as a string or with a fraction of zero.
 pub(crate) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     Ok(as_integer(&Value::deserialize(deserializer)?))
 }
 
-/// A time; without an offset it is UTC, as all times of these interfaces are.
+/// Reads a time. Without an offset it is UTC, as all times of these APIs.
 pub(crate) fn time<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Timestamp>, D::Error> {
     Ok(as_text(&Value::deserialize(deserializer)?).and_then(|text| as_time(&text)))
 }
 
-/// An absolute address.
+/// Reads an absolute URL.
 pub(crate) fn address<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<SecretUrl>, D::Error> {
@@ -58,7 +58,7 @@ pub(crate) fn as_integer(value: &Value) -> Option<i64> {
         },
         _ => return None,
     };
-    /// 2^53: above it a double no longer tells whole numbers apart.
+    /// 2^53: above it, a double cannot represent every integer.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     (fraction.fract() == 0.0 && fraction.abs() <= EXACT).then_some(fraction as i64)
 }
@@ -71,12 +71,12 @@ pub(crate) fn as_time(text: &str) -> Option<Timestamp> {
     })
 }
 
-/// What the object says of itself under any of `names`.
+/// Returns the first text among the fields `names`.
 pub(crate) fn first_text(object: &Map<String, Value>, names: &[&str]) -> Option<String> {
     names.iter().find_map(|name| object.get(*name).and_then(as_text))
 }
 
-/// When the day begins that a text starts with, in UTC.
+/// Returns the start, in UTC, of the day that a text begins with.
 pub(crate) fn day_begins(text: &str) -> Option<Timestamp> {
     let day: Date = text.get(..10)?.parse().ok()?;
     TimeZone::UTC.to_timestamp(day.to_datetime(Time::midnight())).ok()
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_read_from_every_form() {
+    fn integers_are_read_from_every_form() {
         for (value, number) in [
             (json!(5), Some(5)),
             (json!("5"), Some(5)),

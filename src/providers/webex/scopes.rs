@@ -1,6 +1,6 @@
 //! Webex's scopes ("Integrations & Authorization" in its documentation), by what they are for.
 
-use crate::providers::toolkit::scopes::{Permission, Wanted, held_against};
+use crate::providers::toolkit::scopes::{Permission, Requirement, check};
 
 /// What `granted` permits of what a source can use, an administrator's or a host's.
 pub(crate) fn of(granted: &str, is_admin: bool) -> Vec<Permission> {
@@ -10,14 +10,14 @@ pub(crate) fn of(granted: &str, is_admin: bool) -> Vec<Permission> {
         &["meeting:recordings_read"]
     };
     let wanted = [
-        Wanted { purpose: "listing recordings", scopes: listing, is_needed: true },
-        Wanted {
+        Requirement { purpose: "listing recordings", scopes: listing, is_needed: true },
+        Requirement {
             purpose: "transcripts without a link of their own",
             scopes: &["meeting:transcripts_read"],
             is_needed: false,
         },
     ];
-    held_against(granted, wanted)
+    check(granted, wanted)
 }
 
 #[cfg(test)]

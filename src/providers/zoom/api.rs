@@ -68,6 +68,12 @@ impl RateLimiters {
     }
 }
 
+/// Returns the error of a reply with unexpected contents, as in "sent a list without a last page".
+pub(crate) fn unexpected(what: &dyn std::fmt::Display, subject: &str) -> ProviderError {
+    ProviderError::unavailable(format!("Zoom {what} ({subject})"))
+        .with_hint("A running mount retries automatically.")
+}
+
 /// The API of one source.
 pub(crate) struct Api {
     client: ApiClient,

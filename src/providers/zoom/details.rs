@@ -1,8 +1,9 @@
-//! What is asked about one meeting by itself, in the background: the facts of a past meeting, its recordings once more,
-//! for only there are the participants' own audio files, and who was there.
+//! Details of one meeting: the metadata of a past meeting, the audio of single participants, and
+//! the participants.
 //!
-//! Each needs a scope of its own. One that is missing is met once a run and then left alone, and the meeting's details
-//! say what they lack, so that it is asked for when the scope is there.
+//! Each of the three needs a scope of its own. A missing scope is met once in the life of the
+//! process; the details of each meeting then name what they lack, so that it is requested when the
+//! scope is there.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,21 +11,21 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::api::{Api, ApiError, RateLimitLabel};
-use super::{address, facts, mapping, participants, wire};
+use super::{mapping, metadata, participants, path_segment, wire};
 use crate::http::Priority;
-use crate::model::{Details, MeetingId, SourceName};
+use crate::model::{Details, MeetingId, SourceName, line_with_hint};
 use crate::providers::ProviderError;
 
-/// Bound on one call. Nobody waits for it, and Zoom answers these in a second or two.
+/// Timeout of one call in the background. Zoom answers within a second or two.
 const DETAILS_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The most Zoom puts on a page.
+/// The maximum of Zoom.
 const PAGE_SIZE: usize = 300;
 
-/// The largest webinar has 50,000 seats, of which each can be taken more than once.
+/// The largest webinar has 50,000 seats, and several participants can use one in turn.
 const MAX_PAGES: usize = 400;
 
-/// One of the things that are asked for.
+/// One of the requests about a meeting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Past,
@@ -35,7 +36,7 @@ enum Part {
 impl Part {
     const ALL: [Self; 3] = [Self::Past, Self::Recordings, Self::Participants];
 
-    /// Its name in [`Details::missing`].
+    /// Returns its name in [`Details::missing`].
     fn name(self) -> &'static str {
         match self {
             Self::Past => "past meeting",
@@ -48,7 +49,7 @@ impl Part {
         known.missing.iter().any(|lack| lack == self.name())
     }
 
-    /// What a refusal is about.
+    /// Returns the subject of an error message.
     fn subject(self) -> &'static str {
         match self {
             Self::Past => "the details of past meetings",
@@ -57,45 +58,46 @@ impl Part {
         }
     }
 
-    /// What is missing without it.
-    fn gives(self) -> &'static str {
+    /// Returns what is missing without it.
+    fn effect(self) -> &'static str {
         match self {
-            Self::Past => "meeting.json says less than it could",
-            Self::Recordings => "the participants' own audio is not shown",
-            Self::Participants => "there is no participants.csv",
+            Self::Past => "meeting.json is incomplete",
+            Self::Recordings => "the audio of single participants is not shown",
+            Self::Participants => "participants.csv is not shown",
         }
     }
 }
 
-/// Asks about meetings.
+/// Requests the details of meetings.
 #[derive(Default)]
-pub(crate) struct Asker {
-    /// By [`Part`]: whether its scope was found missing in this run.
-    without_scope: [AtomicBool; Part::ALL.len()],
+pub(crate) struct DetailsReader {
+    /// By [`Part`]: whether its scope is known to be missing.
+    lacks_scope: [AtomicBool; Part::ALL.len()],
 }
 
-impl Asker {
-    /// Everything there is to know about a meeting; `None` where that is nothing, for good.
+impl DetailsReader {
+    /// Requests all details of a meeting; `None` if there are none, permanently.
     ///
     /// # Errors
-    /// What may work later.
-    pub(crate) async fn ask(
+    /// A retry may succeed.
+    pub(crate) async fn read(
         &self,
         api: &Api,
         source: &SourceName,
         meeting: &MeetingId,
     ) -> Result<Option<Details>, ProviderError> {
-        let mut found = Found::default();
+        let mut collected = CollectedDetails::default();
         for part in Part::ALL {
-            self.add(part, &mut found, api, source, meeting).await?;
+            self.add(part, &mut collected, api, source, meeting).await?;
         }
-        Ok((found.is_something || !found.details.missing.is_empty()).then(|| found.details()))
+        let has_details = collected.has_reply || !collected.details.missing.is_empty();
+        Ok(has_details.then(|| collected.into_details()))
     }
 
-    /// The same with what was lacking, if it can be had by now.
+    /// Requests what `known` lacks.
     ///
     /// # Errors
-    /// What may work later.
+    /// A retry may succeed.
     pub(crate) async fn complete(
         &self,
         api: &Api,
@@ -103,13 +105,14 @@ impl Asker {
         meeting: &MeetingId,
         known: &Details,
     ) -> Result<Details, ProviderError> {
-        self.ask_for(|part| part.is_lacking(known), api, source, meeting, known).await
+        self.update(|part| part.is_lacking(known), api, source, meeting, known).await
     }
 
-    /// The same with the files as they are now. Who was there does not change, and is not asked again.
+    /// Requests what `known` lacks, and the files again. Participants of a past meeting do not
+    /// change.
     ///
     /// # Errors
-    /// What may work later.
+    /// A retry may succeed.
     pub(crate) async fn renew(
         &self,
         api: &Api,
@@ -117,146 +120,150 @@ impl Asker {
         meeting: &MeetingId,
         known: &Details,
     ) -> Result<Details, ProviderError> {
-        let is_wanted = |part: Part| part == Part::Recordings || part.is_lacking(known);
-        self.ask_for(is_wanted, api, source, meeting, known).await
+        let is_needed = |part: Part| part == Part::Recordings || part.is_lacking(known);
+        self.update(is_needed, api, source, meeting, known).await
     }
 
-    async fn ask_for(
+    async fn update(
         &self,
-        is_wanted: impl Fn(Part) -> bool,
+        is_needed: impl Fn(Part) -> bool,
         api: &Api,
         source: &SourceName,
         meeting: &MeetingId,
         known: &Details,
     ) -> Result<Details, ProviderError> {
-        let mut found = Found { facts: known.metadata.to_map(), ..Found::default() };
-        found.details = Details { missing: Vec::new(), ..known.clone() };
-        for part in Part::ALL.into_iter().filter(|part| is_wanted(*part)) {
-            self.add(part, &mut found, api, source, meeting).await?;
+        let mut collected =
+            CollectedDetails { metadata: known.metadata.to_map(), ..CollectedDetails::default() };
+        collected.details = Details { missing: Vec::new(), ..known.clone() };
+        for part in Part::ALL.into_iter().filter(|part| is_needed(*part)) {
+            self.add(part, &mut collected, api, source, meeting).await?;
         }
-        Ok(found.details())
+        Ok(collected.into_details())
     }
 
     async fn add(
         &self,
         part: Part,
-        found: &mut Found,
+        collected: &mut CollectedDetails,
         api: &Api,
         source: &SourceName,
         meeting: &MeetingId,
     ) -> Result<(), ProviderError> {
-        let without_scope = self.without_scope.get(part as usize);
-        if without_scope.is_some_and(|known| known.load(Ordering::Relaxed)) {
-            found.details.missing.push(part.name().into());
+        let lacks_scope = self.lacks_scope.get(part as usize);
+        if lacks_scope.is_some_and(|lacks| lacks.load(Ordering::Relaxed)) {
+            collected.details.missing.push(part.name().into());
             return Ok(());
         }
-        let uuid = address::meeting(meeting.of_provider());
-        let answered = match part {
+        let uuid = path_segment::meeting(meeting.of_provider());
+        let limit = (RateLimitLabel::Light, Priority::Background);
+        let outcome = match part {
             Part::Past => {
                 let path = format!("/past_meetings/{uuid}");
-                let reply = api
-                    .get((RateLimitLabel::Light, Priority::Background), &path, &[], DETAILS_TIMEOUT)
-                    .await;
-                reply.map(|reply| found.tell(facts::of_details(&reply)))
+                let reply = api.get(limit, &path, &[], DETAILS_TIMEOUT).await;
+                reply.map(|reply| collected.add_metadata(metadata::of_details(&reply)))
             }
             Part::Recordings => {
                 let path = format!("/meetings/{uuid}/recordings");
-                let reply = api
-                    .get((RateLimitLabel::Light, Priority::Background), &path, &[], DETAILS_TIMEOUT)
-                    .await;
-                reply.map(|reply| found.recordings(source, meeting, reply))
+                let reply = api.get(limit, &path, &[], DETAILS_TIMEOUT).await;
+                reply.map(|reply| collected.add_recordings(source, meeting, reply))
             }
             Part::Participants => {
                 let path = format!("/past_meetings/{uuid}/participants");
-                people(api, &path).await.map(|people| found.participants(&people))
+                list_participants(api, &path)
+                    .await
+                    .map(|participants| collected.add_participants(&participants))
             }
         };
-        let refusal = match answered {
+        let refusal = match outcome {
             Ok(()) => return Ok(()),
             Err(ApiError::Refused(refusal)) => refusal,
             Err(ApiError::Failed(error)) => return Err(error),
         };
         let error = refusal.about(part.subject());
         if refusal.is_of_scope() {
-            found.details.missing.push(part.name().into());
-            if without_scope.is_some_and(|known| !known.swap(true, Ordering::Relaxed)) {
-                tracing::warn!(%source, "{}: {error}", part.gives());
+            collected.details.missing.push(part.name().into());
+            if lacks_scope.is_some_and(|lacks| !lacks.swap(true, Ordering::Relaxed)) {
+                tracing::warn!(%source, "{}: {}", part.effect(), line_with_hint(&error));
             }
             return Ok(());
         }
         if error.is_refusal() {
-            tracing::debug!(%source, "nothing more is known of a meeting: {error}");
+            tracing::debug!(%source, "no further details of a meeting: {error}");
             return Ok(());
         }
         Err(error)
     }
 }
 
-/// Everybody on all pages.
-async fn people(api: &Api, path: &str) -> Result<Vec<Value>, ApiError> {
-    let mut people = Vec::new();
+/// Returns the participants of all pages.
+async fn list_participants(api: &Api, path: &str) -> Result<Vec<Value>, ApiError> {
+    let mut participants = Vec::new();
     let mut next = None;
     let page_size = PAGE_SIZE.to_string();
     for _ in 0..MAX_PAGES {
         let mut query = vec![("page_size", page_size.as_str())];
         query.extend(next.as_deref().map(|next| ("next_page_token", next)));
-        let reply = api
-            .get((RateLimitLabel::Medium, Priority::Background), path, &query, DETAILS_TIMEOUT)
-            .await?;
-        let page = wire::People::read(reply);
-        people.extend(page.people);
-        if people.len() > MAX_PAGES * PAGE_SIZE {
+        let limit = (RateLimitLabel::Medium, Priority::Background);
+        let page =
+            wire::ParticipantPage::read(api.get(limit, path, &query, DETAILS_TIMEOUT).await?);
+        participants.extend(page.participants);
+        if participants.len() > MAX_PAGES * PAGE_SIZE {
             break;
         }
         next = page.next;
         if next.is_none() {
-            return Ok(people);
+            return Ok(participants);
         }
     }
-    let why = format!(
+    Err(ProviderError::unavailable(format!(
         "Zoom listed the participants of a meeting on more than {MAX_PAGES} pages of {PAGE_SIZE}"
-    );
-    Err(ProviderError::unavailable(why).into())
+    ))
+    .into())
 }
 
-/// What was found so far.
+/// The details that have arrived so far.
 #[derive(Default)]
-struct Found {
-    is_something: bool,
-    facts: Map<String, Value>,
+struct CollectedDetails {
+    /// Whether any reply arrived.
+    has_reply: bool,
+    metadata: Map<String, Value>,
     details: Details,
 }
 
-impl Found {
-    fn tell(&mut self, facts: Map<String, Value>) {
-        self.is_something = true;
-        for (name, value) in facts {
-            self.facts.insert(name, value);
-        }
+impl CollectedDetails {
+    fn add_metadata(&mut self, metadata: Map<String, Value>) {
+        self.has_reply = true;
+        self.metadata.extend(metadata);
     }
 
-    fn recordings(&mut self, source: &SourceName, meeting: &MeetingId, reply: Map<String, Value>) {
+    fn add_recordings(
+        &mut self,
+        source: &SourceName,
+        meeting: &MeetingId,
+        reply: Map<String, Value>,
+    ) {
         let Ok(described) = serde_json::from_value::<wire::Meeting>(Value::Object(reply)) else {
             return;
         };
-        let is_growing = |files: &[wire::File]| files.iter().any(mapping::is_processing);
-        if is_growing(&described.recording_files) || is_growing(&described.participant_audio_files)
+        let is_processing = |files: &[wire::File]| files.iter().any(mapping::is_processing);
+        if is_processing(&described.recording_files)
+            || is_processing(&described.participant_audio_files)
         {
-            // More may come, and then the listing changes as well.
+            // More files may follow. The listing changes then, too.
             self.details.missing.push(Part::Recordings.name().into());
         }
-        self.tell(facts::of_recordings(&described));
+        self.add_metadata(metadata::of_recordings(&described));
         let files = mapping::participants(source, meeting, described.participant_audio_files);
         self.details.files.retain(|known| files.iter().all(|file| file.id != known.id));
         self.details.files.extend(files);
     }
 
-    fn participants(&mut self, people: &[Value]) {
-        self.is_something = true;
-        self.details.participants = participants::table(people);
+    fn add_participants(&mut self, participants: &[Value]) {
+        self.has_reply = true;
+        self.details.participants = participants::table(participants);
     }
 
-    fn details(self) -> Details {
-        Details { metadata: self.facts.into(), ..self.details }
+    fn into_details(self) -> Details {
+        Details { metadata: self.metadata.into(), ..self.details }
     }
 }

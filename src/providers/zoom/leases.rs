@@ -1,17 +1,14 @@
-//! From a recording's download link to the address its bytes are at.
+//! From the download URL of a file to the URL that serves it.
 //!
 //! ```text
-//! listed link ──header──▶ signed address                      as it should be
+//! listed URL, token in the header ──▶ signed URL                 the usual case
 //!      │ refused
-//!      ▼ token renewed once, if it is the token
-//! meeting's detail: fresh link, token of its own ──header──▶ signed address
+//!      ▼ the token is renewed once, if it is the reason
+//! URL of the meeting's detail, token of its own in the header ──▶ signed URL
 //!      │ refused
 //!      ▼
-//! fresh link ──access_token in the query──▶ signed address    remembered for the host
+//! the same URL, token in the query ──▶ signed URL                remembered for the host
 //! ```
-//!
-//! A credential goes to the link's own host alone and only if that is one of the source's; redirects are
-//! followed here, one by one, without it.
 
 use std::collections::HashSet;
 
@@ -20,70 +17,72 @@ use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::address;
 use super::api::{Api, RateLimitLabel};
 use super::listing::Listed;
 use super::mapping::{self, Mapped};
+use super::path_segment;
 use super::wire::Detail;
 use crate::http::{AllowedHosts, Client, Priority, error::origin};
 use crate::model::{DaySpan, FileId, Lease, MeetingId};
 use crate::providers::zoom_share::{
-    Credential, KeptLinks, LEASE_TIMEOUT, Link, Outcome, Shown, Walker, link_of,
+    Credential, CredentialPlacement, DownloadUrl, DownloadUrlCache, LEASE_TIMEOUT, Resolution,
+    UrlResolver, find_url,
 };
 use crate::providers::{ErrorClass, LeaseEffort, ProviderError};
 
-/// Life asked for a meeting's own download token, in seconds: long enough to read a long recording under one
-/// lease where the download host serves it by itself.
-const DOWNLOAD_TOKEN_LIFE: i64 = 4 * 3600;
+/// Lifetime that is requested for the download token of a meeting, in seconds: long enough to read
+/// a long recording with one lease if the download host serves it itself.
+const DOWNLOAD_TOKEN_LIFETIME: i64 = 4 * 3600;
 
-/// Where leases of one source come from.
+/// The leases of one source.
 pub(crate) struct Leases {
-    walker: Walker,
-    kept: KeptLinks,
-    /// Those of what lies in the trash.
-    trashed: KeptLinks,
-    /// Hosts that took the credential in the query when they had refused it in the header.
-    by_query: Mutex<HashSet<String>>,
+    resolver: UrlResolver,
+    urls: DownloadUrlCache,
+    /// The download URLs of files in the trash.
+    trash_urls: DownloadUrlCache,
+    /// Hosts that accepted a credential in the query after they had refused it in the header.
+    query_hosts: Mutex<HashSet<String>>,
 }
 
 impl Leases {
     pub(crate) fn new(client: Client, hosts: AllowedHosts) -> Self {
         Self {
-            walker: Walker::new(client, hosts),
-            kept: KeptLinks::default(),
-            trashed: KeptLinks::default(),
-            by_query: Mutex::default(),
+            resolver: UrlResolver::new(client, hosts),
+            urls: DownloadUrlCache::default(),
+            trash_urls: DownloadUrlCache::default(),
+            query_hosts: Mutex::default(),
         }
     }
 
-    /// Takes over the links of a listing of `span`, which was `whole` or failed in part.
-    pub(crate) fn learn(&self, span: DaySpan, whole: bool, listed: &mut [Listed]) {
-        let links = |listed: &mut Listed| match listed {
+    /// Stores the download URLs of a listing of `span`, which `is_complete` or failed in part.
+    pub(crate) fn store(&self, span: DaySpan, is_complete: bool, listed: &mut [Listed]) {
+        let urls = |listed: &mut Listed| match listed {
             Listed::New(mapped) => {
-                let Mapped { meeting, links } = &mut **mapped;
-                (meeting.id.clone(), meeting.start, Some(std::mem::take(links)))
+                let Mapped { meeting, urls } = &mut **mapped;
+                (meeting.id.clone(), meeting.start, Some(std::mem::take(urls)))
             }
             Listed::Known { id, start, .. } => (id.clone(), *start, None),
         };
-        self.kept.learn(span, whole, listed.iter_mut().map(links));
+        self.urls.store(span, is_complete, listed.iter_mut().map(urls));
     }
 
-    /// Takes over the links of one meeting of a listing that goes on.
-    pub(crate) fn learn_one(&self, meeting: &MeetingId, start: Timestamp, links: Vec<Link>) {
-        self.kept.put(meeting, start, links);
+    /// Stores the download URLs of one meeting during a listing.
+    pub(crate) fn insert(&self, meeting: &MeetingId, start: Timestamp, urls: Vec<DownloadUrl>) {
+        self.urls.insert(meeting, start, urls);
     }
 
-    /// Takes over the links of a listing of the trash, which was `whole` or failed in part.
-    pub(crate) fn learn_trash(&self, whole: bool, links: Vec<(MeetingId, Timestamp, Vec<Link>)>) {
-        let ever = DaySpan { from: Date::MIN, to: Date::MAX };
-        self.trashed.learn(
-            ever,
-            whole,
-            links.into_iter().map(|(id, start, links)| (id, start, Some(links))),
-        );
+    /// Stores the download URLs of a listing of the trash, which `is_complete` or failed in part.
+    pub(crate) fn store_trash(
+        &self,
+        is_complete: bool,
+        listed: Vec<(MeetingId, Timestamp, Vec<DownloadUrl>)>,
+    ) {
+        let all_days = DaySpan { from: Date::MIN, to: Date::MAX };
+        let listed = listed.into_iter().map(|(id, start, urls)| (id, start, Some(urls)));
+        self.trash_urls.store(all_days, is_complete, listed);
     }
 
-    /// Finds a lease of `file`, beginning at `effort` and trying harder where that is refused.
+    /// Returns a lease of `file`. It starts with `effort` and increases it after each refusal.
     pub(crate) async fn lease(
         &self,
         api: &Api,
@@ -92,22 +91,22 @@ impl Leases {
         priority: Priority,
     ) -> Result<Lease, ProviderError> {
         let deadline = Instant::now() + LEASE_TIMEOUT;
-        let find = async {
+        let resolve = async {
             if file.meeting.is_in_trash() {
-                self.find_trashed(api, file, priority, deadline).await
+                self.resolve_trashed(api, file, priority, deadline).await
             } else {
-                self.find(api, file, effort, priority, deadline).await
+                self.resolve(api, file, effort, priority, deadline).await
             }
         };
-        tokio::time::timeout_at(deadline, find).await.unwrap_or_else(|_| {
+        tokio::time::timeout_at(deadline, resolve).await.unwrap_or_else(|_| {
             Err(ProviderError::unavailable(format!(
-                "Zoom gave no download address within {} s",
+                "Zoom returned no download URL within {} s",
                 LEASE_TIMEOUT.as_secs()
             )))
         })
     }
 
-    async fn find(
+    async fn resolve(
         &self,
         api: &Api,
         file: &FileId,
@@ -115,157 +114,163 @@ impl Leases {
         priority: Priority,
         deadline: Instant,
     ) -> Result<Lease, ProviderError> {
-        let known = self.kept.of(file);
-        let mut header_refused = false;
+        let listed = self.urls.get(file);
+        let mut is_header_refused = false;
         if effort == LeaseEffort::Listed
-            && let Some(link) = &known
+            && let Some(url) = &listed
         {
-            let shown = self.shown_to(link);
-            match self.listed(api, link, shown, priority, deadline).await? {
-                Outcome::Lease(lease) => return Ok(lease),
-                Outcome::TokenRefused(why) | Outcome::Refused(why) => {
-                    header_refused = shown == Shown::Header;
-                    tracing::debug!(source = %file.source, "{why}; asking for the meeting's links anew");
+            let placement = self.placement(url);
+            match self.resolve_listed(api, url, placement, priority, deadline).await? {
+                Resolution::Lease(lease) => return Ok(lease),
+                Resolution::TokenRefused(why) | Resolution::Refused(why) => {
+                    is_header_refused = placement == CredentialPlacement::Header;
+                    tracing::debug!(source = %file.source, "{why}; requesting new download URLs");
                 }
-                Outcome::Gone(why) => {
-                    tracing::debug!(source = %file.source, "{why}; asking for the meeting's links anew");
+                Resolution::Gone(why) => {
+                    tracing::debug!(source = %file.source, "{why}; requesting new download URLs");
                 }
             }
         }
-        let (link, credential) = match (self.ask_anew(api, file, priority, deadline).await, known) {
-            // The permission for this one call may be missing where the link at hand works.
-            (Err(error), Some(link)) if error.class() == ErrorClass::NotAllowed => {
-                tracing::debug!(source = %file.source, "{error}; going on with the link at hand");
-                (link, Credential::of(&*api.tokens().current(priority).await?))
+        let (url, credential) = match (self.refetch(api, file, priority, deadline).await, listed) {
+            // The scope for this call may be missing, while the listed URL works.
+            (Err(error), Some(url)) if error.class() == ErrorClass::NotAllowed => {
+                tracing::debug!(source = %file.source, "{error}; using the listed download URL");
+                (url, Credential::of(&*api.tokens().current(priority).await?))
             }
-            (fresh, _) => fresh?,
+            (refetched, _) => refetched?,
         };
         if effort < LeaseEffort::LastResort {
-            let shown = self.shown_to(&link);
-            match self.walker.walk(&link, Some((&credential, shown)), deadline).await? {
-                Outcome::Lease(lease) => return Ok(lease),
-                Outcome::Gone(why) => return Err(gone(&why)),
-                Outcome::TokenRefused(_) | Outcome::Refused(_) => {
-                    header_refused |= shown == Shown::Header
+            let placement = self.placement(&url);
+            match self.resolver.resolve(&url, Some((&credential, placement)), deadline).await? {
+                Resolution::Lease(lease) => return Ok(lease),
+                Resolution::Gone(why) => return Err(gone(&why)),
+                Resolution::TokenRefused(_) | Resolution::Refused(_) => {
+                    is_header_refused |= placement == CredentialPlacement::Header;
                 }
             }
         }
-        match self.walker.walk(&link, Some((&credential, Shown::Query)), deadline).await? {
-            Outcome::Lease(lease) => {
-                if header_refused {
-                    self.remember(&link);
+        let in_query = Some((&credential, CredentialPlacement::Query));
+        match self.resolver.resolve(&url, in_query, deadline).await? {
+            Resolution::Lease(lease) => {
+                if is_header_refused {
+                    self.remember_query_host(&url);
                 }
                 Ok(lease)
             }
-            Outcome::Gone(why) => Err(gone(&why)),
-            Outcome::TokenRefused(why) | Outcome::Refused(why) => {
-                self.by_query.lock().remove(&origin(&link.address));
-                Err(ProviderError::not_allowed(format!(
-                    "Zoom refuses this download ({why}); see whether the recording is limited to its host or to signed-in users, and whether the app may download recordings"
-                )))
+            Resolution::Gone(why) => Err(gone(&why)),
+            Resolution::TokenRefused(why) | Resolution::Refused(why) => {
+                self.query_hosts.lock().remove(&origin(&url.url));
+                Err(ProviderError::not_allowed(format!("Zoom refuses this download ({why})"))
+                    .with_hint(
+                        "Check whether the recording is limited to its host or to signed-in \
+                         users, and whether the app may download recordings.",
+                    ))
             }
         }
     }
 
-    /// A lease of a file in the trash. Its meeting cannot be asked for, so the listed link is all there is.
-    async fn find_trashed(
+    /// Returns a lease of a file in the trash. Zoom returns no details of a trashed meeting, so the
+    /// listed URL is the only one.
+    async fn resolve_trashed(
         &self,
         api: &Api,
         file: &FileId,
         priority: Priority,
         deadline: Instant,
     ) -> Result<Lease, ProviderError> {
-        let Some(link) = self.trashed.of(file) else {
-            return Err(if self.trashed.has(&file.meeting) {
-                ProviderError::not_allowed("Zoom lists it there without a download link")
+        let Some(url) = self.trash_urls.get(file) else {
+            return Err(if self.trash_urls.contains(&file.meeting) {
+                ProviderError::not_allowed("Zoom lists it there without a download URL")
             } else {
-                ProviderError::unavailable("Zoom's trash has not been listed since the start")
+                ProviderError::unavailable("Zoom's trash has not been listed yet")
             });
         };
-        let shown = self.shown_to(&link);
-        let mut outcome = self.listed(api, &link, shown, priority, deadline).await?;
-        if !matches!(outcome, Outcome::Lease(_)) && shown == Shown::Header {
+        let placement = self.placement(&url);
+        let mut resolution = self.resolve_listed(api, &url, placement, priority, deadline).await?;
+        if !matches!(resolution, Resolution::Lease(_)) && placement == CredentialPlacement::Header {
             let credential = Credential::of(&*api.tokens().current(priority).await?);
-            outcome = self.walker.walk(&link, Some((&credential, Shown::Query)), deadline).await?;
+            let in_query = Some((&credential, CredentialPlacement::Query));
+            resolution = self.resolver.resolve(&url, in_query, deadline).await?;
         }
-        match outcome {
-            Outcome::Lease(lease) => Ok(lease),
-            Outcome::Gone(why) => Err(gone(&why)),
-            Outcome::TokenRefused(why) | Outcome::Refused(why) => {
-                Err(ProviderError::not_allowed(format!("Zoom answered with {why}")))
+        match resolution {
+            Resolution::Lease(lease) => Ok(lease),
+            Resolution::Gone(why) => Err(gone(&why)),
+            Resolution::TokenRefused(why) | Resolution::Refused(why) => {
+                Err(ProviderError::not_allowed(format!("Zoom returned {why}")))
             }
         }
     }
 
-    /// From the link at hand with the source's own token, renewed once if it is refused.
-    async fn listed(
+    /// Resolves a listed URL with the token of the source, which is renewed once if it is refused.
+    async fn resolve_listed(
         &self,
         api: &Api,
-        link: &Link,
-        shown: Shown,
+        url: &DownloadUrl,
+        placement: CredentialPlacement,
         priority: Priority,
         deadline: Instant,
-    ) -> Result<Outcome, ProviderError> {
+    ) -> Result<Resolution, ProviderError> {
         let token = api.tokens().current(priority).await?;
-        let outcome =
-            self.walker.walk(link, Some((&Credential::of(&token), shown)), deadline).await?;
-        if !matches!(outcome, Outcome::TokenRefused(_)) || !api.tokens().can_renew() {
-            return Ok(outcome);
+        let credential = Credential::of(&token);
+        let resolution =
+            self.resolver.resolve(url, Some((&credential, placement)), deadline).await?;
+        if !matches!(resolution, Resolution::TokenRefused(_)) || !api.tokens().can_renew() {
+            return Ok(resolution);
         }
-        let token = api.tokens().renewed(&token, priority).await?;
-        self.walker.walk(link, Some((&Credential::of(&token), shown)), deadline).await
+        let credential = Credential::of(&*api.tokens().renewed(&token, priority).await?);
+        self.resolver.resolve(url, Some((&credential, placement)), deadline).await
     }
 
-    /// The file's link as of now, with the token that is made for it.
-    async fn ask_anew(
+    /// Requests the current URL of the file, with the download token of its meeting.
+    async fn refetch(
         &self,
         api: &Api,
         file: &FileId,
         priority: Priority,
         deadline: Instant,
-    ) -> Result<(Link, Credential), ProviderError> {
-        let path = format!("/meetings/{}/recordings", address::meeting(file.meeting.as_str()));
-        let life = DOWNLOAD_TOKEN_LIFE.to_string();
-        let query = [("include_fields", "download_access_token"), ("ttl", life.as_str())];
-        let within = deadline.saturating_duration_since(Instant::now());
-        let asked_at = Timestamp::now();
+    ) -> Result<(DownloadUrl, Credential), ProviderError> {
+        let path = format!("/meetings/{}/recordings", path_segment::meeting(file.meeting.as_str()));
+        let lifetime = DOWNLOAD_TOKEN_LIFETIME.to_string();
+        let query = [("include_fields", "download_access_token"), ("ttl", lifetime.as_str())];
+        let timeout = deadline.saturating_duration_since(Instant::now());
+        let requested_at = Timestamp::now();
         let reply = api
-            .get((RateLimitLabel::Light, priority), &path, &query, within)
+            .get((RateLimitLabel::Light, priority), &path, &query, timeout)
             .await
             .map_err(|error| error.about("the recordings of this meeting"))?;
         let detail = Detail::read(reply);
         let credential = match detail.token {
             Some(secret) => Credential {
                 secret,
-                ends: asked_at.checked_add(SignedDuration::from_secs(DOWNLOAD_TOKEN_LIFE)).ok(),
+                expires_at: requested_at
+                    .checked_add(SignedDuration::from_secs(DOWNLOAD_TOKEN_LIFETIME))
+                    .ok(),
             },
             None => Credential::of(&*api.tokens().current(priority).await?),
         };
-        let links = mapping::links(detail.files, detail.participants);
-        let link = link_of(&links, &file.key).ok_or_else(|| {
-            ProviderError::not_found("Zoom no longer lists a download link for this file")
+        let urls = mapping::download_urls(detail.files, detail.participants);
+        let url = find_url(&urls, &file.key).ok_or_else(|| {
+            ProviderError::not_found("Zoom no longer lists a download URL of this file")
         })?;
-        self.kept.replace(&file.meeting, links);
-        Ok((link, credential))
+        self.urls.replace(&file.meeting, urls);
+        Ok((url, credential))
     }
 
-    fn shown_to(&self, link: &Link) -> Shown {
-        if self.by_query.lock().contains(&origin(&link.address)) {
-            Shown::Query
+    fn placement(&self, url: &DownloadUrl) -> CredentialPlacement {
+        if self.query_hosts.lock().contains(&origin(&url.url)) {
+            CredentialPlacement::Query
         } else {
-            Shown::Header
+            CredentialPlacement::Header
         }
     }
 
-    fn remember(&self, link: &Link) {
+    fn remember_query_host(&self, url: &DownloadUrl) {
         /// A source has one vanity host and a few numbered ones.
-        const HOSTS: usize = 64;
-        let mut by_query = self.by_query.lock();
-        if by_query.len() < HOSTS && by_query.insert(origin(&link.address)) {
-            tracing::info!(
-                host = origin(&link.address),
-                "takes the download token in the query only"
-            );
+        const MAX_HOSTS: usize = 64;
+        let host = origin(&url.url);
+        let mut query_hosts = self.query_hosts.lock();
+        if query_hosts.len() < MAX_HOSTS && query_hosts.insert(host.clone()) {
+            tracing::info!(host, "the host accepts the download token in the query only");
         }
     }
 }

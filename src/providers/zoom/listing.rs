@@ -9,9 +9,9 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::api::{Api, ApiError, RateLimitLabel};
+use super::api::{Api, ApiError, RateLimitLabel, unexpected};
 use super::mapping::{self, Mapped};
-use super::users::Whose;
+use super::recording_owner::RecordingOwner;
 use super::wire::{self, Page};
 use crate::http::Priority;
 use crate::model::{Availability, DaySpan, Meeting, MeetingId, SourceName};
@@ -39,11 +39,11 @@ const PAGE_LIMITS: PageLimits = PageLimits { max_pages: 1000, max_barren_pages: 
 /// a row have another cause.
 const MAX_RESTARTS: usize = 3;
 
-/// A meeting as a listing holds it: of a large archive, little has changed since the last one.
+/// A listed meeting. In a large archive, most have not changed since the last listing.
 pub(crate) enum Listed {
-    /// It is as it is known already, and its links are in place.
+    /// Unchanged; its download URLs are stored.
     Known { id: MeetingId, start: Timestamp, fullness: Fullness },
-    /// It is new, or not as it is known.
+    /// New or changed.
     New(Box<Mapped>),
 }
 
@@ -63,16 +63,16 @@ impl Listed {
     }
 }
 
-/// Orders two accounts of one meeting without regard to their order of arrival.
+/// Orders two entries of one meeting, independently of their order of arrival.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Fullness {
     files: usize,
     ready: usize,
     bytes: u128,
     end: Timestamp,
-    /// Equal by now in all that counts: what is shown already stays.
+    /// The entries are equal in all that matters: the one that is shown stays.
     is_known: bool,
-    /// Only makes the choice the same every time.
+    /// Makes the choice deterministic.
     text: u64,
 }
 
@@ -90,32 +90,33 @@ impl Fullness {
     }
 }
 
-/// What a listing found.
-pub(crate) struct Found {
+/// The meetings of a span of days.
+pub(crate) struct ListedMeetings {
     /// Each meeting once.
     pub(crate) meetings: Vec<Listed>,
-    /// The days that were not listed whole.
+    /// The days whose list is incomplete.
     pub(crate) failed: Vec<(DaySpan, ProviderError)>,
 }
 
-/// Lists the meetings of all of `whose` on the days of `span`; `take` is what becomes of each as soon as it is listed.
+/// Lists the meetings of all `owners` on the days of `span`. `take` receives each meeting as soon as
+/// it is listed.
 ///
 /// # Errors
 /// Returns the error that a user can do most about if no window brought a page.
 pub(crate) async fn list(
     api: &Api,
     source: &SourceName,
-    whose: &[Whose],
+    owners: &[RecordingOwner],
     span: DaySpan,
     take: &(dyn Fn(Mapped) -> Listed + Sync),
-) -> Result<Found, ProviderError> {
+) -> Result<ListedMeetings, ProviderError> {
     let of_credential = OnceLock::new();
-    let listers: Vec<_> = whose
+    let listers: Vec<_> = owners
         .iter()
-        .map(|whose| Lister {
+        .map(|owner| Lister {
             api,
             source,
-            whose,
+            owner,
             take,
             failure: PermanentFailure::new(&of_credential),
         })
@@ -131,7 +132,7 @@ pub(crate) async fn list(
         keep_highest(&mut meetings, listed.id().clone(), listed, Listed::fullness);
     })
     .await?;
-    Ok(Found { meetings: meetings.into_values().collect(), failed })
+    Ok(ListedMeetings { meetings: meetings.into_values().collect(), failed })
 }
 
 /// Returns the first day of the longest window that ends on `to`. Zoom lists one month at most and shortens anything
@@ -145,7 +146,7 @@ fn earliest_day(to: Date) -> Date {
 struct Lister<'a> {
     api: &'a Api,
     source: &'a SourceName,
-    whose: &'a Whose,
+    owner: &'a RecordingOwner,
     take: &'a (dyn Fn(Mapped) -> Listed + Sync),
     failure: PermanentFailure<'a>,
 }
@@ -178,7 +179,7 @@ impl Lister<'_> {
         range: DaySpan,
         report: &mut WindowReport<Listed>,
     ) -> Result<DaySpan, ProviderError> {
-        let path = self.whose.path();
+        let path = self.owner.path();
         let (from, to) = (range.from.to_string(), range.to.to_string());
         let mut covered = None;
         let mut token: Option<String> = None;
@@ -209,7 +210,7 @@ impl Lister<'_> {
                     );
                     continue;
                 }
-                reply => reply.map_err(|error| error.about(&self.whose.subject()))?,
+                reply => reply.map_err(|error| error.about(&self.owner.subject()))?,
             };
             let page =
                 Page::read(reply).ok_or_else(|| self.odd("sent a listing without meetings"))?;
@@ -232,10 +233,7 @@ impl Lister<'_> {
     }
 
     fn odd(&self, what: &str) -> ProviderError {
-        ProviderError::unavailable(format!(
-            "Zoom {what} ({}); it may be passing",
-            self.whose.subject()
-        ))
+        unexpected(&what, &self.owner.subject())
     }
 }
 
@@ -252,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fuller_account_wins_whichever_comes_first() {
+    fn fuller_entry_wins_in_any_order() {
         let file = |id: &str, status: &str| json!({"id": id, "file_type": "MP4", "status": status, "download_url": "https://zoom.us/x"});
         let accounts = [
             json!([file("a", "completed")]),

@@ -1,25 +1,25 @@
-//! From Zoom's words to the ones every room shares.
+//! Maps Zoom's replies to the model.
 
 use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{facts, wire};
+use super::{metadata, wire};
 use crate::model::{
     Availability, FileId, FileKey, Meeting, MeetingId, RecordingFile, Role, SourceName, Version,
 };
 use crate::providers::toolkit::serde_lenient;
-use crate::providers::zoom_share::Link;
+use crate::providers::zoom_share::DownloadUrl;
 use crate::providers::zoom_share::file_kinds::{self, Kind};
 
-/// A meeting with what its files' leases begin from.
+/// A meeting with the download URLs of its files.
 pub(crate) struct Mapped {
     pub(crate) meeting: Meeting,
-    pub(crate) links: Vec<Link>,
+    pub(crate) urls: Vec<DownloadUrl>,
 }
 
-/// The meeting as the other rooms know it.
+/// Maps a listed meeting.
 pub(crate) fn meeting(source: &SourceName, mut listed: wire::Meeting) -> Mapped {
     let id = MeetingId::from(listed.uuid());
     let files = keyed(std::mem::take(&mut listed.recording_files));
@@ -34,10 +34,10 @@ pub(crate) fn meeting(source: &SourceName, mut listed: wire::Meeting) -> Mapped 
         .or_else(|| after_minutes(start, listed.duration?))
         .unwrap_or(start)
         .max(start);
-    let links = files.iter().filter_map(|(key, file)| link(key, file)).collect();
-    let facts = facts::of_meeting(&listed, &files);
-    // Borrowed: collected in the place of what was listed they would keep its room, which is twice theirs, and given back
-    // later it would lie between what is kept in pieces too small for anything.
+    let urls = files.iter().filter_map(|(key, file)| download_url(key, file)).collect();
+    let metadata = metadata::of_meeting(&listed, &files);
+    // Borrowed, so that a new vector is allocated: `into_iter().collect()` would reuse the allocation
+    // of the listed files, which is twice as large, and fragment the heap once it shrinks.
     let files = files
         .iter()
         .map(|(key, file)| {
@@ -56,18 +56,19 @@ pub(crate) fn meeting(source: &SourceName, mut listed: wire::Meeting) -> Mapped 
             end,
             expires,
             files,
-            metadata: facts.into(),
+            metadata: metadata.into(),
         },
-        links,
+        urls,
     }
 }
 
-/// When the account's own rule deletes the meeting: on a day, so from its beginning on ("Auto delete cloud recordings").
+/// Returns when the account's retention rule deletes the meeting: at the beginning of a day ("Auto
+/// delete cloud recordings").
 fn auto_deleted(listed: &wire::Meeting) -> Option<Timestamp> {
     serde_lenient::day_begins(listed.other.get("auto_delete_date")?.as_str()?)
 }
 
-/// What single participants were recorded as.
+/// Maps the audio of single participants.
 pub(crate) fn participants(
     source: &SourceName,
     meeting: &MeetingId,
@@ -84,7 +85,7 @@ pub(crate) fn participants(
     keyed_participants(files).into_iter().map(file).collect()
 }
 
-/// What a participant's own audio is called: as in Zoom, which names it after them ("Audio only - Ana").
+/// Returns the name of the audio of one participant, as Zoom has it ("Audio only - Ana").
 fn participant(file: &wire::File) -> String {
     let name = file.file_name.as_deref().unwrap_or("participant_audio");
     let extension = format!(".{}", kind(file).extension());
@@ -97,13 +98,16 @@ fn participant(file: &wire::File) -> String {
     }
 }
 
-/// The links of a meeting whose files were asked for anew.
-pub(crate) fn links(files: Vec<wire::File>, participants: Vec<wire::File>) -> Vec<Link> {
+/// Returns the download URLs in a reply about one meeting.
+pub(crate) fn download_urls(
+    files: Vec<wire::File>,
+    participants: Vec<wire::File>,
+) -> Vec<DownloadUrl> {
     let all = keyed(files).into_iter().chain(keyed_participants(participants));
-    all.filter_map(|(key, file)| link(&key, &file)).collect()
+    all.filter_map(|(key, file)| download_url(&key, &file)).collect()
 }
 
-/// The keys of participants' own audio, which no other file of the meeting has.
+/// Returns the keys of the audio of participants, which no other file of the meeting has.
 fn keyed_participants(mut files: Vec<wire::File>) -> Vec<(FileKey, wire::File)> {
     for file in &mut files {
         let id = file.id.take().unwrap_or_else(|| {
@@ -114,9 +118,9 @@ fn keyed_participants(mut files: Vec<wire::File>) -> Vec<(FileKey, wire::File)> 
     keyed(files)
 }
 
-fn link(key: &FileKey, file: &wire::File) -> Option<Link> {
-    let address = file.download_url.clone()?;
-    Some(Link { key: key.clone(), address, body: kind(file).body() })
+fn download_url(key: &FileKey, file: &wire::File) -> Option<DownloadUrl> {
+    let url = file.download_url.clone()?;
+    Some(DownloadUrl { key: key.clone(), url, body: kind(file).body() })
 }
 
 fn after_minutes(start: Timestamp, minutes: i64) -> Option<Timestamp> {
@@ -124,10 +128,11 @@ fn after_minutes(start: Timestamp, minutes: i64) -> Option<Timestamp> {
     start.checked_add(duration).ok()
 }
 
-/// Gives each file its key, in an order that depends on the files alone.
+/// Returns the key of each file, in an order that depends on the files alone.
 ///
-/// The key is Zoom's id; what has none is known by type, view and beginning. Where two files claim one key, the
-/// first keeps it and the others get more of their description, so that no reply's order decides.
+/// The key is Zoom's id; without one, it consists of type, view and start. If two files have the
+/// same key, the first keeps it and the others get more of their description, so that the order of
+/// the reply does not matter.
 fn keyed(mut files: Vec<wire::File>) -> Vec<(FileKey, wire::File)> {
     files.sort_by(|one, other| order(one).cmp(&order(other)));
     files.dedup_by(|one, other| one.id == other.id && order(one) == order(other));
@@ -141,7 +146,8 @@ fn keyed(mut files: Vec<wire::File>) -> Vec<(FileKey, wire::File)> {
             if !taken.insert(key.clone()) {
                 let longer = format!("{key}|{description}|{}", or_empty(file.recording_end));
                 key.clone_from(&longer);
-                // Counting goes on where it stopped: thousands of like entries must not be counted through anew.
+                // The counter continues where it stopped: with thousands of equal entries, counting
+                // from one again would be quadratic.
                 let number = numbers.entry(longer.clone()).or_insert(1_u32);
                 while !taken.insert(key.clone()) {
                     *number = number.saturating_add(1);
@@ -201,7 +207,7 @@ fn kind(file: &wire::File) -> Kind<'_> {
     }
 }
 
-/// The listed length, where it is one.
+/// Returns the listed length, if it is positive.
 pub(crate) fn declared_size(file: &wire::File) -> Option<u64> {
     file_kinds::declared_size(file.file_size)
 }
@@ -212,10 +218,11 @@ fn version(file: &wire::File) -> Version {
     Version(xxh3_64(said.as_bytes()))
 }
 
-/// Whether Zoom is still making the file.
+/// Whether Zoom is still processing the file.
 ///
-/// An unknown status counts as that: what is shown too early is read half-made, what is shown late is only late.
-/// Without a type the file is being processed whatever its status says ("recordings list" in the reference).
+/// An unknown status counts as processing: a file that is shown too early is read incomplete, one
+/// that is shown late is only late. Without a type, the file is being processed whatever its status
+/// is ("List all recordings" in Zoom's API reference).
 pub(crate) fn is_processing(file: &wire::File) -> bool {
     let status = file.status.as_deref().unwrap_or_default().to_ascii_lowercase();
     let done = matches!(status.as_str(), "" | "completed" | "complete" | "available" | "ready");
@@ -256,7 +263,7 @@ mod tests {
         with_files(json!([file])).files.remove(0)
     }
 
-    /// A page as Zoom's documentation and its users show it, oddities included.
+    /// A page as in Zoom's documentation and in issue reports, with its irregularities.
     const PAGE: &str = r#"{"from":"2026-10-01","to":"2026-10-31","page_count":1,"page_size":300,"total_records":2,"next_page_token":"",
      "meetings":[
       {"uuid":"/aB3xY9+QWeRtYuIoP==","id":98765432101,"account_id":"acc","host_id":"hst","host_email":"ana@example.org",
@@ -278,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_read_with_all_its_oddities() {
+    fn irregular_page_is_read() {
         let page = page(serde_json::from_str(PAGE).unwrap());
         assert_eq!((page.unreadable, page.next.is_none()), (0, true));
         assert_eq!(page.from.unwrap().to_string(), "2026-10-01");
@@ -308,7 +315,7 @@ mod tests {
                 ("TIMELINE||2026-10-06T07:00:11Z", "timeline", true),
             ]
         );
-        assert_eq!(long.links.len(), 3);
+        assert_eq!(long.urls.len(), 3);
         let facts = serde_json::to_string(&long.meeting.metadata).unwrap();
         for kept_out in ["rec/download", "total_size", "processing"] {
             assert!(!facts.contains(kept_out), "{kept_out}: {facts}");
@@ -316,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bad_entry_hides_no_other() {
+    fn unreadable_entry_does_not_hide_others() {
         let page = page(json!({"meetings": [
             7, null, "x", [], {}, {"uuid": ""}, {"uuid": null, "topic": "lost"},
             {"uuid": 42, "id": {}, "topic": ["x"], "type": "2", "start_time": 5, "duration": "ten",
@@ -339,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_named_by_view_or_by_type() {
+    fn file_is_named_by_view_or_type() {
         for (file, name) in [
             (
                 json!({"file_type": "CHAT", "recording_type": "chat_file", "file_extension": "TXT"}),
@@ -371,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_to_be_done_is_processing() {
+    fn unknown_status_means_processing() {
         let link = "https://us06web.zoom.us/rec/download/x";
         for (status, kind, ready) in [
             (json!("completed"), json!("MP4"), true),
@@ -394,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_follows_size_end_and_type_and_not_the_link() {
+    fn version_ignores_the_download_url() {
         let file = |size: u64, end: &str, link: &str| {
             one(json!({"id": "a", "file_type": "MP4", "file_size": size, "recording_end": end,
                        "download_url": format!("https://zoom.us/{link}")}))
@@ -404,12 +411,12 @@ mod tests {
         assert_eq!(version, file(5, "2026-10-06T07:00:00Z", "b"));
         assert_ne!(version, file(6, "2026-10-06T07:00:00Z", "a"));
         assert_ne!(version, file(5, "2026-10-06T07:00:01Z", "a"));
-        // A change of this value makes every file that anybody has cached a new one.
+        // A change of this value invalidates every cached file of every user.
         assert_eq!(version, Version(xxh3_64(b"5|2026-10-06T07:00:00Z|MP4")));
     }
 
     #[test]
-    fn keys_never_collide_and_do_not_depend_on_order() {
+    fn keys_are_unique_in_any_order() {
         let files = vec![
             json!({"file_type": "CC", "recording_start": "2026-10-06T07:00:00Z"}),
             json!({"file_type": "CC", "recording_start": "2026-10-06T07:00:00Z", "file_size": 9}),
@@ -440,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn times_fall_back_and_never_end_before_they_begin() {
+    fn end_is_never_before_the_start() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let meeting =
             mapped(json!({"uuid": "u", "start_time": "2026-10-06T07:00:00Z", "duration": "41"}));
@@ -468,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn roles_follow_the_type_and_bodies_the_extension() {
+    fn role_follows_type_and_body_extension() {
         let file = one(json!({"file_type": "CC", "file_size": 0}));
         assert_eq!(
             (file.role, file.body, file.declared_size),

@@ -1,23 +1,23 @@
-//! Zoom's cloud recordings.
+//! Zoom cloud recordings.
 //!
-//! Enters: a credential, the users whose recordings are listed, and base addresses. Leaves: meetings, what is
-//! known of past ones, and leases.
+//! Input: a credential, the users whose recordings are listed, and base URLs. Output: meetings,
+//! details of past ones, and leases. The module does not know how meetings become directories or
+//! bytes become blocks.
 //!
-//! What is odd about this cloud, and where it is dealt with:
+//! Peculiarities of Zoom, and where they are handled:
 //!
-//! 1. Tokens live an hour; an app asks for a new one, a user's refresh token works once: [`auth`].
-//! 2. Errors come under any status, with codes of their own: [`refusal`] turns each into a sentence.
-//! 3. A listing takes a month at most and shortens more in silence; page tokens die: [`listing`].
-//! 4. A whole account is listed at once or user by user, those who left included: [`users`].
-//! 5. Any field may be missing or of another type: [`wire`] and [`lenient`](crate::providers::toolkit::serde_lenient) read what is there, [`mapping`] and
-//!    [`facts`] make do with it.
-//! 6. The trash is listed user by user, and does not have to give out what it lists: [`trash`].
-//! 7. Who was in a meeting and what each was recorded as is said of one meeting at a time, with scopes of their own:
+//! 1. Tokens expire after an hour. An app requests a new one; the refresh token of a user works
+//!    once: [`auth`].
+//! 2. Errors have any status, and codes of their own: [`refusal`].
+//! 3. A list covers a month at most, a longer one is shortened silently, and page tokens expire:
+//!    [`listing`].
+//! 4. An account is listed at once or user by user, including users who left: [`recording_owner`].
+//! 5. Any field may be missing or have another type: [`wire`], [`mapping`], [`metadata`].
+//! 6. The trash is listed user by user, and its files may not be downloadable: [`trash`].
+//! 7. Participants and their audio are requested meeting by meeting, each with a scope of its own:
 //!    [`details`], [`participants`].
-//! 8. Download links redirect, answer with pages, and refuse valid tokens: [`leases`], with the walk of
-//!    [`zoom_links`](crate::providers::zoom_share).
-//!
-//! It never knows how meetings become directories or bytes become blocks.
+//! 8. Download URLs redirect, return web pages, and refuse valid tokens: [`leases`] and
+//!    [`zoom_share`](crate::providers::zoom_share).
 
 use std::sync::{Arc, OnceLock};
 
@@ -25,7 +25,7 @@ use async_trait::async_trait;
 use url::Url;
 
 use self::api::{Api, RateLimiters};
-use self::details::Asker;
+use self::details::DetailsReader;
 use self::leases::Leases;
 use self::listing::{Fullness, Listed};
 use self::mapping::Mapped;
@@ -39,52 +39,50 @@ use crate::providers::{
     ProviderError, RecycleBin, TrashListing,
 };
 
-mod address;
 mod api;
 mod auth;
 mod details;
 mod factory;
-mod facts;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 mod identity;
 mod leases;
 mod listing;
 mod mapping;
+mod metadata;
 mod participants;
+mod path_segment;
+mod recording_owner;
 mod refusal;
 mod scopes;
 mod token_refusal;
 mod trash;
-mod users;
 mod wire;
 
 pub use factory::ZoomFactory;
 
 pub use crate::config::{ZoomCredential, ZoomPlan};
 
-/// How a Zoom source is reached.
+/// The settings of a Zoom source.
 #[derive(Clone, Debug)]
 pub struct ZoomOptions {
-    /// Its configured name.
     pub source: SourceName,
-    /// What it is reached with.
     pub credential: ZoomCredential,
     /// Whose recordings are listed: `all`, `me`, e-mail addresses, patterns of them, or user ids.
     pub users: Vec<String>,
-    /// Base address of the interface, `https://api.zoom.us/v2` by default.
+    /// Base URL of the API, `https://api.zoom.us/v2` by default.
     pub api_url: Url,
-    /// Where tokens are asked for, `https://zoom.us/oauth/token` by default.
+    /// Token endpoint, `https://zoom.us/oauth/token` by default.
     pub oauth_url: Url,
-    /// Whether `api_url` is the default, which the token's reply may replace.
+    /// Whether `api_url` is the default, which the reply of a token may replace.
     pub api_url_is_default: bool,
-    /// What the account has paid for; decides how many calls a second it may make.
+    /// The plan of the account, which determines its rate limits.
     pub plan: ZoomPlan,
-    /// Hosts that downloads may live on besides Zoom's own.
+    /// Download hosts besides Zoom's own.
     pub download_hosts: Vec<String>,
 }
 
-/// One account of Zoom's.
+/// One Zoom account.
 pub struct Zoom {
     source: SourceName,
     identity: ArchiveIdentity,
@@ -92,9 +90,9 @@ pub struct Zoom {
     users: Vec<String>,
     api: Api,
     leases: Leases,
-    /// Who knows what was listed before, where somebody does.
+    /// The meetings of the last listing.
     known: OnceLock<Arc<dyn KnownMeetings>>,
-    asker: Asker,
+    details: DetailsReader,
 }
 
 impl std::fmt::Debug for Zoom {
@@ -104,7 +102,7 @@ impl std::fmt::Debug for Zoom {
 }
 
 impl Zoom {
-    /// The account; nothing is asked yet.
+    /// Returns the account. It sends no request.
     pub fn new(options: ZoomOptions, client: Client) -> Self {
         let identity = identity::of(&options);
         let base_urls = match options.credential {
@@ -117,10 +115,10 @@ impl Zoom {
         let replaceable = options.api_url_is_default.then(|| options.api_url.clone());
         let account = match &options.credential {
             ZoomCredential::ServerToServer { account_id, .. } => account_id.as_str(),
-            // It may be anybody's.
+            // The account is not known.
             ZoomCredential::Token(_) | ZoomCredential::SignedIn { .. } => options.source.as_str(),
         };
-        let paces = RateLimiters::of(&client, account, options.plan);
+        let rate_limiters = RateLimiters::of(&client, account, options.plan);
         let tokens = auth::tokens(
             &options.source,
             options.credential,
@@ -133,23 +131,24 @@ impl Zoom {
             identity,
             base_urls,
             users: options.users,
-            api: Api::new(client.clone(), options.api_url, tokens, paces),
+            api: Api::new(client.clone(), options.api_url, tokens, rate_limiters),
             leases: Leases::new(client, hosts),
             known: OnceLock::new(),
-            asker: Asker::default(),
+            details: DetailsReader::default(),
         }
     }
 }
 
 impl Zoom {
-    /// Keeps of a meeting that is listed as it is known what the listing still needs of it, and no more.
+    /// Stores the download URLs of an unchanged meeting, and drops everything that the listing no
+    /// longer needs.
     fn take(&self, mapped: Mapped) -> Listed {
         if !self.known.get().is_some_and(|known| known.is_known(&mapped.meeting)) {
             return Listed::New(Box::new(mapped));
         }
         let fullness = Fullness::of(&mapped.meeting, true);
-        let Mapped { meeting, links } = mapped;
-        self.leases.learn_one(&meeting.id, meeting.start, links);
+        let Mapped { meeting, urls } = mapped;
+        self.leases.insert(&meeting.id, meeting.start, urls);
         Listed::Known { id: meeting.id, start: meeting.start, fullness }
     }
 }
@@ -176,38 +175,38 @@ impl Provider for Zoom {
     }
 
     fn set_known_meetings(&self, known: Arc<dyn KnownMeetings>) {
-        // Told once, before anything is asked.
-        let _told_again = self.known.set(known);
+        // Called once, before the first request.
+        let _ = self.known.set(known);
     }
 
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError> {
-        let whose = users::resolve(&self.api, &self.users).await?;
+        let owners = recording_owner::resolve(&self.api, &self.users).await?;
         let take = |mapped| self.take(mapped);
-        let mut found = listing::list(&self.api, &self.source, &whose, span, &take).await?;
-        self.leases.learn(span, found.failed.is_empty(), &mut found.meetings);
+        let mut listing = listing::list(&self.api, &self.source, &owners, span, &take).await?;
+        self.leases.store(span, listing.failed.is_empty(), &mut listing.meetings);
         let (mut meetings, mut unchanged) = (Vec::new(), Vec::new());
-        for listed in found.meetings {
+        for listed in listing.meetings {
             match listed {
                 Listed::New(mapped) => meetings.push(mapped.meeting),
                 Listed::Known { id, .. } => unchanged.push(id),
             }
         }
-        Ok(Listing { meetings, unchanged, failed: found.failed })
+        Ok(Listing { meetings, unchanged, failed: listing.failed })
     }
 
     fn recycle_bin(&self) -> Option<RecycleBin> {
-        Some(trash::BIN)
+        Some(trash::RECYCLE_BIN)
     }
 
     async fn list_trash(&self, _span: DaySpan) -> Result<TrashListing, ProviderError> {
-        let whose = users::one_by_one(&self.api, &self.users).await?;
-        let (listing, links) = trash::list(&self.api, &self.source, &whose).await?;
-        self.leases.learn_trash(listing.failed.is_none(), links);
+        let owners = recording_owner::resolve_users(&self.api, &self.users).await?;
+        let (listing, urls) = trash::list(&self.api, &self.source, &owners).await?;
+        self.leases.store_trash(listing.failed.is_none(), urls);
         Ok(listing)
     }
 
     async fn details(&self, meeting: &MeetingId) -> Result<Option<Details>, ProviderError> {
-        self.asker.ask(&self.api, &self.source, meeting).await
+        self.details.read(&self.api, &self.source, meeting).await
     }
 
     async fn complete(
@@ -215,11 +214,11 @@ impl Provider for Zoom {
         meeting: &MeetingId,
         known: &Details,
     ) -> Result<Details, ProviderError> {
-        self.asker.complete(&self.api, &self.source, meeting, known).await
+        self.details.complete(&self.api, &self.source, meeting, known).await
     }
 
     async fn renew(&self, meeting: &MeetingId, known: &Details) -> Result<Details, ProviderError> {
-        self.asker.renew(&self.api, &self.source, meeting, known).await
+        self.details.renew(&self.api, &self.source, meeting, known).await
     }
 
     async fn permissions(&self) -> Result<Vec<Permission>, ProviderError> {

@@ -1,12 +1,12 @@
-//! `participants.csv`: who was in a meeting, a line for each time that somebody joined.
+//! `participants.csv`: the participants of a meeting, one line for each time that one joined.
 
 use serde_json::Value;
 
 use crate::model::SharedText;
 use crate::providers::toolkit::serde_lenient;
 
-/// The columns, under Zoom's own names ("List past meeting participants"). Always the same, so that scripts can count on
-/// them; times are UTC, `duration` is in seconds.
+/// The columns, with Zoom's names ("List past meeting participants"). They never change, because
+/// scripts rely on them. Times are UTC, `duration` is in seconds.
 const COLUMNS: [&str; 9] = [
     "name",
     "user_email",
@@ -19,24 +19,25 @@ const COLUMNS: [&str; 9] = [
     "user_id",
 ];
 
-/// What a cell begins with that spreadsheets take for a formula (OWASP, "CSV Injection").
+/// The characters that begin a formula in spreadsheets (OWASP, "CSV Injection").
 const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
-/// The table; `None` if nobody is known.
-pub(crate) fn table(people: &[Value]) -> Option<SharedText> {
-    let mut people = people.iter().filter_map(Value::as_object).peekable();
-    people.peek()?;
+/// Returns the table; `None` without participants.
+pub(crate) fn table(participants: &[Value]) -> Option<SharedText> {
+    let mut participants = participants.iter().filter_map(Value::as_object).peekable();
+    participants.peek()?;
     let mut table = csv::Writer::from_writer(Vec::new());
     // Writing to memory does not fail, and every line has as many cells as the header.
     table.write_record(COLUMNS).ok()?;
-    for person in people {
-        let cells = COLUMNS.map(|column| person.get(column).map(cell).unwrap_or_default());
+    for participant in participants {
+        let cells = COLUMNS.map(|column| participant.get(column).map(cell).unwrap_or_default());
         table.write_record(cells).ok()?;
     }
     String::from_utf8(table.into_inner().ok()?).ok().map(SharedText::from)
 }
 
-/// A cell that a spreadsheet shows as it is: guests choose their names, and one of `=HYPERLINK(…)` must not do anything.
+/// Returns a cell that a spreadsheet does not evaluate. Guests choose their names, and one of
+/// `=HYPERLINK(…)` must have no effect.
 fn cell(value: &Value) -> String {
     let text = match value {
         Value::Bool(flag) => return flag.to_string(),
@@ -58,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_has_a_line_with_the_same_columns() {
+    fn each_participant_has_a_line() {
         let people = [
             json!({"name": "Ana, \"the boss\"", "user_email": "ana@example.org", "join_time": "2026-10-06T07:00:00Z",
                    "leave_time": "2026-10-06T07:40:00Z", "duration": "2400", "internal_user": true, "id": "x"}),
@@ -76,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_never_a_formula() {
+    fn name_is_never_a_formula() {
         for name in ["=HYPERLINK(\"http://example.org\")", "+1+1", "-2+3", "@SUM(A1)"] {
             let line = lines(&[json!({ "name": name })]).pop().unwrap();
             assert!(line.trim_start_matches('"').starts_with('\''), "{line}");
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_known_is_no_table() {
+    fn no_participants_means_no_table() {
         assert_eq!(table(&[]), None);
         assert_eq!(table(&[json!(null), json!("x")]), None);
     }

@@ -1,46 +1,46 @@
-//! Zoom's scopes, classic and granular ("OAuth scopes" in Zoom's documentation), by what they are for.
+//! Zoom's scopes, classic and granular ("OAuth scopes" in its documentation), by purpose.
 
-use crate::providers::toolkit::scopes::{Permission, Wanted, held_against};
+use crate::providers::toolkit::scopes::{Permission, Requirement, check};
 
-/// What `granted` permits of what a source of these users can use.
+/// Returns the permissions that a source with these `users` needs or can use.
 pub(crate) fn of(granted: &str, users: &[String]) -> Vec<Permission> {
     let is_all = users.iter().any(|name| name == "all");
     let has_patterns = users.iter().any(|name| name.contains(['*', '?', '[']));
-    let whole_account = Wanted {
+    let whole_account = Requirement {
         purpose: "listing the whole account at once",
         scopes: WHOLE_ACCOUNT,
         is_needed: false,
     };
-    let at_once = is_all
-        && held_against(granted, [whole_account]).iter().all(|permission| permission.is_granted);
-    let users = (has_patterns || is_all).then_some(Wanted {
+    let at_once =
+        is_all && check(granted, [whole_account]).iter().all(|permission| permission.is_granted);
+    let users = (has_patterns || is_all).then_some(Requirement {
         purpose: "listing the account's users",
         scopes: &["user:read", "user:read:list_users"],
         is_needed: !at_once,
     });
     let always = [
-        Wanted {
+        Requirement {
             purpose: "listing recordings",
             scopes: if is_all { LISTING_ALL } else { LISTING },
             is_needed: true,
         },
-        Wanted {
-            purpose: "new links in long reads, and the participants' own audio",
+        Requirement {
+            purpose: "new download URLs in long reads, and the audio of single participants",
             scopes: &["recording:read", "cloud_recording:read:list_recording_files"],
             is_needed: true,
         },
-        Wanted {
+        Requirement {
             purpose: "more in meeting.json",
             scopes: &["meeting:read", "meeting:read:past_meeting"],
             is_needed: false,
         },
-        Wanted {
+        Requirement {
             purpose: "participants.csv",
             scopes: &["meeting:read", "meeting:read:list_past_participants"],
             is_needed: false,
         },
     ];
-    held_against(granted, always.into_iter().chain(users))
+    check(granted, always.into_iter().chain(users))
 }
 
 const WHOLE_ACCOUNT: &[&str] = &["account:read", "cloud_recording:read:list_account_recordings"];
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_depends_on_whose_recordings_are_listed() {
+    fn missing_scopes_depend_on_the_listed_users() {
         let granular = "cloud_recording:read:list_user_recordings:admin \
                         cloud_recording:read:list_recording_files:admin";
         let optional = [("more in meeting.json", false), ("participants.csv", false)];

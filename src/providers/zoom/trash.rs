@@ -1,7 +1,7 @@
-//! What lies in the trash of each user: whole meetings, and single files of meetings that are still there.
+//! The trash of each user: whole meetings, and single files of meetings that still exist.
 //!
-//! There is no such list of a whole account, so it is asked for user by user (`trash=true`, "List all recordings" in
-//! Zoom's API reference). Dates are ignored there.
+//! There is no list of the trash of an account, so it is listed user by user (`trash=true`, "List
+//! all recordings" in Zoom's API reference). Zoom ignores dates there.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,108 +10,106 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::api::{Api, RateLimitLabel};
+use super::api::{Api, RateLimitLabel, unexpected};
 use super::mapping::{self, Mapped};
-use super::users::Whose;
+use super::recording_owner::RecordingOwner;
 use super::wire::{self, Page};
 use crate::http::Priority;
 use crate::model::{MeetingId, SourceName};
+use crate::providers::toolkit::page_guard::{PageGuard, PageLimits};
 use crate::providers::toolkit::serde_lenient;
-use crate::providers::zoom_share::Link;
+use crate::providers::zoom_share::DownloadUrl;
 use crate::providers::{ErrorClass, ProviderError, RecycleBin, TrashEntry, TrashListing};
 
-/// Zoom's trash, and how long it keeps ("Recovering deleted cloud recordings").
-pub(crate) const BIN: RecycleBin = RecycleBin {
+/// Zoom's trash and its retention ("Recovering deleted cloud recordings").
+pub(crate) const RECYCLE_BIN: RecycleBin = RecycleBin {
     name: "Zoom's trash",
     fix: "restore it in Zoom's web portal under Recordings > Trash",
     days: 30,
 };
 
-/// What is asked for of each user: the meetings that were deleted, and the files that were deleted of others.
-const KINDS: [&str; 2] = ["meeting_recordings", "recording_file"];
+/// The two lists of each user: deleted meetings, and deleted files of other meetings.
+const TRASH_TYPES: [&str; 2] = ["meeting_recordings", "recording_file"];
 
-/// Users asked about at once; the listings that matter go on beside them.
-const AT_ONCE: usize = 2;
+/// Users in flight. The listings of recordings run at the same time and matter more.
+const USER_CONCURRENCY: usize = 2;
 
-/// Users in a row of whom nothing can be had before the others are left: what they fail at is not theirs.
-const FAILURES_IN_A_ROW: usize = 4;
+/// After so many failures in a row, the other users are not requested: the reason is not a user.
+const MAX_FAILURES_IN_A_ROW: usize = 4;
 
-/// The most Zoom puts on a page.
+/// The maximum of Zoom.
 const PAGE_SIZE: &str = "300";
 
-/// Pages of one user's trash; what 30 days hold is rarely more than one.
-const PAGES: usize = 100;
+/// The trash of one user, which holds 30 days, rarely has more than one page.
+const PAGE_LIMITS: PageLimits = PageLimits { max_pages: 100, max_barren_pages: usize::MAX };
 
-/// Bound on one page with its retries. Nobody waits for it.
+/// Timeout of one page with its retries, in the background.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Download links by meeting, with when that began.
-pub(crate) type Links = Vec<(MeetingId, Timestamp, Vec<Link>)>;
+/// The download URLs of each meeting, with its start.
+pub(crate) type TrashUrls = Vec<(MeetingId, Timestamp, Vec<DownloadUrl>)>;
 
-/// Lists the trash of all of `whose`.
+/// Lists the trash of all `owners`.
 ///
 /// # Errors
-/// Where nothing at all could be listed: the first reason.
+/// Returns the first error if nothing could be listed.
 pub(crate) async fn list(
     api: &Api,
     source: &SourceName,
-    whose: &[Whose],
-) -> Result<(TrashListing, Links), ProviderError> {
-    let mut found: HashMap<MeetingId, (TrashEntry, Vec<Link>)> = HashMap::new();
-    let (mut failed, mut listed, mut in_a_row) = (None, false, 0);
-    // Owned, for a closure that borrows is not general enough to be sent to another thread.
-    let users: Vec<Whose> = whose.to_vec();
-    let mut asked = stream::iter(users)
-        .map(|user| async move { of_user(api, source, &user).await })
-        .buffer_unordered(AT_ONCE);
-    while let Some(of_user) = asked.next().await {
-        match of_user {
-            Ok(trashed) => {
-                (listed, in_a_row) = (true, 0);
-                for (trashed, links) in trashed {
-                    add(&mut found, trashed, links);
+    owners: &[RecordingOwner],
+) -> Result<(TrashListing, TrashUrls), ProviderError> {
+    let mut entries: HashMap<MeetingId, (TrashEntry, Vec<DownloadUrl>)> = HashMap::new();
+    let (mut failed, mut has_listed, mut failures_in_a_row) = (None, false, 0);
+    // Owned: a closure that borrows is not general enough to be sent to another thread.
+    let owners: Vec<RecordingOwner> = owners.to_vec();
+    let mut lists = stream::iter(owners)
+        .map(|owner| async move { list_owner(api, source, &owner).await })
+        .buffer_unordered(USER_CONCURRENCY);
+    while let Some(list) = lists.next().await {
+        match list {
+            Ok(listed) => {
+                (has_listed, failures_in_a_row) = (true, 0);
+                for (entry, urls) in listed {
+                    add(&mut entries, entry, urls);
                 }
             }
             Err(error) => {
-                in_a_row += 1;
+                failures_in_a_row += 1;
                 let is_for_all = matches!(error.class(), ErrorClass::Credential | ErrorClass::Down);
                 failed.get_or_insert(error);
-                if is_for_all || in_a_row == FAILURES_IN_A_ROW {
+                if is_for_all || failures_in_a_row == MAX_FAILURES_IN_A_ROW {
                     break;
                 }
             }
         }
     }
-    drop(asked);
-    if let (false, Some(error)) = (listed, &failed) {
+    drop(lists);
+    if let (false, Some(error)) = (has_listed, &failed) {
         return Err(error.clone());
     }
-    let (mut meetings, mut links) = (Vec::new(), Vec::new());
-    for (id, (trashed, own)) in found {
-        links.push((id, trashed.meeting.start, own));
-        meetings.push(trashed);
+    let (mut meetings, mut urls) = (Vec::new(), Vec::new());
+    for (id, (entry, own)) in entries {
+        urls.push((id, entry.meeting.start, own));
+        meetings.push(entry);
     }
-    Ok((TrashListing { meetings, failed }, links))
+    Ok((TrashListing { meetings, failed }, urls))
 }
 
-async fn of_user(
+async fn list_owner(
     api: &Api,
     source: &SourceName,
-    user: &Whose,
-) -> Result<Vec<(TrashEntry, Vec<Link>)>, ProviderError> {
-    let subject = format!("the trash of {}", user.subject());
-    let odd = |what: &str| {
-        ProviderError::unavailable(format!("Zoom {what} ({subject}); it may be passing"))
-    };
-    let path = user.path();
-    let mut found = Vec::new();
-    for kind in KINDS {
+    owner: &RecordingOwner,
+) -> Result<Vec<(TrashEntry, Vec<DownloadUrl>)>, ProviderError> {
+    let subject = format!("the trash of {}", owner.subject());
+    let path = owner.path();
+    let mut entries = Vec::new();
+    for trash_type in TRASH_TYPES {
         let mut token: Option<String> = None;
-        for page in 0.. {
-            if page == PAGES {
-                return Err(odd("has no last page"));
-            }
-            let mut query = vec![("trash", "true"), ("trash_type", kind), ("page_size", PAGE_SIZE)];
+        let mut guard = PageGuard::new(PAGE_LIMITS);
+        loop {
+            guard.begin_page().map_err(|error| unexpected(&error, &subject))?;
+            let mut query =
+                vec![("trash", "true"), ("trash_type", trash_type), ("page_size", PAGE_SIZE)];
             if let Some(token) = &token {
                 query.push(("next_page_token", token));
             }
@@ -119,45 +117,43 @@ async fn of_user(
                 .get((RateLimitLabel::Medium, Priority::Background), &path, &query, PAGE_TIMEOUT)
                 .await
                 .map_err(|error| error.about(&subject))?;
-            let page = Page::read(reply).ok_or_else(|| odd("sent a listing without meetings"))?;
+            let page = Page::read(reply)
+                .ok_or_else(|| unexpected(&"sent a list without meetings", &subject))?;
             if page.unreadable > 0 {
-                return Err(odd(&format!(
-                    "listed {} meetings that cannot be read",
-                    page.unreadable
-                )));
+                let what = format!("listed {} meetings that cannot be read", page.unreadable);
+                return Err(unexpected(&what, &subject));
             }
-            found.extend(page.meetings.into_iter().map(|entry| trashed(source, entry)));
-            match page.next {
-                None => break,
-                Some(next) if token.as_ref() == Some(&next) => {
-                    return Err(odd("names the same next page again and again"));
-                }
-                next => token = next,
-            }
+            entries.extend(page.meetings.into_iter().map(|entry| trash_entry(source, entry)));
+            let Some(next) = page.next else { break };
+            guard.follow(&next).map_err(|error| unexpected(&error, &subject))?;
+            token = Some(next);
         }
     }
-    Ok(found)
+    Ok(entries)
 }
 
-pub(crate) fn trashed(source: &SourceName, entry: wire::Meeting) -> (TrashEntry, Vec<Link>) {
-    // The first of its files that was deleted is the first that ends.
+pub(crate) fn trash_entry(
+    source: &SourceName,
+    entry: wire::Meeting,
+) -> (TrashEntry, Vec<DownloadUrl>) {
+    // The first file that was deleted is the first that is purged.
     let of_files = entry.recording_files.iter().filter_map(|file| file.deleted_time).min();
     let of_meeting = || serde_lenient::first_text(&entry.other, &["deleted_time"])?.parse().ok();
     let deleted = of_files.or_else(of_meeting);
-    let Mapped { mut meeting, links } = mapping::meeting(source, entry);
-    // The account's own rule has had its day, or does not reach what is deleted already.
+    let Mapped { mut meeting, urls } = mapping::meeting(source, entry);
+    // The retention rule of the account does not apply to the trash.
     meeting.expires = None;
-    (TrashEntry::new(meeting, deleted), links)
+    (TrashEntry::new(meeting, deleted), urls)
 }
 
-/// Adds what was listed of a meeting to what is known of it; a file that is listed twice counts once.
+/// Adds an entry, and merges it with a previous entry of the same meeting. Each file counts once.
 pub(crate) fn add(
-    found: &mut HashMap<MeetingId, (TrashEntry, Vec<Link>)>,
+    entries: &mut HashMap<MeetingId, (TrashEntry, Vec<DownloadUrl>)>,
     new: TrashEntry,
-    links: Vec<Link>,
+    urls: Vec<DownloadUrl>,
 ) {
-    let Some((known, known_links)) = found.get_mut(&new.meeting.id) else {
-        found.insert(new.meeting.id.clone(), (new, links));
+    let Some((known, known_urls)) = entries.get_mut(&new.meeting.id) else {
+        entries.insert(new.meeting.id.clone(), (new, urls));
         return;
     };
     known.deleted = [known.deleted, new.deleted].into_iter().flatten().min();
@@ -168,17 +164,17 @@ pub(crate) fn add(
         }
     }
     const FILES: &str = "recording_files";
-    let mut facts = known.meeting.metadata.to_map();
-    if let Some(Value::Array(told)) = facts.get_mut(FILES)
+    let mut metadata = known.meeting.metadata.to_map();
+    if let Some(Value::Array(files)) = metadata.get_mut(FILES)
         && let Some(Value::Array(more)) = new.meeting.metadata.to_map().get(FILES)
     {
-        let more: Vec<_> = more.iter().filter(|file| !told.contains(file)).cloned().collect();
-        told.extend(more);
-        known.meeting.metadata = facts.into();
+        let more: Vec<_> = more.iter().filter(|file| !files.contains(file)).cloned().collect();
+        files.extend(more);
+        known.meeting.metadata = metadata.into();
     }
-    for link in links {
-        if known_links.iter().all(|other| other.key != link.key) {
-            known_links.push(link);
+    for url in urls {
+        if known_urls.iter().all(|other| other.key != url.key) {
+            known_urls.push(url);
         }
     }
 }
@@ -189,8 +185,8 @@ mod tests {
 
     use super::*;
 
-    fn read(entry: serde_json::Value) -> (TrashEntry, Vec<Link>) {
-        trashed(&SourceName::new("acme").unwrap(), wire::Meeting::read(entry).unwrap())
+    fn read(entry: serde_json::Value) -> (TrashEntry, Vec<DownloadUrl>) {
+        trash_entry(&SourceName::new("acme").unwrap(), wire::Meeting::read(entry).unwrap())
     }
 
     fn file(id: &str, deleted: &str) -> serde_json::Value {
@@ -199,12 +195,12 @@ mod tests {
     }
 
     #[test]
-    fn the_first_file_that_was_deleted_says_when_it_ends() {
+    fn first_deletion_determines_the_end() {
         let (first, second) = ("2026-10-06T07:00:00Z", "2026-10-09T07:00:00Z");
-        let (trashed, links) =
+        let (trashed, urls) =
             read(json!({"uuid": "u==", "recording_files": [file("a", second), file("b", first)]}));
         assert_eq!(trashed.deleted, Some(first.parse().unwrap()));
-        assert_eq!(links.len(), 2);
+        assert_eq!(urls.len(), 2);
         let (trashed, _) =
             read(json!({"uuid": "u==", "deleted_time": second, "recording_files": []}));
         assert_eq!(trashed.deleted, Some(second.parse().unwrap()));
@@ -212,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_meeting_and_its_files_have_the_bins_identity() {
+    fn trashed_meeting_has_an_identity_of_its_own() {
         let (trashed, _) = read(json!({"uuid": "u==", "recording_files": [file("a", "")]}));
         assert_eq!(trashed.meeting.id, MeetingId::from("u==").in_trash());
         assert!(trashed.meeting.files.iter().all(|file| file.id.meeting.is_in_trash()));
@@ -220,17 +216,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_listed_as_a_meeting_and_as_single_files_is_one() {
-        let mut found = HashMap::new();
+    fn meeting_and_single_files_are_merged() {
+        let mut entries = HashMap::new();
         for (id, deleted) in
             [("a", "2026-10-09T07:00:00Z"), ("b", "2026-10-06T07:00:00Z"), ("a", "")]
         {
-            let (trashed, links) =
+            let (trashed, urls) =
                 read(json!({"uuid": "u==", "recording_files": [file(id, deleted)]}));
-            add(&mut found, trashed, links);
+            add(&mut entries, trashed, urls);
         }
-        let (trashed, links) = found.into_values().next().unwrap();
-        assert_eq!((trashed.meeting.files.len(), links.len()), (2, 2));
+        let (trashed, urls) = entries.into_values().next().unwrap();
+        assert_eq!((trashed.meeting.files.len(), urls.len()), (2, 2));
         assert_eq!(trashed.deleted, Some("2026-10-06T07:00:00Z".parse().unwrap()));
     }
 }

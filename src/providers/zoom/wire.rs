@@ -1,4 +1,4 @@
-//! Zoom's replies as they come. Everything but a meeting's UUID may be missing or of another type.
+//! Zoom's replies. Every field but the UUID of a meeting may be missing or have another type.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -11,20 +11,20 @@ use crate::providers::toolkit::serde_lenient;
 
 /// One page of a listing.
 pub(crate) struct Page {
-    /// The days it says that the listing covers, where it says so.
+    /// First day that the list covers, if the reply says so.
     pub(crate) from: Option<Date>,
-    /// The last of these days.
+    /// Last day that the list covers, if the reply says so.
     pub(crate) to: Option<Date>,
-    /// Asks for the page after this one; `None` on the last.
+    /// Token of the next page; `None` on the last page.
     pub(crate) next: Option<String>,
-    /// The entries that could be read.
+    /// The readable entries.
     pub(crate) meetings: Vec<Meeting>,
-    /// How many could not.
+    /// Number of entries that are not readable.
     pub(crate) unreadable: usize,
 }
 
 impl Page {
-    /// The page, if the reply is one: replies that report an error have no `meetings`.
+    /// Reads a page; `None` if it has no `meetings`, as in an error reply.
     pub(crate) fn read(mut reply: Map<String, Value>) -> Option<Self> {
         let entries = match reply.remove("meetings")? {
             Value::Array(entries) => entries,
@@ -42,22 +42,22 @@ impl Page {
         })
     }
 
-    /// The days covered; where the reply is silent, those that were asked for.
-    pub(crate) fn covers(&self, asked: DaySpan) -> DaySpan {
-        DaySpan { from: self.from.unwrap_or(asked.from), to: self.to.unwrap_or(asked.to) }
+    /// Returns the covered days; those that were requested if the reply does not say.
+    pub(crate) fn covers(&self, requested: DaySpan) -> DaySpan {
+        DaySpan { from: self.from.unwrap_or(requested.from), to: self.to.unwrap_or(requested.to) }
     }
 }
 
 /// One page of an account's users.
 #[derive(Default)]
-pub(crate) struct Users {
-    /// The entries that could be read.
+pub(crate) struct UserPage {
+    /// The readable entries.
     pub(crate) users: Vec<User>,
-    /// Asks for the page after this one; `None` on the last.
+    /// Token of the next page; `None` on the last page.
     pub(crate) next: Option<String>,
 }
 
-/// A user. Who has not come yet has no id, and who has left may have no name.
+/// A user. A pending user has no id, and an inactive one may have no name.
 #[derive(Deserialize)]
 pub(crate) struct User {
     #[serde(default, deserialize_with = "serde_lenient::text")]
@@ -66,8 +66,8 @@ pub(crate) struct User {
     pub(crate) email: Option<String>,
 }
 
-impl Users {
-    /// The page; a reply without users is an empty one.
+impl UserPage {
+    /// Reads a page; a reply without users is an empty page.
     pub(crate) fn read(mut reply: Map<String, Value>) -> Self {
         let entries = match reply.remove("users") {
             Some(Value::Array(entries)) => entries,
@@ -79,31 +79,30 @@ impl Users {
     }
 }
 
-/// One page of those who were in a meeting.
-pub(crate) struct People {
-    /// The entries as they came.
-    pub(crate) people: Vec<Value>,
-    /// Asks for the page after this one; `None` on the last.
+/// One page of the participants of a meeting.
+pub(crate) struct ParticipantPage {
+    pub(crate) participants: Vec<Value>,
+    /// Token of the next page; `None` on the last page.
     pub(crate) next: Option<String>,
 }
 
-impl People {
-    /// The page; a reply without people is an empty one.
+impl ParticipantPage {
+    /// Reads a page; a reply without participants is an empty page.
     pub(crate) fn read(mut reply: Map<String, Value>) -> Self {
-        let people = match reply.remove("participants") {
-            Some(Value::Array(people)) => people,
+        let participants = match reply.remove("participants") {
+            Some(Value::Array(participants)) => participants,
             _ => Vec::new(),
         };
-        Self { people, next: serde_lenient::first_text(&reply, &["next_page_token"]) }
+        Self { participants, next: serde_lenient::first_text(&reply, &["next_page_token"]) }
     }
 }
 
-/// A day, perhaps with a time behind it.
+/// Reads a day, which a time may follow.
 fn day(reply: &Map<String, Value>, name: &str) -> Option<Date> {
     serde_lenient::first_text(reply, &[name])?.get(..10)?.parse().ok()
 }
 
-/// A meeting of a listing, or the reply that describes one meeting's recordings.
+/// A meeting of a list, or the reply about the recordings of one meeting.
 #[derive(Deserialize)]
 pub(crate) struct Meeting {
     #[serde(default, deserialize_with = "serde_lenient::text")]
@@ -129,18 +128,18 @@ pub(crate) struct Meeting {
     pub(crate) share_url: Option<String>,
     #[serde(default, deserialize_with = "files")]
     pub(crate) recording_files: Vec<File>,
-    /// What single participants were recorded as; only where one meeting is asked for.
+    /// The audio of single participants; only in a reply about one meeting.
     #[serde(default, deserialize_with = "files")]
     pub(crate) participant_audio_files: Vec<File>,
-    /// Whatever else the entry holds, passcodes included.
+    /// All other fields, passcodes included.
     #[serde(flatten)]
     pub(crate) other: Map<String, Value>,
 }
 
 impl Meeting {
-    /// The meeting, if the entry is an object with a UUID and its files are a list or none.
+    /// Reads a meeting, if it is an object with a UUID and its files are a list or missing.
     pub(crate) fn read(entry: Value) -> Option<Self> {
-        // A meeting whose files cannot be told is not one without files.
+        // A meeting with an unreadable list of files is not one without files.
         let files = entry.get("recording_files");
         if files.is_some_and(|files| !files.is_array() && !files.is_null()) {
             return None;
@@ -148,18 +147,19 @@ impl Meeting {
         serde_json::from_value::<Self>(entry).ok().filter(|meeting| meeting.uuid.is_some())
     }
 
-    /// The UUID of the held instance; never empty.
+    /// Returns the UUID of the held instance; never empty.
     pub(crate) fn uuid(&self) -> &str {
         self.uuid.as_deref().unwrap_or_default()
     }
 }
 
-/// One file of a meeting. CC and TIMELINE entries have but half of these (providers' own words).
+/// One file of a meeting. CC and TIMELINE entries lack about half of the fields ("List all
+/// recordings" in Zoom's API reference).
 #[derive(Deserialize)]
 pub(crate) struct File {
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) id: Option<String>,
-    /// Of a participant's own audio: who it is.
+    /// Name of the participant, if it is the audio of one.
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) file_name: Option<String>,
     #[serde(default, deserialize_with = "serde_lenient::text")]
@@ -181,32 +181,31 @@ pub(crate) struct File {
     pub(crate) play_url: Option<String>,
     #[serde(default, deserialize_with = "serde_lenient::address")]
     pub(crate) download_url: Option<SecretUrl>,
-    /// Where an on-premise Meeting Connector has it.
+    /// Path on an on-premise Meeting Connector.
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) file_path: Option<String>,
-    /// When it was put into the trash; there alone.
+    /// Time of deletion; only in the trash.
     #[serde(default, deserialize_with = "serde_lenient::time")]
     pub(crate) deleted_time: Option<Timestamp>,
 }
 
-/// The file entries that are objects at all.
+/// Reads the file entries that are objects.
 fn files<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<File>, D::Error> {
     let Value::Array(entries) = Value::deserialize(deserializer)? else { return Ok(Vec::new()) };
     Ok(entries.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect())
 }
 
-/// One meeting's recordings with the token that is made for them.
+/// The recordings of one meeting, with a token for them.
 pub(crate) struct Detail {
-    /// The files, listed anew.
     pub(crate) files: Vec<File>,
-    /// Participants' own audio.
+    /// The audio of single participants.
     pub(crate) participants: Vec<File>,
-    /// Good for these files alone.
+    /// Valid for these files alone.
     pub(crate) token: Option<SecretString>,
 }
 
 impl Detail {
-    /// Reads the reply; one without files has none.
+    /// Reads the reply; it may have no files.
     pub(crate) fn read(mut reply: Map<String, Value>) -> Self {
         let token = reply.remove("download_access_token").as_ref().and_then(serde_lenient::as_text);
         let (files, participants) = serde_json::from_value::<Meeting>(Value::Object(reply))
@@ -226,10 +225,10 @@ pub(crate) struct Grant {
     pub(crate) expires_in: Option<i64>,
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) api_url: Option<String>,
-    /// Only where a user signed in.
+    /// Only for a user who signed in.
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) refresh_token: Option<String>,
-    /// With spaces between them.
+    /// Separated by spaces.
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) scope: Option<String>,
 }

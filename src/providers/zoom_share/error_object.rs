@@ -2,22 +2,29 @@
 
 use serde_json::{Map, Value};
 
-/// Whether `body` is an error object: it has a code other than zero, or its status is false.
+use crate::providers::toolkit::serde_lenient;
+
+/// Whether `body` is an error object.
+pub(crate) fn is_error_object(body: &[u8]) -> bool {
+    parse(body).is_some()
+}
+
+/// Returns `body` if it is an error object: it has a code other than zero, or its status is false.
 ///
 /// Zoom refuses a download with `{"status":false,"errorCode":124,…}` and a call with
 /// `{"code":…,"message":…}`.
-pub(crate) fn is_error_object(body: &[u8]) -> bool {
-    let Ok(object) = serde_json::from_slice::<Map<String, Value>>(body) else { return false };
-    let has_code = |name| object.get(name).is_some_and(is_code);
-    object.get("status") == Some(&Value::Bool(false))
-        || has_code("errorCode")
-        || (has_code("code") && object.contains_key("message"))
+pub(crate) fn parse(body: &[u8]) -> Option<Map<String, Value>> {
+    let object = serde_json::from_slice::<Map<String, Value>>(body).ok()?;
+    let is_error = code_of(&object).is_some() || object.get("status") == Some(&Value::Bool(false));
+    is_error.then_some(object)
 }
 
-/// Whether `value` is an integer other than zero, possibly written as a string.
-fn is_code(value: &Value) -> bool {
-    let number = value.as_i64().or_else(|| value.as_str()?.trim().parse().ok());
-    number.is_some_and(|code| code != 0)
+/// Returns the code of an error object. A document may have a field `code`, too, but no message
+/// beside it.
+pub(crate) fn code_of(object: &Map<String, Value>) -> Option<i64> {
+    let code =
+        |name| object.get(name).and_then(serde_lenient::as_integer).filter(|code| *code != 0);
+    code("errorCode").or_else(|| code("code").filter(|_| object.contains_key("message")))
 }
 
 #[cfg(test)]

@@ -1,29 +1,29 @@
-//! What Zoom's file types and views mean, whoever lists them: what a file is to its meeting, what it is called, and
-//! what its bytes look like.
+//! File types and views of Zoom's recordings: role, name and format of a file, whichever provider
+//! lists it.
 
 use crate::model::{BodyKind, Role};
 
 /// The end of the stem of a view with burnt-in captions.
 pub(crate) const CAPTIONED_SUFFIX: &str = "(CC)";
 
-/// What a listing says of the kind of a file.
+/// The type of a file as listed.
 #[derive(Clone, Copy)]
 pub(crate) struct Kind<'a> {
     /// `MP4`, `TRANSCRIPT`, …
     pub(crate) file_type: Option<&'a str>,
     /// The view, as in `gallery_view`.
     pub(crate) recording_type: Option<&'a str>,
-    /// The extension, perhaps with its dot.
+    /// The extension, with or without its dot.
     pub(crate) file_extension: Option<&'a str>,
 }
 
 impl Kind<'_> {
-    /// The file type in upper case; empty where there is none.
+    /// Returns the file type in upper case; empty if there is none.
     pub(crate) fn file_type(self) -> String {
         self.file_type.unwrap_or_default().to_ascii_uppercase()
     }
 
-    /// What the file is to its meeting.
+    /// Returns the role of the file in its meeting.
     pub(crate) fn role(self) -> Role {
         match self.file_type().as_str() {
             "MP4" => Role::View,
@@ -34,7 +34,7 @@ impl Kind<'_> {
         }
     }
 
-    /// The name the file should have: its view, or its type where no view is said.
+    /// Returns the stem of its file name: the view, or the type if there is no view.
     pub(crate) fn stem(self) -> String {
         /// Views with captions burnt in carry it, and players of the plain view must not take their place.
         const CAPTIONED: &str = "(cc)";
@@ -59,7 +59,7 @@ impl Kind<'_> {
         }
     }
 
-    /// Its extension in lower case without the dot.
+    /// Returns the extension in lower case without the dot.
     pub(crate) fn extension(self) -> String {
         if let Some(extension) = self.file_extension.map(|text| text.trim_start_matches('.'))
             && !extension.is_empty()
@@ -79,7 +79,7 @@ impl Kind<'_> {
         .into()
     }
 
-    /// What its bytes look like.
+    /// Returns the format of its bytes.
     pub(crate) fn body(self) -> BodyKind {
         match self.extension().as_str() {
             "mp4" | "m4a" => BodyKind::IsoMedia,
@@ -90,7 +90,7 @@ impl Kind<'_> {
     }
 }
 
-/// A listed length in bytes. Zero is what stands there while nobody has counted.
+/// Returns a listed length in bytes. Zoom lists zero while the length is not known.
 pub(crate) fn declared_size(listed: Option<i64>) -> Option<u64> {
     listed.and_then(|size| u64::try_from(size).ok()).filter(|size| *size > 0)
 }

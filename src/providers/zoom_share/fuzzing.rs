@@ -1,31 +1,35 @@
-//! What the fuzz targets reach of this room: first replies of download hosts, and the addresses they lead to.
+//! Functions for the fuzz targets: first replies of download hosts, and the URLs they lead to.
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::answer::{Answer, judge};
-use super::{ZOOM_HOSTS, signed, walk};
+use super::hosts::ZOOM_HOSTS;
+use super::probe_verdict::ProbeVerdict;
+use super::{resolver, signed_url};
 use crate::http::{AllowedHosts, ProbeReply};
 use crate::model::{BodyKind, SecretUrl};
 
-/// What a reply means: the next address, if it leads to one that may be asked, or what there is to say.
+/// Returns the next URL of a redirect to an allowed host, or the message of any other reply.
 pub fn judged(
-    at: &Url,
-    glance: &ProbeReply,
+    url: &Url,
+    reply: &ProbeReply,
     body: BodyKind,
     secret: &SecretString,
 ) -> Result<SecretUrl, String> {
-    match judge(glance, body, secret) {
-        Answer::Redirect(location) => {
-            let next = at.join(location.expose_secret()).map_err(|error| error.to_string())?;
-            let next =
-                AllowedHosts::new(ZOOM_HOSTS, at).check(next).map_err(|error| error.to_string())?;
-            Ok(walk::without_token(&next))
+    match ProbeVerdict::of(reply, body, secret) {
+        ProbeVerdict::Redirect(location) => {
+            let next = url.join(location.expose_secret()).map_err(|error| error.to_string())?;
+            let next = AllowedHosts::new(ZOOM_HOSTS, url)
+                .check(next)
+                .map_err(|error| error.to_string())?;
+            Ok(resolver::without_token(&next))
         }
-        Answer::Serves => Err("serves".into()),
-        Answer::Unauthorised => Err("unauthorised".into()),
-        Answer::TokenRefused(why) | Answer::Refused(why) | Answer::Gone(why) => Err(why),
+        ProbeVerdict::Serves => Err("serves".into()),
+        ProbeVerdict::Unauthorized => Err("unauthorized".into()),
+        ProbeVerdict::TokenRefused(why) | ProbeVerdict::Refused(why) | ProbeVerdict::Gone(why) => {
+            Err(why)
+        }
     }
 }
 
@@ -34,7 +38,7 @@ pub fn is_error_object(body: &[u8]) -> bool {
     super::error_object::is_error_object(body)
 }
 
-/// When a signed address ends.
+/// Returns the expiry of a signed URL.
 pub fn ends(url: &Url, now: Timestamp) -> Option<Timestamp> {
-    signed::is_signed(url).then(|| signed::ends(url, now)).flatten()
+    signed_url::is_signed(url).then(|| signed_url::expires_at(url, now)).flatten()
 }

@@ -1,24 +1,24 @@
-//! Ids as path segments of Zoom's interface.
+//! Ids as path segments of Zoom's API.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What may stand in a path segment as it is and is harmless there (RFC 3986, 3.3).
+/// The characters of a path segment that need no encoding (RFC 3986, 3.3).
 const SEGMENT: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'@');
 
-/// A user id, an e-mail address or `me`, as a path segment.
+/// Encodes a user id, an e-mail address or `me`.
 pub(crate) fn user(user: &str) -> String {
     if user.bytes().all(|byte| byte == b'.') {
-        // Segments of dots alone, encoded or not, are steps within the path (WHATWG URL, 4.4).
+        // A segment of one or two dots, encoded or not, is removed from a path (WHATWG URL, 4.4).
         return twice(user);
     }
     utf8_percent_encode(user, SEGMENT).to_string()
 }
 
-/// A meeting's UUID as a path segment: encoded twice.
+/// Encodes the UUID of a meeting twice.
 ///
-/// A UUID that begins with `/` or holds `//` is not found otherwise ("Meetings" in Zoom's interface reference),
-/// and any other is taken in this form too.
+/// Zoom does not find a UUID that begins with `/` or contains `//` otherwise ("Meetings" in its API
+/// reference), and accepts this form of any other.
 pub(crate) fn meeting(uuid: &str) -> String {
     twice(uuid)
 }
@@ -36,13 +36,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_uuid_is_encoded_twice() {
+    fn uuid_is_encoded_twice() {
         assert_eq!(meeting("/aB3xY9+QWeRtYuIoP=="), "%252FaB3xY9%252BQWeRtYuIoP%253D%253D");
         assert_eq!(meeting("a//b"), "a%252F%252Fb");
     }
 
     #[test]
-    fn any_id_stays_one_segment_and_decodes_to_itself() {
+    fn any_id_stays_one_segment() {
         for id in ["/aB3xY9+QWeRtYuIoP==", "a//b", "..", ".", "%2e%2e", "é ?#&", "kK=="] {
             let url =
                 Url::parse(&format!("https://api.zoom.us/v2/meetings/{}/recordings", meeting(id)))
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_is_encoded_once_and_readable() {
+    fn user_is_encoded_once() {
         assert_eq!(user("me"), "me");
         assert_eq!(user("ana+x@example.org"), "ana%2Bx@example.org");
         assert_eq!(user("a/b?c"), "a%2Fb%3Fc");

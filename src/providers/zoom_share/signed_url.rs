@@ -1,4 +1,4 @@
-//! CloudFront's signed addresses: which ones they are, and when they end.
+//! Signed URLs of CloudFront and their expiry.
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -9,28 +9,27 @@ use url::Url;
 
 use crate::providers::toolkit::serde_lenient::as_integer;
 
-/// Whether the address carries its own permission, so that it is the end of a walk through redirects.
+/// Whether the URL is its own credential, so that no further redirect follows.
 pub(crate) fn is_signed(url: &Url) -> bool {
     url.query_pairs()
         .any(|(name, _)| matches!(&*name, "Policy" | "Signature" | "Key-Pair-Id" | "Expires"))
 }
 
-/// When a signed address stops working: `DateLessThan` of a custom policy, `Expires` of a canned one.
+/// Returns when a signed URL expires: `DateLessThan` of a custom policy, `Expires` of a canned one.
 ///
-/// An end that has passed already is none: the server has signed it this moment, so it is the clock here that is
-/// wrong, and to believe it would mean a new address for every read.
-pub(crate) fn ends(url: &Url, now: Timestamp) -> Option<Timestamp> {
-    let value =
-        |wanted: &str| url.query_pairs().find(|(name, _)| name == wanted).map(|(_, value)| value);
+/// An expiry in the past is ignored: the server has just signed the URL, so the local clock is
+/// wrong, and each read would request a new URL.
+pub(crate) fn expires_at(url: &Url, now: Timestamp) -> Option<Timestamp> {
+    let value = |key: &str| url.query_pairs().find(|(name, _)| name == key).map(|(_, value)| value);
     let seconds = value("Policy")
-        .and_then(|policy| end_of_policy(&policy))
+        .and_then(|policy| policy_expiry(&policy))
         .or_else(|| value("Expires")?.parse::<i64>().ok())?;
-    Timestamp::from_second(seconds).ok().filter(|end| now < *end)
+    Timestamp::from_second(seconds).ok().filter(|expiry| now < *expiry)
 }
 
 /// The policy is JSON in base64 with `+=/` written as `-_~` ("Use signed URLs" in CloudFront's guide).
-fn end_of_policy(policy: &str) -> Option<i64> {
-    /// Encoders differ in whether they pad.
+fn policy_expiry(policy: &str) -> Option<i64> {
+    /// Some encoders pad, some do not.
     const ENGINE: GeneralPurpose = GeneralPurpose::new(
         &STANDARD,
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -46,9 +45,9 @@ fn end_of_policy(policy: &str) -> Option<i64> {
         .collect();
     let policy: Value = serde_json::from_slice(&ENGINE.decode(base64).ok()?).ok()?;
     let statements = policy.get("Statement")?.as_array()?;
-    let end =
+    let expiry =
         |statement: &Value| as_integer(statement.pointer("/Condition/DateLessThan/AWS:EpochTime")?);
-    statements.iter().filter_map(end).min()
+    statements.iter().filter_map(expiry).min()
 }
 
 #[cfg(test)]
@@ -69,8 +68,8 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_read_from_the_policy() {
-        // The question marks and tildes bring every one of the three replaced characters about.
+    fn expiry_is_read_from_the_policy() {
+        // The question marks and tildes produce all three replaced characters.
         for filler in ["", "?", "??", "~~~?>>>"] {
             let json = format!(
                 r#"{{"Statement":[{{"Resource":"https://{filler}*","Condition":{{"DateLessThan":{{"AWS:EpochTime":1791270000}}}}}}]}}"#
@@ -78,7 +77,7 @@ mod tests {
             let url = url(&format!("Policy={}&Signature=s&Key-Pair-Id=k", policy(&json)));
             assert!(is_signed(&url));
             assert_eq!(
-                ends(&url, Timestamp::UNIX_EPOCH).unwrap().as_second(),
+                expires_at(&url, Timestamp::UNIX_EPOCH).unwrap().as_second(),
                 1_791_270_000,
                 "{filler}"
             );
@@ -86,13 +85,13 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_canned_policy_is_in_expires() {
+    fn canned_policy_expires_by_its_own_parameter() {
         let url = url("Expires=1791270000&Signature=s");
-        assert_eq!(ends(&url, Timestamp::UNIX_EPOCH).unwrap().as_second(), 1_791_270_000);
+        assert_eq!(expires_at(&url, Timestamp::UNIX_EPOCH).unwrap().as_second(), 1_791_270_000);
     }
 
     #[test]
-    fn what_cannot_be_read_has_no_end() {
+    fn unreadable_expiry_is_ignored() {
         for query in [
             "Policy=%%%",
             "Policy=e30_",
@@ -101,14 +100,14 @@ mod tests {
             "Expires=99999999999999999",
             "Signature=s",
         ] {
-            assert_eq!(ends(&url(query), Timestamp::UNIX_EPOCH), None, "{query}");
+            assert_eq!(expires_at(&url(query), Timestamp::UNIX_EPOCH), None, "{query}");
         }
         assert!(!is_signed(&url("signature=s&access_token=t")));
     }
 
     #[test]
-    fn an_end_in_the_past_is_a_wrong_clock() {
-        let end = Timestamp::from_second(1_791_270_000).unwrap();
-        assert_eq!(ends(&url("Expires=1791270000"), end), None);
+    fn expiry_in_the_past_is_ignored() {
+        let expiry = Timestamp::from_second(1_791_270_000).unwrap();
+        assert_eq!(expires_at(&url("Expires=1791270000"), expiry), None);
     }
 }

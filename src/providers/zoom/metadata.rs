@@ -1,5 +1,5 @@
-//! What `meeting.json` says of a meeting: the same on every listing. What lets a person play a recording in a browser is
-//! in it, for `meeting.json` is its owner's alone; what downloads a file is not.
+//! The contents of `meeting.json`: the same after every listing. It contains what plays a recording
+//! in a browser, because only the owner can read the file, but nothing that downloads a file.
 
 use serde_json::{Map, Value};
 
@@ -9,56 +9,56 @@ use crate::model::FileKey;
 use crate::providers::toolkit::document::{is_harmless, put};
 use crate::providers::toolkit::serde_lenient;
 
-/// What lets a person play a recording in a browser.
+/// The fields that open a recording in a browser.
 const PASSCODES: [&str; 2] = ["password", "recording_play_passcode"];
 
-/// The facts of a listed meeting with its finished files.
+/// Returns the metadata of a listed meeting with its finished files.
 pub(crate) fn of_meeting(
     meeting: &wire::Meeting,
     files: &[(FileKey, wire::File)],
 ) -> Map<String, Value> {
-    let mut facts = Map::new();
-    put(&mut facts, "uuid", Some(meeting.uuid()));
-    put(&mut facts, "id", meeting.id.as_deref().map(number_or_text));
-    put(&mut facts, "topic", meeting.topic.as_deref());
-    put(&mut facts, "type", meeting.kind);
-    put(&mut facts, "host_id", meeting.host_id.as_deref());
-    put(&mut facts, "host_email", meeting.host_email.as_deref());
-    put(&mut facts, "start_time", meeting.start_time.map(|time| time.to_string()));
-    put(&mut facts, "timezone", meeting.timezone.as_deref());
-    put(&mut facts, "duration", meeting.duration);
-    put(&mut facts, "share_url", meeting.share_url.as_deref());
+    let mut fields = Map::new();
+    put(&mut fields, "uuid", Some(meeting.uuid()));
+    put(&mut fields, "id", meeting.id.as_deref().map(number_or_text));
+    put(&mut fields, "topic", meeting.topic.as_deref());
+    put(&mut fields, "type", meeting.kind);
+    put(&mut fields, "host_id", meeting.host_id.as_deref());
+    put(&mut fields, "host_email", meeting.host_email.as_deref());
+    put(&mut fields, "start_time", meeting.start_time.map(|time| time.to_string()));
+    put(&mut fields, "timezone", meeting.timezone.as_deref());
+    put(&mut fields, "duration", meeting.duration);
+    put(&mut fields, "share_url", meeting.share_url.as_deref());
     for passcode in PASSCODES {
-        put(&mut facts, passcode, serde_lenient::first_text(&meeting.other, &[passcode]));
+        put(&mut fields, passcode, serde_lenient::first_text(&meeting.other, &[passcode]));
     }
     let mut other: Vec<_> =
         meeting.other.iter().filter(|(name, value)| is_harmless(name, value)).collect();
     other.sort_by_key(|(name, _)| *name);
     for (name, value) in other {
-        put(&mut facts, name, Some(value.clone()));
+        put(&mut fields, name, Some(value.clone()));
     }
-    put(&mut facts, "recording_files", Some(of_files(files.iter().map(|(_, file)| file))));
-    facts
+    put(&mut fields, "recording_files", Some(of_files(files.iter().map(|(_, file)| file))));
+    fields
 }
 
-/// What the reply that describes one meeting's recordings adds.
+/// Returns what the reply about the recordings of one meeting adds.
 pub(crate) fn of_recordings(described: &wire::Meeting) -> Map<String, Value> {
-    let mut facts = Map::new();
+    let mut fields = Map::new();
     for passcode in PASSCODES {
-        put(&mut facts, passcode, serde_lenient::first_text(&described.other, &[passcode]));
+        put(&mut fields, passcode, serde_lenient::first_text(&described.other, &[passcode]));
     }
     let participants = of_files(&described.participant_audio_files);
     put(
-        &mut facts,
+        &mut fields,
         "participant_audio_files",
         Some(participants).filter(|files| !files.is_empty()),
     );
-    facts
+    fields
 }
 
-/// What the details of a past meeting add; its keys are Zoom's own.
+/// Returns what the details of a past meeting add, with Zoom's keys.
 pub(crate) fn of_details(reply: &Map<String, Value>) -> Map<String, Value> {
-    /// All that is documented besides what the listing has said already.
+    /// The documented fields that a list does not have.
     const KNOWN: [&str; 11] = [
         "user_name",
         "user_email",
@@ -72,14 +72,14 @@ pub(crate) fn of_details(reply: &Map<String, Value>) -> Map<String, Value> {
         "dept",
         "source",
     ];
-    let mut facts = Map::new();
+    let mut fields = Map::new();
     for name in KNOWN {
         let value = reply
             .get(name)
             .filter(|value| value.is_number() || serde_lenient::as_text(value).is_some());
-        put(&mut facts, name, value.cloned());
+        put(&mut fields, name, value.cloned());
     }
-    facts
+    fields
 }
 
 fn of_files<'f>(files: impl IntoIterator<Item = &'f wire::File>) -> Vec<Value> {
@@ -87,20 +87,20 @@ fn of_files<'f>(files: impl IntoIterator<Item = &'f wire::File>) -> Vec<Value> {
 }
 
 fn of_file(file: &wire::File) -> Value {
-    let mut facts = Map::new();
-    put(&mut facts, "id", file.id.as_deref());
-    put(&mut facts, "file_name", file.file_name.as_deref());
-    put(&mut facts, "file_type", file.file_type.as_deref());
-    put(&mut facts, "file_extension", file.file_extension.as_deref());
-    put(&mut facts, "recording_type", file.recording_type.as_deref());
-    put(&mut facts, "file_size", declared_size(file));
-    put(&mut facts, "recording_start", file.recording_start.map(|time| time.to_string()));
-    put(&mut facts, "recording_end", file.recording_end.map(|time| time.to_string()));
-    put(&mut facts, "play_url", file.play_url.as_deref());
-    Value::Object(facts)
+    let mut fields = Map::new();
+    put(&mut fields, "id", file.id.as_deref());
+    put(&mut fields, "file_name", file.file_name.as_deref());
+    put(&mut fields, "file_type", file.file_type.as_deref());
+    put(&mut fields, "file_extension", file.file_extension.as_deref());
+    put(&mut fields, "recording_type", file.recording_type.as_deref());
+    put(&mut fields, "file_size", declared_size(file));
+    put(&mut fields, "recording_start", file.recording_start.map(|time| time.to_string()));
+    put(&mut fields, "recording_end", file.recording_end.map(|time| time.to_string()));
+    put(&mut fields, "play_url", file.play_url.as_deref());
+    Value::Object(fields)
 }
 
-/// Ids are numbers to people, whichever way they were sent.
+/// Ids are numbers to users, even if they were sent as strings.
 fn number_or_text(id: &str) -> Value {
     id.parse::<u64>().map_or_else(|_| Value::from(id), Value::from)
 }
@@ -113,13 +113,13 @@ mod tests {
     use crate::model::{MeetingMetadata, SourceName};
     use crate::providers::zoom::mapping;
 
-    fn facts(entry: Value) -> MeetingMetadata {
+    fn fields(entry: Value) -> MeetingMetadata {
         let meeting = wire::Meeting::read(entry).unwrap();
         mapping::meeting(&SourceName::new("acme").unwrap(), meeting).meeting.metadata
     }
 
     #[test]
-    fn facts_are_stable_ordered_and_without_what_downloads() {
+    fn metadata_is_ordered_and_has_no_download_url() {
         let entry = json!({
             "zebra": 1, "account_id": "acc", "uuid": "u==", "id": "98765432101", "topic": "Plan",
             "recording_play_passcode": "p4ss", "password": "p4ss", "recording_count": 3, "total_size": 77,
@@ -132,7 +132,7 @@ mod tests {
                 {"id": "c", "file_type": "", "status": "processing"},
             ],
         });
-        let text = serde_json::to_string(&facts(entry)).unwrap();
+        let text = serde_json::to_string(&fields(entry)).unwrap();
         assert_eq!(
             text,
             concat!(
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn details_keep_what_is_documented_and_said() {
+    fn details_keep_documented_fields() {
         let reply = json!({"user_name": "Ana", "dept": "", "total_minutes": 3, "id": 1, "token": "s3cret",
             "participants_count": "2", "source": null});
         let text = serde_json::to_string(&of_details(reply.as_object().unwrap())).unwrap();

@@ -1,0 +1,164 @@
+//! The owners of the listed recordings: the configured names, and the users of the account that
+//! match configured patterns.
+
+use std::time::Duration;
+
+use glob::Pattern;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::api::{Api, ApiError, RateLimitLabel, unexpected};
+use super::path_segment;
+use super::wire::{User, UserPage};
+use crate::http::Priority;
+use crate::providers::ProviderError;
+use crate::providers::toolkit::page_guard::{PageGuard, PageLimits};
+
+/// The name that stands for all users.
+const ALL: &str = "all";
+
+/// The states of a user. Without the parameter, Zoom lists active users only. Users who left, or
+/// have not joined yet, can own recordings, too ("List users" in Zoom's API reference).
+const STATES: [&str; 3] = ["active", "inactive", "pending"];
+
+/// The maximum of Zoom.
+const PAGE_SIZE: &str = "300";
+
+/// 300,000 users in one state are a list without an end.
+const PAGE_LIMITS: PageLimits = PageLimits { max_pages: 1000, max_barren_pages: usize::MAX };
+
+/// Timeout of one page with its retries.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Whose recordings one list contains.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum RecordingOwner {
+    /// All users of the account.
+    Account,
+    /// One user: `me`, an id, or an e-mail address.
+    User(String),
+}
+
+impl RecordingOwner {
+    /// Returns the path of the list.
+    pub(crate) fn path(&self) -> String {
+        match self {
+            Self::Account => "/accounts/me/recordings".into(),
+            Self::User(user) => format!("/users/{}/recordings", path_segment::user(user)),
+        }
+    }
+
+    /// Returns the subject of an error message.
+    pub(crate) fn subject(&self) -> String {
+        match self {
+            Self::Account => "the recordings of the whole account".into(),
+            Self::User(user) => format!("user {user}"),
+        }
+    }
+}
+
+/// Resolves the configured names, each user once.
+///
+/// # Errors
+/// The users of the account cannot be listed, or none matches.
+pub(crate) async fn resolve(
+    api: &Api,
+    configured: &[String],
+) -> Result<Vec<RecordingOwner>, ProviderError> {
+    if configured.iter().any(|name| name == ALL) && can_list_account(api).await? {
+        return Ok(vec![RecordingOwner::Account]);
+    }
+    resolve_users(api, configured).await
+}
+
+/// Resolves the configured names to single users, for what cannot be listed for a whole account.
+///
+/// # Errors
+/// The users of the account cannot be listed, or none matches.
+pub(crate) async fn resolve_users(
+    api: &Api,
+    configured: &[String],
+) -> Result<Vec<RecordingOwner>, ProviderError> {
+    let is_all = configured.iter().any(|name| name == ALL);
+    let (patterns, names): (Vec<&String>, Vec<&String>) =
+        configured.iter().partition(|name| *name == ALL || name.contains(['*', '?', '[']));
+    let mut owners: Vec<_> = names.into_iter().cloned().map(RecordingOwner::User).collect();
+    if !patterns.is_empty() {
+        let patterns: Vec<_> = patterns
+            .iter()
+            .filter_map(|pattern| Pattern::new(&pattern.to_lowercase()).ok())
+            .collect();
+        let matches =
+            |email: &str| patterns.iter().any(|pattern| pattern.matches(&email.to_lowercase()));
+        for user in list_users(api).await? {
+            if is_all || user.email.as_deref().is_some_and(matches) {
+                owners.extend(user.id.or(user.email).map(RecordingOwner::User));
+            }
+        }
+    }
+    owners.sort();
+    owners.dedup();
+    if owners.is_empty() {
+        let names = configured.join(", ");
+        let message = format!("no user of this Zoom account matches {names}");
+        return Err(ProviderError::not_found(message).with_hint("Correct `users`."));
+    }
+    Ok(owners)
+}
+
+/// Returns whether the recordings of the account can be listed at once. This needs a scope and a
+/// role; without them, they can still be listed user by user.
+async fn can_list_account(api: &Api) -> Result<bool, ProviderError> {
+    let today = TimeZone::UTC.to_datetime(Timestamp::now()).date().to_string();
+    let query = [("from", today.as_str()), ("to", today.as_str()), ("page_size", "1")];
+    let account = RecordingOwner::Account;
+    let limit = (RateLimitLabel::Medium, Priority::Background);
+    match api.get(limit, &account.path(), &query, PAGE_TIMEOUT).await {
+        Ok(_) => Ok(true),
+        Err(ApiError::Refused(refusal)) if refusal.is_of_request() || refusal.is_of_scope() => {
+            Ok(false)
+        }
+        Err(error) => Err(error.about(&account.subject())),
+    }
+}
+
+async fn list_users(api: &Api) -> Result<Vec<User>, ProviderError> {
+    const SUBJECT: &str = "the account's users, which `users` has patterns for";
+    let mut users = Vec::new();
+    for state in STATES {
+        let mut token: Option<String> = None;
+        let mut guard = PageGuard::new(PAGE_LIMITS);
+        loop {
+            guard.begin_page().map_err(|error| unexpected(&error, SUBJECT))?;
+            let mut query = vec![("status", state), ("page_size", PAGE_SIZE)];
+            if let Some(token) = &token {
+                query.push(("next_page_token", token));
+            }
+            let limit = (RateLimitLabel::Medium, Priority::Background);
+            let reply = api
+                .get(limit, "/users", &query, PAGE_TIMEOUT)
+                .await
+                .map_err(|error| error.about(SUBJECT))?;
+            let page = UserPage::read(reply);
+            users.extend(page.users);
+            let Some(next) = page.next else { break };
+            guard.follow(&next).map_err(|error| unexpected(&error, SUBJECT))?;
+            token = Some(next);
+        }
+    }
+    Ok(users)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_owner_has_a_path_of_its_own() {
+        assert_eq!(RecordingOwner::Account.path(), "/accounts/me/recordings");
+        assert_eq!(
+            RecordingOwner::User("a/b@example.org".into()).path(),
+            "/users/a%2Fb@example.org/recordings"
+        );
+    }
+}
