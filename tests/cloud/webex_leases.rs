@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use meetfs::demo_cloud::{
@@ -12,6 +12,8 @@ use meetfs::http::{ByteRange, Client, ExpectedFile, Priority, RangeStream, Traff
 use meetfs::model::{Availability, FileId, Lease, RecordingFile, line_with_hint};
 use meetfs::providers::webex::Webex;
 use meetfs::providers::{ErrorClass, LeaseCache, LeaseEffort, Provider};
+
+use tokio::time::Instant;
 
 use crate::support::webex::{
     DETAILS, answer, asked, details, holding, last, personal, recording, renewals, secrets, webex,
@@ -300,23 +302,28 @@ async fn every_documented_error_of_a_recording_has_its_sentence() {
             403,
             vec![],
             true,
-            "does not permit this recording (\"m\"); the token needs the scope meeting:recordings_read",
+            "does not permit this recording (\"m\") (hint: The token needs the scope meeting:recordings_read",
         ),
-        (404, vec![], true, "does not find this recording (\"m\"); it was deleted"),
-        (410, vec![], true, "has removed this recording for good (\"m\")"),
+        (404, vec![], true, "does not find this recording (\"m\") (hint: It was deleted"),
+        (410, vec![], true, "has permanently removed this recording (\"m\")"),
         (
             423,
             vec![("retry-after", "30")],
             false,
-            "has locked this recording for now (\"m\"); it can be asked for again in 30 s",
+            "has locked this recording (\"m\") (hint: Webex accepts the next request in 30 s.",
         ),
         (
             423,
             vec![],
             false,
-            "has locked this recording for now (\"m\"); a mount that runs asks for it again later",
+            "has locked this recording (\"m\") (hint: A running mount retries automatically.",
         ),
-        (428, vec![], true, "cannot scan this recording for malware and holds it back (\"m\")"),
+        (
+            428,
+            vec![],
+            true,
+            "withholds this recording because it cannot be scanned for malware (\"m\")",
+        ),
         (429, vec![("retry-after", "60")], false, "limits the rate of requests and asks to wait"),
         (502, vec![], false, "answers with status 502"),
         (503, vec![], false, "answers with status 503"),
@@ -327,7 +334,7 @@ async fn every_documented_error_of_a_recording_has_its_sentence() {
             .lease(&files[0], LeaseEffort::Listed, Priority::Demand)
             .await
             .unwrap_err();
-        let text = format!("{error} {error:?}");
+        let text = format!("{} {error:?}", line_with_hint(&error));
         assert!(text.contains(says), "{status}: {text}");
         for secret in secrets(&cloud) {
             assert!(!text.contains(&secret), "{text}");
@@ -335,15 +342,22 @@ async fn every_documented_error_of_a_recording_has_its_sentence() {
         match personal(&cloud).details(&"a".into()).await {
             Ok(nothing) => assert!(for_good && nothing.is_none(), "{status}"),
             Err(error) => {
-                assert!(!for_good && error.to_string().contains(says), "{status}: {error}")
+                assert!(!for_good && line_with_hint(&error).contains(says), "{status}: {error}")
             }
         }
         cloud.clear_faults();
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_locked_recording_is_left_alone_as_long_as_it_says() {
+/// Moves the clock of this test's runtime, and with it every timeout and back-off of the client.
+async fn advance(duration: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(duration).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn locked_recording_is_left_alone_until_its_delay() {
     let cloud = cloud(vec![recording("a", 5)]);
     let webex = webex(&cloud);
     let files = three(&webex).await;
@@ -352,15 +366,15 @@ async fn a_locked_recording_is_left_alone_as_long_as_it_says() {
         let error = webex.lease(file, LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
         assert!(error.class() == ErrorClass::Unavailable, "{error}");
     }
-    assert_eq!(details(&cloud).len(), 1, "the first answer holds for two seconds");
-    tokio::time::sleep(Duration::from_millis(2100)).await;
+    assert_eq!(details(&cloud).len(), 1, "the first reply holds for two seconds");
+    advance(Duration::from_secs(2)).await;
     assert!(is_ticket(
         &webex.lease(&files[0], LeaseEffort::Listed, Priority::Demand).await.unwrap()
     ));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_limit_without_a_time_keeps_the_source_quiet_for_fifteen_seconds_and_readers_are_told() {
+#[tokio::test]
+async fn rate_limit_without_delay_pauses_the_source() {
     let cloud = cloud(vec![recording("a", 5)]);
     let webex = webex(&cloud);
     let files = three(&webex).await;
@@ -371,9 +385,10 @@ async fn a_limit_without_a_time_keeps_the_source_quiet_for_fifteen_seconds_and_r
         assert!(error.to_string().contains("limits the rate of requests"), "{error}");
     }
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
-    assert_eq!(details(&cloud).len(), 1, "nobody asks while it is quiet");
+    assert_eq!(details(&cloud).len(), 1, "no request is sent during the back-off");
     cloud.clear_requests();
-    assert!(webex.details(&"a".into()).await.unwrap().is_some(), "who has the time waits");
+    advance(Duration::from_secs(14)).await;
+    assert!(webex.details(&"a".into()).await.unwrap().is_some(), "a call with enough time waits");
     assert!(began.elapsed() >= Duration::from_millis(14_900), "{:?}", began.elapsed());
     assert_eq!(details(&cloud).len(), 1);
 }

@@ -135,8 +135,8 @@ async fn a_page_that_always_takes_too_long_is_given_up_at_ten_entries() {
     cloud.inject(on_lists(u32::MAX).does(answer(504, r#"{"message":"Gateway Timeout."}"#, &[])));
     let error = why(&webex(&cloud).list(last(20)).await);
     assert_eq!(
-        error.to_string(),
-        "Webex is down or too busy for the list of recordings (status 504) (\"Gateway Timeout\"); a mount that runs asks for it again later"
+        line_with_hint(&error),
+        "Webex returned status 504 for the list of recordings (\"Gateway Timeout\") (hint: A running mount retries automatically.)"
     );
     assert_eq!(pages(&cloud).len(), 4);
 }
@@ -151,9 +151,9 @@ async fn a_next_page_on_another_host_is_refused_and_the_token_is_not_sent_there(
     cloud.inject(on_lists(u32::MAX).does(answer(200, r#"{"items":[]}"#, &[("link", &link)])));
     let error = why(&webex(&cloud).list(last(20)).await);
     assert_eq!(
-        error.to_string(),
+        line_with_hint(&error),
         format!(
-            "the next page of the list of recordings is said to be on {host}, which is not the interface; nothing was sent there: check api_url"
+            "the next page of the list of recordings is on {host}, which is not the API; no request was sent there (hint: Check api_url.)"
         )
     );
     assert!(elsewhere.accept().is_err(), "somebody was asked for the next page");
@@ -173,7 +173,7 @@ async fn a_list_that_goes_in_circles_or_does_not_say_where_it_goes_on_or_is_none
         (page_with(r#"<>; rel="next""#), unreadable, 1),
         (circle, "named the same next page twice", 2),
         (answer(200, r#"{"message":"hello"}"#, &[]), "sent a list without items", 1),
-        (answer(200, "<html>", &[]), "not a JSON object; check api_url", 1),
+        (answer(200, "<html>", &[]), "not a JSON object (hint: Check api_url.)", 1),
     ] {
         cloud.clear_requests();
         cloud.inject(on_lists(u32::MAX).does(effect));
@@ -389,23 +389,23 @@ async fn every_documented_error_of_a_list_has_its_sentence() {
         (
             403,
             vec![],
-            "the token needs the scope meeting:recordings_read, and its user a role that may see it",
+            "The token needs the scope meeting:recordings_read, and its user a role that may see it.",
         ),
         (404, vec![], "Webex does not find the list of recordings"),
-        (410, vec![], "Webex has removed the list of recordings for good"),
+        (410, vec![], "Webex has permanently removed the list of recordings"),
         (
             423,
             vec![("retry-after", "7")],
-            "locked the list of recordings for now (\"m\"); it can be asked for again in 7 s",
+            "locked the list of recordings (\"m\") (hint: Webex accepts the next request in 7 s.",
         ),
-        (428, vec![], "cannot scan the list of recordings for malware"),
+        (428, vec![], "withholds the list of recordings because it cannot be scanned for malware"),
         (429, vec![("retry-after", "31")], "limits the rate of requests and asks to wait 3"),
         (502, vec![], "answers with status 502"),
         (503, vec![], "answers with status 503"),
     ] {
         cloud.inject(on_lists(u32::MAX).does(answer(status, r#"{"message":"m"}"#, &headers)));
         let error = why(&personal(&cloud).list(last(5)).await);
-        assert!(error.to_string().contains(says), "{status}: {error}");
+        assert!(line_with_hint(&error).contains(says), "{status}: {error}");
         cloud.clear_faults();
     }
     assert_eq!(personal(&cloud).list(last(5)).await.unwrap().meetings.len(), 1);

@@ -75,15 +75,15 @@ fn every_status_of_webex_is_told_with_what_to_do() {
     ));
     for (status, fix, code) in [
         (401, "Personal tokens expire after 12 hours. Configure a new one", 3),
-        (403, "the token needs the scope meeting:recordings_read", 3),
-        (404, "it was deleted, or the token's user may not see it", 3),
-        (410, "no copy is left in the cloud", 3),
+        (403, "The token needs the scope meeting:recordings_read", 3),
+        (404, "It was deleted, or the user of the token may not see it.", 3),
+        (410, "Webex has no copy of it.", 3),
         (423, "has locked", 1),
-        (428, "download it in a browser, where Webex asks whether to trust it", 3),
+        (428, "Download it in a browser, where Webex asks whether to trust it", 3),
         (429, "limits the rate of requests", 1),
         (502, "returned a server error (502)", 1),
         (503, "returned a server error (503)", 1),
-        (504, "is down or too busy", 1),
+        (504, "returned status 504", 1),
     ] {
         let body = format!(
             r#"{{"message":"It is so. {token}","errors":[{{"description":"x"}}],"trackingId":"ROUTER_1"}}"#

@@ -214,10 +214,10 @@ fn what_webex_refuses_is_an_errno_and_one_line_that_says_why() {
     // Each of another recording: a file that fails again within seconds is not told of again.
     for (name, (status, errno, says)) in names.into_iter().zip([
         (403, "Permission denied", "needs the scope meeting:recordings_read"),
-        (428, "Permission denied", "cannot scan this recording for malware"),
+        (428, "Permission denied", "cannot be scanned for malware"),
         (404, "Stale file handle", "does not find this recording"),
-        (410, "Stale file handle", "removed this recording for good"),
-        (423, "Input/output error", "has locked this recording for now"),
+        (410, "Stale file handle", "permanently removed this recording"),
+        (423, "Input/output error", "has locked this recording"),
     ]) {
         let read = |name| format!("LC_ALL=C cat cisco/*/*' {name}'/recording.mp4 2>&1 > /dev/null");
         let refusal = answer(status, r#"{"message":"m"}"#, &[]);

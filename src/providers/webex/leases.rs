@@ -148,7 +148,7 @@ impl Leases {
         };
         tokio::time::timeout_at(deadline, find).await.unwrap_or_else(|_| {
             Err(ProviderError::unavailable(format!(
-                "Webex gave no download link within {} s",
+                "Webex returned no download URL within {} s",
                 LEASE_TIMEOUT.as_secs()
             )))
         })
@@ -178,20 +178,22 @@ impl Leases {
             self.fetch(api, &file.meeting, timeout, priority, &mut flight).await?;
         }
         let Some(reply) = flight.value_mut() else {
-            return Err(ProviderError::unavailable("Webex's answer about this recording was lost"));
+            return Err(ProviderError::unavailable(
+                "the reply about this recording is not available",
+            ));
         };
         if !reply.served.contains(&file.key) {
             reply.served.push(file.key.clone());
         }
         let link = reply.link(kind).map_err(|error| {
             if error.class() == ErrorClass::NotAllowed && file.meeting.is_in_trash() {
-                ProviderError::not_allowed("Webex gives no download link for it")
+                ProviderError::not_allowed("Webex returns no download URL for it")
             } else {
                 error
             }
         })?;
-        let address = self.allowed_hosts.check(link.expose().clone())?;
-        Ok(Lease { url: address, authorization: None, expires: reply.links.expiration })
+        let url = self.allowed_hosts.check(link.expose().clone())?;
+        Ok(Lease { url, authorization: None, expires: reply.links.expiration })
     }
 
     /// Requests the detail, keeps its download URLs in `flight` and returns the rest.
@@ -216,7 +218,7 @@ impl Leases {
             }
             Err(error) => {
                 let retry_delay = match &error {
-                    ApiError::Refused(refusal) => refusal.wait.unwrap_or_default(),
+                    ApiError::Refused(refusal) => refusal.retry_delay.unwrap_or_default(),
                     ApiError::Failed(_) => Duration::ZERO,
                 };
                 let error = error.about(SUBJECT, self.scope);
@@ -236,23 +238,23 @@ impl Leases {
         let host = self.host_of(recording);
         let query: Vec<_> = host.as_deref().map(|host| ("hostEmail", host)).into_iter().collect();
         let path = format!("/recordings/{}", segment(recording.of_provider()));
-        let reply = api.get(&api.address(&path, &query)?, timeout, priority).await?;
-        let detail = Recording::read(Value::Object(reply.object)).ok_or_else(|| {
-            ProviderError::unavailable(
-                "Webex described a recording without its id; it may be passing",
-            )
+        let object = api.get(&api.url(&path, &query)?, timeout, priority).await?;
+        let detail = Recording::read(Value::Object(object)).ok_or_else(|| {
+            ProviderError::unavailable("Webex returned the details of a recording without its id")
         })?;
         match mapping::removal(&detail) {
             None => Ok(detail),
             Some(Removal::Trashed) if recording.is_in_trash() => Ok(detail),
-            Some(Removal::Trashed) => Err(ProviderError::not_found(
-                "this recording lies in Webex's recycle bin; it can be restored there for 30 days",
-            )
-            .into()),
-            Some(Removal::Purged) => Err(ProviderError::not_found(
-                "this recording was purged from Webex; no copy is left in the cloud",
-            )
-            .into()),
+            Some(Removal::Trashed) => {
+                Err(ProviderError::not_found("this recording is in the recycle bin of Webex")
+                    .with_hint("It can be restored there for 30 days.")
+                    .into())
+            }
+            Some(Removal::Purged) => {
+                Err(ProviderError::not_found("this recording was purged from Webex")
+                    .with_hint("Webex has no copy of it.")
+                    .into())
+            }
         }
     }
 
@@ -323,8 +325,8 @@ async fn stored_transcript(
     let path = format!("/meetingTranscripts/{}/download", segment(id));
     let query: Vec<_> =
         std::iter::once(("format", "vtt")).chain(host.map(|host| ("hostEmail", host))).collect();
-    let address = api.address(&path, &query)?;
-    Ok(Lease { url: address, authorization: Some(token.header()), expires: token.expires_at() })
+    let url = api.url(&path, &query)?;
+    Ok(Lease { url, authorization: Some(token.header()), expires: token.expires_at() })
 }
 
 /// Encodes an id as a path segment (RFC 3986, 3.3).

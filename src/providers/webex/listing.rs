@@ -191,16 +191,18 @@ impl Lister<'_> {
         let mut query = vec![("max", max.as_str()), ("from", &from), ("to", &to)];
         query.extend(self.list.host.as_deref().map(|host| ("hostEmail", host)));
         query.extend(self.list.is_trash.then_some(("status", "deleted")));
-        let first = self.api.address(self.list.path, &query)?;
+        let first = self.api.url(self.list.path, &query)?;
         let mut pages = Pages::new(self.api, self.list.subject(), self.list.scope, first);
         while let Some(reply) = pages.next().await? {
-            let page = Page::read(reply).ok_or_else(|| pages.odd("sent a list without items"))?;
+            let page =
+                Page::read(reply).ok_or_else(|| pages.bad_reply("sent a list without items"))?;
             report.has_page = true;
             if page.unreadable > 0 {
                 // Any known recording may be among these, so none of the window may count as deleted.
                 let count = page.unreadable;
-                *unreadable =
-                    Some(pages.odd(&format!("listed {count} recordings that cannot be read")));
+                *unreadable = Some(
+                    pages.bad_reply(&format!("listed {count} recordings that cannot be read")),
+                );
             }
             pages.record_items(page.recordings.iter().map(wire::Recording::id));
             let present = page.recordings.iter().filter(|recording| self.list.contains(recording));

@@ -210,7 +210,7 @@ impl Provider for Webex {
     }
 
     async fn late_files(&self, meetings: &[Arc<Meeting>]) -> LateFiles {
-        self.transcripts.late(&self.api, &self.leases, meetings).await
+        self.transcripts.find_late(&self.api, &self.leases, meetings).await
     }
 
     async fn permissions(&self) -> Result<Vec<Permission>, ProviderError> {

@@ -12,11 +12,12 @@ use crate::model::SecretUrl;
 use crate::providers::ProviderError;
 use crate::providers::toolkit::page_guard::{PageGuard, PageLimits};
 
-/// Entries per page: the next smaller size after a server timeout. Below ten entries, length is not the cause.
+/// Entries per page: the next smaller size after a server timeout. Below ten entries, length is not
+/// the cause.
 const PAGE_SIZES: [u32; 4] = [MAX_PAGE, 50, 25, 10];
 
-/// Timeout of one page with its retries. A back-off of 15 seconds, the default without `Retry-After`, fits in. A user
-/// waits at a prompt for the first page.
+/// Timeout of one page with its retries. A back-off of 15 seconds, the default without
+/// `Retry-After`, fits in. A user waits at a prompt for the first page.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// 100,000 entries in a month, or ten pages without a new one, are a list without an end.
@@ -67,17 +68,17 @@ impl<'a> Pages<'a> {
     /// # Errors
     /// The page is not available, or the list has no end.
     pub(crate) async fn next(&mut self) -> Result<Option<Map<String, Value>>, ProviderError> {
-        let mut address = match std::mem::replace(&mut self.next, NextPage::None) {
+        let mut url = match std::mem::replace(&mut self.next, NextPage::None) {
             NextPage::None => return Ok(None),
-            NextPage::First(address) => address,
+            NextPage::First(url) => url,
             NextPage::Named(named) => self.resolve(&named)?,
             NextPage::Unreadable => {
-                return Err(self.odd("sent a Link header that cannot be read"));
+                return Err(self.bad_reply("sent a Link header that cannot be read"));
             }
         };
-        self.guard.begin_page().map_err(|error| self.odd(&error.to_string()))?;
+        self.guard.begin_page().map_err(|error| self.bad_reply(&error.to_string()))?;
         loop {
-            let reply = match self.api.page(&address, PAGE_TIMEOUT).await {
+            let page = match self.api.get_page(&url, PAGE_TIMEOUT).await {
                 Err(ApiError::Refused(refusal)) if refusal.is_of_length() => {
                     let Some(size) = self.smaller.next() else {
                         return Err(refusal.about(&self.subject, self.scope));
@@ -87,40 +88,42 @@ impl<'a> Pages<'a> {
                         self.subject
                     );
                     self.page_size = size;
-                    address = paging::with_page_size(&address, size);
+                    url = paging::with_page_size(&url, size);
                     continue;
                 }
-                reply => reply.map_err(|error| error.about(&self.subject, self.scope))?,
+                page => page.map_err(|error| error.about(&self.subject, self.scope))?,
             };
-            self.next = match reply.next {
+            self.next = match page.next {
                 Ok(named) => named.map_or(NextPage::None, NextPage::Named),
                 Err(paging::UnreadableLink) => NextPage::Unreadable,
             };
-            return Ok(Some(reply.object));
+            return Ok(Some(page.object));
         }
     }
 
-    /// Records the ids of the entries of the last page, so that a list that repeats them is detected.
+    /// Records the ids of the entries of the last page, so that a list that repeats them is
+    /// detected.
     pub(crate) fn record_items<'i>(&mut self, ids: impl IntoIterator<Item = &'i str>) {
         self.guard.record_items(ids);
     }
 
     /// Returns the error for a reply that makes no sense.
-    pub(crate) fn odd(&self, what: &str) -> ProviderError {
-        ProviderError::unavailable(format!("Webex {what} ({}); it may be passing", self.subject))
+    pub(crate) fn bad_reply(&self, what: &str) -> ProviderError {
+        ProviderError::unavailable(format!("Webex {what} ({})", self.subject))
     }
 
     fn resolve(&mut self, named: &str) -> Result<SecretUrl, ProviderError> {
         let next = self.api.next_page(named).map_err(|host| {
-            ProviderError::unavailable(format!(
-                "the next page of {} is said to be on {host}, which is not the interface; nothing was sent there: check api_url",
+            let message = format!(
+                "the next page of {} is on {host}, which is not the API; no request was sent there",
                 self.subject
-            ))
+            );
+            ProviderError::unavailable(message).with_hint("Check api_url.")
         })?;
-        let address = paging::repaired(&next, self.page_size);
+        let url = paging::repaired(&next, self.page_size);
         self.guard
-            .follow(address.expose().as_str())
-            .map_err(|error| self.odd(&error.to_string()))?;
-        Ok(address)
+            .follow(url.expose().as_str())
+            .map_err(|error| self.bad_reply(&error.to_string()))?;
+        Ok(url)
     }
 }

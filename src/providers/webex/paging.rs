@@ -1,23 +1,24 @@
-//! The next page of a list: an address in the `Link` header (RFC 8288), used as it is but for one defect.
+//! The URL of the next page, as the `Link` header has it (RFC 8288). It is used unchanged, except
+//! for one defect that has been seen.
 
 use crate::model::SecretUrl;
 
-/// The most Webex puts on a page ("List Recordings").
+/// The maximum of Webex ("List Recordings").
 pub(crate) const MAX_PAGE: u32 = 100;
 
-/// A `Link` header that cannot be read: it may have named a next page.
+/// A `Link` header that cannot be read. It may name a next page.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct UnreadableLink;
 
-/// The address that one `Link` header names as the next page, if it names one.
+/// Returns the URL that a `Link` header names as the next page, if it names one.
 pub(crate) fn next(header: &str) -> Result<Option<String>, UnreadableLink> {
     // Elements of a list may be empty (RFC 9110, 5.6.1).
-    const BETWEEN: [char; 3] = [',', ' ', '\t'];
-    let mut rest = header.trim_start_matches(BETWEEN);
+    const SEPARATORS: [char; 3] = [',', ' ', '\t'];
+    let mut rest = header.trim_start_matches(SEPARATORS);
     while !rest.is_empty() {
         let (target, after) =
             rest.strip_prefix('<').and_then(|link| link.split_once('>')).ok_or(UnreadableLink)?;
-        let (parameters, others) = until_comma(after).ok_or(UnreadableLink)?;
+        let (parameters, others) = split_at_comma(after).ok_or(UnreadableLink)?;
         if parameters.split(';').any(is_next) {
             let target = target.trim();
             return if target.is_empty() {
@@ -26,13 +27,13 @@ pub(crate) fn next(header: &str) -> Result<Option<String>, UnreadableLink> {
                 Ok(Some(target.to_owned()))
             };
         }
-        rest = others.trim_start_matches(BETWEEN);
+        rest = others.trim_start_matches(SEPARATORS);
     }
     Ok(None)
 }
 
-/// The text before the first comma outside quotes, and what is behind it; `None` where a quote is not closed.
-fn until_comma(text: &str) -> Option<(&str, &str)> {
+/// Splits at the first comma outside quotes. Returns `None` if a quote is not closed.
+fn split_at_comma(text: &str) -> Option<(&str, &str)> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     let end = text.find(|character| {
         is_quoted ^= character == '"' && !is_escaped;
@@ -45,7 +46,7 @@ fn until_comma(text: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// Whether a parameter says that the link is the next page; a link may stand in several relations at once.
+/// Whether a parameter makes its link the next page. A link may have several relations.
 fn is_next(parameter: &str) -> bool {
     let Some((name, value)) = parameter.split_once('=') else { return false };
     let mut relations = value.trim().trim_matches('"').split_ascii_whitespace();
@@ -53,22 +54,25 @@ fn is_next(parameter: &str) -> bool {
         && relations.any(|relation| relation.eq_ignore_ascii_case("next"))
 }
 
-/// The page with at most `entries` if it asks for no number: Webex has named next pages with `max=null` in them and
-/// refuses to give these (webexpythonsdk, `restsession.py`).
-pub(crate) fn repaired(page: &SecretUrl, entries: u32) -> SecretUrl {
-    let asks =
-        |field: &str| field.strip_prefix("max=").is_some_and(|most| most.parse::<u32>().is_err());
-    let is_spoiled = page.expose().query().unwrap_or_default().split('&').any(asks);
-    if is_spoiled { with_page_size(page, entries) } else { page.clone() }
+/// Replaces a page size that is not a number. Webex has named next pages with `max=null`, and
+/// refuses to serve these (webexpythonsdk, `restsession.py`).
+pub(crate) fn repaired(page: &SecretUrl, page_size: u32) -> SecretUrl {
+    let is_broken =
+        |field: &str| field.strip_prefix("max=").is_some_and(|size| size.parse::<u32>().is_err());
+    if page.expose().query().unwrap_or_default().split('&').any(is_broken) {
+        with_page_size(page, page_size)
+    } else {
+        page.clone()
+    }
 }
 
-/// The page with at most `entries`, and nothing else of its address touched.
-pub(crate) fn with_page_size(page: &SecretUrl, entries: u32) -> SecretUrl {
+/// Sets the page size and leaves the rest of the URL unchanged.
+pub(crate) fn with_page_size(page: &SecretUrl, page_size: u32) -> SecretUrl {
     let mut url = page.expose().clone();
-    let most = format!("max={entries}");
+    let max = format!("max={page_size}");
     let fields = page.expose().query().unwrap_or_default().split('&');
     let others = fields.filter(|field| !field.starts_with("max=") && !field.is_empty());
-    let fields: Vec<&str> = std::iter::once(most.as_str()).chain(others).collect();
+    let fields: Vec<&str> = std::iter::once(max.as_str()).chain(others).collect();
     url.set_query(Some(&fields.join("&")));
     SecretUrl::new(url)
 }
@@ -81,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_page_is_found_among_other_links() {
+    fn next_page_is_found_among_other_links() {
         let page = Ok(Some("https://webexapis.com/v1/recordings?cursor=a,b;c&max=100".to_owned()));
         for header in [
             r#"<https://webexapis.com/v1/recordings?cursor=a,b;c&max=100>; rel="next""#,
@@ -100,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_cannot_be_read_is_not_taken_for_the_last_page() {
+    fn unreadable_header_is_not_the_last_page() {
         for header in [
             "<",
             "<https://x",
@@ -120,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_null_entries_is_asked_for_a_number_and_keeps_the_rest() {
+    fn broken_page_size_is_replaced() {
         let with = |text| repaired(&page(text), 100).expose().to_string();
         assert_eq!(
             with("https://x.org/r?max=null&cursor=a%2Bb"),
@@ -142,8 +146,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_makes_it_panic(header in ".{0,80}") {
-            let _either_is_right = next(&header);
+        fn no_header_causes_a_panic(header in ".{0,80}") {
+            if let Ok(Some(url)) = next(&header) {
+                assert!(!url.is_empty());
+            }
         }
     }
 }

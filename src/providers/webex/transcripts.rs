@@ -1,9 +1,13 @@
-//! Transcripts that have no link of their own, those among them that are made after their recording was described.
+//! Finds transcripts without a download URL, also those that Webex makes after the details of their
+//! recording were requested.
 //!
-//! A recording is described once, and Webex makes transcripts when it has the time. What is late is found without
-//! another description: the transcripts of the token's owner are listed by days. That list takes no host ("List Meeting
-//! Transcripts": `hostEmail` is of no use without `meetingId`), so for others the one of compliance officers is tried,
-//! and where that is refused meetings are asked about one by one, a few at a time.
+//! The details of a recording are requested once, and a transcript may be made later. Late ones are
+//! found without requesting the details again: the transcripts of the token's owner are listed by
+//! days. That list ignores hosts ("List Meeting Transcripts": `hostEmail` needs `meetingId`). For
+//! the recordings of others, the list of compliance officers is tried first; if it is refused, a few
+//! meetings at a time are requested one by one.
+//!
+//! A meeting here is one of Webex's, by its `meetingId`; several recordings may belong to it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,31 +28,31 @@ use super::refusal::TRANSCRIPTS_SCOPE;
 use super::wire::{self, Transcript};
 use super::{listing, mapping};
 use crate::http::Priority;
-use crate::model::{DaySpan, Meeting, MeetingId, RecordingFile, SourceName};
+use crate::model::{DaySpan, Meeting, MeetingId, RecordingFile, SourceName, line_with_hint};
 use crate::providers::{ErrorClass, LateFiles, ProviderError};
 
-/// Bound on asking about one meeting. Nobody waits for it.
+/// Timeout of the transcripts of one meeting. Only the background waits for it.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Meetings that are asked about by themselves at a time. Every five minutes that many are 240 calls an hour, and a
-/// company with a hundred meetings a week has them all looked at within half an hour.
-const ONE_BY_ONE: usize = 20;
+/// Meetings that one search requests one by one. Every five minutes, this is 240 calls an hour. A
+/// company with a hundred meetings a week has all of them searched within half an hour.
+const MAX_SINGLE_MEETINGS: usize = 20;
 
-/// What the list of compliance officers takes ("Meetings API Scopes").
+/// The scope of the list of compliance officers ("Meetings API Scopes").
 const COMPLIANCE_SCOPE: &str = "spark-compliance:meetings_read";
 
-/// What is known of a source's right to transcripts.
+/// Searches the transcripts of one source.
 pub(crate) struct Transcripts {
     source: SourceName,
     is_for_others: bool,
-    /// Why there are none to be had for good: that is not asked again by this process.
-    refused: OnceLock<ProviderError>,
-    /// The same of the list of compliance officers alone.
-    list_refused: OnceLock<ProviderError>,
-    /// Whether it was said that some are left out.
-    is_told: AtomicBool,
-    /// When meetings were asked about by themselves last.
-    turns: Mutex<HashMap<String, Instant>>,
+    /// Why transcripts are not permitted. They are not requested again by this process.
+    refusal: OnceLock<ProviderError>,
+    /// Why the list of compliance officers is not permitted.
+    list_refusal: OnceLock<ProviderError>,
+    /// Whether a warning about missing transcripts was logged.
+    has_warned: AtomicBool,
+    /// When each meeting was last requested by itself.
+    last_requests: Mutex<HashMap<String, Instant>>,
 }
 
 impl Transcripts {
@@ -56,110 +60,117 @@ impl Transcripts {
         Self {
             source,
             is_for_others,
-            refused: OnceLock::new(),
-            list_refused: OnceLock::new(),
-            is_told: AtomicBool::new(false),
-            turns: Mutex::default(),
+            refusal: OnceLock::new(),
+            list_refusal: OnceLock::new(),
+            has_warned: AtomicBool::new(false),
+            last_requests: Mutex::default(),
         }
     }
 
-    /// The transcripts that the interface has of a held meeting; none where the token may not list them, or where they
-    /// cannot be had now: these are found later, and the recording need not be described again for them.
+    /// Returns the transcripts of a meeting that are at the API. The result is empty if the token
+    /// may not list them or the API is unavailable: a later search finds them without the details.
     pub(crate) async fn of_meeting(
         &self,
         api: &Api,
         leases: &Leases,
         recording: &MeetingId,
-        held: &str,
+        meeting_id: &str,
     ) -> Vec<Transcript> {
-        if self.refused.get().is_some() {
+        if self.refusal.get().is_some() {
             return Vec::new();
         }
-        let error = match ask(api, leases, recording, held).await {
-            Ok(found) => return found,
+        let error = match fetch(api, leases, recording, meeting_id).await {
+            Ok(transcripts) => return transcripts,
             Err(error) => error,
         };
         match error.class() {
             ErrorClass::NotFound => {}
-            ErrorClass::NotAllowed if !self.is_told.swap(true, Ordering::Relaxed) => {
-                tracing::warn!(source = %self.source, "some transcripts are left out: {error}");
+            ErrorClass::NotAllowed if !self.has_warned.swap(true, Ordering::Relaxed) => {
+                let reason = line_with_hint(&error);
+                tracing::warn!(source = %self.source, "some transcripts are left out: {reason}");
             }
             _ => {
-                tracing::debug!(source = %self.source, "transcripts are looked for later: {error}")
+                tracing::debug!(source = %self.source, "transcripts are searched later: {error}");
             }
         }
         Vec::new()
     }
 
-    /// Looks for the transcripts of recordings that had none when they were described, `wanting`, newest first.
-    pub(crate) async fn late(
+    /// Searches the transcripts of recordings without one, newest first.
+    pub(crate) async fn find_late(
         &self,
         api: &Api,
         leases: &Leases,
-        wanting: &[Arc<Meeting>],
+        recordings: &[Arc<Meeting>],
     ) -> LateFiles {
-        if let Some(error) = self.refused.get() {
+        if let Some(error) = self.refusal.get() {
             return LateFiles { failed: Some(error.clone()), ..LateFiles::default() };
         }
-        let mut search = Search::of(wanting);
-        let failed = self.look_for(api, leases, &mut search).await.err();
-        LateFiles { files: search.files(), derived_from: Some(mapping::video()), failed }
+        let mut search = Search::new(recordings);
+        let failed = self.run(api, leases, &mut search).await.err();
+        let derived_from = Some(mapping::video());
+        LateFiles { files: search.files(), derived_from, failed }
     }
 
-    async fn look_for(
+    async fn run(
         &self,
         api: &Api,
         leases: &Leases,
         search: &mut Search<'_>,
     ) -> Result<(), ProviderError> {
-        if self.list_refused.get().is_none() {
-            match self.list(api, search).await {
+        if self.list_refusal.get().is_none() {
+            match self.list_by_days(api, search).await {
                 Err(error) if error.is_refusal() => {
-                    let for_good =
-                        if self.is_for_others { &self.list_refused } else { &self.refused };
-                    let error = for_good.get_or_init(|| error);
+                    let refusal =
+                        if self.is_for_others { &self.list_refusal } else { &self.refusal };
+                    let error = refusal.get_or_init(|| error);
                     if !self.is_for_others {
                         return Err(error.clone());
                     }
-                    tracing::debug!(source = %self.source, "transcripts are asked for one by one: {error}");
+                    tracing::debug!(
+                        source = %self.source,
+                        "transcripts are requested one by one: {error}"
+                    );
                 }
                 listed => return listed,
             }
         }
-        self.one_by_one(api, leases, search).await
+        self.fetch_one_by_one(api, leases, search).await
     }
 
-    /// Lists the transcripts of all days from the first that is looked for.
-    async fn list(&self, api: &Api, search: &mut Search<'_>) -> Result<(), ProviderError> {
-        let (path, scope) = match self.is_for_others {
-            true => ("/admin/meetingTranscripts", COMPLIANCE_SCOPE),
-            false => ("/meetingTranscripts", TRANSCRIPTS_SCOPE),
+    /// Lists the transcripts of all days since the first searched meeting.
+    async fn list_by_days(&self, api: &Api, search: &mut Search<'_>) -> Result<(), ProviderError> {
+        let (path, scope) = if self.is_for_others {
+            ("/admin/meetingTranscripts", COMPLIANCE_SCOPE)
+        } else {
+            ("/meetingTranscripts", TRANSCRIPTS_SCOPE)
         };
         let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
-        let most = MAX_PAGE.to_string();
-        for (site, first) in search.sites.clone() {
+        let max = MAX_PAGE.to_string();
+        for (site, first_day) in search.first_day_of_site.clone() {
             if self.is_for_others && site.is_none() {
                 continue;
             }
-            // Nobody says whether days are those of the meeting or of the transcript, which is later: both lie within.
-            let from = first.saturating_sub(1.day());
+            // It is not documented whether days are those of the meeting or of the transcript,
+            // which is later. The range covers both.
+            let from = first_day.saturating_sub(1.day());
             for window in listing::windows_of(DaySpan { from, to: today.saturating_add(1.day()) }) {
                 let [from, to] =
                     [window.from, window.to.saturating_add(1.day())].map(listing::midnight);
-                let mut query = vec![("max", most.as_str()), ("from", &from), ("to", &to)];
+                let mut query = vec![("max", max.as_str()), ("from", &from), ("to", &to)];
                 query.extend(site.as_deref().map(|site| ("siteUrl", site)));
-                let address = api.address(path, &query)?;
-                let mut pages = Pages::new(api, "the list of transcripts".into(), scope, address);
+                let url = api.url(path, &query)?;
+                let mut pages = Pages::new(api, "the list of transcripts".into(), scope, url);
                 while let Some(reply) = pages.next().await? {
-                    let listed = wire::transcripts(reply)
-                        .ok_or_else(|| pages.odd("sent a list without items"))?;
-                    for transcript in listed {
-                        if let Some(held) = transcript.meeting_id.clone() {
-                            search.found(&held, vec![transcript]);
+                    let transcripts = wire::transcripts(reply)
+                        .ok_or_else(|| pages.bad_reply("sent a list without items"))?;
+                    for transcript in transcripts {
+                        if let Some(meeting_id) = transcript.meeting_id.clone() {
+                            search.add(&meeting_id, vec![transcript]);
                         }
                     }
                 }
-                if search.is_over() {
+                if search.is_complete() {
                     return Ok(());
                 }
             }
@@ -167,32 +178,32 @@ impl Transcripts {
         Ok(())
     }
 
-    /// Asks about those meetings that have waited longest for it.
-    async fn one_by_one(
+    /// Requests the meetings whose last request is the longest ago.
+    async fn fetch_one_by_one(
         &self,
         api: &Api,
         leases: &Leases,
         search: &mut Search<'_>,
     ) -> Result<(), ProviderError> {
-        let mut asked = search.order.clone();
+        let mut meeting_ids = search.newest_first.clone();
         {
-            let mut turns = self.turns.lock();
-            turns.retain(|held, _| search.held.contains_key(held));
-            // Stable: of those that were never asked about, the newest come first.
-            asked.sort_by_key(|held| turns.get(held).copied());
+            let mut last_requests = self.last_requests.lock();
+            last_requests.retain(|id, _| search.recordings.contains_key(id));
+            // The sort is stable: of those without a request, the newest come first.
+            meeting_ids.sort_by_key(|id| last_requests.get(id).copied());
         }
-        asked.truncate(ONE_BY_ONE);
+        meeting_ids.truncate(MAX_SINGLE_MEETINGS);
         let mut refusal = None;
         let mut is_permitted = false;
-        for held in asked {
-            let recordings = search.held.get(&held).into_iter().flatten();
+        for id in meeting_ids {
+            let recordings = search.recordings.get(&id).into_iter().flatten();
             let Some(recording) = recordings.map(|meeting| &meeting.id).next() else { continue };
-            let answer = ask(api, leases, recording, &held).await;
-            self.turns.lock().insert(held.clone(), Instant::now());
-            match answer {
-                Ok(listed) => {
+            let outcome = fetch(api, leases, recording, &id).await;
+            self.last_requests.lock().insert(id.clone(), Instant::now());
+            match outcome {
+                Ok(transcripts) => {
                     is_permitted = true;
-                    search.found(&held, listed);
+                    search.add(&id, transcripts);
                 }
                 Err(error) if error.class() == ErrorClass::NotAllowed => {
                     refusal.get_or_insert(error);
@@ -202,94 +213,96 @@ impl Transcripts {
             }
         }
         match refusal {
-            // One host's word is not everybody's.
-            Some(error) if !is_permitted => Err(self.refused.get_or_init(|| error).clone()),
+            // The refusal for one host does not hold for the others.
+            Some(error) if !is_permitted => Err(self.refusal.get_or_init(|| error).clone()),
             Some(error) => Err(error),
             None => Ok(()),
         }
     }
 }
 
-/// Asks for the transcripts of one held meeting, of which `recording` is one.
-async fn ask(
+/// Requests the transcripts of one meeting, to which `recording` belongs.
+async fn fetch(
     api: &Api,
     leases: &Leases,
     recording: &MeetingId,
-    held: &str,
+    meeting_id: &str,
 ) -> Result<Vec<Transcript>, ProviderError> {
     const SUBJECT: &str = "the transcripts of a meeting";
     let host = leases.host_of(recording);
-    let most = MAX_PAGE.to_string();
-    let mut query = vec![("meetingId", held), ("max", most.as_str())];
+    let max = MAX_PAGE.to_string();
+    let mut query = vec![("meetingId", meeting_id), ("max", max.as_str())];
     query.extend(host.as_deref().map(|host| ("hostEmail", host)));
-    let address = api.address("/meetingTranscripts", &query)?;
-    match api.get(&address, SEARCH_TIMEOUT, Priority::Background).await {
-        Ok(reply) => Ok(wire::transcripts(reply.object).unwrap_or_default()),
+    let url = api.url("/meetingTranscripts", &query)?;
+    match api.get(&url, SEARCH_TIMEOUT, Priority::Background).await {
+        Ok(object) => Ok(wire::transcripts(object).unwrap_or_default()),
         Err(ApiError::Refused(refusal)) => Err(refusal.about(SUBJECT, TRANSCRIPTS_SCOPE)),
         Err(ApiError::Failed(error)) => Err(error),
     }
 }
 
-/// What is looked for, and what was found of it.
+/// The meetings of one search, and the transcripts found so far.
 struct Search<'a> {
-    /// The recordings of each held meeting.
-    held: HashMap<String, Vec<&'a Arc<Meeting>>>,
-    /// The held meetings, newest first.
-    order: Vec<String>,
+    /// The recordings of each meeting.
+    recordings: HashMap<String, Vec<&'a Arc<Meeting>>>,
+    /// The ids of the meetings.
+    newest_first: Vec<String>,
     /// The sites, each with the day of its first meeting.
-    sites: BTreeMap<Option<String>, Date>,
+    first_day_of_site: BTreeMap<Option<String>, Date>,
     found: HashMap<String, Vec<Transcript>>,
 }
 
 impl<'a> Search<'a> {
-    fn of(wanting: &'a [Arc<Meeting>]) -> Self {
+    /// `recordings` are the ones to search for, newest first.
+    fn new(recordings: &'a [Arc<Meeting>]) -> Self {
         let mut search = Self {
-            held: HashMap::new(),
-            order: Vec::new(),
-            sites: BTreeMap::new(),
+            recordings: HashMap::new(),
+            newest_first: Vec::new(),
+            first_day_of_site: BTreeMap::new(),
             found: HashMap::new(),
         };
-        for meeting in wanting {
-            let Some(held) = meeting.metadata.text("meetingId") else { continue };
-            let day = TimeZone::UTC.to_datetime(meeting.start).date();
-            let first = search.sites.entry(meeting.metadata.text("siteUrl")).or_insert(day);
-            *first = day.min(*first);
-            let recordings = search.held.entry(held.clone()).or_default();
-            if recordings.is_empty() {
-                search.order.push(held);
+        for recording in recordings {
+            let Some(id) = recording.metadata.text("meetingId") else { continue };
+            let day = TimeZone::UTC.to_datetime(recording.start).date();
+            let site = recording.metadata.text("siteUrl");
+            let first_day = search.first_day_of_site.entry(site).or_insert(day);
+            *first_day = day.min(*first_day);
+            let of_meeting = search.recordings.entry(id.clone()).or_default();
+            if of_meeting.is_empty() {
+                search.newest_first.push(id);
             }
-            recordings.push(meeting);
+            of_meeting.push(recording);
         }
         search
     }
 
-    /// Takes in what was listed of a held meeting; a transcript that is listed twice counts once.
-    fn found(&mut self, held: &str, listed: Vec<Transcript>) {
-        if !self.held.contains_key(held) || listed.is_empty() {
+    /// Adds transcripts of a meeting, each once.
+    fn add(&mut self, meeting_id: &str, transcripts: Vec<Transcript>) {
+        if !self.recordings.contains_key(meeting_id) || transcripts.is_empty() {
             return;
         }
-        let known = self.found.entry(held.to_owned()).or_default();
-        for transcript in listed {
-            if known.iter().all(|other| other.id() != transcript.id()) {
-                known.push(transcript);
+        let found = self.found.entry(meeting_id.to_owned()).or_default();
+        for transcript in transcripts {
+            if found.iter().all(|other| other.id() != transcript.id()) {
+                found.push(transcript);
             }
         }
     }
 
-    /// Whether something was found for everybody.
-    fn is_over(&self) -> bool {
-        self.held.len() == self.found.len()
+    /// Whether every meeting has a transcript.
+    fn is_complete(&self) -> bool {
+        self.recordings.len() == self.found.len()
     }
 
     fn files(&self) -> Vec<RecordingFile> {
-        let found = self.found.iter().flat_map(|(held, transcripts)| {
-            let recordings = self.held.get(held).into_iter().flatten();
-            recordings.flat_map(move |meeting| {
+        let files = self.found.iter().flat_map(|(meeting_id, transcripts)| {
+            let recordings = self.recordings.get(meeting_id).into_iter().flatten();
+            recordings.flat_map(move |recording| {
                 transcripts
                     .iter()
-                    .filter_map(|transcript| mapping::late_transcript(meeting, transcript))
+                    .filter_map(|transcript| mapping::late_transcript(recording, transcript))
             })
         });
-        found.collect()
+        files.collect()
     }
 }
