@@ -325,9 +325,9 @@ async fn every_documented_error_of_a_recording_has_its_sentence() {
             "withholds this recording because it cannot be scanned for malware (\"m\")",
         ),
         (429, vec![("retry-after", "60")], false, "limits the rate of requests and asks to wait"),
-        (502, vec![], false, "answers with status 502"),
-        (503, vec![], false, "answers with status 503"),
-        (504, vec![], false, "answers with status 504"),
+        (502, vec![], false, "returned a server error (502)"),
+        (503, vec![], false, "returned a server error (503)"),
+        (504, vec![], false, "returned a server error (504)"),
     ] {
         cloud.inject(on_detail(u32::MAX).does(answer(status, r#"{"message":"m."}"#, &headers)));
         let error = personal(&cloud)

@@ -400,8 +400,8 @@ async fn every_documented_error_of_a_list_has_its_sentence() {
         ),
         (428, vec![], "withholds the list of recordings because it cannot be scanned for malware"),
         (429, vec![("retry-after", "31")], "limits the rate of requests and asks to wait 3"),
-        (502, vec![], "answers with status 502"),
-        (503, vec![], "answers with status 503"),
+        (502, vec![], "returned a server error (502)"),
+        (503, vec![], "returned a server error (503)"),
     ] {
         cloud.inject(on_lists(u32::MAX).does(answer(status, r#"{"message":"m"}"#, &headers)));
         let error = why(&personal(&cloud).list(last(5)).await);

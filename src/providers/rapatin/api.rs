@@ -1,4 +1,4 @@
-//! Calls of the interface under a token that is renewed once where it is refused.
+//! Calls of Rapatin's API.
 
 use std::time::Duration;
 
@@ -7,23 +7,17 @@ use url::Url;
 
 use super::refusal::Refusal;
 use super::wire::Sessions;
-use crate::http::error::origin;
-use crate::http::{ApiRequest, Client, Priority};
+use crate::http::{Client, Priority};
 use crate::model::SecretUrl;
 use crate::providers::ProviderError;
-use crate::providers::toolkit::json_repair;
-use crate::providers::toolkit::token::{Token, Tokens};
+use crate::providers::toolkit::api_client::{self, ApiCall, ApiClient, Target, unusable_base};
+use crate::providers::toolkit::token::Tokens;
 
-/// Why a call brought no object.
-pub(crate) enum ApiError {
-    /// Rapatin says no.
-    Refused(Refusal),
-    /// There was no answer, no credential, or no sense in the answer.
-    Failed(ProviderError),
-}
+/// A call without a result.
+pub(crate) type ApiError = api_client::ApiError<Refusal>;
 
 impl ApiError {
-    /// What to report when `subject` was asked for.
+    /// Returns the error of a call that requested `subject`.
     pub(crate) fn about(self, subject: &str) -> ProviderError {
         match self {
             Self::Refused(refusal) => refusal.about(subject),
@@ -32,105 +26,57 @@ impl ApiError {
     }
 }
 
-impl From<ProviderError> for ApiError {
-    fn from(error: ProviderError) -> Self {
-        Self::Failed(error)
-    }
-}
-
-/// The interface of one source.
+/// The API of one source. Rapatin publishes no rate limits.
 pub(crate) struct Api {
-    client: Client,
+    client: ApiClient,
     base: Url,
-    tokens: Tokens,
 }
 
 impl Api {
     pub(crate) fn new(client: Client, base: Url, tokens: Tokens) -> Self {
-        Self { client, base, tokens }
+        Self { client: ApiClient::new(client, base.clone(), tokens), base }
     }
 
-    /// The recorded sessions of one meeting; none where Rapatin has nothing under its id. Each of the two calls that a
-    /// renewed token may make of it takes as long as `within` at most.
+    /// Requests the recorded sessions of a meeting. The result is empty if Rapatin has none.
     pub(crate) async fn recordings(
         &self,
         meeting: &str,
-        within: Duration,
+        timeout: Duration,
         priority: Priority,
     ) -> Result<Sessions, ProviderError> {
         let subject = format!("the recordings of meeting {meeting}");
-        match self.get(&["recordings", meeting], &[], within, priority).await {
-            Ok(reply) => Sessions::read(reply).ok_or_else(|| {
-                ProviderError::unavailable(format!(
-                    "Rapatin's answer holds no session among {subject}"
-                ))
+        match self.get(&["recordings", meeting], &[], timeout, priority).await {
+            Ok(object) => Sessions::read(object).ok_or_else(|| {
+                ProviderError::unavailable(format!("Rapatin sent no session for {subject}"))
             }),
             Err(ApiError::Refused(refusal)) if refusal.is_absence() => Ok(Sessions::default()),
             Err(error) => Err(error.about(&subject)),
         }
     }
 
-    /// Asks for the object at `path`. A refused token is renewed once; each of the two calls may take as long as
-    /// `within`.
+    /// Requests the object at `path`. Each of the two attempts that a renewed token makes of it may
+    /// take as long as `timeout`.
     pub(crate) async fn get(
         &self,
         path: &[&str],
         query: &[(&str, &str)],
-        within: Duration,
+        timeout: Duration,
         priority: Priority,
     ) -> Result<Map<String, Value>, ApiError> {
-        let token = self.tokens.current(priority).await?;
-        match self.get_with(&token, path, query, within, priority).await {
-            Err(ApiError::Refused(refusal)) if refusal.is_of_token() => {
-                let token = self.tokens.renewed(&token, priority).await?;
-                self.get_with(&token, path, query, within, priority).await
-            }
-            done => done,
-        }
-    }
-
-    async fn get_with(
-        &self,
-        token: &Token,
-        path: &[&str],
-        query: &[(&str, &str)],
-        within: Duration,
-        priority: Priority,
-    ) -> Result<Map<String, Value>, ApiError> {
-        let request = ApiRequest {
-            url: address(&self.base, path, query)?,
-            authorization: Some(token.header()),
-            form: None,
-            timeout: within,
-            // Nothing is known of limits.
-            rate_limiter: None,
-            priority,
-        };
-        let reply = self.client.call(&request).await.map_err(ProviderError::from)?;
-        let object = json_repair::object(&reply.body);
-        if let Some(refusal) = Refusal::of(reply.status, object.as_ref(), token.secret()) {
-            return Err(ApiError::Refused(refusal));
-        }
-        object.ok_or_else(|| {
-            ApiError::Failed(ProviderError::unavailable(format!(
-                "{} answered with something that is not a JSON object; check api_url",
-                origin(&request.url)
-            )))
-        })
+        let url = url(&self.base, path, query)?;
+        let call = ApiCall::new(Target::Url(&url), timeout, priority);
+        Ok(self.client.get(&call).await?.object)
     }
 }
 
-/// The address of `path` below the base.
-pub(crate) fn address(
+/// Returns the URL of `path` below the base. The segments need no encoding.
+pub(crate) fn url(
     base: &Url,
     path: &[&str],
     query: &[(&str, &str)],
 ) -> Result<SecretUrl, ProviderError> {
     let mut url = base.clone();
-    url.path_segments_mut()
-        .map_err(|()| ProviderError::unavailable("api_url cannot be used as a base address"))?
-        .pop_if_empty()
-        .extend(path);
+    url.path_segments_mut().map_err(|()| unusable_base())?.pop_if_empty().extend(path);
     if !query.is_empty() {
         url.query_pairs_mut().extend_pairs(query);
     }
@@ -142,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_lies_below_the_base_whatever_the_id_holds() {
+    fn url_is_below_the_base_for_any_id() {
         for (base, meeting, expected) in [
             (
                 "https://api.rapatin.id",
@@ -157,7 +103,7 @@ mod tests {
             ("https://example.org/v1", "..", "https://example.org/v1/recordings?tab=a"),
         ] {
             let base = Url::parse(base).unwrap();
-            let url = address(&base, &["recordings", meeting], &[("tab", "a")]).unwrap();
+            let url = url(&base, &["recordings", meeting], &[("tab", "a")]).unwrap();
             assert_eq!(url.expose().as_str(), expected);
         }
     }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::RapatinCredential;
-use super::api::address;
+use super::api;
 use super::refusal::Refusal;
 use crate::http::{ApiRequest, Client, Priority};
 use crate::providers::ProviderError;
@@ -64,7 +64,7 @@ struct Login {
 #[async_trait]
 impl TokenIssuer for Login {
     async fn admit(&self) -> Result<(), ProviderError> {
-        Ok(self.client.admit(&address(&self.base, &["auth", "login"], &[])?).await?)
+        Ok(self.client.admit(&api::url(&self.base, &["auth", "login"], &[])?).await?)
     }
 
     async fn issue(
@@ -76,7 +76,7 @@ impl TokenIssuer for Login {
             return Err(error);
         }
         let request = ApiRequest {
-            url: address(&self.base, &["auth", "login"], &[])?,
+            url: api::url(&self.base, &["auth", "login"], &[])?,
             authorization: None,
             form: Some(vec![
                 ("email", SecretString::from(self.email.clone())),

@@ -1,101 +1,120 @@
-//! Rapatin's refusals, and what a person can do about each.
+//! Rapatin's error replies.
 
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
+use crate::http::ApiReply;
 use crate::providers::ProviderError;
+use crate::providers::toolkit::api_client::ApiRefusal;
 use crate::providers::toolkit::redaction::quotable;
 use crate::providers::toolkit::serde_lenient;
 
-/// A reply that says no: `{"response":{"status":"error","status_code":404,"message":"…"}}`, or a bare
+/// An error reply: `{"response":{"status":"error","status_code":404,"message":"…"}}`, or a bare
 /// `{"message":"…"}`.
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal {
-    /// The HTTP status, or the one that the reply gives where HTTP calls it a success.
-    pub(crate) status: u16,
-    /// Rapatin's words, without the secret.
+    /// The HTTP status, or the status of the reply if HTTP reports a success.
+    status: u16,
+    /// Rapatin's message, without the secret.
     message: String,
-    /// Whether it is Rapatin's interface that answered, and not whatever web server is at the address.
-    is_object: bool,
+    /// Whether the API answered, and not a web server at the wrong URL.
+    is_from_api: bool,
+}
+
+impl ApiRefusal for Refusal {
+    fn of_reply(
+        reply: &ApiReply,
+        object: Option<&Map<String, Value>>,
+        secret: &SecretString,
+    ) -> Option<Self> {
+        Self::of(reply.status, object, secret)
+    }
+
+    fn is_of_token(&self) -> bool {
+        self.status == 401
+    }
 }
 
 impl Refusal {
-    /// What the reply says, if it is no success. `secret` is kept out of the message.
+    /// Reads a reply. Returns `None` for a success. The message never contains `secret`.
     pub(crate) fn of(
         status: u16,
-        reply: Option<&Map<String, Value>>,
+        object: Option<&Map<String, Value>>,
         secret: &SecretString,
     ) -> Option<Self> {
-        let envelope = reply.and_then(|reply| reply.get("response")?.as_object());
-        let said = envelope
+        let envelope = object.and_then(|object| object.get("response")?.as_object());
+        let own_status = envelope
             .and_then(|envelope| envelope.get("status_code").and_then(serde_lenient::as_integer))
             .and_then(|code| u16::try_from(code).ok())
             .filter(|code| *code >= 400);
-        let status = match (status, said) {
+        let status = match (status, own_status) {
             (200..300, None) => return None,
-            (200..300, Some(said)) => said,
+            (200..300, Some(own_status)) => own_status,
             _ => status,
         };
-        let message = [envelope, reply]
+        let message = [envelope, object]
             .into_iter()
             .flatten()
             .find_map(|object| serde_lenient::first_text(object, &["message", "error"]))
             .unwrap_or_default();
-        Some(Self { status, message: quotable(&message, secret), is_object: reply.is_some() })
+        let message = quotable(&message, secret);
+        Some(Self { status, message, is_from_api: object.is_some() })
     }
 
-    /// Whether another token may be taken where this one was not.
-    pub(crate) fn is_of_token(&self) -> bool {
-        self.status == 401
-    }
-
-    /// Whether there is simply nothing under what was asked for. A web server that knows no such page says nothing
+    /// Whether the requested object does not exist. A web server without such a page says nothing
     /// about recordings.
     pub(crate) fn is_absence(&self) -> bool {
-        matches!(self.status, 404 | 410) && self.is_object
+        matches!(self.status, 404 | 410) && self.is_from_api
     }
 
-    /// One sentence with what to do, about `subject`: what was asked for.
+    /// Returns the error of a request for `subject`.
     pub(crate) fn about(&self, subject: &str) -> ProviderError {
-        let (status, said) = (self.status, self.said());
+        let (status, quote) = (self.status, self.quote());
         match status {
             401 => ProviderError::credential(format!(
-                "Rapatin refused the token for {subject}, one of a new login too{said}; see at rapatin.id whether the account is still active"
-            )),
-            403 => ProviderError::not_allowed(format!(
-                "Rapatin does not permit {subject}{said}; see whether the meeting belongs to this account"
-            )),
-            404 | 410 if self.is_object => ProviderError::not_found(format!(
-                "Rapatin does not find {subject}{said}; it keeps recordings for a few days"
-            )),
-            404 | 410 => ProviderError::not_found(format!(
-                "nothing is known of {subject} at this address; check api_url"
-            )),
+                "Rapatin refused the token for {subject}, and a new one too{quote}"
+            ))
+            .with_hint("Check at rapatin.id whether the account is still active."),
+            403 => ProviderError::not_allowed(format!("Rapatin does not permit {subject}{quote}"))
+                .with_hint("Check whether the meeting belongs to this account."),
+            404 | 410 if self.is_from_api => {
+                ProviderError::not_found(format!("Rapatin does not find {subject}{quote}"))
+                    .with_hint("Rapatin keeps recordings for a few days.")
+            }
+            404 | 410 => {
+                ProviderError::not_found(format!("there is no Rapatin API that has {subject}"))
+                    .with_hint("Check api_url.")
+            }
             422 => ProviderError::not_found(format!(
-                "Rapatin does not take the request for {subject}{said}; see whether the ids in `meetings` are right"
-            )),
+                "Rapatin does not accept the request for {subject}{quote}"
+            ))
+            .with_hint("Check the ids in `meetings`."),
             _ => ProviderError::unavailable(format!(
-                "Rapatin answered status {status} for {subject}{said}; a mount that runs asks again by itself"
-            )),
+                "Rapatin returned status {status} for {subject}{quote}"
+            ))
+            .with_hint("A running mount retries automatically."),
         }
     }
 
-    /// One sentence with what to do, about a login.
+    /// Returns the error of a login.
     pub(crate) fn about_login(&self) -> ProviderError {
-        let (status, said) = (self.status, self.said());
+        let (status, quote) = (self.status, self.quote());
         match status {
             401 | 403 | 422 => ProviderError::credential(format!(
-                "Rapatin refused the e-mail address or the password{said}; check `email` and `password` by signing in at rapatin.id"
-            )),
+                "Rapatin refused the e-mail address or the password{quote}"
+            ))
+            .with_hint("Check `email` and `password` by signing in at rapatin.id."),
             _ => ProviderError::unavailable(format!(
-                "Rapatin answered the login with status {status}{said}; check api_url"
-            )),
+                "Rapatin returned status {status} for the login{quote}"
+            ))
+            .with_hint("Check api_url."),
         }
     }
 
-    fn said(&self) -> String {
-        let words = self.message.trim_end_matches('.');
-        if words.is_empty() { String::new() } else { format!(" (\"{words}\")") }
+    /// Returns Rapatin's message in parentheses, if there is one.
+    fn quote(&self) -> String {
+        let message = self.message.trim_end_matches('.');
+        if message.is_empty() { String::new() } else { format!(" (\"{message}\")") }
     }
 }
 
@@ -104,7 +123,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::{Diagnostic, line_with_hint};
+    use crate::model::line_with_hint;
     use crate::providers::ErrorClass;
 
     fn refusal(status: u16, body: Value) -> Option<Refusal> {
@@ -112,56 +131,51 @@ mod tests {
     }
 
     #[test]
-    fn the_envelope_counts_where_http_calls_it_a_success() {
+    fn status_of_the_envelope_overrides_success() {
         assert!(refusal(200, json!({"response": {"status_code": 200}, "data": []})).is_none());
         assert!(refusal(200, json!({"data": null})).is_none());
-        let no =
+        let refused =
             refusal(200, json!({"response": {"status": "error", "status_code": "404"}})).unwrap();
-        assert!(no.is_absence());
+        assert!(refused.is_absence());
         assert!(refusal(401, json!({"message": "Unauthenticated."})).unwrap().is_of_token());
     }
 
-    /// What a person is told of each status, word for word.
     #[test]
-    fn every_documented_status_has_its_sentence() {
+    fn every_documented_status_has_its_message() {
+        use ErrorClass::{Credential, NotAllowed, NotFound, Unavailable};
         let meeting = "the recordings of meeting 85095598095";
         #[rustfmt::skip]
         let rows = [
-            (401, "Unauthenticated.", "credential: Rapatin refused the token for the recordings of meeting 85095598095, one of a new login too (\"Unauthenticated\"); see at rapatin.id whether the account is still active"),
-            (403, "m", "not allowed: Rapatin does not permit the recordings of meeting 85095598095 (\"m\"); see whether the meeting belongs to this account"),
-            (404, "No recordings.", "not found: Rapatin does not find the recordings of meeting 85095598095 (\"No recordings\"); it keeps recordings for a few days"),
-            (410, "", "not found: Rapatin does not find the recordings of meeting 85095598095; it keeps recordings for a few days"),
-            (422, "m", "not found: Rapatin does not take the request for the recordings of meeting 85095598095 (\"m\"); see whether the ids in `meetings` are right"),
-            (302, "", "unavailable: Rapatin answered status 302 for the recordings of meeting 85095598095; a mount that runs asks again by itself"),
+            (401, "Unauthenticated.", Credential, "Rapatin refused the token for the recordings of meeting 85095598095, and a new one too (\"Unauthenticated\") (hint: Check at rapatin.id whether the account is still active.)"),
+            (403, "m", NotAllowed, "Rapatin does not permit the recordings of meeting 85095598095 (\"m\") (hint: Check whether the meeting belongs to this account.)"),
+            (404, "No recordings.", NotFound, "Rapatin does not find the recordings of meeting 85095598095 (\"No recordings\") (hint: Rapatin keeps recordings for a few days.)"),
+            (410, "", NotFound, "Rapatin does not find the recordings of meeting 85095598095 (hint: Rapatin keeps recordings for a few days.)"),
+            (422, "m", NotFound, "Rapatin does not accept the request for the recordings of meeting 85095598095 (\"m\") (hint: Check the ids in `meetings`.)"),
+            (302, "", Unavailable, "Rapatin returned status 302 for the recordings of meeting 85095598095 (hint: A running mount retries automatically.)"),
         ];
-        for (status, message, expected) in rows {
+        for (status, message, class, expected) in rows {
             let error =
                 refusal(status, json!({"response": {"message": message}})).unwrap().about(meeting);
-            let kind = error.kind().name().replace('_', " ");
-            assert_eq!(format!("{kind}: {error}"), expected);
+            assert_eq!((error.class(), line_with_hint(&error).as_str()), (class, expected));
         }
-        for (status, expected) in [
+        const WRONG: &str = "Rapatin refused the e-mail address or the password (\"m\") (hint: \
+                             Check `email` and `password` by signing in at rapatin.id.)";
+        for (status, class, expected) in [
+            (401, Credential, WRONG),
+            (422, Credential, WRONG),
             (
-                401,
-                "Rapatin refused the e-mail address or the password (\"m\"); check `email` and `password` by signing in at rapatin.id",
+                404,
+                Unavailable,
+                "Rapatin returned status 404 for the login (\"m\") (hint: Check api_url.)",
             ),
-            (
-                422,
-                "Rapatin refused the e-mail address or the password (\"m\"); check `email` and `password` by signing in at rapatin.id",
-            ),
-            (404, "Rapatin answered the login with status 404 (\"m\"); check api_url"),
         ] {
-            assert_eq!(
-                refusal(status, json!({"message": "m"})).unwrap().about_login().to_string(),
-                expected
-            );
+            let error = refusal(status, json!({"message": "m"})).unwrap().about_login();
+            assert_eq!((error.class(), line_with_hint(&error).as_str()), (class, expected));
         }
-        let login = refusal(422, json!({"message": "Wrong."})).unwrap().about_login();
-        assert!(login.is_credential());
     }
 
     #[test]
-    fn a_page_that_is_missing_is_no_meeting_without_recordings() {
+    fn missing_page_is_not_an_empty_meeting() {
         let page = Refusal::of(404, None, &SecretString::default()).unwrap();
         assert!(!page.is_absence());
         let error = page.about("the schedule");
@@ -170,10 +184,11 @@ mod tests {
     }
 
     #[test]
-    fn an_echoed_secret_is_not_repeated() {
-        let no =
+    fn echoed_secret_is_not_repeated() {
+        let refused =
             refusal(400, json!({"response": {"message": "bad\ntoken 13|t0ken-s3cret."}})).unwrap();
-        let text = format!("{no:?} {} {}", no.about("the schedule"), no.about_login());
+        let text =
+            format!("{refused:?} {} {}", refused.about("the schedule"), refused.about_login());
         assert!(
             !text.contains("s3cret") && !text.contains('\n') && text.contains("bad token …"),
             "{text}"
