@@ -91,12 +91,12 @@ impl Archive {
     /// # Errors
     /// The HTTP client cannot be created, or the disk cache cannot be opened.
     pub fn new(
-        settings: &Config,
-        facts: CatalogDatabase,
+        config: &Config,
+        database: CatalogDatabase,
         runtime: &Handle,
         ended: CancellationToken,
     ) -> Result<Self, DaemonError> {
-        Self::with_providers(settings, &Registry::default(), facts, runtime, ended)
+        Self::with_providers(config, &Registry::default(), database, runtime, ended)
     }
 
     /// As [`Archive::new`], with the providers of `registry`.
@@ -104,31 +104,31 @@ impl Archive {
     /// # Errors
     /// As [`Archive::new`], or the provider of a source is not registered.
     pub fn with_providers(
-        settings: &Config,
+        config: &Config,
         registry: &Registry,
-        facts: CatalogDatabase,
+        database: CatalogDatabase,
         runtime: &Handle,
         ended: CancellationToken,
     ) -> Result<Self, DaemonError> {
-        let client = Client::new(settings.connections)?;
-        let disk = match settings.cache.disk {
+        let client = Client::new(config.connections)?;
+        let disk = match config.cache.disk {
             DiskLimit::Off => None,
             DiskLimit::Bytes(limit) => Some(DiskCache::open(DiskOptions {
-                directory: settings.cache.blocks_directory(),
+                directory: config.cache.blocks_directory(),
                 limit,
                 free_floor: None,
-                queue: settings.cache.memory.bytes() / WRITE_QUEUE_DIVISOR,
+                queue: config.cache.memory.bytes() / WRITE_QUEUE_DIVISOR,
             })?),
         };
-        let sources: Vec<Source> = settings
+        let sources: Vec<Source> = config
             .sources
             .iter()
-            .map(|settings| {
-                let provider = registry.open(settings, &client).map_err(|source| {
-                    ListingError::Failed { source_name: settings.name.clone(), source }
+            .map(|source| {
+                let provider = registry.open(source, &client).map_err(|error| {
+                    ListingError::Failed { source_name: source.name.clone(), source: error }
                 })?;
                 Ok(Source {
-                    settings: settings.clone(),
+                    config: source.clone(),
                     provider,
                     refresh: Arc::default(),
                     state: watch::Sender::default(),
@@ -137,22 +137,22 @@ impl Archive {
             })
             .collect::<Result<_, DaemonError>>()?;
         let options = sources.iter().map(|source| SourceOptions {
-            name: source.settings.name.clone(),
+            name: source.config.name.clone(),
             scope: ListingScope::of(source.provider.identity().words.iter().map(String::as_str)),
-            filter: source.filter(&settings.timezone),
+            filter: source.filter(&config.timezone),
             redundant_view_suffix: source.provider.conventions().redundant_view_suffix,
             recycle_bin: source.recycle_bin(),
             keep_deleted: disk
                 .as_ref()
-                .filter(|_| source.settings.keep_deleted)
+                .filter(|_| source.config.keep_deleted)
                 .map(RetainedFiles::of),
         });
-        let catalog = Catalog::new(options, Arc::new(facts));
+        let catalog = Catalog::new(options, Arc::new(database));
         for source in &sources {
             source.provider.set_known_meetings(catalog.clone());
-            source.provider.recall(&catalog.meetings(&source.settings.name));
-            source.provider.recall(&catalog.trashed_meetings(&source.settings.name));
-            let listed_at = catalog.earlier_listing(&source.settings.name).flatten();
+            source.provider.recall(&catalog.meetings(&source.config.name));
+            source.provider.recall(&catalog.trashed_meetings(&source.config.name));
+            let listed_at = catalog.earlier_listing(&source.config.name).flatten();
             source.state.send_modify(|state| {
                 state.fully_listed_at =
                     listed_at.filter(|_| source.provider.identity().names_account);
@@ -163,21 +163,21 @@ impl Archive {
         let (observer, facts) = ReadObserver::new(catalog.clone());
         let lease_caches: HashMap<_, _> = sources
             .iter()
-            .map(|source| (source.settings.name.clone(), LeaseCache::new(source.provider.clone())))
+            .map(|source| (source.config.name.clone(), LeaseCache::new(source.provider.clone())))
             .collect();
         let engine = Engine::new(EngineOptions {
             client: client.clone(),
-            cache: MemoryCache::new(settings.cache.memory.bytes()),
+            cache: MemoryCache::new(config.cache.memory.bytes()),
             disk: disk.clone(),
             lease_caches,
-            deadline: settings.read_deadline,
+            deadline: config.read_deadline,
             observer: Arc::new(observer),
             runtime: runtime.clone(),
         });
         let shown = watch::Sender::new(None);
         let archive =
             Self { tree, engine, invalidations, catalog, sources, client, disk, shown, ended };
-        let builder = TreeBuilder::new(settings.timezone.clone());
+        let builder = TreeBuilder::new(config.timezone.clone());
         runtime.spawn(publish(
             builder,
             archive.catalog.clone(),
@@ -203,7 +203,8 @@ impl Archive {
         for source in &self.sources {
             let delay =
                 if self.has_stored_listing(source) { RESTART_DELAY } else { Duration::ZERO };
-            let refresh = Source::keep_fresh(source.refresher(&self.catalog), self.ended.clone());
+            let refresh =
+                Source::run_refresher(source.refresher(&self.catalog), self.ended.clone());
             runtime.spawn(after(delay, refresh));
             let enricher = Enricher {
                 provider: source.provider.clone(),
@@ -217,7 +218,7 @@ impl Archive {
 
     /// Whether an earlier run stored a listing of the source.
     fn has_stored_listing(&self, source: &Source) -> bool {
-        self.catalog.earlier_listing(&source.settings.name).is_some()
+        self.catalog.earlier_listing(&source.config.name).is_some()
     }
 
     /// Waits until there is something to show: hardly at all with a stored listing, else for the
@@ -272,21 +273,21 @@ impl Archive {
     }
 
     /// Waits until the tree shows the current revision of the catalog.
-    pub async fn shown(&self) {
-        let wanted = Some(*self.catalog.changes().borrow());
+    pub async fn wait_until_shown(&self) {
+        let revision = Some(*self.catalog.changes().borrow());
         let mut shown = self.shown.subscribe();
         let _awaited = self.tree.expedite();
         // The sender lives as long as `self`.
-        let _ = shown.wait_for(|shown| *shown >= wanted).await.is_ok();
+        let _ = shown.wait_for(|shown| *shown >= revision).await.is_ok();
     }
 
     /// Waits until the enrichment of the current revision is complete. Callers bound the wait.
-    pub async fn settled(&self) {
-        let wanted = Some(*self.catalog.changes().borrow());
+    pub async fn wait_until_settled(&self) {
+        let revision = Some(*self.catalog.changes().borrow());
         for source in &self.sources {
             let mut settled = source.settled.subscribe();
             // The sender lives as long as `self`.
-            let _ = settled.wait_for(|settled| *settled >= wanted).await.is_ok();
+            let _ = settled.wait_for(|settled| *settled >= revision).await.is_ok();
         }
     }
 
@@ -298,7 +299,7 @@ impl Archive {
     /// Requests a full refresh of every source, and waits until the tree shows the result. Callers
     /// bound the wait.
     pub(crate) async fn refresh_and_wait(&self) {
-        let wanted: Vec<_> = self
+        let targets: Vec<_> = self
             .sources
             .iter()
             .map(|source| {
@@ -308,17 +309,17 @@ impl Archive {
             })
             .collect();
         self.refresh();
-        for (source, wanted) in self.sources.iter().zip(wanted) {
+        for (source, target) in self.sources.iter().zip(targets) {
             let mut state = source.state.subscribe();
             // The sender lives as long as `self`.
-            let _ = state.wait_for(|state| state.completed_refreshes >= wanted).await.is_ok();
+            let _ = state.wait_for(|state| state.completed_refreshes >= target).await.is_ok();
         }
-        self.shown().await;
+        self.wait_until_shown().await;
     }
 
     /// Returns the sources with their counts.
     pub(crate) fn sources(&self) -> impl Iterator<Item = (&Source, SourceCounts)> {
-        self.sources.iter().map(|source| (source, self.catalog.counts(&source.settings.name)))
+        self.sources.iter().map(|source| (source, self.catalog.counts(&source.config.name)))
     }
 
     pub(crate) fn providers(&self) -> Vec<Arc<dyn Provider>> {

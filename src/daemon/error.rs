@@ -23,7 +23,7 @@ pub enum DaemonError {
     #[error(transparent)]
     Session(#[from] SessionError),
     #[error(transparent)]
-    Facts(#[from] CatalogDatabaseError),
+    Catalog(#[from] CatalogDatabaseError),
     #[error(transparent)]
     Disk(#[from] DiskError),
     #[error(transparent)]
@@ -46,7 +46,7 @@ impl Diagnostic for DaemonError {
             Self::Listing(error) => error.kind(),
             Self::Mountpoint(error) => error.kind(),
             Self::Session(error) => error.kind(),
-            Self::Facts(error) => error.kind(),
+            Self::Catalog(error) => error.kind(),
             Self::Disk(error) => error.kind(),
             Self::Http(error) => error.kind(),
             Self::Log { .. } | Self::System { .. } => ErrorKind::System,
@@ -59,7 +59,7 @@ impl Diagnostic for DaemonError {
             Self::Listing(error) => error.hint(),
             Self::Mountpoint(error) => error.hint(),
             Self::Session(error) => error.hint(),
-            Self::Facts(error) => error.hint(),
+            Self::Catalog(error) => error.hint(),
             Self::Disk(error) => error.hint(),
             Self::Http(error) => error.hint(),
             Self::Log { .. } => Some("Choose another file with --log-file.".into()),

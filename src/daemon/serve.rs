@@ -112,14 +112,15 @@ impl Server<'_> {
         let path = mountpoint.path().to_path_buf();
         mountpoint::check_outside(&path, &config.cache.dir, "cache directory")?;
         let mut signals = self.runtime.block_on(async { Signals::listen() })?;
-        let facts = if self.options.demo_cloud.is_some() {
+        let database = if self.options.demo_cloud.is_some() {
             CatalogDatabase::in_memory()?
         } else {
             CatalogDatabase::open(&config.cache.dir)?
         };
         let ended = CancellationToken::new();
         let background_work = ended.clone().drop_guard();
-        let archive = Arc::new(Archive::new(config, facts, self.runtime.handle(), ended.clone())?);
+        let archive =
+            Arc::new(Archive::new(config, database, self.runtime.handle(), ended.clone())?);
         let providers = archive.providers();
         let served = self.serve_until_ended(&archive, mountpoint, &mut signals, ended);
         // From here on a second signal ends the process at once.
@@ -217,9 +218,9 @@ impl Server<'_> {
         };
         if readiness == Readiness::Listed {
             // Enrichment that takes longer continues in the background.
-            let _ = tokio::time::timeout(SETTLE_TIMEOUT, archive.settled()).await;
+            let _ = tokio::time::timeout(SETTLE_TIMEOUT, archive.wait_until_settled()).await;
         }
-        archive.shown().await;
+        archive.wait_until_shown().await;
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use crate::providers::{Provider, ProviderError, RecycleBin};
 
 #[derive(Debug)]
 pub(crate) struct Source {
-    pub(crate) settings: SourceConfig,
+    pub(crate) config: SourceConfig,
     pub(crate) provider: Arc<dyn Provider>,
     /// Requests a full refresh now.
     pub(crate) refresh: Arc<Notify>,
@@ -27,7 +27,7 @@ impl Source {
     /// Returns why the listing is incomplete so far. A pending first listing counts only if
     /// `is_awaited`.
     pub(crate) fn listing_error(&self, is_awaited: bool) -> Option<ListingError> {
-        let source_name = self.settings.name.clone();
+        let source_name = self.config.name.clone();
         let state = self.state.borrow();
         match &state.last_failure {
             Some((_, source)) => Some(ListingError::Failed { source_name, source: source.clone() }),
@@ -43,11 +43,11 @@ impl Source {
 
     /// Returns the recycle bin, if the provider has one and the configuration shows it.
     pub(crate) fn recycle_bin(&self) -> Option<RecycleBin> {
-        self.provider.recycle_bin().filter(|_| self.settings.trash)
+        self.provider.recycle_bin().filter(|_| self.config.trash)
     }
 
     pub(crate) fn filter(&self, timezone: &TimeZone) -> Filter {
-        let SourceConfig { since, filter, .. } = &self.settings;
+        let SourceConfig { since, filter, .. } = &self.config;
         let kind = |kind: &FileKind| match kind {
             FileKind::Video => RecordingKind::Video,
             FileKind::Audio => RecordingKind::Audio,
@@ -69,7 +69,7 @@ impl Source {
 
     /// Refreshes the source until `ended`. A panic becomes a failed listing, so that no caller
     /// waits forever.
-    pub(crate) async fn keep_fresh(refresher: Refresher, ended: CancellationToken) {
+    pub(crate) async fn run_refresher(refresher: Refresher, ended: CancellationToken) {
         let state = refresher.state.clone();
         let Err(stopped) = tokio::spawn(refresher.run(ended)).await else { return };
         if stopped.is_panic() {
@@ -84,7 +84,7 @@ impl Source {
     }
 
     pub(crate) fn refresher(&self, catalog: &Arc<Catalog>) -> Refresher {
-        let SourceConfig { since, filter, .. } = &self.settings;
+        let SourceConfig { since, filter, .. } = &self.config;
         let since = *since;
         Refresher {
             provider: self.provider.clone(),

@@ -13,31 +13,30 @@ use crate::model::Diagnostic;
 
 const SUBJECT: &str = "cache directory";
 
-pub(crate) fn checks(settings: &Config) -> Vec<Check> {
-    let DiskLimit::Bytes(limit) = settings.cache.disk else {
-        return vec![directory(&settings.cache.dir, false), Check::ok("blocks on disk", "off")];
+pub(crate) fn checks(config: &Config) -> Vec<Check> {
+    let DiskLimit::Bytes(limit) = config.cache.disk else {
+        return vec![directory(&config.cache.dir, false), Check::ok("blocks on disk", "off")];
     };
-    let blocks = settings.cache.blocks_directory();
-    let mut checks = vec![directory(&settings.cache.dir, true)];
-    let surveyed = disk::usage(&blocks).and_then(|survey| {
-        if survey.is_some() {
+    let blocks = config.cache.blocks_directory();
+    let mut checks = vec![directory(&config.cache.dir, true)];
+    let usage = disk::usage(&blocks).and_then(|usage| {
+        if usage.is_some() {
             // It may be on another file system.
             disk::probe_directory(&blocks, true)?;
         }
-        Ok(survey.unwrap_or_else(|| DiskUsage::of_missing(&blocks)))
+        Ok(usage.unwrap_or_else(|| DiskUsage::of_missing(&blocks)))
     });
-    match surveyed {
+    match usage {
         Err(error) => checks.push(failure("blocks on disk", &error)),
-        Ok(survey) => {
-            let (held, limit_text) = (ByteSize(survey.held), ByteSize(limit));
-            let found = format!("{held} of {limit_text}");
-            checks.push(match survey.free {
-                Some(free) if free < limit.saturating_sub(survey.held) => Check::warning(
+        Ok(usage) => {
+            let finding = format!("{} of {}", ByteSize(usage.held), ByteSize(limit));
+            checks.push(match usage.free {
+                Some(free) if free < limit.saturating_sub(usage.held) => Check::warning(
                     "blocks on disk",
-                    format!("{found}, and the file system has only {} free", ByteSize(free)),
+                    format!("{finding}, and the file system has only {} free", ByteSize(free)),
                     "Free space there, or lower `disk` in [cache].",
                 ),
-                _ => Check::ok("blocks on disk", found),
+                _ => Check::ok("blocks on disk", finding),
             });
         }
     }

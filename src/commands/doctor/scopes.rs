@@ -9,7 +9,7 @@ use crate::providers::Permission;
 pub(crate) async fn checks(source: &Source) -> Vec<Check> {
     // Without a token there are no scopes; the check of the listing reports why.
     let permissions = source.provider.permissions().await.unwrap_or_default();
-    report(source.settings.name.as_str(), source.settings.provider.name(), &permissions)
+    report(source.config.name.as_str(), source.config.provider.name(), &permissions)
 }
 
 fn report(name: &str, provider: &str, permissions: &[Permission]) -> Vec<Check> {

@@ -45,7 +45,7 @@ pub(crate) async fn checks(archive: &Archive) -> Vec<Check> {
 }
 
 async fn check_source(archive: &Archive, source: &Source) -> Vec<Check> {
-    let name = source.settings.name.to_string();
+    let name = source.config.name.to_string();
     let mut checks = endpoints(archive.client(), source).await;
     checks.extend(scopes::checks(source).await);
     let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
@@ -119,7 +119,7 @@ async fn late_files(source: &Source, meetings: &[Meeting]) -> Option<Check> {
     let newest = [Arc::new(newest)];
     let lookup = tokio::time::timeout(LISTING_TIMEOUT, source.provider.late_files(&newest)).await;
     let error = lookup.ok()?.failed?;
-    let subject = format!("{}, transcripts", source.settings.name);
+    let subject = format!("{}, transcripts", source.config.name);
     Some(Check::of_error_with_context(
         Verdict::Warning,
         subject,
@@ -133,7 +133,7 @@ async fn late_files(source: &Source, meetings: &[Meeting]) -> Option<Check> {
 async fn endpoints(client: &Client, source: &Source) -> Vec<Check> {
     let mut checks = Vec::new();
     for url in source.provider.base_urls() {
-        let subject = format!("{}, {}", source.settings.name, url.host_str().unwrap_or("?"));
+        let subject = format!("{}, {}", source.config.name, url.host_str().unwrap_or("?"));
         let request = ApiRequest {
             // Without the path: only the connection matters here.
             url: SecretUrl::new(url.join("/").unwrap_or_else(|_| url.clone())),

@@ -45,10 +45,10 @@ fn fuse() -> Check {
 /// Checks the setuid helper that mounts for users other than root.
 fn fusermount() -> Check {
     let directories = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&directories)
+    let path = std::env::split_paths(&directories)
         .map(|directory| directory.join("fusermount3"))
         .find(|path| path.is_file());
-    match found {
+    match path {
         Some(path) => Check::ok("fusermount3", path.display().to_string()),
         None => Check::failure("fusermount3", "it is not in PATH", "Install the package fuse3."),
     }

@@ -229,7 +229,7 @@ impl DownReport {
             urls.iter().any(|url| url.origin().ascii_serialization() == host)
         };
         let sources = archive.sources().map(|(source, _)| source).filter(|source| asks(source));
-        let mut sources: Vec<_> = sources.map(|source| source.settings.name.to_string()).collect();
+        let mut sources: Vec<_> = sources.map(|source| source.config.name.to_string()).collect();
         sources.sort();
         Self { host, sources, since, next }
     }
@@ -254,8 +254,8 @@ impl SourceReport {
             error: with_hint(&error),
         });
         Self {
-            name: source.settings.name.to_string(),
-            provider: source.settings.provider.name().into(),
+            name: source.config.name.to_string(),
+            provider: source.config.provider.name().into(),
             meetings: counts.meetings,
             files: counts.files,
             bytes: counts.bytes,
