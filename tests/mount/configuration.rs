@@ -281,7 +281,7 @@ fn wrong_secret_is_refused_with_hint() {
         &rig,
         &configuration,
         3,
-        &["acme: cannot list recordings", "check client_id and client_secret"],
+        &["acme: cannot list recordings", "hint: Check client_id and client_secret"],
     );
 }
 
@@ -352,7 +352,7 @@ fn failing_listing_ends_the_mount_in_time() {
     let rig = rig();
     rig.write_config(&rig.config());
     rig.cloud.inject(Trigger::always(Server::Api).on("/v2/").does(Effect::status(502)));
-    assert_refused(&rig, 1, &["acme: cannot list recordings", "status 502"]);
+    assert_refused(&rig, 1, &["acme: cannot list recordings", "returned a server error (502)"]);
 }
 
 #[test]
