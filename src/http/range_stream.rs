@@ -177,10 +177,12 @@ impl RangeStream {
             stall_timeout: (self.timeout / 3).min(MAX_STALL_TIMEOUT),
             is_error_body: &|body| leases.is_error_body(body),
         };
+        tracing::debug!(origin = %lease.url, start = self.position, end = self.end, "range request");
         let body = match RangeBody::open(&self.client, request).await {
             Ok(body) => body,
             Err(error) => return Err(self.classify(error, &lease)),
         };
+        tracing::debug!(start = self.position, total = body.total, "range reply");
         self.leases.report_served(&lease);
         self.total = Some(body.total);
         self.expected.total = Some(body.total);

@@ -137,6 +137,21 @@ fn first_read_is_one_media_request() {
 }
 
 #[test]
+fn debug_log_names_the_request_behind_a_fetch() {
+    let archive = Archive::pattern(&[("big", 4 * 1024 * 1024)]);
+    let rig = Rig::mounted(DemoCloudOptions { archive, ..DemoCloudOptions::default() });
+    rig.shell("head -c 65536 \"$(find . -name '*.mp4')\" | wc -c");
+    let log = rig.log();
+    for step in ["fetch started", "range request", "range reply"] {
+        let is_traced = |line: &str| {
+            let parts = ["request{id=", "operation=\"open\"", "path_hash=", "pid=", "fetch{", step];
+            parts.iter().all(|part| line.contains(part))
+        };
+        assert!(log.lines().any(is_traced), "{step}:\n{log}");
+    }
+}
+
+#[test]
 fn wrong_listed_size_is_corrected_permanently() {
     let rig = Rig::mounted(demo());
     let directory = "\"$(find . -type d -name '*Listed size is wrong')\"";
