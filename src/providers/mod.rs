@@ -1,13 +1,13 @@
 //! The providers: they list meetings and issue leases.
 //!
 //! Input: the validated settings of one source. Output: [`Meeting`](crate::model::Meeting)s, their
-//! details, and [`Lease`](crate::model::Lease)s. A provider knows the API of its service; it does not
-//! know directories, inodes, blocks or the mount.
+//! details, and [`Lease`](crate::model::Lease)s. A provider knows the API of its service. It does
+//! not know directories, inodes, blocks or the mount.
 //!
 //! A provider is one directory, one line in [`Registry::default`] and one section of the
 //! configuration. `toolkit` has what several providers need: an API client that renews tokens, a
-//! listing in windows, single flight, back-off, lenient JSON, redaction. `oauth` has the sign-ins of
-//! users, `zoom_share` the downloads of recordings that Zoom hosts.
+//! listing in windows, single flight, back-off, lenient JSON, redaction. `oauth` has the sign-ins
+//! of users, `zoom_share` the downloads of recordings that Zoom hosts.
 //!
 //! Every failure is a [`ProviderError`]. Each call bounds its own time and retries.
 

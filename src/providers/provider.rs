@@ -32,8 +32,8 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
         Conventions::default()
     }
 
-    /// Receives the meetings of an earlier run before the first request: a provider may have to report
-    /// the same again, or need to know a meeting that it has not listed in this run.
+    /// Receives the meetings of an earlier run before the first request: a provider may have to
+    /// report the same again, or need to know a meeting that it has not listed in this run.
     fn recall(&self, _listed: &[Arc<Meeting>]) {}
 
     /// Receives the meetings of the last listing before the first request. A provider that lists
@@ -46,8 +46,8 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
     /// Nothing could be listed. Partial failures are in [`Listing::failed`].
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError>;
 
-    /// Returns the details of a meeting that its listing lacks. `None` if there are none permanently
-    /// (too old, no permission).
+    /// Returns the details of a meeting that its listing lacks. `None` if there are none
+    /// permanently (too old, no permission).
     ///
     /// # Errors
     /// A retry may succeed.
@@ -118,8 +118,8 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
         false
     }
 
-    /// Waits for work that must not be interrupted when the process ends, such as the arrival of a new
-    /// refresh token, and starts no more of it. Callers bound the wait.
+    /// Waits for work that must not be interrupted when the process ends, such as the arrival of a
+    /// new refresh token, and starts no more of it. Callers bound the wait.
     async fn finish(&self) {}
 }
 

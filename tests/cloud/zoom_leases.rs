@@ -1,4 +1,4 @@
-//! From listed files to the addresses of their bytes, over real sockets.
+//! Leases of a Zoom account, over real sockets.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::support::zoom::{app, asked, secrets_sent, zoom, zoom_with};
 
 const LENGTH: u64 = 40_000;
 
-/// Sixteen meetings with a video each; the first UUIDs need care in a path.
+/// Sixteen meetings with a video each. The first UUIDs need encoding in a path.
 fn archive() -> Archive {
     let mut archive = Archive::empty();
     for index in 0..16 {
@@ -45,7 +45,7 @@ fn cloud() -> DemoCloud {
     cloud_with(|_| {})
 }
 
-/// The listed files that can be read, videos first.
+/// Returns the listed files that can be read, videos first.
 async fn listed(zoom: &Zoom) -> Vec<RecordingFile> {
     let today = jiff::tz::TimeZone::UTC.to_datetime(Timestamp::now()).date();
     let listing =
@@ -57,8 +57,8 @@ async fn listed(zoom: &Zoom) -> Vec<RecordingFile> {
     files
 }
 
-/// The same, with what the listing asked forgotten.
-async fn listed_quietly(cloud: &DemoCloud, zoom: &Zoom) -> Vec<RecordingFile> {
+/// As [`listed`], and forgets the requests of the listing.
+async fn listed_without_requests(cloud: &DemoCloud, zoom: &Zoom) -> Vec<RecordingFile> {
     let files = listed(zoom).await;
     cloud.clear_requests();
     files
@@ -69,28 +69,28 @@ fn is_signed(lease: &Lease) -> bool {
         && lease.url.expose().query().is_some_and(|q| q.contains("Signature="))
 }
 
-fn queried(cloud: &DemoCloud) -> usize {
+fn query_credentials(cloud: &DemoCloud) -> usize {
     asked(cloud, Server::Web, "")
         .iter()
         .filter(|request| request.query.contains("access_token="))
         .count()
 }
 
-fn tokens_asked_for(cloud: &DemoCloud) -> usize {
+fn token_requests(cloud: &DemoCloud) -> usize {
     asked(cloud, Server::Api, "/oauth/token").len()
 }
 
-fn asserts_no_secret(cloud: &DemoCloud, text: &str) {
+fn assert_no_secret(cloud: &DemoCloud, text: &str) {
     for secret in secrets_sent(cloud) {
         assert!(!text.contains(&secret), "{text}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_listed_link_becomes_a_signed_address_in_one_exchange() {
+async fn listed_url_is_resolved_with_one_request() {
     let cloud = cloud_with(|options| options.link_ttl = Duration::from_secs(600));
     let zoom = zoom(&cloud);
-    let files = listed_quietly(&cloud, &zoom).await;
+    let files = listed_without_requests(&cloud, &zoom).await;
     assert_eq!(files.len(), 32);
     let lease = zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap();
     assert!(is_signed(&lease), "{lease:?}");
@@ -102,7 +102,7 @@ async fn a_listed_link_becomes_a_signed_address_in_one_exchange() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_media_host_never_sees_a_credential() {
+async fn media_host_never_receives_a_credential() {
     let cloud = cloud();
     let zoom = Arc::new(zoom(&cloud));
     let files = listed(&zoom).await;
@@ -133,7 +133,7 @@ async fn the_media_host_never_sees_a_credential() {
         assert_eq!(request.header("referer"), None);
         assert!(!request.query.contains("token"), "{request:?}");
     }
-    assert_eq!(queried(&cloud), 0);
+    assert_eq!(query_credentials(&cloud), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,44 +152,44 @@ async fn sixteen_leases_renew_an_expired_token_once() {
         for lease in leases.collect::<Vec<_>>() {
             assert!(is_signed(&lease.await.unwrap().unwrap()));
         }
-        assert_eq!(tokens_asked_for(&cloud), round);
+        assert_eq!(token_requests(&cloud), round);
     }
     assert_eq!(asked(&cloud, Server::Api, "/meetings/").len(), 0, "the links at hand were enough");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_renewed_before_its_end() {
-    // It is said to end after two seconds and would be taken for three; a tenth of its life is left.
+async fn token_is_renewed_before_its_expiry() {
+    // Its stated lifetime is two seconds, and a tenth of it is the margin.
     let cloud = cloud_with(|options| options.token_ttl = Duration::from_secs(3));
     let zoom = zoom(&cloud);
-    let files = listed_quietly(&cloud, &zoom).await;
+    let files = listed_without_requests(&cloud, &zoom).await;
     tokio::time::sleep(Duration::from_millis(1850)).await;
     assert!(is_signed(
         &zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
     ));
-    assert_eq!(tokens_asked_for(&cloud), 1);
+    assert_eq!(token_requests(&cloud), 1);
     assert_eq!(asked(&cloud, Server::Web, "").len(), 1, "the old token was not tried again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_error_object_renews_the_token_and_a_bare_401_only_asks_again() {
+async fn error_object_renews_the_token_and_401_retries() {
     let cloud = cloud();
     let zoom = zoom(&cloud);
-    let files = listed_quietly(&cloud, &zoom).await;
+    let files = listed_without_requests(&cloud, &zoom).await;
     cloud.inject(Trigger::next(Server::Web, 1).does(Effect::status(401)));
     assert!(is_signed(
         &zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
     ));
-    assert_eq!((tokens_asked_for(&cloud), asked(&cloud, Server::Web, "").len()), (0, 2));
+    assert_eq!((token_requests(&cloud), asked(&cloud, Server::Web, "").len()), (0, 2));
     cloud.inject(Trigger::next(Server::Web, 1).does(Effect::Json59));
     assert!(is_signed(
         &zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
     ));
-    assert_eq!((tokens_asked_for(&cloud), asked(&cloud, Server::Web, "").len()), (1, 4));
+    assert_eq!((token_requests(&cloud), asked(&cloud, Server::Web, "").len()), (1, 4));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_given_token_serves_and_its_end_is_said() {
+async fn fixed_token_serves_until_its_expiry() {
     let cloud = cloud();
     let token = ZoomCredential::Token(cloud.long_lived_token().into());
     let zoom = zoom_with(&cloud, &["me"], token);
@@ -204,30 +204,30 @@ async fn a_given_token_serves_and_its_end_is_said() {
         error.class() == ErrorClass::Credential && line_with_hint(&error).contains("one hour"),
         "{error:?}"
     );
-    asserts_no_secret(&cloud, &format!("{error} {error:?}"));
+    assert_no_secret(&cloud, &format!("{error} {error:?}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_account_token_gives_way_to_the_meetings_own() {
+async fn meeting_token_replaces_a_refused_account_token() {
     let header = DownloadHeader { bearer_oauth: false, ..DownloadHeader::default() };
     let cloud = cloud_with(|options| options.download_header = header);
     let zoom = zoom(&cloud);
-    let files = listed_quietly(&cloud, &zoom).await;
+    let files = listed_without_requests(&cloud, &zoom).await;
     for file in files.iter().take(3).chain(files.iter().rev().take(3)) {
         assert!(is_signed(
             &zoom.lease(&file.id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
         ));
     }
     assert_eq!(asked(&cloud, Server::Api, "/meetings/").len(), 6);
-    assert_eq!((queried(&cloud), tokens_asked_for(&cloud)), (0, 0));
+    assert_eq!((query_credentials(&cloud), token_requests(&cloud)), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_query_is_the_last_resort_and_remembered() {
+async fn query_is_the_last_resort_and_remembered() {
     let header = DownloadHeader { bearer_oauth: false, bearer_download_token: false, query: true };
     let cloud = cloud_with(|options| options.download_header = header);
     let zoom = zoom(&cloud);
-    let files = listed_quietly(&cloud, &zoom).await;
+    let files = listed_without_requests(&cloud, &zoom).await;
     assert!(is_signed(
         &zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
     ));
@@ -243,7 +243,7 @@ async fn the_query_is_the_last_resort_and_remembered() {
         .collect();
     assert_eq!(shown, [false, false, true]);
     cloud.clear_requests();
-    // A link that has a query of its own is extended.
+    // A URL with a query of its own is extended.
     let captions = files.last().unwrap();
     assert!(is_signed(
         &zoom.lease(&captions.id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
@@ -255,7 +255,7 @@ async fn the_query_is_the_last_resort_and_remembered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_refused_in_every_way_says_so_without_a_secret() {
+async fn refused_download_is_reported_without_a_secret() {
     let header = DownloadHeader { bearer_oauth: false, bearer_download_token: false, query: false };
     let cloud = cloud_with(|options| options.download_header = header);
     let zoom = zoom(&cloud);
@@ -266,12 +266,12 @@ async fn what_is_refused_in_every_way_says_so_without_a_secret() {
             error.class() == ErrorClass::NotAllowed && line_with_hint(&error).contains("web page"),
             "{error:?}"
         );
-        asserts_no_secret(&cloud, &format!("{error} {error:?} {zoom:?}"));
+        assert_no_secret(&cloud, &format!("{error} {error:?} {zoom:?}"));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_was_not_listed_is_found_through_its_meeting() {
+async fn unlisted_file_is_found_through_its_meeting() {
     let cloud = cloud();
     let files: Vec<FileId> = listed(&zoom(&cloud)).await.into_iter().map(|file| file.id).collect();
     let fresh = zoom(&cloud);
@@ -294,7 +294,7 @@ async fn a_file_that_was_not_listed_is_found_through_its_meeting() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_removed_recording_is_gone_and_not_forbidden() {
+async fn deleted_recording_is_gone_and_not_forbidden() {
     let cloud = cloud();
     let zoom = zoom(&cloud);
     let files = listed(&zoom).await;
@@ -313,10 +313,10 @@ fn redirect(location: &str) -> Effect {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redirect_is_followed_without_the_credential_and_within_the_hosts() {
+async fn redirect_carries_no_credential_and_stays_within_hosts() {
     let cloud = cloud();
     let zoom = zoom(&cloud);
-    let files = listed_quietly(&cloud, &zoom).await;
+    let files = listed_without_requests(&cloud, &zoom).await;
     cloud.inject(Trigger::next(Server::Web, 1).does(redirect("/rec/elsewhere?access_token=echo")));
     cloud.inject(Trigger::next(Server::Web, 1).on("/rec/elsewhere").does(Effect::Html200));
     assert!(is_signed(
@@ -345,7 +345,7 @@ async fn a_redirect_is_followed_without_the_credential_and_within_the_hosts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_serves_by_itself_is_leased_with_its_credential() {
+async fn host_that_serves_directly_gets_the_credential() {
     let cloud = cloud();
     let zoom = zoom(&cloud);
     let files = listed(&zoom).await;
@@ -359,11 +359,11 @@ async fn a_host_that_serves_by_itself_is_leased_with_its_credential() {
     assert!(lease.authorization().is_some_and(|value| value.starts_with("Bearer ")));
     assert!(lease.url.expose().path().starts_with("/rec/download/"));
     assert!(lease.expires.is_some_and(|ends| Timestamp::now() < ends), "it ends with the token");
-    asserts_no_secret(&cloud, &format!("{lease:?}"));
+    assert_no_secret(&cloud, &format!("{lease:?}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failing_host_is_asked_again_and_a_silent_one_given_up_in_time() {
+async fn failing_host_is_retried_and_silent_one_abandoned() {
     let cloud = cloud();
     let zoom = zoom(&cloud);
     let files = listed(&zoom).await;
@@ -379,22 +379,22 @@ async fn a_failing_host_is_asked_again_and_a_silent_one_given_up_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_resort_alone_is_not_remembered() {
+async fn requested_last_resort_is_not_remembered() {
     let cloud = cloud();
     let zoom = zoom_with(&cloud, &["me"], app(&cloud));
-    let files = listed_quietly(&cloud, &zoom).await;
+    let files = listed_without_requests(&cloud, &zoom).await;
     assert!(is_signed(
         &zoom.lease(&files[0].id, LeaseEffort::LastResort, Priority::Demand).await.unwrap()
     ));
-    assert_eq!(queried(&cloud), 1);
+    assert_eq!(query_credentials(&cloud), 1);
     assert!(is_signed(
         &zoom.lease(&files[1].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
     ));
-    assert_eq!(queried(&cloud), 1, "headers were never refused");
+    assert_eq!(query_credentials(&cloud), 1, "headers were never refused");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_file_of_an_awkward_archive_is_listed_and_leased() {
+async fn every_file_of_an_irregular_archive_is_leased() {
     let cloud = cloud_with(|options| options.archive = Archive::demo());
     let hosts: Vec<String> =
         cloud.meetings().into_iter().map(|meeting| meeting.host_email).collect();

@@ -1,4 +1,4 @@
-//! Listings of a Zoom account over real sockets.
+//! Listings of a Zoom account, over real sockets.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -26,7 +26,7 @@ fn day(time: Timestamp) -> Date {
     TimeZone::UTC.to_datetime(time).date()
 }
 
-/// The last `days` days and tomorrow, as a refresh asks for them.
+/// Returns the last `days` days and tomorrow, as a refresh requests them.
 fn last(days: i64) -> DaySpan {
     DaySpan { from: today().saturating_sub(days.days()), to: today().saturating_add(1.day()) }
 }
@@ -52,8 +52,9 @@ fn sorted(mut meetings: Vec<Listed>) -> Vec<Listed> {
     meetings
 }
 
-/// The fewest calls that list `span`: windows of 30 days or a month that share a day, and their pages.
-fn fewest_calls(cloud: &DemoCloud, span: DaySpan) -> usize {
+/// Returns the minimum of calls that list `span`: the pages of windows of 30 days or a month that
+/// share a day.
+fn min_calls(cloud: &DemoCloud, span: DaySpan) -> usize {
     let days: Vec<Date> = cloud.meetings().iter().map(|meeting| day(meeting.start)).collect();
     let (mut calls, mut to) = (0, span.to);
     loop {
@@ -72,7 +73,7 @@ fn recordings_calls(cloud: &DemoCloud) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_years_are_listed_whole_in_the_fewest_calls() {
+async fn two_years_are_listed_in_the_fewest_calls() {
     let cloud = cloud(Archive::many(1000, 730));
     let zoom = zoom(&cloud);
     let span = last(730);
@@ -83,21 +84,21 @@ async fn two_years_are_listed_whole_in_the_fewest_calls() {
     assert_eq!((listing.meetings.len(), listed.len()), (1000, 1000));
     assert_eq!(listed, uuids(&cloud));
     assert!(listing.meetings.iter().all(|meeting| meeting.files.len() == 2));
-    let fewest = fewest_calls(&cloud, span);
+    let fewest = min_calls(&cloud, span);
     assert!(fewest > 26, "two years take at least that many windows, {fewest}");
     assert_eq!(recordings_calls(&cloud), fewest);
     assert_eq!(asked(&cloud, Server::Api, "/oauth/token").len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failing_pages_and_a_dead_page_token_cost_their_own_calls_and_nothing_else() {
+async fn failed_pages_cost_only_their_own_calls() {
     let cloud = cloud(Archive::many(1000, 730));
     let zoom = zoom(&cloud);
     let span = last(730);
     let plain = sorted(zoom.list(span).await.unwrap().meetings);
     cloud.clear_requests();
-    // Every window has two pages and four are asked for at once. All four have arrived before one is answered, so
-    // the fifth call goes on with one of them.
+    // Every window has two pages, and four windows are in flight. All four calls have arrived
+    // before one is answered, so the fifth call continues one of them.
     let on_listing = |count| Trigger::next(Server::Api, count).on("/recordings");
     cloud.inject(on_listing(4).does(Effect::Latency(Duration::from_millis(200))));
     cloud.inject(on_listing(1).after(4).does(Effect::DeadPageToken));
@@ -109,12 +110,12 @@ async fn failing_pages_and_a_dead_page_token_cost_their_own_calls_and_nothing_el
         asked(&cloud, Server::Api, "/recordings").iter().map(|request| request.status).collect();
     let with = |status| statuses.iter().filter(|seen| **seen == status).count();
     assert_eq!((with(400), with(500)), (1, 2), "{statuses:?}");
-    // The window with the dead token begins anew: its first page is asked for twice.
-    assert_eq!(with(200), fewest_calls(&cloud, span) + 1, "{statuses:?}");
+    // The window with the expired token starts again: its first page is requested twice.
+    assert_eq!(with(200), min_calls(&cloud, span) + 1, "{statuses:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_order_of_replies_does_not_matter() {
+async fn order_of_replies_does_not_matter() {
     let cloud = cloud(Archive::many(200, 200));
     let zoom = zoom(&cloud);
     let plain = sorted(zoom.list(last(200)).await.unwrap().meetings);
@@ -126,7 +127,7 @@ async fn the_order_of_replies_does_not_matter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_late_recording_appears_under_its_old_day() {
+async fn late_recording_appears_under_its_old_day() {
     let cloud = cloud(Archive::many(100, 60));
     let zoom = zoom(&cloud);
     assert_eq!(zoom.list(last(60)).await.unwrap().meetings.len(), 100);
@@ -141,7 +142,7 @@ async fn a_late_recording_appears_under_its_old_day() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_window_that_stays_dead_is_reported_with_its_days_and_the_rest_is_listed() {
+async fn failed_window_is_reported_and_the_rest_listed() {
     let mut archive = Archive::many(40, 20);
     archive.hosts.push(Host::active("u2", "second@example.org", "Second", "Host"));
     let cloud = cloud(archive);
@@ -157,7 +158,7 @@ async fn a_window_that_stays_dead_is_reported_with_its_days_and_the_rest_is_list
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_user_is_named_once_and_not_asked_for_window_by_window() {
+async fn unknown_user_is_requested_once() {
     let cloud = cloud(Archive::many(100, 700));
     let zoom = zoom_with(&cloud, &["me", "nobody@example.org"], app(&cloud));
     let listing = zoom.list(last(700)).await.unwrap();
@@ -176,7 +177,7 @@ async fn an_unknown_user_is_named_once_and_not_asked_for_window_by_window() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rate_limit_is_waited_out() {
+async fn rate_limit_is_waited_for() {
     let cloud = cloud(Archive::many(10, 5));
     let limit = Effect::TooManyRequests(RetryAfter::None);
     cloud.inject(Trigger::next(Server::Api, 1).on("/recordings").does(limit));
@@ -184,7 +185,7 @@ async fn a_rate_limit_is_waited_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_token_is_renewed_once_in_the_middle_of_a_listing() {
+async fn expired_token_is_renewed_once_during_a_listing() {
     let cloud = cloud(Archive::many(300, 365));
     let zoom = zoom(&cloud);
     zoom.list(last(365)).await.unwrap();
@@ -195,7 +196,7 @@ async fn an_expired_token_is_renewed_once_in_the_middle_of_a_listing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_credentials_say_what_to_check_and_repeat_no_secret() {
+async fn wrong_credentials_are_reported_without_a_secret() {
     let cloud = cloud(Archive::many(10, 5));
     let app = |account_id: &str, secret: &str| ZoomCredential::ServerToServer {
         account_id: account_id.into(),
@@ -236,7 +237,7 @@ fn json(body: String) -> Effect {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn days_that_the_server_leaves_out_are_asked_for_again() {
+async fn left_out_days_are_requested_again() {
     let cloud = cloud(Archive::many(40, 20));
     let zoom = zoom(&cloud);
     let span = last(20);
@@ -255,7 +256,7 @@ async fn days_that_the_server_leaves_out_are_asked_for_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_never_lists_what_is_asked_is_given_up() {
+async fn server_that_lists_other_days_is_abandoned() {
     let cloud = cloud(Archive::many(40, 20));
     let zoom = zoom(&cloud);
     let always =
@@ -281,7 +282,7 @@ async fn a_server_that_never_lists_what_is_asked_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_token_that_always_dies_is_given_up_after_three_restarts() {
+async fn expiring_page_token_is_abandoned_after_three_restarts() {
     let cloud = cloud(Archive::many(40, 20));
     let zoom = zoom(&cloud);
     cloud.inject(Trigger::always(Server::Api).on("/recordings").does(Effect::DeadPageToken));
@@ -294,14 +295,15 @@ async fn a_page_token_that_always_dies_is_given_up_after_three_restarts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_service_is_not_asked_for_every_window() {
+async fn dead_service_is_not_requested_for_every_window() {
     let cloud = cloud(Archive::many(40, 20));
     let zoom = zoom(&cloud);
     cloud.inject(Trigger::always(Server::Api).on("/recordings").does(Effect::status(503)));
     assert!(
         matches!(zoom.list(last(730)).await, Err(error) if error.class() == ErrorClass::Unavailable)
     );
-    // Four windows at once with five tries each, and perhaps three that began before the fourth had failed.
+    // Four windows at once with five attempts each, and up to three that began before the fourth
+    // failed.
     assert!(recordings_calls(&cloud) <= 7 * 5, "{}", recordings_calls(&cloud));
 }
 
@@ -324,7 +326,7 @@ async fn missing_scopes_are_named() {
     );
     let details = zoom.details(&"any==".into()).await.unwrap().unwrap();
     assert_eq!(details.missing, ["past meeting", "recordings", "participants"]);
-    // What is known to be refused is not asked for again.
+    // A request that is known to be refused is not repeated.
     cloud.clear_requests();
     assert_eq!(zoom.details(&"other==".into()).await.unwrap(), Some(details.clone()));
     assert_eq!(zoom.complete(&"any==".into(), &details).await.unwrap(), details);
@@ -332,7 +334,7 @@ async fn missing_scopes_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn details_say_more_of_a_meeting_or_that_there_is_nothing() {
+async fn details_extend_a_meeting_or_are_absent() {
     let cloud = cloud(Archive::empty());
     for uuid in ["/aB3xY9+QWeRtYuIoP==", "a//b", "plain=="] {
         cloud.add_meeting(Meeting::new(uuid, uuid, Timestamp::now()));

@@ -1,6 +1,4 @@
-//! Whose recordings a Zoom source lists, and how many calls a second that takes.
-
-// A helper that cannot go on fails its test.
+//! The users whose recordings a Zoom source lists, and the rate of its calls.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,7 +21,7 @@ fn email(name: &str) -> String {
     format!("{name}@{}.example.org", if name == "zoe" { "sales" } else { "all" })
 }
 
-/// Five users with a meeting each; one has left, one has not come yet.
+/// Five users with a meeting each; one has left, one has not joined yet.
 fn archive() -> Archive {
     let mut archive = Archive::empty();
     for name in NAMES {
@@ -66,7 +64,7 @@ fn names(expected: &[&str]) -> BTreeSet<String> {
     expected.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// What Zoom says when the app lacks a scope.
+/// The reply to an app that lacks a scope.
 fn scope_missing() -> Effect {
     Effect::Status {
         status: 400,
@@ -78,7 +76,7 @@ fn scope_missing() -> Effect {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_is_listed_at_once_where_that_is_permitted() {
+async fn account_is_listed_at_once_if_permitted() {
     let cloud = cloud();
     let zoom = zoom_with(&cloud, &["all"], app(&cloud));
     assert_eq!(topics(&zoom).await, names(&NAMES));
@@ -86,7 +84,7 @@ async fn all_is_listed_at_once_where_that_is_permitted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_is_listed_user_by_user_without_that_scope_those_who_left_included() {
+async fn account_is_listed_user_by_user_otherwise() {
     let cloud = cloud();
     cloud.inject(Trigger::always(Server::Api).on("/accounts/").does(scope_missing()));
     let zoom = zoom_with(&cloud, &["all"], app(&cloud));
@@ -94,7 +92,7 @@ async fn all_is_listed_user_by_user_without_that_scope_those_who_left_included()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn patterns_choose_among_the_users_and_names_join_them() {
+async fn patterns_select_users_and_names_are_added() {
     let cloud = cloud();
     let zoom =
         zoom_with(&cloud, &["*@SALES.example.org", "ben@all.example.org", "lef?@*"], app(&cloud));
@@ -103,7 +101,7 @@ async fn patterns_choose_among_the_users_and_names_join_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pattern_that_nobody_matches_and_a_missing_scope_are_told() {
+async fn unmatched_pattern_and_missing_scope_are_reported() {
     let cloud = cloud();
     let nobody = zoom_with(&cloud, &["*@nowhere.example.org"], app(&cloud));
     let error = nobody.list(last_days()).await.unwrap_err();
@@ -120,7 +118,7 @@ async fn a_pattern_that_nobody_matches_and_a_missing_scope_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_of_users_are_all_read() {
+async fn all_pages_of_users_are_read() {
     let cloud = DemoCloud::start(DemoCloudOptions {
         archive: archive(),
         page_cap: 2,
@@ -133,8 +131,8 @@ async fn pages_of_users_are_all_read() {
     assert!(asked(&cloud, Server::Api, "/v2/users").len() > 5);
 }
 
-/// The most calls that arrived within any second.
-fn most_in_a_second(mut times: Vec<Duration>) -> usize {
+/// Returns the maximum of calls that arrived within any second.
+fn max_per_second(mut times: Vec<Duration>) -> usize {
     times.sort();
     let within = |(index, from): (usize, &Duration)| {
         times[index..].iter().take_while(|at| **at < *from + Duration::from_secs(1)).count()
@@ -143,7 +141,7 @@ fn most_in_a_second(mut times: Vec<Duration>) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_sources_of_one_account_stay_below_the_limit_of_its_plan_together() {
+async fn sources_of_one_account_share_its_rate_limit() {
     let mut archive = Archive::many(200, 700);
     archive.hosts.extend(
         (0..8).map(|n| Host::active(&format!("u{n}"), &format!("u{n}@example.org"), "U", "N")),
@@ -177,6 +175,6 @@ async fn two_sources_of_one_account_stay_below_the_limit_of_its_plan_together() 
     let listings: Vec<_> =
         asked(&cloud, Server::Api, "/recordings").iter().map(|request| request.at).collect();
     assert!(listings.len() > 80, "{}", listings.len());
-    assert!(most_in_a_second(listings.clone()) <= 20, "{}", most_in_a_second(listings));
+    assert!(max_per_second(listings.clone()) <= 20, "{}", max_per_second(listings));
     assert!(asked(&cloud, Server::Api, "").iter().all(|request| request.status != 429));
 }

@@ -1,6 +1,4 @@
-//! What Zoom says of one meeting alone: who was there, what each was recorded as, and the passcodes.
-
-// A helper that cannot go on fails its test.
+//! What Zoom returns for one meeting at a time: participants, their audio, and passcodes.
 
 use crate::support::{Rig, SOON, mode_of, run, text, wait_until};
 use jiff::{SignedDuration, Timestamp};
@@ -11,7 +9,7 @@ use meetfs::demo_cloud::{
 const PEOPLE: &str = "/participants";
 const SCOPE: &str = "meeting:read:list_past_participants";
 
-/// A meeting of `people` with sound alone, of which `recorded` were recorded one by one.
+/// An audio-only meeting of `people`, of whom `recorded` have a recording of their own.
 fn talk(people: usize, recorded: &[&str]) -> Meeting {
     let start = Timestamp::now() - SignedDuration::from_hours(3);
     let sound =
@@ -44,8 +42,8 @@ fn directory(rig: &Rig) -> std::path::PathBuf {
     rig.mountpoint.join(found.trim_end())
 }
 
-/// How often Zoom was asked for something that ends so.
-fn asked(rig: &Rig, end: &str) -> usize {
+/// Returns the number of requests whose path has this end.
+fn request_count(rig: &Rig, end: &str) -> usize {
     rig.cloud
         .requests()
         .iter()
@@ -54,7 +52,7 @@ fn asked(rig: &Rig, end: &str) -> usize {
 }
 
 #[test]
-fn the_directory_has_a_table_of_who_was_there_and_everybodys_own_sound() {
+fn directory_has_participants_and_their_audio() {
     let mut meeting = talk(2, &["Audio only - Ana", "Audio only - Bo.m4a", "Audio only - Ana"]);
     meeting.participants[1].name = "Bo, \"the\nboss\"".into();
     let sums: Vec<String> =
@@ -80,7 +78,7 @@ fn the_directory_has_a_table_of_who_was_there_and_everybodys_own_sound() {
     let own: Vec<&str> = names.lines().filter(|name| name.starts_with("Audio only - ")).collect();
     assert!(own.contains(&"Audio only - Bo.m4a"), "{names}");
     assert_eq!(own.iter().filter(|name| name.contains("Ana")).count(), 2, "{names}");
-    // The transcript belongs to the sound of all.
+    // The transcript belongs to the audio of the whole meeting.
     assert!(names.contains("audio_only.vtt"), "{names}");
     let mut copied: Vec<String> = rig
         .shell("sha256sum acme/*/*Talk/Audio*")
@@ -101,7 +99,7 @@ fn the_directory_has_a_table_of_who_was_there_and_everybodys_own_sound() {
 }
 
 #[test]
-fn what_was_fetched_once_is_kept_and_read_after_a_remount() {
+fn details_survive_a_remount() {
     let rig = Rig::mounted(cloud(vec![talk(700, &["Ana"])]));
     let directory = directory(&rig);
     wait_until(SOON, "the table", || directory.join("participants.csv").exists());
@@ -113,14 +111,14 @@ fn what_was_fetched_once_is_kept_and_read_after_a_remount() {
     rig.mount();
     assert_eq!(rig.shell("cat acme/*/*Talk/participants.csv"), table);
     assert_eq!(rig.shell("ls -i acme/*/*Talk"), inodes);
-    // A link that no listing shows is asked for when the file is opened.
+    // A download URL that no listing contains is requested when the file is opened.
     rig.shell("cat acme/*/*Talk/Ana.m4a >/dev/null");
-    assert_eq!(asked(&rig, PEOPLE), 0);
+    assert_eq!(request_count(&rig, PEOPLE), 0);
     rig.unmount();
 }
 
 #[test]
-fn a_missing_scope_is_met_once_told_and_made_up_for_when_it_is_there() {
+fn missing_scope_is_reported_once_and_recovered() {
     let meetings = (0..30).map(|number| {
         let mut meeting = talk(2, &[]);
         meeting.uuid = format!("tAlK{number}==");
@@ -136,8 +134,8 @@ fn a_missing_scope_is_met_once_told_and_made_up_for_when_it_is_there() {
     };
     wait_until(SOON, "all documents", || count("meeting.json") == 30);
     assert_eq!(count("participants.csv"), 0);
-    // Those that were under way when the first was refused may have asked as well.
-    assert!((1..=4).contains(&asked(&rig, PEOPLE)), "{}", asked(&rig, PEOPLE));
+    // Requests in flight when the first was refused may have been sent, too.
+    assert!((1..=4).contains(&request_count(&rig, PEOPLE)), "{}", request_count(&rig, PEOPLE));
     assert!(rig.log().contains(SCOPE) && rig.log().contains("participants.csv"), "{}", rig.log());
     assert_eq!(rig.log().matches("participants.csv").count(), 1, "{}", rig.log());
     let doctor = run(rig.meetfs().args(["doctor", "--config"]).arg(rig.config_path()), SOON);
@@ -149,16 +147,16 @@ fn a_missing_scope_is_met_once_told_and_made_up_for_when_it_is_there() {
     rig.cloud.clear_requests();
     rig.mount();
     wait_until(SOON, "all tables", || count("participants.csv") == 30);
-    assert_eq!(asked(&rig, PEOPLE), 30);
+    assert_eq!(request_count(&rig, PEOPLE), 30);
     let past =
         rig.cloud.requests().into_iter().filter(|it| it.path.contains("/past_meetings/")).count();
     assert_eq!(past, 30, "what is known is not asked again");
-    assert_eq!(asked(&rig, "==/recordings"), 0);
+    assert_eq!(request_count(&rig, "==/recordings"), 0);
     rig.unmount();
 }
 
 #[test]
-fn sound_of_participants_that_is_made_later_shows_when_the_recording_is_done() {
+fn late_participant_audio_shows_after_processing() {
     let mut meeting = talk(2, &[]);
     meeting.files[0] = meeting.files[0].clone().processing();
     let rig = Rig::mounted(cloud(vec![meeting]));
@@ -175,13 +173,12 @@ fn sound_of_participants_that_is_made_later_shows_when_the_recording_is_done() {
     wait_until(SOON, "the sound", || {
         directory.join("Ana.m4a").exists() && directory.join("audio_only.m4a").exists()
     });
-    assert_eq!(asked(&rig, PEOPLE), 1);
+    assert_eq!(request_count(&rig, PEOPLE), 1);
     rig.unmount();
 }
 
 #[test]
-fn sound_of_participants_is_what_it_became_when_the_recording_was_trimmed_also_between_two_mounts()
-{
+fn trimmed_participant_audio_is_replaced() {
     let rig = Rig::mounted(cloud(vec![talk(2, &["Ana"])]));
     let directory = directory(&rig);
     wait_until(SOON, "the table", || directory.join("participants.csv").exists());
@@ -214,14 +211,14 @@ fn sound_of_participants_is_what_it_became_when_the_recording_was_trimmed_also_b
     assert!(directory.join("Ana.m4a").exists());
     rig.unmount();
     assert_eq!(
-        (asked(&rig, PEOPLE), asked(&rig, "==/recordings")),
+        (request_count(&rig, PEOPLE), request_count(&rig, "==/recordings")),
         (0, 0),
         "of the same listing it is asked once"
     );
 }
 
 #[test]
-fn participants_whom_nobody_knows_hide_neither_the_document_nor_a_recording() {
+fn unknown_participants_hide_nothing() {
     let rig = Rig::new(cloud(vec![talk(2, &[])]));
     rig.cloud.inject(Trigger::always(Server::Api).on(PEOPLE).does(Effect::status(404)));
     rig.mount();

@@ -1,24 +1,21 @@
-//! What a person is told of each refusal that the clouds document, by `meetfs doctor` as it comes over the wire: what is
-//! wrong, and what to do.
-
-// A helper that cannot go on fails its test.
+//! The message and the hint of `meetfs doctor` for each refusal that the providers document.
 
 use crate::support::{Rig, SOON, check_of, run};
 use meetfs::demo_cloud::{Archive, DemoCloudOptions, Effect, Server, Trigger, WebexArchive};
 
-/// A reply as a cloud refuses a call.
+/// A reply that refuses a call.
 fn refusal(status: u16, body: String) -> Effect {
     Effect::Status { status, body, content_type: "application/json".into(), headers: Vec::new() }
 }
 
-/// What `meetfs doctor` says of the listing of the source, and the exit code.
+/// Returns the exit code of `meetfs doctor` and its line about the listing of the source.
 fn listing(rig: &Rig) -> (Option<i32>, String) {
     let output = run(rig.meetfs().arg("doctor").arg("--config").arg(rig.config_path()), SOON);
     (output.status.code(), check_of(&output, "acme, listing"))
 }
 
 #[test]
-fn every_code_of_zoom_is_told_with_what_to_do() {
+fn every_code_of_zoom_has_a_hint() {
     let rig =
         Rig::new(DemoCloudOptions { archive: Archive::many(1, 1), ..DemoCloudOptions::default() });
     rig.write_config(&rig.config());
@@ -62,7 +59,7 @@ fn every_code_of_zoom_is_told_with_what_to_do() {
 }
 
 #[test]
-fn every_status_of_webex_is_told_with_what_to_do() {
+fn every_status_of_webex_has_a_hint() {
     let rig =
         Rig::new(DemoCloudOptions { webex: WebexArchive::demo(), ..DemoCloudOptions::default() });
     let token = rig.cloud.webex_token();

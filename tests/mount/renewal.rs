@@ -1,6 +1,5 @@
-//! Tokens and links that end in the middle of a read, and links that want their credential in another way.
-
-// A helper that cannot go on fails its test.
+//! Tokens and URLs that expire during a read, and download URLs that need their credential
+//! elsewhere.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,19 +11,19 @@ use meetfs::demo_cloud::{
 
 const MIB: u64 = 1024 * 1024;
 
-/// Mounted with a short deadline.
+/// Returns a mount with a short read deadline.
 fn rig(options: DemoCloudOptions) -> Rig {
     let rig = Rig::new(options).with("read_deadline = \"5s\"");
     rig.mount();
     rig
 }
 
-/// SHA-256 by topic of everything in the cloud.
+/// Returns the SHA-256 of each file of the demo cloud, by topic.
 fn truth(rig: &Rig) -> BTreeMap<String, String> {
     rig.cloud.objects().into_iter().map(|object| (object.topic.clone(), object.sha256())).collect()
 }
 
-/// Hashes every file as many times at once, and asserts that each time is right.
+/// Hashes every file `times` times at once, and asserts each hash.
 fn hash_all(rig: &Rig, times: usize) {
     let truth = truth(rig);
     let line = format!(
@@ -53,7 +52,7 @@ fn token_requests(rig: &Rig) -> usize {
 }
 
 #[test]
-fn sixteen_readers_survive_the_end_of_token_and_links_with_one_renewal_each() {
+fn expiry_costs_sixteen_readers_one_renewal() {
     const FILES: [(&str, u64); 4] =
         [("one", 8 * MIB), ("two", 9 * MIB), ("three", 7 * MIB), ("four", 8 * MIB)];
     let rig = rig(DemoCloudOptions {
@@ -85,13 +84,13 @@ fn sixteen_readers_survive_the_end_of_token_and_links_with_one_renewal_each() {
             .map(|request| request.status)
             .collect();
         let granted = asked.iter().filter(|status| **status == 302).count();
-        // One more is the refusal that tells of the token's end.
+        // One more is the refusal that reveals the expiry of the token.
         assert!(granted == 1 && asked.len() <= 2, "{}: {asked:?}", object.topic);
     }
 }
 
 #[test]
-fn links_and_tokens_that_live_shorter_than_a_copy_takes_cost_no_byte() {
+fn short_lifetimes_cost_no_byte() {
     let short = Duration::from_secs(2);
     for (link_ttl, token_ttl) in
         [(short, Duration::from_secs(3600)), (Duration::from_secs(7), short)]
@@ -111,12 +110,12 @@ fn links_and_tokens_that_live_shorter_than_a_copy_takes_cost_no_byte() {
 }
 
 #[test]
-fn sixteen_readers_of_a_refused_file_ask_about_it_once_for_all() {
+fn sixteen_readers_share_the_refusal_of_a_file() {
     let rig = rig(DemoCloudOptions {
         archive: Archive::pattern(&[("refused", 5 * MIB)]),
         ..DemoCloudOptions::default()
     });
-    // Slow enough that all sixteen have opened the file before the first refusal.
+    // Slow enough for all sixteen to open the file before the first refusal.
     rig.cloud
         .inject(Trigger::always(Server::Web).does(Effect::Latency(Duration::from_millis(150))));
     rig.cloud.inject(Trigger::always(Server::Web).does(Effect::Html200));
@@ -126,15 +125,15 @@ fn sixteen_readers_of_a_refused_file_ask_about_it_once_for_all() {
         SOON,
     );
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    // Sixteen programs write into one pipe, each a line in pieces.
+    // Sixteen programs write into one pipe, so their lines are interleaved.
     assert_eq!(said.matches("Permission denied").count(), 16, "{said}");
-    // A walk over the ladder is three requests. A reader that comes after the refusal makes one of its own.
+    // Three requests with growing effort. A reader that comes after the refusal starts again.
     let asked = of(&rig, Server::Web).len();
     assert!(asked <= 3 * 6, "{asked} requests");
 }
 
-/// The answers of the web host about each file, in the order of the copies of the files.
-fn climb(header: DownloadHeader) -> (Rig, Vec<Vec<Request>>) {
+/// Returns the requests to the web host for each file, in the order of the copies.
+fn lease_requests(header: DownloadHeader) -> (Rig, Vec<Vec<Request>>) {
     let archive = Archive::pattern(&[("one", MIB), ("two", MIB + 5), ("three", 2 * MIB)]);
     let rig =
         rig(DemoCloudOptions { archive, download_header: header, ..DemoCloudOptions::default() });
@@ -153,8 +152,8 @@ fn statuses(asked: &[Request]) -> Vec<u16> {
 }
 
 #[test]
-fn the_token_of_the_source_in_the_header_is_all_it_takes() {
-    let (_rig, asked) = climb(DownloadHeader::default());
+fn source_token_in_the_header_suffices() {
+    let (_rig, asked) = lease_requests(DownloadHeader::default());
     for asked in asked {
         assert_eq!(statuses(&asked), [302]);
         assert!(
@@ -165,9 +164,9 @@ fn the_token_of_the_source_in_the_header_is_all_it_takes() {
 }
 
 #[test]
-fn a_meetings_own_token_is_shown_where_that_of_the_source_is_refused() {
+fn meeting_token_replaces_a_refused_source_token() {
     let header = DownloadHeader { bearer_oauth: false, ..DownloadHeader::default() };
-    let (_rig, asked) = climb(header);
+    let (_rig, asked) = lease_requests(header);
     for asked in asked {
         assert_eq!(asked.last().map(|request| request.status), Some(302));
         assert!(asked.iter().all(|request| request.query.is_empty()), "{asked:?}");
@@ -175,9 +174,9 @@ fn a_meetings_own_token_is_shown_where_that_of_the_source_is_refused() {
 }
 
 #[test]
-fn a_token_goes_into_the_query_as_the_last_resort_alone_and_the_host_is_remembered() {
+fn query_is_the_last_resort_and_remembered() {
     let header = DownloadHeader { bearer_oauth: false, bearer_download_token: false, query: true };
-    let (_rig, asked) = climb(header);
+    let (_rig, asked) = lease_requests(header);
     let (first, others) = asked.split_first().expect("three files");
     let (granted, refused) = first.split_last().expect("a request");
     assert!(granted.query.contains("access_token=") && granted.header("authorization").is_none());
@@ -192,7 +191,7 @@ fn a_token_goes_into_the_query_as_the_last_resort_alone_and_the_host_is_remember
 }
 
 #[test]
-fn a_file_that_takes_no_credential_is_not_permitted() {
+fn file_that_accepts_no_credential_is_not_permitted() {
     let header = DownloadHeader { bearer_oauth: false, bearer_download_token: false, query: false };
     let archive = Archive::pattern(&[("one", MIB)]);
     let rig =

@@ -1,4 +1,4 @@
-//! An embedded cloud with a client for it.
+//! Clients of the Zoom API of the demo cloud.
 
 // Each test binary uses a part of it.
 #![allow(dead_code)]
@@ -8,7 +8,7 @@ use meetfs::http::Client;
 use meetfs::model::SourceName;
 use meetfs::providers::zoom::{Zoom, ZoomCredential, ZoomOptions, ZoomPlan};
 
-/// A client of `cloud` that lists `users` and proves itself with `credential`.
+/// Returns a client that lists `users` with `credential`.
 pub(crate) fn zoom_with(cloud: &DemoCloud, users: &[&str], credential: ZoomCredential) -> Zoom {
     let options = ZoomOptions {
         source: SourceName::new("acme").unwrap(),
@@ -23,7 +23,7 @@ pub(crate) fn zoom_with(cloud: &DemoCloud, users: &[&str], credential: ZoomCrede
     Zoom::new(options, Client::new(8).unwrap())
 }
 
-/// The app's own credentials.
+/// Returns the credentials of the Server-to-Server app.
 pub(crate) fn app(cloud: &DemoCloud) -> ZoomCredential {
     let credentials = cloud.credentials();
     ZoomCredential::ServerToServer {
@@ -33,18 +33,18 @@ pub(crate) fn app(cloud: &DemoCloud) -> ZoomCredential {
     }
 }
 
-/// A client that lists `me` with the app's own credentials.
+/// Returns a client that lists `me` with the credentials of the app.
 pub(crate) fn zoom(cloud: &DemoCloud) -> Zoom {
     zoom_with(cloud, &["me"], app(cloud))
 }
 
-/// What was asked of `server` on paths that hold `part`.
+/// Returns the requests to `server` with `part` in their path.
 pub(crate) fn asked(cloud: &DemoCloud, server: Server, part: &str) -> Vec<Request> {
     let matches = |request: &Request| request.server == server && request.path.contains(part);
     cloud.requests().into_iter().filter(matches).collect()
 }
 
-/// Every credential that was sent to the cloud so far: header values and tokens in queries.
+/// Returns every credential that was sent so far: header values and tokens in queries.
 pub(crate) fn secrets_sent(cloud: &DemoCloud) -> Vec<String> {
     let mut secrets = vec![cloud.credentials().client_secret];
     for request in cloud.requests() {

@@ -18,12 +18,12 @@ pub(crate) struct Backoff {
 pub(crate) struct BackoffRemaining(pub(crate) Duration);
 
 impl Backoff {
-    /// A longer delay is requested again when it ends: one wrong `Retry-After` must not shut a source out until the
-    /// next mount.
+    /// A longer delay is requested again when it ends: one wrong `Retry-After` must not shut a
+    /// source out until the next mount.
     const MAX_RETRY_DELAY: Duration = Duration::from_secs(10 * 60);
 
-    /// What must be left of a call's time after the back-off. A call without time would fail with a timeout, and hide
-    /// the limit that is its reason.
+    /// What must be left of a call's time after the back-off. A call without time would fail with a
+    /// timeout, and hide the limit that is its reason.
     const MIN_CALL_TIMEOUT: Duration = Duration::from_secs(1);
 
     /// Extends the back-off to `delay` from now, if it does not last longer already.

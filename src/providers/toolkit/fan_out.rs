@@ -1,4 +1,5 @@
-//! Runs many calls to one service with bounded concurrency, and stops early when the service is down.
+//! Runs many calls to one service with bounded concurrency, and stops early when the service is
+//! down.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +12,8 @@ use crate::providers::ProviderError;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FanOutLimits {
     pub(crate) concurrency: usize,
-    /// Jobs in a row that do not reach the service before the run ends. Each has retried by then: with a service that
-    /// is down, hundreds of jobs would fail one after the other for minutes.
+    /// Jobs in a row that do not reach the service before the run ends. Each has retried by then:
+    /// with a service that is down, hundreds of jobs would fail one after the other for minutes.
     pub(crate) max_failures_in_a_row: usize,
     pub(crate) deadline: Option<Instant>,
 }
@@ -33,7 +34,8 @@ pub(crate) enum Stop {
     Deadline,
 }
 
-/// The jobs of a run that ended early, those in flight included: each would wait as long as those that failed.
+/// The jobs of a run that ended early, those in flight included: each would wait as long as those
+/// that failed.
 pub(crate) struct Unfinished<K> {
     pub(crate) keys: Vec<K>,
     pub(crate) stop: Stop,
@@ -93,7 +95,8 @@ mod tests {
         ProviderError::unavailable("down")
     }
 
-    /// Runs one job per character: `.` is answered, `x` is unreachable, `!` is hopeless, and `z` takes a minute.
+    /// Runs one job per character: `.` is answered, `x` is unreachable, `!` is hopeless, and `z`
+    /// takes a minute.
     async fn run(limits: FanOutLimits, jobs: &str) -> (String, Option<(usize, bool)>) {
         let jobs = jobs.chars().map(|kind| {
             let job = async move {

@@ -1,7 +1,8 @@
 //! Reads JSON with an error in one place.
 //!
-//! A topic that was cut in the middle of an emoji ends in half a surrogate pair, and a name in an old
-//! encoding is not UTF-8. With a strict parser, one such meeting would hide three hundred others.
+//! A topic that was cut in the middle of an emoji ends in half a surrogate pair, and a name in an
+//! old encoding is not UTF-8. With a strict parser, one such meeting would hide three hundred
+//! others.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,8 +10,8 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-/// Returns the object in `bytes`. If it is not valid JSON, an unreadable element of a list at the top
-/// level is null.
+/// Returns the object in `bytes`. If it is not valid JSON, an unreadable element of a list at the
+/// top level is null.
 pub(crate) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF".as_slice()).unwrap_or(bytes);
     if let Ok(value) = serde_json::from_slice(bytes) {

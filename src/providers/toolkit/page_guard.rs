@@ -19,7 +19,8 @@ pub(crate) enum EndlessList {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PageLimits {
     pub(crate) max_pages: usize,
-    /// Pages in a row without a new item. A server-side filter may empty a page, so one such page is not an error.
+    /// Pages in a row without a new item. A server-side filter may empty a page, so one such page
+    /// is not an error.
     pub(crate) max_barren_pages: usize,
 }
 

@@ -25,8 +25,8 @@ pub struct RecycleBin {
 pub struct TrashListing {
     /// Each meeting once, in no particular order.
     pub meetings: Vec<TrashEntry>,
-    /// Why the listing is incomplete; `None` if it is complete. A meeting that an incomplete listing
-    /// does not contain may still be in the recycle bin.
+    /// Why the listing is incomplete; `None` if it is complete. A meeting that an incomplete
+    /// listing does not contain may still be in the recycle bin.
     pub failed: Option<ProviderError>,
 }
 

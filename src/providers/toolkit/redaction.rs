@@ -2,8 +2,8 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// Returns text of a server that may be printed: one line of bounded length, without `secret`, which
-/// a server may echo, and without anything that looks like a secret.
+/// Returns text of a server that may be printed: one line of bounded length, without `secret`,
+/// which a server may echo, and without anything that looks like a secret.
 pub(crate) fn quotable(words: &str, secret: &SecretString) -> String {
     /// Zoom's longest message names six scopes in 330 characters.
     const MAX_LENGTH: usize = 400;

@@ -1,5 +1,5 @@
-//! Reads single JSON values as providers send them: numbers as strings, strings as numbers, null, or
-//! another type. A value that cannot be read is `None`, never an error.
+//! Reads single JSON values as providers send them: numbers as strings, strings as numbers, null,
+//! or another type. A value that cannot be read is `None`, never an error.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};

@@ -1,4 +1,5 @@
-//! One fetch for many callers: the others wait for it and share its result, also where that is an error.
+//! One fetch for many callers: the others wait for it and share its result, also where that is an
+//! error.
 //!
 //! Lock order: the lock of a flight is taken before any other lock, and is held across the fetch.
 
@@ -20,8 +21,8 @@ struct State<T> {
     failure: Option<Failure>,
 }
 
-/// Why the last fetch failed. Without it, sixteen waiters of one failing server would ask it in turn, each for as long
-/// as a call may take.
+/// Why the last fetch failed. Without it, sixteen waiters of one failing server would ask it in
+/// turn, each for as long as a call may take.
 struct Failure {
     at: Instant,
     retry_at: Instant,
@@ -41,8 +42,8 @@ impl<T> SingleFlight<T> {
         Flight { waiting_since, state: self.0.lock().await }
     }
 
-    /// Waits until no other caller fetches, unless `admit` objects. It is asked only if there is another caller, who
-    /// may be waiting for a server that is down for as long as a call may take.
+    /// Waits until no other caller fetches, unless `admit` objects. It is asked only if there is
+    /// another caller, who may be waiting for a server that is down for as long as a call may take.
     ///
     /// # Errors
     /// Returns the error of `admit`.
@@ -63,12 +64,14 @@ impl<T> SingleFlight<T> {
 }
 
 impl<T> Flight<'_, T> {
-    /// Returns when this caller began to wait. A value that arrived since is as new as one of its own.
+    /// Returns when this caller began to wait. A value that arrived since is as new as one of its
+    /// own.
     pub(crate) fn waiting_since(&self) -> Instant {
         self.waiting_since
     }
 
-    /// Returns the error of a fetch that this caller waited for, or whose retry delay has not passed.
+    /// Returns the error of a fetch that this caller waited for, or whose retry delay has not
+    /// passed.
     pub(crate) fn shared_failure(&self) -> Option<&ProviderError> {
         let failure = self.state.failure.as_ref()?;
         let is_shared = self.waiting_since < failure.at || Instant::now() < failure.retry_at;
@@ -84,8 +87,8 @@ impl<T> Flight<'_, T> {
         *self.state = State { value, failure: None };
     }
 
-    /// Stores why the fetch failed. Callers who come within `retry_delay` get the same error; zero means only those who
-    /// wait already.
+    /// Stores why the fetch failed. Callers who come within `retry_delay` get the same error; zero
+    /// means only those who wait already.
     pub(crate) fn fail(&mut self, error: ProviderError, retry_delay: Duration) {
         let at = Instant::now();
         self.state.failure = Some(Failure { at, retry_at: at + retry_delay, error });

@@ -1,8 +1,9 @@
 //! Lists a span of days in windows, as providers that bound the days of one query need it.
 //!
-//! Input: a span, and a future per window. Output: the items, and the days that were not listed whole. A window fails
-//! in part or whole without affecting the others, until several in a row do not reach the provider ([`fan_out`]).
-//! The module does not know what a provider lists or how it pages; see [`PageGuard`](super::page_guard::PageGuard).
+//! Input: a span, and a future per window. Output: the items, and the days that were not listed
+//! whole. A window fails in part or whole without affecting the others, until several in a row do
+//! not reach the provider ([`fan_out`]). The module does not know what a provider lists or how it
+//! pages; see [`PageGuard`](super::page_guard::PageGuard).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -22,11 +23,13 @@ use crate::providers::ProviderError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overlap {
     None,
-    /// An item near midnight may be dated by another clock than the one that the end of a window is read with.
+    /// An item near midnight may be dated by another clock than the one that the end of a window is
+    /// read with.
     OneDay,
 }
 
-/// Cuts `span` into windows, newest first. `earliest` returns the first day of the longest window that ends on a day.
+/// Cuts `span` into windows, newest first. `earliest` returns the first day of the longest window
+/// that ends on a day.
 pub(crate) fn windows(
     span: DaySpan,
     earliest: impl Fn(Date) -> Date,
@@ -74,7 +77,8 @@ impl<T> WindowReport<T> {
     }
 }
 
-/// Runs `windows`, each with the days that are incomplete if it is given up, and passes each item to `take`.
+/// Runs `windows`, each with the days that are incomplete if it is given up, and passes each item
+/// to `take`.
 ///
 /// Returns the days that were not listed whole.
 ///
@@ -179,8 +183,8 @@ impl RangeQueue {
     }
 }
 
-/// Returns the days of `requested` that `covered` leaves out; each range is shorter than `requested`. `None` if the two
-/// have no day in common.
+/// Returns the days of `requested` that `covered` leaves out; each range is shorter than
+/// `requested`. `None` if the two have no day in common.
 ///
 /// Days after `today` may be left out: a server may end its range with the present.
 pub(crate) fn uncovered(requested: DaySpan, covered: DaySpan, today: Date) -> Option<Vec<DaySpan>> {

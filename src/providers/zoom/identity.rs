@@ -1,7 +1,10 @@
-//! The identity of a Zoom archive.
+//! The identity of a Zoom archive, and where its requests go.
+
+use url::Url;
 
 use super::{ZoomCredential, ZoomOptions};
 use crate::providers::ArchiveIdentity;
+use crate::providers::toolkit::base_urls;
 
 pub(crate) fn of(options: &ZoomOptions) -> ArchiveIdentity {
     // Every field is named, so that a new one is considered here.
@@ -26,6 +29,14 @@ pub(crate) fn of(options: &ZoomOptions) -> ArchiveIdentity {
         }
     };
     identity.with_urls([api_url, oauth_url]).with_list("users", users)
+}
+
+/// Returns the base URLs that requests are sent to. A bare token is never renewed.
+pub(crate) fn base_urls(options: &ZoomOptions) -> Vec<Url> {
+    match options.credential {
+        ZoomCredential::Token(_) => vec![options.api_url.clone()],
+        _ => base_urls::of(&options.oauth_url, &options.api_url),
+    }
 }
 
 #[cfg(test)]

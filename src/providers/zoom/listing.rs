@@ -21,22 +21,22 @@ use crate::providers::toolkit::windowed_listing::{
     Overlap, PermanentFailure, RangeQueue, WindowReport, keep_highest, list_windows, windows,
 };
 
-/// Windows in flight. A free account may send two such calls a second; more than a few in flight only reach that limit
-/// sooner.
+/// Windows in flight. A free account may send two such calls a second; more than a few in flight
+/// only reach that limit sooner.
 const WINDOW_CONCURRENCY: usize = 4;
 
 /// The maximum of Zoom.
 const PAGE_SIZE: &str = "300";
 
-/// Timeout of one page with its retries: a rate limit of a few seconds and two failed replies fit in. A user waits at a
-/// prompt for the first page.
+/// Timeout of one page with its retries: a rate limit of a few seconds and two failed replies fit
+/// in. A user waits at a prompt for the first page.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// 300,000 meetings in a month, or ten pages without a new one, are a list without an end.
 const PAGE_LIMITS: PageLimits = PageLimits { max_pages: 1000, max_barren_pages: 10 };
 
-/// How often a range starts again after its page token expired. Tokens live 15 minutes, so this is rare; three times in
-/// a row have another cause.
+/// How often a range starts again after its page token expired. Tokens live 15 minutes, so this is
+/// rare; three times in a row have another cause.
 const MAX_RESTARTS: usize = 3;
 
 /// A listed meeting. In a large archive, most have not changed since the last listing.
@@ -98,8 +98,8 @@ pub(crate) struct ListedMeetings {
     pub(crate) failed: Vec<(DaySpan, ProviderError)>,
 }
 
-/// Lists the meetings of all `owners` on the days of `span`. `take` receives each meeting as soon as
-/// it is listed.
+/// Lists the meetings of all `owners` on the days of `span`. `take` receives each meeting as soon
+/// as it is listed.
 ///
 /// # Errors
 /// Returns the error that a user can do most about if no window brought a page.
@@ -135,9 +135,10 @@ pub(crate) async fn list(
     Ok(ListedMeetings { meetings: meetings.into_values().collect(), failed })
 }
 
-/// Returns the first day of the longest window that ends on `to`. Zoom lists one month at most and shortens anything
-/// longer without an error (zoom/api issue 36). It is not documented whether its month has 30 days or is one of the
-/// calendar, so a window is neither longer than 30 days nor than the calendar's month, which in March is shorter.
+/// Returns the first day of the longest window that ends on `to`. Zoom lists one month at most and
+/// shortens anything longer without an error (zoom/api issue 36). It is not documented whether its
+/// month has 30 days or is one of the calendar, so a window is neither longer than 30 days nor than
+/// the calendar's month, which in March is shorter.
 fn earliest_day(to: Date) -> Date {
     to.saturating_sub(29.days()).max(to.saturating_sub(1.month()))
 }
@@ -197,7 +198,8 @@ impl Lister<'_> {
                 .get((RateLimitLabel::Medium, Priority::Background), &path, &query, PAGE_TIMEOUT)
                 .await
             {
-                // A range that was listed in part is refused: its token expired (15 minutes), not the permission.
+                // A range that was listed in part is refused: its token expired (15 minutes), not
+                // the permission.
                 Err(ApiError::Refused(refusal)) if token.is_some() && refusal.is_of_request() => {
                     if restarts == MAX_RESTARTS {
                         return Err(self.odd("refuses the page tokens it gives"));

@@ -36,8 +36,9 @@ pub(crate) fn meeting(source: &SourceName, mut listed: wire::Meeting) -> Mapped 
         .max(start);
     let urls = files.iter().filter_map(|(key, file)| download_url(key, file)).collect();
     let metadata = metadata::of_meeting(&listed, &files);
-    // Borrowed, so that a new vector is allocated: `into_iter().collect()` would reuse the allocation
-    // of the listed files, which is twice as large, and fragment the heap once it shrinks.
+    // Borrowed, so that a new vector is allocated: `into_iter().collect()` would reuse the
+    // allocation of the listed files, which is twice as large, and fragment the heap once it
+    // shrinks.
     let files = files
         .iter()
         .map(|(key, file)| {
@@ -236,10 +237,10 @@ fn availability(file: &wire::File) -> Availability {
     match (&file.download_url, &file.file_path) {
         (Some(_), _) => Availability::Ready,
         (None, Some(_)) => Availability::Unavailable(
-            "This file is stored on your own Meeting Connector, where Zoom's cloud has no access; copy it from there.".into(),
+            "This file is stored on your own Meeting Connector, which Zoom's cloud cannot access. Copy it from there.".into(),
         ),
         (None, None) => Availability::Unavailable(
-            "Zoom lists this file without a download link; the account's settings may forbid downloads.".into(),
+            "Zoom lists this file without a download URL. The settings of the account may forbid downloads.".into(),
         ),
     }
 }

@@ -31,7 +31,6 @@ use self::listing::{Fullness, Listed};
 use self::mapping::Mapped;
 use crate::http::{AllowedHosts, Client, Priority};
 use crate::model::{DaySpan, Details, FileId, Lease, MeetingId, SourceName};
-use crate::providers::toolkit::base_urls;
 use crate::providers::zoom_share::error_object::is_error_object;
 use crate::providers::zoom_share::{ZOOM_HOSTS, file_kinds};
 use crate::providers::{
@@ -95,21 +94,11 @@ pub struct Zoom {
     details: DetailsReader,
 }
 
-impl std::fmt::Debug for Zoom {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Zoom").field("source", &self.source).finish_non_exhaustive()
-    }
-}
-
 impl Zoom {
     /// Returns the account. It sends no request.
     pub fn new(options: ZoomOptions, client: Client) -> Self {
         let identity = identity::of(&options);
-        let base_urls = match options.credential {
-            // A bare token is never renewed.
-            ZoomCredential::Token(_) => vec![options.api_url.clone()],
-            _ => base_urls::of(&options.oauth_url, &options.api_url),
-        };
+        let base_urls = identity::base_urls(&options);
         let names = ZOOM_HOSTS.into_iter().chain(options.download_hosts.iter().map(String::as_str));
         let hosts = AllowedHosts::new(names, &options.api_url);
         let replaceable = options.api_url_is_default.then(|| options.api_url.clone());
@@ -159,21 +148,6 @@ impl Provider for Zoom {
         &self.source
     }
 
-    fn identity(&self) -> ArchiveIdentity {
-        self.identity.clone()
-    }
-
-    fn base_urls(&self) -> Vec<Url> {
-        self.base_urls.clone()
-    }
-
-    fn conventions(&self) -> Conventions {
-        Conventions {
-            host_field: Some("host_email"),
-            redundant_view_suffix: Some(file_kinds::CAPTIONED_SUFFIX),
-        }
-    }
-
     fn set_known_meetings(&self, known: Arc<dyn KnownMeetings>) {
         // Called once, before the first request.
         let _ = self.known.set(known);
@@ -221,9 +195,24 @@ impl Provider for Zoom {
         self.details.renew(&self.api, &self.source, meeting, known).await
     }
 
+    fn identity(&self) -> ArchiveIdentity {
+        self.identity.clone()
+    }
+
+    fn base_urls(&self) -> Vec<Url> {
+        self.base_urls.clone()
+    }
+
     async fn permissions(&self) -> Result<Vec<Permission>, ProviderError> {
         let token = self.api.tokens().current(Priority::Background).await?;
         Ok(token.scopes().map(|granted| scopes::of(granted, &self.users)).unwrap_or_default())
+    }
+
+    fn conventions(&self) -> Conventions {
+        Conventions {
+            host_field: Some("host_email"),
+            redundant_view_suffix: Some(file_kinds::CAPTIONED_SUFFIX),
+        }
     }
 
     async fn finish(&self) {
@@ -241,5 +230,11 @@ impl Provider for Zoom {
         priority: Priority,
     ) -> Result<Lease, ProviderError> {
         self.leases.lease(&self.api, file, effort, priority).await
+    }
+}
+
+impl std::fmt::Debug for Zoom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Zoom").field("source", &self.source).finish_non_exhaustive()
     }
 }

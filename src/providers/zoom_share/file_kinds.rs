@@ -36,7 +36,8 @@ impl Kind<'_> {
 
     /// Returns the stem of its file name: the view, or the type if there is no view.
     pub(crate) fn stem(self) -> String {
-        /// Views with captions burnt in carry it, and players of the plain view must not take their place.
+        /// Views with captions burnt in carry it, and players of the plain view must not take their
+        /// place.
         const CAPTIONED: &str = "(cc)";
         let file_type = self.file_type();
         let Some(view) = self.recording_type.map(str::to_lowercase) else {

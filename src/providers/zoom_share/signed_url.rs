@@ -27,7 +27,8 @@ pub(crate) fn expires_at(url: &Url, now: Timestamp) -> Option<Timestamp> {
     Timestamp::from_second(seconds).ok().filter(|expiry| now < *expiry)
 }
 
-/// The policy is JSON in base64 with `+=/` written as `-_~` ("Use signed URLs" in CloudFront's guide).
+/// The policy is JSON in base64 with `+=/` written as `-_~` ("Use signed URLs" in CloudFront's
+/// guide).
 fn policy_expiry(policy: &str) -> Option<i64> {
     /// Some encoders pad, some do not.
     const ENGINE: GeneralPurpose = GeneralPurpose::new(

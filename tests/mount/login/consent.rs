@@ -1,4 +1,4 @@
-//! A source is permitted in a browser, here or elsewhere: what signs somebody in and what does not.
+//! Sign-ins in a browser, on this machine or another one.
 
 use std::io::Write;
 use std::process::Stdio;
@@ -12,7 +12,7 @@ use super::rig::{
 use crate::support::{Rig, SOON, mode_of, run, text};
 
 #[test]
-fn who_signs_in_in_a_browser_can_mount_and_copy() {
+fn sign_in_in_a_browser_permits_a_mount() {
     for app in [UserApp::demo(), UserApp::public()] {
         let rig = Rig::new(cloud(2));
         write_config(&rig, &app);
@@ -28,17 +28,17 @@ fn who_signs_in_in_a_browser_can_mount_and_copy() {
 }
 
 #[test]
-fn a_source_that_nobody_signed_in_to_says_how() {
+fn missing_sign_in_names_the_command() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     let output = run(&mut rig.mount_command(), SOON);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
-    assert!(text(&output).contains("run `meetfs login acme`"), "{}", text(&output));
+    assert!(text(&output).contains("Run `meetfs login acme`"), "{}", text(&output));
     assert!(sign_in_files(&rig).is_empty());
 }
 
 #[test]
-fn an_answer_to_another_question_signs_nobody_in_and_the_right_one_still_does() {
+fn foreign_redirect_is_refused_and_the_right_accepted() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     let port = free_port();
@@ -54,7 +54,7 @@ fn an_answer_to_another_question_signs_nobody_in_and_the_right_one_still_does() 
 }
 
 #[test]
-fn who_does_not_agree_is_told_so_and_nothing_is_kept() {
+fn refused_permission_is_reported_and_nothing_stored() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     let port = free_port();
@@ -68,7 +68,7 @@ fn who_does_not_agree_is_told_so_and_nothing_is_kept() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_named() {
+fn used_port_is_named() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -78,10 +78,10 @@ fn a_port_that_is_taken_is_named() {
     assert!(text(&output).contains(&format!("port {port}")) && text(&output).contains("--port"));
 }
 
-/// What somebody makes of the address that is shown.
+/// What a user makes of the printed URL.
 type Pasted<'a> = &'a dyn Fn(&str) -> Vec<u8>;
 
-/// Runs `meetfs login --paste`, and pastes what `pasted` makes of the address that is shown.
+/// Runs `meetfs login --paste`, and pastes what `pasted` makes of the printed URL.
 fn paste(rig: &Rig, pasted: Pasted<'_>) -> std::process::Output {
     let mut child = login_command(rig, 8976)
         .arg("--paste")
@@ -97,25 +97,25 @@ fn paste(rig: &Rig, pasted: Pasted<'_>) -> std::process::Output {
     }
     let line = pasted(&address_in(&said).expect("an address"));
     let mut stdin = child.stdin.take().expect("an input");
-    // Who is refused in the middle of a long line reads no more of it.
+    // After a refusal, the rest of a long line is not read.
     let _all_or_enough = stdin.write_all(&line).and_then(|()| stdin.write_all(b"\n"));
     drop(stdin);
     child.wait_with_output().expect("an end")
 }
 
 #[test]
-fn without_a_browser_here_the_address_is_pasted() {
+fn redirect_url_is_pasted_without_a_browser() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     let output = paste(&rig, &|address| sent_back(address).into_bytes());
     assert!(output.status.success(), "{}", text(&output));
-    // As browsers show it.
+    // As a browser shows it.
     let output = paste(&rig, &|address| {
         let back = sent_back(address);
         format!("  {}#_ ", back.strip_prefix("http://").expect("an address")).into_bytes()
     });
     assert!(output.status.success(), "{}", text(&output));
-    // As somebody writes it who is shown nothing but a code.
+    // As a user writes it who sees only a code.
     let output = paste(&rig, &|address| {
         let code = code_in(&sent_back(address));
         let state =
@@ -129,7 +129,7 @@ fn without_a_browser_here_the_address_is_pasted() {
 }
 
 #[test]
-fn what_is_pasted_by_mistake_signs_nobody_in_and_is_not_repeated() {
+fn wrong_paste_is_refused_and_not_repeated() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     let other = |address: &str| {
@@ -142,7 +142,7 @@ fn what_is_pasted_by_mistake_signs_nobody_in_and_is_not_repeated() {
         &|_| b"http://127.0.0.1:8976/".to_vec(),
         &|_| b"http://127.0.0.1:8976/?code=x1y2z3&state=y".to_vec(),
         &|_| b"two words".to_vec(),
-        // The address to open instead of the one that came of it.
+        // The URL to open instead of the redirect URL.
         &|address| address.as_bytes().to_vec(),
         &|address| sent_back(address).replace("code=", "cod=").into_bytes(),
         &|address| sent_back(address).replace("&state=", "&stat=").into_bytes(),
@@ -163,9 +163,9 @@ fn what_is_pasted_by_mistake_signs_nobody_in_and_is_not_repeated() {
     assert_eq!(rig.cloud.sign_ins().signed_in, 0);
 }
 
-/// It may be of a question that somebody else asked, and would sign in to their account.
+/// The code may be of another request, and would sign in to another account.
 #[test]
-fn a_code_without_its_state_is_refused_and_given_to_nobody() {
+fn code_without_state_is_refused_and_not_sent() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     let codes: [Pasted<'_>; 2] =
@@ -185,7 +185,7 @@ fn a_code_without_its_state_is_refused_and_given_to_nobody() {
 }
 
 #[test]
-fn a_source_whose_token_is_not_there_needs_no_login_either() {
+fn source_with_a_missing_token_needs_no_login() {
     let rig = Rig::new(cloud(1));
     let lines = rig.config();
     let lines = lines.lines().filter_map(|line| match line.split(" = ").next() {
@@ -202,7 +202,7 @@ fn a_source_whose_token_is_not_there_needs_no_login_either() {
 }
 
 #[test]
-fn without_a_configuration_a_source_to_sign_in_to_is_shown() {
+fn missing_configuration_shows_an_example() {
     let rig = Rig::new(cloud(1));
     let home = rig.directory.path().join("home");
     let mut command = rig.meetfs();
@@ -210,7 +210,7 @@ fn without_a_configuration_a_source_to_sign_in_to_is_shown() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("client_id = ") && !said.contains("account_id"), "{said}");
-    // What is shown is enough to be asked to sign in.
+    // The example suffices to be asked to sign in.
     let (_, example) = said.split_once("\n\n").expect("an example");
     rig.write_config(&format!("{example}\noauth_url = \"{}\"\n", rig.cloud.oauth_url()));
     let secret = rig.directory.path().join("acme.secret");
@@ -222,7 +222,7 @@ fn without_a_configuration_a_source_to_sign_in_to_is_shown() {
 }
 
 #[test]
-fn a_source_with_credentials_of_its_own_needs_no_login() {
+fn source_with_credentials_needs_no_login() {
     let rig = Rig::new(cloud(1));
     rig.write_config(&rig.config());
     let output = run(&mut login_command(&rig, free_port()), SOON);
@@ -231,7 +231,7 @@ fn a_source_with_credentials_of_its_own_needs_no_login() {
 }
 
 #[test]
-fn webex_is_signed_in_to_in_the_same_way() {
+fn webex_sign_in_works_alike() {
     let options = DemoCloudOptions {
         webex: meetfs::demo_cloud::WebexArchive::demo(),
         ..DemoCloudOptions::default()
@@ -255,7 +255,7 @@ fn webex_is_signed_in_to_in_the_same_way() {
 }
 
 #[test]
-fn who_agreed_is_told_only_once_it_is_true() {
+fn browser_reports_success_only_after_the_exchange() {
     let rig = Rig::new(cloud(1));
     write_config(
         &rig,
@@ -265,13 +265,13 @@ fn who_agreed_is_told_only_once_it_is_true() {
     let page = browse(&address);
     assert!(page.contains("The sign-in failed"), "{page}");
     assert_eq!(login.end(SOON).0.code(), Some(3), "{}", login.output());
-    assert!(login.output().contains("check client_id, and client_secret"), "{}", login.output());
+    assert!(login.output().contains("Check client_id, and client_secret"), "{}", login.output());
     assert!(!login.output().contains("another-s3cret"), "{}", login.output());
     assert!(sign_in_files(&rig).is_empty());
 }
 
 #[test]
-fn a_browser_gets_through_beside_connections_that_never_ask() {
+fn idle_connections_do_not_block_the_browser() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     let port = free_port();
@@ -280,7 +280,7 @@ fn a_browser_gets_through_beside_connections_that_never_ask() {
         .map(|number| {
             let mut connection =
                 std::net::TcpStream::connect(("127.0.0.1", port)).expect("a connection");
-            // Some begin a question that they never end.
+            // Some begin a request that they never end.
             let beginning = if number % 2 == 0 { "GET /?code=" } else { "" };
             connection.write_all(beginning.as_bytes()).expect("a beginning");
             connection
@@ -294,7 +294,7 @@ fn a_browser_gets_through_beside_connections_that_never_ask() {
 }
 
 #[test]
-fn the_page_repeats_nothing_that_it_was_sent() {
+fn page_repeats_nothing_of_its_request() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     let port = free_port();
@@ -330,12 +330,12 @@ fn the_page_repeats_nothing_that_it_was_sent() {
 }
 
 #[test]
-fn two_logins_at_once_end_both_and_what_is_kept_is_one_of_them() {
+fn two_concurrent_logins_store_one_sign_in() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     let (mut first, of_first) = begin(&rig, free_port());
     let (mut second, of_second) = begin(&rig, free_port());
-    // The answer to the one is none to the other.
+    // The redirect of one is refused by the other.
     let crossed = sent_back(&of_first).replace(&port_of(&of_first), &port_of(&of_second));
     assert!(curl(&[&crossed]).contains("does not belong"));
     let backs = [sent_back(&of_first), sent_back(&of_second)];
@@ -355,14 +355,14 @@ fn two_logins_at_once_end_both_and_what_is_kept_is_one_of_them() {
     rig.unmount();
 }
 
-/// The port in the address that a browser is to be sent back to.
+/// Returns the port of the redirect URL.
 fn port_of(address: &str) -> String {
     let (_, after) = address.split_once("127.0.0.1%3A").expect("a redirect");
     after.chars().take_while(char::is_ascii_digit).collect()
 }
 
 #[test]
-fn a_login_that_is_interrupted_leaves_nothing_and_no_sign_in_is_lost() {
+fn interrupted_login_leaves_no_file_and_loses_none() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     sign_in(&rig);
@@ -386,7 +386,7 @@ fn a_login_that_is_interrupted_leaves_nothing_and_no_sign_in_is_lost() {
 }
 
 #[test]
-fn a_token_service_that_answers_oddly_is_told_and_nothing_of_it_is_kept() {
+fn invalid_token_reply_is_reported_and_not_stored() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     let answer = |status, body: &str| Effect::Status {
@@ -396,18 +396,18 @@ fn a_token_service_that_answers_oddly_is_told_and_nothing_of_it_is_kept() {
         headers: Vec::new(),
     };
     for (status, body, words, code) in [
-        (200, r#"{"access_token":"acc3ss","expires_in":3599}"#, "gave no refresh token", 3),
-        (200, r#"{"access_token":"acc3ss","refresh_token":""}"#, "gave no refresh token", 3),
-        (200, r#"{"refresh_token":"r3fresh"}"#, "answered without a token", 1),
-        (200, "<html>Sign in</html>", "answered without a token", 1),
+        (200, r#"{"access_token":"acc3ss","expires_in":3599}"#, "returned no refresh token", 3),
+        (200, r#"{"access_token":"acc3ss","refresh_token":""}"#, "returned no refresh token", 3),
+        (200, r#"{"refresh_token":"r3fresh"}"#, "returned no token", 1),
+        (200, "<html>Sign in</html>", "returned no token", 1),
         (
             400,
             r#"{"reason":"Invalid authorization code","error":"invalid_request"}"#,
-            "a code works once",
+            "A code works once",
             3,
         ),
-        (401, r#"{"reason":"Invalid client","error":"invalid_client"}"#, "check client_id", 3),
-        (404, "", "check oauth_url", 1),
+        (401, r#"{"reason":"Invalid client","error":"invalid_client"}"#, "Check client_id", 3),
+        (404, "", "Check oauth_url", 1),
     ] {
         rig.cloud
             .inject(Trigger::always(Server::Api).on("/oauth/token").does(answer(status, body)));

@@ -1,4 +1,4 @@
-//! Where a sign-in is kept, who may look at it, and how it is given up.
+//! The file of a sign-in: where it is stored, who may read it, and how it is deleted.
 
 use std::process::Command;
 
@@ -11,7 +11,7 @@ use super::rig::{
 use crate::support::{Rig, SOON, mode_of, run, text};
 
 #[test]
-fn a_sign_in_is_given_up_and_no_secret_of_it_was_printed() {
+fn sign_out_deletes_file_and_prints_no_secret() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     let (mut login, address) = begin(&rig, free_port());
@@ -49,7 +49,7 @@ fn a_sign_in_is_given_up_and_no_secret_of_it_was_printed() {
 }
 
 #[test]
-fn a_place_that_cannot_keep_a_sign_in_is_told_before_anybody_agrees() {
+fn unusable_directory_is_reported_before_the_browser_opens() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     let root = rig.directory.path();
@@ -71,13 +71,16 @@ fn a_place_that_cannot_keep_a_sign_in_is_told_before_anybody_agrees() {
         (file.clone(), "Not a directory"),
         (read_only.clone(), "Read-only file system"),
         (full.clone(), "No space left"),
-        ("/proc".into(), "cannot be used"),
+        ("/proc".into(), "cannot use"),
         (root.join("open"), "chmod 700"),
     ] {
         let output = run(login_command(&rig, free_port()).env("XDG_STATE_HOME", &place), SOON);
         let said = text(&output);
         assert_eq!(output.status.code(), Some(1), "{}: {said}", place.display());
-        assert!(said.contains("cannot be kept") && said.contains("XDG_STATE_HOME"), "{said}");
+        assert!(
+            said.contains("cannot store the sign-in") && said.contains("XDG_STATE_HOME"),
+            "{said}"
+        );
         assert!(said.contains(why) && address_in(&said).is_none(), "{said}");
     }
     for place in [&read_only, &full] {
@@ -91,7 +94,7 @@ fn a_place_that_cannot_keep_a_sign_in_is_told_before_anybody_agrees() {
 }
 
 #[test]
-fn a_sign_in_that_others_could_read_or_replace_is_not_used() {
+fn exposed_or_damaged_sign_in_is_not_used() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     sign_in(&rig);
@@ -109,9 +112,9 @@ fn a_sign_in_that_others_could_read_or_replace_is_not_used() {
         (format!("chmod 644 {at}"), "chmod 600"),
         (format!("chmod 620 {at}"), "chmod 600"),
         (format!("chown 65534 {at}"), "chmod 600"),
-        (format!("rm {at}; ln -s {kept} {at}"), "cannot be used"),
+        (format!("rm {at}; ln -s {kept} {at}"), "cannot use"),
         (format!("rm {at}; mkfifo -m 600 {at}"), "damaged"),
-        (format!("rm {at}; mkdir -m 700 {at}"), "cannot be used"),
+        (format!("rm {at}; mkdir -m 700 {at}"), "cannot use"),
         (format!("head -c 40 {kept} > {at}"), "damaged"),
         (
             format!("sed -i 's/\"refresh_token\": \"[^\"]*\"/\"refresh_token\": \"\"/' {at}"),
@@ -126,7 +129,7 @@ fn a_sign_in_that_others_could_read_or_replace_is_not_used() {
         assert_eq!(rig.entries_in_mount_table(), 0);
         shell(&format!("rm -rf {at}; cp -p {kept} {at}"));
     }
-    // The token that is there is good, but the next one could not be kept safe.
+    // The stored token is valid, but the next one could not be stored safely.
     shell(&format!("chmod 770 {place}"));
     rig.cloud.expire_tokens();
     let output = run(&mut rig.mount_command(), SOON);
@@ -139,7 +142,7 @@ fn a_sign_in_that_others_could_read_or_replace_is_not_used() {
 }
 
 #[test]
-fn what_a_killed_process_left_neither_loosens_nor_leads_elsewhere_what_is_kept_next() {
+fn leftovers_of_a_killed_process_are_replaced() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     sign_in(&rig);
@@ -166,7 +169,7 @@ fn what_a_killed_process_left_neither_loosens_nor_leads_elsewhere_what_is_kept_n
 }
 
 #[test]
-fn a_kept_sign_in_takes_no_token_to_an_address_that_is_not_configured() {
+fn stored_url_receives_a_token_only_if_trusted() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     sign_in(&rig);

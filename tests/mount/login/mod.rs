@@ -1,4 +1,4 @@
-//! `meetfs login`: consent in a browser, and the life of its refresh tokens.
+//! `meetfs login`: sign-ins in a browser, and the renewal of their refresh tokens.
 
 mod consent;
 mod keeping;

@@ -1,4 +1,4 @@
-//! Tokens that work once: their renewal under load, at the end of a mount, and where it fails.
+//! Refresh tokens that work once: renewal under load, at the end of a mount, and after failures.
 
 use std::collections::HashSet;
 use std::process::Command;
@@ -10,7 +10,7 @@ use super::rig::{assert_exact, cloud, mount, sign_in, sign_in_files, write_confi
 use crate::support::life::RunningCommand;
 use crate::support::{Rig, SOON, run, text, wait_until};
 
-/// Tokens and links that end every other second.
+/// Tokens and URLs that expire after a second or two.
 fn restless(meetings: u64) -> DemoCloudOptions {
     DemoCloudOptions {
         token_ttl: Duration::from_secs(3),
@@ -21,7 +21,7 @@ fn restless(meetings: u64) -> DemoCloudOptions {
 }
 
 #[test]
-fn tokens_that_work_once_are_renewed_under_sixteen_readers_and_two_mounts() {
+fn renewals_work_with_two_mounts_under_load() {
     let rig = Rig::new(restless(16));
     write_config(&rig, &UserApp::demo());
     sign_in(&rig);
@@ -69,7 +69,7 @@ fn tokens_that_work_once_are_renewed_under_sixteen_readers_and_two_mounts() {
 }
 
 #[test]
-fn a_daemon_killed_as_soon_as_it_uses_a_renewed_token_has_it_at_its_next_start() {
+fn renewed_token_survives_a_killed_daemon() {
     let rig = Rig::new(cloud(2));
     write_config(&rig, &UserApp::demo());
     sign_in(&rig);
@@ -89,7 +89,7 @@ fn a_daemon_killed_as_soon_as_it_uses_a_renewed_token_has_it_at_its_next_start()
         let renewed = rig.cloud.sign_ins().renewed;
         rig.cloud.expire_tokens();
         let _refresh = RunningCommand::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
-        // The sign-in brought one access token and each exchange of a refresh token another: the last is in use.
+        // The sign-in and each renewal issued one access token; the last one is in use.
         wait_until(SOON, "a renewed token is used", || {
             let now = rig.cloud.sign_ins().renewed;
             now > renewed && tokens(&rig).len() as u64 == 1 + now
@@ -106,13 +106,13 @@ fn a_daemon_killed_as_soon_as_it_uses_a_renewed_token_has_it_at_its_next_start()
 }
 
 #[test]
-fn a_read_that_gives_up_waiting_for_a_renewal_loses_no_token() {
+fn read_timeout_during_a_renewal_loses_no_token() {
     let rig = Rig::new(cloud(1)).with("read_deadline = \"1s\"");
     write_config(&rig, &UserApp::demo());
     sign_in(&rig);
     mount(&rig);
     rig.cloud.expire_tokens();
-    // The new refresh token is on its way and the old one spent when the read gives up.
+    // When the read times out, the old refresh token is spent and the new one has not arrived.
     rig.cloud
         .inject(Trigger::next(Server::Api, 1).on("/oauth/token").does(Effect::Stall { after: 10 }));
     let read = rig.try_shell("head -c 100000 acme/*/*/*.mp4 >/dev/null", SOON);
@@ -130,7 +130,7 @@ fn a_read_that_gives_up_waiting_for_a_renewal_loses_no_token() {
 }
 
 #[test]
-fn a_mount_that_is_ended_in_the_moment_of_a_renewal_loses_no_token_and_the_next_one_waits_for_it() {
+fn unmount_during_a_renewal_loses_no_token() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     sign_in(&rig);
@@ -144,7 +144,7 @@ fn a_mount_that_is_ended_in_the_moment_of_a_renewal_loses_no_token_and_the_next_
     for (number, end) in (1..).zip(ends) {
         mount(&rig);
         rig.cloud.expire_tokens();
-        // The new refresh token is on its way and the old one spent when the mount is ended.
+        // At the unmount, the old refresh token is spent and the new one has not arrived.
         rig.cloud.inject(
             Trigger::next(Server::Api, 1).on("/oauth/token").does(Effect::Stall { after: 10 }),
         );
@@ -153,7 +153,7 @@ fn a_mount_that_is_ended_in_the_moment_of_a_renewal_loses_no_token_and_the_next_
         end(&rig);
         wait_until(SOON, "nothing is mounted", || rig.entries_in_mount_table() == 0);
         let mut next = RunningCommand::start(&mut rig.mount_command());
-        // Longer than anything else of an unmount takes.
+        // Longer than anything else in an unmount.
         std::thread::sleep(Duration::from_secs(2));
         rig.cloud.clear_faults();
         assert_eq!(next.end(SOON).0.code(), Some(0), "{}\n{}", next.output(), rig.log());
@@ -166,14 +166,14 @@ fn a_mount_that_is_ended_in_the_moment_of_a_renewal_loses_no_token_and_the_next_
 }
 
 #[test]
-fn a_mount_that_is_interrupted_before_it_is_ready_loses_no_token_either() {
+fn interrupted_mount_loses_no_token() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     sign_in(&rig);
     rig.cloud.expire_tokens();
     rig.cloud
         .inject(Trigger::next(Server::Api, 1).on("/oauth/token").does(Effect::Stall { after: 10 }));
-    // The kept access token has ended for the cloud alone: it is tried first.
+    // Only the server knows that the stored access token has expired, so it is tried first.
     let mut mounting = RunningCommand::start(rig.mount_command().arg("--foreground"));
     wait_until(SOON, "the token is spent", || rig.cloud.sign_ins().renewed == 1);
     mounting.signal("INT");
@@ -193,7 +193,7 @@ fn a_mount_that_is_interrupted_before_it_is_ready_loses_no_token_either() {
 }
 
 #[test]
-fn a_token_service_that_says_no_more_keeps_no_mount_from_its_end() {
+fn silent_token_service_does_not_block_the_unmount() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     sign_in(&rig);
@@ -208,7 +208,7 @@ fn a_token_service_that_says_no_more_keeps_no_mount_from_its_end() {
 }
 
 #[test]
-fn a_permission_that_was_taken_back_is_told_and_a_new_one_counts_without_a_remount() {
+fn revoked_permission_is_replaced_without_a_remount() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     sign_in(&rig);
@@ -216,7 +216,7 @@ fn a_permission_that_was_taken_back_is_told_and_a_new_one_counts_without_a_remou
     rig.cloud.revoke_sign_ins();
     let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    assert!(rig.status().to_string().contains("run `meetfs login acme`"), "{}", rig.status());
+    assert!(rig.status().to_string().contains("Run `meetfs login acme`"), "{}", rig.status());
     sign_in(&rig);
     let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
@@ -225,12 +225,12 @@ fn a_permission_that_was_taken_back_is_told_and_a_new_one_counts_without_a_remou
 }
 
 #[test]
-fn a_sign_in_that_cannot_be_written_anew_is_not_spent() {
+fn unwritable_sign_in_is_not_spent() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     sign_in(&rig);
     let [file] = sign_in_files(&rig).try_into().expect("one sign-in");
-    // A directory stands where the new file would be made first.
+    // A directory has the name of the new file.
     let blocked = file.with_extension("new");
     std::fs::create_dir(&blocked).expect("a directory");
     rig.cloud.expire_tokens();

@@ -1,4 +1,4 @@
-//! What every test of a login begins with.
+//! Helpers of the login tests.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -27,7 +27,7 @@ pub(crate) fn cloud(meetings: u64) -> DemoCloudOptions {
     DemoCloudOptions { archive: archive(meetings), ..DemoCloudOptions::default() }
 }
 
-/// The configuration with an app to sign in to in place of the one that has credentials of its own.
+/// Writes a configuration with an app to sign in to.
 pub(crate) fn write_config(rig: &Rig, app: &UserApp) {
     let lines = rig.config();
     let lines = lines.lines().filter_map(|line| match line.split(" = ").next() {
@@ -41,8 +41,8 @@ pub(crate) fn write_config(rig: &Rig, app: &UserApp) {
     rig.write_config(&lines.map(|line| line + "\n").collect::<String>());
 }
 
-/// A port that is free, below those that the kernel gives to whoever asks for any (`ip_local_port_range` in ip(7)): it
-/// stays so until it is asked for by number.
+/// Returns a free port below the ephemeral range of the kernel (`ip_local_port_range` in ip(7)), so
+/// that no other process gets it by chance.
 pub(crate) fn free_port() -> u16 {
     let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
     std::iter::repeat_with(|| fastrand::u16(10_000..32_000)).find(is_free).expect("a port")
@@ -54,12 +54,12 @@ pub(crate) fn login_command(rig: &Rig, port: u16) -> Command {
     command
 }
 
-/// The address that the command asks to open.
+/// Returns the URL that the command prints.
 pub(crate) fn address_in(said: &str) -> Option<String> {
     said.lines().map(str::trim).find(|line| line.starts_with("http://")).map(str::to_owned)
 }
 
-/// `meetfs login` under way, and the address that it asks to open.
+/// Starts `meetfs login` and returns the URL that it prints.
 pub(crate) fn begin(rig: &Rig, port: u16) -> (RunningCommand, String) {
     let login = RunningCommand::start(&mut login_command(rig, port));
     wait_until(SOON, "an address is shown", || address_in(&login.output()).is_some());
@@ -73,12 +73,12 @@ pub(crate) fn curl(arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// A browser that goes where it is sent.
+/// Opens a URL as a browser does, and follows redirects.
 pub(crate) fn browse(address: &str) -> String {
     curl(&["-L", address])
 }
 
-/// Where the page of the cloud sends a browser that agreed.
+/// Returns the redirect URL after the permission.
 pub(crate) fn sent_back(address: &str) -> String {
     curl(&["-o", "/dev/null", "-w", "%{redirect_url}", address])
 }
@@ -103,7 +103,7 @@ pub(crate) fn sign_in_files(rig: &Rig) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Every video has the bytes it must have.
+/// Asserts the bytes of every video.
 pub(crate) fn assert_exact(rig: &Rig) {
     let sums =
         rig.shell("find acme -name '*.mp4' -print0 | xargs -0 sha256sum | cut -c1-64 | sort");
@@ -113,7 +113,7 @@ pub(crate) fn assert_exact(rig: &Rig) {
     assert_eq!(sums.lines().collect::<Vec<_>>(), expected);
 }
 
-/// The code in the address that a browser is sent back to.
+/// Returns the code in a redirect URL.
 pub(crate) fn code_in(back: &str) -> String {
     back.split(['?', '&']).find_map(|field| field.strip_prefix("code=")).expect("a code").to_owned()
 }
