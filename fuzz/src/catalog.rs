@@ -16,7 +16,7 @@ pub fn check(data: &[u8]) {
     let rows: Vec<_> = rows.collect();
     for (row, again) in rows
         .iter()
-        .flat_map(|row| [(row, catalog::trash_again as Again), (row, catalog::remains_again)])
+        .flat_map(|row| [(row, catalog::trash_again as Again), (row, catalog::deleted_again)])
     {
         let first = again(row);
         assert_eq!(first.as_deref().and_then(again), first, "not as it was");

@@ -1,4 +1,4 @@
-//! Which of the listed recordings are shown.
+//! Selects which listed recordings are shown.
 
 use std::time::Duration;
 
@@ -9,40 +9,38 @@ use jiff::tz::TimeZone;
 
 use crate::model::{Meeting, RecordingFile, Role};
 
-/// Chooses among what was listed. What it leaves out stays in the catalog: a filter that is changed shows it at the
-/// next start without another listing.
+/// Selects meetings and files of a source. Hidden ones stay in the catalog, so a changed filter shows
+/// them at the next start without another listing.
 #[derive(Clone, Debug)]
 pub struct Filter {
-    /// In which days are counted.
+    /// The time zone of `since` and `until`.
     pub timezone: TimeZone,
-    /// First day.
+    /// The first day.
     pub since: Date,
-    /// Last day; `None` has no end.
+    /// The last day; `None` is unlimited.
     pub until: Option<Date>,
-    /// Topics, in lower case, of which one must match; `None` is all.
+    /// Patterns in lower case, one of which must match the topic; `None` matches all.
     pub topics: Option<Vec<Pattern>>,
-    /// Addresses of hosts, in lower case, of which one must match; `None` is all, meetings without one included.
+    /// Patterns in lower case, one of which must match the e-mail address of the host; `None` matches
+    /// all, also meetings without a host.
     pub hosts: Option<Vec<Pattern>>,
     /// The metadata field with the e-mail address of the host.
     pub host_field: Option<&'static str>,
-    /// Kinds of files; `None` is all.
+    /// `None` selects all kinds.
     pub kinds: Option<Vec<RecordingKind>>,
-    /// The shortest meeting.
+    /// The minimum duration of a meeting.
     pub min_duration: Duration,
 }
 
-/// A kind of recording file, as people choose among them.
+/// A kind of recording file that a user can select.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordingKind {
-    /// Pictures, with or without sound.
+    /// With or without audio.
     Video,
-    /// Sound alone.
     Audio,
-    /// The spoken words, captions included.
+    /// Includes captions.
     Transcript,
-    /// What was written in the chat.
     Chat,
-    /// Everything else.
     Other,
 }
 
@@ -59,7 +57,7 @@ impl RecordingKind {
 }
 
 impl Filter {
-    /// A filter that shows everything.
+    /// Returns a filter that shows everything.
     pub fn none() -> Self {
         Self {
             timezone: TimeZone::UTC,
@@ -73,17 +71,18 @@ impl Filter {
         }
     }
 
-    /// Whether the meeting is shown; which of its files are is for [`shows_file`](Self::shows_file) to say.
+    /// Returns whether the meeting is shown. [`shows_file`](Self::shows_file) selects its files.
     pub fn shows(&self, meeting: &Meeting) -> bool {
         let day = self.timezone.to_datetime(meeting.start).date();
-        let lasted = meeting.end.duration_since(meeting.start);
-        let least = SignedDuration::try_from(self.min_duration).unwrap_or(SignedDuration::MAX);
+        let duration = meeting.end.duration_since(meeting.start);
+        let min_duration =
+            SignedDuration::try_from(self.min_duration).unwrap_or(SignedDuration::MAX);
         day >= self.since
             && self.until.is_none_or(|until| day <= until)
-            && lasted >= least
-            && self.topics.as_ref().is_none_or(|topics| one_matches(topics, &meeting.topic))
+            && duration >= min_duration
+            && self.topics.as_ref().is_none_or(|topics| any_matches(topics, &meeting.topic))
             && self.hosts.as_ref().is_none_or(|hosts| {
-                self.host(meeting).is_some_and(|host| one_matches(hosts, &host))
+                self.host(meeting).is_some_and(|host| any_matches(hosts, &host))
             })
             && (self.kinds.is_none() || meeting.files.iter().any(|file| self.shows_file(file)))
     }
@@ -92,24 +91,23 @@ impl Filter {
         meeting.metadata.text(self.host_field?)
     }
 
-    /// Whether a file of a meeting that is shown is.
+    /// Returns whether the file of a visible meeting is shown.
     pub fn shows_file(&self, file: &RecordingFile) -> bool {
         self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&RecordingKind::of(file)))
     }
 
-    /// Whether a transcript of a meeting that is shown is.
     pub fn shows_transcripts(&self) -> bool {
         self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&RecordingKind::Transcript))
     }
 
-    /// Whether it looks at files at all.
-    pub fn looks_at_files(&self) -> bool {
+    /// Returns whether some files of visible meetings are hidden.
+    pub fn selects_files(&self) -> bool {
         self.kinds.is_some()
     }
 }
 
-/// Whether a pattern matches all of a text, whatever its case.
-fn one_matches(patterns: &[Pattern], text: &str) -> bool {
+/// Returns whether a pattern matches the whole text, in upper or lower case.
+fn any_matches(patterns: &[Pattern], text: &str) -> bool {
     let text = text.to_lowercase();
     patterns.iter().any(|pattern| pattern.matches(&text))
 }
@@ -138,7 +136,7 @@ mod tests {
         }
     }
 
-    /// A meeting of half an hour, from half past eleven in the evening of the first of March, UTC.
+    /// A meeting of half an hour that starts in the last half hour of March 1, UTC.
     fn meeting() -> Meeting {
         Meeting {
             source: SourceName::new("acme").unwrap(),
@@ -165,24 +163,24 @@ mod tests {
     }
 
     #[test]
-    fn patterns_match_whole_texts_in_any_case() {
+    fn patterns_match_whole_texts_ignoring_case() {
         let topics = patterns(&["weekly*", "q?", "été/?"]);
         for matched in ["Weekly: sales / all", "q4", "ÉTÉ/é", "Qé"] {
-            assert!(one_matches(&topics, matched), "{matched}");
+            assert!(any_matches(&topics, matched), "{matched}");
         }
         for other in ["Biweekly", "Q10", "été"] {
-            assert!(!one_matches(&topics, other), "{other}");
+            assert!(!any_matches(&topics, other), "{other}");
         }
     }
 
     #[test]
-    fn without_a_word_everything_is_shown() {
+    fn empty_filter_shows_everything() {
         assert!(Filter::none().shows(&meeting()));
         assert!(meeting().files.iter().all(|file| Filter::none().shows_file(file)));
     }
 
     #[test]
-    fn days_are_counted_where_the_user_is() {
+    fn days_are_local() {
         let paris = TimeZone::fixed(jiff::tz::offset(1));
         let from = |day: &str, timezone: &TimeZone| {
             let since = day.parse().unwrap();
@@ -198,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn topics_hosts_and_length_must_all_fit() {
+    fn all_conditions_must_hold() {
         let filter = |topics, hosts, minutes: u64| Filter {
             topics,
             hosts,
@@ -210,19 +208,21 @@ mod tests {
         assert!(!filter(glob("daily"), glob("*@example.org"), 30).shows(&meeting()));
         assert!(!filter(glob("week*"), glob("ben@*"), 30).shows(&meeting()));
         assert!(!filter(glob("week*"), glob("*@example.org"), 31).shows(&meeting()));
-        let mut nobodys = meeting();
-        nobodys.metadata = MeetingMetadata::default();
-        assert!(!filter(None, glob("*"), 0).shows(&nobodys));
+        let mut without_host = meeting();
+        without_host.metadata = MeetingMetadata::default();
+        assert!(!filter(None, glob("*"), 0).shows(&without_host));
     }
 
     #[test]
-    fn kinds_choose_files_and_meetings_that_have_them() {
+    fn kinds_select_files_and_their_meetings() {
         let filter = |kinds| Filter { kinds: Some(kinds), ..Filter::none() };
-        let spoken = filter(vec![RecordingKind::Transcript]);
+        let transcripts = filter(vec![RecordingKind::Transcript]);
         let shown: Vec<_> =
-            meeting().files.into_iter().filter(|file| spoken.shows_file(file)).collect();
+            meeting().files.into_iter().filter(|file| transcripts.shows_file(file)).collect();
         assert_eq!(shown.iter().map(|file| file.stem.as_str()).collect::<Vec<_>>(), ["cc"]);
-        assert!(spoken.shows(&meeting()) && filter(vec![RecordingKind::Chat]).shows(&meeting()));
+        assert!(
+            transcripts.shows(&meeting()) && filter(vec![RecordingKind::Chat]).shows(&meeting())
+        );
         assert!(!filter(vec![RecordingKind::Audio]).shows(&meeting()));
     }
 }

@@ -1,80 +1,82 @@
-//! What the fuzz targets reach of this room: rows of the catalog, and what the tree is told of them.
+//! What fuzz targets use of the catalog: its rows, and the contents that are built from them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::source::{Entry, Source};
-use super::trash::Trash;
-use super::{
-    CachedFiles, Filter, ListingScope, SourceOptions, deleted, fact_store, listing_store, trash,
-};
+use super::database;
+use super::entry::CatalogEntry;
+use super::filter::Filter;
+use super::retention::CachedFiles;
+use super::scope::ListingScope;
+use super::source::{Source, SourceOptions};
+use super::trash::{StoredTrash, Trash};
+use super::validators::ValidatorTable;
 use crate::model::{
     Details, FileId, Meeting, MeetingContents, SourceContents, SourceName, Version,
 };
 use crate::providers::RecycleBin;
 
-/// The meeting in a row.
+/// Returns the meeting in a row.
 pub fn meeting(row: &str) -> Option<Meeting> {
-    listing_store::meeting_of_row(row)
+    database::meeting_from_row(row)
 }
 
-/// The details in a row.
+/// Returns the details in a row.
 pub fn details(row: &str) -> Option<Details> {
-    fact_store::details_of_row(row)
+    database::details_from_row(row)
 }
 
-/// A row of the recycle bin as it would be written again.
+/// Returns a row of a recycle bin as it is written again.
 pub fn trash_again(row: &str) -> Option<String> {
-    serde_json::to_string(&trash::lying_of_row(row)?).ok()
+    serde_json::to_string(&database::trashed_meeting_from_row(row)?).ok()
 }
 
-/// A row of what was deleted, as it would be written again.
-pub fn remains_again(row: &str) -> Option<String> {
-    serde_json::to_string(&deleted::remains_of_row(row)?).ok()
+/// Returns a row of a deleted meeting as it is written again.
+pub fn deleted_again(row: &str) -> Option<String> {
+    serde_json::to_string(&database::deleted_meeting_from_row(row)?).ok()
 }
 
-/// What the tree is told of a meeting that was listed and described so.
+/// Returns the contents of a listed meeting with these details.
 pub fn view(listed: Meeting, details: Option<Details>) -> MeetingContents {
-    let entry = Entry::new(Arc::new(listed), Some(&details.map(Arc::new)));
+    let entry = CatalogEntry::new(Arc::new(listed), Some(&details.map(Arc::new)));
     MeetingContents { meeting: entry.meeting, sizes: HashMap::new(), document: entry.document }
 }
 
-/// What the tree is told of a source that lists a meeting, by rows of its recycle bin and of what was deleted. Every byte
-/// of that is held, and of what lies in the bin it is known that there is no more.
+/// Returns the contents of a source with a listed meeting, a recycle bin and deleted meetings. All
+/// deleted files are cached, and trashed meetings have no details.
 pub fn source(
     name: &SourceName,
     listed: Meeting,
-    in_bin: &[&str],
-    was_deleted: &[&str],
+    trash_rows: &[&str],
+    deleted_rows: &[&str],
 ) -> SourceContents {
     let bin = RecycleBin { name: "the trash", fix: "restore it", days: 30 };
+    let validators = ValidatorTable::new([(name.clone(), HashMap::new())]);
     let mut source = Source::empty(SourceOptions {
         name: name.clone(),
         scope: ListingScope::of(["fuzzed"]),
         filter: Filter::none(),
-        redundant_view_suffix: None,
-        recycle_bin: Some(bin),
-        keep_deleted: Some(Arc::new(Everything)),
-    });
-    source.meetings.insert(listed.id.clone(), Entry::new(Arc::new(listed), None));
-    let lying: Vec<_> = in_bin.iter().filter_map(|row| trash::lying_of_row(row)).collect();
-    source.trash = Trash::holding(Some(bin), (lying, Vec::new()));
-    let in_trash: Vec<_> =
-        source.trash_views().into_iter().map(|view| view.meeting.id.clone()).collect();
-    source.details.extend(in_trash.into_iter().map(|id| (id, None)));
-    source.take_in(was_deleted.iter().filter_map(|row| deleted::remains_of_row(row)).collect());
-    SourceContents {
-        name: name.clone(),
-        meetings: source.views(),
-        trash: source.trash_views(),
         redundant_view_suffix: Some("(CC)"),
-    }
+        recycle_bin: Some(bin),
+        keep_deleted: Some(Arc::new(CompleteCache)),
+    });
+    source.meetings.insert(listed.id.clone(), CatalogEntry::new(Arc::new(listed), None));
+    let trashed = trash_rows.iter().filter_map(|row| database::trashed_meeting_from_row(row));
+    let stored = StoredTrash { meetings: trashed.collect(), probes: Vec::new() };
+    source.trash = Trash::new(Some(bin), stored);
+    let visible = source.snapshot().into_contents().trash;
+    let visible = visible.into_iter().map(|contents| (contents.meeting.id.clone(), None));
+    source.details.extend(visible);
+    let deleted = deleted_rows.iter().filter_map(|row| database::deleted_meeting_from_row(row));
+    source.restore_deleted(deleted.collect(), &validators);
+    source.snapshot().into_contents()
 }
 
+/// A cache that contains every file.
 #[derive(Debug)]
-struct Everything;
+struct CompleteCache;
 
-impl CachedFiles for Everything {
+impl CachedFiles for CompleteCache {
     fn is_complete(&self, _: &FileId, _: Version, _: u64, _: Option<&str>) -> bool {
         true
     }

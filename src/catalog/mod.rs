@@ -1,39 +1,52 @@
-//! Which recordings exist, and what was learned about them.
+//! The recordings that exist, and what was learned about them.
 //!
-//! Enters: listings of the providers, sizes and details found out in the background. Leaves: [`SourceContents`](crate::model::SourceContents)s for
-//! the tree, through a watch that always holds the newest. What was learned at a cost (true sizes, details of
-//! past meetings) outlives a restart in [`fact_store`], and so does what was listed, in [`listing_store`]. What was deleted upstream may
-//! still lie in the recycle bin, which is [`trash`]'s, or stay for as long as it is held here, which is [`deleted`]'s. What is
-//! made after details were asked for is [`late_files`]'s. All of it is kept in one file of SQLite's: [`open`] and [`schema`] answer
-//! for the file, [`rows`] and [`deleted_text`] for what is in it.
+//! - Input: listings of the providers, and sizes, details and download probes that the background
+//!   learns.
+//! - Output: [`SourceContents`](crate::model::SourceContents) for the tree, and a revision that
+//!   changes with them.
+//! - The module must not know names, inodes or the cache, and no metadata call waits for it.
+//! - Lock order: that of [`Catalog`].
+//! - Failures: a listing that failed in part never removes what it did not cover. A value that
+//!   cannot be stored is logged and learned again.
 //!
-//! A listing that failed in part never takes away what it did not see. The catalog knows neither names nor
-//! inodes, and never waits for the network on behalf of a metadata call: nobody calls it from one.
+//! 1. [`Catalog`] holds a `source` for each account, which holds an `entry` for each meeting.
+//! 2. [`Refresher`] requests listings; [`Enricher`] requests what they omit.
+//! 3. `trash` is the recycle bin, `trash_view` what is shown of it. `retention` keeps what was
+//!    deleted upstream and is still cached.
+//! 4. `source_snapshot` builds the contents for the tree without a lock.
+//! 5. `database` stores all of it in one SQLite file.
 
-mod deleted;
-mod deleted_text;
-pub mod enrich;
-pub mod fact_store;
-pub mod filter;
+// Named after its type, as every other file.
+#[expect(clippy::module_inception)]
+mod catalog;
+mod database;
+mod enricher;
+mod enrichment_task;
+mod entry;
+mod filter;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
-mod late_files;
-pub mod listing_store;
-pub mod open;
-pub mod refresh;
-mod rows;
-mod schema;
-pub mod source;
-pub mod store;
+mod measured_sizes;
+mod refresh_state;
+mod refresher;
+mod retention;
+mod scope;
+mod source;
+mod source_counts;
+mod source_snapshot;
+#[cfg(test)]
+mod tests;
 mod trash;
 mod trash_view;
+mod validators;
 
-pub use deleted::CachedFiles;
-pub use enrich::{Enricher, SizeFinder};
-pub use fact_store::CatalogDatabase;
+pub use catalog::Catalog;
+pub use database::{CatalogDatabase, CatalogDatabaseError};
+pub use enricher::{Enricher, SizeFinder};
 pub use filter::{Filter, RecordingKind};
-pub use listing_store::ListingScope;
-pub use open::CatalogDatabaseError;
-pub use refresh::{RefreshState, Refresher};
-pub use source::{SourceCounts, SourceOptions};
-pub use store::Catalog;
+pub use refresh_state::RefreshState;
+pub use refresher::Refresher;
+pub use retention::CachedFiles;
+pub use scope::ListingScope;
+pub use source::SourceOptions;
+pub use source_counts::SourceCounts;

@@ -1,197 +1,135 @@
-//! One source: its meetings with what was learned about them.
+//! One source in the catalog: its meetings with what was learned about them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use xxhash_rust::xxh3::Xxh3;
 
-use super::deleted::{CachedFiles, Deleted};
-use super::trash::Trash;
-use super::{CatalogDatabase, Filter, ListingScope};
-use crate::model::{
-    Availability, Details, Document, FileKey, Meeting, MeetingContents, MeetingId, RecordingFile,
-    SourceName, Version,
+use super::database::CatalogDatabase;
+use super::enrichment_task::EnrichmentTask;
+use super::entry::{CatalogEntry, compact};
+use super::filter::Filter;
+use super::measured_sizes::MeasuredSizes;
+use super::retention::{
+    CachedFiles, DeletedFile, DeletedMeeting, RetainedMeetings, RetentionCandidates,
 };
+use super::scope::ListingScope;
+use super::source_counts::SourceCounts;
+use super::source_snapshot::{FormerMeeting, ListedMeeting, SourceSnapshot};
+use super::trash::{StoredTrash, Trash};
+use super::trash_view::TrashView;
+use super::validators::ValidatorTable;
+use crate::model::{Availability, Details, FileKey, Meeting, MeetingId, RecordingFile, SourceName};
 use crate::providers::RecycleBin;
 
-/// A source as the catalog is told of it.
+/// The configuration of a source in the catalog.
 #[derive(Clone, Debug)]
 pub struct SourceOptions {
-    /// The configured name.
     pub name: SourceName,
-    /// What its listings are of.
     pub scope: ListingScope,
-    /// Which of it is shown.
     pub filter: Filter,
     /// As in [`SourceContents`](crate::model::SourceContents).
     pub redundant_view_suffix: Option<&'static str>,
-    /// The recycle bin, where it is shown.
+    /// `None` if the recycle bin is not shown.
     pub recycle_bin: Option<RecycleBin>,
-    /// Who knows what can be read without the cloud, where that is to stay after it was deleted there.
+    /// The cache, if cached files remain after they were deleted upstream.
     pub keep_deleted: Option<Arc<dyn CachedFiles>>,
 }
 
-/// How much there is of a source.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SourceCounts {
-    /// Meetings that are shown.
-    pub meetings: u64,
-    /// Recording files that can be read and whose length is known; the others are not shown yet.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Meetings that the filter hides.
-    pub hidden_meetings: u64,
-    /// Files of meetings that are shown which the filter hides.
-    pub hidden_files: u64,
-    /// Meetings of which something is shown though it was deleted upstream.
-    pub kept_deleted: u64,
-    /// Meetings that are shown in the recycle bin.
-    pub in_trash: u64,
-}
-
-/// What is known of one source.
+/// The state of a source.
 #[derive(Debug)]
 pub(super) struct Source {
+    name: SourceName,
     pub(super) scope: ListingScope,
-    pub(super) filter: Filter,
-    pub(super) redundant_view_suffix: Option<&'static str>,
-    /// Whether it was listed in an earlier run, and when that was whole.
-    pub(super) kept: Option<Option<Timestamp>>,
-    pub(super) meetings: HashMap<MeetingId, Entry>,
-    /// Learned sizes, also of meetings not listed yet.
-    pub(super) sizes: HashMap<MeetingId, HashMap<FileKey, (Version, u64)>>,
+    pub(super) filter: Arc<Filter>,
+    redundant_view_suffix: Option<&'static str>,
+    /// `Some` if an earlier run listed the source, with the time of the last complete listing.
+    pub(super) earlier_listing: Option<Option<Timestamp>>,
+    pub(super) meetings: HashMap<MeetingId, CatalogEntry>,
+    /// Also of meetings that are not listed yet.
+    pub(super) sizes: HashMap<MeetingId, Arc<MeasuredSizes>>,
+    /// `None` as a value means that the provider has none.
     pub(super) details: HashMap<MeetingId, Option<Arc<Details>>>,
-    /// Meetings whose details lack something that was asked for since the start and since they were listed anew.
-    pub(super) lacking: HashSet<MeetingId>,
-    /// Under which validators files were served.
-    pub(super) validators: HashMap<(MeetingId, FileKey), (Version, String)>,
+    /// Meetings whose incomplete details were requested since the start and their last change. They
+    /// are not requested again.
+    pub(super) incomplete: HashSet<MeetingId>,
     pub(super) trash: Trash,
-    pub(super) deleted: Deleted,
-}
-
-/// One meeting.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) listed: Arc<Meeting>,
-    /// As listed, with the files that its details add; the same where they add none.
-    pub(super) meeting: Arc<Meeting>,
-    /// `None` while it is not known whether there are details, for a document that changed later would be copied twice by
-    /// every backup.
-    pub(super) document: Option<Arc<Document>>,
-    /// Whether files have been listed since its details were asked for that those may have changed with: nobody says
-    /// which of them they are made of.
-    pub(super) is_outdated: bool,
-}
-
-impl Entry {
-    pub(super) fn new(listed: Arc<Meeting>, details: Option<&Option<Arc<Details>>>) -> Self {
-        let mut meeting = listed.clone();
-        for details in details.into_iter().flatten() {
-            let source = details.derived_from.as_ref();
-            let source =
-                source.and_then(|key| listed.files.iter().find(|file| file.id.key == *key));
-            for file in &details.files {
-                let mut file = file.clone();
-                if let Some(RecordingFile { version, recording_start, recording_end, .. }) = source
-                {
-                    file.version = *version;
-                    (file.recording_start, file.recording_end) = (*recording_start, *recording_end);
-                }
-                let meeting = Arc::make_mut(&mut meeting);
-                meeting.files.retain(|known| known.id != file.id);
-                meeting.files.push(file);
-            }
-        }
-        let document =
-            details.map(|details| Arc::new(Document::new(listed.clone(), details.clone())));
-        let is_outdated = details.and_then(Option::as_ref).is_some_and(|details| {
-            let stand_by_themselves = !details.files.is_empty() && details.derived_from.is_none();
-            stand_by_themselves && details.listing_hash != Some(files_of(&listed))
-        });
-        Self { listed, meeting, document, is_outdated }
-    }
-}
-
-/// A meeting as it is kept for good: without the room that its list of files has for more, or has left of the longer
-/// entries that it was made of in their place. In a large archive that is as much as the files themselves.
-pub(super) fn compact(mut meeting: Meeting) -> Arc<Meeting> {
-    meeting.files.shrink_to_fit();
-    Arc::new(meeting)
-}
-
-/// Tells the files of a listing from those of another one, also in a later run.
-pub(super) fn files_of(listed: &Meeting) -> u64 {
-    let mut files: Vec<_> =
-        listed.files.iter().map(|file| (file.id.key.as_str(), file.version.0)).collect();
-    files.sort_unstable();
-    let mut hash = Xxh3::new();
-    for (key, version) in files {
-        hash.update(&(key.len() as u64).to_le_bytes());
-        hash.update(key.as_bytes());
-        hash.update(&version.to_le_bytes());
-    }
-    hash.digest()
+    pub(super) retained: RetainedMeetings,
 }
 
 impl Source {
-    /// Nothing is known of it.
     pub(super) fn empty(options: SourceOptions) -> Self {
         Self {
+            name: options.name,
             scope: options.scope,
-            filter: options.filter,
+            filter: Arc::new(options.filter),
             redundant_view_suffix: options.redundant_view_suffix,
-            kept: None,
+            earlier_listing: None,
             meetings: HashMap::new(),
             sizes: HashMap::new(),
             details: HashMap::new(),
-            lacking: HashSet::new(),
-            validators: HashMap::new(),
-            trash: Trash::empty(options.recycle_bin),
-            deleted: Deleted::new(options.keep_deleted),
+            incomplete: HashSet::new(),
+            trash: Trash::new(options.recycle_bin, StoredTrash::default()),
+            retained: RetainedMeetings::new(options.keep_deleted),
         }
     }
 
-    /// What was kept of a source in earlier runs.
-    pub(super) fn load(options: SourceOptions, database: &CatalogDatabase) -> Self {
-        let (name, recycle_bin) = (options.name.clone(), options.recycle_bin);
+    /// Loads what earlier runs stored. What cannot be read is logged and learned again.
+    pub(super) fn load(
+        options: SourceOptions,
+        database: &CatalogDatabase,
+        validators: &ValidatorTable,
+    ) -> Self {
+        let recycle_bin = options.recycle_bin;
         let mut source = Self::empty(options);
-        match database.load(&name) {
-            Ok((sizes, details)) => {
-                for fact in sizes {
-                    let files = source.sizes.entry(fact.meeting).or_default();
-                    files.insert(fact.file, (fact.version, fact.size));
-                }
-                source.details =
-                    details.into_iter().map(|(id, details)| (id, details.map(Arc::new))).collect();
-            }
-            Err(error) => tracing::warn!("what was learned of {name} cannot be read: {error}"),
+        let name = source.name.clone();
+        let read = Reader { name: &name };
+        for row in read.or_default("sizes", database.sizes(&name)) {
+            let sizes = source.sizes.entry(row.meeting).or_default();
+            Arc::make_mut(sizes).insert(row.file, row.version, row.size);
         }
-        match database.validators(&name) {
-            Ok(validators) => source.validators = validators.into_iter().collect(),
-            Err(error) => tracing::warn!("what was learned of {name} cannot be read: {error}"),
-        }
-        match database.kept_listing(&name, &source.scope) {
-            Ok(Some(kept)) => {
-                source.kept = Some(kept.whole_at);
-                let details = &source.details;
-                let entries = kept.meetings.into_iter().map(|meeting| {
-                    let found = details.get(&meeting.id);
-                    (meeting.id.clone(), Entry::new(compact(meeting), found))
-                });
-                source.meetings = entries.collect();
-                source.trash = Trash::load(recycle_bin, &name, database);
-                source.load_deleted(&name, database);
+        let details = read.or_default("details", database.details(&name));
+        source.details = details.into_iter().map(|(id, it)| (id, it.map(Arc::new))).collect();
+        let stored = read.or_default("listing", database.listing(&name, &source.scope));
+        if let Some(stored) = stored {
+            source.earlier_listing = Some(stored.fully_listed_at);
+            let details = &source.details;
+            let entries = stored.meetings.into_iter().map(|meeting| {
+                let details = details.get(&meeting.id);
+                (meeting.id.clone(), CatalogEntry::new(compact(meeting), details))
+            });
+            source.meetings = entries.collect();
+            if recycle_bin.is_some() {
+                let stored = read.or_default("recycle bin", database.trash(&name));
+                source.trash = Trash::new(recycle_bin, stored);
             }
-            Ok(None) => {}
-            Err(error) => tracing::warn!("what was listed of {name} cannot be read: {error}"),
+            if source.retained.cache().is_some() {
+                let deleted = database.deleted_meetings(&name);
+                let deleted = read.or_default("deleted meetings", deleted);
+                source.restore_deleted(deleted, validators);
+            }
         }
         source
     }
 
-    /// What the filter lets through.
-    pub(super) fn shown(&self) -> impl Iterator<Item = &Entry> {
+    /// Restores deleted meetings. Those of which nothing is cached show nothing, and are dropped
+    /// with the next listing.
+    pub(super) fn restore_deleted(
+        &mut self,
+        deleted: Vec<DeletedMeeting>,
+        validators: &ValidatorTable,
+    ) {
+        let meetings = deleted.into_iter().map(|meeting| {
+            let files = self.deleted_files(&meeting, validators);
+            (meeting, files)
+        });
+        let meetings = meetings.collect();
+        let candidates = RetentionCandidates { cache: self.retained.cache().cloned(), meetings };
+        self.retained.replace(candidates.into_checked());
+    }
+
+    /// Returns the listed meetings that the filter shows.
+    pub(super) fn visible(&self) -> impl Iterator<Item = &CatalogEntry> {
         self.meetings.values().filter(|entry| self.filter.shows(&entry.meeting))
     }
 
@@ -207,77 +145,222 @@ impl Source {
                 if !self.filter.shows_file(file) {
                     counts.hidden_files += 1;
                 } else if file.availability == Availability::Ready
-                    && let Some(size) = self.size(&entry.meeting, file).or(file.declared_size)
+                    && let Some(size) = self.size(&entry.meeting.id, file)
                 {
                     counts.files += 1;
                     counts.bytes = counts.bytes.saturating_add(size);
                 }
             }
         }
-        self.count_deleted(&mut counts);
-        counts.in_trash = self.trash_count();
+        self.count_retained(&mut counts);
+        let trashed = self.trash_views().filter(|view| view.meeting(&self.filter).is_some());
+        counts.in_trash = trashed.count() as u64;
         counts
     }
 
-    /// Whether a meeting's details are still to be asked for.
-    pub(super) fn asks_for_details(&self, meeting: &MeetingId) -> bool {
-        match self.details.get(meeting) {
-            None => true,
-            Some(known) => {
-                let lacks = known.as_ref().is_some_and(|details| !details.missing.is_empty());
-                let is_outdated =
-                    || self.meetings.get(meeting).is_some_and(|entry| entry.is_outdated);
-                (lacks && !self.lacking.contains(meeting)) || is_outdated()
+    fn count_retained(&self, counts: &mut SourceCounts) {
+        for retained in self.retained.iter() {
+            let meeting = retained.visible_meeting();
+            if retained.cached.is_empty() || !self.filter.shows(&meeting) {
+                continue;
+            }
+            counts.kept_deleted += 1;
+            counts.meetings += u64::from(!self.meetings.contains_key(&meeting.id));
+            for file in meeting.files.iter().filter(|file| retained.cached.contains(&file.id.key)) {
+                counts.files += u64::from(self.filter.shows_file(file));
+                let size = self.size(&meeting.id, file).unwrap_or_default();
+                counts.bytes = counts.bytes.saturating_add(size);
             }
         }
     }
 
-    /// The document of a meeting that is shown though it is listed no more.
-    pub(super) fn document(&self, meeting: &Arc<Meeting>) -> Option<Arc<Document>> {
-        let details = self.details.get(&meeting.id)?;
-        Some(Arc::new(Document::new(meeting.clone(), details.clone())))
+    /// Returns the measured or the declared size of a file.
+    fn size(&self, meeting: &MeetingId, file: &RecordingFile) -> Option<u64> {
+        let measured = self.sizes.get(meeting).and_then(|sizes| sizes.get(file));
+        measured.or(file.declared_size)
     }
 
-    /// The true size that was learned of a file as it is listed now.
-    pub(super) fn size(&self, meeting: &Meeting, file: &RecordingFile) -> Option<u64> {
-        let (version, size) = self.sizes.get(&meeting.id)?.get(&file.id.key)?;
-        (*version == file.version).then_some(*size)
-    }
-
-    /// Whether a file is shown as soon as its length is known, which nobody has said yet.
+    /// Returns whether the file is visible as soon as its size is known.
     pub(super) fn needs_size(&self, file: &RecordingFile) -> bool {
-        let known = self.sizes.get(&file.id.meeting).and_then(|files| files.get(&file.id.key));
         self.filter.shows_file(file)
             && file.availability == Availability::Ready
-            && file.declared_size.is_none()
-            && known.is_none_or(|(version, _)| *version != file.version)
+            && self.size(&file.id.meeting, file).is_none()
     }
 
-    pub(super) fn views(&self) -> Vec<MeetingContents> {
-        let there = self
-            .shown()
-            .map(|entry| self.view(&self.with_remains(&entry.meeting), entry.document.clone()));
-        there.chain(self.deleted_views()).collect()
-    }
-
-    pub(super) fn view(
-        &self,
-        meeting: &Arc<Meeting>,
-        document: Option<Arc<Document>>,
-    ) -> MeetingContents {
-        let meeting = if self.filter.looks_at_files() {
-            let mut shown = Meeting::clone(meeting);
-            shown.files.retain(|file| self.filter.shows_file(file));
-            Arc::new(shown)
-        } else {
-            meeting.clone()
-        };
-        let mut sizes = HashMap::new();
-        if self.sizes.contains_key(&meeting.id) {
-            let learned =
-                meeting.files.iter().map(|file| (&file.id.key, self.size(&meeting, file)));
-            sizes.extend(learned.filter_map(|(key, size)| Some((key.clone(), size?))));
+    fn needs_details(&self, meeting: &MeetingId) -> bool {
+        match self.details.get(meeting) {
+            None => true,
+            Some(details) => {
+                let is_incomplete =
+                    details.as_ref().is_some_and(|details| !details.missing.is_empty());
+                let is_outdated =
+                    || self.meetings.get(meeting).is_some_and(|entry| entry.is_outdated);
+                (is_incomplete && !self.incomplete.contains(meeting)) || is_outdated()
+            }
         }
-        MeetingContents { meeting, sizes, document }
+    }
+
+    /// Returns what is to be learned: sizes, then details, then what concerns the recycle bin; of
+    /// each, newest meetings first.
+    pub(super) fn enrichment_tasks(&self, now: Timestamp) -> Vec<EnrichmentTask> {
+        let mut meetings: Vec<_> = self.visible().map(|entry| &entry.meeting).collect();
+        meetings.sort_by(|a, b| (b.start, &b.id).cmp(&(a.start, &a.id)));
+        let sizes = meetings
+            .iter()
+            .flat_map(|meeting| &meeting.files)
+            .filter(|file| self.needs_size(file))
+            .map(|file| EnrichmentTask::Size(file.id.clone(), file.version, file.body));
+        let details = meetings
+            .iter()
+            .filter(|meeting| !meeting.files.is_empty() && self.needs_details(&meeting.id))
+            .map(|meeting| EnrichmentTask::Details(meeting.id.clone()));
+        sizes.chain(details).chain(self.trash_tasks(now)).collect()
+    }
+
+    /// Returns what is to be learned about the recycle bin.
+    pub(super) fn trash_tasks(&self, now: Timestamp) -> Vec<EnrichmentTask> {
+        let visible = |view: TrashView| Some((view.meeting(&self.filter)?, view));
+        let mut meetings: Vec<_> = self.trash_views().filter_map(visible).collect();
+        meetings.sort_by(|(a, _), (b, _)| (b.start, &b.id).cmp(&(a.start, &a.id)));
+        // Details first: some files are known only from them.
+        let details = meetings
+            .iter()
+            .filter(|(meeting, _)| !self.details.contains_key(&meeting.id))
+            .map(|(meeting, _)| EnrichmentTask::Details(meeting.id.clone()));
+        let probes = meetings
+            .iter()
+            .flat_map(|(meeting, view)| view.files_to_probe(meeting, now))
+            .map(|file| EnrichmentTask::Probe(file.id.clone(), file.version, file.body));
+        details.chain(probes).collect()
+    }
+
+    fn trash_views(&self) -> impl Iterator<Item = TrashView> {
+        let trash = &self.trash;
+        let meetings = trash
+            .bin()
+            .into_iter()
+            .flat_map(move |bin| trash.meetings().map(move |trashed| (bin, trashed.clone())));
+        meetings.map(|(bin, trashed)| {
+            let listed = self.meetings.get(&MeetingId::from(trashed.id().of_provider()));
+            let listed = listed.map(|entry| entry.meeting.clone());
+            let details = self.details.get(trashed.id()).cloned();
+            let probes = trash.probes(trashed.id()).cloned();
+            TrashView { trashed, bin, listed, details, probes }
+        })
+    }
+
+    pub(super) fn snapshot(&self) -> SourceSnapshot {
+        let listed = self.meetings.values().map(|entry| ListedMeeting {
+            meeting: entry.meeting.clone(),
+            document: entry.document.clone(),
+            sizes: self.sizes.get(&entry.meeting.id).cloned(),
+            retained: self.retained.get(&entry.meeting.id).cloned(),
+        });
+        let former = self.retained.iter().filter(|it| !self.meetings.contains_key(it.id()));
+        let former = former.map(|retained| FormerMeeting {
+            retained: retained.clone(),
+            details: self.details.get(retained.id()).cloned(),
+            sizes: self.sizes.get(retained.id()).cloned(),
+        });
+        let trashed = self.trash_views().map(|view| {
+            let sizes = self.sizes.get(view.trashed.id()).cloned();
+            (view, sizes)
+        });
+        SourceSnapshot {
+            name: self.name.clone(),
+            filter: self.filter.clone(),
+            redundant_view_suffix: self.redundant_view_suffix,
+            listed: listed.collect(),
+            deleted: former.collect(),
+            trashed: trashed.collect(),
+        }
+    }
+
+    /// Returns what may be retained once `listed` is applied and the meetings that `is_removed`
+    /// matches are removed.
+    pub(super) fn retention_candidates(
+        &self,
+        listed: &[Meeting],
+        is_removed: impl Fn(&Meeting) -> bool,
+        validators: &ValidatorTable,
+    ) -> RetentionCandidates {
+        let Some(cache) = self.retained.cache() else { return RetentionCandidates::default() };
+        let listed: HashMap<_, _> = listed.iter().map(|meeting| (&meeting.id, meeting)).collect();
+        let former = self.retained.iter().map(|retained| retained.id());
+        let former = former.filter(|id| !self.meetings.contains_key(*id));
+        let meetings = self.meetings.keys().chain(former).filter_map(|id| {
+            let deleted = self.deleted_meeting(id, listed.get(id).copied(), &is_removed)?;
+            let files = self.deleted_files(&deleted, validators);
+            Some((deleted, files))
+        });
+        RetentionCandidates { cache: Some(cache.clone()), meetings: meetings.collect() }
+    }
+
+    /// Returns the meeting with all the files that it had, or `None` if none of them is deleted.
+    fn deleted_meeting(
+        &self,
+        id: &MeetingId,
+        listed: Option<&Meeting>,
+        is_removed: impl Fn(&Meeting) -> bool,
+    ) -> Option<DeletedMeeting> {
+        let entry = self.meetings.get(id);
+        let before = self.retained.get(id).map(|retained| &retained.source);
+        let unchanged =
+            entry.filter(|entry| !is_removed(&entry.meeting)).map(|entry| &*entry.meeting);
+        if before.is_none() && listed.is_none() && unchanged.is_some() {
+            return None;
+        }
+        let details = self.details.get(id).into_iter().flatten().flat_map(|details| &details.files);
+        let remaining: HashSet<&FileKey> = match listed.or(unchanged) {
+            Some(meeting) => meeting.files.iter().chain(details).map(|file| &file.id.key).collect(),
+            None => HashSet::new(),
+        };
+        let is_complete = |entry: &CatalogEntry| {
+            entry.meeting.files.iter().all(|file| remaining.contains(&file.id.key))
+        };
+        if before.is_none() && entry.is_some_and(is_complete) {
+            return None;
+        }
+        let current = entry.map(|entry| &*entry.meeting);
+        let mut meeting = current.or(before.map(|before| &before.meeting))?.clone();
+        for file in before.iter().flat_map(|before| &before.meeting.files) {
+            if meeting.files.iter().all(|other| other.id.key != file.id.key) {
+                meeting.files.push(file.clone());
+            }
+        }
+        let keys = meeting.files.iter().map(|file| file.id.key.clone());
+        let deleted: BTreeSet<_> = keys.filter(|key| !remaining.contains(key)).collect();
+        (!deleted.is_empty()).then_some(DeletedMeeting { meeting, deleted })
+    }
+
+    /// Returns the deleted files that can be read if they are cached.
+    fn deleted_files(
+        &self,
+        deleted: &DeletedMeeting,
+        validators: &ValidatorTable,
+    ) -> Vec<DeletedFile> {
+        let files = deleted.meeting.files.iter();
+        let files = files.filter(|file| deleted.deleted.contains(&file.id.key));
+        let ready = files.filter(|file| file.availability == Availability::Ready);
+        let ready = ready.filter_map(|file| {
+            let size = self.size(&deleted.meeting.id, file)?;
+            let validator = validators.get(&file.id, file.version);
+            Some(DeletedFile { id: file.id.clone(), version: file.version, size, validator })
+        });
+        ready.collect()
+    }
+}
+
+/// Logs what cannot be read of a source.
+struct Reader<'a> {
+    name: &'a SourceName,
+}
+
+impl Reader<'_> {
+    fn or_default<T: Default>(&self, what: &str, read: rusqlite::Result<T>) -> T {
+        read.unwrap_or_else(|error| {
+            tracing::warn!(source = %self.name, "cannot read the stored {what}: {error}");
+            T::default()
+        })
     }
 }

@@ -1,167 +1,131 @@
-//! What is shown of a recycle bin, and what is to be found out about it.
+//! What is shown of a meeting in a recycle bin, and which of its files must be probed.
 
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use super::source::Source;
-use super::store::EnrichmentTask;
-use super::trash::{Trash, TrashedMeeting, Trial};
-use crate::model::{Availability, Meeting, MeetingContents, MeetingId, RecordingFile};
+use super::filter::Filter;
+use super::trash::{DownloadProbe, MeetingProbes, TrashedMeeting};
+use crate::model::{Availability, Details, Meeting, RecordingFile};
 use crate::providers::RecycleBin;
 
-/// How long a refusal is believed. An account's settings change rarely, and one request a file and day is little.
-const REFUSAL_HOLDS: SignedDuration = SignedDuration::from_hours(24);
+/// How long a refusal holds. The settings of an account rarely change, and one request per file and
+/// day is cheap.
+const REFUSAL_TTL: SignedDuration = SignedDuration::from_hours(24);
 
-impl Source {
-    /// What the bin holds and the filter lets through, as it is shown.
-    fn trashed(&self) -> impl Iterator<Item = (&TrashedMeeting, Meeting)> {
-        let trash = &self.trash;
-        let bin = trash.bin.into_iter();
-        bin.flat_map(move |bin| {
-            trash
-                .lying
-                .values()
-                .filter_map(move |lying| Some((lying, self.shown_in_trash(lying, bin)?)))
-        })
-    }
+/// A trashed meeting with everything that decides how it is shown.
+#[derive(Debug)]
+pub(super) struct TrashView {
+    pub(super) trashed: Arc<TrashedMeeting>,
+    pub(super) bin: RecycleBin,
+    /// The meeting as it is listed outside the recycle bin, if it is.
+    pub(super) listed: Option<Arc<Meeting>>,
+    /// As in [`CatalogEntry::new`](super::entry::CatalogEntry::new).
+    pub(super) details: Option<Option<Arc<Details>>>,
+    pub(super) probes: Option<Arc<MeetingProbes>>,
+}
 
-    /// `None` where nothing of it lies there any more, or the filter hides it.
-    fn shown_in_trash(&self, lying: &TrashedMeeting, bin: RecycleBin) -> Option<Meeting> {
-        let listed = &lying.trashed.meeting;
-        let there = self.meetings.get(&MeetingId::from(listed.id.of_provider()));
-        let is_there = |file: &RecordingFile| {
-            there.is_some_and(|entry| {
-                entry.meeting.files.iter().any(|other| other.id.key == file.id.key)
-            })
-        };
-        let mut files: Vec<_> = listed.files.iter().filter(|file| !is_there(file)).collect();
+impl TrashView {
+    /// Returns the meeting as it is shown, or `None` if all of it is listed in its original place
+    /// or the filter hides it.
+    pub(super) fn meeting(&self, filter: &Filter) -> Option<Meeting> {
+        let trashed = &self.trashed.entry.meeting;
+        let mut files: Vec<_> = trashed.files.iter().filter(|file| !self.is_listed(file)).collect();
         if files.is_empty() {
             return None;
         }
-        let details = self.details.get(&listed.id).into_iter().flatten();
-        for file in details.flat_map(|details| &details.files).filter(|file| !is_there(file)) {
-            files.retain(|known| known.id.key != file.id.key);
+        for file in self.detail_files().filter(|file| !self.is_listed(file)) {
+            files.retain(|other| other.id.key != file.id.key);
             files.push(file);
         }
-        let mut meeting = Meeting { files: files.into_iter().cloned().collect(), ..listed.clone() };
-        if !self.filter.shows(&meeting) {
+        let files = files.into_iter().cloned().collect();
+        let mut meeting = Meeting { files, ..trashed.clone() };
+        if !filter.shows(&meeting) {
             return None;
         }
-        meeting.files.retain(|file| self.filter.shows_file(file));
+        meeting.files.retain(|file| filter.shows_file(file));
         for file in &mut meeting.files {
-            file.availability = self.trash.availability(file, lying, bin);
+            file.availability = self.availability(file);
         }
-        // What stays where it was takes part in naming, hidden: a transcript whose video is still there is called after it,
-        // as it was and as it will be again.
-        let of_others = there.into_iter().flat_map(|entry| &entry.meeting.files);
-        meeting.files.extend(of_others.cloned().map(|mut file| {
-            file.id.meeting = listed.id.clone();
+        // Files that are still in their original place take part in naming, hidden. So a transcript
+        // whose video is there has the name that it had and will have again.
+        let others = self.listed.iter().flat_map(|listed| &listed.files);
+        meeting.files.extend(others.cloned().map(|mut file| {
+            file.id.meeting = trashed.id.clone();
             file.availability = Availability::Processing;
             file
         }));
-        meeting.expires = Some(lying.expires(bin));
-        let mut facts = meeting.metadata.to_map();
-        match lying.trashed.deleted {
-            Some(deleted) => facts.insert("deleted_time".into(), deleted.to_string().into()),
-            None => facts.insert("expires_is_latest".into(), true.into()),
+        meeting.expires = Some(self.trashed.expires(self.bin));
+        let mut metadata = meeting.metadata.to_map();
+        match self.trashed.entry.deleted {
+            Some(deleted) => metadata.insert("deleted_time".into(), deleted.to_string().into()),
+            None => metadata.insert("expires_is_latest".into(), true.into()),
         };
-        meeting.metadata = facts.into();
+        meeting.metadata = metadata.into();
         Some(meeting)
     }
 
-    /// What the bin shows, for the tree.
-    pub(super) fn trash_views(&self) -> Vec<MeetingContents> {
-        let view = |(_, meeting): (&TrashedMeeting, Meeting)| {
-            let meeting = Arc::new(meeting);
-            let document = self.document(&meeting);
-            let size =
-                |file: &RecordingFile| Some((file.id.key.clone(), self.size(&meeting, file)?));
-            let sizes = meeting.files.iter().filter_map(size).collect();
-            MeetingContents { meeting, sizes, document }
+    /// Returns the files of `shown`, a result of [`meeting`](Self::meeting), that must be probed.
+    pub(super) fn files_to_probe<'a>(
+        &'a self,
+        shown: &'a Meeting,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &'a RecordingFile> {
+        let files = self.trashed.entry.meeting.files.iter().chain(self.detail_files());
+        let is_shown = |file: &RecordingFile| {
+            shown.files.iter().any(|other| other.id.key == file.id.key) && !self.is_listed(file)
         };
-        self.trashed().map(view).collect()
+        files.filter(move |file| is_shown(file) && self.needs_probe(file, now))
     }
 
-    /// How many meetings the bin shows.
-    pub(super) fn trash_count(&self) -> u64 {
-        self.trashed().count() as u64
+    fn detail_files(&self) -> impl Iterator<Item = &RecordingFile> {
+        self.details.iter().flatten().flat_map(|details| &details.files)
     }
 
-    /// What is to be found out about what lies in the bin, newest meeting first.
-    pub(super) fn trash_questions(&self, now: Timestamp) -> Vec<EnrichmentTask> {
-        let mut shown: Vec<_> = self.trashed().map(|(_, meeting)| meeting).collect();
-        shown.sort_by(|a, b| (b.start, &b.id).cmp(&(a.start, &a.id)));
-        // First what there is of each: the files of some are known only then.
-        let details = shown
-            .iter()
-            .filter(|meeting| !self.details.contains_key(&meeting.id))
-            .map(|meeting| EnrichmentTask::Details(meeting.id.clone()));
-        let listed = shown.iter().filter_map(|meeting| {
-            let lying = self.trash.lying.get(&meeting.id)?;
-            let details = self.details.get(&meeting.id).into_iter().flatten();
-            Some((
-                meeting,
-                lying.trashed.meeting.files.iter().chain(details.flat_map(|it| &it.files)),
-            ))
-        });
-        let trials = listed.flat_map(|(meeting, files)| {
-            let there = self.meetings.get(&MeetingId::from(meeting.id.of_provider()));
-            let is_there = move |file: &RecordingFile| {
-                there.is_some_and(|entry| {
-                    entry.meeting.files.iter().any(|it| it.id.key == file.id.key)
-                })
-            };
-            let shown = move |file: &&RecordingFile| {
-                meeting.files.iter().any(|it| it.id.key == file.id.key) && !is_there(file)
-            };
-            files
-                .filter(shown)
-                .filter(|file| self.trash.is_to_be_tried(file, now))
-                .map(|file| EnrichmentTask::Trial(file.id.clone(), file.version, file.body))
-        });
-        details.chain(trials).collect()
+    /// Returns whether the file is listed in its original place.
+    fn is_listed(&self, file: &RecordingFile) -> bool {
+        let listed = self.listed.as_ref();
+        listed.is_some_and(|listed| listed.files.iter().any(|other| other.id.key == file.id.key))
     }
-}
 
-impl Trash {
-    /// Whether it is to be found out if the file is given out.
-    fn is_to_be_tried(&self, file: &RecordingFile, now: Timestamp) -> bool {
-        let trial = self.trials.get(&(file.id.meeting.clone(), file.id.key.clone()));
+    fn needs_probe(&self, file: &RecordingFile, now: Timestamp) -> bool {
         file.availability != Availability::Processing
-            && trial.is_none_or(|trial| {
-                trial.version != file.version
-                    || (trial.refusal.is_some() && REFUSAL_HOLDS <= now.duration_since(trial.at))
+            && self.probe(file).is_none_or(|probe| {
+                probe.refusal.is_some() && REFUSAL_TTL <= now.duration_since(probe.at)
             })
     }
 
-    fn availability(
-        &self,
-        file: &RecordingFile,
-        lying: &TrashedMeeting,
-        bin: RecycleBin,
-    ) -> Availability {
-        let trial = self.trials.get(&(file.id.meeting.clone(), file.id.key.clone()));
-        match trial.filter(|trial| trial.version == file.version) {
+    /// Returns the probe of this version of the file.
+    fn probe(&self, file: &RecordingFile) -> Option<&DownloadProbe> {
+        let probe = self.probes.as_ref()?.get(&file.id.key);
+        probe.filter(|probe| probe.version == file.version)
+    }
+
+    fn availability(&self, file: &RecordingFile) -> Availability {
+        match self.probe(file) {
             _ if file.availability == Availability::Processing => Availability::Processing,
             None => Availability::Processing,
-            Some(Trial { refusal: None, .. }) => Availability::Ready,
-            Some(Trial { refusal: Some(why), .. }) => {
-                Availability::Unavailable(note(why, lying, bin))
+            Some(DownloadProbe { refusal: None, .. }) => Availability::Ready,
+            Some(DownloadProbe { refusal: Some(reason), .. }) => {
+                Availability::Unavailable(self.note(reason))
             }
         }
     }
-}
 
-/// What stands where a file would that the bin does not give out.
-fn note(why: &str, lying: &TrashedMeeting, bin: RecycleBin) -> String {
-    let day = TimeZone::UTC.to_datetime(lying.expires(bin)).date();
-    let until = if lying.trashed.deleted.is_some() { "until" } else { "at the latest until" };
-    format!(
-        "This file was deleted. It lies in {}, which does not give it out: {}.\nTo have it back, {} {until} {day}; it then stands again where it stood. After that it is deleted for good.",
-        bin.name,
-        why.trim_end_matches('.'),
-        bin.fix
-    )
+    /// Returns the text in place of a file that cannot be downloaded from the recycle bin.
+    fn note(&self, reason: &str) -> String {
+        let day = TimeZone::UTC.to_datetime(self.trashed.expires(self.bin)).date();
+        let at_the_latest =
+            if self.trashed.entry.deleted.is_some() { "" } else { " at the latest" };
+        let mut fix = self.bin.fix.chars();
+        let fix: String = fix.next().into_iter().flat_map(char::to_uppercase).chain(fix).collect();
+        format!(
+            "This recording was deleted. It is in {}, which does not allow downloads: {}.\n\
+             {fix} by {day}{at_the_latest}, and it reappears in its original directory. \
+             After that it is deleted permanently.",
+            self.bin.name,
+            reason.trim_end_matches('.'),
+        )
+    }
 }

@@ -13,7 +13,6 @@ pub mod background;
 pub mod control;
 pub mod demo;
 pub mod error;
-mod interim_diagnostics;
 pub mod logging;
 pub(crate) mod malloc;
 pub(crate) mod mount_table;

@@ -104,9 +104,9 @@ pub(crate) async fn apply(
     }
 }
 
-/// Runs a database write on a blocking thread.
+/// Stores a fact. A failure is logged, and the next facts are stored.
 async fn store(catalog: &Arc<Catalog>, write: impl FnOnce(&Catalog) + Send + 'static) {
-    let catalog = catalog.clone();
-    // The write panics only if the catalog has a bug; the queue goes on.
-    let _ = tokio::task::spawn_blocking(move || write(&catalog)).await;
+    if let Err(error) = catalog.run_blocking(write).await {
+        tracing::error!("cannot store a fact that a read discovered: {error}");
+    }
 }

@@ -1,0 +1,109 @@
+//! The rows of what was deleted upstream: recycle bins with their download probes, and retained
+//! meetings.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+
+use super::rows::{delete_meetings, intact_rows, put_meetings, text, version};
+use crate::catalog::retention::{DeletedMeeting, RetentionChange};
+use crate::catalog::trash::{DownloadProbe, StoredTrash, TrashChange, TrashedMeeting};
+use crate::model::{FileId, Meeting, SourceName};
+
+/// The tables with rows of trashed meetings. The rows are deleted when the meeting leaves the
+/// recycle bin, because they do not apply if it returns.
+const TRASH_TABLES: [&str; 5] =
+    ["trashed_meeting", "trashed_file", "meeting_details", "file_size", "file_validator"];
+
+pub(super) fn trash(connection: &Connection, source: &SourceName) -> rusqlite::Result<StoredTrash> {
+    let meetings = intact_rows(
+        connection,
+        source,
+        "SELECT meeting, lying FROM trashed_meeting WHERE source = ?1",
+        |row| trashed_meeting_from_row(text(row, 1)?),
+        "DELETE FROM trashed_meeting WHERE source = ?1 AND meeting = ?2",
+    )?;
+    let probes = intact_rows(
+        connection,
+        source,
+        "SELECT meeting, file, version, at, refusal FROM trashed_file WHERE source = ?1",
+        |row| {
+            let key = (text(row, 0)?.into(), text(row, 1)?.into());
+            let at = Timestamp::from_second(row.get(3).ok()?).ok()?;
+            let refusal = row.get(4).ok()?;
+            Some((key, DownloadProbe { version: version(row, 2)?, at, refusal }))
+        },
+        "DELETE FROM trashed_file WHERE source = ?1 AND meeting = ?2 AND file = ?3",
+    )?;
+    Ok(StoredTrash { meetings, probes })
+}
+
+pub(super) fn save_trash(
+    connection: &mut Connection,
+    source: &SourceName,
+    change: &TrashChange,
+) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    for table in TRASH_TABLES {
+        delete_meetings(&transaction, table, source, &change.removed)?;
+    }
+    let listed = change.listed.iter().map(|trashed| (trashed.id(), &**trashed));
+    put_meetings(&transaction, "trashed_meeting", source, listed)?;
+    transaction.commit()
+}
+
+pub(super) fn save_probe(
+    connection: &Connection,
+    id: &FileId,
+    probe: &DownloadProbe,
+) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT OR REPLACE INTO trashed_file VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            id.source.as_str(),
+            id.meeting.as_str(),
+            id.key.as_str(),
+            probe.version.0.to_be_bytes(),
+            probe.at.as_second(),
+            probe.refusal
+        ],
+    )?;
+    Ok(())
+}
+
+pub(super) fn deleted_meetings(
+    connection: &Connection,
+    source: &SourceName,
+) -> rusqlite::Result<Vec<DeletedMeeting>> {
+    intact_rows(
+        connection,
+        source,
+        "SELECT meeting, remains FROM deleted_meeting WHERE source = ?1",
+        |row| deleted_meeting_from_row(text(row, 1)?),
+        "DELETE FROM deleted_meeting WHERE source = ?1 AND meeting = ?2",
+    )
+}
+
+pub(super) fn save_retention(
+    connection: &mut Connection,
+    source: &SourceName,
+    change: &RetentionChange,
+) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    delete_meetings(&transaction, "deleted_meeting", source, &change.dropped)?;
+    let stored = change.stored.iter().map(|deleted| (&deleted.meeting.id, deleted));
+    put_meetings(&transaction, "deleted_meeting", source, stored)?;
+    transaction.commit()
+}
+
+/// Returns the trashed meeting in a row, or `None` if it is damaged or its ids are not those of
+/// trashed meetings.
+pub(in crate::catalog) fn trashed_meeting_from_row(text: &str) -> Option<TrashedMeeting> {
+    let trashed: TrashedMeeting = serde_json::from_str(text).ok()?;
+    let Meeting { id, files, .. } = &trashed.entry.meeting;
+    (id.is_in_trash() && files.iter().all(|file| file.id.meeting == *id)).then_some(trashed)
+}
+
+/// Returns the deleted meeting in a row, or `None` if it is damaged.
+pub(in crate::catalog) fn deleted_meeting_from_row(text: &str) -> Option<DeletedMeeting> {
+    serde_json::from_str(text).ok()
+}

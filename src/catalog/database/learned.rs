@@ -1,0 +1,135 @@
+//! The rows of what was expensive to learn: sizes, details and validators.
+
+use rusqlite::{Connection, params};
+
+use super::rows::{intact_rows, text, version};
+use crate::model::{Details, FileId, FileKey, MeetingId, SourceName, Version};
+
+/// A measured size of one version of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::catalog) struct SizeRow {
+    pub(in crate::catalog) meeting: MeetingId,
+    pub(in crate::catalog) file: FileKey,
+    pub(in crate::catalog) version: Version,
+    /// Length in bytes.
+    pub(in crate::catalog) size: u64,
+}
+
+/// The details of a meeting; `None` if the provider has none.
+pub(in crate::catalog) type DetailsRow = (MeetingId, Option<Details>);
+
+/// A file, and the validator of one version of it.
+pub(in crate::catalog) type ValidatorRow = ((MeetingId, FileKey), (Version, String));
+
+pub(super) fn sizes(
+    connection: &Connection,
+    source: &SourceName,
+) -> rusqlite::Result<Vec<SizeRow>> {
+    intact_rows(
+        connection,
+        source,
+        "SELECT meeting, file, version, size FROM file_size WHERE source = ?1",
+        |row| {
+            Some(SizeRow {
+                meeting: text(row, 0)?.into(),
+                file: text(row, 1)?.into(),
+                version: version(row, 2)?,
+                size: u64::try_from(row.get::<_, i64>(3).ok()?).ok()?,
+            })
+        },
+        "DELETE FROM file_size WHERE source = ?1 AND meeting = ?2 AND file = ?3",
+    )
+}
+
+pub(super) fn save_size(
+    connection: &Connection,
+    id: &FileId,
+    version: Version,
+    size: u64,
+) -> rusqlite::Result<()> {
+    let Ok(size) = i64::try_from(size) else { return Ok(()) };
+    connection.execute(
+        "INSERT OR REPLACE INTO file_size VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![
+            id.source.as_str(),
+            id.meeting.as_str(),
+            id.key.as_str(),
+            version.0.to_be_bytes(),
+            size
+        ],
+    )?;
+    Ok(())
+}
+
+pub(super) fn details(
+    connection: &Connection,
+    source: &SourceName,
+) -> rusqlite::Result<Vec<DetailsRow>> {
+    intact_rows(
+        connection,
+        source,
+        "SELECT meeting, details FROM meeting_details WHERE source = ?1",
+        |row| {
+            // NULL means that the provider has no details.
+            let details: Option<String> = row.get(1).ok()?;
+            let details =
+                details.map(|details| details_from_row(&details).ok_or(())).transpose().ok()?;
+            Some((text(row, 0)?.into(), details))
+        },
+        "DELETE FROM meeting_details WHERE source = ?1 AND meeting = ?2",
+    )
+}
+
+pub(super) fn save_details(
+    connection: &Connection,
+    source: &SourceName,
+    meeting: &MeetingId,
+    details: Option<&Details>,
+) -> rusqlite::Result<()> {
+    let text = details.and_then(|details| serde_json::to_string(details).ok());
+    connection.execute(
+        "INSERT OR REPLACE INTO meeting_details VALUES (?1, ?2, ?3)",
+        params![source.as_str(), meeting.as_str(), text],
+    )?;
+    Ok(())
+}
+
+pub(super) fn validators(
+    connection: &Connection,
+    source: &SourceName,
+) -> rusqlite::Result<Vec<ValidatorRow>> {
+    intact_rows(
+        connection,
+        source,
+        "SELECT meeting, file, version, validator FROM file_validator WHERE source = ?1",
+        |row| {
+            let key = (text(row, 0)?.into(), text(row, 1)?.into());
+            Some((key, (version(row, 2)?, row.get(3).ok()?)))
+        },
+        "DELETE FROM file_validator WHERE source = ?1 AND meeting = ?2 AND file = ?3",
+    )
+}
+
+pub(super) fn save_validator(
+    connection: &Connection,
+    id: &FileId,
+    version: Version,
+    validator: &str,
+) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT OR REPLACE INTO file_validator VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![
+            id.source.as_str(),
+            id.meeting.as_str(),
+            id.key.as_str(),
+            version.0.to_be_bytes(),
+            validator
+        ],
+    )?;
+    Ok(())
+}
+
+/// Returns the details in a row, or `None` if they are damaged.
+pub(in crate::catalog) fn details_from_row(text: &str) -> Option<Details> {
+    serde_json::from_str(text).ok()
+}

@@ -1,0 +1,123 @@
+//! The file: damage, later versions, owner and modes.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::fixtures::{acme, file};
+use crate::catalog::database::file::{MAX_DAMAGED_FILES, move_damaged_file};
+use crate::catalog::database::schema::SCHEMA_VERSION;
+use crate::catalog::database::{CatalogDatabase, CatalogDatabaseError};
+use crate::model::Version;
+
+#[test]
+fn damaged_file_is_renamed_and_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("catalog.sqlite"), b"this is no database at all, sorry")
+        .unwrap();
+    let database = CatalogDatabase::open(directory.path()).unwrap();
+    database.save_size(&file("a"), Version(3), 42);
+    assert_eq!(database.sizes(&acme()).unwrap().len(), 1);
+    assert!(directory.path().join("catalog.sqlite.damaged").exists());
+}
+
+#[test]
+fn damaged_files_are_kept_up_to_a_limit() {
+    let directory = tempfile::tempdir().unwrap();
+    let path_of = |name: &str| directory.path().join(name);
+    let damage = |number: usize| format!("this is no database at all, number {number:02}");
+    for number in 0..MAX_DAMAGED_FILES + 2 {
+        std::fs::write(path_of("catalog.sqlite"), damage(number)).unwrap();
+        let database = CatalogDatabase::open(directory.path()).unwrap();
+        database.save_size(&file("a"), Version(3), 42);
+        assert_eq!(database.sizes(&acme()).unwrap().len(), 1);
+    }
+    let read = |name: &str| std::fs::read_to_string(path_of(name)).unwrap();
+    assert_eq!(read("catalog.sqlite.damaged"), damage(0));
+    assert_eq!(read("catalog.sqlite.damaged.9"), damage(8));
+    assert!(!path_of("catalog.sqlite.damaged.10").exists());
+    std::fs::remove_file(path_of("catalog.sqlite.damaged.9")).unwrap();
+    let (path, log) = (path_of("catalog.sqlite"), "catalog.sqlite-wal");
+    std::fs::write(path_of(log), "what was written last").unwrap();
+    assert_eq!(move_damaged_file(&path).unwrap(), Some(path_of("catalog.sqlite.damaged.9")));
+    assert_eq!(read("catalog.sqlite.damaged.9-wal"), "what was written last");
+    std::fs::write(path_of(log), "what was written then").unwrap();
+    assert_eq!(move_damaged_file(&path).unwrap(), None);
+    assert!(
+        !path_of(log).exists() && !path.exists(),
+        "a journal must not be applied to the new file"
+    );
+}
+
+#[test]
+fn later_version_is_rejected_and_unchanged() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("catalog.sqlite");
+    drop(CatalogDatabase::open(directory.path()).unwrap());
+    for (journal, version) in [("WAL", SCHEMA_VERSION + 1), ("DELETE", i64::from(i32::MAX))] {
+        let later = Connection::open(&path).unwrap();
+        later.pragma_update(None, "journal_mode", journal).unwrap();
+        later.pragma_update(None, "user_version", version).unwrap();
+        drop(later);
+        let before = std::fs::read(&path).unwrap();
+        for rejected in [
+            CatalogDatabase::check(directory.path()),
+            CatalogDatabase::open(directory.path()).map(drop),
+        ] {
+            assert!(
+                matches!(rejected, Err(CatalogDatabaseError::LaterVersion { version: found, .. }) if found == version),
+                "{rejected:?}"
+            );
+        }
+        assert!(std::fs::read(&path).unwrap() == before, "{journal}");
+    }
+    let names =
+        std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(names.collect::<Vec<_>>(), ["catalog.sqlite"]);
+}
+
+#[test]
+fn negative_version_is_damage() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("catalog.sqlite");
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", -3).unwrap();
+    CatalogDatabase::check(directory.path()).unwrap();
+    CatalogDatabase::open(directory.path()).unwrap();
+    assert!(directory.path().join("catalog.sqlite.damaged").exists());
+}
+
+#[test]
+fn directory_and_file_are_private() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("cache");
+    let _database = CatalogDatabase::open(&directory).unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&directory), 0o700);
+    assert_eq!(mode(&directory.join("catalog.sqlite")), 0o600);
+}
+
+#[test]
+fn exposed_directory_is_rejected() {
+    let directory = tempfile::tempdir().unwrap();
+    let mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for open in [0o777, 0o1777, 0o770] {
+        mode(directory.path(), open);
+        let rejected = CatalogDatabase::open(directory.path());
+        assert!(
+            matches!(rejected, Err(CatalogDatabaseError::Exposed { .. })),
+            "{open:o}: {rejected:?}"
+        );
+    }
+    mode(directory.path(), 0o755);
+    let path = directory.path().join("catalog.sqlite");
+    std::fs::write(&path, b"").unwrap();
+    mode(&path, 0o666);
+    let _database = CatalogDatabase::open(directory.path()).unwrap();
+    for name in ["catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm"] {
+        let metadata = directory.path().join(name).metadata().unwrap();
+        assert_eq!(metadata.mode() & 0o777, 0o600, "{name}");
+    }
+}

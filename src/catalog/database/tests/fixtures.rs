@@ -1,0 +1,11 @@
+//! Names for the tests of the stored catalog.
+
+use crate::model::{FileId, SourceName};
+
+pub(super) fn acme() -> SourceName {
+    SourceName::new("acme").unwrap()
+}
+
+pub(super) fn file(key: &str) -> FileId {
+    FileId { source: acme(), meeting: "m/1==".into(), key: key.into() }
+}

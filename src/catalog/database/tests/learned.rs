@@ -1,0 +1,54 @@
+//! Sizes, details and validators.
+
+use super::fixtures::{acme, file};
+use crate::catalog::database::CatalogDatabase;
+use crate::catalog::database::learned::SizeRow;
+use crate::model::{Details, SourceName, Version};
+
+#[test]
+fn values_survive_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let metadata = [("participants_count".to_owned(), 7.into())].into_iter().collect();
+    let details = Details { metadata, ..Details::default() };
+    {
+        let database = CatalogDatabase::open(directory.path()).unwrap();
+        database.save_size(&file("a"), Version(u64::MAX), 1 << 40);
+        database.save_size(&file("a"), Version(3), 42);
+        database.save_details(&acme(), &"m/1==".into(), Some(&details));
+        database.save_details(&acme(), &"old".into(), None);
+    }
+    let database = CatalogDatabase::open(directory.path()).unwrap();
+    let expected =
+        SizeRow { meeting: "m/1==".into(), file: "a".into(), version: Version(3), size: 42 };
+    assert_eq!(database.sizes(&acme()).unwrap(), [expected]);
+    let expected = [("m/1==".into(), Some(details)), ("old".into(), None)];
+    assert_eq!(database.details(&acme()).unwrap(), expected);
+    assert_eq!(database.sizes(&SourceName::new("other").unwrap()).unwrap(), []);
+}
+
+#[test]
+fn damaged_rows_are_dropped_alone() {
+    let database = CatalogDatabase::in_memory().unwrap();
+    database.save_size(&file("a"), Version(3), 42);
+    database.save_validator(&file("a"), Version(3), "\"tag\"");
+    database.save_details(&acme(), &"m/1==".into(), Some(&Details::default()));
+    database.save_details(&acme(), &"old".into(), None);
+    for rows in [
+        "INSERT INTO file_size VALUES ('acme', 'm', 'x', x'00', 1), ('acme', 'm', 'y', zeroblob(8), -1), ('acme', 'm', 'z', zeroblob(8), 'long'), ('acme', x'ff', 'a', zeroblob(8), 1)",
+        "INSERT INTO meeting_details VALUES ('acme', 'm', '{\"facts\": 3'), ('acme', 'n', x'ff'), ('acme', x'fe', NULL)",
+        "INSERT INTO file_validator VALUES ('acme', 'm', 'x', x'00', 'v'), ('acme', 'm', 'y', zeroblob(8), x'ff')",
+    ] {
+        database.execute(rows);
+    }
+    for _ in 0..2 {
+        let sizes = database.sizes(&acme()).unwrap();
+        assert_eq!((sizes.len(), sizes[0].size), (1, 42));
+        let expected = [("m/1==".into(), Some(Details::default())), ("old".into(), None)];
+        let details = database.details(&acme()).unwrap();
+        assert_eq!(details, expected, "damaged details do not mean that there are none");
+        assert_eq!(database.validators(&acme()).unwrap().len(), 1);
+    }
+    let count = |table: &str| database.query::<i64>(&format!("SELECT count(*) FROM {table}"))[0];
+    let counts = ["file_size", "meeting_details", "file_validator"].map(count);
+    assert_eq!(counts, [1, 2, 1]);
+}

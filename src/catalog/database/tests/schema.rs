@@ -1,0 +1,82 @@
+//! Migrations and the frozen schema.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::fixtures::{acme, file};
+use crate::catalog::database::CatalogDatabase;
+use crate::catalog::database::schema::{MIGRATIONS, SCHEMA_VERSION};
+use crate::catalog::scope::ListingScope;
+use crate::model::{Details, Version};
+
+/// Creates a catalog of an earlier version.
+fn create(directory: &Path, version: usize) -> Connection {
+    let connection = Connection::open(directory.join("catalog.sqlite")).unwrap();
+    MIGRATIONS[..version].iter().for_each(|schema| connection.execute_batch(schema).unwrap());
+    connection.pragma_update(None, "user_version", version as i64).unwrap();
+    connection
+}
+
+#[test]
+fn version_one_is_migrated_with_its_data() {
+    let directory = tempfile::tempdir().unwrap();
+    {
+        let old = create(directory.path(), 1);
+        old.execute("INSERT INTO file_size VALUES ('acme', 'm/1==', 'a', zeroblob(8), 42)", [])
+            .unwrap();
+        let details = "INSERT INTO meeting_details VALUES ('acme', 'm', '{\"dept\":\"x\"}'), ('acme', 'o', NULL)";
+        old.execute(details, []).unwrap();
+    }
+    let database = CatalogDatabase::open(directory.path()).unwrap();
+    database.save_validator(&file("a"), Version(3), "\"tag\"");
+    assert_eq!(database.sizes(&acme()).unwrap().len(), 1);
+    let metadata = [("dept".to_owned(), "x".into())].into_iter().collect();
+    let details = Details { metadata, ..Details::default() };
+    let expected = [("m".into(), Some(details)), ("o".into(), None)];
+    assert_eq!(database.details(&acme()).unwrap(), expected);
+    let expected = (("m/1==".into(), "a".into()), (Version(3), "\"tag\"".to_string()));
+    assert_eq!(database.validators(&acme()).unwrap(), [expected]);
+    assert!(!directory.path().join("catalog.sqlite.damaged").exists());
+}
+
+#[test]
+fn version_three_gets_tables_of_deletions() {
+    let directory = tempfile::tempdir().unwrap();
+    create(directory.path(), 3)
+        .execute("INSERT INTO full_listing VALUES ('acme', 'mine', 5)", [])
+        .unwrap();
+    let database = CatalogDatabase::open(directory.path()).unwrap();
+    for (table, rows) in
+        [("trashed_meeting", 0), ("trashed_file", 0), ("deleted_meeting", 0), ("full_listing", 1)]
+    {
+        let count = database.query::<i64>(&format!("SELECT count(*) FROM {table}"));
+        assert_eq!(count, [rows], "{table}");
+    }
+    assert!(!directory.path().join("catalog.sqlite.damaged").exists());
+}
+
+#[test]
+fn version_four_loses_its_readable_scopes() {
+    let directory = tempfile::tempdir().unwrap();
+    create(directory.path(), 4)
+        .execute("INSERT INTO full_listing VALUES ('acme', 'Zoom(ana@example.org)', 5)", [])
+        .unwrap();
+    let database = CatalogDatabase::open(directory.path()).unwrap();
+    assert!(database.listing(&acme(), &ListingScope::of(["zoom"])).unwrap().is_none());
+    assert_eq!(database.query::<String>("SELECT scope FROM full_listing"), [""]);
+    assert!(!directory.path().join("catalog.sqlite.damaged").exists());
+}
+
+#[test]
+fn schema_changes_only_with_its_version() {
+    const FROZEN: u64 = 5_962_300_977_285_945_896;
+    let database = CatalogDatabase::in_memory().unwrap();
+    let tables = database.query::<String>("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL");
+    let hash = xxhash_rust::xxh3::xxh3_64(tables.join(";").as_bytes());
+    assert_eq!(
+        (hash, SCHEMA_VERSION),
+        (FROZEN, 5),
+        "the schema of the catalog changed: raise SCHEMA_VERSION and add a migration"
+    );
+}

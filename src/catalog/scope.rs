@@ -1,0 +1,44 @@
+//! The archive that a listing belongs to.
+
+use sha2::{Digest, Sha256};
+
+/// Identifies an archive: whose recordings are listed, and from which API. The catalog does not
+/// show what was listed under another scope.
+///
+/// It is a digest, so the catalog does not reveal how a user signs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListingScope(String);
+
+impl ListingScope {
+    /// Returns the scope of these words, which must not contain a secret. Different words, or the
+    /// same in another order, give another scope. The prefix `1:` is the version of the digest.
+    pub fn of<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut digest = Sha256::new();
+        for word in words {
+            // The length makes every list of words a different input.
+            digest.update((word.len() as u64).to_le_bytes());
+            digest.update(word);
+        }
+        let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Self(format!("1:{digest}"))
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scope_digest_never_changes() {
+        let digest = |words: &[&str]| ListingScope::of(words.iter().copied()).0;
+        assert_eq!(
+            digest(&["zoom", "é"]),
+            "1:f10a05a011b684d63a8b51d0d0de902bed742d4308201d6ef1624e5c86ec7937"
+        );
+        assert_ne!(digest(&["zoom", "é"]), digest(&["zoomé"]));
+    }
+}

@@ -1,0 +1,163 @@
+//! Listings, details and the filter.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::fixtures::{acme, file, options};
+use crate::catalog::{Catalog, CatalogDatabase, Filter, SourceOptions};
+use crate::model::{DaySpan, Details, Meeting, RecordingFile, Version};
+use crate::providers::{Listing, ProviderError};
+
+fn meeting(id: &str, day: &str) -> Meeting {
+    let start = format!("{day}T10:00:00Z").parse().unwrap();
+    Meeting { start, end: start, ..super::fixtures::meeting(id, &[]) }
+}
+
+fn span(from: &str, to: &str) -> DaySpan {
+    DaySpan { from: from.parse().unwrap(), to: to.parse().unwrap() }
+}
+
+fn visible(catalog: &Catalog) -> Vec<String> {
+    let mut ids: Vec<_> = catalog.contents()[0]
+        .meetings
+        .iter()
+        .map(|contents| contents.meeting.id.to_string())
+        .collect();
+    ids.sort();
+    ids
+}
+
+fn filtered(database: CatalogDatabase, filter: Filter) -> Arc<Catalog> {
+    super::fixtures::catalog(database, SourceOptions { filter, ..options() })
+}
+
+fn catalog_with(database: CatalogDatabase) -> Arc<Catalog> {
+    filtered(database, Filter::none())
+}
+
+fn catalog() -> Arc<Catalog> {
+    catalog_with(CatalogDatabase::in_memory().unwrap())
+}
+
+#[test]
+fn listing_removes_only_meetings_it_covered() {
+    let catalog = catalog();
+    let all = span("2026-01-01", "2026-03-31");
+    let meetings = vec![
+        meeting("january", "2026-01-10"),
+        meeting("february", "2026-02-10"),
+        meeting("march", "2026-03-10"),
+    ];
+    catalog.apply(&acme(), all, Listing { meetings, ..Listing::default() });
+    let failed = vec![(span("2026-02-01", "2026-02-28"), ProviderError::unavailable("down"))];
+    catalog.apply(
+        &acme(),
+        span("2026-02-01", "2026-03-31"),
+        Listing { meetings: vec![], failed, ..Listing::default() },
+    );
+    assert_eq!(visible(&catalog), ["february", "january"]);
+}
+
+#[test]
+fn filtered_meetings_are_stored_but_not_shown() {
+    let since = "2026-02-01".parse().unwrap();
+    let catalog =
+        filtered(CatalogDatabase::in_memory().unwrap(), Filter { since, ..Filter::none() });
+    let meetings = vec![meeting("january", "2026-01-10"), meeting("february", "2026-02-10")];
+    catalog.apply(
+        &acme(),
+        span("2026-01-01", "2026-03-31"),
+        Listing { meetings, ..Listing::default() },
+    );
+    assert_eq!(visible(&catalog), ["february"]);
+    let counts = catalog.counts(&acme());
+    assert_eq!((counts.meetings, counts.hidden_meetings), (1, 1));
+    assert!(catalog.enrichment_tasks(&acme(), Timestamp::now()).is_empty());
+}
+
+#[test]
+fn listing_survives_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let all = span("2026-01-01", "2026-03-31");
+    {
+        let catalog = catalog_with(CatalogDatabase::open(directory.path()).unwrap());
+        assert_eq!(catalog.earlier_listing(&acme()), None);
+        let meetings = vec![meeting("a", "2026-01-10"), meeting("b", "2026-02-10")];
+        catalog.apply(&acme(), all, Listing { meetings, ..Listing::default() });
+        let meetings = vec![meeting("b", "2026-02-10"), meeting("c", "2026-03-10")];
+        catalog.apply(&acme(), all, Listing { meetings, ..Listing::default() });
+        catalog.record_full_listing(&acme(), "2026-03-31T00:00:00Z".parse().unwrap());
+    }
+    let catalog = catalog_with(CatalogDatabase::open(directory.path()).unwrap());
+    assert_eq!(visible(&catalog), ["b", "c"]);
+    assert_eq!(
+        catalog.earlier_listing(&acme()),
+        Some(Some("2026-03-31T00:00:00Z".parse().unwrap()))
+    );
+}
+
+#[test]
+fn files_of_details_join_listed_ones() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |key: &str, size| {
+        let (version, declared_size) = (Version(size), Some(size));
+        RecordingFile { version, declared_size, ..file("a", key) }
+    };
+    let listing = || {
+        let mut listed = meeting("a", "2026-01-10");
+        listed.files = vec![file("video", 1), file("both", 1)];
+        Listing { meetings: vec![listed], ..Listing::default() }
+    };
+    let files = |catalog: &Catalog| {
+        let files = catalog.contents()[0].meetings[0].meeting.files.clone();
+        let mut files: Vec<_> =
+            files.into_iter().map(|file| (file.id.key.to_string(), file.declared_size)).collect();
+        files.sort();
+        files
+    };
+    let all = span("2026-01-01", "2026-03-31");
+    let expected =
+        [("audio", 2), ("both", 2), ("video", 1)].map(|(key, size)| (key.into(), Some(size)));
+    {
+        let catalog = catalog_with(CatalogDatabase::open(directory.path()).unwrap());
+        catalog.apply(&acme(), all, listing());
+        let details =
+            Details { files: vec![file("audio", 2), file("both", 2)], ..Details::default() };
+        catalog.record_details(&acme(), &"a".into(), Some(details));
+        assert_eq!(files(&catalog), expected);
+        let before = *catalog.changes().borrow();
+        catalog.apply(&acme(), all, listing());
+        assert_eq!(*catalog.changes().borrow(), before, "an equal listing is not a change");
+    }
+    let catalog = catalog_with(CatalogDatabase::open(directory.path()).unwrap());
+    assert_eq!(files(&catalog), expected);
+}
+
+#[test]
+fn equal_listing_changes_nothing() {
+    let catalog = catalog();
+    let all = span("2026-01-01", "2026-03-31");
+    let listing = || Listing { meetings: vec![meeting("a", "2026-01-10")], ..Listing::default() };
+    catalog.apply(&acme(), all, listing());
+    let before = *catalog.changes().borrow();
+    catalog.apply(&acme(), all, listing());
+    assert_eq!(*catalog.changes().borrow(), before);
+}
+
+#[test]
+fn document_waits_for_the_details() {
+    let catalog = catalog();
+    let mut listed = meeting("a", "2026-01-10");
+    listed.metadata = [("topic".to_owned(), "listed".into())].into_iter().collect();
+    let all = span("2026-01-01", "2026-03-31");
+    catalog.apply(&acme(), all, Listing { meetings: vec![listed], ..Listing::default() });
+    assert_eq!(catalog.contents()[0].meetings[0].document, None);
+    let details = [("topic", "other"), ("dept", "sales")].map(|(k, v)| (k.to_string(), v.into()));
+    let details = Details { metadata: details.into_iter().collect(), ..Details::default() };
+    catalog.record_details(&acme(), &"a".into(), Some(details));
+    let document = catalog.contents()[0].meetings[0].document.clone().unwrap();
+    let value: Value = serde_json::from_slice(&document.text()).unwrap();
+    assert_eq!(value, serde_json::json!({"topic": "listed", "dept": "sales"}));
+}

@@ -1,0 +1,115 @@
+//! Files that were deleted upstream.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::fixtures::{acme, all_days, list, meeting, options};
+use crate::catalog::{CachedFiles, Catalog, CatalogDatabase, SourceOptions};
+use crate::model::{Availability, FileId, MeetingContents, Version};
+use crate::providers::{Listing, ProviderError};
+use crate::sync::Mutex;
+
+/// A cache with the files of these keys.
+#[derive(Debug, Default)]
+struct CachedKeys(Mutex<HashSet<String>>);
+
+impl CachedKeys {
+    fn set(&self, keys: &[&str]) {
+        *self.0.lock() = keys.iter().map(|key| (*key).to_owned()).collect();
+    }
+}
+
+impl CachedFiles for CachedKeys {
+    fn is_complete(&self, file: &FileId, _: Version, size: u64, validator: Option<&str>) -> bool {
+        assert_eq!((size, validator), (7, None));
+        self.0.lock().contains(file.key.as_str())
+    }
+}
+
+fn catalog(database: CatalogDatabase, cached: &Arc<CachedKeys>) -> Arc<Catalog> {
+    let options = SourceOptions { keep_deleted: Some(cached.clone()), ..options() };
+    super::fixtures::catalog(database, options)
+}
+
+/// Returns the keys of readable files by meeting, and after a slash those of hidden ones.
+fn visible(catalog: &Catalog) -> Vec<String> {
+    let contents = catalog.contents();
+    let of_meeting = |contents: &MeetingContents| {
+        let keys = |ready: bool| {
+            let files = contents.meeting.files.iter();
+            let files = files.filter(|file| (file.availability == Availability::Ready) == ready);
+            let mut keys: Vec<_> = files.map(|file| file.id.key.as_str()).collect();
+            keys.sort_unstable();
+            keys.join("")
+        };
+        format!("{} {}/{}", contents.meeting.id, keys(true), keys(false))
+    };
+    let mut visible: Vec<_> = contents[0].meetings.iter().map(of_meeting).collect();
+    visible.sort();
+    visible
+}
+
+#[test]
+fn cached_files_stay_until_none_is_cached() {
+    let (cached, directory) = (Arc::<CachedKeys>::default(), tempfile::tempdir().unwrap());
+    cached.set(&["a", "c"]);
+    {
+        let catalog = catalog(CatalogDatabase::open(directory.path()).unwrap(), &cached);
+        list(&catalog, vec![meeting("m", &["a", "b"]), meeting("n", &["b"])]);
+        list(&catalog, vec![]);
+        assert_eq!(visible(&catalog), ["m a/b"]);
+        let counts = catalog.counts(&acme());
+        assert_eq!(
+            (counts.meetings, counts.files, counts.bytes, counts.kept_deleted),
+            (1, 1, 7, 1)
+        );
+        let before = *catalog.changes().borrow();
+        list(&catalog, vec![]);
+        assert_eq!(*catalog.changes().borrow(), before, "an equal listing is not a change");
+    }
+    // If the file is not cached at a restart, it is hidden, and dropped with the next listing.
+    cached.set(&[]);
+    assert_eq!(
+        visible(&catalog(CatalogDatabase::open(directory.path()).unwrap(), &cached)),
+        ["m /ab"]
+    );
+    cached.set(&["a"]);
+    let restarted = catalog(CatalogDatabase::open(directory.path()).unwrap(), &cached);
+    assert_eq!(visible(&restarted), ["m a/b"]);
+    cached.set(&[]);
+    list(&restarted, vec![]);
+    assert_eq!(visible(&restarted), Vec::<String>::new());
+    drop(restarted);
+    cached.set(&["a"]);
+    let last = catalog(CatalogDatabase::open(directory.path()).unwrap(), &cached);
+    assert_eq!(visible(&last), Vec::<String>::new(), "a dropped meeting does not reappear");
+}
+
+#[test]
+fn successively_deleted_files_are_retained_together() {
+    let cached = Arc::<CachedKeys>::default();
+    cached.set(&["a", "b", "c"]);
+    let catalog = catalog(CatalogDatabase::in_memory().unwrap(), &cached);
+    list(&catalog, vec![meeting("m", &["a", "b", "c", "d"])]);
+    list(&catalog, vec![meeting("m", &["b", "c", "d"])]);
+    assert_eq!(visible(&catalog), ["m abcd/"]);
+    list(&catalog, vec![meeting("m", &["c", "d"])]);
+    assert_eq!(visible(&catalog), ["m abcd/"]);
+    list(&catalog, vec![]);
+    assert_eq!(visible(&catalog), ["m abc/d"]);
+    list(&catalog, vec![meeting("m", &["a", "b", "c"])]);
+    assert_eq!(visible(&catalog), ["m abc/"]);
+    assert_eq!(catalog.counts(&acme()).kept_deleted, 0);
+}
+
+#[test]
+fn failed_listing_deletes_nothing() {
+    let cached = Arc::<CachedKeys>::default();
+    cached.set(&["a"]);
+    let catalog = catalog(CatalogDatabase::in_memory().unwrap(), &cached);
+    list(&catalog, vec![meeting("m", &["a", "b"])]);
+    let failed = vec![(all_days(), ProviderError::unavailable("down"))];
+    catalog.apply(&acme(), all_days(), Listing { meetings: vec![], failed, ..Listing::default() });
+    assert_eq!(visible(&catalog), ["m ab/"]);
+    assert_eq!(catalog.counts(&acme()).kept_deleted, 0);
+}

@@ -1,0 +1,53 @@
+//! The validators under which files were served last.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::model::{FileId, FileKey, MeetingId, SourceName, Version};
+use crate::sync::Mutex;
+
+/// The validators of one source.
+type SourceValidators = HashMap<(MeetingId, FileKey), (Version, String)>;
+
+/// The last validator of each file version.
+///
+/// It has a lock of its own, because opening a file takes it: it is never held for longer than one
+/// lookup or update. It may be taken while the sources are locked, and no other lock is taken while
+/// it is held.
+#[derive(Debug)]
+pub(super) struct ValidatorTable(Mutex<HashMap<SourceName, SourceValidators>>);
+
+impl ValidatorTable {
+    /// Creates a table for these sources. Files of other sources are not recorded.
+    pub(super) fn new(sources: impl IntoIterator<Item = (SourceName, SourceValidators)>) -> Self {
+        Self(Mutex::new(sources.into_iter().collect()))
+    }
+
+    pub(super) fn get(&self, id: &FileId, version: Version) -> Option<String> {
+        let key = (id.meeting.clone(), id.key.clone());
+        let sources = self.0.lock();
+        let (of_version, validator) = sources.get(&id.source)?.get(&key)?;
+        (*of_version == version).then(|| validator.clone())
+    }
+
+    /// Returns whether the validator is new.
+    pub(super) fn insert(&self, id: &FileId, version: Version, validator: &str) -> bool {
+        let key = (id.meeting.clone(), id.key.clone());
+        let value = (version, validator.to_owned());
+        let mut sources = self.0.lock();
+        let Some(validators) = sources.get_mut(&id.source) else { return false };
+        validators.insert(key, value.clone()) != Some(value)
+    }
+
+    pub(super) fn remove(&self, id: &FileId) {
+        if let Some(validators) = self.0.lock().get_mut(&id.source) {
+            validators.remove(&(id.meeting.clone(), id.key.clone()));
+        }
+    }
+
+    pub(super) fn remove_meetings(&self, source: &SourceName, meetings: &[MeetingId]) {
+        let meetings: HashSet<_> = meetings.iter().collect();
+        if let Some(validators) = self.0.lock().get_mut(source) {
+            validators.retain(|(meeting, _), _| !meetings.contains(meeting));
+        }
+    }
+}
