@@ -284,7 +284,7 @@ fn a_damaged_catalog_replaces_none_that_was_set_aside_before_and_the_log_names_i
         rig.mount();
         rig.unmount();
         let expected =
-            format!("it is set aside as {} and made anew", cache(&rig).join(name).display());
+            format!("renamed it to {} and created a new one", cache(&rig).join(name).display());
         assert!(rig.log().contains(&expected), "{}", rig.log());
     }
     let read = |name: &str| std::fs::read_to_string(cache(&rig).join(name)).expect("a file");
