@@ -1,6 +1,4 @@
-//! What changes in the three clouds while they are mounted, and while a file of it is open.
-
-// A helper that cannot go on fails its test.
+//! Changes at the three providers while they are mounted and a file is open.
 
 use std::path::PathBuf;
 
@@ -16,9 +14,9 @@ const LENGTH: u64 = 30_000_000;
 const TRIMMED: u64 = 20_000_000;
 
 /// One source of each provider, by the name of its directory.
-const SIDES: [&str; 3] = ["acme", "cisco", "rapat"];
+const SOURCES: [&str; 3] = ["acme", "cisco", "rapat"];
 
-/// What the meeting that things happen to is called by its cloud, and the other one.
+/// The ids of the meeting that changes and of the other one.
 const CHANGING: &str = "Y2hhbmdpbmc==";
 const OTHER: &str = "b3RoZXI==";
 
@@ -54,7 +52,7 @@ fn rapatin(uuid: &str, topic: &str, seed: u64) -> RapatinSession {
         .with(MeetingFile::new("CHAT", stored("hello\n")))
 }
 
-/// Each with a meeting of thirty megabytes, and another one that nothing happens to.
+/// Mounts three sources, each with a meeting of 30 MB that changes and one that does not.
 fn rig() -> Rig {
     let mut archive = Archive::empty();
     archive.meetings = vec![zoom(CHANGING, "Before", 1), zoom(OTHER, "Other", 2)];
@@ -77,7 +75,7 @@ fn rig() -> Rig {
     ));
     let output = run(&mut rig.mount_command(), SOON);
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
-    wait_until(SOON, "all is known", || {
+    wait_until(SOON, "all details are known", || {
         rig.shell("find . -name meeting.json -o -name audio_only.mp3 | wc -l").trim() == "8"
     });
     rig
@@ -88,9 +86,9 @@ fn refresh(rig: &Rig) {
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
 }
 
-/// The video of the meeting that things happen to, as its cloud has it now.
-fn video(rig: &Rig, side: &str) -> Content {
-    match side {
+/// Returns the video of the changing meeting as its provider has it now.
+fn video(rig: &Rig, source: &str) -> Content {
+    match source {
         "acme" => {
             let meetings = rig.cloud.meetings();
             let meeting =
@@ -114,7 +112,7 @@ fn video(rig: &Rig, side: &str) -> Content {
     }
 }
 
-/// Does the same to the meeting in all three clouds.
+/// Changes the meeting at all three providers.
 fn change(
     rig: &Rig,
     zoom: impl FnOnce(&mut Meeting),
@@ -126,53 +124,55 @@ fn change(
     assert!(rig.cloud.change_rapatin_session(CHANGING, rapatin));
 }
 
-/// The topics that the directories of a source have.
-fn topics(rig: &Rig, side: &str) -> String {
-    rig.shell(&format!("ls {side}/2* | sed 's/.* //'")).replace('\n', " ")
+/// Returns the topics in the directory names of a source.
+fn topics(rig: &Rig, source: &str) -> String {
+    rig.shell(&format!("ls {source}/2* | sed 's/.* //'")).replace('\n', " ")
 }
 
-/// Somebody who has opened the video of the meeting and read its beginning, and reads the rest when he is told to.
+/// A process that has opened the video of the changing meeting and read its beginning. It reads the
+/// rest on request.
 struct Reader {
-    side: &'static str,
+    source: &'static str,
     before: String,
     process: RunningCommand,
-    word: PathBuf,
+    request: PathBuf,
 }
 
 impl Reader {
-    fn of(rig: &Rig, side: &'static str) -> Self {
-        let word = rig.directory.path().join(format!("go on, {side}"));
+    fn of(rig: &Rig, source: &'static str) -> Self {
+        let request = rig.directory.path().join(format!("continue {source}"));
         let line = format!(
-            "exec 3< \"$(echo \"$M\"/{side}/*/*Before/*.mp4)\"; head -c 100000 <&3 > '{0}.beginning'; echo open; \
+            "exec 3< \"$(echo \"$M\"/{source}/*/*Before/*.mp4)\"; head -c 100000 <&3 > '{0}.beginning'; echo open; \
              while [ ! -e '{0}' ]; do sleep 0.05; done; cat '{0}.beginning' - <&3 | sha256sum; \
              echo \"status ${{PIPESTATUS[0]}}\"",
-            word.display()
+            request.display()
         );
-        let (before, process) = (video(rig, side).sha256(), RunningCommand::outside(rig, &line));
-        let reader = Self { side, before, process, word };
+        let (before, process) = (video(rig, source).sha256(), RunningCommand::outside(rig, &line));
+        let reader = Self { source, before, process, request };
         wait_until(SOON, "the file is open", || reader.process.output().contains("open"));
         reader
     }
 
     fn of_all(rig: &Rig) -> [Self; 3] {
-        SIDES.map(|side| Self::of(rig, side))
+        SOURCES.map(|source| Self::of(rig, source))
     }
 
-    /// Reads on; whether it was whole. What is whole is what was there when it was opened.
-    fn ends(mut self) -> bool {
-        std::fs::write(&self.word, "").expect("a word");
+    /// Reads the rest. Returns whether the file was read to its end, in which case the bytes are
+    /// those from the time of the open.
+    fn finish(mut self) -> bool {
+        std::fs::write(&self.request, "").expect("a file");
         self.process.end(SOON);
-        let said = self.process.output();
-        let sum = said.lines().find(|line| line.ends_with(" -")).unwrap_or_default().to_owned();
-        let is_whole = said.contains("status 0");
+        let output = self.process.output();
+        let sum = output.lines().find(|line| line.ends_with(" -")).unwrap_or_default().to_owned();
+        let is_whole = output.contains("status 0");
         let is_right = sum.trim_end_matches(" -").trim() == self.before;
-        assert_eq!(is_whole, is_right, "{}: a mixture or a part was read: {said}", self.side);
+        assert_eq!(is_whole, is_right, "{}: a mixture or a part was read: {output}", self.source);
         is_whole
     }
 }
 
 #[test]
-fn a_new_topic_is_a_new_name_and_an_open_file_is_read_on() {
+fn new_topic_renames_without_interrupting_readers() {
     let rig = rig();
     let numbers =
         |topic: &str| rig.shell(&format!("stat -c '%i %s %Y' */*/*{topic} */*/*{topic}/*.mp4"));
@@ -181,21 +181,21 @@ fn a_new_topic_is_a_new_name_and_an_open_file_is_read_on() {
     let after = || "After".to_owned();
     change(&rig, |it| it.topic = after(), |it| it.topic = after(), |it| it.topic = after());
     refresh(&rig);
-    for side in SIDES {
-        assert_eq!(topics(&rig, side), "After Other ", "{side}");
+    for source in SOURCES {
+        assert_eq!(topics(&rig, source), "After Other ", "{source}");
     }
-    assert_eq!(numbers("After"), before, "the same files under another name");
+    assert_eq!(numbers("After"), before, "the files are the same");
     assert_eq!(rig.shell("cat acme/*/*After/chat.txt rapat/*/*After/chat.txt"), "hello\nhello\n");
     for reader in readers {
-        assert!(reader.ends(), "{}", rig.log());
+        assert!(reader.finish(), "{}", rig.log());
     }
     rig.unmount();
 }
 
 #[test]
-fn a_trimmed_video_is_another_content_and_is_never_mixed_with_the_old_one() {
+fn trimmed_video_is_never_mixed_with_the_old_one() {
     let rig = rig();
-    // All of it is known and cached before.
+    // Small files are cached before the change.
     rig.shell("cat cisco/*/*Before/audio_only.mp3 */*/*Before/chat.txt | wc -c");
     let readers = Reader::of_all(&rig);
     change(
@@ -208,20 +208,24 @@ fn a_trimmed_video_is_another_content_and_is_never_mixed_with_the_old_one() {
         |it| it.files[0].content = film(12, TRIMMED),
     );
     refresh(&rig);
-    for side in SIDES {
-        let path = format!("{side}/*/*Before/*.mp4");
-        assert_eq!(rig.shell(&format!("stat -c %s {path}")).trim(), TRIMMED.to_string(), "{side}");
+    for source in SOURCES {
+        let path = format!("{source}/*/*Before/*.mp4");
+        assert_eq!(
+            rig.shell(&format!("stat -c %s {path}")).trim(),
+            TRIMMED.to_string(),
+            "{source}"
+        );
         let sum = rig.shell(&format!("sha256sum < {path}"));
-        assert!(sum.starts_with(&video(&rig, side).sha256()), "{side}: {sum}");
+        assert!(sum.starts_with(&video(&rig, source).sha256()), "{source}: {sum}");
     }
-    wait_until(SOON, "the sound is as long as it is", || {
+    wait_until(SOON, "the audio has its new length", || {
         rig.shell("cat cisco/*/*Before/audio_only.mp3 2>/dev/null | wc -c").trim() == "7000"
     });
     let sum = rig.shell("sha256sum < cisco/*/*Before/audio_only.mp3");
     assert!(sum.starts_with(&film(11, 7_000).sha256()), "{sum}");
     let all = rig.shell("sha256sum */*/*Before/* | sed 's/ .*//' | sort");
     for reader in readers {
-        reader.ends();
+        reader.finish();
     }
     rig.unmount();
     let output = run(&mut rig.mount_command(), SOON);
@@ -231,69 +235,70 @@ fn a_trimmed_video_is_another_content_and_is_never_mixed_with_the_old_one() {
 }
 
 #[test]
-fn a_deleted_meeting_goes_and_an_open_file_of_it_is_read_whole_or_not_to_its_end() {
+fn deleted_meeting_is_never_read_in_part() {
     let rig = rig();
     let readers = Reader::of_all(&rig);
     rig.cloud.remove_meeting(CHANGING);
     rig.cloud.purge_webex_recording(CHANGING);
     rig.cloud.change_rapatin_session(CHANGING, |session| session.status = RapatinStatus::Deleted);
     refresh(&rig);
-    for side in SIDES {
-        assert_eq!(topics(&rig, side), "Other ", "{side}");
+    for source in SOURCES {
+        assert_eq!(topics(&rig, source), "Other ", "{source}");
     }
     for reader in readers {
-        reader.ends();
+        reader.finish();
     }
-    for side in SIDES {
+    for source in SOURCES {
         assert_eq!(
-            rig.shell(&format!("cat {side}/*/*Other/*.mp4 | wc -c")).trim(),
+            rig.shell(&format!("cat {source}/*/*Other/*.mp4 | wc -c")).trim(),
             LENGTH.to_string()
         );
     }
     rig.unmount();
 }
 
-/// Somebody who stands in a directory and looks again and again until there is something that matches.
-fn standing(rig: &Rig, directory: &str, awaited: &str) -> RunningCommand {
+/// A process that lists its working directory until an entry matches.
+fn waiting_process(rig: &Rig, directory: &str, pattern: &str) -> RunningCommand {
     let line = format!(
-        "cd \"$(echo \"$M\"/{directory})\" && ls | wc -l; echo there; \
-         for i in $(seq 300); do ls | grep -q '{awaited}' && exit 0; sleep 0.1; done; exit 1"
+        "cd \"$(echo \"$M\"/{directory})\" && ls | wc -l; echo ready; \
+         for i in $(seq 300); do ls | grep -q '{pattern}' && exit 0; sleep 0.1; done; exit 1"
     );
-    let standing = RunningCommand::outside(rig, &line);
-    wait_until(SOON, "somebody stands there", || standing.output().contains("there"));
-    standing
+    let process = RunningCommand::outside(rig, &line);
+    wait_until(SOON, "the process is in the directory", || process.output().contains("ready"));
+    process
 }
 
 #[test]
-fn a_new_recording_shows_at_the_next_listing_in_a_directory_that_somebody_stands_in() {
+fn new_recording_appears_in_a_working_directory() {
     let rig = rig();
     let readers = Reader::of_all(&rig);
-    let standing = SIDES.map(|side| standing(&rig, &format!("{side}/2*"), "New"));
+    let processes = SOURCES.map(|source| waiting_process(&rig, &format!("{source}/2*"), "New"));
     rig.cloud.add_meeting(zoom("bmV3==", "New", 21));
     rig.cloud.add_webex_recording(webex("bmV3", "New", 22));
     rig.cloud.add_rapatin_session(rapatin("bmV3==", "New", 23));
     refresh(&rig);
-    for mut standing in standing {
-        assert!(standing.end(SOON).0.success(), "{}", standing.output());
+    for mut process in processes {
+        assert!(process.end(SOON).0.success(), "{}", process.output());
     }
-    for (side, seed) in SIDES.into_iter().zip(21..) {
-        let sum = rig.shell(&format!("sha256sum < {side}/*/*New/*.mp4"));
-        assert!(sum.starts_with(&film(seed, LENGTH).sha256()), "{side}: {sum}");
+    for (source, seed) in SOURCES.into_iter().zip(21..) {
+        let sum = rig.shell(&format!("sha256sum < {source}/*/*New/*.mp4"));
+        assert!(sum.starts_with(&film(seed, LENGTH).sha256()), "{source}: {sum}");
     }
     for reader in readers {
-        assert!(reader.ends(), "{}", rig.log());
+        assert!(reader.finish(), "{}", rig.log());
     }
     rig.unmount();
 }
 
 #[test]
-fn a_late_transcript_stands_beside_its_video_at_the_next_listing_and_moves_nothing() {
+fn late_transcript_appears_beside_its_video() {
     const SPOKEN: &str = "WEBVTT\n\n1\n00:00:01.000 --> 00:00:04.000\nBetter late than never.\n";
     let rig = rig();
     let files = "find */*/*Before -type f ! -name meeting.json ! -name '*.vtt' -printf '%p %s %T@ %i\\n' | LC_ALL=C sort";
     let before = rig.shell(files);
     let readers = Reader::of_all(&rig);
-    let standing = SIDES.map(|side| standing(&rig, &format!("{side}/*/*Before"), "vtt$"));
+    let processes =
+        SOURCES.map(|source| waiting_process(&rig, &format!("{source}/*/*Before"), "vtt$"));
     let late = || MeetingFile::new("TRANSCRIPT", stored(SPOKEN));
     change(
         &rig,
@@ -302,46 +307,46 @@ fn a_late_transcript_stands_beside_its_video_at_the_next_listing_and_moves_nothi
         |it| *it = it.clone().with(late()),
     );
     refresh(&rig);
-    for mut standing in standing {
-        assert!(standing.end(SOON).0.success(), "{}\n{}", standing.output(), rig.log());
+    for mut process in processes {
+        assert!(process.end(SOON).0.success(), "{}\n{}", process.output(), rig.log());
     }
-    for side in SIDES {
-        let path = format!("{side}/*/*Before/*.vtt");
-        assert_eq!(rig.shell(&format!("cat {path}")), SPOKEN, "{side}");
-        let video = rig.shell(&format!("ls {side}/*/*Before/*.mp4")).replace(".mp4", ".vtt");
-        assert_eq!(rig.shell(&format!("ls {path}")), video, "players look for it there");
+    for source in SOURCES {
+        let path = format!("{source}/*/*Before/*.vtt");
+        assert_eq!(rig.shell(&format!("cat {path}")), SPOKEN, "{source}");
+        let video = rig.shell(&format!("ls {source}/*/*Before/*.mp4")).replace(".mp4", ".vtt");
+        assert_eq!(rig.shell(&format!("ls {path}")), video, "players expect it there");
     }
     assert_eq!(rig.shell(files), before);
     for reader in readers {
-        assert!(reader.ends(), "{}", rig.log());
+        assert!(reader.finish(), "{}", rig.log());
     }
     rig.unmount();
 }
 
 #[test]
-fn a_directory_that_was_opened_before_a_change_and_is_read_after_it_brings_nothing_back() {
+fn old_directory_handle_revives_no_entry() {
     let rig = rig();
     let meeting = rig.shell("ls -d acme/2*/*Before").trim().to_owned();
     let (directory, _) = meeting.rsplit_once('/').expect("a directory");
-    let go = rig.directory.path().join("go");
+    let request = rig.directory.path().join("continue");
     let line = format!(
         "python3 -c '\nimport os, sys, time\ndirectory = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECTORY)\n\
          print(\"open\", flush=True)\nwhile not os.path.exists(sys.argv[2]): time.sleep(0.01)\n\
          print(len(os.listdir(directory)), flush=True)\n' '{directory}' '{}'",
-        go.display()
+        request.display()
     );
     let mut reader = RunningCommand::shell(&rig, &line);
     wait_until(SOON, "the directory is open", || reader.output().contains("open"));
     rig.cloud.remove_meeting(CHANGING);
     refresh(&rig);
-    std::fs::write(&go, "").expect("a file");
+    std::fs::write(&request, "").expect("a file");
     assert!(reader.end(SOON).0.success(), "{}", reader.output());
     assert!(
         reader.output().contains("open\n2\n"),
-        "what was there when it was opened: {}",
+        "the entries are those from the time of the open: {}",
         reader.output()
     );
-    let gone = text(&rig.try_shell(&format!("stat '{meeting}'"), SOON));
-    assert!(gone.contains("No such file"), "{gone}");
+    let output = text(&rig.try_shell(&format!("stat '{meeting}'"), SOON));
+    assert!(output.contains("No such file"), "{output}");
     assert_eq!(topics(&rig, "acme"), "Other ");
 }

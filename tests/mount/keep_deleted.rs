@@ -1,6 +1,4 @@
-//! `keep_deleted`: what was deleted upstream stays for as long as all of it is in the cache, and no longer.
-
-// A helper that cannot go on fails its test.
+//! `keep_deleted`: files that were deleted upstream stay while they are completely cached.
 
 use crate::support::{Rig, SOON, meetfs, run, text, wait_until};
 use jiff::{SignedDuration, Timestamp};
@@ -24,17 +22,17 @@ fn meeting(uuid: &str, topic: &str) -> Meeting {
         .with(MeetingFile::new("CHAT", Content::Stored(format!("hello {topic}\n").into())))
 }
 
-/// Sixty megabytes and nothing else: too much to be fetched ahead of somebody who reads the first of them.
-fn long(uuid: &str, topic: &str) -> Meeting {
-    let mut long = meeting(uuid, topic);
-    long.files.clear();
-    long.with(MeetingFile::new("MP4", Content::Pattern { seed: 60, length: 60_000_000 }))
+/// A meeting with only a video of 60 MB: too long to be prefetched when its beginning is read.
+fn long_meeting(uuid: &str, topic: &str) -> Meeting {
+    let mut meeting = meeting(uuid, topic);
+    meeting.files.clear();
+    meeting.with(MeetingFile::new("MP4", Content::Pattern { seed: 60, length: 60_000_000 }))
 }
 
 fn rig() -> Rig {
     let mut archive = Archive::empty();
     archive.meetings =
-        vec![meeting(READ, "Read"), long(PARTLY, "Partly"), meeting("c3RheXM==", "Stays")];
+        vec![meeting(READ, "Read"), long_meeting(PARTLY, "Partly"), meeting("c3RheXM==", "Stays")];
     Rig::new(DemoCloudOptions { archive, ..DemoCloudOptions::default() })
 }
 
@@ -43,8 +41,8 @@ fn refresh(rig: &Rig) {
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
 }
 
-/// Everything about the names of a meeting, and its bytes.
-fn seen(rig: &Rig, topic: &str) -> (String, String) {
+/// Returns the names and attributes of a meeting's files, and a hash of their bytes.
+fn state_of(rig: &Rig, topic: &str) -> (String, String) {
     let names = rig.shell(&format!(
         "find acme/*/*{topic} -printf '%p %s %T@ %i %m\\n' 2>/dev/null | LC_ALL=C sort || true"
     ));
@@ -55,24 +53,25 @@ fn is_shown(rig: &Rig, topic: &str) -> bool {
     rig.shell("ls acme/*").lines().any(|line| line.ends_with(topic))
 }
 
-fn kept(rig: &Rig) -> Value {
+fn kept_deleted(rig: &Rig) -> Value {
     rig.status()["sources"][0]["kept_deleted"].clone()
 }
 
-/// Reads all of one meeting and half of another one's video, and waits until that is on disk.
-fn read(rig: &Rig) -> (String, String) {
-    wait_until(SOON, "all is known", || {
+/// Reads one meeting completely and the beginning of another one's video, and waits until the disk
+/// cache has them.
+fn fill_cache(rig: &Rig) -> (String, String) {
+    wait_until(SOON, "all details are known", || {
         rig.shell("find . -name meeting.json | wc -l").trim() == "3"
     });
-    let before = seen(rig, "Read");
+    let before = state_of(rig, "Read");
     rig.shell("head -c 1000000 acme/*/*Partly/*.mp4 | wc -c");
-    wait_until(SOON, "it is on disk", || {
+    wait_until(SOON, "the disk cache has it", || {
         rig.status()["disk"]["held"].as_u64().is_some_and(|held| held > LENGTH)
     });
     before
 }
 
-fn take_away(cloud: &DemoCloud) {
+fn disconnect(cloud: &DemoCloud) {
     for server in [Server::Api, Server::Web, Server::Media] {
         cloud.inject(Trigger::always(server).does(Effect::BlackHole));
     }
@@ -91,15 +90,14 @@ fn clear_cache(rig: &Rig) {
 }
 
 #[test]
-fn what_is_deleted_upstream_stays_while_all_of_it_is_cached_also_after_a_restart_without_the_cloud()
-{
-    // Another source hangs all the while, and has no say in any of it.
+fn deleted_meeting_stays_while_it_is_cached() {
+    // Another source hangs during the whole test and must not interfere.
     let hole = DemoCloud::start(DemoCloudOptions {
         archive: Archive::many(3, 10),
         ..DemoCloudOptions::default()
     })
     .expect("a cloud");
-    take_away(&hole);
+    disconnect(&hole);
     let rig = rig().with_source("keep_deleted = true").with_source("trash = false");
     let second = rig.config().split("[source.acme]").nth(1).expect("a source").to_owned();
     let second = second.replace(&rig.cloud.api_url(), &hole.api_url());
@@ -110,43 +108,43 @@ fn what_is_deleted_upstream_stays_while_all_of_it_is_cached_also_after_a_restart
         let output = run(&mut rig.mount_command(), SOON);
         assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
     };
-    // The hanging source is still being asked when the other one has been.
-    let refreshed = |shown: &dyn Fn() -> bool| {
-        let mut asking =
+    // The refresh of the hanging source goes on when the other one has ended.
+    let refresh_until = |is_refreshed: &dyn Fn() -> bool| {
+        let mut command =
             rig.meetfs().arg("refresh").arg(&rig.mountpoint).spawn().expect("a command");
-        wait_until(SOON, "it is refreshed", shown);
-        let _it_may_have_ended = asking.kill();
-        let _it_has = asking.wait();
+        wait_until(SOON, "the source is refreshed", is_refreshed);
+        let _ = command.kill(); // It may have ended.
+        let _ = command.wait();
     };
     mount();
-    let before = read(&rig);
+    let before = fill_cache(&rig);
     assert!(rig.cloud.remove_meeting(READ) && rig.cloud.remove_meeting(PARTLY));
-    refreshed(&|| !is_shown(&rig, "Partly"));
+    refresh_until(&|| !is_shown(&rig, "Partly"));
     rig.cloud.clear_requests();
-    assert_eq!(seen(&rig, "Read"), before);
+    assert_eq!(state_of(&rig, "Read"), before);
     assert_eq!(rig.shell("cat acme/*/*Read/chat.txt"), "hello Read\n");
-    let asked: Vec<_> =
+    let requests: Vec<_> =
         rig.cloud.requests().into_iter().filter(|it| it.server != Server::Api).collect();
-    assert!(asked.is_empty(), "{asked:?}");
-    assert_eq!(kept(&rig), 1);
-    let words = run(rig.meetfs().arg("status"), SOON);
-    let words = String::from_utf8_lossy(&words.stdout).into_owned();
-    assert!(words.contains("deleted upstream, served from the cache: 1 meeting"), "{words}");
+    assert!(requests.is_empty(), "{requests:?}");
+    assert_eq!(kept_deleted(&rig), 1);
+    let status = run(rig.meetfs().arg("status"), SOON);
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(status.contains("deleted upstream, served from the cache: 1 meeting"), "{status}");
     rig.unmount();
 
-    take_away(&rig.cloud);
+    disconnect(&rig.cloud);
     mount();
-    assert_eq!(seen(&rig, "Read"), before);
-    assert_eq!(kept(&rig), 1);
+    assert_eq!(state_of(&rig, "Read"), before);
+    assert_eq!(kept_deleted(&rig), 1);
     rig.unmount();
 
-    // As soon as it is not cached any more, it goes.
+    // It disappears when it is no longer cached.
     clear_cache(&rig);
     rig.cloud.clear_faults();
     mount();
-    wait_until(SOON, "it goes", || !is_shown(&rig, "Read"));
+    wait_until(SOON, "it disappears", || !is_shown(&rig, "Read"));
     assert!(is_shown(&rig, "Stays"));
-    assert_eq!(kept(&rig), 0);
+    assert_eq!(kept_deleted(&rig), 0);
     rig.unmount();
     mount();
     assert!(!is_shown(&rig, "Read"));
@@ -154,51 +152,51 @@ fn what_is_deleted_upstream_stays_while_all_of_it_is_cached_also_after_a_restart
 }
 
 #[test]
-fn without_the_key_what_is_deleted_upstream_goes_however_well_it_is_cached() {
+fn deleted_meeting_disappears_by_default() {
     let rig = rig();
     rig.mount();
-    read(&rig);
+    fill_cache(&rig);
     assert!(rig.cloud.remove_meeting(READ));
     refresh(&rig);
     assert!(!is_shown(&rig, "Read") && is_shown(&rig, "Partly"));
-    assert_eq!(kept(&rig), 0);
+    assert_eq!(kept_deleted(&rig), 0);
     rig.unmount();
 }
 
 #[test]
-fn a_file_that_its_meeting_has_lost_stays_under_its_name_until_the_listing_has_it_again() {
+fn deleted_file_keeps_its_name_until_restored() {
     let rig = rig().with_source("keep_deleted = true");
     rig.mount();
-    let before = read(&rig);
+    let before = fill_cache(&rig);
     let whole =
         rig.cloud.meetings().into_iter().find(|meeting| meeting.uuid == READ).expect("the meeting");
-    // The transcript is named after the video that goes.
+    // The transcript is named after the deleted video.
     rig.cloud.change_meeting(READ, |meeting| meeting.files.retain(|file| file.file_type != "MP4"));
     refresh(&rig);
     let names = |(names, _): &(String, String)| {
         let no_document = names.lines().filter(|line| !line.contains("meeting.json"));
         no_document.map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(names(&seen(&rig, "Read")), names(&before));
-    assert_eq!(kept(&rig), 1);
-    // The rest goes as well, and everything is kept together.
+    assert_eq!(names(&state_of(&rig, "Read")), names(&before));
+    assert_eq!(kept_deleted(&rig), 1);
+    // The rest is deleted too, and the meeting is retained as a whole.
     rig.cloud.remove_meeting(READ);
     refresh(&rig);
     rig.cloud.clear_requests();
-    assert_eq!(names(&seen(&rig, "Read")), names(&before));
+    assert_eq!(names(&state_of(&rig, "Read")), names(&before));
     assert!(rig.media_requests().is_empty(), "{:?}", rig.media_requests());
     rig.cloud.add_meeting(whole);
     refresh(&rig);
-    assert_eq!(seen(&rig, "Read"), before);
-    assert_eq!(kept(&rig), 0);
+    assert_eq!(state_of(&rig, "Read"), before);
+    assert_eq!(kept_deleted(&rig), 0);
     rig.unmount();
 }
 
 #[test]
-fn what_is_kept_lies_in_the_trash_as_well() {
+fn retained_meeting_is_in_the_trash_too() {
     let rig = rig().with_source("keep_deleted = true");
     rig.mount();
-    let before = read(&rig);
+    let before = fill_cache(&rig);
     assert!(rig.cloud.trash_meeting(READ, Timestamp::now()));
     refresh(&rig);
     wait_until(SOON, "it is in the trash", || {
@@ -206,6 +204,6 @@ fn what_is_kept_lies_in_the_trash_as_well() {
     });
     let years = |topic: &str| rig.shell(&format!("cat acme/2*/*{topic}/* | sha256sum"));
     assert_eq!(years("Read"), before.1);
-    assert_eq!(kept(&rig), 1);
+    assert_eq!(kept_deleted(&rig), 1);
     rig.unmount();
 }

@@ -1,6 +1,4 @@
-//! What a mount shows of its cloud: all of it, at the price of the fewest calls, whatever goes wrong on the way.
-
-// A helper that cannot go on fails its test.
+//! The listing of a mount: complete, with the fewest calls, and robust against failures.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -29,7 +27,7 @@ fn today() -> Date {
     TimeZone::UTC.to_datetime(Timestamp::now()).date()
 }
 
-/// One listing call as it was asked: its window, and its page token where it is not the first page.
+/// A listing request: its window, and its page token unless it is for the first page.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Call {
     from: Date,
@@ -62,30 +60,30 @@ fn listing_calls(rig: &Rig) -> Vec<Call> {
         .collect()
 }
 
-/// Asserts that the calls covered two years with windows of thirty days that overlap by one, the fewest there are;
-/// returns how often each window's first page was asked for.
-fn fewest_windows(calls: &[Call]) -> BTreeMap<(Date, Date), usize> {
+/// Asserts that the calls cover two years with the fewest windows: thirty days that overlap by one.
+/// Returns how often the first page of each window was requested.
+fn assert_fewest_windows(calls: &[Call]) -> BTreeMap<(Date, Date), usize> {
     let mut firsts = BTreeMap::new();
     for call in calls.iter().filter(|call| call.token.is_none()) {
         *firsts.entry((call.from, call.to)).or_default() += 1;
     }
     let all: Vec<(Date, Date)> = firsts.keys().copied().collect();
-    // The server takes a calendar month at most: of a window across the end of February it leaves a day or two,
-    // which are asked for by themselves.
-    let is_rest = |(from, to): &(Date, Date)| {
+    // The server accepts at most a calendar month. A window across the end of February leaves a day or
+    // two, which are requested separately.
+    let is_remainder = |(from, to): &(Date, Date)| {
         all.iter().any(|(first, last)| first <= from && to <= last && (first, last) != (from, to))
     };
-    let (rests, windows): (Vec<_>, Vec<_>) = all.iter().copied().partition(is_rest);
+    let (remainders, windows): (Vec<_>, Vec<_>) = all.iter().copied().partition(is_remainder);
     assert!(
-        rests.iter().all(|(from, to)| (*to - *from).get_days() <= 2 && from.month() <= 3),
-        "{rests:?}"
+        remainders.iter().all(|(from, to)| (*to - *from).get_days() <= 2 && from.month() <= 3),
+        "{remainders:?}"
     );
     for pair in windows.windows(2) {
-        assert_eq!(pair[0].1, pair[1].0, "neighbours share a day: {pair:?}");
+        assert_eq!(pair[0].1, pair[1].0, "adjacent windows share a day: {pair:?}");
     }
     let (first, last) = (windows.first().expect("a window").0, windows.last().expect("a window").1);
     assert!(last > today() && first <= today().saturating_sub(2.years()), "{first} to {last}");
-    // As long as may be, all but the oldest, so that there are as few as may be.
+    // All but the oldest have the maximum length.
     for (from, to) in windows.iter().skip(1) {
         let month_back = to.saturating_sub(1.month());
         assert!((*to - *from).get_days() == 29 || *from == month_back, "{from} to {to}");
@@ -93,7 +91,7 @@ fn fewest_windows(calls: &[Call]) -> BTreeMap<(Date, Date), usize> {
     firsts
 }
 
-/// The paths of the mount, sorted.
+/// Returns the sorted paths of the mount.
 fn paths(rig: &Rig) -> String {
     rig.shell("find . | LC_ALL=C sort")
 }
@@ -102,28 +100,28 @@ fn refresh(rig: &Rig) {
     signal(rig.daemon().expect("a daemon"), "HUP");
 }
 
-fn text(words: &str) -> Content {
-    Content::Stored(words.to_owned().into())
+fn text(text: &str) -> Content {
+    Content::Stored(text.to_owned().into())
 }
 
-fn shown(rig: &Rig, pattern: &str) -> usize {
+fn count(rig: &Rig, pattern: &str) -> usize {
     rig.shell(&format!("find . -path '{pattern}' | wc -l")).trim().parse().expect("a number")
 }
 
 #[test]
-fn two_years_are_complete_at_the_price_of_the_fewest_calls() {
+fn two_years_take_the_fewest_possible_calls() {
     let rig = Rig::mounted(options(two_years()));
-    assert_eq!(shown(&rig, "*/chat.txt"), MEETINGS);
+    assert_eq!(count(&rig, "*/chat.txt"), MEETINGS);
     let calls = listing_calls(&rig);
-    assert!(fewest_windows(&calls).values().all(|times| *times == 1), "{calls:#?}");
+    assert!(assert_fewest_windows(&calls).values().all(|times| *times == 1), "{calls:#?}");
     assert!(calls.iter().all(|call| call.status == 200));
     let distinct: BTreeSet<&Call> = calls.iter().collect();
-    assert_eq!(distinct.len(), calls.len(), "no page was asked for twice");
+    assert_eq!(distinct.len(), calls.len(), "a page was requested twice");
     rig.unmount();
 }
 
 #[test]
-fn failing_pages_and_dead_page_tokens_cost_a_few_calls_and_no_meeting() {
+fn failing_pages_lose_no_meeting() {
     let rig = Rig::new(options(two_years()));
     rig.cloud
         .inject(Trigger::next(Server::Api, 2).on("/recordings").after(7).does(Effect::status(500)));
@@ -131,38 +129,38 @@ fn failing_pages_and_dead_page_tokens_cost_a_few_calls_and_no_meeting() {
         Trigger::next(Server::Api, 1).on("/recordings").after(20).does(Effect::DeadPageToken),
     );
     rig.mount();
-    assert_eq!(shown(&rig, "*/chat.txt"), MEETINGS);
+    assert_eq!(count(&rig, "*/chat.txt"), MEETINGS);
     let calls = listing_calls(&rig);
-    let firsts = fewest_windows(&calls);
+    let firsts = assert_fewest_windows(&calls);
     let failed = calls.iter().filter(|call| call.status == 500).count();
     assert_eq!(failed, 2);
-    let again: usize = firsts.values().map(|times| times - 1).sum();
-    // A failed page is asked again as it is, a dead token begins its window anew.
-    assert!(again <= failed + 1, "{firsts:?}");
+    let repeated: usize = firsts.values().map(|times| times - 1).sum();
+    // A failed page is requested again; an expired token restarts its window.
+    assert!(repeated <= failed + 1, "{firsts:?}");
     rig.unmount();
 }
 
 #[test]
-fn page_tokens_that_die_all_at_once_cost_no_meeting() {
+fn expired_page_tokens_lose_no_meeting() {
     let slow =
         DemoCloudOptions { first_byte_latency: Duration::from_millis(30), ..options(two_years()) };
     let rig = Rig::new(slow);
     rig.write_config(&rig.config());
     let mut mounting = crate::support::life::RunningCommand::start(&mut rig.mount_command());
-    wait_until(SOON, "it lists", || {
+    wait_until(SOON, "the listing has started", || {
         listing_calls(&rig).iter().filter(|call| call.token.is_some()).count() > 3
     });
     rig.cloud.expire_page_tokens();
     assert!(mounting.end(SOON).0.success(), "{}", mounting.output());
-    assert_eq!(shown(&rig, "*/chat.txt"), MEETINGS);
-    fewest_windows(&listing_calls(&rig));
+    assert_eq!(count(&rig, "*/chat.txt"), MEETINGS);
+    assert_fewest_windows(&listing_calls(&rig));
     rig.unmount();
 }
 
 #[test]
-fn the_paths_are_the_same_whatever_the_order_of_the_listing() {
+fn paths_ignore_listing_order() {
     let mut archive = two_years();
-    // Meetings that need each other's names: the same topic at the same time.
+    // Meetings whose names collide: the same topic at the same time.
     for index in 0..5 {
         let mut twin = archive.meetings[index * 10].clone();
         twin.uuid = format!("dHdpbg{index}==");
@@ -171,25 +169,25 @@ fn the_paths_are_the_same_whatever_the_order_of_the_listing() {
     let one = Rig::mounted(options(archive.clone()));
     fastrand::Rng::with_seed(7).shuffle(&mut archive.meetings);
     let mut other = options(archive);
-    // Pages of another length bring other meetings first.
+    // Pages of another length change the order again.
     other.page_cap = 7;
     let other = Rig::mounted(other);
-    // Documents wait for details, which may be asked for only so often.
+    // Documents wait for details, which are rate-limited.
     for rig in [&one, &other] {
         wait_until(SOON, "every meeting has its document", || {
-            shown(rig, "*/meeting.json") == MEETINGS + 5
+            count(rig, "*/meeting.json") == MEETINGS + 5
         });
     }
     let listed = paths(&one);
     assert_eq!(listed.lines().filter(|path| path.ends_with("/chat.txt")).count(), MEETINGS + 5);
-    assert!(listed == paths(&other), "the order of the listing shows");
+    assert!(listed == paths(&other), "the paths depend on the order of the listing");
     one.unmount();
     one.mount();
-    assert!(listed == paths(&one), "the restart shows");
+    assert!(listed == paths(&one), "the paths changed with the restart");
 }
 
 #[test]
-fn what_changes_in_the_cloud_shows_after_a_refresh() {
+fn provider_changes_appear_after_a_refresh() {
     let mut archive = Archive::many(20, 20);
     let start = archive.meetings[3].start + SignedDuration::from_secs(30);
     let pending = Meeting::new("cGVuZGluZw==", "Pending", start)
@@ -197,17 +195,17 @@ fn what_changes_in_the_cloud_shows_after_a_refresh() {
     archive.meetings.push(pending);
     let gone = archive.meetings[5].clone();
     let rig = Rig::mounted(options(archive));
-    assert_eq!(shown(&rig, "*/*Pending/*.mp4"), 0, "what is still processing is hidden");
+    assert_eq!(count(&rig, "*/*Pending/*.mp4"), 0, "an unfinished recording is hidden");
     let gone_topic = format!("*/* {}/chat.txt", gone.topic);
-    assert_eq!(shown(&rig, &gone_topic), 1);
+    assert_eq!(count(&rig, &gone_topic), 1);
 
     rig.cloud.finish_processing("cGVuZGluZw==");
     rig.cloud.remove_meeting(&gone.uuid);
     refresh(&rig);
     wait_until(SOON, "the recording appears", || {
-        shown(&rig, "*/*Pending/shared_screen_with_speaker_view.mp4") == 1
+        count(&rig, "*/*Pending/shared_screen_with_speaker_view.mp4") == 1
     });
-    wait_until(SOON, "the deleted one disappears", || shown(&rig, &gone_topic) == 0);
+    wait_until(SOON, "the deleted one disappears", || count(&rig, &gone_topic) == 0);
     assert_eq!(rig.shell("cat */*/*Pending/*.mp4 | wc -c").trim(), "100000");
 
     rig.cloud.change_meeting("cGVuZGluZw==", |meeting| {
@@ -222,19 +220,19 @@ fn what_changes_in_the_cloud_shows_after_a_refresh() {
     });
     refresh(&rig);
     wait_until(SOON, "the transcript appears beside its video", || {
-        shown(&rig, "*/*Pending/shared_screen_with_speaker_view.vtt") == 1
+        count(&rig, "*/*Pending/shared_screen_with_speaker_view.vtt") == 1
     });
     rig.unmount();
 }
 
 #[test]
-fn a_window_that_fails_in_a_later_refresh_takes_no_meeting_away() {
+fn failed_window_removes_no_meeting() {
     let rig = Rig::mounted(options(two_years()));
     let before = paths(&rig);
     let removed = rig.cloud.meetings().last().expect("a meeting").uuid.clone();
     rig.cloud.remove_meeting(&removed);
     for fault in [
-        // One page with all its retries, then every page.
+        // One page with all its retries, then all pages.
         Trigger::next(Server::Api, 5).on("/users/").does(Effect::status(500)),
         Trigger::always(Server::Api).on("/users/").does(Effect::status(500)),
         Trigger::always(Server::Api).on("/users/").does(Effect::status(404)),
@@ -243,21 +241,23 @@ fn a_window_that_fails_in_a_later_refresh_takes_no_meeting_away() {
         rig.cloud.clear_requests();
         rig.cloud.inject(fault.clone());
         refresh(&rig);
-        wait_until(SOON, "the cloud is asked", || {
+        wait_until(SOON, "the refresh has started", || {
             listing_calls(&rig).len() >= 5
                 || fault.when.count > 5 && !listing_calls(&rig).is_empty()
         });
-        std::thread::sleep(Duration::from_secs(2));
+        wait_until(SOON, "the refresh has ended", || {
+            rig.status()["sources"][0]["is_refreshing"] == false
+        });
         let now = paths(&rig);
         let lost: Vec<&str> =
             before.lines().filter(|path| !now.lines().any(|other| other == *path)).collect();
-        // Only the meeting that is truly gone may be missing, where its window was listed.
+        // Only the deleted meeting may be missing, if its window was listed.
         assert!(lost.len() <= 4, "{fault:?}: {lost:?}");
         rig.cloud.clear_faults();
     }
     refresh(&rig);
-    wait_until(SOON, "the one that is gone disappears", || {
-        shown(&rig, "*/chat.txt") == MEETINGS - 1
+    wait_until(SOON, "the deleted meeting disappears", || {
+        count(&rig, "*/chat.txt") == MEETINGS - 1
     });
     rig.unmount();
 }

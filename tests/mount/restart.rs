@@ -162,7 +162,7 @@ fn new_source_does_not_delay_a_stored_listing() {
             sources[1]["error"].is_string() && sources[2]["listed"].is_string()
         });
         wait_until(SOON, "the slow one shows", || shown(&rig) == 45);
-        assert!(rig.log().contains("could not be listed"), "{}", rig.log());
+        assert!(rig.log().contains("cannot list recordings"), "{}", rig.log());
         rig.unmount();
         assert!(!running.output().contains("wrong-secret"), "{}", running.output());
         slow.clear_faults();

@@ -1,6 +1,4 @@
-//! What lies in the recycle bins of Zoom and Webex: shown with its end, given out or explained, and gone when it is.
-
-// A helper that cannot go on fails its test.
+//! The recycle bins of Zoom and Webex: when they expire, and what can be downloaded from them.
 
 use crate::support::life::RunningCommand;
 use crate::support::{Rig, SOON, alone, run, text, wait_until};
@@ -12,7 +10,7 @@ use meetfs::demo_cloud::{
 };
 use serde_json::Value;
 
-const GONE: &str = "/Z29uZQ//==";
+const TRASHED: &str = "/Z29uZQ//==";
 const LENGTH: u64 = 3_000_000;
 
 fn hours_ago(hours: i64) -> Timestamp {
@@ -33,7 +31,7 @@ fn meeting(uuid: &str, topic: &str) -> Meeting {
 
 fn options(trash_downloads: bool) -> DemoCloudOptions {
     let mut archive = Archive::empty();
-    archive.meetings = vec![meeting(GONE, "Gone"), meeting("c3RheXM==", "Stays")];
+    archive.meetings = vec![meeting(TRASHED, "Gone"), meeting("c3RheXM==", "Stays")];
     DemoCloudOptions { archive, trash_downloads, ..DemoCloudOptions::default() }
 }
 
@@ -42,12 +40,12 @@ fn refresh(rig: &Rig) {
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
 }
 
-/// What `ls` shows below a directory, in one line.
+/// Returns the names in a directory in one line.
 fn names(rig: &Rig, directory: &str) -> String {
     rig.shell(&format!("ls {directory} 2>/dev/null | tr '\\n' ' ' || true")).trim_end().to_owned()
 }
 
-/// Waits until everything in the bin has been tried.
+/// Waits until all files of a directory in the recycle bin have been probed.
 fn wait_for_files(rig: &Rig, directory: &str, expected: &str) {
     wait_until(SOON, &format!("{directory} has {expected}"), || names(rig, directory) == expected);
 }
@@ -64,20 +62,20 @@ fn document(rig: &Rig, directory: &str) -> Value {
 const REFUSED: &str = "chat.txt.unavailable.txt meeting.json participants.csv shared_screen_with_speaker_view.mp4.unavailable.txt";
 
 #[test]
-fn what_zoom_does_not_give_out_of_its_trash_is_shown_with_its_end_and_the_way_back() {
+fn refused_zoom_trash_is_explained() {
     let rig = Rig::mounted(options(false));
     let backup = rig.directory.path().join("backup");
     rig.shell(&format!("rsync -a acme/ '{}/'", backup.display()));
     let deleted = hours_ago(24 * 10);
-    assert!(rig.cloud.trash_meeting(GONE, deleted));
+    assert!(rig.cloud.trash_meeting(TRASHED, deleted));
     refresh(&rig);
     assert_eq!(rig.shell("ls -d acme/2*/*Gone 2>/dev/null | wc -l"), "0\n");
     wait_for_files(&rig, "acme/trash/*Gone", REFUSED);
     let expires = deleted + days(30);
     let day = TimeZone::UTC.to_datetime(expires).date();
-    let told = rig.shell("cat acme/trash/*Gone/chat.txt.unavailable.txt");
-    for words in ["Zoom's trash", "a web page", "Recordings > Trash", &format!("until {day}")] {
-        assert!(told.contains(words), "{words}: {told}");
+    let output = rig.shell("cat acme/trash/*Gone/chat.txt.unavailable.txt");
+    for words in ["Zoom's trash", "a web page", "Recordings > Trash", &format!("by {day},")] {
+        assert!(output.contains(words), "{words}: {output}");
     }
     let known = document(&rig, "acme/trash/*Gone");
     assert_eq!(known["expires"], expires.to_string());
@@ -85,36 +83,39 @@ fn what_zoom_does_not_give_out_of_its_trash_is_shown_with_its_end_and_the_way_ba
     assert_eq!(known["topic"], "Gone");
     let python = "import os,sys\n\
         for path in sys.argv[1:]: print(os.getxattr(path, 'user.meetfs.expires').decode())";
-    let told = rig.shell(&format!("python3 -c \"{python}\" acme/trash/*Gone acme/trash/*Gone/*"));
-    assert_eq!(told, format!("{expires}\n").repeat(5));
+    let output = rig.shell(&format!("python3 -c \"{python}\" acme/trash/*Gone acme/trash/*Gone/*"));
+    assert_eq!(output, format!("{expires}\n").repeat(5));
     assert_eq!(rig.status()["sources"][0]["in_trash"], 1);
     assert_eq!(rig.status()["sources"][0]["meetings"], 1);
 
-    let (code, told) = expiring(&rig, &["--within", "20d", "--json"]);
-    let told: Value = serde_json::from_str(&told).expect("JSON");
-    assert_eq!((code, told.as_array().map(Vec::len)), (Some(0), Some(2)), "{told}");
-    for file in told.as_array().into_iter().flatten() {
+    let (code, output) = expiring(&rig, &["--within", "20d", "--json"]);
+    let output: Value = serde_json::from_str(&output).expect("JSON");
+    assert_eq!((code, output.as_array().map(Vec::len)), (Some(0), Some(2)), "{output}");
+    for file in output.as_array().into_iter().flatten() {
         assert_eq!(
             (&file["in_trash"], &file["is_readable"], &file["days_left"]),
             (&true.into(), &false.into(), &19.into()),
             "{file}"
         );
     }
-    let (_, told) = expiring(&rig, &[]);
-    assert_eq!(told.matches("19 days").count(), 2, "{told}");
+    let (_, output) = expiring(&rig, &[]);
+    assert_eq!(output.matches("19 days").count(), 2, "{output}");
     assert_eq!(
-        told.matches("(in the recycle bin, which allows no downloads;").count(),
+        output.matches("(in the recycle bin, which allows no downloads;").count(),
         2,
-        "{told}"
+        "{output}"
     );
-    // Saved while it was there is saved.
+    // A backup from before the deletion counts.
     let directory = backup.to_str().expect("a path");
     assert_eq!(expiring(&rig, &["--not-in", directory]), (Some(0), String::new()));
     rig.shell(&format!("rm -r '{directory}'/2*/*Gone/chat.txt"));
-    let (code, told) = expiring(&rig, &["--not-in", directory]);
-    assert!(code == Some(1) && told.lines().count() == 1 && told.contains("chat.txt"), "{told}");
+    let (code, output) = expiring(&rig, &["--not-in", directory]);
+    assert!(
+        code == Some(1) && output.lines().count() == 1 && output.contains("chat.txt"),
+        "{output}"
+    );
 
-    // Nothing is tried or copied twice, whatever has happened to the process and the cloud.
+    // Nothing is probed or copied twice, also after restarts and without the provider.
     let rsync = format!("rsync -a --itemize-changes acme/trash/ '{directory}/trash/'");
     assert!(rig.shell(&rsync).lines().count() >= 4);
     assert_eq!(rig.shell(&rsync), "");
@@ -125,8 +126,8 @@ fn what_zoom_does_not_give_out_of_its_trash_is_shown_with_its_end_and_the_way_ba
     assert_eq!(rig.shell("find acme/trash -printf '%p %s %T@ %i\\n' | LC_ALL=C sort"), listed);
     refresh(&rig);
     assert_eq!(rig.shell(&rsync), "");
-    let tried = rig.cloud.requests().into_iter().filter(|it| it.server != Server::Api).count();
-    assert_eq!(tried, 0, "{:?}", rig.cloud.requests());
+    let probes = rig.cloud.requests().into_iter().filter(|it| it.server != Server::Api).count();
+    assert_eq!(probes, 0, "{:?}", rig.cloud.requests());
     rig.unmount();
     for server in [Server::Api, Server::Web, Server::Media] {
         rig.cloud.inject(Trigger::always(server).does(Effect::BlackHole));
@@ -137,12 +138,12 @@ fn what_zoom_does_not_give_out_of_its_trash_is_shown_with_its_end_and_the_way_ba
 }
 
 #[test]
-fn what_zoom_gives_out_of_its_trash_is_a_file_of_its_own() {
+fn downloadable_zoom_trash_has_its_own_files() {
     let rig = Rig::mounted(options(true));
     let numbers = "stat -c %i acme/*/*Gone acme/*/*Gone/*.mp4 acme/*/*Gone/chat.txt";
     let (before, sum) =
         (rig.shell(numbers), rig.shell("sha256sum < \"$(echo acme/2*/*Gone/*.mp4)\""));
-    assert!(rig.cloud.trash_meeting(GONE, hours_ago(2)));
+    assert!(rig.cloud.trash_meeting(TRASHED, hours_ago(2)));
     refresh(&rig);
     wait_for_files(
         &rig,
@@ -156,7 +157,7 @@ fn what_zoom_gives_out_of_its_trash_is_a_file_of_its_own() {
     );
     let media = rig.media_bytes();
     assert_eq!(rig.shell("sha256sum < \"$(echo acme/trash/*Gone/*.mp4)\""), sum);
-    assert!(rig.media_bytes() >= media + LENGTH, "no block of the other one is taken for its own");
+    assert!(rig.media_bytes() >= media + LENGTH, "cached blocks of the listed meeting were used");
     assert_eq!(rig.shell("cat acme/trash/*Gone/chat.txt"), "hello Gone\n");
     let backup = rig.directory.path().join("backup");
     let rsync = format!("rsync -a --itemize-changes acme/ '{}/'", backup.display());
@@ -167,12 +168,12 @@ fn what_zoom_gives_out_of_its_trash_is_a_file_of_its_own() {
     rig.cloud.clear_requests();
     assert_eq!(rig.shell(&rsync), "");
     assert!(rig.media_requests().is_empty(), "{:?}", rig.media_requests());
-    let (code, told) =
+    let (code, output) =
         expiring(&rig, &["--not-in", backup.to_str().expect("a path"), "--checksum"]);
-    assert_eq!((code, told.as_str()), (Some(0), ""));
+    assert_eq!((code, output.as_str()), (Some(0), ""));
 
-    // Back where it was, under the numbers it had.
-    assert!(rig.cloud.restore_meeting(GONE));
+    // Restored to its original directory with its original inode numbers.
+    assert!(rig.cloud.restore_meeting(TRASHED));
     refresh(&rig);
     assert_eq!(rig.shell(numbers), before);
     assert_eq!(
@@ -180,26 +181,26 @@ fn what_zoom_gives_out_of_its_trash_is_a_file_of_its_own() {
         format!("{}\n", TimeZone::UTC.to_datetime(hours_ago(30)).year())
     );
     assert_eq!(rig.status()["sources"][0]["in_trash"], 0);
-    // Deleted again, and for good.
-    assert!(rig.cloud.trash_meeting(GONE, hours_ago(1)));
+    // Deleted again, permanently.
+    assert!(rig.cloud.trash_meeting(TRASHED, hours_ago(1)));
     refresh(&rig);
     wait_for_files(
         &rig,
         "acme/trash/*Gone",
         "chat.txt meeting.json participants.csv shared_screen_with_speaker_view.mp4",
     );
-    assert!(rig.cloud.purge_meeting(GONE));
+    assert!(rig.cloud.purge_meeting(TRASHED));
     refresh(&rig);
     assert_eq!(rig.shell("find acme | grep -c Gone || true"), "0\n");
     rig.unmount();
 }
 
 #[test]
-fn a_meeting_that_is_half_in_the_trash_has_the_rest_where_it_was() {
+fn partly_trashed_meeting_keeps_its_other_files() {
     let rig = Rig::new(options(false)).with_source("users = [\"all\"]");
     rig.mount();
-    let there = rig.shell("find acme/2*/*Gone -type f -printf '%p %s %i\\n' | LC_ALL=C sort");
-    assert!(rig.cloud.trash_files(GONE, "CHAT", hours_ago(48)));
+    let listed = rig.shell("find acme/2*/*Gone -type f -printf '%p %s %i\\n' | LC_ALL=C sort");
+    assert!(rig.cloud.trash_files(TRASHED, "CHAT", hours_ago(48)));
     refresh(&rig);
     wait_for_files(
         &rig,
@@ -210,28 +211,28 @@ fn a_meeting_that_is_half_in_the_trash_has_the_rest_where_it_was() {
         names(&rig, "acme/2*/*Gone"),
         "meeting.json participants.csv shared_screen_with_speaker_view.mp4"
     );
-    // Without another look into the trash: what is there again does not lie in it.
-    assert!(rig.cloud.restore_meeting(GONE));
+    // A restored file leaves the recycle bin, even if that cannot be listed.
+    assert!(rig.cloud.restore_meeting(TRASHED));
     rig.cloud.inject(Trigger::always(Server::Api).on("/v2/users").does(Effect::status(404)));
     refresh(&rig);
     assert!(rig.status()["sources"][0]["trash_error"].is_string());
     assert_eq!(
         rig.shell("find acme/2*/*Gone -type f -printf '%p %s %i\\n' | LC_ALL=C sort"),
-        there
+        listed
     );
     assert_eq!(names(&rig, "acme/trash"), "");
     rig.unmount();
 }
 
 #[test]
-fn a_transcript_in_the_trash_is_called_after_the_video_that_stays_and_a_backup_of_it_counts() {
+fn trashed_transcript_is_named_after_its_video() {
     let mut cloud = options(false);
     let spoken = MeetingFile::new("TRANSCRIPT", Content::Stored("WEBVTT\n\nhello\n".into()));
     cloud.archive.meetings[0] = cloud.archive.meetings[0].clone().with(spoken);
     let rig = Rig::mounted(cloud);
     let backup = rig.directory.path().join("backup");
     rig.shell(&format!("rsync -a acme/ '{}/'", backup.display()));
-    assert!(rig.cloud.trash_files(GONE, "TRANSCRIPT", hours_ago(48)));
+    assert!(rig.cloud.trash_files(TRASHED, "TRANSCRIPT", hours_ago(48)));
     refresh(&rig);
     let note = "meeting.json participants.csv shared_screen_with_speaker_view.vtt.unavailable.txt";
     wait_for_files(&rig, "acme/trash/*Gone", note);
@@ -241,25 +242,25 @@ fn a_transcript_in_the_trash_is_called_after_the_video_that_stays_and_a_backup_o
 }
 
 #[test]
-fn what_was_refused_is_tried_again_after_a_day_and_shown_once_it_is_given_out() {
+fn refusal_is_probed_again_after_a_day() {
     let rig = Rig::mounted(options(false));
-    assert!(rig.cloud.trash_meeting(GONE, hours_ago(24 * 3)));
+    assert!(rig.cloud.trash_meeting(TRASHED, hours_ago(24 * 3)));
     refresh(&rig);
     wait_for_files(&rig, "acme/trash/*Gone", REFUSED);
     rig.unmount();
     rig.cloud.set_trash_downloads(true);
-    let yesterday = || {
+    let age_probes = || {
         let catalog = rig.directory.path().join("cache/catalog.sqlite");
         let catalog = rusqlite::Connection::open(catalog).expect("the catalog");
-        let earlier = catalog.execute("UPDATE trashed_file SET at = at - 25 * 3600", []);
-        assert_eq!(earlier.expect("trials"), 2);
+        let aged = catalog.execute("UPDATE trashed_file SET at = at - 25 * 3600", []);
+        assert_eq!(aged.expect("probes"), 2);
     };
-    // Within the day the word of the last time holds.
+    // For a day the refusal holds.
     rig.mount();
     refresh(&rig);
     assert_eq!(names(&rig, "acme/trash/*Gone"), REFUSED);
     rig.unmount();
-    yesterday();
+    age_probes();
     rig.mount();
     wait_for_files(
         &rig,
@@ -269,20 +270,20 @@ fn what_was_refused_is_tried_again_after_a_day_and_shown_once_it_is_given_out() 
     assert_eq!(rig.shell("cat acme/trash/*Gone/chat.txt"), "hello Gone\n");
     assert_eq!(rig.shell("cat acme/trash/*Gone/*.mp4 | wc -c").trim(), LENGTH.to_string());
     rig.unmount();
-    // What was given out once is not tried again, and goes on to be a file.
+    // A file that could be downloaded once is not probed again.
     rig.cloud.set_trash_downloads(false);
-    yesterday();
+    age_probes();
     rig.cloud.clear_requests();
     rig.mount();
     refresh(&rig);
     assert_eq!(rig.shell("cat acme/trash/*Gone/chat.txt"), "hello Gone\n");
-    let tried = rig.cloud.requests().into_iter().filter(|it| it.server != Server::Api).count();
-    assert_eq!(tried, 0, "{:?}", rig.cloud.requests());
+    let probes = rig.cloud.requests().into_iter().filter(|it| it.server != Server::Api).count();
+    assert_eq!(probes, 0, "{:?}", rig.cloud.requests());
     rig.unmount();
 }
 
 #[test]
-fn the_trash_of_a_whole_account_is_listed_user_by_user_or_left_out_and_told_once() {
+fn account_trash_failure_is_reported_once() {
     let mut cloud = options(false);
     let mut other = meeting("b3RoZXI==", "Other");
     other.host_email = "ben@example.org".into();
@@ -291,14 +292,14 @@ fn the_trash_of_a_whole_account_is_listed_user_by_user_or_left_out_and_told_once
     cloud.archive.hosts.push(Host { status: "inactive", ..ben });
     let rig = Rig::new(cloud).with_source("users = [\"all\"]");
     assert!(
-        rig.cloud.trash_meeting(GONE, hours_ago(2))
+        rig.cloud.trash_meeting(TRASHED, hours_ago(2))
             && rig.cloud.trash_meeting("b3RoZXI==", hours_ago(2))
     );
     rig.mount();
     wait_for_files(&rig, "acme/trash/*Gone", REFUSED);
     wait_for_files(&rig, "acme/trash/*Other", REFUSED);
     assert_eq!(rig.shell("ls acme/2*").lines().count(), 1);
-    // What cannot be listed for a while is shown as it was.
+    // While it cannot be listed, it is shown unchanged.
     let scopes = r#"{"code":4711,"message":"Invalid access token, does not contain scopes:[user:read:list_users:admin]."}"#;
     let refused = Effect::Status {
         status: 400,
@@ -314,17 +315,17 @@ fn the_trash_of_a_whole_account_is_listed_user_by_user_or_left_out_and_told_once
         assert!(
             source["trash_error"]
                 .as_str()
-                .is_some_and(|why| why.contains("user:read:list_users:admin")),
+                .is_some_and(|reason| reason.contains("user:read:list_users:admin")),
             "{source}"
         );
     }
     assert_eq!(rig.shell("ls acme/trash").lines().count(), 2);
     assert_eq!(rig.shell("ls acme/2*").lines().count(), 1);
-    let told = rig.log().matches("the recycle bin could not be listed").count();
-    assert_eq!(told, 1, "{}", rig.log());
-    let words = run(rig.meetfs().arg("status"), SOON);
-    let words = String::from_utf8_lossy(&words.stdout).into_owned();
-    assert!(words.contains("recycle bin incomplete: ") && !words.contains("FAILED"), "{words}");
+    let reports = rig.log().matches("cannot list the recycle bin").count();
+    assert_eq!(reports, 1, "{}", rig.log());
+    let status = run(rig.meetfs().arg("status"), SOON);
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(status.contains("recycle bin incomplete: ") && !status.contains("FAILED"), "{status}");
     rig.cloud.clear_faults();
     refresh(&rig);
     assert_eq!(rig.status()["sources"][0]["trash_error"], Value::Null);
@@ -332,31 +333,31 @@ fn the_trash_of_a_whole_account_is_listed_user_by_user_or_left_out_and_told_once
 }
 
 #[test]
-fn a_trash_that_never_answers_keeps_no_recording_waiting() {
+fn hanging_trash_delays_no_recording() {
     let rig = Rig::new(options(false)).with_source("users = [\"all\"]");
     rig.cloud.inject(Trigger::always(Server::Api).on("/v2/users").does(Effect::BlackHole));
     rig.mount();
-    let is_asked =
+    let is_requested =
         || rig.cloud.requests().iter().any(|request| request.path.starts_with("/v2/users"));
-    wait_until(SOON, "the trash is asked for", is_asked);
+    wait_until(SOON, "the recycle bin is requested", is_requested);
     let is_hanging = || rig.status()["sources"][0]["is_refreshing"] == true;
     assert!(is_hanging());
     rig.cloud.add_meeting(meeting("bmV3==", "New"));
-    let mut asking = RunningCommand::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
-    wait_until(SOON, "it shows", || names(&rig, "acme/2*/*New").contains("chat.txt"));
-    assert!(is_hanging(), "it showed when the trash was given up");
+    let mut command = RunningCommand::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
+    wait_until(SOON, "the recording appears", || names(&rig, "acme/2*/*New").contains("chat.txt"));
+    assert!(is_hanging(), "the recording waited for the recycle bin");
     assert_eq!(rig.status()["sources"][0]["error"], Value::Null);
-    // What it is given up with is told, and the source is well.
-    assert!(asking.end(SOON).0.success(), "{}", asking.output());
+    // The failure is reported, and the source is healthy.
+    assert!(command.end(SOON).0.success(), "{}", command.output());
     let source = rig.status()["sources"][0].clone();
     assert!(source["trash_error"].is_string() && source["error"].is_null(), "{source}");
     rig.unmount();
 }
 
 #[test]
-fn a_source_without_trash_never_asks_for_it() {
+fn disabled_trash_is_never_requested() {
     let rig = Rig::new(options(true)).with_source("trash = false");
-    assert!(rig.cloud.trash_meeting(GONE, hours_ago(2)));
+    assert!(rig.cloud.trash_meeting(TRASHED, hours_ago(2)));
     rig.mount();
     refresh(&rig);
     assert_eq!(names(&rig, "acme/trash"), "");
@@ -365,40 +366,56 @@ fn a_source_without_trash_never_asks_for_it() {
     rig.unmount();
 }
 
+/// Opens a video, moves its meeting to the recycle bin, and reads the rest. Returns the
+/// output of the reader and the hash of the whole video.
+fn read_while_trashing(trash_downloads: bool, length: u64, is_cached: bool) -> (String, String) {
+    let mut cloud = options(trash_downloads);
+    cloud.archive.meetings[0].files[0].content = Content::Pattern { seed: 9, length };
+    let sum = cloud.archive.meetings[0].files[0].content.sha256();
+    let rig = Rig::new(cloud).with("read_deadline = \"5s\"");
+    rig.mount();
+    if is_cached {
+        let count = rig.shell("cat acme/2*/*Gone/*.mp4 | wc -c");
+        assert_eq!(count.trim(), length.to_string());
+    }
+    let request = rig.directory.path().join("continue");
+    let line = format!(
+        "exec 3< \"$(echo \"$M\"/acme/2*/*Gone/*.mp4)\"; head -c 100000 <&3 > '{0}.part'; echo open; \
+         while [ ! -e '{0}' ]; do sleep 0.05; done; cat <&3 >> '{0}.part'; echo \"status $?\"; \
+         sha256sum < '{0}.part'",
+        request.display()
+    );
+    let mut reader = RunningCommand::outside(&rig, &line);
+    wait_until(SOON, "the file is open", || reader.output().contains("open"));
+    assert!(rig.cloud.trash_meeting(TRASHED, hours_ago(0)));
+    rig.cloud.expire_links();
+    refresh(&rig);
+    std::fs::write(&request, "").expect("a file");
+    reader.end(SOON);
+    let output = reader.output();
+    drop(reader);
+    rig.unmount();
+    (output, sum)
+}
+
 #[test]
-fn a_file_that_is_open_when_it_goes_to_the_trash_is_read_whole_or_not_at_all() {
+fn open_cached_file_survives_its_trashing() {
     for trash_downloads in [false, true] {
-        let mut cloud = options(trash_downloads);
-        cloud.archive.meetings[0].files[0].content =
-            Content::Pattern { seed: 9, length: 40_000_000 };
-        let sum = cloud.archive.meetings[0].files[0].content.sha256();
-        let rig = Rig::new(cloud).with("read_deadline = \"5s\"");
-        rig.mount();
-        let word = rig.directory.path().join("go on");
-        let line = format!(
-            "exec 3< \"$(echo \"$M\"/acme/2*/*Gone/*.mp4)\"; head -c 100000 <&3 > '{0}.part'; echo open; \
-             while [ ! -e '{0}' ]; do sleep 0.05; done; cat <&3 >> '{0}.part'; echo \"status $?\"; \
-             sha256sum < '{0}.part'",
-            word.display()
-        );
-        let mut reader = RunningCommand::outside(&rig, &line);
-        wait_until(SOON, "the file is open", || reader.output().contains("open"));
-        assert!(rig.cloud.trash_meeting(GONE, hours_ago(0)));
-        rig.cloud.expire_links();
-        refresh(&rig);
-        std::fs::write(&word, "").expect("a word");
-        reader.end(SOON);
-        let said = reader.output();
-        let is_whole = said.contains(&sum);
-        let is_stale = said.contains("Stale file handle") && said.contains("status 1");
-        assert!(is_whole != is_stale, "{said}");
-        assert_eq!(is_whole, said.contains("status 0"), "{said}");
-        drop(reader);
-        rig.unmount();
+        let (output, sum) = read_while_trashing(trash_downloads, 20_000_000, true);
+        assert!(output.contains("status 0") && output.contains(&sum), "{output}");
     }
 }
 
-/// Adds the cloud's Webex side as the source `cisco`; the Zoom source is out of reach where that is said.
+#[test]
+fn open_uncached_file_is_stale_after_trashing() {
+    for trash_downloads in [false, true] {
+        let (output, sum) = read_while_trashing(trash_downloads, 600_000_000, false);
+        assert!(output.contains("status 1") && output.contains("Stale file handle"), "{output}");
+        assert!(!output.contains(&sum), "{output}");
+    }
+}
+
+/// Adds Webex as the source `cisco`. The Zoom source fails if `zoom_is_down`.
 fn mount_webex(rig: &Rig, zoom_is_down: bool) {
     if zoom_is_down {
         rig.cloud.inject(Trigger::always(Server::Api).does(Effect::status(500)));
@@ -414,6 +431,12 @@ fn mount_webex(rig: &Rig, zoom_is_down: bool) {
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
 }
 
+/// Refreshes while the Zoom source fails, which fails the command.
+fn refresh_despite_failure(rig: &Rig) {
+    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    assert!(!output.status.success(), "{}", text(&output));
+}
+
 fn webex(trash_downloads: bool) -> Rig {
     let recordings = [("aa11", "Gone"), ("bb22", "Stays")]
         .map(|(id, topic)| WebexRecording::new(id, topic, hours_ago(24 * 40)).with_video(LENGTH));
@@ -422,19 +445,17 @@ fn webex(trash_downloads: bool) -> Rig {
 }
 
 #[test]
-fn what_webex_does_not_give_out_of_its_recycle_bin_is_explained_and_what_is_purged_is_gone() {
+fn refused_webex_recycle_bin_is_explained() {
     let rig = webex(false);
     assert!(rig.cloud.trash_webex_recording("aa11"));
     mount_webex(&rig, true);
     wait_for_files(&rig, "cisco/trash/*Gone", "meeting.json recording.mp4.unavailable.txt");
-    let told = rig.shell("cat cisco/trash/*Gone/*.unavailable.txt");
+    let output = rig.shell("cat cisco/trash/*Gone/*.unavailable.txt");
     let day = TimeZone::UTC.to_datetime(Timestamp::now() + days(30)).date();
-    for words in [
-        "Webex's recycle bin",
-        "restore it on the Webex site",
-        &format!("at the latest until {day}"),
-    ] {
-        assert!(told.contains(words), "{words}: {told}");
+    for words in
+        ["Webex's recycle bin", "Restore it on the Webex site", &format!("by {day} at the latest")]
+    {
+        assert!(output.contains(words), "{words}: {output}");
     }
     let known = document(&rig, "cisco/trash/*Gone");
     assert_eq!(
@@ -444,12 +465,12 @@ fn what_webex_does_not_give_out_of_its_recycle_bin_is_explained_and_what_is_purg
     );
     assert!(known["expires"].is_string(), "{known}");
     assert_eq!(rig.shell("ls -d cisco/2*/*Gone 2>/dev/null | wc -l"), "0\n");
-    wait_until(SOON, "the other one is whole", || {
+    wait_until(SOON, "the other recording is complete", || {
         names(&rig, "cisco/2*/*Stays").contains("audio_only.mp3")
     });
 
     assert!(rig.cloud.restore_webex_recording("aa11"));
-    let _the_other_source_is_down = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    refresh_despite_failure(&rig);
     assert_eq!(names(&rig, "cisco/trash"), "");
     wait_for_files(
         &rig,
@@ -457,25 +478,25 @@ fn what_webex_does_not_give_out_of_its_recycle_bin_is_explained_and_what_is_purg
         "audio_only.mp3 meeting.json recording.mp4 recording.txt",
     );
     assert!(rig.cloud.trash_webex_recording("aa11"));
-    let _the_other_source_is_down = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    refresh_despite_failure(&rig);
     wait_for_files(&rig, "cisco/trash/*Gone", "meeting.json recording.mp4.unavailable.txt");
     assert!(rig.cloud.purge_webex_recording("aa11"));
-    let _the_other_source_is_down = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    refresh_despite_failure(&rig);
     assert_eq!(rig.shell("find cisco | grep -c Gone || true"), "0\n");
     rig.unmount();
 }
 
 #[test]
-fn what_webex_gives_out_of_its_recycle_bin_is_read_to_the_byte() {
+fn downloadable_webex_recycle_bin_is_exact() {
     let rig = webex(true);
     mount_webex(&rig, false);
-    let whole = "audio_only.mp3 meeting.json recording.mp4 recording.txt";
-    wait_for_files(&rig, "cisco/2*/*Gone", whole);
+    let complete = "audio_only.mp3 meeting.json recording.mp4 recording.txt";
+    wait_for_files(&rig, "cisco/2*/*Gone", complete);
     let sums = "cd cisco/*/*Gone && sha256sum recording.mp4 recording.txt audio_only.mp3";
     let before = rig.shell(sums);
     assert!(rig.cloud.trash_webex_recording("aa11"));
     refresh(&rig);
-    wait_for_files(&rig, "cisco/trash/*Gone", whole);
+    wait_for_files(&rig, "cisco/trash/*Gone", complete);
     assert_eq!(rig.shell(sums), before);
     let backup = rig.directory.path().join("backup");
     let rsync = format!("rsync -a --itemize-changes cisco/ '{}/'", backup.display());

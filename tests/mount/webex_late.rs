@@ -160,10 +160,7 @@ fn without_the_scope_it_is_asked_once_told_by_status_and_doctor_and_nothing_else
     // The first description of a recording asks for those of its meeting.
     let of_days = lists(&rig).iter().filter(|list| list.query.contains("from=")).count();
     assert_eq!(of_days, 1, "{:?}", lists(&rig));
-    assert_eq!(
-        rig.log().matches("transcripts that are made late could not be looked for").count(),
-        1
-    );
+    assert_eq!(rig.log().matches("cannot request late transcripts").count(), 1);
     let words = run(rig.meetfs().arg("status"), SOON);
     let words = String::from_utf8_lossy(&words.stdout).into_owned();
     assert!(words.contains("late transcripts missing: ") && !words.contains("FAILED"), "{words}");

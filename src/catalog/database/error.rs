@@ -43,9 +43,7 @@ impl Diagnostic for CatalogDatabaseError {
 
     fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
-            Self::Directory { .. } => {
-                Some("Choose another directory with --cache-dir.".into())
-            }
+            Self::Directory { .. } => Some("Choose another directory with --cache-dir.".into()),
             Self::Exposed { path } => Some(
                 format!(
                     "They could read or replace what is stored there. Run `chmod go-w {}`, or \
