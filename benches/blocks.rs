@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         cache.insert(key(index), 0, &block);
     }
 
-    let piece = |index| cache.piece(key(index), 0, DEFAULT_READ as usize);
+    let piece = |index| cache.bytes(key(index), 0, DEFAULT_READ as usize);
     measure("get a piece of a block that is held", |turn| piece(turn % BLOCKS).is_some())?;
     measure("miss a block", |turn| piece(BLOCKS + turn).is_none())?;
     let crowded = MemoryCache::new(BUDGET);

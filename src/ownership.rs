@@ -61,8 +61,8 @@ impl Display for FileType {
     }
 }
 
-/// Checks that `path` does not exist, or has the `expected` type and belongs to the user. A path that
-/// cannot be examined passes: opening it reports the reason.
+/// Checks that `path` does not exist, or has the `expected` type and belongs to the user. A path
+/// that cannot be examined passes: opening it reports the reason.
 ///
 /// # Errors
 /// The path must not be used.

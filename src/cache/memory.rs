@@ -1,5 +1,8 @@
-//! The memory cache: spent blocks go first, then the least recently used, under a byte budget that buffers in the
-//! making count against.
+//! The memory cache. Consumed blocks are evicted first, then the least recently used ones. Block
+//! buffers that are being filled count against the same byte budget.
+//!
+//! Input: verified bytes of blocks. Output: the same bytes, or nothing. A block can be dropped at
+//! any time. The one lock is held for map operations only.
 
 use std::sync::Arc;
 
@@ -9,21 +12,22 @@ use parking_lot::Mutex;
 
 use super::{BlockKey, ContentId, block_floor};
 
-/// Blocks that may be passed over in search of room because somebody else still has their bytes: letting go of those
-/// frees nothing. More than wait for the disk, whose queue is a quarter of the usual budget.
-const PASSED_OVER: usize = 64;
+/// Upper bound for the blocks that one eviction skips because their bytes are in use elsewhere, so
+/// that dropping them frees nothing. It is more than the queue of the disk cache, a quarter of the
+/// default budget, can hold.
+const MAX_SKIPPED: usize = 64;
 
-/// Blocks in memory and the one ceiling for all block buffers.
+/// Blocks in memory, and the budget of all block buffers.
 ///
-/// A block may be held in part: a player that seeks wants a few hundred kilobytes of it.
+/// A block can be cached in part: a player that seeks needs a few hundred kilobytes of it.
 ///
-/// A block that a run of reads has come through is *spent*: the kernel keeps its pages, and its reader is not coming
-/// back. By recency alone it would outlive the blocks that were fetched ahead before it was read, and a window as
-/// large as half of the budget would lose its blocks just before their turn.
+/// A block that a sequential run has passed is *consumed*: the kernel has its pages, and the reader
+/// does not return. By recency alone it would outlive prefetched blocks that are older, and a
+/// prefetch window of half the budget would lose its blocks just before they are read.
 ///
-/// **Invariant**: held bytes plus reserved bytes stay within the budget, but for reservations of demand, which
-/// are always granted so that a read can go on under any load, and for blocks whose bytes somebody else has: to let go
-/// of those would free nothing, so they stay counted until the others are through with them.
+/// **Invariant**: cached plus reserved bytes stay within the budget, with two exceptions.
+/// Reservations for demand are always granted, so that reads continue under any load. Blocks whose
+/// bytes are in use elsewhere stay cached and counted, because dropping them would free nothing.
 #[derive(Debug)]
 pub struct MemoryCache {
     budget: u64,
@@ -32,18 +36,18 @@ pub struct MemoryCache {
 
 #[derive(Debug)]
 struct State {
-    blocks: LruCache<BlockKey, Held>,
-    /// The spent ones. No block is in both.
-    spent: LruCache<BlockKey, Held>,
-    held: u64,
+    blocks: LruCache<BlockKey, CachedBlock>,
+    /// The consumed blocks. No block is in both.
+    consumed: LruCache<BlockKey, CachedBlock>,
+    cached: u64,
     reserved: u64,
 }
 
-/// What is held of a block.
+/// The cached part of a block.
 ///
-/// **Invariant**: extents are ordered, not empty, and do not overlap; neighbours may touch.
+/// **Invariant**: extents are ordered, not empty, and do not overlap. They can touch.
 #[derive(Debug, Default)]
-struct Held {
+struct CachedBlock {
     extents: Vec<Extent>,
 }
 
@@ -59,8 +63,8 @@ impl Extent {
     }
 }
 
-impl Held {
-    /// Whether somebody besides the cache has its bytes: the disk's queue, or a reply on its way.
+impl CachedBlock {
+    /// Whether its bytes are in use elsewhere: in the queue of the disk cache or in a reply.
     fn is_in_use(&self) -> bool {
         self.extents.iter().any(|extent| !extent.bytes.is_unique())
     }
@@ -69,14 +73,14 @@ impl Held {
         self.extents.iter().map(|extent| extent.bytes.len() as u64).sum()
     }
 
-    /// Where the bytes that begin at `from` end.
+    /// Returns the end of the contiguous bytes that start at `from`.
     fn reach(&self, from: usize) -> usize {
         self.extents.iter().fold(from, |reach, extent| {
             if extent.start <= reach && reach < extent.end() { extent.end() } else { reach }
         })
     }
 
-    fn piece(&self, from: usize, to: usize) -> Option<Bytes> {
+    fn bytes(&self, from: usize, to: usize) -> Option<Bytes> {
         let whole = self.extents.iter().find(|extent| extent.start <= from && to <= extent.end());
         if let Some(extent) = whole {
             return Some(extent.bytes.slice(from - extent.start..to - extent.start));
@@ -95,7 +99,7 @@ impl Held {
         (joined.len() == to - from).then(|| joined.freeze())
     }
 
-    /// Adds the bytes that are not there yet.
+    /// Adds the bytes that are missing.
     fn add(&mut self, start: usize, bytes: &Bytes) {
         let end = start + bytes.len();
         if self.extents.iter().any(|extent| extent.start <= start && end <= extent.end()) {
@@ -125,7 +129,7 @@ impl Held {
     }
 }
 
-/// Room for block buffers in the making; given back when dropped.
+/// Memory that is reserved for block buffers. Dropping it releases it.
 #[derive(Debug)]
 pub struct Reservation {
     cache: Arc<MemoryCache>,
@@ -133,12 +137,12 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// How many bytes it stands for.
+    /// Returns the reserved bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Gives `bytes` of it back, because that many are now held as a block or not needed any more.
+    /// Releases `bytes` of it, because they are cached now or not needed any more.
     pub fn release(&mut self, bytes: u64) {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
@@ -154,128 +158,129 @@ impl Drop for Reservation {
 }
 
 impl MemoryCache {
-    /// An empty cache that never holds more than `budget` bytes.
+    /// Creates an empty cache.
     pub fn new(budget: u64) -> Arc<Self> {
-        let (blocks, spent) = (LruCache::unbounded(), LruCache::unbounded());
-        let state = State { blocks, spent, held: 0, reserved: 0 };
+        let (blocks, consumed) = (LruCache::unbounded(), LruCache::unbounded());
+        let state = State { blocks, consumed, cached: 0, reserved: 0 };
         Arc::new(Self { budget, state: Mutex::new(state) })
     }
 
-    /// The budget in bytes.
+    /// Returns the budget in bytes.
     pub fn budget(&self) -> u64 {
         self.budget
     }
 
-    /// Room for `bytes` that a reader is waiting for: always granted, older blocks make way.
+    /// Reserves `bytes` for demand. Always succeeds and evicts older blocks.
     pub fn reserve_for_demand(self: &Arc<Self>, bytes: u64) -> Reservation {
         let mut state = self.state.lock();
         state.reserved += bytes;
-        state.make_room(self.budget);
+        state.evict(self.budget);
         Reservation { cache: self.clone(), bytes }
     }
 
-    /// The most that may be fetched ahead, in bytes: the rest of the budget is for blocks that wait for the disk, a
-    /// quarter, and for what demand takes without asking.
-    pub fn most_ahead(&self) -> u64 {
+    /// Returns the maximum of reserved bytes for prefetch. The rest of the budget is for blocks
+    /// that wait to be written to disk, a quarter, and for demand.
+    pub fn max_prefetch(&self) -> u64 {
         self.budget / 8 * 5
     }
 
-    /// Room for up to `bytes` that nobody waits for yet, in whole blocks; `None` when there is none. Buffers in
-    /// the making take at most [`most_ahead`](Self::most_ahead) this way.
-    pub fn reserve_ahead(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
+    /// Reserves up to `bytes` for prefetch, in whole blocks; `None` if all reservations together
+    /// would exceed [`max_prefetch`](Self::max_prefetch).
+    pub fn reserve_for_prefetch(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
         let mut state = self.state.lock();
-        let room = self.most_ahead().saturating_sub(state.reserved);
-        let granted = if bytes <= room { bytes } else { block_floor(room) };
+        let available = self.max_prefetch().saturating_sub(state.reserved);
+        let granted = if bytes <= available { bytes } else { block_floor(available) };
         if granted == 0 {
             return None;
         }
         state.reserved += granted;
-        state.make_room(self.budget);
+        state.evict(self.budget);
         Some(Reservation { cache: self.clone(), bytes: granted })
     }
 
-    /// The bytes `from..to` of a block, if all of them are held.
-    pub fn piece(&self, key: BlockKey, from: usize, to: usize) -> Option<Bytes> {
-        self.state.lock().get(key)?.piece(from, to)
+    /// Returns the bytes `from..to` of a block, if all of them are cached.
+    pub fn bytes(&self, key: BlockKey, from: usize, to: usize) -> Option<Bytes> {
+        self.state.lock().get(key)?.bytes(from, to)
     }
 
-    /// Where the held bytes of a block that begin at `from` end; `from` itself where there are none.
+    /// Returns the end of the contiguous cached bytes of a block that start at `from`; `from`
+    /// itself if that byte is not cached.
     pub fn reach(&self, key: BlockKey, from: usize) -> usize {
-        self.state.lock().peek(key).map_or(from, |held| held.reach(from))
+        self.state.lock().peek(key).map_or(from, |block| block.reach(from))
     }
 
-    /// Where the next held bytes behind `from` begin, if there are any in the block.
+    /// Returns the start of the next cached bytes of a block after `from`.
     pub fn next_start(&self, key: BlockKey, from: usize) -> Option<usize> {
         let state = self.state.lock();
         let extents = &state.peek(key)?.extents;
         extents.iter().map(|extent| extent.start).find(|start| *start > from)
     }
 
-    /// Takes checked bytes of a block, from `start` on. They may be dropped at any time.
+    /// Caches verified bytes of a block that start at `start`.
     pub fn insert(&self, key: BlockKey, start: usize, bytes: &Bytes) {
         if bytes.is_empty() {
             return;
         }
         let mut state = self.state.lock();
         let state = &mut *state;
-        let held = match state.spent.get_mut(&key) {
-            Some(held) => held,
-            None => state.blocks.get_or_insert_mut(key, Held::default),
+        let block = match state.consumed.get_mut(&key) {
+            Some(block) => block,
+            None => state.blocks.get_or_insert_mut(key, CachedBlock::default),
         };
-        let before = held.length();
-        held.add(start, bytes);
-        let after = held.length();
-        state.held = state.held - before + after;
-        state.make_room(self.budget);
+        let before = block.length();
+        block.add(start, bytes);
+        let after = block.length();
+        state.cached = state.cached - before + after;
+        state.evict(self.budget);
     }
 
-    /// Notes that a run of reads has come through a block.
-    pub fn spend(&self, key: BlockKey) {
+    /// Marks a block as consumed by a sequential run.
+    pub fn mark_consumed(&self, key: BlockKey) {
         let mut state = self.state.lock();
-        if let Some(held) = state.blocks.pop(&key) {
-            state.spent.put(key, held);
+        if let Some(block) = state.blocks.pop(&key) {
+            state.consumed.put(key, block);
         }
     }
 
-    /// Drops every block of a content that turned out not to be the file's any more.
+    /// Drops every block of a content that is stale.
     pub fn forget(&self, content: ContentId) {
         let mut state = self.state.lock();
-        let doomed: Vec<_> = state.keys().filter(|key| key.content == content).collect();
-        for key in doomed {
-            let block = state.spent.pop(&key).or_else(|| state.blocks.pop(&key));
-            state.held -= block.map_or(0, |block| block.length());
+        let stale: Vec<_> = state.keys().filter(|key| key.content == content).collect();
+        for key in stale {
+            let block = state.consumed.pop(&key).or_else(|| state.blocks.pop(&key));
+            state.cached -= block.map_or(0, |block| block.length());
         }
     }
 }
 
 impl State {
-    fn get(&mut self, key: BlockKey) -> Option<&Held> {
-        self.blocks.get(&key).or_else(|| self.spent.get(&key))
+    fn get(&mut self, key: BlockKey) -> Option<&CachedBlock> {
+        self.blocks.get(&key).or_else(|| self.consumed.get(&key))
     }
 
-    fn peek(&self, key: BlockKey) -> Option<&Held> {
-        self.blocks.peek(&key).or_else(|| self.spent.peek(&key))
+    fn peek(&self, key: BlockKey) -> Option<&CachedBlock> {
+        self.blocks.peek(&key).or_else(|| self.consumed.peek(&key))
     }
 
     fn keys(&self) -> impl Iterator<Item = BlockKey> {
-        self.blocks.iter().chain(self.spent.iter()).map(|(key, _)| *key)
+        self.blocks.iter().chain(self.consumed.iter()).map(|(key, _)| *key)
     }
 
-    fn make_room(&mut self, budget: u64) {
+    fn evict(&mut self, budget: u64) {
         let mut in_use = Vec::new();
-        while self.held + self.reserved > budget && in_use.len() < PASSED_OVER {
-            let spent = self.spent.pop_lru();
-            let is_spent = spent.is_some();
-            let Some((key, block)) = spent.or_else(|| self.blocks.pop_lru()) else { break };
+        while self.cached + self.reserved > budget && in_use.len() < MAX_SKIPPED {
+            let consumed = self.consumed.pop_lru();
+            let is_consumed = consumed.is_some();
+            let Some((key, block)) = consumed.or_else(|| self.blocks.pop_lru()) else { break };
             if block.is_in_use() {
-                in_use.push((key, block, is_spent));
+                in_use.push((key, block, is_consumed));
             } else {
-                self.held -= block.length();
+                self.cached -= block.length();
             }
         }
-        // Oldest last, so that it is the first again.
-        for (key, block, is_spent) in in_use.into_iter().rev() {
-            let list = if is_spent { &mut self.spent } else { &mut self.blocks };
+        // The oldest last, so that it is the next to be evicted again.
+        for (key, block, is_consumed) in in_use.into_iter().rev() {
+            let list = if is_consumed { &mut self.consumed } else { &mut self.blocks };
             list.put(key, block);
             list.demote(&key);
         }
@@ -297,75 +302,75 @@ mod tests {
     }
 
     #[test]
-    fn the_block_used_longest_ago_makes_way() {
+    fn the_least_recently_used_block_is_evicted() {
         let cache = MemoryCache::new(30);
         for index in 0..3 {
             cache.insert(key(1, index), 0, &zeros(10));
         }
-        assert!(cache.piece(key(1, 0), 0, 10).is_some());
+        assert!(cache.bytes(key(1, 0), 0, 10).is_some());
         cache.insert(key(1, 3), 0, &zeros(10));
-        assert!(cache.piece(key(1, 0), 0, 10).is_some());
-        assert!(cache.piece(key(1, 1), 0, 10).is_none());
+        assert!(cache.bytes(key(1, 0), 0, 10).is_some());
+        assert!(cache.bytes(key(1, 1), 0, 10).is_none());
     }
 
     #[test]
-    fn a_spent_block_makes_way_before_all_others_and_is_found_until_then() {
+    fn consumed_blocks_are_evicted_first() {
         let cache = MemoryCache::new(30);
         for index in 0..3 {
             cache.insert(key(1, index), 0, &zeros(10));
         }
-        cache.spend(key(1, 1));
-        cache.spend(key(1, 2));
-        assert!(cache.piece(key(1, 1), 0, 10).is_some());
+        cache.mark_consumed(key(1, 1));
+        cache.mark_consumed(key(1, 2));
+        assert!(cache.bytes(key(1, 1), 0, 10).is_some());
         cache.insert(key(1, 3), 0, &zeros(10));
-        assert!(cache.piece(key(1, 2), 0, 10).is_none());
+        assert!(cache.bytes(key(1, 2), 0, 10).is_none());
         cache.insert(key(1, 4), 0, &zeros(10));
-        assert!(cache.piece(key(1, 1), 0, 10).is_none());
-        assert!([0, 3, 4].iter().all(|index| cache.piece(key(1, *index), 0, 10).is_some()));
+        assert!(cache.bytes(key(1, 1), 0, 10).is_none());
+        assert!([0, 3, 4].iter().all(|index| cache.bytes(key(1, *index), 0, 10).is_some()));
     }
 
     #[test]
-    fn a_block_whose_bytes_somebody_else_has_goes_when_they_let_go_of_them() {
+    fn blocks_in_use_are_evicted_after_use() {
         let cache = MemoryCache::new(30);
         let written = zeros(10);
         cache.insert(key(1, 0), 0, &written);
         cache.insert(key(1, 1), 0, &zeros(10));
         cache.insert(key(1, 2), 0, &zeros(10));
         cache.insert(key(1, 3), 0, &zeros(10));
-        let is_held = |index| cache.reach(key(1, index), 0) == 10;
-        assert!(is_held(0) && !is_held(1) && is_held(2) && is_held(3));
+        let is_cached = |index| cache.reach(key(1, index), 0) == 10;
+        assert!(is_cached(0) && !is_cached(1) && is_cached(2) && is_cached(3));
         drop(written);
         cache.insert(key(1, 4), 0, &zeros(10));
-        assert!(!is_held(0) && is_held(2) && is_held(3) && is_held(4));
+        assert!(!is_cached(0) && is_cached(2) && is_cached(3) && is_cached(4));
     }
 
     #[test]
-    fn demand_is_always_granted_and_what_is_fetched_ahead_only_within_its_share_of_the_budget() {
+    fn only_prefetch_reservations_are_limited() {
         let cache = MemoryCache::new(8 * BLOCK_LENGTH);
-        let ahead = cache.reserve_ahead(100 * BLOCK_LENGTH).unwrap();
-        assert_eq!(ahead.bytes(), 5 * BLOCK_LENGTH);
-        assert!(cache.reserve_ahead(BLOCK_LENGTH).is_none());
+        let prefetch = cache.reserve_for_prefetch(100 * BLOCK_LENGTH).unwrap();
+        assert_eq!(prefetch.bytes(), 5 * BLOCK_LENGTH);
+        assert!(cache.reserve_for_prefetch(BLOCK_LENGTH).is_none());
         let demand = cache.reserve_for_demand(10 * BLOCK_LENGTH);
         assert_eq!(demand.bytes(), 10 * BLOCK_LENGTH);
-        drop((ahead, demand));
-        assert!(cache.reserve_ahead(BLOCK_LENGTH).is_some());
+        drop((prefetch, demand));
+        assert!(cache.reserve_for_prefetch(BLOCK_LENGTH).is_some());
     }
 
     #[test]
-    fn a_forgotten_content_is_gone_whole() {
+    fn forgetting_drops_all_blocks_of_a_content() {
         let cache = MemoryCache::new(100);
         cache.insert(key(1, 0), 0, &zeros(10));
         cache.insert(key(2, 0), 0, &zeros(10));
         cache.forget(ContentId(1));
-        assert!(cache.piece(key(1, 0), 0, 10).is_none() && cache.piece(key(2, 0), 0, 10).is_some());
-        assert_eq!(cache.state.lock().held, 10);
+        assert!(cache.bytes(key(1, 0), 0, 10).is_none() && cache.bytes(key(2, 0), 0, 10).is_some());
+        assert_eq!(cache.state.lock().cached, 10);
     }
 
     proptest! {
         #[test]
-        fn parts_of_a_block_join_to_the_bytes_that_were_put_in(
+        fn partial_inserts_join_to_exact_bytes(
             parts in prop::collection::vec((0usize..200, 1usize..80), 1..12),
-            asked in prop::collection::vec((0usize..200, 1usize..80), 1..12),
+            reads in prop::collection::vec((0usize..200, 1usize..80), 1..12),
         ) {
             let truth: Vec<u8> = (0..=255).chain(0..=255).collect();
             let mut known = vec![false; truth.len()];
@@ -374,38 +379,38 @@ mod tests {
                 cache.insert(key(1, 0), start, &Bytes::copy_from_slice(&truth[start..start + length]));
                 known[start..start + length].fill(true);
             }
-            let held: u64 = known.iter().filter(|known| **known).count() as u64;
-            prop_assert_eq!(cache.state.lock().held, held);
-            for (from, length) in asked {
+            let cached: u64 = known.iter().filter(|known| **known).count() as u64;
+            prop_assert_eq!(cache.state.lock().cached, cached);
+            for (from, length) in reads {
                 let to = from + length;
                 let all = known[from..to].iter().all(|known| *known);
-                let piece = cache.piece(key(1, 0), from, to);
-                prop_assert_eq!(piece.as_deref(), all.then_some(&truth[from..to]));
+                let bytes = cache.bytes(key(1, 0), from, to);
+                prop_assert_eq!(bytes.as_deref(), all.then_some(&truth[from..to]));
                 let reach = from + known[from..].iter().take_while(|known| **known).count();
                 prop_assert_eq!(cache.reach(key(1, 0), from), reach);
             }
         }
 
         #[test]
-        fn held_and_reserved_bytes_never_pass_the_budget_without_demand(
+        fn bytes_stay_within_the_budget_without_demand(
             steps in prop::collection::vec((0u8..4, 0u64..20, 1usize..40), 1..200)
         ) {
             let cache = MemoryCache::new(100);
             let mut reservations = Vec::new();
-            for (what, index, length) in steps {
-                match what {
+            for (step, index, length) in steps {
+                match step {
                     0 => cache.insert(key(index % 3, index), length / 2, &zeros(length)),
-                    1 => reservations.extend(cache.reserve_ahead(length as u64)),
-                    2 => cache.spend(key(index % 3, index)),
+                    1 => reservations.extend(cache.reserve_for_prefetch(length as u64)),
+                    2 => cache.mark_consumed(key(index % 3, index)),
                     _ => { reservations.pop(); }
                 }
                 let mut state = cache.state.lock();
-                // What was put in last was still in the hands of whoever did.
-                state.make_room(100);
-                prop_assert!(state.held + state.reserved <= 100);
-                let sum: u64 = state.keys().filter_map(|key| state.peek(key)).map(Held::length).sum();
-                prop_assert!(state.spent.iter().all(|(key, _)| !state.blocks.contains(key)));
-                prop_assert_eq!(sum, state.held);
+                // The bytes inserted last were in use until here.
+                state.evict(100);
+                prop_assert!(state.cached + state.reserved <= 100);
+                let sum: u64 = state.keys().filter_map(|key| state.peek(key)).map(CachedBlock::length).sum();
+                prop_assert!(state.consumed.iter().all(|(key, _)| !state.blocks.contains(key)));
+                prop_assert_eq!(sum, state.cached);
             }
         }
     }

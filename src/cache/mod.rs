@@ -1,12 +1,14 @@
-//! Blocks of files, in memory with the budget that all block buffers share, and on disk.
+//! Blocks of files: in memory, within the budget of all block buffers, and on disk.
 //!
-//! Enters: checked bytes of blocks under a [`BlockKey`] or a [`DiskKey`](disk::DiskKey). Leaves: the same bytes, or
-//! nothing. A block is known by the content it belongs to, never by an address; what a provider, a link or a path
-//! in the tree is, this room never knows.
+//! Input: verified bytes of blocks with a [`BlockKey`] or a [`DiskKey`](disk::DiskKey). Output: the
+//! same bytes, or nothing. Failures are misses.
+//!
+//! A block is identified by its content and never by a URL. This module must not know what a
+//! provider, a URL or a path in the tree is.
 
 mod block;
 pub mod disk;
-pub mod memory;
+mod memory;
 
 pub use block::{
     BLOCK_LENGTH, BlockExtent, BlockIndex, BlockKey, BlockSpan, ContentId, block_ceil, block_floor,

@@ -25,18 +25,18 @@ use super::rate_limiter::RateLimiter;
 use super::retry;
 use crate::model::SecretUrl;
 
-/// Upper bound for the body of an API reply. A page of 300 meetings with a dozen files each is below
-/// 3 MiB. Anything near this limit is a fault or an attack on memory.
+/// Upper bound for the body of an API reply. A page of 300 meetings with a dozen files each is
+/// below 3 MiB. Anything near this limit is a fault or an attack on memory.
 const MAX_REPLY_LENGTH: usize = 32 * 1024 * 1024;
 
-/// Time to open a connection, TLS included. It takes two to three seconds on a slow mobile line, and
-/// a lost first packet adds one or three.
+/// Time to open a connection, TLS included. It takes two to three seconds on a slow mobile line,
+/// and a lost first packet adds one or three.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time for the head of a reply, and for each part of its body. A server that sends nothing for this
-/// long has lost the call, and a retry can reach a healthy one within the usual timeout of 30 s. The
-/// slowest API pages begin within a few seconds. The whole body has no bound of its own: three
-/// megabytes take longer on a slow line.
+/// Time for the head of a reply, and for each part of its body. A server that sends nothing for
+/// this long has lost the call, and a retry can reach a healthy one within the usual timeout of 30
+/// s. The slowest API pages begin within a few seconds. The whole body has no bound of its own:
+/// three megabytes take longer on a slow line.
 const STALL_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Attempts per API call. With the delays of [`retry::backoff`] they outlast the 5xx of two server
@@ -271,7 +271,8 @@ impl Client {
         })
     }
 
-    /// Returns the maximum of connections per host for transfers that take longer than a round trip.
+    /// Returns the maximum of connections per host for transfers that take longer than a round
+    /// trip.
     pub fn connections(&self) -> usize {
         self.connections
     }
@@ -308,8 +309,8 @@ impl Client {
         down
     }
 
-    /// Checks the circuit breaker of the host of `url`. Probes the host if it is down and a probe is
-    /// due.
+    /// Checks the circuit breaker of the host of `url`. Probes the host if it is down and a probe
+    /// is due.
     ///
     /// # Errors
     /// [`HttpError::Down`] if a read that needs the host should fail at once.

@@ -21,7 +21,8 @@ use tokio::time::Instant;
 /// transcripts takes 14 s with eight permits and 4 s with 32, on an idle line.
 pub(super) const BRIEF_PER_CONNECTION: usize = 4;
 
-/// Consecutive permits for interactive requests while a bulk request waits: a tenth is left for bulk.
+/// Consecutive permits for interactive requests while a bulk request waits: a tenth is left for
+/// bulk.
 const MAX_INTERACTIVE_RUN: u32 = 9;
 
 /// How long one permit stays reserved after an interactive request had to wait. A viewer who seeks

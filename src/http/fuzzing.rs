@@ -1,5 +1,5 @@
-//! The functions of this module that the fuzz targets call: heads of replies, and the short parts of
-//! bodies that are parsed.
+//! The functions of this module that the fuzz targets call: heads of replies, and the short parts
+//! of bodies that are parsed.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,7 +1,7 @@
 //! HTTP: API calls with bounded retries, and byte ranges that are verified to the byte.
 //!
-//! Input: a URL with its credential (a [`Lease`](crate::model::Lease) or an [`ApiRequest`]), what the
-//! caller knows of the reply, and the [`Priority`] of the request.
+//! Input: a URL with its credential (a [`Lease`](crate::model::Lease) or an [`ApiRequest`]), what
+//! the caller knows of the reply, and the [`Priority`] of the request.
 //!
 //! Output: whole small bodies, or a stream of exactly the requested bytes, or an error that names a
 //! host and never a path or query, because those can be credentials.
@@ -10,8 +10,8 @@
 //!
 //! 1. The reply is not the file: `range_head` and `range_body` check status, range, total, type and
 //!    first bytes before they return a byte.
-//! 2. A body breaks off or stalls, or the lease expires in the middle: [`RangeStream`] resumes at the
-//!    missing byte.
+//! 2. A body breaks off or stalls, or the lease expires in the middle: [`RangeStream`] resumes at
+//!    the missing byte.
 //! 3. The server requests a delay: [`retry`] reads all forms of it and bounds it.
 //! 4. The provider limits the calls of an account: [`RateLimiter`] shares them out, readers first.
 //! 5. Bulk transfers occupy all connections: `connection_pool` shares the connections of a host.

@@ -8,8 +8,8 @@
 pub enum Priority {
     /// A reader waits for the reply.
     Demand,
-    /// A reader is expected to need the reply soon. It can begin to wait for it at any time, because
-    /// leases and blocks are shared, so that a prefetch is served like demand.
+    /// A reader is expected to need the reply soon. It can begin to wait for it at any time,
+    /// because leases and blocks are shared, so that a prefetch is served like demand.
     Prefetch,
     /// No reader needs the reply.
     Background,

@@ -14,8 +14,8 @@ use super::range_error::RangeError;
 use super::range_head::{RangeHead, content_length};
 use crate::model::{BodyKind, Lease};
 
-/// Bytes needed to recognize a [`BodyKind`]: `ftyp` ends at byte 8, a byte order mark and `WEBVTT` at
-/// byte 9.
+/// Bytes needed to recognize a [`BodyKind`]: `ftyp` ends at byte 8, a byte order mark and `WEBVTT`
+/// at byte 9.
 const MAGIC_LENGTH: usize = 9;
 
 /// Upper bound for the length of an error object with status 200. They are below one KiB.
@@ -74,8 +74,8 @@ impl RangeBody {
                 }
             })?;
         let head = RangeHead::check(response.status(), response.headers(), range, expected);
-        // The length of an error object is not that of the file, so that the body is read before the
-        // result of the check is used.
+        // The length of an error object is not that of the file, so that the body is read before
+        // the result of the check is used.
         let whole = match expected.body {
             BodyKind::Json => whole_if_short(&mut response, stall_timeout).await?,
             _ => None,

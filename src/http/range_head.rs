@@ -90,8 +90,8 @@ impl RangeHead {
                 (416, _) => {
                     return Err(RangeError::transient("status 416 to a range within the file"));
                 }
-                // A 200 to a range request is the whole file from byte 0 (RFC 9110, 14.2). It serves
-                // a range that starts there and would corrupt any other.
+                // A 200 to a range request is the whole file from byte 0 (RFC 9110, 14.2). It
+                // serves a range that starts there and would corrupt any other.
                 _ => match content_length(headers) {
                     Some(total) if range.start == 0 && total > 0 => {
                         Self { end: range.end.min(total), total, validator: None }

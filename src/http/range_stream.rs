@@ -17,15 +17,16 @@ use super::range_error::RangeError;
 use super::retry;
 use crate::model::{Lease, one_line};
 
-/// Consecutive attempts without a new byte. Time bounds them; this limit only protects a server that
-/// fails at once from a flood of requests.
+/// Consecutive attempts without a new byte. Time bounds them; this limit only protects a server
+/// that fails at once from a flood of requests.
 const MAX_ATTEMPTS: usize = 40;
 
 /// Upper bound for the wait for a reply or a chunk, whatever the timeout of the stream. A viewer
 /// gives up after ten seconds.
 const MAX_STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Yields exactly the bytes of a range, in order. After a broken body it resumes at the missing byte.
+/// Yields exactly the bytes of a range, in order. After a broken body it resumes at the missing
+/// byte.
 pub struct RangeStream {
     client: Client,
     leases: Arc<dyn LeaseSource>,
@@ -105,8 +106,8 @@ impl RangeStream {
     /// Returns the next bytes; `None` after the last one of the range.
     ///
     /// # Errors
-    /// The error that persists after retries: refused with new leases, gone, changed, another length,
-    /// or no byte within the timeout.
+    /// The error that persists after retries: refused with new leases, gone, changed, another
+    /// length, or no byte within the timeout.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
         if self.position >= self.end {
             return Ok(None);
@@ -195,7 +196,8 @@ impl RangeStream {
 
     fn classify(&mut self, error: RangeError, lease: &Arc<Lease>) -> StepError {
         match error {
-            // The download URL can lead elsewhere by now. Under another lease there is no doubt left.
+            // The download URL can lead elsewhere by now. Under another lease there is no doubt
+            // left.
             RangeError::NotTheFile(why) if self.refusals == 0 => self.refuse(&why, lease),
             RangeError::Refused(why) | RangeError::Missing(why)
                 if self.refusals + 1 < MAX_LEASE_ATTEMPTS =>

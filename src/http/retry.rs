@@ -28,8 +28,9 @@ pub fn default_retry_after() -> Duration {
     Duration::from_millis(1000 + fastrand::u64(0..1000))
 }
 
-/// Reads `Retry-After` in the three forms that are in use: seconds and HTTP date (RFC 9110, 10.2.3),
-/// and the ISO 8601 time that APIs send with daily limits. A time in the past is a delay of zero.
+/// Reads `Retry-After` in the three forms that are in use: seconds and HTTP date (RFC 9110,
+/// 10.2.3), and the ISO 8601 time that APIs send with daily limits. A time in the past is a delay
+/// of zero.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {

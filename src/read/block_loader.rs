@@ -90,7 +90,7 @@ impl BlockLoader {
         if purpose.is_demand() {
             Some(self.store.memory.reserve_for_demand(bytes))
         } else {
-            self.store.memory.reserve_ahead(bytes)
+            self.store.memory.reserve_for_prefetch(bytes)
         }
     }
 
@@ -180,7 +180,7 @@ impl BlockLoader {
 
     fn available_in_block(&self, content: &Content, extent: BlockExtent) -> Option<Bytes> {
         let key = content.key(extent.index);
-        if let Some(bytes) = self.store.memory.piece(key, extent.from, extent.to) {
+        if let Some(bytes) = self.store.memory.bytes(key, extent.from, extent.to) {
             return Some(bytes);
         }
         let fetch = self.in_flight.lock().covering(key, extent.from).cloned()?;
@@ -234,7 +234,7 @@ impl BlockLoader {
             }
             let cached = self.store.memory.reach(key, extent.from).min(extent.to);
             if cached > extent.from
-                && let Some(bytes) = self.store.memory.piece(key, extent.from, cached)
+                && let Some(bytes) = self.store.memory.bytes(key, extent.from, cached)
             {
                 return Ok(bytes);
             }
@@ -430,7 +430,7 @@ mod tests {
     async fn prefetch_stops_at_the_budget() {
         let setup = Setup::with_budget(8 * BLOCK_LENGTH);
         let coverage = setup.ensure(span(0, 20 * 16), &FetchPurpose::WholeFile);
-        let most = setup.loader.store.memory.most_ahead();
+        let most = setup.loader.store.memory.max_prefetch();
         assert_eq!(coverage, Coverage { until: most, requests: 1 });
         let none = setup.ensure(span(6 * 16, 7 * 16), &FetchPurpose::WholeFile);
         assert_eq!(none, Coverage { until: 6 * BLOCK_LENGTH, requests: 0 });

@@ -52,7 +52,7 @@ impl BlockStore {
         let block = if bytes.len() == length {
             Some(bytes.clone())
         } else {
-            self.memory.piece(key, 0, length)
+            self.memory.bytes(key, 0, length)
         };
         if let Some(block) = block {
             disk.store(content.disk_key(), extent.index, block);
@@ -62,7 +62,7 @@ impl BlockStore {
     /// Marks the blocks whose end a sequential reader has passed: it does not read them again.
     pub(super) fn mark_consumed(&self, content: &Content, span: BlockSpan) {
         for index in span.blocks_ended(content.recording.size) {
-            self.memory.spend(content.key(index));
+            self.memory.mark_consumed(content.key(index));
         }
     }
 

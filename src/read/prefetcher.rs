@@ -114,7 +114,7 @@ impl Prefetcher {
     fn share(&self) -> ReaderShare {
         let readers = self.active_readers.load(Ordering::Relaxed).max(1);
         ReaderShare {
-            window: self.loader.store.memory.most_ahead() / readers as u64,
+            window: self.loader.store.memory.max_prefetch() / readers as u64,
             connections: (self.max_connections / readers).max(1),
         }
     }

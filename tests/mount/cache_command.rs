@@ -1,6 +1,4 @@
-//! `meetfs cache`, as a person runs it.
-
-// The exception for tests does not reach the functions they share.
+//! The commands `meetfs cache status` and `meetfs cache clear`.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -24,7 +22,7 @@ fn status(directory: &Path) -> serde_json::Value {
 }
 
 #[test]
-fn a_cache_is_looked_at_in_use_and_cleared_once_it_is_not() {
+fn a_cache_in_use_is_shown_but_not_cleared() {
     let directory = tempfile::tempdir().unwrap();
     assert_eq!(status(directory.path())["held"], 0);
     let options = DiskOptions {
@@ -43,13 +41,13 @@ fn a_cache_is_looked_at_in_use_and_cleared_once_it_is_not() {
     cache.store(key, BlockIndex(0), Bytes::from_static(b"hello"));
     assert!(cache.flush(Duration::from_secs(10)));
     let own = std::process::id();
-    let seen = status(directory.path());
-    assert_eq!(seen["blocks"], 1);
-    assert_eq!(seen["in_use"], true);
-    assert_eq!(seen["pid"], own);
-    let refused = meetfs(directory.path(), &["clear"]);
-    assert_eq!(refused.status.code(), Some(4), "{refused:?}");
-    let message = String::from_utf8(refused.stderr).unwrap();
+    let shown = status(directory.path());
+    assert_eq!(shown["blocks"], 1);
+    assert_eq!(shown["in_use"], true);
+    assert_eq!(shown["pid"], own);
+    let rejected = meetfs(directory.path(), &["clear"]);
+    assert_eq!(rejected.status.code(), Some(4), "{rejected:?}");
+    let message = String::from_utf8(rejected.stderr).unwrap();
     assert!(message.contains(&format!("process {own}")), "{message}");
     assert!(cache.holds(key, BlockIndex(0)));
     drop(cache);
@@ -60,7 +58,7 @@ fn a_cache_is_looked_at_in_use_and_cleared_once_it_is_not() {
 }
 
 #[test]
-fn a_person_reads_what_is_kept_and_where() {
+fn status_shows_directory_and_blocks() {
     let directory = tempfile::tempdir().unwrap();
     let output = meetfs(directory.path(), &["status"]);
     let text = String::from_utf8(output.stdout).unwrap();
@@ -69,11 +67,11 @@ fn a_person_reads_what_is_kept_and_where() {
 }
 
 #[test]
-fn how_much_is_free_is_known_before_the_directory_is_made() {
+fn free_space_is_shown_before_the_directory_exists() {
     let directory = tempfile::tempdir().unwrap();
-    let place = directory.path().join("not/yet");
-    let free = status(&place)["free"].as_u64().unwrap();
+    let missing = directory.path().join("not/yet");
+    let free = status(&missing)["free"].as_u64().unwrap();
     assert!(free > 0 && !directory.path().join("not").exists());
-    let text = String::from_utf8(meetfs(&place, &["status"]).stdout).unwrap();
+    let text = String::from_utf8(meetfs(&missing, &["status"]).stdout).unwrap();
     assert!(text.contains("B on its file system") && !text.contains("unknown"), "{text}");
 }

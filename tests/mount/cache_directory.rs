@@ -1,6 +1,4 @@
-//! The directory of the cache: what is refused there and left as it is, and what becomes of a catalog of another version.
-
-// A helper that cannot go on fails its test.
+//! The cache directory: links, other owners and modes, and catalogs of other versions.
 
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -11,7 +9,7 @@ use meetfs::demo_cloud::{Archive, DemoCloud, DemoCloudOptions, Effect, Server, T
 /// A user other than the one who runs the tests.
 const OTHER_USER: u32 = 54321;
 
-/// What meetfs makes in the directory.
+/// The files that meetfs creates in the directory.
 const NAMES: [&str; 5] = [
     "catalog.sqlite",
     "catalog.sqlite-wal",
@@ -42,8 +40,8 @@ fn mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
 }
 
-/// What a mount says that is refused because of its configuration.
-fn refused(rig: &Rig) -> String {
+/// Returns the output of a mount that its configuration prevents.
+fn rejected_mount(rig: &Rig) -> String {
     let output = run(&mut rig.mount_command(), SOON);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
     assert_eq!(rig.entries_in_mount_table(), 0);
@@ -55,7 +53,7 @@ fn doctor(rig: &Rig) -> (Option<i32>, String) {
     (output.status.code(), text(&output))
 }
 
-fn take_away(cloud: &DemoCloud) {
+fn cut_off(cloud: &DemoCloud) {
     for server in [Server::Api, Server::Web, Server::Media] {
         cloud.inject(Trigger::always(server).does(Effect::BlackHole));
     }
@@ -66,7 +64,7 @@ fn catalog(rig: &Rig) -> rusqlite::Connection {
 }
 
 #[test]
-fn a_link_in_the_place_of_what_meetfs_makes_is_refused_and_what_it_leads_to_is_as_it_was() {
+fn links_in_the_cache_directory_are_rejected() {
     let rig = rig();
     private_directory(&cache(&rig));
     let (file, directory) =
@@ -82,7 +80,7 @@ fn a_link_in_the_place_of_what_meetfs_makes_is_refused_and_what_it_leads_to_is_a
             &rig.directory.path().join("not there"),
         ] {
             symlink(target, &link).expect("a link");
-            let said = refused(&rig);
+            let said = rejected_mount(&rig);
             assert!(said.contains(&link.display().to_string()), "{said}");
             assert!(said.contains("is a symbolic link") && said.contains("--cache-dir"), "{said}");
             let (code, said) = doctor(&rig);
@@ -99,7 +97,7 @@ fn a_link_in_the_place_of_what_meetfs_makes_is_refused_and_what_it_leads_to_is_a
 }
 
 #[test]
-fn a_link_to_the_blocks_is_refused_by_whoever_looks_at_them_or_removes_them() {
+fn cache_commands_reject_a_link_to_blocks() {
     let rig = rig();
     private_directory(&cache(&rig));
     let elsewhere = rig.directory.path().join("elsewhere");
@@ -115,7 +113,7 @@ fn a_link_to_the_blocks_is_refused_by_whoever_looks_at_them_or_removes_them() {
 }
 
 #[test]
-fn a_cache_directory_that_is_a_link_itself_is_used_where_it_leads() {
+fn the_cache_directory_can_be_a_link() {
     let rig = rig();
     let elsewhere = rig.directory.path().join("elsewhere");
     private_directory(&elsewhere);
@@ -125,13 +123,13 @@ fn a_cache_directory_that_is_a_link_itself_is_used_where_it_leads() {
     rig.unmount();
     assert_eq!(mode_of(&elsewhere.join("catalog.sqlite")), 0o600);
     assert_eq!(mode_of(&elsewhere.join("blocks")), 0o700);
-    take_away(&rig.cloud);
+    cut_off(&rig.cloud);
     rig.mount();
     rig.unmount();
 }
 
 #[test]
-fn what_belongs_to_somebody_else_is_refused() {
+fn files_of_another_user_are_rejected() {
     let rig = rig();
     rig.mount();
     rig.unmount();
@@ -143,7 +141,7 @@ fn what_belongs_to_somebody_else_is_refused() {
             std::fs::write(&path, "").expect("a file");
         }
         chown(&path, Some(OTHER_USER), None).expect("another owner");
-        let said = refused(&rig);
+        let said = rejected_mount(&rig);
         let expected = format!("{} belongs to another user (uid {OTHER_USER})", path.display());
         assert!(said.contains(&expected) && said.contains("chown"), "{said}");
         let (code, said) = doctor(&rig);
@@ -158,7 +156,7 @@ fn what_belongs_to_somebody_else_is_refused() {
 }
 
 #[test]
-fn blocks_that_belong_to_somebody_else_are_fetched_anew_and_are_theirs_as_they_were() {
+fn blocks_of_another_user_stay_unchanged() {
     let rig = rig();
     rig.mount();
     let sum = rig.shell("sha256sum < \"$(ls acme/*/*/*.mp4)\"");
@@ -187,7 +185,7 @@ fn blocks_that_belong_to_somebody_else_are_fetched_anew_and_are_theirs_as_they_w
 }
 
 #[test]
-fn a_link_or_a_pipe_in_the_place_of_a_block_file_is_waited_on_by_nobody_and_replaced() {
+fn links_and_pipes_among_blocks_are_replaced() {
     let rig = rig();
     rig.mount();
     let sum = rig.shell("sha256sum < \"$(ls acme/*/*/*.mp4)\"");
@@ -220,7 +218,7 @@ fn a_link_or_a_pipe_in_the_place_of_a_block_file_is_waited_on_by_nobody_and_repl
             rig.unmount();
             assert!(
                 path.symlink_metadata().expect("a file").is_file(),
-                "{kind} {is_link}: what is read is kept again"
+                "{kind} {is_link}: the block is stored again"
             );
             assert!(std::fs::read(&elsewhere).expect("a file") == before);
         }
@@ -228,26 +226,26 @@ fn a_link_or_a_pipe_in_the_place_of_a_block_file_is_waited_on_by_nobody_and_repl
 }
 
 #[test]
-fn a_directory_that_others_own_or_may_write_to_is_a_matter_of_the_configuration() {
+fn an_unsafe_cache_directory_is_rejected() {
     let rig = rig();
     private_directory(&cache(&rig));
     for open in [0o777, 0o1777, 0o770] {
         mode(&cache(&rig), open);
-        assert!(refused(&rig).contains("chmod go-w"));
+        assert!(rejected_mount(&rig).contains("chmod go-w"));
         assert!(doctor(&rig).1.contains("chmod go-w"));
     }
     mode(&cache(&rig), 0o700);
     chown(cache(&rig), Some(OTHER_USER), None).expect("another owner");
-    assert!(refused(&rig).contains("belongs to another user"));
+    assert!(rejected_mount(&rig).contains("belongs to another user"));
     assert_eq!(
         std::fs::read_dir(cache(&rig)).expect("a directory").count(),
         0,
-        "nothing is made there"
+        "nothing is created there"
     );
 }
 
 #[test]
-fn a_catalog_of_a_later_version_is_left_as_it_is_and_used_again_by_that_version() {
+fn a_catalog_of_a_later_version_stays_unchanged() {
     let rig = rig();
     rig.mount();
     rig.unmount();
@@ -260,7 +258,7 @@ fn a_catalog_of_a_later_version_is_left_as_it_is_and_used_again_by_that_version(
     version(known + 1);
     let path = cache(&rig).join("catalog.sqlite");
     let before = std::fs::read(&path).expect("a catalog");
-    let said = refused(&rig);
+    let said = rejected_mount(&rig);
     assert!(said.contains("later meetfs") && said.contains("--cache-dir"), "{said}");
     assert!(said.contains(&path.display().to_string()), "{said}");
     let (code, said) = doctor(&rig);
@@ -268,14 +266,14 @@ fn a_catalog_of_a_later_version_is_left_as_it_is_and_used_again_by_that_version(
     assert!(std::fs::read(&path).expect("a catalog") == before);
     assert!(!cache(&rig).join("catalog.sqlite.damaged").exists());
     version(known);
-    take_away(&rig.cloud);
+    cut_off(&rig.cloud);
     rig.mount();
     assert_eq!(rig.shell("ls */*/*/*.mp4 | wc -l").trim(), "1");
     rig.unmount();
 }
 
 #[test]
-fn a_damaged_catalog_replaces_none_that_was_set_aside_before_and_the_log_names_it() {
+fn damaged_catalogs_are_set_aside_under_new_names() {
     let rig = rig();
     private_directory(&cache(&rig));
     let words = ["this is no database, it is the first", "this is no database, it is the second"];
@@ -293,7 +291,7 @@ fn a_damaged_catalog_replaces_none_that_was_set_aside_before_and_the_log_names_i
 }
 
 #[test]
-fn the_catalog_does_not_say_how_somebody_signs_in() {
+fn the_catalog_contains_no_sign_in_data() {
     let rig = rig();
     rig.mount();
     rig.unmount();

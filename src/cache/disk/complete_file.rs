@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
-use super::block_store::BlockStore;
+use super::disk_store::DiskStore;
 use super::key::{DiskKey, Fingerprint};
 use super::volume::ChangeTime;
 
@@ -23,7 +23,7 @@ pub struct CompleteFile {
 
 impl CompleteFile {
     /// Verifies the unverified blocks and opens the file. Blocks on the disk.
-    pub(super) fn open(store: &Arc<BlockStore>, key: DiskKey) -> Option<Self> {
+    pub(super) fn open(store: &Arc<DiskStore>, key: DiskKey) -> Option<Self> {
         store.load_index(key.fingerprint);
         let pin = {
             let mut state = store.coordinator.state();
@@ -80,7 +80,7 @@ impl AsFd for CompleteFile {
 /// Protects a file from eviction while it lives.
 #[derive(Debug)]
 struct Pin {
-    store: Arc<BlockStore>,
+    store: Arc<DiskStore>,
     fingerprint: Fingerprint,
 }
 

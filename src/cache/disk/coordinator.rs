@@ -142,7 +142,8 @@ impl Coordinator {
         if !state.may_write() || state.is_shutting_down || state.pending.contains(&name) {
             return;
         }
-        // If the index of the file has not been read, the writer checks whether the block is stored.
+        // If the index of the file has not been read, the writer checks whether the block is
+        // stored.
         let is_known = !state.inventory.is_unread(request.key.fingerprint);
         if is_known && state.inventory.block(request.key, request.index).is_some() {
             return;
@@ -231,8 +232,8 @@ impl Coordinator {
         }
     }
 
-    /// Waits until half of the queue is free. Returns at once if the writer is not behind, or if the
-    /// disk limits it.
+    /// Waits until half of the queue is free. Returns at once if the writer is not behind, or if
+    /// the disk limits it.
     pub(super) async fn wait_for_writer(&self) {
         let is_behind = || {
             let state = self.state();
@@ -281,7 +282,8 @@ impl Coordinator {
         self.done.notify_all();
     }
 
-    /// Waits until everything that was requested before is on disk. Returns `false` after `timeout`.
+    /// Waits until everything that was requested before is on disk. Returns `false` after
+    /// `timeout`.
     pub(super) fn flush(&self, timeout: Duration) -> bool {
         let until = Instant::now() + timeout;
         let mut state = self.state();
@@ -385,5 +387,112 @@ impl State {
     #[cfg(test)]
     pub(super) fn pending(&self) -> (usize, u64) {
         (self.pending.len(), self.queued_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LENGTH: u64 = 100;
+
+    fn key(number: u8) -> DiskKey {
+        DiskKey { fingerprint: Fingerprint(number.into()), size: LENGTH }
+    }
+
+    fn request(number: u8) -> WriteRequest {
+        WriteRequest { key: key(number), index: 0, block: Bytes::from(vec![0; LENGTH as usize]) }
+    }
+
+    fn coordinator() -> Coordinator {
+        let inventory = BlockInventory::new(4096, 0, HashSet::new());
+        Coordinator::new(inventory, 2 * LENGTH, false)
+    }
+
+    fn next_stored(coordinator: &Coordinator) -> Fingerprint {
+        match coordinator.next_task() {
+            Task::Store(request) => request.key.fingerprint,
+            task => panic!("{task:?}"),
+        }
+    }
+
+    #[test]
+    fn a_pending_block_is_queued_once() {
+        let coordinator = coordinator();
+        coordinator.enqueue(request(1));
+        coordinator.enqueue(request(1));
+        assert_eq!(coordinator.state().pending(), (1, LENGTH));
+        assert_eq!(next_stored(&coordinator), key(1).fingerprint);
+        coordinator.enqueue(request(1));
+        assert_eq!(coordinator.state().pending(), (1, 0), "the block is being written");
+        coordinator.record_store((key(1).fingerprint, 0), true, TimeSpent::default());
+        assert_eq!(coordinator.state().pending(), (0, 0));
+    }
+
+    #[test]
+    fn a_full_queue_skips_blocks() {
+        let coordinator = coordinator();
+        (1..=3).for_each(|number| coordinator.enqueue(request(number)));
+        let state = coordinator.state();
+        assert_eq!((state.pending(), state.skipped), ((2, 2 * LENGTH), 1));
+    }
+
+    #[test]
+    fn forgetting_drops_queued_blocks() {
+        let coordinator = coordinator();
+        coordinator.enqueue(request(1));
+        coordinator.enqueue(request(2));
+        coordinator.forget(key(1).fingerprint);
+        assert_eq!(coordinator.state().pending(), (1, LENGTH));
+        assert_eq!(next_stored(&coordinator), key(2).fingerprint);
+    }
+
+    #[test]
+    fn forgetting_removes_a_block_in_flight() {
+        let coordinator = coordinator();
+        coordinator.enqueue(request(1));
+        assert_eq!(next_stored(&coordinator), key(1).fingerprint);
+        coordinator.forget(key(1).fingerprint);
+        let task = coordinator.next_task();
+        assert!(matches!(task, Task::RemoveFile(file) if file == key(1).fingerprint), "{task:?}");
+    }
+
+    #[test]
+    fn a_full_disk_drops_the_queue_and_pauses() {
+        let coordinator = coordinator();
+        coordinator.enqueue(request(1));
+        coordinator.record_error(&WriteError::BelowFloor, Path::new("/cache"));
+        coordinator.enqueue(request(2));
+        let mut state = coordinator.state();
+        assert_eq!((state.pending(), state.skipped), ((0, 0), 1));
+        assert!(!state.may_write() && !state.is_off());
+    }
+
+    #[test]
+    fn a_rejected_write_ends_writing() {
+        let coordinator = coordinator();
+        let error = WriteError::Rejected(std::io::Error::from_raw_os_error(libc::EIO));
+        coordinator.record_error(&error, Path::new("/cache"));
+        coordinator.enqueue(request(1));
+        let state = coordinator.state();
+        assert!(state.is_off() && state.pending() == (0, 0));
+    }
+
+    #[test]
+    fn shutdown_empties_the_queue_first() {
+        let coordinator = coordinator();
+        coordinator.enqueue(request(1));
+        coordinator.state().is_shutting_down = true;
+        coordinator.enqueue(request(2));
+        assert_eq!(next_stored(&coordinator), key(1).fingerprint);
+        assert!(matches!(coordinator.next_task(), Task::End));
+    }
+
+    #[test]
+    fn an_abandoned_writer_ends_at_once() {
+        let coordinator = coordinator();
+        coordinator.enqueue(request(1));
+        assert!(!coordinator.shut_down(Duration::ZERO));
+        assert!(matches!(coordinator.next_task(), Task::End));
     }
 }

@@ -1,4 +1,5 @@
-//! Checks whether a directory can hold blocks: does once everything that a cache does, and undoes it.
+//! Checks whether a directory can hold blocks: does once everything that a cache does, and undoes
+//! it.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -8,8 +9,8 @@ use std::path::{Path, PathBuf};
 use super::error::DiskError;
 use super::hole::punch_hole;
 
-/// Long enough for a hole in its middle on every file system: those with clusters free whole ones, of
-/// 64 KiB by default.
+/// Long enough for a hole in its middle on every file system: those with clusters free whole ones,
+/// of 64 KiB by default.
 const FILE_LENGTH: usize = 256 * 1024;
 
 const HOLE: std::ops::Range<usize> = 64 * 1024..192 * 1024;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::block_store::{BlockStore, Limits};
 use super::complete_file::CompleteFile;
 use super::coordinator::WriteRequest;
+use super::disk_store::{DiskStore, Limits};
 use super::error::DiskError;
 use super::key::DiskKey;
 use super::lock::DirectoryLock;
@@ -38,8 +38,8 @@ pub struct DiskOptions {
     pub directory: PathBuf,
     /// Maximum space of the directory with all its files, in bytes.
     pub limit: u64,
-    /// Bytes that must stay free on the file system; `None` is 1 GiB or a twentieth of it, whichever
-    /// is less.
+    /// Bytes that must stay free on the file system; `None` is 1 GiB or a twentieth of it,
+    /// whichever is less.
     pub free_floor: Option<u64>,
     /// Maximum of bytes that wait in memory to be written. One block always can.
     pub queue: u64,
@@ -51,7 +51,7 @@ pub struct DiskOptions {
 /// value and every [`CompleteFile`] are dropped.
 #[derive(Debug)]
 pub struct DiskCache {
-    pub(super) store: Arc<BlockStore>,
+    pub(super) store: Arc<DiskStore>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -84,8 +84,8 @@ pub struct DiskStatus {
 impl DiskCache {
     /// Opens a directory exclusively, creating it if needed.
     ///
-    /// Returns before the indexes are read. Until then [`holds`](Self::holds) can return `true` for a
-    /// block that is not stored, and nothing is written.
+    /// Returns before the indexes are read. Until then [`holds`](Self::holds) can return `true` for
+    /// a block that is not stored, and nothing is written.
     ///
     /// # Errors
     /// Another process has the directory open, or it cannot be used. Damaged files in it are not an
@@ -101,7 +101,7 @@ impl DiskCache {
             .unwrap_or_else(|| DEFAULT_FREE_FLOOR.min(total / DEFAULT_FREE_FLOOR_DIVISOR));
         let unread: Vec<_> = found.iter().copied().collect();
         let store =
-            Arc::new(BlockStore::new(volume, lock, Limits { limit, free_floor, queue }, found));
+            Arc::new(DiskStore::new(volume, lock, Limits { limit, free_floor, queue }, found));
         let writer = Writer::new(store.clone());
         let writer = std::thread::Builder::new()
             .name("disk cache".into())
@@ -119,9 +119,10 @@ impl DiskCache {
         }
     }
 
-    /// Waits for the writer if it is behind for lack of processor time. A caller that fetches faster
-    /// than the writer stores would have only parts of a file stored, and fetch the rest again. Does
-    /// not wait for the disk, nor for a writer that takes no block for some hundredths of a second.
+    /// Waits for the writer if it is behind for lack of processor time. A caller that fetches
+    /// faster than the writer stores would have only parts of a file stored, and fetch the rest
+    /// again. Does not wait for the disk, nor for a writer that takes no block for some hundredths
+    /// of a second.
     pub async fn wait_for_writer(&self) {
         self.store.coordinator.wait_for_writer().await;
     }
@@ -205,8 +206,8 @@ impl DiskCache {
         opened.await.ok().flatten()
     }
 
-    /// Drops every block of a content that is stale. No block of it is loaded afterwards; its space is
-    /// freed soon after.
+    /// Drops every block of a content that is stale. No block of it is loaded afterwards; its space
+    /// is freed soon after.
     pub fn forget(&self, key: DiskKey) {
         self.store.coordinator.forget(key.fingerprint);
     }
@@ -229,8 +230,8 @@ impl DiskCache {
         }
     }
 
-    /// Waits until every earlier store and forget is on disk, with the access times. Returns `false`
-    /// after `timeout`. Blocks the thread.
+    /// Waits until every earlier store and forget is on disk, with the access times. Returns
+    /// `false` after `timeout`. Blocks the thread.
     pub fn flush(&self, timeout: Duration) -> bool {
         self.store.coordinator.flush(timeout)
     }
@@ -257,14 +258,14 @@ impl LoadAttempt {
     const FINISHED: u8 = 2;
 
     /// Counts the load as stuck, unless it finished just before.
-    pub(super) fn abandon(&self, store: &BlockStore) {
+    pub(super) fn abandon(&self, store: &DiskStore) {
         store.stuck_loads.fetch_add(1, Ordering::AcqRel);
         if self.0.swap(Self::ABANDONED, Ordering::AcqRel) == Self::FINISHED {
             store.stuck_loads.fetch_sub(1, Ordering::AcqRel);
         }
     }
 
-    pub(super) fn finish(&self, store: &BlockStore) {
+    pub(super) fn finish(&self, store: &DiskStore) {
         if self.0.swap(Self::FINISHED, Ordering::AcqRel) == Self::ABANDONED {
             store.stuck_loads.fetch_sub(1, Ordering::AcqRel);
         }

@@ -9,15 +9,15 @@
 //!         28 CRC32C of fingerprint, block index (u64) and the 28 bytes before it
 //! ```
 //!
-//! Records are written in place, not appended: a cache at its limit evicts and stores blocks all the
-//! time, and an appended log would need compaction meanwhile. A record of 32 bytes at a multiple of
-//! 32 never straddles a page or a disk sector, so that it is on disk completely or not at all. A
-//! record that is incomplete, at the wrong position or of another file fails its checksum and stands
-//! for a block that is not stored. So does a hole: the checksum of zeros is not zero.
+//! Records are written in place, not appended: a cache at its limit evicts and stores blocks all
+//! the time, and an appended log would need compaction meanwhile. A record of 32 bytes at a
+//! multiple of 32 never straddles a page or a disk sector, so that it is on disk completely or not
+//! at all. A record that is incomplete, at the wrong position or of another file fails its checksum
+//! and stands for a block that is not stored. So does a hole: the checksum of zeros is not zero.
 //!
 //! CRC32C has an instruction on common processors (SSE 4.2, ARMv8): checking a block takes about a
-//! tenth of a millisecond, and it detects any burst of 32 bits. It protects against failing disks and
-//! lost writes, not against another writer in the directory.
+//! tenth of a millisecond, and it detects any burst of 32 bits. It protects against failing disks
+//! and lost writes, not against another writer in the directory.
 
 use super::key::{DiskKey, Fingerprint};
 use crate::cache::BLOCK_LENGTH;
@@ -59,8 +59,8 @@ pub(super) fn encode_header(key: DiskKey) -> [u8; HEADER_LENGTH] {
     writer.sealed(0)
 }
 
-/// Returns the key in a header; `None` for a header that is damaged, foreign, of another format, or of
-/// another file than its name says.
+/// Returns the key in a header; `None` for a header that is damaged, foreign, of another format, or
+/// of another file than its name says.
 pub(super) fn decode_header(header: &[u8], fingerprint: Fingerprint) -> Option<DiskKey> {
     let mut reader = FieldReader::unsealed(header, HEADER_LENGTH, 0)?;
     let same = reader.take()? == MAGIC

@@ -347,8 +347,8 @@ impl BlockInventory {
         }
     }
 
-    /// Removes a block. Its space stays charged until the file is measured again. Returns whether the
-    /// file has no block left.
+    /// Removes a block. Its space stays charged until the file is measured again. Returns whether
+    /// the file has no block left.
     pub(super) fn remove_block(&mut self, fingerprint: Fingerprint, index: u32) -> bool {
         let Some(key) = self.files.get(&fingerprint).map(|entry| entry.key) else { return true };
         let estimate = self.estimate(key, index);

@@ -5,8 +5,8 @@ use xxhash_rust::xxh3::Xxh3Default;
 use crate::cache::BlockIndex;
 use crate::model::{FileId, Version};
 
-/// Upper bound for the blocks of a cached file: 1 TiB in blocks of 1 MiB, a hundred times the longest
-/// recording. It bounds what a damaged index can make the start read.
+/// Upper bound for the blocks of a cached file: 1 TiB in blocks of 1 MiB, a hundred times the
+/// longest recording. It bounds what a damaged index can make the start read.
 const MAX_BLOCKS: u64 = 1 << 20;
 
 /// One content of one file, the same after a restart.
@@ -43,11 +43,11 @@ impl Fingerprint {
 }
 
 impl DiskKey {
-    /// Returns the key of a content of `size` bytes with the strong `validator` of the server, or an
-    /// empty one.
+    /// Returns the key of a content of `size` bytes with the strong `validator` of the server, or
+    /// an empty one.
     ///
-    /// The validator is part of the key so that blocks of two contents never mix, even if the listing
-    /// of the provider does not distinguish them.
+    /// The validator is part of the key so that blocks of two contents never mix, even if the
+    /// listing of the provider does not distinguish them.
     pub fn of(id: &FileId, version: Version, size: u64, validator: &str) -> Self {
         let mut hasher = Xxh3Default::new();
         hasher.update(b"meetfs blocks 1");

@@ -14,8 +14,8 @@ use super::hole::punch_hole;
 use super::volume::LOCK_FILE;
 use crate::ownership::{self, FileType};
 
-/// How long to retry. A command that reads the usage of a cache holds the lock for an instant, and a
-/// process that was just signaled can need one more to end.
+/// How long to retry. A command that reads the usage of a cache holds the lock for an instant, and
+/// a process that was just signaled can need one more to end.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(250);
 
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);

@@ -33,8 +33,8 @@ pub struct ClearedFiles {
 }
 
 impl DiskUsage {
-    /// Returns the usage of a directory that does not exist: nothing, and the free space of the file
-    /// system on which it will be created.
+    /// Returns the usage of a directory that does not exist: nothing, and the free space of the
+    /// file system on which it will be created.
     pub fn of_missing(directory: &Path) -> Self {
         let parent = directory.ancestors().find(|parent| parent.exists());
         let free = parent.and_then(|parent| volume::space_at(parent).ok()).map(|(free, _)| free);

@@ -1,9 +1,9 @@
 //! The directory on disk: its files by fingerprint, and the space that they take.
 //!
 //! It contains two files per file version, `FINGERPRINT.data` and `FINGERPRINT.index`, and one
-//! `lock`. The data file has the length of the cached file from the start, with holes where no block
-//! is stored. Otherwise XFS would allocate and count space after the end of a growing file, and the
-//! kernel could not read the file directly.
+//! `lock`. The data file has the length of the cached file from the start, with holes where no
+//! block is stored. Otherwise XFS would allocate and count space after the end of a growing file,
+//! and the kernel could not read the file directly.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, Permissions};
@@ -180,8 +180,8 @@ impl Volume {
         files.map(|metadata| metadata.blocks() * SECTOR).sum()
     }
 
-    /// Opens a regular file of this user. Rejects everything else, such as a symbolic link, a pipe or
-    /// the file of another user, with `PermissionDenied`.
+    /// Opens a regular file of this user. Rejects everything else, such as a symbolic link, a pipe
+    /// or the file of another user, with `PermissionDenied`.
     fn open_existing(
         &self,
         fingerprint: Fingerprint,
@@ -216,8 +216,8 @@ impl Volume {
         })
     }
 
-    /// Creates both files of a file version that is not stored yet. An index without a header stands
-    /// for no block.
+    /// Creates both files of a file version that is not stored yet. An index without a header
+    /// stands for no block.
     pub(super) fn create_files(&self, key: DiskKey) -> std::io::Result<OpenFiles> {
         let create = |kind| {
             let path = self.file(key.fingerprint, kind);

@@ -1,16 +1,16 @@
 //! The writer thread: the only thread that changes the directory. It stores, evicts and removes
 //! blocks.
 //!
-//! A single writer needs no lock for the disk, and no other thread uses the space that it has freed.
-//! It stores a block in this order: space under the limit, space above the floor, data, record,
-//! inventory. It removes a block in this order: inventory, record, data. So whenever the process
-//! dies, a record on disk stands for data on disk. At most the data of one block stays without a
-//! record, and the next start frees it.
+//! A single writer needs no lock for the disk, and no other thread uses the space that it has
+//! freed. It stores a block in this order: space under the limit, space above the floor, data,
+//! record, inventory. It removes a block in this order: inventory, record, data. So whenever the
+//! process dies, a record on disk stands for data on disk. At most the data of one block stays
+//! without a record, and the next start frees it.
 
 use std::sync::Arc;
 
-use super::block_store::BlockStore;
 use super::coordinator::{Task, WriteRequest};
+use super::disk_store::DiskStore;
 use super::index_format::{RECORD_LENGTH, encode_record, record_offset};
 use super::inventory::AccessTimes;
 use super::key::{DiskKey, Fingerprint};
@@ -24,21 +24,21 @@ use crate::sync::atomic::Ordering;
 /// up to four indirect blocks, a larger directory and a page of the index.
 const HEADROOM: u64 = 32 * 1024;
 
-/// Upper bound for what is evicted for one block beyond its need. If evictions free nothing, the file
-/// system does not return space now, and more of them would empty the cache in vain.
+/// Upper bound for what is evicted for one block beyond its need. If evictions free nothing, the
+/// file system does not return space now, and more of them would empty the cache in vain.
 const MAX_VAIN_EVICTION: u64 = 8 * 1024 * 1024;
 
 /// A file that takes this much more than its blocks has data without records.
 const LEAK_THRESHOLD: u64 = 64 * 1024;
 
 pub(super) struct Writer {
-    store: Arc<BlockStore>,
+    store: Arc<DiskStore>,
     /// The files written last: consecutive blocks are mostly of one file.
     open: Option<(Fingerprint, OpenFiles)>,
 }
 
 impl Writer {
-    pub(super) fn new(store: Arc<BlockStore>) -> Self {
+    pub(super) fn new(store: Arc<DiskStore>) -> Self {
         Self { store, open: None }
     }
 
@@ -151,8 +151,8 @@ impl Writer {
         let is_new = !self.store.coordinator.state().inventory.contains_file(key.fingerprint);
         let written = self.write(*key, *index, block, is_new);
         if written.is_err() {
-            // A partly written block takes space that is not counted. A second error changes nothing:
-            // the first one is reported.
+            // A partly written block takes space that is not counted. A second error changes
+            // nothing: the first one is reported.
             let _ = self.undo(key.fingerprint, *index, is_new);
         }
         written.map(|()| true)
@@ -211,8 +211,8 @@ impl Writer {
             Some((known, files)) if known == fingerprint => (known, files),
             _ => match self.store.volume.open_files(fingerprint) {
                 Ok(files) => (fingerprint, files),
-                // Another process has removed a file. The rest is removed, and the next block creates
-                // both files again.
+                // Another process has removed a file. The rest is removed, and the next block
+                // creates both files again.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     self.remove_file(fingerprint)?;
                     return Err(WriteError::Transient(error));
@@ -240,7 +240,8 @@ impl Writer {
     /// Evicts blocks until a write of `need` bytes leaves the floor of free space.
     ///
     /// # Errors
-    /// [`WriteError::BelowFloor`] if no evictable block is left, or evictions have not freed enough.
+    /// [`WriteError::BelowFloor`] if no evictable block is left, or evictions have not freed
+    /// enough.
     fn keep_free_floor(&mut self, need: u64) -> Result<bool, WriteError> {
         let wanted = self.store.free_floor.saturating_add(need);
         let missing = wanted.saturating_sub(self.check_free_space()?);
@@ -251,7 +252,8 @@ impl Writer {
         if self.check_free_space()? >= wanted { Ok(true) } else { Err(WriteError::BelowFloor) }
     }
 
-    /// Frees `bytes` of the charged space, least recently used blocks first, or as much as possible.
+    /// Frees `bytes` of the charged space, least recently used blocks first, or as much as
+    /// possible.
     fn evict(&mut self, bytes: u64) -> Result<(), WriteError> {
         let before = self.store.coordinator.state().inventory.charged_bytes();
         let mut evicted = 0;
@@ -293,9 +295,9 @@ impl Writer {
         self.free_block(fingerprint, index)
     }
 
-    /// Clears the record of a block and frees its space. The space is freed even if the record cannot
-    /// be cleared, as on a full Btrfs, which writes nothing in place: a record without its data fails
-    /// the checksum.
+    /// Clears the record of a block and frees its space. The space is freed even if the record
+    /// cannot be cleared, as on a full Btrfs, which writes nothing in place: a record without its
+    /// data fails the checksum.
     fn free_block(&mut self, fingerprint: Fingerprint, index: u32) -> Result<(), WriteError> {
         let store = self.store.clone();
         let files = self.existing_files(fingerprint)?;
@@ -341,5 +343,138 @@ impl Writer {
             std::os::unix::fs::FileExt::write_all_at(&files.index, &bytes, record_offset(*first))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::cache::disk::disk_store::Limits;
+    use crate::cache::disk::lock::DirectoryLock;
+    use crate::cache::disk::volume::Volume;
+
+    const SIZE: u64 = BLOCK_LENGTH + 9;
+
+    fn key(number: u8) -> DiskKey {
+        DiskKey { fingerprint: Fingerprint(number.into()), size: SIZE }
+    }
+
+    fn request(number: u8, index: u32) -> WriteRequest {
+        let length = key(number).block_length(index).unwrap();
+        WriteRequest { key: key(number), index, block: Bytes::from(vec![number; length]) }
+    }
+
+    /// Creates a writer whose tasks the test runs.
+    fn writer(directory: &Path, limit: u64, free_floor: u64) -> Writer {
+        let volume = Volume::open(directory).unwrap();
+        let lock = DirectoryLock::acquire(directory).unwrap();
+        let limits = Limits { limit, free_floor, queue: 1 << 20 };
+        Writer::new(Arc::new(DiskStore::new(volume, lock, limits, Default::default())))
+    }
+
+    impl Writer {
+        fn is_stored(&self, number: u8, index: u32) -> bool {
+            self.store.coordinator.state().inventory.block(key(number), index).is_some()
+        }
+
+        /// Returns the indexes of the blocks that have a record on disk.
+        fn recorded(&self, number: u8) -> Vec<u32> {
+            let index = self.store.volume.read_index(key(number).fingerprint).ok().flatten();
+            index.map(|index| index.records.iter().map(|(at, _)| *at).collect()).unwrap_or_default()
+        }
+    }
+
+    #[test]
+    fn a_stored_block_has_data_and_record() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = writer(directory.path(), 100 * BLOCK_LENGTH, 0);
+        for _ in 0..2 {
+            assert!(writer.store_block(&request(1, 1)).unwrap());
+        }
+        assert_eq!(writer.recorded(1), [1]);
+        assert_eq!(writer.store.read(key(1), 1).unwrap(), request(1, 1).block);
+        assert!(!writer.is_stored(1, 0));
+    }
+
+    #[test]
+    fn the_oldest_block_is_evicted_with_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = writer(directory.path(), BLOCK_LENGTH * 2, 0);
+        assert!(writer.store_block(&request(1, 0)).unwrap());
+        assert!(writer.store_block(&request(2, 0)).unwrap());
+        assert!(!writer.is_stored(1, 0) && writer.is_stored(2, 0));
+        assert_eq!(writer.store.volume.list().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_limit_without_space_stores_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = writer(directory.path(), BLOCK_LENGTH, 0);
+        assert!(!writer.store_block(&request(1, 0)).unwrap());
+        assert!(writer.store.volume.list().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_write_below_the_floor_fails() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = writer(directory.path(), 100 * BLOCK_LENGTH, u64::MAX / 2);
+        let stored = writer.store_block(&request(1, 0));
+        assert!(matches!(stored, Err(WriteError::BelowFloor)), "{stored:?}");
+        assert!(!writer.is_stored(1, 0));
+    }
+
+    #[test]
+    fn a_pinned_file_keeps_its_data_until_unpinned() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = writer(directory.path(), 100 * BLOCK_LENGTH, 0);
+        writer.store_block(&request(1, 0)).unwrap();
+        let store = writer.store.clone();
+        let fingerprint = key(1).fingerprint;
+        assert!(store.coordinator.state().inventory.pin(key(1)));
+        writer.remove_file(fingerprint).unwrap();
+        assert!(store.volume.open_data(fingerprint).is_ok() && writer.recorded(1).is_empty());
+        assert!(!writer.store_block(&request(1, 1)).unwrap(), "the file is stale");
+        store.coordinator.unpin(fingerprint);
+        assert!(
+            matches!(store.coordinator.next_task(), Task::RemoveFile(file) if file == fingerprint)
+        );
+        writer.remove_file(fingerprint).unwrap();
+        assert!(store.volume.open_data(fingerprint).is_err());
+    }
+
+    #[test]
+    fn a_file_that_another_process_removed_is_recreated() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = writer(directory.path(), 100 * BLOCK_LENGTH, 0);
+        writer.store_block(&request(1, 0)).unwrap();
+        writer.open = None;
+        let data = directory.path().join(format!("{}.data", key(1).fingerprint.hex()));
+        std::fs::remove_file(data).unwrap();
+        let stored = writer.store_block(&request(1, 1));
+        assert!(matches!(stored, Err(WriteError::Transient(_))), "{stored:?}");
+        assert!(writer.store_block(&request(1, 1)).unwrap());
+        assert_eq!(writer.recorded(1), [1]);
+    }
+
+    #[test]
+    fn access_times_are_written_to_the_index() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = writer(directory.path(), 100 * BLOCK_LENGTH, 0);
+        writer.store_block(&request(1, 0)).unwrap();
+        writer.store_block(&request(1, 1)).unwrap();
+        let accessed = |writer: &Writer| {
+            let index = writer.store.volume.read_index(key(1).fingerprint).unwrap().unwrap();
+            index.records.iter().map(|(_, record)| record.accessed).collect::<Vec<_>>()
+        };
+        let before = accessed(&writer);
+        writer.store.read(key(1), 0).unwrap();
+        let times = writer.store.coordinator.state().inventory.next_access_times().unwrap();
+        writer.write_access_times(&times).unwrap();
+        let after = accessed(&writer);
+        assert!(before[0] < before[1] && before[1] < after[0] && before[1] == after[1]);
     }
 }

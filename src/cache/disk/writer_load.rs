@@ -53,8 +53,8 @@ impl Stopwatch {
     }
 }
 
-/// Returns the time for which the calling thread has had the processor or has waited for it. Zero if
-/// the system does not tell: without `CONFIG_SCHED_INFO` there is no `schedstat` (Linux,
+/// Returns the time for which the calling thread has had the processor or has waited for it. Zero
+/// if the system does not tell: without `CONFIG_SCHED_INFO` there is no `schedstat` (Linux,
 /// Documentation/scheduler/sched-stats.rst).
 fn processor_time() -> Duration {
     let waited = || {

@@ -1,9 +1,9 @@
 use std::io::Read;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 
-use super::super::block_store::{BlockStore, Limits};
 use super::super::coordinator::WriteRequest;
 use super::super::disk_cache::LoadAttempt;
+use super::super::disk_store::{DiskStore, Limits};
 use super::super::lock::DirectoryLock;
 use super::super::volume::Volume;
 use super::super::writer_load::Stopwatch;
@@ -363,8 +363,8 @@ fn a_full_queue_drops_blocks_without_waiting() {
     assert!(status.skipped > 0 && status.blocks > 0, "{status:?}");
 }
 
-/// Returns how many blocks of a file are stored by a caller that waits for the writer, with a queue a
-/// tenth as long as the file.
+/// Returns how many blocks of a file are stored by a caller that waits for the writer, with a queue
+/// a tenth as long as the file.
 fn stored_while_waiting(cache: &DiskCache, key: DiskKey) -> u64 {
     let before = cache.status().blocks;
     let count = BlockIndex::count(key.size).0;
@@ -405,7 +405,7 @@ fn callers_wait_once_for_a_stuck_writer() {
     );
     let limits = Limits { limit: 100 * MIB, free_floor: 0, queue: 4 * MIB };
     // No writer takes a block from this queue.
-    let store = BlockStore::new(volume, lock, limits, Default::default());
+    let store = DiskStore::new(volume, lock, limits, Default::default());
     let busy = Stopwatch::start();
     let until = std::time::Instant::now() + Duration::from_millis(20);
     while std::time::Instant::now() < until {

@@ -73,7 +73,8 @@ proptest! {
         for index in 0..3 {
             if !cache.holds(key, BlockIndex(index)) {
                 store(&cache, key, index);
-                // Files that somebody has removed are noticed at the first write and made anew at the next.
+                // Files that another process removed are noticed by the first write and created
+                // again by the next.
                 prop_assert!(cache.flush(SOON));
                 store(&cache, key, index);
             }

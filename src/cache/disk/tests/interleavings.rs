@@ -101,6 +101,6 @@ fn concurrent_use_never_returns_wrong_bytes() {
         }
     });
     assert!(cache.flush(SOON));
-    assert_eq!(cache.status().damaged, 0, "what goes while it is read is no damage");
+    assert_eq!(cache.status().damaged, 0, "a block that is removed during a read is not damaged");
     assert!(allocated(directory.path()) <= 6 * MIB);
 }

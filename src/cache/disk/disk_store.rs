@@ -23,7 +23,7 @@ const MAX_VERIFICATIONS: usize = 2;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct BlockStore {
+pub(super) struct DiskStore {
     pub(super) volume: Volume,
     pub(super) limit: u64,
     pub(super) free_floor: u64,
@@ -48,7 +48,7 @@ pub(super) struct Limits {
     pub(super) queue: u64,
 }
 
-impl BlockStore {
+impl DiskStore {
     /// `found` are the fingerprints that have files in the directory.
     pub(super) fn new(
         volume: Volume,
