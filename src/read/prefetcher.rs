@@ -250,7 +250,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn active_readers_share_budget_and_connections() {
         let setup = Setup::new(SIZE);
-        let most = setup.prefetcher.loader.store.memory.most_ahead();
+        let most = setup.prefetcher.loader.store.memory.max_prefetch();
         for (readers, connections) in [(0, 8), (1, 8), (2, 4), (16, 1)] {
             setup.prefetcher.active_readers.store(readers, Ordering::Relaxed);
             let share = setup.prefetcher.share();
