@@ -20,13 +20,13 @@ pub(crate) fn cache(arguments: &CacheArgs) -> Result<(), Error> {
         CacheCommand::Status { flags, json } => {
             let config = Config::load_without_sources(&flags.overrides(), &ProcessEnvironment)?;
             let directory = config.cache.blocks_directory();
-            let survey =
+            let usage =
                 disk::usage(&directory)?.unwrap_or_else(|| DiskUsage::of_missing(&directory));
             let limit = config.cache.disk;
             let text = if *json {
-                as_json(&directory, limit, &survey)
+                as_json(&directory, limit, &usage)
             } else {
-                as_text(&directory, limit, &survey)
+                as_text(&directory, limit, &usage)
             };
             print(&format!("{text}\n"))
         }
@@ -42,7 +42,7 @@ pub(crate) fn cache(arguments: &CacheArgs) -> Result<(), Error> {
     }
 }
 
-fn as_json(directory: &Path, limit: DiskLimit, survey: &DiskUsage) -> String {
+fn as_json(directory: &Path, limit: DiskLimit, usage: &DiskUsage) -> String {
     let limit = match limit {
         DiskLimit::Off => None,
         DiskLimit::Bytes(bytes) => Some(bytes),
@@ -50,35 +50,34 @@ fn as_json(directory: &Path, limit: DiskLimit, survey: &DiskUsage) -> String {
     let status = json!({
         "directory": directory.to_string_lossy(),
         "limit": limit,
-        "held": survey.held,
-        "files": survey.files,
-        "blocks": survey.blocks,
-        "free": survey.free,
-        "in_use": survey.in_use,
-        "pid": survey.pid,
+        "held": usage.held,
+        "files": usage.files,
+        "blocks": usage.blocks,
+        "free": usage.free,
+        "in_use": usage.in_use,
+        "pid": usage.pid,
     });
     format!("{status:#}")
 }
 
-fn as_text(directory: &Path, limit: DiskLimit, survey: &DiskUsage) -> String {
+fn as_text(directory: &Path, limit: DiskLimit, usage: &DiskUsage) -> String {
     let limit = match limit {
         DiskLimit::Off => "off".to_owned(),
         DiskLimit::Bytes(bytes) => ByteSize(bytes).to_string(),
     };
-    let state = match (survey.in_use, survey.pid) {
+    let state = match (usage.in_use, usage.pid) {
         (false, _) => "not in use".to_owned(),
         (true, Some(pid)) => format!("used by process {pid}"),
         (true, None) => "used by a mount".to_owned(),
     };
-    let free =
-        survey.free.map_or_else(|| "unknown".to_owned(), |bytes| ByteSize(bytes).to_string());
+    let free = usage.free.map_or_else(|| "unknown".to_owned(), |bytes| ByteSize(bytes).to_string());
     format!(
         "directory  {}\nsize       {} in {} of {}\nlimit      {limit}\n\
          free       {free} on its file system\nstate      {state}",
         directory.display(),
-        ByteSize(survey.held),
-        counted(survey.blocks, "block"),
-        counted(survey.files, "file"),
+        ByteSize(usage.held),
+        counted(usage.blocks, "block"),
+        counted(usage.files, "file"),
     )
 }
 
@@ -90,7 +89,7 @@ fn counted(count: u64, what: &str) -> String {
 mod tests {
     use super::*;
 
-    const SURVEY: DiskUsage = DiskUsage {
+    const USAGE: DiskUsage = DiskUsage {
         files: 1,
         blocks: 2,
         held: 3 << 20,
@@ -101,7 +100,7 @@ mod tests {
 
     #[test]
     fn text_shows_sizes_and_the_process() {
-        let text = as_text(Path::new("/c/blocks"), DiskLimit::Bytes(10 << 30), &SURVEY);
+        let text = as_text(Path::new("/c/blocks"), DiskLimit::Bytes(10 << 30), &USAGE);
         assert_eq!(
             text,
             "directory  /c/blocks\nsize       3.0 MiB in 2 blocks of 1 file\nlimit      10.0 GiB\n\
@@ -112,7 +111,7 @@ mod tests {
     #[test]
     fn json_shows_bytes() {
         let json: serde_json::Value =
-            serde_json::from_str(&as_json(Path::new("/c"), DiskLimit::Off, &SURVEY)).unwrap();
+            serde_json::from_str(&as_json(Path::new("/c"), DiskLimit::Off, &USAGE)).unwrap();
         assert_eq!(json["held"], 3 << 20);
         assert_eq!(json["limit"], serde_json::Value::Null);
         assert_eq!(json["pid"], 42);
