@@ -276,7 +276,7 @@ impl Archive {
     pub async fn wait_until_shown(&self) {
         let revision = Some(*self.catalog.changes().borrow());
         let mut shown = self.shown.subscribe();
-        let _awaited = self.tree.expedite();
+        let _expedited = self.tree.expedite();
         // The sender lives as long as `self`.
         let _ = shown.wait_for(|shown| *shown >= revision).await.is_ok();
     }

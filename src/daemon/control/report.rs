@@ -224,11 +224,12 @@ impl MountReport {
 
 impl DownReport {
     fn of(DownHost { host, since, next }: DownHost, archive: &Archive) -> Self {
-        let asks = |source: &Source| {
+        let uses_host = |source: &Source| {
             let urls = source.provider.base_urls();
             urls.iter().any(|url| url.origin().ascii_serialization() == host)
         };
-        let sources = archive.sources().map(|(source, _)| source).filter(|source| asks(source));
+        let sources =
+            archive.sources().map(|(source, _)| source).filter(|source| uses_host(source));
         let mut sources: Vec<_> = sources.map(|source| source.config.name.to_string()).collect();
         sources.sort();
         Self { host, sources, since, next }
