@@ -85,7 +85,7 @@ pub(super) enum ReadRoute<B, F = CompleteFile> {
     /// By the kernel, from this file.
     Backing(Arc<BackingFile<B, F>>),
     /// By the daemon, past the kernel's pages. The kernel reads the file for handles that are still
-    /// open, but it is no longer verified.
+    /// open, but it was modified or is unverified.
     DaemonBesideBacking(Arc<BackingFile<B, F>>),
     /// Not at all: the kernel reads another revision for handles that are still open.
     Conflict,
