@@ -32,7 +32,7 @@ struct FileToSave {
 /// directory of `--not-in`, or if a mount could not be asked.
 ///
 /// # Errors
-/// There is no such mount, a daemon does not answer, or the directory cannot be read.
+/// The mount does not exist, a daemon does not answer, or the directory cannot be read.
 pub(crate) fn expiring(arguments: &ExpiringArgs) -> Result<ExitStatus, Error> {
     let now = Timestamp::now();
     let (mut files, is_complete) = files(arguments.mountpoint.as_deref(), now)?;

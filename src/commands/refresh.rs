@@ -23,7 +23,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// Refreshes the catalog of mounts and prints their state.
 ///
 /// # Errors
-/// There is no such mount, a daemon does not answer, or a source could not be listed completely.
+/// The mount does not exist, a daemon does not answer, or a source could not be listed completely.
 pub(crate) fn refresh(arguments: &RefreshArgs) -> Result<(), Error> {
     let (done, waiting) = mpsc::channel::<()>();
     let mountpoint = arguments.mountpoint.clone();

@@ -19,7 +19,7 @@ pub(crate) type Reply = Result<MountReport, ControlError>;
 /// Prints the state of mounts. Fails if one of them is dead.
 ///
 /// # Errors
-/// There is no such mount, or a daemon does not answer.
+/// The mount does not exist, or a daemon does not answer.
 pub(crate) fn status(arguments: &StatusArgs) -> Result<ExitStatus, Error> {
     let replies = request(arguments.mountpoint.as_deref(), Request::Status)?;
     if replies.is_empty() && !arguments.json {

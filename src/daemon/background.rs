@@ -92,7 +92,7 @@ pub(crate) fn report_ready() -> Result<(), DaemonError> {
         std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").map_err(failed)?;
     let errno = |errno: nix::Error| failed(errno.into());
     // Fails only for a process group leader, which the child is when a shell with job control
-    // started it as one. Then there is no other process to separate from.
+    // started it as one. Then it has nothing to separate from.
     let _ = nix::unistd::setsid();
     std::env::set_current_dir("/").map_err(failed)?;
     nix::unistd::dup2_stdin(null.as_fd()).map_err(errno)?;

@@ -7,7 +7,7 @@ use crate::providers::Permission;
 /// Returns one check for each missing scope, or one for all if none is missing. Returns none if the
 /// provider does not report scopes.
 pub(crate) async fn checks(source: &Source) -> Vec<Check> {
-    // Without a token there are no scopes; the check of the listing reports why.
+    // Without a token the scopes are unknown; the check of the listing reports why.
     let permissions = source.provider.permissions().await.unwrap_or_default();
     report(source.config.name.as_str(), source.config.provider.name(), &permissions)
 }
