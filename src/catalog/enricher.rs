@@ -18,9 +18,9 @@ use crate::http::{FetchError, Priority};
 use crate::model::{BodyKind, Details, FileId, MeetingId, Version, line_with_hint};
 use crate::providers::{LeaseEffort, Provider, ProviderError};
 
-/// The number of tasks of one source at the same time. Four hide the round trips of a small archive,
-/// leave most connections to reads, and exceed the four calls per second of a free plan only
-/// briefly.
+/// The number of tasks of one source at the same time. Four hide the round trips of a small
+/// archive, leave most connections to reads, and exceed the four calls per second of a free plan
+/// only briefly.
 const MAX_CONCURRENT_TASKS: usize = 4;
 
 /// The delay before a failed task is retried. It doubles with each failure up to

@@ -9,8 +9,8 @@ use jiff::tz::TimeZone;
 
 use crate::model::{Meeting, RecordingFile, Role};
 
-/// Selects meetings and files of a source. Hidden ones stay in the catalog, so a changed filter shows
-/// them at the next start without another listing.
+/// Selects meetings and files of a source. Hidden ones stay in the catalog, so a changed filter
+/// shows them at the next start without another listing.
 #[derive(Clone, Debug)]
 pub struct Filter {
     /// The time zone of `since` and `until`.
@@ -21,8 +21,8 @@ pub struct Filter {
     pub until: Option<Date>,
     /// Patterns in lower case, one of which must match the topic; `None` matches all.
     pub topics: Option<Vec<Pattern>>,
-    /// Patterns in lower case, one of which must match the e-mail address of the host; `None` matches
-    /// all, also meetings without a host.
+    /// Patterns in lower case, one of which must match the e-mail address of the host; `None`
+    /// matches all, also meetings without a host.
     pub hosts: Option<Vec<Pattern>>,
     /// The metadata field with the e-mail address of the host.
     pub host_field: Option<&'static str>,

@@ -20,8 +20,8 @@ use crate::providers::{ErrorClass, LateFiles, Provider, ProviderError};
 const RECENT_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// The number of days that frequent listings cover. Recordings appear hours after their meeting but
-/// under its date, and processing takes at most three days (Zoom, "Recording processing"). A week is
-/// safe.
+/// under its date, and processing takes at most three days (Zoom, "Recording processing"). A week
+/// is safe.
 const RECENT_DAYS: i32 = 7;
 
 /// The interval between listings of all days, which find deletions and late changes in the past.

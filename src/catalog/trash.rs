@@ -1,9 +1,9 @@
 //! The recycle bin of a source, and which of its files the provider lets users download.
 //!
-//! No provider documents whether a file in its recycle bin can be downloaded. So each file is probed
-//! once in the background, and the result is stored. The file is hidden until then, because a name
-//! never changes once it is shown. A restored meeting is listed in its original place, and what is
-//! listed there is not shown in the recycle bin, whatever the bin was last seen to contain.
+//! No provider documents whether a file in its recycle bin can be downloaded. So each file is
+//! probed once in the background, and the result is stored. The file is hidden until then, because
+//! a name never changes once it is shown. A restored meeting is listed in its original place, and
+//! what is listed there is not shown in the recycle bin, whatever the bin was last seen to contain.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

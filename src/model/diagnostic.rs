@@ -51,7 +51,8 @@ impl ErrorKind {
 
 /// An error that can be classified and, where a fix is known, suggests it.
 ///
-/// `Display` says what failed, and why unless [`Error::source`] does; it is lower case and has no final period.
+/// `Display` says what failed, and why unless [`Error::source`] does. It is lower case and has no
+/// final period.
 pub trait Diagnostic: Error {
     /// Classifies the error.
     fn kind(&self) -> ErrorKind;

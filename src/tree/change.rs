@@ -49,8 +49,8 @@ impl TreeChange {
     }
 }
 
-/// Returns whether the attributes of a file or the bytes of a text changed. The bytes of a recording
-/// cannot change, because another version is another inode.
+/// Returns whether the attributes of a file or the bytes of a text changed. The bytes of a
+/// recording cannot change, because another version is another inode.
 fn differs(old: &Node, new: &Node) -> bool {
     let text_differs = match (&old.content, &new.content) {
         (Content::Text(was), Content::Text(is)) => was != is,

@@ -57,8 +57,8 @@ impl DirectoryNames {
     /// are not available.
     ///
     /// If several requests have the same name, the one with the smallest id gets it, and the others
-    /// get a suffix. The suffix is lengthened if the suffixed name is in use, too. The result depends
-    /// on the set of requests and not on their order. No two ids may be equal.
+    /// get a suffix. The suffix is lengthened if the suffixed name is in use, too. The result
+    /// depends on the set of requests and not on their order. No two ids may be equal.
     pub(super) fn assign(&mut self, requests: &[NameRequest]) -> Vec<AssignedName> {
         let mut by_id: Vec<(usize, &NameRequest)> = requests.iter().enumerate().collect();
         by_id.sort_unstable_by(|(_, one), (_, other)| one.id.cmp(&other.id));

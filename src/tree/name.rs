@@ -8,9 +8,9 @@
 //! | `/` | space | separates path components |
 //! | white space of any kind and length | one space | line breaks and tabs break listings |
 //! | control characters (C0, DEL, C1) | nothing | NUL ends a name; others drive terminals |
-//! | U+061C, U+200E–F, U+202A–E, U+2066–9 (direction) | nothing | they display `gpj.exe` as `exe.jpg` |
-//! | U+00AD, U+180E, U+200B, U+2060–F, U+FEFF (invisible) | nothing | different names would look the same |
-//! | U+200C and U+200D (joiners) | kept between two characters beyond ASCII | emoji, Persian and Indic scripts need them |
+//! | U+061C, U+200E–F, U+202A–E, U+2066–9 | nothing | direction: `gpj.exe` looks like `exe.jpg` |
+//! | U+00AD, U+180E, U+200B, U+2060–F, U+FEFF | nothing | invisible: names would look the same |
+//! | U+200C–D (joiners) | kept between non-ASCII characters | emoji, Persian, Indic scripts |
 //! | `:` before white space or at the end | nothing | `plan: summer` reads `plan summer` |
 //! | `:` elsewhere, and `\` | `-` | `10:30` reads `10-30` |
 //! | `"` | `'` | |
@@ -30,12 +30,14 @@ use unicode_segmentation::UnicodeSegmentation;
 /// The maximum length of a name in bytes: `NAME_MAX` of Linux and of nearly every file system.
 pub(super) const MAX_LENGTH: usize = 255;
 
-/// The maximum length of an extension in bytes. An extension is never shortened to fit a name, so it
-/// must leave space for a stem, a time and the longest hash. Real ones have at most five letters.
+/// The maximum length of an extension in bytes. An extension is never shortened to fit a name, so
+/// it must leave space for a stem, a time and the longest hash. Real ones have at most five
+/// letters.
 const MAX_EXTENSION_LENGTH: usize = 64;
 
-/// The number of bytes of a text that are examined. Without a limit, a topic of megabytes would slow
-/// down each build. Sixteen names are enough for texts that consist mostly of illegal characters.
+/// The number of bytes of a text that are examined. Without a limit, a topic of megabytes would
+/// slow down each build. Sixteen names are enough for texts that consist mostly of illegal
+/// characters.
 const MAX_TEXT_LENGTH: usize = 16 * MAX_LENGTH;
 
 /// Returns the text as a file name, or part of one, by the table above. The result may be empty or
@@ -130,7 +132,8 @@ fn truncate_at_character(text: &str, max_length: usize) -> &str {
 }
 
 /// Returns the longest prefix of at most `max_length` bytes that ends between graphemes: no letter
-/// loses an accent, and no emoji is split. A single grapheme that is too long is cut at a character.
+/// loses an accent, and no emoji is split. A single grapheme that is too long is cut at a
+/// character.
 pub(super) fn truncate(text: &str, max_length: usize) -> &str {
     if text.len() <= max_length {
         return text;

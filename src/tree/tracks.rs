@@ -32,7 +32,8 @@ impl<'n, 'a> Segment<'n, 'a> {
     }
 }
 
-/// Returns the hosts of each track by the key of the track. A track without hosts keeps its own name.
+/// Returns the hosts of each track by the key of the track. A track without hosts keeps its own
+/// name.
 pub(super) fn hosts<'n, 'a>(
     tracks: &[&'n NamedFile<'a>],
     others: &[&'n NamedFile<'a>],
@@ -70,7 +71,8 @@ fn segments<'n, 'a>(files: &[&'n NamedFile<'a>]) -> BTreeMap<Start, Segment<'n, 
             Role::View => segments.entry(named.start()).or_default().views.push(named),
             Role::Audio => {
                 let audio = &mut segments.entry(named.start()).or_default().audio;
-                // Audio of one language has the language in its name: the shortest name is the main audio.
+                // Audio of one language has the language in its name: the shortest name is the main
+                // audio.
                 let rank = |named: &NamedFile<'a>| {
                     (named.stem.len(), named.stem.clone(), named.key().clone())
                 };
@@ -84,8 +86,8 @@ fn segments<'n, 'a>(files: &[&'n NamedFile<'a>]) -> BTreeMap<Start, Segment<'n, 
     segments
 }
 
-/// Returns the segment with the nearest start: the earlier of two, and the first of all if the start
-/// is unknown.
+/// Returns the segment with the nearest start: the earlier of two, and the first of all if the
+/// start is unknown.
 fn nearest<'s, 'n, 'a>(
     segments: &'s BTreeMap<Start, Segment<'n, 'a>>,
     start: Start,

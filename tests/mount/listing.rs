@@ -68,8 +68,8 @@ fn assert_fewest_windows(calls: &[Call]) -> BTreeMap<(Date, Date), usize> {
         *firsts.entry((call.from, call.to)).or_default() += 1;
     }
     let all: Vec<(Date, Date)> = firsts.keys().copied().collect();
-    // The server accepts at most a calendar month. A window across the end of February leaves a day or
-    // two, which are requested separately.
+    // The server accepts at most a calendar month. A window across the end of February leaves a day
+    // or two, which are requested separately.
     let is_remainder = |(from, to): &(Date, Date)| {
         all.iter().any(|(first, last)| first <= from && to <= last && (first, last) != (from, to))
     };

@@ -1,7 +1,7 @@
 //! The tables of the catalog and their migrations.
 //!
-//! A file stores the version of its tables. Older tables are migrated. A file with later ones is not
-//! touched, because it may contain data that only a later meetfs can read.
+//! A file stores the version of its tables. Older tables are migrated. A file with later ones is
+//! not touched, because it may contain data that only a later meetfs can read.
 
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
@@ -11,8 +11,7 @@ use rusqlite::{Connection, TransactionBehavior};
 /// Raised with every change of the tables below. [`migrate`] applies the changes to older files.
 pub(super) const SCHEMA_VERSION: i64 = 5;
 
-/// The offset of `user_version` in the file: four bytes, big endian (SQLite, "Database File Format",
-/// 1.3).
+/// The offset of `user_version`: four bytes, big endian (SQLite, "Database File Format", 1.3).
 const VERSION_OFFSET: u64 = 60;
 
 const SCHEMA: &str = "
@@ -27,7 +26,8 @@ const SCHEMA: &str = "
     ) WITHOUT ROWID;
 ";
 
-/// Version 2 adds the validator under which a file was served, so a restart does not mix two contents.
+/// Version 2 adds the validator under which a file was served, so a restart does not mix two
+/// contents.
 const SCHEMA_2: &str = "
     CREATE TABLE file_validator (
         source TEXT NOT NULL, meeting TEXT NOT NULL, file TEXT NOT NULL,
@@ -37,8 +37,8 @@ const SCHEMA_2: &str = "
     PRAGMA user_version = 2;
 ";
 
-/// Version 3 adds listings, so the tree exists before a provider answers, and the files that details
-/// add.
+/// Version 3 adds listings, so the tree exists before a provider answers, and the files that
+/// details add.
 const SCHEMA_3: &str = "
     CREATE TABLE listed_meeting (
         source TEXT NOT NULL, meeting TEXT NOT NULL, listed TEXT NOT NULL,
@@ -69,8 +69,8 @@ const SCHEMA_4: &str = "
     PRAGMA user_version = 4;
 ";
 
-/// Version 5 identifies archives by digests instead of settings. The old settings cannot be converted,
-/// so everything is listed again.
+/// Version 5 identifies archives by digests instead of settings. The old settings cannot be
+/// converted, so everything is listed again.
 const SCHEMA_5: &str = "
     UPDATE full_listing SET scope = '', at = NULL;
     PRAGMA user_version = 5;
