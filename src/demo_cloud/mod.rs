@@ -18,6 +18,7 @@ mod cloud;
 mod company_archive;
 mod demo_archive;
 mod faults;
+mod file_paths;
 mod media_host;
 mod metered_socket;
 mod oauth;

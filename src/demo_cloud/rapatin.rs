@@ -9,11 +9,12 @@ use parking_lot::{Mutex, RwLock};
 use sha2::{Digest, Sha256};
 
 use super::archive::{Content, FileLocation, MeetingFile, hexadecimal};
+use super::file_paths::replay_path;
 use super::rapatin_archive::{RapatinSession, RapatinStatus};
 use super::reply::Reply;
 use super::request_head::RequestHead;
 use super::signed_urls::SignedUrls;
-use super::store::{Object, replay_path};
+use super::store::Object;
 
 /// Path of the URLs on the web host that carry their permission.
 pub(super) const LINKS: &str = "/rec/webhook_download/";

@@ -2,13 +2,10 @@
 
 use std::collections::HashMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use jiff::tz::Offset;
-use sha2::{Digest, Sha256};
 
 use super::archive::{Archive, Content, FileLocation, FileStatus, Host, Meeting, MeetingFile};
+use super::file_paths::{all_files, media_path, opaque, web_path};
 use super::zoom_trash::TrashedMeeting;
 
 /// The archive, its meetings newest first, and the targets of its URLs.
@@ -227,34 +224,4 @@ impl MeetingFile {
     fn is_downloadable(&self) -> bool {
         self.status != FileStatus::Processing && !matches!(self.place, FileLocation::OnPremise(_))
     }
-}
-
-pub(super) fn all_files(meeting: &Meeting) -> impl Iterator<Item = &MeetingFile> {
-    meeting.files.iter().chain(&meeting.participant_audio)
-}
-
-/// Returns the path of a file's download URL, the same in every listing.
-pub(super) fn web_path(meeting: &Meeting, file: &MeetingFile) -> String {
-    format!("/rec/download/{}", opaque(meeting, file))
-}
-
-/// Returns the path of a file's signed URLs.
-pub(super) fn media_path(meeting: &Meeting, file: &MeetingFile) -> String {
-    replay_path(&opaque(meeting, file), file)
-}
-
-/// Returns the path of signed URLs that contain `opaque`.
-pub(super) fn replay_path(opaque: &str, file: &MeetingFile) -> String {
-    let start = Offset::UTC.to_datetime(file.recording_start).strftime("%Y%m%d-%H%M%S").to_string();
-    let size = if file.file_type == "MP4" { "_1920x1080" } else { "" };
-    let extension = file.true_extension().to_ascii_lowercase();
-    format!("/replay/{opaque}/GMT{start}_Recording{size}.{extension}")
-}
-
-pub(super) fn opaque(meeting: &Meeting, file: &MeetingFile) -> String {
-    let start = file.recording_start.to_string();
-    let view = file.recording_type.as_deref().unwrap_or("");
-    let key =
-        [&meeting.uuid, file.id.as_deref().unwrap_or(""), &file.file_type, view, &start].join("\n");
-    URL_SAFE_NO_PAD.encode(Sha256::digest(key))
 }

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use super::archive::{
     EmptyFileList, FileLocation, FileStatus, Host, ListedSize, Meeting, MeetingFile, Participant,
 };
+use super::file_paths::web_path;
 use super::oauth::Credentials;
-use super::store::web_path;
 
 /// A meeting as listed.
 pub(super) fn meeting_json(

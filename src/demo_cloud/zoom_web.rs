@@ -1,11 +1,12 @@
 //! The host of the download URLs: verifies the credential and redirects to a signed URL.
 
 use super::archive::Content;
+use super::file_paths::media_path;
 use super::oauth::{Grant, TokenState, Tokens};
 use super::reply::Reply;
 use super::request_head::RequestHead;
 use super::signed_urls::SignedUrls;
-use super::store::{Store, media_path};
+use super::store::Store;
 
 /// Credentials that download URLs accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

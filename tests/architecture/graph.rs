@@ -20,10 +20,6 @@ impl Graph {
         graph
     }
 
-    pub(crate) fn targets(&self, from: &str) -> BTreeSet<String> {
-        self.edges.get(from).cloned().unwrap_or_default()
-    }
-
     /// Returns each strongly connected component of more than one name, as a shortest cycle in it.
     pub(crate) fn cycles(&self) -> Vec<String> {
         let reachable: BTreeMap<&str, BTreeSet<&str>> =

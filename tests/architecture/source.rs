@@ -104,7 +104,12 @@ impl Source {
         for (index, segment) in path.iter().enumerate() {
             let mut child = module.clone();
             child.push(segment.clone());
-            if self.modules.contains_key(&child) {
+            // A function and its module can have one name; a path that ends there means the item.
+            let is_item = index + 1 == path.len()
+                && self.modules.get(&module).is_some_and(|here| {
+                    here.imports.get(segment).is_some_and(|import| import.len() > child.len())
+                });
+            if self.modules.contains_key(&child) && !is_item {
                 module = child;
                 continue;
             }
