@@ -1,4 +1,4 @@
-//! Loads blocks: finds out which bytes of a range are missing, and starts what brings them.
+//! Loads blocks: finds the missing bytes of a range, and starts the loads and fetches for them.
 //!
 //! A byte is in the memory cache, or in flight, or missing. Missing blocks that the disk cache
 //! holds are loaded from there. The others are fetched, with as few requests as possible.
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use tracing::Instrument;
 
-use super::block_store::BlockStore;
+use super::cache_tiers::CacheTiers;
 use super::content::Content;
 use super::disk_load::DiskLoad;
 use super::fetch_purpose::FetchPurpose;
@@ -26,7 +26,7 @@ const MAX_JOIN_DISTANCE: u64 = 16 * BLOCK_LENGTH;
 
 /// Makes ranges of a content available in memory.
 pub(super) struct BlockLoader {
-    pub(super) store: Arc<BlockStore>,
+    pub(super) caches: Arc<CacheTiers>,
     pub(super) in_flight: Arc<Mutex<InFlightFetches>>,
     pub(super) fetcher: Arc<dyn StartFetch>,
     pub(super) runtime: tokio::runtime::Handle,
@@ -42,8 +42,8 @@ pub(super) struct Coverage {
 }
 
 impl BlockLoader {
-    /// Starts what is missing of `span`, as far as the memory budget allows. Demand is always
-    /// started completely.
+    /// Starts loads and fetches for the missing bytes of `span`, as far as the memory budget allows.
+    /// Demand is always started completely.
     pub(super) fn ensure(
         &self,
         content: &Arc<Content>,
@@ -51,7 +51,7 @@ impl BlockLoader {
         purpose: &FetchPurpose,
         listener: &Arc<dyn FetchListener>,
     ) -> Coverage {
-        if self.store.disk.is_some() {
+        if self.caches.disk.is_some() {
             self.load_from_disk(content, span, purpose);
         }
         let mut in_flight = self.in_flight.lock();
@@ -72,7 +72,7 @@ impl BlockLoader {
                 reservation,
                 purpose: purpose.clone(),
                 listener: listener.clone(),
-                store: self.store.clone(),
+                caches: self.caches.clone(),
                 in_flight: self.in_flight.clone(),
             });
             requests += 1;
@@ -88,9 +88,9 @@ impl BlockLoader {
     /// used.
     fn reserve(&self, bytes: u64, purpose: &FetchPurpose) -> Option<Reservation> {
         if purpose.is_demand() {
-            Some(self.store.memory.reserve_for_demand(bytes))
+            Some(self.caches.memory.reserve_for_demand(bytes))
         } else {
-            self.store.memory.reserve_for_prefetch(bytes)
+            self.caches.memory.reserve_for_prefetch(bytes)
         }
     }
 
@@ -101,9 +101,9 @@ impl BlockLoader {
             let block = BlockExtent { index, from: 0, to: content.block_length(index) };
             let key = content.key(index);
             let mut in_flight = self.in_flight.lock();
-            let is_coming =
-                self.store.memory.reach(key, 0) >= block.to || in_flight.covering(key, 0).is_some();
-            if is_coming || !self.store.is_on_disk(content, index) {
+            let is_coming = self.caches.memory.reach(key, 0) >= block.to
+                || in_flight.covering(key, 0).is_some();
+            if is_coming || !self.caches.is_on_disk(content, index) {
                 continue;
             }
             let reservation = self.reserve(block.len() as u64, purpose);
@@ -114,7 +114,7 @@ impl BlockLoader {
             let fetch = InFlightFetch::new(block, RequestPosition::new(block.start()));
             in_flight.insert(content.id, &fetch);
             let load = DiskLoad {
-                store: self.store.clone(),
+                caches: self.caches.clone(),
                 in_flight: self.in_flight.clone(),
                 content: content.clone(),
                 fetch,
@@ -125,7 +125,7 @@ impl BlockLoader {
     }
 
     /// Returns the first bytes of `span` that are missing: not in memory, not in flight, and not
-    /// known to be unavailable. For demand, bytes that are far behind in their request are missing,
+    /// known to be unavailable. For demand, bytes that their request will deliver late are missing,
     /// too.
     fn next_gap(
         &self,
@@ -149,7 +149,7 @@ impl BlockLoader {
                 content.has_failed_recently(index)
             };
             let unavailable = if is_unavailable { to } else { from };
-            let reach = self.store.memory.reach(key, from).max(coming).max(unavailable);
+            let reach = self.caches.memory.reach(key, from).max(coming).max(unavailable);
             if reach > from {
                 if start.is_some() {
                     break;
@@ -158,7 +158,7 @@ impl BlockLoader {
                 continue;
             }
             start.get_or_insert(rest.start);
-            let cached = self.store.memory.next_start(key, from);
+            let cached = self.caches.memory.next_start(key, from);
             let next = cached.into_iter().chain(in_flight.next_start(key, from)).min();
             rest.start = extent.offset_of(next.unwrap_or(to).min(to));
         }
@@ -180,7 +180,7 @@ impl BlockLoader {
 
     fn available_in_block(&self, content: &Content, extent: BlockExtent) -> Option<Bytes> {
         let key = content.key(extent.index);
-        if let Some(bytes) = self.store.memory.bytes(key, extent.from, extent.to) {
+        if let Some(bytes) = self.caches.memory.bytes(key, extent.from, extent.to) {
             return Some(bytes);
         }
         let fetch = self.in_flight.lock().covering(key, extent.from).cloned()?;
@@ -232,9 +232,9 @@ impl BlockLoader {
             if content.is_stale() {
                 return Err(FetchError::Changed("the file has changed since it was opened".into()));
             }
-            let cached = self.store.memory.reach(key, extent.from).min(extent.to);
+            let cached = self.caches.memory.reach(key, extent.from).min(extent.to);
             if cached > extent.from
-                && let Some(bytes) = self.store.memory.bytes(key, extent.from, cached)
+                && let Some(bytes) = self.caches.memory.bytes(key, extent.from, cached)
             {
                 return Ok(bytes);
             }
@@ -399,14 +399,14 @@ mod tests {
         setup.ensure(span(0, far + 16), &FetchPurpose::WholeFile);
         let prefetch = setup.fetcher.take_only();
         assert_eq!(setup.ensure(span(far - 32, far - 16), &setup.demand()).requests, 0, "near");
-        let wanted = span(far, far + 16);
-        assert_eq!(setup.ensure(wanted, &setup.demand()).requests, 1);
+        let last = span(far, far + 16);
+        assert_eq!(setup.ensure(last, &setup.demand()).requests, 1);
         let own = setup.fetcher.take_only();
-        assert_eq!(own.span, wanted);
+        assert_eq!(own.span, last);
         assert!(fulfill(own));
         assert!(!fulfill(prefetch), "its last block has been taken over");
-        let reading = setup.read(wanted).await;
-        assert_eq!(reading.await.unwrap().unwrap(), bytes_of(wanted));
+        let reading = setup.read(last).await;
+        assert_eq!(reading.await.unwrap().unwrap(), bytes_of(last));
         assert!(setup.loader.in_flight.lock().is_empty());
     }
 
@@ -430,7 +430,7 @@ mod tests {
     async fn prefetch_stops_at_the_budget() {
         let setup = Setup::with_budget(8 * BLOCK_LENGTH);
         let coverage = setup.ensure(span(0, 20 * 16), &FetchPurpose::WholeFile);
-        let most = setup.loader.store.memory.max_prefetch();
+        let most = setup.loader.caches.memory.max_prefetch();
         assert_eq!(coverage, Coverage { until: most, requests: 1 });
         let none = setup.ensure(span(6 * 16, 7 * 16), &FetchPurpose::WholeFile);
         assert_eq!(none, Coverage { until: 6 * BLOCK_LENGTH, requests: 0 });
@@ -452,7 +452,7 @@ mod tests {
         setup.ensure(span(0, 16), &setup.demand());
         let request = setup.fetcher.take_only();
         request.fetches[0].append(&bytes_of(span(0, 4)));
-        let available = |wanted| setup.loader.available(&setup.file.content, wanted);
+        let available = |span| setup.loader.available(&setup.file.content, span);
         assert_eq!(available(span(1, 4)), Some(bytes_of(span(1, 4))));
         assert_eq!(available(span(1, 5)), None);
     }
@@ -460,8 +460,10 @@ mod tests {
 
 #[cfg(all(test, feature = "model-check"))]
 mod model_check {
+    use shuttle::thread::JoinHandle;
+
     use super::super::test_support::{
-        bytes_of, content, demand, fulfill, loader, no_listener, open,
+        ManualFetcher, bytes_of, content, demand, fulfill, loader, no_listener, open,
     };
     use super::*;
 
@@ -474,86 +476,103 @@ mod model_check {
         BlockSpan::new(start, end)
     }
 
-    /// A runtime whose tasks never run: handles need one to be closed with.
-    fn runtime() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_current_thread().build().unwrap()
+    /// A loader with one open file of which nothing is cached.
+    #[derive(Clone)]
+    struct Setup {
+        loader: Arc<BlockLoader>,
+        fetcher: Arc<ManualFetcher>,
+        file: Arc<OpenFile>,
     }
 
-    fn read(
-        loader: &Arc<BlockLoader>,
-        file: &Arc<OpenFile>,
-        span: BlockSpan,
-    ) -> shuttle::thread::JoinHandle<Result<Bytes, FetchError>> {
-        let (loader, file) = (loader.clone(), file.clone());
-        shuttle::thread::spawn(move || {
-            let purpose = demand(&file);
-            shuttle::future::block_on(loader.read(&file, span, &purpose, &no_listener()))
-        })
+    impl Setup {
+        fn new(size: u64, runtime: &tokio::runtime::Handle) -> Self {
+            let (loader, fetcher) = loader(64 * BLOCK_LENGTH, runtime);
+            let content = content(size);
+            // One more handle than there are, so that no close starts a task.
+            content.add_handle();
+            Self { loader, fetcher, file: open(&content, runtime) }
+        }
+
+        /// Starts a fetch on demand. Returns how many requests it took.
+        fn ensure(&self, span: BlockSpan) -> usize {
+            let purpose = demand(&self.file);
+            self.loader.ensure(&self.file.content, span, &purpose, &no_listener()).requests
+        }
+
+        fn read(&self, span: BlockSpan) -> JoinHandle<Result<Bytes, FetchError>> {
+            let Self { loader, file, .. } = self.clone();
+            shuttle::thread::spawn(move || {
+                let purpose = demand(&file);
+                shuttle::future::block_on(loader.read(&file, span, &purpose, &no_listener()))
+            })
+        }
+
+        fn assert_idle(&self) {
+            assert!(self.fetcher.take().is_none(), "no reader has asked again");
+            assert!(self.loader.in_flight.lock().is_empty());
+        }
+    }
+
+    /// Explores the schedules of a test with a file of `size` bytes.
+    fn explore(size: u64, test: impl Fn(Setup) + Send + Sync + 'static) {
+        // Its tasks never run: handles need a runtime to be closed with.
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let handle = runtime.handle().clone();
+        shuttle::check_random(move || test(Setup::new(size, &handle)), SCHEDULES);
     }
 
     #[test]
     fn schedules_of_readers_share_one_request() {
-        let runtime = runtime();
-        let handle = runtime.handle().clone();
-        let check = move || {
-            let (loader, fetcher) = loader(64 * BLOCK_LENGTH, &handle);
-            let content = content(SIZE);
-            // One more handle than there are, so that none is the last.
-            content.add_handle();
-            let file = open(&content, &handle);
-            // The block is missing as a whole, so that the first reader asks for all that both
-            // need.
-            loader.ensure(&content, WHOLE, &demand(&file), &no_listener());
+        explore(SIZE, |setup| {
+            setup.ensure(WHOLE);
             let spans = [span(0, 20), span(10, 30)];
-            let readings = spans.map(|span| (span, read(&loader, &file, span)));
-            assert!(fulfill(fetcher.take_only()));
+            let readings = spans.map(|span| (span, setup.read(span)));
+            assert!(fulfill(setup.fetcher.take_only()));
             for (span, reading) in readings {
                 assert_eq!(reading.join().unwrap().unwrap(), bytes_of(span));
             }
-            assert!(fetcher.take().is_none(), "no reader has missed the bytes");
-            assert!(loader.in_flight.lock().is_empty());
-        };
-        shuttle::check_random(check, SCHEDULES);
+            setup.assert_idle();
+        });
     }
 
     #[test]
     fn schedules_of_simultaneous_starts_fetch_once() {
-        let runtime = runtime();
-        let handle = runtime.handle().clone();
-        let check = move || {
-            let (loader, fetcher) = loader(64 * BLOCK_LENGTH, &handle);
-            let content = content(SIZE);
-            content.add_handle();
-            let file = open(&content, &handle);
+        explore(SIZE, |setup| {
             let starts = [0, 1].map(|_| {
-                let (loader, content, file) = (loader.clone(), content.clone(), file.clone());
-                shuttle::thread::spawn(move || {
-                    loader.ensure(&content, WHOLE, &demand(&file), &no_listener()).requests
-                })
+                let setup = setup.clone();
+                shuttle::thread::spawn(move || setup.ensure(WHOLE))
             });
             let requests: usize = starts.into_iter().map(|start| start.join().unwrap()).sum();
             assert_eq!(requests, 1);
-            fetcher.take_only();
-        };
-        shuttle::check_random(check, SCHEDULES);
+            setup.fetcher.take_only();
+        });
+    }
+
+    #[test]
+    fn schedules_of_failure_are_shared() {
+        explore(SIZE, |setup| {
+            setup.ensure(WHOLE);
+            let request = setup.fetcher.take_only();
+            let readings = [0, 1].map(|_| setup.read(span(0, 20)));
+            let gone = FetchFailure::Failed(FetchError::Gone("deleted".into()));
+            request.fail_remaining(gone);
+            for reading in readings {
+                assert!(matches!(reading.join().unwrap(), Err(FetchError::Gone(_))));
+            }
+            setup.assert_idle();
+        });
     }
 
     #[test]
     fn schedules_of_abandonment_leave_no_waiter() {
-        let runtime = runtime();
-        let handle = runtime.handle().clone();
-        let check = move || {
-            let (loader, fetcher) = loader(64 * BLOCK_LENGTH, &handle);
-            let content = content(SIZE);
-            content.add_handle();
-            let file = open(&content, &handle);
-            loader.ensure(&content, WHOLE, &demand(&file), &no_listener());
-            let abandoned = fetcher.take_only();
-            let readings = [0, 1].map(|_| read(&loader, &file, span(0, 20)));
+        explore(SIZE, |setup| {
+            setup.ensure(WHOLE);
+            let abandoned = setup.fetcher.take_only();
+            let readings = [0, 1].map(|_| setup.read(span(0, 20)));
             abandoned.fail_remaining(FetchFailure::Abandoned);
-            // A reader that finds the fetch abandoned starts again; the other one joins it.
-            let filler = {
-                let fetcher = fetcher.clone();
+            // One reader starts again, and the other one joins it.
+            let filling = {
+                let fetcher = setup.fetcher.clone();
                 shuttle::thread::spawn(move || {
                     loop {
                         if let Some(request) = fetcher.take() {
@@ -566,45 +585,32 @@ mod model_check {
             for reading in readings {
                 assert_eq!(reading.join().unwrap().unwrap(), bytes_of(span(0, 20)));
             }
-            assert!(filler.join().unwrap());
-            assert!(fetcher.take().is_none(), "one more request for both readers");
-            assert!(loader.in_flight.lock().is_empty());
-        };
-        shuttle::check_random(check, SCHEDULES);
+            assert!(filling.join().unwrap());
+            setup.assert_idle();
+        });
     }
 
     #[test]
     fn schedules_of_takeover_give_exact_bytes() {
-        let runtime = runtime();
-        let handle = runtime.handle().clone();
-        let check = move || {
-            let (loader, fetcher) = loader(64 * BLOCK_LENGTH, &handle);
-            let size = MAX_JOIN_DISTANCE + BLOCK_LENGTH + SIZE;
-            let content = content(size);
-            content.add_handle();
-            let file = open(&content, &handle);
-            let last = span(size - SIZE, size);
-            loader.ensure(&content, span(0, size), &FetchPurpose::WholeFile, &no_listener());
+        const FILE: u64 = MAX_JOIN_DISTANCE + BLOCK_LENGTH + SIZE;
+        explore(FILE, |setup| {
+            let Setup { loader, fetcher, file } = setup.clone();
+            let last = span(FILE - SIZE, FILE);
+            let whole = span(0, FILE);
+            loader.ensure(&file.content, whole, &FetchPurpose::WholeFile, &no_listener());
             let mut prefetch = fetcher.take_only();
             // Only its last fetch is played: the others would only make the schedules longer.
             prefetch.fetches.drain(..prefetch.fetches.len() - 1);
-            let wanted = span(last.start, last.start + 10);
-            let reading = read(&loader, &file, wanted);
-            let taking_over = {
-                let (loader, content, file) = (loader.clone(), content.clone(), file.clone());
-                shuttle::thread::spawn(move || {
-                    loader.ensure(&content, last, &demand(&file), &no_listener()).requests
-                })
-            };
+            let head = span(last.start, last.start + 10);
+            let reading = setup.read(head);
+            let taking_over = shuttle::thread::spawn(move || setup.ensure(last));
             let was_registered = fulfill(prefetch);
             let requests = taking_over.join().unwrap();
-            assert!(requests <= 1);
-            assert!(was_registered || requests == 1);
+            assert!(requests <= 1 && (was_registered || requests == 1));
             if let Some(own) = fetcher.take() {
                 assert!(fulfill(own));
             }
-            assert_eq!(reading.join().unwrap().unwrap(), bytes_of(wanted));
-        };
-        shuttle::check_random(check, SCHEDULES);
+            assert_eq!(reading.join().unwrap().unwrap(), bytes_of(head));
+        });
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use lru::LruCache;
 
-use super::block_store::BlockStore;
+use super::cache_tiers::CacheTiers;
 use super::content::Content;
 use super::content_revisions::ContentRevisions;
 use super::observer::Observer;
@@ -27,7 +27,7 @@ const MAX_RECENT_CONTENTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4095)
 ///
 /// Lock order: `open`, then the lock of `revisions`. The observer is called under neither of them.
 pub(super) struct ContentTable {
-    store: Arc<BlockStore>,
+    caches: Arc<CacheTiers>,
     observer: Arc<dyn Observer>,
     revisions: ContentRevisions,
     open: Mutex<HashMap<(FileId, Version), Weak<Content>>>,
@@ -36,9 +36,9 @@ pub(super) struct ContentTable {
 }
 
 impl ContentTable {
-    pub(super) fn new(store: Arc<BlockStore>, observer: Arc<dyn Observer>) -> Self {
+    pub(super) fn new(caches: Arc<CacheTiers>, observer: Arc<dyn Observer>) -> Self {
         Self {
-            store,
+            caches,
             observer,
             revisions: ContentRevisions::new(),
             open: Mutex::default(),
@@ -121,7 +121,7 @@ impl ContentTable {
     fn retire(&self, content: &Content, reason: &FetchError) {
         content.set_stale(reason);
         self.revisions.end(content);
-        self.store.forget(content);
+        self.caches.forget(content);
     }
 }
 
@@ -182,17 +182,17 @@ mod tests {
     struct Setup {
         table: Arc<ContentTable>,
         observations: Arc<Observations>,
-        store: Arc<BlockStore>,
+        caches: Arc<CacheTiers>,
     }
 
     impl Setup {
         fn new() -> Self {
             let memory = MemoryCache::new(64 * BLOCK_LENGTH);
-            let store = Arc::new(BlockStore { memory, disk: None });
+            let caches = Arc::new(CacheTiers { memory, disk: None });
             let observations = Arc::new(Observations::default());
-            let table = Arc::new(ContentTable::new(store.clone(), observations.clone()));
+            let table = Arc::new(ContentTable::new(caches.clone(), observations.clone()));
             *observations.table.lock() = Arc::downgrade(&table);
-            Self { table, observations, store }
+            Self { table, observations, caches }
         }
 
         fn open(&self, size: u64) -> Arc<Content> {
@@ -223,10 +223,14 @@ mod tests {
         let setup = Setup::new();
         let content = setup.open(SIZE);
         let block = BlockExtent { index: BlockIndex(0), from: 0, to: 100 };
-        setup.store.insert(&content, block, &bytes_in(block));
+        setup.caches.insert(&content, block, &bytes_in(block));
         setup.table.record_error(&content, &changed());
         assert!(content.is_stale() && !content.is_confirmed());
-        assert_eq!(setup.store.memory.reach(content.key(BlockIndex(0)), 0), 0, "bytes are dropped");
+        assert_eq!(
+            setup.caches.memory.reach(content.key(BlockIndex(0)), 0),
+            0,
+            "bytes are dropped"
+        );
         assert_eq!(*setup.observations.changes.lock(), 1);
         let next = setup.open(SIZE);
         assert!(!next.is_stale());

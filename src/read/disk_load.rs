@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use super::block_store::BlockStore;
+use super::cache_tiers::CacheTiers;
 use super::content::Content;
 use super::in_flight::{FetchFailure, InFlightFetch, InFlightFetches};
 use crate::cache::Reservation;
 use crate::sync::Mutex;
 
 pub(super) struct DiskLoad {
-    pub(super) store: Arc<BlockStore>,
+    pub(super) caches: Arc<CacheTiers>,
     pub(super) in_flight: Arc<Mutex<InFlightFetches>>,
     pub(super) content: Arc<Content>,
     pub(super) fetch: Arc<InFlightFetch>,
@@ -21,9 +21,9 @@ pub(super) struct DiskLoad {
 
 impl DiskLoad {
     pub(super) async fn run(self) {
-        let Self { store, in_flight, content, fetch, reservation } = self;
+        let Self { caches, in_flight, content, fetch, reservation } = self;
         let extent = fetch.extent;
-        let block = match &store.disk {
+        let block = match &caches.disk {
             Some(disk) => disk.load(content.disk_key(), extent.index, extent.len()).await,
             None => None,
         };
@@ -33,7 +33,7 @@ impl DiskLoad {
                 fetch.complete_with(&block);
                 drop(reservation);
                 if !content.is_stale() {
-                    store.memory.insert(content.key(extent.index), 0, &block);
+                    caches.memory.insert(content.key(extent.index), 0, &block);
                 }
                 in_flight.lock().remove(content.id, &fetch);
             }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::block_loader::BlockLoader;
-use super::block_store::BlockStore;
+use super::cache_tiers::CacheTiers;
 use super::content::{Content, SizeState};
 use super::content_table::ContentTable;
 use super::deadline::DeadlinePassed;
@@ -55,7 +55,7 @@ pub struct Engine {
     lease_caches: HashMap<SourceName, LeaseCache>,
     deadline: Duration,
     runtime: tokio::runtime::Handle,
-    store: Arc<BlockStore>,
+    caches: Arc<CacheTiers>,
     contents: Arc<ContentTable>,
     loader: Arc<BlockLoader>,
     prefetcher: Arc<Prefetcher>,
@@ -71,8 +71,8 @@ impl Engine {
     pub fn new(options: EngineOptions) -> Arc<Self> {
         let EngineOptions { client, cache, disk, lease_caches, deadline, observer, runtime } =
             options;
-        let store = Arc::new(BlockStore { memory: cache, disk });
-        let contents = Arc::new(ContentTable::new(store.clone(), observer));
+        let caches = Arc::new(CacheTiers { memory: cache, disk });
+        let contents = Arc::new(ContentTable::new(caches.clone(), observer));
         let context = Arc::new(FetchContext {
             client: client.clone(),
             deadline,
@@ -80,7 +80,7 @@ impl Engine {
             runtime: runtime.clone(),
         });
         let loader = Arc::new(BlockLoader {
-            store: store.clone(),
+            caches: caches.clone(),
             in_flight: Arc::default(),
             fetcher: Arc::new(RangeFetcher(context)),
             runtime: runtime.clone(),
@@ -91,7 +91,7 @@ impl Engine {
             lease_caches,
             deadline,
             runtime,
-            store,
+            caches,
             contents,
             loader,
             prefetcher,
@@ -121,7 +121,7 @@ impl Engine {
         if content.is_confirmed() || content.recent_failure(BlockIndex(0)).is_some() {
             return;
         }
-        if self.store.is_on_disk(content, BlockIndex(0)) {
+        if self.caches.is_on_disk(content, BlockIndex(0)) {
             // It was stored under this size, so the server has confirmed it before.
             content.confirm_size(None);
             return;
@@ -133,7 +133,7 @@ impl Engine {
     async fn ask_for_size(&self, file: &Arc<OpenFile>) {
         let content = &file.content;
         let head = BlockIndex(0).span(content.recording.size);
-        if self.store.memory.reach(content.key(BlockIndex(0)), 0) as u64 >= head.end {
+        if self.caches.memory.reach(content.key(BlockIndex(0)), 0) as u64 >= head.end {
             // The block was read before, and a later request failed. One byte shows the size.
             if let Ok(size) = self.find_size(&content.recording.id, content.recording.body).await {
                 self.record_size(content, size);
@@ -250,12 +250,12 @@ impl Engine {
     /// Whether the disk cache holds the whole file, verified. Answers from memory. A file of one
     /// block never counts: it costs one read either way.
     pub fn has_complete_file(&self, file: &OpenFile) -> bool {
-        self.store.has_complete_file(&file.content)
+        self.caches.has_complete_file(&file.content)
     }
 
     /// Opens the file in the disk cache, if it is complete there and the disk answers in time.
     pub async fn open_complete_file(&self, file: &OpenFile) -> Option<CompleteFile> {
-        let complete = self.store.open_complete_file(&file.content, OPEN_TIMEOUT).await?;
+        let complete = self.caches.open_complete_file(&file.content, OPEN_TIMEOUT).await?;
         // It was stored under this size, so the server has confirmed it before.
         file.content.confirm_size(None);
         Some(complete)

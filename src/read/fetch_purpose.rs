@@ -8,7 +8,7 @@ use super::open_file::OpenFile;
 use super::stream::StreamId;
 use crate::http::{Priority, TrafficClass};
 
-/// What a fetch is for. It decides priority, budget, and who hears of its progress.
+/// What a fetch is for. It decides the priority, the budget, and which handle measures the fetch.
 #[derive(Clone, Debug)]
 pub(super) enum FetchPurpose {
     /// A reader of the handle waits for the bytes.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::block_store::BlockStore;
+use super::cache_tiers::CacheTiers;
 use super::content::Content;
 use super::fetch_purpose::FetchPurpose;
 use super::in_flight::{FetchFailure, InFlightFetch, InFlightFetches, RequestPosition};
@@ -33,7 +33,7 @@ pub(super) struct FetchRequest {
     pub(super) reservation: Reservation,
     pub(super) purpose: FetchPurpose,
     pub(super) listener: Arc<dyn FetchListener>,
-    pub(super) store: Arc<BlockStore>,
+    pub(super) caches: Arc<CacheTiers>,
     pub(super) in_flight: Arc<Mutex<InFlightFetches>>,
 }
 
@@ -57,7 +57,7 @@ impl FetchRequest {
         let bytes = fetch.complete();
         self.reservation.release(bytes.len() as u64);
         if !self.content.is_stale() {
-            self.store.insert(&self.content, fetch.extent, &bytes);
+            self.caches.insert(&self.content, fetch.extent, &bytes);
         }
         self.in_flight.lock().remove(self.content.id, fetch);
     }

@@ -1,4 +1,4 @@
-//! In-flight fetches: one fetch per block, whoever asks for it.
+//! In-flight fetches: one fetch per block, shared by all its readers.
 //!
 //! A request registers one [`InFlightFetch`] for each block that it fills. Readers look the table
 //! up under the block's key, join the fetch and wait for the bytes they need, which are available
@@ -6,9 +6,9 @@
 //!
 //! 1. A fetch ends with its bytes ([`InFlightFetch::complete`]) or without them
 //!    ([`InFlightFetch::fail`]). Every waiter gets the same result.
-//! 2. Whoever completes a fetch inserts the bytes into the cache, completes the fetch, and only
-//!    then removes it from the table. A reader that looks into the cache and then into the table
-//!    therefore finds the bytes in one of them.
+//! 2. A request that completes a fetch first inserts the bytes into the cache or the fetch, and
+//!    then removes the fetch from the table. A reader that looks into the cache and then into the
+//!    table therefore finds the bytes in one of them.
 //! 3. A fetch that is registered for bytes of a fetch in the table takes them over: the older one
 //!    leaves the table, and its request ends when it reaches them.
 //!

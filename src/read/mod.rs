@@ -26,7 +26,7 @@
 
 mod access_pattern;
 mod block_loader;
-mod block_store;
+mod cache_tiers;
 mod concurrency;
 mod content;
 mod content_revisions;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::access_pattern::AccessPattern;
 use super::content::{Content, FAILURE_TTL};
@@ -102,10 +103,11 @@ impl Drop for OpenFile {
         }
         if self.content.remove_handle() {
             let content = self.content.clone();
-            self.runtime.spawn(async move {
+            let close = async move {
                 tokio::time::sleep(CLOSE_DELAY).await;
                 content.cancel_requests_if_closed();
-            });
+            };
+            self.runtime.spawn(close.in_current_span());
         }
     }
 }

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn window_grows_after_a_wait_up_to_its_limit() {
+    fn window_doubles_after_each_wait() {
         let run = run();
         let mut window = window(&run);
         assert!(window.next_chunk(&run, limits(1)).is_some());

@@ -58,7 +58,7 @@ impl Prefetcher {
     /// Fills the window of the stream that a read belongs to.
     pub(super) fn after_read(self: &Arc<Self>, file: &Arc<OpenFile>, read: StreamRead) {
         if read.is_sequential {
-            self.loader.store.mark_consumed(&file.content, read.span);
+            self.loader.caches.mark_consumed(&file.content, read.span);
         }
         self.fill_window(file, read.stream);
     }
@@ -114,7 +114,7 @@ impl Prefetcher {
     fn share(&self) -> ReaderShare {
         let readers = self.active_readers.load(Ordering::Relaxed).max(1);
         ReaderShare {
-            window: self.loader.store.memory.max_prefetch() / readers as u64,
+            window: self.loader.caches.memory.max_prefetch() / readers as u64,
             connections: (self.max_connections / readers).max(1),
         }
     }
@@ -250,7 +250,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn active_readers_share_budget_and_connections() {
         let setup = Setup::new(SIZE);
-        let most = setup.prefetcher.loader.store.memory.max_prefetch();
+        let most = setup.prefetcher.loader.caches.memory.max_prefetch();
         for (readers, connections) in [(0, 8), (1, 8), (2, 4), (16, 1)] {
             setup.prefetcher.active_readers.store(readers, Ordering::Relaxed);
             let share = setup.prefetcher.share();

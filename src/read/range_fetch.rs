@@ -140,7 +140,7 @@ impl RangeFetch {
             }
             self.request.complete(&fetch);
             if let (FetchPurpose::Chunk(..), Some(disk)) =
-                (&self.request.purpose, &self.request.store.disk)
+                (&self.request.purpose, &self.request.caches.disk)
             {
                 disk.wait_for_writer().await;
             }

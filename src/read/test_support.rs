@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::access_pattern::AccessPattern;
 use super::block_loader::BlockLoader;
-use super::block_store::BlockStore;
+use super::cache_tiers::CacheTiers;
 use super::content::Content;
 use super::fetch_purpose::FetchPurpose;
 use super::fetch_request::{FetchListener, FetchRequest, StartFetch};
@@ -136,7 +136,7 @@ pub(super) fn loader(
 ) -> (Arc<BlockLoader>, Arc<ManualFetcher>) {
     let fetcher = Arc::new(ManualFetcher::default());
     let loader = BlockLoader {
-        store: Arc::new(BlockStore { memory: MemoryCache::new(memory), disk: None }),
+        caches: Arc::new(CacheTiers { memory: MemoryCache::new(memory), disk: None }),
         in_flight: Arc::default(),
         fetcher: fetcher.clone(),
         runtime: runtime.clone(),

@@ -10,12 +10,12 @@ use crate::cache::disk::{CompleteFile, DiskCache};
 use crate::cache::{BLOCK_LENGTH, BlockExtent, BlockIndex, BlockSpan, MemoryCache};
 
 /// Both caches, addressed by content.
-pub(super) struct BlockStore {
+pub(super) struct CacheTiers {
     pub(super) memory: Arc<MemoryCache>,
     pub(super) disk: Option<Arc<DiskCache>>,
 }
 
-impl BlockStore {
+impl CacheTiers {
     /// Whether the disk cache lists a block and has not failed to load it before.
     pub(super) fn is_on_disk(&self, content: &Content, index: BlockIndex) -> bool {
         self.disk.as_ref().is_some_and(|disk| {
