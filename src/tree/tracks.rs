@@ -26,7 +26,7 @@ struct Segment<'n, 'a> {
 }
 
 impl<'n, 'a> Segment<'n, 'a> {
-    /// Returns all views, because any of them may be played, or the audio if there is no view.
+    /// Returns all views, because any of them may be played, or the audio if the segment has none.
     fn hosts(&self) -> Vec<&'n NamedFile<'a>> {
         if self.views.is_empty() { self.audio.into_iter().collect() } else { self.views.clone() }
     }

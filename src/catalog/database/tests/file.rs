@@ -14,8 +14,11 @@ use crate::model::Version;
 #[test]
 fn damaged_file_is_renamed_and_replaced() {
     let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("catalog.sqlite"), b"this is no database at all, sorry")
-        .unwrap();
+    std::fs::write(
+        directory.path().join("catalog.sqlite"),
+        b"this is not a database at all, sorry",
+    )
+    .unwrap();
     let database = CatalogDatabase::open(directory.path()).unwrap();
     database.save_size(&file("a"), Version(3), 42);
     assert_eq!(database.sizes(&acme()).unwrap().len(), 1);
@@ -26,7 +29,7 @@ fn damaged_file_is_renamed_and_replaced() {
 fn damaged_files_are_kept_up_to_a_limit() {
     let directory = tempfile::tempdir().unwrap();
     let path_of = |name: &str| directory.path().join(name);
-    let damage = |number: usize| format!("this is no database at all, number {number:02}");
+    let damage = |number: usize| format!("this is not a database at all, number {number:02}");
     for number in 0..MAX_DAMAGED_FILES + 2 {
         std::fs::write(path_of("catalog.sqlite"), damage(number)).unwrap();
         let database = CatalogDatabase::open(directory.path()).unwrap();
