@@ -6,6 +6,7 @@
 mod support;
 
 mod demo_cloud;
+mod fourth_provider;
 mod interleavings;
 mod rapatin_leases;
 mod rapatin_listing;

@@ -50,7 +50,7 @@ fn is_signed(lease: &Lease) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_listed_link_becomes_a_signed_address_in_one_exchange() {
+async fn listed_url_becomes_signed_in_one_request() {
     let cloud = demo();
     let client = rapatin(&cloud);
     let files = listed(&cloud, &client).await;
@@ -61,7 +61,7 @@ async fn a_listed_link_becomes_a_signed_address_in_one_exchange() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_file_is_exact_and_no_host_but_rapatins_sees_a_credential() {
+async fn files_are_exact_and_credentials_stay_at_rapatin() {
     let cloud = demo();
     let client = Arc::new(rapatin_with(&cloud, login(&cloud), &["86666666666"]));
     let files = listed(&cloud, &client).await;
@@ -99,7 +99,7 @@ async fn every_file_is_exact_and_no_host_but_rapatins_sees_a_credential() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stale_link_is_asked_for_anew_and_followed() {
+async fn stale_url_is_renewed() {
     let cloud = demo();
     let client = rapatin(&cloud);
     let files = listed(&cloud, &client).await;
@@ -130,7 +130,7 @@ async fn a_stale_link_is_asked_for_anew_and_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_is_found_by_its_identity_alone() {
+async fn lease_needs_only_the_file_id() {
     let cloud = demo();
     let ids: Vec<FileId> =
         listed(&cloud, &rapatin(&cloud)).await.into_iter().map(|file| file.id).collect();
@@ -150,7 +150,7 @@ async fn a_file_is_found_by_its_identity_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_or_vanished_recording_is_gone_and_not_forbidden() {
+async fn deleted_recording_is_not_found() {
     let cloud = demo();
     let client = rapatin(&cloud);
     let files = listed(&cloud, &client).await;
@@ -170,7 +170,7 @@ async fn a_deleted_or_vanished_recording_is_gone_and_not_forbidden() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_stays_refused_says_so_without_a_secret() {
+async fn permanent_refusal_contains_no_secret() {
     let cloud = demo();
     let client = rapatin(&cloud);
     let files = listed(&cloud, &client).await;
@@ -192,7 +192,7 @@ async fn what_stays_refused_says_so_without_a_secret() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sixteen_leases_of_stale_links_under_an_ended_token_take_one_login() {
+async fn sixteen_leases_with_an_expired_token_log_in_once() {
     let cloud = demo();
     let client = Arc::new(rapatin(&cloud));
     let files = listed(&cloud, &client).await;

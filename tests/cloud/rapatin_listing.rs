@@ -1,4 +1,4 @@
-//! Listings of an account.
+//! Listings of a Rapatin account over real sockets.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -31,7 +31,7 @@ fn of<'a>(meetings: &'a [Meeting], uuid: &str) -> &'a Meeting {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_are_listed_whether_they_come_alone_or_in_a_list() {
+async fn single_and_listed_sessions_are_read() {
     let cloud = demo();
     let listing = rapatin(&cloud).list(last(5)).await.unwrap();
     assert!(listing.failed.is_empty(), "{:?}", listing.failed);
@@ -64,7 +64,7 @@ async fn sessions_are_listed_whether_they_come_alone_or_in_a_list() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sizes_are_read_from_strings_and_the_day_of_deletion_is_said() {
+async fn sizes_and_deletion_days_are_listed() {
     let cloud = demo();
     let listing = rapatin(&cloud).list(last(5)).await.unwrap();
     let held = cloud.rapatin_sessions();
@@ -83,7 +83,7 @@ async fn sizes_are_read_from_strings_and_the_day_of_deletion_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_configured_meeting_is_listed_besides_the_schedule_and_asked_about_once() {
+async fn configured_meeting_is_requested_once() {
     let cloud = demo();
     let both = ["86666666666", "85095598095", "89999999999"];
     let listing = rapatin_with(&cloud, login(&cloud), &both).list(last(5)).await.unwrap();
@@ -100,7 +100,7 @@ async fn a_configured_meeting_is_listed_besides_the_schedule_and_asked_about_onc
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_time_once_shown_stays_and_where_there_is_none_the_day_begins() {
+async fn listed_start_never_changes() {
     let cloud = demo();
     let meetings = ["85095598095", "86666666666"];
     let client = rapatin_with(&cloud, login(&cloud), &meetings);
@@ -126,7 +126,7 @@ async fn a_time_once_shown_stays_and_where_there_is_none_the_day_begins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_shows_its_files_when_it_is_ready_and_goes_when_it_is_deleted() {
+async fn session_follows_its_status() {
     let cloud = cloud(vec![session("a==", "81", 1).status(RapatinStatus::Processing)]);
     let client = rapatin(&cloud);
     let listed = client.list(last(5)).await.unwrap().meetings;
@@ -140,7 +140,7 @@ async fn a_session_shows_its_files_when_it_is_ready_and_goes_when_it_is_deleted(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schedule_of_several_pages_is_listed_whole() {
+async fn schedule_of_several_pages_is_complete() {
     let sessions =
         (0..120).map(|n| session(&format!("{n}=="), &format!("9{n:03}"), 1 + n % 3)).collect();
     let cloud = cloud(sessions);
@@ -150,7 +150,7 @@ async fn a_schedule_of_several_pages_is_listed_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_of_other_days_than_those_asked_for_are_left_out() {
+async fn sessions_of_other_days_are_left_out() {
     let weekly = |uuid: &str, days| {
         let mut session = session(uuid, "81", days);
         session.recurring = true;
@@ -163,7 +163,7 @@ async fn sessions_of_other_days_than_those_asked_for_are_left_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_does_not_come_and_go_with_the_span_that_is_listed() {
+async fn session_is_listed_in_every_span() {
     let cloud = cloud(vec![session("old==", "81", 20), session("new==", "81", 2).unscheduled()]);
     let client = rapatin(&cloud);
     assert!(
@@ -185,7 +185,7 @@ async fn a_session_does_not_come_and_go_with_the_span_that_is_listed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_schedule_the_configured_meetings_are_a_part_of_the_listing() {
+async fn configured_meetings_are_listed_without_the_schedule() {
     let cloud = demo();
     cloud.inject(Trigger::always(Server::Rapatin).on("/schedules").does(Effect::status(503)));
     let client = rapatin_with(&cloud, login(&cloud), &["81234567890", "86666666666"]);
@@ -212,7 +212,7 @@ async fn without_the_schedule_the_configured_meetings_are_a_part_of_the_listing(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_meeting_that_fails_costs_its_own_days_alone() {
+async fn failed_meeting_affects_only_its_days() {
     let cloud =
         cloud(vec![session("a==", "81", 2), session("b==", "82", 12), session("c==", "83", 3)]);
     cloud.inject(Trigger::always(Server::Rapatin).on("/recordings/82").does(Effect::status(502)));
@@ -228,7 +228,7 @@ async fn a_meeting_that_fails_costs_its_own_days_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_meeting_of_somebody_else_is_left_out_and_one_that_is_configured_is_named() {
+async fn refused_meeting_is_an_error_if_configured() {
     let cloud = cloud(vec![session("a==", "81", 2), session("b==", "82", 2)]);
     cloud.inject(Trigger::always(Server::Rapatin).on("/recordings/82").does(Effect::status(403)));
     let listing = rapatin(&cloud).list(last(5)).await.unwrap();
@@ -241,7 +241,7 @@ async fn a_meeting_of_somebody_else_is_left_out_and_one_that_is_configured_is_na
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_service_is_not_asked_about_every_meeting() {
+async fn dead_service_is_given_up_early() {
     let sessions = (0..60).map(|n| session(&format!("{n}=="), &format!("9{n:03}"), 1)).collect();
     let cloud = cloud(sessions);
     cloud.inject(Trigger::always(Server::Rapatin).on("/recordings/").does(Effect::status(503)));
@@ -254,7 +254,7 @@ async fn a_dead_service_is_not_asked_about_every_meeting() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_where_nothing_is_does_not_pass_for_an_empty_archive() {
+async fn wrong_url_is_not_an_empty_archive() {
     let cloud = demo();
     let page = Effect::Status {
         status: 404,
@@ -271,7 +271,7 @@ async fn an_address_where_nothing_is_does_not_pass_for_an_empty_archive() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rate_limit_is_waited_out() {
+async fn rate_limit_delays_a_listing() {
     let cloud = demo();
     let limit = || Effect::TooManyRequests(RetryAfter::Seconds(1));
     cloud.inject(Trigger::next(Server::Rapatin, 1).on("/schedules").does(limit()));
@@ -281,7 +281,7 @@ async fn a_rate_limit_is_waited_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_old_meeting_without_recordings_is_asked_about_once() {
+async fn old_empty_meeting_is_requested_once() {
     let gone = |uuid: &str, meeting: &str, days| {
         session(uuid, meeting, days).status(RapatinStatus::Deleted)
     };
@@ -297,7 +297,7 @@ async fn an_old_meeting_without_recordings_is_asked_about_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_ended_token_is_renewed_by_one_login_in_the_middle_of_a_listing() {
+async fn expired_token_costs_one_login() {
     let cloud = demo();
     let client = rapatin(&cloud);
     client.list(last(5)).await.unwrap();
@@ -313,7 +313,7 @@ async fn an_ended_token_is_renewed_by_one_login_in_the_middle_of_a_listing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_password_says_what_to_check_and_is_not_tried_again_and_again() {
+async fn wrong_password_is_sent_once() {
     let cloud = demo();
     let (email, _) = cloud.rapatin_login();
     let wrong = RapatinCredential::Login { email, password: "wr0ng-s3cret".to_owned().into() };
@@ -332,7 +332,7 @@ async fn a_wrong_password_says_what_to_check_and_is_not_tried_again_and_again() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_given_token_serves_and_its_end_is_said() {
+async fn configured_token_works_until_it_expires() {
     let cloud = demo();
     let token = RapatinCredential::Token(cloud.rapatin_token().into());
     let client = rapatin_with(&cloud, token, &[]);
@@ -350,7 +350,7 @@ async fn a_given_token_serves_and_its_end_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_listing_has_said_all_there_is() {
+async fn details_send_no_request() {
     let cloud = demo();
     let client = rapatin(&cloud);
     assert_eq!(client.details(&"WuPF5b6WQ0aa==".into()).await.unwrap(), None);

@@ -1,4 +1,4 @@
-//! From recordings to what there is of them and where its bytes are, over real sockets.
+//! Details and leases of a Webex account over real sockets.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ fn address(lease: &Lease) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_detail_brings_sound_and_transcript_and_its_links_serve_the_three_of_them() {
+async fn one_detail_serves_video_audio_and_transcript() {
     let cloud = cloud(vec![recording("a", 5), recording("b", 9).alone()]);
     let webex = webex(&cloud);
     let files = everything(&webex).await;
@@ -85,7 +85,7 @@ async fn the_detail_brings_sound_and_transcript_and_its_links_serve_the_three_of
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forty_eight_readers_of_three_files_cost_one_detail() {
+async fn forty_eight_readers_cost_one_detail() {
     let cloud = cloud(vec![recording("a", 5)]);
     let webex = Arc::new(webex(&cloud));
     let files = three(&webex).await;
@@ -105,7 +105,7 @@ async fn forty_eight_readers_of_three_files_cost_one_detail() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_link_that_was_refused_is_asked_for_anew_once_for_the_three() {
+async fn refused_url_is_renewed_once_for_all_files() {
     let cloud = cloud(vec![recording("a", 5)]);
     let webex = webex(&cloud);
     let files = three(&webex).await;
@@ -130,7 +130,7 @@ async fn a_link_that_was_refused_is_asked_for_anew_once_for_the_three() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readers_go_on_when_their_links_end_and_no_token_reaches_the_media_host() {
+async fn readers_survive_expired_urls_without_leaking_the_token() {
     let cloud = cloud(vec![recording("a", 5)]);
     let webex = Arc::new(webex(&cloud));
     let files = everything(&webex).await;
@@ -170,7 +170,7 @@ async fn readers_go_on_when_their_links_end_and_no_token_reaches_the_media_host(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn links_whose_end_has_passed_when_they_come_are_of_a_clock_that_is_wrong() {
+async fn expiry_in_the_past_is_ignored() {
     let options =
         DemoCloudOptions { webex_link_ttl: Duration::ZERO, ..holding(vec![recording("a", 5)]) };
     let cloud = DemoCloud::start(options).unwrap();
@@ -186,7 +186,7 @@ async fn links_whose_end_has_passed_when_they_come_are_of_a_clock_that_is_wrong(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn prevent_downloading_shows_why_and_reads_say_the_same() {
+async fn prevented_download_states_its_reason() {
     let mut prevented = recording("a", 5);
     prevented.prevent_downloading = true;
     let cloud = cloud(vec![prevented]);
@@ -209,7 +209,7 @@ async fn prevent_downloading_shows_why_and_reads_say_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_link_that_is_missing_by_itself_is_a_file_that_is_not_there() {
+async fn missing_url_is_a_missing_file() {
     let cloud = cloud(vec![recording("a", 5)]);
     let webex = webex(&cloud);
     let files = three(&webex).await;
@@ -229,7 +229,7 @@ async fn a_link_that_is_missing_by_itself_is_a_file_that_is_not_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_transcript_without_a_link_is_read_from_the_interface_with_the_token() {
+async fn stored_transcript_is_read_from_the_api() {
     let cloud = cloud(vec![recording("a", 5).with_stored_transcript()]);
     let webex = webex(&cloud);
     let files = everything(&webex).await;
@@ -245,7 +245,7 @@ async fn a_transcript_without_a_link_is_read_from_the_interface_with_the_token()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_scope_for_transcripts_the_rest_is_there() {
+async fn missing_transcript_scope_affects_only_transcripts() {
     let cloud = cloud(vec![recording("a", 5).with_stored_transcript()]);
     let refused = Trigger::always(Server::Webex).on("/meetingTranscripts");
     cloud.inject(refused.does(answer(403, r#"{"message":"no scope"}"#, &[])));
@@ -277,7 +277,7 @@ async fn without_the_scope_for_transcripts_the_rest_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_link_to_another_host_is_not_followed_and_the_host_is_named() {
+async fn url_on_another_host_is_refused() {
     let cloud = cloud(vec![recording("a", 5)]);
     let webex = webex(&cloud);
     let files = three(&webex).await;
@@ -293,7 +293,7 @@ async fn a_link_to_another_host_is_not_followed_and_the_host_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_documented_error_of_a_recording_has_its_sentence() {
+async fn every_error_of_a_recording_has_its_message() {
     let cloud = cloud(vec![recording("a", 5)]);
     let files = three(&webex(&cloud)).await;
     for (status, headers, for_good, says) in [
@@ -418,7 +418,7 @@ async fn sixteen_leases_renew_an_expired_token_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_deleted_meanwhile_says_where_it_has_gone() {
+async fn removed_recording_states_where_it_is() {
     let cloud = cloud(vec![recording("a", 5)]);
     let webex = webex(&cloud);
     let files = three(&webex).await;

@@ -63,7 +63,7 @@ fn why(outcome: &Result<Listing, ProviderError>) -> ProviderError {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_years_are_listed_whole_in_the_fewest_calls_and_without_a_detail() {
+async fn two_years_take_the_fewest_calls() {
     for null_pages in [true, false] {
         let archive = WebexArchive { null_pages, ..WebexArchive::many(1000, 730) };
         let cloud = cloud(archive.clone());
@@ -85,7 +85,7 @@ async fn two_years_are_listed_whole_in_the_fewest_calls_and_without_a_detail() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_listing_shows_the_video_with_its_size_and_numbers_may_be_strings() {
+async fn listing_has_the_video_with_its_size() {
     let mut second = recording("b", 30).with_video(70_000);
     second.numbers_as_strings = true;
     let cloud = DemoCloud::start(holding(vec![recording("a", 5), second])).unwrap();
@@ -103,7 +103,7 @@ async fn a_listing_shows_the_video_with_its_size_and_numbers_may_be_strings() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_order_of_replies_does_not_matter() {
+async fn order_of_replies_is_irrelevant() {
     let cloud = cloud(WebexArchive::many(200, 200));
     let webex = webex(&cloud);
     let plain = sorted(webex.list(last(200)).await.unwrap().meetings);
@@ -115,7 +115,7 @@ async fn the_order_of_replies_does_not_matter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_that_takes_too_long_is_asked_for_with_fewer_entries_and_the_rest_as_well() {
+async fn slow_page_is_requested_with_fewer_entries() {
     let cloud = DemoCloud::start(holding(WebexArchive::many(60, 20).recordings)).unwrap();
     cloud.inject(on_lists(2).does(answer(504, "{}", &[])));
     let listing = webex(&cloud).list(last(20)).await.unwrap();
@@ -130,7 +130,7 @@ async fn a_page_that_takes_too_long_is_asked_for_with_fewer_entries_and_the_rest
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_that_always_takes_too_long_is_given_up_at_ten_entries() {
+async fn page_that_stays_slow_fails_at_ten_entries() {
     let cloud = DemoCloud::start(holding(vec![recording("a", 5)])).unwrap();
     cloud.inject(on_lists(u32::MAX).does(answer(504, r#"{"message":"Gateway Timeout."}"#, &[])));
     let error = why(&webex(&cloud).list(last(20)).await);
@@ -142,7 +142,7 @@ async fn a_page_that_always_takes_too_long_is_given_up_at_ten_entries() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_next_page_on_another_host_is_refused_and_the_token_is_not_sent_there() {
+async fn next_page_on_another_host_is_refused() {
     let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
     elsewhere.set_nonblocking(true).unwrap();
     let host = format!("http://{}", elsewhere.local_addr().unwrap());
@@ -160,7 +160,7 @@ async fn a_next_page_on_another_host_is_refused_and_the_token_is_not_sent_there(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_that_goes_in_circles_or_does_not_say_where_it_goes_on_or_is_none_is_given_up() {
+async fn endless_or_unreadable_list_is_given_up() {
     let cloud = cloud(WebexArchive::many(40, 20));
     let webex = webex(&cloud);
     let link = format!("<{}/recordings?max=100&cursor=round>; rel=\"next\"", cloud.webex_api_url());
@@ -188,7 +188,7 @@ async fn a_list_that_goes_in_circles_or_does_not_say_where_it_goes_on_or_is_none
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_deleted_or_purged_is_left_out_and_unknown_formats_are_not() {
+async fn removed_recordings_are_left_out() {
     let cloud = DemoCloud::start(holding(Vec::new())).unwrap();
     let entry = |id: &str, more: &str| {
         format!(
@@ -216,7 +216,7 @@ async fn what_was_deleted_or_purged_is_left_out_and_unknown_formats_are_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_window_that_stays_dead_is_reported_with_the_days_before_it_and_the_rest_is_listed() {
+async fn failed_window_is_reported_and_others_are_listed() {
     let archive = WebexArchive::many(45, 45);
     let cloud = cloud(archive.clone());
     // Two windows with five tries each: the tenth succeeds, whichever of them makes it.
@@ -246,7 +246,7 @@ fn of(host: &str, id: &str) -> WebexRecording {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn recordings_are_the_owners_those_of_named_hosts_or_the_whole_sites() {
+async fn recordings_are_of_owner_hosts_or_site() {
     let recordings = vec![
         of("owner@example.org", "own"),
         of("ana@example.org", "ana"),
@@ -280,7 +280,7 @@ async fn recordings_are_the_owners_those_of_named_hosts_or_the_whole_sites() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_earlier_run_listed_of_others_can_be_asked_about_before_it_is_listed_again() {
+async fn hosts_of_an_earlier_run_are_restored() {
     let cloud = DemoCloud::start(holding(vec![of("ana@example.org", "ana")])).unwrap();
     let administrator = || webex_with(&cloud, app(&cloud), |options| options.admin = true);
     let listed: Vec<_> =
@@ -298,7 +298,7 @@ async fn what_an_earlier_run_listed_of_others_can_be_asked_about_before_it_is_li
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_may_not_be_listed_is_named_once_and_not_asked_for_window_by_window() {
+async fn refused_host_is_requested_once() {
     let cloud = cloud(WebexArchive::many(20, 20));
     let webex =
         webex_with(&cloud, app(&cloud), |options| options.hosts = vec!["ana@example.org".into()]);
@@ -315,7 +315,7 @@ async fn a_host_that_may_not_be_listed_is_named_once_and_not_asked_for_window_by
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_service_is_not_asked_for_every_window() {
+async fn dead_service_is_given_up_early() {
     let cloud = cloud(WebexArchive::many(40, 20));
     cloud.inject(on_lists(u32::MAX).does(answer(503, "{}", &[])));
     assert!(
@@ -326,7 +326,7 @@ async fn a_dead_service_is_not_asked_for_every_window() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rate_limit_is_waited_out_by_everybody_as_long_as_it_says() {
+async fn rate_limit_pauses_every_window() {
     let cloud = cloud(WebexArchive::many(10, 60));
     let limit = Effect::TooManyRequests(RetryAfter::Seconds(2));
     cloud.inject(on_lists(1).does(limit));
@@ -339,7 +339,7 @@ async fn a_rate_limit_is_waited_out_by_everybody_as_long_as_it_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_token_is_renewed_once_in_the_middle_of_a_listing() {
+async fn expired_token_is_renewed_once_per_listing() {
     let cloud = cloud(WebexArchive::many(300, 365));
     let webex = webex(&cloud);
     webex.list(last(365)).await.unwrap();
@@ -349,7 +349,7 @@ async fn an_expired_token_is_renewed_once_in_the_middle_of_a_listing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_credentials_say_what_to_check_and_repeat_no_secret() {
+async fn wrong_credentials_have_a_hint_without_secrets() {
     let cloud = cloud(WebexArchive::many(10, 5));
     let good = cloud.webex_credentials();
     let app = |secret: &str, refresh: &str| WebexCredential::Refreshed {
@@ -382,7 +382,7 @@ async fn wrong_credentials_say_what_to_check_and_repeat_no_secret() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_documented_error_of_a_list_has_its_sentence() {
+async fn every_error_of_a_list_has_its_message() {
     let cloud = DemoCloud::start(holding(vec![recording("a", 5)])).unwrap();
     for (status, headers, says) in [
         (401, vec![], "Personal tokens expire after 12 hours"),

@@ -1,6 +1,5 @@
-//! Archives of thousands: complete at once, at the price of few calls, within the limits, and kept over a restart.
-
-// A helper that cannot go on fails its test.
+//! Archives of thousands of meetings: complete at once, with few calls, within the rate limits, and
+//! kept over a restart.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,7 +15,7 @@ use meetfs::demo_cloud::{
     ZoomLabel, ZoomLimits,
 };
 
-/// Bound on what takes thousands of calls.
+/// Timeout of what takes thousands of calls.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 fn today() -> Date {
@@ -34,7 +33,7 @@ fn count(rig: &Rig, name: &str) -> usize {
 }
 
 #[test]
-fn a_walk_through_ten_thousand_meetings_is_whole_and_asks_the_cloud_for_nothing() {
+fn walk_through_ten_thousand_meetings_sends_no_request() {
     const MEETINGS: u64 = 10_000;
     let mut archive = Archive::company(40, 250, 700);
     for file in archive.meetings.iter_mut().flat_map(|meeting| &mut meeting.files) {
@@ -83,7 +82,7 @@ fn assert_within_the_plan(rig: &Rig) {
 }
 
 #[test]
-fn forty_users_are_listed_whole_within_their_plan_and_a_restart_asks_for_the_last_days_alone() {
+fn forty_users_are_listed_within_their_plan() {
     let options = DemoCloudOptions {
         archive: Archive::company(40, 25, 80),
         zoom_limits: Some(ZoomLimits::PRO),
@@ -146,7 +145,7 @@ fn pages_there_are(listings: &[Request], made: &[Timestamp]) -> usize {
 }
 
 #[test]
-fn three_thousand_recordings_show_at_once_and_are_asked_about_once_ever() {
+fn three_thousand_recordings_are_requested_once() {
     /// Questions that are under way when a mount ends are lost with their answers.
     const UNDER_WAY: usize = 4;
     const RECORDINGS: usize = 3000;

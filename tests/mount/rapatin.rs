@@ -1,4 +1,4 @@
-//! A real mount, used by the programs people use.
+//! A Rapatin source on a real mount, read by common programs.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -18,7 +18,7 @@ fn login(rig: &Rig) -> String {
     format!("email = \"{email}\"\npassword = \"{password}\"")
 }
 
-/// The configuration that mounts Rapatin's side of the cloud as the source `rapat`.
+/// Returns a configuration with the Rapatin API of the demo cloud as the source `rapat`.
 fn config(rig: &Rig, keys: &str) -> String {
     format!(
         "timezone = \"UTC\"\n[cache]\ndir = \"{}\"\n[source.rapat]\nprovider = \"rapatin\"\napi_url = \"{}\"\n{keys}\n",
@@ -33,7 +33,7 @@ fn mount(rig: &Rig, keys: &str) {
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
 }
 
-/// Mounted with a login and one meeting that the schedule does not have.
+/// Mounts with a login and one meeting that the schedule does not have.
 fn mounted(sessions: Vec<RapatinSession>, change: impl FnOnce(&mut DemoCloudOptions)) -> Rig {
     let mut options = DemoCloudOptions { rapatin: sessions, ..DemoCloudOptions::default() };
     change(&mut options);
@@ -67,7 +67,7 @@ fn refresh(rig: &Rig) {
 }
 
 #[test]
-fn a_copy_has_every_object_to_the_byte_and_a_second_rsync_copies_nothing_also_after_a_remount() {
+fn copy_is_exact_and_second_rsync_copies_nothing() {
     let rig = mounted(RapatinSession::demo(), |_| {});
     let copy = rig.directory.path().join("copy");
     let rsync = format!("rsync -a --itemize-changes rapat/ '{}/'", copy.display());
@@ -90,7 +90,7 @@ fn a_copy_has_every_object_to_the_byte_and_a_second_rsync_copies_nothing_also_af
 }
 
 #[test]
-fn a_directory_keeps_its_time_over_a_restart_though_the_schedule_has_lost_it() {
+fn directory_keeps_its_time_without_the_schedule() {
     let rig = mounted(RapatinSession::demo(), |_| {});
     let directories = || rig.shell("ls -d rapat/*/*");
     let before = directories();
@@ -98,14 +98,15 @@ fn a_directory_keeps_its_time_over_a_restart_though_the_schedule_has_lost_it() {
     rig.unmount();
     rig.cloud.change_rapatin_session("WuPF5b6WQ0aa==", |session| session.scheduled = false);
     mount(&rig, &keys(&rig));
-    wait_until(SOON, "it is listed anew", || rig.status()["sources"][0]["listed"].is_string());
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    // The command returns when the tree shows the new listing.
+    run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    assert!(rig.status()["sources"][0]["listed"].is_string(), "{}", rig.status());
     assert_eq!(directories(), before);
     rig.unmount();
 }
 
 #[test]
-fn files_are_named_as_zooms_and_doubles_are_told_apart() {
+fn files_are_named_as_at_zoom() {
     let rig = mounted(RapatinSession::demo(), |_| {});
     let names = |topic: &str| -> Vec<String> {
         rig.shell(&format!("ls rapat/*/*'{topic}'")).lines().map(str::to_owned).collect()
@@ -142,7 +143,7 @@ fn files_are_named_as_zooms_and_doubles_are_told_apart() {
 }
 
 #[test]
-fn a_session_appears_when_it_is_ready_and_goes_when_it_is_deleted() {
+fn session_appears_when_ready_and_disappears_when_deleted() {
     let rig = mounted(RapatinSession::demo(), |_| {});
     let directories = || rig.shell("ls rapat/*");
     rig.cloud
@@ -170,7 +171,7 @@ fn hash_of(rig: &Rig, topic: &str) -> String {
 }
 
 #[test]
-fn a_link_that_has_gone_stale_before_the_copy_costs_no_byte() {
+fn stale_url_before_a_copy_is_renewed() {
     let rig = mounted(vec![film("a==", "stale", 3 * MIB + 17)], |_| {});
     rig.cloud.expire_rapatin_links();
     rig.cloud.clear_requests();
@@ -181,7 +182,7 @@ fn a_link_that_has_gone_stale_before_the_copy_costs_no_byte() {
 }
 
 #[test]
-fn a_link_that_goes_stale_in_mid_copy_costs_no_byte() {
+fn stale_url_during_a_copy_is_renewed() {
     let length = 12 * MIB + 5;
     let rig = mounted(vec![film("a==", "stale", length)], |options| {
         options.bytes_per_second = Some(3_000_000)
@@ -209,7 +210,7 @@ fn a_link_that_goes_stale_in_mid_copy_costs_no_byte() {
 }
 
 #[test]
-fn sixteen_readers_survive_the_end_of_token_and_links_with_one_login() {
+fn sixteen_readers_share_one_login() {
     const FILES: [(&str, u64); 4] =
         [("one", 6 * MIB), ("two", 7 * MIB), ("three", 6 * MIB), ("four", 5 * MIB)];
     let sessions =
@@ -250,7 +251,7 @@ fn sixteen_readers_survive_the_end_of_token_and_links_with_one_login() {
 }
 
 #[test]
-fn a_wrong_password_is_one_sentence_and_exit_code_3() {
+fn wrong_password_is_one_error_and_exit_code_3() {
     let rig = Rig::new(DemoCloudOptions {
         rapatin: RapatinSession::demo(),
         ..DemoCloudOptions::default()
@@ -270,7 +271,7 @@ fn a_wrong_password_is_one_sentence_and_exit_code_3() {
 }
 
 #[test]
-fn token_and_password_show_in_no_log_and_no_cache_and_reach_rapatin_alone() {
+fn secrets_are_in_no_log_and_no_cache() {
     let rig = mounted(RapatinSession::demo(), |_| {});
     rig.shell("cat rapat/*/*/* | wc -c");
     rig.cloud.expire_rapatin_tokens();

@@ -1,6 +1,4 @@
-//! Zoom, Webex and Rapatin side by side in one mount, and what becomes of it when one of them is not well.
-
-// A helper that cannot go on fails its test.
+//! Zoom, Webex and Rapatin in one mount, also when one of them fails.
 
 use std::collections::BTreeSet;
 use std::process::Output;
@@ -59,7 +57,7 @@ fn files(rig: &Rig, source: &str) -> usize {
 }
 
 #[test]
-fn whatever_is_called_a_film_plays() {
+fn every_video_plays() {
     let rig = configured(|cloud| {
         let secret = cloud.webex_credentials().client_secret;
         format!("{}{}", webex(cloud, "cisco", &secret), rapatin(cloud, "rapat"))
@@ -77,8 +75,7 @@ fn whatever_is_called_a_film_plays() {
 }
 
 #[test]
-fn every_object_of_all_three_is_copied_to_the_byte_and_a_second_rsync_copies_nothing_also_after_a_remount()
- {
+fn copies_of_three_providers_are_exact() {
     let rig = configured(|cloud| {
         let secret = cloud.webex_credentials().client_secret;
         format!("{}{}", webex(cloud, "cisco", &secret), rapatin(cloud, "rapat"))
@@ -112,7 +109,7 @@ fn every_object_of_all_three_is_copied_to_the_byte_and_a_second_rsync_copies_not
 }
 
 #[test]
-fn a_black_hole_a_broken_server_and_a_wrong_secret_touch_no_other_source() {
+fn failing_sources_do_not_affect_others() {
     let broken = DemoCloud::start(options()).expect("a cloud");
     broken.inject(Trigger::always(Server::Api).does(Effect::status(500)));
     let hole = DemoCloud::start(options()).expect("a cloud");
@@ -170,7 +167,7 @@ fn a_black_hole_a_broken_server_and_a_wrong_secret_touch_no_other_source() {
 }
 
 #[test]
-fn the_demo_mounts_one_of_each() {
+fn demo_mounts_every_provider() {
     let rig = Rig::new(options());
     let mut command = rig.meetfs();
     command.args(["mount", "--demo", "--cache-dir"]).arg(rig.directory.path().join("cache"));

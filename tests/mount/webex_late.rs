@@ -1,6 +1,5 @@
-//! Transcripts that Webex makes after a recording was described: they show without a second description.
-
-// A helper that cannot go on fails its test.
+//! Transcripts that Webex makes after the details of their recording were requested: they appear
+//! without a second request for the details.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +16,7 @@ fn spoken(id: &str) -> Content {
     )
 }
 
-/// A recording of which no transcript has been made yet, so many hours ago.
+/// Returns a recording without a transcript, so many hours old.
 fn silent(id: &str, hours_ago: i64) -> WebexRecording {
     let mut silent = recording(id, hours_ago);
     silent.transcript = None;
@@ -31,7 +30,7 @@ fn make(rig: &Rig, id: &str) {
     );
 }
 
-/// Mounts the cloud's Webex side as the source `cisco`, with more keys.
+/// Mounts the Webex API of the demo cloud as the source `cisco`, with more keys.
 fn mount(rig: &Rig, keys: &str) {
     rig.write_config(&format!(
         "timezone = \"UTC\"\nread_deadline = \"10s\"\n[cache]\ndir = \"{}\"\n[source.cisco]\nprovider = \"webex\"\n\
@@ -62,7 +61,7 @@ fn refresh(rig: &Rig) {
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
 }
 
-/// Waits until that many transcripts are shown, and compares each with what the cloud has.
+/// Waits until the transcripts appear, and compares each with that of the cloud.
 fn wait_for_transcripts(rig: &Rig, ids: &[&str]) {
     let shown = || rig.shell("find cisco -name '*.vtt' | wc -l").trim() == ids.len().to_string();
     wait_until(SOON, "the transcripts show", shown);
@@ -76,7 +75,7 @@ fn wait_for_transcripts(rig: &Rig, ids: &[&str]) {
     }
 }
 
-/// Each recording was described once, however often it was looked at.
+/// Asserts that the details of each recording were requested once.
 fn assert_described_once(requests: &[Request], recordings: usize) {
     let mut described: BTreeMap<&str, usize> = BTreeMap::new();
     for request in requests {
@@ -97,7 +96,7 @@ fn source(rig: &Rig) -> Value {
 }
 
 #[test]
-fn a_transcript_that_is_made_late_shows_is_read_exactly_and_outlives_a_remount() {
+fn late_transcript_is_exact_and_survives_a_remount() {
     let recordings =
         vec![silent("a", 30), silent("b", 40), recording("c", 50), silent("old", 24 * 70)];
     let rig = mounted(holding(recordings), 4, "");
@@ -141,7 +140,7 @@ fn a_transcript_that_is_made_late_shows_is_read_exactly_and_outlives_a_remount()
 }
 
 #[test]
-fn without_the_scope_it_is_asked_once_told_by_status_and_doctor_and_nothing_else_is_missing() {
+fn missing_scope_is_reported_by_status_and_doctor() {
     let rig = Rig::new(holding(vec![silent("a", 30), silent("b", 40)]));
     let refused = Trigger::always(Server::Webex).on("/meetingTranscripts");
     rig.cloud.inject(refused.does(answer(403, r#"{"message":"no scope"}"#, &[])));
@@ -183,7 +182,7 @@ fn without_the_scope_it_is_asked_once_told_by_status_and_doctor_and_nothing_else
 }
 
 #[test]
-fn what_fails_for_a_while_is_told_and_found_at_the_next_listing() {
+fn failed_search_is_reported_and_repeated() {
     let rig = mounted(holding(vec![silent("a", 30)]), 1, "");
     make(&rig, "a");
     let failing = Trigger::always(Server::Webex).on("/meetingTranscripts");
@@ -200,7 +199,7 @@ fn what_fails_for_a_while_is_told_and_found_at_the_next_listing() {
 }
 
 #[test]
-fn all_pages_of_all_days_are_looked_through_and_nobody_is_asked_once_all_have_theirs() {
+fn search_covers_all_pages_and_then_stops() {
     let ids: Vec<String> = (10..34).map(|number| format!("r{number}")).collect();
     let recordings =
         ids.iter().enumerate().map(|(index, id)| silent(id, 24 + 30 * index as i64)).collect();
@@ -228,8 +227,7 @@ fn of_two_hosts() -> DemoCloudOptions {
 }
 
 #[test]
-fn an_administrator_finds_those_of_others_meeting_by_meeting_or_in_the_list_of_compliance_officers()
-{
+fn administrator_finds_transcripts_of_other_hosts() {
     for is_compliance_officer in [false, true] {
         let mut options = of_two_hosts();
         options.webex.is_compliance_officer = is_compliance_officer;

@@ -1,6 +1,4 @@
-//! A Webex source on a real mount, used by the programs people use.
-
-// A helper that cannot go on fails its test.
+//! A Webex source on a real mount, read by common programs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,7 +11,7 @@ use meetfs::demo_cloud::{
 
 const MIB: u64 = 1024 * 1024;
 
-/// Writes a configuration with the cloud's Webex side as the source `cisco`, and mounts it from the background.
+/// Mounts the Webex API of the demo cloud as the source `cisco`, in the background.
 fn mount(rig: &Rig) {
     let credentials = rig.cloud.webex_credentials();
     let config = format!(
@@ -38,12 +36,12 @@ fn mounted(options: DemoCloudOptions) -> Rig {
     rig
 }
 
-/// How many files there are whose name matches.
+/// Returns the number of files whose name matches.
 fn count(rig: &Rig, name: &str) -> usize {
     rig.shell(&format!("find cisco -name '{name}' | wc -l")).trim().parse().expect("a number")
 }
 
-/// Waits until everything is known of that many recordings.
+/// Waits for the details of so many recordings.
 fn wait_for_details(rig: &Rig, recordings: usize) {
     wait_until(SOON, "every document is there", || count(rig, "meeting.json") == recordings);
     let expected = rig.cloud.webex_objects().len() + recordings;
@@ -66,7 +64,7 @@ fn kinds() -> Vec<WebexRecording> {
 }
 
 #[test]
-fn a_copy_of_every_kind_of_recording_has_every_object_to_the_byte() {
+fn copies_of_all_kinds_are_exact() {
     let rig = mounted(holding(kinds()));
     wait_for_details(&rig, 6);
     let copy = rig.directory.path().join("copy");
@@ -100,7 +98,7 @@ fn a_copy_of_every_kind_of_recording_has_every_object_to_the_byte() {
 }
 
 #[test]
-fn a_second_rsync_copies_nothing_and_reads_no_byte_also_after_a_remount() {
+fn second_rsync_reads_no_byte() {
     let rig = mounted(holding(kinds()));
     wait_for_details(&rig, 6);
     let backup = rig.directory.path().join("backup");
@@ -118,7 +116,7 @@ fn a_second_rsync_copies_nothing_and_reads_no_byte_also_after_a_remount() {
 }
 
 #[test]
-fn links_that_live_shorter_than_a_copy_takes_cost_no_byte() {
+fn copy_outlives_its_download_urls() {
     let options = DemoCloudOptions {
         bytes_per_second: Some(2_000_000),
         webex_link_ttl: Duration::from_secs(2),
@@ -144,7 +142,7 @@ fn links_that_live_shorter_than_a_copy_takes_cost_no_byte() {
 }
 
 #[test]
-fn sixteen_readers_survive_the_end_of_token_and_links_with_one_renewal() {
+fn sixteen_readers_share_one_renewal() {
     let options = DemoCloudOptions {
         bytes_per_second: Some(2_000_000),
         ..holding(vec![recording("long", 5).with_video(64 * MIB)])
@@ -175,7 +173,7 @@ fn sixteen_readers_survive_the_end_of_token_and_links_with_one_renewal() {
 }
 
 #[test]
-fn three_hundred_recordings_show_before_their_details_and_cost_one_detail_each() {
+fn three_hundred_recordings_cost_one_detail_each() {
     let archive = WebexArchive::many(300, 90);
     let rig = Rig::new(DemoCloudOptions { webex: archive, ..DemoCloudOptions::default() });
     // A detail takes long enough for the listing to be looked at meanwhile.
@@ -205,7 +203,7 @@ fn three_hundred_recordings_show_before_their_details_and_cost_one_detail_each()
 }
 
 #[test]
-fn what_webex_refuses_is_an_errno_and_one_line_that_says_why() {
+fn refusal_is_an_errno_and_one_log_line() {
     let names = ["a", "b", "c", "d", "e"];
     let rig = mounted(holding(names.map(|name| recording(name, 5)).into()));
     wait_for_details(&rig, names.len());
@@ -234,7 +232,7 @@ fn what_webex_refuses_is_an_errno_and_one_line_that_says_why() {
 }
 
 #[test]
-fn the_token_goes_to_the_interface_alone_and_no_secret_is_logged() {
+fn token_goes_to_the_api_and_no_log() {
     let rig = mounted(holding(kinds()));
     wait_for_details(&rig, 6);
     rig.shell("cat cisco/*/*/* > /dev/null");

@@ -1,4 +1,4 @@
-//! What `meeting.json` says of a session: the same on every listing, and nothing that opens anything.
+//! The metadata of a session in `meeting.json`: equal in every listing, and without credentials.
 
 use serde_json::{Map, Value};
 
@@ -6,8 +6,8 @@ use super::wire;
 use crate::providers::toolkit::document::{is_harmless, put};
 use crate::providers::zoom_share::file_kinds::declared_size;
 
-/// The facts of a session of the meeting with this id. No link is among them: Rapatin's carry their permission, and
-/// `share_url` may as well.
+/// Returns the metadata of a session of the meeting with this id. It contains no URL: Rapatin's
+/// download URLs are credentials, and `share_url` may be one.
 pub(crate) fn of_session(
     meeting: &str,
     session: &wire::Session,

@@ -1,4 +1,4 @@
-//! What the fuzz targets reach of this room: Rapatin's replies, read and mapped.
+//! Entry points for the fuzz targets: Rapatin's replies, read and mapped.
 
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -9,7 +9,7 @@ use crate::model::{Meeting, SourceName};
 use crate::providers::ProviderError;
 use crate::providers::toolkit::json_repair;
 
-/// The sessions of a meeting.
+/// Returns the sessions of a meeting.
 pub fn sessions(source: &SourceName, meeting: &str, body: &[u8]) -> Vec<Meeting> {
     let read = json_repair::object(body).and_then(wire::Sessions::read).unwrap_or_default();
     let mapped =
@@ -17,7 +17,7 @@ pub fn sessions(source: &SourceName, meeting: &str, body: &[u8]) -> Vec<Meeting>
     read.sessions.into_iter().map(mapped).collect()
 }
 
-/// The ids of the meetings of a schedule, one an entry.
+/// Returns the ids of the meetings of a schedule, one per entry.
 pub fn scheduled(body: &[u8]) -> Vec<String> {
     let page = json_repair::object(body).and_then(wire::Page::read);
     page.into_iter().flat_map(|page| page.entries).map(|entry| entry.meeting).collect()
@@ -28,7 +28,7 @@ pub fn signed_in(body: &[u8]) -> bool {
     json_repair::object(body).as_ref().and_then(login::token_of).is_some()
 }
 
-/// The refusal of a call and of a login.
+/// Returns the errors of a refused call and of a refused login.
 pub fn refused(status: u16, body: &[u8], secret: &SecretString) -> Option<[ProviderError; 2]> {
     let reply = json_repair::object(body);
     let refusal = Refusal::of(status, reply.as_ref(), secret)?;

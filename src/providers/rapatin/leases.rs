@@ -1,18 +1,20 @@
-//! From a recording's download link to the address its bytes are at.
+//! Finds where the bytes of a file are.
 //!
 //! ```text
-//! listed link ──▶ signed address                              as it should be
-//!      │ refused: it has gone stale
+//! listed download URL ──▶ signed URL                           usually
+//!      │ refused, because it is stale
 //!      ▼
-//! the meeting's recordings: fresh link ──▶ signed address
+//! recordings of the meeting: new download URL ──▶ signed URL
 //! ```
 //!
-//! The links are Zoom's and are their own permission: they are asked with nothing in hand.
+//! The download URLs are Zoom's and are credentials: they are requested without a token.
+
+use std::borrow::Cow;
 
 use tokio::time::Instant;
 
 use super::api::Api;
-use super::mapping::{self, Mapped};
+use super::mapping::{self, MappedSession};
 use super::wire::State;
 use crate::http::{AllowedHosts, Client, Priority};
 use crate::model::{DaySpan, FileId, Lease};
@@ -21,7 +23,7 @@ use crate::providers::zoom_share::{
 };
 use crate::providers::{LeaseEffort, ProviderError};
 
-/// Where leases of one source come from.
+/// Finds the leases of one source.
 pub(crate) struct Leases {
     resolver: UrlResolver,
     urls: DownloadUrlCache,
@@ -32,16 +34,16 @@ impl Leases {
         Self { resolver: UrlResolver::new(client, hosts), urls: DownloadUrlCache::default() }
     }
 
-    /// Takes over the links of a listing of `span`, which was `whole` or failed in part.
-    pub(crate) fn learn(&self, span: DaySpan, whole: bool, listed: &mut [Mapped]) {
-        let links = |mapped: &mut Mapped| {
-            let Mapped { meeting, links } = mapped;
+    /// Stores the download URLs of a listing of `span`, which may be incomplete.
+    pub(crate) fn learn(&self, span: DaySpan, whole: bool, listed: &mut [MappedSession]) {
+        let links = |mapped: &mut MappedSession| {
+            let MappedSession { meeting, links } = mapped;
             (meeting.id.clone(), meeting.start, Some(std::mem::take(links)))
         };
         self.urls.store(span, whole, listed.iter_mut().map(links));
     }
 
-    /// Finds a lease of `file`, beginning at `effort` and trying harder where that is refused.
+    /// Finds a lease of `file`, first with `effort`, then with more.
     pub(crate) async fn lease(
         &self,
         api: &Api,
@@ -54,7 +56,7 @@ impl Leases {
             .await
             .unwrap_or_else(|_| {
                 Err(ProviderError::unavailable(format!(
-                    "no download address was found within {} s",
+                    "no download URL was found within {} s",
                     LEASE_TIMEOUT.as_secs()
                 )))
             })
@@ -76,24 +78,24 @@ impl Leases {
                 Resolution::TokenRefused(why)
                 | Resolution::Refused(why)
                 | Resolution::Gone(why) => {
-                    tracing::debug!(source = %file.source, "{why}; asking for the meeting's links anew");
+                    tracing::debug!(source = %file.source, "{why}; requesting the download URLs of the meeting again");
                 }
             }
         }
-        let link = self.ask_anew(api, file, priority, deadline).await?;
+        let link = self.fetch_link(api, file, priority, deadline).await?;
         match self.resolver.resolve(&link, None, deadline).await? {
             Resolution::Lease(lease) => Ok(lease),
-            Resolution::Gone(why) => Err(gone(&format!("Zoom no longer has this file ({why})"))),
+            Resolution::Gone(why) => Err(gone(format!("Zoom no longer has this file ({why})"))),
             Resolution::TokenRefused(why) | Resolution::Refused(why) => {
                 Err(ProviderError::not_allowed(format!(
-                    "Zoom refuses the link that Rapatin gives ({why}); see at rapatin.id whether the recording still opens"
-                )))
+                    "Zoom refused the download URL of Rapatin ({why})"
+                ))
+                .with_hint("Check at rapatin.id whether the recording still opens."))
             }
         }
     }
 
-    /// The file's link as of now.
-    async fn ask_anew(
+    async fn fetch_link(
         &self,
         api: &Api,
         file: &FileId,
@@ -103,29 +105,27 @@ impl Leases {
         let meeting = mapping::meeting_of(&file.key);
         let within = deadline.saturating_duration_since(Instant::now());
         let listed = api.recordings(meeting, within, priority).await?.sessions;
-        let session =
-            listed.into_iter().find(|session| session.uuid() == file.meeting.as_str()).ok_or_else(
-                || gone("Rapatin no longer lists this recording; it keeps them for a few days"),
-            )?;
+        let session = listed
+            .into_iter()
+            .find(|session| session.uuid() == file.meeting.as_str())
+            .ok_or_else(|| gone("Rapatin no longer lists this recording"))?;
         match session.state() {
             State::Ready => {}
             State::Processing => {
                 return Err(ProviderError::unavailable("Rapatin is processing this recording"));
             }
             State::Deleted => {
-                return Err(gone(
-                    "Rapatin has deleted this recording; it keeps them for a few days",
-                ));
+                return Err(gone("Rapatin has deleted this recording"));
             }
         }
         let links = mapping::links(meeting, session.files);
         let link = find_url(&links, &file.key)
-            .ok_or_else(|| gone("Rapatin no longer lists a download link for this file"))?;
+            .ok_or_else(|| gone("Rapatin no longer lists a download URL for this file"))?;
         self.urls.replace(&file.meeting, links);
         Ok(link)
     }
 }
 
-fn gone(why: &str) -> ProviderError {
-    ProviderError::not_found(why.to_owned())
+fn gone(message: impl Into<Cow<'static, str>>) -> ProviderError {
+    ProviderError::not_found(message).with_hint("Rapatin keeps recordings for a few days.")
 }

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::api::Api;
-use super::mapping::{self, Mapped};
+use super::mapping::{self, MappedSession};
 use super::schedule::{self, Schedule};
 use super::starts::Starts;
 use super::wire::{Session, Sessions, State};
@@ -45,7 +45,7 @@ const SETTLED_DAYS: i64 = 14;
 
 pub(crate) struct SessionListing {
     /// Each session once.
-    pub(crate) sessions: Vec<Mapped>,
+    pub(crate) sessions: Vec<MappedSession>,
     /// The days that were not listed whole.
     pub(crate) failed: Vec<(DaySpan, ProviderError)>,
 }
@@ -205,7 +205,7 @@ impl Lister {
         sessions: impl Iterator<Item = (&'m str, Session)>,
         span: DaySpan,
         start_of: impl Fn(&str, &Session) -> Timestamp,
-    ) -> Vec<Mapped> {
+    ) -> Vec<MappedSession> {
         let mut mapped = Vec::new();
         for (meeting, session) in sessions {
             if session.state() == State::Deleted {

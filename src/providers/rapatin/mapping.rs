@@ -1,4 +1,4 @@
-//! From Rapatin's words to the ones every room shares.
+//! Maps Rapatin's sessions to the model.
 
 use std::collections::HashMap;
 
@@ -14,23 +14,23 @@ use crate::providers::toolkit::serde_lenient;
 use crate::providers::zoom_share::DownloadUrl;
 use crate::providers::zoom_share::file_kinds::{Kind, declared_size};
 
-/// Between the parts of a key.
-const BAR: char = '|';
+/// Separates the parts of a key.
+const SEPARATOR: char = '|';
 
-/// A meeting with what its files' leases begin from.
-pub(crate) struct Mapped {
+/// A meeting with the download URLs of its files.
+pub(crate) struct MappedSession {
     pub(crate) meeting: Meeting,
     pub(crate) links: Vec<DownloadUrl>,
 }
 
-/// A session of the meeting with the id `meeting`, which began at `start`, as the other rooms know it. How long it
-/// took is not said, so it ends when it begins.
+/// Maps a session of the meeting with the id `meeting`, which began at `start`. Its duration is
+/// unknown, so it ends when it begins.
 pub(crate) fn session(
     source: &SourceName,
     meeting: &str,
     mut session: Session,
     start: Timestamp,
-) -> Mapped {
+) -> MappedSession {
     let id = MeetingId::from(session.uuid());
     let state = session.state();
     let files = keyed(meeting, std::mem::take(&mut session.files));
@@ -63,9 +63,9 @@ pub(crate) fn session(
             }
         })
         .collect();
-    let expires = session.delete_on.as_deref().and_then(deleted);
+    let expires = session.delete_on.as_deref().and_then(deletion_time);
     let topic = session.topic.unwrap_or_default();
-    Mapped {
+    MappedSession {
         meeting: Meeting {
             source: source.clone(),
             id,
@@ -80,33 +80,34 @@ pub(crate) fn session(
     }
 }
 
-/// When a session is deleted: nobody says at what time of `delete_on`, so from its beginning on, and that is in Jakarta,
-/// where Rapatin is and which has had seven hours since 1964 (IANA, Asia/Jakarta).
-fn deleted(delete_on: &str) -> Option<Timestamp> {
+/// Returns when a session is deleted. The time of day is not documented, so it is the beginning of
+/// `delete_on` in Jakarta, where Rapatin is: seven hours ahead since 1964 (IANA, Asia/Jakarta).
+fn deletion_time(delete_on: &str) -> Option<Timestamp> {
     const JAKARTA: SignedDuration = SignedDuration::from_hours(7);
     serde_lenient::day_begins(delete_on)?.checked_sub(JAKARTA).ok()
 }
 
-/// The links of a session whose files were asked for anew.
+/// Returns the download URLs of a session that was requested again.
 pub(crate) fn links(meeting: &str, files: Vec<File>) -> Vec<DownloadUrl> {
     keyed(meeting, files).iter().filter_map(|(key, file)| link(key, file)).collect()
 }
 
-/// The id of the meeting that a file's session belongs to.
+/// Returns the id of the meeting that a file belongs to.
 pub(crate) fn meeting_of(key: &FileKey) -> &str {
-    key.as_str().split(BAR).next().unwrap_or_default()
+    key.as_str().split(SEPARATOR).next().unwrap_or_default()
 }
 
 fn link(key: &FileKey, file: &File) -> Option<DownloadUrl> {
     Some(DownloadUrl { key: key.clone(), url: file.download_url.clone()?, body: kind(file).body() })
 }
 
-/// Gives each file its key: the meeting's id, under which alone a session can be asked for again, then type and view,
-/// which are all that tells files apart.
+/// Returns each file with its key: the id of the meeting, by which alone a session can be requested
+/// again, then type and view, which alone distinguish files.
 ///
-/// Where several files of a session share both, each gets its size besides. No one keeps the plain key then: what it
-/// stands for would change when another of them comes or goes, and a reader be given the wrong one's bytes. Files that
-/// share even that are counted in the order of their links.
+/// If several files of a session share both, the key of each also has its size. None of them keeps
+/// the plain key: its meaning would change when another one appears or disappears, and a reader
+/// would get the wrong bytes. Files that share even the size are numbered in the order of their
+/// URLs.
 fn keyed(meeting: &str, mut files: Vec<File>) -> Vec<(FileKey, File)> {
     files.sort_by(|one, other| order(one).cmp(&order(other)));
     files.dedup_by(|one, other| order(one) == order(other));
@@ -119,13 +120,13 @@ fn keyed(meeting: &str, mut files: Vec<File>) -> Vec<(FileKey, File)> {
         .into_iter()
         .map(|file| {
             let description = description(&file);
-            let mut key = format!("{meeting}{BAR}{description}");
+            let mut key = format!("{meeting}{SEPARATOR}{description}");
             if alike.get(&description).is_some_and(|count| *count > 1) {
-                key = format!("{key}{BAR}{}", size(&file));
+                key = format!("{key}{SEPARATOR}{}", size(&file));
                 let number = numbers.entry(key.clone()).or_default();
                 *number += 1;
                 if *number > 1 {
-                    key = format!("{key}{BAR}{number}");
+                    key = format!("{key}{SEPARATOR}{number}");
                 }
             }
             (FileKey::from(key.as_str()), file)
@@ -138,11 +139,11 @@ fn order(file: &File) -> impl Ord + '_ {
     (description(file), declared_size(file.file_size), address)
 }
 
-/// Type and view, neither with a bar of its own.
+/// Returns type and view, neither of them with a separator.
 fn description(file: &File) -> String {
     let view = file.recording_type.as_deref().unwrap_or_default().to_lowercase();
-    let plain = |text: &str| text.replace(BAR, "/");
-    format!("{}{BAR}{}", plain(&kind(file).file_type()), plain(&view))
+    let plain = |text: &str| text.replace(SEPARATOR, "/");
+    format!("{}{SEPARATOR}{}", plain(&kind(file).file_type()), plain(&view))
 }
 
 fn size(file: &File) -> String {
@@ -161,7 +162,7 @@ fn availability(state: State, file: &File) -> Availability {
     match (state, &file.download_url) {
         (State::Ready, Some(_)) => Availability::Ready,
         (State::Ready, None) => {
-            Availability::Unavailable("Rapatin lists this file without a download link.".into())
+            Availability::Unavailable("Rapatin lists this file without a download URL.".into())
         }
         (State::Processing | State::Deleted, _) => Availability::Processing,
     }
@@ -177,7 +178,7 @@ mod tests {
     use crate::model::{BodyKind, Role};
     use crate::providers::rapatin::wire::Sessions;
 
-    fn mapped(entry: Value) -> Mapped {
+    fn mapped(entry: Value) -> MappedSession {
         let Value::Object(reply) = json!({"data": entry}) else { panic!() };
         let read = Sessions::read(reply).unwrap().sessions.remove(0);
         session(&SourceName::new("rapat").unwrap(), "85095598095", read, Timestamp::UNIX_EPOCH)
@@ -191,14 +192,14 @@ mod tests {
         .files
     }
 
-    /// A session as Rapatin's documentation shows it.
+    /// The session of Rapatin's documentation.
     const SESSION: &str = r#"{"uuid":"WuPF5b6W==","meeting_id":"85095598095","status":"ready","topic":"Demo","recorded_on":"2026-09-24","delete_on":"2026-09-28",
      "share_url":"https://us06web.zoom.us/rec/share/x","host":"ana@example.org","play_passcode":"p4ss",
      "files":[{"recording_type":"gallery_view","file_type":"MP4","file_size":"55249694","download_url":"https://us06web.zoom.us/rec/webhook_download/a/b","play_url":"https://us06web.zoom.us/rec/play/a"},
               {"recording_type":"closed_caption","file_type":"CC","file_size":"7029","download_url":"https://us06web.zoom.us/rec/webhook_download/c/d?type=cc","play_url":""}]}"#;
 
     #[test]
-    fn a_session_is_read_as_it_is_documented() {
+    fn documented_session_is_mapped() {
         let mapped = mapped(serde_json::from_str(SESSION).unwrap());
         let meeting = mapped.meeting;
         assert_eq!((meeting.id.as_str(), meeting.topic.as_str()), ("WuPF5b6W==", "Demo"));
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_never_collide_and_depend_neither_on_order_nor_on_links() {
+    fn keys_are_unique_and_independent_of_order() {
         let file = |view: &str, kind: &str, size: u64, link: &str| {
             json!({"recording_type": view, "file_type": kind, "file_size": size.to_string(),
                 "download_url": format!("https://zoom.us/rec/webhook_download/{link}")})
@@ -271,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_one_of_several_never_comes_to_mean_another() {
+    fn key_never_changes_its_meaning() {
         let file = |size: u64| json!({"file_type": "MP4", "recording_type": "gallery_view", "file_size": size});
         let named = |files: Value| -> Vec<_> {
             with_files(files)
@@ -289,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_follows_size_day_and_type_and_not_the_link() {
+    fn version_depends_on_size_day_and_type() {
         let version = |size: &str, day: &str, link: &str| {
             let files = json!([{"file_type": "MP4", "recording_type": "gallery_view", "file_size": size,
                 "download_url": format!("https://zoom.us/{link}")}]);
@@ -303,12 +304,12 @@ mod tests {
         assert_eq!(one, version("5", "2026-09-24", "b"));
         assert_ne!(one, version("6", "2026-09-24", "a"));
         assert_ne!(one, version("5", "2026-09-25", "a"));
-        // A change of this value makes every file that anybody has cached a new one.
+        // Another value invalidates every cached file.
         assert_eq!(one, Version(xxh3_64(b"5|2026-09-24|MP4")));
     }
 
     #[test]
-    fn what_is_not_ready_is_hidden_and_what_has_no_link_says_so() {
+    fn unready_file_is_hidden() {
         let files = |status: &str, link: Value| {
             let files = json!([{"file_type": "MP4", "download_url": link}]);
             mapped(json!({"uuid": "u", "status": status, "files": files}))

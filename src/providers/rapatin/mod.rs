@@ -1,19 +1,22 @@
 //! Recordings of Zoom meetings that are booked at Rapatin (`rapatin.id`).
 //!
-//! Enters: a token or a login, ids of meetings, and a base address. Leaves: meetings, and leases.
+//! - Input: the options of a source and an HTTP client.
+//! - Output: meetings and leases.
+//! - The module must not know directories, inodes, blocks or the mount.
+//! - Locks: those of `listing` and `starts`; none is held while another is taken.
+//! - On failure a listing reports the days that are incomplete; a lease returns an error.
 //!
-//! What is odd about this cloud, and where it is dealt with:
+//! Where the peculiarities of Rapatin are handled:
 //!
-//! 1. How long a token lives is not said: [`login`] brings another one when the interface refuses it.
-//! 2. There is no list of recordings, only a schedule: [`schedule`] finds out which meetings there were, [`listing`]
-//!    asks for the recordings of each.
-//! 3. A session says on which day it was recorded and not when: [`starts`] finds a time and stays with it.
-//! 4. Files have no id: [`mapping`] makes one that does not depend on their order.
-//! 5. A session is an object or one of a list, and any field may be missing or of another type: [`wire`].
-//! 6. The links are Zoom's and carry their permission: [`leases`] follows them with nothing in hand. The token is for
-//!    Rapatin's interface alone.
-//!
-//! It never knows how meetings become directories or bytes become blocks.
+//! 1. The lifetime of a token is unknown: `login` gets another one when the API refuses it.
+//! 2. There is no list of recordings, only a schedule: `schedule` names the meetings, `listing`
+//!    requests the recordings of each.
+//! 3. A session has a day and no time: `starts` finds a time and keeps it.
+//! 4. Files have no id: `mapping` builds one that does not depend on their order.
+//! 5. A session is an object or an element of a list, and any field may be missing or of another
+//!    type: `wire`.
+//! 6. The download URLs are Zoom's and are credentials: `leases` requests them without a token,
+//!    which goes to Rapatin's API only.
 
 use std::sync::Arc;
 
@@ -50,22 +53,20 @@ pub use factory::RapatinFactory;
 
 pub use crate::config::RapatinCredential;
 
-/// How a Rapatin source is reached.
+/// The options of a Rapatin source.
 #[derive(Clone, Debug)]
 pub struct RapatinOptions {
-    /// Its configured name.
     pub source: SourceName,
-    /// What it is reached with.
     pub credential: RapatinCredential,
-    /// Ids of meetings whose recordings are listed besides those of the schedule.
+    /// Ids of meetings to list in addition to the schedule.
     pub meetings: Vec<String>,
-    /// Base address of the interface, `https://api.rapatin.id` by default.
+    /// The base URL of the API, by default `https://api.rapatin.id`.
     pub api_url: Url,
-    /// Hosts that downloads may live on besides Zoom's own.
+    /// Hosts to download from, besides Zoom's own.
     pub download_hosts: Vec<String>,
 }
 
-/// One account of Rapatin's.
+/// One Rapatin account.
 pub struct Rapatin {
     source: SourceName,
     identity: ArchiveIdentity,
@@ -82,7 +83,7 @@ impl std::fmt::Debug for Rapatin {
 }
 
 impl Rapatin {
-    /// The account; nothing is asked yet.
+    /// Sends no request.
     pub fn new(options: RapatinOptions, client: Client) -> Self {
         let identity = identity::of(&options);
         let base_urls = vec![options.api_url.clone()];
@@ -133,7 +134,7 @@ impl Provider for Rapatin {
         Ok(Listing { meetings, failed: found.failed, ..Listing::default() })
     }
 
-    /// The listing has said all there is.
+    /// A listing is complete.
     async fn details(&self, _meeting: &MeetingId) -> Result<Option<Details>, ProviderError> {
         Ok(None)
     }

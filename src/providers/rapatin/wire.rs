@@ -1,4 +1,4 @@
-//! Rapatin's replies as they come. Everything but a session's UUID may be missing or of another type.
+//! Rapatin's replies. Every field but the UUID of a session may be missing or of another type.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
@@ -12,14 +12,14 @@ use crate::providers::toolkit::serde_lenient;
 /// The recorded sessions of one meeting.
 #[derive(Default)]
 pub(crate) struct Sessions {
-    /// Those that could be read.
+    /// The readable sessions.
     pub(crate) sessions: Vec<Session>,
-    /// How many could not.
+    /// Number of the other entries.
     pub(crate) unreadable: usize,
 }
 
 impl Sessions {
-    /// Reads the reply, whose `data` is one session or a list of them. `None` if it is neither.
+    /// Reads a reply, whose `data` is one session or a list of them. Returns `None` if it is neither.
     pub(crate) fn read(mut reply: Map<String, Value>) -> Option<Self> {
         let entries = match reply.remove("data")? {
             Value::Array(entries) => entries,
@@ -44,21 +44,20 @@ pub(crate) struct Session {
     status: Option<String>,
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) topic: Option<String>,
-    /// The day it was recorded.
+    /// The day of the recording.
     #[serde(default, deserialize_with = "day")]
     pub(crate) recorded_on: Option<Date>,
-    /// The day it will be deleted.
+    /// The day of the deletion.
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) delete_on: Option<String>,
     /// Null unless the session is ready.
     #[serde(default, deserialize_with = "files")]
     pub(crate) files: Vec<File>,
-    /// Whatever else the entry holds, links included.
+    /// All other fields, URLs included.
     #[serde(flatten)]
     pub(crate) other: Map<String, Value>,
 }
 
-/// What became of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Ready,
@@ -67,18 +66,18 @@ pub(crate) enum State {
 }
 
 impl Session {
-    /// The session, if the entry is an object with a UUID.
+    /// Returns `None` unless the entry is an object with a UUID.
     fn read(entry: Value) -> Option<Self> {
         serde_json::from_value::<Self>(entry).ok().filter(|session| session.uuid.is_some())
     }
 
-    /// The UUID; never empty.
+    /// Returns the UUID, which is never empty.
     pub(crate) fn uuid(&self) -> &str {
         self.uuid.as_deref().unwrap_or_default()
     }
 
-    /// What became of it. An unknown status counts as processing: what is shown too early is read half-made, what is
-    /// shown late is only late.
+    /// An unknown status counts as processing: a session that is shown too early is read
+    /// incomplete, and one that is shown late is only late.
     pub(crate) fn state(&self) -> State {
         match self.status.as_deref().unwrap_or_default().to_ascii_lowercase().as_str() {
             "ready" | "completed" | "" => State::Ready,
@@ -88,14 +87,14 @@ impl Session {
     }
 }
 
-/// One file of a session. There is no id, no extension and no time.
+/// One file of a session. It has no id, extension or time.
 #[derive(Deserialize)]
 pub(crate) struct File {
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) recording_type: Option<String>,
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) file_type: Option<String>,
-    /// Bytes; sent as a string.
+    /// Length in bytes; sent as a string.
     #[serde(default, deserialize_with = "serde_lenient::integer")]
     pub(crate) file_size: Option<i64>,
     #[serde(default, deserialize_with = "serde_lenient::address")]
@@ -106,12 +105,12 @@ pub(crate) struct File {
 pub(crate) struct Page {
     /// The entries that name a meeting.
     pub(crate) entries: Vec<Entry>,
-    /// How many pages there are, where the reply says so.
+    /// The number of pages, if the reply has it.
     pub(crate) pages: Option<i64>,
 }
 
 impl Page {
-    /// The page, if the reply is one.
+    /// Returns `None` if the reply is not a page.
     pub(crate) fn read(mut reply: Map<String, Value>) -> Option<Self> {
         let pages = pages(&reply);
         let items = match reply.remove("data")? {
@@ -130,8 +129,8 @@ impl Page {
     }
 }
 
-/// The number of pages. Nobody says whether a schedule has any; if it does, the reply will say so in one of the ways
-/// of such interfaces: `last_page` or `total_pages`, by itself or below `meta` or `pagination`.
+/// Returns the number of pages. Paging is not documented. Similar APIs have `last_page` or
+/// `total_pages`, at the top or below `meta` or `pagination`.
 fn pages(reply: &Map<String, Value>) -> Option<i64> {
     fn below<'a>(
         object: Option<&'a Map<String, Value>>,
@@ -152,14 +151,14 @@ fn pages(reply: &Map<String, Value>) -> Option<i64> {
 /// A meeting of a schedule on one day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// The meeting's id without the spaces and hyphens that people write.
+    /// The id of the meeting without spaces and hyphens.
     pub(crate) meeting: String,
     pub(crate) date: Option<Date>,
-    /// When it was to begin, unless that is not to be relied on.
+    /// The scheduled start, if it is reliable.
     pub(crate) start: Option<Timestamp>,
 }
 
-/// What an entry may say. The fields besides those of the documentation are the ones that Zoom's own schedule has.
+/// The fields of an entry: those of the documentation, and those of Zoom's own schedule.
 #[derive(Default, Deserialize)]
 struct Item {
     #[serde(default, deserialize_with = "serde_lenient::text")]
@@ -172,14 +171,14 @@ struct Item {
     timezone: Option<String>,
     #[serde(default)]
     recurring: Value,
-    /// Spelt like that.
+    /// Rapatin spells it so.
     #[serde(default, alias = "occurrence_id", deserialize_with = "serde_lenient::text")]
     occurence_id: Option<String>,
     #[serde(default, alias = "occurences")]
     occurrences: Value,
 }
 
-/// The entries of an item: its own, and those of the occurrences that it lists.
+/// Returns the entries of an item: its own, and those of its occurrences.
 fn entries(item: Value) -> Vec<Entry> {
     let Some(mut item) = serde_json::from_value::<Item>(item).ok() else { return Vec::new() };
     let Some(meeting) = item.meeting_id.take().and_then(|id| meeting_id(&id)) else {
@@ -194,7 +193,7 @@ fn entries(item: Value) -> Vec<Entry> {
             found.push(Entry { meeting: meeting.clone(), date: occurrence.start_date, start });
         }
     }
-    // The entry of a whole series moves on to its next date, so its time belongs to no session.
+    // The entry of a series moves to its next date, so its time belongs to no session.
     let is_series = is_true(&item.recurring) && item.occurence_id.is_none();
     let start = item.start(None).filter(|_| !is_series);
     found.push(Entry { meeting, date: item.start_date, start });
@@ -202,19 +201,20 @@ fn entries(item: Value) -> Vec<Entry> {
 }
 
 impl Item {
-    /// Its beginning in the zone it names, or that of its series; nobody says which zone is meant otherwise, and UTC
-    /// is at least the same everywhere.
-    fn start(&self, of_series: Option<&str>) -> Option<Timestamp> {
+    /// Returns the start in its time zone, or in that of its series. Without either, it is not
+    /// documented which one applies, and UTC at least is the same everywhere.
+    fn start(&self, series_timezone: Option<&str>) -> Option<Timestamp> {
         let time = self.start_time.as_deref().and_then(time_of_day)?;
-        let zone = self.timezone.as_deref().or(of_series).and_then(|name| TimeZone::get(name).ok());
+        let zone =
+            self.timezone.as_deref().or(series_timezone).and_then(|name| TimeZone::get(name).ok());
         zone.unwrap_or(TimeZone::UTC).to_timestamp(self.start_date?.to_datetime(time)).ok()
     }
 }
 
-/// An id as it stands in paths and keys; `None` if it is no word there.
+/// Returns an id for paths and keys, or `None` if it has other characters than letters and digits.
 fn meeting_id(text: &str) -> Option<String> {
-    /// Zoom's have eleven digits. An entry of a series says it once for all its occurrences, each of which gets a copy:
-    /// a long one of many occurrences would take gigabytes.
+    /// Zoom's ids have eleven digits. Each occurrence of a series gets a copy of the id: a long id
+    /// with many occurrences would take gigabytes.
     const MAX_LENGTH: usize = 64;
     let plain = text.chars().filter(|c| !c.is_whitespace() && *c != '-');
     let id: String = plain.take(MAX_LENGTH + 1).collect();
@@ -233,13 +233,13 @@ fn is_true(value: &Value) -> bool {
     }
 }
 
-/// A day, perhaps with a time behind it.
+/// Reads a day, with or without a time.
 fn day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Date>, D::Error> {
     let text = serde_lenient::text(deserializer)?;
     Ok(text.and_then(|text| text.get(..10)?.parse().ok()))
 }
 
-/// The file entries that are objects at all.
+/// Reads the file entries that are objects.
 fn files<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<File>, D::Error> {
     let Value::Array(entries) = Value::deserialize(deserializer)? else { return Ok(Vec::new()) };
     Ok(entries.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect())
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn data_is_one_session_or_a_list_of_them() {
+    fn data_is_one_session_or_a_list() {
         let session = json!({"uuid": "WuPF5b6W==", "files": null});
         assert_eq!(sessions(session.clone()), Some((1, 0)));
         assert_eq!(sessions(json!([session, session])), Some((2, 0)));
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bad_field_hides_no_other() {
+    fn bad_field_hides_no_other() {
         let entry = json!({"uuid": 7, "meeting_id": 85095598095_u64, "status": [], "topic": {}, "recorded_on": 5,
             "delete_on": "2026-09-28", "files": [null, 3, {"file_size": "12", "file_type": 1, "download_url": 4}]});
         let read = Sessions::read(object(json!({"data": entry}))).unwrap();
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_to_be_done_is_processing() {
+    fn unknown_status_is_processing() {
         for (status, state) in [
             (json!("ready"), State::Ready),
             (json!("READY"), State::Ready),
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_is_read_in_every_form() {
+    fn schedule_is_read_in_every_form() {
         let item = json!({"id": 1, "topic": "Demo", "meeting_id": "850 9559 8095", "start_date": "2026-09-24",
             "start_time": "09:30", "recurring": false, "occurence_id": null});
         let expected = Entry {
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_a_series_is_nobodys_and_that_of_an_occurrence_is_its_own() {
+    fn series_has_no_time_of_its_own() {
         let starts = |item: Value| -> Vec<_> {
             entries(item).into_iter().map(|entry| entry.start).collect()
         };

@@ -1,4 +1,4 @@
-//! What `meeting.json` says of a recording: the same on every listing, and never a credential.
+//! The metadata of a recording in `meeting.json`: equal in every listing, and without credentials.
 
 use serde_json::{Map, Value};
 
@@ -7,10 +7,12 @@ use super::wire;
 use crate::providers::toolkit::document::{is_harmless, put};
 use crate::providers::toolkit::serde_lenient;
 
-/// The facts of a recording, as listed or as described by itself; the names are Webex's own.
+/// Returns the metadata of a recording from a listing or from its details. The field names are
+/// Webex's.
 pub(crate) fn of_recording(recording: &wire::Recording) -> Map<String, Value> {
-    /// Texts that are documented and open nothing.
-    const PLAIN: [&str; 4] = ["scheduledMeetingId", "meetingSeriesId", "siteUrl", "serviceType"];
+    /// Documented texts that are not credentials.
+    const PLAIN_FIELDS: [&str; 4] =
+        ["scheduledMeetingId", "meetingSeriesId", "siteUrl", "serviceType"];
     let mut facts = Map::new();
     put(&mut facts, "id", Some(recording.id()));
     put(&mut facts, "meetingId", recording.meeting_id.as_deref());
@@ -21,7 +23,7 @@ pub(crate) fn of_recording(recording: &wire::Recording) -> Map<String, Value> {
     put(&mut facts, "durationSeconds", recording.duration_seconds);
     put(&mut facts, "format", recording.format.as_deref());
     put(&mut facts, "sizeBytes", declared_size(recording));
-    for name in PLAIN {
+    for name in PLAIN_FIELDS {
         put(
             &mut facts,
             name,
@@ -43,11 +45,11 @@ pub(crate) fn of_recording(recording: &wire::Recording) -> Map<String, Value> {
     facts
 }
 
-/// Words that a program has attached to the recording.
+/// Whether the field has the tags that a program attached to the recording.
 fn is_tags(name: &str, value: &Value) -> bool {
-    let plain = |tag: &Value| tag.as_str().is_some_and(|tag| !tag.contains("://"));
+    let is_plain = |tag: &Value| tag.as_str().is_some_and(|tag| !tag.contains("://"));
     name == "integrationTags"
-        && value.as_array().is_some_and(|tags| !tags.is_empty() && tags.iter().all(plain))
+        && value.as_array().is_some_and(|tags| !tags.is_empty() && tags.iter().all(is_plain))
 }
 
 #[cfg(test)]
@@ -57,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn facts_are_stable_ordered_and_without_credentials() {
+    fn metadata_is_ordered_and_without_credentials() {
         let recording = wire::Recording::read(json!({
             "zebra": 1, "id": "4f91", "meetingId": "f91b_I_1666", "scheduledMeetingId": "f91b_20260713T121500Z",
             "meetingSeriesId": "f91b", "topic": "Weekly: sales", "createTime": "2026-07-13T17:11:35Z",

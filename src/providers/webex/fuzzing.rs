@@ -1,4 +1,4 @@
-//! What the fuzz targets reach of this room: Webex's replies, read and mapped.
+//! Entry points for the fuzz targets: Webex's replies, read and mapped.
 
 use std::time::Duration;
 
@@ -14,19 +14,19 @@ use crate::providers::oauth;
 use crate::providers::toolkit::json_repair;
 use crate::providers::{ProviderError, TrashEntry};
 
-/// The recordings of a page of a listing.
+/// Returns the recordings of a page of a listing.
 pub fn listed(source: &SourceName, body: &[u8]) -> Vec<Meeting> {
     let page = json_repair::object(body).and_then(wire::Page::read);
     let recordings = page.into_iter().flat_map(|page| page.recordings);
     recordings.map(|recording| mapping::meeting(source, &recording)).collect()
 }
 
-/// The recordings of a page of the recycle bin.
+/// Returns the recordings of a page of the recycle bin.
 pub fn trashed(source: &SourceName, body: &[u8]) -> Vec<TrashEntry> {
     listed(source, body).into_iter().map(|meeting| TrashEntry::new(meeting, None)).collect()
 }
 
-/// A recording that is described by itself, as a listing would have it and with what that leaves out.
+/// Returns a recording from its details: as a listing has it, and the rest.
 pub fn described(
     source: &SourceName,
     body: &[u8],
@@ -43,7 +43,7 @@ pub fn described(
     ))
 }
 
-/// The refusal of a call.
+/// Returns the error of a refused call.
 pub fn refused(status: u16, body: &[u8], secret: &SecretString) -> Option<ProviderError> {
     let reply = json_repair::object(body);
     let refusal = Refusal::of(status, reply.as_ref(), None, secret);
@@ -63,7 +63,7 @@ pub fn not_granted(status: u16, body: &[u8], secrets: [&SecretString; 2]) -> Pro
     auth::refused("sign in anew", &reply, body.as_object(), secrets)
 }
 
-/// Where the page after this one is asked for, if a `Link` header names one that may be.
+/// Returns the URL of the next page if a `Link` header names one on the API.
 pub fn next_page(base: &Url, header: &str) -> Option<SecretUrl> {
     let named = paging::next(header).ok()??;
     api::next_page(base, &named).ok().map(|page| paging::repaired(&page, paging::MAX_PAGE))

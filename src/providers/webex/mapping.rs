@@ -1,4 +1,4 @@
-//! From Webex's words to the ones every room shares.
+//! Maps Webex's recordings to the model.
 
 use jiff::{SignedDuration, Timestamp};
 use xxhash_rust::xxh3::xxh3_64;
@@ -9,32 +9,30 @@ use crate::model::{
     SourceName, Version,
 };
 
-/// Why a listed video has no link. The detail may know better: a compliance officer gets links all the same.
-pub(crate) const PREVENTED: &str = "Webex gives no download link for this recording, most likely because \"Prevent downloading\" is set for it; its host can allow downloads in Webex, and a compliance officer's token works without that.";
+/// Why a listed video has no download URL. The details may have one: a compliance officer gets it.
+pub(crate) const PREVENTED: &str = "Webex returns no download URL for this recording, probably because \"Prevent downloading\" is set. Its host can allow downloads in Webex. The token of a compliance officer works without that.";
 
-/// One file of a recording, as its key says.
+/// A file of a recording, as its key names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum File<'a> {
-    /// The recording itself.
     Video,
-    /// Its sound.
     Audio,
-    /// Its transcript, by a link of its own.
+    /// The transcript with a download URL.
     Transcript,
-    /// A transcript that the interface has under this id.
+    /// The transcript with this id at the API.
     Stored(&'a str),
 }
 
 impl<'a> File<'a> {
-    const STORED: &'static str = "transcript/";
+    const STORED_PREFIX: &'static str = "transcript/";
 
-    /// What the key stands for; `None` for one that was never given here.
+    /// Returns `None` for a key that this module does not create.
     pub(crate) fn of(key: &'a FileKey) -> Option<Self> {
         match key.as_str() {
             "recording" => Some(Self::Video),
             "audio" => Some(Self::Audio),
             "transcript" => Some(Self::Transcript),
-            other => other.strip_prefix(Self::STORED).map(Self::Stored),
+            other => other.strip_prefix(Self::STORED_PREFIX).map(Self::Stored),
         }
     }
 
@@ -43,7 +41,7 @@ impl<'a> File<'a> {
             Self::Video => "recording".into(),
             Self::Audio => "audio".into(),
             Self::Transcript => "transcript".into(),
-            Self::Stored(id) => FileKey::from(format!("{}{id}", Self::STORED).as_str()),
+            Self::Stored(id) => FileKey::from(format!("{}{id}", Self::STORED_PREFIX).as_str()),
         }
     }
 }
@@ -66,7 +64,7 @@ pub(crate) fn removal(recording: &wire::Recording) -> Option<Removal> {
     }
 }
 
-/// The recording as the other rooms know it, with the one file that a listing shows.
+/// Returns the recording as a meeting with its video, the only file that a listing shows.
 pub(crate) fn meeting(source: &SourceName, recording: &wire::Recording) -> Meeting {
     let id = MeetingId::from(recording.id());
     let times = Times::of(recording);
@@ -74,38 +72,38 @@ pub(crate) fn meeting(source: &SourceName, recording: &wire::Recording) -> Meeti
         Some(_) => Availability::Ready,
         None => Availability::Unavailable(PREVENTED.into()),
     };
-    let draft = Draft { source, meeting: &id, recording, times };
+    let builder = FileBuilder { source, meeting: &id, recording, times };
     Meeting {
         source: source.clone(),
         topic: recording.topic.clone().unwrap_or_default(),
         start: times.start,
         end: times.end,
         expires: None,
-        files: vec![draft.video(availability)],
+        files: vec![builder.video(availability)],
         metadata: facts::of_recording(recording).into(),
         id,
     }
 }
 
-/// The files that a listing could not show: those that the recording's links lead to, and what transcripts the
-/// interface has. The video is among them only where the listing shows it as one that cannot be downloaded.
+/// Returns the files that a listing does not show: those with a download URL, and the transcripts at
+/// the API. The video is one of them only if the listing shows it without a download URL.
 pub(crate) fn files_of_details(
     source: &SourceName,
     meeting: &MeetingId,
     recording: &wire::Recording,
     transcripts: &[wire::Transcript],
 ) -> Vec<RecordingFile> {
-    let draft = Draft { source, meeting, recording, times: Times::of(recording) };
+    let builder = FileBuilder { source, meeting, recording, times: Times::of(recording) };
     let links = &recording.links;
     let mut files = Vec::new();
     if recording.download_url.is_none() && links.recording.is_some() {
-        files.push(draft.video(Availability::Ready));
+        files.push(builder.video(Availability::Ready));
     }
     if let Some(link) = &links.audio {
-        files.push(draft.file(File::Audio, Role::Audio, "audio_only", extension_of(link, "mp3")));
+        files.push(builder.file(File::Audio, Role::Audio, "audio_only", extension_of(link, "mp3")));
     }
     if let Some(link) = &links.transcript {
-        files.push(draft.file(
+        files.push(builder.file(
             File::Transcript,
             Role::Transcript,
             "transcript",
@@ -114,17 +112,18 @@ pub(crate) fn files_of_details(
     }
     for transcript in transcripts {
         let file = File::Stored(transcript.id());
-        files.push(draft.file(file, Role::Transcript, "transcript", "vtt".into()));
+        files.push(builder.file(file, Role::Transcript, "transcript", "vtt".into()));
     }
     files
 }
 
-/// What all files of a recording are made of: what changes the video changes its sound and its words.
+/// Returns the file that the other files of a recording are derived from.
 pub(crate) fn video() -> FileKey {
     File::Video.key()
 }
 
-/// A transcript that was made after its recording was described: what it would be if it had been there by then.
+/// Returns a transcript that was made after the details of its recording were requested, equal to
+/// what the details would have had.
 pub(crate) fn late_transcript(
     listed: &Meeting,
     transcript: &wire::Transcript,
@@ -143,15 +142,15 @@ pub(crate) fn late_transcript(
     })
 }
 
-/// What the files of one recording have in common.
-struct Draft<'a> {
+/// The common part of the files of one recording.
+struct FileBuilder<'a> {
     source: &'a SourceName,
     meeting: &'a MeetingId,
     recording: &'a wire::Recording,
     times: Times,
 }
 
-impl Draft<'_> {
+impl FileBuilder<'_> {
     fn video(&self, availability: Availability) -> RecordingFile {
         let extension = video_extension(self.recording.format.as_deref().unwrap_or_default());
         let file = self.file(File::Video, Role::View, "recording", extension);
@@ -195,12 +194,12 @@ impl Times {
     }
 }
 
-/// The listed length. Zero is what stands there while nobody has counted.
+/// Returns the listed length in bytes. Zero means that it is unknown.
 pub(crate) fn declared_size(recording: &wire::Recording) -> Option<u64> {
     recording.size_bytes.and_then(|size| u64::try_from(size).ok()).filter(|size| *size > 0)
 }
 
-/// The same for all files of a recording.
+/// Returns the version of all files of a recording.
 fn version(recording: &wire::Recording) -> Version {
     let size = declared_size(recording).map(|size| size.to_string()).unwrap_or_default();
     let made = recording.create_time.map(|time| time.to_string()).unwrap_or_default();
@@ -208,7 +207,7 @@ fn version(recording: &wire::Recording) -> Version {
     Version(xxh3_64(format!("{size}|{made}|{format}").as_bytes()))
 }
 
-/// MP4 and ARF are documented; uploaded recordings and whatever is still to come are named after their format.
+/// MP4 and ARF are documented. Files of any other format are named after it.
 fn video_extension(format: &str) -> String {
     let plain: String = format
         .chars()
@@ -218,10 +217,10 @@ fn video_extension(format: &str) -> String {
     if plain.is_empty() { "bin".into() } else { plain }
 }
 
-/// The extension of the last part of a link's path, as in `/nbr/MultiThreadDownloadServlet/audio.mp3`; `usual` where
-/// that has none.
-fn extension_of(link: &SecretUrl, usual: &str) -> String {
-    /// `vtt`, `json`, `m4a`: what is longer, or holds other than letters and digits, is no extension.
+/// Returns the extension of the last part of the path, as in
+/// `/nbr/MultiThreadDownloadServlet/audio.mp3`, or `default` if it has none.
+fn extension_of(link: &SecretUrl, default: &str) -> String {
+    /// `vtt`, `json`, `m4a`: anything longer, or with other characters, is not an extension.
     const MAX_LENGTH: usize = 4;
     let name = link.expose().path_segments().and_then(Iterator::last).unwrap_or_default();
     let found = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
@@ -230,7 +229,7 @@ fn extension_of(link: &SecretUrl, usual: &str) -> String {
         .filter(|extension| {
             extension.bytes().all(|byte| byte.is_ascii_alphanumeric()) && extension != "do"
         })
-        .unwrap_or_else(|| usual.to_owned())
+        .unwrap_or_else(|| default.to_owned())
 }
 
 fn body_kind(extension: &str) -> BodyKind {
@@ -264,7 +263,7 @@ mod tests {
         files.iter().map(|file| format!("{}.{}", file.stem, file.extension)).collect()
     }
 
-    /// An entry as Webex's documentation shows it.
+    /// Returns the entry of Webex's documentation.
     fn entry() -> Value {
         json!({"id": "4f91", "meetingId": "f91b_I_1666", "topic": "Weekly: sales", "createTime": "2026-07-13T17:11:35Z",
             "timeRecorded": "2026-07-13T17:05:35Z", "downloadUrl": "https://example.webex.com/example/lsr.php?RCID=1",
@@ -277,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listed_recording_is_a_meeting_with_its_video() {
+    fn listed_recording_is_a_meeting_with_its_video() {
         let meeting = listed(entry());
         assert_eq!((meeting.id.as_str(), meeting.topic.as_str()), ("4f91", "Weekly: sales"));
         assert_eq!(meeting.start.to_string(), "2026-07-13T17:05:35Z");
@@ -292,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn the_video_is_named_by_its_format() {
+    fn video_is_named_by_its_format() {
         for (format, name, body) in [
             (json!("MP4"), "recording.mp4", BodyKind::IsoMedia),
             (json!("ARF"), "recording.arf", BodyKind::Opaque),
@@ -307,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_page_for_downloads_the_video_says_why_and_the_detail_may_know_better() {
+    fn details_override_a_prevented_download() {
         let prevented = with(entry(), "downloadUrl", json!(null));
         let Availability::Unavailable(why) = &listed(prevented.clone()).files[0].availability
         else {
@@ -328,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn the_detail_brings_what_its_links_lead_to_and_the_interfaces_transcripts() {
+    fn details_add_linked_files_and_stored_transcripts() {
         let at = |path: &str| json!(format!("https://nsj1wss.webex.com/nbr/{path}?ticket=a.b"));
         for (audio, transcript, expected) in [
             (
@@ -360,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_leads_back_to_its_file() {
+    fn key_identifies_its_file() {
         for file in [File::Video, File::Audio, File::Transcript, File::Stored("a/b")] {
             assert_eq!(File::of(&file.key()), Some(file));
         }
@@ -368,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_follows_size_creation_and_format_and_nothing_else() {
+    fn version_depends_on_size_creation_and_format() {
         let version = |entry: Value| listed(entry).files[0].version;
         let known = version(entry());
         assert_eq!(known, version(with(entry(), "topic", json!("other"))));
@@ -383,12 +382,12 @@ mod tests {
         ] {
             assert_ne!(known, version(with(entry(), name, value)), "{name}");
         }
-        // A change of this value makes every file that anybody has cached a new one.
+        // Another value invalidates every cached file.
         assert_eq!(known, Version(xxh3_64(b"16810345|2026-07-13T17:11:35Z|MP4")));
     }
 
     #[test]
-    fn times_fall_back_and_never_end_before_they_begin() {
+    fn meeting_never_ends_before_it_begins() {
         let meeting = listed(with(entry(), "timeRecorded", json!(null)));
         assert_eq!(meeting.start.to_string(), "2026-07-13T17:11:35Z");
         for (start, seconds) in [
@@ -403,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_deleted_or_purged_is_gone_and_an_unknown_status_is_not() {
+    fn unknown_status_is_not_a_removal() {
         for (status, expected) in [
             (json!("available"), None),
             (json!("DELETED"), Some(Removal::Trashed)),

@@ -1,23 +1,27 @@
-//! Webex's meeting recordings.
+//! Meeting recordings of Webex. Each recording is a meeting of its own.
 //!
-//! Enters: a token or an app with its refresh token, whose recordings are listed, and base addresses. Leaves:
-//! meetings, what is known of each, and leases. Every recording is a meeting of its own.
+//! - Input: the options of a source and an HTTP client.
+//! - Output: meetings, their details, transcripts that are made later, and leases.
+//! - The module must not know directories, inodes, blocks or the mount.
+//! - Locks: those of `leases` and `transcripts`; none is held while another is taken, except for a
+//!   flight of `leases`, which is held across its request.
+//! - On failure a listing reports the days that are incomplete; everything else returns an error.
 //!
-//! What is odd about this cloud, and where it is dealt with:
+//! Where the peculiarities of Webex are handled:
 //!
-//! 1. Tokens of apps live two weeks and are renewed with a refresh token, whose life that extends: [`auth`].
-//! 2. A listing takes 30 days at most; its next page is a whole address in a header, which may lead anywhere and may
-//!    ask for `null` entries: [`listing`], [`pages`], [`paging`].
-//! 3. A listing shows the video alone, and not where it can be downloaded. What else there is, and the links of all of
-//!    it, is told recording by recording, which costs a call each: [`leases`] shares that one answer.
-//! 4. Links live three hours and are credentials themselves: no token goes with them.
-//! 5. A transcript that has no link may still be had from the interface, with the token, and is often made after the
-//!    recording was described: [`transcripts`] looks for it, [`mapping`] names it, [`leases`] finds it.
-//! 6. What was deleted lies in a recycle bin, whose list is the same with another status ([`listing`]) and does not
-//!    say when that was. Whether it still has links is not documented: [`leases`] asks.
-//! 7. Limits are not published; a reply says how long to keep quiet, and then nobody of the source asks: [`api`].
-//!
-//! It never knows how meetings become directories or bytes become blocks.
+//! 1. Tokens of apps live two weeks and are renewed with a refresh token, whose lifetime each use
+//!    extends: `auth`.
+//! 2. A listing takes at most 30 days. Its next page is a complete URL in a header, which may name
+//!    another host and may request `null` entries: [`listing`], `pages`, `paging`.
+//! 3. A listing shows only the video and no download URL. The details of a recording have the rest
+//!    and cost a call each: `leases` shares that reply among readers.
+//! 4. Download URLs live three hours and are credentials: they are requested without the token.
+//! 5. A transcript without a download URL may be at the API, which needs the token, and is often
+//!    made later: `transcripts` finds it, `mapping` names it, `leases` leads to it.
+//! 6. The recycle bin is the same list with another status ([`listing`]), without the time of the
+//!    deletion. Whether its recordings have download URLs is not documented: `leases` tries.
+//! 7. Rate limits are not published. A 429 names a delay, during which the source sends no request:
+//!    `api`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,40 +63,39 @@ pub use factory::WebexFactory;
 
 pub use crate::config::WebexCredential;
 
-/// Where Webex keeps its files: hosts such as `nsj1wss.webex.com`.
+/// The hosts of the files, such as `nsj1wss.webex.com`.
 const WEBEX_HOSTS: [&str; 1] = ["webex.com"];
 
-/// Bound on each call about one meeting's details. Nobody waits for them, but they should not keep others waiting.
+/// Timeout of each call for the details of a meeting. Only the background waits for it, but a reader
+/// of the same recording waits for the same call.
 const DETAILS_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The recycle bin, and how long it keeps ("Recordings in the recycle bin").
+/// Webex's documentation: "Recordings in the recycle bin".
 const BIN: RecycleBin = RecycleBin {
     name: "Webex's recycle bin",
     fix: "restore it on the Webex site under Recordings > Deleted",
     days: 30,
 };
 
-/// How a Webex source is reached.
+/// The options of a Webex source.
 #[derive(Clone, Debug)]
 pub struct WebexOptions {
-    /// Its configured name.
     pub source: SourceName,
-    /// What it is reached with.
     pub credential: WebexCredential,
-    /// E-mail addresses of the hosts whose recordings are listed; none means those of the token's owner, or, for an
-    /// administrator, of everybody.
+    /// E-mail addresses of the hosts whose recordings are listed. If empty, they are those of the
+    /// token's owner, or of the whole site for an administrator.
     pub hosts: Vec<String>,
-    /// Whether the list of the site's administrator is asked for.
+    /// Whether the list of the site's administrator is used.
     pub admin: bool,
-    /// Base address of the interface, `https://webexapis.com/v1` by default.
+    /// The base URL of the API, by default `https://webexapis.com/v1`.
     pub api_url: Url,
-    /// Where tokens are renewed, `https://webexapis.com/v1/access_token` by default.
+    /// The token service, by default `https://webexapis.com/v1/access_token`.
     pub oauth_url: Url,
-    /// Hosts that downloads may live on besides Webex's own.
+    /// Hosts to download from, besides Webex's own.
     pub download_hosts: Vec<String>,
 }
 
-/// One account of Webex's.
+/// One Webex account.
 pub struct Webex {
     source: SourceName,
     identity: ArchiveIdentity,
@@ -100,7 +103,8 @@ pub struct Webex {
     lists: Vec<RecordingList>,
     api: Api,
     leases: Leases,
-    /// Whether recordings are listed that are not the token's owner's: then their host is named when one is asked for.
+    /// Whether recordings of others than the token's owner are listed. Requests for one of them name
+    /// its host.
     is_for_others: bool,
     is_admin: bool,
     transcripts: Transcripts,
@@ -113,7 +117,7 @@ impl std::fmt::Debug for Webex {
 }
 
 impl Webex {
-    /// The account; nothing is asked yet.
+    /// Sends no request.
     pub fn new(options: WebexOptions, client: Client) -> Self {
         let identity = identity::of(&options);
         let base_urls = match options.credential {
@@ -190,14 +194,14 @@ impl Provider for Webex {
         let recording = match self.leases.details(&self.api, meeting, DETAILS_TIMEOUT).await {
             Ok(recording) => recording,
             Err(error) if error.is_refusal() => {
-                tracing::debug!(source = %self.source, "nothing more is known of a recording: {error}");
+                tracing::debug!(source = %self.source, "a recording has no details: {error}");
                 return Ok(None);
             }
             Err(other) => return Err(other),
         };
         let transcripts = match &recording.meeting_id {
-            Some(held) if recording.links.transcript.is_none() => {
-                self.transcripts.of_meeting(&self.api, &self.leases, meeting, held).await
+            Some(meeting_id) if recording.links.transcript.is_none() => {
+                self.transcripts.of_meeting(&self.api, &self.leases, meeting, meeting_id).await
             }
             _ => Vec::new(),
         };

@@ -1,4 +1,4 @@
-//! Webex's scopes ("Integrations & Authorization" in its documentation), by what they are for.
+//! Webex's scopes by purpose ("Integrations & Authorization" in its documentation).
 
 use crate::providers::toolkit::scopes::{Permission, Requirement, check};
 
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_administrator_needs_another_scope_than_a_host() {
+    fn administrator_needs_another_scope_than_host() {
         let is_granted = |granted, is_admin| of(granted, is_admin).first().unwrap().is_granted;
         assert!(
             is_granted("meeting:recordings_read", false)

@@ -1,4 +1,4 @@
-//! Webex's replies as they come. Everything but a recording's id may be missing or of another type.
+//! Webex's replies. Every field but the id of a recording may be missing or of another type.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
@@ -10,14 +10,14 @@ use crate::providers::toolkit::serde_lenient;
 
 /// One page of a listing.
 pub(crate) struct Page {
-    /// The entries that could be read.
+    /// The readable entries.
     pub(crate) recordings: Vec<Recording>,
-    /// How many could not.
+    /// Number of the other entries.
     pub(crate) unreadable: usize,
 }
 
 impl Page {
-    /// The page, if the reply is one.
+    /// Returns `None` if the reply is not a page.
     pub(crate) fn read(reply: Map<String, Value>) -> Option<Self> {
         let entries = items(reply)?;
         let listed = entries.len();
@@ -34,18 +34,18 @@ fn items(mut reply: Map<String, Value>) -> Option<Vec<Value>> {
     }
 }
 
-/// A recording of a listing, or the reply that describes one.
+/// A recording of a listing, or the details of one.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Recording {
     #[serde(default, deserialize_with = "serde_lenient::text")]
     id: Option<String>,
-    /// The held meeting, which several recordings may share.
+    /// The meeting, which several recordings may share.
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) meeting_id: Option<String>,
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) topic: Option<String>,
-    /// When the file was made.
+    /// When the file was created.
     #[serde(default, deserialize_with = "serde_lenient::time")]
     pub(crate) create_time: Option<Timestamp>,
     /// When recording began.
@@ -61,36 +61,36 @@ pub(crate) struct Recording {
     pub(crate) size_bytes: Option<i64>,
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) status: Option<String>,
-    /// The page for downloads, which is no use here; that there is none says that downloads are prevented.
+    /// A web page. Without it, downloads are prevented.
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) download_url: Option<String>,
     #[serde(default, rename = "temporaryDirectDownloadLinks", deserialize_with = "links")]
     pub(crate) links: Links,
-    /// Whatever else the entry holds, passwords included.
+    /// All other fields, passwords included.
     #[serde(flatten)]
     pub(crate) other: Map<String, Value>,
 }
 
 impl Recording {
-    /// The recording, if the entry is an object with an id that can stand in a path.
+    /// Returns `None` unless the entry is an object with an id that a path can contain.
     pub(crate) fn read(entry: Value) -> Option<Self> {
         serde_json::from_value::<Self>(entry)
             .ok()
             .filter(|recording| recording.id.as_deref().is_some_and(is_segment))
     }
 
-    /// Its id; never empty.
+    /// Returns the id, which is never empty.
     pub(crate) fn id(&self) -> &str {
         self.id.as_deref().unwrap_or_default()
     }
 }
 
-/// Segments of dots alone, encoded or not, are steps within the path (WHATWG URL, 4.4).
+/// Segments of dots only, encoded or not, navigate within the path (WHATWG URL, 4.4).
 fn is_segment(id: &str) -> bool {
     id.bytes().any(|byte| byte != b'.')
 }
 
-/// Where the files of a recording are for the next three hours. Each may be missing by itself.
+/// The download URLs of a recording, valid for three hours. Each may be missing.
 #[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Links {
@@ -108,27 +108,25 @@ fn links<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Links, D::Error> 
     Ok(serde_json::from_value(Value::deserialize(deserializer)?).unwrap_or_default())
 }
 
-/// A link, whose query is a ticket for exactly this text.
+/// Reads a download URL. Its query is a ticket for exactly this text.
 fn link<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretUrl>, D::Error> {
     let text = serde_lenient::as_text(&Value::deserialize(deserializer)?);
     let link = text.as_deref().and_then(|text| Url::parse(text).ok());
     if let (Some(text), Some(link)) = (text, &link)
         && text != link.as_str()
     {
-        tracing::debug!(
-            "a download link was written in another form than it is asked for; it may be refused"
-        );
+        tracing::debug!("a download URL was changed by normalization and may be refused");
     }
     Ok(link.map(SecretUrl::new))
 }
 
-/// A transcript that the interface itself has.
+/// A transcript at the API.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Transcript {
     #[serde(default, deserialize_with = "serde_lenient::text")]
     id: Option<String>,
-    /// The held meeting that it is of.
+    /// The meeting that it belongs to.
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) meeting_id: Option<String>,
     #[serde(default, deserialize_with = "serde_lenient::text")]
@@ -136,23 +134,23 @@ pub(crate) struct Transcript {
 }
 
 impl Transcript {
-    /// Its id; never empty.
+    /// Returns the id, which is never empty.
     pub(crate) fn id(&self) -> &str {
         self.id.as_deref().unwrap_or_default()
     }
 
-    /// Whether it can be asked for. Compliance officers are told of deleted ones as well.
-    fn is_there(&self) -> bool {
+    /// Whether it can be requested. Compliance officers also see deleted ones.
+    fn is_available(&self) -> bool {
         let is_deleted =
             self.status.as_deref().is_some_and(|status| status.eq_ignore_ascii_case("deleted"));
         self.id.as_deref().is_some_and(is_segment) && !is_deleted
     }
 }
 
-/// The transcripts of a list that can be asked for; `None` where the reply is no list.
+/// Returns the available transcripts of a list, or `None` if the reply is not a list.
 pub(crate) fn transcripts(reply: Map<String, Value>) -> Option<Vec<Transcript>> {
     let read = |entry| serde_json::from_value::<Transcript>(entry).ok();
-    Some(items(reply)?.into_iter().filter_map(read).filter(Transcript::is_there).collect())
+    Some(items(reply)?.into_iter().filter_map(read).filter(Transcript::is_available).collect())
 }
 
 /// A reply of the token endpoint.
@@ -165,7 +163,7 @@ pub(crate) struct Grant {
     pub(crate) expires_in: Option<i64>,
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) refresh_token: Option<String>,
-    /// With spaces between them.
+    /// Separated by spaces.
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) scope: Option<String>,
 }
@@ -182,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bad_entry_hides_no_other() {
+    fn bad_entry_hides_no_other() {
         let page = page(json!({"items": [
             7, null, "x", [], {}, {"id": ""}, {"id": null, "topic": "lost"}, {"id": ".."},
             {"id": 42, "topic": ["x"], "timeRecorded": 5, "durationSeconds": "ten", "sizeBytes": {}, "format": 3,
@@ -199,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_without_items_is_no_page() {
+    fn reply_without_items_is_not_a_page() {
         for reply in [json!({}), json!({"items": {}}), json!({"message": "x"})] {
             assert!(Page::read(reply.as_object().unwrap().clone()).is_none(), "{reply}");
         }
@@ -207,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_asked_for_as_it_was_written() {
+    fn download_url_is_unchanged() {
         for path in [
             "/nbr/MultiThreadDownloadServlet",
             "/nbr/MultiThreadDownloadServlet/audio.mp3",
