@@ -315,7 +315,7 @@ async fn registered_provider_is_listed_and_read_exactly() {
     archive.start(&runtime);
     let ready = async {
         archive.first_listing(|error| panic!("{error:?}")).await.unwrap();
-        archive.shown().await;
+        archive.wait_until_shown().await;
     };
     tokio::time::timeout(TIMEOUT, ready).await.unwrap();
 

@@ -89,7 +89,7 @@ async fn configured_meeting_is_requested_once() {
     let listing = rapatin_with(&cloud, login(&cloud), &both).list(last(5)).await.unwrap();
     assert!(
         listing.failed.is_empty(),
-        "a meeting without recordings is no failure: {:?}",
+        "a meeting without recordings is not a failure: {:?}",
         listing.failed
     );
     let shown = |session: &RapatinSession| session.status != RapatinStatus::Deleted;

@@ -321,7 +321,8 @@ async fn dead_service_is_given_up_early() {
     assert!(
         matches!(webex(&cloud).list(last(730)).await, Err(error) if error.class() == ErrorClass::Unavailable)
     );
-    // Four windows at once with five tries each, and perhaps three that began before the fourth had failed.
+    // Four windows at once with five tries each, and perhaps three that began before the fourth had
+    // failed.
     assert!(pages(&cloud).len() <= 7 * 5, "{}", pages(&cloud).len());
 }
 
@@ -334,7 +335,8 @@ async fn rate_limit_pauses_every_window() {
     let listing = webex(&cloud).list(last(60)).await.unwrap();
     assert_eq!((listing.meetings.len(), listing.failed.len()), (10, 0));
     assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
-    // Three windows were asked for at once; what was on its way when the limit was met came through.
+    // Three windows were asked for at once; what was on its way when the limit was met came
+    // through.
     assert!(pages(&cloud).len() <= 4, "{}", pages(&cloud).len());
 }
 

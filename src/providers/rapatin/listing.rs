@@ -23,24 +23,25 @@ use crate::providers::toolkit::listing_failures::{merge_adjacent, most_actionabl
 use crate::providers::toolkit::windowed_listing::keep_highest;
 use crate::providers::{ErrorClass, ProviderError};
 
-/// Meetings in flight. Rapatin publishes no limits; a few calls hide the round trips to Jakarta without looking like
-/// more than one user.
+/// Meetings in flight. Rapatin publishes no limits; a few calls hide the round trips to Jakarta
+/// without looking like more than one user.
 const MEETING_CONCURRENCY: usize = 4;
 
 /// Timeout of the recordings of one meeting, retries included.
 const MEETING_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Timeout of the recordings of all meetings. The first listing delays a mount, and the newest meetings come first;
-/// the next listing, a minute later, requests the rest.
+/// Timeout of the recordings of all meetings. The first listing delays a mount, and the newest
+/// meetings come first; the next listing, a minute later, requests the rest.
 const LISTING_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Meetings of the schedule that one listing requests, newest first. Rapatin keeps recordings for days (`delete_on` is
-/// four days after the meeting in its documentation), so a meeting behind a thousand newer ones has none.
+/// Meetings of the schedule that one listing requests, newest first. Rapatin keeps recordings for
+/// days (`delete_on` is four days after the meeting in its documentation), so a meeting behind a
+/// thousand newer ones has none.
 const MAX_MEETINGS: usize = 1000;
 
-/// Age at which a meeting without recordings gets no more: processing takes three days at most (Zoom), and two weeks
-/// allow for a meeting that continued under the same id. Without it, an old schedule would cost hundreds of calls per
-/// listing.
+/// Age at which a meeting without recordings gets no more: processing takes three days at most
+/// (Zoom), and two weeks allow for a meeting that continued under the same id. Without it, an old
+/// schedule would cost hundreds of calls per listing.
 const SETTLED_DAYS: i64 = 14;
 
 pub(crate) struct SessionListing {
@@ -62,9 +63,9 @@ pub(crate) struct Lister {
 /// What earlier listings found out about meetings.
 #[derive(Default)]
 struct MeetingHistory {
-    /// Meetings that had recordings when they were last requested. They are requested again regardless of the
-    /// schedule: the schedule of a week may leave out a meeting that the one of a year has, and its sessions would
-    /// appear and disappear with the span that is listed.
+    /// Meetings that had recordings when they were last requested. They are requested again
+    /// regardless of the schedule: the schedule of a week may leave out a meeting that the one of a
+    /// year has, and its sessions would appear and disappear with the span that is listed.
     with_recordings: BTreeSet<String>,
     /// Old meetings of the schedule without recordings.
     settled: HashSet<String>,
@@ -142,7 +143,8 @@ impl Lister {
                         keep_highest(&mut sessions, id, (meeting, session), rank);
                     }
                 }
-                // A schedule may show meetings of other accounts. Where only some are refused, it is these.
+                // A schedule may show meetings of other accounts. Where only some are refused, it
+                // is these.
                 Err(error)
                     if error.class() == ErrorClass::NotAllowed
                         && has_reply
@@ -175,8 +177,8 @@ impl Lister {
         Ok(SessionListing { sessions, failed: merge_adjacent(failed) })
     }
 
-    /// Returns the meetings to request: those of the configuration, those with recordings, and then those of the
-    /// schedule, newest first.
+    /// Returns the meetings to request: those of the configuration, those with recordings, and then
+    /// those of the schedule, newest first.
     fn meetings(&self, schedule: &Schedule, settled_day: Date) -> Vec<String> {
         let history = self.history.lock();
         let scheduled = schedule.meetings();
@@ -198,8 +200,8 @@ impl Lister {
         self.configured.iter().any(|configured| configured == meeting)
     }
 
-    /// Maps the sessions of the days of `span`. A recurring meeting brings the sessions of every day, also of days
-    /// before the first that the source shows.
+    /// Maps the sessions of the days of `span`. A recurring meeting brings the sessions of every
+    /// day, also of days before the first that the source shows.
     fn map<'m>(
         &self,
         sessions: impl Iterator<Item = (&'m str, Session)>,
@@ -271,8 +273,8 @@ fn overlap(one: DaySpan, other: DaySpan) -> Option<DaySpan> {
     (both.from <= both.to).then_some(both)
 }
 
-/// Ranks two entries of one session regardless of their order of arrival: the one with more files, and among equal ones
-/// that of the smaller meeting id.
+/// Ranks two entries of one session regardless of their order of arrival: the one with more files,
+/// and among equal ones that of the smaller meeting id.
 fn rank((meeting, session): &(&str, Session)) -> impl Ord + use<> {
     (session.files.len(), Reverse((*meeting).to_owned()))
 }

@@ -20,8 +20,9 @@ use crate::providers::toolkit::token::{Token, TokenIssuer, Tokens};
 /// Timeout of a login with its retries: short enough for a read that waits for it.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a refused login is the answer to the next ones. Every read would otherwise send a wrong password again, and
-/// services lock accounts for that. A listing tries again once a minute, which is soon enough.
+/// How long a refused login is the answer to the next ones. Every read would otherwise send a wrong
+/// password again, and services lock accounts for that. A listing tries again once a minute, which
+/// is soon enough.
 const REFUSAL_TTL: Duration = Duration::from_secs(60);
 
 /// The name of the token in the account.
@@ -52,7 +53,8 @@ pub(crate) fn token_of(reply: &Map<String, Value>) -> Option<SecretString> {
     serde_lenient::as_text(reply.get("data")?.get("token")?).map(SecretString::from)
 }
 
-/// Logs in when the last token is refused. The lifetime of a token is not documented, so its expiry is unknown.
+/// Logs in when the last token is refused. The lifetime of a token is not documented, so its expiry
+/// is unknown.
 struct Login {
     base: Url,
     email: String,
@@ -98,9 +100,8 @@ impl TokenIssuer for Login {
         }
         match body.as_ref().and_then(token_of) {
             Some(token) => Ok(Token::without_expiry(token)),
-            None => Err(ProviderError::unavailable(
-                "Rapatin answered the login without a token; check api_url",
-            )),
+            None => Err(ProviderError::unavailable("Rapatin returned no token for the login")
+                .with_hint("Check api_url.")),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The schedule: the only place that names the meetings of an account. Recordings are requested per meeting.
+//! The schedule: the only place that names the meetings of an account. Recordings are requested per
+//! meeting.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,8 +17,8 @@ use crate::providers::toolkit::page_guard::{PageGuard, PageLimits};
 /// Timeout of one page with its retries. A user waits at a prompt for the first page.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A hundred thousand meetings, or fifty pages without another meeting, are a schedule without an end. A series has
-/// entries on many pages.
+/// A hundred thousand meetings, or fifty pages without another meeting, are a schedule without an
+/// end. A series has entries on many pages.
 const LIMITS: PageLimits = PageLimits { max_pages: 1000, max_barren_pages: 50 };
 
 /// The meetings of a span of days.
@@ -42,15 +43,15 @@ impl Schedule {
         self.entries.get(meeting)?.iter().filter_map(|entry| entry.date).max()
     }
 
-    /// Returns the scheduled start of a meeting on `day`. Of several it is the earliest, which later bookings do not
-    /// change.
+    /// Returns the scheduled start of a meeting on `day`. Of several it is the earliest, which
+    /// later bookings do not change.
     pub(crate) fn start(&self, meeting: &str, day: Date) -> Option<Timestamp> {
         let entries = self.entries.get(meeting)?;
         entries.iter().filter(|entry| entry.date == Some(day)).filter_map(|entry| entry.start).min()
     }
 
-    /// Returns the days of a meeting, each with its neighbors: it is not documented in which time zone either the
-    /// schedule or a session is dated.
+    /// Returns the days of a meeting, each with its neighbors: it is not documented in which time
+    /// zone either the schedule or a session is dated.
     pub(crate) fn days(&self, meeting: &str) -> Vec<DaySpan> {
         let dates = self.entries.get(meeting).into_iter().flatten().filter_map(|entry| entry.date);
         dates
@@ -68,7 +69,8 @@ impl Schedule {
     }
 }
 
-/// Requests the schedule of `span` and a day more on both sides. Also returns why it is incomplete, if it is.
+/// Requests the schedule of `span` and a day more on both sides. Also returns why it is incomplete,
+/// if it is.
 pub(crate) async fn fetch(api: &Api, span: DaySpan) -> (Schedule, Option<ProviderError>) {
     let mut schedule = Schedule::default();
     let error = fetch_pages(api, span, &mut schedule).await.err();
@@ -84,7 +86,8 @@ async fn fetch_pages(
     let to = span.to.saturating_add(1.day()).to_string();
     let mut guard = PageGuard::new(LIMITS);
     let (mut page, mut last_page) = (1, 1);
-    // A longer schedule is cut without an error: a listing requests the recordings of far fewer meetings.
+    // A longer schedule is cut without an error: a listing requests the recordings of far fewer
+    // meetings.
     while page <= last_page && guard.begin_page().is_ok() {
         let number = page.to_string();
         let mut query = vec![("tab", "previous"), ("from", from.as_str()), ("to", to.as_str())];

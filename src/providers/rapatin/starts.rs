@@ -1,11 +1,12 @@
 //! When sessions began.
 //!
-//! Rapatin dates a session by its day and not by its time. The schedule has a time, but its entries are moved and
-//! deleted, and a session may have none. A directory is named by its time, and a renamed directory is copied again by
-//! every backup. A session therefore keeps the time of its first listing, also over a restart.
+//! Rapatin dates a session by its day and not by its time. The schedule has a time, but its entries
+//! are moved and deleted, and a session may have none. A directory is named by its time, and a
+//! renamed directory is copied again by every backup. A session therefore keeps the time of its
+//! first listing, also over a restart.
 //!
-//! Without the schedule, a session gets a time that is not kept: one failed request would otherwise name a directory
-//! for weeks.
+//! Without the schedule, a session gets a time that is not kept: one failed request would otherwise
+//! name a directory for weeks.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -29,8 +30,8 @@ impl Starts {
         self.0.lock().extend(listed.iter().map(|meeting| (meeting.id.clone(), meeting.start)));
     }
 
-    /// Returns when a session of `meeting` began: its first listed time, else the scheduled time of its day, else the
-    /// beginning of its day (UTC). It is the epoch if the day is unknown.
+    /// Returns when a session of `meeting` began: its first listed time, else the scheduled time of
+    /// its day, else the beginning of its day (UTC). It is the epoch if the day is unknown.
     pub(crate) fn start_of(
         &self,
         meeting: &str,
@@ -53,8 +54,8 @@ impl Starts {
         start
     }
 
-    /// Forgets sessions of the days of `span` that a complete listing did not name, so that no more is kept than is
-    /// listed.
+    /// Forgets sessions of the days of `span` that a complete listing did not name, so that no more
+    /// is kept than is listed.
     pub(crate) fn retain(&self, span: DaySpan, listed: &HashSet<MeetingId>) {
         self.0.lock().retain(|id, start| {
             !span.contains(TimeZone::UTC.to_datetime(*start).date()) || listed.contains(id)

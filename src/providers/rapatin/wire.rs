@@ -19,7 +19,8 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    /// Reads a reply, whose `data` is one session or a list of them. Returns `None` if it is neither.
+    /// Reads a reply, whose `data` is one session or a list of them. Returns `None` if it is
+    /// neither.
     pub(crate) fn read(mut reply: Map<String, Value>) -> Option<Self> {
         let entries = match reply.remove("data")? {
             Value::Array(entries) => entries,

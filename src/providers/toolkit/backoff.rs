@@ -1,4 +1,4 @@
-//! What a source does not ask again for a while.
+//! Requests that a source does not repeat for a while: back-off and refusals.
 
 use std::time::Duration;
 

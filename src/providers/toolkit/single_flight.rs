@@ -42,7 +42,7 @@ impl<T> SingleFlight<T> {
         Flight { waiting_since, state: self.0.lock().await }
     }
 
-    /// Waits until no other caller fetches, unless `admit` objects. It is asked only if there is
+    /// Waits until no other caller fetches, unless `admit` objects. It runs only if there is
     /// another caller, who may be waiting for a server that is down for as long as a call may take.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! Tokens of an integration or a service app: renewed with a refresh token, which is configured or got by signing in.
+//! The tokens of an integration or a service app, renewed with a refresh token from the
+//! configuration or from a sign-in.
 
 use std::time::Duration;
 
@@ -20,14 +21,14 @@ use crate::providers::toolkit::redaction::quotable;
 use crate::providers::toolkit::serde_lenient;
 use crate::providers::toolkit::token::Tokens;
 
-/// Bound on renewing a token, retries included: short enough for a read that waits for it.
+/// Timeout of a renewal with its retries: short enough for a read that waits for it.
 const GRANT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Life of a token whose reply does not say: the 14 days that Webex documents ("Integrations & Authorization"). No
-/// stated life is believed beyond it.
+/// Lifetime of a token whose reply has none, and upper bound for one that has: the 14 days that
+/// Webex documents ("Integrations & Authorization").
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// The tokens of a source.
+/// Returns the tokens of a source.
 pub(crate) fn tokens(
     source: &SourceName,
     credential: WebexCredential,
@@ -44,8 +45,8 @@ pub(crate) fn tokens(
             ),
         ),
         WebexCredential::Refreshed { client_id, client_secret, refresh_token, sign_in } => {
-            let fix = "check client_id, client_secret and refresh_token, which ends after 90 days without use";
-            let app = App { oauth, client_id, client_secret, fix: fix.into(), client };
+            let hint = "Check client_id, client_secret and refresh_token, which expires after 90 days without use.";
+            let app = App { oauth, client_id, client_secret, hint: hint.into(), client };
             Tokens::issued_by(RefreshTokenIssuer::for_refresh_token(
                 source.clone(),
                 app,
@@ -54,13 +55,13 @@ pub(crate) fn tokens(
             ))
         }
         WebexCredential::SignedIn { client_id, client_secret, sign_in } => {
-            let app = App { oauth, client_id, client_secret, fix: sign_in_again(source), client };
+            let app = App { oauth, client_id, client_secret, hint: sign_in_hint(source), client };
             Tokens::issued_by(RefreshTokenIssuer::for_sign_in(source.clone(), app, sign_in))
         }
     }
 }
 
-/// Where somebody signs in to the source; `None` where its token is configured.
+/// Returns the sign-in of a source, or `None` if its token is configured.
 pub(crate) fn sign_in_service(
     source: &SourceName,
     settings: &WebexConfig,
@@ -72,8 +73,8 @@ pub(crate) fn sign_in_service(
         return None;
     };
     let oauth = SecretUrl::new(settings.oauth_url.clone());
-    let fix = sign_in_again(source);
-    let app = App { oauth, client_id: client_id.clone(), client_secret, fix, client };
+    let hint = sign_in_hint(source);
+    let app = App { oauth, client_id: client_id.clone(), client_secret, hint, client };
     let listing =
         if settings.admin { "meeting:admin_recordings_read" } else { "meeting:recordings_read" };
     Some(SignInService {
@@ -86,8 +87,8 @@ pub(crate) fn sign_in_service(
     })
 }
 
-fn sign_in_again(source: &SourceName) -> String {
-    format!("check client_id and client_secret, and run `meetfs login {source}`")
+fn sign_in_hint(source: &SourceName) -> String {
+    format!("Check client_id and client_secret, and run `meetfs login {source}`.")
 }
 
 /// An integration or a service app.
@@ -95,8 +96,8 @@ struct App {
     oauth: SecretUrl,
     client_id: String,
     client_secret: SecretString,
-    /// What to do where it is refused.
-    fix: String,
+    /// What to do if it is refused.
+    hint: String,
     client: Client,
 }
 
@@ -111,7 +112,8 @@ impl TokenService for App {
         exchange: Exchange<'_>,
         priority: Priority,
     ) -> Result<TokenGrant, ProviderError> {
-        // Webex takes the app's credentials in the body alone ("Integrations & Authorization").
+        // Webex accepts the credentials of the app only in the body ("Integrations &
+        // Authorization").
         let (mut form, secret) = exchange.form();
         form.push(("client_id", SecretString::from(self.client_id.clone())));
         form.push(("client_secret", self.client_secret.clone()));
@@ -127,16 +129,15 @@ impl TokenService for App {
         let body = serde_json::from_slice::<Value>(&reply.body).unwrap_or_default();
         match reply.status {
             200..300 => granted(body).ok_or_else(|| {
-                ProviderError::unavailable(
-                    "Webex's token service answered without a token; check oauth_url",
-                )
+                ProviderError::unavailable("the token service of Webex returned no token")
+                    .with_hint("Check oauth_url.")
             }),
-            _ => Err(refused(&self.fix, &reply, body.as_object(), [&self.client_secret, secret])),
+            _ => Err(refused(&self.hint, &reply, body.as_object(), [&self.client_secret, secret])),
         }
     }
 }
 
-/// What a reply grants, if it holds a token.
+/// Reads a reply. Returns `None` if it has no token.
 pub(crate) fn granted(body: Value) -> Option<TokenGrant> {
     let Grant { access_token, expires_in, refresh_token, scope } =
         serde_json::from_value(body).ok()?;
@@ -154,29 +155,33 @@ pub(crate) fn granted(body: Value) -> Option<TokenGrant> {
 }
 
 pub(crate) fn refused(
-    fix: &str,
+    hint: &str,
     reply: &ApiReply,
     body: Option<&Map<String, Value>>,
     secrets: [&SecretString; 2],
 ) -> ProviderError {
-    let words = body.and_then(|body| {
+    let message = body.and_then(|body| {
         serde_lenient::first_text(body, &["error_description", "message", "error"])
     });
-    let words = words.unwrap_or_default();
+    let message = message.unwrap_or_default();
     let plain = secrets
         .into_iter()
         .filter(|secret| !secret.expose_secret().is_empty())
-        .fold(words, |words, secret| quotable(&words, secret));
-    let said = if plain.is_empty() {
+        .fold(message, |message, secret| quotable(&message, secret));
+    let quote = if plain.is_empty() {
         String::new()
     } else {
         format!(" (\"{}\")", plain.trim_end_matches('.'))
     };
     match reply.status {
-        400 | 401 | 403 => ProviderError::credential(format!("Webex gave no token{said}; {fix}")),
+        400 | 401 | 403 => {
+            ProviderError::credential(format!("Webex refused to issue a token{quote}"))
+                .with_hint(hint.to_owned())
+        }
         status => ProviderError::unavailable(format!(
-            "Webex's token service answered status {status}{said}; check oauth_url"
-        )),
+            "the token service of Webex returned status {status}{quote}"
+        ))
+        .with_hint("Check oauth_url."),
     }
 }
 
@@ -188,12 +193,12 @@ mod tests {
     use crate::model::line_with_hint;
 
     #[test]
-    fn a_renewal_that_is_refused_says_what_to_check_and_repeats_no_secret() {
+    fn refused_renewal_has_a_hint_without_secrets() {
         let (secret, refresh) = (SecretString::from("app-s3cret"), SecretString::from("r3fresh"));
         let say = |status, body: Value| {
             let reply = ApiReply { status, headers: Default::default(), body: Vec::new() };
             refused(
-                "check refresh_token, which ends after 90 days",
+                "Check refresh_token, which expires after 90 days.",
                 &reply,
                 body.as_object(),
                 [&secret, &refresh],

@@ -50,7 +50,8 @@ pub fn refused(status: u16, body: &[u8], secret: &SecretString) -> Option<Provid
     refusal.map(|refusal| refusal.about("this recording", scope(false)))
 }
 
-/// How long the token lives that a reply holds, and the file in which it is kept, where it can be renewed.
+/// How long the token lives that a reply holds, and the file in which it is kept, where it can be
+/// renewed.
 pub fn granted(body: &[u8]) -> Option<(Duration, Option<Vec<u8>>)> {
     let granted = auth::granted(serde_json::from_slice(body).ok()?)?;
     Some((granted.lifetime, oauth::fuzzing::stored(&granted)))
@@ -60,7 +61,7 @@ pub fn granted(body: &[u8]) -> Option<(Duration, Option<Vec<u8>>)> {
 pub fn not_granted(status: u16, body: &[u8], secrets: [&SecretString; 2]) -> ProviderError {
     let reply = ApiReply { status, headers: Default::default(), body: Vec::new() };
     let body = serde_json::from_slice::<Value>(body).unwrap_or_default();
-    auth::refused("sign in anew", &reply, body.as_object(), secrets)
+    auth::refused("Sign in again.", &reply, body.as_object(), secrets)
 }
 
 /// Returns the URL of the next page if a `Link` header names one on the API.

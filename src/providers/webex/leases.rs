@@ -1,10 +1,10 @@
 //! Finds where the bytes of a file are.
 //!
-//! The detail of a recording has the download URLs of all its files, and costs a call. One reply therefore serves the
-//! video, the audio and the transcript to all readers until its URLs expire. Each reply serves a file once: a second
-//! request for the lease of a file means that its URL was refused. A download URL is a credential by itself, so it is
-//! used unchanged and without a token. A transcript without a download URL is read from the API, the only host that
-//! receives the token.
+//! The detail of a recording has the download URLs of all its files, and costs a call. One reply
+//! therefore serves the video, the audio and the transcript to all readers until its URLs expire.
+//! Each reply serves a file once: a second request for the lease of a file means that its URL was
+//! refused. A download URL is a credential by itself, so it is used unchanged and without a token.
+//! A transcript without a download URL is read from the API, the only host that receives the token.
 //!
 //! Lock order: the flight of a recording, then `recording_hosts`.
 
@@ -31,15 +31,17 @@ use crate::model::{DaySpan, FileId, FileKey, Lease, Meeting, MeetingId, SecretUr
 use crate::providers::toolkit::single_flight::{Flight, SingleFlight};
 use crate::providers::{ErrorClass, LeaseEffort, ProviderError};
 
-/// Timeout of finding one lease. A read waits for it, and half of its own deadline should be left for the bytes.
+/// Timeout of finding one lease. A read waits for it, and half of its own deadline should be left
+/// for the bytes.
 const LEASE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Lifetime of download URLs without an expiry, or with one that the local clock, if it is wrong, has passed: the one
-/// that Webex documents.
+/// Lifetime of download URLs without an expiry, or with one that the local clock, if it is wrong,
+/// has passed: the one that Webex documents.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(3 * 3600);
 
-/// Recordings whose download URLs are kept. File sizes are requested after all details have arrived, and a recording
-/// that is evicted by then costs a second call. At 2 KiB each, this is at most 16 MiB.
+/// Recordings whose download URLs are kept. File sizes are requested after all details have
+/// arrived, and a recording that is evicted by then costs a second call. At 2 KiB each, this is at
+/// most 16 MiB.
 const MAX_RECORDINGS: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
 
 const SUBJECT: &str = "this recording";
@@ -70,8 +72,8 @@ impl Leases {
         Self { allowed_hosts, scope, details, recording_hosts: Mutex::default() }
     }
 
-    /// Stores the hosts of a listing of `span`. A listing without failures (`is_complete`) replaces what is known of
-    /// these days, so the map never outgrows the listing.
+    /// Stores the hosts of a listing of `span`. A listing without failures (`is_complete`) replaces
+    /// what is known of these days, so the map never outgrows the listing.
     pub(crate) fn record_hosts(
         &self,
         span: DaySpan,
@@ -207,8 +209,8 @@ impl Leases {
     ) -> Result<Recording, ProviderError> {
         match self.request_detail(api, recording, timeout, priority).await {
             Ok(mut detail) => {
-                // A new URL has not expired. If it has by the local clock, the clock is wrong, and to believe it would
-                // cost a call per read.
+                // A new URL has not expired. If it has by the local clock, the clock is wrong, and
+                // to believe it would cost a call per read.
                 detail.links.expiration =
                     detail.links.expiration.filter(|end| Timestamp::now() < *end);
                 let links = detail.links.clone();
@@ -271,8 +273,9 @@ fn hosts_of(listed: &[ListedRecording]) -> impl Iterator<Item = (MeetingId, (Dat
 }
 
 impl DetailReply {
-    /// Whether a file can take its download URL from this reply: the reply arrived while the reader waited for it, or
-    /// the file has not used it yet. After refused URLs, only a new one is worth trying.
+    /// Whether a file can take its download URL from this reply: the reply arrived while the reader
+    /// waited for it, or the file has not used it yet. After refused URLs, only a new one is worth
+    /// trying.
     fn can_serve(
         &self,
         file: &FileKey,
@@ -309,8 +312,8 @@ impl DetailReply {
     }
 }
 
-/// Returns the lease of a transcript at the API, with the token of the source, or with a new token if one was refused.
-/// `host` is named for recordings of others ("Download a Meeting Transcript").
+/// Returns the lease of a transcript at the API, with the token of the source, or with a new token
+/// if one was refused. `host` is named for recordings of others ("Download a Meeting Transcript").
 async fn stored_transcript(
     api: &Api,
     id: &str,

@@ -18,17 +18,18 @@ use crate::providers::toolkit::windowed_listing::{
     Overlap, PermanentFailure, WindowReport, keep_highest, list_windows, windows,
 };
 
-/// Days of one query: the maximum of the administrator's list ("List Recordings For an Admin"). The owner's list takes
-/// more, but pages of a hundred entries make longer windows no faster.
+/// Days of one query: the maximum of the administrator's list ("List Recordings For an Admin"). The
+/// owner's list takes more, but pages of a hundred entries make longer windows no faster.
 const WINDOW_DAYS: i64 = 30;
 
-/// Windows in flight: enough to hide the round trips of a first listing of two years, and few enough not to exceed a
-/// limit that Webex does not publish.
+/// Windows in flight: enough to hide the round trips of a first listing of two years, and few
+/// enough not to exceed a limit that Webex does not publish.
 const WINDOW_CONCURRENCY: usize = 4;
 
-/// How long before its window a recording may have begun. It is not documented whether a query compares the beginning
-/// of a recording or the creation of its file, which takes Webex up to a day and has taken longer. A recording unseen
-/// on complete days counts as deleted, so a failed window makes too many days incomplete rather than too few.
+/// How long before its window a recording may have begun. It is not documented whether a query
+/// compares the beginning of a recording or the creation of its file, which takes Webex up to a day
+/// and has taken longer. A recording unseen on complete days counts as deleted, so a failed window
+/// makes too many days incomplete rather than too few.
 const MAX_CREATION_DELAY_DAYS: i64 = 7;
 
 /// One list of recordings.
@@ -75,7 +76,8 @@ impl RecordingList {
         }
     }
 
-    /// Returns the host to name in a request for a single recording. For the list of the token's owner it is `None`.
+    /// Returns the host to name in a request for a single recording. For the list of the token's
+    /// owner it is `None`.
     fn host_of(&self, listed: Option<&str>) -> Option<String> {
         let is_for_others = self.host.is_some() || self.path != "/recordings";
         if !is_for_others {
@@ -92,8 +94,8 @@ pub(crate) struct ListedRecording {
 }
 
 impl ListedRecording {
-    /// Ranks two entries of one recording regardless of their order of arrival: the one with more metadata, and among
-    /// equal ones an arbitrary but stable choice.
+    /// Ranks two entries of one recording regardless of their order of arrival: the one with more
+    /// metadata, and among equal ones an arbitrary but stable choice.
     fn rank(&self) -> impl Ord + use<> {
         let metadata = &self.meeting.metadata;
         (metadata.to_map().len(), metadata.as_str().to_owned(), self.host.clone())
@@ -142,7 +144,8 @@ pub(crate) fn windows_of(span: DaySpan) -> Vec<DaySpan> {
     windows(span, |to| to.saturating_sub((WINDOW_DAYS - 1).days()), Overlap::None)
 }
 
-/// Returns the days of `span` on which a recording may have begun that a failed window would have listed.
+/// Returns the days of `span` on which a recording may have begun that a failed window would have
+/// listed.
 fn incomplete_days(window: DaySpan, span: DaySpan) -> DaySpan {
     DaySpan {
         from: window.from.saturating_sub(MAX_CREATION_DELAY_DAYS.days()).max(span.from),
@@ -198,7 +201,8 @@ impl Lister<'_> {
                 Page::read(reply).ok_or_else(|| pages.bad_reply("sent a list without items"))?;
             report.has_page = true;
             if page.unreadable > 0 {
-                // Any known recording may be among these, so none of the window may count as deleted.
+                // Any known recording may be among these, so none of the window may count as
+                // deleted.
                 let count = page.unreadable;
                 *unreadable = Some(
                     pages.bad_reply(&format!("listed {count} recordings that cannot be read")),

@@ -54,8 +54,8 @@ pub(crate) enum Removal {
     Purged,
 }
 
-/// Returns how the recording was removed, if it was. An unknown status counts as available: if its files are not, a
-/// read returns the error.
+/// Returns how the recording was removed, if it was. An unknown status counts as available: if its
+/// files are not, a read returns the error.
 pub(crate) fn removal(recording: &wire::Recording) -> Option<Removal> {
     match recording.status.as_deref().map(str::to_ascii_lowercase).as_deref() {
         Some("deleted") => Some(Removal::Trashed),
@@ -85,8 +85,8 @@ pub(crate) fn meeting(source: &SourceName, recording: &wire::Recording) -> Meeti
     }
 }
 
-/// Returns the files that a listing does not show: those with a download URL, and the transcripts at
-/// the API. The video is one of them only if the listing shows it without a download URL.
+/// Returns the files that a listing does not show: those with a download URL, and the transcripts
+/// at the API. The video is one of them only if the listing shows it without a download URL.
 pub(crate) fn files_of_details(
     source: &SourceName,
     meeting: &MeetingId,

@@ -66,8 +66,8 @@ pub use crate::config::WebexCredential;
 /// The hosts of the files, such as `nsj1wss.webex.com`.
 const WEBEX_HOSTS: [&str; 1] = ["webex.com"];
 
-/// Timeout of each call for the details of a meeting. Only the background waits for it, but a reader
-/// of the same recording waits for the same call.
+/// Timeout of each call for the details of a meeting. Only the background waits for it, but a
+/// reader of the same recording waits for the same call.
 const DETAILS_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Webex's documentation: "Recordings in the recycle bin".
@@ -103,8 +103,8 @@ pub struct Webex {
     lists: Vec<RecordingList>,
     api: Api,
     leases: Leases,
-    /// Whether recordings of others than the token's owner are listed. Requests for one of them name
-    /// its host.
+    /// Whether recordings of others than the token's owner are listed. Requests for one of them
+    /// name its host.
     is_for_others: bool,
     is_admin: bool,
     transcripts: Transcripts,

@@ -4,8 +4,8 @@
 //! The details of a recording are requested once, and a transcript may be made later. Late ones are
 //! found without requesting the details again: the transcripts of the token's owner are listed by
 //! days. That list ignores hosts ("List Meeting Transcripts": `hostEmail` needs `meetingId`). For
-//! the recordings of others, the list of compliance officers is tried first; if it is refused, a few
-//! meetings at a time are requested one by one.
+//! the recordings of others, the list of compliance officers is tried first; if it is refused, a
+//! few meetings at a time are requested one by one.
 //!
 //! A meeting here is one of Webex's, by its `meetingId`; several recordings may belong to it.
 
