@@ -83,7 +83,7 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
     /// Returns the permissions of the credential; none if the provider does not report them.
     ///
     /// # Errors
-    /// There is no token.
+    /// No token is available.
     async fn permissions(&self) -> Result<Vec<Permission>, ProviderError> {
         Ok(Vec::new())
     }

@@ -160,17 +160,17 @@ async fn failed_window_is_reported_and_the_rest_listed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_user_is_requested_once() {
     let cloud = cloud(Archive::many(100, 700));
-    let zoom = zoom_with(&cloud, &["me", "nobody@example.org"], app(&cloud));
+    let zoom = zoom_with(&cloud, &["me", "unknown@example.org"], app(&cloud));
     let listing = zoom.list(last(700)).await.unwrap();
     assert_eq!(listing.meetings.len(), 100);
     let [(days, error)] = listing.failed.as_slice() else { panic!("{:?}", listing.failed) };
     assert_eq!(error.class(), ErrorClass::NotFound);
     let why = line_with_hint(error);
     assert_eq!(*days, last(700));
-    assert!(why.contains("nobody@example.org") && why.contains("users"), "{why}");
-    assert!(asked(&cloud, Server::Api, "/users/nobody").len() <= 4);
+    assert!(why.contains("unknown@example.org") && why.contains("users"), "{why}");
+    assert!(asked(&cloud, Server::Api, "/users/unknown").len() <= 4);
 
-    let alone = zoom_with(&cloud, &["nobody@example.org"], app(&cloud));
+    let alone = zoom_with(&cloud, &["unknown@example.org"], app(&cloud));
     assert!(
         matches!(alone.list(last(700)).await, Err(error) if error.class() == ErrorClass::NotFound)
     );

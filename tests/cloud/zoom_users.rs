@@ -103,14 +103,14 @@ async fn patterns_select_users_and_names_are_added() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unmatched_pattern_and_missing_scope_are_reported() {
     let cloud = cloud();
-    let nobody = zoom_with(&cloud, &["*@nowhere.example.org"], app(&cloud));
-    let error = nobody.list(last_days()).await.unwrap_err();
+    let unmatched = zoom_with(&cloud, &["*@nowhere.example.org"], app(&cloud));
+    let error = unmatched.list(last_days()).await.unwrap_err();
     assert!(
         error.class() == ErrorClass::NotFound && line_with_hint(&error).contains("`users`"),
         "{error}"
     );
     cloud.inject(Trigger::always(Server::Api).on("/users").does(scope_missing()));
-    let error = nobody.list(last_days()).await.unwrap_err();
+    let error = unmatched.list(last_days()).await.unwrap_err();
     assert!(
         error.class() == ErrorClass::NotAllowed && line_with_hint(&error).contains("x:read:admin"),
         "{error}"

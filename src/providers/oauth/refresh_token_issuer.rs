@@ -108,7 +108,7 @@ impl Renewal {
         let sign_in_again = format!("Run `meetfs login {source}`.");
         match &error {
             StoreError::Missing => {
-                ProviderError::credential(format!("nobody is signed in to {source}"))
+                ProviderError::credential(format!("no sign-in is stored for {source}"))
                     .with_hint(sign_in_again)
             }
             StoreError::Damaged(_) => {

@@ -36,8 +36,8 @@ const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 /// A sign-in that cannot be read or written. Names no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// There is no file.
-    #[error("nobody is signed in")]
+    /// The file does not exist.
+    #[error("no sign-in is stored")]
     Missing,
     /// The file cannot be parsed.
     #[error("{} is damaged", .0.display())]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::api::{Api, ApiError, RateLimitLabel};
-use super::{mapping, metadata, participants, path_segment, wire};
+use super::{file_status, mapping, metadata, participants, path_segment, wire};
 use crate::http::Priority;
 use crate::model::{Details, MeetingId, SourceName, line_with_hint};
 use crate::providers::ProviderError;
@@ -245,7 +245,7 @@ impl CollectedDetails {
         let Ok(described) = serde_json::from_value::<wire::Meeting>(Value::Object(reply)) else {
             return;
         };
-        let is_processing = |files: &[wire::File]| files.iter().any(mapping::is_processing);
+        let is_processing = |files: &[wire::File]| files.iter().any(file_status::is_processing);
         if is_processing(&described.recording_files)
             || is_processing(&described.participant_audio_files)
         {

@@ -2,7 +2,8 @@
 
 use url::Url;
 
-use super::{ZoomCredential, ZoomOptions};
+use super::options::ZoomOptions;
+use crate::config::ZoomCredential;
 use crate::providers::ArchiveIdentity;
 use crate::providers::toolkit::base_urls;
 

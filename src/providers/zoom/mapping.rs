@@ -5,13 +5,14 @@ use std::collections::{HashMap, HashSet};
 use jiff::{SignedDuration, Timestamp};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::file_status::{declared_size, is_processing};
 use super::{metadata, wire};
 use crate::model::{
     Availability, FileId, FileKey, Meeting, MeetingId, RecordingFile, Role, SourceName, Version,
 };
 use crate::providers::toolkit::serde_lenient;
 use crate::providers::zoom_share::DownloadUrl;
-use crate::providers::zoom_share::file_kinds::{self, Kind};
+use crate::providers::zoom_share::file_kinds::Kind;
 
 /// A meeting with the download URLs of its files.
 pub(crate) struct Mapped {
@@ -208,26 +209,10 @@ fn kind(file: &wire::File) -> Kind<'_> {
     }
 }
 
-/// Returns the listed length, if it is positive.
-pub(crate) fn declared_size(file: &wire::File) -> Option<u64> {
-    file_kinds::declared_size(file.file_size)
-}
-
 fn version(file: &wire::File) -> Version {
     let size = declared_size(file).map(|size| size.to_string()).unwrap_or_default();
     let said = format!("{size}|{}|{}", or_empty(file.recording_end), kind(file).file_type());
     Version(xxh3_64(said.as_bytes()))
-}
-
-/// Whether Zoom is still processing the file.
-///
-/// An unknown status counts as processing: a file that is shown too early is read incomplete, one
-/// that is shown late is only late. Without a type, the file is being processed whatever its status
-/// is ("List all recordings" in Zoom's API reference).
-pub(crate) fn is_processing(file: &wire::File) -> bool {
-    let status = file.status.as_deref().unwrap_or_default().to_ascii_lowercase();
-    let done = matches!(status.as_str(), "" | "completed" | "complete" | "available" | "ready");
-    !done || file.file_type.is_none()
 }
 
 fn availability(file: &wire::File) -> Availability {

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::mapping::{declared_size, is_processing};
+use super::file_status::{declared_size, is_processing};
 use super::wire;
 use crate::model::FileKey;
 use crate::providers::toolkit::document::{is_harmless, put};

@@ -42,6 +42,7 @@ mod api;
 mod auth;
 mod details;
 mod factory;
+mod file_status;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 mod identity;
@@ -49,6 +50,7 @@ mod leases;
 mod listing;
 mod mapping;
 mod metadata;
+mod options;
 mod participants;
 mod path_segment;
 mod recording_owner;
@@ -59,27 +61,9 @@ mod trash;
 mod wire;
 
 pub use factory::ZoomFactory;
+pub use options::ZoomOptions;
 
 pub use crate::config::{ZoomCredential, ZoomPlan};
-
-/// The settings of a Zoom source.
-#[derive(Clone, Debug)]
-pub struct ZoomOptions {
-    pub source: SourceName,
-    pub credential: ZoomCredential,
-    /// Whose recordings are listed: `all`, `me`, e-mail addresses, patterns of them, or user ids.
-    pub users: Vec<String>,
-    /// Base URL of the API, `https://api.zoom.us/v2` by default.
-    pub api_url: Url,
-    /// Token endpoint, `https://zoom.us/oauth/token` by default.
-    pub oauth_url: Url,
-    /// Whether `api_url` is the default, which the reply of a token may replace.
-    pub api_url_is_default: bool,
-    /// The plan of the account, which determines its rate limits.
-    pub plan: ZoomPlan,
-    /// Download hosts besides Zoom's own.
-    pub download_hosts: Vec<String>,
-}
 
 /// One Zoom account.
 pub struct Zoom {

@@ -1,6 +1,6 @@
 //! The trash of each user: whole meetings, and single files of meetings that still exist.
 //!
-//! There is no list of the trash of an account, so it is listed user by user (`trash=true`, "List
+//! Zoom has no list of the trash of an account, so it is listed user by user (`trash=true`, "List
 //! all recordings" in Zoom's API reference). Zoom ignores dates there.
 
 use std::collections::HashMap;

@@ -34,7 +34,7 @@ impl Kind<'_> {
         }
     }
 
-    /// Returns the stem of its file name: the view, or the type if there is no view.
+    /// Returns the stem of its file name: the view, or the type without a view.
     pub(crate) fn stem(self) -> String {
         /// Views with captions burnt in carry it, and players of the plain view must not take their
         /// place.

@@ -182,6 +182,6 @@ fn stored_url_receives_a_token_only_if_trusted() {
     mount(&rig);
     assert_exact(&rig);
     elsewhere.set_nonblocking(true).expect("a listener");
-    assert!(elsewhere.accept().is_err(), "somebody came");
+    assert!(elsewhere.accept().is_err(), "a request arrived");
     rig.unmount();
 }
