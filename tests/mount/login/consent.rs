@@ -198,7 +198,8 @@ fn source_with_a_missing_token_needs_no_login() {
     let said = text(&output);
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("acme needs no login: it signs in with its `token_env`"), "{said}");
-    assert!(said.contains("user-managed OAuth app") && said.contains("integration"), "{said}");
+    assert!(said.contains("`client_id` of a user-managed OAuth app"), "{said}");
+    assert!(!said.contains("integration"), "the app of another provider: {said}");
 }
 
 #[test]
