@@ -47,13 +47,13 @@ pub enum ConfigError {
         fix: Option<KeyFix>,
     },
     #[error("{origin}: {problem}")]
-    Value { origin: Origin, problem: ValueProblem },
+    Value { origin: Origin, problem: Box<ValueProblem> },
     #[error("{origin}: cannot read the secret")]
     Secret {
         /// The key that says where the secret is.
         origin: Origin,
         #[source]
-        problem: SecretProblem,
+        problem: Box<SecretProblem>,
     },
     /// A secret is given in two ways.
     #[error("{origin}: `{other}` is also set")]

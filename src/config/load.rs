@@ -233,14 +233,14 @@ impl<'a> Loader<'a> {
             let Some(table) = sources.table(key)? else { continue };
             let name = SourceName::new(key).ok_or_else(|| ConfigError::Value {
                 origin: sources.origin_of(key),
-                problem: ValueProblem::Malformed {
+                problem: Box::new(ValueProblem::Malformed {
                     value: key.to_owned(),
                     expected: "a valid name of a source",
                     hint: Some(
                         "Use 1 to 64 letters, digits, dots, hyphens or underscores, and no leading \
                          dot.",
                     ),
-                },
+                }),
             })?;
             configs.push(SourceConfig::read(name, &table, &context)?);
         }

@@ -41,8 +41,11 @@ pub(super) enum SecretSource {
     Command(SecretString),
 }
 
+/// Makes a source of the value of a key.
+type ToSource = fn(SecretString) -> SecretSource;
+
 /// The ways to give a secret: the suffix of its key, and the source that its text means.
-pub(super) const SECRET_SUFFIXES: [(&str, fn(SecretString) -> SecretSource); 4] = [
+pub(super) const SECRET_SUFFIXES: [(&str, ToSource); 4] = [
     ("", SecretSource::Value),
     ("_env", SecretSource::Variable),
     ("_file", SecretSource::File),
@@ -68,9 +71,10 @@ pub(super) fn read_secret(
         SecretSource::File(path) => read_file(path.expose_secret(), directory, environment),
         SecretSource::Command(command) => run_command(command.expose_secret(), COMMAND_TIMEOUT),
     };
-    secret
-        .and_then(check)
-        .map_err(|problem| ConfigError::Secret { origin: setting.origin, problem })
+    secret.and_then(check).map_err(|problem| ConfigError::Secret {
+        origin: setting.origin,
+        problem: Box::new(problem),
+    })
 }
 
 /// Refuses a secret that cannot be sent. It becomes part of an HTTP header, where a line break

@@ -22,7 +22,10 @@ impl<T> Setting<T> {
         self,
         check: impl FnOnce(T) -> Result<U, ValueProblem>,
     ) -> Result<U, ConfigError> {
-        check(self.value).map_err(|problem| ConfigError::Value { origin: self.origin, problem })
+        check(self.value).map_err(|problem| ConfigError::Value {
+            origin: self.origin,
+            problem: Box::new(problem),
+        })
     }
 }
 

@@ -101,7 +101,7 @@ impl<'a> Table<'a> {
             DeValue::Table(_) => "a table",
         };
         let origin = self.file.origin(start, self.path_of(key));
-        ConfigError::Value { origin, problem: ValueProblem::Type { expected, actual } }
+        ConfigError::Value { origin, problem: Box::new(ValueProblem::Type { expected, actual }) }
     }
 
     fn path_of(&self, key: &str) -> String {

@@ -7,7 +7,7 @@ use crate::providers::SignInError;
 
 /// A sign-in that failed.
 #[derive(Debug, thiserror::Error)]
-pub enum LoginError {
+pub(crate) enum LoginError {
     #[error("cannot listen on port {port}")]
     Port { port: u16, source: std::io::Error },
     /// The browser returned without a permission.

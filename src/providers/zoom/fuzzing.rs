@@ -103,7 +103,7 @@ pub fn described(source: &SourceName, body: &[u8]) -> Option<Details> {
     let metadata = metadata::of_recordings(&described).into();
     let files =
         mapping::participants(source, &described.uuid().into(), described.participant_audio_files);
-    Some(Details { metadata: metadata, files, ..Details::default() })
+    Some(Details { metadata, files, ..Details::default() })
 }
 
 /// Returns the table of participants.
