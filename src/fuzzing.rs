@@ -1,7 +1,7 @@
 //! Entry points of the fuzz targets in `fuzz/`: one module each, with thin functions.
 //!
-//! Compiled only for cargo-fuzz, which sets `--cfg fuzzing`, and for the unit tests, which replay the
-//! committed seeds.
+//! Compiled only for cargo-fuzz, which sets `--cfg fuzzing`, and for the unit tests, which replay
+//! the committed seeds.
 
 pub use crate::cache::disk::fuzzing as disk;
 pub use crate::catalog::fuzzing as catalog;

@@ -8,7 +8,7 @@ use crate::model::{Diagnostic, ErrorKind, SecretUrl};
 /// Error of an HTTP request. It names a host and never a path or query, which can be credentials.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HttpError {
-    /// There is no connection, or it broke before the reply was complete.
+    /// A connection could not be opened, or it broke before the reply was complete.
     #[error("{host} cannot be reached")]
     Unreachable {
         /// Scheme and host.

@@ -14,7 +14,7 @@ pub trait LeaseSource: Send + Sync {
     /// Returns the current lease, or resolves a new one. Callers bound the wait.
     ///
     /// # Errors
-    /// Why there is no lease.
+    /// Why a lease is not available.
     async fn current(&self, priority: Priority) -> Result<Arc<Lease>, FetchError>;
 
     /// Reports that the server refused `lease`. The next [`current`](Self::current) resolves a new

@@ -196,8 +196,8 @@ impl RangeStream {
 
     fn classify(&mut self, error: RangeError, lease: &Arc<Lease>) -> StepError {
         match error {
-            // The download URL can lead elsewhere by now. Under another lease there is no doubt
-            // left.
+            // The download URL can lead elsewhere by now. Under another lease
+            // the reply is final.
             RangeError::NotTheFile(why) if self.refusals == 0 => self.refuse(&why, lease),
             RangeError::Refused(why) | RangeError::Missing(why)
                 if self.refusals + 1 < MAX_LEASE_ATTEMPTS =>

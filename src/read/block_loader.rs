@@ -42,8 +42,8 @@ pub(super) struct Coverage {
 }
 
 impl BlockLoader {
-    /// Starts loads and fetches for the missing bytes of `span`, as far as the memory budget allows.
-    /// Demand is always started completely.
+    /// Starts loads and fetches for the missing bytes of `span`, as far as the memory budget
+    /// allows. Demand is always started completely.
     pub(super) fn ensure(
         &self,
         content: &Arc<Content>,

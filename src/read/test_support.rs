@@ -26,7 +26,7 @@ pub(super) struct NoLeases;
 #[async_trait]
 impl LeaseSource for NoLeases {
     async fn current(&self, _priority: Priority) -> Result<Arc<Lease>, FetchError> {
-        Err(FetchError::Gone("there is no lease".into()))
+        Err(FetchError::Gone("a lease is not available".into()))
     }
 
     fn report_refused(&self, _lease: &Arc<Lease>) {}

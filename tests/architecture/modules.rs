@@ -49,7 +49,8 @@ fn documented(document: &str) -> Vec<(String, BTreeSet<String>)> {
     rows.collect()
 }
 
-/// Returns how the uses in the source differ from those of the table, and rows that use a row above.
+/// Returns how the uses in the source differ from those of the table, and rows that use a row
+/// above.
 fn deviations(source: &Source, table: &[(String, BTreeSet<String>)]) -> Vec<String> {
     let mut actual: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for file in source.files() {
@@ -101,8 +102,8 @@ fn misplaced_libraries(source: &Source) -> Vec<String> {
     found
 }
 
-/// Where an errno may be named: replies to the kernel are made in `fuse`, and the others look at the
-/// result of a system call of their own.
+/// Where an errno may be named: `fuse` replies to the kernel, and the others examine the result of a
+/// system call of their own.
 const NAMES_ERRNO: [&str; 4] = ["cache", "commands", "daemon", "fuse"];
 
 /// Returns lines that name an errno elsewhere.

@@ -133,7 +133,8 @@ impl Source {
         None
     }
 
-    /// Makes a path as written in `module` absolute; `None` where it names another crate or a local.
+    /// Makes a path as written in `module` absolute; `None` if it names another crate or a
+    /// local.
     fn absolute(&self, module: &ModulePath, segments: &[String]) -> Option<Vec<String>> {
         let mut base = module.clone();
         let mut rest = segments;

@@ -121,8 +121,9 @@ async fn listed_start_never_changes() {
     for uuid in [&scheduled.uuid, &unscheduled.uuid] {
         assert_eq!(of(&second, uuid), of(&first, uuid), "the same on every listing");
     }
-    let anew = rapatin_with(&cloud, login(&cloud), &meetings).list(last(5)).await.unwrap().meetings;
-    assert_eq!(of(&anew, &scheduled.uuid).start, midnight(scheduled));
+    let relisted =
+        rapatin_with(&cloud, login(&cloud), &meetings).list(last(5)).await.unwrap().meetings;
+    assert_eq!(of(&relisted, &scheduled.uuid).start, midnight(scheduled));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -168,7 +169,7 @@ async fn session_is_listed_in_every_span() {
     let client = rapatin(&cloud);
     assert!(
         client.list(last(7)).await.unwrap().meetings.is_empty(),
-        "nobody knows of the meeting yet"
+        "the meeting is not known yet"
     );
     assert_eq!(uuids(&client.list(last(30)).await.unwrap().meetings), ["new==", "old=="]);
     assert_eq!(uuids(&client.list(last(7)).await.unwrap().meetings), ["new=="]);

@@ -252,8 +252,7 @@ async fn missing_transcript_scope_affects_only_transcripts() {
     let files = everything(&webex(&cloud)).await;
     let keys: Vec<&str> = files.keys().map(|(_, key)| key.as_str()).collect();
     assert_eq!(keys, ["audio", "recording"]);
-    // What may pass is looked for again, so that nothing is missing for good, and not with another
-    // detail.
+    // A transient failure is retried without another request for details.
     cloud.clear_faults();
     let failing = Trigger::always(Server::Webex).on("/meetingTranscripts");
     cloud.inject(failing.does(answer(503, "{}", &[])));

@@ -156,7 +156,7 @@ async fn next_page_on_another_host_is_refused() {
             "the next page of the list of recordings is on {host}, which is not the API; no request was sent there (hint: Check api_url.)"
         )
     );
-    assert!(elsewhere.accept().is_err(), "somebody was asked for the next page");
+    assert!(elsewhere.accept().is_err(), "the next page was requested");
 }
 
 #[tokio::test(flavor = "multi_thread")]

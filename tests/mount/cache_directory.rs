@@ -276,7 +276,7 @@ fn a_catalog_of_a_later_version_stays_unchanged() {
 fn damaged_catalogs_are_set_aside_under_new_names() {
     let rig = rig();
     private_directory(&cache(&rig));
-    let words = ["this is no database, it is the first", "this is no database, it is the second"];
+    let words = ["not a database, the first", "not a database, the second"];
     for (word, name) in words.iter().zip(["catalog.sqlite.damaged", "catalog.sqlite.damaged.2"]) {
         std::fs::write(cache(&rig).join("catalog.sqlite"), word).expect("a file");
         rig.mount();

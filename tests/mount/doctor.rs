@@ -147,7 +147,7 @@ fn every_problem_has_a_fix() {
         config.replace("demo-secret", ""),
         config.replace("http://127", "ftp://127"),
         config.replace(&rig.cloud.api_url(), &format!("http://{closed}/v2")),
-        format!("{config}users = [\"me\", \"nobody@example.org\"]\n"),
+        format!("{config}users = [\"me\", \"unknown@example.org\"]\n"),
     ];
     for text in &broken {
         rig.write_config(text);

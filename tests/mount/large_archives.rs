@@ -51,7 +51,7 @@ fn walk_through_ten_thousand_meetings_sends_no_request() {
     rig.cloud.inject(Trigger::always(Server::Api).on(details).does(slow));
     rig.mount();
     rig.cloud.clear_requests();
-    // Nobody has looked into the mount yet: the kernel knows nothing of it.
+    // The kernel has cached nothing of the mount yet.
     let seen =
         rig.shell("ls -lR | awk '/^-/ && !/ meeting.json$/ { files++; bytes += $5 } END { printf \"%d %.0f\", files, bytes }'");
     assert_eq!(seen, format!("{} {bytes}", 8 * MEETINGS));
@@ -156,7 +156,7 @@ fn three_thousand_recordings_are_requested_once() {
     }
     let opened = [150, 1500, 2900];
     for index in opened {
-        // Nobody who looks into a film is taken for somebody who goes through the small files.
+        // Reads of a video do not start the sibling prefetch of small files.
         webex.recordings[index] = webex.recordings[index].clone().with_video(3_000_000);
     }
     let made: Vec<_> = webex.recordings.iter().map(|recording| recording.create_time).collect();
@@ -184,7 +184,7 @@ fn three_thousand_recordings_are_requested_once() {
         asked_about(&rig).len() > RECORDINGS / 3
     });
     rig.unmount();
-    assert!(asked_about(&rig).len() < RECORDINGS, "the restart is no longer in the middle");
+    assert!(asked_about(&rig).len() < RECORDINGS, "the details were complete before the restart");
     mount(&rig, &config);
     wait_until(PATIENCE, "every size is known", || count(&rig, "recording.txt") == RECORDINGS);
     let asked = asked_about(&rig);

@@ -21,7 +21,7 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU8, Ordering};
 
 /// How long a load can take. A sleeping disk takes some seconds to spin up, and if the provider is
-/// down there is no other source. Most of the deadline of a read must be left for the network.
+/// down no other source is left. Most of the deadline of a read must be left for the network.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long dropping the cache waits for the writer, which has a few queued blocks then.

@@ -362,7 +362,7 @@ impl BlockInventory {
         is_empty != Some(false)
     }
 
-    /// Removes a file that is no longer on disk.
+    /// Removes a file that was deleted from the disk.
     pub(super) fn remove_file(&mut self, fingerprint: Fingerprint) {
         if let Some(entry) = self.files.remove(&fingerprint) {
             self.charged -= entry.charge();

@@ -54,7 +54,7 @@ impl Stopwatch {
 }
 
 /// Returns the time for which the calling thread has had the processor or has waited for it. Zero
-/// if the system does not tell: without `CONFIG_SCHED_INFO` there is no `schedstat` (Linux,
+/// if the system does not tell: `schedstat` needs `CONFIG_SCHED_INFO` (Linux,
 /// Documentation/scheduler/sched-stats.rst).
 fn processor_time() -> Duration {
     let waited = || {

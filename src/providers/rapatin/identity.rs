@@ -1,6 +1,7 @@
 //! The identity of a Rapatin archive.
 
-use super::{RapatinCredential, RapatinOptions};
+use super::options::RapatinOptions;
+use crate::config::RapatinCredential;
 use crate::providers::ArchiveIdentity;
 
 pub(crate) fn of(options: &RapatinOptions) -> ArchiveIdentity {

@@ -9,7 +9,7 @@
 //! Where the peculiarities of Rapatin are handled:
 //!
 //! 1. The lifetime of a token is unknown: `login` gets another one when the API refuses it.
-//! 2. There is no list of recordings, only a schedule: `schedule` names the meetings, `listing`
+//! 2. Rapatin lists a schedule instead of recordings: `schedule` names the meetings, `listing`
 //!    requests the recordings of each.
 //! 3. A session has a day and no time: `starts` finds a time and keeps it.
 //! 4. Files have no id: `mapping` builds one that does not depend on their order.
@@ -44,6 +44,7 @@ mod leases;
 mod listing;
 mod login;
 mod mapping;
+mod options;
 mod refusal;
 mod schedule;
 mod starts;
@@ -52,19 +53,7 @@ mod wire;
 pub use factory::RapatinFactory;
 
 pub use crate::config::RapatinCredential;
-
-/// The options of a Rapatin source.
-#[derive(Clone, Debug)]
-pub struct RapatinOptions {
-    pub source: SourceName,
-    pub credential: RapatinCredential,
-    /// Ids of meetings to list in addition to the schedule.
-    pub meetings: Vec<String>,
-    /// The base URL of the API, by default `https://api.rapatin.id`.
-    pub api_url: Url,
-    /// Hosts to download from, besides Zoom's own.
-    pub download_hosts: Vec<String>,
-}
+pub use options::RapatinOptions;
 
 /// One Rapatin account.
 pub struct Rapatin {

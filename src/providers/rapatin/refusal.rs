@@ -82,7 +82,7 @@ impl Refusal {
                     .with_hint("Rapatin keeps recordings for a few days.")
             }
             404 | 410 => {
-                ProviderError::not_found(format!("there is no Rapatin API that has {subject}"))
+                ProviderError::not_found(format!("this Rapatin API does not have {subject}"))
                     .with_hint("Check api_url.")
             }
             422 => ProviderError::not_found(format!(

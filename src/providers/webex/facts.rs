@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value};
 
-use super::mapping::declared_size;
 use super::wire;
 use crate::providers::toolkit::document::{is_harmless, put};
 use crate::providers::toolkit::serde_lenient;
@@ -22,7 +21,7 @@ pub(crate) fn of_recording(recording: &wire::Recording) -> Map<String, Value> {
     put(&mut facts, "timeRecorded", recording.time_recorded.map(|time| time.to_string()));
     put(&mut facts, "durationSeconds", recording.duration_seconds);
     put(&mut facts, "format", recording.format.as_deref());
-    put(&mut facts, "sizeBytes", declared_size(recording));
+    put(&mut facts, "sizeBytes", recording.declared_size());
     for name in PLAIN_FIELDS {
         put(
             &mut facts,

@@ -1,6 +1,7 @@
 //! The identity of a Webex archive.
 
-use super::{WebexCredential, WebexOptions};
+use super::options::WebexOptions;
+use crate::config::WebexCredential;
 use crate::providers::ArchiveIdentity;
 
 pub(crate) fn of(options: &WebexOptions) -> ArchiveIdentity {

@@ -154,7 +154,7 @@ impl FileBuilder<'_> {
     fn video(&self, availability: Availability) -> RecordingFile {
         let extension = video_extension(self.recording.format.as_deref().unwrap_or_default());
         let file = self.file(File::Video, Role::View, "recording", extension);
-        RecordingFile { declared_size: declared_size(self.recording), availability, ..file }
+        RecordingFile { declared_size: self.recording.declared_size(), availability, ..file }
     }
 
     fn file(&self, file: File<'_>, role: Role, stem: &str, extension: String) -> RecordingFile {
@@ -194,14 +194,9 @@ impl Times {
     }
 }
 
-/// Returns the listed length in bytes. Zero means that it is unknown.
-pub(crate) fn declared_size(recording: &wire::Recording) -> Option<u64> {
-    recording.size_bytes.and_then(|size| u64::try_from(size).ok()).filter(|size| *size > 0)
-}
-
 /// Returns the version of all files of a recording.
 fn version(recording: &wire::Recording) -> Version {
-    let size = declared_size(recording).map(|size| size.to_string()).unwrap_or_default();
+    let size = recording.declared_size().map(|size| size.to_string()).unwrap_or_default();
     let made = recording.create_time.map(|time| time.to_string()).unwrap_or_default();
     let format = recording.format.as_deref().unwrap_or_default().to_ascii_uppercase();
     Version(xxh3_64(format!("{size}|{made}|{format}").as_bytes()))

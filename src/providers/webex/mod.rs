@@ -52,6 +52,7 @@ mod identity;
 mod leases;
 mod listing;
 mod mapping;
+mod options;
 mod pages;
 mod paging;
 mod refusal;
@@ -62,6 +63,7 @@ mod wire;
 pub use factory::WebexFactory;
 
 pub use crate::config::WebexCredential;
+pub use options::WebexOptions;
 
 /// The hosts of the files, such as `nsj1wss.webex.com`.
 const WEBEX_HOSTS: [&str; 1] = ["webex.com"];
@@ -76,24 +78,6 @@ const BIN: RecycleBin = RecycleBin {
     fix: "restore it on the Webex site under Recordings > Deleted",
     days: 30,
 };
-
-/// The options of a Webex source.
-#[derive(Clone, Debug)]
-pub struct WebexOptions {
-    pub source: SourceName,
-    pub credential: WebexCredential,
-    /// E-mail addresses of the hosts whose recordings are listed. If empty, they are those of the
-    /// token's owner, or of the whole site for an administrator.
-    pub hosts: Vec<String>,
-    /// Whether the list of the site's administrator is used.
-    pub admin: bool,
-    /// The base URL of the API, by default `https://webexapis.com/v1`.
-    pub api_url: Url,
-    /// The token service, by default `https://webexapis.com/v1/access_token`.
-    pub oauth_url: Url,
-    /// Hosts to download from, besides Webex's own.
-    pub download_hosts: Vec<String>,
-}
 
 /// One Webex account.
 pub struct Webex {

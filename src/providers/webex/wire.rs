@@ -72,6 +72,13 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
+    /// Returns the listed length in bytes. Zero means that it is unknown.
+    pub(crate) fn declared_size(&self) -> Option<u64> {
+        self.size_bytes.and_then(|size| u64::try_from(size).ok()).filter(|size| *size > 0)
+    }
+}
+
+impl Recording {
     /// Returns `None` unless the entry is an object with an id that a path can contain.
     pub(crate) fn read(entry: Value) -> Option<Self> {
         serde_json::from_value::<Self>(entry)

@@ -166,9 +166,9 @@ fn monthly_windows_find_all_meetings() {
     assert_eq!(uuids, owned);
     assert_eq!(listed(&cloud, "guest@example.org")[0]["topic"], "Design review");
     assert_eq!(listed(&cloud, "hostFormer")[0]["topic"], "Handover");
-    let nobody = api(&cloud, "/users/nobody@example.org/recordings");
-    assert_eq!((nobody.status, nobody.code()), (404, Some(1001)));
-    assert!(nobody.json()["meetings"].is_null());
+    let unknown = api(&cloud, "/users/unknown@example.org/recordings");
+    assert_eq!((unknown.status, unknown.code()), (404, Some(1001)));
+    assert!(unknown.json()["meetings"].is_null());
 }
 
 #[test]
