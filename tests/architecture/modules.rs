@@ -102,8 +102,8 @@ fn misplaced_libraries(source: &Source) -> Vec<String> {
     found
 }
 
-/// Where an errno may be named: `fuse` replies to the kernel, and the others examine the result of a
-/// system call of their own.
+/// Where an errno may be named: `fuse` replies to the kernel, and the others examine the result
+/// of a system call of their own.
 const NAMES_ERRNO: [&str; 4] = ["cache", "commands", "daemon", "fuse"];
 
 /// Returns lines that name an errno elsewhere.
