@@ -21,7 +21,7 @@ use super::read_error_log::ReadErrorLog;
 use super::sibling_prefetch::{MAX_SMALL_FILE, SiblingPrefetcher};
 use super::xattr::{self, XattrReply};
 use crate::http::FetchError;
-use crate::model::one_line;
+use crate::model::line_with_hint;
 use crate::read::{CompleteFile, Engine, OpenFile};
 use crate::tree::{Content, Ino, LiveTree, Node};
 
@@ -388,7 +388,8 @@ impl<B> FileSystem<B> {
         };
         if let Err(error) = &result {
             if self.read_errors.admit(open.ino) {
-                tracing::warn!("cannot read {}: {}", self.tree.path_of(open.ino), one_line(error));
+                let reason = line_with_hint(error);
+                tracing::warn!("cannot read {}: {reason}", self.tree.path_of(open.ino));
             }
             if matches!(error, FetchError::WrongTotal { .. }) {
                 // A program that opens the file again because of this error must find the length

@@ -88,7 +88,7 @@ fn copies_of_all_kinds_are_exact() {
     }
     let said = rig.shell("cat cisco/*/*prevented/recording.mp4.unavailable.txt");
     assert!(
-        said.contains("\"Prevent downloading\"") && said.contains("its host can allow downloads"),
+        said.contains("\"Prevent downloading\"") && said.contains("Its host can allow downloads"),
         "{said}"
     );
     assert_eq!(rig.shell("ls cisco/*/*prevented"), "meeting.json\nrecording.mp4.unavailable.txt\n");
