@@ -572,7 +572,7 @@ fn webex_source_has_token_or_app() {
 }
 
 #[test]
-fn each_webex_app_has_its_own_sign_in_file() {
+fn each_webex_app_has_a_sign_in_file() {
     let app = "[source.a]\nprovider = 'webex'\nclient_id = 'x'\nclient_secret = 's3cr3t'";
     let config = Setup::new(app).load().unwrap();
     let WebexCredential::SignedIn { sign_in, .. } = &only_webex(&config).credential else {

@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_closed_limiter_rejects_calls_until_the_delay_ends() {
+    async fn closed_limiter_rejects_calls_during_the_delay() {
         let limiter = limiter(5);
         limiter.close(Duration::from_millis(300));
         limiter.close(Duration::from_millis(10));

@@ -262,7 +262,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn chunks_of_one_run_neither_overlap_nor_leave_gaps(
+        fn chunks_of_a_run_are_contiguous(
             waits in prop::collection::vec(any::<bool>(), 1..400), connections in 1usize..9
         ) {
             let mut pattern = AccessPattern::new(connections, 8);

@@ -217,7 +217,7 @@ fn paths_through_reexports_lead_to_the_definition() {
 }
 
 #[test]
-fn a_table_that_differs_from_the_source_is_found() {
+fn table_that_differs_from_source_is_found() {
     let files = [
         ("lib.rs", "mod a; mod b;"),
         ("a.rs", "use crate::b::B; pub struct A;"),

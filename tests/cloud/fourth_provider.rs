@@ -40,7 +40,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 
 // The section of the configuration.
 
-/// What a source of this provider is configured with.
+/// The options of a source of this provider.
 struct DirectoryConfig {
     /// The URL of the directory, which ends with a slash.
     url: Url,

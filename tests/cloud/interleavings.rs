@@ -40,14 +40,14 @@ const DEADLINE: Duration = Duration::from_secs(8);
 enum Step {
     Open(usize),
     Close(usize),
-    /// Consecutive reads of one length in one handle, from a place in sixteenths of the file.
+    /// Consecutive reads of one length in one handle, from an offset in sixteenths of the file.
     Read {
         handle: usize,
         place: u64,
         length: u32,
         count: u32,
     },
-    /// The same in all handles at once.
+    /// The same reads in all handles at once.
     ReadEverywhere {
         place: u64,
         length: u32,

@@ -1,4 +1,4 @@
-//! From listed files to the addresses of their bytes.
+//! Leases of a Rapatin account, over real sockets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use meetfs::providers::rapatin::Rapatin;
 use meetfs::providers::{ErrorClass, LeaseCache, LeaseEffort, Provider};
 
 use crate::support::rapatin::{
-    asked, demo, last, login, logins, rapatin, rapatin_with, secrets_sent,
+    demo, last_days, login, logins, rapatin, rapatin_with, requests_to, secrets_sent,
 };
 
-/// The files that can be read, with what the listing asked forgotten.
+/// Returns the listed files that can be read, and forgets the requests of the listing.
 async fn listed(cloud: &DemoCloud, rapatin: &Rapatin) -> Vec<RecordingFile> {
-    let listing = rapatin.list(last(5)).await.unwrap();
+    let listing = rapatin.list(last_days(5)).await.unwrap();
     let mut files: Vec<_> =
         listing.meetings.into_iter().flat_map(|meeting| meeting.files).collect();
     files.retain(|file| file.availability == Availability::Ready);
@@ -24,14 +24,14 @@ async fn listed(cloud: &DemoCloud, rapatin: &Rapatin) -> Vec<RecordingFile> {
     files
 }
 
-/// The bytes of a file by way of `desk`.
-async fn read(desk: &LeaseCache, file: &RecordingFile) -> Vec<u8> {
+/// Reads a file with the leases of `leases`.
+async fn read(leases: &LeaseCache, file: &RecordingFile) -> Vec<u8> {
     let expected = ExpectedFile { total: None, body: file.body, validator: None };
     let range = ByteRange { start: 0, end: u64::from(u32::MAX) };
     let (client, patience) = (Client::new(8).unwrap(), Duration::from_secs(10));
     let mut stream = RangeStream::new(
         client,
-        desk.slot(&file.id),
+        leases.slot(&file.id),
         range,
         expected,
         (TrafficClass::Bulk, Priority::Demand),
@@ -67,10 +67,10 @@ async fn files_are_exact_and_credentials_stay_at_rapatin() {
     let files = listed(&cloud, &client).await;
     let objects = cloud.rapatin_objects();
     assert_eq!(files.len(), objects.len());
-    let desk = LeaseCache::new(client.clone());
+    let leases = LeaseCache::new(client.clone());
     let mut lengths = Vec::new();
     for file in &files {
-        let bytes = read(&desk, file).await;
+        let bytes = read(&leases, file).await;
         let object = objects.iter().find(|object| object.content.slice(0..u64::MAX) == bytes);
         assert!(object.is_some(), "{file:?}");
         lengths.push(bytes.len() as u64);
@@ -79,22 +79,22 @@ async fn files_are_exact_and_credentials_stay_at_rapatin() {
     lengths.sort_unstable();
     truth.sort_unstable();
     assert_eq!(lengths, truth, "each object once");
-    // A link that has gone stale is renewed by a call that does carry the token.
+    // A stale download URL is renewed by a call with the token.
     cloud.expire_rapatin_links();
     for file in &files {
         assert!(is_signed(
             &client.lease(&file.id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
         ));
     }
-    assert!(!asked(&cloud, Server::Rapatin, "/recordings/").is_empty());
+    assert!(!requests_to(&cloud, Server::Rapatin, "/recordings/").is_empty());
     let secrets = secrets_sent(&cloud);
     assert!(secrets.len() > 2);
-    let elsewhere = [Server::Web, Server::Media].map(|server| asked(&cloud, server, ""));
+    let elsewhere = [Server::Web, Server::Media].map(|server| requests_to(&cloud, server, ""));
     assert!(elsewhere.iter().all(|requests| requests.len() >= files.len()));
     for request in elsewhere.iter().flatten() {
         assert_eq!((request.header("authorization"), request.header("referer")), (None, None));
-        let told = format!("{request:?}");
-        assert!(secrets.iter().all(|secret| !told.contains(secret.as_str())), "{told}");
+        let report = format!("{request:?}");
+        assert!(secrets.iter().all(|secret| !report.contains(secret.as_str())), "{report}");
     }
 }
 
@@ -108,23 +108,26 @@ async fn stale_url_is_renewed() {
         &client.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
     ));
     let statuses: Vec<u16> =
-        asked(&cloud, Server::Web, "").iter().map(|request| request.status).collect();
-    assert_eq!(statuses, [200, 302], "a page, and then the way on");
-    assert_eq!(asked(&cloud, Server::Rapatin, "").len(), 1);
-    // What was learned serves the other files of the session as well.
+        requests_to(&cloud, Server::Web, "").iter().map(|request| request.status).collect();
+    assert_eq!(statuses, [200, 302], "a page, then a redirect");
+    assert_eq!(requests_to(&cloud, Server::Rapatin, "").len(), 1);
+    // The new URLs serve the other files of the session, too.
     let sibling =
         files.iter().find(|file| file.id.meeting == files[0].id.meeting && file.id != files[0].id);
     assert!(is_signed(
         &client.lease(&sibling.unwrap().id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
     ));
-    assert_eq!(asked(&cloud, Server::Rapatin, "").len(), 1);
-    // A refused lease asks for a new link without trying the one at hand.
+    assert_eq!(requests_to(&cloud, Server::Rapatin, "").len(), 1);
+    // After a refused lease, a new URL is requested without a try of the known one.
     cloud.clear_requests();
     assert!(is_signed(
         &client.lease(&files[0].id, LeaseEffort::Renewed, Priority::Demand).await.unwrap()
     ));
     assert_eq!(
-        (asked(&cloud, Server::Rapatin, "").len(), asked(&cloud, Server::Web, "").len()),
+        (
+            requests_to(&cloud, Server::Rapatin, "").len(),
+            requests_to(&cloud, Server::Web, "").len()
+        ),
         (1, 1)
     );
 }
@@ -192,7 +195,7 @@ async fn permanent_refusal_contains_no_secret() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sixteen_leases_with_an_expired_token_log_in_once() {
+async fn sixteen_leases_with_expired_token_log_in_once() {
     let cloud = demo();
     let client = Arc::new(rapatin(&cloud));
     let files = listed(&cloud, &client).await;

@@ -12,8 +12,8 @@ use meetfs::providers::rapatin::RapatinCredential;
 use meetfs::providers::{ErrorClass, Provider};
 
 use crate::support::rapatin::{
-    asked, cloud, demo, last, login, logins, rapatin, rapatin_with, secrets_sent, session, today,
-    uuids,
+    cloud, demo, last_days, login, logins, rapatin, rapatin_with, requests_to, secrets_sent,
+    session, today, uuids,
 };
 
 fn named(sessions: &[RapatinSession], shown: impl Fn(&RapatinSession) -> bool) -> Vec<String> {
@@ -33,7 +33,7 @@ fn of<'a>(meetings: &'a [Meeting], uuid: &str) -> &'a Meeting {
 #[tokio::test(flavor = "multi_thread")]
 async fn single_and_listed_sessions_are_read() {
     let cloud = demo();
-    let listing = rapatin(&cloud).list(last(5)).await.unwrap();
+    let listing = rapatin(&cloud).list(last_days(5)).await.unwrap();
     assert!(listing.failed.is_empty(), "{:?}", listing.failed);
     let held = cloud.rapatin_sessions();
     let shown =
@@ -56,17 +56,17 @@ async fn single_and_listed_sessions_are_read() {
     let numbers: HashSet<&str> =
         held.iter().filter(|one| one.scheduled).map(|one| one.meeting_id.as_str()).collect();
     assert_eq!(
-        asked(&cloud, Server::Rapatin, "/recordings/").len(),
+        requests_to(&cloud, Server::Rapatin, "/recordings/").len(),
         numbers.len(),
         "each meeting once"
     );
-    assert_eq!((asked(&cloud, Server::Rapatin, "/schedules").len(), logins(&cloud)), (1, 1));
+    assert_eq!((requests_to(&cloud, Server::Rapatin, "/schedules").len(), logins(&cloud)), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sizes_and_deletion_days_are_listed() {
     let cloud = demo();
-    let listing = rapatin(&cloud).list(last(5)).await.unwrap();
+    let listing = rapatin(&cloud).list(last_days(5)).await.unwrap();
     let held = cloud.rapatin_sessions();
     let session = held.iter().find(|session| session.topic == "Rapat anggaran").unwrap();
     let meeting = of(&listing.meetings, &session.uuid);
@@ -77,16 +77,16 @@ async fn sizes_and_deletion_days_are_listed() {
     assert_eq!(sizes, lengths);
     let delete_on =
         TimeZone::UTC.to_datetime(session.start).date().saturating_add(4.days()).to_string();
-    let said = serde_json::to_string(&meeting.metadata).unwrap();
-    assert!(said.contains(&format!(r#""delete_on":"{delete_on}""#)), "{said}");
-    assert!(!said.contains("://"), "{said}");
+    let message = serde_json::to_string(&meeting.metadata).unwrap();
+    assert!(message.contains(&format!(r#""delete_on":"{delete_on}""#)), "{message}");
+    assert!(!message.contains("://"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn configured_meeting_is_requested_once() {
     let cloud = demo();
     let both = ["86666666666", "85095598095", "89999999999"];
-    let listing = rapatin_with(&cloud, login(&cloud), &both).list(last(5)).await.unwrap();
+    let listing = rapatin_with(&cloud, login(&cloud), &both).list(last_days(5)).await.unwrap();
     assert!(
         listing.failed.is_empty(),
         "a meeting without recordings is not a failure: {:?}",
@@ -95,7 +95,7 @@ async fn configured_meeting_is_requested_once() {
     let shown = |session: &RapatinSession| session.status != RapatinStatus::Deleted;
     assert_eq!(uuids(&listing.meetings), named(&cloud.rapatin_sessions(), shown));
     for meeting in both {
-        assert_eq!(asked(&cloud, Server::Rapatin, meeting).len(), 1, "{meeting}");
+        assert_eq!(requests_to(&cloud, Server::Rapatin, meeting).len(), 1, "{meeting}");
     }
 }
 
@@ -111,18 +111,18 @@ async fn listed_start_never_changes() {
         let day = TimeZone::UTC.to_datetime(session.start).date();
         TimeZone::UTC.to_timestamp(day.to_datetime(time(0, 0, 0, 0))).unwrap()
     };
-    let first = client.list(last(5)).await.unwrap().meetings;
+    let first = client.list(last_days(5)).await.unwrap().meetings;
     assert_eq!(of(&first, &scheduled.uuid).start, scheduled.start);
     assert_eq!(of(&first, &unscheduled.uuid).start, midnight(unscheduled));
 
     cloud.change_rapatin_session(&scheduled.uuid, |session| session.scheduled = false);
     cloud.change_rapatin_session(&unscheduled.uuid, |session| session.scheduled = true);
-    let second = client.list(last(5)).await.unwrap().meetings;
+    let second = client.list(last_days(5)).await.unwrap().meetings;
     for uuid in [&scheduled.uuid, &unscheduled.uuid] {
         assert_eq!(of(&second, uuid), of(&first, uuid), "the same on every listing");
     }
     let relisted =
-        rapatin_with(&cloud, login(&cloud), &meetings).list(last(5)).await.unwrap().meetings;
+        rapatin_with(&cloud, login(&cloud), &meetings).list(last_days(5)).await.unwrap().meetings;
     assert_eq!(of(&relisted, &scheduled.uuid).start, midnight(scheduled));
 }
 
@@ -130,13 +130,13 @@ async fn listed_start_never_changes() {
 async fn session_follows_its_status() {
     let cloud = cloud(vec![session("a==", "81", 1).status(RapatinStatus::Processing)]);
     let client = rapatin(&cloud);
-    let listed = client.list(last(5)).await.unwrap().meetings;
+    let listed = client.list(last_days(5)).await.unwrap().meetings;
     assert_eq!((listed.len(), of(&listed, "a==").files.len()), (1, 0));
     cloud.change_rapatin_session("a==", |session| session.status = RapatinStatus::Ready);
-    let listed = client.list(last(5)).await.unwrap().meetings;
+    let listed = client.list(last_days(5)).await.unwrap().meetings;
     assert_eq!(of(&listed, "a==").files[0].availability, Availability::Ready);
     cloud.change_rapatin_session("a==", |session| session.status = RapatinStatus::Deleted);
-    let listing = client.list(last(5)).await.unwrap();
+    let listing = client.list(last_days(5)).await.unwrap();
     assert_eq!((listing.meetings.len(), listing.failed.len()), (0, 0));
 }
 
@@ -145,9 +145,9 @@ async fn schedule_of_several_pages_is_complete() {
     let sessions =
         (0..120).map(|n| session(&format!("{n}=="), &format!("9{n:03}"), 1 + n % 3)).collect();
     let cloud = cloud(sessions);
-    let listing = rapatin(&cloud).list(last(5)).await.unwrap();
+    let listing = rapatin(&cloud).list(last_days(5)).await.unwrap();
     assert_eq!((listing.meetings.len(), listing.failed.len()), (120, 0));
-    assert_eq!(asked(&cloud, Server::Rapatin, "/schedules").len(), 3);
+    assert_eq!(requests_to(&cloud, Server::Rapatin, "/schedules").len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,8 +159,8 @@ async fn sessions_of_other_days_are_left_out() {
     };
     let cloud = cloud(vec![weekly("new==", 1), weekly("old==", 8)]);
     let client = rapatin(&cloud);
-    assert_eq!(uuids(&client.list(last(5)).await.unwrap().meetings), ["new=="]);
-    assert_eq!(uuids(&client.list(last(10)).await.unwrap().meetings), ["new==", "old=="]);
+    assert_eq!(uuids(&client.list(last_days(5)).await.unwrap().meetings), ["new=="]);
+    assert_eq!(uuids(&client.list(last_days(10)).await.unwrap().meetings), ["new==", "old=="]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -168,18 +168,18 @@ async fn session_is_listed_in_every_span() {
     let cloud = cloud(vec![session("old==", "81", 20), session("new==", "81", 2).unscheduled()]);
     let client = rapatin(&cloud);
     assert!(
-        client.list(last(7)).await.unwrap().meetings.is_empty(),
+        client.list(last_days(7)).await.unwrap().meetings.is_empty(),
         "the meeting is not known yet"
     );
-    assert_eq!(uuids(&client.list(last(30)).await.unwrap().meetings), ["new==", "old=="]);
-    assert_eq!(uuids(&client.list(last(7)).await.unwrap().meetings), ["new=="]);
+    assert_eq!(uuids(&client.list(last_days(30)).await.unwrap().meetings), ["new==", "old=="]);
+    assert_eq!(uuids(&client.list(last_days(7)).await.unwrap().meetings), ["new=="]);
     assert!(cloud.remove_rapatin_session("old==") && cloud.remove_rapatin_session("new=="));
     cloud.clear_requests();
     for _ in 0..2 {
-        assert!(client.list(last(7)).await.unwrap().meetings.is_empty());
+        assert!(client.list(last_days(7)).await.unwrap().meetings.is_empty());
     }
     assert_eq!(
-        asked(&cloud, Server::Rapatin, "/recordings/81").len(),
+        requests_to(&cloud, Server::Rapatin, "/recordings/81").len(),
         1,
         "it holds nothing any more"
     );
@@ -190,14 +190,14 @@ async fn configured_meetings_are_listed_without_the_schedule() {
     let cloud = demo();
     cloud.inject(Trigger::always(Server::Rapatin).on("/schedules").does(Effect::status(503)));
     let client = rapatin_with(&cloud, login(&cloud), &["81234567890", "86666666666"]);
-    let listing = client.list(last(5)).await.unwrap();
+    let listing = client.list(last_days(5)).await.unwrap();
     assert_eq!(listing.meetings.len(), 3);
     let [(days, error)] = listing.failed.as_slice() else { panic!("{:?}", listing.failed) };
     assert_eq!(error.class(), ErrorClass::Unavailable);
     let why = line_with_hint(error);
-    assert!(*days == last(5) && why.contains("503"), "{why}");
+    assert!(*days == last_days(5) && why.contains("503"), "{why}");
     cloud.clear_faults();
-    let whole = client.list(last(5)).await.unwrap();
+    let whole = client.list(last_days(5)).await.unwrap();
     for session in cloud.rapatin_sessions().iter().filter(|one| one.meeting_id == "81234567890") {
         let start = |meetings| of(meetings, &session.uuid).start;
         assert_ne!(start(&listing.meetings), session.start);
@@ -208,7 +208,7 @@ async fn configured_meetings_are_listed_without_the_schedule() {
         );
     }
     cloud.inject(Trigger::always(Server::Rapatin).on("/schedules").does(Effect::status(503)));
-    let error = rapatin(&cloud).list(last(5)).await.unwrap_err();
+    let error = rapatin(&cloud).list(last_days(5)).await.unwrap_err();
     assert!(error.class() == ErrorClass::Unavailable, "{error:?}");
 }
 
@@ -217,7 +217,7 @@ async fn failed_meeting_affects_only_its_days() {
     let cloud =
         cloud(vec![session("a==", "81", 2), session("b==", "82", 12), session("c==", "83", 3)]);
     cloud.inject(Trigger::always(Server::Rapatin).on("/recordings/82").does(Effect::status(502)));
-    let listing = rapatin(&cloud).list(last(20)).await.unwrap();
+    let listing = rapatin(&cloud).list(last_days(20)).await.unwrap();
     assert_eq!(uuids(&listing.meetings), ["a==", "c=="]);
     let [(days, error)] = listing.failed.as_slice() else { panic!("{:?}", listing.failed) };
     assert_eq!(error.class(), ErrorClass::Unavailable);
@@ -232,9 +232,9 @@ async fn failed_meeting_affects_only_its_days() {
 async fn refused_meeting_is_an_error_if_configured() {
     let cloud = cloud(vec![session("a==", "81", 2), session("b==", "82", 2)]);
     cloud.inject(Trigger::always(Server::Rapatin).on("/recordings/82").does(Effect::status(403)));
-    let listing = rapatin(&cloud).list(last(5)).await.unwrap();
+    let listing = rapatin(&cloud).list(last_days(5)).await.unwrap();
     assert_eq!((uuids(&listing.meetings), listing.failed.len()), (vec!["a==".to_owned()], 0));
-    let listing = rapatin_with(&cloud, login(&cloud), &["82"]).list(last(5)).await.unwrap();
+    let listing = rapatin_with(&cloud, login(&cloud), &["82"]).list(last_days(5)).await.unwrap();
     let [(_, error)] = listing.failed.as_slice() else { panic!("{:?}", listing.failed) };
     assert_eq!(error.class(), ErrorClass::NotAllowed);
     let why = line_with_hint(error);
@@ -247,11 +247,11 @@ async fn dead_service_is_given_up_early() {
     let cloud = cloud(sessions);
     cloud.inject(Trigger::always(Server::Rapatin).on("/recordings/").does(Effect::status(503)));
     assert!(
-        matches!(rapatin(&cloud).list(last(5)).await, Err(error) if error.class() == ErrorClass::Unavailable)
+        matches!(rapatin(&cloud).list(last_days(5)).await, Err(error) if error.class() == ErrorClass::Unavailable)
     );
-    // Four at once with five tries each, and perhaps three that began before the fourth had failed.
-    let asked = asked(&cloud, Server::Rapatin, "/recordings/").len();
-    assert!(asked <= 7 * 5, "{asked}");
+    // Four at once with five attempts each, and up to three that began before the fourth failed.
+    let requests = requests_to(&cloud, Server::Rapatin, "/recordings/").len();
+    assert!(requests <= 7 * 5, "{requests}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -264,7 +264,7 @@ async fn wrong_url_is_not_an_empty_archive() {
         headers: Vec::new(),
     };
     cloud.inject(Trigger::always(Server::Rapatin).on("/recordings/").does(page));
-    let error = rapatin(&cloud).list(last(5)).await.unwrap_err();
+    let error = rapatin(&cloud).list(last_days(5)).await.unwrap_err();
     assert!(
         error.class() == ErrorClass::NotFound && line_with_hint(&error).contains("api_url"),
         "{error:?}"
@@ -277,7 +277,7 @@ async fn rate_limit_delays_a_listing() {
     let limit = || Effect::TooManyRequests(RetryAfter::Seconds(1));
     cloud.inject(Trigger::next(Server::Rapatin, 1).on("/schedules").does(limit()));
     cloud.inject(Trigger::next(Server::Rapatin, 2).on("/recordings/").does(limit()));
-    let listing = rapatin(&cloud).list(last(5)).await.unwrap();
+    let listing = rapatin(&cloud).list(last_days(5)).await.unwrap();
     assert_eq!((listing.meetings.len(), listing.failed.len()), (6, 0));
 }
 
@@ -290,10 +290,11 @@ async fn old_empty_meeting_is_requested_once() {
         cloud(vec![gone("old==", "81", 40), gone("new==", "82", 3), session("kept==", "83", 40)]);
     let client = rapatin(&cloud);
     for _ in 0..2 {
-        assert_eq!(uuids(&client.list(last(60)).await.unwrap().meetings), ["kept=="]);
+        assert_eq!(uuids(&client.list(last_days(60)).await.unwrap().meetings), ["kept=="]);
     }
-    let times =
-        |meeting: &str| asked(&cloud, Server::Rapatin, &format!("/recordings/{meeting}")).len();
+    let times = |meeting: &str| {
+        requests_to(&cloud, Server::Rapatin, &format!("/recordings/{meeting}")).len()
+    };
     assert_eq!((times("81"), times("82"), times("83")), (1, 2, 2));
 }
 
@@ -301,15 +302,15 @@ async fn old_empty_meeting_is_requested_once() {
 async fn expired_token_costs_one_login() {
     let cloud = demo();
     let client = rapatin(&cloud);
-    client.list(last(5)).await.unwrap();
+    client.list(last_days(5)).await.unwrap();
     cloud.expire_rapatin_tokens();
-    let listing = client.list(last(5)).await.unwrap();
+    let listing = client.list(last_days(5)).await.unwrap();
     assert_eq!((listing.meetings.len(), listing.failed.len(), logins(&cloud)), (6, 0, 2));
-    // Four are under way at once and refused together, before one of them can come again.
+    // Four requests are in flight and refused together, before one of them is repeated.
     let next = || Trigger::next(Server::Rapatin, 4).on("/recordings/");
     cloud.inject(next().does(Effect::Latency(Duration::from_millis(200))));
     cloud.inject(next().does(Effect::ExpiredToken));
-    let listing = client.list(last(5)).await.unwrap();
+    let listing = client.list(last_days(5)).await.unwrap();
     assert_eq!((listing.meetings.len(), listing.failed.len(), logins(&cloud)), (6, 0, 3));
 }
 
@@ -320,7 +321,7 @@ async fn wrong_password_is_sent_once() {
     let wrong = RapatinCredential::Login { email, password: "wr0ng-s3cret".to_owned().into() };
     let client = rapatin_with(&cloud, wrong, &["86666666666"]);
     for _ in 0..2 {
-        let error = client.list(last(5)).await.unwrap_err();
+        let error = client.list(last_days(5)).await.unwrap_err();
         let text = format!("{error} {error:?} {client:?}");
         assert!(
             error.class() == ErrorClass::Credential
@@ -329,7 +330,7 @@ async fn wrong_password_is_sent_once() {
         );
         assert!(!text.contains("s3cret"), "{text}");
     }
-    assert_eq!((logins(&cloud), asked(&cloud, Server::Rapatin, "/recordings").len()), (1, 0));
+    assert_eq!((logins(&cloud), requests_to(&cloud, Server::Rapatin, "/recordings").len()), (1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -337,9 +338,9 @@ async fn configured_token_works_until_it_expires() {
     let cloud = demo();
     let token = RapatinCredential::Token(cloud.rapatin_token().into());
     let client = rapatin_with(&cloud, token, &[]);
-    assert_eq!(client.list(last(5)).await.unwrap().meetings.len(), 6);
+    assert_eq!(client.list(last_days(5)).await.unwrap().meetings.len(), 6);
     cloud.expire_rapatin_tokens();
-    let error = client.list(last(5)).await.unwrap_err();
+    let error = client.list(last_days(5)).await.unwrap_err();
     let text = format!("{error} {error:?}");
     assert!(
         error.class() == ErrorClass::Credential

@@ -16,17 +16,18 @@ use meetfs::providers::{ErrorClass, LeaseCache, LeaseEffort, Provider};
 use tokio::time::Instant;
 
 use crate::support::webex::{
-    DETAILS, answer, asked, details, holding, last, personal, recording, renewals, secrets, webex,
+    DETAILS, api_reply, details, last_days, personal, recording, renewals, requests_to, secrets,
+    webex, webex_cloud,
 };
 
 fn cloud(recordings: Vec<WebexRecording>) -> DemoCloud {
-    DemoCloud::start(holding(recordings)).unwrap()
+    DemoCloud::start(webex_cloud(recordings)).unwrap()
 }
 
-/// Every file of every recording, by recording and key, as listed or as the details have it.
+/// Returns every file of every recording by recording and key, from the listing and the details.
 async fn everything(webex: &Webex) -> BTreeMap<(String, String), RecordingFile> {
     let mut files = BTreeMap::new();
-    for meeting in webex.list(last(30)).await.unwrap().meetings {
+    for meeting in webex.list(last_days(30)).await.unwrap().meetings {
         let details = webex.details(&meeting.id).await.unwrap();
         for file in
             meeting.files.into_iter().chain(details.into_iter().flat_map(|details| details.files))
@@ -37,9 +38,9 @@ async fn everything(webex: &Webex) -> BTreeMap<(String, String), RecordingFile> 
     files
 }
 
-/// The ids of the three files of the recording `a`, of which no detail has been asked.
+/// Returns the ids of the three files of the recording `a` without requesting its details.
 async fn three(webex: &Webex) -> [FileId; 3] {
-    let meeting = webex.list(last(30)).await.unwrap().meetings.into_iter().next().unwrap();
+    let meeting = webex.list(last_days(30)).await.unwrap().meetings.into_iter().next().unwrap();
     let video = meeting.files[0].id.clone();
     ["recording", "audio", "transcript"].map(|key| FileId { key: key.into(), ..video.clone() })
 }
@@ -116,7 +117,7 @@ async fn refused_url_is_renewed_once_for_all_files() {
         ));
     }
     assert_eq!(details(&cloud).len(), 1);
-    // A file's lease is asked for again only when its link is of no use any more.
+    // A lease is requested again only when its URL has been used.
     for (file, first) in files.iter().zip(&first) {
         assert_ne!(
             address(&webex.lease(file, LeaseEffort::Listed, Priority::Demand).await.unwrap()),
@@ -126,7 +127,7 @@ async fn refused_url_is_renewed_once_for_all_files() {
     assert_eq!(details(&cloud).len(), 2);
     webex.lease(&files[0], LeaseEffort::Renewed, Priority::Demand).await.unwrap();
     webex.lease(&files[1], LeaseEffort::LastResort, Priority::Demand).await.unwrap();
-    assert_eq!(details(&cloud).len(), 4, "once two links were refused, only one as of now will do");
+    assert_eq!(details(&cloud).len(), 4, "after two refusals, only a new URL is used");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,14 +135,14 @@ async fn readers_survive_expired_urls_without_leaking_the_token() {
     let cloud = cloud(vec![recording("a", 5)]);
     let webex = Arc::new(webex(&cloud));
     let files = everything(&webex).await;
-    let desk = LeaseCache::new(webex.clone());
+    let leases = LeaseCache::new(webex.clone());
     let client = Client::new(8).unwrap();
     for round in 1..=3 {
         for file in files.values() {
             let expected = ExpectedFile { total: None, body: file.body, validator: None };
             let range = ByteRange { start: 0, end: 1 << 20 };
             let patience = Duration::from_secs(10);
-            let slot = desk.slot(&file.id);
+            let slot = leases.slot(&file.id);
             let mut stream = RangeStream::new(
                 client.clone(),
                 slot,
@@ -163,7 +164,7 @@ async fn readers_survive_expired_urls_without_leaking_the_token() {
         );
         cloud.expire_links();
     }
-    for request in asked(&cloud, Server::Media, "") {
+    for request in requests_to(&cloud, Server::Media, "") {
         assert_eq!((request.header("authorization"), request.header("referer")), (None, None));
         assert!(!request.query.contains("token"), "{request:?}");
     }
@@ -172,7 +173,7 @@ async fn readers_survive_expired_urls_without_leaking_the_token() {
 #[tokio::test(flavor = "multi_thread")]
 async fn expiry_in_the_past_is_ignored() {
     let options =
-        DemoCloudOptions { webex_link_ttl: Duration::ZERO, ..holding(vec![recording("a", 5)]) };
+        DemoCloudOptions { webex_link_ttl: Duration::ZERO, ..webex_cloud(vec![recording("a", 5)]) };
     let cloud = DemoCloud::start(options).unwrap();
     let webex = webex(&cloud);
     let files = three(&webex).await;
@@ -198,9 +199,9 @@ async fn prevented_download_states_its_reason() {
     let error = webex.lease(&video.id, LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::NotAllowed);
     assert_eq!(line_with_hint(&error), *why);
-    // Who is a compliance officer gets links where the list shows none.
+    // A compliance officer gets download URLs that the list omits.
     let link = r#"{"id":"a","temporaryDirectDownloadLinks":{"recordingDownloadLink":"https://nsj1wss.webex.com/nbr/x?ticket=t"}}"#;
-    cloud.inject(on_detail(1).does(answer(200, link, &[])));
+    cloud.inject(on_detail(1).does(api_reply(200, link, &[])));
     let files = webex.details(&"a".into()).await.unwrap().unwrap().files;
     assert_eq!(
         (files.len(), &files[0].id, &files[0].availability),
@@ -248,18 +249,24 @@ async fn stored_transcript_is_read_from_the_api() {
 async fn missing_transcript_scope_affects_only_transcripts() {
     let cloud = cloud(vec![recording("a", 5).with_stored_transcript()]);
     let refused = Trigger::always(Server::Webex).on("/meetingTranscripts");
-    cloud.inject(refused.does(answer(403, r#"{"message":"no scope"}"#, &[])));
+    cloud.inject(refused.does(api_reply(403, r#"{"message":"no scope"}"#, &[])));
     let files = everything(&webex(&cloud)).await;
     let keys: Vec<&str> = files.keys().map(|(_, key)| key.as_str()).collect();
     assert_eq!(keys, ["audio", "recording"]);
     // A transient failure is retried without another request for details.
     cloud.clear_faults();
     let failing = Trigger::always(Server::Webex).on("/meetingTranscripts");
-    cloud.inject(failing.does(answer(503, "{}", &[])));
+    cloud.inject(failing.does(api_reply(503, "{}", &[])));
     let webex = webex(&cloud);
     cloud.clear_requests();
-    let meetings: Vec<_> =
-        webex.list(last(10)).await.unwrap().meetings.into_iter().map(std::sync::Arc::new).collect();
+    let meetings: Vec<_> = webex
+        .list(last_days(10))
+        .await
+        .unwrap()
+        .meetings
+        .into_iter()
+        .map(std::sync::Arc::new)
+        .collect();
     let described = webex.details(&"a".into()).await.unwrap().unwrap();
     assert!(described.files.iter().all(|file| file.extension != "vtt"), "{described:?}");
     let late = webex.late_files(&meetings).await;
@@ -282,7 +289,7 @@ async fn url_on_another_host_is_refused() {
     let webex = webex(&cloud);
     let files = three(&webex).await;
     let body = r#"{"id":"a","temporaryDirectDownloadLinks":{"recordingDownloadLink":"https://evilwebex.com/p4th?ticket=s3cret"}}"#;
-    cloud.inject(on_detail(1).does(answer(200, body, &[])));
+    cloud.inject(on_detail(1).does(api_reply(200, body, &[])));
     let error = webex.lease(&files[0], LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
     let text = format!("{error} {error:?}");
     assert!(
@@ -296,7 +303,7 @@ async fn url_on_another_host_is_refused() {
 async fn every_error_of_a_recording_has_its_message() {
     let cloud = cloud(vec![recording("a", 5)]);
     let files = three(&webex(&cloud)).await;
-    for (status, headers, for_good, says) in [
+    for (status, headers, is_permanent, says) in [
         (401, vec![], false, "Personal tokens expire after 12 hours"),
         (
             403,
@@ -329,7 +336,7 @@ async fn every_error_of_a_recording_has_its_message() {
         (503, vec![], false, "returned a server error (503)"),
         (504, vec![], false, "returned a server error (504)"),
     ] {
-        cloud.inject(on_detail(u32::MAX).does(answer(status, r#"{"message":"m."}"#, &headers)));
+        cloud.inject(on_detail(u32::MAX).does(api_reply(status, r#"{"message":"m."}"#, &headers)));
         let error = personal(&cloud)
             .lease(&files[0], LeaseEffort::Listed, Priority::Demand)
             .await
@@ -340,16 +347,16 @@ async fn every_error_of_a_recording_has_its_message() {
             assert!(!text.contains(&secret), "{text}");
         }
         match personal(&cloud).details(&"a".into()).await {
-            Ok(nothing) => assert!(for_good && nothing.is_none(), "{status}"),
+            Ok(nothing) => assert!(is_permanent && nothing.is_none(), "{status}"),
             Err(error) => {
-                assert!(!for_good && line_with_hint(&error).contains(says), "{status}: {error}")
+                assert!(!is_permanent && line_with_hint(&error).contains(says), "{status}: {error}")
             }
         }
         cloud.clear_faults();
     }
 }
 
-/// Moves the clock of this test's runtime, and with it every timeout and back-off of the client.
+/// Advances the clock of the test's runtime, which timeouts and back-offs of the client use.
 async fn advance(duration: Duration) {
     tokio::time::pause();
     tokio::time::advance(duration).await;
@@ -361,7 +368,7 @@ async fn locked_recording_is_left_alone_until_its_delay() {
     let cloud = cloud(vec![recording("a", 5)]);
     let webex = webex(&cloud);
     let files = three(&webex).await;
-    cloud.inject(on_detail(1).does(answer(423, "{}", &[("retry-after", "2")])));
+    cloud.inject(on_detail(1).does(api_reply(423, "{}", &[("retry-after", "2")])));
     for file in &files {
         let error = webex.lease(file, LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
         assert!(error.class() == ErrorClass::Unavailable, "{error}");
@@ -399,7 +406,7 @@ async fn sixteen_leases_renew_an_expired_token_once() {
         (0..16).map(|number| recording(&format!("r{number:02}"), 5 + number)).collect();
     let cloud = cloud(recordings);
     let webex = Arc::new(webex(&cloud));
-    let meetings = webex.list(last(5)).await.unwrap().meetings;
+    let meetings = webex.list(last_days(5)).await.unwrap().meetings;
     assert_eq!(meetings.len(), 16);
     cloud.expire_tokens();
     let asking: Vec<_> = meetings

@@ -15,8 +15,8 @@ use meetfs::providers::webex::WebexCredential;
 use meetfs::providers::{ErrorClass, LeaseEffort, Listing, Provider, ProviderError};
 
 use crate::support::webex::{
-    answer, app, day, details, holding, last, pages, personal, recording, renewals, secrets, webex,
-    webex_with,
+    api_reply, app, day, details, last_days, pages, personal, recording, renewals, secrets, webex,
+    webex_cloud, webex_with,
 };
 
 const PAGE_CAP: u32 = 30;
@@ -31,8 +31,8 @@ fn sorted(mut meetings: Vec<Meeting>) -> Vec<Meeting> {
     meetings
 }
 
-/// The fewest calls that list `span`: windows of 30 days and their pages.
-fn fewest_calls(archive: &WebexArchive, span: DaySpan) -> usize {
+/// Returns the minimum of calls that list `span`: windows of 30 days and their pages.
+fn min_calls(archive: &WebexArchive, span: DaySpan) -> usize {
     let made: Vec<_> =
         archive.recordings.iter().map(|recording| day(recording.create_time)).collect();
     let (mut calls, mut to) = (0, span.to);
@@ -51,7 +51,7 @@ fn on_lists(count: u32) -> Trigger {
     Trigger::next(Server::Webex, count).on("/v1/recordings")
 }
 
-/// Why the only failed days failed, or all of them.
+/// Returns the error of the only failed days, or of the whole listing.
 fn why(outcome: &Result<Listing, ProviderError>) -> ProviderError {
     match outcome {
         Err(error) => error.clone(),
@@ -63,23 +63,23 @@ fn why(outcome: &Result<Listing, ProviderError>) -> ProviderError {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_years_take_the_fewest_calls() {
+async fn two_years_take_the_min_calls() {
     for null_pages in [true, false] {
         let archive = WebexArchive { null_pages, ..WebexArchive::many(1000, 730) };
         let cloud = cloud(archive.clone());
-        let listing = webex(&cloud).list(last(730)).await.unwrap();
+        let listing = webex(&cloud).list(last_days(730)).await.unwrap();
         assert!(listing.failed.is_empty(), "{:?}", listing.failed);
         let listed: HashSet<&str> =
             listing.meetings.iter().map(|meeting| meeting.id.as_str()).collect();
         let held: HashSet<&str> =
             archive.recordings.iter().map(|recording| recording.id.as_str()).collect();
         assert_eq!((listing.meetings.len(), &listed), (1000, &held));
-        let fewest = fewest_calls(&archive, last(730));
+        let fewest = min_calls(&archive, last_days(730));
         assert!(fewest > 25, "two years take at least that many windows, {fewest}");
         assert_eq!((pages(&cloud).len(), details(&cloud).len(), renewals(&cloud)), (fewest, 0, 1));
         assert!(
             pages(&cloud).iter().all(|page| page.status == 200),
-            "a page of null entries was asked for"
+            "a page of null entries was requested"
         );
     }
 }
@@ -88,8 +88,8 @@ async fn two_years_take_the_fewest_calls() {
 async fn listing_has_the_video_with_its_size() {
     let mut second = recording("b", 30).with_video(70_000);
     second.numbers_as_strings = true;
-    let cloud = DemoCloud::start(holding(vec![recording("a", 5), second])).unwrap();
-    let meetings = sorted(webex(&cloud).list(last(5)).await.unwrap().meetings);
+    let cloud = DemoCloud::start(webex_cloud(vec![recording("a", 5), second])).unwrap();
+    let meetings = sorted(webex(&cloud).list(last_days(5)).await.unwrap().meetings);
     for (meeting, size) in meetings.iter().zip([50_000, 70_000]) {
         let [video] = meeting.files.as_slice() else { panic!("{meeting:?}") };
         assert_eq!((video.declared_size, &video.availability), (Some(size), &Availability::Ready));
@@ -106,19 +106,19 @@ async fn listing_has_the_video_with_its_size() {
 async fn order_of_replies_is_irrelevant() {
     let cloud = cloud(WebexArchive::many(200, 200));
     let webex = webex(&cloud);
-    let plain = sorted(webex.list(last(200)).await.unwrap().meetings);
+    let plain = sorted(webex.list(last_days(200)).await.unwrap().meetings);
     assert_eq!(plain.len(), 200);
     for skip in 0..4 {
         cloud.inject(on_lists(2).after(skip).does(Effect::Latency(Duration::from_millis(150))));
-        assert_eq!(sorted(webex.list(last(200)).await.unwrap().meetings), plain);
+        assert_eq!(sorted(webex.list(last_days(200)).await.unwrap().meetings), plain);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_page_is_requested_with_fewer_entries() {
-    let cloud = DemoCloud::start(holding(WebexArchive::many(60, 20).recordings)).unwrap();
-    cloud.inject(on_lists(2).does(answer(504, "{}", &[])));
-    let listing = webex(&cloud).list(last(20)).await.unwrap();
+    let cloud = DemoCloud::start(webex_cloud(WebexArchive::many(60, 20).recordings)).unwrap();
+    cloud.inject(on_lists(2).does(api_reply(504, "{}", &[])));
+    let listing = webex(&cloud).list(last_days(20)).await.unwrap();
     assert_eq!((listing.meetings.len(), listing.failed.len()), (60, 0));
     let most: Vec<String> = pages(&cloud)
         .iter()
@@ -131,9 +131,9 @@ async fn slow_page_is_requested_with_fewer_entries() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn page_that_stays_slow_fails_at_ten_entries() {
-    let cloud = DemoCloud::start(holding(vec![recording("a", 5)])).unwrap();
-    cloud.inject(on_lists(u32::MAX).does(answer(504, r#"{"message":"Gateway Timeout."}"#, &[])));
-    let error = why(&webex(&cloud).list(last(20)).await);
+    let cloud = DemoCloud::start(webex_cloud(vec![recording("a", 5)])).unwrap();
+    cloud.inject(on_lists(u32::MAX).does(api_reply(504, r#"{"message":"Gateway Timeout."}"#, &[])));
+    let error = why(&webex(&cloud).list(last_days(20)).await);
     assert_eq!(
         line_with_hint(&error),
         "Webex returned status 504 for the list of recordings (\"Gateway Timeout\") (hint: A running mount retries automatically.)"
@@ -148,8 +148,8 @@ async fn next_page_on_another_host_is_refused() {
     let host = format!("http://{}", elsewhere.local_addr().unwrap());
     let cloud = cloud(WebexArchive::many(40, 20));
     let link = format!("<{host}/v1/recordings?max=100&cursor=p4th>; rel=\"next\"");
-    cloud.inject(on_lists(u32::MAX).does(answer(200, r#"{"items":[]}"#, &[("link", &link)])));
-    let error = why(&webex(&cloud).list(last(20)).await);
+    cloud.inject(on_lists(u32::MAX).does(api_reply(200, r#"{"items":[]}"#, &[("link", &link)])));
+    let error = why(&webex(&cloud).list(last_days(20)).await);
     assert_eq!(
         line_with_hint(&error),
         format!(
@@ -164,20 +164,20 @@ async fn endless_or_unreadable_list_is_given_up() {
     let cloud = cloud(WebexArchive::many(40, 20));
     let webex = webex(&cloud);
     let link = format!("<{}/recordings?max=100&cursor=round>; rel=\"next\"", cloud.webex_api_url());
-    let circle = answer(200, r#"{"items":[]}"#, &[("link", &link)]);
-    let page_with = |link| answer(200, r#"{"items":[]}"#, &[("link", link)]);
+    let circle = api_reply(200, r#"{"items":[]}"#, &[("link", &link)]);
+    let page_with = |link| api_reply(200, r#"{"items":[]}"#, &[("link", link)]);
     let unreadable = "sent a Link header that cannot be read";
     for (effect, says, calls) in [
         (page_with(r#"</v1/recordings?cursor=2; rel="next""#), unreadable, 1),
         (page_with(r#"/v1/recordings?cursor=2; rel="next""#), unreadable, 1),
         (page_with(r#"<>; rel="next""#), unreadable, 1),
         (circle, "named the same next page twice", 2),
-        (answer(200, r#"{"message":"hello"}"#, &[]), "sent a list without items", 1),
-        (answer(200, "<html>", &[]), "not a JSON object (hint: Check api_url.)", 1),
+        (api_reply(200, r#"{"message":"hello"}"#, &[]), "sent a list without items", 1),
+        (api_reply(200, "<html>", &[]), "not a JSON object (hint: Check api_url.)", 1),
     ] {
         cloud.clear_requests();
         cloud.inject(on_lists(u32::MAX).does(effect));
-        let error = why(&webex.list(last(20)).await);
+        let error = why(&webex.list(last_days(20)).await);
         assert!(
             error.class() == ErrorClass::Unavailable && line_with_hint(&error).contains(says),
             "{error}"
@@ -189,7 +189,7 @@ async fn endless_or_unreadable_list_is_given_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn removed_recordings_are_left_out() {
-    let cloud = DemoCloud::start(holding(Vec::new())).unwrap();
+    let cloud = DemoCloud::start(webex_cloud(Vec::new())).unwrap();
     let entry = |id: &str, more: &str| {
         format!(
             r#"{{"id":"{id}","timeRecorded":"2026-01-01T00:00:00Z","downloadUrl":"https://x/y",{more}}}"#
@@ -202,12 +202,12 @@ async fn removed_recordings_are_left_out() {
         entry("d", r#""status":"hibernating""#),
         r#"{"id":""}"#.to_owned(),
     ];
-    cloud.inject(on_lists(1).does(answer(
+    cloud.inject(on_lists(1).does(api_reply(
         200,
         &format!(r#"{{"items":[{}]}}"#, items.join(",")),
         &[],
     )));
-    let meetings = sorted(webex(&cloud).list(last(5)).await.unwrap().meetings);
+    let meetings = sorted(webex(&cloud).list(last_days(5)).await.unwrap().meetings);
     let ids: Vec<(&str, &str)> = meetings
         .iter()
         .map(|meeting| (meeting.id.as_str(), meeting.files[0].extension.as_str()))
@@ -219,9 +219,9 @@ async fn removed_recordings_are_left_out() {
 async fn failed_window_is_reported_and_others_are_listed() {
     let archive = WebexArchive::many(45, 45);
     let cloud = cloud(archive.clone());
-    // Two windows with five tries each: the tenth succeeds, whichever of them makes it.
-    cloud.inject(on_lists(9).does(answer(500, "{}", &[])));
-    let span = last(45);
+    // Two windows with five attempts each: the tenth attempt succeeds in either window.
+    cloud.inject(on_lists(9).does(api_reply(500, "{}", &[])));
+    let span = last_days(45);
     let listing = webex(&cloud).list(span).await.unwrap();
     let [(days, error)] = listing.failed.as_slice() else { panic!("{listing:?}") };
     assert_eq!(error.class(), ErrorClass::Unavailable);
@@ -252,7 +252,7 @@ async fn recordings_are_of_owner_hosts_or_site() {
         of("ana@example.org", "ana"),
         of("bo@example.org", "bo"),
     ];
-    let cloud = DemoCloud::start(holding(recordings)).unwrap();
+    let cloud = DemoCloud::start(webex_cloud(recordings)).unwrap();
     for (hosts, admin, expected) in [
         (vec![], false, vec!["own"]),
         (vec!["ana@example.org"], false, vec!["ana"]),
@@ -264,12 +264,12 @@ async fn recordings_are_of_owner_hosts_or_site() {
             options.hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
             options.admin = admin;
         });
-        let meetings = sorted(webex.list(last(5)).await.unwrap().meetings);
+        let meetings = sorted(webex.list(last_days(5)).await.unwrap().meetings);
         let ids: Vec<&str> = meetings.iter().map(|meeting| meeting.id.as_str()).collect();
         assert_eq!(ids, expected, "{hosts:?} {admin}");
         let path = if admin { "/v1/admin/recordings" } else { "/v1/recordings" };
         assert!(pages(&cloud).iter().all(|page| page.path == path));
-        // The cloud does not find others' recordings unless the host is named.
+        // The demo cloud lists recordings of other hosts only if the host is named.
         for meeting in &meetings {
             assert!(webex.details(&meeting.id).await.unwrap().is_some(), "{}", meeting.id);
         }
@@ -281,10 +281,16 @@ async fn recordings_are_of_owner_hosts_or_site() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hosts_of_an_earlier_run_are_restored() {
-    let cloud = DemoCloud::start(holding(vec![of("ana@example.org", "ana")])).unwrap();
+    let cloud = DemoCloud::start(webex_cloud(vec![of("ana@example.org", "ana")])).unwrap();
     let administrator = || webex_with(&cloud, app(&cloud), |options| options.admin = true);
-    let listed: Vec<_> =
-        administrator().list(last(5)).await.unwrap().meetings.into_iter().map(Arc::new).collect();
+    let listed: Vec<_> = administrator()
+        .list(last_days(5))
+        .await
+        .unwrap()
+        .meetings
+        .into_iter()
+        .map(Arc::new)
+        .collect();
     let restarted = administrator();
     restarted.recall(&listed);
     assert!(restarted.details(&listed[0].id).await.unwrap().is_some());
@@ -303,8 +309,8 @@ async fn refused_host_is_requested_once() {
     let webex =
         webex_with(&cloud, app(&cloud), |options| options.hosts = vec!["ana@example.org".into()]);
     let body = r#"{"message":"The host does not belong to this site."}"#;
-    cloud.inject(on_lists(u32::MAX).does(answer(403, body, &[])));
-    let error = webex.list(last(720)).await.unwrap_err();
+    cloud.inject(on_lists(u32::MAX).does(api_reply(403, body, &[])));
+    let error = webex.list(last_days(720)).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::NotAllowed);
     let why = line_with_hint(&error);
     for part in ["ana@example.org", "does not belong to this site", "meeting:admin_recordings_read"]
@@ -317,11 +323,11 @@ async fn refused_host_is_requested_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_service_is_given_up_early() {
     let cloud = cloud(WebexArchive::many(40, 20));
-    cloud.inject(on_lists(u32::MAX).does(answer(503, "{}", &[])));
+    cloud.inject(on_lists(u32::MAX).does(api_reply(503, "{}", &[])));
     assert!(
-        matches!(webex(&cloud).list(last(730)).await, Err(error) if error.class() == ErrorClass::Unavailable)
+        matches!(webex(&cloud).list(last_days(730)).await, Err(error) if error.class() == ErrorClass::Unavailable)
     );
-    // Four windows at once with five tries each, and perhaps three that began before the fourth had
+    // Four windows at once with five attempts each, and up to three that began before the fourth
     // failed.
     assert!(pages(&cloud).len() <= 7 * 5, "{}", pages(&cloud).len());
 }
@@ -332,11 +338,11 @@ async fn rate_limit_pauses_every_window() {
     let limit = Effect::TooManyRequests(RetryAfter::Seconds(2));
     cloud.inject(on_lists(1).does(limit));
     let began = Instant::now();
-    let listing = webex(&cloud).list(last(60)).await.unwrap();
+    let listing = webex(&cloud).list(last_days(60)).await.unwrap();
     assert_eq!((listing.meetings.len(), listing.failed.len()), (10, 0));
     assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
-    // Three windows were asked for at once; what was on its way when the limit was met came
-    // through.
+    // Three windows are requested at once. Requests in flight when the limit is reached are
+    // answered.
     assert!(pages(&cloud).len() <= 4, "{}", pages(&cloud).len());
 }
 
@@ -344,9 +350,9 @@ async fn rate_limit_pauses_every_window() {
 async fn expired_token_is_renewed_once_per_listing() {
     let cloud = cloud(WebexArchive::many(300, 365));
     let webex = webex(&cloud);
-    webex.list(last(365)).await.unwrap();
+    webex.list(last_days(365)).await.unwrap();
     cloud.expire_tokens();
-    let listing = webex.list(last(365)).await.unwrap();
+    let listing = webex.list(last_days(365)).await.unwrap();
     assert_eq!((listing.meetings.len(), listing.failed.len(), renewals(&cloud)), (300, 0, 2));
 }
 
@@ -367,7 +373,7 @@ async fn wrong_credentials_have_a_hint_without_secrets() {
     ] {
         let before = pages(&cloud).len();
         let webex = webex_with(&cloud, credential, |_| {});
-        let error = webex.list(last(365)).await.unwrap_err();
+        let error = webex.list(last_days(365)).await.unwrap_err();
         let text = format!("{error} {error:?} {webex:?}");
         assert!(
             error.class() == ErrorClass::Credential && line_with_hint(&error).contains(hint),
@@ -385,7 +391,7 @@ async fn wrong_credentials_have_a_hint_without_secrets() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_error_of_a_list_has_its_message() {
-    let cloud = DemoCloud::start(holding(vec![recording("a", 5)])).unwrap();
+    let cloud = DemoCloud::start(webex_cloud(vec![recording("a", 5)])).unwrap();
     for (status, headers, says) in [
         (401, vec![], "Personal tokens expire after 12 hours"),
         (
@@ -405,10 +411,10 @@ async fn every_error_of_a_list_has_its_message() {
         (502, vec![], "returned a server error (502)"),
         (503, vec![], "returned a server error (503)"),
     ] {
-        cloud.inject(on_lists(u32::MAX).does(answer(status, r#"{"message":"m"}"#, &headers)));
-        let error = why(&personal(&cloud).list(last(5)).await);
+        cloud.inject(on_lists(u32::MAX).does(api_reply(status, r#"{"message":"m"}"#, &headers)));
+        let error = why(&personal(&cloud).list(last_days(5)).await);
         assert!(line_with_hint(&error).contains(says), "{status}: {error}");
         cloud.clear_faults();
     }
-    assert_eq!(personal(&cloud).list(last(5)).await.unwrap().meetings.len(), 1);
+    assert_eq!(personal(&cloud).list(last_days(5)).await.unwrap().meetings.len(), 1);
 }

@@ -13,7 +13,7 @@ use meetfs::model::{Availability, DaySpan, FileId, Lease, RecordingFile, line_wi
 use meetfs::providers::zoom::{Zoom, ZoomCredential};
 use meetfs::providers::{ErrorClass, LeaseCache, LeaseEffort, Provider};
 
-use crate::support::zoom::{app, asked, secrets_sent, zoom, zoom_with};
+use crate::support::zoom::{app, requests_to, secrets_sent, zoom, zoom_with};
 
 const LENGTH: u64 = 40_000;
 
@@ -70,14 +70,14 @@ fn is_signed(lease: &Lease) -> bool {
 }
 
 fn query_credentials(cloud: &DemoCloud) -> usize {
-    asked(cloud, Server::Web, "")
+    requests_to(cloud, Server::Web, "")
         .iter()
         .filter(|request| request.query.contains("access_token="))
         .count()
 }
 
 fn token_requests(cloud: &DemoCloud) -> usize {
-    asked(cloud, Server::Api, "/oauth/token").len()
+    requests_to(cloud, Server::Api, "/oauth/token").len()
 }
 
 fn assert_no_secret(cloud: &DemoCloud, text: &str) {
@@ -106,7 +106,7 @@ async fn media_host_never_receives_a_credential() {
     let cloud = cloud();
     let zoom = Arc::new(zoom(&cloud));
     let files = listed(&zoom).await;
-    let desk = LeaseCache::new(zoom.clone());
+    let leases = LeaseCache::new(zoom.clone());
     let client = Client::new(8).unwrap();
     for file in files.iter().take(6).chain(files.iter().rev().take(6)) {
         let expected = ExpectedFile { total: None, body: file.body, validator: None };
@@ -114,7 +114,7 @@ async fn media_host_never_receives_a_credential() {
         let patience = Duration::from_secs(10);
         let mut stream = RangeStream::new(
             client.clone(),
-            desk.slot(&file.id),
+            leases.slot(&file.id),
             range,
             expected,
             (TrafficClass::Bulk, Priority::Demand),
@@ -126,7 +126,7 @@ async fn media_host_never_receives_a_credential() {
         }
         assert_eq!(Some(length), stream.total());
     }
-    let media = asked(&cloud, Server::Media, "");
+    let media = requests_to(&cloud, Server::Media, "");
     assert_eq!(media.len(), 12);
     for request in media {
         assert_eq!(request.header("authorization"), None);
@@ -154,7 +154,11 @@ async fn sixteen_leases_renew_an_expired_token_once() {
         }
         assert_eq!(token_requests(&cloud), round);
     }
-    assert_eq!(asked(&cloud, Server::Api, "/meetings/").len(), 0, "the links at hand were enough");
+    assert_eq!(
+        requests_to(&cloud, Server::Api, "/meetings/").len(),
+        0,
+        "the known URLs were sufficient"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -168,7 +172,7 @@ async fn token_is_renewed_before_its_expiry() {
         &zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
     ));
     assert_eq!(token_requests(&cloud), 1);
-    assert_eq!(asked(&cloud, Server::Web, "").len(), 1, "the old token was not tried again");
+    assert_eq!(requests_to(&cloud, Server::Web, "").len(), 1, "the old token was not tried again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,12 +184,12 @@ async fn error_object_renews_the_token_and_401_retries() {
     assert!(is_signed(
         &zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
     ));
-    assert_eq!((token_requests(&cloud), asked(&cloud, Server::Web, "").len()), (0, 2));
+    assert_eq!((token_requests(&cloud), requests_to(&cloud, Server::Web, "").len()), (0, 2));
     cloud.inject(Trigger::next(Server::Web, 1).does(Effect::Json59));
     assert!(is_signed(
         &zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
     ));
-    assert_eq!((token_requests(&cloud), asked(&cloud, Server::Web, "").len()), (1, 4));
+    assert_eq!((token_requests(&cloud), requests_to(&cloud, Server::Web, "").len()), (1, 4));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,7 +222,7 @@ async fn meeting_token_replaces_a_refused_account_token() {
             &zoom.lease(&file.id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
         ));
     }
-    assert_eq!(asked(&cloud, Server::Api, "/meetings/").len(), 6);
+    assert_eq!(requests_to(&cloud, Server::Api, "/meetings/").len(), 6);
     assert_eq!((query_credentials(&cloud), token_requests(&cloud)), (0, 0));
 }
 
@@ -231,7 +235,7 @@ async fn query_is_the_last_resort_and_remembered() {
     assert!(is_signed(
         &zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
     ));
-    let shown: Vec<bool> = asked(&cloud, Server::Web, "")
+    let shown: Vec<bool> = requests_to(&cloud, Server::Web, "")
         .iter()
         .map(|request| {
             assert_ne!(
@@ -251,7 +255,7 @@ async fn query_is_the_last_resort_and_remembered() {
     let requests = cloud.requests();
     assert_eq!(requests.len(), 1, "{requests:?}");
     assert!(requests[0].query.starts_with("type=cc&access_token="), "{requests:?}");
-    assert!(asked(&cloud, Server::Media, "").is_empty());
+    assert!(requests_to(&cloud, Server::Media, "").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -322,7 +326,7 @@ async fn redirect_carries_no_credential_and_stays_within_hosts() {
     assert!(is_signed(
         &zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
     ));
-    let elsewhere = asked(&cloud, Server::Web, "/rec/elsewhere");
+    let elsewhere = requests_to(&cloud, Server::Web, "/rec/elsewhere");
     assert_eq!(elsewhere.len(), 1);
     assert_eq!((elsewhere[0].header("authorization"), elsewhere[0].query.as_str()), (None, ""));
 
@@ -338,7 +342,7 @@ async fn redirect_carries_no_credential_and_stays_within_hosts() {
     let error = zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
     assert!(error.class() == ErrorClass::NotAllowed, "{error:?}");
     assert_eq!(
-        asked(&cloud, Server::Web, "").len(),
+        requests_to(&cloud, Server::Web, "").len(),
         3 * 6,
         "five redirects each from three beginnings"
     );

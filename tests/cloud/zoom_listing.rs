@@ -14,7 +14,7 @@ use meetfs::model::{DaySpan, Meeting as Listed, line_with_hint};
 use meetfs::providers::zoom::ZoomCredential;
 use meetfs::providers::{ErrorClass, Provider};
 
-use crate::support::zoom::{app, asked, secrets_sent, zoom, zoom_with};
+use crate::support::zoom::{app, requests_to, secrets_sent, zoom, zoom_with};
 
 const PAGE_CAP: u32 = 30;
 
@@ -27,7 +27,7 @@ fn day(time: Timestamp) -> Date {
 }
 
 /// Returns the last `days` days and tomorrow, as a refresh requests them.
-fn last(days: i64) -> DaySpan {
+fn last_days(days: i64) -> DaySpan {
     DaySpan { from: today().saturating_sub(days.days()), to: today().saturating_add(1.day()) }
 }
 
@@ -69,14 +69,14 @@ fn min_calls(cloud: &DemoCloud, span: DaySpan) -> usize {
 }
 
 fn recordings_calls(cloud: &DemoCloud) -> usize {
-    asked(cloud, Server::Api, "/recordings").len()
+    requests_to(cloud, Server::Api, "/recordings").len()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_years_are_listed_in_the_fewest_calls() {
     let cloud = cloud(Archive::many(1000, 730));
     let zoom = zoom(&cloud);
-    let span = last(730);
+    let span = last_days(730);
     let listing = zoom.list(span).await.unwrap();
     assert!(listing.failed.is_empty(), "{:?}", listing.failed);
     let listed: HashSet<String> =
@@ -87,14 +87,14 @@ async fn two_years_are_listed_in_the_fewest_calls() {
     let fewest = min_calls(&cloud, span);
     assert!(fewest > 26, "two years take at least that many windows, {fewest}");
     assert_eq!(recordings_calls(&cloud), fewest);
-    assert_eq!(asked(&cloud, Server::Api, "/oauth/token").len(), 1);
+    assert_eq!(requests_to(&cloud, Server::Api, "/oauth/token").len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_pages_cost_only_their_own_calls() {
     let cloud = cloud(Archive::many(1000, 730));
     let zoom = zoom(&cloud);
-    let span = last(730);
+    let span = last_days(730);
     let plain = sorted(zoom.list(span).await.unwrap().meetings);
     cloud.clear_requests();
     // Every window has two pages, and four windows are in flight. All four calls have arrived
@@ -106,8 +106,10 @@ async fn failed_pages_cost_only_their_own_calls() {
     let listing = zoom.list(span).await.unwrap();
     assert!(listing.failed.is_empty(), "{:?}", listing.failed);
     assert_eq!(sorted(listing.meetings), plain);
-    let statuses: Vec<u16> =
-        asked(&cloud, Server::Api, "/recordings").iter().map(|request| request.status).collect();
+    let statuses: Vec<u16> = requests_to(&cloud, Server::Api, "/recordings")
+        .iter()
+        .map(|request| request.status)
+        .collect();
     let with = |status| statuses.iter().filter(|seen| **seen == status).count();
     assert_eq!((with(400), with(500)), (1, 2), "{statuses:?}");
     // The window with the expired token starts again: its first page is requested twice.
@@ -118,11 +120,11 @@ async fn failed_pages_cost_only_their_own_calls() {
 async fn order_of_replies_does_not_matter() {
     let cloud = cloud(Archive::many(200, 200));
     let zoom = zoom(&cloud);
-    let plain = sorted(zoom.list(last(200)).await.unwrap().meetings);
+    let plain = sorted(zoom.list(last_days(200)).await.unwrap().meetings);
     for skip in 0..4 {
         let late = Trigger::next(Server::Api, 2).on("/recordings").after(skip);
         cloud.inject(late.does(Effect::Latency(Duration::from_millis(150))));
-        assert_eq!(sorted(zoom.list(last(200)).await.unwrap().meetings), plain);
+        assert_eq!(sorted(zoom.list(last_days(200)).await.unwrap().meetings), plain);
     }
 }
 
@@ -130,12 +132,12 @@ async fn order_of_replies_does_not_matter() {
 async fn late_recording_appears_under_its_old_day() {
     let cloud = cloud(Archive::many(100, 60));
     let zoom = zoom(&cloud);
-    assert_eq!(zoom.list(last(60)).await.unwrap().meetings.len(), 100);
+    assert_eq!(zoom.list(last_days(60)).await.unwrap().meetings.len(), 100);
     let start = Timestamp::now() - jiff::SignedDuration::from_hours(40 * 24);
     let late = Meeting::new("a//b+late==", "Late", start)
         .with(MeetingFile::new("M4A", Content::Pattern { seed: 1, length: 5000 }));
     cloud.add_meeting(late);
-    let listing = zoom.list(last(60)).await.unwrap();
+    let listing = zoom.list(last_days(60)).await.unwrap();
     assert_eq!(listing.meetings.len(), 101);
     let late = listing.meetings.iter().find(|meeting| meeting.topic == "Late").unwrap();
     assert_eq!((late.id.as_str(), late.files[0].declared_size), ("a//b+late==", Some(5000)));
@@ -148,12 +150,12 @@ async fn failed_window_is_reported_and_the_rest_listed() {
     let cloud = cloud(archive);
     let zoom = zoom_with(&cloud, &["me", "second@example.org"], app(&cloud));
     cloud.inject(Trigger::always(Server::Api).on("/users/second").does(Effect::status(502)));
-    let listing = zoom.list(last(20)).await.unwrap();
+    let listing = zoom.list(last_days(20)).await.unwrap();
     assert_eq!(listing.meetings.len(), 40);
     let [(days, error)] = listing.failed.as_slice() else { panic!("{:?}", listing.failed) };
     assert_eq!(error.class(), ErrorClass::Unavailable);
     let why = line_with_hint(error);
-    assert_eq!(*days, last(20));
+    assert_eq!(*days, last_days(20));
     assert!(why.contains("502"), "{why}");
 }
 
@@ -161,18 +163,18 @@ async fn failed_window_is_reported_and_the_rest_listed() {
 async fn unknown_user_is_requested_once() {
     let cloud = cloud(Archive::many(100, 700));
     let zoom = zoom_with(&cloud, &["me", "unknown@example.org"], app(&cloud));
-    let listing = zoom.list(last(700)).await.unwrap();
+    let listing = zoom.list(last_days(700)).await.unwrap();
     assert_eq!(listing.meetings.len(), 100);
     let [(days, error)] = listing.failed.as_slice() else { panic!("{:?}", listing.failed) };
     assert_eq!(error.class(), ErrorClass::NotFound);
     let why = line_with_hint(error);
-    assert_eq!(*days, last(700));
+    assert_eq!(*days, last_days(700));
     assert!(why.contains("unknown@example.org") && why.contains("users"), "{why}");
-    assert!(asked(&cloud, Server::Api, "/users/unknown").len() <= 4);
+    assert!(requests_to(&cloud, Server::Api, "/users/unknown").len() <= 4);
 
     let alone = zoom_with(&cloud, &["unknown@example.org"], app(&cloud));
     assert!(
-        matches!(alone.list(last(700)).await, Err(error) if error.class() == ErrorClass::NotFound)
+        matches!(alone.list(last_days(700)).await, Err(error) if error.class() == ErrorClass::NotFound)
     );
 }
 
@@ -181,18 +183,18 @@ async fn rate_limit_is_waited_for() {
     let cloud = cloud(Archive::many(10, 5));
     let limit = Effect::TooManyRequests(RetryAfter::None);
     cloud.inject(Trigger::next(Server::Api, 1).on("/recordings").does(limit));
-    assert_eq!(zoom(&cloud).list(last(5)).await.unwrap().meetings.len(), 10);
+    assert_eq!(zoom(&cloud).list(last_days(5)).await.unwrap().meetings.len(), 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn expired_token_is_renewed_once_during_a_listing() {
     let cloud = cloud(Archive::many(300, 365));
     let zoom = zoom(&cloud);
-    zoom.list(last(365)).await.unwrap();
+    zoom.list(last_days(365)).await.unwrap();
     cloud.expire_tokens();
-    let listing = zoom.list(last(365)).await.unwrap();
+    let listing = zoom.list(last_days(365)).await.unwrap();
     assert_eq!((listing.meetings.len(), listing.failed.len()), (300, 0));
-    assert_eq!(asked(&cloud, Server::Api, "/oauth/token").len(), 2);
+    assert_eq!(requests_to(&cloud, Server::Api, "/oauth/token").len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -211,7 +213,7 @@ async fn wrong_credentials_are_reported_without_a_secret() {
     ] {
         let before = recordings_calls(&cloud);
         let zoom = zoom_with(&cloud, &["me"], credential);
-        let error = zoom.list(last(365)).await.unwrap_err();
+        let error = zoom.list(last_days(365)).await.unwrap_err();
         let text = format!("{error} {error:?} {zoom:?}");
         assert!(
             error.class() == ErrorClass::Credential && line_with_hint(&error).contains(hint),
@@ -240,7 +242,7 @@ fn json(body: String) -> Effect {
 async fn left_out_days_are_requested_again() {
     let cloud = cloud(Archive::many(40, 20));
     let zoom = zoom(&cloud);
-    let span = last(20);
+    let span = last_days(20);
     let shortened = span.to.saturating_sub(4.days());
     let empty = format!(
         r#"{{"from":"{shortened}","to":"{}","next_page_token":"","meetings":[]}}"#,
@@ -251,7 +253,7 @@ async fn left_out_days_are_requested_again() {
     let earlier = cloud.meetings().iter().filter(|meeting| day(meeting.start) <= shortened).count();
     assert!(0 < earlier && earlier < 40);
     assert_eq!((listing.meetings.len(), listing.failed.len()), (earlier, 0));
-    let query = &asked(&cloud, Server::Api, "/recordings")[1].query;
+    let query = &requests_to(&cloud, Server::Api, "/recordings")[1].query;
     assert!(query.contains(&format!("to={shortened}")), "{query}");
 }
 
@@ -267,7 +269,7 @@ async fn server_that_lists_other_days_is_abandoned() {
     {
         cloud.clear_requests();
         cloud.inject(always(body));
-        let outcome = zoom.list(last(20)).await;
+        let outcome = zoom.list(last_days(20)).await;
         let failed = match &outcome {
             Ok(listing) => listing.failed.first().map(|(_, error)| error),
             Err(error) => Some(error),
@@ -286,9 +288,9 @@ async fn expiring_page_token_is_abandoned_after_three_restarts() {
     let cloud = cloud(Archive::many(40, 20));
     let zoom = zoom(&cloud);
     cloud.inject(Trigger::always(Server::Api).on("/recordings").does(Effect::DeadPageToken));
-    let listing = zoom.list(last(20)).await.unwrap();
+    let listing = zoom.list(last_days(20)).await.unwrap();
     assert!(
-        matches!(listing.failed.as_slice(), [(days, error)] if *days == last(20) && error.class() == ErrorClass::Unavailable)
+        matches!(listing.failed.as_slice(), [(days, error)] if *days == last_days(20) && error.class() == ErrorClass::Unavailable)
     );
     assert_eq!(listing.meetings.len(), PAGE_CAP as usize, "what came is kept, each meeting once");
     assert_eq!(recordings_calls(&cloud), 8);
@@ -300,7 +302,7 @@ async fn dead_service_is_not_requested_for_every_window() {
     let zoom = zoom(&cloud);
     cloud.inject(Trigger::always(Server::Api).on("/recordings").does(Effect::status(503)));
     assert!(
-        matches!(zoom.list(last(730)).await, Err(error) if error.class() == ErrorClass::Unavailable)
+        matches!(zoom.list(last_days(730)).await, Err(error) if error.class() == ErrorClass::Unavailable)
     );
     // Four windows at once with five attempts each, and up to three that began before the fourth
     // failed.
@@ -318,7 +320,7 @@ async fn missing_scopes_are_named() {
         headers: Vec::new(),
     }));
     let zoom = zoom(&cloud);
-    let error = zoom.list(last(5)).await.unwrap_err();
+    let error = zoom.list(last_days(5)).await.unwrap_err();
     let hint = "cloud_recording:read:list_user_recordings:admin";
     assert!(
         error.class() == ErrorClass::NotAllowed && line_with_hint(&error).contains(hint),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::support::zoom::{app, asked, zoom_with};
+use crate::support::zoom::{app, requests_to, zoom_with};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use meetfs::demo_cloud::{
@@ -80,7 +80,7 @@ async fn account_is_listed_at_once_if_permitted() {
     let cloud = cloud();
     let zoom = zoom_with(&cloud, &["all"], app(&cloud));
     assert_eq!(topics(&zoom).await, names(&NAMES));
-    assert!(asked(&cloud, Server::Api, "/users").is_empty());
+    assert!(requests_to(&cloud, Server::Api, "/users").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,7 +97,7 @@ async fn patterns_select_users_and_names_are_added() {
     let zoom =
         zoom_with(&cloud, &["*@SALES.example.org", "ben@all.example.org", "lef?@*"], app(&cloud));
     assert_eq!(topics(&zoom).await, names(&["ben", "left", "zoe"]));
-    assert!(asked(&cloud, Server::Api, "/accounts/").is_empty());
+    assert!(requests_to(&cloud, Server::Api, "/accounts/").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,7 +128,7 @@ async fn all_pages_of_users_are_read() {
     cloud.inject(Trigger::always(Server::Api).on("/accounts/").does(scope_missing()));
     let zoom = zoom_with(&cloud, &["all"], app(&cloud));
     assert_eq!(topics(&zoom).await, names(&NAMES));
-    assert!(asked(&cloud, Server::Api, "/v2/users").len() > 5);
+    assert!(requests_to(&cloud, Server::Api, "/v2/users").len() > 5);
 }
 
 /// Returns the maximum of calls that arrived within any second.
@@ -173,8 +173,8 @@ async fn sources_of_one_account_share_its_rate_limit() {
     let (first, second) = tokio::join!(one.list(span), other.list(span));
     assert_eq!(first.unwrap().meetings.len() + second.unwrap().meetings.len(), 200);
     let listings: Vec<_> =
-        asked(&cloud, Server::Api, "/recordings").iter().map(|request| request.at).collect();
+        requests_to(&cloud, Server::Api, "/recordings").iter().map(|request| request.at).collect();
     assert!(listings.len() > 80, "{}", listings.len());
     assert!(max_per_second(listings.clone()) <= 20, "{}", max_per_second(listings));
-    assert!(asked(&cloud, Server::Api, "").iter().all(|request| request.status != 429));
+    assert!(requests_to(&cloud, Server::Api, "").iter().all(|request| request.status != 429));
 }

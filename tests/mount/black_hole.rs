@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::life::{RunningCommand, drop_name_cache};
-use crate::support::{Rig, SOON, wait_until};
+use crate::support::processes::{RunningCommand, drop_name_cache};
+use crate::support::{COMMAND_TIMEOUT, Rig, wait_until};
 use meetfs::demo_cloud::{Archive, DemoCloudOptions, Effect, Fault, Server, Trigger};
 
 /// Upper bound for an answer from memory on a busy machine.
@@ -50,10 +50,10 @@ fn is_blocked_in_mount(rig: &Rig, process: u32) -> bool {
 /// that it then takes to end.
 fn interrupted(rig: &Rig, line: &str, is_blocked: impl Fn(u32) -> bool) -> Duration {
     let mut running = RunningCommand::outside(rig, &format!("exec {line}"));
-    wait_until(SOON, "the command is blocked", || is_blocked(running.id()));
+    wait_until(COMMAND_TIMEOUT, "the command is blocked", || is_blocked(running.id()));
     assert!(running.is_running(), "{line} did not block: {}", running.output());
     running.signal("INT");
-    let (status, took) = running.end(SOON);
+    let (status, took) = running.end(COMMAND_TIMEOUT);
     assert!(!status.success(), "{line}");
     eprintln!("{line}: ended {took:?} after the interrupt");
     took
@@ -66,7 +66,7 @@ fn metadata_needs_no_server() {
     let rig = Rig::mounted(options);
     // Documents wait for details, and the rate of those requests is limited.
     let documents = || rig.shell("find . -name meeting.json | wc -l");
-    wait_until(SOON, "every meeting has its document", || documents().trim() == "1000");
+    wait_until(COMMAND_TIMEOUT, "every meeting has its document", || documents().trim() == "1000");
     let listed = rig.shell("ls -R | wc -l");
     silence(&rig);
     for line in [
@@ -94,7 +94,9 @@ fn hanging_readers_do_not_block_others() {
         .map(|_| RunningCommand::outside(&rig, "exec cat \"$M\"/acme/*/*other/*.mp4 > /dev/null"))
         .collect();
     for reader in &readers {
-        wait_until(SOON, "every reader hangs", || is_blocked_in_mount(&rig, reader.id()));
+        wait_until(COMMAND_TIMEOUT, "every reader hangs", || {
+            is_blocked_in_mount(&rig, reader.id())
+        });
     }
     drop_name_cache();
     let started = Instant::now();
@@ -148,7 +150,7 @@ fn read_fails_at_its_deadline() {
     rig.mount();
     silence(&rig);
     let started = Instant::now();
-    let output = rig.try_shell("LC_ALL=C cat acme/*/*other/*.mp4 2>&1 >/dev/null", SOON);
+    let output = rig.try_shell("LC_ALL=C cat acme/*/*other/*.mp4 2>&1 >/dev/null", COMMAND_TIMEOUT);
     let message = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(message.contains("Input/output error"), "{message}");
     let took = started.elapsed();

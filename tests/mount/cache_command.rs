@@ -22,7 +22,7 @@ fn status(directory: &Path) -> serde_json::Value {
 }
 
 #[test]
-fn a_cache_in_use_is_shown_but_not_cleared() {
+fn cache_in_use_is_shown_but_not_cleared() {
     let directory = tempfile::tempdir().unwrap();
     assert_eq!(status(directory.path())["held"], 0);
     let options = DiskOptions {

@@ -3,7 +3,7 @@
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
-use crate::support::{Rig, SOON, meetfs, mode_of, run, text};
+use crate::support::{COMMAND_TIMEOUT, Rig, meetfs, mode_of, run, text};
 use meetfs::demo_cloud::{Archive, DemoCloud, DemoCloudOptions, Effect, Server, Trigger};
 
 /// A user other than the one who runs the tests.
@@ -42,14 +42,15 @@ fn mode(path: &Path, mode: u32) {
 
 /// Returns the output of a mount that its configuration prevents.
 fn rejected_mount(rig: &Rig) -> String {
-    let output = run(&mut rig.mount_command(), SOON);
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
     assert_eq!(rig.entries_in_mount_table(), 0);
     text(&output)
 }
 
 fn doctor(rig: &Rig) -> (Option<i32>, String) {
-    let output = run(rig.meetfs().arg("doctor").arg("--config").arg(rig.config_path()), SOON);
+    let output =
+        run(rig.meetfs().arg("doctor").arg("--config").arg(rig.config_path()), COMMAND_TIMEOUT);
     (output.status.code(), text(&output))
 }
 
@@ -80,11 +81,14 @@ fn links_in_the_cache_directory_are_rejected() {
             &rig.directory.path().join("not there"),
         ] {
             symlink(target, &link).expect("a link");
-            let said = rejected_mount(&rig);
-            assert!(said.contains(&link.display().to_string()), "{said}");
-            assert!(said.contains("is a symbolic link") && said.contains("--cache-dir"), "{said}");
-            let (code, said) = doctor(&rig);
-            assert!(code == Some(3) && said.contains("is a symbolic link"), "{said}");
+            let message = rejected_mount(&rig);
+            assert!(message.contains(&link.display().to_string()), "{message}");
+            assert!(
+                message.contains("is a symbolic link") && message.contains("--cache-dir"),
+                "{message}"
+            );
+            let (code, message) = doctor(&rig);
+            assert!(code == Some(3) && message.contains("is a symbolic link"), "{message}");
             std::fs::remove_file(&link).expect("a link");
         }
     }
@@ -105,7 +109,8 @@ fn cache_commands_reject_a_link_to_blocks() {
     mode(&elsewhere, 0o755);
     symlink(&elsewhere, cache(&rig).join("blocks")).expect("a link");
     for command in ["status", "clear"] {
-        let output = run(meetfs().args(["cache", command, "--cache-dir"]).arg(cache(&rig)), SOON);
+        let output =
+            run(meetfs().args(["cache", command, "--cache-dir"]).arg(cache(&rig)), COMMAND_TIMEOUT);
         assert_eq!(output.status.code(), Some(3), "{}", text(&output));
         assert!(text(&output).contains("is a symbolic link"), "{}", text(&output));
     }
@@ -141,11 +146,11 @@ fn files_of_another_user_are_rejected() {
             std::fs::write(&path, "").expect("a file");
         }
         chown(&path, Some(OTHER_USER), None).expect("another owner");
-        let said = rejected_mount(&rig);
+        let message = rejected_mount(&rig);
         let expected = format!("{} belongs to another user (uid {OTHER_USER})", path.display());
-        assert!(said.contains(&expected) && said.contains("chown"), "{said}");
-        let (code, said) = doctor(&rig);
-        assert!(code == Some(3) && said.contains(&expected), "{said}");
+        assert!(message.contains(&expected) && message.contains("chown"), "{message}");
+        let (code, message) = doctor(&rig);
+        assert!(code == Some(3) && message.contains(&expected), "{message}");
         match was_there {
             true => chown(&path, Some(nix::unistd::geteuid().as_raw()), None).expect("its owner"),
             false => std::fs::remove_file(&path).expect("a file"),
@@ -208,7 +213,7 @@ fn links_and_pipes_among_blocks_are_replaced() {
             }
             let status = run(
                 rig.meetfs().args(["cache", "status", "--config"]).arg(rig.config_path()),
-                SOON,
+                COMMAND_TIMEOUT,
             );
             assert!(status.status.success(), "{}", text(&status));
             rig.cloud.clear_requests();
@@ -258,11 +263,11 @@ fn a_catalog_of_a_later_version_stays_unchanged() {
     version(known + 1);
     let path = cache(&rig).join("catalog.sqlite");
     let before = std::fs::read(&path).expect("a catalog");
-    let said = rejected_mount(&rig);
-    assert!(said.contains("later meetfs") && said.contains("--cache-dir"), "{said}");
-    assert!(said.contains(&path.display().to_string()), "{said}");
-    let (code, said) = doctor(&rig);
-    assert!(code == Some(3) && said.contains("later meetfs"), "{said}");
+    let message = rejected_mount(&rig);
+    assert!(message.contains("later meetfs") && message.contains("--cache-dir"), "{message}");
+    assert!(message.contains(&path.display().to_string()), "{message}");
+    let (code, message) = doctor(&rig);
+    assert!(code == Some(3) && message.contains("later meetfs"), "{message}");
     assert!(std::fs::read(&path).expect("a catalog") == before);
     assert!(!cache(&rig).join("catalog.sqlite.damaged").exists());
     version(known);

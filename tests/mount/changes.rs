@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::support::life::RunningCommand;
-use crate::support::{Rig, SOON, run, text, wait_until};
+use crate::support::processes::RunningCommand;
+use crate::support::{COMMAND_TIMEOUT, Rig, run, text, wait_until};
 use jiff::{SignedDuration, Timestamp};
 use meetfs::demo_cloud::{
     Archive, Content, DemoCloudOptions, Meeting, MeetingFile, RapatinSession, RapatinStatus,
@@ -73,16 +73,16 @@ fn rig() -> Rig {
         rig.cloud.webex_oauth_url(),
         rig.cloud.rapatin_api_url(),
     ));
-    let output = run(&mut rig.mount_command(), SOON);
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
-    wait_until(SOON, "all details are known", || {
+    wait_until(COMMAND_TIMEOUT, "all details are known", || {
         rig.shell("find . -name meeting.json -o -name audio_only.mp3 | wc -l").trim() == "8"
     });
     rig
 }
 
 fn refresh(rig: &Rig) {
-    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
 }
 
@@ -149,7 +149,9 @@ impl Reader {
         );
         let (before, process) = (video(rig, source).sha256(), RunningCommand::outside(rig, &line));
         let reader = Self { source, before, process, request };
-        wait_until(SOON, "the file is open", || reader.process.output().contains("open"));
+        wait_until(COMMAND_TIMEOUT, "the file is open", || {
+            reader.process.output().contains("open")
+        });
         reader
     }
 
@@ -161,7 +163,7 @@ impl Reader {
     /// those from the time of the open.
     fn finish(mut self) -> bool {
         std::fs::write(&self.request, "").expect("a file");
-        self.process.end(SOON);
+        self.process.end(COMMAND_TIMEOUT);
         let output = self.process.output();
         let sum = output.lines().find(|line| line.ends_with(" -")).unwrap_or_default().to_owned();
         let is_whole = output.contains("status 0");
@@ -193,7 +195,7 @@ fn new_topic_renames_without_interrupting_readers() {
 }
 
 #[test]
-fn trimmed_video_is_never_mixed_with_the_old_one() {
+fn trimmed_video_is_never_mixed_with_old_one() {
     let rig = rig();
     // Small files are cached before the change.
     rig.shell("cat cisco/*/*Before/audio_only.mp3 */*/*Before/chat.txt | wc -c");
@@ -218,7 +220,7 @@ fn trimmed_video_is_never_mixed_with_the_old_one() {
         let sum = rig.shell(&format!("sha256sum < {path}"));
         assert!(sum.starts_with(&video(&rig, source).sha256()), "{source}: {sum}");
     }
-    wait_until(SOON, "the audio has its new length", || {
+    wait_until(COMMAND_TIMEOUT, "the audio has its new length", || {
         rig.shell("cat cisco/*/*Before/audio_only.mp3 2>/dev/null | wc -c").trim() == "7000"
     });
     let sum = rig.shell("sha256sum < cisco/*/*Before/audio_only.mp3");
@@ -228,7 +230,7 @@ fn trimmed_video_is_never_mixed_with_the_old_one() {
         reader.finish();
     }
     rig.unmount();
-    let output = run(&mut rig.mount_command(), SOON);
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}", text(&output));
     assert_eq!(rig.shell("sha256sum */*/*Before/* | sed 's/ .*//' | sort"), all);
     rig.unmount();
@@ -264,7 +266,9 @@ fn waiting_process(rig: &Rig, directory: &str, pattern: &str) -> RunningCommand 
          for i in $(seq 300); do ls | grep -q '{pattern}' && exit 0; sleep 0.1; done; exit 1"
     );
     let process = RunningCommand::outside(rig, &line);
-    wait_until(SOON, "the process is in the directory", || process.output().contains("ready"));
+    wait_until(COMMAND_TIMEOUT, "the process is in the directory", || {
+        process.output().contains("ready")
+    });
     process
 }
 
@@ -278,7 +282,7 @@ fn new_recording_appears_in_a_working_directory() {
     rig.cloud.add_rapatin_session(rapatin("bmV3==", "New", 23));
     refresh(&rig);
     for mut process in processes {
-        assert!(process.end(SOON).0.success(), "{}", process.output());
+        assert!(process.end(COMMAND_TIMEOUT).0.success(), "{}", process.output());
     }
     for (source, seed) in SOURCES.into_iter().zip(21..) {
         let sum = rig.shell(&format!("sha256sum < {source}/*/*New/*.mp4"));
@@ -308,7 +312,7 @@ fn late_transcript_appears_beside_its_video() {
     );
     refresh(&rig);
     for mut process in processes {
-        assert!(process.end(SOON).0.success(), "{}\n{}", process.output(), rig.log());
+        assert!(process.end(COMMAND_TIMEOUT).0.success(), "{}\n{}", process.output(), rig.log());
     }
     for source in SOURCES {
         let path = format!("{source}/*/*Before/*.vtt");
@@ -336,17 +340,17 @@ fn old_directory_handle_revives_no_entry() {
         request.display()
     );
     let mut reader = RunningCommand::shell(&rig, &line);
-    wait_until(SOON, "the directory is open", || reader.output().contains("open"));
+    wait_until(COMMAND_TIMEOUT, "the directory is open", || reader.output().contains("open"));
     rig.cloud.remove_meeting(CHANGING);
     refresh(&rig);
     std::fs::write(&request, "").expect("a file");
-    assert!(reader.end(SOON).0.success(), "{}", reader.output());
+    assert!(reader.end(COMMAND_TIMEOUT).0.success(), "{}", reader.output());
     assert!(
         reader.output().contains("open\n2\n"),
         "the entries are those from the time of the open: {}",
         reader.output()
     );
-    let output = text(&rig.try_shell(&format!("stat '{meeting}'"), SOON));
+    let output = text(&rig.try_shell(&format!("stat '{meeting}'"), COMMAND_TIMEOUT));
     assert!(output.contains("No such file"), "{output}");
     assert_eq!(topics(&rig, "acme"), "Other ");
 }

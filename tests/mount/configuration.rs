@@ -4,8 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::support::life::{assert_nothing_left, processes_for};
-use crate::support::{Rig, SOON, deserted, meetfs, run, text};
+use crate::support::processes::{assert_nothing_left, processes_for};
+use crate::support::{COMMAND_TIMEOUT, Rig, meetfs, refusing_address, run, text};
 use meetfs::demo_cloud::{Archive, DemoCloudOptions, Effect, Server, Trigger};
 
 /// A user at a terminal waits about this long.
@@ -32,7 +32,7 @@ fn assert_refused(rig: &Rig, code: i32, words: &[&str]) {
             command.arg("--foreground");
         }
         let started = Instant::now();
-        let output = run(&mut command, SOON);
+        let output = run(&mut command, COMMAND_TIMEOUT);
         assert!(started.elapsed() < MAX_WAIT, "{:?}", started.elapsed());
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{}", text(&output));
@@ -110,10 +110,10 @@ fn source_without_credentials_is_refused_with_hint() {
 fn configuration_without_sources_shows_an_example() {
     let rig = rig();
     rig.write_config("timezone = \"UTC\"\n");
-    let output = run(&mut rig.mount_command(), SOON);
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
     assert!(String::from_utf8_lossy(&output.stderr).contains("[source.acme]"), "{}", text(&output));
-    assert_nothing_left(&rig, SOON);
+    assert_nothing_left(&rig, COMMAND_TIMEOUT);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn secret_readable_by_group_is_refused_with_hint() {
     let fix = format!("chmod 600 {}", secret.display());
     assert_refused_with(&rig, &configuration, 3, &["0640", &fix]);
     std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).expect("a mode");
-    assert!(run(&mut rig.mount_command(), SOON).status.success(), "the hint is the fix");
+    assert!(run(&mut rig.mount_command(), COMMAND_TIMEOUT).status.success(), "the hint is the fix");
     rig.unmount();
 }
 
@@ -169,7 +169,7 @@ fn configuration_of_another_user_runs_no_command() {
     }
     assert!(!ran.exists(), "the command did not run");
     mode(&path, 0o644);
-    assert!(run(&mut rig.mount_command(), SOON).status.success(), "the hint is the fix");
+    assert!(run(&mut rig.mount_command(), COMMAND_TIMEOUT).status.success(), "the hint is the fix");
     assert!(ran.exists());
     rig.unmount();
 
@@ -187,7 +187,7 @@ fn configuration_of_another_user_runs_no_command() {
     // Without sources it still names the cache directory, which root clears.
     rig.write_config("[cache]\ndir = \"/somewhere\"\n");
     owned_by(&path, 65534);
-    let output = run(meetfs().args(["cache", "clear", "--config"]).arg(&path), SOON);
+    let output = run(meetfs().args(["cache", "clear", "--config"]).arg(&path), COMMAND_TIMEOUT);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
 }
 
@@ -232,11 +232,11 @@ fn demo_refuses_a_configuration() {
     rig.write_config(&rig.config());
     let mut command = rig.meetfs();
     command.args(["mount", "--demo", "--config"]).arg(rig.config_path()).arg(&rig.mountpoint);
-    let output = run(&mut command, SOON);
+    let output = run(&mut command, COMMAND_TIMEOUT);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(stderr.contains("'--demo' cannot be used with '--config <FILE>'"), "{stderr}");
-    assert_nothing_left(&rig, SOON);
+    assert_nothing_left(&rig, COMMAND_TIMEOUT);
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn failed_demo_mount_prints_only_the_error() {
         if foreground {
             command.arg("--foreground");
         }
-        let output = run(command.arg(&rig.mountpoint), SOON);
+        let output = run(command.arg(&rig.mountpoint), COMMAND_TIMEOUT);
         assert_eq!(output.status.code(), Some(1), "{}", text(&output));
         assert_eq!(String::from_utf8_lossy(&output.stdout), "");
         assert!(
@@ -270,7 +270,7 @@ fn failed_demo_mount_prints_only_the_error() {
             text(&output)
         );
     }
-    assert_nothing_left(&rig, SOON);
+    assert_nothing_left(&rig, COMMAND_TIMEOUT);
 }
 
 #[test]
@@ -312,7 +312,7 @@ fn wrong_token_is_refused_with_hint() {
 #[test]
 fn refused_connection_is_named_with_its_url() {
     let rig = rig();
-    let (_socket, address) = deserted();
+    let (_socket, address) = refusing_address();
     let url = format!("http://{address}");
     let configuration = replaced(&rig, &rig.cloud.api_url(), &format!("{url}/v2"));
     assert_refused_with(
@@ -379,7 +379,7 @@ fn second_mount_is_refused_and_first_continues() {
         if foreground {
             command.arg("--foreground");
         }
-        let output = run(&mut command, SOON);
+        let output = run(&mut command, COMMAND_TIMEOUT);
         assert_eq!(output.status.code(), Some(4), "{}", text(&output));
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(
@@ -398,10 +398,10 @@ fn mount_of_another_program_is_named() {
     rig.write_config(&rig.config());
     let mounted = run(
         std::process::Command::new("mount").args(["-t", "tmpfs", "scratch"]).arg(&rig.mountpoint),
-        SOON,
+        COMMAND_TIMEOUT,
     );
     assert!(mounted.status.success(), "{}", text(&mounted));
-    let output = run(&mut rig.mount_command(), SOON);
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert_eq!(output.status.code(), Some(4), "{}", text(&output));
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
@@ -419,7 +419,7 @@ fn wrong_usage_exits_with_2() {
         vec!["mount", "--colour", "/nowhere"],
         vec!["mount", "-o", "rw", "/nowhere"],
     ] {
-        let output = run(meetfs().args(&arguments), SOON);
+        let output = run(meetfs().args(&arguments), COMMAND_TIMEOUT);
         assert_eq!(output.status.code(), Some(2), "{}", text(&output));
         assert!(!Path::new("/nowhere").exists());
     }
@@ -431,11 +431,12 @@ fn foreground_debug_log_shows_no_secret() {
     rig.write_config(&rig.config());
     let mut command = meetfs();
     command.args(["mount", "-f", "--log-level", "debug", "--config"]).arg(rig.config_path());
-    let mut running = crate::support::life::RunningCommand::start(command.arg(&rig.mountpoint));
-    crate::support::wait_until(SOON, "mounted", || rig.entries_in_mount_table() == 1);
+    let mut running =
+        crate::support::processes::RunningCommand::start(command.arg(&rig.mountpoint));
+    crate::support::wait_until(COMMAND_TIMEOUT, "mounted", || rig.entries_in_mount_table() == 1);
     rig.shell("cat acme/*/*/chat.txt | wc -c");
     running.signal("INT");
-    running.end(SOON);
+    running.end(COMMAND_TIMEOUT);
     let stderr = running.output();
     assert!(stderr.contains("mounted at"), "{stderr}");
     for secret in ["demo-secret", "demo-token", "Bearer", "Signature"] {
@@ -447,7 +448,7 @@ fn foreground_debug_log_shows_no_secret() {
 fn cache_status(rig: &Rig, variables: &[(&str, &str)], flags: &[&str]) -> (u64, String) {
     let mut command = meetfs();
     command.args(["cache", "status", "--json"]).args(flags).env("HOME", rig.directory.path());
-    let output = run(command.envs(variables.iter().copied()), SOON);
+    let output = run(command.envs(variables.iter().copied()), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}", text(&output));
     let status: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let directory = status["directory"].as_str().expect("a directory").to_owned();
@@ -478,7 +479,7 @@ fn flag_beats_variable_and_variable_beats_file() {
 }
 
 #[test]
-fn wrong_variable_is_named_unless_its_flag_is_set() {
+fn wrong_variable_is_named_unless_flag_is_set() {
     let rig = rig();
     for (variable, flag, good) in [
         ("MEETFS_CACHE_MEMORY", "--memory", "16MiB"),
@@ -490,7 +491,7 @@ fn wrong_variable_is_named_unless_its_flag_is_set() {
         let run_with = |arguments: &[&str]| {
             let mut command = meetfs();
             command.args(["cache", "status"]).args(arguments).env("HOME", rig.directory.path());
-            run(command.env(variable, "wrong"), SOON)
+            run(command.env(variable, "wrong"), COMMAND_TIMEOUT)
         };
         let output = run_with(&[]);
         assert_eq!(output.status.code(), Some(3), "{}", text(&output));
@@ -508,7 +509,7 @@ fn source_variable_selects_several_sources() {
     let run_with = |names: &str, arguments: &[&str]| {
         let mut command = rig.meetfs();
         command.args(["doctor", "--config"]).arg(rig.config_path()).args(arguments);
-        run(command.env("MEETFS_SOURCE", names), SOON)
+        run(command.env("MEETFS_SOURCE", names), COMMAND_TIMEOUT)
     };
     for (names, expected) in [("acme, zulu", "unknown source `zulu`"), (",", "name of a source")] {
         let output = run_with(names, &[]);
@@ -525,7 +526,7 @@ fn demo_ignores_the_variables_of_other_mounts() {
     let mut command = rig.meetfs();
     command.args(["mount", "--demo", "--cache-dir"]).arg(rig.directory.path().join("cache"));
     command.arg("--log-file").arg(rig.log_path()).arg(&rig.mountpoint);
-    let output = run(command.env("MEETFS_SOURCE", "acme"), SOON);
+    let output = run(command.env("MEETFS_SOURCE", "acme"), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}", text(&output));
     rig.unmount();
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::support::{Rig, SOON, run};
+use crate::support::{COMMAND_TIMEOUT, Rig, run};
 use meetfs::demo_cloud::{Archive, DemoCloudOptions};
 
 fn demo() -> DemoCloudOptions {
@@ -78,7 +78,7 @@ fn writes_fail_as_read_only() {
         format!("ln -s x {file}.link"),
         format!("setfattr -n user.a -v b {file}"),
     ] {
-        let output = rig.try_shell(&format!("LC_ALL=C {line} 2>&1"), SOON);
+        let output = rig.try_shell(&format!("LC_ALL=C {line} 2>&1"), COMMAND_TIMEOUT);
         let message = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(!output.status.success(), "{line}");
         assert!(message.contains("Read-only file system"), "{line}: {message}");
@@ -177,7 +177,7 @@ fn wrong_listed_size_is_corrected_permanently() {
 fn required_tools_are_installed() {
     for tool in ["rsync", "ffprobe", "ffmpeg", "mpv", "getfattr", "setfattr"] {
         assert!(
-            run(std::process::Command::new("which").arg(tool), SOON).status.success(),
+            run(std::process::Command::new("which").arg(tool), COMMAND_TIMEOUT).status.success(),
             "install {tool}"
         );
     }

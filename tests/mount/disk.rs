@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::support::{Rig, SOON, meetfs, run, text};
+use crate::support::{COMMAND_TIMEOUT, Rig, meetfs, run, text};
 use meetfs::demo_cloud::{
     Archive, Content, DemoCloudOptions, Effect, Server, Trigger, pattern_seed,
 };
@@ -60,7 +60,7 @@ fn a_killed_daemon_leaves_exact_blocks_or_none() {
     let rig = Rig::mounted(pattern());
     assert_eq!(hash(&rig), expected_hash(&rig));
     let daemon = rig.daemon().expect("a daemon");
-    run(std::process::Command::new("kill").args(["-9", &daemon.to_string()]), SOON);
+    run(std::process::Command::new("kill").args(["-9", &daemon.to_string()]), COMMAND_TIMEOUT);
     rig.mount();
     assert_eq!(hash(&rig), expected_hash(&rig));
 }
@@ -92,7 +92,10 @@ fn a_second_daemon_names_the_first_process() {
     let rig = Rig::mounted(pattern());
     let other = rig.directory.path().join("other");
     std::fs::create_dir(&other).expect("a mountpoint");
-    let output = run(meetfs().args(["mount", "--config"]).arg(rig.config_path()).arg(&other), SOON);
+    let output = run(
+        meetfs().args(["mount", "--config"]).arg(rig.config_path()).arg(&other),
+        COMMAND_TIMEOUT,
+    );
     assert_eq!(output.status.code(), Some(4), "{}", text(&output));
     let pid = rig.daemon().expect("a daemon").to_string();
     assert!(text(&output).contains(&pid), "{}", text(&output));
@@ -134,13 +137,13 @@ fn old_and_new_content_are_never_mixed() {
         }
     }));
     rig.mount();
-    let first = rig.try_shell("LC_ALL=C sha256sum < \"$(find . -name '*.mp4')\"", SOON);
-    let said = text(&first);
+    let first = rig.try_shell("LC_ALL=C sha256sum < \"$(find . -name '*.mp4')\"", COMMAND_TIMEOUT);
+    let message = text(&first);
     // If the whole file was prefetched before the restart, the cache serves the old content.
-    let is_old = said.contains(&before);
-    let is_new = first.status.success() && said.contains(&expected_hash(&rig));
-    let is_stale = !first.status.success() && said.contains("Stale file handle");
-    assert!(is_old || is_new || is_stale, "{said}");
+    let is_old = message.contains(&before);
+    let is_new = first.status.success() && message.contains(&expected_hash(&rig));
+    let is_stale = !first.status.success() && message.contains("Stale file handle");
+    assert!(is_old || is_new || is_stale, "{message}");
     let next = if is_old { before } else { expected_hash(&rig) };
     assert_eq!(hash(&rig), next);
 }

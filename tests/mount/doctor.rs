@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use crate::support::{Rig, SOON, deserted, run, text};
+use crate::support::{COMMAND_TIMEOUT, Rig, refusing_address, run, text};
 use meetfs::demo_cloud::{Archive, DemoCloudOptions, Effect, Server, Trigger};
 
 fn rig() -> Rig {
@@ -13,7 +13,10 @@ fn rig() -> Rig {
 }
 
 fn doctor(rig: &Rig, words: &[&str]) -> Output {
-    run(rig.meetfs().arg("doctor").arg("--config").arg(rig.config_path()).args(words), SOON)
+    run(
+        rig.meetfs().arg("doctor").arg("--config").arg(rig.config_path()).args(words),
+        COMMAND_TIMEOUT,
+    )
 }
 
 fn stdout(output: &Output) -> String {
@@ -77,7 +80,7 @@ fn unreachable_endpoint_and_refused_download_are_failures() {
     let output = doctor(&rig, &[]);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
     assert!(stdout(&output).contains("FAILURE  acme, reading:"), "{}", text(&output));
-    let (_kept, closed) = deserted();
+    let (_kept, closed) = refusing_address();
     let elsewhere = rig.config().replace(&rig.cloud.api_url(), &format!("http://{closed}/v2"));
     rig.write_config(
         &elsewhere.replace(&rig.cloud.oauth_url(), &format!("http://{closed}/oauth/token")),
@@ -137,7 +140,7 @@ fn missing_source_has_an_example_as_fix() {
 fn every_problem_has_a_fix() {
     let rig = rig();
     let config = rig.config();
-    let (_kept, closed) = deserted();
+    let (_kept, closed) = refusing_address();
     let broken = [
         "[source.acme".to_owned(),
         config.replace("account_id", "acount_id"),

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use crate::support::{Rig, SOON, alone, run, text};
+use crate::support::{COMMAND_TIMEOUT, Rig, isolated, run, text};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
@@ -12,7 +12,7 @@ fn day(from_today: i64) -> Date {
     TimeZone::UTC.to_datetime(Timestamp::now()).date().saturating_add(from_today.days())
 }
 
-/// Three meetings: they expire in two days, in twenty, and never.
+/// Three meetings: the first expires in two days, the second in twenty, the third never.
 fn rig() -> Rig {
     let mut archive = Archive::empty();
     for (topic, days) in [("soon", Some(2)), ("later", Some(20)), ("never", None)] {
@@ -28,7 +28,7 @@ fn rig() -> Rig {
 }
 
 fn expiring(rig: &Rig, words: &[&str]) -> Output {
-    run(&mut alone(rig, rig.meetfs().arg("expiring").args(words)), SOON)
+    run(&mut isolated(rig, rig.meetfs().arg("expiring").args(words)), COMMAND_TIMEOUT)
 }
 
 fn lines(output: &Output) -> Vec<String> {
@@ -89,11 +89,11 @@ fn times_have_an_offset_from_utc() {
     for (zone, midnight) in
         [("Asia/Kolkata", "05:30 +0530"), ("UTC", "00:00 +0000"), ("Etc/GMT-9", "09:00 +0900")]
     {
-        let output = run(rig.meetfs().arg("expiring").env("TZ", zone), SOON);
+        let output = run(rig.meetfs().arg("expiring").env("TZ", zone), COMMAND_TIMEOUT);
         let listed = lines(&output);
         assert_eq!(listed.len(), 4, "{}", text(&output));
         assert!(listed[0].starts_with(&format!("{} {midnight}  ", day(2))), "{zone}: {listed:?}");
-        let output = run(rig.meetfs().arg("status").env("TZ", zone), SOON);
+        let output = run(rig.meetfs().arg("status").env("TZ", zone), COMMAND_TIMEOUT);
         let listed = lines(&output);
         let offset = &midnight[6..];
         for word in ["since ", "listed ", "next "] {
@@ -103,7 +103,8 @@ fn times_have_an_offset_from_utc() {
             assert!(time.ends_with(offset), "{zone}, {word}: {line}");
         }
     }
-    let output = run(rig.meetfs().args(["expiring", "--json"]).env("TZ", "Asia/Kolkata"), SOON);
+    let output =
+        run(rig.meetfs().args(["expiring", "--json"]).env("TZ", "Asia/Kolkata"), COMMAND_TIMEOUT);
     let listed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(listed[0]["expires"], format!("{}T00:00:00Z", day(2)));
     rig.unmount();
@@ -111,14 +112,14 @@ fn times_have_an_offset_from_utc() {
 
 #[test]
 fn checksum_requires_a_backup_directory() {
-    let output = run(crate::support::meetfs().args(["expiring", "--checksum"]), SOON);
+    let output = run(crate::support::meetfs().args(["expiring", "--checksum"]), COMMAND_TIMEOUT);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
     assert!(
         String::from_utf8_lossy(&output.stderr).contains("--not-in <DIR>"),
         "{}",
         text(&output)
     );
-    let output = run(crate::support::meetfs().args(["expiring", "--help"]), SOON);
+    let output = run(crate::support::meetfs().args(["expiring", "--help"]), COMMAND_TIMEOUT);
     let help = lines(&output);
     let line =
         help.iter().find(|line| line.trim_start().starts_with("--checksum")).expect("a line");
@@ -139,7 +140,7 @@ fn unsaved_files_are_listed_until_saved() {
     let copy = |line: &str| {
         let output = run(
             Command::new("bash").args(["-c", line]).env("B", &backup).env("M", &rig.mountpoint),
-            SOON,
+            COMMAND_TIMEOUT,
         );
         assert!(output.status.success(), "{}", text(&output));
     };
@@ -155,7 +156,7 @@ fn unsaved_files_are_listed_until_saved() {
     );
     assert_eq!(unsaved(&[]), (Some(0), 0));
     assert_eq!(unsaved(&["--checksum"]), (Some(1), 1));
-    // A shorter one neither.
+    // Neither is a shorter one.
     copy("printf 'hello' > \"$(echo $B/acme/*/*later/chat.txt)\"");
     assert_eq!(unsaved(&[]), (Some(1), 1));
     let output = expiring(&rig, &["--not-in", "/does/not/exist"]);

@@ -4,7 +4,7 @@ use std::process::Output;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use crate::support::{Rig, SOON, run, text, wait_until};
+use crate::support::{COMMAND_TIMEOUT, Rig, run, text, wait_until};
 use bytes::Bytes;
 use meetfs::demo_cloud::{
     Archive, Content, DemoCloudOptions, Effect, FaultPlan, ListedSize, Meeting, MeetingFile,
@@ -83,8 +83,8 @@ fn list(rig: &Rig, meeting: Meeting) {
     let shown = format!("find . -path '*{}/meeting.json' | wc -l", meeting.topic);
     rig.cloud.add_meeting(meeting);
     let daemon = rig.daemon().expect("a daemon").to_string();
-    run(std::process::Command::new("kill").args(["-HUP", &daemon]), SOON);
-    wait_until(SOON, "the next round is listed", || rig.shell(&shown).trim() == "1");
+    run(std::process::Command::new("kill").args(["-HUP", &daemon]), COMMAND_TIMEOUT);
+    wait_until(COMMAND_TIMEOUT, "the next round is listed", || rig.shell(&shown).trim() == "1");
 }
 
 /// Returns the path of an object in the mount.
@@ -110,8 +110,10 @@ fn copy(rig: &Rig, object: &Object, how: &str) -> Result<(), String> {
     let directory = tempfile::tempdir_in(rig.directory.path()).expect("a directory");
     let to = directory.path().join("copy");
     let started = Instant::now();
-    let output: Output =
-        rig.try_shell(&format!("from='{path}' to='{}'; LC_ALL=C {how}", to.display()), SOON);
+    let output: Output = rig.try_shell(
+        &format!("from='{path}' to='{}'; LC_ALL=C {how}", to.display()),
+        COMMAND_TIMEOUT,
+    );
     let took = started.elapsed();
     if !output.status.success() {
         assert!(took < DEADLINE + SLACK, "{path}: failed after {took:?}: {}", text(&output));
@@ -526,7 +528,10 @@ impl Changing {
     }
 
     fn hash(&self, line: &str) -> Output {
-        self.rig.try_shell(&format!("f='{}'; LC_ALL=C; export LC_ALL; {line}", self.path), SOON)
+        self.rig.try_shell(
+            &format!("f='{}'; LC_ALL=C; export LC_ALL; {line}", self.path),
+            COMMAND_TIMEOUT,
+        )
     }
 
     fn assert_new(&self, output: &Output) {
@@ -538,7 +543,7 @@ impl Changing {
 #[test]
 fn cached_bytes_survive_an_upstream_change() {
     let mut changing = Changing::new(2 * MIB + 77);
-    // Past the page cache, so that the daemon answers from its memory.
+    // Past the page cache, so that the daemon reads from its memory.
     let read = "dd if=\"$f\" bs=1M iflag=direct status=none | sha256sum; exit ${PIPESTATUS[0]}";
     changing.assert_new(&changing.hash(read));
     let before = changing.object.sha256();
@@ -550,7 +555,7 @@ fn cached_bytes_survive_an_upstream_change() {
 
 #[test]
 fn changed_file_fails_once_then_reads_new_content() {
-    // Longer than the memory cache, so that a read must ask the cloud once no pages are cached.
+    // Longer than the memory cache, so that a read needs the cloud when no pages are cached.
     let mut changing = Changing::new(CHANGING);
     for name in ["second", "third", "fourth"] {
         changing.assert_new(&changing.hash("sha256sum < \"$f\""));
@@ -580,8 +585,8 @@ fn open_reader_never_mixes_two_contents() {
     let read = std::thread::scope(|scope| {
         let line = format!("f='{}'; LC_ALL=C; export LC_ALL; {reader}", changing.path);
         let rig = &changing.rig;
-        let reading = scope.spawn(move || rig.try_shell(&line, SOON));
-        wait_until(SOON, "the reader has begun", || begun.exists());
+        let reading = scope.spawn(move || rig.try_shell(&line, COMMAND_TIMEOUT));
+        wait_until(COMMAND_TIMEOUT, "the reader has begun", || begun.exists());
         let content = Content::Pattern { seed: pattern_seed("other"), length: CHANGING };
         assert!(
             rig.cloud.change_meeting(&changing.object.meeting, |meeting| meeting.files[0]
@@ -617,15 +622,15 @@ fn old_handle_gets_no_pages_of_new_content() {
         let content = Content::Pattern { seed: pattern_seed("other"), length: CHANGING };
         let meeting = changing.object.meeting.clone();
         let (rig, path) = (&changing.rig, &changing.path);
-        let reading = scope.spawn(move || rig.try_shell(&line, SOON));
-        wait_until(SOON, "the reader has begun", || begun.exists());
+        let reading = scope.spawn(move || rig.try_shell(&line, COMMAND_TIMEOUT));
+        wait_until(COMMAND_TIMEOUT, "the reader has begun", || begun.exists());
         assert!(rig.cloud.change_meeting(&meeting, |meeting| meeting.files[0].content = content));
         // The first reader notices the change, and the second reads the new content from end to
         // end.
         let find = format!("tail -c 1000000 '{path}' | sha256sum; sha256sum < '{path}'");
-        let found = rig.try_shell(&find, SOON);
+        let found = rig.try_shell(&find, COMMAND_TIMEOUT);
         let now = rig.cloud.objects()[0].sha256();
-        let again = rig.try_shell(&format!("sha256sum < '{path}'"), SOON);
+        let again = rig.try_shell(&format!("sha256sum < '{path}'"), COMMAND_TIMEOUT);
         std::fs::write(&go, "").expect("a signal");
         let read = reading.join().expect("a reader");
         assert!(

@@ -1,6 +1,6 @@
 //! `--help` on a narrow terminal and on a wide one.
 
-use crate::support::{SOON, meetfs, run, text};
+use crate::support::{COMMAND_TIMEOUT, meetfs, run, text};
 
 /// A wider terminal does not make the lines longer.
 const MAX_WIDTH: usize = 120;
@@ -25,7 +25,8 @@ fn help(command: &[&str], columns: usize) -> Vec<String> {
     let mut meetfs = meetfs();
     // `help` has no help of its own. It shows the help of the program.
     meetfs.args(command).env("COLUMNS", columns.to_string());
-    let output = run(if command == ["help"] { &mut meetfs } else { meetfs.arg("--help") }, SOON);
+    let output =
+        run(if command == ["help"] { &mut meetfs } else { meetfs.arg("--help") }, COMMAND_TIMEOUT);
     assert!(output.status.success(), "{command:?}: {}", text(&output));
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }
@@ -52,7 +53,7 @@ fn every_command_is_tested() {
 /// A text that is wrapped in the source and again at the width of the terminal alternates between
 /// full lines and lines of one or two words.
 #[test]
-fn lines_break_only_where_the_next_word_does_not_fit() {
+fn lines_break_only_before_words_that_overflow() {
     for command in COMMANDS {
         for columns in [80, 120, 300] {
             let lines = help(command, columns);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Rig, SOON, run, text, wait_until};
+use crate::support::{COMMAND_TIMEOUT, Rig, run, text, wait_until};
 use jiff::Timestamp;
 use meetfs::demo_cloud::{
     Archive, Content, DemoCloud, DemoCloudOptions, Effect, MeetingFile, RapatinSession, Server,
@@ -15,7 +15,7 @@ const LEASE_TTL: Duration = Duration::from_secs(1);
 /// Reads the first 100,000 bytes of a file. Returns how many it got, and how long that took.
 fn read_head(rig: &Rig, pattern: &str) -> (u64, Duration) {
     let started = Instant::now();
-    let output = rig.try_shell(&format!("head -c 100000 {pattern} | wc -c"), SOON);
+    let output = rig.try_shell(&format!("head -c 100000 {pattern} | wc -c"), COMMAND_TIMEOUT);
     (String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number"), started.elapsed())
 }
 
@@ -49,23 +49,23 @@ fn assert_only_one_source_is_down(rig: &Rig, source: &str, server: Server, origi
     let time =
         |key: &str| down[key].as_str().and_then(|at| at.parse::<Timestamp>().ok()).expect(key);
     assert!(time("since") < Timestamp::now() && time("since") < time("next"), "{down}");
-    let output = run(rig.meetfs().arg("status"), SOON);
+    let output = run(rig.meetfs().arg("status"), COMMAND_TIMEOUT);
     let words = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(words.contains(&format!("DOWN    {origin} ({source}): no answer since")), "{words}");
 
     rig.cloud.clear_requests();
     let daemon = rig.daemon().expect("a daemon").to_string();
-    run(std::process::Command::new("kill").args(["-HUP", &daemon]), SOON);
+    run(std::process::Command::new("kill").args(["-HUP", &daemon]), COMMAND_TIMEOUT);
     let is_listed = || {
-        let asked = rig.cloud.requests();
-        asked.iter().any(|request| request.server == server && request.path.len() > 1)
+        let requests = rig.cloud.requests();
+        requests.iter().any(|request| request.server == server && request.path.len() > 1)
     };
-    wait_until(SOON, "a listing tries it all the same", is_listed);
+    wait_until(COMMAND_TIMEOUT, "a listing tries it all the same", is_listed);
 
     rig.cloud.clear_faults();
     wait_until(Duration::from_secs(20), "it is read again", || read_head(rig, &first).0 == 100_000);
     // A read with a valid lease does not use the API: only a request to it shows that it answers.
-    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
     assert_eq!(rig.status()["down"], serde_json::json!([]));
     rig.unmount();
@@ -73,7 +73,7 @@ fn assert_only_one_source_is_down(rig: &Rig, source: &str, server: Server, origi
 
 fn mount_with(rig: &Rig, source: impl FnOnce(&DemoCloud) -> String) {
     rig.write_config(&format!("{}\n{}", rig.config(), source(&rig.cloud)));
-    let output = run(&mut rig.mount_command(), SOON);
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
 }
 
@@ -100,7 +100,7 @@ fn webex_outage_fails_only_webex_reads_at_once() {
         )
     });
     let documents = || rig.shell("find cisco -name meeting.json | wc -l");
-    wait_until(SOON, "everything is known", || documents().trim() == "3");
+    wait_until(COMMAND_TIMEOUT, "everything is known", || documents().trim() == "3");
     // The leases of the listing expire, so that each read needs the API.
     std::thread::sleep(2 * LEASE_TTL);
     let origin = origin(&rig.cloud.webex_api_url());

@@ -1,6 +1,6 @@
 //! `keep_deleted`: files that were deleted upstream stay while they are completely cached.
 
-use crate::support::{Rig, SOON, meetfs, run, text, wait_until};
+use crate::support::{COMMAND_TIMEOUT, Rig, meetfs, run, text, wait_until};
 use jiff::{SignedDuration, Timestamp};
 use meetfs::demo_cloud::{
     Archive, Content, DemoCloud, DemoCloudOptions, Effect, Meeting, MeetingFile, Server, Trigger,
@@ -37,7 +37,7 @@ fn rig() -> Rig {
 }
 
 fn refresh(rig: &Rig) {
-    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
 }
 
@@ -60,12 +60,12 @@ fn kept_deleted(rig: &Rig) -> Value {
 /// Reads one meeting completely and the beginning of another one's video, and waits until the disk
 /// cache has them.
 fn fill_cache(rig: &Rig) -> (String, String) {
-    wait_until(SOON, "all details are known", || {
+    wait_until(COMMAND_TIMEOUT, "all details are known", || {
         rig.shell("find . -name meeting.json | wc -l").trim() == "3"
     });
     let before = state_of(rig, "Read");
     rig.shell("head -c 1000000 acme/*/*Partly/*.mp4 | wc -c");
-    wait_until(SOON, "the disk cache has it", || {
+    wait_until(COMMAND_TIMEOUT, "the disk cache has it", || {
         rig.status()["disk"]["held"].as_u64().is_some_and(|held| held > LENGTH)
     });
     before
@@ -84,7 +84,7 @@ fn clear_cache(rig: &Rig) {
             .args(["cache", "clear", "--cache-dir"])
             .arg(directory)
             .env("XDG_CONFIG_HOME", rig.directory.path().join("none")),
-        SOON,
+        COMMAND_TIMEOUT,
     );
     assert!(output.status.success(), "{}", text(&output));
 }
@@ -105,14 +105,14 @@ fn deleted_meeting_stays_while_it_is_cached() {
     let config = format!("{}\n[source.hole]{second}", rig.config());
     let mount = || {
         rig.write_config(&config);
-        let output = run(&mut rig.mount_command(), SOON);
+        let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
         assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
     };
     // The refresh of the hanging source goes on when the other one has ended.
     let refresh_until = |is_refreshed: &dyn Fn() -> bool| {
         let mut command =
             rig.meetfs().arg("refresh").arg(&rig.mountpoint).spawn().expect("a command");
-        wait_until(SOON, "the source is refreshed", is_refreshed);
+        wait_until(COMMAND_TIMEOUT, "the source is refreshed", is_refreshed);
         let _ = command.kill(); // It may have ended.
         let _ = command.wait();
     };
@@ -127,7 +127,7 @@ fn deleted_meeting_stays_while_it_is_cached() {
         rig.cloud.requests().into_iter().filter(|it| it.server != Server::Api).collect();
     assert!(requests.is_empty(), "{requests:?}");
     assert_eq!(kept_deleted(&rig), 1);
-    let status = run(rig.meetfs().arg("status"), SOON);
+    let status = run(rig.meetfs().arg("status"), COMMAND_TIMEOUT);
     let status = String::from_utf8_lossy(&status.stdout).into_owned();
     assert!(status.contains("deleted upstream, served from the cache: 1 meeting"), "{status}");
     rig.unmount();
@@ -142,7 +142,7 @@ fn deleted_meeting_stays_while_it_is_cached() {
     clear_cache(&rig);
     rig.cloud.clear_faults();
     mount();
-    wait_until(SOON, "it disappears", || !is_shown(&rig, "Read"));
+    wait_until(COMMAND_TIMEOUT, "it disappears", || !is_shown(&rig, "Read"));
     assert!(is_shown(&rig, "Stays"));
     assert_eq!(kept_deleted(&rig), 0);
     rig.unmount();
@@ -199,7 +199,7 @@ fn retained_meeting_is_in_the_trash_too() {
     let before = fill_cache(&rig);
     assert!(rig.cloud.trash_meeting(READ, Timestamp::now()));
     refresh(&rig);
-    wait_until(SOON, "it is in the trash", || {
+    wait_until(COMMAND_TIMEOUT, "it is in the trash", || {
         rig.shell("ls acme/trash/*Read 2>/dev/null | wc -l").trim() == "5"
     });
     let years = |topic: &str| rig.shell(&format!("cat acme/2*/*{topic}/* | sha256sum"));

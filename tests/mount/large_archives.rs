@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::support::webex::{DETAILS, details, pages};
-use crate::support::{Rig, SOON, run, text, wait_until};
+use crate::support::{COMMAND_TIMEOUT, Rig, run, text, wait_until};
 use jiff::Timestamp;
 use jiff::ToSpan;
 use jiff::civil::Date;
@@ -24,7 +24,7 @@ fn today() -> Date {
 
 fn mount(rig: &Rig, config: &str) {
     rig.write_config(config);
-    let output = run(&mut rig.mount_command(), SOON);
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
 }
 
@@ -45,7 +45,7 @@ fn walk_through_ten_thousand_meetings_sends_no_request() {
         .with_source("users = [\"all\"]")
         .with_source("trash = false");
     // The background asks about past meetings meanwhile. A few such questions that end after the
-    // walk leave nothing that could be asked but what the walk asks.
+    // walk leave nothing that could be requests but what the walk asks.
     let details = "/v2/past_meetings/";
     let slow = Effect::Latency(Duration::from_secs(15));
     rig.cloud.inject(Trigger::always(Server::Api).on(details).does(slow));
@@ -55,12 +55,12 @@ fn walk_through_ten_thousand_meetings_sends_no_request() {
     let seen =
         rig.shell("ls -lR | awk '/^-/ && !/ meeting.json$/ { files++; bytes += $5 } END { printf \"%d %.0f\", files, bytes }'");
     assert_eq!(seen, format!("{} {bytes}", 8 * MEETINGS));
-    let asked: Vec<_> = rig.cloud.requests().into_iter().map(|request| request.path).collect();
-    assert!(asked.iter().all(|path| path.starts_with(details)), "{asked:?}");
+    let requests: Vec<_> = rig.cloud.requests().into_iter().map(|request| request.path).collect();
+    assert!(requests.iter().all(|path| path.starts_with(details)), "{requests:?}");
     rig.unmount();
 }
 
-/// The first days of the listings of users that were asked for.
+/// Returns the first day of each requested listing of a user.
 fn listed_from(rig: &Rig) -> Vec<Date> {
     let from = |request: &Request| {
         url::form_urlencoded::parse(request.query.as_bytes())
@@ -97,16 +97,16 @@ fn forty_users_are_listed_within_their_plan() {
     assert_eq!(count(&rig, "chat.txt"), 1000);
     let listed = listed_from(&rig);
     assert_eq!(listed.len(), 40 * 3, "windows of a month for each user: {listed:?}");
-    let asked_about =
+    let detail_requests =
         || rig.cloud.requests().iter().filter(|it| it.path.contains("/past_meetings/")).count();
-    wait_until(SOON, "details come in", || asked_about() > 60);
+    wait_until(COMMAND_TIMEOUT, "details arrive", || detail_requests() > 60);
     assert_within_the_plan(&rig);
     rig.unmount();
 
     rig.cloud.clear_requests();
     mount(&rig, &config);
-    assert_eq!(count(&rig, "chat.txt"), 1000, "what an earlier run listed is there at once");
-    wait_until(SOON, "the last days are listed", || listed_from(&rig).len() >= 40);
+    assert_eq!(count(&rig, "chat.txt"), 1000, "the listing of an earlier run is shown at once");
+    wait_until(COMMAND_TIMEOUT, "the last days are listed", || listed_from(&rig).len() >= 40);
     assert!(!rig.status()["sources"][0]["error"].is_string());
     let last_days = today().saturating_sub(9.days());
     let listed = listed_from(&rig);
@@ -115,8 +115,8 @@ fn forty_users_are_listed_within_their_plan() {
     rig.unmount();
 }
 
-/// How often each recording was asked about.
-fn asked_about(rig: &Rig) -> BTreeMap<String, usize> {
+/// Returns how often the details of each recording were requested.
+fn detail_requests(rig: &Rig) -> BTreeMap<String, usize> {
     let mut times: BTreeMap<String, usize> = BTreeMap::new();
     for request in details(&rig.cloud) {
         *times.entry(request.path[DETAILS.len()..].to_owned()).or_default() += 1;
@@ -124,8 +124,8 @@ fn asked_about(rig: &Rig) -> BTreeMap<String, usize> {
     times
 }
 
-/// How many pages the windows have that were listed, with recordings made at these times.
-fn pages_there_are(listings: &[Request], made: &[Timestamp]) -> usize {
+/// Returns the number of pages in the listed windows for recordings made at these times.
+fn expected_pages(listings: &[Request], made: &[Timestamp]) -> usize {
     let window = |request: &Request| {
         let fields: BTreeMap<_, _> =
             url::form_urlencoded::parse(request.query.as_bytes()).into_owned().collect();
@@ -146,12 +146,12 @@ fn pages_there_are(listings: &[Request], made: &[Timestamp]) -> usize {
 
 #[test]
 fn three_thousand_recordings_are_requested_once() {
-    /// Questions that are under way when a mount ends are lost with their answers.
-    const UNDER_WAY: usize = 4;
+    /// Requests that are in flight when a mount ends are lost.
+    const MAX_IN_FLIGHT: usize = 4;
     const RECORDINGS: usize = 3000;
     let mut webex = WebexArchive::many(RECORDINGS, 700);
     for recording in &mut webex.recordings {
-        // One file beside the video is enough to tell whether its size is kept.
+        // One file beside the video shows whether its size is stored.
         recording.audio = None;
     }
     let opened = [150, 1500, 2900];
@@ -167,36 +167,42 @@ fn three_thousand_recordings_are_requested_once() {
         rig.cloud.webex_token(),
         rig.cloud.webex_api_url(),
     );
-    // A detail takes long enough for the listing to be looked at meanwhile.
+    // Details are slow, so that the listing is read before they arrive.
     let slow = Trigger::always(Server::Webex).on(DETAILS);
     rig.cloud.inject(slow.does(Effect::Latency(Duration::from_millis(400))));
     mount(&rig, &config);
     assert_eq!(count(&rig, "recording.mp4"), RECORDINGS);
     let known = count(&rig, "recording.txt");
-    assert!(known < RECORDINGS / 10, "{known} details are in already");
+    assert!(known < RECORDINGS / 10, "{known} details have arrived already");
     let listings =
         pages(&rig.cloud).into_iter().filter(|page| !page.query.contains("status=deleted"));
     let listings: Vec<_> = listings.collect();
-    assert_eq!(listings.len(), pages_there_are(&listings, &made), "{listings:?}");
+    assert_eq!(listings.len(), expected_pages(&listings, &made), "{listings:?}");
 
     rig.cloud.clear_faults();
-    wait_until(PATIENCE, "a third of the details are in", || {
-        asked_about(&rig).len() > RECORDINGS / 3
+    wait_until(PATIENCE, "a third of the details have arrived", || {
+        detail_requests(&rig).len() > RECORDINGS / 3
     });
     rig.unmount();
-    assert!(asked_about(&rig).len() < RECORDINGS, "the details were complete before the restart");
+    assert!(
+        detail_requests(&rig).len() < RECORDINGS,
+        "the details were complete before the restart"
+    );
     mount(&rig, &config);
     wait_until(PATIENCE, "every size is known", || count(&rig, "recording.txt") == RECORDINGS);
-    let asked = asked_about(&rig);
-    let again: Vec<_> = asked.iter().filter(|(_, times)| **times > 1).collect();
-    assert_eq!(asked.len(), RECORDINGS);
-    assert!(again.len() <= UNDER_WAY && again.iter().all(|(_, times)| **times == 2), "{again:?}");
+    let requests = detail_requests(&rig);
+    let again: Vec<_> = requests.iter().filter(|(_, times)| **times > 1).collect();
+    assert_eq!(requests.len(), RECORDINGS);
+    assert!(
+        again.len() <= MAX_IN_FLIGHT && again.iter().all(|(_, times)| **times == 2),
+        "{again:?}"
+    );
 
     rig.unmount();
     rig.cloud.clear_requests();
     mount(&rig, &config);
     assert_eq!(count(&rig, "recording.txt"), RECORDINGS);
-    wait_until(SOON, "the last days are listed", || !pages(&rig.cloud).is_empty());
+    wait_until(COMMAND_TIMEOUT, "the last days are listed", || !pages(&rig.cloud).is_empty());
     let ids = opened.map(|index| format!("{index:032x}"));
     for (file, times) in [("recording.mp4", 1), ("recording.txt", 2)] {
         for index in opened {
@@ -204,7 +210,7 @@ fn three_thousand_recordings_are_requested_once() {
         }
         let expected = ids.iter().map(|id| (id.clone(), times)).collect();
         assert_eq!(
-            asked_about(&rig),
+            detail_requests(&rig),
             expected,
             "one detail for each whose links are not known or have ended"
         );

@@ -4,11 +4,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::login::rig as login;
-use crate::support::life::{
+use crate::support::processes::{
     RunningCommand, SecondMountpoint, assert_nothing_left, mount_in_foreground, processes_for,
     signal,
 };
-use crate::support::{Rig, SOON, run, text, wait_until};
+use crate::support::{COMMAND_TIMEOUT, Rig, run, text, wait_until};
 use jiff::tz::TimeZone;
 use meetfs::demo_cloud::{
     Archive, Content, DemoCloudOptions, Effect, Meeting, MeetingFile, Server, Trigger, UserApp,
@@ -39,7 +39,7 @@ fn stalled() -> DemoCloudOptions {
 fn hanging_reader(rig: &Rig) -> RunningCommand {
     let reader = RunningCommand::outside(rig, "exec cat \"$M\"/acme/*/*/*.mp4 > /dev/null");
     reader.wait_for_program("cat");
-    wait_until(SOON, "the reader waits for bytes", || {
+    wait_until(COMMAND_TIMEOUT, "the reader waits for bytes", || {
         rig.media_bytes() >= BYTES_BEFORE_STALL && reader.is_sleeping()
     });
     reader
@@ -72,7 +72,7 @@ fn log_and_cache_inside_the_mountpoint_are_rejected() {
         for directory in [&rig.mountpoint, &link] {
             let mut command = rig.meetfs();
             command.args(["mount", "--config"]).arg(rig.config_path()).arg(&rig.mountpoint);
-            let output = run(command.arg(flag).arg(directory.join(name)), SOON);
+            let output = run(command.arg(flag).arg(directory.join(name)), COMMAND_TIMEOUT);
             assert_eq!(output.status.code(), Some(1), "{}", text(&output));
             assert!(text(&output).contains("is inside the mountpoint"), "{}", text(&output));
             assert_eq!(std::fs::read_dir(&rig.mountpoint).expect("a directory").count(), 0);
@@ -92,7 +92,7 @@ fn daemon_leaves_its_directory_and_terminal() {
     assert_eq!(link("cwd"), "/");
     for stream in ["fd/0", "fd/1", "fd/2"] {
         // The last two are redirected right after readiness is reported.
-        wait_until(SOON, "the stream is redirected", || link(stream) == "/dev/null");
+        wait_until(COMMAND_TIMEOUT, "the stream is redirected", || link(stream) == "/dev/null");
     }
     let stat = std::fs::read_to_string(format!("/proc/{daemon}/stat")).expect("a status");
     let session =
@@ -139,14 +139,14 @@ fn second_signal_ends_the_wait_at_once() {
     login::write_config(&rig, &UserApp::demo());
     login::sign_in(&rig);
     let mut running = RunningCommand::start(rig.mount_command().arg("--foreground"));
-    wait_until(SOON, "mounted", || rig.entries_in_mount_table() == 1);
+    wait_until(COMMAND_TIMEOUT, "mounted", || rig.entries_in_mount_table() == 1);
     rig.cloud.expire_tokens();
     rig.cloud
         .inject(Trigger::always(Server::Api).on("/oauth/token").does(Effect::Stall { after: 10 }));
     let _refresh = RunningCommand::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
-    wait_until(SOON, "the renewal is in flight", || rig.cloud.sign_ins().renewed == 1);
+    wait_until(COMMAND_TIMEOUT, "the renewal is in flight", || rig.cloud.sign_ins().renewed == 1);
     running.signal("INT");
-    wait_until(SOON, "unmounted", || rig.entries_in_mount_table() == 0);
+    wait_until(COMMAND_TIMEOUT, "unmounted", || rig.entries_in_mount_table() == 0);
     assert!(running.is_running(), "{}\n{}", running.output(), rig.log());
     running.signal("INT");
     let (status, took) = running.end(FEW_SECONDS);
@@ -194,19 +194,19 @@ fn sighup_shows_a_name_that_was_missing() {
     let path =
         format!("acme/{}/{} Late arrival/chat.txt", local.year(), local.strftime("%Y-%m-%d %H%M"));
     for _ in 0..3 {
-        assert!(!rig.try_shell(&format!("stat '{path}'"), SOON).status.success());
+        assert!(!rig.try_shell(&format!("stat '{path}'"), COMMAND_TIMEOUT).status.success());
     }
     let text = Content::Stored("late\n".into());
     rig.cloud.add_meeting(
         Meeting::new("bGF0ZSBhcnJpdmFs==", "Late arrival", start)
             .with(MeetingFile::new("CHAT", text)),
     );
-    let asked = Instant::now();
+    let signaled = Instant::now();
     signal(rig.daemon().expect("a daemon"), "HUP");
-    wait_until(SOON, "the meeting shows", || {
-        rig.try_shell(&format!("cat '{path}'"), SOON).stdout == b"late\n"
+    wait_until(COMMAND_TIMEOUT, "the meeting shows", || {
+        rig.try_shell(&format!("cat '{path}'"), COMMAND_TIMEOUT).stdout == b"late\n"
     });
-    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    assert!(signaled.elapsed() < Duration::from_secs(3), "{:?}", signaled.elapsed());
     rig.unmount();
 }
 
@@ -218,7 +218,7 @@ fn mount_replaces_a_dead_mount() {
     for _ in 0..3 {
         let daemon = rig.daemon().expect("a daemon");
         signal(daemon, "KILL");
-        wait_until(SOON, "the daemon has exited", || rig.daemon().is_none());
+        wait_until(COMMAND_TIMEOUT, "the daemon has exited", || rig.daemon().is_none());
         assert_eq!(rig.entries_in_mount_table(), 1, "a killed daemon leaves its mount");
         rig.mount();
         assert_eq!(rig.entries_in_mount_table(), 1);
@@ -240,14 +240,14 @@ fn dead_mount_is_replaced_through_a_link() {
         format!("{}/", rig.mountpoint.display()),
     ] {
         signal(rig.daemon().expect("a daemon"), "KILL");
-        wait_until(SOON, "the daemon has exited", || rig.daemon().is_none());
+        wait_until(COMMAND_TIMEOUT, "the daemon has exited", || rig.daemon().is_none());
         let mut command = crate::support::meetfs();
         command
             .args(["mount", "--config"])
             .arg(rig.config_path())
             .arg("--log-file")
             .arg(rig.log_path());
-        let output = run(command.arg(&place), SOON);
+        let output = run(command.arg(&place), COMMAND_TIMEOUT);
         assert!(output.status.success(), "{place}: {}", text(&output));
         assert_eq!(rig.entries_in_mount_table(), 1, "{place}");
         rig.unmount();
@@ -260,7 +260,7 @@ fn dead_mount_is_replaced_through_a_link() {
 fn umount_ends_the_daemon() {
     let rig = Rig::new(small());
     let mut running = mount_in_foreground(&rig);
-    assert!(run(Command::new("umount").arg(&rig.mountpoint), SOON).status.success());
+    assert!(run(Command::new("umount").arg(&rig.mountpoint), COMMAND_TIMEOUT).status.success());
     let (status, _) = running.end(FEW_SECONDS);
     assert_eq!(status.code(), Some(0), "{}", running.output());
     assert_nothing_left(&rig, FEW_SECONDS);
@@ -276,10 +276,14 @@ fn lazy_umount_serves_until_the_last_user_leaves() {
         flag.display()
     );
     let holder = RunningCommand::shell(&rig, &line);
-    assert!(run(Command::new("umount").arg("-l").arg(&rig.mountpoint), SOON).status.success());
+    assert!(
+        run(Command::new("umount").arg("-l").arg(&rig.mountpoint), COMMAND_TIMEOUT)
+            .status
+            .success()
+    );
     assert_eq!(rig.entries_in_mount_table(), 0);
     std::fs::write(&flag, "").expect("a file");
-    wait_until(SOON, "the daemon still serves", || holder.output().contains("40"));
+    wait_until(COMMAND_TIMEOUT, "the daemon still serves", || holder.output().contains("40"));
     assert!(running.is_running(), "a process still works in the mount");
     drop(holder);
     let (status, _) = running.end(FEW_SECONDS);
@@ -302,7 +306,7 @@ fn signal_during_the_first_listing_leaves_nothing() {
             }
             rig.cloud.clear_requests();
             let mut running = RunningCommand::start(&mut command);
-            wait_until(SOON, "it lists", || !rig.cloud.requests().is_empty());
+            wait_until(COMMAND_TIMEOUT, "it lists", || !rig.cloud.requests().is_empty());
             if to_all {
                 running.signal_group(name)
             } else {
@@ -325,7 +329,7 @@ fn one_of_two_concurrent_mounts_fails_as_busy() {
             RunningCommand::start(&mut rig.mount_command()),
             RunningCommand::start(&mut rig.mount_command()),
         ];
-        let codes = both.each_mut().map(|running| running.end(SOON).0.code());
+        let codes = both.each_mut().map(|running| running.end(COMMAND_TIMEOUT).0.code());
         assert_eq!(rig.entries_in_mount_table(), 1, "round {round}: {codes:?}");
         let loser = match codes {
             [Some(0), Some(4)] => &both[1],
@@ -349,18 +353,22 @@ fn two_daemons_share_a_catalog() {
             .with_cache("disk = \"off\"");
     rig.mount();
     let second = SecondMountpoint::of(&rig);
-    let output = run(&mut second.mount_command(&rig), SOON);
+    let output = run(&mut second.mount_command(&rig), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}", text(&output));
     let sums = "find . -type f -print0 | sort -z | xargs -0 sha256sum";
     let mut beside =
         RunningCommand::outside(&rig, &format!("cd '{}' && {sums}", second.0.display()));
     let here = rig.shell(sums);
-    let (status, _) = beside.end(SOON);
+    let (status, _) = beside.end(COMMAND_TIMEOUT);
     assert!(status.success(), "{}", beside.output());
     assert_eq!(beside.output(), here);
-    assert!(run(&mut crate::support::life::unmount_command(&second.0), SOON).status.success());
+    assert!(
+        run(&mut crate::support::processes::unmount_command(&second.0), COMMAND_TIMEOUT)
+            .status
+            .success()
+    );
     rig.unmount();
-    wait_until(SOON, "both daemons have exited", || processes_for(&second.0).is_empty());
+    wait_until(COMMAND_TIMEOUT, "both daemons have exited", || processes_for(&second.0).is_empty());
     let catalog = rusqlite::Connection::open(rig.directory.path().join("cache/catalog.sqlite"))
         .expect("a catalog");
     let verdict: String =
@@ -380,11 +388,15 @@ fn two_daemons_create_one_catalog_concurrently() {
             RunningCommand::start(&mut second.mount_command(&rig)),
         ];
         for running in &mut both {
-            let (status, _) = running.end(SOON);
+            let (status, _) = running.end(COMMAND_TIMEOUT);
             assert!(status.success(), "{}\n{}", running.output(), rig.log());
         }
         assert!(!rig.log().contains("damaged"), "{}", rig.log());
-        assert!(run(&mut crate::support::life::unmount_command(&second.0), SOON).status.success());
+        assert!(
+            run(&mut crate::support::processes::unmount_command(&second.0), COMMAND_TIMEOUT)
+                .status
+                .success()
+        );
         rig.unmount();
     }
 }

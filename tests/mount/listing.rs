@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::support::life::signal;
-use crate::support::{Rig, SOON, wait_until};
+use crate::support::processes::signal;
+use crate::support::{COMMAND_TIMEOUT, Rig, wait_until};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
@@ -146,12 +146,12 @@ fn expired_page_tokens_lose_no_meeting() {
         DemoCloudOptions { first_byte_latency: Duration::from_millis(30), ..options(two_years()) };
     let rig = Rig::new(slow);
     rig.write_config(&rig.config());
-    let mut mounting = crate::support::life::RunningCommand::start(&mut rig.mount_command());
-    wait_until(SOON, "the listing has started", || {
+    let mut mounting = crate::support::processes::RunningCommand::start(&mut rig.mount_command());
+    wait_until(COMMAND_TIMEOUT, "the listing has started", || {
         listing_calls(&rig).iter().filter(|call| call.token.is_some()).count() > 3
     });
     rig.cloud.expire_page_tokens();
-    assert!(mounting.end(SOON).0.success(), "{}", mounting.output());
+    assert!(mounting.end(COMMAND_TIMEOUT).0.success(), "{}", mounting.output());
     assert_eq!(count(&rig, "*/chat.txt"), MEETINGS);
     assert_fewest_windows(&listing_calls(&rig));
     rig.unmount();
@@ -174,7 +174,7 @@ fn paths_ignore_listing_order() {
     let other = Rig::mounted(other);
     // Documents wait for details, which are rate-limited.
     for rig in [&one, &other] {
-        wait_until(SOON, "every meeting has its document", || {
+        wait_until(COMMAND_TIMEOUT, "every meeting has its document", || {
             count(rig, "*/meeting.json") == MEETINGS + 5
         });
     }
@@ -202,10 +202,10 @@ fn provider_changes_appear_after_a_refresh() {
     rig.cloud.finish_processing("cGVuZGluZw==");
     rig.cloud.remove_meeting(&gone.uuid);
     refresh(&rig);
-    wait_until(SOON, "the recording appears", || {
+    wait_until(COMMAND_TIMEOUT, "the recording appears", || {
         count(&rig, "*/*Pending/shared_screen_with_speaker_view.mp4") == 1
     });
-    wait_until(SOON, "the deleted one disappears", || count(&rig, &gone_topic) == 0);
+    wait_until(COMMAND_TIMEOUT, "the deleted one disappears", || count(&rig, &gone_topic) == 0);
     assert_eq!(rig.shell("cat */*/*Pending/*.mp4 | wc -c").trim(), "100000");
 
     rig.cloud.change_meeting("cGVuZGluZw==", |meeting| {
@@ -219,7 +219,7 @@ fn provider_changes_appear_after_a_refresh() {
         });
     });
     refresh(&rig);
-    wait_until(SOON, "the transcript appears beside its video", || {
+    wait_until(COMMAND_TIMEOUT, "the transcript appears beside its video", || {
         count(&rig, "*/*Pending/shared_screen_with_speaker_view.vtt") == 1
     });
     rig.unmount();
@@ -241,11 +241,11 @@ fn failed_window_removes_no_meeting() {
         rig.cloud.clear_requests();
         rig.cloud.inject(fault.clone());
         refresh(&rig);
-        wait_until(SOON, "the refresh has started", || {
+        wait_until(COMMAND_TIMEOUT, "the refresh has started", || {
             listing_calls(&rig).len() >= 5
                 || fault.when.count > 5 && !listing_calls(&rig).is_empty()
         });
-        wait_until(SOON, "the refresh has ended", || {
+        wait_until(COMMAND_TIMEOUT, "the refresh has ended", || {
             rig.status()["sources"][0]["is_refreshing"] == false
         });
         let now = paths(&rig);
@@ -256,7 +256,7 @@ fn failed_window_removes_no_meeting() {
         rig.cloud.clear_faults();
     }
     refresh(&rig);
-    wait_until(SOON, "the deleted meeting disappears", || {
+    wait_until(COMMAND_TIMEOUT, "the deleted meeting disappears", || {
         count(&rig, "*/chat.txt") == MEETINGS - 1
     });
     rig.unmount();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::support::{Rig, SOON, run, text};
+use crate::support::{COMMAND_TIMEOUT, Rig, run, text};
 use meetfs::demo_cloud::{Archive, DemoCloudOptions};
 
 const MIB: u64 = 1024 * 1024;
@@ -34,8 +34,10 @@ fn read_all_at_once(memory: u64) {
         ..DemoCloudOptions::default()
     });
     rig.write_config(&rig.config());
-    let mounted =
-        run(rig.mount_command().args(["--memory", &format!("{}MiB", memory / MIB)]), SOON);
+    let mounted = run(
+        rig.mount_command().args(["--memory", &format!("{}MiB", memory / MIB)]),
+        COMMAND_TIMEOUT,
+    );
     assert!(mounted.status.success(), "{}", text(&mounted));
     let daemon = rig.daemon().expect("a daemon");
     let before = peak_memory(daemon);

@@ -1,6 +1,6 @@
 //! What Zoom returns for one meeting at a time: participants, their audio, and passcodes.
 
-use crate::support::{Rig, SOON, mode_of, run, text, wait_until};
+use crate::support::{COMMAND_TIMEOUT, Rig, mode_of, run, text, wait_until};
 use jiff::{SignedDuration, Timestamp};
 use meetfs::demo_cloud::{
     Archive, Content, DemoCloudOptions, Effect, Meeting, MeetingFile, Participant, Server, Trigger,
@@ -60,7 +60,7 @@ fn directory_has_participants_and_their_audio() {
     let start = meeting.start;
     let rig = Rig::mounted(cloud(vec![meeting]));
     let directory = directory(&rig);
-    wait_until(SOON, "the table", || directory.join("participants.csv").exists());
+    wait_until(COMMAND_TIMEOUT, "the table", || directory.join("participants.csv").exists());
     let table = std::fs::read_to_string(directory.join("participants.csv")).expect("a table");
     let left = start + SignedDuration::from_mins(40);
     let second = start + SignedDuration::from_secs(1);
@@ -102,7 +102,7 @@ fn directory_has_participants_and_their_audio() {
 fn details_survive_a_remount() {
     let rig = Rig::mounted(cloud(vec![talk(700, &["Ana"])]));
     let directory = directory(&rig);
-    wait_until(SOON, "the table", || directory.join("participants.csv").exists());
+    wait_until(COMMAND_TIMEOUT, "the table", || directory.join("participants.csv").exists());
     let table = rig.shell("cat acme/*/*Talk/participants.csv");
     assert_eq!(table.lines().count(), 701, "all pages");
     let inodes = rig.shell("ls -i acme/*/*Talk");
@@ -132,13 +132,14 @@ fn missing_scope_is_reported_once_and_recovered() {
     let count = |name: &str| -> usize {
         rig.shell(&format!("find acme -name {name} | wc -l")).trim().parse().expect("a number")
     };
-    wait_until(SOON, "all documents", || count("meeting.json") == 30);
+    wait_until(COMMAND_TIMEOUT, "all documents", || count("meeting.json") == 30);
     assert_eq!(count("participants.csv"), 0);
     // Requests in flight when the first was refused may have been sent, too.
     assert!((1..=4).contains(&request_count(&rig, PEOPLE)), "{}", request_count(&rig, PEOPLE));
     assert!(rig.log().contains(SCOPE) && rig.log().contains("participants.csv"), "{}", rig.log());
     assert_eq!(rig.log().matches("participants.csv").count(), 1, "{}", rig.log());
-    let doctor = run(rig.meetfs().args(["doctor", "--config"]).arg(rig.config_path()), SOON);
+    let doctor =
+        run(rig.meetfs().args(["doctor", "--config"]).arg(rig.config_path()), COMMAND_TIMEOUT);
     assert!(text(&doctor).contains("participants.csv"), "{}", text(&doctor));
 
     rig.unmount();
@@ -146,11 +147,11 @@ fn missing_scope_is_reported_once_and_recovered() {
     rig.cloud.expire_tokens();
     rig.cloud.clear_requests();
     rig.mount();
-    wait_until(SOON, "all tables", || count("participants.csv") == 30);
+    wait_until(COMMAND_TIMEOUT, "all tables", || count("participants.csv") == 30);
     assert_eq!(request_count(&rig, PEOPLE), 30);
     let past =
         rig.cloud.requests().into_iter().filter(|it| it.path.contains("/past_meetings/")).count();
-    assert_eq!(past, 30, "what is known is not asked again");
+    assert_eq!(past, 30, "stored details are not requested again");
     assert_eq!(request_count(&rig, "==/recordings"), 0);
     rig.unmount();
 }
@@ -161,16 +162,16 @@ fn late_participant_audio_shows_after_processing() {
     meeting.files[0] = meeting.files[0].clone().processing();
     let rig = Rig::mounted(cloud(vec![meeting]));
     let directory = directory(&rig);
-    wait_until(SOON, "the table", || directory.join("participants.csv").exists());
+    wait_until(COMMAND_TIMEOUT, "the table", || directory.join("participants.csv").exists());
     assert!(!directory.join("Ana.m4a").exists());
     let done = talk(2, &["Ana"]);
     assert!(rig.cloud.change_meeting(&done.uuid.clone(), |meeting| {
         meeting.files[0] = done.files[0].clone();
         meeting.participant_audio = done.participant_audio;
     }));
-    let refreshed = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    let refreshed = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), COMMAND_TIMEOUT);
     assert!(refreshed.status.success(), "{}", text(&refreshed));
-    wait_until(SOON, "the sound", || {
+    wait_until(COMMAND_TIMEOUT, "the sound", || {
         directory.join("Ana.m4a").exists() && directory.join("audio_only.m4a").exists()
     });
     assert_eq!(request_count(&rig, PEOPLE), 1);
@@ -181,7 +182,7 @@ fn late_participant_audio_shows_after_processing() {
 fn trimmed_participant_audio_is_replaced() {
     let rig = Rig::mounted(cloud(vec![talk(2, &["Ana"])]));
     let directory = directory(&rig);
-    wait_until(SOON, "the table", || directory.join("participants.csv").exists());
+    wait_until(COMMAND_TIMEOUT, "the table", || directory.join("participants.csv").exists());
     rig.shell("cat acme/*/*Talk/* >/dev/null");
     let trim = |length: u64| {
         let content = |seed| Content::Pattern { seed, length };
@@ -194,11 +195,11 @@ fn trimmed_participant_audio_is_replaced() {
     };
     let shows = |(length, sum): (String, String)| {
         let size = || rig.shell("stat -c %s acme/*/*Talk/Ana.m4a").trim().to_owned();
-        wait_until(SOON, "its new length", || size() == length);
+        wait_until(COMMAND_TIMEOUT, "its new length", || size() == length);
         assert!(rig.shell("sha256sum < \"$(ls acme/*/*Talk/Ana.m4a)\"").starts_with(&sum));
     };
     let trimmed = trim(200_000);
-    let refreshed = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    let refreshed = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), COMMAND_TIMEOUT);
     assert!(refreshed.status.success(), "{}", text(&refreshed));
     shows(trimmed);
     rig.unmount();
@@ -213,7 +214,7 @@ fn trimmed_participant_audio_is_replaced() {
     assert_eq!(
         (request_count(&rig, PEOPLE), request_count(&rig, "==/recordings")),
         (0, 0),
-        "of the same listing it is asked once"
+        "it is requested once for a listing"
     );
 }
 
@@ -223,7 +224,7 @@ fn unknown_participants_hide_nothing() {
     rig.cloud.inject(Trigger::always(Server::Api).on(PEOPLE).does(Effect::status(404)));
     rig.mount();
     let directory = directory(&rig);
-    wait_until(SOON, "the document", || directory.join("meeting.json").exists());
+    wait_until(COMMAND_TIMEOUT, "the document", || directory.join("meeting.json").exists());
     assert!(!directory.join("participants.csv").exists());
     rig.shell("cat acme/*/*Talk/audio_only.m4a >/dev/null");
     rig.unmount();

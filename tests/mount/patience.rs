@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::{Rig, SOON, run, text, wait_until};
+use crate::support::{COMMAND_TIMEOUT, Rig, run, text, wait_until};
 use jiff::Timestamp;
 use meetfs::demo_cloud::{
     Archive, DemoCloud, DemoCloudOptions, Effect, Fault, RapatinSession, RetryAfter, Server,
@@ -38,7 +38,7 @@ fn rig(source: impl FnOnce(&DemoCloud) -> String) -> Rig {
 }
 
 fn mount(rig: &Rig) {
-    let output = run(&mut rig.mount_command(), SOON);
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
 }
 
@@ -61,7 +61,7 @@ fn assert_every_form_is_awaited(rig: &Rig, fault: impl Fn(RetryAfter) -> Fault) 
         let wait = next.duration_since(Timestamp::now()).as_secs();
         let expected = if is_stated { 370..=450 } else { 1..=330 };
         assert!(expected.contains(&wait), "{form:?}: {wait} s, {source}");
-        let words = run(rig.meetfs().arg("status"), SOON);
+        let words = run(rig.meetfs().arg("status"), COMMAND_TIMEOUT);
         let words = String::from_utf8_lossy(&words.stdout).into_owned();
         assert!(words.contains(", next ") && words.contains("asks to wait"), "{words}");
         rig.unmount();
@@ -161,7 +161,7 @@ fn endless_listing_is_reported_as_incomplete() {
     );
     rig.write_config(&format!("{general}\n{source}"));
     mount(&rig);
-    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), COMMAND_TIMEOUT);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(text(&output).contains("not refreshed completely: acme"), "{}", text(&output));
     assert!(
@@ -186,7 +186,7 @@ fn slow_refresh_shows_what_it_waits_for() {
     let mut command = Command::new("script");
     command.args(["-qec", &line, "/dev/null"]);
     command.env("XDG_RUNTIME_DIR", rig.directory.path().join("run"));
-    let output = run(&mut command, SOON);
+    let output = run(&mut command, COMMAND_TIMEOUT);
     let output_text = text(&output);
     assert!(
         output.status.success() && output_text.contains("still refreshing acme after"),

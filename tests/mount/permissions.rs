@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
-use crate::support::{Rig, SOON, run, text};
+use crate::support::{COMMAND_TIMEOUT, Rig, run, text};
 use meetfs::demo_cloud::{Archive, DemoCloudOptions};
 
 fn rig() -> Rig {
@@ -32,7 +32,7 @@ fn as_other_user(rig: &Rig, line: &str) -> Output {
         "-c",
         line,
     ]);
-    run(command.env("M", &rig.mountpoint).env("LC_ALL", "C").current_dir("/"), SOON)
+    run(command.env("M", &rig.mountpoint).env("LC_ALL", "C").current_dir("/"), COMMAND_TIMEOUT)
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn unmount_names_the_owner_of_the_mount() {
 #[test]
 fn allow_other_shares_recordings_but_not_documents() {
     let rig = rig();
-    let output = run(rig.mount_command().args(["-o", "allow_other"]), SOON);
+    let output = run(rig.mount_command().args(["-o", "allow_other"]), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}", text(&output));
     let modes = rig.shell(
         "find . -name meeting.json -printf '%y %m\\n' -o -printf '%y %m\\n' | sort | uniq -c",
@@ -141,8 +141,10 @@ fn new_logs_are_private_and_existing_ones_kept() {
     let rig = rig();
     let mount = format!("{:?}", rig.mount_command());
     let mounted = |before: &str| {
-        let output =
-            run(Command::new("sh").args(["-c", &format!("umask 0; {before}{mount}")]), SOON);
+        let output = run(
+            Command::new("sh").args(["-c", &format!("umask 0; {before}{mount}")]),
+            COMMAND_TIMEOUT,
+        );
         assert!(output.status.success(), "{}", text(&output));
         rig.unmount();
     };
@@ -154,7 +156,8 @@ fn new_logs_are_private_and_existing_ones_kept() {
     assert!(rig.log().starts_with("mine\n") && rig.log().contains("mounted at"), "{}", rig.log());
     // A log whose name meetfs chooses.
     let mount = mount.replace(&format!("\"--log-file\" \"{log}\""), "");
-    let output = run(Command::new("sh").args(["-c", &format!("umask 0; {mount}")]), SOON);
+    let output =
+        run(Command::new("sh").args(["-c", &format!("umask 0; {mount}")]), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}", text(&output));
     let directory = rig.directory.path().join("state/meetfs");
     let logs: Vec<_> = std::fs::read_dir(&directory)
@@ -186,7 +189,7 @@ fn with_public_fuse_device(rig: &Rig, lines: &str) -> Output {
     let mut command = Command::new("unshare");
     command.args(["--mount", "--", "sh", "-c", &format!("{SETUP}\n{lines}")]);
     command.env("D", rig.directory.path().join("device")).env("U", OTHER_USER);
-    run(command.env("M", &rig.mountpoint).env("LC_ALL", "C").current_dir("/"), SOON)
+    run(command.env("M", &rig.mountpoint).env("LC_ALL", "C").current_dir("/"), COMMAND_TIMEOUT)
 }
 
 #[test]

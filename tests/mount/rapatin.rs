@@ -9,7 +9,7 @@ use meetfs::demo_cloud::{
 };
 
 use crate::support::rapatin::session;
-use crate::support::{Rig, SOON, run, text, wait_until};
+use crate::support::{COMMAND_TIMEOUT, Rig, run, text, wait_until};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -29,7 +29,7 @@ fn config(rig: &Rig, keys: &str) -> String {
 
 fn mount(rig: &Rig, keys: &str) {
     rig.write_config(&config(rig, keys));
-    let output = run(&mut rig.mount_command(), SOON);
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
 }
 
@@ -63,7 +63,7 @@ fn logins(rig: &Rig) -> usize {
 
 fn refresh(rig: &Rig) {
     let daemon = rig.daemon().expect("a daemon").to_string();
-    run(Command::new("kill").args(["-HUP", &daemon]), SOON);
+    run(Command::new("kill").args(["-HUP", &daemon]), COMMAND_TIMEOUT);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn directory_keeps_its_time_without_the_schedule() {
     rig.cloud.change_rapatin_session("WuPF5b6WQ0aa==", |session| session.scheduled = false);
     mount(&rig, &keys(&rig));
     // The command returns when the tree shows the new listing.
-    run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), COMMAND_TIMEOUT);
     assert!(rig.status()["sources"][0]["listed"].is_string(), "{}", rig.status());
     assert_eq!(directories(), before);
     rig.unmount();
@@ -152,7 +152,7 @@ fn session_appears_when_ready_and_disappears_when_deleted() {
         session.status = RapatinStatus::Deleted
     });
     refresh(&rig);
-    wait_until(SOON, "the tree follows", || {
+    wait_until(COMMAND_TIMEOUT, "the tree follows", || {
         let shown = directories();
         shown.contains("Still processing") && !shown.contains("Rapat anggaran")
     });
@@ -175,8 +175,8 @@ fn stale_url_before_a_copy_is_renewed() {
     let rig = mounted(vec![film("a==", "stale", 3 * MIB + 17)], |_| {});
     rig.cloud.expire_rapatin_links();
     rig.cloud.clear_requests();
-    let said = rig.shell("sha256sum < rapat/*/*stale/*.mp4");
-    assert!(said.starts_with(&hash_of(&rig, "stale")), "{said}\n{}", rig.log());
+    let message = rig.shell("sha256sum < rapat/*/*stale/*.mp4");
+    assert!(message.starts_with(&hash_of(&rig, "stale")), "{message}\n{}", rig.log());
     let statuses: Vec<u16> = of(&rig, Server::Web).iter().map(|request| request.status).collect();
     assert_eq!(statuses, [200, 302], "a page in place of the way on, once");
 }
@@ -191,7 +191,7 @@ fn stale_url_during_a_copy_is_renewed() {
     std::thread::scope(|scope| {
         let copying =
             scope.spawn(|| rig.shell(&format!("cp rapat/*/*stale/*.mp4 '{}'", copy.display())));
-        wait_until(SOON, "the copy is under way", || rig.media_bytes() > MIB);
+        wait_until(COMMAND_TIMEOUT, "the copy is under way", || rig.media_bytes() > MIB);
         assert!(rig.media_bytes() < length, "the copy is done already");
         rig.cloud.clear_requests();
         rig.cloud.expire_rapatin_links();
@@ -199,7 +199,7 @@ fn stale_url_during_a_copy_is_renewed() {
         rig.cloud.expire_rapatin_tokens();
         copying.join().expect("a copy");
     });
-    let hash = run(Command::new("sha256sum").arg(&copy), SOON);
+    let hash = run(Command::new("sha256sum").arg(&copy), COMMAND_TIMEOUT);
     assert!(
         String::from_utf8_lossy(&hash.stdout).starts_with(&hash_of(&rig, "stale")),
         "{}",
@@ -221,9 +221,9 @@ fn sixteen_readers_share_one_login() {
         let reading = scope.spawn(|| {
             let line =
                 "for f in rapat/*/*/*.mp4; do for i in 1 2 3 4; do sha256sum \"$f\" & done; done; wait";
-            rig.try_shell(line, SOON)
+            rig.try_shell(line, COMMAND_TIMEOUT)
         });
-        wait_until(SOON, "all four files are being read", || {
+        wait_until(COMMAND_TIMEOUT, "all four files are being read", || {
             let requests = rig.media_requests();
             rig.cloud.rapatin_objects().iter().all(|object| {
                 requests.iter().any(|one| one.path == object.media_path && one.body_bytes > MIB / 2)
@@ -235,9 +235,9 @@ fn sixteen_readers_share_one_login() {
         rig.cloud.expire_rapatin_links();
         rig.cloud.expire_links();
         let output = reading.join().expect("readers");
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert_eq!(said.lines().count(), 16, "{}\n{}", text(&output), rig.log());
-        for line in said.lines() {
+        let message = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(message.lines().count(), 16, "{}\n{}", text(&output), rig.log());
+        for line in message.lines() {
             let (hash, path) = line.split_once("  ").expect("a hash and a path");
             let topic = FILES
                 .iter()
@@ -251,7 +251,7 @@ fn sixteen_readers_share_one_login() {
 }
 
 #[test]
-fn wrong_password_is_one_error_and_exit_code_3() {
+fn wrong_password_is_one_error_with_code_3() {
     let rig = Rig::new(DemoCloudOptions {
         rapatin: RapatinSession::demo(),
         ..DemoCloudOptions::default()
@@ -260,13 +260,17 @@ fn wrong_password_is_one_error_and_exit_code_3() {
         ["email = \"ana@example.org\"\npassword = \"wr0ng-s3cret\"", "token = \"13|wr0ng-s3cret\""]
     {
         rig.write_config(&config(&rig, keys));
-        let output = run(&mut rig.mount_command(), SOON);
+        let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
         assert_eq!(output.status.code(), Some(3), "{}", text(&output));
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.contains("rapat: cannot list recordings: Rapatin refused the"), "{said}");
-        let starts: Vec<&str> = said.lines().map(|line| line.split(' ').next().unwrap()).collect();
-        assert_eq!(starts, ["error:", "hint:"], "{said}");
-        assert!(!format!("{said}{}", rig.log()).contains("s3cret"), "{said}\n{}", rig.log());
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            message.contains("rapat: cannot list recordings: Rapatin refused the"),
+            "{message}"
+        );
+        let starts: Vec<&str> =
+            message.lines().map(|line| line.split(' ').next().unwrap()).collect();
+        assert_eq!(starts, ["error:", "hint:"], "{message}");
+        assert!(!format!("{message}{}", rig.log()).contains("s3cret"), "{message}\n{}", rig.log());
         assert_eq!(rig.entries_in_mount_table(), 0);
     }
 }
@@ -300,8 +304,10 @@ fn secrets_are_in_no_log_and_no_cache() {
     rig.unmount();
     std::fs::remove_file(rig.config_path()).expect("a configuration");
     for secret in &secrets {
-        let found =
-            run(Command::new("grep").args(["-raFl", "--", secret]).arg(rig.directory.path()), SOON);
+        let found = run(
+            Command::new("grep").args(["-raFl", "--", secret]).arg(rig.directory.path()),
+            COMMAND_TIMEOUT,
+        );
         assert_eq!(String::from_utf8_lossy(&found.stdout), "", "{secret}");
     }
     assert!(rig.log().contains("listed source=rapat"), "{}", rig.log());

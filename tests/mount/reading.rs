@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::life::RunningCommand;
-use crate::support::{Rig, SOON, run, text, wait_until};
+use crate::support::processes::RunningCommand;
+use crate::support::{COMMAND_TIMEOUT, Rig, run, text, wait_until};
 use meetfs::demo_cloud::{
     Archive, Content, DemoCloudOptions, Effect, MeetingFile, Server, Trigger, pattern_bytes,
     pattern_seed,
@@ -53,7 +53,7 @@ fn daemon_reads(rig: &Rig) -> u64 {
 
 /// Waits until the disk cache has written all blocks of the film.
 fn wait_for_disk(rig: &Rig) {
-    wait_until(SOON, "the film is on disk", || {
+    wait_until(COMMAND_TIMEOUT, "the film is on disk", || {
         rig.status()["disk"]["held"].as_u64().is_some_and(|held| held > LENGTH)
     });
 }
@@ -129,7 +129,7 @@ fn complete_file_is_read_without_the_daemon() {
 fn daemon_reads_everything_without_passthrough() {
     let rig = Rig::new(film());
     rig.write_config(&rig.config());
-    let output = run(rig.mount_command().arg("--no-passthrough"), SOON);
+    let output = run(rig.mount_command().arg("--no-passthrough"), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}", text(&output));
     assert_eq!(hash(&rig), expected_hash(&rig));
     drop_pages(&rig);
@@ -190,7 +190,7 @@ fn upstream_change_shows_while_old_file_is_open() {
             go.display()
         ),
     );
-    wait_until(SOON, "the reader has opened the file", || opened.exists());
+    wait_until(COMMAND_TIMEOUT, "the reader has opened the file", || opened.exists());
     let meeting = rig.cloud.objects().first().expect("an object").meeting.clone();
     assert!(rig.cloud.change_meeting(&meeting, |meeting| {
         if let Some(file) = meeting.files.first_mut() {
@@ -198,13 +198,13 @@ fn upstream_change_shows_while_old_file_is_open() {
         }
     }));
     let daemon = rig.daemon().expect("a daemon").to_string();
-    run(std::process::Command::new("kill").args(["-HUP", &daemon]), SOON);
-    wait_until(SOON, "the trimmed film shows", || {
+    run(std::process::Command::new("kill").args(["-HUP", &daemon]), COMMAND_TIMEOUT);
+    wait_until(COMMAND_TIMEOUT, "the trimmed film shows", || {
         rig.shell("stat -c %s acme/*/*/*.mp4").trim() == (3 * MIB).to_string()
     });
     assert_eq!(hash(&rig), expected_hash(&rig));
     std::fs::write(&go, "").expect("a signal");
-    reader.end(SOON);
+    reader.end(COMMAND_TIMEOUT);
     let output = reader.output();
     assert!(output.starts_with(&before), "{output}");
 }
@@ -266,7 +266,8 @@ fn wrong_file_types_cost_few_requests_each() {
     }
     let rig = Rig::mounted(options);
     rig.cloud.clear_requests();
-    let output = rig.try_shell("LC_ALL=C grep -r -c WEBVTT --include='*.vtt' acme", SOON);
+    let output =
+        rig.try_shell("LC_ALL=C grep -r -c WEBVTT --include='*.vtt' acme", COMMAND_TIMEOUT);
     assert_eq!(text(&output).matches("Input/output error").count(), files, "{}", text(&output));
     // Two leases for the walk, two for the reader, and two if the kernel repeats the read.
     assert!(rig.media_requests().len() <= 6 * files, "{} for {files}", rig.media_requests().len());
@@ -277,7 +278,8 @@ fn read_past_its_deadline_logs_the_last_failure() {
     let rig = Rig::new(film()).with("read_deadline = \"3s\"");
     rig.mount();
     rig.cloud.inject(Trigger::always(Server::Media).does(Effect::WholeFile));
-    let output = rig.try_shell("LC_ALL=C cat \"$(find . -name '*.mp4')\" | wc -c", 2 * SOON);
+    let output =
+        rig.try_shell("LC_ALL=C cat \"$(find . -name '*.mp4')\" | wc -c", 2 * COMMAND_TIMEOUT);
     assert!(text(&output).contains("Input/output error"), "{}", text(&output));
     let log = rig.log();
     let failures: Vec<&str> =
@@ -316,7 +318,7 @@ fn walk_through_small_files_fetches_each_once() {
         );
         rig.cloud.inject(Trigger::always(Server::Media).does(Effect::Bandwidth(1 << 30)));
         rig.cloud.clear_requests();
-        let output = rig.try_shell(walk, SOON);
+        let output = rig.try_shell(walk, COMMAND_TIMEOUT);
         assert!(output.status.code().is_some_and(|code| code < 2), "{}", text(&output));
         let requests = rig.media_requests();
         assert_eq!(requests.len(), files, "{walk}");
@@ -326,7 +328,7 @@ fn walk_through_small_files_fetches_each_once() {
         eprintln!("{walk}: {files} files within {:?}", last - first);
         assert!(last - first < one_by_one / 2, "{walk}: {:?}", last - first);
         rig.cloud.clear_requests();
-        rig.try_shell(walk, SOON);
+        rig.try_shell(walk, COMMAND_TIMEOUT);
         assert!(rig.media_requests().is_empty(), "{walk}: {:?}", rig.media_requests().len());
     }
 }
@@ -337,9 +339,9 @@ fn stopped_walk_fetches_nothing_after_one_second() {
     rig.cloud.inject(Trigger::always(Server::Media).does(Effect::Bandwidth(2000)));
     rig.cloud.clear_requests();
     let mut walk = RunningCommand::shell(&rig, "exec grep -r -c WEBVTT acme");
-    wait_until(SOON, "files are prefetched", || rig.media_requests().len() > 8);
+    wait_until(COMMAND_TIMEOUT, "files are prefetched", || rig.media_requests().len() > 8);
     walk.signal("KILL");
-    walk.end(SOON);
+    walk.end(COMMAND_TIMEOUT);
     assert_transfers_end(&rig, Instant::now(), Duration::from_secs(1), "walk");
     let requests = rig.media_requests().len();
     assert!(requests < 300, "{requests}");
@@ -350,9 +352,9 @@ fn closed_file_transfers_nothing_after_one_second() {
     let options = DemoCloudOptions { bytes_per_second: Some(4_000_000), ..film() };
     let rig = Rig::mounted(options);
     let mut copy = RunningCommand::shell(&rig, "exec cat acme/*/*/*.mp4 > /dev/null");
-    wait_until(SOON, "the copy has begun", || rig.media_requests().len() > 3);
+    wait_until(COMMAND_TIMEOUT, "the copy has begun", || rig.media_requests().len() > 3);
     copy.signal("KILL");
-    copy.end(SOON);
+    copy.end(COMMAND_TIMEOUT);
     assert_transfers_end(&rig, Instant::now(), Duration::from_secs(1), "cat");
 }
 

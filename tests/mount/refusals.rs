@@ -1,6 +1,6 @@
 //! The message and the hint of `meetfs doctor` for each refusal that the providers document.
 
-use crate::support::{Rig, SOON, check_of, run};
+use crate::support::{COMMAND_TIMEOUT, Rig, check_of, run};
 use meetfs::demo_cloud::{Archive, DemoCloudOptions, Effect, Server, Trigger, WebexArchive};
 
 /// A reply that refuses a call.
@@ -10,7 +10,8 @@ fn refusal(status: u16, body: String) -> Effect {
 
 /// Returns the exit code of `meetfs doctor` and its line about the listing of the source.
 fn listing(rig: &Rig) -> (Option<i32>, String) {
-    let output = run(rig.meetfs().arg("doctor").arg("--config").arg(rig.config_path()), SOON);
+    let output =
+        run(rig.meetfs().arg("doctor").arg("--config").arg(rig.config_path()), COMMAND_TIMEOUT);
     (output.status.code(), check_of(&output, "acme, listing"))
 }
 
@@ -51,9 +52,9 @@ fn every_code_of_zoom_has_a_hint() {
         let body = format!(r#"{{"code":{code},"message":"{message}"}}"#);
         rig.cloud
             .inject(Trigger::always(Server::Api).on("/recordings").does(refusal(status, body)));
-        let (exit, told) = listing(&rig);
-        assert!(told.contains("FAILURE") && told.contains(fix), "{status} {code}: {told}");
-        assert_eq!(exit, Some(3), "{status} {code}: {told}");
+        let (exit, report) = listing(&rig);
+        assert!(report.contains("FAILURE") && report.contains(fix), "{status} {code}: {report}");
+        assert_eq!(exit, Some(3), "{status} {code}: {report}");
         rig.cloud.clear_faults();
     }
 }
@@ -87,10 +88,10 @@ fn every_status_of_webex_has_a_hint() {
         );
         rig.cloud
             .inject(Trigger::always(Server::Webex).on("/recordings").does(refusal(status, body)));
-        let (exit, told) = listing(&rig);
-        assert!(told.contains("FAILURE") && told.contains(fix), "{status}: {told}");
-        assert!(!told.contains(&token), "{status}: {told}");
-        assert_eq!(exit, Some(code), "{status}: {told}");
+        let (exit, report) = listing(&rig);
+        assert!(report.contains("FAILURE") && report.contains(fix), "{status}: {report}");
+        assert!(!report.contains(&token), "{status}: {report}");
+        assert_eq!(exit, Some(code), "{status}: {report}");
         rig.cloud.clear_faults();
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::support::{Rig, SOON, text, wait_until};
+use crate::support::{COMMAND_TIMEOUT, Rig, text, wait_until};
 use meetfs::demo_cloud::{
     Archive, DemoCloudOptions, DownloadHeader, Effect, Request, Server, Trigger,
 };
@@ -29,7 +29,7 @@ fn hash_all(rig: &Rig, times: usize) {
     let line = format!(
         "for f in acme/*/*/*.mp4; do for i in $(seq {times}); do sha256sum \"$f\" & done; done; wait"
     );
-    let output = rig.try_shell(&line, SOON);
+    let output = rig.try_shell(&line, COMMAND_TIMEOUT);
     let hashes = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(hashes.lines().count(), truth.len() * times, "{}\n{}", text(&output), rig.log());
     for line in hashes.lines() {
@@ -62,7 +62,7 @@ fn expiry_costs_sixteen_readers_one_renewal() {
     });
     std::thread::scope(|scope| {
         let reading = scope.spawn(|| hash_all(&rig, 4));
-        wait_until(SOON, "all four files are being read", || {
+        wait_until(COMMAND_TIMEOUT, "all four files are being read", || {
             let requests = rig.media_requests();
             rig.cloud.objects().iter().all(|object| {
                 requests.iter().any(|request| {
@@ -78,14 +78,14 @@ fn expiry_costs_sixteen_readers_one_renewal() {
     });
     assert_eq!(token_requests(&rig), 1, "{:?}", of(&rig, Server::Api));
     for object in rig.cloud.objects() {
-        let asked: Vec<u16> = of(&rig, Server::Web)
+        let requests: Vec<u16> = of(&rig, Server::Web)
             .iter()
             .filter(|request| request.path == object.web_path)
             .map(|request| request.status)
             .collect();
-        let granted = asked.iter().filter(|status| **status == 302).count();
+        let granted = requests.iter().filter(|status| **status == 302).count();
         // One more is the refusal that reveals the expiry of the token.
-        assert!(granted == 1 && asked.len() <= 2, "{}: {asked:?}", object.topic);
+        assert!(granted == 1 && requests.len() <= 2, "{}: {requests:?}", object.topic);
     }
 }
 
@@ -122,14 +122,14 @@ fn sixteen_readers_share_the_refusal_of_a_file() {
     rig.cloud.clear_requests();
     let output = rig.try_shell(
         "f=\"$(echo acme/*/*/*.mp4)\"; for i in $(seq 16); do LC_ALL=C cat \"$f\" 2>&1 & done; wait",
-        SOON,
+        COMMAND_TIMEOUT,
     );
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let message = String::from_utf8_lossy(&output.stdout).into_owned();
     // Sixteen programs write into one pipe, so their lines are interleaved.
-    assert_eq!(said.matches("Permission denied").count(), 16, "{said}");
+    assert_eq!(message.matches("Permission denied").count(), 16, "{message}");
     // Three requests with growing effort. A reader that comes after the refusal starts again.
-    let asked = of(&rig, Server::Web).len();
-    assert!(asked <= 3 * 6, "{asked} requests");
+    let requests = of(&rig, Server::Web).len();
+    assert!(requests <= 3 * 6, "{requests} requests");
 }
 
 /// Returns the requests to the web host for each file, in the order of the copies.
@@ -137,28 +137,28 @@ fn lease_requests(header: DownloadHeader) -> (Rig, Vec<Vec<Request>>) {
     let archive = Archive::pattern(&[("one", MIB), ("two", MIB + 5), ("three", 2 * MIB)]);
     let rig =
         rig(DemoCloudOptions { archive, download_header: header, ..DemoCloudOptions::default() });
-    let mut asked = Vec::new();
+    let mut requests = Vec::new();
     for (topic, hash) in truth(&rig) {
         rig.cloud.clear_requests();
-        let said = rig.shell(&format!("sha256sum < acme/*/*\" {topic}\"/*.mp4"));
-        assert!(said.starts_with(&hash), "{topic}: {said}\n{}", rig.log());
-        asked.push(of(&rig, Server::Web));
+        let message = rig.shell(&format!("sha256sum < acme/*/*\" {topic}\"/*.mp4"));
+        assert!(message.starts_with(&hash), "{topic}: {message}\n{}", rig.log());
+        requests.push(of(&rig, Server::Web));
     }
-    (rig, asked)
+    (rig, requests)
 }
 
-fn statuses(asked: &[Request]) -> Vec<u16> {
-    asked.iter().map(|request| request.status).collect()
+fn statuses(requests: &[Request]) -> Vec<u16> {
+    requests.iter().map(|request| request.status).collect()
 }
 
 #[test]
 fn source_token_in_the_header_suffices() {
-    let (_rig, asked) = lease_requests(DownloadHeader::default());
-    for asked in asked {
-        assert_eq!(statuses(&asked), [302]);
+    let (_rig, requests) = lease_requests(DownloadHeader::default());
+    for requests in requests {
+        assert_eq!(statuses(&requests), [302]);
         assert!(
-            asked[0].query.is_empty() && asked[0].header("authorization").is_some(),
-            "{asked:?}"
+            requests[0].query.is_empty() && requests[0].header("authorization").is_some(),
+            "{requests:?}"
         );
     }
 }
@@ -166,27 +166,27 @@ fn source_token_in_the_header_suffices() {
 #[test]
 fn meeting_token_replaces_a_refused_source_token() {
     let header = DownloadHeader { bearer_oauth: false, ..DownloadHeader::default() };
-    let (_rig, asked) = lease_requests(header);
-    for asked in asked {
-        assert_eq!(asked.last().map(|request| request.status), Some(302));
-        assert!(asked.iter().all(|request| request.query.is_empty()), "{asked:?}");
+    let (_rig, requests) = lease_requests(header);
+    for requests in requests {
+        assert_eq!(requests.last().map(|request| request.status), Some(302));
+        assert!(requests.iter().all(|request| request.query.is_empty()), "{requests:?}");
     }
 }
 
 #[test]
 fn query_is_the_last_resort_and_remembered() {
     let header = DownloadHeader { bearer_oauth: false, bearer_download_token: false, query: true };
-    let (_rig, asked) = lease_requests(header);
-    let (first, others) = asked.split_first().expect("three files");
+    let (_rig, requests) = lease_requests(header);
+    let (first, others) = requests.split_first().expect("three files");
     let (granted, refused) = first.split_last().expect("a request");
     assert!(granted.query.contains("access_token=") && granted.header("authorization").is_none());
     assert!(
         !refused.is_empty() && refused.iter().all(|request| request.query.is_empty()),
         "{first:?}"
     );
-    for asked in others {
-        assert_eq!(statuses(asked), [302], "no try is refused once the host is known");
-        assert!(asked[0].header("authorization").is_none());
+    for requests in others {
+        assert_eq!(statuses(requests), [302], "no try is refused once the host is known");
+        assert!(requests[0].header("authorization").is_none());
     }
 }
 
@@ -196,7 +196,7 @@ fn file_that_accepts_no_credential_is_not_permitted() {
     let archive = Archive::pattern(&[("one", MIB)]);
     let rig =
         rig(DemoCloudOptions { archive, download_header: header, ..DemoCloudOptions::default() });
-    let output = rig.try_shell("LC_ALL=C cat acme/*/*/*.mp4 > /dev/null", SOON);
+    let output = rig.try_shell("LC_ALL=C cat acme/*/*/*.mp4 > /dev/null", COMMAND_TIMEOUT);
     assert!(
         String::from_utf8_lossy(&output.stderr).contains("Permission denied"),
         "{}",

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::life::RunningCommand;
-use crate::support::{Rig, SOON, run, text, wait_until};
+use crate::support::processes::RunningCommand;
+use crate::support::{COMMAND_TIMEOUT, Rig, run, text, wait_until};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
@@ -69,7 +69,7 @@ fn restart_refreshes_only_the_last_days() {
     rig.mount();
     assert_eq!(shown(&rig), 600, "the stored listing is shown at once");
     rig.cloud.clear_faults();
-    wait_until(SOON, "the deleted meeting disappears", || shown(&rig) == 599);
+    wait_until(COMMAND_TIMEOUT, "the deleted meeting disappears", || shown(&rig) == 599);
     let last_days = TimeZone::UTC.to_datetime(Timestamp::now()).date().saturating_sub(9.days());
     let windows = listed_from(&rig.cloud.requests());
     assert!(!windows.is_empty() && windows.iter().all(|from| *from >= last_days), "{windows:?}");
@@ -97,7 +97,7 @@ fn hanging_source_does_not_delay_others() {
     let rig = Rig::new(options(Archive::many(40, 60)));
     rig.write_config(&format!("{}\n{second}", rig.config()));
     let started = Instant::now();
-    let output = run(&mut rig.mount_command(), SOON);
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}", text(&output));
     assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     assert!(text(&output).contains("hole has not answered yet"), "{}", text(&output));
@@ -147,21 +147,21 @@ fn new_source_does_not_delay_a_stored_listing() {
             command.arg("--foreground");
         }
         let mut running = RunningCommand::start(&mut command);
-        wait_until(SOON, "it is mounted", || rig.entries_in_mount_table() == 1);
+        wait_until(COMMAND_TIMEOUT, "it is mounted", || rig.entries_in_mount_table() == 1);
         assert_eq!(shown(&rig), 40);
         if !is_foreground {
-            assert_eq!(running.end(SOON).0.code(), Some(0), "{}", running.output());
+            assert_eq!(running.end(COMMAND_TIMEOUT).0.code(), Some(0), "{}", running.output());
         }
         for text in [running.output(), rig.log()] {
             for source in [name, "locked"] {
                 assert!(text.contains(&format!("{source} has not answered yet")), "{text}");
             }
         }
-        wait_until(SOON, "both have answered", || {
+        wait_until(COMMAND_TIMEOUT, "both have answered", || {
             let sources = rig.status()["sources"].clone();
             sources[1]["error"].is_string() && sources[2]["listed"].is_string()
         });
-        wait_until(SOON, "the slow one shows", || shown(&rig) == 45);
+        wait_until(COMMAND_TIMEOUT, "the slow one shows", || shown(&rig) == 45);
         assert!(rig.log().contains("cannot list recordings"), "{}", rig.log());
         rig.unmount();
         assert!(!running.output().contains("wrong-secret"), "{}", running.output());
@@ -184,12 +184,12 @@ fn invalid_entries_remove_no_meeting() {
             content_type: "application/json".into(),
             headers: Vec::new(),
         }));
-        let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+        let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), COMMAND_TIMEOUT);
         assert_eq!(output.status.code(), Some(1), "{body}: {}", text(&output));
         assert_eq!(shown(&rig), 20, "{body}");
         rig.cloud.clear_faults();
     }
-    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}", text(&output));
     rig.unmount();
 }

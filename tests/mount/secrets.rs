@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::{Rig, SOON, run, text};
+use crate::support::{COMMAND_TIMEOUT, Rig, run, text};
 use meetfs::demo_cloud::{
     Archive, DemoCloudOptions, DownloadHeader, Effect, FaultPlan, Request, RetryAfter, Server,
     Trigger,
@@ -116,7 +116,7 @@ fn cause_failures(rig: &Rig) -> Vec<(String, Vec<u8>)> {
         // The caches hold what was read. The next failure needs a mount that has read nothing.
         rig.unmount();
         std::fs::remove_dir_all(rig.directory.path().join("cache")).expect("a cache");
-        let mounting = run(&mut rig.mount_command(), SOON);
+        let mounting = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
         assert!(mounting.status.success(), "{}", text(&mounting));
         outputs.push((
             format!("output of mount after {what}"),
@@ -160,7 +160,7 @@ fn no_credential_is_in_logs_messages_or_cache() {
             scope.spawn(move || {
                 let rig = Rig::new(demo(header)).with("read_deadline = \"2s\"");
                 rig.write_config(&rig.config());
-                let mounting = run(&mut rig.mount_command(), SOON);
+                let mounting = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
                 assert!(mounting.status.success(), "{}", text(&mounting));
                 let mut places = cause_failures(&rig);
                 places
@@ -299,7 +299,7 @@ fn read_redirected(server: Server, location: &str, header: DownloadHeader) -> (R
         content_type: "text/html".into(),
         headers: vec![("location".into(), location.into())],
     }));
-    let output = rig.try_shell("LC_ALL=C cat acme/*/*/*.mp4 2>&1 > /dev/null", SOON);
+    let output = rig.try_shell("LC_ALL=C cat acme/*/*/*.mp4 2>&1 > /dev/null", COMMAND_TIMEOUT);
     let output = String::from_utf8_lossy(&output.stdout).into_owned();
     (rig, output)
 }
@@ -325,7 +325,7 @@ fn redirect_to_foreign_host_opens_no_connection() {
         assert_eq!(foreign_server.requests(), [] as [&str; 0]);
     }
     drop(TcpStream::connect(("0.0.0.0", port)).expect("the listener is reachable"));
-    crate::support::wait_until(SOON, "the listener records a connection", || {
+    crate::support::wait_until(COMMAND_TIMEOUT, "the listener records a connection", || {
         foreign_server.requests().len() == 1
     });
 }

@@ -3,8 +3,10 @@
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use crate::support::life::signal;
-use crate::support::{Rig, SOON, alone, mode_of, run, run_within, text, wait_until};
+use crate::support::processes::signal;
+use crate::support::{
+    COMMAND_TIMEOUT, Rig, isolated, mode_of, run, run_with_timeout, text, wait_until,
+};
 use jiff::{SignedDuration, Timestamp};
 use meetfs::demo_cloud::{
     Archive, Content, DemoCloudOptions, Effect, Meeting, MeetingFile, Server, Trigger,
@@ -16,7 +18,7 @@ fn options(archive: Archive) -> DemoCloudOptions {
 }
 
 fn command(rig: &Rig, words: &[&str]) -> Output {
-    run(&mut alone(rig, rig.meetfs().args(words)), SOON)
+    run(&mut isolated(rig, rig.meetfs().args(words)), COMMAND_TIMEOUT)
 }
 
 fn stderr(output: &Output) -> String {
@@ -32,7 +34,7 @@ fn listed(rig: &Rig, words: &[&str]) -> Option<String> {
 
 fn kill(rig: &Rig) {
     signal(rig.daemon().expect("a daemon"), "KILL");
-    wait_until(SOON, "the daemon has exited", || rig.daemon().is_none());
+    wait_until(COMMAND_TIMEOUT, "the daemon has exited", || rig.daemon().is_none());
 }
 
 fn shown(rig: &Rig) -> usize {
@@ -102,7 +104,7 @@ fn control_socket_is_private_and_robust() {
          for b in [b\"nonsense\\n\", b\"x\" * 60000, bytes(range(256)), b\"status\"]: assert say(b) == b\"\", b\n'",
         socket.display()
     );
-    let output = rig.try_shell(&script, SOON);
+    let output = rig.try_shell(&script, COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}", text(&output));
     assert_eq!(rig.status()["sources"][0]["meetings"], 3);
     rig.unmount();
@@ -126,8 +128,8 @@ fn idle_connections_do_not_block_status() {
          print(\"held\", flush=True); time.sleep(60)'",
         socket.display()
     );
-    let holding = crate::support::life::RunningCommand::outside(&rig, &hold);
-    wait_until(SOON, "they are connected", || holding.output().contains("held"));
+    let holding = crate::support::processes::RunningCommand::outside(&rig, &hold);
+    wait_until(COMMAND_TIMEOUT, "they are connected", || holding.output().contains("held"));
     for _ in 0..5 {
         let started = Instant::now();
         assert_eq!(rig.status()["sources"][0]["meetings"], 3);
@@ -149,13 +151,13 @@ fn waiting_refreshes_do_not_block_status() {
         format!("export XDG_RUNTIME_DIR='{}'", rig.directory.path().join("run").display());
     let directory = rig.directory.path().join("run/meetfs").display().to_string();
     let waiting = format!("{environment}; for i in $(seq 20); do {refresh} & done; wait");
-    let waiting = crate::support::life::RunningCommand::outside(&rig, &waiting);
+    let waiting = crate::support::processes::RunningCommand::outside(&rig, &waiting);
     // Each waiting client has a connection; one more than the clients is the listening socket.
     let sockets = || {
         let table = std::fs::read_to_string("/proc/net/unix").expect("the table of sockets");
         table.lines().filter(|line| line.contains(directory.as_str())).count()
     };
-    wait_until(SOON, "every client waits", || sockets() > 20);
+    wait_until(COMMAND_TIMEOUT, "every client waits", || sockets() > 20);
     for _ in 0..3 {
         let started = Instant::now();
         assert_eq!(rig.status()["sources"][0]["meetings"], 3);
@@ -202,7 +204,7 @@ fn wrong_secret_of_one_source_spares_others() {
     let secret = rig.cloud.credentials().client_secret;
     let second = second.replace(&secret, "not-the-secret");
     rig.write_config(&format!("{}\n[source.wrong]{second}", rig.config()));
-    let output = run(&mut rig.mount_command(), SOON);
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}", text(&output));
     assert!(stderr(&output).contains("wrong: cannot list recordings"), "{}", text(&output));
     assert_eq!(shown(&rig), 8);
@@ -324,7 +326,7 @@ fn wrong_mountpoint_is_explained() {
     let elsewhere = rig.directory.path().join("elsewhere");
     let mut status = rig.meetfs();
     status.env("XDG_RUNTIME_DIR", &elsewhere).env("XDG_STATE_HOME", &elsewhere);
-    let output = run(status.args(["status", place]), SOON);
+    let output = run(status.args(["status", place]), COMMAND_TIMEOUT);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(stderr(&output).contains("has no control socket for you"), "{}", text(&output));
     rig.unmount();
@@ -357,7 +359,7 @@ fn status_counts_filtered_recordings() {
     // An empty range of days.
     let rig = rig.with_source("until = \"2020-01-01\"");
     rig.write_config(&rig.config());
-    let output = run(&mut rig.mount_command(), SOON);
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
     assert!(stderr(&output).contains("the first day"), "{}", text(&output));
 }
@@ -368,12 +370,12 @@ fn hanging_daemon_is_reported_in_time() {
     let daemon = rig.daemon().expect("a daemon");
     signal(daemon, "STOP");
     let outputs: Vec<_> = std::thread::scope(|scope| {
-        let asking = ["status", "refresh", "expiring"].map(|word| {
+        let clients = ["status", "refresh", "expiring"].map(|word| {
             let mut command = rig.meetfs();
             command.arg(word).arg(&rig.mountpoint);
-            scope.spawn(move || run_within(&mut command, SOON))
+            scope.spawn(move || run_with_timeout(&mut command, COMMAND_TIMEOUT))
         });
-        asking.into_iter().map(|asked| asked.join().expect("an end")).collect()
+        clients.into_iter().map(|client| client.join().expect("an end")).collect()
     });
     signal(daemon, "CONT");
     for output in outputs {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use crate::support::{Rig, SOON, run, text, wait_until};
+use crate::support::{COMMAND_TIMEOUT, Rig, run, text, wait_until};
 use meetfs::demo_cloud::{
     Archive, DemoCloud, DemoCloudOptions, Effect, RapatinSession, Server, Trigger, WebexArchive,
 };
@@ -39,7 +39,7 @@ fn rapatin(cloud: &DemoCloud, name: &str) -> String {
     )
 }
 
-/// A rig whose configuration is Zoom's `acme`, and `more`.
+/// Returns a rig with the Zoom source `acme` and the configuration `more`.
 fn configured(more: impl FnOnce(&DemoCloud) -> String) -> Rig {
     let rig = Rig::new(options());
     rig.write_config(&format!("{}\n{}", rig.config(), more(&rig.cloud)));
@@ -47,7 +47,7 @@ fn configured(more: impl FnOnce(&DemoCloud) -> String) -> Rig {
 }
 
 fn mount(rig: &Rig) -> Output {
-    let output = run(&mut rig.mount_command(), SOON);
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
     output
 }
@@ -87,8 +87,8 @@ fn copies_of_three_providers_are_exact() {
         .chain(rig.cloud.rapatin_objects().iter().map(|object| object.sha256()))
         .collect();
     assert!(hashes.len() > 30, "{}", hashes.len());
-    // Webex says what a recording has besides its video when it is asked for each.
-    wait_until(SOON, "everything of Webex is known", || {
+    // Files besides the video are in the details of each Webex recording.
+    wait_until(COMMAND_TIMEOUT, "everything of Webex is known", || {
         rig.shell("find cisco -name meeting.json | wc -l").trim() == "7"
     });
     let backup = rig.directory.path().join("backup");
@@ -139,29 +139,34 @@ fn failing_sources_do_not_affect_others() {
     let began = Instant::now();
     rig.shell("cat acme/*/*/*.mp4 cisco/*/*/recording.mp4 | wc -c");
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-    wait_until(SOON, "the black hole is given up for now", || {
+    wait_until(COMMAND_TIMEOUT, "the black hole is given up for now", || {
         rig.status()["sources"][4]["error"].is_string()
     });
     let status = rig.status();
-    let told: Vec<(String, String)> = (status["sources"].as_array().expect("sources").iter())
+    let report: Vec<(String, String)> = (status["sources"].as_array().expect("sources").iter())
         .map(|source| {
             let word = |key: &str| source[key].as_str().unwrap_or_default().to_owned();
             (word("name"), word("error"))
         })
         .collect();
-    let names: Vec<&str> = told.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = report.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["acme", "broken", "cisco", "locked", "sunk"]);
-    assert!(told[0].1.is_empty() && told[2].1.is_empty(), "{told:?}");
-    assert!(told[1].1.contains("500"), "{told:?}");
-    assert!(told[3].1.contains("client_secret") && !told[3].1.contains("wrong-secret"), "{told:?}");
-    assert!(told[4].1.contains("did not answer"), "{told:?}");
+    assert!(report[0].1.is_empty() && report[2].1.is_empty(), "{report:?}");
+    assert!(report[1].1.contains("500"), "{report:?}");
+    assert!(
+        report[3].1.contains("client_secret") && !report[3].1.contains("wrong-secret"),
+        "{report:?}"
+    );
+    assert!(report[4].1.contains("did not answer"), "{report:?}");
     assert!(status["sources"][4]["next"].is_string(), "{status}");
     hole.clear_faults();
     broken.clear_faults();
     let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), Duration::from_secs(120));
     assert_eq!(output.status.code(), Some(1), "the secret is still wrong: {}", text(&output));
-    // Sizes that the listing leaves out are found out behind it.
-    wait_until(SOON, "what was broken is there", || files(&rig, "broken") == files(&rig, "acme"));
+    // Sizes that the listing omits are requested in the background.
+    wait_until(COMMAND_TIMEOUT, "what was broken is there", || {
+        files(&rig, "broken") == files(&rig, "acme")
+    });
     assert!(files(&rig, "sunk") > 15);
     rig.unmount();
 }
@@ -171,19 +176,21 @@ fn demo_mounts_every_provider() {
     let rig = Rig::new(options());
     let mut command = rig.meetfs();
     command.args(["mount", "--demo", "--cache-dir"]).arg(rig.directory.path().join("cache"));
-    let output = run(command.arg("--log-file").arg(rig.log_path()).arg(&rig.mountpoint), SOON);
+    let output =
+        run(command.arg("--log-file").arg(rig.log_path()).arg(&rig.mountpoint), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}", text(&output));
     assert_eq!(rig.shell("ls"), "rapatin\nwebex\nzoom\n");
     assert!(files(&rig, "zoom") > 60 && files(&rig, "webex") > 7 && files(&rig, "rapatin") > 15);
     let probe = "ffprobe -v error -show_entries stream=codec_name -of csv=p=0 \"$(ls webex/*/*sales*/recording.mp4 | tail -n 1)\"";
     assert!(rig.shell(probe).contains("h264"));
-    // What is in the recycle bin, and what goes by itself, is there to be seen too.
+    // The recycle bin and the expiring recordings are shown, too.
     assert!(rig.shell("ls zoom").ends_with("\ntrash\n"), "{}", rig.shell("ls zoom"));
-    wait_until(SOON, "each file in the bin has been tried", || {
+    wait_until(COMMAND_TIMEOUT, "each file in the bin has been tried", || {
         let explained = "ls zoom/trash/*'Deleted by mistake' | grep -c unavailable || true";
         rig.shell(explained).trim() == "3"
     });
-    let output = run(rig.meetfs().args(["expiring", "--json"]).arg(&rig.mountpoint), SOON);
+    let output =
+        run(rig.meetfs().args(["expiring", "--json"]).arg(&rig.mountpoint), COMMAND_TIMEOUT);
     let due: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).expect("JSON");
     let days_left = |topic: &str, in_trash: bool| -> Vec<i64> {
         let of_topic = due

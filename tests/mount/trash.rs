@@ -1,7 +1,7 @@
 //! The recycle bins of Zoom and Webex: when they expire, and what can be downloaded from them.
 
-use crate::support::life::RunningCommand;
-use crate::support::{Rig, SOON, alone, run, text, wait_until};
+use crate::support::processes::RunningCommand;
+use crate::support::{COMMAND_TIMEOUT, Rig, isolated, run, text, wait_until};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use meetfs::demo_cloud::{
@@ -36,7 +36,7 @@ fn options(trash_downloads: bool) -> DemoCloudOptions {
 }
 
 fn refresh(rig: &Rig) {
-    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
 }
 
@@ -47,11 +47,13 @@ fn names(rig: &Rig, directory: &str) -> String {
 
 /// Waits until all files of a directory in the recycle bin have been probed.
 fn wait_for_files(rig: &Rig, directory: &str, expected: &str) {
-    wait_until(SOON, &format!("{directory} has {expected}"), || names(rig, directory) == expected);
+    wait_until(COMMAND_TIMEOUT, &format!("{directory} has {expected}"), || {
+        names(rig, directory) == expected
+    });
 }
 
 fn expiring(rig: &Rig, words: &[&str]) -> (Option<i32>, String) {
-    let output = run(&mut alone(rig, rig.meetfs().arg("expiring").args(words)), SOON);
+    let output = run(&mut isolated(rig, rig.meetfs().arg("expiring").args(words)), COMMAND_TIMEOUT);
     (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
@@ -323,7 +325,7 @@ fn account_trash_failure_is_reported_once() {
     assert_eq!(rig.shell("ls acme/2*").lines().count(), 1);
     let reports = rig.log().matches("cannot list the recycle bin").count();
     assert_eq!(reports, 1, "{}", rig.log());
-    let status = run(rig.meetfs().arg("status"), SOON);
+    let status = run(rig.meetfs().arg("status"), COMMAND_TIMEOUT);
     let status = String::from_utf8_lossy(&status.stdout).into_owned();
     assert!(status.contains("recycle bin incomplete: ") && !status.contains("FAILED"), "{status}");
     rig.cloud.clear_faults();
@@ -339,16 +341,18 @@ fn hanging_trash_delays_no_recording() {
     rig.mount();
     let is_requested =
         || rig.cloud.requests().iter().any(|request| request.path.starts_with("/v2/users"));
-    wait_until(SOON, "the recycle bin is requested", is_requested);
+    wait_until(COMMAND_TIMEOUT, "the recycle bin is requested", is_requested);
     let is_hanging = || rig.status()["sources"][0]["is_refreshing"] == true;
     assert!(is_hanging());
     rig.cloud.add_meeting(meeting("bmV3==", "New"));
     let mut command = RunningCommand::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
-    wait_until(SOON, "the recording appears", || names(&rig, "acme/2*/*New").contains("chat.txt"));
+    wait_until(COMMAND_TIMEOUT, "the recording appears", || {
+        names(&rig, "acme/2*/*New").contains("chat.txt")
+    });
     assert!(is_hanging(), "the recording waited for the recycle bin");
     assert_eq!(rig.status()["sources"][0]["error"], Value::Null);
     // The failure is reported, and the source is healthy.
-    assert!(command.end(SOON).0.success(), "{}", command.output());
+    assert!(command.end(COMMAND_TIMEOUT).0.success(), "{}", command.output());
     let source = rig.status()["sources"][0].clone();
     assert!(source["trash_error"].is_string() && source["error"].is_null(), "{source}");
     rig.unmount();
@@ -386,12 +390,12 @@ fn read_while_trashing(trash_downloads: bool, length: u64, is_cached: bool) -> (
         request.display()
     );
     let mut reader = RunningCommand::outside(&rig, &line);
-    wait_until(SOON, "the file is open", || reader.output().contains("open"));
+    wait_until(COMMAND_TIMEOUT, "the file is open", || reader.output().contains("open"));
     assert!(rig.cloud.trash_meeting(TRASHED, hours_ago(0)));
     rig.cloud.expire_links();
     refresh(&rig);
     std::fs::write(&request, "").expect("a file");
-    reader.end(SOON);
+    reader.end(COMMAND_TIMEOUT);
     let output = reader.output();
     drop(reader);
     rig.unmount();
@@ -427,13 +431,13 @@ fn mount_webex(rig: &Rig, zoom_is_down: bool) {
         rig.cloud.webex_api_url(),
         rig.cloud.webex_oauth_url(),
     ));
-    let output = run(&mut rig.mount_command(), SOON);
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
 }
 
 /// Refreshes while the Zoom source fails, which fails the command.
 fn refresh_despite_failure(rig: &Rig) {
-    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), COMMAND_TIMEOUT);
     assert!(!output.status.success(), "{}", text(&output));
 }
 
@@ -465,7 +469,7 @@ fn refused_webex_recycle_bin_is_explained() {
     );
     assert!(known["expires"].is_string(), "{known}");
     assert_eq!(rig.shell("ls -d cisco/2*/*Gone 2>/dev/null | wc -l"), "0\n");
-    wait_until(SOON, "the other recording is complete", || {
+    wait_until(COMMAND_TIMEOUT, "the other recording is complete", || {
         names(&rig, "cisco/2*/*Stays").contains("audio_only.mp3")
     });
 
@@ -502,7 +506,7 @@ fn downloadable_webex_recycle_bin_is_exact() {
     let rsync = format!("rsync -a --itemize-changes cisco/ '{}/'", backup.display());
     rig.shell(&rsync);
     rig.unmount();
-    let output = run(&mut rig.mount_command(), SOON);
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}", text(&output));
     refresh(&rig);
     rig.cloud.clear_requests();

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::life::{
+use crate::support::processes::{
     RunningCommand, assert_nothing_left, processes_for, signal, unmount_command,
 };
-use crate::support::{Rig, SOON, meetfs, run, text, wait_until};
+use crate::support::{COMMAND_TIMEOUT, Rig, meetfs, run, text, wait_until};
 use meetfs::demo_cloud::{Archive, DemoCloudOptions};
 
 fn rig() -> Rig {
@@ -22,7 +22,7 @@ fn mounted() -> Rig {
 
 /// Expects a failure with this exit code and returns its message.
 fn failure(command: &mut Command, code: i32) -> String {
-    let output = run(command, SOON);
+    let output = run(command, COMMAND_TIMEOUT);
     assert_eq!(output.status.code(), Some(code), "{}", text(&output));
     assert_eq!(output.stdout, b"");
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -60,7 +60,7 @@ fn busy_mount_names_processes_that_work_in_it() {
     assert_eq!(rig.shell("ls").trim(), "acme");
     drop(holder);
     rig.unmount();
-    assert_nothing_left(&rig, SOON);
+    assert_nothing_left(&rig, COMMAND_TIMEOUT);
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn busy_mount_names_processes_with_open_files() {
         script.display()
     );
     let mapped = RunningCommand::outside(&rig, &line);
-    wait_until(SOON, "the file is mapped", || mapped.output().contains("mapped"));
+    wait_until(COMMAND_TIMEOUT, "the file is mapped", || mapped.output().contains("mapped"));
     // The shell opens the file before it executes `sleep`.
     open.wait_for_program("sleep");
     let message = failure(&mut unmount_command(&rig.mountpoint), 4);
@@ -100,8 +100,10 @@ fn other_file_systems_are_not_unmounted() {
     assert!(message.contains("no meetfs is mounted at"), "{message}");
     let message = failure(&mut unmount_command(rig.mountpoint.join("deeper/still")), 1);
     assert!(message.contains("does not exist"), "{message}");
-    let tmpfs =
-        run(Command::new("mount").args(["-t", "tmpfs", "meetfs"]).arg(&rig.mountpoint), SOON);
+    let tmpfs = run(
+        Command::new("mount").args(["-t", "tmpfs", "meetfs"]).arg(&rig.mountpoint),
+        COMMAND_TIMEOUT,
+    );
     assert!(tmpfs.status.success(), "{}", text(&tmpfs));
     let message = failure(&mut unmount_command(&rig.mountpoint), 1);
     assert!(message.contains("no meetfs is mounted at"), "{message}");
@@ -130,11 +132,11 @@ fn mountpoint_can_be_spelled_in_many_ways() {
             .arg(rig.config_path())
             .arg("--log-file")
             .arg(rig.log_path());
-        let output = run(mount.arg(&written).current_dir(&directory), SOON);
+        let output = run(mount.arg(&written).current_dir(&directory), COMMAND_TIMEOUT);
         assert!(output.status.success(), "{written:?}: {}", text(&output));
         assert_eq!(rig.entries_in_mount_table(), 1, "{written:?}");
         assert_eq!(rig.shell("ls").trim(), "acme");
-        let output = run(unmount_command(&written).current_dir(&directory), SOON);
+        let output = run(unmount_command(&written).current_dir(&directory), COMMAND_TIMEOUT);
         assert!(output.status.success(), "{written:?}: {}", text(&output));
         assert_eq!(rig.entries_in_mount_table(), 0, "{written:?}");
     }
@@ -161,13 +163,13 @@ fn mountpoint_may_contain_special_characters() {
             .arg(rig.config_path())
             .arg("--log-file")
             .arg(rig.log_path());
-        let output = run(mount.arg(&place), SOON);
+        let output = run(mount.arg(&place), COMMAND_TIMEOUT);
         assert!(output.status.success(), "{name:?}: {}", text(&output));
-        let listed = run(Command::new("ls").arg(&place), SOON);
+        let listed = run(Command::new("ls").arg(&place), COMMAND_TIMEOUT);
         assert_eq!(listed.stdout, b"acme\n", "{name:?}");
-        let output = run(&mut unmount_command(&place), SOON);
+        let output = run(&mut unmount_command(&place), COMMAND_TIMEOUT);
         assert!(output.status.success(), "{name:?}: {}", text(&output));
-        wait_until(SOON, "the daemon has exited", || processes_for(&place).is_empty());
+        wait_until(COMMAND_TIMEOUT, "the daemon has exited", || processes_for(&place).is_empty());
         assert!(
             std::fs::read_dir(&place).expect("the directory below").next().is_none(),
             "{name:?}"
@@ -179,13 +181,13 @@ fn mountpoint_may_contain_special_characters() {
 fn dead_mount_is_unmounted() {
     let rig = mounted();
     signal(rig.daemon().expect("a daemon"), "KILL");
-    wait_until(SOON, "the daemon has exited", || rig.daemon().is_none());
-    let output = run(&mut unmount_command(&rig.mountpoint), SOON);
+    wait_until(COMMAND_TIMEOUT, "the daemon has exited", || rig.daemon().is_none());
+    let output = run(&mut unmount_command(&rig.mountpoint), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}", text(&output));
-    assert_nothing_left(&rig, SOON);
+    assert_nothing_left(&rig, COMMAND_TIMEOUT);
 }
 
-/// Neither `mount` nor `unmount` may hang, too.
+/// `mount` and `unmount` must not hang either.
 #[test]
 fn commands_do_not_hang_with_the_daemon() {
     let rig = mounted();
@@ -193,9 +195,9 @@ fn commands_do_not_hang_with_the_daemon() {
     holder.wait_for_program("sleep");
     let daemon = rig.daemon().expect("a daemon");
     signal(daemon, "STOP");
-    crate::support::life::drop_name_cache();
+    crate::support::processes::drop_name_cache();
     let started = Instant::now();
-    let output = run(&mut rig.mount_command(), SOON);
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert_eq!(output.status.code(), Some(4), "{}", text(&output));
     let message = failure(&mut unmount_command(&rig.mountpoint), 4);
     assert!(message.contains(&format!("(process {})", holder.id())), "{message}");

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::webex::{answer, asked, details, holding, recording};
-use crate::support::{Rig, SOON, check_of, run, text, wait_until};
+use crate::support::webex::{api_reply, details, recording, requests_to, webex_cloud};
+use crate::support::{COMMAND_TIMEOUT, Rig, check_of, run, text, wait_until};
 use meetfs::demo_cloud::{
     Content, DemoCloudOptions, Effect, Request, Server, Trigger, WebexRecording,
 };
@@ -40,31 +40,31 @@ fn mount(rig: &Rig, keys: &str) {
         rig.cloud.webex_api_url(),
         rig.cloud.webex_oauth_url(),
     ));
-    let output = run(&mut rig.mount_command(), SOON);
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
 }
 
 fn mounted(options: DemoCloudOptions, recordings: usize, keys: &str) -> Rig {
     let rig = Rig::new(options);
     mount(&rig, keys);
-    wait_until(SOON, "everything is known", || {
+    wait_until(COMMAND_TIMEOUT, "everything is known", || {
         let line = "find cisco -name meeting.json -o -name audio_only.mp3 | wc -l";
         rig.shell(line).trim() == (2 * recordings).to_string()
     });
-    // The first round may still be about to look for what is late.
+    // The first refresh may not have searched for late transcripts yet.
     refresh(&rig);
     rig
 }
 
 fn refresh(rig: &Rig) {
-    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
 }
 
 /// Waits until the transcripts appear, and compares each with that of the cloud.
 fn wait_for_transcripts(rig: &Rig, ids: &[&str]) {
     let shown = || rig.shell("find cisco -name '*.vtt' | wc -l").trim() == ids.len().to_string();
-    wait_until(SOON, "the transcripts show", shown);
+    wait_until(COMMAND_TIMEOUT, "the transcripts show", shown);
     for id in ids {
         let Content::Stored(bytes) = spoken(id) else { panic!() };
         assert_eq!(
@@ -76,7 +76,7 @@ fn wait_for_transcripts(rig: &Rig, ids: &[&str]) {
 }
 
 /// Asserts that the details of each recording were requested once.
-fn assert_described_once(requests: &[Request], recordings: usize) {
+fn assert_details_requested_once(requests: &[Request], recordings: usize) {
     let mut described: BTreeMap<&str, usize> = BTreeMap::new();
     for request in requests {
         *described.entry(&request.path).or_default() += 1;
@@ -85,9 +85,9 @@ fn assert_described_once(requests: &[Request], recordings: usize) {
     assert!(described.values().all(|times| *times == 1), "{described:?}");
 }
 
-/// Lists of transcripts, by days or of one meeting.
+/// Returns the requests for lists of transcripts, by days or of one meeting.
 fn lists(rig: &Rig) -> Vec<Request> {
-    let lists = asked(&rig.cloud, Server::Webex, "/meetingTranscripts").into_iter();
+    let lists = requests_to(&rig.cloud, Server::Webex, "/meetingTranscripts").into_iter();
     lists.filter(|request| !request.path.ends_with("/download")).collect()
 }
 
@@ -99,7 +99,7 @@ fn source(rig: &Rig) -> Value {
 fn late_transcript_is_exact_and_survives_a_remount() {
     let recordings =
         vec![silent("a", 30), silent("b", 40), recording("c", 50), silent("old", 24 * 70)];
-    let rig = mounted(holding(recordings), 4, "");
+    let rig = mounted(webex_cloud(recordings), 4, "");
     let files = "find cisco -type f ! -name '*.vtt' -printf '%p %s %T@ %i\\n' | LC_ALL=C sort";
     let before = rig.shell(files);
     make(&rig, "a");
@@ -112,18 +112,18 @@ fn late_transcript_is_exact_and_survives_a_remount() {
     rig.shell(&rsync);
     assert_eq!(rig.shell(&rsync), "");
     let mut seen = details(&rig.cloud);
-    assert_described_once(&seen, 4);
+    assert_details_requested_once(&seen, 4);
     let inodes = "find cisco -printf '%p %s %T@ %i\\n' | LC_ALL=C sort";
     let listed = rig.shell(inodes);
     rig.unmount();
 
-    // One that is made while nothing is mounted shows by itself.
+    // A transcript that is made while nothing is mounted appears without a refresh.
     make(&rig, "b");
     rig.cloud.clear_requests();
     mount(&rig, "");
     wait_for_transcripts(&rig, &["a", "b", "old"]);
     seen.extend(details(&rig.cloud));
-    assert_described_once(&seen, 4);
+    assert_details_requested_once(&seen, 4);
     let b = |line: &&str| !line.contains(" b/recording.vtt");
     let now = rig.shell(inodes);
     assert_eq!(now.lines().filter(b).collect::<Vec<_>>(), listed.lines().collect::<Vec<_>>());
@@ -131,7 +131,7 @@ fn late_transcript_is_exact_and_survives_a_remount() {
     assert!(copied.lines().count() <= 2 && copied.contains(" b/recording.vtt"), "{copied}");
     rig.unmount();
 
-    // What is kept is shown and read without the cloud.
+    // Cached transcripts are shown and read without the cloud.
     rig.cloud.inject(Trigger::always(Server::Webex).does(Effect::BlackHole));
     mount(&rig, "");
     assert_eq!(rig.shell(inodes), now);
@@ -141,11 +141,11 @@ fn late_transcript_is_exact_and_survives_a_remount() {
 
 #[test]
 fn missing_scope_is_reported_by_status_and_doctor() {
-    let rig = Rig::new(holding(vec![silent("a", 30), silent("b", 40)]));
+    let rig = Rig::new(webex_cloud(vec![silent("a", 30), silent("b", 40)]));
     let refused = Trigger::always(Server::Webex).on("/meetingTranscripts");
-    rig.cloud.inject(refused.does(answer(403, r#"{"message":"no scope"}"#, &[])));
+    rig.cloud.inject(refused.does(api_reply(403, r#"{"message":"no scope"}"#, &[])));
     mount(&rig, "");
-    wait_until(SOON, "everything is known", || {
+    wait_until(COMMAND_TIMEOUT, "everything is known", || {
         rig.shell("find cisco -type f | wc -l").trim() == "6"
     });
     make(&rig, "a");
@@ -156,23 +156,25 @@ fn missing_scope_is_reported_by_status_and_doctor() {
         let why = source["late_error"].as_str().unwrap_or_default();
         assert!(why.contains("needs the scope meeting:transcripts_read"), "{source}");
     }
-    // The first description of a recording asks for those of its meeting.
+    // The first details of a recording request the transcripts of its meeting.
     let of_days = lists(&rig).iter().filter(|list| list.query.contains("from=")).count();
     assert_eq!(of_days, 1, "{:?}", lists(&rig));
     assert_eq!(rig.log().matches("cannot request late transcripts").count(), 1);
-    let words = run(rig.meetfs().arg("status"), SOON);
+    let words = run(rig.meetfs().arg("status"), COMMAND_TIMEOUT);
     let words = String::from_utf8_lossy(&words.stdout).into_owned();
     assert!(words.contains("late transcripts missing: ") && !words.contains("FAILED"), "{words}");
-    let doctor = run(rig.meetfs().arg("doctor").arg("--config").arg(rig.config_path()), SOON);
-    let told = check_of(&doctor, "cisco, transcripts");
+    let doctor =
+        run(rig.meetfs().arg("doctor").arg("--config").arg(rig.config_path()), COMMAND_TIMEOUT);
+    let report = check_of(&doctor, "cisco, transcripts");
     assert!(
-        told.starts_with("WARNING") && told.contains("needs the scope meeting:transcripts_read"),
-        "{told}"
+        report.starts_with("WARNING")
+            && report.contains("needs the scope meeting:transcripts_read"),
+        "{report}"
     );
     rig.shell("cat cisco/*/*/* > /dev/null");
     rig.unmount();
 
-    // Once it is permitted, what was left out is found.
+    // When the scope is granted, the omitted transcripts are found.
     rig.cloud.clear_faults();
     mount(&rig, "");
     refresh(&rig);
@@ -183,10 +185,10 @@ fn missing_scope_is_reported_by_status_and_doctor() {
 
 #[test]
 fn failed_search_is_reported_and_repeated() {
-    let rig = mounted(holding(vec![silent("a", 30)]), 1, "");
+    let rig = mounted(webex_cloud(vec![silent("a", 30)]), 1, "");
     make(&rig, "a");
     let failing = Trigger::always(Server::Webex).on("/meetingTranscripts");
-    rig.cloud.inject(failing.does(answer(503, "{}", &[])));
+    rig.cloud.inject(failing.does(api_reply(503, "{}", &[])));
     refresh(&rig);
     let troubled = source(&rig);
     assert!(troubled["late_error"].as_str().is_some_and(|why| why.contains("503")), "{troubled}");
@@ -203,7 +205,7 @@ fn search_covers_all_pages_and_then_stops() {
     let ids: Vec<String> = (10..34).map(|number| format!("r{number}")).collect();
     let recordings =
         ids.iter().enumerate().map(|(index, id)| silent(id, 24 + 30 * index as i64)).collect();
-    let options = DemoCloudOptions { page_cap: 5, ..holding(recordings) };
+    let options = DemoCloudOptions { page_cap: 5, ..webex_cloud(recordings) };
     let rig = mounted(options, ids.len(), "");
     ids.iter().for_each(|id| make(&rig, id));
     rig.cloud.clear_requests();
@@ -219,11 +221,11 @@ fn search_covers_all_pages_and_then_stops() {
     rig.unmount();
 }
 
-/// Recordings of two hosts, of which the token's owner is one.
+/// Returns recordings of two hosts. One of them owns the token.
 fn of_two_hosts() -> DemoCloudOptions {
     let mut of_ben = silent("ben", 40);
     of_ben.host_email = "ben@example.org".into();
-    holding(vec![silent("own", 30), of_ben])
+    webex_cloud(vec![silent("own", 30), of_ben])
 }
 
 #[test]
@@ -247,7 +249,7 @@ fn administrator_finds_transcripts_of_other_hosts() {
         if is_compliance_officer {
             assert_eq!((of_site(&lists), by_meeting), (1, 0), "{lists:?}");
         } else {
-            // That the list is for others is asked once in a run.
+            // The list for other hosts is tried once in a run.
             assert_eq!(
                 (of_site(&before) + of_site(&lists), by_meeting),
                 (1, 2),

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::support::webex::{DETAILS, answer, asked, details, holding, pages, recording, secrets};
-use crate::support::{Rig, SOON, run, text, wait_until};
+use crate::support::webex::{
+    DETAILS, api_reply, details, pages, recording, requests_to, secrets, webex_cloud,
+};
+use crate::support::{COMMAND_TIMEOUT, Rig, run, text, wait_until};
 use meetfs::demo_cloud::{
     DemoCloudOptions, Effect, Request, Server, Trigger, WebexArchive, WebexFile, WebexRecording,
 };
@@ -26,7 +28,7 @@ fn mount(rig: &Rig) {
         rig.cloud.webex_oauth_url(),
     );
     rig.write_config(&config);
-    let output = run(&mut rig.mount_command(), SOON);
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
 }
 
@@ -43,13 +45,15 @@ fn count(rig: &Rig, name: &str) -> usize {
 
 /// Waits for the details of so many recordings.
 fn wait_for_details(rig: &Rig, recordings: usize) {
-    wait_until(SOON, "every document is there", || count(rig, "meeting.json") == recordings);
+    wait_until(COMMAND_TIMEOUT, "every document is there", || {
+        count(rig, "meeting.json") == recordings
+    });
     let expected = rig.cloud.webex_objects().len() + recordings;
     let files = || rig.shell("find cisco -type f ! -name '*.unavailable.txt' | wc -l");
-    wait_until(SOON, "every size is known", || files().trim() == expected.to_string());
+    wait_until(COMMAND_TIMEOUT, "every size is known", || files().trim() == expected.to_string());
 }
 
-/// One of each kind.
+/// Returns one recording of each kind.
 fn kinds() -> Vec<WebexRecording> {
     let mut prevented = recording("prevented", 30);
     prevented.prevent_downloading = true;
@@ -65,7 +69,7 @@ fn kinds() -> Vec<WebexRecording> {
 
 #[test]
 fn copies_of_all_kinds_are_exact() {
-    let rig = mounted(holding(kinds()));
+    let rig = mounted(webex_cloud(kinds()));
     wait_for_details(&rig, 6);
     let copy = rig.directory.path().join("copy");
     rig.shell(&format!("cp -r cisco '{}'", copy.display()));
@@ -86,10 +90,11 @@ fn copies_of_all_kinds_are_exact() {
             copied.iter().filter(|(path, _)| path.ends_with(&end)).map(|(_, hash)| hash).collect();
         assert_eq!(hashes, [&object.sha256()], "{end}: {copied:?}");
     }
-    let said = rig.shell("cat cisco/*/*prevented/recording.mp4.unavailable.txt");
+    let message = rig.shell("cat cisco/*/*prevented/recording.mp4.unavailable.txt");
     assert!(
-        said.contains("\"Prevent downloading\"") && said.contains("Its host can allow downloads"),
-        "{said}"
+        message.contains("\"Prevent downloading\"")
+            && message.contains("Its host can allow downloads"),
+        "{message}"
     );
     assert_eq!(rig.shell("ls cisco/*/*prevented"), "meeting.json\nrecording.mp4.unavailable.txt\n");
     let document = rig.shell("cat cisco/*/*usual/meeting.json");
@@ -99,7 +104,7 @@ fn copies_of_all_kinds_are_exact() {
 
 #[test]
 fn second_rsync_reads_no_byte() {
-    let rig = mounted(holding(kinds()));
+    let rig = mounted(webex_cloud(kinds()));
     wait_for_details(&rig, 6);
     let backup = rig.directory.path().join("backup");
     let rsync = format!("rsync -a --itemize-changes cisco/ '{}/'", backup.display());
@@ -120,7 +125,7 @@ fn copy_outlives_its_download_urls() {
     let options = DemoCloudOptions {
         bytes_per_second: Some(2_000_000),
         webex_link_ttl: Duration::from_secs(2),
-        ..holding(vec![recording("long", 5).with_video(120 * MIB + 5).alone()])
+        ..webex_cloud(vec![recording("long", 5).with_video(120 * MIB + 5).alone()])
     };
     let rig = mounted(options);
     let copy = rig.directory.path().join("copy.mp4");
@@ -128,7 +133,7 @@ fn copy_outlives_its_download_urls() {
         "cp cisco/*/*/recording.mp4 '{0}' && cmp cisco/*/*/recording.mp4 '{0}'",
         copy.display()
     ));
-    let hash = run(std::process::Command::new("sha256sum").arg(&copy), SOON);
+    let hash = run(std::process::Command::new("sha256sum").arg(&copy), COMMAND_TIMEOUT);
     let truth = rig.cloud.webex_objects()[0].sha256();
     assert!(
         String::from_utf8_lossy(&hash.stdout).starts_with(&truth),
@@ -145,7 +150,7 @@ fn copy_outlives_its_download_urls() {
 fn sixteen_readers_share_one_renewal() {
     let options = DemoCloudOptions {
         bytes_per_second: Some(2_000_000),
-        ..holding(vec![recording("long", 5).with_video(64 * MIB)])
+        ..webex_cloud(vec![recording("long", 5).with_video(64 * MIB)])
     };
     let rig = mounted(options);
     wait_for_details(&rig, 1);
@@ -155,9 +160,9 @@ fn sixteen_readers_share_one_renewal() {
     std::thread::scope(|scope| {
         let reading = scope.spawn(|| {
             let line = "for i in $(seq 16); do sha256sum < \"$(echo cisco/*/*/recording.mp4)\" & done; wait";
-            String::from_utf8_lossy(&rig.try_shell(line, SOON).stdout).into_owned()
+            String::from_utf8_lossy(&rig.try_shell(line, COMMAND_TIMEOUT).stdout).into_owned()
         });
-        wait_until(SOON, "a megabyte has come", || rig.media_bytes() > MIB);
+        wait_until(COMMAND_TIMEOUT, "a megabyte has come", || rig.media_bytes() > MIB);
         assert!(rig.media_bytes() < 32 * MIB, "the file is read already: {}", rig.media_bytes());
         rig.cloud.clear_requests();
         rig.cloud.expire_tokens();
@@ -168,7 +173,7 @@ fn sixteen_readers_share_one_renewal() {
         assert_eq!(right, 16, "{hashes}\n{}", rig.log());
     });
     let granted = details(&rig.cloud).iter().filter(|request| request.status == 200).count();
-    let renewed = asked(&rig.cloud, Server::Webex, "/access_token").len();
+    let renewed = requests_to(&rig.cloud, Server::Webex, "/access_token").len();
     assert_eq!((granted, renewed), (1, 1), "{:?}", details(&rig.cloud));
 }
 
@@ -176,7 +181,7 @@ fn sixteen_readers_share_one_renewal() {
 fn three_hundred_recordings_cost_one_detail_each() {
     let archive = WebexArchive::many(300, 90);
     let rig = Rig::new(DemoCloudOptions { webex: archive, ..DemoCloudOptions::default() });
-    // A detail takes long enough for the listing to be looked at meanwhile.
+    // Details are slow, so that the listing is read before they arrive.
     let slow = Trigger::always(Server::Webex).on(DETAILS);
     rig.cloud.inject(slow.does(Effect::Latency(Duration::from_millis(400))));
     mount(&rig);
@@ -197,7 +202,7 @@ fn three_hundred_recordings_cost_one_detail_each() {
     assert!(
         newest_first.iter().all(|path| path[DETAILS.len()..] < *"0000000000000000000000000000000a")
     );
-    // What is small and read for the first time takes no question of its own either.
+    // The first read of a small file sends no request for details, either.
     rig.shell("cat cisco/*/*/recording.txt | wc -l");
     assert_eq!(details(&rig.cloud).len(), 300);
 }
@@ -205,11 +210,11 @@ fn three_hundred_recordings_cost_one_detail_each() {
 #[test]
 fn refusal_is_an_errno_and_one_log_line() {
     let names = ["a", "b", "c", "d", "e"];
-    let rig = mounted(holding(names.map(|name| recording(name, 5)).into()));
+    let rig = mounted(webex_cloud(names.map(|name| recording(name, 5)).into()));
     wait_for_details(&rig, names.len());
     rig.unmount();
     mount(&rig);
-    // Each of another recording: a file that fails again within seconds is not told of again.
+    // Each of another recording: a file that fails again within seconds is not logged again.
     for (name, (status, errno, says)) in names.into_iter().zip([
         (403, "Permission denied", "needs the scope meeting:recordings_read"),
         (428, "Permission denied", "cannot be scanned for malware"),
@@ -218,11 +223,11 @@ fn refusal_is_an_errno_and_one_log_line() {
         (423, "Input/output error", "has locked this recording"),
     ]) {
         let read = |name| format!("LC_ALL=C cat cisco/*/*' {name}'/recording.mp4 2>&1 > /dev/null");
-        let refusal = answer(status, r#"{"message":"m"}"#, &[]);
+        let refusal = api_reply(status, r#"{"message":"m"}"#, &[]);
         rig.cloud.inject(Trigger::always(Server::Webex).on(DETAILS).does(refusal));
-        let output = rig.try_shell(&read(name), SOON);
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(said.contains(errno), "{status}: {said}\n{}", rig.log());
+        let output = rig.try_shell(&read(name), COMMAND_TIMEOUT);
+        let message = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(message.contains(errno), "{status}: {message}\n{}", rig.log());
         let log = rig.log();
         let lines = log.lines().filter(|line| line.contains("WARN") && line.contains(says)).count();
         assert_eq!(lines, 1, "{status}: {log}");
@@ -233,7 +238,7 @@ fn refusal_is_an_errno_and_one_log_line() {
 
 #[test]
 fn token_goes_to_the_api_and_no_log() {
-    let rig = mounted(holding(kinds()));
+    let rig = mounted(webex_cloud(kinds()));
     wait_for_details(&rig, 6);
     rig.shell("cat cisco/*/*/* > /dev/null");
     rig.cloud.expire_links();
@@ -268,7 +273,7 @@ fn token_goes_to_the_api_and_no_log() {
     assert!(log.contains("listed source=cisco"), "{log}");
     let kept = rig.try_shell(
         &format!("cat '{}'/cache/catalog.sqlite*", rig.directory.path().display()),
-        SOON,
+        COMMAND_TIMEOUT,
     );
     let secrets: BTreeSet<String> = secrets(&rig.cloud).into_iter().collect();
     assert!(secrets.len() > 10);

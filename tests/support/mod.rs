@@ -10,7 +10,7 @@
 // A fixture that fails ends its test.
 #![allow(clippy::expect_used, clippy::panic)]
 
-pub mod life;
+pub mod processes;
 pub mod rapatin;
 pub mod webex;
 pub mod zoom;
@@ -30,7 +30,7 @@ use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 /// Timeout of commands that have no reason to take long.
-pub const SOON: Duration = Duration::from_secs(60);
+pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A demo server, a configuration for it, and a mountpoint.
 pub struct Rig {
@@ -136,7 +136,8 @@ impl Rig {
 
     /// Returns the entry of `meetfs status --json` for the mount.
     pub fn status(&self) -> serde_json::Value {
-        let output = run(self.meetfs().args(["status", "--json"]).arg(&self.mountpoint), SOON);
+        let output =
+            run(self.meetfs().args(["status", "--json"]).arg(&self.mountpoint), COMMAND_TIMEOUT);
         assert!(output.status.success(), "{}\n{}", text(&output), self.log());
         let mounts: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
         mounts.get(0).cloned().expect("one mount")
@@ -153,15 +154,15 @@ impl Rig {
     /// Writes the configuration and mounts in the background.
     pub fn mount(&self) {
         self.write_config(&self.config());
-        let output = run(&mut self.mount_command(), SOON);
+        let output = run(&mut self.mount_command(), COMMAND_TIMEOUT);
         assert!(output.status.success(), "{}\n{}", text(&output), self.log());
     }
 
     pub fn unmount(&self) {
-        let output = run(meetfs().arg("unmount").arg(&self.mountpoint), SOON);
+        let output = run(meetfs().arg("unmount").arg(&self.mountpoint), COMMAND_TIMEOUT);
         assert!(output.status.success(), "{}\n{}", text(&output), self.log());
         // The catalog is written when the daemon has ended.
-        wait_until(SOON, "the daemon ends", || self.daemon().is_none());
+        wait_until(COMMAND_TIMEOUT, "the daemon ends", || self.daemon().is_none());
     }
 
     /// Returns the process id of the daemon that serves the mountpoint.
@@ -187,14 +188,14 @@ impl Rig {
 
     /// Runs a shell line in the mountpoint. Fails the test if the line fails.
     pub fn shell(&self, line: &str) -> String {
-        let output = self.try_shell(line, SOON);
+        let output = self.try_shell(line, COMMAND_TIMEOUT);
         assert!(output.status.success(), "{line}\n{}\n{}", text(&output), self.log());
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    pub fn try_shell(&self, line: &str, within: Duration) -> Output {
+    pub fn try_shell(&self, line: &str, timeout: Duration) -> Output {
         let line = format!("cd '{}' && {line}", self.mountpoint.display());
-        run(Command::new("bash").args(["-c", &line]), within)
+        run(Command::new("bash").args(["-c", &line]), timeout)
     }
 
     /// Returns the requests for signed URLs.
@@ -214,7 +215,7 @@ impl Rig {
     pub fn hashes(&self, directory: &Path) -> BTreeMap<String, String> {
         let line =
             format!("cd '{}' && find . -type f -print0 | xargs -0 sha256sum", directory.display());
-        let output = run(Command::new("sh").args(["-c", &line]), SOON);
+        let output = run(Command::new("sh").args(["-c", &line]), COMMAND_TIMEOUT);
         String::from_utf8_lossy(&output.stdout)
             .lines()
             .filter_map(|line| line.split_once("  "))
@@ -230,13 +231,13 @@ impl Drop for Rig {
             abort_connection(&self.mountpoint);
         }
         while self.entries_in_mount_table() > 0 {
-            let gone = Command::new("umount").arg("-l").arg(&self.mountpoint).status();
-            if !gone.is_ok_and(|status| status.success()) {
+            let unmounted = Command::new("umount").arg("-l").arg(&self.mountpoint).status();
+            if !unmounted.is_ok_and(|status| status.success()) {
                 break;
             }
         }
         if let Some(daemon) = self.daemon() {
-            let _gone = Command::new("kill").args(["-9", &daemon.to_string()]).status();
+            let _ = Command::new("kill").args(["-9", &daemon.to_string()]).status();
         }
     }
 }
@@ -254,15 +255,15 @@ pub fn meetfs() -> Command {
 
 /// Wraps a command so that it sees no mounts but this rig's. A command about all mounts would
 /// otherwise report dead mounts that other programs left on the machine.
-pub fn alone(rig: &Rig, command: &Command) -> Command {
-    const TAKE_DOWN_OTHERS: &str = "findmnt --list --noheadings --output TARGET --source meetfs | \
+pub fn isolated(rig: &Rig, command: &Command) -> Command {
+    const UNMOUNT_OTHERS: &str = "findmnt --list --noheadings --output TARGET --source meetfs | \
         while IFS= read -r place; do case $place in \"$0\"/*) ;; *) umount --lazy \"$place\" ;; esac; done; exec \"$@\"";
     let own = rig.directory.path().to_str().expect("a path");
-    through(&["unshare", "--mount", "--", "sh", "-c", TAKE_DOWN_OTHERS, own], command)
+    started_by(&["unshare", "--mount", "--", "sh", "-c", UNMOUNT_OTHERS, own], command)
 }
 
 /// Wraps a command so that another one starts it.
-pub fn through(starter: &[&str], command: &Command) -> Command {
+pub fn started_by(starter: &[&str], command: &Command) -> Command {
     let mut words = starter.iter();
     let mut started = Command::new(words.next().expect("a program"));
     started.args(words).arg(command.get_program()).args(command.get_args());
@@ -279,16 +280,16 @@ pub fn through(starter: &[&str], command: &Command) -> Command {
 }
 
 /// Runs a command. On timeout, kills it with its children and fails the test.
-pub fn run(command: &mut Command, within: Duration) -> Output {
-    match run_within(command, within) {
+pub fn run(command: &mut Command, timeout: Duration) -> Output {
+    match run_with_timeout(command, timeout) {
         Some(output) => output,
-        None => panic!("no end within {within:?}: {command:?}"),
+        None => panic!("no end timeout {timeout:?}: {command:?}"),
     }
 }
 
 /// Returns an address that refuses connections as long as the socket lives: it is bound and does
 /// not listen. A port that was merely free could be taken by another test.
-pub fn deserted() -> (Socket, SocketAddr) {
+pub fn refusing_address() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a port");
     let address =
@@ -297,7 +298,7 @@ pub fn deserted() -> (Socket, SocketAddr) {
 }
 
 /// Runs a command; returns `None` on timeout.
-pub fn run_within(command: &mut Command, within: Duration) -> Option<Output> {
+pub fn run_with_timeout(command: &mut Command, timeout: Duration) -> Option<Output> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().expect("a command that starts");
     let mut drains = Vec::new();
@@ -316,8 +317,8 @@ pub fn run_within(command: &mut Command, within: Duration) -> Option<Output> {
         if let Some(status) = child.try_wait().expect("a status") {
             break status;
         }
-        if started.elapsed() > within {
-            let _gone = Command::new("kill").args(["-9", &format!("-{}", child.id())]).status();
+        if started.elapsed() > timeout {
+            let _ = Command::new("kill").args(["-9", &format!("-{}", child.id())]).status();
             return None;
         }
         std::thread::sleep(Duration::from_millis(2));
@@ -338,19 +339,19 @@ pub fn text(output: &Output) -> String {
 
 /// Returns the check of `subject` in the output of `meetfs doctor`, with its hint, as one line.
 pub fn check_of(doctor: &Output, subject: &str) -> String {
-    let told = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    let report = String::from_utf8_lossy(&doctor.stdout).into_owned();
     let subject = format!("{subject}: ");
-    let mut lines = told.lines().skip_while(|line| !line.contains(&subject));
+    let mut lines = report.lines().skip_while(|line| !line.contains(&subject));
     let first = lines.next().unwrap_or_default();
     let rest = lines.take_while(|line| line.starts_with(' ')).map(str::trim);
-    assert_eq!(told.matches(&subject).count(), 1, "{}", text(doctor));
+    assert_eq!(report.matches(&subject).count(), 1, "{}", text(doctor));
     std::iter::once(first).chain(rest).collect::<Vec<_>>().join("; ")
 }
 
-pub fn wait_until(within: Duration, what: &str, holds: impl Fn() -> bool) {
+pub fn wait_until(timeout: Duration, what: &str, holds: impl Fn() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < within, "not within {within:?}: {what}");
+        assert!(started.elapsed() < timeout, "not timeout {timeout:?}: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

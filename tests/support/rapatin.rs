@@ -1,4 +1,4 @@
-//! An embedded cloud with clients of its Rapatin side.
+//! Clients of the Rapatin API of the demo cloud.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -33,7 +33,7 @@ pub(crate) fn rapatin_with(
     Rapatin::new(options, Client::new(8).unwrap())
 }
 
-/// A client that signs in with e-mail address and password.
+/// Returns a client that signs in with e-mail address and password.
 pub(crate) fn rapatin(cloud: &DemoCloud) -> Rapatin {
     rapatin_with(cloud, login(cloud), &[])
 }
@@ -47,36 +47,36 @@ pub(crate) fn today() -> Date {
     TimeZone::UTC.to_datetime(Timestamp::now()).date()
 }
 
-/// The last `days` days and tomorrow, as a refresh asks for them.
-pub(crate) fn last(days: i64) -> DaySpan {
+/// Returns the last `days` days and tomorrow, as a refresh requests them.
+pub(crate) fn last_days(days: i64) -> DaySpan {
     DaySpan { from: today().saturating_sub(days.days()), to: today().saturating_add(1.day()) }
 }
 
-/// A session with one film, so many days ago.
+/// Returns a session with one video, `days` days ago.
 pub(crate) fn session(uuid: &str, meeting: &str, days: i64) -> RapatinSession {
     let start = Timestamp::now() - SignedDuration::from_hours(24 * days);
-    let film = MeetingFile::new("MP4", Content::Pattern { seed: days as u64, length: 40_000 });
-    RapatinSession::new(uuid, meeting, uuid, start).with(film)
+    let video = MeetingFile::new("MP4", Content::Pattern { seed: days as u64, length: 40_000 });
+    RapatinSession::new(uuid, meeting, uuid, start).with(video)
 }
 
-/// What was asked of `server` on paths that hold `part`.
-pub(crate) fn asked(cloud: &DemoCloud, server: Server, part: &str) -> Vec<Request> {
+/// Returns the requests to `server` with `part` in their path.
+pub(crate) fn requests_to(cloud: &DemoCloud, server: Server, part: &str) -> Vec<Request> {
     let matches = |request: &Request| request.server == server && request.path.contains(part);
     cloud.requests().into_iter().filter(matches).collect()
 }
 
 pub(crate) fn logins(cloud: &DemoCloud) -> usize {
-    asked(cloud, Server::Rapatin, "/auth/login").len()
+    requests_to(cloud, Server::Rapatin, "/auth/login").len()
 }
 
-/// The UUIDs of meetings, sorted.
+/// Returns the sorted UUIDs of meetings.
 pub(crate) fn uuids(meetings: &[Meeting]) -> Vec<String> {
     let mut uuids: Vec<_> = meetings.iter().map(|meeting| meeting.id.to_string()).collect();
     uuids.sort();
     uuids
 }
 
-/// Every credential that was sent to the cloud so far.
+/// Returns every credential that was sent to the cloud so far.
 pub(crate) fn secrets_sent(cloud: &DemoCloud) -> Vec<String> {
     let mut secrets = vec![cloud.rapatin_login().1];
     for request in cloud.requests() {

@@ -1,4 +1,4 @@
-//! An embedded cloud with a Webex client for it.
+//! Clients of the Webex API of the demo cloud.
 
 // Each test binary uses a part of it.
 #![allow(dead_code)]
@@ -14,16 +14,16 @@ use meetfs::http::Client;
 use meetfs::model::{DaySpan, SourceName};
 use meetfs::providers::webex::{Webex, WebexCredential, WebexOptions};
 
-/// The paths of a recording's own reply begin so; the lists' end before the last slash.
+/// Prefix of the paths of details. The path of a list has no slash at its end.
 pub(crate) const DETAILS: &str = "/v1/recordings/";
 
-/// A cloud that holds these recordings and pages as it has been seen to.
-pub(crate) fn holding(recordings: Vec<WebexRecording>) -> DemoCloudOptions {
+/// Returns the options of a cloud with these Webex recordings.
+pub(crate) fn webex_cloud(recordings: Vec<WebexRecording>) -> DemoCloudOptions {
     let webex = WebexArchive { recordings, ..WebexArchive::empty() };
     DemoCloudOptions { webex, ..DemoCloudOptions::default() }
 }
 
-/// A recording that began that many hours ago.
+/// Returns a recording that began `hours_ago` hours ago.
 pub(crate) fn recording(id: &str, hours_ago: i64) -> WebexRecording {
     let start = Timestamp::now() - jiff::SignedDuration::from_hours(hours_ago);
     WebexRecording::new(
@@ -33,7 +33,7 @@ pub(crate) fn recording(id: &str, hours_ago: i64) -> WebexRecording {
     )
 }
 
-/// A client of `cloud` with `credential`, changed as a configuration would.
+/// Returns a client of `cloud` with `credential`, whose other options `change` can set.
 pub(crate) fn webex_with(
     cloud: &DemoCloud,
     credential: WebexCredential,
@@ -52,7 +52,7 @@ pub(crate) fn webex_with(
     Webex::new(options, Client::new(8).unwrap())
 }
 
-/// An app that renews its token.
+/// Returns the credentials of an app that renews its token.
 pub(crate) fn app(cloud: &DemoCloud) -> WebexCredential {
     let credentials = cloud.webex_credentials();
     WebexCredential::Refreshed {
@@ -63,12 +63,12 @@ pub(crate) fn app(cloud: &DemoCloud) -> WebexCredential {
     }
 }
 
-/// A client with the app's own credentials.
+/// Returns a client with the credentials of the app.
 pub(crate) fn webex(cloud: &DemoCloud) -> Webex {
     webex_with(cloud, app(cloud), |_| {})
 }
 
-/// A client with a personal token.
+/// Returns a client with a personal token.
 pub(crate) fn personal(cloud: &DemoCloud) -> Webex {
     webex_with(cloud, WebexCredential::Token(cloud.webex_token().into()), |_| {})
 }
@@ -77,38 +77,38 @@ pub(crate) fn day(time: Timestamp) -> Date {
     TimeZone::UTC.to_datetime(time).date()
 }
 
-/// The last `days` days and tomorrow, as a refresh asks for them.
-pub(crate) fn last(days: i64) -> DaySpan {
+/// Returns the last `days` days and tomorrow, as a refresh requests them.
+pub(crate) fn last_days(days: i64) -> DaySpan {
     let today = day(Timestamp::now());
     DaySpan { from: today.saturating_sub(days.days()), to: today.saturating_add(1.day()) }
 }
 
-/// What was asked of `server` on paths that hold `part`.
-pub(crate) fn asked(cloud: &DemoCloud, server: Server, part: &str) -> Vec<Request> {
+/// Returns the requests to `server` with `part` in their path.
+pub(crate) fn requests_to(cloud: &DemoCloud, server: Server, part: &str) -> Vec<Request> {
     let matches = |request: &Request| request.server == server && request.path.contains(part);
     cloud.requests().into_iter().filter(matches).collect()
 }
 
-/// What was asked of lists of recordings.
+/// Returns the requests for lists of recordings.
 pub(crate) fn pages(cloud: &DemoCloud) -> Vec<Request> {
-    asked(cloud, Server::Webex, "")
+    requests_to(cloud, Server::Webex, "")
         .into_iter()
         .filter(|request| request.path.ends_with("/recordings"))
         .collect()
 }
 
-/// What was asked about recordings one by one.
+/// Returns the requests for details of recordings.
 pub(crate) fn details(cloud: &DemoCloud) -> Vec<Request> {
-    asked(cloud, Server::Webex, DETAILS)
+    requests_to(cloud, Server::Webex, DETAILS)
 }
 
-/// How often a token was asked for.
+/// Returns how often a token was requested.
 pub(crate) fn renewals(cloud: &DemoCloud) -> usize {
-    asked(cloud, Server::Webex, "/access_token").len()
+    requests_to(cloud, Server::Webex, "/access_token").len()
 }
 
-/// An answer of the interface's.
-pub(crate) fn answer(status: u16, body: &str, headers: &[(&str, &str)]) -> Effect {
+/// Returns a reply of the API.
+pub(crate) fn api_reply(status: u16, body: &str, headers: &[(&str, &str)]) -> Effect {
     Effect::Status {
         status,
         body: body.to_owned(),
@@ -120,7 +120,7 @@ pub(crate) fn answer(status: u16, body: &str, headers: &[(&str, &str)]) -> Effec
     }
 }
 
-/// Every secret of the cloud's Webex side, and those that went over the wire so far.
+/// Returns every secret of the Webex API, and every credential that was sent so far.
 pub(crate) fn secrets(cloud: &DemoCloud) -> Vec<String> {
     let credentials = cloud.webex_credentials();
     let mut secrets =

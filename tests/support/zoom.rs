@@ -39,7 +39,7 @@ pub(crate) fn zoom(cloud: &DemoCloud) -> Zoom {
 }
 
 /// Returns the requests to `server` with `part` in their path.
-pub(crate) fn asked(cloud: &DemoCloud, server: Server, part: &str) -> Vec<Request> {
+pub(crate) fn requests_to(cloud: &DemoCloud, server: Server, part: &str) -> Vec<Request> {
     let matches = |request: &Request| request.server == server && request.path.contains(part);
     cloud.requests().into_iter().filter(matches).collect()
 }

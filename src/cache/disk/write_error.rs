@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_retried_and_a_broken_one_is_not() {
+    fn full_disk_is_retried_but_broken_one_not() {
         assert!(matches!(write_error(libc::ENOSPC), WriteError::DiskFull(_)));
         assert!(matches!(write_error(libc::EDQUOT), WriteError::DiskFull(_)));
         assert!(matches!(write_error(libc::EIO), WriteError::Rejected(_)));

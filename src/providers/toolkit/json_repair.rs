@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn one_meeting_with_half_an_emoji_hides_no_other() {
+    fn broken_emoji_in_a_meeting_hides_no_other() {
         let text = br#"{"meetings":[{"uuid":"a","topic":"cut \ud83c"},{"uuid":"b","topic":"\ud83c\udf89 \\ud800"}],"next_page_token":""}"#;
         let expected = json!({
             "meetings": [{"uuid": "a", "topic": "cut \u{fffd}"}, {"uuid": "b", "topic": "🎉 \\ud800"}],
@@ -96,14 +96,14 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_cost_a_character_and_not_the_page() {
+    fn invalid_utf8_replaces_one_character_only() {
         let text = b"{\"meetings\":[{\"uuid\":\"a\",\"topic\":\"caf\xe9\tbar\"}]}";
         assert_eq!(read(text), json!({"meetings": [{"uuid": "a", "topic": "caf\u{fffd} bar"}]}));
         assert_eq!(read(b"\xEF\xBB\xBF{\"a\":1}"), json!({"a": 1}));
     }
 
     #[test]
-    fn an_element_that_cannot_be_read_is_null_and_the_others_are_there() {
+    fn unreadable_element_is_null_and_others_remain() {
         let deep = "[".repeat(300) + &"]".repeat(300);
         let text = format!(
             r#"{{"meetings":[{{"uuid":"a","x":{deep}}},{{"uuid":"b"}},{{"uuid":"c","n":1e999}}]}}"#

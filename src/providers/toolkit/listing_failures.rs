@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_that_fail_for_one_reason_are_one_span() {
+    fn days_with_the_same_failure_are_one_span() {
         let down = || ProviderError::unavailable("down");
         let span = |from, to| DaySpan { from: date(2026, 1, from), to: date(2026, 1, to) };
         let failed = merge_adjacent(vec![

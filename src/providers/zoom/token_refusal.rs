@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_sign_in_names_the_command_and_no_secret() {
+    fn refused_sign_in_names_command_but_no_secret() {
         let (secret, token) = (SecretString::from("app-s3cret"), SecretString::from("r3fresh"));
         let source = SourceName::new("acme").unwrap();
         let refusal = |status, is_code, body: Value| {

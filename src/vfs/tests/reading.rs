@@ -82,7 +82,7 @@ async fn read_without_an_answer_ends_at_its_deadline() {
 }
 
 #[tokio::test]
-async fn length_found_by_a_read_is_corrected_before_it_fails() {
+async fn wrong_length_is_corrected_before_the_read_fails() {
     let fixture = Fixture::new(&[("budget", 3 * MIB)]).await;
     let ino = fixture.video_of("budget");
     // The server does not answer while the file is opened, so its length stays unconfirmed.

@@ -124,7 +124,7 @@ fn schedule_lists_the_requested_days() {
     let ids = |query: &str| -> Vec<String> {
         items(query).iter().map(|item| item["meeting_id"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(ids(""), ["84"], "what is to come, unless something else is asked for");
+    assert_eq!(ids(""), ["84"], "future meetings by default");
     assert_eq!(ids("?tab=previous"), ["82", "81"]);
     assert_eq!(ids("?tab=all"), ["84", "82", "81"]);
     let from = jiff::tz::Offset::UTC.to_datetime(at(24 * 5)).date();
@@ -158,5 +158,5 @@ fn url_needs_no_credential_until_stale() {
     assert_eq!(get(&fresh).status, 302);
     cloud
         .change_rapatin_session(&object.meeting, |session| session.status = RapatinStatus::Deleted);
-    assert_eq!(get(&fresh).status, 200, "a deleted recording answers with a page as well");
+    assert_eq!(get(&fresh).status, 200, "a deleted recording returns a page, too");
 }

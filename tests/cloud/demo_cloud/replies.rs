@@ -679,7 +679,7 @@ fn wrong_field_in_a_reply_is_reported() {
         (|it| drop(it.as_object_mut().map(|it| it.remove("page_size"))), "/page_size"),
     ];
     for (change, at) in changes {
-        let told = wrong(change);
-        assert!(told.len() == 1 && told[0].starts_with(at), "{at}: {told:?}");
+        let report = wrong(change);
+        assert!(report.len() == 1 && report[0].starts_with(at), "{at}: {report:?}");
     }
 }

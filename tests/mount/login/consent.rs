@@ -6,10 +6,10 @@ use std::process::Stdio;
 use meetfs::demo_cloud::{DemoCloudOptions, Effect, Server, Trigger, UserApp};
 
 use super::rig::{
-    address_in, assert_exact, begin, browse, cloud, code_in, curl, free_port, login_command, mount,
-    sent_back, sign_in, sign_in_files, write_config,
+    assert_exact, begin, browse, cloud, code_in, curl, free_port, login_command, mount, sent_back,
+    sign_in, sign_in_files, url_in, write_config,
 };
-use crate::support::{Rig, SOON, mode_of, run, text};
+use crate::support::{COMMAND_TIMEOUT, Rig, mode_of, run, text};
 
 #[test]
 fn sign_in_in_a_browser_permits_a_mount() {
@@ -31,7 +31,7 @@ fn sign_in_in_a_browser_permits_a_mount() {
 fn missing_sign_in_names_the_command() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
-    let output = run(&mut rig.mount_command(), SOON);
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
     assert!(text(&output).contains("Run `meetfs login acme`"), "{}", text(&output));
     assert!(sign_in_files(&rig).is_empty());
@@ -50,7 +50,7 @@ fn foreign_redirect_is_refused_and_the_right_accepted() {
     assert!(curl(&[&format!("http://127.0.0.1:{port}/favicon.ico")]).contains("Not found"));
     assert!(login.is_running());
     assert!(browse(&address).contains("You are signed in"));
-    assert_eq!(login.end(SOON).0.code(), Some(0), "{}", login.output());
+    assert_eq!(login.end(COMMAND_TIMEOUT).0.code(), Some(0), "{}", login.output());
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn refused_permission_is_reported_and_nothing_stored() {
     let state =
         address.split(['?', '&']).find(|field| field.starts_with("state=")).expect("a state");
     curl(&[&format!("http://127.0.0.1:{port}/?error=access_denied&{state}")]);
-    assert_eq!(login.end(SOON).0.code(), Some(3), "{}", login.output());
+    assert_eq!(login.end(COMMAND_TIMEOUT).0.code(), Some(3), "{}", login.output());
     assert!(login.output().contains("access_denied"), "{}", login.output());
     assert!(sign_in_files(&rig).is_empty());
 }
@@ -73,7 +73,7 @@ fn used_port_is_named() {
     write_config(&rig, &UserApp::demo());
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port();
-    let output = run(&mut login_command(&rig, port), SOON);
+    let output = run(&mut login_command(&rig, port), COMMAND_TIMEOUT);
     assert_eq!(output.status.code(), Some(4), "{}", text(&output));
     assert!(text(&output).contains(&format!("port {port}")) && text(&output).contains("--port"));
 }
@@ -91,11 +91,14 @@ fn paste(rig: &Rig, pasted: Pasted<'_>) -> std::process::Output {
         .spawn()
         .expect("a login");
     let mut stdout = std::io::BufReader::new(child.stdout.take().expect("an output"));
-    let mut said = String::new();
-    while address_in(&said).is_none() {
-        assert!(std::io::BufRead::read_line(&mut stdout, &mut said).expect("a line") > 0, "{said}");
+    let mut message = String::new();
+    while url_in(&message).is_none() {
+        assert!(
+            std::io::BufRead::read_line(&mut stdout, &mut message).expect("a line") > 0,
+            "{message}"
+        );
     }
-    let line = pasted(&address_in(&said).expect("an address"));
+    let line = pasted(&url_in(&message).expect("an address"));
     let mut stdin = child.stdin.take().expect("an input");
     // After a refusal, the rest of a long line is not read.
     let _all_or_enough = stdin.write_all(&line).and_then(|()| stdin.write_all(b"\n"));
@@ -153,11 +156,14 @@ fn wrong_paste_is_refused_and_not_repeated() {
     ];
     for (number, mistake) in mistakes.iter().enumerate() {
         let output = paste(&rig, mistake);
-        let said = text(&output);
-        assert_eq!(output.status.code(), Some(3), "{number}: {said}");
-        assert!(said.contains("paste the whole URL"), "{number}: {said}");
-        assert!(!said.contains(['\x1b', '\x07']) && !said.contains("x1y2z3"), "{number}: {said}");
-        assert!(said.len() < 1000, "{number}: {said}");
+        let message = text(&output);
+        assert_eq!(output.status.code(), Some(3), "{number}: {message}");
+        assert!(message.contains("paste the whole URL"), "{number}: {message}");
+        assert!(
+            !message.contains(['\x1b', '\x07']) && !message.contains("x1y2z3"),
+            "{number}: {message}"
+        );
+        assert!(message.len() < 1000, "{number}: {message}");
     }
     assert!(sign_in_files(&rig).is_empty());
     assert_eq!(rig.cloud.sign_ins().signed_in, 0);
@@ -172,14 +178,17 @@ fn code_without_state_is_refused_and_not_sent() {
         [&|address| code_in(&sent_back(address)).into_bytes(), &|_| b"n0t-a-c0de".to_vec()];
     for code in codes {
         let output = paste(&rig, code);
-        let said = text(&output);
-        assert_eq!(output.status.code(), Some(3), "{said}");
-        assert!(said.contains("whole URL") && said.contains("code=CODE&state=STATE"), "{said}");
-        assert!(!said.contains("n0t-a-c0de"), "{said}");
+        let message = text(&output);
+        assert_eq!(output.status.code(), Some(3), "{message}");
+        assert!(
+            message.contains("whole URL") && message.contains("code=CODE&state=STATE"),
+            "{message}"
+        );
+        assert!(!message.contains("n0t-a-c0de"), "{message}");
     }
-    let asked =
+    let requests =
         rig.cloud.requests().into_iter().filter(|request| request.path.contains("/oauth/token"));
-    assert_eq!(asked.count(), 0);
+    assert_eq!(requests.count(), 0);
     assert_eq!(rig.cloud.sign_ins().signed_in, 0);
     assert!(sign_in_files(&rig).is_empty());
 }
@@ -194,12 +203,12 @@ fn source_with_a_missing_token_needs_no_login() {
         _ => Some(format!("{line}\n")),
     });
     rig.write_config(&lines.collect::<String>());
-    let output = run(&mut login_command(&rig, free_port()), SOON);
-    let said = text(&output);
-    assert_eq!(output.status.code(), Some(3), "{said}");
-    assert!(said.contains("acme needs no login: it signs in with its `token_env`"), "{said}");
-    assert!(said.contains("`client_id` of a user-managed OAuth app"), "{said}");
-    assert!(!said.contains("integration"), "the app of another provider: {said}");
+    let output = run(&mut login_command(&rig, free_port()), COMMAND_TIMEOUT);
+    let message = text(&output);
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(message.contains("acme needs no login: it signs in with its `token_env`"), "{message}");
+    assert!(message.contains("`client_id` of a user-managed OAuth app"), "{message}");
+    assert!(!message.contains("integration"), "the app of another provider: {message}");
 }
 
 #[test]
@@ -207,12 +216,13 @@ fn missing_configuration_shows_an_example() {
     let rig = Rig::new(cloud(1));
     let home = rig.directory.path().join("home");
     let mut command = rig.meetfs();
-    let output = run(command.args(["login", "acme"]).env("XDG_CONFIG_HOME", &home), SOON);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(3), "{said}");
-    assert!(said.contains("client_id = ") && !said.contains("account_id"), "{said}");
-    // The example suffices to be asked to sign in.
-    let (_, example) = said.split_once("\n\n").expect("an example");
+    let output =
+        run(command.args(["login", "acme"]).env("XDG_CONFIG_HOME", &home), COMMAND_TIMEOUT);
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(message.contains("client_id = ") && !message.contains("account_id"), "{message}");
+    // With the example as configuration, the hint is to sign in.
+    let (_, example) = message.split_once("\n\n").expect("an example");
     rig.write_config(&format!("{example}\noauth_url = \"{}\"\n", rig.cloud.oauth_url()));
     let secret = rig.directory.path().join("acme.secret");
     std::fs::write(&secret, "demo-secret").expect("a secret");
@@ -226,7 +236,7 @@ fn missing_configuration_shows_an_example() {
 fn source_with_credentials_needs_no_login() {
     let rig = Rig::new(cloud(1));
     rig.write_config(&rig.config());
-    let output = run(&mut login_command(&rig, free_port()), SOON);
+    let output = run(&mut login_command(&rig, free_port()), COMMAND_TIMEOUT);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
     assert!(text(&output).contains("needs no login"), "{}", text(&output));
 }
@@ -265,7 +275,7 @@ fn browser_reports_success_only_after_the_exchange() {
     let (mut login, address) = begin(&rig, free_port());
     let page = browse(&address);
     assert!(page.contains("The sign-in failed"), "{page}");
-    assert_eq!(login.end(SOON).0.code(), Some(3), "{}", login.output());
+    assert_eq!(login.end(COMMAND_TIMEOUT).0.code(), Some(3), "{}", login.output());
     assert!(login.output().contains("Check client_id, and client_secret"), "{}", login.output());
     assert!(!login.output().contains("another-s3cret"), "{}", login.output());
     assert!(sign_in_files(&rig).is_empty());
@@ -290,7 +300,7 @@ fn idle_connections_do_not_block_the_browser() {
     let back = sent_back(&address);
     let page = curl(&["--max-time", "50", &back]);
     assert!(page.contains("You are signed in"), "{page}");
-    assert_eq!(login.end(SOON).0.code(), Some(0), "{}", login.output());
+    assert_eq!(login.end(COMMAND_TIMEOUT).0.code(), Some(0), "{}", login.output());
     drop(idle);
 }
 
@@ -323,9 +333,9 @@ fn page_repeats_nothing_of_its_request() {
             "{page}"
         );
     }
-    assert_eq!(login.end(SOON).0.code(), Some(3), "{}", login.output());
-    let said = login.output();
-    let after = said.split_once(&address).expect("the address").1;
+    assert_eq!(login.end(COMMAND_TIMEOUT).0.code(), Some(3), "{}", login.output());
+    let message = login.output();
+    let after = message.split_once(&address).expect("the address").1;
     assert!(!after.contains(['<', '\x1b']) && after.trim().lines().count() == 2, "{after:?}");
     assert!(sign_in_files(&rig).is_empty());
 }
@@ -346,7 +356,7 @@ fn two_concurrent_logins_store_one_sign_in() {
         assert!(browser.join().expect("a browser").contains("You are signed in"));
     }
     for login in [&mut first, &mut second] {
-        assert_eq!(login.end(SOON).0.code(), Some(0), "{}", login.output());
+        assert_eq!(login.end(COMMAND_TIMEOUT).0.code(), Some(0), "{}", login.output());
     }
     assert_eq!(sign_in_files(&rig).len(), 1);
     assert_eq!(rig.cloud.sign_ins().signed_in, 2);
@@ -373,7 +383,7 @@ fn interrupted_login_leaves_no_file_and_loses_none() {
     for signal in ["INT", "TERM"] {
         let (mut login, _) = begin(&rig, port);
         login.signal(signal);
-        let (status, _) = login.end(SOON);
+        let (status, _) = login.end(COMMAND_TIMEOUT);
         assert!(!status.success(), "{status}: {}", login.output());
         let directory =
             std::fs::read_dir(file.parent().expect("a directory")).expect("a directory");
@@ -414,11 +424,11 @@ fn invalid_token_reply_is_reported_and_not_stored() {
             .inject(Trigger::always(Server::Api).on("/oauth/token").does(answer(status, body)));
         let (mut login, address) = begin(&rig, free_port());
         assert!(browse(&address).contains("The sign-in failed"), "{body}");
-        assert_eq!(login.end(SOON).0.code(), Some(code), "{body}: {}", login.output());
-        let said = login.output();
+        assert_eq!(login.end(COMMAND_TIMEOUT).0.code(), Some(code), "{body}: {}", login.output());
+        let message = login.output();
         assert!(
-            said.contains(words) && !said.contains("acc3ss") && !said.contains("r3fresh"),
-            "{said}"
+            message.contains(words) && !message.contains("acc3ss") && !message.contains("r3fresh"),
+            "{message}"
         );
         assert!(sign_in_files(&rig).is_empty());
         rig.cloud.clear_faults();
@@ -427,6 +437,6 @@ fn invalid_token_reply_is_reported_and_not_stored() {
     rig.cloud.inject(Trigger::always(Server::Api).on("/oauth/token").does(answer(200, odd)));
     let (mut login, address) = begin(&rig, free_port());
     assert!(browse(&address).contains("You are signed in"));
-    assert_eq!(login.end(SOON).0.code(), Some(0), "{}", login.output());
+    assert_eq!(login.end(COMMAND_TIMEOUT).0.code(), Some(0), "{}", login.output());
     assert!(login.output().contains("Granted scopes: a:b c:d\n"), "{}", login.output());
 }

@@ -5,10 +5,10 @@ use std::process::Command;
 use meetfs::demo_cloud::UserApp;
 
 use super::rig::{
-    address_in, assert_exact, begin, browse, cloud, code_in, free_port, login_command, mount,
-    sent_back, sign_in, sign_in_files, write_config,
+    assert_exact, begin, browse, cloud, code_in, free_port, login_command, mount, sent_back,
+    sign_in, sign_in_files, url_in, write_config,
 };
-use crate::support::{Rig, SOON, mode_of, run, text};
+use crate::support::{COMMAND_TIMEOUT, Rig, mode_of, run, text};
 
 #[test]
 fn sign_out_deletes_file_and_prints_no_secret() {
@@ -18,7 +18,7 @@ fn sign_out_deletes_file_and_prints_no_secret() {
     let arguments = std::fs::read(format!("/proc/{}/cmdline", login.id())).expect("a process");
     let back = sent_back(&address);
     browse(&back);
-    assert_eq!(login.end(SOON).0.code(), Some(0));
+    assert_eq!(login.end(COMMAND_TIMEOUT).0.code(), Some(0));
     mount(&rig);
     assert_exact(&rig);
     let [file] = sign_in_files(&rig).try_into().expect("one sign-in");
@@ -33,14 +33,14 @@ fn sign_out_deletes_file_and_prints_no_secret() {
     }
     assert!(!printed.contains("demo-user-secret"), "{printed}");
     rig.unmount();
-    let output = run(login_command(&rig, 1).arg("--forget"), SOON);
+    let output = run(login_command(&rig, 1).arg("--forget"), COMMAND_TIMEOUT);
     assert!(
         output.status.success() && text(&output).contains("Signed out of acme"),
         "{}",
         text(&output)
     );
     assert!(sign_in_files(&rig).is_empty());
-    let output = run(&mut rig.mount_command(), SOON);
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert!(
         output.status.code() == Some(3) || rig.entries_in_mount_table() == 1,
         "{}",
@@ -59,13 +59,13 @@ fn unusable_directory_is_reported_before_the_browser_opens() {
         let directory = root.join(name);
         std::fs::create_dir(&directory).expect("a directory");
         let line = format!("mount -t tmpfs -o {options} scratch '{}'", directory.display());
-        assert!(run(Command::new("sh").args(["-c", &line]), SOON).status.success());
+        assert!(run(Command::new("sh").args(["-c", &line]), COMMAND_TIMEOUT).status.success());
         directory
     };
     let (read_only, full) = (scratch("read-only", "ro"), scratch("full", "size=16k"));
     let open = root.join("open/meetfs/sign-in");
     std::fs::create_dir_all(&open).expect("a directory");
-    let loosened = run(Command::new("chmod").arg("777").arg(&open), SOON);
+    let loosened = run(Command::new("chmod").arg("777").arg(&open), COMMAND_TIMEOUT);
     assert!(loosened.status.success());
     for (place, why) in [
         (file.clone(), "Not a directory"),
@@ -74,20 +74,21 @@ fn unusable_directory_is_reported_before_the_browser_opens() {
         ("/proc".into(), "cannot use"),
         (root.join("open"), "chmod 700"),
     ] {
-        let output = run(login_command(&rig, free_port()).env("XDG_STATE_HOME", &place), SOON);
-        let said = text(&output);
-        assert_eq!(output.status.code(), Some(1), "{}: {said}", place.display());
+        let output =
+            run(login_command(&rig, free_port()).env("XDG_STATE_HOME", &place), COMMAND_TIMEOUT);
+        let message = text(&output);
+        assert_eq!(output.status.code(), Some(1), "{}: {message}", place.display());
         assert!(
-            said.contains("cannot store the sign-in") && said.contains("XDG_STATE_HOME"),
-            "{said}"
+            message.contains("cannot store the sign-in") && message.contains("XDG_STATE_HOME"),
+            "{message}"
         );
-        assert!(said.contains(why) && address_in(&said).is_none(), "{said}");
+        assert!(message.contains(why) && url_in(&message).is_none(), "{message}");
     }
     for place in [&read_only, &full] {
-        assert!(run(Command::new("umount").arg(place), SOON).status.success());
+        assert!(run(Command::new("umount").arg(place), COMMAND_TIMEOUT).status.success());
     }
     let mut homeless = login_command(&rig, free_port());
-    let output = run(homeless.env_remove("HOME").env_remove("XDG_STATE_HOME"), SOON);
+    let output = run(homeless.env_remove("HOME").env_remove("XDG_STATE_HOME"), COMMAND_TIMEOUT);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
     assert!(text(&output).contains("XDG_STATE_HOME"), "{}", text(&output));
     assert_eq!(rig.cloud.sign_ins().signed_in, 0);
@@ -104,7 +105,7 @@ fn exposed_or_damaged_sign_in_is_not_used() {
     let (at, kept, place) =
         (quoted(&file), quoted(&file.with_extension("kept")), quoted(&directory));
     let shell = |line: &str| {
-        let output = run(Command::new("sh").args(["-c", line]), SOON);
+        let output = run(Command::new("sh").args(["-c", line]), COMMAND_TIMEOUT);
         assert!(output.status.success(), "{line}: {}", text(&output));
     };
     shell(&format!("cp -p {at} {kept}"));
@@ -122,17 +123,17 @@ fn exposed_or_damaged_sign_in_is_not_used() {
         ),
     ] {
         shell(&damage);
-        let output = run(&mut rig.mount_command(), SOON);
-        let said = text(&output);
-        assert!(!output.status.success() && said.contains(words), "{damage}: {said}");
-        assert!(said.contains("sign-in of acme"), "{damage}: {said}");
+        let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
+        let message = text(&output);
+        assert!(!output.status.success() && message.contains(words), "{damage}: {message}");
+        assert!(message.contains("sign-in of acme"), "{damage}: {message}");
         assert_eq!(rig.entries_in_mount_table(), 0);
         shell(&format!("rm -rf {at}; cp -p {kept} {at}"));
     }
     // The stored token is valid, but the next one could not be stored safely.
     shell(&format!("chmod 770 {place}"));
     rig.cloud.expire_tokens();
-    let output = run(&mut rig.mount_command(), SOON);
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert!(!output.status.success() && text(&output).contains("chmod 700"), "{}", text(&output));
     assert_eq!(rig.cloud.sign_ins().renewed, 0);
     shell(&format!("chmod 700 {place}"));
@@ -156,7 +157,7 @@ fn leftovers_of_a_killed_process_are_replaced() {
         format!("mkfifo '{}'", left.display()),
     ];
     for leftover in leftovers {
-        assert!(run(Command::new("sh").args(["-c", &leftover]), SOON).status.success());
+        assert!(run(Command::new("sh").args(["-c", &leftover]), COMMAND_TIMEOUT).status.success());
         sign_in(&rig);
         assert_eq!(mode_of(&file), 0o600, "{leftover}");
         assert!(std::fs::symlink_metadata(&file).expect("a file").is_file(), "{leftover}");

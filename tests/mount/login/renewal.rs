@@ -7,8 +7,8 @@ use std::time::Duration;
 use meetfs::demo_cloud::{DemoCloudOptions, Effect, Server, Trigger, UserApp};
 
 use super::rig::{assert_exact, cloud, mount, sign_in, sign_in_files, write_config};
-use crate::support::life::RunningCommand;
-use crate::support::{Rig, SOON, run, text, wait_until};
+use crate::support::processes::RunningCommand;
+use crate::support::{COMMAND_TIMEOUT, Rig, run, text, wait_until};
 
 /// Tokens and URLs that expire after a second or two.
 fn restless(meetings: u64) -> DemoCloudOptions {
@@ -38,7 +38,7 @@ fn renewals_work_with_two_mounts_under_load() {
             .arg("--log-file")
             .arg(rig.directory.path().join("other-log"))
             .arg(&other),
-        SOON,
+        COMMAND_TIMEOUT,
     );
     assert!(output.status.success(), "{}", text(&output));
     let mut reader = RunningCommand::outside(
@@ -64,7 +64,7 @@ fn renewals_work_with_two_mounts_under_load() {
     let counts = rig.cloud.sign_ins();
     assert!(counts.renewed >= 3, "{counts:?}");
     assert_eq!(counts.replayed, 0, "{counts:?}");
-    run(rig.meetfs().arg("unmount").arg(&other), SOON);
+    run(rig.meetfs().arg("unmount").arg(&other), COMMAND_TIMEOUT);
     rig.unmount();
 }
 
@@ -90,13 +90,13 @@ fn renewed_token_survives_a_killed_daemon() {
         rig.cloud.expire_tokens();
         let _refresh = RunningCommand::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
         // The sign-in and each renewal issued one access token; the last one is in use.
-        wait_until(SOON, "a renewed token is used", || {
+        wait_until(COMMAND_TIMEOUT, "a renewed token is used", || {
             let now = rig.cloud.sign_ins().renewed;
             now > renewed && tokens(&rig).len() as u64 == 1 + now
         });
         let daemon = rig.daemon().expect("a daemon");
-        run(Command::new("kill").args(["-9", &daemon.to_string()]), SOON);
-        run(Command::new("umount").arg("-l").arg(&rig.mountpoint), SOON);
+        run(Command::new("kill").args(["-9", &daemon.to_string()]), COMMAND_TIMEOUT);
+        run(Command::new("umount").arg("-l").arg(&rig.mountpoint), COMMAND_TIMEOUT);
     }
     mount(&rig);
     assert_exact(&rig);
@@ -115,13 +115,17 @@ fn read_timeout_during_a_renewal_loses_no_token() {
     // When the read times out, the old refresh token is spent and the new one has not arrived.
     rig.cloud
         .inject(Trigger::next(Server::Api, 1).on("/oauth/token").does(Effect::Stall { after: 10 }));
-    let read = rig.try_shell("head -c 100000 acme/*/*/*.mp4 >/dev/null", SOON);
+    let read = rig.try_shell("head -c 100000 acme/*/*/*.mp4 >/dev/null", COMMAND_TIMEOUT);
     assert!(!read.status.success(), "{}", text(&read));
     assert_eq!(rig.cloud.sign_ins().renewed, 1, "{}", rig.log());
     rig.cloud.clear_faults();
     let began = std::time::Instant::now();
-    while !rig.try_shell("head -c 100000 acme/*/*/*.mp4 >/dev/null", SOON).status.success() {
-        assert!(began.elapsed() < SOON, "{}", rig.log());
+    while !rig
+        .try_shell("head -c 100000 acme/*/*/*.mp4 >/dev/null", COMMAND_TIMEOUT)
+        .status
+        .success()
+    {
+        assert!(began.elapsed() < COMMAND_TIMEOUT, "{}", rig.log());
     }
     assert_exact(&rig);
     let counts = rig.cloud.sign_ins();
@@ -136,10 +140,13 @@ fn unmount_during_a_renewal_loses_no_token() {
     sign_in(&rig);
     let ends: [&dyn Fn(&Rig); 2] = [
         &|rig| {
-            let output = run(&mut crate::support::life::unmount_command(&rig.mountpoint), SOON);
+            let output = run(
+                &mut crate::support::processes::unmount_command(&rig.mountpoint),
+                COMMAND_TIMEOUT,
+            );
             assert!(output.status.success(), "{}", text(&output));
         },
-        &|rig| crate::support::life::signal(rig.daemon().expect("a daemon"), "TERM"),
+        &|rig| crate::support::processes::signal(rig.daemon().expect("a daemon"), "TERM"),
     ];
     for (number, end) in (1..).zip(ends) {
         mount(&rig);
@@ -149,14 +156,16 @@ fn unmount_during_a_renewal_loses_no_token() {
             Trigger::next(Server::Api, 1).on("/oauth/token").does(Effect::Stall { after: 10 }),
         );
         let asking = RunningCommand::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
-        wait_until(SOON, "the token is spent", || rig.cloud.sign_ins().renewed == number);
+        wait_until(COMMAND_TIMEOUT, "the token is spent", || {
+            rig.cloud.sign_ins().renewed == number
+        });
         end(&rig);
-        wait_until(SOON, "nothing is mounted", || rig.entries_in_mount_table() == 0);
+        wait_until(COMMAND_TIMEOUT, "nothing is mounted", || rig.entries_in_mount_table() == 0);
         let mut next = RunningCommand::start(&mut rig.mount_command());
         // Longer than anything else in an unmount.
         std::thread::sleep(Duration::from_secs(2));
         rig.cloud.clear_faults();
-        assert_eq!(next.end(SOON).0.code(), Some(0), "{}\n{}", next.output(), rig.log());
+        assert_eq!(next.end(COMMAND_TIMEOUT).0.code(), Some(0), "{}\n{}", next.output(), rig.log());
         drop(asking);
         assert_exact(&rig);
         rig.unmount();
@@ -175,11 +184,11 @@ fn interrupted_mount_loses_no_token() {
         .inject(Trigger::next(Server::Api, 1).on("/oauth/token").does(Effect::Stall { after: 10 }));
     // Only the server knows that the stored access token has expired, so it is tried first.
     let mut mounting = RunningCommand::start(rig.mount_command().arg("--foreground"));
-    wait_until(SOON, "the token is spent", || rig.cloud.sign_ins().renewed == 1);
+    wait_until(COMMAND_TIMEOUT, "the token is spent", || rig.cloud.sign_ins().renewed == 1);
     mounting.signal("INT");
     std::thread::sleep(Duration::from_secs(2));
     rig.cloud.clear_faults();
-    assert_eq!(mounting.end(SOON).0.code(), Some(1), "{}", mounting.output());
+    assert_eq!(mounting.end(COMMAND_TIMEOUT).0.code(), Some(1), "{}", mounting.output());
     assert!(
         mounting.output().contains("stopped before the mount was ready"),
         "{}",
@@ -202,7 +211,7 @@ fn silent_token_service_does_not_block_the_unmount() {
     rig.cloud
         .inject(Trigger::always(Server::Api).on("/oauth/token").does(Effect::Stall { after: 10 }));
     let _asking = RunningCommand::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
-    wait_until(SOON, "the token is spent", || rig.cloud.sign_ins().renewed == 1);
+    wait_until(COMMAND_TIMEOUT, "the token is spent", || rig.cloud.sign_ins().renewed == 1);
     rig.unmount();
     assert!(rig.log().contains("may be lost"), "{}", rig.log());
 }
@@ -214,11 +223,11 @@ fn revoked_permission_is_replaced_without_a_remount() {
     sign_in(&rig);
     mount(&rig);
     rig.cloud.revoke_sign_ins();
-    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), COMMAND_TIMEOUT);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(rig.status().to_string().contains("Run `meetfs login acme`"), "{}", rig.status());
     sign_in(&rig);
-    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), SOON);
+    let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
     assert_exact(&rig);
     rig.unmount();
@@ -234,7 +243,7 @@ fn unwritable_sign_in_is_not_spent() {
     let blocked = file.with_extension("new");
     std::fs::create_dir(&blocked).expect("a directory");
     rig.cloud.expire_tokens();
-    let output = run(&mut rig.mount_command(), SOON);
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert!(!output.status.success(), "{}", text(&output));
     assert!(text(&output).contains("cannot be renewed"), "{}", text(&output));
     assert_eq!(rig.cloud.sign_ins().renewed, 0);

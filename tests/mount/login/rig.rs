@@ -6,8 +6,8 @@ use std::process::Command;
 use jiff::{SignedDuration, Timestamp};
 use meetfs::demo_cloud::{Archive, Content, DemoCloudOptions, Meeting, MeetingFile, UserApp};
 
-use crate::support::life::RunningCommand;
-use crate::support::{Rig, SOON, run, text, wait_until};
+use crate::support::processes::RunningCommand;
+use crate::support::{COMMAND_TIMEOUT, Rig, run, text, wait_until};
 
 pub(crate) const LENGTH: u64 = 3_000_000;
 
@@ -55,20 +55,23 @@ pub(crate) fn login_command(rig: &Rig, port: u16) -> Command {
 }
 
 /// Returns the URL that the command prints.
-pub(crate) fn address_in(said: &str) -> Option<String> {
-    said.lines().map(str::trim).find(|line| line.starts_with("http://")).map(str::to_owned)
+pub(crate) fn url_in(message: &str) -> Option<String> {
+    message.lines().map(str::trim).find(|line| line.starts_with("http://")).map(str::to_owned)
 }
 
 /// Starts `meetfs login` and returns the URL that it prints.
 pub(crate) fn begin(rig: &Rig, port: u16) -> (RunningCommand, String) {
     let login = RunningCommand::start(&mut login_command(rig, port));
-    wait_until(SOON, "an address is shown", || address_in(&login.output()).is_some());
-    let address = address_in(&login.output()).expect("an address");
+    wait_until(COMMAND_TIMEOUT, "an address is shown", || url_in(&login.output()).is_some());
+    let address = url_in(&login.output()).expect("an address");
     (login, address)
 }
 
 pub(crate) fn curl(arguments: &[&str]) -> String {
-    let output = run(Command::new("curl").args(["-sS", "--max-time", "20"]).args(arguments), SOON);
+    let output = run(
+        Command::new("curl").args(["-sS", "--max-time", "20"]).args(arguments),
+        COMMAND_TIMEOUT,
+    );
     assert!(output.status.success(), "{}", text(&output));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -86,11 +89,11 @@ pub(crate) fn sent_back(address: &str) -> String {
 pub(crate) fn sign_in(rig: &Rig) {
     let (mut login, address) = begin(rig, free_port());
     assert!(browse(&address).contains("You are signed in"), "{}", login.output());
-    assert_eq!(login.end(SOON).0.code(), Some(0), "{}", login.output());
+    assert_eq!(login.end(COMMAND_TIMEOUT).0.code(), Some(0), "{}", login.output());
 }
 
 pub(crate) fn mount(rig: &Rig) {
-    let output = run(&mut rig.mount_command(), SOON);
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
 }
 

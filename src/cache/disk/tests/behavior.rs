@@ -466,7 +466,7 @@ fn ten_thousand_files_open_within_a_second() {
 }
 
 #[test]
-fn only_the_first_load_waits_for_a_stuck_disk() {
+fn only_first_load_waits_for_stuck_disk() {
     let directory = tempfile::tempdir().unwrap();
     let key = file(1, MIB);
     let cache = open(directory.path(), 10 * MIB);

@@ -44,7 +44,7 @@ fn the_limit_holds_at_every_moment() {
 
 #[test]
 #[ignore = "needs root: mounts a file system"]
-fn a_small_disk_is_used_up_to_the_floor() {
+fn small_disk_is_used_up_to_the_floor() {
     let disk = SmallDisk::mounted(50 * MIB);
     let options = DiskOptions {
         directory: disk.blocks(),

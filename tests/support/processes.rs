@@ -1,5 +1,5 @@
-//! For tests of the life of a mount: commands that run next to the test, and checks that nothing is
-//! left afterwards.
+//! Processes of the tests: commands that run next to the test, and checks that nothing is left
+//! afterwards.
 
 // Each test binary uses a part of this module.
 #![allow(dead_code, missing_docs, unreachable_pub)]
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::support::{Rig, meetfs, through, wait_until};
+use crate::support::{Rig, meetfs, started_by, wait_until};
 
 /// Timeout for a killed process to exit.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -54,12 +54,12 @@ impl RunningCommand {
         Self { child, output, readers, status: None }
     }
 
-    /// A shell line in the mountpoint.
+    /// Starts a shell line in the mountpoint.
     pub fn shell(rig: &Rig, line: &str) -> Self {
         Self::start(Command::new("bash").args(["-c", line]).current_dir(&rig.mountpoint))
     }
 
-    /// A shell line outside of the mountpoint, which is `$M`.
+    /// Starts a shell line outside of the mountpoint, which is `$M`.
     pub fn outside(rig: &Rig, line: &str) -> Self {
         Self::start(
             Command::new("bash").args(["-c", line]).env("M", &rig.mountpoint).current_dir("/"),
@@ -98,7 +98,7 @@ impl RunningCommand {
         });
     }
 
-    /// Whether the process is in a system call that waits.
+    /// Returns whether the process waits in a system call.
     pub fn is_sleeping(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap_or_default();
         let state = stat.rsplit(") ").next().and_then(|fields| fields.chars().next());
@@ -120,10 +120,10 @@ impl RunningCommand {
 
     /// Waits for the exit and until the whole output is in [`output`](Self::output). Returns the
     /// status and how long it took; fails the test on timeout.
-    pub fn end(&mut self, within: Duration) -> (ExitStatus, Duration) {
+    pub fn end(&mut self, timeout: Duration) -> (ExitStatus, Duration) {
         let started = Instant::now();
         while self.is_running() {
-            assert!(started.elapsed() < within, "no end within {within:?}: {}", self.output());
+            assert!(started.elapsed() < timeout, "no end timeout {timeout:?}: {}", self.output());
             std::thread::sleep(Duration::from_millis(5));
         }
         let took = started.elapsed();
@@ -154,7 +154,7 @@ impl Drop for RunningCommand {
 /// Returns the same command with default signal handlers. Tests that run in the background of a
 /// shell inherit that SIGINT is ignored, and commands would inherit it from them.
 fn with_default_signals(command: &Command) -> Command {
-    through(&["env", "--default-signal=INT,QUIT"], command)
+    started_by(&["env", "--default-signal=INT,QUIT"], command)
 }
 
 pub fn signal(process: u32, name: &str) {
@@ -188,8 +188,8 @@ pub fn processes_for(mountpoint: &Path) -> Vec<u32> {
 }
 
 /// Asserts that nothing is mounted and no process is left.
-pub fn assert_nothing_left(rig: &Rig, within: Duration) {
-    wait_until(within, "every process has exited", || processes_for(&rig.mountpoint).is_empty());
+pub fn assert_nothing_left(rig: &Rig, timeout: Duration) {
+    wait_until(timeout, "every process has exited", || processes_for(&rig.mountpoint).is_empty());
     assert_eq!(rig.entries_in_mount_table(), 0, "{}", rig.log());
 }
 
