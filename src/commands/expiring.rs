@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::error::Error;
 use super::exit_status::ExitStatus;
 use super::output::{print, print_json, warn_with_context};
-use super::saved_copies::{Original, SavedCopies};
+use super::saved_copies::{SavedCopies, SourceFile};
 use crate::cli::ExpiringArgs;
 use crate::config::ProcessEnvironment;
 use crate::daemon::control::{ControlError, ExpiringFile, Mounts, WallClock, mountpoint_of};
@@ -56,8 +56,8 @@ pub(crate) fn expiring(arguments: &ExpiringArgs) -> Result<ExitStatus, Error> {
 }
 
 impl FileToSave {
-    fn original(&self) -> Original<'_> {
-        Original { path: &self.path, size: self.size, is_readable: self.is_readable }
+    fn original(&self) -> SourceFile<'_> {
+        SourceFile { path: &self.path, size: self.size, is_readable: self.is_readable }
     }
 
     fn as_text(&self, wall: &WallClock) -> String {

@@ -7,7 +7,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::error::Error;
 use super::exit_status::ExitStatus;
-use super::output::{say, say_on_stderr, warn};
+use super::output::{print_line, print_to_stderr, warn};
 use crate::cli::{LogLevel, MountArgs};
 use crate::config::{self, Config, DiskLimit, ProcessEnvironment};
 use crate::daemon::background::{self, BackgroundStart};
@@ -23,7 +23,7 @@ use crate::demo_cloud::DemoCloud;
 pub(crate) fn mount(arguments: &MountArgs) -> Result<ExitCode, Error> {
     let in_background = arguments.report_readiness;
     if !arguments.foreground && !in_background {
-        let started = background::start_and_wait(|line| say(format_args!("{line}")))?;
+        let started = background::start_and_wait(|line| print_line(format_args!("{line}")))?;
         return Ok(match started {
             BackgroundStart::Ready => ExitStatus::Success.into(),
             BackgroundStart::Exited(code) => code.into(),
@@ -31,7 +31,7 @@ pub(crate) fn mount(arguments: &MountArgs) -> Result<ExitCode, Error> {
     }
     serve::prepare_process();
     if let Some(path) = &arguments.log_file {
-        // Before the file is created there.
+        // Checked before the log is created, which would put it into the mountpoint.
         mountpoint::check_outside(&arguments.mountpoint, path, "log")?;
     }
     start_logging(arguments)?;
@@ -84,12 +84,12 @@ fn load(arguments: &MountArgs) -> Result<(Config, Option<DemoCloud>), Error> {
 fn report(event: StartupEvent<'_>) {
     match event {
         StartupEvent::ListingIsSlow if std::io::stderr().is_terminal() => {
-            say_on_stderr(format_args!("listing the recordings …"));
+            print_to_stderr(format_args!("listing the recordings …"));
         }
         StartupEvent::ListingIsSlow => {}
         StartupEvent::SourceFailed(error) => warn(error),
         StartupEvent::DemoServerStarted(url) => {
-            say(format_args!("the demo server shows its request counts at {url}"));
+            print_line(format_args!("the demo server shows its request counts at {url}"));
         }
     }
 }

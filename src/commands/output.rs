@@ -25,12 +25,12 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Error> {
 }
 
 /// Prints a line of progress on standard output. A closed pipe or a full disk is ignored.
-pub(crate) fn say(line: std::fmt::Arguments<'_>) {
+pub(crate) fn print_line(line: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Prints a line on standard error. A closed pipe or a full disk is ignored.
-pub(crate) fn say_on_stderr(line: std::fmt::Arguments<'_>) {
+pub(crate) fn print_to_stderr(line: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
@@ -41,8 +41,8 @@ pub(crate) fn warn(error: &dyn Diagnostic) {
 
 /// Prints a warning that starts with what the error affects.
 pub(crate) fn warn_with_context(context: &str, error: &dyn Diagnostic) {
-    say_on_stderr(format_args!("warning: {context}{}", one_line(error)));
+    print_to_stderr(format_args!("warning: {context}{}", one_line(error)));
     if let Some(hint) = error.hint() {
-        say_on_stderr(format_args!("hint: {hint}"));
+        print_to_stderr(format_args!("hint: {hint}"));
     }
 }

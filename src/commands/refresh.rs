@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::error::{CommandError, Error};
-use super::output::say_on_stderr;
+use super::output::print_to_stderr;
 use super::status::{print_all, request};
 use crate::cli::RefreshArgs;
 use crate::daemon::control::{ControlError, MountReport, Request};
@@ -80,7 +80,7 @@ fn show_progress(mountpoint: Option<&Path>, done: &mpsc::Receiver<()>) {
             started.elapsed().as_secs()
         );
         if !is_terminal {
-            say_on_stderr(format_args!("{line}"));
+            print_to_stderr(format_args!("{line}"));
             return;
         }
         let length = line.chars().count();

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::error::Error;
 use super::error_report::ErrorReport;
 use super::exit_status::ExitStatus;
-use super::output::say_on_stderr;
+use super::output::print_to_stderr;
 use super::{cache, doctor, expiring, login, mount, refresh, status, unmount};
 use crate::cli::{CacheCommand, Command};
 
@@ -25,8 +25,8 @@ pub fn run(command: &Command) -> ExitCode {
         let error = error.diagnostic();
         let report = ErrorReport::of(error);
         match serde_json::to_string(&report) {
-            Ok(json) if prints_json(command) => say_on_stderr(format_args!("{json}")),
-            _ => say_on_stderr(format_args!("{report}")),
+            Ok(json) if prints_json(command) => print_to_stderr(format_args!("{json}")),
+            _ => print_to_stderr(format_args!("{report}")),
         }
         ExitStatus::from(error.kind()).into()
     })

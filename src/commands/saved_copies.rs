@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::error::CommandError;
-use super::output::say_on_stderr;
+use super::output::print_to_stderr;
 use crate::tree::UNAVAILABLE_SUFFIX;
 
 /// Size of the buffer that hashes files.
 const HASH_BUFFER_LENGTH: usize = 1024 * 1024;
 
 /// A file of a mount that a backup may have.
-pub(crate) struct Original<'a> {
+pub(crate) struct SourceFile<'a> {
     pub(crate) path: &'a Path,
     /// In bytes, if known.
     pub(crate) size: Option<u64>,
@@ -50,7 +50,7 @@ impl SavedCopies {
             let entries = match std::fs::read_dir(&directory) {
                 Ok(entries) => entries,
                 Err(error) => {
-                    say_on_stderr(format_args!(
+                    print_to_stderr(format_args!(
                         "warning: cannot read {}, whose copies do not count: {error}",
                         directory.display()
                     ));
@@ -79,7 +79,7 @@ impl SavedCopies {
     }
 
     /// Whether the backup has a copy: of the same name and size, or of the same bytes.
-    pub(crate) fn contain(&self, file: &Original<'_>, by_content: bool) -> bool {
+    pub(crate) fn contain(&self, file: &SourceFile<'_>, by_content: bool) -> bool {
         let (Some(parent), Some(name), Some(size)) =
             (file.path.parent().and_then(Path::file_name), file.path.file_name(), file.size)
         else {

@@ -38,7 +38,7 @@ impl ProviderConfig {
     }
 }
 
-/// The section that sources of one provider have.
+/// The keys of one provider in the section of a source.
 #[derive(Clone, Copy)]
 pub(super) struct ProviderSection {
     /// The value of `provider`.

@@ -156,7 +156,7 @@ impl Server<'_> {
         mountpoint: LockedMountpoint,
         signals: &mut Signals,
         ended: CancellationToken,
-    ) -> Result<(fuse::Mounted, Option<control::Server>), DaemonError> {
+    ) -> Result<(fuse::MountedSession, Option<control::Server>), DaemonError> {
         let path = mountpoint.path().to_path_buf();
         self.runtime.block_on(async {
             tokio::select! {
@@ -229,7 +229,7 @@ impl Server<'_> {
         archive: &Archive,
         mountpoint: &Path,
         ended: watch::Sender<bool>,
-    ) -> Result<fuse::Mounted, DaemonError> {
+    ) -> Result<fuse::MountedSession, DaemonError> {
         let shared = self.options.allow_other;
         let owner = Owner {
             uid: nix::unistd::getuid().as_raw(),

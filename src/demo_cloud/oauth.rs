@@ -150,7 +150,7 @@ impl Tokens {
     pub(super) fn long_lived(&self) -> String {
         let mut long_lived = self.long_lived.lock();
         match &*long_lived {
-            Some(token) if matches!(self.standing(token), TokenState::Valid(_)) => token.clone(),
+            Some(token) if matches!(self.state_of(token), TokenState::Valid(_)) => token.clone(),
             _ => {
                 let token = self.issue(Grant::Account, Some(LONG_TOKEN_TTL));
                 *long_lived = Some(token.clone());
@@ -164,7 +164,7 @@ impl Tokens {
         self.issued.lock().values_mut().for_each(|token| token.ends = token.ends.min(now));
     }
 
-    pub(super) fn standing(&self, token: &str) -> TokenState {
+    pub(super) fn state_of(&self, token: &str) -> TokenState {
         match self.issued.lock().get(token) {
             Some(issued) if issued.ends > Instant::now() => TokenState::Valid(issued.grant.clone()),
             Some(_) => TokenState::Expired,

@@ -58,7 +58,7 @@ pub(super) struct WebexSite {
     pub(super) trash_downloads: bool,
     /// `http://127.0.0.1:PORT` of the API.
     pub(super) origin: String,
-    /// The same of the media host.
+    /// `http://127.0.0.1:PORT` of the media host.
     pub(super) media_origin: String,
 }
 
@@ -94,7 +94,7 @@ impl WebexSite {
             let known = WebexCredentials::demo();
             return Ok(self.tokens.sign_ins().page(request, &[&known.client_id]));
         }
-        match request.bearer().map(|token| self.tokens.standing(token)) {
+        match request.bearer().map(|token| self.tokens.state_of(token)) {
             Some(TokenState::Valid(Grant::Account)) => {}
             _ => return Err(expired_token()),
         }

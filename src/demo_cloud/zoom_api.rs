@@ -40,7 +40,7 @@ impl Api<'_> {
     }
 
     fn route(&self, request: &RequestHead) -> ReplyResult {
-        match request.bearer().map(|token| self.tokens.standing(token)) {
+        match request.bearer().map(|token| self.tokens.state_of(token)) {
             Some(TokenState::Valid(Grant::Account)) => {}
             Some(TokenState::Expired) => return Err(Reply::expired_token()),
             _ => return Err(Reply::error(401, 124, "Invalid access token.")),

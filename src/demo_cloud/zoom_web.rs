@@ -71,7 +71,7 @@ fn shown(tokens: &Tokens, accepted: DownloadHeader, request: &RequestHead) -> Cr
     let in_query = request.parameter("access_token").map(|token| (token, true));
     let mut expired = false;
     for (token, from_query) in in_header.into_iter().chain(in_query) {
-        match tokens.standing(&token) {
+        match tokens.state_of(&token) {
             TokenState::Valid(grant) => {
                 let taken = match (from_query, &grant) {
                     (true, _) => accepted.query,

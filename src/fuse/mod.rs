@@ -27,4 +27,4 @@ mod session;
 pub const UNWANTED_REPLIES: &str = "fuser::reply";
 
 pub use adapter::Adapter;
-pub use session::{Access, MOUNT_SOURCE, Mounted, SessionError, mount};
+pub use session::{Access, MOUNT_SOURCE, MountedSession, SessionError, mount};

@@ -1,7 +1,7 @@
 //! The life of a mount, and what `fuser` 0.18.0 leaves to its users:
 //!
 //! 1. `fuser` unmounts by path, even if another process has unmounted the file system before and
-//!    another one is mounted there now. [`Mounted::unmount`] compares the device number first and
+//!    another one is mounted there now. [`MountedSession::unmount`] compares the device number first and
 //!    then drops the handle of `fuser` without a second unmount.
 //! 2. A busy mount rejects an unmount and would stay mounted without a daemon. It is detached.
 //! 3. If a helper mounts, the mount options are a comma-separated list. The names that we pass have
@@ -90,7 +90,7 @@ impl Diagnostic for SessionError {
 
 /// A mount that is being served.
 #[derive(Debug)]
-pub struct Mounted {
+pub struct MountedSession {
     session: BackgroundSession,
     mountpoint: PathBuf,
     device: u64,
@@ -106,7 +106,7 @@ pub fn mount(
     invalidations: Arc<InvalidationQueue>,
     mountpoint: &Path,
     access: Access,
-) -> Result<Mounted, SessionError> {
+) -> Result<MountedSession, SessionError> {
     let failed = |source| SessionError::Mount { mountpoint: mountpoint.into(), source };
     let mut config = Config::default();
     config.mount_options = vec![
@@ -132,7 +132,7 @@ pub fn mount(
     match device_of(mountpoint) {
         Ok(device) => {
             readahead::raise(device);
-            Ok(Mounted { session, mountpoint: mountpoint.into(), device, invalidations })
+            Ok(MountedSession { session, mountpoint: mountpoint.into(), device, invalidations })
         }
         Err(error) => {
             invalidations.stop();
@@ -165,7 +165,7 @@ fn device_of(mountpoint: &Path) -> Result<u64, SessionError> {
     }
 }
 
-impl Mounted {
+impl MountedSession {
     /// Returns the device number that stat(2) shows inside the mount.
     pub fn device(&self) -> u64 {
         self.device

@@ -83,7 +83,7 @@ impl std::fmt::Debug for Content {
 }
 
 impl Content {
-    /// `validator` is the one under which the revision was served before, if it was.
+    /// `validator` is the validator of an earlier reply with this revision, if there was one.
     pub(super) fn new(
         recording: Recording,
         id: ContentId,

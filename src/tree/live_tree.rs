@@ -61,7 +61,7 @@ impl LiveTree {
         ExpeditedRebuild(self)
     }
 
-    /// Waits until a caller waits for the next snapshot.
+    /// Returns when [`expedite`](Self::expedite) was called and its value is not dropped yet.
     pub async fn wait_for_waiter(&self) {
         let mut waiters = self.waiters.subscribe();
         let _ = waiters.wait_for(|count| *count > 0).await; // The sender is a field of `self`.

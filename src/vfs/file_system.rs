@@ -116,7 +116,7 @@ enum ReadyContent {
 
 /// A handle, and how the kernel uses it.
 #[derive(Debug)]
-pub struct Opened<B> {
+pub struct OpenReply<B> {
     pub handle: HandleId,
     pub mode: OpenMode<B>,
 }
@@ -309,13 +309,13 @@ impl<B> FileSystem<B> {
         &self,
         ready: ReadyOpen,
         kernel: &dyn BackingRegistrar<B>,
-    ) -> Result<Opened<B>, Error> {
+    ) -> Result<OpenReply<B>, Error> {
         let (ino, file, complete) = match ready.0 {
             ReadyContent::Recording { ino, file, complete } => (ino, file, complete),
             // A text can change and keep its length and time, so the kernel drops its pages.
             ReadyContent::Text(text) => {
                 let handle = self.handles.insert(Handle::Text(text));
-                return Ok(Opened { handle, mode: OpenMode::DropCache });
+                return Ok(OpenReply { handle, mode: OpenMode::DropCache });
             }
         };
         let content = file.content();
@@ -334,7 +334,7 @@ impl<B> FileSystem<B> {
         };
         let fills_pages = matches!(mode, OpenMode::DropCache);
         let open = Arc::new(OpenRecording::new(ino, file, fills_pages));
-        Ok(Opened { handle: self.handles.insert(Handle::Recording(open)), mode })
+        Ok(OpenReply { handle: self.handles.insert(Handle::Recording(open)), mode })
     }
 
     /// Starts a read, and finishes it if all its bytes are in memory.

@@ -53,8 +53,8 @@ pub use attributes::{Attributes, BLOCK_SIZE, FileKind, Owner};
 pub use directory_stream::{DirectoryEntry, DirectoryEntryPlus};
 pub use error::Error;
 pub use file_system::{
-    ATTRIBUTE_TTL, ClosedDirectory, FileSystem, FileSystemOptions, Lookup, OpenMode, OpenStep,
-    Opened, PendingOpen, ReadRequest, ReadStep, ReadyOpen, Seek, Statistics,
+    ATTRIBUTE_TTL, ClosedDirectory, FileSystem, FileSystemOptions, Lookup, OpenMode, OpenReply,
+    OpenStep, PendingOpen, ReadRequest, ReadStep, ReadyOpen, Seek, Statistics,
 };
 pub use handle_table::HandleId;
 pub use invalidation::{Invalidation, InvalidationBatch, InvalidationQueue};

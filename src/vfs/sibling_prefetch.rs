@@ -234,7 +234,7 @@ mod tests {
             let topics: Vec<_> = (0..count).map(|index| format!("topic{index:03}")).collect();
             let files: Vec<_> = topics.iter().map(|topic| (topic.as_str(), SIZE)).collect();
             let fixture = Fixture::new(&files).await;
-            // The fetches themselves are not the subject.
+            // Fetches stay in flight, so that the test observes which ones start.
             fixture.silence_media();
             let inodes = topics.iter().map(|topic| fixture.video_of(topic)).collect();
             let (tree, engine) = (fixture.tree(), fixture.engine());

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[derive(Debug, thiserror::Error)]
-    #[error("it broke")]
+    #[error("the check failed")]
     struct Broken {
         hint: Option<&'static str>,
         source: std::io::Error,
@@ -167,7 +167,10 @@ mod tests {
             let error = Broken { hint, source: std::io::Error::other("no; never") };
             Check::of_error(Verdict::Warning, "a", &error, "Ask.")
         };
-        assert_eq!(check(Some("Fix it.")), Check::warning("a", "it broke: no; never", "Fix it."));
-        assert_eq!(check(None), Check::warning("a", "it broke: no; never", "Ask."));
+        assert_eq!(
+            check(Some("Fix it.")),
+            Check::warning("a", "the check failed: no; never", "Fix it.")
+        );
+        assert_eq!(check(None), Check::warning("a", "the check failed: no; never", "Ask."));
     }
 }

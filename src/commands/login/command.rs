@@ -6,7 +6,7 @@ use super::error::LoginError;
 use super::{browser, paste};
 use crate::cli::LoginArgs;
 use crate::commands::error::Error;
-use crate::commands::output::say;
+use crate::commands::output::print_line;
 use crate::config::{Config, ConfigError, ProcessEnvironment};
 use crate::http::Client;
 use crate::model::SourceName;
@@ -44,12 +44,12 @@ pub(crate) fn login(arguments: &LoginArgs) -> Result<(), Error> {
 
 async fn sign_out(source: &SourceName, service: &SignInService) -> Result<(), LoginError> {
     if service.forget().await.map_err(failed(source))? {
-        say(format_args!(
+        print_line(format_args!(
             "Signed out of {source} on this machine.\nTo revoke the permission of the app, remove \
              it in your account."
         ));
     } else {
-        say(format_args!("Not signed in to {source}."));
+        print_line(format_args!("Not signed in to {source}."));
     }
     Ok(())
 }
@@ -65,7 +65,10 @@ async fn sign_in(
         if arguments.paste { None } else { Some(browser::listen(arguments.port).await?) };
     let redirect = format!("http://127.0.0.1:{}/", arguments.port);
     let consent = service.authorization_request(&redirect).map_err(failed(source))?;
-    say(format_args!("To sign in to {source}, open this URL and agree:\n\n  {}\n", consent.url));
+    print_line(format_args!(
+        "To sign in to {source}, open this URL and agree:\n\n  {}\n",
+        consent.url
+    ));
     let (code, browser) = match listener {
         Some(listener) => {
             if std::io::stdout().is_terminal() {
@@ -82,9 +85,9 @@ async fn sign_in(
         browser.show_result(finished.is_ok()).await;
     }
     let granted = finished.map_err(failed(source))?;
-    say(format_args!("Signed in to {source}. Stored in {}", service.path().display()));
+    print_line(format_args!("Signed in to {source}. Stored in {}", service.path().display()));
     if let Some(scopes) = granted {
-        say(format_args!("Granted scopes: {}", printable_scopes(&scopes)));
+        print_line(format_args!("Granted scopes: {}", printable_scopes(&scopes)));
     }
     Ok(())
 }

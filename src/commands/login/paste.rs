@@ -7,7 +7,7 @@ use secrecy::zeroize::Zeroizing;
 
 use super::error::LoginError;
 use super::redirect::Redirect;
-use crate::commands::output::say_on_stderr;
+use crate::commands::output::print_to_stderr;
 use crate::model::SourceName;
 use crate::providers::AuthorizationRequest;
 
@@ -20,7 +20,7 @@ pub(crate) async fn read_code(
     source: &SourceName,
 ) -> Result<SecretString, LoginError> {
     if std::io::stdin().is_terminal() {
-        say_on_stderr(format_args!(
+        print_to_stderr(format_args!(
             "Then paste the whole URL that the browser shows and press Enter:"
         ));
     }

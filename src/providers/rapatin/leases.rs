@@ -85,7 +85,9 @@ impl Leases {
         let link = self.fetch_link(api, file, priority, deadline).await?;
         match self.resolver.resolve(&link, None, deadline).await? {
             Resolution::Lease(lease) => Ok(lease),
-            Resolution::Gone(why) => Err(gone(format!("Zoom no longer has this file ({why})"))),
+            Resolution::Gone(why) => {
+                Err(not_found_upstream(format!("Zoom no longer has this file ({why})")))
+            }
             Resolution::TokenRefused(why) | Resolution::Refused(why) => {
                 Err(ProviderError::not_allowed(format!(
                     "Zoom refused the download URL of Rapatin ({why})"
@@ -108,24 +110,25 @@ impl Leases {
         let session = listed
             .into_iter()
             .find(|session| session.uuid() == file.meeting.as_str())
-            .ok_or_else(|| gone("Rapatin no longer lists this recording"))?;
+            .ok_or_else(|| not_found_upstream("Rapatin no longer lists this recording"))?;
         match session.state() {
             State::Ready => {}
             State::Processing => {
                 return Err(ProviderError::unavailable("Rapatin is processing this recording"));
             }
             State::Deleted => {
-                return Err(gone("Rapatin has deleted this recording"));
+                return Err(not_found_upstream("Rapatin has deleted this recording"));
             }
         }
         let links = mapping::links(meeting, session.files);
-        let link = find_url(&links, &file.key)
-            .ok_or_else(|| gone("Rapatin no longer lists a download URL for this file"))?;
+        let link = find_url(&links, &file.key).ok_or_else(|| {
+            not_found_upstream("Rapatin no longer lists a download URL for this file")
+        })?;
         self.urls.replace(&file.meeting, links);
         Ok(link)
     }
 }
 
-fn gone(message: impl Into<Cow<'static, str>>) -> ProviderError {
+fn not_found_upstream(message: impl Into<Cow<'static, str>>) -> ProviderError {
     ProviderError::not_found(message).with_hint("Rapatin keeps recordings for a few days.")
 }

@@ -14,11 +14,11 @@ use tokio::time::Instant;
 use super::api::Api;
 use super::mapping::{self, MappedSession};
 use super::schedule::{self, Schedule};
-use super::starts::Starts;
+use super::start_times::StartTimes;
 use super::wire::{Session, Sessions, State};
 use crate::http::Priority;
 use crate::model::{DaySpan, Meeting, MeetingId, SourceName};
-use crate::providers::toolkit::fan_out::{FanOutLimits, Reach, Stop, fan_out};
+use crate::providers::toolkit::fan_out::{FanOutLimits, ProviderReach, Stop, fan_out};
 use crate::providers::toolkit::listing_failures::{merge_adjacent, most_actionable};
 use crate::providers::toolkit::windowed_listing::keep_highest;
 use crate::providers::{ErrorClass, ProviderError};
@@ -56,7 +56,7 @@ pub(crate) struct Lister {
     source: SourceName,
     /// Ids of meetings to request in addition to the schedule.
     configured: Vec<String>,
-    starts: Starts,
+    starts: StartTimes,
     history: Mutex<MeetingHistory>,
 }
 
@@ -89,7 +89,7 @@ impl MeetingHistory {
 
 impl Lister {
     pub(crate) fn new(source: SourceName, configured: Vec<String>) -> Self {
-        Self { source, configured, starts: Starts::default(), history: Mutex::default() }
+        Self { source, configured, starts: StartTimes::default(), history: Mutex::default() }
     }
 
     /// Restores what an earlier run listed.
@@ -243,9 +243,9 @@ async fn fetch_recordings<'m>(
     let mut replies = Vec::new();
     let unfinished = fan_out(limits, jobs, |meeting, reply: Result<Sessions, ProviderError>| {
         let reach = match &reply {
-            Err(error) if error.is_credential() => Reach::Hopeless(error.clone()),
-            Err(error) if error.is_transient() => Reach::Unreachable(error.clone()),
-            _ => Reach::Answered,
+            Err(error) if error.is_credential() => ProviderReach::Hopeless(error.clone()),
+            Err(error) if error.is_transient() => ProviderReach::Unreachable(error.clone()),
+            _ => ProviderReach::Answered,
         };
         replies.push((meeting, reply));
         reach

@@ -47,7 +47,7 @@ mod mapping;
 mod options;
 mod refusal;
 mod schedule;
-mod starts;
+mod start_times;
 mod wire;
 
 pub use factory::RapatinFactory;

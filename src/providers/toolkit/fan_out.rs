@@ -19,7 +19,7 @@ pub(crate) struct FanOutLimits {
 }
 
 /// What a finished job shows about the service.
-pub(crate) enum Reach {
+pub(crate) enum ProviderReach {
     /// The service answered, perhaps with a refusal.
     Answered,
     /// The service did not answer.
@@ -36,7 +36,7 @@ pub(crate) enum Stop {
 
 /// The jobs of a run that ended early, those in flight included: each would wait as long as those
 /// that failed.
-pub(crate) struct Unfinished<K> {
+pub(crate) struct UnfinishedWindow<K> {
     pub(crate) keys: Vec<K>,
     pub(crate) stop: Stop,
 }
@@ -47,8 +47,8 @@ pub(crate) struct Unfinished<K> {
 pub(crate) async fn fan_out<K, T>(
     limits: FanOutLimits,
     jobs: impl IntoIterator<Item = (K, impl Future<Output = T>)>,
-    mut on_done: impl FnMut(K, T) -> Reach,
-) -> Option<Unfinished<K>> {
+    mut on_done: impl FnMut(K, T) -> ProviderReach,
+) -> Option<UnfinishedWindow<K>> {
     let mut unfinished = BTreeMap::new();
     let mut numbered = Vec::new();
     for (number, (key, job)) in jobs.into_iter().enumerate() {
@@ -69,17 +69,17 @@ pub(crate) async fn fan_out<K, T>(
         };
         let Some(key) = unfinished.remove(&number) else { continue };
         match on_done(key, outcome) {
-            Reach::Answered => in_a_row = 0,
-            Reach::Unreachable(error) => {
+            ProviderReach::Answered => in_a_row = 0,
+            ProviderReach::Unreachable(error) => {
                 in_a_row += 1;
                 if in_a_row == limits.max_failures_in_a_row {
                     break Stop::Failure(error);
                 }
             }
-            Reach::Hopeless(error) => break Stop::Failure(error),
+            ProviderReach::Hopeless(error) => break Stop::Failure(error),
         }
     };
-    Some(Unfinished { keys: unfinished.into_values().collect(), stop })
+    Some(UnfinishedWindow { keys: unfinished.into_values().collect(), stop })
 }
 
 #[cfg(test)]
@@ -110,9 +110,9 @@ mod tests {
         let unfinished = fan_out(limits, jobs, |kind, ()| {
             seen.push(kind);
             match kind {
-                'x' => Reach::Unreachable(down()),
-                '!' => Reach::Hopeless(down()),
-                _ => Reach::Answered,
+                'x' => ProviderReach::Unreachable(down()),
+                '!' => ProviderReach::Hopeless(down()),
+                _ => ProviderReach::Answered,
             }
         })
         .await;

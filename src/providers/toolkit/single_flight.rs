@@ -21,8 +21,8 @@ struct State<T> {
     failure: Option<Failure>,
 }
 
-/// Why the last fetch failed. Without it, sixteen waiters of one failing server would ask it in
-/// turn, each for as long as a call may take.
+/// Why the last fetch failed. It is shared with all waiters: otherwise each of them would call the
+/// failing server in turn and wait for its own timeout.
 struct Failure {
     at: Instant,
     retry_at: Instant,

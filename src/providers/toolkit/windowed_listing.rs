@@ -14,7 +14,7 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use thiserror::Error;
 
-use super::fan_out::{FanOutLimits, Reach, Stop, fan_out};
+use super::fan_out::{FanOutLimits, ProviderReach, Stop, fan_out};
 use super::listing_failures;
 use crate::model::DaySpan;
 use crate::providers::ProviderError;
@@ -68,11 +68,11 @@ impl<T> Default for WindowReport<T> {
 }
 
 impl<T> WindowReport<T> {
-    fn reach(&self) -> Reach {
+    fn reach(&self) -> ProviderReach {
         let mut errors = self.failed.iter().map(|(_, error)| error);
         match errors.find(|error| error.is_transient()) {
-            Some(error) if !self.has_page => Reach::Unreachable(error.clone()),
-            _ => Reach::Answered,
+            Some(error) if !self.has_page => ProviderReach::Unreachable(error.clone()),
+            _ => ProviderReach::Answered,
         }
     }
 }

@@ -18,8 +18,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::api::{Api, RateLimitLabel};
-use super::listing::Listed;
-use super::mapping::{self, Mapped};
+use super::listing::ListedEntry;
+use super::mapping::{self, MappedMeeting};
 use super::path_segment;
 use super::wire::Detail;
 use crate::http::{AllowedHosts, Client, Priority, error::origin};
@@ -55,13 +55,13 @@ impl Leases {
     }
 
     /// Stores the download URLs of a listing of `span`, which `is_complete` or failed in part.
-    pub(crate) fn store(&self, span: DaySpan, is_complete: bool, listed: &mut [Listed]) {
-        let urls = |listed: &mut Listed| match listed {
-            Listed::New(mapped) => {
-                let Mapped { meeting, urls } = &mut **mapped;
+    pub(crate) fn store(&self, span: DaySpan, is_complete: bool, listed: &mut [ListedEntry]) {
+        let urls = |listed: &mut ListedEntry| match listed {
+            ListedEntry::New(mapped) => {
+                let MappedMeeting { meeting, urls } = &mut **mapped;
                 (meeting.id.clone(), meeting.start, Some(std::mem::take(urls)))
             }
-            Listed::Known { id, start, .. } => (id.clone(), *start, None),
+            ListedEntry::Known { id, start, .. } => (id.clone(), *start, None),
         };
         self.urls.store(span, is_complete, listed.iter_mut().map(urls));
     }

@@ -10,7 +10,7 @@ use jiff::{Timestamp, ToSpan};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::api::{Api, ApiError, RateLimitLabel, unexpected};
-use super::mapping::{self, Mapped};
+use super::mapping::{self, MappedMeeting};
 use super::recording_owner::RecordingOwner;
 use super::wire::{self, Page};
 use crate::http::Priority;
@@ -40,14 +40,14 @@ const PAGE_LIMITS: PageLimits = PageLimits { max_pages: 1000, max_barren_pages: 
 const MAX_RESTARTS: usize = 3;
 
 /// A listed meeting. In a large archive, most have not changed since the last listing.
-pub(crate) enum Listed {
+pub(crate) enum ListedEntry {
     /// Unchanged; its download URLs are stored.
     Known { id: MeetingId, start: Timestamp, fullness: Fullness },
     /// New or changed.
-    New(Box<Mapped>),
+    New(Box<MappedMeeting>),
 }
 
-impl Listed {
+impl ListedEntry {
     fn id(&self) -> &MeetingId {
         match self {
             Self::Known { id, .. } => id,
@@ -93,7 +93,7 @@ impl Fullness {
 /// The meetings of a span of days.
 pub(crate) struct ListedMeetings {
     /// Each meeting once.
-    pub(crate) meetings: Vec<Listed>,
+    pub(crate) meetings: Vec<ListedEntry>,
     /// The days whose list is incomplete.
     pub(crate) failed: Vec<(DaySpan, ProviderError)>,
 }
@@ -108,7 +108,7 @@ pub(crate) async fn list(
     source: &SourceName,
     owners: &[RecordingOwner],
     span: DaySpan,
-    take: &(dyn Fn(Mapped) -> Listed + Sync),
+    take: &(dyn Fn(MappedMeeting) -> ListedEntry + Sync),
 ) -> Result<ListedMeetings, ProviderError> {
     let of_credential = OnceLock::new();
     let listers: Vec<_> = owners
@@ -128,8 +128,8 @@ pub(crate) async fn list(
         }
     }
     let mut meetings = HashMap::new();
-    let failed = list_windows(WINDOW_CONCURRENCY, jobs, |listed: Listed| {
-        keep_highest(&mut meetings, listed.id().clone(), listed, Listed::fullness);
+    let failed = list_windows(WINDOW_CONCURRENCY, jobs, |listed: ListedEntry| {
+        keep_highest(&mut meetings, listed.id().clone(), listed, ListedEntry::fullness);
     })
     .await?;
     Ok(ListedMeetings { meetings: meetings.into_values().collect(), failed })
@@ -148,12 +148,12 @@ struct Lister<'a> {
     api: &'a Api,
     source: &'a SourceName,
     owner: &'a RecordingOwner,
-    take: &'a (dyn Fn(Mapped) -> Listed + Sync),
+    take: &'a (dyn Fn(MappedMeeting) -> ListedEntry + Sync),
     failure: PermanentFailure<'a>,
 }
 
 impl Lister<'_> {
-    async fn list(&self, window: DaySpan) -> WindowReport<Listed> {
+    async fn list(&self, window: DaySpan) -> WindowReport<ListedEntry> {
         let mut report = WindowReport::default();
         let mut ranges = RangeQueue::new(window);
         while let Some((range, is_allowed)) = ranges.next() {
@@ -178,7 +178,7 @@ impl Lister<'_> {
     async fn list_range(
         &self,
         range: DaySpan,
-        report: &mut WindowReport<Listed>,
+        report: &mut WindowReport<ListedEntry>,
     ) -> Result<DaySpan, ProviderError> {
         let path = self.owner.path();
         let (from, to) = (range.from.to_string(), range.to.to_string());
@@ -246,7 +246,7 @@ mod tests {
 
     use super::*;
 
-    fn mapped(files: serde_json::Value) -> Mapped {
+    fn mapped(files: serde_json::Value) -> MappedMeeting {
         let entry = json!({"uuid": "u==", "recording_files": files});
         mapping::meeting(&SourceName::new("acme").unwrap(), wire::Meeting::read(entry).unwrap())
     }
@@ -262,10 +262,10 @@ mod tests {
         for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [2, 0, 1]] {
             let mut meetings = HashMap::new();
             for index in order {
-                let listed = Listed::New(Box::new(mapped(accounts[index].clone())));
-                keep_highest(&mut meetings, listed.id().clone(), listed, Listed::fullness);
+                let listed = ListedEntry::New(Box::new(mapped(accounts[index].clone())));
+                keep_highest(&mut meetings, listed.id().clone(), listed, ListedEntry::fullness);
             }
-            let Some(Listed::New(kept)) = meetings.into_values().next() else {
+            let Some(ListedEntry::New(kept)) = meetings.into_values().next() else {
                 panic!("none is known")
             };
             let ready =

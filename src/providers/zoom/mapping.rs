@@ -15,13 +15,13 @@ use crate::providers::zoom_share::DownloadUrl;
 use crate::providers::zoom_share::file_kinds::Kind;
 
 /// A meeting with the download URLs of its files.
-pub(crate) struct Mapped {
+pub(crate) struct MappedMeeting {
     pub(crate) meeting: Meeting,
     pub(crate) urls: Vec<DownloadUrl>,
 }
 
 /// Maps a listed meeting.
-pub(crate) fn meeting(source: &SourceName, mut listed: wire::Meeting) -> Mapped {
+pub(crate) fn meeting(source: &SourceName, mut listed: wire::Meeting) -> MappedMeeting {
     let id = MeetingId::from(listed.uuid());
     let files = keyed(std::mem::take(&mut listed.recording_files));
     let start = listed
@@ -49,7 +49,7 @@ pub(crate) fn meeting(source: &SourceName, mut listed: wire::Meeting) -> Mapped 
         .collect();
     let expires = auto_deleted(&listed);
     let topic = listed.topic.unwrap_or_default();
-    Mapped {
+    MappedMeeting {
         meeting: Meeting {
             source: source.clone(),
             id,

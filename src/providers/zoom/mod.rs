@@ -27,8 +27,8 @@ use url::Url;
 use self::api::{Api, RateLimiters};
 use self::details::DetailsReader;
 use self::leases::Leases;
-use self::listing::{Fullness, Listed};
-use self::mapping::Mapped;
+use self::listing::{Fullness, ListedEntry};
+use self::mapping::MappedMeeting;
 use crate::http::{AllowedHosts, Client, Priority};
 use crate::model::{DaySpan, Details, FileId, Lease, MeetingId, SourceName};
 use crate::providers::zoom_share::error_object::is_error_object;
@@ -115,14 +115,14 @@ impl Zoom {
 impl Zoom {
     /// Stores the download URLs of an unchanged meeting, and drops everything that the listing no
     /// longer needs.
-    fn take(&self, mapped: Mapped) -> Listed {
+    fn take(&self, mapped: MappedMeeting) -> ListedEntry {
         if !self.known.get().is_some_and(|known| known.is_known(&mapped.meeting)) {
-            return Listed::New(Box::new(mapped));
+            return ListedEntry::New(Box::new(mapped));
         }
         let fullness = Fullness::of(&mapped.meeting, true);
-        let Mapped { meeting, urls } = mapped;
+        let MappedMeeting { meeting, urls } = mapped;
         self.leases.insert(&meeting.id, meeting.start, urls);
-        Listed::Known { id: meeting.id, start: meeting.start, fullness }
+        ListedEntry::Known { id: meeting.id, start: meeting.start, fullness }
     }
 }
 
@@ -145,8 +145,8 @@ impl Provider for Zoom {
         let (mut meetings, mut unchanged) = (Vec::new(), Vec::new());
         for listed in listing.meetings {
             match listed {
-                Listed::New(mapped) => meetings.push(mapped.meeting),
-                Listed::Known { id, .. } => unchanged.push(id),
+                ListedEntry::New(mapped) => meetings.push(mapped.meeting),
+                ListedEntry::Known { id, .. } => unchanged.push(id),
             }
         }
         Ok(Listing { meetings, unchanged, failed: listing.failed })

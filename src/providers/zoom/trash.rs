@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::api::{Api, RateLimitLabel, unexpected};
-use super::mapping::{self, Mapped};
+use super::mapping::{self, MappedMeeting};
 use super::recording_owner::RecordingOwner;
 use super::wire::{self, Page};
 use crate::http::Priority;
@@ -140,7 +140,7 @@ pub(crate) fn trash_entry(
     let of_files = entry.recording_files.iter().filter_map(|file| file.deleted_time).min();
     let of_meeting = || serde_lenient::first_text(&entry.other, &["deleted_time"])?.parse().ok();
     let deleted = of_files.or_else(of_meeting);
-    let Mapped { mut meeting, urls } = mapping::meeting(source, entry);
+    let MappedMeeting { mut meeting, urls } = mapping::meeting(source, entry);
     // The retention rule of the account does not apply to the trash.
     meeting.expires = None;
     (TrashEntry::new(meeting, deleted), urls)

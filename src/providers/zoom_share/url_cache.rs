@@ -34,7 +34,7 @@ struct PackedUrls {
 
 struct PackedUrl {
     key: FileKey,
-    /// End of its rest in the text. It starts at the end of the previous entry.
+    /// End of the URL in `text`, without the common prefix. It starts where the previous one ends.
     end: u32,
     body: BodyKind,
 }

@@ -216,7 +216,7 @@ impl Fixture {
         self.snapshot().lookup(self.directory_of(topic), "meeting.json").unwrap().ino
     }
 
-    async fn open(&self, ino: Ino) -> Result<Opened<Arc<()>>, Error> {
+    async fn open(&self, ino: Ino) -> Result<OpenReply<Arc<()>>, Error> {
         let ready = match self.file_system.open(ino)? {
             OpenStep::Ready(ready) => ready,
             OpenStep::Pending(pending) => self.file_system.resolve_open(pending).await?,

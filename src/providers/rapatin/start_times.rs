@@ -22,9 +22,9 @@ use crate::model::{DaySpan, Meeting, MeetingId};
 
 /// The times of the first listing of each session.
 #[derive(Default)]
-pub(crate) struct Starts(Mutex<HashMap<MeetingId, Timestamp>>);
+pub(crate) struct StartTimes(Mutex<HashMap<MeetingId, Timestamp>>);
 
-impl Starts {
+impl StartTimes {
     /// Restores the times that an earlier run listed.
     pub(crate) fn restore(&self, listed: &[Arc<Meeting>]) {
         self.0.lock().extend(listed.iter().map(|meeting| (meeting.id.clone(), meeting.start)));
