@@ -52,6 +52,10 @@ fn meeting(uuid: &str, topic: &str) -> Meeting {
 #[test]
 fn status_shows_counts_and_refresh_times() {
     let rig = Rig::mounted(options(Archive::many(12, 20)));
+    // The mount is ready before the first refresh has ended, and `next` is set when it has.
+    wait_until(COMMAND_TIMEOUT, "the first refresh ends", || {
+        rig.status()["sources"][0]["next"].is_string()
+    });
     let status = rig.status();
     assert_eq!(status["mountpoint"], rig.mountpoint.to_string_lossy().as_ref());
     assert_eq!(status["pid"], rig.daemon().expect("a daemon"));
