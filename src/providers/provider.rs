@@ -32,8 +32,8 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
         Conventions::default()
     }
 
-    /// Receives the meetings of an earlier run before the first request. Some providers need them to
-    /// report the same values again, or to answer for a meeting that this run has not listed.
+    /// Receives the meetings of an earlier run before the first request. Some providers need them
+    /// to report the same values again, or to answer for a meeting that this run has not listed.
     fn recall(&self, _listed: &[Arc<Meeting>]) {}
 
     /// Receives the meetings of the last listing before the first request. A provider that lists
