@@ -1,8 +1,8 @@
 //! The life of a mount, and what `fuser` 0.18.0 leaves to its users:
 //!
 //! 1. `fuser` unmounts by path, even if another process has unmounted the file system before and
-//!    another one is mounted there now. [`MountedSession::unmount`] compares the device number first
-//!    and then drops the handle of `fuser` without a second unmount.
+//!    another one is mounted there now. [`MountedSession::unmount`] compares the device number
+//!    first and then drops the handle of `fuser` without a second unmount.
 //! 2. A busy mount rejects an unmount and would stay mounted without a daemon. It is detached.
 //! 3. If a helper mounts, the mount options are a comma-separated list. The names that we pass have
 //!    no comma.
