@@ -44,8 +44,8 @@ fn walk_through_ten_thousand_meetings_sends_no_request() {
     let rig = Rig::new(DemoCloudOptions { archive, ..DemoCloudOptions::default() })
         .with_source("users = [\"all\"]")
         .with_source("trash = false");
-    // The background asks about past meetings meanwhile. A few such questions that end after the
-    // walk leave nothing that could be requests but what the walk asks.
+    // Details are requested in the background. Slow replies keep these requests in flight during
+    // the walk, so that the walk causes every other request.
     let details = "/v2/past_meetings/";
     let slow = Effect::Latency(Duration::from_secs(15));
     rig.cloud.inject(Trigger::always(Server::Api).on(details).does(slow));
