@@ -13,13 +13,12 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use meetfs::cache::{BLOCK_LENGTH, BlockIndex, BlockKey, ContentId, MemoryCache};
-use meetfs::http::{Client, Priority};
+use meetfs::http::Client;
 use meetfs::model::{BodyKind, DaySpan, Details, FileId, Lease, MeetingId, SourceName, Version};
 use meetfs::providers::{
-    ArchiveIdentity, LeaseCache, LeaseEffort, Listing, Provider, ProviderError,
+    ArchiveIdentity, LeaseCache, LeaseRequest, Listing, Provider, ProviderError, SourceDescriptor,
 };
 use meetfs::read::{Engine, EngineOptions, Observer, OpenFile, Recording};
-use url::Url;
 
 /// Blocks of the file: half of the cache, so that nothing is evicted or fetched.
 const BLOCKS: u64 = 64;
@@ -106,12 +105,14 @@ fn engine(
     runtime: &tokio::runtime::Handle,
 ) -> Result<(Arc<Engine>, Arc<OpenFile>), Box<dyn Error>> {
     let source = SourceName::new("bench").ok_or("no source name")?;
-    let desk = LeaseCache::new(Arc::new(Nothing(source.clone())));
+    let identity = ArchiveIdentity { words: Vec::new(), names_account: true };
+    let descriptor = SourceDescriptor { name: source.clone(), identity, base_urls: Vec::new() };
+    let leases = LeaseCache::new(Arc::new(Nothing(descriptor)));
     let engine = Engine::new(EngineOptions {
         disk: None,
         client: Client::new(8)?,
         cache,
-        lease_caches: HashMap::from([(source.clone(), desk)]),
+        lease_caches: HashMap::from([(source.clone(), leases)]),
         deadline: Duration::from_secs(1),
         observer: Arc::new(Deaf),
         runtime: runtime.clone(),
@@ -123,8 +124,7 @@ fn engine(
 }
 
 /// A source without recordings: all bytes are in memory.
-#[derive(Debug)]
-struct Nothing(SourceName);
+struct Nothing(SourceDescriptor);
 
 fn nothing<T>() -> Result<T, ProviderError> {
     Err(ProviderError::not_found("there is nothing here"))
@@ -132,16 +132,8 @@ fn nothing<T>() -> Result<T, ProviderError> {
 
 #[async_trait]
 impl Provider for Nothing {
-    fn source(&self) -> &SourceName {
+    fn descriptor(&self) -> &SourceDescriptor {
         &self.0
-    }
-
-    fn identity(&self) -> ArchiveIdentity {
-        ArchiveIdentity { words: Vec::new(), names_account: true }
-    }
-
-    fn base_urls(&self) -> Vec<Url> {
-        Vec::new()
     }
 
     async fn list(&self, _span: DaySpan) -> Result<Listing, ProviderError> {
@@ -152,12 +144,7 @@ impl Provider for Nothing {
         nothing()
     }
 
-    async fn lease(
-        &self,
-        _file: &FileId,
-        _effort: LeaseEffort,
-        _: Priority,
-    ) -> Result<Lease, ProviderError> {
+    async fn lease(&self, _request: LeaseRequest<'_>) -> Result<Lease, ProviderError> {
         nothing()
     }
 }

@@ -38,7 +38,7 @@ pub(crate) fn assert_safe(settings: &meetfs::config::Config) {
         let Ok(provider) = Registry::default().open(source, &CLIENT) else {
             panic!("the provider of {} is not registered", source.name)
         };
-        for address in provider.base_urls() {
+        for address in &provider.descriptor().base_urls {
             let is_here = address.host_str().is_some_and(|host| {
                 host == "localhost" || host.starts_with("127.") || host == "[::1]"
             });

@@ -16,7 +16,7 @@ use super::catalog::Catalog;
 use super::enrichment_task::EnrichmentTask;
 use crate::http::{FetchError, Priority};
 use crate::model::{BodyKind, Details, FileId, MeetingId, Version, line_with_hint};
-use crate::providers::{LeaseEffort, Provider, ProviderError};
+use crate::providers::{LeaseEffort, LeaseRequest, Provider, ProviderError};
 
 /// The number of tasks of one source at the same time. Four hide the round trips of a small
 /// archive, leave most connections to reads, and exceed the four calls per second of a free plan
@@ -218,7 +218,8 @@ impl Worker {
         body: BodyKind,
     ) -> Result<Option<String>, EnrichmentError> {
         // The provider first: a wrong credential refuses everything, and says nothing of this file.
-        match self.provider.lease(id, LeaseEffort::Listed, Priority::Background).await {
+        let (effort, priority) = (LeaseEffort::Listed, Priority::Background);
+        match self.provider.lease(LeaseRequest { file: id, effort, priority }).await {
             Ok(_lease) => {}
             Err(error) if error.is_refusal() => return Ok(Some(line_with_hint(&error))),
             Err(error) => return Err(error.into()),

@@ -1,7 +1,9 @@
 //! What a source contains in numbers.
 
+use serde::{Deserialize, Serialize};
+
 /// The number of meetings and files of a source.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceCounts {
     /// Visible meetings.
     pub meetings: u64,

@@ -138,7 +138,9 @@ impl Archive {
             .collect::<Result<_, DaemonError>>()?;
         let options = sources.iter().map(|source| SourceOptions {
             name: source.config.name.clone(),
-            scope: ListingScope::of(source.provider.identity().words.iter().map(String::as_str)),
+            scope: ListingScope::of(
+                source.provider.descriptor().identity.words.iter().map(String::as_str),
+            ),
             filter: source.filter(&config.timezone),
             redundant_view_suffix: source.provider.conventions().redundant_view_suffix,
             recycle_bin: source.recycle_bin(),
@@ -155,7 +157,7 @@ impl Archive {
             let listed_at = catalog.earlier_listing(&source.config.name).flatten();
             source.state.send_modify(|state| {
                 state.fully_listed_at =
-                    listed_at.filter(|_| source.provider.identity().names_account);
+                    listed_at.filter(|_| source.provider.descriptor().identity.names_account);
             });
         }
         let invalidations = Arc::new(InvalidationQueue::default());

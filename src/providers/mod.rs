@@ -17,6 +17,8 @@ mod oauth;
 mod provider;
 pub mod rapatin;
 mod registry;
+mod source_descriptor;
+mod source_options;
 mod toolkit;
 pub mod webex;
 pub mod zoom;
@@ -27,8 +29,12 @@ pub use factory::ProviderFactory;
 #[cfg(any(fuzzing, test))]
 pub use oauth::fuzzing as oauth_fuzzing;
 pub use oauth::{AuthorizationRequest, SignInError, SignInService};
-pub use provider::{Conventions, KnownMeetings, LateFiles, LeaseEffort, Listing, Provider};
+pub use provider::{
+    Conventions, KnownMeetings, LateFiles, LeaseEffort, LeaseRequest, Listing, Provider,
+};
 pub use registry::Registry;
+pub use source_descriptor::SourceDescriptor;
+pub use source_options::SourceOptions;
 pub use toolkit::archive_identity::ArchiveIdentity;
 pub use toolkit::lease_cache::LeaseCache;
 pub use toolkit::recycle_bin::{RecycleBin, TrashEntry, TrashListing};

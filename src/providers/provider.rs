@@ -1,12 +1,12 @@
 //! The interface of a provider.
 
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use url::Url;
 
 use super::error::ProviderError;
-use super::toolkit::archive_identity::ArchiveIdentity;
+use super::source_descriptor::SourceDescriptor;
 use super::toolkit::recycle_bin::{RecycleBin, TrashListing};
 use super::toolkit::scopes::Permission;
 use crate::http::Priority;
@@ -16,16 +16,14 @@ use crate::model::{
 
 /// A source of meetings. Every call bounds its own time and retries.
 #[async_trait]
-pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
+pub trait Provider: Send + Sync + 'static {
+    /// Returns what identifies the source.
+    fn descriptor(&self) -> &SourceDescriptor;
+
     /// Returns the configured name.
-    fn source(&self) -> &SourceName;
-
-    /// Returns which archive the listings are of.
-    fn identity(&self) -> ArchiveIdentity;
-
-    /// Returns the base URLs that requests are sent to, each host once. Download hosts are not
-    /// among them.
-    fn base_urls(&self) -> Vec<Url>;
+    fn source(&self) -> &SourceName {
+        &self.descriptor().name
+    }
 
     /// Returns the naming rules of the provider.
     fn conventions(&self) -> Conventions {
@@ -102,16 +100,11 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
         Ok(TrashListing::default())
     }
 
-    /// Returns a lease of `file`.
+    /// Returns a lease of a file.
     ///
     /// # Errors
     /// The file is refused, gone, or unavailable for now.
-    async fn lease(
-        &self,
-        file: &FileId,
-        effort: LeaseEffort,
-        priority: Priority,
-    ) -> Result<Lease, ProviderError>;
+    async fn lease(&self, request: LeaseRequest<'_>) -> Result<Lease, ProviderError>;
 
     /// Whether a short JSON body with status 200 is the provider's error object and not a file.
     fn is_error_body(&self, _body: &[u8]) -> bool {
@@ -121,6 +114,12 @@ pub trait Provider: std::fmt::Debug + Send + Sync + 'static {
     /// Waits for work that must not be interrupted when the process ends, such as the arrival of a
     /// new refresh token, and starts no more of it. Callers bound the wait.
     async fn finish(&self) {}
+}
+
+impl fmt::Debug for dyn Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provider").field("source", self.source()).finish_non_exhaustive()
+    }
 }
 
 /// The provider's naming rules that modules apply which know no provider.
@@ -136,6 +135,14 @@ pub struct Conventions {
 pub trait KnownMeetings: Send + Sync + 'static {
     /// Whether `meeting` is unchanged since the last listing.
     fn is_known(&self, meeting: &Meeting) -> bool;
+}
+
+/// A request for a lease.
+#[derive(Clone, Copy, Debug)]
+pub struct LeaseRequest<'a> {
+    pub file: &'a FileId,
+    pub effort: LeaseEffort,
+    pub priority: Priority,
 }
 
 /// The effort of a request for a lease.

@@ -20,13 +20,14 @@ use meetfs::config::{
     CacheConfig, Config, DiskLimit, FilterConfig, MemoryBudget, ProviderConfig, SourceConfig,
 };
 use meetfs::daemon::archive::Archive;
-use meetfs::http::{AllowedHosts, Client, Priority};
+use meetfs::http::{AllowedHosts, Client};
 use meetfs::model::{
     Availability, BodyKind, DaySpan, Details, FileId, Lease, Meeting, MeetingId, MeetingMetadata,
     RecordingFile, Role, SourceName, Version,
 };
 use meetfs::providers::{
-    ArchiveIdentity, LeaseEffort, Listing, Provider, ProviderError, ProviderFactory, Registry,
+    ArchiveIdentity, LeaseRequest, Listing, Provider, ProviderError, ProviderFactory, Registry,
+    SourceDescriptor,
 };
 use meetfs::read::Recording;
 use meetfs::tree::{Content, Ino, Snapshot};
@@ -57,7 +58,12 @@ impl ProviderFactory for DirectoryFactory {
             return None;
         };
         let settings = settings.downcast_ref::<DirectoryConfig>()?;
-        Some(Arc::new(DirectoryProvider { source: source.name.clone(), url: settings.url.clone() }))
+        let url = settings.url.clone();
+        let identity =
+            ArchiveIdentity { words: vec![NAME.into(), url.to_string()], names_account: true };
+        let descriptor =
+            SourceDescriptor { name: source.name.clone(), identity, base_urls: vec![url.clone()] };
+        Some(Arc::new(DirectoryProvider { descriptor, url }))
     }
 }
 
@@ -65,9 +71,8 @@ impl ProviderFactory for DirectoryFactory {
 
 /// Each file of the directory is a meeting with one recording file. The index has one line per
 /// file: its start, its length in bytes and its name.
-#[derive(Debug)]
 struct DirectoryProvider {
-    source: SourceName,
+    descriptor: SourceDescriptor,
     url: Url,
 }
 
@@ -88,7 +93,7 @@ impl DirectoryProvider {
         let name = fields.next()?;
         let id = MeetingId::from(name);
         let file = RecordingFile {
-            id: FileId { source: self.source.clone(), meeting: id.clone(), key: "file".into() },
+            id: FileId { source: self.source().clone(), meeting: id.clone(), key: "file".into() },
             version: Version(size),
             role: Role::View,
             stem: "recording".into(),
@@ -100,7 +105,7 @@ impl DirectoryProvider {
             availability: Availability::Ready,
         };
         Some(Meeting {
-            source: self.source.clone(),
+            source: self.source().clone(),
             id,
             topic: name.to_owned(),
             start,
@@ -114,16 +119,8 @@ impl DirectoryProvider {
 
 #[async_trait]
 impl Provider for DirectoryProvider {
-    fn source(&self) -> &SourceName {
-        &self.source
-    }
-
-    fn identity(&self) -> ArchiveIdentity {
-        ArchiveIdentity { words: vec![NAME.into(), self.url.to_string()], names_account: true }
-    }
-
-    fn base_urls(&self) -> Vec<Url> {
-        vec![self.url.clone()]
+    fn descriptor(&self) -> &SourceDescriptor {
+        &self.descriptor
     }
 
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError> {
@@ -138,15 +135,10 @@ impl Provider for DirectoryProvider {
         Ok(None)
     }
 
-    async fn lease(
-        &self,
-        file: &FileId,
-        _effort: LeaseEffort,
-        _priority: Priority,
-    ) -> Result<Lease, ProviderError> {
+    async fn lease(&self, request: LeaseRequest<'_>) -> Result<Lease, ProviderError> {
         let url = self
             .url
-            .join(file.meeting.as_str())
+            .join(request.file.meeting.as_str())
             .map_err(|error| ProviderError::not_found("the file has no URL").with_source(error))?;
         let url = AllowedHosts::new([], &self.url).check(url)?;
         Ok(Lease { url, authorization: None, expires: None })

@@ -9,6 +9,7 @@ use meetfs::model::{Availability, FileId, Lease, RecordingFile, line_with_hint};
 use meetfs::providers::rapatin::Rapatin;
 use meetfs::providers::{ErrorClass, LeaseCache, LeaseEffort, Provider};
 
+use crate::support::leases::demand;
 use crate::support::rapatin::{
     demo, last_days, login, logins, rapatin, rapatin_with, requests_to, secrets_sent,
 };
@@ -54,7 +55,7 @@ async fn listed_url_becomes_signed_in_one_request() {
     let cloud = demo();
     let client = rapatin(&cloud);
     let files = listed(&cloud, &client).await;
-    let lease = client.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap();
+    let lease = client.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap();
     assert!(is_signed(&lease) && lease.expires.is_some(), "{lease:?}");
     let requests = cloud.requests();
     assert_eq!((requests.len(), requests[0].server, requests[0].status), (1, Server::Web, 302));
@@ -82,9 +83,7 @@ async fn files_are_exact_and_credentials_stay_at_rapatin() {
     // A stale download URL is renewed by a call with the token.
     cloud.expire_rapatin_links();
     for file in &files {
-        assert!(is_signed(
-            &client.lease(&file.id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
-        ));
+        assert!(is_signed(&client.lease(demand(&file.id, LeaseEffort::Listed)).await.unwrap()));
     }
     assert!(!requests_to(&cloud, Server::Rapatin, "/recordings/").is_empty());
     let secrets = secrets_sent(&cloud);
@@ -104,9 +103,7 @@ async fn stale_url_is_renewed() {
     let client = rapatin(&cloud);
     let files = listed(&cloud, &client).await;
     cloud.expire_rapatin_links();
-    assert!(is_signed(
-        &client.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
-    ));
+    assert!(is_signed(&client.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap()));
     let statuses: Vec<u16> =
         requests_to(&cloud, Server::Web, "").iter().map(|request| request.status).collect();
     assert_eq!(statuses, [200, 302], "a page, then a redirect");
@@ -115,14 +112,12 @@ async fn stale_url_is_renewed() {
     let sibling =
         files.iter().find(|file| file.id.meeting == files[0].id.meeting && file.id != files[0].id);
     assert!(is_signed(
-        &client.lease(&sibling.unwrap().id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
+        &client.lease(demand(&sibling.unwrap().id, LeaseEffort::Listed)).await.unwrap()
     ));
     assert_eq!(requests_to(&cloud, Server::Rapatin, "").len(), 1);
     // After a refused lease, a new URL is requested without a try of the known one.
     cloud.clear_requests();
-    assert!(is_signed(
-        &client.lease(&files[0].id, LeaseEffort::Renewed, Priority::Demand).await.unwrap()
-    ));
+    assert!(is_signed(&client.lease(demand(&files[0].id, LeaseEffort::Renewed)).await.unwrap()));
     assert_eq!(
         (
             requests_to(&cloud, Server::Rapatin, "").len(),
@@ -139,7 +134,7 @@ async fn lease_needs_only_the_file_id() {
         listed(&cloud, &rapatin(&cloud)).await.into_iter().map(|file| file.id).collect();
     let fresh = rapatin(&cloud);
     for id in &ids {
-        let lease = fresh.lease(id, LeaseEffort::Listed, Priority::Demand).await.unwrap();
+        let lease = fresh.lease(demand(id, LeaseEffort::Listed)).await.unwrap();
         let path = lease.url.expose().path().to_owned();
         let object =
             cloud.rapatin_objects().into_iter().find(|object| object.media_path == path).unwrap();
@@ -147,7 +142,7 @@ async fn lease_needs_only_the_file_id() {
     }
     let unknown = FileId { key: "85095598095|MP4|no_such_view".into(), ..ids[0].clone() };
     assert!(matches!(
-        fresh.lease(&unknown, LeaseEffort::Listed, Priority::Demand).await,
+        fresh.lease(demand(&unknown, LeaseEffort::Listed)).await,
         Err(error) if error.class() == ErrorClass::NotFound
     ));
 }
@@ -161,14 +156,14 @@ async fn deleted_recording_is_not_found() {
     cloud.change_rapatin_session(deleted.meeting.as_str(), |session| {
         session.status = RapatinStatus::Deleted
     });
-    let error = client.lease(deleted, LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
+    let error = client.lease(demand(deleted, LeaseEffort::Listed)).await.unwrap_err();
     assert!(
         error.class() == ErrorClass::NotFound && line_with_hint(&error).contains("deleted"),
         "{error:?}"
     );
     let vanished = &files.iter().find(|file| file.id.meeting != deleted.meeting).unwrap().id;
     assert!(cloud.remove_rapatin_session(vanished.meeting.as_str()));
-    let error = client.lease(vanished, LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
+    let error = client.lease(demand(vanished, LeaseEffort::Listed)).await.unwrap_err();
     assert!(error.class() == ErrorClass::NotFound, "{error:?}");
 }
 
@@ -180,8 +175,8 @@ async fn permanent_refusal_contains_no_secret() {
     for refusal in [Effect::Html200, Effect::Json59, Effect::status(401)] {
         cloud.inject(Trigger::always(Server::Web).does(refusal.clone()));
         for effort in [LeaseEffort::Listed, LeaseEffort::Renewed, LeaseEffort::LastResort] {
-            let error = client.lease(&files[0].id, effort, Priority::Demand).await.unwrap_err();
-            let text = format!("{error} {error:?} {client:?}");
+            let error = client.lease(demand(&files[0].id, effort)).await.unwrap_err();
+            let text = format!("{error} {error:?} {:?}", &client as &dyn Provider);
             assert!(error.class() == ErrorClass::NotAllowed, "{refusal:?}: {text}");
             assert!(
                 secrets_sent(&cloud).iter().all(|secret| !text.contains(secret.as_str())),
@@ -203,7 +198,7 @@ async fn sixteen_leases_with_expired_token_log_in_once() {
     cloud.expire_rapatin_links();
     let leases = files.iter().cycle().take(16).map(|file| {
         let (client, id) = (client.clone(), file.id.clone());
-        tokio::spawn(async move { client.lease(&id, LeaseEffort::Listed, Priority::Demand).await })
+        tokio::spawn(async move { client.lease(demand(&id, LeaseEffort::Listed)).await })
     });
     for lease in leases.collect::<Vec<_>>() {
         assert!(is_signed(&lease.await.unwrap().unwrap()));

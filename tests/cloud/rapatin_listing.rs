@@ -322,7 +322,7 @@ async fn wrong_password_is_sent_once() {
     let client = rapatin_with(&cloud, wrong, &["86666666666"]);
     for _ in 0..2 {
         let error = client.list(last_days(5)).await.unwrap_err();
-        let text = format!("{error} {error:?} {client:?}");
+        let text = format!("{error} {error:?} {:?}", &client as &dyn Provider);
         assert!(
             error.class() == ErrorClass::Credential
                 && line_with_hint(&error).contains("`password`"),

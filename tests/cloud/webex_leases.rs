@@ -15,6 +15,7 @@ use meetfs::providers::{ErrorClass, LeaseCache, LeaseEffort, Provider};
 
 use tokio::time::Instant;
 
+use crate::support::leases::demand;
 use crate::support::webex::{
     DETAILS, api_reply, details, last_days, personal, recording, renewals, requests_to, secrets,
     webex, webex_cloud,
@@ -75,7 +76,7 @@ async fn one_detail_serves_video_audio_and_transcript() {
     );
     let mut ends = Vec::new();
     for file in files.values() {
-        let lease = webex.lease(&file.id, LeaseEffort::Listed, Priority::Demand).await.unwrap();
+        let lease = webex.lease(demand(&file.id, LeaseEffort::Listed)).await.unwrap();
         assert!(is_ticket(&lease), "{lease:?}");
         ends.push(lease.expires.unwrap());
     }
@@ -94,9 +95,7 @@ async fn forty_eight_readers_cost_one_detail() {
     let asking: Vec<_> = (0..48)
         .map(|number| {
             let (webex, file) = (webex.clone(), files[number % 3].clone());
-            tokio::spawn(
-                async move { webex.lease(&file, LeaseEffort::Listed, Priority::Demand).await },
-            )
+            tokio::spawn(async move { webex.lease(demand(&file, LeaseEffort::Listed)).await })
         })
         .collect();
     for lease in asking {
@@ -112,21 +111,16 @@ async fn refused_url_is_renewed_once_for_all_files() {
     let files = three(&webex).await;
     let mut first = Vec::new();
     for file in &files {
-        first.push(address(
-            &webex.lease(file, LeaseEffort::Listed, Priority::Demand).await.unwrap(),
-        ));
+        first.push(address(&webex.lease(demand(file, LeaseEffort::Listed)).await.unwrap()));
     }
     assert_eq!(details(&cloud).len(), 1);
     // A lease is requested again only when its URL has been used.
     for (file, first) in files.iter().zip(&first) {
-        assert_ne!(
-            address(&webex.lease(file, LeaseEffort::Listed, Priority::Demand).await.unwrap()),
-            *first
-        );
+        assert_ne!(address(&webex.lease(demand(file, LeaseEffort::Listed)).await.unwrap()), *first);
     }
     assert_eq!(details(&cloud).len(), 2);
-    webex.lease(&files[0], LeaseEffort::Renewed, Priority::Demand).await.unwrap();
-    webex.lease(&files[1], LeaseEffort::LastResort, Priority::Demand).await.unwrap();
+    webex.lease(demand(&files[0], LeaseEffort::Renewed)).await.unwrap();
+    webex.lease(demand(&files[1], LeaseEffort::LastResort)).await.unwrap();
     assert_eq!(details(&cloud).len(), 4, "after two refusals, only a new URL is used");
 }
 
@@ -178,10 +172,7 @@ async fn expiry_in_the_past_is_ignored() {
     let webex = webex(&cloud);
     let files = three(&webex).await;
     for file in &files {
-        assert_eq!(
-            webex.lease(file, LeaseEffort::Listed, Priority::Demand).await.unwrap().expires,
-            None
-        );
+        assert_eq!(webex.lease(demand(file, LeaseEffort::Listed)).await.unwrap().expires, None);
     }
     assert_eq!(details(&cloud).len(), 1);
 }
@@ -196,7 +187,7 @@ async fn prevented_download_states_its_reason() {
     let [video] = files.values().collect::<Vec<_>>()[..] else { panic!("{files:?}") };
     let Availability::Unavailable(why) = &video.availability else { panic!("{video:?}") };
     assert!(why.contains("\"Prevent downloading\"") && why.contains("compliance officer"), "{why}");
-    let error = webex.lease(&video.id, LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
+    let error = webex.lease(demand(&video.id, LeaseEffort::Listed)).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::NotAllowed);
     assert_eq!(line_with_hint(&error), *why);
     // A compliance officer gets download URLs that the list omits.
@@ -215,15 +206,13 @@ async fn missing_url_is_a_missing_file() {
     let webex = webex(&cloud);
     let files = three(&webex).await;
     assert!(cloud.change_webex_recording("a", |recording| recording.audio = None));
-    let error = webex.lease(&files[1], LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
+    let error = webex.lease(demand(&files[1], LeaseEffort::Listed)).await.unwrap_err();
     assert_eq!(error.to_string(), "Webex no longer has this file of the recording");
-    assert!(is_ticket(
-        &webex.lease(&files[0], LeaseEffort::Listed, Priority::Demand).await.unwrap()
-    ));
+    assert!(is_ticket(&webex.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
     for key in ["other", "", "transcriptx"] {
         let odd = FileId { key: key.into(), ..files[0].clone() };
         assert!(matches!(
-            webex.lease(&odd, LeaseEffort::Listed, Priority::Demand).await,
+            webex.lease(demand(&odd, LeaseEffort::Listed)).await,
             Err(error) if error.class() == ErrorClass::NotFound
         ));
     }
@@ -235,12 +224,11 @@ async fn stored_transcript_is_read_from_the_api() {
     let webex = webex(&cloud);
     let files = everything(&webex).await;
     let transcript = files.values().find(|file| file.extension == "vtt").unwrap();
-    let lease = webex.lease(&transcript.id, LeaseEffort::Listed, Priority::Demand).await.unwrap();
+    let lease = webex.lease(demand(&transcript.id, LeaseEffort::Listed)).await.unwrap();
     assert!(lease.authorization().is_some_and(|value| value.starts_with("Bearer ")));
     assert!(address(&lease).starts_with(&cloud.webex_api_url()), "{}", address(&lease));
     assert!(lease.expires.is_some(), "it ends with the token");
-    let renewed =
-        webex.lease(&transcript.id, LeaseEffort::Renewed, Priority::Demand).await.unwrap();
+    let renewed = webex.lease(demand(&transcript.id, LeaseEffort::Renewed)).await.unwrap();
     assert_ne!(lease.authorization(), renewed.authorization());
     assert_eq!((renewals(&cloud), details(&cloud).len()), (2, 1));
 }
@@ -278,7 +266,7 @@ async fn missing_transcript_scope_affects_only_transcripts() {
     cloud.clear_faults();
     let late = webex.late_files(&meetings).await;
     let [transcript] = late.files.as_slice() else { panic!("{late:?}") };
-    let lease = webex.lease(&transcript.id, LeaseEffort::Listed, Priority::Demand).await.unwrap();
+    let lease = webex.lease(demand(&transcript.id, LeaseEffort::Listed)).await.unwrap();
     assert!(lease.authorization().is_some() && late.failed.is_none(), "{late:?}");
     assert_eq!(details(&cloud).len(), 1);
 }
@@ -290,7 +278,7 @@ async fn url_on_another_host_is_refused() {
     let files = three(&webex).await;
     let body = r#"{"id":"a","temporaryDirectDownloadLinks":{"recordingDownloadLink":"https://evilwebex.com/p4th?ticket=s3cret"}}"#;
     cloud.inject(on_detail(1).does(api_reply(200, body, &[])));
-    let error = webex.lease(&files[0], LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
+    let error = webex.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap_err();
     let text = format!("{error} {error:?}");
     assert!(
         error.class() == ErrorClass::NotAllowed && text.contains("https://evilwebex.com"),
@@ -337,10 +325,8 @@ async fn every_error_of_a_recording_has_its_message() {
         (504, vec![], false, "returned a server error (504)"),
     ] {
         cloud.inject(on_detail(u32::MAX).does(api_reply(status, r#"{"message":"m."}"#, &headers)));
-        let error = personal(&cloud)
-            .lease(&files[0], LeaseEffort::Listed, Priority::Demand)
-            .await
-            .unwrap_err();
+        let error =
+            personal(&cloud).lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap_err();
         let text = format!("{} {error:?}", line_with_hint(&error));
         assert!(text.contains(says), "{status}: {text}");
         for secret in secrets(&cloud) {
@@ -370,14 +356,12 @@ async fn locked_recording_is_left_alone_until_its_delay() {
     let files = three(&webex).await;
     cloud.inject(on_detail(1).does(api_reply(423, "{}", &[("retry-after", "2")])));
     for file in &files {
-        let error = webex.lease(file, LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
+        let error = webex.lease(demand(file, LeaseEffort::Listed)).await.unwrap_err();
         assert!(error.class() == ErrorClass::Unavailable, "{error}");
     }
     assert_eq!(details(&cloud).len(), 1, "the first reply holds for two seconds");
     advance(Duration::from_secs(2)).await;
-    assert!(is_ticket(
-        &webex.lease(&files[0], LeaseEffort::Listed, Priority::Demand).await.unwrap()
-    ));
+    assert!(is_ticket(&webex.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
 }
 
 #[tokio::test]
@@ -388,7 +372,7 @@ async fn rate_limit_without_delay_pauses_the_source() {
     cloud.inject(on_detail(1).does(Effect::TooManyRequests(RetryAfter::None)));
     let began = Instant::now();
     for file in &files {
-        let error = webex.lease(file, LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
+        let error = webex.lease(demand(file, LeaseEffort::Listed)).await.unwrap_err();
         assert!(error.to_string().contains("limits the rate of requests"), "{error}");
     }
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
@@ -414,7 +398,7 @@ async fn sixteen_leases_renew_an_expired_token_once() {
         .map(|meeting| {
             let webex = webex.clone();
             tokio::spawn(async move {
-                webex.lease(&meeting.files[0].id, LeaseEffort::Listed, Priority::Demand).await
+                webex.lease(demand(&meeting.files[0].id, LeaseEffort::Listed)).await
             })
         })
         .collect();
@@ -431,8 +415,7 @@ async fn removed_recording_states_where_it_is() {
     let files = three(&webex).await;
     for (status, says) in [("deleted", "recycle bin"), ("purged", "does not find this recording")] {
         assert!(cloud.change_webex_recording("a", |recording| recording.status = status.into()));
-        let error =
-            webex.lease(&files[0], LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
+        let error = webex.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap_err();
         assert!(
             error.class() == ErrorClass::NotFound && line_with_hint(&error).contains(says),
             "{error}"

@@ -9,11 +9,11 @@ use jiff::ToSpan;
 use meetfs::demo_cloud::{
     DemoCloud, DemoCloudOptions, Effect, RetryAfter, Server, Trigger, WebexArchive, WebexRecording,
 };
-use meetfs::http::Priority;
 use meetfs::model::{Availability, DaySpan, Meeting, line_with_hint};
 use meetfs::providers::webex::WebexCredential;
 use meetfs::providers::{ErrorClass, LeaseEffort, Listing, Provider, ProviderError};
 
+use crate::support::leases::demand;
 use crate::support::webex::{
     api_reply, app, day, details, last_days, pages, personal, recording, renewals, secrets, webex,
     webex_cloud, webex_with,
@@ -261,8 +261,8 @@ async fn recordings_are_of_owner_hosts_or_site() {
     ] {
         cloud.clear_requests();
         let webex = webex_with(&cloud, app(&cloud), |options| {
-            options.hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
-            options.admin = admin;
+            options.config.users = hosts.iter().map(|host| (*host).to_owned()).collect();
+            options.config.admin = admin;
         });
         let meetings = sorted(webex.list(last_days(5)).await.unwrap().meetings);
         let ids: Vec<&str> = meetings.iter().map(|meeting| meeting.id.as_str()).collect();
@@ -282,7 +282,7 @@ async fn recordings_are_of_owner_hosts_or_site() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hosts_of_an_earlier_run_are_restored() {
     let cloud = DemoCloud::start(webex_cloud(vec![of("ana@example.org", "ana")])).unwrap();
-    let administrator = || webex_with(&cloud, app(&cloud), |options| options.admin = true);
+    let administrator = || webex_with(&cloud, app(&cloud), |options| options.config.admin = true);
     let listed: Vec<_> = administrator()
         .list(last_days(5))
         .await
@@ -295,10 +295,10 @@ async fn hosts_of_an_earlier_run_are_restored() {
     restarted.recall(&listed);
     assert!(restarted.details(&listed[0].id).await.unwrap().is_some());
     let video = &listed[0].files[0].id;
-    assert!(restarted.lease(video, LeaseEffort::Listed, Priority::Demand).await.is_ok());
+    assert!(restarted.lease(demand(video, LeaseEffort::Listed)).await.is_ok());
     let forgetful = administrator();
     assert!(
-        forgetful.lease(video, LeaseEffort::Listed, Priority::Demand).await.is_err(),
+        forgetful.lease(demand(video, LeaseEffort::Listed)).await.is_err(),
         "the cloud does not find it without its host"
     );
 }
@@ -306,8 +306,9 @@ async fn hosts_of_an_earlier_run_are_restored() {
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_host_is_requested_once() {
     let cloud = cloud(WebexArchive::many(20, 20));
-    let webex =
-        webex_with(&cloud, app(&cloud), |options| options.hosts = vec!["ana@example.org".into()]);
+    let webex = webex_with(&cloud, app(&cloud), |options| {
+        options.config.users = vec!["ana@example.org".into()]
+    });
     let body = r#"{"message":"The host does not belong to this site."}"#;
     cloud.inject(on_lists(u32::MAX).does(api_reply(403, body, &[])));
     let error = webex.list(last_days(720)).await.unwrap_err();
@@ -374,7 +375,7 @@ async fn wrong_credentials_have_a_hint_without_secrets() {
         let before = pages(&cloud).len();
         let webex = webex_with(&cloud, credential, |_| {});
         let error = webex.list(last_days(365)).await.unwrap_err();
-        let text = format!("{error} {error:?} {webex:?}");
+        let text = format!("{error} {error:?} {:?}", &webex as &dyn Provider);
         assert!(
             error.class() == ErrorClass::Credential && line_with_hint(&error).contains(hint),
             "{text}"

@@ -13,6 +13,7 @@ use meetfs::model::{Availability, DaySpan, FileId, Lease, RecordingFile, line_wi
 use meetfs::providers::zoom::{Zoom, ZoomCredential};
 use meetfs::providers::{ErrorClass, LeaseCache, LeaseEffort, Provider};
 
+use crate::support::leases::demand;
 use crate::support::zoom::{app, requests_to, secrets_sent, zoom, zoom_with};
 
 const LENGTH: u64 = 40_000;
@@ -92,7 +93,7 @@ async fn listed_url_is_resolved_with_one_request() {
     let zoom = zoom(&cloud);
     let files = listed_without_requests(&cloud, &zoom).await;
     assert_eq!(files.len(), 32);
-    let lease = zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap();
+    let lease = zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap();
     assert!(is_signed(&lease), "{lease:?}");
     let left = lease.expires.unwrap().as_second() - Timestamp::now().as_second();
     assert!((590..=602).contains(&left), "{left}");
@@ -145,9 +146,7 @@ async fn sixteen_leases_renew_an_expired_token_once() {
         cloud.expire_tokens();
         let leases = files.iter().take(16).map(|file| {
             let (zoom, id) = (zoom.clone(), file.id.clone());
-            tokio::spawn(
-                async move { zoom.lease(&id, LeaseEffort::Listed, Priority::Demand).await },
-            )
+            tokio::spawn(async move { zoom.lease(demand(&id, LeaseEffort::Listed)).await })
         });
         for lease in leases.collect::<Vec<_>>() {
             assert!(is_signed(&lease.await.unwrap().unwrap()));
@@ -168,9 +167,7 @@ async fn token_is_renewed_before_its_expiry() {
     let zoom = zoom(&cloud);
     let files = listed_without_requests(&cloud, &zoom).await;
     tokio::time::sleep(Duration::from_millis(1850)).await;
-    assert!(is_signed(
-        &zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
-    ));
+    assert!(is_signed(&zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap()));
     assert_eq!(token_requests(&cloud), 1);
     assert_eq!(requests_to(&cloud, Server::Web, "").len(), 1, "the old token was not tried again");
 }
@@ -181,14 +178,10 @@ async fn error_object_renews_the_token_and_401_retries() {
     let zoom = zoom(&cloud);
     let files = listed_without_requests(&cloud, &zoom).await;
     cloud.inject(Trigger::next(Server::Web, 1).does(Effect::status(401)));
-    assert!(is_signed(
-        &zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
-    ));
+    assert!(is_signed(&zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap()));
     assert_eq!((token_requests(&cloud), requests_to(&cloud, Server::Web, "").len()), (0, 2));
     cloud.inject(Trigger::next(Server::Web, 1).does(Effect::Json59));
-    assert!(is_signed(
-        &zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
-    ));
+    assert!(is_signed(&zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap()));
     assert_eq!((token_requests(&cloud), requests_to(&cloud, Server::Web, "").len()), (1, 4));
 }
 
@@ -199,11 +192,9 @@ async fn fixed_token_serves_until_its_expiry() {
     let zoom = zoom_with(&cloud, &["me"], token);
     let files = listed(&zoom).await;
     cloud.inject(Trigger::next(Server::Web, 1).does(Effect::Json59));
-    assert!(is_signed(
-        &zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
-    ));
+    assert!(is_signed(&zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap()));
     cloud.expire_tokens();
-    let error = zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
+    let error = zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap_err();
     assert!(
         error.class() == ErrorClass::Credential && line_with_hint(&error).contains("one hour"),
         "{error:?}"
@@ -218,9 +209,7 @@ async fn meeting_token_replaces_a_refused_account_token() {
     let zoom = zoom(&cloud);
     let files = listed_without_requests(&cloud, &zoom).await;
     for file in files.iter().take(3).chain(files.iter().rev().take(3)) {
-        assert!(is_signed(
-            &zoom.lease(&file.id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
-        ));
+        assert!(is_signed(&zoom.lease(demand(&file.id, LeaseEffort::Listed)).await.unwrap()));
     }
     assert_eq!(requests_to(&cloud, Server::Api, "/meetings/").len(), 6);
     assert_eq!((query_credentials(&cloud), token_requests(&cloud)), (0, 0));
@@ -232,9 +221,7 @@ async fn query_is_the_last_resort_and_remembered() {
     let cloud = cloud_with(|options| options.download_header = header);
     let zoom = zoom(&cloud);
     let files = listed_without_requests(&cloud, &zoom).await;
-    assert!(is_signed(
-        &zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
-    ));
+    assert!(is_signed(&zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap()));
     let shown: Vec<bool> = requests_to(&cloud, Server::Web, "")
         .iter()
         .map(|request| {
@@ -249,9 +236,7 @@ async fn query_is_the_last_resort_and_remembered() {
     cloud.clear_requests();
     // A URL with a query of its own is extended.
     let captions = files.last().unwrap();
-    assert!(is_signed(
-        &zoom.lease(&captions.id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
-    ));
+    assert!(is_signed(&zoom.lease(demand(&captions.id, LeaseEffort::Listed)).await.unwrap()));
     let requests = cloud.requests();
     assert_eq!(requests.len(), 1, "{requests:?}");
     assert!(requests[0].query.starts_with("type=cc&access_token="), "{requests:?}");
@@ -265,12 +250,12 @@ async fn refused_download_is_reported_without_a_secret() {
     let zoom = zoom(&cloud);
     let files = listed(&zoom).await;
     for effort in [LeaseEffort::Listed, LeaseEffort::Renewed, LeaseEffort::LastResort] {
-        let error = zoom.lease(&files[0].id, effort, Priority::Demand).await.unwrap_err();
+        let error = zoom.lease(demand(&files[0].id, effort)).await.unwrap_err();
         assert!(
             error.class() == ErrorClass::NotAllowed && line_with_hint(&error).contains("web page"),
             "{error:?}"
         );
-        assert_no_secret(&cloud, &format!("{error} {error:?} {zoom:?}"));
+        assert_no_secret(&cloud, &format!("{error} {error:?} {:?}", &zoom as &dyn Provider));
     }
 }
 
@@ -280,19 +265,16 @@ async fn unlisted_file_is_found_through_its_meeting() {
     let files: Vec<FileId> = listed(&zoom(&cloud)).await.into_iter().map(|file| file.id).collect();
     let fresh = zoom(&cloud);
     for id in &files {
-        assert!(
-            is_signed(&fresh.lease(id, LeaseEffort::Listed, Priority::Demand).await.unwrap()),
-            "{id:?}"
-        );
+        assert!(is_signed(&fresh.lease(demand(id, LeaseEffort::Listed)).await.unwrap()), "{id:?}");
     }
     let unknown = FileId { key: "no such key".into(), ..files[0].clone() };
     assert!(matches!(
-        fresh.lease(&unknown, LeaseEffort::Listed, Priority::Demand).await,
+        fresh.lease(demand(&unknown, LeaseEffort::Listed)).await,
         Err(error) if error.class() == ErrorClass::NotFound
     ));
     assert!(cloud.remove_meeting(files[0].meeting.as_str()));
     assert!(matches!(
-        fresh.lease(&files[0], LeaseEffort::Listed, Priority::Demand).await,
+        fresh.lease(demand(&files[0], LeaseEffort::Listed)).await,
         Err(error) if error.class() == ErrorClass::NotFound
     ));
 }
@@ -303,7 +285,7 @@ async fn deleted_recording_is_gone_and_not_forbidden() {
     let zoom = zoom(&cloud);
     let files = listed(&zoom).await;
     assert!(cloud.remove_meeting(files[0].id.meeting.as_str()));
-    let error = zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
+    let error = zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap_err();
     assert!(error.class() == ErrorClass::NotFound, "{error:?}");
 }
 
@@ -323,23 +305,21 @@ async fn redirect_carries_no_credential_and_stays_within_hosts() {
     let files = listed_without_requests(&cloud, &zoom).await;
     cloud.inject(Trigger::next(Server::Web, 1).does(redirect("/rec/elsewhere?access_token=echo")));
     cloud.inject(Trigger::next(Server::Web, 1).on("/rec/elsewhere").does(Effect::Html200));
-    assert!(is_signed(
-        &zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
-    ));
+    assert!(is_signed(&zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap()));
     let elsewhere = requests_to(&cloud, Server::Web, "/rec/elsewhere");
     assert_eq!(elsewhere.len(), 1);
     assert_eq!((elsewhere[0].header("authorization"), elsewhere[0].query.as_str()), (None, ""));
 
     let evil = "https://evilzoom.us/p4th?Signature=s3cret";
     cloud.inject(Trigger::next(Server::Web, 1).does(redirect(evil)));
-    let error = zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
+    let error = zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap_err();
     let text = format!("{error} {error:?}");
     assert!(error.class() == ErrorClass::NotAllowed && text.contains("evilzoom.us"), "{text}");
     assert!(!text.contains("p4th") && !text.contains("s3cret"), "{text}");
 
     cloud.clear_requests();
     cloud.inject(Trigger::always(Server::Web).does(redirect("/rec/again")));
-    let error = zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
+    let error = zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap_err();
     assert!(error.class() == ErrorClass::NotAllowed, "{error:?}");
     assert_eq!(
         requests_to(&cloud, Server::Web, "").len(),
@@ -359,7 +339,7 @@ async fn host_that_serves_directly_gets_the_credential() {
         content_type: "video/mp4".into(),
         headers: vec![("content-range".into(), format!("bytes 0-0/{LENGTH}"))],
     }));
-    let lease = zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap();
+    let lease = zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap();
     assert!(lease.authorization().is_some_and(|value| value.starts_with("Bearer ")));
     assert!(lease.url.expose().path().starts_with("/rec/download/"));
     assert!(lease.expires.is_some_and(|ends| Timestamp::now() < ends), "it ends with the token");
@@ -372,12 +352,10 @@ async fn failing_host_is_retried_and_silent_one_abandoned() {
     let zoom = zoom(&cloud);
     let files = listed(&zoom).await;
     cloud.inject(Trigger::next(Server::Web, 2).does(Effect::status(503)));
-    assert!(is_signed(
-        &zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
-    ));
+    assert!(is_signed(&zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap()));
     cloud.inject(Trigger::always(Server::Web).does(Effect::BlackHole));
     let began = Instant::now();
-    let error = zoom.lease(&files[0].id, LeaseEffort::Listed, Priority::Demand).await.unwrap_err();
+    let error = zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap_err();
     assert!(error.class() == ErrorClass::Unavailable, "{error:?}");
     assert!(began.elapsed() < Duration::from_secs(17), "{:?}", began.elapsed());
 }
@@ -387,13 +365,9 @@ async fn requested_last_resort_is_not_remembered() {
     let cloud = cloud();
     let zoom = zoom_with(&cloud, &["me"], app(&cloud));
     let files = listed_without_requests(&cloud, &zoom).await;
-    assert!(is_signed(
-        &zoom.lease(&files[0].id, LeaseEffort::LastResort, Priority::Demand).await.unwrap()
-    ));
+    assert!(is_signed(&zoom.lease(demand(&files[0].id, LeaseEffort::LastResort)).await.unwrap()));
     assert_eq!(query_credentials(&cloud), 1);
-    assert!(is_signed(
-        &zoom.lease(&files[1].id, LeaseEffort::Listed, Priority::Demand).await.unwrap()
-    ));
+    assert!(is_signed(&zoom.lease(demand(&files[1].id, LeaseEffort::Listed)).await.unwrap()));
     assert_eq!(query_credentials(&cloud), 1, "headers were never refused");
 }
 
@@ -425,7 +399,7 @@ async fn every_file_of_an_irregular_archive_is_leased() {
     assert_eq!(ready.len(), cloud.objects().len() - own_audio);
     for file in ready {
         assert!(
-            is_signed(&zoom.lease(&file.id, LeaseEffort::Listed, Priority::Demand).await.unwrap()),
+            is_signed(&zoom.lease(demand(&file.id, LeaseEffort::Listed)).await.unwrap()),
             "{file:?}"
         );
     }

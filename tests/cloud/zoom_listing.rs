@@ -214,7 +214,7 @@ async fn wrong_credentials_are_reported_without_a_secret() {
         let before = recordings_calls(&cloud);
         let zoom = zoom_with(&cloud, &["me"], credential);
         let error = zoom.list(last_days(365)).await.unwrap_err();
-        let text = format!("{error} {error:?} {zoom:?}");
+        let text = format!("{error} {error:?} {:?}", &zoom as &dyn Provider);
         assert!(
             error.class() == ErrorClass::Credential && line_with_hint(&error).contains(hint),
             "{text}"

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::support::zoom::{app, requests_to, zoom_with};
+use crate::support::zoom::{app, config, requests_to, zoom_with};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use meetfs::demo_cloud::{
@@ -12,7 +12,7 @@ use meetfs::demo_cloud::{
 };
 use meetfs::http::Client;
 use meetfs::model::{DaySpan, SourceName, line_with_hint};
-use meetfs::providers::zoom::{Zoom, ZoomOptions, ZoomPlan};
+use meetfs::providers::zoom::{Zoom, ZoomConfig, ZoomOptions, ZoomPlan};
 use meetfs::providers::{ErrorClass, Provider};
 
 const NAMES: [&str; 5] = ["ana", "ben", "left", "new", "zoe"];
@@ -131,6 +131,29 @@ async fn all_pages_of_users_are_read() {
     assert!(requests_to(&cloud, Server::Api, "/v2/users").len() > 5);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn list_of_users_begins_again_after_expired_token() {
+    let options =
+        DemoCloudOptions { archive: archive(), page_cap: 2, ..DemoCloudOptions::default() };
+    let cloud = DemoCloud::start(options).unwrap();
+    let second_page = Trigger::next(Server::Api, 1).on("/users").after(1);
+    cloud.inject(second_page.does(Effect::DeadPageToken));
+    let zoom = zoom_with(&cloud, &["*@*"], app(&cloud));
+    assert_eq!(topics(&zoom).await, names(&NAMES));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn list_of_users_without_end_is_abandoned() {
+    let cloud = cloud();
+    let body = r#"{"users":[],"next_page_token":"round"}"#.into();
+    let content_type = "application/json".into();
+    let reply = Effect::Status { status: 200, body, content_type, headers: Vec::new() };
+    cloud.inject(Trigger::always(Server::Api).on("/users").does(reply));
+    let zoom = zoom_with(&cloud, &["*@*"], app(&cloud));
+    let error = zoom.list(last_days()).await.unwrap_err();
+    assert!(error.to_string().contains("same next page twice"), "{error}");
+}
+
 /// Returns the maximum of calls that arrived within any second.
 fn max_per_second(mut times: Vec<Duration>) -> usize {
     times.sort();
@@ -150,19 +173,10 @@ async fn sources_of_one_account_share_its_rate_limit() {
         DemoCloud::start(DemoCloudOptions { archive, ..DemoCloudOptions::default() }).unwrap();
     let client = Client::new(8).unwrap();
     let source = |name: &str, users: &[&str]| {
-        Zoom::new(
-            ZoomOptions {
-                source: SourceName::new(name).unwrap(),
-                credential: app(&cloud),
-                users: users.iter().map(|user| (*user).to_owned()).collect(),
-                api_url: cloud.api_url().parse().unwrap(),
-                oauth_url: cloud.oauth_url().parse().unwrap(),
-                api_url_is_default: false,
-                plan: ZoomPlan::Pro,
-                download_hosts: Vec::new(),
-            },
-            client.clone(),
-        )
+        let config = ZoomConfig { plan: ZoomPlan::Pro, ..config(&cloud, users, app(&cloud)) };
+        let source = SourceName::new(name).unwrap();
+        let options = ZoomOptions { source, config, download_hosts: Vec::new() };
+        Zoom::new(options, client.clone())
     };
     let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
     let span = DaySpan { from: today.saturating_sub(700.days()), to: today };

@@ -8,7 +8,7 @@ use meetfs::demo_cloud::{
 };
 use meetfs::http::Client;
 use meetfs::model::{DaySpan, Meeting, SourceName};
-use meetfs::providers::rapatin::{Rapatin, RapatinCredential, RapatinOptions};
+use meetfs::providers::rapatin::{Rapatin, RapatinConfig, RapatinCredential, RapatinOptions};
 
 pub(crate) fn cloud(sessions: Vec<RapatinSession>) -> DemoCloud {
     DemoCloud::start(DemoCloudOptions { rapatin: sessions, ..DemoCloudOptions::default() }).unwrap()
@@ -25,9 +25,11 @@ pub(crate) fn rapatin_with(
 ) -> Rapatin {
     let options = RapatinOptions {
         source: SourceName::new("rapat").unwrap(),
-        credential,
-        meetings: meetings.iter().map(|meeting| (*meeting).to_owned()).collect(),
-        api_url: cloud.rapatin_api_url().parse().unwrap(),
+        config: RapatinConfig {
+            credential,
+            meetings: meetings.iter().map(|meeting| (*meeting).to_owned()).collect(),
+            api_url: cloud.rapatin_api_url().parse().unwrap(),
+        },
         download_hosts: Vec::new(),
     };
     Rapatin::new(options, Client::new(8).unwrap())

@@ -12,7 +12,7 @@ use meetfs::demo_cloud::{
 };
 use meetfs::http::Client;
 use meetfs::model::{DaySpan, SourceName};
-use meetfs::providers::webex::{Webex, WebexCredential, WebexOptions};
+use meetfs::providers::webex::{Webex, WebexConfig, WebexCredential, WebexOptions};
 
 /// Prefix of the paths of details. The path of a list has no slash at its end.
 pub(crate) const DETAILS: &str = "/v1/recordings/";
@@ -41,11 +41,13 @@ pub(crate) fn webex_with(
 ) -> Webex {
     let mut options = WebexOptions {
         source: SourceName::new("cisco").unwrap(),
-        credential,
-        hosts: Vec::new(),
-        admin: false,
-        api_url: cloud.webex_api_url().parse().unwrap(),
-        oauth_url: cloud.webex_oauth_url().parse().unwrap(),
+        config: WebexConfig {
+            credential,
+            users: Vec::new(),
+            admin: false,
+            api_url: cloud.webex_api_url().parse().unwrap(),
+            oauth_url: cloud.webex_oauth_url().parse().unwrap(),
+        },
         download_hosts: Vec::new(),
     };
     change(&mut options);

@@ -6,21 +6,28 @@
 use meetfs::demo_cloud::{DemoCloud, Request, Server};
 use meetfs::http::Client;
 use meetfs::model::SourceName;
-use meetfs::providers::zoom::{Zoom, ZoomCredential, ZoomOptions, ZoomPlan};
+use meetfs::providers::zoom::{Zoom, ZoomConfig, ZoomCredential, ZoomOptions, ZoomPlan};
 
 /// Returns a client that lists `users` with `credential`.
 pub(crate) fn zoom_with(cloud: &DemoCloud, users: &[&str], credential: ZoomCredential) -> Zoom {
     let options = ZoomOptions {
         source: SourceName::new("acme").unwrap(),
+        config: config(cloud, users, credential),
+        download_hosts: Vec::new(),
+    };
+    Zoom::new(options, Client::new(8).unwrap())
+}
+
+/// Returns the configuration of a source with those `users`.
+pub(crate) fn config(cloud: &DemoCloud, users: &[&str], credential: ZoomCredential) -> ZoomConfig {
+    ZoomConfig {
         credential,
         users: users.iter().map(|user| (*user).to_owned()).collect(),
         api_url: cloud.api_url().parse().unwrap(),
         oauth_url: cloud.oauth_url().parse().unwrap(),
         api_url_is_default: false,
         plan: ZoomPlan::Business,
-        download_hosts: Vec::new(),
-    };
-    Zoom::new(options, Client::new(8).unwrap())
+    }
 }
 
 /// Returns the credentials of the Server-to-Server app.

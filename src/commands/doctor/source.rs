@@ -132,7 +132,7 @@ async fn late_files(source: &Source, meetings: &[Meeting]) -> Option<Check> {
 /// Checks that the endpoints of the source can be reached over DNS and TLS, and compares clocks.
 async fn endpoints(client: &Client, source: &Source) -> Vec<Check> {
     let mut checks = Vec::new();
-    for url in source.provider.base_urls() {
+    for url in &source.provider.descriptor().base_urls {
         let subject = format!("{}, {}", source.config.name, url.host_str().unwrap_or("?"));
         let request = ApiRequest {
             // Without the path: only the connection matters here.

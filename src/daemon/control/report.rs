@@ -64,20 +64,8 @@ pub(crate) struct SourceReport {
     pub name: String,
     /// As in the configuration.
     pub provider: String,
-    /// Meetings in the tree.
-    pub meetings: u64,
-    /// Recording files in the tree that can be read.
-    pub files: u64,
-    /// Their total size, as far as known.
-    pub bytes: u64,
-    /// Meetings that the filter excludes.
-    pub hidden_meetings: u64,
-    /// Files of other meetings that the filter excludes.
-    pub hidden_files: u64,
-    /// Meetings with files that were deleted upstream and are served from the cache.
-    pub kept_deleted: u64,
-    /// Meetings in the recycle bin.
-    pub in_trash: u64,
+    #[serde(flatten)]
+    pub counts: SourceCounts,
     /// Why the recycle bin is incomplete.
     pub trash_error: Option<String>,
     /// Why late transcripts could not be looked up.
@@ -225,7 +213,7 @@ impl MountReport {
 impl DownReport {
     fn of(DownHost { host, since, next }: DownHost, archive: &Archive) -> Self {
         let uses_host = |source: &Source| {
-            let urls = source.provider.base_urls();
+            let urls = &source.provider.descriptor().base_urls;
             urls.iter().any(|url| url.origin().ascii_serialization() == host)
         };
         let sources =
@@ -257,13 +245,7 @@ impl SourceReport {
         Self {
             name: source.config.name.to_string(),
             provider: source.config.provider.name().into(),
-            meetings: counts.meetings,
-            files: counts.files,
-            bytes: counts.bytes,
-            hidden_meetings: counts.hidden_meetings,
-            hidden_files: counts.hidden_files,
-            kept_deleted: counts.kept_deleted,
-            in_trash: counts.in_trash,
+            counts,
             trash_error: trash_error.as_ref().map(with_hint),
             late_error: late_files_error.as_ref().map(with_hint),
             is_refreshing: is_running,
@@ -282,6 +264,7 @@ impl SourceReport {
     }
 
     fn write(&self, text: &mut String, wall: &WallClock) {
+        let counts = &self.counts;
         let at =
             |time: Option<Timestamp>| time.map_or_else(|| "never".to_owned(), |at| wall.format(at));
         let mut line = |what: std::fmt::Arguments<'_>| {
@@ -292,27 +275,27 @@ impl SourceReport {
             "  {}  {}, {} in {}, {}",
             self.name,
             self.provider,
-            counted(self.meetings, "meeting"),
-            counted(self.files, "file"),
-            ByteSize(self.bytes)
+            counted(counts.meetings, "meeting"),
+            counted(counts.files, "file"),
+            ByteSize(counts.bytes)
         ));
-        if self.hidden_meetings + self.hidden_files > 0 {
+        if counts.hidden_meetings + counts.hidden_files > 0 {
             line(format_args!(
                 "          excluded by the filter: {}, and {} of other meetings",
-                counted(self.hidden_meetings, "meeting"),
-                counted(self.hidden_files, "file")
+                counted(counts.hidden_meetings, "meeting"),
+                counted(counts.hidden_files, "file")
             ));
         }
-        if self.kept_deleted > 0 {
+        if counts.kept_deleted > 0 {
             line(format_args!(
                 "          deleted upstream, served from the cache: {}",
-                counted(self.kept_deleted, "meeting")
+                counted(counts.kept_deleted, "meeting")
             ));
         }
-        if self.in_trash > 0 {
+        if counts.in_trash > 0 {
             line(format_args!(
                 "          in the recycle bin: {}",
-                counted(self.in_trash, "meeting")
+                counted(counts.in_trash, "meeting")
             ));
         }
         let next = match (self.is_refreshing, self.next) {
@@ -359,13 +342,15 @@ mod tests {
         let source = SourceReport {
             name: "acme".into(),
             provider: "zoom".into(),
-            meetings: 1,
-            files: 1200,
-            bytes: 3 << 30,
-            hidden_meetings: 2,
-            hidden_files: 0,
-            kept_deleted: 1,
-            in_trash: 3,
+            counts: SourceCounts {
+                meetings: 1,
+                files: 1200,
+                bytes: 3 << 30,
+                hidden_meetings: 2,
+                hidden_files: 0,
+                kept_deleted: 1,
+                in_trash: 3,
+            },
             trash_error: Some("no scope".into()),
             late_error: Some("no scope either".into()),
             is_refreshing: false,

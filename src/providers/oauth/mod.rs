@@ -19,9 +19,11 @@ pub mod fuzzing;
 mod refresh_token_issuer;
 mod sign_in_service;
 mod sign_in_store;
+mod token_reply;
 mod token_service;
 
 pub(crate) use refresh_token_issuer::RefreshTokenIssuer;
 pub use sign_in_service::{AuthorizationRequest, SignInError, SignInService};
 pub(crate) use sign_in_store::SignInStore;
+pub(crate) use token_reply::{TokenLifetimes, TokenReply};
 pub(crate) use token_service::{Exchange, TokenGrant, TokenService, sibling_url};

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Rapatin, RapatinOptions};
+use super::Rapatin;
 use crate::config::{ProviderConfig, SourceConfig};
 use crate::http::Client;
-use crate::providers::{Provider, ProviderFactory};
+use crate::providers::{Provider, ProviderFactory, SourceOptions};
 
 /// Opens Rapatin sources.
 #[derive(Clone, Copy, Debug)]
@@ -13,15 +13,7 @@ pub struct RapatinFactory;
 
 impl ProviderFactory for RapatinFactory {
     fn open(&self, source: &SourceConfig, client: &Client) -> Option<Arc<dyn Provider>> {
-        let ProviderConfig::Rapatin(rapatin) = &source.provider else { return None };
-        let rapatin = rapatin.clone();
-        let options = RapatinOptions {
-            source: source.name.clone(),
-            credential: rapatin.credential,
-            meetings: rapatin.meetings,
-            api_url: rapatin.api_url,
-            download_hosts: source.download_hosts.clone(),
-        };
-        Some(Arc::new(Rapatin::new(options, client.clone())))
+        let ProviderConfig::Rapatin(config) = &source.provider else { return None };
+        Some(Arc::new(Rapatin::new(SourceOptions::of(source, config), client.clone())))
     }
 }

@@ -1,12 +1,21 @@
 //! The identity of a Rapatin archive.
 
-use super::options::RapatinOptions;
-use crate::config::RapatinCredential;
-use crate::providers::ArchiveIdentity;
+use crate::config::{RapatinConfig, RapatinCredential};
+use crate::providers::{ArchiveIdentity, SourceDescriptor, SourceOptions};
 
-pub(crate) fn of(options: &RapatinOptions) -> ArchiveIdentity {
+/// Returns what identifies a source.
+pub(crate) fn descriptor(options: &SourceOptions<RapatinConfig>) -> SourceDescriptor {
+    SourceDescriptor {
+        name: options.source.clone(),
+        identity: of(options),
+        base_urls: vec![options.config.api_url.clone()],
+    }
+}
+
+fn of(options: &SourceOptions<RapatinConfig>) -> ArchiveIdentity {
     // Every field is named, so that a new one is considered here.
-    let RapatinOptions { source: _, credential, meetings, api_url, download_hosts: _ } = options;
+    let SourceOptions { source: _, config, download_hosts: _ } = options;
+    let RapatinConfig { credential, meetings, api_url } = config;
     let identity = match credential {
         RapatinCredential::Token(_) => ArchiveIdentity::new("rapatin", &["token"], false),
         RapatinCredential::Login { email, password: _ } => {
@@ -23,14 +32,16 @@ mod tests {
 
     #[test]
     fn words_of_an_archive_never_change() {
-        let options = RapatinOptions {
+        let options = SourceOptions {
             source: SourceName::new("acme").unwrap(),
-            credential: RapatinCredential::Login {
-                email: "ana@example.org".into(),
-                password: "secret".into(),
+            config: RapatinConfig {
+                credential: RapatinCredential::Login {
+                    email: "ana@example.org".into(),
+                    password: "secret".into(),
+                },
+                meetings: vec!["85095598095".into()],
+                api_url: "https://api.rapatin.id".parse().unwrap(),
             },
-            meetings: vec!["85095598095".into()],
-            api_url: "https://api.rapatin.id".parse().unwrap(),
             download_hosts: Vec::new(),
         };
         let words = [

@@ -18,10 +18,11 @@ use super::mapping::{self, MappedSession};
 use super::wire::State;
 use crate::http::{AllowedHosts, Client, Priority};
 use crate::model::{DaySpan, FileId, Lease};
+use crate::providers::toolkit::lease_timeout::within_lease_timeout;
 use crate::providers::zoom_share::{
-    DownloadUrl, DownloadUrlCache, LEASE_TIMEOUT, Resolution, UrlResolver, find_url,
+    DownloadUrl, DownloadUrlCache, Resolution, UrlResolver, find_url,
 };
-use crate::providers::{LeaseEffort, ProviderError};
+use crate::providers::{LeaseEffort, LeaseRequest, ProviderError};
 
 /// Finds the leases of one source.
 pub(crate) struct Leases {
@@ -43,31 +44,19 @@ impl Leases {
         self.urls.store(span, whole, listed.iter_mut().map(links));
     }
 
-    /// Finds a lease of `file`, first with `effort`, then with more.
+    /// Finds a lease, first with the effort of the request, then with more.
     pub(crate) async fn lease(
         &self,
         api: &Api,
-        file: &FileId,
-        effort: LeaseEffort,
-        priority: Priority,
+        request: LeaseRequest<'_>,
     ) -> Result<Lease, ProviderError> {
-        let deadline = Instant::now() + LEASE_TIMEOUT;
-        tokio::time::timeout_at(deadline, self.find(api, file, effort, priority, deadline))
-            .await
-            .unwrap_or_else(|_| {
-                Err(ProviderError::unavailable(format!(
-                    "no download URL was found within {} s",
-                    LEASE_TIMEOUT.as_secs()
-                )))
-            })
+        within_lease_timeout(|deadline| self.find(api, request, deadline)).await
     }
 
     async fn find(
         &self,
         api: &Api,
-        file: &FileId,
-        effort: LeaseEffort,
-        priority: Priority,
+        LeaseRequest { file, effort, priority }: LeaseRequest<'_>,
         deadline: Instant,
     ) -> Result<Lease, ProviderError> {
         if effort == LeaseEffort::Listed

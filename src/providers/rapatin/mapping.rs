@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::{SignedDuration, Timestamp};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::facts;
+use super::metadata;
 use super::wire::{File, Session, State};
 use crate::model::{
     Availability, FileId, FileKey, Meeting, MeetingId, RecordingFile, SourceName, Version,
@@ -35,7 +35,7 @@ pub(crate) fn session(
     let state = session.state();
     let files = keyed(meeting, std::mem::take(&mut session.files));
     let links = files.iter().filter_map(|(key, file)| link(key, file)).collect();
-    let facts = facts::of_session(
+    let fields = metadata::of_session(
         meeting,
         &session,
         &files.iter().map(|(_, file)| file).collect::<Vec<_>>(),
@@ -74,7 +74,7 @@ pub(crate) fn session(
             end: start,
             expires,
             files,
-            metadata: facts.into(),
+            metadata: fields.into(),
         },
         links,
     }

@@ -21,22 +21,20 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use url::Url;
 
 use self::api::Api;
 use self::leases::Leases;
 use self::listing::Lister;
-use crate::http::{AllowedHosts, Client, Priority};
-use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
+use crate::http::{AllowedHosts, Client};
+use crate::model::{DaySpan, Details, Lease, Meeting, MeetingId};
 use crate::providers::zoom_share::error_object::is_error_object;
 use crate::providers::zoom_share::{ZOOM_HOSTS, file_kinds};
 use crate::providers::{
-    ArchiveIdentity, Conventions, LeaseEffort, Listing, Provider, ProviderError,
+    Conventions, LeaseRequest, Listing, Provider, ProviderError, SourceDescriptor, SourceOptions,
 };
 
 mod api;
 mod factory;
-mod facts;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 mod identity;
@@ -44,7 +42,7 @@ mod leases;
 mod listing;
 mod login;
 mod mapping;
-mod options;
+mod metadata;
 mod refusal;
 mod schedule;
 mod start_times;
@@ -52,39 +50,30 @@ mod wire;
 
 pub use factory::RapatinFactory;
 
-pub use crate::config::RapatinCredential;
-pub use options::RapatinOptions;
+pub use crate::config::{RapatinConfig, RapatinCredential};
+
+/// The settings of a Rapatin source.
+pub type RapatinOptions = SourceOptions<RapatinConfig>;
 
 /// One Rapatin account.
 pub struct Rapatin {
-    source: SourceName,
-    identity: ArchiveIdentity,
-    base_urls: Vec<Url>,
+    descriptor: SourceDescriptor,
     api: Api,
     lister: Lister,
     leases: Leases,
 }
 
-impl std::fmt::Debug for Rapatin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rapatin").field("source", &self.source).finish_non_exhaustive()
-    }
-}
-
 impl Rapatin {
     /// Sends no request.
     pub fn new(options: RapatinOptions, client: Client) -> Self {
-        let identity = identity::of(&options);
-        let base_urls = vec![options.api_url.clone()];
-        let names = ZOOM_HOSTS.into_iter().chain(options.download_hosts.iter().map(String::as_str));
-        let hosts = AllowedHosts::new(names, &options.api_url);
-        let tokens = login::tokens(options.credential, options.api_url.clone(), client.clone());
+        let descriptor = identity::descriptor(&options);
+        let hosts = AllowedHosts::new(options.allowed_hosts(ZOOM_HOSTS), &options.config.api_url);
+        let SourceOptions { source, config, .. } = options;
+        let tokens = login::tokens(config.credential, config.api_url.clone(), client.clone());
         Self {
-            lister: Lister::new(options.source.clone(), options.meetings),
-            source: options.source,
-            identity,
-            base_urls,
-            api: Api::new(client.clone(), options.api_url, tokens),
+            descriptor,
+            lister: Lister::new(source, config.meetings),
+            api: Api::new(client.clone(), config.api_url, tokens),
             leases: Leases::new(client, hosts),
         }
     }
@@ -92,16 +81,8 @@ impl Rapatin {
 
 #[async_trait]
 impl Provider for Rapatin {
-    fn source(&self) -> &SourceName {
-        &self.source
-    }
-
-    fn identity(&self) -> ArchiveIdentity {
-        self.identity.clone()
-    }
-
-    fn base_urls(&self) -> Vec<Url> {
-        self.base_urls.clone()
+    fn descriptor(&self) -> &SourceDescriptor {
+        &self.descriptor
     }
 
     fn conventions(&self) -> Conventions {
@@ -132,12 +113,7 @@ impl Provider for Rapatin {
         is_error_object(body)
     }
 
-    async fn lease(
-        &self,
-        file: &FileId,
-        effort: LeaseEffort,
-        priority: Priority,
-    ) -> Result<Lease, ProviderError> {
-        self.leases.lease(&self.api, file, effort, priority).await
+    async fn lease(&self, request: LeaseRequest<'_>) -> Result<Lease, ProviderError> {
+        self.leases.lease(&self.api, request).await
     }
 }

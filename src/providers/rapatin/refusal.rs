@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::http::ApiReply;
 use crate::providers::ProviderError;
 use crate::providers::toolkit::api_client::ApiRefusal;
-use crate::providers::toolkit::redaction::quotable;
+use crate::providers::toolkit::redaction::{in_parentheses, quotable};
 use crate::providers::toolkit::serde_lenient;
 
 /// An error reply: `{"response":{"status":"error","status_code":404,"message":"…"}}`, or a bare
@@ -69,7 +69,7 @@ impl Refusal {
 
     /// Returns the error of a request for `subject`.
     pub(crate) fn about(&self, subject: &str) -> ProviderError {
-        let (status, quote) = (self.status, self.quote());
+        let (status, quote) = (self.status, in_parentheses(&self.message));
         match status {
             401 => ProviderError::credential(format!(
                 "Rapatin refused the token for {subject}, and a new one too{quote}"
@@ -98,7 +98,7 @@ impl Refusal {
 
     /// Returns the error of a login.
     pub(crate) fn about_login(&self) -> ProviderError {
-        let (status, quote) = (self.status, self.quote());
+        let (status, quote) = (self.status, in_parentheses(&self.message));
         match status {
             401 | 403 | 422 => ProviderError::credential(format!(
                 "Rapatin refused the e-mail address or the password{quote}"
@@ -110,12 +110,6 @@ impl Refusal {
             .with_hint("Check api_url."),
         }
     }
-
-    /// Returns Rapatin's message in parentheses, if there is one.
-    fn quote(&self) -> String {
-        let message = self.message.trim_end_matches('.');
-        if message.is_empty() { String::new() } else { format!(" (\"{message}\")") }
-    }
 }
 
 #[cfg(test)]
@@ -126,8 +120,10 @@ mod tests {
     use crate::model::line_with_hint;
     use crate::providers::ErrorClass;
 
-    fn refusal(status: u16, body: Value) -> Option<Refusal> {
-        Refusal::of(status, body.as_object(), &SecretString::from("13|t0ken-s3cret"))
+    const TOKEN: &str = "13|t0ken-s3cret";
+
+    fn refusal(status: u16, reply: Value) -> Option<Refusal> {
+        Refusal::of(status, reply.as_object(), &TOKEN.into())
     }
 
     #[test]

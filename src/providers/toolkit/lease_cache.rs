@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use super::single_flight::SingleFlight;
 use crate::http::{FetchCause, FetchError, LeaseSource, MAX_LEASE_ATTEMPTS, Priority};
 use crate::model::{FileId, Lease};
-use crate::providers::{ErrorClass, LeaseEffort, Provider, ProviderError};
+use crate::providers::{ErrorClass, LeaseEffort, LeaseRequest, Provider, ProviderError};
 
 /// A lease is below 2 KiB, so this is 8 MiB at most. An evicted lease costs one request when its
 /// file is read again.
@@ -80,7 +80,8 @@ impl LeaseSource for LeaseSlot {
             return Err(error.clone().into());
         }
         let effort = effort_after(self.state.lock().refusals);
-        let resolved = self.provider.lease(&self.file, effort, priority).await;
+        let request = LeaseRequest { file: &self.file, effort, priority };
+        let resolved = self.provider.lease(request).await;
         let mut state = self.state.lock();
         match resolved {
             Ok(lease) => {

@@ -8,6 +8,7 @@ pub(crate) mod document;
 pub(crate) mod fan_out;
 pub(crate) mod json_repair;
 pub(crate) mod lease_cache;
+pub(crate) mod lease_timeout;
 pub(crate) mod listing_failures;
 pub(crate) mod page_guard;
 pub(crate) mod recycle_bin;

@@ -24,6 +24,13 @@ pub(crate) fn quotable(words: &str, secret: &SecretString) -> String {
         .collect()
 }
 
+/// Returns the message of a server in quotes and parentheses after a space, without its final
+/// period; nothing if there is none.
+pub(crate) fn in_parentheses(message: &str) -> String {
+    let message = message.trim_end_matches('.');
+    if message.is_empty() { String::new() } else { format!(" (\"{message}\")") }
+}
+
 /// Whether a token may contain the character (RFC 6750, 2.1), or its encoded form in a query.
 fn is_of_token(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-._~+/=%".contains(c)

@@ -6,37 +6,30 @@ use std::time::Duration;
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
-use url::Url;
 
 use super::WebexCredential;
-use super::wire::Grant;
 use crate::config::WebexConfig;
 use crate::http::{ApiReply, ApiRequest, Client, Priority};
 use crate::model::{SecretUrl, SourceName};
 use crate::providers::ProviderError;
 use crate::providers::oauth::{
-    Exchange, RefreshTokenIssuer, SignInService, SignInStore, TokenGrant, TokenService, sibling_url,
+    Exchange, RefreshTokenIssuer, SignInService, SignInStore, TokenGrant, TokenLifetimes,
+    TokenReply, TokenService, sibling_url,
 };
-use crate::providers::toolkit::redaction::quotable;
+use crate::providers::toolkit::redaction::{in_parentheses, quotable};
 use crate::providers::toolkit::serde_lenient;
 use crate::providers::toolkit::token::Tokens;
 
 /// Timeout of a renewal with its retries: short enough for a read that waits for it.
 const GRANT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Lifetime of a token whose reply has none, and upper bound for one that has: the 14 days that
-/// Webex documents ("Integrations & Authorization").
-const DEFAULT_LIFETIME: Duration = Duration::from_secs(14 * 24 * 3600);
+/// The 14 days that Webex documents ("Integrations & Authorization").
+const LIFETIME: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// Returns the tokens of a source.
-pub(crate) fn tokens(
-    source: &SourceName,
-    credential: WebexCredential,
-    oauth: Url,
-    client: Client,
-) -> Tokens {
-    let oauth = SecretUrl::new(oauth);
-    match credential {
+pub(crate) fn tokens(source: &SourceName, config: &WebexConfig, client: Client) -> Tokens {
+    let oauth = SecretUrl::new(config.oauth_url.clone());
+    match config.credential.clone() {
         WebexCredential::Token(secret) => Tokens::fixed(
             secret,
             ProviderError::credential("Webex refused the token").with_hint(
@@ -61,34 +54,33 @@ pub(crate) fn tokens(
     }
 }
 
+fn sign_in_hint(source: &SourceName) -> String {
+    format!("Check client_id and client_secret, and run `meetfs login {source}`.")
+}
+
 /// Returns the sign-in of a source, or `None` if its token is configured.
 pub(crate) fn sign_in_service(
     source: &SourceName,
-    settings: &WebexConfig,
+    config: &WebexConfig,
     client: Client,
 ) -> Option<SignInService> {
-    let WebexCredential::SignedIn { client_id, client_secret, sign_in } =
-        settings.credential.clone()
+    let WebexCredential::SignedIn { client_id, client_secret, sign_in } = config.credential.clone()
     else {
         return None;
     };
-    let oauth = SecretUrl::new(settings.oauth_url.clone());
+    let oauth = SecretUrl::new(config.oauth_url.clone());
     let hint = sign_in_hint(source);
     let app = App { oauth, client_id: client_id.clone(), client_secret, hint, client };
     let listing =
-        if settings.admin { "meeting:admin_recordings_read" } else { "meeting:recordings_read" };
+        if config.admin { "meeting:admin_recordings_read" } else { "meeting:recordings_read" };
     Some(SignInService {
         source: source.clone(),
         service: Box::new(app),
         client_id,
-        authorize_url: sibling_url(&settings.oauth_url, "authorize"),
+        authorize_url: sibling_url(&config.oauth_url, "authorize"),
         scopes: vec![listing, "meeting:transcripts_read"],
         store: SignInStore::at(sign_in)?,
     })
-}
-
-fn sign_in_hint(source: &SourceName) -> String {
-    format!("Check client_id and client_secret, and run `meetfs login {source}`.")
 }
 
 /// An integration or a service app.
@@ -128,7 +120,7 @@ impl TokenService for App {
         let reply = self.client.call(&request).await?;
         let body = serde_json::from_slice::<Value>(&reply.body).unwrap_or_default();
         match reply.status {
-            200..300 => granted(body).ok_or_else(|| {
+            200..300 => grant(body).ok_or_else(|| {
                 ProviderError::unavailable("the token service of Webex returned no token")
                     .with_hint("Check oauth_url.")
             }),
@@ -138,20 +130,8 @@ impl TokenService for App {
 }
 
 /// Reads a reply. Returns `None` if it has no token.
-pub(crate) fn granted(body: Value) -> Option<TokenGrant> {
-    let Grant { access_token, expires_in, refresh_token, scope } =
-        serde_json::from_value(body).ok()?;
-    let lifetime = expires_in
-        .and_then(|seconds| u64::try_from(seconds).ok())
-        .map_or(DEFAULT_LIFETIME, |seconds| Duration::from_secs(seconds).min(DEFAULT_LIFETIME));
-    let refresh = refresh_token.map(SecretString::from);
-    Some(TokenGrant {
-        access: SecretString::from(access_token?),
-        lifetime,
-        refresh,
-        scopes: scope,
-        api_url: None,
-    })
+pub(crate) fn grant(body: Value) -> Option<TokenGrant> {
+    TokenReply::read(body)?.into_grant(TokenLifetimes { default: LIFETIME, max: LIFETIME })
 }
 
 pub(crate) fn refused(
@@ -168,11 +148,7 @@ pub(crate) fn refused(
         .into_iter()
         .filter(|secret| !secret.expose_secret().is_empty())
         .fold(message, |message, secret| quotable(&message, secret));
-    let quote = if plain.is_empty() {
-        String::new()
-    } else {
-        format!(" (\"{}\")", plain.trim_end_matches('.'))
-    };
+    let quote = in_parentheses(&plain);
     match reply.status {
         400 | 401 | 403 => {
             ProviderError::credential(format!("Webex refused to issue a token{quote}"))

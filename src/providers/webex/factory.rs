@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use super::Webex;
 use super::auth;
-use super::{Webex, WebexOptions};
 use crate::config::{ProviderConfig, SourceConfig};
 use crate::http::Client;
-use crate::providers::{Provider, ProviderFactory, SignInService};
+use crate::providers::{Provider, ProviderFactory, SignInService, SourceOptions};
 
 /// Opens Webex sources.
 #[derive(Clone, Copy, Debug)]
@@ -14,18 +14,8 @@ pub struct WebexFactory;
 
 impl ProviderFactory for WebexFactory {
     fn open(&self, source: &SourceConfig, client: &Client) -> Option<Arc<dyn Provider>> {
-        let ProviderConfig::Webex(webex) = &source.provider else { return None };
-        let webex = webex.clone();
-        let options = WebexOptions {
-            source: source.name.clone(),
-            credential: webex.credential,
-            hosts: webex.users,
-            admin: webex.admin,
-            api_url: webex.api_url,
-            oauth_url: webex.oauth_url,
-            download_hosts: source.download_hosts.clone(),
-        };
-        Some(Arc::new(Webex::new(options, client.clone())))
+        let ProviderConfig::Webex(config) = &source.provider else { return None };
+        Some(Arc::new(Webex::new(SourceOptions::of(source, config), client.clone())))
     }
 
     fn sign_in_service(&self, source: &SourceConfig, client: &Client) -> Option<SignInService> {

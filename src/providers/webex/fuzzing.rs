@@ -7,7 +7,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::refusal::{Refusal, scope};
-use super::{api, auth, facts, mapping, paging, wire};
+use super::{api, auth, mapping, metadata, paging, wire};
 use crate::http::ApiReply;
 use crate::model::{Details, Meeting, SecretUrl, SourceName};
 use crate::providers::oauth;
@@ -39,7 +39,11 @@ pub fn described(
     let files = mapping::files_of_details(source, &meeting.id, &recording, &transcripts);
     Some((
         meeting,
-        Details { metadata: facts::of_recording(&recording).into(), files, ..Details::default() },
+        Details {
+            metadata: metadata::of_recording(&recording).into(),
+            files,
+            ..Details::default()
+        },
     ))
 }
 
@@ -53,7 +57,7 @@ pub fn refused(status: u16, body: &[u8], secret: &SecretString) -> Option<Provid
 /// How long the token lives that a reply holds, and the file in which it is kept, where it can be
 /// renewed.
 pub fn granted(body: &[u8]) -> Option<(Duration, Option<Vec<u8>>)> {
-    let granted = auth::granted(serde_json::from_slice(body).ok()?)?;
+    let granted = auth::grant(serde_json::from_slice(body).ok()?)?;
     Some((granted.lifetime, oauth::fuzzing::stored(&granted)))
 }
 

@@ -1,13 +1,24 @@
 //! The identity of a Webex archive.
 
-use super::options::WebexOptions;
-use crate::config::WebexCredential;
-use crate::providers::ArchiveIdentity;
+use crate::config::{WebexConfig, WebexCredential};
+use crate::providers::toolkit::base_urls;
+use crate::providers::{ArchiveIdentity, SourceDescriptor, SourceOptions};
 
-pub(crate) fn of(options: &WebexOptions) -> ArchiveIdentity {
+/// Returns what identifies a source.
+pub(crate) fn descriptor(options: &SourceOptions<WebexConfig>) -> SourceDescriptor {
+    let WebexConfig { credential, api_url, oauth_url, .. } = &options.config;
+    let base_urls = match credential {
+        // A bare token is never renewed.
+        WebexCredential::Token(_) => vec![api_url.clone()],
+        _ => base_urls::of(oauth_url, api_url),
+    };
+    SourceDescriptor { name: options.source.clone(), identity: of(options), base_urls }
+}
+
+fn of(options: &SourceOptions<WebexConfig>) -> ArchiveIdentity {
     // Every field is named, so that a new one is considered here.
-    let WebexOptions { source: _, credential, hosts, admin, api_url, oauth_url, download_hosts: _ } =
-        options;
+    let SourceOptions { source: _, config, download_hosts: _ } = options;
+    let WebexConfig { credential, users, admin, api_url, oauth_url } = config;
     let list = if *admin { "administrator's list" } else { "own list" };
     let identity = match credential {
         WebexCredential::Token(_) => ArchiveIdentity::new("webex", &["token", list], false),
@@ -21,7 +32,7 @@ pub(crate) fn of(options: &WebexOptions) -> ArchiveIdentity {
             ArchiveIdentity::new("webex", &["signed in", client_id, list], false)
         }
     };
-    identity.with_urls([api_url, oauth_url]).with_list("users", hosts)
+    identity.with_urls([api_url, oauth_url]).with_list("users", users)
 }
 
 #[cfg(test)]
@@ -32,18 +43,20 @@ mod tests {
 
     #[test]
     fn words_of_an_archive_never_change() {
-        let options = WebexOptions {
+        let options = SourceOptions {
             source: SourceName::new("acme").unwrap(),
-            credential: WebexCredential::Refreshed {
-                client_id: "app".into(),
-                client_secret: "secret".into(),
-                refresh_token: "token".into(),
-                sign_in: SignInFile(None),
+            config: WebexConfig {
+                credential: WebexCredential::Refreshed {
+                    client_id: "app".into(),
+                    client_secret: "secret".into(),
+                    refresh_token: "token".into(),
+                    sign_in: SignInFile(None),
+                },
+                users: Vec::new(),
+                admin: true,
+                api_url: "https://webexapis.com/v1".parse().unwrap(),
+                oauth_url: "https://webexapis.com/v1/access_token".parse().unwrap(),
             },
-            hosts: Vec::new(),
-            admin: true,
-            api_url: "https://webexapis.com/v1".parse().unwrap(),
-            oauth_url: "https://webexapis.com/v1/access_token".parse().unwrap(),
             download_hosts: Vec::new(),
         };
         let at = ["https://webexapis.com/v1", "https://webexapis.com/v1/access_token"];

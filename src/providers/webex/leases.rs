@@ -27,13 +27,10 @@ use super::listing::ListedRecording;
 use super::mapping::{self, File, PREVENTED, Removal};
 use super::wire::{Links, Recording};
 use crate::http::{AllowedHosts, Priority};
-use crate::model::{DaySpan, FileId, FileKey, Lease, Meeting, MeetingId, SecretUrl};
+use crate::model::{DaySpan, FileKey, Lease, Meeting, MeetingId, SecretUrl};
+use crate::providers::toolkit::lease_timeout::within_lease_timeout;
 use crate::providers::toolkit::single_flight::{Flight, SingleFlight};
-use crate::providers::{ErrorClass, LeaseEffort, ProviderError};
-
-/// Timeout of finding one lease. A read waits for it, and half of its own deadline should be left
-/// for the bytes.
-const LEASE_TIMEOUT: Duration = Duration::from_secs(15);
+use crate::providers::{ErrorClass, LeaseEffort, LeaseRequest, ProviderError};
 
 /// Lifetime of download URLs without an expiry, or with one that the local clock, if it is wrong,
 /// has passed: the one that Webex documents.
@@ -123,47 +120,30 @@ impl Leases {
         self.fetch(api, recording, timeout, Priority::Background, &mut flight).await
     }
 
-    /// Finds a lease of `file`.
+    /// Finds a lease.
     pub(crate) async fn lease(
         &self,
         api: &Api,
-        file: &FileId,
-        effort: LeaseEffort,
-        priority: Priority,
+        request: LeaseRequest<'_>,
     ) -> Result<Lease, ProviderError> {
-        let deadline = Instant::now() + LEASE_TIMEOUT;
-        let find = async {
-            match File::of(&file.key) {
-                Some(File::Stored(id)) => {
-                    stored_transcript(
-                        api,
-                        id,
-                        self.host_of(&file.meeting).as_deref(),
-                        effort,
-                        priority,
-                    )
-                    .await
-                }
-                Some(kind) => self.linked(api, file, kind, effort, priority, deadline).await,
-                None => Err(ProviderError::not_found("Webex has no such file of a recording")),
+        let LeaseRequest { file, effort, priority } = request;
+        within_lease_timeout(async |deadline| match File::of(&file.key) {
+            Some(File::Stored(id)) => {
+                let host = self.host_of(&file.meeting);
+                stored_transcript(api, id, host.as_deref(), effort, priority).await
             }
-        };
-        tokio::time::timeout_at(deadline, find).await.unwrap_or_else(|_| {
-            Err(ProviderError::unavailable(format!(
-                "Webex returned no download URL within {} s",
-                LEASE_TIMEOUT.as_secs()
-            )))
+            Some(kind) => self.linked(api, request, kind, deadline).await,
+            None => Err(ProviderError::not_found("Webex has no such file of a recording")),
         })
+        .await
     }
 
     /// Finds a lease by the download URL in the detail of the recording.
     async fn linked(
         &self,
         api: &Api,
-        file: &FileId,
+        LeaseRequest { file, effort, priority }: LeaseRequest<'_>,
         kind: File<'_>,
-        effort: LeaseEffort,
-        priority: Priority,
         deadline: Instant,
     ) -> Result<Lease, ProviderError> {
         let flight = self.flight(&file.meeting);

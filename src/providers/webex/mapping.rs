@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{facts, wire};
+use super::{metadata, wire};
 use crate::model::{
     Availability, BodyKind, FileId, FileKey, Meeting, MeetingId, RecordingFile, Role, SecretUrl,
     SourceName, Version,
@@ -80,7 +80,7 @@ pub(crate) fn meeting(source: &SourceName, recording: &wire::Recording) -> Meeti
         end: times.end,
         expires: None,
         files: vec![builder.video(availability)],
-        metadata: facts::of_recording(recording).into(),
+        metadata: metadata::of_recording(recording).into(),
         id,
     }
 }

@@ -27,32 +27,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use url::Url;
 
 use self::api::Api;
 use self::leases::Leases;
 use self::listing::RecordingList;
 use self::transcripts::Transcripts;
 use super::{
-    LateFiles, LeaseEffort, Listing, Permission, Provider, ProviderError, RecycleBin, TrashEntry,
-    TrashListing,
+    Conventions, LateFiles, LeaseRequest, Listing, Permission, Provider, ProviderError, RecycleBin,
+    SourceDescriptor, SourceOptions, TrashEntry, TrashListing,
 };
 use crate::http::{AllowedHosts, Client, Priority};
-use crate::model::{DaySpan, Details, FileId, Lease, Meeting, MeetingId, SourceName};
-use crate::providers::toolkit::{base_urls, listing_failures};
-use crate::providers::{ArchiveIdentity, Conventions};
+use crate::model::{DaySpan, Details, Lease, Meeting, MeetingId};
+use crate::providers::toolkit::listing_failures;
 
 mod api;
 mod auth;
 mod factory;
-mod facts;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 mod identity;
 mod leases;
 mod listing;
 mod mapping;
-mod options;
+mod metadata;
 mod pages;
 mod paging;
 mod refusal;
@@ -62,8 +59,10 @@ mod wire;
 
 pub use factory::WebexFactory;
 
-pub use crate::config::WebexCredential;
-pub use options::WebexOptions;
+pub use crate::config::{WebexConfig, WebexCredential};
+
+/// The settings of a Webex source.
+pub type WebexOptions = SourceOptions<WebexConfig>;
 
 /// The hosts of the files, such as `nsj1wss.webex.com`.
 const WEBEX_HOSTS: [&str; 1] = ["webex.com"];
@@ -81,9 +80,7 @@ const BIN: RecycleBin = RecycleBin {
 
 /// One Webex account.
 pub struct Webex {
-    source: SourceName,
-    identity: ArchiveIdentity,
-    base_urls: Vec<Url>,
+    descriptor: SourceDescriptor,
     lists: Vec<RecordingList>,
     api: Api,
     leases: Leases,
@@ -94,35 +91,20 @@ pub struct Webex {
     transcripts: Transcripts,
 }
 
-impl std::fmt::Debug for Webex {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Webex").field("source", &self.source).finish_non_exhaustive()
-    }
-}
-
 impl Webex {
     /// Sends no request.
     pub fn new(options: WebexOptions, client: Client) -> Self {
-        let identity = identity::of(&options);
-        let base_urls = match options.credential {
-            // A bare token is never renewed.
-            WebexCredential::Token(_) => vec![options.api_url.clone()],
-            _ => base_urls::of(&options.oauth_url, &options.api_url),
-        };
-        let names =
-            WEBEX_HOSTS.into_iter().chain(options.download_hosts.iter().map(String::as_str));
-        let hosts = AllowedHosts::new(names, &options.api_url);
-        let tokens =
-            auth::tokens(&options.source, options.credential, options.oauth_url, client.clone());
-        let is_for_others = options.admin || !options.hosts.is_empty();
+        let descriptor = identity::descriptor(&options);
+        let hosts = AllowedHosts::new(options.allowed_hosts(WEBEX_HOSTS), &options.config.api_url);
+        let SourceOptions { source, config, .. } = options;
+        let tokens = auth::tokens(&source, &config, client.clone());
+        let is_for_others = config.admin || !config.users.is_empty();
         Self {
-            transcripts: Transcripts::new(options.source.clone(), is_for_others),
-            source: options.source,
-            identity,
-            base_urls,
-            is_admin: options.admin,
-            lists: listing::recording_lists(&options.hosts, options.admin),
-            api: Api::new(client, options.api_url, tokens),
+            descriptor,
+            transcripts: Transcripts::new(source, is_for_others),
+            is_admin: config.admin,
+            lists: listing::recording_lists(&config.users, config.admin),
+            api: Api::new(client, config.api_url, tokens),
             leases: Leases::new(hosts, refusal::scope(is_for_others)),
             is_for_others,
         }
@@ -131,16 +113,8 @@ impl Webex {
 
 #[async_trait]
 impl Provider for Webex {
-    fn source(&self) -> &SourceName {
-        &self.source
-    }
-
-    fn identity(&self) -> ArchiveIdentity {
-        self.identity.clone()
-    }
-
-    fn base_urls(&self) -> Vec<Url> {
-        self.base_urls.clone()
+    fn descriptor(&self) -> &SourceDescriptor {
+        &self.descriptor
     }
 
     fn conventions(&self) -> Conventions {
@@ -154,7 +128,7 @@ impl Provider for Webex {
     }
 
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError> {
-        let found = listing::list(&self.api, &self.source, &self.lists, span).await?;
+        let found = listing::list(&self.api, self.source(), &self.lists, span).await?;
         self.leases.record_hosts(span, found.failed.is_empty(), &found.recordings);
         let meetings = found.recordings.into_iter().map(|listed| listed.meeting).collect();
         Ok(Listing { meetings, failed: found.failed, ..Listing::default() })
@@ -166,7 +140,7 @@ impl Provider for Webex {
 
     async fn list_trash(&self, span: DaySpan) -> Result<TrashListing, ProviderError> {
         let trash = listing::trash_lists(&self.lists);
-        let found = listing::list(&self.api, &self.source, &trash, span).await?;
+        let found = listing::list(&self.api, self.source(), &trash, span).await?;
         self.leases.record_trash_hosts(found.failed.is_empty(), &found.recordings);
         let failed = listing_failures::most_actionable(&found.failed).cloned();
         let meetings =
@@ -178,7 +152,7 @@ impl Provider for Webex {
         let recording = match self.leases.details(&self.api, meeting, DETAILS_TIMEOUT).await {
             Ok(recording) => recording,
             Err(error) if error.is_refusal() => {
-                tracing::debug!(source = %self.source, "a recording has no details: {error}");
+                tracing::debug!(source = %self.source(), "a recording has no details: {error}");
                 return Ok(None);
             }
             Err(other) => return Err(other),
@@ -190,8 +164,8 @@ impl Provider for Webex {
             _ => Vec::new(),
         };
         Ok(Some(Details {
-            metadata: facts::of_recording(&recording).into(),
-            files: mapping::files_of_details(&self.source, meeting, &recording, &transcripts),
+            metadata: metadata::of_recording(&recording).into(),
+            files: mapping::files_of_details(self.source(), meeting, &recording, &transcripts),
             derived_from: Some(mapping::video()),
             ..Details::default()
         }))
@@ -210,12 +184,7 @@ impl Provider for Webex {
         self.api.tokens().finish().await;
     }
 
-    async fn lease(
-        &self,
-        file: &FileId,
-        effort: LeaseEffort,
-        priority: Priority,
-    ) -> Result<Lease, ProviderError> {
-        self.leases.lease(&self.api, file, effort, priority).await
+    async fn lease(&self, request: LeaseRequest<'_>) -> Result<Lease, ProviderError> {
+        self.leases.lease(&self.api, request).await
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::http::{ApiReply, retry};
 use crate::providers::ProviderError;
 use crate::providers::toolkit::api_client::ApiRefusal;
-use crate::providers::toolkit::redaction::quotable;
+use crate::providers::toolkit::redaction::{in_parentheses, quotable};
 use crate::providers::toolkit::serde_lenient;
 
 /// The scope for transcripts without a download URL.
@@ -74,7 +74,7 @@ impl Refusal {
 
     /// Returns the error of a request for `subject`, as in "this recording", which needs `scope`.
     pub(crate) fn about(&self, subject: &str, scope: &str) -> ProviderError {
-        let quote = self.quote();
+        let quote = in_parentheses(&self.message);
         let retry = match self.retry_delay {
             Some(delay) => {
                 format!("Webex accepts the next request in {} s.", delay.as_secs().max(1))
@@ -113,12 +113,6 @@ impl Refusal {
             ))
             .with_hint(retry),
         }
-    }
-
-    /// Returns Webex's message in parentheses, if there is one.
-    fn quote(&self) -> String {
-        let message = self.message.trim_end_matches('.');
-        if message.is_empty() { String::new() } else { format!(" (\"{message}\")") }
     }
 }
 

@@ -160,21 +160,6 @@ pub(crate) fn transcripts(reply: Map<String, Value>) -> Option<Vec<Transcript>> 
     Some(items(reply)?.into_iter().filter_map(read).filter(Transcript::is_available).collect())
 }
 
-/// A reply of the token endpoint.
-#[derive(Deserialize)]
-pub(crate) struct Grant {
-    #[serde(default, deserialize_with = "serde_lenient::text")]
-    pub(crate) access_token: Option<String>,
-    /// Seconds.
-    #[serde(default, deserialize_with = "serde_lenient::integer")]
-    pub(crate) expires_in: Option<i64>,
-    #[serde(default, deserialize_with = "serde_lenient::text")]
-    pub(crate) refresh_token: Option<String>,
-    /// Separated by spaces.
-    #[serde(default, deserialize_with = "serde_lenient::text")]
-    pub(crate) scope: Option<String>,
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;

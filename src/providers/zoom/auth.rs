@@ -15,13 +15,13 @@ use url::Url;
 
 use super::ZoomCredential;
 use super::token_refusal::{app_refusal, user_refusal};
-use super::wire::Grant;
 use crate::config::ZoomConfig;
 use crate::http::{AllowedHosts, ApiReply, ApiRequest, Client, Priority};
 use crate::model::{SecretUrl, SourceName};
 use crate::providers::ProviderError;
 use crate::providers::oauth::{
-    Exchange, RefreshTokenIssuer, SignInService, SignInStore, TokenGrant, TokenService, sibling_url,
+    Exchange, RefreshTokenIssuer, SignInService, SignInStore, TokenGrant, TokenLifetimes,
+    TokenReply, TokenService, sibling_url,
 };
 use crate::providers::toolkit::token::{Token, TokenIssuer, Tokens};
 use crate::providers::zoom_share::ZOOM_HOSTS;
@@ -29,21 +29,14 @@ use crate::providers::zoom_share::ZOOM_HOSTS;
 /// Timeout of a token request, retries included: short enough for a read that waits for it.
 const GRANT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Lifetime of a token whose reply does not state one: what Zoom documents. A stated lifetime
-/// counts up to a day.
-const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
+/// Zoom documents an hour. A stated lifetime counts up to a day.
+const LIFETIMES: TokenLifetimes =
+    TokenLifetimes { default: Duration::from_secs(3600), max: Duration::from_secs(24 * 3600) };
 
-/// Returns the tokens of a source. `api_url` is the base URL if it is the default, which a token's
-/// reply may replace.
-pub(crate) fn tokens(
-    source: &SourceName,
-    credential: ZoomCredential,
-    oauth_url: Url,
-    api_url: Option<Url>,
-    client: Client,
-) -> Tokens {
-    let endpoint = TokenEndpoint { url: SecretUrl::new(oauth_url), api_url, client };
-    match credential {
+/// Returns the tokens of a source.
+pub(crate) fn tokens(source: &SourceName, config: &ZoomConfig, client: Client) -> Tokens {
+    let endpoint = TokenEndpoint::of(config, client);
+    match config.credential.clone() {
         ZoomCredential::Token(secret) => {
             let refusal = ProviderError::credential("Zoom refused the token").with_hint(
                 "Zoom tokens expire after one hour. Configure a new one, or account_id, client_id \
@@ -71,9 +64,7 @@ pub(crate) fn sign_in_service(
     else {
         return None;
     };
-    let api_url = config.api_url_is_default.then(|| config.api_url.clone());
-    let url = SecretUrl::new(config.oauth_url.clone());
-    let endpoint = TokenEndpoint { url, api_url, client };
+    let endpoint = TokenEndpoint::of(config, client);
     let app =
         UserApp { endpoint, source: source.clone(), client_id: client_id.clone(), client_secret };
     Some(SignInService {
@@ -95,6 +86,11 @@ struct TokenEndpoint {
 }
 
 impl TokenEndpoint {
+    fn of(config: &ZoomConfig, client: Client) -> Self {
+        let api_url = config.api_url_is_default.then(|| config.api_url.clone());
+        Self { url: SecretUrl::new(config.oauth_url.clone()), api_url, client }
+    }
+
     async fn admit(&self) -> Result<(), ProviderError> {
         Ok(self.client.admit(&self.url).await?)
     }
@@ -118,7 +114,7 @@ impl TokenEndpoint {
         let reply = self.client.call(&request).await?;
         let body = serde_json::from_slice::<Value>(&reply.body).unwrap_or_default();
         match reply.status {
-            200..300 => parse_grant(body, self.api_url.as_ref()).ok_or_else(|| {
+            200..300 => grant(body, self.api_url.as_ref()).ok_or_else(|| {
                 ProviderError::unavailable("Zoom's token service returned no token")
                     .with_hint("Check oauth_url.")
             }),
@@ -129,21 +125,11 @@ impl TokenEndpoint {
 
 /// Returns the grant in a reply, if it contains a token. `api_url` is the default base URL of the
 /// API, if the reply may name another one.
-pub(crate) fn parse_grant(body: Value, api_url: Option<&Url>) -> Option<TokenGrant> {
-    let grant = serde_json::from_value::<Grant>(body).ok()?;
-    let lifetime = grant
-        .expires_in
-        .and_then(|seconds| u64::try_from(seconds).ok())
-        .map_or(DEFAULT_LIFETIME, |seconds| {
-            Duration::from_secs(seconds).min(DEFAULT_LIFETIME * 24)
-        });
-    Some(TokenGrant {
-        access: SecretString::from(grant.access_token?),
-        lifetime,
-        refresh: grant.refresh_token.map(SecretString::from),
-        scopes: grant.scope,
-        api_url: api_url.zip(grant.api_url).and_then(|(base, named)| trusted_url(base, &named)),
-    })
+pub(crate) fn grant(body: Value, api_url: Option<&Url>) -> Option<TokenGrant> {
+    let reply = TokenReply::read(body)?;
+    let api_url = api_url.zip(reply.api_url.as_deref());
+    let api_url = api_url.and_then(|(base, named)| trusted_url(base, named));
+    Some(TokenGrant { api_url, ..reply.into_grant(LIFETIMES)? })
 }
 
 /// A Server-to-Server app.

@@ -11,19 +11,21 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::api::{Api, ApiError, RateLimitLabel};
+use super::pages::Pages;
 use super::{file_status, mapping, metadata, participants, path_segment, wire};
 use crate::http::Priority;
 use crate::model::{Details, MeetingId, SourceName, line_with_hint};
 use crate::providers::ProviderError;
+use crate::providers::toolkit::page_guard::PageLimits;
 
 /// Timeout of one call in the background. Zoom answers within a second or two.
 const DETAILS_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The maximum of Zoom.
-const PAGE_SIZE: usize = 300;
-
 /// The largest webinar has 50,000 seats, and several participants can use one in turn.
-const MAX_PAGES: usize = 400;
+const MAX_PARTICIPANTS: usize = 120_000;
+
+/// [`MAX_PARTICIPANTS`] on full pages.
+const PAGE_LIMITS: PageLimits = PageLimits { max_pages: 400, max_barren_pages: usize::MAX };
 
 /// One of the requests about a meeting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,28 +199,19 @@ impl DetailsReader {
 
 /// Returns the participants of all pages.
 async fn list_participants(api: &Api, path: &str) -> Result<Vec<Value>, ApiError> {
+    let mut pages = Pages::new(api, path, [], Part::Participants.subject(), PAGE_LIMITS);
     let mut participants = Vec::new();
-    let mut next = None;
-    let page_size = PAGE_SIZE.to_string();
-    for _ in 0..MAX_PAGES {
-        let mut query = vec![("page_size", page_size.as_str())];
-        query.extend(next.as_deref().map(|next| ("next_page_token", next)));
-        let limit = (RateLimitLabel::Medium, Priority::Background);
-        let page =
-            wire::ParticipantPage::read(api.get(limit, path, &query, DETAILS_TIMEOUT).await?);
-        participants.extend(page.participants);
-        if participants.len() > MAX_PAGES * PAGE_SIZE {
-            break;
+    while let Some(reply) = pages.next().await? {
+        if reply.is_first {
+            participants.clear();
         }
-        next = page.next;
-        if next.is_none() {
-            return Ok(participants);
+        participants.extend(wire::participants(reply.object));
+        if participants.len() > MAX_PARTICIPANTS {
+            let what = format!("listed more than {MAX_PARTICIPANTS} participants of a meeting");
+            return Err(pages.unexpected(&what).into());
         }
     }
-    Err(ProviderError::unavailable(format!(
-        "Zoom listed the participants of a meeting on more than {MAX_PAGES} pages of {PAGE_SIZE}"
-    ))
-    .into())
+    Ok(participants)
 }
 
 /// The details that have arrived so far.

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use super::Zoom;
 use super::auth;
-use super::{Zoom, ZoomOptions};
 use crate::config::{ProviderConfig, SourceConfig};
 use crate::http::Client;
-use crate::providers::{Provider, ProviderFactory, SignInService};
+use crate::providers::{Provider, ProviderFactory, SignInService, SourceOptions};
 
 /// Opens Zoom sources.
 #[derive(Clone, Copy, Debug)]
@@ -14,19 +14,8 @@ pub struct ZoomFactory;
 
 impl ProviderFactory for ZoomFactory {
     fn open(&self, source: &SourceConfig, client: &Client) -> Option<Arc<dyn Provider>> {
-        let ProviderConfig::Zoom(zoom) = &source.provider else { return None };
-        let zoom = zoom.clone();
-        let options = ZoomOptions {
-            source: source.name.clone(),
-            credential: zoom.credential,
-            users: zoom.users,
-            api_url: zoom.api_url,
-            oauth_url: zoom.oauth_url,
-            api_url_is_default: zoom.api_url_is_default,
-            plan: zoom.plan,
-            download_hosts: source.download_hosts.clone(),
-        };
-        Some(Arc::new(Zoom::new(options, client.clone())))
+        let ProviderConfig::Zoom(config) = &source.provider else { return None };
+        Some(Arc::new(Zoom::new(SourceOptions::of(source, config), client.clone())))
     }
 
     fn sign_in_service(&self, source: &SourceConfig, client: &Client) -> Option<SignInService> {

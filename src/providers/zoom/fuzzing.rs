@@ -45,7 +45,7 @@ pub fn left(requested: DaySpan, today: Date, body: &[u8]) -> Vec<DaySpan> {
 
 /// Returns the number of users of a page.
 pub fn users(body: &[u8]) -> usize {
-    json_repair::object(body).map_or(0, |reply| wire::UserPage::read(reply).users.len())
+    json_repair::object(body).map_or(0, |reply| wire::users(reply).len())
 }
 
 /// Returns the keys of the files with a download URL in a reply about one meeting.
@@ -71,7 +71,7 @@ pub fn refused(status: u16, body: &[u8], secret: &SecretString) -> Option<Provid
 /// Returns the lifetime of a granted token, the base URL that the reply names if it is trusted, and
 /// the file of the sign-in if the token can be renewed.
 pub fn granted(base: &Url, body: &[u8]) -> Option<(Duration, Option<Url>, Option<Vec<u8>>)> {
-    let granted = auth::parse_grant(serde_json::from_slice(body).ok()?, Some(base))?;
+    let granted = auth::grant(serde_json::from_slice(body).ok()?, Some(base))?;
     let kept = oauth::fuzzing::stored(&granted);
     Some((granted.lifetime, granted.api_url, kept))
 }
@@ -108,5 +108,5 @@ pub fn described(source: &SourceName, body: &[u8]) -> Option<Details> {
 
 /// Returns the table of participants.
 pub fn participants(body: &[u8]) -> Option<SharedText> {
-    participants::table(&wire::ParticipantPage::read(json_repair::object(body)?).participants)
+    participants::table(&wire::participants(json_repair::object(body)?))
 }

@@ -1,24 +1,25 @@
 //! The identity of a Zoom archive, and where its requests go.
 
-use url::Url;
-
-use super::options::ZoomOptions;
-use crate::config::ZoomCredential;
-use crate::providers::ArchiveIdentity;
+use crate::config::{ZoomConfig, ZoomCredential};
 use crate::providers::toolkit::base_urls;
+use crate::providers::{ArchiveIdentity, SourceDescriptor, SourceOptions};
 
-pub(crate) fn of(options: &ZoomOptions) -> ArchiveIdentity {
+/// Returns what identifies a source.
+pub(crate) fn descriptor(options: &SourceOptions<ZoomConfig>) -> SourceDescriptor {
+    let ZoomConfig { credential, api_url, oauth_url, .. } = &options.config;
+    let base_urls = match credential {
+        // A bare token is never renewed.
+        ZoomCredential::Token(_) => vec![api_url.clone()],
+        _ => base_urls::of(oauth_url, api_url),
+    };
+    SourceDescriptor { name: options.source.clone(), identity: of(options), base_urls }
+}
+
+fn of(options: &SourceOptions<ZoomConfig>) -> ArchiveIdentity {
     // Every field is named, so that a new one is considered here.
-    let ZoomOptions {
-        source: _,
-        credential,
-        users,
-        api_url,
-        oauth_url,
-        api_url_is_default: _,
-        plan: _,
-        download_hosts: _,
-    } = options;
+    let SourceOptions { source: _, config, download_hosts: _ } = options;
+    let ZoomConfig { credential, users, api_url, oauth_url, api_url_is_default: _, plan: _ } =
+        config;
     let identity = match credential {
         ZoomCredential::Token(_) => ArchiveIdentity::new("zoom", &["token"], false),
         ZoomCredential::ServerToServer { account_id, client_id, client_secret: _ } => {
@@ -32,33 +33,27 @@ pub(crate) fn of(options: &ZoomOptions) -> ArchiveIdentity {
     identity.with_urls([api_url, oauth_url]).with_list("users", users)
 }
 
-/// Returns the base URLs that requests are sent to. A bare token is never renewed.
-pub(crate) fn base_urls(options: &ZoomOptions) -> Vec<Url> {
-    match options.credential {
-        ZoomCredential::Token(_) => vec![options.api_url.clone()],
-        _ => base_urls::of(&options.oauth_url, &options.api_url),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::ZoomPlan;
     use crate::model::SourceName;
 
-    fn options() -> ZoomOptions {
-        ZoomOptions {
+    fn options() -> SourceOptions<ZoomConfig> {
+        SourceOptions {
             source: SourceName::new("acme").unwrap(),
-            credential: ZoomCredential::ServerToServer {
-                account_id: "acc".into(),
-                client_id: "app".into(),
-                client_secret: "secret".into(),
+            config: ZoomConfig {
+                credential: ZoomCredential::ServerToServer {
+                    account_id: "acc".into(),
+                    client_id: "app".into(),
+                    client_secret: "secret".into(),
+                },
+                users: vec!["ana@example.org".into(), "bo@example.org".into()],
+                api_url: "https://api.zoom.us/v2".parse().unwrap(),
+                oauth_url: "https://zoom.us/oauth/token".parse().unwrap(),
+                api_url_is_default: true,
+                plan: ZoomPlan::Pro,
             },
-            users: vec!["ana@example.org".into(), "bo@example.org".into()],
-            api_url: "https://api.zoom.us/v2".parse().unwrap(),
-            oauth_url: "https://zoom.us/oauth/token".parse().unwrap(),
-            api_url_is_default: true,
-            plan: ZoomPlan::Pro,
             download_hosts: Vec::new(),
         }
     }
@@ -77,15 +72,16 @@ mod tests {
     #[test]
     fn irrelevant_settings_leave_the_identity_unchanged() {
         let before = of(&options());
-        let mut other = options();
+        let mut other = options().config;
         other.users.reverse();
         (other.plan, other.api_url_is_default) = (ZoomPlan::Business, false);
         let ZoomCredential::ServerToServer { client_secret, .. } = &mut other.credential else {
             panic!()
         };
         *client_secret = "another".into();
-        assert_eq!(of(&other), before);
+        let changed = |config| of(&SourceOptions { config, ..options() });
+        assert_eq!(changed(other.clone()), before);
         other.users.pop();
-        assert_ne!(of(&other), before);
+        assert_ne!(changed(other), before);
     }
 }

@@ -24,11 +24,12 @@ use super::path_segment;
 use super::wire::Detail;
 use crate::http::{AllowedHosts, Client, Priority, error::origin};
 use crate::model::{DaySpan, FileId, Lease, MeetingId};
+use crate::providers::toolkit::lease_timeout::within_lease_timeout;
 use crate::providers::zoom_share::{
-    Credential, CredentialPlacement, DownloadUrl, DownloadUrlCache, LEASE_TIMEOUT, Resolution,
-    UrlResolver, find_url,
+    Credential, CredentialPlacement, DownloadUrl, DownloadUrlCache, Resolution, UrlResolver,
+    find_url,
 };
-use crate::providers::{ErrorClass, LeaseEffort, ProviderError};
+use crate::providers::{ErrorClass, LeaseEffort, LeaseRequest, ProviderError};
 
 /// Lifetime that is requested for the download token of a meeting, in seconds: long enough to read
 /// a long recording with one lease if the download host serves it itself.
@@ -82,36 +83,27 @@ impl Leases {
         self.trash_urls.store(all_days, is_complete, listed);
     }
 
-    /// Returns a lease of `file`. It starts with `effort` and increases it after each refusal.
+    /// Returns a lease. It starts with the effort of the request and increases it after each
+    /// refusal.
     pub(crate) async fn lease(
         &self,
         api: &Api,
-        file: &FileId,
-        effort: LeaseEffort,
-        priority: Priority,
+        request: LeaseRequest<'_>,
     ) -> Result<Lease, ProviderError> {
-        let deadline = Instant::now() + LEASE_TIMEOUT;
-        let resolve = async {
-            if file.meeting.is_in_trash() {
-                self.resolve_trashed(api, file, priority, deadline).await
+        within_lease_timeout(async |deadline| {
+            if request.file.meeting.is_in_trash() {
+                self.resolve_trashed(api, request, deadline).await
             } else {
-                self.resolve(api, file, effort, priority, deadline).await
+                self.resolve(api, request, deadline).await
             }
-        };
-        tokio::time::timeout_at(deadline, resolve).await.unwrap_or_else(|_| {
-            Err(ProviderError::unavailable(format!(
-                "Zoom returned no download URL within {} s",
-                LEASE_TIMEOUT.as_secs()
-            )))
         })
+        .await
     }
 
     async fn resolve(
         &self,
         api: &Api,
-        file: &FileId,
-        effort: LeaseEffort,
-        priority: Priority,
+        LeaseRequest { file, effort, priority }: LeaseRequest<'_>,
         deadline: Instant,
     ) -> Result<Lease, ProviderError> {
         let listed = self.urls.get(file);
@@ -174,8 +166,7 @@ impl Leases {
     async fn resolve_trashed(
         &self,
         api: &Api,
-        file: &FileId,
-        priority: Priority,
+        LeaseRequest { file, priority, .. }: LeaseRequest<'_>,
         deadline: Instant,
     ) -> Result<Lease, ProviderError> {
         let Some(url) = self.trash_urls.get(file) else {

@@ -2,21 +2,20 @@
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::api::{Api, ApiError, RateLimitLabel, unexpected};
+use super::api::{Api, unexpected};
 use super::mapping::{self, MappedMeeting};
+use super::pages::Pages;
 use super::recording_owner::RecordingOwner;
 use super::wire::{self, Page};
-use crate::http::Priority;
 use crate::model::{Availability, DaySpan, Meeting, MeetingId, SourceName};
 use crate::providers::ProviderError;
-use crate::providers::toolkit::page_guard::{PageGuard, PageLimits};
+use crate::providers::toolkit::page_guard::PageLimits;
 use crate::providers::toolkit::windowed_listing::{
     Overlap, PermanentFailure, RangeQueue, WindowReport, keep_highest, list_windows, windows,
 };
@@ -25,19 +24,8 @@ use crate::providers::toolkit::windowed_listing::{
 /// only reach that limit sooner.
 const WINDOW_CONCURRENCY: usize = 4;
 
-/// The maximum of Zoom.
-const PAGE_SIZE: &str = "300";
-
-/// Timeout of one page with its retries: a rate limit of a few seconds and two failed replies fit
-/// in. A user waits at a prompt for the first page.
-const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// 300,000 meetings in a month, or ten pages without a new one, are a list without an end.
 const PAGE_LIMITS: PageLimits = PageLimits { max_pages: 1000, max_barren_pages: 10 };
-
-/// How often a range starts again after its page token expired. Tokens live 15 minutes, so this is
-/// rare; three times in a row have another cause.
-const MAX_RESTARTS: usize = 3;
 
 /// A listed meeting. In a large archive, most have not changed since the last listing.
 pub(crate) enum ListedEntry {
@@ -180,58 +168,27 @@ impl Lister<'_> {
         range: DaySpan,
         report: &mut WindowReport<ListedEntry>,
     ) -> Result<DaySpan, ProviderError> {
-        let path = self.owner.path();
+        let (path, subject) = (self.owner.path(), self.owner.subject());
         let (from, to) = (range.from.to_string(), range.to.to_string());
+        let query = [("from", from.as_str()), ("to", to.as_str())];
+        let mut pages = Pages::new(self.api, &path, query, &subject, PAGE_LIMITS);
         let mut covered = None;
-        let mut token: Option<String> = None;
-        let mut restarts = 0;
-        let mut guard = PageGuard::new(PAGE_LIMITS);
-        loop {
-            guard.begin_page().map_err(|error| self.odd(&error.to_string()))?;
-            let mut query =
-                vec![("from", from.as_str()), ("to", to.as_str()), ("page_size", PAGE_SIZE)];
-            if let Some(token) = &token {
-                query.push(("next_page_token", token));
-            }
-            let reply = match self
-                .api
-                .get((RateLimitLabel::Medium, Priority::Background), &path, &query, PAGE_TIMEOUT)
-                .await
-            {
-                // A range that was listed in part is refused: its token expired (15 minutes), not
-                // the permission.
-                Err(ApiError::Refused(refusal)) if token.is_some() && refusal.is_of_request() => {
-                    if restarts == MAX_RESTARTS {
-                        return Err(self.odd("refuses the page tokens it gives"));
-                    }
-                    restarts += 1;
-                    token = None;
-                    guard.restart();
-                    tracing::debug!(
-                        source = %self.source, %from, ?refusal, "listing this range again"
-                    );
-                    continue;
-                }
-                reply => reply.map_err(|error| error.about(&self.owner.subject()))?,
-            };
-            let page =
-                Page::read(reply).ok_or_else(|| self.odd("sent a listing without meetings"))?;
-            let covers = *covered.get_or_insert_with(|| page.covers(range));
+        while let Some(reply) = pages.next().await.map_err(|error| error.about(&subject))? {
+            let page = Page::read(reply.object)
+                .ok_or_else(|| pages.unexpected("sent a listing without meetings"))?;
+            covered.get_or_insert_with(|| page.covers(range));
             report.has_page = true;
             if page.unreadable > 0 {
                 // Any known meeting may be among these, so none of the range may count as deleted.
-                let count = page.unreadable;
-                let error = self.odd(&format!("listed {count} meetings that cannot be read"));
-                report.failed.push((range, error));
+                let what = format!("listed {} meetings that cannot be read", page.unreadable);
+                report.failed.push((range, pages.unexpected(&what)));
             }
-            guard.record_items(page.meetings.iter().map(wire::Meeting::uuid));
+            pages.record_items(page.meetings.iter().map(wire::Meeting::uuid));
             let meetings =
                 page.meetings.into_iter().map(|entry| mapping::meeting(self.source, entry));
             report.items.extend(meetings.map(self.take));
-            let Some(next) = page.next else { return Ok(covers) };
-            guard.follow(&next).map_err(|error| self.odd(&error.to_string()))?;
-            token = Some(next);
         }
+        Ok(covered.unwrap_or(range))
     }
 
     fn odd(&self, what: &str) -> ProviderError {

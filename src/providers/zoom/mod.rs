@@ -22,7 +22,6 @@
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use url::Url;
 
 use self::api::{Api, RateLimiters};
 use self::details::DetailsReader;
@@ -30,12 +29,12 @@ use self::leases::Leases;
 use self::listing::{Fullness, ListedEntry};
 use self::mapping::MappedMeeting;
 use crate::http::{AllowedHosts, Client, Priority};
-use crate::model::{DaySpan, Details, FileId, Lease, MeetingId, SourceName};
+use crate::model::{DaySpan, Details, Lease, MeetingId};
 use crate::providers::zoom_share::error_object::is_error_object;
 use crate::providers::zoom_share::{ZOOM_HOSTS, file_kinds};
 use crate::providers::{
-    ArchiveIdentity, Conventions, KnownMeetings, LeaseEffort, Listing, Permission, Provider,
-    ProviderError, RecycleBin, TrashListing,
+    Conventions, KnownMeetings, LeaseRequest, Listing, Permission, Provider, ProviderError,
+    RecycleBin, SourceDescriptor, SourceOptions, TrashListing,
 };
 
 mod api;
@@ -50,7 +49,7 @@ mod leases;
 mod listing;
 mod mapping;
 mod metadata;
-mod options;
+mod pages;
 mod participants;
 mod path_segment;
 mod recording_owner;
@@ -61,15 +60,15 @@ mod trash;
 mod wire;
 
 pub use factory::ZoomFactory;
-pub use options::ZoomOptions;
 
-pub use crate::config::{ZoomCredential, ZoomPlan};
+pub use crate::config::{ZoomConfig, ZoomCredential, ZoomPlan};
+
+/// The settings of a Zoom source.
+pub type ZoomOptions = SourceOptions<ZoomConfig>;
 
 /// One Zoom account.
 pub struct Zoom {
-    source: SourceName,
-    identity: ArchiveIdentity,
-    base_urls: Vec<Url>,
+    descriptor: SourceDescriptor,
     users: Vec<String>,
     api: Api,
     leases: Leases,
@@ -81,30 +80,20 @@ pub struct Zoom {
 impl Zoom {
     /// Returns the account. It sends no request.
     pub fn new(options: ZoomOptions, client: Client) -> Self {
-        let identity = identity::of(&options);
-        let base_urls = identity::base_urls(&options);
-        let names = ZOOM_HOSTS.into_iter().chain(options.download_hosts.iter().map(String::as_str));
-        let hosts = AllowedHosts::new(names, &options.api_url);
-        let replaceable = options.api_url_is_default.then(|| options.api_url.clone());
-        let account = match &options.credential {
+        let descriptor = identity::descriptor(&options);
+        let hosts = AllowedHosts::new(options.allowed_hosts(ZOOM_HOSTS), &options.config.api_url);
+        let SourceOptions { source, config, .. } = options;
+        let account = match &config.credential {
             ZoomCredential::ServerToServer { account_id, .. } => account_id.as_str(),
             // The account is not known.
-            ZoomCredential::Token(_) | ZoomCredential::SignedIn { .. } => options.source.as_str(),
+            ZoomCredential::Token(_) | ZoomCredential::SignedIn { .. } => source.as_str(),
         };
-        let rate_limiters = RateLimiters::of(&client, account, options.plan);
-        let tokens = auth::tokens(
-            &options.source,
-            options.credential,
-            options.oauth_url,
-            replaceable,
-            client.clone(),
-        );
+        let rate_limiters = RateLimiters::of(&client, account, config.plan);
+        let tokens = auth::tokens(&source, &config, client.clone());
         Self {
-            source: options.source,
-            identity,
-            base_urls,
-            users: options.users,
-            api: Api::new(client.clone(), options.api_url, tokens, rate_limiters),
+            descriptor,
+            users: config.users,
+            api: Api::new(client.clone(), config.api_url, tokens, rate_limiters),
             leases: Leases::new(client, hosts),
             known: OnceLock::new(),
             details: DetailsReader::default(),
@@ -128,8 +117,8 @@ impl Zoom {
 
 #[async_trait]
 impl Provider for Zoom {
-    fn source(&self) -> &SourceName {
-        &self.source
+    fn descriptor(&self) -> &SourceDescriptor {
+        &self.descriptor
     }
 
     fn set_known_meetings(&self, known: Arc<dyn KnownMeetings>) {
@@ -140,7 +129,7 @@ impl Provider for Zoom {
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError> {
         let owners = recording_owner::resolve(&self.api, &self.users).await?;
         let take = |mapped| self.take(mapped);
-        let mut listing = listing::list(&self.api, &self.source, &owners, span, &take).await?;
+        let mut listing = listing::list(&self.api, self.source(), &owners, span, &take).await?;
         self.leases.store(span, listing.failed.is_empty(), &mut listing.meetings);
         let (mut meetings, mut unchanged) = (Vec::new(), Vec::new());
         for listed in listing.meetings {
@@ -158,13 +147,13 @@ impl Provider for Zoom {
 
     async fn list_trash(&self, _span: DaySpan) -> Result<TrashListing, ProviderError> {
         let owners = recording_owner::resolve_users(&self.api, &self.users).await?;
-        let (listing, urls) = trash::list(&self.api, &self.source, &owners).await?;
+        let (listing, urls) = trash::list(&self.api, self.source(), &owners).await?;
         self.leases.store_trash(listing.failed.is_none(), urls);
         Ok(listing)
     }
 
     async fn details(&self, meeting: &MeetingId) -> Result<Option<Details>, ProviderError> {
-        self.details.read(&self.api, &self.source, meeting).await
+        self.details.read(&self.api, self.source(), meeting).await
     }
 
     async fn complete(
@@ -172,19 +161,11 @@ impl Provider for Zoom {
         meeting: &MeetingId,
         known: &Details,
     ) -> Result<Details, ProviderError> {
-        self.details.complete(&self.api, &self.source, meeting, known).await
+        self.details.complete(&self.api, self.source(), meeting, known).await
     }
 
     async fn renew(&self, meeting: &MeetingId, known: &Details) -> Result<Details, ProviderError> {
-        self.details.renew(&self.api, &self.source, meeting, known).await
-    }
-
-    fn identity(&self) -> ArchiveIdentity {
-        self.identity.clone()
-    }
-
-    fn base_urls(&self) -> Vec<Url> {
-        self.base_urls.clone()
+        self.details.renew(&self.api, self.source(), meeting, known).await
     }
 
     async fn permissions(&self) -> Result<Vec<Permission>, ProviderError> {
@@ -207,18 +188,7 @@ impl Provider for Zoom {
         is_error_object(body)
     }
 
-    async fn lease(
-        &self,
-        file: &FileId,
-        effort: LeaseEffort,
-        priority: Priority,
-    ) -> Result<Lease, ProviderError> {
-        self.leases.lease(&self.api, file, effort, priority).await
-    }
-}
-
-impl std::fmt::Debug for Zoom {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Zoom").field("source", &self.source).finish_non_exhaustive()
+    async fn lease(&self, request: LeaseRequest<'_>) -> Result<Lease, ProviderError> {
+        self.leases.lease(&self.api, request).await
     }
 }

@@ -7,12 +7,13 @@ use glob::Pattern;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::api::{Api, ApiError, RateLimitLabel, unexpected};
+use super::api::{Api, ApiError, RateLimitLabel};
+use super::pages::Pages;
 use super::path_segment;
-use super::wire::{User, UserPage};
+use super::wire::{self, User};
 use crate::http::Priority;
 use crate::providers::ProviderError;
-use crate::providers::toolkit::page_guard::{PageGuard, PageLimits};
+use crate::providers::toolkit::page_guard::PageLimits;
 
 /// The name that stands for all users.
 const ALL: &str = "all";
@@ -21,14 +22,11 @@ const ALL: &str = "all";
 /// have not joined yet, can own recordings, too ("List users" in Zoom's API reference).
 const STATES: [&str; 3] = ["active", "inactive", "pending"];
 
-/// The maximum of Zoom.
-const PAGE_SIZE: &str = "300";
-
 /// 300,000 users in one state are a list without an end.
 const PAGE_LIMITS: PageLimits = PageLimits { max_pages: 1000, max_barren_pages: usize::MAX };
 
-/// Timeout of one page with its retries.
-const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Timeout of the question whether an account can be listed at once, with its retries.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Whose recordings one list contains.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,7 +111,7 @@ async fn can_list_account(api: &Api) -> Result<bool, ProviderError> {
     let query = [("from", today.as_str()), ("to", today.as_str()), ("page_size", "1")];
     let account = RecordingOwner::Account;
     let limit = (RateLimitLabel::Medium, Priority::Background);
-    match api.get(limit, &account.path(), &query, PAGE_TIMEOUT).await {
+    match api.get(limit, &account.path(), &query, PROBE_TIMEOUT).await {
         Ok(_) => Ok(true),
         Err(ApiError::Refused(refusal)) if refusal.is_of_request() || refusal.is_of_scope() => {
             Ok(false)
@@ -126,24 +124,9 @@ async fn list_users(api: &Api) -> Result<Vec<User>, ProviderError> {
     const SUBJECT: &str = "the account's users, which `users` has patterns for";
     let mut users = Vec::new();
     for state in STATES {
-        let mut token: Option<String> = None;
-        let mut guard = PageGuard::new(PAGE_LIMITS);
-        loop {
-            guard.begin_page().map_err(|error| unexpected(&error, SUBJECT))?;
-            let mut query = vec![("status", state), ("page_size", PAGE_SIZE)];
-            if let Some(token) = &token {
-                query.push(("next_page_token", token));
-            }
-            let limit = (RateLimitLabel::Medium, Priority::Background);
-            let reply = api
-                .get(limit, "/users", &query, PAGE_TIMEOUT)
-                .await
-                .map_err(|error| error.about(SUBJECT))?;
-            let page = UserPage::read(reply);
-            users.extend(page.users);
-            let Some(next) = page.next else { break };
-            guard.follow(&next).map_err(|error| unexpected(&error, SUBJECT))?;
-            token = Some(next);
+        let mut pages = Pages::new(api, "/users", [("status", state)], SUBJECT, PAGE_LIMITS);
+        while let Some(reply) = pages.next().await.map_err(|error| error.about(SUBJECT))? {
+            users.extend(wire::users(reply.object));
         }
     }
     Ok(users)

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::http::ApiReply;
 use crate::providers::ProviderError;
 use crate::providers::toolkit::api_client::ApiRefusal;
-use crate::providers::toolkit::redaction::quotable;
+use crate::providers::toolkit::redaction::{in_parentheses, quotable};
 use crate::providers::toolkit::serde_lenient;
 use crate::providers::zoom_share::codes::{self, APP_CODES, REPLACED, SCOPES, TOKEN};
 
@@ -85,7 +85,7 @@ impl Refusal {
                  the next token.",
             );
         }
-        let quote = self.quote();
+        let quote = in_parentheses(&self.message);
         match self.code {
             Some(TOKEN) => ProviderError::credential(format!(
                 "Zoom refused the token for {subject}, and a new one, too{quote}"
@@ -134,9 +134,11 @@ impl Refusal {
             )),
             Some(code) => match app_problem(code) {
                 Some((problem, hint)) => {
-                    let quote = self.quote_after(": ");
-                    ProviderError::credential(format!("{problem} (code {code}{quote})"))
-                        .with_hint(hint)
+                    let mut details = format!("code {code}");
+                    if !self.message.is_empty() {
+                        details = format!("{details}: \"{}\"", self.message);
+                    }
+                    ProviderError::credential(format!("{problem} ({details})")).with_hint(hint)
                 }
                 None => self.by_status(subject, &quote),
             },
@@ -185,21 +187,6 @@ impl Refusal {
                 ))
                 .with_hint("A running mount retries automatically.")
             }
-        }
-    }
-
-    /// Returns Zoom's message in brackets after a space, or nothing.
-    fn quote(&self) -> String {
-        let quote = self.quote_after("");
-        if quote.is_empty() { quote } else { format!(" ({quote})") }
-    }
-
-    /// Returns Zoom's message in quotes after `before`, or nothing.
-    fn quote_after(&self, before: &str) -> String {
-        if self.message.is_empty() {
-            String::new()
-        } else {
-            format!("{before}\"{}\"", self.message)
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::http::ApiReply;
 use crate::model::SourceName;
 use crate::providers::ProviderError;
-use crate::providers::toolkit::redaction::quotable;
+use crate::providers::toolkit::redaction::{in_parentheses, quotable};
 use crate::providers::toolkit::serde_lenient;
 
 /// Returns the error of a Server-to-Server app that got no token. `secret` is kept out of the
@@ -85,9 +85,7 @@ impl Refusal {
         };
         let reason =
             secrets.iter().fold(field("reason"), |reason, secret| quotable(&reason, secret));
-        let quoted_reason =
-            if reason.is_empty() { String::new() } else { format!(" (\"{reason}\")") };
-        Self { error: field("error"), quoted_reason }
+        Self { error: field("error"), quoted_reason: in_parentheses(&reason) }
     }
 }
 

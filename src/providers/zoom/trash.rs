@@ -4,19 +4,18 @@
 //! all recordings" in Zoom's API reference). Zoom ignores dates there.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::api::{Api, RateLimitLabel, unexpected};
+use super::api::Api;
 use super::mapping::{self, MappedMeeting};
+use super::pages::Pages;
 use super::recording_owner::RecordingOwner;
 use super::wire::{self, Page};
-use crate::http::Priority;
 use crate::model::{MeetingId, SourceName};
-use crate::providers::toolkit::page_guard::{PageGuard, PageLimits};
+use crate::providers::toolkit::page_guard::PageLimits;
 use crate::providers::toolkit::serde_lenient;
 use crate::providers::zoom_share::DownloadUrl;
 use crate::providers::{ErrorClass, ProviderError, RecycleBin, TrashEntry, TrashListing};
@@ -37,14 +36,8 @@ const USER_CONCURRENCY: usize = 2;
 /// After so many failures in a row, the other users are not requested: the reason is not a user.
 const MAX_FAILURES_IN_A_ROW: usize = 4;
 
-/// The maximum of Zoom.
-const PAGE_SIZE: &str = "300";
-
 /// The trash of one user, which holds 30 days, rarely has more than one page.
 const PAGE_LIMITS: PageLimits = PageLimits { max_pages: 100, max_barren_pages: usize::MAX };
-
-/// Timeout of one page with its retries, in the background.
-const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The download URLs of each meeting, with its start.
 pub(crate) type TrashUrls = Vec<(MeetingId, Timestamp, Vec<DownloadUrl>)>;
@@ -104,29 +97,16 @@ async fn list_owner(
     let path = owner.path();
     let mut entries = Vec::new();
     for trash_type in TRASH_TYPES {
-        let mut token: Option<String> = None;
-        let mut guard = PageGuard::new(PAGE_LIMITS);
-        loop {
-            guard.begin_page().map_err(|error| unexpected(&error, &subject))?;
-            let mut query =
-                vec![("trash", "true"), ("trash_type", trash_type), ("page_size", PAGE_SIZE)];
-            if let Some(token) = &token {
-                query.push(("next_page_token", token));
-            }
-            let reply = api
-                .get((RateLimitLabel::Medium, Priority::Background), &path, &query, PAGE_TIMEOUT)
-                .await
-                .map_err(|error| error.about(&subject))?;
-            let page = Page::read(reply)
-                .ok_or_else(|| unexpected(&"sent a list without meetings", &subject))?;
+        let query = [("trash", "true"), ("trash_type", trash_type)];
+        let mut pages = Pages::new(api, &path, query, &subject, PAGE_LIMITS);
+        while let Some(reply) = pages.next().await.map_err(|error| error.about(&subject))? {
+            let page = Page::read(reply.object)
+                .ok_or_else(|| pages.unexpected("sent a list without meetings"))?;
             if page.unreadable > 0 {
                 let what = format!("listed {} meetings that cannot be read", page.unreadable);
-                return Err(unexpected(&what, &subject));
+                return Err(pages.unexpected(&what));
             }
             entries.extend(page.meetings.into_iter().map(|entry| trash_entry(source, entry)));
-            let Some(next) = page.next else { break };
-            guard.follow(&next).map_err(|error| unexpected(&error, &subject))?;
-            token = Some(next);
         }
     }
     Ok(entries)

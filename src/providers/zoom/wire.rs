@@ -15,8 +15,6 @@ pub(crate) struct Page {
     pub(crate) from: Option<Date>,
     /// Last day that the list covers, if the reply says so.
     pub(crate) to: Option<Date>,
-    /// Token of the next page; `None` on the last page.
-    pub(crate) next: Option<String>,
     /// The readable entries.
     pub(crate) meetings: Vec<Meeting>,
     /// Number of entries that are not readable.
@@ -36,7 +34,6 @@ impl Page {
         Some(Self {
             from: day(&reply, "from"),
             to: day(&reply, "to"),
-            next: serde_lenient::first_text(&reply, &["next_page_token"]),
             unreadable: listed - meetings.len(),
             meetings,
         })
@@ -48,15 +45,6 @@ impl Page {
     }
 }
 
-/// One page of an account's users.
-#[derive(Default)]
-pub(crate) struct UserPage {
-    /// The readable entries.
-    pub(crate) users: Vec<User>,
-    /// Token of the next page; `None` on the last page.
-    pub(crate) next: Option<String>,
-}
-
 /// A user. A pending user has no id, and an inactive one may have no name.
 #[derive(Deserialize)]
 pub(crate) struct User {
@@ -66,34 +54,21 @@ pub(crate) struct User {
     pub(crate) email: Option<String>,
 }
 
-impl UserPage {
-    /// Reads a page; a reply without users is an empty page.
-    pub(crate) fn read(mut reply: Map<String, Value>) -> Self {
-        let entries = match reply.remove("users") {
-            Some(Value::Array(entries)) => entries,
-            _ => Vec::new(),
-        };
-        let users =
-            entries.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect();
-        Self { users, next: serde_lenient::first_text(&reply, &["next_page_token"]) }
-    }
+/// Returns the readable users of a page. A reply without users is an empty page.
+pub(crate) fn users(reply: Map<String, Value>) -> Vec<User> {
+    let entries = entries(reply, "users").into_iter();
+    entries.filter_map(|entry| serde_json::from_value(entry).ok()).collect()
 }
 
-/// One page of the participants of a meeting.
-pub(crate) struct ParticipantPage {
-    pub(crate) participants: Vec<Value>,
-    /// Token of the next page; `None` on the last page.
-    pub(crate) next: Option<String>,
+/// Returns the participants of a page. A reply without participants is an empty page.
+pub(crate) fn participants(reply: Map<String, Value>) -> Vec<Value> {
+    entries(reply, "participants")
 }
 
-impl ParticipantPage {
-    /// Reads a page; a reply without participants is an empty page.
-    pub(crate) fn read(mut reply: Map<String, Value>) -> Self {
-        let participants = match reply.remove("participants") {
-            Some(Value::Array(participants)) => participants,
-            _ => Vec::new(),
-        };
-        Self { participants, next: serde_lenient::first_text(&reply, &["next_page_token"]) }
+fn entries(mut reply: Map<String, Value>, name: &str) -> Vec<Value> {
+    match reply.remove(name) {
+        Some(Value::Array(entries)) => entries,
+        _ => Vec::new(),
     }
 }
 
@@ -213,22 +188,4 @@ impl Detail {
             .unwrap_or_default();
         Self { files, participants, token: token.map(SecretString::from) }
     }
-}
-
-/// A reply of the token endpoint.
-#[derive(Deserialize)]
-pub(crate) struct Grant {
-    #[serde(default, deserialize_with = "serde_lenient::text")]
-    pub(crate) access_token: Option<String>,
-    /// Seconds.
-    #[serde(default, deserialize_with = "serde_lenient::integer")]
-    pub(crate) expires_in: Option<i64>,
-    #[serde(default, deserialize_with = "serde_lenient::text")]
-    pub(crate) api_url: Option<String>,
-    /// Only for a user who signed in.
-    #[serde(default, deserialize_with = "serde_lenient::text")]
-    pub(crate) refresh_token: Option<String>,
-    /// Separated by spaces.
-    #[serde(default, deserialize_with = "serde_lenient::text")]
-    pub(crate) scope: Option<String>,
 }

@@ -18,7 +18,5 @@ mod url_cache;
 
 pub(crate) use download_url::{DownloadUrl, find_url};
 pub(crate) use hosts::ZOOM_HOSTS;
-pub(crate) use resolver::{
-    Credential, CredentialPlacement, LEASE_TIMEOUT, Resolution, UrlResolver,
-};
+pub(crate) use resolver::{Credential, CredentialPlacement, Resolution, UrlResolver};
 pub(crate) use url_cache::DownloadUrlCache;

@@ -17,10 +17,6 @@ use crate::model::{BodyKind, Lease, SecretUrl};
 use crate::providers::ProviderError;
 use crate::providers::toolkit::token::{Token, bearer};
 
-/// Timeout of one lease. A read waits for it, and half of its own deadline should remain for the
-/// bytes.
-pub(crate) const LEASE_TIMEOUT: Duration = Duration::from_secs(15);
-
 /// Timeout of one probe: a download host replies within a second or has lost the request.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -28,7 +28,7 @@ use crate::http::{Client, Validator};
 use crate::model::{
     DaySpan, Document, FileId, MeetingContents, SourceContents, SourceName, Version,
 };
-use crate::providers::zoom::{Zoom, ZoomCredential, ZoomOptions, ZoomPlan};
+use crate::providers::zoom::{Zoom, ZoomConfig, ZoomCredential, ZoomOptions, ZoomPlan};
 use crate::providers::{LeaseCache, Provider};
 use crate::read::{Engine, EngineOptions, Observer};
 use crate::tree::{Content, Ino, LiveTree, Snapshot, TreeBuilder};
@@ -267,8 +267,7 @@ fn source_name() -> SourceName {
 
 fn zoom(cloud: &DemoCloud, client: &Client) -> Zoom {
     let credentials = cloud.credentials();
-    let options = ZoomOptions {
-        source: source_name(),
+    let config = ZoomConfig {
         credential: ZoomCredential::ServerToServer {
             account_id: credentials.account_id,
             client_id: credentials.client_id,
@@ -279,8 +278,8 @@ fn zoom(cloud: &DemoCloud, client: &Client) -> Zoom {
         oauth_url: cloud.oauth_url().parse().unwrap(),
         api_url_is_default: false,
         plan: ZoomPlan::Business,
-        download_hosts: Vec::new(),
     };
+    let options = ZoomOptions { source: source_name(), config, download_hosts: Vec::new() };
     Zoom::new(options, client.clone())
 }
 

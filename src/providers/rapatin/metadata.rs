@@ -13,26 +13,26 @@ pub(crate) fn of_session(
     session: &wire::Session,
     files: &[&wire::File],
 ) -> Map<String, Value> {
-    let mut facts = Map::new();
-    put(&mut facts, "uuid", Some(session.uuid()));
-    put(&mut facts, "meeting_id", session.meeting_id.as_deref().or(Some(meeting)));
-    put(&mut facts, "topic", session.topic.as_deref());
-    put(&mut facts, "recorded_on", session.recorded_on.map(|day| day.to_string()));
-    put(&mut facts, "delete_on", session.delete_on.as_deref());
+    let mut fields = Map::new();
+    put(&mut fields, "uuid", Some(session.uuid()));
+    put(&mut fields, "meeting_id", session.meeting_id.as_deref().or(Some(meeting)));
+    put(&mut fields, "topic", session.topic.as_deref());
+    put(&mut fields, "recorded_on", session.recorded_on.map(|day| day.to_string()));
+    put(&mut fields, "delete_on", session.delete_on.as_deref());
     let mut other: Vec<_> =
         session.other.iter().filter(|(name, value)| is_harmless(name, value)).collect();
     other.sort_by_key(|(name, _)| *name);
     for (name, value) in other {
-        put(&mut facts, name, Some(value.clone()));
+        put(&mut fields, name, Some(value.clone()));
     }
-    put(&mut facts, "files", Some(files.iter().map(|file| of_file(file)).collect::<Vec<_>>()));
-    facts
+    put(&mut fields, "files", Some(files.iter().map(|file| of_file(file)).collect::<Vec<_>>()));
+    fields
 }
 
 fn of_file(file: &wire::File) -> Value {
-    let mut facts = Map::new();
-    put(&mut facts, "recording_type", file.recording_type.as_deref());
-    put(&mut facts, "file_type", file.file_type.as_deref());
-    put(&mut facts, "file_size", declared_size(file.file_size));
-    Value::Object(facts)
+    let mut fields = Map::new();
+    put(&mut fields, "recording_type", file.recording_type.as_deref());
+    put(&mut fields, "file_type", file.file_type.as_deref());
+    put(&mut fields, "file_size", declared_size(file.file_size));
+    Value::Object(fields)
 }

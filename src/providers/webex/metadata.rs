@@ -12,19 +12,19 @@ pub(crate) fn of_recording(recording: &wire::Recording) -> Map<String, Value> {
     /// Documented texts that are not credentials.
     const PLAIN_FIELDS: [&str; 4] =
         ["scheduledMeetingId", "meetingSeriesId", "siteUrl", "serviceType"];
-    let mut facts = Map::new();
-    put(&mut facts, "id", Some(recording.id()));
-    put(&mut facts, "meetingId", recording.meeting_id.as_deref());
-    put(&mut facts, "topic", recording.topic.as_deref());
-    put(&mut facts, "hostEmail", recording.host_email.as_deref());
-    put(&mut facts, "createTime", recording.create_time.map(|time| time.to_string()));
-    put(&mut facts, "timeRecorded", recording.time_recorded.map(|time| time.to_string()));
-    put(&mut facts, "durationSeconds", recording.duration_seconds);
-    put(&mut facts, "format", recording.format.as_deref());
-    put(&mut facts, "sizeBytes", recording.declared_size());
+    let mut fields = Map::new();
+    put(&mut fields, "id", Some(recording.id()));
+    put(&mut fields, "meetingId", recording.meeting_id.as_deref());
+    put(&mut fields, "topic", recording.topic.as_deref());
+    put(&mut fields, "hostEmail", recording.host_email.as_deref());
+    put(&mut fields, "createTime", recording.create_time.map(|time| time.to_string()));
+    put(&mut fields, "timeRecorded", recording.time_recorded.map(|time| time.to_string()));
+    put(&mut fields, "durationSeconds", recording.duration_seconds);
+    put(&mut fields, "format", recording.format.as_deref());
+    put(&mut fields, "sizeBytes", recording.declared_size());
     for name in PLAIN_FIELDS {
         put(
-            &mut facts,
+            &mut fields,
             name,
             serde_lenient::first_text(&recording.other, &[name])
                 .filter(|text| !text.contains("://")),
@@ -37,11 +37,11 @@ pub(crate) fn of_recording(recording: &wire::Recording) -> Map<String, Value> {
         .collect();
     other.sort_by_key(|(name, _)| *name);
     for (name, value) in other {
-        if !facts.contains_key(name) {
-            put(&mut facts, name, Some(value.clone()));
+        if !fields.contains_key(name) {
+            put(&mut fields, name, Some(value.clone()));
         }
     }
-    facts
+    fields
 }
 
 /// Whether the field has the tags that a program attached to the recording.

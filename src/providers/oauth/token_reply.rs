@@ -1,0 +1,59 @@
+//! The reply of a token endpoint (RFC 6749, 5.1).
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::token_service::TokenGrant;
+use crate::providers::toolkit::serde_lenient;
+
+/// The lifetimes that a provider documents.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TokenLifetimes {
+    /// Lifetime of a token whose reply does not state one.
+    pub(crate) default: Duration,
+    /// Upper bound for a stated lifetime.
+    pub(crate) max: Duration,
+}
+
+/// The fields of a reply, each of which may be missing or of another type.
+#[derive(Deserialize)]
+pub(crate) struct TokenReply {
+    #[serde(default, deserialize_with = "serde_lenient::text")]
+    access_token: Option<String>,
+    /// Seconds.
+    #[serde(default, deserialize_with = "serde_lenient::integer")]
+    expires_in: Option<i64>,
+    /// Only for a user who signed in.
+    #[serde(default, deserialize_with = "serde_lenient::text")]
+    refresh_token: Option<String>,
+    /// Separated by spaces.
+    #[serde(default, deserialize_with = "serde_lenient::text")]
+    scope: Option<String>,
+    /// The base URL of the API for this token, which Zoom names.
+    #[serde(default, deserialize_with = "serde_lenient::text")]
+    pub(crate) api_url: Option<String>,
+}
+
+impl TokenReply {
+    /// Reads a reply; `None` if it is not an object.
+    pub(crate) fn read(body: Value) -> Option<Self> {
+        serde_json::from_value(body).ok()
+    }
+
+    /// Returns the grant, without a base URL; `None` if the reply has no token.
+    pub(crate) fn into_grant(self, lifetimes: TokenLifetimes) -> Option<TokenGrant> {
+        let stated = self.expires_in.and_then(|seconds| u64::try_from(seconds).ok());
+        let lifetime = stated
+            .map_or(lifetimes.default, |seconds| Duration::from_secs(seconds).min(lifetimes.max));
+        Some(TokenGrant {
+            access: SecretString::from(self.access_token?),
+            lifetime,
+            refresh: self.refresh_token.map(SecretString::from),
+            scopes: self.scope,
+            api_url: None,
+        })
+    }
+}

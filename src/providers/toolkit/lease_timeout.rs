@@ -1,0 +1,30 @@
+//! Bounds the search for one lease.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::model::Lease;
+use crate::providers::ProviderError;
+
+/// Timeout of one lease. A read waits for it, and half of its own deadline should remain for the
+/// bytes.
+const LEASE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Runs `find`, which receives the deadline of its requests.
+///
+/// # Errors
+/// As `find`. At the deadline, an error of class
+/// [`Unavailable`](crate::providers::ErrorClass::Unavailable).
+pub(crate) async fn within_lease_timeout<F>(
+    find: impl FnOnce(Instant) -> F,
+) -> Result<Lease, ProviderError>
+where
+    F: Future<Output = Result<Lease, ProviderError>>,
+{
+    let deadline = Instant::now() + LEASE_TIMEOUT;
+    tokio::time::timeout_at(deadline, find(deadline)).await.unwrap_or_else(|_elapsed| {
+        let message = format!("no download URL was found within {} s", LEASE_TIMEOUT.as_secs());
+        Err(ProviderError::unavailable(message))
+    })
+}
