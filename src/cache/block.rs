@@ -1,7 +1,7 @@
-//! Block arithmetic: how byte ranges of a file map to the blocks that the caches hold.
+//! Block arithmetic: maps byte ranges of a file to the blocks that the caches hold.
 //!
-//! Every conversion between offsets and blocks is here, so that the rest of the program needs no
-//! division by [`BLOCK_LENGTH`].
+//! Every conversion between offsets and blocks is here, so the rest of the program never divides by
+//! [`BLOCK_LENGTH`].
 
 /// Length of a block in bytes.
 ///
@@ -10,7 +10,7 @@
 /// it saves.
 pub const BLOCK_LENGTH: u64 = 1024 * 1024;
 
-/// One content of one file, unique in the process. Another content of the same file has another id.
+/// Identifies the bytes of one file version in this process. A changed file gets a new id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentId(pub u64);
 
@@ -24,24 +24,25 @@ impl BlockIndex {
         Self(offset / BLOCK_LENGTH)
     }
 
-    /// Returns the number of blocks of a file of `size` bytes, which is the index after its last.
+    /// Returns the number of blocks in a file of `size` bytes, which is also the index after the
+    /// last block.
     pub fn count(size: u64) -> Self {
         Self(size.div_ceil(BLOCK_LENGTH))
     }
 
-    /// Offset of its first byte.
+    /// Returns the offset of the first byte of the block.
     pub fn start(self) -> u64 {
         self.0.saturating_mul(BLOCK_LENGTH)
     }
 
-    /// Offset after its last byte in a file of `size` bytes.
+    /// Returns the offset after the last byte of the block in a file of `size` bytes.
     pub fn end(self, size: u64) -> u64 {
         self.start().saturating_add(BLOCK_LENGTH).min(size)
     }
 
-    /// Length in bytes in a file of `size` bytes: 0 after the end of the file.
+    /// Returns the length of the block in a file of `size` bytes: 0 after the end of the file.
     pub fn length(self, size: u64) -> usize {
-        // At most `BLOCK_LENGTH`.
+        // The difference is at most `BLOCK_LENGTH`, so it fits in a `usize`.
         self.end(size).saturating_sub(self.start()) as usize
     }
 
@@ -72,7 +73,8 @@ impl BlockSpan {
         Self { start, end }
     }
 
-    /// Returns the part of a read of `length` bytes at `offset` that a file of `size` bytes has.
+    /// Returns the span of a read of `length` bytes at `offset`, cut off at the end of a file of
+    /// `size` bytes.
     pub fn of_read(offset: u64, length: u32, size: u64) -> Self {
         Self { start: offset, end: offset.saturating_add(u64::from(length)).min(size) }
     }
@@ -81,35 +83,35 @@ impl BlockSpan {
         self.start >= self.end
     }
 
-    /// Length in bytes.
+    /// Returns the length in bytes.
     pub fn len(self) -> u64 {
         self.end.saturating_sub(self.start)
     }
 
-    /// Returns the blocks of which it contains at least one byte, in order.
+    /// Returns the blocks of which the span contains at least one byte, in order.
     pub fn blocks(self) -> impl Iterator<Item = BlockIndex> + Clone {
         let after = if self.is_empty() { 0 } else { BlockIndex::of(self.end - 1).0 + 1 };
         (BlockIndex::of(self.start).0..after).map(BlockIndex)
     }
 
-    /// Returns the parts of blocks that it consists of, in order.
+    /// Splits the span at block boundaries. Returns its part of each block, in order.
     pub fn extents(self) -> impl Iterator<Item = BlockExtent> + Clone {
         self.blocks().map(move |index| self.extent_in(index))
     }
 
-    /// Returns the part in the block of its first byte; `None` if it is empty.
+    /// Returns the part of the span in its first block; `None` if the span is empty.
     pub fn first_extent(self) -> Option<BlockExtent> {
         (!self.is_empty()).then(|| self.extent_in(BlockIndex::of(self.start)))
     }
 
-    /// Returns the blocks of a file of `size` bytes whose last byte is in the span.
+    /// Returns the blocks that end in the span. `size` is the length of the file in bytes.
     pub fn blocks_ended(self, size: u64) -> impl Iterator<Item = BlockIndex> {
         self.blocks().filter(move |index| index.end(size) <= self.end)
     }
 
     fn extent_in(self, index: BlockIndex) -> BlockExtent {
         let start = index.start();
-        // Both are at most `BLOCK_LENGTH`.
+        // Both differences are at most `BLOCK_LENGTH`, so they fit in a `usize`.
         let from = self.start.max(start) - start;
         let to = self.end.min(start.saturating_add(BLOCK_LENGTH)).saturating_sub(start);
         BlockExtent { index, from: from as usize, to: to as usize }
@@ -120,14 +122,14 @@ impl BlockSpan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockExtent {
     pub index: BlockIndex,
-    /// First byte, counted from the start of the block.
+    /// Position of the first byte within the block.
     pub from: usize,
-    /// After the last byte, counted from the start of the block.
+    /// Position after the last byte within the block.
     pub to: usize,
 }
 
 impl BlockExtent {
-    /// Length in bytes.
+    /// Returns the length in bytes.
     pub fn len(self) -> usize {
         self.to.saturating_sub(self.from)
     }
@@ -136,12 +138,12 @@ impl BlockExtent {
         self.from >= self.to
     }
 
-    /// Offset of its first byte in the file.
+    /// Returns the offset of the first byte in the file.
     pub fn start(self) -> u64 {
         self.offset_of(self.from)
     }
 
-    /// Offset after its last byte in the file.
+    /// Returns the offset after the last byte in the file.
     pub fn end(self) -> u64 {
         self.offset_of(self.to)
     }
@@ -151,17 +153,18 @@ impl BlockExtent {
         self.index.start().saturating_add(position as u64)
     }
 
-    /// Returns the same extent cut off at `to`.
+    /// Returns the same extent, cut off at the position `to`.
     pub fn up_to(self, to: usize) -> Self {
         Self { to: self.to.min(to), ..self }
     }
 
-    /// Whether it contains all bytes of `other`, which is a part of the same block.
+    /// Whether the extent contains all bytes of `other`. Always false for an extent of another
+    /// block.
     pub fn contains(self, other: Self) -> bool {
         self.index == other.index && self.from <= other.from && other.to <= self.to
     }
 
-    /// Whether it contains a byte of `other`, which is a part of the same block.
+    /// Whether the extent contains a byte of `other`. Always false for an extent of another block.
     pub fn overlaps(self, other: Self) -> bool {
         self.index == other.index && self.from < other.to && other.from < self.to
     }
@@ -218,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_ended_by_a_span() {
+    fn block_ends_in_span_with_its_last_byte() {
         let size = 3 * BLOCK_LENGTH + 5;
         let ended = |start, end| -> Vec<u64> {
             BlockSpan::new(start, end).blocks_ended(size).map(|index| index.0).collect()

@@ -1,8 +1,8 @@
-//! The memory cache. Consumed blocks are evicted first, then the least recently used ones. Block
-//! buffers that are being filled count against the same byte budget.
+//! The memory cache. It evicts consumed blocks first, then the least recently used ones. Buffers
+//! that a fetch is filling count against the same byte budget.
 //!
-//! Input: verified bytes of blocks. Output: the same bytes, or nothing. A block can be dropped at
-//! any time. The one lock is held for map operations only.
+//! Input: verified bytes of blocks. Output: the same bytes, or nothing. The cache can drop a block
+//! at any time. It has one lock, which is held for map operations only.
 
 use std::sync::Arc;
 
@@ -12,22 +12,23 @@ use parking_lot::Mutex;
 
 use super::{BlockKey, ContentId, block_floor};
 
-/// Upper bound for the blocks that one eviction skips because their bytes are in use elsewhere, so
-/// that dropping them frees nothing. It is more than the queue of the disk cache, a quarter of the
-/// default budget, can hold.
+/// Maximum number of blocks that one eviction skips because their bytes are in use elsewhere.
+/// Dropping such a block frees nothing. The limit exceeds what the queue of the disk cache can
+/// hold, which is a quarter of the default budget.
 const MAX_SKIPPED: usize = 64;
 
-/// Blocks in memory, and the budget of all block buffers.
+/// Holds blocks in memory, and the budget of all block buffers.
 ///
-/// A block can be cached in part: a player that seeks needs a few hundred kilobytes of it.
+/// A block can be cached in part: a player that seeks needs only a few hundred kilobytes of it.
 ///
 /// A block that a sequential run has passed is *consumed*: the kernel has its pages, and the reader
-/// does not return. By recency alone it would outlive prefetched blocks that are older, and a
-/// prefetch window of half the budget would lose its blocks just before they are read.
+/// does not return to it. If eviction considered only the time of use, a consumed block would
+/// outlive prefetched blocks that are older. A prefetch window of half the budget would then lose
+/// its blocks just before they are read.
 ///
 /// **Invariant**: cached plus reserved bytes stay within the budget, with two exceptions.
-/// Reservations for demand are always granted, so that reads continue under any load. Blocks whose
-/// bytes are in use elsewhere stay cached and counted, because dropping them would free nothing.
+/// Reservations for demand are always granted, so reads continue under any load. Blocks whose bytes
+/// are in use elsewhere stay cached and counted, because dropping them would free nothing.
 #[derive(Debug)]
 pub struct MemoryCache {
     budget: u64,
@@ -37,7 +38,7 @@ pub struct MemoryCache {
 #[derive(Debug)]
 struct State {
     blocks: LruCache<BlockKey, CachedBlock>,
-    /// The consumed blocks. No block is in both.
+    /// The consumed blocks. A block is never in both lists.
     consumed: LruCache<BlockKey, CachedBlock>,
     cached: u64,
     reserved: u64,
@@ -45,7 +46,7 @@ struct State {
 
 /// The cached part of a block.
 ///
-/// **Invariant**: extents are ordered, not empty, and do not overlap. They can touch.
+/// **Invariant**: extents are ordered, not empty, and do not overlap. They can be adjacent.
 #[derive(Debug, Default)]
 struct CachedBlock {
     extents: Vec<Extent>,
@@ -64,7 +65,8 @@ impl Extent {
 }
 
 impl CachedBlock {
-    /// Whether its bytes are in use elsewhere: in the queue of the disk cache or in a reply.
+    /// Whether any bytes of the block are in use elsewhere: in the queue of the disk cache or in a
+    /// reply.
     fn is_in_use(&self) -> bool {
         self.extents.iter().any(|extent| !extent.bytes.is_unique())
     }
@@ -99,7 +101,7 @@ impl CachedBlock {
         (joined.len() == to - from).then(|| joined.freeze())
     }
 
-    /// Adds the bytes that are missing.
+    /// Adds those of `bytes` that are not cached yet. `start` is their position in the block.
     fn add(&mut self, start: usize, bytes: &Bytes) {
         let end = start + bytes.len();
         if self.extents.iter().any(|extent| extent.start <= start && end <= extent.end()) {
@@ -129,7 +131,7 @@ impl CachedBlock {
     }
 }
 
-/// Memory that is reserved for block buffers. Dropping it releases it.
+/// Memory that is reserved for block buffers. Dropping the reservation releases the memory.
 #[derive(Debug)]
 pub struct Reservation {
     cache: Arc<MemoryCache>,
@@ -142,7 +144,7 @@ impl Reservation {
         self.bytes
     }
 
-    /// Releases `bytes` of it, because they are cached now or not needed any more.
+    /// Releases `bytes` of the reservation, because they are now cached or no longer needed.
     pub fn release(&mut self, bytes: u64) {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
@@ -170,7 +172,7 @@ impl MemoryCache {
         self.budget
     }
 
-    /// Reserves `bytes` for demand. Always succeeds and evicts older blocks.
+    /// Reserves `bytes` for demand. Always succeeds; evicts blocks if needed.
     pub fn reserve_for_demand(self: &Arc<Self>, bytes: u64) -> Reservation {
         let mut state = self.state.lock();
         state.reserved += bytes;
@@ -178,14 +180,15 @@ impl MemoryCache {
         Reservation { cache: self.clone(), bytes }
     }
 
-    /// Returns the maximum of reserved bytes for prefetch. The rest of the budget is for blocks
-    /// that wait to be written to disk, a quarter, and for demand.
+    /// Returns the limit of reserved bytes up to which a prefetch is granted. The rest of the
+    /// budget is for demand, and for the blocks that wait to be written to disk (a quarter).
     pub fn max_prefetch(&self) -> u64 {
         self.budget / 8 * 5
     }
 
-    /// Reserves up to `bytes` for prefetch, in whole blocks; `None` if all reservations together
-    /// would exceed [`max_prefetch`](Self::max_prefetch).
+    /// Reserves `bytes` for prefetch. If all reservations together would exceed
+    /// [`max_prefetch`](Self::max_prefetch), reserves as many whole blocks as fit, and returns
+    /// `None` if none does.
     pub fn reserve_for_prefetch(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
         let mut state = self.state.lock();
         let available = self.max_prefetch().saturating_sub(state.reserved);
@@ -209,14 +212,14 @@ impl MemoryCache {
         self.state.lock().peek(key).map_or(from, |block| block.reach(from))
     }
 
-    /// Returns the start of the next cached bytes of a block after `from`.
+    /// Returns the position in a block at which the next cached bytes after `from` begin.
     pub fn next_start(&self, key: BlockKey, from: usize) -> Option<usize> {
         let state = self.state.lock();
         let extents = &state.peek(key)?.extents;
         extents.iter().map(|extent| extent.start).find(|start| *start > from)
     }
 
-    /// Caches verified bytes of a block that start at `start`.
+    /// Caches verified bytes of a block. `start` is their position in the block.
     pub fn insert(&self, key: BlockKey, start: usize, bytes: &Bytes) {
         if bytes.is_empty() {
             return;
@@ -242,7 +245,7 @@ impl MemoryCache {
         }
     }
 
-    /// Drops every block of a content that is stale.
+    /// Drops every block of a stale content.
     pub fn forget(&self, content: ContentId) {
         let mut state = self.state.lock();
         let stale: Vec<_> = state.keys().filter(|key| key.content == content).collect();
@@ -278,7 +281,7 @@ impl State {
                 self.cached -= block.length();
             }
         }
-        // The oldest last, so that it is the next to be evicted again.
+        // The oldest block is put back last, so it is the first candidate of the next eviction.
         for (key, block, is_consumed) in in_use.into_iter().rev() {
             let list = if is_consumed { &mut self.consumed } else { &mut self.blocks };
             list.put(key, block);
@@ -405,7 +408,8 @@ mod tests {
                     _ => { reservations.pop(); }
                 }
                 let mut state = cache.state.lock();
-                // The bytes inserted last were in use until here.
+                // The bytes that this step inserted were in use until here, so `insert` could not
+                // evict them.
                 state.evict(100);
                 prop_assert!(state.cached + state.reserved <= 100);
                 let sum: u64 = state.keys().filter_map(|key| state.peek(key)).map(CachedBlock::length).sum();

@@ -1,7 +1,7 @@
-//! Blocks of files: in memory, within the budget of all block buffers, and on disk.
+//! Caches blocks of files in memory and on disk.
 //!
 //! Input: verified bytes of blocks with a [`BlockKey`] or a [`DiskKey`](disk::DiskKey). Output: the
-//! same bytes, or nothing. Failures are misses.
+//! same bytes, or nothing. A failure counts as a miss.
 //!
 //! A block is identified by its content and never by a URL. This module must not know what a
 //! provider, a URL or a path in the tree is.

@@ -1,4 +1,4 @@
-//! A file that is stored completely, for reads that bypass the cache.
+//! Completely stored files, which can be read without the cache.
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,10 +9,11 @@ use super::disk_store::DiskStore;
 use super::key::{DiskKey, Fingerprint};
 use super::volume::ChangeTime;
 
-/// A file of which every block is stored and verified, open for reading, with its full length.
+/// A cached file that is open for reading: every block is stored and verified, and the file has its
+/// full length.
 ///
-/// While it lives, eviction spares the file, which still counts against the limit. If the file
-/// becomes stale meanwhile, it stays readable here and is removed after the last drop.
+/// While this value lives, the file is not evicted, but it counts against the limit. If the file
+/// becomes stale in the meantime, it stays readable here and is removed after the last drop.
 #[derive(Debug)]
 pub struct CompleteFile {
     file: File,
@@ -22,14 +23,14 @@ pub struct CompleteFile {
 }
 
 impl CompleteFile {
-    /// Verifies the unverified blocks and opens the file. Blocks on the disk.
+    /// Verifies the unverified blocks and opens the file. Blocking: uses the disk.
     pub(super) fn open(store: &Arc<DiskStore>, key: DiskKey) -> Option<Self> {
         store.load_index(key.fingerprint);
         let pin = {
             let mut state = store.coordinator.state();
             state.inventory.unverified_count(key)?;
-            // After a start with a lower limit the writer still has to evict, and must find blocks
-            // that are not pinned.
+            // After a start with a lower limit, the writer still has to evict blocks. It cannot do
+            // so if they are pinned.
             if state.inventory.charged_bytes() > store.limit {
                 return None;
             }
@@ -47,8 +48,8 @@ impl CompleteFile {
         let identity = (metadata.dev(), metadata.ino());
         let change_time = ChangeTime::of(&file).ok()?;
         let mut state = store.coordinator.state();
-        // The reads of the kernel are not verified. After a change by another process each block is
-        // read through the cache, which finds it damaged.
+        // The kernel does not verify what it reads. If another process has changed the file, each
+        // block must be read through the cache, which detects the damage.
         let is_unchanged = state.inventory.verify_change_time(key.fingerprint, change_time);
         let is_complete = metadata.len() == key.size
             && is_unchanged

@@ -1,5 +1,5 @@
-//! The state that callers, the writer and the blocking pool share: what is stored, queued, being
-//! written, evicted and marked for removal. Nothing here accesses the disk.
+//! The state that callers, the writer and the blocking pool share: which blocks are stored, queued,
+//! being written, evicted or marked for removal. This module never accesses the disk.
 
 use std::collections::{HashSet, VecDeque};
 use std::path::Path;
@@ -15,28 +15,28 @@ use super::writer_load::{TimeSpent, WriterLoad};
 use crate::model::one_line;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
-/// How long nothing is written after the disk was found full. Others free space in their own time,
+/// How long writing pauses after the disk was found full. Other programs rarely free space sooner,
 /// and each attempt evicts old blocks.
 const DISK_FULL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How often an idle writer checks the free space, which other processes can use up.
 const SPACE_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A writer that is only short of processor time takes its next block within this time even if the
-/// machine is busy. A writer that does not is stuck, and callers do not wait for it again until it
-/// has written a block.
+/// How long a caller waits for the writer to take its next block. A writer that only lacks
+/// processor time does so within this time, even on a busy machine. A writer that takes longer
+/// counts as stuck: callers do not wait for it again until it has written a block.
 const WRITER_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// See the module.
+/// Coordinates callers, the writer and the blocking pool; see the module.
 #[derive(Debug)]
 pub(super) struct Coordinator {
     queue_limit: u64,
-    /// Held for an instant at a time and never during an access to the disk: callers on any thread
-    /// take it.
+    /// Callers on any thread take this lock. It is held only briefly, and never during an access to
+    /// the disk.
     state: Mutex<State>,
-    /// Wakes the writer.
+    /// Notified when there is a task for the writer.
     work: Condvar,
-    /// Wakes the threads that wait for the writer.
+    /// Notified when the writer has finished a flush or has ended.
     done: Condvar,
     /// Notified when the writer takes a task.
     task_taken: Notify,
@@ -47,16 +47,16 @@ pub(super) struct State {
     pub(super) inventory: BlockInventory,
     queue: VecDeque<WriteRequest>,
     queued_bytes: u64,
-    /// The blocks that are queued or being written. None of them is queued twice.
+    /// The blocks that are queued or being written. A block in this set is not queued again.
     pending: HashSet<(Fingerprint, u32)>,
     mode: WriteMode,
     load: WriterLoad,
-    /// Whether the log has the warning that nothing is written.
+    /// Whether the warning that nothing is written has been logged.
     has_warned: bool,
     has_warned_of_damage: bool,
-    /// Blocks that were not stored because the writer was behind or there was no space.
+    /// Number of blocks that were not stored because the writer was behind or there was no space.
     pub(super) skipped: u64,
-    /// Blocks that were read and found damaged.
+    /// Number of blocks that were read and found damaged.
     pub(super) damaged: u64,
     flushes_requested: u64,
     flushes_done: u64,
@@ -67,13 +67,13 @@ pub(super) struct State {
     has_ended: bool,
 }
 
-/// Whether blocks are written.
+/// Whether the writer writes blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WriteMode {
     On,
-    /// The disk is full since this time; the next attempt is after [`DISK_FULL_INTERVAL`].
+    /// The disk was found full at this time. Writing resumes after [`DISK_FULL_INTERVAL`].
     Paused(Instant),
-    /// The disk rejects writes, until the process ends.
+    /// The disk rejects writes. Nothing is written until the process ends.
     Off,
 }
 
@@ -100,7 +100,7 @@ pub(super) enum Task {
 }
 
 impl Coordinator {
-    /// `queue_limit` is the maximum of bytes that wait to be written.
+    /// Creates a coordinator. `queue_limit` is the maximum number of bytes that wait to be written.
     pub(super) fn new(inventory: BlockInventory, queue_limit: u64, is_read_only: bool) -> Self {
         let mode = if is_read_only { WriteMode::Off } else { WriteMode::On };
         let state = State {
@@ -142,8 +142,8 @@ impl Coordinator {
         if !state.may_write() || state.is_shutting_down || state.pending.contains(&name) {
             return;
         }
-        // If the index of the file has not been read, the writer checks whether the block is
-        // stored.
+        // If the index of the file has not been read yet, the writer checks later whether the block
+        // is stored.
         let is_known = !state.inventory.is_unread(request.key.fingerprint);
         if is_known && state.inventory.block(request.key, request.index).is_some() {
             return;
@@ -158,7 +158,7 @@ impl Coordinator {
         self.work.notify_one();
     }
 
-    /// Makes a file stale, with its queued blocks and the one that is being written.
+    /// Makes a file stale, including its queued blocks and the block that is being written.
     pub(super) fn forget(&self, fingerprint: Fingerprint) {
         let mut state = self.state();
         state.inventory.forget(fingerprint);
@@ -196,7 +196,7 @@ impl Coordinator {
         let cause = cause.map_or_else(|| "wrong checksum".to_owned(), ToString::to_string);
         if is_first {
             tracing::warn!(
-                "a block of the cache is damaged ({cause}); it is fetched again, as are other damaged blocks"
+                "a block of the cache is damaged ({cause}); damaged blocks are fetched again"
             );
         } else {
             tracing::debug!("another block of the cache is damaged ({cause})");
@@ -233,7 +233,7 @@ impl Coordinator {
     }
 
     /// Waits until half of the queue is free. Returns at once if the writer is not behind, or if
-    /// the disk limits it.
+    /// the disk is what slows it down.
     pub(super) async fn wait_for_writer(&self) {
         let is_behind = || {
             let state = self.state();
@@ -242,19 +242,20 @@ impl Coordinator {
         loop {
             let task_taken = self.task_taken.notified();
             tokio::pin!(task_taken);
-            // Registered before the check, or a task that is taken in between would be missed.
+            // This registers the waiter before the check. Otherwise a task that the writer takes in
+            // between would be missed.
             task_taken.as_mut().enable();
             if !is_behind() {
                 return;
             }
             if tokio::time::timeout(WRITER_TIMEOUT, task_taken).await.is_err() {
-                // The writer is stuck in a block that its load does not include yet.
+                // The writer is stuck in a block that its measured load does not include yet.
                 self.state().load = WriterLoad::default();
             }
         }
     }
 
-    /// Records that the writer is done with a block, stored or not.
+    /// Records that the writer has finished a block, whether it was stored or not.
     pub(super) fn record_store(
         &self,
         (fingerprint, index): (Fingerprint, u32),
@@ -269,7 +270,7 @@ impl Coordinator {
         }
     }
 
-    /// Whether the writer must end although it has not read all indexes. Nothing is stored then.
+    /// Whether the writer must end before it has read all indexes. In that case it stores nothing.
     pub(super) fn ends_early(&self) -> bool {
         let mut state = self.state();
         state.is_abandoned |= state.is_shutting_down;
@@ -282,7 +283,7 @@ impl Coordinator {
         self.done.notify_all();
     }
 
-    /// Waits until everything that was requested before is on disk. Returns `false` after
+    /// Waits until all earlier requests are on disk. Returns `false` if that takes longer than
     /// `timeout`.
     pub(super) fn flush(&self, timeout: Duration) -> bool {
         let until = Instant::now() + timeout;
@@ -299,7 +300,7 @@ impl Coordinator {
         state.flushes_done >= ticket
     }
 
-    /// Lets the writer end after its queue. Returns whether it did within `timeout`.
+    /// Makes the writer empty its queue and end. Returns whether it ended within `timeout`.
     pub(super) fn shut_down(&self, timeout: Duration) -> bool {
         let until = Instant::now() + timeout;
         let mut state = self.state();
@@ -315,7 +316,8 @@ impl Coordinator {
         true
     }
 
-    /// Pauses or ends writing after an error, drops the queue, and logs the first one.
+    /// Pauses or ends writing after an error and drops the queue. Logs only the first of
+    /// consecutive errors.
     pub(super) fn record_error(&self, error: &WriteError, directory: &Path) {
         let mut state = self.state();
         state.mode = match error {
@@ -360,7 +362,7 @@ impl State {
         Some(Task::Store(request))
     }
 
-    /// Whether blocks are accepted now.
+    /// Whether the cache accepts blocks now.
     pub(super) fn may_write(&mut self) -> bool {
         if let WriteMode::Paused(since) = self.mode
             && since.elapsed() >= DISK_FULL_INTERVAL
@@ -375,15 +377,15 @@ impl State {
         self.mode == WriteMode::Off
     }
 
-    /// Marks a file whose block is being written for removal after the write. The block is in no
-    /// queue.
+    /// If a block of the file is being written, marks the file for removal after the write. The
+    /// queue no longer contains that block, so it cannot be dropped from there.
     fn mark_in_flight_for_removal(&mut self, fingerprint: Fingerprint) {
         if self.pending.iter().any(|(pending, _)| *pending == fingerprint) {
             self.inventory.mark_for_removal(fingerprint);
         }
     }
 
-    /// Returns the number of queued or written blocks and the queued bytes.
+    /// Returns the number of blocks that are queued or being written, and the queued bytes.
     #[cfg(test)]
     pub(super) fn pending(&self) -> (usize, u64) {
         (self.pending.len(), self.queued_bytes)

@@ -1,4 +1,4 @@
-//! Checks whether a directory can hold blocks: does once everything that a cache does, and undoes
+//! Checks whether a directory can hold blocks: performs each operation of a cache once, and undoes
 //! it.
 
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -9,23 +9,23 @@ use std::path::{Path, PathBuf};
 use super::error::DiskError;
 use super::hole::punch_hole;
 
-/// Long enough for a hole in its middle on every file system: those with clusters free whole ones,
-/// of 64 KiB by default.
+/// Length of the probe file. It is long enough for a hole in the middle on every file system. File
+/// systems with clusters, of 64 KiB by default, free only whole clusters.
 const FILE_LENGTH: usize = 256 * 1024;
 
 const HOLE: std::ops::Range<usize> = 64 * 1024..192 * 1024;
 
-/// Creates the directory if needed, and in it a file that is written, read and removed, and with
-/// `with_holes` also punched. Leaves nothing behind.
+/// Creates the directory if needed, then creates, writes, reads and removes a file in it. With
+/// `with_holes`, also punches a hole in the file. Leaves nothing behind.
 ///
 /// # Errors
-/// The error that a cache in the directory would have.
+/// Returns the error that a cache in the directory would return.
 pub fn probe_directory(directory: &Path, with_holes: bool) -> Result<(), DiskError> {
     let failed = |source| DiskError::Directory { directory: directory.into(), source };
     let _removed_on_drop = CreatedDirectories::create(directory).map_err(failed)?;
     let mut file = create_unlinked(directory).map_err(failed)?;
     let written = vec![b'?'; FILE_LENGTH];
-    // Only a write that is on disk shows that there is space.
+    // Space is certain only once the write is on disk.
     file.write_all(&written).and_then(|()| file.sync_data()).map_err(failed)?;
     expect_content(&mut file, &written).map_err(failed)?;
     if !with_holes {
@@ -55,7 +55,7 @@ fn expect_content(file: &mut File, expected: &[u8]) -> Result<(), Error> {
     }
 }
 
-/// Creates a file without a name, so that it ends with the process in any case.
+/// Creates a file without a name. The kernel removes it when the process ends, however it ends.
 fn create_unlinked(directory: &Path) -> Result<File, Error> {
     let path = directory.join(format!("probe-{}-{:016x}", std::process::id(), fastrand::u64(..)));
     let file =
@@ -64,7 +64,8 @@ fn create_unlinked(directory: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
-/// The directories that were created, outermost first. Dropping it removes those that are empty.
+/// The directories that were created, outermost first. Dropping this value removes those that are
+/// empty.
 struct CreatedDirectories(Vec<PathBuf>);
 
 impl CreatedDirectories {
@@ -82,7 +83,7 @@ impl CreatedDirectories {
 impl Drop for CreatedDirectories {
     fn drop(&mut self) {
         for path in self.0.iter().rev() {
-            // Another process can use the directory by now.
+            // Another process may already use the directory, so a failure is not an error.
             let _ = std::fs::remove_dir(path);
         }
     }

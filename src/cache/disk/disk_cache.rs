@@ -1,4 +1,4 @@
-//! The disk cache as its callers use it.
+//! The interface of the disk cache for its callers.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,15 +20,17 @@ use crate::cache::BlockIndex;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU8, Ordering};
 
-/// How long a load can take. A sleeping disk takes some seconds to spin up, and if the provider is
-/// down no other source is left. Most of the deadline of a read must be left for the network.
+/// Timeout of a load. A sleeping disk takes some seconds to spin up, and while the provider is
+/// down, the disk is the only place to read from. Most of the deadline of a read must remain for
+/// the network.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long dropping the cache waits for the writer, which has a few queued blocks then.
+/// How long dropping the cache waits for the writer, which may still have a few blocks in its
+/// queue.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Default floor of free space: enough for the system to work, and on a small file system at most a
-/// twentieth, so that a cache fits on a tmpfs of some megabytes.
+/// Default floor of free space. It is enough for the system to work. On a small file system it is
+/// at most a twentieth of the space, so a cache fits on a tmpfs of a few megabytes.
 const DEFAULT_FREE_FLOOR: u64 = 1024 * 1024 * 1024;
 const DEFAULT_FREE_FLOOR_DIVISOR: u64 = 20;
 
@@ -41,7 +43,8 @@ pub struct DiskOptions {
     /// Bytes that must stay free on the file system; `None` is 1 GiB or a twentieth of it,
     /// whichever is less.
     pub free_floor: Option<u64>,
-    /// Maximum of bytes that wait in memory to be written. One block always can.
+    /// Maximum number of bytes that wait in memory to be written. One block may always wait, even
+    /// if it is larger.
     pub queue: u64,
 }
 
@@ -55,29 +58,29 @@ pub struct DiskCache {
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// The state of the cache, from memory.
+/// The state of the cache. It is determined without an access to the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskStatus {
     /// The directory of the blocks.
     pub directory: PathBuf,
     /// Maximum space in bytes.
     pub limit: u64,
-    /// Bytes that count against the limit; slightly more than are allocated.
+    /// Bytes charged against the limit: the allocated bytes plus an overhead.
     pub held: u64,
     /// File versions with at least one block.
     pub files: u64,
-    /// Stored blocks, as far as indexes have been read.
+    /// Stored blocks of the files whose indexes have been read.
     pub blocks: u64,
     /// Bytes free on the file system when last checked.
     pub free: u64,
     /// Bytes that must stay free on the file system.
     pub free_floor: u64,
-    /// Whether blocks are accepted: not while the disk is full or broken.
+    /// Whether the cache accepts blocks. It does not while the disk is full or broken.
     pub writing: bool,
-    /// Blocks that were not stored since the start, because the disk was slower than the network or
-    /// there was no space.
+    /// Number of blocks since the start that were not stored, because the disk was slower than the
+    /// network or there was no space.
     pub skipped: u64,
-    /// Blocks that were found damaged since the start.
+    /// Number of blocks since the start that were found damaged.
     pub damaged: u64,
 }
 
@@ -88,20 +91,24 @@ impl DiskCache {
     /// a block that is not stored, and nothing is written.
     ///
     /// # Errors
-    /// Another process has the directory open, or it cannot be used. Damaged files in it are not an
-    /// error.
+    /// Another process has the directory open, or the directory cannot be used. Damaged files in
+    /// the directory are not an error.
     pub fn open(options: DiskOptions) -> Result<Arc<Self>, DiskError> {
         let DiskOptions { directory, limit, free_floor, queue } = options;
         let failed = |source| DiskError::Directory { directory: directory.clone(), source };
         let volume = Volume::open(&directory)?;
         let lock = DirectoryLock::acquire(&directory)?;
-        let found = volume.list().map_err(failed)?;
+        let fingerprints = volume.list().map_err(failed)?;
         let (_, total) = volume.space().map_err(failed)?;
         let free_floor = free_floor
             .unwrap_or_else(|| DEFAULT_FREE_FLOOR.min(total / DEFAULT_FREE_FLOOR_DIVISOR));
-        let unread: Vec<_> = found.iter().copied().collect();
-        let store =
-            Arc::new(DiskStore::new(volume, lock, Limits { limit, free_floor, queue }, found));
+        let unread: Vec<_> = fingerprints.iter().copied().collect();
+        let store = Arc::new(DiskStore::new(
+            volume,
+            lock,
+            Limits { limit, free_floor, queue },
+            fingerprints,
+        ));
         let writer = Writer::new(store.clone());
         let writer = std::thread::Builder::new()
             .name("disk cache".into())
@@ -119,16 +126,17 @@ impl DiskCache {
         }
     }
 
-    /// Waits for the writer if it is behind for lack of processor time. A caller that fetches
-    /// faster than the writer stores would have only parts of a file stored, and fetch the rest
-    /// again. Does not wait for the disk, nor for a writer that takes no block for some hundredths
-    /// of a second.
+    /// Waits for the writer if it is behind because it lacks processor time. Without this wait, a
+    /// caller that fetches faster than the writer stores would get only parts of a file into the
+    /// cache, and would fetch the rest again later. Does not wait for a slow disk, nor for a writer
+    /// that has not taken a block for some hundredths of a second.
     pub async fn wait_for_writer(&self) {
         self.store.coordinator.wait_for_writer().await;
     }
 
-    /// Returns the block exactly as it was stored. `None` if it is not stored, is damaged, is not
-    /// `length` bytes long, or the disk does not answer in time. Counts as a use of the block.
+    /// Returns the block exactly as it was stored. Returns `None` if the block is not stored, is
+    /// damaged or is not `length` bytes long, or if the disk does not answer in time. Counts as an
+    /// access for eviction.
     pub async fn load(&self, key: DiskKey, index: BlockIndex, length: usize) -> Option<Bytes> {
         let index = u32::try_from(index.0).ok()?;
         if key.block_length(index) != Some(length)
@@ -163,28 +171,29 @@ impl DiskCache {
         }
     }
 
-    /// Whether the block is stored, from memory. [`load`](Self::load) can still find it damaged.
+    /// Whether the inventory in memory contains the block. [`load`](Self::load) can still find it
+    /// damaged.
     pub fn holds(&self, key: DiskKey, index: BlockIndex) -> bool {
         u32::try_from(index.0)
             .is_ok_and(|index| self.store.coordinator.state().inventory.may_contain(key, index))
     }
 
-    /// Whether every block is stored and verified, from memory. Then [`complete`](Self::complete)
-    /// reads no block.
+    /// Whether the inventory in memory contains every block of the file as verified. If so,
+    /// [`complete`](Self::complete) reads no block.
     pub fn is_complete(&self, key: DiskKey) -> bool {
         self.store.coordinator.state().inventory.unverified_count(key) == Some(0)
     }
 
-    /// Whether every block is stored, verified or not. Blocks on the disk if the index of the file
-    /// has not been read yet, so that it must not run on an async worker.
+    /// Whether every block is stored, verified or not. Reads the index of the file from disk if
+    /// needed, so do not call it on an async worker.
     pub fn holds_whole(&self, key: DiskKey) -> bool {
         self.store.load_index(key.fingerprint);
         self.store.coordinator.state().inventory.unverified_count(key).is_some()
     }
 
-    /// Returns the whole file, if every block of it is stored and correct. Blocks that this process
-    /// has neither written nor read are verified first, which takes as long as reading them. That
-    /// continues if the caller stops waiting, and the next call finds it done.
+    /// Returns the whole file if every block of it is stored and correct. First verifies the blocks
+    /// that this process has neither written nor read, which takes as long as reading them. The
+    /// verification continues if the caller stops waiting, so a later call need not repeat it.
     ///
     /// Also returns `None` while two other files are being verified.
     pub async fn complete(&self, key: DiskKey) -> Option<CompleteFile> {
@@ -206,8 +215,8 @@ impl DiskCache {
         opened.await.ok().flatten()
     }
 
-    /// Drops every block of a content that is stale. No block of it is loaded afterwards; its space
-    /// is freed soon after.
+    /// Drops every block of a stale content. From then on none of its blocks can be loaded. Their
+    /// space is freed soon after.
     pub fn forget(&self, key: DiskKey) {
         self.store.coordinator.forget(key.fingerprint);
     }
@@ -230,8 +239,9 @@ impl DiskCache {
         }
     }
 
-    /// Waits until every earlier store and forget is on disk, with the access times. Returns
-    /// `false` after `timeout`. Blocks the thread.
+    /// Waits until the effects of all earlier calls of [`store`](Self::store) and
+    /// [`forget`](Self::forget) and the access times are on disk. Returns `false` if that takes
+    /// longer than `timeout`. Blocks the thread.
     pub fn flush(&self, timeout: Duration) -> bool {
         self.store.coordinator.flush(timeout)
     }
@@ -239,11 +249,11 @@ impl DiskCache {
 
 impl Drop for DiskCache {
     fn drop(&mut self) {
-        // A disk that hangs must not keep the process from ending.
+        // A disk that hangs must not prevent the process from ending.
         if self.store.coordinator.shut_down(SHUTDOWN_TIMEOUT)
             && let Some(writer) = self.writer.lock().take()
         {
-            // A panic was reported by the thread itself.
+            // If the thread panicked, it has reported the panic itself.
             let _ = writer.join();
         }
     }
@@ -257,7 +267,7 @@ impl LoadAttempt {
     const ABANDONED: u8 = 1;
     const FINISHED: u8 = 2;
 
-    /// Counts the load as stuck, unless it finished just before.
+    /// Counts the load as stuck, unless it has finished in the meantime.
     pub(super) fn abandon(&self, store: &DiskStore) {
         store.stuck_loads.fetch_add(1, Ordering::AcqRel);
         if self.0.swap(Self::ABANDONED, Ordering::AcqRel) == Self::FINISHED {

@@ -14,14 +14,15 @@ use super::volume::Volume;
 use super::write_error::is_transient;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// Concurrent loads. One disk is not faster with more, and each occupies a thread of the blocking
-/// pool.
+/// Maximum number of concurrent loads. More would not make one disk faster, and each load occupies
+/// a thread of the blocking pool.
 const MAX_LOADS: usize = 8;
 
-/// Concurrent verifications of whole files, each as fast as the disk.
+/// Maximum number of concurrent verifications of whole files. Each reads as fast as the disk
+/// allows.
 const MAX_VERIFICATIONS: usize = 2;
 
-/// See the module.
+/// One open cache directory; see the module.
 #[derive(Debug)]
 pub(super) struct DiskStore {
     pub(super) volume: Volume,
@@ -30,7 +31,7 @@ pub(super) struct DiskStore {
     pub(super) coordinator: Coordinator,
     /// Bytes free on the file system when last checked.
     pub(super) free: AtomicU64,
-    /// Loads that timed out and have not returned yet.
+    /// Number of loads that timed out and have not returned yet.
     pub(super) stuck_loads: AtomicUsize,
     pub(super) loads: Arc<Semaphore>,
     pub(super) verifications: Arc<Semaphore>,
@@ -40,24 +41,24 @@ pub(super) struct DiskStore {
 /// Limits in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// Maximum that the directory takes.
+    /// Maximum space of the directory.
     pub(super) limit: u64,
-    /// Minimum that stays free on the file system.
+    /// Minimum space that stays free on the file system.
     pub(super) free_floor: u64,
-    /// Maximum that waits to be written.
+    /// Maximum length of all blocks that wait to be written.
     pub(super) queue: u64,
 }
 
 impl DiskStore {
-    /// `found` are the fingerprints that have files in the directory.
+    /// Creates the store. `fingerprints` are those that have files in the directory.
     pub(super) fn new(
         volume: Volume,
         lock: DirectoryLock,
         limits: Limits,
-        found: HashSet<Fingerprint>,
+        fingerprints: HashSet<Fingerprint>,
     ) -> Self {
         let Limits { limit, free_floor, queue } = limits;
-        let inventory = BlockInventory::new(volume.unit(), volume.overhead(), found);
+        let inventory = BlockInventory::new(volume.unit(), volume.overhead(), fingerprints);
         Self {
             volume,
             limit,
@@ -76,13 +77,13 @@ impl DiskStore {
         self.free.load(Ordering::Relaxed)
     }
 
-    /// Reads the index of a file that was found at the start, unless that has been done. Blocks on
-    /// the disk.
+    /// Reads the index of a file that was found at the start, unless it has been read already.
+    /// Blocking: uses the disk.
     pub(super) fn load_index(&self, fingerprint: Fingerprint) {
         if !self.coordinator.state().inventory.is_unread(fingerprint) {
             return;
         }
-        // An invalid index is left to the writer, which removes it.
+        // The writer removes an invalid index; it is ignored here.
         if let Ok(Some(index)) = self.volume.read_index(fingerprint)
             && !index.records.is_empty()
         {
@@ -90,7 +91,7 @@ impl DiskStore {
         }
     }
 
-    /// Reads and verifies a block. Blocks on the disk.
+    /// Reads and verifies a block. Blocking: uses the disk.
     pub(super) fn read(&self, key: DiskKey, index: u32) -> Option<Bytes> {
         self.load_index(key.fingerprint);
         let before = self.coordinator.state().inventory.block(key, index)?;
@@ -103,7 +104,8 @@ impl DiskStore {
                 state.inventory.record_access(key, index);
                 Some(block.into())
             }
-            // The block was removed during the read, or the process lacks a resource.
+            // The block was removed during the read (first pattern), or the process lacks a
+            // resource (second pattern): the block is not damaged.
             _ if now.removals != before.removals => None,
             Err(error) if is_transient(&error) => None,
             read => {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::model::{Diagnostic, ErrorKind};
 use crate::ownership::OwnershipError;
 
-/// Why a directory cannot be opened as a disk cache. After that nothing is an error: a block that
+/// Why a directory cannot be opened as a disk cache. An open cache returns no errors: a block that
 /// cannot be read is a miss.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
@@ -18,16 +18,16 @@ pub enum DiskError {
     )]
     InUse {
         directory: PathBuf,
-        /// The other process; `None` until it has written its id.
+        /// The id of the other process; `None` until that process has written it.
         pid: Option<u32>,
     },
     /// The directory cannot be created, read or locked.
-    #[error("the cache {} cannot be used", directory.display())]
+    #[error("cannot use the cache {}", directory.display())]
     Directory { directory: PathBuf, source: std::io::Error },
     /// The directory or its lock file belongs to another user or is not of the expected type.
     #[error(transparent)]
     Ownership(#[from] OwnershipError),
-    /// The file system cannot free single blocks.
+    /// The file system cannot free a single block of a file.
     #[error("the file system of {} cannot free parts of a file", directory.display())]
     NoHoles { directory: PathBuf },
 }
@@ -44,7 +44,7 @@ impl Diagnostic for DiskError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         let hint = match self {
             Self::InUse { .. } => {
-                "Unmount that one first, or choose another directory with --cache-dir."
+                "Unmount the other meetfs first, or choose another directory with --cache-dir."
             }
             Self::Directory { .. } => "Choose another directory with --cache-dir.",
             Self::Ownership(error) => return error.hint(),

@@ -1,4 +1,4 @@
-//! The functions of this module that the fuzz targets call: the format of index files.
+//! The entry points of the fuzz targets for the format of index files.
 
 use super::index_format::{self, BlockRecord};
 use super::key::{DiskKey, Fingerprint};

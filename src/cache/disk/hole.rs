@@ -1,11 +1,11 @@
-//! Frees a part of a file.
+//! Punching holes: frees the space of a part of a file.
 
 use std::fs::File;
 use std::io::ErrorKind;
 
 use nix::fcntl::{FallocateFlags, fallocate};
 
-/// Frees the space of a part of `file`, whose length stays (fallocate(2)).
+/// Frees the space of a part of `file` without changing its length (fallocate(2)).
 pub(super) fn punch_hole(file: &File, offset: u64, length: u64) -> std::io::Result<()> {
     let too_large = |_| std::io::Error::from(ErrorKind::InvalidInput);
     let (offset, length) =

@@ -1,6 +1,7 @@
-//! The format of the index file of a cached file: what is known of each of its blocks.
+//! The format of an index file, which contains a record of each stored block of a cached file.
 //!
-//! A header, then one record per block at a fixed position, all integers little-endian:
+//! The file has a header, then one record per block at a fixed position. All integers are
+//! little-endian:
 //!
 //! ```text
 //! header   0 magic "meetfsBI" │ 8 format version u32 │ 12 block length u32 │ 16 fingerprint u128
@@ -10,14 +11,14 @@
 //! ```
 //!
 //! Records are written in place, not appended: a cache at its limit evicts and stores blocks all
-//! the time, and an appended log would need compaction meanwhile. A record of 32 bytes at a
-//! multiple of 32 never straddles a page or a disk sector, so that it is on disk completely or not
-//! at all. A record that is incomplete, at the wrong position or of another file fails its checksum
-//! and stands for a block that is not stored. So does a hole: the checksum of zeros is not zero.
+//! the time, and an append-only log would need compaction. A record of 32 bytes at a multiple of 32
+//! never straddles a page or a disk sector, so it is on disk completely or not at all. A record
+//! that is incomplete, at the wrong position or of another file fails its checksum, and its block
+//! counts as not stored. The same holds for a hole, because the checksum of zeros is not zero.
 //!
-//! CRC32C has an instruction on common processors (SSE 4.2, ARMv8): checking a block takes about a
-//! tenth of a millisecond, and it detects any burst of 32 bits. It protects against failing disks
-//! and lost writes, not against another writer in the directory.
+//! Common processors have an instruction for CRC32C (SSE 4.2, ARMv8), so checking a block takes
+//! about a tenth of a millisecond. CRC32C detects any burst error of up to 32 bits. It protects
+//! against failing disks and lost writes, not against another writer in the directory.
 
 use super::key::{DiskKey, Fingerprint};
 use crate::cache::BLOCK_LENGTH;
@@ -35,7 +36,7 @@ const FORMAT_VERSION: u32 = 1;
 pub(super) struct BlockRecord {
     /// CRC32C of the block.
     pub(super) crc: u32,
-    /// When the block was last used, as of the last write of its record.
+    /// Time of the last access to the block before its record was last written.
     pub(super) accessed: u64,
 }
 
@@ -59,8 +60,8 @@ pub(super) fn encode_header(key: DiskKey) -> [u8; HEADER_LENGTH] {
     writer.sealed(0)
 }
 
-/// Returns the key in a header; `None` for a header that is damaged, foreign, of another format, or
-/// of another file than its name says.
+/// Returns the key in a header. Returns `None` if the header is damaged, is not a meetfs header,
+/// has another format version, or has another fingerprint than the file name.
 pub(super) fn decode_header(header: &[u8], fingerprint: Fingerprint) -> Option<DiskKey> {
     let mut reader = FieldReader::unsealed(header, HEADER_LENGTH, 0)?;
     let same = reader.take()? == MAGIC
@@ -90,7 +91,8 @@ pub(super) fn decode_record(record: &[u8], key: DiskKey, index: u32) -> Option<B
         .then_some(BlockRecord { crc, accessed })
 }
 
-/// Binds a record to its file and position.
+/// Returns the initial value of the checksum of a record, which binds the record to its file and
+/// position.
 fn seed(key: DiskKey, index: u32) -> u32 {
     let seed = crc32c::crc32c(&key.fingerprint.0.to_le_bytes());
     crc32c::crc32c_append(seed, &u64::from(index).to_le_bytes())
@@ -124,11 +126,12 @@ impl<const N: usize> FieldWriter<N> {
     }
 }
 
-/// Reads in order what a [`FieldWriter`] wrote.
+/// Reads the fields that a [`FieldWriter`] wrote, in the same order.
 struct FieldReader<'a>(&'a [u8]);
 
 impl<'a> FieldReader<'a> {
-    /// Returns `None` unless there are `length` bytes with the right checksum.
+    /// Creates a reader. Returns `None` unless `bytes` starts with `length` bytes that have the
+    /// correct checksum.
     fn unsealed(bytes: &'a [u8], length: usize, seed: u32) -> Option<Self> {
         let (fields, seal) = bytes.get(..length)?.split_last_chunk::<4>()?;
         (crc32c::crc32c_append(seed, fields) == u32::from_le_bytes(*seal)).then_some(Self(fields))
@@ -197,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_are_no_stored_block() {
+    fn zeros_are_not_a_stored_block() {
         for index in 0..4 {
             assert_eq!(decode_record(&NO_RECORD, KEY, index), None);
         }

@@ -1,7 +1,8 @@
-//! The stored blocks, in memory: the checksum and age of each, and the space that all of them take.
+//! The inventory of the stored blocks, in memory: their checksums and ages, and the space that they
+//! take together.
 //!
-//! Nothing here accesses the disk. The writer does, and updates the inventory before it removes a
-//! block and after it has written one.
+//! This module never accesses the disk. The writer does, and it updates the inventory before it
+//! removes a block and after it has written one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -9,12 +10,12 @@ use super::index_format::BlockRecord;
 use super::key::{DiskKey, Fingerprint};
 use super::volume::{AllocatedSpace, ChangeTime, IndexContent};
 
-/// Charged for a file besides its data: the first leaf of its extent tree, which ext4 can allocate
-/// and count as late as when it writes the data out.
+/// Bytes charged for a file in addition to its data: the first leaf of its extent tree. ext4 can
+/// allocate and count this leaf as late as when it writes the data out.
 const FILE_ALLOWANCE: u64 = 4096;
 
-/// Charged for a block besides its data: 85 extents of 12 bytes. That pays for the extent tree down
-/// to extents of 12 KiB on a very fragmented disk.
+/// Bytes charged for a block in addition to its data: 85 extents of 12 bytes. That covers the
+/// extent tree of a very fragmented disk, down to extents of 12 KiB.
 const BLOCK_ALLOWANCE: u64 = 1024;
 
 #[derive(Clone, Copy, Debug)]
@@ -29,21 +30,23 @@ pub(super) struct StoredBlock {
 struct FileEntry {
     key: DiskKey,
     blocks: BTreeMap<u32, StoredBlock>,
-    /// Upper bound for the space of the blocks, by their lengths.
+    /// Upper bound for the space of the blocks, computed from their lengths.
     estimate: u64,
     /// Space of the files when last measured.
     allocated: AllocatedSpace,
-    /// Change time of the data file after the last change by this process, or the one found when
-    /// another process had changed it.
+    /// Change time of the data file after its last change by this process. If another process has
+    /// changed the file, this is the change time that was found then.
     change_time: ChangeTime,
-    /// Number of [`CompleteFile`](super::CompleteFile)s. Eviction spares a pinned file.
+    /// Number of live [`CompleteFile`](super::CompleteFile)s. A pinned file is not evicted.
     pins: usize,
-    /// Whether no block may be used any more.
+    /// Whether the file is stale: no block of it may be used any more.
     is_stale: bool,
-    /// Changes with every removed block and never repeats a value of an earlier entry of the same
-    /// file. A reader of wrong bytes learns from it whether the block was removed meanwhile.
+    /// Changes with every removed block, and never repeats a value of an earlier entry of the same
+    /// file. A reader that gets wrong bytes compares this value to find out whether the block was
+    /// removed during the read.
     removals: u64,
-    /// **Invariant**: no block was used earlier. It is the key in `BlockInventory::eviction_order`.
+    /// Lower bound for the access times of all blocks. It is the key in
+    /// `BlockInventory::eviction_order`.
     oldest_bound: u64,
 }
 
@@ -72,7 +75,7 @@ impl FileEntry {
     }
 }
 
-/// A stored block at one moment.
+/// A copy of the entry of a stored block at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BlockSnapshot {
     pub(super) block: StoredBlock,
@@ -86,7 +89,7 @@ pub(super) struct AccessTimes {
     pub(super) records: Vec<(u32, BlockRecord)>,
 }
 
-/// See the module.
+/// The inventory of one cache directory; see the module.
 #[derive(Debug)]
 pub(super) struct BlockInventory {
     /// Allocation unit of the file system.
@@ -94,10 +97,10 @@ pub(super) struct BlockInventory {
     files: HashMap<Fingerprint, FileEntry>,
     /// Files found at the start whose index has not been read yet.
     unread: HashSet<Fingerprint>,
-    /// **Invariant**: exactly the evictable files, each by its bound.
+    /// **Invariant**: contains exactly the evictable files, each with its `oldest_bound`.
     eviction_order: BTreeSet<(u64, Fingerprint)>,
     pinned: BTreeSet<Fingerprint>,
-    /// Files with access times that their index does not have yet.
+    /// Files with access times that have not been written to their indexes yet.
     accessed: BTreeSet<Fingerprint>,
     /// Files for the writer to remove.
     marked_files: BTreeSet<Fingerprint>,
@@ -129,7 +132,7 @@ impl BlockInventory {
         }
     }
 
-    /// Returns the bytes that count against the limit.
+    /// Returns the bytes that are charged against the limit.
     pub(super) fn charged_bytes(&self) -> u64 {
         self.charged + self.overhead
     }
@@ -159,8 +162,8 @@ impl BlockInventory {
         (key.block_length(index).unwrap_or(0) as u64).next_multiple_of(self.unit)
     }
 
-    /// Returns the next access time. It follows the wall clock, so that times of different files
-    /// compare without reading all indexes, and never runs backwards while the process lives.
+    /// Returns the next access time. It follows the wall clock, so the times of different files can
+    /// be compared without reading all indexes. It never runs backwards while the process lives.
     fn next_access_time(&mut self) -> u64 {
         let now =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
@@ -169,7 +172,7 @@ impl BlockInventory {
         self.clock
     }
 
-    /// Changes an entry and updates the sums and the order.
+    /// Applies a change to an entry, and updates the sums and the eviction order.
     fn change<T>(
         &mut self,
         fingerprint: Fingerprint,
@@ -197,7 +200,8 @@ impl BlockInventory {
         self.files.get(&key.fingerprint).filter(|entry| entry.key == key && !entry.is_stale)
     }
 
-    /// Whether the block is stored, or the index of its file must be read to know.
+    /// Returns `false` if the block is known not to be stored. Returns `true` if it is stored, or
+    /// if the index of its file has not been read.
     pub(super) fn may_contain(&self, key: DiskKey, index: u32) -> bool {
         self.unread.contains(&key.fingerprint) || self.block(key, index).is_some()
     }
@@ -206,7 +210,7 @@ impl BlockInventory {
         self.unread.contains(&fingerprint)
     }
 
-    /// Drops an unread file that holds nothing.
+    /// Removes a file without a usable index from the unread files.
     pub(super) fn discard_unread(&mut self, fingerprint: Fingerprint) {
         self.unread.remove(&fingerprint);
     }
@@ -215,7 +219,7 @@ impl BlockInventory {
         self.files.contains_key(&fingerprint)
     }
 
-    /// Adds the blocks of an index that was read, unless that has been done.
+    /// Adds the blocks of an index that was read, unless they have been added already.
     pub(super) fn add_index(&mut self, index: IndexContent) {
         let IndexContent { key, records, allocated, change_time } = index;
         if !self.unread.remove(&key.fingerprint) {
@@ -257,7 +261,7 @@ impl BlockInventory {
     /// Records that a block was read and is correct.
     pub(super) fn record_access(&mut self, key: DiskKey, index: u32) {
         let now = self.next_access_time();
-        // The bound stays: no block became older.
+        // The bound remains valid: no block became older.
         let Some(entry) = self.files.get_mut(&key.fingerprint) else { return };
         if let Some(block) = entry.blocks.get_mut(&index) {
             block.accessed = now;
@@ -305,8 +309,8 @@ impl BlockInventory {
         });
     }
 
-    /// Whether the data file was last changed by this process. If not, no block of it counts as
-    /// verified any more.
+    /// Whether the data file was last changed by this process. If another process has changed it,
+    /// all its blocks count as unverified from now on.
     pub(super) fn verify_change_time(&mut self, fingerprint: Fingerprint, now: ChangeTime) -> bool {
         let Some(entry) = self.files.get_mut(&fingerprint) else { return true };
         let is_unchanged = std::mem::replace(&mut entry.change_time, now) == now;
@@ -372,7 +376,7 @@ impl BlockInventory {
         }
     }
 
-    /// Makes a file stale: no block of it is used any more. Marks its files for removal.
+    /// Makes a file stale, so no block of it is used any more, and marks its files for removal.
     pub(super) fn forget(&mut self, fingerprint: Fingerprint) {
         let was_unread = self.unread.remove(&fingerprint);
         let was_known = self.change(fingerprint, |entry| {
@@ -386,7 +390,7 @@ impl BlockInventory {
         }
     }
 
-    /// Marks the files of a fingerprint for removal, known or not.
+    /// Marks the files of a fingerprint for removal, whether the inventory contains it or not.
     pub(super) fn mark_for_removal(&mut self, fingerprint: Fingerprint) {
         self.marked_files.insert(fingerprint);
     }
@@ -397,12 +401,13 @@ impl BlockInventory {
         self.marked_blocks.insert((fingerprint, index));
     }
 
-    /// Takes a file that is marked for removal.
+    /// Removes and returns the next file that is marked for removal.
     pub(super) fn next_marked_file(&mut self) -> Option<Fingerprint> {
         self.marked_files.pop_first()
     }
 
-    /// Takes a damaged block to free. Pinned files are spared: their readers would see zeros.
+    /// Removes and returns the next damaged block to free. Skips pinned files, because their
+    /// readers would see zeros.
     pub(super) fn next_marked_block(&mut self) -> Option<(Fingerprint, u32)> {
         let is_free = |(fingerprint, _): &&(Fingerprint, u32)| !self.pinned.contains(fingerprint);
         let next = *self.marked_blocks.iter().find(is_free)?;
@@ -410,7 +415,8 @@ impl BlockInventory {
         Some(next)
     }
 
-    /// Makes a file stale because its files are about to be removed. Returns whether it is pinned.
+    /// Makes a file stale because its data and index are about to be removed. Returns whether it is
+    /// pinned.
     pub(super) fn retire(&mut self, fingerprint: Fingerprint) -> bool {
         let is_pinned = self.change(fingerprint, |entry| {
             entry.is_stale = true;
@@ -419,12 +425,12 @@ impl BlockInventory {
         is_pinned == Some(true)
     }
 
-    /// Whether a stale file is only kept for its readers.
+    /// Whether the file is stale and is kept only for its readers.
     pub(super) fn is_stale(&self, fingerprint: Fingerprint) -> bool {
         self.files.get(&fingerprint).is_some_and(|entry| entry.is_stale)
     }
 
-    /// Returns the number of unverified blocks if every block is stored, else `None`.
+    /// Returns the number of unverified blocks; `None` unless every block is stored.
     pub(super) fn unverified_count(&self, key: DiskKey) -> Option<usize> {
         let entry = self.usable(key)?;
         let is_complete = Some(entry.blocks.len())
@@ -439,7 +445,8 @@ impl BlockInventory {
         blocks.filter(|(_, block)| !block.is_verified).map(|(at, _)| *at).collect()
     }
 
-    /// Protects a file from eviction until it is unpinned as often. Returns whether it is stored.
+    /// Protects a file from eviction until [`unpin`](Self::unpin) has been called as often as this
+    /// function. Returns whether the file is stored; if not, it is not pinned.
     pub(super) fn pin(&mut self, key: DiskKey) -> bool {
         self.usable(key).is_some()
             && self.change(key.fingerprint, |entry| entry.pins += 1).is_some()
@@ -455,7 +462,8 @@ impl BlockInventory {
         }
     }
 
-    /// Takes the access times of a file whose index does not have them yet.
+    /// Removes and returns the access times of one file that have not been written to its index
+    /// yet.
     pub(super) fn next_access_times(&mut self) -> Option<AccessTimes> {
         loop {
             let fingerprint = self.accessed.pop_first()?;

@@ -1,24 +1,25 @@
-//! How a file version is named on disk.
+//! The names of file versions on disk.
 
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::cache::BlockIndex;
 use crate::model::{FileId, Version};
 
-/// Upper bound for the blocks of a cached file: 1 TiB in blocks of 1 MiB, a hundred times the
-/// longest recording. It bounds what a damaged index can make the start read.
+/// Maximum number of blocks of a cached file: 1 TiB in blocks of 1 MiB, a hundred times the longest
+/// recording. It limits how much of a damaged index is read at the start.
 const MAX_BLOCKS: u64 = 1 << 20;
 
-/// One content of one file, the same after a restart.
+/// Identifies the bytes of one file version. It is the same after a restart.
 ///
-/// It is a fingerprint: a file name or an index file does not reveal the meeting.
+/// It contains a fingerprint and no names, so neither a file name nor an index file reveals the
+/// meeting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DiskKey {
     pub(super) fingerprint: Fingerprint,
     pub(super) size: u64,
 }
 
-/// XXH3, 128 bits, of everything that distinguishes two contents.
+/// A 128-bit XXH3 hash of everything that distinguishes two contents.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Fingerprint(pub(super) u128);
 
@@ -29,7 +30,7 @@ impl std::fmt::Debug for Fingerprint {
 }
 
 impl Fingerprint {
-    /// Returns the stem of its file names.
+    /// Returns the fingerprint in hexadecimal, which is the stem of the file names.
     pub(super) fn hex(self) -> String {
         format!("{:032x}", self.0)
     }
@@ -43,15 +44,16 @@ impl Fingerprint {
 }
 
 impl DiskKey {
-    /// Returns the key of a content of `size` bytes with the strong `validator` of the server, or
-    /// an empty one.
+    /// Returns the key of a content of `size` bytes. `validator` is the strong validator from the
+    /// server, or empty.
     ///
-    /// The validator is part of the key so that blocks of two contents never mix, even if the
+    /// The validator is part of the key, so blocks of two revisions are never mixed, even if the
     /// listing of the provider does not distinguish them.
     pub fn of(id: &FileId, version: Version, size: u64, validator: &str) -> Self {
         let mut hasher = Xxh3Default::new();
         hasher.update(b"meetfs blocks 1");
-        // Each text is preceded by its length, so that different lists of texts hash differently.
+        // Each string is preceded by its length, so different lists of strings have different
+        // hashes.
         for text in [id.source.as_str(), id.meeting.as_str(), id.key.as_str(), validator] {
             hasher.update(&(text.len() as u64).to_le_bytes());
             hasher.update(text.as_bytes());
@@ -117,7 +119,7 @@ mod tests {
         assert_eq!(
             key.fingerprint.hex(),
             "fc73499ae03a38c7c786de2b56ff0735",
-            "fingerprints appear to have changed: every cached file is lost"
+            "fingerprints appear to have changed: all cached files would be lost"
         );
     }
 

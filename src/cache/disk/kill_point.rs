@@ -1,6 +1,6 @@
 //! Points at which a test can kill the process, before each change on disk.
 
-/// Does nothing in the program.
+/// Does nothing outside of tests.
 #[cfg(not(test))]
 pub(super) fn kill_point() {}
 
@@ -14,7 +14,7 @@ mod in_tests {
     /// Environment variable with the number of changes until the process is killed.
     pub(in crate::cache::disk) const MAX_CHANGES: &str = "MEETFS_TEST_MAX_CHANGES";
 
-    /// Changes until the process is killed; 0 is never.
+    /// Number of changes until the process is killed; 0 means never.
     static REMAINING_CHANGES: AtomicU64 = AtomicU64::new(0);
 
     pub(in crate::cache::disk) fn set_remaining_changes(changes: u64) {

@@ -14,8 +14,8 @@ use super::hole::punch_hole;
 use super::volume::LOCK_FILE;
 use crate::ownership::{self, FileType};
 
-/// How long to retry. A command that reads the usage of a cache holds the lock for an instant, and
-/// a process that was just signaled can need one more to end.
+/// How long to retry a lock that is held. A command that reads the usage of a cache holds the lock
+/// for an instant, and a process that was just signaled needs a moment to end.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(250);
 
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
@@ -32,18 +32,18 @@ pub(super) struct DirectoryLock {
 }
 
 impl DirectoryLock {
-    /// Takes the lock and checks that the file system can free parts of files.
+    /// Acquires the lock and checks that the file system can free parts of files.
     pub(super) fn acquire(directory: &Path) -> Result<Self, DiskError> {
         let failed =
             |source: std::io::Error| DiskError::Directory { directory: directory.into(), source };
         ownership::check_path(&directory.join(LOCK_FILE), FileType::File)?;
         let (mut file, is_read_only) = open(directory).map_err(failed)?;
-        let started = Instant::now();
+        let start = Instant::now();
         let mut locked = loop {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(locked) => break locked,
                 Err((returned, Errno::EWOULDBLOCK)) => {
-                    if started.elapsed() >= LOCK_TIMEOUT {
+                    if start.elapsed() >= LOCK_TIMEOUT {
                         return Err(DiskError::InUse {
                             directory: directory.into(),
                             pid: read_pid(directory),
@@ -57,14 +57,15 @@ impl DirectoryLock {
             }
         };
         if !is_read_only {
-            // There is nothing to free after the end of the file: this only asks for support.
+            // There is nothing to free after the end of the file. This only checks whether holes
+            // are supported.
             match punch_hole(&locked, 1 << 20, 1 << 20) {
                 Err(error) if is_unsupported(&error) => {
                     return Err(DiskError::NoHoles { directory: directory.into() });
                 }
                 punched => punched.map_err(failed)?,
             }
-            // On a full disk the process id is missing, which only shortens a message.
+            // On a full disk the process id is not written. Then a message cannot name the process.
             let _ = locked
                 .set_len(0)
                 .and_then(|()| locked.write_all(format!("{}\n", std::process::id()).as_bytes()));
@@ -72,7 +73,8 @@ impl DirectoryLock {
         Ok(Self { _file: locked, is_read_only })
     }
 
-    /// Returns the process that holds the lock, if any: `Some(None)` if it has not written its id.
+    /// Returns the process that holds the lock: `None` if the lock is free, `Some(None)` if the
+    /// process has not written its id.
     pub(super) fn holder(directory: &Path) -> Result<Option<Option<u32>>, DiskError> {
         let failed = |source| DiskError::Directory { directory: directory.into(), source };
         ownership::check_path(&directory.join(LOCK_FILE), FileType::File)?;

@@ -1,25 +1,27 @@
-//! Blocks on disk: they survive the process, are verified at every read, and stay within a limit.
+//! The disk cache. Its blocks survive the process, are verified at every read, and stay within a
+//! limit.
 //!
 //! Input: whole, verified blocks with a [`DiskKey`]. Output: the same bytes, or nothing. Damage on
-//! disk is a miss and never an error. Only opening an unusable directory is an error.
+//! disk counts as a miss, never as an error. The only error is a directory that cannot be opened as
+//! a cache.
 //!
 //! 1. A block whose record was written survives a `kill -9` (`index_format`, `writer`).
-//! 2. Nothing on disk is trusted: names and headers carry the identity, records and blocks a
-//!    CRC32C.
-//! 3. Without space, the least recently used block is evicted: a hole in its file frees it
-//!    (`inventory`).
-//! 4. One thread writes (`writer`), and the blocking pool reads, for a bounded time. Callers get
-//!    everything else from memory (`coordinator`).
-//! 5. One process uses a directory at a time (`lock`).
+//! 2. Nothing on disk is trusted. File names and headers contain the identity of a file, and each
+//!    record and block has a CRC32C.
+//! 3. When space runs out, the least recently used block is evicted: punching a hole in its file
+//!    frees the space (`inventory`).
+//! 4. One thread writes (`writer`). The blocking pool reads, and callers wait for it only for a
+//!    bounded time. Everything else that callers ask for is in memory (`coordinator`).
+//! 5. Only one process at a time can use a directory (`lock`).
 //!
-//! Failures: a full disk pauses writing, a broken one ends it, and reads continue without the
+//! Failures: a full disk pauses writing, and a broken disk ends it. Reads continue without the
 //! cache.
 //!
-//! Locks: the state in `coordinator` is the only lock. It is never held during an access to the
-//! disk or another lock.
+//! Locks: the state in `coordinator` has the only lock. It is never held during a disk access, nor
+//! while another lock is taken.
 //!
-//! This module must not know what a provider, a URL or a recording is: files have fingerprints
-//! here.
+//! This module must not know what a provider, a URL or a recording is. It identifies files by
+//! fingerprint.
 
 mod complete_file;
 mod coordinator;

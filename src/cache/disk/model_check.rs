@@ -19,7 +19,7 @@ use super::writer::Writer;
 
 const SCHEDULES: usize = 10_000;
 const SIZE: u64 = 64;
-/// The model has no clock: any timeout can pass at once.
+/// The model has no clock, so any timeout can expire at once.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An open cache with its writer thread.
@@ -42,7 +42,7 @@ fn store(store: &DiskStore, number: u8) {
     store.coordinator.enqueue(request);
 }
 
-/// Reads a block, which must be exact or missing.
+/// Reads a block. Checks that it has the stored bytes or is a miss.
 fn read(store: &DiskStore, number: u8) {
     if let Some(block) = store.read(key(number), 0) {
         assert_eq!(block, content(number));
@@ -50,7 +50,7 @@ fn read(store: &DiskStore, number: u8) {
 }
 
 impl Cache {
-    /// Opens a cache; `has_little_space` is a limit that holds one file and not two.
+    /// Opens a cache. With `has_little_space`, its limit has space for one file and not for two.
     fn open(has_little_space: bool) -> Self {
         let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let volume = Volume::open(directory.path()).unwrap();

@@ -1,4 +1,4 @@
-//! The usage of a cache directory that this process has not opened, and clearing it.
+//! Measures and clears a cache directory that this process has not opened.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -7,7 +7,7 @@ use super::error::DiskError;
 use super::lock::DirectoryLock;
 use super::volume::{self, Volume};
 
-/// What a directory contains.
+/// The contents of a cache directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiskUsage {
     /// File versions with at least one block.
@@ -19,11 +19,11 @@ pub struct DiskUsage {
     pub free: Option<u64>,
     /// Whether a process has the directory open.
     pub in_use: bool,
-    /// That process, if it has written its id.
+    /// The id of that process, if it has written one.
     pub pid: Option<u32>,
 }
 
-/// What was removed.
+/// The number and size of the files that were removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClearedFiles {
     /// File versions.
@@ -33,8 +33,8 @@ pub struct ClearedFiles {
 }
 
 impl DiskUsage {
-    /// Returns the usage of a directory that does not exist: nothing, and the free space of the
-    /// file system on which it will be created.
+    /// Returns the usage of a directory that does not exist: no files, and the free space of the
+    /// file system on which the directory will be created.
     pub fn of_missing(directory: &Path) -> Self {
         let parent = directory.ancestors().find(|parent| parent.exists());
         let free = parent.and_then(|parent| volume::space_at(parent).ok()).map(|(free, _)| free);
@@ -63,7 +63,7 @@ pub fn usage(directory: &Path) -> Result<Option<DiskUsage>, DiskError> {
     };
     for fingerprint in volume.list().map_err(failed)? {
         usage.held += volume.allocated_by(fingerprint);
-        // A damaged or just removed file contains no block.
+        // A damaged or just removed file counts as a file without blocks.
         let Ok(Some(index)) = volume.read_index(fingerprint) else { continue };
         usage.files += 1;
         usage.blocks += index.records.len() as u64;
@@ -71,10 +71,10 @@ pub fn usage(directory: &Path) -> Result<Option<DiskUsage>, DiskError> {
     Ok(Some(usage))
 }
 
-/// Removes every block in a directory, and no foreign file.
+/// Removes every block in a directory. Leaves foreign files alone.
 ///
 /// # Errors
-/// A process has the directory open, or it cannot be read or written.
+/// A process has the directory open, or the directory cannot be read or written.
 pub fn clear(directory: &Path) -> Result<ClearedFiles, DiskError> {
     let failed = |source| DiskError::Directory { directory: directory.into(), source };
     if !exists(directory)? {
@@ -91,7 +91,7 @@ pub fn clear(directory: &Path) -> Result<ClearedFiles, DiskError> {
     Ok(cleared)
 }
 
-/// Whether the path exists, even as a dangling symbolic link.
+/// Whether the path exists. A dangling symbolic link exists, too.
 fn exists(directory: &Path) -> Result<bool, DiskError> {
     match directory.symlink_metadata() {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),

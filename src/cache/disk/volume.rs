@@ -1,9 +1,9 @@
-//! The directory on disk: its files by fingerprint, and the space that they take.
+//! The cache directory on disk: its files by fingerprint, and the space that they take.
 //!
-//! It contains two files per file version, `FINGERPRINT.data` and `FINGERPRINT.index`, and one
-//! `lock`. The data file has the length of the cached file from the start, with holes where no
-//! block is stored. Otherwise XFS would allocate and count space after the end of a growing file,
-//! and the kernel could not read the file directly.
+//! The directory contains two files per file version, `FINGERPRINT.data` and `FINGERPRINT.index`,
+//! and one file named `lock`. The data file has the full length of the cached file from the start,
+//! with holes in place of blocks that are not stored. If it grew instead, XFS would allocate and
+//! count space after its end, and the kernel could not read the file directly.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, Permissions};
@@ -20,7 +20,8 @@ use super::key::{DiskKey, Fingerprint, block_start};
 use super::kill_point::kill_point;
 use crate::ownership::{self, FileType};
 
-/// Name of the lock file. It is never removed: two processes could otherwise lock a file each.
+/// Name of the lock file. It is never removed. Otherwise two processes could each lock a different
+/// file.
 pub(super) const LOCK_FILE: &str = "lock";
 
 const DATA: &str = "data";
@@ -39,7 +40,7 @@ pub(super) struct AllocatedSpace {
     pub(super) index: u64,
 }
 
-/// When a file was last changed. Only the kernel sets this time (`st_ctim`, inode(7)).
+/// Time of the last change to a file. Only the kernel can set it (`st_ctim`, inode(7)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ChangeTime {
     seconds: i64,
@@ -69,7 +70,7 @@ pub(super) struct IndexContent {
     pub(super) change_time: ChangeTime,
 }
 
-/// As [`Volume::space`], for the file system of any directory.
+/// Returns the same values as [`Volume::space`], for the file system of any directory.
 pub(super) fn space_at(directory: &Path) -> std::io::Result<(u64, u64)> {
     Ok(space_of(&nix::sys::statvfs::statvfs(directory)?))
 }
@@ -85,20 +86,21 @@ fn space_of(status: &Statvfs) -> (u64, u64) {
     (available.saturating_mul(fragment), total.saturating_mul(fragment))
 }
 
-/// A directory with blocks.
+/// An open cache directory.
 #[derive(Debug)]
 pub(super) struct Volume {
     path: PathBuf,
     directory: File,
     /// Allocation unit of the file system.
     unit: u64,
-    /// Whether `st_blocks` is up to date at once. On ZFS it is some seconds late.
+    /// Whether `st_blocks` is up to date immediately after a change. On ZFS it lags by some
+    /// seconds.
     reports_space_at_once: bool,
 }
 
 impl Volume {
-    /// Opens the directory, or creates it for its owner alone. Rejects a symbolic link and the
-    /// directory of another user.
+    /// Opens the directory, or creates it so that only its owner has access. Rejects a symbolic
+    /// link, and a directory of another user.
     pub(super) fn open(path: &Path) -> Result<Self, DiskError> {
         let failed = |source| DiskError::Directory { directory: path.into(), source };
         ownership::check_path(path, FileType::Directory)?;
@@ -122,7 +124,8 @@ impl Volume {
         Ok(Self {
             path: path.into(),
             directory,
-            // Up to the huge pages of a tmpfs, 2 MiB. NFS can report any transfer size.
+            // The largest real unit is a huge page of a tmpfs, 2 MiB. NFS can report any transfer
+            // size.
             unit: metadata.blksize().clamp(SECTOR, 2 * 1024 * 1024),
             reports_space_at_once: file_system.filesystem_type().0 != ZFS,
         })
@@ -140,7 +143,8 @@ impl Volume {
         self.path.join(format!("{}.{kind}", fingerprint.hex()))
     }
 
-    /// Returns the bytes available to an ordinary user on the file system, and its size in bytes.
+    /// Returns the bytes that are available to an ordinary user on the file system, and the size of
+    /// the file system in bytes.
     pub(super) fn space(&self) -> std::io::Result<(u64, u64)> {
         Ok(space_of(&nix::sys::statvfs::fstatvfs(&self.directory)?))
     }
@@ -155,9 +159,9 @@ impl Volume {
         (lock + directory) * SECTOR
     }
 
-    /// Returns the fingerprints that have a file here. All other files are foreign.
+    /// Returns the fingerprints that have a file in the directory. All other files are foreign.
     pub(super) fn list(&self) -> std::io::Result<HashSet<Fingerprint>> {
-        let mut found = HashSet::new();
+        let mut fingerprints = HashSet::new();
         for entry in std::fs::read_dir(&self.path)? {
             let entry = entry?;
             let name = entry.file_name();
@@ -166,13 +170,13 @@ impl Volume {
             };
             if (kind == DATA || kind == INDEX) && entry.file_type().is_ok_and(|kind| kind.is_file())
             {
-                found.extend(Fingerprint::from_hex(stem));
+                fingerprints.extend(Fingerprint::from_hex(stem));
             }
         }
-        Ok(found)
+        Ok(fingerprints)
     }
 
-    /// Returns the space of the files of a fingerprint, in bytes, whatever their content.
+    /// Returns the space of the files of a fingerprint in bytes, even if their content is invalid.
     pub(super) fn allocated_by(&self, fingerprint: Fingerprint) -> u64 {
         let files = [DATA, INDEX]
             .iter()
@@ -216,8 +220,8 @@ impl Volume {
         })
     }
 
-    /// Creates both files of a file version that is not stored yet. An index without a header
-    /// stands for no block.
+    /// Creates both files of a file version that is not stored yet. If the process dies before the
+    /// header is written, the index is invalid and contains no blocks.
     pub(super) fn create_files(&self, key: DiskKey) -> std::io::Result<OpenFiles> {
         let create = |kind| {
             let path = self.file(key.fingerprint, kind);
@@ -242,9 +246,9 @@ impl Volume {
         Ok(files)
     }
 
-    /// Removes both files. The index is removed first. The data is truncated before it is unlinked:
-    /// otherwise a reader that has it open would keep its space. The file of another user is only
-    /// unlinked.
+    /// Removes both files, the index first. Truncates the data file before it unlinks it: otherwise
+    /// the space would stay in use while a reader has the file open. The file of another user is
+    /// only unlinked.
     pub(super) fn remove(&self, fingerprint: Fingerprint) -> std::io::Result<()> {
         kill_point();
         ignore_missing(std::fs::remove_file(self.file(fingerprint, INDEX)))?;
@@ -257,13 +261,13 @@ impl Volume {
         ignore_missing(std::fs::remove_file(self.file(fingerprint, DATA)))
     }
 
-    /// Removes the index alone, so that a restart finds no block.
+    /// Removes only the index. After a restart, the file has no blocks.
     pub(super) fn remove_index(&self, fingerprint: Fingerprint) -> std::io::Result<()> {
         ignore_missing(std::fs::remove_file(self.file(fingerprint, INDEX)))
     }
 
-    /// Reads the index of a fingerprint; `None` if it is damaged or foreign, or the data file has a
-    /// wrong length.
+    /// Reads the index of a fingerprint. Returns `None` if the index is damaged or foreign, or if
+    /// the data file has the wrong length.
     pub(super) fn read_index(
         &self,
         fingerprint: Fingerprint,

@@ -1,4 +1,4 @@
-//! Why a block cannot be written, and whether the next one can.
+//! The errors of writing a block, and whether the next block may still be written.
 
 use std::io::ErrorKind;
 
@@ -19,7 +19,7 @@ pub(super) enum WriteError {
 }
 
 impl WriteError {
-    /// Returns the same error as a permanent one.
+    /// Converts a transient error into a permanent one.
     pub(super) fn into_permanent(self) -> Self {
         match self {
             Self::Transient(cause) | Self::DiskFull(cause) | Self::Rejected(cause) => {
@@ -40,7 +40,7 @@ impl From<std::io::Error> for WriteError {
     }
 }
 
-/// Whether the cause of an error is the process and not the disk.
+/// Whether the error was caused by the process and not by the disk.
 pub(super) fn is_transient(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EINTR))
 }

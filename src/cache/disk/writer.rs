@@ -3,9 +3,9 @@
 //!
 //! A single writer needs no lock for the disk, and no other thread uses the space that it has
 //! freed. It stores a block in this order: space under the limit, space above the floor, data,
-//! record, inventory. It removes a block in this order: inventory, record, data. So whenever the
-//! process dies, a record on disk stands for data on disk. At most the data of one block stays
-//! without a record, and the next start frees it.
+//! record, inventory. It removes a block in this order: inventory, record, data. So no matter when
+//! the process dies, the data of every record is on disk. At most one block has data without a
+//! record, and the next start frees that data.
 
 use std::sync::Arc;
 
@@ -20,20 +20,22 @@ use super::writer_load::Stopwatch;
 use crate::cache::BLOCK_LENGTH;
 use crate::sync::atomic::Ordering;
 
-/// Free space under the limit besides the charge of a block, for what file systems add temporarily:
-/// up to four indirect blocks, a larger directory and a page of the index.
+/// Bytes that stay free under the limit in addition to the charge of a block. File systems
+/// temporarily allocate more: up to four indirect blocks, a larger directory and a page of the
+/// index.
 const HEADROOM: u64 = 32 * 1024;
 
-/// Upper bound for what is evicted for one block beyond its need. If evictions free nothing, the
-/// file system does not return space now, and more of them would empty the cache in vain.
+/// Maximum number of bytes that are evicted for one block beyond what it needs. If evictions free
+/// nothing, the file system is not returning space at the moment, and further evictions would empty
+/// the cache without effect.
 const MAX_VAIN_EVICTION: u64 = 8 * 1024 * 1024;
 
-/// A file that takes this much more than its blocks has data without records.
-const LEAK_THRESHOLD: u64 = 64 * 1024;
+/// A file has data without records if it takes this many more bytes than its recorded blocks.
+const UNRECORDED_DATA_THRESHOLD: u64 = 64 * 1024;
 
 pub(super) struct Writer {
     store: Arc<DiskStore>,
-    /// The files written last: consecutive blocks are mostly of one file.
+    /// The files that were written last. Consecutive blocks usually belong to the same file.
     open: Option<(Fingerprint, OpenFiles)>,
 }
 
@@ -42,9 +44,9 @@ impl Writer {
         Self { store, open: None }
     }
 
-    /// Reads the indexes of the `found` files, then runs tasks until the shutdown.
-    pub(super) fn run(mut self, found: Vec<Fingerprint>) {
-        self.read_indexes(found);
+    /// Reads the indexes of the files with these fingerprints, then runs tasks until the shutdown.
+    pub(super) fn run(mut self, fingerprints: Vec<Fingerprint>) {
+        self.read_indexes(fingerprints);
         loop {
             let done = match self.store.coordinator.next_task() {
                 Task::RemoveFile(fingerprint) => self.remove_file(fingerprint),
@@ -76,13 +78,13 @@ impl Writer {
         self.store.coordinator.record_error(error, self.store.volume.path());
     }
 
-    fn read_indexes(&mut self, found: Vec<Fingerprint>) {
-        for fingerprint in found {
+    fn read_indexes(&mut self, fingerprints: Vec<Fingerprint>) {
+        for fingerprint in fingerprints {
             if self.store.coordinator.ends_early() {
                 return;
             }
             if let Err(error) = self.read_index(fingerprint) {
-                // The inventory can be incomplete, so nothing may be added to the directory.
+                // The inventory may be incomplete, so nothing must be added to the directory.
                 self.record_error(&error.into_permanent());
             }
         }
@@ -97,11 +99,11 @@ impl Writer {
         }
         match self.store.volume.read_index(fingerprint) {
             Ok(Some(index)) if !index.records.is_empty() => {
-                let index = self.free_leaks(index)?;
+                let index = self.free_unrecorded_data(index)?;
                 self.store.coordinator.state().inventory.add_index(index);
                 Ok(())
             }
-            // An unreadable file is useless and would take space that is not counted.
+            // An unreadable file is useless, and its space would not be counted.
             _ => {
                 self.store.coordinator.state().inventory.discard_unread(fingerprint);
                 self.remove_file(fingerprint)
@@ -110,12 +112,12 @@ impl Writer {
     }
 
     /// Frees data without records.
-    fn free_leaks(&self, mut index: IndexContent) -> Result<IndexContent, WriteError> {
+    fn free_unrecorded_data(&self, mut index: IndexContent) -> Result<IndexContent, WriteError> {
         let key = index.key;
         let lengths = index.records.iter().filter_map(|(at, _)| key.block_length(*at));
         let unit = self.store.volume.unit();
         let recorded: u64 = lengths.map(|length| (length as u64).next_multiple_of(unit)).sum();
-        if index.allocated.data <= recorded + LEAK_THRESHOLD
+        if index.allocated.data <= recorded + UNRECORDED_DATA_THRESHOLD
             || self.store.coordinator.state().is_off()
         {
             return Ok(index);
@@ -151,8 +153,8 @@ impl Writer {
         let is_new = !self.store.coordinator.state().inventory.contains_file(key.fingerprint);
         let written = self.write(*key, *index, block, is_new);
         if written.is_err() {
-            // A partly written block takes space that is not counted. A second error changes
-            // nothing: the first one is reported.
+            // The space of a partly written block is not counted, so it is freed. An error here is
+            // ignored: the caller gets the first error.
             let _ = self.undo(key.fingerprint, *index, is_new);
         }
         written.map(|()| true)
@@ -197,7 +199,7 @@ impl Writer {
         self.free_block(fingerprint, index)
     }
 
-    /// Returns the files of a key, created if it is new.
+    /// Returns the open files of a key. Creates them if `is_new`.
     fn files(&mut self, key: DiskKey, is_new: bool) -> Result<&OpenFiles, WriteError> {
         if is_new {
             let files = self.store.volume.create_files(key)?;
@@ -211,8 +213,8 @@ impl Writer {
             Some((known, files)) if known == fingerprint => (known, files),
             _ => match self.store.volume.open_files(fingerprint) {
                 Ok(files) => (fingerprint, files),
-                // Another process has removed a file. The rest is removed, and the next block
-                // creates both files again.
+                // Another process has removed one of the files. The other one is removed here, and
+                // the next block creates both files again.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     self.remove_file(fingerprint)?;
                     return Err(WriteError::Transient(error));
@@ -223,7 +225,7 @@ impl Writer {
         Ok(&self.open.insert(open).1)
     }
 
-    /// Evicts blocks until `need` more bytes stay within the limit. Returns whether they do.
+    /// Evicts blocks until `need` more bytes fit within the limit. Returns whether they do.
     fn make_space(&mut self, need: u64) -> Result<bool, WriteError> {
         let limit = self.store.limit;
         let excess = {
@@ -237,7 +239,7 @@ impl Writer {
         Ok(self.store.coordinator.state().inventory.charged_bytes() + need <= limit)
     }
 
-    /// Evicts blocks until a write of `need` bytes leaves the floor of free space.
+    /// Evicts blocks until a write of `need` bytes leaves at least the floor of free space.
     ///
     /// # Errors
     /// [`WriteError::BelowFloor`] if no evictable block is left, or evictions have not freed
@@ -252,8 +254,8 @@ impl Writer {
         if self.check_free_space()? >= wanted { Ok(true) } else { Err(WriteError::BelowFloor) }
     }
 
-    /// Frees `bytes` of the charged space, least recently used blocks first, or as much as
-    /// possible.
+    /// Evicts the least recently used blocks until `bytes` of the charged space are free, or as
+    /// many as possible.
     fn evict(&mut self, bytes: u64) -> Result<(), WriteError> {
         let before = self.store.coordinator.state().inventory.charged_bytes();
         let mut evicted = 0;
@@ -287,7 +289,7 @@ impl Writer {
         Ok(free)
     }
 
-    /// Removes a block, and its file with the last one.
+    /// Removes a block. If it was the last one of its file, also removes the file.
     fn remove_block(&mut self, fingerprint: Fingerprint, index: u32) -> Result<(), WriteError> {
         if self.store.coordinator.state().inventory.remove_block(fingerprint, index) {
             return self.remove_file(fingerprint);
@@ -296,8 +298,8 @@ impl Writer {
     }
 
     /// Clears the record of a block and frees its space. The space is freed even if the record
-    /// cannot be cleared, as on a full Btrfs, which writes nothing in place: a record without its
-    /// data fails the checksum.
+    /// cannot be cleared. That happens on a full Btrfs, which never writes in place. The checksum
+    /// of a record without its data does not match, so such a block is not returned.
     fn free_block(&mut self, fingerprint: Fingerprint, index: u32) -> Result<(), WriteError> {
         let store = self.store.clone();
         let files = self.existing_files(fingerprint)?;
@@ -318,7 +320,8 @@ impl Writer {
         if self.open.as_ref().is_some_and(|(open, _)| *open == fingerprint) {
             self.open = None;
         }
-        // A stale file cannot be pinned any more, so that it is not truncated under a reader.
+        // A stale file cannot be pinned any more, so no reader can begin to use it before it is
+        // truncated.
         let is_pinned = self.store.coordinator.state().inventory.retire(fingerprint);
         if is_pinned {
             return Ok(self.store.volume.remove_index(fingerprint)?);
@@ -368,7 +371,7 @@ mod tests {
         WriteRequest { key: key(number), index, block: Bytes::from(vec![number; length]) }
     }
 
-    /// Creates a writer whose tasks the test runs.
+    /// Creates a writer without a thread. The test runs its tasks.
     fn writer(directory: &Path, limit: u64, free_floor: u64) -> Writer {
         let volume = Volume::open(directory).unwrap();
         let lock = DirectoryLock::acquire(directory).unwrap();

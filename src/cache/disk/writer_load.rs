@@ -1,67 +1,70 @@
-//! What limits the writer while it is behind: the processor or the disk.
+//! Determines whether the processor or the disk limits the speed of the writer.
 
 use std::time::{Duration, Instant};
 
 use nix::time::ClockId;
 
-/// The share by which earlier blocks count less with each further block. One delayed block does not
-/// decide, and a disk that becomes slow is noticed within one prefetch window.
+/// Each new block reduces the weight of the earlier ones by one part in this number. A single
+/// delayed block does not change the result, and a disk that becomes slow is noticed within one
+/// prefetch window.
 const DECAY: u32 = 16;
 
-/// The time that the last blocks took the writer.
+/// The time that the writer spent on the last blocks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct WriterLoad(TimeSpent);
 
-/// The time that an operation took a thread.
+/// The time that a thread spent on an operation.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct TimeSpent {
     elapsed: Duration,
-    /// The part of it on the processor or waiting for it, not on the disk or waiting for that.
+    /// The part of the time that the thread ran on the processor or waited for one. The rest is the
+    /// disk.
     processor: Duration,
 }
 
 impl WriterLoad {
-    /// Adds one block.
+    /// Adds the time of one block.
     pub(super) fn record(&mut self, block: TimeSpent) {
         let decayed = |sum: Duration| sum - sum / DECAY;
         self.0.elapsed = decayed(self.0.elapsed) + block.elapsed;
         self.0.processor = decayed(self.0.processor) + block.processor;
     }
 
-    /// Whether the processor takes most of the writer's time, so that more of it would speed it up.
+    /// Whether the writer spends most of its time on the processor, so more processor time would
+    /// speed it up.
     pub(super) fn is_processor_bound(&self) -> bool {
         self.0.processor > self.0.elapsed / 2
     }
 }
 
-/// Measures an operation of the calling thread.
+/// Measures the time that the calling thread spends on an operation.
 pub(super) struct Stopwatch {
-    began: Instant,
+    start: Instant,
     processor_before: Duration,
 }
 
 impl Stopwatch {
     pub(super) fn start() -> Self {
-        Self { began: Instant::now(), processor_before: processor_time() }
+        Self { start: Instant::now(), processor_before: processor_time() }
     }
 
     pub(super) fn time_spent(&self) -> TimeSpent {
         TimeSpent {
-            elapsed: self.began.elapsed(),
+            elapsed: self.start.elapsed(),
             processor: processor_time().saturating_sub(self.processor_before),
         }
     }
 }
 
-/// Returns the time for which the calling thread has had the processor or has waited for it. Zero
-/// if the system does not tell: `schedstat` needs `CONFIG_SCHED_INFO` (Linux,
+/// Returns the time for which the calling thread has run on a processor or has waited for one.
+/// Returns zero if the system does not report it: `schedstat` needs `CONFIG_SCHED_INFO` (Linux,
 /// Documentation/scheduler/sched-stats.rst).
 fn processor_time() -> Duration {
     let waited = || {
         let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
         Some(Duration::from_nanos(statistics.split_whitespace().nth(1)?.parse().ok()?))
     };
-    // `schedstat` updates the time on the processor late, this clock at once.
+    // `schedstat` updates the time on the processor with a delay. This clock is always current.
     let on_processor = || ClockId::CLOCK_THREAD_CPUTIME_ID.now().map(Duration::from).ok();
     on_processor().zip(waited()).map(|(had, waited)| had + waited).unwrap_or_default()
 }

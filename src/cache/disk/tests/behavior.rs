@@ -151,7 +151,7 @@ fn a_complete_file_reads_like_the_original() {
     drop(cache);
     let cache = open(directory.path(), 100 * MIB);
     assert!(cache.flush(SOON));
-    assert!(!cache.is_complete(key), "nothing read before a restart counts as verified after it");
+    assert!(!cache.is_complete(key), "a restart makes all blocks unverified");
     let whole = complete(&cache, key).unwrap();
     assert!(cache.is_complete(key));
     let mut bytes = Vec::new();
@@ -210,7 +210,7 @@ fn a_forgotten_pinned_file_stays_readable_and_counted() {
     store_all(&cache, key);
     let whole = complete(&cache, key).unwrap();
     cache.forget(key);
-    // A fetch that is under way can store a block once more.
+    // A fetch that was started before can store a block again.
     store(&cache, key, 0);
     assert!(cache.flush(SOON));
     assert!(!cache.holds(key, BlockIndex(0)) && !path_of(directory.path(), key, "index").exists());
@@ -363,8 +363,8 @@ fn a_full_queue_drops_blocks_without_waiting() {
     assert!(status.skipped > 0 && status.blocks > 0, "{status:?}");
 }
 
-/// Returns how many blocks of a file are stored by a caller that waits for the writer, with a queue
-/// a tenth as long as the file.
+/// Stores a file and waits for the writer before each block. The queue has space for a tenth of the
+/// file. Returns the number of stored blocks.
 fn stored_while_waiting(cache: &DiskCache, key: DiskKey) -> u64 {
     let before = cache.status().blocks;
     let count = BlockIndex::count(key.size).0;
@@ -381,7 +381,7 @@ fn stored_while_waiting(cache: &DiskCache, key: DiskKey) -> u64 {
 #[test]
 #[ignore = "needs root: mounts a file system"]
 fn callers_wait_for_a_processor_bound_writer() {
-    // In memory, so that the disk does not limit the writer.
+    // The file system is in memory, so the disk does not limit the writer.
     let disk = SmallDisk::mounted(100 * MIB);
     let options = DiskOptions {
         directory: disk.blocks(),
@@ -391,8 +391,8 @@ fn callers_wait_for_a_processor_bound_writer() {
     };
     let cache = DiskCache::open(options).unwrap();
     store_all(&cache, file(1, MIB));
-    // All of them, unless the machine pauses and the writer seems stuck; a dozen, if callers do not
-    // wait for it.
+    // Usually all blocks are stored; fewer if the machine pauses and the writer seems stuck.
+    // Without the wait, about a dozen are stored.
     assert!(stored_while_waiting(&cache, file(2, 40 * MIB)) > 30, "{:?}", cache.status());
 }
 
@@ -413,7 +413,7 @@ fn callers_wait_once_for_a_stuck_writer() {
     }
     store.coordinator.record_store((file(1, MIB).fingerprint, 0), true, busy.time_spent());
     let key = file(2, 40 * MIB);
-    let began = std::time::Instant::now();
+    let start = std::time::Instant::now();
     runtime().block_on(async {
         for index in 0..40 {
             let block = content(key, index.into());
@@ -421,10 +421,10 @@ fn callers_wait_once_for_a_stuck_writer() {
             store.coordinator.wait_for_writer().await;
         }
     });
-    let took = began.elapsed();
+    let elapsed = start.elapsed();
     assert_eq!(store.coordinator.state().skipped, 36);
-    assert!(took > Duration::from_millis(40), "no call waited: {took:?}");
-    assert!(took < Duration::from_secs(2), "every call waited: {took:?}");
+    assert!(elapsed > Duration::from_millis(40), "no call waited: {elapsed:?}");
+    assert!(elapsed < Duration::from_secs(2), "every call waited: {elapsed:?}");
 }
 
 #[test]
@@ -439,7 +439,11 @@ fn unusable_files_are_removed_at_the_start() {
     let cache = open(directory.path(), MIB);
     assert!(cache.flush(SOON));
     assert_eq!(cache.status().files, 0);
-    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "the lock alone stays");
+    assert_eq!(
+        std::fs::read_dir(directory.path()).unwrap().count(),
+        1,
+        "only the lock file is left"
+    );
 }
 
 #[test]
@@ -451,15 +455,15 @@ fn ten_thousand_files_open_within_a_second() {
     }
     assert!(cache.flush(SOON));
     drop(cache);
-    let started = std::time::Instant::now();
+    let start = std::time::Instant::now();
     let cache = open(directory.path(), 1000 * MIB);
-    let opened = started.elapsed();
+    let opened = start.elapsed();
     assert!(load(&cache, file(7777, 100), 0));
-    let loaded = started.elapsed();
+    let loaded = start.elapsed();
     assert!(cache.flush(SOON));
     eprintln!(
         "opened in {opened:?}, first block after {loaded:?}, all read after {:?}",
-        started.elapsed()
+        start.elapsed()
     );
     assert!(opened < Duration::from_secs(1), "{opened:?}");
     assert_eq!(cache.status().files, 10_000);

@@ -66,15 +66,15 @@ proptest! {
             inflict(&path, &damage);
             cache = open(directory.path(), 100 * MIB);
         }
-        // Each load checks that what comes is exact.
+        // Each load checks that the bytes are exact.
         let kept: Vec<_> = (0..3).map(|index| load(&cache, key, index)).collect();
         prop_assert!(load(&cache, other, 0));
         prop_assert!(cache.flush(SOON));
         for index in 0..3 {
             if !cache.holds(key, BlockIndex(index)) {
                 store(&cache, key, index);
-                // Files that another process removed are noticed by the first write and created
-                // again by the next.
+                // The first write after another process has removed the files notices it. The next
+                // write creates the files again.
                 prop_assert!(cache.flush(SOON));
                 store(&cache, key, index);
             }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::*;
 use crate::model::Diagnostic;
 
-/// Fills the rest of a disk, as another program would.
+/// Uses up the free space of a disk, as another program could.
 fn fill(disk: &SmallDisk) {
     let mut other = std::fs::File::create(disk.0.path().join("other-file")).unwrap();
     let chunk = vec![1; 64 * 1024];
@@ -72,7 +72,7 @@ fn child_reads_while_the_disk_is_full() {
     let cache = open(&disk.blocks(), 30 * MIB);
     let (held, late) = (file(1, 10 * MIB), file(2, 40 * MIB));
     store_all(&cache, held);
-    // The stored file is pinned, so that it cannot be evicted.
+    // This pins the stored file, so it cannot be evicted.
     let whole = complete(&cache, held).unwrap();
     fill(&disk);
     store_all(&cache, late);

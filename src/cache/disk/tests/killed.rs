@@ -4,7 +4,8 @@ use std::process::Child;
 use super::super::kill_point::{MAX_CHANGES, set_remaining_changes};
 use super::*;
 
-/// A fraction of what the files have, so that nearly every store is written and evicts.
+/// The limit is a fraction of the total length of the files, so nearly every store causes a write
+/// and an eviction.
 const LIMIT: u64 = 6 * MIB;
 
 fn keys() -> [DiskKey; 3] {
@@ -33,7 +34,7 @@ fn child_stores_and_evicts_until_killed() {
     }
 }
 
-/// Killed when dropped, also if the test fails.
+/// Kills the process when dropped, even if the test fails.
 struct KilledOnDrop(Child);
 
 impl Drop for KilledOnDrop {
@@ -71,7 +72,7 @@ fn a_killed_writer_leaves_exact_blocks_or_none() {
             "a record stands for data that was written before it"
         );
     }
-    assert!(found > 25, "the writers kept next to nothing: {found} blocks");
+    assert!(found > 25, "the killed writers left only {found} blocks");
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! Tests of the cache as its callers use it, on a real file system.
+//! Tests the cache through its public interface, on a real file system.
 //!
-//! The content of a block is a function of its file and index, so that any reply can be checked.
+//! The content of a block is a function of its file and index, so the bytes of any load can be
+//! checked.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -23,10 +24,10 @@ mod interleavings;
 mod killed;
 
 const MIB: u64 = 1024 * 1024;
-/// A flush that takes longer hangs.
+/// Timeout of a flush. A flush that takes longer counts as hanging.
 const SOON: Duration = Duration::from_secs(20);
 
-/// A file version of `size` bytes; each `number` is another file.
+/// Returns the key of a file version of `size` bytes. Each `number` stands for a different file.
 fn file(number: u64, size: u64) -> DiskKey {
     let id = FileId {
         source: SourceName::new("acme-of-ana").unwrap(),
@@ -63,7 +64,7 @@ fn store(cache: &DiskCache, key: DiskKey, index: u64) {
     cache.store(key, BlockIndex(index), content(key, index));
 }
 
-/// Stores each block by itself, so that access times are in order and the queue is never full.
+/// Stores the blocks one at a time, so their access times are in order and the queue is never full.
 fn store_all(cache: &DiskCache, key: DiskKey) {
     for index in 0..BlockIndex::count(key.size).0 {
         store(cache, key, index);
@@ -132,7 +133,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Returns a command that runs one ignored test of this binary in a process of its own.
+/// Returns a command that runs one ignored test of this binary in its own process.
 fn child(test: &str, directory: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--ignored", "--exact", "--nocapture", test]).env(CHILD_DIRECTORY, directory);
