@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
@@ -19,6 +20,22 @@ const CHUNK: u64 = 256 * 1024;
 
 /// With a rate limit, bytes are sent every 20 ms, as on a real network, instead of in bursts.
 const SLICES_PER_SECOND: u64 = 50;
+
+/// How fast a body is sent: a slice in each interval.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bandwidth {
+    pub(super) slice: u64,
+    pub(super) interval: Duration,
+}
+
+impl Bandwidth {
+    /// `rate` bytes per second, in small slices.
+    pub(super) fn smooth(rate: u64) -> Self {
+        let slice = (rate / SLICES_PER_SECOND).clamp(1, CHUNK);
+        let interval = Duration::from_secs_f64(slice as f64 / rate.max(1) as f64);
+        Self { slice, interval }
+    }
+}
 
 /// How a body ends early.
 pub(super) enum BodyBreak {
@@ -46,7 +63,7 @@ pub(super) struct ReplyBody {
     position: u64,
     end: u64,
     breaks: Option<(u64, BodyBreak)>,
-    rate: Option<u64>,
+    rate: Option<Bandwidth>,
     /// A chunk that counts against the rate but is not due yet.
     held_back: Option<(Pin<Box<Sleep>>, u64)>,
     connection: Arc<Connection>,
@@ -56,7 +73,7 @@ impl ReplyBody {
     pub(super) fn new(
         content: Content,
         span: Range<u64>,
-        rate: Option<u64>,
+        rate: Option<Bandwidth>,
         connection: Arc<Connection>,
     ) -> Self {
         let Range { start, end } = span;
@@ -115,8 +132,9 @@ impl ReplyBody {
             }
             (None, None) => CHUNK.min(stop - self.position),
             (None, Some(rate)) => {
-                let slice = (rate / SLICES_PER_SECOND).clamp(1, CHUNK).min(stop - self.position);
-                let mut due = Box::pin(tokio::time::sleep_until(self.connection.pace(slice, rate)));
+                let slice = rate.slice.min(stop - self.position);
+                let interval = rate.interval.mul_f64(slice as f64 / rate.slice.max(1) as f64);
+                let mut due = Box::pin(tokio::time::sleep_until(self.connection.pace(interval)));
                 if due.as_mut().poll(cx).is_pending() {
                     self.held_back = Some((due, slice));
                     return Poll::Pending;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::body::Bandwidth;
 use super::request_log::Server;
 
 /// A fault and the requests that it hits.
@@ -117,6 +118,12 @@ pub enum Effect {
     Latency(Duration),
     /// Limits the body to this many bytes per second. Combines with a later fault in the list.
     Bandwidth(u64),
+    /// Sends the body in pieces of so many bytes, with a pause before each. Combines with a later
+    /// fault in the list.
+    Drip {
+        bytes: u64,
+        every: Duration,
+    },
 }
 
 impl Effect {
@@ -147,7 +154,7 @@ pub enum RetryAfter {
 #[derive(Debug, Default)]
 pub(super) struct FaultOutcome {
     pub(super) latency: Duration,
-    pub(super) bandwidth: Option<u64>,
+    pub(super) bandwidth: Option<Bandwidth>,
     pub(super) effect: Option<Effect>,
 }
 
@@ -203,7 +210,10 @@ impl Faults {
             }
             match &waiting.fault.what {
                 Effect::Latency(latency) => fate.latency += *latency,
-                Effect::Bandwidth(rate) => fate.bandwidth = Some(*rate),
+                Effect::Bandwidth(rate) => fate.bandwidth = Some(Bandwidth::smooth(*rate)),
+                Effect::Drip { bytes, every } => {
+                    fate.bandwidth = Some(Bandwidth { slice: *bytes, interval: *every });
+                }
                 effect => {
                     fate.effect = Some(effect.clone());
                     break;

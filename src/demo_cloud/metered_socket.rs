@@ -80,13 +80,12 @@ impl Connection {
         self.0.lock().reset_at_end = true;
     }
 
-    /// Returns when the next `bytes` may be sent at `rate` bytes per second, after those sent
-    /// before.
-    pub(super) fn pace(&self, bytes: u64, rate: u64) -> Instant {
+    /// Returns when the next slice may be sent, `interval` after those sent before.
+    pub(super) fn pace(&self, interval: Duration) -> Instant {
         let mut state = self.0.lock();
         let now = Instant::now();
         let start = state.paced_until.map_or(now, |until| until.max(now));
-        let due = start + Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
+        let due = start + interval;
         state.paced_until = Some(due);
         due
     }

@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use super::body::{BodyBreak, ReplyBody};
+use super::body::{Bandwidth, BodyBreak, ReplyBody};
 use super::faults::{Effect, FaultOutcome, Faults, RetryAfter};
 use super::metered_socket::{Connection, MeteredSocket};
 use super::oauth::{Tokens, UserApp};
@@ -181,7 +181,7 @@ fn response(
     } else {
         reply.span
     };
-    let rate = fate.bandwidth.or(shared.bytes_per_second);
+    let rate = fate.bandwidth.or(shared.bytes_per_second.map(Bandwidth::smooth));
     let body = ReplyBody::new(reply.content, span, rate, Arc::clone(connection));
     let body = match fate.effect {
         Some(Effect::ShortBody { missing }) => {
@@ -284,7 +284,8 @@ fn instead(effect: &Effect, server: Server, request: &RequestHead) -> Option<Rep
         | Effect::WrongTotal { .. }
         | Effect::BlackHole
         | Effect::Latency(_)
-        | Effect::Bandwidth(_) => None,
+        | Effect::Bandwidth(_)
+        | Effect::Drip { .. } => None,
     }
 }
 

@@ -23,6 +23,7 @@ use super::error::{HttpError, TransportError, origin};
 use super::priority::Priority;
 use super::rate_limiter::RateLimiter;
 use super::retry;
+use super::transfer::Transfer;
 use crate::model::SecretUrl;
 
 /// Upper bound for the body of an API reply. A page of 300 meetings with a dozen files each is
@@ -226,7 +227,7 @@ impl Client {
         request: &ApiRequest,
         encoding: Encoding,
     ) -> Result<ApiReply, HttpError> {
-        let _permit = self.connection_permit(&request.url, TrafficClass::Interactive).await;
+        let _permit = self.connection_permit(&request.url, TrafficClass::Interactive, None).await;
         let url = request.url.expose().clone();
         let mut builder = match &request.form {
             None => self.http.get(url),
@@ -372,10 +373,11 @@ impl Client {
         &self,
         url: &SecretUrl,
         class: TrafficClass,
+        transfer: Option<&Arc<Transfer>>,
     ) -> Option<ConnectionPermit> {
         let new = || ConnectionPool::new(self.connections);
         let pool = self.pools.lock().entry(origin(url)).or_insert_with(new).clone();
-        pool.acquire(class).await
+        pool.acquire(class, transfer).await
     }
 
     fn breaker(&self, url: &SecretUrl) -> Arc<CircuitBreaker> {

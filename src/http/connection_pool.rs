@@ -5,6 +5,10 @@
 //! permit is reserved for the next. At least one of ten consecutive permits goes to a waiting bulk
 //! request.
 //!
+//! A transfer below the minimum rate of [`transfer`](super::transfer) gives its permit up when a
+//! request waits. From then on it has at most half of the permits, and at least one if there are
+//! two: a server that sends a few bytes at a time delays no other file, and is not starved.
+//!
 //! Brief requests have permits of their own. They would wait for seconds behind a bulk request, and
 //! the bulk request does not lose throughput by them.
 
@@ -15,6 +19,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+
+use super::transfer::Transfer;
 
 /// Brief requests per connection. Eight connections that each carry a transcript of 40 KiB in a
 /// round trip of 50 ms move 6 MB/s together, half of what one of them could. A search through 2,000
@@ -41,6 +47,9 @@ pub enum TrafficClass {
     Brief,
 }
 
+/// How often a waiting request looks for a slow transfer that can give its permit up.
+const YIELD_INTERVAL: Duration = Duration::from_millis(500);
+
 /// The connections of one host.
 #[derive(Debug)]
 pub(super) struct ConnectionPool {
@@ -51,25 +60,48 @@ pub(super) struct ConnectionPool {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Permits of interactive and bulk requests.
-    in_use: usize,
-    brief_in_use: usize,
-    interactive: VecDeque<Waiter>,
-    bulk: VecDeque<Waiter>,
-    brief: VecDeque<Waiter>,
+    /// Interactive and bulk requests.
+    long: Permits,
+    brief: Permits,
+    interactive_waiters: VecDeque<Waiter>,
+    bulk_waiters: VecDeque<Waiter>,
+    brief_waiters: VecDeque<Waiter>,
     /// Consecutive permits for interactive requests while a bulk request waited.
     interactive_run: u32,
     /// When an interactive request last found every connection in use.
     last_contention: Option<Instant>,
 }
 
-type Waiter = oneshot::Sender<ConnectionPermit>;
+/// The permits in use of one kind, and the slow transfers that wait for one.
+#[derive(Debug, Default)]
+struct Permits {
+    in_use: usize,
+    /// Those of transfers that were slow before.
+    slow_in_use: usize,
+    /// The transfers that can give a permit up.
+    transfers: Vec<Arc<Transfer>>,
+    slow_waiters: VecDeque<Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    permit: oneshot::Sender<ConnectionPermit>,
+    transfer: Option<Arc<Transfer>>,
+}
+
+/// What a permit counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct PermitKind {
+    is_brief: bool,
+    is_slow: bool,
+}
 
 /// Permission for one request. Dropping it returns it to the pool.
 #[derive(Debug)]
 pub(super) struct ConnectionPermit {
     pool: Option<Arc<ConnectionPool>>,
-    is_brief: bool,
+    kind: PermitKind,
+    transfer: Option<Arc<Transfer>>,
 }
 
 impl ConnectionPool {
@@ -77,64 +109,115 @@ impl ConnectionPool {
         Arc::new(Self { limit: limit.max(1), state: Mutex::default() })
     }
 
-    /// Waits for a permit. Callers bound the wait; a canceled waiter leaves the queue.
-    pub(super) async fn acquire(self: &Arc<Self>, class: TrafficClass) -> Option<ConnectionPermit> {
-        let (waiter, permit) = oneshot::channel();
+    /// Waits for a permit. Callers bound the wait; a canceled waiter leaves the queue. A request
+    /// without a `transfer` is never asked to give its permit up.
+    pub(super) async fn acquire(
+        self: &Arc<Self>,
+        class: TrafficClass,
+        transfer: Option<&Arc<Transfer>>,
+    ) -> Option<ConnectionPermit> {
+        let is_slow = transfer.is_some_and(|transfer| transfer.is_slow());
+        let kind = PermitKind { is_brief: class == TrafficClass::Brief, is_slow };
+        let (sender, mut permit) = oneshot::channel();
         {
             let mut state = self.state.lock();
-            match class {
-                TrafficClass::Interactive => {
-                    if state.in_use >= self.limit {
-                        state.last_contention = Some(Instant::now());
-                    }
-                    state.interactive.push_back(waiter);
-                }
-                TrafficClass::Bulk => state.bulk.push_back(waiter),
-                TrafficClass::Brief => state.brief.push_back(waiter),
+            if class == TrafficClass::Interactive && state.long.in_use >= self.limit {
+                state.last_contention = Some(Instant::now());
             }
+            let queue = match class {
+                _ if is_slow => &mut state.permits(kind).slow_waiters,
+                TrafficClass::Interactive => &mut state.interactive_waiters,
+                TrafficClass::Bulk => &mut state.bulk_waiters,
+                TrafficClass::Brief => &mut state.brief_waiters,
+            };
+            queue.push_back(Waiter { permit: sender, transfer: transfer.cloned() });
         }
         self.dispatch();
-        permit.await.ok()
+        loop {
+            match tokio::time::timeout(YIELD_INTERVAL, &mut permit).await {
+                Ok(permit) => return permit.ok(),
+                Err(_elapsed) => self.state.lock().request_yield(kind, self.limit),
+            }
+        }
     }
 
     fn dispatch(self: &Arc<Self>) {
         loop {
-            let Some((waiter, is_brief)) = self.state.lock().next(self.limit) else { return };
-            let permit = ConnectionPermit { pool: Some(self.clone()), is_brief };
+            let Some((waiter, kind)) = self.state.lock().next(self.limit) else { return };
+            let Waiter { permit: sender, transfer } = waiter;
+            if let Some(transfer) = &transfer {
+                transfer.begin();
+            }
+            let permit = ConnectionPermit { pool: Some(self.clone()), kind, transfer };
             // A canceled waiter returns the permit, which is then offered to the next.
-            if let Err(mut unused) = waiter.send(permit) {
+            if let Err(mut unused) = sender.send(permit) {
                 unused.pool = None;
-                self.state.lock().release(is_brief);
+                self.state.lock().release(&unused);
             }
         }
     }
 
     #[cfg(test)]
     fn in_use(&self) -> usize {
-        self.state.lock().in_use
+        self.state.lock().long.in_use
+    }
+}
+
+/// Returns the permits that slow transfers can have while other requests wait.
+fn slow_limit(limit: usize) -> usize {
+    limit / 2
+}
+
+impl Permits {
+    /// Takes the next slow transfer. It is due if it can have one permit and no slow transfer has
+    /// one, and can otherwise start if no other request waits.
+    fn next_slow(&mut self, limit: usize, reserved: usize, others_wait: bool) -> Option<Waiter> {
+        let maximum = match others_wait {
+            true => slow_limit(limit).min(1),
+            false => slow_limit(limit).max(1),
+        };
+        if self.in_use >= limit - reserved || self.slow_in_use >= maximum {
+            return None;
+        }
+        let waiter = self.slow_waiters.pop_front()?;
+        self.slow_in_use += 1;
+        Some(waiter)
+    }
+
+    fn add(&mut self, waiter: &Waiter) {
+        self.in_use += 1;
+        self.transfers.extend(waiter.transfer.clone());
     }
 }
 
 impl State {
-    /// Takes the next permit: its waiter, and whether it is for a brief request.
-    fn next(&mut self, limit: usize) -> Option<(Waiter, bool)> {
-        if let Some(waiter) = self.next_long(limit) {
-            return Some((waiter, false));
+    fn permits(&mut self, kind: PermitKind) -> &mut Permits {
+        if kind.is_brief { &mut self.brief } else { &mut self.long }
+    }
+
+    /// Takes the next permit: its waiter, and what it counts as.
+    fn next(&mut self, limit: usize) -> Option<(Waiter, PermitKind)> {
+        if let Some((waiter, is_slow)) = self.next_long(limit) {
+            self.long.add(&waiter);
+            return Some((waiter, PermitKind { is_brief: false, is_slow }));
         }
-        if self.brief_in_use >= limit * BRIEF_PER_CONNECTION {
+        let (waiter, is_slow) = self.next_brief(limit * BRIEF_PER_CONNECTION)?;
+        self.brief.add(&waiter);
+        Some((waiter, PermitKind { is_brief: true, is_slow }))
+    }
+
+    fn next_brief(&mut self, limit: usize) -> Option<(Waiter, bool)> {
+        if let Some(waiter) = self.brief.next_slow(limit, 0, !self.brief_waiters.is_empty()) {
+            return Some((waiter, true));
+        }
+        if self.brief.in_use >= limit {
             return None;
         }
-        let waiter = self.brief.pop_front()?;
-        self.brief_in_use += 1;
-        Some((waiter, true))
+        Some((self.brief_waiters.pop_front()?, false))
     }
 
-    fn release(&mut self, is_brief: bool) {
-        *if is_brief { &mut self.brief_in_use } else { &mut self.in_use } -= 1;
-    }
-
-    fn next_long(&mut self, limit: usize) -> Option<Waiter> {
-        if self.in_use >= limit {
+    fn next_long(&mut self, limit: usize) -> Option<(Waiter, bool)> {
+        if self.long.in_use >= limit {
             return None;
         }
         let is_bulk_due = self.interactive_run >= MAX_INTERACTIVE_RUN;
@@ -142,24 +225,63 @@ impl State {
             && self.last_contention.is_some_and(|at| at.elapsed() < RESERVATION_TIMEOUT);
         // A single connection cannot be reserved.
         let reserved = usize::from(is_reserved && limit > 1);
-        let bulk_can_start = self.in_use < limit - reserved && !self.bulk.is_empty();
-        let waiter = if (is_bulk_due || self.interactive.is_empty()) && bulk_can_start {
+        let others_wait = !self.interactive_waiters.is_empty() || !self.bulk_waiters.is_empty();
+        if let Some(waiter) = self.long.next_slow(limit, reserved, others_wait) {
+            return Some((waiter, true));
+        }
+        let bulk_can_start = self.long.in_use < limit - reserved && !self.bulk_waiters.is_empty();
+        let waiter = if (is_bulk_due || self.interactive_waiters.is_empty()) && bulk_can_start {
             self.interactive_run = 0;
-            self.bulk.pop_front()
+            self.bulk_waiters.pop_front()
         } else {
-            let bulk_waits = u32::from(!self.bulk.is_empty());
+            let bulk_waits = u32::from(!self.bulk_waiters.is_empty());
             self.interactive_run = self.interactive_run.saturating_add(bulk_waits);
-            self.interactive.pop_front()
+            self.interactive_waiters.pop_front()
         };
-        self.in_use += usize::from(waiter.is_some());
-        waiter
+        Some((waiter?, false))
+    }
+
+    /// Asks a transfer below the minimum rate to give its permit to a waiter of this kind. Each
+    /// waiter gets one permit in this way.
+    fn request_yield(&mut self, kind: PermitKind, limit: usize) {
+        let live = |queue: &VecDeque<Waiter>| {
+            queue.iter().filter(|waiter| !waiter.permit.is_closed()).count()
+        };
+        let (limit, others) = if kind.is_brief {
+            (limit * BRIEF_PER_CONNECTION, live(&self.brief_waiters))
+        } else {
+            (limit, live(&self.interactive_waiters) + live(&self.bulk_waiters))
+        };
+        let permits = self.permits(kind);
+        let waiters = if kind.is_slow { live(&permits.slow_waiters) } else { others };
+        let yielding = permits.transfers.iter().filter(|transfer| transfer.must_yield()).count();
+        if permits.in_use < limit || yielding >= waiters {
+            return;
+        }
+        // Slow transfers take turns. Another request needs one of them only if they have too many.
+        let spares_slow = !kind.is_slow && permits.slow_in_use <= slow_limit(limit);
+        let mut transfers = permits.transfers.iter();
+        let slow =
+            transfers.find(|transfer| !(spares_slow && transfer.is_slow()) && transfer.can_yield());
+        if let Some(transfer) = slow {
+            transfer.request_yield();
+        }
+    }
+
+    fn release(&mut self, permit: &ConnectionPermit) {
+        let permits = self.permits(permit.kind);
+        permits.in_use -= 1;
+        permits.slow_in_use -= usize::from(permit.kind.is_slow);
+        if let Some(transfer) = &permit.transfer {
+            permits.transfers.retain(|other| !Arc::ptr_eq(other, transfer));
+        }
     }
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         if let Some(pool) = self.pool.take() {
-            pool.state.lock().release(self.is_brief);
+            pool.state.lock().release(self);
             pool.dispatch();
         }
     }
@@ -167,6 +289,7 @@ impl Drop for ConnectionPermit {
 
 #[cfg(test)]
 mod tests {
+    use super::super::transfer::MIN_RATE;
     use super::*;
 
     const CONNECTIONS: usize = 8;
@@ -175,7 +298,10 @@ mod tests {
         pool: &Arc<ConnectionPool>,
         class: TrafficClass,
     ) -> Option<ConnectionPermit> {
-        tokio::time::timeout(Duration::from_millis(20), pool.acquire(class)).await.ok().flatten()
+        tokio::time::timeout(Duration::from_millis(20), pool.acquire(class, None))
+            .await
+            .ok()
+            .flatten()
     }
 
     #[tokio::test(start_paused = true)]
@@ -209,7 +335,7 @@ mod tests {
         let pool = ConnectionPool::new(CONNECTIONS);
         let mut held = Vec::new();
         for _ in 0..CONNECTIONS {
-            held.extend(pool.acquire(TrafficClass::Bulk).await);
+            held.extend(pool.acquire(TrafficClass::Bulk, None).await);
         }
         let order = Arc::new(Mutex::new(Vec::new()));
         let mut waiting = Vec::new();
@@ -218,7 +344,7 @@ mod tests {
         {
             let (pool, order) = (pool.clone(), order.clone());
             waiting.push(tokio::spawn(async move {
-                let permit = pool.acquire(class).await;
+                let permit = pool.acquire(class, None).await;
                 order.lock().push(class);
                 drop(permit);
             }));
@@ -276,11 +402,129 @@ mod tests {
         let pool = ConnectionPool::new(CONNECTIONS);
         let mut held = Vec::new();
         for _ in 0..CONNECTIONS {
-            held.extend(pool.acquire(TrafficClass::Bulk).await);
+            held.extend(pool.acquire(TrafficClass::Bulk, None).await);
         }
         assert!(try_acquire(&pool, TrafficClass::Bulk).await.is_none());
         assert!(try_acquire(&pool, TrafficClass::Interactive).await.is_none());
         drop(held);
         assert_eq!(pool.in_use(), 0);
+    }
+    const DRIP: usize = 8 * 1024;
+    const DRIP_INTERVAL: Duration = Duration::from_secs(5);
+
+    /// Transfers of a server that sends `bytes` in each `interval`. Each resumes after it has given
+    /// its permit up, until the test ends.
+    fn start_dripping(pool: &Arc<ConnectionPool>, count: usize, bytes: usize, interval: Duration) {
+        for _ in 0..count {
+            let pool = pool.clone();
+            tokio::spawn(async move {
+                let transfer = Arc::new(Transfer::default());
+                loop {
+                    let permit = pool.acquire(TrafficClass::Bulk, Some(&transfer)).await;
+                    let drip = || transfer.wait(tokio::time::sleep(interval));
+                    while drip().await.is_some() {
+                        transfer.add_bytes(bytes);
+                    }
+                    drop(permit);
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            });
+        }
+    }
+
+    /// Waits for a permit and returns how long that took.
+    async fn acquire_healthy(pool: &Arc<ConnectionPool>) -> (ConnectionPermit, Duration) {
+        let started = Instant::now();
+        let transfer = Arc::new(Transfer::default());
+        let permit = pool.acquire(TrafficClass::Interactive, Some(&transfer)).await.unwrap();
+        (permit, started.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_transfers_yield_to_waiting_requests() {
+        for limit in [1, 2, 3, CONNECTIONS] {
+            let pool = ConnectionPool::new(limit);
+            start_dripping(&pool, 3 * CONNECTIONS, DRIP, DRIP_INTERVAL);
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            for _ in 0..50 {
+                let (permit, waited) = acquire_healthy(&pool).await;
+                assert!(waited < Duration::from_secs(6), "{waited:?} with {limit}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                drop(permit);
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn healthy_transfers_get_half_of_the_pool() {
+        let pool = ConnectionPool::new(CONNECTIONS);
+        start_dripping(&pool, 3 * CONNECTIONS, DRIP, DRIP_INTERVAL);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let healthy = (0..CONNECTIONS / 2).map(|_| acquire_healthy(&pool));
+        let permits = futures_util::future::join_all(healthy).await;
+        for (_, waited) in &permits {
+            assert!(*waited < Duration::from_secs(6), "{waited:?}");
+        }
+        // They keep them, and the slow ones keep the rest.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let slow = pool.state.lock().long.slow_in_use;
+        assert!((1..=CONNECTIONS / 2).contains(&slow), "{slow}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn transfers_above_the_minimum_rate_keep_their_connections() {
+        let pool = ConnectionPool::new(CONNECTIONS);
+        start_dripping(&pool, CONNECTIONS, 2 * MIN_RATE as usize, Duration::from_secs(1));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let waiting = tokio::time::timeout(Duration::from_secs(60), acquire_healthy(&pool));
+        assert!(waiting.await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_transfers_are_not_starved() {
+        let pool = ConnectionPool::new(CONNECTIONS);
+        for _ in 0..2 * CONNECTIONS {
+            let pool = pool.clone();
+            tokio::spawn(async move {
+                loop {
+                    let permit = pool.acquire(TrafficClass::Interactive, None).await;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    drop(permit);
+                }
+            });
+        }
+        let slow = Arc::new(Transfer::default());
+        slow.request_yield();
+        let started = Instant::now();
+        let permit = pool.acquire(TrafficClass::Bulk, Some(&slow)).await;
+        assert!(permit.is_some() && started.elapsed() < Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_transfer_alone_keeps_its_connection() {
+        let pool = ConnectionPool::new(1);
+        let transfer = Arc::new(Transfer::default());
+        let _permit = pool.acquire(TrafficClass::Bulk, Some(&transfer)).await;
+        let reply = transfer.wait(std::future::pending::<()>());
+        let waited = tokio::time::timeout(Duration::from_secs(60), reply).await;
+        assert!(waited.is_err(), "no request waits");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_brief_transfers_yield_to_brief_requests() {
+        let pool = ConnectionPool::new(1);
+        let slow: Vec<_> = (0..BRIEF_PER_CONNECTION).map(|_| Arc::<Transfer>::default()).collect();
+        for transfer in slow {
+            let pool = pool.clone();
+            tokio::spawn(async move {
+                let permit = pool.acquire(TrafficClass::Brief, Some(&transfer)).await;
+                let _ = transfer.wait(std::future::pending::<()>()).await;
+                drop(permit);
+            });
+        }
+        tokio::task::yield_now().await;
+        let transfer = Arc::<Transfer>::default();
+        let permit = pool.acquire(TrafficClass::Brief, Some(&transfer));
+        assert!(tokio::time::timeout(Duration::from_secs(6), permit).await.is_ok());
     }
 }

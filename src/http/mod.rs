@@ -15,10 +15,12 @@
 //! 3. The server requests a delay: [`retry`] reads all forms of it and bounds it.
 //! 4. The provider limits the calls of an account: [`RateLimiter`] shares them out, readers first.
 //! 5. Bulk transfers occupy all connections: `connection_pool` shares the connections of a host.
-//! 6. A host is down: `circuit_breaker` fails new reads at once.
-//! 7. A redirect or page link leads elsewhere: [`AllowedHosts`] decides where requests may go. No
+//! 6. A server sends a few bytes at a time: `transfer` measures it, and the pool takes its
+//!    connection for a request that waits.
+//! 7. A host is down: `circuit_breaker` fails new reads at once.
+//! 8. A redirect or page link leads elsewhere: [`AllowedHosts`] decides where requests may go. No
 //!    redirect is followed automatically.
-//! 8. A download URL can return a redirect, a page or the file: [`probe()`] finds out without a
+//! 9. A download URL can return a redirect, a page or the file: [`probe()`] finds out without a
 //!    download.
 //!
 //! Locks are held for one step of one map or state machine each, never two at a time and never
@@ -44,6 +46,7 @@ mod range_head;
 mod range_stream;
 mod rate_limiter;
 pub mod retry;
+mod transfer;
 
 pub use client::{ApiReply, ApiRequest, Client, DownHost};
 pub use connection_pool::TrafficClass;

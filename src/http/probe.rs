@@ -47,7 +47,7 @@ pub async fn probe(
     let deadline = Instant::now() + timeout;
     client.admit(url).await?;
     let _permit =
-        tokio::time::timeout_at(deadline, client.connection_permit(url, TrafficClass::Brief))
+        tokio::time::timeout_at(deadline, client.connection_permit(url, TrafficClass::Brief, None))
             .await
             .map_err(|_elapsed| HttpError::TimedOut { host: origin(url), timeout })?;
     let mut request = client.get(url).header(RANGE, format!("bytes=0-{}", bytes.saturating_sub(1)));

@@ -1,5 +1,6 @@
 //! One range request, whose bytes are returned only after every part of the reply was checked.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -12,6 +13,7 @@ use super::error::TransportError;
 use super::range::{ByteRange, ExpectedFile, Validator};
 use super::range_error::RangeError;
 use super::range_head::{RangeHead, content_length};
+use super::transfer::{MIN_RATE, Transfer};
 use crate::model::{BodyKind, Lease};
 
 /// Bytes needed to recognize a [`BodyKind`]: `ftyp` ends at byte 8, a byte order mark and `WEBVTT`
@@ -27,6 +29,8 @@ pub(super) struct RangeRequest<'a> {
     pub(super) range: ByteRange,
     pub(super) expected: &'a ExpectedFile,
     pub(super) class: TrafficClass,
+    /// Measures this request, and can end it.
+    pub(super) transfer: &'a Arc<Transfer>,
     /// Bound on the wait for the head and for each chunk of the body.
     pub(super) stall_timeout: Duration,
     /// Whether a short JSON body is an error object of the provider.
@@ -42,6 +46,7 @@ pub(super) struct RangeBody {
     next: u64,
     end: u64,
     stall_timeout: Duration,
+    transfer: Arc<Transfer>,
     /// Length of the whole file, in bytes.
     pub(super) total: u64,
     pub(super) validator: Option<Validator>,
@@ -54,8 +59,9 @@ impl RangeBody {
         client: &Client,
         request: RangeRequest<'_>,
     ) -> Result<Self, RangeError> {
-        let RangeRequest { lease, range, expected, class, stall_timeout, is_error_body } = request;
-        let permit = client.connection_permit(&lease.url, class).await;
+        let RangeRequest { lease, range, expected, class, transfer, stall_timeout, is_error_body } =
+            request;
+        let permit = client.connection_permit(&lease.url, class, Some(transfer)).await;
         let mut request = client
             .get(&lease.url)
             .header(RANGE, format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
@@ -63,8 +69,11 @@ impl RangeBody {
             let value = sensitive(value).map_err(|error| RangeError::Refused(error.to_string()))?;
             request = request.header(AUTHORIZATION, value);
         }
-        let mut response =
-            client.send(request, &lease.url, stall_timeout).await.map_err(|error| match error {
+        let mut response = transfer
+            .wait(client.send(request, &lease.url, stall_timeout))
+            .await
+            .ok_or_else(yielded)?
+            .map_err(|error| match error {
                 SendError::TimedOut => RangeError::transient(format!(
                     "no answer within {} s",
                     stall_timeout.as_secs_f32()
@@ -77,7 +86,7 @@ impl RangeBody {
         // The length of an error object is not that of the file, so that the body is read before
         // the result of the check is used.
         let whole = match expected.body {
-            BodyKind::Json => whole_if_short(&mut response, stall_timeout).await?,
+            BodyKind::Json => whole_if_short(&mut response, stall_timeout, transfer).await?,
             _ => None,
         };
         if whole.as_ref().is_some_and(|body| is_error_body(body)) {
@@ -96,6 +105,7 @@ impl RangeBody {
             next: range.start,
             end: head.end,
             stall_timeout,
+            transfer: transfer.clone(),
             total: head.total,
             validator: head.validator,
             _permit: permit,
@@ -131,7 +141,7 @@ impl RangeBody {
 
     async fn receive(&mut self) -> Result<Bytes, RangeError> {
         loop {
-            match receive(&mut self.response, self.stall_timeout).await? {
+            match receive(&mut self.response, self.stall_timeout, &self.transfer).await? {
                 None => {
                     return Err(RangeError::transient(format!(
                         "the body ended {} bytes early",
@@ -169,9 +179,14 @@ impl RangeBody {
 async fn receive(
     response: &mut Response,
     stall_timeout: Duration,
+    transfer: &Transfer,
 ) -> Result<Option<Bytes>, RangeError> {
-    match tokio::time::timeout(stall_timeout, response.chunk()).await {
-        Ok(Ok(chunk)) => Ok(chunk),
+    let chunk = transfer.wait(tokio::time::timeout(stall_timeout, response.chunk())).await;
+    match chunk.ok_or_else(yielded)? {
+        Ok(Ok(chunk)) => {
+            transfer.add_bytes(chunk.as_ref().map_or(0, Bytes::len));
+            Ok(chunk)
+        }
         Ok(Err(error)) => {
             let cause = TransportError::new(error);
             Err(RangeError::transient(format!("the body broke off ({cause})")))
@@ -183,10 +198,18 @@ async fn receive(
     }
 }
 
+/// The error of a request whose connection was needed. The range resumes at its missing byte.
+fn yielded() -> RangeError {
+    RangeError::transient(format!(
+        "below {MIN_RATE} bytes per second, and another request needed the connection"
+    ))
+}
+
 /// Returns the body of a 200 that can be an error object by its length.
 async fn whole_if_short(
     response: &mut Response,
     stall_timeout: Duration,
+    transfer: &Transfer,
 ) -> Result<Option<Bytes>, RangeError> {
     let length = content_length(response.headers()).unwrap_or(u64::MAX);
     if response.status() != StatusCode::OK || length > MAX_ERROR_BODY_LENGTH {
@@ -194,7 +217,7 @@ async fn whole_if_short(
     }
     let mut body = BytesMut::new();
     while (body.len() as u64) < length {
-        match receive(response, stall_timeout).await? {
+        match receive(response, stall_timeout, transfer).await? {
             Some(chunk) => body.extend_from_slice(&chunk),
             None => return Err(RangeError::transient("the body ended early")),
         }

@@ -15,6 +15,7 @@ use super::range::{ByteRange, ExpectedFile, Validator};
 use super::range_body::{RangeBody, RangeRequest};
 use super::range_error::RangeError;
 use super::retry;
+use super::transfer::Transfer;
 use crate::model::{Lease, one_line};
 
 /// Consecutive attempts without a new byte. Time bounds them; this limit only protects a server
@@ -38,6 +39,7 @@ pub struct RangeStream {
     /// Bound on the time without a new byte.
     timeout: Duration,
     body: Option<RangeBody>,
+    transfer: Arc<Transfer>,
     total: Option<u64>,
     /// Consecutive refused leases.
     refusals: u32,
@@ -76,6 +78,7 @@ impl RangeStream {
             priority,
             timeout,
             body: None,
+            transfer: Arc::default(),
             total: None,
             refusals: 0,
             is_admitted: false,
@@ -174,6 +177,7 @@ impl RangeStream {
             range: ByteRange { start: self.position, end: self.end },
             expected: &self.expected,
             class: self.class,
+            transfer: &self.transfer,
             // A third of the timeout, so that a stalled request is repeated in time.
             stall_timeout: (self.timeout / 3).min(MAX_STALL_TIMEOUT),
             is_error_body: &|body| leases.is_error_body(body),

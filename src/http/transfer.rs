@@ -1,0 +1,188 @@
+//! How fast a transfer is, and whether it must give its connection to a waiting request.
+//!
+//! A server that sends a few bytes every few seconds never stalls for long enough to be noticed,
+//! and keeps its connection for minutes. Eight such files would occupy every connection to a host.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// A transfer below this rate, in bytes per second, is slow: it counts as stalled while other
+/// requests wait. A video needs more to be played. Eight connections at this rate are a line of 1
+/// Mbit/s.
+pub(super) const MIN_RATE: u64 = 16 * 1024;
+
+/// The time over which the rate is measured. It includes the wait for the head of the reply, which
+/// takes one or two seconds on a busy server.
+pub(super) const RATE_INTERVAL: Duration = Duration::from_secs(3);
+
+/// The requests for one range, one after the other, as the connection pool sees them.
+#[derive(Debug, Default)]
+pub(super) struct Transfer {
+    state: Mutex<State>,
+    yielding: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Whether it was slow when it last gave a connection up, and has not been measured faster
+    /// since.
+    is_slow: bool,
+    /// The result of the last measurement with the current connection.
+    is_below_rate: bool,
+    /// Whether it has been asked to give the current connection up.
+    must_yield: bool,
+    /// The time that it has waited for bytes since the last measurement, and the bytes since then.
+    /// The time in which the consumer is busy does not count.
+    waited: Duration,
+    bytes: u64,
+    waiting_since: Option<Instant>,
+}
+
+impl State {
+    fn measure(&mut self, now: Instant) {
+        let waiting = self.waiting_since.map(|since| now.saturating_duration_since(since));
+        let waited = self.waited + waiting.unwrap_or_default();
+        if waited < RATE_INTERVAL {
+            return;
+        }
+        self.is_below_rate = (self.bytes as f64) < MIN_RATE as f64 * waited.as_secs_f64();
+        self.is_slow &= self.is_below_rate;
+        self.waited = Duration::ZERO;
+        self.bytes = 0;
+        self.waiting_since = self.waiting_since.map(|_| now);
+    }
+}
+
+impl Transfer {
+    /// Begins to measure: a connection was granted.
+    pub(super) fn begin(&self) {
+        let mut state = self.state.lock();
+        *state = State {
+            is_slow: state.is_slow,
+            waiting_since: Some(Instant::now()),
+            ..State::default()
+        };
+    }
+
+    /// Whether it has been found slow: it then competes with other slow transfers only.
+    pub(super) fn is_slow(&self) -> bool {
+        self.state.lock().is_slow
+    }
+
+    /// Whether it is below the [`MIN_RATE`] and has not been asked to give its connection up.
+    pub(super) fn can_yield(&self) -> bool {
+        let mut state = self.state.lock();
+        state.measure(Instant::now());
+        state.is_below_rate && !state.must_yield
+    }
+
+    pub(super) fn must_yield(&self) -> bool {
+        self.state.lock().must_yield
+    }
+
+    /// Makes [`wait`](Self::wait) end without a result.
+    pub(super) fn request_yield(&self) {
+        let mut state = self.state.lock();
+        state.must_yield = true;
+        state.is_slow = true;
+        drop(state);
+        self.yielding.notify_one();
+    }
+
+    /// Counts bytes that have arrived.
+    pub(super) fn add_bytes(&self, bytes: usize) {
+        let mut state = self.state.lock();
+        state.bytes += bytes as u64;
+        state.measure(Instant::now());
+    }
+
+    /// Waits for a part of the reply. Returns `None` if the connection must be given up first.
+    pub(super) async fn wait<T>(&self, reply: impl Future<Output = T>) -> Option<T> {
+        self.state.lock().waiting_since.get_or_insert_with(Instant::now);
+        tokio::pin!(reply);
+        let result = loop {
+            tokio::select! {
+                biased;
+                result = &mut reply => break Some(result),
+                // The notification can be left over from an earlier connection.
+                () = self.yielding.notified() => if self.must_yield() { break None },
+            }
+        };
+        let mut state = self.state.lock();
+        if let Some(since) = state.waiting_since.take() {
+            state.waited += since.elapsed();
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Receives `bytes` after `wait`.
+    async fn receive(transfer: &Transfer, bytes: usize, wait: Duration) {
+        transfer.wait(tokio::time::sleep(wait)).await.unwrap();
+        transfer.add_bytes(bytes);
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn dripping_transfer_is_below_the_rate() {
+        let transfer = Transfer::default();
+        transfer.begin();
+        assert!(!transfer.can_yield(), "it has just begun");
+        receive(&transfer, 8 * 1024, 5 * SECOND).await;
+        assert!(transfer.can_yield());
+        receive(&transfer, 1024 * 1024, 5 * SECOND).await;
+        assert!(!transfer.can_yield());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn missing_reply_is_below_the_rate() {
+        let transfer = Transfer::default();
+        transfer.begin();
+        let reply = transfer.wait(std::future::pending::<()>());
+        assert!(tokio::time::timeout(RATE_INTERVAL, reply).await.is_err());
+        assert!(transfer.can_yield());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_of_the_consumer_does_not_count() {
+        let transfer = Transfer::default();
+        transfer.begin();
+        for _ in 0..10 {
+            receive(&transfer, 64 * 1024, SECOND / 10).await;
+            tokio::time::sleep(60 * SECOND).await;
+        }
+        assert!(!transfer.can_yield());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_transfer_yields_once_and_is_measured_again() {
+        let transfer = Transfer::default();
+        transfer.begin();
+        receive(&transfer, 1, RATE_INTERVAL).await;
+        assert!(transfer.can_yield() && !transfer.is_slow());
+        transfer.request_yield();
+        assert!(!transfer.can_yield() && transfer.is_slow());
+        assert!(transfer.wait(std::future::pending::<()>()).await.is_none());
+        transfer.begin();
+        assert!(transfer.is_slow() && !transfer.must_yield());
+        receive(&transfer, 1024 * 1024, RATE_INTERVAL).await;
+        assert!(!transfer.is_slow());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn request_to_yield_ends_with_its_connection() {
+        let transfer = Transfer::default();
+        transfer.begin();
+        transfer.request_yield();
+        transfer.begin();
+        receive(&transfer, 1, SECOND).await;
+    }
+}
