@@ -111,7 +111,7 @@ impl BlockLoader {
             else {
                 return;
             };
-            let fetch = InFlightFetch::new(block, RequestPosition::new(block.start()));
+            let fetch = InFlightFetch::from_disk(block);
             in_flight.insert(content.id, &fetch);
             let load = DiskLoad {
                 caches: self.caches.clone(),
@@ -146,7 +146,7 @@ impl BlockLoader {
             let is_unavailable = if purpose.is_demand() {
                 content.recent_failure(index).is_some()
             } else {
-                content.has_failed_recently(index)
+                content.has_failed_recently(index) || content.breaker.is_open(rest)
             };
             let unavailable = if is_unavailable { to } else { from };
             let reach = self.caches.memory.reach(key, from).max(coming).max(unavailable);
@@ -188,6 +188,41 @@ impl BlockLoader {
             return None;
         }
         fetch.available(extent)?.ok()
+    }
+
+    /// Returns `span` without its first bytes that are in memory.
+    pub(super) fn missing(&self, content: &Content, span: BlockSpan) -> BlockSpan {
+        let mut rest = span;
+        while let Some(extent) = rest.first_extent() {
+            let reach = self.caches.memory.reach(content.key(extent.index), extent.from);
+            rest.start = extent.offset_of(reach.min(extent.to));
+            if reach < extent.to {
+                break;
+            }
+        }
+        rest
+    }
+
+    /// Returns the bytes of `span` if they are in memory, have arrived, or are on disk. Sends no
+    /// request and waits for none.
+    pub(super) async fn read_cached(
+        &self,
+        content: &Arc<Content>,
+        span: BlockSpan,
+        purpose: &FetchPurpose,
+    ) -> Option<Bytes> {
+        if self.caches.disk.is_some() {
+            self.load_from_disk(content, span, purpose);
+        }
+        for extent in span.extents() {
+            let key = content.key(extent.index);
+            let fetch = self.in_flight.lock().covering(key, extent.from).cloned();
+            if let Some(fetch) = fetch.filter(|fetch| fetch.is_disk_load) {
+                // A load that fails leaves the block missing.
+                let _ = fetch.wait_for(extent).await;
+            }
+        }
+        self.available(content, span)
     }
 
     /// Waits for the bytes of `span`, which is not empty, and starts what is missing of it.

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::file_breaker::FileBreaker;
 use super::recording::{ContentRevision, Recording};
 use crate::cache::disk::DiskKey;
 use crate::cache::{BlockIndex, BlockKey, ContentId};
@@ -41,6 +42,7 @@ pub struct Content {
     pub(super) id: ContentId,
     pub(super) leases: Arc<dyn LeaseSource>,
     pub(super) size_state: watch::Sender<SizeState>,
+    pub(super) breaker: FileBreaker,
     revision: ContentRevision,
     /// Contents of earlier revisions of the same file, on which handles may still be open.
     predecessors: Vec<Weak<Content>>,
@@ -101,6 +103,7 @@ impl Content {
             id,
             leases,
             size_state: watch::Sender::new(SizeState::Unconfirmed),
+            breaker: FileBreaker::default(),
             revision,
             predecessors: predecessors.collect(),
             stale_reason: OnceLock::new(),
@@ -184,6 +187,7 @@ impl Content {
     /// Makes all later reads fail. Only the first reason is kept.
     pub(super) fn set_stale(&self, reason: &FetchError) {
         let _ = self.stale_reason.set(reason.clone()); // It was set before.
+        self.breaker.close();
     }
 
     /// Whether a handle on an earlier revision of the file is open.

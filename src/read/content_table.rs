@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Weak};
 
 use lru::LruCache;
+use tokio::time::Instant;
 
 use super::cache_tiers::CacheTiers;
 use super::content::Content;
@@ -22,6 +23,16 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 /// need not confirm its size. This is more files than an indexer or a backup reads within a short
 /// time. Each takes less than a kilobyte.
 const MAX_RECENT_CONTENTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4095);
+
+/// A file whose reads fail at once.
+#[derive(Clone, Debug)]
+pub struct FailingFile {
+    pub id: FileId,
+    /// When one read tries again.
+    pub retry_at: Instant,
+    /// Why the last read that tried has failed.
+    pub error: FetchError,
+}
 
 /// Finds or creates the content of a file, and retires contents that the server no longer has.
 ///
@@ -84,6 +95,17 @@ impl ContentTable {
         drop(open);
         drop(predecessor);
         content
+    }
+
+    /// Returns the files whose reads fail at once.
+    pub(super) fn failing_files(&self) -> Vec<FailingFile> {
+        // Collected first: dropping the last reference under the lock would free a content there.
+        let contents: Vec<_> = self.open.lock().values().filter_map(Weak::upgrade).collect();
+        let failing = contents.iter().filter_map(|content| {
+            let (retry_at, error) = content.breaker.outage()?;
+            Some(FailingFile { id: content.recording.id.clone(), retry_at, error })
+        });
+        failing.collect()
     }
 
     /// Records an accepted reply for a content, and the validator in it.

@@ -10,9 +10,10 @@ use tokio::time::Instant;
 use super::block_loader::BlockLoader;
 use super::cache_tiers::CacheTiers;
 use super::content::{Content, SizeState};
-use super::content_table::ContentTable;
+use super::content_table::{ContentTable, FailingFile};
 use super::deadline::DeadlinePassed;
 use super::fetch_purpose::FetchPurpose;
+use super::file_breaker::Admission;
 use super::observer::Observer;
 use super::open_file::OpenFile;
 use super::prefetcher::Prefetcher;
@@ -126,6 +127,8 @@ impl Engine {
             content.confirm_size(None);
             return;
         }
+        let head = BlockIndex(0).span(content.recording.size);
+        content.breaker.begin_probe(head, &file.probe_window, self.deadline);
         // A server that takes longer than the timeout leaves the size unconfirmed.
         let _ = tokio::time::timeout(OPEN_TIMEOUT, self.ask_for_size(file)).await;
     }
@@ -215,6 +218,18 @@ impl Engine {
             return Err(error);
         }
         let begin = Instant::now();
+        let deadline = begin + self.deadline;
+        if content.breaker.is_open(span) {
+            let purpose = FetchPurpose::Demand(TrafficClass::Interactive, Arc::downgrade(file));
+            let cached = self.loader.read_cached(content, span, &purpose);
+            if let Ok(Some(bytes)) = tokio::time::timeout_at(deadline, cached).await {
+                return Ok(bytes);
+            }
+        }
+        let mut admission = content.breaker.admit(span, &file.probe_window, self.deadline);
+        if let Admission::Refused(error) = admission {
+            return Err(error);
+        }
         let (demand, class, read) = {
             let mut pattern = file.pattern.lock();
             let stream = pattern.observe(span, file.meter.read());
@@ -226,9 +241,30 @@ impl Engine {
         self.loader.ensure(content, demand, &purpose, &listener);
         self.prefetcher.after_read(file, read);
         let bytes = self.loader.read(file, span, &purpose, &listener);
-        match tokio::time::timeout_at(begin + self.deadline, bytes).await {
-            Ok(result) => result,
-            Err(_elapsed) => Err(self.deadline_passed(file, span, begin)),
+        tokio::pin!(bytes);
+        loop {
+            let until = match admission {
+                Admission::Admitted => deadline,
+                Admission::Probe(until) => until.min(deadline),
+                Admission::Refused(error) => return Err(error),
+            };
+            let is_probe = until < deadline;
+            let error = match tokio::time::timeout_at(until, &mut bytes).await {
+                Ok(Ok(bytes)) => return Ok(bytes),
+                Ok(Err(error)) => error,
+                Err(_elapsed) if is_probe => {
+                    admission = content.breaker.admit(span, &file.probe_window, self.deadline);
+                    continue;
+                }
+                Err(_elapsed) => self.deadline_passed(file, span, begin),
+            };
+            if is_probe {
+                content.breaker.record_failed_probe(&error);
+            } else {
+                let missing = self.loader.missing(content, span);
+                content.breaker.record_failure(missing, &error, self.deadline);
+            }
+            return Err(error);
         }
     }
 
@@ -239,6 +275,11 @@ impl Engine {
         file.record_timeout(span.start..span.end, &error);
         file.content.doubt_size();
         error
+    }
+
+    /// Returns the files whose reads fail at once.
+    pub fn failing_files(&self) -> Vec<FailingFile> {
+        self.contents.failing_files()
     }
 
     /// Prefetches a small file as a whole. Returns whether the memory budget allowed it. The

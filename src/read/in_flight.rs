@@ -40,6 +40,8 @@ pub(super) enum FetchFailure {
 #[derive(Debug)]
 pub(super) struct InFlightFetch {
     pub(super) extent: BlockExtent,
+    /// Whether the bytes come from the disk cache.
+    pub(super) is_disk_load: bool,
     position: Arc<RequestPosition>,
     state: Mutex<State>,
     progress: Notify,
@@ -70,8 +72,17 @@ enum State {
 
 impl InFlightFetch {
     pub(super) fn new(extent: BlockExtent, position: Arc<RequestPosition>) -> Arc<Self> {
+        Arc::new(Self::empty(extent, false, position))
+    }
+
+    /// A fetch that is filled from the disk cache.
+    pub(super) fn from_disk(extent: BlockExtent) -> Arc<Self> {
+        Arc::new(Self::empty(extent, true, RequestPosition::new(extent.start())))
+    }
+
+    fn empty(extent: BlockExtent, is_disk_load: bool, position: Arc<RequestPosition>) -> Self {
         let state = Mutex::new(State::Filling(Vec::new()));
-        Arc::new(Self { extent, position, state, progress: Notify::new() })
+        Self { extent, is_disk_load, position, state, progress: Notify::new() }
     }
 
     /// Returns how many bytes its request must deliver before it reaches this fetch.

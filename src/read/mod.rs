@@ -15,6 +15,9 @@
 //!    [`concurrency`] finds useful. It also fetches the [`media_index`] of a video when its head
 //!    has arrived.
 //!
+//! After a failed read, further reads that need the network fail at once: the content has a
+//! [`file_breaker`].
+//!
 //! A [`content`] is what all handles on the same bytes share. [`content_table`] finds it and
 //! retires it when the server has other bytes, and [`content_revisions`] remembers which bytes are
 //! current.
@@ -36,6 +39,7 @@ mod disk_load;
 mod engine;
 mod fetch_purpose;
 mod fetch_request;
+mod file_breaker;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 mod in_flight;
@@ -53,6 +57,7 @@ mod test_support;
 mod throughput;
 
 pub use content::Content;
+pub use content_table::FailingFile;
 pub use engine::{Engine, EngineOptions};
 pub use observer::Observer;
 pub use open_file::OpenFile;

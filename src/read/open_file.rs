@@ -9,6 +9,7 @@ use tracing::Instrument;
 
 use super::access_pattern::AccessPattern;
 use super::content::{Content, FAILURE_TTL};
+use super::file_breaker::ProbeWindow;
 use super::throughput::ThroughputMeter;
 use crate::http::FetchError;
 use crate::sync::Mutex;
@@ -32,6 +33,7 @@ pub struct OpenFile {
     /// How many handles have chunks in flight.
     active_readers: Arc<AtomicUsize>,
     last_timeout: Mutex<Option<ReadTimeout>>,
+    pub(super) probe_window: ProbeWindow,
     runtime: tokio::runtime::Handle,
 }
 
@@ -58,6 +60,7 @@ impl OpenFile {
             chunks: AtomicUsize::new(0),
             active_readers,
             last_timeout: Mutex::default(),
+            probe_window: ProbeWindow::new(),
             runtime,
         }
     }

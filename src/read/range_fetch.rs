@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -11,6 +12,7 @@ use super::content_table::ContentTable;
 use super::fetch_purpose::FetchPurpose;
 use super::fetch_request::{FetchRequest, StartFetch};
 use super::in_flight::FetchFailure;
+use crate::cache::BlockSpan;
 use crate::http::{ByteRange, Client, FetchError, RangeStream};
 
 /// Bytes after which the progress of a fetch is reported: about ten times in the time of a
@@ -47,6 +49,8 @@ impl StartFetch for RangeFetcher {
         let closed = request.content.request_token();
         let fetch = RangeFetch {
             context: self.0.clone(),
+            began: Instant::now(),
+            delivered: request.span.start,
             request,
             has_delivered: false,
             unreported_bytes: 0,
@@ -58,6 +62,9 @@ impl StartFetch for RangeFetcher {
 struct RangeFetch {
     context: Arc<FetchContext>,
     request: FetchRequest,
+    began: Instant,
+    /// Offset after the last byte that has arrived.
+    delivered: u64,
     /// Whether the first bytes have arrived, so that the handle's meter counts the connection.
     has_delivered: bool,
     /// Bytes that have arrived since the listener last heard of them.
@@ -154,6 +161,10 @@ impl RangeFetch {
         let bytes = bytes.ok_or_else(|| {
             FetchFailure::Failed(FetchError::Failed("the reply ended before its range did".into()))
         })?;
+        self.delivered += bytes.len() as u64;
+        let FetchRequest { content, span, .. } = &self.request;
+        let delivered = BlockSpan::new(span.start, self.delivered);
+        content.breaker.record_delivery(self.began, delivered, self.delivered >= span.end);
         if let Some(file) = self.request.purpose.handle() {
             if !std::mem::replace(&mut self.has_delivered, true) {
                 file.meter.add_connection();

@@ -14,6 +14,7 @@ mod copying;
 mod disk;
 mod doctor;
 mod expiring;
+mod failing_files;
 mod faults;
 mod help;
 mod host_down;

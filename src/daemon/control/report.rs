@@ -3,6 +3,7 @@
 //! The JSON is also the reply on the control socket, so that a command can read a daemon of another
 //! version: fields that are added later have a default.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -10,6 +11,7 @@ use bytesize::ByteSize;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::error::dead_mount_hint;
 use super::wall_clock::WallClock;
@@ -18,6 +20,7 @@ use crate::daemon::archive::Archive;
 use crate::daemon::source::Source;
 use crate::http::DownHost;
 use crate::model::{Diagnostic, one_line};
+use crate::read::FailingFile;
 
 /// The state of one mount.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +43,9 @@ pub(crate) struct MountReport {
     /// Hosts whose circuit breaker is open.
     #[serde(default)]
     pub down: Vec<DownReport>,
+    /// Files whose reads fail at once, by source.
+    #[serde(default)]
+    pub failing: Vec<FailingReport>,
     /// The disk cache; `None` if it is off.
     pub disk: Option<DiskReport>,
 }
@@ -55,6 +61,19 @@ pub(crate) struct DownReport {
     pub since: Timestamp,
     /// From this time on, the next read tries it. Refreshes try it on their own schedule.
     pub next: Timestamp,
+}
+
+/// Files of one source whose reads fail at once, because an earlier read has failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FailingReport {
+    /// The configured name of the source.
+    pub source: String,
+    /// Number of files.
+    pub files: u64,
+    /// When the first of them is tried again.
+    pub next: Timestamp,
+    /// Why reads of that file fail.
+    pub error: String,
 }
 
 /// The state of one source of a mount.
@@ -145,6 +164,7 @@ impl MountReport {
                 .into_iter()
                 .map(|host| DownReport::of(host, archive))
                 .collect(),
+            failing: FailingReport::of(archive),
             disk,
         }
     }
@@ -160,6 +180,7 @@ impl MountReport {
             sources: Vec::new(),
             is_unfinished: false,
             down: Vec::new(),
+            failing: Vec::new(),
             disk: None,
         }
     }
@@ -195,6 +216,16 @@ impl MountReport {
                 wall.format(down.next)
             );
         }
+        for failing in &self.failing {
+            let _ = writeln!(
+                text,
+                "  FAILING {}: {} cannot be read, next try at {}: {}",
+                failing.source,
+                counted(failing.files, "file"),
+                wall.format(failing.next),
+                failing.error
+            );
+        }
         if let Some(disk) = &self.disk {
             let state =
                 if disk.is_written { "" } else { "; NOT WRITABLE: full, read-only or failing" };
@@ -207,6 +238,22 @@ impl MountReport {
             );
         }
         text
+    }
+}
+
+impl FailingReport {
+    fn of(archive: &Archive) -> Vec<Self> {
+        let (now, clock) = (Instant::now(), Timestamp::now());
+        let mut by_source: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for file in archive.engine.failing_files() {
+            by_source.entry(file.id.source.to_string()).or_default().push(file);
+        }
+        let report = |(source, files): (String, Vec<FailingFile>)| {
+            let first = files.iter().min_by_key(|file| file.retry_at)?;
+            let next = clock.checked_add(first.retry_at.saturating_duration_since(now)).ok()?;
+            Some(Self { source, files: files.len() as u64, next, error: with_hint(&first.error) })
+        };
+        by_source.into_iter().filter_map(report).collect()
     }
 }
 
@@ -379,6 +426,12 @@ mod tests {
                 since: at("2026-10-06T06:59:00Z"),
                 next: at("2026-10-06T07:03:05Z"),
             }],
+            failing: vec![FailingReport {
+                source: "acme".into(),
+                files: 2,
+                next: at("2026-10-06T07:05:00Z"),
+                error: "no bytes within the deadline".into(),
+            }],
             disk: None,
         }
     }
@@ -400,7 +453,9 @@ mod tests {
                         late transcripts missing: no scope either\n          \
                         INCOMPLETE 2026-01-01 to 2026-01-30: out of reach\n  \
                 DOWN    https://api.zoom.us (acme): no answer since 12:29:00 +0530; \
-                 reads fail until the retry at 12:33:05 +0530\n"
+                 reads fail until the retry at 12:33:05 +0530\n  \
+                FAILING acme: 2 files cannot be read, next try at 12:35:00 +0530: \
+                 no bytes within the deadline\n"
         );
     }
 

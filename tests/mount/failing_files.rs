@@ -1,0 +1,230 @@
+//! Files that cannot be read: each costs a program one deadline, and no other file is delayed.
+
+use std::time::{Duration, Instant};
+
+use crate::support::processes::RunningCommand;
+use crate::support::{COMMAND_TIMEOUT, Rig, run, text, wait_until};
+use jiff::Timestamp;
+use meetfs::demo_cloud::{
+    Archive, DemoCloudOptions, Effect, Object, Server, Trigger, pattern_bytes, pattern_seed,
+};
+
+const DEADLINE: Duration = Duration::from_secs(4);
+
+/// Time for the program to start, and for one probe of the file.
+const SLACK: Duration = Duration::from_secs(3);
+
+const MIB: u64 = 1024 * 1024;
+
+fn rig_with(names: &[String], length: u64, deadline: Duration) -> Rig {
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), length)).collect();
+    let archive = Archive::pattern(&files);
+    let rig = Rig::new(DemoCloudOptions { archive, ..DemoCloudOptions::default() })
+        .with(&format!("read_deadline = \"{}s\"", deadline.as_secs()));
+    rig.mount();
+    rig
+}
+
+fn rig(length: u64) -> Rig {
+    rig_with(&["Stalled".to_owned()], length, DEADLINE)
+}
+
+fn object(rig: &Rig, topic: &str) -> Object {
+    let objects = rig.cloud.objects();
+    objects.into_iter().find(|object| object.topic == topic).expect("an object")
+}
+
+/// The first bytes of a file of [`Archive::pattern`].
+fn pattern(topic: &str, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    pattern_bytes(pattern_seed(topic), 0, &mut bytes);
+    bytes
+}
+
+/// Runs a shell line with the path of the only video in `$f`. Returns whether it succeeded, what it
+/// printed, and how long it took.
+fn timed(rig: &Rig, line: &str) -> (bool, String, Duration) {
+    let line = format!("f=$(find . -name '*.mp4' | head -n 1); export LC_ALL=C; {line}");
+    let started = Instant::now();
+    let output = rig.try_shell(&line, COMMAND_TIMEOUT);
+    (output.status.success(), text(&output), started.elapsed())
+}
+
+#[test]
+fn stalling_files_cost_rsync_one_deadline_each() {
+    const FILES: usize = 40;
+    let stalled = [
+        ("File 07", Effect::BlackHole, 0),
+        ("File 19", Effect::Stall { after: 0 }, 0),
+        ("File 33", Effect::Stall { after: 0 }, MIB),
+    ];
+    let names: Vec<_> = (0..FILES).map(|number| format!("File {number:02}")).collect();
+    let copy = |rig: &Rig, to: &str| {
+        let to = rig.directory.path().join(to);
+        let started = Instant::now();
+        let line = format!("LC_ALL=C rsync -a --chmod=u+w acme/ '{}/'", to.display());
+        let output = rig.try_shell(&line, 3 * COMMAND_TIMEOUT);
+        (output, rig.hashes(&to), started.elapsed())
+    };
+    let healthy = {
+        let rig = rig_with(&names, 2 * MIB, DEADLINE);
+        let (output, _, took) = copy(&rig, "copy");
+        assert!(output.status.success(), "{}", text(&output));
+        took
+    };
+
+    let rig = rig_with(&names, 2 * MIB, DEADLINE);
+    for (topic, effect, offset) in &stalled {
+        let path = object(&rig, topic).media_path;
+        let trigger = Trigger::always(Server::Media).on(&path).from_offset(*offset);
+        rig.cloud.inject(trigger.does(effect.clone()));
+    }
+    let (output, copied, took) = copy(&rig, "copy");
+    assert_eq!(output.status.code(), Some(23), "{}\n{}", text(&output), rig.log());
+    let bound = healthy + 3 * (DEADLINE + SLACK);
+    assert!(took < bound, "{took:?}, {healthy:?} without faults\n{}", rig.log());
+    let is_copied = |object: &Object| copied.values().any(|hash| *hash == object.sha256());
+    for object in rig.cloud.objects() {
+        let is_stalled = stalled.iter().any(|(topic, ..)| *topic == object.topic);
+        assert_eq!(is_copied(&object), !is_stalled, "{object:?}");
+    }
+
+    let failing = rig.status()["failing"].clone();
+    assert_eq!((&failing[0]["source"], &failing[0]["files"]), (&"acme".into(), &3.into()));
+    let next: Timestamp = failing[0]["next"].as_str().expect("a time").parse().expect("a time");
+    assert!(next > Timestamp::now(), "{failing}");
+    let words = text(&run(rig.meetfs().arg("status"), COMMAND_TIMEOUT));
+    assert!(words.contains("FAILING acme: 3 files cannot be read, next try at"), "{words}");
+    assert!(words.contains("no bytes within the deadline"), "{words}");
+
+    rig.cloud.clear_faults();
+    let (output, copied, _) = copy(&rig, "copy");
+    assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
+    for object in rig.cloud.objects() {
+        assert!(copied.values().any(|hash| *hash == object.sha256()), "{object:?}");
+    }
+    assert_eq!(rig.status()["failing"], serde_json::json!([]), "{}", rig.log());
+    rig.unmount();
+}
+
+#[test]
+fn cached_bytes_of_a_failing_file_are_served() {
+    let rig = rig(4 * MIB);
+    let black_hole = || Trigger::always(Server::Media).from_offset(2 * MIB).does(Effect::BlackHole);
+    rig.cloud.inject(black_hole());
+    let head = "dd if=\"$f\" bs=1M count=1 iflag=direct status=none | sha256sum; \
+                exit ${PIPESTATUS[0]}";
+    let tail = "dd if=\"$f\" bs=64k skip=48 count=16 iflag=direct status=none of=/dev/null";
+    let (is_read, hash, _) = timed(&rig, head);
+    assert!(is_read, "{hash}");
+    let (is_read, why, took) = timed(&rig, tail);
+    assert!(!is_read && took > DEADLINE / 2 && took < DEADLINE + SLACK, "{took:?} {why}");
+    for _ in 0..2 {
+        let (is_read, again, took) = timed(&rig, head);
+        assert!(is_read && again == hash && took < SLACK, "{took:?} {again} {hash}");
+        let (is_read, why, took) = timed(&rig, tail);
+        assert!(!is_read && why.contains("Input/output error"), "{why}");
+        assert!(took < SLACK, "{took:?}");
+    }
+    rig.cloud.clear_faults();
+    let (is_read, why, _) = timed(&rig, tail);
+    assert!(is_read, "{why}\n{}", rig.log());
+    rig.unmount();
+}
+
+#[test]
+fn open_handle_is_tried_again_after_the_interval() {
+    // The shortest deadline, because reads fail at once for ten times as long.
+    let rig = rig_with(&["Stalled".to_owned()], 2 * MIB, Duration::from_secs(1));
+    rig.cloud.inject(Trigger::always(Server::Media).does(Effect::BlackHole));
+    let marks = rig.directory.path();
+    let (failed, healed) = (marks.join("failed"), marks.join("healed"));
+    let read = "dd bs=64k count=1 status=none <&3 2>/dev/null | wc -c";
+    let line = format!(
+        "exec 3< \"$f\"; {read}; touch '{}'; while ! test -e '{}'; do sleep 0.05; done; {read}; \
+         sleep 11; {read}",
+        failed.display(),
+        healed.display()
+    );
+    let line = format!("f=$(find . -name '*.mp4'); {line}");
+    let output = std::thread::scope(|scope| {
+        let reading = scope.spawn(|| rig.shell(&line));
+        wait_until(COMMAND_TIMEOUT, "a read has failed", || failed.exists());
+        rig.cloud.clear_faults();
+        std::fs::write(&healed, "").expect("a mark");
+        reading.join().expect("a reader")
+    });
+    let counts: Vec<_> = output.split_whitespace().collect();
+    assert_eq!(counts, ["0", "0", "65536"], "{}", rig.log());
+    rig.unmount();
+}
+
+#[test]
+fn deadline_holds_for_one_read_of_a_program() {
+    let stalls = [Effect::BlackHole, Effect::Stall { after: 0 }, Effect::Stall { after: 300_000 }];
+    std::thread::scope(|scope| {
+        for effect in stalls {
+            scope.spawn(move || {
+                for size in ["256K", "1M", "4M"] {
+                    for flag in ["fullblock", "direct"] {
+                        let rig = rig(6 * MIB);
+                        rig.cloud.inject(Trigger::always(Server::Media).does(effect.clone()));
+                        let to = rig.directory.path().join("copy");
+                        let (_, why, took) = timed(
+                            &rig,
+                            &format!(
+                                "dd if=\"$f\" of='{}' bs={size} count=1 iflag={flag} status=none",
+                                to.display()
+                            ),
+                        );
+                        let what = format!("{effect:?} bs={size} {flag}: {took:?} {why}");
+                        assert!(took < DEADLINE + SLACK, "{what}\n{}", rig.log());
+                        let got = std::fs::read(&to).unwrap_or_default();
+                        assert!(got == pattern("Stalled", got.len()), "{what}");
+                        rig.unmount();
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn dripping_files_delay_no_other_file() {
+    const CONNECTIONS: usize = 8;
+    const HEALTHY: usize = 4;
+    let dripping = (0..CONNECTIONS).map(|number| format!("Dripping {number}"));
+    let healthy = (0..HEALTHY).map(|number| format!("Healthy {number}"));
+    let names: Vec<_> = dripping.chain(healthy).collect();
+    let deadline = Duration::from_secs(15);
+    let rig = rig_with(&names, 2 * MIB, deadline);
+    let drip = || Effect::Drip { bytes: 8 * 1024, every: Duration::from_secs(5) };
+    let path =
+        |name: &String| rig.shell(&format!("find . -path '*{name}*/*.mp4'")).trim().to_owned();
+    let (dripping, healthy) = names.split_at(CONNECTIONS);
+    for name in dripping {
+        let object = object(&rig, name);
+        rig.cloud.inject(Trigger::always(Server::Media).on(&object.media_path).does(drip()));
+    }
+    let loops: Vec<_> = dripping
+        .iter()
+        .map(|name| {
+            let line = format!("while :; do dd if='{}' bs=64k of=/dev/null; done", path(name));
+            RunningCommand::shell(&rig, &line)
+        })
+        .collect();
+    let are_dripping = || rig.media_requests().len() >= CONNECTIONS;
+    wait_until(COMMAND_TIMEOUT, "every connection is in use", are_dripping);
+    for name in healthy {
+        let path = path(name);
+        let started = Instant::now();
+        let output = rig.try_shell(&format!("sha256sum < '{path}'"), COMMAND_TIMEOUT);
+        let took = started.elapsed();
+        let hash = object(&rig, name).sha256();
+        assert!(text(&output).contains(&hash), "{name}: {took:?} {}\n{}", text(&output), rig.log());
+        // The first one waits until the others are found to be slow.
+        assert!(took < deadline / 2, "{name}: {took:?}");
+    }
+    drop(loops);
+    rig.unmount();
+}
