@@ -1,4 +1,4 @@
-//! FUSE requests and replies.
+//! Translates FUSE requests and replies.
 
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
@@ -31,7 +31,7 @@ const MAX_BACKGROUND: u16 = 64;
 /// Inode numbers are never reused, so there is one generation.
 const GENERATION: Generation = Generation(0);
 
-/// The file system as the kernel sees it.
+/// Answers the requests of the kernel with the operations of a [`FileSystem`].
 #[derive(Debug)]
 pub struct Adapter {
     file_system: Arc<FileSystem<BackingId>>,
@@ -40,8 +40,8 @@ pub struct Adapter {
 }
 
 impl Adapter {
-    /// Slow replies are sent from `runtime`. `ended` is set to true when the kernel has unmounted
-    /// the file system.
+    /// Creates an adapter. Replies that have to wait are sent by tasks on `runtime`. `ended` is set
+    /// to true when the kernel has unmounted the file system.
     pub fn new(
         file_system: FileSystem<BackingId>,
         runtime: tokio::runtime::Handle,
@@ -50,8 +50,8 @@ impl Adapter {
         Self { file_system: Arc::new(file_system), runtime, ended }
     }
 
-    /// Runs a request in a task. All that the task causes is logged within a span that names the
-    /// request, if debug lines are logged at all.
+    /// Runs a request in a task. If debug logging is on, everything that the task logs is within a
+    /// span that names the request.
     fn spawn(
         &self,
         request: &Request,
@@ -63,7 +63,7 @@ impl Adapter {
             "request",
             id = request.unique().0,
             operation,
-            // The path itself can name people.
+            // The path is hashed because it can contain the names of people.
             path_hash = format_args!("{:016x}", self.path_hash(inode)),
             pid = request.pid(),
         );
@@ -98,11 +98,12 @@ fn reply_open(
         OpenMode::KeepCache => reply.opened(handle, FopenFlags::FOPEN_KEEP_CACHE),
         OpenMode::DropCache => reply.opened(handle, FopenFlags::empty()),
         OpenMode::DirectIo => reply.opened(handle, FopenFlags::FOPEN_DIRECT_IO),
-        // With passthrough the kernel rejects the flags about pages (fs/fuse/iomode.c).
+        // With passthrough, the kernel rejects the flags that concern its page cache
+        // (fs/fuse/iomode.c).
         OpenMode::Passthrough(backing) => {
             reply.opened_passthrough(handle, FopenFlags::empty(), backing.registration());
         }
-        OpenMode::DirectIoBesideStale(backing) => {
+        OpenMode::DirectIoWithStaleBacking(backing) => {
             let flags = FopenFlags::FOPEN_DIRECT_IO;
             reply.opened_passthrough(handle, flags, backing.registration());
         }
@@ -117,7 +118,7 @@ fn reply_xattr(result: Result<XattrReply, Error>, reply: ReplyXattr) {
     }
 }
 
-/// Translates "the reply buffer is full" for the methods of `vfs` that fill one.
+/// Converts "the reply buffer is full" for the methods of `vfs` that fill a buffer.
 fn until_full(is_full: bool) -> ControlFlow<()> {
     if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
@@ -330,7 +331,7 @@ impl Filesystem for Adapter {
     fn statfs(&self, _request: &Request, _inode: INodeNo, reply: ReplyStatfs) {
         let statistics = self.file_system.statfs();
         let (block_size, names) = (statistics.block_size, statistics.max_name_length);
-        // Nothing is free: the file system is read-only.
+        // The free space is 0, because the file system is read-only.
         reply.statfs(statistics.blocks, 0, 0, statistics.inodes, 0, block_size, names, block_size);
     }
 

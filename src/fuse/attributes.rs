@@ -1,4 +1,4 @@
-//! Attributes in the form of the FUSE protocol.
+//! Converts attributes to the types of the FUSE protocol.
 
 use std::time::SystemTime;
 
@@ -10,7 +10,8 @@ use crate::vfs::{Attributes, BLOCK_SIZE, FileKind};
 /// Size of a unit of `st_blocks` in bytes (stat(2)).
 const STAT_UNIT: u64 = 512;
 
-/// A directory has one link, too, as on btrfs. `find` takes a count of two for "no subdirectories".
+/// The number of hard links of every node. It is 1 for directories, too, as on Btrfs, because
+/// `find` interprets a count of 2 as "no subdirectories".
 const LINKS: u32 = 1;
 
 pub(super) fn file_attr(attributes: &Attributes) -> FileAttr {
@@ -34,8 +35,8 @@ pub(super) fn file_attr(attributes: &Attributes) -> FileAttr {
     }
 }
 
-/// Returns the attributes of a name that does not exist: inode 0 makes the kernel cache the
-/// absence, and it ignores the rest.
+/// Returns the attributes of a name that does not exist. The inode number 0 makes the kernel cache
+/// that the name does not exist. It ignores the other attributes.
 pub(super) fn absent() -> FileAttr {
     let attributes = Attributes {
         ino: Ino(0),

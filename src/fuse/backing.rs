@@ -7,7 +7,8 @@ use fuser::{BackingId, ReplyOpen};
 
 use crate::vfs::BackingRegistrar;
 
-/// `fuser` offers the system call on the reply to an `open` only.
+/// Registers backing files through the reply to an `open`, which is the only place where `fuser`
+/// offers the system call.
 pub(super) struct KernelRegistrar<'a>(pub(super) &'a ReplyOpen);
 
 impl BackingRegistrar<BackingId> for KernelRegistrar<'_> {

@@ -1,11 +1,12 @@
-//! The errno of each error.
+//! Maps each error to an errno.
 
 use fuser::Errno;
 
 use crate::model::{Diagnostic, ErrorKind};
 use crate::vfs::Error;
 
-/// Returns the errno that a program sees. Never `EAGAIN`, on which programs spin or abort.
+/// Returns the errno that a program gets. It is never `EAGAIN`, because some programs retry in a
+/// busy loop or abort on it.
 pub(super) fn errno(error: &Error) -> Errno {
     match error {
         Error::StaleInode | Error::NotRecording | Error::EarlierRevisionOpen => Errno::ESTALE,
@@ -34,16 +35,16 @@ mod tests {
 
     #[test]
     fn failed_fetches_have_their_errno() {
-        let why = || "why".into();
+        let cause = || "cause".into();
         for (error, expected) in [
-            (FetchError::NotAllowed(why()), Errno::EACCES),
-            (FetchError::Gone(why()), Errno::ESTALE),
-            (FetchError::Changed(why()), Errno::ESTALE),
+            (FetchError::NotAllowed(cause()), Errno::EACCES),
+            (FetchError::Gone(cause()), Errno::ESTALE),
+            (FetchError::Changed(cause()), Errno::ESTALE),
             (FetchError::WrongTotal { expected: 1, served: 2 }, Errno::ESTALE),
-            (FetchError::Deadline(why()), Errno::EIO),
-            (FetchError::Down(why()), Errno::EIO),
-            (FetchError::Failed(why()), Errno::EIO),
-            (FetchError::NotTheFile(why()), Errno::EIO),
+            (FetchError::Deadline(cause()), Errno::EIO),
+            (FetchError::Down(cause()), Errno::EIO),
+            (FetchError::Failed(cause()), Errno::EIO),
+            (FetchError::NotTheFile(cause()), Errno::EIO),
         ] {
             let errno = errno(&Error::Fetch(error.clone()));
             assert_eq!(errno.code(), expected.code(), "{error}");

@@ -1,19 +1,19 @@
-//! Whether a signal interrupts the thread that waits for a reply.
+//! Detects signals that interrupt a thread while it waits for a reply.
 //!
 //! The kernel announces an interrupted request with `FUSE_INTERRUPT`, which `fuser` 0.18.0 rejects
 //! before a file system sees it. The kernel then waits for the reply even if the process has a
-//! pending signal, and `^C` on a server that does not answer has no effect until the deadline of
-//! the read. Programs without a signal handler that read through the page cache are not affected:
-//! the kernel's read-ahead sends the request and the program's wait is killable.
+//! pending signal. If the server does not answer, `^C` has no effect until the deadline of the
+//! read. Programs without a signal handler that read through the page cache are not affected: the
+//! kernel's read-ahead sends the request, and the wait of the program can be killed.
 
 use std::time::Duration;
 
-/// Well below the second in which `^C` must work. One check takes some microseconds, and requests
-/// that are answered sooner are never checked.
+/// Time between two checks. It is well below the second within which `^C` must work. One check
+/// takes some microseconds, and a request that is answered sooner is never checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The signals that end a program. A program that handles one of them sees `EINTR` and runs its
-/// handler.
+/// The signals that end a program. A program that handles one of them gets `EINTR`, and its handler
+/// runs.
 const TERMINATING_SIGNALS: u64 = bit(libc::SIGHUP)
     | bit(libc::SIGINT)
     | bit(libc::SIGQUIT)
@@ -24,15 +24,15 @@ const fn bit(signal: i32) -> u64 {
     1 << (signal - 1)
 }
 
-/// Waits until the thread `tid` has a pending signal that ends it. Never returns for thread 0: the
-/// kernel itself sent the request.
+/// Waits until the thread `tid` has a pending signal that ends it. Never returns for thread 0,
+/// which means that the kernel itself sent the request.
 pub(super) async fn wait_for_signal(tid: u32) {
     if tid == 0 {
         return std::future::pending().await;
     }
     loop {
         tokio::time::sleep(POLL_INTERVAL).await;
-        // A task that panics or that the runtime cancels reports no signal.
+        // A task that panics or is canceled by the runtime counts as "no signal".
         let check = tokio::task::spawn_blocking(move || has_pending_signal(tid));
         if check.await.unwrap_or(false) {
             return;
@@ -42,13 +42,13 @@ pub(super) async fn wait_for_signal(tid: u32) {
 
 /// Reads the state of a thread from `/proc`, which can block.
 fn has_pending_signal(tid: u32) -> bool {
-    // A thread that has ended waits for nothing: its request continues without it, as read-ahead.
+    // If the thread has ended, it does not wait for the reply, so its request is not interrupted.
     std::fs::read_to_string(format!("/proc/{tid}/status"))
         .is_ok_and(|status| is_terminating(&status))
 }
 
-/// Compares the hexadecimal signal masks of proc_pid_status(5): pending for the thread, pending for
-/// its process, and blocked. An ignored signal is never pending.
+/// Evaluates the hexadecimal signal masks of proc_pid_status(5): pending for the thread, pending
+/// for its process, and blocked. An ignored signal is never pending.
 fn is_terminating(status: &str) -> bool {
     let mask = |name: &str| {
         let mask = status.lines().find_map(|line| line.strip_prefix(name));
@@ -102,7 +102,7 @@ mod tests {
     async fn pending_signal_of_a_process_ends_the_wait() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let pid = Pid::from_raw(child.id() as i32);
-        // A stopped process handles no signal but SIGKILL and SIGCONT.
+        // A stopped process handles only SIGKILL and SIGCONT, so the signal stays pending.
         kill(pid, Signal::SIGSTOP).unwrap();
         waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
         kill(pid, Signal::SIGTERM).unwrap();

@@ -1,7 +1,8 @@
 //! The thread that sends invalidations to the kernel.
 //!
-//! A notification from inside a callback deadlocks, and one that drops pages waits for running
-//! reads of them. So they are sent by a thread of their own, which holds no lock while it sends.
+//! A notification that is sent from a callback deadlocks. A notification that drops pages waits for
+//! the reads of these pages that are in progress. So a separate thread sends them, and it holds no
+//! lock while it does.
 
 use std::ffi::OsStr;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use fuser::{INodeNo, Notifier};
 
 use crate::vfs::{Invalidation, InvalidationBatch, InvalidationQueue};
 
-/// Starts the thread. It ends when the queue is stopped.
+/// Starts the thread, which ends when the queue is stopped.
 ///
 /// # Errors
 /// The operating system cannot start a thread.

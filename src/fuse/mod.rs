@@ -1,17 +1,17 @@
-//! The kernel's side of the file system. Only this module knows `fuser` and errno.
+//! The interface between the file system and the kernel. Only this module knows `fuser` and errno.
 //!
 //! - Input: FUSE requests.
 //! - Output: replies that [`vfs::FileSystem`](crate::vfs::FileSystem) decides, and notifications
 //!   for the invalidations that [`vfs::InvalidationQueue`](crate::vfs::InvalidationQueue) collects.
 //!
-//! This is a thin wrapper that translates between the FUSE protocol and `vfs`, so that the file
-//! system is tested without a kernel. It makes no decision about an answer.
+//! This thin wrapper translates between the FUSE protocol and `vfs`, so the file system can be
+//! tested without a kernel. The content of every answer is decided in `vfs`.
 //!
-//! Callbacks run on a few event threads and never block. An answer from memory is sent inline. Any
-//! other is sent by a task that owns the reply. Each task runs in a `tracing` span that names the
-//! request, so the debug log shows which fetches and HTTP requests a read causes.
+//! Callbacks run on a few event threads and never block. If the answer is in memory, the callback
+//! sends it. Otherwise a task that owns the reply sends it. Each task runs in a `tracing` span that
+//! names the request, so the debug log shows which fetches and HTTP requests a read causes.
 //!
-//! On failure the request is answered with an errno. A reply that is dropped answers `EIO`.
+//! On failure the request is answered with an errno. If a reply is dropped, the kernel gets `EIO`.
 
 mod adapter;
 mod attributes;

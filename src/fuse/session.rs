@@ -1,11 +1,12 @@
-//! The life of a mount, and what `fuser` 0.18.0 leaves to its users:
+//! Mounts and unmounts the file system, and handles cases that `fuser` 0.18.0 does not:
 //!
-//! 1. `fuser` unmounts by path, even if another process has unmounted the file system before and
-//!    another one is mounted there now. [`MountedSession::unmount`] compares the device number
-//!    first and then drops the handle of `fuser` without a second unmount.
-//! 2. A busy mount rejects an unmount and would stay mounted without a daemon. It is detached.
-//! 3. If a helper mounts, the mount options are a comma-separated list. The names that we pass have
-//!    no comma.
+//! 1. `fuser` unmounts by path, even if another process has already unmounted the file system and a
+//!    different one is mounted at the path now. [`MountedSession::unmount`] first compares the
+//!    device number, and then drops the handle of `fuser` without a second unmount.
+//! 2. A busy mount cannot be unmounted and would stay mounted without a daemon. It is detached
+//!    instead.
+//! 3. If a helper mounts the file system, it gets the mount options as a comma-separated list. The
+//!    names that we pass never contain a comma.
 
 use std::borrow::Cow;
 use std::io;
@@ -25,8 +26,8 @@ use super::{invalidation_thread, readahead};
 use crate::model::{Diagnostic, ErrorKind};
 use crate::vfs::InvalidationQueue;
 
-/// The source in the mount table by which a meetfs mount is recognized. The type of a mount by root
-/// is plain `fuse`.
+/// The source in the mount table by which a meetfs mount is recognized. The file system type is not
+/// sufficient: for a mount by root it is plain `fuse`.
 pub const MOUNT_SOURCE: &str = "meetfs";
 
 /// Number of event threads.
@@ -34,20 +35,20 @@ pub const MOUNT_SOURCE: &str = "meetfs";
 /// Callbacks never block, so one thread is enough for one reader. A second one answers metadata
 /// while the first copies a megabyte into a reply. When a program walks through directories, the
 /// kernel sends the release of one directory together with the `opendir` of the next, while the
-/// thread that answered last is still on its way back. With a third thread `ls -lR` of a large
-/// archive takes a fifth less time; a fourth does not help.
+/// thread that sent the last answer is not ready yet. With a third thread, `ls -lR` of a large
+/// archive takes a fifth less time. A fourth does not help.
 const EVENT_THREADS: usize = 3;
 
-/// Upper bound for a new mount to answer its first request.
+/// How long a new mount may take to answer its first request.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Interval at which an unmount checks whether the event threads have ended.
 const END_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Who may use the mount.
+/// The users who may access the mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// The user who mounts.
+    /// Only the user who mounts.
     Owner,
     /// All users, as far as the permission bits allow.
     AllUsers,
@@ -59,7 +60,7 @@ pub enum SessionError {
     /// The kernel or the helper rejects the mount.
     #[error("cannot mount at {}", .mountpoint.display())]
     Mount { mountpoint: PathBuf, source: io::Error },
-    /// The mount exists but answers nothing.
+    /// The mount exists but does not answer requests.
     #[error("the mount at {} does not answer", .mountpoint.display())]
     NoAnswer { mountpoint: PathBuf },
 }
@@ -97,7 +98,7 @@ pub struct MountedSession {
     invalidations: Arc<InvalidationQueue>,
 }
 
-/// Mounts `adapter` at `mountpoint` and serves it. The mount is ready when this returns.
+/// Mounts `adapter` at `mountpoint` and serves its requests. The mount is ready when this returns.
 ///
 /// # Errors
 /// The kernel or the helper rejects the mount, or it does not answer.
@@ -123,7 +124,7 @@ pub fn mount(
         Access::AllUsers => SessionACL::All,
     };
     config.n_threads = Some(EVENT_THREADS);
-    // fuser 0.18.0 can clone the device if this process opened it itself, not through the helper.
+    // fuser 0.18.0 can clone the device only if this process opens it without the helper.
     config.clone_fd = std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_ok()
         && nix::unistd::geteuid().is_root();
     let session = Session::new(adapter, mountpoint, &config).map_err(failed)?;
@@ -137,7 +138,8 @@ pub fn mount(
         Err(error) => {
             invalidations.stop();
             detach(mountpoint);
-            // Its requests end with the process. Dropping it would unmount by path once more.
+            // The requests of the session end with the process. Dropping it would unmount by path a
+            // second time.
             std::mem::forget(session);
             Err(error)
         }
@@ -146,9 +148,9 @@ pub fn mount(
 
 /// Returns the device number inside a new mount.
 ///
-/// A thread of its own asks for it. If the event threads could not start, because no file
-/// descriptor was left for one, the request is never answered, and the thread that asks hangs until
-/// the process ends.
+/// A separate thread sends the request. If the event threads could not start because no file
+/// descriptor was left, the request is never answered, and the separate thread hangs until the
+/// process ends.
 fn device_of(mountpoint: &Path) -> Result<u64, SessionError> {
     let (sender, receiver) = std::sync::mpsc::channel();
     let path = mountpoint.to_path_buf();
@@ -171,7 +173,7 @@ impl MountedSession {
         self.device
     }
 
-    /// Unmounts, and waits up to `timeout` until the last request is answered. A busy mount is
+    /// Unmounts, and waits up to `timeout` until all requests are answered. A busy mount is
     /// detached: its mountpoint is free at once, and open files continue until they are closed.
     pub fn unmount(self, timeout: Duration) {
         let Self { session, mountpoint, device, invalidations } = self;
@@ -179,11 +181,11 @@ impl MountedSession {
         if !session.guard.is_finished() && is_mounted(&mountpoint, device) {
             detach(&mountpoint);
         }
-        let started = Instant::now();
-        while !session.guard.is_finished() && started.elapsed() < timeout {
+        let start = Instant::now();
+        while !session.guard.is_finished() && start.elapsed() < timeout {
             std::thread::sleep(END_CHECK_INTERVAL);
         }
-        // Dropping it would unmount what is mounted at the path by now.
+        // Dropping the session would unmount any file system that is mounted at the path now.
         std::mem::forget(session);
     }
 }
@@ -191,15 +193,16 @@ impl MountedSession {
 /// Returns whether the file system at the path is the one with this device number.
 ///
 /// The kernel answers from its cache (statx(2), `AT_STATX_DONT_SYNC`). A request to our own daemon
-/// could outlive it if a second signal ends the process meanwhile. The kernel waits without a limit
-/// for a request that was read from `/dev/fuse` (fs/fuse/dev.c, `request_wait_answer`), and a
-/// thread that waits keeps the file descriptors open whose end would abort the request.
+/// could hang forever if a second signal ends the process in the meantime: the kernel waits without
+/// a limit for a request that was read from `/dev/fuse` (fs/fuse/dev.c, `request_wait_answer`).
+/// Closing the file descriptors would abort the request, but the waiting thread keeps them open.
 fn is_mounted(mountpoint: &Path, device: u64) -> bool {
     statx(CWD, mountpoint, AtFlags::STATX_DONT_SYNC, StatxFlags::empty())
         .is_ok_and(|status| makedev(status.stx_dev_major, status.stx_dev_minor) == device)
 }
 
-/// Unmounts by path, lazily if it is busy, and through the helper if the user is not root.
+/// Unmounts by path. Uses a lazy unmount if the mount is busy, and the helper if the user is not
+/// root.
 fn detach(mountpoint: &Path) {
     let unmounted = match nix::mount::umount2(mountpoint, MntFlags::empty()) {
         Err(Errno::EBUSY) => nix::mount::umount2(mountpoint, MntFlags::MNT_DETACH),
@@ -264,7 +267,7 @@ mod tests {
         });
         let answer = receiver.recv_timeout(Duration::from_secs(5));
         detach(directory.path());
-        // A dropped reply is answered with an error, so no thread waits any more.
+        // Dropping a reply sends an error, so no thread waits any more.
         pending.lock().clear();
         drop(session);
         thread.join().unwrap();

@@ -1,4 +1,4 @@
-//! Attributes of nodes as plain values.
+//! The attributes of nodes, independent of the FUSE protocol.
 
 use std::time::SystemTime;
 
@@ -19,7 +19,7 @@ impl FileKind {
     }
 }
 
-/// What stat(2) returns for a node.
+/// The attributes that stat(2) returns for a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attributes {
     pub ino: Ino,
@@ -28,20 +28,20 @@ pub struct Attributes {
     pub size: u64,
     /// Permission bits.
     pub mode: u16,
-    /// All times of the node.
+    /// The value of all time stamps of the node.
     pub modified: SystemTime,
     pub uid: u32,
     pub gid: u32,
 }
 
-/// The user and group that own every node, and who else can read it.
+/// The user and group that own every node, and whether other users can read it.
 #[derive(Clone, Copy, Debug)]
 pub struct Owner {
     pub uid: u32,
     pub gid: u32,
-    /// Whether other users can read: modes 0444 and 0555 instead of 0400 and 0500. Generated files
-    /// are readable by the owner alone in any case. A `meeting.json` can hold facts that the
-    /// provider shows to the host of the meeting only.
+    /// Whether other users can read: modes 0444 and 0555 instead of 0400 and 0500. Only the owner
+    /// can read generated files in any case, because a `meeting.json` can contain facts that the
+    /// provider shows only to the host of the meeting.
     pub shared: bool,
 }
 

@@ -1,4 +1,4 @@
-//! An open directory.
+//! Open directories.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,12 +24,12 @@ pub struct DirectoryEntryPlus<'a> {
     pub next_offset: u64,
     pub name: &'a str,
     pub attributes: Attributes,
-    /// For how long the kernel may cache name and attributes.
+    /// How long the kernel may cache the name and the attributes.
     pub ttl: Duration,
 }
 
-/// A directory as it was when it was opened. A listing neither skips nor repeats a name when the
-/// tree changes.
+/// The entries of a directory at the time when it was opened. Therefore a listing neither skips nor
+/// repeats a name when the tree changes.
 #[derive(Clone, Debug)]
 pub(super) struct DirectoryStream {
     pub(super) snapshot: Arc<Snapshot>,
@@ -41,7 +41,8 @@ impl DirectoryStream {
         Self { snapshot, directory }
     }
 
-    /// Returns the entries from `offset` on, `.` and `..` first, each with the offset that follows.
+    /// Returns the entries from `offset` on. `.` and `..` come first. Each entry has the offset of
+    /// the next one.
     pub(super) fn entries(&self, offset: u64) -> impl Iterator<Item = (u64, &str, &Node)> {
         let snapshot = &*self.snapshot;
         let this = snapshot.node(self.directory);

@@ -1,4 +1,4 @@
-//! Why an operation fails.
+//! The errors of the operations.
 
 use std::borrow::Cow;
 
@@ -32,8 +32,8 @@ pub enum Error {
     BufferTooSmall(u32),
     #[error("a signal interrupted the calling thread")]
     Interrupted,
-    /// The kernel reads an earlier revision of the file for handles that are still open, and
-    /// accepts no second backing file for the inode.
+    /// Handles that are still open read an earlier revision of the file from a backing file. The
+    /// kernel does not accept a second backing file for the inode.
     #[error("an earlier revision of the file is still open")]
     EarlierRevisionOpen,
     #[error(transparent)]

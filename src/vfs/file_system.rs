@@ -1,4 +1,4 @@
-//! The operations.
+//! The operations of the file system.
 
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
@@ -25,24 +25,24 @@ use crate::model::line_with_hint;
 use crate::read::{CompleteFile, Engine, OpenFile};
 use crate::tree::{Content, Ino, LiveTree, Node};
 
-/// For how long the kernel may cache names and attributes. Changes are announced by an
-/// [`Invalidation`](super::Invalidation), so this bounds only the effect of a lost one. A short TTL
-/// would cost one request for each file in every `ls`.
+/// How long the kernel may cache names and attributes. The kernel learns of changes by an
+/// [`Invalidation`](super::Invalidation), so this TTL only bounds the effect of a lost one. With a
+/// short TTL, every `ls` would send one request per file.
 pub const ATTRIBUTE_TTL: Duration = Duration::from_secs(3600);
 
-/// For how long the kernel may cache that a name does not exist. Players look for a dozen subtitle
-/// names beside every video, repeatedly. New names are announced, but a user who was shown "No such
-/// file" tries again within seconds.
+/// How long the kernel may cache that a name does not exist. For every video, players repeatedly
+/// look for a dozen names of subtitle files. The TTL is short although the kernel is told of new
+/// names, because a user who sees "No such file" tries again within seconds.
 const ABSENT_TTL: Duration = Duration::from_secs(5);
 
-/// Longest name in bytes, as statfs(2) reports it.
+/// Maximum length of a name in bytes, as statfs(2) reports it.
 const MAX_NAME_LENGTH: usize = 255;
 
-/// Upper bound for an `open` or a failed read to wait until a corrected length has reached the tree
-/// and the kernel.
+/// How long an `open` or a failed read waits until a corrected length has reached the tree and the
+/// kernel.
 const CORRECTION_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What a [`FileSystem`] consists of.
+/// The components of a [`FileSystem`].
 #[derive(Debug)]
 pub struct FileSystemOptions {
     pub tree: Arc<LiveTree>,
@@ -51,11 +51,11 @@ pub struct FileSystemOptions {
     /// Runs the prefetch of siblings.
     pub runtime: tokio::runtime::Handle,
     pub invalidations: Arc<InvalidationQueue>,
-    /// Whether the kernel may read complete files from the disk cache.
+    /// Whether the kernel may read complete files directly from the disk cache.
     pub passthrough: bool,
 }
 
-/// The file system. `B` is the kernel's registration of a backing file.
+/// The file system. `B` is the type of the kernel's registration of a backing file.
 #[derive(Debug)]
 pub struct FileSystem<B> {
     tree: Arc<LiveTree>,
@@ -81,18 +81,18 @@ enum Handle {
 /// The result of a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lookup {
-    /// `None` if the name does not exist. The kernel caches that, too.
+    /// The attributes of the node, or `None` if the name does not exist. The kernel caches both.
     pub attributes: Option<Attributes>,
-    /// For how long the kernel may cache the result.
+    /// How long the kernel may cache the result.
     pub ttl: Duration,
 }
 
-/// What an `open` needs next.
+/// The next step of an `open`.
 #[derive(Debug)]
 pub enum OpenStep {
-    /// Nothing: see [`FileSystem::finish_open`].
+    /// The handle can be created: see [`FileSystem::finish_open`].
     Ready(ReadyOpen),
-    /// The disk or the server: see [`FileSystem::resolve_open`].
+    /// The disk or the server must answer first: see [`FileSystem::resolve_open`].
     Pending(PendingOpen),
 }
 
@@ -104,7 +104,7 @@ pub struct PendingOpen {
     may_be_complete: bool,
 }
 
-/// An `open` that waits for nothing.
+/// An `open` that does not wait any more.
 #[derive(Debug)]
 pub struct ReadyOpen(ReadyContent);
 
@@ -114,7 +114,7 @@ enum ReadyContent {
     Recording { ino: Ino, file: Arc<OpenFile>, complete: Option<CompleteFile> },
 }
 
-/// A handle, and how the kernel uses it.
+/// A handle, and how the kernel reads through it.
 #[derive(Debug)]
 pub struct OpenReply<B> {
     pub handle: HandleId,
@@ -124,25 +124,25 @@ pub struct OpenReply<B> {
 /// How the kernel reads an open file.
 #[derive(Debug)]
 pub enum OpenMode<B> {
-    /// Through its pages, which it keeps.
+    /// Reads through the page cache, and keeps the cached pages of the file.
     KeepCache,
-    /// Through its pages, of which it drops those that it has.
+    /// Reads through the page cache, but first drops the cached pages of the file.
     DropCache,
-    /// Past its pages.
+    /// Bypasses the page cache (`FOPEN_DIRECT_IO`).
     DirectIo,
-    /// From the backing file, without the daemon.
+    /// Reads the backing file directly, without the daemon.
     Passthrough(Arc<BackingFile<B>>),
-    /// Past its pages. The backing file is named because other handles still read it, but it is
-    /// stale.
-    DirectIoBesideStale(Arc<BackingFile<B>>),
+    /// Bypasses the page cache (`FOPEN_DIRECT_IO`). The reply still names the stale backing file,
+    /// because other handles read it.
+    DirectIoWithStaleBacking(Arc<BackingFile<B>>),
 }
 
-/// What a read needs next.
+/// The next step of a read.
 #[derive(Debug)]
 pub enum ReadStep {
-    /// Nothing: all bytes were in memory.
+    /// The read is complete: all bytes were in memory.
     Ready(Bytes),
-    /// The disk or the server: see [`FileSystem::read`].
+    /// The disk or the server must deliver the bytes: see [`FileSystem::read`].
     Pending(ReadRequest),
 }
 
@@ -163,16 +163,16 @@ pub enum Seek {
     Hole,
 }
 
-/// A closed directory with the snapshot that it held.
+/// A closed directory, which still holds its snapshot.
 #[derive(Debug)]
 pub struct ClosedDirectory {
     _handle: Option<Handle>,
 }
 
-/// What statfs(2) returns.
+/// The values that statfs(2) returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statistics {
-    /// Size of the archive in units of `block_size`.
+    /// Total size of all files in units of `block_size`.
     pub blocks: u64,
     /// Number of inodes.
     pub inodes: u64,
@@ -199,12 +199,12 @@ impl<B> FileSystem<B> {
         }
     }
 
-    /// Returns whether files of the disk cache are offered to the kernel.
+    /// Returns whether complete files of the disk cache are offered to the kernel as backing files.
     pub fn is_passthrough_enabled(&self) -> bool {
         self.passthrough.is_enabled()
     }
 
-    /// Stops offering files to the kernel.
+    /// Stops offering backing files to the kernel.
     pub fn disable_passthrough(&self, reason: &dyn std::fmt::Display) {
         self.passthrough.disable(reason);
     }
@@ -235,7 +235,7 @@ impl<B> FileSystem<B> {
         Ok(self.owner.attributes(node))
     }
 
-    /// Checks access(2). The kernel compares modes and owner itself.
+    /// Answers access(2). The kernel checks the mode and the owner itself.
     ///
     /// # Errors
     /// [`Error::ReadOnly`] if the caller wants to write.
@@ -243,7 +243,7 @@ impl<B> FileSystem<B> {
         if wants_write { Err(Error::ReadOnly) } else { Ok(()) }
     }
 
-    /// Starts to open a file. Costs no request.
+    /// Starts to open a file. Sends no request to a server.
     ///
     /// # Errors
     /// The inode is stale or a directory, or the source of the file is not mounted.
@@ -275,23 +275,25 @@ impl<B> FileSystem<B> {
     }
 
     /// Waits until the file can be opened: verifies a complete file in the disk cache, or waits for
-    /// the server to confirm the length. If the length was wrong, the corrected one is in the tree
-    /// and the old one out of the kernel's cache when this returns, so the program that opens the
-    /// file cannot see the old one.
+    /// the server to confirm the length. If the listed length was wrong, this returns after the
+    /// tree has the corrected length and the kernel has dropped the old one from its cache. So the
+    /// program that opens the file cannot see the old length.
     ///
     /// # Errors
-    /// The corrected file cannot be opened. A server that fails or is slow is not an error.
+    /// The file with the corrected length cannot be opened. A server that fails or is slow is not
+    /// an error.
     pub async fn resolve_open(&self, pending: PendingOpen) -> Result<ReadyOpen, Error> {
         let PendingOpen { ino, mut file, may_be_complete } = pending;
         let complete =
             if may_be_complete { self.engine.open_complete_file(&file).await } else { None };
         if complete.is_none() && !file.content().is_confirmed() {
-            tracing::debug!("the length is not confirmed by the server");
+            tracing::debug!("the server has not confirmed the length");
             self.engine.confirm_size(&file).await;
             let node = match file.content().stale_reason() {
                 None => None,
                 Some(FetchError::WrongTotal { .. }) => self.corrected_node(ino, &file).await,
-                // The listed length is the served one. The tree has nothing to correct.
+                // The server confirmed the listed length, so there is nothing to correct in the
+                // tree.
                 Some(_) => self.tree.current().node(ino).cloned(),
             };
             if let Some(node) = node {
@@ -301,7 +303,8 @@ impl<B> FileSystem<B> {
         Ok(ReadyOpen(ReadyContent::Recording { ino, file, complete }))
     }
 
-    /// Creates the handle. `kernel` registers the backing file if the kernel can read it.
+    /// Creates the handle. If the kernel can read the file itself, `kernel` registers the backing
+    /// file.
     ///
     /// # Errors
     /// [`Error::EarlierRevisionOpen`].
@@ -312,7 +315,8 @@ impl<B> FileSystem<B> {
     ) -> Result<OpenReply<B>, Error> {
         let (ino, file, complete) = match ready.0 {
             ReadyContent::Recording { ino, file, complete } => (ino, file, complete),
-            // A text can change and keep its length and time, so the kernel drops its pages.
+            // The content of a text file can change while its length and time stay the same, so the
+            // kernel must drop its pages.
             ReadyContent::Text(text) => {
                 let handle = self.handles.insert(Handle::Text(text));
                 return Ok(OpenReply { handle, mode: OpenMode::DropCache });
@@ -323,7 +327,9 @@ impl<B> FileSystem<B> {
         let mode = match self.passthrough.open(ino, revision, complete, kernel) {
             ReadRoute::Conflict => return Err(Error::EarlierRevisionOpen),
             ReadRoute::Backing(backing) => OpenMode::Passthrough(backing),
-            ReadRoute::DaemonBesideBacking(backing) => OpenMode::DirectIoBesideStale(backing),
+            ReadRoute::DaemonWithStaleBacking(backing) => {
+                OpenMode::DirectIoWithStaleBacking(backing)
+            }
             ReadRoute::Daemon => {
                 match self.pages.mode(ino, revision, content.has_open_predecessor()) {
                     PageMode::Keep => OpenMode::KeepCache,
@@ -364,7 +370,8 @@ impl<B> FileSystem<B> {
         })
     }
 
-    /// Notes a step of a walk, outside of the event thread: it opens the files that follow.
+    /// Tells the sibling prefetcher that a file was read. Runs in a task and not on the event
+    /// thread, because the prefetcher opens the files that follow.
     fn prefetch_siblings(&self, ino: Ino) {
         let (prefetcher, runtime) = (self.prefetcher.clone(), self.runtime.clone());
         self.runtime.spawn(async move { prefetcher.step(ino, &runtime) });
@@ -373,7 +380,7 @@ impl<B> FileSystem<B> {
     /// Reads from the disk or the server. Returns fewer bytes at the end of the file only.
     ///
     /// # Errors
-    /// The bytes could not be fetched within the deadline, or `interrupted` completed before.
+    /// The bytes could not be fetched within the deadline, or `interrupted` completed first.
     pub async fn read(
         &self,
         request: ReadRequest,
@@ -381,29 +388,30 @@ impl<B> FileSystem<B> {
     ) -> Result<Bytes, Error> {
         let ReadRequest { open, offset, size } = request;
         tracing::debug!(offset, size, "bytes are not in memory");
-        let started = Instant::now();
+        let start = Instant::now();
         let result = tokio::select! {
             result = self.engine.read(&open.file, offset, size) => result,
             () = interrupted => return Err(Error::Interrupted),
         };
         if let Err(error) = &result {
-            if self.read_errors.admit(open.ino) {
+            if self.read_errors.should_log(open.ino) {
                 let reason = line_with_hint(error);
                 tracing::warn!("cannot read {}: {reason}", self.tree.path_of(open.ino));
             }
             if matches!(error, FetchError::WrongTotal { .. }) {
                 // A program that opens the file again because of this error must find the length
-                // that the error states. After the timeout it finds it at a later try.
+                // that the error states. If the correction takes longer than the timeout, a later
+                // attempt finds it.
                 let _ = self.corrected_node(open.ino, &open.file).await;
             }
         }
         let bytes = result?;
-        tracing::debug!(bytes = bytes.len(), elapsed = ?started.elapsed(), "bytes are read");
+        tracing::debug!(bytes = bytes.len(), elapsed = ?start.elapsed(), "read complete");
         Ok(bytes)
     }
 
-    /// Waits until the tree shows another length than that of `file`, and the kernel has dropped
-    /// the old one. `None` if that takes too long or the node is gone.
+    /// Waits until the length in the tree differs from that of `file` and the kernel has dropped
+    /// the old length. Returns `None` if that takes too long or if the node no longer exists.
     async fn corrected_node(&self, ino: Ino, file: &OpenFile) -> Option<Node> {
         let wrong = file.content().recording.size;
         let corrected = async {
@@ -420,8 +428,8 @@ impl<B> FileSystem<B> {
         tokio::time::timeout(CORRECTION_TIMEOUT, corrected).await.ok().flatten()
     }
 
-    /// Closes a file. Call this before the kernel's request is answered: the program that opens the
-    /// file next can then get a backing file.
+    /// Closes a file. Call this before you reply to the kernel. Otherwise the program that opens
+    /// the file next may not get a backing file.
     pub fn release(&self, handle: HandleId) {
         let closed = self.handles.remove(handle);
         if let Some(Handle::Recording(open)) = &closed {
@@ -429,7 +437,7 @@ impl<B> FileSystem<B> {
         }
     }
 
-    /// Finds data or a hole. A file has no hole but its end.
+    /// Finds data or a hole. The only hole of a file is at its end.
     ///
     /// # Errors
     /// The inode is stale, or the offset is outside of the file.
@@ -454,13 +462,13 @@ impl<B> FileSystem<B> {
         Ok(self.handles.insert(Handle::Directory(DirectoryStream::new(tree, ino))))
     }
 
-    /// Closes a directory. Drop the result after the kernel's request is answered: freeing the last
+    /// Closes a directory. Reply to the kernel before you drop the result: dropping the last
     /// reference to a large snapshot takes milliseconds.
     pub fn releasedir(&self, handle: HandleId) -> ClosedDirectory {
         ClosedDirectory { _handle: self.handles.remove(handle) }
     }
 
-    /// Lists a directory from `offset` on, until `add` breaks.
+    /// Calls `add` for each entry of a directory from `offset` on, until `add` breaks.
     ///
     /// # Errors
     /// The handle is not an open directory.
@@ -477,11 +485,12 @@ impl<B> FileSystem<B> {
         Ok(())
     }
 
-    /// Lists a directory with attributes from `offset` on, until `add` breaks.
+    /// Calls `add` for each entry of a directory and its attributes from `offset` on, until `add`
+    /// breaks.
     ///
-    /// The names are those of the time at which the directory was opened. A name that has changed
-    /// since was announced to the kernel, and a TTL would make it cache the old one again. So such
-    /// a name has a TTL of zero.
+    /// The names are those that the directory had when it was opened. If a name has changed since
+    /// then, the kernel has been told to drop it. The old name therefore has a TTL of zero, so the
+    /// kernel does not cache it again.
     ///
     /// # Errors
     /// The handle is not an open directory.
@@ -514,7 +523,7 @@ impl<B> FileSystem<B> {
         }
     }
 
-    /// Returns the size of the archive.
+    /// Returns the total size and the number of inodes.
     pub fn statfs(&self) -> Statistics {
         let totals = self.tree.current().totals();
         Statistics {
@@ -525,8 +534,8 @@ impl<B> FileSystem<B> {
         }
     }
 
-    /// Returns an extended attribute. `size` is the length of the caller's buffer in bytes; 0 asks
-    /// for the length of the value.
+    /// Returns an extended attribute. `size` is the length of the caller's buffer in bytes. If it
+    /// is 0, returns only the length of the value.
     ///
     /// # Errors
     /// The inode is stale, the attribute does not exist, or the buffer is too small.
@@ -534,7 +543,8 @@ impl<B> FileSystem<B> {
         xattr::get(self.tree.current().node(ino), name.as_bytes(), size)
     }
 
-    /// Returns the names of the extended attributes, as [`getxattr`](Self::getxattr).
+    /// Returns the names of the extended attributes. `size` has the same meaning as in
+    /// [`getxattr`](Self::getxattr).
     ///
     /// # Errors
     /// The inode is stale, or the buffer is too small.

@@ -1,11 +1,11 @@
-//! Open handles by their number.
+//! The open handles, by number.
 
 use std::collections::HashMap;
 
 use crate::sync::RwLock;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// The number by which the kernel names an open file or directory. A number is never reused.
+/// The number that identifies an open file or directory to the kernel. A number is never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HandleId(pub u64);
 
@@ -33,7 +33,7 @@ impl<H: Clone> HandleTable<H> {
         self.open.read().get(&id).cloned()
     }
 
-    /// Removes a handle. The caller drops it, outside of the lock.
+    /// Removes and returns a handle. The caller drops it after the lock is released.
     pub(super) fn remove(&self, id: HandleId) -> Option<H> {
         self.open.write().remove(&id)
     }
@@ -124,7 +124,7 @@ mod model_check {
         shuttle::check_random(check, SCHEDULES);
     }
 
-    /// A handle that looks something up in the table when it is dropped.
+    /// A handle that accesses the table when it is dropped.
     #[derive(Clone)]
     struct Reentrant(Arc<HandleTable<Option<Reentrant>>>);
 

@@ -1,4 +1,4 @@
-//! What the kernel must drop from its caches.
+//! Invalidations: the entries that the kernel must drop from its caches.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,11 +11,12 @@ use crate::tree::{Ino, TreeChange};
 /// One cache entry that the kernel must drop.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Invalidation {
-    /// The node that a name leads to.
+    /// The node to which a name resolves.
     Entry { parent: Ino, name: Arc<str> },
-    /// Size and times of an inode.
+    /// The size and times of an inode.
     Attributes(Ino),
-    /// Attributes and cached pages of an inode. The kernel waits for running reads of the pages.
+    /// The attributes and cached pages of an inode. Before it drops the pages, the kernel waits for
+    /// the reads of them that are in progress.
     Pages(Ino),
 }
 
@@ -24,62 +25,62 @@ impl From<TreeChange> for Invalidation {
         match change {
             TreeChange::Entry { parent, name } => Self::Entry { parent, name },
             TreeChange::Attributes { ino } => Self::Attributes(ino),
-            // The pages of a directory are its cached listing.
+            // The kernel caches the listing of a directory in its pages.
             TreeChange::Directory { ino } => Self::Pages(ino),
         }
     }
 }
 
-/// Collects invalidations for the thread that sends them. Equal ones that wait together are sent
-/// once, so at most one for each name and two for each inode wait.
+/// Collects invalidations for the thread that sends them. Equal invalidations in the queue are sent
+/// once, so the queue contains at most one for each name and two for each inode.
 #[derive(Debug)]
 pub struct InvalidationQueue {
-    pending: Mutex<Pending>,
+    state: Mutex<QueueState>,
     wake: Condvar,
-    /// Number of batches sent.
+    /// Number of batches that have been sent.
     sent: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
-struct Pending {
+struct QueueState {
     invalidations: HashSet<Invalidation>,
-    /// Number of batches taken.
-    taken: u64,
-    stopped: bool,
+    /// Number of batches that the thread has taken.
+    taken_batches: u64,
+    is_stopped: bool,
 }
 
-/// Invalidations that are sent together.
+/// The invalidations that are sent together.
 #[derive(Debug, PartialEq, Eq)]
 pub struct InvalidationBatch {
     number: u64,
-    /// Entries and attributes: the kernel handles them at once.
+    /// Entries and attributes, which the kernel drops at once.
     pub immediate: Vec<Invalidation>,
-    /// Inodes whose pages are dropped. Each can block, so they are sent after
-    /// [`InvalidationQueue::acknowledge`].
+    /// Inodes whose pages the kernel must drop. Each of these calls can block, so they are sent
+    /// after [`InvalidationQueue::acknowledge`].
     pub pages: Vec<Ino>,
 }
 
 impl Default for InvalidationQueue {
     fn default() -> Self {
-        Self { pending: Mutex::default(), wake: Condvar::new(), sent: watch::Sender::new(0) }
+        Self { state: Mutex::default(), wake: Condvar::new(), sent: watch::Sender::new(0) }
     }
 }
 
 impl InvalidationQueue {
     /// Adds invalidations and returns at once.
     pub fn push(&self, invalidations: impl IntoIterator<Item = Invalidation>) {
-        self.pending.lock().invalidations.extend(invalidations);
+        self.state.lock().invalidations.extend(invalidations);
         self.wake.notify_one();
     }
 
-    /// Invalidates the attributes of an inode and waits until the kernel has dropped them. Callers
-    /// bound the wait.
+    /// Invalidates the attributes of an inode and waits until the kernel has dropped them. The wait
+    /// has no timeout of its own: the caller sets one.
     pub async fn invalidate_attributes(&self, ino: Ino) {
         let mut sent = self.sent.subscribe();
         let batch = {
-            let mut pending = self.pending.lock();
-            pending.invalidations.insert(Invalidation::Attributes(ino));
-            pending.taken
+            let mut state = self.state.lock();
+            state.invalidations.insert(Invalidation::Attributes(ino));
+            state.taken_batches
         };
         self.wake.notify_one();
         let _ = sent.wait_for(|sent| *sent > batch).await; // The sender lives as long as `self`.
@@ -87,17 +88,20 @@ impl InvalidationQueue {
 
     /// Waits for the next batch; `None` after [`stop`](Self::stop). Blocks the calling thread.
     pub fn next_batch(&self) -> Option<InvalidationBatch> {
-        let mut pending = self.pending.lock();
-        while pending.invalidations.is_empty() && !pending.stopped {
-            self.wake.wait(&mut pending);
+        let mut state = self.state.lock();
+        while state.invalidations.is_empty() && !state.is_stopped {
+            self.wake.wait(&mut state);
         }
-        if pending.stopped {
+        if state.is_stopped {
             return None;
         }
-        pending.taken += 1;
-        let mut batch =
-            InvalidationBatch { number: pending.taken, immediate: Vec::new(), pages: Vec::new() };
-        for invalidation in pending.invalidations.drain() {
+        state.taken_batches += 1;
+        let mut batch = InvalidationBatch {
+            number: state.taken_batches,
+            immediate: Vec::new(),
+            pages: Vec::new(),
+        };
+        for invalidation in state.invalidations.drain() {
             match invalidation {
                 Invalidation::Pages(ino) => batch.pages.push(ino),
                 other => batch.immediate.push(other),
@@ -106,14 +110,14 @@ impl InvalidationQueue {
         Some(batch)
     }
 
-    /// Notes that the kernel has handled [`InvalidationBatch::immediate`].
+    /// Records that the kernel has handled [`InvalidationBatch::immediate`].
     pub fn acknowledge(&self, batch: &InvalidationBatch) {
         self.sent.send_replace(batch.number);
     }
 
-    /// Ends [`next_batch`](Self::next_batch). What is pending is not sent.
+    /// Makes [`next_batch`](Self::next_batch) return `None`. Pending invalidations are not sent.
     pub fn stop(&self) {
-        self.pending.lock().stopped = true;
+        self.state.lock().is_stopped = true;
         self.wake.notify_one();
     }
 }

@@ -1,7 +1,7 @@
-//! The file system without a kernel: what each operation answers.
+//! The file system, independent of the kernel interface: the answer to each operation.
 //!
 //! [`FileSystem`] has one method for each operation. A method takes plain arguments and returns a
-//! plain value or an [`Error`], so every answer is tested without `/dev/fuse`.
+//! plain value or an [`Error`], so every answer can be tested without `/dev/fuse`.
 //!
 //! - Input: inode numbers, names, handles and offsets.
 //! - Output: metadata from the current [`Snapshot`](crate::tree::Snapshot); bytes from the
@@ -11,28 +11,29 @@
 //!
 //! 1. A directory listing must not skip or repeat a name when the tree changes:
 //!    [`DirectoryStream`](directory_stream::DirectoryStream).
-//! 2. Cached pages belong to an inode, not to a handle. A handle must not read pages of another
-//!    content: [`PageCache`](page_cache::PageCache).
-//! 3. The kernel reads an inode either through its pages or from one backing file:
+//! 2. The kernel's cached pages belong to an inode, not to a handle. A handle must not read the
+//!    pages of another content: [`PageCache`](page_cache::PageCache).
+//! 3. The kernel reads an inode either through its page cache or from one backing file, never both:
 //!    [`Passthrough`](passthrough::Passthrough).
-//! 4. A listed length can be wrong. `open` waits for the server to confirm it, for a bounded time:
+//! 4. A listed length can be wrong. `open` waits for a bounded time until the server confirms it:
 //!    [`FileSystem::resolve_open`].
-//! 5. Programs that read many small files wait for two round trips for each:
+//! 5. A program that reads many small files would wait two round trips for each of them:
 //!    [`SiblingPrefetcher`](sibling_prefetch::SiblingPrefetcher).
-//! 6. The kernel caches names and attributes for an hour: [`InvalidationQueue`].
+//! 6. The kernel caches names and attributes for an hour and must be told of changes:
+//!    [`InvalidationQueue`].
 //!
 //! This module must not know `fuser`, an errno, a provider or the catalog.
 //!
-//! Methods that are not `async` never block and never wait for the network. They run on the event
-//! threads.
+//! Methods that are not `async` run on the event threads. They never block and never wait for the
+//! network.
 //!
-//! Lock order: no lock of this module is held while another one of it is taken. Two are held while
-//! other modules work: that of [`Passthrough`](passthrough::Passthrough) while the kernel registers
-//! a file, and that of [`SiblingPrefetcher`](sibling_prefetch::SiblingPrefetcher) before the locks
-//! of `read`.
+//! Lock order: no two locks of this module are held at once. Two of them are held during calls of
+//! other code: the lock of [`Passthrough`](passthrough::Passthrough) while the kernel registers a
+//! file, and the lock of [`SiblingPrefetcher`](sibling_prefetch::SiblingPrefetcher) while the locks
+//! of `read` are taken.
 //!
-//! On failure a method returns an [`Error`] and changes nothing. A failed read is logged once for
-//! each file and five seconds.
+//! On failure a method returns an [`Error`] and changes nothing. Failed reads of one file are
+//! logged at most once in five seconds.
 
 mod attributes;
 mod directory_stream;

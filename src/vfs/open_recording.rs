@@ -1,4 +1,4 @@
-//! A recording file of the tree, and a handle on it.
+//! Recording files of the tree, and handles on them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,23 +11,26 @@ use crate::tree::{Content, Ino, Node};
 pub(super) struct OpenRecording {
     pub(super) ino: Ino,
     pub(super) file: Arc<OpenFile>,
-    /// Whether the first read must be noted in the [`PageCache`](super::page_cache::PageCache).
+    /// Whether the next read is the first one, which must be recorded in the
+    /// [`PageCache`](super::page_cache::PageCache).
     fills_pages: AtomicBool,
     was_read: AtomicBool,
 }
 
 impl OpenRecording {
-    /// `fills_pages` states whether the kernel dropped the pages of the inode for this handle.
+    /// Creates a handle. `fills_pages` is true if the kernel dropped the pages of the inode for
+    /// this handle.
     pub(super) fn new(ino: Ino, file: Arc<OpenFile>, fills_pages: bool) -> Self {
         Self { ino, file, fills_pages: fills_pages.into(), was_read: false.into() }
     }
 
-    /// Returns whether this is the first read. True once.
+    /// Returns whether this is the first read. Only the first call returns true.
     pub(super) fn take_first_read(&self) -> bool {
         !self.was_read.load(Ordering::Relaxed) && !self.was_read.swap(true, Ordering::Relaxed)
     }
 
-    /// Returns whether this read is the first to fill dropped pages. True once.
+    /// Returns whether this read is the first to fill dropped pages. At most the first call returns
+    /// true.
     pub(super) fn take_first_fill(&self) -> bool {
         self.fills_pages.load(Ordering::Relaxed) && self.fills_pages.swap(false, Ordering::Relaxed)
     }

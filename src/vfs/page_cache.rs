@@ -1,4 +1,4 @@
-//! Which revision of a file the kernel's cached pages hold.
+//! Tracks which revision of a file the kernel's cached pages contain.
 
 use std::num::NonZeroUsize;
 
@@ -8,25 +8,25 @@ use parking_lot::Mutex;
 use crate::read::ContentRevision;
 use crate::tree::Ino;
 
-/// Files whose revision is remembered, at about 64 bytes each. A file that is evicted from this
-/// list loses its pages at its next `open`.
+/// Maximum number of files whose revision is remembered. Each takes about 64 bytes. For a file that
+/// is no longer remembered, the kernel drops the pages at the next `open`.
 const MAX_FILES: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 
 /// How a new handle uses the kernel's cached pages of its inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PageMode {
-    /// The pages hold the revision of the handle.
+    /// The pages contain the revision of the handle.
     Keep,
-    /// The pages can hold another revision. The kernel drops them inside the `open` call.
+    /// The pages may contain another revision. The kernel drops them during the `open` call.
     Drop,
-    /// A handle on another revision is still open. It would read the new bytes among its own, so
-    /// the new handle bypasses the pages.
+    /// A handle on another revision is still open. If the new handle filled the pages, the old
+    /// handle would read a mixture of both revisions, so the new handle bypasses the pages.
     Bypass,
 }
 
-/// The revision of each file from which its pages were filled.
+/// Remembers, for each file, the revision from which the kernel's pages were filled.
 ///
-/// Pages belong to the inode, whichever handle filled them.
+/// The pages belong to the inode and are shared by all its handles.
 #[derive(Debug)]
 pub(super) struct PageCache {
     revisions: Mutex<LruCache<Ino, ContentRevision>>,
@@ -39,8 +39,8 @@ impl Default for PageCache {
 }
 
 impl PageCache {
-    /// Returns the mode for a new handle on `revision`. `has_open_predecessor` states whether a
-    /// handle on an earlier revision is open.
+    /// Returns the mode for a new handle on `revision`. `has_open_predecessor` is true if a handle
+    /// on an earlier revision is open.
     pub(super) fn mode(
         &self,
         ino: Ino,
@@ -56,11 +56,11 @@ impl PageCache {
         }
     }
 
-    /// Notes that a read fills dropped pages from `revision`.
+    /// Records that a read fills dropped pages from `revision`.
     ///
     /// The first read is the earliest proof that the kernel has acted on the reply to `open`. If
-    /// the reply itself were noted, a concurrent `open` could keep pages that the kernel is about
-    /// to drop.
+    /// the reply itself were recorded, a concurrent `open` could keep pages that the kernel is
+    /// about to drop.
     pub(super) fn note_filled(&self, ino: Ino, revision: ContentRevision) {
         self.revisions.lock().put(ino, revision);
     }
@@ -77,7 +77,7 @@ mod tests {
         let pages = PageCache::default();
         let (old, new) = (ContentRevision(1), ContentRevision(2));
         assert_eq!(pages.mode(INO, old, false), PageMode::Drop);
-        // An open without a read proves nothing.
+        // An `open` without a read does not prove that the pages were dropped.
         assert_eq!(pages.mode(INO, old, false), PageMode::Drop);
         pages.note_filled(INO, old);
         assert_eq!(pages.mode(INO, old, false), PageMode::Keep);

@@ -1,18 +1,19 @@
-//! Which files the kernel reads without the daemon (FUSE passthrough, Linux 6.9).
+//! Decides which files the kernel reads without the daemon (FUSE passthrough, Linux 6.9).
 //!
 //! A file that is complete and verified in the disk cache is registered with the kernel as the
-//! backing file of its inode. Reads then go to the file of the cache and cost no request.
+//! backing file of its inode. The kernel then reads the cached file directly and sends no requests
+//! for it to the daemon.
 //!
 //! 1. The kernel fails an `open` with `EIO` if it does not match the handles that are open on the
 //!    inode (`fs/fuse/iomode.c`). An inode is read either through its pages or from a backing file,
 //!    and all its handles share one backing file.
-//! 2. So every open handle is counted. The kernel forgets a handle before it sends the release, and
-//!    knows of a handle after our reply has arrived. The count is therefore never lower than the
-//!    kernel's.
-//! 3. If a file of the cache was modified by another program while it was registered, no new handle
-//!    reads it. The reply must name it while handles are open on it, but with `FOPEN_DIRECT_IO`
-//!    beside it reads come to the daemon (`fs/fuse/file.c`, `fuse_file_read_iter`). A memory
-//!    mapping reads the backing file in any case.
+//! 2. So this module counts every open handle. The kernel counts a handle after our reply has
+//!    arrived, and stops counting it before it sends the release. Therefore our count is never
+//!    lower than the kernel's.
+//! 3. If another program modifies a cached file while it is registered, no new handle reads that
+//!    file. The reply must still name it while other handles are open on it, but the additional
+//!    flag `FOPEN_DIRECT_IO` makes the kernel send reads to the daemon (`fs/fuse/file.c`,
+//!    `fuse_file_read_iter`). A memory mapping reads the backing file in any case.
 
 use std::collections::HashMap;
 use std::io;
@@ -24,8 +25,8 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::tree::Ino;
 
-/// Registers backing files with the kernel. `B` is the kernel's registration, which ends when it is
-/// dropped.
+/// Registers backing files with the kernel. `B` is the type of a registration, which ends when it
+/// is dropped.
 pub trait BackingRegistrar<B> {
     /// # Errors
     /// The kernel rejects the file: the process lacks `CAP_SYS_ADMIN`, or the file is on a stacked
@@ -35,7 +36,8 @@ pub trait BackingRegistrar<B> {
 
 /// A file that can back an inode.
 pub(super) trait BackingSource: AsFd {
-    /// Returns whether both are the same file on disk, and not one that replaced the other.
+    /// Returns whether both are the same file on disk. A file that has replaced another one is
+    /// different.
     fn is_same(&self, other: &Self) -> bool;
 }
 
@@ -48,10 +50,10 @@ impl BackingSource for CompleteFile {
 /// The policy and the state of passthrough.
 #[derive(Debug)]
 pub(super) struct Passthrough<B, F = CompleteFile> {
-    /// False when the mount does not want passthrough, and after the kernel rejected it once.
+    /// False if passthrough is off for the mount, or if the kernel has rejected a backing file.
     enabled: AtomicBool,
-    /// Held while the kernel registers a file, so that an inode gets one backing file. That system
-    /// call waits for nothing.
+    /// This lock is held while the kernel registers a file, so an inode never gets two backing
+    /// files. That system call does not block.
     inodes: Mutex<HashMap<Ino, OpenInode<B, F>>>,
 }
 
@@ -62,8 +64,8 @@ struct OpenInode<B, F> {
     backing: Option<Arc<BackingFile<B, F>>>,
 }
 
-/// The file that the kernel reads in place of an inode. The cache does not evict it while this
-/// lives.
+/// The cached file that the kernel reads in place of an inode. The cache does not evict the file
+/// while this value lives.
 #[derive(Debug)]
 pub struct BackingFile<B, F = CompleteFile> {
     revision: ContentRevision,
@@ -80,14 +82,15 @@ impl<B, F> BackingFile<B, F> {
 /// How the reads of a new handle are served.
 #[derive(Debug)]
 pub(super) enum ReadRoute<B, F = CompleteFile> {
-    /// By the daemon, through the kernel's pages.
+    /// The daemon answers reads, through the kernel's page cache.
     Daemon,
-    /// By the kernel, from this file.
+    /// The kernel reads this file.
     Backing(Arc<BackingFile<B, F>>),
-    /// By the daemon, past the kernel's pages. The kernel reads the file for handles that are still
-    /// open, but it was modified or is unverified.
-    DaemonBesideBacking(Arc<BackingFile<B, F>>),
-    /// Not at all: the kernel reads another revision for handles that are still open.
+    /// The daemon answers reads, and the page cache is bypassed. Handles that are still open read
+    /// this backing file, but it was modified or is not verified.
+    DaemonWithStaleBacking(Arc<BackingFile<B, F>>),
+    /// The handle cannot be opened: handles that are still open read another revision from a
+    /// backing file.
     Conflict,
 }
 
@@ -96,7 +99,8 @@ impl<B, F: BackingSource> Passthrough<B, F> {
         Self { enabled: AtomicBool::new(enabled), inodes: Mutex::new(HashMap::new()) }
     }
 
-    /// Returns whether it is worth finding out if a file is complete.
+    /// Returns whether passthrough is enabled. If not, callers need not find out whether a file is
+    /// complete.
     pub(super) fn is_enabled(&self) -> bool {
         self.enabled.load(Ordering::Relaxed)
     }
@@ -108,10 +112,10 @@ impl<B, F: BackingSource> Passthrough<B, F> {
         }
     }
 
-    /// Counts a handle that is about to open, and decides how it is read. `complete` is the file in
-    /// the cache if it was found complete and verified for this `open`.
+    /// Counts a handle that is about to open, and decides how it is read. `complete` is the cached
+    /// file if this `open` found it complete and verified.
     ///
-    /// A [`ReadRoute::Conflict`] is not counted. For every other route the caller calls
+    /// A [`ReadRoute::Conflict`] is not counted. For every other route the caller must call
     /// [`close`](Self::close) after the kernel has released the handle.
     pub(super) fn open(
         &self,
@@ -132,19 +136,20 @@ impl<B, F: BackingSource> Passthrough<B, F> {
             Some(backing) if complete.is_some_and(|file| file.is_same(&backing.file)) => {
                 ReadRoute::Backing(backing.clone())
             }
-            Some(backing) => ReadRoute::DaemonBesideBacking(backing.clone()),
+            Some(backing) => ReadRoute::DaemonWithStaleBacking(backing.clone()),
         };
         inode.handles += 1;
         route
     }
 
-    /// Removes a handle from the count. The last one ends the registration of the backing file.
+    /// Removes a handle from the count. Closing the last handle of an inode ends the registration
+    /// of its backing file.
     pub(super) fn close(&self, ino: Ino) {
         let mut inodes = self.inodes.lock();
         let Some(inode) = inodes.get_mut(&ino) else { return };
         inode.handles -= 1;
         let closed = if inode.handles == 0 { inodes.remove(&ino) } else { None };
-        // The registration and the file close outside of the lock.
+        // The registration and the file are dropped after the lock is released.
         drop(inodes);
         drop(closed);
     }
@@ -171,7 +176,7 @@ mod cached_file {
 
     use super::*;
 
-    /// A file of the disk cache: equal numbers are the same file on disk.
+    /// A file of the disk cache. Equal numbers stand for the same file on disk.
     #[derive(Debug)]
     pub(super) struct CachedFile(u32, File);
 
@@ -243,13 +248,13 @@ mod tests {
     }
 
     #[test]
-    fn doubtful_backing_file_is_bypassed() {
+    fn unverified_backing_file_is_bypassed() {
         let (passthrough, kernel) = (TestPassthrough::new(true), FakeKernel::default());
         let open = |complete| passthrough.open(INO, OLD, complete, &kernel);
         assert!(matches!(open(file(1)), ReadRoute::Backing(_)));
-        // No longer verified, or replaced on disk.
-        assert!(matches!(open(None), ReadRoute::DaemonBesideBacking(_)));
-        assert!(matches!(open(file(2)), ReadRoute::DaemonBesideBacking(_)));
+        // The file is no longer verified, or it was replaced on disk.
+        assert!(matches!(open(None), ReadRoute::DaemonWithStaleBacking(_)));
+        assert!(matches!(open(file(2)), ReadRoute::DaemonWithStaleBacking(_)));
         assert!(matches!(open(file(1)), ReadRoute::Backing(_)));
     }
 
@@ -301,29 +306,31 @@ mod model_check {
     const SCHEDULES: usize = 10_000;
     const INO: Ino = Ino(7);
 
-    /// What the kernel knows of an inode. Its lock is the standard library's, so that an operation
-    /// of the kernel is one step of the model.
+    /// The kernel's state of an inode. Uses `std::sync::Mutex`, which shuttle does not instrument:
+    /// the model checker treats each kernel operation as atomic.
     #[derive(Default)]
     struct Kernel(std::sync::Mutex<KernelState>);
 
     #[derive(Default)]
     struct KernelState {
-        /// For each open handle its backing file; `None` if it is read through the pages.
+        /// The backing file of each open handle; `None` for a handle that is read through the page
+        /// cache.
         handles: Vec<Option<usize>>,
         registered: Vec<usize>,
         next: usize,
     }
 
     impl Kernel {
-        /// Receives the reply to an `open`. Panics where the kernel would fail it with `EIO`
-        /// (`fs/fuse/iomode.c`): if the handles of the inode do not all have the same backing file.
+        /// Receives the reply to an `open`. Panics if not all handles of the inode have the same
+        /// backing file. In that case the kernel would fail the `open` with `EIO`
+        /// (`fs/fuse/iomode.c`).
         fn receive(&self, backing: Option<usize>) {
             let mut state = self.0.lock().unwrap();
             assert!(state.handles.iter().all(|other| *other == backing), "{:?}", state.handles);
             state.handles.push(backing);
         }
 
-        /// Forgets a handle, before the daemon receives the release.
+        /// Removes a handle. The daemon receives the release afterwards.
         fn forget(&self, backing: Option<usize>) {
             let mut state = self.0.lock().unwrap();
             let index = state.handles.iter().position(|other| *other == backing).unwrap();
@@ -367,7 +374,7 @@ mod model_check {
         }
     }
 
-    /// Opens and releases the inode in three threads, with files and revisions by chance.
+    /// Opens and releases the inode in three threads, with random files and revisions.
     fn open_and_release(revisions: u64, rejects_some: bool) {
         let kernel = Arc::new(Kernel::default());
         let passthrough = Arc::new(Passthrough::new(true));
@@ -387,7 +394,7 @@ mod model_check {
                                 continue;
                             }
                             ReadRoute::Daemon => None,
-                            ReadRoute::Backing(file) | ReadRoute::DaemonBesideBacking(file) => {
+                            ReadRoute::Backing(file) | ReadRoute::DaemonWithStaleBacking(file) => {
                                 assert_eq!(file.revision, revision);
                                 Some(file.registration().id)
                             }

@@ -1,4 +1,4 @@
-//! Rate limit for the log lines of failed reads.
+//! Limits the rate of the log lines about failed reads.
 
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ pub(super) struct ReadErrorLog {
 }
 
 impl ReadErrorLog {
-    /// Returns whether a failed read of `ino` is logged now. If so, the next ones of the same file
-    /// are suppressed.
-    pub(super) fn admit(&self, ino: Ino) -> bool {
+    /// Returns whether to log a failed read of `ino` now. If it returns true, further failed reads
+    /// of the same file are not logged for [`LOG_INTERVAL`].
+    pub(super) fn should_log(&self, ino: Ino) -> bool {
         let mut last = self.last.lock();
         let is_repeated = last.is_some_and(|(file, at)| file == ino && at.elapsed() < LOG_INTERVAL);
         if !is_repeated {
@@ -37,18 +37,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn repeated_failure_is_logged_once_per_interval() {
         let log = ReadErrorLog::default();
-        assert!(log.admit(Ino(2)));
+        assert!(log.should_log(Ino(2)));
         tokio::time::advance(LOG_INTERVAL - Duration::from_millis(1)).await;
-        assert!(!log.admit(Ino(2)));
+        assert!(!log.should_log(Ino(2)));
         tokio::time::advance(Duration::from_millis(1)).await;
-        assert!(log.admit(Ino(2)));
+        assert!(log.should_log(Ino(2)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn another_file_is_logged_at_once() {
         let log = ReadErrorLog::default();
-        assert!(log.admit(Ino(2)));
-        assert!(log.admit(Ino(3)));
-        assert!(log.admit(Ino(2)));
+        assert!(log.should_log(Ino(2)));
+        assert!(log.should_log(Ino(3)));
+        assert!(log.should_log(Ino(2)));
     }
 }

@@ -1,14 +1,14 @@
 //! Prefetch of small files that are read in directory order.
 //!
-//! `grep -r` over a thousand transcripts reads one after the other. Each costs two round trips: one
-//! for the signed URL, one for the bytes, and the connection is idle meanwhile. When small files
-//! are read in the order in which programs walk through directories, the next ones are fetched in
+//! `grep -r` reads a thousand transcripts one after the other. Each costs two round trips, one for
+//! the signed URL and one for the bytes, and the connection is mostly idle. When small files are
+//! read in the order in which programs walk through directories, the next ones are fetched in
 //! parallel, and more of them the longer the walk continues.
 //!
-//! A step of a walk is a read that reaches the daemon, not an `open`: pages that the kernel has
-//! cached cost no request, and a walk through them must not fetch them again.
+//! A step of a walk is a read that reaches the daemon, not an `open`. Reads of cached pages do not
+//! reach the daemon, so a walk through cached files fetches nothing.
 //!
-//! Steps are noted by tasks. The lock of the prefetcher is held while files are opened and their
+//! Tasks report the steps. The lock of the prefetcher is held while files are opened and their
 //! fetches start, so it is taken before the locks of [`read`](crate::read) and never on an event
 //! thread.
 
@@ -27,33 +27,34 @@ use crate::tree::{Ino, LiveTree, Node, Snapshot, TreeWalk, WalkOrder};
 /// hundred kilobytes.
 pub(super) const MAX_SMALL_FILE: u64 = 1024 * 1024;
 
-/// Maximum number of files that a walk is ahead of its reader. A file takes two round trips of
-/// 50 ms and ten milliseconds for its bytes, so 64 in flight are 600 files a second. A search
-/// through them is slower.
+/// Maximum number of files that a walk is ahead of its reader. A file takes two round trips of 50
+/// ms and ten milliseconds for its bytes, so 64 files in flight are about 600 files a second. A
+/// program that searches them is slower than that.
 const MAX_DEPTH: usize = 64;
 
-/// Number of files that a walk is ahead after its first predicted step. A program that reads a
-/// transcript and then the chat beside it does not need the archive.
+/// Number of files that a walk is ahead after its first predicted step. A program that reads only a
+/// transcript and the chat of the same meeting must not start many fetches.
 const INITIAL_DEPTH: usize = 4;
 
-/// Number of files that are predicted before any is fetched: the files of one meeting, of which a
-/// search by pattern skips some.
+/// Number of files that are predicted before any is fetched. It covers the files of one meeting,
+/// because a search by file name pattern skips some of them.
 const LOOKAHEAD: usize = 8;
 
-/// Number of predicted files that a step can skip and a later step can return to. Under `xargs -P`
-/// several programs share one walk.
+/// Number of predicted files that a step can skip and a later step can still read. With `xargs -P`,
+/// several programs share one walk and read out of order.
 const MAX_REORDERING: usize = 8;
 
-/// Maximum number of entries that one step searches for small files. In a directory with more large
-/// files than this in a row, no program walks from one small file to the next.
+/// Maximum number of entries that one step searches for small files. If more large files than this
+/// lie between two small files, the next small file is not prefetched.
 const MAX_ENTRIES_PER_STEP: usize = 256;
 
-/// Maximum number of walks that are tracked: a few programs, and two orders for each new walk.
+/// Maximum number of walks that are tracked: those of a few programs. Each new walk is tracked in
+/// two orders.
 const MAX_WALKS: usize = 8;
 
-/// Time without a step after which a walk is idle and its fetches are canceled. Streams continue
-/// for half a second after their last handle, so nothing is transferred one second after the last
-/// step.
+/// Time without a step after which a walk is idle and its fetches are canceled. Requests continue
+/// for half a second after the last handle on a file is closed, so no bytes are transferred one
+/// second after the last step.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(300);
 
 const IDLE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
@@ -68,9 +69,9 @@ pub(super) struct SiblingPrefetcher {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The walk with the latest step is last.
+    /// The walks. The one with the latest step is last.
     walks: Vec<DirectoryWalk>,
-    /// Whether a task cancels the fetches of idle walks.
+    /// Whether a task is running that cancels the fetches of idle walks.
     is_watched: bool,
 }
 
@@ -79,9 +80,9 @@ struct State {
 struct DirectoryWalk {
     following: TreeWalk,
     order: WalkOrder,
-    /// The next small files, nearest first, as far as they were looked up.
+    /// The next small files that have been looked up, nearest first.
     upcoming: VecDeque<UpcomingFile>,
-    /// How many of them are fetched; 0 until a step was predicted.
+    /// How many of the upcoming files are fetched; 0 until a step was predicted.
     depth: usize,
     last_step: Instant,
 }
@@ -98,7 +99,7 @@ impl SiblingPrefetcher {
         Self { tree, engine, state: Mutex::default() }
     }
 
-    /// Notes the first read of a small file by one of its handles.
+    /// Records a step: the first read of a small file by one of its handles.
     pub(super) fn step(self: &Arc<Self>, ino: Ino, runtime: &tokio::runtime::Handle) {
         let current = self.tree.current();
         let mut state = self.state.lock();
@@ -124,7 +125,7 @@ impl SiblingPrefetcher {
         }
     }
 
-    /// Starts fetching the upcoming files, as far as the memory budget allows.
+    /// Starts to fetch the upcoming files, as far as the memory budget allows.
     fn prefetch(&self, walk: &mut DirectoryWalk) {
         let snapshot = walk.following.snapshot().clone();
         for next in walk.upcoming.iter_mut().take(walk.depth).filter(|next| next.file.is_none()) {
@@ -183,7 +184,7 @@ impl State {
 }
 
 impl DirectoryWalk {
-    /// Moves the walk to `ino` if that was predicted. Returns whether it was.
+    /// If `ino` was predicted, moves the walk to it. Returns whether it was predicted.
     fn advance_to(&mut self, ino: Ino) -> bool {
         let Some(index) = self.upcoming.iter().position(|next| next.ino == ino) else {
             return false;
@@ -222,7 +223,7 @@ mod tests {
 
     const SIZE: u64 = 100;
 
-    /// Small files in directory order, and a prefetcher that has seen none of them.
+    /// Small files in directory order, and a prefetcher that has recorded no step.
     struct Files {
         fixture: Fixture,
         prefetcher: Arc<SiblingPrefetcher>,
@@ -234,7 +235,8 @@ mod tests {
             let topics: Vec<_> = (0..count).map(|index| format!("topic{index:03}")).collect();
             let files: Vec<_> = topics.iter().map(|topic| (topic.as_str(), SIZE)).collect();
             let fixture = Fixture::new(&files).await;
-            // Fetches stay in flight, so that the test observes which ones start.
+            // The server does not answer, so the fetches stay in flight and the test can count
+            // them.
             fixture.silence_media();
             let inodes = topics.iter().map(|topic| fixture.video_of(topic)).collect();
             let (tree, engine) = (fixture.tree(), fixture.engine());
@@ -280,7 +282,7 @@ mod tests {
     async fn walk_in_inode_order_is_recognized() {
         let files = Files::new(12).await;
         let tree = files.prefetcher.tree.current();
-        // The file that is last in inode order has no successor.
+        // The last file in inode order has no successor.
         let successor = |ino: &Ino| {
             let mut following = TreeWalk::after(tree.clone(), *ino, WalkOrder::ByInode)?;
             following.find(|next| files.inodes.contains(next)).map(|next| (*ino, next))
@@ -342,7 +344,7 @@ mod tests {
         tokio::time::sleep(IDLE_TIMEOUT + IDLE_CHECK_INTERVAL).await;
         assert_eq!(files.open_files(), 0);
         assert!(!files.prefetcher.state.lock().is_watched);
-        // The walk continues where it was.
+        // The walk continues from its last step.
         files.step(2);
         assert_eq!(files.depth(), 2 * INITIAL_DEPTH);
     }

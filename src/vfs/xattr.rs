@@ -1,19 +1,20 @@
-//! Extended attributes: when the provider deletes a recording.
+//! Extended attributes: the time at which the provider deletes a recording.
 
 use crate::tree::Node;
 
 use super::error::Error;
 
-/// When the provider deletes the file or meeting, in RFC 3339. Absent if the time is unknown.
+/// The time at which the provider deletes the file or meeting, in the format of RFC 3339. The
+/// attribute does not exist if the time is unknown.
 const EXPIRES: &str = "user.meetfs.expires";
 
-/// The only supported namespace. `ls -l` asks for the access list and the SELinux label of each
-/// file, which is five times the number of requests of the listing itself. After one answer that
-/// the file system has none, it stops asking (coreutils, `file_has_acl_cache` and
+/// The only supported namespace. `ls -l` asks for the access control list and the SELinux label of
+/// each file, which takes five times as many requests as the listing itself. After one answer that
+/// the file system does not support them, `ls` stops asking (coreutils, `file_has_acl_cache` and
 /// `getfilecon_cache` in `ls.c`).
 const NAMESPACE: &[u8] = b"user.";
 
-/// What getxattr(2) and listxattr(2) return.
+/// The result of getxattr(2) or listxattr(2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum XattrReply {
     /// The length of the value, for a caller with a buffer of 0 bytes.

@@ -1,4 +1,4 @@
-//! Directory streams.
+//! Tests of directory streams.
 
 use std::ops::ControlFlow;
 
@@ -16,7 +16,7 @@ fn names(fixture: &Fixture, handle: HandleId, offset: u64) -> Vec<(u64, String)>
     names
 }
 
-/// The directory that holds the directories of the meetings.
+/// Returns the directory that contains the directories of the meetings.
 fn year(fixture: &Fixture) -> Ino {
     let snapshot = fixture.snapshot();
     snapshot.node(fixture.directory_of("budget")).unwrap().parent

@@ -1,4 +1,4 @@
-//! The kernel's passthrough interface.
+//! A fake of the kernel's passthrough interface.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use crate::vfs::BackingRegistrar;
 
-/// Registers backing files, and counts the registrations that are alive.
+/// Registers backing files, and counts the registrations that have not been dropped.
 #[derive(Debug, Default)]
 pub(in crate::vfs) struct FakeKernel {
     rejects_files: AtomicBool,

@@ -1,4 +1,4 @@
-//! Operations on names, attributes and the file system as a whole.
+//! Tests of the operations on names, attributes and the file system as a whole.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -33,7 +33,7 @@ async fn absent_names_are_cached_for_a_shorter_time() {
         |name: &[u8]| fixture.file_system.lookup(Ino::ROOT, OsStr::from_bytes(name)).unwrap().ttl;
     assert_eq!(ttl(b"acme"), ATTRIBUTE_TTL);
     assert!(ttl(b"absent") < Duration::from_secs(10));
-    // Not UTF-8, so not in the tree.
+    // This name is not UTF-8, so it cannot be in the tree.
     assert_eq!(ttl(b"acm\xe9"), ttl(b"absent"));
 }
 
@@ -112,7 +112,7 @@ async fn statfs_reports_the_archive() {
         .sum();
     let statistics = fixture.file_system.statfs();
     assert_eq!(statistics.blocks, (10_001 + documents).div_ceil(4096));
-    // The root, the source, the year, two meetings, two videos and two documents.
+    // The inodes are the root, the source, the year, two meetings, two videos and two documents.
     assert_eq!(statistics.inodes, 9);
     assert_eq!((statistics.block_size, statistics.max_name_length), (4096, 255));
 }
@@ -168,7 +168,7 @@ async fn getxattr_knows_one_namespace() {
     for name in ["system.posix_acl_access", "security.selinux", "user"] {
         let error = fixture.file_system.getxattr(video, OsStr::new(name), 0).unwrap_err();
         assert!(matches!(error, Error::UnsupportedNamespace), "{name}: {error:?}");
-        // A stale inode has no access list either: `ls` must stop asking.
+        // The answer is the same for a stale inode: `ls` must stop asking.
         let error = fixture.file_system.getxattr(STALE, OsStr::new(name), 0).unwrap_err();
         assert!(matches!(error, Error::UnsupportedNamespace), "{name}: {error:?}");
     }

@@ -1,4 +1,4 @@
-//! Every operation over a real engine and the embedded demo server, without `/dev/fuse`.
+//! Tests every operation with a real engine and the embedded demo server, without `/dev/fuse`.
 
 mod directories;
 pub(super) mod fake_kernel;
@@ -33,13 +33,13 @@ use crate::providers::{LeaseCache, Provider};
 use crate::read::{Engine, EngineOptions, Observer};
 use crate::tree::{Content, Ino, LiveTree, Snapshot, TreeBuilder};
 
-/// Upper bound for anything that a test waits for.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Timeout of every wait in a test.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Deadline of a read.
+/// The deadline of a read.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// What the catalog would hold, and the tree that is built from it.
+/// Stands in for the catalog: the meetings, and the tree that is built from them.
 struct Listing {
     contents: Mutex<Vec<MeetingContents>>,
     builder: Mutex<TreeBuilder>,
@@ -82,7 +82,7 @@ impl Observer for Listing {
     fn on_content_changed(&self, _id: &FileId) {}
 }
 
-/// How a [`Fixture`] differs from the usual one.
+/// The options of a [`Fixture`].
 #[derive(Default)]
 struct Setup {
     archive: demo_cloud::Archive,
@@ -91,7 +91,7 @@ struct Setup {
     is_source_unmounted: bool,
 }
 
-/// A file system over a demo server.
+/// A file system that is connected to a demo server.
 pub(super) struct Fixture {
     cloud: DemoCloud,
     listing: Arc<Listing>,
@@ -103,7 +103,8 @@ pub(super) struct Fixture {
 }
 
 impl Fixture {
-    /// A meeting for each topic, with one MP4 of so many bytes.
+    /// Creates a fixture with a meeting for each topic. Each meeting has one MP4 of the given
+    /// number of bytes.
     pub(super) async fn new(files: &[(&str, u64)]) -> Self {
         let archive = demo_cloud::Archive::pattern(files);
         Self::with(Setup { archive, ..Setup::default() }).await
@@ -195,7 +196,7 @@ impl Fixture {
         self.listing.tree.current()
     }
 
-    /// Returns the inode of a directory by its path below the mountpoint.
+    /// Returns the inode of the directory of a meeting.
     fn directory_of(&self, topic: &str) -> Ino {
         let snapshot = self.snapshot();
         let mut nodes = snapshot.nodes().iter();
@@ -305,9 +306,9 @@ fn content(topic: &str, offset: u64, length: usize) -> Vec<u8> {
 
 /// Waits until `condition` holds.
 async fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let started = Instant::now();
+    let start = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < PATIENCE, "timed out: {what}");
+        assert!(start.elapsed() < WAIT_TIMEOUT, "timed out: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! `open` and `release`.
+//! Tests of `open` and `release`.
 
 use super::*;
 use crate::http::FetchError;
@@ -11,7 +11,7 @@ fn mode_name<B>(mode: &OpenMode<B>) -> &'static str {
         OpenMode::DropCache => "drop cache",
         OpenMode::DirectIo => "direct",
         OpenMode::Passthrough(_) => "passthrough",
-        OpenMode::DirectIoBesideStale(_) => "beside stale",
+        OpenMode::DirectIoWithStaleBacking(_) => "direct with stale backing",
     }
 }
 
@@ -27,7 +27,7 @@ async fn directory_cannot_be_opened_as_file() {
 }
 
 #[tokio::test]
-async fn file_of_unmounted_source_is_gone() {
+async fn file_of_unmounted_source_is_not_found() {
     let archive = demo_cloud::Archive::pattern(&[("budget", 1000)]);
     let setup = Setup { archive, is_source_unmounted: true, ..Setup::default() };
     let fixture = Fixture::with(setup).await;
@@ -43,7 +43,7 @@ async fn generated_file_opens_at_once() {
         let step = fixture.file_system.open(ino).unwrap();
         let OpenStep::Ready(ready) = step else { panic!("{step:?}") };
         let opened = fixture.file_system.finish_open(ready, &fixture.kernel).unwrap();
-        // The document can change and keep its length and time.
+        // The content of the document can change while its length and time stay the same.
         assert_eq!(mode_name(&opened.mode), "drop cache");
     }
     assert_eq!(fixture.cloud.requests().len(), 0);
@@ -91,9 +91,9 @@ async fn wrong_listed_length_is_corrected_before_open_returns() {
 async fn server_without_an_answer_delays_open_briefly() {
     let fixture = Fixture::new(&[("budget", 1000)]).await;
     fixture.silence_media();
-    let started = Instant::now();
+    let start = Instant::now();
     fixture.open(fixture.video_of("budget")).await.unwrap();
-    assert!(started.elapsed() < DEADLINE, "{:?}", started.elapsed());
+    assert!(start.elapsed() < DEADLINE, "{:?}", start.elapsed());
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn open_handle_on_earlier_revision_bypasses_pages() {
     for handle in [old, new] {
         fixture.file_system.release(handle);
     }
-    // The pages still hold the earlier revision.
+    // The pages still contain the earlier revision.
     assert_eq!(open_mode(&fixture, ino).await.1, "drop cache");
 }
 

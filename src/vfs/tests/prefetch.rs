@@ -1,4 +1,4 @@
-//! Reads in directory order.
+//! Tests of reads in directory order.
 
 use super::*;
 

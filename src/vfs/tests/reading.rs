@@ -1,4 +1,4 @@
-//! Reads.
+//! Tests of reads.
 
 use super::*;
 use crate::http::FetchError;
@@ -53,7 +53,7 @@ async fn closed_handle_is_unknown() {
     let handle = fixture.open(fixture.video_of("budget")).await.unwrap().handle;
     fixture.file_system.release(handle);
     assert!(matches!(fixture.read(handle, 0, 1).await, Err(Error::UnknownHandle)));
-    // A second release changes nothing.
+    // A second release has no effect.
     fixture.file_system.release(handle);
     assert!(matches!(fixture.read(HandleId(999), 0, 1).await, Err(Error::UnknownHandle)));
 }
@@ -65,11 +65,11 @@ async fn signal_ends_a_read() {
     fixture.silence_media();
     let step = fixture.file_system.read_cached(handle, 2 * MIB, 1000).unwrap();
     let ReadStep::Pending(request) = step else { panic!("{step:?}") };
-    let started = Instant::now();
+    let start = Instant::now();
     let signal = tokio::time::sleep(Duration::from_millis(10));
     let error = fixture.file_system.read(request, signal).await.unwrap_err();
     assert!(matches!(error, Error::Interrupted), "{error:?}");
-    assert!(started.elapsed() < DEADLINE, "{:?}", started.elapsed());
+    assert!(start.elapsed() < DEADLINE, "{:?}", start.elapsed());
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn read_without_an_answer_ends_at_its_deadline() {
 async fn wrong_length_is_corrected_before_the_read_fails() {
     let fixture = Fixture::new(&[("budget", 3 * MIB)]).await;
     let ino = fixture.video_of("budget");
-    // The server does not answer while the file is opened, so its length stays unconfirmed.
+    // The server does not answer during the `open`, so the length stays unconfirmed.
     fixture.silence_media();
     let handle = fixture.open(ino).await.unwrap().handle;
     fixture.cloud.clear_faults();
