@@ -1,10 +1,14 @@
-//! Detects signals that interrupt a thread while it waits for a reply.
+//! Detects signals that end a thread while it waits for a reply.
 //!
 //! The kernel announces an interrupted request with `FUSE_INTERRUPT`, which `fuser` 0.18.0 rejects
 //! before a file system sees it. The kernel then waits for the reply even if the process has a
 //! pending signal. If the server does not answer, `^C` has no effect until the deadline of the
 //! read. Programs without a signal handler that read through the page cache are not affected: the
 //! kernel's read-ahead sends the request, and the wait of the program can be killed.
+//!
+//! A signal that the program handles does not interrupt a read of a regular file. Programs take
+//! `EINTR` there for the end of the file, and `SA_RESTART` does not apply to an errno in a reply.
+//! The handler runs when the read is over (signal(7), "Interruption of system calls").
 
 use std::time::Duration;
 
@@ -12,13 +16,15 @@ use std::time::Duration;
 /// takes some microseconds, and a request that is answered sooner is never checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The signals that end a program. A program that handles one of them gets `EINTR`, and its handler
-/// runs.
-const TERMINATING_SIGNALS: u64 = bit(libc::SIGHUP)
-    | bit(libc::SIGINT)
-    | bit(libc::SIGQUIT)
-    | bit(libc::SIGKILL)
-    | bit(libc::SIGTERM);
+/// The signals whose default action does not end a process (signal(7)).
+const HARMLESS_SIGNALS: u64 = bit(libc::SIGCHLD)
+    | bit(libc::SIGCONT)
+    | bit(libc::SIGSTOP)
+    | bit(libc::SIGTSTP)
+    | bit(libc::SIGTTIN)
+    | bit(libc::SIGTTOU)
+    | bit(libc::SIGURG)
+    | bit(libc::SIGWINCH);
 
 const fn bit(signal: i32) -> u64 {
     1 << (signal - 1)
@@ -48,13 +54,14 @@ fn has_pending_signal(tid: u32) -> bool {
 }
 
 /// Evaluates the hexadecimal signal masks of proc_pid_status(5): pending for the thread, pending
-/// for its process, and blocked. An ignored signal is never pending.
+/// for its process, blocked, ignored, and caught by a handler.
 fn is_terminating(status: &str) -> bool {
     let mask = |name: &str| {
         let mask = status.lines().find_map(|line| line.strip_prefix(name));
         mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
     };
-    (mask("SigPnd:") | mask("ShdPnd:")) & !mask("SigBlk:") & TERMINATING_SIGNALS != 0
+    let survived = mask("SigBlk:") | mask("SigIgn:") | mask("SigCgt:") | HARMLESS_SIGNALS;
+    (mask("SigPnd:") | mask("ShdPnd:")) & !survived != 0
 }
 
 #[cfg(test)]
@@ -65,23 +72,34 @@ mod tests {
 
     use super::*;
 
-    fn status(thread: u64, process: u64, blocked: u64) -> String {
+    fn status(thread: u64, process: u64, survived: [u64; 3]) -> String {
+        let [blocked, ignored, caught] = survived;
         format!(
-            "Name:\tcat\nSigPnd:\t{thread:016x}\nShdPnd:\t{process:016x}\nSigBlk:\t{blocked:016x}\n"
+            "Name:\tcat\nSigPnd:\t{thread:016x}\nShdPnd:\t{process:016x}\nSigBlk:\t{blocked:016x}\n\
+             SigIgn:\t{ignored:016x}\nSigCgt:\t{caught:016x}\n"
         )
     }
 
     #[test]
     fn terminating_signal_is_recognized() {
-        for (thread, process, blocked, expected) in [
-            (bit(libc::SIGKILL), 0, 0, true),
-            (0, bit(libc::SIGINT), 0, true),
+        let interrupt = bit(libc::SIGINT);
+        let none = [0; 3];
+        for (thread, process, survived, expected) in [
+            (bit(libc::SIGKILL), 0, none, true),
+            (0, interrupt, none, true),
+            (0, bit(libc::SIGALRM) | bit(libc::SIGCHLD), none, true),
+            (0, bit(libc::SIGRTMIN()), none, true),
             // Neither SIGCHLD nor SIGWINCH ends a program.
-            (0, bit(libc::SIGCHLD) | bit(libc::SIGWINCH), 0, false),
-            (0, bit(libc::SIGINT), bit(libc::SIGINT), false),
-            (0, 0, 0, false),
+            (0, bit(libc::SIGCHLD) | bit(libc::SIGWINCH), none, false),
+            (0, bit(libc::SIGSTOP) | bit(libc::SIGCONT), none, false),
+            (0, interrupt, [interrupt, 0, 0], false),
+            (0, interrupt, [0, interrupt, 0], false),
+            (interrupt, 0, [0, 0, interrupt], false),
+            // The handler of one signal does not save from another.
+            (0, interrupt | bit(libc::SIGTERM), [0, 0, interrupt], true),
+            (0, 0, none, false),
         ] {
-            let status = status(thread, process, blocked);
+            let status = status(thread, process, survived);
             assert_eq!(is_terminating(&status), expected, "{status}");
         }
         assert!(!is_terminating("Name:\tcat\n"));

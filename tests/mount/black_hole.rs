@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use crate::support::processes::{RunningCommand, drop_name_cache};
 use crate::support::{COMMAND_TIMEOUT, Rig, wait_until};
-use meetfs::demo_cloud::{Archive, DemoCloudOptions, Effect, Fault, Server, Trigger};
+use jiff::{SignedDuration, Timestamp};
+use meetfs::demo_cloud::{
+    Archive, Content, DemoCloudOptions, Effect, Fault, Meeting, MeetingFile, Server, Trigger,
+};
 
 /// Upper bound for an answer from memory on a busy machine.
 const PROMPTLY: Duration = Duration::from_secs(2);
@@ -124,9 +127,11 @@ fn interrupt_ends_a_blocked_read() {
     let rig = silenced();
     for line in [
         "cat \"$M\"/acme/*/*other/*.mp4",
-        "dd if=\"$(ls -d \"$M\"/acme/*/*third/*.mp4)\" of=/dev/null bs=64k iflag=direct",
-        // A program that handles the signal itself.
-        "python3 -c 'import sys; open(sys.argv[1], \"rb\").read(1000)' \"$M\"/acme/*/*third/*.mp4",
+        // One whose read does not go through the page cache.
+        "python3 -c 'import mmap, os, signal, sys; \
+         signal.signal(signal.SIGINT, signal.SIG_DFL); \
+         f = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECT); \
+         os.readv(f, [mmap.mmap(-1, 65536)])' \"$M\"/acme/*/*third/*.mp4",
         // One that waits in a page fault.
         "python3 -c 'import mmap, signal, sys; \
          signal.signal(signal.SIGINT, signal.SIG_DFL); \
@@ -136,6 +141,41 @@ fn interrupt_ends_a_blocked_read() {
     ] {
         let took = interrupted(&rig, line, |process| is_blocked_in_mount(&rig, process));
         assert!(took < PROMPTLY, "{line}: {took:?}");
+    }
+}
+
+/// A program takes `EINTR` from a regular file for its end.
+#[test]
+fn handled_signal_does_not_interrupt_a_read() {
+    const LINES: usize = 4000;
+    let text: String = (0..LINES).map(|line| format!("line {line}\n")).collect();
+    let start = Timestamp::now() - SignedDuration::from_hours(30);
+    let mut archive = Archive::empty();
+    archive.meetings.push(
+        Meeting::new("chat==", "chat", start)
+            .with(MeetingFile::new("CHAT", Content::Stored(text.into()))),
+    );
+    let faults = vec![Trigger::always(Server::Media).does(Effect::Latency(Duration::from_secs(2)))];
+    let rig = Rig::new(DemoCloudOptions { archive, faults, ..DemoCloudOptions::default() })
+        .with_cache("disk = \"off\"");
+    for (signal, handler) in
+        [("HUP", "trap \"echo reload\" HUP"), ("INT", "trap \"echo reload\" INT"), ("WINCH", ":")]
+    {
+        rig.mount();
+        let line = format!(
+            "F=\"$(ls \"$M\"/acme/*/*/chat.txt)\" exec dash -c \
+             '{handler}; n=0; while read -r l; do n=$((n+1)); done < \"$F\"; echo $n'"
+        );
+        rig.cloud.clear_requests();
+        let mut reader = RunningCommand::outside(&rig, &line);
+        wait_until(COMMAND_TIMEOUT, "it waits", || !rig.media_requests().is_empty());
+        std::thread::sleep(Duration::from_secs(1));
+        reader.signal(signal);
+        let (status, _) = reader.end(COMMAND_TIMEOUT);
+        assert!(status.success(), "{signal}: {}", reader.output());
+        let last = reader.output().lines().last().map(str::to_owned);
+        assert_eq!(last, Some(LINES.to_string()), "{signal}: {}", reader.output());
+        rig.unmount();
     }
 }
 
