@@ -5,10 +5,9 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use meetfs::cli::Cli;
 use meetfs::commands;
 
 fn main() -> ExitCode {
-    commands::run(&Cli::parse().command)
+    commands::run(&Cli::from_arguments().command)
 }

@@ -1,6 +1,6 @@
 //! The commands of `meetfs`.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use super::cache::CacheArgs;
 use super::doctor::DoctorArgs;
@@ -9,6 +9,7 @@ use super::login::LoginArgs;
 use super::mount::MountArgs;
 use super::refresh::RefreshArgs;
 use super::status::StatusArgs;
+use super::suggestions;
 use super::unmount::UnmountArgs;
 
 /// Longer lines are hard to read. A paragraph of help is one line in the source, and clap wraps it
@@ -42,6 +43,16 @@ pub struct Cli {
     pub command: Command,
 }
 
+impl Cli {
+    /// Parses the arguments of the process. On wrong usage, and for `--help`, prints and exits.
+    pub fn from_arguments() -> Self {
+        Self::try_parse().unwrap_or_else(|error| {
+            let subcommand = std::env::args_os().nth(1).unwrap_or_default();
+            suggestions::improve(error, &Self::command(), &subcommand.to_string_lossy()).exit()
+        })
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Mount(Box<MountArgs>),
@@ -56,8 +67,6 @@ pub enum Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     /// Returns every command of the program and each of their own.

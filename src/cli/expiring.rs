@@ -16,9 +16,13 @@ A file counts as saved if the directory contains, at any depth, a directory with
 meeting and in it a file of the same name and size. With --checksum the bytes must be equal too, \
 so both files are read.
 
-Times have their offset from UTC. Those of --json are UTC.
+A file in a recycle bin that allows no downloads cannot be saved. Such files are listed last, and \
+do not count as unsaved.
 
-Exits with 1 if --not-in is given and a file is not saved yet, or if a mount is dead.";
+Days are those of the calendar. Times have their offset from UTC. Those of --json are UTC.
+
+Exits with 1 if --not-in is given and a file is not saved yet, or if a mount is dead, and with 2 \
+if DIR cannot be read.";
 
 /// List the recordings that the providers will delete, most urgent first
 #[derive(Args, Clone, Debug)]

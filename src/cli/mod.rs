@@ -22,6 +22,7 @@ mod mount;
 mod mount_options;
 mod refresh;
 mod status;
+mod suggestions;
 mod unmount;
 mod usage_error;
 

@@ -29,7 +29,7 @@ pub enum MountOptionsError {
 
 impl Diagnostic for MountOptionsError {
     fn kind(&self) -> ErrorKind {
-        ErrorKind::Configuration
+        ErrorKind::Usage
     }
 
     fn hint(&self) -> Option<Cow<'static, str>> {
@@ -54,6 +54,11 @@ const IGNORED: [&str; 13] = [
     "ro", "nosuid", "nodev", "noexec", "noatime", "defaults", "auto", "noauto", "_netdev",
     "nofail", "user", "users", "nouser",
 ];
+
+/// Returns the option of this name, whether or not it has an effect.
+pub(super) fn known_option(name: &str) -> Option<&'static str> {
+    IGNORED.into_iter().chain([ALLOW_OTHER, DEFAULT_PERMISSIONS]).find(|option| *option == name)
+}
 
 const ALLOW_OTHER: &str = "allow_other";
 const DEFAULT_PERMISSIONS: &str = "default_permissions";

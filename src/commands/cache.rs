@@ -5,7 +5,7 @@ use std::path::Path;
 use bytesize::ByteSize;
 use serde_json::json;
 
-use super::error::Error;
+use super::error::{CommandError, Error};
 use super::output::print;
 use crate::cache::disk::{self, ClearedFiles, DiskUsage};
 use crate::cli::{CacheArgs, CacheCommand};
@@ -31,7 +31,13 @@ pub(crate) fn cache(arguments: &CacheArgs) -> Result<(), Error> {
             print(&format!("{text}\n"))
         }
         CacheCommand::Clear { flags } => {
-            let config = Config::load_without_sources(&flags.overrides(), &ProcessEnvironment)?;
+            let overrides = flags.overrides();
+            let config = Config::load_without_sources(&overrides, &ProcessEnvironment)?;
+            if overrides.cache_dir.is_some() {
+                // Blocks that are not where the user says they are must not count as removed. The
+                // directory of the configuration is missing until the first mount.
+                check_directory(&config.cache.dir)?;
+            }
             let ClearedFiles { files, bytes } = disk::clear(&config.cache.blocks_directory())?;
             print(&format!(
                 "removed the blocks of {} ({})\n",
@@ -39,6 +45,13 @@ pub(crate) fn cache(arguments: &CacheArgs) -> Result<(), Error> {
                 ByteSize(bytes)
             ))
         }
+    }
+}
+
+fn check_directory(directory: &Path) -> Result<(), CommandError> {
+    match std::fs::read_dir(directory) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(CommandError::CacheDirectory { path: directory.into(), source }),
     }
 }
 

@@ -44,6 +44,9 @@ pub enum CommandError {
     /// The directory of `meetfs expiring --not-in` is inside the mount.
     #[error("cannot search {} for copies: it is in the mount itself", .0.display())]
     CopiesInMount(PathBuf),
+    /// The directory of `meetfs cache clear --cache-dir` cannot be used.
+    #[error("cannot clear the cache {}", path.display())]
+    CacheDirectory { path: PathBuf, source: std::io::Error },
     #[error("cannot {action}")]
     System { action: &'static str, source: std::io::Error },
 }
@@ -54,7 +57,10 @@ impl Diagnostic for CommandError {
             Self::IncompleteRefresh { .. } | Self::UnfinishedRefresh { .. } => {
                 ErrorKind::Unavailable
             }
-            Self::Copies { .. } | Self::CopiesInMount(_) | Self::System { .. } => ErrorKind::System,
+            Self::Copies { .. } | Self::CopiesInMount(_) | Self::CacheDirectory { .. } => {
+                ErrorKind::Usage
+            }
+            Self::System { .. } => ErrorKind::System,
         }
     }
 
@@ -70,6 +76,9 @@ impl Diagnostic for CommandError {
             Self::Copies { .. } => "Give a readable directory with --not-in.",
             Self::CopiesInMount(_) => {
                 "Give the directory of a backup outside the mount with --not-in."
+            }
+            Self::CacheDirectory { .. } => {
+                "`meetfs cache status` shows the directory of the configuration."
             }
             Self::System { .. } => return None,
         };

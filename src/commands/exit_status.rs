@@ -4,12 +4,14 @@ use std::process::ExitCode;
 
 use crate::model::ErrorKind;
 
-/// How a command ended. Code 2, wrong usage, comes from the parser of the command line.
+/// How a command ended. The parser of the command line exits with code 2, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitStatus {
     Success = 0,
     Failure = 1,
+    /// Wrong usage.
+    Usage = 2,
     /// Configuration or credentials.
     Configuration = 3,
     /// Busy or already mounted.
@@ -19,6 +21,7 @@ pub enum ExitStatus {
 impl From<ErrorKind> for ExitStatus {
     fn from(kind: ErrorKind) -> Self {
         match kind {
+            ErrorKind::Usage => Self::Usage,
             ErrorKind::Configuration | ErrorKind::Credential | ErrorKind::NotAllowed => {
                 Self::Configuration
             }

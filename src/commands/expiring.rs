@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::error::Error;
 use super::exit_status::ExitStatus;
-use super::output::{print, print_json, warn_with_context};
+use super::output::{print, print_json, print_to_stderr, warn_with_context};
 use super::saved_copies::{SavedCopies, SourceFile};
 use crate::cli::ExpiringArgs;
 use crate::config::ProcessEnvironment;
@@ -22,20 +22,25 @@ struct FileToSave {
     path: PathBuf,
     size: Option<u64>,
     expires: Timestamp,
-    /// Whole days from now, rounded down; negative after the expiry.
+    /// Days by the calendar of the time zone; negative after the expiry.
     days_left: i64,
     in_trash: bool,
     is_readable: bool,
 }
 
-/// Lists the files that providers will delete, most urgent first. Fails if a file is not in the
-/// directory of `--not-in`, or if a mount could not be asked.
+/// Lists the files that providers will delete, most urgent first, and after them those that cannot
+/// be saved. Fails if another file is not in the directory of `--not-in`, or if a mount could not
+/// be asked.
 ///
 /// # Errors
 /// The mount does not exist, a daemon does not answer, or the directory cannot be read.
 pub(crate) fn expiring(arguments: &ExpiringArgs) -> Result<ExitStatus, Error> {
+    if let Some(directory) = &arguments.not_in {
+        SavedCopies::check_directory(directory)?;
+    }
     let now = Timestamp::now();
-    let (mut files, is_complete) = files(arguments.mountpoint.as_deref(), now)?;
+    let wall = WallClock::system(now);
+    let (mut files, is_complete) = files(arguments.mountpoint.as_deref(), &wall)?;
     if let Some(within) = arguments.within {
         let until = now.checked_add(within).unwrap_or(Timestamp::MAX);
         files.retain(|file| file.expires <= until);
@@ -44,14 +49,22 @@ pub(crate) fn expiring(arguments: &ExpiringArgs) -> Result<ExitStatus, Error> {
         let copies = SavedCopies::in_directory(directory, &devices_of(&files))?;
         files.retain(|file| !copies.contain(&file.original(), arguments.checksum));
     }
-    files.sort_by(|a, b| (a.expires, &a.path).cmp(&(b.expires, &b.path)));
+    files.sort_by(|a, b| {
+        (!a.is_readable, a.expires, &a.path).cmp(&(!b.is_readable, b.expires, &b.path))
+    });
     if arguments.json {
         print_json(&files)?;
     } else {
-        let wall = WallClock::system(now);
         print(&files.iter().map(|file| file.as_text(&wall)).collect::<String>())?;
     }
-    let is_saved = arguments.not_in.is_none() || (is_complete && files.is_empty());
+    let unsaved = files.iter().filter(|file| file.is_readable).count();
+    if arguments.not_in.is_some() && unsaved < files.len() && !arguments.json {
+        print_to_stderr(format_args!(
+            "note: {} in a recycle bin cannot be downloaded and does not count as unsaved",
+            counted(files.len() - unsaved, "file")
+        ));
+    }
+    let is_saved = arguments.not_in.is_none() || (is_complete && unsaved == 0);
     Ok(if is_saved { ExitStatus::Success } else { ExitStatus::Failure })
 }
 
@@ -78,6 +91,18 @@ impl FileToSave {
     }
 }
 
+/// Returns the days from now to the expiry by the calendar: what expires tomorrow has one day left,
+/// at whatever hour. Negative after the expiry.
+fn days_left(expires: Timestamp, wall: &WallClock) -> i64 {
+    let day = |time: Timestamp| time.to_zoned_datetime(wall.zone.clone()).date();
+    let days = day(expires).duration_since(day(wall.now)).as_hours() / 24;
+    if expires <= wall.now { days.min(-1) } else { days }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 fn days_left_as_text(days: i64) -> String {
     match days {
         ..0 => "overdue".to_owned(),
@@ -89,7 +114,7 @@ fn days_left_as_text(days: i64) -> String {
 
 /// Returns the expiring files of one mount or of all, and whether every mount answered. Warns about
 /// those that did not.
-fn files(mountpoint: Option<&Path>, now: Timestamp) -> Result<(Vec<FileToSave>, bool), Error> {
+fn files(mountpoint: Option<&Path>, wall: &WallClock) -> Result<(Vec<FileToSave>, bool), Error> {
     let mounts = Mounts::new(&ProcessEnvironment);
     let (replies, dead) = match mountpoint {
         Some(mountpoint) => (vec![mounts.expiring(&mountpoint_of(mountpoint)?)?], Vec::new()),
@@ -104,7 +129,7 @@ fn files(mountpoint: Option<&Path>, now: Timestamp) -> Result<(Vec<FileToSave>, 
             path: mountpoint.join(file.path),
             size: file.size,
             expires: file.expires,
-            days_left: file.expires.duration_since(now).as_secs().div_euclid(24 * 3600),
+            days_left: days_left(file.expires, wall),
             in_trash: file.in_trash,
             is_readable: file.is_readable,
         })
@@ -121,4 +146,33 @@ fn devices_of(files: &[FileToSave]) -> HashSet<u64> {
         .into_iter()
         .filter_map(|directory| Some(std::fs::metadata(directory).ok()?.dev()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+
+    #[test]
+    fn days_left_are_those_of_the_calendar() {
+        for (zone, now, expires, days) in [
+            // Tomorrow, 19 hours from now.
+            ("UTC", "2026-10-06T22:00:00Z", "2026-10-07T17:00:00Z", 1),
+            ("UTC", "2026-10-06T10:00:00Z", "2026-10-08T03:00:00Z", 2),
+            ("UTC", "2026-10-06T10:00:00Z", "2026-10-06T23:59:59Z", 0),
+            ("Asia/Kolkata", "2026-10-06T10:00:00Z", "2026-10-06T18:30:00Z", 1),
+            // A day of 25 hours, and one of 23.
+            ("Europe/Paris", "2026-10-24T22:00:00Z", "2026-10-25T22:30:00Z", 0),
+            ("Europe/Paris", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z", 1),
+            ("Europe/Paris", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z", 1),
+            // Overdue since this morning, and since the day before yesterday.
+            ("UTC", "2026-10-06T22:00:00Z", "2026-10-06T08:00:00Z", -1),
+            ("UTC", "2026-10-06T22:00:00Z", "2026-10-04T08:00:00Z", -2),
+        ] {
+            let zone = TimeZone::get(zone).unwrap();
+            let wall = WallClock { zone, now: now.parse().unwrap() };
+            assert_eq!(days_left(expires.parse().unwrap(), &wall), days, "{now} {expires}");
+        }
+    }
 }

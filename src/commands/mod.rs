@@ -14,7 +14,7 @@ mod exit_status;
 mod expiring;
 pub(crate) mod login;
 mod mount;
-mod open_file_owners;
+mod mount_users;
 mod output;
 mod refresh;
 mod run;

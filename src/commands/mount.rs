@@ -2,19 +2,25 @@
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
 use super::error::Error;
 use super::exit_status::ExitStatus;
 use super::output::{print_line, print_to_stderr, warn};
+use crate::cache::disk;
 use crate::cli::{LogLevel, MountArgs};
-use crate::config::{self, Config, DiskLimit, ProcessEnvironment};
+use crate::config::{self, Config, DiskLimit, Origin, ProcessEnvironment};
 use crate::daemon::background::{self, BackgroundStart};
 use crate::daemon::logging::{self, LogDestination};
 use crate::daemon::serve::{self, ServeOptions, StartupEvent};
 use crate::daemon::{demo, mountpoint};
 use crate::demo_cloud::DemoCloud;
+use crate::model::SourceName;
+
+/// Progress after this time is only for terminals.
+const LOGGED_PROGRESS: Duration = Duration::from_secs(10);
 
 /// Mounts, and serves until unmounted: in the background, unless the arguments say otherwise.
 ///
@@ -74,19 +80,35 @@ fn load(arguments: &MountArgs) -> Result<(Config, Option<DemoCloud>), Error> {
     if !arguments.demo {
         return Ok((Config::load(&overrides, &ProcessEnvironment)?, None));
     }
-    let mut config = Config::load_without_sources(&overrides, &ProcessEnvironment)?;
+    let mut config = Config::load_for_demo(&overrides, &ProcessEnvironment)?;
+    if overrides.cache_dir.is_some_and(|dir| matches!(dir.origin, Origin::Flag(_))) {
+        // The demo stores nothing, but a wrong flag is an error of any mount.
+        disk::probe_directory(&config.cache.dir, false)?;
+    }
     let cloud = demo::start()?;
     config.sources = demo::sources(&cloud)?;
     config.cache.disk = DiskLimit::Off;
     Ok((config, Some(cloud)))
 }
 
+fn progress(sources: &[SourceName], elapsed: Duration) -> String {
+    let names: Vec<_> = sources.iter().map(SourceName::as_str).collect();
+    let seconds = elapsed.as_secs();
+    if names.is_empty() {
+        format!("waiting for the sizes of files, {seconds} s so far")
+    } else {
+        format!("waiting for {} to list the recordings, {seconds} s so far", names.join(", "))
+    }
+}
+
 fn report(event: StartupEvent<'_>) {
     match event {
-        StartupEvent::ListingIsSlow if std::io::stderr().is_terminal() => {
-            print_to_stderr(format_args!("listing the recordings …"));
+        StartupEvent::Waiting { sources, elapsed } => {
+            // A log gets one line.
+            if elapsed < LOGGED_PROGRESS || std::io::stderr().is_terminal() {
+                print_to_stderr(format_args!("{}", progress(sources, elapsed)));
+            }
         }
-        StartupEvent::ListingIsSlow => {}
         StartupEvent::SourceFailed(error) => warn(error),
         StartupEvent::DemoServerStarted(url) => {
             print_line(format_args!("the demo server shows its request counts at {url}"));

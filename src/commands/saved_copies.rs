@@ -28,6 +28,17 @@ pub(crate) struct SourceFile<'a> {
 pub(crate) struct SavedCopies(HashMap<(OsString, OsString, u64), Vec<PathBuf>>);
 
 impl SavedCopies {
+    /// Checks that a directory can be searched.
+    ///
+    /// # Errors
+    /// It is missing, not a directory, or not readable.
+    pub(crate) fn check_directory(directory: &Path) -> Result<(), CommandError> {
+        match std::fs::read_dir(directory) {
+            Ok(_) => Ok(()),
+            Err(source) => Err(CommandError::Copies { path: directory.into(), source }),
+        }
+    }
+
     /// Searches a directory and everything below it, except what is on one of the devices `mounts`.
     ///
     /// # Errors

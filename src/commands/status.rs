@@ -6,12 +6,14 @@ use jiff::Timestamp;
 
 use super::error::Error;
 use super::exit_status::ExitStatus;
+use super::mount_users::{holders_of, unseen_holder};
 use super::output::{print, print_json};
 use crate::cli::StatusArgs;
 use crate::config::ProcessEnvironment;
 use crate::daemon::control::{
     ControlError, MountReport, Mounts, Request, WallClock, mountpoint_of,
 };
+use crate::daemon::mount_table::{self, MountEntry};
 
 /// The reply of one daemon.
 pub(crate) type Reply = Result<MountReport, ControlError>;
@@ -36,9 +38,27 @@ pub(crate) fn status(arguments: &StatusArgs) -> Result<ExitStatus, Error> {
 /// Sends a request to the daemon of one mount, or of all.
 pub(crate) fn request(mountpoint: Option<&Path>, request: Request) -> Result<Vec<Reply>, Error> {
     let mounts = Mounts::new(&ProcessEnvironment);
-    match mountpoint {
-        Some(mountpoint) => Ok(vec![mounts.report(&mountpoint_of(mountpoint)?, request)]),
-        None => Ok(mounts.all_reports(request)),
+    let mut replies = match mountpoint {
+        Some(mountpoint) => vec![mounts.report(&mountpoint_of(mountpoint)?, request)],
+        None => mounts.all_reports(request),
+    };
+    for report in replies.iter_mut().flatten() {
+        report.held_by = held_by(report);
+    }
+    Ok(replies)
+}
+
+/// Returns what uses a mount that is not in the mount table; `None` if it is mounted.
+fn held_by(report: &MountReport) -> Option<String> {
+    let device = report.device?;
+    let is_mounted = |entry: &MountEntry| {
+        entry.device == device && entry.mountpoint.to_string_lossy() == report.mountpoint
+    };
+    match mount_table::entries() {
+        Ok(entries) if !entries.iter().any(is_mounted) => {
+            Some(holders_of(device).unwrap_or_else(|| unseen_holder(device)))
+        }
+        _ => None,
     }
 }
 

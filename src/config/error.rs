@@ -151,7 +151,10 @@ pub enum KeyFix {
 
 impl Diagnostic for ConfigError {
     fn kind(&self) -> ErrorKind {
-        ErrorKind::Configuration
+        match self {
+            Self::Value { origin: Origin::Flag(_), .. } => ErrorKind::Usage,
+            _ => ErrorKind::Configuration,
+        }
     }
 
     fn hint(&self) -> Option<Cow<'static, str>> {

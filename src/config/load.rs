@@ -34,6 +34,10 @@ pub struct Config {
     pub read_deadline: Duration,
     /// Maximum number of connections to one host for long transfers: 1 to 64.
     pub connections: usize,
+    /// Permission bits of directories; `None` for the default of the mount.
+    pub directory_mode: Option<u16>,
+    /// Permission bits of files; `None` for the default of the mount.
+    pub file_mode: Option<u16>,
     /// The selected sources, or all, by name.
     pub sources: Vec<SourceConfig>,
 }
@@ -44,6 +48,8 @@ known_keys! {
         timezone: Text,
         read_deadline: Text,
         connections: Number,
+        directory_mode: Text,
+        file_mode: Text,
         cache: SubTable,
         source: SubTable,
     }
@@ -81,7 +87,20 @@ impl Config {
         Loader::new(overrides, environment).load(Purpose::Login)
     }
 
-    /// Loads the configuration without its sources, for commands that need none and for the demo.
+    /// Loads the settings of the demo from flags and variables alone. It needs no file, so that
+    /// neither a broken one nor one for other mounts affects it.
+    ///
+    /// # Errors
+    /// The first flag or variable with a wrong value.
+    pub fn load_for_demo(
+        overrides: &Overrides,
+        environment: &dyn Environment,
+    ) -> Result<Self, ConfigError> {
+        let no_file = ConfigFile::empty(PathBuf::new());
+        Loader::new(overrides, environment).load_from(&no_file, Purpose::NoSources)
+    }
+
+    /// Loads the configuration without its sources, for commands that need none.
     ///
     /// # Errors
     /// The first thing that is wrong outside the tables of sources.
@@ -140,6 +159,11 @@ impl<'a> Loader<'a> {
             first(&overrides.connections, keys.connections.map(|Number(digits)| digits))?
                 .unwrap_or_else(|| default(&root, "connections", DEFAULT_CONNECTIONS))
                 .check(value::connections)?;
+        let mode = |key: Option<Text>, of_owner| {
+            key.map(|text| text.check(|text| value::mode(text, of_owner))).transpose()
+        };
+        let directory_mode = mode(keys.directory_mode, 0o500)?;
+        let file_mode = mode(keys.file_mode, 0o400)?;
         let cache = self.cache(&root, keys.cache)?;
         let sources = match purpose {
             Purpose::NoSources => Vec::new(),
@@ -147,7 +171,15 @@ impl<'a> Loader<'a> {
                 self.sources(&root, keys.source, &timezone, purpose == Purpose::Login)?
             }
         };
-        Ok(Config { timezone, cache, read_deadline, connections, sources })
+        Ok(Config {
+            timezone,
+            cache,
+            read_deadline,
+            connections,
+            directory_mode,
+            file_mode,
+            sources,
+        })
     }
 
     /// Reads the file that a flag or a variable names, or the one in the default place, if any.

@@ -135,6 +135,8 @@ fn every_key_is_read() {
         timezone = "Europe/Paris"
         read_deadline = "1m"
         connections = 4
+        directory_mode = "0750"
+        file_mode = "640"
         [cache]
         dir = "blocks"
         memory = "64MiB"
@@ -152,6 +154,7 @@ fn every_key_is_read() {
     assert_eq!(config.timezone.iana_name(), Some("Europe/Paris"));
     assert_eq!(config.read_deadline, Duration::from_secs(60));
     assert_eq!(config.connections, 4);
+    assert_eq!((config.directory_mode, config.file_mode), (Some(0o750), Some(0o640)));
     assert_eq!(config.cache.dir, setup.path(".config/meetfs/blocks"));
     assert_eq!(config.cache.memory.bytes(), 64 << 20);
     assert_eq!(config.cache.disk, DiskLimit::Off);
@@ -743,7 +746,7 @@ const DOCUMENTATION: &str = include_str!("../../docs/configuration.md");
 #[test]
 fn documentation_has_every_key() {
     let keys = [RootKeys::names(), CacheKeys::names(), all_keys()].concat();
-    assert_eq!(keys.len(), 5 + 3 + 3 + 7 + 14 + 17 + 11);
+    assert_eq!(keys.len(), 7 + 3 + 3 + 7 + 14 + 17 + 11);
     let tables = ["cache", "source"];
     for key in keys.iter().filter(|key| !tables.contains(&key.as_str())) {
         assert!(DOCUMENTATION.contains(&format!("`{key}`")), "{key}");

@@ -84,6 +84,23 @@ pub(super) fn read_deadline(text: String) -> Result<Duration, ValueProblem> {
         .ok_or(ValueProblem::ReadDeadlineRange)
 }
 
+/// Parses permission bits in octal digits, of which the owner has at least `of_owner`.
+pub(super) fn mode(text: String, of_owner: u16) -> Result<u16, ValueProblem> {
+    let digits = text.trim();
+    let is_octal =
+        (3..=4).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit());
+    let mode = u16::from_str_radix(digits, 8).ok().filter(|mode| is_octal && *mode <= 0o777);
+    match mode {
+        Some(mode) if mode & of_owner == of_owner => Ok(mode),
+        Some(_) => Err(ValueProblem::OwnerExcluded { least: of_owner }),
+        None => Err(ValueProblem::Malformed {
+            value: text,
+            expected: "a mode of permission bits",
+            hint: Some("Write octal digits such as \"0750\"."),
+        }),
+    }
+}
+
 /// Parses a duration that is not negative.
 pub(super) fn duration(text: String) -> Result<Duration, ValueProblem> {
     signed_duration(text.clone())?.try_into().map_err(|_| malformed_duration(text))
@@ -223,6 +240,25 @@ mod tests {
 
     fn is_malformed<T>(result: Result<T, ValueProblem>, as_what: &str) -> bool {
         matches!(result, Err(ValueProblem::Malformed { expected, .. }) if expected == as_what)
+    }
+
+    #[test]
+    fn modes_are_octal_and_let_the_owner_read() {
+        let directory = |text: &str| mode(text.into(), 0o500).ok();
+        assert_eq!(
+            ["0700", "755", "0500", " 0555 "].map(directory),
+            [Some(0o700), Some(0o755), Some(0o500), Some(0o555)]
+        );
+        for wrong in ["", "7", "0o700", "0800", "rwx", "+700", "-700", "1777", "00700", "０700"] {
+            assert!(
+                matches!(mode(wrong.into(), 0o400), Err(ValueProblem::Malformed { .. })),
+                "{wrong}"
+            );
+        }
+        for excluded in ["0000", "0400", "0055"] {
+            let error = mode(excluded.into(), 0o500).unwrap_err();
+            assert_eq!(error.to_string(), "must contain 0500, so that the owner can read");
+        }
     }
 
     #[test]

@@ -51,6 +51,9 @@ pub enum ValueProblem {
         /// In bytes.
         machine: u64,
     },
+    /// The mode does not let the owner of the mount read it.
+    #[error("must contain {least:04o}, so that the owner can read")]
+    OwnerExcluded { least: u16 },
     #[error("must be at least {}, one block of the cache", ByteSize(DiskLimit::MIN_BYTES))]
     DiskTooSmall,
     #[error("is larger than any disk")]
@@ -100,6 +103,7 @@ impl Diagnostic for ValueProblem {
             Self::Type { .. }
             | Self::NotUtf8
             | Self::ReadDeadlineRange
+            | Self::OwnerExcluded { .. }
             | Self::Path(_)
             | Self::FutureDate(_)
             | Self::Url(_)

@@ -27,7 +27,7 @@ use crate::catalog::{
 };
 use crate::config::{Config, DiskLimit};
 use crate::http::{Client, FetchError};
-use crate::model::{BodyKind, FileId};
+use crate::model::{BodyKind, FileId, SourceName};
 use crate::providers::{LeaseCache, Provider, Registry};
 use crate::read::{Engine, EngineOptions};
 use crate::tree::{LiveTree, TreeBuilder};
@@ -272,6 +272,13 @@ impl Archive {
             // Every source has answered with a failure.
             None => errors.next().map_or(Ok(Readiness::Listed), Err),
         }
+    }
+
+    /// Returns the sources whose first listing is not over.
+    pub(crate) fn unlisted_sources(&self) -> Vec<SourceName> {
+        let unlisted =
+            self.sources.iter().filter(|source| !source.state.borrow().is_first_listing_done);
+        unlisted.map(|source| source.config.name.clone()).collect()
     }
 
     /// Waits until the tree shows the current revision of the catalog.

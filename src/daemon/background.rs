@@ -4,6 +4,7 @@
 //! descriptor of the parent stays alive in it. The child writes `ready` to its standard output. It
 //! reports failures on the standard error that both share, and the parent exits with its code.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
@@ -16,6 +17,9 @@ use super::error::DaemonError;
 
 /// The line that the child writes when the tree can be listed.
 const READY: &str = "ready";
+
+/// The flag by which the child knows that it is one.
+const READINESS_FLAG: &str = "--report-readiness";
 
 /// The exit code for a child whose code does not fit: `failure`.
 const DEFAULT_EXIT_CODE: u8 = 1;
@@ -37,8 +41,7 @@ pub fn start_and_wait(forward: impl Fn(&str)) -> Result<BackgroundStart, DaemonE
     let failed = |source| DaemonError::System { action: "start the background process", source };
     let program = std::env::current_exe().map_err(failed)?;
     let mut child = Command::new(program)
-        .args(std::env::args_os().skip(1))
-        .arg("--report-readiness")
+        .args(child_arguments(std::env::args_os().skip(1)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -64,6 +67,14 @@ pub fn start_and_wait(forward: impl Fn(&str)) -> Result<BackgroundStart, DaemonE
             signal.unwrap_or_default()
         )))),
     }
+}
+
+/// Adds the flag to the arguments of this process, right after the subcommand: behind a `--` it
+/// would be an operand.
+fn child_arguments(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<_> = arguments.collect();
+    arguments.insert(arguments.len().min(1), READINESS_FLAG.into());
+    arguments
 }
 
 /// In the child: waits until the parent has exited without hearing of readiness, by a signal that
@@ -101,4 +112,18 @@ pub(crate) fn report_ready() -> Result<(), DaemonError> {
     writeln!(output, "{READY}").and_then(|()| output.flush()).map_err(failed)?;
     nix::unistd::dup2_stderr(null.as_fd()).map_err(errno)?;
     nix::unistd::dup2_stdout(null.as_fd()).map_err(errno)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flag_of_the_child_precedes_operands() {
+        let arguments = ["mount", "--", "-dash"].map(OsString::from);
+        assert_eq!(
+            child_arguments(arguments.into_iter()),
+            ["mount", READINESS_FLAG, "--", "-dash"].map(OsString::from)
+        );
+    }
 }

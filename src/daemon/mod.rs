@@ -13,6 +13,7 @@ pub mod background;
 pub mod control;
 pub mod demo;
 pub mod error;
+pub(crate) mod fuse_connection;
 pub mod logging;
 pub(crate) mod malloc;
 pub(crate) mod mount_table;

@@ -1,10 +1,15 @@
-//! The mount table of this process (`/proc/self/mountinfo`). Reading it blocks for a short time but
-//! reaches no mounted file system, so that dead and hung mounts do no harm.
+//! The mount tables of this process and of others (`/proc/PID/mountinfo`). Reading one blocks for a
+//! short time but reaches no mounted file system, so that dead and hung mounts do no harm.
+//!
+//! A table shows one mount namespace. A file system that is not in it can still be mounted in
+//! another one, or be in use without a mountpoint.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::makedev;
 
 use crate::fuse::MOUNT_SOURCE;
 
@@ -13,12 +18,23 @@ use crate::fuse::MOUNT_SOURCE;
 pub(crate) struct MountEntry {
     /// Unique among the mounts of the namespace.
     pub(crate) id: u64,
+    /// The id of the mount that contains the mountpoint.
+    pub(crate) parent: u64,
+    /// Device number of the file system, as in stat(2). Bind mounts of it have the same.
+    pub(crate) device: u64,
+    /// The directory of the file system that is mounted. It is `/`, except for a bind mount.
+    pub(crate) root: PathBuf,
     pub(crate) mountpoint: PathBuf,
     pub(crate) kind: String,
     pub(crate) source: String,
     /// User id of the owner of a FUSE mount.
     pub(crate) owner: Option<u32>,
+    /// The lower and upper directories of an overlay that are absolute paths.
+    pub(crate) layers: Vec<PathBuf>,
 }
+
+/// The options of an overlay that are paths, or lists of them separated by colons.
+const LAYER_OPTIONS: [&str; 4] = ["lowerdir", "lowerdir+", "upperdir", "workdir"];
 
 impl MountEntry {
     pub(crate) fn is_meetfs(&self) -> bool {
@@ -28,7 +44,10 @@ impl MountEntry {
     fn parse(line: &str) -> Option<Self> {
         let (left, right) = line.split_once(" - ")?;
         let mut left = left.split(' ');
-        let (id, mountpoint) = (left.next()?.parse().ok()?, left.nth(3)?);
+        let (id, parent) = (left.next()?.parse().ok()?, left.next()?.parse().ok()?);
+        let (major, minor) = left.next()?.split_once(':')?;
+        let device = makedev(major.parse().ok()?, minor.parse().ok()?);
+        let (root, mountpoint) = (left.next()?, left.next()?);
         let mut right = right.split(' ');
         let (kind, source) = (right.next()?, right.next()?);
         let options = right.next().unwrap_or_default();
@@ -36,23 +55,36 @@ impl MountEntry {
             options.split(',').find_map(|option| option.strip_prefix("user_id=")?.parse().ok());
         Some(Self {
             id,
+            parent,
+            device,
+            root: PathBuf::from(unescape(root)),
             mountpoint: PathBuf::from(unescape(mountpoint)),
             kind: kind.into(),
             source: source.into(),
             owner,
+            layers: if kind == "overlay" { layers(options) } else { Vec::new() },
         })
     }
 }
 
+fn layers(options: &str) -> Vec<PathBuf> {
+    let paths = options
+        .split(',')
+        .filter_map(|option| option.split_once('='))
+        .filter(|(name, _)| LAYER_OPTIONS.contains(name))
+        .flat_map(|(_, paths)| paths.split(':'));
+    paths.map(|path| PathBuf::from(unescape(path))).filter(|path| path.is_absolute()).collect()
+}
+
 /// Returns the topmost file system that is mounted at exactly `path`.
 pub(crate) fn mounted_at(path: &Path) -> std::io::Result<Option<MountEntry>> {
-    Ok(table()?.into_iter().rfind(|entry| entry.mountpoint == path))
+    Ok(entries()?.into_iter().rfind(|entry| entry.mountpoint == path))
 }
 
 /// Returns the file system that contains an absolute `path` without links. Compares names alone: a
 /// system call would fail on a dead mount and block on a hung one.
 pub(crate) fn mounted_around(path: &Path) -> std::io::Result<Option<MountEntry>> {
-    let around = table()?.into_iter().filter(|entry| path.starts_with(&entry.mountpoint));
+    let around = entries()?.into_iter().filter(|entry| path.starts_with(&entry.mountpoint));
     // `max_by_key` returns the last of equal entries: the topmost mount at one mountpoint.
     Ok(around.max_by_key(|entry| entry.mountpoint.components().count()))
 }
@@ -60,16 +92,21 @@ pub(crate) fn mounted_around(path: &Path) -> std::io::Result<Option<MountEntry>>
 /// Returns the mountpoints whose topmost file system is a meetfs of this user.
 pub(crate) fn meetfs_mounts_of(user: u32) -> std::io::Result<Vec<PathBuf>> {
     let on_top: BTreeMap<_, _> =
-        table()?.into_iter().map(|entry| (entry.mountpoint.clone(), entry)).collect();
+        entries()?.into_iter().map(|entry| (entry.mountpoint.clone(), entry)).collect();
     let ours = on_top.into_values().filter(|entry| entry.is_meetfs() && entry.owner == Some(user));
     Ok(ours.map(|entry| entry.mountpoint).collect())
 }
 
-/// Returns all entries, in the order in which they were mounted.
-fn table() -> std::io::Result<Vec<MountEntry>> {
+/// Returns all entries of this process, in the order in which they were mounted.
+pub(crate) fn entries() -> std::io::Result<Vec<MountEntry>> {
+    entries_of(Path::new("/proc/self"))
+}
+
+/// Returns all entries of a process, which has a mount namespace of its own or shares one.
+pub(crate) fn entries_of(process: &Path) -> std::io::Result<Vec<MountEntry>> {
     // A name need not be UTF-8: each byte becomes one character, and `unescape` reverses that.
     let table: String =
-        std::fs::read("/proc/self/mountinfo")?.into_iter().map(char::from).collect();
+        std::fs::read(process.join("mountinfo"))?.into_iter().map(char::from).collect();
     Ok(table.lines().filter_map(MountEntry::parse).collect())
 }
 
@@ -108,7 +145,8 @@ mod tests {
             r"36 35 0:52 / /mnt/a\040b\134c rw shared:1 master:2 - fuse meetfs rw,user_id=7,x";
         let entry = MountEntry::parse(line).unwrap();
         assert_eq!(entry.mountpoint, Path::new(r"/mnt/a b\c"));
-        assert_eq!((entry.id, entry.owner), (36, Some(7)));
+        assert_eq!((entry.id, entry.parent, entry.owner), (36, 35, Some(7)));
+        assert_eq!((entry.device, entry.root.as_path()), (makedev(0, 52), Path::new("/")));
         assert!(entry.is_meetfs());
     }
 
@@ -120,6 +158,14 @@ mod tests {
             .collect();
         let expected = OsString::from_vec(b"/mnt/nu\xff".to_vec());
         assert_eq!(MountEntry::parse(&line).unwrap().mountpoint, Path::new(&expected));
+    }
+
+    #[test]
+    fn layers_of_an_overlay_are_paths() {
+        let line =
+            r"40 35 0:53 / /o rw - overlay o rw,lowerdir=/m\040x/acme:low,upperdir=/u,xino=off";
+        let layers = MountEntry::parse(line).unwrap().layers;
+        assert_eq!(layers, [Path::new("/m x/acme"), Path::new("/u")]);
     }
 
     #[test]

@@ -59,6 +59,27 @@ pub enum MountpointError {
         /// The processes that use it, for a person.
         users: String,
     },
+    /// Another mount depends on it, so that its file system would not end with it.
+    #[error("{} is busy: {users}", mountpoint.display())]
+    DependentMounts {
+        mountpoint: PathBuf,
+        /// The mounts that depend on it, for a person.
+        users: String,
+        /// One of them.
+        first: PathBuf,
+    },
+    /// It is not in the mount table, and its file system is still in use.
+    #[error(
+        "{} is unmounted, but {} still serves it: {users}",
+        mountpoint.display(),
+        daemon.map_or_else(|| "its daemon".to_owned(), |pid| format!("its daemon (process {pid})"))
+    )]
+    StillServed {
+        mountpoint: PathBuf,
+        daemon: Option<u32>,
+        /// What uses it, for a person.
+        users: String,
+    },
     #[error(
         "the daemon of {} did not release it within {} s",
         mountpoint.display(),
@@ -76,6 +97,8 @@ impl Diagnostic for MountpointError {
             Self::AlreadyMounted { .. }
             | Self::BeingMounted(_)
             | Self::Busy { .. }
+            | Self::DependentMounts { .. }
+            | Self::StillServed { .. }
             | Self::NotReleased { .. } => ErrorKind::Busy,
             Self::NotADirectory(_)
             | Self::NotEmpty(_)
@@ -102,6 +125,17 @@ impl Diagnostic for MountpointError {
             Self::Hidden { .. } => "Choose a path outside the mountpoint.".into(),
             Self::OtherOwner { .. } => "Unmount it as that user or as root.".into(),
             Self::Busy { .. } => "Close these programs and unmount again.".into(),
+            Self::DependentMounts { first, .. } => {
+                format!("Unmount {} first, then unmount again.", first.display()).into()
+            }
+            Self::StillServed { daemon: Some(pid), .. } => format!(
+                "It ends with the last of these programs. `kill {pid}` ends it now; their reads \
+                 then fail."
+            )
+            .into(),
+            Self::StillServed { daemon: None, .. } => {
+                "It ends with the last of these programs.".into()
+            }
             Self::NotReleased { .. } => "Run the command again in a moment.".into(),
             Self::System { .. } => return None,
         })

@@ -3,10 +3,9 @@
 //! Input: a validated configuration and a locked mountpoint. On failure nothing stays mounted.
 //! Messages for the user go through [`StartupEvent`]; this module prints nothing.
 
-use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use nix::sys::stat::Mode;
@@ -23,7 +22,7 @@ use crate::catalog::CatalogDatabase;
 use crate::config::{Config, ProcessEnvironment};
 use crate::demo_cloud::DemoCloud;
 use crate::fuse::{self, Access, Adapter};
-use crate::model::one_line;
+use crate::model::{SourceName, one_line};
 use crate::vfs::{FileSystem, FileSystemOptions, Owner};
 
 /// Limit on the wait for sizes and details that listings omit, once the tree can be listed. A
@@ -42,8 +41,11 @@ const TOKEN_RENEWAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Limit on the wait for tasks that ignore cancellation.
 const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Delay before [`StartupEvent::ListingIsSlow`].
-const SLOW_LISTING_DELAY: Duration = Duration::from_secs(2);
+/// Delay before the first [`StartupEvent::Waiting`].
+const PROGRESS_DELAY: Duration = Duration::from_secs(2);
+
+/// Interval between further ones.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Exit code when a second signal ends the process during its shutdown: `failure`.
 const FORCED_EXIT_CODE: i32 = 1;
@@ -64,8 +66,12 @@ pub struct ServeOptions<'a> {
 /// A message for the user who waits for the mount to be ready.
 #[derive(Clone, Copy, Debug)]
 pub enum StartupEvent<'a> {
-    /// The first listing takes longer than two seconds.
-    ListingIsSlow,
+    /// The mount is not ready after two seconds, and after every ten seconds from then on.
+    Waiting {
+        /// The sources whose recordings are not listed yet. Without one, their files are examined.
+        sources: &'a [SourceName],
+        elapsed: Duration,
+    },
     /// A source is missing or incomplete; the mount starts without it.
     SourceFailed(&'a ListingError),
     /// The demo server runs; the URL shows its request counts.
@@ -171,7 +177,7 @@ impl Server<'_> {
         let mounted = self.mount(archive, &path, kernel_ended)?;
         let control = {
             let _context = self.runtime.enter();
-            control::Server::start(&path, archive, &ProcessEnvironment, ended)
+            control::Server::start(&path, mounted.device(), archive, &ProcessEnvironment, ended)
         };
         // From here on the mount table keeps other processes from mounting here.
         drop(mountpoint);
@@ -202,20 +208,29 @@ impl Server<'_> {
     /// Waits until the tree has something to show.
     async fn list(&self, archive: &Archive) -> Result<(), DaemonError> {
         let report = self.options.report;
-        let slow = async {
-            tokio::time::sleep(SLOW_LISTING_DELAY).await;
-            report(StartupEvent::ListingIsSlow);
-            std::future::pending::<Infallible>().await
+        let started = Instant::now();
+        let progress = async {
+            tokio::time::sleep(PROGRESS_DELAY).await;
+            loop {
+                let sources = archive.unlisted_sources();
+                report(StartupEvent::Waiting { sources: &sources, elapsed: started.elapsed() });
+                tokio::time::sleep(PROGRESS_INTERVAL).await;
+            }
         };
+        tokio::select! {
+            listed = self.list_quietly(archive) => listed,
+            never = progress => match never {},
+        }
+    }
+
+    async fn list_quietly(&self, archive: &Archive) -> Result<(), DaemonError> {
+        let report = self.options.report;
         archive.start(self.runtime.handle());
         let first_listing = archive.first_listing(|error| {
             tracing::warn!("{}", one_line(error));
             report(StartupEvent::SourceFailed(error));
         });
-        let readiness = tokio::select! {
-            listed = first_listing => listed?,
-            never = slow => match never {},
-        };
+        let readiness = first_listing.await?;
         if readiness == Readiness::Listed {
             // Enrichment that takes longer continues in the background.
             let _ = tokio::time::timeout(SETTLE_TIMEOUT, archive.wait_until_settled()).await;
@@ -231,10 +246,13 @@ impl Server<'_> {
         ended: watch::Sender<bool>,
     ) -> Result<fuse::MountedSession, DaemonError> {
         let shared = self.options.allow_other;
+        let config = &self.options.config;
+        let default_modes = if shared { (0o555, 0o444) } else { (0o500, 0o400) };
         let owner = Owner {
             uid: nix::unistd::getuid().as_raw(),
             gid: nix::unistd::getgid().as_raw(),
-            shared,
+            directory_mode: config.directory_mode.unwrap_or(default_modes.0),
+            file_mode: config.file_mode.unwrap_or(default_modes.1),
         };
         let file_system = FileSystem::new(FileSystemOptions {
             tree: archive.tree.clone(),

@@ -6,7 +6,9 @@ use std::error::Error;
 /// What an error is about. Commands derive their exit code from it, and `--json` prints it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// The configuration, a flag or a variable has a wrong value.
+    /// A flag or an argument has a wrong value.
+    Usage,
+    /// The configuration or a variable has a wrong value.
     Configuration,
     /// A credential is missing, wrong, expired or revoked.
     Credential,
@@ -34,6 +36,7 @@ impl ErrorKind {
     /// Returns the name that `--json` prints.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Usage => "usage",
             Self::Configuration => "configuration",
             Self::Credential => "credential",
             Self::NotAllowed => "not_allowed",

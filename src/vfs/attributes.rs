@@ -39,22 +39,24 @@ pub struct Attributes {
 pub struct Owner {
     pub uid: u32,
     pub gid: u32,
-    /// Whether other users can read: modes 0444 and 0555 instead of 0400 and 0500. Only the owner
-    /// can read generated files in any case, because a `meeting.json` can contain facts that the
-    /// provider shows only to the host of the meeting.
-    pub shared: bool,
+    /// Permission bits of directories.
+    pub directory_mode: u16,
+    /// Permission bits of recordings. Generated files have those of the owner alone, because a
+    /// `meeting.json` can contain facts that the provider shows only to the host of the meeting.
+    pub file_mode: u16,
 }
+
+/// The bits of a mode that are those of the owner.
+const OWNER_BITS: u16 = 0o700;
 
 impl Owner {
     pub(super) fn attributes(&self, node: &Node) -> Attributes {
         let mode = match &node.content {
-            Content::Directory { .. } if self.shared => 0o555,
-            Content::Directory { .. } => 0o500,
-            Content::Recording { .. } if self.shared => 0o444,
-            Content::Recording { .. }
-            | Content::Text(_)
-            | Content::Document(_)
-            | Content::Note { .. } => 0o400,
+            Content::Directory { .. } => self.directory_mode,
+            Content::Recording { .. } => self.file_mode,
+            Content::Text(_) | Content::Document(_) | Content::Note { .. } => {
+                self.file_mode & OWNER_BITS
+            }
         };
         Attributes {
             ino: node.ino,

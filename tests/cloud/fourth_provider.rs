@@ -251,6 +251,8 @@ fn config(url: Url, cache: &Path) -> Config {
         },
         read_deadline: TIMEOUT,
         connections: 4,
+        directory_mode: None,
+        file_mode: None,
         sources: vec![source],
     }
 }

@@ -58,6 +58,28 @@ fn cache_in_use_is_shown_but_not_cleared() {
 }
 
 #[test]
+fn missing_directory_is_not_cleared() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for wrong in [directory.path().join("nope"), file] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_meetfs"));
+        let command = command.args(["cache", "clear", "--cache-dir"]).arg(&wrong);
+        let output = command.env("XDG_CONFIG_HOME", directory.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert_eq!(output.stdout, b"");
+        let message = String::from_utf8(output.stderr).unwrap();
+        let expected = format!("error: cannot clear the cache {}: ", wrong.display());
+        assert!(message.starts_with(&expected), "{message}");
+    }
+    // Nothing has been downloaded into the directory of the configuration yet.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meetfs"));
+    let command = command.args(["cache", "clear"]).env("XDG_CONFIG_HOME", directory.path());
+    let output = command.env("XDG_CACHE_HOME", directory.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
 fn status_shows_directory_and_blocks() {
     let directory = tempfile::tempdir().unwrap();
     let output = meetfs(directory.path(), &["status"]);

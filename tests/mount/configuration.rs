@@ -37,7 +37,9 @@ fn assert_refused(rig: &Rig, code: i32, words: &[&str]) {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{}", text(&output));
         assert_eq!(String::from_utf8_lossy(&output.stdout), "");
-        assert!(stderr.starts_with("error: "), "{stderr}");
+        let mut after_progress =
+            stderr.lines().skip_while(|line| line.starts_with("waiting for acme to list"));
+        assert!(after_progress.next().is_some_and(|line| line.starts_with("error: ")), "{stderr}");
         assert_eq!(stderr.matches("error: ").count(), 1, "{stderr}");
         for word in words {
             assert!(stderr.contains(word), "{word:?} is not in: {stderr}");
@@ -240,6 +242,61 @@ fn demo_refuses_a_configuration() {
 }
 
 #[test]
+fn demo_reads_no_configuration_file() {
+    let rig = rig();
+    let home = rig.directory.path().join("home");
+    std::fs::create_dir_all(home.join("meetfs")).expect("a directory");
+    std::fs::write(home.join("meetfs/config.toml"), "this is = not = TOML").expect("a file");
+    let broken = home.join("meetfs/config.toml");
+    for variable in [("XDG_CONFIG_HOME", &home), ("MEETFS_CONFIG", &broken)] {
+        let mut command = rig.meetfs();
+        command.args(["mount", "--demo", "--log-file"]).arg(rig.log_path()).arg(&rig.mountpoint);
+        let output = run(command.env(variable.0, variable.1), COMMAND_TIMEOUT);
+        assert!(output.status.success(), "{variable:?}: {}", text(&output));
+        rig.unmount();
+    }
+    let mut command = rig.meetfs();
+    command.args(["mount", "--demo", "--log-file"]).arg(rig.log_path());
+    command.arg("--cache-dir").arg(&broken).arg(&rig.mountpoint);
+    let output = run(&mut command, COMMAND_TIMEOUT);
+    assert!(!output.status.success(), "{}", text(&output));
+    assert!(text(&output).contains("home/meetfs/config.toml cannot be used"), "{}", text(&output));
+    assert_nothing_left(&rig, COMMAND_TIMEOUT);
+}
+
+#[test]
+fn wrong_value_of_a_flag_is_wrong_usage() {
+    let rig = rig();
+    rig.write_config(&rig.config());
+    for (arguments, expected) in [
+        (&["--memory", "lots"][..], "error: `--memory`: `lots` is not a size\nhint: "),
+        (&["--timezone", "Mars"], "error: `--timezone`: unknown time zone"),
+        (&["--connections", "0"], "error: `--connections`: "),
+        (&["--read-deadline", "soon"], "error: `--read-deadline`: "),
+        (&["--disk", "1B"], "error: `--disk`: "),
+        (&["-o", "foo"], "unknown option `foo`\nhint: "),
+    ] {
+        for command in ["mount", "doctor"] {
+            if command == "doctor" && arguments[0] == "-o" {
+                continue;
+            }
+            let mut words = rig.meetfs();
+            words.args([command, "--config"]).arg(rig.config_path()).args(arguments);
+            if command == "mount" {
+                words.arg(&rig.mountpoint);
+            }
+            let output = run(&mut words, COMMAND_TIMEOUT);
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output));
+            assert!(text(&output).contains(expected), "{arguments:?}: {}", text(&output));
+        }
+    }
+    let output = run(rig.meetfs().args(["mount", "--ro"]).arg(&rig.mountpoint), COMMAND_TIMEOUT);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert!(text(&output).contains("as in `-o ro`"), "{}", text(&output));
+    assert!(!text(&output).contains("readiness"), "{}", text(&output));
+}
+
+#[test]
 fn failed_demo_mount_prints_only_the_error() {
     let rig = rig();
     // In a mount namespace in which FUSE is not available.
@@ -336,7 +393,11 @@ fn silent_api_ends_the_mount_in_time() {
     let rig = rig();
     rig.write_config(&rig.config());
     rig.cloud.inject(Trigger::always(Server::Api).on("/v2/").does(Effect::BlackHole));
-    assert_refused(&rig, 1, &["acme: cannot list recordings", "did not answer within"]);
+    assert_refused(
+        &rig,
+        1,
+        &["waiting for acme to list the", "acme: cannot list recordings", "did not answer within"],
+    );
 }
 
 #[test]

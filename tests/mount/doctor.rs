@@ -2,7 +2,8 @@
 
 use std::process::Output;
 
-use crate::support::{COMMAND_TIMEOUT, Rig, refusing_address, run, text};
+use crate::support::processes::RunningCommand;
+use crate::support::{COMMAND_TIMEOUT, Rig, refusing_address, run, text, wait_until};
 use meetfs::demo_cloud::{Archive, DemoCloudOptions, Effect, Server, Trigger};
 
 fn rig() -> Rig {
@@ -188,4 +189,20 @@ fn cache_directory_is_tested_and_left_empty() {
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains(&format!("ok       cache directory: {}", directory.display())), "{text}");
     assert!(!rig.directory.path().join("new").exists(), "nothing is left");
+}
+
+#[test]
+fn each_check_is_printed_when_it_ends() {
+    let rig = rig();
+    rig.cloud.inject(Trigger::always(Server::Api).does(Effect::BlackHole));
+    let mut command = rig.meetfs();
+    command.args(["doctor", "--config"]).arg(rig.config_path());
+    let mut running = RunningCommand::start(&mut command);
+    wait_until(COMMAND_TIMEOUT, "the first checks are printed", || {
+        running.output().contains("cache directory: ")
+    });
+    assert!(running.is_running(), "{}", running.output());
+    rig.cloud.clear_faults();
+    running.end(COMMAND_TIMEOUT);
+    assert!(running.output().contains("acme, reading: "), "{}", running.output());
 }

@@ -160,9 +160,12 @@ fn unsaved_files_are_listed_until_saved() {
     copy("printf 'hello' > \"$(echo $B/acme/*/*later/chat.txt)\"");
     assert_eq!(unsaved(&[]), (Some(1), 1));
     let output = expiring(&rig, &["--not-in", "/does/not/exist"]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(text(&output).contains("for copies"), "{}", text(&output));
     rig.unmount();
+    // The directory is wrong whether or not something is mounted.
+    let output = expiring(&rig, &["--not-in", "/does/not/exist"]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
 }
 
 #[test]
@@ -189,6 +192,6 @@ fn mount_does_not_count_as_backup() {
     let (code, files, message) = unsaved(rig.directory.path());
     assert_eq!((code, files), (Some(1), 4), "{message}");
     let (code, _, message) = unsaved(&rig.mountpoint);
-    assert!(code == Some(1) && message.contains("in the mount itself"), "{message}");
+    assert!(code == Some(2) && message.contains("in the mount itself"), "{message}");
     rig.unmount();
 }

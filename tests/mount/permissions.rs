@@ -45,6 +45,59 @@ fn mount_is_readable_by_its_user_only() {
 }
 
 #[test]
+fn modes_of_the_configuration_are_those_of_copies() {
+    let rig = rig().with("directory_mode = \"0750\"\nfile_mode = \"0640\"");
+    rig.mount();
+    let modes = rig.shell("find . -printf '%y %m\\n' | sort -u");
+    assert_eq!(modes, "d 750\nf 600\nf 640\n");
+    // Writing is not a question of permission.
+    let output = rig.try_shell("LC_ALL=C touch new 2>&1", COMMAND_TIMEOUT);
+    assert!(text(&output).contains("Read-only file system"), "{}", text(&output));
+    // Another user makes a copy of a copy, and removes it.
+    let line = "set -e; rsync -a acme/ \"$C/mine\"; chmod -R a+rX \"$C/mine\"";
+    let copies = rig.directory.path().join("copies");
+    std::fs::create_dir(&copies).expect("a directory");
+    std::fs::set_permissions(&copies, std::fs::Permissions::from_mode(0o777)).expect("a mode");
+    rig.shell(&format!("C='{}'; {line}", copies.display()));
+    let line = format!(
+        "set -e; cd '{}'; umask 077; rsync -rp mine/ theirs; rm -r theirs",
+        copies.display()
+    );
+    let output = as_other_user(&rig, &line);
+    assert!(output.status.success(), "{}", text(&output));
+    rig.unmount();
+    for (line, expected) in [
+        ("directory_mode = \"0400\"", "`directory_mode`: must contain 0500"),
+        ("file_mode = \"rw\"", "`file_mode`: `rw` is not a mode"),
+    ] {
+        let configuration = rig.config();
+        let (_, rest) = configuration.split_once("file_mode = \"0640\"").expect("the keys");
+        rig.write_config(&format!("{line}\n{rest}"));
+        let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
+        assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+        assert!(text(&output).contains(expected), "{}", text(&output));
+    }
+}
+
+#[test]
+fn documented_copy_can_be_removed() {
+    let rig = rig();
+    rig.mount();
+    let copies = rig.directory.path().join("copies");
+    std::fs::create_dir(&copies).expect("a directory");
+    std::fs::set_permissions(&copies, std::fs::Permissions::from_mode(0o777)).expect("a mode");
+    // With its modes, it cannot; root can in any case.
+    let remove = |options: &str| {
+        rig.shell(&format!("rsync -a {options} acme/ '{}/mine/'", copies.display()));
+        rig.shell(&format!("chown -R {OTHER_USER} '{}'", copies.display()));
+        as_other_user(&rig, &format!("rm -r '{}/mine'", copies.display())).status.success()
+    };
+    assert!(!remove(""));
+    assert!(remove("--chmod=u+w"));
+    rig.unmount();
+}
+
+#[test]
 fn other_user_cannot_enter_the_mount() {
     let rig = rig();
     rig.mount();

@@ -390,3 +390,30 @@ fn hanging_daemon_is_reported_in_time() {
     let refreshed = command(&rig, &["refresh"]);
     assert!(refreshed.status.success(), "{}", text(&refreshed));
 }
+
+/// `su` and `sudo -E` keep the variable.
+#[test]
+fn runtime_directory_of_another_user_is_left_out() {
+    let rig = Rig::new(options(Archive::many(2, 20)));
+    let session = rig.directory.path().join("session");
+    std::fs::create_dir(&session).expect("a directory");
+    std::os::unix::fs::chown(&session, Some(65534), Some(65534)).expect("an owner");
+    rig.write_config(&rig.config());
+    let output = run(rig.mount_command().env("XDG_RUNTIME_DIR", &session), COMMAND_TIMEOUT);
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(std::fs::read_dir(&session).expect("a directory").count(), 0);
+    for words in [["status"], ["refresh"], ["expiring"]] {
+        // A command finds it with the variable, without it, and with one that leads nowhere.
+        for variable in [Some(session.as_path()), None, Some(std::path::Path::new("/nowhere"))] {
+            let mut command = rig.meetfs();
+            command.args(words).arg(&rig.mountpoint);
+            match variable {
+                Some(directory) => command.env("XDG_RUNTIME_DIR", directory),
+                None => command.env_remove("XDG_RUNTIME_DIR"),
+            };
+            let output = run(&mut command, COMMAND_TIMEOUT);
+            assert!(output.status.success(), "{words:?}, {variable:?}: {}", text(&output));
+        }
+    }
+    rig.unmount();
+}

@@ -209,3 +209,165 @@ fn commands_do_not_hang_with_the_daemon() {
     assert_eq!(rig.shell("ls").trim(), "acme");
     rig.unmount();
 }
+
+fn shell(line: &str, rig: &Rig) {
+    let mut command = Command::new("sh");
+    command.args(["-ec", line]).env("M", &rig.mountpoint).current_dir(rig.directory.path());
+    let output = run(&mut command, COMMAND_TIMEOUT);
+    assert!(output.status.success(), "{line}: {}", text(&output));
+}
+
+/// Returns `meetfs unmount` of the mountpoint, with the directories of the rig and without them.
+fn unmount_commands(rig: &Rig) -> [Command; 2] {
+    let mut own = rig.meetfs();
+    own.arg("unmount").arg(&rig.mountpoint);
+    [own, unmount_command(&rig.mountpoint)]
+}
+
+#[test]
+fn mount_in_another_namespace_is_reported() {
+    for command in 0..2 {
+        let rig = mounted();
+        let mut unshare = Command::new("unshare");
+        let holder = RunningCommand::start(unshare.args([
+            "--mount",
+            "--propagation",
+            "private",
+            "sleep",
+            "60",
+        ]));
+        holder.wait_for_program("sleep");
+        let daemon = rig.daemon().expect("a daemon");
+        let message = failure(&mut unmount_commands(&rig)[command], 4);
+        assert!(
+            message.contains(&format!("is unmounted, but its daemon (process {daemon}) still"))
+                && message.contains(&format!("sleep (process {}) has it mounted", holder.id()))
+                && message.contains("in another mount namespace")
+                && message.contains(&format!("`kill {daemon}`")),
+            "{message}"
+        );
+        assert_eq!(rig.entries_in_mount_table(), 0);
+        // It is not forgotten with the mountpoint.
+        let message = failure(&mut unmount_commands(&rig)[0], 4);
+        assert!(message.contains(&format!("sleep (process {})", holder.id())), "{message}");
+        let status = run(rig.meetfs().arg("status"), COMMAND_TIMEOUT);
+        assert!(text(&status).contains("UNMOUNTED, but still in use: "), "{}", text(&status));
+        drop(holder);
+        assert_nothing_left(&rig, COMMAND_TIMEOUT);
+        let message = failure(&mut unmount_commands(&rig)[0], 1);
+        assert!(message.contains("no meetfs is mounted at"), "{message}");
+    }
+}
+
+#[test]
+fn bind_mount_is_named_before_anything_is_unmounted() {
+    let rig = mounted();
+    let bind = rig.directory.path().join("bind");
+    shell("mkdir bind && mount --bind \"$M\"/acme bind", &rig);
+    let message = failure(&mut unmount_command(&rig.mountpoint), 4);
+    let place = bind.display();
+    assert!(
+        message.contains(&format!("is busy: it is also mounted at {place}"))
+            && message.contains(&format!("hint: Unmount {place} first")),
+        "{message}"
+    );
+    assert_eq!(rig.shell("ls").trim(), "acme");
+    assert_eq!(rig.status()["held_by"], serde_json::Value::Null);
+    // The bind mount alone can be unmounted.
+    let output = run(&mut unmount_command(&bind), COMMAND_TIMEOUT);
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(rig.shell("ls").trim(), "acme");
+    rig.unmount();
+    assert_nothing_left(&rig, COMMAND_TIMEOUT);
+}
+
+#[test]
+fn last_bind_mount_ends_the_daemon() {
+    let rig = mounted();
+    let bind = rig.directory.path().join("bind");
+    shell("mkdir bind && mount --bind \"$M\"/acme bind && umount \"$M\"", &rig);
+    let message = failure(&mut unmount_commands(&rig)[0], 4);
+    assert!(message.contains(&format!("it is also mounted at {}", bind.display())), "{message}");
+    let output = run(&mut unmount_command(&bind), COMMAND_TIMEOUT);
+    assert!(output.status.success(), "{}", text(&output));
+    assert_nothing_left(&rig, COMMAND_TIMEOUT);
+}
+
+#[test]
+fn overlay_is_named_before_anything_is_unmounted() {
+    let rig = mounted();
+    shell(
+        "mkdir low over && mount -t overlay overlay -o lowerdir=\"$M\"/acme:\"$PWD\"/low over",
+        &rig,
+    );
+    let output = run(&mut unmount_command(&rig.mountpoint), COMMAND_TIMEOUT);
+    let over = rig.directory.path().join("over");
+    shell("umount over", &rig);
+    let message = text(&output);
+    assert_eq!(output.status.code(), Some(4), "{message}");
+    assert!(message.contains(&format!("the overlay {} uses it", over.display())), "{message}");
+    rig.unmount();
+    assert_nothing_left(&rig, COMMAND_TIMEOUT);
+}
+
+#[test]
+fn detached_mount_names_its_last_user() {
+    let rig = mounted();
+    let holder = RunningCommand::shell(&rig, "cd acme && exec sleep 60");
+    holder.wait_for_program("sleep");
+    holder.wait_until_inside("acme");
+    shell("umount --lazy \"$M\"", &rig);
+    let message = failure(&mut unmount_commands(&rig)[0], 4);
+    assert!(message.contains(&format!("sleep (process {}) uses it", holder.id())), "{message}");
+    drop(holder);
+    assert_nothing_left(&rig, COMMAND_TIMEOUT);
+}
+
+#[test]
+fn mount_inside_the_mount_is_named() {
+    let rig = mounted();
+    let inside = rig.mountpoint.join("acme");
+    shell("mount -t tmpfs tmpfs \"$M\"/acme", &rig);
+    let output = run(&mut unmount_command(&rig.mountpoint), COMMAND_TIMEOUT);
+    shell("umount \"$M\"/acme", &rig);
+    let message = text(&output);
+    assert_eq!(output.status.code(), Some(4), "{message}");
+    assert!(message.contains(&format!("{} is mounted inside it", inside.display())), "{message}");
+    rig.unmount();
+}
+
+#[test]
+fn passing_use_does_not_keep_a_mount_busy() {
+    let rig = rig();
+    for _ in 0..5 {
+        rig.mount();
+        let listing = RunningCommand::outside(&rig, "while :; do ls \"$M\"; done");
+        wait_until(COMMAND_TIMEOUT, "it lists", || listing.output().contains("acme"));
+        let output = run(&mut unmount_command(&rig.mountpoint), COMMAND_TIMEOUT);
+        assert!(output.status.success(), "{}", text(&output));
+        drop(listing);
+        assert_nothing_left(&rig, COMMAND_TIMEOUT);
+    }
+}
+
+#[test]
+fn mountpoint_may_follow_two_dashes() {
+    let rig = rig();
+    rig.write_config(&rig.config());
+    for name in ["meetings", "-dash", "--report-readiness"] {
+        let place = rig.directory.path().join(name);
+        std::fs::create_dir_all(&place).expect("a mountpoint");
+        let mut mount = rig.meetfs();
+        mount.args(["mount", "--config"]).arg(rig.config_path());
+        mount.args(["--", name]).current_dir(rig.directory.path());
+        let output = run(&mut mount, COMMAND_TIMEOUT);
+        assert!(output.status.success(), "{name}: {}", text(&output));
+        let listed = run(Command::new("ls").arg(&place), COMMAND_TIMEOUT);
+        assert_eq!(listed.stdout, b"acme\n", "{name}");
+        let mut unmount = rig.meetfs();
+        unmount.args(["unmount", "--", name]).current_dir(rig.directory.path());
+        let output = run(&mut unmount, COMMAND_TIMEOUT);
+        assert!(output.status.success(), "{name}: {}", text(&output));
+        wait_until(COMMAND_TIMEOUT, "the daemon has exited", || processes_for(&place).is_empty());
+    }
+}

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::commands::exit_status::ExitStatus;
+use crate::commands::output::print_line;
 use crate::model::{Diagnostic, one_line};
 
 /// How a check ended.
@@ -101,6 +102,23 @@ impl Check {
             line => format!("\n         {line}"),
         });
         format!("{verdict}  {}: {}{}\n", self.subject, self.finding, fix.collect::<String>())
+    }
+}
+
+/// The results so far. As text, each is printed as soon as it is there: a host that does not answer
+/// takes its timeout.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) is_json: bool,
+    pub(crate) checks: Vec<Check>,
+}
+
+impl Report {
+    pub(crate) fn add(&mut self, check: Check) {
+        if !self.is_json {
+            print_line(format_args!("{}", check.as_text().trim_end_matches('\n')));
+        }
+        self.checks.push(check);
     }
 }
 

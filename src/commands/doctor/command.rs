@@ -2,45 +2,46 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::check::{Check, Verdict, exit_status};
+use super::check::{Check, Report, Verdict, exit_status};
 use super::{cache, source, system};
 use crate::catalog::CatalogDatabase;
 use crate::cli::DoctorArgs;
 use crate::commands::error::{CommandError, Error};
 use crate::commands::exit_status::ExitStatus;
-use crate::commands::output::{print, print_json};
+use crate::commands::output::print_json;
 use crate::config::{Config, DiskLimit, ProcessEnvironment};
 use crate::daemon::archive::Archive;
+use crate::model::{Diagnostic, ErrorKind};
 
 /// Checks everything that a mount needs.
 ///
 /// # Errors
 /// The checks cannot run, or their results cannot be printed.
 pub(crate) fn doctor(arguments: &DoctorArgs) -> Result<ExitStatus, Error> {
-    let mut checks = system::checks();
+    let mut report = Report { is_json: arguments.json, checks: Vec::new() };
+    system::checks().into_iter().for_each(|check| report.add(check));
     match Config::load(&arguments.overrides(), &ProcessEnvironment) {
         Ok(config) => {
             let sources = config.sources.len();
             let plural = if sources == 1 { "" } else { "s" };
-            checks.push(Check::ok("configuration", format!("{sources} source{plural}")));
-            checks.extend(cache::checks(&config));
-            checks.extend(check_sources(config)?);
+            report.add(Check::ok("configuration", format!("{sources} source{plural}")));
+            cache::checks(&config).into_iter().for_each(|check| report.add(check));
+            check_sources(config, &mut report)?;
         }
+        Err(error) if error.kind() == ErrorKind::Usage => return Err(error.into()),
         Err(error) => {
             let fix = "Correct it and run the command again.";
             let check = Check::of_error(Verdict::Failure, "configuration", &error, fix);
-            checks.push(check.of_configuration());
+            report.add(check.of_configuration());
         }
     }
     if arguments.json {
-        print_json(&checks)?;
-    } else {
-        print(&checks.iter().map(Check::as_text).collect::<String>())?;
+        print_json(&report.checks)?;
     }
-    Ok(exit_status(&checks))
+    Ok(exit_status(&report.checks))
 }
 
-fn check_sources(mut config: Config) -> Result<Vec<Check>, Error> {
+fn check_sources(mut config: Config, report: &mut Report) -> Result<(), Error> {
     // A running mount may have the disk cache, and the checks need none.
     config.cache.disk = DiskLimit::Off;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -51,7 +52,7 @@ fn check_sources(mut config: Config) -> Result<Vec<Check>, Error> {
     let ended = CancellationToken::new();
     let archive =
         Archive::new(&config, CatalogDatabase::in_memory()?, runtime.handle(), ended.clone())?;
-    let checks = runtime.block_on(source::checks(&archive));
+    runtime.block_on(source::checks(&archive, report));
     ended.cancel();
-    Ok(checks)
+    Ok(())
 }

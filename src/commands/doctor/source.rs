@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
-use super::check::{Check, Verdict};
+use super::check::{Check, Report, Verdict};
 use super::scopes;
 use crate::daemon::archive::Archive;
 use crate::daemon::source::Source;
@@ -36,18 +36,16 @@ const CHECK_DOWNLOAD_PERMISSION: &str =
 const RUN_LATER: &str = "Run the command again in a few minutes. If the error persists, see the log \
                          of a mount with --log-level debug.";
 
-pub(crate) async fn checks(archive: &Archive) -> Vec<Check> {
-    let mut checks = Vec::new();
+pub(crate) async fn checks(archive: &Archive, report: &mut Report) {
     for (source, _) in archive.sources() {
-        checks.extend(check_source(archive, source).await);
+        check_source(archive, source, report).await;
     }
-    checks
 }
 
-async fn check_source(archive: &Archive, source: &Source) -> Vec<Check> {
+async fn check_source(archive: &Archive, source: &Source, report: &mut Report) {
     let name = source.config.name.to_string();
-    let mut checks = endpoints(archive.client(), source).await;
-    checks.extend(scopes::checks(source).await);
+    endpoints(archive.client(), source, report).await;
+    scopes::checks(source).await.into_iter().for_each(|check| report.add(check));
     let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
     let from = today.checked_sub(LISTED_DAYS.days()).unwrap_or(today);
     let span = DaySpan { from, to: today };
@@ -68,14 +66,14 @@ async fn check_source(archive: &Archive, source: &Source) -> Vec<Check> {
                 &error,
                 RETRIED_BY_MOUNT,
             );
-            checks.push(if is_configuration { check.of_configuration() } else { check });
-            return checks;
+            report.add(if is_configuration { check.of_configuration() } else { check });
+            return;
         }
     };
     let meetings = listing.meetings.len();
     let finding =
         format!("{meetings} meeting{} since {from}", if meetings == 1 { "" } else { "s" });
-    checks.push(match listing.failed.first() {
+    report.add(match listing.failed.first() {
         None => Check::ok(format!("{name}, listing"), finding),
         Some((days, error)) => Check::of_error_with_context(
             Verdict::Warning,
@@ -85,7 +83,9 @@ async fn check_source(archive: &Archive, source: &Source) -> Vec<Check> {
             RETRIED_BY_MOUNT,
         ),
     });
-    checks.extend(late_files(source, &listing.meetings).await);
+    if let Some(check) = late_files(source, &listing.meetings).await {
+        report.add(check);
+    }
     let mut files: Vec<&RecordingFile> = listing
         .meetings
         .iter()
@@ -95,14 +95,14 @@ async fn check_source(archive: &Archive, source: &Source) -> Vec<Check> {
     files.sort_by_key(|file| (file.recording_start, file.id.clone()));
     let subject = format!("{name}, reading");
     let Some(newest) = files.last() else {
-        checks.push(Check::warning(
+        report.add(Check::warning(
             subject,
             format!("the last {LISTED_DAYS} days have no recording to read from"),
             "Run the command again when there is one.",
         ));
-        return checks;
+        return;
     };
-    checks.push(match archive.engine.find_size(&newest.id, newest.body).await {
+    report.add(match archive.engine.find_size(&newest.id, newest.body).await {
         Ok(size) => Check::ok(subject, format!("read one byte of a file of {size} bytes")),
         Err(error @ FetchError::NotAllowed(_)) => {
             Check::of_error(Verdict::Failure, subject, &error, CHECK_DOWNLOAD_PERMISSION)
@@ -110,7 +110,6 @@ async fn check_source(archive: &Archive, source: &Source) -> Vec<Check> {
         }
         Err(error) => Check::of_error(Verdict::Failure, subject, &error, RUN_LATER),
     });
-    checks
 }
 
 /// Checks with the newest meeting that late files can be looked up. Returns nothing if they can.
@@ -130,8 +129,7 @@ async fn late_files(source: &Source, meetings: &[Meeting]) -> Option<Check> {
 }
 
 /// Checks that the endpoints of the source can be reached over DNS and TLS, and compares clocks.
-async fn endpoints(client: &Client, source: &Source) -> Vec<Check> {
-    let mut checks = Vec::new();
+async fn endpoints(client: &Client, source: &Source, report: &mut Report) {
     for url in &source.provider.descriptor().base_urls {
         let subject = format!("{}, {}", source.config.name, url.host_str().unwrap_or("?"));
         let request = ApiRequest {
@@ -156,12 +154,12 @@ async fn endpoints(client: &Client, source: &Source) -> Vec<Check> {
             Err(error) => {
                 let fix = "Check the network and the URL. A proxy is taken from HTTPS_PROXY; the \
                            system must trust its certificate.";
-                checks.push(Check::of_error(Verdict::Failure, subject, &error, fix));
+                report.add(Check::of_error(Verdict::Failure, subject, &error, fix));
                 continue;
             }
         };
         let offset = date.and_then(|date| clock_offset(&date, SystemTime::now()));
-        checks.push(match offset {
+        report.add(match offset {
             Some(offset) if offset > MAX_CLOCK_OFFSET => Check::warning(
                 subject,
                 format!("reachable, but the clock of this system is {} s off", offset.as_secs()),
@@ -170,7 +168,6 @@ async fn endpoints(client: &Client, source: &Source) -> Vec<Check> {
             _ => Check::ok(subject, "reachable"),
         });
     }
-    checks
 }
 
 /// Returns the offset of the clock from the `Date` header of a server.

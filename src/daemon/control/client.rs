@@ -85,6 +85,12 @@ impl Mounts {
         self.send(mountpoint, request)
     }
 
+    /// Returns whether a daemon listens for this mount, also if it does not answer.
+    pub(crate) fn is_served(&self, mountpoint: &Path) -> bool {
+        let name = socket::file_name(mountpoint);
+        self.directories.iter().any(|directory| UnixStream::connect(directory.join(&name)).is_ok())
+    }
+
     /// Returns the reports of every mount, ordered by mountpoint. Dead mounts have a report, too.
     pub(crate) fn all_reports(&self, request: Request) -> Vec<Result<MountReport, ControlError>> {
         let mut reports = self.send_to_all(request);
@@ -152,12 +158,15 @@ impl Mounts {
     }
 }
 
-/// Whether no daemon owns the socket: it does not exist, its daemon was killed, or its path is too
-/// long for a socket (unix(7)), so that no daemon can own it.
+/// Whether no daemon of this user owns the socket: it does not exist, its daemon was killed, it
+/// belongs to another user, or its path is too long for a socket (unix(7)).
 fn has_no_daemon(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),
-        ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::InvalidInput
+        ErrorKind::NotFound
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::PermissionDenied
+            | ErrorKind::InvalidInput
     )
 }
 

@@ -35,6 +35,12 @@ pub(crate) struct MountReport {
     pub version: Option<String>,
     /// Start of the mount.
     pub since: Option<Timestamp>,
+    /// Device number, as in stat(2) on a file of the mount.
+    #[serde(default)]
+    pub device: Option<u64>,
+    /// What uses a mount that is not mounted here any more, so that its daemon still runs.
+    #[serde(default)]
+    pub held_by: Option<String>,
     /// Ordered by name.
     pub sources: Vec<SourceReport>,
     /// Whether the report answers a `refresh` that did not finish in time.
@@ -137,7 +143,7 @@ pub(crate) struct DiskReport {
 impl MountReport {
     /// Collects the state of an archive that has been mounted since then. Blocks for a large
     /// archive.
-    pub(crate) fn of(archive: &Archive, mountpoint: &Path, since: Timestamp) -> Self {
+    pub(crate) fn of(archive: &Archive, mountpoint: &Path, device: u64, since: Timestamp) -> Self {
         let mut sources: Vec<_> =
             archive.sources().map(|(source, counts)| SourceReport::of(source, counts)).collect();
         sources.sort_by(|a, b| a.name.cmp(&b.name));
@@ -156,6 +162,8 @@ impl MountReport {
             pid: Some(std::process::id()),
             version: Some(env!("CARGO_PKG_VERSION").into()),
             since: Some(since),
+            device: Some(device),
+            held_by: None,
             sources,
             is_unfinished: false,
             down: archive
@@ -177,6 +185,8 @@ impl MountReport {
             pid: None,
             version: None,
             since: None,
+            device: None,
+            held_by: None,
             sources: Vec::new(),
             is_unfinished: false,
             down: Vec::new(),
@@ -198,6 +208,10 @@ impl MountReport {
             or_unknown(self.since.map(|since| wall.format(since))),
             or_unknown(self.version.clone()),
         );
+        if let Some(users) = &self.held_by {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "  UNMOUNTED, but still in use: {users}");
+        }
         for source in &self.sources {
             source.write(&mut text, wall);
         }
@@ -418,6 +432,8 @@ mod tests {
             pid: Some(42),
             version: Some("1.2.3".into()),
             since: Some(at("2026-10-04T22:00:00Z")),
+            device: Some(52),
+            held_by: Some("cat (process 7) uses it".into()),
             sources: vec![source],
             is_unfinished: false,
             down: vec![DownReport {
@@ -443,6 +459,7 @@ mod tests {
         assert_eq!(
             report().as_text(&wall),
             "/mnt/m  process 42, since 2026-10-05 03:30:00 +0530, meetfs 1.2.3\n  \
+               UNMOUNTED, but still in use: cat (process 7) uses it\n  \
                acme  zoom, 1 meeting in 1200 files, 3.0 GiB\n          \
                        excluded by the filter: 2 meetings, and 0 files of other meetings\n          \
                        deleted upstream, served from the cache: 1 meeting\n          \

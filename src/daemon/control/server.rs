@@ -59,6 +59,7 @@ impl Server {
     /// Must be called in the context of a runtime, but not on one of its workers: it blocks.
     pub(crate) fn start(
         mountpoint: &Path,
+        device: u64,
         archive: &Arc<Archive>,
         environment: &dyn Environment,
         ended: CancellationToken,
@@ -70,6 +71,7 @@ impl Server {
                 Ok(listener) => {
                     let mount = ServedMount {
                         mountpoint: mountpoint.into(),
+                        device,
                         since: Timestamp::now(),
                         archive: Arc::downgrade(archive),
                     };
@@ -117,6 +119,7 @@ fn bind(directory: &Path, path: &Path) -> std::io::Result<UnixListener> {
 /// The mount that the socket answers for.
 struct ServedMount {
     mountpoint: PathBuf,
+    device: u64,
     since: Timestamp,
     /// Weak, so that an open connection does not keep the cache directory from the next mount.
     archive: Weak<Archive>,
@@ -212,11 +215,11 @@ async fn reply(request: Request, mount: &ServedMount) -> Option<Vec<u8>> {
     let archive = mount.archive.upgrade()?;
     let is_unfinished = request == Request::Refresh
         && tokio::time::timeout(REFRESH_TIMEOUT, archive.refresh_and_wait()).await.is_err();
-    let (mountpoint, since) = (mount.mountpoint.clone(), mount.since);
+    let (mountpoint, device, since) = (mount.mountpoint.clone(), mount.device, mount.since);
     // Counting a large archive takes too long for a runtime worker.
     let serialized = tokio::task::spawn_blocking(move || match request {
         Request::Status | Request::Refresh => {
-            let report = MountReport::of(&archive, &mountpoint, since);
+            let report = MountReport::of(&archive, &mountpoint, device, since);
             serde_json::to_vec(&MountReport { is_unfinished, ..report })
         }
         Request::Expiring => {

@@ -47,16 +47,19 @@ async fn name_longer_than_255_bytes_is_rejected() {
 
 #[tokio::test]
 async fn modes_depend_on_owner_and_content() {
-    for (is_shared, directory_mode, video_mode) in [(false, 0o500, 0o400), (true, 0o555, 0o444)] {
+    for (directory_mode, file_mode, private_mode) in
+        [(0o500, 0o400, 0o400), (0o555, 0o444, 0o400), (0o750, 0o640, 0o600)]
+    {
         let archive = demo_cloud::Archive::pattern(&[("budget", 1000)]);
-        let fixture = Fixture::with(Setup { archive, is_shared, ..Setup::default() }).await;
+        let fixture =
+            Fixture::with(Setup { archive, directory_mode, file_mode, ..Setup::default() }).await;
         let attributes = |ino| fixture.file_system.getattr(ino).unwrap();
         assert_eq!(attributes(Ino::ROOT).mode, directory_mode);
         let video = attributes(fixture.video_of("budget"));
-        assert_eq!((video.mode, video.size), (video_mode, 1000));
+        assert_eq!((video.mode, video.size), (file_mode, 1000));
         assert_eq!((video.uid, video.gid), (1000, 100));
         assert!(video.modified > std::time::SystemTime::UNIX_EPOCH);
-        assert_eq!(attributes(fixture.document_of("budget")).mode, 0o400);
+        assert_eq!(attributes(fixture.document_of("budget")).mode, private_mode);
     }
 }
 

@@ -83,12 +83,24 @@ impl Observer for Listing {
 }
 
 /// The options of a [`Fixture`].
-#[derive(Default)]
 struct Setup {
     archive: demo_cloud::Archive,
     has_disk: bool,
-    is_shared: bool,
+    directory_mode: u16,
+    file_mode: u16,
     is_source_unmounted: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            archive: demo_cloud::Archive::default(),
+            has_disk: false,
+            directory_mode: 0o500,
+            file_mode: 0o400,
+            is_source_unmounted: false,
+        }
+    }
 }
 
 /// A file system that is connected to a demo server.
@@ -162,7 +174,12 @@ impl Fixture {
         let file_system = FileSystem::new(FileSystemOptions {
             tree,
             engine: engine.clone(),
-            owner: Owner { uid: 1000, gid: 100, shared: setup.is_shared },
+            owner: Owner {
+                uid: 1000,
+                gid: 100,
+                directory_mode: setup.directory_mode,
+                file_mode: setup.file_mode,
+            },
             runtime,
             invalidations,
             passthrough: true,
