@@ -52,7 +52,7 @@ impl RetainedMeeting {
         let mut meeting = self.source.meeting.clone();
         for file in &mut meeting.files {
             if !self.cached.contains(&file.id.key) {
-                file.availability = Availability::Processing;
+                file.availability = Availability::Absent;
             }
         }
         meeting

@@ -53,7 +53,7 @@ impl TrashView {
         let others = self.listed.iter().flat_map(|listed| &listed.files);
         meeting.files.extend(others.cloned().map(|mut file| {
             file.id.meeting = trashed.id.clone();
-            file.availability = Availability::Processing;
+            file.availability = Availability::Absent;
             file
         }));
         meeting.expires = Some(self.trashed.expires(self.bin));

@@ -69,6 +69,11 @@ impl Document {
         self.digest().length
     }
 
+    /// Returns a hash of the text.
+    pub fn hash(&self) -> u64 {
+        self.digest().hash
+    }
+
     fn digest(&self) -> Digest {
         *self.digest.get_or_init(|| {
             let text = self.text();

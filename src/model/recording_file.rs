@@ -60,8 +60,12 @@ pub enum BodyKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Availability {
     Ready,
-    /// The provider has not finished the file. It is hidden until then.
+    /// The provider has not finished the file. It is hidden until then, and so are the tracks that
+    /// are named after it.
     Processing,
+    /// The file is not in this directory: it was deleted, or is shown in another one. It takes part
+    /// in naming, so the names of the other files stay.
+    Absent,
     /// The file is listed but cannot be downloaded. The text tells the user why.
     Unavailable(String),
 }

@@ -35,7 +35,7 @@ impl TreeChange {
                     let count_before = changes.len();
                     let (was, is) = (names(old, was), names(new, is));
                     push_changed_names(node.ino, &was, &is, &mut changes);
-                    if changes.len() > count_before || old_node.modified != node.modified {
+                    if changes.len() > count_before || old_node.recorded != node.recorded {
                         changes.push(TreeChange::Directory { ino: node.ino });
                     }
                 }
@@ -58,7 +58,7 @@ fn differs(old: &Node, new: &Node) -> bool {
         (Content::Note { text: was, .. }, Content::Note { text: is, .. }) => was != is,
         _ => false,
     };
-    text_differs || old.size() != new.size() || old.modified != new.modified
+    text_differs || old.size() != new.size() || old.recorded != new.recorded
 }
 
 fn names<'a>(snapshot: &'a Snapshot, entries: &[Ino]) -> Vec<(&'a Arc<str>, Ino)> {

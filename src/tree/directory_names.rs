@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
-use super::name::{MAX_LENGTH, truncate};
+use super::name::{MAX_LENGTH, collision_key, truncate};
 
 /// A request for a name in a directory.
 #[derive(Clone, Debug)]
@@ -41,24 +41,26 @@ pub(super) struct AssignedName {
     pub(super) suffix: String,
 }
 
-/// The names of one directory. Each is assigned once.
+/// The names of one directory. Each is assigned once, whatever its case.
 #[derive(Debug, Default)]
 pub(super) struct DirectoryNames {
+    /// The [`collision_key`]s of the names in use.
     used: HashSet<String>,
 }
 
 impl DirectoryNames {
     /// Excludes a name from later assignments.
     pub(super) fn reserve(&mut self, name: &str) {
-        self.used.insert(name.into());
+        self.used.insert(collision_key(name));
     }
 
     /// Assigns a name to each request, in their order. Names that were assigned or reserved before
     /// are not available.
     ///
-    /// If several requests have the same name, the one with the smallest id gets it, and the others
-    /// get a suffix. The suffix is lengthened if the suffixed name is in use, too. The result
-    /// depends on the set of requests and not on their order. No two ids may be equal.
+    /// If several requests have the same name, or names that differ in case only, the one with the
+    /// smallest id gets it, and the others get a suffix. The suffix is lengthened if the suffixed
+    /// name is in use, too. The result depends on the set of requests and not on their order. No
+    /// two ids may be equal.
     pub(super) fn assign(&mut self, requests: &[NameRequest]) -> Vec<AssignedName> {
         let mut by_id: Vec<(usize, &NameRequest)> = requests.iter().enumerate().collect();
         by_id.sort_unstable_by(|(_, one), (_, other)| one.id.cmp(&other.id));
@@ -71,7 +73,7 @@ impl DirectoryNames {
         // Plain names first: a suffixed name must not take the plain name of another request.
         by_id.retain(|(position, request)| {
             let plain = request.name_with("");
-            let is_free = self.used.insert(plain.clone());
+            let is_free = self.used.insert(collision_key(&plain));
             if is_free {
                 assign(*position, plain, String::new());
             }
@@ -81,7 +83,7 @@ impl DirectoryNames {
             let mut candidates =
                 request.suffixes().map(|suffix| (request.name_with(&suffix), suffix));
             if let Some((name, suffix)) =
-                candidates.find(|(name, _)| self.used.insert(name.clone()))
+                candidates.find(|(name, _)| self.used.insert(collision_key(name)))
             {
                 assign(position, name, suffix);
             }
@@ -132,6 +134,44 @@ mod tests {
         ]);
         let short = format!("{:08x}", xxh3_64(b"b") >> 32);
         assert_eq!(assigned, [format!("talk ~{short}.mp4"), "talk.mp4".into(), "talk.m4a".into()]);
+    }
+
+    #[test]
+    fn names_that_differ_in_case_get_a_suffix() {
+        for (one, other) in [
+            ("Weekly Sync", "weekly sync"),
+            ("ÉTÉ", "été"),
+            ("STRASSE", "straße"),
+            ("ΟΔΟΣ", "οδος"),
+            ("ΟΔΟΣ", "οδός".replace('ό', "ο").as_str()),
+            ("ДИМА", "дима"),
+            ("Ǆ", "ǅ"),
+            ("ﬁle", "FILE"),
+            ("Å", "å"),
+            ("K", "k"),
+            ("می\u{200c}خواهم", "میخواهم"),
+        ] {
+            let assigned = names(&[request(one, ".mp4", "a"), request(other, ".mp4", "b")]);
+            let short = format!("{:08x}", xxh3_64(b"b") >> 32);
+            let expected = [format!("{one}.mp4"), format!("{other} ~{short}.mp4")];
+            assert_eq!(assigned, expected, "{one} {other}");
+        }
+        let extensions = [request("a", ".MP4", "1"), request("a", ".mp4", "2")];
+        assert!(names(&extensions)[1].starts_with("a ~"));
+        let mut directory = DirectoryNames::default();
+        directory.reserve("meeting.json");
+        assert_ne!(directory.assign(&[request("Meeting", ".JSON", "1")])[0].suffix, "");
+    }
+
+    #[test]
+    fn every_case_of_a_character_has_the_same_key() {
+        for character in '\0'..=char::MAX {
+            let key = collision_key(&character.to_string());
+            let upper: String = character.to_uppercase().collect();
+            let lower: String = character.to_lowercase().collect();
+            assert_eq!(collision_key(&upper), key, "{character}");
+            assert_eq!(collision_key(&lower), key, "{character}");
+        }
     }
 
     #[test]
@@ -187,7 +227,7 @@ mod tests {
 
         #[test]
         fn names_are_unique_in_any_order(
-            texts in prop::collection::btree_map("[a-c]{1,3}", prop_oneof![nasty_text(), "x|y|x ~[0-9a-f]{8}"], 1..12),
+            texts in prop::collection::btree_map("[a-c]{1,3}", prop_oneof![nasty_text(), "x|y|X|x ~[0-9a-fA-F]{8}"], 1..12),
             rotation in 0usize..12,
         ) {
             let mut members: Vec<NameRequest> = texts
@@ -196,7 +236,8 @@ mod tests {
                 .collect();
             let straight = names(&members);
             straight.iter().for_each(|name| assert_legal(name));
-            prop_assert_eq!(straight.iter().collect::<HashSet<_>>().len(), straight.len());
+            let keys: HashSet<_> = straight.iter().map(|name| collision_key(name)).collect();
+            prop_assert_eq!(keys.len(), straight.len());
             let rotation = rotation % members.len();
             members.rotate_left(rotation);
             let mut rotated = names(&members);

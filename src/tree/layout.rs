@@ -46,8 +46,12 @@ pub(super) fn lay_out(sources: &[SourceContents], timezone: &TimeZone) -> Snapsh
     let capacity = all.map(|contents| contents.meeting.files.len() + 2).sum();
     let draft = SnapshotDraft::with_capacity(capacity);
     let mut layout = Layout { draft, names: HashSet::new(), timezone };
-    let newest = by_name.into_iter().map(|(name, source)| layout.add_source(name, source)).max();
-    layout.set_modified(0, newest.unwrap_or(Timestamp::UNIX_EPOCH));
+    let names = source_names(by_name.keys().copied());
+    let sources = by_name.into_iter().zip(names);
+    let newest = sources
+        .map(|((name, source), assigned)| layout.add_source(name, &assigned.name, source))
+        .max();
+    layout.set_recorded(0, newest.unwrap_or(Timestamp::UNIX_EPOCH));
     layout.draft
 }
 
@@ -59,11 +63,16 @@ struct Layout<'t> {
 }
 
 impl Layout<'_> {
-    /// Adds the directory of a source and returns its modification time.
-    fn add_source(&mut self, name: &SourceName, source: SourceMeetings<'_>) -> Timestamp {
+    /// Adds the directory of a source and returns the end of its newest recording.
+    fn add_source(
+        &mut self,
+        name: &SourceName,
+        directory_name: &str,
+        source: SourceMeetings<'_>,
+    ) -> Timestamp {
         let name_bytes = name.as_str().as_bytes();
         let identity = Identity::of(&[b"source", name_bytes]);
-        let directory = self.add_directory(0, name.as_str(), identity, Timestamp::UNIX_EPOCH);
+        let directory = self.add_directory(0, directory_name, identity, Timestamp::UNIX_EPOCH);
         let suffix = source.redundant_view_suffix;
         let mut years: BTreeMap<i16, Vec<LocalMeeting<'_>>> = BTreeMap::new();
         for (contents, start) in self.with_local_start(source.current) {
@@ -79,9 +88,9 @@ impl Layout<'_> {
         let trashed = self.with_local_start(source.trashed);
         let trash = (TRASH_DIRECTORY, identity);
         let newest = newest.max(self.add_meetings(directory, name, trash, &trashed, suffix));
-        let modified = newest.unwrap_or(Timestamp::UNIX_EPOCH);
-        self.set_modified(directory, modified);
-        modified
+        let recorded = newest.unwrap_or(Timestamp::UNIX_EPOCH);
+        self.set_recorded(directory, recorded);
+        recorded
     }
 
     /// Returns each meeting once.
@@ -124,7 +133,7 @@ impl Layout<'_> {
             newest = newest.max(Some(end));
             self.add_meeting(directory, source, contents, files, &assigned.name);
         }
-        self.set_modified(directory?, newest?);
+        self.set_recorded(directory?, newest?);
         newest
     }
 
@@ -171,14 +180,14 @@ impl Layout<'_> {
                     Identity::of(&[b"unavailable", source, id, key, role, host])
                 }
             };
-            let modified = file.recording_end.or(file.recording_start).unwrap_or(meeting.end);
-            self.add_file(directory, &name, identity, modified, content);
+            let recorded = file.recording_end.or(file.recording_start).unwrap_or(meeting.end);
+            self.add_file(directory, &name, identity, recorded, content);
         }
     }
 
-    fn set_modified(&mut self, position: usize, modified: Timestamp) {
+    fn set_recorded(&mut self, position: usize, recorded: Timestamp) {
         if let Some(node) = self.draft.get_mut(position) {
-            node.modified = modified;
+            node.recorded = recorded;
         }
     }
 
@@ -187,10 +196,10 @@ impl Layout<'_> {
         parent: usize,
         name: &str,
         identity: Identity,
-        modified: Timestamp,
+        recorded: Timestamp,
     ) -> usize {
         let content = Content::Directory { entries: Box::default() };
-        self.draft.add(parent, name.into(), identity, modified, content)
+        self.draft.add(parent, name.into(), identity, recorded, content)
     }
 
     fn add_file(
@@ -198,7 +207,7 @@ impl Layout<'_> {
         parent: usize,
         name: &str,
         identity: Identity,
-        modified: Timestamp,
+        recorded: Timestamp,
         content: Content,
     ) {
         let name = match self.names.get(name) {
@@ -210,11 +219,24 @@ impl Layout<'_> {
             }
         };
         let expires = self.draft.get_mut(parent).and_then(|directory| directory.expires);
-        let position = self.draft.add(parent, name, identity, modified, content);
+        let position = self.draft.add(parent, name, identity, recorded, content);
         if let Some(file) = self.draft.get_mut(position) {
             file.expires = expires;
         }
     }
+}
+
+/// Returns the directory names of the sources. They differ from the configured names only if two of
+/// these differ in case alone.
+fn source_names<'n>(names: impl Iterator<Item = &'n SourceName>) -> Vec<AssignedName> {
+    let requests: Vec<NameRequest> = names
+        .map(|name| NameRequest {
+            stem: name.to_string(),
+            tail: String::new(),
+            id: name.as_str().as_bytes().to_vec(),
+        })
+        .collect();
+    DirectoryNames::default().assign(&requests)
 }
 
 /// Returns the directory names of all meetings of a year. Hidden ones are included, so no name

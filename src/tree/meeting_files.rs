@@ -48,7 +48,7 @@ impl<'a> DisplayedFile<'a> {
         let without_host = tracks.iter().filter(|track| !hosts.contains_key(track.key()));
         let segmented = segmented_names(others.iter().chain(without_host));
         let time = |named: &NamedFile<'_>| match named.start() {
-            Some(start) if segmented.contains(&(named.stem.as_str(), named.extension.as_str())) => {
+            Some(start) if segmented.contains(&named.collision_key()) => {
                 timezone.to_datetime(start).strftime(" %H%M%S").to_string()
             }
             _ => String::new(),
@@ -78,6 +78,7 @@ impl<'a> DisplayedFile<'a> {
             }
         }
         let tracks = assign(&mut names, candidates);
+        let pending = PendingFiles::of(others.iter().map(|(candidate, _)| candidate.file));
 
         // Notes last: they must not take the name that a file of the provider has or will have.
         let (unavailable, ready): (Vec<_>, Vec<_>) =
@@ -88,16 +89,60 @@ impl<'a> DisplayedFile<'a> {
         let notes = assign(&mut names, notes);
         let all = ready.into_iter().chain(notes);
         all.filter_map(|(Candidate { file, beside, .. }, AssignedName { name, .. })| {
-            content(file, contents).map(|content| Self { name, file, beside, content })
+            let content = content(file, contents).filter(|_| !pending.hide(file, beside))?;
+            Some(Self { name, file, beside, content })
         })
         .collect()
+    }
+}
+
+/// The files that are still processed, which hide the tracks that are or may be named after them.
+///
+/// A track alone is not played, and a program that saw it would take the meeting for complete.
+/// While Zoom processes a file, it does not say of which kind the file is. It may be the view that
+/// the track will be named after.
+#[derive(Debug)]
+struct PendingFiles<'a> {
+    /// The files that a track must not be beside.
+    hosts: HashSet<&'a FileKey>,
+    /// Whether there is any.
+    is_any: bool,
+}
+
+impl<'a> PendingFiles<'a> {
+    /// `files` are all files but tracks.
+    fn of(files: impl Iterator<Item = &'a RecordingFile>) -> Self {
+        let files: Vec<_> = files.collect();
+        let is_pending = |file: &&&RecordingFile| file.availability == Availability::Processing;
+        let of_unknown_kind: HashSet<_> = files
+            .iter()
+            .filter(is_pending)
+            .filter(|file| file.role == Role::Other)
+            .map(|file| file.recording_start)
+            .collect();
+        let hosts = files.iter().filter(|file| {
+            is_pending(file)
+                || (file.role == Role::Audio && of_unknown_kind.contains(&file.recording_start))
+        });
+        Self {
+            hosts: hosts.map(|file| &file.id.key).collect(),
+            is_any: files.iter().any(|file| is_pending(&file) && file.role != Role::Participant),
+        }
+    }
+
+    /// Returns whether `file` is a track that waits for one of them.
+    fn hide(&self, file: &RecordingFile, beside: Option<&FileKey>) -> bool {
+        match beside {
+            Some(host) => self.hosts.contains(host),
+            None => self.is_any && matches!(file.role, Role::Transcript | Role::Captions),
+        }
     }
 }
 
 /// Returns the content of the file, or `None` if it is hidden.
 fn content(file: &RecordingFile, contents: &MeetingContents) -> Option<Content> {
     match &file.availability {
-        Availability::Processing => None,
+        Availability::Processing | Availability::Absent => None,
         Availability::Unavailable(reason) => {
             let text = Bytes::from(format!("{}\n", reason.trim_end()));
             Some(Content::Note { text, declared_size: file.declared_size })
@@ -116,15 +161,15 @@ fn content(file: &RecordingFile, contents: &MeetingContents) -> Option<Content> 
     }
 }
 
-/// Returns the stems and extensions that files of more than one segment have.
+/// Returns the keys of the names that files of more than one segment have.
 fn segmented_names<'n, 'a: 'n>(
     files: impl Iterator<Item = &'n &'n NamedFile<'a>>,
-) -> HashSet<(&'n str, &'n str)> {
+) -> HashSet<String> {
     let mut starts = HashMap::new();
     let mut segmented = HashSet::new();
     for named in files {
-        let name = (named.stem.as_str(), named.extension.as_str());
-        if *starts.entry(name).or_insert(named.start()) != named.start() {
+        let name = named.collision_key();
+        if *starts.entry(name.clone()).or_insert(named.start()) != named.start() {
             segmented.insert(name);
         }
     }

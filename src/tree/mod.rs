@@ -17,13 +17,14 @@
 //! 2. The files that a meeting shows, and their names: `meeting_files`, `named_file`. The view that
 //!    a transcript belongs to: `tracks`.
 //! 3. The directories around them: `layout`.
-//! 4. Inode numbers: `inode`.
+//! 4. Inode numbers: `inode`. Times of generated files: `content_time`.
 //! 5. The finished tree: `draft`, `snapshot`, `node`, `inode_index`. The difference between two:
 //!    `change`. The current one: `live_tree`.
 //! 6. The order in which programs walk it: `walk`.
 
 mod builder;
 mod change;
+mod content_time;
 mod directory_names;
 mod draft;
 mod inode;

@@ -73,6 +73,21 @@ pub(super) fn legal_extension(extension: &str) -> String {
     }
 }
 
+/// Returns a key that is equal for all names that a case-insensitive file system takes for the same
+/// one: those that are equal under Unicode case folding and normalization. A copy there would
+/// otherwise put one file in the place of another.
+///
+/// Through upper case, which expands `ß` and has one `Σ`, after lower case, since `ẞ` has no other
+/// upper case. HFS+ also ignores joiners.
+pub(super) fn collision_key(name: &str) -> String {
+    if name.is_ascii() {
+        return name.to_ascii_lowercase();
+    }
+    let folded = name.nfd().filter(|character| !is_joiner(*character));
+    let upper = folded.flat_map(char::to_lowercase).flat_map(char::to_uppercase);
+    upper.flat_map(char::to_lowercase).nfd().collect()
+}
+
 fn nfc(text: &str) -> Cow<'_, str> {
     match is_nfc_quick(text.chars()) {
         IsNormalized::Yes => Cow::Borrowed(text),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::name::{is_dot_or_space, legal_extension, legal_name};
+use super::name::{collision_key, is_dot_or_space, legal_extension, legal_name};
 use crate::model::{FileKey, RecordingFile, Role};
 
 /// The stem of a file whose own has no legal character.
@@ -62,10 +62,11 @@ impl<'a> NamedFile<'a> {
         let plain_views: HashSet<(Option<Timestamp>, String)> = files
             .iter()
             .filter(|named| named.file.role == Role::View && plain_stem(named).is_none())
-            .map(|named| (named.start(), named.stem.clone()))
+            .map(|named| (named.start(), collision_key(&named.stem)))
             .collect();
         for named in files {
-            let has_twin = |stem: &String| plain_views.contains(&(named.start(), stem.clone()));
+            let has_twin =
+                |stem: &String| plain_views.contains(&(named.start(), collision_key(stem)));
             if let Some(stem) = plain_stem(named).filter(|stem| !has_twin(stem)) {
                 named.stem = stem;
             }
@@ -74,6 +75,11 @@ impl<'a> NamedFile<'a> {
 
     pub(super) fn key(&self) -> &'a FileKey {
         &self.file.id.key
+    }
+
+    /// Returns a key that is equal for names that differ in case only.
+    pub(super) fn collision_key(&self) -> String {
+        collision_key(&format!("{}{}", self.stem, self.extension))
     }
 
     /// Returns the start of the segment, if known.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use xxhash_rust::xxh3::xxh3_64;
 
+use super::content_time::content_time;
 use super::inode::Ino;
 use crate::model::{BodyKind, Document, FileId, Version};
 
@@ -16,8 +18,9 @@ pub struct Node {
     pub parent: Ino,
     /// Empty for the root.
     pub name: Arc<str>,
-    /// The modification time, which may be before 1970.
-    pub modified: Timestamp,
+    /// The end of the recording; of a directory, that of the newest one in it. It may be before
+    /// 1970.
+    pub recorded: Timestamp,
     /// When the provider will delete the meeting, if known.
     pub expires: Option<Timestamp>,
     pub content: Content,
@@ -59,6 +62,18 @@ impl Node {
             Content::Recording { size, .. } => *size,
             Content::Text(text) | Content::Note { text, .. } => text.len() as u64,
             Content::Document(document) => document.length(),
+        }
+    }
+
+    /// Returns the modification time: the end of the recording, or a time that derives from the
+    /// bytes if the file is generated.
+    pub fn modified(&self) -> Timestamp {
+        match &self.content {
+            Content::Directory { .. } | Content::Recording { .. } => self.recorded,
+            Content::Text(text) | Content::Note { text, .. } => {
+                content_time(self.recorded, xxh3_64(text))
+            }
+            Content::Document(document) => content_time(self.recorded, document.hash()),
         }
     }
 

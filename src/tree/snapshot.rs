@@ -197,7 +197,7 @@ mod tests {
         let snapshot = Snapshot::empty();
         let root = snapshot.node(Ino::ROOT).unwrap();
         assert_eq!(
-            (root.parent, root.modified, root.is_directory()),
+            (root.parent, root.recorded, root.is_directory()),
             (Ino::ROOT, Timestamp::UNIX_EPOCH, true)
         );
         assert_eq!(snapshot.entries(Ino::ROOT), Some(&[][..]));

@@ -41,8 +41,9 @@ pub struct Owner {
     pub gid: u32,
     /// Permission bits of directories.
     pub directory_mode: u16,
-    /// Permission bits of recordings. Generated files have those of the owner alone, because a
-    /// `meeting.json` can contain facts that the provider shows only to the host of the meeting.
+    /// Permission bits of recordings and of the notes in their place. The metadata of a meeting has
+    /// those of the owner alone, because a `meeting.json` can contain facts that the provider shows
+    /// only to the host of the meeting.
     pub file_mode: u16,
 }
 
@@ -53,17 +54,15 @@ impl Owner {
     pub(super) fn attributes(&self, node: &Node) -> Attributes {
         let mode = match &node.content {
             Content::Directory { .. } => self.directory_mode,
-            Content::Recording { .. } => self.file_mode,
-            Content::Text(_) | Content::Document(_) | Content::Note { .. } => {
-                self.file_mode & OWNER_BITS
-            }
+            Content::Recording { .. } | Content::Note { .. } => self.file_mode,
+            Content::Text(_) | Content::Document(_) => self.file_mode & OWNER_BITS,
         };
         Attributes {
             ino: node.ino,
             kind: FileKind::of(node),
             size: node.size(),
             mode,
-            modified: SystemTime::try_from(node.modified).unwrap_or(SystemTime::UNIX_EPOCH),
+            modified: SystemTime::try_from(node.modified()).unwrap_or(SystemTime::UNIX_EPOCH),
             uid: self.uid,
             gid: self.gid,
         }

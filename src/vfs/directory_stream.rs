@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::tree::{Ino, Node, Snapshot};
 
 use super::attributes::{Attributes, FileKind};
@@ -28,17 +29,30 @@ pub struct DirectoryEntryPlus<'a> {
     pub ttl: Duration,
 }
 
-/// The entries of a directory at the time when it was opened. Therefore a listing neither skips nor
-/// repeats a name when the tree changes.
+/// The entries of a directory at the time when it was opened or rewound. Therefore a listing neither
+/// skips nor repeats a name when the tree changes.
 #[derive(Clone, Debug)]
 pub(super) struct DirectoryStream {
     pub(super) snapshot: Arc<Snapshot>,
     directory: Ino,
+    /// Whether a listing has started.
+    is_started: Arc<AtomicBool>,
 }
 
 impl DirectoryStream {
     pub(super) fn new(snapshot: Arc<Snapshot>, directory: Ino) -> Self {
-        Self { snapshot, directory }
+        Self { snapshot, directory, is_started: Arc::default() }
+    }
+
+    /// Notes that a listing starts. Returns whether another one has started before, so that this
+    /// one follows rewinddir(3).
+    pub(super) fn start(&self) -> bool {
+        self.is_started.swap(true, Ordering::Relaxed)
+    }
+
+    /// Returns the directory in another snapshot. If it is not there, it has no entries.
+    pub(super) fn in_snapshot(&self, snapshot: Arc<Snapshot>) -> Self {
+        Self { snapshot, directory: self.directory, is_started: self.is_started.clone() }
     }
 
     /// Returns the entries from `offset` on. `.` and `..` come first. Each entry has the offset of

@@ -468,7 +468,9 @@ impl<B> FileSystem<B> {
         ClosedDirectory { _handle: self.handles.remove(handle) }
     }
 
-    /// Calls `add` for each entry of a directory from `offset` on, until `add` breaks.
+    /// Calls `add` for each entry of a directory from `offset` on, until `add` breaks. After
+    /// rewinddir(3), when a listing starts at offset 0 again, the entries are those of the current
+    /// tree.
     ///
     /// # Errors
     /// The handle is not an open directory.
@@ -478,7 +480,7 @@ impl<B> FileSystem<B> {
         offset: u64,
         mut add: impl FnMut(DirectoryEntry<'_>) -> ControlFlow<()>,
     ) -> Result<(), Error> {
-        let stream = self.directory(handle)?;
+        let stream = self.directory(handle, offset)?;
         let _ = stream.entries(offset).try_for_each(|(next_offset, name, node)| {
             add(DirectoryEntry { next_offset, name, ino: node.ino, kind: FileKind::of(node) })
         });
@@ -488,9 +490,9 @@ impl<B> FileSystem<B> {
     /// Calls `add` for each entry of a directory and its attributes from `offset` on, until `add`
     /// breaks.
     ///
-    /// The names are those that the directory had when it was opened. If a name has changed since
-    /// then, the kernel has been told to drop it. The old name therefore has a TTL of zero, so the
-    /// kernel does not cache it again.
+    /// The names are those that the directory had when it was opened or rewound. If a name has
+    /// changed since then, the kernel has been told to drop it. The old name therefore has a TTL of
+    /// zero, so the kernel does not cache it again.
     ///
     /// # Errors
     /// The handle is not an open directory.
@@ -500,7 +502,7 @@ impl<B> FileSystem<B> {
         offset: u64,
         mut add: impl FnMut(DirectoryEntryPlus<'_>) -> ControlFlow<()>,
     ) -> Result<(), Error> {
-        let stream = self.directory(handle)?;
+        let stream = self.directory(handle, offset)?;
         let current = self.tree.current();
         let is_unchanged = Arc::ptr_eq(&current, &stream.snapshot);
         let _ = stream.entries(offset).try_for_each(|(next_offset, name, node)| {
@@ -516,11 +518,23 @@ impl<B> FileSystem<B> {
         Ok(())
     }
 
-    fn directory(&self, handle: HandleId) -> Result<DirectoryStream, Error> {
-        match self.handles.get(handle) {
-            Some(Handle::Directory(stream)) => Ok(stream),
-            _ => Err(Error::UnknownHandle),
+    /// Returns the stream of an open directory for a listing from `offset` on.
+    fn directory(&self, handle: HandleId, offset: u64) -> Result<DirectoryStream, Error> {
+        let Some(Handle::Directory(stream)) = self.handles.get(handle) else {
+            return Err(Error::UnknownHandle);
+        };
+        if offset > 0 || !stream.start() {
+            return Ok(stream);
         }
+        let current = self.tree.current();
+        if Arc::ptr_eq(&stream.snapshot, &current) {
+            return Ok(stream);
+        }
+        let renewed = stream.in_snapshot(current);
+        let former = self.handles.replace(handle, Handle::Directory(renewed.clone()));
+        // Freeing the last reference to a large snapshot takes milliseconds.
+        self.runtime.spawn_blocking(move || drop((stream, former)));
+        Ok(renewed)
     }
 
     /// Returns the total size and the number of inodes.

@@ -33,6 +33,12 @@ impl<H: Clone> HandleTable<H> {
         self.open.read().get(&id).cloned()
     }
 
+    /// Replaces an open handle and returns the former one. A closed one stays closed.
+    pub(super) fn replace(&self, id: HandleId, handle: H) -> Option<H> {
+        let mut open = self.open.write();
+        open.get_mut(&id).map(|former| std::mem::replace(former, handle))
+    }
+
     /// Removes and returns a handle. The caller drops it after the lock is released.
     pub(super) fn remove(&self, id: HandleId) -> Option<H> {
         self.open.write().remove(&id)

@@ -13,6 +13,7 @@ mod configuration;
 mod copying;
 mod disk;
 mod doctor;
+mod exactness;
 mod expiring;
 mod failing_files;
 mod faults;

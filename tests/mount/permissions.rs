@@ -146,6 +146,8 @@ fn allow_other_shares_recordings_but_not_documents() {
     let output = as_other_user(&rig, "find \"$M\" -name chat.txt -exec cat {} + | wc -c");
     let length: u64 = String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number");
     assert!(length > 0, "{}", text(&output));
+    let output = as_other_user(&rig, "find \"$M\" -name '*.unavailable.txt' -exec cat {} +");
+    assert!(output.status.success() && !output.stdout.is_empty(), "{}", text(&output));
     let output = as_other_user(&rig, "cat \"$(find \"$M\" -name meeting.json | head -n 1)\"");
     assert!(
         String::from_utf8_lossy(&output.stderr).contains("Permission denied"),

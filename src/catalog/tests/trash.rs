@@ -36,7 +36,7 @@ fn visible(catalog: &Catalog) -> Vec<String> {
             let mark = match file.availability {
                 Availability::Ready => '+',
                 Availability::Unavailable(_) => '-',
-                Availability::Processing => '?',
+                Availability::Processing | Availability::Absent => '?',
             };
             format!("{}{mark}", file.id.key)
         })

@@ -164,7 +164,8 @@ fn availability(state: State, file: &File) -> Availability {
         (State::Ready, None) => {
             Availability::Unavailable("Rapatin lists this file without a download URL.".into())
         }
-        (State::Processing | State::Deleted, _) => Availability::Processing,
+        (State::Processing, _) => Availability::Processing,
+        (State::Deleted, _) => Availability::Absent,
     }
 }
 

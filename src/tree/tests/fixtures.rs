@@ -10,8 +10,8 @@ pub(super) use proptest::prelude::*;
 
 pub(super) use super::super::{Content, Ino, Node, Snapshot, Totals, TreeBuilder, TreeChange};
 pub(super) use crate::model::{
-    Availability, BodyKind, Document, FileId, Meeting, MeetingContents, MeetingId, MeetingMetadata,
-    RecordingFile, Role, SourceContents, SourceName, Version,
+    Availability, BodyKind, Details, Document, FileId, Meeting, MeetingContents, MeetingId,
+    MeetingMetadata, RecordingFile, Role, SourceContents, SourceName, Version,
 };
 
 pub(super) fn source_name(name: &str) -> SourceName {
@@ -69,9 +69,17 @@ pub(super) fn bare_meeting(id: &str, topic: &str, files: Vec<RecordingFile>) -> 
 
 /// Returns a document. Words of the same length give documents of the same length.
 pub(super) fn document(word: &str) -> Arc<Document> {
+    document_with(word, None)
+}
+
+pub(super) fn document_with(word: &str, participants: Option<&str>) -> Arc<Document> {
     let mut meeting = bare_meeting("m", "t", Vec::new());
     meeting.metadata = [("word".to_owned(), word.into())].into_iter().collect();
-    Arc::new(Document::new(meeting.into(), None))
+    let details = participants.map(|participants| {
+        let participants = Some(participants.to_owned().into());
+        Arc::new(Details { participants, ..Details::default() })
+    });
+    Arc::new(Document::new(meeting.into(), details))
 }
 
 /// Returns the same meeting in the recycle bin.

@@ -87,7 +87,7 @@ fn empty_source_is_a_directory_from_1970() {
     let snapshot = paris().build(&acme(Vec::new()));
     let paths = paths(&snapshot);
     assert_eq!(paths.keys().collect::<Vec<_>>(), ["acme/"]);
-    assert_eq!(paths["acme/"].modified, Timestamp::UNIX_EPOCH);
+    assert_eq!(paths["acme/"].modified(), Timestamp::UNIX_EPOCH);
 }
 
 #[test]
@@ -125,14 +125,39 @@ fn modification_times_come_from_the_recording() {
         ("acme/2026/", "2026-10-06T07:45:00Z"),
         ("acme/2026/2026-10-06 0900 t/", "2026-10-06T07:45:00Z"),
         ("acme/2026/2026-10-06 0900 older/", "2026-10-06T07:30:00Z"),
-        ("acme/2026/2026-10-06 0900 t/meeting.json", "2026-10-06T07:45:00Z"),
         ("acme/2026/2026-10-06 0900 t/ended.mp4", "2026-10-06T07:41:02Z"),
         ("acme/2026/2026-10-06 0900 t/started.m4a", "2026-10-06T07:00:11Z"),
         ("acme/2026/2026-10-06 0900 t/timeless.txt", "2026-10-06T07:45:00Z"),
     ] {
-        assert_eq!(paths[path].modified, at(time), "{path}");
+        assert_eq!(paths[path].modified(), at(time), "{path}");
     }
-    assert_eq!(snapshot.node(Ino::ROOT).unwrap().modified, at("2026-10-06T07:45:00Z"));
+    assert_eq!(snapshot.node(Ino::ROOT).unwrap().modified(), at("2026-10-06T07:45:00Z"));
+}
+
+#[test]
+fn generated_files_have_a_time_of_their_content() {
+    let build = |document_word: &str, participants: &str, reason: &str| {
+        let unavailable = RecordingFile {
+            availability: Availability::Unavailable(reason.into()),
+            ..file("1", Role::View, "v", "mp4")
+        };
+        let mut contents = meeting("m", "t", vec![unavailable]);
+        contents.document = Some(document_with(document_word, Some(participants)));
+        // A builder of its own, as after a restart without a catalog.
+        let snapshot = paris().build(&acme(vec![contents]));
+        ["meeting.json", "participants.csv", "v.mp4.unavailable.txt"].map(|name| {
+            let paths = paths(&snapshot);
+            let node = paths[format!("acme/2026/2026-10-06 0900 t/{name}").as_str()];
+            (node.size(), node.modified())
+        })
+    };
+    let before = build("aaaaaaaa", "name,ana\n", "Not allowed");
+    assert_eq!(build("aaaaaaaa", "name,ana\n", "Not allowed"), before);
+    let after = build("bbbbbbbb", "name,ben\n", "Not stored.");
+    for (before, after) in before.iter().zip(after) {
+        assert_eq!(after.0, before.0, "the size is the same");
+        assert_ne!(after.1.as_second(), before.1.as_second());
+    }
 }
 
 #[test]
@@ -149,7 +174,7 @@ fn extreme_times_are_shown() {
         let snapshot = TreeBuilder::new(TimeZone::UTC).build(&acme(vec![contents]));
         let paths = paths(&snapshot);
         assert!(paths.contains_key(directory), "{start}: {:?}", paths.keys());
-        assert_eq!(paths["acme/"].modified, start);
+        assert_eq!(paths["acme/"].modified(), start);
     }
 }
 
@@ -249,4 +274,35 @@ fn late_transcript_is_a_new_entry() {
     let expected =
         [TreeChange::Entry { parent, name: "v.vtt".into() }, TreeChange::Directory { ino: parent }];
     assert_eq!(TreeChange::between(&old, &new), expected);
+}
+
+#[test]
+fn names_differ_in_every_directory_whatever_their_case() {
+    let files = vec![
+        file("1", Role::View, "Gallery", "mp4"),
+        file("2", Role::View, "gallery", "MP4"),
+        file("3", Role::Transcript, "transcript", "vtt"),
+        file("4", Role::Other, "MEETING", "json"),
+        file("5", Role::Other, "Participants", "CSV"),
+        file("6", Role::Other, "chat", "txt"),
+        starting("2026-10-06T08:10:00Z", file("7", Role::Other, "Chat", "txt")),
+    ];
+    let upper = meeting("1", "Weekly Sync", files.clone());
+    let lower = meeting("2", "weekly sync", files);
+    let trash = vec![trashed(upper.clone()), trashed(lower.clone())];
+    let sources = ["Acme", "acme"].map(|name| SourceContents {
+        name: source_name(name),
+        meetings: vec![upper.clone(), lower.clone()],
+        trash: trash.clone(),
+        redundant_view_suffix: None,
+    });
+    let snapshot = paris().build(&sources);
+    let paths = paths(&snapshot);
+    let folded: BTreeSet<String> = paths.keys().map(|path| path.to_lowercase()).collect();
+    assert_eq!(folded.len(), paths.len());
+    assert!(paths.contains_key("Acme/2026/2026-10-06 0900 Weekly Sync/Gallery.vtt"));
+    assert!(paths.contains_key("Acme/2026/2026-10-06 0900 Weekly Sync/Chat 101000.txt"));
+    let suffixed = |prefix: &str| paths.keys().any(|path| path.starts_with(prefix));
+    assert!(suffixed("acme ~") && suffixed("Acme/2026/2026-10-06 0900 weekly sync ~"));
+    assert!(suffixed("Acme/trash/2026-10-06 0900 weekly sync ~"));
 }

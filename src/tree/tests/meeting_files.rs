@@ -134,6 +134,46 @@ fn transcript_is_beside_every_view_of_its_segment() {
 }
 
 #[test]
+fn transcript_of_unfinished_view_is_hidden() {
+    let unfinished = |availability, file| RecordingFile { availability, ..file };
+    let transcript = || file("3", Role::Transcript, "audio_transcript", "vtt");
+    let speaker = |availability| unfinished(availability, file("1", Role::View, "speaker", "mp4"));
+    let processing = || speaker(Availability::Processing);
+    let chat = file("4", Role::Other, "chat", "txt");
+    assert_eq!(names_of_files(vec![processing(), transcript(), chat]), ["chat.txt"]);
+    assert!(names_of_files(vec![processing(), transcript()]).is_empty());
+    let captions = file("3", Role::Captions, "closed_caption", "vtt");
+    assert!(names_of_files(vec![processing(), captions]).is_empty());
+    let gallery = file("2", Role::View, "gallery", "mp4");
+    assert_eq!(
+        names_of_files(vec![processing(), gallery, transcript()]),
+        ["gallery.mp4", "gallery.vtt"]
+    );
+    let audio = unfinished(Availability::Processing, file("1", Role::Audio, "audio", "m4a"));
+    assert!(names_of_files(vec![audio, transcript()]).is_empty());
+    // A file of unknown kind may be the view.
+    let unknown =
+        || unfinished(Availability::Processing, file("5", Role::Other, "recording", "bin"));
+    assert!(names_of_files(vec![unknown(), transcript()]).is_empty());
+    let sound = || file("1", Role::Audio, "audio", "m4a");
+    assert_eq!(names_of_files(vec![unknown(), sound(), transcript()]), ["audio.m4a"]);
+    let video = file("1", Role::View, "speaker", "mp4");
+    assert_eq!(
+        names_of_files(vec![unknown(), video, transcript()]),
+        ["speaker.mp4", "speaker.vtt"]
+    );
+    let later = starting("2026-10-06T08:10:00Z", unknown());
+    assert_eq!(names_of_files(vec![later, sound(), transcript()]), ["audio.m4a", "audio.vtt"]);
+    // A view that will not come does not hide its transcript.
+    assert_eq!(names_of_files(vec![speaker(Availability::Absent), transcript()]), ["speaker.vtt"]);
+    let refused = speaker(Availability::Unavailable("no".into()));
+    assert_eq!(
+        names_of_files(vec![refused, transcript()]),
+        ["speaker.mp4.unavailable.txt", "speaker.vtt"]
+    );
+}
+
+#[test]
 fn transcript_belongs_to_the_nearest_segment() {
     let views = || {
         vec![

@@ -60,6 +60,15 @@ async fn modes_depend_on_owner_and_content() {
         assert_eq!((video.uid, video.gid), (1000, 100));
         assert!(video.modified > std::time::SystemTime::UNIX_EPOCH);
         assert_eq!(attributes(fixture.document_of("budget")).mode, private_mode);
+        fixture.listing.change(|contents| {
+            for contents in contents {
+                for file in &mut Arc::make_mut(&mut contents.meeting).files {
+                    file.availability = Availability::Unavailable("no".into());
+                }
+            }
+        });
+        let note = fixture.only_entry_ending_in("budget", ".unavailable.txt");
+        assert_eq!(attributes(note).mode, file_mode);
     }
 }
 

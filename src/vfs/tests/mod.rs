@@ -26,7 +26,7 @@ use crate::demo_cloud::{
 };
 use crate::http::{Client, Validator};
 use crate::model::{
-    DaySpan, Document, FileId, MeetingContents, SourceContents, SourceName, Version,
+    Availability, DaySpan, Document, FileId, MeetingContents, SourceContents, SourceName, Version,
 };
 use crate::providers::zoom::{Zoom, ZoomConfig, ZoomCredential, ZoomOptions, ZoomPlan};
 use crate::providers::{LeaseCache, Provider};
@@ -227,6 +227,13 @@ impl Fixture {
         let is_video =
             |ino: &&Ino| matches!(snapshot.node(**ino).unwrap().content, Content::Recording { .. });
         *entries.iter().find(is_video).unwrap()
+    }
+
+    /// Returns the inode of the file of a meeting whose name ends so.
+    fn only_entry_ending_in(&self, topic: &str, end: &str) -> Ino {
+        let snapshot = self.snapshot();
+        let entries = snapshot.entries(self.directory_of(topic)).unwrap();
+        *entries.iter().find(|ino| snapshot.node(**ino).unwrap().name.ends_with(end)).unwrap()
     }
 
     /// Returns the inode of the `meeting.json` of a meeting.
