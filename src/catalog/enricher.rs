@@ -36,7 +36,12 @@ pub trait SizeFinder: Send + Sync {
     ///
     /// # Errors
     /// The server did not return it.
-    async fn find_size(&self, id: &FileId, body: BodyKind) -> Result<u64, FetchError>;
+    async fn find_size(
+        &self,
+        id: &FileId,
+        version: Version,
+        body: BodyKind,
+    ) -> Result<u64, FetchError>;
 }
 
 /// Completes the catalog of one source.
@@ -158,7 +163,7 @@ impl Worker {
     async fn complete(&self, task: &EnrichmentTask) -> Result<(), EnrichmentError> {
         match task {
             EnrichmentTask::Size(id, version, body) => {
-                let size = self.sizes.find_size(id, *body).await?;
+                let size = self.sizes.find_size(id, *version, *body).await?;
                 self.record_size(id, *version, size).await
             }
             EnrichmentTask::Details(meeting) => self.request_details(meeting).await,
@@ -199,7 +204,7 @@ impl Worker {
         // a later measurement could cost the same request again. A failed one gets its own task.
         for file in details.iter().flat_map(|details| &details.files) {
             if self.catalog.needs_size(file)
-                && let Ok(size) = self.sizes.find_size(&file.id, file.body).await
+                && let Ok(size) = self.sizes.find_size(&file.id, file.version, file.body).await
             {
                 self.record_size(&file.id, file.version, size).await?;
             }
@@ -219,12 +224,12 @@ impl Worker {
     ) -> Result<Option<String>, EnrichmentError> {
         // The provider first: a wrong credential refuses everything, and says nothing of this file.
         let (effort, priority) = (LeaseEffort::Listed, Priority::Background);
-        match self.provider.lease(LeaseRequest { file: id, effort, priority }).await {
+        match self.provider.lease(LeaseRequest { file: id, version, effort, priority }).await {
             Ok(_lease) => {}
             Err(error) if error.is_refusal() => return Ok(Some(line_with_hint(&error))),
             Err(error) => return Err(error.into()),
         }
-        match self.sizes.find_size(id, body).await {
+        match self.sizes.find_size(id, version, body).await {
             Ok(size) => {
                 self.record_size(id, version, size).await?;
                 Ok(None)

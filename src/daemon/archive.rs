@@ -27,7 +27,7 @@ use crate::catalog::{
 };
 use crate::config::{Config, DiskLimit};
 use crate::http::{Client, FetchError};
-use crate::model::{BodyKind, FileId, SourceName};
+use crate::model::{BodyKind, FileId, SourceName, Version};
 use crate::providers::{LeaseCache, Provider, Registry};
 use crate::read::{Engine, EngineOptions};
 use crate::tree::{LiveTree, TreeBuilder};
@@ -405,7 +405,12 @@ struct Sizes(Arc<Engine>);
 
 #[async_trait]
 impl SizeFinder for Sizes {
-    async fn find_size(&self, id: &FileId, body: BodyKind) -> Result<u64, FetchError> {
-        self.0.find_size(id, body).await
+    async fn find_size(
+        &self,
+        id: &FileId,
+        version: Version,
+        body: BodyKind,
+    ) -> Result<u64, FetchError> {
+        self.0.find_size(id, version, body).await
     }
 }

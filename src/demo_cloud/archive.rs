@@ -105,6 +105,8 @@ pub struct MeetingFile {
     pub recording_type: Option<String>,
     pub recording_start: Timestamp,
     pub recording_end: Timestamp,
+    /// Number of the version. The download URL of an earlier one leads to the earlier content.
+    pub revision: u32,
     pub status: FileStatus,
     pub listed_size: ListedSize,
     pub place: FileLocation,
@@ -340,6 +342,7 @@ impl MeetingFile {
             recording_type: if terse { None } else { recording_type.map(Into::into) },
             recording_start: Timestamp::UNIX_EPOCH,
             recording_end: Timestamp::UNIX_EPOCH,
+            revision: 0,
             status: if terse { FileStatus::Absent } else { FileStatus::Completed },
             listed_size: if terse { ListedSize::Absent } else { ListedSize::True },
             place: if file_type == "CC" { FileLocation::LinkWithQuery } else { FileLocation::Link },

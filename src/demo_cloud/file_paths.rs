@@ -11,7 +11,7 @@ pub(super) fn all_files(meeting: &Meeting) -> impl Iterator<Item = &MeetingFile>
     meeting.files.iter().chain(&meeting.participant_audio)
 }
 
-/// Returns the path of a file's download URL, the same in every listing.
+/// Returns the path of a file's download URL, the same in every listing of one version.
 pub(super) fn web_path(meeting: &Meeting, file: &MeetingFile) -> String {
     format!("/rec/download/{}", opaque(meeting, file))
 }
@@ -32,7 +32,10 @@ pub(super) fn replay_path(opaque: &str, file: &MeetingFile) -> String {
 pub(super) fn opaque(meeting: &Meeting, file: &MeetingFile) -> String {
     let start = file.recording_start.to_string();
     let view = file.recording_type.as_deref().unwrap_or("");
-    let key =
-        [&meeting.uuid, file.id.as_deref().unwrap_or(""), &file.file_type, view, &start].join("\n");
+    let id = file.id.as_deref().unwrap_or("");
+    let mut key = [&meeting.uuid, id, &file.file_type, view, &start].join("\n");
+    if file.revision > 0 {
+        key.push_str(&format!("\n{}", file.revision));
+    }
     URL_SAFE_NO_PAD.encode(Sha256::digest(key))
 }

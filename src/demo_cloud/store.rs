@@ -14,6 +14,8 @@ pub(super) struct Store {
     pub(super) archive: Archive,
     by_uuid: HashMap<String, usize>,
     by_link: HashMap<String, (usize, usize)>,
+    /// Files of earlier revisions, by download URL.
+    former: HashMap<String, (Meeting, MeetingFile)>,
     pub(super) trash: Vec<TrashedMeeting>,
     /// Whether URLs of trashed recordings work.
     pub(super) trash_downloads: bool,
@@ -49,6 +51,7 @@ impl Store {
             archive,
             by_uuid: HashMap::new(),
             by_link: HashMap::new(),
+            former: HashMap::new(),
             trash: Vec::new(),
             trash_downloads,
         };
@@ -88,7 +91,8 @@ impl Store {
     /// Returns the file of a URL, with its meeting.
     pub(super) fn by_link(&self, opaque: &str) -> Option<(&Meeting, &MeetingFile)> {
         let Some(&(at, place)) = self.by_link.get(opaque) else {
-            return self.trashed_by_link(opaque);
+            let former = self.former.get(opaque).map(|(meeting, file)| (meeting, file));
+            return former.or_else(|| self.trashed_by_link(opaque));
         };
         let meeting = self.archive.meetings.get(at)?;
         Some((meeting, all_files(meeting).nth(place)?))
@@ -111,9 +115,19 @@ impl Store {
 
     /// Changes a meeting. Returns false if it does not exist.
     pub(super) fn change_meeting(&mut self, uuid: &str, change: impl FnOnce(&mut Meeting)) -> bool {
-        self.change(|meetings| {
+        let before = self.by_uuid(uuid).cloned();
+        let changed = self.change(|meetings| {
             meetings.iter_mut().find(|meeting| meeting.uuid == uuid).map(change).is_some()
-        })
+        });
+        let after = self.by_uuid(uuid).cloned();
+        for (before, after) in before.iter().zip(&after) {
+            for (old, new) in before.files.iter().zip(&after.files) {
+                if old.revision < new.revision {
+                    self.former.insert(opaque(before, old), (before.clone(), old.clone()));
+                }
+            }
+        }
+        changed
     }
 
     fn change(&mut self, change: impl FnOnce(&mut Vec<Meeting>) -> bool) -> bool {

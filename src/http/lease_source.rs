@@ -21,6 +21,12 @@ pub trait LeaseSource: Send + Sync {
     /// one, unless `lease` was replaced already.
     fn report_refused(&self, lease: &Arc<Lease>);
 
+    /// Reports that the server refused `lease` after all others, with the error of its reader.
+    /// [`current`](Self::current) may return the error for a while without a request.
+    fn report_final_refusal(&self, lease: &Arc<Lease>, _error: &FetchError) {
+        self.report_refused(lease);
+    }
+
     /// Reports that `lease` served bytes, so that a later refusal means that it has expired.
     fn report_served(&self, lease: &Arc<Lease>);
 

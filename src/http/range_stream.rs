@@ -209,14 +209,12 @@ impl RangeStream {
                 self.refuse(&why, lease)
             }
             RangeError::Refused(why) => {
-                self.leases.report_refused(lease);
                 let cause = format!("{why} from {}", lease.url);
-                StepError::Final(FetchError::NotAllowed(cause.into()))
+                self.refuse_finally(FetchError::NotAllowed(cause.into()), lease)
             }
             RangeError::Missing(why) => {
-                self.leases.report_refused(lease);
                 let cause = format!("{why} from {}", lease.url);
-                StepError::Final(FetchError::Gone(cause.into()))
+                self.refuse_finally(FetchError::Gone(cause.into()), lease)
             }
             RangeError::WrongTotal { served } => StepError::Final(FetchError::WrongTotal {
                 expected: self.expected.total.unwrap_or_default(),
@@ -231,6 +229,11 @@ impl RangeStream {
         self.refusals += 1;
         self.leases.report_refused(lease);
         StepError::LeaseRefused
+    }
+
+    fn refuse_finally(&self, error: FetchError, lease: &Arc<Lease>) -> StepError {
+        self.leases.report_final_refusal(lease, &error);
+        StepError::Final(error)
     }
 }
 

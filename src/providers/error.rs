@@ -19,6 +19,8 @@ pub enum ErrorClass {
     NotAllowed,
     /// The object does not exist, or no longer.
     NotFound,
+    /// The object has other contents than the requested version.
+    Changed,
     /// The server asked for a pause.
     RateLimited {
         /// Length of the pause.
@@ -68,6 +70,11 @@ impl ProviderError {
     /// Returns an error of class [`ErrorClass::NotFound`].
     pub fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorClass::NotFound, message)
+    }
+
+    /// Returns an error of class [`ErrorClass::Changed`].
+    pub fn changed(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorClass::Changed, message)
     }
 
     /// Returns an error of class [`ErrorClass::Unavailable`].
@@ -126,6 +133,7 @@ impl Diagnostic for ProviderError {
             ErrorClass::Credential => ErrorKind::Credential,
             ErrorClass::NotAllowed => ErrorKind::NotAllowed,
             ErrorClass::NotFound => ErrorKind::NotFound,
+            ErrorClass::Changed => ErrorKind::Changed,
             ErrorClass::RateLimited { .. } => ErrorKind::RateLimited,
             ErrorClass::Down | ErrorClass::Unavailable => ErrorKind::Unavailable,
         }

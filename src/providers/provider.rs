@@ -12,6 +12,7 @@ use super::toolkit::scopes::Permission;
 use crate::http::Priority;
 use crate::model::{
     DaySpan, Details, FileId, FileKey, Lease, Meeting, MeetingId, RecordingFile, SourceName,
+    Version,
 };
 
 /// A source of meetings. Every call bounds its own time and retries.
@@ -103,7 +104,7 @@ pub trait Provider: Send + Sync + 'static {
     /// Returns a lease of a file.
     ///
     /// # Errors
-    /// The file is refused, gone, or unavailable for now.
+    /// The file is refused, gone, of another version, or unavailable for now.
     async fn lease(&self, request: LeaseRequest<'_>) -> Result<Lease, ProviderError>;
 
     /// Whether a short JSON body with status 200 is the provider's error object and not a file.
@@ -141,6 +142,9 @@ pub trait KnownMeetings: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug)]
 pub struct LeaseRequest<'a> {
     pub file: &'a FileId,
+    /// The listed version. The lease leads to its bytes, as far as the provider distinguishes it
+    /// from other versions.
+    pub version: Version,
     pub effort: LeaseEffort,
     pub priority: Priority,
 }

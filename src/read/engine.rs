@@ -25,7 +25,7 @@ use crate::http::{
     ByteRange, Client, ExpectedFile, FetchCause, FetchError, LeaseSource, Priority, RangeStream,
     TrafficClass,
 };
-use crate::model::{BodyKind, FileId, SourceName};
+use crate::model::{BodyKind, FileId, SourceName, Version};
 use crate::providers::LeaseCache;
 
 /// How long an `open` waits for the server or the disk. The kernel cannot interrupt an `open` that
@@ -104,14 +104,14 @@ impl Engine {
     /// # Errors
     /// [`FetchError::Gone`] if the source of the file is not mounted any more.
     pub fn open(&self, recording: &Recording) -> Result<Arc<OpenFile>, FetchError> {
-        let content = self.contents.open(recording, self.leases(&recording.id)?);
+        let content = self.contents.open(recording, self.leases(&recording.id, recording.version)?);
         let pattern = self.prefetcher.new_pattern(&recording.id.source);
         let active_readers = self.prefetcher.active_readers();
         Ok(Arc::new(OpenFile::new(content, pattern, active_readers, self.runtime.clone())))
     }
 
-    fn leases(&self, id: &FileId) -> Result<Arc<dyn LeaseSource>, FetchError> {
-        let leases = self.lease_caches.get(&id.source).map(|cache| cache.slot(id));
+    fn leases(&self, id: &FileId, version: Version) -> Result<Arc<dyn LeaseSource>, FetchError> {
+        let leases = self.lease_caches.get(&id.source).map(|cache| cache.slot(id, version));
         leases.ok_or_else(|| FetchError::Gone("its source is not mounted".into()))
     }
 
@@ -138,7 +138,8 @@ impl Engine {
         let head = BlockIndex(0).span(content.recording.size);
         if self.caches.memory.reach(content.key(BlockIndex(0)), 0) as u64 >= head.end {
             // The block was read before, and a later request failed. One byte shows the size.
-            if let Ok(size) = self.find_size(&content.recording.id, content.recording.body).await {
+            let Recording { id, version, body, .. } = &content.recording;
+            if let Ok(size) = self.find_size(id, *version, *body).await {
                 self.record_size(content, size);
             }
             return;
@@ -163,10 +164,15 @@ impl Engine {
     ///
     /// # Errors
     /// The server does not answer with the size within the deadline.
-    pub async fn find_size(&self, id: &FileId, body: BodyKind) -> Result<u64, FetchError> {
+    pub async fn find_size(
+        &self,
+        id: &FileId,
+        version: Version,
+        body: BodyKind,
+    ) -> Result<u64, FetchError> {
         let mut reply = RangeStream::new(
             self.client.clone(),
-            self.leases(id)?,
+            self.leases(id, version)?,
             ByteRange { start: 0, end: 1 },
             ExpectedFile { total: None, body, validator: None },
             (TrafficClass::Bulk, Priority::Prefetch),

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use meetfs::demo_cloud::{DemoCloud, Effect, RapatinStatus, Server, Trigger};
+use meetfs::demo_cloud::{Content, DemoCloud, Effect, RapatinStatus, Server, Trigger};
 use meetfs::http::{ByteRange, Client, ExpectedFile, Priority, RangeStream, TrafficClass};
-use meetfs::model::{Availability, FileId, Lease, RecordingFile, line_with_hint};
+use meetfs::model::{Availability, Lease, RecordingFile, line_with_hint};
 use meetfs::providers::rapatin::Rapatin;
 use meetfs::providers::{ErrorClass, LeaseCache, LeaseEffort, Provider};
 
-use crate::support::leases::demand;
+use crate::support::leases::{demand, with_key};
 use crate::support::rapatin::{
     demo, last_days, login, logins, rapatin, rapatin_with, requests_to, secrets_sent,
 };
@@ -32,7 +32,7 @@ async fn read(leases: &LeaseCache, file: &RecordingFile) -> Vec<u8> {
     let (client, patience) = (Client::new(8).unwrap(), Duration::from_secs(10));
     let mut stream = RangeStream::new(
         client,
-        leases.slot(&file.id),
+        leases.slot(&file.id, file.version),
         range,
         expected,
         (TrafficClass::Bulk, Priority::Demand),
@@ -55,7 +55,7 @@ async fn listed_url_becomes_signed_in_one_request() {
     let cloud = demo();
     let client = rapatin(&cloud);
     let files = listed(&cloud, &client).await;
-    let lease = client.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap();
+    let lease = client.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap();
     assert!(is_signed(&lease) && lease.expires.is_some(), "{lease:?}");
     let requests = cloud.requests();
     assert_eq!((requests.len(), requests[0].server, requests[0].status), (1, Server::Web, 302));
@@ -83,7 +83,7 @@ async fn files_are_exact_and_credentials_stay_at_rapatin() {
     // A stale download URL is renewed by a call with the token.
     cloud.expire_rapatin_links();
     for file in &files {
-        assert!(is_signed(&client.lease(demand(&file.id, LeaseEffort::Listed)).await.unwrap()));
+        assert!(is_signed(&client.lease(demand(&file, LeaseEffort::Listed)).await.unwrap()));
     }
     assert!(!requests_to(&cloud, Server::Rapatin, "/recordings/").is_empty());
     let secrets = secrets_sent(&cloud);
@@ -103,7 +103,7 @@ async fn stale_url_is_renewed() {
     let client = rapatin(&cloud);
     let files = listed(&cloud, &client).await;
     cloud.expire_rapatin_links();
-    assert!(is_signed(&client.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap()));
+    assert!(is_signed(&client.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
     let statuses: Vec<u16> =
         requests_to(&cloud, Server::Web, "").iter().map(|request| request.status).collect();
     assert_eq!(statuses, [200, 302], "a page, then a redirect");
@@ -112,12 +112,12 @@ async fn stale_url_is_renewed() {
     let sibling =
         files.iter().find(|file| file.id.meeting == files[0].id.meeting && file.id != files[0].id);
     assert!(is_signed(
-        &client.lease(demand(&sibling.unwrap().id, LeaseEffort::Listed)).await.unwrap()
+        &client.lease(demand(&sibling.unwrap(), LeaseEffort::Listed)).await.unwrap()
     ));
     assert_eq!(requests_to(&cloud, Server::Rapatin, "").len(), 1);
     // After a refused lease, a new URL is requested without a try of the known one.
     cloud.clear_requests();
-    assert!(is_signed(&client.lease(demand(&files[0].id, LeaseEffort::Renewed)).await.unwrap()));
+    assert!(is_signed(&client.lease(demand(&files[0], LeaseEffort::Renewed)).await.unwrap()));
     assert_eq!(
         (
             requests_to(&cloud, Server::Rapatin, "").len(),
@@ -128,19 +128,18 @@ async fn stale_url_is_renewed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lease_needs_only_the_file_id() {
+async fn lease_needs_no_listing() {
     let cloud = demo();
-    let ids: Vec<FileId> =
-        listed(&cloud, &rapatin(&cloud)).await.into_iter().map(|file| file.id).collect();
+    let files = listed(&cloud, &rapatin(&cloud)).await;
     let fresh = rapatin(&cloud);
-    for id in &ids {
-        let lease = fresh.lease(demand(id, LeaseEffort::Listed)).await.unwrap();
+    for file in &files {
+        let lease = fresh.lease(demand(file, LeaseEffort::Listed)).await.unwrap();
         let path = lease.url.expose().path().to_owned();
         let object =
             cloud.rapatin_objects().into_iter().find(|object| object.media_path == path).unwrap();
-        assert_eq!(object.meeting, id.meeting.as_str());
+        assert_eq!(object.meeting, file.id.meeting.as_str());
     }
-    let unknown = FileId { key: "85095598095|MP4|no_such_view".into(), ..ids[0].clone() };
+    let unknown = with_key(&files[0], "85095598095|MP4|no_such_view");
     assert!(matches!(
         fresh.lease(demand(&unknown, LeaseEffort::Listed)).await,
         Err(error) if error.class() == ErrorClass::NotFound
@@ -148,12 +147,30 @@ async fn lease_needs_only_the_file_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lease_leads_to_its_version_only() {
+    let cloud = demo();
+    let client = rapatin(&cloud);
+    let before = listed(&cloud, &client).await.remove(0);
+    cloud.change_rapatin_session(before.id.meeting.as_str(), |session| {
+        for file in &mut session.files {
+            file.content = Content::Pattern { seed: 99, length: 77_000 };
+        }
+    });
+    let after = listed(&cloud, &client).await;
+    let after = after.into_iter().find(|file| file.id == before.id).unwrap();
+    assert_ne!(after.version, before.version);
+    assert!(is_signed(&client.lease(demand(&after, LeaseEffort::Listed)).await.unwrap()));
+    let error = client.lease(demand(&before, LeaseEffort::Listed)).await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Changed, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn deleted_recording_is_not_found() {
     let cloud = demo();
     let client = rapatin(&cloud);
     let files = listed(&cloud, &client).await;
-    let deleted = &files[0].id;
-    cloud.change_rapatin_session(deleted.meeting.as_str(), |session| {
+    let deleted = &files[0];
+    cloud.change_rapatin_session(deleted.id.meeting.as_str(), |session| {
         session.status = RapatinStatus::Deleted
     });
     let error = client.lease(demand(deleted, LeaseEffort::Listed)).await.unwrap_err();
@@ -161,8 +178,8 @@ async fn deleted_recording_is_not_found() {
         error.class() == ErrorClass::NotFound && line_with_hint(&error).contains("deleted"),
         "{error:?}"
     );
-    let vanished = &files.iter().find(|file| file.id.meeting != deleted.meeting).unwrap().id;
-    assert!(cloud.remove_rapatin_session(vanished.meeting.as_str()));
+    let vanished = files.iter().find(|file| file.id.meeting != deleted.id.meeting).unwrap();
+    assert!(cloud.remove_rapatin_session(vanished.id.meeting.as_str()));
     let error = client.lease(demand(vanished, LeaseEffort::Listed)).await.unwrap_err();
     assert!(error.class() == ErrorClass::NotFound, "{error:?}");
 }
@@ -175,7 +192,7 @@ async fn permanent_refusal_contains_no_secret() {
     for refusal in [Effect::Html200, Effect::Json59, Effect::status(401)] {
         cloud.inject(Trigger::always(Server::Web).does(refusal.clone()));
         for effort in [LeaseEffort::Listed, LeaseEffort::Renewed, LeaseEffort::LastResort] {
-            let error = client.lease(demand(&files[0].id, effort)).await.unwrap_err();
+            let error = client.lease(demand(&files[0], effort)).await.unwrap_err();
             let text = format!("{error} {error:?} {:?}", &client as &dyn Provider);
             assert!(error.class() == ErrorClass::NotAllowed, "{refusal:?}: {text}");
             assert!(
@@ -197,8 +214,8 @@ async fn sixteen_leases_with_expired_token_log_in_once() {
     cloud.expire_rapatin_tokens();
     cloud.expire_rapatin_links();
     let leases = files.iter().cycle().take(16).map(|file| {
-        let (client, id) = (client.clone(), file.id.clone());
-        tokio::spawn(async move { client.lease(demand(&id, LeaseEffort::Listed)).await })
+        let (client, file) = (client.clone(), file.clone());
+        tokio::spawn(async move { client.lease(demand(&file, LeaseEffort::Listed)).await })
     });
     for lease in leases.collect::<Vec<_>>() {
         assert!(is_signed(&lease.await.unwrap().unwrap()));

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use meetfs::demo_cloud::{
-    DemoCloud, DemoCloudOptions, Effect, RetryAfter, Server, Trigger, WebexRecording,
+    Content, DemoCloud, DemoCloudOptions, Effect, RetryAfter, Server, Trigger, WebexRecording,
 };
 use meetfs::http::{ByteRange, Client, ExpectedFile, Priority, RangeStream, TrafficClass};
-use meetfs::model::{Availability, FileId, Lease, RecordingFile, line_with_hint};
+use meetfs::model::{Availability, Lease, RecordingFile, line_with_hint};
 use meetfs::providers::webex::Webex;
 use meetfs::providers::{ErrorClass, LeaseCache, LeaseEffort, Provider};
 
 use tokio::time::Instant;
 
-use crate::support::leases::demand;
+use crate::support::leases::{demand, with_key};
 use crate::support::webex::{
     DETAILS, api_reply, details, last_days, personal, recording, renewals, requests_to, secrets,
     webex, webex_cloud,
@@ -39,11 +39,10 @@ async fn everything(webex: &Webex) -> BTreeMap<(String, String), RecordingFile> 
     files
 }
 
-/// Returns the ids of the three files of the recording `a` without requesting its details.
-async fn three(webex: &Webex) -> [FileId; 3] {
+/// Returns the three files of the recording `a` without requesting its details.
+async fn three(webex: &Webex) -> [RecordingFile; 3] {
     let meeting = webex.list(last_days(30)).await.unwrap().meetings.into_iter().next().unwrap();
-    let video = meeting.files[0].id.clone();
-    ["recording", "audio", "transcript"].map(|key| FileId { key: key.into(), ..video.clone() })
+    ["recording", "audio", "transcript"].map(|key| with_key(&meeting.files[0], key))
 }
 
 fn on_detail(count: u32) -> Trigger {
@@ -76,7 +75,7 @@ async fn one_detail_serves_video_audio_and_transcript() {
     );
     let mut ends = Vec::new();
     for file in files.values() {
-        let lease = webex.lease(demand(&file.id, LeaseEffort::Listed)).await.unwrap();
+        let lease = webex.lease(demand(&file, LeaseEffort::Listed)).await.unwrap();
         assert!(is_ticket(&lease), "{lease:?}");
         ends.push(lease.expires.unwrap());
     }
@@ -136,7 +135,7 @@ async fn readers_survive_expired_urls_without_leaking_the_token() {
             let expected = ExpectedFile { total: None, body: file.body, validator: None };
             let range = ByteRange { start: 0, end: 1 << 20 };
             let patience = Duration::from_secs(10);
-            let slot = leases.slot(&file.id);
+            let slot = leases.slot(&file.id, file.version);
             let mut stream = RangeStream::new(
                 client.clone(),
                 slot,
@@ -187,7 +186,7 @@ async fn prevented_download_states_its_reason() {
     let [video] = files.values().collect::<Vec<_>>()[..] else { panic!("{files:?}") };
     let Availability::Unavailable(why) = &video.availability else { panic!("{video:?}") };
     assert!(why.contains("\"Prevent downloading\"") && why.contains("compliance officer"), "{why}");
-    let error = webex.lease(demand(&video.id, LeaseEffort::Listed)).await.unwrap_err();
+    let error = webex.lease(demand(&video, LeaseEffort::Listed)).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::NotAllowed);
     assert_eq!(line_with_hint(&error), *why);
     // A compliance officer gets download URLs that the list omits.
@@ -201,6 +200,24 @@ async fn prevented_download_states_its_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lease_leads_to_its_version_only() {
+    let cloud = cloud(vec![recording("a", 5)]);
+    let webex = webex(&cloud);
+    let before = three(&webex).await;
+    webex.details(&before[0].id.meeting).await.unwrap();
+    cloud.change_webex_recording("a", |recording| {
+        recording.video = Content::Pattern { seed: 99, length: 77_000 };
+    });
+    let after = three(&webex).await;
+    assert_ne!(after[1].version, before[1].version);
+    cloud.clear_requests();
+    assert!(is_ticket(&webex.lease(demand(&after[1], LeaseEffort::Listed)).await.unwrap()));
+    assert_eq!(details(&cloud).len(), 1, "the URLs of the earlier version are not used");
+    let error = webex.lease(demand(&before[2], LeaseEffort::Listed)).await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Changed, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn missing_url_is_a_missing_file() {
     let cloud = cloud(vec![recording("a", 5)]);
     let webex = webex(&cloud);
@@ -210,7 +227,7 @@ async fn missing_url_is_a_missing_file() {
     assert_eq!(error.to_string(), "Webex no longer has this file of the recording");
     assert!(is_ticket(&webex.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
     for key in ["other", "", "transcriptx"] {
-        let odd = FileId { key: key.into(), ..files[0].clone() };
+        let odd = with_key(&files[0], key);
         assert!(matches!(
             webex.lease(demand(&odd, LeaseEffort::Listed)).await,
             Err(error) if error.class() == ErrorClass::NotFound
@@ -224,11 +241,11 @@ async fn stored_transcript_is_read_from_the_api() {
     let webex = webex(&cloud);
     let files = everything(&webex).await;
     let transcript = files.values().find(|file| file.extension == "vtt").unwrap();
-    let lease = webex.lease(demand(&transcript.id, LeaseEffort::Listed)).await.unwrap();
+    let lease = webex.lease(demand(&transcript, LeaseEffort::Listed)).await.unwrap();
     assert!(lease.authorization().is_some_and(|value| value.starts_with("Bearer ")));
     assert!(address(&lease).starts_with(&cloud.webex_api_url()), "{}", address(&lease));
     assert!(lease.expires.is_some(), "it ends with the token");
-    let renewed = webex.lease(demand(&transcript.id, LeaseEffort::Renewed)).await.unwrap();
+    let renewed = webex.lease(demand(&transcript, LeaseEffort::Renewed)).await.unwrap();
     assert_ne!(lease.authorization(), renewed.authorization());
     assert_eq!((renewals(&cloud), details(&cloud).len()), (2, 1));
 }
@@ -266,7 +283,7 @@ async fn missing_transcript_scope_affects_only_transcripts() {
     cloud.clear_faults();
     let late = webex.late_files(&meetings).await;
     let [transcript] = late.files.as_slice() else { panic!("{late:?}") };
-    let lease = webex.lease(demand(&transcript.id, LeaseEffort::Listed)).await.unwrap();
+    let lease = webex.lease(demand(&transcript, LeaseEffort::Listed)).await.unwrap();
     assert!(lease.authorization().is_some() && late.failed.is_none(), "{late:?}");
     assert_eq!(details(&cloud).len(), 1);
 }
@@ -398,7 +415,7 @@ async fn sixteen_leases_renew_an_expired_token_once() {
         .map(|meeting| {
             let webex = webex.clone();
             tokio::spawn(async move {
-                webex.lease(demand(&meeting.files[0].id, LeaseEffort::Listed)).await
+                webex.lease(demand(&meeting.files[0], LeaseEffort::Listed)).await
             })
         })
         .collect();

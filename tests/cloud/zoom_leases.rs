@@ -13,7 +13,7 @@ use meetfs::model::{Availability, DaySpan, FileId, Lease, RecordingFile, line_wi
 use meetfs::providers::zoom::{Zoom, ZoomCredential};
 use meetfs::providers::{ErrorClass, LeaseCache, LeaseEffort, Provider};
 
-use crate::support::leases::demand;
+use crate::support::leases::{demand, with_key};
 use crate::support::zoom::{app, requests_to, secrets_sent, zoom, zoom_with};
 
 const LENGTH: u64 = 40_000;
@@ -93,7 +93,7 @@ async fn listed_url_is_resolved_with_one_request() {
     let zoom = zoom(&cloud);
     let files = listed_without_requests(&cloud, &zoom).await;
     assert_eq!(files.len(), 32);
-    let lease = zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap();
+    let lease = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap();
     assert!(is_signed(&lease), "{lease:?}");
     let left = lease.expires.unwrap().as_second() - Timestamp::now().as_second();
     assert!((590..=602).contains(&left), "{left}");
@@ -115,7 +115,7 @@ async fn media_host_never_receives_a_credential() {
         let patience = Duration::from_secs(10);
         let mut stream = RangeStream::new(
             client.clone(),
-            leases.slot(&file.id),
+            leases.slot(&file.id, file.version),
             range,
             expected,
             (TrafficClass::Bulk, Priority::Demand),
@@ -145,8 +145,8 @@ async fn sixteen_leases_renew_an_expired_token_once() {
     for round in 2..5 {
         cloud.expire_tokens();
         let leases = files.iter().take(16).map(|file| {
-            let (zoom, id) = (zoom.clone(), file.id.clone());
-            tokio::spawn(async move { zoom.lease(demand(&id, LeaseEffort::Listed)).await })
+            let (zoom, file) = (zoom.clone(), file.clone());
+            tokio::spawn(async move { zoom.lease(demand(&file, LeaseEffort::Listed)).await })
         });
         for lease in leases.collect::<Vec<_>>() {
             assert!(is_signed(&lease.await.unwrap().unwrap()));
@@ -167,7 +167,7 @@ async fn token_is_renewed_before_its_expiry() {
     let zoom = zoom(&cloud);
     let files = listed_without_requests(&cloud, &zoom).await;
     tokio::time::sleep(Duration::from_millis(1850)).await;
-    assert!(is_signed(&zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap()));
+    assert!(is_signed(&zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
     assert_eq!(token_requests(&cloud), 1);
     assert_eq!(requests_to(&cloud, Server::Web, "").len(), 1, "the old token was not tried again");
 }
@@ -178,10 +178,10 @@ async fn error_object_renews_the_token_and_401_retries() {
     let zoom = zoom(&cloud);
     let files = listed_without_requests(&cloud, &zoom).await;
     cloud.inject(Trigger::next(Server::Web, 1).does(Effect::status(401)));
-    assert!(is_signed(&zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap()));
+    assert!(is_signed(&zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
     assert_eq!((token_requests(&cloud), requests_to(&cloud, Server::Web, "").len()), (0, 2));
     cloud.inject(Trigger::next(Server::Web, 1).does(Effect::Json59));
-    assert!(is_signed(&zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap()));
+    assert!(is_signed(&zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
     assert_eq!((token_requests(&cloud), requests_to(&cloud, Server::Web, "").len()), (1, 4));
 }
 
@@ -192,9 +192,9 @@ async fn fixed_token_serves_until_its_expiry() {
     let zoom = zoom_with(&cloud, &["me"], token);
     let files = listed(&zoom).await;
     cloud.inject(Trigger::next(Server::Web, 1).does(Effect::Json59));
-    assert!(is_signed(&zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap()));
+    assert!(is_signed(&zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
     cloud.expire_tokens();
-    let error = zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap_err();
+    let error = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap_err();
     assert!(
         error.class() == ErrorClass::Credential && line_with_hint(&error).contains("one hour"),
         "{error:?}"
@@ -209,7 +209,7 @@ async fn meeting_token_replaces_a_refused_account_token() {
     let zoom = zoom(&cloud);
     let files = listed_without_requests(&cloud, &zoom).await;
     for file in files.iter().take(3).chain(files.iter().rev().take(3)) {
-        assert!(is_signed(&zoom.lease(demand(&file.id, LeaseEffort::Listed)).await.unwrap()));
+        assert!(is_signed(&zoom.lease(demand(&file, LeaseEffort::Listed)).await.unwrap()));
     }
     assert_eq!(requests_to(&cloud, Server::Api, "/meetings/").len(), 6);
     assert_eq!((query_credentials(&cloud), token_requests(&cloud)), (0, 0));
@@ -221,7 +221,7 @@ async fn query_is_the_last_resort_and_remembered() {
     let cloud = cloud_with(|options| options.download_header = header);
     let zoom = zoom(&cloud);
     let files = listed_without_requests(&cloud, &zoom).await;
-    assert!(is_signed(&zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap()));
+    assert!(is_signed(&zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
     let shown: Vec<bool> = requests_to(&cloud, Server::Web, "")
         .iter()
         .map(|request| {
@@ -236,7 +236,7 @@ async fn query_is_the_last_resort_and_remembered() {
     cloud.clear_requests();
     // A URL with a query of its own is extended.
     let captions = files.last().unwrap();
-    assert!(is_signed(&zoom.lease(demand(&captions.id, LeaseEffort::Listed)).await.unwrap()));
+    assert!(is_signed(&zoom.lease(demand(&captions, LeaseEffort::Listed)).await.unwrap()));
     let requests = cloud.requests();
     assert_eq!(requests.len(), 1, "{requests:?}");
     assert!(requests[0].query.starts_with("type=cc&access_token="), "{requests:?}");
@@ -250,7 +250,7 @@ async fn refused_download_is_reported_without_a_secret() {
     let zoom = zoom(&cloud);
     let files = listed(&zoom).await;
     for effort in [LeaseEffort::Listed, LeaseEffort::Renewed, LeaseEffort::LastResort] {
-        let error = zoom.lease(demand(&files[0].id, effort)).await.unwrap_err();
+        let error = zoom.lease(demand(&files[0], effort)).await.unwrap_err();
         assert!(
             error.class() == ErrorClass::NotAllowed && line_with_hint(&error).contains("web page"),
             "{error:?}"
@@ -262,21 +262,49 @@ async fn refused_download_is_reported_without_a_secret() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unlisted_file_is_found_through_its_meeting() {
     let cloud = cloud();
-    let files: Vec<FileId> = listed(&zoom(&cloud)).await.into_iter().map(|file| file.id).collect();
+    let files = listed(&zoom(&cloud)).await;
     let fresh = zoom(&cloud);
-    for id in &files {
-        assert!(is_signed(&fresh.lease(demand(id, LeaseEffort::Listed)).await.unwrap()), "{id:?}");
+    for file in &files {
+        let lease = fresh.lease(demand(file, LeaseEffort::Listed)).await.unwrap();
+        assert!(is_signed(&lease), "{:?}", file.id);
     }
-    let unknown = FileId { key: "no such key".into(), ..files[0].clone() };
+    let unknown = with_key(&files[0], "no such key");
     assert!(matches!(
         fresh.lease(demand(&unknown, LeaseEffort::Listed)).await,
         Err(error) if error.class() == ErrorClass::NotFound
     ));
-    assert!(cloud.remove_meeting(files[0].meeting.as_str()));
+    assert!(cloud.remove_meeting(files[0].id.meeting.as_str()));
     assert!(matches!(
         fresh.lease(demand(&files[0], LeaseEffort::Listed)).await,
         Err(error) if error.class() == ErrorClass::NotFound
     ));
+}
+
+/// Returns the path of the signed URL of a file.
+async fn media_path(zoom: &Zoom, file: &RecordingFile) -> String {
+    let lease = zoom.lease(demand(file, LeaseEffort::Listed)).await.unwrap();
+    lease.url.expose().path().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lease_leads_to_its_version_only() {
+    let cloud = cloud();
+    let zoom = zoom(&cloud);
+    let before = listed(&zoom).await.remove(0);
+    let old_path = media_path(&zoom, &before).await;
+    cloud.change_meeting(before.id.meeting.as_str(), |meeting| {
+        meeting.files[0].content = Content::Pattern { seed: 99, length: LENGTH / 2 };
+        meeting.files[0].revision += 1;
+    });
+    // The listed URL still works, so its version is still read.
+    assert_eq!(media_path(&zoom, &before).await, old_path);
+    let after = listed(&zoom).await.into_iter().find(|file| file.id == before.id).unwrap();
+    assert_ne!(after.version, before.version);
+    assert_ne!(media_path(&zoom, &after).await, old_path);
+    for client in [&zoom, &self::zoom(&cloud)] {
+        let error = client.lease(demand(&before, LeaseEffort::Listed)).await.unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Changed, "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -285,7 +313,7 @@ async fn deleted_recording_is_gone_and_not_forbidden() {
     let zoom = zoom(&cloud);
     let files = listed(&zoom).await;
     assert!(cloud.remove_meeting(files[0].id.meeting.as_str()));
-    let error = zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap_err();
+    let error = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap_err();
     assert!(error.class() == ErrorClass::NotFound, "{error:?}");
 }
 
@@ -305,21 +333,21 @@ async fn redirect_carries_no_credential_and_stays_within_hosts() {
     let files = listed_without_requests(&cloud, &zoom).await;
     cloud.inject(Trigger::next(Server::Web, 1).does(redirect("/rec/elsewhere?access_token=echo")));
     cloud.inject(Trigger::next(Server::Web, 1).on("/rec/elsewhere").does(Effect::Html200));
-    assert!(is_signed(&zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap()));
+    assert!(is_signed(&zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
     let elsewhere = requests_to(&cloud, Server::Web, "/rec/elsewhere");
     assert_eq!(elsewhere.len(), 1);
     assert_eq!((elsewhere[0].header("authorization"), elsewhere[0].query.as_str()), (None, ""));
 
     let evil = "https://evilzoom.us/p4th?Signature=s3cret";
     cloud.inject(Trigger::next(Server::Web, 1).does(redirect(evil)));
-    let error = zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap_err();
+    let error = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap_err();
     let text = format!("{error} {error:?}");
     assert!(error.class() == ErrorClass::NotAllowed && text.contains("evilzoom.us"), "{text}");
     assert!(!text.contains("p4th") && !text.contains("s3cret"), "{text}");
 
     cloud.clear_requests();
     cloud.inject(Trigger::always(Server::Web).does(redirect("/rec/again")));
-    let error = zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap_err();
+    let error = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap_err();
     assert!(error.class() == ErrorClass::NotAllowed, "{error:?}");
     assert_eq!(
         requests_to(&cloud, Server::Web, "").len(),
@@ -339,7 +367,7 @@ async fn host_that_serves_directly_gets_the_credential() {
         content_type: "video/mp4".into(),
         headers: vec![("content-range".into(), format!("bytes 0-0/{LENGTH}"))],
     }));
-    let lease = zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap();
+    let lease = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap();
     assert!(lease.authorization().is_some_and(|value| value.starts_with("Bearer ")));
     assert!(lease.url.expose().path().starts_with("/rec/download/"));
     assert!(lease.expires.is_some_and(|ends| Timestamp::now() < ends), "it ends with the token");
@@ -352,10 +380,10 @@ async fn failing_host_is_retried_and_silent_one_abandoned() {
     let zoom = zoom(&cloud);
     let files = listed(&zoom).await;
     cloud.inject(Trigger::next(Server::Web, 2).does(Effect::status(503)));
-    assert!(is_signed(&zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap()));
+    assert!(is_signed(&zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
     cloud.inject(Trigger::always(Server::Web).does(Effect::BlackHole));
     let began = Instant::now();
-    let error = zoom.lease(demand(&files[0].id, LeaseEffort::Listed)).await.unwrap_err();
+    let error = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap_err();
     assert!(error.class() == ErrorClass::Unavailable, "{error:?}");
     assert!(began.elapsed() < Duration::from_secs(17), "{:?}", began.elapsed());
 }
@@ -365,9 +393,9 @@ async fn requested_last_resort_is_not_remembered() {
     let cloud = cloud();
     let zoom = zoom_with(&cloud, &["me"], app(&cloud));
     let files = listed_without_requests(&cloud, &zoom).await;
-    assert!(is_signed(&zoom.lease(demand(&files[0].id, LeaseEffort::LastResort)).await.unwrap()));
+    assert!(is_signed(&zoom.lease(demand(&files[0], LeaseEffort::LastResort)).await.unwrap()));
     assert_eq!(query_credentials(&cloud), 1);
-    assert!(is_signed(&zoom.lease(demand(&files[1].id, LeaseEffort::Listed)).await.unwrap()));
+    assert!(is_signed(&zoom.lease(demand(&files[1], LeaseEffort::Listed)).await.unwrap()));
     assert_eq!(query_credentials(&cloud), 1, "headers were never refused");
 }
 
@@ -399,7 +427,7 @@ async fn every_file_of_an_irregular_archive_is_leased() {
     assert_eq!(ready.len(), cloud.objects().len() - own_audio);
     for file in ready {
         assert!(
-            is_signed(&zoom.lease(demand(&file.id, LeaseEffort::Listed)).await.unwrap()),
+            is_signed(&zoom.lease(demand(&file, LeaseEffort::Listed)).await.unwrap()),
             "{file:?}"
         );
     }

@@ -237,6 +237,33 @@ fn trimmed_video_is_never_mixed_with_old_one() {
 }
 
 #[test]
+fn new_version_is_read_while_the_old_url_works() {
+    let rig = rig();
+    let path = "acme/*/*Before/*.mp4";
+    let before = rig.shell(&format!("sha256sum < {path}"));
+    assert!(before.starts_with(&film(1, LENGTH).sha256()), "{before}");
+    let trim = |it: &mut Meeting| {
+        let video = &mut it.files[0];
+        video.content = film(9, TRIMMED);
+        video.recording_end -= SignedDuration::from_mins(10);
+        video.revision += 1;
+    };
+    assert!(rig.cloud.change_meeting(CHANGING, trim));
+    refresh(&rig);
+    let expect_new = || {
+        assert_eq!(rig.shell(&format!("stat -c %s {path}")).trim(), TRIMMED.to_string());
+        let sum = rig.shell(&format!("sha256sum < {path}"));
+        assert!(sum.starts_with(&film(9, TRIMMED).sha256()), "{sum}\n{}", rig.log());
+    };
+    expect_new();
+    rig.unmount();
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
+    assert!(output.status.success(), "{}", text(&output));
+    expect_new();
+    rig.unmount();
+}
+
+#[test]
 fn deleted_meeting_is_never_read_in_part() {
     let rig = rig();
     let readers = Reader::of_all(&rig);

@@ -1,6 +1,6 @@
 //! The message and the hint of `meetfs doctor` for each refusal that the providers document.
 
-use crate::support::{COMMAND_TIMEOUT, Rig, check_of, run};
+use crate::support::{COMMAND_TIMEOUT, Rig, check_of, run, text};
 use meetfs::demo_cloud::{Archive, DemoCloudOptions, Effect, Server, Trigger, WebexArchive};
 
 /// A reply that refuses a call.
@@ -94,4 +94,28 @@ fn every_status_of_webex_has_a_hint() {
         assert_eq!(exit, Some(code), "{status}: {report}");
         rig.cloud.clear_faults();
     }
+}
+
+/// Returns how many requests the hosts of the files received, and forgets them.
+fn take_requests(rig: &Rig) -> usize {
+    let requests = rig.cloud.requests();
+    rig.cloud.clear_requests();
+    requests.iter().filter(|it| matches!(it.server, Server::Web | Server::Media)).count()
+}
+
+#[test]
+fn refused_file_is_not_requested_at_each_open() {
+    let archive = Archive::pattern(&[("Refused", 100_000)]);
+    let rig = Rig::mounted(DemoCloudOptions { archive, ..DemoCloudOptions::default() });
+    rig.cloud.inject(Trigger::always(Server::Web).does(Effect::Html200));
+    rig.cloud.clear_requests();
+    let read = || rig.try_shell("cat */*/*/*.mp4 > /dev/null", COMMAND_TIMEOUT);
+    let output = read();
+    assert!(text(&output).contains("Permission denied"), "{}", text(&output));
+    assert!((1..=4).contains(&take_requests(&rig)));
+    for _ in 0..20 {
+        assert!(text(&read()).contains("Permission denied"));
+    }
+    assert_eq!(take_requests(&rig), 0);
+    rig.unmount();
 }

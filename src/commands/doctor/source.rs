@@ -102,7 +102,7 @@ async fn check_source(archive: &Archive, source: &Source, report: &mut Report) {
         ));
         return;
     };
-    report.add(match archive.engine.find_size(&newest.id, newest.body).await {
+    report.add(match archive.engine.find_size(&newest.id, newest.version, newest.body).await {
         Ok(size) => Check::ok(subject, format!("read one byte of a file of {size} bytes")),
         Err(error @ FetchError::NotAllowed(_)) => {
             Check::of_error(Verdict::Failure, subject, &error, CHECK_DOWNLOAD_PERMISSION)

@@ -16,11 +16,11 @@ use tokio::time::Instant;
 use super::api::Api;
 use super::mapping::{self, MappedSession};
 use super::wire::State;
-use crate::http::{AllowedHosts, Client, Priority};
-use crate::model::{DaySpan, FileId, Lease};
+use crate::http::{AllowedHosts, Client};
+use crate::model::{DaySpan, Lease};
 use crate::providers::toolkit::lease_timeout::within_lease_timeout;
 use crate::providers::zoom_share::{
-    DownloadUrl, DownloadUrlCache, Resolution, UrlResolver, find_url,
+    DownloadUrl, DownloadUrlCache, Resolution, UrlLookup, UrlResolver, find_url,
 };
 use crate::providers::{LeaseEffort, LeaseRequest, ProviderError};
 
@@ -56,11 +56,11 @@ impl Leases {
     async fn find(
         &self,
         api: &Api,
-        LeaseRequest { file, effort, priority }: LeaseRequest<'_>,
+        request @ LeaseRequest { file, effort, .. }: LeaseRequest<'_>,
         deadline: Instant,
     ) -> Result<Lease, ProviderError> {
         if effort == LeaseEffort::Listed
-            && let Some(link) = self.urls.get(file)
+            && let UrlLookup::Found(link) = self.urls.lookup(file, request.version)
         {
             match self.resolver.resolve(&link, None, deadline).await? {
                 Resolution::Lease(lease) => return Ok(lease),
@@ -71,7 +71,7 @@ impl Leases {
                 }
             }
         }
-        let link = self.fetch_link(api, file, priority, deadline).await?;
+        let link = self.fetch_link(api, request, deadline).await?;
         match self.resolver.resolve(&link, None, deadline).await? {
             Resolution::Lease(lease) => Ok(lease),
             Resolution::Gone(why) => {
@@ -89,8 +89,7 @@ impl Leases {
     async fn fetch_link(
         &self,
         api: &Api,
-        file: &FileId,
-        priority: Priority,
+        LeaseRequest { file, version, priority, .. }: LeaseRequest<'_>,
         deadline: Instant,
     ) -> Result<DownloadUrl, ProviderError> {
         let meeting = mapping::meeting_of(&file.key);
@@ -109,12 +108,10 @@ impl Leases {
                 return Err(not_found_upstream("Rapatin has deleted this recording"));
             }
         }
-        let links = mapping::links(meeting, session.files);
-        let link = find_url(&links, &file.key).ok_or_else(|| {
-            not_found_upstream("Rapatin no longer lists a download URL for this file")
-        })?;
+        let links = mapping::links(meeting, session);
+        let lookup = find_url(&links, &file.key, version);
         self.urls.replace(&file.meeting, links);
-        Ok(link)
+        lookup.found(|| not_found_upstream("Rapatin no longer lists a download URL for this file"))
     }
 }
 

@@ -2,17 +2,16 @@
 
 use std::collections::HashMap;
 
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::metadata;
 use super::wire::{File, Session, State};
-use crate::model::{
-    Availability, FileId, FileKey, Meeting, MeetingId, RecordingFile, SourceName, Version,
-};
+use crate::model::{Availability, FileId, FileKey, Meeting, MeetingId, RecordingFile, SourceName};
 use crate::providers::toolkit::serde_lenient;
-use crate::providers::zoom_share::DownloadUrl;
+use crate::providers::toolkit::version_facts::VersionFacts;
 use crate::providers::zoom_share::file_kinds::{Kind, declared_size};
+use crate::providers::zoom_share::{DownloadUrl, ListedUrl};
 
 /// Separates the parts of a key.
 const SEPARATOR: char = '|';
@@ -20,7 +19,7 @@ const SEPARATOR: char = '|';
 /// A meeting with the download URLs of its files.
 pub(crate) struct MappedSession {
     pub(crate) meeting: Meeting,
-    pub(crate) links: Vec<DownloadUrl>,
+    pub(crate) links: Vec<ListedUrl>,
 }
 
 /// Maps a session of the meeting with the id `meeting`, which began at `start`. Its duration is
@@ -34,24 +33,20 @@ pub(crate) fn session(
     let id = MeetingId::from(session.uuid());
     let state = session.state();
     let files = keyed(meeting, std::mem::take(&mut session.files));
-    let links = files.iter().filter_map(|(key, file)| link(key, file)).collect();
+    let day = session.recorded_on;
+    let links = files.iter().filter_map(|(key, file)| link(key, file, day)).collect();
     let fields = metadata::of_session(
         meeting,
         &session,
         &files.iter().map(|(_, file)| file).collect::<Vec<_>>(),
     );
-    let version = |file: &File| {
-        let day = session.recorded_on.map(|day| day.to_string()).unwrap_or_default();
-        let said = format!("{}|{day}|{}", size(file), kind(file).file_type());
-        Version(xxh3_64(said.as_bytes()))
-    };
     let files = files
         .into_iter()
         .map(|(key, file)| {
             let kind = kind(&file);
             RecordingFile {
                 id: FileId { source: source.clone(), meeting: id.clone(), key },
-                version: version(&file),
+                version: facts(&file, day).version(),
                 role: kind.role(),
                 stem: kind.stem().into(),
                 extension: kind.extension().into(),
@@ -88,8 +83,9 @@ fn deletion_time(delete_on: &str) -> Option<Timestamp> {
 }
 
 /// Returns the download URLs of a session that was requested again.
-pub(crate) fn links(meeting: &str, files: Vec<File>) -> Vec<DownloadUrl> {
-    keyed(meeting, files).iter().filter_map(|(key, file)| link(key, file)).collect()
+pub(crate) fn links(meeting: &str, session: Session) -> Vec<ListedUrl> {
+    let day = session.recorded_on;
+    keyed(meeting, session.files).iter().filter_map(|(key, file)| link(key, file, day)).collect()
 }
 
 /// Returns the id of the meeting that a file belongs to.
@@ -97,8 +93,19 @@ pub(crate) fn meeting_of(key: &FileKey) -> &str {
     key.as_str().split(SEPARATOR).next().unwrap_or_default()
 }
 
-fn link(key: &FileKey, file: &File) -> Option<DownloadUrl> {
-    Some(DownloadUrl { key: key.clone(), url: file.download_url.clone()?, body: kind(file).body() })
+fn link(key: &FileKey, file: &File, day: Option<Date>) -> Option<ListedUrl> {
+    let url = file.download_url.clone()?;
+    let url = DownloadUrl { key: key.clone(), url, body: kind(file).body() };
+    Some(ListedUrl { url, facts: facts(file, day) })
+}
+
+/// Returns what a session of this day says of the contents of a file.
+fn facts(file: &File, day: Option<Date>) -> VersionFacts {
+    VersionFacts {
+        size: declared_size(file.file_size),
+        time: day.map(|day| day.to_string()),
+        kind: kind(file).file_type(),
+    }
 }
 
 /// Returns each file with its key: the id of the meeting, by which alone a session can be requested
@@ -175,8 +182,10 @@ mod tests {
 
     use serde_json::{Value, json};
 
+    use xxhash_rust::xxh3::xxh3_64;
+
     use super::*;
-    use crate::model::{BodyKind, Role};
+    use crate::model::{BodyKind, Role, Version};
     use crate::providers::rapatin::wire::Sessions;
 
     fn mapped(entry: Value) -> MappedSession {

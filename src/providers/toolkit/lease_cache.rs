@@ -1,4 +1,7 @@
-//! Leases, one for each file, shared by all its readers.
+//! Leases, one for each version of a file, shared by all its readers.
+//!
+//! A refusal is the answer to the next readers, too, for [`REFUSAL_TTL`]: a program that opens a
+//! refused file again and again must not send the same requests each time.
 //!
 //! Lock order: the single flight of a slot, then its state.
 
@@ -10,20 +13,25 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use lru::LruCache;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::single_flight::SingleFlight;
 use crate::http::{FetchCause, FetchError, LeaseSource, MAX_LEASE_ATTEMPTS, Priority};
-use crate::model::{FileId, Lease};
+use crate::model::{FileId, Lease, Version};
 use crate::providers::{ErrorClass, LeaseEffort, LeaseRequest, Provider, ProviderError};
 
 /// A lease is below 2 KiB, so this is 8 MiB at most. An evicted lease costs one request when its
 /// file is read again.
 const MAX_LEASES: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
+/// How long a refusal of a file is the answer to the requests for its lease. The next request
+/// after that finds out whether the reason has gone.
+const REFUSAL_TTL: Duration = Duration::from_secs(30);
+
 /// The leases of one source.
 pub struct LeaseCache {
     provider: Arc<dyn Provider>,
-    slots: Mutex<LruCache<FileId, Arc<LeaseSlot>>>,
+    slots: Mutex<LruCache<(FileId, Version), Arc<LeaseSlot>>>,
 }
 
 impl std::fmt::Debug for LeaseCache {
@@ -38,15 +46,16 @@ impl LeaseCache {
         Self { provider, slots: Mutex::new(LruCache::new(MAX_LEASES)) }
     }
 
-    /// Returns the lease source that all readers of `file` share.
-    pub fn slot(&self, file: &FileId) -> Arc<dyn LeaseSource> {
+    /// Returns the lease source that all readers of a version of `file` share.
+    pub fn slot(&self, file: &FileId, version: Version) -> Arc<dyn LeaseSource> {
         let mut slots = self.slots.lock();
-        let slot = slots.get_or_insert(file.clone(), || {
+        let slot = slots.get_or_insert((file.clone(), version), || {
             Arc::new(LeaseSlot {
                 provider: self.provider.clone(),
                 file: file.clone(),
+                version,
                 resolve: SingleFlight::default(),
-                state: Mutex::new(LeaseState { lease: None, refusals: 0 }),
+                state: Mutex::default(),
             })
         });
         slot.clone()
@@ -56,12 +65,16 @@ impl LeaseCache {
 struct LeaseSlot {
     provider: Arc<dyn Provider>,
     file: FileId,
+    version: Version,
     resolve: SingleFlight<()>,
     state: Mutex<LeaseState>,
 }
 
+#[derive(Default)]
 struct LeaseState {
     lease: Option<Arc<Lease>>,
+    /// When the file was last refused, and why.
+    refusal: Option<(Instant, FetchError)>,
     /// Leases refused since one last worked. It determines the effort of the next request.
     refusals: u32,
 }
@@ -69,18 +82,18 @@ struct LeaseState {
 #[async_trait]
 impl LeaseSource for LeaseSlot {
     async fn current(&self, priority: Priority) -> Result<Arc<Lease>, FetchError> {
-        if let Some(lease) = self.unexpired() {
-            return Ok(lease);
+        if let Some(known) = self.known() {
+            return known;
         }
         let mut flight = self.resolve.enter().await;
-        if let Some(lease) = self.unexpired() {
-            return Ok(lease);
+        if let Some(known) = self.known() {
+            return known;
         }
         if let Some(error) = flight.shared_failure() {
             return Err(error.clone().into());
         }
         let effort = effort_after(self.state.lock().refusals);
-        let request = LeaseRequest { file: &self.file, effort, priority };
+        let request = LeaseRequest { file: &self.file, version: self.version, effort, priority };
         let resolved = self.provider.lease(request).await;
         let mut state = self.state.lock();
         match resolved {
@@ -95,7 +108,13 @@ impl LeaseSource for LeaseSlot {
                     state.refusals = 0;
                 }
                 flight.fail(error.clone(), Duration::ZERO);
-                Err(error.into())
+                // A credential is the same for all files, and has a back-off of its own.
+                let is_of_file = !error.is_transient() && !error.is_credential();
+                let error = FetchError::from(error);
+                if is_of_file {
+                    state.refusal = Some((Instant::now(), repeated(&error)));
+                }
+                Err(error)
             }
         }
     }
@@ -106,6 +125,14 @@ impl LeaseSource for LeaseSlot {
             state.lease = None;
             // After the last resort, the next reader starts again: the cause may be gone by then.
             state.refusals = (state.refusals + 1) % MAX_LEASE_ATTEMPTS;
+        }
+    }
+
+    fn report_final_refusal(&self, lease: &Arc<Lease>, error: &FetchError) {
+        let mut state = self.state.lock();
+        if state.lease.as_ref().is_some_and(|current| Arc::ptr_eq(current, lease)) {
+            let refusal = Some((Instant::now(), repeated(error)));
+            *state = LeaseState { lease: None, refusals: 0, refusal };
         }
     }
 
@@ -132,11 +159,22 @@ fn effort_after(refusals: u32) -> LeaseEffort {
 }
 
 impl LeaseSlot {
-    /// Returns the current lease, unless it has expired.
-    fn unexpired(&self) -> Option<Arc<Lease>> {
+    /// Returns the current lease, unless it has expired, or the refusal of the last one.
+    fn known(&self) -> Option<Result<Arc<Lease>, FetchError>> {
         let mut state = self.state.lock();
         state.lease.take_if(|lease| lease.is_expired(Timestamp::now()));
-        state.lease.clone()
+        state.refusal.take_if(|(at, _)| REFUSAL_TTL <= at.elapsed());
+        let refusal = || Some(Err(state.refusal.as_ref()?.1.clone()));
+        state.lease.clone().map(Ok).or_else(refusal)
+    }
+}
+
+/// Returns the error for the readers after the first. Each change is reported once, because it
+/// causes a refresh.
+fn repeated(error: &FetchError) -> FetchError {
+    match error {
+        FetchError::Changed(cause) => FetchError::Gone(cause.clone()),
+        other => other.clone(),
     }
 }
 
@@ -147,8 +185,119 @@ impl From<ProviderError> for FetchError {
         match class {
             ErrorClass::Credential | ErrorClass::NotAllowed => Self::NotAllowed(why),
             ErrorClass::NotFound => Self::Gone(why),
+            ErrorClass::Changed => Self::Changed(why),
             ErrorClass::Down => Self::Down(why),
             ErrorClass::Unavailable | ErrorClass::RateLimited { .. } => Self::Failed(why),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use url::Url;
+
+    use super::*;
+    use crate::model::{DaySpan, Details, MeetingId, SecretUrl, SourceName};
+    use crate::providers::{ArchiveIdentity, Listing, SourceDescriptor};
+
+    /// Refuses the leases of version 1.
+    struct FakeProvider {
+        descriptor: SourceDescriptor,
+        requests: AtomicUsize,
+        error: Mutex<Option<ProviderError>>,
+    }
+
+    #[async_trait]
+    impl Provider for FakeProvider {
+        fn descriptor(&self) -> &SourceDescriptor {
+            &self.descriptor
+        }
+
+        async fn list(&self, _span: DaySpan) -> Result<Listing, ProviderError> {
+            Ok(Listing::default())
+        }
+
+        async fn details(&self, _meeting: &MeetingId) -> Result<Option<Details>, ProviderError> {
+            Ok(None)
+        }
+
+        async fn lease(&self, request: LeaseRequest<'_>) -> Result<Lease, ProviderError> {
+            self.requests.fetch_add(1, Ordering::Relaxed);
+            match &*self.error.lock() {
+                Some(error) if request.version == Version(1) => Err(error.clone()),
+                _ => {
+                    let url = SecretUrl::new(Url::parse("https://example.org/file").unwrap());
+                    Ok(Lease { url, authorization: None, expires: None })
+                }
+            }
+        }
+    }
+
+    fn provider(error: Option<ProviderError>) -> Arc<FakeProvider> {
+        let identity = ArchiveIdentity { words: Vec::new(), names_account: true };
+        let name = SourceName::new("acme").unwrap();
+        let descriptor = SourceDescriptor { name, identity, base_urls: Vec::new() };
+        let requests = AtomicUsize::new(0);
+        Arc::new(FakeProvider { descriptor, requests, error: Mutex::new(error) })
+    }
+
+    fn slot(leases: &LeaseCache, version: u64) -> Arc<dyn LeaseSource> {
+        let source = leases.provider.source().clone();
+        let file = FileId { source, meeting: "m".into(), key: "video".into() };
+        leases.slot(&file, Version(version))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refusal_is_requested_once_per_ttl_and_heals() {
+        let provider = provider(Some(ProviderError::not_allowed("no")));
+        let leases = LeaseCache::new(provider.clone());
+        for round in 1..=3 {
+            for _ in 0..10 {
+                let error = slot(&leases, 1).current(Priority::Demand).await.unwrap_err();
+                assert!(matches!(error, FetchError::NotAllowed(_)), "{error}");
+            }
+            assert_eq!(provider.requests.load(Ordering::Relaxed), round);
+            tokio::time::advance(REFUSAL_TTL).await;
+        }
+        *provider.error.lock() = None;
+        assert!(slot(&leases, 1).current(Priority::Demand).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn transient_error_is_not_kept() {
+        let provider = provider(Some(ProviderError::unavailable("down")));
+        let leases = LeaseCache::new(provider.clone());
+        for _ in 0..3 {
+            assert!(slot(&leases, 1).current(Priority::Demand).await.is_err());
+        }
+        assert_eq!(provider.requests.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn versions_share_neither_lease_nor_refusal() {
+        let provider = provider(Some(ProviderError::changed("another version")));
+        let leases = LeaseCache::new(provider.clone());
+        let change = slot(&leases, 1).current(Priority::Demand).await.unwrap_err();
+        assert!(matches!(change, FetchError::Changed(_)), "{change}");
+        let again = slot(&leases, 1).current(Priority::Demand).await.unwrap_err();
+        assert!(matches!(again, FetchError::Gone(_)), "a change is reported once: {again}");
+        let lease = slot(&leases, 2).current(Priority::Demand).await.unwrap();
+        let other = slot(&leases, 3).current(Priority::Demand).await.unwrap();
+        assert!(!Arc::ptr_eq(&lease, &other));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn final_refusal_by_a_server_is_kept() {
+        let provider = provider(None);
+        let leases = LeaseCache::new(provider.clone());
+        let lease = slot(&leases, 1).current(Priority::Demand).await.unwrap();
+        let refusal = FetchError::NotAllowed("status 403".into());
+        slot(&leases, 1).report_final_refusal(&lease, &refusal);
+        assert!(slot(&leases, 1).current(Priority::Demand).await.is_err());
+        assert_eq!(provider.requests.load(Ordering::Relaxed), 1);
+        tokio::time::advance(REFUSAL_TTL).await;
+        assert!(slot(&leases, 1).current(Priority::Demand).await.is_ok());
     }
 }

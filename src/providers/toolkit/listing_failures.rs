@@ -8,7 +8,7 @@ pub(crate) fn most_actionable(failed: &[(DaySpan, ProviderError)]) -> Option<&Pr
     failed.iter().map(|(_, error)| error).min_by_key(|error| match error.class() {
         ErrorClass::Credential => 0,
         ErrorClass::NotAllowed => 1,
-        ErrorClass::NotFound => 2,
+        ErrorClass::NotFound | ErrorClass::Changed => 2,
         ErrorClass::RateLimited { .. } | ErrorClass::Unavailable | ErrorClass::Down => 3,
     })
 }

@@ -17,4 +17,5 @@ pub(crate) mod scopes;
 pub(crate) mod serde_lenient;
 pub(crate) mod single_flight;
 pub(crate) mod token;
+pub(crate) mod version_facts;
 pub(crate) mod windowed_listing;

@@ -30,6 +30,7 @@ use crate::http::{AllowedHosts, Priority};
 use crate::model::{DaySpan, FileKey, Lease, Meeting, MeetingId, SecretUrl};
 use crate::providers::toolkit::lease_timeout::within_lease_timeout;
 use crate::providers::toolkit::single_flight::{Flight, SingleFlight};
+use crate::providers::toolkit::version_facts::VersionFacts;
 use crate::providers::{ErrorClass, LeaseEffort, LeaseRequest, ProviderError};
 
 /// Lifetime of download URLs without an expiry, or with one that the local clock, if it is wrong,
@@ -58,6 +59,8 @@ type DetailFlight = SingleFlight<Option<DetailReply>>;
 /// The download URLs of one reply.
 struct DetailReply {
     received: Instant,
+    /// What it says of the contents that the URLs lead to.
+    facts: VersionFacts,
     links: Links,
     /// The files that took their download URL from it.
     served: Vec<FileKey>,
@@ -126,7 +129,7 @@ impl Leases {
         api: &Api,
         request: LeaseRequest<'_>,
     ) -> Result<Lease, ProviderError> {
-        let LeaseRequest { file, effort, priority } = request;
+        let LeaseRequest { file, effort, priority, .. } = request;
         within_lease_timeout(async |deadline| match File::of(&file.key) {
             Some(File::Stored(id)) => {
                 let host = self.host_of(&file.meeting);
@@ -142,7 +145,7 @@ impl Leases {
     async fn linked(
         &self,
         api: &Api,
-        LeaseRequest { file, effort, priority }: LeaseRequest<'_>,
+        request @ LeaseRequest { file, version, priority, .. }: LeaseRequest<'_>,
         kind: File<'_>,
         deadline: Instant,
     ) -> Result<Lease, ProviderError> {
@@ -151,7 +154,7 @@ impl Leases {
         let now = Instant::now();
         let is_usable = flight
             .as_ref()
-            .is_some_and(|reply| reply.can_serve(&file.key, effort, flight.waiting_since(), now));
+            .is_some_and(|reply| reply.can_serve(request, flight.waiting_since(), now));
         if !is_usable {
             if let Some(error) = flight.shared_failure() {
                 return Err(error.clone());
@@ -164,6 +167,9 @@ impl Leases {
                 "the reply about this recording is not available",
             ));
         };
+        if !reply.facts.can_be(version) {
+            return Err(ProviderError::changed("another version of it is at Webex by now"));
+        }
         if !reply.served.contains(&file.key) {
             reply.served.push(file.key.clone());
         }
@@ -195,7 +201,8 @@ impl Leases {
                     detail.links.expiration.filter(|end| Timestamp::now() < *end);
                 let links = detail.links.clone();
                 let received = Instant::now();
-                flight.succeed(Some(DetailReply { received, links, served: Vec::new() }));
+                let facts = mapping::facts(&detail);
+                flight.succeed(Some(DetailReply { received, facts, links, served: Vec::new() }));
                 Ok(detail)
             }
             Err(error) => {
@@ -258,8 +265,7 @@ impl DetailReply {
     /// trying.
     fn can_serve(
         &self,
-        file: &FileKey,
-        effort: LeaseEffort,
+        LeaseRequest { file, version, effort, .. }: LeaseRequest<'_>,
         waiting_since: Instant,
         now: Instant,
     ) -> bool {
@@ -267,7 +273,7 @@ impl DetailReply {
             Some(end) => end <= Timestamp::now(),
             None => DEFAULT_LIFETIME <= now.saturating_duration_since(self.received),
         };
-        let is_unused = !self.served.contains(file);
+        let is_unused = !self.served.contains(&file.key) && self.facts.can_be(version);
         waiting_since <= self.received
             || (effort == LeaseEffort::Listed && is_unused && !is_expired)
     }

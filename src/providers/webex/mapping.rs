@@ -1,13 +1,13 @@
 //! Maps Webex's recordings to the model.
 
 use jiff::{SignedDuration, Timestamp};
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::{metadata, wire};
 use crate::model::{
     Availability, BodyKind, FileId, FileKey, Meeting, MeetingId, RecordingFile, Role, SecretUrl,
-    SourceName, Version,
+    SourceName,
 };
+use crate::providers::toolkit::version_facts::VersionFacts;
 
 /// Why a listed video has no download URL. The details may have one: a compliance officer gets it.
 pub(crate) const PREVENTED: &str = "Webex returns no download URL for this recording, probably because \"Prevent downloading\" is set. Its host can allow downloads in Webex. The token of a compliance officer works without that.";
@@ -164,7 +164,7 @@ impl FileBuilder<'_> {
                 meeting: self.meeting.clone(),
                 key: file.key(),
             },
-            version: version(self.recording),
+            version: facts(self.recording).version(),
             role,
             stem: stem.into(),
             body: body_kind(&extension),
@@ -194,12 +194,13 @@ impl Times {
     }
 }
 
-/// Returns the version of all files of a recording.
-fn version(recording: &wire::Recording) -> Version {
-    let size = recording.declared_size().map(|size| size.to_string()).unwrap_or_default();
-    let made = recording.create_time.map(|time| time.to_string()).unwrap_or_default();
-    let format = recording.format.as_deref().unwrap_or_default().to_ascii_uppercase();
-    Version(xxh3_64(format!("{size}|{made}|{format}").as_bytes()))
+/// Returns what a reply says of the contents of a recording. All its files have one version.
+pub(crate) fn facts(recording: &wire::Recording) -> VersionFacts {
+    VersionFacts {
+        size: recording.declared_size(),
+        time: recording.create_time.map(|time| time.to_string()),
+        kind: recording.format.as_deref().unwrap_or_default().to_ascii_uppercase(),
+    }
 }
 
 /// MP4 and ARF are documented. Files of any other format are named after it.
@@ -239,8 +240,10 @@ fn body_kind(extension: &str) -> BodyKind {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
+    use xxhash_rust::xxh3::xxh3_64;
 
     use super::*;
+    use crate::model::Version;
 
     fn source() -> SourceName {
         SourceName::new("cisco").unwrap()

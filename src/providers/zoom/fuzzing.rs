@@ -54,7 +54,7 @@ pub fn linked(body: &[u8]) -> Vec<String> {
     let links = detail
         .map(|detail| mapping::download_urls(detail.files, detail.participants))
         .unwrap_or_default();
-    links.into_iter().map(|link| link.key.to_string()).collect()
+    links.into_iter().map(|link| link.url.key.to_string()).collect()
 }
 
 /// Returns the metadata of a past meeting.

@@ -23,11 +23,11 @@ use super::mapping::{self, MappedMeeting};
 use super::path_segment;
 use super::wire::Detail;
 use crate::http::{AllowedHosts, Client, Priority, error::origin};
-use crate::model::{DaySpan, FileId, Lease, MeetingId};
+use crate::model::{DaySpan, Lease, MeetingId};
 use crate::providers::toolkit::lease_timeout::within_lease_timeout;
 use crate::providers::zoom_share::{
-    Credential, CredentialPlacement, DownloadUrl, DownloadUrlCache, Resolution, UrlResolver,
-    find_url,
+    Credential, CredentialPlacement, DownloadUrl, DownloadUrlCache, ListedUrl, Resolution,
+    UrlLookup, UrlResolver, find_url,
 };
 use crate::providers::{ErrorClass, LeaseEffort, LeaseRequest, ProviderError};
 
@@ -68,7 +68,7 @@ impl Leases {
     }
 
     /// Stores the download URLs of one meeting during a listing.
-    pub(crate) fn insert(&self, meeting: &MeetingId, start: Timestamp, urls: Vec<DownloadUrl>) {
+    pub(crate) fn insert(&self, meeting: &MeetingId, start: Timestamp, urls: Vec<ListedUrl>) {
         self.urls.insert(meeting, start, urls);
     }
 
@@ -76,7 +76,7 @@ impl Leases {
     pub(crate) fn store_trash(
         &self,
         is_complete: bool,
-        listed: Vec<(MeetingId, Timestamp, Vec<DownloadUrl>)>,
+        listed: Vec<(MeetingId, Timestamp, Vec<ListedUrl>)>,
     ) {
         let all_days = DaySpan { from: Date::MIN, to: Date::MAX };
         let listed = listed.into_iter().map(|(id, start, urls)| (id, start, Some(urls)));
@@ -103,13 +103,13 @@ impl Leases {
     async fn resolve(
         &self,
         api: &Api,
-        LeaseRequest { file, effort, priority }: LeaseRequest<'_>,
+        request @ LeaseRequest { file, effort, priority, version }: LeaseRequest<'_>,
         deadline: Instant,
     ) -> Result<Lease, ProviderError> {
-        let listed = self.urls.get(file);
+        let listed = self.urls.lookup(file, version);
         let mut is_header_refused = false;
         if effort == LeaseEffort::Listed
-            && let Some(url) = &listed
+            && let UrlLookup::Found(url) = &listed
         {
             let placement = self.placement(url);
             match self.resolve_listed(api, url, placement, priority, deadline).await? {
@@ -123,13 +123,15 @@ impl Leases {
                 }
             }
         }
-        let (url, credential) = match (self.refetch(api, file, priority, deadline).await, listed) {
+        let refetched = self.refetch(api, request, deadline).await;
+        let (url, credential) = match refetched {
             // The scope for this call may be missing, while the listed URL works.
-            (Err(error), Some(url)) if error.class() == ErrorClass::NotAllowed => {
-                tracing::debug!(source = %file.source, "{error}; using the listed download URL");
+            Err(error) if error.class() == ErrorClass::NotAllowed => {
+                let url = listed.found(|| error)?;
+                tracing::debug!(source = %file.source, "using the listed download URL");
                 (url, Credential::of(&*api.tokens().current(priority).await?))
             }
-            (refetched, _) => refetched?,
+            refetched => refetched?,
         };
         if effort < LeaseEffort::LastResort {
             let placement = self.placement(&url);
@@ -166,16 +168,16 @@ impl Leases {
     async fn resolve_trashed(
         &self,
         api: &Api,
-        LeaseRequest { file, priority, .. }: LeaseRequest<'_>,
+        LeaseRequest { file, priority, version, .. }: LeaseRequest<'_>,
         deadline: Instant,
     ) -> Result<Lease, ProviderError> {
-        let Some(url) = self.trash_urls.get(file) else {
-            return Err(if self.trash_urls.contains(&file.meeting) {
+        let url = self.trash_urls.lookup(file, version).found(|| {
+            if self.trash_urls.contains(&file.meeting) {
                 ProviderError::not_allowed("Zoom lists it there without a download URL")
             } else {
                 ProviderError::unavailable("Zoom's trash has not been listed yet")
-            });
-        };
+            }
+        })?;
         let placement = self.placement(&url);
         let mut resolution = self.resolve_listed(api, &url, placement, priority, deadline).await?;
         if !matches!(resolution, Resolution::Lease(_)) && placement == CredentialPlacement::Header {
@@ -216,8 +218,7 @@ impl Leases {
     async fn refetch(
         &self,
         api: &Api,
-        file: &FileId,
-        priority: Priority,
+        LeaseRequest { file, version, priority, .. }: LeaseRequest<'_>,
         deadline: Instant,
     ) -> Result<(DownloadUrl, Credential), ProviderError> {
         let path = format!("/meetings/{}/recordings", path_segment::meeting(file.meeting.as_str()));
@@ -240,10 +241,11 @@ impl Leases {
             None => Credential::of(&*api.tokens().current(priority).await?),
         };
         let urls = mapping::download_urls(detail.files, detail.participants);
-        let url = find_url(&urls, &file.key).ok_or_else(|| {
+        let lookup = find_url(&urls, &file.key, version);
+        self.urls.replace(&file.meeting, urls);
+        let url = lookup.found(|| {
             ProviderError::not_found("Zoom no longer lists a download URL of this file")
         })?;
-        self.urls.replace(&file.meeting, urls);
         Ok((url, credential))
     }
 

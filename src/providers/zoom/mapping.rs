@@ -3,21 +3,21 @@
 use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::file_status::{declared_size, is_processing};
 use super::{metadata, wire};
 use crate::model::{
-    Availability, FileId, FileKey, Meeting, MeetingId, RecordingFile, Role, SourceName, Version,
+    Availability, FileId, FileKey, Meeting, MeetingId, RecordingFile, Role, SourceName,
 };
 use crate::providers::toolkit::serde_lenient;
-use crate::providers::zoom_share::DownloadUrl;
+use crate::providers::toolkit::version_facts::VersionFacts;
 use crate::providers::zoom_share::file_kinds::Kind;
+use crate::providers::zoom_share::{DownloadUrl, ListedUrl};
 
 /// A meeting with the download URLs of its files.
 pub(crate) struct MappedMeeting {
     pub(crate) meeting: Meeting,
-    pub(crate) urls: Vec<DownloadUrl>,
+    pub(crate) urls: Vec<ListedUrl>,
 }
 
 /// Maps a listed meeting.
@@ -104,7 +104,7 @@ fn participant(file: &wire::File) -> String {
 pub(crate) fn download_urls(
     files: Vec<wire::File>,
     participants: Vec<wire::File>,
-) -> Vec<DownloadUrl> {
+) -> Vec<ListedUrl> {
     let all = keyed(files).into_iter().chain(keyed_participants(participants));
     all.filter_map(|(key, file)| download_url(&key, &file)).collect()
 }
@@ -120,9 +120,10 @@ fn keyed_participants(mut files: Vec<wire::File>) -> Vec<(FileKey, wire::File)> 
     keyed(files)
 }
 
-fn download_url(key: &FileKey, file: &wire::File) -> Option<DownloadUrl> {
+fn download_url(key: &FileKey, file: &wire::File) -> Option<ListedUrl> {
     let url = file.download_url.clone()?;
-    Some(DownloadUrl { key: key.clone(), url, body: kind(file).body() })
+    let url = DownloadUrl { key: key.clone(), url, body: kind(file).body() };
+    Some(ListedUrl { url, facts: facts(file) })
 }
 
 fn after_minutes(start: Timestamp, minutes: i64) -> Option<Timestamp> {
@@ -189,7 +190,7 @@ fn recording_file(id: FileId, file: &wire::File) -> RecordingFile {
     let kind = kind(file);
     RecordingFile {
         id,
-        version: version(file),
+        version: facts(file).version(),
         role: kind.role(),
         stem: kind.stem().into(),
         body: kind.body(),
@@ -209,10 +210,12 @@ fn kind(file: &wire::File) -> Kind<'_> {
     }
 }
 
-fn version(file: &wire::File) -> Version {
-    let size = declared_size(file).map(|size| size.to_string()).unwrap_or_default();
-    let said = format!("{size}|{}|{}", or_empty(file.recording_end), kind(file).file_type());
-    Version(xxh3_64(said.as_bytes()))
+fn facts(file: &wire::File) -> VersionFacts {
+    VersionFacts {
+        size: declared_size(file),
+        time: file.recording_end.map(|end| end.to_string()),
+        kind: kind(file).file_type(),
+    }
 }
 
 fn availability(file: &wire::File) -> Availability {
@@ -233,9 +236,10 @@ fn availability(file: &wire::File) -> Availability {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
+    use xxhash_rust::xxh3::xxh3_64;
 
     use super::*;
-    use crate::model::BodyKind;
+    use crate::model::{BodyKind, Version};
 
     fn mapped(entry: Value) -> Meeting {
         meeting(&SourceName::new("acme").unwrap(), wire::Meeting::read(entry).unwrap()).meeting

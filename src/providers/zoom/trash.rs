@@ -17,7 +17,7 @@ use super::wire::{self, Page};
 use crate::model::{MeetingId, SourceName};
 use crate::providers::toolkit::page_guard::PageLimits;
 use crate::providers::toolkit::serde_lenient;
-use crate::providers::zoom_share::DownloadUrl;
+use crate::providers::zoom_share::ListedUrl;
 use crate::providers::{ErrorClass, ProviderError, RecycleBin, TrashEntry, TrashListing};
 
 /// Zoom's trash and its retention ("Recovering deleted cloud recordings").
@@ -40,7 +40,7 @@ const MAX_FAILURES_IN_A_ROW: usize = 4;
 const PAGE_LIMITS: PageLimits = PageLimits { max_pages: 100, max_barren_pages: usize::MAX };
 
 /// The download URLs of each meeting, with its start.
-pub(crate) type TrashUrls = Vec<(MeetingId, Timestamp, Vec<DownloadUrl>)>;
+pub(crate) type TrashUrls = Vec<(MeetingId, Timestamp, Vec<ListedUrl>)>;
 
 /// Lists the trash of all `owners`.
 ///
@@ -51,7 +51,7 @@ pub(crate) async fn list(
     source: &SourceName,
     owners: &[RecordingOwner],
 ) -> Result<(TrashListing, TrashUrls), ProviderError> {
-    let mut entries: HashMap<MeetingId, (TrashEntry, Vec<DownloadUrl>)> = HashMap::new();
+    let mut entries: HashMap<MeetingId, (TrashEntry, Vec<ListedUrl>)> = HashMap::new();
     let (mut failed, mut has_listed, mut failures_in_a_row) = (None, false, 0);
     // Owned: a closure that borrows is not general enough to be sent to another thread.
     let owners: Vec<RecordingOwner> = owners.to_vec();
@@ -92,7 +92,7 @@ async fn list_owner(
     api: &Api,
     source: &SourceName,
     owner: &RecordingOwner,
-) -> Result<Vec<(TrashEntry, Vec<DownloadUrl>)>, ProviderError> {
+) -> Result<Vec<(TrashEntry, Vec<ListedUrl>)>, ProviderError> {
     let subject = format!("the trash of {}", owner.subject());
     let path = owner.path();
     let mut entries = Vec::new();
@@ -115,7 +115,7 @@ async fn list_owner(
 pub(crate) fn trash_entry(
     source: &SourceName,
     entry: wire::Meeting,
-) -> (TrashEntry, Vec<DownloadUrl>) {
+) -> (TrashEntry, Vec<ListedUrl>) {
     // The first file that was deleted is the first that is purged.
     let of_files = entry.recording_files.iter().filter_map(|file| file.deleted_time).min();
     let of_meeting = || serde_lenient::first_text(&entry.other, &["deleted_time"])?.parse().ok();
@@ -128,9 +128,9 @@ pub(crate) fn trash_entry(
 
 /// Adds an entry, and merges it with a previous entry of the same meeting. Each file counts once.
 pub(crate) fn add(
-    entries: &mut HashMap<MeetingId, (TrashEntry, Vec<DownloadUrl>)>,
+    entries: &mut HashMap<MeetingId, (TrashEntry, Vec<ListedUrl>)>,
     new: TrashEntry,
-    urls: Vec<DownloadUrl>,
+    urls: Vec<ListedUrl>,
 ) {
     let Some((known, known_urls)) = entries.get_mut(&new.meeting.id) else {
         entries.insert(new.meeting.id.clone(), (new, urls));
@@ -153,7 +153,7 @@ pub(crate) fn add(
         known.meeting.metadata = metadata.into();
     }
     for url in urls {
-        if known_urls.iter().all(|other| other.key != url.key) {
+        if known_urls.iter().all(|other| other.url.key != url.url.key) {
             known_urls.push(url);
         }
     }
@@ -165,7 +165,7 @@ mod tests {
 
     use super::*;
 
-    fn read(entry: serde_json::Value) -> (TrashEntry, Vec<DownloadUrl>) {
+    fn read(entry: serde_json::Value) -> (TrashEntry, Vec<ListedUrl>) {
         trash_entry(&SourceName::new("acme").unwrap(), wire::Meeting::read(entry).unwrap())
     }
 

@@ -16,7 +16,7 @@ mod resolver;
 mod signed_url;
 mod url_cache;
 
-pub(crate) use download_url::{DownloadUrl, find_url};
+pub(crate) use download_url::{DownloadUrl, ListedUrl, UrlLookup, find_url};
 pub(crate) use hosts::ZOOM_HOSTS;
 pub(crate) use resolver::{Credential, CredentialPlacement, Resolution, UrlResolver};
 pub(crate) use url_cache::DownloadUrlCache;

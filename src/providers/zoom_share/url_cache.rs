@@ -8,8 +8,8 @@ use jiff::tz::TimeZone;
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::download_url::DownloadUrl;
-use crate::model::{BodyKind, DaySpan, FileId, FileKey, MeetingId, SecretUrl};
+use super::download_url::{DownloadUrl, ListedUrl, UrlLookup};
+use crate::model::{BodyKind, DaySpan, FileId, FileKey, MeetingId, SecretUrl, Version};
 
 /// The download URLs of all listed meetings of a source.
 #[derive(Default)]
@@ -34,35 +34,47 @@ struct PackedUrls {
 
 struct PackedUrl {
     key: FileKey,
+    version: Version,
     /// End of the URL in `text`, without the common prefix. It starts where the previous one ends.
     end: u32,
     body: BodyKind,
 }
 
 impl PackedUrls {
-    fn of(urls: Vec<DownloadUrl>) -> Self {
-        let mut texts = urls.iter().map(|url| url.url.expose().as_str());
+    fn of(urls: Vec<ListedUrl>) -> Self {
+        let mut texts = urls.iter().map(|listed| listed.url.url.expose().as_str());
         let first = texts.next().unwrap_or_default();
         let prefix = texts.fold(first.len(), |prefix, text| {
             let common =
                 first.bytes().zip(text.bytes()).take_while(|(one, other)| one == other).count();
             prefix.min(common)
         });
-        let rest_of = |url: &'_ DownloadUrl| url.url.expose().as_str().len() - prefix;
+        let rest_of = |listed: &'_ ListedUrl| listed.url.url.expose().as_str().len() - prefix;
         // The exact capacity: a string that grows leaves copies of the secrets in memory.
         let mut text = String::with_capacity(prefix + urls.iter().map(rest_of).sum::<usize>());
         text.push_str(first.get(..prefix).unwrap_or_default());
-        let entries = urls.into_iter().map(|DownloadUrl { key, url, body }| {
-            text.push_str(url.expose().as_str().get(prefix..).unwrap_or_default());
-            // Beyond four gigabytes nothing is found, and the URL is requested again.
-            PackedUrl { key, end: u32::try_from(text.len()).unwrap_or(u32::MAX), body }
-        });
+        let entries =
+            urls.into_iter().map(|ListedUrl { url: DownloadUrl { key, url, body }, facts }| {
+                text.push_str(url.expose().as_str().get(prefix..).unwrap_or_default());
+                // Beyond four gigabytes nothing is found, and the URL is requested again.
+                let end = u32::try_from(text.len()).unwrap_or(u32::MAX);
+                PackedUrl { key, version: facts.version(), end, body }
+            });
         let entries = entries.collect();
         Self { entries, text: text.into(), prefix }
     }
 
-    fn of_file(&self, key: &FileKey) -> Option<DownloadUrl> {
-        let index = self.entries.iter().position(|entry| entry.key == *key)?;
+    fn lookup(&self, key: &FileKey, version: Version) -> UrlLookup {
+        let Some(index) = self.entries.iter().position(|entry| entry.key == *key) else {
+            return UrlLookup::Missing;
+        };
+        if self.entries.get(index).is_some_and(|entry| entry.version != version) {
+            return UrlLookup::OtherVersion;
+        }
+        self.unpacked(index).map_or(UrlLookup::Missing, UrlLookup::Found)
+    }
+
+    fn unpacked(&self, index: usize) -> Option<DownloadUrl> {
         let entry = self.entries.get(index)?;
         let previous = index.checked_sub(1).and_then(|previous| self.entries.get(previous));
         let start = previous.map_or(self.prefix, |previous| previous.end as usize);
@@ -85,7 +97,7 @@ impl DownloadUrlCache {
         &self,
         span: DaySpan,
         is_complete: bool,
-        listed: impl Iterator<Item = (MeetingId, Timestamp, Option<Vec<DownloadUrl>>)>,
+        listed: impl Iterator<Item = (MeetingId, Timestamp, Option<Vec<ListedUrl>>)>,
     ) {
         let mut cached = self.0.lock();
         let mut previous = HashMap::new();
@@ -106,13 +118,13 @@ impl DownloadUrlCache {
     }
 
     /// Stores the URLs of a meeting during a listing.
-    pub(crate) fn insert(&self, id: &MeetingId, start: Timestamp, urls: Vec<DownloadUrl>) {
+    pub(crate) fn insert(&self, id: &MeetingId, start: Timestamp, urls: Vec<ListedUrl>) {
         let day = TimeZone::UTC.to_datetime(start).date();
         self.0.lock().insert(id.clone(), MeetingUrls { day, urls: PackedUrls::of(urls) });
     }
 
     /// Replaces the URLs of a listed meeting.
-    pub(crate) fn replace(&self, meeting: &MeetingId, urls: Vec<DownloadUrl>) {
+    pub(crate) fn replace(&self, meeting: &MeetingId, urls: Vec<ListedUrl>) {
         if let Some(cached) = self.0.lock().get_mut(meeting) {
             cached.urls = PackedUrls::of(urls);
         }
@@ -123,22 +135,33 @@ impl DownloadUrlCache {
         self.0.lock().contains_key(meeting)
     }
 
-    /// Returns the newest URL of a file, if its meeting is listed.
-    pub(crate) fn get(&self, file: &FileId) -> Option<DownloadUrl> {
-        self.0.lock().get(&file.meeting)?.urls.of_file(&file.key)
+    /// Finds the newest URL of a version of a file, if its meeting is listed. The version is the
+    /// listed one: the URL of another one may lead to other bytes.
+    pub(crate) fn lookup(&self, file: &FileId, version: Version) -> UrlLookup {
+        let cached = self.0.lock();
+        let meeting = cached.get(&file.meeting);
+        meeting.map_or(UrlLookup::Missing, |meeting| meeting.urls.lookup(&file.key, version))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::providers::toolkit::version_facts::VersionFacts;
 
-    fn download_url(key: &str, url: &str) -> DownloadUrl {
-        DownloadUrl {
-            key: key.into(),
-            url: SecretUrl::new(url.parse().unwrap()),
-            body: BodyKind::Opaque,
+    fn listed(key: &str, url: &str) -> ListedUrl {
+        ListedUrl {
+            url: DownloadUrl {
+                key: key.into(),
+                url: SecretUrl::new(url.parse().unwrap()),
+                body: BodyKind::Opaque,
+            },
+            facts: facts(1),
         }
+    }
+
+    fn facts(size: u64) -> VersionFacts {
+        VersionFacts { size: Some(size), time: None, kind: String::new() }
     }
 
     #[test]
@@ -154,14 +177,19 @@ mod tests {
             &["https://zoom.us/only"],
             &[],
         ] {
-            let listed =
-                urls.iter().enumerate().map(|(key, url)| download_url(&key.to_string(), url));
-            let packed = PackedUrls::of(listed.collect());
+            let all = urls.iter().enumerate().map(|(key, url)| listed(&key.to_string(), url));
+            let packed = PackedUrls::of(all.collect());
             for (key, url) in urls.iter().enumerate() {
-                let found = packed.of_file(&key.to_string().as_str().into()).unwrap();
+                let key = key.to_string().as_str().into();
+                let UrlLookup::Found(found) = packed.lookup(&key, facts(1).version()) else {
+                    panic!("{url} is missing")
+                };
                 assert_eq!(found.url.expose().as_str(), *url);
+                let other = packed.lookup(&key, facts(2).version());
+                assert!(matches!(other, UrlLookup::OtherVersion));
             }
-            assert!(packed.of_file(&"other".into()).is_none());
+            let other = packed.lookup(&"other".into(), facts(1).version());
+            assert!(matches!(other, UrlLookup::Missing));
         }
     }
 }
