@@ -22,7 +22,7 @@ pub fn check(data: &[u8]) {
         total: [None, Some(0), Some(100), Some(u64::MAX)][usize::from(second % 4)],
         body: [BodyKind::IsoMedia, BodyKind::Json, BodyKind::WebVtt, BodyKind::Opaque]
             [usize::from((second / 4) % 4)],
-        validator: (*second >= 128).then(|| Validator::new("\"a\"")),
+        validator: (*second >= 128).then(|| Validator::parse("\"a\"").expect("a strong tag")),
     };
     let headers: Vec<(&[u8], &[u8])> = lines
         .split(|byte| *byte == b'\n')
@@ -47,6 +47,5 @@ pub fn check(data: &[u8]) {
         assert!(range.start < end && end <= range.end, "{range:?} became ..{end}");
         assert!(end <= total && total <= 1 << 50, "..{end} of {total}");
         assert!(expected.total.is_none_or(|expected| expected == total));
-        assert!(status == 206 || range.start == 0);
     }
 }

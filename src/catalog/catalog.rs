@@ -110,12 +110,18 @@ impl Catalog {
         self.sources.lock().get(name).and_then(|source| source.earlier_listing)
     }
 
-    /// Stores that a source was listed completely at that time. Blocks on the disk.
+    /// Stores that a source was listed completely at that time. Measured sizes that contradict the
+    /// listing are measured again. Blocks on the disk.
     pub fn record_full_listing(&self, name: &SourceName, at: Timestamp) {
-        let scope = self.sources.lock().get(name).map(|source| source.scope.clone());
-        if let Some(scope) = scope {
-            self.database.save_full_listing(name, &scope, at);
+        let mut sources = self.sources.lock();
+        let Some(source) = sources.get_mut(name) else { return };
+        let has_doubts = source.doubt_corrected_sizes();
+        let scope = source.scope.clone();
+        drop(sources);
+        if has_doubts {
+            self.increment_revision();
         }
+        self.database.save_full_listing(name, &scope, at);
     }
 
     /// Returns the revision of the contents.
@@ -196,8 +202,7 @@ impl Catalog {
     pub fn record_size(&self, id: &FileId, version: Version, size: u64) {
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(&id.source) else { return };
-        let sizes = Arc::make_mut(source.sizes.entry(id.meeting.clone()).or_default());
-        let is_new = sizes.insert(id.key.clone(), version, size);
+        let is_new = source.record_size(id, version, size);
         drop(sources);
         if is_new {
             // Before the database is written: an `open` may wait for the tree.

@@ -56,7 +56,7 @@ impl Observer for ReadObserver {
     }
 
     fn last_validator(&self, id: &FileId, version: Version) -> Option<Validator> {
-        self.catalog.validator(id, version).map(|text| Validator::new(&text))
+        Validator::parse(&self.catalog.validator(id, version)?)
     }
 
     fn on_content_changed(&self, id: &FileId) {
@@ -86,7 +86,7 @@ pub(crate) async fn apply(
             }
             ReadFact::Validator(id, version, validator) => {
                 store(&catalog, move |catalog| {
-                    catalog.record_validator(&id, version, validator.as_str());
+                    catalog.record_validator(&id, version, &validator.to_text());
                 })
                 .await;
             }

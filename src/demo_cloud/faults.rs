@@ -101,6 +101,12 @@ pub enum Effect {
     WrongTotal {
         delta: i64,
     },
+    /// Answers a range request with its first bytes only, and declares them.
+    ShortRange {
+        length: u64,
+    },
+    /// States `*` as the total length in `Content-Range`.
+    UnknownTotal,
     /// 200 and a web page.
     Html200,
     /// 200 and the 59 bytes of JSON that Zoom sends instead of a recording for an invalid token.
@@ -116,6 +122,8 @@ pub enum Effect {
     BlackHole,
     /// Delays the response. Combines with a later fault in the list.
     Latency(Duration),
+    /// Changes the headers of the response. Combines with a later fault in the list.
+    Headers(Vec<HeaderChange>),
     /// Limits the body to this many bytes per second. Combines with a later fault in the list.
     Bandwidth(u64),
     /// Sends the body in pieces of so many bytes, with a pause before each. Combines with a later
@@ -138,6 +146,15 @@ impl Effect {
     }
 }
 
+/// A change of one response header.
+#[derive(Clone, Debug)]
+pub enum HeaderChange {
+    Add(&'static str, String),
+    Remove(&'static str),
+    /// Replaces all values.
+    Set(&'static str, String),
+}
+
 /// How a 429 states the retry delay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryAfter {
@@ -155,6 +172,7 @@ pub enum RetryAfter {
 pub(super) struct FaultOutcome {
     pub(super) latency: Duration,
     pub(super) bandwidth: Option<Bandwidth>,
+    pub(super) header_changes: Vec<HeaderChange>,
     pub(super) effect: Option<Effect>,
 }
 
@@ -214,6 +232,7 @@ impl Faults {
                 Effect::Drip { bytes, every } => {
                     fate.bandwidth = Some(Bandwidth { slice: *bytes, interval: *every });
                 }
+                Effect::Headers(changes) => fate.header_changes.extend(changes.iter().cloned()),
                 effect => {
                     fate.effect = Some(effect.clone());
                     break;

@@ -75,11 +75,17 @@ pub(super) fn serve(
         Some(Some(span)) => {
             let span = match effect {
                 Some(Effect::WrongRange { shift }) => shifted(span, *shift, total),
+                Some(Effect::ShortRange { length }) => {
+                    span.start..span.end.min(span.start.saturating_add(*length))
+                }
                 _ => span,
             };
             let stated = match effect {
-                Some(Effect::WrongTotal { delta }) => total.saturating_add_signed(*delta),
-                _ => total,
+                Some(Effect::WrongTotal { delta }) => {
+                    total.saturating_add_signed(*delta).to_string()
+                }
+                Some(Effect::UnknownTotal) => "*".to_owned(),
+                _ => total.to_string(),
             };
             let content_range =
                 format!("bytes {}-{}/{stated}", span.start, span.end.saturating_sub(1));

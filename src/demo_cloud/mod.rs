@@ -50,7 +50,7 @@ pub use archive::{
     MeetingFile, Participant,
 };
 pub use cloud::{DemoCloud, DemoCloudOptions};
-pub use faults::{Effect, Fault, FaultPlan, RetryAfter, Trigger};
+pub use faults::{Effect, Fault, FaultPlan, HeaderChange, RetryAfter, Trigger};
 pub use oauth::{Credentials, UserApp};
 pub use pattern::{PATTERN_HEAD, pattern_bytes, pattern_seed};
 pub use rapatin_archive::{RapatinSession, RapatinStatus};

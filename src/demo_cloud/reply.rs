@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::archive::Content;
+use super::faults::HeaderChange;
 
 /// What Zoom's download host sends for an invalid token, byte for byte
 /// (ricardorodrigues-ca/zoom-recording-downloader, issue 35: some 880 of them were saved as
@@ -37,6 +38,17 @@ impl Reply {
     pub(super) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
+    }
+
+    pub(super) fn change_header(&mut self, change: &HeaderChange) {
+        let (HeaderChange::Add(name, _) | HeaderChange::Remove(name) | HeaderChange::Set(name, _)) =
+            change;
+        if !matches!(change, HeaderChange::Add(..)) {
+            self.headers.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+        }
+        if let HeaderChange::Add(_, value) | HeaderChange::Set(_, value) = change {
+            self.headers.push(((*name).into(), value.clone()));
+        }
     }
 
     pub(super) fn json(status: u16, value: &Value) -> Self {

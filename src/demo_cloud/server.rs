@@ -144,13 +144,16 @@ async fn answer(
         status: reply.as_ref().map_or(0, |reply| reply.status),
         body_bytes: 0,
     });
-    let Some(reply) = reply else {
+    let Some(mut reply) = reply else {
         healed(healing).await;
         return Err(DroppedRequest);
     };
     let latency = shared.first_byte_latency + fate.latency;
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
+    }
+    for change in &fate.header_changes {
+        reply.change_header(change);
     }
     Ok(response(shared, connection, reply, fate, head, entry, healing))
 }
@@ -282,8 +285,11 @@ fn instead(effect: &Effect, server: Server, request: &RequestHead) -> Option<Rep
         | Effect::WholeFile
         | Effect::WrongRange { .. }
         | Effect::WrongTotal { .. }
+        | Effect::ShortRange { .. }
+        | Effect::UnknownTotal
         | Effect::BlackHole
         | Effect::Latency(_)
+        | Effect::Headers(_)
         | Effect::Bandwidth(_)
         | Effect::Drip { .. } => None,
     }

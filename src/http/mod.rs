@@ -9,7 +9,7 @@
 //! Failures and what handles each:
 //!
 //! 1. The reply is not the file: `range_head` and `range_body` check status, range, total, type and
-//!    first bytes before they return a byte.
+//!    first bytes before they return a byte. `validator` compares the version of the file.
 //! 2. A body breaks off or stalls, or the lease expires in the middle: [`RangeStream`] resumes at
 //!    the missing byte.
 //! 3. The server requests a delay: [`retry`] reads all forms of it and bounds it.
@@ -37,6 +37,7 @@ mod fetch_error;
 pub mod fuzzing;
 mod hosts;
 mod lease_source;
+mod length_proof;
 mod priority;
 mod probe;
 mod range;
@@ -47,6 +48,7 @@ mod range_stream;
 mod rate_limiter;
 pub mod retry;
 mod transfer;
+mod validator;
 
 pub use client::{ApiReply, ApiRequest, Client, DownHost};
 pub use connection_pool::TrafficClass;
@@ -56,6 +58,7 @@ pub use hosts::AllowedHosts;
 pub use lease_source::{LeaseSource, MAX_LEASE_ATTEMPTS};
 pub use priority::Priority;
 pub use probe::{ProbeReply, probe};
-pub use range::{ByteRange, ExpectedFile, Validator};
+pub use range::{ByteRange, ExpectedFile};
 pub use range_stream::RangeStream;
 pub use rate_limiter::{RateLimiter, RatePermit};
+pub use validator::Validator;

@@ -1,5 +1,6 @@
 //! What is requested of a file, and what is known of it.
 
+use super::validator::Validator;
 use crate::model::BodyKind;
 
 /// The bytes `start..end` of a file.
@@ -28,21 +29,6 @@ pub struct ExpectedFile {
     /// Length in bytes; `None` if it is unknown.
     pub total: Option<u64>,
     pub body: BodyKind,
-    /// The strong validator of an earlier reply: a file version never has two.
+    /// The validator of an earlier reply: a file version never has two.
     pub validator: Option<Validator>,
-}
-
-/// A strong entity tag (RFC 9110, 8.8.3). Weak ones say nothing about bytes and are ignored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Validator(Box<str>);
-
-impl Validator {
-    pub fn new(text: &str) -> Self {
-        Self(text.into())
-    }
-
-    /// Returns the tag as the server sends it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }

@@ -3,25 +3,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, RANGE};
-use reqwest::{Response, StatusCode};
+use reqwest::{RequestBuilder, Response, StatusCode};
 
 use super::client::{Client, SendError, sensitive};
 use super::connection_pool::{ConnectionPermit, TrafficClass};
 use super::error::TransportError;
-use super::range::{ByteRange, ExpectedFile, Validator};
+use super::range::{ByteRange, ExpectedFile};
 use super::range_error::RangeError;
 use super::range_head::{RangeHead, content_length};
 use super::transfer::{MIN_RATE, Transfer};
+use super::validator::VersionHeaders;
 use crate::model::{BodyKind, Lease};
 
-/// Bytes needed to recognize a [`BodyKind`]: `ftyp` ends at byte 8, a byte order mark and `WEBVTT`
-/// at byte 9.
-const MAGIC_LENGTH: usize = 9;
+/// Bytes needed to recognize a [`BodyKind`] and an HTML page: `ftyp` ends at byte 8, a byte order
+/// mark and `WEBVTT` at byte 9. A page begins with white space and a tag of up to 14 bytes.
+const START_LENGTH: usize = 64;
 
 /// Upper bound for the length of an error object with status 200. They are below one KiB.
 const MAX_ERROR_BODY_LENGTH: u64 = 4096;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// A range request and what its reply is checked against.
 pub(super) struct RangeRequest<'a> {
@@ -41,15 +44,19 @@ pub(super) struct RangeRequest<'a> {
 #[derive(Debug)]
 pub(super) struct RangeBody {
     response: Response,
-    /// Bytes received already to check the start of the file.
-    checked: Option<Bytes>,
+    /// Bytes that were received already to examine the start of the body.
+    buffer: Bytes,
+    /// Bytes at the start of the body that precede the range and are dropped.
+    skipped: u64,
     next: u64,
     end: u64,
+    /// Whether the body must end with the range: no header states its length.
+    must_end: bool,
     stall_timeout: Duration,
     transfer: Arc<Transfer>,
     /// Length of the whole file, in bytes.
     pub(super) total: u64,
-    pub(super) validator: Option<Validator>,
+    pub(super) version: VersionHeaders,
     _permit: Option<ConnectionPermit>,
 }
 
@@ -62,26 +69,9 @@ impl RangeBody {
         let RangeRequest { lease, range, expected, class, transfer, stall_timeout, is_error_body } =
             request;
         let permit = client.connection_permit(&lease.url, class, Some(transfer)).await;
-        let mut request = client
-            .get(&lease.url)
+        let request = lease_request(client, lease)?
             .header(RANGE, format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
-        if let Some(value) = lease.authorization() {
-            let value = sensitive(value).map_err(|error| RangeError::Refused(error.to_string()))?;
-            request = request.header(AUTHORIZATION, value);
-        }
-        let mut response = transfer
-            .wait(client.send(request, &lease.url, stall_timeout))
-            .await
-            .ok_or_else(yielded)?
-            .map_err(|error| match error {
-                SendError::TimedOut => RangeError::transient(format!(
-                    "no answer within {} s",
-                    stall_timeout.as_secs_f32()
-                )),
-                SendError::Transport(error) => {
-                    RangeError::transient(TransportError::new(error).to_string())
-                }
-            })?;
+        let mut response = send(client, request, lease, stall_timeout, transfer).await?;
         let head = RangeHead::check(response.status(), response.headers(), range, expected);
         // The length of an error object is not that of the file, so that the body is read before
         // the result of the check is used.
@@ -93,24 +83,21 @@ impl RangeBody {
             return Err(RangeError::Refused("status 200 with an error object".into()));
         }
         let head = head?;
-        if head.end < range.end && expected.total.is_some() {
-            return Err(RangeError::transient(format!(
-                "bytes up to {} were sent for a request up to {}",
-                head.end, range.end
-            )));
-        }
+        let is_partial = response.status() == StatusCode::PARTIAL_CONTENT;
         let mut body = Self {
             response,
-            checked: whole,
+            buffer: whole.unwrap_or_default(),
+            skipped: head.skipped,
             next: range.start,
             end: head.end,
+            must_end: head.is_length_open && (is_partial || head.end == head.total),
             stall_timeout,
             transfer: transfer.clone(),
             total: head.total,
-            validator: head.validator,
+            version: head.version,
             _permit: permit,
         };
-        if range.start == 0 {
+        if head.skipped == 0 && range.start == 0 {
             body.check_start(expected.body).await?;
         }
         Ok(body)
@@ -121,17 +108,48 @@ impl RangeBody {
         if self.next >= self.end {
             return Ok(None);
         }
-        let mut chunk = match self.checked.take() {
-            Some(chunk) => chunk,
-            None => self.receive().await?,
-        };
+        let mut chunk = self.receive().await?;
+        while self.skipped > 0 {
+            let dropped = self.skipped.min(chunk.len() as u64);
+            chunk.advance(usize::try_from(dropped).unwrap_or(chunk.len()));
+            self.skipped -= dropped;
+            if chunk.is_empty() {
+                chunk = self.receive().await?;
+            }
+        }
         let missing = self.end - self.next;
         if chunk.len() as u64 > missing {
-            // A whole file that is accepted for a range from its start continues after the range.
+            if self.must_end {
+                return Err(RangeError::transient("the body is longer than its range"));
+            }
+            // A whole file that is accepted for a range continues after it.
             chunk.truncate(usize::try_from(missing).unwrap_or(usize::MAX));
+        } else if chunk.len() as u64 == missing && self.must_end {
+            self.expect_end().await?;
         }
         self.next += chunk.len() as u64;
         Ok(Some(chunk))
+    }
+
+    /// Returns the first `length` bytes of the range, or all of it if it is shorter. They stay in
+    /// the body.
+    pub(super) async fn peek(&mut self, length: usize) -> Result<Bytes, RangeError> {
+        let available = usize::try_from(self.end - self.next).unwrap_or(usize::MAX);
+        let needed = length.min(available);
+        if self.buffer.len() < needed {
+            let mut joined = BytesMut::from(self.buffer.as_ref());
+            while joined.len() < needed {
+                self.buffer = Bytes::new();
+                joined.extend_from_slice(&self.receive().await?);
+            }
+            self.buffer = joined.freeze();
+        }
+        Ok(self.buffer.slice(..needed))
+    }
+
+    /// Whether the body begins at the first byte of the file and contains `length` bytes of it.
+    pub(super) fn contains_head(&self, length: u64) -> bool {
+        self.next == 0 && self.end >= length
     }
 
     /// Returns the offset of the next byte.
@@ -139,7 +157,15 @@ impl RangeBody {
         self.next
     }
 
+    /// Returns the offset after the last byte of the range that the body contains.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
     async fn receive(&mut self) -> Result<Bytes, RangeError> {
+        if !self.buffer.is_empty() {
+            return Ok(std::mem::take(&mut self.buffer));
+        }
         loop {
             match receive(&mut self.response, self.stall_timeout, &self.transfer).await? {
                 None => {
@@ -154,29 +180,62 @@ impl RangeBody {
         }
     }
 
-    async fn check_start(&mut self, kind: BodyKind) -> Result<(), RangeError> {
-        let needed = usize::try_from(self.end).unwrap_or(usize::MAX).min(MAGIC_LENGTH);
-        if matches!(kind, BodyKind::Opaque | BodyKind::Json) || needed < MAGIC_LENGTH {
-            return Ok(());
-        }
-        let mut start = self.receive().await?;
-        if start.len() < needed {
-            let mut joined = BytesMut::from(start.as_ref());
-            while joined.len() < needed {
-                joined.extend_from_slice(&self.receive().await?);
+    async fn expect_end(&mut self) -> Result<(), RangeError> {
+        while let Some(chunk) =
+            receive(&mut self.response, self.stall_timeout, &self.transfer).await?
+        {
+            if !chunk.is_empty() {
+                return Err(RangeError::transient("the body is longer than its range"));
             }
-            start = joined.freeze();
+        }
+        Ok(())
+    }
+
+    async fn check_start(&mut self, kind: BodyKind) -> Result<(), RangeError> {
+        let start = self.peek(START_LENGTH).await?;
+        if is_html(&start) {
+            return Err(RangeError::NotTheFile("the body is an HTML page".into()));
         }
         if !starts_like(kind, &start) {
             return Err(RangeError::NotTheFile("the body does not start like such a file".into()));
         }
-        self.checked = Some(start);
         Ok(())
     }
 }
 
+/// Returns a request for the URL of a lease, with its credential.
+pub(super) fn lease_request(client: &Client, lease: &Lease) -> Result<RequestBuilder, RangeError> {
+    let request = client.get(&lease.url);
+    match lease.authorization() {
+        Some(value) => {
+            let value = sensitive(value).map_err(|error| RangeError::Refused(error.to_string()))?;
+            Ok(request.header(AUTHORIZATION, value))
+        }
+        None => Ok(request),
+    }
+}
+
+/// Sends a request for the URL of a lease, and waits for the head of the reply.
+pub(super) async fn send(
+    client: &Client,
+    request: RequestBuilder,
+    lease: &Lease,
+    timeout: Duration,
+    transfer: &Transfer,
+) -> Result<Response, RangeError> {
+    let reply = transfer.wait(client.send(request, &lease.url, timeout)).await;
+    reply.ok_or_else(yielded)?.map_err(|error| match error {
+        SendError::TimedOut => {
+            RangeError::transient(format!("no answer within {} s", timeout.as_secs_f32()))
+        }
+        SendError::Transport(error) => {
+            RangeError::transient(TransportError::new(error).to_string())
+        }
+    })
+}
+
 /// Receives the next chunk of a body; `None` at its end.
-async fn receive(
+pub(super) async fn receive(
     response: &mut Response,
     stall_timeout: Duration,
     transfer: &Transfer,
@@ -211,7 +270,7 @@ async fn whole_if_short(
     stall_timeout: Duration,
     transfer: &Transfer,
 ) -> Result<Option<Bytes>, RangeError> {
-    let length = content_length(response.headers()).unwrap_or(u64::MAX);
+    let length = content_length(response.headers())?.unwrap_or(u64::MAX);
     if response.status() != StatusCode::OK || length > MAX_ERROR_BODY_LENGTH {
         return Ok(None);
     }
@@ -225,12 +284,20 @@ async fn whole_if_short(
     Ok((!body.is_empty()).then(|| body.freeze()))
 }
 
+/// Whether bytes begin an HTML page. No recording file does, whatever its declared type.
+fn is_html(bytes: &[u8]) -> bool {
+    let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes).trim_ascii_start();
+    let starts_with =
+        |tag: &[u8]| text.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag));
+    starts_with(b"<!doctype html") || starts_with(b"<html") || starts_with(b"<head")
+}
+
 fn starts_like(kind: BodyKind, bytes: &[u8]) -> bool {
+    let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     match kind {
-        BodyKind::IsoMedia => bytes.get(4..8) == Some(b"ftyp".as_slice()),
-        BodyKind::WebVtt => {
-            bytes.strip_prefix(b"\xEF\xBB\xBF".as_slice()).unwrap_or(bytes).starts_with(b"WEBVTT")
-        }
+        // A file that is shorter than its mark is not judged.
+        BodyKind::IsoMedia => bytes.len() < 8 || bytes[4..8] == *b"ftyp",
+        BodyKind::WebVtt => bytes.len() < 9 || text.starts_with(b"WEBVTT"),
         BodyKind::Json | BodyKind::Opaque => true,
     }
 }
@@ -246,5 +313,15 @@ mod tests {
         assert!(starts_like(BodyKind::WebVtt, b"WEBVTT\n\n1"));
         assert!(starts_like(BodyKind::WebVtt, b"\xEF\xBB\xBFWEBVTT"));
         assert!(!starts_like(BodyKind::WebVtt, b"{\"status\":false"));
+    }
+
+    #[test]
+    fn page_is_recognized_whatever_its_type() {
+        for page in ["<!DOCTYPE html><p>", " \r\n<HTML lang=en>", "\u{feff}<!doctype HTML>"] {
+            assert!(is_html(page.as_bytes()), "{page}");
+        }
+        for file in ["00:00:01 <html> is a tag", "#,Question", "{\"a\":1}", "<!doc", "", "<p>hi"] {
+            assert!(!is_html(file.as_bytes()), "{file}");
+        }
     }
 }

@@ -13,12 +13,12 @@ pub(super) enum RangeError {
     NotTheFile(String),
     /// A retry may succeed, after the delay that the server requested.
     Transient(String, Option<Duration>),
-    /// The file is served with another length.
+    /// The reply states another length of the file.
     WrongTotal {
-        /// Length served, in bytes.
+        /// Length stated, in bytes.
         served: u64,
     },
-    /// The file is served with another strong validator.
+    /// The reply contains another version of the file.
     Changed(String),
 }
 

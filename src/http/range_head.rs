@@ -3,25 +3,38 @@
 use std::time::SystemTime;
 
 use reqwest::StatusCode;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap};
+use reqwest::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName,
+    TRANSFER_ENCODING,
+};
 
-use super::range::{ByteRange, ExpectedFile, Validator};
+use super::range::{ByteRange, ExpectedFile};
 use super::range_error::RangeError;
 use super::retry;
+use super::validator::VersionHeaders;
 use crate::model::BodyKind;
 
 /// Upper bound for the length of a file, 1 PiB: a thousand years of video. The kernel permanently
 /// rejects a file of 2^63 bytes.
 const MAX_FILE_LENGTH: u64 = 1 << 50;
 
+/// Length up to which a whole file that is sent in place of a range is received and dropped until
+/// the range begins. Some servers ignore `Range`, as RFC 9110, 14.2 allows. The bytes are received
+/// again for each request, so that a longer file would cost more than it is worth.
+const MAX_SKIPPED: u64 = 64 * 1024 * 1024;
+
 /// The content of a checked head.
 #[derive(Debug)]
 pub(super) struct RangeHead {
-    /// Offset after the last byte of the body.
+    /// Bytes at the start of the body that precede the range.
+    pub(super) skipped: u64,
+    /// Offset after the last byte of the body that belongs to the range.
     pub(super) end: u64,
     /// Length of the whole file, in bytes.
     pub(super) total: u64,
-    pub(super) validator: Option<Validator>,
+    /// Whether the body must end with the range, because no header states its length.
+    pub(super) is_length_open: bool,
+    pub(super) version: VersionHeaders,
 }
 
 impl RangeHead {
@@ -63,90 +76,144 @@ impl RangeHead {
                 status.as_u16()
             )));
         }
-        if text(headers, &CONTENT_ENCODING)
-            .is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"))
-        {
-            return Err(RangeError::transient("the body is compressed against the request"));
-        }
-        let head =
-            match (status.as_u16(), text(headers, &CONTENT_RANGE).and_then(ContentRange::parse)) {
-                (206, Some(ContentRange { span: Some((first, last)), total })) => {
-                    if first != range.start || last >= range.end || last < first || last >= total {
-                        return Err(RangeError::transient(format!(
-                            "bytes {first}-{last} were sent for a request from byte {}",
-                            range.start
-                        )));
-                    }
-                    Self { end: last + 1, total, validator: None }
+        check_codings(headers)?;
+        let content_range = ContentRange::of(headers)?;
+        let length = content_length(headers)?;
+        let version = VersionHeaders::of(headers);
+        let head = match (status.as_u16(), content_range) {
+            (206, Some(ContentRange { span: Some((first, last)), total })) => {
+                let Some(total) = total.or(expected.total) else {
+                    return Err(RangeError::transient("the reply does not state the file length"));
+                };
+                if first != range.start || last >= range.end || last < first || last >= total {
+                    return Err(RangeError::transient(format!(
+                        "bytes {first}-{last} were sent for a request from byte {}",
+                        range.start
+                    )));
                 }
-                (206, _) => {
-                    return Err(RangeError::transient("status 206 without a usable Content-Range"));
+                let stated = last + 1 - first;
+                if length.is_some_and(|length| length != stated) {
+                    return Err(RangeError::transient(format!(
+                        "Content-Length and Content-Range contradict each other: {} and {stated} \
+                         bytes",
+                        length.unwrap_or_default()
+                    )));
                 }
-                (416, Some(ContentRange { total, .. }))
-                    if expected.total != Some(total) && range.start >= total =>
-                {
+                let end = last + 1;
+                let is_length_open = length.is_none();
+                Self { skipped: 0, end, total, is_length_open, version }
+            }
+            (206, _) => {
+                return Err(RangeError::transient("status 206 without a usable Content-Range"));
+            }
+            (416, Some(ContentRange { total: Some(total), .. }))
+                if expected.total != Some(total) && range.start >= total =>
+            {
+                return Err(RangeError::WrongTotal { served: total });
+            }
+            (416, _) => {
+                return Err(RangeError::transient("status 416 to a range within the file"));
+            }
+            // A 200 to a range request is the whole file from byte 0 (RFC 9110, 14.2).
+            _ => match length.or(expected.total) {
+                Some(total) if total > range.start && range.start <= MAX_SKIPPED => Self {
+                    skipped: range.start,
+                    end: range.end.min(total),
+                    total,
+                    is_length_open: length.is_none(),
+                    version,
+                },
+                Some(total) if expected.total != Some(total) => {
                     return Err(RangeError::WrongTotal { served: total });
                 }
-                (416, _) => {
-                    return Err(RangeError::transient("status 416 to a range within the file"));
+                _ => {
+                    return Err(RangeError::transient(
+                        "status 200 with the whole file in place of a range",
+                    ));
                 }
-                // A 200 to a range request is the whole file from byte 0 (RFC 9110, 14.2). It
-                // serves a range that starts there and would corrupt any other.
-                _ => match content_length(headers) {
-                    Some(total) if range.start == 0 && total > 0 => {
-                        Self { end: range.end.min(total), total, validator: None }
-                    }
-                    _ => {
-                        return Err(RangeError::transient(
-                            "status 200 with the whole file in place of a range",
-                        ));
-                    }
-                },
-            };
+            },
+        };
         if expected.total.is_some_and(|total| total != head.total) {
             return Err(RangeError::WrongTotal { served: head.total });
         }
-        let validator = strong_validator(headers);
-        match (&expected.validator, &validator) {
-            (Some(before), Some(now)) if before != now => {
-                Err(RangeError::Changed("the server has another content at the same URL".into()))
-            }
-            _ => Ok(Self { validator, ..head }),
-        }
+        Ok(head)
     }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &reqwest::header::HeaderName) -> Option<&'a str> {
+/// Refuses a body that is not the plain bytes of the file. A client that ignores a coding returns
+/// other bytes than those of the file.
+fn check_codings(headers: &HeaderMap) -> Result<(), RangeError> {
+    let mut content_codings = values(headers, &CONTENT_ENCODING);
+    if content_codings.any(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        return Err(RangeError::transient("the body is compressed against the request"));
+    }
+    let mut transfer_codings = values(headers, &TRANSFER_ENCODING);
+    if transfer_codings.any(|coding| {
+        !coding.eq_ignore_ascii_case("chunked") && !coding.eq_ignore_ascii_case("identity")
+    }) {
+        return Err(RangeError::transient("the body has an unknown transfer coding"));
+    }
+    Ok(())
+}
+
+/// Returns the elements of a list field, from all its lines. A line that is not text is returned as
+/// an empty element.
+fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).into_iter();
+    lines.flat_map(|line| line.to_str().unwrap_or_default().split(',').map(str::trim))
+}
+
+/// Returns the value of a field that has one value. Equal repetitions count once (RFC 9110, 8.6);
+/// different ones contradict each other.
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, RangeError> {
+    let mut lines = headers.get_all(name).into_iter();
+    let Some(first) = lines.next() else { return Ok(None) };
+    if lines.any(|line| line != first) {
+        return Err(RangeError::transient(format!("two different values of {name}")));
+    }
+    Ok(first.to_str().ok().map(str::trim))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
-pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
-    let length = text(headers, &reqwest::header::CONTENT_LENGTH).and_then(number);
-    length.filter(|length| *length <= MAX_FILE_LENGTH)
+/// Returns the length of a body; `None` if no header states it.
+pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, RangeError> {
+    let Some(value) = single(headers, &CONTENT_LENGTH)? else { return Ok(None) };
+    let mut lengths = value.split(',').map(|length| number(length.trim()));
+    let first = lengths.next().flatten();
+    match first.filter(|length| *length <= MAX_FILE_LENGTH) {
+        Some(length) if lengths.all(|other| other == Some(length)) => Ok(Some(length)),
+        _ => Err(RangeError::transient("unusable Content-Length")),
+    }
 }
 
-fn strong_validator(headers: &HeaderMap) -> Option<Validator> {
-    let tag = text(headers, &ETAG)?;
-    (tag.len() > 2 && tag.starts_with('"')).then(|| Validator::new(tag))
-}
-
-/// `bytes FIRST-LAST/TOTAL` or `bytes */TOTAL` (RFC 9110, 14.4).
+/// `bytes FIRST-LAST/TOTAL`, `bytes FIRST-LAST/*` or `bytes */TOTAL` (RFC 9110, 14.4).
 #[derive(Debug, PartialEq, Eq)]
-struct ContentRange {
-    span: Option<(u64, u64)>,
-    total: u64,
+pub(super) struct ContentRange {
+    pub(super) span: Option<(u64, u64)>,
+    pub(super) total: Option<u64>,
 }
 
 impl ContentRange {
+    /// Returns the range that a reply states; `None` if it states none, or an unreadable one.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, RangeError> {
+        Ok(single(headers, &CONTENT_RANGE)?.and_then(Self::parse))
+    }
+
     fn parse(value: &str) -> Option<Self> {
         let (unit, rest) = value.split_once(' ')?;
         let (span, total) = rest.trim().split_once('/')?;
-        let total = number(total).filter(|total| *total <= MAX_FILE_LENGTH)?;
+        let total = match total {
+            "*" => None,
+            total => Some(number(total).filter(|total| *total <= MAX_FILE_LENGTH)?),
+        };
         if !unit.eq_ignore_ascii_case("bytes") {
             return None;
         }
         if span == "*" {
-            return Some(Self { span: None, total });
+            return total.map(|total| Self { span: None, total: Some(total) });
         }
         let (first, last) = span.split_once('-')?;
         Some(Self { span: Some((number(first)?, number(last)?)), total })
@@ -191,8 +258,8 @@ mod tests {
             "bytes 0-9/100",
             "bytes 10-20/100",
             "bytes 10-9/100",
-            "bytes 10-19/*",
             "bytes */100",
+            "bytes */*",
             "bytes 10-19/15",
             "bytes +10-19/100",
             "items 10-19/100",
@@ -205,18 +272,23 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_file_serves_ranges_from_byte_zero() {
+    fn whole_file_serves_any_range_near_its_start() {
         let whole = [("content-length", "100")];
-        assert!(matches!(
-            check(200, &whole, RANGE_10, &expected(100)),
-            Err(RangeError::Transient(..))
-        ));
+        let head = check(200, &whole, RANGE_10, &expected(100)).unwrap();
+        assert_eq!((head.skipped, head.end, head.total), (10, 20, 100));
         let head = check(200, &whole, ByteRange { start: 0, end: 20 }, &expected(100)).unwrap();
-        assert_eq!((head.end, head.total), (20, 100));
+        assert_eq!((head.skipped, head.end, head.is_length_open), (0, 20, false));
+        let head = check(200, &[], RANGE_10, &expected(100)).unwrap();
+        assert!(head.is_length_open);
+        let far = ByteRange { start: MAX_SKIPPED + 1, end: MAX_SKIPPED + 2 };
+        let reply = check(200, &[], far, &expected(2 * MAX_SKIPPED));
+        assert!(matches!(reply, Err(RangeError::Transient(..))), "{reply:?}");
+        let reply = check(200, &[("content-length", "5")], RANGE_10, &expected(100));
+        assert!(matches!(reply, Err(RangeError::WrongTotal { served: 5 })), "{reply:?}");
     }
 
     #[test]
-    fn another_total_is_not_a_transient_error() {
+    fn other_total_is_not_a_transient_error() {
         let reply = check(206, &[("content-range", "bytes 10-19/101")], RANGE_10, &expected(100));
         assert!(matches!(reply, Err(RangeError::WrongTotal { served: 101 })), "{reply:?}");
         let reply = check(416, &[("content-range", "bytes */5")], RANGE_10, &expected(100));
@@ -257,13 +329,47 @@ mod tests {
     }
 
     #[test]
-    fn only_strong_validators_must_not_change() {
+    fn contradicting_headers_are_rejected() {
         let range = ("content-range", "bytes 10-19/100");
-        let first = check(206, &[range, ("etag", "\"a\"")], RANGE_10, &expected(100)).unwrap();
-        let known = ExpectedFile { validator: first.validator, ..expected(100) };
-        assert!(check(206, &[range, ("etag", "\"a\"")], RANGE_10, &known).is_ok());
-        assert!(check(206, &[range, ("etag", "W/\"b\"")], RANGE_10, &known).is_ok());
-        let other = check(206, &[range, ("etag", "\"b\"")], RANGE_10, &known);
-        assert!(matches!(other, Err(RangeError::Changed(_))), "{other:?}");
+        let bad: [&[(&str, &str)]; 8] = [
+            &[range, ("content-range", "bytes 10-19/101")],
+            &[range, ("content-length", "59")],
+            &[range, ("content-length", "10"), ("content-length", "11")],
+            &[range, ("content-length", "10, 11")],
+            &[range, ("content-length", "ten")],
+            &[range, ("content-encoding", "identity"), ("content-encoding", "gzip")],
+            &[range, ("transfer-encoding", "gzip, chunked")],
+            &[range, ("transfer-encoding", "gzip"), ("transfer-encoding", "chunked")],
+        ];
+        for headers in bad {
+            let reply = check(206, headers, RANGE_10, &expected(100));
+            assert!(matches!(reply, Err(RangeError::Transient(..))), "{headers:?}: {reply:?}");
+        }
+        let good: [&[(&str, &str)]; 4] = [
+            &[range, range],
+            &[range, ("content-length", "10"), ("content-length", "10")],
+            &[range, ("content-length", "10, 10")],
+            &[range, ("content-encoding", "identity"), ("transfer-encoding", "chunked")],
+        ];
+        for headers in good {
+            let reply = check(206, headers, RANGE_10, &expected(100));
+            assert!(reply.is_ok(), "{headers:?}: {reply:?}");
+        }
+    }
+
+    #[test]
+    fn unknown_total_is_that_of_the_listing() {
+        let range = [("content-range", "bytes 10-19/*")];
+        assert_eq!(check(206, &range, RANGE_10, &expected(100)).unwrap().total, 100);
+        assert!(check(206, &range, RANGE_10, &expected(15)).is_err());
+        let unlisted = ExpectedFile { total: None, ..expected(0) };
+        assert!(check(206, &range, RANGE_10, &unlisted).is_err());
+    }
+
+    #[test]
+    fn shorter_range_is_accepted() {
+        let head =
+            check(206, &[("content-range", "bytes 10-14/100")], RANGE_10, &expected(100)).unwrap();
+        assert_eq!(head.end, 15);
     }
 }

@@ -10,12 +10,14 @@ use super::client::Client;
 use super::connection_pool::TrafficClass;
 use super::fetch_error::{FetchCause, FetchError};
 use super::lease_source::{LeaseSource, MAX_LEASE_ATTEMPTS};
+use super::length_proof::is_length_proved;
 use super::priority::Priority;
-use super::range::{ByteRange, ExpectedFile, Validator};
+use super::range::{ByteRange, ExpectedFile};
 use super::range_body::{RangeBody, RangeRequest};
 use super::range_error::RangeError;
 use super::retry;
 use super::transfer::Transfer;
+use super::validator::{HEAD_LENGTH, Validator};
 use crate::model::{Lease, one_line};
 
 /// Consecutive attempts without a new byte. Time bounds them; this limit only protects a server
@@ -25,6 +27,15 @@ const MAX_ATTEMPTS: usize = 40;
 /// Upper bound for the wait for a reply or a chunk, whatever the timeout of the stream. A viewer
 /// gives up after ten seconds.
 const MAX_STALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The shortest reply to a longer range that counts as progress (RFC 9110, 15.3.7 allows any). A
+/// server that sends less would cost a request for every few bytes.
+const MIN_PARTIAL_REPLY: u64 = 16 * 1024;
+
+/// Replies with another version of the file that are repeated. Servers that share the load can send
+/// different tags for the same bytes in turn, and a retry then reaches the one that is known. A
+/// file that has really changed costs two requests more.
+const MAX_OTHER_VERSIONS: u32 = 2;
 
 /// Yields exactly the bytes of a range, in order. After a broken body it resumes at the missing
 /// byte.
@@ -43,6 +54,11 @@ pub struct RangeStream {
     total: Option<u64>,
     /// Consecutive refused leases.
     refusals: u32,
+    /// Consecutive replies with another version of the file.
+    other_versions: u32,
+    /// Whether its bytes are joined with those of other requests. They are not if the length of the
+    /// file is only being found.
+    checks_version: bool,
     /// Whether the circuit breaker was checked: only a stream that begins fails by it.
     is_admitted: bool,
 }
@@ -71,6 +87,7 @@ impl RangeStream {
         Self {
             client,
             leases,
+            checks_version: expected.total.is_some(),
             expected,
             position: range.start,
             end: range.end,
@@ -81,6 +98,7 @@ impl RangeStream {
             transfer: Arc::default(),
             total: None,
             refusals: 0,
+            other_versions: 0,
             is_admitted: false,
         }
     }
@@ -90,7 +108,7 @@ impl RangeStream {
         self.total
     }
 
-    /// Returns the strong validator as served, known after the first reply.
+    /// Returns the validator of the version that is served, known after the first reply.
     pub fn validator(&self) -> Option<&Validator> {
         self.expected.validator.as_ref()
     }
@@ -128,7 +146,7 @@ impl RangeStream {
                 Err(_elapsed) => return Err(FetchError::Deadline(last)),
                 Ok(Ok(bytes)) => return Ok(bytes),
                 Ok(Err(StepError::Final(error))) => return Err(error),
-                Ok(Err(StepError::LeaseRefused)) => continue,
+                Ok(Err(StepError::Repeat)) => continue,
                 Ok(Err(StepError::Transient(cause, retry_after))) => (cause, retry_after),
             };
             self.body = None;
@@ -159,7 +177,8 @@ impl RangeStream {
         let chunk = body.chunk().await.map_err(StepError::from)?;
         self.position = body.position();
         self.refusals = 0;
-        if self.position >= self.end {
+        self.other_versions = 0;
+        if self.position >= body.end() {
             self.body = None;
         }
         Ok(chunk)
@@ -178,27 +197,103 @@ impl RangeStream {
             expected: &self.expected,
             class: self.class,
             transfer: &self.transfer,
-            // A third of the timeout, so that a stalled request is repeated in time.
-            stall_timeout: (self.timeout / 3).min(MAX_STALL_TIMEOUT),
+            stall_timeout: self.stall_timeout(),
             is_error_body: &|body| leases.is_error_body(body),
         };
         tracing::debug!(origin = %lease.url, start = self.position, end = self.end, "range request");
-        let body = match RangeBody::open(&self.client, request).await {
+        let mut body = match RangeBody::open(&self.client, request).await {
             Ok(body) => body,
-            Err(error) => return Err(self.classify(error, &lease)),
+            Err(error) => return Err(self.classify(error, &lease).await),
         };
         tracing::debug!(start = self.position, total = body.total, "range reply");
+        if body.end() < self.end.min(body.total) && body.end() - self.position < MIN_PARTIAL_REPLY {
+            let length = body.end() - self.position;
+            return Err(StepError::Transient(
+                format!("only {length} of the requested bytes were sent").into(),
+                None,
+            ));
+        }
+        if self.checks_version {
+            self.check_version(&mut body, &lease).await?;
+        }
         self.leases.report_served(&lease);
         self.total = Some(body.total);
         self.expected.total = Some(body.total);
         self.end = self.end.min(body.total);
-        if body.validator.is_some() {
-            self.expected.validator.clone_from(&body.validator);
-        }
         Ok(body)
     }
 
-    fn classify(&mut self, error: RangeError, lease: &Arc<Lease>) -> StepError {
+    /// Checks that a reply contains the version of the earlier ones, or that of the first reply
+    /// becomes the expected one.
+    async fn check_version(
+        &mut self,
+        body: &mut RangeBody,
+        lease: &Arc<Lease>,
+    ) -> Result<(), StepError> {
+        let expected = self.expected.validator.clone();
+        let needs_head = match &expected {
+            Some(validator) => validator.needs_head(),
+            None => body.version.strong_tag.is_none(),
+        };
+        let head_length = HEAD_LENGTH.min(body.total);
+        let is_inside = body.contains_head(head_length);
+        let head = match (needs_head, is_inside) {
+            (false, _) => None,
+            (true, true) => Some(body.peek(head_length as usize).await.map_err(StepError::from)?),
+            (true, false) => Some(self.fetch_head(lease, head_length, body.total).await?),
+        };
+        let Some(expected) = expected else {
+            let version = &body.version;
+            let validator = match (&version.strong_tag, &head) {
+                (Some(tag), _) => Validator::strong(tag),
+                (None, head) => Validator::of_head(version, head.as_deref().unwrap_or_default()),
+            };
+            self.expected.validator = Some(validator);
+            // The file can have changed between this reply and that with the head.
+            return if needs_head && !is_inside { Err(StepError::Repeat) } else { Ok(()) };
+        };
+        if expected.agrees_with(&body.version, head.as_deref()) {
+            return Ok(());
+        }
+        let why = "the server has another content at the same URL".to_owned();
+        Err(self.classify(RangeError::Changed(why), lease).await)
+    }
+
+    /// Fetches the start of the file, to compare the version of a reply without a strong tag.
+    async fn fetch_head(
+        &mut self,
+        lease: &Arc<Lease>,
+        length: u64,
+        total: u64,
+    ) -> Result<Bytes, StepError> {
+        let leases = self.leases.clone();
+        let request = RangeRequest {
+            lease,
+            range: ByteRange { start: 0, end: length },
+            expected: &ExpectedFile { total: Some(total), ..self.expected.clone() },
+            // The stream holds a permit already: two of the same kind could wait for each other.
+            class: TrafficClass::Brief,
+            transfer: &Arc::default(),
+            stall_timeout: self.stall_timeout(),
+            is_error_body: &|body| leases.is_error_body(body),
+        };
+        let reply = async {
+            let mut body = RangeBody::open(&self.client, request).await?;
+            body.peek(length as usize).await
+        };
+        match reply.await {
+            Ok(head) if head.len() as u64 == length => Ok(head),
+            Ok(_short) => Err(RangeError::transient("the start of the file was not sent").into()),
+            Err(error) => Err(self.classify(error, lease).await),
+        }
+    }
+
+    /// A third of the timeout, so that a stalled request is repeated in time.
+    fn stall_timeout(&self) -> Duration {
+        (self.timeout / 3).min(MAX_STALL_TIMEOUT)
+    }
+
+    async fn classify(&mut self, error: RangeError, lease: &Arc<Lease>) -> StepError {
         match error {
             // The download URL can lead elsewhere by now. Under another lease
             // the reply is final.
@@ -216,11 +311,31 @@ impl RangeStream {
                 let cause = format!("{why} from {}", lease.url);
                 self.refuse_finally(FetchError::Gone(cause.into()), lease)
             }
-            RangeError::WrongTotal { served } => StepError::Final(FetchError::WrongTotal {
+            RangeError::WrongTotal { served } => self.check_total(served, lease).await,
+            RangeError::Changed(why) if self.other_versions < MAX_OTHER_VERSIONS => {
+                self.other_versions += 1;
+                StepError::Transient(why.into(), None)
+            }
+            other => StepError::from(other),
+        }
+    }
+
+    /// Decides about a stated length that is not the expected one. Only a proved one is final.
+    async fn check_total(&self, served: u64, lease: &Lease) -> StepError {
+        match is_length_proved(&self.client, lease, served, self.stall_timeout()).await {
+            Ok(true) => StepError::Final(FetchError::WrongTotal {
                 expected: self.expected.total.unwrap_or_default(),
                 served,
             }),
-            other => StepError::from(other),
+            Ok(false) => {
+                let expected = self.expected.total.unwrap_or_default();
+                let statement = format!(
+                    "the server states a length of {served} bytes in place of {expected}, and does \
+                     not serve a file of that length"
+                );
+                StepError::Transient(statement.into(), None)
+            }
+            Err(error) => error.into(),
         }
     }
 
@@ -228,7 +343,7 @@ impl RangeStream {
         tracing::debug!(at = self.position, "{why}; requesting another lease");
         self.refusals += 1;
         self.leases.report_refused(lease);
-        StepError::LeaseRefused
+        StepError::Repeat
     }
 
     fn refuse_finally(&self, error: FetchError, lease: &Arc<Lease>) -> StepError {
@@ -240,8 +355,8 @@ impl RangeStream {
 /// Why a step returned no bytes.
 enum StepError {
     Final(FetchError),
-    /// The next step uses another lease.
-    LeaseRefused,
+    /// The next step starts at once, with another lease or with a known version.
+    Repeat,
     Transient(FetchCause, Option<Duration>),
 }
 

@@ -132,7 +132,7 @@ impl Content {
     /// Identifies its blocks in the disk cache.
     pub(super) fn disk_key(&self) -> DiskKey {
         let validator = self.validator.lock();
-        let validator = validator.as_ref().map_or("", |validator| validator.as_str());
+        let validator = validator.as_ref().map_or("", Validator::cache_key);
         DiskKey::of(&self.recording.id, self.recording.version, self.recording.size, validator)
     }
 
@@ -154,11 +154,21 @@ impl Content {
         self.disk_misses.lock().contains(&index)
     }
 
-    /// Records an accepted reply, and the validator in it.
-    pub(super) fn confirm_size(&self, validator: Option<&Validator>) {
-        if let Some(validator) = validator {
-            self.validator.lock().get_or_insert_with(|| validator.clone());
+    /// Records the validator of an accepted reply.
+    ///
+    /// # Errors
+    /// [`FetchError::Changed`] if a reply to another request came from another version.
+    pub(super) fn record_validator(&self, validator: &Validator) -> Result<(), FetchError> {
+        let mut known = self.validator.lock();
+        // Replies to requests that began at the same time were not compared with each other.
+        if known.get_or_insert_with(|| validator.clone()).cache_key() != validator.cache_key() {
+            return Err(FetchError::Changed("two replies came from different versions".into()));
         }
+        Ok(())
+    }
+
+    /// Records that the server serves the size that is shown.
+    pub(super) fn confirm_size(&self) {
         self.size_state.send_if_modified(|state| {
             std::mem::replace(state, SizeState::Confirmed) != SizeState::Confirmed
         });
@@ -339,21 +349,22 @@ mod tests {
     fn first_validator_is_kept() {
         let content = content(SIZE);
         let key = content.disk_key();
-        content.confirm_size(Some(&Validator::new("\"a\"")));
-        content.confirm_size(Some(&Validator::new("\"b\"")));
-        assert!(content.is_confirmed());
-        let validator = content.expectation().validator.map(|it| it.as_str().to_owned());
-        assert_eq!(validator.as_deref(), Some("\"a\""));
+        let [first, other] = ["\"a\"", "\"b\""].map(|tag| Validator::parse(tag).unwrap());
+        assert!(content.record_validator(&first).is_ok());
+        assert!(content.record_validator(&first).is_ok());
+        let conflict = content.record_validator(&other);
+        assert!(matches!(conflict, Err(FetchError::Changed(_))), "{conflict:?}");
+        assert_eq!(content.expectation().validator, Some(first));
         assert_ne!(content.disk_key(), key, "blocks are stored under their validator");
     }
 
     #[test]
     fn doubtful_size_is_confirmed_again() {
         let content = content(SIZE);
-        content.confirm_size(None);
+        content.confirm_size();
         content.doubt_size();
         assert!(!content.is_confirmed());
-        content.confirm_size(None);
+        content.confirm_size();
         assert!(content.is_confirmed());
     }
 

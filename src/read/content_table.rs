@@ -108,15 +108,26 @@ impl ContentTable {
         failing.collect()
     }
 
-    /// Records an accepted reply for a content, and the validator in it.
-    pub(super) fn confirm(&self, content: &Content, validator: Option<&Validator>) {
-        content.confirm_size(validator);
+    /// Records an accepted reply for a content, and its validator.
+    ///
+    /// # Errors
+    /// [`FetchError::Changed`] if a reply to another request came from another version.
+    pub(super) fn confirm(
+        &self,
+        content: &Content,
+        validator: Option<&Validator>,
+    ) -> Result<(), FetchError> {
+        if let Some(validator) = validator {
+            content.record_validator(validator)?;
+        }
+        content.confirm_size();
         if self.revisions.record_validator(content, validator)
             && let Some(validator) = validator
         {
             let Recording { id, version, .. } = &content.recording;
             self.observer.on_validator(id, *version, validator);
         }
+        Ok(())
     }
 
     /// Records why a request for a content failed. If the error shows that the server has other
@@ -273,7 +284,7 @@ mod tests {
     fn transient_error_only_doubts_the_size() {
         let setup = Setup::new();
         let content = setup.open(SIZE);
-        setup.table.confirm(&content, None);
+        setup.table.confirm(&content, None).unwrap();
         setup.table.record_error(&content, &FetchError::Deadline("no reply".into()));
         assert!(!content.is_stale() && !content.is_confirmed());
         assert!(Arc::ptr_eq(&content, &setup.open(SIZE)));
@@ -283,21 +294,21 @@ mod tests {
     fn new_validator_is_reported_once() {
         let setup = Setup::new();
         let content = setup.open(SIZE);
-        let validator = Validator::new("\"a\"");
-        setup.table.confirm(&content, None);
-        setup.table.confirm(&content, Some(&validator));
-        setup.table.confirm(&content, Some(&validator));
+        let validator = Validator::parse("\"a\"").unwrap();
+        setup.table.confirm(&content, None).unwrap();
+        setup.table.confirm(&content, Some(&validator)).unwrap();
+        setup.table.confirm(&content, Some(&validator)).unwrap();
         assert_eq!(*setup.observations.validators.lock(), [validator]);
     }
 
     #[test]
     fn validator_of_earlier_run_is_expected() {
         let setup = Setup::new();
-        *setup.observations.last_validator.lock() = Some(Validator::new("\"old\""));
+        *setup.observations.last_validator.lock() = Validator::parse("\"old\"");
         let content = setup.open(SIZE);
-        assert_eq!(content.expectation().validator, Some(Validator::new("\"old\"")));
+        assert_eq!(content.expectation().validator, Validator::parse("\"old\""));
         // It is known, so that nothing is reported when it is served.
-        setup.table.confirm(&content, Some(&Validator::new("\"old\"")));
+        setup.table.confirm(&content, Some(&Validator::parse("\"old\"").unwrap())).unwrap();
         assert!(setup.observations.validators.lock().is_empty());
     }
 }

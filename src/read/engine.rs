@@ -124,7 +124,7 @@ impl Engine {
         }
         if self.caches.is_on_disk(content, BlockIndex(0)) {
             // It was stored under this size, so the server has confirmed it before.
-            content.confirm_size(None);
+            content.confirm_size();
             return;
         }
         let head = BlockIndex(0).span(content.recording.size);
@@ -154,7 +154,7 @@ impl Engine {
 
     fn record_size(&self, content: &Content, size: u64) {
         if size == content.recording.size {
-            content.confirm_size(None);
+            content.confirm_size();
         } else {
             self.contents.retire_size(content, size);
         }
@@ -304,7 +304,7 @@ impl Engine {
     pub async fn open_complete_file(&self, file: &OpenFile) -> Option<CompleteFile> {
         let complete = self.caches.open_complete_file(&file.content, OPEN_TIMEOUT).await?;
         // It was stored under this size, so the server has confirmed it before.
-        file.content.confirm_size(None);
+        file.content.confirm_size();
         Some(complete)
     }
 }

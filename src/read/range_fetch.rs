@@ -126,7 +126,8 @@ impl RangeFetch {
             self.context.deadline,
         );
         body.open().await.map_err(FetchFailure::Failed)?;
-        self.context.contents.confirm(&content, body.validator());
+        let confirmed = self.context.contents.confirm(&content, body.validator());
+        confirmed.map_err(FetchFailure::Failed)?;
         let mut bytes = self.receive(&mut body).await?;
         if span.start == 0 {
             self.request.listener.clone().on_head(&content, &bytes);

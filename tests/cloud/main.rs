@@ -8,6 +8,7 @@ mod support;
 mod demo_cloud;
 mod fourth_provider;
 mod interleavings;
+mod range_replies;
 mod rapatin_leases;
 mod rapatin_listing;
 mod webex_leases;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use crate::support::{COMMAND_TIMEOUT, Rig, run, text, wait_until};
 use bytes::Bytes;
 use meetfs::demo_cloud::{
-    Archive, Content, DemoCloudOptions, Effect, FaultPlan, ListedSize, Meeting, MeetingFile,
-    Object, RetryAfter, Server, Trigger, pattern_bytes, pattern_seed,
+    Archive, Content, DemoCloudOptions, Effect, FaultPlan, HeaderChange, ListedSize, Meeting,
+    MeetingFile, Object, RetryAfter, Server, Trigger, pattern_bytes, pattern_seed,
 };
 
 /// The read deadline of every mount here. It is short because many tests wait for it. Three retries
@@ -332,8 +332,8 @@ fn stalled_server_is_retried_until_the_deadline() {
 fn wrong_range_is_rejected() {
     let wrong = |what| Case::new(Server::Media, what, Outcome::Fails(EIO));
     play(&[
-        // For a file of one block the whole file is the requested range.
-        wrong(Effect::WholeFile).small(Outcome::Exact),
+        // The bytes before the range are dropped.
+        Case::new(Server::Media, Effect::WholeFile, Outcome::Exact),
         // The range of a whole file cannot be shifted.
         wrong(Effect::WrongRange { shift: 4096 }).small(Outcome::Exact),
         wrong(Effect::WrongRange { shift: 1 }).small(Outcome::Exact),
@@ -353,6 +353,36 @@ fn wrong_total_never_makes_a_copy_longer() {
         .healed(Outcome::ExactOrFails(&[ESTALE]))
     };
     play(&[wrong(7), wrong(2 * MIB as i64)]);
+}
+
+#[test]
+fn lawful_replies_give_exact_copies() {
+    let lawful = |what| Case::new(Server::Media, what, Outcome::Exact);
+    let weak_tag = || HeaderChange::Set("etag", "W/\"a\"".into());
+    play(&[
+        lawful(Effect::ShortRange { length: 64 * 1024 }),
+        lawful(Effect::UnknownTotal),
+        lawful(Effect::Headers(vec![weak_tag(), HeaderChange::Remove("last-modified")])),
+        lawful(Effect::Headers(vec![HeaderChange::Remove("etag")])),
+    ]);
+}
+
+#[test]
+fn stated_length_without_bytes_is_not_believed() {
+    let refusal = Effect::Status {
+        status: 416,
+        body: String::new(),
+        content_type: "text/plain".into(),
+        headers: vec![("content-range".into(), "bytes */0".into())],
+    };
+    let half = Effect::Headers(vec![HeaderChange::Add(
+        "content-range",
+        format!("bytes 0-1048575/{}", LONG.len() / 2),
+    )]);
+    play(&[
+        Case::new(Server::Media, refusal, Outcome::Fails(EIO)),
+        Case::new(Server::Media, half, Outcome::Fails(EIO)),
+    ]);
 }
 
 #[test]

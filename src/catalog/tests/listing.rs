@@ -161,3 +161,31 @@ fn document_waits_for_the_details() {
     let value: Value = serde_json::from_slice(&document.text()).unwrap();
     assert_eq!(value, serde_json::json!({"topic": "listed", "dept": "sales"}));
 }
+
+#[test]
+fn corrected_size_is_measured_again_after_a_listing() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || {
+        let database = CatalogDatabase::open(directory.path()).unwrap();
+        super::fixtures::catalog(database, options())
+    };
+    let listed = RecordingFile { declared_size: Some(1000), ..file("m", "a") };
+    let meeting = Meeting { files: vec![listed.clone()], ..super::fixtures::meeting("m", &[]) };
+    let needs_size = |catalog: &Catalog| catalog.needs_size(&listed);
+    {
+        let catalog = open();
+        super::fixtures::list(&catalog, vec![meeting]);
+        assert!(!needs_size(&catalog));
+        catalog.record_size(&listed.id, listed.version, 500);
+        assert!(!needs_size(&catalog), "it was just measured");
+        catalog.record_full_listing(&acme(), Timestamp::now());
+        assert!(needs_size(&catalog));
+        catalog.record_size(&listed.id, listed.version, 500);
+        assert!(!needs_size(&catalog));
+    }
+    let catalog = open();
+    assert!(needs_size(&catalog), "a correction of an earlier run is measured again");
+    catalog.record_size(&listed.id, listed.version, 1000);
+    catalog.record_full_listing(&acme(), Timestamp::now());
+    assert!(!needs_size(&catalog), "it agrees with the listing");
+}

@@ -22,7 +22,7 @@ use super::*;
 use crate::cache::MemoryCache;
 use crate::cache::disk::{DiskCache, DiskOptions};
 use crate::demo_cloud::{
-    self, DemoCloud, DemoCloudOptions, Effect, Fault, Server, Trigger, pattern_bytes, pattern_seed,
+    self, DemoCloud, DemoCloudOptions, Effect, Server, Trigger, pattern_bytes, pattern_seed,
 };
 use crate::http::{Client, Validator};
 use crate::model::{
@@ -335,8 +335,4 @@ async fn wait_until(what: &str, condition: impl Fn() -> bool) {
         assert!(start.elapsed() < WAIT_TIMEOUT, "timed out: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-}
-
-fn media_fault(effect: Effect) -> Fault {
-    Trigger::always(Server::Media).does(effect)
 }

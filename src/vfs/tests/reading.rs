@@ -1,6 +1,7 @@
 //! Tests of reads.
 
 use super::*;
+use crate::demo_cloud;
 use crate::http::FetchError;
 
 const MIB: u64 = 1 << 20;
@@ -89,8 +90,10 @@ async fn wrong_length_is_corrected_before_the_read_fails() {
     fixture.silence_media();
     let handle = fixture.open(ino).await.unwrap().handle;
     fixture.cloud.clear_faults();
-    let shift = Effect::WrongTotal { delta: 5 };
-    fixture.cloud.inject(media_fault(shift));
+    let length = 3 * MIB + 5;
+    let content = demo_cloud::Content::Pattern { seed: demo_cloud::pattern_seed("budget"), length };
+    let meeting = fixture.cloud.objects()[0].meeting.clone();
+    assert!(fixture.cloud.change_meeting(&meeting, |meeting| meeting.files[0].content = content));
     let error = fixture.read(handle, 2 * MIB, 1000).await.unwrap_err();
     assert!(matches!(error, Error::Fetch(FetchError::WrongTotal { .. })), "{error:?}");
     assert_eq!(fixture.file_system.getattr(ino).unwrap().size, 3 * MIB + 5);

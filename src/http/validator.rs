@@ -1,0 +1,219 @@
+//! Which version of a file a reply contains.
+//!
+//! Bytes of different replies are joined into one file only if the replies prove to contain the
+//! same version. The strongest evidence that the server gives decides:
+//!
+//! 1. A strong entity tag (RFC 9110, 8.8.3) is sufficient. Another tag, or none where one was
+//!    served before, is another version.
+//! 2. Without a strong tag, each reply must come from a file with the same first bytes. A time of
+//!    the last change must also be the same, if it is older than the clock resolution of RFC 9110,
+//!    8.8.2.2, when it is first seen.
+//! 3. A weak tag may stay when the bytes change, and may change when they stay. It is ignored.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{DATE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED};
+use sha2::{Digest, Sha256};
+
+/// Length of the start of a file that is compared if the server sends no strong tag: the index or
+/// the header of a recording, and all of most chats. It fits into the first segments of a reply.
+pub(super) const HEAD_LENGTH: u64 = 4096;
+
+/// A file that changed within this time before the reply may change again within the same second,
+/// which is the resolution of `Last-Modified` (RFC 9110, 8.8.2.2).
+const MIN_AGE: Duration = Duration::from_secs(60);
+
+const HEAD_PREFIX: &str = "head-sha256:";
+const MODIFIED_SEPARATOR: &str = ";last-modified:";
+
+/// The version evidence that one reply contained.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct VersionHeaders {
+    pub(super) strong_tag: Option<Box<str>>,
+    last_modified: Option<Box<str>>,
+    /// Whether `last_modified` is old enough to identify a version.
+    is_settled: bool,
+}
+
+impl VersionHeaders {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let tag = text(headers, &ETAG).filter(|tag| tag.len() > 2 && tag.starts_with('"'));
+        let last_modified = text(headers, &LAST_MODIFIED);
+        let is_settled = (|| {
+            let modified = httpdate::parse_http_date(last_modified?).ok()?;
+            let date = text(headers, &DATE).and_then(|date| httpdate::parse_http_date(date).ok());
+            let age = date.unwrap_or_else(SystemTime::now).duration_since(modified).ok()?;
+            Some(age >= MIN_AGE)
+        })();
+        Self {
+            strong_tag: tag.map(Box::from),
+            last_modified: last_modified.map(Box::from),
+            is_settled: is_settled.unwrap_or_default(),
+        }
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok().map(str::trim)
+}
+
+/// Identifies a version of a file. Replies that agree with it contain the same bytes, as far as the
+/// server reveals it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Validator(Evidence);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Evidence {
+    StrongTag(Box<str>),
+    Head {
+        /// Digest of the first [`HEAD_LENGTH`] bytes, in hexadecimal digits.
+        digest: Box<str>,
+        last_modified: Option<Box<str>>,
+    },
+}
+
+impl Validator {
+    /// Parses what [`to_text`](Self::to_text) returned. Returns `None` for another text.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.starts_with('"') {
+            return Some(Self(Evidence::StrongTag(text.into())));
+        }
+        let rest = text.strip_prefix(HEAD_PREFIX)?;
+        let (digest, modified) = match rest.split_once(MODIFIED_SEPARATOR) {
+            Some((digest, modified)) => (digest, Some(modified.into())),
+            None => (rest, None),
+        };
+        Some(Self(Evidence::Head { digest: digest.into(), last_modified: modified }))
+    }
+
+    /// Returns the validator of a reply with a strong tag.
+    pub(super) fn strong(tag: &str) -> Self {
+        Self(Evidence::StrongTag(tag.into()))
+    }
+
+    /// Returns the validator of a file without a strong tag, from its first bytes.
+    pub(super) fn of_head(headers: &VersionHeaders, head: &[u8]) -> Self {
+        let last_modified = headers.last_modified.clone().filter(|_| headers.is_settled);
+        Self(Evidence::Head { digest: digest(head), last_modified })
+    }
+
+    /// Returns it as text, for the catalog.
+    pub fn to_text(&self) -> String {
+        self.to_string()
+    }
+
+    /// Returns the part of it that every reply of the same version has, for cache keys.
+    pub fn cache_key(&self) -> &str {
+        match &self.0 {
+            Evidence::StrongTag(tag) => tag,
+            Evidence::Head { digest, .. } => digest,
+        }
+    }
+
+    /// Whether a reply with these headers is compared by the first bytes of the file.
+    pub(super) fn needs_head(&self) -> bool {
+        matches!(self.0, Evidence::Head { .. })
+    }
+
+    /// Whether a reply contains the same version. `head` is the start of the file that the server
+    /// has now, if [`needs_head`](Self::needs_head).
+    pub(super) fn agrees_with(&self, headers: &VersionHeaders, head: Option<&[u8]>) -> bool {
+        match &self.0 {
+            Evidence::StrongTag(tag) => headers.strong_tag.as_ref() == Some(tag),
+            Evidence::Head { digest: known, last_modified } => {
+                let modified_agrees = match (last_modified, &headers.last_modified) {
+                    (Some(before), Some(now)) => before == now,
+                    _ => true,
+                };
+                modified_agrees && head.is_some_and(|head| digest(head) == *known)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Validator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Evidence::StrongTag(tag) => f.write_str(tag),
+            Evidence::Head { digest, last_modified } => {
+                write!(f, "{HEAD_PREFIX}{digest}")?;
+                match last_modified {
+                    Some(modified) => write!(f, "{MODIFIED_SEPARATOR}{modified}"),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+fn digest(head: &[u8]) -> Box<str> {
+    let digest = Sha256::digest(head);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const LATER: &str = "Mon, 07 Nov 1994 08:49:37 GMT";
+
+    fn headers(pairs: &[(&'static str, &str)]) -> VersionHeaders {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().unwrap());
+        }
+        VersionHeaders::of(&headers)
+    }
+
+    #[test]
+    fn strong_tag_decides_alone() {
+        let known = Validator::strong("\"a\"");
+        assert!(!known.needs_head());
+        assert!(known.agrees_with(&headers(&[("etag", "\"a\""), ("last-modified", OLD)]), None));
+        assert!(!known.agrees_with(&headers(&[("etag", "\"b\"")]), None));
+        assert!(!known.agrees_with(&headers(&[("etag", "W/\"a\"")]), None));
+        assert!(!known.agrees_with(&headers(&[]), None));
+    }
+
+    #[test]
+    fn weak_tag_is_ignored() {
+        let weak = headers(&[("etag", "W/\"a\"")]);
+        assert_eq!(weak.strong_tag, None);
+        let known = Validator::of_head(&weak, b"first");
+        assert!(known.needs_head());
+        assert!(known.agrees_with(&headers(&[("etag", "W/\"b\"")]), Some(b"first")));
+        assert!(!known.agrees_with(&weak, Some(b"other")));
+        assert!(!known.agrees_with(&weak, None));
+    }
+
+    #[test]
+    fn settled_time_of_change_must_stay() {
+        let known = Validator::of_head(&headers(&[("last-modified", OLD)]), b"head");
+        assert!(known.agrees_with(&headers(&[("last-modified", OLD)]), Some(b"head")));
+        assert!(!known.agrees_with(&headers(&[("last-modified", LATER)]), Some(b"head")));
+        assert!(known.agrees_with(&headers(&[]), Some(b"head")));
+    }
+
+    #[test]
+    fn recent_time_of_change_identifies_no_version() {
+        let recent = headers(&[("last-modified", OLD), ("date", "Sun, 06 Nov 1994 08:50:00 GMT")]);
+        let known = Validator::of_head(&recent, b"head");
+        assert!(known.agrees_with(&headers(&[("last-modified", LATER)]), Some(b"head")));
+    }
+
+    #[test]
+    fn text_is_parsed_back() {
+        let settled = headers(&[("last-modified", OLD)]);
+        for validator in [
+            Validator::strong("\"a;last-modified:b\""),
+            Validator::of_head(&settled, b"head"),
+            Validator::of_head(&headers(&[]), b"head"),
+        ] {
+            assert_eq!(Validator::parse(&validator.to_text()), Some(validator));
+        }
+        assert_eq!(Validator::parse("W/\"a\""), None);
+        assert_eq!(Validator::parse(""), None);
+    }
+}

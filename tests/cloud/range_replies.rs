@@ -1,0 +1,437 @@
+//! Range replies, lawful and unlawful, from a server that writes raw bytes: a stream returns exactly
+//! the bytes of one version of the file, or an error.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use meetfs::http::{
+    ByteRange, Client, ExpectedFile, FetchError, LeaseSource, Priority, RangeStream, TrafficClass,
+};
+use meetfs::model::{BodyKind, Lease, SecretUrl};
+
+const LENGTH: u64 = 100_000;
+
+/// The deadline of a stream. A failing one takes as long.
+const DEADLINE: Duration = Duration::from_secs(3);
+
+/// A request that the server received.
+#[derive(Clone, Debug)]
+struct Request {
+    /// The number of requests before it.
+    number: usize,
+    /// The bytes that it asks for; `None` without `Range`.
+    range: Option<Range<u64>>,
+}
+
+/// Returns the raw reply to a request. The connection is closed after it.
+type Script = dyn Fn(&Request) -> Vec<u8> + Send + Sync;
+
+/// Version `version` of the file.
+fn file(version: u8) -> Vec<u8> {
+    (0..LENGTH).map(|at| (at as u8).wrapping_mul(31).wrapping_add(version)).collect()
+}
+
+/// Returns the reply to a range request, as a correct server sends it, with more header lines.
+fn partial(content: &[u8], request: &Request, lines: &str) -> Vec<u8> {
+    let total = content.len() as u64;
+    let Some(range) = request.range.clone() else {
+        return whole(content, lines);
+    };
+    if range.start >= total {
+        return refusal(total);
+    }
+    let end = range.end.min(total);
+    let body = &content[range.start as usize..end as usize];
+    let head = format!(
+        "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {}-{}/{total}\r\nContent-Length: {}\r\n\
+         {lines}Connection: close\r\n\r\n",
+        range.start,
+        end - 1,
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+fn whole(content: &[u8], lines: &str) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{lines}Connection: close\r\n\r\n",
+        content.len()
+    );
+    [head.as_bytes(), content].concat()
+}
+
+fn refusal(total: u64) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */{total}\r\n\
+         Content-Length: 0\r\nConnection: close\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+/// A server that answers by a script, one request per connection.
+struct Server {
+    url: String,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Server {
+    fn new(script: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}/file", listener.local_addr().expect("an address"));
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let script: Arc<Script> = Arc::new(script);
+        let log = requests.clone();
+        std::thread::spawn(move || {
+            for socket in listener.incoming().flatten() {
+                let (script, log) = (script.clone(), log.clone());
+                std::thread::spawn(move || answer(socket, &*script, &log));
+            }
+        });
+        Self { url, requests }
+    }
+
+    fn requests(&self) -> usize {
+        self.requests.lock().expect("no panic").len()
+    }
+
+    fn stream(&self, range: Range<u64>, expected: ExpectedFile) -> RangeStream {
+        let lease = Lease {
+            url: SecretUrl::new(self.url.parse().expect("a URL")),
+            authorization: None,
+            expires: None,
+        };
+        RangeStream::new(
+            Client::new(4).expect("a client"),
+            Arc::new(OneLease(Arc::new(lease))),
+            ByteRange { start: range.start, end: range.end },
+            expected,
+            (TrafficClass::Bulk, Priority::Demand),
+            DEADLINE,
+        )
+    }
+
+    /// Reads the whole file in pieces, each with a stream of its own, as a copy does. The validator
+    /// of the first reply is expected of the others.
+    async fn copy(&self, pieces: &[Range<u64>]) -> Result<Vec<u8>, FetchError> {
+        let mut expected = expected_file();
+        let mut copy = Vec::new();
+        for piece in pieces {
+            let mut stream = self.stream(piece.clone(), expected.clone());
+            while let Some(bytes) = stream.chunk().await? {
+                copy.extend_from_slice(&bytes);
+            }
+            expected.validator = stream.validator().cloned();
+        }
+        Ok(copy)
+    }
+}
+
+fn answer(mut socket: TcpStream, script: &Script, log: &Mutex<Vec<Request>>) {
+    let mut range = None;
+    let lines = BufReader::new(socket.try_clone().expect("a socket")).lines();
+    for line in lines.map_while(Result::ok).take_while(|line| !line.is_empty()) {
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("range: bytes=") {
+            let (first, last) = value.split_once('-').expect("a range");
+            let (first, last): (u64, u64) =
+                (first.parse().expect("a number"), last.parse().expect("a number"));
+            range = Some(first..last + 1);
+        }
+    }
+    let request = {
+        let mut log = log.lock().expect("no panic");
+        let request = Request { number: log.len(), range };
+        log.push(request.clone());
+        request
+    };
+    // The client may have closed the connection.
+    let _ = socket.write_all(&script(&request));
+}
+
+#[derive(Debug)]
+struct OneLease(Arc<Lease>);
+
+#[async_trait]
+impl LeaseSource for OneLease {
+    async fn current(&self, _priority: Priority) -> Result<Arc<Lease>, FetchError> {
+        Ok(self.0.clone())
+    }
+
+    fn report_refused(&self, _lease: &Arc<Lease>) {}
+
+    fn report_served(&self, _lease: &Arc<Lease>) {}
+
+    fn is_error_body(&self, _body: &[u8]) -> bool {
+        false
+    }
+}
+
+fn expected_file() -> ExpectedFile {
+    ExpectedFile { total: Some(LENGTH), body: BodyKind::Opaque, validator: None }
+}
+
+const HALVES: [Range<u64>; 2] = [0..50_000, 50_000..LENGTH];
+
+/// A copy in two pieces must be exact.
+async fn assert_exact(server: &Server, what: &str) {
+    let copy = server.copy(&HALVES).await;
+    assert!(copy.as_ref().is_ok_and(|copy| *copy == file(0)), "{what}: {:?}", copy.err());
+}
+
+/// A copy in two pieces must fail in the second one, with an error that `is_right` accepts.
+async fn assert_fails(server: &Server, what: &str, is_right: impl Fn(&FetchError) -> bool) {
+    match server.copy(&HALVES).await {
+        Ok(copy) => panic!("{what}: {} bytes, exact: {}", copy.len(), copy == file(0)),
+        Err(error) => assert!(is_right(&error), "{what}: {error:?}"),
+    }
+}
+
+fn is_deadline(error: &FetchError) -> bool {
+    matches!(error, FetchError::Deadline(_))
+}
+
+fn is_changed(error: &FetchError) -> bool {
+    matches!(error, FetchError::Changed(_))
+}
+
+#[tokio::test]
+async fn short_partial_reply_is_continued() {
+    let server = Server::new(|request| {
+        let short =
+            request.range.clone().map(|range| range.start..range.end.min(range.start + 20_000));
+        partial(&file(0), &Request { range: short, ..request.clone() }, "ETag: \"a\"\r\n")
+    });
+    assert_exact(&server, "20,000 bytes per reply").await;
+    assert_eq!(server.requests(), 6);
+}
+
+#[tokio::test]
+async fn reply_of_few_bytes_ends_at_the_deadline() {
+    let server = Server::new(|request| {
+        let short = request.range.clone().map(|range| range.start..range.start + 1);
+        partial(&file(0), &Request { range: short, ..request.clone() }, "ETag: \"a\"\r\n")
+    });
+    assert_fails(&server, "one byte per reply", is_deadline).await;
+    assert!(server.requests() < 40, "{} requests", server.requests());
+}
+
+#[tokio::test]
+async fn unknown_total_in_content_range_is_accepted() {
+    let server = Server::new(|request| {
+        let reply = partial(&file(0), request, "ETag: \"a\"\r\n");
+        replace(&reply, &format!("/{LENGTH}"), "/*")
+    });
+    assert_exact(&server, "a-b/*").await;
+}
+
+#[tokio::test]
+async fn lawful_framings_are_accepted() {
+    let framings: [(&str, fn(&Request) -> Vec<u8>); 6] = [
+        ("equal headers twice", |request| {
+            let reply = partial(&file(0), request, "ETag: \"a\"\r\n");
+            let length = request.range.clone().map_or(0, |range| range.end - range.start);
+            replace(&reply, "ETag", &format!("Content-Length: {length}\r\nETag"))
+        }),
+        ("HTTP/1.0", |request| {
+            replace(&partial(&file(0), request, "ETag: \"a\"\r\n"), "HTTP/1.1", "HTTP/1.0")
+        }),
+        ("no Content-Length", |request| {
+            let length = request.range.clone().map_or(0, |range| range.end - range.start);
+            let reply = partial(&file(0), request, "ETag: \"a\"\r\n");
+            replace(&reply, &format!("Content-Length: {length}\r\n"), "")
+        }),
+        ("100 Continue and 103 Early Hints before", |request| {
+            let reply = partial(&file(0), request, "ETag: \"a\"\r\n");
+            let before =
+                b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+            [before.as_slice(), &reply].concat()
+        }),
+        ("chunked with a trailer", |request| chunked(request, "X-Checksum: 1\r\n")),
+        ("the whole file in place of a range", |_request| whole(&file(0), "ETag: \"a\"\r\n")),
+    ];
+    for (what, script) in framings {
+        assert_exact(&Server::new(script), what).await;
+    }
+}
+
+#[tokio::test]
+async fn whole_file_without_length_must_end_with_it() {
+    let sent = |content: Vec<u8>| {
+        move |_: &Request| {
+            let head = b"HTTP/1.1 200 OK\r\nETag: \"a\"\r\nConnection: close\r\n\r\n";
+            [head.as_slice(), &content].concat()
+        }
+    };
+    assert_exact(&Server::new(sent(file(0))), "no length").await;
+    let longer = [file(0), vec![0; 10]].concat();
+    assert_fails(&Server::new(sent(longer)), "a longer file", is_deadline).await;
+    let shorter = file(0)[..LENGTH as usize - 1].to_vec();
+    assert_fails(&Server::new(sent(shorter)), "a shorter file", is_deadline).await;
+}
+
+#[tokio::test]
+async fn contradicting_headers_return_no_byte() {
+    let contradictions: [(&str, &str); 5] = [
+        ("two ranges", "Content-Range: bytes 0-49999/100000\r\n"),
+        ("two totals", "Content-Range: bytes 50000-99999/100001\r\n"),
+        ("a content coding", "Content-Encoding: identity\r\nContent-Encoding: gzip\r\n"),
+        ("a transfer coding", "Transfer-Encoding: gzip, chunked\r\n"),
+        ("two lengths", "Content-Length: 59\r\n"),
+    ];
+    for (what, lines) in contradictions {
+        let server = Server::new(move |request| {
+            let is_second = request.range.as_ref().is_some_and(|range| range.start > 0);
+            let lines = if is_second { lines } else { "" };
+            partial(&file(0), request, &format!("ETag: \"a\"\r\n{lines}"))
+        });
+        assert_fails(&server, what, is_deadline).await;
+    }
+}
+
+#[tokio::test]
+async fn length_is_corrected_only_by_bytes() {
+    let lies: [(&str, fn(&Request) -> Vec<u8>); 4] = [
+        ("416 of an empty file", |_request| refusal(0)),
+        ("416 of a shorter file", |_request| refusal(5)),
+        ("half of the total", |request| {
+            replace(&partial(&file(0), request, ""), "/100000", "/50000")
+        }),
+        ("twice the total", |request| {
+            replace(&partial(&file(0), request, ""), "/100000", "/200000")
+        }),
+    ];
+    for (what, script) in lies {
+        assert_fails(&Server::new(script), what, is_deadline).await;
+    }
+}
+
+#[tokio::test]
+async fn proved_length_is_reported() {
+    for (length, name) in [(0, "empty"), (30, "shorter"), (LENGTH + 1, "longer")] {
+        let content = move || file(0).into_iter().cycle().take(length as usize).collect::<Vec<_>>();
+        let ranges = Server::new(move |request| partial(&content(), request, "ETag: \"a\"\r\n"));
+        let no_ranges = Server::new(move |_request| whole(&content(), ""));
+        for server in [ranges, no_ranges] {
+            let error = server.copy(&HALVES).await.expect_err("another length");
+            let is_right =
+                matches!(error, FetchError::WrongTotal { served, .. } if served == length);
+            assert!(is_right, "{name}: {error:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn tags_that_alternate_do_not_fail_a_copy() {
+    let server = Server::new(|request| {
+        let tag = ["\"a\"", "\"b\""][request.number % 2];
+        partial(&file(0), request, &format!("ETag: {tag}\r\n"))
+    });
+    assert_exact(&server, "two tags in turn").await;
+}
+
+#[tokio::test]
+async fn other_version_is_never_joined() {
+    // The headers of the first version, those of the second.
+    let evidence = [
+        ("ETag: \"a\"\r\n", "ETag: \"b\"\r\n"),
+        ("ETag: \"a\"\r\n", ""),
+        ("ETag: \"a\"\r\n", "ETag: W/\"a\"\r\n"),
+        ("ETag: W/\"a\"\r\n", "ETag: W/\"a\"\r\n"),
+        ("", ""),
+        ("", "ETag: \"a\"\r\n"),
+        (
+            "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+            "Last-Modified: Mon, 07 Nov 1994 08:49:37 GMT\r\n",
+        ),
+        ("Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n", ""),
+    ];
+    for (before, after) in evidence {
+        let server = Server::new(move |request| match request.number {
+            0 => partial(&file(0), request, before),
+            _ => partial(&file(1), request, after),
+        });
+        assert_fails(&server, &format!("{before:?}, then {after:?}"), is_changed).await;
+    }
+}
+
+#[tokio::test]
+async fn changed_time_fails_a_copy_with_the_same_start() {
+    // The two versions begin with the same 50,000 bytes.
+    let server = Server::new(|request| {
+        let changed = [&file(0)[..50_000], &file(1)[50_000..]].concat();
+        match request.number {
+            0 => partial(&file(0), request, "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n"),
+            _ => partial(&changed, request, "Last-Modified: Mon, 07 Nov 1994 08:49:37 GMT\r\n"),
+        }
+    });
+    assert_fails(&server, "another time", is_changed).await;
+}
+
+#[tokio::test]
+async fn server_without_validators_serves_an_exact_copy() {
+    let server = Server::new(|request| partial(&file(0), request, ""));
+    assert_exact(&server, "no validator").await;
+    // The second half costs one request more, for the start of the file.
+    assert_eq!(server.requests(), 3);
+    let backwards = [50_000..LENGTH, 0..50_000];
+    let copy = server.copy(&backwards).await.expect("a copy");
+    assert_eq!(copy, [&file(0)[50_000..], &file(0)[..50_000]].concat());
+}
+
+#[tokio::test]
+async fn resumed_body_continues_in_the_same_version() {
+    // The first reply breaks off in the middle, and the file changes.
+    for lines in ["ETag: \"a\"\r\n", ""] {
+        let server = Server::new(move |request| match request.number {
+            0 => {
+                let mut reply = partial(&file(0), request, lines);
+                reply.truncate(reply.len() - 20_000);
+                reply
+            }
+            _ => partial(&file(1), request, &lines.replace('a', "b")),
+        });
+        assert_fails(&server, lines, is_changed).await;
+    }
+}
+
+#[tokio::test]
+async fn html_page_is_not_a_file() {
+    let server = Server::new(|request| {
+        let mut page = b"\r\n<!DOCTYPE html><html><body>Sign in</body></html>".to_vec();
+        page.resize(LENGTH as usize, b' ');
+        partial(&page, request, "ETag: \"a\"\r\nContent-Type: video/mp4\r\n")
+    });
+    assert_fails(&server, "a page", |error| matches!(error, FetchError::NotTheFile(_))).await;
+}
+
+/// Replaces a part of the head.
+fn replace(reply: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let end = reply.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+    let head = String::from_utf8_lossy(&reply[..end]).replace(from, to);
+    [head.as_bytes(), &reply[end..]].concat()
+}
+
+/// Returns a chunked reply to a range request.
+fn chunked(request: &Request, trailer: &str) -> Vec<u8> {
+    let range = request.range.clone().unwrap_or(0..LENGTH);
+    let mut reply = format!(
+        "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {}-{}/{LENGTH}\r\nETag: \"a\"\r\n\
+         Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n",
+        range.start,
+        range.end - 1
+    )
+    .into_bytes();
+    let mut chunks: VecDeque<Vec<u8>> =
+        file(0)[range.start as usize..range.end as usize].chunks(999).map(<[u8]>::to_vec).collect();
+    while let Some(chunk) = chunks.pop_front() {
+        reply.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+        reply.extend_from_slice(&chunk);
+        reply.extend_from_slice(b"\r\n");
+    }
+    reply.extend_from_slice(format!("0\r\n{trailer}\r\n").as_bytes());
+    reply
+}
