@@ -18,6 +18,7 @@ use super::attributes::{absent, file_attr, file_type};
 use super::backing::KernelRegistrar;
 use super::errno::errno;
 use super::interrupt;
+use super::system_call::SystemCalls;
 use crate::tree::Ino;
 use crate::vfs::{
     ATTRIBUTE_TTL, Error, FileSystem, HandleId, OpenMode, OpenStep, ReadStep, ReadyOpen, Seek,
@@ -37,6 +38,7 @@ pub struct Adapter {
     file_system: Arc<FileSystem<BackingId>>,
     runtime: tokio::runtime::Handle,
     ended: watch::Sender<bool>,
+    calls: Arc<SystemCalls>,
 }
 
 impl Adapter {
@@ -47,7 +49,7 @@ impl Adapter {
         runtime: tokio::runtime::Handle,
         ended: watch::Sender<bool>,
     ) -> Self {
-        Self { file_system: Arc::new(file_system), runtime, ended }
+        Self { file_system: Arc::new(file_system), runtime, ended, calls: Arc::default() }
     }
 
     /// Runs a request in a task. If debug logging is on, everything that the task logs is within a
@@ -212,9 +214,16 @@ impl Filesystem for Adapter {
             Ok(ReadStep::Pending(pending)) => {
                 let file_system = self.file_system.clone();
                 // In a FUSE request the process id is that of the calling thread.
-                let interrupted = interrupt::wait_for_signal(request.pid());
+                let (tid, calls) = (request.pid(), self.calls.clone());
                 self.spawn(request, "read", inode, async move {
-                    match file_system.read(pending, interrupted).await {
+                    let began = calls.start(tid, offset).await;
+                    let interrupted = async {
+                        tokio::select! {
+                            () = interrupt::wait_for_signal(tid) => {}
+                            () = calls.remember(tid, offset, began) => {}
+                        }
+                    };
+                    match file_system.read(pending.of_call(began), interrupted).await {
                         Ok(bytes) => reply.data(&bytes),
                         Err(error) => reply.error(errno(&error)),
                     }

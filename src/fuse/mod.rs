@@ -21,6 +21,7 @@ mod interrupt;
 mod invalidation_thread;
 mod readahead;
 mod session;
+mod system_call;
 
 /// Log target of `fuser` for replies to processes that were killed while they waited. It logs them
 /// as errors.

@@ -215,6 +215,21 @@ impl Engine {
         offset: u64,
         length: u32,
     ) -> Result<Bytes, FetchError> {
+        self.read_since(Instant::now(), file, offset, length).await
+    }
+
+    /// As [`read`](Self::read). The deadline counts from `began`, which is earlier than now if the
+    /// system call of the program had other requests before.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn read_since(
+        &self,
+        began: Instant,
+        file: &Arc<OpenFile>,
+        offset: u64,
+        length: u32,
+    ) -> Result<Bytes, FetchError> {
         let content = &file.content;
         let span = BlockSpan::of_read(offset, length, content.recording.size);
         if span.is_empty() {
@@ -224,7 +239,7 @@ impl Engine {
             return Err(error);
         }
         let begin = Instant::now();
-        let deadline = begin + self.deadline;
+        let deadline = began + self.deadline;
         if content.breaker.is_open(span) {
             let purpose = FetchPurpose::Demand(TrafficClass::Interactive, Arc::downgrade(file));
             let cached = self.loader.read_cached(content, span, &purpose);
@@ -262,6 +277,10 @@ impl Engine {
                     admission = content.breaker.admit(span, &file.probe_window, self.deadline);
                     continue;
                 }
+                // The file has not failed: other requests of the system call took the time.
+                Err(_elapsed) if begin.elapsed() < self.deadline => {
+                    return Err(self.no_bytes(file, begin));
+                }
                 Err(_elapsed) => self.deadline_passed(file, span, begin),
             };
             if is_probe {
@@ -274,10 +293,14 @@ impl Engine {
         }
     }
 
-    fn deadline_passed(&self, file: &OpenFile, span: BlockSpan, begin: Instant) -> FetchError {
+    fn no_bytes(&self, file: &OpenFile, begin: Instant) -> FetchError {
         let last_failure = file.content.failure_since(begin);
         let passed = DeadlinePassed { deadline: self.deadline, last_failure };
-        let error = FetchError::Deadline(FetchCause::new(passed));
+        FetchError::Deadline(FetchCause::new(passed))
+    }
+
+    fn deadline_passed(&self, file: &OpenFile, span: BlockSpan, begin: Instant) -> FetchError {
+        let error = self.no_bytes(file, begin);
         file.record_timeout(span.start..span.end, &error);
         file.content.doubt_size();
         error

@@ -152,6 +152,14 @@ pub struct ReadRequest {
     open: Arc<OpenRecording>,
     offset: u64,
     size: u32,
+    began: Instant,
+}
+
+impl ReadRequest {
+    /// Makes the deadline count from `began`, when the system call of the program began.
+    pub fn of_call(self, began: Instant) -> Self {
+        Self { began, ..self }
+    }
 }
 
 /// The target of an lseek(2) that reaches the daemon.
@@ -366,7 +374,10 @@ impl<B> FileSystem<B> {
         }
         Ok(match self.engine.read_now(&open.file, offset, size) {
             Some(bytes) => ReadStep::Ready(bytes),
-            None => ReadStep::Pending(ReadRequest { open, offset, size }),
+            None => {
+                let began = Instant::now();
+                ReadStep::Pending(ReadRequest { open, offset, size, began })
+            }
         })
     }
 
@@ -386,11 +397,11 @@ impl<B> FileSystem<B> {
         request: ReadRequest,
         interrupted: impl Future<Output = ()>,
     ) -> Result<Bytes, Error> {
-        let ReadRequest { open, offset, size } = request;
+        let ReadRequest { open, offset, size, began } = request;
         tracing::debug!(offset, size, "bytes are not in memory");
         let start = Instant::now();
         let result = tokio::select! {
-            result = self.engine.read(&open.file, offset, size) => result,
+            result = self.engine.read_since(began, &open.file, offset, size) => result,
             () = interrupted => return Err(Error::Interrupted),
         };
         if let Err(error) = &result {

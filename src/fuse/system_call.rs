@@ -1,0 +1,146 @@
+//! When the system call of a program began that a request belongs to.
+//!
+//! The kernel splits one read(2) into requests of 128 KiB or less, one after the other, and the
+//! program waits for all of them. The deadline of a read is that of the system call. Two requests
+//! of a thread belong to the same call if the thread has completed no read in between, which its
+//! counter in `/proc` shows. If the counter cannot be read, each request has a deadline of its
+//! own.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// How long a request waits until its system call is remembered. Requests that are answered sooner
+/// cost nothing here.
+const MIN_WAIT: Duration = Duration::from_millis(250);
+
+/// Bytes of one system call that share a deadline. Programs read whole files of gigabytes with one
+/// call, which takes as long as it takes.
+const SHARED_BYTES: u64 = 1024 * 1024;
+
+/// System calls that are remembered. Each is of a thread that waits or has just waited.
+const MAX_CALLS: usize = 1024;
+
+/// The system calls that read and have waited.
+#[derive(Debug, Default)]
+pub(super) struct SystemCalls(Mutex<HashMap<u32, SystemCall>>);
+
+#[derive(Clone, Copy, Debug)]
+struct SystemCall {
+    /// The reads that the thread had completed.
+    completed: u64,
+    began: Instant,
+    /// Where its first request in the file was.
+    offset: u64,
+}
+
+impl SystemCalls {
+    /// Returns when the system call of a request of the thread `tid` at `offset` began.
+    pub(super) async fn start(&self, tid: u32, offset: u64) -> Instant {
+        let now = Instant::now();
+        let Some(call) = self.0.lock().get(&tid).copied() else { return now };
+        let is_same = offset.abs_diff(call.offset) < SHARED_BYTES
+            && sample(tid, completed_reads).await == Some(call.completed);
+        if is_same {
+            return call.began;
+        }
+        self.0.lock().remove(&tid);
+        now
+    }
+
+    /// Remembers the system call of a request that waits. Never returns.
+    pub(super) async fn remember(&self, tid: u32, offset: u64, began: Instant) {
+        tokio::time::sleep(MIN_WAIT).await;
+        if let Some(completed) = sample(tid, reads_before_call).await {
+            let mut calls = self.0.lock();
+            if calls.len() >= MAX_CALLS {
+                calls.clear();
+            }
+            calls.entry(tid).or_insert(SystemCall { completed, began, offset });
+        }
+        std::future::pending().await
+    }
+}
+
+/// Reads `/proc` on a thread that can block.
+async fn sample(tid: u32, read: fn(u32) -> Option<u64>) -> Option<u64> {
+    tokio::task::spawn_blocking(move || read(tid)).await.ok().flatten()
+}
+
+/// Returns how many reads a thread has completed.
+fn completed_reads(tid: u32) -> Option<u64> {
+    let counters = std::fs::read_to_string(format!("/proc/{tid}/task/{tid}/io")).ok()?;
+    counters.lines().find_map(|line| line.strip_prefix("syscr: ")?.parse().ok())
+}
+
+/// Returns how many reads a thread had completed before the read in which it waits. `None` if it
+/// waits in another system call, such as sendfile(2), or for a page of a mapped file.
+fn reads_before_call(tid: u32) -> Option<u64> {
+    const READS: [libc::c_long; 5] =
+        [libc::SYS_read, libc::SYS_pread64, libc::SYS_readv, libc::SYS_preadv, libc::SYS_preadv2];
+    let call = std::fs::read_to_string(format!("/proc/{tid}/task/{tid}/syscall")).ok()?;
+    let number = call.split_whitespace().next()?.parse().ok()?;
+    if READS.contains(&number) { completed_reads(tid) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    fn own_thread() -> u32 {
+        nix::unistd::gettid().as_raw().unsigned_abs()
+    }
+
+    #[test]
+    fn completed_reads_are_counted() {
+        let mut zero = std::fs::File::open("/dev/zero").unwrap();
+        let before = completed_reads(own_thread()).unwrap();
+        zero.read_exact(&mut [0; 8]).unwrap();
+        assert!(completed_reads(own_thread()).unwrap() > before);
+    }
+
+    #[test]
+    fn thread_that_does_not_read_is_in_no_call() {
+        let (tids, tid) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            tids.send(own_thread()).unwrap();
+            ended.recv().unwrap_err();
+        });
+        let tid = tid.recv().unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(reads_before_call(tid), None);
+        drop(end);
+        thread.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn requests_of_one_call_share_its_start() {
+        let calls = SystemCalls::default();
+        // It waits in read(2).
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let tid = child.id();
+        let began = Instant::now() - Duration::from_secs(7);
+        let mut waiting = std::pin::pin!(calls.remember(tid, 0, began));
+        let is_remembered = || calls.0.lock().contains_key(&tid);
+        for _ in 0..100 {
+            if !is_remembered() {
+                let _ = tokio::time::timeout(Duration::from_millis(50), &mut waiting).await;
+            }
+        }
+        assert!(is_remembered());
+        assert_eq!(calls.start(tid, SHARED_BYTES - 1).await, began);
+        assert!(calls.start(tid, SHARED_BYTES).await > began, "another mebibyte");
+        assert!(!is_remembered());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
