@@ -1,9 +1,9 @@
-//! Ownership and type checks of the files that meetfs keeps: they must be files and directories of
-//! the user, and never symbolic links.
+//! Checks the owner and the type of the files that meetfs stores: they must be files and
+//! directories of the user, and never symbolic links.
 //!
-//! A symbolic link would direct writes over other files of the user, or to where others can read
-//! them. The owner of a file can read and change it, whatever its mode. Both are left unchanged and
-//! rejected.
+//! A symbolic link could redirect writes to other files of the user, or to a place where other
+//! users can read them. The owner of a file can read and change it regardless of its mode. Both
+//! cases are rejected, and the file is not changed.
 
 use std::borrow::Cow;
 use std::fmt::{Display, Formatter};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::model::{Diagnostic, ErrorKind};
 
-/// Why a file or directory is not used.
+/// Why a file or directory must not be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OwnershipError {
     #[error("{} is a symbolic link", path.display())]
@@ -32,12 +32,14 @@ impl Diagnostic for OwnershipError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         let hint = match self {
             Self::SymbolicLink { .. } => {
-                "Remove the link. To keep the cache elsewhere, set `dir` in [cache] or --cache-dir to \
-                 a directory there."
+                "Remove the symbolic link. To keep the cache elsewhere, set `dir` in [cache] or \
+                 --cache-dir to a directory there."
             }
-            Self::WrongType { .. } => "Move it away, or choose another directory with --cache-dir.",
+            Self::WrongType { .. } => {
+                "Move it elsewhere, or choose another directory with --cache-dir."
+            }
             Self::OtherOwner { .. } => {
-                "That user could read and change what is kept there. Change the owner with `chown`, \
+                "That user can read and change its content. Change the owner with `chown`, \
                  remove it, or choose another directory with --cache-dir."
             }
         };
@@ -61,8 +63,8 @@ impl Display for FileType {
     }
 }
 
-/// Checks that `path` does not exist, or has the `expected` type and belongs to the user. A path
-/// that cannot be examined passes: opening it reports the reason.
+/// Checks that `path` either does not exist, or has the `expected` type and belongs to the user. A
+/// path that cannot be examined passes the check, because opening it will report the reason.
 ///
 /// # Errors
 /// The path must not be used.
@@ -82,7 +84,7 @@ pub fn check_path(path: &Path, expected: FileType) -> Result<(), OwnershipError>
     check_owner(path, &metadata)
 }
 
-/// Checks that the file belongs to the user, whatever its type.
+/// Checks that a file of any type belongs to the user.
 ///
 /// # Errors
 /// [`OwnershipError::OtherOwner`].
@@ -121,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn symbolic_links_are_rejected_whatever_their_target() {
+    fn symbolic_links_to_any_target_are_rejected() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("link");
         for target in [directory.path(), Path::new("/nowhere/at/all")] {

@@ -3,12 +3,12 @@
 //! In a normal build this module re-exports the locks of `parking_lot` and the atomics of the
 //! standard library, at no cost. With the feature `model-check` the same names are thin wrappers
 //! around the types of `shuttle`, whose scheduler runs one thread at a time and explores the orders
-//! in which threads can meet. Code that is model-checked takes its locks and atomics from here.
+//! in which threads can meet. Code that is model-checked must use the locks and atomics of this
+//! module.
 //!
-//! Shuttle's types panic outside its scheduler, so with the feature only model-checked tests can
-//! run. They are in modules named `model_check`, their names start with `schedules_`, and
-//! `scripts/test` runs them with
-//! `cargo test --locked --features model-check --lib model_check`.
+//! Shuttle's types panic outside of its scheduler, so only model-checked tests can run with the
+//! feature. They are in modules named `model_check`, their names start with `schedules_`, and
+//! `scripts/test` runs them with `cargo test --locked --features model-check --lib model_check`.
 //!
 //! This module uses no other module.
 
@@ -47,7 +47,7 @@ mod model {
     use shuttle::rand::Rng;
     pub use shuttle::sync::{RwLockReadGuard, RwLockWriteGuard};
 
-    // A panic while a lock is held fails the test, so poisoning carries no further information.
+    // A panic while a lock is held fails the test anyway, so poisoning can be ignored.
     fn guard_of<G>(result: TryLockResult<G>) -> Option<G> {
         match result {
             Ok(guard) => Some(guard),
@@ -56,7 +56,7 @@ mod model {
         }
     }
 
-    /// `parking_lot::Mutex` over shuttle's.
+    /// The interface of `parking_lot::Mutex` on top of shuttle's mutex.
     #[derive(Debug, Default)]
     pub struct Mutex<T: ?Sized>(shuttle::sync::Mutex<T>);
 
@@ -66,7 +66,7 @@ mod model {
             Self(shuttle::sync::Mutex::new(value))
         }
 
-        /// Returns the value.
+        /// Consumes the lock and returns the value.
         pub fn into_inner(self) -> T {
             self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
         }
@@ -91,11 +91,11 @@ mod model {
         }
     }
 
-    /// `parking_lot::MutexGuard` over shuttle's.
+    /// The interface of `parking_lot::MutexGuard` on top of shuttle's guard.
     #[derive(Debug)]
     pub struct MutexGuard<'a, T: ?Sized> {
         mutex: &'a Mutex<T>,
-        /// Always present, except while [`Condvar`] waits with it.
+        /// Always `Some`, except while [`Condvar`] waits with the guard.
         guard: Option<shuttle::sync::MutexGuard<'a, T>>,
     }
 
@@ -115,7 +115,7 @@ mod model {
         }
     }
 
-    /// `parking_lot::RwLock` over shuttle's.
+    /// The interface of `parking_lot::RwLock` on top of shuttle's lock.
     #[derive(Debug, Default)]
     pub struct RwLock<T: ?Sized>(shuttle::sync::RwLock<T>);
 
@@ -125,7 +125,7 @@ mod model {
             Self(shuttle::sync::RwLock::new(value))
         }
 
-        /// Returns the value.
+        /// Consumes the lock and returns the value.
         pub fn into_inner(self) -> T {
             self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
         }
@@ -158,16 +158,16 @@ mod model {
         }
     }
 
-    /// `parking_lot::Condvar` over shuttle's.
+    /// The interface of `parking_lot::Condvar` on top of shuttle's condition variable.
     #[derive(Debug, Default)]
     pub struct Condvar(shuttle::sync::Condvar);
 
-    /// How a wait with a timeout ended.
+    /// The result of a wait with a timeout.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct WaitTimeoutResult(bool);
 
     impl WaitTimeoutResult {
-        /// Whether the time passed without a notification.
+        /// Whether the wait ended because of its timeout.
         pub fn timed_out(self) -> bool {
             self.0
         }
@@ -187,9 +187,9 @@ mod model {
             }
         }
 
-        /// Waits for a notification. The model has no clock: the scheduler decides whether the wait
-        /// ends at once, as after its timeout, or lasts until the notification. A notification that
-        /// is lost therefore shows up as a deadlock in some schedules.
+        /// Waits for a notification. The model has no clock, so the scheduler decides: the wait
+        /// either ends at once, as after its timeout, or lasts until the notification. Therefore a
+        /// lost notification shows up as a deadlock in some schedules.
         pub fn wait_for<T>(
             &self,
             guard: &mut MutexGuard<'_, T>,

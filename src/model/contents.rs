@@ -1,4 +1,4 @@
-//! What the tree shows: the input of the tree builder.
+//! The contents that the tree shows: the input of the tree builder.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,15 +11,16 @@ use super::meeting::Meeting;
 #[derive(Clone, Debug)]
 pub struct SourceContents {
     pub name: SourceName,
-    /// In no particular order.
+    /// The held meetings, in no particular order.
     pub meetings: Vec<MeetingContents>,
     /// The meetings in the provider's recycle bin.
     pub trash: Vec<MeetingContents>,
-    /// The end of a view's stem that is removed if no other view has the same stem without it.
+    /// A suffix that is removed from the stem of a view, unless another view has the same stem
+    /// without the suffix.
     pub redundant_view_suffix: Option<&'static str>,
 }
 
-/// One meeting with what was learned about its files.
+/// One meeting with the measured facts about its files.
 #[derive(Clone, Debug)]
 pub struct MeetingContents {
     pub meeting: Arc<Meeting>,

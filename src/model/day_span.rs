@@ -6,7 +6,7 @@ use jiff::civil::Date;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DaySpan {
     pub from: Date,
-    /// Not before `from`.
+    /// The last day, which is not before `from`.
     pub to: Date,
 }
 

@@ -1,4 +1,4 @@
-//! What a provider returns for one meeting beyond its listing.
+//! The details of a meeting, which a provider does not include in its listing.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,18 +16,19 @@ pub struct Details {
     /// Files that the listing omits. A file with the key of a listed file replaces it.
     #[serde(default)]
     pub files: Vec<RecordingFile>,
-    /// The listed file that `files` are made of, if there is one. They change when it does, so
-    /// they take its version and times, and the details are not requested again.
+    /// The listed file from which `files` are derived, if there is one. They change only when that
+    /// file changes. So they get its version and times, and the details are not requested again.
     #[serde(default, rename = "made_of")]
     pub derived_from: Option<FileKey>,
-    /// A hash of the files that were listed when the details were requested. Files that are not
-    /// derived from a listed file are requested again when the listing changes.
+    /// A hash of the files that were listed when the details were requested. If `files` are not
+    /// derived from a listed file, the details are requested again when the listing changes.
     #[serde(default, rename = "listed")]
     pub listing_hash: Option<u64>,
     /// The participants as a CSV table with a header.
     #[serde(default)]
     pub participants: Option<SharedText>,
-    /// What the provider withheld and may return later, in the provider's own words.
+    /// The parts that the provider did not return but may return later, as the provider describes
+    /// them.
     #[serde(default, rename = "lacks")]
     pub missing: Vec<String>,
 }

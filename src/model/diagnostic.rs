@@ -1,9 +1,9 @@
-//! What every error that reaches a user offers besides its message.
+//! The properties of an error, in addition to its message, that are shown to the user.
 
 use std::borrow::Cow;
 use std::error::Error;
 
-/// What an error is about. Commands derive their exit code from it, and `--json` prints it.
+/// The class of an error. Commands derive their exit code from it, and `--json` prints it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// A flag or an argument has a wrong value.
@@ -14,11 +14,11 @@ pub enum ErrorKind {
     Credential,
     /// The credential is valid but does not permit the request.
     NotAllowed,
-    /// The object does not exist, or no longer.
+    /// The object does not exist, or no longer exists.
     NotFound,
-    /// The object was replaced upstream.
+    /// The object was replaced at the provider.
     Changed,
-    /// The provider asked for a pause.
+    /// The provider requested a delay.
     RateLimited,
     /// A server is unreachable, too slow or failing. A retry may succeed.
     Unavailable,
@@ -54,13 +54,13 @@ impl ErrorKind {
 
 /// An error that can be classified and, where a fix is known, suggests it.
 ///
-/// `Display` says what failed, and why unless [`Error::source`] does. It is lower case and has no
-/// final period.
+/// `Display` says what failed. It also says why, unless [`Error::source`] returns the cause. The
+/// text begins with a lower-case letter and has no final period.
 pub trait Diagnostic: Error {
     /// Classifies the error.
     fn kind(&self) -> ErrorKind;
 
-    /// Returns what to do about it, in full sentences.
+    /// Returns what the user can do about the error, in full sentences.
     fn hint(&self) -> Option<Cow<'static, str>> {
         None
     }
@@ -78,7 +78,8 @@ pub fn one_line(error: &dyn Error) -> String {
     line
 }
 
-/// Returns [`one_line`] with the hint in brackets, where nothing else shows the hint.
+/// Returns [`one_line`] with the hint in brackets, for log lines that are the only place to show
+/// the hint.
 pub fn line_with_hint(error: &dyn Diagnostic) -> String {
     let line = one_line(&error);
     match error.hint() {

@@ -1,4 +1,5 @@
-//! The text of `meeting.json`: the metadata of the listing, then the fields that details add.
+//! The text of `meeting.json`: the metadata of the listing, followed by the fields that the details
+//! add.
 
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
@@ -12,9 +13,9 @@ use super::shared_text::SharedText;
 
 /// The text of `meeting.json`, rendered on demand.
 ///
-/// Most documents are never read. Those of 10,000 meetings with eight files each are 44 MB, and
-/// rendering them takes longer than the rest of a start. Only the length and a hash are kept, from
-/// the first request for them.
+/// Most documents are never read. The documents of 10,000 meetings with eight files each take 44
+/// MB, and rendering them takes longer than the rest of the startup. Therefore only the length and
+/// a hash are kept, once they have been requested.
 #[derive(Debug)]
 pub struct Document {
     listed: Arc<Meeting>,
@@ -29,7 +30,8 @@ struct Digest {
 }
 
 impl Document {
-    /// Creates the document of a listed meeting. `details` is `None` if the provider has none.
+    /// Creates the document of a listed meeting. `details` is `None` if the provider has no details
+    /// for it.
     pub fn new(listed: Arc<Meeting>, details: Option<Arc<Details>>) -> Self {
         Self { listed, details, digest: OnceLock::new() }
     }

@@ -1,4 +1,4 @@
-//! Identifiers of sources, meetings, recording files and versions of their content.
+//! Identifiers of sources, meetings, recording files and file versions.
 
 use std::fmt;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ macro_rules! text_newtype {
     };
 }
 
-/// Adds conversions from any text to identifiers that a provider chooses.
+/// Implements conversions from any string, for identifiers that a provider chooses.
 macro_rules! from_any_text {
     ($name:ident) => {
         impl From<&str> for $name {
@@ -88,13 +88,14 @@ text_newtype! {
 from_any_text!(MeetingId);
 
 impl MeetingId {
-    /// Marks the ids of meetings in a recycle bin. No provider has a unit separator in its ids.
+    /// Prefix of the ids of meetings in a recycle bin. Ids of a provider never contain a unit
+    /// separator.
     const TRASH_PREFIX: &str = "trash\u{1f}";
 
     /// Returns the id of the same meeting in the recycle bin.
     ///
-    /// It is a different identity, so no inode number and no cached block of the meeting is ever
-    /// used for its trashed copy, or the reverse.
+    /// A meeting and its trashed copy have different ids, so they never share inode numbers or
+    /// cached blocks.
     pub fn in_trash(&self) -> Self {
         if self.is_in_trash() {
             self.clone()
@@ -107,14 +108,14 @@ impl MeetingId {
         self.0.starts_with(Self::TRASH_PREFIX)
     }
 
-    /// Returns the id as the provider has it, in the recycle bin or not.
+    /// Returns the id that the provider uses, without the mark of a meeting in the recycle bin.
     pub fn of_provider(&self) -> &str {
         self.0.strip_prefix(Self::TRASH_PREFIX).unwrap_or(&self.0)
     }
 }
 
 text_newtype! {
-    /// Identifies a recording file within its meeting. It is the same in every listing.
+    /// Identifies a recording file within its meeting. The key is the same in every listing.
     FileKey
 }
 
@@ -128,7 +129,7 @@ pub struct FileId {
     pub key: FileKey,
 }
 
-/// Distinguishes two contents of one recording file: a trimmed video is a new version.
+/// Distinguishes the versions of one recording file. A trimmed video is a new version.
 ///
 /// It is derived from the provider's listing, so it is the same after a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! Strings of which an archive has many equal ones.
+//! Strings that occur many times in an archive.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -38,8 +38,8 @@ const COMMON: [&str; 28] = [
     "vtt",
 ];
 
-/// A stem or an extension. Common ones are static and use no heap memory: the 100,000 files of a
-/// large archive have a few dozen different ones.
+/// A stem or an extension of a file name. Common values are static and use no heap memory: the
+/// 100,000 files of a large archive have only a few dozen different values.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct InternedStr(Cow<'static, str>);
 

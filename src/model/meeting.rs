@@ -1,4 +1,4 @@
-//! One held meeting.
+//! Held meetings.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,18 +12,18 @@ use super::recording_file::RecordingFile;
 pub struct Meeting {
     pub source: SourceName,
     pub id: MeetingId,
-    /// The topic as the provider has it. It may be empty and may contain any character.
+    /// The topic exactly as the provider returns it. It may be empty and may contain any character.
     pub topic: String,
     pub start: Timestamp,
-    /// Never before `start`.
+    /// The end of the meeting, which is never before `start`.
     pub end: Timestamp,
-    /// When the provider will delete the meeting, if known.
+    /// The time at which the provider will delete the meeting, if known.
     #[serde(default)]
     pub expires: Option<Timestamp>,
-    /// In no particular order.
+    /// The recording files, in no particular order.
     pub files: Vec<RecordingFile>,
-    /// The content of `meeting.json` without what [`Details`](super::Details) add. It never
-    /// contains a download URL or a token.
+    /// The content of `meeting.json` without the fields that [`Details`](super::Details) add. It
+    /// never contains a download URL or a token.
     #[serde(rename = "facts")]
     pub metadata: MeetingMetadata,
 }

@@ -1,11 +1,11 @@
-//! The vocabulary that all modules share: sources, their meetings and recording files, and the
-//! lease under which the bytes of a file are read.
+//! The types that all modules share: sources, their meetings and recording files, and the lease
+//! with which the bytes of a file are read.
 //!
 //! Providers create these values, the catalog stores them, the tree names them, and the read path
 //! fetches them. The types hold data only; [`Document`] renders the text of `meeting.json`.
 //!
 //! Many of these types are stored in the catalog as JSON. Their serialized field names are part of
-//! the file format and stay as they are, also when a field is renamed.
+//! the file format. Do not change them when you rename a field.
 
 mod contents;
 mod day_span;

@@ -1,4 +1,4 @@
-//! One recorded file of a meeting.
+//! Recording files.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,28 +12,31 @@ pub struct RecordingFile {
     pub id: FileId,
     pub version: Version,
     pub role: Role,
-    /// The file name without its extension, as the provider has it: not yet a legal file name.
+    /// The file name without its extension, as the provider returns it. It may not be a legal file
+    /// name.
     pub stem: InternedStr,
-    /// The extension without its dot, not yet checked either.
+    /// The extension without its dot, as the provider returns it.
     pub extension: InternedStr,
     pub body: BodyKind,
     /// The listed length in bytes; `None` if the listing omits it.
     pub declared_size: Option<u64>,
-    /// The start of this segment. The files of a stopped and restarted recording differ in it.
+    /// The start of the segment. If a recording was stopped and started again, its files have
+    /// different starts.
     pub recording_start: Option<Timestamp>,
-    /// The end of this segment, and the file's modification time.
+    /// The end of the segment, which is also the modification time of the file.
     pub recording_end: Option<Timestamp>,
     pub availability: Availability,
 }
 
-/// The role of a file in its meeting. It decides the file's name and its neighbors.
+/// The role of a file in its meeting. It determines the name of the file and which other files
+/// belong to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Role {
-    /// A video of one view.
+    /// A video that shows one view of the meeting.
     View,
     /// The audio of the meeting.
     Audio,
-    /// The audio of one participant. No transcript belongs to it.
+    /// The audio of one participant, which never has a transcript of its own.
     Participant,
     /// A timed transcript, named after the view that it belongs to.
     Transcript,
@@ -43,16 +46,17 @@ pub enum Role {
     Other,
 }
 
-/// The format that a body of the file must have, so that an error page is never accepted as one.
+/// The format that the body of the file must have. It is checked so that an error page is never
+/// accepted as the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum BodyKind {
     /// MP4 or M4A: `ftyp` at byte 4 (ISO/IEC 14496-12, 4.3).
     IsoMedia,
     /// `WEBVTT`, after an optional byte order mark (W3C WebVTT, section 4.1).
     WebVtt,
-    /// JSON, the only kind that may arrive as `application/json`.
+    /// JSON, the only kind that may have the media type `application/json`.
     Json,
-    /// Any other format: its first bytes are not checked.
+    /// Any other format. The first bytes of the body are not checked.
     Opaque,
 }
 
@@ -60,11 +64,11 @@ pub enum BodyKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Availability {
     Ready,
-    /// The provider has not finished the file. It is hidden until then, and so are the tracks that
-    /// are named after it.
+    /// The provider has not finished the file. The file is hidden until it has, and so are the tracks
+    /// that are named after it.
     Processing,
-    /// The file is not in this directory: it was deleted, or is shown in another one. It takes part
-    /// in naming, so the names of the other files stay.
+    /// The file is not in this directory: it was deleted, or is shown in another directory. It still
+    /// takes part in naming, so the names of the other files do not change.
     Absent,
     /// The file is listed but cannot be downloaded. The text tells the user why.
     Unavailable(String),

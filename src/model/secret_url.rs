@@ -4,7 +4,7 @@ use std::fmt;
 
 use url::Url;
 
-/// A URL whose path or query may be a credential. Only its origin is ever printed.
+/// A URL whose path or query may be a credential. Only the origin of the URL is ever printed.
 #[derive(Clone)]
 pub struct SecretUrl(Url);
 
@@ -13,7 +13,7 @@ impl SecretUrl {
         Self(url)
     }
 
-    /// Returns the whole URL, for a request and nothing else.
+    /// Returns the whole URL. Use it only in a request.
     pub fn expose(&self) -> &Url {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! Immutable text that is shared without a copy.
+//! Immutable text that is shared without copying it.
 
 use std::fmt;
 

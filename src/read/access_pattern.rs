@@ -1,8 +1,8 @@
 //! The access pattern of one handle.
 //!
-//! A handle has up to four [streams](super::stream), places at which it reads in turn, as a player
-//! reads sound and picture. A read belongs to the stream that it continues, and begins a new one
-//! otherwise.
+//! A handle has up to four [streams](super::stream): positions at which it reads alternately, as a
+//! player reads audio and video. A read belongs to the stream that it continues. If it continues
+//! none, it begins a new stream.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use crate::cache::BlockSpan;
 
 const MAX_STREAMS: usize = 4;
 
-/// A stream that has not been read for this time has been left: its chunks are canceled.
+/// Time without a read after which a stream is idle and its chunks are canceled.
 const STREAM_IDLE_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// The streams of one handle.
 #[derive(Debug)]
 pub(super) struct AccessPattern {
-    /// The most recently read is last.
+    /// The streams. The most recently read one is last.
     streams: Vec<Stream>,
     next_id: u64,
-    /// The first and the maximum number of connections of a stream.
+    /// The initial and the maximum number of connections of a stream.
     connections: (usize, usize),
 }
 
@@ -30,7 +30,7 @@ impl AccessPattern {
         Self { streams: Vec::new(), next_id: 0, connections: (first_connections, max_connections) }
     }
 
-    /// Adds a read and returns its stream. `reading` is that of the handle's meter.
+    /// Adds a read and returns its stream. `reading` is the current reading of the handle's meter.
     pub(super) fn observe(&mut self, read: BlockSpan, reading: MeterReading) -> &mut Stream {
         let found = self.streams.iter().rposition(|stream| stream.is_continued_at(read.start));
         let mut stream = match found {
@@ -60,7 +60,7 @@ impl AccessPattern {
         &mut self.streams[last]
     }
 
-    /// Returns the stream that was read last.
+    /// Returns the id of the most recently read stream.
     pub(super) fn latest(&self) -> Option<StreamId> {
         self.streams.last().map(Stream::id)
     }
@@ -97,7 +97,7 @@ mod tests {
     }
 
     /// Reads `from..to` in steps of 128 KiB, as the kernel does, and returns the chunks that are
-    /// requested. Each is taken to have arrived before the next read.
+    /// requested. Each chunk arrives before the next read.
     fn read(pattern: &mut AccessPattern, from: u64, to: u64, waits: bool) -> Vec<BlockSpan> {
         let mut chunks = Vec::new();
         let mut offset = from;
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn two_places_read_in_turn_have_two_windows() {
+    fn two_positions_read_alternately_have_two_windows() {
         let mut pattern = pattern();
         let (mut sound, mut picture) = (Vec::new(), Vec::new());
         for step in 0..40 {

@@ -9,30 +9,30 @@ use super::content::Content;
 use crate::cache::disk::{CompleteFile, DiskCache};
 use crate::cache::{BLOCK_LENGTH, BlockExtent, BlockIndex, BlockSpan, MemoryCache};
 
-/// Both caches, addressed by content.
+/// The memory cache and the disk cache, addressed by content.
 pub(super) struct CacheTiers {
     pub(super) memory: Arc<MemoryCache>,
     pub(super) disk: Option<Arc<DiskCache>>,
 }
 
 impl CacheTiers {
-    /// Whether the disk cache lists a block and has not failed to load it before.
+    /// Whether the disk cache lists the block and has not failed to load it before.
     pub(super) fn is_on_disk(&self, content: &Content, index: BlockIndex) -> bool {
         self.disk.as_ref().is_some_and(|disk| {
             !content.is_disk_miss(index) && disk.holds(content.disk_key(), index)
         })
     }
 
-    /// Whether the disk cache holds the whole file, verified. Answers from memory. A file of one
-    /// block never counts: it costs one read either way.
+    /// Whether the inventory of the disk cache contains the whole file as verified. Does not access
+    /// the disk. Always false for a file of one block, which takes one read either way.
     pub(super) fn has_complete_file(&self, content: &Content) -> bool {
         content.recording.size > BLOCK_LENGTH
             && !content.is_stale()
             && self.disk.as_ref().is_some_and(|disk| disk.is_complete(content.disk_key()))
     }
 
-    /// Opens the file in the disk cache if it is complete there. A disk that takes longer than
-    /// `timeout` counts as one that does not have it.
+    /// Opens the file in the disk cache if it is complete there. Returns `None` if the disk takes
+    /// longer than `timeout`.
     pub(super) async fn open_complete_file(
         &self,
         content: &Content,
@@ -42,8 +42,8 @@ impl CacheTiers {
         tokio::time::timeout(timeout, opening).await.ok().flatten()
     }
 
-    /// Inserts bytes that came from the network. The disk cache gets whole blocks only: those that
-    /// arrived whole, and those that are now whole in memory.
+    /// Inserts bytes that came from the network. The disk cache gets only whole blocks: those that
+    /// arrived as a whole, and those of which memory now has all bytes.
     pub(super) fn insert(&self, content: &Content, extent: BlockExtent, bytes: &Bytes) {
         let key = content.key(extent.index);
         self.memory.insert(key, extent.from, bytes);
@@ -59,14 +59,15 @@ impl CacheTiers {
         }
     }
 
-    /// Marks the blocks whose end a sequential reader has passed: it does not read them again.
+    /// Marks the blocks that end in `span` as consumed, because a sequential reader has passed them
+    /// and does not read them again.
     pub(super) fn mark_consumed(&self, content: &Content, span: BlockSpan) {
         for index in span.blocks_ended(content.recording.size) {
             self.memory.mark_consumed(content.key(index));
         }
     }
 
-    /// Drops all blocks of a content.
+    /// Drops all blocks of a content from both caches.
     pub(super) fn forget(&self, content: &Content) {
         self.memory.forget(content.id);
         if let Some(disk) = &self.disk {

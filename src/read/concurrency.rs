@@ -1,47 +1,49 @@
-//! How many connections one stream uses.
+//! Controls how many connections one stream uses.
 
 use std::time::Duration;
 
 use super::throughput::MeterReading;
 use crate::cache::BLOCK_LENGTH;
 
-/// The gain in throughput from which more connections are kept. Two connections that share one line
-/// gain nothing. Two connections that are each limited by the server or by their round trips gain
-/// almost a factor of two. A factor of 1.2 is far from both.
+/// Minimum factor by which the throughput must grow for additional connections to be kept. Two
+/// connections that share one full line gain nothing. Two connections that are each limited by the
+/// server or by their round trips gain almost a factor of two. A factor of 1.2 is far from both.
 const MIN_GAIN: f64 = 1.2;
 
-/// The factors by which the number grows: first, and after that. With one connection it takes a
-/// round trip to learn whether more would help. A copy of a few hundred megabytes that tries two,
-/// four and eight in turn is half done by then.
+/// Growth factors of the number of connections: the first step, and all further steps. The first
+/// step is large because each measurement takes a round trip: a copy of a few hundred megabytes
+/// would be half done before 2, 4 and 8 connections have been tried.
 pub(super) const FIRST_GROWTH: usize = 4;
 const GROWTH: usize = 2;
 
-/// Measurements before more connections are tried again after they have gained nothing. The
-/// throughput of a line changes within minutes, not within megabytes.
+/// Number of measurements before more connections are tried again after they have gained nothing.
+/// The capacity of a line changes within minutes, not within a few megabytes.
 const PAUSED_MEASUREMENTS: u32 = 64;
 
-/// The least bytes per connection and the least time of a measurement. On a common line the bytes
-/// take 20 ms, so that eight connections are found useful within four round trips. On a fast line
-/// they take no time, and a measurement without a least time would be one of the scheduler.
+/// Minimum bytes per connection and minimum duration of a measurement. On a common line the bytes
+/// take 20 ms, so it takes four round trips to find out that eight connections help. On a fast line
+/// the bytes take almost no time. Without a minimum duration, the measurement would show scheduling
+/// delays instead of throughput.
 const MIN_MEASURED_BYTES: u64 = BLOCK_LENGTH / 4;
 const MIN_MEASURED_TIME: Duration = Duration::from_millis(20);
 
-/// The number of connections of one stream: begins small, grows while the throughput grows with it,
-/// and returns to the smaller number if it does not.
+/// Controls the number of connections of one stream. The number begins small and grows while the
+/// throughput grows with it. If the throughput does not grow, the smaller number is restored.
 ///
-/// Only intervals in which a reader waited are measured. A reader that never waits shows nothing
-/// about what the line could deliver.
+/// Only intervals in which a reader waited are measured. If the reader never waits, the throughput
+/// shows the speed of the reader, not the capacity of the line.
 #[derive(Debug)]
 pub(super) struct ConcurrencyController {
     current: usize,
-    /// The maximum at the moment, and the maximum at all.
+    /// The current limit, and the configured maximum.
     limit: usize,
     maximum: usize,
-    /// The number before the last growth and its estimated throughput in bytes per second, until a
-    /// measurement decides about the growth.
+    /// The number of connections before the last growth, and its estimated throughput in bytes per
+    /// second. `None` once a measurement has decided whether to keep the growth.
     before_growth: Option<(usize, f64)>,
     paused: u32,
-    /// The reading at which the measured interval began, and whether a reader has waited in it.
+    /// The meter reading at the start of the measured interval, and whether a reader has waited in
+    /// the interval.
     interval: MeterReading,
     has_waiter: bool,
     /// Whether all connections have delivered bytes since the last growth. Before that, a
@@ -50,8 +52,8 @@ pub(super) struct ConcurrencyController {
 }
 
 impl ConcurrencyController {
-    /// Begins with `first` connections, which an earlier stream of the same source may have found
-    /// useful.
+    /// Creates a controller that starts with `first` connections. An earlier stream of the same
+    /// source may have determined this number.
     pub(super) fn new(first: usize, maximum: usize, reading: MeterReading) -> Self {
         let maximum = maximum.max(1);
         Self {
@@ -70,7 +72,7 @@ impl ConcurrencyController {
         self.current
     }
 
-    /// Limits the number while other readers need their share.
+    /// Limits the number of connections while other readers need their share.
     pub(super) fn set_limit(&mut self, limit: usize) {
         self.limit = limit.clamp(1, self.maximum);
         if self.current > self.limit {
@@ -79,12 +81,14 @@ impl ConcurrencyController {
         }
     }
 
-    /// Returns the number that has proved useful, unless other readers limit it.
+    /// Returns the number of connections that measurements have confirmed; `None` while other
+    /// readers limit it.
     pub(super) fn useful(&self) -> Option<usize> {
         (self.limit == self.maximum).then_some(self.current)
     }
 
-    /// Observes the throughput, and decides about the number at the end of each measured interval.
+    /// Observes the throughput. At the end of each measured interval, decides on the number of
+    /// connections.
     pub(super) fn observe(&mut self, reading: MeterReading) {
         self.has_waiter |= reading.has_waiter;
         if !self.is_settled && reading.delivering >= self.current {
@@ -106,8 +110,9 @@ impl ConcurrencyController {
         self.interval = reading;
     }
 
-    /// Takes a measurement: bytes, and the seconds in which connections delivered them, added up.
-    /// The estimated throughput is that of one connection times their number.
+    /// Evaluates a measurement: `bytes` that arrived, and the `seconds` in which connections
+    /// delivered them, summed over all connections. The estimated throughput is that of one
+    /// connection times the number of connections.
     fn decide(&mut self, bytes: u64, seconds: f64) {
         let throughput = self.current as f64 * bytes as f64 / seconds.max(1e-6);
         if let Some((fewer, before)) = self.before_growth.take()
@@ -138,7 +143,7 @@ mod tests {
         ConcurrencyController::new(first, maximum, ThroughputMeter::new().read())
     }
 
-    /// Takes measurements of a line that delivers `throughput(connections)` bytes per second.
+    /// Simulates measurements of a line that delivers `throughput(connections)` bytes per second.
     fn measure(
         controller: &mut ConcurrencyController,
         throughput: impl Fn(usize) -> u64,
@@ -238,7 +243,7 @@ mod tests {
         meter.add_bytes(MIB as usize);
         controller.observe(meter.read());
         assert_eq!(controller.current(), FIRST_GROWTH);
-        // One of four connections delivers: the others wait for their replies.
+        // One of four connections delivers bytes. The others wait for their replies.
         tokio::time::advance(Duration::from_millis(100)).await;
         meter.add_bytes(8 * MIB as usize);
         controller.observe(meter.read());

@@ -1,4 +1,4 @@
-//! Which revision of a file version is current.
+//! Tracks which revision of each file version is current.
 
 use std::num::NonZeroUsize;
 
@@ -10,15 +10,15 @@ use crate::http::Validator;
 use crate::model::{FileId, Version};
 use crate::sync::Mutex;
 
-/// Files whose revision is remembered between their last handle and the next. A validator has less
-/// than 100 bytes, so that the table takes at most 4 MiB. A file that is evicted gets a new
-/// revision at its next `open`, and the kernel drops the pages that it has of it.
+/// Maximum number of files whose revision is remembered while they have no open handle. A validator
+/// has less than 100 bytes, so the table takes at most 4 MiB. A file that is evicted from the table
+/// gets a new revision at its next `open`, and the kernel drops its cached pages of the file.
 const MAX_REMEMBERED_FILES: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 
 /// The current revisions of files.
 ///
-/// A file keeps its revision until something shows that the server has other bytes. The validator
-/// makes the first request after a reopening show it.
+/// A file keeps its revision until a reply shows that the bytes on the server have changed. After a
+/// file is opened again, the validator in the first reply shows whether they have.
 pub(super) struct ContentRevisions {
     state: Mutex<State>,
 }
@@ -40,7 +40,8 @@ impl ContentRevisions {
         Self { state: Mutex::new(State { next: 1, files: LruCache::new(MAX_REMEMBERED_FILES) }) }
     }
 
-    /// Returns the current revision of a file and its validator, if the revision is remembered.
+    /// Returns the current revision of a file, and its validator if one is known. Returns `None` if
+    /// the revision is not remembered.
     pub(super) fn find(
         &self,
         recording: &Recording,
@@ -50,8 +51,8 @@ impl ContentRevisions {
         (current.size == recording.size).then(|| (current.revision, current.validator.clone()))
     }
 
-    /// Returns what [`find`](Self::find) does, or begins a revision with the validator that was
-    /// last seen in an earlier run.
+    /// Returns the same as [`find`](Self::find) if the revision is remembered. Otherwise begins a
+    /// revision, with the validator that was last seen in an earlier run.
     pub(super) fn find_or_begin(
         &self,
         recording: &Recording,
@@ -69,7 +70,8 @@ impl ContentRevisions {
         (revision, last_validator)
     }
 
-    /// Records the validator under which a content is served. Returns whether it was unknown.
+    /// Records the validator with which a content is served. Returns whether the validator was
+    /// unknown.
     pub(super) fn record_validator(
         &self,
         content: &Content,
@@ -87,7 +89,7 @@ impl ContentRevisions {
         false
     }
 
-    /// Ends the revision of a content: the next handle on the file reads another one.
+    /// Ends the revision of a content. The next handle on the file gets a new revision.
     pub(super) fn end(&self, content: &Content) {
         let mut state = self.state.lock();
         let name = (content.recording.id.clone(), content.recording.version);

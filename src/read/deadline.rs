@@ -1,4 +1,4 @@
-//! The error of a read that reached its deadline.
+//! The error of a read that does not finish within its deadline.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use crate::http::FetchCause;
 use crate::model::{Diagnostic, ErrorKind};
 
-/// The deadline of a read passed while its bytes were in flight.
+/// The deadline of a read passed before its bytes arrived.
 #[derive(Debug, thiserror::Error)]
 #[error("{} s passed", .deadline.as_secs_f32())]
 pub(super) struct DeadlinePassed {
     pub(super) deadline: Duration,
-    /// Why a request for the file last failed during the read, if one did.
+    /// The cause of the last request for the file that failed during the read, if any.
     #[source]
     pub(super) last_failure: Option<FetchCause>,
 }

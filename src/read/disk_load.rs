@@ -1,7 +1,8 @@
 //! Loads one block from the disk cache into its in-flight fetch.
 //!
-//! Readers of a block that is loaded wait for it as for one that is fetched. A load that fails
-//! abandons the fetch, and its waiters ask the network.
+//! Readers wait for a block that is being loaded in the same way as for a block that is being
+//! fetched. If the load fails, the fetch is abandoned, and its waiters fetch the block from the
+//! network.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Reads recording files: the entry point of the module.
+//! The engine, which reads recording files. It is the entry point of the module.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,24 +29,24 @@ use crate::model::{BodyKind, FileId, SourceName, Version};
 use crate::providers::LeaseCache;
 
 /// How long an `open` waits for the server or the disk. The kernel cannot interrupt an `open` that
-/// is being answered, so that Ctrl-C waits as long: the timeout must be well below a second. If the
-/// server takes longer, the file opens with the size that is shown. If that size is wrong, the
-/// first read fails.
+/// is being answered, so Ctrl-C has no effect until then, and the timeout must be well below a
+/// second. If the server takes longer, the file opens with the listed size. If that size is wrong,
+/// the first read fails.
 const OPEN_TIMEOUT: Duration = Duration::from_millis(700);
 
-/// What an [`Engine`] is made of.
+/// The components and settings of an [`Engine`].
 pub struct EngineOptions {
     pub client: Client,
-    /// Blocks in memory.
+    /// The memory cache.
     pub cache: Arc<MemoryCache>,
-    /// Blocks on disk, if they are kept there.
+    /// The disk cache; `None` if it is turned off.
     pub disk: Option<Arc<DiskCache>>,
-    /// The leases of each source.
+    /// The lease caches of the mounted sources.
     pub lease_caches: HashMap<SourceName, LeaseCache>,
-    /// The deadline of a read.
+    /// The maximum duration of a read.
     pub deadline: Duration,
     pub observer: Arc<dyn Observer>,
-    /// Where fetches run.
+    /// The runtime on which fetches run.
     pub runtime: tokio::runtime::Handle,
 }
 
@@ -99,7 +99,7 @@ impl Engine {
         })
     }
 
-    /// Opens a handle. It sends no request and never blocks.
+    /// Opens a handle. Sends no request and never blocks.
     ///
     /// # Errors
     /// [`FetchError::Gone`] if the source of the file is not mounted any more.
@@ -115,8 +115,8 @@ impl Engine {
         leases.ok_or_else(|| FetchError::Gone("its source is not mounted".into()))
     }
 
-    /// Fetches the first block of a file that has not been read yet, and waits a moment for the
-    /// reply, which confirms the size. The result is in the content of the handle.
+    /// Confirms the size of a file that has not been read yet: fetches its first block and waits
+    /// briefly for the reply. The result is recorded in the content of the handle.
     pub async fn confirm_size(&self, file: &Arc<OpenFile>) {
         let content = &file.content;
         if content.is_confirmed() || content.recent_failure(BlockIndex(0)).is_some() {
@@ -129,7 +129,7 @@ impl Engine {
         }
         let head = BlockIndex(0).span(content.recording.size);
         content.breaker.begin_probe(head, &file.probe_window, self.deadline);
-        // A server that takes longer than the timeout leaves the size unconfirmed.
+        // If the server takes longer than the timeout, the size stays unconfirmed.
         let _ = tokio::time::timeout(OPEN_TIMEOUT, self.ask_for_size(file)).await;
     }
 
@@ -148,7 +148,7 @@ impl Engine {
         content.size_state.send_replace(SizeState::Unconfirmed);
         let purpose = FetchPurpose::Demand(TrafficClass::Interactive, Arc::downgrade(file));
         self.loader.ensure(content, head, &purpose, &self.prefetcher.listener());
-        // The sender is part of the content, so that the wait ends with a value.
+        // The sender is part of the content, so the wait always ends with a value.
         let _ = size_state.wait_for(|state| *state != SizeState::Unconfirmed).await;
     }
 
@@ -160,7 +160,7 @@ impl Engine {
         }
     }
 
-    /// Asks for one byte of a file to find its size.
+    /// Requests one byte of a file to find out its size.
     ///
     /// # Errors
     /// The server does not answer with the size within the deadline.
@@ -179,7 +179,7 @@ impl Engine {
             self.deadline,
         );
         match reply.open().await {
-            // An empty file has no first byte: the refusal of the range contains its size.
+            // An empty file has no first byte. The reply that rejects the range contains the size.
             Err(FetchError::WrongTotal { served, .. }) => return Ok(served),
             opened => opened?,
         }
@@ -188,8 +188,8 @@ impl Engine {
             .ok_or_else(|| FetchError::Failed("the reply does not contain the size".into()))
     }
 
-    /// Returns up to `length` bytes at `offset` if all of them are in memory, and keeps the
-    /// prefetch window of the reader full. Returns fewer bytes at the end of the file only.
+    /// Returns `length` bytes at `offset` if all of them are in memory, and fills the prefetch
+    /// window of the reader. Returns fewer bytes only at the end of the file.
     pub fn read_now(&self, file: &Arc<OpenFile>, offset: u64, length: u32) -> Option<Bytes> {
         let content = &file.content;
         if content.is_stale() {
@@ -205,7 +205,7 @@ impl Engine {
         Some(bytes)
     }
 
-    /// Reads up to `length` bytes at `offset`: fewer at the end of the file only.
+    /// Reads `length` bytes at `offset`. Returns fewer bytes only at the end of the file.
     ///
     /// # Errors
     /// The exact bytes cannot be fetched within the deadline.
@@ -311,14 +311,14 @@ impl Engine {
         self.contents.failing_files()
     }
 
-    /// Prefetches a small file as a whole. Returns whether the memory budget allowed it. The
-    /// requests continue as long as the handle is open.
+    /// Prefetches a small file as a whole. Returns `false` if the memory budget does not allow it.
+    /// The requests continue while the handle is open.
     pub fn prefetch_whole_file(&self, file: &OpenFile) -> bool {
         self.prefetcher.prefetch_whole_file(file)
     }
 
-    /// Whether the disk cache holds the whole file, verified. Answers from memory. A file of one
-    /// block never counts: it costs one read either way.
+    /// Whether the inventory of the disk cache contains the whole file as verified. Does not access
+    /// the disk. Always false for a file of one block, which takes one read either way.
     pub fn has_complete_file(&self, file: &OpenFile) -> bool {
         self.caches.has_complete_file(&file.content)
     }

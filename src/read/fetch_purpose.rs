@@ -1,4 +1,4 @@
-//! What a fetch is for.
+//! The purposes of fetches.
 
 use std::sync::{Arc, Weak};
 
@@ -8,16 +8,17 @@ use super::open_file::OpenFile;
 use super::stream::StreamId;
 use crate::http::{Priority, TrafficClass};
 
-/// What a fetch is for. It decides the priority, the budget, and which handle measures the fetch.
+/// The purpose of a fetch. It determines the priority, the budget, and the handle whose meter counts
+/// the bytes.
 #[derive(Clone, Debug)]
 pub(super) enum FetchPurpose {
-    /// A reader of the handle waits for the bytes.
+    /// A reader of the handle is waiting for the bytes.
     Demand(TrafficClass, Weak<OpenFile>),
-    /// A chunk of a stream's prefetch window; the token ends it.
+    /// The bytes are a chunk of a stream's prefetch window. The token cancels the fetch.
     Chunk(Weak<OpenFile>, StreamId, CancellationToken),
-    /// The index of a media file, which its players read next.
+    /// The bytes are the index of a media file, which a player reads next.
     MediaIndex,
-    /// A small file that is expected to be opened next.
+    /// The bytes are a small file that is expected to be opened next.
     WholeFile,
 }
 
@@ -26,7 +27,7 @@ impl FetchPurpose {
         matches!(self, Self::Demand(..))
     }
 
-    /// A word for the log.
+    /// Returns the name of the purpose for the log.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Demand(..) => "demand",
@@ -39,7 +40,7 @@ impl FetchPurpose {
     pub(super) fn traffic_class(&self) -> TrafficClass {
         match self {
             Self::Demand(class, _) => *class,
-            // Few bytes, for which a reader will wait.
+            // The index has few bytes, and a reader will soon wait for them.
             Self::MediaIndex => TrafficClass::Interactive,
             Self::Chunk(..) => TrafficClass::Bulk,
             Self::WholeFile => TrafficClass::Brief,
@@ -50,7 +51,7 @@ impl FetchPurpose {
         if self.is_demand() { Priority::Demand } else { Priority::Prefetch }
     }
 
-    /// Returns the handle whose reader the bytes are for, while it is open.
+    /// Returns the handle of the reader that needs the bytes, if the handle is still open.
     pub(super) fn handle(&self) -> Option<Arc<OpenFile>> {
         match self {
             Self::Demand(_, file) | Self::Chunk(file, ..) => file.upgrade(),
@@ -58,7 +59,7 @@ impl FetchPurpose {
         }
     }
 
-    /// Returns the token that ends the fetch when its reader leaves the place.
+    /// Returns the token that cancels the fetch when the reader continues elsewhere in the file.
     pub(super) fn token(&self) -> CancellationToken {
         match self {
             Self::Chunk(_, _, token) => token.clone(),

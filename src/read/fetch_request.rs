@@ -1,4 +1,4 @@
-//! A request for a range: what it must fetch, for whom, and how its in-flight fetches end.
+//! Requests for ranges: what to fetch, for which purpose, and how the in-flight fetches end.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use crate::sync::Mutex;
 
 /// Receives the progress of range fetches.
 pub(super) trait FetchListener: Send + Sync {
-    /// The first bytes of a file have arrived.
+    /// Called when the first bytes of a file have arrived.
     fn on_head(self: Arc<Self>, content: &Arc<Content>, head: &[u8]);
 
-    /// Bytes have arrived for a stream of a handle.
+    /// Called when bytes have arrived for a stream of a handle.
     fn on_progress(self: Arc<Self>, file: &Arc<OpenFile>, stream: StreamId);
 
-    /// A chunk of a stream has arrived or failed.
+    /// Called when a chunk of a stream has arrived or failed.
     fn on_chunk_end(self: Arc<Self>, file: &Arc<OpenFile>, stream: StreamId);
 }
 
@@ -37,22 +37,22 @@ pub(super) struct FetchRequest {
     pub(super) in_flight: Arc<Mutex<InFlightFetches>>,
 }
 
-/// Starts the requests that fill in-flight fetches. A seam for tests of the loader.
+/// Starts the requests that fill in-flight fetches. Tests of the loader replace the implementation.
 pub(super) trait StartFetch: Send + Sync {
-    /// Starts to fill the fetches of `request`, and returns at once. It is called with the table of
-    /// in-flight fetches locked.
+    /// Starts to fill the fetches of `request`, and returns at once. The caller holds the lock of
+    /// the table of in-flight fetches.
     fn start(&self, request: FetchRequest);
 }
 
 impl FetchRequest {
-    /// Whether no other request has taken the bytes of `fetch` over. That happens if a reader could
-    /// not wait until this request reaches them.
+    /// Whether `fetch` still belongs to this request. Another request takes over its bytes if a
+    /// reader cannot wait until this request reaches them.
     pub(super) fn is_registered(&self, fetch: &Arc<InFlightFetch>) -> bool {
         self.in_flight.lock().contains(self.content.id, fetch)
     }
 
-    /// Moves the bytes of a fetch into the cache. The fetch leaves the table last, so that a reader
-    /// finds the bytes in the cache or in the table.
+    /// Moves the bytes of a fetch into the cache, and then removes the fetch from the table. In
+    /// this order, a reader always finds the bytes in the cache or in the table.
     pub(super) fn complete(&mut self, fetch: &Arc<InFlightFetch>) {
         let bytes = fetch.complete();
         self.reservation.release(bytes.len() as u64);
@@ -62,11 +62,11 @@ impl FetchRequest {
         self.in_flight.lock().remove(self.content.id, fetch);
     }
 
-    /// Ends the fetches that are not complete. A reader that joined a prefetch may have waited for
-    /// a moment only when the prefetch fails: it starts again, unless its own request would fail in
-    /// the same way.
+    /// Ends the fetches that are not complete. A reader may have joined a prefetch just before the
+    /// prefetch fails. Such a reader starts its own request, unless that request would fail in the
+    /// same way.
     pub(super) fn fail_remaining(&self, failure: FetchFailure) {
-        // The failure for waiters, and the error to record for the block if there is one to record.
+        // The failure that waiters get, and the error that is recorded for the block, if any.
         let (failure, recorded) = match failure {
             FetchFailure::Failed(
                 FetchError::Deadline(_) | FetchError::Failed(_) | FetchError::Down(_),

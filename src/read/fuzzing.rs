@@ -1,9 +1,9 @@
-//! What the fuzz targets use of this module.
+//! The entry points of the fuzz targets.
 
 use super::media_index;
 use crate::cache::BlockSpan;
 
-/// Returns where a media file of `size` bytes that begins with `head` has its index.
+/// Returns the span of the index in a media file of `size` bytes that begins with `head`.
 pub fn media_index(head: &[u8], size: u64) -> Option<BlockSpan> {
     media_index::find(head, size)
 }

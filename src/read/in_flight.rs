@@ -1,19 +1,19 @@
 //! In-flight fetches: one fetch per block, shared by all its readers.
 //!
-//! A request registers one [`InFlightFetch`] for each block that it fills. Readers look the table
-//! up under the block's key, join the fetch and wait for the bytes they need, which are available
-//! as soon as they have arrived.
+//! A request registers one [`InFlightFetch`] for each block that it fills. Readers find the fetch
+//! in the table by the key of the block, join it and wait for the bytes that they need. Bytes are
+//! available as soon as they have arrived.
 //!
 //! 1. A fetch ends with its bytes ([`InFlightFetch::complete`]) or without them
 //!    ([`InFlightFetch::fail`]). Every waiter gets the same result.
 //! 2. A request that completes a fetch first inserts the bytes into the cache or the fetch, and
-//!    then removes the fetch from the table. A reader that looks into the cache and then into the
-//!    table therefore finds the bytes in one of them.
-//! 3. A fetch that is registered for bytes of a fetch in the table takes them over: the older one
-//!    leaves the table, and its request ends when it reaches them.
+//!    then removes the fetch from the table. Therefore a reader that checks the cache and then the
+//!    table finds the bytes in one of them.
+//! 3. A new fetch takes over the bytes that it has in common with a fetch in the table: the older
+//!    fetch leaves the table, and its request ends when it reaches these bytes.
 //!
-//! Lock order: the table, then the state of a fetch. Under the table's lock, those of a content and
-//! of the memory cache are taken, too.
+//! Lock order: the table, then the state of a fetch. The locks of a content and of the memory cache
+//! are also taken while the table is locked.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,8 +29,8 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 /// Why an in-flight fetch ended without its bytes.
 #[derive(Clone, Debug)]
 pub(super) enum FetchFailure {
-    /// Its request ended for reasons that do not concern the waiters: the reader closed the file or
-    /// left the place, or another request took the bytes over. Waiters start again.
+    /// The request ended for a reason that does not concern the waiters: the reader closed the file
+    /// or continued elsewhere in it, or another request took over the bytes. Waiters start again.
     Abandoned,
     /// The bytes cannot be fetched.
     Failed(FetchError),
@@ -47,7 +47,7 @@ pub(super) struct InFlightFetch {
     progress: Notify,
 }
 
-/// How far a request has come in the file. Readers use it to decide whether to wait for the
+/// The current position of a request in the file. Readers use it to decide whether to wait for the
 /// request.
 #[derive(Debug)]
 pub(super) struct RequestPosition(AtomicU64);
@@ -85,7 +85,7 @@ impl InFlightFetch {
         Self { extent, is_disk_load, position, state, progress: Notify::new() }
     }
 
-    /// Returns how many bytes its request must deliver before it reaches this fetch.
+    /// Returns the number of bytes that the request must deliver before it reaches this fetch.
     pub(super) fn distance(&self) -> u64 {
         self.extent.start().saturating_sub(self.position.0.load(Ordering::Relaxed))
     }
@@ -101,7 +101,7 @@ impl InFlightFetch {
         self.progress.notify_waiters();
     }
 
-    /// Ends the fetch with the bytes that have been appended, and returns them.
+    /// Completes the fetch with the bytes that have been appended, and returns them.
     pub(super) fn complete(&self) -> Bytes {
         let mut state = self.state.lock();
         let bytes = match &mut *state {
@@ -115,13 +115,13 @@ impl InFlightFetch {
         bytes
     }
 
-    /// Ends the fetch with bytes that arrived in one piece.
+    /// Completes the fetch with bytes that arrived as a whole.
     pub(super) fn complete_with(&self, bytes: &Bytes) {
         *self.state.lock() = State::Complete(bytes.clone());
         self.progress.notify_waiters();
     }
 
-    /// Ends the fetch without its bytes. A complete fetch stays complete.
+    /// Ends the fetch without its bytes. Has no effect on a complete fetch.
     pub(super) fn fail(&self, failure: FetchFailure) {
         let mut state = self.state.lock();
         if !matches!(*state, State::Complete(_)) {
@@ -136,7 +136,8 @@ impl InFlightFetch {
         loop {
             let progress = self.progress.notified();
             tokio::pin!(progress);
-            // Registered before the check, or bytes that arrive in between would be missed.
+            // This registers the waiter before the check. Otherwise bytes that arrive in between
+            // would be missed.
             progress.as_mut().enable();
             if let Some(result) = self.available(extent) {
                 return result;
@@ -185,7 +186,7 @@ impl InFlightFetches {
             .collect()
     }
 
-    /// Registers a fetch. It takes over what other fetches have of its bytes.
+    /// Registers a fetch. It takes over the bytes that other fetches have in common with it.
     pub(super) fn insert(&mut self, content: ContentId, fetch: &Arc<InFlightFetch>) {
         let key = BlockKey { content, index: fetch.extent.index };
         let fetches = self.by_block.entry(key).or_default();
@@ -201,13 +202,13 @@ impl InFlightFetches {
             .find(|fetch| fetch.extent.from <= position && position < fetch.extent.to)
     }
 
-    /// Returns where the next fetch after `position` begins in a block.
+    /// Returns the position in a block at which the next fetch after `position` begins.
     pub(super) fn next_start(&self, key: BlockKey, position: usize) -> Option<usize> {
         let starts = self.by_block.get(&key)?.iter().map(|fetch| fetch.extent.from);
         starts.filter(|start| *start > position).min()
     }
 
-    /// Whether a fetch is in the table: if not, another one has taken its bytes over.
+    /// Whether a fetch is in the table. If not, another fetch has taken over its bytes.
     pub(super) fn contains(&self, content: ContentId, fetch: &Arc<InFlightFetch>) -> bool {
         let key = BlockKey { content, index: fetch.extent.index };
         let fetches = self.by_block.get(&key);
@@ -282,7 +283,8 @@ mod tests {
         fetch.fail(FetchFailure::Failed(FetchError::Gone("deleted".into())));
         let [first, last] = waiters;
         assert!(matches!(last.await.unwrap(), Err(FetchFailure::Failed(FetchError::Gone(_)))));
-        // It woke up after the failure, which counts for bytes that had arrived, too.
+        // The waiter woke up after the failure. It gets the failure even though its bytes had
+        // arrived.
         assert!(first.await.unwrap().is_err());
     }
 
@@ -341,7 +343,7 @@ mod tests {
         table.insert(CONTENT, &newer);
         assert!(!table.contains(CONTENT, &older));
         assert!(table.contains(CONTENT, &beside) && table.contains(CONTENT, &newer));
-        // The older request removes only its own fetches.
+        // The older request can remove only its own fetches.
         table.remove(CONTENT, &older);
         assert!(table.contains(CONTENT, &newer));
         table.remove(CONTENT, &newer);
@@ -415,7 +417,7 @@ mod model_check {
             fetch.fail(FetchFailure::Failed(FetchError::Gone("deleted".into())));
             for (from, to, waiter) in waiters {
                 match waiter.join().unwrap() {
-                    // Bytes that had arrived can be returned before the failure.
+                    // Bytes that arrived before the failure can be returned.
                     Ok(bytes) => assert!(to <= 4 && bytes == BYTES[from..to]),
                     Err(FetchFailure::Failed(FetchError::Gone(_))) => {}
                     Err(other) => panic!("{other:?}"),

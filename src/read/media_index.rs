@@ -1,28 +1,32 @@
-//! Where an MP4 or M4A file has its index.
+//! Finds the index of an MP4 or M4A file.
 //!
-//! A player needs the `moov` box before it can show anything. Cameras and cloud recorders often
-//! write it last, after gigabytes of media. A player then reads the head, finds that out, and seeks
-//! to the end, one round trip after the other. The box headers in the first block show where the
-//! index is (ISO/IEC 14496-12, 4.2: a length of 32 bits and a type; after length 1 follows one of
-//! 64 bits; length 0 reaches to the end of the file).
+//! A player needs the index, the `moov` box, before it can show anything. Cameras and cloud
+//! recorders often write it last, after gigabytes of media. A player then reads the head, finds no
+//! index in it, and seeks to the end, one round trip after the other. The box headers in the first
+//! block show where the index is. A header consists of a length of 32 bits and a type. A length of
+//! 1 means that a length of 64 bits follows, and a length of 0 that the box extends to the end of
+//! the file (ISO/IEC 14496-12, 4.2).
 
 use crate::cache::BlockSpan;
 
-/// The largest part of an index that is prefetched. An hour of video has an index of about one
-/// megabyte. A longer one is read in sequence and gets a prefetch window like any other bytes.
+/// Maximum number of bytes of an index that are prefetched. An hour of video has an index of about
+/// one megabyte. A player reads a longer index in sequence, so it gets a prefetch window like any
+/// other bytes.
 const MAX_PREFETCHED_INDEX: u64 = 4 * 1024 * 1024;
 
-/// Boxes that are examined before the file counts as another format. A file has three or four.
+/// Maximum number of boxes that are examined. A media file has three or four; with more, the file
+/// counts as another format.
 const MAX_BOXES: usize = 16;
 
-/// Returns the bytes of the index after `head`, the beginning of a file of `size` bytes. `None` if
-/// `head` contains the whole index or does not show where it is.
+/// Returns the span of the index if it comes after `head`, the beginning of a file of `size` bytes.
+/// Returns `None` if `head` contains the whole index or does not show where it is.
 pub(super) fn find(head: &[u8], size: u64) -> Option<BlockSpan> {
     let head_length = head.len() as u64;
     let mut at = 0_u64;
     for _ in 0..MAX_BOXES {
         let Some(header) = BoxHeader::read(head, at) else {
-            // The boxes in the head end here. What follows the media is the index, or little else.
+            // The boxes in the head end here. After the media there is usually nothing but the
+            // index.
             return (at >= head_length && at < size && at > 0).then(|| limited(at, size));
         };
         let end = header.end(at, size)?;
@@ -55,7 +59,8 @@ impl BoxHeader {
         Some(Self { length, kind })
     }
 
-    /// Offset after the box that begins at `at`; `None` if its length is not possible.
+    /// Returns the offset after the box that begins at `at`; `None` if the length of the box is
+    /// invalid.
     fn end(&self, at: u64, size: u64) -> Option<u64> {
         match self.length {
             0 => Some(size),

@@ -1,21 +1,23 @@
-//! What reading reveals about a file, for the owner of the catalog.
+//! Reports facts about a file that reading reveals to the owner of the catalog.
 
 use crate::http::Validator;
 use crate::model::{FileId, Version};
 
-/// Receives what reading reveals about files. Calls must return at once: they come from the paths
-/// of `open` and `read`. No lock of the read path is held during a call.
+/// Receives facts about files that reading reveals. Calls must return at once, because `open` and
+/// `read` make them. No lock of the read path is held during a call.
 pub trait Observer: Send + Sync {
-    /// The server serves the file with `size` bytes, which is not the size that is shown.
+    /// Called when the server serves the file with `size` bytes, which is not the size that is
+    /// shown.
     fn on_size_found(&self, id: &FileId, version: Version, size: u64);
 
-    /// The server serves the file version under this validator.
+    /// Called when the server serves the file version with this validator.
     fn on_validator(&self, id: &FileId, version: Version, validator: &Validator);
 
-    /// Returns the validator under which the file version was last served, also in an earlier run.
+    /// Returns the validator with which the file version was last served, in this or an earlier
+    /// run.
     fn last_validator(&self, id: &FileId, version: Version) -> Option<Validator>;
 
-    /// The server serves other bytes under the identity of the file, so that all cached bytes of it
-    /// are invalid.
+    /// Called when the bytes on the server have changed although the listed version has not. All
+    /// cached bytes of the file are invalid.
     fn on_content_changed(&self, id: &FileId);
 }

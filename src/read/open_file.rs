@@ -1,4 +1,4 @@
-//! A handle on a file.
+//! Handles on files.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,28 +16,29 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// How long requests continue after the last handle has been closed. Players and `ffprobe` close a
-/// file and open it again at once, and then find their bytes in flight. It is less than the second
-/// after which no bytes of a closed file may be transferred.
+/// file and open it again at once. With this delay they find the bytes still in flight. The delay
+/// is below the limit of one second, after which no bytes of a closed file may be transferred.
 const CLOSE_DELAY: Duration = Duration::from_millis(500);
 
-/// A handle: a content and the access pattern of its reader. Dropping it closes it.
+/// A handle: a content and the access pattern of its reader. Dropping this value closes the handle.
 #[derive(Debug)]
 pub struct OpenFile {
     pub(super) content: Arc<Content>,
-    /// Lock order: never held while the table of in-flight fetches is locked.
+    /// Lock order: this lock is never taken while the table of in-flight fetches is locked.
     pub(super) pattern: Mutex<AccessPattern>,
     /// Measures the requests that were started for this handle.
     pub(super) meter: ThroughputMeter,
-    /// Chunks in flight. A handle with chunks has its share of budget and connections.
+    /// Number of chunks in flight. A handle with chunks gets a share of the budget and the
+    /// connections.
     chunks: AtomicUsize,
-    /// How many handles have chunks in flight.
+    /// Number of handles that have chunks in flight.
     active_readers: Arc<AtomicUsize>,
     last_timeout: Mutex<Option<ReadTimeout>>,
     pub(super) probe_window: ProbeWindow,
     runtime: tokio::runtime::Handle,
 }
 
-/// A read that reached its deadline.
+/// A read that did not finish within its deadline.
 #[derive(Debug)]
 struct ReadTimeout {
     at: Instant,
@@ -77,21 +78,21 @@ impl OpenFile {
         }
     }
 
-    /// Uncounts a chunk.
+    /// Removes a chunk from the count.
     pub(super) fn remove_chunk(&self) {
         if self.chunks.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.active_readers.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    /// Records that a read of `range` reached its deadline with its bytes still in flight.
+    /// Records that the bytes of a read of `range` did not arrive within its deadline.
     pub(super) fn record_timeout(&self, range: Range<u64>, error: &FetchError) {
         let timeout = ReadTimeout { at: Instant::now(), range, error: error.clone() };
         *self.last_timeout.lock() = Some(timeout);
     }
 
-    /// Returns the error of a read that contained `offset`, if it reached its deadline within the
-    /// last [`FAILURE_TTL`].
+    /// Returns the error of a read that contained `offset` and timed out within the last
+    /// [`FAILURE_TTL`].
     pub(super) fn recent_timeout(&self, offset: u64) -> Option<FetchError> {
         let last = self.last_timeout.lock();
         let ReadTimeout { at, range, error } = last.as_ref()?;
@@ -125,7 +126,7 @@ mod tests {
 
     const SIZE: u64 = 8 * BLOCK_LENGTH;
 
-    /// Lets the tasks that close files run up to a time after now.
+    /// Advances the time in small steps, so the tasks that close files can run.
     async fn pass(time: Duration) {
         tokio::time::sleep(time).await;
     }

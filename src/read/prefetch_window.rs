@@ -1,39 +1,42 @@
-//! The bytes ahead of a sequential reader that are fetched before it asks for them.
+//! Prefetch windows: the bytes ahead of a sequential reader that are fetched before it asks for
+//! them.
 
 use super::sequential_run::SequentialRun;
 use crate::cache::{BLOCK_LENGTH, BlockSpan, block_ceil, block_floor};
 
-/// The largest chunk. Each chunk costs its connection a round trip in which no bytes arrive. At 12
-/// MB/s and 50 ms a chunk of 8 MiB loses 7 %, one of 12 MiB 5 %. Larger chunks would gain little,
-/// and with eight connections the default budget holds no more.
+/// Maximum length of a chunk. For each chunk, its connection is idle for one round trip. At 12 MB/s
+/// and 50 ms, chunks of 8 MiB lose 7 % of the throughput, and chunks of 12 MiB lose 5 %. Larger
+/// chunks would gain little, and the default budget has no space for larger chunks on eight
+/// connections.
 const MAX_CHUNK: u64 = 12 * BLOCK_LENGTH;
 
-/// The window of one stream. It is filled by *chunks*, each a request of its own.
+/// The prefetch window of one stream. It is filled with *chunks*. Each chunk is one request.
 ///
-/// The window doubles when the reader had to wait since it last grew. A player that reads at the
-/// bit rate of its video therefore keeps a small window, and a copy soon has a large one.
+/// The window doubles if the reader had to wait since the window last grew. Therefore a player that
+/// reads at the bit rate of its video keeps a small window, and a copy soon gets a large one.
 #[derive(Debug, Default)]
 pub(super) struct PrefetchWindow {
-    /// How many bytes ahead of the reader are to be cached or in flight; 0 before the first chunk.
+    /// The number of bytes ahead of the reader that should be cached or in flight; 0 before the
+    /// first chunk.
     size: u64,
     /// The offset up to which bytes have been requested.
     requested_until: u64,
-    /// Bytes of all chunks requested so far.
+    /// Total length of all chunks that have been requested.
     requested_bytes: u64,
-    /// Chunks in flight.
+    /// Number of chunks in flight.
     chunks: usize,
     /// Whether the reader has waited since the window last grew.
     reader_waited: bool,
 }
 
-/// What limits a window besides its own size.
+/// The limits of a window in addition to its own size.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WindowLimits {
     /// Size of the file in bytes.
     pub(super) file_size: u64,
-    /// Most bytes of the window.
+    /// Maximum size of the window in bytes.
     pub(super) max_size: u64,
-    /// Requests at a time.
+    /// Maximum number of concurrent requests.
     pub(super) connections: usize,
     /// Bytes that have arrived for the stream.
     pub(super) received: u64,
@@ -48,8 +51,8 @@ impl PrefetchWindow {
         self.reader_waited |= has_waiter;
     }
 
-    /// Moves past blocks that the reader has read or reads now. Returns whether there is anything
-    /// left to request in a file of `file_size` bytes.
+    /// Skips the blocks that the reader has read or is reading. Returns whether any bytes are left
+    /// to request in a file of `file_size` bytes.
     pub(super) fn advance(&mut self, run: &SequentialRun, file_size: u64) -> bool {
         self.requested_until = self.requested_until.max(block_ceil(run.end()));
         self.requested_until < file_size
@@ -71,9 +74,10 @@ impl PrefetchWindow {
         let is_first = self.size == 0;
         self.size = self.size.clamp(min_size.min(max_size), max_size);
         let ahead = self.requested_until - run.end();
-        // All connections are kept busy. If that takes more than the window while the reader waits,
-        // the window is too small. A single connection gets its next request before it has
-        // delivered the last one, or it would idle for a round trip between two chunks.
+        // All connections should be busy. If that takes more bytes than the window while the reader
+        // waits, the window is too small. A single connection gets its next request before it has
+        // finished the previous one. Otherwise it would be idle for a round trip between two
+        // chunks.
         let is_due = match connections {
             1 => self.chunks < 2 && ahead <= self.size / 2,
             _ => self.chunks < connections && (ahead < self.size || self.reader_waited),
@@ -87,8 +91,8 @@ impl PrefetchWindow {
         if ahead >= self.size {
             return None;
         }
-        // Towards the end of the file all connections get an equal part of what is missing,
-        // including the bytes in flight, so that they finish at the same time.
+        // Near the end of the file, the missing bytes, including those in flight, are divided
+        // equally among all connections. So they all finish at the same time.
         let in_flight = self.requested_bytes.saturating_sub(received);
         let missing = (file_size - self.requested_until).saturating_add(in_flight);
         let equal_part = missing.div_ceil(connections as u64).next_multiple_of(BLOCK_LENGTH);
@@ -98,15 +102,15 @@ impl PrefetchWindow {
         Some(BlockSpan::new(start, start.saturating_add(length).min(file_size)))
     }
 
-    /// Records that bytes up to `end` have been requested, by `requests` requests.
+    /// Records that bytes up to `end` have been requested with `requests` requests.
     pub(super) fn record_chunk(&mut self, end: u64, requests: usize) {
         self.requested_bytes += end.saturating_sub(self.requested_until);
         self.requested_until = self.requested_until.max(end);
         self.chunks += requests;
     }
 
-    /// Corrects the record of a chunk that was counted as one request up to its end: bytes up to
-    /// `until` have been requested, by `requests` requests.
+    /// Corrects the record of a chunk that was counted as one request up to its end. In fact, bytes
+    /// up to `until` have been requested with `requests` requests.
     pub(super) fn correct_chunk(&mut self, chunk: BlockSpan, until: u64, requests: usize) {
         self.chunks = (self.chunks + requests).saturating_sub(1);
         if until < chunk.end && self.requested_until == chunk.end {

@@ -1,5 +1,5 @@
-//! Fetches bytes before a reader asks for them: the windows of streams, the index of media files,
-//! and small files that are expected to be opened next.
+//! Fetches bytes before a reader asks for them: the prefetch windows of streams, the index of media
+//! files, and small files that are expected to be opened next.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,14 +21,14 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// Decides what to prefetch.
 ///
-/// Lock order: the access pattern of a handle, then `useful_connections`. Neither is held while the
-/// loader is called.
+/// Lock order: the access pattern of a handle, then `useful_connections`. Neither lock is held
+/// during a call of the loader.
 pub(super) struct Prefetcher {
     loader: Arc<BlockLoader>,
     max_connections: usize,
-    /// Handles with chunks in flight: they share memory budget and connections.
+    /// Number of handles with chunks in flight, which share the memory budget and the connections.
     active_readers: Arc<AtomicUsize>,
-    /// The number of connections that proved useful for the last reader of each source.
+    /// The number of connections that measurements confirmed for the last reader of each source.
     useful_connections: Mutex<HashMap<SourceName, usize>>,
 }
 
@@ -42,20 +42,21 @@ impl Prefetcher {
         })
     }
 
-    /// The count of handles with chunks in flight, which each handle updates.
+    /// Returns the shared count of handles with chunks in flight, which each handle updates.
     pub(super) fn active_readers(&self) -> Arc<AtomicUsize> {
         self.active_readers.clone()
     }
 
-    /// Returns the access pattern for a new handle. It begins at most one growth step above one
-    /// connection: the last reader may have been a copy, and this one a player.
+    /// Returns the access pattern for a new handle. It starts with at most the number of
+    /// connections after one growth step: the last reader may have been a copy, and this one may be
+    /// a player.
     pub(super) fn new_pattern(&self, source: &SourceName) -> AccessPattern {
         let useful = self.useful_connections.lock().get(source).copied();
         let first = useful.map_or(1, |useful| useful.min(FIRST_GROWTH));
         AccessPattern::new(first, self.max_connections)
     }
 
-    /// Fills the window of the stream that a read belongs to.
+    /// Fills the prefetch window of the stream to which a read belongs.
     pub(super) fn after_read(self: &Arc<Self>, file: &Arc<OpenFile>, read: StreamRead) {
         if read.is_sequential {
             self.loader.caches.mark_consumed(&file.content, read.span);
@@ -63,8 +64,8 @@ impl Prefetcher {
         self.fill_window(file, read.stream);
     }
 
-    /// Prefetches a whole file. Returns whether the memory budget allowed it. The requests continue
-    /// as long as the handle is open.
+    /// Prefetches a whole file. Returns `false` if the memory budget does not allow it. The
+    /// requests continue while the handle is open.
     pub(super) fn prefetch_whole_file(self: &Arc<Self>, file: &OpenFile) -> bool {
         let content = &file.content;
         let whole = BlockSpan::new(0, content.recording.size);
@@ -73,7 +74,8 @@ impl Prefetcher {
             || self.ensure(content, whole, &FetchPurpose::WholeFile) >= whole.end
     }
 
-    /// Starts what is missing of `span`. Returns the offset up to which the budget allowed it.
+    /// Starts requests for the missing bytes of `span`. Returns the offset up to which the budget
+    /// allowed it.
     fn ensure(
         self: &Arc<Self>,
         content: &Arc<Content>,
@@ -83,7 +85,7 @@ impl Prefetcher {
         self.loader.ensure(content, span, purpose, &self.listener()).until
     }
 
-    /// This prefetcher as the listener of the fetches that it or a reader starts.
+    /// Returns this prefetcher as the listener of fetches, both its own and those of readers.
     pub(super) fn listener(self: &Arc<Self>) -> Arc<dyn FetchListener> {
         self.clone()
     }
@@ -95,7 +97,7 @@ impl Prefetcher {
             let Some(stream) = pattern.get(id) else { return };
             let Some(chunk) = stream.next_chunk(size, self.share()) else { return };
             let purpose = FetchPurpose::Chunk(Arc::downgrade(file), id, stream.chunk_token());
-            // Recorded before it starts, because it may end before `ensure` returns.
+            // The chunk is recorded before it starts, because it may end before `ensure` returns.
             stream.record_chunk(chunk.end, 1);
             drop(pattern);
             let coverage = self.loader.ensure(&file.content, chunk, &purpose, &self.listener());
@@ -108,9 +110,9 @@ impl Prefetcher {
         }
     }
 
-    /// Returns the share of one of the handles with chunks in flight. Without a share of the
-    /// budget, the first reader would lose its blocks before it reads them. Without a share of the
-    /// connections, all readers would ask for small chunks.
+    /// Returns the share that each handle with chunks in flight gets. If the budget were not
+    /// shared, the first reader would lose its blocks before it reads them. If the connections were
+    /// not shared, all readers would request small chunks.
     fn share(&self) -> ReaderShare {
         let readers = self.active_readers.load(Ordering::Relaxed).max(1);
         ReaderShare {
@@ -131,7 +133,7 @@ impl FetchListener for Prefetcher {
         }
     }
 
-    /// Fills the window again: the throughput may show that more connections would help.
+    /// Fills the prefetch window again, because the throughput may show that more connections help.
     fn on_progress(self: Arc<Self>, file: &Arc<OpenFile>, id: StreamId) {
         {
             let mut pattern = file.pattern.lock();
@@ -141,7 +143,7 @@ impl FetchListener for Prefetcher {
         self.fill_window(file, id);
     }
 
-    /// Fills the window again: there may be capacity for the next chunk.
+    /// Fills the prefetch window again, because there may be capacity for the next chunk.
     fn on_chunk_end(self: Arc<Self>, file: &Arc<OpenFile>, id: StreamId) {
         {
             let mut pattern = file.pattern.lock();
@@ -183,7 +185,7 @@ mod tests {
             Self { prefetcher, fetcher, file: open(&content(size), &Handle::current()) }
         }
 
-        /// Observes a read of a block, as the engine does.
+        /// Reports a read of a block to the prefetcher, as the engine does.
         fn read(&self, block: u64) {
             let span = BlockSpan::new(block * BLOCK_LENGTH, (block + 1) * BLOCK_LENGTH);
             let read = {
@@ -234,7 +236,7 @@ mod tests {
         let request = setup.fetcher.take_only();
         let FetchPurpose::Chunk(_, stream, _) = request.purpose.clone() else { panic!() };
         assert_eq!(request.span, blocks(1, 2));
-        // The reader waits, so that the window grows.
+        // The reader waits, so the window grows.
         let _waiter = setup.file.meter.add_waiter();
         assert!(fulfill(request));
         setup.prefetcher.clone().on_progress(&setup.file, stream);
@@ -275,7 +277,7 @@ mod tests {
         let request = setup.fetcher.take_only();
         assert!(matches!(request.purpose, FetchPurpose::MediaIndex));
         assert_eq!(request.span, BlockSpan::new(SIZE - BLOCK_LENGTH, SIZE));
-        // Of another type of file the head shows nothing.
+        // The head of a file of another type does not show an index.
         setup.prefetcher.clone().on_head(&setup.file.content, &head);
         assert_eq!(setup.spans(), []);
     }

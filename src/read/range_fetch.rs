@@ -1,4 +1,4 @@
-//! Range fetches: one range request each, which fills the in-flight fetches of its blocks.
+//! Range fetches. Each sends one range request, which fills the in-flight fetches of its blocks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,15 +15,15 @@ use super::in_flight::FetchFailure;
 use crate::cache::BlockSpan;
 use crate::http::{ByteRange, Client, FetchError, RangeStream};
 
-/// Bytes after which the progress of a fetch is reported: about ten times in the time of a
+/// Number of bytes between two progress reports of a fetch. That is about ten reports during a
 /// measurement by [`ConcurrencyController`](super::concurrency::ConcurrencyController), and a few
-/// thousand times per second on the fastest line.
+/// thousand reports per second on the fastest line.
 const PROGRESS_INTERVAL: usize = 256 * 1024;
 
-/// What all range fetches share.
+/// The state that all range fetches share.
 pub(super) struct FetchContext {
     pub(super) client: Client,
-    /// The longest time that a fetch continues without a new byte.
+    /// Maximum time that a fetch waits for a new byte.
     pub(super) deadline: Duration,
     pub(super) contents: Arc<ContentTable>,
     pub(super) runtime: tokio::runtime::Handle,
@@ -65,21 +65,21 @@ struct RangeFetch {
     began: Instant,
     /// Offset after the last byte that has arrived.
     delivered: u64,
-    /// Whether the first bytes have arrived, so that the handle's meter counts the connection.
+    /// Whether the first bytes have arrived. From then on the handle's meter counts the connection.
     has_delivered: bool,
-    /// Bytes that have arrived since the listener last heard of them.
+    /// Number of bytes that have arrived since the last progress report.
     unreported_bytes: usize,
 }
 
 impl RangeFetch {
-    /// Fills its in-flight fetches, until `closed` or the token of its purpose ends it.
+    /// Fills the in-flight fetches. Ends early if `closed` or the token of the purpose is canceled.
     async fn run(mut self, closed: CancellationToken) {
         tracing::debug!("fetch started");
-        let left = self.request.purpose.token();
+        let canceled = self.request.purpose.token();
         let outcome = tokio::select! {
             outcome = self.fill() => outcome,
             () = closed.cancelled() => Err(FetchFailure::Abandoned),
-            () = left.cancelled() => Err(FetchFailure::Abandoned),
+            () = canceled.cancelled() => Err(FetchFailure::Abandoned),
         };
         match &outcome {
             Ok(()) => tracing::debug!("fetch complete"),
@@ -156,11 +156,13 @@ impl RangeFetch {
         Ok(())
     }
 
-    /// Returns the next bytes of the body, and counts them for the handle that they are for.
+    /// Returns the next bytes of the body, and counts them for the handle that needs them.
     async fn receive(&mut self, body: &mut RangeStream) -> Result<Bytes, FetchFailure> {
         let bytes = body.chunk().await.map_err(FetchFailure::Failed)?;
         let bytes = bytes.ok_or_else(|| {
-            FetchFailure::Failed(FetchError::Failed("the reply ended before its range did".into()))
+            FetchFailure::Failed(FetchError::Failed(
+                "the reply ended before the end of the range".into(),
+            ))
         })?;
         self.delivered += bytes.len() as u64;
         let FetchRequest { content, span, .. } = &self.request;

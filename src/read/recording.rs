@@ -1,20 +1,21 @@
-//! What is read: a version of a recording file, and a revision of its content.
+//! The input of a read: a version of a recording file, and a revision of its content.
 
 use crate::model::{BodyKind, FileId, Version};
 
-/// What the read path must know of a recording file to read it.
+/// The facts about a recording file that the read path needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recording {
     pub id: FileId,
     /// The version that the provider lists.
     pub version: Version,
-    /// Length in bytes as shown to readers.
+    /// Length in bytes, as shown to readers.
     pub size: u64,
     pub body: BodyKind,
 }
 
-/// One content of one file version, unique in the process.
+/// Identifies a revision: the bytes of one file version, as far as replies of the server show a
+/// change. The number is unique in the process.
 ///
-/// Handles of the same revision read the same bytes, as far as the server reveals a change.
+/// Handles with the same revision read the same bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ContentRevision(pub(crate) u64);

@@ -1,39 +1,44 @@
-//! How much of a file has been read in sequence, and what that says about the reader.
+//! Sequential runs: how much of a file has been read in sequence, and what that shows about the
+//! reader.
 //!
-//! The kernel sends neighboring reads in any order and leaves out what it has cached, so that a run
-//! consists of reads that are near each other. A reader that seeks needs only the bytes that it
-//! asks for. A reader that continues needs the rest of the block, too.
+//! The kernel sends neighboring reads in any order and does not send reads of cached bytes. So a
+//! run consists of reads that are near each other, not of exactly consecutive ones. A reader that
+//! seeks needs only the bytes that it asks for. A reader that continues also needs the rest of the
+//! block.
 
 use crate::cache::{BLOCK_LENGTH, BlockSpan, block_ceil};
 use crate::http::TrafficClass;
 
-/// How far from the end of the last read a read may begin and still belong to its run. The kernel's
-/// read-ahead sends several requests at once and the event threads take them in any order. Two
-/// blocks cover the largest read-ahead, and cost little if the read is a seek after all.
+/// Maximum distance between the end of a run and the start of a read that still belongs to it. The
+/// kernel's read-ahead sends several requests at once, and the event threads take them in any
+/// order. Two blocks cover the largest read-ahead. If the read turns out to be a seek, they cost
+/// little.
 const MAX_DISTANCE: u64 = 2 * BLOCK_LENGTH;
 
-/// Length from which a run may have gaps. The kernel does not ask again for pages that it has, so
-/// that a copy may have gaps; but two or three reads with gaps are a player that seeks.
+/// Minimum length of a run that may have gaps. The kernel does not ask again for pages that it has
+/// cached, so the reads of a copy may have gaps. But two or three reads with gaps usually come from
+/// a player that seeks.
 const MIN_RUN_WITH_GAPS: u64 = 3 * BLOCK_LENGTH;
 
-/// Length up to which only the bytes that are asked for are fetched. A program that seeks reads up
-/// to 256 KiB at a place; the kernel rounds that up to pages, or splits it in two if its read-ahead
-/// is small. After half a block the rest of the block is fetched, too.
+/// Maximum length of a run for which only the requested bytes are fetched. A program that seeks
+/// reads up to 256 KiB at one position. The kernel rounds that up to pages, or splits it in two if
+/// its read-ahead is small. After half a block, the rest of the block is also fetched.
 const MAX_EXACT_RUN: u64 = BLOCK_LENGTH / 2;
 
-/// The smallest request. A request costs a round trip, in which far more bytes than this arrive.
+/// Minimum length of a request. A request costs a round trip, and far more bytes than this arrive
+/// in that time.
 const MIN_REQUEST: u64 = 64 * 1024;
 
-/// Length from which a reader counts as a copy, whose requests wait for those of other readers.
+/// Minimum length of a run of a copy. The requests of a copy wait for those of other readers.
 const MIN_BULK_RUN: u64 = 8 * BLOCK_LENGTH;
 
-/// Reads near each other.
+/// A run of reads that are near each other.
 #[derive(Debug)]
 pub(super) struct SequentialRun {
     start: u64,
-    /// Where the furthest read ended.
+    /// The furthest offset at which a read has ended.
     end: u64,
-    /// Bytes in between that were not read.
+    /// Number of bytes between the start and the end that have not been read.
     skipped: u64,
 }
 
@@ -43,7 +48,7 @@ impl SequentialRun {
         Self { start: read.start, end: read.end, skipped: 0 }
     }
 
-    /// Where its furthest read ended.
+    /// Returns the furthest offset at which a read of the run has ended.
     pub(super) fn end(&self) -> u64 {
         self.end
     }
@@ -52,13 +57,13 @@ impl SequentialRun {
         self.start == 0
     }
 
-    /// Whether a read at `offset` belongs to it.
+    /// Whether a read at `offset` belongs to the run.
     pub(super) fn is_continued_at(&self, offset: u64) -> bool {
         offset.saturating_add(MAX_DISTANCE) >= self.end
             && offset <= self.end.saturating_add(MAX_DISTANCE)
     }
 
-    /// Adds a read that belongs to it. The read may leave a gap, or fill one.
+    /// Adds a read that belongs to the run. The read may leave a gap or fill one.
     pub(super) fn add(&mut self, read: BlockSpan) {
         if read.start > self.end {
             self.skipped += read.start - self.end;
@@ -71,8 +76,8 @@ impl SequentialRun {
         self.end = self.end.max(read.end);
     }
 
-    /// Returns how much has been read in sequence: 0 if the gaps show that the reads are seeks
-    /// which happen to be near each other.
+    /// Returns the number of bytes that have been read in sequence. Returns 0 if the gaps show that
+    /// the reads are seeks that happen to be near each other.
     pub(super) fn length(&self) -> u64 {
         let length = self.end - self.start;
         let are_seeks =
@@ -80,7 +85,8 @@ impl SequentialRun {
         if are_seeks { 0 } else { length }
     }
 
-    /// Returns what to fetch if bytes of `read` are missing, in a file of `size` bytes.
+    /// Returns the span to fetch if bytes of `read` are missing. `size` is the length of the file
+    /// in bytes.
     pub(super) fn demand(&self, read: BlockSpan, size: u64) -> BlockSpan {
         let end = if self.starts_at_file_start() || self.length() > MAX_EXACT_RUN {
             block_ceil(read.end)
@@ -106,7 +112,7 @@ mod tests {
         BlockSpan::new(start, start + length)
     }
 
-    /// Reads on in steps of 128 KiB, as the kernel does.
+    /// Continues the run in steps of 128 KiB, as the kernel does.
     fn read_on(run: &mut SequentialRun, to: u64) {
         while run.end < to {
             run.add(read(run.end, 128 * KIB));

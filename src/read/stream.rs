@@ -1,4 +1,4 @@
-//! A stream: one place of a file at which a handle reads in sequence.
+//! Streams: the positions in a file at which a handle reads in sequence.
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -10,18 +10,19 @@ use super::throughput::MeterReading;
 use crate::cache::{BLOCK_LENGTH, BlockSpan};
 use crate::http::TrafficClass;
 
-/// Length of a run at the start of a file before anything is prefetched. Scanners and thumbnailers
-/// read the first few hundred kilobytes and stop. After half a block a reader is likely to
-/// continue, and the rest of the block is still in flight, so that it does not wait for the
-/// decision.
+/// Minimum length of a run at the start of a file before any bytes are prefetched. Scanners and
+/// thumbnailers read the first few hundred kilobytes and stop. After half a block, a reader is
+/// likely to continue. The rest of the block is still in flight at that time, so the reader does
+/// not lose time.
 const MIN_RUN_AT_START: u64 = BLOCK_LENGTH / 2;
 
-/// The same after a seek. Of fifty seeks in a video of an hour some are next to each other, and two
-/// reads of 256 KiB would look like a sequential reader. The rest of the block is fetched anyway.
+/// Minimum length of a run after a seek before any bytes are prefetched. Of fifty seeks in a video
+/// of an hour, some are next to each other, and two reads of 256 KiB would look like a sequential
+/// reader. The rest of the block is fetched anyway.
 const MIN_RUN_AFTER_SEEK: u64 = BLOCK_LENGTH;
 
-/// Length of a run after a seek before it gets more than one connection: several connections get
-/// four blocks each at once.
+/// Minimum length of a run after a seek before it gets more than one connection. With several
+/// connections, each requests four blocks at once.
 const MIN_RUN_FOR_CONNECTIONS: u64 = 4 * BLOCK_LENGTH;
 
 /// Identifies a stream within its handle.
@@ -35,33 +36,34 @@ pub(super) struct Stream {
     run: SequentialRun,
     window: PrefetchWindow,
     connections: ConcurrencyController,
-    /// The meter when the stream began, and when it was last read.
+    /// The meter readings at the first and at the last read of the stream.
     first: MeterReading,
     latest: MeterReading,
     last_read: Instant,
     chunk_token: CancellationToken,
 }
 
-/// What one reader may use of what all readers share.
+/// The part of the shared resources that one reader may use.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReaderShare {
-    /// Bytes that may be prefetched for it.
+    /// Maximum number of bytes that may be prefetched for the reader.
     pub(super) window: u64,
     pub(super) connections: usize,
 }
 
-/// A read as its stream sees it. A read is observed once: a second time it would fill a gap that is
-/// still there.
+/// What the stream of a read determined about it. A read must be added to its stream only once:
+/// adding it again would count as filling a gap that still exists.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StreamRead {
     pub(super) stream: StreamId,
     pub(super) span: BlockSpan,
-    /// Whether the reader reads in sequence and does not come back to these bytes.
+    /// Whether the reader reads in sequence and will not return to these bytes.
     pub(super) is_sequential: bool,
 }
 
 impl Stream {
-    /// Begins a stream with a first read. `connections` are the first and the maximum number.
+    /// Begins a stream with a first read. `connections` are the initial and the maximum number of
+    /// connections.
     pub(super) fn new(
         id: StreamId,
         read: BlockSpan,
@@ -85,24 +87,25 @@ impl Stream {
         self.id
     }
 
-    /// Whether a read at `offset` belongs to it.
+    /// Whether a read at `offset` belongs to the stream.
     pub(super) fn is_continued_at(&self, offset: u64) -> bool {
         self.run.is_continued_at(offset)
     }
 
-    /// Adds a read that belongs to it.
+    /// Adds a read that belongs to the stream.
     pub(super) fn add(&mut self, read: BlockSpan, reading: MeterReading) {
         self.run.add(read);
         self.last_read = reading.at;
     }
 
-    /// Returns the read that was just added, as the prefetcher needs it.
+    /// Describes the read that was just added, for the prefetcher.
     pub(super) fn observed(&self, span: BlockSpan) -> StreamRead {
         let is_sequential = self.run.length() >= BLOCK_LENGTH;
         StreamRead { stream: self.id, span, is_sequential }
     }
 
-    /// Returns what to fetch if bytes of `read` are missing, in a file of `size` bytes.
+    /// Returns the span to fetch if bytes of `read` are missing. `size` is the length of the file
+    /// in bytes.
     pub(super) fn demand(&self, read: BlockSpan, size: u64) -> BlockSpan {
         self.run.demand(read, size)
     }
@@ -119,7 +122,7 @@ impl Stream {
         self.window.has_chunks()
     }
 
-    /// Ends the chunks of the stream when it is canceled.
+    /// Returns the token whose cancellation ends the chunks of the stream.
     pub(super) fn chunk_token(&self) -> CancellationToken {
         self.chunk_token.clone()
     }
@@ -146,12 +149,12 @@ impl Stream {
         self.window.next_chunk(&self.run, limits)
     }
 
-    /// Records that bytes up to `end` have been requested, by `requests` requests.
+    /// Records that bytes up to `end` have been requested with `requests` requests.
     pub(super) fn record_chunk(&mut self, end: u64, requests: usize) {
         self.window.record_chunk(end, requests);
     }
 
-    /// Corrects the record of a chunk, as [`PrefetchWindow::correct_chunk`] says.
+    /// Corrects the record of a chunk; see [`PrefetchWindow::correct_chunk`].
     pub(super) fn correct_chunk(&mut self, chunk: BlockSpan, until: u64, requests: usize) {
         self.window.correct_chunk(chunk, until, requests);
     }
@@ -168,12 +171,13 @@ impl Stream {
         self.connections.observe(reading);
     }
 
-    /// Returns how many connections have proved useful; `None` while other readers limit them.
+    /// Returns the number of connections that measurements have confirmed; `None` while other
+    /// readers limit it.
     pub(super) fn useful_connections(&self) -> Option<usize> {
         self.connections.useful()
     }
 
-    /// Cancels the chunks in flight because the reader has left the place.
+    /// Cancels the chunks in flight because the reader continues elsewhere in the file.
     pub(super) fn cancel_chunks(&mut self) {
         self.chunk_token.cancel();
         self.chunk_token = CancellationToken::new();

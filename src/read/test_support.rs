@@ -20,7 +20,7 @@ use crate::http::{FetchError, LeaseSource, Priority, TrafficClass};
 use crate::model::{BodyKind, FileId, Lease, SourceName, Version};
 use crate::sync::Mutex;
 
-/// A source that no request reaches.
+/// A lease source that has no leases.
 pub(super) struct NoLeases;
 
 #[async_trait]
@@ -49,7 +49,7 @@ pub(super) fn content(size: u64) -> Arc<Content> {
     Arc::new(Content::new(recording(size), ContentId(1), Arc::new(NoLeases), revision, None))
 }
 
-/// Opens a handle. Its runtime is entered by the test.
+/// Opens a handle. The caller must have entered the runtime.
 pub(super) fn open(content: &Arc<Content>, runtime: &tokio::runtime::Handle) -> Arc<OpenFile> {
     let pattern = AccessPattern::new(1, 8);
     Arc::new(OpenFile::new(content.clone(), pattern, Arc::default(), runtime.clone()))
@@ -59,7 +59,7 @@ pub(super) fn demand(file: &Arc<OpenFile>) -> FetchPurpose {
     FetchPurpose::Demand(TrafficClass::Interactive, Arc::downgrade(file))
 }
 
-/// The byte at an offset of every file.
+/// Returns the byte that every file has at `offset`.
 pub(super) fn byte_at(offset: u64) -> u8 {
     (offset % 251) as u8
 }
@@ -87,7 +87,7 @@ pub(super) fn no_listener() -> Arc<dyn FetchListener> {
     Arc::new(NoListener)
 }
 
-/// A fetcher that keeps its requests for the test to fulfill.
+/// A fetcher that collects its requests. The test fulfills them.
 #[derive(Default)]
 pub(super) struct ManualFetcher {
     requests: Mutex<Vec<FetchRequest>>,
@@ -100,13 +100,13 @@ impl StartFetch for ManualFetcher {
 }
 
 impl ManualFetcher {
-    /// Takes the oldest request that has not been taken.
+    /// Removes and returns the oldest request.
     pub(super) fn take(&self) -> Option<FetchRequest> {
         let mut requests = self.requests.lock();
         (!requests.is_empty()).then(|| requests.remove(0))
     }
 
-    /// Takes the only request.
+    /// Removes and returns the only request.
     pub(super) fn take_only(&self) -> FetchRequest {
         let request = self.take().expect("a request");
         assert!(self.take().is_none(), "one request only");
@@ -114,8 +114,8 @@ impl ManualFetcher {
     }
 }
 
-/// Delivers all bytes of a request, as a range fetch does. Returns whether none of them were taken
-/// over by another request.
+/// Delivers all bytes of a request, as a range fetch does. Returns `false` if another request has
+/// taken over some of them.
 pub(super) fn fulfill(mut request: FetchRequest) -> bool {
     for fetch in request.fetches.clone() {
         if !request.is_registered(&fetch) {
@@ -129,7 +129,7 @@ pub(super) fn fulfill(mut request: FetchRequest) -> bool {
     true
 }
 
-/// A loader without a disk, and its fetcher.
+/// Creates a loader without a disk cache, and its fetcher.
 pub(super) fn loader(
     memory: u64,
     runtime: &tokio::runtime::Handle,
@@ -144,7 +144,7 @@ pub(super) fn loader(
     (Arc::new(loader), fetcher)
 }
 
-/// A span in units of a sixteenth of a block.
+/// Returns a span. `start` and `end` are in units of a sixteenth of a block.
 pub(super) fn span(start: u64, end: u64) -> BlockSpan {
     const UNIT: u64 = BLOCK_LENGTH / 16;
     BlockSpan::new(start * UNIT, end * UNIT)

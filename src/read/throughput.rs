@@ -1,4 +1,4 @@
-//! How many bytes arrive for a handle, over how many connections.
+//! Measures how many bytes arrive for a handle, and over how many connections.
 
 use tokio::time::Instant;
 
@@ -17,26 +17,27 @@ pub(super) struct ThroughputMeter {
 struct ConnectionTime {
     delivering: usize,
     since: Instant,
-    /// Seconds up to `since` in which connections delivered, added up over all of them.
+    /// The seconds up to `since` in which connections delivered bytes, summed over all connections.
     seconds: f64,
 }
 
-/// What a [`ThroughputMeter`] shows at one moment.
+/// The values of a [`ThroughputMeter`] at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MeterReading {
     pub(super) at: Instant,
-    /// Bytes so far.
+    /// Number of bytes that have arrived.
     pub(super) bytes: u64,
-    /// Seconds that connections have delivered so far, each from its first byte to its last. The
-    /// wait for a reply is not included: it says nothing about the throughput of a connection.
+    /// The seconds in which connections have delivered bytes, summed over all connections. Each
+    /// connection counts from its first byte to its last. The wait for a reply is not included,
+    /// because it does not show the throughput of a connection.
     pub(super) seconds: f64,
-    /// Connections that deliver now.
+    /// Number of connections that are delivering bytes.
     pub(super) delivering: usize,
-    /// Whether a read waits for its bytes now.
+    /// Whether a read is waiting for its bytes.
     pub(super) has_waiter: bool,
 }
 
-/// A read that waits for its bytes, until it is dropped.
+/// A read that is waiting for its bytes. Dropping this value ends the wait.
 #[derive(Debug)]
 pub(super) struct Waiter<'a>(&'a ThroughputMeter);
 
@@ -60,7 +61,7 @@ impl ThroughputMeter {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Counts a read that begins to wait for its bytes.
+    /// Counts a read that starts to wait for its bytes.
     pub(super) fn add_waiter(&self) -> Waiter<'_> {
         self.waiters.fetch_add(1, Ordering::Relaxed);
         Waiter(self)
@@ -73,7 +74,7 @@ impl ThroughputMeter {
         connections.delivering += 1;
     }
 
-    /// Uncounts a connection that has delivered its last byte.
+    /// Removes a connection that has delivered its last byte from the count.
     pub(super) fn remove_connection(&self) {
         let mut connections = self.connections.lock();
         connections.advance(Instant::now());
