@@ -8,8 +8,8 @@ use super::open_file::OpenFile;
 use super::stream::StreamId;
 use crate::http::{Priority, TrafficClass};
 
-/// The purpose of a fetch. It determines the priority, the budget, and the handle whose meter counts
-/// the bytes.
+/// The purpose of a fetch. It determines the priority, the budget, and the handle whose meter
+/// counts the bytes.
 #[derive(Clone, Debug)]
 pub(super) enum FetchPurpose {
     /// A reader of the handle is waiting for the bytes.
