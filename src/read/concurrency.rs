@@ -83,7 +83,7 @@ impl ConcurrencyController {
 
     /// Returns the number of connections that measurements have confirmed; `None` while other
     /// readers limit it.
-    pub(super) fn useful(&self) -> Option<usize> {
+    pub(super) fn proven_connections(&self) -> Option<usize> {
         (self.limit == self.maximum).then_some(self.current)
     }
 
@@ -190,12 +190,12 @@ mod tests {
     fn limit_by_other_readers_is_not_remembered() {
         let mut controller = controller(8, 8);
         controller.set_limit(2);
-        assert_eq!((controller.current(), controller.useful()), (2, None));
+        assert_eq!((controller.current(), controller.proven_connections()), (2, None));
         measure(&mut controller, |connections| connections as u64 * 12 * MIB, 5);
         assert_eq!(controller.current(), 2);
         controller.set_limit(100);
         measure(&mut controller, |connections| connections as u64 * 12 * MIB, 3);
-        assert_eq!((controller.current(), controller.useful()), (8, Some(8)));
+        assert_eq!((controller.current(), controller.proven_connections()), (8, Some(8)));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// Decides what to prefetch.
 ///
-/// Lock order: the access pattern of a handle, then `useful_connections`. Neither lock is held
+/// Lock order: the access pattern of a handle, then `proven_connections`. Neither lock is held
 /// during a call of the loader.
 pub(super) struct Prefetcher {
     loader: Arc<BlockLoader>,
@@ -29,7 +29,7 @@ pub(super) struct Prefetcher {
     /// Number of handles with chunks in flight, which share the memory budget and the connections.
     active_readers: Arc<AtomicUsize>,
     /// The number of connections that measurements confirmed for the last reader of each source.
-    useful_connections: Mutex<HashMap<SourceName, usize>>,
+    proven_connections: Mutex<HashMap<SourceName, usize>>,
 }
 
 impl Prefetcher {
@@ -38,7 +38,7 @@ impl Prefetcher {
             loader,
             max_connections,
             active_readers: Arc::default(),
-            useful_connections: Mutex::default(),
+            proven_connections: Mutex::default(),
         })
     }
 
@@ -51,8 +51,8 @@ impl Prefetcher {
     /// connections after one growth step: the last reader may have been a copy, and this one may be
     /// a player.
     pub(super) fn new_pattern(&self, source: &SourceName) -> AccessPattern {
-        let useful = self.useful_connections.lock().get(source).copied();
-        let first = useful.map_or(1, |useful| useful.min(FIRST_GROWTH));
+        let proven = self.proven_connections.lock().get(source).copied();
+        let first = proven.map_or(1, |proven| proven.min(FIRST_GROWTH));
         AccessPattern::new(first, self.max_connections)
     }
 
@@ -149,9 +149,9 @@ impl FetchListener for Prefetcher {
             let mut pattern = file.pattern.lock();
             let Some(stream) = pattern.get(id) else { return };
             stream.record_chunk_end();
-            if let Some(connections) = stream.useful_connections() {
+            if let Some(connections) = stream.proven_connections() {
                 let source = file.content.recording.id.source.clone();
-                self.useful_connections.lock().insert(source, connections);
+                self.proven_connections.lock().insert(source, connections);
             }
         }
         self.fill_window(file, id);
@@ -245,8 +245,8 @@ mod tests {
         setup.prefetcher.clone().on_chunk_end(&setup.file, stream);
         let next: Vec<_> = setup.spans();
         assert!(next.iter().all(|span| span.start >= 2 * BLOCK_LENGTH), "{next:?}");
-        let useful = setup.prefetcher.useful_connections.lock();
-        assert_eq!(useful.get(&setup.file.content.recording.id.source), Some(&1));
+        let proven = setup.prefetcher.proven_connections.lock();
+        assert_eq!(proven.get(&setup.file.content.recording.id.source), Some(&1));
     }
 
     #[tokio::test(start_paused = true)]
@@ -308,13 +308,13 @@ mod tests {
     async fn new_reader_begins_with_few_useful_connections() {
         let setup = Setup::new(SIZE);
         let source = setup.file.content.recording.id.source.clone();
-        for (useful, first) in [(None, 1), (Some(1), 1), (Some(2), 2), (Some(8), FIRST_GROWTH)] {
-            setup.prefetcher.useful_connections.lock().clear();
-            if let Some(useful) = useful {
-                setup.prefetcher.useful_connections.lock().insert(source.clone(), useful);
+        for (proven, first) in [(None, 1), (Some(1), 1), (Some(2), 2), (Some(8), FIRST_GROWTH)] {
+            setup.prefetcher.proven_connections.lock().clear();
+            if let Some(proven) = proven {
+                setup.prefetcher.proven_connections.lock().insert(source.clone(), proven);
             }
             let pattern = setup.prefetcher.new_pattern(&source);
-            assert_eq!(pattern.first_connections(), first, "{useful:?}");
+            assert_eq!(pattern.first_connections(), first, "{proven:?}");
         }
     }
 }

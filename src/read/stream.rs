@@ -173,8 +173,8 @@ impl Stream {
 
     /// Returns the number of connections that measurements have confirmed; `None` while other
     /// readers limit it.
-    pub(super) fn useful_connections(&self) -> Option<usize> {
-        self.connections.useful()
+    pub(super) fn proven_connections(&self) -> Option<usize> {
+        self.connections.proven_connections()
     }
 
     /// Cancels the chunks in flight because the reader continues elsewhere in the file.
