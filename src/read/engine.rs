@@ -137,7 +137,8 @@ impl Engine {
         let content = &file.content;
         let head = BlockIndex(0).span(content.recording.size);
         if self.caches.memory.reach(content.key(BlockIndex(0)), 0) as u64 >= head.end {
-            // The block was read before, and a later request failed. One byte shows the size.
+            // The block was read before, and a later request failed. A request for one byte shows
+            // the size.
             let Recording { id, version, body, .. } = &content.recording;
             if let Ok(size) = self.find_size(id, *version, *body).await {
                 self.record_size(content, size);
