@@ -279,7 +279,11 @@ impl WebexSite {
         let kept = request
             .query
             .split('&')
-            .filter(|field| !field.starts_with("max=") && !field.starts_with("cursor="));
+            .filter(|field| !field.starts_with("max=") && !field.starts_with("cursor="))
+            .filter(|field| {
+                let name = field.split('=').next().unwrap_or_default();
+                archive.lacking_in_next_pages.iter().all(|lacking| lacking != name)
+            });
         let most = if archive.null_pages { "null".to_owned() } else { most.to_string() };
         let fields: Vec<String> = kept
             .map(str::to_owned)

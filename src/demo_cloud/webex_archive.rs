@@ -12,6 +12,8 @@ pub struct WebexArchive {
     /// Whether URLs of next pages contain `max=null`, which the API then rejects (webexpythonsdk,
     /// `restsession.py`).
     pub null_pages: bool,
+    /// The parameters that URLs of next pages lack (webexpythonsdk, issue 168).
+    pub lacking_in_next_pages: Vec<String>,
     /// Whether the owner of the token is a compliance officer, who may list transcripts of the
     /// site.
     pub is_compliance_officer: bool,

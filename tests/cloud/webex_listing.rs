@@ -303,6 +303,45 @@ async fn hosts_of_an_earlier_run_are_restored() {
     );
 }
 
+/// 150 recordings of a host and as many of the token's owner.
+fn two_hosts(lacking: &[&str]) -> WebexArchive {
+    let mut archive = WebexArchive::empty();
+    archive.lacking_in_next_pages = lacking.iter().map(|name| (*name).to_owned()).collect();
+    for number in 0..150 {
+        archive.recordings.push(of("ana@example.org", &format!("ana{number}")));
+        archive.recordings.push(of("owner@example.org", &format!("own{number}")));
+    }
+    archive
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn next_page_without_host_keeps_the_host() {
+    for lacking in [&["hostEmail"][..], &["from", "to", "hostEmail"], &[]] {
+        let cloud = cloud(two_hosts(lacking));
+        let webex = webex_with(&cloud, app(&cloud), |options| {
+            options.config.users = vec!["ana@example.org".into()]
+        });
+        let listing = webex.list(last_days(5)).await.unwrap();
+        assert!(listing.failed.is_empty(), "{:?}", listing.failed);
+        assert_eq!(listing.meetings.len(), 150, "{lacking:?}");
+        assert!(listing.meetings.iter().all(|meeting| meeting.id.as_str().starts_with("ana")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn later_page_of_another_host_makes_the_window_incomplete() {
+    let cloud = cloud(two_hosts(&[]));
+    let webex = webex_with(&cloud, app(&cloud), |options| {
+        options.config.users = vec!["ana@example.org".into()]
+    });
+    let body = r#"{"items":[{"id":"own1","hostEmail":"owner@example.org"}]}"#;
+    cloud.inject(on_lists(u32::MAX).after(1).does(api_reply(200, body, &[])));
+    let listing = webex.list(last_days(5)).await.unwrap();
+    assert_eq!(listing.failed.len(), 1, "{:?}", listing.failed);
+    assert!(listing.failed[0].1.to_string().contains("another host"), "{:?}", listing.failed);
+    assert!(listing.meetings.iter().all(|meeting| meeting.id.as_str().starts_with("ana")));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_host_is_requested_once() {
     let cloud = cloud(WebexArchive::many(20, 20));

@@ -132,6 +132,25 @@ async fn all_pages_of_users_are_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn listed_user_without_recordings_has_an_empty_list() {
+    let cloud = cloud();
+    let body = r#"{"code":1001,"message":"User does not exist: new@all.example.org."}"#.into();
+    let content_type = "application/json".into();
+    let unknown = Effect::Status { status: 404, body, content_type, headers: Vec::new() };
+    for part in ["/users/id-new/", "/users/new@all"] {
+        cloud.inject(Trigger::always(Server::Api).on(part).does(unknown.clone()));
+    }
+    let zoom = zoom_with(&cloud, &["*@all.example.org"], app(&cloud));
+    assert_eq!(topics(&zoom).await, names(&["ana", "ben", "left"]));
+    let trash = zoom.list_trash(last_days()).await.unwrap();
+    assert!(trash.failed.is_none(), "{:?}", trash.failed);
+    // A configured name that Zoom does not know is a mistake.
+    let zoom = zoom_with(&cloud, &["new@all.example.org", "*@all.example.org"], app(&cloud));
+    let listing = zoom.list(last_days()).await.unwrap();
+    assert_eq!(listing.failed.len(), 1, "{:?}", listing.failed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn list_of_users_begins_again_after_expired_token() {
     let options =
         DemoCloudOptions { archive: archive(), page_cap: 2, ..DemoCloudOptions::default() };

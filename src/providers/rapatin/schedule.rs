@@ -101,6 +101,12 @@ async fn fetch_pages(
         let read = Page::read(reply).ok_or_else(|| {
             ProviderError::unavailable("Rapatin sent a schedule without meetings; check api_url")
         })?;
+        // The next page in its place would be the same as the last one, and meetings be missing.
+        if let Some(other) = read.number.filter(|number| *number != page) {
+            return Err(ProviderError::unavailable(format!(
+                "Rapatin sent page {other} of the schedule in place of page {page}"
+            )));
+        }
         last_page = read.pages.unwrap_or(last_page);
         guard.record_items(read.entries.iter().map(|entry| entry.meeting.as_str()));
         schedule.add(read.entries);

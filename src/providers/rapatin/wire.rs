@@ -106,6 +106,8 @@ pub(crate) struct File {
 pub(crate) struct Page {
     /// The entries that name a meeting.
     pub(crate) entries: Vec<Entry>,
+    /// The number of this page, if the reply has it.
+    pub(crate) number: Option<i64>,
     /// The number of pages, if the reply has it.
     pub(crate) pages: Option<i64>,
 }
@@ -113,7 +115,8 @@ pub(crate) struct Page {
 impl Page {
     /// Returns `None` if the reply is not a page.
     pub(crate) fn read(mut reply: Map<String, Value>) -> Option<Self> {
-        let pages = pages(&reply);
+        let number = paging(&reply, &["current_page"]);
+        let pages = paging(&reply, &["last_page", "total_pages"]);
         let items = match reply.remove("data")? {
             Value::Array(items) => items,
             Value::Object(mut data) => {
@@ -126,13 +129,13 @@ impl Page {
             Value::Null => Vec::new(),
             _ => return None,
         };
-        Some(Self { entries: items.into_iter().flat_map(entries).collect(), pages })
+        Some(Self { entries: items.into_iter().flat_map(entries).collect(), number, pages })
     }
 }
 
-/// Returns the number of pages. Paging is not documented. Similar APIs have `last_page` or
-/// `total_pages`, at the top or below `meta` or `pagination`.
-fn pages(reply: &Map<String, Value>) -> Option<i64> {
+/// Returns the first number among the fields `names`. Paging is not documented. Similar APIs have
+/// `current_page` and `last_page` or `total_pages`, at the top or below `meta` or `pagination`.
+fn paging(reply: &Map<String, Value>, names: &[&str]) -> Option<i64> {
     fn below<'a>(
         object: Option<&'a Map<String, Value>>,
         name: &str,
@@ -143,9 +146,7 @@ fn pages(reply: &Map<String, Value>) -> Option<i64> {
     let places =
         [reply, data].map(|object| [object, below(object, "meta"), below(object, "pagination")]);
     places.into_iter().flatten().flatten().find_map(|place| {
-        ["last_page", "total_pages"]
-            .iter()
-            .find_map(|name| place.get(*name).and_then(serde_lenient::as_integer))
+        names.iter().find_map(|name| place.get(*name).and_then(serde_lenient::as_integer))
     })
 }
 

@@ -1,6 +1,6 @@
 //! Lists the recordings of a span of days, and those in the recycle bin.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 use jiff::ToSpan;
@@ -158,6 +158,32 @@ pub(crate) fn midnight(day: Date) -> String {
     format!("{day}T00:00:00Z")
 }
 
+/// The hosts of the recordings of one list.
+///
+/// A next page that no longer filters by host would show the recordings of others as those of the
+/// requested host, in the place of its own. The first page may have other addresses: a host can
+/// have several.
+struct ListedHosts<'a> {
+    requested: Option<&'a str>,
+    first_page: Option<HashSet<String>>,
+}
+
+impl ListedHosts<'_> {
+    /// Checks the recordings of the next page.
+    fn check(&mut self, recordings: &[wire::Recording]) -> Result<(), ()> {
+        let Some(requested) = self.requested else { return Ok(()) };
+        let mut hosts = recordings.iter().filter_map(|recording| recording.host_email.as_deref());
+        let Some(known) = &self.first_page else {
+            self.first_page = Some(hosts.map(str::to_ascii_lowercase).collect());
+            return Ok(());
+        };
+        let is_known = |host: &str| {
+            host.eq_ignore_ascii_case(requested) || known.contains(&host.to_ascii_lowercase())
+        };
+        if hosts.all(is_known) { Ok(()) } else { Err(()) }
+    }
+}
+
 /// Lists the windows of one list.
 struct Lister<'a> {
     api: &'a Api,
@@ -196,6 +222,7 @@ impl Lister<'_> {
         query.extend(self.list.is_trash.then_some(("status", "deleted")));
         let first = self.api.url(self.list.path, &query)?;
         let mut pages = Pages::new(self.api, self.list.subject(), self.list.scope, first);
+        let mut hosts = ListedHosts { requested: self.list.host.as_deref(), first_page: None };
         while let Some(reply) = pages.next().await? {
             let page =
                 Page::read(reply).ok_or_else(|| pages.bad_reply("sent a list without items"))?;
@@ -208,6 +235,9 @@ impl Lister<'_> {
                     pages.bad_reply(&format!("listed {count} recordings that cannot be read")),
                 );
             }
+            hosts.check(&page.recordings).map_err(|()| {
+                pages.bad_reply("listed recordings of another host on a later page")
+            })?;
             pages.record_items(page.recordings.iter().map(wire::Recording::id));
             let present = page.recordings.iter().filter(|recording| self.list.contains(recording));
             report.items.extend(present.map(|recording| ListedRecording {

@@ -29,6 +29,7 @@ pub(crate) struct Pages<'a> {
     /// What is listed, as in "the list of recordings".
     subject: String,
     scope: &'static str,
+    first: SecretUrl,
     next: NextPage,
     page_size: u32,
     smaller: Skip<array::IntoIter<u32, 4>>,
@@ -56,7 +57,8 @@ impl<'a> Pages<'a> {
             api,
             subject,
             scope,
-            next: NextPage::First(first),
+            next: NextPage::First(first.clone()),
+            first,
             page_size: MAX_PAGE,
             smaller: PAGE_SIZES.into_iter().skip(1),
             guard: PageGuard::new(LIMITS),
@@ -119,6 +121,9 @@ impl<'a> Pages<'a> {
                 self.subject
             );
             ProviderError::unavailable(message).with_hint("Check api_url.")
+        })?;
+        let next = paging::with_filters_of(&self.first, &next).map_err(|other| {
+            self.bad_reply(&format!("named a next page with another {}", other.0))
         })?;
         let url = paging::repaired(&next, self.page_size);
         self.guard

@@ -1,5 +1,5 @@
 //! The URL of the next page, as the `Link` header has it (RFC 8288). It is used unchanged, except
-//! for one defect that has been seen.
+//! for two defects that have been seen: a page size that is not a number, and missing filters.
 
 use crate::model::SecretUrl;
 
@@ -77,6 +77,37 @@ pub(crate) fn with_page_size(page: &SecretUrl, page_size: u32) -> SecretUrl {
     SecretUrl::new(url)
 }
 
+/// A next page that filters by another value than the first one. It belongs to another list.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct OtherFilter(pub(crate) String);
+
+/// Returns a next page with the parameters of the first page that it lacks. Webex has named next
+/// pages without `hostEmail` (webexpythonsdk, issue 168), which list the recordings of the token's
+/// owner from there on.
+pub(crate) fn with_filters_of(
+    first: &SecretUrl,
+    next: &SecretUrl,
+) -> Result<SecretUrl, OtherFilter> {
+    /// The parameters whose value a continuation has no reason to change. Times may be those of the
+    /// rest of the list.
+    const FIXED: [&str; 4] = ["hostEmail", "meetingId", "siteUrl", "status"];
+    let mut lacking = Vec::new();
+    for (name, value) in first.expose().query_pairs() {
+        match next.expose().query_pairs().find(|(other, _)| *other == name) {
+            Some((_, other)) if FIXED.contains(&&*name) && !other.eq_ignore_ascii_case(&value) => {
+                return Err(OtherFilter(name.into_owned()));
+            }
+            Some(_) => {}
+            None => lacking.push((name, value)),
+        }
+    }
+    let mut url = next.expose().clone();
+    if !lacking.is_empty() {
+        url.query_pairs_mut().extend_pairs(lacking);
+    }
+    Ok(SecretUrl::new(url))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -142,6 +173,27 @@ mod tests {
         let fewer =
             with_page_size(&page("https://x.org/r?from=2026-10-01T00%3A00%3A00Z&max=100"), 25);
         assert_eq!(fewer.expose().as_str(), "https://x.org/r?max=25&from=2026-10-01T00%3A00%3A00Z");
+    }
+
+    #[test]
+    fn next_page_keeps_the_filters_of_the_first() {
+        let first =
+            "https://x.org/r?max=100&from=2026-10-01&hostEmail=ana%40example.org&status=deleted";
+        let with = |next: &str| {
+            with_filters_of(&page(first), &page(next)).map(|url| url.expose().to_string())
+        };
+        let whole = "https://x.org/r?hostEmail=Ana@example.org&max=50&from=2026-10-09&status=deleted&cursor=a%2Bb";
+        assert_eq!(with(whole).as_deref(), Ok(whole));
+        assert_eq!(
+            with("https://x.org/r?max=100&cursor=a%2Bb").as_deref(),
+            Ok(
+                "https://x.org/r?max=100&cursor=a%2Bb&from=2026-10-01&hostEmail=ana%40example.org&status=deleted"
+            )
+        );
+        assert_eq!(
+            with("https://x.org/r?hostEmail=bo@example.org"),
+            Err(OtherFilter("hostEmail".into()))
+        );
     }
 
     proptest! {

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::api::{Api, unexpected};
+use super::api::{Api, ApiError, unexpected};
 use super::mapping::{self, MappedMeeting};
 use super::pages::Pages;
 use super::recording_owner::RecordingOwner;
@@ -173,7 +173,16 @@ impl Lister<'_> {
         let query = [("from", from.as_str()), ("to", to.as_str())];
         let mut pages = Pages::new(self.api, &path, query, &subject, PAGE_LIMITS);
         let mut covered = None;
-        while let Some(reply) = pages.next().await.map_err(|error| error.about(&subject))? {
+        loop {
+            let reply = match pages.next().await {
+                Ok(Some(reply)) => reply,
+                Err(ApiError::Refused(refusal)) if self.owner.has_nothing(&refusal) => {
+                    report.has_page = true;
+                    break;
+                }
+                Ok(None) => break,
+                Err(error) => return Err(error.about(&subject)),
+            };
             let page = Page::read(reply.object)
                 .ok_or_else(|| pages.unexpected("sent a listing without meetings"))?;
             covered.get_or_insert_with(|| page.covers(range));

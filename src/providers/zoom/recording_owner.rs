@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use super::api::{Api, ApiError, RateLimitLabel};
 use super::pages::Pages;
 use super::path_segment;
+use super::refusal::Refusal;
 use super::wire::{self, User};
 use crate::http::Priority;
 use crate::providers::ProviderError;
@@ -33,8 +34,10 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) enum RecordingOwner {
     /// All users of the account.
     Account,
-    /// One user: `me`, an id, or an e-mail address.
+    /// One configured user: `me`, an id, or an e-mail address.
     User(String),
+    /// A user of the account's list who matches a pattern, by id or e-mail address.
+    ListedUser(String),
 }
 
 impl RecordingOwner {
@@ -42,7 +45,9 @@ impl RecordingOwner {
     pub(crate) fn path(&self) -> String {
         match self {
             Self::Account => "/accounts/me/recordings".into(),
-            Self::User(user) => format!("/users/{}/recordings", path_segment::user(user)),
+            Self::User(user) | Self::ListedUser(user) => {
+                format!("/users/{}/recordings", path_segment::user(user))
+            }
         }
     }
 
@@ -50,8 +55,14 @@ impl RecordingOwner {
     pub(crate) fn subject(&self) -> String {
         match self {
             Self::Account => "the recordings of the whole account".into(),
-            Self::User(user) => format!("user {user}"),
+            Self::User(user) | Self::ListedUser(user) => format!("user {user}"),
         }
+    }
+
+    /// Whether a refused list is an empty one. Zoom lists users that it does not know when their
+    /// recordings are requested: pending ones, and those who have just left.
+    pub(crate) fn has_nothing(&self, refusal: &Refusal) -> bool {
+        matches!(self, Self::ListedUser(_)) && refusal.is_of_unknown_user()
     }
 }
 
@@ -80,7 +91,11 @@ pub(crate) async fn resolve_users(
     let is_all = configured.iter().any(|name| name == ALL);
     let (patterns, names): (Vec<&String>, Vec<&String>) =
         configured.iter().partition(|name| *name == ALL || name.contains(['*', '?', '[']));
-    let mut owners: Vec<_> = names.into_iter().cloned().map(RecordingOwner::User).collect();
+    let is_configured = |owner: &RecordingOwner| match owner {
+        RecordingOwner::ListedUser(user) => names.contains(&user),
+        RecordingOwner::Account | RecordingOwner::User(_) => false,
+    };
+    let mut owners: Vec<_> = names.iter().copied().cloned().map(RecordingOwner::User).collect();
     if !patterns.is_empty() {
         let patterns: Vec<_> = patterns
             .iter()
@@ -90,7 +105,8 @@ pub(crate) async fn resolve_users(
             |email: &str| patterns.iter().any(|pattern| pattern.matches(&email.to_lowercase()));
         for user in list_users(api).await? {
             if is_all || user.email.as_deref().is_some_and(matches) {
-                owners.extend(user.id.or(user.email).map(RecordingOwner::User));
+                let listed = user.id.or(user.email).map(RecordingOwner::ListedUser);
+                owners.extend(listed.filter(|listed| !is_configured(listed)));
             }
         }
     }

@@ -70,6 +70,11 @@ impl Refusal {
             && self.code.is_none_or(|code| !APP_CODES.contains(&code) && code != SCOPES)
     }
 
+    /// Whether the account has no such user.
+    pub(crate) fn is_of_unknown_user(&self) -> bool {
+        matches!(self.code, Some(1001 | 1010))
+    }
+
     /// Whether scopes are missing.
     pub(crate) fn is_of_scope(&self) -> bool {
         self.missing_scopes.is_some()

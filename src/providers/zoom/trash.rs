@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::api::Api;
+use super::api::{Api, ApiError};
 use super::mapping::{self, MappedMeeting};
 use super::pages::Pages;
 use super::recording_owner::RecordingOwner;
@@ -99,7 +99,15 @@ async fn list_owner(
     for trash_type in TRASH_TYPES {
         let query = [("trash", "true"), ("trash_type", trash_type)];
         let mut pages = Pages::new(api, &path, query, &subject, PAGE_LIMITS);
-        while let Some(reply) = pages.next().await.map_err(|error| error.about(&subject))? {
+        loop {
+            let reply = match pages.next().await {
+                Ok(Some(reply)) => reply,
+                Err(ApiError::Refused(refusal)) if owner.has_nothing(&refusal) => {
+                    return Ok(Vec::new());
+                }
+                Ok(None) => break,
+                Err(error) => return Err(error.about(&subject)),
+            };
             let page = Page::read(reply.object)
                 .ok_or_else(|| pages.unexpected("sent a list without meetings"))?;
             if page.unreadable > 0 {
