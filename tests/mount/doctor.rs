@@ -180,7 +180,8 @@ fn cache_directory_is_tested_and_left_empty() {
         let (code, text) = check(impossible);
         assert_eq!(code, Some(3), "{impossible}\n{text}");
         assert!(
-            text.contains("FAILURE  cache directory: the cache") && text.contains("--cache-dir"),
+            text.contains("FAILURE  cache directory: cannot use the cache")
+                && text.contains("--cache-dir"),
             "{text}"
         );
     }

@@ -251,7 +251,11 @@ fn mount_in_another_namespace_is_reported() {
         let message = failure(&mut unmount_commands(&rig)[0], 4);
         assert!(message.contains(&format!("sleep (process {})", holder.id())), "{message}");
         let status = run(rig.meetfs().arg("status"), COMMAND_TIMEOUT);
-        assert!(text(&status).contains("UNMOUNTED, but still in use: "), "{}", text(&status));
+        assert!(
+            text(&status).contains("NOT MOUNTED HERE, in use elsewhere: "),
+            "{}",
+            text(&status)
+        );
         drop(holder);
         assert_nothing_left(&rig, COMMAND_TIMEOUT);
         let message = failure(&mut unmount_commands(&rig)[0], 1);

@@ -210,7 +210,7 @@ impl MountReport {
         );
         if let Some(users) = &self.held_by {
             // Writing to a string does not fail.
-            let _ = writeln!(text, "  UNMOUNTED, but still in use: {users}");
+            let _ = writeln!(text, "  NOT MOUNTED HERE, in use elsewhere: {users}");
         }
         for source in &self.sources {
             source.write(&mut text, wall);
@@ -459,7 +459,7 @@ mod tests {
         assert_eq!(
             report().as_text(&wall),
             "/mnt/m  process 42, since 2026-10-05 03:30:00 +0530, meetfs 1.2.3\n  \
-               UNMOUNTED, but still in use: cat (process 7) uses it\n  \
+               NOT MOUNTED HERE, in use elsewhere: cat (process 7) uses it\n  \
                acme  zoom, 1 meeting in 1200 files, 3.0 GiB\n          \
                        excluded by the filter: 2 meetings, and 0 files of other meetings\n          \
                        deleted upstream, served from the cache: 1 meeting\n          \
