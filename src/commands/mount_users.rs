@@ -182,7 +182,9 @@ impl Search {
 
     fn nothing(&self) -> String {
         if self.is_complete {
-            "no process is seen to use it; an overlay, a loop device or an NFS export can".into()
+            "no process is seen to use it; an overlay, a loop device, an NFS export or a mount \
+             namespace without processes can"
+                .into()
         } else {
             "no process of yours uses it; a program of another user may".into()
         }

@@ -403,8 +403,9 @@ fn runtime_directory_of_another_user_is_left_out() {
     assert!(output.status.success(), "{}", text(&output));
     assert_eq!(std::fs::read_dir(&session).expect("a directory").count(), 0);
     for words in [["status"], ["refresh"], ["expiring"]] {
-        // A command finds it with the variable, without it, and with one that leads nowhere.
-        for variable in [Some(session.as_path()), None, Some(std::path::Path::new("/nowhere"))] {
+        // A command finds it with the variable, without it, and with one that names a file.
+        let file = rig.config_path();
+        for variable in [Some(session.as_path()), None, Some(file.as_path())] {
             let mut command = rig.meetfs();
             command.args(words).arg(&rig.mountpoint);
             match variable {

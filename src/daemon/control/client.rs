@@ -166,6 +166,7 @@ fn has_no_daemon(error: &std::io::Error) -> bool {
         ErrorKind::NotFound
             | ErrorKind::ConnectionRefused
             | ErrorKind::PermissionDenied
+            | ErrorKind::NotADirectory
             | ErrorKind::InvalidInput
     )
 }
