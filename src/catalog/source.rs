@@ -143,42 +143,19 @@ impl Source {
     pub(super) fn counts(&self) -> SourceCounts {
         let mut counts = SourceCounts::default();
         for entry in self.meetings.values() {
-            if !self.filter.shows(&entry.meeting) {
+            if self.filter.shows(&entry.meeting) {
+                let files = entry.meeting.files.iter();
+                counts.hidden_files +=
+                    files.filter(|file| !self.filter.shows_file(file)).count() as u64;
+            } else {
                 counts.hidden_meetings += 1;
-                continue;
-            }
-            counts.meetings += 1;
-            for file in &entry.meeting.files {
-                if !self.filter.shows_file(file) {
-                    counts.hidden_files += 1;
-                } else if file.availability == Availability::Ready
-                    && let Some(size) = self.size(&entry.meeting.id, file)
-                {
-                    counts.files += 1;
-                    counts.bytes = counts.bytes.saturating_add(size);
-                }
             }
         }
-        self.count_retained(&mut counts);
-        let trashed = self.trash_views().filter(|view| view.meeting(&self.filter).is_some());
-        counts.in_trash = trashed.count() as u64;
+        let kept = self.retained.iter().filter(|retained| {
+            !retained.cached.is_empty() && self.filter.shows(&retained.visible_meeting())
+        });
+        counts.kept_deleted = kept.count() as u64;
         counts
-    }
-
-    fn count_retained(&self, counts: &mut SourceCounts) {
-        for retained in self.retained.iter() {
-            let meeting = retained.visible_meeting();
-            if retained.cached.is_empty() || !self.filter.shows(&meeting) {
-                continue;
-            }
-            counts.kept_deleted += 1;
-            counts.meetings += u64::from(!self.meetings.contains_key(&meeting.id));
-            for file in meeting.files.iter().filter(|file| retained.cached.contains(&file.id.key)) {
-                counts.files += u64::from(self.filter.shows_file(file));
-                let size = self.size(&meeting.id, file).unwrap_or_default();
-                counts.bytes = counts.bytes.saturating_add(size);
-            }
-        }
     }
 
     /// Returns the measured or the declared size of a file.

@@ -1,11 +1,14 @@
 //! A tree before its nodes have inode numbers.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::inode::{Identity, Ino};
 use super::node::{Content, Node};
+use super::source_totals::SourceTotals;
+use crate::model::SourceName;
 
 /// The nodes of a tree before they have inode numbers. Until then, `ino` and `parent` are positions
 /// in the draft.
@@ -18,6 +21,7 @@ use super::node::{Content, Node};
 pub(super) struct SnapshotDraft {
     nodes: Vec<Node>,
     identities: Vec<Identity>,
+    pub(super) sources: HashMap<SourceName, SourceTotals>,
 }
 
 impl SnapshotDraft {
@@ -25,7 +29,7 @@ impl SnapshotDraft {
     pub(super) fn with_capacity(additional: usize) -> Self {
         let capacity = additional + 1;
         let (nodes, identities) = (Vec::with_capacity(capacity), Vec::with_capacity(capacity));
-        let mut draft = Self { nodes, identities };
+        let mut draft = Self { nodes, identities, sources: HashMap::new() };
         draft.add(
             0,
             "".into(),
@@ -67,7 +71,7 @@ impl SnapshotDraft {
             let position = usize::try_from(position.0).ok();
             position.and_then(|position| inos.get(position)).copied().unwrap_or(Ino::ROOT)
         };
-        let Self { mut nodes, identities } = self;
+        let Self { mut nodes, identities, .. } = self;
         drop(identities);
         for node in &mut nodes {
             (node.ino, node.parent) = (assigned(node.ino), assigned(node.parent));

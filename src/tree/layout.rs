@@ -13,7 +13,8 @@ use super::inode::Identity;
 use super::meeting_files::{DOCUMENT_NAME, DisplayedFile, PARTICIPANTS_NAME};
 use super::name::legal_name;
 use super::node::Content;
-use crate::model::{Meeting, MeetingContents, SourceContents, SourceName};
+use super::source_totals::SourceTotals;
+use crate::model::{Availability, Meeting, MeetingContents, SourceContents, SourceName};
 
 /// The topic of a meeting whose own has no legal character.
 const DEFAULT_TOPIC: &str = "Untitled meeting";
@@ -78,16 +79,24 @@ impl Layout<'_> {
         for (contents, start) in self.with_local_start(source.current) {
             years.entry(start.year()).or_default().push((contents, start));
         }
+        let mut totals = SourceTotals::default();
         let newest = years.iter().filter_map(|(year, meetings)| {
             let year = year_name(*year);
             let identity = Identity::of(&[b"year", name_bytes, year.as_bytes()]);
-            self.add_meetings(directory, name, (&year, identity), meetings, suffix)
+            let count = |meeting: &'_ Meeting, files: &'_ [DisplayedFile<'_>]| {
+                count_meeting(&mut totals, meeting, files);
+            };
+            self.add_meetings(directory, name, (&year, identity), meetings, suffix, count)
         });
         let newest = newest.max();
         let identity = Identity::of(&[b"trash", name_bytes]);
         let trashed = self.with_local_start(source.trashed);
         let trash = (TRASH_DIRECTORY, identity);
-        let newest = newest.max(self.add_meetings(directory, name, trash, &trashed, suffix));
+        let count = |_: &'_ Meeting, files: &'_ [DisplayedFile<'_>]| {
+            totals.in_trash += u64::from(!files.is_empty());
+        };
+        let newest = newest.max(self.add_meetings(directory, name, trash, &trashed, suffix, count));
+        self.draft.sources.insert(name.clone(), totals);
         let recorded = newest.unwrap_or(Timestamp::UNIX_EPOCH);
         self.set_recorded(directory, recorded);
         recorded
@@ -111,6 +120,7 @@ impl Layout<'_> {
     }
 
     /// Adds a directory of meetings unless it would be empty, and returns the end of the newest.
+    /// `count` counts each meeting with its files.
     fn add_meetings(
         &mut self,
         parent: usize,
@@ -118,12 +128,14 @@ impl Layout<'_> {
         (name, identity): (&str, Identity),
         meetings: &[LocalMeeting<'_>],
         redundant_view_suffix: Option<&str>,
+        mut count: impl FnMut(&Meeting, &[DisplayedFile<'_>]),
     ) -> Option<Timestamp> {
         let (mut directory, mut newest) = (None, None);
         // One meeting at a time: the files of thousands of meetings would use as much memory as
         // the tree.
         for ((contents, _), assigned) in meetings.iter().zip(meeting_names(meetings)) {
             let files = DisplayedFile::all(contents, redundant_view_suffix, self.timezone);
+            count(&contents.meeting, &files);
             if files.is_empty() {
                 continue;
             }
@@ -223,6 +235,38 @@ impl Layout<'_> {
         if let Some(file) = self.draft.get_mut(position) {
             file.expires = expires;
         }
+    }
+}
+
+/// Counts a meeting outside the recycle bin with the files that are shown of it.
+fn count_meeting(totals: &mut SourceTotals, meeting: &Meeting, files: &[DisplayedFile<'_>]) {
+    let mut shown = HashSet::new();
+    for displayed in files {
+        if !shown.insert(&displayed.file.id.key) {
+            continue;
+        }
+        match &displayed.content {
+            Content::Recording { size, .. } => {
+                totals.files += 1;
+                totals.bytes = totals.bytes.saturating_add(*size);
+            }
+            _ => totals.unavailable_files += 1,
+        }
+    }
+    let hidden: HashSet<_> = meeting
+        .files
+        .iter()
+        .filter(|file| file.availability != Availability::Absent)
+        .map(|file| &file.id.key)
+        .filter(|key| !shown.contains(key))
+        .collect();
+    if !shown.is_empty() {
+        totals.meetings += 1;
+        totals.processing_files += hidden.len() as u64;
+    } else if !hidden.is_empty() {
+        totals.processing_meetings += 1;
+    } else if meeting.files.is_empty() {
+        totals.empty_meetings += 1;
     }
 }
 

@@ -18,7 +18,7 @@
 //!    a transcript belongs to: `tracks`.
 //! 3. The directories around them: `layout`.
 //! 4. Inode numbers: `inode`. Times of generated files: `content_time`.
-//! 5. The finished tree: `draft`, `snapshot`, `node`, `inode_index`. The difference between two:
+//! 5. The finished tree: `draft`, `snapshot`, `node`, `inode_index`, `source_totals`. The difference between two:
 //!    `change`. The current one: `live_tree`.
 //! 6. The order in which programs walk it: `walk`.
 
@@ -36,6 +36,7 @@ mod name;
 mod named_file;
 mod node;
 mod snapshot;
+mod source_totals;
 #[cfg(test)]
 mod tests;
 mod tracks;
@@ -49,4 +50,5 @@ pub use live_tree::{ExpeditedRebuild, LiveTree};
 pub use meeting_files::UNAVAILABLE_SUFFIX;
 pub use node::{Content, Node};
 pub use snapshot::{Snapshot, Totals};
+pub use source_totals::SourceTotals;
 pub use walk::{TreeWalk, WalkOrder};

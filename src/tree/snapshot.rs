@@ -1,11 +1,14 @@
 //! The finished tree: immutable, and answers every metadata call from memory.
 
+use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use super::draft::SnapshotDraft;
 use super::inode::Ino;
 use super::inode_index::InodeIndex;
 use super::node::{Content, Node};
+use super::source_totals::SourceTotals;
+use crate::model::SourceName;
 
 /// What a snapshot shows in total, for `statfs`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +29,7 @@ pub struct Totals {
 pub struct Snapshot {
     nodes: Box<[Node]>,
     index: InodeIndex,
+    sources: HashMap<SourceName, SourceTotals>,
     /// Computed on demand, because the length of a document is found out by rendering it.
     totals: OnceLock<Totals>,
 }
@@ -37,7 +41,8 @@ impl Snapshot {
     }
 
     /// Creates the tree of a draft. `inos` are the inode numbers of its nodes.
-    pub(super) fn assemble(draft: SnapshotDraft, inos: &[Ino]) -> Self {
+    pub(super) fn assemble(mut draft: SnapshotDraft, inos: &[Ino]) -> Self {
+        let sources = std::mem::take(&mut draft.sources);
         let mut nodes = draft.into_nodes(inos);
         // Sorted by directory and name to collect the entries, then by number for lookups.
         nodes.sort_unstable_by(|one, other| {
@@ -57,7 +62,7 @@ impl Snapshot {
             }
         }
         let index = InodeIndex::new(&nodes);
-        Self { nodes: nodes.into(), index, totals: OnceLock::new() }
+        Self { nodes: nodes.into(), index, sources, totals: OnceLock::new() }
     }
 
     pub fn node(&self, ino: Ino) -> Option<&Node> {
@@ -94,6 +99,11 @@ impl Snapshot {
             }
             totals
         })
+    }
+
+    /// Returns what is shown of a source.
+    pub fn source_totals(&self, source: &SourceName) -> SourceTotals {
+        self.sources.get(source).copied().unwrap_or_default()
     }
 
     /// Returns all nodes, ordered by inode number.

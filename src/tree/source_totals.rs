@@ -1,7 +1,11 @@
 //! What a snapshot shows of one source, in numbers.
 
-/// The numbers of meetings and files of a source.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+use serde::{Deserialize, Serialize};
+
+/// The numbers of meetings and files of a source. Those that an earlier meetfs does not report are
+/// zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SourceTotals {
     /// Meetings with a directory, outside the recycle bin.
     pub meetings: u64,

@@ -418,3 +418,35 @@ fn runtime_directory_of_another_user_is_left_out() {
     }
     rig.unmount();
 }
+
+#[test]
+fn status_counts_what_the_directories_show() {
+    let processing = meeting("YQ==", "Processing")
+        .with(MeetingFile::new("MP4", Content::Pattern { seed: 8, length: 60_000 }).processing());
+    let mut unfinished = meeting("Yg==", "Unfinished");
+    unfinished.files = unfinished.files.into_iter().map(MeetingFile::processing).collect();
+    let mut empty = meeting("Yw==", "Empty");
+    empty.files.clear();
+    let mut archive = Archive::empty();
+    archive.meetings = vec![processing, unfinished, empty, meeting("ZA==", "Complete")];
+    let rig = Rig::mounted(options(archive));
+    assert_eq!(shown(&rig), 2);
+    let source = rig.status()["sources"][0].clone();
+    let recordings = rig.shell("find . -name '*.mp4' -o -name '*.txt' | wc -l");
+    assert_eq!(
+        (source["files"].to_string(), source["files"].clone()),
+        (recordings.trim().to_owned(), 4.into())
+    );
+    let counts = ["meetings", "processing_meetings", "processing_files", "empty_meetings"]
+        .map(|key| source[key].clone());
+    assert_eq!(counts, [2, 1, 1, 1].map(Value::from), "{source}");
+    let output = command(&rig, &["status"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    for line in [
+        "not shown yet, because they are not complete: 1 meeting, and 1 file of other meetings",
+        "not shown, because nothing was recorded: 1 meeting",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    rig.unmount();
+}

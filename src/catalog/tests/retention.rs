@@ -58,11 +58,7 @@ fn cached_files_stay_until_none_is_cached() {
         list(&catalog, vec![meeting("m", &["a", "b"]), meeting("n", &["b"])]);
         list(&catalog, vec![]);
         assert_eq!(visible(&catalog), ["m a/b"]);
-        let counts = catalog.counts(&acme());
-        assert_eq!(
-            (counts.meetings, counts.files, counts.bytes, counts.kept_deleted),
-            (1, 1, 7, 1)
-        );
+        assert_eq!(catalog.counts(&acme()).kept_deleted, 1);
         let before = *catalog.changes().borrow();
         list(&catalog, vec![]);
         assert_eq!(*catalog.changes().borrow(), before, "an equal listing is not a change");

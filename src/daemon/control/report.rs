@@ -21,6 +21,7 @@ use crate::daemon::source::Source;
 use crate::http::DownHost;
 use crate::model::{Diagnostic, one_line};
 use crate::read::FailingFile;
+use crate::tree::SourceTotals;
 
 /// The state of one mount.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,6 +91,8 @@ pub(crate) struct SourceReport {
     /// As in the configuration.
     pub provider: String,
     #[serde(flatten)]
+    pub shown: SourceTotals,
+    #[serde(flatten)]
     pub counts: SourceCounts,
     /// Why the recycle bin is incomplete.
     pub trash_error: Option<String>,
@@ -144,8 +147,11 @@ impl MountReport {
     /// Collects the state of an archive that has been mounted since then. Blocks for a large
     /// archive.
     pub(crate) fn of(archive: &Archive, mountpoint: &Path, device: u64, since: Timestamp) -> Self {
-        let mut sources: Vec<_> =
-            archive.sources().map(|(source, counts)| SourceReport::of(source, counts)).collect();
+        let snapshot = archive.tree.current();
+        let sources = archive.sources().map(|(source, counts)| {
+            SourceReport::of(source, snapshot.source_totals(&source.config.name), counts)
+        });
+        let mut sources: Vec<_> = sources.collect();
         sources.sort_by(|a, b| a.name.cmp(&b.name));
         let disk = archive.disk().map(|disk| DiskReport {
             directory: disk.directory.to_string_lossy().into_owned(),
@@ -286,7 +292,7 @@ impl DownReport {
 }
 
 impl SourceReport {
-    fn of(source: &Source, counts: SourceCounts) -> Self {
+    fn of(source: &Source, shown: SourceTotals, counts: SourceCounts) -> Self {
         let RefreshState {
             is_running,
             listed_at,
@@ -306,6 +312,7 @@ impl SourceReport {
         Self {
             name: source.config.name.to_string(),
             provider: source.config.provider.name().into(),
+            shown,
             counts,
             trash_error: trash_error.as_ref().map(with_hint),
             late_error: late_files_error.as_ref().map(with_hint),
@@ -325,7 +332,7 @@ impl SourceReport {
     }
 
     fn write(&self, text: &mut String, wall: &WallClock) {
-        let counts = &self.counts;
+        let (shown, counts) = (&self.shown, &self.counts);
         let at =
             |time: Option<Timestamp>| time.map_or_else(|| "never".to_owned(), |at| wall.format(at));
         let mut line = |what: std::fmt::Arguments<'_>| {
@@ -336,10 +343,29 @@ impl SourceReport {
             "  {}  {}, {} in {}, {}",
             self.name,
             self.provider,
-            counted(counts.meetings, "meeting"),
-            counted(counts.files, "file"),
-            ByteSize(counts.bytes)
+            counted(shown.meetings, "meeting"),
+            counted(shown.files, "file"),
+            ByteSize(shown.bytes)
         ));
+        if shown.unavailable_files > 0 {
+            line(format_args!(
+                "          with a note, because they cannot be downloaded: {}",
+                counted(shown.unavailable_files, "file")
+            ));
+        }
+        if shown.processing_meetings + shown.processing_files > 0 {
+            line(format_args!(
+                "          not shown yet, because they are not complete: {}, and {} of other meetings",
+                counted(shown.processing_meetings, "meeting"),
+                counted(shown.processing_files, "file")
+            ));
+        }
+        if shown.empty_meetings > 0 {
+            line(format_args!(
+                "          not shown, because nothing was recorded: {}",
+                counted(shown.empty_meetings, "meeting")
+            ));
+        }
         if counts.hidden_meetings + counts.hidden_files > 0 {
             line(format_args!(
                 "          excluded by the filter: {}, and {} of other meetings",
@@ -353,10 +379,10 @@ impl SourceReport {
                 counted(counts.kept_deleted, "meeting")
             ));
         }
-        if counts.in_trash > 0 {
+        if shown.in_trash > 0 {
             line(format_args!(
                 "          in the recycle bin: {}",
-                counted(counts.in_trash, "meeting")
+                counted(shown.in_trash, "meeting")
             ));
         }
         let next = match (self.is_refreshing, self.next) {
@@ -403,15 +429,17 @@ mod tests {
         let source = SourceReport {
             name: "acme".into(),
             provider: "zoom".into(),
-            counts: SourceCounts {
+            shown: SourceTotals {
                 meetings: 1,
                 files: 1200,
                 bytes: 3 << 30,
-                hidden_meetings: 2,
-                hidden_files: 0,
-                kept_deleted: 1,
+                unavailable_files: 2,
+                processing_meetings: 1,
+                processing_files: 4,
+                empty_meetings: 5,
                 in_trash: 3,
             },
+            counts: SourceCounts { hidden_meetings: 2, hidden_files: 0, kept_deleted: 1 },
             trash_error: Some("no scope".into()),
             late_error: Some("no scope either".into()),
             is_refreshing: false,
@@ -461,6 +489,9 @@ mod tests {
             "/mnt/m  process 42, since 2026-10-05 03:30:00 +0530, meetfs 1.2.3\n  \
                NOT MOUNTED HERE, in use elsewhere: cat (process 7) uses it\n  \
                acme  zoom, 1 meeting in 1200 files, 3.0 GiB\n          \
+                       with a note, because they cannot be downloaded: 2 files\n          \
+                       not shown yet, because they are not complete: 1 meeting, and 4 files of other meetings\n          \
+                       not shown, because nothing was recorded: 5 meetings\n          \
                        excluded by the filter: 2 meetings, and 0 files of other meetings\n          \
                        deleted upstream, served from the cache: 1 meeting\n          \
                        in the recycle bin: 3 meetings\n          \

@@ -8,7 +8,9 @@ pub(super) use jiff::Timestamp;
 pub(super) use jiff::tz::TimeZone;
 pub(super) use proptest::prelude::*;
 
-pub(super) use super::super::{Content, Ino, Node, Snapshot, Totals, TreeBuilder, TreeChange};
+pub(super) use super::super::{
+    Content, Ino, Node, Snapshot, SourceTotals, Totals, TreeBuilder, TreeChange,
+};
 pub(super) use crate::model::{
     Availability, BodyKind, Details, Document, FileId, Meeting, MeetingContents, MeetingId,
     MeetingMetadata, RecordingFile, Role, SourceContents, SourceName, Version,

@@ -306,3 +306,48 @@ fn names_differ_in_every_directory_whatever_their_case() {
     assert!(suffixed("acme ~") && suffixed("Acme/2026/2026-10-06 0900 weekly sync ~"));
     assert!(suffixed("Acme/trash/2026-10-06 0900 weekly sync ~"));
 }
+
+#[test]
+fn totals_of_a_source_count_what_is_shown() {
+    let pending = |file| RecordingFile { availability: Availability::Processing, ..file };
+    let absent = |file| RecordingFile { availability: Availability::Absent, ..file };
+    let refused =
+        |file| RecordingFile { availability: Availability::Unavailable("no".into()), ..file };
+    let view = || file("1", Role::View, "v", "mp4");
+    let unmeasured = RecordingFile { declared_size: None, ..file("4", Role::Other, "chat", "txt") };
+    let shown = vec![
+        view(),
+        file("2", Role::View, "w", "mp4"),
+        file("3", Role::Transcript, "t", "vtt"),
+        unmeasured,
+        refused(file("5", Role::Other, "poll", "csv")),
+    ];
+    let meetings = vec![
+        meeting("shown", "shown", shown),
+        meeting(
+            "pending",
+            "pending",
+            vec![pending(view()), file("3", Role::Transcript, "t", "vtt")],
+        ),
+        meeting("empty", "empty", vec![]),
+        meeting("absent", "absent", vec![absent(view())]),
+    ];
+    let mut sources = acme(meetings);
+    sources[0].trash = vec![
+        trashed(meeting("a", "a", vec![view()])),
+        trashed(meeting("b", "b", vec![pending(view())])),
+    ];
+    let snapshot = paris().build(&sources);
+    let expected = SourceTotals {
+        meetings: 1,
+        files: 3,
+        bytes: 3000,
+        unavailable_files: 1,
+        processing_meetings: 1,
+        processing_files: 1,
+        empty_meetings: 1,
+        in_trash: 1,
+    };
+    assert_eq!(snapshot.source_totals(&source_name("acme")), expected);
+    assert_eq!(snapshot.source_totals(&source_name("other")), SourceTotals::default());
+}
