@@ -216,14 +216,14 @@ impl Filesystem for Adapter {
                 // In a FUSE request the process id is that of the calling thread.
                 let (tid, calls) = (request.pid(), self.calls.clone());
                 self.spawn(request, "read", inode, async move {
-                    let began = calls.start(tid, offset).await;
+                    let start = calls.start(tid, offset).await;
                     let interrupted = async {
                         tokio::select! {
                             () = interrupt::wait_for_signal(tid) => {}
-                            () = calls.remember(tid, offset, began) => {}
+                            () = calls.remember(tid, offset, start) => {}
                         }
                     };
-                    match file_system.read(pending.of_call(began), interrupted).await {
+                    match file_system.read(pending.of_call(start), interrupted).await {
                         Ok(bytes) => reply.data(&bytes),
                         Err(error) => reply.error(errno(&error)),
                     }

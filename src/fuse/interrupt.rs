@@ -6,9 +6,9 @@
 //! read. Programs without a signal handler that read through the page cache are not affected: the
 //! kernel's read-ahead sends the request, and the wait of the program can be killed.
 //!
-//! A signal that the program handles does not interrupt a read of a regular file. Programs take
-//! `EINTR` there for the end of the file, and `SA_RESTART` does not apply to an errno in a reply.
-//! The handler runs when the read is over (signal(7), "Interruption of system calls").
+//! A signal that the program handles does not interrupt a read of a regular file. Some programs
+//! interpret `EINTR` from such a read as the end of the file, and `SA_RESTART` does not apply to an
+//! errno in a reply. The handler runs after the read (signal(7), "Interruption of system calls").
 
 use std::time::Duration;
 
@@ -95,7 +95,7 @@ mod tests {
             (0, interrupt, [interrupt, 0, 0], false),
             (0, interrupt, [0, interrupt, 0], false),
             (interrupt, 0, [0, 0, interrupt], false),
-            // The handler of one signal does not save from another.
+            // A handler for one signal does not protect the program from another.
             (0, interrupt | bit(libc::SIGTERM), [0, 0, interrupt], true),
             (0, 0, none, false),
         ] {

@@ -1,10 +1,9 @@
-//! When the system call of a program began that a request belongs to.
+//! Finds out when the system call to which a request belongs started.
 //!
-//! The kernel splits one read(2) into requests of 128 KiB or less, one after the other, and the
-//! program waits for all of them. The deadline of a read is that of the system call. Two requests
-//! of a thread belong to the same call if the thread has completed no read in between, which its
-//! counter in `/proc` shows. If the counter cannot be read, each request has a deadline of its
-//! own.
+//! The kernel splits one read(2) into consecutive requests of 128 KiB or less, and the program
+//! waits for all of them. The deadline of a read applies to the whole system call. Two requests of
+//! a thread belong to the same call if the thread has not completed a read in between, which its
+//! counter in `/proc` shows. If the counter cannot be read, each request has its own deadline.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,71 +11,74 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// How long a request waits until its system call is remembered. Requests that are answered sooner
-/// cost nothing here.
+/// How long a request must wait until its system call is remembered. A request that is answered
+/// sooner causes no extra work.
 const MIN_WAIT: Duration = Duration::from_millis(250);
 
-/// Bytes of one system call that share a deadline. Programs read whole files of gigabytes with one
-/// call, which takes as long as it takes.
+/// Number of bytes of one system call that share a deadline. Some programs read a file of gigabytes
+/// with a single call, which must not fail because it takes long.
 const SHARED_BYTES: u64 = 1024 * 1024;
 
-/// System calls that are remembered. Each is of a thread that waits or has just waited.
+/// Maximum number of system calls that are remembered. Each belongs to a thread that is waiting or
+/// has just waited.
 const MAX_CALLS: usize = 1024;
 
-/// The system calls that read and have waited.
+/// The reading system calls that have waited for a request.
 #[derive(Debug, Default)]
 pub(super) struct SystemCalls(Mutex<HashMap<u32, SystemCall>>);
 
 #[derive(Clone, Copy, Debug)]
 struct SystemCall {
-    /// The reads that the thread had completed.
+    /// Number of reads that the thread had completed before the call.
     completed: u64,
-    began: Instant,
-    /// Where its first request in the file was.
+    start: Instant,
+    /// Offset of the first request of the call.
     offset: u64,
 }
 
 impl SystemCalls {
-    /// Returns when the system call of a request of the thread `tid` at `offset` began.
+    /// Returns the time at which the system call started to which a request of the thread `tid` at
+    /// `offset` belongs.
     pub(super) async fn start(&self, tid: u32, offset: u64) -> Instant {
         let now = Instant::now();
         let Some(call) = self.0.lock().get(&tid).copied() else { return now };
         let is_same = offset.abs_diff(call.offset) < SHARED_BYTES
             && sample(tid, completed_reads).await == Some(call.completed);
         if is_same {
-            return call.began;
+            return call.start;
         }
         self.0.lock().remove(&tid);
         now
     }
 
     /// Remembers the system call of a request that waits. Never returns.
-    pub(super) async fn remember(&self, tid: u32, offset: u64, began: Instant) {
+    pub(super) async fn remember(&self, tid: u32, offset: u64, start: Instant) {
         tokio::time::sleep(MIN_WAIT).await;
         if let Some(completed) = sample(tid, reads_before_call).await {
             let mut calls = self.0.lock();
             if calls.len() >= MAX_CALLS {
                 calls.clear();
             }
-            calls.entry(tid).or_insert(SystemCall { completed, began, offset });
+            calls.entry(tid).or_insert(SystemCall { completed, start, offset });
         }
         std::future::pending().await
     }
 }
 
-/// Reads `/proc` on a thread that can block.
+/// Calls `read`, which reads `/proc`, on a thread that may block.
 async fn sample(tid: u32, read: fn(u32) -> Option<u64>) -> Option<u64> {
     tokio::task::spawn_blocking(move || read(tid)).await.ok().flatten()
 }
 
-/// Returns how many reads a thread has completed.
+/// Returns the number of reads that a thread has completed.
 fn completed_reads(tid: u32) -> Option<u64> {
     let counters = std::fs::read_to_string(format!("/proc/{tid}/task/{tid}/io")).ok()?;
     counters.lines().find_map(|line| line.strip_prefix("syscr: ")?.parse().ok())
 }
 
-/// Returns how many reads a thread had completed before the read in which it waits. `None` if it
-/// waits in another system call, such as sendfile(2), or for a page of a mapped file.
+/// Returns the number of reads that a thread had completed before the read in which it is waiting.
+/// Returns `None` if the thread is waiting in another system call, such as sendfile(2), or for a
+/// page of a mapped file.
 fn reads_before_call(tid: u32) -> Option<u64> {
     const READS: [libc::c_long; 5] =
         [libc::SYS_read, libc::SYS_pread64, libc::SYS_readv, libc::SYS_preadv, libc::SYS_preadv2];
@@ -128,8 +130,8 @@ mod tests {
             .spawn()
             .unwrap();
         let tid = child.id();
-        let began = Instant::now() - Duration::from_secs(7);
-        let mut waiting = std::pin::pin!(calls.remember(tid, 0, began));
+        let start = Instant::now() - Duration::from_secs(7);
+        let mut waiting = std::pin::pin!(calls.remember(tid, 0, start));
         let is_remembered = || calls.0.lock().contains_key(&tid);
         for _ in 0..100 {
             if !is_remembered() {
@@ -137,8 +139,8 @@ mod tests {
             }
         }
         assert!(is_remembered());
-        assert_eq!(calls.start(tid, SHARED_BYTES - 1).await, began);
-        assert!(calls.start(tid, SHARED_BYTES).await > began, "another mebibyte");
+        assert_eq!(calls.start(tid, SHARED_BYTES - 1).await, start);
+        assert!(calls.start(tid, SHARED_BYTES).await > start, "another mebibyte");
         assert!(!is_remembered());
         child.kill().unwrap();
         child.wait().unwrap();

@@ -1,10 +1,10 @@
-//! Detects hosts that are down, so that requests for readers fail at once instead of at their
+//! Detects hosts that are down. Requests for readers then fail at once instead of at their
 //! deadline.
 //!
 //! Every request reports its outcome. A host without a good reply for [`FAILING_TIMEOUT`] is down:
-//! the breaker is open, and reads that begin fail at once. Every [`PROBE_INTERVAL`] one of them
-//! probes the host (half-open). A good reply closes the breaker. Reads that are under way continue
-//! until their deadline, and listings continue to retry; their outcomes count as well.
+//! its breaker is open, and new reads fail at once. Every [`PROBE_INTERVAL`], one new read probes
+//! the host (half-open). A good reply closes the breaker. Reads that started earlier continue until
+//! their deadline, and listings continue to retry. Their outcomes count as well.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,21 +13,22 @@ use parking_lot::Mutex;
 use reqwest::StatusCode;
 use tokio::time::Instant;
 
-/// How long a host fails until it is down. A restart or a change of network takes a few seconds,
-/// and a read survives it. After two thirds of the default deadline the next read would most likely
-/// fail at its own.
+/// How long a host must fail until it counts as down. A restart of a server or a change of network
+/// takes a few seconds, and a read survives that. The value is two thirds of the default deadline
+/// of a read: after that time, a new read would most likely reach its own deadline.
 pub(super) const FAILING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Failures until a host is down. The cause of a single failure can be the request.
+/// Minimum number of failures until a host counts as down. A single failure can be caused by the
+/// request.
 const MIN_FAILURES: u32 = 2;
 
-/// Time between two probes of a host that is down.
+/// Minimum time between two probes of a host that is down.
 pub(super) const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A request without a reply for this long has failed even if its caller stops waiting earlier.
+/// A request that is canceled without a reply counts as failed if it has waited at least this long.
 const NO_REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The breaker of one host.
+/// The circuit breaker of one host.
 #[derive(Debug, Default)]
 pub(super) struct CircuitBreaker(Mutex<State>);
 
@@ -39,18 +40,18 @@ struct State {
     last_probe: Option<Instant>,
 }
 
-/// Whether requests may be sent.
+/// The state of a circuit breaker, which decides whether a request may be sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BreakerState {
     Closed,
     /// The host is down and a probe is due. The caller must send it.
     HalfOpen,
-    /// The host has been down for this long and was probed recently.
+    /// The host has been down for this long, and the next probe is not due yet.
     Open(Duration),
 }
 
 impl State {
-    /// Returns how long the host has been down.
+    /// Returns how long the host has been failing if it is down; `None` otherwise.
     fn down_for(&self, now: Instant) -> Option<Duration> {
         let failing = now.saturating_duration_since(self.failing_since?);
         (failing >= FAILING_TIMEOUT && self.failures >= MIN_FAILURES).then_some(failing)
@@ -58,15 +59,15 @@ impl State {
 }
 
 impl CircuitBreaker {
-    /// Records a reply without a server error.
+    /// Records that a reply without a server error arrived.
     pub(super) fn record_success(&self) {
         *self.0.lock() = State::default();
     }
 
-    /// Records that a request failed that began at `began`: no connection, no reply, or 5xx.
-    pub(super) fn record_failure(&self, began: Instant) {
+    /// Records that the request that started at `start` failed: no connection, no reply, or 5xx.
+    pub(super) fn record_failure(&self, start: Instant) {
         let mut state = self.0.lock();
-        state.failing_since.get_or_insert(began);
+        state.failing_since.get_or_insert(start);
         state.failures = state.failures.saturating_add(1);
     }
 
@@ -80,7 +81,8 @@ impl CircuitBreaker {
         BreakerState::HalfOpen
     }
 
-    /// Returns how long the host has been down and in how long the next probe is due.
+    /// If the host is down, returns how long it has been failing, and the time until the next probe
+    /// is due.
     pub(super) fn outage(&self, now: Instant) -> Option<(Duration, Duration)> {
         let state = self.0.lock();
         let failing = state.down_for(now)?;
@@ -89,26 +91,27 @@ impl CircuitBreaker {
     }
 }
 
-/// A request whose outcome is not known yet.
+/// A request whose outcome has not been recorded yet.
 ///
-/// If it is dropped without an outcome, it counts as failed after [`NO_REPLY_TIMEOUT`].
+/// If it is dropped without an outcome, it counts as failed if it has lasted at least
+/// [`NO_REPLY_TIMEOUT`].
 #[derive(Debug)]
 pub(super) struct PendingRequest {
     breaker: Arc<CircuitBreaker>,
-    began: Instant,
+    start: Instant,
     is_recorded: bool,
 }
 
 impl PendingRequest {
     pub(super) fn start(breaker: Arc<CircuitBreaker>) -> Self {
-        Self { breaker, began: Instant::now(), is_recorded: false }
+        Self { breaker, start: Instant::now(), is_recorded: false }
     }
 
     /// Records the status of the reply.
     pub(super) fn record_reply(mut self, status: StatusCode) {
         self.is_recorded = true;
         if status.is_server_error() {
-            self.breaker.record_failure(self.began)
+            self.breaker.record_failure(self.start)
         } else {
             self.breaker.record_success()
         }
@@ -117,14 +120,14 @@ impl PendingRequest {
     /// Records that there was no connection or no reply in time.
     pub(super) fn record_failure(mut self) {
         self.is_recorded = true;
-        self.breaker.record_failure(self.began);
+        self.breaker.record_failure(self.start);
     }
 }
 
 impl Drop for PendingRequest {
     fn drop(&mut self) {
-        if !self.is_recorded && self.began.elapsed() >= NO_REPLY_TIMEOUT {
-            self.breaker.record_failure(self.began);
+        if !self.is_recorded && self.start.elapsed() >= NO_REPLY_TIMEOUT {
+            self.breaker.record_failure(self.start);
         }
     }
 }

@@ -26,51 +26,53 @@ use super::retry;
 use super::transfer::Transfer;
 use crate::model::SecretUrl;
 
-/// Upper bound for the body of an API reply. A page of 300 meetings with a dozen files each is
-/// below 3 MiB. Anything near this limit is a fault or an attack on memory.
+/// Maximum length of the body of an API reply. A page of 300 meetings with a dozen files each has
+/// less than 3 MiB. A body near this limit is an error of the server or an attack that tries to use
+/// up memory.
 const MAX_REPLY_LENGTH: usize = 32 * 1024 * 1024;
 
-/// Time to open a connection, TLS included. It takes two to three seconds on a slow mobile line,
-/// and a lost first packet adds one or three.
+/// Timeout for opening a connection, including TLS. It takes two to three seconds on a slow mobile
+/// line, and a lost first packet adds one to three seconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time for the head of a reply, and for each part of its body. A server that sends nothing for
-/// this long has lost the call, and a retry can reach a healthy one within the usual timeout of 30
-/// s. The slowest API pages begin within a few seconds. The whole body has no bound of its own:
-/// three megabytes take longer on a slow line.
+/// Timeout for the head of a reply and for each part of its body. If a server sends nothing for
+/// this long, the call is lost, and a retry can reach a healthy server within the usual timeout of
+/// 30 s. The slowest API pages begin within a few seconds. There is no such timeout for the whole
+/// body, because three megabytes take longer than this on a slow line.
 const STALL_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Attempts per API call. With the delays of [`retry::backoff`] they outlast the 5xx of two server
-/// restarts, and a dead service is reported within the timeout of the call.
+/// Maximum number of attempts per API call. With the delays of [`retry::backoff`], these attempts
+/// outlast the 5xx replies during two restarts of a server. An unreachable service is still
+/// reported within the timeout of the call.
 const MAX_CALL_ATTEMPTS: usize = 5;
 
-/// Time for the probe of a host that is down. A reply that takes longer does not help a reader.
+/// Timeout for the probe of a host that is down. A slower reply does not help a reader.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A call of an API: a credential in the header, JSON in the reply.
+/// An API call, with a credential in a header and JSON in the reply.
 #[derive(Debug)]
 pub struct ApiRequest {
     pub url: SecretUrl,
     /// The complete value of the `Authorization` header.
     pub authorization: Option<SecretString>,
-    /// The fields of a form to `POST`; `None` makes it a `GET`.
+    /// The form fields to send with `POST`; `None` for a `GET`.
     pub form: Option<Vec<(&'static str, SecretString)>>,
-    /// Bound on the call with all its retries and delays.
+    /// Maximum duration of the call with all its retries and delays.
     pub timeout: Duration,
     /// The limiter that counts the call; `None` if the provider publishes no limit.
     pub rate_limiter: Option<Arc<RateLimiter>>,
-    /// What the call is for.
+    /// The priority of the call.
     pub priority: Priority,
 }
 
-/// How the fields of a call are encoded in its body.
+/// The encoding of the form fields in the body of a call.
 #[derive(Clone, Copy)]
 enum Encoding {
     Form,
     Json,
 }
 
-/// A reply of an API, with any status that is not retried.
+/// The reply of an API. It can have any status that is not retried.
 #[derive(Debug)]
 pub struct ApiReply {
     pub status: u16,
@@ -84,13 +86,13 @@ pub struct ApiReply {
 pub struct DownHost {
     /// Scheme and host.
     pub host: String,
-    /// Time of the first failure after the last good reply.
+    /// The time of the first failure after the last good reply.
     pub since: Timestamp,
-    /// Time from which the next read probes the host.
+    /// The time from which the next read probes the host.
     pub next: Timestamp,
 }
 
-/// HTTP connections shared by the whole process. Cheap to clone.
+/// The HTTP client. All parts of the process share its connections. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
@@ -101,13 +103,15 @@ pub struct Client {
 }
 
 impl Client {
-    /// Creates a client that follows no redirect, sends no `Referer`, requests no compression, and
-    /// opens at most `connections` per host for transfers that take longer than a round trip.
+    /// Creates a client that does not follow redirects, sends no `Referer`, and does not request
+    /// compression. For transfers that take longer than a round trip, it opens at most
+    /// `connections` per host.
     ///
     /// # Errors
     /// [`HttpError::Setup`] if the root certificates or the resolver of the system cannot be used.
     pub fn new(connections: usize) -> Result<Self, HttpError> {
-        // A second installation in one process is rejected and harmless: the provider is the same.
+        // A second call in the same process fails, which is harmless because the provider is the
+        // same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -131,16 +135,17 @@ impl Client {
         })
     }
 
-    /// Calls an API. Retries after transport errors, 429 and 5xx while attempts and time last.
+    /// Calls an API. Retries after transport errors, 429 and 5xx until the maximum number of
+    /// attempts or the timeout is reached.
     ///
     /// # Errors
-    /// The error of the last attempt: unreachable, too slow, rate limited for longer than the
-    /// timeout, still failing, or too large.
+    /// The error of the last attempt: the host is unreachable or too slow, limits the rate for
+    /// longer than the timeout, still returns server errors, or the reply is too large.
     pub async fn call(&self, request: &ApiRequest) -> Result<ApiReply, HttpError> {
         self.call_as(request, Encoding::Form, |_status| false).await
     }
 
-    /// As [`call`](Self::call), with the fields of the form posted as a JSON object.
+    /// Calls an API like [`call`](Self::call), but sends the form fields as a JSON object.
     ///
     /// # Errors
     /// As [`call`](Self::call).
@@ -148,7 +153,8 @@ impl Client {
         self.call_as(request, Encoding::Json, |_status| false).await
     }
 
-    /// As [`call`](Self::call), but a reply with an `accepted` status is returned without a retry.
+    /// Calls an API like [`call`](Self::call), but returns a reply with an `accepted` status
+    /// without a retry.
     ///
     /// # Errors
     /// As [`call`](Self::call).
@@ -192,7 +198,8 @@ impl Client {
                     if let Some(limiter) = &request.rate_limiter
                         && Instant::now() + wait >= deadline
                     {
-                        // Other calls would receive the same reply.
+                        // Closing the limiter delays the other calls, too. They would receive the
+                        // same reply.
                         limiter.close(wait);
                     }
                     (HttpError::RateLimited { host: host.clone(), wait }, Some(wait))
@@ -272,14 +279,14 @@ impl Client {
         })
     }
 
-    /// Returns the maximum of connections per host for transfers that take longer than a round
-    /// trip.
+    /// Returns the maximum number of connections per host for transfers that take longer than a
+    /// round trip.
     pub fn connections(&self) -> usize {
         self.connections
     }
 
-    /// Returns the rate limiter called `name`, shared by all callers. It is created with `limit`
-    /// calls per second; a later `limit` is ignored.
+    /// Returns the rate limiter called `name`, which all callers share. The first call creates it
+    /// with `limit` calls per second. Later calls ignore `limit`.
     pub fn rate_limiter(&self, name: &str, limit: NonZeroU32) -> Arc<RateLimiter> {
         self.rate_limiters
             .lock()
@@ -288,7 +295,7 @@ impl Client {
             .clone()
     }
 
-    /// Returns the hosts whose circuit breaker is open, by name.
+    /// Returns the hosts whose circuit breaker is open, sorted by name.
     pub fn hosts_down(&self) -> Vec<DownHost> {
         let (now, clock) = (Instant::now(), Timestamp::now());
         let breakers: Vec<_> = self
@@ -317,8 +324,8 @@ impl Client {
     /// [`HttpError::Down`] if a read that needs the host should fail at once.
     pub async fn admit(&self, url: &SecretUrl) -> Result<(), HttpError> {
         let breaker = self.breaker(url);
-        let began = Instant::now();
-        let failing = match breaker.state(began) {
+        let start = Instant::now();
+        let failing = match breaker.state(start) {
             BreakerState::Closed => return Ok(()),
             BreakerState::Open(failing) => failing,
             BreakerState::HalfOpen => {
@@ -331,7 +338,7 @@ impl Client {
                         breaker.record_success();
                         return Ok(());
                     }
-                    _ => breaker.record_failure(began),
+                    _ => breaker.record_failure(start),
                 }
                 FAILING_TIMEOUT
             }
@@ -339,7 +346,7 @@ impl Client {
         Err(HttpError::Down { host: origin(url), failing, retry_interval: PROBE_INTERVAL })
     }
 
-    /// Returns a `GET` request for bytes.
+    /// Returns a `GET` request for the bytes of a file.
     pub(super) fn get(&self, url: &SecretUrl) -> RequestBuilder {
         self.http.get(url.expose().clone())
     }
@@ -368,7 +375,8 @@ impl Client {
         }
     }
 
-    /// Waits for a connection to the host of `url`. Callers bound the wait by their deadline.
+    /// Waits for a permit to use a connection to the host of `url`. The wait has no timeout of its
+    /// own: the caller sets one.
     pub(super) async fn connection_permit(
         &self,
         url: &SecretUrl,
@@ -385,7 +393,7 @@ impl Client {
     }
 }
 
-/// Why a request has no reply.
+/// The reason why a request has no reply.
 #[derive(Debug)]
 pub(super) enum SendError {
     TimedOut,
@@ -393,17 +401,17 @@ pub(super) enum SendError {
 }
 
 impl SendError {
-    /// Converts the error of a request to `url` that was given `timeout`.
+    /// Converts the error of a request to `url` whose timeout was `timeout`.
     pub(super) fn into_http_error(self, url: &SecretUrl, timeout: Duration) -> HttpError {
         match self {
             Self::TimedOut => HttpError::TimedOut { host: origin(url), timeout },
-            // The client sets no other timeout of its own.
+            // The only timeout that the HTTP library applies itself is the one for connecting.
             Self::Transport(error) => HttpError::from_transport(error, url, CONNECT_TIMEOUT),
         }
     }
 }
 
-/// Returns a header value that the HTTP stack does not log.
+/// Returns a header value that is marked as sensitive, so the HTTP library does not log it.
 pub(super) fn sensitive(value: &str) -> Result<HeaderValue, HttpError> {
     let mut header = HeaderValue::from_str(value).map_err(|_| HttpError::InvalidCredential)?;
     header.set_sensitive(true);

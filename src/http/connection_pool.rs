@@ -1,16 +1,17 @@
 //! The connections to one host, shared fairly between interactive and bulk requests.
 //!
-//! A seek in a video needs a quarter of a megabyte, and a backup beside it would occupy every
-//! connection. So a free permit goes to an interactive request first. Once one had to wait, one
-//! permit is reserved for the next. At least one of ten consecutive permits goes to a waiting bulk
-//! request.
+//! A seek in a video needs a quarter of a megabyte, and a concurrent backup would occupy every
+//! connection. So a free permit goes to an interactive request first. After an interactive request
+//! had to wait, one permit is reserved for the next one. At least one of ten consecutive permits
+//! goes to a waiting bulk request.
 //!
-//! A transfer below the minimum rate of [`transfer`](super::transfer) gives its permit up when a
-//! request waits. From then on it has at most half of the permits, and at least one if there are
-//! two: a server that sends a few bytes at a time delays no other file, and is not starved.
+//! A transfer below the minimum rate of [`transfer`](super::transfer) must give up its permit when
+//! another request waits, and counts as slow from then on. Slow transfers together get at most half
+//! of the permits, and at least one if there are two. So a server that sends a few bytes at a time
+//! does not delay other files, and is not starved either.
 //!
-//! Brief requests have permits of their own. They would wait for seconds behind a bulk request, and
-//! the bulk request does not lose throughput by them.
+//! Brief requests have their own permits. With shared permits they would wait for seconds until a
+//! bulk request ends. They do not slow bulk requests down.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,63 +23,64 @@ use tokio::time::Instant;
 
 use super::transfer::Transfer;
 
-/// Brief requests per connection. Eight connections that each carry a transcript of 40 KiB in a
-/// round trip of 50 ms move 6 MB/s together, half of what one of them could. A search through 2,000
-/// transcripts takes 14 s with eight permits and 4 s with 32, on an idle line.
+/// Number of permits for brief requests per connection of the limit. If each of eight connections
+/// transfers a transcript of 40 KiB in a round trip of 50 ms, they transfer 6 MB/s together, which
+/// is half the capacity of a single connection. On an idle line, a search through 2,000 transcripts
+/// takes 14 s with eight permits and 4 s with 32.
 pub(super) const BRIEF_PER_CONNECTION: usize = 4;
 
-/// Consecutive permits for interactive requests while a bulk request waits: a tenth is left for
-/// bulk.
+/// Maximum number of consecutive permits for interactive requests while a bulk request waits. One
+/// permit in ten is left for bulk requests.
 const MAX_INTERACTIVE_RUN: u32 = 9;
 
 /// How long one permit stays reserved after an interactive request had to wait. A viewer who seeks
-/// does so again within seconds.
+/// usually seeks again within seconds.
 const RESERVATION_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a transfer occupies its connection. It is independent of the
-/// [`Priority`](super::Priority): a long sequential run is demand and bulk at once.
+/// The class of a transfer by how long it occupies its connection. It is independent of the
+/// [`Priority`](super::Priority): a long sequential run can be both demand and bulk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrafficClass {
-    /// A few bytes that a reader waits for: a seek, a header, the first read of a file.
+    /// A few bytes for which a reader is waiting: a seek, a header, the first read of a file.
     Interactive,
-    /// A long run of bytes, or bytes that no reader waits for yet.
+    /// A long run of bytes, or bytes for which no reader is waiting yet.
     Bulk,
     /// A single round trip: a probe, or a small file that is expected to be read soon.
     Brief,
 }
 
-/// How often a waiting request looks for a slow transfer that can give its permit up.
+/// How often a waiting request looks for a slow transfer that can give up its permit.
 const YIELD_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The connections of one host.
 #[derive(Debug)]
 pub(super) struct ConnectionPool {
-    /// Maximum of concurrent interactive and bulk requests.
+    /// Maximum number of concurrent interactive and bulk requests.
     limit: usize,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Interactive and bulk requests.
+    /// The permits of interactive and bulk requests.
     long: Permits,
     brief: Permits,
     interactive_waiters: VecDeque<Waiter>,
     bulk_waiters: VecDeque<Waiter>,
     brief_waiters: VecDeque<Waiter>,
-    /// Consecutive permits for interactive requests while a bulk request waited.
+    /// Number of consecutive permits for interactive requests while a bulk request waited.
     interactive_run: u32,
-    /// When an interactive request last found every connection in use.
+    /// The last time at which an interactive request found all permits in use.
     last_contention: Option<Instant>,
 }
 
-/// The permits in use of one kind, and the slow transfers that wait for one.
+/// The permits of one kind that are in use, and the slow transfers that wait for a permit.
 #[derive(Debug, Default)]
 struct Permits {
     in_use: usize,
-    /// Those of transfers that were slow before.
+    /// Number of permits in use by transfers that were already slow when they got the permit.
     slow_in_use: usize,
-    /// The transfers that can give a permit up.
+    /// The transfers that can give up a permit.
     transfers: Vec<Arc<Transfer>>,
     slow_waiters: VecDeque<Waiter>,
 }
@@ -89,14 +91,14 @@ struct Waiter {
     transfer: Option<Arc<Transfer>>,
 }
 
-/// What a permit counts as.
+/// The kind of a permit, which determines how it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct PermitKind {
     is_brief: bool,
     is_slow: bool,
 }
 
-/// Permission for one request. Dropping it returns it to the pool.
+/// The permission for one request. Dropping it returns the permit to the pool.
 #[derive(Debug)]
 pub(super) struct ConnectionPermit {
     pool: Option<Arc<ConnectionPool>>,
@@ -109,8 +111,9 @@ impl ConnectionPool {
         Arc::new(Self { limit: limit.max(1), state: Mutex::default() })
     }
 
-    /// Waits for a permit. Callers bound the wait; a canceled waiter leaves the queue. A request
-    /// without a `transfer` is never asked to give its permit up.
+    /// Waits for a permit. The wait has no timeout of its own: the caller sets one. A canceled
+    /// waiter leaves the queue. A request without a `transfer` is never asked to give up its
+    /// permit.
     pub(super) async fn acquire(
         self: &Arc<Self>,
         class: TrafficClass,
@@ -149,7 +152,7 @@ impl ConnectionPool {
                 transfer.begin();
             }
             let permit = ConnectionPermit { pool: Some(self.clone()), kind, transfer };
-            // A canceled waiter returns the permit, which is then offered to the next.
+            // A canceled waiter returns the permit, which is then offered to the next waiter.
             if let Err(mut unused) = sender.send(permit) {
                 unused.pool = None;
                 self.state.lock().release(&unused);
@@ -195,7 +198,7 @@ impl State {
         if kind.is_brief { &mut self.brief } else { &mut self.long }
     }
 
-    /// Takes the next permit: its waiter, and what it counts as.
+    /// Removes and returns the waiter that gets the next permit, and the kind of the permit.
     fn next(&mut self, limit: usize) -> Option<(Waiter, PermitKind)> {
         if let Some((waiter, is_slow)) = self.next_long(limit) {
             self.long.add(&waiter);
@@ -241,8 +244,8 @@ impl State {
         Some((waiter?, false))
     }
 
-    /// Asks a transfer below the minimum rate to give its permit to a waiter of this kind. Each
-    /// waiter gets one permit in this way.
+    /// Asks a transfer below the minimum rate to give up its permit for a waiter of this kind. No
+    /// more transfers are asked than there are waiters.
     fn request_yield(&mut self, kind: PermitKind, limit: usize) {
         let live = |queue: &VecDeque<Waiter>| {
             queue.iter().filter(|waiter| !waiter.permit.is_closed()).count()
@@ -258,7 +261,8 @@ impl State {
         if permits.in_use < limit || yielding >= waiters {
             return;
         }
-        // Slow transfers take turns. Another request needs one of them only if they have too many.
+        // Slow transfers take turns among themselves. Any other request takes a permit from them
+        // only if they have too many.
         let spares_slow = !kind.is_slow && permits.slow_in_use <= slow_limit(limit);
         let mut transfers = permits.transfers.iter();
         let slow =
@@ -350,7 +354,7 @@ mod tests {
             }));
             tokio::task::yield_now().await;
         }
-        // Two connections, because one stays reserved while interactive requests arrive.
+        // Two permits are freed, because one stays reserved while interactive requests arrive.
         held.truncate(CONNECTIONS - 2);
         for waiting in waiting {
             waiting.await.unwrap();
@@ -412,8 +416,8 @@ mod tests {
     const DRIP: usize = 8 * 1024;
     const DRIP_INTERVAL: Duration = Duration::from_secs(5);
 
-    /// Transfers of a server that sends `bytes` in each `interval`. Each resumes after it has given
-    /// its permit up, until the test ends.
+    /// Starts `count` transfers of a server that sends `bytes` in each `interval`. A transfer that
+    /// has given up its permit asks for another one, until the test ends.
     fn start_dripping(pool: &Arc<ConnectionPool>, count: usize, bytes: usize, interval: Duration) {
         for _ in 0..count {
             let pool = pool.clone();
@@ -432,12 +436,12 @@ mod tests {
         }
     }
 
-    /// Waits for a permit and returns how long that took.
+    /// Waits for a permit. Returns it and the duration of the wait.
     async fn acquire_healthy(pool: &Arc<ConnectionPool>) -> (ConnectionPermit, Duration) {
-        let started = Instant::now();
+        let start = Instant::now();
         let transfer = Arc::new(Transfer::default());
         let permit = pool.acquire(TrafficClass::Interactive, Some(&transfer)).await.unwrap();
-        (permit, started.elapsed())
+        (permit, start.elapsed())
     }
 
     #[tokio::test(start_paused = true)]
@@ -465,7 +469,7 @@ mod tests {
         for (_, waited) in &permits {
             assert!(*waited < Duration::from_secs(6), "{waited:?}");
         }
-        // They keep them, and the slow ones keep the rest.
+        // The healthy transfers keep their permits, and the slow ones keep the rest.
         tokio::time::sleep(Duration::from_secs(60)).await;
         let slow = pool.state.lock().long.slow_in_use;
         assert!((1..=CONNECTIONS / 2).contains(&slow), "{slow}");
@@ -495,9 +499,9 @@ mod tests {
         }
         let slow = Arc::new(Transfer::default());
         slow.request_yield();
-        let started = Instant::now();
+        let start = Instant::now();
         let permit = pool.acquire(TrafficClass::Bulk, Some(&slow)).await;
-        assert!(permit.is_some() && started.elapsed() < Duration::from_secs(1));
+        assert!(permit.is_some() && start.elapsed() < Duration::from_secs(1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,14 +1,15 @@
-//! Why a request has no usable reply.
+//! The errors of HTTP requests.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::model::{Diagnostic, ErrorKind, SecretUrl};
 
-/// Error of an HTTP request. It names a host and never a path or query, which can be credentials.
+/// The error of an HTTP request. It names the host but never the path or query, because these can
+/// be credentials.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HttpError {
-    /// A connection could not be opened, or it broke before the reply was complete.
+    /// The connection could not be opened, or it was lost before the reply was complete.
     #[error("{host} cannot be reached")]
     Unreachable {
         /// Scheme and host.
@@ -22,7 +23,7 @@ pub enum HttpError {
         host: String,
         timeout: Duration,
     },
-    /// The server requested a delay that is longer than the caller can wait.
+    /// The server requested a delay that is longer than the caller is willing to wait.
     #[error("{host} limits the rate of requests and asks to wait {}", readable(*.wait))]
     RateLimited {
         /// Scheme and host.
@@ -30,7 +31,7 @@ pub enum HttpError {
         /// The requested delay.
         wait: Duration,
     },
-    /// The server keeps failing.
+    /// The server returned a server error to every attempt.
     #[error("{host} returned a server error ({status})")]
     ServerError {
         /// Scheme and host.
@@ -43,7 +44,7 @@ pub enum HttpError {
     Down {
         /// Scheme and host.
         host: String,
-        /// How long the host has been failing.
+        /// How long the host has been failing, since the first failure after its last good reply.
         failing: Duration,
         /// Time between two probes of the host.
         retry_interval: Duration,
@@ -56,17 +57,17 @@ pub enum HttpError {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The URL is not https or its host is not one of the provider's.
-    #[error("a URL on {host} is outside the hosts of this source (https only)")]
+    /// The URL is not https, or its host is not an allowed one of the source.
+    #[error("a URL on {host} is outside the allowed hosts of this source (https only)")]
     HostNotAllowed {
         /// Scheme and host.
         host: String,
     },
-    /// The TLS or connection machinery cannot be set up.
+    /// The TLS library or the HTTP client cannot be initialized.
     #[error("the HTTP client cannot be set up")]
     Setup(#[source] TransportError),
     /// A header cannot carry the credential.
-    #[error("a credential holds a character that is not allowed in a header")]
+    #[error("a credential contains a character that is not allowed in a header")]
     InvalidCredential,
 }
 
@@ -86,7 +87,7 @@ impl TransportError {
     }
 }
 
-/// Returns a delay in the unit that fits: seconds, minutes or hours.
+/// Formats a delay in seconds, minutes or hours, depending on its length.
 fn readable(wait: Duration) -> String {
     match wait.as_secs() {
         seconds @ 0..=120 => format!("{seconds} s"),
@@ -96,7 +97,7 @@ fn readable(wait: Duration) -> String {
 }
 
 impl HttpError {
-    /// Classifies a transport error of a request to `url`.
+    /// Converts a transport error of a request to `url`.
     pub(super) fn from_transport(
         error: reqwest::Error,
         url: &SecretUrl,
@@ -128,13 +129,13 @@ impl Diagnostic for HttpError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
             Self::Unreachable { .. } => {
-                Some("Check the network and the configured address of the server.".into())
+                Some("Check the network and the configured base URL.".into())
             }
             Self::RateLimited { .. } | Self::ServerError { .. } => {
                 Some("A running mount retries automatically.".into())
             }
             Self::Down { retry_interval, .. } => Some(
-                format!("The server is tried again every {} s.", retry_interval.as_secs()).into(),
+                format!("Reads try the server again every {} s.", retry_interval.as_secs()).into(),
             ),
             Self::HostNotAllowed { .. } => {
                 Some("Add the host to `download_hosts` if it is correct.".into())
@@ -147,7 +148,7 @@ impl Diagnostic for HttpError {
     }
 }
 
-/// Returns scheme, host and port of a URL: the part that may be printed.
+/// Returns the scheme, host and port of a URL, which are safe to print.
 pub(crate) fn origin(url: &SecretUrl) -> String {
     let url = url.expose();
     match url.origin() {

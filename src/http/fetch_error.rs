@@ -1,4 +1,4 @@
-//! Why the bytes of a file cannot be read.
+//! The errors of reading the bytes of a file.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -7,16 +7,16 @@ use std::sync::Arc;
 
 use crate::model::{Diagnostic, ErrorKind};
 
-/// Error of a read from the provider. The file system maps it to an errno.
+/// The error of a read from the provider. The file system maps it to an errno.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The provider refuses, also with a new lease.
+    /// The provider refuses the download, even with a new lease.
     #[error("not allowed")]
     NotAllowed(#[source] FetchCause),
     /// The provider no longer has the file.
     #[error("gone")]
     Gone(#[source] FetchCause),
-    /// The provider serves another content than that of this file version.
+    /// The provider serves a content that differs from this file version.
     #[error("changed")]
     Changed(#[source] FetchCause),
     /// The circuit breaker of the host is open: no request was sent.
@@ -25,15 +25,15 @@ pub enum FetchError {
     /// The reply is not a file of this type.
     #[error("not the file")]
     NotTheFile(#[source] FetchCause),
-    /// The file has another length than the listing says. The served length is the true one.
-    #[error("the file is {served} bytes long where {expected} were listed")]
+    /// The length of the file differs from the listing. The served length is the true one.
+    #[error("the file is {served} bytes long, but {expected} were listed")]
     WrongTotal {
         /// Length in the listing, in bytes.
         expected: u64,
         /// Length served, in bytes.
         served: u64,
     },
-    /// The deadline passed. The cause is the last failed attempt.
+    /// The deadline passed. The cause is the error of the last attempt.
     #[error("no bytes within the deadline")]
     Deadline(#[source] FetchCause),
     /// Any other failure. A retry may succeed.
@@ -97,7 +97,7 @@ impl Error for FetchCause {
 }
 
 impl Diagnostic for FetchCause {
-    /// A statement about a reply is a transient failure.
+    /// A cause that is only a statement about a reply counts as a transient failure.
     fn kind(&self) -> ErrorKind {
         match &self.0 {
             Cause::Error(error) => error.kind(),
@@ -114,7 +114,7 @@ impl Diagnostic for FetchCause {
 }
 
 impl FetchError {
-    /// Returns the cause; `None` for a wrong length.
+    /// Returns the cause; `None` for [`WrongTotal`](Self::WrongTotal), which has no cause.
     pub fn cause(&self) -> Option<&FetchCause> {
         match self {
             Self::NotAllowed(cause)

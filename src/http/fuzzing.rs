@@ -1,5 +1,5 @@
-//! The functions of this module that the fuzz targets call: heads of replies, and the short parts
-//! of bodies that are parsed.
+//! The entry points of the fuzz targets for the heads of replies and the parts of bodies that are
+//! parsed.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,7 @@ use super::range::{ByteRange, ExpectedFile};
 use super::range_head::RangeHead;
 use super::{probe, retry};
 
-/// Returns the end of the range and the length of the file from the head of a range reply.
+/// Parses the head of a range reply. Returns the end of the range and the length of the file.
 pub fn range_head(
     status: u16,
     headers: &[(&[u8], &[u8])],
@@ -31,7 +31,7 @@ pub fn media_type(content_type: &str) -> String {
     probe::media_type(content_type)
 }
 
-/// Returns the headers that a connection would accept.
+/// Returns those headers that an HTTP connection would accept.
 fn valid_headers(headers: &[(&[u8], &[u8])]) -> HeaderMap {
     let valid = |(name, value): &(&[u8], &[u8])| {
         Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?))

@@ -1,18 +1,19 @@
-//! The hosts that requests for recordings may be sent to.
+//! The hosts to which requests for recordings may be sent.
 
 use url::{Host, Url};
 
 use super::error::{HttpError, origin};
 use crate::model::SecretUrl;
 
-/// The longest host name (RFC 1035, 3.1, without the final dot).
+/// Maximum length of a host name (RFC 1035, 3.1, without the final dot).
 const MAX_NAME_LENGTH: usize = 253;
 
-/// The hosts that can serve downloads of a source.
+/// The hosts to which downloads of a source may be sent.
 ///
-/// A name allows itself and its subdomains: `example.com` allows `cdn.example.com` and not
-/// `evilexample.com`. Only https is allowed, except on loopback if the API of the source is on
-/// loopback (tests, the demo cloud): a public API must not direct a client to local services.
+/// A name allows itself and its subdomains: `example.com` allows `cdn.example.com` but not
+/// `evilexample.com`. Only https is allowed. The exception is loopback, which is allowed without
+/// https if the API of the source is on loopback, too (tests, the demo cloud). A public API must
+/// not be able to direct meetfs to local services.
 #[derive(Clone, Debug)]
 pub struct AllowedHosts {
     names: Vec<String>,
@@ -42,7 +43,8 @@ impl AllowedHosts {
         if is_allowed {
             return Ok(url);
         }
-        // The server chose the length of the name, and the name becomes part of a message.
+        // The server chooses the name, and the name becomes part of a message, so its length must
+        // be bounded.
         let max_length = "https://".len() + MAX_NAME_LENGTH + ":65535".len();
         let host = origin(&url).chars().take(max_length).collect();
         Err(HttpError::HostNotAllowed { host })
@@ -58,7 +60,7 @@ impl AllowedHosts {
     }
 }
 
-/// Whether the URL names this machine: `localhost`, 127.0.0.0/8 or ::1.
+/// Whether the host of the URL is this machine: `localhost`, 127.0.0.0/8 or ::1.
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",

@@ -1,4 +1,4 @@
-//! Where a stream gets its lease.
+//! The source of the leases of a stream.
 
 use std::sync::Arc;
 
@@ -8,13 +8,14 @@ use super::fetch_error::FetchError;
 use super::priority::Priority;
 use crate::model::Lease;
 
-/// The lease of one file, shared by all streams of the file.
+/// Provides the lease of one file, which all streams of the file share.
 #[async_trait]
 pub trait LeaseSource: Send + Sync {
-    /// Returns the current lease, or resolves a new one. Callers bound the wait.
+    /// Returns the current lease, or resolves a new one. The wait has no timeout of its own: the
+    /// caller sets one.
     ///
     /// # Errors
-    /// Why a lease is not available.
+    /// The reason why a lease is not available.
     async fn current(&self, priority: Priority) -> Result<Arc<Lease>, FetchError>;
 
     /// Reports that the server refused `lease`. The next [`current`](Self::current) resolves a new
@@ -27,7 +28,7 @@ pub trait LeaseSource: Send + Sync {
         self.report_refused(lease);
     }
 
-    /// Reports that `lease` served bytes, so that a later refusal means that it has expired.
+    /// Reports that `lease` served bytes. A later refusal then means that the lease has expired.
     fn report_served(&self, lease: &Arc<Lease>);
 
     /// Whether a short JSON body with status 200 is the provider's error object and not the file.

@@ -1,8 +1,8 @@
-//! Proves a file length that contradicts the listing.
+//! Checks a file length that contradicts the listing.
 //!
-//! A server in a fault state can state any length in a refusal or in a `Content-Range`. A length
-//! that is believed wrongly destroys backups: a copy that is too short replaces a good one. So a
-//! length counts only if bytes prove it.
+//! A faulty server can state any length in an error reply or in a `Content-Range`. Accepting a
+//! wrong length destroys backups, because a copy that is too short replaces a good one. So a length
+//! is accepted only if the server proves it with bytes.
 
 use std::time::Duration;
 
@@ -17,28 +17,29 @@ use super::range_head::{ContentRange, content_length};
 use super::transfer::Transfer;
 use crate::model::Lease;
 
-/// Length up to which a whole file is received to prove its length, if the server ignores ranges.
-/// Files whose listed length is wrong are mostly chats and transcripts, which are below a megabyte.
+/// Maximum length of a file that is received as a whole to prove its length, if the server ignores
+/// ranges. Files whose listed length is wrong are mostly chats and transcripts, which have less
+/// than a megabyte.
 const MAX_WHOLE_FILE: u64 = 8 * 1024 * 1024;
 
-/// What the reply to a request of one byte shows.
+/// The result of a request for one byte.
 #[derive(Debug, PartialEq, Eq)]
 enum ByteReply {
     /// The byte exists, and the file has this length.
     Served { total: Option<u64> },
     /// The file ends before the byte.
     PastEnd,
-    /// The whole file was received, with this length.
+    /// The whole file was received, and it has this length.
     WholeFile(u64),
-    /// Another reply, which proves nothing.
+    /// Any other reply, which proves nothing.
     Unusable,
 }
 
-/// Whether replies with bytes prove that a file is `length` bytes long: its last byte is served,
-/// and the byte after it is not. An empty file must be served as an empty body.
+/// Returns whether the server proves that a file is `length` bytes long: it serves the last byte,
+/// and not the byte after it. It must serve an empty file as an empty body.
 ///
 /// # Errors
-/// A request fails, so that nothing is proved.
+/// A request failed, so nothing is proved.
 pub(super) async fn is_length_proved(
     client: &Client,
     lease: &Lease,
@@ -56,7 +57,7 @@ pub(super) async fn is_length_proved(
     Ok(request_byte(client, lease, Some(length), timeout).await? == ByteReply::PastEnd)
 }
 
-/// Requests the byte at `offset`, or the whole file.
+/// Requests the byte at `offset`, or the whole file if `offset` is `None`.
 async fn request_byte(
     client: &Client,
     lease: &Lease,

@@ -1,32 +1,35 @@
-//! HTTP: API calls with bounded retries, and byte ranges that are verified to the byte.
+//! HTTP: API calls with a bounded number of retries, and byte ranges that are checked to be exact.
 //!
-//! Input: a URL with its credential (a [`Lease`](crate::model::Lease) or an [`ApiRequest`]), what
-//! the caller knows of the reply, and the [`Priority`] of the request.
+//! Input: a URL with its credential (a [`Lease`](crate::model::Lease) or an [`ApiRequest`]), the
+//! expected properties of the reply, and the [`Priority`] of the request.
 //!
-//! Output: whole small bodies, or a stream of exactly the requested bytes, or an error that names a
-//! host and never a path or query, because those can be credentials.
+//! Output: a small body as a whole, or a stream of exactly the requested bytes, or an error. An
+//! error names the host but never the path or query, because these can be credentials.
 //!
 //! Failures and what handles each:
 //!
 //! 1. The reply is not the file: `range_head` and `range_body` check status, range, total, type and
-//!    first bytes before they return a byte. `validator` compares the version of the file.
-//! 2. A body breaks off or stalls, or the lease expires in the middle: [`RangeStream`] resumes at
-//!    the missing byte.
-//! 3. The server requests a delay: [`retry`] reads all forms of it and bounds it.
-//! 4. The provider limits the calls of an account: [`RateLimiter`] shares them out, readers first.
-//! 5. Bulk transfers occupy all connections: `connection_pool` shares the connections of a host.
-//! 6. A server sends a few bytes at a time: `transfer` measures it, and the pool takes its
-//!    connection for a request that waits.
-//! 7. A host is down: `circuit_breaker` fails new reads at once.
-//! 8. A redirect or page link leads elsewhere: [`AllowedHosts`] decides where requests may go. No
-//!    redirect is followed automatically.
-//! 9. A download URL can return a redirect, a page or the file: [`probe()`] finds out without a
-//!    download.
+//!    first bytes before they return a byte. `validator` compares the versions of the file.
+//! 2. A body breaks off or stalls, or the lease expires during the transfer: [`RangeStream`]
+//!    resumes at the missing byte.
+//! 3. The server requests a delay: [`retry`] parses all forms of the delay and bounds it.
+//! 4. The provider limits the calls of an account: [`RateLimiter`] distributes the calls, those for
+//!    readers first.
+//! 5. Bulk transfers would occupy all connections: `connection_pool` shares the connections of a
+//!    host fairly.
+//! 6. A server sends only a few bytes at a time: `transfer` measures the rate, and the pool takes
+//!    the connection away when another request waits for one.
+//! 7. A host is down: `circuit_breaker` makes new reads fail at once.
+//! 8. A redirect or a URL in a reply points to another host: [`AllowedHosts`] decides which hosts
+//!    are allowed. Redirects are never followed automatically.
+//! 9. A download URL can return a redirect, a page or the file: [`probe()`] finds out which,
+//!    without downloading the file.
 //!
-//! Locks are held for one step of one map or state machine each, never two at a time and never
-//! across an await.
+//! Each lock protects one map or state machine and is held for a single operation on it. No two
+//! locks are held at once, and none is held across an await.
 //!
-//! This module must not know what a meeting, an inode or a block is, nor any rule of one provider.
+//! This module must not know what a meeting, an inode or a block is, nor the rules of a particular
+//! provider.
 
 mod circuit_breaker;
 mod client;

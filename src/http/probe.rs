@@ -1,4 +1,5 @@
-//! A single request that shows what a URL returns: no redirect is followed, no body is downloaded.
+//! Probes: single requests that show what a URL returns. They follow no redirect and download no
+//! file.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,27 +13,29 @@ use super::error::{HttpError, origin};
 use super::retry;
 use crate::model::SecretUrl;
 
-/// Upper bound for the part of a body that is read. The error objects and pages that are recognized
-/// by their text are below one KiB. A server that ignores the range would send a whole video.
+/// Maximum number of bytes of a body that are read. The error objects and pages that are recognized
+/// by their text have less than one KiB. Without this limit, a server that ignores the range would
+/// send a whole video.
 const MAX_BODY_START: usize = 4096;
 
 /// The head of a reply and the start of its body.
 #[derive(Debug)]
 pub struct ProbeReply {
     pub status: u16,
-    /// The `Location` header as received: possibly relative, possibly a credential.
+    /// The `Location` header as received. It may be relative, and it may be a credential.
     pub location: Option<SecretString>,
     /// The media type in lower case without parameters; empty if there is none.
     pub media_type: String,
     /// The delay in the `Retry-After` header.
     pub retry_after: Option<Duration>,
-    /// The first bytes of the body, at most 4 KiB; fewer if it broke off or stalled.
+    /// The first bytes of the body, at most 4 KiB. There are fewer if the body broke off or
+    /// stalled.
     pub beginning: Vec<u8>,
 }
 
-/// Requests the first `bytes` at `url` once.
+/// Sends one request for the first `bytes` at `url`.
 ///
-/// It sends `GET` and not `HEAD`, because download URLs are not known to support `HEAD`.
+/// Sends `GET` and not `HEAD`, because it is not known whether download URLs support `HEAD`.
 ///
 /// # Errors
 /// [`HttpError::Unreachable`], [`HttpError::TimedOut`], [`HttpError::Down`] or
@@ -59,7 +62,7 @@ pub async fn probe(
         .await
         .map_err(|error| error.into_http_error(url, timeout))?;
     let mut beginning = Vec::new();
-    // The head decides. A body that breaks off or stalls only carries less information.
+    // The head is what matters. A body that breaks off or stalls is not an error.
     while beginning.len() < MAX_BODY_START
         && let Ok(Ok(Some(chunk))) = tokio::time::timeout_at(deadline, response.chunk()).await
     {

@@ -1,4 +1,4 @@
-//! What is requested of a file, and what is known of it.
+//! Byte ranges, and the facts about a file that are known before a request.
 
 use super::validator::Validator;
 use crate::model::BodyKind;
@@ -23,12 +23,12 @@ impl ByteRange {
     }
 }
 
-/// What is known of a file before it is requested. Replies are checked against it.
+/// The facts about a file that are known before it is requested. Replies are checked against them.
 #[derive(Clone, Debug)]
 pub struct ExpectedFile {
     /// Length in bytes; `None` if it is unknown.
     pub total: Option<u64>,
     pub body: BodyKind,
-    /// The validator of an earlier reply: a file version never has two.
+    /// The validator of an earlier reply. A file version never has two different validators.
     pub validator: Option<Validator>,
 }

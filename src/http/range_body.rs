@@ -1,4 +1,5 @@
-//! One range request, whose bytes are returned only after every part of the reply was checked.
+//! Range requests. The bytes of a reply are returned only after all parts of the reply have been
+//! checked.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,26 +18,27 @@ use super::transfer::{MIN_RATE, Transfer};
 use super::validator::VersionHeaders;
 use crate::model::{BodyKind, Lease};
 
-/// Bytes needed to recognize a [`BodyKind`] and an HTML page: `ftyp` ends at byte 8, a byte order
-/// mark and `WEBVTT` at byte 9. A page begins with white space and a tag of up to 14 bytes.
+/// Number of bytes needed to recognize a [`BodyKind`] or an HTML page. `ftyp` ends at byte 8, and a
+/// byte order mark followed by `WEBVTT` ends at byte 9. A page begins with optional white space and
+/// a tag of up to 14 bytes.
 const START_LENGTH: usize = 64;
 
-/// Upper bound for the length of an error object with status 200. They are below one KiB.
+/// Maximum length of an error object with status 200. Real ones have less than one KiB.
 const MAX_ERROR_BODY_LENGTH: u64 = 4096;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// A range request and what its reply is checked against.
+/// A range request, and the properties that its reply must have.
 pub(super) struct RangeRequest<'a> {
     pub(super) lease: &'a Lease,
     pub(super) range: ByteRange,
     pub(super) expected: &'a ExpectedFile,
     pub(super) class: TrafficClass,
-    /// Measures this request, and can end it.
+    /// Measures the rate of this request, and can end it.
     pub(super) transfer: &'a Arc<Transfer>,
-    /// Bound on the wait for the head and for each chunk of the body.
+    /// Timeout for the head and for each chunk of the body.
     pub(super) stall_timeout: Duration,
-    /// Whether a short JSON body is an error object of the provider.
+    /// Returns whether a short JSON body is an error object of the provider.
     pub(super) is_error_body: &'a (dyn Fn(&[u8]) -> bool + Sync),
 }
 
@@ -44,13 +46,15 @@ pub(super) struct RangeRequest<'a> {
 #[derive(Debug)]
 pub(super) struct RangeBody {
     response: Response,
-    /// Bytes that were received already to examine the start of the body.
+    /// The bytes that were received to examine the start of the body and have not been returned
+    /// yet.
     buffer: Bytes,
-    /// Bytes at the start of the body that precede the range and are dropped.
+    /// Number of bytes at the start of the body that precede the range and still have to be
+    /// dropped.
     skipped: u64,
     next: u64,
     end: u64,
-    /// Whether the body must end with the range: no header states its length.
+    /// Whether the body must end at the end of the range, because no header states its length.
     must_end: bool,
     stall_timeout: Duration,
     transfer: Arc<Transfer>,
@@ -73,10 +77,12 @@ impl RangeBody {
             .header(RANGE, format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
         let mut response = send(client, request, lease, stall_timeout, transfer).await?;
         let head = RangeHead::check(response.status(), response.headers(), range, expected);
-        // The length of an error object is not that of the file, so that the body is read before
-        // the result of the check is used.
+        // The body is read before the result of the check is used, because the check rejects the
+        // length of an error object.
         let whole = match expected.body {
-            BodyKind::Json => whole_if_short(&mut response, stall_timeout, transfer).await?,
+            BodyKind::Json => {
+                read_possible_error_body(&mut response, stall_timeout, transfer).await?
+            }
             _ => None,
         };
         if whole.as_ref().is_some_and(|body| is_error_body(body)) {
@@ -103,7 +109,8 @@ impl RangeBody {
         Ok(body)
     }
 
-    /// Returns the next chunk, never empty; `None` after the last byte of the range.
+    /// Returns the next chunk, which is never empty. Returns `None` after the last byte of the
+    /// range.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, RangeError> {
         if self.next >= self.end {
             return Ok(None);
@@ -122,7 +129,7 @@ impl RangeBody {
             if self.must_end {
                 return Err(RangeError::transient("the body is longer than its range"));
             }
-            // A whole file that is accepted for a range continues after it.
+            // A whole file that is accepted in place of a range continues after the range.
             chunk.truncate(usize::try_from(missing).unwrap_or(usize::MAX));
         } else if chunk.len() as u64 == missing && self.must_end {
             self.expect_end().await?;
@@ -131,8 +138,8 @@ impl RangeBody {
         Ok(Some(chunk))
     }
 
-    /// Returns the first `length` bytes of the range, or all of it if it is shorter. They stay in
-    /// the body.
+    /// Returns the first `length` bytes of the range, or all its bytes if it is shorter.
+    /// [`chunk`](Self::chunk) returns these bytes again.
     pub(super) async fn peek(&mut self, length: usize) -> Result<Bytes, RangeError> {
         let available = usize::try_from(self.end - self.next).unwrap_or(usize::MAX);
         let needed = length.min(available);
@@ -147,7 +154,7 @@ impl RangeBody {
         Ok(self.buffer.slice(..needed))
     }
 
-    /// Whether the body begins at the first byte of the file and contains `length` bytes of it.
+    /// Whether the body begins at the first byte of the file and contains its first `length` bytes.
     pub(super) fn contains_head(&self, length: u64) -> bool {
         self.next == 0 && self.end >= length
     }
@@ -196,8 +203,10 @@ impl RangeBody {
         if is_html(&start) {
             return Err(RangeError::NotTheFile("the body is an HTML page".into()));
         }
-        if !starts_like(kind, &start) {
-            return Err(RangeError::NotTheFile("the body does not start like such a file".into()));
+        if !has_signature_of(kind, &start) {
+            return Err(RangeError::NotTheFile(
+                "the body does not have the format of the file".into(),
+            ));
         }
         Ok(())
     }
@@ -257,15 +266,16 @@ pub(super) async fn receive(
     }
 }
 
-/// The error of a request whose connection was needed. The range resumes at its missing byte.
+/// Returns the error of a request that had to give up its connection. The range resumes at its
+/// missing byte.
 fn yielded() -> RangeError {
     RangeError::transient(format!(
         "below {MIN_RATE} bytes per second, and another request needed the connection"
     ))
 }
 
-/// Returns the body of a 200 that can be an error object by its length.
-async fn whole_if_short(
+/// Reads the body of a reply with status 200 if it is short enough to be an error object.
+async fn read_possible_error_body(
     response: &mut Response,
     stall_timeout: Duration,
     transfer: &Transfer,
@@ -284,7 +294,8 @@ async fn whole_if_short(
     Ok((!body.is_empty()).then(|| body.freeze()))
 }
 
-/// Whether bytes begin an HTML page. No recording file does, whatever its declared type.
+/// Whether `bytes` are the start of an HTML page. A recording file of any declared type never
+/// starts like one.
 fn is_html(bytes: &[u8]) -> bool {
     let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes).trim_ascii_start();
     let starts_with =
@@ -292,10 +303,10 @@ fn is_html(bytes: &[u8]) -> bool {
     starts_with(b"<!doctype html") || starts_with(b"<html") || starts_with(b"<head")
 }
 
-fn starts_like(kind: BodyKind, bytes: &[u8]) -> bool {
+fn has_signature_of(kind: BodyKind, bytes: &[u8]) -> bool {
     let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     match kind {
-        // A file that is shorter than its mark is not judged.
+        // A file that is shorter than the signature of its format is accepted.
         BodyKind::IsoMedia => bytes.len() < 8 || bytes[4..8] == *b"ftyp",
         BodyKind::WebVtt => bytes.len() < 9 || text.starts_with(b"WEBVTT"),
         BodyKind::Json | BodyKind::Opaque => true,
@@ -308,15 +319,15 @@ mod tests {
 
     #[test]
     fn media_and_pages_start_differently() {
-        assert!(starts_like(BodyKind::IsoMedia, b"\0\0\0\x18ftypmp42"));
-        assert!(!starts_like(BodyKind::IsoMedia, b"<!DOCTYPE html>"));
-        assert!(starts_like(BodyKind::WebVtt, b"WEBVTT\n\n1"));
-        assert!(starts_like(BodyKind::WebVtt, b"\xEF\xBB\xBFWEBVTT"));
-        assert!(!starts_like(BodyKind::WebVtt, b"{\"status\":false"));
+        assert!(has_signature_of(BodyKind::IsoMedia, b"\0\0\0\x18ftypmp42"));
+        assert!(!has_signature_of(BodyKind::IsoMedia, b"<!DOCTYPE html>"));
+        assert!(has_signature_of(BodyKind::WebVtt, b"WEBVTT\n\n1"));
+        assert!(has_signature_of(BodyKind::WebVtt, b"\xEF\xBB\xBFWEBVTT"));
+        assert!(!has_signature_of(BodyKind::WebVtt, b"{\"status\":false"));
     }
 
     #[test]
-    fn page_is_recognized_whatever_its_type() {
+    fn page_of_any_declared_type_is_recognized() {
         for page in ["<!DOCTYPE html><p>", " \r\n<HTML lang=en>", "\u{feff}<!doctype HTML>"] {
             assert!(is_html(page.as_bytes()), "{page}");
         }

@@ -1,21 +1,23 @@
-//! Why a range request failed.
+//! The errors of range requests.
 
 use std::time::Duration;
 
-/// Why a reply to a range request is missing or unusable. The texts name no host.
+/// The reason why a reply to a range request is missing or unusable. The texts do not name the
+/// host.
 #[derive(Clone, Debug)]
 pub(super) enum RangeError {
-    /// The lease is refused: 401, 403, or a page or an error object in place of the file.
+    /// The server refuses the lease: status 401 or 403, or a page or an error object in place of
+    /// the file.
     Refused(String),
-    /// The URL of the lease does not exist: 404, 410.
+    /// The URL of the lease does not exist: status 404 or 410.
     Missing(String),
-    /// The reply is complete and of the right type, but starts like another kind of file.
+    /// The reply has the right media type, but its first bytes belong to another kind of file.
     NotTheFile(String),
     /// A retry may succeed, after the delay that the server requested.
     Transient(String, Option<Duration>),
-    /// The reply states another length of the file.
+    /// The length of the file in the reply differs from the expected one.
     WrongTotal {
-        /// Length stated, in bytes.
+        /// The stated length in bytes.
         served: u64,
     },
     /// The reply contains another version of the file.
@@ -23,7 +25,7 @@ pub(super) enum RangeError {
 }
 
 impl RangeError {
-    pub(super) fn transient(why: impl Into<String>) -> Self {
-        Self::Transient(why.into(), None)
+    pub(super) fn transient(cause: impl Into<String>) -> Self {
+        Self::Transient(cause.into(), None)
     }
 }

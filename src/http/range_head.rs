@@ -14,25 +14,25 @@ use super::retry;
 use super::validator::VersionHeaders;
 use crate::model::BodyKind;
 
-/// Upper bound for the length of a file, 1 PiB: a thousand years of video. The kernel permanently
-/// rejects a file of 2^63 bytes.
+/// Maximum length of a file, 1 PiB: a thousand years of video. If a file had 2^63 bytes or more,
+/// the kernel would permanently reject it.
 const MAX_FILE_LENGTH: u64 = 1 << 50;
 
-/// Length up to which a whole file that is sent in place of a range is received and dropped until
-/// the range begins. Some servers ignore `Range`, as RFC 9110, 14.2 allows. The bytes are received
-/// again for each request, so that a longer file would cost more than it is worth.
+/// Maximum number of bytes that are received and dropped before the range begins, if a server sends
+/// the whole file in place of the range. Some servers ignore `Range`, as RFC 9110, 14.2 allows.
+/// These bytes are received again for each request, so more of them would cost too much.
 const MAX_SKIPPED: u64 = 64 * 1024 * 1024;
 
-/// The content of a checked head.
+/// The values in a checked head.
 #[derive(Debug)]
 pub(super) struct RangeHead {
-    /// Bytes at the start of the body that precede the range.
+    /// Number of bytes at the start of the body that precede the range.
     pub(super) skipped: u64,
     /// Offset after the last byte of the body that belongs to the range.
     pub(super) end: u64,
     /// Length of the whole file, in bytes.
     pub(super) total: u64,
-    /// Whether the body must end with the range, because no header states its length.
+    /// Whether no header states the length of the body.
     pub(super) is_length_open: bool,
     pub(super) version: VersionHeaders,
 }
@@ -48,7 +48,7 @@ impl RangeHead {
             200 | 206 | 416 => {}
             401 | 403 => return Err(RangeError::Refused(format!("status {}", status.as_u16()))),
             404 | 410 => return Err(RangeError::Missing(format!("status {}", status.as_u16()))),
-            // A URL that redirects again is not the signed URL that it was taken for.
+            // A signed URL does not redirect, so this URL is not a signed one.
             300..=399 => return Err(RangeError::Refused(format!("status {}", status.as_u16()))),
             429 => {
                 let wait = retry::retry_after(headers, SystemTime::now())
@@ -114,7 +114,8 @@ impl RangeHead {
             (416, _) => {
                 return Err(RangeError::transient("status 416 to a range within the file"));
             }
-            // A 200 to a range request is the whole file from byte 0 (RFC 9110, 14.2).
+            // A reply with status 200 to a range request contains the whole file from byte 0 (RFC
+            // 9110, 14.2).
             _ => match length.or(expected.total) {
                 Some(total) if total > range.start && range.start <= MAX_SKIPPED => Self {
                     skipped: range.start,
@@ -140,12 +141,13 @@ impl RangeHead {
     }
 }
 
-/// Refuses a body that is not the plain bytes of the file. A client that ignores a coding returns
-/// other bytes than those of the file.
+/// Rejects a body with a content or transfer coding, because its bytes are not those of the file.
 fn check_codings(headers: &HeaderMap) -> Result<(), RangeError> {
     let mut content_codings = values(headers, &CONTENT_ENCODING);
     if content_codings.any(|coding| !coding.eq_ignore_ascii_case("identity")) {
-        return Err(RangeError::transient("the body is compressed against the request"));
+        return Err(RangeError::transient(
+            "the body is compressed although the request forbids it",
+        ));
     }
     let mut transfer_codings = values(headers, &TRANSFER_ENCODING);
     if transfer_codings.any(|coding| {
@@ -156,15 +158,15 @@ fn check_codings(headers: &HeaderMap) -> Result<(), RangeError> {
     Ok(())
 }
 
-/// Returns the elements of a list field, from all its lines. A line that is not text is returned as
-/// an empty element.
+/// Returns the elements of a header with a list of values, from all its lines. A line that is not
+/// valid text gives an empty element.
 fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(name).into_iter();
     lines.flat_map(|line| line.to_str().unwrap_or_default().split(',').map(str::trim))
 }
 
-/// Returns the value of a field that has one value. Equal repetitions count once (RFC 9110, 8.6);
-/// different ones contradict each other.
+/// Returns the value of a header that must have only one value. Equal repetitions count as one (RFC
+/// 9110, 8.6). Different values are an error.
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, RangeError> {
     let mut lines = headers.get_all(name).into_iter();
     let Some(first) = lines.next() else { return Ok(None) };
@@ -189,7 +191,8 @@ pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, RangeEr
     }
 }
 
-/// `bytes FIRST-LAST/TOTAL`, `bytes FIRST-LAST/*` or `bytes */TOTAL` (RFC 9110, 14.4).
+/// A `Content-Range` header: `bytes FIRST-LAST/TOTAL`, `bytes FIRST-LAST/*` or `bytes */TOTAL` (RFC
+/// 9110, 14.4).
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ContentRange {
     pub(super) span: Option<(u64, u64)>,
@@ -197,7 +200,7 @@ pub(super) struct ContentRange {
 }
 
 impl ContentRange {
-    /// Returns the range that a reply states; `None` if it states none, or an unreadable one.
+    /// Returns the `Content-Range` of a reply; `None` if it is missing or cannot be parsed.
     pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, RangeError> {
         Ok(single(headers, &CONTENT_RANGE)?.and_then(Self::parse))
     }
@@ -220,7 +223,7 @@ impl ContentRange {
     }
 }
 
-/// Parses digits only: `u64::from_str` also accepts a plus sign.
+/// Parses a number that consists only of digits: `u64::from_str` also accepts a plus sign.
 fn number(digits: &str) -> Option<u64> {
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }

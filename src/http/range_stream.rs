@@ -1,4 +1,4 @@
-//! A range as a stream that survives broken bodies and expired leases.
+//! Reads a range as a stream that survives broken bodies and expired leases.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,21 +20,21 @@ use super::transfer::Transfer;
 use super::validator::{HEAD_LENGTH, Validator};
 use crate::model::{Lease, one_line};
 
-/// Consecutive attempts without a new byte. Time bounds them; this limit only protects a server
-/// that fails at once from a flood of requests.
+/// Maximum number of consecutive attempts without a new byte. The attempts are also bounded by the
+/// timeout. This limit only prevents a flood of requests to a server that fails at once.
 const MAX_ATTEMPTS: usize = 40;
 
-/// Upper bound for the wait for a reply or a chunk, whatever the timeout of the stream. A viewer
-/// gives up after ten seconds.
+/// Maximum wait for a reply or a chunk, regardless of the timeout of the stream. A viewer gives up
+/// after ten seconds.
 const MAX_STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The shortest reply to a longer range that counts as progress (RFC 9110, 15.3.7 allows any). A
-/// server that sends less would cost a request for every few bytes.
+/// Minimum length of a partial reply to a longer range. RFC 9110, 15.3.7 allows any length, but a
+/// server that sends less would cost one request for every few bytes.
 const MIN_PARTIAL_REPLY: u64 = 16 * 1024;
 
-/// Replies with another version of the file that are repeated. Servers that share the load can send
-/// different tags for the same bytes in turn, and a retry then reaches the one that is known. A
-/// file that has really changed costs two requests more.
+/// Maximum number of retries after replies with another version of the file. Servers that share the
+/// load may send different tags for the same bytes, and a retry may reach the server whose tag is
+/// known. If the file has really changed, this costs two more requests.
 const MAX_OTHER_VERSIONS: u32 = 2;
 
 /// Yields exactly the bytes of a range, in order. After a broken body it resumes at the missing
@@ -47,19 +47,20 @@ pub struct RangeStream {
     end: u64,
     class: TrafficClass,
     priority: Priority,
-    /// Bound on the time without a new byte.
+    /// Maximum time without a new byte.
     timeout: Duration,
     body: Option<RangeBody>,
     transfer: Arc<Transfer>,
     total: Option<u64>,
-    /// Consecutive refused leases.
+    /// Number of consecutive refused leases.
     refusals: u32,
-    /// Consecutive replies with another version of the file.
+    /// Number of consecutive replies with another version of the file.
     other_versions: u32,
-    /// Whether its bytes are joined with those of other requests. They are not if the length of the
-    /// file is only being found.
+    /// Whether the version is checked because the bytes are joined with those of other requests. It
+    /// is not checked if the stream is only used to find out the length of the file.
     checks_version: bool,
-    /// Whether the circuit breaker was checked: only a stream that begins fails by it.
+    /// Whether the circuit breaker has been checked. It is checked only once, when the stream
+    /// begins.
     is_admitted: bool,
 }
 
@@ -73,9 +74,10 @@ impl std::fmt::Debug for RangeStream {
 }
 
 impl RangeStream {
-    /// Creates a stream over `range`; the first [`chunk`](Self::chunk) sends the first request.
+    /// Creates a stream over `range`. The first call of [`chunk`](Self::chunk) or
+    /// [`open`](Self::open) sends the first request.
     ///
-    /// `timeout` bounds the time without a new byte, with all retries.
+    /// `timeout` is the maximum time without a new byte, including all retries.
     pub fn new(
         client: Client,
         leases: Arc<dyn LeaseSource>,
@@ -103,12 +105,12 @@ impl RangeStream {
         }
     }
 
-    /// Returns the length of the whole file as served, known after the first reply.
+    /// Returns the served length of the whole file, which is known after the first reply.
     pub fn total(&self) -> Option<u64> {
         self.total
     }
 
-    /// Returns the validator of the version that is served, known after the first reply.
+    /// Returns the validator of the served version, which is known after the first reply.
     pub fn validator(&self) -> Option<&Validator> {
         self.expected.validator.as_ref()
     }
@@ -127,8 +129,8 @@ impl RangeStream {
     /// Returns the next bytes; `None` after the last one of the range.
     ///
     /// # Errors
-    /// The error that persists after retries: refused with new leases, gone, changed, another
-    /// length, or no byte within the timeout.
+    /// The error that persists after retries: new leases are refused, too, the file no longer
+    /// exists or has changed, its length differs, or no byte arrives within the timeout.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
         if self.position >= self.end {
             return Ok(None);
@@ -223,8 +225,8 @@ impl RangeStream {
         Ok(body)
     }
 
-    /// Checks that a reply contains the version of the earlier ones, or that of the first reply
-    /// becomes the expected one.
+    /// Checks that a reply contains the same version as the earlier replies. The version of the
+    /// first reply becomes the expected one.
     async fn check_version(
         &mut self,
         body: &mut RangeBody,
@@ -249,17 +251,17 @@ impl RangeStream {
                 (None, head) => Validator::of_head(version, head.as_deref().unwrap_or_default()),
             };
             self.expected.validator = Some(validator);
-            // The file can have changed between this reply and that with the head.
+            // The file may have changed between this reply and the one with the head.
             return if needs_head && !is_inside { Err(StepError::Repeat) } else { Ok(()) };
         };
         if expected.agrees_with(&body.version, head.as_deref()) {
             return Ok(());
         }
-        let why = "the server has another content at the same URL".to_owned();
-        Err(self.classify(RangeError::Changed(why), lease).await)
+        let cause = "the content at this URL has changed".to_owned();
+        Err(self.classify(RangeError::Changed(cause), lease).await)
     }
 
-    /// Fetches the start of the file, to compare the version of a reply without a strong tag.
+    /// Fetches the start of the file, to determine the version of a reply without a strong tag.
     async fn fetch_head(
         &mut self,
         lease: &Arc<Lease>,
@@ -271,7 +273,8 @@ impl RangeStream {
             lease,
             range: ByteRange { start: 0, end: length },
             expected: &ExpectedFile { total: Some(total), ..self.expected.clone() },
-            // The stream holds a permit already: two of the same kind could wait for each other.
+            // The stream already holds a permit. If it waited for another one of the same kind, two
+            // streams could wait for each other.
             class: TrafficClass::Brief,
             transfer: &Arc::default(),
             stall_timeout: self.stall_timeout(),
@@ -288,39 +291,40 @@ impl RangeStream {
         }
     }
 
-    /// A third of the timeout, so that a stalled request is repeated in time.
+    /// Returns a third of the timeout, so a stalled request can be repeated in time.
     fn stall_timeout(&self) -> Duration {
         (self.timeout / 3).min(MAX_STALL_TIMEOUT)
     }
 
     async fn classify(&mut self, error: RangeError, lease: &Arc<Lease>) -> StepError {
         match error {
-            // The download URL can lead elsewhere by now. Under another lease
-            // the reply is final.
-            RangeError::NotTheFile(why) if self.refusals == 0 => self.refuse(&why, lease),
-            RangeError::Refused(why) | RangeError::Missing(why)
+            // The download URL may point to another file by now. If the reply is the same with
+            // another lease, it is final.
+            RangeError::NotTheFile(cause) if self.refusals == 0 => self.refuse(&cause, lease),
+            RangeError::Refused(cause) | RangeError::Missing(cause)
                 if self.refusals + 1 < MAX_LEASE_ATTEMPTS =>
             {
-                self.refuse(&why, lease)
+                self.refuse(&cause, lease)
             }
-            RangeError::Refused(why) => {
-                let cause = format!("{why} from {}", lease.url);
+            RangeError::Refused(cause) => {
+                let cause = format!("{cause} from {}", lease.url);
                 self.refuse_finally(FetchError::NotAllowed(cause.into()), lease)
             }
-            RangeError::Missing(why) => {
-                let cause = format!("{why} from {}", lease.url);
+            RangeError::Missing(cause) => {
+                let cause = format!("{cause} from {}", lease.url);
                 self.refuse_finally(FetchError::Gone(cause.into()), lease)
             }
             RangeError::WrongTotal { served } => self.check_total(served, lease).await,
-            RangeError::Changed(why) if self.other_versions < MAX_OTHER_VERSIONS => {
+            RangeError::Changed(cause) if self.other_versions < MAX_OTHER_VERSIONS => {
                 self.other_versions += 1;
-                StepError::Transient(why.into(), None)
+                StepError::Transient(cause.into(), None)
             }
             other => StepError::from(other),
         }
     }
 
-    /// Decides about a stated length that is not the expected one. Only a proved one is final.
+    /// Decides about a stated length that differs from the expected one. The error is final only if
+    /// the length is proved.
     async fn check_total(&self, served: u64, lease: &Lease) -> StepError {
         match is_length_proved(&self.client, lease, served, self.stall_timeout()).await {
             Ok(true) => StepError::Final(FetchError::WrongTotal {
@@ -339,8 +343,8 @@ impl RangeStream {
         }
     }
 
-    fn refuse(&mut self, why: &str, lease: &Arc<Lease>) -> StepError {
-        tracing::debug!(at = self.position, "{why}; requesting another lease");
+    fn refuse(&mut self, cause: &str, lease: &Arc<Lease>) -> StepError {
+        tracing::debug!(at = self.position, "{cause}; requesting another lease");
         self.refusals += 1;
         self.leases.report_refused(lease);
         StepError::Repeat
@@ -352,7 +356,7 @@ impl RangeStream {
     }
 }
 
-/// Why a step returned no bytes.
+/// The reason why a step returned no bytes.
 enum StepError {
     Final(FetchError),
     /// The next step starts at once, with another lease or with a known version.
@@ -372,11 +376,11 @@ impl From<FetchError> for StepError {
 impl From<RangeError> for StepError {
     fn from(error: RangeError) -> Self {
         match error {
-            RangeError::Transient(why, retry_after) => Self::Transient(why.into(), retry_after),
-            RangeError::Refused(why) => Self::Final(FetchError::NotAllowed(why.into())),
-            RangeError::Missing(why) => Self::Final(FetchError::Gone(why.into())),
-            RangeError::NotTheFile(why) => Self::Final(FetchError::NotTheFile(why.into())),
-            RangeError::Changed(why) => Self::Final(FetchError::Changed(why.into())),
+            RangeError::Transient(cause, retry_after) => Self::Transient(cause.into(), retry_after),
+            RangeError::Refused(cause) => Self::Final(FetchError::NotAllowed(cause.into())),
+            RangeError::Missing(cause) => Self::Final(FetchError::Gone(cause.into())),
+            RangeError::NotTheFile(cause) => Self::Final(FetchError::NotTheFile(cause.into())),
+            RangeError::Changed(cause) => Self::Final(FetchError::Changed(cause.into())),
             RangeError::WrongTotal { served } => {
                 Self::Final(FetchError::WrongTotal { expected: 0, served })
             }

@@ -10,24 +10,26 @@ use tokio::time::Instant;
 
 use super::priority::Priority;
 
-/// The part of the limit that can start at once after an idle period, as a divisor. If all calls of
-/// a second started at its beginning, a reader that arrives next would wait for its end.
+/// Divisor of the limit: after an idle period, this fraction of the calls of a second can start at
+/// once. If all of them could start at the beginning of a second, the next reader would have to
+/// wait until its end.
 const BURST_DIVISOR: u32 = 5;
 
-/// The window in which servers count calls.
+/// The length of the window in which servers count calls.
 const WINDOW: Duration = Duration::from_secs(1);
 
 /// Upper bound for a server-requested retry delay. One wrong value must not stop a source until the
-/// next mount, and six calls per hour are negligible for a provider that means a daily limit.
+/// next mount. If the provider really means a daily limit, six calls per hour are negligible.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// Grants permits for calls of one kind.
 ///
-/// 1. Any second of the server's clock has at most `limit` calls. The server counts a call at an
-///    unknown moment between its sending and its reply, so a permit counts from before the call is
-///    sent until [`WINDOW`] after its reply. All calls that the server can count in one second hold
-///    a counted permit at one moment, also if they are delayed and arrive together.
-/// 2. Permits are spread over the second: at most `limit / BURST_DIVISOR` start at once.
+/// 1. In any second of the server's clock, there are at most `limit` calls. The server counts a
+///    call at an unknown time between its sending and its reply, so a permit counts from before the
+///    call is sent until [`WINDOW`] after its reply. Therefore all calls that the server can count
+///    in one second hold counted permits at the same time, even if they are delayed and arrive
+///    together.
+/// 2. Permits are spread over the second: at most `limit / BURST_DIVISOR` calls start at once.
 /// 3. While a reader waits, no background call starts.
 /// 4. While the limiter is closed by a `Retry-After`, calls fail at once.
 #[derive(Debug)]
@@ -35,19 +37,19 @@ pub struct RateLimiter {
     limit: usize,
     /// Time between two calls at the full rate.
     spacing: Duration,
-    /// How far ahead of the full rate a burst can be.
+    /// How far a burst can be ahead of the full rate.
     burst_tolerance: Duration,
     state: Mutex<State>,
-    /// Notified when a waiting call may start earlier than it computed.
+    /// Notified when a waiting call may be able to start earlier than it expected.
     changed: Notify,
 }
 
 #[derive(Debug)]
 struct State {
     in_flight: usize,
-    /// Ends of the calls of the last window, oldest first.
+    /// The times at which the calls of the last window ended, oldest first.
     ended: VecDeque<Instant>,
-    /// When the next call is due at the full rate (generic cell rate algorithm).
+    /// The time at which the next call is due at the full rate (generic cell rate algorithm).
     next_due: Instant,
     waiting_readers: usize,
     closed_until: Option<Instant>,
@@ -56,15 +58,15 @@ struct State {
 /// The result of an attempt to start a call.
 enum Attempt {
     Started,
-    /// Not before this time.
+    /// The call cannot start before this time.
     NotBefore(Instant),
-    /// Not before another call ends or another reader starts.
+    /// The call cannot start before another call ends or a waiting reader starts.
     AfterChange,
-    /// The server wants no call for this long.
+    /// The server has requested that no call is sent for this long.
     Closed(Duration),
 }
 
-/// Permission for one call. Hold it until the reply is complete.
+/// The permission for one call. Hold it until the reply is complete.
 #[derive(Debug)]
 #[must_use]
 pub struct RatePermit<'a>(&'a RateLimiter);
@@ -100,7 +102,7 @@ impl RateLimiter {
         }
     }
 
-    /// Waits for a permit. Callers bound the wait.
+    /// Waits for a permit. The wait has no timeout of its own: the caller sets one.
     ///
     /// # Errors
     /// The remaining retry delay, if the limiter is closed.
@@ -109,14 +111,16 @@ impl RateLimiter {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
-            // Registered before the attempt, or a change in between would be missed.
+            // This registers the waiter before the attempt. Otherwise a change in between would be
+            // missed.
             changed.as_mut().enable();
             match self.try_start(priority) {
                 Attempt::Started => return Ok(RatePermit(self)),
                 Attempt::Closed(remaining) => return Err(remaining),
                 Attempt::AfterChange => changed.await,
                 Attempt::NotBefore(at) => {
-                    // Either the time has come or something changed: both mean another attempt.
+                    // In both cases, whether the time has come or the state has changed, the next
+                    // step is another attempt.
                     let _ = tokio::time::timeout_at(at, changed).await;
                 }
             }
@@ -137,7 +141,8 @@ impl RateLimiter {
         }
         if state.in_flight + state.ended.len() >= self.limit {
             return match state.ended.front() {
-                // The window ends one tick after its last moment.
+                // A call counts until more than the window has passed, so the next one starts a
+                // millisecond later.
                 Some(ended) => Attempt::NotBefore(*ended + WINDOW + Duration::from_millis(1)),
                 None => Attempt::AfterChange,
             };
@@ -151,8 +156,8 @@ impl RateLimiter {
         Attempt::Started
     }
 
-    /// Rejects all calls for `retry_after`, but at most for [`MAX_RETRY_AFTER`]. An earlier, longer
-    /// delay stays in force.
+    /// Rejects all calls for `retry_after`, but at most for [`MAX_RETRY_AFTER`]. Does not shorten
+    /// an earlier delay.
     pub fn close(&self, retry_after: Duration) {
         let until = Instant::now() + retry_after.min(MAX_RETRY_AFTER);
         let mut state = self.state.lock();
@@ -169,7 +174,7 @@ impl State {
     }
 }
 
-/// Counts a reader while it waits.
+/// Counts a waiting reader until it is dropped.
 struct WaitingReader<'a>(&'a RateLimiter);
 
 impl<'a> WaitingReader<'a> {
@@ -202,7 +207,7 @@ mod tests {
         Arc::new(RateLimiter::new(NonZeroU32::new(limit).unwrap()))
     }
 
-    /// Returns the largest number of `times` within one second.
+    /// Returns the maximum number of `times` that lie within one second.
     fn max_per_second(times: &[Instant]) -> usize {
         let within = |from: &Instant| {
             times.iter().filter(|at| **at >= *from && **at < *from + WINDOW).count()
@@ -222,16 +227,16 @@ mod tests {
                 calls.push(Instant::now());
             }
             assert!(max_per_second(&calls) <= limit as usize, "{}", max_per_second(&calls));
-            let took = calls.last().unwrap().duration_since(calls[0]);
-            assert!(took < WINDOW * 5, "far below the limit of {limit}: {took:?}");
+            let elapsed = calls.last().unwrap().duration_since(calls[0]);
+            assert!(elapsed < WINDOW * 5, "far below the limit of {limit}: {elapsed:?}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn delayed_calls_that_arrive_together_stay_within() {
+    async fn calls_that_arrive_together_stay_within_limit() {
         let limiter = limiter(20);
         let start = Instant::now();
-        // A connection that delivers only every 900 ms.
+        // The connection delivers calls only every 900 ms.
         let stall = Duration::from_millis(900);
         let arrivals = (0..60).map(|_| {
             let limiter = limiter.clone();

@@ -1,4 +1,4 @@
-//! How long to wait before a retry.
+//! Computes how long to wait before a retry.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,12 +6,12 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use jiff::Timestamp;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
-/// Upper bound for a delay that is read from a header: longer ones would overflow the clock that
-/// they are added to. The longest documented limit of a provider is that of one day.
+/// Upper bound for a delay in a header. A longer delay could overflow when it is added to a time.
+/// The longest documented limit of a provider is one day.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 
-/// Returns `attempts` delays: 0.2 s doubling to 5 s, with jitter. A hiccup costs a fifth of a
-/// second, and the clients of a failing server do not return at the same time.
+/// Returns `attempts` delays, which double from 0.2 s to 5 s and have jitter. A short failure costs
+/// only a fifth of a second, and the clients of a failing server do not all retry at the same time.
 pub fn backoff(attempts: usize) -> impl Iterator<Item = Duration> + Send {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(200))
@@ -22,19 +22,19 @@ pub fn backoff(attempts: usize) -> impl Iterator<Item = Duration> + Send {
         .build()
 }
 
-/// Returns the delay after a 429 without `Retry-After`: limits per second clear within one or two
-/// seconds. The jitter separates parallel calls.
+/// Returns the delay after a 429 without `Retry-After`. Limits per second allow calls again after
+/// one or two seconds. Jitter separates parallel calls.
 pub fn default_retry_after() -> Duration {
     Duration::from_millis(1000 + fastrand::u64(0..1000))
 }
 
-/// Reads `Retry-After` in the three forms that are in use: seconds and HTTP date (RFC 9110,
-/// 10.2.3), and the ISO 8601 time that APIs send with daily limits. A time in the past is a delay
-/// of zero.
+/// Parses `Retry-After` in the three forms that are in use: seconds and an HTTP date (RFC 9110,
+/// 10.2.3), and the ISO 8601 time that some APIs send with daily limits. A time in the past gives a
+/// delay of zero.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // A number that overflows is longer than the maximum.
+        // A number that overflows is replaced by the maximum.
         let delay = value.parse().map_or(MAX_RETRY_AFTER, Duration::from_secs);
         return Some(delay.min(MAX_RETRY_AFTER));
     }
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn past_times_are_zero_and_nonsense_is_ignored() {
+    fn past_times_are_zero_and_invalid_values_are_ignored() {
         assert_eq!(parsed("2020-01-01T00:00:00Z"), Some(Duration::ZERO));
         assert_eq!(parsed("soon"), None);
         assert_eq!(parsed("18446744073709551615"), Some(MAX_RETRY_AFTER));

@@ -1,7 +1,9 @@
-//! How fast a transfer is, and whether it must give its connection to a waiting request.
+//! Measures the rate of a transfer, and asks slow transfers to give up their connection for a
+//! waiting request.
 //!
-//! A server that sends a few bytes every few seconds never stalls for long enough to be noticed,
-//! and keeps its connection for minutes. Eight such files would occupy every connection to a host.
+//! If a server sends a few bytes every few seconds, the stall timeout never expires, and the
+//! transfer keeps its connection for minutes. Eight such transfers would occupy every connection to
+//! a host.
 
 use std::time::Duration;
 
@@ -9,16 +11,16 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// A transfer below this rate, in bytes per second, is slow: it counts as stalled while other
-/// requests wait. A video needs more to be played. Eight connections at this rate are a line of 1
-/// Mbit/s.
+/// Minimum rate in bytes per second. A transfer below this rate must give up its connection while
+/// other requests wait. A video needs more than this to be played. Eight connections at this rate
+/// use a line of 1 Mbit/s.
 pub(super) const MIN_RATE: u64 = 16 * 1024;
 
-/// The time over which the rate is measured. It includes the wait for the head of the reply, which
-/// takes one or two seconds on a busy server.
+/// The duration of one measurement of the rate. It includes the wait for the head of the reply,
+/// which takes one or two seconds on a busy server.
 pub(super) const RATE_INTERVAL: Duration = Duration::from_secs(3);
 
-/// The requests for one range, one after the other, as the connection pool sees them.
+/// The consecutive requests for one range. The connection pool treats them as one transfer.
 #[derive(Debug, Default)]
 pub(super) struct Transfer {
     state: Mutex<State>,
@@ -27,16 +29,17 @@ pub(super) struct Transfer {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whether it was slow when it last gave a connection up, and has not been measured faster
-    /// since.
+    /// Whether the transfer is slow: it was asked to give up a connection, and has not reached the
+    /// minimum rate since.
     is_slow: bool,
     /// The result of the last measurement with the current connection.
     is_below_rate: bool,
-    /// Whether it has been asked to give the current connection up.
+    /// Whether the transfer has been asked to give up its current connection.
     must_yield: bool,
-    /// The time that it has waited for bytes since the last measurement, and the bytes since then.
-    /// The time in which the consumer is busy does not count.
+    /// The time that the transfer has waited for bytes since the last measurement. The time in
+    /// which the consumer of the bytes is busy does not count.
     waited: Duration,
+    /// The bytes that have arrived since the last measurement.
     bytes: u64,
     waiting_since: Option<Instant>,
 }
@@ -57,7 +60,7 @@ impl State {
 }
 
 impl Transfer {
-    /// Begins to measure: a connection was granted.
+    /// Starts to measure because the transfer got a connection.
     pub(super) fn begin(&self) {
         let mut state = self.state.lock();
         *state = State {
@@ -67,12 +70,13 @@ impl Transfer {
         };
     }
 
-    /// Whether it has been found slow: it then competes with other slow transfers only.
+    /// Whether the transfer is slow. A slow transfer competes only with other slow transfers.
     pub(super) fn is_slow(&self) -> bool {
         self.state.lock().is_slow
     }
 
-    /// Whether it is below the [`MIN_RATE`] and has not been asked to give its connection up.
+    /// Whether the transfer is below the [`MIN_RATE`] and has not been asked yet to give up its
+    /// connection.
     pub(super) fn can_yield(&self) -> bool {
         let mut state = self.state.lock();
         state.measure(Instant::now());
@@ -83,7 +87,7 @@ impl Transfer {
         self.state.lock().must_yield
     }
 
-    /// Makes [`wait`](Self::wait) end without a result.
+    /// Asks the transfer to give up its connection: [`wait`](Self::wait) ends without a result.
     pub(super) fn request_yield(&self) {
         let mut state = self.state.lock();
         state.must_yield = true;
@@ -99,7 +103,8 @@ impl Transfer {
         state.measure(Instant::now());
     }
 
-    /// Waits for a part of the reply. Returns `None` if the connection must be given up first.
+    /// Waits for a part of the reply. Returns `None` if the transfer must give up its connection
+    /// first.
     pub(super) async fn wait<T>(&self, reply: impl Future<Output = T>) -> Option<T> {
         self.state.lock().waiting_since.get_or_insert_with(Instant::now);
         tokio::pin!(reply);
@@ -107,7 +112,7 @@ impl Transfer {
             tokio::select! {
                 biased;
                 result = &mut reply => break Some(result),
-                // The notification can be left over from an earlier connection.
+                // The notification may come from an earlier connection.
                 () = self.yielding.notified() => if self.must_yield() { break None },
             }
         };
@@ -123,7 +128,7 @@ impl Transfer {
 mod tests {
     use super::*;
 
-    /// Receives `bytes` after `wait`.
+    /// Simulates that `bytes` arrive after `wait`.
     async fn receive(transfer: &Transfer, bytes: usize, wait: Duration) {
         transfer.wait(tokio::time::sleep(wait)).await.unwrap();
         transfer.add_bytes(bytes);

@@ -1,14 +1,15 @@
-//! Which version of a file a reply contains.
+//! Determines which version of a file a reply contains.
 //!
 //! Bytes of different replies are joined into one file only if the replies prove to contain the
 //! same version. The strongest evidence that the server gives decides:
 //!
-//! 1. A strong entity tag (RFC 9110, 8.8.3) is sufficient. Another tag, or none where one was
-//!    served before, is another version.
-//! 2. Without a strong tag, each reply must come from a file with the same first bytes. A time of
-//!    the last change must also be the same, if it is older than the clock resolution of RFC 9110,
-//!    8.8.2.2, when it is first seen.
-//! 3. A weak tag may stay when the bytes change, and may change when they stay. It is ignored.
+//! 1. A strong entity tag (RFC 9110, 8.8.3) is sufficient. A different tag means another version,
+//!    and so does a missing tag if earlier replies had one.
+//! 2. Without a strong tag, each reply must come from a file with the same first bytes. The time of
+//!    the last change must also be the same, if it was old enough when it was first seen (RFC 9110,
+//!    8.8.2.2).
+//! 3. A weak tag is ignored: it may stay the same when the bytes change, and may change when the
+//!    bytes stay the same.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -16,8 +17,9 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::{DATE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED};
 use sha2::{Digest, Sha256};
 
-/// Length of the start of a file that is compared if the server sends no strong tag: the index or
-/// the header of a recording, and all of most chats. It fits into the first segments of a reply.
+/// Number of bytes at the start of a file that are compared if the server sends no strong tag. They
+/// contain the index or the header of a recording, and most chats as a whole. They fit into the
+/// first TCP segments of a reply.
 pub(super) const HEAD_LENGTH: u64 = 4096;
 
 /// A file that changed within this time before the reply may change again within the same second,
@@ -27,7 +29,7 @@ const MIN_AGE: Duration = Duration::from_secs(60);
 const HEAD_PREFIX: &str = "head-sha256:";
 const MODIFIED_SEPARATOR: &str = ";last-modified:";
 
-/// The version evidence that one reply contained.
+/// The headers of one reply that identify the version of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct VersionHeaders {
     pub(super) strong_tag: Option<Box<str>>,
@@ -58,8 +60,8 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
-/// Identifies a version of a file. Replies that agree with it contain the same bytes, as far as the
-/// server reveals it.
+/// Identifies a version of a file. Replies that agree with it contain the same bytes, as far as
+/// their headers and first bytes show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Validator(Evidence);
 
@@ -74,7 +76,7 @@ enum Evidence {
 }
 
 impl Validator {
-    /// Parses what [`to_text`](Self::to_text) returned. Returns `None` for another text.
+    /// Parses a text that [`to_text`](Self::to_text) returned. Returns `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         if text.starts_with('"') {
             return Some(Self(Evidence::StrongTag(text.into())));
@@ -98,12 +100,13 @@ impl Validator {
         Self(Evidence::Head { digest: digest(head), last_modified })
     }
 
-    /// Returns it as text, for the catalog.
+    /// Returns the validator as text, for the catalog.
     pub fn to_text(&self) -> String {
         self.to_string()
     }
 
-    /// Returns the part of it that every reply of the same version has, for cache keys.
+    /// Returns the part of the validator that is the same for every reply with this version, for
+    /// cache keys.
     pub fn cache_key(&self) -> &str {
         match &self.0 {
             Evidence::StrongTag(tag) => tag,
@@ -116,8 +119,8 @@ impl Validator {
         matches!(self.0, Evidence::Head { .. })
     }
 
-    /// Whether a reply contains the same version. `head` is the start of the file that the server
-    /// has now, if [`needs_head`](Self::needs_head).
+    /// Whether a reply contains the same version. `head` is the current start of the file on the
+    /// server. It is required if [`needs_head`](Self::needs_head).
     pub(super) fn agrees_with(&self, headers: &VersionHeaders, head: Option<&[u8]>) -> bool {
         match &self.0 {
             Evidence::StrongTag(tag) => headers.strong_tag.as_ref() == Some(tag),

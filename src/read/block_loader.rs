@@ -1,7 +1,7 @@
-//! Loads blocks: finds the missing bytes of a range, and starts the loads and fetches for them.
+//! Loads blocks: finds the missing bytes of a range, and starts loads and fetches for them.
 //!
-//! A byte is in the memory cache, or in flight, or missing. Missing blocks that the disk cache
-//! holds are loaded from there. The others are fetched, with as few requests as possible.
+//! A byte is in the memory cache, in flight, or missing. Missing blocks that the disk cache has are
+//! loaded from disk. The others are fetched with as few requests as possible.
 
 use std::sync::Arc;
 
@@ -19,9 +19,9 @@ use crate::cache::{BLOCK_LENGTH, BlockExtent, BlockIndex, BlockSpan, Reservation
 use crate::http::FetchError;
 use crate::sync::Mutex;
 
-/// Bytes that an in-flight request may still have to deliver before it reaches those that a reader
-/// needs, for the reader to wait for it. They pass in about a second on a common line. If there are
-/// more, the reader gets a request of its own.
+/// Maximum distance in bytes between the current position of an in-flight request and the bytes
+/// that a reader needs. Up to this distance the reader waits for that request; beyond it, the
+/// reader gets its own request. A common line transfers this much in about a second.
 const MAX_JOIN_DISTANCE: u64 = 16 * BLOCK_LENGTH;
 
 /// Makes ranges of a content available in memory.
@@ -32,18 +32,19 @@ pub(super) struct BlockLoader {
     pub(super) runtime: tokio::runtime::Handle,
 }
 
-/// What [`BlockLoader::ensure`] has achieved.
+/// The result of [`BlockLoader::ensure`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Coverage {
-    /// Bytes before this offset are in memory, in flight, or known to be unavailable.
+    /// All bytes of the span before this offset are in memory, in flight, or known to be
+    /// unavailable.
     pub(super) until: u64,
-    /// Requests that were started.
+    /// Number of requests that were started.
     pub(super) requests: usize,
 }
 
 impl BlockLoader {
     /// Starts loads and fetches for the missing bytes of `span`, as far as the memory budget
-    /// allows. Demand is always started completely.
+    /// allows. For demand, always starts all of them.
     pub(super) fn ensure(
         &self,
         content: &Arc<Content>,
@@ -84,8 +85,8 @@ impl BlockLoader {
         Coverage { until: span.end, requests }
     }
 
-    /// Reserves memory for `bytes`; for a prefetch less than that, or nothing, if the budget is
-    /// used.
+    /// Reserves memory for `bytes`. For a prefetch, reserves less, or returns `None`, if the budget
+    /// is used up.
     fn reserve(&self, bytes: u64, purpose: &FetchPurpose) -> Option<Reservation> {
         if purpose.is_demand() {
             Some(self.caches.memory.reserve_for_demand(bytes))
@@ -94,7 +95,7 @@ impl BlockLoader {
         }
     }
 
-    /// Starts to load the blocks of `span` that the disk cache has and memory has not, as far as
+    /// Starts to load the blocks of `span` that are in the disk cache but not in memory, as far as
     /// the budget allows.
     fn load_from_disk(&self, content: &Arc<Content>, span: BlockSpan, purpose: &FetchPurpose) {
         for index in span.blocks() {
@@ -125,8 +126,8 @@ impl BlockLoader {
     }
 
     /// Returns the first bytes of `span` that are missing: not in memory, not in flight, and not
-    /// known to be unavailable. For demand, bytes that their request will deliver late are missing,
-    /// too.
+    /// known to be unavailable. For demand, bytes in flight also count as missing if their request
+    /// will take long to reach them.
     fn next_gap(
         &self,
         in_flight: &InFlightFetches,
@@ -190,7 +191,7 @@ impl BlockLoader {
         fetch.available(extent)?.ok()
     }
 
-    /// Returns `span` without its first bytes that are in memory.
+    /// Returns `span` without the bytes at its start that are in memory.
     pub(super) fn missing(&self, content: &Content, span: BlockSpan) -> BlockSpan {
         let mut rest = span;
         while let Some(extent) = rest.first_extent() {
@@ -203,8 +204,8 @@ impl BlockLoader {
         rest
     }
 
-    /// Returns the bytes of `span` if they are in memory, have arrived, or are on disk. Sends no
-    /// request and waits for none.
+    /// Returns the bytes of `span` if all of them are in memory, have arrived, or are on disk. Does
+    /// not send requests or wait for any.
     pub(super) async fn read_cached(
         &self,
         content: &Arc<Content>,
@@ -218,17 +219,19 @@ impl BlockLoader {
             let key = content.key(extent.index);
             let fetch = self.in_flight.lock().covering(key, extent.from).cloned();
             if let Some(fetch) = fetch.filter(|fetch| fetch.is_disk_load) {
-                // A load that fails leaves the block missing.
+                // If a load fails, the block stays missing.
                 let _ = fetch.wait_for(extent).await;
             }
         }
         self.available(content, span)
     }
 
-    /// Waits for the bytes of `span`, which is not empty, and starts what is missing of it.
+    /// Starts loads and fetches for the missing bytes of `span`, which must not be empty, and waits
+    /// for all its bytes.
     ///
     /// # Errors
-    /// A block cannot be fetched, or the content is stale. The caller bounds the wait.
+    /// A block cannot be fetched, or the content is stale. The wait has no timeout of its own: the
+    /// caller sets one.
     pub(super) async fn read(
         &self,
         file: &OpenFile,
@@ -252,7 +255,7 @@ impl BlockLoader {
         Ok(bytes.freeze())
     }
 
-    /// Waits for at least one byte from the start of `span`. Returns no bytes of the next block.
+    /// Waits for at least one byte from the start of `span`. Returns bytes of the first block only.
     async fn read_some(
         &self,
         file: &OpenFile,
@@ -313,7 +316,7 @@ mod tests {
     const BUDGET: u64 = 64 * BLOCK_LENGTH;
     const SIZE: u64 = 1024 * BLOCK_LENGTH;
 
-    /// A loader with one open file.
+    /// A loader and one open file.
     struct Setup {
         loader: Arc<BlockLoader>,
         fetcher: Arc<ManualFetcher>,
@@ -333,7 +336,7 @@ mod tests {
             Self { loader, fetcher, file }
         }
 
-        /// Starts to read a span, and returns once the reader waits.
+        /// Starts to read a span in a task. Returns when the task waits for the bytes.
         async fn read(&self, span: BlockSpan) -> Reading {
             let (loader, file) = (self.loader.clone(), self.file.clone());
             let reading = tokio::spawn(async move {
@@ -423,7 +426,7 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(1)).await;
         assert!(fulfill(setup.fetcher.take_only()));
         assert!(reading.await.unwrap().is_ok());
-        // The failed prefetch is not repeated at once.
+        // A failed prefetch is not repeated at once.
         assert!(setup.file.content.has_failed_recently(BlockIndex(0)));
     }
 
@@ -503,7 +506,7 @@ mod model_check {
     use super::*;
 
     const SCHEDULES: usize = 10_000;
-    /// One short block, because every schedule copies it.
+    /// The file has one short block, because every schedule copies it.
     const SIZE: u64 = 64;
     const WHOLE: BlockSpan = BlockSpan { start: 0, end: SIZE };
 
@@ -511,7 +514,7 @@ mod model_check {
         BlockSpan::new(start, end)
     }
 
-    /// A loader with one open file of which nothing is cached.
+    /// A loader and one open file with no cached bytes.
     #[derive(Clone)]
     struct Setup {
         loader: Arc<BlockLoader>,
@@ -523,12 +526,12 @@ mod model_check {
         fn new(size: u64, runtime: &tokio::runtime::Handle) -> Self {
             let (loader, fetcher) = loader(64 * BLOCK_LENGTH, runtime);
             let content = content(size);
-            // One more handle than there are, so that no close starts a task.
+            // An additional handle is counted, so closing the others never starts a task.
             content.add_handle();
             Self { loader, fetcher, file: open(&content, runtime) }
         }
 
-        /// Starts a fetch on demand. Returns how many requests it took.
+        /// Starts a fetch on demand. Returns the number of requests.
         fn ensure(&self, span: BlockSpan) -> usize {
             let purpose = demand(&self.file);
             self.loader.ensure(&self.file.content, span, &purpose, &no_listener()).requests
@@ -550,7 +553,7 @@ mod model_check {
 
     /// Explores the schedules of a test with a file of `size` bytes.
     fn explore(size: u64, test: impl Fn(Setup) + Send + Sync + 'static) {
-        // Its tasks never run: handles need a runtime to be closed with.
+        // Handles need a runtime when they are closed. The tasks of this runtime never run.
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let handle = runtime.handle().clone();
         shuttle::check_random(move || test(Setup::new(size, &handle)), SCHEDULES);
@@ -605,7 +608,7 @@ mod model_check {
             let abandoned = setup.fetcher.take_only();
             let readings = [0, 1].map(|_| setup.read(span(0, 20)));
             abandoned.fail_remaining(FetchFailure::Abandoned);
-            // One reader starts again, and the other one joins it.
+            // One reader starts a new request, and the other one joins it.
             let filling = {
                 let fetcher = setup.fetcher.clone();
                 shuttle::thread::spawn(move || {
@@ -634,7 +637,7 @@ mod model_check {
             let whole = span(0, FILE);
             loader.ensure(&file.content, whole, &FetchPurpose::WholeFile, &no_listener());
             let mut prefetch = fetcher.take_only();
-            // Only its last fetch is played: the others would only make the schedules longer.
+            // The test uses only the last fetch. The others would only make the schedules longer.
             prefetch.fetches.drain(..prefetch.fetches.len() - 1);
             let head = span(last.start, last.start + 10);
             let reading = setup.read(head);

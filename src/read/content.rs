@@ -1,4 +1,4 @@
-//! One content of one file version, shared by all handles on it.
+//! Contents: the bytes of file versions, which all handles on the same bytes share.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock, Weak};
@@ -16,44 +16,44 @@ use crate::http::Validator;
 use crate::http::{ExpectedFile, FetchCause, FetchError, LeaseSource};
 use crate::sync::Mutex;
 
-/// How long a failure answers for reads of the same bytes. The kernel repeats a failed read-ahead
-/// at once as a plain read, which would wait for the deadline a second time.
+/// How long reads of the same bytes get the error of a failed fetch. The kernel repeats a failed
+/// read-ahead at once as a plain read, which would otherwise wait for the deadline a second time.
 pub(super) const FAILURE_TTL: Duration = Duration::from_secs(1);
 
 /// How long a file is not prefetched after a prefetch of it has failed.
 const PREFETCH_BACKOFF: Duration = Duration::from_secs(60);
 
-/// Whether the size that is shown is the size that the server serves.
+/// Whether the server has confirmed the size that is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SizeState {
     /// No reply has arrived yet.
     Unconfirmed,
     Confirmed,
-    /// The sizes differ, or the last request failed: the next `open` must ask again.
-    Doubtful,
+    /// The sizes differ, or the last request failed. The next `open` must confirm the size again.
+    NeedsConfirmation,
 }
 
-/// One content of one recording file, shared by all handles on it.
+/// The bytes of one version of a recording file, shared by all handles on them.
 ///
-/// No two of its locks are held at once.
+/// Lock order: no two locks of a content are held at once.
 pub struct Content {
     pub recording: Recording,
-    /// Identifies its blocks in the memory cache.
+    /// Identifies the blocks of this content in the memory cache.
     pub(super) id: ContentId,
     pub(super) leases: Arc<dyn LeaseSource>,
     pub(super) size_state: watch::Sender<SizeState>,
     pub(super) breaker: FileBreaker,
     revision: ContentRevision,
-    /// Contents of earlier revisions of the same file, on which handles may still be open.
+    /// The contents of earlier revisions of the same file. Handles on them may still be open.
     predecessors: Vec<Weak<Content>>,
-    /// Why the server has other bytes; reads fail once it is set.
+    /// The error that showed that the bytes on the server have changed. Reads fail once it is set.
     stale_reason: OnceLock<FetchError>,
     validator: Mutex<Option<Validator>>,
     failures: Mutex<HashMap<BlockIndex, BlockFailure>>,
     last_prefetch_failure: Mutex<Option<Instant>>,
-    /// When a request last failed, and why.
+    /// The time and the cause of the last failure of a request.
     last_failure: Mutex<Option<(Instant, FetchCause)>>,
-    /// Blocks that the disk cache listed and could not load.
+    /// Blocks that the disk cache listed but could not load.
     disk_misses: Mutex<HashSet<BlockIndex>>,
     handles: Mutex<HandleCount>,
 }
@@ -61,8 +61,8 @@ pub struct Content {
 #[derive(Debug)]
 struct BlockFailure {
     at: Instant,
-    /// The error that its readers got; `None` if no reader waited for the block. A reader has a
-    /// deadline of its own, so that it must ask again then.
+    /// The error that the readers of the block got; `None` if no reader waited for it. In that case
+    /// the next reader must send a request, because it has its own deadline.
     error: Option<FetchError>,
 }
 
@@ -74,7 +74,8 @@ impl BlockFailure {
 
 struct HandleCount {
     open: usize,
-    /// Ends the requests of this content; replaced with the first handle after none.
+    /// Cancels the requests of this content. It is replaced when a handle is opened and no other is
+    /// open.
     requests: CancellationToken,
 }
 
@@ -85,7 +86,8 @@ impl std::fmt::Debug for Content {
 }
 
 impl Content {
-    /// `validator` is the validator of an earlier reply with this revision, if there was one.
+    /// Creates a content. `validator` is the validator of an earlier reply with this revision, if
+    /// known.
     pub(super) fn new(
         recording: Recording,
         id: ContentId,
@@ -124,19 +126,20 @@ impl Content {
         BlockKey { content: self.id, index }
     }
 
-    /// Length of a block in bytes. The last block of a file may be shorter than the others.
+    /// Returns the length of a block in bytes. The last block of a file may be shorter than the
+    /// others.
     pub(super) fn block_length(&self, index: BlockIndex) -> usize {
         index.length(self.recording.size)
     }
 
-    /// Identifies its blocks in the disk cache.
+    /// Returns the key of this content in the disk cache.
     pub(super) fn disk_key(&self) -> DiskKey {
         let validator = self.validator.lock();
         let validator = validator.as_ref().map_or("", Validator::cache_key);
         DiskKey::of(&self.recording.id, self.recording.version, self.recording.size, validator)
     }
 
-    /// What a reply must say to be accepted.
+    /// Returns the properties that a reply must have to be accepted.
     pub(super) fn expectation(&self) -> ExpectedFile {
         ExpectedFile {
             total: Some(self.recording.size),
@@ -145,7 +148,7 @@ impl Content {
         }
     }
 
-    /// Records that the disk cache could not load a block that it listed.
+    /// Records that the disk cache could not load a block although it listed it.
     pub(super) fn record_disk_miss(&self, index: BlockIndex) {
         self.disk_misses.lock().insert(index);
     }
@@ -174,27 +177,27 @@ impl Content {
         });
     }
 
-    /// Records that a request failed: the next `open` confirms the size again.
-    pub(super) fn doubt_size(&self) {
-        self.size_state.send_replace(SizeState::Doubtful);
+    /// Records that a request failed, so the next `open` must confirm the size again.
+    pub(super) fn mark_size_unconfirmed(&self) {
+        self.size_state.send_replace(SizeState::NeedsConfirmation);
     }
 
-    /// Whether the server has been seen to serve the size that is shown.
+    /// Whether the server has confirmed the size that is shown.
     pub fn is_confirmed(&self) -> bool {
         *self.size_state.borrow() == SizeState::Confirmed
     }
 
-    /// Whether the server has other bytes than this content, or another number of them.
+    /// Whether the bytes or the size on the server have changed since this content was created.
     pub fn is_stale(&self) -> bool {
         self.stale_reason.get().is_some()
     }
 
-    /// The reply that showed that the server has other bytes.
+    /// Returns the error that showed that the bytes on the server have changed.
     pub fn stale_reason(&self) -> Option<&FetchError> {
         self.stale_reason.get()
     }
 
-    /// Makes all later reads fail. Only the first reason is kept.
+    /// Makes all later reads fail with `reason`. Only the first reason is kept.
     pub(super) fn set_stale(&self, reason: &FetchError) {
         let _ = self.stale_reason.set(reason.clone()); // It was set before.
         self.breaker.close();
@@ -206,26 +209,27 @@ impl Content {
         older.any(|content| content.revision != self.revision && content.handles.lock().open > 0)
     }
 
-    /// Records that a block was not fetched, with the error that its readers got.
+    /// Records that a block could not be fetched, and the error that its readers got.
     pub(super) fn record_failure(&self, index: BlockIndex, error: Option<&FetchError>) {
         let mut failures = self.failures.lock();
         failures.retain(|_, failure| failure.is_recent());
         failures.insert(index, BlockFailure { at: Instant::now(), error: error.cloned() });
     }
 
-    /// Returns the error that readers of a block got within the last [`FAILURE_TTL`].
+    /// Returns the error of a block that could not be fetched within the last [`FAILURE_TTL`].
     pub(super) fn recent_failure(&self, index: BlockIndex) -> Option<FetchError> {
         let failures = self.failures.lock();
         failures.get(&index).filter(|failure| failure.is_recent())?.error.clone()
     }
 
-    /// Whether a block was not fetched within the last [`FAILURE_TTL`], for a reader or ahead of
-    /// it.
+    /// Whether fetching a block has failed within the last [`FAILURE_TTL`], for a reader or for a
+    /// prefetch.
     pub(super) fn has_failed_recently(&self, index: BlockIndex) -> bool {
         self.failures.lock().get(&index).is_some_and(BlockFailure::is_recent)
     }
 
-    /// Records why a request failed, for the error of a read that reaches its deadline.
+    /// Records the cause of a failed request. A read that reaches its deadline includes it in its
+    /// error.
     pub(super) fn record_request_failure(&self, error: &FetchError) {
         let cause = match error {
             FetchError::Deadline(cause) => cause.clone(),
@@ -234,29 +238,29 @@ impl Content {
         *self.last_failure.lock() = Some((Instant::now(), cause));
     }
 
-    /// Returns why a request last failed, if one has failed since `begin`.
-    pub(super) fn failure_since(&self, begin: Instant) -> Option<FetchCause> {
+    /// Returns the cause of the last failed request, if one has failed since `start`.
+    pub(super) fn failure_since(&self, start: Instant) -> Option<FetchCause> {
         let last = self.last_failure.lock();
-        last.as_ref().filter(|(at, _)| *at >= begin).map(|(_, cause)| cause.clone())
+        last.as_ref().filter(|(at, _)| *at >= start).map(|(_, cause)| cause.clone())
     }
 
     pub(super) fn record_prefetch_failure(&self) {
         *self.last_prefetch_failure.lock() = Some(Instant::now());
     }
 
-    /// Whether a prefetch of the whole file has failed within the last minute. A program that walks
-    /// the directory again must not cause the same failing request each time. Reads are not
-    /// affected.
+    /// Whether a prefetch of the whole file has failed within the last minute. Otherwise a program
+    /// that walks through the directory repeatedly would cause the same failing request each time.
+    /// Reads are not affected.
     pub(super) fn is_prefetch_suspended(&self) -> bool {
         self.last_prefetch_failure.lock().is_some_and(|at| at.elapsed() < PREFETCH_BACKOFF)
     }
 
-    /// The token that ends a request that starts now.
+    /// Returns the token that cancels a request that starts now.
     pub(super) fn request_token(&self) -> CancellationToken {
         self.handles.lock().requests.clone()
     }
 
-    /// Counts a handle. A new handle asks again for blocks that have just failed.
+    /// Counts a new handle. It requests blocks again even if they have just failed.
     pub(super) fn add_handle(&self) {
         self.failures.lock().clear();
         let mut handles = self.handles.lock();
@@ -266,14 +270,14 @@ impl Content {
         }
     }
 
-    /// Uncounts a handle. Returns whether it was the last one.
+    /// Removes a handle from the count. Returns whether it was the last one.
     pub(super) fn remove_handle(&self) -> bool {
         let mut handles = self.handles.lock();
         handles.open = handles.open.saturating_sub(1);
         handles.open == 0
     }
 
-    /// Ends the requests of this content unless a handle has been opened in the meantime.
+    /// Cancels the requests of this content, unless a handle has been opened in the meantime.
     pub(super) fn cancel_requests_if_closed(&self) {
         let handles = self.handles.lock();
         if handles.open == 0 {
@@ -329,10 +333,10 @@ mod tests {
         let content = content(SIZE);
         content.record_request_failure(&FetchError::Deadline("status 503".into()));
         tokio::time::advance(Duration::from_secs(1)).await;
-        let begin = Instant::now();
-        assert!(content.failure_since(begin).is_none());
+        let start = Instant::now();
+        assert!(content.failure_since(start).is_none());
         content.record_request_failure(&FetchError::Deadline("status 502".into()));
-        let cause = content.failure_since(begin).map(|cause| cause.to_string());
+        let cause = content.failure_since(start).map(|cause| cause.to_string());
         assert_eq!(cause.as_deref(), Some("status 502"));
     }
 
@@ -359,10 +363,10 @@ mod tests {
     }
 
     #[test]
-    fn doubtful_size_is_confirmed_again() {
+    fn unconfirmed_size_is_confirmed_again() {
         let content = content(SIZE);
         content.confirm_size();
-        content.doubt_size();
+        content.mark_size_unconfirmed();
         assert!(!content.is_confirmed());
         content.confirm_size();
         assert!(content.is_confirmed());

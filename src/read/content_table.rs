@@ -1,4 +1,4 @@
-//! The contents that are open, and those that were open recently.
+//! The table of contents that are open or were open recently.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -19,24 +19,25 @@ use crate::model::{FileId, Version};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// Closed contents that are kept, so that a reopened file finds its blocks in the memory cache and
-/// need not confirm its size. This is more files than an indexer or a backup reads within a short
-/// time. Each takes less than a kilobyte.
+/// Maximum number of closed contents that are kept. When a file is opened again, its blocks are
+/// still in the memory cache and its size need not be confirmed. The limit exceeds the number of
+/// files that an indexer or a backup reads within a short time. Each content takes less than a
+/// kilobyte.
 const MAX_RECENT_CONTENTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4095);
 
-/// A file whose reads fail at once.
+/// A file whose reads currently fail at once.
 #[derive(Clone, Debug)]
 pub struct FailingFile {
     pub id: FileId,
-    /// When one read tries again.
+    /// The time from which one read sends requests again.
     pub retry_at: Instant,
-    /// Why the last read that tried has failed.
+    /// The error of the last read that sent requests.
     pub error: FetchError,
 }
 
-/// Finds or creates the content of a file, and retires contents that the server no longer has.
+/// Finds or creates the content of a file, and retires contents that have changed on the server.
 ///
-/// Lock order: `open`, then the lock of `revisions`. The observer is called under neither of them.
+/// Lock order: `open`, then the lock of `revisions`. Neither is held during a call of the observer.
 pub(super) struct ContentTable {
     caches: Arc<CacheTiers>,
     observer: Arc<dyn Observer>,
@@ -58,7 +59,7 @@ impl ContentTable {
         }
     }
 
-    /// Returns the content that a handle opened now reads.
+    /// Returns the content for a new handle.
     pub(super) fn open(&self, recording: &Recording, leases: Arc<dyn LeaseSource>) -> Arc<Content> {
         let name = (recording.id.clone(), recording.version);
         let existing = usable(self.open.lock().get(&name), recording);
@@ -79,7 +80,7 @@ impl ContentTable {
             None => self.observer.last_validator(&recording.id, recording.version),
         };
         let mut open = self.open.lock();
-        // Another thread may have inserted it in the meantime.
+        // Another thread may have inserted the content in the meantime.
         if let Some(content) = usable(open.get(name), recording) {
             return content;
         }
@@ -97,9 +98,10 @@ impl ContentTable {
         content
     }
 
-    /// Returns the files whose reads fail at once.
+    /// Returns the files whose reads currently fail at once.
     pub(super) fn failing_files(&self) -> Vec<FailingFile> {
-        // Collected first: dropping the last reference under the lock would free a content there.
+        // The contents are collected first. Otherwise the last reference to a content could be
+        // dropped while the lock is held.
         let contents: Vec<_> = self.open.lock().values().filter_map(Weak::upgrade).collect();
         let failing = contents.iter().filter_map(|content| {
             let (retry_at, error) = content.breaker.outage()?;
@@ -130,8 +132,8 @@ impl ContentTable {
         Ok(())
     }
 
-    /// Records why a request for a content failed. If the error shows that the server has other
-    /// bytes or another size, the content becomes stale and its blocks are dropped.
+    /// Records the error of a failed request for a content. If the error shows that the bytes or
+    /// the size on the server have changed, the content becomes stale and its blocks are dropped.
     pub(super) fn record_error(&self, content: &Content, error: &FetchError) {
         match error {
             FetchError::WrongTotal { served, .. } => self.retire_size(content, *served),
@@ -141,7 +143,7 @@ impl ContentTable {
             }
             _ => {}
         }
-        content.doubt_size();
+        content.mark_size_unconfirmed();
     }
 
     /// Retires a content because the server serves the file with `served` bytes.
@@ -172,7 +174,7 @@ mod tests {
 
     const SIZE: u64 = 2 * BLOCK_LENGTH;
 
-    /// Records its calls. `last_validator` fails the test if a lock of the table is held.
+    /// Records the calls of the observer. The calls fail the test if a lock of the table is held.
     #[derive(Default)]
     struct Observations {
         table: Mutex<Weak<ContentTable>>,
@@ -281,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn transient_error_only_doubts_the_size() {
+    fn transient_error_keeps_content_but_unconfirms_size() {
         let setup = Setup::new();
         let content = setup.open(SIZE);
         setup.table.confirm(&content, None).unwrap();
@@ -307,7 +309,7 @@ mod tests {
         *setup.observations.last_validator.lock() = Validator::parse("\"old\"");
         let content = setup.open(SIZE);
         assert_eq!(content.expectation().validator, Validator::parse("\"old\""));
-        // It is known, so that nothing is reported when it is served.
+        // The validator is already known, so serving it is not reported.
         setup.table.confirm(&content, Some(&Validator::parse("\"old\"").unwrap())).unwrap();
         assert!(setup.observations.validators.lock().is_empty());
     }

@@ -219,14 +219,14 @@ impl Engine {
         self.read_since(Instant::now(), file, offset, length).await
     }
 
-    /// As [`read`](Self::read). The deadline counts from `began`, which is earlier than now if the
-    /// system call of the program had other requests before.
+    /// Reads like [`read`](Self::read), but the deadline counts from `call_start`. That time is in
+    /// the past if earlier requests belong to the same system call of the program.
     ///
     /// # Errors
     /// As [`read`](Self::read).
     pub async fn read_since(
         &self,
-        began: Instant,
+        call_start: Instant,
         file: &Arc<OpenFile>,
         offset: u64,
         length: u32,
@@ -239,8 +239,8 @@ impl Engine {
         if let Some(error) = file.recent_timeout(offset) {
             return Err(error);
         }
-        let begin = Instant::now();
-        let deadline = began + self.deadline;
+        let start = Instant::now();
+        let deadline = call_start + self.deadline;
         if content.breaker.is_open(span) {
             let purpose = FetchPurpose::Demand(TrafficClass::Interactive, Arc::downgrade(file));
             let cached = self.loader.read_cached(content, span, &purpose);
@@ -278,11 +278,12 @@ impl Engine {
                     admission = content.breaker.admit(span, &file.probe_window, self.deadline);
                     continue;
                 }
-                // The file has not failed: other requests of the system call took the time.
-                Err(_elapsed) if begin.elapsed() < self.deadline => {
-                    return Err(self.no_bytes(file, begin));
+                // Other requests of the same system call used up the time, so the file does not
+                // count as failing.
+                Err(_elapsed) if start.elapsed() < self.deadline => {
+                    return Err(self.no_bytes(file, start));
                 }
-                Err(_elapsed) => self.deadline_passed(file, span, begin),
+                Err(_elapsed) => self.deadline_passed(file, span, start),
             };
             if is_probe {
                 content.breaker.record_failed_probe(&error);
@@ -294,20 +295,20 @@ impl Engine {
         }
     }
 
-    fn no_bytes(&self, file: &OpenFile, begin: Instant) -> FetchError {
-        let last_failure = file.content.failure_since(begin);
+    fn no_bytes(&self, file: &OpenFile, start: Instant) -> FetchError {
+        let last_failure = file.content.failure_since(start);
         let passed = DeadlinePassed { deadline: self.deadline, last_failure };
         FetchError::Deadline(FetchCause::new(passed))
     }
 
-    fn deadline_passed(&self, file: &OpenFile, span: BlockSpan, begin: Instant) -> FetchError {
-        let error = self.no_bytes(file, begin);
+    fn deadline_passed(&self, file: &OpenFile, span: BlockSpan, start: Instant) -> FetchError {
+        let error = self.no_bytes(file, start);
         file.record_timeout(span.start..span.end, &error);
-        file.content.doubt_size();
+        file.content.mark_size_unconfirmed();
         error
     }
 
-    /// Returns the files whose reads fail at once.
+    /// Returns the files whose reads currently fail at once.
     pub fn failing_files(&self) -> Vec<FailingFile> {
         self.contents.failing_files()
     }

@@ -1,22 +1,23 @@
-//! Detects files that cannot be read, so that a program that reads on after an error, or reads the
-//! file again, waits for the deadline once and not for each block.
+//! Detects files that cannot be read. Without it, a program that continues to read after an error,
+//! or that reads the file again, would wait for the deadline at each block.
 //!
-//! Closed: reads send requests. A read that fails, at its deadline or with an error that persists
-//! after retries, opens the breaker of its content.
+//! Closed: reads send requests. If a read reaches its deadline or fails with an error that persists
+//! after retries, the breaker of its content opens.
 //!
 //! Open: reads that need the network fail at once with the same error. Bytes in memory and on disk
 //! are served, and nothing is prefetched. A handle that is opened after the failure can send
-//! requests for the [`probe_timeout`], so that a copy that starts after the server has recovered is
-//! not refused.
+//! requests for the [`probe_timeout`], so a copy that starts after the server has recovered does
+//! not fail.
 //!
 //! Half-open: after the [`retry_interval`], one read sends requests and has the whole deadline.
 //!
-//! Bytes of the range that failed close the breaker. Bytes of another range, from a request that
-//! was sent after the failure, close it except for the range that failed. Without that, each
-//! program that reads such a file from its start would wait for the deadline again.
+//! When bytes of the failed range arrive, the breaker closes. When bytes of another range arrive,
+//! from a request that was sent after the failure, the breaker closes except for the failed range.
+//! If it closed for the failed range, too, each program that reads such a file from its start would
+//! wait for the deadline again.
 //!
-//! This file must not know why a read fails. An error that shows other bytes or another size is not
-//! recorded here: it retires the content.
+//! This file must not know why a read fails. An error that shows that the bytes or the size have
+//! changed is not recorded here: it retires the content.
 
 use std::time::Duration;
 
@@ -26,23 +27,23 @@ use crate::cache::BlockSpan;
 use crate::http::FetchError;
 use crate::sync::Mutex;
 
-/// Bytes of one request that show that the file is served again. A server that sends the first
-/// bytes of each reply and then stalls is not well.
+/// Number of bytes of one request that show that the server delivers the file again. A server that
+/// sends the first bytes of each reply and then stalls has not recovered.
 const MIN_DELIVERED: u64 = 64 * 1024;
 
-/// Ranges of one file that are remembered. As many reads of one file as a player and a copy have in
-/// flight can fail at the same time.
+/// Maximum number of failed ranges that are remembered per file. All reads that a player and a copy
+/// have in flight can fail at the same time.
 const MAX_FAILED_RANGES: usize = 16;
 
-/// How long reads that need the network fail at once: ten times the deadline. A file that cannot be
-/// read then takes at most a tenth of the time of the program that reads it.
+/// Returns how long reads that need the network fail at once: ten times the deadline. So a program
+/// that reads the file spends at most a tenth of its time waiting for it.
 pub(super) fn retry_interval(deadline: Duration) -> Duration {
     deadline.saturating_mul(10)
 }
 
-/// How long a handle that was opened after the failure waits for bytes: a tenth of the deadline. A
-/// lease and the first bytes take less than a second on a common line, and up to three on a slow
-/// one.
+/// Returns how long a handle that was opened after the failure waits for bytes: a tenth of the
+/// deadline. A lease and the first bytes take less than a second on a common line, and up to three
+/// seconds on a slow one.
 pub(super) fn probe_timeout(deadline: Duration) -> Duration {
     (deadline / 10).clamp(Duration::from_secs(1), Duration::from_secs(3)).min(deadline)
 }
@@ -54,38 +55,39 @@ pub(super) struct FileBreaker(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     outage: Option<Outage>,
-    /// Changes with each outage and each change of its scope.
+    /// Changes with each new outage, and when the affected ranges of an outage change.
     epoch: u64,
 }
 
 #[derive(Debug)]
 struct Outage {
     since: Instant,
-    /// From then on, one read tries with the whole deadline.
+    /// The time from which one read may send requests with the whole deadline.
     retry_at: Instant,
     error: FetchError,
-    /// The ranges that could not be read and have not been delivered since.
+    /// The ranges that could not be read and have not arrived since.
     failed: Vec<BlockSpan>,
-    /// Whether other ranges are affected.
+    /// Whether the other ranges of the file are affected, too.
     is_whole_file: bool,
 }
 
-/// What a read that needs the network may do.
+/// The decision about a read that needs the network.
 #[derive(Debug)]
 pub(super) enum Admission {
-    /// It has its whole deadline.
+    /// The read may use its whole deadline.
     Admitted,
-    /// It can wait for bytes until then.
+    /// The read may wait for bytes until this time.
     Probe(Instant),
-    /// It fails with the error of the read that opened the breaker.
+    /// The read must fail with this error, which opened the breaker.
     Refused(FetchError),
 }
 
-/// When a handle was opened, and how long it waits for bytes of a file that cannot be read.
+/// The time at which a handle was opened, and how long it may wait for bytes of a file that cannot
+/// be read.
 #[derive(Debug)]
 pub(super) struct ProbeWindow {
     opened: Instant,
-    /// The epoch of the outage that it probes, and the end of the wait.
+    /// The epoch of the outage that the handle probes, and the end of its wait.
     end: Mutex<Option<(u64, Instant)>>,
 }
 
@@ -102,14 +104,14 @@ impl Outage {
 }
 
 impl FileBreaker {
-    /// Whether reads of `span` that need the network are restricted. Nothing of it is prefetched
-    /// then.
+    /// Whether reads of `span` that need the network are restricted. If so, nothing of `span` is
+    /// prefetched.
     pub(super) fn is_open(&self, span: BlockSpan) -> bool {
         self.0.lock().outage.as_ref().is_some_and(|outage| outage.affects(span))
     }
 
-    /// Decides about a read of `span` that needs the network. A read of a half-open breaker is
-    /// admitted only once in a [`retry_interval`], so that a canceled one needs no clean-up.
+    /// Decides about a read of `span` that needs the network. A half-open breaker admits only one
+    /// read in each [`retry_interval`]. Therefore a read that is canceled needs no clean-up.
     pub(super) fn admit(
         &self,
         span: BlockSpan,
@@ -166,7 +168,8 @@ impl FileBreaker {
         });
     }
 
-    /// Records why a probe failed. The error answers from now on, if it persists.
+    /// Records the error of a failed probe. If the error persists after retries, reads fail with it
+    /// from now on.
     pub(super) fn record_failed_probe(&self, error: &FetchError) {
         if let Some(outage) = &mut self.0.lock().outage
             && persists(error)
@@ -175,31 +178,31 @@ impl FileBreaker {
         }
     }
 
-    /// Records that a request that was sent at `began` has delivered `delivered`. `is_complete`
-    /// says that it has delivered all it was sent for.
-    pub(super) fn record_delivery(&self, began: Instant, delivered: BlockSpan, is_complete: bool) {
+    /// Records that a request that was sent at `start` has delivered the range `delivered`.
+    /// `is_complete` is true if that is the whole requested range.
+    pub(super) fn record_delivery(&self, start: Instant, delivered: BlockSpan, is_complete: bool) {
         let mut state = self.0.lock();
         let Some(outage) = &mut state.outage else { return };
         outage.failed =
             outage.failed.iter().flat_map(|failed| without(*failed, delivered)).collect();
         let has_proved = is_complete || delivered.len() >= MIN_DELIVERED;
-        if has_proved && began >= outage.since {
+        if has_proved && start >= outage.since {
             outage.is_whole_file = false;
         }
         if outage.failed.is_empty() {
             state.outage = None;
         } else if has_proved {
-            // A handle that gets bytes waits for more.
+            // A handle that has received bytes gets a new probe window.
             state.epoch += 1;
         }
     }
 
-    /// Closes the breaker: the content is retired.
+    /// Closes the breaker because the content is retired.
     pub(super) fn close(&self) {
         self.0.lock().outage = None;
     }
 
-    /// Returns until when reads fail at once, and why.
+    /// Returns the time until which reads fail at once, and their error.
     pub(super) fn outage(&self) -> Option<(Instant, FetchError)> {
         let state = self.0.lock();
         let outage = state.outage.as_ref().filter(|outage| outage.retry_at > Instant::now())?;
@@ -211,7 +214,7 @@ fn overlap(one: BlockSpan, other: BlockSpan) -> bool {
     one.start < other.end && other.start < one.end
 }
 
-/// Returns what is left of a range without another one.
+/// Returns the parts of `span` that are not in `other`.
 fn without(span: BlockSpan, other: BlockSpan) -> impl Iterator<Item = BlockSpan> {
     let before = BlockSpan::new(span.start, span.end.min(other.start));
     let after = BlockSpan::new(span.start.max(other.end), span.end);
@@ -412,12 +415,12 @@ mod tests {
     async fn handle_that_gets_bytes_waits_for_more() {
         let (breaker, _) = open_breaker().await;
         let after = ProbeWindow::new();
-        let began = Instant::now();
+        let start = Instant::now();
         for received in (MIN_DELIVERED..99_000).step_by(5_000) {
             assert!(matches!(admit(&breaker, FAILED, &after), Admission::Probe(_)), "{received}");
             pass(probe_timeout(DEADLINE) - Duration::from_millis(1)).await;
             breaker.record_delivery(
-                began,
+                start,
                 BlockSpan::new(FAILED.start, FAILED.start + received),
                 false,
             );

@@ -75,7 +75,7 @@ impl InFlightFetch {
         Arc::new(Self::empty(extent, false, position))
     }
 
-    /// A fetch that is filled from the disk cache.
+    /// Creates a fetch that is filled from the disk cache.
     pub(super) fn from_disk(extent: BlockExtent) -> Arc<Self> {
         Arc::new(Self::empty(extent, true, RequestPosition::new(extent.start())))
     }

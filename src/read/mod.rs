@@ -13,10 +13,10 @@
 //! 2. [`block_loader`] takes the bytes from the [memory cache](crate::cache) or joins an
 //!    [`in_flight`] fetch. For missing bytes it starts a [`disk_load`] or a [`range_fetch`].
 //! 3. [`prefetcher`] fills the [`prefetch_window`] of the stream over as many connections as
-//!    [`concurrency`] finds useful. It also fetches the [`media_index`] of a video when its head
-//!    has arrived.
+//!    [`concurrency`] determines. It also fetches the [`media_index`] of a video when its head has
+//!    arrived.
 //!
-//! After a failed read, further reads that need the network fail at once: the content has a
+//! After a failed read, further reads that need the network fail at once: each content has a
 //! [`file_breaker`].
 //!
 //! All handles on the same bytes share a [`content`]. [`content_table`] finds it, and retires it

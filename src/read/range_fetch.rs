@@ -49,7 +49,7 @@ impl StartFetch for RangeFetcher {
         let closed = request.content.request_token();
         let fetch = RangeFetch {
             context: self.0.clone(),
-            began: Instant::now(),
+            start: Instant::now(),
             delivered: request.span.start,
             request,
             has_delivered: false,
@@ -62,7 +62,7 @@ impl StartFetch for RangeFetcher {
 struct RangeFetch {
     context: Arc<FetchContext>,
     request: FetchRequest,
-    began: Instant,
+    start: Instant,
     /// Offset after the last byte that has arrived.
     delivered: u64,
     /// Whether the first bytes have arrived. From then on the handle's meter counts the connection.
@@ -167,7 +167,7 @@ impl RangeFetch {
         self.delivered += bytes.len() as u64;
         let FetchRequest { content, span, .. } = &self.request;
         let delivered = BlockSpan::new(span.start, self.delivered);
-        content.breaker.record_delivery(self.began, delivered, self.delivered >= span.end);
+        content.breaker.record_delivery(self.start, delivered, self.delivered >= span.end);
         if let Some(file) = self.request.purpose.handle() {
             if !std::mem::replace(&mut self.has_delivered, true) {
                 file.meter.add_connection();

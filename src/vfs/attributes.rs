@@ -41,13 +41,13 @@ pub struct Owner {
     pub gid: u32,
     /// Permission bits of directories.
     pub directory_mode: u16,
-    /// Permission bits of recordings and of the notes in their place. The metadata of a meeting has
-    /// those of the owner alone, because a `meeting.json` can contain facts that the provider shows
-    /// only to the host of the meeting.
+    /// Permission bits of recordings and of the notes that replace them. For the metadata of a
+    /// meeting, only the bits of the owner apply, because a `meeting.json` can contain facts that
+    /// the provider shows only to the host of the meeting.
     pub file_mode: u16,
 }
 
-/// The bits of a mode that are those of the owner.
+/// The bits of a mode that apply to the owner.
 const OWNER_BITS: u16 = 0o700;
 
 impl Owner {

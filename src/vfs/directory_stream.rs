@@ -29,8 +29,8 @@ pub struct DirectoryEntryPlus<'a> {
     pub ttl: Duration,
 }
 
-/// The entries of a directory at the time when it was opened or rewound. Therefore a listing neither
-/// skips nor repeats a name when the tree changes.
+/// The entries of a directory at the time when it was opened or rewound. Therefore a listing
+/// neither skips nor repeats a name when the tree changes.
 #[derive(Clone, Debug)]
 pub(super) struct DirectoryStream {
     pub(super) snapshot: Arc<Snapshot>,
@@ -44,13 +44,14 @@ impl DirectoryStream {
         Self { snapshot, directory, is_started: Arc::default() }
     }
 
-    /// Notes that a listing starts. Returns whether another one has started before, so that this
-    /// one follows rewinddir(3).
+    /// Records that a listing starts. Returns whether a listing has started before, which means
+    /// that rewinddir(3) was called in between.
     pub(super) fn start(&self) -> bool {
         self.is_started.swap(true, Ordering::Relaxed)
     }
 
-    /// Returns the directory in another snapshot. If it is not there, it has no entries.
+    /// Returns a stream of the same directory in another snapshot. If the snapshot does not contain
+    /// the directory, the stream has no entries.
     pub(super) fn in_snapshot(&self, snapshot: Arc<Snapshot>) -> Self {
         Self { snapshot, directory: self.directory, is_started: self.is_started.clone() }
     }

@@ -152,13 +152,14 @@ pub struct ReadRequest {
     open: Arc<OpenRecording>,
     offset: u64,
     size: u32,
-    began: Instant,
+    call_start: Instant,
 }
 
 impl ReadRequest {
-    /// Makes the deadline count from `began`, when the system call of the program began.
-    pub fn of_call(self, began: Instant) -> Self {
-        Self { began, ..self }
+    /// Makes the deadline count from `call_start`, the time at which the program made the system
+    /// call.
+    pub fn of_call(self, call_start: Instant) -> Self {
+        Self { call_start, ..self }
     }
 }
 
@@ -375,8 +376,8 @@ impl<B> FileSystem<B> {
         Ok(match self.engine.read_now(&open.file, offset, size) {
             Some(bytes) => ReadStep::Ready(bytes),
             None => {
-                let began = Instant::now();
-                ReadStep::Pending(ReadRequest { open, offset, size, began })
+                let call_start = Instant::now();
+                ReadStep::Pending(ReadRequest { open, offset, size, call_start })
             }
         })
     }
@@ -397,11 +398,11 @@ impl<B> FileSystem<B> {
         request: ReadRequest,
         interrupted: impl Future<Output = ()>,
     ) -> Result<Bytes, Error> {
-        let ReadRequest { open, offset, size, began } = request;
+        let ReadRequest { open, offset, size, call_start } = request;
         tracing::debug!(offset, size, "bytes are not in memory");
         let start = Instant::now();
         let result = tokio::select! {
-            result = self.engine.read_since(began, &open.file, offset, size) => result,
+            result = self.engine.read_since(call_start, &open.file, offset, size) => result,
             () = interrupted => return Err(Error::Interrupted),
         };
         if let Err(error) = &result {
@@ -543,7 +544,7 @@ impl<B> FileSystem<B> {
         }
         let renewed = stream.in_snapshot(current);
         let former = self.handles.replace(handle, Handle::Directory(renewed.clone()));
-        // Freeing the last reference to a large snapshot takes milliseconds.
+        // Dropping the last reference to a large snapshot takes milliseconds.
         self.runtime.spawn_blocking(move || drop((stream, former)));
         Ok(renewed)
     }

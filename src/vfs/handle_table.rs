@@ -33,7 +33,7 @@ impl<H: Clone> HandleTable<H> {
         self.open.read().get(&id).cloned()
     }
 
-    /// Replaces an open handle and returns the former one. A closed one stays closed.
+    /// Replaces an open handle and returns the former one. Has no effect on a closed handle.
     pub(super) fn replace(&self, id: HandleId, handle: H) -> Option<H> {
         let mut open = self.open.write();
         open.get_mut(&id).map(|former| std::mem::replace(former, handle))

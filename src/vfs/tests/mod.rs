@@ -229,7 +229,7 @@ impl Fixture {
         *entries.iter().find(is_video).unwrap()
     }
 
-    /// Returns the inode of the file of a meeting whose name ends so.
+    /// Returns the inode of a file of a meeting whose name ends with `end`.
     fn only_entry_ending_in(&self, topic: &str, end: &str) -> Ino {
         let snapshot = self.snapshot();
         let entries = snapshot.entries(self.directory_of(topic)).unwrap();
