@@ -1,6 +1,6 @@
 //! meetfs mounts an archive of recorded meetings as directories of read-only files.
 //!
-//! Two flows, each in one direction, meet in the tree:
+//! There are two data flows, listing and reading. Each has one direction, and both use the tree:
 //!
 //! ```text
 //! listing:  providers ─▶ catalog ─▶ tree (immutable snapshot) ─▶ vfs ─▶ fuse
