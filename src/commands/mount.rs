@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use tracing::level_filters::LevelFilter;
 
 use super::error::Error;
@@ -87,6 +88,10 @@ fn load(arguments: &MountArgs) -> Result<(Config, Option<DemoCloud>), Error> {
     }
     let cloud = demo::start()?;
     config.sources = demo::sources(&cloud)?;
+    if !config.is_timezone_configured {
+        // The demo keeps no catalog, and its names must be the same in each mount.
+        config.timezone = TimeZone::UTC;
+    }
     config.cache.disk = DiskLimit::Off;
     Ok((config, Some(cloud)))
 }
@@ -109,6 +114,7 @@ fn report(event: StartupEvent<'_>) {
                 print_to_stderr(format_args!("{}", progress(sources, elapsed)));
             }
         }
+        StartupEvent::ZoneChanged(change) => warn(change),
         StartupEvent::SourceFailed(error) => warn(error),
         StartupEvent::DemoServerStarted(url) => {
             print_line(format_args!("the demo server shows its request counts at {url}"));

@@ -27,8 +27,10 @@ use crate::model::SourceName;
 /// The complete configuration, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The time zone of the directory names.
+    /// The time zone of the directory names: the configured one, or that of the system.
     pub timezone: TimeZone,
+    /// Whether a flag, a variable or the file sets `timezone`.
+    pub is_timezone_configured: bool,
     pub cache: CacheConfig,
     /// How long a read can take before it fails: 1 second to 10 minutes.
     pub read_deadline: Duration,
@@ -148,7 +150,9 @@ impl<'a> Loader<'a> {
         root.refuse_unknown(&RootKeys::names(), |_| None)?;
         let keys = RootKeys::read(&root)?;
 
-        let timezone = match first(&overrides.timezone, keys.timezone)? {
+        let configured = first(&overrides.timezone, keys.timezone)?;
+        let is_timezone_configured = configured.is_some();
+        let timezone = match configured {
             Some(name) => name.check(value::timezone)?,
             None => value::system_timezone(),
         };
@@ -173,6 +177,7 @@ impl<'a> Loader<'a> {
         };
         Ok(Config {
             timezone,
+            is_timezone_configured,
             cache,
             read_deadline,
             connections,

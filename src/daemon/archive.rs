@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::{DaemonError, ListingError};
 use super::malloc;
+use super::naming_zones::{NamingZones, ZoneChange};
 use super::read_observer::{self, ReadObserver};
 use super::retained_files::RetainedFiles;
 use super::source::Source;
@@ -82,6 +83,7 @@ pub struct Archive {
     disk: Option<Arc<DiskCache>>,
     /// The catalog revision that the tree shows.
     shown: watch::Sender<Option<u64>>,
+    zone_changes: Vec<ZoneChange>,
     ended: CancellationToken,
 }
 
@@ -111,6 +113,9 @@ impl Archive {
         ended: CancellationToken,
     ) -> Result<Self, DaemonError> {
         let client = Client::new(config.connections)?;
+        let zones = NamingZones::resolve(config, &database);
+        let zone_of =
+            |source: &Source| zones.by_source.get(&source.config.name).unwrap_or(&config.timezone);
         let disk = match config.cache.disk {
             DiskLimit::Off => None,
             DiskLimit::Bytes(limit) => Some(DiskCache::open(DiskOptions {
@@ -141,7 +146,7 @@ impl Archive {
             scope: ListingScope::of(
                 source.provider.descriptor().identity.words.iter().map(String::as_str),
             ),
-            filter: source.filter(&config.timezone),
+            filter: source.filter(zone_of(source)),
             redundant_view_suffix: source.provider.conventions().redundant_view_suffix,
             recycle_bin: source.recycle_bin(),
             keep_deleted: disk
@@ -177,9 +182,19 @@ impl Archive {
             runtime: runtime.clone(),
         });
         let shown = watch::Sender::new(None);
-        let archive =
-            Self { tree, engine, invalidations, catalog, sources, client, disk, shown, ended };
-        let builder = TreeBuilder::new(config.timezone.clone());
+        let archive = Self {
+            tree,
+            engine,
+            invalidations,
+            catalog,
+            sources,
+            client,
+            disk,
+            shown,
+            zone_changes: zones.changes,
+            ended,
+        };
+        let builder = TreeBuilder::new(config.timezone.clone()).with_zones(zones.by_source);
         runtime.spawn(publish(
             builder,
             archive.catalog.clone(),
@@ -198,6 +213,11 @@ impl Archive {
             refresh_requests,
         ));
         Ok(archive)
+    }
+
+    /// Returns the sources whose directories are named in another time zone than before.
+    pub fn zone_changes(&self) -> &[ZoneChange] {
+        &self.zone_changes
     }
 
     /// Starts the background tasks: refresh and enrichment of each source.

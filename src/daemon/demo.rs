@@ -9,7 +9,7 @@ use crate::config::{
     WebexCredential, ZoomConfig, ZoomCredential, ZoomPlan,
 };
 use crate::demo_cloud::{
-    Archive, Credentials, DemoCloud, DemoCloudOptions, RapatinSession, WebexArchive,
+    Archive, Credentials, DemoCloud, DemoCloudOptions, ListedSize, RapatinSession, WebexArchive,
 };
 use crate::model::SourceName;
 
@@ -18,12 +18,19 @@ use crate::model::SourceName;
 /// # Errors
 /// No port or thread is available.
 pub fn start() -> Result<DemoCloud, DaemonError> {
-    let options = DemoCloudOptions {
-        archive: Archive::demo(),
-        webex: WebexArchive::demo(),
-        rapatin: RapatinSession::demo(),
-        ..DemoCloudOptions::default()
-    };
+    let (mut archive, mut webex) = (Archive::demo(), WebexArchive::demo());
+    let mut rapatin = RapatinSession::demo();
+    // The demo keeps no catalog, so a corrected size would be wrong again after a remount. A size
+    // that is not listed is found out before the file is shown.
+    let files = archive.meetings.iter_mut().flat_map(|meeting| &mut meeting.files);
+    let files = files.chain(rapatin.iter_mut().flat_map(|session| &mut session.files));
+    let sizes = files.map(|file| &mut file.listed_size);
+    for size in sizes.chain(webex.recordings.iter_mut().map(|it| &mut it.listed_size)) {
+        if matches!(size, ListedSize::Wrong(_)) {
+            *size = ListedSize::Absent;
+        }
+    }
+    let options = DemoCloudOptions { archive, webex, rapatin, ..DemoCloudOptions::default() };
     DemoCloud::start(options)
         .map_err(|source| DaemonError::System { action: "start the demo server", source })
 }

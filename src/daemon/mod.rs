@@ -18,6 +18,7 @@ pub mod logging;
 pub(crate) mod malloc;
 pub(crate) mod mount_table;
 pub mod mountpoint;
+mod naming_zones;
 pub(crate) mod read_observer;
 pub(crate) mod retained_files;
 pub mod serve;

@@ -16,13 +16,14 @@ use tokio_util::sync::CancellationToken;
 use super::archive::{Archive, Readiness};
 use super::error::{DaemonError, ListingError};
 use super::mountpoint::LockedMountpoint;
+use super::naming_zones::ZoneChange;
 use super::signals::{SignalAction, Signals};
 use super::{background, control, malloc, mountpoint};
 use crate::catalog::CatalogDatabase;
 use crate::config::{Config, ProcessEnvironment};
 use crate::demo_cloud::DemoCloud;
 use crate::fuse::{self, Access, Adapter};
-use crate::model::{SourceName, one_line};
+use crate::model::{SourceName, line_with_hint, one_line};
 use crate::vfs::{FileSystem, FileSystemOptions, Owner};
 
 /// Limit on the wait for sizes and details that listings omit, once the tree can be listed. A
@@ -72,6 +73,8 @@ pub enum StartupEvent<'a> {
         sources: &'a [SourceName],
         elapsed: Duration,
     },
+    /// The configuration changes the time zone of a source's directory names.
+    ZoneChanged(&'a ZoneChange),
     /// A source is missing or incomplete; the mount starts without it.
     SourceFailed(&'a ListingError),
     /// The demo server runs; the URL shows its request counts.
@@ -127,6 +130,10 @@ impl Server<'_> {
         let background_work = ended.clone().drop_guard();
         let archive =
             Arc::new(Archive::new(config, database, self.runtime.handle(), ended.clone())?);
+        for change in archive.zone_changes() {
+            tracing::warn!("{}", line_with_hint(change));
+            (self.options.report)(StartupEvent::ZoneChanged(change));
+        }
         let providers = archive.providers();
         let served = self.serve_until_ended(&archive, mountpoint, &mut signals, ended);
         // From here on a second signal ends the process at once.

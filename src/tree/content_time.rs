@@ -2,8 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-/// The distance of two times in seconds. FAT stores even seconds, and copies made there are compared
-/// with a tolerance of up to two seconds (`rsync --modify-window`).
+/// The distance of two times in seconds. FAT stores even seconds, and copies made there are
+/// compared with a tolerance of up to two seconds (`rsync --modify-window`).
 const STEP: u64 = 5;
 
 /// The number of times that a generated file can have. They span less than four days. If they
@@ -14,8 +14,8 @@ const NANOSECONDS_PER_SECOND: u64 = 1_000_000_000;
 
 /// Returns the modification time of a generated file with the hash of its bytes.
 ///
-/// A backup program takes a file with the same size and time for unchanged, so other bytes must have
-/// another time. The time derives from the bytes alone: equal bytes have the same time after a
+/// A backup program takes a file with the same size and time for unchanged, so other bytes must
+/// have another time. The time derives from the bytes alone: equal bytes have the same time after a
 /// remount, and after the catalog is lost. It is before `recorded`, never in the future.
 ///
 /// `rsync` compares seconds, and misses one of 65,536 changes of a file that keeps its size. Most

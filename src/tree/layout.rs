@@ -33,8 +33,12 @@ struct SourceMeetings<'a> {
 /// A meeting with its local start.
 type LocalMeeting<'a> = (&'a MeetingContents, DateTime);
 
-/// Returns the whole tree: the root first, parents before their children.
-pub(super) fn lay_out(sources: &[SourceContents], timezone: &TimeZone) -> SnapshotDraft {
+/// Returns the whole tree: the root first, parents before their children. `timezone_of` returns the
+/// zone in which the directories of a source are named.
+pub(super) fn lay_out<'z>(
+    sources: &[SourceContents],
+    timezone_of: impl Fn(&SourceName) -> &'z TimeZone,
+) -> SnapshotDraft {
     let mut by_name: BTreeMap<&SourceName, SourceMeetings<'_>> = BTreeMap::new();
     for source in sources {
         let merged = by_name.entry(&source.name).or_default();
@@ -46,11 +50,14 @@ pub(super) fn lay_out(sources: &[SourceContents], timezone: &TimeZone) -> Snapsh
     // A directory and a document for each meeting. Years and sources are few.
     let capacity = all.map(|contents| contents.meeting.files.len() + 2).sum();
     let draft = SnapshotDraft::with_capacity(capacity);
-    let mut layout = Layout { draft, names: HashSet::new(), timezone };
+    let mut layout = Layout { draft, names: HashSet::new(), timezone: &TimeZone::UTC };
     let names = source_names(by_name.keys().copied());
     let sources = by_name.into_iter().zip(names);
     let newest = sources
-        .map(|((name, source), assigned)| layout.add_source(name, &assigned.name, source))
+        .map(|((name, source), assigned)| {
+            layout.timezone = timezone_of(name);
+            layout.add_source(name, &assigned.name, source)
+        })
         .max();
     layout.set_recorded(0, newest.unwrap_or(Timestamp::UNIX_EPOCH));
     layout.draft
@@ -60,6 +67,7 @@ struct Layout<'t> {
     draft: SnapshotDraft,
     /// Names that many directories share, such as `audio_only.m4a`, are stored once.
     names: HashSet<Arc<str>>,
+    /// That of the source that is added.
     timezone: &'t TimeZone,
 }
 

@@ -18,8 +18,8 @@
 //!    a transcript belongs to: `tracks`.
 //! 3. The directories around them: `layout`.
 //! 4. Inode numbers: `inode`. Times of generated files: `content_time`.
-//! 5. The finished tree: `draft`, `snapshot`, `node`, `inode_index`, `source_totals`. The difference between two:
-//!    `change`. The current one: `live_tree`.
+//! 5. The finished tree: `draft`, `snapshot`, `node`, `inode_index`, `source_totals`. The
+//!    difference between two: `change`. The current one: `live_tree`.
 //! 6. The order in which programs walk it: `walk`.
 
 mod builder;

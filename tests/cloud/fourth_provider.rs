@@ -244,6 +244,7 @@ fn config(url: Url, cache: &Path) -> Config {
     };
     Config {
         timezone: TimeZone::UTC,
+        is_timezone_configured: true,
         cache: CacheConfig {
             dir: cache.to_owned(),
             memory: MemoryBudget::MIN,

@@ -142,3 +142,47 @@ fn transcript_waits_for_its_video() {
     let shown = "chat.txt shared_screen_with_speaker_view.mp4 shared_screen_with_speaker_view.vtt ";
     wait_until(Duration::from_secs(20), "the video is shown", || names() == shown);
 }
+
+#[test]
+fn names_keep_the_time_zone_of_the_first_mount() {
+    let rig = Rig::new(options(vec![Meeting::new("YQ==", "Weekly", hour_ago()).with(film(5_000))]));
+    let with_zone = |line: &str| rig.config().replace("timezone = \"UTC\"", line);
+    let mounted = |zone: &str, config: &str| {
+        rig.write_config(config);
+        let output = run(rig.mount_command().env("TZ", zone), COMMAND_TIMEOUT);
+        assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
+        let names = rig.shell("ls -d */*/*");
+        rig.unmount();
+        (names, String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (names, _) = mounted("Europe/Paris", &with_zone(""));
+    let (later, stderr) = mounted("America/New_York", &with_zone(""));
+    assert_eq!((later, stderr), (names.clone(), String::new()));
+    let (changed, stderr) = mounted("Europe/Paris", &with_zone("timezone = \"Asia/Tokyo\""));
+    assert_ne!(changed, names);
+    for part in ["warning: acme:", "Asia/Tokyo instead of Europe/Paris", "hint: A backup copies"] {
+        assert!(stderr.contains(part), "{stderr}");
+    }
+    assert_eq!(mounted("UTC", &with_zone("")), (changed, String::new()));
+}
+
+#[test]
+fn demo_is_the_same_after_a_remount() {
+    let rig = Rig::new(options(Vec::new()));
+    let listed = |zone: &str, reads: bool| {
+        let mut command = rig.meetfs();
+        command.args(["mount", "--demo"]).arg(&rig.mountpoint).env("TZ", zone);
+        let output = run(&mut command, COMMAND_TIMEOUT);
+        assert!(output.status.success(), "{}", text(&output));
+        let line = "find . -path '*wrong*' -name '*.m[p4]*' -printf '%p %s %T@\\n' | LC_ALL=C sort";
+        wait_until(COMMAND_TIMEOUT, "the files are shown", || rig.shell(line).lines().count() >= 4);
+        let before = rig.shell(line);
+        if reads {
+            rig.shell("find . -path '*wrong*' -name '*.m[p4]*' -exec cat {} + | wc -c");
+            assert_eq!(rig.shell(line), before, "sizes are exact at the first stat");
+        }
+        rig.unmount();
+        before
+    };
+    assert_eq!(listed("Europe/Paris", true), listed("America/New_York", false));
+}

@@ -1,6 +1,6 @@
 //! The rows of what was expensive to learn: sizes, details and validators.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::{intact_rows, text, version};
 use crate::model::{Details, FileId, FileKey, MeetingId, SourceName, Version};
@@ -20,6 +20,24 @@ pub(in crate::catalog) type DetailsRow = (MeetingId, Option<Details>);
 
 /// A file, and the validator of one version of it.
 pub(in crate::catalog) type ValidatorRow = ((MeetingId, FileKey), (Version, String));
+
+pub(super) fn naming_zone(
+    connection: &Connection,
+    source: &SourceName,
+) -> rusqlite::Result<Option<String>> {
+    let mut select = connection.prepare("SELECT zone FROM naming_zone WHERE source = ?1")?;
+    select.query_row(params![source.as_str()], |row| row.get(0)).optional()
+}
+
+pub(super) fn save_naming_zone(
+    connection: &Connection,
+    source: &SourceName,
+    zone: &str,
+) -> rusqlite::Result<()> {
+    let statement = "INSERT OR REPLACE INTO naming_zone VALUES (?1, ?2)";
+    connection.execute(statement, params![source.as_str(), zone])?;
+    Ok(())
+}
 
 pub(super) fn sizes(
     connection: &Connection,

@@ -9,7 +9,7 @@ use std::path::Path;
 use rusqlite::{Connection, TransactionBehavior};
 
 /// Raised with every change of the tables below. [`migrate`] applies the changes to older files.
-pub(super) const SCHEMA_VERSION: i64 = 5;
+pub(super) const SCHEMA_VERSION: i64 = 6;
 
 /// The offset of `user_version`: four bytes, big endian (SQLite, "Database File Format", 1.3).
 const VERSION_OFFSET: u64 = 60;
@@ -76,9 +76,17 @@ const SCHEMA_5: &str = "
     PRAGMA user_version = 5;
 ";
 
+/// Version 6 adds the time zone in which the directories of a source are named.
+const SCHEMA_6: &str = "
+    CREATE TABLE naming_zone (
+        source TEXT NOT NULL PRIMARY KEY, zone TEXT NOT NULL
+    ) WITHOUT ROWID;
+    PRAGMA user_version = 6;
+";
+
 /// The migrations in order. A file of version `n` has the first `n`.
 pub(super) const MIGRATIONS: [&str; SCHEMA_VERSION as usize] =
-    [SCHEMA, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5];
+    [SCHEMA, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6];
 
 /// Why a file cannot be opened.
 #[derive(Debug)]

@@ -351,3 +351,18 @@ fn totals_of_a_source_count_what_is_shown() {
     assert_eq!(snapshot.source_totals(&source_name("acme")), expected);
     assert_eq!(snapshot.source_totals(&source_name("other")), SourceTotals::default());
 }
+
+#[test]
+fn directories_are_named_in_the_zone_of_their_source() {
+    let sources = ["acme", "other"].map(|name| SourceContents {
+        name: source_name(name),
+        meetings: vec![meeting("m", "t", vec![file("1", Role::View, "v", "mp4")])],
+        trash: Vec::new(),
+        redundant_view_suffix: None,
+    });
+    let zones = HashMap::from([(source_name("other"), TimeZone::get("Asia/Tokyo").unwrap())]);
+    let snapshot = paris().with_zones(zones).build(&sources);
+    let paths = paths(&snapshot);
+    assert!(paths.contains_key("acme/2026/2026-10-06 0900 t/"));
+    assert!(paths.contains_key("other/2026/2026-10-06 1600 t/"));
+}

@@ -1,0 +1,194 @@
+//! The time zone in which the directories of each source are named.
+//!
+//! A name contains the local start of its meeting. In another zone every directory has another
+//! name, and a backup copies everything again. So the zone is fixed at the first mount of a source
+//! and kept in the catalog: a mount from another computer, from cron or on a journey does not
+//! change it. A configured `timezone` does, with a warning.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use jiff::fmt::temporal::{DateTimeParser, DateTimePrinter};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::catalog::CatalogDatabase;
+use crate::config::Config;
+use crate::model::{Diagnostic, ErrorKind, SourceName};
+
+/// The past days at which two zones are compared: twenty years, which is longer than any provider
+/// keeps recordings.
+const COMPARED_DAYS: i64 = 20 * 366;
+
+/// The zones of the sources.
+#[derive(Debug)]
+pub(super) struct NamingZones {
+    pub(super) by_source: HashMap<SourceName, TimeZone>,
+    pub(super) changes: Vec<ZoneChange>,
+}
+
+/// A configured zone replaces the one in which a source was named so far.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{source_name}: directories are named in the time zone {to} instead of {from}, so most of them \
+     have another name"
+)]
+pub struct ZoneChange {
+    pub source_name: SourceName,
+    pub from: String,
+    pub to: String,
+}
+
+impl Diagnostic for ZoneChange {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Configuration
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let from = &self.from;
+        Some(
+            format!(
+                "A backup copies everything again. To have the old names, set \
+                 `timezone = \"{from}\"`."
+            )
+            .into(),
+        )
+    }
+}
+
+impl NamingZones {
+    /// Reads the zones of the configured sources, and stores new and changed ones. Blocks on the
+    /// disk.
+    pub(super) fn resolve(config: &Config, database: &CatalogDatabase) -> Self {
+        let mut zones = Self { by_source: HashMap::new(), changes: Vec::new() };
+        for source in &config.sources {
+            let zone = zones.resolve_one(&source.name, config, database);
+            zones.by_source.insert(source.name.clone(), zone);
+        }
+        zones
+    }
+
+    fn resolve_one(
+        &mut self,
+        source: &SourceName,
+        config: &Config,
+        database: &CatalogDatabase,
+    ) -> TimeZone {
+        let current = &config.timezone;
+        let stored = database.naming_zone(source);
+        let known = stored.as_deref().and_then(|name| {
+            let zone = DateTimeParser::new().parse_time_zone(name);
+            zone.inspect_err(|error| {
+                tracing::warn!(%source, "the stored time zone {name} is unknown: {error}");
+            })
+            .ok()
+        });
+        match known {
+            Some(known) if !config.is_timezone_configured => {
+                if !has_same_times(&known, current) {
+                    tracing::info!(
+                        %source,
+                        "directories are named in the time zone {} of the first mount",
+                        stored.as_deref().unwrap_or_default()
+                    );
+                }
+                return known;
+            }
+            Some(known) if !has_same_times(&known, current) => self.changes.push(ZoneChange {
+                source_name: source.clone(),
+                from: stored.clone().unwrap_or_default(),
+                to: name(current).unwrap_or_default(),
+            }),
+            _ => {}
+        }
+        // A zone without a name is that of a system whose `/etc/localtime` is a plain file.
+        if let Some(name) = name(current).filter(|name| stored.as_ref() != Some(name)) {
+            database.save_naming_zone(source, &name);
+        }
+        current.clone()
+    }
+}
+
+/// Returns the IANA name of the zone, its offset, or its rules as in the variable `TZ`.
+fn name(zone: &TimeZone) -> Option<String> {
+    DateTimePrinter::new().time_zone_to_string(zone).ok()
+}
+
+/// Returns whether the zones have the same local times, as zones with several names do.
+fn has_same_times(one: &TimeZone, other: &TimeZone) -> bool {
+    let now = Timestamp::now();
+    one == other
+        || (0..COMPARED_DAYS).all(|day| {
+            now.checked_sub(SignedDuration::from_hours(24 * day))
+                .is_ok_and(|at| one.to_offset(at) == other.to_offset(at))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{CacheConfig, DiskLimit, MemoryBudget};
+    use crate::daemon::demo;
+
+    fn config(timezone: TimeZone, is_timezone_configured: bool) -> Config {
+        let cloud = demo::start().unwrap();
+        Config {
+            timezone,
+            is_timezone_configured,
+            cache: CacheConfig {
+                dir: "/nonexistent".into(),
+                memory: MemoryBudget::MIN,
+                disk: DiskLimit::Off,
+            },
+            read_deadline: Duration::from_secs(30),
+            connections: 4,
+            directory_mode: None,
+            file_mode: None,
+            sources: demo::sources(&cloud).unwrap(),
+        }
+    }
+
+    fn zone(name: &str) -> TimeZone {
+        DateTimeParser::new().parse_time_zone(name).unwrap()
+    }
+
+    #[test]
+    fn zone_of_first_mount_is_kept_until_another_is_configured() {
+        let database = CatalogDatabase::in_memory().unwrap();
+        let resolve = |name: &str, is_configured| {
+            let zones = NamingZones::resolve(&config(zone(name), is_configured), &database);
+            let changes: Vec<_> =
+                zones.changes.iter().map(|it| (it.from.clone(), it.to.clone())).collect();
+            let mut names: Vec<_> = zones.by_source.values().filter_map(super::name).collect();
+            assert_eq!(names.len(), 3);
+            names.dedup();
+            (names.join(" "), changes.first().cloned())
+        };
+        let same = |name: &str| (name.to_owned(), None);
+        assert_eq!(resolve("Europe/Paris", false), same("Europe/Paris"));
+        assert_eq!(resolve("America/New_York", false), same("Europe/Paris"));
+        assert_eq!(resolve("Europe/Paris", true), same("Europe/Paris"));
+        let change = Some(("Europe/Paris".into(), "Asia/Tokyo".into()));
+        assert_eq!(resolve("Asia/Tokyo", true), ("Asia/Tokyo".into(), change));
+        assert_eq!(resolve("Asia/Tokyo", true), same("Asia/Tokyo"));
+        assert_eq!(resolve("UTC", false), same("Asia/Tokyo"));
+        // Another name of the same zone changes nothing.
+        assert_eq!(resolve("Japan", true), same("Japan"));
+        for unnamed in ["-05:00", "EST5EDT,M3.2.0,M11.1.0"] {
+            assert_eq!(resolve(unnamed, true).0, unnamed);
+            assert_eq!(resolve("UTC", false), same(unnamed));
+        }
+    }
+
+    #[test]
+    fn unknown_stored_zone_is_replaced() {
+        let database = CatalogDatabase::in_memory().unwrap();
+        let config = config(zone("Europe/Paris"), false);
+        database.save_naming_zone(&config.sources[0].name, "Mars/Olympus");
+        let zones = NamingZones::resolve(&config, &database);
+        assert_eq!(zones.by_source[&config.sources[0].name], zone("Europe/Paris"));
+        assert_eq!(database.naming_zone(&config.sources[0].name).as_deref(), Some("Europe/Paris"));
+    }
+}
