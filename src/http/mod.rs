@@ -38,6 +38,7 @@ pub mod error;
 mod fetch_error;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
+mod header_url;
 mod hosts;
 mod lease_source;
 mod length_proof;
@@ -57,6 +58,7 @@ pub use client::{ApiReply, ApiRequest, Client, DownHost};
 pub use connection_pool::TrafficClass;
 pub use error::HttpError;
 pub use fetch_error::{FetchCause, FetchError};
+pub use header_url::url_text;
 pub use hosts::AllowedHosts;
 pub use lease_source::{LeaseSource, MAX_LEASE_ATTEMPTS};
 pub use priority::Priority;

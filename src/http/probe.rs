@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::client::{Client, sensitive};
 use super::connection_pool::TrafficClass;
 use super::error::{HttpError, origin};
+use super::header_url::single_url;
 use super::retry;
 use crate::model::SecretUrl;
 
@@ -22,7 +23,8 @@ const MAX_BODY_START: usize = 4096;
 #[derive(Debug)]
 pub struct ProbeReply {
     pub status: u16,
-    /// The `Location` header as received. It may be relative, and it may be a credential.
+    /// The `Location` header in ASCII. It may be relative, and it may be a credential. `None` if the
+    /// reply has several that differ.
     pub location: Option<SecretString>,
     /// The media type in lower case without parameters; empty if there is none.
     pub media_type: String,
@@ -72,7 +74,7 @@ pub async fn probe(
     let headers = response.headers();
     Ok(ProbeReply {
         status: response.status().as_u16(),
-        location: text(headers, &LOCATION).map(SecretString::from),
+        location: single_url(headers, &LOCATION).map(SecretString::from),
         media_type: media_type(text(headers, &CONTENT_TYPE).unwrap_or_default()),
         retry_after: retry::retry_after(headers, SystemTime::now()),
         beginning,

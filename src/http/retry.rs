@@ -4,11 +4,17 @@ use std::time::{Duration, SystemTime};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::fmt::rfc2822;
+use jiff::tz::TimeZone;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 /// Upper bound for a delay in a header. A longer delay could overflow when it is added to a time.
 /// The longest documented limit of a provider is one day.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(2 * 24 * 60 * 60);
+
+/// A number from this on is a time since 1970 (here, of the year 2001), and not a delay of decades.
+const EARLIEST_TIME: Duration = Duration::from_secs(1_000_000_000);
 
 /// Returns `attempts` delays, which double from 0.2 s to 5 s and have jitter. A short failure costs
 /// only a fifth of a second, and the clients of a failing server do not all retry at the same time.
@@ -28,20 +34,46 @@ pub fn default_retry_after() -> Duration {
     Duration::from_millis(1000 + fastrand::u64(0..1000))
 }
 
-/// Parses `Retry-After` in the three forms that are in use: seconds and an HTTP date (RFC 9110,
-/// 10.2.3), and the ISO 8601 time that some APIs send with daily limits. A time in the past gives a
-/// delay of zero.
+/// Reads `Retry-After`: seconds or an HTTP date (RFC 9110, 10.2.3), and what APIs send in their
+/// place: fractions of seconds, seconds since 1970, an ISO 8601 time (UTC without an offset), an
+/// e-mail date (RFC 5322), or several values, of which the longest delay counts. A time in the past
+/// is a delay of zero.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // A number that overflows is replaced by the maximum.
-        let delay = value.parse().map_or(MAX_RETRY_AFTER, Duration::from_secs);
-        return Some(delay.min(MAX_RETRY_AFTER));
+    let values = headers.get_all(RETRY_AFTER).iter().filter_map(|value| value.to_str().ok());
+    let delays = values.filter_map(|value| {
+        let alone = delay(value.trim(), now);
+        alone.or_else(|| value.split(',').filter_map(|part| delay(part.trim(), now)).max())
+    });
+    delays.max().map(|delay| delay.min(MAX_RETRY_AFTER))
+}
+
+fn delay(value: &str, now: SystemTime) -> Option<Duration> {
+    if let Some(seconds) = seconds(value) {
+        return Some(match SystemTime::UNIX_EPOCH.checked_add(seconds) {
+            Some(then) if EARLIEST_TIME <= seconds => then.duration_since(now).unwrap_or_default(),
+            _ => seconds,
+        });
     }
-    let then = httpdate::parse_http_date(value)
-        .ok()
-        .or_else(|| SystemTime::try_from(value.parse::<Timestamp>().ok()?).ok())?;
-    Some(then.duration_since(now).unwrap_or_default().min(MAX_RETRY_AFTER))
+    let then = httpdate::parse_http_date(value).ok().or_else(|| {
+        let timestamp = value.parse::<Timestamp>().ok();
+        let of_mail = || Some(rfc2822::parse(value).ok()?.timestamp());
+        let in_utc = || TimeZone::UTC.to_timestamp(value.parse::<DateTime>().ok()?).ok();
+        SystemTime::try_from(timestamp.or_else(of_mail).or_else(in_utc)?).ok()
+    })?;
+    Some(then.duration_since(now).unwrap_or_default())
+}
+
+/// Reads digits, with or without a fraction.
+fn seconds(value: &str) -> Option<Duration> {
+    let (whole, fraction) = value.split_once('.').unwrap_or((value, "0"));
+    let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
+    if !are_digits(whole) || !are_digits(fraction) {
+        return None;
+    }
+    // A number that overflows is longer than the maximum.
+    let whole = whole.parse().map_or(Duration::MAX, Duration::from_secs);
+    let has_fraction = fraction.bytes().any(|digit| digit != b'0');
+    Some(whole.saturating_add(Duration::from_secs(u64::from(has_fraction))))
 }
 
 #[cfg(test)]
@@ -62,6 +94,32 @@ mod tests {
         assert_eq!(parsed(&httpdate::fmt_http_date(then)), Some(Duration::from_secs(30)));
         let iso = Timestamp::from_second(1_790_000_045).unwrap().to_string();
         assert_eq!(parsed(&iso), Some(Duration::from_secs(45)));
+    }
+
+    #[test]
+    fn other_forms_in_use_are_read() {
+        // The time of `parsed` is 2026-09-21 14:13:20 UTC.
+        for (value, expected) in [
+            ("Monday, 21-Sep-26 14:13:50 GMT", 30),
+            ("Mon Sep 21 14:13:50 2026", 30),
+            ("Mon, 21 Sep 2026 16:13:50 +0200", 30),
+            ("2026-09-21T14:13:50", 30),
+            ("2026-09-21 14:13:50", 30),
+            ("2026-09-21T16:13:50.000+02:00", 30),
+            ("1790000030", 30),
+            ("1.2", 2),
+            ("30.0", 30),
+            ("0", 0),
+            (" 5 ", 5),
+            ("5, 30", 30),
+        ] {
+            assert_eq!(parsed(value), Some(Duration::from_secs(expected)), "{value}");
+        }
+        let mut headers = HeaderMap::new();
+        for value in ["soon", "3", "2"] {
+            headers.append(RETRY_AFTER, value.parse().unwrap());
+        }
+        assert_eq!(retry_after(&headers, SystemTime::now()), Some(Duration::from_secs(3)));
     }
 
     #[test]

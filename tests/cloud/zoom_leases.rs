@@ -345,6 +345,18 @@ async fn redirect_carries_no_credential_and_stays_within_hosts() {
     assert!(error.class() == ErrorClass::NotAllowed && text.contains("evilzoom.us"), "{text}");
     assert!(!text.contains("p4th") && !text.contains("s3cret"), "{text}");
 
+    let signed = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap();
+    let titled = format!("{}&title=Réunion#1", signed.url.expose());
+    cloud.inject(Trigger::next(Server::Web, 1).does(redirect(&titled)));
+    let lease = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap();
+    assert!(lease.url.expose().as_str().ends_with("&title=R%C3%A9union"), "{lease:?}");
+
+    cloud.inject(Trigger::always(Server::Web).does(redirect("https://[::1")));
+    let error = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Unavailable, "{error}");
+    assert!(error.to_string().contains("a redirect that cannot be parsed"), "{error}");
+    cloud.clear_faults();
+
     cloud.clear_requests();
     cloud.inject(Trigger::always(Server::Web).does(redirect("/rec/again")));
     let error = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap_err();

@@ -20,7 +20,7 @@ use crate::http::{AllowedHosts, Client};
 use crate::model::{DaySpan, Lease};
 use crate::providers::toolkit::lease_timeout::within_lease_timeout;
 use crate::providers::zoom_share::{
-    DownloadUrl, DownloadUrlCache, Resolution, UrlLookup, UrlResolver, find_url,
+    DownloadUrl, DownloadUrlCache, Resolution, UrlLookup, UrlResolver, find_url, unreadable_reply,
 };
 use crate::providers::{LeaseEffort, LeaseRequest, ProviderError};
 
@@ -66,7 +66,8 @@ impl Leases {
                 Resolution::Lease(lease) => return Ok(lease),
                 Resolution::TokenRefused(why)
                 | Resolution::Refused(why)
-                | Resolution::Gone(why) => {
+                | Resolution::Gone(why)
+                | Resolution::Unreadable(why) => {
                     tracing::debug!(source = %file.source, "{why}; requesting the download URLs of the meeting again");
                 }
             }
@@ -77,6 +78,7 @@ impl Leases {
             Resolution::Gone(why) => {
                 Err(not_found_upstream(format!("Zoom no longer has this file ({why})")))
             }
+            Resolution::Unreadable(why) => Err(unreadable_reply(&why)),
             Resolution::TokenRefused(why) | Resolution::Refused(why) => {
                 Err(ProviderError::not_allowed(format!(
                     "Zoom refused the download URL of Rapatin ({why})"

@@ -8,7 +8,7 @@ use url::Url;
 use super::paging;
 use super::refusal::Refusal;
 use crate::http::error::origin;
-use crate::http::{ApiReply, Client, Priority};
+use crate::http::{ApiReply, Client, Priority, url_text};
 use crate::model::SecretUrl;
 use crate::providers::ProviderError;
 use crate::providers::toolkit::api_client::{
@@ -62,14 +62,6 @@ impl Api {
         url_below(self.0.base(), path, query)
     }
 
-    /// Returns the URL of a next page as a reply names it.
-    ///
-    /// # Errors
-    /// Returns the origin of a URL that is not one of the API. The token must not be sent there.
-    pub(crate) fn next_page(&self, named: &str) -> Result<SecretUrl, String> {
-        next_page(self.0.base(), named)
-    }
-
     /// Returns an error if the circuit breaker of the API is open.
     pub(crate) async fn admit(&self) -> Result<(), ProviderError> {
         self.0.admit().await
@@ -100,16 +92,20 @@ impl Api {
     }
 }
 
-pub(crate) fn next_page(base: &Url, named: &str) -> Result<SecretUrl, String> {
-    let url = base.join(named).map_err(|_| "an invalid URL".to_owned())?;
+/// Returns the URL of a next page as the reply to `page` names it.
+///
+/// # Errors
+/// Returns the origin of a URL that is not one of the API. The token must not be sent there.
+pub(crate) fn next_page(page: &Url, named: &str) -> Result<SecretUrl, String> {
+    let url = page.join(named).map_err(|_| "an invalid URL".to_owned())?;
     let url = SecretUrl::new(url);
-    if url.expose().origin() == base.origin() { Ok(url) } else { Err(origin(&url)) }
+    if url.expose().origin() == page.origin() { Ok(url) } else { Err(origin(&url)) }
 }
 
 /// Returns the first next page that a `Link` header names.
 fn next_named(reply: &ApiReply) -> Result<Option<String>, paging::UnreadableLink> {
     for link in reply.headers.get_all("link") {
-        let named = paging::next(link.to_str().map_err(|_| paging::UnreadableLink)?)?;
+        let named = paging::next(&url_text(link))?;
         if named.is_some() {
             return Ok(named);
         }
@@ -128,6 +124,7 @@ mod tests {
             "https://webexapis.com/v1/recordings?cursor=x",
             "https://webexapis.com:443/v1/r",
             "/v1/r?c=1",
+            "?c=1",
         ] {
             let url = next_page(&base, named).unwrap();
             assert_eq!(url.expose().host_str(), Some("webexapis.com"), "{named}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::api::{Api, ApiError};
+use super::api::{Api, ApiError, next_page};
 use super::paging::{self, MAX_PAGE};
 use crate::model::SecretUrl;
 use crate::providers::ProviderError;
@@ -115,7 +115,7 @@ impl<'a> Pages<'a> {
     }
 
     fn resolve(&mut self, named: &str) -> Result<SecretUrl, ProviderError> {
-        let next = self.api.next_page(named).map_err(|host| {
+        let next = next_page(self.first.expose(), named).map_err(|host| {
             let message = format!(
                 "the next page of {} is on {host}, which is not the API; no request was sent there",
                 self.subject

@@ -27,7 +27,7 @@ use crate::model::{DaySpan, Lease, MeetingId};
 use crate::providers::toolkit::lease_timeout::within_lease_timeout;
 use crate::providers::zoom_share::{
     Credential, CredentialPlacement, DownloadUrl, DownloadUrlCache, ListedUrl, Resolution,
-    UrlLookup, UrlResolver, find_url,
+    UrlLookup, UrlResolver, find_url, unreadable_reply,
 };
 use crate::providers::{ErrorClass, LeaseEffort, LeaseRequest, ProviderError};
 
@@ -118,7 +118,7 @@ impl Leases {
                     is_header_refused = placement == CredentialPlacement::Header;
                     tracing::debug!(source = %file.source, "{why}; requesting new download URLs");
                 }
-                Resolution::Gone(why) => {
+                Resolution::Gone(why) | Resolution::Unreadable(why) => {
                     tracing::debug!(source = %file.source, "{why}; requesting new download URLs");
                 }
             }
@@ -138,6 +138,7 @@ impl Leases {
             match self.resolver.resolve(&url, Some((&credential, placement)), deadline).await? {
                 Resolution::Lease(lease) => return Ok(lease),
                 Resolution::Gone(why) => return Err(gone(&why)),
+                Resolution::Unreadable(why) => return Err(unreadable_reply(&why)),
                 Resolution::TokenRefused(_) | Resolution::Refused(_) => {
                     is_header_refused |= placement == CredentialPlacement::Header;
                 }
@@ -152,6 +153,7 @@ impl Leases {
                 Ok(lease)
             }
             Resolution::Gone(why) => Err(gone(&why)),
+            Resolution::Unreadable(why) => Err(unreadable_reply(&why)),
             Resolution::TokenRefused(why) | Resolution::Refused(why) => {
                 self.query_hosts.lock().remove(&origin(&url.url));
                 Err(ProviderError::not_allowed(format!("Zoom refuses this download ({why})"))
@@ -188,6 +190,7 @@ impl Leases {
         match resolution {
             Resolution::Lease(lease) => Ok(lease),
             Resolution::Gone(why) => Err(gone(&why)),
+            Resolution::Unreadable(why) => Err(unreadable_reply(&why)),
             Resolution::TokenRefused(why) | Resolution::Refused(why) => {
                 Err(ProviderError::not_allowed(format!("Zoom returned {why}")))
             }

@@ -19,7 +19,8 @@ pub fn judged(
 ) -> Result<SecretUrl, String> {
     match ProbeVerdict::of(reply, body, secret) {
         ProbeVerdict::Redirect(location) => {
-            let next = url.join(location.expose_secret()).map_err(|error| error.to_string())?;
+            let next = resolver::redirect_target(url, location.expose_secret());
+            let next = next.ok_or("a redirect that cannot be parsed")?;
             let next = AllowedHosts::new(ZOOM_HOSTS, url)
                 .check(next)
                 .map_err(|error| error.to_string())?;
@@ -27,9 +28,10 @@ pub fn judged(
         }
         ProbeVerdict::Serves => Err("serves".into()),
         ProbeVerdict::Unauthorized => Err("unauthorized".into()),
-        ProbeVerdict::TokenRefused(why) | ProbeVerdict::Refused(why) | ProbeVerdict::Gone(why) => {
-            Err(why)
-        }
+        ProbeVerdict::TokenRefused(why)
+        | ProbeVerdict::Refused(why)
+        | ProbeVerdict::Gone(why)
+        | ProbeVerdict::Unreadable(why) => Err(why),
     }
 }
 

@@ -18,5 +18,7 @@ mod url_cache;
 
 pub(crate) use download_url::{DownloadUrl, ListedUrl, UrlLookup, find_url};
 pub(crate) use hosts::ZOOM_HOSTS;
-pub(crate) use resolver::{Credential, CredentialPlacement, Resolution, UrlResolver};
+pub(crate) use resolver::{
+    Credential, CredentialPlacement, Resolution, UrlResolver, unreadable_reply,
+};
 pub(crate) use url_cache::DownloadUrlCache;

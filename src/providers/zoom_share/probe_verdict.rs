@@ -24,6 +24,8 @@ pub(crate) enum ProbeVerdict {
     Refused(String),
     /// The file no longer exists.
     Gone(String),
+    /// A redirect without a usable `Location`.
+    Unreadable(String),
 }
 
 impl ProbeVerdict {
@@ -39,6 +41,9 @@ impl ProbeVerdict {
         }
         match (status, &reply.location) {
             (300..=399, Some(location)) => Self::Redirect(location.clone()),
+            (301 | 302 | 303 | 307 | 308, None) => {
+                Self::Unreadable("a redirect that cannot be followed".into())
+            }
             (401, _) => Self::Unauthorized,
             (404 | 410, _) => Self::Gone(format!("status {status}")),
             (200 | 206, _)

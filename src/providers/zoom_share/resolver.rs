@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
+use url::Url;
 
 use super::download_url::DownloadUrl;
 use super::probe_verdict::ProbeVerdict;
@@ -52,6 +53,14 @@ pub(crate) enum Resolution {
     TokenRefused(String),
     Refused(String),
     Gone(String),
+    /// The reply makes no sense, and says nothing about the file.
+    Unreadable(String),
+}
+
+/// Returns the error of a download whose last reply was [`Resolution::Unreadable`].
+pub(crate) fn unreadable_reply(why: &str) -> ProviderError {
+    ProviderError::unavailable(format!("the download URL led to {why}"))
+        .with_hint("A running mount retries automatically. If the error persists, report it.")
 }
 
 /// Resolves download URLs within the hosts of one source.
@@ -101,8 +110,9 @@ impl UrlResolver {
                 }
                 ProbeVerdict::Redirect(location) if redirects < MAX_REDIRECTS => {
                     redirects += 1;
-                    let Ok(next) = url.expose().join(location.expose_secret()) else {
-                        return Ok(Resolution::Refused("a redirect without a valid URL".into()));
+                    let Some(next) = redirect_target(url.expose(), location.expose_secret()) else {
+                        let why = with_host("a redirect that cannot be parsed", &url);
+                        return Ok(Resolution::Unreadable(why));
                     };
                     url = without_token(&self.hosts.check(next)?);
                     authorization = None;
@@ -132,6 +142,9 @@ impl UrlResolver {
                     return Ok(Resolution::Refused(with_host(&why, &url)));
                 }
                 ProbeVerdict::Gone(why) => return Ok(Resolution::Gone(with_host(&why, &url))),
+                ProbeVerdict::Unreadable(why) => {
+                    return Ok(Resolution::Unreadable(with_host(&why, &url)));
+                }
             }
         }
     }
@@ -176,6 +189,13 @@ impl UrlResolver {
     }
 }
 
+/// Returns the URL that a redirect from `url` leads to. A fragment is for browsers.
+pub(crate) fn redirect_target(url: &Url, location: &str) -> Option<Url> {
+    let mut next = url.join(location).ok()?;
+    next.set_fragment(None);
+    Some(next)
+}
+
 fn with_host(why: &str, url: &SecretUrl) -> String {
     format!("{why} from {}", origin(url))
 }
@@ -208,8 +228,6 @@ fn is_token_field(field: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use url::Url;
-
     use super::*;
 
     fn address(text: &str) -> SecretUrl {
@@ -228,6 +246,29 @@ mod tests {
             with("https://zoom.us/rec/x?type=cc"),
             "https://zoom.us/rec/x?type=cc&access_token=a%2Bb%2Fc%3D"
         );
+    }
+
+    #[test]
+    fn redirect_leads_where_a_browser_goes() {
+        let from = Url::parse("https://zoom.us/rec/download/x?type=cc").unwrap();
+        let target = |location| redirect_target(&from, location).map(String::from);
+        for (location, expected) in [
+            ("https://ssrweb.zoom.us/a?b=c#part", "https://ssrweb.zoom.us/a?b=c"),
+            ("/R%C3%A9union 1.mp4", "https://zoom.us/R%C3%A9union%201.mp4"),
+            ("other", "https://zoom.us/rec/download/other"),
+            ("../y", "https://zoom.us/rec/y"),
+            ("?b=c", "https://zoom.us/rec/download/x?b=c"),
+            ("//ssrweb.zoom.us/a", "https://ssrweb.zoom.us/a"),
+            ("https://ana:pw@ssrweb.zoom.us/a", "https://ana:pw@ssrweb.zoom.us/a"),
+            ("http://[::1]:81/a", "http://[::1]:81/a"),
+            ("HTTPS://ZOOM.US:443/a", "https://zoom.us/a"),
+            ("https://r%C3%A9union.zoom.us/", "https://xn--runion-bva.zoom.us/"),
+        ] {
+            assert_eq!(target(location).as_deref(), Some(expected), "{location}");
+        }
+        for location in ["https://[::1", "https://zoom.us:99999/", "https://", "http://a b/"] {
+            assert_eq!(target(location), None, "{location}");
+        }
     }
 
     #[test]
