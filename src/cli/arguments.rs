@@ -69,7 +69,7 @@ pub enum Command {
 mod tests {
     use super::*;
 
-    /// Returns every command of the program and each of their own.
+    /// Returns every command and subcommand of the program.
     fn commands() -> Vec<clap::Command> {
         let mut commands = vec![Cli::command()];
         let mut next = 0;

@@ -38,7 +38,7 @@ impl Flag {
     fn setting(&self, matches: &ArgMatches) -> Option<Setting<OsString>> {
         let value = matches.get_one::<OsString>(self.id)?.clone();
         let setting = Setting::new(value, self.origin(matches)?);
-        // A unit file or a container clears an inherited variable by making it empty.
+        // A unit file or a container clears an inherited variable by setting it to an empty string.
         let is_cleared = setting.value.is_empty() && matches!(setting.origin, Origin::Variable(_));
         (!is_cleared).then_some(setting)
     }
@@ -53,7 +53,7 @@ impl Flag {
     }
 }
 
-/// The flags of [`ConfigArgs`] as clap sees them.
+/// The clap definition of the flags of [`ConfigArgs`].
 #[derive(Args)]
 #[command(next_help_heading = "Configuration")]
 struct ConfigFlags {
@@ -167,7 +167,7 @@ impl FromArgMatches for ConfigArgs {
     }
 }
 
-/// The flag of [`SourceArgs`] as clap sees it.
+/// The clap definition of the flag of [`SourceArgs`].
 #[derive(Args)]
 struct SourceFlag {
     /// Use only this source; repeat for more [default: all]

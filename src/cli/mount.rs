@@ -26,7 +26,7 @@ A flag overrides its environment variable, and a variable overrides the configur
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct MountArgs {
-    // First: the fields after it take their values out of clap's matches.
+    // This field must be the first: the fields after it remove their values from clap's matches.
     #[command(flatten)]
     _demo_conflict: DemoConflict,
 

@@ -14,7 +14,7 @@ pub struct MountOptions {
     pub default_permissions: bool,
 }
 
-/// Why a list cannot be used.
+/// The reason why a list of options cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MountOptionsError {
     #[error("meetfs is read-only")]
@@ -22,7 +22,7 @@ pub enum MountOptionsError {
     #[error("unknown option `{option}`")]
     Unknown {
         option: String,
-        /// The option most like it.
+        /// The most similar option.
         nearest: Option<&'static str>,
     },
 }

@@ -1,6 +1,7 @@
 //! Suggestions for a mistyped flag.
 //!
-//! clap compares it with every flag, hidden ones included, and does not know mount options.
+//! clap compares the mistyped flag with every flag, including hidden ones, and does not know mount
+//! options.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};

@@ -34,8 +34,9 @@ pub(crate) fn cache(arguments: &CacheArgs) -> Result<(), Error> {
             let overrides = flags.overrides();
             let config = Config::load_without_sources(&overrides, &ProcessEnvironment)?;
             if overrides.cache_dir.is_some() {
-                // Blocks that are not where the user says they are must not count as removed. The
-                // directory of the configuration is missing until the first mount.
+                // If the directory that the user names does not exist, the command must not report
+                // its blocks as removed. The directory of the configuration is missing until the
+                // first mount.
                 check_directory(&config.cache.dir)?;
             }
             let ClearedFiles { files, bytes } = disk::clear(&config.cache.blocks_directory())?;

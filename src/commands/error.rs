@@ -7,7 +7,7 @@ use crate::model::{Diagnostic, ErrorKind};
 
 /// The error that ends a command: a [`Diagnostic`] of any module.
 ///
-/// It is not an error itself, so that every error converts into it.
+/// It does not implement `Error`, so every error can be converted into it.
 #[derive(Debug)]
 pub struct Error(Box<dyn Diagnostic + Send + Sync>);
 

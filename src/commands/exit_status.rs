@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::model::ErrorKind;
 
-/// How a command ended. The parser of the command line exits with code 2, too.
+/// The exit status of a command. The parser of the command line exits with code 2, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitStatus {

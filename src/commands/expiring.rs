@@ -22,15 +22,15 @@ struct FileToSave {
     path: PathBuf,
     size: Option<u64>,
     expires: Timestamp,
-    /// Days by the calendar of the time zone; negative after the expiry.
+    /// Calendar days in the time zone; negative after the expiry.
     days_left: i64,
     in_trash: bool,
     is_readable: bool,
 }
 
 /// Lists the files that providers will delete, most urgent first, and after them those that cannot
-/// be saved. Fails if another file is not in the directory of `--not-in`, or if a mount could not
-/// be asked.
+/// be saved. Fails if another file is not in the directory of `--not-in`, or if a mount did not
+/// answer.
 ///
 /// # Errors
 /// The mount does not exist, a daemon does not answer, or the directory cannot be read.
@@ -92,7 +92,7 @@ impl FileToSave {
 }
 
 /// Returns the days from now to the expiry by the calendar: what expires tomorrow has one day left,
-/// at whatever hour. Negative after the expiry.
+/// at any hour. Negative after the expiry.
 fn days_left(expires: Timestamp, wall: &WallClock) -> i64 {
     let day = |time: Timestamp| time.to_zoned_datetime(wall.zone.clone()).date();
     let days = day(expires).duration_since(day(wall.now)).as_hours() / 24;
@@ -139,7 +139,8 @@ fn files(mountpoint: Option<&Path>, wall: &WallClock) -> Result<(Vec<FileToSave>
     Ok((files, is_complete))
 }
 
-/// Returns the devices of the files themselves. A copy on one of them is not a copy.
+/// Returns the devices that the files themselves are on. A file on one of these devices does not
+/// count as a backup.
 fn devices_of(files: &[FileToSave]) -> HashSet<u64> {
     let directories: HashSet<_> = files.iter().filter_map(|file| file.path.parent()).collect();
     directories

@@ -1,4 +1,4 @@
-//! What each command does: parsed arguments in, output and an exit code out.
+//! Implements the commands: takes parsed arguments, returns output and an exit code.
 //!
 //! - Input: the arguments that `cli` defines.
 //! - Output: text or JSON on standard output, messages on standard error, an [`ExitStatus`].

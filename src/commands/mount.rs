@@ -20,13 +20,13 @@ use crate::daemon::{demo, mountpoint};
 use crate::demo_cloud::DemoCloud;
 use crate::model::SourceName;
 
-/// Progress after this time is only for terminals.
+/// Delay after which progress is printed on terminals only.
 const LOGGED_PROGRESS: Duration = Duration::from_secs(10);
 
 /// Mounts, and serves until unmounted: in the background, unless the arguments say otherwise.
 ///
 /// # Errors
-/// Anything that keeps the mount from being ready; then nothing stays mounted.
+/// The mount could not become ready. Nothing stays mounted in this case.
 pub(crate) fn mount(arguments: &MountArgs) -> Result<ExitCode, Error> {
     let in_background = arguments.report_readiness;
     if !arguments.foreground && !in_background {
@@ -38,7 +38,7 @@ pub(crate) fn mount(arguments: &MountArgs) -> Result<ExitCode, Error> {
     }
     serve::prepare_process();
     if let Some(path) = &arguments.log_file {
-        // Checked before the log is created, which would put it into the mountpoint.
+        // Checked before the log is created. Otherwise the log could be created in the mountpoint.
         mountpoint::check_outside(&arguments.mountpoint, path, "log")?;
     }
     start_logging(arguments)?;

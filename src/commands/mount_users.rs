@@ -53,7 +53,7 @@ pub(crate) struct Dependents {
     pub(crate) is_bind: bool,
 }
 
-/// Returns what depends on `mount` in this mount namespace.
+/// Returns the mounts that depend on `mount` in this mount namespace.
 ///
 /// # Errors
 /// The mount table cannot be read.
@@ -137,7 +137,7 @@ pub(crate) fn unseen_holder(device: u64) -> String {
     Search::of(device).nothing()
 }
 
-/// The processes that have to do with a file system.
+/// The processes and mounts that use a file system.
 #[derive(Debug, Default)]
 struct Search {
     using: Vec<String>,
@@ -224,7 +224,7 @@ fn uses(process: &Path, device: u64) -> Option<bool> {
     }
     let files = match std::fs::read_dir(process.join("fd")) {
         Ok(files) => files,
-        // It has ended.
+        // The process has ended.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(false),
         Err(_) => return None,
     };
@@ -232,8 +232,7 @@ fn uses(process: &Path, device: u64) -> Option<bool> {
     Some(has_open_file || has_mapped_file(process, device))
 }
 
-/// Returns the device number of the file that a link in `/proc` leads to, in whatever mount
-/// namespace.
+/// Returns the device number of the file that a link in `/proc` leads to, in any mount namespace.
 ///
 /// The kernel answers from its cache (statx(2), `AT_STATX_DONT_SYNC`), also where the user may not
 /// access the mount (fs/fuse/dir.c, `fuse_getattr`).
@@ -313,7 +312,7 @@ mod tests {
             let expected = Dependents { mounts: Vec::new(), is_bind: true };
             assert_eq!(dependents_in(&table, bind), expected);
         }
-        // Its original is gone: with it, the file system ends.
+        // The original mount does not exist any more: the file system ends with this mount.
         assert!(!dependents_in(&table[1..], &table[2]).is_bind);
         assert!(!dependents_in(&table[1..2], &table[1]).is_bind);
     }

@@ -39,7 +39,7 @@ pub(crate) fn warn(error: &dyn Diagnostic) {
     warn_with_context("", error);
 }
 
-/// Prints a warning that starts with what the error affects.
+/// Prints a warning. It starts with the name of the thing that the error affects.
 pub(crate) fn warn_with_context(context: &str, error: &dyn Diagnostic) {
     print_to_stderr(format_args!("warning: {context}{}", one_line(error)));
     if let Some(hint) = error.hint() {

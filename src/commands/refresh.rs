@@ -30,7 +30,7 @@ pub(crate) fn refresh(arguments: &RefreshArgs) -> Result<(), Error> {
     let progress = std::thread::spawn(move || show_progress(mountpoint.as_deref(), &waiting));
     let replies = request(arguments.mountpoint.as_deref(), Request::Refresh);
     drop(done);
-    // A panic of the progress line does not matter.
+    // A panic in the progress task does not affect the refresh.
     let _ = progress.join();
     let replies = replies?;
     if replies.is_empty() {

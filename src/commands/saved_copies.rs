@@ -55,21 +55,21 @@ impl SavedCopies {
         std::fs::read_dir(directory).map_err(failed)?;
         let mut copies = Self(HashMap::new());
         let mut pending = vec![directory.to_path_buf()];
-        // Links can form cycles: each directory is visited once.
+        // Symbolic links can form cycles, so each directory is visited once.
         let mut visited = HashSet::from([(top.dev(), top.ino())]);
         while let Some(directory) = pending.pop() {
             let entries = match std::fs::read_dir(&directory) {
                 Ok(entries) => entries,
                 Err(error) => {
                     print_to_stderr(format_args!(
-                        "warning: cannot read {}, whose copies do not count: {error}",
+                        "warning: cannot read {}; files in it count as not saved: {error}",
                         directory.display()
                     ));
                     continue;
                 }
             };
             for path in entries.flatten().map(|entry| entry.path()) {
-                // Follows links: a backup may be spread over several disks.
+                // Follows symbolic links: a backup may be spread over several disks.
                 let Ok(metadata) = std::fs::metadata(&path) else { continue };
                 if mounts.contains(&metadata.dev()) {
                     continue;

@@ -16,19 +16,19 @@ use crate::daemon::fuse_connection::FuseConnection;
 use crate::daemon::mount_table::{MountEntry, mounted_around, mounted_at};
 use crate::daemon::mountpoint::{MountpointError, absolute, is_dead};
 
-/// How long a busy mount is tried again. A program that lists a directory makes it busy for
-/// milliseconds.
+/// How long the unmount of a busy mount is retried. A program that lists a directory keeps the
+/// mount busy for milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Limit on the wait for the mountpoint to leave the mount table.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Limit on the wait for the end of the file system once it is unmounted. The kernel ends it with
-/// its last user.
+/// Limit on the wait for the end of the file system after the unmount. The kernel keeps the file
+/// system until its last user closes it.
 const END_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The same, if only the exit of the daemon can be seen. It first waits for a token renewal in
-/// flight.
+/// Limit on the same wait if only the exit of the daemon can be observed. Before it exits, the
+/// daemon waits for a token renewal in flight.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Interval between checks, and between attempts to unmount.
@@ -37,8 +37,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// Unmounts a mount that is not busy, and checks that its daemon ends.
 ///
 /// # Errors
-/// No meetfs is mounted there, it is busy, or the system refuses. Something still uses the file
-/// system after it is unmounted.
+/// No meetfs file system is mounted there, it is busy, or the system refuses the unmount. Something
+/// still uses the file system after it is unmounted.
 pub(crate) fn unmount(arguments: &UnmountArgs) -> Result<(), Error> {
     let path = absolute(&arguments.mountpoint)?;
     let system = |source| MountpointError::System { mountpoint: path.clone(), source };
@@ -69,14 +69,14 @@ pub(crate) fn unmount(arguments: &UnmountArgs) -> Result<(), Error> {
     Err(still_served(&mounts, path, Some(mounted.device)).into())
 }
 
-/// How to tell whether a daemon still serves a file system that is in no mount table. What is exact
-/// comes first.
+/// How to find out whether a daemon still serves a file system that is not in the mount table. The
+/// most reliable method comes first.
 enum Evidence {
     /// The control file system shows its connection.
     Connection(FuseConnection),
     /// Its control socket could be reached. The daemon removes it first when it ends.
     Socket,
-    /// Its process is seen with the device open, which it may have until it exits.
+    /// Its process has `/dev/fuse` open. It can keep the device open until it exits.
     Process(u32),
     /// The processes that use it, or that have it in their mount table.
     Holders,
@@ -117,7 +117,7 @@ impl Evidence {
     }
 }
 
-/// Unmounts once; while the mount is busy, again for [`BUSY_TIMEOUT`].
+/// Unmounts. While the mount is busy, retries for at most [`BUSY_TIMEOUT`].
 fn detach(path: &Path, mounted: &MountEntry) -> Result<(), Error> {
     let started = Instant::now();
     loop {
@@ -148,7 +148,7 @@ fn detach(path: &Path, mounted: &MountEntry) -> Result<(), Error> {
     }
 }
 
-/// Returns whether the setuid helper has unmounted it. It does not say why it has not.
+/// Returns whether the setuid helper has unmounted it. The helper does not report why it failed.
 fn run_helper(path: &Path) -> Result<bool, CommandError> {
     let helper = Command::new("fusermount3")
         .args(["-u", "--"])
@@ -194,7 +194,7 @@ fn still_served(mounts: &Mounts, mountpoint: PathBuf, device: Option<u64>) -> Mo
     MountpointError::StillServed { mountpoint, daemon, users }
 }
 
-/// Waits until `holds` is false; returns whether that happened in time.
+/// Waits until `holds` returns false. Returns whether that happened before the deadline.
 fn wait_for_end(timeout: Duration, holds: impl Fn() -> bool) -> bool {
     let started = Instant::now();
     while holds() {

@@ -39,8 +39,8 @@ use crate::vfs::{Invalidation, InvalidationQueue};
 const MIN_SNAPSHOT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Pause after a rebuild that no caller waits for, as a multiple of its duration. The details of
-/// ten thousand meetings arrive over minutes; with this share, rebuilds of a tree of 90,000 files
-/// use at most a tenth of a core.
+/// ten thousand meetings arrive over minutes; with a pause of nine times the duration, rebuilds of
+/// a tree of 90,000 files use at most a tenth of a core.
 const PAUSE_PER_REBUILD: u32 = 9;
 
 /// Divisor of the memory budget for blocks that wait to be written to disk. The budget counts them,
@@ -54,12 +54,13 @@ const OTHER_SOURCES_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Limit on the wait for sources without a stored listing, when another source has one. Their files
 /// appear later without a remount; the wait only lets the command report a wrong secret or an
-/// unreachable host. That takes three round trips (TCP, TLS, request), here across an ocean.
+/// unreachable host. An error takes three round trips (TCP, TLS, request); 300 ms is enough for 100
+/// ms each.
 const NEW_SOURCES_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// Delay before the first refresh of a source with a stored listing. Providers with a quota per
-/// second still count the requests of a run that has just ended, which this run does not know;
-/// after a quick restart, both together exceeded a limit that each had kept.
+/// Delay before the first refresh of a source with a stored listing. A provider with a quota per
+/// second still counts the requests of the previous run. Without the delay, the two runs together
+/// exceed the quota after a quick restart.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 
 /// What the tree shows after the first listing.
@@ -88,7 +89,7 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Composes an archive. Sends no request yet.
+    /// Composes an archive. Does not send a request yet.
     ///
     /// # Errors
     /// The HTTP client cannot be created, or the disk cache cannot be opened.
@@ -220,7 +221,7 @@ impl Archive {
         &self.zone_changes
     }
 
-    /// Starts the background tasks: refresh and enrichment of each source.
+    /// Starts the background tasks, which refresh and enrich each source.
     pub fn start(&self, runtime: &Handle) {
         for source in &self.sources {
             let delay =
@@ -243,9 +244,9 @@ impl Archive {
         self.catalog.earlier_listing(&source.config.name).is_some()
     }
 
-    /// Waits until there is something to show: hardly at all with a stored listing, else for the
-    /// first listing of each source. Once a source is listed, the wait for others is bounded.
-    /// Passes each source that failed or has not answered by then to `failed`.
+    /// Waits until the tree can be shown. Returns almost at once if a listing is stored, and
+    /// otherwise after the first listing of each source. Once a source is listed, the wait for
+    /// others is bounded. Passes each source that failed or has not answered by then to `failed`.
     ///
     /// # Errors
     /// The failure of the first source, if none could be listed.
@@ -294,7 +295,7 @@ impl Archive {
         }
     }
 
-    /// Returns the sources whose first listing is not over.
+    /// Returns the sources whose first listing has not ended.
     pub(crate) fn unlisted_sources(&self) -> Vec<SourceName> {
         let unlisted =
             self.sources.iter().filter(|source| !source.state.borrow().is_first_listing_done);

@@ -1,8 +1,8 @@
 //! Mounting from the background: a child process serves, the parent waits until it is ready.
 //!
-//! The child is this program executed again rather than forked, so that no thread, lock or
-//! descriptor of the parent stays alive in it. The child writes `ready` to its standard output. It
-//! reports failures on the standard error that both share, and the parent exits with its code.
+//! The child is this program executed again rather than forked, so the child inherits no thread,
+//! lock or descriptor of the parent. The child writes `ready` to its standard output. It reports
+//! failures on the standard error that both share, and the parent exits with its code.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
@@ -18,22 +18,22 @@ use super::error::DaemonError;
 /// The line that the child writes when the tree can be listed.
 const READY: &str = "ready";
 
-/// The flag by which the child knows that it is one.
+/// The flag that tells the process that it is the child.
 const READINESS_FLAG: &str = "--report-readiness";
 
-/// The exit code for a child whose code does not fit: `failure`.
+/// The exit code if the code of the child does not fit into a byte: `failure`.
 const DEFAULT_EXIT_CODE: u8 = 1;
 
-/// How the child started.
+/// The result of starting the child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackgroundStart {
     Ready,
-    /// It exited with this code and has reported why.
+    /// The child exited with this code after it printed an error.
     Exited(u8),
 }
 
-/// Starts the child with the arguments of this process and waits until it is ready or exits. Passes
-/// every line that it prints before to `forward`.
+/// Starts the child with the arguments of this process and waits until it is ready or exits. Until
+/// then, passes every line that the child prints to `forward`.
 ///
 /// # Errors
 /// The child could not be started, or a signal ended it.
@@ -63,7 +63,7 @@ pub fn start_and_wait(forward: impl Fn(&str)) -> Result<BackgroundStart, DaemonE
             Ok(BackgroundStart::Exited(u8::try_from(code).unwrap_or(DEFAULT_EXIT_CODE)))
         }
         (None, signal) => Err(failed(std::io::Error::other(format!(
-            "signal {} ended it",
+            "it was killed by signal {}",
             signal.unwrap_or_default()
         )))),
     }
@@ -77,10 +77,10 @@ fn child_arguments(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// In the child: waits until the parent has exited without hearing of readiness, by a signal that
-/// was sent to it alone or with its terminal.
+/// In the child: waits until the parent has exited before the child became ready. A signal to the
+/// parent or to its terminal can cause this.
 pub(crate) async fn parent_exited() {
-    // A pipe without a reader reports an error, whatever was asked for.
+    // A pipe without a reader reports an error regardless of the requested events.
     let closed = async {
         let output = std::io::stdout().as_fd().try_clone_to_owned()?;
         let output = pipe::Sender::from_owned_fd(output)?;
@@ -88,7 +88,7 @@ pub(crate) async fn parent_exited() {
     };
     let watched: std::io::Result<()> = closed.await;
     if watched.is_err() {
-        // The pipe cannot be watched: reporting readiness then finds out.
+        // The pipe cannot be polled. The write of `ready` then detects the exit of the parent.
         std::future::pending().await
     }
 }
@@ -96,14 +96,14 @@ pub(crate) async fn parent_exited() {
 /// In the child: reports that the tree can be listed and detaches from the terminal.
 ///
 /// # Errors
-/// The parent has exited, so nothing knows of this mount.
+/// The parent has exited, so no program would know about this mount.
 pub(crate) fn report_ready() -> Result<(), DaemonError> {
     let failed = |source| DaemonError::System { action: "detach from the terminal", source };
     let null =
         std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").map_err(failed)?;
     let errno = |errno: nix::Error| failed(errno.into());
     // Fails only for a process group leader, which the child is when a shell with job control
-    // started it as one. Then it has nothing to separate from.
+    // started it as one. In that case it does not need a new session.
     let _ = nix::unistd::setsid();
     std::env::set_current_dir("/").map_err(failed)?;
     nix::unistd::dup2_stdin(null.as_fd()).map_err(errno)?;

@@ -13,8 +13,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::error::DaemonError;
 use crate::fuse::UNWANTED_REPLIES;
 
-/// Daily log files to keep. A week covers a weekend with its reason, and bounds what a mount that
-/// warns all day leaves on disk.
+/// Daily log files to keep. A week covers an error of the last weekend, and bounds the disk space
+/// of a mount that logs warnings all day.
 const MAX_LOG_FILES: usize = 7;
 
 pub enum LogDestination<'a> {

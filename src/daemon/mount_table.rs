@@ -1,5 +1,5 @@
 //! The mount tables of this process and of others (`/proc/PID/mountinfo`). Reading one blocks for a
-//! short time but reaches no mounted file system, so that dead and hung mounts do no harm.
+//! short time but does not access a mounted file system, so it cannot hang on a dead or hung mount.
 //!
 //! A table shows one mount namespace. A file system that is not in it can still be mounted in
 //! another one, or be in use without a mountpoint.
@@ -20,7 +20,7 @@ pub(crate) struct MountEntry {
     pub(crate) id: u64,
     /// The id of the mount that contains the mountpoint.
     pub(crate) parent: u64,
-    /// Device number of the file system, as in stat(2). Bind mounts of it have the same.
+    /// Device number of the file system, as in stat(2). Its bind mounts have the same number.
     pub(crate) device: u64,
     /// The directory of the file system that is mounted. It is `/`, except for a bind mount.
     pub(crate) root: PathBuf,
@@ -81,8 +81,8 @@ pub(crate) fn mounted_at(path: &Path) -> std::io::Result<Option<MountEntry>> {
     Ok(entries()?.into_iter().rfind(|entry| entry.mountpoint == path))
 }
 
-/// Returns the file system that contains an absolute `path` without links. Compares names alone: a
-/// system call would fail on a dead mount and block on a hung one.
+/// Returns the file system that contains an absolute `path` without symbolic links. Compares names
+/// alone: a system call would fail on a dead mount and block on a hung one.
 pub(crate) fn mounted_around(path: &Path) -> std::io::Result<Option<MountEntry>> {
     let around = entries()?.into_iter().filter(|entry| path.starts_with(&entry.mountpoint));
     // `max_by_key` returns the last of equal entries: the topmost mount at one mountpoint.

@@ -46,7 +46,7 @@ pub enum MountpointError {
     BeingMounted(PathBuf),
     #[error("cannot unmount {}, whose daemon has died", .0.display())]
     Dead(PathBuf),
-    #[error("no meetfs is mounted at {}", .0.display())]
+    #[error("no meetfs file system is mounted at {}", .0.display())]
     NotMounted(PathBuf),
     /// The daemon would write into a directory that its own mount hides.
     #[error("the {what} {} is inside the mountpoint, which would hide it", path.display())]

@@ -1,4 +1,4 @@
-//! Facts that reads discover, on their way to the catalog and the kernel.
+//! Passes facts that reads discover to the catalog and the kernel.
 //!
 //! Reads never wait: [`ReadObserver`] queues each fact, and [`apply`] stores it.
 
@@ -60,7 +60,7 @@ impl Observer for ReadObserver {
     }
 
     fn on_content_changed(&self, id: &FileId) {
-        // Not queued: the next open must not start with the old validator.
+        // Stored directly and not queued: the next open must not start with the old validator.
         self.catalog.forget_validator(id);
         self.enqueue(ReadFact::ContentChanged(id.clone()));
     }
@@ -79,7 +79,7 @@ pub(crate) async fn apply(
             ReadFact::Size(id, version, size) => {
                 tracing::info!(
                     source = %id.source,
-                    "a file of meeting {} has {size} bytes, not as listed; corrected",
+                    "a file of meeting {} has {size} bytes, which differs from the listing; corrected",
                     id.meeting
                 );
                 store(&catalog, move |catalog| catalog.record_size(&id, version, size)).await;

@@ -24,7 +24,8 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Returns why the listing is incomplete so far. A pending first listing counts only if
+    /// Returns the reason why the listing is still incomplete. A pending first listing counts only
+    /// if
     /// `is_awaited`.
     pub(crate) fn listing_error(&self, is_awaited: bool) -> Option<ListingError> {
         let source_name = self.config.name.clone();

@@ -95,7 +95,7 @@ pub enum EmptyFileList {
 
 #[derive(Clone, Debug)]
 pub struct MeetingFile {
-    /// Captions and timelines have none.
+    /// The id of the file. Captions and timelines have none.
     pub id: Option<String>,
     /// `MP4`, `TRANSCRIPT` and so on, as listed after processing.
     pub file_type: String,
@@ -129,13 +129,13 @@ pub enum FileStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListedSize {
     True,
-    /// Off by this many bytes.
+    /// The listed size differs from the true size by this many bytes.
     Wrong(i64),
     /// Without the key.
     Absent,
 }
 
-/// How a file is reached.
+/// How a file can be downloaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileLocation {
     Link,
@@ -376,7 +376,7 @@ impl MeetingFile {
         self
     }
 
-    /// The extension of its bytes, whatever the listing says.
+    /// The extension that fits the content, even if the listing states another one.
     pub(super) fn true_extension(&self) -> &str {
         usual(&self.file_type).0.unwrap_or("BIN")
     }
@@ -413,7 +413,7 @@ fn usual(file_type: &str) -> (Option<&'static str>, Option<&'static str>) {
     }
 }
 
-/// An MP4 or M4A of `assets/` with a name in it, so that no two recordings have the same bytes. The
+/// An MP4 or M4A of `assets/` that contains a name, so no two recordings have the same bytes. The
 /// name is in a trailing `free` box, which players skip (ISO/IEC 14496-12, 8.1.2).
 pub(super) fn named(media: &'static [u8], name: &str) -> Content {
     let length = u32::try_from(8 + name.len()).unwrap_or(u32::MAX);

@@ -1,4 +1,5 @@
-//! A response body: sent in chunks, at a limited rate, and broken off where a fault says so.
+//! A response body. It is sent in chunks at a limited rate, and ends early at the offset that a
+//! fault states.
 
 use std::fmt;
 use std::ops::Range;
@@ -14,8 +15,8 @@ use tokio::time::Sleep;
 use super::archive::Content;
 use super::metered_socket::Connection;
 
-/// Large enough that the server is not what a benchmark measures: a client on the same two busy
-/// cores read 1.4 to 2.0 GB/s with 128 KiB and 1.5 to 3.5 GB/s with this.
+/// Large enough that the server does not limit a benchmark: a client on the same two busy cores
+/// read 1.4 to 2.0 GB/s with 128 KiB and 1.5 to 3.5 GB/s with this.
 const CHUNK: u64 = 256 * 1024;
 
 /// With a rate limit, bytes are sent every 20 ms, as on a real network, instead of in bursts.
@@ -45,7 +46,7 @@ pub(super) enum BodyBreak {
     Stall(Pin<Box<dyn Future<Output = ()> + Send>>),
 }
 
-/// Returned to hyper, which closes the connection.
+/// The error that is returned to hyper, which closes the connection.
 #[derive(Debug)]
 pub(super) struct BrokenBody;
 

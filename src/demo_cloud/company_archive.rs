@@ -10,7 +10,7 @@ use super::pattern::pattern_seed;
 const VIDEO: u64 = 180_000_000;
 const SOUND: u64 = 30_000_000;
 
-/// The texts that Zoom makes of a meeting.
+/// The text files that Zoom creates for a meeting.
 const TEXTS: [(&str, &str); 6] = [
     ("TRANSCRIPT", "WEBVTT\n\n1\n00:00:01.000 --> 00:00:04.000\nNothing was decided.\n"),
     ("CC", "WEBVTT\n\n1\n00:00:01.000 --> 00:00:04.000\nNOTHING WAS DECIDED\n"),

@@ -13,7 +13,8 @@ use super::reply::Reply;
 use super::request_head::RequestHead;
 use super::sign_in::{InvalidGrant, SignIns};
 
-/// Expired tokens are remembered so that they differ from unknown ones.
+/// Limit on stored tokens. Expired tokens are stored, so that they can be distinguished from
+/// unknown ones.
 const MAX_REMEMBERED: usize = 10_000;
 
 /// TTL of [`DemoCloud::long_lived_token`](super::DemoCloud::long_lived_token): longer than any
@@ -30,7 +31,7 @@ meeting:read:list_past_participants:admin user:read:list_users:admin user:read:u
 pub struct Credentials {
     pub account_id: String,
     pub client_id: String,
-    /// Opens nothing but an embedded server.
+    /// Valid for an embedded server only.
     pub client_secret: String,
 }
 

@@ -46,7 +46,7 @@ impl PageTokens {
         token
     }
 
-    /// Returns where the page begins, if the token is valid for this query.
+    /// Returns the index of the first entry of the page, if the token is valid for this query.
     pub(super) fn redeem(&self, token: &str, query: &Query, size: usize) -> Option<usize> {
         let tokens = self.0.lock();
         let issued = tokens.get(token)?;

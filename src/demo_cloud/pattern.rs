@@ -1,8 +1,8 @@
 //! Content of any length that is computed instead of stored: each byte is a function of the file's
 //! seed and its offset.
 
-/// The first bytes of every pattern file: a 32-byte `ftyp` box (ISO/IEC 14496-12, 4.3), so that a
-/// reader recognizes an MP4.
+/// The first bytes of every pattern file: a 32-byte `ftyp` box (ISO/IEC 14496-12, 4.3), so a reader
+/// recognizes an MP4.
 pub const PATTERN_HEAD: [u8; 32] = *b"\x00\x00\x00\x20ftypisom\x00\x00\x02\x00isomiso2avc1mp41";
 
 /// Bytes per word of the pattern.
@@ -18,7 +18,8 @@ pub fn pattern_seed(name: &str) -> u64 {
 
 /// Fills `out` with the bytes of a pattern file from `offset` on.
 ///
-/// The bytes do not depend on how a file is cut into calls. Offsets past `u64::MAX` wrap around.
+/// The bytes of a file do not depend on the number of calls that read it. Offsets past `u64::MAX`
+/// wrap around.
 pub fn pattern_bytes(seed: u64, offset: u64, out: &mut [u8]) {
     let mut index = offset / WORD;
     let skipped = (offset % WORD) as usize;

@@ -16,10 +16,10 @@ use super::request_head::RequestHead;
 use super::signed_urls::SignedUrls;
 use super::store::Object;
 
-/// Path of the URLs on the web host that carry their permission.
+/// Path of the URLs on the web host that contain their own authorization.
 pub(super) const LINKS: &str = "/rec/webhook_download/";
 
-/// E-mail address and password. They open nothing but an embedded server.
+/// E-mail address and password. They are valid for an embedded server only.
 pub(super) const LOGIN: (&str, &str) = ("ana@example.org", "demo-password");
 
 /// One Rapatin account. No lock is held while another is taken.

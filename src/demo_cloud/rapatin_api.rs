@@ -44,7 +44,7 @@ pub(super) fn answer(
     }
 }
 
-/// The reply to an unknown or expired token.
+/// Returns the reply to an unknown or expired token.
 pub(super) fn unauthenticated() -> Reply {
     refusal(401, "Unauthenticated.")
 }

@@ -1,4 +1,4 @@
-//! The log of requests, bounded, and running totals.
+//! The bounded log of requests, and running totals.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -37,7 +37,8 @@ pub struct Request {
     pub query: String,
     /// Headers with lower-case names, credentials included.
     pub headers: Vec<(String, String)>,
-    /// First and last byte of `Range: bytes=first-last`; without a last byte, `None`.
+    /// The first and last byte of `Range: bytes=first-last`. The last byte is `None` if the header
+    /// does not state it.
     pub range: Option<(u64, Option<u64>)>,
     /// The status of the response; 0 without one.
     pub status: u16,

@@ -33,10 +33,10 @@ use super::zoom_api::Api;
 use super::zoom_limits::CallCounter;
 use super::{media_host, rapatin_api, zoom_web};
 
-/// Connections per server. More wait to be accepted.
+/// Limit on connections per server. Further ones wait to be accepted.
 const MAX_CONNECTIONS: usize = 1024;
 
-/// A token request has some hundred bytes.
+/// Limit on a request body in bytes. A token request has a few hundred bytes.
 const REQUEST_BODY_LIMIT: usize = 64 * 1024;
 
 /// State of all servers. No lock is held while another is taken.
@@ -67,7 +67,7 @@ pub(super) struct Origins {
     pub(super) rapatin: String,
 }
 
-/// The request gets no response; the connection closes.
+/// The request is not answered, and the connection closes.
 #[derive(Debug, thiserror::Error)]
 #[error("the request was left without an answer")]
 struct DroppedRequest;
@@ -328,7 +328,7 @@ fn too_many_requests(server: Server, retry_after: RetryAfter) -> Reply {
     }
 }
 
-/// The totals so far. Requests for them are not counted.
+/// Returns the totals so far. Requests for them are not counted.
 fn summary(log: &Log) -> Reply {
     let total = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     Reply::json(

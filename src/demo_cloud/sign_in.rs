@@ -1,7 +1,7 @@
 //! Sign-in of users in a browser: the consent page, the code that it returns, and refresh tokens.
 //!
-//! The page consents at once. Zoom rotates the refresh token with every renewal and rejects the old
-//! one ("OAuth for Zoom apps"); Webex returns the same one.
+//! The page grants consent at once. Zoom rotates the refresh token with every renewal and rejects
+//! the old one ("OAuth for Zoom apps"); Webex returns the same one.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -16,10 +16,10 @@ use super::archive::hexadecimal;
 use super::reply::Reply;
 use super::request_head::RequestHead;
 
-/// Five minutes at Zoom.
+/// TTL of a code: five minutes at Zoom.
 const CODE_TTL: Duration = Duration::from_secs(5 * 60);
 
-/// More than any test uses.
+/// Limit on stored sign-ins, more than any test needs.
 const MAX_REMEMBERED: usize = 10_000;
 
 /// Counts of sign-ins.

@@ -31,9 +31,9 @@ const DEFAULT_DAYS: i64 = 7;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebexCredentials {
     pub client_id: String,
-    /// Opens nothing but an embedded server.
+    /// Valid for an embedded server only.
     pub client_secret: String,
-    /// Does not change with a renewal.
+    /// A renewal does not change it.
     pub refresh_token: String,
 }
 
@@ -350,7 +350,7 @@ fn span(request: &RequestHead, now: Timestamp) -> Result<(Timestamp, Timestamp),
     Ok((from, to))
 }
 
-/// An error in the form of Webex's API.
+/// Returns an error in the format of Webex's API.
 pub(super) fn error(status: u16, message: &str) -> Reply {
     let tracking = format!("ROUTER_{:016X}", fastrand::u64(..));
     Reply::json(
@@ -359,7 +359,7 @@ pub(super) fn error(status: u16, message: &str) -> Reply {
     )
 }
 
-/// The reply to an invalid or expired token.
+/// Returns the reply to an invalid or expired token.
 pub(super) fn expired_token() -> Reply {
     error(401, "The request requires a valid access token set in the Authorization request header.")
 }

@@ -127,7 +127,7 @@ impl WebexRecording {
         self
     }
 
-    /// Moves the transcript to where only `/meetingTranscripts` lists it.
+    /// Removes the transcript from the details, so only `/meetingTranscripts` lists it.
     pub fn with_stored_transcript(mut self) -> Self {
         self.stored_transcript = self.transcript.take();
         self
@@ -147,7 +147,8 @@ impl WebexRecording {
         self.status == "available"
     }
 
-    /// Whether its files are served: trashed ones are not, unless configured.
+    /// Returns whether its files are served. Files of trashed recordings are served only if
+    /// configured.
     pub(super) fn is_served(&self, trash_downloads: bool) -> bool {
         self.is_available() || (trash_downloads && self.status == "deleted")
     }

@@ -257,7 +257,7 @@ impl Api<'_> {
             let latest = self.store.meetings().iter().find(|meeting| meeting.number == number);
             return latest.ok_or_else(|| unknown(&once));
         }
-        // The meeting took place, whatever happened to its recordings.
+        // The meeting took place, even if its recordings were deleted.
         let known = |uuid: &str| {
             let trash = || self.store.trash().iter().map(|trashed| &trashed.meeting);
             self.store.by_uuid(uuid).or_else(|| trash().find(|meeting| meeting.uuid == uuid))

@@ -46,8 +46,8 @@ impl ZoomLabel {
     }
 }
 
-/// Counts calls in a sliding second: a client within this limit is within the real one, however
-/// that counts.
+/// Counts calls in a sliding second: a client within this limit is also within the real one,
+/// regardless of how Zoom counts.
 #[derive(Debug)]
 pub(super) struct CallCounter {
     limits: Option<ZoomLimits>,

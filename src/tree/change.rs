@@ -21,7 +21,7 @@ impl TreeChange {
     /// Returns the differences, ordered by the inode number of the directory or file.
     ///
     /// Only nodes of both snapshots are compared. Nothing is cached of a directory that did not
-    /// exist, and the name of a directory that is gone covers everything below it.
+    /// exist, and the name of a directory that was removed covers everything below it.
     pub fn between(old: &Snapshot, new: &Snapshot) -> Vec<TreeChange> {
         let mut changes = Vec::new();
         let mut before = old.nodes().iter().peekable();

@@ -28,7 +28,7 @@ pub(super) fn content_time(recorded: Timestamp, hash: u64) -> Timestamp {
         return recorded;
     };
     let offset = SignedDuration::new(seconds, nanoseconds);
-    // At the end of time, after the recording.
+    // Only at the minimum of `Timestamp`: the time is then after the recording.
     let shifted = recorded.checked_sub(offset).or_else(|_| recorded.checked_add(offset));
     shifted.unwrap_or(recorded)
 }

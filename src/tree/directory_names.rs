@@ -41,7 +41,7 @@ pub(super) struct AssignedName {
     pub(super) suffix: String,
 }
 
-/// The names of one directory. Each is assigned once, whatever its case.
+/// The names of one directory. Each is assigned once, regardless of case.
 #[derive(Debug, Default)]
 pub(super) struct DirectoryNames {
     /// The [`collision_key`]s of the names in use.
@@ -70,7 +70,8 @@ impl DirectoryNames {
                 *slot = Some(AssignedName { name, suffix });
             }
         };
-        // Plain names first: a suffixed name must not take the plain name of another request.
+        // Plain names are assigned first: a suffixed name must not take the plain name of another
+        // request.
         by_id.retain(|(position, request)| {
             let plain = request.name_with("");
             let is_free = self.used.insert(collision_key(&plain));

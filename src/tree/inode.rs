@@ -68,7 +68,7 @@ impl Identity {
     }
 }
 
-/// All numbers that were assigned in the life of the process. None is assigned twice.
+/// All inode numbers that this process has assigned. A number is never reused.
 ///
 /// **Invariant**: nothing is ever removed. So the number of an identity is the first one from its
 /// home on that has its fingerprint, and no number before that is free.

@@ -19,7 +19,7 @@ use crate::model::{Availability, Meeting, MeetingContents, SourceContents, Sourc
 /// The topic of a meeting whose own has no legal character.
 const DEFAULT_TOPIC: &str = "Untitled meeting";
 
-/// The directory of a source with the provider's recycle bin, beside those of the years.
+/// The directory of a source with the provider's recycle bin, next to the directories of the years.
 pub const TRASH_DIRECTORY: &str = "trash";
 
 /// The meetings of one source, merged from all entries with its name.
@@ -47,7 +47,8 @@ pub(super) fn lay_out<'z>(
         merged.redundant_view_suffix = source.redundant_view_suffix;
     }
     let all = sources.iter().flat_map(|source| source.meetings.iter().chain(&source.trash));
-    // A directory and a document for each meeting. Years and sources are few.
+    // The capacity counts a directory and a document for each meeting. There are few years and
+    // sources.
     let capacity = all.map(|contents| contents.meeting.files.len() + 2).sum();
     let draft = SnapshotDraft::with_capacity(capacity);
     let mut layout = Layout { draft, names: HashSet::new(), timezone: &TimeZone::UTC };
@@ -139,8 +140,8 @@ impl Layout<'_> {
         mut count: impl FnMut(&Meeting, &[DisplayedFile<'_>]),
     ) -> Option<Timestamp> {
         let (mut directory, mut newest) = (None, None);
-        // One meeting at a time: the files of thousands of meetings would use as much memory as
-        // the tree.
+        // Processes one meeting at a time: the files of thousands of meetings would use as much
+        // memory as the tree.
         for ((contents, _), assigned) in meetings.iter().zip(meeting_names(meetings)) {
             let files = DisplayedFile::all(contents, redundant_view_suffix, self.timezone);
             count(&contents.meeting, &files);

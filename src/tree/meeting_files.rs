@@ -19,7 +19,8 @@ pub(super) const DOCUMENT_NAME: &str = "meeting.json";
 /// The name of the file with the participants. No recording file can have it either.
 pub(super) const PARTICIPANTS_NAME: &str = "participants.csv";
 
-/// Follows the full name of a file that cannot be downloaded.
+/// The suffix of the note for a file that cannot be downloaded. It follows the full name of the
+/// file.
 pub const UNAVAILABLE_SUFFIX: &str = ".unavailable.txt";
 
 /// A file in the directory of its meeting.
@@ -27,7 +28,7 @@ pub const UNAVAILABLE_SUFFIX: &str = ".unavailable.txt";
 pub(super) struct DisplayedFile<'a> {
     pub(super) name: String,
     pub(super) file: &'a RecordingFile,
-    /// The view or audio whose stem the file has. A transcript may be shown beside several.
+    /// The view or audio whose stem the file has. A transcript may be shown next to several.
     pub(super) beside: Option<&'a FileKey>,
     pub(super) content: Content,
 }
@@ -57,7 +58,8 @@ impl<'a> DisplayedFile<'a> {
         let mut names = DirectoryNames::default();
         names.reserve(DOCUMENT_NAME);
         names.reserve(PARTICIPANTS_NAME);
-        // Views and audio first: tracks beside them take over their distinguishing parts.
+        // Views and audio are named first: the tracks next to them use the same distinguishing
+        // parts.
         let others =
             assign(&mut names, others.iter().map(|named| Candidate::own(named, time(named))));
         let distinctions: HashMap<&FileKey, String> = others
@@ -80,7 +82,8 @@ impl<'a> DisplayedFile<'a> {
         let tracks = assign(&mut names, candidates);
         let pending = PendingFiles::of(others.iter().map(|(candidate, _)| candidate.file));
 
-        // Notes last: they must not take the name that a file of the provider has or will have.
+        // Notes are named last: they must not take the name that a file of the provider has or will
+        // have.
         let (unavailable, ready): (Vec<_>, Vec<_>) =
             others.into_iter().chain(tracks).partition(|(candidate, _)| {
                 matches!(candidate.file.availability, Availability::Unavailable(_))
@@ -103,7 +106,7 @@ impl<'a> DisplayedFile<'a> {
 /// the track will be named after.
 #[derive(Debug)]
 struct PendingFiles<'a> {
-    /// The files that a track must not be beside.
+    /// The unfinished files that a track may belong to.
     hosts: HashSet<&'a FileKey>,
     /// Whether there is any.
     is_any: bool,
@@ -195,7 +198,7 @@ impl<'a> Candidate<'a> {
         Self { file, beside: None, stem: stem.clone(), middle, extension: extension.clone() }
     }
 
-    /// Names a track after `host`, so that a player that opens the host loads the track.
+    /// Names a track after the view `host`, so that a player that opens the view loads the track.
     fn beside(track: &NamedFile<'a>, host: &NamedFile<'a>, middle: String) -> Self {
         let extension =
             if track.extension.eq_ignore_ascii_case(".vtt") { ".vtt" } else { &track.extension };
@@ -215,7 +218,7 @@ impl<'a> Candidate<'a> {
         Self { middle, extension: format!("{}{UNAVAILABLE_SUFFIX}", self.extension), ..self }
     }
 
-    /// Returns the key of the file, followed by that of its host if there is one. A byte that no
+    /// Returns the key of the file, followed by the key of its view if it has one. A byte that no
     /// text contains separates them.
     fn id(&self) -> Vec<u8> {
         let mut id = self.file.id.key.as_str().as_bytes().to_vec();

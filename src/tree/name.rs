@@ -77,8 +77,8 @@ pub(super) fn legal_extension(extension: &str) -> String {
 /// one: those that are equal under Unicode case folding and normalization. A copy there would
 /// otherwise put one file in the place of another.
 ///
-/// Through upper case, which expands `ß` and has one `Σ`, after lower case, since `ẞ` has no other
-/// upper case. HFS+ also ignores joiners.
+/// Converts to upper case, which expands `ß` and has one `Σ`, after lower case, since `ẞ` has no
+/// other upper case. HFS+ also ignores joiners.
 pub(super) fn collision_key(name: &str) -> String {
     if name.is_ascii() {
         return name.to_ascii_lowercase();

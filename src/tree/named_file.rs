@@ -14,7 +14,7 @@ const DEFAULT_STEM: &str = "recording";
 #[derive(Debug)]
 pub(super) struct NamedFile<'a> {
     pub(super) file: &'a RecordingFile,
-    /// Not empty; may be too long.
+    /// The name without its extension: not empty, but may be too long.
     pub(super) stem: String,
     /// With its dot, or empty.
     pub(super) extension: String,

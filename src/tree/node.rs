@@ -47,7 +47,7 @@ pub enum Content {
     Document(Arc<Document>),
     /// A text in place of a recording file that cannot be downloaded.
     Note {
-        /// Tells the user why.
+        /// The reason, as a text for the user.
         text: Bytes,
         /// The length in bytes of the recording file, if it is listed.
         declared_size: Option<u64>,

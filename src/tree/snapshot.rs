@@ -1,4 +1,4 @@
-//! The finished tree: immutable, and answers every metadata call from memory.
+//! The finished tree. It is immutable and answers every metadata call from memory.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -10,7 +10,7 @@ use super::node::{Content, Node};
 use super::source_totals::SourceTotals;
 use crate::model::SourceName;
 
-/// What a snapshot shows in total, for `statfs`.
+/// The totals of a snapshot, for `statfs`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// The sum of the lengths of all files, in bytes. A file with two names counts twice, as in
@@ -30,7 +30,7 @@ pub struct Snapshot {
     nodes: Box<[Node]>,
     index: InodeIndex,
     sources: HashMap<SourceName, SourceTotals>,
-    /// Computed on demand, because the length of a document is found out by rendering it.
+    /// Computed on demand, because a document must be rendered to know its length.
     totals: OnceLock<Totals>,
 }
 

@@ -1,9 +1,9 @@
-//! What a snapshot shows of one source, in numbers.
+//! Counts what a snapshot shows of one source.
 
 use serde::{Deserialize, Serialize};
 
-/// The numbers of meetings and files of a source. Those that an earlier meetfs does not report are
-/// zero.
+/// The numbers of meetings and files of a source. Numbers that an earlier version of meetfs does
+/// not report are zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SourceTotals {

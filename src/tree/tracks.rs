@@ -1,4 +1,4 @@
-//! The views beside which a transcript or caption file is shown.
+//! Finds the views that a transcript or caption file is shown next to.
 //!
 //! A recording that was stopped and restarted has segments, distinguished by their start. A track
 //! belongs to the segment with exactly its own start. If there is none, it belongs to the nearest
@@ -18,7 +18,7 @@ use crate::model::{FileKey, Role};
 
 type Start = Option<Timestamp>;
 
-/// The files of a segment that a track can be shown beside.
+/// The files of a segment that a track can be shown next to.
 #[derive(Debug, Default)]
 struct Segment<'n, 'a> {
     views: Vec<&'n NamedFile<'a>>,

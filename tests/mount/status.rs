@@ -76,7 +76,7 @@ fn status_shows_counts_and_refresh_times() {
     );
     let output = command(&rig, &["status", rig.mountpoint.to_str().expect("a path")]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    assert!(stderr(&output).contains("no meetfs is mounted at"), "{}", text(&output));
+    assert!(stderr(&output).contains("no meetfs file system is mounted at"), "{}", text(&output));
     assert_eq!(listed(&rig, &["status"]), None);
     let output = command(&rig, &["status", "--json"]);
     let mounts: Vec<Value> = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -311,8 +311,9 @@ fn wrong_mountpoint_is_explained() {
     let outside = rig.directory.path().to_str().expect("a path");
     let within =
         format!("{inside} is inside the meetfs mount {place}\nhint: Give {place} instead.");
-    let other =
-        format!("no meetfs is mounted at {outside}\nhint: `meetfs status` lists your mounts");
+    let other = format!(
+        "no meetfs file system is mounted at {outside}\nhint: `meetfs status` lists your mounts"
+    );
     for words in ["status", "refresh", "expiring"] {
         for (path, expected) in [(inside.as_str(), &within), (outside, &other)] {
             let output = command(&rig, &[words, path]);
@@ -321,7 +322,7 @@ fn wrong_mountpoint_is_explained() {
         }
         let output = command(&rig, &[words, "/does/not/exist"]);
         assert!(
-            stderr(&output).contains("no meetfs is mounted at /does/not/exist"),
+            stderr(&output).contains("no meetfs file system is mounted at /does/not/exist"),
             "{}",
             text(&output)
         );

@@ -97,7 +97,7 @@ fn busy_mount_names_processes_with_open_files() {
 fn other_file_systems_are_not_unmounted() {
     let rig = rig();
     let message = failure(&mut unmount_command(&rig.mountpoint), 1);
-    assert!(message.contains("no meetfs is mounted at"), "{message}");
+    assert!(message.contains("no meetfs file system is mounted at"), "{message}");
     let message = failure(&mut unmount_command(rig.mountpoint.join("deeper/still")), 1);
     assert!(message.contains("does not exist"), "{message}");
     let tmpfs = run(
@@ -106,7 +106,7 @@ fn other_file_systems_are_not_unmounted() {
     );
     assert!(tmpfs.status.success(), "{}", text(&tmpfs));
     let message = failure(&mut unmount_command(&rig.mountpoint), 1);
-    assert!(message.contains("no meetfs is mounted at"), "{message}");
+    assert!(message.contains("no meetfs file system is mounted at"), "{message}");
     assert_eq!(rig.entries_in_mount_table(), 1);
 }
 
@@ -259,7 +259,7 @@ fn mount_in_another_namespace_is_reported() {
         drop(holder);
         assert_nothing_left(&rig, COMMAND_TIMEOUT);
         let message = failure(&mut unmount_commands(&rig)[0], 1);
-        assert!(message.contains("no meetfs is mounted at"), "{message}");
+        assert!(message.contains("no meetfs file system is mounted at"), "{message}");
     }
 }
 

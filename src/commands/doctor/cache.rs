@@ -21,7 +21,7 @@ pub(crate) fn checks(config: &Config) -> Vec<Check> {
     let mut checks = vec![directory(&config.cache.dir, true)];
     let usage = disk::usage(&blocks).and_then(|usage| {
         if usage.is_some() {
-            // It may be on another file system.
+            // The directory of the blocks may be on another file system.
             disk::probe_directory(&blocks, true)?;
         }
         Ok(usage.unwrap_or_else(|| DiskUsage::of_missing(&blocks)))
@@ -48,8 +48,8 @@ fn failure(subject: &str, error: &impl Diagnostic) -> Check {
     Check::of_error(Verdict::Failure, subject, error, fix).of_configuration()
 }
 
-/// Checks that files can be created, written, read and removed there, by doing so. With blocks,
-/// also that parts of a file can be freed.
+/// Checks that files can be created, written, read and removed in the directory, by doing so. For a
+/// directory of blocks, also checks that parts of a file can be freed.
 fn directory(directory: &Path, with_blocks: bool) -> Check {
     let path = directory.display();
     if let Err(error) = disk::probe_directory(directory, with_blocks) {

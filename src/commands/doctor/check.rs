@@ -6,12 +6,12 @@ use crate::commands::exit_status::ExitStatus;
 use crate::commands::output::print_line;
 use crate::model::{Diagnostic, one_line};
 
-/// How a check ended.
+/// The outcome of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Verdict {
     Ok,
-    /// A mount works, but not as well as it could.
+    /// A mount works, with a limitation.
     Warning,
     Failure,
 }
@@ -25,9 +25,9 @@ pub(crate) struct Check {
     /// What the check found.
     #[serde(rename = "found")]
     finding: String,
-    /// What to do; empty if nothing.
+    /// The suggested fix; empty if none is needed.
     fix: String,
-    /// Whether a failure is one of the configuration or of a credential.
+    /// Whether a failure is in the configuration or in a credential.
     #[serde(skip)]
     is_configuration: bool,
 }
@@ -63,7 +63,7 @@ impl Check {
         Self::of_error_with_context(verdict, subject, "", error, default_fix)
     }
 
-    /// As [`Check::of_error`], with a finding that starts with `context`.
+    /// Same as [`Check::of_error`], with a finding that starts with `context`.
     pub(crate) fn of_error_with_context(
         verdict: Verdict,
         subject: impl Into<String>,
@@ -85,7 +85,7 @@ impl Check {
         Self { verdict, subject, finding, fix, is_configuration: false }
     }
 
-    /// Makes a failure one of the configuration or of a credential.
+    /// Marks a failure as one of the configuration or of a credential.
     pub(crate) fn of_configuration(self) -> Self {
         Self { is_configuration: true, ..self }
     }
@@ -105,8 +105,8 @@ impl Check {
     }
 }
 
-/// The results so far. As text, each is printed as soon as it is there: a host that does not answer
-/// takes its timeout.
+/// The results so far. In text output, each result is printed when its check ends: a check of a
+/// server that does not answer takes the whole timeout.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) is_json: bool,
@@ -122,7 +122,8 @@ impl Report {
     }
 }
 
-/// Returns how the command ends: a failure of the configuration outweighs others.
+/// Returns the exit status of the command. A failure in the configuration takes precedence over
+/// others.
 pub(crate) fn exit_status(checks: &[Check]) -> ExitStatus {
     let is_failure = |check: &&Check| check.verdict == Verdict::Failure;
     match checks.iter().filter(is_failure).map(|check| check.is_configuration).max() {

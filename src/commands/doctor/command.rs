@@ -42,7 +42,7 @@ pub(crate) fn doctor(arguments: &DoctorArgs) -> Result<ExitStatus, Error> {
 }
 
 fn check_sources(mut config: Config, report: &mut Report) -> Result<(), Error> {
-    // A running mount may have the disk cache, and the checks need none.
+    // A running mount may be using the disk cache, and the checks do not need it.
     config.cache.disk = DiskLimit::Off;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -1,4 +1,4 @@
-//! `meetfs doctor`: checks what a mount needs, each with its fix.
+//! `meetfs doctor`: checks what a mount needs and suggests a fix for each problem.
 //!
 //! Every check has its own timeout, and none depends on the success of another. Only a valid
 //! configuration is required for the checks of the cache and the sources.

@@ -28,7 +28,7 @@ const LISTED_DAYS: i32 = 29;
 /// common cause of a certificate that is "not yet valid".
 const MAX_CLOCK_OFFSET: Duration = Duration::from_secs(30);
 
-/// Fixes for errors without a hint.
+/// Suggestions for errors that have no hint.
 const RETRIED_BY_MOUNT: &str = "A running mount retries automatically. If the error persists, see \
                                 its log with --log-level debug.";
 const CHECK_DOWNLOAD_PERMISSION: &str =
@@ -78,7 +78,7 @@ async fn check_source(archive: &Archive, source: &Source, report: &mut Report) {
         Some((days, error)) => Check::of_error_with_context(
             Verdict::Warning,
             format!("{name}, listing"),
-            &format!("{finding}, but {} to {} are incomplete: ", days.from, days.to),
+            &format!("{finding}, but the days {} to {} are incomplete: ", days.from, days.to),
             error,
             RETRIED_BY_MOUNT,
         ),
@@ -112,7 +112,7 @@ async fn check_source(archive: &Archive, source: &Source, report: &mut Report) {
     });
 }
 
-/// Checks with the newest meeting that late files can be looked up. Returns nothing if they can.
+/// Requests the late files of the newest meeting. Returns `None` if that succeeds.
 async fn late_files(source: &Source, meetings: &[Meeting]) -> Option<Check> {
     let newest = meetings.iter().max_by_key(|meeting| (meeting.start, &meeting.id))?.clone();
     let newest = [Arc::new(newest)];
@@ -133,7 +133,7 @@ async fn endpoints(client: &Client, source: &Source, report: &mut Report) {
     for url in &source.provider.descriptor().base_urls {
         let subject = format!("{}, {}", source.config.name, url.host_str().unwrap_or("?"));
         let request = ApiRequest {
-            // Without the path: only the connection matters here.
+            // Requests the root instead of the path: only the connection matters here.
             url: SecretUrl::new(url.join("/").unwrap_or_else(|_| url.clone())),
             authorization: None,
             form: None,

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use super::check::Check;
 
-/// File descriptors for a few hundred concurrent readers: a connection and a cache file each.
+/// Number of file descriptors for a few hundred concurrent readers. Each reader needs a connection
+/// and a cache file.
 const RECOMMENDED_DESCRIPTORS: u64 = 4096;
 
 pub(crate) fn checks() -> Vec<Check> {

@@ -34,10 +34,11 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// it must be longer than the exchange.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Time for the last response to leave before the process exits.
+/// Time to send the last response before the process exits.
 const LAST_RESPONSE_DELAY: Duration = Duration::from_millis(100);
 
-/// Delay after a failed `accept`, most likely for lack of descriptors, which become free.
+/// Delay after a failed `accept`, most likely because no file descriptor is free. One becomes free
+/// when a connection closes.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(20);
 
 /// Opens the port for the redirect, on the loopback interface alone.
@@ -96,7 +97,7 @@ pub(crate) async fn wait_for_code(
                         .header_read_timeout(REQUEST_TIMEOUT)
                         .keep_alive(false)
                         .serve_connection(TokioIo::new(socket), service);
-                    // A failed connection is the browser's to repeat.
+                    // If a connection fails, the browser repeats the request.
                     let _ = tokio::time::timeout(CONNECTION_TIMEOUT, served).await;
                     drop(permit);
                 });
@@ -139,7 +140,7 @@ async fn serve(
     Ok(page.response())
 }
 
-/// What the browser shows.
+/// The page that the browser shows.
 #[derive(Clone, Copy)]
 enum Page {
     SignedIn,

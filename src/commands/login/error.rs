@@ -19,7 +19,7 @@ pub(crate) enum LoginError {
     },
     #[error("the browser did not return within {minutes} minutes")]
     TimedOut { minutes: u64 },
-    /// The pasted text is not a redirect URL; says why.
+    /// The pasted text is not a redirect URL, for this reason.
     #[error("{0}")]
     Pasted(&'static str),
     /// A code was pasted without the state that binds it to this sign-in.

@@ -58,7 +58,8 @@ impl Redirect {
     }
 }
 
-/// Keeps the characters of codes as `access_denied`, so that nothing else reaches the terminal.
+/// Keeps only the characters that occur in codes such as `access_denied`: other characters must not
+/// reach the terminal.
 fn printable_error_code(error: &str) -> String {
     error
         .chars()

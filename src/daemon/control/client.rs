@@ -128,7 +128,7 @@ impl Mounts {
         Err(dead_mounts::diagnose(mountpoint))
     }
 
-    /// Sends the request to every daemon in parallel. Skips those that exit meanwhile.
+    /// Sends the request to every daemon in parallel. Skips those that exit in the meantime.
     fn send_to_all<T: DeserializeOwned + Send + 'static>(
         &self,
         request: Request,
@@ -172,7 +172,7 @@ fn has_no_daemon(error: &std::io::Error) -> bool {
 }
 
 /// Sends a request, again if the connection closes without a reply: the daemon may have too many
-/// connections. A daemon that has exited meanwhile fails the next attempt.
+/// connections. If the daemon has exited in the meantime, the next attempt fails.
 fn send<T: DeserializeOwned>(socket: &Path, request: Request) -> std::io::Result<T> {
     for _ in 1..MAX_ATTEMPTS {
         match send_once(socket, request) {
@@ -192,7 +192,7 @@ fn is_disconnect(error: &std::io::Error) -> bool {
 
 fn send_once<T: DeserializeOwned>(socket: &Path, request: Request) -> std::io::Result<T> {
     if request == Request::Refresh {
-        // Detects a daemon that hangs now, not after the minutes that a refresh may take.
+        // Detects a hung daemon at once instead of after the minutes that a refresh can take.
         send_once::<IgnoredAny>(socket, Request::Status)?;
     }
     let mut stream = UnixStream::connect(socket)?;

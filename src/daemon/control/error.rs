@@ -9,7 +9,7 @@ use crate::model::{Diagnostic, ErrorKind};
 /// A mount that did not answer a request.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    #[error("no meetfs is mounted at {}", .0.display())]
+    #[error("no meetfs file system is mounted at {}", .0.display())]
     NotMounted(PathBuf),
     #[error("{} is inside the meetfs mount {}", path.display(), mountpoint.display())]
     Inside { path: PathBuf, mountpoint: PathBuf },

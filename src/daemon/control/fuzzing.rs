@@ -1,4 +1,4 @@
-//! Functions for the fuzz targets: what passes through the socket, on both sides.
+//! Functions for the fuzz targets: parse the requests and replies of the control socket.
 
 use std::path::PathBuf;
 

@@ -40,7 +40,8 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 /// that the refresh still runs.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
-/// Delay after a failed `accept`, most likely for lack of descriptors, which become free.
+/// Delay after a failed `accept`, most likely because no file descriptor is free. One becomes free
+/// when a connection closes.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Limit on a request in bytes, with its line end.

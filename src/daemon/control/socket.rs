@@ -17,7 +17,7 @@ const SESSION_DIRECTORIES: &str = "/run/user";
 /// Returns the directories that may hold sockets, in order of preference. A daemon takes the first
 /// one in which it can create its socket, and clients search all.
 ///
-/// A directory of another user is left out: `su` and `sudo` keep `XDG_RUNTIME_DIR`, and root would
+/// A directory of another user is not used: `su` and `sudo` keep `XDG_RUNTIME_DIR`, and root would
 /// put its sockets into the directory of the user. The directory of the user's session is the last
 /// one, for a client without the variable, as in a cron job.
 pub(crate) fn directories(environment: &dyn Environment) -> Vec<PathBuf> {
@@ -30,7 +30,7 @@ pub(crate) fn directories(environment: &dyn Environment) -> Vec<PathBuf> {
     owned_once(directories, user.as_raw())
 }
 
-/// Keeps the directories that belong to the user, each once, whatever its name.
+/// Removes the directories of other users, and duplicates under another name.
 fn owned_once(directories: Vec<PathBuf>, user: u32) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut identities = Vec::new();
@@ -57,8 +57,8 @@ fn belongs_to(directory: &Path, user: u32) -> bool {
     }
 }
 
-/// Returns the name of a mount's socket. It is a hash, because the address of a socket has 108
-/// bytes at most (unix(7)) and a mountpoint may be longer.
+/// Returns the name of a mount's socket. It is a hash, because the path of a socket has 108 bytes
+/// at most (unix(7)) and a mountpoint may be longer.
 pub(crate) fn file_name(mountpoint: &Path) -> String {
     format!("{:016x}.{EXTENSION}", xxh3_64(mountpoint.as_os_str().as_bytes()))
 }
@@ -96,7 +96,7 @@ mod tests {
         let missing = directory.path().join("meetfs");
         assert_eq!(owned_once(vec![missing.clone()], 0), Vec::<PathBuf>::new());
         assert_eq!(owned_once(vec![missing.clone()], 65534), [missing.clone()]);
-        // What root has left there before does not count either.
+        // A directory that root created there earlier is not used either.
         std::fs::create_dir(&missing).unwrap();
         assert_eq!(owned_once(vec![missing], 65534), Vec::<PathBuf>::new());
     }
