@@ -5,9 +5,9 @@
 //! after retries, the breaker of its content opens.
 //!
 //! Open: reads that need the network fail at once with the same error. Bytes in memory and on disk
-//! are served, and nothing is prefetched. A handle that is opened after the failure can send
-//! requests for the [`probe_timeout`], so a copy that starts after the server has recovered does
-//! not fail.
+//! are served, and nothing is prefetched. A handle that was opened after the failed read had begun
+//! can send requests for the [`probe_timeout`], so a copy that starts after the server has
+//! recovered does not fail.
 //!
 //! Half-open: after the [`retry_interval`], one read sends requests and has the whole deadline.
 //!
@@ -41,9 +41,8 @@ pub(super) fn retry_interval(deadline: Duration) -> Duration {
     deadline.saturating_mul(10)
 }
 
-/// Returns how long a handle that was opened after the failure waits for bytes: a tenth of the
-/// deadline. A lease and the first bytes take less than a second on a common line, and up to three
-/// seconds on a slow one.
+/// Returns how long a handle that probes waits for bytes: a tenth of the deadline. A lease and the
+/// first bytes take less than a second on a common line, and up to three seconds on a slow one.
 pub(super) fn probe_timeout(deadline: Duration) -> Duration {
     (deadline / 10).clamp(Duration::from_secs(1), Duration::from_secs(3)).min(deadline)
 }
@@ -61,6 +60,7 @@ struct State {
 
 #[derive(Debug)]
 struct Outage {
+    /// When the first read that failed began.
     since: Instant,
     /// The time from which one read may send requests with the whole deadline.
     retry_at: Instant,
@@ -142,8 +142,16 @@ impl FileBreaker {
         }
     }
 
-    /// Records that an admitted read of `span` failed.
-    pub(super) fn record_failure(&self, span: BlockSpan, error: &FetchError, deadline: Duration) {
+    /// Records that an admitted read of `span`, which began at `began`, failed. Handles that were
+    /// opened in the meantime can probe: the kernel can still wait for a read-ahead of a program
+    /// that has ended, and the next program must not fail because of it.
+    pub(super) fn record_failure(
+        &self,
+        span: BlockSpan,
+        error: &FetchError,
+        began: Instant,
+        deadline: Duration,
+    ) {
         if !persists(error) || span.is_empty() {
             return;
         }
@@ -153,7 +161,7 @@ impl FileBreaker {
             Some(outage) if outage.is_whole_file => (outage.since, outage.failed),
             _ => {
                 state.epoch += 1;
-                (now, Vec::new())
+                (began, Vec::new())
             }
         };
         if failed.len() < MAX_FAILED_RANGES {
@@ -268,8 +276,13 @@ mod tests {
         let breaker = FileBreaker::default();
         let before = ProbeWindow::new();
         pass(Duration::from_millis(1)).await;
-        breaker.record_failure(FAILED, &no_bytes(), DEADLINE);
+        fail(&breaker, FAILED);
         (breaker, before)
+    }
+
+    /// A read that begins now fails.
+    fn fail(breaker: &FileBreaker, span: BlockSpan) {
+        breaker.record_failure(span, &no_bytes(), Instant::now(), DEADLINE);
     }
 
     async fn pass(time: Duration) {
@@ -302,7 +315,7 @@ mod tests {
         assert!(breaker.outage().is_none());
         assert!(is_admitted(&breaker, START, &before));
         assert!(!is_admitted(&breaker, START, &before), "one read only");
-        breaker.record_failure(START, &no_bytes(), DEADLINE);
+        fail(&breaker, START);
         pass(retry_interval(DEADLINE) - Duration::from_millis(1)).await;
         assert!(!is_admitted(&breaker, START, &before));
         pass(Duration::from_millis(1)).await;
@@ -322,6 +335,20 @@ mod tests {
         assert!(matches!(admit(&breaker, START, &after), Admission::Refused(_)));
         let next = ProbeWindow::new();
         assert!(matches!(admit(&breaker, START, &next), Admission::Probe(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn late_failure_does_not_refuse_a_handle_opened_since() {
+        let breaker = FileBreaker::default();
+        let before = ProbeWindow::new();
+        pass(Duration::from_millis(1)).await;
+        let began = Instant::now();
+        pass(Duration::from_secs(20)).await;
+        let since = ProbeWindow::new();
+        pass(Duration::from_secs(10)).await;
+        breaker.record_failure(FAILED, &no_bytes(), began, DEADLINE);
+        assert!(matches!(admit(&breaker, FAILED, &since), Admission::Probe(_)));
+        assert!(matches!(admit(&breaker, FAILED, &before), Admission::Refused(_)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -350,7 +377,7 @@ mod tests {
         let after = ProbeWindow::new();
         assert!(matches!(admit(&breaker, FAILED, &after), Admission::Probe(_)));
         // Another range that fails affects the whole file again.
-        breaker.record_failure(START, &no_bytes(), DEADLINE);
+        fail(&breaker, START);
         assert!(breaker.is_open(BlockSpan::new(5_000_000, 5_000_001)));
     }
 
@@ -390,7 +417,7 @@ mod tests {
     async fn every_failed_range_is_remembered() {
         let (breaker, before) = open_breaker().await;
         let next = BlockSpan::new(FAILED.end, FAILED.end + 100_000);
-        breaker.record_failure(next, &no_bytes(), DEADLINE);
+        fail(&breaker, next);
         breaker.record_delivery(Instant::now(), START, true);
         assert!(!is_admitted(&breaker, FAILED, &before) && !is_admitted(&breaker, next, &before));
     }
@@ -435,7 +462,7 @@ mod tests {
             FetchError::WrongTotal { expected: 1, served: 2 },
             FetchError::Down("no answer".into()),
         ] {
-            breaker.record_failure(FAILED, &error, DEADLINE);
+            breaker.record_failure(FAILED, &error, Instant::now(), DEADLINE);
             assert!(!breaker.is_open(FAILED), "{error}");
         }
     }
