@@ -180,6 +180,10 @@ impl Outcome {
     }
 }
 
+/// How long the refusal of a file answers reads after its cause has ended, with slack for a busy
+/// machine. Two refusals in a row last 5 and 10 seconds.
+const MAX_REFUSAL: Duration = Duration::from_secs(30);
+
 /// A fault, and the expected outcome of copies that meet it.
 struct Case {
     server: Server,
@@ -192,6 +196,8 @@ struct Case {
     lasting_small: Outcome,
     /// Of the first copy after the fault; the second one is exact.
     healed: Outcome,
+    /// Whether the fault is a refusal, which is remembered for a while.
+    is_refusal: bool,
 }
 
 impl Case {
@@ -203,7 +209,12 @@ impl Case {
             lasting,
             lasting_small: lasting,
             healed: Outcome::Exact,
+            is_refusal: false,
         }
+    }
+
+    fn refusal(self) -> Self {
+        Self { is_refusal: true, ..self }
     }
 
     fn passing(self, passing: Outcome) -> Self {
@@ -252,6 +263,11 @@ impl Case {
             expected.check(&format!("lasting {what}"), &object, &outcome, &rig);
         }
         rig.cloud.clear_faults();
+        if self.is_refusal {
+            wait_until(MAX_REFUSAL, "the refusals end", || {
+                copy_round(&rig, LASTING, COPIERS[0]).iter().all(|(_, outcome)| outcome.is_ok())
+            });
+        }
         for expected in [self.healed, Outcome::Exact] {
             for (object, outcome) in copy_round(&rig, LASTING, COPIERS[0]) {
                 expected.check(&format!("healed {what}"), &object, &outcome, &rig);
@@ -270,7 +286,7 @@ fn play(cases: &[Case]) {
 
 #[test]
 fn media_refusal_renews_lease_then_denies_access() {
-    let refused = |what| Case::new(Server::Media, what, Outcome::Fails(EACCES));
+    let refused = |what| Case::new(Server::Media, what, Outcome::Fails(EACCES)).refusal();
     play(&[
         refused(Effect::Html200),
         refused(Effect::Json59),
@@ -282,7 +298,7 @@ fn media_refusal_renews_lease_then_denies_access() {
 
 #[test]
 fn web_refusal_tries_each_lease_then_denies_access() {
-    let refused = |what| Case::new(Server::Web, what, Outcome::Fails(EACCES));
+    let refused = |what| Case::new(Server::Web, what, Outcome::Fails(EACCES)).refusal();
     play(&[
         refused(Effect::Html200).passing(Outcome::ExactOrFails(&[EACCES])),
         refused(Effect::ExpiredToken).passing(Outcome::ExactOrFails(&[EACCES])),
@@ -293,7 +309,9 @@ fn web_refusal_tries_each_lease_then_denies_access() {
 
 #[test]
 fn missing_file_is_stale() {
-    let gone = |server, status| Case::new(server, Effect::status(status), Outcome::Fails(ESTALE));
+    let gone = |server, status| {
+        Case::new(server, Effect::status(status), Outcome::Fails(ESTALE)).refusal()
+    };
     play(&[
         gone(Server::Media, 404),
         gone(Server::Media, 410),

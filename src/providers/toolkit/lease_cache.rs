@@ -1,7 +1,8 @@
 //! Leases, one for each version of a file, shared by all its readers.
 //!
-//! A refusal is the answer to the next readers, too, for [`REFUSAL_TTL`]: a program that opens a
-//! refused file again and again must not send the same requests each time.
+//! A refusal is also the answer to the next readers, for [`MIN_REFUSAL_TTL`] at first and for up to
+//! [`MAX_REFUSAL_TTL`] if it is repeated: a program that opens a refused file again and again must
+//! not send the same requests each time.
 //!
 //! Lock order: the single flight of a slot, then its state.
 
@@ -24,9 +25,13 @@ use crate::providers::{ErrorClass, LeaseEffort, LeaseRequest, Provider, Provider
 /// file is read again.
 const MAX_LEASES: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
-/// How long a refusal of a file is the answer to the requests for its lease. The next request
-/// after that finds out whether the reason has gone.
-const REFUSAL_TTL: Duration = Duration::from_secs(30);
+/// How long the first refusal of a file is the answer to the requests for its lease. Some refusals
+/// end within seconds, for example when the host of a meeting allows the download.
+const MIN_REFUSAL_TTL: Duration = Duration::from_secs(5);
+
+/// The limit of the time for repeated refusals, which doubles each time. A program that opens a
+/// refused file in a loop then costs a few requests per minute.
+const MAX_REFUSAL_TTL: Duration = Duration::from_secs(60);
 
 /// The leases of one source.
 pub struct LeaseCache {
@@ -73,10 +78,24 @@ struct LeaseSlot {
 #[derive(Default)]
 struct LeaseState {
     lease: Option<Arc<Lease>>,
-    /// When the file was last refused, and why.
-    refusal: Option<(Instant, FetchError)>,
+    /// The last refusal of the file. It is kept after its end, because the next one lasts longer.
+    refusal: Option<Refusal>,
     /// Leases refused since one last worked. It determines the effort of the next request.
     refusals: u32,
+}
+
+struct Refusal {
+    until: Instant,
+    ttl: Duration,
+    error: FetchError,
+}
+
+impl LeaseState {
+    fn record_refusal(&mut self, error: &FetchError) {
+        let doubled = self.refusal.as_ref().map(|last| last.ttl * 2);
+        let ttl = doubled.unwrap_or(MIN_REFUSAL_TTL).min(MAX_REFUSAL_TTL);
+        self.refusal = Some(Refusal { until: Instant::now() + ttl, ttl, error: repeated(error) });
+    }
 }
 
 #[async_trait]
@@ -112,7 +131,7 @@ impl LeaseSource for LeaseSlot {
                 let is_of_file = !error.is_transient() && !error.is_credential();
                 let error = FetchError::from(error);
                 if is_of_file {
-                    state.refusal = Some((Instant::now(), repeated(&error)));
+                    state.record_refusal(&error);
                 }
                 Err(error)
             }
@@ -131,8 +150,9 @@ impl LeaseSource for LeaseSlot {
     fn report_final_refusal(&self, lease: &Arc<Lease>, error: &FetchError) {
         let mut state = self.state.lock();
         if state.lease.as_ref().is_some_and(|current| Arc::ptr_eq(current, lease)) {
-            let refusal = Some((Instant::now(), repeated(error)));
-            *state = LeaseState { lease: None, refusals: 0, refusal };
+            state.lease = None;
+            state.refusals = 0;
+            state.record_refusal(error);
         }
     }
 
@@ -140,6 +160,7 @@ impl LeaseSource for LeaseSlot {
         let mut state = self.state.lock();
         if state.lease.as_ref().is_some_and(|current| Arc::ptr_eq(current, lease)) {
             state.refusals = 0;
+            state.refusal = None;
         }
     }
 
@@ -163,8 +184,8 @@ impl LeaseSlot {
     fn known(&self) -> Option<Result<Arc<Lease>, FetchError>> {
         let mut state = self.state.lock();
         state.lease.take_if(|lease| lease.is_expired(Timestamp::now()));
-        state.refusal.take_if(|(at, _)| REFUSAL_TTL <= at.elapsed());
-        let refusal = || Some(Err(state.refusal.as_ref()?.1.clone()));
+        let current = state.refusal.as_ref().filter(|refusal| Instant::now() < refusal.until);
+        let refusal = || current.map(|refusal| Err(refusal.error.clone()));
         state.lease.clone().map(Ok).or_else(refusal)
     }
 }
@@ -250,19 +271,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn refusal_is_requested_once_per_ttl_and_heals() {
+    async fn refusal_is_requested_ever_less_often() {
         let provider = provider(Some(ProviderError::not_allowed("no")));
         let leases = LeaseCache::new(provider.clone());
-        for round in 1..=3 {
+        let mut ttl = MIN_REFUSAL_TTL;
+        for round in 1..=6 {
             for _ in 0..10 {
                 let error = slot(&leases, 1).current(Priority::Demand).await.unwrap_err();
                 assert!(matches!(error, FetchError::NotAllowed(_)), "{error}");
             }
             assert_eq!(provider.requests.load(Ordering::Relaxed), round);
-            tokio::time::advance(REFUSAL_TTL).await;
+            tokio::time::advance(ttl - Duration::from_millis(1)).await;
+            assert!(slot(&leases, 1).current(Priority::Demand).await.is_err());
+            assert_eq!(provider.requests.load(Ordering::Relaxed), round);
+            tokio::time::advance(Duration::from_millis(1)).await;
+            ttl = (ttl * 2).min(MAX_REFUSAL_TTL);
         }
         *provider.error.lock() = None;
-        assert!(slot(&leases, 1).current(Priority::Demand).await.is_ok());
+        let lease = slot(&leases, 1).current(Priority::Demand).await.unwrap();
+        slot(&leases, 1).report_served(&lease);
+        slot(&leases, 1).report_final_refusal(&lease, &FetchError::NotAllowed("again".into()));
+        tokio::time::advance(MIN_REFUSAL_TTL).await;
+        assert!(slot(&leases, 1).current(Priority::Demand).await.is_ok(), "it starts again");
     }
 
     #[tokio::test(start_paused = true)]
@@ -297,7 +327,7 @@ mod tests {
         slot(&leases, 1).report_final_refusal(&lease, &refusal);
         assert!(slot(&leases, 1).current(Priority::Demand).await.is_err());
         assert_eq!(provider.requests.load(Ordering::Relaxed), 1);
-        tokio::time::advance(REFUSAL_TTL).await;
+        tokio::time::advance(MIN_REFUSAL_TTL).await;
         assert!(slot(&leases, 1).current(Priority::Demand).await.is_ok());
     }
 }
