@@ -37,8 +37,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Timeout for the head of a reply and for each part of its body. If a server sends nothing for
 /// this long, the call is lost, and a retry can reach a healthy server within the usual timeout of
-/// 30 s. The slowest API pages begin within a few seconds. There is no such timeout for the whole
-/// body, because three megabytes take longer than this on a slow line.
+/// 30 s. The slowest API pages begin within a few seconds. The whole body has no such timeout,
+/// because three megabytes take longer than this on a slow line.
 const STALL_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Maximum number of attempts per API call. With the delays of [`retry::backoff`], these attempts

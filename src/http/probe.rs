@@ -23,8 +23,8 @@ const MAX_BODY_START: usize = 4096;
 #[derive(Debug)]
 pub struct ProbeReply {
     pub status: u16,
-    /// The `Location` header in ASCII. It may be relative, and it may be a credential. `None` if the
-    /// reply has several that differ.
+    /// The `Location` header, in ASCII. It may be relative, and it may be a credential. `None` if
+    /// the reply has several that differ.
     pub location: Option<SecretString>,
     /// The media type in lower case without parameters; empty if there is none.
     pub media_type: String,

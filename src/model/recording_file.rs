@@ -64,10 +64,10 @@ pub enum BodyKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Availability {
     Ready,
-    /// The provider has not finished the file. The file is hidden until it has, and so are the tracks
-    /// that are named after it.
+    /// The provider has not finished the file. Until then the file and the tracks that are named
+    /// after it are hidden.
     Processing,
-    /// The file is not in this directory: it was deleted, or is shown in another directory. It still
+    /// The file is not in this directory: it was deleted, or is shown in another directory. It
     /// takes part in naming, so the names of the other files do not change.
     Absent,
     /// The file is listed but cannot be downloaded. The text tells the user why.

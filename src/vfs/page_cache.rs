@@ -9,7 +9,7 @@ use crate::read::ContentRevision;
 use crate::tree::Ino;
 
 /// Maximum number of files whose revision is remembered. Each takes about 64 bytes. For a file that
-/// is no longer remembered, the kernel drops the pages at the next `open`.
+/// is not remembered, the kernel drops the pages at the next `open`.
 const MAX_FILES: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 
 /// How a new handle uses the kernel's cached pages of its inode.

@@ -252,7 +252,7 @@ mod tests {
         let (passthrough, kernel) = (TestPassthrough::new(true), FakeKernel::default());
         let open = |complete| passthrough.open(INO, OLD, complete, &kernel);
         assert!(matches!(open(file(1)), ReadRoute::Backing(_)));
-        // The file is no longer verified, or it was replaced on disk.
+        // The file is not verified any more, or it was replaced on disk.
         assert!(matches!(open(None), ReadRoute::DaemonWithStaleBacking(_)));
         assert!(matches!(open(file(2)), ReadRoute::DaemonWithStaleBacking(_)));
         assert!(matches!(open(file(1)), ReadRoute::Backing(_)));

@@ -1,4 +1,4 @@
-//! Range replies, lawful and unlawful, from a server that writes raw bytes: a stream returns exactly
+//! Valid and invalid range replies, from a server that writes raw bytes: a stream returns exactly
 //! the bytes of one version of the file, or an error.
 
 use std::collections::VecDeque;
