@@ -210,7 +210,9 @@ fn three_hundred_recordings_cost_one_detail_each() {
 #[test]
 fn refusal_is_an_errno_and_one_log_line() {
     let names = ["a", "b", "c", "d", "e"];
-    let rig = mounted(webex_cloud(names.map(|name| recording(name, 5)).into()));
+    // Longer than the files that are prefetched: a prefetch would meet the refusal of another file.
+    let long = |name| recording(name, 5).with_video(3 * 1024 * 1024);
+    let rig = mounted(webex_cloud(names.map(long).into()));
     wait_for_details(&rig, names.len());
     rig.unmount();
     mount(&rig);
@@ -233,7 +235,9 @@ fn refusal_is_an_errno_and_one_log_line() {
         assert_eq!(lines, 1, "{status}: {log}");
         rig.cloud.clear_faults();
     }
-    rig.shell("cat cisco/*/*/recording.mp4 > /dev/null");
+    wait_until(Duration::from_secs(30), "the refusals end", || {
+        rig.try_shell("cat cisco/*/*/recording.mp4 > /dev/null", COMMAND_TIMEOUT).status.success()
+    });
 }
 
 #[test]
