@@ -1,15 +1,16 @@
-//! Printing to standard output and standard error.
+//! Printing to standard output and standard error. Characters that could drive a terminal are
+//! replaced: topics, names and messages of servers come from outside.
 
 use std::io::{ErrorKind, Write};
 
 use serde::Serialize;
 
 use super::error::{CommandError, Error};
-use crate::model::{Diagnostic, one_line};
+use crate::model::{Diagnostic, one_line, printable_json, printable_text};
 
 /// Prints the result of a command. A reader that closes the pipe early is not a failure.
 pub(crate) fn print(text: &str) -> Result<(), Error> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    match std::io::stdout().write_all(printable_text(text).as_bytes()) {
         Err(source) if source.kind() != ErrorKind::BrokenPipe => {
             Err(CommandError::System { action: "write to standard output", source }.into())
         }
@@ -21,17 +22,17 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
 pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|source| CommandError::System { action: "write JSON", source: source.into() })?;
-    print(&format!("{text}\n"))
+    print(&format!("{}\n", printable_json(&text)))
 }
 
 /// Prints a line of progress on standard output. A closed pipe or a full disk is ignored.
 pub(crate) fn print_line(line: std::fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stdout(), "{line}");
+    let _ = writeln!(std::io::stdout(), "{}", printable_text(&line.to_string()));
 }
 
 /// Prints a line on standard error. A closed pipe or a full disk is ignored.
 pub(crate) fn print_to_stderr(line: std::fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", printable_text(&line.to_string()));
 }
 
 /// Prints a warning with its hint on standard error.

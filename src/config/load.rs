@@ -1,5 +1,6 @@
 //! Loading: flags and variables before the file, the file before the defaults.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use super::keys::{Number, SubTable, Text, known_keys};
 use super::limits::{DEFAULT_CONNECTIONS, DEFAULT_DISK, DEFAULT_MEMORY, DEFAULT_READ_DEADLINE};
 use super::overrides::Overrides;
 use super::setting::Setting;
-use super::source::{SourceConfig, SourceContext, refuse_exposed_secrets};
+use super::source::{self, SourceConfig, SourceContext, refuse_exposed_secrets};
 use super::suggestion::nearest;
 use super::table::Table;
 use super::value;
@@ -255,13 +256,20 @@ impl<'a> Loader<'a> {
         }
         // Before the first secret is read, and for all sources: the file is exposed whichever
         // source is mounted.
+        let mut secret_variables = BTreeSet::new();
         for key in &names {
             if let Some(table) = sources.table(key)? {
                 refuse_exposed_secrets(&table)?;
+                secret_variables.extend(source::secret_variables(&table));
             }
         }
         let today = timezone.to_datetime(self.now).date();
-        let context = SourceContext { environment: self.environment, today, is_for_login };
+        let context = SourceContext {
+            environment: self.environment,
+            secret_variables: &secret_variables,
+            today,
+            is_for_login,
+        };
         let mut configs = Vec::new();
         for key in names {
             if !selected.is_empty() && !selected.iter().any(|name| name == key) {

@@ -1,5 +1,7 @@
 //! Reads secrets from where the configuration says they are, checks them and wraps them at once.
 
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::io::{ErrorKind, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -27,6 +29,85 @@ const MAX_SECRET_BYTES: usize = 64 * 1024;
 /// two. Without a limit, one that waits for input would keep `mount` from ever returning.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Variables that the command of a secret inherits. It needs to find programs, files, servers and
+/// the agent of the user; it does not need the secrets of other programs.
+const COMMAND_VARIABLES: [&str; 26] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "TERM",
+    "TMPDIR",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "SSH_AUTH_SOCK",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "XAUTHORITY",
+    "CREDENTIALS_DIRECTORY",
+];
+
+/// First letters of further variables that it inherits: of the locale, of directories, and of the
+/// usual password managers (GnuPG, pass, gopass, 1Password, Bitwarden, Vault, AWS, Google Cloud,
+/// Azure).
+const COMMAND_VARIABLE_PREFIXES: [&str; 12] = [
+    "LC_",
+    "XDG_",
+    "GPG_",
+    "GNUPG",
+    "PASSWORD_STORE_",
+    "GOPASS_",
+    "OP_",
+    "BW_",
+    "VAULT_",
+    "AWS_",
+    "CLOUDSDK_",
+    "AZURE_",
+];
+
+/// The environment of the commands of one source.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CommandEnvironment<'a> {
+    /// Further variables, as the configuration names them.
+    pub(super) added: &'a [String],
+    /// Variables that hold a secret of any source.
+    pub(super) secret: &'a BTreeSet<String>,
+}
+
+impl CommandEnvironment<'_> {
+    /// Whether a command inherits the variable.
+    fn contains(&self, name: &OsStr) -> bool {
+        // A name that is not UTF-8 is not one of these.
+        let Some(name) = name.to_str() else { return false };
+        if self.added.iter().any(|added| added == name) {
+            return true;
+        }
+        let is_usual = COMMAND_VARIABLES.contains(&name)
+            || COMMAND_VARIABLE_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        is_usual && !self.secret.contains(name)
+    }
+
+    fn select(
+        self,
+        variables: impl Iterator<Item = (OsString, OsString)>,
+    ) -> impl Iterator<Item = (OsString, OsString)> {
+        variables.filter(move |(name, _)| self.contains(name))
+    }
+}
+
 /// Where a secret is.
 #[derive(Clone, Debug)]
 pub(super) enum SecretSource {
@@ -52,6 +133,11 @@ pub(super) const SECRET_SUFFIXES: [(&str, ToSource); 4] = [
     ("_command", SecretSource::Command),
 ];
 
+/// Whether a key names an environment variable that holds a secret.
+pub(super) fn is_variable_key(key: &str) -> bool {
+    key.ends_with("_env")
+}
+
 /// Returns the keys that hold a secret by value, out of the names of a table.
 pub(super) fn secret_keys(names: &[String]) -> impl Iterator<Item = &str> {
     names.iter().filter_map(|name| name.strip_suffix("_command"))
@@ -62,6 +148,7 @@ pub(super) fn read_secret(
     setting: Setting<SecretSource>,
     directory: &Path,
     environment: &dyn Environment,
+    of_commands: CommandEnvironment<'_>,
 ) -> Result<SecretString, ConfigError> {
     let secret = match setting.value {
         // Random text must not run a command or open a file.
@@ -69,7 +156,9 @@ pub(super) fn read_secret(
         SecretSource::Value(secret) => Ok(secret),
         SecretSource::Variable(name) => read_variable(name.expose_secret(), environment),
         SecretSource::File(path) => read_file(path.expose_secret(), directory, environment),
-        SecretSource::Command(command) => run_command(command.expose_secret(), COMMAND_TIMEOUT),
+        SecretSource::Command(command) => {
+            run_command(command.expose_secret(), of_commands, COMMAND_TIMEOUT)
+        }
     };
     secret.and_then(check).map_err(|problem| ConfigError::Secret {
         origin: setting.origin,
@@ -122,11 +211,12 @@ fn read_file(
     if file.is_accessible_to_others() {
         return Err(SecretProblem::FileExposed { path, mode: file.mode });
     }
-    Ok(SecretString::from(strip_line_end(file.text.expose_secret())))
+    Ok(SecretString::from(strip_additions(file.text.expose_secret())))
 }
 
-/// Removes the one line end that editors and `echo` append.
-fn strip_line_end(text: &str) -> &str {
+/// Removes what editors and `echo` add: a byte order mark at the beginning and one line end.
+fn strip_additions(text: &str) -> &str {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)
 }
@@ -135,7 +225,11 @@ fn strip_line_end(text: &str) -> &str {
 ///
 /// The command has no terminal to ask questions on. Its standard error is discarded, because tools
 /// repeat secrets there.
-fn run_command(command: &str, timeout: Duration) -> Result<SecretString, SecretProblem> {
+fn run_command(
+    command: &str,
+    environment: CommandEnvironment<'_>,
+    timeout: Duration,
+) -> Result<SecretString, SecretProblem> {
     /// Short compared with the start of any program.
     const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -144,7 +238,7 @@ fn run_command(command: &str, timeout: Duration) -> Result<SecretString, SecretP
             hint: "Write the command that prints the secret.",
         });
     }
-    let mut process = CommandProcess::start(command)?;
+    let mut process = CommandProcess::start(command, environment)?;
     let deadline = Instant::now() + timeout;
     let mut output = Zeroizing::new(Vec::new());
     let status = loop {
@@ -165,7 +259,7 @@ fn run_command(command: &str, timeout: Duration) -> Result<SecretString, SecretP
         return Err(SecretProblem::CommandFailed(status));
     }
     let text = std::str::from_utf8(&output).map_err(|_| SecretProblem::NotUtf8)?;
-    Ok(SecretString::from(strip_line_end(text)))
+    Ok(SecretString::from(strip_additions(text)))
 }
 
 /// A command that runs in its own process group. Dropping it kills the group if the command has not
@@ -173,11 +267,13 @@ fn run_command(command: &str, timeout: Duration) -> Result<SecretString, SecretP
 struct CommandProcess(Child);
 
 impl CommandProcess {
-    fn start(command: &str) -> Result<Self, SecretProblem> {
+    fn start(command: &str, environment: CommandEnvironment<'_>) -> Result<Self, SecretProblem> {
         // An absolute path, because PATH can be empty under systemd.
         let child = Command::new("/bin/sh")
             .arg("-c")
             .arg(command)
+            .env_clear()
+            .envs(environment.select(std::env::vars_os()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -252,8 +348,12 @@ mod tests {
             .map(|secret| secret.expose_secret().to_owned())
     }
 
+    fn of_commands(secret: &BTreeSet<String>) -> CommandEnvironment<'_> {
+        CommandEnvironment { added: &[], secret }
+    }
+
     fn run(command: &str) -> Result<String, SecretProblem> {
-        run_command(command, COMMAND_TIMEOUT)
+        run_command(command, of_commands(&BTreeSet::new()), COMMAND_TIMEOUT)
             .and_then(check)
             .map(|secret| secret.expose_secret().to_owned())
     }
@@ -266,6 +366,51 @@ mod tests {
         }
         let (_directory, path) = file(b"s3cr3t-value\n\n", 0o600);
         assert!(matches!(read(&path), Err(SecretProblem::ControlCharacter)));
+    }
+
+    #[test]
+    fn byte_order_mark_is_removed() {
+        let (_directory, path) = file("\u{feff}s3cr3t-value\r\n".as_bytes(), 0o600);
+        assert_eq!(read(&path).unwrap(), SECRET);
+        assert_eq!(run("printf '\\357\\273\\277s3cr3t-value'").unwrap(), SECRET);
+        let (_directory, path) = file("\u{feff}\n".as_bytes(), 0o600);
+        assert!(matches!(read(&path), Err(SecretProblem::Empty)));
+    }
+
+    #[test]
+    fn command_inherits_only_what_it_needs() {
+        let secret = BTreeSet::from(["VAULT_ZOOM".to_owned(), "WEBEX_TOKEN".to_owned()]);
+        let added = ["MY_TOOL".to_owned()];
+        let environment = CommandEnvironment { added: &added, secret: &secret };
+        let given = [
+            "PATH",
+            "HOME",
+            "LC_ALL",
+            "XDG_RUNTIME_DIR",
+            "https_proxy",
+            "GNUPGHOME",
+            "OP_ACCOUNT",
+            "VAULT_ADDR",
+            "MY_TOOL",
+            "WEBEX_TOKEN",
+            "VAULT_ZOOM",
+            "MEETFS_CONFIG",
+            "DATABASE_URL",
+            "LD_PRELOAD",
+            "BASH_ENV",
+            "ENV",
+            "RUST_LOG",
+        ];
+        let variables = given.iter().map(|name| (OsString::from(name), OsString::from("x")));
+        let inherited: Vec<_> = environment.select(variables).map(|(name, _)| name).collect();
+        assert_eq!(inherited, given[..9]);
+        let seen = run("env | cut -d= -f1 | tr '\\n' ' '").unwrap();
+        for name in seen.split_whitespace() {
+            assert!(
+                environment.contains(OsStr::new(name)) || ["PWD", "SHLVL", "_"].contains(&name),
+                "{name}"
+            );
+        }
     }
 
     #[test]
@@ -389,7 +534,9 @@ mod tests {
         let pid_file = directory.path().join("pid");
         let command = format!("sleep 300 & echo $! > {}; wait", pid_file.display());
         let start = Instant::now();
-        let problem = run_command(&command, Duration::from_millis(500)).unwrap_err();
+        let problem =
+            run_command(&command, of_commands(&BTreeSet::new()), Duration::from_millis(500))
+                .unwrap_err();
         assert!(matches!(problem, SecretProblem::CommandTimeout { .. }));
         assert!(start.elapsed() < Duration::from_secs(20));
 

@@ -9,7 +9,7 @@ use super::base_url::base_url;
 use super::environment::Environment;
 use super::error::ConfigError;
 use super::keys::{Secret, Text};
-use super::secret::read_secret;
+use super::secret::{CommandEnvironment, read_secret};
 use super::setting::Setting;
 use super::sign_in::SignInFile;
 use super::table::Table;
@@ -20,6 +20,8 @@ pub(super) struct Section<'a> {
     pub(super) name: &'a SourceName,
     pub(super) table: &'a Table<'a>,
     pub(super) environment: &'a dyn Environment,
+    /// The environment of its commands.
+    pub(super) of_commands: CommandEnvironment<'a>,
     /// Whether the user is about to sign in to the source.
     pub(super) is_for_login: bool,
 }
@@ -27,7 +29,8 @@ pub(super) struct Section<'a> {
 impl Section<'_> {
     /// Reads a secret. This can run a command, so read all other keys first.
     pub(super) fn secret(&self, secret: Secret) -> Result<SecretString, ConfigError> {
-        read_secret(secret, self.table.file().directory(), self.environment)
+        let directory = self.table.file().directory();
+        read_secret(secret, directory, self.environment, self.of_commands)
     }
 
     /// Reads a token with which the source signs in by itself. See [`Self::refuse_login`].

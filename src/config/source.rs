@@ -1,6 +1,9 @@
 //! The tables `[source.NAME]`: the keys that every source has, and the section of its provider.
 
+use std::collections::BTreeSet;
+
 use jiff::civil::Date;
+use toml::de::DeValue;
 
 use super::base_url::host_names;
 use super::environment::Environment;
@@ -8,7 +11,7 @@ use super::error::ConfigError;
 use super::filter::{FilterConfig, FilterKeys};
 use super::keys::{Boolean, Text, TextList, known_keys};
 use super::provider::{self, ProviderConfig, ProviderSection, SECTIONS};
-use super::secret::secret_keys;
+use super::secret::{CommandEnvironment, is_variable_key, secret_keys};
 use super::section::Section;
 use super::table::Table;
 use super::value;
@@ -40,12 +43,15 @@ known_keys! {
         download_hosts: TextList,
         trash: Boolean,
         keep_deleted: Boolean,
+        command_variables: TextList,
     }
 }
 
 /// What reading a source needs besides its table.
 pub(super) struct SourceContext<'a> {
     pub(super) environment: &'a dyn Environment,
+    /// Variables that hold a secret of any source of the file.
+    pub(super) secret_variables: &'a BTreeSet<String>,
     /// In the configured time zone.
     pub(super) today: Date,
     /// Whether the user is about to sign in to the source.
@@ -62,10 +68,18 @@ impl SourceConfig {
         let provider =
             common.provider.map(|name| name.check(ProviderSection::from_name)).transpose()?;
         refuse_unknown_keys(table, provider)?;
+        let command_variables = match common.command_variables {
+            Some(names) => names.check(value::variable_names)?,
+            None => Vec::new(),
+        };
         let section = Section {
             name: &name,
             table,
             environment: context.environment,
+            of_commands: CommandEnvironment {
+                added: &command_variables,
+                secret: context.secret_variables,
+            },
             is_for_login: context.is_for_login,
         };
         let provider = provider.ok_or_else(|| {
@@ -131,6 +145,17 @@ pub(super) fn refuse_exposed_secrets(source: &Table<'_>) -> Result<(), ConfigErr
         Some(key) => source.file().refuse_exposed(key),
         None => Ok(()),
     }
+}
+
+/// Returns the environment variables that hold a secret of `source`, whatever its provider.
+pub(super) fn secret_variables(source: &Table<'_>) -> impl Iterator<Item = String> {
+    let variables = source.keys().filter(|key| is_variable_key(key)).filter_map(|key| match source
+        .entry(key)
+    {
+        Some((_, DeValue::String(name))) => Some(name.to_string()),
+        _ => None,
+    });
+    variables.collect::<Vec<_>>().into_iter()
 }
 
 /// Providers usually keep recordings for 30 to 365 days, so two years miss few. A provider that

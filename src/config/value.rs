@@ -205,6 +205,21 @@ pub(super) fn identifier(text: String) -> Result<String, ValueProblem> {
     Ok(text)
 }
 
+/// Checks names of environment variables.
+pub(super) fn variable_names(names: Vec<String>) -> Result<Vec<String>, ValueProblem> {
+    const HINT: &str = "Write names of environment variables such as \"VAULT_ADDR\".";
+    unique(names, HINT, |name| {
+        if name.contains(['=', '\0']) || name.contains(char::is_whitespace) {
+            return Err(ValueProblem::Malformed {
+                value: name,
+                expected: "the name of a variable",
+                hint: Some(HINT),
+            });
+        }
+        Ok(name)
+    })
+}
+
 /// Checks each item of a list with `check` and drops duplicates. `hint` says what to write instead
 /// of an empty item.
 pub(super) fn unique(

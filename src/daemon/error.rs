@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 
+use super::log_file::LogFileError;
 use super::mountpoint::MountpointError;
 use crate::cache::disk::DiskError;
 use crate::catalog::CatalogDatabaseError;
@@ -32,7 +33,7 @@ pub enum DaemonError {
     Log {
         /// The file or the directory.
         path: PathBuf,
-        source: std::io::Error,
+        source: LogFileError,
     },
     #[error("cannot {action}")]
     System { action: &'static str, source: std::io::Error },
@@ -49,6 +50,10 @@ impl Diagnostic for DaemonError {
             Self::Catalog(error) => error.kind(),
             Self::Disk(error) => error.kind(),
             Self::Http(error) => error.kind(),
+            Self::Log {
+                source: LogFileError::ForeignLink { .. } | LogFileError::ForeignFile { .. },
+                ..
+            } => ErrorKind::Configuration,
             Self::Log { .. } | Self::System { .. } => ErrorKind::System,
             Self::Interrupted => ErrorKind::Interrupted,
         }

@@ -1,7 +1,8 @@
 //! The destination of log lines: standard error in the foreground, a file in the background.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::Permissions;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use tracing::level_filters::LevelFilter;
@@ -11,7 +12,10 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::error::DaemonError;
+use super::log_file::{self, LogFileError};
 use crate::fuse::UNWANTED_REPLIES;
+use crate::model::printable_line;
+use crate::ownership;
 
 /// Daily log files to keep. A week covers an error of the last weekend, and bounds the disk space
 /// of a mount that logs warnings all day.
@@ -32,23 +36,22 @@ pub fn start(level: LevelFilter, destination: &LogDestination<'_>) -> Result<(),
     match destination {
         LogDestination::StandardError => install(level, std::io::stderr),
         LogDestination::File(path) => {
-            let file = OpenOptions::new()
-                .create(true)
-                .append(true)
-                .mode(0o600)
-                // A named pipe without a reader must fail; without this flag `open` blocks.
-                .custom_flags(libc::O_NONBLOCK)
-                .open(path)
+            let file = log_file::open(path)
                 .map_err(|source| DaemonError::Log { path: path.to_path_buf(), source })?;
             install(level, std::sync::Mutex::new(file));
         }
         LogDestination::DailyFiles(directory) => {
-            let failed = |source| DaemonError::Log { path: directory.to_path_buf(), source };
+            let failed = |source: io::Error| DaemonError::Log {
+                path: directory.to_path_buf(),
+                source: source.into(),
+            };
             std::fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
                 .create(directory)
                 .map_err(failed)?;
+            make_private(directory)
+                .map_err(|source| DaemonError::Log { path: directory.to_path_buf(), source })?;
             let files = tracing_appender::rolling::Builder::new()
                 .rotation(tracing_appender::rolling::Rotation::DAILY)
                 .filename_prefix("meetfs")
@@ -62,6 +65,19 @@ pub fn start(level: LevelFilter, destination: &LogDestination<'_>) -> Result<(),
     Ok(())
 }
 
+/// Keeps other users from placing links and files in the directory of the daily logs.
+fn make_private(directory: &Path) -> Result<(), LogFileError> {
+    let metadata = directory.metadata()?;
+    if !ownership::is_owned(&metadata) {
+        let (path, owner) = (directory.to_path_buf(), metadata.uid());
+        return Err(LogFileError::ForeignFile { path, owner });
+    }
+    if metadata.mode() & 0o022 != 0 {
+        std::fs::set_permissions(directory, Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
 /// The level applies to meetfs alone: at finer levels the HTTP libraries log URLs, and a URL can be
 /// a credential.
 fn install(level: LevelFilter, writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static) {
@@ -69,8 +85,54 @@ fn install(level: LevelFilter, writer: impl for<'w> MakeWriter<'w> + Send + Sync
         .with_default(LevelFilter::ERROR)
         .with_target("meetfs", level)
         .with_target(UNWANTED_REPLIES, LevelFilter::OFF);
-    let lines =
-        tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(writer);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_ansi(false)
+        .with_target(false)
+        .with_writer(PrintableLines(writer));
     // A second call in one process (tests) keeps the first subscriber.
     let _ = tracing_subscriber::registry().with(lines).with(filter).try_init();
+}
+
+/// Writes each event as one printable line: topics, names and messages of servers must neither
+/// drive a terminal nor look like another event.
+struct PrintableLines<M>(M);
+
+impl<'w, M: MakeWriter<'w>> MakeWriter<'w> for PrintableLines<M> {
+    type Writer = LineWriter<M::Writer>;
+
+    fn make_writer(&'w self) -> Self::Writer {
+        LineWriter(self.0.make_writer())
+    }
+}
+
+/// Receives one event per call, as the subscriber formats it.
+struct LineWriter<W>(W);
+
+impl<W: Write> Write for LineWriter<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let line = String::from_utf8_lossy(event);
+        let line = line.strip_suffix('\n').unwrap_or(&line);
+        let mut printable = printable_line(line).into_owned();
+        printable.push('\n');
+        self.0.write_all(printable.as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn event_is_one_printable_line() {
+        let mut log = Vec::new();
+        let event = "INFO listed \u{1b}[2J\u{202e}x\nERROR forged\n";
+        LineWriter(&mut log).write_all(event.as_bytes()).unwrap();
+        let expected = "INFO listed \u{fffd}[2J\u{fffd}x\u{fffd}ERROR forged\n";
+        assert_eq!(String::from_utf8(log).unwrap(), expected);
+    }
 }

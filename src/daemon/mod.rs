@@ -14,6 +14,7 @@ pub mod control;
 pub mod demo;
 pub mod error;
 pub(crate) mod fuse_connection;
+pub mod log_file;
 pub mod logging;
 pub(crate) mod malloc;
 pub(crate) mod mount_table;

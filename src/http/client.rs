@@ -27,9 +27,9 @@ use super::transfer::Transfer;
 use crate::model::SecretUrl;
 
 /// Maximum length of the body of an API reply. A page of 300 meetings with a dozen files each has
-/// less than 3 MiB. A body near this limit is an error of the server or an attack that tries to use
-/// up memory.
-const MAX_REPLY_LENGTH: usize = 32 * 1024 * 1024;
+/// less than 3 MiB, and a meeting with 10,000 files less than 8 MiB. A body near this limit is an
+/// error of the server or an attack that tries to use up memory. Several replies can be in flight.
+const MAX_REPLY_LENGTH: usize = 16 * 1024 * 1024;
 
 /// Timeout for opening a connection, including TLS. It takes two to three seconds on a slow mobile
 /// line, and a lost first packet adds one to three seconds.
@@ -77,7 +77,7 @@ enum Encoding {
 pub struct ApiReply {
     pub status: u16,
     pub headers: HeaderMap,
-    /// The body, at most 32 MiB.
+    /// The body, at most 16 MiB.
     pub body: Vec<u8>,
 }
 

@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::details::Details;
 use super::meeting::Meeting;
+use super::printable::printable_json;
 use super::shared_text::SharedText;
 
 /// The text of `meeting.json`, rendered on demand.
@@ -56,7 +57,7 @@ impl Document {
             object.push_str(&format!("{comma}{}:{value}", serde_json::Value::from(name)));
         }
         object.push('}');
-        let mut text = indented(&object);
+        let mut text = indented(&printable_json(&object));
         text.push(b'\n');
         text.into()
     }
@@ -175,6 +176,15 @@ mod tests {
                     \"empty\": [],\n  \"expires\": \"2026-11-01T00:00:00Z\",\n  \"dept\": \"sales\"\n}\n";
         assert_eq!(String::from_utf8_lossy(&document.text()), text);
         assert_eq!(document.length(), text.len() as u64);
+    }
+
+    #[test]
+    fn text_is_printable_and_keeps_its_values() {
+        let topic = "a\u{202e}b\u{9b}2J\u{e0001}\u{1b}";
+        let text = document(json!({ "topic": topic }), None, None).text();
+        let escaped = "{\n  \"topic\": \"a\\u202eb\\u009b2J\\udb40\\udc01\\u001b\"\n}\n";
+        assert_eq!(String::from_utf8_lossy(&text), escaped);
+        assert_eq!(serde_json::from_slice::<Value>(&text).unwrap()["topic"], topic);
     }
 
     #[test]

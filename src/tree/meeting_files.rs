@@ -11,7 +11,7 @@ use super::directory_names::{AssignedName, DirectoryNames, NameRequest};
 use super::named_file::NamedFile;
 use super::node::Content;
 use super::tracks;
-use crate::model::{Availability, FileKey, MeetingContents, RecordingFile, Role};
+use crate::model::{Availability, FileKey, MeetingContents, RecordingFile, Role, printable_text};
 
 /// The name of the file with the metadata of the meeting. No recording file can have it.
 pub(super) const DOCUMENT_NAME: &str = "meeting.json";
@@ -147,7 +147,7 @@ fn content(file: &RecordingFile, contents: &MeetingContents) -> Option<Content> 
     match &file.availability {
         Availability::Processing | Availability::Absent => None,
         Availability::Unavailable(reason) => {
-            let text = Bytes::from(format!("{}\n", reason.trim_end()));
+            let text = Bytes::from(format!("{}\n", printable_text(reason.trim_end())));
             Some(Content::Note { text, declared_size: file.declared_size })
         }
         Availability::Ready => {

@@ -10,6 +10,7 @@
 //! | control characters (C0, DEL, C1) | nothing | NUL ends a name; others drive terminals |
 //! | U+061C, U+200E–F, U+202A–E, U+2066–9 | nothing | direction: `gpj.exe` looks like `exe.jpg` |
 //! | U+00AD, U+180E, U+200B, U+2060–F, U+FEFF | nothing | invisible: names would look the same |
+//! | tags U+E0000–E007F, U+FFF9–FFFB | nothing | invisible: they hide text |
 //! | U+200C–D (joiners) | kept between non-ASCII characters | emoji, Persian, Indic scripts |
 //! | `:` before white space or at the end | nothing | `plan: summer` reads `plan summer` |
 //! | `:` elsewhere, and `\` | `-` | `10:30` reads `10-30` |
@@ -102,6 +103,7 @@ fn visible(character: char) -> Option<char> {
         control if control.is_control() => None,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' => None,
         '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => None,
+        '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' => None,
         other => Some(other),
     }
 }
@@ -177,6 +179,7 @@ pub(super) mod tests {
             ("a\0b\u{1b}[31mc\u{7f}d\u{9b}e", "ab[31mcde"),
             ("report \u{202e}gpj.exe\u{202c} \u{2066}x\u{2069}", "report gpj.exe x"),
             ("\u{feff}bom\u{2060}\u{ad}s", "boms"),
+            ("plan\u{e0001}\u{e0041}\u{e007f} \u{fff9}x\u{fffb}", "plan x"),
             ("10:30", "10-30"),
             ("a: b:c :", "a b-c"),
             (r#"a\b*c?d"e<f>g|h"#, "a-b＊c？d'e‹f›g¦h"),
@@ -234,6 +237,7 @@ pub(super) mod tests {
             "\u{202e}",
             "\u{2069}",
             "\u{feff}",
+            "\u{e0041}",
             "\u{212b}",
             "\u{37e}",
             "\u{1100}",

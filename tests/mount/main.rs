@@ -19,6 +19,7 @@ mod failing_files;
 mod faults;
 mod help;
 mod host_down;
+mod hostile_listing;
 mod keep_deleted;
 mod large_archives;
 mod lifecycle;

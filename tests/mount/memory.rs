@@ -19,7 +19,7 @@ const LENGTH: u64 = 300_000_000;
 const READ_TIMEOUT: Duration = Duration::from_secs(240);
 
 /// Returns the peak resident memory of a process, in bytes (proc_pid_status(5)).
-fn peak_memory(process: u32) -> u64 {
+pub(crate) fn peak_memory(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a status");
     let line =
         status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a high-water mark");

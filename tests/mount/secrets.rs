@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::{COMMAND_TIMEOUT, Rig, run, text};
+use crate::support::{COMMAND_TIMEOUT, Rig, run, started_by, text};
 use meetfs::demo_cloud::{
     Archive, DemoCloudOptions, DownloadHeader, Effect, FaultPlan, Request, RetryAfter, Server,
     Trigger,
@@ -348,4 +348,59 @@ fn redirect_to_another_host_sends_no_credential() {
             assert!(!head.contains("referer"), "{head}");
         }
     }
+}
+
+#[test]
+fn command_of_a_secret_sees_no_other_secret() {
+    let rig = Rig::new(demo(DownloadHeader::default()))
+        .with_source("command_variables = [\"FOR_COMMAND\"]");
+    let seen = rig.directory.path().join("seen");
+    let secret = rig.cloud.credentials().client_secret;
+    let own = format!("client_secret = \"{secret}\"");
+    let command =
+        format!("client_secret_command = \"env > {}; printf '{secret}'\"", seen.display());
+    let other = "[source.other]\nprovider = \"webex\"\ntoken_env = \"AWS_OTHER\"\n";
+    rig.write_config(&format!("{}{other}", rig.config().replace(&own, &command)));
+    let output = run(
+        rig.mount_command()
+            .args(["--source", "acme"])
+            .env("AWS_OTHER", "other-s3cret")
+            .env("WEBEX_TOKEN", "unnamed-s3cret")
+            .env("FOR_COMMAND", "wanted")
+            .env("LC_TIME", "C"),
+        COMMAND_TIMEOUT,
+    );
+    assert!(output.status.success(), "{}", text(&output));
+    let environment = std::fs::read_to_string(&seen).expect("an environment");
+    assert!(!environment.contains("s3cret"), "{environment}");
+    for variable in ["PATH=", "FOR_COMMAND=wanted", "LC_TIME=C"] {
+        assert!(environment.contains(variable), "{environment}");
+    }
+    rig.unmount();
+}
+
+#[test]
+fn memory_of_a_command_is_not_readable() {
+    let rig = Rig::new(demo(DownloadHeader::default()));
+    let seen = rig.directory.path().join("seen");
+    let secret = rig.cloud.credentials().client_secret;
+    let own = format!("client_secret = \"{secret}\"");
+    // A process of the same user reads the environment of another if it can trace it (proc(5)).
+    let command = format!(
+        "client_secret_command = \"wc -c /proc/self/environ /proc/$PPID/environ > {} 2>&1; echo x\"",
+        seen.display()
+    );
+    rig.write_config(&rig.config().replace(&own, &command));
+    let user = "65534";
+    for path in [rig.directory.path(), &rig.config_path()] {
+        std::os::unix::fs::chown(path, Some(65534), Some(65534)).expect("an owner");
+    }
+    let mut doctor = rig.meetfs();
+    doctor.arg("doctor").arg("--config").arg(rig.config_path());
+    let doctor =
+        &mut started_by(&["setpriv", "--reuid", user, "--regid", user, "--clear-groups"], &doctor);
+    let output = run(doctor.env("HOME", rig.directory.path()).env("LC_ALL", "C"), COMMAND_TIMEOUT);
+    let seen = std::fs::read_to_string(&seen).unwrap_or_default();
+    assert!(seen.contains("/self/environ\n"), "{seen} {}", text(&output));
+    assert!(seen.contains("Permission denied"), "{seen}");
 }

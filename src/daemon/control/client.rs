@@ -3,8 +3,9 @@
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::net::sockopt::socket_peercred;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::error::ControlError;
@@ -29,7 +30,7 @@ const MAX_ATTEMPTS: u32 = 20;
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// Limit on a reply in bytes: about a million expiring files.
-const MAX_REPLY_LENGTH: u64 = 256 * 1024 * 1024;
+const MAX_REPLY_LENGTH: usize = 256 * 1024 * 1024;
 
 /// A mountpoint and the expiring files below it.
 pub(crate) type ExpiringFiles = (PathBuf, Vec<ExpiringFile>);
@@ -196,20 +197,72 @@ fn send_once<T: DeserializeOwned>(socket: &Path, request: Request) -> std::io::R
         send_once::<IgnoredAny>(socket, Request::Status)?;
     }
     let mut stream = UnixStream::connect(socket)?;
+    check_peer(&stream)?;
     let timeout = match request {
         Request::Status | Request::Expiring => STATUS_TIMEOUT,
         Request::Refresh => REFRESH_TIMEOUT,
     };
-    stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(STATUS_TIMEOUT))?;
     stream.write_all(format!("{}\n", request.word()).as_bytes())?;
-    let mut reply = Vec::new();
-    stream.take(MAX_REPLY_LENGTH).read_to_end(&mut reply).map_err(|error| match error.kind() {
-        ErrorKind::WouldBlock => ErrorKind::TimedOut.into(),
-        _ => error,
-    })?;
+    let reply = read_reply(&stream, timeout)?;
     if reply.is_empty() {
         return Err(ErrorKind::ResourceBusy.into());
     }
     serde_json::from_slice(&reply).map_err(std::io::Error::other)
+}
+
+/// Refuses a socket that another user serves: its reply could say anything. Root asks the daemons
+/// of other users, too.
+fn check_peer(stream: &UnixStream) -> std::io::Result<()> {
+    let (own, peer) = (nix::unistd::geteuid().as_raw(), socket_peercred(stream)?.uid.as_raw());
+    if own == 0 || peer == own || peer == 0 {
+        return Ok(());
+    }
+    Err(std::io::Error::other(format!("another user (uid {peer}) serves its socket")))
+}
+
+/// Reads a reply within the timeout, however slowly its parts arrive.
+fn read_reply(mut stream: &UnixStream, timeout: Duration) -> std::io::Result<Vec<u8>> {
+    let deadline = Instant::now() + timeout;
+    let (mut reply, mut part) = (Vec::new(), vec![0; 64 * 1024]);
+    loop {
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        if remaining.is_zero() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(remaining))?;
+        match stream.read(&mut part) {
+            Ok(0) => return Ok(reply),
+            Ok(count) => reply.extend_from_slice(part.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            Err(error) => return Err(error),
+        }
+        if reply.len() > MAX_REPLY_LENGTH {
+            return Err(std::io::Error::other("its reply is too long"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_reply_ends_at_the_timeout() {
+        let (client, mut server) = UnixStream::pair().unwrap();
+        let writer = std::thread::spawn(move || {
+            while server.write_all(b"[").is_ok() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let began = Instant::now();
+        let error = read_reply(&client, Duration::from_millis(200)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!(began.elapsed() < Duration::from_secs(10));
+        drop(client);
+        writer.join().unwrap();
+    }
 }

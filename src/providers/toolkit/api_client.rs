@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::backoff::{Backoff, BackoffRemaining};
-use super::json_repair;
+use super::json_repair::{self, UnreadableObject};
 use super::token::{Token, Tokens};
 use crate::http::error::origin;
 use crate::http::{ApiReply, ApiRequest, Client, HttpError, Priority, RateLimiter, retry};
@@ -224,17 +224,21 @@ fn read<R: ApiRefusal>(
     address: &SecretUrl,
     token: &Token,
 ) -> Result<JsonReply, ApiError<R>> {
-    let object = json_repair::object(&reply.body);
-    if let Some(refusal) = R::of_reply(&reply, object.as_ref(), token.secret()) {
+    let object = json_repair::read(&reply.body);
+    if let Some(refusal) = R::of_reply(&reply, object.as_ref().ok(), token.secret()) {
         return Err(ApiError::Refused(refusal));
     }
     reply.body = Vec::new();
+    let host = origin(address);
     match object {
-        Some(object) => Ok(JsonReply { object, reply }),
-        None => {
-            let message =
-                format!("{} returned something that is not a JSON object", origin(address));
+        Ok(object) => Ok(JsonReply { object, reply }),
+        Err(UnreadableObject::NotAnObject) => {
+            let message = format!("{host} returned something that is not a JSON object");
             Err(ProviderError::unavailable(message).with_hint("Check api_url.").into())
+        }
+        Err(UnreadableObject::TooLarge) => {
+            let message = format!("{host} sent a reply that is too large to be read");
+            Err(ProviderError::unavailable(message).into())
         }
     }
 }

@@ -1,50 +1,270 @@
-//! Reads JSON with an error in one place.
+//! Reads the JSON object of a reply, with an error in one place and within bounds.
 //!
 //! A topic that was cut in the middle of an emoji ends in half a surrogate pair, and a name in an
 //! old encoding is not UTF-8. With a strict parser, one such meeting would hide three hundred
-//! others.
+//! others. So the elements of a list are read one by one.
+//!
+//! A parsed value takes up to forty times the memory of its text. The memory is estimated before
+//! anything is built, so a reply cannot exhaust it.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use thiserror::Error;
+
+/// Upper bound for the memory of one reply, as estimated here. A page of 300 meetings with a dozen
+/// files each takes 12 MiB, and a meeting with 10,000 files 30 MiB.
+const MAX_MEMORY: usize = 96 * 1024 * 1024;
+
+/// Upper bound for the elements of one list. The providers send 300 at most; a meeting may have
+/// thousands of files.
+const MAX_ELEMENTS: usize = 20_000;
+
+/// Upper bound for the fields of the object. The replies of the providers have a few dozen.
+const MAX_FIELDS: usize = 10_000;
+
+/// Memory of an element, with the spare capacity of its list.
+const ELEMENT_MEMORY: usize = 100;
+
+/// Memory of a field besides its name and value, with the spare capacity of its object.
+const FIELD_MEMORY: usize = 180;
+
+/// Memory of an object with one field, besides the field.
+const OBJECT_MEMORY: usize = 320;
+
+/// Memory of a text besides its bytes.
+const TEXT_MEMORY: usize = 24;
+
+/// Why a reply has no object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(crate) enum UnreadableObject {
+    #[error("is not a JSON object")]
+    NotAnObject,
+    #[error("is too large to be read")]
+    TooLarge,
+}
 
 /// Returns the object in `bytes`. If it is not valid JSON, an unreadable element of a list at the
-/// top level is null.
+/// top level is null. Returns `None` without an object within the bounds.
 pub(crate) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
+    read(bytes).ok()
+}
+
+/// As [`object`].
+///
+/// # Errors
+/// See [`UnreadableObject`].
+pub(crate) fn read(bytes: &[u8]) -> Result<Map<String, Value>, UnreadableObject> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF".as_slice()).unwrap_or(bytes);
-    if let Ok(value) = serde_json::from_slice(bytes) {
-        return match value {
-            Value::Object(object) => Some(object),
-            _ => None,
-        };
-    }
-    let text = without_control_characters(String::from_utf8_lossy(bytes));
-    let fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(&text).ok()?;
-    Some(fields.into_iter().map(|(name, raw)| (name, field(&raw))).collect())
-}
-
-fn field(raw: &RawValue) -> Value {
-    match serde_json::from_str::<Vec<Box<RawValue>>>(raw.get()) {
-        Ok(elements) => elements.iter().map(|element| element_of(element)).collect(),
-        Err(_no_list) => element_of(raw),
+    let text = String::from_utf8_lossy(bytes);
+    match read_text(&text) {
+        Err(UnreadableObject::NotAnObject) => match without_control_characters(&text) {
+            Some(repaired) => read_text(&repaired),
+            None => Err(UnreadableObject::NotAnObject),
+        },
+        done => done,
     }
 }
 
-fn element_of(raw: &RawValue) -> Value {
-    let read = serde_json::from_str(raw.get());
-    read.or_else(|_| serde_json::from_str(&without_half_pairs(raw.get()))).unwrap_or(Value::Null)
+fn read_text(text: &str) -> Result<Map<String, Value>, UnreadableObject> {
+    let mut budget = Budget::default();
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let object = Object(&mut budget).deserialize(&mut deserializer);
+    match object.and_then(|object| deserializer.end().map(|()| object)) {
+        Ok(object) => Ok(object),
+        Err(_) if budget.is_exceeded => Err(UnreadableObject::TooLarge),
+        Err(_) => Err(UnreadableObject::NotAnObject),
+    }
 }
 
-/// Replaces raw control characters, which strings must not contain, by spaces.
-fn without_control_characters(text: Cow<'_, str>) -> Cow<'_, str> {
-    if !text.chars().any(|character| character.is_ascii_control()) {
-        return text;
+/// The memory that is left for one reply.
+struct Budget {
+    remaining: usize,
+    is_exceeded: bool,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { remaining: MAX_MEMORY, is_exceeded: false }
     }
-    text.chars()
-        .map(|character| if character.is_ascii_control() { ' ' } else { character })
-        .collect()
+}
+
+impl Budget {
+    fn charge<E: serde::de::Error>(&mut self, bytes: usize) -> Result<(), E> {
+        match self.remaining.checked_sub(bytes) {
+            Some(remaining) => self.remaining = remaining,
+            None => self.is_exceeded = true,
+        }
+        self.check()
+    }
+
+    fn refuse_if<E: serde::de::Error>(&mut self, is_exceeded: bool) -> Result<(), E> {
+        self.is_exceeded |= is_exceeded;
+        self.check()
+    }
+
+    fn check<E: serde::de::Error>(&self) -> Result<(), E> {
+        if self.is_exceeded { Err(E::custom(UnreadableObject::TooLarge)) } else { Ok(()) }
+    }
+}
+
+/// Reads the object at the top level.
+struct Object<'b>(&'b mut Budget);
+
+impl<'de> DeserializeSeed<'de> for Object<'_> {
+    type Value = Map<String, Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Object<'_> {
+    type Value = Map<String, Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
+        let Self(budget) = self;
+        let mut object = Map::new();
+        while let Some((name, raw)) = fields.next_entry::<String, &RawValue>()? {
+            budget.charge(FIELD_MEMORY + TEXT_MEMORY + name.len())?;
+            budget.refuse_if(object.len() == MAX_FIELDS)?;
+            let value = if raw.get().starts_with('[') {
+                let mut deserializer = serde_json::Deserializer::from_str(raw.get());
+                let elements = List(&mut *budget).deserialize(&mut deserializer);
+                Value::Array(elements.map_err(A::Error::custom)?)
+            } else {
+                element(raw, budget).map_err(A::Error::custom)?
+            };
+            object.insert(name, value);
+        }
+        Ok(object)
+    }
+}
+
+/// Reads a list at the top level.
+struct List<'b>(&'b mut Budget);
+
+impl<'de> DeserializeSeed<'de> for List<'_> {
+    type Value = Vec<Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for List<'_> {
+    type Value = Vec<Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
+        let Self(budget) = self;
+        let mut list = Vec::new();
+        while let Some(raw) = elements.next_element::<&RawValue>()? {
+            budget.charge(ELEMENT_MEMORY)?;
+            budget.refuse_if(list.len() == MAX_ELEMENTS)?;
+            list.push(element(raw, budget).map_err(A::Error::custom)?);
+        }
+        Ok(list)
+    }
+}
+
+/// Returns a value; null if it cannot be read.
+///
+/// # Errors
+/// The budget is exceeded.
+fn element(raw: &RawValue, budget: &mut Budget) -> Result<Value, serde_json::Error> {
+    if let Ok(value) = value(raw.get(), budget) {
+        return Ok(value);
+    }
+    budget.check::<serde_json::Error>()?;
+    let repaired = value(&without_half_pairs(raw.get()), budget);
+    budget.check::<serde_json::Error>()?;
+    Ok(repaired.unwrap_or(Value::Null))
+}
+
+fn value(text: &str, budget: &mut Budget) -> Result<Value, serde_json::Error> {
+    Memory(budget).deserialize(&mut serde_json::Deserializer::from_str(text))?;
+    serde_json::from_str(text)
+}
+
+/// Charges the memory of a value without building it.
+struct Memory<'b>(&'b mut Budget);
+
+impl<'de> DeserializeSeed<'de> for Memory<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Memory<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, _value: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, _value: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, _value: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, _value: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
+        self.0.charge(TEXT_MEMORY + text.len())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        while elements.next_element_seed(Memory(&mut *self.0))?.is_some() {
+            self.0.charge(ELEMENT_MEMORY)?;
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+        let mut is_empty = true;
+        while fields.next_key_seed(Memory(&mut *self.0))?.is_some() {
+            fields.next_value_seed(Memory(&mut *self.0))?;
+            self.0.charge(if is_empty { OBJECT_MEMORY + FIELD_MEMORY } else { FIELD_MEMORY })?;
+            is_empty = false;
+        }
+        Ok(())
+    }
+}
+
+/// Replaces raw control characters, which strings must not contain, by spaces. Returns `None` if
+/// there are none.
+fn without_control_characters(text: &str) -> Option<String> {
+    let has_control_character = text.chars().any(|character| character.is_ascii_control());
+    has_control_character.then(|| {
+        text.chars()
+            .map(|character| if character.is_ascii_control() { ' ' } else { character })
+            .collect()
+    })
 }
 
 /// Replaces escaped lone surrogates (RFC 8259, 8.2) by the replacement character.
@@ -115,6 +335,39 @@ mod tests {
     fn what_is_no_object_is_nothing() {
         for text in ["", "[]", "3", "<html>", "{\"a\":", "{\"a\" 1}"] {
             assert_eq!(object(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn memory_of_an_object_is_bounded() {
+        let many = |element: &str, count: usize| vec![element; count].join(",");
+        let fields: Vec<_> = (0..200_000).map(|number| format!("\"{number}\":0")).collect();
+        for huge in [
+            format!("{{\"meetings\":[{}]}}", many("0", 2_000_000)),
+            format!("{{\"meetings\":[{}]}}", many("{\"uuid\":\"a\"}", 200_000)),
+            format!("{{\"meetings\":[[{}]]}}", many("[]", 2_000_000)),
+            format!("{{\"a\":{{\"b\":[{}]}}}}", many("{\"\":0}", 1_000_000)),
+            format!("{{{}}}", fields.join(",")),
+            // The repair of a broken text is within the same bounds.
+            format!("{{\"x\":\"\\ud800\",\"meetings\":[\n[{}]]}}", many("[]", 2_000_000)),
+            format!("{{\"x\":\"\t\",\"meetings\":[{}]}}", many("{\"a\":\"\t\"}", 200_000)),
+        ] {
+            let start = huge.get(..40).unwrap_or_default();
+            assert_eq!(super::read(huge.as_bytes()), Err(UnreadableObject::TooLarge), "{start}");
+        }
+        let file = r#"{"id":"b3f1","file_type":"MP4","status":"completed","download_url":"https://zoom.us/rec/download/abc"}"#;
+        let meeting = format!("{{\"recording_files\":[{}]}}", many(file, 10_000));
+        assert_eq!(object(meeting.as_bytes()).unwrap()["recording_files"][9_999]["id"], "b3f1");
+    }
+
+    #[test]
+    fn deep_nesting_ends_in_null() {
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            let deep = open.repeat(100_000) + "0" + &close.repeat(100_000);
+            let text = format!(r#"{{"meetings":[{deep},{{"uuid":"b"}}],"other":{deep},"n":1}}"#);
+            let read = read(text.as_bytes());
+            assert_eq!(read["meetings"], json!([null, {"uuid": "b"}]));
+            assert_eq!(read["n"], 1);
         }
     }
 

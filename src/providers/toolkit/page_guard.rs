@@ -1,8 +1,25 @@
-//! Detects a paged list that has no end.
+//! Detects a paged list that has no end, and bounds what a listing keeps in memory.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use thiserror::Error;
+use tokio::time::Instant;
+use xxhash_rust::xxh3::xxh3_128;
+
+/// Maximum of items of one list: five times the recordings of a month in the largest accounts that
+/// Zoom describes. More is a list without an end.
+const MAX_ITEMS: usize = 50_000;
+
+/// Time for all pages of one list. A page takes a second or two, so this is for dozens of pages; a
+/// user waits at a prompt for the first listing.
+const LIST_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Memory for the new items of one listing, windows and users together. Sixty thousand meetings
+/// with half a dozen files each fit in. A larger listing is incomplete; the next one continues,
+/// since what is known by then is not new.
+const MAX_LISTING_MEMORY: usize = 256 * 1024 * 1024;
 
 /// How a list of pages turns out to have no end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -13,6 +30,46 @@ pub(crate) enum EndlessList {
     RepeatedPage,
     #[error("sent one page after another with nothing new on them")]
     BarrenPages,
+    #[error("listed more than {MAX_ITEMS} recordings of one span of days")]
+    TooManyItems,
+    #[error("did not reach the last page within {} s", LIST_TIMEOUT.as_secs())]
+    TooSlow,
+    #[error("listed more than one refresh keeps; the next refresh continues")]
+    TooLarge,
+}
+
+impl EndlessList {
+    /// Whether lists of other days need not be requested, because they would waste as much.
+    pub(crate) fn is_of_whole_list(self) -> bool {
+        match self {
+            Self::TooManyPages | Self::TooManyItems | Self::TooSlow | Self::TooLarge => true,
+            Self::RepeatedPage | Self::BarrenPages => false,
+        }
+    }
+}
+
+/// The memory that is left for the items of one listing.
+#[derive(Debug)]
+pub(crate) struct ListingBudget(AtomicUsize);
+
+impl Default for ListingBudget {
+    fn default() -> Self {
+        Self(AtomicUsize::new(MAX_LISTING_MEMORY))
+    }
+}
+
+impl ListingBudget {
+    /// Takes the memory of the items of a page.
+    ///
+    /// # Errors
+    /// The budget is exceeded, now or before.
+    pub(crate) fn spend(&self, bytes: usize) -> Result<(), EndlessList> {
+        let take = |remaining: usize| Some(remaining.saturating_sub(bytes));
+        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+            Ok(remaining) if remaining > bytes => Ok(()),
+            _ => Err(EndlessList::TooLarge),
+        }
+    }
 }
 
 /// Bounds on one list.
@@ -30,19 +87,35 @@ pub(crate) struct PageGuard {
     limits: PageLimits,
     pages: usize,
     barren: usize,
-    items: HashSet<String>,
-    next_pages: HashSet<String>,
+    /// Hashes: the texts can have any length.
+    items: HashSet<u128>,
+    next_pages: HashSet<u128>,
+    deadline: Instant,
 }
 
 impl PageGuard {
     pub(crate) fn new(limits: PageLimits) -> Self {
-        Self { limits, pages: 0, barren: 0, items: HashSet::new(), next_pages: HashSet::new() }
+        Self {
+            limits,
+            pages: 0,
+            barren: 0,
+            items: HashSet::new(),
+            next_pages: HashSet::new(),
+            deadline: Instant::now() + LIST_TIMEOUT,
+        }
     }
 
     /// Counts a request for a page.
     pub(crate) fn begin_page(&mut self) -> Result<(), EndlessList> {
         if self.pages == self.limits.max_pages {
             return Err(EndlessList::TooManyPages);
+        }
+        if self.items.len() >= MAX_ITEMS {
+            return Err(EndlessList::TooManyItems);
+        }
+        // A single page has a timeout of its own.
+        if self.pages > 0 && Instant::now() >= self.deadline {
+            return Err(EndlessList::TooSlow);
         }
         self.pages += 1;
         Ok(())
@@ -51,13 +124,13 @@ impl PageGuard {
     /// Records the identities of what a page lists. Without it, no page counts as barren.
     pub(crate) fn record_items<'a>(&mut self, items: impl IntoIterator<Item = &'a str>) {
         let known = self.items.len();
-        self.items.extend(items.into_iter().map(str::to_owned));
+        self.items.extend(items.into_iter().map(|item| xxh3_128(item.as_bytes())));
         self.barren = if self.items.len() == known { self.barren + 1 } else { 0 };
     }
 
     /// Checks the next page that the last one names, by its token or URL.
     pub(crate) fn follow(&mut self, next: &str) -> Result<(), EndlessList> {
-        if !self.next_pages.insert(next.to_owned()) {
+        if !self.next_pages.insert(xxh3_128(next.as_bytes())) {
             return Err(EndlessList::RepeatedPage);
         }
         if self.barren >= self.limits.max_barren_pages {
@@ -100,6 +173,42 @@ mod tests {
         assert_eq!(guard.follow("a"), Err(EndlessList::RepeatedPage));
         guard.restart();
         guard.follow("a").unwrap();
+    }
+
+    #[test]
+    fn items_are_bounded() {
+        let mut guard = PageGuard::new(PageLimits { max_pages: 1000, max_barren_pages: 2 });
+        let mut pages = 0_usize;
+        let error = loop {
+            if let Err(error) = guard.begin_page() {
+                break error;
+            }
+            let ids: Vec<_> = (0..300).map(|item| format!("{pages}-{item}")).collect();
+            guard.record_items(ids.iter().map(String::as_str));
+            pages += 1;
+        };
+        assert_eq!((error, pages), (EndlessList::TooManyItems, MAX_ITEMS.div_ceil(300)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_pages_end_the_list() {
+        let mut guard = PageGuard::new(PageLimits { max_pages: 1000, max_barren_pages: 2 });
+        let began = Instant::now();
+        while guard.begin_page().is_ok() {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+        assert_eq!(began.elapsed(), LIST_TIMEOUT);
+        assert_eq!(guard.begin_page(), Err(EndlessList::TooSlow));
+    }
+
+    #[test]
+    fn budget_is_shared_and_stays_spent() {
+        let budget = ListingBudget::default();
+        budget.spend(MAX_LISTING_MEMORY - 10).unwrap();
+        budget.spend(9).unwrap();
+        for bytes in [1, 1, usize::MAX] {
+            assert_eq!(budget.spend(bytes), Err(EndlessList::TooLarge));
+        }
     }
 
     #[test]

@@ -1,27 +1,85 @@
 //! Text of a server in messages of this program.
 
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::model::is_printable;
+
+/// Shortest part of a secret that is recognized. Shorter parts are of no use, and common words have
+/// them.
+const MIN_PART: usize = 8;
+
 /// Returns text of a server that may be printed: one line of bounded length, without `secret`,
-/// which a server may echo, and without anything that looks like a secret.
+/// which a server may echo, encoded or in part, and without anything that looks like a secret.
 pub(crate) fn quotable(words: &str, secret: &SecretString) -> String {
     /// Zoom's longest message names six scopes in 330 characters.
     const MAX_LENGTH: usize = 400;
+    /// Characters that are examined. What is redacted is shorter afterwards.
+    const MAX_EXAMINED: usize = 8 * MAX_LENGTH;
     let secret = secret.expose_secret();
-    let words = if secret.is_empty() { words.to_owned() } else { words.replace(secret, "…") };
+    // Invisible characters go first: a secret with one in its middle reads like the secret.
+    let mut words: String = words
+        .chars()
+        .map(|c| if c.is_whitespace() { ' ' } else { c })
+        .filter(|c| is_visible(*c))
+        .take(MAX_EXAMINED)
+        .collect();
+    let encoded = [
+        secret.to_owned(),
+        utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string(),
+        STANDARD_NO_PAD.encode(secret),
+        URL_SAFE_NO_PAD.encode(secret),
+    ];
+    for form in encoded.iter().filter(|form| !form.is_empty()) {
+        words = without(&words, form);
+    }
     let plain = words.split_inclusive(|c| !is_of_token(c)).map(|word| {
         let end = word.trim_end_matches(|c| !is_of_token(c)).len();
         match word.split_at(end) {
-            (token, rest) if is_like_token(token) => format!("…{rest}"),
+            (token, rest) if is_like_token(token) || has_part_of(token, &encoded) => {
+                format!("…{rest}")
+            }
             _ => word.to_owned(),
         }
     });
-    plain
-        .collect::<String>()
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(MAX_LENGTH)
-        .collect()
+    plain.collect::<String>().chars().take(MAX_LENGTH).collect()
+}
+
+fn is_visible(c: char) -> bool {
+    let is_zero_width = matches!(
+        c,
+        '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2064}' | '\u{feff}'
+    );
+    is_printable(c) && !is_zero_width
+}
+
+/// Replaces a secret in upper and lower case.
+fn without(words: &str, secret: &str) -> String {
+    // Both have as many bytes as before.
+    let (lower, secret) = (words.to_ascii_lowercase(), secret.to_ascii_lowercase());
+    let mut rest = 0;
+    let mut redacted = String::with_capacity(words.len());
+    for (at, _) in lower.match_indices(&secret) {
+        redacted.push_str(words.get(rest..at).unwrap_or_default());
+        redacted.push('…');
+        rest = at + secret.len();
+    }
+    redacted.push_str(words.get(rest..).unwrap_or_default());
+    redacted
+}
+
+/// Whether a word contains a part of a secret.
+fn has_part_of(word: &str, secrets: &[String]) -> bool {
+    word.as_bytes().windows(MIN_PART).any(|part| {
+        secrets.iter().any(|secret| {
+            secret
+                .as_bytes()
+                .windows(MIN_PART)
+                .any(|of_secret| of_secret.eq_ignore_ascii_case(part))
+        })
+    })
 }
 
 /// Returns the message of a server in quotes and parentheses after a space, without its final
@@ -46,6 +104,27 @@ fn is_like_token(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn echoed_secret_is_redacted_in_every_form() {
+        let secret = SecretString::from("Correct-horse/battery");
+        for echo in [
+            "Correct-horse/battery",
+            "correct-horse/BATTERY",
+            "Correct%2Dhorse%2Fbattery",
+            "Q29ycmVjdC1ob3JzZS9iYXR0ZXJ5",
+            "Correct-horse/…",
+            "Correct\u{200b}-horse\u{202e}/battery",
+            "x=Correct-horse/battery&y",
+        ] {
+            let quoted = quotable(&format!("the token {echo} is wrong"), &secret);
+            let lower = quoted.to_lowercase();
+            assert!(!lower.contains("correct") && !lower.contains("q29y"), "{quoted}");
+            assert!(quoted.starts_with("the token ") && quoted.ends_with(" is wrong"), "{quoted}");
+        }
+        let quoted = quotable("wrong:\u{1b}[31m\u{202e}\u{e0041}password\nagain", &secret);
+        assert_eq!(quoted, "wrong:[31mpassword again");
+    }
 
     #[test]
     fn tokens_are_redacted() {

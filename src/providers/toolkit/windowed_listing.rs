@@ -134,8 +134,13 @@ impl<'a> PermanentFailure<'a> {
         if error.is_credential() {
             drop(self.of_credential.set(error.clone()));
         } else if error.is_refusal() {
-            drop(self.of_list.set(error.clone()));
+            self.record_for_list(error);
         }
+    }
+
+    /// Keeps `error`, which every later window of the list would have.
+    pub(crate) fn record_for_list(&self, error: &ProviderError) {
+        drop(self.of_list.set(error.clone()));
     }
 }
 

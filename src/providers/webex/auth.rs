@@ -16,6 +16,7 @@ use crate::providers::oauth::{
     Exchange, RefreshTokenIssuer, SignInService, SignInStore, TokenGrant, TokenLifetimes,
     TokenReply, TokenService, sibling_url,
 };
+use crate::providers::toolkit::json_repair;
 use crate::providers::toolkit::redaction::{in_parentheses, quotable};
 use crate::providers::toolkit::serde_lenient;
 use crate::providers::toolkit::token::Tokens;
@@ -118,7 +119,7 @@ impl TokenService for App {
             priority,
         };
         let reply = self.client.call(&request).await?;
-        let body = serde_json::from_slice::<Value>(&reply.body).unwrap_or_default();
+        let body = json_repair::object(&reply.body).map_or(Value::Null, Value::Object);
         match reply.status {
             200..300 => grant(body).ok_or_else(|| {
                 ProviderError::unavailable("the token service of Webex returned no token")

@@ -14,6 +14,7 @@ use super::refusal;
 use super::wire::{self, Page};
 use crate::model::{DaySpan, Meeting, SourceName};
 use crate::providers::ProviderError;
+use crate::providers::toolkit::page_guard::ListingBudget;
 use crate::providers::toolkit::windowed_listing::{
     Overlap, PermanentFailure, WindowReport, keep_highest, list_windows, windows,
 };
@@ -31,6 +32,9 @@ const WINDOW_CONCURRENCY: usize = 4;
 /// and has taken longer. A recording unseen on complete days counts as deleted, so a failed window
 /// makes too many days incomplete rather than too few.
 const MAX_CREATION_DELAY_DAYS: i64 = 7;
+
+/// Memory of a recording without its metadata.
+const RECORDING_MEMORY: usize = 2048;
 
 /// One list of recordings.
 #[derive(Clone)]
@@ -94,6 +98,11 @@ pub(crate) struct ListedRecording {
 }
 
 impl ListedRecording {
+    /// Returns an estimate of its memory.
+    fn memory(&self) -> usize {
+        RECORDING_MEMORY + self.meeting.metadata.as_str().len()
+    }
+
     /// Ranks two entries of one recording regardless of their order of arrival: the one with more
     /// metadata, and among equal ones an arbitrary but stable choice.
     fn rank(&self) -> impl Ord + use<> {
@@ -119,10 +128,16 @@ pub(crate) async fn list(
     lists: &[RecordingList],
     span: DaySpan,
 ) -> Result<RecordingListing, ProviderError> {
-    let of_credential = OnceLock::new();
+    let (of_credential, budget) = (OnceLock::new(), ListingBudget::default());
     let listers: Vec<_> = lists
         .iter()
-        .map(|list| Lister { api, source, list, failure: PermanentFailure::new(&of_credential) })
+        .map(|list| Lister {
+            api,
+            source,
+            list,
+            budget: &budget,
+            failure: PermanentFailure::new(&of_credential),
+        })
         .collect();
     let mut jobs = Vec::new();
     for window in windows_of(span) {
@@ -189,6 +204,7 @@ struct Lister<'a> {
     api: &'a Api,
     source: &'a SourceName,
     list: &'a RecordingList,
+    budget: &'a ListingBudget,
     failure: PermanentFailure<'a>,
 }
 
@@ -223,7 +239,14 @@ impl Lister<'_> {
         let first = self.api.url(self.list.path, &query)?;
         let mut pages = Pages::new(self.api, self.list.subject(), self.list.scope, first);
         let mut hosts = ListedHosts { requested: self.list.host.as_deref(), first_page: None };
-        while let Some(reply) = pages.next().await? {
+        loop {
+            let next = pages.next().await;
+            if let Err(error) = &next
+                && pages.has_no_end()
+            {
+                self.failure.record_for_list(error);
+            }
+            let Some(reply) = next? else { return Ok(()) };
             let page =
                 Page::read(reply).ok_or_else(|| pages.bad_reply("sent a list without items"))?;
             report.has_page = true;
@@ -240,12 +263,20 @@ impl Lister<'_> {
             })?;
             pages.record_items(page.recordings.iter().map(wire::Recording::id));
             let present = page.recordings.iter().filter(|recording| self.list.contains(recording));
-            report.items.extend(present.map(|recording| ListedRecording {
-                meeting: mapping::meeting(self.source, recording),
-                host: self.list.host_of(recording.host_email.as_deref()),
-            }));
+            let listed: Vec<_> = present
+                .map(|recording| ListedRecording {
+                    meeting: mapping::meeting(self.source, recording),
+                    host: self.list.host_of(recording.host_email.as_deref()),
+                })
+                .collect();
+            let memory = listed.iter().map(ListedRecording::memory).sum();
+            report.items.extend(listed);
+            if let Err(endless) = self.budget.spend(memory) {
+                let error = pages.end(endless);
+                self.failure.record_for_list(&error);
+                return Err(error);
+            }
         }
-        Ok(())
     }
 }
 

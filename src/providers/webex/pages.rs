@@ -10,7 +10,7 @@ use super::api::{Api, ApiError, next_page};
 use super::paging::{self, MAX_PAGE};
 use crate::model::SecretUrl;
 use crate::providers::ProviderError;
-use crate::providers::toolkit::page_guard::{PageGuard, PageLimits};
+use crate::providers::toolkit::page_guard::{EndlessList, PageGuard, PageLimits};
 
 /// Entries per page: the next smaller size after a server timeout. Below ten entries, length is not
 /// the cause.
@@ -34,6 +34,8 @@ pub(crate) struct Pages<'a> {
     page_size: u32,
     smaller: Skip<array::IntoIter<u32, 4>>,
     guard: PageGuard,
+    /// Why the list has no end, once that is known.
+    endless: Option<EndlessList>,
 }
 
 enum NextPage {
@@ -62,6 +64,7 @@ impl<'a> Pages<'a> {
             page_size: MAX_PAGE,
             smaller: PAGE_SIZES.into_iter().skip(1),
             guard: PageGuard::new(LIMITS),
+            endless: None,
         }
     }
 
@@ -78,7 +81,7 @@ impl<'a> Pages<'a> {
                 return Err(self.bad_reply("sent a Link header that cannot be read"));
             }
         };
-        self.guard.begin_page().map_err(|error| self.bad_reply(&error.to_string()))?;
+        self.guard.begin_page().map_err(|error| self.end(error))?;
         loop {
             let page = match self.api.get_page(&url, PAGE_TIMEOUT).await {
                 Err(ApiError::Refused(refusal)) if refusal.is_of_length() => {
@@ -114,6 +117,17 @@ impl<'a> Pages<'a> {
         ProviderError::unavailable(format!("Webex {what} ({})", self.subject))
     }
 
+    /// Returns the error of a list without an end.
+    pub(crate) fn end(&mut self, endless: EndlessList) -> ProviderError {
+        self.endless = Some(endless);
+        self.bad_reply(&endless.to_string())
+    }
+
+    /// Whether lists of other days have no end either.
+    pub(crate) fn has_no_end(&self) -> bool {
+        self.endless.is_some_and(EndlessList::is_of_whole_list)
+    }
+
     fn resolve(&mut self, named: &str) -> Result<SecretUrl, ProviderError> {
         let next = next_page(self.first.expose(), named).map_err(|host| {
             let message = format!(
@@ -126,9 +140,7 @@ impl<'a> Pages<'a> {
             self.bad_reply(&format!("named a next page with another {}", other.0))
         })?;
         let url = paging::repaired(&next, self.page_size);
-        self.guard
-            .follow(url.expose().as_str())
-            .map_err(|error| self.bad_reply(&error.to_string()))?;
+        self.guard.follow(url.expose().as_str()).map_err(|error| self.end(error))?;
         Ok(url)
     }
 }

@@ -23,6 +23,7 @@ use crate::providers::oauth::{
     Exchange, RefreshTokenIssuer, SignInService, SignInStore, TokenGrant, TokenLifetimes,
     TokenReply, TokenService, sibling_url,
 };
+use crate::providers::toolkit::json_repair;
 use crate::providers::toolkit::token::{Token, TokenIssuer, Tokens};
 use crate::providers::zoom_share::ZOOM_HOSTS;
 
@@ -112,7 +113,7 @@ impl TokenEndpoint {
             priority,
         };
         let reply = self.client.call(&request).await?;
-        let body = serde_json::from_slice::<Value>(&reply.body).unwrap_or_default();
+        let body = json_repair::object(&reply.body).map_or(Value::Null, Value::Object);
         match reply.status {
             200..300 => grant(body, self.api_url.as_ref()).ok_or_else(|| {
                 ProviderError::unavailable("Zoom's token service returned no token")

@@ -15,7 +15,7 @@ use super::recording_owner::RecordingOwner;
 use super::wire::{self, Page};
 use crate::model::{Availability, DaySpan, Meeting, MeetingId, SourceName};
 use crate::providers::ProviderError;
-use crate::providers::toolkit::page_guard::PageLimits;
+use crate::providers::toolkit::page_guard::{EndlessList, ListingBudget, PageLimits};
 use crate::providers::toolkit::windowed_listing::{
     Overlap, PermanentFailure, RangeQueue, WindowReport, keep_highest, list_windows, windows,
 };
@@ -26,6 +26,12 @@ const WINDOW_CONCURRENCY: usize = 4;
 
 /// 300,000 meetings in a month, or ten pages without a new one, are a list without an end.
 const PAGE_LIMITS: PageLimits = PageLimits { max_pages: 1000, max_barren_pages: 10 };
+
+/// Memory of a listed meeting that is known, of a new one without metadata and files, and of a
+/// file with its download URL.
+const KNOWN_MEMORY: usize = 128;
+const NEW_MEMORY: usize = 1024;
+const FILE_MEMORY: usize = 640;
 
 /// A listed meeting. In a large archive, most have not changed since the last listing.
 pub(crate) enum ListedEntry {
@@ -40,6 +46,17 @@ impl ListedEntry {
         match self {
             Self::Known { id, .. } => id,
             Self::New(mapped) => &mapped.meeting.id,
+        }
+    }
+
+    /// Returns an estimate of its memory.
+    fn memory(&self) -> usize {
+        match self {
+            Self::Known { .. } => KNOWN_MEMORY,
+            Self::New(mapped) => {
+                let Meeting { metadata, files, .. } = &mapped.meeting;
+                NEW_MEMORY + metadata.as_str().len() + files.len() * FILE_MEMORY
+            }
         }
     }
 
@@ -98,7 +115,7 @@ pub(crate) async fn list(
     span: DaySpan,
     take: &(dyn Fn(MappedMeeting) -> ListedEntry + Sync),
 ) -> Result<ListedMeetings, ProviderError> {
-    let of_credential = OnceLock::new();
+    let (of_credential, budget) = (OnceLock::new(), ListingBudget::default());
     let listers: Vec<_> = owners
         .iter()
         .map(|owner| Lister {
@@ -106,6 +123,7 @@ pub(crate) async fn list(
             source,
             owner,
             take,
+            budget: &budget,
             failure: PermanentFailure::new(&of_credential),
         })
         .collect();
@@ -137,6 +155,7 @@ struct Lister<'a> {
     source: &'a SourceName,
     owner: &'a RecordingOwner,
     take: &'a (dyn Fn(MappedMeeting) -> ListedEntry + Sync),
+    budget: &'a ListingBudget,
     failure: PermanentFailure<'a>,
 }
 
@@ -181,7 +200,13 @@ impl Lister<'_> {
                     break;
                 }
                 Ok(None) => break,
-                Err(error) => return Err(error.about(&subject)),
+                Err(error) => {
+                    let error = error.about(&subject);
+                    if pages.has_no_end() {
+                        self.failure.record_for_list(&error);
+                    }
+                    return Err(error);
+                }
             };
             let page = Page::read(reply.object)
                 .ok_or_else(|| pages.unexpected("sent a listing without meetings"))?;
@@ -195,9 +220,21 @@ impl Lister<'_> {
             pages.record_items(page.meetings.iter().map(wire::Meeting::uuid));
             let meetings =
                 page.meetings.into_iter().map(|entry| mapping::meeting(self.source, entry));
-            report.items.extend(meetings.map(self.take));
+            let meetings: Vec<_> = meetings.map(self.take).collect();
+            let memory = meetings.iter().map(ListedEntry::memory).sum();
+            report.items.extend(meetings);
+            self.budget.spend(memory).map_err(|error| self.endless(error))?;
         }
         Ok(covered.unwrap_or(range))
+    }
+
+    /// Returns the error of a list without an end. After some, other windows would not end either.
+    fn endless(&self, endless: EndlessList) -> ProviderError {
+        let error = self.odd(&endless.to_string());
+        if endless.is_of_whole_list() {
+            self.failure.record_for_list(&error);
+        }
+        error
     }
 
     fn odd(&self, what: &str) -> ProviderError {

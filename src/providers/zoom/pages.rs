@@ -32,6 +32,8 @@ pub(crate) struct Pages<'a> {
     next: NextPage,
     restarts: usize,
     guard: PageGuard,
+    /// Why the list has no end, once that is known.
+    endless: Option<EndlessList>,
 }
 
 enum NextPage {
@@ -57,7 +59,7 @@ impl<'a> Pages<'a> {
     ) -> Self {
         let query = query.into_iter().chain([("page_size", PAGE_SIZE)]).collect();
         let guard = PageGuard::new(limits);
-        Self { api, path, query, subject, next: NextPage::First, restarts: 0, guard }
+        Self { api, path, query, subject, next: NextPage::First, restarts: 0, guard, endless: None }
     }
 
     /// Returns the next page, or `None` after the last.
@@ -111,7 +113,13 @@ impl<'a> Pages<'a> {
         unexpected(&what, self.subject)
     }
 
-    fn endless(&self, error: EndlessList) -> ProviderError {
+    /// Whether lists of other days have no end either.
+    pub(crate) fn has_no_end(&self) -> bool {
+        self.endless.is_some_and(EndlessList::is_of_whole_list)
+    }
+
+    fn endless(&mut self, error: EndlessList) -> ProviderError {
+        self.endless = Some(error);
         unexpected(&error, self.subject)
     }
 }

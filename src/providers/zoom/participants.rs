@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::model::SharedText;
+use crate::model::{SharedText, printable_text};
 use crate::providers::toolkit::serde_lenient;
 
 /// The columns, with Zoom's names ("List past meeting participants"). They never change, because
@@ -19,8 +19,9 @@ const COLUMNS: [&str; 9] = [
     "user_id",
 ];
 
-/// The characters that begin a formula in spreadsheets (OWASP, "CSV Injection").
-const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+/// The characters that begin a formula in spreadsheets (OWASP, "CSV Injection"). Some read the
+/// full-width forms as the others.
+const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
 
 /// Returns the table; `None` without participants.
 pub(crate) fn table(participants: &[Value]) -> Option<SharedText> {
@@ -36,15 +37,17 @@ pub(crate) fn table(participants: &[Value]) -> Option<SharedText> {
     String::from_utf8(table.into_inner().ok()?).ok().map(SharedText::from)
 }
 
-/// Returns a cell that a spreadsheet does not evaluate. Guests choose their names, and one of
-/// `=HYPERLINK(…)` must have no effect.
+/// Returns a printable cell that a spreadsheet does not evaluate. Guests choose their names, and
+/// one of `=HYPERLINK(…)` must have no effect.
 fn cell(value: &Value) -> String {
     let text = match value {
         Value::Bool(flag) => return flag.to_string(),
         other => serde_lenient::as_text(other).unwrap_or_default(),
     };
-    let is_number = text.parse::<f64>().is_ok();
-    if text.starts_with(FORMULA) && !is_number { format!("'{text}") } else { text }
+    let text = printable_text(&text);
+    let is_number =
+        text.ends_with(|last: char| last.is_ascii_digit()) && text.parse::<f64>().is_ok();
+    if text.starts_with(FORMULA) && !is_number { format!("'{text}") } else { text.into_owned() }
 }
 
 #[cfg(test)]
@@ -78,10 +81,29 @@ mod tests {
 
     #[test]
     fn name_is_never_a_formula() {
-        for name in ["=HYPERLINK(\"http://example.org\")", "+1+1", "-2+3", "@SUM(A1)"] {
+        for name in [
+            "=HYPERLINK(\"http://example.org\")",
+            "+1+1",
+            "-2+3",
+            "@SUM(A1)",
+            "-inf",
+            "\u{a0}\t=1+1",
+            "＝1+1",
+            "＋1",
+            "－1",
+            "＠SUM(A1)",
+        ] {
             let line = lines(&[json!({ "name": name })]).pop().unwrap();
             assert!(line.trim_start_matches('"').starts_with('\''), "{line}");
         }
+    }
+
+    #[test]
+    fn cell_is_printable() {
+        let name = "Ana\u{1b}[2J\u{7}\r=1+1\u{202e}\u{e0041}";
+        let line = lines(&[json!({ "name": name })]).pop().unwrap();
+        let expected = "Ana\u{fffd}[2J\u{fffd}\u{fffd}=1+1\u{fffd}\u{fffd},,,,,,,,";
+        assert_eq!(line, expected);
     }
 
     #[test]

@@ -1,0 +1,192 @@
+//! Opens a log file where no other user can direct it elsewhere.
+//!
+//! Input: the path that the user gives. Output: a file of this user or of root, open for appending.
+//! The path is walked one component at a time, so that it cannot change between a check and its
+//! use. A symbolic link is followed if this user or root owns it, as the kernel does with
+//! `protected_symlinks` (proc(5)). Some systems have that switched off.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
+
+/// Links that are followed before the path counts as a loop; the kernel follows as many
+/// (path_resolution(7)).
+const MAX_LINKS: usize = 40;
+
+/// The magic number of procfs. A link there, such as that of `/dev/stderr`, names no path.
+const PROCFS: u64 = 0x9fa0;
+
+/// Why a log is not written.
+#[derive(Debug, thiserror::Error)]
+pub enum LogFileError {
+    #[error("{} is a symbolic link of another user (uid {owner})", path.display())]
+    ForeignLink { path: PathBuf, owner: u32 },
+    #[error("{} belongs to another user (uid {owner})", path.display())]
+    ForeignFile { path: PathBuf, owner: u32 },
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl From<rustix::io::Errno> for LogFileError {
+    fn from(errno: rustix::io::Errno) -> Self {
+        Self::Io(errno.into())
+    }
+}
+
+/// Opens the file for appending, or creates it with mode 0600.
+///
+/// # Errors
+/// Another user owns the file or a link in its path, or the file cannot be opened.
+pub(crate) fn open(path: &Path) -> Result<File, LogFileError> {
+    let Location { directory, name } = locate(path)?;
+    // A named pipe without a reader must fail; without NONBLOCK `open` blocks.
+    let flags =
+        OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let is_of_process = u64::try_from(rustix::fs::fstatfs(&directory)?.f_type) == Ok(PROCFS);
+    let flags = if is_of_process { flags } else { flags | OFlags::NOFOLLOW };
+    let file = rustix::fs::openat(&directory, name.as_os_str(), flags, Mode::RUSR | Mode::WUSR)?;
+    let status = rustix::fs::fstat(&file)?;
+    if !is_trusted(&status) && !is_of_process {
+        return Err(LogFileError::ForeignFile { path: path.into(), owner: status.st_uid });
+    }
+    Ok(file.into())
+}
+
+/// Where a path leads.
+struct Location {
+    directory: OwnedFd,
+    /// Not a link, unless the directory is on procfs.
+    name: OsString,
+}
+
+fn locate(path: &Path) -> Result<Location, LogFileError> {
+    let open = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let root = || rustix::fs::openat(CWD, "/", open, Mode::empty());
+    let mut pending = components(path);
+    let mut directory = rustix::fs::openat(CWD, ".", open, Mode::empty())?;
+    let mut links = 0;
+    loop {
+        let Some(name) = pending.pop_front() else {
+            return Err(io::Error::from(io::ErrorKind::IsADirectory).into());
+        };
+        if name == "/" {
+            directory = root()?;
+            continue;
+        }
+        let is_last = pending.is_empty();
+        let status = match rustix::fs::statat(&directory, &name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(rustix::io::Errno::NOENT) if is_last => return Ok(Location { directory, name }),
+            status => status?,
+        };
+        if FileType::from_raw_mode(status.st_mode) != FileType::Symlink {
+            if is_last {
+                return Ok(Location { directory, name });
+            }
+            directory = rustix::fs::openat(&directory, &name, open, Mode::empty())?;
+            continue;
+        }
+        let is_procfs = u64::try_from(rustix::fs::fstatfs(&directory)?.f_type) == Ok(PROCFS);
+        if is_procfs && is_last {
+            return Ok(Location { directory, name });
+        }
+        // The link itself is opened, so that it is the one that was checked.
+        let link = rustix::fs::openat(&directory, &name, open, Mode::empty())?;
+        let status = rustix::fs::fstat(&link)?;
+        if !is_trusted(&status) && !is_procfs {
+            return Err(LogFileError::ForeignLink { path: path.into(), owner: status.st_uid });
+        }
+        links += 1;
+        if links > MAX_LINKS {
+            return Err(rustix::io::Errno::LOOP.into());
+        }
+        let target = rustix::fs::readlinkat(&link, "", Vec::new())?;
+        let mut target = components(Path::new(OsStr::from_bytes(target.as_bytes())));
+        target.append(&mut pending);
+        pending = target;
+    }
+}
+
+/// Returns the components of a path, the root included.
+fn components(path: &Path) -> VecDeque<OsString> {
+    let components = path.components().filter(|component| *component != Component::CurDir);
+    components.map(|component| component.as_os_str().to_owned()).collect()
+}
+
+/// Whether this user or root owns the file.
+fn is_trusted(status: &Stat) -> bool {
+    status.st_uid == 0 || status.st_uid == nix::unistd::geteuid().as_raw()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+
+    use super::*;
+
+    const OTHER_USER: u32 = 54321;
+
+    fn write_to(path: &Path) -> Result<(), LogFileError> {
+        Ok(open(path)?.write_all(b"line\n")?)
+    }
+
+    #[test]
+    fn own_files_and_links_are_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        write_to(&at("log")).unwrap();
+        assert_eq!(std::fs::metadata(at("log")).unwrap().permissions().mode() & 0o777, 0o600);
+        symlink("log", at("relative")).unwrap();
+        symlink(at("later"), at("absolute")).unwrap();
+        symlink(directory.path(), at("directory")).unwrap();
+        for name in ["relative", "absolute", "directory/log", "./directory/../log"] {
+            let path = match name {
+                "./directory/../log" => at("directory")
+                    .join("../")
+                    .join(directory.path().file_name().unwrap())
+                    .join("log"),
+                name => at(name),
+            };
+            write_to(&path).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(at("log")).unwrap(), "line\n".repeat(4));
+        assert_eq!(std::fs::read_to_string(at("later")).unwrap(), "line\n");
+        symlink("loop", at("loop")).unwrap();
+        for name in ["loop", "log/x", "missing/log", "directory", ""] {
+            assert!(matches!(write_to(&at(name)), Err(LogFileError::Io(_))), "{name}");
+        }
+        write_to(Path::new("/dev/null")).unwrap();
+    }
+
+    #[test]
+    #[ignore = "needs root"]
+    fn files_and_links_of_other_users_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        std::fs::write(at("diary"), "mine").unwrap();
+        std::fs::create_dir(at("inner")).unwrap();
+        symlink(at("diary"), at("link")).unwrap();
+        symlink(at("inner"), at("path")).unwrap();
+        std::fs::write(at("theirs"), "").unwrap();
+        std::fs::set_permissions(at("theirs"), PermissionsExt::from_mode(0o666)).unwrap();
+        for name in ["link", "path", "theirs"] {
+            std::os::unix::fs::lchown(at(name), Some(OTHER_USER), None).unwrap();
+        }
+        for name in ["link", "path/log"] {
+            let error = write_to(&at(name)).unwrap_err();
+            assert!(matches!(error, LogFileError::ForeignLink { owner: OTHER_USER, .. }), "{name}");
+        }
+        let error = write_to(&at("theirs")).unwrap_err();
+        assert!(matches!(error, LogFileError::ForeignFile { owner: OTHER_USER, .. }), "{error}");
+        assert_eq!(std::fs::read_to_string(at("diary")).unwrap(), "mine");
+        assert!(!at("inner/log").exists());
+        chown(at("theirs"), Some(nix::unistd::geteuid().as_raw()), None).unwrap();
+        write_to(&at("theirs")).unwrap();
+    }
+}

@@ -1,0 +1,97 @@
+//! Text from outside that is printed, logged or stored.
+//!
+//! Topics, names, messages of servers and replies of sockets can contain characters that drive a
+//! terminal, change the direction of the text around them, or are invisible. They are replaced
+//! rather than removed, so that a reader sees that something was there.
+
+use std::borrow::Cow;
+
+/// Whether a character shows as itself and has no effect on the text around it.
+///
+/// Not printable are control characters (C0, DEL, C1), line and paragraph separators, the controls
+/// of direction, interlinear annotations and tags (Unicode 16, chapter 23). Joiners and variation
+/// selectors are printable: scripts and emoji need them.
+pub fn is_printable(character: char) -> bool {
+    !(character.is_control()
+        || matches!(
+            character,
+            '\u{61c}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2066}'..='\u{206f}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        ))
+}
+
+/// Returns `text` as one printable line.
+pub fn printable_line(text: &str) -> Cow<'_, str> {
+    replace(text, is_printable)
+}
+
+/// Returns `text` with its line breaks and tabs, and otherwise printable.
+pub fn printable_text(text: &str) -> Cow<'_, str> {
+    replace(text, |character| matches!(character, '\n' | '\t') || is_printable(character))
+}
+
+/// Returns JSON whose texts are printable: other characters are escaped, which changes no value.
+pub fn printable_json(json: &str) -> Cow<'_, str> {
+    let is_kept = |character| matches!(character, '\n' | '\t' | '\r') || is_printable(character);
+    if json.chars().all(is_kept) {
+        return Cow::Borrowed(json);
+    }
+    let mut escaped = String::with_capacity(json.len() + 16);
+    for character in json.chars() {
+        if is_kept(character) {
+            escaped.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                escaped.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+fn replace(text: &str, is_kept: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if text.chars().all(&is_kept) {
+        return Cow::Borrowed(text);
+    }
+    let replaced = text
+        .chars()
+        .map(|character| if is_kept(character) { character } else { char::REPLACEMENT_CHARACTER });
+    Cow::Owned(replaced.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn harmful_characters_are_replaced() {
+        for (text, line) in [
+            ("été 👩\u{200d}👧 ok", "été 👩\u{200d}👧 ok"),
+            ("\u{1b}]0;title\u{7}", "\u{fffd}]0;title\u{fffd}"),
+            ("a\u{202e}exe.gpj\u{202c}", "a\u{fffd}exe.gpj\u{fffd}"),
+            ("a\u{e0001}\u{e0041}b\u{9b}2J\u{7f}", "a\u{fffd}\u{fffd}b\u{fffd}2J\u{fffd}"),
+            ("one\ntwo\u{2028}three", "one\u{fffd}two\u{fffd}three"),
+        ] {
+            assert_eq!(printable_line(text), line, "{text:?}");
+        }
+        assert_eq!(printable_text("one\n\ttwo\r"), "one\n\ttwo\u{fffd}");
+    }
+
+    proptest! {
+        #[test]
+        fn escaped_json_has_the_same_value(text in any::<String>()) {
+            let value = serde_json::Value::from(text);
+            let json = value.to_string();
+            let printable = printable_json(&json);
+            prop_assert!(printable.chars().all(is_printable));
+            prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&printable).unwrap(), value);
+        }
+    }
+}
