@@ -343,6 +343,35 @@ impl Catalog {
         }
     }
 
+    /// Returns a file that is known from the details of its meeting.
+    pub(super) fn file_of_details(&self, id: &FileId) -> Option<RecordingFile> {
+        let sources = self.sources.lock();
+        let details = sources.get(&id.source)?.details.get(&id.meeting)?.as_ref()?;
+        details.files.iter().find(|file| file.id == *id).cloned()
+    }
+
+    /// Records the format of a file that is known from the details of its meeting. Blocks on the
+    /// disk.
+    pub(super) fn record_format(&self, file: &RecordingFile) {
+        let (name, id) = (&file.id.source, &file.id.meeting);
+        let mut sources = self.sources.lock();
+        let Some(source) = sources.get_mut(name) else { return };
+        let Some(Some(known)) = source.details.get_mut(id) else { return };
+        let is_same = |other: &RecordingFile| other.id == file.id && other.version == file.version;
+        let Some(position) = known.files.iter().position(is_same) else { return };
+        if let Some(known) = Arc::make_mut(known).files.get_mut(position) {
+            known.extension = file.extension.clone();
+            known.body = file.body;
+        }
+        let details = Some(known.clone());
+        if let Some(entry) = source.meetings.get_mut(id) {
+            *entry = CatalogEntry::new(entry.listed.clone(), Some(&details));
+        }
+        drop(sources);
+        self.increment_revision();
+        self.database.save_details(name, id, details.as_deref());
+    }
+
     /// Returns whether a file is visible as soon as its size is known.
     pub fn needs_size(&self, file: &RecordingFile) -> bool {
         self.sources.lock().get(&file.id.source).is_some_and(|source| source.needs_size(file))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
@@ -15,13 +16,19 @@ use tokio_util::sync::CancellationToken;
 use super::catalog::Catalog;
 use super::enrichment_task::EnrichmentTask;
 use crate::http::{FetchError, Priority};
-use crate::model::{BodyKind, Details, FileId, MeetingId, Version, line_with_hint};
+use crate::model::{BodyKind, Details, FileId, MeetingId, RecordingFile, Version, line_with_hint};
 use crate::providers::{LeaseEffort, LeaseRequest, Provider, ProviderError};
 
 /// The number of tasks of one source at the same time. Four hide the round trips of a small
 /// archive, leave most connections to reads, and exceed the four calls per second of a free plan
 /// only briefly.
 const MAX_CONCURRENT_TASKS: usize = 4;
+
+/// A byte order mark and `WEBVTT` (W3C WebVTT, section 4.1).
+const WEB_VTT_SIGNATURE_LENGTH: u64 = 9;
+
+/// UTF-8 (Unicode Standard, section 23.8).
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The delay before a failed task is retried. It doubles with each failure up to
 /// [`MAX_RETRY_DELAY`].
@@ -42,6 +49,17 @@ pub trait SizeFinder: Send + Sync {
         version: Version,
         body: BodyKind,
     ) -> Result<u64, FetchError>;
+
+    /// Returns the first bytes, at most `length`, and the length of the file in bytes.
+    ///
+    /// # Errors
+    /// The server did not return them.
+    async fn find_beginning(
+        &self,
+        id: &FileId,
+        version: Version,
+        length: u64,
+    ) -> Result<(Bytes, u64), FetchError>;
 }
 
 /// Completes the catalog of one source.
@@ -163,7 +181,14 @@ impl Worker {
     async fn complete(&self, task: &EnrichmentTask) -> Result<(), EnrichmentError> {
         match task {
             EnrichmentTask::Size(id, version, body) => {
-                let size = self.sizes.find_size(id, *version, *body).await?;
+                let size = match self.catalog.file_of_details(id) {
+                    Some(mut file) if file.may_be_web_vtt() => {
+                        let size = self.find_format(&mut file).await?;
+                        self.record_format(file).await?;
+                        size
+                    }
+                    _ => self.sizes.find_size(id, *version, *body).await?,
+                };
                 self.record_size(id, *version, size).await
             }
             EnrichmentTask::Details(meeting) => self.request_details(meeting).await,
@@ -187,27 +212,65 @@ impl Worker {
         Ok(self.catalog.run_blocking(record).await?)
     }
 
+    /// Finds out from its first bytes whether a transcript is WebVTT. A URL says nothing reliable
+    /// about it, and no player loads WebVTT under another extension. Returns the size.
+    async fn find_format(&self, file: &mut RecordingFile) -> Result<u64, FetchError> {
+        let (bytes, size) =
+            self.sizes.find_beginning(&file.id, file.version, WEB_VTT_SIGNATURE_LENGTH).await?;
+        if bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes).starts_with(b"WEBVTT") {
+            file.set_web_vtt();
+        }
+        Ok(size)
+    }
+
+    async fn record_format(&self, file: RecordingFile) -> Result<(), EnrichmentError> {
+        let record = move |catalog: &Catalog| catalog.record_format(&file);
+        Ok(self.catalog.run_blocking(record).await?)
+    }
+
+    /// Measures a file of new details. A failed measurement gets its own task.
+    async fn examine(
+        &self,
+        file: &mut RecordingFile,
+        known: Option<&Details>,
+    ) -> Result<(), EnrichmentError> {
+        let known = known.and_then(|known| known.files.iter().find(|other| other.id == file.id));
+        if known
+            .is_some_and(|known| known.version == file.version && known.body == BodyKind::WebVtt)
+        {
+            file.set_web_vtt();
+        }
+        let size = if file.may_be_web_vtt() {
+            self.find_format(file).await
+        } else if self.catalog.needs_size(file) {
+            self.sizes.find_size(&file.id, file.version, file.body).await
+        } else {
+            return Ok(());
+        };
+        match size {
+            Ok(size) => self.record_size(&file.id, file.version, size).await,
+            Err(_) => Ok(()),
+        }
+    }
+
     async fn request_details(&self, meeting: &MeetingId) -> Result<(), EnrichmentError> {
         let source = self.provider.source();
         // Before the request: the listing may change in the meantime.
         let request = self.catalog.details_request(source, meeting);
-        let details = match request.known {
+        let known = request.known;
+        let details = match &known {
             Some(known) if request.is_outdated => {
-                self.provider.renew(meeting, &known).await.map(Some)
+                self.provider.renew(meeting, known).await.map(Some)
             }
-            Some(known) => self.provider.complete(meeting, &known).await.map(Some),
+            Some(known) => self.provider.complete(meeting, known).await.map(Some),
             None => self.provider.details(meeting).await,
         };
         let listing_hash = request.listing_hash;
-        let details = details?.map(|details| Details { listing_hash, ..details });
+        let mut details = details?.map(|details| Details { listing_hash, ..details });
         // The download URLs of these files may have come with the details, and they are not stored:
-        // a later measurement could cost the same request again. A failed one gets its own task.
-        for file in details.iter().flat_map(|details| &details.files) {
-            if self.catalog.needs_size(file)
-                && let Ok(size) = self.sizes.find_size(&file.id, file.version, file.body).await
-            {
-                self.record_size(&file.id, file.version, size).await?;
-            }
+        // a later measurement could cost the same request again.
+        for file in details.iter_mut().flat_map(|details| &mut details.files) {
+            self.examine(file, known.as_deref()).await?;
         }
         let (source, meeting) = (source.clone(), meeting.clone());
         let record = move |catalog: &Catalog| catalog.record_details(&source, &meeting, details);

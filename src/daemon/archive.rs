@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::runtime::Handle;
@@ -433,5 +434,14 @@ impl SizeFinder for Sizes {
         body: BodyKind,
     ) -> Result<u64, FetchError> {
         self.0.find_size(id, version, body).await
+    }
+
+    async fn find_beginning(
+        &self,
+        id: &FileId,
+        version: Version,
+        length: u64,
+    ) -> Result<(Bytes, u64), FetchError> {
+        self.0.find_beginning(id, version, length).await
     }
 }

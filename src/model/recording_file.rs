@@ -28,6 +28,19 @@ pub struct RecordingFile {
     pub availability: Availability,
 }
 
+impl RecordingFile {
+    /// Returns whether this is a transcript whose format only its first bytes tell.
+    pub fn may_be_web_vtt(&self) -> bool {
+        matches!(self.role, Role::Transcript | Role::Captions) && self.body == BodyKind::Opaque
+    }
+
+    /// Notes that the body is WebVTT.
+    pub fn set_web_vtt(&mut self) {
+        self.extension = "vtt".into();
+        self.body = BodyKind::WebVtt;
+    }
+}
+
 /// The role of a file in its meeting. It determines the name of the file and which other files
 /// belong to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
 use super::block_loader::BlockLoader;
@@ -171,22 +171,53 @@ impl Engine {
         version: Version,
         body: BodyKind,
     ) -> Result<u64, FetchError> {
-        let mut reply = RangeStream::new(
-            self.client.clone(),
-            self.leases(id, version)?,
-            ByteRange { start: 0, end: 1 },
-            ExpectedFile { total: None, body, validator: None },
-            (TrafficClass::Bulk, Priority::Prefetch),
-            self.deadline,
-        );
+        let mut reply = self.beginning(id, version, body, 1)?;
         match reply.open().await {
             // An empty file has no first byte. The reply that rejects the range contains the size.
             Err(FetchError::WrongTotal { served, .. }) => return Ok(served),
             opened => opened?,
         }
-        reply
-            .total()
-            .ok_or_else(|| FetchError::Failed("the reply does not contain the size".into()))
+        size_of(&reply)
+    }
+
+    /// Requests the first bytes of a file of any format to find out its format and its size.
+    /// Returns up to `length` bytes, and the size.
+    ///
+    /// # Errors
+    /// The server does not answer with the bytes and the size within the deadline.
+    pub async fn find_beginning(
+        &self,
+        id: &FileId,
+        version: Version,
+        length: u64,
+    ) -> Result<(Bytes, u64), FetchError> {
+        let mut reply = self.beginning(id, version, BodyKind::Opaque, length)?;
+        match reply.open().await {
+            Err(FetchError::WrongTotal { served: 0, .. }) => return Ok((Bytes::new(), 0)),
+            opened => opened?,
+        }
+        let mut bytes = BytesMut::new();
+        while let Some(chunk) = reply.chunk().await? {
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok((bytes.freeze(), size_of(&reply)?))
+    }
+
+    fn beginning(
+        &self,
+        id: &FileId,
+        version: Version,
+        body: BodyKind,
+        length: u64,
+    ) -> Result<RangeStream, FetchError> {
+        Ok(RangeStream::new(
+            self.client.clone(),
+            self.leases(id, version)?,
+            ByteRange { start: 0, end: length },
+            ExpectedFile { total: None, body, validator: None },
+            (TrafficClass::Bulk, Priority::Prefetch),
+            self.deadline,
+        ))
     }
 
     /// Returns `length` bytes at `offset` if all of them are in memory, and fills the prefetch
@@ -332,4 +363,9 @@ impl Engine {
         file.content.confirm_size();
         Some(complete)
     }
+}
+
+/// Returns the size of the whole file as a reply has it.
+fn size_of(reply: &RangeStream) -> Result<u64, FetchError> {
+    reply.total().ok_or_else(|| FetchError::Failed("the reply does not contain the size".into()))
 }

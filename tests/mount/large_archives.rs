@@ -172,7 +172,7 @@ fn three_thousand_recordings_are_requested_once() {
     rig.cloud.inject(slow.does(Effect::Latency(Duration::from_millis(400))));
     mount(&rig, &config);
     assert_eq!(count(&rig, "recording.mp4"), RECORDINGS);
-    let known = count(&rig, "recording.txt");
+    let known = count(&rig, "recording.vtt");
     assert!(known < RECORDINGS / 10, "{known} details have arrived already");
     let listings =
         pages(&rig.cloud).into_iter().filter(|page| !page.query.contains("status=deleted"));
@@ -189,7 +189,7 @@ fn three_thousand_recordings_are_requested_once() {
         "the details were complete before the restart"
     );
     mount(&rig, &config);
-    wait_until(PATIENCE, "every size is known", || count(&rig, "recording.txt") == RECORDINGS);
+    wait_until(PATIENCE, "every size is known", || count(&rig, "recording.vtt") == RECORDINGS);
     let requests = detail_requests(&rig);
     let again: Vec<_> = requests.iter().filter(|(_, times)| **times > 1).collect();
     assert_eq!(requests.len(), RECORDINGS);
@@ -201,10 +201,10 @@ fn three_thousand_recordings_are_requested_once() {
     rig.unmount();
     rig.cloud.clear_requests();
     mount(&rig, &config);
-    assert_eq!(count(&rig, "recording.txt"), RECORDINGS);
+    assert_eq!(count(&rig, "recording.vtt"), RECORDINGS);
     wait_until(COMMAND_TIMEOUT, "the last days are listed", || !pages(&rig.cloud).is_empty());
     let ids = opened.map(|index| format!("{index:032x}"));
-    for (file, times) in [("recording.mp4", 1), ("recording.txt", 2)] {
+    for (file, times) in [("recording.mp4", 1), ("recording.vtt", 2)] {
         for index in opened {
             rig.shell(&format!("head -c 100 cisco/*/*' Recording {index}'/{file} > /dev/null"));
         }

@@ -480,7 +480,7 @@ fn refused_webex_recycle_bin_is_explained() {
     wait_for_files(
         &rig,
         "cisco/2*/*Gone",
-        "audio_only.mp3 meeting.json recording.mp4 recording.txt",
+        "audio_only.mp3 meeting.json recording.mp4 recording.vtt",
     );
     assert!(rig.cloud.trash_webex_recording("aa11"));
     refresh_despite_failure(&rig);
@@ -495,9 +495,9 @@ fn refused_webex_recycle_bin_is_explained() {
 fn downloadable_webex_recycle_bin_is_exact() {
     let rig = webex(true);
     mount_webex(&rig, false);
-    let complete = "audio_only.mp3 meeting.json recording.mp4 recording.txt";
+    let complete = "audio_only.mp3 meeting.json recording.mp4 recording.vtt";
     wait_for_files(&rig, "cisco/2*/*Gone", complete);
-    let sums = "cd cisco/*/*Gone && sha256sum recording.mp4 recording.txt audio_only.mp3";
+    let sums = "cd cisco/*/*Gone && sha256sum recording.mp4 recording.vtt audio_only.mp3";
     let before = rig.shell(sums);
     assert!(rig.cloud.trash_webex_recording("aa11"));
     refresh(&rig);

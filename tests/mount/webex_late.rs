@@ -63,7 +63,8 @@ fn refresh(rig: &Rig) {
 
 /// Waits until the transcripts appear, and compares each with that of the cloud.
 fn wait_for_transcripts(rig: &Rig, ids: &[&str]) {
-    let shown = || rig.shell("find cisco -name '*.vtt' | wc -l").trim() == ids.len().to_string();
+    let is_shown = |id: &&str| rig.shell(&format!("ls cisco/*/*' {id}'")).contains("recording.vtt");
+    let shown = || ids.iter().all(|id| is_shown(&id));
     wait_until(COMMAND_TIMEOUT, "the transcripts show", shown);
     for id in ids {
         let Content::Stored(bytes) = spoken(id) else { panic!() };

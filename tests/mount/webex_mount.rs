@@ -8,7 +8,8 @@ use crate::support::webex::{
 };
 use crate::support::{COMMAND_TIMEOUT, Rig, run, text, wait_until};
 use meetfs::demo_cloud::{
-    DemoCloudOptions, Effect, Request, Server, Trigger, WebexArchive, WebexFile, WebexRecording,
+    Content, DemoCloudOptions, Effect, Request, Server, Trigger, WebexArchive, WebexFile,
+    WebexRecording,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -82,7 +83,7 @@ fn copies_of_all_kinds_are_exact() {
             (WebexFile::Video, "uploaded") => "recording.uploaded",
             (WebexFile::Video, _) => "recording.mp4",
             (WebexFile::Audio, _) => "audio_only.mp3",
-            (WebexFile::Transcript, _) => "recording.txt",
+            (WebexFile::Transcript, _) => "recording.vtt",
             (WebexFile::StoredTranscript, _) => "recording.vtt",
         };
         let end = format!("{}/{name}", object.topic);
@@ -203,7 +204,7 @@ fn three_hundred_recordings_cost_one_detail_each() {
         newest_first.iter().all(|path| path[DETAILS.len()..] < *"0000000000000000000000000000000a")
     );
     // The first read of a small file sends no request for details, either.
-    rig.shell("cat cisco/*/*/recording.txt | wc -l");
+    rig.shell("cat cisco/*/*/recording.vtt | wc -l");
     assert_eq!(details(&rig.cloud).len(), 300);
 }
 
@@ -286,4 +287,26 @@ fn token_goes_to_the_api_and_no_log() {
         let shows = kept.stdout.windows(secret.len()).any(|window| window == secret.as_bytes());
         assert!(!shows, "the catalog keeps {secret}");
     }
+}
+
+#[test]
+fn first_bytes_decide_the_name_of_a_transcript() {
+    let with_transcript = |id: &str, text: &'static str| {
+        let mut recording = recording(id, 5);
+        recording.transcript = Some(Content::Stored(text.into()));
+        recording
+    };
+    let recordings = vec![
+        with_transcript("marked", "\u{feff}WEBVTT\n"),
+        with_transcript("timed", "WEBVTT\n\n1\n00:00:01.000 --> 00:00:04.000\nHello.\n"),
+        with_transcript("plain", "Hello.\n"),
+    ];
+    let rig = mounted(webex_cloud(recordings));
+    wait_for_details(&rig, 3);
+    let names = || rig.shell("cd cisco/2* && ls */recording.[tv]* | sed 's/.* //' | sort");
+    let expected = "marked/recording.vtt\nplain/recording.txt\ntimed/recording.vtt\n";
+    assert_eq!(names(), expected);
+    rig.unmount();
+    mount(&rig);
+    assert_eq!(names(), expected);
 }
