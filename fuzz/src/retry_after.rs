@@ -9,7 +9,7 @@ pub fn check(data: &[u8]) {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(now);
         let wait = http::retry_after(&[(b"retry-after", data)], now);
         if let Ok(date) = std::str::from_utf8(data) {
-            doctor::skew(date, now);
+            doctor::clock_offset(date, now);
         }
         assert!(wait.is_none_or(|wait| wait <= Duration::from_secs(2 * 24 * 3600)), "{wait:?}");
     }

@@ -42,15 +42,15 @@ impl MountEntry {
     }
 
     fn parse(line: &str) -> Option<Self> {
-        let (left, right) = line.split_once(" - ")?;
-        let mut left = left.split(' ');
-        let (id, parent) = (left.next()?.parse().ok()?, left.next()?.parse().ok()?);
-        let (major, minor) = left.next()?.split_once(':')?;
+        let (mount_fields, source_fields) = line.split_once(" - ")?;
+        let mut mount_fields = mount_fields.split(' ');
+        let (id, parent) = (mount_fields.next()?.parse().ok()?, mount_fields.next()?.parse().ok()?);
+        let (major, minor) = mount_fields.next()?.split_once(':')?;
         let device = makedev(major.parse().ok()?, minor.parse().ok()?);
-        let (root, mountpoint) = (left.next()?, left.next()?);
-        let mut right = right.split(' ');
-        let (kind, source) = (right.next()?, right.next()?);
-        let options = right.next().unwrap_or_default();
+        let (root, mountpoint) = (mount_fields.next()?, mount_fields.next()?);
+        let mut source_fields = source_fields.split(' ');
+        let (kind, source) = (source_fields.next()?, source_fields.next()?);
+        let options = source_fields.next().unwrap_or_default();
         let owner =
             options.split(',').find_map(|option| option.strip_prefix("user_id=")?.parse().ok());
         Some(Self {
@@ -84,17 +84,18 @@ pub(crate) fn mounted_at(path: &Path) -> std::io::Result<Option<MountEntry>> {
 /// Returns the file system that contains an absolute `path` without symbolic links. Compares names
 /// alone: a system call would fail on a dead mount and block on a hung one.
 pub(crate) fn mounted_around(path: &Path) -> std::io::Result<Option<MountEntry>> {
-    let around = entries()?.into_iter().filter(|entry| path.starts_with(&entry.mountpoint));
+    let containing = entries()?.into_iter().filter(|entry| path.starts_with(&entry.mountpoint));
     // `max_by_key` returns the last of equal entries: the topmost mount at one mountpoint.
-    Ok(around.max_by_key(|entry| entry.mountpoint.components().count()))
+    Ok(containing.max_by_key(|entry| entry.mountpoint.components().count()))
 }
 
 /// Returns the mountpoints whose topmost file system is a meetfs of this user.
 pub(crate) fn meetfs_mounts_of(user: u32) -> std::io::Result<Vec<PathBuf>> {
     let on_top: BTreeMap<_, _> =
         entries()?.into_iter().map(|entry| (entry.mountpoint.clone(), entry)).collect();
-    let ours = on_top.into_values().filter(|entry| entry.is_meetfs() && entry.owner == Some(user));
-    Ok(ours.map(|entry| entry.mountpoint).collect())
+    let own_mounts =
+        on_top.into_values().filter(|entry| entry.is_meetfs() && entry.owner == Some(user));
+    Ok(own_mounts.map(|entry| entry.mountpoint).collect())
 }
 
 /// Returns all entries of this process, in the order in which they were mounted.

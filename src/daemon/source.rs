@@ -74,12 +74,12 @@ impl Source {
         let state = refresher.state.clone();
         let Err(stopped) = tokio::spawn(refresher.run(ended)).await else { return };
         if stopped.is_panic() {
-            let why = ProviderError::unavailable(format!("the refresh task ended: {stopped}"));
+            let error = ProviderError::unavailable(format!("the refresh task ended: {stopped}"));
             state.send_modify(|state| {
                 state.is_running = false;
                 state.is_first_listing_done = true;
                 state.completed_refreshes += 1;
-                state.last_failure = Some((Timestamp::now(), why));
+                state.last_failure = Some((Timestamp::now(), error));
             });
         }
     }

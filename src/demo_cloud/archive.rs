@@ -355,7 +355,7 @@ impl MeetingFile {
         self
     }
 
-    pub fn processing(mut self) -> Self {
+    pub fn with_status_processing(mut self) -> Self {
         self.status = FileStatus::Processing;
         self
     }

@@ -37,7 +37,7 @@ pub struct DemoCloudOptions {
     pub page_cap: u32,
     pub token_ttl: Duration,
     /// Rounded up to the full second.
-    pub link_ttl: Duration,
+    pub signed_url_ttl: Duration,
     /// Delay before the response of any server.
     pub first_byte_latency: Duration,
     /// Body bytes per second on each connection; `None` for no limit.
@@ -49,7 +49,7 @@ pub struct DemoCloudOptions {
     /// Calls per second that Zoom's API answers before it returns 429; `None` for no limit.
     pub zoom_limits: Option<ZoomLimits>,
     pub webex: WebexArchive,
-    pub webex_link_ttl: Duration,
+    pub webex_signed_url_ttl: Duration,
     /// Scopes that Zoom's tokens lack, without `:admin`.
     pub withheld_scopes: Vec<String>,
     /// Whether Zoom and Webex serve recordings in their recycle bins.
@@ -65,14 +65,14 @@ impl Default for DemoCloudOptions {
             rapatin: Vec::new(),
             page_cap: 300,
             token_ttl: Duration::from_secs(3600),
-            link_ttl: Duration::from_secs(3600),
+            signed_url_ttl: Duration::from_secs(3600),
             first_byte_latency: Duration::ZERO,
             bytes_per_second: None,
             faults: Vec::new(),
             zoom_limits: None,
             download_header: DownloadHeader::default(),
             webex: WebexArchive::empty(),
-            webex_link_ttl: Duration::from_secs(3 * 3600),
+            webex_signed_url_ttl: Duration::from_secs(3 * 3600),
             withheld_scopes: Vec::new(),
             trash_downloads: false,
         }
@@ -109,12 +109,12 @@ impl DemoCloud {
         let shared = Arc::new(Shared {
             store: RwLock::new(store::Store::new(options.archive, options.trash_downloads)),
             tokens: oauth::Tokens::new(options.token_ttl, options.withheld_scopes),
-            links: signed_urls::SignedUrls::new(options.link_ttl),
+            links: signed_urls::SignedUrls::new(options.signed_url_ttl),
             pages: page_tokens::PageTokens::default(),
             webex: webex_api::WebexSite {
                 archive: RwLock::new(options.webex),
                 tokens: oauth::Tokens::new(options.token_ttl, Vec::new()),
-                tickets: webex_tickets::Tickets::new(options.webex_link_ttl),
+                tickets: webex_tickets::Tickets::new(options.webex_signed_url_ttl),
                 page_cap: options.page_cap as usize,
                 trash_downloads: options.trash_downloads,
                 origin: webex_origin,
@@ -216,7 +216,7 @@ impl DemoCloud {
 
     /// The highest number of calls of a label in any second so far.
     pub fn max_zoom_calls_per_second(&self, label: ZoomLabel) -> usize {
-        self.shared.zoom_calls.most(label)
+        self.shared.zoom_calls.max_seen(label)
     }
 
     /// Adds a fault after those that are pending.
@@ -236,7 +236,7 @@ impl DemoCloud {
     }
 
     /// Makes every signed URL issued so far answer 403.
-    pub fn expire_links(&self) {
+    pub fn expire_signed_urls(&self) {
         self.shared.links.expire_all();
         self.shared.webex.tickets.expire_all();
     }
@@ -397,7 +397,7 @@ impl DemoCloud {
 
     /// Makes every Rapatin URL issued so far lead to a web page instead of a file.
     pub fn expire_rapatin_links(&self) {
-        self.shared.rapatin.expire_links();
+        self.shared.rapatin.expire_signed_urls();
     }
 
     /// Adds a session, or replaces the one with its UUID.

@@ -24,8 +24,8 @@ impl Archive {
 
     /// Meetings of the three months before `day`.
     pub fn demo_at(day: Date) -> Self {
-        let mut meetings = everyday(day);
-        meetings.extend(awkward_names(day));
+        let mut meetings = typical_meetings(day);
+        meetings.extend(edge_case_names(day));
         meetings.extend(awkward_files(day));
         meetings.extend(awkward_entries(day));
         meetings.push(deleted(day));
@@ -71,7 +71,7 @@ fn transcript(start: Timestamp) -> MeetingFile {
     clip(start, "TRANSCRIPT", asset!("planning.vtt"))
 }
 
-fn everyday(day: Date) -> Vec<Meeting> {
+fn typical_meetings(day: Date) -> Vec<Meeting> {
     let kinds = moment(day, 1, 9, 0);
     let every_kind = meeting("aB3xY9QWeRtYuIoP1A==", "Q&A / plan: été", kinds)
         .with(speaker_view(kinds))
@@ -120,7 +120,7 @@ fn everyday(day: Date) -> Vec<Meeting> {
     weekly
 }
 
-fn awkward_names(day: Date) -> Vec<Meeting> {
+fn edge_case_names(day: Date) -> Vec<Meeting> {
     let long =
         "A topic of three hundred characters ".repeat(9).chars().take(300).collect::<String>();
     let topics = [
@@ -183,8 +183,8 @@ fn awkward_entries(day: Date) -> Vec<Meeting> {
     let start = moment(day, 0, 0, 5);
     let processing = meeting("pRoCeSsInG000000000==", "Still processing", start)
         .with(clip(start, "CHAT", asset!("chat.txt")))
-        .with(speaker_view(start).processing())
-        .with(transcript(start).processing());
+        .with(speaker_view(start).with_status_processing())
+        .with(transcript(start).with_status_processing());
     let start = moment(day, 60, 12, 0);
     let mut strings = meeting("sTrInGs000000000000==", "Numbers as strings", start)
         .with(speaker_view(start))

@@ -57,7 +57,7 @@ impl Trigger {
         self
     }
 
-    pub fn does(self, what: Effect) -> Fault {
+    pub fn with_effect(self, what: Effect) -> Fault {
         Fault { when: self, what }
     }
 
@@ -180,7 +180,7 @@ pub(super) struct FaultOutcome {
 #[derive(Debug)]
 pub(super) struct Faults {
     waiting: Mutex<Vec<PendingFault>>,
-    healed: watch::Sender<u64>,
+    cleared: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -192,7 +192,7 @@ struct PendingFault {
 impl Faults {
     pub(super) fn new(faults: Vec<Fault>) -> Self {
         let waiting = faults.into_iter().map(|fault| PendingFault { fault, seen: 0 }).collect();
-        Self { waiting: Mutex::new(waiting), healed: watch::Sender::new(0) }
+        Self { waiting: Mutex::new(waiting), cleared: watch::Sender::new(0) }
     }
 
     pub(super) fn inject(&self, fault: Fault) {
@@ -202,18 +202,23 @@ impl Faults {
     /// Removes all faults and ends their stalls.
     pub(super) fn clear_faults(&self) {
         self.waiting.lock().clear();
-        self.healed.send_modify(|times| *times += 1);
+        self.cleared.send_modify(|times| *times += 1);
     }
 
     /// Returns a receiver that changes when the faults are cleared.
-    pub(super) fn healing(&self) -> watch::Receiver<u64> {
-        self.healed.subscribe()
+    pub(super) fn subscribe_cleared(&self) -> watch::Receiver<u64> {
+        self.cleared.subscribe()
     }
 
     /// Returns the effect on a request. The first fault that is due decides; faults after it do not
     /// count the request.
-    pub(super) fn fate(&self, server: Server, path: &str, offset: Option<u64>) -> FaultOutcome {
-        let mut fate = FaultOutcome::default();
+    pub(super) fn outcome_for(
+        &self,
+        server: Server,
+        path: &str,
+        offset: Option<u64>,
+    ) -> FaultOutcome {
+        let mut outcome = FaultOutcome::default();
         for waiting in self.waiting.lock().iter_mut() {
             let when = &waiting.fault.when;
             if !when.matches(server, path, offset) {
@@ -227,19 +232,19 @@ impl Faults {
                 continue;
             }
             match &waiting.fault.what {
-                Effect::Latency(latency) => fate.latency += *latency,
-                Effect::Bandwidth(rate) => fate.bandwidth = Some(Bandwidth::smooth(*rate)),
+                Effect::Latency(latency) => outcome.latency += *latency,
+                Effect::Bandwidth(rate) => outcome.bandwidth = Some(Bandwidth::smooth(*rate)),
                 Effect::Drip { bytes, every } => {
-                    fate.bandwidth = Some(Bandwidth { slice: *bytes, interval: *every });
+                    outcome.bandwidth = Some(Bandwidth { slice: *bytes, interval: *every });
                 }
-                Effect::Headers(changes) => fate.header_changes.extend(changes.iter().cloned()),
+                Effect::Headers(changes) => outcome.header_changes.extend(changes.iter().cloned()),
                 effect => {
-                    fate.effect = Some(effect.clone());
+                    outcome.effect = Some(effect.clone());
                     break;
                 }
             }
         }
-        fate
+        outcome
     }
 }
 
@@ -255,7 +260,7 @@ impl FaultPlan {
     /// [`FaultPlan::seeded_with_hangs`].
     pub fn seeded(seed: u64, faults: u32, span: u32) -> Vec<Fault> {
         let mut random = fastrand::Rng::with_seed(seed);
-        (0..faults).map(|_| Self::passing(&mut random, span)).collect()
+        (0..faults).map(|_| Self::transient(&mut random, span)).collect()
     }
 
     /// The same mixture with `hangs` stalls and unanswered requests. Each costs a reader its idle
@@ -269,12 +274,12 @@ impl FaultPlan {
             } else {
                 Effect::BlackHole
             };
-            Trigger::next(Server::Media, 1).after(random.u32(0..span.max(1))).does(what)
+            Trigger::next(Server::Media, 1).after(random.u32(0..span.max(1))).with_effect(what)
         }));
         plan
     }
 
-    fn passing(random: &mut fastrand::Rng, span: u32) -> Fault {
+    fn transient(random: &mut fastrand::Rng, span: u32) -> Fault {
         let (server, what) = match random.u32(0..16) {
             0 => (Server::Media, Effect::status(500)),
             1 => (Server::Media, Effect::status(502)),
@@ -291,7 +296,7 @@ impl FaultPlan {
             14 => (Server::Web, Effect::status(503)),
             _ => (Server::Web, Effect::TooManyRequests(RetryAfter::Seconds(1))),
         };
-        Trigger::next(server, 1).after(random.u32(0..span.max(1))).does(what)
+        Trigger::next(server, 1).after(random.u32(0..span.max(1))).with_effect(what)
     }
 }
 
@@ -309,33 +314,35 @@ mod tests {
 
     #[test]
     fn fault_skips_then_hits_then_ends() {
-        let faults =
-            Faults::new(vec![Trigger::next(Server::Media, 2).after(1).does(Effect::Html200)]);
-        let hits: Vec<bool> =
-            (0..5).map(|_| faults.fate(Server::Media, "/a", None).effect.is_some()).collect();
+        let faults = Faults::new(vec![
+            Trigger::next(Server::Media, 2).after(1).with_effect(Effect::Html200),
+        ]);
+        let hits: Vec<bool> = (0..5)
+            .map(|_| faults.outcome_for(Server::Media, "/a", None).effect.is_some())
+            .collect();
         assert_eq!(hits, [false, true, true, false, false]);
     }
 
     #[test]
     fn fault_matches_server_path_and_offset() {
         let trigger = Trigger::next(Server::Media, 1).on("b.mp4").from_offset(100);
-        let faults = Faults::new(vec![trigger.does(Effect::Html200)]);
-        assert!(faults.fate(Server::Web, "/b.mp4", Some(100)).effect.is_none());
-        assert!(faults.fate(Server::Media, "/a.mp4", Some(100)).effect.is_none());
-        assert!(faults.fate(Server::Media, "/b.mp4", Some(99)).effect.is_none());
-        assert!(faults.fate(Server::Media, "/b.mp4", None).effect.is_none());
-        assert!(faults.fate(Server::Media, "/b.mp4", Some(100)).effect.is_some());
+        let faults = Faults::new(vec![trigger.with_effect(Effect::Html200)]);
+        assert!(faults.outcome_for(Server::Web, "/b.mp4", Some(100)).effect.is_none());
+        assert!(faults.outcome_for(Server::Media, "/a.mp4", Some(100)).effect.is_none());
+        assert!(faults.outcome_for(Server::Media, "/b.mp4", Some(99)).effect.is_none());
+        assert!(faults.outcome_for(Server::Media, "/b.mp4", None).effect.is_none());
+        assert!(faults.outcome_for(Server::Media, "/b.mp4", Some(100)).effect.is_some());
     }
 
     #[test]
     fn latency_combines_with_a_later_fault() {
         let always = || Trigger::always(Server::Api);
         let faults = Faults::new(vec![
-            always().does(Effect::Latency(Duration::from_millis(5))),
-            always().does(Effect::Html200),
+            always().with_effect(Effect::Latency(Duration::from_millis(5))),
+            always().with_effect(Effect::Html200),
         ]);
-        let fate = faults.fate(Server::Api, "/", None);
-        assert_eq!(fate.latency, Duration::from_millis(5));
-        assert!(matches!(fate.effect, Some(Effect::Html200)));
+        let outcome = faults.outcome_for(Server::Api, "/", None);
+        assert_eq!(outcome.latency, Duration::from_millis(5));
+        assert!(matches!(outcome.effect, Some(Effect::Html200)));
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn answer(
         return Reply::xml_error(405, "MethodNotAllowed", "The method is not allowed");
     }
     if !links.allow(request) {
-        return Reply::expired_link();
+        return Reply::expired_url();
     }
     let opaque = request.path.strip_prefix("/replay/").and_then(|rest| rest.split('/').next());
     let Some(file) = opaque.and_then(file) else {

@@ -91,7 +91,7 @@ impl Connection {
     }
 
     /// Counts bytes before they are written, so that a byte that was received has been counted.
-    fn about_to_write(&self, parts: &[IoSlice<'_>]) -> u64 {
+    fn count_before_write(&self, parts: &[IoSlice<'_>]) -> u64 {
         let state = self.0.lock();
         let mut head = state.head;
         let body = parts.iter().map(|part| head.pass(part)).sum();
@@ -102,7 +102,7 @@ impl Connection {
     }
 
     /// Corrects the count to what the kernel accepted.
-    fn has_written(&self, parts: &[IoSlice<'_>], written: usize, counted: u64) {
+    fn correct_after_write(&self, parts: &[IoSlice<'_>], written: usize, counted: u64) {
         let mut state = self.0.lock();
         let mut left = written;
         let mut body = 0;
@@ -171,13 +171,13 @@ impl AsyncWrite for MeteredSocket {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let counted = this.connection.about_to_write(parts);
+        let counted = this.connection.count_before_write(parts);
         let result = Pin::new(&mut this.socket).poll_write_vectored(cx, parts);
         let written = match &result {
             Poll::Ready(Ok(written)) => *written,
             _ => 0,
         };
-        this.connection.has_written(parts, written, counted);
+        this.connection.correct_after_write(parts, written, counted);
         Poll::Ready(ready!(result))
     }
 

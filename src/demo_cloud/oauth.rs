@@ -126,8 +126,8 @@ impl Tokens {
 
     pub(super) fn issue(&self, grant: Grant, ttl: Option<Duration>) -> String {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
-        let chance: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
-        let token = format!("demo-token-{number}-{}", hexadecimal(&chance));
+        let random_bytes: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
+        let token = format!("demo-token-{number}-{}", hexadecimal(&random_bytes));
         let now = Instant::now();
         let mut issued = self.issued.lock();
         if issued.len() >= MAX_REMEMBERED {

@@ -36,8 +36,8 @@ pub(super) struct PageTokens(Mutex<HashMap<String, IssuedToken>>);
 
 impl PageTokens {
     pub(super) fn issue(&self, query: Query, size: usize, start: usize) -> String {
-        let chance: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
-        let token = hexadecimal(&chance);
+        let random_bytes: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
+        let token = hexadecimal(&random_bytes);
         let mut tokens = self.0.lock();
         if tokens.len() >= MAX_REMEMBERED {
             tokens.clear();

@@ -42,8 +42,8 @@ struct Tokens {
 impl Tokens {
     fn issue(&mut self) -> String {
         self.issued += 1;
-        let chance: [u8; 20] = std::array::from_fn(|_| fastrand::u8(..));
-        let token = format!("{}|{}", self.issued, hexadecimal(&chance));
+        let random_bytes: [u8; 20] = std::array::from_fn(|_| fastrand::u8(..));
+        let token = format!("{}|{}", self.issued, hexadecimal(&random_bytes));
         self.valid.insert(token.clone());
         token
     }
@@ -67,7 +67,7 @@ impl Rapatin {
         self.tokens.lock().valid.clear();
     }
 
-    pub(super) fn expire_links(&self) {
+    pub(super) fn expire_signed_urls(&self) {
         self.generation.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -82,7 +82,7 @@ impl Reply {
         Self::error(401, 124, "Access token is expired.")
     }
 
-    pub(super) fn expired_link() -> Self {
+    pub(super) fn expired_url() -> Self {
         Self::xml_error(403, "AccessDenied", "Access denied")
     }
 

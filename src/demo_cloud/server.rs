@@ -128,10 +128,11 @@ async fn answer(
         Some(RangeHeader::From(first, last)) => Some((first, last)),
         _ => None,
     };
-    let fate = shared.faults.fate(server, &request.path, range.map(|(first, _)| first));
-    let black_hole = matches!(fate.effect, Some(Effect::BlackHole));
-    let healing = shared.faults.healing();
-    let reply = (!black_hole).then(|| reply(shared, server, &request, &form, fate.effect.as_ref()));
+    let outcome = shared.faults.outcome_for(server, &request.path, range.map(|(first, _)| first));
+    let black_hole = matches!(outcome.effect, Some(Effect::BlackHole));
+    let cleared = shared.faults.subscribe_cleared();
+    let reply =
+        (!black_hole).then(|| reply(shared, server, &request, &form, outcome.effect.as_ref()));
     let head = request.method == "HEAD";
     let entry = shared.log.record(Request {
         at,
@@ -145,32 +146,32 @@ async fn answer(
         body_bytes: 0,
     });
     let Some(mut reply) = reply else {
-        healed(healing).await;
+        wait_until_cleared(cleared).await;
         return Err(DroppedRequest);
     };
-    let latency = shared.first_byte_latency + fate.latency;
+    let latency = shared.first_byte_latency + outcome.latency;
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
-    for change in &fate.header_changes {
+    for change in &outcome.header_changes {
         reply.change_header(change);
     }
-    Ok(response(shared, connection, reply, fate, head, entry, healing))
+    Ok(response(shared, connection, reply, outcome, head, entry, cleared))
 }
 
-async fn healed(mut healing: tokio::sync::watch::Receiver<u64>) {
+async fn wait_until_cleared(mut cleared: tokio::sync::watch::Receiver<u64>) {
     // An error means that the server is stopping, which ends the wait as well.
-    let _ = healing.changed().await;
+    let _ = cleared.changed().await;
 }
 
 fn response(
     shared: &Shared,
     connection: &Arc<Connection>,
     reply: Reply,
-    fate: FaultOutcome,
+    outcome: FaultOutcome,
     head: bool,
     entry: Arc<Entry>,
-    healing: tokio::sync::watch::Receiver<u64>,
+    cleared: tokio::sync::watch::Receiver<u64>,
 ) -> hyper::Response<ReplyBody> {
     connection.begin(entry);
     let mut builder = hyper::Response::builder().status(reply.status);
@@ -184,15 +185,15 @@ fn response(
     } else {
         reply.span
     };
-    let rate = fate.bandwidth.or(shared.bytes_per_second.map(Bandwidth::smooth));
+    let rate = outcome.bandwidth.or(shared.bytes_per_second.map(Bandwidth::smooth));
     let body = ReplyBody::new(reply.content, span, rate, Arc::clone(connection));
-    let body = match fate.effect {
+    let body = match outcome.effect {
         Some(Effect::ShortBody { missing }) => {
             body.broken_after(length.saturating_sub(missing), BodyBreak::Close)
         }
         Some(Effect::Reset { after }) => body.broken_after(after, BodyBreak::Reset),
         Some(Effect::Stall { after }) => {
-            body.broken_after(after, BodyBreak::Stall(Box::pin(healed(healing))))
+            body.broken_after(after, BodyBreak::Stall(Box::pin(wait_until_cleared(cleared))))
         }
         _ => body,
     };
@@ -273,7 +274,7 @@ fn instead(effect: &Effect, server: Server, request: &RequestHead) -> Option<Rep
             Server::Webex => webex_api::expired_token(),
             Server::Rapatin => rapatin_api::unauthenticated(),
         }),
-        Effect::ExpiredLink => Some(Reply::expired_link()),
+        Effect::ExpiredLink => Some(Reply::expired_url()),
         Effect::DeadPageToken => request
             .parameter("next_page_token")
             .filter(|token| !token.is_empty())

@@ -75,7 +75,7 @@ impl SignIns {
             );
         };
         let code = random();
-        let kept = Code {
+        let stored_code = Code {
             ends: Instant::now() + CODE_TTL,
             client_id,
             redirect: field("redirect_uri"),
@@ -85,7 +85,7 @@ impl SignIns {
         if state.codes.len() >= MAX_REMEMBERED {
             state.codes.clear();
         }
-        state.codes.insert(code.clone(), kept);
+        state.codes.insert(code.clone(), stored_code);
         redirect.query_pairs_mut().append_pair("code", &code).append_pair("state", &field("state"));
         Reply::new(302, "text/html;charset=UTF-8", "").with("location", redirect.as_str())
     }
@@ -147,6 +147,6 @@ impl State {
 }
 
 fn random() -> String {
-    let chance: [u8; 24] = std::array::from_fn(|_| fastrand::u8(..));
-    hexadecimal(&chance)
+    let random_bytes: [u8; 24] = std::array::from_fn(|_| fastrand::u8(..));
+    hexadecimal(&random_bytes)
 }

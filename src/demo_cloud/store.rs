@@ -55,7 +55,7 @@ impl Store {
             trash: Vec::new(),
             trash_downloads,
         };
-        store.trash_deleted();
+        store.move_deleted_to_trash();
         store.index();
         store
     }
@@ -158,7 +158,7 @@ impl Store {
     }
 
     /// Moves meetings with a deletion time to the trash.
-    pub(super) fn trash_deleted(&mut self) {
+    pub(super) fn move_deleted_to_trash(&mut self) {
         let all = std::mem::take(&mut self.archive.meetings);
         for mut meeting in all {
             match meeting.deleted.take() {

@@ -248,21 +248,22 @@ impl WebexSite {
         listed: &[&WebexRecording],
         json: impl Fn(&WebexRecording) -> Value,
     ) -> ReplyResult {
-        let most = match request.parameter("max").map(|most| most.parse::<usize>()) {
+        let page_size = match request.parameter("max").map(|value| value.parse::<usize>()) {
             None => DEFAULT_PAGE,
-            Some(Ok(most @ 1..=MAX_PAGE)) => most,
+            Some(Ok(page_size @ 1..=MAX_PAGE)) => page_size,
             Some(_) => return Err(error(400, "max: must be a number from 1 to 100.")),
         };
-        let most = most.min(self.page_cap.clamp(1, MAX_PAGE));
+        let page_size = page_size.min(self.page_cap.clamp(1, MAX_PAGE));
         let start = request
             .parameter("cursor")
             .and_then(|cursor| cursor.parse::<usize>().ok())
             .unwrap_or(0);
-        let items: Vec<Value> = listed.iter().skip(start).take(most).map(|it| json(it)).collect();
+        let items: Vec<Value> =
+            listed.iter().skip(start).take(page_size).map(|it| json(it)).collect();
         let reply = Reply::json(200, &json!({"items": items}));
-        let end = start.saturating_add(most);
+        let end = start.saturating_add(page_size);
         Ok(if end < listed.len() {
-            reply.with("link", self.link(archive, request, most, end))
+            reply.with("link", self.link(archive, request, page_size, end))
         } else {
             reply
         })
@@ -273,10 +274,10 @@ impl WebexSite {
         &self,
         archive: &WebexArchive,
         request: &RequestHead,
-        most: usize,
+        page_size: usize,
         cursor: usize,
     ) -> String {
-        let kept = request
+        let other_parameters = request
             .query
             .split('&')
             .filter(|field| !field.starts_with("max=") && !field.starts_with("cursor="))
@@ -284,10 +285,10 @@ impl WebexSite {
                 let name = field.split('=').next().unwrap_or_default();
                 archive.lacking_in_next_pages.iter().all(|lacking| lacking != name)
             });
-        let most = if archive.null_pages { "null".to_owned() } else { most.to_string() };
-        let fields: Vec<String> = kept
+        let page_size = if archive.null_pages { "null".to_owned() } else { page_size.to_string() };
+        let fields: Vec<String> = other_parameters
             .map(str::to_owned)
-            .chain([format!("max={most}"), format!("cursor={cursor}")])
+            .chain([format!("max={page_size}"), format!("cursor={cursor}")])
             .collect();
         format!("<{}{}?{}>; rel=\"next\"", self.origin, request.path, fields.join("&"))
     }

@@ -133,7 +133,7 @@ impl WebexRecording {
         self
     }
 
-    pub fn alone(mut self) -> Self {
+    pub fn video_only(mut self) -> Self {
         (self.audio, self.transcript, self.stored_transcript) = (None, None, None);
         self
     }

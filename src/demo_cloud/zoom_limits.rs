@@ -59,7 +59,7 @@ pub(super) struct CallCounter {
 struct SlidingWindow {
     /// Arrival times within the last second, oldest first.
     last_second: VecDeque<Instant>,
-    most: usize,
+    max_seen: usize,
 }
 
 impl CallCounter {
@@ -75,8 +75,8 @@ impl CallCounter {
     }
 
     /// Returns the highest number of calls in any second, rejected ones included.
-    pub(super) fn most(&self, label: ZoomLabel) -> usize {
-        self.of(label).lock().most
+    pub(super) fn max_seen(&self, label: ZoomLabel) -> usize {
+        self.of(label).lock().max_seen
     }
 
     fn of(&self, label: ZoomLabel) -> &Mutex<SlidingWindow> {
@@ -97,7 +97,7 @@ impl SlidingWindow {
             self.last_second.pop_front();
         }
         self.last_second.push_back(now);
-        self.most = self.most.max(self.last_second.len());
+        self.max_seen = self.max_seen.max(self.last_second.len());
         self.last_second.len() <= allowed
     }
 }
@@ -113,7 +113,7 @@ mod tests {
         let mut at = |milliseconds| counted.admit(start + Duration::from_millis(milliseconds), 2);
         assert!(at(0) && at(900) && !at(999) && !at(1500));
         assert!(at(2000), "the calls of the second before are forgotten");
-        assert_eq!(counted.most, 3);
+        assert_eq!(counted.max_seen, 3);
     }
 
     #[test]

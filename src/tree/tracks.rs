@@ -27,7 +27,7 @@ struct Segment<'n, 'a> {
 
 impl<'n, 'a> Segment<'n, 'a> {
     /// Returns all views, because any of them may be played, or the audio if the segment has none.
-    fn hosts(&self) -> Vec<&'n NamedFile<'a>> {
+    fn views_for(&self) -> Vec<&'n NamedFile<'a>> {
         if self.views.is_empty() { self.audio.into_iter().collect() } else { self.views.clone() }
     }
 }
@@ -55,7 +55,7 @@ pub(super) fn hosts<'n, 'a>(
                 _ => None,
             };
             if let Some((start, segment)) = segment.filter(|(start, _)| !occupied.contains(start)) {
-                hosts.insert(track.key(), segment.hosts());
+                hosts.insert(track.key(), segment.views_for());
                 newly_occupied.push(*start);
             }
         }

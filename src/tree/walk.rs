@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn walk_after_an_unknown_file_is_none() {
+    fn unknown_file_starts_no_walk() {
         assert!(TreeWalk::after(tree(), Ino(99), WalkOrder::ByName).is_none());
     }
 }

@@ -195,7 +195,7 @@ impl World {
                 let open = self.engine.open(&self.recordings[file]).unwrap();
                 self.engine.prefetch_whole_file(&open);
             }
-            Step::ExpireLeases => self.cloud.expire_links(),
+            Step::ExpireLeases => self.cloud.expire_signed_urls(),
             Step::ExpireTokens => self.cloud.expire_tokens(),
             Step::Change(file) => {
                 self.changes += 1;

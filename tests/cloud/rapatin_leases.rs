@@ -190,7 +190,7 @@ async fn permanent_refusal_contains_no_secret() {
     let client = rapatin(&cloud);
     let files = listed(&cloud, &client).await;
     for refusal in [Effect::Html200, Effect::Json59, Effect::status(401)] {
-        cloud.inject(Trigger::always(Server::Web).does(refusal.clone()));
+        cloud.inject(Trigger::always(Server::Web).with_effect(refusal.clone()));
         for effort in [LeaseEffort::Listed, LeaseEffort::Renewed, LeaseEffort::LastResort] {
             let error = client.lease(demand(&files[0], effort)).await.unwrap_err();
             let text = format!("{error} {error:?} {:?}", &client as &dyn Provider);

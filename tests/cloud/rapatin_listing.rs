@@ -188,7 +188,8 @@ async fn session_is_listed_in_every_span() {
 #[tokio::test(flavor = "multi_thread")]
 async fn configured_meetings_are_listed_without_the_schedule() {
     let cloud = demo();
-    cloud.inject(Trigger::always(Server::Rapatin).on("/schedules").does(Effect::status(503)));
+    cloud
+        .inject(Trigger::always(Server::Rapatin).on("/schedules").with_effect(Effect::status(503)));
     let client = rapatin_with(&cloud, login(&cloud), &["81234567890", "86666666666"]);
     let listing = client.list(last_days(5)).await.unwrap();
     assert_eq!(listing.meetings.len(), 3);
@@ -207,7 +208,8 @@ async fn configured_meetings_are_listed_without_the_schedule() {
             "made up for want of the schedule, and not kept"
         );
     }
-    cloud.inject(Trigger::always(Server::Rapatin).on("/schedules").does(Effect::status(503)));
+    cloud
+        .inject(Trigger::always(Server::Rapatin).on("/schedules").with_effect(Effect::status(503)));
     let error = rapatin(&cloud).list(last_days(5)).await.unwrap_err();
     assert!(error.class() == ErrorClass::Unavailable, "{error:?}");
 }
@@ -216,7 +218,9 @@ async fn configured_meetings_are_listed_without_the_schedule() {
 async fn failed_meeting_affects_only_its_days() {
     let cloud =
         cloud(vec![session("a==", "81", 2), session("b==", "82", 12), session("c==", "83", 3)]);
-    cloud.inject(Trigger::always(Server::Rapatin).on("/recordings/82").does(Effect::status(502)));
+    cloud.inject(
+        Trigger::always(Server::Rapatin).on("/recordings/82").with_effect(Effect::status(502)),
+    );
     let listing = rapatin(&cloud).list(last_days(20)).await.unwrap();
     assert_eq!(uuids(&listing.meetings), ["a==", "c=="]);
     let [(days, error)] = listing.failed.as_slice() else { panic!("{:?}", listing.failed) };
@@ -231,7 +235,9 @@ async fn failed_meeting_affects_only_its_days() {
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_meeting_is_an_error_if_configured() {
     let cloud = cloud(vec![session("a==", "81", 2), session("b==", "82", 2)]);
-    cloud.inject(Trigger::always(Server::Rapatin).on("/recordings/82").does(Effect::status(403)));
+    cloud.inject(
+        Trigger::always(Server::Rapatin).on("/recordings/82").with_effect(Effect::status(403)),
+    );
     let listing = rapatin(&cloud).list(last_days(5)).await.unwrap();
     assert_eq!((uuids(&listing.meetings), listing.failed.len()), (vec!["a==".to_owned()], 0));
     let listing = rapatin_with(&cloud, login(&cloud), &["82"]).list(last_days(5)).await.unwrap();
@@ -245,7 +251,9 @@ async fn refused_meeting_is_an_error_if_configured() {
 async fn dead_service_is_given_up_early() {
     let sessions = (0..60).map(|n| session(&format!("{n}=="), &format!("9{n:03}"), 1)).collect();
     let cloud = cloud(sessions);
-    cloud.inject(Trigger::always(Server::Rapatin).on("/recordings/").does(Effect::status(503)));
+    cloud.inject(
+        Trigger::always(Server::Rapatin).on("/recordings/").with_effect(Effect::status(503)),
+    );
     assert!(
         matches!(rapatin(&cloud).list(last_days(5)).await, Err(error) if error.class() == ErrorClass::Unavailable)
     );
@@ -263,7 +271,7 @@ async fn wrong_url_is_not_an_empty_archive() {
         content_type: "text/html".into(),
         headers: Vec::new(),
     };
-    cloud.inject(Trigger::always(Server::Rapatin).on("/recordings/").does(page));
+    cloud.inject(Trigger::always(Server::Rapatin).on("/recordings/").with_effect(page));
     let error = rapatin(&cloud).list(last_days(5)).await.unwrap_err();
     assert!(
         error.class() == ErrorClass::NotFound && line_with_hint(&error).contains("api_url"),
@@ -275,8 +283,8 @@ async fn wrong_url_is_not_an_empty_archive() {
 async fn rate_limit_delays_a_listing() {
     let cloud = demo();
     let limit = || Effect::TooManyRequests(RetryAfter::Seconds(1));
-    cloud.inject(Trigger::next(Server::Rapatin, 1).on("/schedules").does(limit()));
-    cloud.inject(Trigger::next(Server::Rapatin, 2).on("/recordings/").does(limit()));
+    cloud.inject(Trigger::next(Server::Rapatin, 1).on("/schedules").with_effect(limit()));
+    cloud.inject(Trigger::next(Server::Rapatin, 2).on("/recordings/").with_effect(limit()));
     let listing = rapatin(&cloud).list(last_days(5)).await.unwrap();
     assert_eq!((listing.meetings.len(), listing.failed.len()), (6, 0));
 }
@@ -308,8 +316,8 @@ async fn expired_token_costs_one_login() {
     assert_eq!((listing.meetings.len(), listing.failed.len(), logins(&cloud)), (6, 0, 2));
     // Four requests are in flight and refused together, before one of them is repeated.
     let next = || Trigger::next(Server::Rapatin, 4).on("/recordings/");
-    cloud.inject(next().does(Effect::Latency(Duration::from_millis(200))));
-    cloud.inject(next().does(Effect::ExpiredToken));
+    cloud.inject(next().with_effect(Effect::Latency(Duration::from_millis(200))));
+    cloud.inject(next().with_effect(Effect::ExpiredToken));
     let listing = client.list(last_days(5)).await.unwrap();
     assert_eq!((listing.meetings.len(), listing.failed.len(), logins(&cloud)), (6, 0, 3));
 }

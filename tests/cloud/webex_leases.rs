@@ -62,7 +62,7 @@ fn address(lease: &Lease) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_detail_serves_video_audio_and_transcript() {
-    let cloud = cloud(vec![recording("a", 5), recording("b", 9).alone()]);
+    let cloud = cloud(vec![recording("a", 5), recording("b", 9).video_only()]);
     let webex = webex(&cloud);
     let files = everything(&webex).await;
     let names: Vec<String> = files
@@ -90,7 +90,7 @@ async fn forty_eight_readers_cost_one_detail() {
     let cloud = cloud(vec![recording("a", 5)]);
     let webex = Arc::new(webex(&cloud));
     let files = three(&webex).await;
-    cloud.inject(on_detail(u32::MAX).does(Effect::Latency(Duration::from_millis(300))));
+    cloud.inject(on_detail(u32::MAX).with_effect(Effect::Latency(Duration::from_millis(300))));
     let asking: Vec<_> = (0..48)
         .map(|number| {
             let (webex, file) = (webex.clone(), files[number % 3].clone());
@@ -155,7 +155,7 @@ async fn readers_survive_expired_urls_without_leaking_the_token() {
             round,
             "one detail for the three whenever links have ended"
         );
-        cloud.expire_links();
+        cloud.expire_signed_urls();
     }
     for request in requests_to(&cloud, Server::Media, "") {
         assert_eq!((request.header("authorization"), request.header("referer")), (None, None));
@@ -165,8 +165,10 @@ async fn readers_survive_expired_urls_without_leaking_the_token() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn expiry_in_the_past_is_ignored() {
-    let options =
-        DemoCloudOptions { webex_link_ttl: Duration::ZERO, ..webex_cloud(vec![recording("a", 5)]) };
+    let options = DemoCloudOptions {
+        webex_signed_url_ttl: Duration::ZERO,
+        ..webex_cloud(vec![recording("a", 5)])
+    };
     let cloud = DemoCloud::start(options).unwrap();
     let webex = webex(&cloud);
     let files = three(&webex).await;
@@ -191,7 +193,7 @@ async fn prevented_download_states_its_reason() {
     assert_eq!(line_with_hint(&error), *why);
     // A compliance officer gets download URLs that the list omits.
     let link = r#"{"id":"a","temporaryDirectDownloadLinks":{"recordingDownloadLink":"https://nsj1wss.webex.com/nbr/x?ticket=t"}}"#;
-    cloud.inject(on_detail(1).does(api_reply(200, link, &[])));
+    cloud.inject(on_detail(1).with_effect(api_reply(200, link, &[])));
     let files = webex.details(&"a".into()).await.unwrap().unwrap().files;
     assert_eq!(
         (files.len(), &files[0].id, &files[0].availability),
@@ -254,14 +256,14 @@ async fn stored_transcript_is_read_from_the_api() {
 async fn missing_transcript_scope_affects_only_transcripts() {
     let cloud = cloud(vec![recording("a", 5).with_stored_transcript()]);
     let refused = Trigger::always(Server::Webex).on("/meetingTranscripts");
-    cloud.inject(refused.does(api_reply(403, r#"{"message":"no scope"}"#, &[])));
+    cloud.inject(refused.with_effect(api_reply(403, r#"{"message":"no scope"}"#, &[])));
     let files = everything(&webex(&cloud)).await;
     let keys: Vec<&str> = files.keys().map(|(_, key)| key.as_str()).collect();
     assert_eq!(keys, ["audio", "recording"]);
     // A transient failure is retried without another request for details.
     cloud.clear_faults();
     let failing = Trigger::always(Server::Webex).on("/meetingTranscripts");
-    cloud.inject(failing.does(api_reply(503, "{}", &[])));
+    cloud.inject(failing.with_effect(api_reply(503, "{}", &[])));
     let webex = webex(&cloud);
     cloud.clear_requests();
     let meetings: Vec<_> = webex
@@ -294,7 +296,7 @@ async fn url_on_another_host_is_refused() {
     let webex = webex(&cloud);
     let files = three(&webex).await;
     let body = r#"{"id":"a","temporaryDirectDownloadLinks":{"recordingDownloadLink":"https://evilwebex.com/p4th?ticket=s3cret"}}"#;
-    cloud.inject(on_detail(1).does(api_reply(200, body, &[])));
+    cloud.inject(on_detail(1).with_effect(api_reply(200, body, &[])));
     let error = webex.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap_err();
     let text = format!("{error} {error:?}");
     assert!(
@@ -341,7 +343,11 @@ async fn every_error_of_a_recording_has_its_message() {
         (503, vec![], false, "returned a server error (503)"),
         (504, vec![], false, "returned a server error (504)"),
     ] {
-        cloud.inject(on_detail(u32::MAX).does(api_reply(status, r#"{"message":"m."}"#, &headers)));
+        cloud.inject(on_detail(u32::MAX).with_effect(api_reply(
+            status,
+            r#"{"message":"m."}"#,
+            &headers,
+        )));
         let error =
             personal(&cloud).lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap_err();
         let text = format!("{} {error:?}", line_with_hint(&error));
@@ -371,7 +377,7 @@ async fn locked_recording_is_left_alone_until_its_delay() {
     let cloud = cloud(vec![recording("a", 5)]);
     let webex = webex(&cloud);
     let files = three(&webex).await;
-    cloud.inject(on_detail(1).does(api_reply(423, "{}", &[("retry-after", "2")])));
+    cloud.inject(on_detail(1).with_effect(api_reply(423, "{}", &[("retry-after", "2")])));
     for file in &files {
         let error = webex.lease(demand(file, LeaseEffort::Listed)).await.unwrap_err();
         assert!(error.class() == ErrorClass::Unavailable, "{error}");
@@ -386,7 +392,7 @@ async fn rate_limit_without_delay_pauses_the_source() {
     let cloud = cloud(vec![recording("a", 5)]);
     let webex = webex(&cloud);
     let files = three(&webex).await;
-    cloud.inject(on_detail(1).does(Effect::TooManyRequests(RetryAfter::None)));
+    cloud.inject(on_detail(1).with_effect(Effect::TooManyRequests(RetryAfter::None)));
     let began = Instant::now();
     for file in &files {
         let error = webex.lease(demand(file, LeaseEffort::Listed)).await.unwrap_err();

@@ -63,7 +63,7 @@ fn why(outcome: &Result<Listing, ProviderError>) -> ProviderError {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_years_take_the_min_calls() {
+async fn two_years_take_the_fewest_calls() {
     for null_pages in [true, false] {
         let archive = WebexArchive { null_pages, ..WebexArchive::many(1000, 730) };
         let cloud = cloud(archive.clone());
@@ -109,7 +109,9 @@ async fn order_of_replies_is_irrelevant() {
     let plain = sorted(webex.list(last_days(200)).await.unwrap().meetings);
     assert_eq!(plain.len(), 200);
     for skip in 0..4 {
-        cloud.inject(on_lists(2).after(skip).does(Effect::Latency(Duration::from_millis(150))));
+        cloud.inject(
+            on_lists(2).after(skip).with_effect(Effect::Latency(Duration::from_millis(150))),
+        );
         assert_eq!(sorted(webex.list(last_days(200)).await.unwrap().meetings), plain);
     }
 }
@@ -117,7 +119,7 @@ async fn order_of_replies_is_irrelevant() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_page_is_requested_with_fewer_entries() {
     let cloud = DemoCloud::start(webex_cloud(WebexArchive::many(60, 20).recordings)).unwrap();
-    cloud.inject(on_lists(2).does(api_reply(504, "{}", &[])));
+    cloud.inject(on_lists(2).with_effect(api_reply(504, "{}", &[])));
     let listing = webex(&cloud).list(last_days(20)).await.unwrap();
     assert_eq!((listing.meetings.len(), listing.failed.len()), (60, 0));
     let most: Vec<String> = pages(&cloud)
@@ -132,7 +134,11 @@ async fn slow_page_is_requested_with_fewer_entries() {
 #[tokio::test(flavor = "multi_thread")]
 async fn page_that_stays_slow_fails_at_ten_entries() {
     let cloud = DemoCloud::start(webex_cloud(vec![recording("a", 5)])).unwrap();
-    cloud.inject(on_lists(u32::MAX).does(api_reply(504, r#"{"message":"Gateway Timeout."}"#, &[])));
+    cloud.inject(on_lists(u32::MAX).with_effect(api_reply(
+        504,
+        r#"{"message":"Gateway Timeout."}"#,
+        &[],
+    )));
     let error = why(&webex(&cloud).list(last_days(20)).await);
     assert_eq!(
         line_with_hint(&error),
@@ -148,7 +154,11 @@ async fn next_page_on_another_host_is_refused() {
     let host = format!("http://{}", elsewhere.local_addr().unwrap());
     let cloud = cloud(WebexArchive::many(40, 20));
     let link = format!("<{host}/v1/recordings?max=100&cursor=p4th>; rel=\"next\"");
-    cloud.inject(on_lists(u32::MAX).does(api_reply(200, r#"{"items":[]}"#, &[("link", &link)])));
+    cloud.inject(on_lists(u32::MAX).with_effect(api_reply(
+        200,
+        r#"{"items":[]}"#,
+        &[("link", &link)],
+    )));
     let error = why(&webex(&cloud).list(last_days(20)).await);
     assert_eq!(
         line_with_hint(&error),
@@ -176,7 +186,7 @@ async fn endless_or_unreadable_list_is_given_up() {
         (api_reply(200, "<html>", &[]), "not a JSON object (hint: Check api_url.)", 1),
     ] {
         cloud.clear_requests();
-        cloud.inject(on_lists(u32::MAX).does(effect));
+        cloud.inject(on_lists(u32::MAX).with_effect(effect));
         let error = why(&webex.list(last_days(20)).await);
         assert!(
             error.class() == ErrorClass::Unavailable && line_with_hint(&error).contains(says),
@@ -202,7 +212,7 @@ async fn removed_recordings_are_left_out() {
         entry("d", r#""status":"hibernating""#),
         r#"{"id":""}"#.to_owned(),
     ];
-    cloud.inject(on_lists(1).does(api_reply(
+    cloud.inject(on_lists(1).with_effect(api_reply(
         200,
         &format!(r#"{{"items":[{}]}}"#, items.join(",")),
         &[],
@@ -220,7 +230,7 @@ async fn failed_window_is_reported_and_others_are_listed() {
     let archive = WebexArchive::many(45, 45);
     let cloud = cloud(archive.clone());
     // Two windows with five attempts each: the tenth attempt succeeds in either window.
-    cloud.inject(on_lists(9).does(api_reply(500, "{}", &[])));
+    cloud.inject(on_lists(9).with_effect(api_reply(500, "{}", &[])));
     let span = last_days(45);
     let listing = webex(&cloud).list(span).await.unwrap();
     let [(days, error)] = listing.failed.as_slice() else { panic!("{listing:?}") };
@@ -335,7 +345,7 @@ async fn later_page_of_another_host_makes_the_window_incomplete() {
         options.config.users = vec!["ana@example.org".into()]
     });
     let body = r#"{"items":[{"id":"own1","hostEmail":"owner@example.org"}]}"#;
-    cloud.inject(on_lists(u32::MAX).after(1).does(api_reply(200, body, &[])));
+    cloud.inject(on_lists(u32::MAX).after(1).with_effect(api_reply(200, body, &[])));
     let listing = webex.list(last_days(5)).await.unwrap();
     assert_eq!(listing.failed.len(), 1, "{:?}", listing.failed);
     assert!(listing.failed[0].1.to_string().contains("another host"), "{:?}", listing.failed);
@@ -349,7 +359,7 @@ async fn refused_host_is_requested_once() {
         options.config.users = vec!["ana@example.org".into()]
     });
     let body = r#"{"message":"The host does not belong to this site."}"#;
-    cloud.inject(on_lists(u32::MAX).does(api_reply(403, body, &[])));
+    cloud.inject(on_lists(u32::MAX).with_effect(api_reply(403, body, &[])));
     let error = webex.list(last_days(720)).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::NotAllowed);
     let why = line_with_hint(&error);
@@ -363,7 +373,7 @@ async fn refused_host_is_requested_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_service_is_given_up_early() {
     let cloud = cloud(WebexArchive::many(40, 20));
-    cloud.inject(on_lists(u32::MAX).does(api_reply(503, "{}", &[])));
+    cloud.inject(on_lists(u32::MAX).with_effect(api_reply(503, "{}", &[])));
     assert!(
         matches!(webex(&cloud).list(last_days(730)).await, Err(error) if error.class() == ErrorClass::Unavailable)
     );
@@ -376,7 +386,7 @@ async fn dead_service_is_given_up_early() {
 async fn rate_limit_pauses_every_window() {
     let cloud = cloud(WebexArchive::many(10, 60));
     let limit = Effect::TooManyRequests(RetryAfter::Seconds(2));
-    cloud.inject(on_lists(1).does(limit));
+    cloud.inject(on_lists(1).with_effect(limit));
     let began = Instant::now();
     let listing = webex(&cloud).list(last_days(60)).await.unwrap();
     assert_eq!((listing.meetings.len(), listing.failed.len()), (10, 0));
@@ -451,7 +461,11 @@ async fn every_error_of_a_list_has_its_message() {
         (502, vec![], "returned a server error (502)"),
         (503, vec![], "returned a server error (503)"),
     ] {
-        cloud.inject(on_lists(u32::MAX).does(api_reply(status, r#"{"message":"m"}"#, &headers)));
+        cloud.inject(on_lists(u32::MAX).with_effect(api_reply(
+            status,
+            r#"{"message":"m"}"#,
+            &headers,
+        )));
         let error = why(&personal(&cloud).list(last_days(5)).await);
         assert!(line_with_hint(&error).contains(says), "{status}: {error}");
         cloud.clear_faults();

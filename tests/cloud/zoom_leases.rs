@@ -89,7 +89,7 @@ fn assert_no_secret(cloud: &DemoCloud, text: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn listed_url_is_resolved_with_one_request() {
-    let cloud = cloud_with(|options| options.link_ttl = Duration::from_secs(600));
+    let cloud = cloud_with(|options| options.signed_url_ttl = Duration::from_secs(600));
     let zoom = zoom(&cloud);
     let files = listed_without_requests(&cloud, &zoom).await;
     assert_eq!(files.len(), 32);
@@ -177,10 +177,10 @@ async fn error_object_renews_the_token_and_401_retries() {
     let cloud = cloud();
     let zoom = zoom(&cloud);
     let files = listed_without_requests(&cloud, &zoom).await;
-    cloud.inject(Trigger::next(Server::Web, 1).does(Effect::status(401)));
+    cloud.inject(Trigger::next(Server::Web, 1).with_effect(Effect::status(401)));
     assert!(is_signed(&zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
     assert_eq!((token_requests(&cloud), requests_to(&cloud, Server::Web, "").len()), (0, 2));
-    cloud.inject(Trigger::next(Server::Web, 1).does(Effect::Json59));
+    cloud.inject(Trigger::next(Server::Web, 1).with_effect(Effect::Json59));
     assert!(is_signed(&zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
     assert_eq!((token_requests(&cloud), requests_to(&cloud, Server::Web, "").len()), (1, 4));
 }
@@ -191,7 +191,7 @@ async fn fixed_token_serves_until_its_expiry() {
     let token = ZoomCredential::Token(cloud.long_lived_token().into());
     let zoom = zoom_with(&cloud, &["me"], token);
     let files = listed(&zoom).await;
-    cloud.inject(Trigger::next(Server::Web, 1).does(Effect::Json59));
+    cloud.inject(Trigger::next(Server::Web, 1).with_effect(Effect::Json59));
     assert!(is_signed(&zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
     cloud.expire_tokens();
     let error = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap_err();
@@ -331,15 +331,17 @@ async fn redirect_carries_no_credential_and_stays_within_hosts() {
     let cloud = cloud();
     let zoom = zoom(&cloud);
     let files = listed_without_requests(&cloud, &zoom).await;
-    cloud.inject(Trigger::next(Server::Web, 1).does(redirect("/rec/elsewhere?access_token=echo")));
-    cloud.inject(Trigger::next(Server::Web, 1).on("/rec/elsewhere").does(Effect::Html200));
+    cloud.inject(
+        Trigger::next(Server::Web, 1).with_effect(redirect("/rec/elsewhere?access_token=echo")),
+    );
+    cloud.inject(Trigger::next(Server::Web, 1).on("/rec/elsewhere").with_effect(Effect::Html200));
     assert!(is_signed(&zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
     let elsewhere = requests_to(&cloud, Server::Web, "/rec/elsewhere");
     assert_eq!(elsewhere.len(), 1);
     assert_eq!((elsewhere[0].header("authorization"), elsewhere[0].query.as_str()), (None, ""));
 
     let evil = "https://evilzoom.us/p4th?Signature=s3cret";
-    cloud.inject(Trigger::next(Server::Web, 1).does(redirect(evil)));
+    cloud.inject(Trigger::next(Server::Web, 1).with_effect(redirect(evil)));
     let error = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap_err();
     let text = format!("{error} {error:?}");
     assert!(error.class() == ErrorClass::NotAllowed && text.contains("evilzoom.us"), "{text}");
@@ -347,18 +349,18 @@ async fn redirect_carries_no_credential_and_stays_within_hosts() {
 
     let signed = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap();
     let titled = format!("{}&title=Réunion#1", signed.url.expose());
-    cloud.inject(Trigger::next(Server::Web, 1).does(redirect(&titled)));
+    cloud.inject(Trigger::next(Server::Web, 1).with_effect(redirect(&titled)));
     let lease = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap();
     assert!(lease.url.expose().as_str().ends_with("&title=R%C3%A9union"), "{lease:?}");
 
-    cloud.inject(Trigger::always(Server::Web).does(redirect("https://[::1")));
+    cloud.inject(Trigger::always(Server::Web).with_effect(redirect("https://[::1")));
     let error = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Unavailable, "{error}");
     assert!(error.to_string().contains("a redirect that cannot be parsed"), "{error}");
     cloud.clear_faults();
 
     cloud.clear_requests();
-    cloud.inject(Trigger::always(Server::Web).does(redirect("/rec/again")));
+    cloud.inject(Trigger::always(Server::Web).with_effect(redirect("/rec/again")));
     let error = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap_err();
     assert!(error.class() == ErrorClass::NotAllowed, "{error:?}");
     assert_eq!(
@@ -373,7 +375,7 @@ async fn host_that_serves_directly_gets_the_credential() {
     let cloud = cloud();
     let zoom = zoom(&cloud);
     let files = listed(&zoom).await;
-    cloud.inject(Trigger::next(Server::Web, 1).does(Effect::Status {
+    cloud.inject(Trigger::next(Server::Web, 1).with_effect(Effect::Status {
         status: 206,
         body: "\0".into(),
         content_type: "video/mp4".into(),
@@ -391,9 +393,9 @@ async fn failing_host_is_retried_and_silent_one_abandoned() {
     let cloud = cloud();
     let zoom = zoom(&cloud);
     let files = listed(&zoom).await;
-    cloud.inject(Trigger::next(Server::Web, 2).does(Effect::status(503)));
+    cloud.inject(Trigger::next(Server::Web, 2).with_effect(Effect::status(503)));
     assert!(is_signed(&zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
-    cloud.inject(Trigger::always(Server::Web).does(Effect::BlackHole));
+    cloud.inject(Trigger::always(Server::Web).with_effect(Effect::BlackHole));
     let began = Instant::now();
     let error = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap_err();
     assert!(error.class() == ErrorClass::Unavailable, "{error:?}");

@@ -100,9 +100,9 @@ async fn failed_pages_cost_only_their_own_calls() {
     // Every window has two pages, and four windows are in flight. All four calls have arrived
     // before one is answered, so the fifth call continues one of them.
     let on_listing = |count| Trigger::next(Server::Api, count).on("/recordings");
-    cloud.inject(on_listing(4).does(Effect::Latency(Duration::from_millis(200))));
-    cloud.inject(on_listing(1).after(4).does(Effect::DeadPageToken));
-    cloud.inject(on_listing(2).after(12).does(Effect::status(500)));
+    cloud.inject(on_listing(4).with_effect(Effect::Latency(Duration::from_millis(200))));
+    cloud.inject(on_listing(1).after(4).with_effect(Effect::DeadPageToken));
+    cloud.inject(on_listing(2).after(12).with_effect(Effect::status(500)));
     let listing = zoom.list(span).await.unwrap();
     assert!(listing.failed.is_empty(), "{:?}", listing.failed);
     assert_eq!(sorted(listing.meetings), plain);
@@ -123,7 +123,7 @@ async fn order_of_replies_does_not_matter() {
     let plain = sorted(zoom.list(last_days(200)).await.unwrap().meetings);
     for skip in 0..4 {
         let late = Trigger::next(Server::Api, 2).on("/recordings").after(skip);
-        cloud.inject(late.does(Effect::Latency(Duration::from_millis(150))));
+        cloud.inject(late.with_effect(Effect::Latency(Duration::from_millis(150))));
         assert_eq!(sorted(zoom.list(last_days(200)).await.unwrap().meetings), plain);
     }
 }
@@ -149,7 +149,7 @@ async fn failed_window_is_reported_and_the_rest_listed() {
     archive.hosts.push(Host::active("u2", "second@example.org", "Second", "Host"));
     let cloud = cloud(archive);
     let zoom = zoom_with(&cloud, &["me", "second@example.org"], app(&cloud));
-    cloud.inject(Trigger::always(Server::Api).on("/users/second").does(Effect::status(502)));
+    cloud.inject(Trigger::always(Server::Api).on("/users/second").with_effect(Effect::status(502)));
     let listing = zoom.list(last_days(20)).await.unwrap();
     assert_eq!(listing.meetings.len(), 40);
     let [(days, error)] = listing.failed.as_slice() else { panic!("{:?}", listing.failed) };
@@ -182,7 +182,7 @@ async fn unknown_user_is_requested_once() {
 async fn rate_limit_is_waited_for() {
     let cloud = cloud(Archive::many(10, 5));
     let limit = Effect::TooManyRequests(RetryAfter::None);
-    cloud.inject(Trigger::next(Server::Api, 1).on("/recordings").does(limit));
+    cloud.inject(Trigger::next(Server::Api, 1).on("/recordings").with_effect(limit));
     assert_eq!(zoom(&cloud).list(last_days(5)).await.unwrap().meetings.len(), 10);
 }
 
@@ -248,7 +248,7 @@ async fn left_out_days_are_requested_again() {
         r#"{{"from":"{shortened}","to":"{}","next_page_token":"","meetings":[]}}"#,
         span.to
     );
-    cloud.inject(Trigger::next(Server::Api, 1).on("/recordings").does(json(empty)));
+    cloud.inject(Trigger::next(Server::Api, 1).on("/recordings").with_effect(json(empty)));
     let listing = zoom.list(span).await.unwrap();
     let earlier = cloud.meetings().iter().filter(|meeting| day(meeting.start) <= shortened).count();
     assert!(0 < earlier && earlier < 40);
@@ -261,8 +261,9 @@ async fn left_out_days_are_requested_again() {
 async fn server_that_lists_other_days_is_abandoned() {
     let cloud = cloud(Archive::many(40, 20));
     let zoom = zoom(&cloud);
-    let always =
-        |body: &str| Trigger::always(Server::Api).on("/recordings").does(json(body.to_owned()));
+    let always = |body: &str| {
+        Trigger::always(Server::Api).on("/recordings").with_effect(json(body.to_owned()))
+    };
     let elsewhere = r#"{"from":"2001-01-01","to":"2001-01-02","next_page_token":"","meetings":[]}"#;
     for body in
         [elsewhere, r#"{"next_page_token":"round","meetings":[]}"#, r#"{"page_size":30}"#, "[]"]
@@ -287,7 +288,7 @@ async fn server_that_lists_other_days_is_abandoned() {
 async fn expiring_page_token_is_abandoned_after_three_restarts() {
     let cloud = cloud(Archive::many(40, 20));
     let zoom = zoom(&cloud);
-    cloud.inject(Trigger::always(Server::Api).on("/recordings").does(Effect::DeadPageToken));
+    cloud.inject(Trigger::always(Server::Api).on("/recordings").with_effect(Effect::DeadPageToken));
     let listing = zoom.list(last_days(20)).await.unwrap();
     assert!(
         matches!(listing.failed.as_slice(), [(days, error)] if *days == last_days(20) && error.class() == ErrorClass::Unavailable)
@@ -300,7 +301,7 @@ async fn expiring_page_token_is_abandoned_after_three_restarts() {
 async fn dead_service_is_not_requested_for_every_window() {
     let cloud = cloud(Archive::many(40, 20));
     let zoom = zoom(&cloud);
-    cloud.inject(Trigger::always(Server::Api).on("/recordings").does(Effect::status(503)));
+    cloud.inject(Trigger::always(Server::Api).on("/recordings").with_effect(Effect::status(503)));
     assert!(
         matches!(zoom.list(last_days(730)).await, Err(error) if error.class() == ErrorClass::Unavailable)
     );
@@ -313,7 +314,7 @@ async fn dead_service_is_not_requested_for_every_window() {
 async fn missing_scopes_are_named() {
     let cloud = cloud(Archive::many(10, 5));
     let body = r#"{"code":4711,"message":"Invalid access token, does not contain scopes:[cloud_recording:read:list_user_recordings:admin]."}"#;
-    cloud.inject(Trigger::always(Server::Api).on("/v2/").does(Effect::Status {
+    cloud.inject(Trigger::always(Server::Api).on("/v2/").with_effect(Effect::Status {
         status: 400,
         body: body.into(),
         content_type: "application/json".into(),
@@ -357,7 +358,8 @@ async fn details_extend_a_meeting_or_are_absent() {
     for uuid in ["old==", "unknown=="] {
         assert_eq!(zoom.details(&uuid.into()).await.unwrap(), None, "{uuid}");
     }
-    cloud.inject(Trigger::always(Server::Api).on("/past_meetings").does(Effect::status(503)));
+    cloud
+        .inject(Trigger::always(Server::Api).on("/past_meetings").with_effect(Effect::status(503)));
     assert!(
         matches!(zoom.details(&"plain==".into()).await, Err(error) if error.class() == ErrorClass::Unavailable)
     );

@@ -86,7 +86,7 @@ async fn account_is_listed_at_once_if_permitted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn account_is_listed_user_by_user_otherwise() {
     let cloud = cloud();
-    cloud.inject(Trigger::always(Server::Api).on("/accounts/").does(scope_missing()));
+    cloud.inject(Trigger::always(Server::Api).on("/accounts/").with_effect(scope_missing()));
     let zoom = zoom_with(&cloud, &["all"], app(&cloud));
     assert_eq!(topics(&zoom).await, names(&NAMES));
 }
@@ -109,7 +109,7 @@ async fn unmatched_pattern_and_missing_scope_are_reported() {
         error.class() == ErrorClass::NotFound && line_with_hint(&error).contains("`users`"),
         "{error}"
     );
-    cloud.inject(Trigger::always(Server::Api).on("/users").does(scope_missing()));
+    cloud.inject(Trigger::always(Server::Api).on("/users").with_effect(scope_missing()));
     let error = unmatched.list(last_days()).await.unwrap_err();
     assert!(
         error.class() == ErrorClass::NotAllowed && line_with_hint(&error).contains("x:read:admin"),
@@ -125,7 +125,7 @@ async fn all_pages_of_users_are_read() {
         ..DemoCloudOptions::default()
     })
     .unwrap();
-    cloud.inject(Trigger::always(Server::Api).on("/accounts/").does(scope_missing()));
+    cloud.inject(Trigger::always(Server::Api).on("/accounts/").with_effect(scope_missing()));
     let zoom = zoom_with(&cloud, &["all"], app(&cloud));
     assert_eq!(topics(&zoom).await, names(&NAMES));
     assert!(requests_to(&cloud, Server::Api, "/v2/users").len() > 5);
@@ -138,7 +138,7 @@ async fn listed_user_without_recordings_has_an_empty_list() {
     let content_type = "application/json".into();
     let unknown = Effect::Status { status: 404, body, content_type, headers: Vec::new() };
     for part in ["/users/id-new/", "/users/new@all"] {
-        cloud.inject(Trigger::always(Server::Api).on(part).does(unknown.clone()));
+        cloud.inject(Trigger::always(Server::Api).on(part).with_effect(unknown.clone()));
     }
     let zoom = zoom_with(&cloud, &["*@all.example.org"], app(&cloud));
     assert_eq!(topics(&zoom).await, names(&["ana", "ben", "left"]));
@@ -156,7 +156,7 @@ async fn list_of_users_begins_again_after_expired_token() {
         DemoCloudOptions { archive: archive(), page_cap: 2, ..DemoCloudOptions::default() };
     let cloud = DemoCloud::start(options).unwrap();
     let second_page = Trigger::next(Server::Api, 1).on("/users").after(1);
-    cloud.inject(second_page.does(Effect::DeadPageToken));
+    cloud.inject(second_page.with_effect(Effect::DeadPageToken));
     let zoom = zoom_with(&cloud, &["*@*"], app(&cloud));
     assert_eq!(topics(&zoom).await, names(&NAMES));
 }
@@ -167,7 +167,7 @@ async fn list_of_users_without_end_is_abandoned() {
     let body = r#"{"users":[],"next_page_token":"round"}"#.into();
     let content_type = "application/json".into();
     let reply = Effect::Status { status: 200, body, content_type, headers: Vec::new() };
-    cloud.inject(Trigger::always(Server::Api).on("/users").does(reply));
+    cloud.inject(Trigger::always(Server::Api).on("/users").with_effect(reply));
     let zoom = zoom_with(&cloud, &["*@*"], app(&cloud));
     let error = zoom.list(last_days()).await.unwrap_err();
     assert!(error.to_string().contains("same next page twice"), "{error}");

@@ -11,28 +11,28 @@ use meetfs::demo_cloud::{
 };
 
 /// Upper bound for an answer from memory on a busy machine.
-const PROMPTLY: Duration = Duration::from_secs(2);
+const CACHED_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 fn black_hole() -> Vec<Fault> {
     [Server::Api, Server::Web, Server::Media]
         .into_iter()
-        .map(|server| Trigger::always(server).does(Effect::BlackHole))
+        .map(|server| Trigger::always(server).with_effect(Effect::BlackHole))
         .collect()
 }
 
-fn silence(rig: &Rig) {
+fn stop_answering(rig: &Rig) {
     black_hole().into_iter().for_each(|fault| rig.cloud.inject(fault));
 }
 
 /// Mounts an archive, reads the whole of `known`, and silences the server.
-fn silenced() -> Rig {
+fn mount_with_silent_server() -> Rig {
     let files = [("known", 3_000_000), ("other", 50_000_000), ("third", 50_000_000)];
     let rig = Rig::mounted(DemoCloudOptions {
         archive: Archive::pattern(&files),
         ..DemoCloudOptions::default()
     });
     rig.shell("cat acme/*/*known/*.mp4 | wc -c");
-    silence(&rig);
+    stop_answering(&rig);
     drop_name_cache();
     rig
 }
@@ -51,7 +51,7 @@ fn is_blocked_in_mount(rig: &Rig, process: u32) -> bool {
 
 /// Starts a command that blocks, interrupts it when `is_blocked` holds for it, and returns the time
 /// that it then takes to end.
-fn interrupted(rig: &Rig, line: &str, is_blocked: impl Fn(u32) -> bool) -> Duration {
+fn time_until_interrupted(rig: &Rig, line: &str, is_blocked: impl Fn(u32) -> bool) -> Duration {
     let mut running = RunningCommand::outside(rig, &format!("exec {line}"));
     wait_until(COMMAND_TIMEOUT, "the command is blocked", || is_blocked(running.id()));
     assert!(running.is_running(), "{line} did not block: {}", running.output());
@@ -71,7 +71,7 @@ fn metadata_needs_no_server() {
     let documents = || rig.shell("find . -name meeting.json | wc -l");
     wait_until(COMMAND_TIMEOUT, "every meeting has its document", || documents().trim() == "1000");
     let listed = rig.shell("ls -R | wc -l");
-    silence(&rig);
+    stop_answering(&rig);
     for line in [
         "ls -R | wc -l",
         "ls -lR > /dev/null",
@@ -83,7 +83,7 @@ fn metadata_needs_no_server() {
         let started = Instant::now();
         let output = rig.shell(line);
         eprintln!("{line}: {:?}", started.elapsed());
-        assert!(started.elapsed() < PROMPTLY, "{line}: {:?}", started.elapsed());
+        assert!(started.elapsed() < CACHED_ANSWER_TIMEOUT, "{line}: {:?}", started.elapsed());
         if line.starts_with("ls -R |") {
             assert_eq!(output, listed);
         }
@@ -92,7 +92,7 @@ fn metadata_needs_no_server() {
 
 #[test]
 fn hanging_readers_do_not_block_others() {
-    let rig = silenced();
+    let rig = mount_with_silent_server();
     let readers: Vec<_> = (0..10)
         .map(|_| RunningCommand::outside(&rig, "exec cat \"$M\"/acme/*/*other/*.mp4 > /dev/null"))
         .collect();
@@ -106,7 +106,7 @@ fn hanging_readers_do_not_block_others() {
     rig.shell("ls -lR > /dev/null; df . > /dev/null");
     assert_eq!(rig.shell("cat acme/*/*known/*.mp4 | wc -c").trim(), "3000000");
     assert_eq!(rig.shell("cat acme/*/*known/*.mp4 | wc -c").trim(), "3000000");
-    assert!(started.elapsed() < PROMPTLY, "{:?}", started.elapsed());
+    assert!(started.elapsed() < CACHED_ANSWER_TIMEOUT, "{:?}", started.elapsed());
     for reader in &readers {
         assert!(is_blocked_in_mount(&rig, reader.id()), "a reader no longer hangs");
     }
@@ -114,17 +114,17 @@ fn hanging_readers_do_not_block_others() {
 
 #[test]
 fn interrupt_ends_a_blocked_open() {
-    let rig = silenced();
+    let rig = mount_with_silent_server();
     let requests = rig.cloud.requests().len();
     // `open` waits for the server to confirm the length.
     let is_blocked = |_| rig.cloud.requests().len() > requests;
-    let took = interrupted(&rig, "cat \"$M\"/acme/*/*other/*.mp4", is_blocked);
-    assert!(took < PROMPTLY, "{took:?}");
+    let took = time_until_interrupted(&rig, "cat \"$M\"/acme/*/*other/*.mp4", is_blocked);
+    assert!(took < CACHED_ANSWER_TIMEOUT, "{took:?}");
 }
 
 #[test]
 fn interrupt_ends_a_blocked_read() {
-    let rig = silenced();
+    let rig = mount_with_silent_server();
     for line in [
         "cat \"$M\"/acme/*/*other/*.mp4",
         // One whose read does not go through the page cache.
@@ -139,8 +139,8 @@ fn interrupt_ends_a_blocked_read() {
          m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ); \
          print(m[20000000])' \"$M\"/acme/*/*third/*.mp4",
     ] {
-        let took = interrupted(&rig, line, |process| is_blocked_in_mount(&rig, process));
-        assert!(took < PROMPTLY, "{line}: {took:?}");
+        let took = time_until_interrupted(&rig, line, |process| is_blocked_in_mount(&rig, process));
+        assert!(took < CACHED_ANSWER_TIMEOUT, "{line}: {took:?}");
     }
 }
 
@@ -155,7 +155,8 @@ fn handled_signal_does_not_interrupt_a_read() {
         Meeting::new("chat==", "chat", start)
             .with(MeetingFile::new("CHAT", Content::Stored(text.into()))),
     );
-    let faults = vec![Trigger::always(Server::Media).does(Effect::Latency(Duration::from_secs(2)))];
+    let faults =
+        vec![Trigger::always(Server::Media).with_effect(Effect::Latency(Duration::from_secs(2)))];
     let rig = Rig::new(DemoCloudOptions { archive, faults, ..DemoCloudOptions::default() })
         .with_cache("disk = \"off\"");
     for (signal, handler) in
@@ -188,7 +189,7 @@ fn read_fails_at_its_deadline() {
     })
     .with("read_deadline = \"3s\"");
     rig.mount();
-    silence(&rig);
+    stop_answering(&rig);
     let started = Instant::now();
     let output = rig.try_shell("LC_ALL=C cat acme/*/*other/*.mp4 2>&1 >/dev/null", COMMAND_TIMEOUT);
     let message = String::from_utf8_lossy(&output.stdout).into_owned();

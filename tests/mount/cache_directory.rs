@@ -56,7 +56,7 @@ fn doctor(rig: &Rig) -> (Option<i32>, String) {
 
 fn cut_off(cloud: &DemoCloud) {
     for server in [Server::Api, Server::Web, Server::Media] {
-        cloud.inject(Trigger::always(server).does(Effect::BlackHole));
+        cloud.inject(Trigger::always(server).with_effect(Effect::BlackHole));
     }
 }
 

@@ -355,7 +355,7 @@ fn late_transcript_appears_beside_its_video() {
 }
 
 #[test]
-fn old_directory_handle_revives_no_entry() {
+fn old_directory_handle_restores_no_entry() {
     let rig = rig();
     let meeting = rig.shell("ls -d acme/2*/*Before").trim().to_owned();
     let (directory, _) = meeting.rsplit_once('/').expect("a directory");

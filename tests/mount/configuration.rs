@@ -396,7 +396,7 @@ fn refused_connection_is_named_with_its_url() {
 fn silent_api_ends_the_mount_in_time() {
     let rig = rig();
     rig.write_config(&rig.config());
-    rig.cloud.inject(Trigger::always(Server::Api).on("/v2/").does(Effect::BlackHole));
+    rig.cloud.inject(Trigger::always(Server::Api).on("/v2/").with_effect(Effect::BlackHole));
     assert_refused(
         &rig,
         1,
@@ -408,7 +408,7 @@ fn silent_api_ends_the_mount_in_time() {
 fn silent_token_service_ends_the_mount_in_time() {
     let rig = rig();
     rig.write_config(&rig.config());
-    rig.cloud.inject(Trigger::always(Server::Api).on("/oauth/").does(Effect::BlackHole));
+    rig.cloud.inject(Trigger::always(Server::Api).on("/oauth/").with_effect(Effect::BlackHole));
     assert_refused(&rig, 1, &["acme: cannot list recordings", "did not answer within"]);
 }
 
@@ -416,7 +416,7 @@ fn silent_token_service_ends_the_mount_in_time() {
 fn failing_listing_ends_the_mount_in_time() {
     let rig = rig();
     rig.write_config(&rig.config());
-    rig.cloud.inject(Trigger::always(Server::Api).on("/v2/").does(Effect::status(502)));
+    rig.cloud.inject(Trigger::always(Server::Api).on("/v2/").with_effect(Effect::status(502)));
     assert_refused(&rig, 1, &["acme: cannot list recordings", "returned a server error (502)"]);
 }
 

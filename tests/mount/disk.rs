@@ -49,7 +49,7 @@ fn read_files_are_served_from_disk_after_restart() {
     rig.mount();
     rig.cloud.clear_requests();
     for server in [Server::Web, Server::Media] {
-        rig.cloud.inject(Trigger::always(server).does(Effect::BlackHole));
+        rig.cloud.inject(Trigger::always(server).with_effect(Effect::BlackHole));
     }
     assert_eq!(hash(&rig), expected_hash(&rig));
     assert!(rig.media_requests().is_empty(), "{:?}", rig.media_requests());

@@ -77,7 +77,7 @@ fn wrong_secret_is_reported_and_not_printed() {
 #[test]
 fn unreachable_endpoint_and_refused_download_are_failures() {
     let rig = rig();
-    rig.cloud.inject(Trigger::always(Server::Web).does(Effect::Html200));
+    rig.cloud.inject(Trigger::always(Server::Web).with_effect(Effect::Html200));
     let output = doctor(&rig, &[]);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
     assert!(stdout(&output).contains("FAILURE  acme, reading:"), "{}", text(&output));
@@ -160,9 +160,10 @@ fn every_problem_has_a_fix() {
     rig.write_config(&config);
     assert!(!problems(&rig, &["--cache-dir", "/proc/x"]).is_empty());
     assert!(!problems(&rig, &["--source", "acne"]).is_empty());
-    rig.cloud.inject(Trigger::always(Server::Web).does(Effect::Html200));
+    rig.cloud.inject(Trigger::always(Server::Web).with_effect(Effect::Html200));
     assert!(!problems(&rig, &[]).is_empty());
-    rig.cloud.inject(Trigger::always(Server::Api).on("/recordings").does(Effect::status(500)));
+    rig.cloud
+        .inject(Trigger::always(Server::Api).on("/recordings").with_effect(Effect::status(500)));
     assert!(!problems(&rig, &[]).is_empty());
 }
 
@@ -195,7 +196,7 @@ fn cache_directory_is_tested_and_left_empty() {
 #[test]
 fn each_check_is_printed_when_it_ends() {
     let rig = rig();
-    rig.cloud.inject(Trigger::always(Server::Api).does(Effect::BlackHole));
+    rig.cloud.inject(Trigger::always(Server::Api).with_effect(Effect::BlackHole));
     let mut command = rig.meetfs();
     command.args(["doctor", "--config"]).arg(rig.config_path());
     let mut running = RunningCommand::start(&mut command);

@@ -77,7 +77,7 @@ fn stalling_files_cost_rsync_one_deadline_each() {
     for (topic, effect, offset) in &stalled {
         let path = object(&rig, topic).media_path;
         let trigger = Trigger::always(Server::Media).on(&path).from_offset(*offset);
-        rig.cloud.inject(trigger.does(effect.clone()));
+        rig.cloud.inject(trigger.with_effect(effect.clone()));
     }
     let (output, copied, took) = copy(&rig, "copy");
     assert_eq!(output.status.code(), Some(23), "{}\n{}", text(&output), rig.log());
@@ -110,7 +110,8 @@ fn stalling_files_cost_rsync_one_deadline_each() {
 #[test]
 fn cached_bytes_of_a_failing_file_are_served() {
     let rig = rig(4 * MIB);
-    let black_hole = || Trigger::always(Server::Media).from_offset(2 * MIB).does(Effect::BlackHole);
+    let black_hole =
+        || Trigger::always(Server::Media).from_offset(2 * MIB).with_effect(Effect::BlackHole);
     rig.cloud.inject(black_hole());
     let head = "dd if=\"$f\" bs=1M count=1 iflag=direct status=none | sha256sum; \
                 exit ${PIPESTATUS[0]}";
@@ -136,7 +137,7 @@ fn cached_bytes_of_a_failing_file_are_served() {
 fn open_handle_is_tried_again_after_the_interval() {
     // The shortest deadline, because reads fail at once for ten times as long.
     let rig = rig_with(&["Stalled".to_owned()], 2 * MIB, Duration::from_secs(1));
-    rig.cloud.inject(Trigger::always(Server::Media).does(Effect::BlackHole));
+    rig.cloud.inject(Trigger::always(Server::Media).with_effect(Effect::BlackHole));
     let marks = rig.directory.path();
     let (failed, healed) = (marks.join("failed"), marks.join("healed"));
     let read = "dd bs=64k count=1 status=none <&3 2>/dev/null | wc -c";
@@ -188,7 +189,7 @@ fn deadline_holds_for_one_read_of_a_program() {
                 for (size, flag) in [("256K", "pages"), ("1M", "pages"), ("1M", "direct")] {
                     let rig = rig(6 * MIB);
                     limit_readahead(&rig);
-                    rig.cloud.inject(Trigger::always(Server::Media).does(effect.clone()));
+                    rig.cloud.inject(Trigger::always(Server::Media).with_effect(effect.clone()));
                     let to = rig.directory.path().join("copy");
                     let flags = if flag == "direct" { " iflag=direct" } else { "" };
                     let line = format!(
@@ -223,7 +224,7 @@ fn dripping_files_delay_no_other_file() {
     let (dripping, healthy) = names.split_at(CONNECTIONS);
     for name in dripping {
         let object = object(&rig, name);
-        rig.cloud.inject(Trigger::always(Server::Media).on(&object.media_path).does(drip()));
+        rig.cloud.inject(Trigger::always(Server::Media).on(&object.media_path).with_effect(drip()));
     }
     let loops: Vec<_> = dripping
         .iter()

@@ -217,20 +217,20 @@ impl Case {
         Self { is_refusal: true, ..self }
     }
 
-    fn passing(self, passing: Outcome) -> Self {
+    fn with_passing(self, passing: Outcome) -> Self {
         Self { passing, ..self }
     }
 
-    fn healed(self, healed: Outcome) -> Self {
+    fn with_healed(self, healed: Outcome) -> Self {
         Self { healed, ..self }
     }
 
-    fn small(self, lasting_small: Outcome) -> Self {
+    fn with_lasting_small(self, lasting_small: Outcome) -> Self {
         Self { lasting_small, ..self }
     }
 
     /// Injects the fault once, twice and three times for every file, then permanently, then never.
-    fn play(&self) {
+    fn run(&self) {
         const LASTING: usize = 3;
         // A round is listed when its turn comes. Small files are prefetched, and those of a later
         // round would meet the faults of this one.
@@ -249,7 +249,7 @@ impl Case {
             }
             for object in rig.cloud.objects() {
                 let trigger = Trigger::next(self.server, round as u32 + 1).on(&path(&object));
-                rig.cloud.inject(trigger.does(self.what.clone()));
+                rig.cloud.inject(trigger.with_effect(self.what.clone()));
             }
             for (object, outcome) in copy_round(&rig, round, how) {
                 self.passing.check(&format!("{} × {what}", round + 1), &object, &outcome, &rig);
@@ -257,7 +257,7 @@ impl Case {
             rig.cloud.clear_faults();
         }
         list(&rig, later.next().expect("a round"));
-        rig.cloud.inject(Trigger::always(self.server).does(self.what.clone()));
+        rig.cloud.inject(Trigger::always(self.server).with_effect(self.what.clone()));
         for (object, outcome) in copy_round(&rig, LASTING, COPIERS[0]) {
             let expected = if object.length > MIB { self.lasting } else { self.lasting_small };
             expected.check(&format!("lasting {what}"), &object, &outcome, &rig);
@@ -276,10 +276,10 @@ impl Case {
     }
 }
 
-fn play(cases: &[Case]) {
+fn run_cases(cases: &[Case]) {
     std::thread::scope(|scope| {
-        let played: Vec<_> = cases.iter().map(|case| scope.spawn(|| case.play())).collect();
-        let failed = played.into_iter().filter_map(|case| case.join().err()).count();
+        let runs: Vec<_> = cases.iter().map(|case| scope.spawn(|| case.run())).collect();
+        let failed = runs.into_iter().filter_map(|case| case.join().err()).count();
         assert_eq!(failed, 0, "see above");
     });
 }
@@ -287,7 +287,7 @@ fn play(cases: &[Case]) {
 #[test]
 fn media_refusal_renews_lease_then_denies_access() {
     let refused = |what| Case::new(Server::Media, what, Outcome::Fails(EACCES)).refusal();
-    play(&[
+    run_cases(&[
         refused(Effect::Html200),
         refused(Effect::Json59),
         refused(Effect::ExpiredLink),
@@ -299,11 +299,11 @@ fn media_refusal_renews_lease_then_denies_access() {
 #[test]
 fn web_refusal_tries_each_lease_then_denies_access() {
     let refused = |what| Case::new(Server::Web, what, Outcome::Fails(EACCES)).refusal();
-    play(&[
-        refused(Effect::Html200).passing(Outcome::ExactOrFails(&[EACCES])),
-        refused(Effect::ExpiredToken).passing(Outcome::ExactOrFails(&[EACCES])),
+    run_cases(&[
+        refused(Effect::Html200).with_passing(Outcome::ExactOrFails(&[EACCES])),
+        refused(Effect::ExpiredToken).with_passing(Outcome::ExactOrFails(&[EACCES])),
         refused(Effect::status(401)),
-        refused(Effect::status(403)).passing(Outcome::ExactOrFails(&[EACCES])),
+        refused(Effect::status(403)).with_passing(Outcome::ExactOrFails(&[EACCES])),
     ]);
 }
 
@@ -312,18 +312,18 @@ fn missing_file_is_stale() {
     let gone = |server, status| {
         Case::new(server, Effect::status(status), Outcome::Fails(ESTALE)).refusal()
     };
-    play(&[
+    run_cases(&[
         gone(Server::Media, 404),
         gone(Server::Media, 410),
-        gone(Server::Web, 404).passing(Outcome::ExactOrFails(&[ESTALE])),
-        gone(Server::Web, 410).passing(Outcome::ExactOrFails(&[ESTALE])),
+        gone(Server::Web, 404).with_passing(Outcome::ExactOrFails(&[ESTALE])),
+        gone(Server::Web, 410).with_passing(Outcome::ExactOrFails(&[ESTALE])),
     ]);
 }
 
 #[test]
 fn broken_body_resumes_at_missing_byte() {
     let broken = |what| Case::new(Server::Media, what, Outcome::Fails(EIO));
-    play(&[
+    run_cases(&[
         broken(Effect::ShortBody { missing: 50 * 1024 }),
         broken(Effect::ShortBody { missing: 1 }),
         broken(Effect::Reset { after: 0 }),
@@ -335,26 +335,27 @@ fn broken_body_resumes_at_missing_byte() {
 #[test]
 fn stalled_server_is_retried_until_the_deadline() {
     let still = |what| {
-        Case::new(Server::Media, what, Outcome::Fails(EIO)).passing(Outcome::ExactOrFails(&[EIO]))
+        Case::new(Server::Media, what, Outcome::Fails(EIO))
+            .with_passing(Outcome::ExactOrFails(&[EIO]))
     };
-    play(&[
+    run_cases(&[
         still(Effect::Stall { after: 0 }),
-        still(Effect::Stall { after: 1 }).small(Outcome::ExactOrFails(&[EIO])),
+        still(Effect::Stall { after: 1 }).with_lasting_small(Outcome::ExactOrFails(&[EIO])),
         still(Effect::BlackHole),
         Case::new(Server::Web, Effect::BlackHole, Outcome::Fails(EIO))
-            .passing(Outcome::ExactOrFails(&[EIO])),
+            .with_passing(Outcome::ExactOrFails(&[EIO])),
     ]);
 }
 
 #[test]
 fn wrong_range_is_rejected() {
     let wrong = |what| Case::new(Server::Media, what, Outcome::Fails(EIO));
-    play(&[
+    run_cases(&[
         // The bytes before the range are dropped.
         Case::new(Server::Media, Effect::WholeFile, Outcome::Exact),
         // The range of a whole file cannot be shifted.
-        wrong(Effect::WrongRange { shift: 4096 }).small(Outcome::Exact),
-        wrong(Effect::WrongRange { shift: 1 }).small(Outcome::Exact),
+        wrong(Effect::WrongRange { shift: 4096 }).with_lasting_small(Outcome::Exact),
+        wrong(Effect::WrongRange { shift: 1 }).with_lasting_small(Outcome::Exact),
     ]);
 }
 
@@ -366,18 +367,18 @@ fn wrong_total_never_makes_a_copy_longer() {
             Effect::WrongTotal { delta },
             Outcome::ExactOrFails(&[ESTALE, EIO]),
         )
-        .passing(Outcome::ExactOrFails(&[ESTALE, EIO]))
+        .with_passing(Outcome::ExactOrFails(&[ESTALE, EIO]))
         // The total that was accepted before turns out to be wrong, once.
-        .healed(Outcome::ExactOrFails(&[ESTALE]))
+        .with_healed(Outcome::ExactOrFails(&[ESTALE]))
     };
-    play(&[wrong(7), wrong(2 * MIB as i64)]);
+    run_cases(&[wrong(7), wrong(2 * MIB as i64)]);
 }
 
 #[test]
 fn lawful_replies_give_exact_copies() {
     let lawful = |what| Case::new(Server::Media, what, Outcome::Exact);
     let weak_tag = || HeaderChange::Set("etag", "W/\"a\"".into());
-    play(&[
+    run_cases(&[
         lawful(Effect::ShortRange { length: 64 * 1024 }),
         lawful(Effect::UnknownTotal),
         lawful(Effect::Headers(vec![weak_tag(), HeaderChange::Remove("last-modified")])),
@@ -397,7 +398,7 @@ fn stated_length_without_bytes_is_not_believed() {
         "content-range",
         format!("bytes 0-1048575/{}", LONG.len() / 2),
     )]);
-    play(&[
+    run_cases(&[
         Case::new(Server::Media, refusal, Outcome::Fails(EIO)),
         Case::new(Server::Media, half, Outcome::Fails(EIO)),
     ]);
@@ -406,7 +407,7 @@ fn stated_length_without_bytes_is_not_believed() {
 #[test]
 fn failing_server_is_retried_until_the_deadline() {
     let failing = |server, what| Case::new(server, what, Outcome::Fails(EIO));
-    play(&[
+    run_cases(&[
         failing(Server::Media, Effect::status(416)),
         failing(Server::Media, Effect::status(500)),
         failing(Server::Media, Effect::status(503)),
@@ -420,9 +421,9 @@ fn rate_limit_is_awaited_within_the_deadline() {
     let limited = |server, how| {
         // Three delays of a second or two are longer than the deadline.
         Case::new(server, Effect::TooManyRequests(how), Outcome::Fails(EIO))
-            .passing(Outcome::ExactOrFails(&[EIO]))
+            .with_passing(Outcome::ExactOrFails(&[EIO]))
     };
-    play(&[
+    run_cases(&[
         limited(Server::Media, RetryAfter::None),
         limited(Server::Media, RetryAfter::Seconds(1)),
         limited(Server::Media, RetryAfter::HttpDate(1)),
@@ -436,7 +437,7 @@ fn rate_limit_is_awaited_within_the_deadline() {
 fn short_rate_limit_costs_no_error() {
     for how in [RetryAfter::Seconds(1), RetryAfter::HttpDate(1), RetryAfter::IsoDate(1)] {
         let rig = rig(rounds(1));
-        rig.cloud.inject(Trigger::next(Server::Media, 1).does(Effect::TooManyRequests(how)));
+        rig.cloud.inject(Trigger::next(Server::Media, 1).with_effect(Effect::TooManyRequests(how)));
         for (object, outcome) in copy_round(&rig, 0, COPIERS[0]) {
             Outcome::Exact.check(&format!("{how:?}"), &object, &outcome, &rig);
         }

@@ -23,7 +23,7 @@ fn read_head(rig: &Rig, pattern: &str) -> (u64, Duration) {
 /// fail at once, and `status` shows the reason. Refreshes continue to try, `acme` is read as
 /// before, and everything works once the API answers again.
 fn assert_only_one_source_is_down(rig: &Rig, source: &str, server: Server, origin: &str) {
-    rig.cloud.inject(Trigger::always(server).does(Effect::BlackHole));
+    rig.cloud.inject(Trigger::always(server).with_effect(Effect::BlackHole));
     let first = format!("{source}/*/*one*/*.mp4");
     let (bytes, took) = read_head(rig, &first);
     assert!(bytes == 0 && took > Duration::from_secs(10), "{bytes} bytes in {took:?}");
@@ -89,7 +89,7 @@ fn webex_outage_fails_only_webex_reads_at_once() {
     let rig = Rig::new(DemoCloudOptions {
         archive: Archive::pattern(&[("other", 3_000_000)]),
         webex: WebexArchive { recordings, ..WebexArchive::empty() },
-        webex_link_ttl: LEASE_TTL,
+        webex_signed_url_ttl: LEASE_TTL,
         ..DemoCloudOptions::default()
     });
     mount_with(&rig, |cloud| {
@@ -126,7 +126,8 @@ fn rapatin_outage_fails_only_rapatin_reads_at_once() {
         )
     });
     // The download URLs are Zoom's. New ones for those that are refused come from the API.
-    rig.cloud.inject(Trigger::always(Server::Web).on("webhook_download").does(Effect::Html200));
+    rig.cloud
+        .inject(Trigger::always(Server::Web).on("webhook_download").with_effect(Effect::Html200));
     let origin = origin(&rig.cloud.rapatin_api_url());
     assert_only_one_source_is_down(&rig, "rapat", Server::Rapatin, &origin);
 }
@@ -140,7 +141,7 @@ fn hanging_host_costs_one_deadline_until_it_answers() {
     });
     rig.shell("cat acme/*/*known/*.mp4 | wc -c");
     for server in [Server::Api, Server::Web, Server::Media] {
-        rig.cloud.inject(Trigger::always(server).does(Effect::BlackHole));
+        rig.cloud.inject(Trigger::always(server).with_effect(Effect::BlackHole));
     }
     let read = |name: &str| read_head(&rig, &format!("acme/*/*{name}/*.mp4"));
     let (bytes, took) = read("other");

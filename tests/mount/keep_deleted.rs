@@ -73,7 +73,7 @@ fn fill_cache(rig: &Rig) -> (String, String) {
 
 fn disconnect(cloud: &DemoCloud) {
     for server in [Server::Api, Server::Web, Server::Media] {
-        cloud.inject(Trigger::always(server).does(Effect::BlackHole));
+        cloud.inject(Trigger::always(server).with_effect(Effect::BlackHole));
     }
 }
 

@@ -48,7 +48,7 @@ fn walk_through_ten_thousand_meetings_sends_no_request() {
     // the walk, so that the walk causes every other request.
     let details = "/v2/past_meetings/";
     let slow = Effect::Latency(Duration::from_secs(15));
-    rig.cloud.inject(Trigger::always(Server::Api).on(details).does(slow));
+    rig.cloud.inject(Trigger::always(Server::Api).on(details).with_effect(slow));
     rig.mount();
     rig.cloud.clear_requests();
     // The kernel has cached nothing of the mount yet.
@@ -169,7 +169,7 @@ fn three_thousand_recordings_are_requested_once() {
     );
     // Details are slow, so that the listing is read before they arrive.
     let slow = Trigger::always(Server::Webex).on(DETAILS);
-    rig.cloud.inject(slow.does(Effect::Latency(Duration::from_millis(400))));
+    rig.cloud.inject(slow.with_effect(Effect::Latency(Duration::from_millis(400))));
     mount(&rig, &config);
     assert_eq!(count(&rig, "recording.mp4"), RECORDINGS);
     let known = count(&rig, "recording.vtt");
@@ -214,7 +214,7 @@ fn three_thousand_recordings_are_requested_once() {
             expected,
             "one detail for each whose links are not known or have ended"
         );
-        rig.cloud.expire_links();
+        rig.cloud.expire_signed_urls();
     }
     rig.unmount();
 }

@@ -26,8 +26,9 @@ const BYTES_BEFORE_STALL: u64 = 100_000;
 
 /// One file of 64 MB whose download stalls.
 fn stalled() -> DemoCloudOptions {
-    let faults =
-        vec![Trigger::always(Server::Media).does(Effect::Stall { after: BYTES_BEFORE_STALL })];
+    let faults = vec![
+        Trigger::always(Server::Media).with_effect(Effect::Stall { after: BYTES_BEFORE_STALL }),
+    ];
     DemoCloudOptions {
         archive: Archive::pattern(&[("big", 64_000_000)]),
         faults,
@@ -141,8 +142,9 @@ fn second_signal_ends_the_wait_at_once() {
     let mut running = RunningCommand::start(rig.mount_command().arg("--foreground"));
     wait_until(COMMAND_TIMEOUT, "mounted", || rig.entries_in_mount_table() == 1);
     rig.cloud.expire_tokens();
-    rig.cloud
-        .inject(Trigger::always(Server::Api).on("/oauth/token").does(Effect::Stall { after: 10 }));
+    rig.cloud.inject(
+        Trigger::always(Server::Api).on("/oauth/token").with_effect(Effect::Stall { after: 10 }),
+    );
     let _refresh = RunningCommand::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
     wait_until(COMMAND_TIMEOUT, "the renewal is in flight", || rig.cloud.sign_ins().renewed == 1);
     running.signal("INT");

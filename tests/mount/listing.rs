@@ -63,11 +63,11 @@ fn listing_calls(rig: &Rig) -> Vec<Call> {
 /// Asserts that the calls cover two years with the fewest windows: thirty days that overlap by one.
 /// Returns how often the first page of each window was requested.
 fn assert_fewest_windows(calls: &[Call]) -> BTreeMap<(Date, Date), usize> {
-    let mut firsts = BTreeMap::new();
+    let mut first_page_counts = BTreeMap::new();
     for call in calls.iter().filter(|call| call.token.is_none()) {
-        *firsts.entry((call.from, call.to)).or_default() += 1;
+        *first_page_counts.entry((call.from, call.to)).or_default() += 1;
     }
-    let all: Vec<(Date, Date)> = firsts.keys().copied().collect();
+    let all: Vec<(Date, Date)> = first_page_counts.keys().copied().collect();
     // The server accepts at most a calendar month. A window across the end of February leaves a day
     // or two, which are requested separately.
     let is_remainder = |(from, to): &(Date, Date)| {
@@ -88,7 +88,7 @@ fn assert_fewest_windows(calls: &[Call]) -> BTreeMap<(Date, Date), usize> {
         let month_back = to.saturating_sub(1.month());
         assert!((*to - *from).get_days() == 29 || *from == month_back, "{from} to {to}");
     }
-    firsts
+    first_page_counts
 }
 
 /// Returns the sorted paths of the mount.
@@ -123,20 +123,24 @@ fn two_years_take_the_fewest_possible_calls() {
 #[test]
 fn failing_pages_lose_no_meeting() {
     let rig = Rig::new(options(two_years()));
-    rig.cloud
-        .inject(Trigger::next(Server::Api, 2).on("/recordings").after(7).does(Effect::status(500)));
     rig.cloud.inject(
-        Trigger::next(Server::Api, 1).on("/recordings").after(20).does(Effect::DeadPageToken),
+        Trigger::next(Server::Api, 2).on("/recordings").after(7).with_effect(Effect::status(500)),
+    );
+    rig.cloud.inject(
+        Trigger::next(Server::Api, 1)
+            .on("/recordings")
+            .after(20)
+            .with_effect(Effect::DeadPageToken),
     );
     rig.mount();
     assert_eq!(count(&rig, "*/chat.txt"), MEETINGS);
     let calls = listing_calls(&rig);
-    let firsts = assert_fewest_windows(&calls);
+    let first_page_counts = assert_fewest_windows(&calls);
     let failed = calls.iter().filter(|call| call.status == 500).count();
     assert_eq!(failed, 2);
-    let repeated: usize = firsts.values().map(|times| times - 1).sum();
+    let repeated: usize = first_page_counts.values().map(|times| times - 1).sum();
     // A failed page is requested again; an expired token restarts its window.
-    assert!(repeated <= failed + 1, "{firsts:?}");
+    assert!(repeated <= failed + 1, "{first_page_counts:?}");
     rig.unmount();
 }
 
@@ -190,8 +194,10 @@ fn paths_ignore_listing_order() {
 fn provider_changes_appear_after_a_refresh() {
     let mut archive = Archive::many(20, 20);
     let start = archive.meetings[3].start + SignedDuration::from_secs(30);
-    let pending = Meeting::new("cGVuZGluZw==", "Pending", start)
-        .with(MeetingFile::new("MP4", Content::Pattern { seed: 1, length: 100_000 }).processing());
+    let pending = Meeting::new("cGVuZGluZw==", "Pending", start).with(
+        MeetingFile::new("MP4", Content::Pattern { seed: 1, length: 100_000 })
+            .with_status_processing(),
+    );
     archive.meetings.push(pending);
     let gone = archive.meetings[5].clone();
     let rig = Rig::mounted(options(archive));
@@ -233,10 +239,10 @@ fn failed_window_removes_no_meeting() {
     rig.cloud.remove_meeting(&removed);
     for fault in [
         // One page with all its retries, then all pages.
-        Trigger::next(Server::Api, 5).on("/users/").does(Effect::status(500)),
-        Trigger::always(Server::Api).on("/users/").does(Effect::status(500)),
-        Trigger::always(Server::Api).on("/users/").does(Effect::status(404)),
-        Trigger::always(Server::Api).on("/users/").does(Effect::Html200),
+        Trigger::next(Server::Api, 5).on("/users/").with_effect(Effect::status(500)),
+        Trigger::always(Server::Api).on("/users/").with_effect(Effect::status(500)),
+        Trigger::always(Server::Api).on("/users/").with_effect(Effect::status(404)),
+        Trigger::always(Server::Api).on("/users/").with_effect(Effect::Html200),
     ] {
         rig.cloud.clear_requests();
         rig.cloud.inject(fault.clone());

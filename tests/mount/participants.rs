@@ -10,7 +10,7 @@ const PEOPLE: &str = "/participants";
 const SCOPE: &str = "meeting:read:list_past_participants";
 
 /// An audio-only meeting of `people`, of whom `recorded` have a recording of their own.
-fn talk(people: usize, recorded: &[&str]) -> Meeting {
+fn audio_meeting(participants: usize, recorded: &[&str]) -> Meeting {
     let start = Timestamp::now() - SignedDuration::from_hours(3);
     let sound =
         |seed: u64| MeetingFile::new("M4A", Content::Pattern { seed, length: 300_000 + seed });
@@ -22,7 +22,7 @@ fn talk(people: usize, recorded: &[&str]) -> Meeting {
         own = own.with(sound(10 + seed as u64).view(name));
     }
     talk.participant_audio = own.files;
-    talk.participants = (0..people)
+    talk.participants = (0..participants)
         .map(|place| Participant {
             name: format!("Person {place}"),
             email: format!("person{place}@example.org"),
@@ -53,7 +53,8 @@ fn request_count(rig: &Rig, end: &str) -> usize {
 
 #[test]
 fn directory_has_participants_and_their_audio() {
-    let mut meeting = talk(2, &["Audio only - Ana", "Audio only - Bo.m4a", "Audio only - Ana"]);
+    let mut meeting =
+        audio_meeting(2, &["Audio only - Ana", "Audio only - Bo.m4a", "Audio only - Ana"]);
     meeting.participants[1].name = "Bo, \"the\nboss\"".into();
     let sums: Vec<String> =
         meeting.participant_audio.iter().map(|file| file.content.sha256()).collect();
@@ -100,7 +101,7 @@ fn directory_has_participants_and_their_audio() {
 
 #[test]
 fn details_survive_a_remount() {
-    let rig = Rig::mounted(cloud(vec![talk(700, &["Ana"])]));
+    let rig = Rig::mounted(cloud(vec![audio_meeting(700, &["Ana"])]));
     let directory = directory(&rig);
     wait_until(COMMAND_TIMEOUT, "the table", || directory.join("participants.csv").exists());
     let table = rig.shell("cat acme/*/*Talk/participants.csv");
@@ -120,7 +121,7 @@ fn details_survive_a_remount() {
 #[test]
 fn missing_scope_is_reported_once_and_recovered() {
     let meetings = (0..30).map(|number| {
-        let mut meeting = talk(2, &[]);
+        let mut meeting = audio_meeting(2, &[]);
         meeting.uuid = format!("tAlK{number}==");
         meeting.topic = format!("Talk {number}");
         meeting.start -= SignedDuration::from_hours(number);
@@ -158,13 +159,13 @@ fn missing_scope_is_reported_once_and_recovered() {
 
 #[test]
 fn late_participant_audio_shows_after_processing() {
-    let mut meeting = talk(2, &[]);
-    meeting.files[0] = meeting.files[0].clone().processing();
+    let mut meeting = audio_meeting(2, &[]);
+    meeting.files[0] = meeting.files[0].clone().with_status_processing();
     let rig = Rig::mounted(cloud(vec![meeting]));
     let directory = directory(&rig);
     wait_until(COMMAND_TIMEOUT, "the table", || directory.join("participants.csv").exists());
     assert!(!directory.join("Ana.m4a").exists());
-    let done = talk(2, &["Ana"]);
+    let done = audio_meeting(2, &["Ana"]);
     assert!(rig.cloud.change_meeting(&done.uuid.clone(), |meeting| {
         meeting.files[0] = done.files[0].clone();
         meeting.participant_audio = done.participant_audio;
@@ -180,7 +181,7 @@ fn late_participant_audio_shows_after_processing() {
 
 #[test]
 fn trimmed_participant_audio_is_replaced() {
-    let rig = Rig::mounted(cloud(vec![talk(2, &["Ana"])]));
+    let rig = Rig::mounted(cloud(vec![audio_meeting(2, &["Ana"])]));
     let directory = directory(&rig);
     wait_until(COMMAND_TIMEOUT, "the table", || directory.join("participants.csv").exists());
     rig.shell("cat acme/*/*Talk/* >/dev/null");
@@ -220,8 +221,8 @@ fn trimmed_participant_audio_is_replaced() {
 
 #[test]
 fn unknown_participants_hide_nothing() {
-    let rig = Rig::new(cloud(vec![talk(2, &[])]));
-    rig.cloud.inject(Trigger::always(Server::Api).on(PEOPLE).does(Effect::status(404)));
+    let rig = Rig::new(cloud(vec![audio_meeting(2, &[])]));
+    rig.cloud.inject(Trigger::always(Server::Api).on(PEOPLE).with_effect(Effect::status(404)));
     rig.mount();
     let directory = directory(&rig);
     wait_until(COMMAND_TIMEOUT, "the document", || directory.join("meeting.json").exists());

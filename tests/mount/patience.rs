@@ -78,8 +78,9 @@ fn zoom_delay_is_awaited_in_every_form() {
             cloud.api_url()
         )
     });
-    let limit =
-        |form| Trigger::always(Server::Api).on("/recordings").does(Effect::TooManyRequests(form));
+    let limit = |form| {
+        Trigger::always(Server::Api).on("/recordings").with_effect(Effect::TooManyRequests(form))
+    };
     assert_every_form_is_awaited(&rig, limit);
 }
 
@@ -92,7 +93,7 @@ fn webex_delay_is_awaited_in_every_form() {
             cloud.webex_api_url()
         )
     });
-    let limit = |form| Trigger::always(Server::Webex).does(Effect::TooManyRequests(form));
+    let limit = |form| Trigger::always(Server::Webex).with_effect(Effect::TooManyRequests(form));
     assert_every_form_is_awaited(&rig, limit);
 }
 
@@ -106,7 +107,7 @@ fn rapatin_delay_is_awaited_in_every_form() {
         )
     });
     let limited = |part: &str, form| {
-        Trigger::always(Server::Rapatin).on(part).does(Effect::TooManyRequests(form))
+        Trigger::always(Server::Rapatin).on(part).with_effect(Effect::TooManyRequests(form))
     };
     assert_every_form_is_awaited(&rig, |form| {
         rig.cloud.inject(limited("/recordings", form));
@@ -179,7 +180,7 @@ fn slow_refresh_shows_what_it_waits_for() {
         ..DemoCloudOptions::default()
     });
     let slow = Effect::Latency(Duration::from_secs(5));
-    rig.cloud.inject(Trigger::always(Server::Api).on("/recordings").does(slow));
+    rig.cloud.inject(Trigger::always(Server::Api).on("/recordings").with_effect(slow));
     let binary = rig.meetfs().get_program().to_string_lossy().into_owned();
     let line = format!("{binary} refresh '{}'", rig.mountpoint.display());
     // The progress is shown early only on a terminal.

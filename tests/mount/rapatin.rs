@@ -195,7 +195,7 @@ fn stale_url_during_a_copy_is_renewed() {
         assert!(rig.media_bytes() < length, "the copy is done already");
         rig.cloud.clear_requests();
         rig.cloud.expire_rapatin_links();
-        rig.cloud.expire_links();
+        rig.cloud.expire_signed_urls();
         rig.cloud.expire_rapatin_tokens();
         copying.join().expect("a copy");
     });
@@ -233,7 +233,7 @@ fn sixteen_readers_share_one_login() {
         rig.cloud.clear_requests();
         rig.cloud.expire_rapatin_tokens();
         rig.cloud.expire_rapatin_links();
-        rig.cloud.expire_links();
+        rig.cloud.expire_signed_urls();
         let output = reading.join().expect("readers");
         let message = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(message.lines().count(), 16, "{}\n{}", text(&output), rig.log());
@@ -281,7 +281,7 @@ fn secrets_are_in_no_log_and_no_cache() {
     rig.shell("cat rapat/*/*/* | wc -c");
     rig.cloud.expire_rapatin_tokens();
     rig.cloud.expire_rapatin_links();
-    rig.cloud.expire_links();
+    rig.cloud.expire_signed_urls();
     rig.unmount();
     std::fs::remove_dir_all(rig.directory.path().join("cache/blocks")).expect("blocks");
     mount(&rig, &keys(&rig));

@@ -52,8 +52,9 @@ fn every_code_of_zoom_has_a_hint() {
     ];
     for (status, code, message, fix) in rows {
         let body = format!(r#"{{"code":{code},"message":"{message}"}}"#);
-        rig.cloud
-            .inject(Trigger::always(Server::Api).on("/recordings").does(refusal(status, body)));
+        rig.cloud.inject(
+            Trigger::always(Server::Api).on("/recordings").with_effect(refusal(status, body)),
+        );
         let (exit, report) = listing(&rig);
         assert!(report.contains("FAILURE") && report.contains(fix), "{status} {code}: {report}");
         assert_eq!(exit, Some(3), "{status} {code}: {report}");
@@ -88,8 +89,9 @@ fn every_status_of_webex_has_a_hint() {
         let body = format!(
             r#"{{"message":"It is so. {token}","errors":[{{"description":"x"}}],"trackingId":"ROUTER_1"}}"#
         );
-        rig.cloud
-            .inject(Trigger::always(Server::Webex).on("/recordings").does(refusal(status, body)));
+        rig.cloud.inject(
+            Trigger::always(Server::Webex).on("/recordings").with_effect(refusal(status, body)),
+        );
         let (exit, report) = listing(&rig);
         assert!(report.contains("FAILURE") && report.contains(fix), "{status}: {report}");
         assert!(!report.contains(&token), "{status}: {report}");
@@ -109,7 +111,7 @@ fn take_requests(rig: &Rig) -> usize {
 fn refused_file_is_not_requested_at_each_open() {
     let archive = Archive::pattern(&[("Refused", 100_000)]);
     let rig = Rig::mounted(DemoCloudOptions { archive, ..DemoCloudOptions::default() });
-    rig.cloud.inject(Trigger::always(Server::Web).does(Effect::Html200));
+    rig.cloud.inject(Trigger::always(Server::Web).with_effect(Effect::Html200));
     rig.cloud.clear_requests();
     let read = || rig.try_shell("cat */*/*/*.mp4 > /dev/null", COMMAND_TIMEOUT);
     let output = read();

@@ -19,19 +19,19 @@ fn rig(options: DemoCloudOptions) -> Rig {
 }
 
 /// Returns the SHA-256 of each file of the demo cloud, by topic.
-fn truth(rig: &Rig) -> BTreeMap<String, String> {
+fn expected_hashes(rig: &Rig) -> BTreeMap<String, String> {
     rig.cloud.objects().into_iter().map(|object| (object.topic.clone(), object.sha256())).collect()
 }
 
 /// Hashes every file `times` times at once, and asserts each hash.
 fn hash_all(rig: &Rig, times: usize) {
-    let truth = truth(rig);
+    let expected = expected_hashes(rig);
     let line = format!(
         "for f in acme/*/*/*.mp4; do for i in $(seq {times}); do sha256sum \"$f\" & done; done; wait"
     );
     let output = rig.try_shell(&line, COMMAND_TIMEOUT);
     let hashes = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!(hashes.lines().count(), truth.len() * times, "{}\n{}", text(&output), rig.log());
+    assert_eq!(hashes.lines().count(), expected.len() * times, "{}\n{}", text(&output), rig.log());
     for line in hashes.lines() {
         let (hash, path) = line.split_once("  ").expect("a hash and a path");
         let topic = path
@@ -39,7 +39,7 @@ fn hash_all(rig: &Rig, times: usize) {
             .nth(2)
             .and_then(|directory| directory.rsplit(' ').next())
             .expect("a topic");
-        assert_eq!(hash, truth[topic], "{path}\n{}", rig.log());
+        assert_eq!(hash, expected[topic], "{path}\n{}", rig.log());
     }
 }
 
@@ -73,7 +73,7 @@ fn expiry_costs_sixteen_readers_one_renewal() {
         assert!(rig.media_bytes() < 24 * MIB, "the files are read already: {}", rig.media_bytes());
         rig.cloud.clear_requests();
         rig.cloud.expire_tokens();
-        rig.cloud.expire_links();
+        rig.cloud.expire_signed_urls();
         reading.join().expect("readers that get every byte");
     });
     assert_eq!(token_requests(&rig), 1, "{:?}", of(&rig, Server::Api));
@@ -90,15 +90,15 @@ fn expiry_costs_sixteen_readers_one_renewal() {
 }
 
 #[test]
-fn short_lifetimes_cost_no_byte() {
+fn short_lifetimes_lose_no_byte() {
     let short = Duration::from_secs(2);
-    for (link_ttl, token_ttl) in
+    for (signed_url_ttl, token_ttl) in
         [(short, Duration::from_secs(3600)), (Duration::from_secs(7), short)]
     {
         let rig = rig(DemoCloudOptions {
             archive: Archive::pattern(&[("long", 100 * MIB), ("short", MIB)]),
             bytes_per_second: Some(2_000_000),
-            link_ttl,
+            signed_url_ttl,
             token_ttl,
             ..DemoCloudOptions::default()
         });
@@ -116,9 +116,10 @@ fn sixteen_readers_share_the_refusal_of_a_file() {
         ..DemoCloudOptions::default()
     });
     // Slow enough for all sixteen to open the file before the first refusal.
-    rig.cloud
-        .inject(Trigger::always(Server::Web).does(Effect::Latency(Duration::from_millis(150))));
-    rig.cloud.inject(Trigger::always(Server::Web).does(Effect::Html200));
+    rig.cloud.inject(
+        Trigger::always(Server::Web).with_effect(Effect::Latency(Duration::from_millis(150))),
+    );
+    rig.cloud.inject(Trigger::always(Server::Web).with_effect(Effect::Html200));
     rig.cloud.clear_requests();
     let output = rig.try_shell(
         "f=\"$(echo acme/*/*/*.mp4)\"; for i in $(seq 16); do LC_ALL=C cat \"$f\" 2>&1 & done; wait",
@@ -138,7 +139,7 @@ fn lease_requests(header: DownloadHeader) -> (Rig, Vec<Vec<Request>>) {
     let rig =
         rig(DemoCloudOptions { archive, download_header: header, ..DemoCloudOptions::default() });
     let mut requests = Vec::new();
-    for (topic, hash) in truth(&rig) {
+    for (topic, hash) in expected_hashes(&rig) {
         rig.cloud.clear_requests();
         let message = rig.shell(&format!("sha256sum < acme/*/*\" {topic}\"/*.mp4"));
         assert!(message.starts_with(&hash), "{topic}: {message}\n{}", rig.log());

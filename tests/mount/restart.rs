@@ -16,7 +16,7 @@ fn options(archive: Archive) -> DemoCloudOptions {
 /// Makes every server of a cloud unresponsive.
 fn disconnect(cloud: &DemoCloud) {
     for server in [Server::Api, Server::Web, Server::Media] {
-        cloud.inject(Trigger::always(server).does(Effect::BlackHole));
+        cloud.inject(Trigger::always(server).with_effect(Effect::BlackHole));
     }
 }
 
@@ -65,7 +65,7 @@ fn restart_refreshes_only_the_last_days() {
     rig.cloud.clear_requests();
     // The refresh must not finish before the stored listing is counted.
     let slow = Trigger::always(Server::Api).on("/recordings");
-    rig.cloud.inject(slow.does(Effect::Latency(Duration::from_secs(3))));
+    rig.cloud.inject(slow.with_effect(Effect::Latency(Duration::from_secs(3))));
     rig.mount();
     assert_eq!(shown(&rig), 600, "the stored listing is shown at once");
     rig.cloud.clear_faults();
@@ -141,7 +141,7 @@ fn new_source_does_not_delay_a_stored_listing() {
         rig.write_config(&format!("{}\n{}{locked}", rig.config(), source(name, &slow, &secret)));
         // Shorter than a mount without a stored listing would wait.
         let late = Trigger::always(Server::Api).on("/oauth/token");
-        slow.inject(late.does(Effect::Latency(Duration::from_secs(2))));
+        slow.inject(late.with_effect(Effect::Latency(Duration::from_secs(2))));
         let mut command = rig.mount_command();
         if is_foreground {
             command.arg("--foreground");
@@ -178,12 +178,14 @@ fn invalid_entries_remove_no_meeting() {
         r#"{"meetings":[{"uuid":"x==","start_time":"2026-01-01T00:00:00Z","recording_files":"gone"}]}"#,
         r#"{"meetings":[[[[[]]]]]}"#,
     ] {
-        rig.cloud.inject(Trigger::always(Server::Api).on("/recordings").does(Effect::Status {
-            status: 200,
-            body: body.into(),
-            content_type: "application/json".into(),
-            headers: Vec::new(),
-        }));
+        rig.cloud.inject(Trigger::always(Server::Api).on("/recordings").with_effect(
+            Effect::Status {
+                status: 200,
+                body: body.into(),
+                content_type: "application/json".into(),
+                headers: Vec::new(),
+            },
+        ));
         let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), COMMAND_TIMEOUT);
         assert_eq!(output.status.code(), Some(1), "{body}: {}", text(&output));
         assert_eq!(shown(&rig), 20, "{body}");

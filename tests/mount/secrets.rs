@@ -142,12 +142,12 @@ fn cause_failures(rig: &Rig) -> Vec<(String, Vec<u8>)> {
     ];
     for (number, (server, effect)) in failures.into_iter().enumerate() {
         let token = newest_token(rig);
-        rig.cloud.inject(Trigger::next(server, 12).does(effect(&token)));
+        rig.cloud.inject(Trigger::next(server, 12).with_effect(effect(&token)));
         read(&format!("failure {number} at {server:?}"));
     }
     rig.shell("cat acme/*/*/* | wc -c");
     rig.cloud.expire_tokens();
-    rig.cloud.expire_links();
+    rig.cloud.expire_signed_urls();
     read("new tokens");
     rig.shell("cat acme/*/*/* | wc -c");
     outputs
@@ -293,7 +293,7 @@ fn read_redirected(server: Server, location: &str, header: DownloadHeader) -> (R
         DemoCloudOptions { archive, download_header: header, ..DemoCloudOptions::default() };
     let rig = Rig::new(options).with("read_deadline = \"3s\"");
     rig.mount();
-    rig.cloud.inject(Trigger::always(server).does(Effect::Status {
+    rig.cloud.inject(Trigger::always(server).with_effect(Effect::Status {
         status: 302,
         body: String::new(),
         content_type: "text/html".into(),

@@ -149,7 +149,7 @@ fn idle_connections_do_not_block_status() {
 #[test]
 fn waiting_refreshes_do_not_block_status() {
     let rig = Rig::mounted(options(Archive::many(3, 20)));
-    rig.cloud.inject(Trigger::always(Server::Api).on("/recordings").does(Effect::BlackHole));
+    rig.cloud.inject(Trigger::always(Server::Api).on("/recordings").with_effect(Effect::BlackHole));
     let refresh = format!("{} refresh \"$M\"", rig.meetfs().get_program().to_string_lossy());
     let environment =
         format!("export XDG_RUNTIME_DIR='{}'", rig.directory.path().join("run").display());
@@ -180,7 +180,7 @@ fn refresh_returns_when_new_meetings_are_shown() {
     assert!(output.status.success(), "{}", text(&output));
     assert_eq!(rig.shell("cat */*/*Brand*/chat.txt"), "hello\n");
     assert!(String::from_utf8_lossy(&output.stdout).contains("6 meetings"), "{}", text(&output));
-    rig.cloud.inject(Trigger::always(Server::Api).on("/users/").does(Effect::status(404)));
+    rig.cloud.inject(Trigger::always(Server::Api).on("/users/").with_effect(Effect::status(404)));
     let place = rig.mountpoint.to_str().expect("a path");
     let output = command(&rig, &["refresh", place]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
@@ -422,8 +422,10 @@ fn runtime_directory_of_another_user_is_left_out() {
 
 #[test]
 fn status_counts_what_the_directories_show() {
-    let processing = meeting("YQ==", "Processing")
-        .with(MeetingFile::new("MP4", Content::Pattern { seed: 8, length: 60_000 }).processing());
+    let processing = meeting("YQ==", "Processing").with(
+        MeetingFile::new("MP4", Content::Pattern { seed: 8, length: 60_000 })
+            .with_status_processing(),
+    );
     let mut unfinished = meeting("Yg==", "Unfinished");
     unfinished.files = unfinished.files.into_iter().map(MeetingFile::processing).collect();
     let mut empty = meeting("Yw==", "Empty");

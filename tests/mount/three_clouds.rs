@@ -111,9 +111,9 @@ fn copies_of_three_providers_are_exact() {
 #[test]
 fn failing_sources_do_not_affect_others() {
     let broken = DemoCloud::start(options()).expect("a cloud");
-    broken.inject(Trigger::always(Server::Api).does(Effect::status(500)));
+    broken.inject(Trigger::always(Server::Api).with_effect(Effect::status(500)));
     let hole = DemoCloud::start(options()).expect("a cloud");
-    hole.inject(Trigger::always(Server::Rapatin).does(Effect::BlackHole));
+    hole.inject(Trigger::always(Server::Rapatin).with_effect(Effect::BlackHole));
     let rig = configured(|cloud| {
         let credentials = broken.credentials();
         let zoom = format!(

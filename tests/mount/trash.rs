@@ -133,7 +133,7 @@ fn refused_zoom_trash_is_explained() {
     assert_eq!(probes, 0, "{:?}", rig.cloud.requests());
     rig.unmount();
     for server in [Server::Api, Server::Web, Server::Media] {
-        rig.cloud.inject(Trigger::always(server).does(Effect::BlackHole));
+        rig.cloud.inject(Trigger::always(server).with_effect(Effect::BlackHole));
     }
     rig.mount();
     assert_eq!(rig.shell("find acme/trash -printf '%p %s %T@ %i\\n' | LC_ALL=C sort"), listed);
@@ -216,7 +216,7 @@ fn partly_trashed_meeting_keeps_its_other_files() {
     );
     // A restored file leaves the recycle bin, even if that cannot be listed.
     assert!(rig.cloud.restore_meeting(TRASHED));
-    rig.cloud.inject(Trigger::always(Server::Api).on("/v2/users").does(Effect::status(404)));
+    rig.cloud.inject(Trigger::always(Server::Api).on("/v2/users").with_effect(Effect::status(404)));
     refresh(&rig);
     assert!(rig.status()["sources"][0]["trash_error"].is_string());
     assert_eq!(
@@ -310,7 +310,7 @@ fn account_trash_failure_is_reported_once() {
         content_type: "application/json".into(),
         headers: Vec::new(),
     };
-    rig.cloud.inject(Trigger::always(Server::Api).on("/v2/users").does(refused));
+    rig.cloud.inject(Trigger::always(Server::Api).on("/v2/users").with_effect(refused));
     for _ in 0..2 {
         refresh(&rig);
         let source = rig.status()["sources"][0].clone();
@@ -338,7 +338,7 @@ fn account_trash_failure_is_reported_once() {
 #[test]
 fn hanging_trash_delays_no_recording() {
     let rig = Rig::new(options(false)).with_source("users = [\"all\"]");
-    rig.cloud.inject(Trigger::always(Server::Api).on("/v2/users").does(Effect::BlackHole));
+    rig.cloud.inject(Trigger::always(Server::Api).on("/v2/users").with_effect(Effect::BlackHole));
     rig.mount();
     let is_requested =
         || rig.cloud.requests().iter().any(|request| request.path.starts_with("/v2/users"));
@@ -393,7 +393,7 @@ fn read_while_trashing(trash_downloads: bool, length: u64, is_cached: bool) -> (
     let mut reader = RunningCommand::outside(&rig, &line);
     wait_until(COMMAND_TIMEOUT, "the file is open", || reader.output().contains("open"));
     assert!(rig.cloud.trash_meeting(TRASHED, hours_ago(0)));
-    rig.cloud.expire_links();
+    rig.cloud.expire_signed_urls();
     refresh(&rig);
     std::fs::write(&request, "").expect("a file");
     reader.end(COMMAND_TIMEOUT);
@@ -423,7 +423,7 @@ fn open_uncached_file_is_stale_after_trashing() {
 /// Adds Webex as the source `cisco`. The Zoom source fails if `zoom_is_down`.
 fn mount_webex(rig: &Rig, zoom_is_down: bool) {
     if zoom_is_down {
-        rig.cloud.inject(Trigger::always(Server::Api).does(Effect::status(500)));
+        rig.cloud.inject(Trigger::always(Server::Api).with_effect(Effect::status(500)));
     }
     rig.write_config(&format!(
         "{}\n[source.cisco]\nprovider = \"webex\"\ntoken = \"{}\"\napi_url = \"{}\"\noauth_url = \"{}\"\n",

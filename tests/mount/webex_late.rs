@@ -10,24 +10,22 @@ use meetfs::demo_cloud::{
 };
 use serde_json::Value;
 
-fn spoken(id: &str) -> Content {
+fn transcript_content(id: &str) -> Content {
     Content::Stored(
         format!("WEBVTT\n\n1\n00:00:01.000 --> 00:00:04.000\nSaid late in {id}.\n").into(),
     )
 }
 
 /// Returns a recording without a transcript, so many hours old.
-fn silent(id: &str, hours_ago: i64) -> WebexRecording {
-    let mut silent = recording(id, hours_ago);
-    silent.transcript = None;
-    silent
+fn recording_without_transcript(id: &str, hours_ago: i64) -> WebexRecording {
+    let mut recording = recording(id, hours_ago);
+    recording.transcript = None;
+    recording
 }
 
-fn make(rig: &Rig, id: &str) {
-    assert!(
-        rig.cloud
-            .change_webex_recording(id, |recording| recording.stored_transcript = Some(spoken(id)))
-    );
+fn add_transcript(rig: &Rig, id: &str) {
+    assert!(rig.cloud.change_webex_recording(id, |recording| recording.stored_transcript =
+        Some(transcript_content(id))));
 }
 
 /// Mounts the Webex API of the demo cloud as the source `cisco`, with more keys.
@@ -67,7 +65,7 @@ fn wait_for_transcripts(rig: &Rig, ids: &[&str]) {
     let shown = || ids.iter().all(|id| is_shown(&id));
     wait_until(COMMAND_TIMEOUT, "the transcripts show", shown);
     for id in ids {
-        let Content::Stored(bytes) = spoken(id) else { panic!() };
+        let Content::Stored(bytes) = transcript_content(id) else { panic!() };
         assert_eq!(
             rig.shell(&format!("cat cisco/*/*' {id}'/recording.vtt")).as_bytes(),
             &*bytes,
@@ -98,13 +96,17 @@ fn source(rig: &Rig) -> Value {
 
 #[test]
 fn late_transcript_is_exact_and_survives_a_remount() {
-    let recordings =
-        vec![silent("a", 30), silent("b", 40), recording("c", 50), silent("old", 24 * 70)];
+    let recordings = vec![
+        recording_without_transcript("a", 30),
+        recording_without_transcript("b", 40),
+        recording("c", 50),
+        recording_without_transcript("old", 24 * 70),
+    ];
     let rig = mounted(webex_cloud(recordings), 4, "");
     let files = "find cisco -type f ! -name '*.vtt' -printf '%p %s %T@ %i\\n' | LC_ALL=C sort";
     let before = rig.shell(files);
-    make(&rig, "a");
-    make(&rig, "old");
+    add_transcript(&rig, "a");
+    add_transcript(&rig, "old");
     refresh(&rig);
     wait_for_transcripts(&rig, &["a", "old"]);
     assert_eq!(rig.shell(files), before, "nothing else has changed");
@@ -119,7 +121,7 @@ fn late_transcript_is_exact_and_survives_a_remount() {
     rig.unmount();
 
     // A transcript that is made while nothing is mounted appears without a refresh.
-    make(&rig, "b");
+    add_transcript(&rig, "b");
     rig.cloud.clear_requests();
     mount(&rig, "");
     wait_for_transcripts(&rig, &["a", "b", "old"]);
@@ -133,7 +135,7 @@ fn late_transcript_is_exact_and_survives_a_remount() {
     rig.unmount();
 
     // Cached transcripts are shown and read without the cloud.
-    rig.cloud.inject(Trigger::always(Server::Webex).does(Effect::BlackHole));
+    rig.cloud.inject(Trigger::always(Server::Webex).with_effect(Effect::BlackHole));
     mount(&rig, "");
     assert_eq!(rig.shell(inodes), now);
     wait_for_transcripts(&rig, &["a", "b", "old"]);
@@ -142,14 +144,17 @@ fn late_transcript_is_exact_and_survives_a_remount() {
 
 #[test]
 fn missing_scope_is_reported_by_status_and_doctor() {
-    let rig = Rig::new(webex_cloud(vec![silent("a", 30), silent("b", 40)]));
+    let rig = Rig::new(webex_cloud(vec![
+        recording_without_transcript("a", 30),
+        recording_without_transcript("b", 40),
+    ]));
     let refused = Trigger::always(Server::Webex).on("/meetingTranscripts");
-    rig.cloud.inject(refused.does(api_reply(403, r#"{"message":"no scope"}"#, &[])));
+    rig.cloud.inject(refused.with_effect(api_reply(403, r#"{"message":"no scope"}"#, &[])));
     mount(&rig, "");
     wait_until(COMMAND_TIMEOUT, "everything is known", || {
         rig.shell("find cisco -type f | wc -l").trim() == "6"
     });
-    make(&rig, "a");
+    add_transcript(&rig, "a");
     for _ in 0..3 {
         refresh(&rig);
         let source = source(&rig);
@@ -186,10 +191,10 @@ fn missing_scope_is_reported_by_status_and_doctor() {
 
 #[test]
 fn failed_search_is_reported_and_repeated() {
-    let rig = mounted(webex_cloud(vec![silent("a", 30)]), 1, "");
-    make(&rig, "a");
+    let rig = mounted(webex_cloud(vec![recording_without_transcript("a", 30)]), 1, "");
+    add_transcript(&rig, "a");
     let failing = Trigger::always(Server::Webex).on("/meetingTranscripts");
-    rig.cloud.inject(failing.does(api_reply(503, "{}", &[])));
+    rig.cloud.inject(failing.with_effect(api_reply(503, "{}", &[])));
     refresh(&rig);
     let troubled = source(&rig);
     assert!(troubled["late_error"].as_str().is_some_and(|why| why.contains("503")), "{troubled}");
@@ -204,11 +209,14 @@ fn failed_search_is_reported_and_repeated() {
 #[test]
 fn search_covers_all_pages_and_then_stops() {
     let ids: Vec<String> = (10..34).map(|number| format!("r{number}")).collect();
-    let recordings =
-        ids.iter().enumerate().map(|(index, id)| silent(id, 24 + 30 * index as i64)).collect();
+    let recordings = ids
+        .iter()
+        .enumerate()
+        .map(|(index, id)| recording_without_transcript(id, 24 + 30 * index as i64))
+        .collect();
     let options = DemoCloudOptions { page_cap: 5, ..webex_cloud(recordings) };
     let rig = mounted(options, ids.len(), "");
-    ids.iter().for_each(|id| make(&rig, id));
+    ids.iter().for_each(|id| add_transcript(&rig, id));
     rig.cloud.clear_requests();
     refresh(&rig);
     wait_for_transcripts(&rig, &ids.iter().map(String::as_str).collect::<Vec<_>>());
@@ -224,9 +232,9 @@ fn search_covers_all_pages_and_then_stops() {
 
 /// Returns recordings of two hosts. One of them owns the token.
 fn of_two_hosts() -> DemoCloudOptions {
-    let mut of_ben = silent("ben", 40);
+    let mut of_ben = recording_without_transcript("ben", 40);
     of_ben.host_email = "ben@example.org".into();
-    webex_cloud(vec![silent("own", 30), of_ben])
+    webex_cloud(vec![recording_without_transcript("own", 30), of_ben])
 }
 
 #[test]
@@ -235,8 +243,8 @@ fn administrator_finds_transcripts_of_other_hosts() {
         let mut options = of_two_hosts();
         options.webex.is_compliance_officer = is_compliance_officer;
         let rig = mounted(options, 2, "admin = true");
-        make(&rig, "own");
-        make(&rig, "ben");
+        add_transcript(&rig, "own");
+        add_transcript(&rig, "ben");
         let before = lists(&rig);
         rig.cloud.clear_requests();
         refresh(&rig);

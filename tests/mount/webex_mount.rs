@@ -61,8 +61,8 @@ fn kinds() -> Vec<WebexRecording> {
     vec![
         recording("usual", 5),
         recording("long", 9).with_video(5 * MIB + 77),
-        recording("arf", 50).of_format("ARF").alone(),
-        recording("uploaded", 60).of_format("UPLOADED").alone(),
+        recording("arf", 50).of_format("ARF").video_only(),
+        recording("uploaded", 60).of_format("UPLOADED").video_only(),
         recording("stored", 70).with_stored_transcript(),
         prevented,
     ]
@@ -125,8 +125,8 @@ fn second_rsync_reads_no_byte() {
 fn copy_outlives_its_download_urls() {
     let options = DemoCloudOptions {
         bytes_per_second: Some(2_000_000),
-        webex_link_ttl: Duration::from_secs(2),
-        ..webex_cloud(vec![recording("long", 5).with_video(120 * MIB + 5).alone()])
+        webex_signed_url_ttl: Duration::from_secs(2),
+        ..webex_cloud(vec![recording("long", 5).with_video(120 * MIB + 5).video_only()])
     };
     let rig = mounted(options);
     let copy = rig.directory.path().join("copy.mp4");
@@ -167,7 +167,7 @@ fn sixteen_readers_share_one_renewal() {
         assert!(rig.media_bytes() < 32 * MIB, "the file is read already: {}", rig.media_bytes());
         rig.cloud.clear_requests();
         rig.cloud.expire_tokens();
-        rig.cloud.expire_links();
+        rig.cloud.expire_signed_urls();
         let hashes = reading.join().unwrap();
         let right =
             hashes.lines().filter(|line| truth.contains(line.split(' ').next().unwrap())).count();
@@ -184,7 +184,7 @@ fn three_hundred_recordings_cost_one_detail_each() {
     let rig = Rig::new(DemoCloudOptions { webex: archive, ..DemoCloudOptions::default() });
     // Details are slow, so that the listing is read before they arrive.
     let slow = Trigger::always(Server::Webex).on(DETAILS);
-    rig.cloud.inject(slow.does(Effect::Latency(Duration::from_millis(400))));
+    rig.cloud.inject(slow.with_effect(Effect::Latency(Duration::from_millis(400))));
     mount(&rig);
     assert_eq!(count(&rig, "recording.mp4"), 300);
     assert!(count(&rig, "audio_only.mp3") < 300, "the details are in already");
@@ -227,7 +227,7 @@ fn refusal_is_an_errno_and_one_log_line() {
     ]) {
         let read = |name| format!("LC_ALL=C cat cisco/*/*' {name}'/recording.mp4 2>&1 > /dev/null");
         let refusal = api_reply(status, r#"{"message":"m"}"#, &[]);
-        rig.cloud.inject(Trigger::always(Server::Webex).on(DETAILS).does(refusal));
+        rig.cloud.inject(Trigger::always(Server::Webex).on(DETAILS).with_effect(refusal));
         let output = rig.try_shell(&read(name), COMMAND_TIMEOUT);
         let message = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(message.contains(errno), "{status}: {message}\n{}", rig.log());
@@ -246,9 +246,9 @@ fn token_goes_to_the_api_and_no_log() {
     let rig = mounted(webex_cloud(kinds()));
     wait_for_details(&rig, 6);
     rig.shell("cat cisco/*/*/* > /dev/null");
-    rig.cloud.expire_links();
+    rig.cloud.expire_signed_urls();
     rig.cloud.expire_tokens();
-    rig.cloud.inject(Trigger::next(Server::Media, 2).does(Effect::Html200));
+    rig.cloud.inject(Trigger::next(Server::Media, 2).with_effect(Effect::Html200));
     rig.unmount();
     mount(&rig);
     rig.shell("cat cisco/*/*/* > /dev/null");

@@ -302,12 +302,12 @@ pub fn refusing_address() -> (Socket, SocketAddr) {
 pub fn run_with_timeout(command: &mut Command, timeout: Duration) -> Option<Output> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().expect("a command that starts");
-    let mut drains = Vec::new();
+    let mut output_threads = Vec::new();
     for stream in [
         child.stdout.take().map(|stream| Box::new(stream) as Box<dyn Read + Send>),
         child.stderr.take().map(|stream| Box::new(stream) as Box<dyn Read + Send>),
     ] {
-        drains.push(std::thread::spawn(move || {
+        output_threads.push(std::thread::spawn(move || {
             let mut bytes = Vec::new();
             let _end_or_error = stream.map(|mut stream| stream.read_to_end(&mut bytes));
             bytes
@@ -324,7 +324,7 @@ pub fn run_with_timeout(command: &mut Command, timeout: Duration) -> Option<Outp
         }
         std::thread::sleep(Duration::from_millis(2));
     };
-    let mut drained = drains.into_iter().map(|drain| drain.join().unwrap_or_default());
+    let mut drained = output_threads.into_iter().map(|drain| drain.join().unwrap_or_default());
     Some(Output {
         status,
         stdout: drained.next().unwrap_or_default(),

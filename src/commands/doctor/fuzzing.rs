@@ -3,6 +3,6 @@
 use std::time::{Duration, SystemTime};
 
 /// Returns the offset of the clock from the `Date` header of a server.
-pub fn skew(date: &str, now: SystemTime) -> Option<Duration> {
+pub fn clock_offset(date: &str, now: SystemTime) -> Option<Duration> {
     super::source::clock_offset(date, now)
 }

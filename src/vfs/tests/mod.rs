@@ -276,7 +276,7 @@ impl Fixture {
     }
 
     pub(super) fn silence_media(&self) {
-        self.cloud.inject(Trigger::always(Server::Media).does(Effect::BlackHole));
+        self.cloud.inject(Trigger::always(Server::Media).with_effect(Effect::BlackHole));
     }
 }
 

@@ -224,7 +224,7 @@ fn page_token_is_bound_to_its_query() {
         let refused = api(&cloud, &other);
         assert_eq!((refused.status, refused.code()), (400, Some(300)), "{other}");
     }
-    cloud.inject(Trigger::next(Server::Api, 2).does(Effect::DeadPageToken));
+    cloud.inject(Trigger::next(Server::Api, 2).with_effect(Effect::DeadPageToken));
     assert_eq!(api(&cloud, &query).status, 200);
     assert_eq!(api(&cloud, &next).code(), Some(300));
     assert_eq!(api(&cloud, &next).status, 200);

@@ -232,7 +232,7 @@ fn signature_is_bound_to_its_path() {
 fn signed_urls_expire_by_ttl_or_command() {
     let options = DemoCloudOptions {
         archive: Archive::demo(),
-        link_ttl: Duration::from_millis(500),
+        signed_url_ttl: Duration::from_millis(500),
         ..DemoCloudOptions::default()
     };
     let cloud = DemoCloud::start(options).unwrap();
@@ -244,7 +244,7 @@ fn signed_urls_expire_by_ttl_or_command() {
 
     let cloud = demo();
     let link = signed_link(&cloud, &video(&cloud));
-    cloud.expire_links();
+    cloud.expire_signed_urls();
     assert_eq!(get_range(&link, "bytes=0-0").status, 403);
     assert_eq!(get_range(&signed_link(&cloud, &video(&cloud)), "bytes=0-0").status, 206);
 }

@@ -36,7 +36,7 @@ fn bytes(offset: u64, length: usize) -> Vec<u8> {
 fn range_reply_with(what: Effect) -> (Answer, u64) {
     let cloud = cloud();
     let link = signed_link(&cloud, &one(&cloud));
-    cloud.inject(Trigger::next(Server::Media, 1).does(what));
+    cloud.inject(Trigger::next(Server::Media, 1).with_effect(what));
     let answer = get_range(&link, "bytes=1000000-1099999");
     let logged = cloud.requests().pop().unwrap().body_bytes;
     let healthy = get_range(&link, "bytes=1000000-1099999");
@@ -89,7 +89,7 @@ fn stall_lasts_until_faults_are_cleared() {
 
     let cloud = cloud();
     let link = signed_link(&cloud, &one(&cloud));
-    cloud.inject(Trigger::always(Server::Media).does(Effect::Stall { after: 10 }));
+    cloud.inject(Trigger::always(Server::Media).with_effect(Effect::Stall { after: 10 }));
     let mut socket = open("GET", &link, &[("Range", "bytes=0-99")], "");
     std::thread::sleep(Duration::from_millis(100));
     assert_eq!(cloud.requests().pop().unwrap().body_bytes, 10);
@@ -102,7 +102,7 @@ fn stall_lasts_until_faults_are_cleared() {
 fn black_hole_never_answers() {
     let cloud = cloud();
     let link = signed_link(&cloud, &one(&cloud));
-    cloud.inject(Trigger::always(Server::Media).does(Effect::BlackHole));
+    cloud.inject(Trigger::always(Server::Media).with_effect(Effect::BlackHole));
     let answer = get(&link);
     assert_eq!((answer.status, answer.end, answer.body.len()), (0, End::Silent, 0));
     assert_eq!(cloud.requests().pop().unwrap().status, 0);
@@ -152,7 +152,7 @@ fn expired_token_reply_depends_on_server() {
     let cloud = cloud();
     let url = download_url(&cloud, &one(&cloud));
     for server in [Server::Api, Server::Web] {
-        cloud.inject(Trigger::next(server, 1).does(Effect::ExpiredToken));
+        cloud.inject(Trigger::next(server, 1).with_effect(Effect::ExpiredToken));
     }
     let refused = api(&cloud, "/users/me");
     assert_eq!((refused.status, refused.code()), (401, Some(124)));
@@ -173,7 +173,7 @@ fn retry_after_has_every_form() {
     ];
     let mut values = Vec::new();
     for form in forms {
-        cloud.inject(Trigger::next(Server::Api, 1).does(Effect::TooManyRequests(form)));
+        cloud.inject(Trigger::next(Server::Api, 1).with_effect(Effect::TooManyRequests(form)));
         let answer = api(&cloud, "/users/me");
         assert_eq!((answer.status, answer.code()), (429, Some(429)));
         let limit = if form == RetryAfter::IsoDate(30) { "Daily-limit" } else { "QPS" };
@@ -192,7 +192,9 @@ fn retry_after_has_every_form() {
 #[test]
 fn latency_delays_the_response() {
     let cloud = cloud();
-    cloud.inject(Trigger::next(Server::Api, 1).does(Effect::Latency(Duration::from_millis(200))));
+    cloud.inject(
+        Trigger::next(Server::Api, 1).with_effect(Effect::Latency(Duration::from_millis(200))),
+    );
     let start = Instant::now();
     assert_eq!(api(&cloud, "/users/me").status, 200);
     assert!(start.elapsed() >= Duration::from_millis(200));
@@ -230,7 +232,7 @@ fn bandwidth_is_limited_per_connection() {
     // In sequence they would take two seconds.
     let together = timed(&["bytes=0-199999"; 10]);
     assert!(together < Duration::from_millis(1500), "{together:?}");
-    cloud.inject(Trigger::next(Server::Media, 1).does(Effect::Bandwidth(500_000)));
+    cloud.inject(Trigger::next(Server::Media, 1).with_effect(Effect::Bandwidth(500_000)));
     assert!(timed(&["bytes=0-199999"]) >= Duration::from_millis(395));
 }
 
@@ -242,7 +244,7 @@ fn fault_matches_file_offset_and_count() {
     let other = signed_link(&cloud, &two);
     let trigger =
         Trigger::next(Server::Media, 1).on(&one(&cloud).media_path).from_offset(1000).after(1);
-    cloud.inject(trigger.does(Effect::status(500)));
+    cloud.inject(trigger.with_effect(Effect::status(500)));
     let statuses = [
         get_range(&other, "bytes=2000-2001").status,
         get_range(&link, "bytes=0-1").status,
@@ -256,7 +258,7 @@ fn fault_matches_file_offset_and_count() {
 #[test]
 fn clearing_faults_drops_pending_ones() {
     let cloud = cloud_with(DemoCloudOptions {
-        faults: vec![Trigger::always(Server::Api).does(Effect::status(500))],
+        faults: vec![Trigger::always(Server::Api).with_effect(Effect::status(500))],
         ..DemoCloudOptions::default()
     });
     assert_eq!(api(&cloud, "/users/me").status, 500);

@@ -77,7 +77,7 @@ fn requests_without_valid_token_return_401() {
         }
     }
     assert_eq!(api(&cloud, "/schedules").status, 200, "another one is given after that");
-    cloud.inject(Trigger::next(Server::Rapatin, 1).does(Effect::ExpiredToken));
+    cloud.inject(Trigger::next(Server::Rapatin, 1).with_effect(Effect::ExpiredToken));
     assert_eq!(api(&cloud, "/schedules").status, 401);
 }
 

@@ -423,7 +423,9 @@ fn zoom_errors_and_tokens_have_documented_fields() {
         errors.reply(&json_of(&answer), ERROR);
     }
     errors.reply(&json_of(&get(&format!("{}/users", cloud.api_url()))), ERROR);
-    cloud.inject(Trigger::next(Server::Api, 1).does(Effect::TooManyRequests(RetryAfter::None)));
+    cloud.inject(
+        Trigger::next(Server::Api, 1).with_effect(Effect::TooManyRequests(RetryAfter::None)),
+    );
     let limited = api(&cloud, "/users");
     assert_eq!(
         (limited.status, limited.code(), limited.header("retry-after")),

@@ -63,7 +63,7 @@ fn errors_have_message_description_and_tracking_id() {
         assert!(body["trackingId"].as_str().unwrap().starts_with("ROUTER_"), "{body}");
     }
     let limit = Effect::TooManyRequests(RetryAfter::Seconds(7));
-    cloud.inject(Trigger::next(Server::Webex, 1).does(limit));
+    cloud.inject(Trigger::next(Server::Webex, 1).with_effect(limit));
     let limited = api(&cloud, "/recordings");
     assert_eq!((limited.status, limited.header("retry-after")), (429, Some("7")));
     assert!(limited.json()["trackingId"].is_string());
@@ -101,9 +101,9 @@ fn window_end_is_exclusive() {
     assert!(listed(&format!("/recordings?to={made}")).is_empty());
     assert_eq!(listed(&format!("/recordings?to={later}")), ["own"]);
     assert_eq!(listed("/recordings?hostEmail=ana@example.org"), ["ana"]);
-    let mut everybodys = listed("/admin/recordings");
-    everybodys.sort();
-    assert_eq!(everybodys, ["ana", "own"]);
+    let mut site_recordings = listed("/admin/recordings");
+    site_recordings.sort();
+    assert_eq!(site_recordings, ["ana", "own"]);
     assert_eq!(api(&cloud, "/recordings/ana").status, 404);
     assert_eq!(api(&cloud, "/recordings/ana?hostEmail=ana@example.org").status, 200);
 }
@@ -114,7 +114,7 @@ fn url_accepts_only_its_ticket_until_expiry() {
     let short = Duration::from_millis(600);
     let cloud = DemoCloud::start(DemoCloudOptions {
         webex,
-        webex_link_ttl: short,
+        webex_signed_url_ttl: short,
         ..DemoCloudOptions::default()
     })
     .unwrap();
@@ -140,7 +140,7 @@ fn prevented_downloads_have_no_urls() {
     let mut prevented = recording("prevented");
     prevented.prevent_downloading = true;
     let cloud =
-        cloud(vec![prevented, recording("alone").alone(), recording("arf").of_format("ARF")]);
+        cloud(vec![prevented, recording("alone").video_only(), recording("arf").of_format("ARF")]);
     let entry = api(&cloud, "/recordings/prevented").json();
     assert!(
         entry["downloadUrl"].is_null() && entry["temporaryDirectDownloadLinks"].is_null(),

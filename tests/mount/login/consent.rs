@@ -242,7 +242,7 @@ fn source_with_credentials_needs_no_login() {
 }
 
 #[test]
-fn webex_sign_in_works_alike() {
+fn webex_sign_in_works_like_zoom() {
     let options = DemoCloudOptions {
         webex: meetfs::demo_cloud::WebexArchive::demo(),
         ..DemoCloudOptions::default()
@@ -347,11 +347,11 @@ fn two_concurrent_logins_store_one_sign_in() {
     let (mut first, of_first) = begin(&rig, free_port());
     let (mut second, of_second) = begin(&rig, free_port());
     // The redirect of one is refused by the other.
-    let crossed = sent_back(&of_first).replace(&port_of(&of_first), &port_of(&of_second));
-    assert!(curl(&[&crossed]).contains("does not belong"));
-    let backs = [sent_back(&of_first), sent_back(&of_second)];
+    let swapped_port_url = sent_back(&of_first).replace(&port_of(&of_first), &port_of(&of_second));
+    assert!(curl(&[&swapped_port_url]).contains("does not belong"));
+    let redirect_urls = [sent_back(&of_first), sent_back(&of_second)];
     let browsers: Vec<_> =
-        backs.into_iter().map(|back| std::thread::spawn(move || curl(&[&back]))).collect();
+        redirect_urls.into_iter().map(|back| std::thread::spawn(move || curl(&[&back]))).collect();
     for browser in browsers {
         assert!(browser.join().expect("a browser").contains("You are signed in"));
     }
@@ -420,8 +420,9 @@ fn invalid_token_reply_is_reported_and_not_stored() {
         (401, r#"{"reason":"Invalid client","error":"invalid_client"}"#, "Check client_id", 3),
         (404, "", "Check oauth_url", 1),
     ] {
-        rig.cloud
-            .inject(Trigger::always(Server::Api).on("/oauth/token").does(answer(status, body)));
+        rig.cloud.inject(
+            Trigger::always(Server::Api).on("/oauth/token").with_effect(answer(status, body)),
+        );
         let (mut login, address) = begin(&rig, free_port());
         assert!(browse(&address).contains("The sign-in failed"), "{body}");
         assert_eq!(login.end(COMMAND_TIMEOUT).0.code(), Some(code), "{body}: {}", login.output());
@@ -434,7 +435,7 @@ fn invalid_token_reply_is_reported_and_not_stored() {
         rig.cloud.clear_faults();
     }
     let odd = r#"{"access_token":"acc3ss","refresh_token":"r3fresh","expires_in":"9e99","scope":"a:b \u001b[31mred c:d","api_url":7}"#;
-    rig.cloud.inject(Trigger::always(Server::Api).on("/oauth/token").does(answer(200, odd)));
+    rig.cloud.inject(Trigger::always(Server::Api).on("/oauth/token").with_effect(answer(200, odd)));
     let (mut login, address) = begin(&rig, free_port());
     assert!(browse(&address).contains("You are signed in"));
     assert_eq!(login.end(COMMAND_TIMEOUT).0.code(), Some(0), "{}", login.output());

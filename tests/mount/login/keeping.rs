@@ -65,8 +65,8 @@ fn unusable_directory_is_reported_before_the_browser_opens() {
     let (read_only, full) = (scratch("read-only", "ro"), scratch("full", "size=16k"));
     let open = root.join("open/meetfs/sign-in");
     std::fs::create_dir_all(&open).expect("a directory");
-    let loosened = run(Command::new("chmod").arg("777").arg(&open), COMMAND_TIMEOUT);
-    assert!(loosened.status.success());
+    let chmod = run(Command::new("chmod").arg("777").arg(&open), COMMAND_TIMEOUT);
+    assert!(chmod.status.success());
     for (place, why) in [
         (file.clone(), "Not a directory"),
         (read_only.clone(), "Read-only file system"),
@@ -87,8 +87,9 @@ fn unusable_directory_is_reported_before_the_browser_opens() {
     for place in [&read_only, &full] {
         assert!(run(Command::new("umount").arg(place), COMMAND_TIMEOUT).status.success());
     }
-    let mut homeless = login_command(&rig, free_port());
-    let output = run(homeless.env_remove("HOME").env_remove("XDG_STATE_HOME"), COMMAND_TIMEOUT);
+    let mut command_without_home = login_command(&rig, free_port());
+    let output =
+        run(command_without_home.env_remove("HOME").env_remove("XDG_STATE_HOME"), COMMAND_TIMEOUT);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
     assert!(text(&output).contains("XDG_STATE_HOME"), "{}", text(&output));
     assert_eq!(rig.cloud.sign_ins().signed_in, 0);

@@ -11,10 +11,10 @@ use crate::support::processes::RunningCommand;
 use crate::support::{COMMAND_TIMEOUT, Rig, run, text, wait_until};
 
 /// Tokens and URLs that expire after a second or two.
-fn restless(meetings: u64) -> DemoCloudOptions {
+fn short_lived_tokens(meetings: u64) -> DemoCloudOptions {
     DemoCloudOptions {
         token_ttl: Duration::from_secs(3),
-        link_ttl: Duration::from_secs(2),
+        signed_url_ttl: Duration::from_secs(2),
         bytes_per_second: Some(1_000_000),
         ..cloud(meetings)
     }
@@ -22,7 +22,7 @@ fn restless(meetings: u64) -> DemoCloudOptions {
 
 #[test]
 fn renewals_work_with_two_mounts_under_load() {
-    let rig = Rig::new(restless(16));
+    let rig = Rig::new(short_lived_tokens(16));
     write_config(&rig, &UserApp::demo());
     sign_in(&rig);
     mount(&rig);
@@ -113,8 +113,9 @@ fn read_timeout_during_a_renewal_loses_no_token() {
     mount(&rig);
     rig.cloud.expire_tokens();
     // When the read times out, the old refresh token is spent and the new one has not arrived.
-    rig.cloud
-        .inject(Trigger::next(Server::Api, 1).on("/oauth/token").does(Effect::Stall { after: 10 }));
+    rig.cloud.inject(
+        Trigger::next(Server::Api, 1).on("/oauth/token").with_effect(Effect::Stall { after: 10 }),
+    );
     let read = rig.try_shell("head -c 100000 acme/*/*/*.mp4 >/dev/null", COMMAND_TIMEOUT);
     assert!(!read.status.success(), "{}", text(&read));
     assert_eq!(rig.cloud.sign_ins().renewed, 1, "{}", rig.log());
@@ -153,7 +154,9 @@ fn unmount_during_a_renewal_loses_no_token() {
         rig.cloud.expire_tokens();
         // At the unmount, the old refresh token is spent and the new one has not arrived.
         rig.cloud.inject(
-            Trigger::next(Server::Api, 1).on("/oauth/token").does(Effect::Stall { after: 10 }),
+            Trigger::next(Server::Api, 1)
+                .on("/oauth/token")
+                .with_effect(Effect::Stall { after: 10 }),
         );
         let asking = RunningCommand::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
         wait_until(COMMAND_TIMEOUT, "the token is spent", || {
@@ -180,8 +183,9 @@ fn interrupted_mount_loses_no_token() {
     write_config(&rig, &UserApp::demo());
     sign_in(&rig);
     rig.cloud.expire_tokens();
-    rig.cloud
-        .inject(Trigger::next(Server::Api, 1).on("/oauth/token").does(Effect::Stall { after: 10 }));
+    rig.cloud.inject(
+        Trigger::next(Server::Api, 1).on("/oauth/token").with_effect(Effect::Stall { after: 10 }),
+    );
     // Only the server knows that the stored access token has expired, so it is tried first.
     let mut mounting = RunningCommand::start(rig.mount_command().arg("--foreground"));
     wait_until(COMMAND_TIMEOUT, "the token is spent", || rig.cloud.sign_ins().renewed == 1);
@@ -208,8 +212,9 @@ fn silent_token_service_does_not_block_the_unmount() {
     sign_in(&rig);
     mount(&rig);
     rig.cloud.expire_tokens();
-    rig.cloud
-        .inject(Trigger::always(Server::Api).on("/oauth/token").does(Effect::Stall { after: 10 }));
+    rig.cloud.inject(
+        Trigger::always(Server::Api).on("/oauth/token").with_effect(Effect::Stall { after: 10 }),
+    );
     let _asking = RunningCommand::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
     wait_until(COMMAND_TIMEOUT, "the token is spent", || rig.cloud.sign_ins().renewed == 1);
     rig.unmount();
