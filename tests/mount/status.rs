@@ -427,7 +427,8 @@ fn status_counts_what_the_directories_show() {
             .with_status_processing(),
     );
     let mut unfinished = meeting("Yg==", "Unfinished");
-    unfinished.files = unfinished.files.into_iter().map(MeetingFile::processing).collect();
+    unfinished.files =
+        unfinished.files.into_iter().map(MeetingFile::with_status_processing).collect();
     let mut empty = meeting("Yw==", "Empty");
     empty.files.clear();
     let mut archive = Archive::empty();
