@@ -277,7 +277,8 @@ fn wrong_file_types_cost_few_requests_each() {
 fn read_past_its_deadline_logs_the_last_failure() {
     let rig = Rig::new(film()).with("read_deadline = \"3s\"");
     rig.mount();
-    rig.cloud.inject(Trigger::always(Server::Media).with_effect(Effect::WrongRange { shift: 4096 }));
+    rig.cloud
+        .inject(Trigger::always(Server::Media).with_effect(Effect::WrongRange { shift: 4096 }));
     let output =
         rig.try_shell("LC_ALL=C cat \"$(find . -name '*.mp4')\" | wc -c", 2 * COMMAND_TIMEOUT);
     assert!(text(&output).contains("Input/output error"), "{}", text(&output));
