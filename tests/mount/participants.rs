@@ -159,7 +159,9 @@ fn missing_scope_is_reported_once_and_recovered() {
 
 #[test]
 fn late_participant_audio_shows_after_processing() {
-    let mut meeting = audio_meeting(2, &[]);
+    // The chat shows the directory: the transcript is hidden while its audio is processed.
+    let chat = MeetingFile::new("CHAT", Content::Stored("00:00:01 Ana: hello\n".into()));
+    let mut meeting = audio_meeting(2, &[]).with(chat);
     meeting.files[0] = meeting.files[0].clone().with_status_processing();
     let rig = Rig::mounted(cloud(vec![meeting]));
     let directory = directory(&rig);

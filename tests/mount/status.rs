@@ -3,7 +3,7 @@
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use crate::support::processes::signal;
+use crate::support::processes::{kill_process, signal, stop};
 use crate::support::{
     COMMAND_TIMEOUT, Rig, isolated, mode_of, run, run_with_timeout, text, wait_until,
 };
@@ -33,7 +33,7 @@ fn listed(rig: &Rig, words: &[&str]) -> Option<String> {
 }
 
 fn kill(rig: &Rig) {
-    signal(rig.daemon().expect("a daemon"), "KILL");
+    kill_process(rig.daemon().expect("a daemon"));
     wait_until(COMMAND_TIMEOUT, "the daemon has exited", || rig.daemon().is_none());
 }
 
@@ -373,7 +373,7 @@ fn status_counts_filtered_recordings() {
 fn hanging_daemon_is_reported_in_time() {
     let rig = Rig::mounted(options(Archive::many(2, 20)));
     let daemon = rig.daemon().expect("a daemon");
-    signal(daemon, "STOP");
+    stop(daemon);
     let outputs: Vec<_> = std::thread::scope(|scope| {
         let clients = ["status", "refresh", "expiring"].map(|word| {
             let mut command = rig.meetfs();

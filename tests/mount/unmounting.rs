@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::processes::{
-    RunningCommand, assert_nothing_left, processes_for, signal, unmount_command,
+    RunningCommand, assert_nothing_left, kill_process, processes_for, signal, stop, unmount_command,
 };
 use crate::support::{COMMAND_TIMEOUT, Rig, meetfs, run, text, wait_until};
 use meetfs::demo_cloud::{Archive, DemoCloudOptions};
@@ -180,7 +180,7 @@ fn mountpoint_may_contain_special_characters() {
 #[test]
 fn dead_mount_is_unmounted() {
     let rig = mounted();
-    signal(rig.daemon().expect("a daemon"), "KILL");
+    kill_process(rig.daemon().expect("a daemon"));
     wait_until(COMMAND_TIMEOUT, "the daemon has exited", || rig.daemon().is_none());
     let output = run(&mut unmount_command(&rig.mountpoint), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}", text(&output));
@@ -194,7 +194,7 @@ fn commands_do_not_hang_with_the_daemon() {
     let holder = RunningCommand::shell(&rig, "exec sleep 60");
     holder.wait_for_program("sleep");
     let daemon = rig.daemon().expect("a daemon");
-    signal(daemon, "STOP");
+    stop(daemon);
     crate::support::processes::drop_name_cache();
     let started = Instant::now();
     let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
@@ -228,14 +228,12 @@ fn unmount_commands(rig: &Rig) -> [Command; 2] {
 fn mount_in_another_namespace_is_reported() {
     for command in 0..2 {
         let rig = mounted();
+        // The mounts of other tests must not be held by this namespace.
+        let hold = "awk -v own=\"$M\" '$3 ~ /^fuse/ && index($2, own) != 1 { print $2 }' \
+                    /proc/self/mounts | xargs -r -n 1 umount --lazy; exec sleep 60";
         let mut unshare = Command::new("unshare");
-        let holder = RunningCommand::start(unshare.args([
-            "--mount",
-            "--propagation",
-            "private",
-            "sleep",
-            "60",
-        ]));
+        unshare.args(["--mount", "--propagation", "private", "sh", "-c", hold]);
+        let holder = RunningCommand::start(unshare.env("M", &rig.mountpoint));
         holder.wait_for_program("sleep");
         let daemon = rig.daemon().expect("a daemon");
         let message = failure(&mut unmount_commands(&rig)[command], 4);

@@ -162,6 +162,30 @@ pub fn signal(process: u32, name: &str) {
     assert!(sent.expect("kill").success(), "{name} to {process}");
 }
 
+/// Stops a process, and waits until none of its threads runs: they stop one after the other.
+pub fn stop(process: u32) {
+    signal(process, "STOP");
+    wait_until(KILL_TIMEOUT, "all threads are stopped", || {
+        thread_states(process).iter().all(|state| *state == 'T')
+    });
+}
+
+/// Kills a process, and waits until none of its threads runs.
+pub fn kill_process(process: u32) {
+    signal(process, "KILL");
+    wait_until(KILL_TIMEOUT, "all threads have ended", || {
+        thread_states(process).iter().all(|state| matches!(state, 'Z' | 'X'))
+    });
+}
+
+/// Returns the states of the threads of a process; none if it does not exist.
+fn thread_states(process: u32) -> Vec<char> {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten();
+    let stats = threads.flatten().map(|thread| std::fs::read_to_string(thread.path().join("stat")));
+    let state = |stat: String| stat.rsplit(") ").next().and_then(|fields| fields.chars().next());
+    stats.flatten().filter_map(state).collect()
+}
+
 /// Runs `meetfs mount -f` with the configuration of the rig and waits for the mount.
 pub fn mount_in_foreground(rig: &Rig) -> RunningCommand {
     rig.write_config(&rig.config());

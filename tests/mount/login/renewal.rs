@@ -7,7 +7,7 @@ use std::time::Duration;
 use meetfs::demo_cloud::{DemoCloudOptions, Effect, Server, Trigger, UserApp};
 
 use super::rig::{assert_exact, cloud, mount, sign_in, sign_in_files, write_config};
-use crate::support::processes::RunningCommand;
+use crate::support::processes::{self, RunningCommand};
 use crate::support::{COMMAND_TIMEOUT, Rig, run, text, wait_until};
 
 /// Tokens and URLs that expire after a second or two.
@@ -139,16 +139,12 @@ fn unmount_during_a_renewal_loses_no_token() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     sign_in(&rig);
-    let ends: [&dyn Fn(&Rig); 2] = [
-        &|rig| {
-            let output = run(
-                &mut crate::support::processes::unmount_command(&rig.mountpoint),
-                COMMAND_TIMEOUT,
-            );
-            assert!(output.status.success(), "{}", text(&output));
-        },
-        &|rig| crate::support::processes::signal(rig.daemon().expect("a daemon"), "TERM"),
-    ];
+    // `unmount` returns when the daemon has ended, which waits for the renewal.
+    let ends: [&dyn Fn(&Rig) -> RunningCommand; 2] =
+        [&|rig| RunningCommand::start(&mut processes::unmount_command(&rig.mountpoint)), &|rig| {
+            let daemon = rig.daemon().expect("a daemon").to_string();
+            RunningCommand::start(Command::new("kill").args(["-TERM", &daemon]))
+        }];
     for (number, end) in (1..).zip(ends) {
         mount(&rig);
         rig.cloud.expire_tokens();
@@ -162,13 +158,14 @@ fn unmount_during_a_renewal_loses_no_token() {
         wait_until(COMMAND_TIMEOUT, "the token is spent", || {
             rig.cloud.sign_ins().renewed == number
         });
-        end(&rig);
+        let mut end = end(&rig);
         wait_until(COMMAND_TIMEOUT, "nothing is mounted", || rig.entries_in_mount_table() == 0);
         let mut next = RunningCommand::start(&mut rig.mount_command());
         // Longer than anything else in an unmount.
         std::thread::sleep(Duration::from_secs(2));
         rig.cloud.clear_faults();
         assert_eq!(next.end(COMMAND_TIMEOUT).0.code(), Some(0), "{}\n{}", next.output(), rig.log());
+        assert_eq!(end.end(COMMAND_TIMEOUT).0.code(), Some(0), "{}", end.output());
         drop(asking);
         assert_exact(&rig);
         rig.unmount();

@@ -113,7 +113,7 @@ pub(crate) fn assert_exact(rig: &Rig) {
     let mut expected: Vec<String> =
         rig.cloud.meetings().iter().map(|meeting| meeting.files[0].content.sha256()).collect();
     expected.sort();
-    assert_eq!(sums.lines().collect::<Vec<_>>(), expected);
+    assert_eq!(sums.lines().collect::<Vec<_>>(), expected, "{}", rig.log());
 }
 
 /// Returns the code in a redirect URL.
