@@ -159,8 +159,8 @@ impl Archive {
         let catalog = Catalog::new(options, Arc::new(database));
         for source in &sources {
             source.provider.set_known_meetings(catalog.clone());
-            source.provider.recall(&catalog.meetings(&source.config.name));
-            source.provider.recall(&catalog.trashed_meetings(&source.config.name));
+            source.provider.restore(&catalog.meetings(&source.config.name));
+            source.provider.restore(&catalog.trashed_meetings(&source.config.name));
             let listed_at = catalog.earlier_listing(&source.config.name).flatten();
             source.state.send_modify(|state| {
                 state.fully_listed_at =

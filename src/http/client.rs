@@ -178,7 +178,7 @@ impl Client {
         loop {
             let attempt = tokio::time::timeout_at(deadline, async {
                 if request.priority.is_for_reader() {
-                    self.admit(&request.url).await?;
+                    self.check_breaker(&request.url).await?;
                 }
                 let closed = |wait| HttpError::RateLimited { host: host.clone(), wait };
                 let _permit = match &request.rate_limiter {
@@ -322,7 +322,7 @@ impl Client {
     ///
     /// # Errors
     /// [`HttpError::Down`] if a read that needs the host should fail at once.
-    pub async fn admit(&self, url: &SecretUrl) -> Result<(), HttpError> {
+    pub async fn check_breaker(&self, url: &SecretUrl) -> Result<(), HttpError> {
         let breaker = self.breaker(url);
         let start = Instant::now();
         let failing = match breaker.state(start) {

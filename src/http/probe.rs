@@ -50,7 +50,7 @@ pub async fn probe(
     timeout: Duration,
 ) -> Result<ProbeReply, HttpError> {
     let deadline = Instant::now() + timeout;
-    client.admit(url).await?;
+    client.check_breaker(url).await?;
     let _permit =
         tokio::time::timeout_at(deadline, client.connection_permit(url, TrafficClass::Brief, None))
             .await

@@ -190,7 +190,7 @@ impl RangeStream {
         let lease = self.leases.current(self.priority).await.map_err(StepError::from)?;
         if !std::mem::replace(&mut self.is_admitted, true) {
             let down = |error| StepError::Final(FetchError::Down(FetchCause::new(error)));
-            self.client.admit(&lease.url).await.map_err(down)?;
+            self.client.check_breaker(&lease.url).await.map_err(down)?;
         }
         let leases = self.leases.clone();
         let request = RangeRequest {

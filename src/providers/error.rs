@@ -17,7 +17,7 @@ pub enum ErrorClass {
     Credential,
     /// The credential is valid but does not permit the request.
     NotAllowed,
-    /// The object does not exist, or no longer.
+    /// The object does not exist or has been deleted.
     NotFound,
     /// The object has other contents than the requested version.
     Changed,
@@ -26,9 +26,10 @@ pub enum ErrorClass {
         /// Length of the pause.
         wait: Duration,
     },
-    /// No request was sent, because the circuit breaker of the host is open.
+    /// No request was sent, because the circuit breaker of the server is open.
     Down,
-    /// The server is unreachable, too slow, failing or incomprehensible. A retry may succeed.
+    /// The server is unreachable, too slow or failing, or its reply is not usable. A retry may
+    /// succeed.
     Unavailable,
 }
 
@@ -39,11 +40,11 @@ impl ErrorClass {
     }
 }
 
-/// A request to a provider that failed.
+/// The error of a failed request to a provider.
 ///
-/// `Display` is one sentence without a period: what failed, and why unless the source says it.
-/// What to do about it is [`Diagnostic::hint`]. Two errors are equal if a user cannot tell them
-/// apart.
+/// `Display` writes one sentence without a period: what failed and, unless `source` gives the
+/// cause, why. [`Diagnostic::hint`] says what to do about it. Two errors are equal if a user cannot
+/// tell them apart.
 #[derive(Clone, Debug)]
 pub struct ProviderError {
     class: ErrorClass,
@@ -82,13 +83,13 @@ impl ProviderError {
         Self::new(ErrorClass::Unavailable, message)
     }
 
-    /// Adds what to do about it, in full sentences.
+    /// Adds a hint: what to do about the error, in full sentences.
     #[must_use]
     pub fn with_hint(self, hint: impl Into<Cow<'static, str>>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// Adds the cause.
+    /// Adds the error that caused this one.
     #[must_use]
     pub fn with_source(self, source: impl Error + Send + Sync + 'static) -> Self {
         Self { source: Some(Arc::new(source)), ..self }
@@ -109,7 +110,7 @@ impl ProviderError {
         self.class == ErrorClass::Credential
     }
 
-    /// Whether the provider refuses this object, or does not have it, whatever the credential.
+    /// Whether the provider denies access to this object or does not have it.
     pub fn is_refusal(&self) -> bool {
         matches!(self.class, ErrorClass::NotAllowed | ErrorClass::NotFound)
     }

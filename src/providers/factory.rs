@@ -1,4 +1,4 @@
-//! How a provider is opened for a configured source.
+//! Creates the provider of a configured source.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -8,15 +8,16 @@ use super::provider::Provider;
 use crate::config::SourceConfig;
 use crate::http::Client;
 
-/// Opens the sources of one provider. [`Registry`](super::Registry) has one for each provider.
+/// Opens the sources of one provider. The [`Registry`](super::Registry) has one factory for each
+/// provider.
 pub trait ProviderFactory: Debug + Send + Sync + 'static {
-    /// Returns the provider of `source`, or `None` if the source is of another provider.
+    /// Returns the provider of `source`, or `None` if the source belongs to another provider.
     ///
-    /// It sends no request.
+    /// Sends no request.
     fn open(&self, source: &SourceConfig, client: &Client) -> Option<Arc<dyn Provider>>;
 
-    /// Returns the sign-in of `source`, or `None` if the source is of another provider or does not
-    /// need one.
+    /// Returns the sign-in service of `source`, or `None` if the source has another provider or
+    /// needs no sign-in.
     fn sign_in_service(&self, _source: &SourceConfig, _client: &Client) -> Option<SignInService> {
         None
     }

@@ -4,12 +4,12 @@
 //! details, and [`Lease`](crate::model::Lease)s. A provider knows the API of its service. It does
 //! not know directories, inodes, blocks or the mount.
 //!
-//! A provider is one directory, one line in [`Registry::default`] and one section of the
-//! configuration. `toolkit` has what several providers need: an API client that renews tokens, a
-//! listing in windows, single flight, back-off, lenient JSON, redaction. `oauth` has the sign-ins
-//! of users, `zoom_share` the downloads of recordings that Zoom hosts.
+//! Each provider has one directory, one line in [`Registry::default`] and one section of the
+//! configuration. `toolkit` contains what several providers need: an API client that renews tokens,
+//! a listing in windows, single flight, back-off, lenient JSON parsing and redaction. `oauth`
+//! contains the sign-ins of users. `zoom_share` downloads shared recordings from Zoom.
 //!
-//! Every failure is a [`ProviderError`]. Each call bounds its own time and retries.
+//! Every failure is a [`ProviderError`]. Each call limits its own duration and number of retries.
 
 mod error;
 mod factory;

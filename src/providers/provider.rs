@@ -15,13 +15,14 @@ use crate::model::{
     Version,
 };
 
-/// A source of meetings. Every call bounds its own time and retries.
+/// Lists the meetings of one source and issues leases. Every call limits its own duration and
+/// number of retries.
 #[async_trait]
 pub trait Provider: Send + Sync + 'static {
-    /// Returns what identifies the source.
+    /// Returns the name, identity and base URLs of the source.
     fn descriptor(&self) -> &SourceDescriptor;
 
-    /// Returns the configured name.
+    /// Returns the configured name of the source.
     fn source(&self) -> &SourceName {
         &self.descriptor().name
     }
@@ -31,28 +32,30 @@ pub trait Provider: Send + Sync + 'static {
         Conventions::default()
     }
 
-    /// Receives the meetings of an earlier run before the first request. Some providers need them
-    /// to report the same values again, or to answer for a meeting that this run has not listed.
-    fn recall(&self, _listed: &[Arc<Meeting>]) {}
+    /// Receives the meetings that an earlier run stored. Called before the first request. Some
+    /// providers need them to report the same values again, or to issue leases for a meeting that
+    /// this run has not listed yet.
+    fn restore(&self, _stored: &[Arc<Meeting>]) {}
 
-    /// Receives the meetings of the last listing before the first request. A provider that lists
-    /// thousands of meetings need not return the unchanged ones, see [`Listing::unchanged`].
+    /// Receives the meetings of the last listing. Called before the first request. A provider that
+    /// lists thousands of meetings need not return the unchanged ones, see [`Listing::unchanged`].
     fn set_known_meetings(&self, _known: Arc<dyn KnownMeetings>) {}
 
     /// Lists the meetings held on the days of `span`.
     ///
     /// # Errors
-    /// Nothing could be listed. Partial failures are in [`Listing::failed`].
+    /// Returns an error if nothing could be listed. Partial failures are in [`Listing::failed`].
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError>;
 
-    /// Returns the details of a meeting that its listing lacks. `None` if there are none
-    /// permanently (too old, no permission).
+    /// Returns the details of a meeting that its listing lacks. Returns `None` if they are
+    /// permanently unavailable (too old, no permission).
     ///
     /// # Errors
     /// A retry may succeed.
     async fn details(&self, meeting: &MeetingId) -> Result<Option<Details>, ProviderError>;
 
-    /// Requests what `known` lacks, and nothing else. Returns `known` if nothing is available.
+    /// Requests only the details that `known` lacks. Returns `known` unchanged if no further
+    /// details are available.
     ///
     /// # Errors
     /// A retry may succeed.
@@ -64,8 +67,8 @@ pub trait Provider: Send + Sync + 'static {
         Ok(known.clone())
     }
 
-    /// As [`complete`](Self::complete), and requests the files of `known` again, because the listed
-    /// files have changed.
+    /// Does the same as [`complete`](Self::complete), and also requests the files in `known` again,
+    /// because the listed files have changed.
     ///
     /// # Errors
     /// A retry may succeed.
@@ -73,13 +76,15 @@ pub trait Provider: Send + Sync + 'static {
         self.complete(meeting, known).await
     }
 
-    /// Requests files of `meetings`, newest first, that were created after their details were
-    /// requested and that listings do not contain. The details themselves are not requested again.
+    /// Searches for files of `meetings` that were created after the details of their meeting were
+    /// requested and that listings do not contain. The newest meetings are searched first. The
+    /// details themselves are not requested again.
     async fn late_files(&self, _meetings: &[Arc<Meeting>]) -> LateFiles {
         LateFiles::default()
     }
 
-    /// Returns the permissions of the credential; none if the provider does not report them.
+    /// Returns the permissions of the credential. The list is empty if the provider does not report
+    /// them.
     ///
     /// # Errors
     /// No token is available.
@@ -92,11 +97,12 @@ pub trait Provider: Send + Sync + 'static {
         None
     }
 
-    /// Lists the meetings in the recycle bin that were held on the days of `span`, or all if the
-    /// provider does not filter by day.
+    /// Lists the meetings in the recycle bin that were held on the days of `span`, or all of them
+    /// if the provider does not filter by day.
     ///
     /// # Errors
-    /// Nothing could be listed. Partial failures are in [`TrashListing::failed`].
+    /// Returns an error if nothing could be listed. Partial failures are in
+    /// [`TrashListing::failed`].
     async fn list_trash(&self, _span: DaySpan) -> Result<TrashListing, ProviderError> {
         Ok(TrashListing::default())
     }
@@ -104,7 +110,8 @@ pub trait Provider: Send + Sync + 'static {
     /// Returns a lease of a file.
     ///
     /// # Errors
-    /// The file is refused, gone, of another version, or unavailable for now.
+    /// The provider refuses the file, lists another version of it, no longer has it, or cannot
+    /// return it at present.
     async fn lease(&self, request: LeaseRequest<'_>) -> Result<Lease, ProviderError>;
 
     /// Whether a short JSON body with status 200 is the provider's error object and not a file.
@@ -112,8 +119,8 @@ pub trait Provider: Send + Sync + 'static {
         false
     }
 
-    /// Waits for work that must not be interrupted when the process ends, such as the arrival of a
-    /// new refresh token, and starts no more of it. Callers bound the wait.
+    /// Waits for work that must not be interrupted by the end of the process, such as the arrival
+    /// of a new refresh token. No such work starts afterwards. The caller limits the wait.
     async fn finish(&self) {}
 }
 
@@ -123,16 +130,16 @@ impl fmt::Debug for dyn Provider {
     }
 }
 
-/// The provider's naming rules that modules apply which know no provider.
+/// The naming rules of a provider, for modules that do not know the provider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Conventions {
-    /// The metadata field with the e-mail address of the host.
+    /// The metadata field with the e-mail address of the meeting's host.
     pub host_field: Option<&'static str>,
-    /// As in [`SourceContents`](crate::model::SourceContents).
+    /// See [`SourceContents`](crate::model::SourceContents).
     pub redundant_view_suffix: Option<&'static str>,
 }
 
-/// The meetings of the last listing of each source.
+/// The meetings that the last listing of the source contained.
 pub trait KnownMeetings: Send + Sync + 'static {
     /// Whether `meeting` is unchanged since the last listing.
     fn is_known(&self, meeting: &Meeting) -> bool;
@@ -149,14 +156,14 @@ pub struct LeaseRequest<'a> {
     pub priority: Priority,
 }
 
-/// The effort of a request for a lease.
+/// The means that a request for a lease may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LeaseEffort {
-    /// Uses the listed download URL.
+    /// Use the download URL from the listing.
     Listed,
-    /// Requests a new download URL with a credential of its own, after a refusal.
+    /// Request a new download URL with its own credential, because the last lease was refused.
     Renewed,
-    /// Uses every means, such as a credential in a query.
+    /// Use every means, such as a credential in the query of the URL.
     LastResort,
 }
 
@@ -165,19 +172,19 @@ pub enum LeaseEffort {
 pub struct Listing {
     /// The meetings, each once, in no particular order.
     pub meetings: Vec<Meeting>,
-    /// Unchanged meetings ([`KnownMeetings::is_known`]), each once, none of them in `meetings`.
+    /// Unchanged meetings ([`KnownMeetings::is_known`]), each once. None of them is in `meetings`.
     pub unchanged: Vec<MeetingId>,
-    /// The days whose list is incomplete, and why. A meeting of such a day that is not listed may
-    /// still exist.
+    /// The days that were not listed completely, with the reason. A meeting that is missing on such
+    /// a day may still exist.
     pub failed: Vec<(DaySpan, ProviderError)>,
 }
 
-/// Files that were created late.
+/// Files that were created after the details of their meeting were requested.
 #[derive(Debug, Default)]
 pub struct LateFiles {
     /// The files, each with its meeting.
     pub files: Vec<RecordingFile>,
-    /// As in [`Details::derived_from`].
+    /// See [`Details::derived_from`].
     pub derived_from: Option<FileKey>,
     /// Why there may be more files; `None` if the search is complete.
     pub failed: Option<ProviderError>,

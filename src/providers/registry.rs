@@ -1,8 +1,9 @@
 //! The list of providers.
 //!
-//! A provider of this crate is one directory, one line in [`Registry::default`] and one section of
-//! the configuration. A provider from outside is registered with [`Registry::register`]; its
-//! sources are configured with [`ProviderConfig::Custom`](crate::config::ProviderConfig::Custom).
+//! Each provider of this crate has one directory, one line in [`Registry::default`] and one section
+//! of the configuration. A provider from another crate is registered with [`Registry::register`].
+//! Its sources are configured with
+//! [`ProviderConfig::Custom`](crate::config::ProviderConfig::Custom).
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use super::zoom::ZoomFactory;
 use crate::config::SourceConfig;
 use crate::http::Client;
 
-/// The known providers.
+/// The registered providers.
 #[derive(Clone, Debug)]
 pub struct Registry(Vec<Arc<dyn ProviderFactory>>);
 
@@ -33,7 +34,7 @@ impl Registry {
         self.0.push(Arc::new(factory));
     }
 
-    /// Returns the provider of `source`. It sends no request.
+    /// Returns the provider of `source`. Sends no request.
     ///
     /// # Errors
     /// The provider of the source is not registered.
@@ -48,7 +49,7 @@ impl Registry {
         })
     }
 
-    /// Returns the sign-in of `source`, or `None` if its credential is configured.
+    /// Returns the sign-in service of `source`, or `None` if its credential is configured.
     pub fn sign_in_service(&self, source: &SourceConfig, client: &Client) -> Option<SignInService> {
         self.0.iter().find_map(|factory| factory.sign_in_service(source, client))
     }

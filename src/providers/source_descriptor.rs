@@ -1,17 +1,18 @@
-//! What identifies a source.
+//! Describes a source.
 
 use url::Url;
 
 use super::toolkit::archive_identity::ArchiveIdentity;
 use crate::model::SourceName;
 
-/// What is known of a source before its first request.
+/// The properties of a source that are known before its first request.
 #[derive(Clone, Debug)]
 pub struct SourceDescriptor {
     /// The configured name.
     pub name: SourceName,
-    /// Which archive the listings are of.
+    /// The archive that the source lists.
     pub identity: ArchiveIdentity,
-    /// The base URLs that requests are sent to, each host once. Download hosts are not among them.
+    /// The base URLs of the API and of the token service, one for each host. Download hosts are not
+    /// included.
     pub base_urls: Vec<Url>,
 }

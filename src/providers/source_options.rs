@@ -8,12 +8,12 @@ use crate::model::SourceName;
 pub struct SourceOptions<C> {
     pub source: SourceName,
     pub config: C,
-    /// Hosts to download from, besides those of the provider.
+    /// Hosts that downloads are allowed from, in addition to those of the provider.
     pub download_hosts: Vec<String>,
 }
 
 impl<C: Clone> SourceOptions<C> {
-    /// Returns the settings of `source`, whose provider is configured by `config`.
+    /// Returns the settings of `source`. `config` is the section of its provider.
     pub(crate) fn of(source: &SourceConfig, config: &C) -> Self {
         Self {
             source: source.name.clone(),
@@ -22,7 +22,7 @@ impl<C: Clone> SourceOptions<C> {
         }
     }
 
-    /// Returns the hosts to download from: those of the provider and the configured ones.
+    /// Returns the hosts that downloads are allowed from: `of_provider` and the configured ones.
     pub(crate) fn allowed_hosts<'a>(
         &'a self,
         of_provider: impl IntoIterator<Item = &'a str>,

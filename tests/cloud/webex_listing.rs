@@ -302,7 +302,7 @@ async fn hosts_of_an_earlier_run_are_restored() {
         .map(Arc::new)
         .collect();
     let restarted = administrator();
-    restarted.recall(&listed);
+    restarted.restore(&listed);
     assert!(restarted.details(&listed[0].id).await.unwrap().is_some());
     let video = &listed[0].files[0];
     assert!(restarted.lease(demand(video, LeaseEffort::Listed)).await.is_ok());

@@ -1,4 +1,4 @@
-//! Functions for the fuzz targets: the file of a sign-in, what a grant adds to it, and an
+//! Functions for the fuzz targets: the file of a sign-in, the effect of a grant on it, and an
 //! authorization request.
 
 use jiff::Timestamp;
@@ -9,17 +9,19 @@ use url::Url;
 use super::sign_in_store::SignIn;
 use super::{AuthorizationRequest, TokenGrant};
 
-/// Returns the bytes of a sign-in's file as they would be written again, unless it is damaged.
+/// Parses the file of a sign-in and returns the bytes that would be written for it. Returns `None`
+/// if the file is damaged.
 pub fn reread(bytes: &[u8]) -> Option<Vec<u8>> {
     SignIn::from_file(bytes)?.to_file().ok().map(|text| text.to_vec())
 }
 
-/// Returns the bytes of the file that stores a grant, if it has a refresh token.
+/// Returns the bytes of the file in which `grant` is stored. Returns `None` if it has no refresh
+/// token.
 pub(crate) fn stored(grant: &TokenGrant) -> Option<Vec<u8>> {
-    SignIn::after(None, grant, Timestamp::UNIX_EPOCH)?.to_file().ok().map(|text| text.to_vec())
+    SignIn::from_grant(None, grant, Timestamp::UNIX_EPOCH)?.to_file().ok().map(|text| text.to_vec())
 }
 
-/// Returns a request that is answered with `state`.
+/// Returns an authorization request with the given `state`.
 pub fn authorization_request(state: &str) -> Option<AuthorizationRequest> {
     let url = Url::parse("https://zoom.us/oauth/authorize").ok()?;
     let (redirect, state) = ("http://127.0.0.1:8976/".to_owned(), CsrfToken::new(state.to_owned()));

@@ -1,18 +1,18 @@
-//! Sign-ins of users: permission is given once in a browser, stored on disk and renewed from then
-//! on.
+//! Sign-ins of users. The user gives permission once in a browser. The sign-in is then stored on
+//! disk and renewed when needed.
 //!
-//! Input: the id of an app and its [`TokenService`]. Output: access tokens, and a
-//! [`SignInService`] for `meetfs login`. The module does not know providers: what a request looks
-//! like and what a refusal means is part of the `TokenService`.
+//! Input: the id of an app and its [`TokenService`]. Output: access tokens, and a [`SignInService`]
+//! for `meetfs login`. The module does not know the providers: the `TokenService` of a provider
+//! builds the requests and interprets the refusals.
 //!
-//! A refresh token may work only once: Zoom replaces it at each renewal. Hence three rules:
+//! A refresh token may work only once: Zoom replaces it at each renewal. This leads to three rules:
 //!
 //! 1. A new refresh token is stored before the access token that came with it is used.
 //! 2. Two renewals never run at the same time, in one process or in several.
-//! 3. Space for the new token is reserved on the disk before a renewal begins.
+//! 3. Disk space for the new token is reserved before a renewal starts.
 //!
-//! Lock order: the renewal lock of a source in this process, then the lock file of its sign-in.
-//! If the new token cannot be stored, it is kept in memory for as long as the process runs.
+//! Lock order: the renewal lock of a source in this process, then the lock file of its sign-in. If
+//! the new token cannot be stored, it is kept in memory until the process ends.
 
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;

@@ -22,27 +22,28 @@ use crate::providers::toolkit::token::{Token, TokenIssuer};
 
 /// Issues the access tokens of a source that has a refresh token.
 ///
-/// A renewal runs in a task of its own. Its caller may time out, but the new refresh token must
-/// still be stored, because the old one no longer works.
+/// A renewal runs in its own task. Even if its caller times out, the new refresh token must be
+/// stored, because the old one no longer works.
 pub(crate) struct RefreshTokenIssuer(Arc<Renewal>);
 
 struct Renewal {
     source: SourceName,
     service: Box<dyn TokenService>,
     store: Option<SignInStore>,
-    /// The configured refresh token. With one, no sign-in is needed.
+    /// The configured refresh token. If there is one, no sign-in is needed.
     seed: Option<SecretString>,
-    /// The newest sign-in if it could not be stored. It must survive as long as this process.
+    /// The newest sign-in if it could not be stored. It must be kept until the process ends.
     unstored: Mutex<Option<SignIn>>,
-    /// Held through a renewal: a caller that timed out leaves its renewal running. Locked before
-    /// the lock file.
+    /// Held during a renewal, which continues even if its caller times out. Locked before the lock
+    /// file.
     renewing: tokio::sync::Mutex<()>,
-    /// Whether the process is ending. A renewal that starts now could be killed half-way.
+    /// Whether the process is shutting down. A renewal that starts now could be killed before the
+    /// new token is stored.
     is_ending: AtomicBool,
 }
 
 impl RefreshTokenIssuer {
-    /// Returns the issuer of a source that users sign in to with `meetfs login`.
+    /// Returns the issuer of a source to which the user signs in with `meetfs login`.
     pub(crate) fn for_sign_in(
         source: SourceName,
         service: impl TokenService + 'static,
@@ -51,8 +52,8 @@ impl RefreshTokenIssuer {
         Self(Arc::new(Renewal::new(source, service, file, None)))
     }
 
-    /// Returns the issuer of a source with a configured refresh token, which the service may
-    /// replace by another one.
+    /// Returns the issuer of a source with a configured refresh token. The service may replace the
+    /// token at each renewal.
     pub(crate) fn for_refresh_token(
         source: SourceName,
         service: impl TokenService + 'static,
@@ -81,8 +82,8 @@ impl Renewal {
         }
     }
 
-    /// Returns the newest sign-in: the one that could not be stored, else the stored one, else the
-    /// configured refresh token.
+    /// Returns the newest sign-in: the one that could not be stored; otherwise, the stored one;
+    /// otherwise, one with the configured refresh token.
     fn newest(&self) -> Result<SignIn, StoreError> {
         if let Some(unstored) = self.unstored.lock().clone() {
             return Ok(unstored);
@@ -92,7 +93,7 @@ impl Renewal {
         let fingerprint = Some(Fingerprint::of(seed));
         match stored {
             Ok(stored) if stored.seed == fingerprint => Ok(stored),
-            // Stored for another configured token, or not at all.
+            // The stored sign-in is of another configured token, or there is none.
             _ => Ok(SignIn {
                 refresh: seed.clone(),
                 access: None,
@@ -118,7 +119,7 @@ impl Renewal {
             }
             StoreError::Exposed { .. } => {
                 let private = error.hint().unwrap_or_default();
-                ProviderError::credential(format!("the sign-in of {source} is not used"))
+                ProviderError::credential(format!("cannot use the sign-in of {source}"))
                     .with_hint(format!("{private} {sign_in_again}"))
                     .with_source(error)
             }
@@ -141,7 +142,7 @@ impl Renewal {
             .refresh
             .as_ref()
             .is_none_or(|new| new.expose_secret() == current.refresh.expose_secret());
-        let renewed = SignIn::after(Some(current), &grant, requested_at.1);
+        let renewed = SignIn::from_grant(Some(current), &grant, requested_at.1);
         // A configured token that stays valid needs no copy.
         if let Some(renewed) = renewed.filter(|_| !(is_same && self.seed.is_some())) {
             let stored = reserved.map(|reserved| reserved.replace(&renewed));
@@ -165,13 +166,13 @@ impl Renewal {
             .with_scopes(scopes))
     }
 
-    /// Returns the stored access token, unless it is near its expiry or the one that was refused.
+    /// Returns the stored access token, unless it is about to expire or was refused.
     fn stored_token(&self, stored: &SignIn, refused: Option<&SecretString>) -> Option<Token> {
         let AccessGrant { token, issued_at, expires_at } = stored.access.as_ref()?;
         let now = Timestamp::now();
         let lifetime = expires_at.duration_since(*issued_at);
         let remaining = expires_at.duration_since(now);
-        // A clock that was set back would make an old token seem new.
+        // If the clock was set back, an old token would seem to be new.
         let is_valid = *issued_at <= now && remaining > lifetime / 10;
         let is_refused =
             refused.is_some_and(|refused| refused.expose_secret() == token.expose_secret());
@@ -187,7 +188,8 @@ impl Renewal {
         priority: Priority,
     ) -> Result<Token, ProviderError> {
         let _renewing = self.renewing.lock().await;
-        // Read before the lock file is taken: without a sign-in, no directory is created.
+        // Reads the sign-in before it creates the lock file: without a sign-in, no directory must
+        // be created.
         let newest = self.newest().map_err(|error| self.store_error(error))?;
         if let Some(token) = self.stored_token(&newest, refused) {
             return Ok(token);
@@ -206,13 +208,13 @@ impl Renewal {
             Some(Err(error)) => return Err(self.store_error(error)),
             None => None,
         };
-        // Another process may have renewed it while this one waited for the lock.
+        // Another process may have renewed the sign-in while this one waited for the lock.
         let newest = self.newest().map_err(|error| self.store_error(error))?;
         if let Some(token) = self.stored_token(&newest, refused) {
             return Ok(token);
         }
         if self.is_ending.load(Ordering::Acquire) {
-            return Err(ProviderError::unavailable("the mount is ending"));
+            return Err(ProviderError::unavailable("meetfs is shutting down"));
         }
         let reserved = match lock.as_ref().map(StoreLock::reserve).transpose() {
             Ok(reserved) => reserved,
@@ -225,8 +227,8 @@ impl Renewal {
 
 #[async_trait]
 impl TokenIssuer for RefreshTokenIssuer {
-    async fn admit(&self) -> Result<(), ProviderError> {
-        self.0.service.admit().await
+    async fn check_breaker(&self) -> Result<(), ProviderError> {
+        self.0.service.check_breaker().await
     }
 
     async fn issue(
@@ -245,7 +247,7 @@ impl TokenIssuer for RefreshTokenIssuer {
     }
 
     async fn finish(&self) {
-        // A renewal that holds the lock is waited for; a later one sees the flag.
+        // Waits for a renewal that holds the lock. A later renewal sees the flag.
         self.0.is_ending.store(true, Ordering::Release);
         drop(self.0.renewing.lock().await);
     }

@@ -1,4 +1,4 @@
-//! A sign-in: the URL for the browser, and the exchange of the code that comes back.
+//! Signs in: creates the URL for the browser and exchanges the code that the redirect contains.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -19,9 +19,9 @@ pub struct SignInService {
     pub(crate) source: SourceName,
     pub(crate) service: Box<dyn TokenService>,
     pub(crate) client_id: String,
-    /// The page for the browser.
+    /// The URL of the authorization page.
     pub(crate) authorize_url: Url,
-    /// The requested scopes; empty if the settings of the app determine them.
+    /// The requested scopes. Empty if the settings of the app determine them.
     pub(crate) scopes: Vec<&'static str>,
     pub(crate) store: SignInStore,
 }
@@ -32,7 +32,7 @@ impl std::fmt::Debug for SignInService {
     }
 }
 
-/// A request for permission that has not been answered yet.
+/// A request for permission that the user has not answered yet.
 pub struct AuthorizationRequest {
     /// The URL to open in a browser.
     pub url: Url,
@@ -56,7 +56,7 @@ impl AuthorizationRequest {
     }
 }
 
-/// A sign-in that failed.
+/// The error of a sign-in.
 #[derive(Debug, thiserror::Error)]
 pub enum SignInError {
     /// The provider refused it or could not be reached.
@@ -93,10 +93,10 @@ impl Diagnostic for SignInError {
             Self::Provider(error) => error.hint(),
             Self::Url(_) => Some("Check oauth_url.".into()),
             Self::Store(error) => {
-                let elsewhere = "Set XDG_STATE_HOME to store it in another directory.";
+                let directory_hint = "Set XDG_STATE_HOME to store it in another directory.";
                 Some(match error.hint() {
-                    Some(hint) => format!("{hint} {elsewhere}").into(),
-                    None => elsewhere.into(),
+                    Some(hint) => format!("{hint} {directory_hint}").into(),
+                    None => directory_hint.into(),
                 })
             }
             Self::NoRefreshToken => Some("Make the app a user-managed OAuth app.".into()),
@@ -113,7 +113,7 @@ impl SignInService {
         Ok(self.store.lock().await?.reserve().map(drop)?)
     }
 
-    /// Returns a request for permission whose answer is sent to `redirect`.
+    /// Returns a request for permission. The browser is redirected to `redirect` with the answer.
     ///
     /// # Errors
     /// [`SignInError::Url`].
@@ -139,16 +139,16 @@ impl SignInService {
     }
 
     /// Exchanges the code of the redirect for tokens and stores them. Returns the granted scopes,
-    /// if the reply names them.
+    /// if the reply contains them.
     ///
     /// # Errors
-    /// The code is refused, or the tokens cannot be stored.
+    /// Returns an error if the code is refused or the tokens cannot be stored.
     pub async fn finish(
         &self,
         request: AuthorizationRequest,
         code: SecretString,
     ) -> Result<Option<String>, SignInError> {
-        // Reserved before the exchange, because a code works only once.
+        // The space is reserved before the exchange, because a code works only once.
         let lock = self.store.lock().await?;
         let reserved = lock.reserve()?;
         let issued_at = Timestamp::now();
@@ -158,7 +158,8 @@ impl SignInService {
             verifier: &request.verifier,
         };
         let grant = self.service.exchange(exchange, Priority::Background).await?;
-        let sign_in = SignIn::after(None, &grant, issued_at).ok_or(SignInError::NoRefreshToken)?;
+        let sign_in =
+            SignIn::from_grant(None, &grant, issued_at).ok_or(SignInError::NoRefreshToken)?;
         reserved.replace(&sign_in)?;
         Ok(grant.scopes)
     }
@@ -166,7 +167,7 @@ impl SignInService {
     /// Deletes the stored sign-in. Returns whether there was one.
     ///
     /// # Errors
-    /// The file cannot be removed.
+    /// Returns an error if the file cannot be removed.
     pub async fn forget(&self) -> Result<bool, SignInError> {
         Ok(self.store.lock().await?.remove()?)
     }

@@ -1,5 +1,5 @@
-//! The file of a sign-in: readable by its owner alone, replaced atomically, locked by one process
-//! at a time.
+//! The file of a sign-in. Only its owner can read it. It is replaced atomically and locked by one
+//! process at a time.
 
 use std::borrow::Cow;
 use std::fs::{File, Metadata, TryLockError};
@@ -20,20 +20,20 @@ use super::token_service::TokenGrant;
 use crate::config::SignInFile;
 use crate::model::{Diagnostic, ErrorKind};
 
-/// Longest file that is read. Two tokens of a few KiB each fit in many times.
+/// Maximum number of bytes that are read. A file with two tokens has a few KiB.
 const MAX_FILE_LENGTH: u64 = 256 * 1024;
 
-/// Space that is reserved before a renewal. Without it, a full disk would lose a refresh token
-/// that the service returns only once. Two tokens are a few KiB.
+/// Space that is reserved before a renewal. Without it, a refresh token that the service returns
+/// only once would be lost if the disk is full. Two tokens take a few KiB.
 const RESERVED_LENGTH: u64 = 64 * 1024;
 
-/// How long another process may hold the lock: twice the timeout of a renewal.
+/// Timeout of the wait for the lock: twice the timeout of a renewal.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How often the lock is tried while another process holds it.
+/// Interval of the attempts to lock the file while another process holds the lock.
 const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A sign-in that cannot be read or written. Names no secret.
+/// The error of a sign-in that cannot be read or written. It does not contain a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file does not exist.
@@ -55,7 +55,7 @@ pub enum StoreError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         #[source]
         source: std::io::Error,
     },
@@ -86,7 +86,7 @@ impl Diagnostic for StoreError {
     }
 }
 
-/// The place of a stored sign-in.
+/// Reads, locks and replaces the file of one sign-in.
 #[derive(Clone, Debug)]
 pub(crate) struct SignInStore {
     path: PathBuf,
@@ -99,7 +99,7 @@ pub(crate) struct SignIn {
     pub(crate) access: Option<AccessGrant>,
     pub(crate) scopes: Option<String>,
     pub(crate) api_url: Option<Url>,
-    /// The configured refresh token that this sign-in began with.
+    /// The configured refresh token that this sign-in was created with.
     pub(crate) seed: Option<Fingerprint>,
 }
 
@@ -111,7 +111,7 @@ pub(crate) struct AccessGrant {
     pub(crate) expires_at: Timestamp,
 }
 
-/// Distinguishes configured refresh tokens without being one.
+/// The hash of a configured refresh token. It tells two tokens apart without storing them.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Fingerprint(String);
 
@@ -141,7 +141,7 @@ struct SignInDocument {
 }
 
 impl SignIn {
-    /// Parses the bytes of a file; `None` if it is damaged.
+    /// Parses the bytes of a file. Returns `None` if the file is damaged.
     pub(crate) fn from_file(bytes: &[u8]) -> Option<Self> {
         let document: SignInDocument = serde_json::from_slice(bytes).ok()?;
         let access = match (document.access_token, document.issued_at, document.expires_at) {
@@ -174,9 +174,9 @@ impl SignIn {
         serde_json::to_vec_pretty(&document).map(Zeroizing::new)
     }
 
-    /// Returns what to store after `grant`, which `previous` was exchanged for. `None` if there is
-    /// no refresh token.
-    pub(crate) fn after(
+    /// Returns the sign-in to store after a grant. `previous` is the sign-in whose refresh token
+    /// was exchanged, if any. Returns `None` without a refresh token.
+    pub(crate) fn from_grant(
         previous: Option<&SignIn>,
         grant: &TokenGrant,
         issued_at: Timestamp,
@@ -197,7 +197,7 @@ impl SignIn {
 }
 
 impl SignInStore {
-    /// Returns the store of a file; `None` if no directory is configured for it.
+    /// Returns the store of a file, or `None` if no directory is configured for it.
     pub(crate) fn at(SignInFile(path): SignInFile) -> Option<Self> {
         path.map(|path| Self { path })
     }
@@ -213,7 +213,7 @@ impl SignInStore {
     pub(crate) fn read(&self) -> Result<SignIn, StoreError> {
         let opened = std::fs::OpenOptions::new()
             .read(true)
-            // A named pipe in its place must not block.
+            // Opening must not block if a named pipe has replaced the file.
             .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
             .open(&self.path);
         let file = match opened {
@@ -236,7 +236,7 @@ impl SignInStore {
         self.path.parent().unwrap_or(Path::new("/"))
     }
 
-    /// Waits for the lock among all processes that use the file.
+    /// Waits for the exclusive lock of the sign-in, which all processes that use the file take.
     pub(crate) async fn lock(&self) -> Result<StoreLock, StoreError> {
         let directory = self.directory();
         std::fs::DirBuilder::new()
@@ -251,7 +251,7 @@ impl SignInStore {
             .create(true)
             .append(true)
             .mode(0o600)
-            // A lock on the target of a symbolic link excludes no other process.
+            // A lock on the target of a symbolic link would not exclude another process.
             .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
             .open(self.path.with_extension("lock"))
             .map_err(|error| self.file_error(error))?;
@@ -270,8 +270,8 @@ impl SignInStore {
     }
 }
 
-/// Checks that a file or directory belongs to this user and that others have none of the rights in
-/// `forbidden`.
+/// Checks that a file or directory belongs to this user and that its mode has no bit of
+/// `forbidden`. `mode` is the mode that the error suggests.
 fn check_private(
     path: &Path,
     metadata: &Metadata,
@@ -286,7 +286,7 @@ fn check_private(
     }
 }
 
-/// The right to replace the sign-in, until it is dropped.
+/// The lock of a sign-in. Until it is dropped, only its holder may replace the sign-in.
 pub(crate) struct StoreLock {
     store: SignInStore,
     _file: File,
@@ -296,7 +296,7 @@ impl StoreLock {
     /// Reserves disk space for a new sign-in.
     pub(crate) fn reserve(&self) -> Result<ReservedFile, StoreError> {
         let path = self.store.path.with_extension("new");
-        // A file that a killed process left may have any mode and further hard links.
+        // A file that a killed process left behind may have any mode and other hard links.
         let removed = match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -313,7 +313,7 @@ impl StoreLock {
         match created {
             Ok(file) => Ok(ReservedFile { store: self.store.clone(), path, file }),
             Err(error) => {
-                // A partial file would use space on a full disk.
+                // A partly written file would use space on the full disk.
                 let _ = std::fs::remove_file(&path);
                 Err(self.store.file_error(error))
             }
@@ -330,7 +330,8 @@ impl StoreLock {
     }
 }
 
-/// A file of [`RESERVED_LENGTH`] bytes beside the sign-in. It is removed when dropped.
+/// A file of [`RESERVED_LENGTH`] bytes in the directory of the sign-in. It is removed when this
+/// value is dropped.
 pub(crate) struct ReservedFile {
     store: SignInStore,
     path: PathBuf,
@@ -338,7 +339,7 @@ pub(crate) struct ReservedFile {
 }
 
 impl ReservedFile {
-    /// Replaces the stored sign-in. When it returns, the new one is durable.
+    /// Replaces the stored sign-in. When this function returns, the new sign-in is durable.
     pub(crate) fn replace(mut self, sign_in: &SignIn) -> Result<(), StoreError> {
         let replaced = sign_in.to_file().map_err(std::io::Error::from).and_then(|text| {
             self.file.rewind()?;
@@ -346,7 +347,7 @@ impl ReservedFile {
             self.file.set_len(text.len() as u64)?;
             self.file.sync_all()?;
             std::fs::rename(&self.path, &self.store.path)?;
-            // Without it, a power failure can undo the rename.
+            // Without this sync, a power failure can undo the rename.
             File::open(self.store.directory())?.sync_all()
         });
         replaced.map_err(|error| self.store.file_error(error))
@@ -355,7 +356,7 @@ impl ReservedFile {
 
 impl Drop for ReservedFile {
     fn drop(&mut self) {
-        // After a rename there is nothing to remove.
+        // After a rename, the file no longer exists at this path.
         let _ = std::fs::remove_file(&self.path);
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::token_service::TokenGrant;
 use crate::providers::toolkit::serde_lenient;
 
-/// The lifetimes that a provider documents.
+/// The token lifetimes that a provider documents.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TokenLifetimes {
     /// Lifetime of a token whose reply does not state one.
@@ -18,7 +18,7 @@ pub(crate) struct TokenLifetimes {
     pub(crate) max: Duration,
 }
 
-/// The fields of a reply, each of which may be missing or of another type.
+/// The fields of a reply. Each of them may be missing or have another type.
 #[derive(Deserialize)]
 pub(crate) struct TokenReply {
     #[serde(default, deserialize_with = "serde_lenient::text")]
@@ -26,24 +26,24 @@ pub(crate) struct TokenReply {
     /// Seconds.
     #[serde(default, deserialize_with = "serde_lenient::integer")]
     expires_in: Option<i64>,
-    /// Only for a user who signed in.
+    /// Present only if a user signed in.
     #[serde(default, deserialize_with = "serde_lenient::text")]
     refresh_token: Option<String>,
     /// Separated by spaces.
     #[serde(default, deserialize_with = "serde_lenient::text")]
     scope: Option<String>,
-    /// The base URL of the API for this token, which Zoom names.
+    /// The base URL of the API for this token. Only Zoom returns it.
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) api_url: Option<String>,
 }
 
 impl TokenReply {
-    /// Reads a reply; `None` if it is not an object.
+    /// Parses a reply. Returns `None` if it is not an object.
     pub(crate) fn read(body: Value) -> Option<Self> {
         serde_json::from_value(body).ok()
     }
 
-    /// Returns the grant, without a base URL; `None` if the reply has no token.
+    /// Returns the grant, without a base URL. Returns `None` if the reply has no token.
     pub(crate) fn into_grant(self, lifetimes: TokenLifetimes) -> Option<TokenGrant> {
         let stated = self.expires_in.and_then(|seconds| u64::try_from(seconds).ok());
         let lifetime = stated

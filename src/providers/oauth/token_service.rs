@@ -9,7 +9,7 @@ use url::Url;
 use crate::http::Priority;
 use crate::providers::ProviderError;
 
-/// What is exchanged for tokens.
+/// The authorization code or refresh token that is exchanged for tokens.
 pub(crate) enum Exchange<'a> {
     /// The code of a redirect from the browser.
     Code {
@@ -24,8 +24,8 @@ pub(crate) enum Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    /// Returns the fields of the request (RFC 6749, 4.1.3 and 6), and the secret among them that a
-    /// reply may repeat.
+    /// Returns the fields of the request (RFC 6749, 4.1.3 and 6), and the one of them that is
+    /// secret and must be redacted in the reply.
     pub(crate) fn form(&self) -> (Vec<(&'static str, SecretString)>, &'a SecretString) {
         match self {
             Self::Code { code, redirect, verifier } => (
@@ -53,44 +53,44 @@ pub(crate) struct TokenGrant {
     pub(crate) access: SecretString,
     /// Lifetime of the access token.
     pub(crate) lifetime: Duration,
-    /// The next refresh token; `None` if the last one stays valid.
+    /// The next refresh token, or `None` if the last one stays valid.
     pub(crate) refresh: Option<SecretString>,
     /// The granted scopes, separated by spaces.
     pub(crate) scopes: Option<String>,
-    /// The base URL of the API, if the reply names another one.
+    /// The base URL of the API, if it differs from the configured one.
     pub(crate) api_url: Option<Url>,
 }
 
-/// Exchanges codes and refresh tokens of one app.
+/// Exchanges the codes and refresh tokens of one app.
 #[async_trait]
 pub(crate) trait TokenService: Send + Sync {
     /// Returns an error if the circuit breaker of the service is open.
     ///
     /// # Errors
     /// An error of class [`Down`](crate::providers::ErrorClass::Down).
-    async fn admit(&self) -> Result<(), ProviderError>;
+    async fn check_breaker(&self) -> Result<(), ProviderError>;
 
-    /// Sends one request and bounds its own time.
+    /// Sends one request and limits its own duration.
     ///
     /// # Errors
-    /// An error of class [`Credential`](crate::providers::ErrorClass::Credential) if the code or
-    /// token is not valid, or no longer; any other class if a retry may succeed.
+    /// Returns an error of class [`Credential`](crate::providers::ErrorClass::Credential) if the
+    /// code or token is not valid or has expired. Any other class means that a retry may succeed.
     async fn exchange(
         &self,
         exchange: Exchange<'_>,
         priority: Priority,
     ) -> Result<TokenGrant, ProviderError>;
 
-    /// Returns the base URL of the API that a stored sign-in names, if it is trusted. The file may
-    /// have been edited, and the configured URL may have changed since.
+    /// Returns the base URL of the API in a stored sign-in, if it is trusted. The file may have
+    /// been edited, and the configured URL may have changed since it was written.
     fn trusted_api_url(&self, _stored: &Url) -> Option<Url> {
         None
     }
 }
 
-/// Returns `endpoint` with another last segment. Providers have the page for the browser beside
-/// the token endpoint (`/oauth/token` and `/oauth/authorize` at Zoom, `/v1/access_token` and
-/// `/v1/authorize` at Webex).
+/// Returns `endpoint` with another last segment. The URLs of the authorization page and of the
+/// token endpoint differ only in that segment (`/oauth/token` and `/oauth/authorize` at Zoom,
+/// `/v1/access_token` and `/v1/authorize` at Webex).
 pub(crate) fn sibling_url(endpoint: &Url, last_segment: &str) -> Url {
     let mut url = endpoint.clone();
     if let Ok(mut segments) = url.path_segments_mut() {

@@ -32,5 +32,5 @@ pub fn signed_in(body: &[u8]) -> bool {
 pub fn refused(status: u16, body: &[u8], secret: &SecretString) -> Option<[ProviderError; 2]> {
     let reply = json_repair::object(body);
     let refusal = Refusal::of(status, reply.as_ref(), secret)?;
-    Some([refusal.about("the schedule"), refusal.about_login()])
+    Some([refusal.to_provider_error("the schedule"), refusal.to_login_error()])
 }

@@ -18,7 +18,7 @@ use super::start_times::StartTimes;
 use super::wire::{Session, Sessions, State};
 use crate::http::Priority;
 use crate::model::{DaySpan, Meeting, MeetingId, SourceName};
-use crate::providers::toolkit::fan_out::{FanOutLimits, ProviderReach, Stop, fan_out};
+use crate::providers::toolkit::fan_out::{FanOutLimits, JobOutcome, StopReason, fan_out};
 use crate::providers::toolkit::listing_failures::{merge_adjacent, most_actionable};
 use crate::providers::toolkit::windowed_listing::keep_highest;
 use crate::providers::{ErrorClass, ProviderError};
@@ -243,18 +243,18 @@ async fn fetch_recordings<'m>(
     let mut replies = Vec::new();
     let unfinished = fan_out(limits, jobs, |meeting, reply: Result<Sessions, ProviderError>| {
         let reach = match &reply {
-            Err(error) if error.is_credential() => ProviderReach::Hopeless(error.clone()),
-            Err(error) if error.is_transient() => ProviderReach::Unreachable(error.clone()),
-            _ => ProviderReach::Answered,
+            Err(error) if error.is_credential() => JobOutcome::Fatal(error.clone()),
+            Err(error) if error.is_transient() => JobOutcome::Unreachable(error.clone()),
+            _ => JobOutcome::Answered,
         };
         replies.push((meeting, reply));
         reach
     })
     .await;
     if let Some(unfinished) = unfinished {
-        let error = match unfinished.stop {
-            Stop::Failure(error) => error,
-            Stop::Deadline => ProviderError::unavailable(format!(
+        let error = match unfinished.reason {
+            StopReason::Failure(error) => error,
+            StopReason::Deadline => ProviderError::unavailable(format!(
                 "Rapatin did not show the recordings of all meetings within {} s",
                 LISTING_TIMEOUT.as_secs()
             )),

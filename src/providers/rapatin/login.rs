@@ -65,8 +65,8 @@ struct Login {
 
 #[async_trait]
 impl TokenIssuer for Login {
-    async fn admit(&self) -> Result<(), ProviderError> {
-        Ok(self.client.admit(&api::url(&self.base, &["auth", "login"], &[])?).await?)
+    async fn check_breaker(&self) -> Result<(), ProviderError> {
+        Ok(self.client.check_breaker(&api::url(&self.base, &["auth", "login"], &[])?).await?)
     }
 
     async fn issue(
@@ -92,7 +92,7 @@ impl TokenIssuer for Login {
         let reply = self.client.call_with_json(&request).await?;
         let body = json_repair::object(&reply.body);
         if let Some(refusal) = Refusal::of(reply.status, body.as_ref(), &self.password) {
-            let error = refusal.about_login();
+            let error = refusal.to_login_error();
             if error.is_credential() {
                 self.refusals.record(&error);
             }

@@ -92,7 +92,7 @@ impl Provider for Rapatin {
         }
     }
 
-    fn recall(&self, listed: &[Arc<Meeting>]) {
+    fn restore(&self, listed: &[Arc<Meeting>]) {
         self.lister.restore(listed);
     }
 

@@ -68,7 +68,7 @@ impl Refusal {
     }
 
     /// Returns the error of a request for `subject`.
-    pub(crate) fn about(&self, subject: &str) -> ProviderError {
+    pub(crate) fn to_provider_error(&self, subject: &str) -> ProviderError {
         let (status, quote) = (self.status, in_parentheses(&self.message));
         match status {
             401 => ProviderError::credential(format!(
@@ -97,7 +97,7 @@ impl Refusal {
     }
 
     /// Returns the error of a login.
-    pub(crate) fn about_login(&self) -> ProviderError {
+    pub(crate) fn to_login_error(&self) -> ProviderError {
         let (status, quote) = (self.status, in_parentheses(&self.message));
         match status {
             401 | 403 | 422 => ProviderError::credential(format!(
@@ -150,8 +150,9 @@ mod tests {
             (302, "", Unavailable, "Rapatin returned status 302 for the recordings of meeting 85095598095 (hint: A running mount retries automatically.)"),
         ];
         for (status, message, class, expected) in rows {
-            let error =
-                refusal(status, json!({"response": {"message": message}})).unwrap().about(meeting);
+            let error = refusal(status, json!({"response": {"message": message}}))
+                .unwrap()
+                .to_provider_error(meeting);
             assert_eq!((error.class(), line_with_hint(&error).as_str()), (class, expected));
         }
         const WRONG: &str = "Rapatin refused the e-mail address or the password (\"m\") (hint: \
@@ -165,7 +166,7 @@ mod tests {
                 "Rapatin returned status 404 for the login (\"m\") (hint: Check api_url.)",
             ),
         ] {
-            let error = refusal(status, json!({"message": "m"})).unwrap().about_login();
+            let error = refusal(status, json!({"message": "m"})).unwrap().to_login_error();
             assert_eq!((error.class(), line_with_hint(&error).as_str()), (class, expected));
         }
     }
@@ -174,7 +175,7 @@ mod tests {
     fn missing_page_is_not_an_empty_meeting() {
         let page = Refusal::of(404, None, &SecretString::default()).unwrap();
         assert!(!page.is_absence());
-        let error = page.about("the schedule");
+        let error = page.to_provider_error("the schedule");
         assert_eq!(error.class(), ErrorClass::NotFound);
         assert!(line_with_hint(&error).contains("api_url"));
     }
@@ -183,8 +184,11 @@ mod tests {
     fn echoed_secret_is_not_repeated() {
         let refused =
             refusal(400, json!({"response": {"message": "bad\ntoken 13|t0ken-s3cret."}})).unwrap();
-        let text =
-            format!("{refused:?} {} {}", refused.about("the schedule"), refused.about_login());
+        let text = format!(
+            "{refused:?} {} {}",
+            refused.to_provider_error("the schedule"),
+            refused.to_login_error()
+        );
         assert!(
             !text.contains("s3cret") && !text.contains('\n') && text.contains("bad token …"),
             "{text}"

@@ -19,7 +19,7 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A hundred thousand meetings, or fifty pages without another meeting, are a schedule without an
 /// end. A series has entries on many pages.
-const LIMITS: PageLimits = PageLimits { max_pages: 1000, max_barren_pages: 50 };
+const LIMITS: PageLimits = PageLimits { max_pages: 1000, max_pages_without_new_items: 50 };
 
 /// The meetings of a span of days.
 #[derive(Debug, Default)]
@@ -97,7 +97,7 @@ async fn fetch_pages(
         let reply = api
             .get(&["schedules"], &query, PAGE_TIMEOUT, Priority::Background)
             .await
-            .map_err(|error| error.about("the schedule"))?;
+            .map_err(|error| error.into_provider_error("the schedule"))?;
         let read = Page::read(reply).ok_or_else(|| {
             ProviderError::unavailable("Rapatin sent a schedule without meetings; check api_url")
         })?;

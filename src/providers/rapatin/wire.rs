@@ -98,7 +98,7 @@ pub(crate) struct File {
     /// Length in bytes; sent as a string.
     #[serde(default, deserialize_with = "serde_lenient::integer")]
     pub(crate) file_size: Option<i64>,
-    #[serde(default, deserialize_with = "serde_lenient::address")]
+    #[serde(default, deserialize_with = "serde_lenient::url")]
     pub(crate) download_url: Option<SecretUrl>,
 }
 

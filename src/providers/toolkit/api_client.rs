@@ -21,21 +21,21 @@ use crate::http::{ApiReply, ApiRequest, Client, HttpError, Priority, RateLimiter
 use crate::model::SecretUrl;
 use crate::providers::ProviderError;
 
-/// How a provider refuses a call.
+/// The way in which a provider refuses a call.
 pub(crate) trait ApiRefusal: Sized {
-    /// Returns the refusal that a reply with this JSON object is, if it is one. No text of the
-    /// result contains `secret`, which is the token of the call.
+    /// Returns the refusal if the reply, whose body is `object`, is one. `secret` is the token of
+    /// the call. No text of the result contains it.
     fn of_reply(
         reply: &ApiReply,
         object: Option<&Map<String, Value>>,
         secret: &SecretString,
     ) -> Option<Self>;
 
-    /// Whether the call may succeed with another token.
+    /// Whether the token was refused, so the call may succeed with another one.
     fn is_of_token(&self) -> bool;
 }
 
-/// A call without a result.
+/// The error of a call.
 #[derive(Debug)]
 pub(crate) enum ApiError<R> {
     /// The provider refused it.
@@ -56,7 +56,7 @@ impl<R> From<HttpError> for ApiError<R> {
     }
 }
 
-/// Where a call goes.
+/// The URL of a call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target<'a> {
     /// A percent-encoded path below the base URL, with its leading slash, and query parameters.
@@ -69,13 +69,14 @@ pub(crate) enum Target<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct ApiCall<'a> {
     pub(crate) target: Target<'a>,
-    /// Bound on each of the two attempts that a renewed token makes of a call, with all retries.
+    /// Timeout of one attempt, including its retries. A call has a second attempt if its token was
+    /// refused and renewed.
     pub(crate) timeout: Duration,
     pub(crate) priority: Priority,
     /// The limiter that counts the call; `None` if the provider publishes no limit.
     pub(crate) rate_limiter: Option<Arc<RateLimiter>>,
-    /// Whether status 504 is a refusal instead of a reason for a retry, because another call may
-    /// take less time.
+    /// Whether status 504 is returned as a refusal instead of being retried, because a call for
+    /// fewer items may take less time.
     pub(crate) refuses_504: bool,
 }
 
@@ -93,10 +94,10 @@ pub(crate) struct JsonReply {
     pub(crate) reply: ApiReply,
 }
 
-/// The delays that a provider without published limits asks for with status 429.
+/// How long to pause after status 429 of a provider without published limits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BackoffPolicy {
-    /// Delay without `Retry-After`.
+    /// Delay if the reply has no `Retry-After`.
     pub(crate) default: Duration,
     /// Lower bound of `Retry-After`.
     pub(crate) min: Duration,
@@ -132,11 +133,12 @@ impl ApiClient {
     ///
     /// # Errors
     /// An error of class [`Down`](crate::providers::ErrorClass::Down).
-    pub(crate) async fn admit(&self) -> Result<(), ProviderError> {
-        Ok(self.client.admit(&SecretUrl::new(self.base.clone())).await?)
+    pub(crate) async fn check_breaker(&self) -> Result<(), ProviderError> {
+        Ok(self.client.check_breaker(&SecretUrl::new(self.base.clone())).await?)
     }
 
-    /// Sends a call, and once more if the provider refuses its token and another one is available.
+    /// Sends a call. Sends it once more if the provider refuses the token and another token is
+    /// available.
     ///
     /// # Errors
     /// See [`ApiError`].
@@ -160,7 +162,7 @@ impl ApiClient {
         call: &ApiCall<'_>,
     ) -> Result<JsonReply, ApiError<R>> {
         let deadline = Instant::now() + call.timeout;
-        let address = match call.target {
+        let url = match call.target {
             Target::Path(path, query) => {
                 url_below(token.api_url().unwrap_or(&self.base), path, query)?
             }
@@ -170,10 +172,10 @@ impl ApiClient {
             if let Some((_, backoff)) = &self.backoff
                 && let Err(BackoffRemaining(wait)) = backoff.wait(deadline).await
             {
-                return Err(HttpError::RateLimited { host: origin(&address), wait }.into());
+                return Err(HttpError::RateLimited { host: origin(&url), wait }.into());
             }
             let request = ApiRequest {
-                url: address.clone(),
+                url: url.clone(),
                 authorization: Some(token.header()),
                 form: None,
                 timeout: deadline.saturating_duration_since(Instant::now()),
@@ -189,7 +191,7 @@ impl ApiClient {
             let reply = self.client.call_accepting(&request, accepted).await?;
             let Some((policy, backoff)) = self.backoff.as_ref().filter(|_| reply.status == 429)
             else {
-                return read(reply, &address, token);
+                return read(reply, &url, token);
             };
             let delay = retry::retry_after(&reply.headers, SystemTime::now());
             backoff.extend(delay.map_or(policy.default, |delay| delay.max(policy.min)));
@@ -221,7 +223,7 @@ pub(crate) fn unusable_base() -> ProviderError {
 
 fn read<R: ApiRefusal>(
     mut reply: ApiReply,
-    address: &SecretUrl,
+    url: &SecretUrl,
     token: &Token,
 ) -> Result<JsonReply, ApiError<R>> {
     let object = json_repair::read(&reply.body);
@@ -229,7 +231,7 @@ fn read<R: ApiRefusal>(
         return Err(ApiError::Refused(refusal));
     }
     reply.body = Vec::new();
-    let host = origin(address);
+    let host = origin(url);
     match object {
         Ok(object) => Ok(JsonReply { object, reply }),
         Err(UnreadableObject::NotAnObject) => {

@@ -1,9 +1,9 @@
-//! Which archive the listings of a source are of.
+//! Identifies the archive that a source lists.
 //!
-//! Two sources are of the same archive if the owners of the recordings and the API are the same.
-//! The catalog recognizes an archive by these words and their order. Other words mean that
-//! everything is listed again and that recordings kept after their deletion are lost, so a
-//! provider never changes them. They contain no secret: a renewed secret changes no archive.
+//! Two sources have the same archive if the owners of the recordings and the API are the same. The
+//! catalog recognizes an archive by these words and their order. If the words change, everything is
+//! listed again and recordings that were kept after their deletion are lost. So a provider never
+//! changes them. They do not contain a secret, so a new secret does not change the archive.
 
 use url::Url;
 
@@ -12,8 +12,8 @@ use url::Url;
 pub struct ArchiveIdentity {
     /// Words that distinguish the archive from any other.
     pub words: Vec<String>,
-    /// Whether the words determine the account. With a bare token or a sign-in they do not:
-    /// another one in its place may be of another account.
+    /// Whether the words determine the account. If the credential is a token or a sign-in, they do
+    /// not: its replacement may belong to another account.
     pub names_account: bool,
 }
 
@@ -24,13 +24,13 @@ impl ArchiveIdentity {
         Self { words: words.collect(), names_account }
     }
 
-    /// Adds the addresses of the API.
+    /// Adds the base URLs of the API.
     pub(crate) fn with_urls<'u>(mut self, urls: impl IntoIterator<Item = &'u Url>) -> Self {
         self.words.extend(urls.into_iter().map(|url| url.as_str().to_owned()));
         self
     }
 
-    /// Adds a list behind its name. The order of the list is irrelevant.
+    /// Adds `name`, then the sorted items of `list`.
     pub(crate) fn with_list(mut self, name: &str, list: &[String]) -> Self {
         let mut list = list.to_vec();
         list.sort_unstable();

@@ -1,4 +1,5 @@
-//! Requests that a source does not repeat for a while: back-off and refusals.
+//! Remembers for a while which requests must not be repeated: the back-off and the refusals of a
+//! source.
 
 use std::time::Duration;
 
@@ -7,26 +8,26 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::providers::ProviderError;
 
-/// A back-off that a server requested: no call of the source begins before it ends.
+/// The back-off that a server requested. No call of the source starts before it ends.
 #[derive(Default)]
 pub(crate) struct Backoff {
     until: Mutex<Option<Instant>>,
 }
 
-/// How much longer a back-off lasts than a call may wait.
+/// The remaining back-off, if it is longer than a call may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BackoffRemaining(pub(crate) Duration);
 
 impl Backoff {
-    /// A longer delay is requested again when it ends: one wrong `Retry-After` must not shut a
-    /// source out until the next mount.
+    /// Upper bound for a requested delay. One wrong `Retry-After` must not disable a source until
+    /// the next mount. A server that wants a longer delay requests it again.
     const MAX_RETRY_DELAY: Duration = Duration::from_secs(10 * 60);
 
-    /// What must be left of a call's time after the back-off. A call without time would fail with a
-    /// timeout, and hide the limit that is its reason.
+    /// Minimum time that a call must have left after the back-off. With less, the call would fail
+    /// with a timeout, which hides the rate limit as the real cause.
     const MIN_CALL_TIMEOUT: Duration = Duration::from_secs(1);
 
-    /// Extends the back-off to `delay` from now, if it does not last longer already.
+    /// Extends the back-off to `delay` from now, unless it already lasts longer.
     pub(crate) fn extend(&self, delay: Duration) {
         let until = Instant::now() + delay.min(Self::MAX_RETRY_DELAY);
         let mut current = self.until.lock();
@@ -36,7 +37,7 @@ impl Backoff {
     /// Waits until the back-off ends.
     ///
     /// # Errors
-    /// Returns at once with the remaining time if a call with this deadline cannot wait that long.
+    /// Returns the remaining time at once if a call with this deadline cannot wait that long.
     pub(crate) async fn wait(&self, deadline: Instant) -> Result<(), BackoffRemaining> {
         loop {
             let until = *self.until.lock();
@@ -50,7 +51,7 @@ impl Backoff {
     }
 }
 
-/// The last refusal, which is the answer to the same request for a while.
+/// The last refusal. It is returned for the same request until its TTL has passed.
 pub(crate) struct RefusalCache {
     ttl: Duration,
     last: Mutex<Option<(Instant, ProviderError)>>,
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn call_without_time_learns_the_remaining_delay() {
+    async fn call_without_time_gets_the_remaining_delay() {
         let backoff = Backoff::default();
         backoff.extend(5 * SECOND);
         let deadline = Instant::now() + 6 * SECOND;

@@ -1,13 +1,13 @@
-//! The fields of a reply that `meeting.json` may contain: the same after every listing, and never a
-//! credential.
+//! Selects the fields of a reply for `meeting.json`. A field must have the same value in every
+//! listing, and must not be a credential.
 
 use serde_json::{Map, Value};
 
-/// Unknown fields with one of these in their name may be a credential, and are omitted.
+/// An unknown field whose name contains one of these may be a credential and is omitted.
 const SECRET_PARTS: [&str; 8] = ["url", "link", "token", "pass", "pwd", "secret", "key", "path"];
 
-/// Unknown fields with one of these words in their name are omitted: counts change from one listing
-/// to the next, and each change would be a new version of `meeting.json`.
+/// An unknown field whose name contains one of these words is omitted. Counts change from one
+/// listing to the next, and each change would create a new version of `meeting.json`.
 const COUNT_WORDS: [&str; 5] = ["count", "size", "total", "left", "views"];
 
 /// Adds a field if it has a value.
@@ -17,7 +17,8 @@ pub(crate) fn put(document: &mut Map<String, Value>, name: &str, value: Option<i
     }
 }
 
-/// Whether an unknown field may be shown: it is plain, not a credential and not a count.
+/// Whether an unknown field may be shown: its value is a string, number or Boolean, and it is
+/// neither a credential nor a count.
 pub(crate) fn is_harmless(name: &str, value: &Value) -> bool {
     let plain = match value {
         Value::String(text) => !text.is_empty() && !text.contains("://"),
@@ -30,7 +31,7 @@ pub(crate) fn is_harmless(name: &str, value: &Value) -> bool {
         && !words(name).iter().any(|word| COUNT_WORDS.contains(&word.as_str()))
 }
 
-/// Returns the words of a name in lower case, from `camelCase` and `snake_case`.
+/// Splits a name in `camelCase` or `snake_case` into words, in lower case.
 fn words(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     for character in name.chars() {

@@ -1,5 +1,4 @@
-//! Runs many calls to one service with bounded concurrency, and stops early when the service is
-//! down.
+//! Runs many calls to one service with bounded concurrency. Stops early when the service is down.
 
 use std::collections::BTreeMap;
 
@@ -8,47 +7,49 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::providers::ProviderError;
 
-/// Bounds on one run.
+/// The limits of one run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FanOutLimits {
     pub(crate) concurrency: usize,
-    /// Jobs in a row that do not reach the service before the run ends. Each has retried by then:
-    /// with a service that is down, hundreds of jobs would fail one after the other for minutes.
+    /// The run ends after this many jobs in a row that did not reach the service. Each of them has
+    /// already retried. Without this limit, hundreds of jobs would fail one after the other for
+    /// minutes while the service is down.
     pub(crate) max_failures_in_a_row: usize,
     pub(crate) deadline: Option<Instant>,
 }
 
-/// What a finished job shows about the service.
-pub(crate) enum ProviderReach {
-    /// The service answered, perhaps with a refusal.
+/// The outcome of a finished job.
+pub(crate) enum JobOutcome {
+    /// The service replied, perhaps with a refusal.
     Answered,
-    /// The service did not answer.
+    /// The service did not reply.
     Unreachable(ProviderError),
     /// Every other job would fail in the same way, so the run ends.
-    Hopeless(ProviderError),
+    Fatal(ProviderError),
 }
 
-/// Why a run ended early.
-pub(crate) enum Stop {
+/// The reason why a run ended early.
+pub(crate) enum StopReason {
     Failure(ProviderError),
     Deadline,
 }
 
-/// The jobs of a run that ended early, those in flight included: each would wait as long as those
-/// that failed.
-pub(crate) struct UnfinishedWindow<K> {
+/// The unfinished jobs of a run that ended early. They include jobs in flight, because each of
+/// these would wait as long as the jobs that failed.
+pub(crate) struct UnfinishedJobs<K> {
     pub(crate) keys: Vec<K>,
-    pub(crate) stop: Stop,
+    pub(crate) reason: StopReason,
 }
 
-/// Runs `jobs`, each under a key, and passes each outcome to `on_done` as soon as it is there.
+/// Runs `jobs`, each of which has a key, and passes each result to `on_done` as soon as it is
+/// available.
 ///
-/// Returns what was not finished, or `None` if every job was.
+/// Returns the unfinished jobs, or `None` if all were finished.
 pub(crate) async fn fan_out<K, T>(
     limits: FanOutLimits,
     jobs: impl IntoIterator<Item = (K, impl Future<Output = T>)>,
-    mut on_done: impl FnMut(K, T) -> ProviderReach,
-) -> Option<UnfinishedWindow<K>> {
+    mut on_done: impl FnMut(K, T) -> JobOutcome,
+) -> Option<UnfinishedJobs<K>> {
     let mut unfinished = BTreeMap::new();
     let mut numbered = Vec::new();
     for (number, (key, job)) in jobs.into_iter().enumerate() {
@@ -57,7 +58,7 @@ pub(crate) async fn fan_out<K, T>(
     }
     let mut done = stream::iter(numbered).buffer_unordered(limits.concurrency);
     let mut in_a_row = 0;
-    let stop = loop {
+    let reason = loop {
         let next = match limits.deadline {
             Some(deadline) => timeout_at(deadline, done.next()).await,
             None => Ok(done.next().await),
@@ -65,21 +66,21 @@ pub(crate) async fn fan_out<K, T>(
         let (number, outcome) = match next {
             Ok(Some(done)) => done,
             Ok(None) => return None,
-            Err(_elapsed) => break Stop::Deadline,
+            Err(_elapsed) => break StopReason::Deadline,
         };
         let Some(key) = unfinished.remove(&number) else { continue };
         match on_done(key, outcome) {
-            ProviderReach::Answered => in_a_row = 0,
-            ProviderReach::Unreachable(error) => {
+            JobOutcome::Answered => in_a_row = 0,
+            JobOutcome::Unreachable(error) => {
                 in_a_row += 1;
                 if in_a_row == limits.max_failures_in_a_row {
-                    break Stop::Failure(error);
+                    break StopReason::Failure(error);
                 }
             }
-            ProviderReach::Hopeless(error) => break Stop::Failure(error),
+            JobOutcome::Fatal(error) => break StopReason::Failure(error),
         }
     };
-    Some(UnfinishedWindow { keys: unfinished.into_values().collect(), stop })
+    Some(UnfinishedJobs { keys: unfinished.into_values().collect(), reason })
 }
 
 #[cfg(test)]
@@ -95,8 +96,8 @@ mod tests {
         ProviderError::unavailable("down")
     }
 
-    /// Runs one job per character: `.` is answered, `x` is unreachable, `!` is hopeless, and `z`
-    /// takes a minute.
+    /// Runs one job per character: `.` is answered, `x` is unreachable, `!` is fatal, and `z` takes
+    /// a minute.
     async fn run(limits: FanOutLimits, jobs: &str) -> (String, Option<(usize, bool)>) {
         let jobs = jobs.chars().map(|kind| {
             let job = async move {
@@ -110,13 +111,13 @@ mod tests {
         let unfinished = fan_out(limits, jobs, |kind, ()| {
             seen.push(kind);
             match kind {
-                'x' => ProviderReach::Unreachable(down()),
-                '!' => ProviderReach::Hopeless(down()),
-                _ => ProviderReach::Answered,
+                'x' => JobOutcome::Unreachable(down()),
+                '!' => JobOutcome::Fatal(down()),
+                _ => JobOutcome::Answered,
             }
         })
         .await;
-        let rest = unfinished.map(|it| (it.keys.len(), matches!(it.stop, Stop::Deadline)));
+        let rest = unfinished.map(|it| (it.keys.len(), matches!(it.reason, StopReason::Deadline)));
         (seen, rest)
     }
 

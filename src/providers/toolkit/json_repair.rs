@@ -1,8 +1,8 @@
-//! Reads the JSON object of a reply, with an error in one place and within bounds.
+//! Parses the JSON object of a reply. The JSON may be invalid in places, and its size is limited.
 //!
 //! A topic that was cut in the middle of an emoji ends in half a surrogate pair, and a name in an
-//! old encoding is not UTF-8. With a strict parser, one such meeting would hide three hundred
-//! others. So the elements of a list are read one by one.
+//! old encoding is not UTF-8. With a strict parser, one such meeting would make the other 300 of
+//! the page unreadable. So the elements of a list are parsed one by one.
 //!
 //! A parsed value takes up to forty times the memory of its text. The memory is estimated before
 //! anything is built, so a reply cannot exhaust it.
@@ -37,7 +37,7 @@ const OBJECT_MEMORY: usize = 320;
 /// Memory of a text besides its bytes.
 const TEXT_MEMORY: usize = 24;
 
-/// Why a reply has no object.
+/// The reason why the object of a reply cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum UnreadableObject {
     #[error("is not a JSON object")]
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_nothing() {
+    fn non_object_is_rejected() {
         for text in ["", "[]", "3", "<html>", "{\"a\":", "{\"a\" 1}"] {
             assert_eq!(object(text.as_bytes()), None, "{text}");
         }
@@ -373,7 +373,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_makes_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             object(&bytes);
         }
 

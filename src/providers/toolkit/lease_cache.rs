@@ -21,8 +21,8 @@ use crate::http::{FetchCause, FetchError, LeaseSource, MAX_LEASE_ATTEMPTS, Prior
 use crate::model::{FileId, Lease, Version};
 use crate::providers::{ErrorClass, LeaseEffort, LeaseRequest, Provider, ProviderError};
 
-/// A lease is below 2 KiB, so this is 8 MiB at most. An evicted lease costs one request when its
-/// file is read again.
+/// Maximum number of leases. A lease takes less than 2 KiB, so all of them take at most 8 MiB. An
+/// evicted lease costs one request when its file is read again.
 const MAX_LEASES: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// How long the first refusal of a file is the answer to the requests for its lease. Some refusals
@@ -33,7 +33,7 @@ const MIN_REFUSAL_TTL: Duration = Duration::from_secs(5);
 /// refused file in a loop then costs a few requests per minute.
 const MAX_REFUSAL_TTL: Duration = Duration::from_secs(60);
 
-/// The leases of one source.
+/// Caches the leases of one source.
 pub struct LeaseCache {
     provider: Arc<dyn Provider>,
     slots: Mutex<LruCache<(FileId, Version), Arc<LeaseSlot>>>,
@@ -80,7 +80,8 @@ struct LeaseState {
     lease: Option<Arc<Lease>>,
     /// The last refusal of the file. It is kept after its end, because the next one lasts longer.
     refusal: Option<Refusal>,
-    /// Leases refused since one last worked. It determines the effort of the next request.
+    /// Number of refused leases since a lease last worked. Determines the effort of the next
+    /// request.
     refusals: u32,
 }
 
@@ -142,7 +143,8 @@ impl LeaseSource for LeaseSlot {
         let mut state = self.state.lock();
         if state.lease.as_ref().is_some_and(|current| Arc::ptr_eq(current, lease)) {
             state.lease = None;
-            // After the last resort, the next reader starts again: the cause may be gone by then.
+            // After the last resort, the next reader starts with the least effort again, because
+            // the cause of the refusals may have ended.
             state.refusals = (state.refusals + 1) % MAX_LEASE_ATTEMPTS;
         }
     }
@@ -169,8 +171,8 @@ impl LeaseSource for LeaseSlot {
     }
 }
 
-/// Returns the effort after some refusals. A lease that worked and is then refused has probably
-/// expired, so a plain renewal comes first.
+/// Returns the effort of the next request after `refusals`. A lease that worked before its refusal
+/// has probably expired, so the first request after it uses the listed URL again.
 fn effort_after(refusals: u32) -> LeaseEffort {
     match refusals {
         0 | 1 => LeaseEffort::Listed,
@@ -202,13 +204,13 @@ fn repeated(error: &FetchError) -> FetchError {
 impl From<ProviderError> for FetchError {
     fn from(error: ProviderError) -> Self {
         let class = error.class();
-        let why = FetchCause::new(error);
+        let cause = FetchCause::new(error);
         match class {
-            ErrorClass::Credential | ErrorClass::NotAllowed => Self::NotAllowed(why),
-            ErrorClass::NotFound => Self::Gone(why),
-            ErrorClass::Changed => Self::Changed(why),
-            ErrorClass::Down => Self::Down(why),
-            ErrorClass::Unavailable | ErrorClass::RateLimited { .. } => Self::Failed(why),
+            ErrorClass::Credential | ErrorClass::NotAllowed => Self::NotAllowed(cause),
+            ErrorClass::NotFound => Self::Gone(cause),
+            ErrorClass::Changed => Self::Changed(cause),
+            ErrorClass::Down => Self::Down(cause),
+            ErrorClass::Unavailable | ErrorClass::RateLimited { .. } => Self::Failed(cause),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Bounds the search for one lease.
+//! Limits the time of a request for a lease.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use tokio::time::Instant;
 use crate::model::Lease;
 use crate::providers::ProviderError;
 
-/// Timeout of one lease. A read waits for it, and half of its own deadline should remain for the
-/// bytes.
+/// Timeout of a request for a lease. A read waits for the lease, and half of the time until the
+/// read's own deadline should remain for the bytes.
 const LEASE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Runs `find`, which receives the deadline of its requests.
+/// Runs `find`, and passes the deadline for its requests to it.
 ///
 /// # Errors
-/// As `find`. At the deadline, an error of class
+/// Returns the error of `find`, or, at the deadline, an error of class
 /// [`Unavailable`](crate::providers::ErrorClass::Unavailable).
 pub(crate) async fn within_lease_timeout<F>(
     find: impl FnOnce(Instant) -> F,

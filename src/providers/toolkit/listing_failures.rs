@@ -1,4 +1,4 @@
-//! Errors of the days that could not be listed.
+//! The errors of days that could not be listed.
 
 use crate::model::DaySpan;
 use crate::providers::{ErrorClass, ProviderError};
@@ -13,7 +13,7 @@ pub(crate) fn most_actionable(failed: &[(DaySpan, ProviderError)]) -> Option<&Pr
     })
 }
 
-/// Merges overlapping spans with the same error, so that one cause is reported once.
+/// Merges overlapping spans with the same error, so that each cause is reported only once.
 pub(crate) fn merge_adjacent(
     mut failed: Vec<(DaySpan, ProviderError)>,
 ) -> Vec<(DaySpan, ProviderError)> {
@@ -21,7 +21,7 @@ pub(crate) fn merge_adjacent(
     let mut merged: Vec<(DaySpan, ProviderError)> = Vec::new();
     for (days, error) in failed {
         match merged.last_mut() {
-            Some((last, why)) if days.from <= last.to && *why == error => {
+            Some((last, cause)) if days.from <= last.to && *cause == error => {
                 last.to = last.to.max(days.to);
             }
             _ => merged.push((days, error)),

@@ -1,4 +1,4 @@
-//! What more than one provider needs.
+//! Code that several providers share.
 
 pub(crate) mod api_client;
 pub(crate) mod archive_identity;

@@ -21,15 +21,15 @@ const LIST_TIMEOUT: Duration = Duration::from_secs(90);
 /// since what is known by then is not new.
 const MAX_LISTING_MEMORY: usize = 256 * 1024 * 1024;
 
-/// How a list of pages turns out to have no end.
+/// The sign by which an endless list was detected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum EndlessList {
     #[error("sent a list without a last page")]
     TooManyPages,
     #[error("named the same next page twice")]
     RepeatedPage,
-    #[error("sent one page after another with nothing new on them")]
-    BarrenPages,
+    #[error("sent several pages without a new entry")]
+    PagesWithoutNewItems,
     #[error("listed more than {MAX_ITEMS} recordings of one span of days")]
     TooManyItems,
     #[error("did not reach the last page within {} s", LIST_TIMEOUT.as_secs())]
@@ -43,7 +43,7 @@ impl EndlessList {
     pub(crate) fn is_of_whole_list(self) -> bool {
         match self {
             Self::TooManyPages | Self::TooManyItems | Self::TooSlow | Self::TooLarge => true,
-            Self::RepeatedPage | Self::BarrenPages => false,
+            Self::RepeatedPage | Self::PagesWithoutNewItems => false,
         }
     }
 }
@@ -72,21 +72,21 @@ impl ListingBudget {
     }
 }
 
-/// Bounds on one list.
+/// The limits of one list.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PageLimits {
     pub(crate) max_pages: usize,
-    /// Pages in a row without a new item. A server-side filter may empty a page, so one such page
-    /// is not an error.
-    pub(crate) max_barren_pages: usize,
+    /// Maximum number of pages in a row without a new item. A filter of the server may leave a page
+    /// empty, so one such page is not an error.
+    pub(crate) max_pages_without_new_items: usize,
 }
 
-/// Follows one walk through a list.
+/// Follows the requests for the pages of one list.
 #[derive(Debug)]
 pub(crate) struct PageGuard {
     limits: PageLimits,
     pages: usize,
-    barren: usize,
+    pages_without_new_items: usize,
     /// Hashes: the texts can have any length.
     items: HashSet<u128>,
     next_pages: HashSet<u128>,
@@ -98,14 +98,15 @@ impl PageGuard {
         Self {
             limits,
             pages: 0,
-            barren: 0,
+            pages_without_new_items: 0,
             items: HashSet::new(),
             next_pages: HashSet::new(),
             deadline: Instant::now() + LIST_TIMEOUT,
         }
     }
 
-    /// Counts a request for a page.
+    /// Counts a request for a page. Returns an error if the maximum number of pages has been
+    /// requested.
     pub(crate) fn begin_page(&mut self) -> Result<(), EndlessList> {
         if self.pages == self.limits.max_pages {
             return Err(EndlessList::TooManyPages);
@@ -121,27 +122,30 @@ impl PageGuard {
         Ok(())
     }
 
-    /// Records the identities of what a page lists. Without it, no page counts as barren.
+    /// Records the ids of the items of a page. If this is never called, no page counts as a page
+    /// without new items.
     pub(crate) fn record_items<'a>(&mut self, items: impl IntoIterator<Item = &'a str>) {
         let known = self.items.len();
         self.items.extend(items.into_iter().map(|item| xxh3_128(item.as_bytes())));
-        self.barren = if self.items.len() == known { self.barren + 1 } else { 0 };
+        self.pages_without_new_items =
+            if self.items.len() == known { self.pages_without_new_items + 1 } else { 0 };
     }
 
-    /// Checks the next page that the last one names, by its token or URL.
+    /// Checks the token or URL of the next page, which the last page contained.
     pub(crate) fn follow(&mut self, next: &str) -> Result<(), EndlessList> {
         if !self.next_pages.insert(xxh3_128(next.as_bytes())) {
             return Err(EndlessList::RepeatedPage);
         }
-        if self.barren >= self.limits.max_barren_pages {
-            return Err(EndlessList::BarrenPages);
+        if self.pages_without_new_items >= self.limits.max_pages_without_new_items {
+            return Err(EndlessList::PagesWithoutNewItems);
         }
         Ok(())
     }
 
-    /// Forgets what was listed, for a walk that starts again at the first page. Pages stay counted.
+    /// Clears the recorded items, because the list is requested again from its first page. The
+    /// number of requested pages is not reset.
     pub(crate) fn restart(&mut self) {
-        self.barren = 0;
+        self.pages_without_new_items = 0;
         self.items.clear();
         self.next_pages.clear();
     }
@@ -152,7 +156,7 @@ mod tests {
     use super::*;
 
     fn guard() -> PageGuard {
-        PageGuard::new(PageLimits { max_pages: 3, max_barren_pages: 2 })
+        PageGuard::new(PageLimits { max_pages: 3, max_pages_without_new_items: 2 })
     }
 
     #[test]
@@ -177,7 +181,8 @@ mod tests {
 
     #[test]
     fn items_are_bounded() {
-        let mut guard = PageGuard::new(PageLimits { max_pages: 1000, max_barren_pages: 2 });
+        let mut guard =
+            PageGuard::new(PageLimits { max_pages: 1000, max_pages_without_new_items: 2 });
         let mut pages = 0_usize;
         let error = loop {
             if let Err(error) = guard.begin_page() {
@@ -192,7 +197,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn slow_pages_end_the_list() {
-        let mut guard = PageGuard::new(PageLimits { max_pages: 1000, max_barren_pages: 2 });
+        let mut guard =
+            PageGuard::new(PageLimits { max_pages: 1000, max_pages_without_new_items: 2 });
         let began = Instant::now();
         while guard.begin_page().is_ok() {
             tokio::time::sleep(Duration::from_secs(2)).await;
@@ -212,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn barren_pages_count_in_a_row_only() {
+    fn pages_without_new_items_count_in_a_row_only() {
         let mut guard = guard();
         for (number, items) in
             [vec!["a"], vec!["a"], vec!["a", "b"], vec![]].into_iter().enumerate()
@@ -221,7 +227,7 @@ mod tests {
             guard.follow(&number.to_string()).unwrap();
         }
         guard.record_items(["b"]);
-        assert_eq!(guard.follow("4"), Err(EndlessList::BarrenPages));
+        assert_eq!(guard.follow("4"), Err(EndlessList::PagesWithoutNewItems));
         guard.restart();
         guard.follow("4").unwrap();
     }

@@ -1,7 +1,8 @@
 //! Recycle bins of providers.
 //!
-//! A meeting in the recycle bin has an identity of its own (see [`MeetingId::in_trash`]), because
-//! its files are not those of the original meeting: they may be refused, and they are purged.
+//! A meeting in the recycle bin has its own id (see [`MeetingId::in_trash`]), because its files
+//! differ from those of the original meeting: their download may be refused, and they are purged
+//! after some days.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Meeting, MeetingId};
 use crate::providers::ProviderError;
 
-/// A recycle bin as its provider calls it.
+/// The recycle bin of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecycleBin {
     /// Its name, as in "Zoom's trash".
     pub name: &'static str,
-    /// How to restore something from it: "restore it …".
+    /// How to restore a recording from it, as in "restore it …".
     pub fix: &'static str,
     /// Days after which a deleted recording is purged.
     pub days: u8,
@@ -30,17 +31,17 @@ pub struct TrashListing {
     pub failed: Option<ProviderError>,
 }
 
-/// A meeting in the recycle bin, with those of its files that are there.
+/// A meeting in the recycle bin. Contains only the files that are in the recycle bin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrashEntry {
-    /// The meeting and its files, with the identity of the recycle bin.
+    /// The meeting and its files, with the ids that they have in the recycle bin.
     pub meeting: Meeting,
-    /// When the first of its files was deleted, if the provider says so.
+    /// When the first of its files was deleted, if the provider returns a time.
     pub deleted: Option<Timestamp>,
 }
 
 impl TrashEntry {
-    /// Returns the entry of a meeting that its provider lists in the recycle bin.
+    /// Returns the entry of `meeting`, which the provider lists in the recycle bin.
     pub fn new(mut meeting: Meeting, deleted: Option<Timestamp>) -> Self {
         let id: MeetingId = meeting.id.in_trash();
         for file in &mut meeting.files {

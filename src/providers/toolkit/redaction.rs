@@ -1,4 +1,4 @@
-//! Text of a server in messages of this program.
+//! Redacts text from a server for use in messages.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -82,20 +82,20 @@ fn has_part_of(word: &str, secrets: &[String]) -> bool {
     })
 }
 
-/// Returns the message of a server in quotes and parentheses after a space, without its final
-/// period; nothing if there is none.
+/// Returns a space and then the message of a server in quotes and parentheses, without its final
+/// period. Returns an empty string if the message is empty.
 pub(crate) fn in_parentheses(message: &str) -> String {
     let message = message.trim_end_matches('.');
     if message.is_empty() { String::new() } else { format!(" (\"{message}\")") }
 }
 
-/// Whether a token may contain the character (RFC 6750, 2.1), or its encoded form in a query.
+/// Whether a token (RFC 6750, 2.1) or its percent-encoded form may contain the character.
 fn is_of_token(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-._~+/=%".contains(c)
 }
 
-/// Whether a word looks like a credential: a server may echo an earlier one, or another form of it.
-/// Names of scopes and fields are as long, but have no digits.
+/// Whether a word looks like a credential. A server may echo an earlier credential or another form
+/// of it. Names of scopes and fields can be as long, but do not contain digits.
 fn is_like_token(word: &str) -> bool {
     const MIN_LENGTH: usize = 20;
     word.len() >= MIN_LENGTH && word.contains(|c: char| c.is_ascii_digit())

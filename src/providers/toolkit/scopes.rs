@@ -1,28 +1,29 @@
-//! The permissions of a token, compared with what a source needs.
+//! Compares the scopes of a token with those that a source needs.
 
 /// An operation of a source, and whether its credential permits it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permission {
     /// The operation, as in "listing recordings".
     pub purpose: &'static str,
-    /// The scopes of which one is needed, without `:admin`.
+    /// The scopes that permit the operation, without `:admin`. One of them is sufficient.
     pub scopes: &'static [&'static str],
-    /// Whether the source does not work without it.
+    /// Whether the source cannot work without this permission.
     pub is_needed: bool,
     pub is_granted: bool,
 }
 
-/// An operation of a source and its scopes, as in [`Permission`].
+/// An operation of a source and the scopes that permit it, see [`Permission`].
 pub(crate) struct Requirement {
     pub(crate) purpose: &'static str,
     pub(crate) scopes: &'static [&'static str],
     pub(crate) is_needed: bool,
 }
 
-/// Returns for each requirement whether `granted`, scopes separated by spaces, permits it.
+/// Returns for each requirement whether `granted` permits it. `granted` is a list of scopes,
+/// separated by spaces.
 ///
-/// A scope for administrators (`:admin`, `:master`) includes its plain form ("Scopes" in Zoom's
-/// documentation of OAuth).
+/// A scope for administrators (`:admin`, `:master`) includes the scope of the same name without the
+/// suffix ("Scopes" in Zoom's documentation of OAuth).
 pub(crate) fn check(
     granted: &str,
     requirements: impl IntoIterator<Item = Requirement>,

@@ -1,5 +1,5 @@
-//! Reads single JSON values as providers send them: numbers as strings, strings as numbers, null,
-//! or another type. A value that cannot be read is `None`, never an error.
+//! Deserializes single JSON values of varying types: providers send numbers as strings, strings as
+//! numbers, null, or values of another type. A value that cannot be read is `None`, never an error.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::model::SecretUrl;
 
-/// Reads a text that is not empty; a number is read as its digits.
+/// Reads a string. An empty string is `None`. A number is read as its digits.
 pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(as_text(&Value::deserialize(deserializer)?))
 }
@@ -20,7 +20,7 @@ pub(crate) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opti
     Ok(as_integer(&Value::deserialize(deserializer)?))
 }
 
-/// Reads a time. Without an offset it is UTC, as all times of these APIs.
+/// Reads a time. A time without an offset is in UTC, as are all times of these APIs.
 pub(crate) fn time<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Timestamp>, D::Error> {
@@ -28,14 +28,14 @@ pub(crate) fn time<'de, D: Deserializer<'de>>(
 }
 
 /// Reads an absolute URL.
-pub(crate) fn address<'de, D: Deserializer<'de>>(
+pub(crate) fn url<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<SecretUrl>, D::Error> {
     let text = as_text(&Value::deserialize(deserializer)?);
     Ok(text.and_then(|text| Url::parse(&text).ok()).map(SecretUrl::new))
 }
 
-/// As [`text`].
+/// Does the same as [`text`].
 pub(crate) fn as_text(value: &Value) -> Option<String> {
     let text = match value {
         Value::String(text) => text.trim().to_owned(),
@@ -45,7 +45,7 @@ pub(crate) fn as_text(value: &Value) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// As [`integer`].
+/// Does the same as [`integer`].
 pub(crate) fn as_integer(value: &Value) -> Option<i64> {
     let fraction = match value {
         Value::Number(number) => match number.as_i64() {
@@ -58,12 +58,12 @@ pub(crate) fn as_integer(value: &Value) -> Option<i64> {
         },
         _ => return None,
     };
-    /// 2^53: above it, a double cannot represent every integer.
+    /// 2^53. Above this limit, a double cannot represent every integer.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     (fraction.fract() == 0.0 && fraction.abs() <= EXACT).then_some(fraction as i64)
 }
 
-/// As [`time`].
+/// Does the same as [`time`].
 pub(crate) fn as_time(text: &str) -> Option<Timestamp> {
     text.parse::<Timestamp>().ok().or_else(|| {
         let naive = text.parse::<DateTime>().ok()?;
@@ -71,12 +71,12 @@ pub(crate) fn as_time(text: &str) -> Option<Timestamp> {
     })
 }
 
-/// Returns the first text among the fields `names`.
+/// Returns the text of the first field in `names` that has one.
 pub(crate) fn first_text(object: &Map<String, Value>, names: &[&str]) -> Option<String> {
     names.iter().find_map(|name| object.get(*name).and_then(as_text))
 }
 
-/// Returns the start, in UTC, of the day that a text begins with.
+/// Returns the start (in UTC) of the day that `text` begins with.
 pub(crate) fn day_begins(text: &str) -> Option<Timestamp> {
     let day: Date = text.get(..10)?.parse().ok()?;
     TimeZone::UTC.to_timestamp(day.to_datetime(Time::midnight())).ok()

@@ -1,5 +1,5 @@
-//! One fetch for many callers: the others wait for it and share its result, also where that is an
-//! error.
+//! Lets one caller fetch a value at a time. The other callers wait for the fetch and share its
+//! result, even if the result is an error.
 //!
 //! Lock order: the lock of a flight is taken before any other lock, and is held across the fetch.
 
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::providers::ProviderError;
 
-/// A value that one caller fetches at a time.
+/// A value that is fetched by one caller at a time.
 #[derive(Default)]
 pub(crate) struct SingleFlight<T>(Mutex<State<T>>);
 
@@ -21,15 +21,15 @@ struct State<T> {
     failure: Option<Failure>,
 }
 
-/// Why the last fetch failed. It is shared with all waiters: otherwise each of them would call the
-/// failing server in turn and wait for its own timeout.
+/// The error of the last fetch. All waiters share it. Otherwise each of them would call the failing
+/// server in turn and wait for its own timeout.
 struct Failure {
     at: Instant,
     retry_at: Instant,
     error: ProviderError,
 }
 
-/// The right to fetch. The next waiter gets it when this is dropped.
+/// The exclusive right to fetch. When it is dropped, the next waiter gets it.
 pub(crate) struct Flight<'a, T> {
     waiting_since: Instant,
     state: MutexGuard<'a, State<T>>,
@@ -42,20 +42,20 @@ impl<T> SingleFlight<T> {
         Flight { waiting_since, state: self.0.lock().await }
     }
 
-    /// Waits until no other caller fetches, unless `admit` objects. It runs only if there is
-    /// another caller, who may be waiting for a server that is down for as long as a call may take.
+    /// Waits until no other caller fetches. If another caller is fetching, awaits `check_breaker`
+    /// first: if the server is down, the wait would take the other caller's whole timeout.
     ///
     /// # Errors
-    /// Returns the error of `admit`.
+    /// Returns the error of `check_breaker`.
     pub(crate) async fn enter_if<E>(
         &self,
-        admit: impl Future<Output = Result<(), E>>,
+        check_breaker: impl Future<Output = Result<(), E>>,
     ) -> Result<Flight<'_, T>, E> {
         let waiting_since = Instant::now();
         let state = match self.0.try_lock() {
             Ok(state) => state,
             Err(_locked) => {
-                admit.await?;
+                check_breaker.await?;
                 self.0.lock().await
             }
         };
@@ -64,14 +64,14 @@ impl<T> SingleFlight<T> {
 }
 
 impl<T> Flight<'_, T> {
-    /// Returns when this caller began to wait. A value that arrived since is as new as one of its
-    /// own.
+    /// Returns when this caller started to wait. A value that arrived later is as new as one that
+    /// the caller would fetch itself.
     pub(crate) fn waiting_since(&self) -> Instant {
         self.waiting_since
     }
 
-    /// Returns the error of a fetch that this caller waited for, or whose retry delay has not
-    /// passed.
+    /// Returns the error of the last fetch if this caller waited for that fetch or its retry delay
+    /// has not passed.
     pub(crate) fn shared_failure(&self) -> Option<&ProviderError> {
         let failure = self.state.failure.as_ref()?;
         let is_shared = self.waiting_since < failure.at || Instant::now() < failure.retry_at;
@@ -82,13 +82,13 @@ impl<T> Flight<'_, T> {
         &mut self.state.value
     }
 
-    /// Stores what was fetched.
+    /// Stores the fetched value.
     pub(crate) fn succeed(&mut self, value: T) {
         *self.state = State { value, failure: None };
     }
 
-    /// Stores why the fetch failed. Callers who come within `retry_delay` get the same error; zero
-    /// means only those who wait already.
+    /// Stores the error of the fetch. Callers that arrive within `retry_delay` get the same error.
+    /// With zero, only the callers that are already waiting get it.
     pub(crate) fn fail(&mut self, error: ProviderError, retry_delay: Duration) {
         let at = Instant::now();
         self.state.failure = Some(Failure { at, retry_at: at + retry_delay, error });
@@ -119,7 +119,7 @@ mod tests {
     }
 
     impl Server {
-        /// Fetches a number, or shares the one that arrived meanwhile.
+        /// Fetches a number, or shares the one that arrived while this caller waited.
         async fn fetch(
             &self,
             is_down: bool,
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn admission_is_asked_only_while_another_fetches() {
+    async fn breaker_is_checked_only_while_another_fetches() {
         let flight = SingleFlight::<()>::default();
         let held = flight.enter_if(async { Err("down") }).await.unwrap();
         assert_eq!(flight.enter_if(async { Err("down") }).await.err(), Some("down"));

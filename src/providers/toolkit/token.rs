@@ -1,4 +1,5 @@
-//! The access token of a source: configured, or issued and renewed once for all callers.
+//! The access token of a source. It is either configured, or issued and renewed once for all
+//! callers.
 //!
 //! Lock order: the single flight of the token, then the locks of its issuer.
 
@@ -15,11 +16,11 @@ use super::single_flight::SingleFlight;
 use crate::http::Priority;
 use crate::providers::ProviderError;
 
-/// How long before its expiry a token is renewed, unless a tenth of its lifetime is shorter. It is
-/// longer than any call that may still use the token.
+/// Time before its expiry at which a token is renewed, unless a tenth of its lifetime is shorter.
+/// Longer than any call that may still use the token.
 const RENEWAL_MARGIN: Duration = Duration::from_secs(60);
 
-/// An access token. Two tokens are the same only if they are the same `Arc`.
+/// An access token. To compare two tokens, callers compare their `Arc`s by pointer.
 pub(crate) struct Token {
     secret: SecretString,
     /// `None` if the expiry is unknown.
@@ -41,8 +42,9 @@ impl Token {
         Self { secret, lifetime: None, api_url: None, scopes: None }
     }
 
-    /// Returns a token that was requested at a time, on both clocks, and lives for `lifetime`.
-    /// Counted from before the request, a slow reply does not prolong the lifetime.
+    /// Returns a token that is valid for `lifetime`. `requested_at` is the time just before the
+    /// request, on the monotonic clock and on the wall clock, so a slow reply does not prolong the
+    /// lifetime.
     pub(crate) fn with_lifetime(
         secret: SecretString,
         requested_at: (Instant, Timestamp),
@@ -81,12 +83,12 @@ impl Token {
         bearer(&self.secret)
     }
 
-    /// Returns the base URL of the API, if the token's reply named one.
+    /// Returns the base URL of the API, if the token service returned one.
     pub(crate) fn api_url(&self) -> Option<&Url> {
         self.api_url.as_ref()
     }
 
-    /// Returns the granted scopes, if the token's reply named them.
+    /// Returns the granted scopes, if the token service returned them.
     pub(crate) fn scopes(&self) -> Option<&str> {
         self.scopes.as_deref()
     }
@@ -104,7 +106,7 @@ impl Token {
     }
 }
 
-/// Returns the value of an `Authorization` header.
+/// Returns the value of the `Authorization` header for `token`.
 pub(crate) fn bearer(token: &SecretString) -> SecretString {
     SecretString::from(format!("Bearer {}", token.expose_secret()))
 }
@@ -116,29 +118,29 @@ pub(crate) trait TokenIssuer: Send + Sync {
     ///
     /// # Errors
     /// An error of class [`Down`](crate::providers::ErrorClass::Down).
-    async fn admit(&self) -> Result<(), ProviderError>;
+    async fn check_breaker(&self) -> Result<(), ProviderError>;
 
-    /// Requests a token other than `refused`. Bounds its own time.
+    /// Requests a token other than `refused`. Limits its own duration.
     ///
     /// # Errors
-    /// The credentials are wrong, or the service is unavailable.
+    /// Returns an error if the credentials are wrong or the service is unavailable.
     async fn issue(
         &self,
         refused: Option<&Token>,
         priority: Priority,
     ) -> Result<Token, ProviderError>;
 
-    /// Waits for a renewal that must not be interrupted, and starts no other.
+    /// Waits for a renewal in flight, which must not be interrupted. No renewal starts afterwards.
     async fn finish(&self) {}
 }
 
-/// The token of a source, shared by its callers.
+/// The current token of a source, shared by all its callers.
 pub(crate) struct Tokens(TokenSource);
 
 enum TokenSource {
     Fixed {
         token: Arc<Token>,
-        /// The error if the token is refused.
+        /// The error to return if the token is refused.
         refusal: ProviderError,
     },
     Issued {
@@ -148,7 +150,8 @@ enum TokenSource {
 }
 
 impl Tokens {
-    /// Returns a token that cannot be renewed. `refusal` is the error if it is refused.
+    /// Returns a token that cannot be renewed. `refusal` is the error to return if the token is
+    /// refused.
     pub(crate) fn fixed(secret: SecretString, refusal: ProviderError) -> Self {
         Self(TokenSource::Fixed { token: Arc::new(Token::without_expiry(secret)), refusal })
     }
@@ -158,19 +161,19 @@ impl Tokens {
         Self(TokenSource::Issued { issuer: Box::new(issuer), current: SingleFlight::default() })
     }
 
-    /// Returns the current token. One is requested if there is none or its expiry is near.
+    /// Returns the current token. Requests a new one if there is none or if it is about to expire.
     ///
     /// # Errors
-    /// The credentials are wrong, or the token service is unavailable.
+    /// Returns an error if the credentials are wrong or the token service is unavailable.
     pub(crate) async fn current(&self, priority: Priority) -> Result<Arc<Token>, ProviderError> {
         self.other_than(None, priority).await
     }
 
-    /// Returns a token other than `refused`: the one that another caller got meanwhile, or a new
-    /// one.
+    /// Returns a token other than `refused`: the one that another caller has obtained in the
+    /// meantime, or a new one.
     ///
     /// # Errors
-    /// As [`current`](Self::current), or the token is fixed.
+    /// Returns the errors of [`current`](Self::current), and an error if the token is fixed.
     pub(crate) async fn renewed(
         &self,
         refused: &Arc<Token>,
@@ -201,8 +204,9 @@ impl Tokens {
             TokenSource::Fixed { refusal, .. } => return Err(refusal.clone()),
             TokenSource::Issued { issuer, current } => (issuer, current),
         };
-        let admit = async { if priority.is_for_reader() { issuer.admit().await } else { Ok(()) } };
-        let mut current = current.enter_if(admit).await?;
+        let check_breaker =
+            async { if priority.is_for_reader() { issuer.check_breaker().await } else { Ok(()) } };
+        let mut current = current.enter_if(check_breaker).await?;
         let now = Instant::now();
         let is_refused =
             |token: &Arc<Token>| refused.is_some_and(|refused| Arc::ptr_eq(refused, token));
@@ -225,7 +229,7 @@ impl Tokens {
                 }
             },
         };
-        // A token near its expiry is valid until then.
+        // A token that is about to expire can still be used until then.
         usable.filter(|_| error.is_transient()).ok_or(error)
     }
 }

@@ -1,9 +1,10 @@
-//! Lists a span of days in windows, as providers that bound the days of one query need it.
+//! Lists a span of days in windows, for providers that limit the number of days in one query.
 //!
-//! Input: a span, and a future per window. Output: the items, and the days that were not listed
-//! whole. A window fails in part or whole without affecting the others, until several in a row do
-//! not reach the provider ([`fan_out`]). The module does not know what a provider lists or how it
-//! pages; see [`PageGuard`](super::page_guard::PageGuard).
+//! Input: a span, and a future for each window. Output: the items, and the days that were not
+//! listed completely. A window that fails, partly or completely, does not affect the others, until
+//! several windows in a row do not reach the provider ([`fan_out`]). The module does not know what
+//! a provider lists or how it divides a list into pages; see
+//! [`PageGuard`](super::page_guard::PageGuard).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,22 +15,22 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use thiserror::Error;
 
-use super::fan_out::{FanOutLimits, ProviderReach, Stop, fan_out};
+use super::fan_out::{FanOutLimits, JobOutcome, StopReason, fan_out};
 use super::listing_failures;
 use crate::model::DaySpan;
 use crate::providers::ProviderError;
 
-/// Which days two neighboring windows share.
+/// The days that two adjacent windows have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overlap {
     None,
-    /// An item near midnight may be dated by another clock than the one that the end of a window is
-    /// read with.
+    /// The date of an item and the end of a window may be in different time zones, so an item near
+    /// midnight could be missing in both windows.
     OneDay,
 }
 
-/// Cuts `span` into windows, newest first. `earliest` returns the first day of the longest window
-/// that ends on a day.
+/// Divides `span` into windows, newest first. `earliest` returns the first day of the longest
+/// window that ends on the given day.
 pub(crate) fn windows(
     span: DaySpan,
     earliest: impl Fn(Date) -> Date,
@@ -52,12 +53,13 @@ pub(crate) fn windows(
     windows
 }
 
-/// What one window brought.
+/// The result of one window.
 pub(crate) struct WindowReport<T> {
     /// Whether at least one page arrived.
     pub(crate) has_page: bool,
     pub(crate) items: Vec<T>,
-    /// The days that were not listed whole. An item unseen on such a day may still exist.
+    /// The days that were not listed completely. An item that is missing on such a day may still
+    /// exist.
     pub(crate) failed: Vec<(DaySpan, ProviderError)>,
 }
 
@@ -68,26 +70,26 @@ impl<T> Default for WindowReport<T> {
 }
 
 impl<T> WindowReport<T> {
-    fn reach(&self) -> ProviderReach {
+    fn reach(&self) -> JobOutcome {
         let mut errors = self.failed.iter().map(|(_, error)| error);
         match errors.find(|error| error.is_transient()) {
-            Some(error) if !self.has_page => ProviderReach::Unreachable(error.clone()),
-            _ => ProviderReach::Answered,
+            Some(error) if !self.has_page => JobOutcome::Unreachable(error.clone()),
+            _ => JobOutcome::Answered,
         }
     }
 }
 
-/// Runs `windows`, each with the days that are incomplete if it is given up, and passes each item
-/// to `take`.
+/// Runs `windows` and passes each item to `on_item`. The days next to each window are reported as
+/// incomplete if the window is skipped.
 ///
 /// Returns the days that were not listed whole.
 ///
 /// # Errors
-/// Returns the error that a user can do most about if no window brought a page.
+/// Returns the most actionable error if no page of any window arrived.
 pub(crate) async fn list_windows<T>(
     concurrency: usize,
     windows: Vec<(DaySpan, impl Future<Output = WindowReport<T>>)>,
-    mut take: impl FnMut(T),
+    mut on_item: impl FnMut(T),
 ) -> Result<Vec<(DaySpan, ProviderError)>, ProviderError> {
     let count = windows.len();
     let (mut failed, mut without_page) = (Vec::new(), 0);
@@ -96,12 +98,12 @@ pub(crate) async fn list_windows<T>(
         let reach = report.reach();
         without_page += usize::from(!report.has_page);
         failed.extend(report.failed);
-        report.items.into_iter().for_each(&mut take);
+        report.items.into_iter().for_each(&mut on_item);
         reach
     })
     .await;
     if let Some(unfinished) = unfinished
-        && let Stop::Failure(error) = unfinished.stop
+        && let StopReason::Failure(error) = unfinished.reason
     {
         without_page += unfinished.keys.len();
         failed.extend(unfinished.keys.into_iter().map(|days| (days, error.clone())));
@@ -113,10 +115,11 @@ pub(crate) async fn list_windows<T>(
     }
 }
 
-/// An error of one list after which its other windows need not be requested.
+/// Stores an error of one list that its other windows would return too, so they need not be
+/// requested.
 pub(crate) struct PermanentFailure<'a> {
     of_list: OnceLock<ProviderError>,
-    /// A refused credential holds for every list of the source.
+    /// The error of a refused credential, which applies to every list of the source.
     of_credential: &'a OnceLock<ProviderError>,
 }
 
@@ -129,7 +132,7 @@ impl<'a> PermanentFailure<'a> {
         self.of_list.get().or_else(|| self.of_credential.get())
     }
 
-    /// Keeps `error` unless a later window may succeed.
+    /// Stores `error`, unless the request for another window may succeed.
     pub(crate) fn record(&self, error: &ProviderError) {
         if error.is_credential() {
             drop(self.of_credential.set(error.clone()));
@@ -144,7 +147,7 @@ impl<'a> PermanentFailure<'a> {
     }
 }
 
-/// Why the days of a window could not be covered.
+/// The reason why the days of a window could not be covered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum UncoveredDays {
     #[error("keeps shortening the requested days")]
@@ -153,7 +156,8 @@ pub(crate) enum UncoveredDays {
     OtherDays,
 }
 
-/// The ranges of days that one window takes with a server that may cover fewer days than requested.
+/// The ranges of days to request for one window. More than one is needed if the server covers fewer
+/// days than requested.
 #[derive(Debug)]
 pub(crate) struct RangeQueue {
     pending: Vec<DaySpan>,
@@ -161,14 +165,15 @@ pub(crate) struct RangeQueue {
 }
 
 impl RangeQueue {
-    /// Ranges of one window; one a day is the most that makes sense.
+    /// Maximum number of ranges of one window. A window has about 30 days, and more than one range
+    /// for each day is useless.
     const MAX_RANGES: usize = 30;
 
     pub(crate) fn new(window: DaySpan) -> Self {
         Self { pending: vec![window], taken: 0 }
     }
 
-    /// Returns the next range, and whether it may be requested.
+    /// Returns the next range, with an error if it must not be requested.
     pub(crate) fn next(&mut self) -> Option<(DaySpan, Result<(), UncoveredDays>)> {
         let range = self.pending.pop()?;
         self.taken += 1;
@@ -176,7 +181,7 @@ impl RangeQueue {
         Some((range, is_allowed.then_some(()).ok_or(UncoveredDays::TooManyRanges)))
     }
 
-    /// Queues the days of `requested` that a reply which covers `covered` leaves out.
+    /// Adds the days of `requested` that the reply did not cover.
     pub(crate) fn record(
         &mut self,
         requested: DaySpan,
@@ -188,10 +193,10 @@ impl RangeQueue {
     }
 }
 
-/// Returns the days of `requested` that `covered` leaves out; each range is shorter than
-/// `requested`. `None` if the two have no day in common.
+/// Returns the days of `requested` that are not in `covered`, as ranges that are shorter than
+/// `requested`. Returns `None` if the two have no day in common.
 ///
-/// Days after `today` may be left out: a server may end its range with the present.
+/// Days after `today` need not be covered: a server may end its range at the present day.
 pub(crate) fn uncovered(requested: DaySpan, covered: DaySpan, today: Date) -> Option<Vec<DaySpan>> {
     if requested.from >= today {
         return Some(Vec::new());
@@ -201,7 +206,7 @@ pub(crate) fn uncovered(requested: DaySpan, covered: DaySpan, today: Date) -> Op
     }
     let mut rest = Vec::new();
     if requested.from < covered.from {
-        // Overlaps by a day as windows do, unless that would request the same range again.
+        // Overlaps by one day, as windows do, unless this would request the same range again.
         let to = if covered.from < requested.to {
             covered.from
         } else {
@@ -220,7 +225,7 @@ pub(crate) fn uncovered(requested: DaySpan, covered: DaySpan, today: Date) -> Op
     Some(rest)
 }
 
-/// Keeps one item per key: the one of the highest rank, whichever came first.
+/// Keeps one item for each key: the item with the highest rank, regardless of the order.
 pub(crate) fn keep_highest<K: Eq + Hash, T, R: Ord>(
     kept: &mut HashMap<K, T>,
     key: K,
@@ -280,14 +285,14 @@ mod tests {
     }
 
     #[test]
-    fn windows_end_at_the_ends_of_time() {
+    fn windows_stop_at_the_date_limits() {
         for overlap in [Overlap::None, Overlap::OneDay] {
             assert_eq!(windows(span(Date::MIN, Date::MIN), month, overlap).len(), 1);
             let backwards = span(date(2026, 1, 2), date(2026, 1, 1));
             assert!(windows(backwards, month, overlap).is_empty());
             let first_days = span(Date::MIN, Date::MIN.saturating_add(70.days()));
             assert_eq!(windows(first_days, month, overlap).len(), 3);
-            // A window that cannot go back ends the list rather than repeat itself.
+            // A window that cannot move back ends the list, because it would be repeated otherwise.
             let days = span(date(2026, 1, 1), date(2026, 1, 2));
             assert!(windows(days, |to| to, overlap).len() <= 2);
         }
@@ -379,7 +384,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn windows_of_a_dead_provider_are_given_up() {
+    async fn windows_of_unreachable_provider_are_skipped() {
         let dead = |first, last| {
             (days(first, last), report(&[], false, vec![(days(first, last), down())]))
         };

@@ -26,9 +26,9 @@ pub(crate) type ApiError = api_client::ApiError<Refusal>;
 
 impl ApiError {
     /// Returns the error of a call that requested `subject`, which needs `scope`.
-    pub(crate) fn about(self, subject: &str, scope: &str) -> ProviderError {
+    pub(crate) fn into_provider_error(self, subject: &str, scope: &str) -> ProviderError {
         match self {
-            Self::Refused(refusal) => refusal.about(subject, scope),
+            Self::Refused(refusal) => refusal.to_provider_error(subject, scope),
             Self::Failed(error) => error,
         }
     }
@@ -63,8 +63,8 @@ impl Api {
     }
 
     /// Returns an error if the circuit breaker of the API is open.
-    pub(crate) async fn admit(&self) -> Result<(), ProviderError> {
-        self.0.admit().await
+    pub(crate) async fn check_breaker(&self) -> Result<(), ProviderError> {
+        self.0.check_breaker().await
     }
 
     /// Requests the object at a URL from [`url`](Self::url).

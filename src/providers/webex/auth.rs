@@ -96,8 +96,8 @@ struct App {
 
 #[async_trait]
 impl TokenService for App {
-    async fn admit(&self) -> Result<(), ProviderError> {
-        Ok(self.client.admit(&self.oauth).await?)
+    async fn check_breaker(&self) -> Result<(), ProviderError> {
+        Ok(self.client.check_breaker(&self.oauth).await?)
     }
 
     async fn exchange(

@@ -51,7 +51,7 @@ pub fn described(
 pub fn refused(status: u16, body: &[u8], secret: &SecretString) -> Option<ProviderError> {
     let reply = json_repair::object(body);
     let refusal = Refusal::of(status, reply.as_ref(), None, secret);
-    refusal.map(|refusal| refusal.about("this recording", scope(false)))
+    refusal.map(|refusal| refusal.to_provider_error("this recording", scope(false)))
 }
 
 /// How long the token lives that a reply holds, and the file in which it is kept, where it can be

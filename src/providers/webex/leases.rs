@@ -150,7 +150,7 @@ impl Leases {
         deadline: Instant,
     ) -> Result<Lease, ProviderError> {
         let flight = self.flight(&file.meeting);
-        let mut flight = flight.enter_if(api.admit()).await?;
+        let mut flight = flight.enter_if(api.check_breaker()).await?;
         let now = Instant::now();
         let is_usable = flight
             .as_ref()
@@ -210,7 +210,7 @@ impl Leases {
                     ApiError::Refused(refusal) => refusal.retry_delay.unwrap_or_default(),
                     ApiError::Failed(_) => Duration::ZERO,
                 };
-                let error = error.about(SUBJECT, self.scope);
+                let error = error.into_provider_error(SUBJECT, self.scope);
                 flight.fail(error.clone(), retry_delay);
                 Err(error)
             }

@@ -121,7 +121,7 @@ impl Provider for Webex {
         Conventions { host_field: Some("hostEmail"), ..Conventions::default() }
     }
 
-    fn recall(&self, listed: &[Arc<Meeting>]) {
+    fn restore(&self, listed: &[Arc<Meeting>]) {
         if self.is_for_others {
             self.leases.restore_hosts(listed);
         }

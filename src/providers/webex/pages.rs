@@ -21,7 +21,7 @@ const PAGE_SIZES: [u32; 4] = [MAX_PAGE, 50, 25, 10];
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// 100,000 entries in a month, or ten pages without a new one, are a list without an end.
-const LIMITS: PageLimits = PageLimits { max_pages: 1000, max_barren_pages: 10 };
+const LIMITS: PageLimits = PageLimits { max_pages: 1000, max_pages_without_new_items: 10 };
 
 /// A walk through the pages of one list.
 pub(crate) struct Pages<'a> {
@@ -86,7 +86,7 @@ impl<'a> Pages<'a> {
             let page = match self.api.get_page(&url, PAGE_TIMEOUT).await {
                 Err(ApiError::Refused(refusal)) if refusal.is_of_length() => {
                     let Some(size) = self.smaller.next() else {
-                        return Err(refusal.about(&self.subject, self.scope));
+                        return Err(refusal.to_provider_error(&self.subject, self.scope));
                     };
                     tracing::debug!(
                         "a page of {} timed out; requesting {size} entries",
@@ -96,7 +96,9 @@ impl<'a> Pages<'a> {
                     url = paging::with_page_size(&url, size);
                     continue;
                 }
-                page => page.map_err(|error| error.about(&self.subject, self.scope))?,
+                page => {
+                    page.map_err(|error| error.into_provider_error(&self.subject, self.scope))?
+                }
             };
             self.next = match page.next {
                 Ok(named) => named.map_or(NextPage::None, NextPage::Named),

@@ -73,7 +73,7 @@ impl Refusal {
     }
 
     /// Returns the error of a request for `subject`, as in "this recording", which needs `scope`.
-    pub(crate) fn about(&self, subject: &str, scope: &str) -> ProviderError {
+    pub(crate) fn to_provider_error(&self, subject: &str, scope: &str) -> ProviderError {
         let quote = in_parentheses(&self.message);
         let retry = match self.retry_delay {
             Some(delay) => {
@@ -156,19 +156,19 @@ mod tests {
             let delay = delay.map(Duration::from_secs);
             let refusal =
                 Refusal::of(status, body.as_object(), delay, &SecretString::from("t0ken-s3cret"));
-            let error = refusal.unwrap().about(subject, scope(false));
+            let error = refusal.unwrap().to_provider_error(subject, scope(false));
             assert_eq!(error.class(), class, "{status}");
             assert_eq!(line_with_hint(&error), format!("{expected} (hint: {hint})"));
         }
         assert!(refusal(200, json!({"message": "m"})).is_none());
-        let error = refusal(403, json!({})).unwrap().about(recording, scope(true));
+        let error = refusal(403, json!({})).unwrap().to_provider_error(recording, scope(true));
         let text = line_with_hint(&error);
         assert!(text.contains("meeting:admin_recordings_read"), "{text}");
     }
 
     #[test]
     fn quote_is_message_or_description_without_token() {
-        let text = |body| refusal(403, body).unwrap().about("x", "s").to_string();
+        let text = |body| refusal(403, body).unwrap().to_provider_error("x", "s").to_string();
         let errors =
             json!({"errors": [{"description": "no t0ken-s3cret"}, {"description": "other"}]});
         assert!(text(errors).contains("(\"no …\")"));

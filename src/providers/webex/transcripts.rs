@@ -236,7 +236,9 @@ async fn fetch(
     let url = api.url("/meetingTranscripts", &query)?;
     match api.get(&url, SEARCH_TIMEOUT, Priority::Background).await {
         Ok(object) => Ok(wire::transcripts(object).unwrap_or_default()),
-        Err(ApiError::Refused(refusal)) => Err(refusal.about(SUBJECT, TRANSCRIPTS_SCOPE)),
+        Err(ApiError::Refused(refusal)) => {
+            Err(refusal.to_provider_error(SUBJECT, TRANSCRIPTS_SCOPE))
+        }
         Err(ApiError::Failed(error)) => Err(error),
     }
 }

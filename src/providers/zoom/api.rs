@@ -19,9 +19,9 @@ pub(crate) type ApiError = api_client::ApiError<Refusal>;
 
 impl ApiError {
     /// Returns the error of a call that requested `subject`.
-    pub(crate) fn about(self, subject: &str) -> ProviderError {
+    pub(crate) fn into_provider_error(self, subject: &str) -> ProviderError {
         match self {
-            Self::Refused(refusal) => refusal.about(subject),
+            Self::Refused(refusal) => refusal.to_provider_error(subject),
             Self::Failed(error) => error,
         }
     }

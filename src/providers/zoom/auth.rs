@@ -92,8 +92,8 @@ impl TokenEndpoint {
         Self { url: SecretUrl::new(config.oauth_url.clone()), api_url, client }
     }
 
-    async fn admit(&self) -> Result<(), ProviderError> {
-        Ok(self.client.admit(&self.url).await?)
+    async fn check_breaker(&self) -> Result<(), ProviderError> {
+        Ok(self.client.check_breaker(&self.url).await?)
     }
 
     /// Sends one request. `refusal` returns the error of a reply without a grant.
@@ -143,8 +143,8 @@ struct ServerApp {
 
 #[async_trait]
 impl TokenIssuer for ServerApp {
-    async fn admit(&self) -> Result<(), ProviderError> {
-        self.endpoint.admit().await
+    async fn check_breaker(&self) -> Result<(), ProviderError> {
+        self.endpoint.check_breaker().await
     }
 
     async fn issue(
@@ -180,8 +180,8 @@ struct UserApp {
 
 #[async_trait]
 impl TokenService for UserApp {
-    async fn admit(&self) -> Result<(), ProviderError> {
-        self.endpoint.admit().await
+    async fn check_breaker(&self) -> Result<(), ProviderError> {
+        self.endpoint.check_breaker().await
     }
 
     fn trusted_api_url(&self, stored: &Url) -> Option<Url> {

@@ -25,7 +25,8 @@ const DETAILS_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_PARTICIPANTS: usize = 120_000;
 
 /// [`MAX_PARTICIPANTS`] on full pages.
-const PAGE_LIMITS: PageLimits = PageLimits { max_pages: 400, max_barren_pages: usize::MAX };
+const PAGE_LIMITS: PageLimits =
+    PageLimits { max_pages: 400, max_pages_without_new_items: usize::MAX };
 
 /// One of the requests about a meeting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,7 +182,7 @@ impl DetailsReader {
             Err(ApiError::Refused(refusal)) => refusal,
             Err(ApiError::Failed(error)) => return Err(error),
         };
-        let error = refusal.about(part.subject());
+        let error = refusal.to_provider_error(part.subject());
         if refusal.is_of_scope() {
             collected.details.missing.push(part.name().into());
             if lacks_scope.is_some_and(|lacks| !lacks.swap(true, Ordering::Relaxed)) {

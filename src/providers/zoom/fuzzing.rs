@@ -65,7 +65,7 @@ pub fn details(body: &[u8]) -> Map<String, Value> {
 /// Returns the refusal of a call.
 pub fn refused(status: u16, body: &[u8], secret: &SecretString) -> Option<ProviderError> {
     let reply = json_repair::object(body);
-    Refusal::of(status, reply.as_ref(), secret).map(|refusal| refusal.about("user me"))
+    Refusal::of(status, reply.as_ref(), secret).map(|refusal| refusal.to_provider_error("user me"))
 }
 
 /// Returns the lifetime of a granted token, the base URL that the reply names if it is trusted, and

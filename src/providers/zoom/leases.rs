@@ -232,7 +232,7 @@ impl Leases {
         let reply = api
             .get((RateLimitLabel::Light, priority), &path, &query, timeout)
             .await
-            .map_err(|error| error.about("the recordings of this meeting"))?;
+            .map_err(|error| error.into_provider_error("the recordings of this meeting"))?;
         let detail = Detail::read(reply);
         let credential = match detail.token {
             Some(secret) => Credential {

@@ -25,7 +25,7 @@ use crate::providers::toolkit::windowed_listing::{
 const WINDOW_CONCURRENCY: usize = 4;
 
 /// 300,000 meetings in a month, or ten pages without a new one, are a list without an end.
-const PAGE_LIMITS: PageLimits = PageLimits { max_pages: 1000, max_barren_pages: 10 };
+const PAGE_LIMITS: PageLimits = PageLimits { max_pages: 1000, max_pages_without_new_items: 10 };
 
 /// Memory of a listed meeting that is known, of a new one without metadata and files, and of a
 /// file with its download URL.
@@ -36,7 +36,7 @@ const FILE_MEMORY: usize = 640;
 /// A listed meeting. In a large archive, most have not changed since the last listing.
 pub(crate) enum ListedEntry {
     /// Unchanged; its download URLs are stored.
-    Known { id: MeetingId, start: Timestamp, fullness: Fullness },
+    Known { id: MeetingId, start: Timestamp, rank: EntryRank },
     /// New or changed.
     New(Box<MappedMeeting>),
 }
@@ -60,17 +60,17 @@ impl ListedEntry {
         }
     }
 
-    fn fullness(&self) -> Fullness {
+    fn rank(&self) -> EntryRank {
         match self {
-            Self::Known { fullness, .. } => *fullness,
-            Self::New(mapped) => Fullness::of(&mapped.meeting, false),
+            Self::Known { rank, .. } => *rank,
+            Self::New(mapped) => EntryRank::of(&mapped.meeting, false),
         }
     }
 }
 
 /// Orders two entries of one meeting, independently of their order of arrival.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Fullness {
+pub(crate) struct EntryRank {
     files: usize,
     ready: usize,
     bytes: u128,
@@ -81,7 +81,7 @@ pub(crate) struct Fullness {
     text: u64,
 }
 
-impl Fullness {
+impl EntryRank {
     pub(crate) fn of(meeting: &Meeting, is_known: bool) -> Self {
         let files = &meeting.files;
         Self {
@@ -135,7 +135,7 @@ pub(crate) async fn list(
     }
     let mut meetings = HashMap::new();
     let failed = list_windows(WINDOW_CONCURRENCY, jobs, |listed: ListedEntry| {
-        keep_highest(&mut meetings, listed.id().clone(), listed, ListedEntry::fullness);
+        keep_highest(&mut meetings, listed.id().clone(), listed, ListedEntry::rank);
     })
     .await?;
     Ok(ListedMeetings { meetings: meetings.into_values().collect(), failed })
@@ -166,12 +166,14 @@ impl Lister<'_> {
         while let Some((range, is_allowed)) = ranges.next() {
             let covered = match (self.failure.get(), is_allowed) {
                 (Some(failure), _) => Err(failure.clone()),
-                (None, Err(error)) => Err(self.odd(&error.to_string())),
+                (None, Err(error)) => Err(self.invalid_reply_error(&error.to_string())),
                 (None, Ok(())) => self.list_range(range, &mut report).await,
             };
             let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
             let outcome = covered.and_then(|covered| {
-                ranges.record(range, covered, today).map_err(|error| self.odd(&error.to_string()))
+                ranges
+                    .record(range, covered, today)
+                    .map_err(|error| self.invalid_reply_error(&error.to_string()))
             });
             if let Err(error) = outcome {
                 self.failure.record(&error);
@@ -201,7 +203,7 @@ impl Lister<'_> {
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    let error = error.about(&subject);
+                    let error = error.into_provider_error(&subject);
                     if pages.has_no_end() {
                         self.failure.record_for_list(&error);
                     }
@@ -230,14 +232,14 @@ impl Lister<'_> {
 
     /// Returns the error of a list without an end. After some, other windows would not end either.
     fn endless(&self, endless: EndlessList) -> ProviderError {
-        let error = self.odd(&endless.to_string());
+        let error = self.invalid_reply_error(&endless.to_string());
         if endless.is_of_whole_list() {
             self.failure.record_for_list(&error);
         }
         error
     }
 
-    fn odd(&self, what: &str) -> ProviderError {
+    fn invalid_reply_error(&self, what: &str) -> ProviderError {
         unexpected(&what, &self.owner.subject())
     }
 }
@@ -266,7 +268,7 @@ mod tests {
             let mut meetings = HashMap::new();
             for index in order {
                 let listed = ListedEntry::New(Box::new(mapped(accounts[index].clone())));
-                keep_highest(&mut meetings, listed.id().clone(), listed, ListedEntry::fullness);
+                keep_highest(&mut meetings, listed.id().clone(), listed, ListedEntry::rank);
             }
             let Some(ListedEntry::New(kept)) = meetings.into_values().next() else {
                 panic!("none is known")

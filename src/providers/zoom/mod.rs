@@ -26,7 +26,7 @@ use async_trait::async_trait;
 use self::api::{Api, RateLimiters};
 use self::details::DetailsReader;
 use self::leases::Leases;
-use self::listing::{Fullness, ListedEntry};
+use self::listing::{EntryRank, ListedEntry};
 use self::mapping::MappedMeeting;
 use crate::http::{AllowedHosts, Client, Priority};
 use crate::model::{DaySpan, Details, Lease, MeetingId};
@@ -108,10 +108,10 @@ impl Zoom {
         if !self.known.get().is_some_and(|known| known.is_known(&mapped.meeting)) {
             return ListedEntry::New(Box::new(mapped));
         }
-        let fullness = Fullness::of(&mapped.meeting, true);
+        let rank = EntryRank::of(&mapped.meeting, true);
         let MappedMeeting { meeting, urls } = mapped;
         self.leases.insert(&meeting.id, meeting.start, urls);
-        ListedEntry::Known { id: meeting.id, start: meeting.start, fullness }
+        ListedEntry::Known { id: meeting.id, start: meeting.start, rank }
     }
 }
 

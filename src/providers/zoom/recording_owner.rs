@@ -24,7 +24,8 @@ const ALL: &str = "all";
 const STATES: [&str; 3] = ["active", "inactive", "pending"];
 
 /// 300,000 users in one state are a list without an end.
-const PAGE_LIMITS: PageLimits = PageLimits { max_pages: 1000, max_barren_pages: usize::MAX };
+const PAGE_LIMITS: PageLimits =
+    PageLimits { max_pages: 1000, max_pages_without_new_items: usize::MAX };
 
 /// Timeout of the question whether an account can be listed at once, with its retries.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -132,7 +133,7 @@ async fn can_list_account(api: &Api) -> Result<bool, ProviderError> {
         Err(ApiError::Refused(refusal)) if refusal.is_of_request() || refusal.is_of_scope() => {
             Ok(false)
         }
-        Err(error) => Err(error.about(&account.subject())),
+        Err(error) => Err(error.into_provider_error(&account.subject())),
     }
 }
 
@@ -141,7 +142,9 @@ async fn list_users(api: &Api) -> Result<Vec<User>, ProviderError> {
     let mut users = Vec::new();
     for state in STATES {
         let mut pages = Pages::new(api, "/users", [("status", state)], SUBJECT, PAGE_LIMITS);
-        while let Some(reply) = pages.next().await.map_err(|error| error.about(SUBJECT))? {
+        while let Some(reply) =
+            pages.next().await.map_err(|error| error.into_provider_error(SUBJECT))?
+        {
             users.extend(wire::users(reply.object));
         }
     }

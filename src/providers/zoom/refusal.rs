@@ -81,7 +81,7 @@ impl Refusal {
     }
 
     /// Returns the error of a call that requested `subject`, as in "user me".
-    pub(crate) fn about(&self, subject: &str) -> ProviderError {
+    pub(crate) fn to_provider_error(&self, subject: &str) -> ProviderError {
         if let Some(scopes) = &self.missing_scopes {
             let scopes = if scopes.is_empty() { String::new() } else { format!(" {scopes}") };
             let message = format!("the token lacks the scopes{scopes} for {subject}");
@@ -269,7 +269,7 @@ mod tests {
     fn code_counts_with_status_200() {
         assert!(refusal(200, json!({"meetings": []})).is_none());
         let no = refusal(200, json!({"code": 200, "message": "No permission."})).unwrap();
-        let error = no.about("user me");
+        let error = no.to_provider_error("user me");
         assert_eq!(error.class(), ErrorClass::NotAllowed);
         assert!(line_with_hint(&error).contains("paid plan"));
         assert!(refusal(200, json!({"code": "124", "message": "x"})).unwrap().is_of_token());
@@ -281,7 +281,7 @@ mod tests {
         let message = "Invalid access token, does not contain scopes:[cloud_recording:read:list_user_recordings, cloud_recording:read:list_user_recordings:admin].";
         let no = refusal(400, json!({"code": 4711, "message": message})).unwrap();
         assert!(!no.is_of_token() && !no.is_of_request());
-        let error = no.about("user me");
+        let error = no.to_provider_error("user me");
         assert_eq!(error.class(), ErrorClass::NotAllowed);
         let text = line_with_hint(&error);
         assert!(
@@ -338,7 +338,7 @@ mod tests {
             if let Some(code) = code {
                 body["code"] = code.into();
             }
-            let error = refusal(status, body).unwrap().about(subject);
+            let error = refusal(status, body).unwrap().to_provider_error(subject);
             let kind = error.kind().name().replace('_', " ");
             assert_eq!(format!("{kind}: {}", line_with_hint(&error)), expected);
         }
@@ -369,7 +369,7 @@ mod tests {
     #[test]
     fn echoed_token_is_not_repeated() {
         let no = refusal(400, json!({"code": 300, "message": "bad\ntoken t0ken-s3cret."})).unwrap();
-        let text = format!("{no:?} {}", no.about("user me"));
+        let text = format!("{no:?} {}", no.to_provider_error("user me"));
         assert!(
             !text.contains("s3cret") && !text.contains('\n') && text.contains("bad token …"),
             "{text}"

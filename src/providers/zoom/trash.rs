@@ -37,7 +37,8 @@ const USER_CONCURRENCY: usize = 2;
 const MAX_FAILURES_IN_A_ROW: usize = 4;
 
 /// The trash of one user, which holds 30 days, rarely has more than one page.
-const PAGE_LIMITS: PageLimits = PageLimits { max_pages: 100, max_barren_pages: usize::MAX };
+const PAGE_LIMITS: PageLimits =
+    PageLimits { max_pages: 100, max_pages_without_new_items: usize::MAX };
 
 /// The download URLs of each meeting, with its start.
 pub(crate) type TrashUrls = Vec<(MeetingId, Timestamp, Vec<ListedUrl>)>;
@@ -106,7 +107,7 @@ async fn list_owner(
                     return Ok(Vec::new());
                 }
                 Ok(None) => break,
-                Err(error) => return Err(error.about(&subject)),
+                Err(error) => return Err(error.into_provider_error(&subject)),
             };
             let page = Page::read(reply.object)
                 .ok_or_else(|| pages.unexpected("sent a list without meetings"))?;

@@ -154,7 +154,7 @@ pub(crate) struct File {
     pub(crate) recording_end: Option<Timestamp>,
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) play_url: Option<String>,
-    #[serde(default, deserialize_with = "serde_lenient::address")]
+    #[serde(default, deserialize_with = "serde_lenient::url")]
     pub(crate) download_url: Option<SecretUrl>,
     /// Path on an on-premise Meeting Connector.
     #[serde(default, deserialize_with = "serde_lenient::text")]
