@@ -307,7 +307,7 @@ fn has_signature_of(kind: BodyKind, bytes: &[u8]) -> bool {
     let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     match kind {
         // A file that is shorter than the signature of its format is accepted.
-        BodyKind::IsoMedia => bytes.len() < 8 || bytes[4..8] == *b"ftyp",
+        BodyKind::IsoMedia => bytes.get(4..8).is_none_or(|mark| mark == b"ftyp"),
         BodyKind::WebVtt => bytes.len() < 9 || text.starts_with(b"WEBVTT"),
         BodyKind::Json | BodyKind::Opaque => true,
     }

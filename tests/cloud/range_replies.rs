@@ -31,6 +31,9 @@ struct Request {
 /// Returns the raw reply to a request. The connection is closed after it.
 type Script = dyn Fn(&Request) -> Vec<u8> + Send + Sync;
 
+/// The name of a kind of reply, and a function that makes it.
+type NamedReply = (&'static str, fn(&Request) -> Vec<u8>);
+
 /// Version `version` of the file.
 fn file(version: u8) -> Vec<u8> {
     (0..LENGTH).map(|at| (at as u8).wrapping_mul(31).wrapping_add(version)).collect()
@@ -230,7 +233,7 @@ async fn unknown_total_in_content_range_is_accepted() {
 
 #[tokio::test]
 async fn lawful_framings_are_accepted() {
-    let framings: [(&str, fn(&Request) -> Vec<u8>); 6] = [
+    let framings: [NamedReply; 6] = [
         ("equal headers twice", |request| {
             let reply = partial(&file(0), request, "ETag: \"a\"\r\n");
             let length = request.range.clone().map_or(0, |range| range.end - range.start);
@@ -294,7 +297,7 @@ async fn contradicting_headers_return_no_byte() {
 
 #[tokio::test]
 async fn length_is_corrected_only_by_bytes() {
-    let lies: [(&str, fn(&Request) -> Vec<u8>); 4] = [
+    let lies: [NamedReply; 4] = [
         ("416 of an empty file", |_request| refusal(0)),
         ("416 of a shorter file", |_request| refusal(5)),
         ("half of the total", |request| {

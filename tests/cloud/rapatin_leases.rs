@@ -83,7 +83,7 @@ async fn files_are_exact_and_credentials_stay_at_rapatin() {
     // A stale download URL is renewed by a call with the token.
     cloud.expire_rapatin_links();
     for file in &files {
-        assert!(is_signed(&client.lease(demand(&file, LeaseEffort::Listed)).await.unwrap()));
+        assert!(is_signed(&client.lease(demand(file, LeaseEffort::Listed)).await.unwrap()));
     }
     assert!(!requests_to(&cloud, Server::Rapatin, "/recordings/").is_empty());
     let secrets = secrets_sent(&cloud);
@@ -111,9 +111,7 @@ async fn stale_url_is_renewed() {
     // The new URLs serve the other files of the session, too.
     let sibling =
         files.iter().find(|file| file.id.meeting == files[0].id.meeting && file.id != files[0].id);
-    assert!(is_signed(
-        &client.lease(demand(&sibling.unwrap(), LeaseEffort::Listed)).await.unwrap()
-    ));
+    assert!(is_signed(&client.lease(demand(sibling.unwrap(), LeaseEffort::Listed)).await.unwrap()));
     assert_eq!(requests_to(&cloud, Server::Rapatin, "").len(), 1);
     // After a refused lease, a new URL is requested without a try of the known one.
     cloud.clear_requests();

@@ -75,7 +75,7 @@ async fn one_detail_serves_video_audio_and_transcript() {
     );
     let mut ends = Vec::new();
     for file in files.values() {
-        let lease = webex.lease(demand(&file, LeaseEffort::Listed)).await.unwrap();
+        let lease = webex.lease(demand(file, LeaseEffort::Listed)).await.unwrap();
         assert!(is_ticket(&lease), "{lease:?}");
         ends.push(lease.expires.unwrap());
     }
@@ -188,7 +188,7 @@ async fn prevented_download_states_its_reason() {
     let [video] = files.values().collect::<Vec<_>>()[..] else { panic!("{files:?}") };
     let Availability::Unavailable(why) = &video.availability else { panic!("{video:?}") };
     assert!(why.contains("\"Prevent downloading\"") && why.contains("compliance officer"), "{why}");
-    let error = webex.lease(demand(&video, LeaseEffort::Listed)).await.unwrap_err();
+    let error = webex.lease(demand(video, LeaseEffort::Listed)).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::NotAllowed);
     assert_eq!(line_with_hint(&error), *why);
     // A compliance officer gets download URLs that the list omits.
@@ -243,11 +243,11 @@ async fn stored_transcript_is_read_from_the_api() {
     let webex = webex(&cloud);
     let files = everything(&webex).await;
     let transcript = files.values().find(|file| file.extension == "vtt").unwrap();
-    let lease = webex.lease(demand(&transcript, LeaseEffort::Listed)).await.unwrap();
+    let lease = webex.lease(demand(transcript, LeaseEffort::Listed)).await.unwrap();
     assert!(lease.authorization().is_some_and(|value| value.starts_with("Bearer ")));
     assert!(address(&lease).starts_with(&cloud.webex_api_url()), "{}", address(&lease));
     assert!(lease.expires.is_some(), "it ends with the token");
-    let renewed = webex.lease(demand(&transcript, LeaseEffort::Renewed)).await.unwrap();
+    let renewed = webex.lease(demand(transcript, LeaseEffort::Renewed)).await.unwrap();
     assert_ne!(lease.authorization(), renewed.authorization());
     assert_eq!((renewals(&cloud), details(&cloud).len()), (2, 1));
 }
@@ -285,7 +285,7 @@ async fn missing_transcript_scope_affects_only_transcripts() {
     cloud.clear_faults();
     let late = webex.late_files(&meetings).await;
     let [transcript] = late.files.as_slice() else { panic!("{late:?}") };
-    let lease = webex.lease(demand(&transcript, LeaseEffort::Listed)).await.unwrap();
+    let lease = webex.lease(demand(transcript, LeaseEffort::Listed)).await.unwrap();
     assert!(lease.authorization().is_some() && late.failed.is_none(), "{late:?}");
     assert_eq!(details(&cloud).len(), 1);
 }

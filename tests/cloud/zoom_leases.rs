@@ -209,7 +209,7 @@ async fn meeting_token_replaces_a_refused_account_token() {
     let zoom = zoom(&cloud);
     let files = listed_without_requests(&cloud, &zoom).await;
     for file in files.iter().take(3).chain(files.iter().rev().take(3)) {
-        assert!(is_signed(&zoom.lease(demand(&file, LeaseEffort::Listed)).await.unwrap()));
+        assert!(is_signed(&zoom.lease(demand(file, LeaseEffort::Listed)).await.unwrap()));
     }
     assert_eq!(requests_to(&cloud, Server::Api, "/meetings/").len(), 6);
     assert_eq!((query_credentials(&cloud), token_requests(&cloud)), (0, 0));
@@ -236,7 +236,7 @@ async fn query_is_the_last_resort_and_remembered() {
     cloud.clear_requests();
     // A URL with a query of its own is extended.
     let captions = files.last().unwrap();
-    assert!(is_signed(&zoom.lease(demand(&captions, LeaseEffort::Listed)).await.unwrap()));
+    assert!(is_signed(&zoom.lease(demand(captions, LeaseEffort::Listed)).await.unwrap()));
     let requests = cloud.requests();
     assert_eq!(requests.len(), 1, "{requests:?}");
     assert!(requests[0].query.starts_with("type=cc&access_token="), "{requests:?}");
@@ -441,7 +441,7 @@ async fn every_file_of_an_irregular_archive_is_leased() {
     assert_eq!(ready.len(), cloud.objects().len() - own_audio);
     for file in ready {
         assert!(
-            is_signed(&zoom.lease(demand(&file, LeaseEffort::Listed)).await.unwrap()),
+            is_signed(&zoom.lease(demand(file, LeaseEffort::Listed)).await.unwrap()),
             "{file:?}"
         );
     }

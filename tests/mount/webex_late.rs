@@ -62,7 +62,7 @@ fn refresh(rig: &Rig) {
 /// Waits until the transcripts appear, and compares each with that of the cloud.
 fn wait_for_transcripts(rig: &Rig, ids: &[&str]) {
     let is_shown = |id: &&str| rig.shell(&format!("ls cisco/*/*' {id}'")).contains("recording.vtt");
-    let shown = || ids.iter().all(|id| is_shown(&id));
+    let shown = || ids.iter().all(&is_shown);
     wait_until(COMMAND_TIMEOUT, "the transcripts show", shown);
     for id in ids {
         let Content::Stored(bytes) = transcript_content(id) else { panic!() };

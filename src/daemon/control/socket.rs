@@ -95,7 +95,7 @@ mod tests {
         std::os::unix::fs::chown(directory.path(), Some(65534), None).unwrap();
         let missing = directory.path().join("meetfs");
         assert_eq!(owned_once(vec![missing.clone()], 0), Vec::<PathBuf>::new());
-        assert_eq!(owned_once(vec![missing.clone()], 65534), [missing.clone()]);
+        assert_eq!(owned_once(vec![missing.clone()], 65534), std::slice::from_ref(&missing));
         // A directory that root created there earlier is not used either.
         std::fs::create_dir(&missing).unwrap();
         assert_eq!(owned_once(vec![missing], 65534), Vec::<PathBuf>::new());
