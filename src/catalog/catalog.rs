@@ -30,8 +30,8 @@ const MAX_BLOCKING_CALLS: usize = 4;
 
 /// All sources. Every visible change increments the revision in [`changes`](Self::changes).
 ///
-/// Methods that write to the database block on the disk: async code calls them through
-/// [`run_blocking`](Self::run_blocking). All others return at once.
+/// A method that writes to the database can block on disk I/O, so async code must call it through
+/// [`run_blocking`](Self::run_blocking). The other methods do not block.
 ///
 /// **Lock order**: `apply_order`, `sources`, the validators, the database. `sources` is never held
 /// while the database is used or while contents are built.
@@ -47,7 +47,7 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Creates a catalog with what earlier runs stored. Blocks on the disk.
+    /// Creates a catalog with what earlier runs stored. Blocking: uses the disk.
     pub fn new(
         sources: impl IntoIterator<Item = SourceOptions>,
         database: Arc<CatalogDatabase>,
@@ -111,7 +111,7 @@ impl Catalog {
     }
 
     /// Stores that a source was listed completely at that time. Measured sizes that contradict the
-    /// listing are measured again. Blocks on the disk.
+    /// listing are measured again. Blocking: uses the disk.
     pub fn record_full_listing(&self, name: &SourceName, at: Timestamp) {
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
@@ -134,7 +134,7 @@ impl Catalog {
     }
 
     /// Applies a listing of the days of `span`. Meetings on these days that it does not contain are
-    /// removed, except on days that could not be listed completely. Blocks on the disk.
+    /// removed, except on days that could not be listed completely. Blocking: uses the disk.
     pub fn apply(&self, name: &SourceName, span: DaySpan, listing: Listing) {
         let _order = self.apply_order.lock();
         let listed = listing.meetings.iter().map(|meeting| &meeting.id).chain(&listing.unchanged);
@@ -180,7 +180,7 @@ impl Catalog {
         self.database.save_retention(name, &retention);
     }
 
-    /// Applies a listing of the recycle bin. Blocks on the disk.
+    /// Applies a listing of the recycle bin. Blocking: uses the disk.
     pub fn apply_trash(&self, name: &SourceName, listing: TrashListing) {
         let _order = self.apply_order.lock();
         let mut sources = self.sources.lock();
@@ -198,7 +198,7 @@ impl Catalog {
         self.database.save_trash(name, &change);
     }
 
-    /// Records the measured size of a file version. Blocks on the disk.
+    /// Records the measured size of a file version. Blocking: uses the disk.
     pub fn record_size(&self, id: &FileId, version: Version, size: u64) {
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(&id.source) else { return };
@@ -222,14 +222,14 @@ impl Catalog {
         self.validators.remove(id);
     }
 
-    /// Records the validator under which a file version is served. Blocks on the disk.
+    /// Records the validator under which a file version is served. Blocking: uses the disk.
     pub fn record_validator(&self, id: &FileId, version: Version, validator: &str) {
         if self.validators.insert(id, version, validator) {
             self.database.save_validator(id, version, validator);
         }
     }
 
-    /// Records the details of a meeting; `None` if the provider has none. Blocks on the disk.
+    /// Records the details of a meeting; `None` if the provider has none. Blocking: uses the disk.
     pub fn record_details(&self, name: &SourceName, id: &MeetingId, details: Option<Details>) {
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
@@ -250,7 +250,7 @@ impl Catalog {
     }
 
     /// Records whether a file in the recycle bin can be downloaded. `refusal` is the reason if it
-    /// cannot. Blocks on the disk.
+    /// cannot. Blocking: uses the disk.
     pub fn record_probe(&self, id: &FileId, version: Version, refusal: Option<String>) {
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(&id.source) else { return };
@@ -294,7 +294,7 @@ impl Catalog {
         meetings
     }
 
-    /// Adds files that were made late to the details of their meetings. Blocks on the disk.
+    /// Adds files that were made late to the details of their meetings. Blocking: uses the disk.
     pub fn record_late_files(&self, name: &SourceName, late: LateFiles) {
         let LateFiles { files, derived_from, .. } = late;
         let mut recorded = Vec::new();

@@ -199,8 +199,8 @@ impl DemoCloud {
         self.shared.tokens.withhold(scopes.iter().map(|scope| (*scope).to_owned()).collect());
     }
 
-    /// Returns a bearer token that works until [`expire_tokens`](Self::expire_tokens); the same
-    /// until then.
+    /// Returns a bearer token that is valid until [`expire_tokens`](Self::expire_tokens) is called.
+    /// Until then, every call returns the same token.
     pub fn long_lived_token(&self) -> String {
         self.shared.tokens.long_lived()
     }

@@ -57,7 +57,7 @@ impl CatalogDatabase {
     }
 
     /// Returns the name of the time zone in which the directories of a source are named, or `None`
-    /// before its first mount. Blocks on the disk.
+    /// before its first mount. Blocking: uses the disk.
     pub fn naming_zone(&self, source: &SourceName) -> Option<String> {
         learned::naming_zone(&self.connection.lock(), source).unwrap_or_else(|error| {
             tracing::warn!(%source, "cannot read the stored time zone: {error}");
@@ -65,7 +65,7 @@ impl CatalogDatabase {
         })
     }
 
-    /// Stores the name of the time zone of a source. Blocks on the disk.
+    /// Stores the name of the time zone of a source. Blocking: uses the disk.
     pub fn save_naming_zone(&self, source: &SourceName, zone: &str) {
         log_failed_write(learned::save_naming_zone(&self.connection.lock(), source, zone));
     }

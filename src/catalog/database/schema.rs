@@ -84,7 +84,7 @@ const SCHEMA_6: &str = "
     PRAGMA user_version = 6;
 ";
 
-/// The migrations in order. A file of version `n` has the first `n`.
+/// The migrations, in order. The first `n` have been applied to a file of version `n`.
 pub(super) const MIGRATIONS: [&str; SCHEMA_VERSION as usize] =
     [SCHEMA, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6];
 

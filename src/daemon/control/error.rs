@@ -19,7 +19,7 @@ pub enum ControlError {
     #[error("not every mount was refreshed")]
     SomeDead,
     /// The daemon runs and has no socket in the directories of this user.
-    #[error("the daemon of {} has no control socket for you", .0.display())]
+    #[error("cannot find the control socket of the daemon of {}", .0.display())]
     NoSocket(PathBuf),
     #[error("you have no mounts")]
     NoMounts,

@@ -39,9 +39,9 @@ const LISTING_TIMEOUT: Duration = Duration::from_secs(120);
 /// thousand newer ones has none.
 const MAX_MEETINGS: usize = 1000;
 
-/// Age at which a meeting without recordings gets no more: processing takes three days at most
-/// (Zoom), and two weeks allow for a meeting that continued under the same id. Without it, an old
-/// schedule would cost hundreds of calls per listing.
+/// Age in days after which a meeting without recordings is not requested any more. Zoom processes a
+/// recording within three days. Two weeks also cover a meeting that continued under the same id.
+/// Without this limit, an old schedule would cost hundreds of calls per listing.
 const SETTLED_DAYS: i64 = 14;
 
 pub(crate) struct SessionListing {

@@ -15,8 +15,8 @@
 //! 4. Files have no id: `mapping` builds one that does not depend on their order.
 //! 5. A session is an object or an element of a list, and any field may be missing or of another
 //!    type: `wire`.
-//! 6. The download URLs are Zoom's and are credentials: `leases` requests them without a token,
-//!    which goes to Rapatin's API only.
+//! 6. The download URLs are Zoom's and are credentials themselves. `leases` requests them without
+//!    the Rapatin token, which is sent to Rapatin's API only.
 
 use std::sync::Arc;
 

@@ -21,7 +21,7 @@ use crate::http::{ApiReply, ApiRequest, Client, HttpError, Priority, RateLimiter
 use crate::model::SecretUrl;
 use crate::providers::ProviderError;
 
-/// The way in which a provider refuses a call.
+/// An error reply by which a provider refuses a call. Each provider parses its own.
 pub(crate) trait ApiRefusal: Sized {
     /// Returns the refusal if the reply, whose body is `object`, is one. `secret` is the token of
     /// the call. No text of the result contains it.

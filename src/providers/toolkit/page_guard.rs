@@ -17,8 +17,8 @@ const MAX_ITEMS: usize = 50_000;
 const LIST_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Memory for the new items of one listing, windows and users together. Sixty thousand meetings
-/// with half a dozen files each fit in. A larger listing is incomplete; the next one continues,
-/// since what is known by then is not new.
+/// with half a dozen files each fit in. A larger listing is incomplete. The next one continues,
+/// because items that are already stored do not count against the limit.
 const MAX_LISTING_MEMORY: usize = 256 * 1024 * 1024;
 
 /// The sign by which an endless list was detected.
@@ -34,7 +34,7 @@ pub(crate) enum EndlessList {
     TooManyItems,
     #[error("did not reach the last page within {} s", LIST_TIMEOUT.as_secs())]
     TooSlow,
-    #[error("listed more than one refresh keeps; the next refresh continues")]
+    #[error("listed more new recordings than one refresh can store; the next refresh continues")]
     TooLarge,
 }
 

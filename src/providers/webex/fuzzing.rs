@@ -26,7 +26,7 @@ pub fn trashed(source: &SourceName, body: &[u8]) -> Vec<TrashEntry> {
     listed(source, body).into_iter().map(|meeting| TrashEntry::new(meeting, None)).collect()
 }
 
-/// Returns a recording from its details: as a listing has it, and the rest.
+/// Parses the details of a recording. Returns the meeting as in a listing, and its details.
 pub fn described(
     source: &SourceName,
     body: &[u8],

@@ -173,11 +173,11 @@ pub(crate) fn midnight(day: Date) -> String {
     format!("{day}T00:00:00Z")
 }
 
-/// The hosts of the recordings of one list.
+/// The e-mail addresses of meeting hosts that may occur in one list.
 ///
-/// A next page that no longer filters by host would show the recordings of others as those of the
-/// requested host, in the place of its own. The first page may have other addresses: a host can
-/// have several.
+/// Webex can drop the `hostEmail` filter on a next page. Recordings of other hosts would then
+/// replace those of the requested host. So a later page may contain only the requested address and
+/// the addresses of the first page. A host can have several addresses.
 struct ListedHosts<'a> {
     requested: Option<&'a str>,
     first_page: Option<HashSet<String>>,

@@ -12,8 +12,8 @@ use crate::model::SecretUrl;
 use crate::providers::ProviderError;
 use crate::providers::toolkit::page_guard::{EndlessList, PageGuard, PageLimits};
 
-/// Entries per page: the next smaller size after a server timeout. Below ten entries, length is not
-/// the cause.
+/// Page sizes, in entries. After a server timeout, the next smaller size is tried. If a page of ten
+/// entries times out, the page size is not the cause.
 const PAGE_SIZES: [u32; 4] = [MAX_PAGE, 50, 25, 10];
 
 /// Timeout of one page with its retries. A back-off of 15 seconds, the default without

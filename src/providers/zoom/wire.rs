@@ -72,7 +72,7 @@ fn entries(mut reply: Map<String, Value>, name: &str) -> Vec<Value> {
     }
 }
 
-/// Reads a day, which a time may follow.
+/// Parses a date. A time after the date is ignored.
 fn day(reply: &Map<String, Value>, name: &str) -> Option<Date> {
     serde_lenient::first_text(reply, &[name])?.get(..10)?.parse().ok()
 }
