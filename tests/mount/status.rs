@@ -333,7 +333,11 @@ fn wrong_mountpoint_is_explained() {
     status.env("XDG_RUNTIME_DIR", &elsewhere).env("XDG_STATE_HOME", &elsewhere);
     let output = run(status.args(["status", place]), COMMAND_TIMEOUT);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    assert!(stderr(&output).contains("cannot find the control socket of the daemon"), "{}", text(&output));
+    assert!(
+        stderr(&output).contains("cannot find the control socket of the daemon"),
+        "{}",
+        text(&output)
+    );
     rig.unmount();
 }
 
