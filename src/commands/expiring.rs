@@ -60,7 +60,7 @@ pub(crate) fn expiring(arguments: &ExpiringArgs) -> Result<ExitStatus, Error> {
     let unsaved = files.iter().filter(|file| file.is_readable).count();
     if arguments.not_in.is_some() && unsaved < files.len() && !arguments.json {
         print_to_stderr(format_args!(
-            "note: {} in a recycle bin cannot be downloaded and does not count as unsaved",
+            "note: not counted as unsaved: {} in a recycle bin, which cannot be downloaded",
             counted(files.len() - unsaved, "file")
         ));
     }
