@@ -91,6 +91,10 @@ fn copies_of_three_providers_are_exact() {
     wait_until(COMMAND_TIMEOUT, "everything of Webex is known", || {
         rig.shell("find cisco -name meeting.json | wc -l").trim() == "7"
     });
+    wait_until(COMMAND_TIMEOUT, "the recycle bin is listed", || {
+        rig.shell("find acme/trash -name participants.csv 2>&1 | wc -l").trim() == "1"
+            && rig.shell("find acme/trash -name meeting.json | wc -l").trim() == "1"
+    });
     let backup = rig.directory.path().join("backup");
     let rsync = format!("rsync -a --itemize-changes ./ '{}/'", backup.display());
     assert!(rig.shell(&rsync).lines().count() > 100);

@@ -232,7 +232,9 @@ impl Drop for Rig {
             abort_connection(&self.mountpoint);
         }
         while self.entries_in_mount_table() > 0 {
-            let unmounted = Command::new("umount").arg("-l").arg(&self.mountpoint).status();
+            let mut unmount = Command::new("umount");
+            unmount.arg("-l").arg(&self.mountpoint).stderr(Stdio::null());
+            let unmounted = unmount.status();
             if !unmounted.is_ok_and(|status| status.success()) {
                 break;
             }
