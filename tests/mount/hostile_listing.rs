@@ -132,7 +132,10 @@ fn endless_listing_ends_and_is_incomplete() {
         format!("{{\"next_page_token\":\"t{page}\",\"meetings\":[{}]}}", meetings(page, 300))
     });
     let (status, peak, printed) = mounted(&api);
-    assert!(incomplete_days(&status).contains("listed more"), "{status}");
+    assert!(
+        incomplete_days(&status).contains("listed more new recordings than one refresh can store"),
+        "{status}"
+    );
     assert!(printed.contains("some days could not be listed"), "{printed}");
     eprintln!("peak {} MiB", peak / MIB);
     assert!(peak < 700 * MIB, "{} MiB", peak / MIB);

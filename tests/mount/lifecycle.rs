@@ -15,7 +15,7 @@ use meetfs::demo_cloud::{
 };
 
 /// Timeout for the end of a mount: what a user accepts.
-const FEW_SECONDS: Duration = Duration::from_secs(10);
+const FEW_SECONDS: Duration = Duration::from_secs(5);
 
 fn small() -> DemoCloudOptions {
     DemoCloudOptions { archive: Archive::many(40, 60), ..DemoCloudOptions::default() }
