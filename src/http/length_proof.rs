@@ -27,8 +27,8 @@ const MAX_WHOLE_FILE: u64 = 8 * 1024 * 1024;
 enum ByteReply {
     /// The byte exists, and the file has this length.
     Served { total: Option<u64> },
-    /// The file ends before the byte.
-    PastEnd,
+    /// The file ends before the byte, and has this length.
+    PastEnd { total: Option<u64> },
     /// The whole file was received, and it has this length.
     WholeFile(u64),
     /// Any other reply, which proves nothing.
@@ -54,7 +54,9 @@ pub(super) async fn is_length_proved(
         ByteReply::Served { total } if total.is_none_or(|total| total == length) => {}
         _ => return Ok(false),
     }
-    Ok(request_byte(client, lease, Some(length), timeout).await? == ByteReply::PastEnd)
+    let past_end = request_byte(client, lease, Some(length), timeout).await?;
+    let is_end = |total: Option<u64>| total.is_none_or(|total| total == length);
+    Ok(matches!(past_end, ByteReply::PastEnd { total } if is_end(total)))
 }
 
 /// Requests the byte at `offset`, or the whole file if `offset` is `None`.
@@ -74,7 +76,9 @@ async fn request_byte(
     let headers = response.headers();
     let (content_range, stated) = (ContentRange::of(headers)?, content_length(headers)?);
     match (response.status(), offset, content_range) {
-        (StatusCode::RANGE_NOT_SATISFIABLE, Some(_), _) => Ok(ByteReply::PastEnd),
+        (StatusCode::RANGE_NOT_SATISFIABLE, Some(_), range) => {
+            Ok(ByteReply::PastEnd { total: range.and_then(|range| range.total) })
+        }
         (StatusCode::PARTIAL_CONTENT, Some(offset), Some(range))
             if range.span == Some((offset, offset)) =>
         {

@@ -297,7 +297,14 @@ async fn contradicting_headers_return_no_byte() {
 
 #[tokio::test]
 async fn length_is_corrected_only_by_bytes() {
-    let lies: [NamedReply; 4] = [
+    let lies: [NamedReply; 5] = [
+        ("half of the file, and another end", |request| {
+            let is_past_end = request.range.as_ref().is_some_and(|range| range.start >= 50_000);
+            match is_past_end {
+                true => refusal(LENGTH),
+                false => partial(&file(0)[..50_000], request, ""),
+            }
+        }),
         ("416 of an empty file", |_request| refusal(0)),
         ("416 of a shorter file", |_request| refusal(5)),
         ("half of the total", |request| {
