@@ -115,10 +115,10 @@ impl Catalog {
     pub fn record_full_listing(&self, name: &SourceName, at: Timestamp) {
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
-        let has_doubts = source.doubt_corrected_sizes();
+        let has_unconfirmed = source.mark_corrected_sizes_unconfirmed();
         let scope = source.scope.clone();
         drop(sources);
-        if has_doubts {
+        if has_unconfirmed {
             self.increment_revision();
         }
         self.database.save_full_listing(name, &scope, at);

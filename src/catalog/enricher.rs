@@ -16,19 +16,16 @@ use tokio_util::sync::CancellationToken;
 use super::catalog::Catalog;
 use super::enrichment_task::EnrichmentTask;
 use crate::http::{FetchError, Priority};
-use crate::model::{BodyKind, Details, FileId, MeetingId, RecordingFile, Version, line_with_hint};
+use crate::model::{
+    BodyKind, Details, FileId, MeetingId, RecordingFile, Version, WEB_VTT_SIGNATURE_LENGTH,
+    is_web_vtt, line_with_hint,
+};
 use crate::providers::{LeaseEffort, LeaseRequest, Provider, ProviderError};
 
 /// The number of tasks of one source at the same time. Four hide the round trips of a small
 /// archive, leave most connections to reads, and exceed the four calls per second of a free plan
 /// only briefly.
 const MAX_CONCURRENT_TASKS: usize = 4;
-
-/// A byte order mark and `WEBVTT` (W3C WebVTT, section 4.1).
-const WEB_VTT_SIGNATURE_LENGTH: u64 = 9;
-
-/// UTF-8 (Unicode Standard, section 23.8).
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The delay before a failed task is retried. It doubles with each failure up to
 /// [`MAX_RETRY_DELAY`].
@@ -215,9 +212,11 @@ impl Worker {
     /// Finds out from its first bytes whether a transcript is WebVTT. A URL says nothing reliable
     /// about it, and no player loads WebVTT under another extension. Returns the size.
     async fn find_format(&self, file: &mut RecordingFile) -> Result<u64, FetchError> {
-        let (bytes, size) =
-            self.sizes.find_beginning(&file.id, file.version, WEB_VTT_SIGNATURE_LENGTH).await?;
-        if bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes).starts_with(b"WEBVTT") {
+        let (bytes, size) = self
+            .sizes
+            .find_beginning(&file.id, file.version, WEB_VTT_SIGNATURE_LENGTH as u64)
+            .await?;
+        if is_web_vtt(&bytes) {
             file.set_web_vtt();
         }
         Ok(size)

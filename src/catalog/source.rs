@@ -52,7 +52,7 @@ pub(super) struct Source {
     pub(super) sizes: HashMap<MeetingId, Arc<MeasuredSizes>>,
     /// Files whose measured size contradicts the listing, and is measured again. A server in a
     /// fault state can state a wrong size; the next complete listing ends it.
-    doubtful_sizes: HashSet<FileId>,
+    unconfirmed_sizes: HashSet<FileId>,
     /// `None` as a value means that the provider has none.
     pub(super) details: HashMap<MeetingId, Option<Arc<Details>>>,
     /// Meetings whose incomplete details were requested since the start and their last change. They
@@ -72,7 +72,7 @@ impl Source {
             earlier_listing: None,
             meetings: HashMap::new(),
             sizes: HashMap::new(),
-            doubtful_sizes: HashSet::new(),
+            unconfirmed_sizes: HashSet::new(),
             details: HashMap::new(),
             incomplete: HashSet::new(),
             trash: Trash::new(options.recycle_bin, StoredTrash::default()),
@@ -105,7 +105,7 @@ impl Source {
                 (meeting.id.clone(), CatalogEntry::new(compact(meeting), details))
             });
             source.meetings = entries.collect();
-            source.doubt_corrected_sizes();
+            source.mark_corrected_sizes_unconfirmed();
             if recycle_bin.is_some() {
                 let stored = read.or_default("recycle bin", database.trash(&name));
                 source.trash = Trash::new(recycle_bin, stored);
@@ -164,16 +164,17 @@ impl Source {
         measured.or(file.declared_size)
     }
 
-    /// Returns whether the size of a visible file is unknown or doubtful.
+    /// Returns whether the size of a visible file is unknown or must be measured again.
     pub(super) fn needs_size(&self, file: &RecordingFile) -> bool {
         self.filter.shows_file(file)
             && file.availability == Availability::Ready
             && (self.size(&file.id.meeting, file).is_none()
-                || self.doubtful_sizes.contains(&file.id))
+                || self.unconfirmed_sizes.contains(&file.id))
     }
 
-    /// Doubts all measured sizes that contradict the listing. Returns whether there are any.
-    pub(super) fn doubt_corrected_sizes(&mut self) -> bool {
+    /// Marks all measured sizes that contradict the listing, so they are measured again. Returns
+    /// whether there are any.
+    pub(super) fn mark_corrected_sizes_unconfirmed(&mut self) -> bool {
         let files = self.meetings.values().flat_map(|entry| &entry.meeting.files);
         let is_corrected = |file: &&RecordingFile| {
             let measured = self.sizes.get(&file.id.meeting).and_then(|sizes| sizes.get(file));
@@ -182,13 +183,13 @@ impl Source {
                 && measured.is_some()
                 && measured != file.declared_size
         };
-        self.doubtful_sizes = files.filter(is_corrected).map(|file| file.id.clone()).collect();
-        !self.doubtful_sizes.is_empty()
+        self.unconfirmed_sizes = files.filter(is_corrected).map(|file| file.id.clone()).collect();
+        !self.unconfirmed_sizes.is_empty()
     }
 
     /// Records a measured size. Returns whether it is new.
     pub(super) fn record_size(&mut self, id: &FileId, version: Version, size: u64) -> bool {
-        self.doubtful_sizes.remove(id);
+        self.unconfirmed_sizes.remove(id);
         let sizes = Arc::make_mut(self.sizes.entry(id.meeting.clone()).or_default());
         sizes.insert(id.key.clone(), version, size)
     }

@@ -16,7 +16,7 @@ use super::range_error::RangeError;
 use super::range_head::{RangeHead, content_length};
 use super::transfer::{MIN_RATE, Transfer};
 use super::validator::VersionHeaders;
-use crate::model::{BodyKind, Lease};
+use crate::model::{BYTE_ORDER_MARK, BodyKind, Lease, WEB_VTT_SIGNATURE_LENGTH, is_web_vtt};
 
 /// Number of bytes needed to recognize a [`BodyKind`] or an HTML page. `ftyp` ends at byte 8, and a
 /// byte order mark followed by `WEBVTT` ends at byte 9. A page begins with optional white space and
@@ -25,8 +25,6 @@ const START_LENGTH: usize = 64;
 
 /// Maximum length of an error object with status 200. Real ones have less than one KiB.
 const MAX_ERROR_BODY_LENGTH: u64 = 4096;
-
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// A range request, and the properties that its reply must have.
 pub(super) struct RangeRequest<'a> {
@@ -304,11 +302,10 @@ fn is_html(bytes: &[u8]) -> bool {
 }
 
 fn has_signature_of(kind: BodyKind, bytes: &[u8]) -> bool {
-    let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     match kind {
         // A file that is shorter than the signature of its format is accepted.
         BodyKind::IsoMedia => bytes.get(4..8).is_none_or(|mark| mark == b"ftyp"),
-        BodyKind::WebVtt => bytes.len() < 9 || text.starts_with(b"WEBVTT"),
+        BodyKind::WebVtt => bytes.len() < WEB_VTT_SIGNATURE_LENGTH || is_web_vtt(bytes),
         BodyKind::Json | BodyKind::Opaque => true,
     }
 }

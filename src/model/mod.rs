@@ -33,6 +33,9 @@ pub use lease::Lease;
 pub use meeting::Meeting;
 pub use meeting_metadata::MeetingMetadata;
 pub use printable::{is_printable, printable_json, printable_line, printable_text};
-pub use recording_file::{Availability, BodyKind, RecordingFile, Role};
+pub use recording_file::{
+    Availability, BYTE_ORDER_MARK, BodyKind, RecordingFile, Role, WEB_VTT_SIGNATURE_LENGTH,
+    is_web_vtt,
+};
 pub use secret_url::SecretUrl;
 pub use shared_text::SharedText;

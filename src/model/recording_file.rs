@@ -29,12 +29,12 @@ pub struct RecordingFile {
 }
 
 impl RecordingFile {
-    /// Returns whether this is a transcript whose format only its first bytes tell.
+    /// Returns whether this is a transcript whose format is known only from its first bytes.
     pub fn may_be_web_vtt(&self) -> bool {
         matches!(self.role, Role::Transcript | Role::Captions) && self.body == BodyKind::Opaque
     }
 
-    /// Notes that the body is WebVTT.
+    /// Changes the format to WebVTT, which also changes the name of the file.
     pub fn set_web_vtt(&mut self) {
         self.extension = "vtt".into();
         self.body = BodyKind::WebVtt;
@@ -69,8 +69,19 @@ pub enum BodyKind {
     WebVtt,
     /// JSON, the only kind that may have the media type `application/json`.
     Json,
-    /// Any other format. The first bytes of the body are not checked.
+    /// Any other format. Only an HTML page is rejected.
     Opaque,
+}
+
+/// The byte order mark of UTF-8, with which a text file may begin.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Number of bytes from which [`is_web_vtt`] decides.
+pub const WEB_VTT_SIGNATURE_LENGTH: usize = 9;
+
+/// Returns whether a file with these first bytes is WebVTT (W3C WebVTT, section 4.1).
+pub fn is_web_vtt(start: &[u8]) -> bool {
+    start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start).starts_with(b"WEBVTT")
 }
 
 /// Whether a recording file can be read.

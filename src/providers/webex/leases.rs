@@ -168,7 +168,7 @@ impl Leases {
             ));
         };
         if !reply.facts.can_be(version) {
-            return Err(ProviderError::changed("another version of it is at Webex by now"));
+            return Err(ProviderError::changed("Webex now has another version of it"));
         }
         if !reply.served.contains(&file.key) {
             reply.served.push(file.key.clone());

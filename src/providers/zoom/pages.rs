@@ -83,7 +83,7 @@ impl<'a> Pages<'a> {
                 // permission.
                 Err(ApiError::Refused(refusal)) if token.is_some() && refusal.is_of_request() => {
                     if self.restarts == MAX_RESTARTS {
-                        return Err(self.unexpected("refuses the page tokens it gives").into());
+                        return Err(self.unexpected("rejects its own page tokens").into());
                     }
                     self.restarts += 1;
                     self.next = NextPage::First;

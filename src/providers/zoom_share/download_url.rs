@@ -41,7 +41,7 @@ impl UrlLookup {
         match self {
             Self::Found(url) => Ok(url),
             Self::OtherVersion => {
-                Err(ProviderError::changed("another version of it is listed by now"))
+                Err(ProviderError::changed("the listing now has another version of it"))
             }
             Self::Missing => Err(missing()),
         }
