@@ -59,7 +59,8 @@ impl Diagnostic for ControlError {
                 "Run the command as the user who mounted it, with the same XDG_RUNTIME_DIR.".into()
             }
             Self::NoMounts => "`meetfs mount MOUNTPOINT` creates one.".into(),
-            Self::NoReply { .. } => "The log of the daemon may say why.".into(),
+            Self::NoReply { .. } => "If the daemon is stopped, continue it with `kill -CONT`. Otherwise its log may say why."
+                .into(),
             Self::Mountpoint(error) => return error.hint(),
         })
     }
