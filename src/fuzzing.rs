@@ -14,7 +14,7 @@ pub use crate::providers::oauth_fuzzing as sign_in;
 pub use crate::providers::rapatin::fuzzing as rapatin;
 pub use crate::providers::webex::fuzzing as webex;
 pub use crate::providers::zoom::fuzzing as zoom;
-pub use crate::providers::zoom_share_fuzzing as zoom_links;
+pub use crate::providers::zoom_share_fuzzing as zoom_share;
 pub use crate::read::fuzzing as read;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! Input: one byte for the status, one for the kind of file; then the media type, the `Location`,
 //! and the body, each on its own line.
 
-use meetfs::fuzzing::{http, zoom_links};
+use meetfs::fuzzing::{http, zoom_share};
 use meetfs::http::ProbeReply;
 use meetfs::model::BodyKind;
 use secrecy::SecretString;
@@ -22,24 +22,24 @@ pub fn check(data: &[u8]) {
         || parts.next().and_then(|part| std::str::from_utf8(part).ok()).unwrap_or_default().trim();
     let (media_type, location) = (http::media_type(text()), text());
     let beginning = parts.next().unwrap_or_default();
-    zoom_links::is_error_object(beginning);
-    let glance = ProbeReply {
+    zoom_share::is_error_object(beginning);
+    let reply = ProbeReply {
         status,
         location: (!location.is_empty()).then(|| SecretString::from(location)),
         media_type,
         retry_after: None,
         beginning: beginning.to_vec(),
     };
-    let at = Url::parse("https://us06web.zoom.us/rec/download/x?type=cc").expect("an address");
-    match zoom_links::judged(&at, &glance, body, &replies::secret()) {
+    let url = Url::parse("https://us06web.zoom.us/rec/download/x?type=cc").expect("a URL");
+    match zoom_share::next_url(&url, &reply, body, &replies::secret()) {
         Ok(next) => {
             let next = next.expose();
             assert_eq!(next.scheme(), "https", "{next}");
             let host = next.host_str().unwrap_or_default().trim_end_matches('.');
-            let is_zooms = ["zoom.us", "zoomgov.com", "zoom.com.cn"]
+            let is_zoom_host = ["zoom.us", "zoomgov.com", "zoom.com.cn"]
                 .iter()
                 .any(|name| host == *name || host.ends_with(&format!(".{name}")));
-            assert!(is_zooms, "{next}");
+            assert!(is_zoom_host, "{next}");
             assert!(
                 !next
                     .query()
@@ -48,9 +48,12 @@ pub fn check(data: &[u8]) {
                     .any(|field| field.starts_with("access_token="))
             );
         }
-        Err(why) => {
-            assert!(!why.contains(replies::SECRET), "{why}");
-            assert!(!why.contains(char::is_control) && why.chars().count() < 1000, "{why:?}");
+        Err(message) => {
+            assert!(!message.contains(replies::SECRET), "{message}");
+            assert!(
+                !message.contains(char::is_control) && message.chars().count() < 1000,
+                "{message:?}"
+            );
         }
     }
 }

@@ -12,73 +12,73 @@ use super::{replies, tree};
 
 pub fn check(data: &[u8]) {
     let (status, body) = replies::split_status(data);
-    let meetings = zoom::listed(&replies::source(), body);
+    let meetings = zoom::read_listing(&replies::source(), body);
     assert!(meetings.iter().all(|meeting| meeting.start <= meeting.end));
     tree::check(meetings);
-    for (meeting, details) in zoom::listed(&replies::source(), body)
+    for (meeting, details) in zoom::read_listing(&replies::source(), body)
         .into_iter()
-        .zip(zoom::described(&replies::source(), body))
+        .zip(zoom::read_recordings(&replies::source(), body))
     {
         tree::assert_valid(&tree::build(vec![tree::view(meeting, Some(details))]));
     }
-    let trashed = zoom::trashed(&replies::source(), body, body);
+    let trashed = zoom::read_trash(&replies::source(), body, body);
     let ids: HashSet<_> = trashed.iter().map(|trashed| &trashed.meeting.id).collect();
-    assert_eq!(ids.len(), trashed.len(), "a meeting that is listed twice is one");
+    assert_eq!(ids.len(), trashed.len(), "a meeting that is listed twice is returned once");
     for meeting in trashed.iter().map(|trashed| &trashed.meeting) {
-        assert!(meeting.expires.is_none(), "the bin has a rule of its own");
+        assert!(meeting.expires.is_none(), "the recycle bin has its own retention");
     }
     tree::check_trash(trashed);
     if let Some(marked) = replies::marked(body) {
-        replies::assert_no_credential(&zoom::listed(&replies::source(), &marked));
-        replies::assert_no_credential_in_facts(&zoom::details(&marked));
-        if let Some(details) = zoom::described(&replies::source(), &marked) {
+        replies::assert_no_credential(&zoom::read_listing(&replies::source(), &marked));
+        replies::assert_no_credential_in_facts(&zoom::read_past_meeting(&marked));
+        if let Some(details) = zoom::read_recordings(&replies::source(), &marked) {
             replies::assert_no_credential_in_facts(&details.metadata.to_map());
         }
-        let trashed = zoom::trashed(&replies::source(), &marked, &marked);
+        let trashed = zoom::read_trash(&replies::source(), &marked, &marked);
         replies::assert_no_credential(
             &trashed.into_iter().map(|trashed| trashed.meeting).collect::<Vec<_>>(),
         );
     }
-    if let Some(table) = zoom::participants(body) {
+    if let Some(table) = zoom::participants_table(body) {
         assert_harmless_table(&table.bytes());
     }
-    let asked = DaySpan { from: date(2026, 10, 1), to: date(2026, 10, 30) };
-    for rest in zoom::left(asked, date(2026, 11, 24), body) {
-        assert!(rest.from <= rest.to && rest != asked, "{rest:?}");
-        assert!(asked.from <= rest.from && rest.to <= asked.to, "{rest:?}");
+    let requested = DaySpan { from: date(2026, 10, 1), to: date(2026, 10, 30) };
+    for span in zoom::uncovered_days(requested, date(2026, 11, 24), body) {
+        assert!(span.from <= span.to && span != requested, "{span:?}");
+        assert!(requested.from <= span.from && span.to <= requested.to, "{span:?}");
     }
-    zoom::users(body);
-    let keys = zoom::linked(body);
+    zoom::count_users(body);
+    let keys = zoom::downloadable_keys(body);
     let mut distinct = keys.clone();
     distinct.sort();
     distinct.dedup();
     assert_eq!(keys.len(), distinct.len(), "{keys:?}");
-    if let Some(error) = zoom::refused(status, body, &replies::secret()) {
+    if let Some(error) = zoom::api_error(status, body, &replies::secret()) {
         replies::assert_one_line_message(&error);
     }
     let secret = replies::secret();
-    replies::assert_one_line_message(&zoom::not_granted(status, body, &secret));
-    for is_code in [true, false] {
+    replies::assert_one_line_message(&zoom::token_error(status, body, &secret));
+    for is_code_exchange in [true, false] {
         let source = replies::source();
-        replies::assert_one_line_message(&zoom::not_signed_in(
+        replies::assert_one_line_message(&zoom::sign_in_error(
             &source,
             status,
-            is_code,
+            is_code_exchange,
             body,
             [&secret, &secret],
         ));
     }
-    let base = Url::parse("https://api.zoom.us/v2").expect("an address");
-    if let Some((life, named, kept)) = zoom::granted(&base, body) {
-        assert!(life <= Duration::from_secs(24 * 3600), "{life:?}");
-        replies::assert_round_trip(kept.as_deref());
-        let Some(named) = named else { return };
-        let host = named.host_str().unwrap_or_default();
-        let is_zooms = ["zoom.us", "zoomgov.com", "zoom.com.cn"].iter().any(|name| {
+    let base = Url::parse("https://api.zoom.us/v2").expect("a URL");
+    if let Some((lifetime, api_url, sign_in_file)) = zoom::read_grant(&base, body) {
+        assert!(lifetime <= Duration::from_secs(24 * 3600), "{lifetime:?}");
+        replies::assert_round_trip(sign_in_file.as_deref());
+        let Some(api_url) = api_url else { return };
+        let host = api_url.host_str().unwrap_or_default();
+        let is_zoom_host = ["zoom.us", "zoomgov.com", "zoom.com.cn"].iter().any(|name| {
             host.trim_end_matches('.') == *name
                 || host.trim_end_matches('.').ends_with(&format!(".{name}"))
         });
-        assert!(named.scheme() == "https" && is_zooms, "{named}");
+        assert!(api_url.scheme() == "https" && is_zoom_host, "{api_url}");
     }
 }
 

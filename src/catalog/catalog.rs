@@ -403,7 +403,7 @@ impl Catalog {
 }
 
 impl KnownMeetings for Catalog {
-    fn is_known(&self, meeting: &Meeting) -> bool {
+    fn is_unchanged(&self, meeting: &Meeting) -> bool {
         let sources = self.sources.lock();
         let entry =
             sources.get(&meeting.source).and_then(|source| source.meetings.get(&meeting.id));

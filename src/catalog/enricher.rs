@@ -259,9 +259,9 @@ impl Worker {
         let known = request.known;
         let details = match &known {
             Some(known) if request.is_outdated => {
-                self.provider.renew(meeting, known).await.map(Some)
+                self.provider.renew_details(meeting, known).await.map(Some)
             }
-            Some(known) => self.provider.complete(meeting, known).await.map(Some),
+            Some(known) => self.provider.complete_details(meeting, known).await.map(Some),
             None => self.provider.details(meeting).await,
         };
         let listing_hash = request.listing_hash;

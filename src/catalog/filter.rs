@@ -25,7 +25,7 @@ pub struct Filter {
     /// matches all, also meetings without a host.
     pub hosts: Option<Vec<Pattern>>,
     /// The metadata field with the e-mail address of the host.
-    pub host_field: Option<&'static str>,
+    pub meeting_host_field: Option<&'static str>,
     /// `None` selects all kinds.
     pub kinds: Option<Vec<RecordingKind>>,
     /// The minimum duration of a meeting.
@@ -65,7 +65,7 @@ impl Filter {
             until: None,
             topics: None,
             hosts: None,
-            host_field: None,
+            meeting_host_field: None,
             kinds: None,
             min_duration: Duration::ZERO,
         }
@@ -88,7 +88,7 @@ impl Filter {
     }
 
     fn host(&self, meeting: &Meeting) -> Option<String> {
-        meeting.metadata.text(self.host_field?)
+        meeting.metadata.text(self.meeting_host_field?)
     }
 
     /// Returns whether the file of a visible meeting is shown.
@@ -200,7 +200,7 @@ mod tests {
         let filter = |topics, hosts, minutes: u64| Filter {
             topics,
             hosts,
-            host_field: Some("host_email"),
+            meeting_host_field: Some("host_email"),
             min_duration: Duration::from_secs(minutes * 60),
             ..Filter::none()
         };

@@ -62,7 +62,7 @@ impl Source {
             until: filter.until,
             topics: filter.topics.clone(),
             hosts: filter.hosts.clone(),
-            host_field: self.provider.conventions().host_field,
+            meeting_host_field: self.provider.conventions().meeting_host_field,
             kinds: filter.kinds.as_ref().map(|kinds| kinds.iter().map(kind).collect()),
             min_duration: filter.min_duration.unwrap_or_default(),
         }

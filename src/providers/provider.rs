@@ -59,7 +59,7 @@ pub trait Provider: Send + Sync + 'static {
     ///
     /// # Errors
     /// A retry may succeed.
-    async fn complete(
+    async fn complete_details(
         &self,
         _meeting: &MeetingId,
         known: &Details,
@@ -67,13 +67,17 @@ pub trait Provider: Send + Sync + 'static {
         Ok(known.clone())
     }
 
-    /// Does the same as [`complete`](Self::complete), and also requests the files in `known` again,
+    /// Does the same as [`complete_details`](Self::complete_details), and also requests the files in `known` again,
     /// because the listed files have changed.
     ///
     /// # Errors
     /// A retry may succeed.
-    async fn renew(&self, meeting: &MeetingId, known: &Details) -> Result<Details, ProviderError> {
-        self.complete(meeting, known).await
+    async fn renew_details(
+        &self,
+        meeting: &MeetingId,
+        known: &Details,
+    ) -> Result<Details, ProviderError> {
+        self.complete_details(meeting, known).await
     }
 
     /// Searches for files of `meetings` that were created after the details of their meeting were
@@ -134,7 +138,7 @@ impl fmt::Debug for dyn Provider {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Conventions {
     /// The metadata field with the e-mail address of the meeting's host.
-    pub host_field: Option<&'static str>,
+    pub meeting_host_field: Option<&'static str>,
     /// See [`SourceContents`](crate::model::SourceContents).
     pub redundant_view_suffix: Option<&'static str>,
 }
@@ -142,7 +146,7 @@ pub struct Conventions {
 /// The meetings that the last listing of the source contained.
 pub trait KnownMeetings: Send + Sync + 'static {
     /// Whether `meeting` is unchanged since the last listing.
-    fn is_known(&self, meeting: &Meeting) -> bool;
+    fn is_unchanged(&self, meeting: &Meeting) -> bool;
 }
 
 /// A request for a lease.
@@ -172,7 +176,7 @@ pub enum LeaseEffort {
 pub struct Listing {
     /// The meetings, each once, in no particular order.
     pub meetings: Vec<Meeting>,
-    /// Unchanged meetings ([`KnownMeetings::is_known`]), each once. None of them is in `meetings`.
+    /// Unchanged meetings ([`KnownMeetings::is_unchanged`]), each once. None of them is in `meetings`.
     pub unchanged: Vec<MeetingId>,
     /// The days that were not listed completely, with the reason. A meeting that is missing on such
     /// a day may still exist.

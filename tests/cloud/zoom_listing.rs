@@ -332,7 +332,7 @@ async fn missing_scopes_are_named() {
     // A request that is known to be refused is not repeated.
     cloud.clear_requests();
     assert_eq!(zoom.details(&"other==".into()).await.unwrap(), Some(details.clone()));
-    assert_eq!(zoom.complete(&"any==".into(), &details).await.unwrap(), details);
+    assert_eq!(zoom.complete_details(&"any==".into(), &details).await.unwrap(), details);
     assert!(cloud.requests().is_empty(), "{:?}", cloud.requests());
 }
 

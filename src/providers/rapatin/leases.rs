@@ -20,7 +20,8 @@ use crate::http::{AllowedHosts, Client};
 use crate::model::{DaySpan, Lease};
 use crate::providers::toolkit::lease_timeout::within_lease_timeout;
 use crate::providers::zoom_share::{
-    DownloadUrl, DownloadUrlCache, Resolution, UrlLookup, UrlResolver, find_url, unreadable_reply,
+    DownloadUrl, DownloadUrlCache, Resolution, UrlLookup, UrlResolver, find_url,
+    invalid_redirect_error,
 };
 use crate::providers::{LeaseEffort, LeaseRequest, ProviderError};
 
@@ -66,8 +67,8 @@ impl Leases {
                 Resolution::Lease(lease) => return Ok(lease),
                 Resolution::TokenRefused(why)
                 | Resolution::Refused(why)
-                | Resolution::Gone(why)
-                | Resolution::Unreadable(why) => {
+                | Resolution::NotFound(why)
+                | Resolution::InvalidRedirect(why) => {
                     tracing::debug!(source = %file.source, "{why}; requesting the download URLs of the meeting again");
                 }
             }
@@ -75,10 +76,10 @@ impl Leases {
         let link = self.fetch_link(api, request, deadline).await?;
         match self.resolver.resolve(&link, None, deadline).await? {
             Resolution::Lease(lease) => Ok(lease),
-            Resolution::Gone(why) => {
+            Resolution::NotFound(why) => {
                 Err(not_found_upstream(format!("Zoom no longer has this file ({why})")))
             }
-            Resolution::Unreadable(why) => Err(unreadable_reply(&why)),
+            Resolution::InvalidRedirect(why) => Err(invalid_redirect_error(&why)),
             Resolution::TokenRefused(why) | Resolution::Refused(why) => {
                 Err(ProviderError::not_allowed(format!(
                     "Zoom refused the download URL of Rapatin ({why})"
@@ -113,7 +114,8 @@ impl Leases {
         let links = mapping::links(meeting, session);
         let lookup = find_url(&links, &file.key, version);
         self.urls.replace(&file.meeting, links);
-        lookup.found(|| not_found_upstream("Rapatin no longer lists a download URL for this file"))
+        lookup
+            .into_url(|| not_found_upstream("Rapatin no longer lists a download URL for this file"))
     }
 }
 

@@ -10,7 +10,7 @@ use super::wire::{File, Session, State};
 use crate::model::{Availability, FileId, FileKey, Meeting, MeetingId, RecordingFile, SourceName};
 use crate::providers::toolkit::serde_lenient;
 use crate::providers::toolkit::version_facts::VersionFacts;
-use crate::providers::zoom_share::file_kinds::{Kind, declared_size};
+use crate::providers::zoom_share::file_kinds::{FileKind, declared_size};
 use crate::providers::zoom_share::{DownloadUrl, ListedUrl};
 
 /// Separates the parts of a key.
@@ -157,8 +157,8 @@ fn size(file: &File) -> String {
     declared_size(file.file_size).map(|size| size.to_string()).unwrap_or_default()
 }
 
-fn kind(file: &File) -> Kind<'_> {
-    Kind {
+fn kind(file: &File) -> FileKind<'_> {
+    FileKind {
         file_type: file.file_type.as_deref(),
         recording_type: file.recording_type.as_deref(),
         file_extension: None,

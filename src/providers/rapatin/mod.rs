@@ -87,7 +87,7 @@ impl Provider for Rapatin {
 
     fn conventions(&self) -> Conventions {
         Conventions {
-            host_field: Some("host_email"),
+            meeting_host_field: Some("host_email"),
             redundant_view_suffix: Some(file_kinds::CAPTIONED_SUFFIX),
         }
     }

@@ -30,7 +30,7 @@ impl ApiRefusal for Refusal {
         Self::of(reply.status, object, secret)
     }
 
-    fn is_of_token(&self) -> bool {
+    fn is_token_error(&self) -> bool {
         self.status == 401
     }
 }
@@ -133,7 +133,7 @@ mod tests {
         let refused =
             refusal(200, json!({"response": {"status": "error", "status_code": "404"}})).unwrap();
         assert!(refused.is_absence());
-        assert!(refusal(401, json!({"message": "Unauthenticated."})).unwrap().is_of_token());
+        assert!(refusal(401, json!({"message": "Unauthenticated."})).unwrap().is_token_error());
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub(crate) trait ApiRefusal: Sized {
     ) -> Option<Self>;
 
     /// Whether the token was refused, so the call may succeed with another one.
-    fn is_of_token(&self) -> bool;
+    fn is_token_error(&self) -> bool;
 }
 
 /// The error of a call.
@@ -148,7 +148,7 @@ impl ApiClient {
     ) -> Result<JsonReply, ApiError<R>> {
         let token = self.tokens.current(call.priority).await?;
         match self.get_with(&token, call).await {
-            Err(ApiError::Refused(refusal)) if R::is_of_token(&refusal) => {
+            Err(ApiError::Refused(refusal)) if R::is_token_error(&refusal) => {
                 let token = self.tokens.renewed(&token, call.priority).await?;
                 self.get_with(&token, call).await
             }

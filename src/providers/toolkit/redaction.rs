@@ -35,8 +35,8 @@ pub(crate) fn quotable(words: &str, secret: &SecretString) -> String {
     for form in encoded.iter().filter(|form| !form.is_empty()) {
         words = without(&words, form);
     }
-    let plain = words.split_inclusive(|c| !is_of_token(c)).map(|word| {
-        let end = word.trim_end_matches(|c| !is_of_token(c)).len();
+    let plain = words.split_inclusive(|c| !is_token_char(c)).map(|word| {
+        let end = word.trim_end_matches(|c| !is_token_char(c)).len();
         match word.split_at(end) {
             (token, rest) if is_like_token(token) || has_part_of(token, &encoded) => {
                 format!("…{rest}")
@@ -90,7 +90,7 @@ pub(crate) fn in_parentheses(message: &str) -> String {
 }
 
 /// Whether a token (RFC 6750, 2.1) or its percent-encoded form may contain the character.
-fn is_of_token(c: char) -> bool {
+fn is_token_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-._~+/=%".contains(c)
 }
 

@@ -118,7 +118,7 @@ impl Provider for Webex {
     }
 
     fn conventions(&self) -> Conventions {
-        Conventions { host_field: Some("hostEmail"), ..Conventions::default() }
+        Conventions { meeting_host_field: Some("hostEmail"), ..Conventions::default() }
     }
 
     fn restore(&self, listed: &[Arc<Meeting>]) {

@@ -40,7 +40,7 @@ impl ApiRefusal for Refusal {
         Self::of(reply.status, object, retry_delay, secret)
     }
 
-    fn is_of_token(&self) -> bool {
+    fn is_token_error(&self) -> bool {
         self.status == 401
     }
 }

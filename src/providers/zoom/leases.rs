@@ -27,7 +27,7 @@ use crate::model::{DaySpan, Lease, MeetingId};
 use crate::providers::toolkit::lease_timeout::within_lease_timeout;
 use crate::providers::zoom_share::{
     Credential, CredentialPlacement, DownloadUrl, DownloadUrlCache, ListedUrl, Resolution,
-    UrlLookup, UrlResolver, find_url, unreadable_reply,
+    UrlLookup, UrlResolver, find_url, invalid_redirect_error,
 };
 use crate::providers::{ErrorClass, LeaseEffort, LeaseRequest, ProviderError};
 
@@ -118,7 +118,7 @@ impl Leases {
                     is_header_refused = placement == CredentialPlacement::Header;
                     tracing::debug!(source = %file.source, "{why}; requesting new download URLs");
                 }
-                Resolution::Gone(why) | Resolution::Unreadable(why) => {
+                Resolution::NotFound(why) | Resolution::InvalidRedirect(why) => {
                     tracing::debug!(source = %file.source, "{why}; requesting new download URLs");
                 }
             }
@@ -127,7 +127,7 @@ impl Leases {
         let (url, credential) = match refetched {
             // The scope for this call may be missing, while the listed URL works.
             Err(error) if error.class() == ErrorClass::NotAllowed => {
-                let url = listed.found(|| error)?;
+                let url = listed.into_url(|| error)?;
                 tracing::debug!(source = %file.source, "using the listed download URL");
                 (url, Credential::of(&*api.tokens().current(priority).await?))
             }
@@ -137,8 +137,8 @@ impl Leases {
             let placement = self.placement(&url);
             match self.resolver.resolve(&url, Some((&credential, placement)), deadline).await? {
                 Resolution::Lease(lease) => return Ok(lease),
-                Resolution::Gone(why) => return Err(gone(&why)),
-                Resolution::Unreadable(why) => return Err(unreadable_reply(&why)),
+                Resolution::NotFound(why) => return Err(gone(&why)),
+                Resolution::InvalidRedirect(why) => return Err(invalid_redirect_error(&why)),
                 Resolution::TokenRefused(_) | Resolution::Refused(_) => {
                     is_header_refused |= placement == CredentialPlacement::Header;
                 }
@@ -152,8 +152,8 @@ impl Leases {
                 }
                 Ok(lease)
             }
-            Resolution::Gone(why) => Err(gone(&why)),
-            Resolution::Unreadable(why) => Err(unreadable_reply(&why)),
+            Resolution::NotFound(why) => Err(gone(&why)),
+            Resolution::InvalidRedirect(why) => Err(invalid_redirect_error(&why)),
             Resolution::TokenRefused(why) | Resolution::Refused(why) => {
                 self.query_hosts.lock().remove(&origin(&url.url));
                 Err(ProviderError::not_allowed(format!("Zoom refuses this download ({why})"))
@@ -173,7 +173,7 @@ impl Leases {
         LeaseRequest { file, priority, version, .. }: LeaseRequest<'_>,
         deadline: Instant,
     ) -> Result<Lease, ProviderError> {
-        let url = self.trash_urls.lookup(file, version).found(|| {
+        let url = self.trash_urls.lookup(file, version).into_url(|| {
             if self.trash_urls.contains(&file.meeting) {
                 ProviderError::not_allowed("Zoom lists it there without a download URL")
             } else {
@@ -189,8 +189,8 @@ impl Leases {
         }
         match resolution {
             Resolution::Lease(lease) => Ok(lease),
-            Resolution::Gone(why) => Err(gone(&why)),
-            Resolution::Unreadable(why) => Err(unreadable_reply(&why)),
+            Resolution::NotFound(why) => Err(gone(&why)),
+            Resolution::InvalidRedirect(why) => Err(invalid_redirect_error(&why)),
             Resolution::TokenRefused(why) | Resolution::Refused(why) => {
                 Err(ProviderError::not_allowed(format!("Zoom returned {why}")))
             }
@@ -246,7 +246,7 @@ impl Leases {
         let urls = mapping::download_urls(detail.files, detail.participants);
         let lookup = find_url(&urls, &file.key, version);
         self.urls.replace(&file.meeting, urls);
-        let url = lookup.found(|| {
+        let url = lookup.into_url(|| {
             ProviderError::not_found("Zoom no longer lists a download URL of this file")
         })?;
         Ok((url, credential))

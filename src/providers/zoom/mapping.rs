@@ -11,7 +11,7 @@ use crate::model::{
 };
 use crate::providers::toolkit::serde_lenient;
 use crate::providers::toolkit::version_facts::VersionFacts;
-use crate::providers::zoom_share::file_kinds::Kind;
+use crate::providers::zoom_share::file_kinds::FileKind;
 use crate::providers::zoom_share::{DownloadUrl, ListedUrl};
 
 /// A meeting with the download URLs of its files.
@@ -202,8 +202,8 @@ fn recording_file(id: FileId, file: &wire::File) -> RecordingFile {
     }
 }
 
-fn kind(file: &wire::File) -> Kind<'_> {
-    Kind {
+fn kind(file: &wire::File) -> FileKind<'_> {
+    FileKind {
         file_type: file.file_type.as_deref(),
         recording_type: file.recording_type.as_deref(),
         file_extension: file.file_extension.as_deref(),

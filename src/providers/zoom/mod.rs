@@ -105,7 +105,7 @@ impl Zoom {
     /// Stores the download URLs of an unchanged meeting, and drops everything that the listing no
     /// longer needs.
     fn take(&self, mapped: MappedMeeting) -> ListedEntry {
-        if !self.known.get().is_some_and(|known| known.is_known(&mapped.meeting)) {
+        if !self.known.get().is_some_and(|known| known.is_unchanged(&mapped.meeting)) {
             return ListedEntry::New(Box::new(mapped));
         }
         let rank = EntryRank::of(&mapped.meeting, true);
@@ -156,7 +156,7 @@ impl Provider for Zoom {
         self.details.read(&self.api, self.source(), meeting).await
     }
 
-    async fn complete(
+    async fn complete_details(
         &self,
         meeting: &MeetingId,
         known: &Details,
@@ -164,7 +164,11 @@ impl Provider for Zoom {
         self.details.complete(&self.api, self.source(), meeting, known).await
     }
 
-    async fn renew(&self, meeting: &MeetingId, known: &Details) -> Result<Details, ProviderError> {
+    async fn renew_details(
+        &self,
+        meeting: &MeetingId,
+        known: &Details,
+    ) -> Result<Details, ProviderError> {
         self.details.renew(&self.api, self.source(), meeting, known).await
     }
 
@@ -175,7 +179,7 @@ impl Provider for Zoom {
 
     fn conventions(&self) -> Conventions {
         Conventions {
-            host_field: Some("host_email"),
+            meeting_host_field: Some("host_email"),
             redundant_view_suffix: Some(file_kinds::CAPTIONED_SUFFIX),
         }
     }

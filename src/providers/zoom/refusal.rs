@@ -32,8 +32,8 @@ impl ApiRefusal for Refusal {
         Self::of(reply.status, object, secret)
     }
 
-    fn is_of_token(&self) -> bool {
-        codes::is_of_token(self.status, self.code)
+    fn is_token_error(&self) -> bool {
+        codes::is_token_error(self.status, self.code)
     }
 }
 
@@ -66,7 +66,7 @@ impl Refusal {
     /// Whether the call may succeed with other parameters. It cannot if the credential is the
     /// reason.
     pub(crate) fn is_of_request(&self) -> bool {
-        !self.is_of_token()
+        !self.is_token_error()
             && self.code.is_none_or(|code| !APP_CODES.contains(&code) && code != SCOPES)
     }
 
@@ -272,15 +272,15 @@ mod tests {
         let error = no.to_provider_error("user me");
         assert_eq!(error.class(), ErrorClass::NotAllowed);
         assert!(line_with_hint(&error).contains("paid plan"));
-        assert!(refusal(200, json!({"code": "124", "message": "x"})).unwrap().is_of_token());
-        assert!(refusal(401, json!({})).unwrap().is_of_token());
+        assert!(refusal(200, json!({"code": "124", "message": "x"})).unwrap().is_token_error());
+        assert!(refusal(401, json!({})).unwrap().is_token_error());
     }
 
     #[test]
     fn missing_scopes_are_named() {
         let message = "Invalid access token, does not contain scopes:[cloud_recording:read:list_user_recordings, cloud_recording:read:list_user_recordings:admin].";
         let no = refusal(400, json!({"code": 4711, "message": message})).unwrap();
-        assert!(!no.is_of_token() && !no.is_of_request());
+        assert!(!no.is_token_error() && !no.is_of_request());
         let error = no.to_provider_error("user me");
         assert_eq!(error.class(), ErrorClass::NotAllowed);
         let text = line_with_hint(&error);
@@ -354,14 +354,14 @@ mod tests {
             (400, 300, false),
         ] {
             assert_eq!(
-                refusal(status, json!({"code": code})).unwrap().is_of_token(),
+                refusal(status, json!({"code": code})).unwrap().is_token_error(),
                 helps,
                 "{status} {code}"
             );
         }
         for code in codes::APP_CODES.into_iter().chain([4711]) {
             let no = refusal(401, json!({"code": code})).unwrap();
-            assert!(!no.is_of_token() && !no.is_of_request(), "{code}");
+            assert!(!no.is_token_error() && !no.is_of_request(), "{code}");
         }
         assert!(APP_CODES.into_iter().all(|code| app_problem(code).is_some()));
     }

@@ -15,7 +15,7 @@ pub(crate) const REPLACED: i64 = 4741;
 pub(crate) const SCOPES: i64 = 4711;
 
 /// Whether another token may be accepted after a reply with this status and code.
-pub(crate) fn is_of_token(status: u16, code: Option<i64>) -> bool {
+pub(crate) fn is_token_error(status: u16, code: Option<i64>) -> bool {
     match code {
         Some(TOKEN | REPLACED) => true,
         Some(code) => status == 401 && !APP_CODES.contains(&code) && code != SCOPES,

@@ -34,7 +34,7 @@ impl UrlLookup {
     ///
     /// # Errors
     /// The file has another version. Without a URL, the error of `missing`.
-    pub(crate) fn found(
+    pub(crate) fn into_url(
         self,
         missing: impl FnOnce() -> ProviderError,
     ) -> Result<DownloadUrl, ProviderError> {

@@ -8,7 +8,7 @@ pub(crate) const CAPTIONED_SUFFIX: &str = "(CC)";
 
 /// The type of a file as listed.
 #[derive(Clone, Copy)]
-pub(crate) struct Kind<'a> {
+pub(crate) struct FileKind<'a> {
     /// `MP4`, `TRANSCRIPT`, …
     pub(crate) file_type: Option<&'a str>,
     /// The view, as in `gallery_view`.
@@ -17,7 +17,7 @@ pub(crate) struct Kind<'a> {
     pub(crate) file_extension: Option<&'a str>,
 }
 
-impl Kind<'_> {
+impl FileKind<'_> {
     /// Returns the file type in upper case; empty if there is none.
     pub(crate) fn file_type(self) -> String {
         self.file_type.unwrap_or_default().to_ascii_uppercase()

@@ -11,7 +11,7 @@ use crate::http::{AllowedHosts, ProbeReply};
 use crate::model::{BodyKind, SecretUrl};
 
 /// Returns the next URL of a redirect to an allowed host, or the message of any other reply.
-pub fn judged(
+pub fn next_url(
     url: &Url,
     reply: &ProbeReply,
     body: BodyKind,
@@ -30,8 +30,8 @@ pub fn judged(
         ProbeVerdict::Unauthorized => Err("unauthorized".into()),
         ProbeVerdict::TokenRefused(why)
         | ProbeVerdict::Refused(why)
-        | ProbeVerdict::Gone(why)
-        | ProbeVerdict::Unreadable(why) => Err(why),
+        | ProbeVerdict::NotFound(why)
+        | ProbeVerdict::InvalidRedirect(why) => Err(why),
     }
 }
 
@@ -41,6 +41,6 @@ pub fn is_error_object(body: &[u8]) -> bool {
 }
 
 /// Returns the expiry of a signed URL.
-pub fn ends(url: &Url, now: Timestamp) -> Option<Timestamp> {
+pub fn url_expiry(url: &Url, now: Timestamp) -> Option<Timestamp> {
     signed_url::is_signed(url).then(|| signed_url::expires_at(url, now)).flatten()
 }

@@ -19,6 +19,6 @@ mod url_cache;
 pub(crate) use download_url::{DownloadUrl, ListedUrl, UrlLookup, find_url};
 pub(crate) use hosts::ZOOM_HOSTS;
 pub(crate) use resolver::{
-    Credential, CredentialPlacement, Resolution, UrlResolver, unreadable_reply,
+    Credential, CredentialPlacement, Resolution, UrlResolver, invalid_redirect_error,
 };
 pub(crate) use url_cache::DownloadUrlCache;

@@ -23,9 +23,9 @@ pub(crate) enum ProbeVerdict {
     /// A web page, or an error that another token does not resolve.
     Refused(String),
     /// The file no longer exists.
-    Gone(String),
+    NotFound(String),
     /// A redirect without a usable `Location`.
-    Unreadable(String),
+    InvalidRedirect(String),
 }
 
 impl ProbeVerdict {
@@ -36,16 +36,16 @@ impl ProbeVerdict {
         let status = reply.status;
         let error = error_in(reply);
         let code = error.as_ref().and_then(error_object::code_of);
-        if code.is_some() && codes::is_of_token(status, code) {
+        if code.is_some() && codes::is_token_error(status, code) {
             return Self::TokenRefused("an error object that refuses the token".into());
         }
         match (status, &reply.location) {
             (300..=399, Some(location)) => Self::Redirect(location.clone()),
             (301 | 302 | 303 | 307 | 308, None) => {
-                Self::Unreadable("a redirect that cannot be followed".into())
+                Self::InvalidRedirect("a redirect that cannot be followed".into())
             }
             (401, _) => Self::Unauthorized,
-            (404 | 410, _) => Self::Gone(format!("status {status}")),
+            (404 | 410, _) => Self::NotFound(format!("status {status}")),
             (200 | 206, _)
                 if matches!(reply.media_type.as_str(), "text/html" | "application/xhtml+xml") =>
             {
@@ -126,7 +126,10 @@ mod tests {
             };
             assert!(!why.contains("s3cret"), "{why}");
         }
-        assert!(matches!(verdict(404, "text/html", "", BodyKind::Opaque), ProbeVerdict::Gone(_)));
+        assert!(matches!(
+            verdict(404, "text/html", "", BodyKind::Opaque),
+            ProbeVerdict::NotFound(_)
+        ));
     }
 
     #[test]

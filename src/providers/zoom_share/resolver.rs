@@ -52,13 +52,13 @@ pub(crate) enum Resolution {
     /// Another token may be accepted.
     TokenRefused(String),
     Refused(String),
-    Gone(String),
+    NotFound(String),
     /// The reply makes no sense, and says nothing about the file.
-    Unreadable(String),
+    InvalidRedirect(String),
 }
 
-/// Returns the error of a download whose last reply was [`Resolution::Unreadable`].
-pub(crate) fn unreadable_reply(why: &str) -> ProviderError {
+/// Returns the error of a download whose last reply was [`Resolution::InvalidRedirect`].
+pub(crate) fn invalid_redirect_error(why: &str) -> ProviderError {
     ProviderError::unavailable(format!("the download URL led to {why}"))
         .with_hint("A running mount retries automatically. If the error persists, report it.")
 }
@@ -112,7 +112,7 @@ impl UrlResolver {
                     redirects += 1;
                     let Some(next) = redirect_target(url.expose(), location.expose_secret()) else {
                         let why = with_host("a redirect that cannot be parsed", &url);
-                        return Ok(Resolution::Unreadable(why));
+                        return Ok(Resolution::InvalidRedirect(why));
                     };
                     url = without_token(&self.hosts.check(next)?);
                     authorization = None;
@@ -141,9 +141,11 @@ impl UrlResolver {
                 ProbeVerdict::Refused(why) => {
                     return Ok(Resolution::Refused(with_host(&why, &url)));
                 }
-                ProbeVerdict::Gone(why) => return Ok(Resolution::Gone(with_host(&why, &url))),
-                ProbeVerdict::Unreadable(why) => {
-                    return Ok(Resolution::Unreadable(with_host(&why, &url)));
+                ProbeVerdict::NotFound(why) => {
+                    return Ok(Resolution::NotFound(with_host(&why, &url)));
+                }
+                ProbeVerdict::InvalidRedirect(why) => {
+                    return Ok(Resolution::InvalidRedirect(with_host(&why, &url)));
                 }
             }
         }
