@@ -1,4 +1,4 @@
-//! The commands of `meetfs`.
+//! The command line of the `meetfs` program and its commands.
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -12,21 +12,21 @@ use super::status::StatusArgs;
 use super::suggestions;
 use super::unmount::UnmountArgs;
 
-/// Longer lines are hard to read. A paragraph of help is one line in the source, and clap wraps it
-/// at the width of the terminal, or at this one. In characters.
-const MAX_WIDTH: usize = 120;
+/// Maximum width of help text, in characters. clap wraps the text at the width of the terminal, but
+/// longer lines than this are hard to read.
+const MAX_HELP_WIDTH: usize = 120;
 
 const AFTER_HELP: &str = "\
 Examples:
-  meetfs mount --demo /mnt/meetings     try it without an account
+  meetfs mount --demo /mnt/meetings     try meetfs without an account
   meetfs login acme                     sign in to the source acme in a browser
   meetfs mount ~/meetings               mount every configured source
   meetfs unmount ~/meetings
   meetfs status                         show sources and errors
   meetfs refresh                        refresh the list of recordings now
-  meetfs doctor                         check what keeps a mount from working
-  meetfs expiring --within 7d           list what the providers will delete
-  meetfs cache status                   show the disk cache
+  meetfs doctor                         find out why a mount does not work
+  meetfs expiring --within 7d           list files that will be deleted
+  meetfs cache status                   show the size of the disk cache
 
 Exit codes:
   0  success
@@ -35,20 +35,22 @@ Exit codes:
   3  configuration or credentials
   4  busy or already mounted";
 
-/// Mounts an archive of recorded meetings as directories of read-only files
+/// Mount an archive of recorded meetings as directories of read-only files
 #[derive(Debug, Parser)]
-#[command(name = "meetfs", version, after_help = AFTER_HELP, max_term_width = MAX_WIDTH)]
+#[command(name = "meetfs", version, after_help = AFTER_HELP, max_term_width = MAX_HELP_WIDTH)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 }
 
 impl Cli {
-    /// Parses the arguments of the process. On wrong usage, and for `--help`, prints and exits.
+    /// Parses the arguments of the process. On wrong usage and for `--help`, prints a text and
+    /// exits.
     pub fn from_arguments() -> Self {
         Self::try_parse().unwrap_or_else(|error| {
             let subcommand = std::env::args_os().nth(1).unwrap_or_default();
-            suggestions::improve(error, &Self::command(), &subcommand.to_string_lossy()).exit()
+            suggestions::improve_suggestion(error, &Self::command(), &subcommand.to_string_lossy())
+                .exit()
         })
     }
 }
@@ -72,11 +74,11 @@ mod tests {
     /// Returns every command and subcommand of the program.
     fn commands() -> Vec<clap::Command> {
         let mut commands = vec![Cli::command()];
-        let mut next = 0;
-        while next < commands.len() {
-            let below: Vec<_> = commands[next].get_subcommands().cloned().collect();
-            commands.extend(below);
-            next += 1;
+        let mut index = 0;
+        while index < commands.len() {
+            let subcommands: Vec<_> = commands[index].get_subcommands().cloned().collect();
+            commands.extend(subcommands);
+            index += 1;
         }
         commands
     }

@@ -1,4 +1,4 @@
-//! `meetfs cache`
+//! Arguments of `meetfs cache`.
 
 use clap::{Args, Subcommand};
 
@@ -10,22 +10,22 @@ Examples:
   meetfs cache status --json --cache-dir /var/cache/meetfs
   meetfs cache clear";
 
-const AFTER_STATUS_HELP: &str = "\
+const STATUS_AFTER_HELP: &str = "\
 Examples:
   meetfs cache status
   meetfs cache status --json
 
-Works while a mount uses the cache.";
+Can be used while a mount uses the cache.";
 
-const AFTER_CLEAR_HELP: &str = "\
+const CLEAR_AFTER_HELP: &str = "\
 Examples:
   meetfs cache clear
   meetfs cache clear --config /etc/meetfs/config.toml
 
-Only downloaded blocks are removed. Exits with 4 while a mount uses the cache: unmount it first.";
+Only downloaded blocks are removed. Exits with 4 if a mount uses the cache. Unmount it first.";
 
-/// Flags of [`ConfigArgs`] that do not affect these commands.
-const HIDDEN: [&str; 4] = ["memory", "timezone", "read_deadline", "connections"];
+/// Ids of the flags in [`ConfigArgs`] that have no effect on these commands.
+const HIDDEN_FLAGS: [&str; 4] = ["memory", "timezone", "read_deadline", "connections"];
 
 /// Inspect or empty the disk cache
 #[derive(Args, Clone, Debug)]
@@ -38,8 +38,8 @@ pub struct CacheArgs {
 #[derive(Clone, Debug, Subcommand)]
 pub enum CacheCommand {
     /// Show the size of the disk cache and the process that uses it
-    #[command(after_help = AFTER_STATUS_HELP)]
-    #[command(mut_args(|argument| hide(argument, &HIDDEN)))]
+    #[command(after_help = STATUS_AFTER_HELP)]
+    #[command(mut_args(|argument| hide(argument, &HIDDEN_FLAGS)))]
     Status {
         #[command(flatten)]
         flags: ConfigArgs,
@@ -47,9 +47,9 @@ pub enum CacheCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Remove every downloaded block
-    #[command(after_help = AFTER_CLEAR_HELP)]
-    #[command(mut_args(|argument| hide(argument, &HIDDEN)))]
+    /// Remove all downloaded blocks
+    #[command(after_help = CLEAR_AFTER_HELP)]
+    #[command(mut_args(|argument| hide(argument, &HIDDEN_FLAGS)))]
     Clear {
         #[command(flatten)]
         flags: ConfigArgs,
@@ -64,7 +64,7 @@ mod tests {
     use crate::cli::{Cli, Command};
 
     #[test]
-    fn cache_directory_is_an_override() {
+    fn cache_dir_flag_overrides_the_configuration() {
         let cli = Cli::try_parse_from([
             "meetfs",
             "cache",
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn only_status_has_json() {
+    fn json_flag_is_only_for_cache_status() {
         assert!(Cli::try_parse_from(["meetfs", "cache", "status", "--json"]).is_ok());
         assert_eq!(
             Cli::try_parse_from(["meetfs", "cache", "clear", "--json"]).unwrap_err().exit_code(),

@@ -1,8 +1,9 @@
-//! The flags that override the configuration file, with their variables and defaults.
+//! The flags that override the configuration file, with their environment variables and defaults.
 //!
-//! clap reads a flag, or else its variable, and shows both and the default in the help. The file
-//! comes between variable and default, so [`crate::config`] applies the default and checks the
-//! value: an error then names the flag, the variable or the line that the value comes from.
+//! clap reads the flag, or the environment variable if the flag is not given. It only shows the
+//! default: the value in the file takes precedence over it, so [`crate::config`] applies it. That
+//! module also checks the value, and its errors name the flag, the variable or the line that the
+//! value comes from.
 
 use std::ffi::OsString;
 
@@ -14,46 +15,47 @@ use crate::config::{
     Setting,
 };
 
-/// A flag with its variable.
+/// A flag and the environment variable that can replace it.
 struct Flag {
-    /// The name of its field.
+    /// The id of the flag in clap, which is the name of its field in the struct.
     id: &'static str,
-    flag: &'static str,
+    name: &'static str,
     variable: &'static str,
 }
 
-const CONFIG: Flag = Flag { id: "config", flag: "--config", variable: "MEETFS_CONFIG" };
-const SOURCE: Flag = Flag { id: "source", flag: "--source", variable: "MEETFS_SOURCE" };
-const CACHE_DIR: Flag = Flag { id: "cache_dir", flag: "--cache-dir", variable: "MEETFS_CACHE_DIR" };
-const MEMORY: Flag = Flag { id: "memory", flag: "--memory", variable: "MEETFS_CACHE_MEMORY" };
-const DISK: Flag = Flag { id: "disk", flag: "--disk", variable: "MEETFS_CACHE_DISK" };
-const TIMEZONE: Flag = Flag { id: "timezone", flag: "--timezone", variable: "MEETFS_TIMEZONE" };
+const CONFIG: Flag = Flag { id: "config", name: "--config", variable: "MEETFS_CONFIG" };
+const SOURCE: Flag = Flag { id: "source", name: "--source", variable: "MEETFS_SOURCE" };
+const CACHE_DIR: Flag = Flag { id: "cache_dir", name: "--cache-dir", variable: "MEETFS_CACHE_DIR" };
+const MEMORY: Flag = Flag { id: "memory", name: "--memory", variable: "MEETFS_CACHE_MEMORY" };
+const DISK: Flag = Flag { id: "disk", name: "--disk", variable: "MEETFS_CACHE_DISK" };
+const TIMEZONE: Flag = Flag { id: "timezone", name: "--timezone", variable: "MEETFS_TIMEZONE" };
 const READ_DEADLINE: Flag =
-    Flag { id: "read_deadline", flag: "--read-deadline", variable: "MEETFS_READ_DEADLINE" };
+    Flag { id: "read_deadline", name: "--read-deadline", variable: "MEETFS_READ_DEADLINE" };
 const CONNECTIONS: Flag =
-    Flag { id: "connections", flag: "--connections", variable: "MEETFS_CONNECTIONS" };
+    Flag { id: "connections", name: "--connections", variable: "MEETFS_CONNECTIONS" };
 
 impl Flag {
-    /// Returns the value of the flag or of its variable.
+    /// Returns the value of the flag, or of the environment variable if the flag is not given.
     fn setting(&self, matches: &ArgMatches) -> Option<Setting<OsString>> {
         let value = matches.get_one::<OsString>(self.id)?.clone();
         let setting = Setting::new(value, self.origin(matches)?);
         // A unit file or a container clears an inherited variable by setting it to an empty string.
-        let is_cleared = setting.value.is_empty() && matches!(setting.origin, Origin::Variable(_));
-        (!is_cleared).then_some(setting)
+        let is_empty_variable =
+            setting.value.is_empty() && matches!(setting.origin, Origin::Variable(_));
+        (!is_empty_variable).then_some(setting)
     }
 
-    /// Returns `None` if neither the flag nor the variable is set.
+    /// Returns whether the flag or the variable gives the value. `None` if neither is set.
     fn origin(&self, matches: &ArgMatches) -> Option<Origin> {
         match matches.value_source(self.id)? {
-            ValueSource::CommandLine => Some(Origin::Flag(self.flag)),
+            ValueSource::CommandLine => Some(Origin::Flag(self.name)),
             ValueSource::EnvVariable => Some(Origin::Variable(self.variable)),
             _ => None,
         }
     }
 }
 
-/// The clap definition of the flags of [`ConfigArgs`].
+/// Defines the flags of [`ConfigArgs`] for clap.
 #[derive(Args)]
 #[command(next_help_heading = "Configuration")]
 struct ConfigFlags {
@@ -61,14 +63,14 @@ struct ConfigFlags {
     #[arg(long, value_name = "FILE", env = CONFIG.variable, hide_env_values = true)]
     config: Option<OsString>,
 
-    /// Directory of the cache [default: $XDG_CACHE_HOME/meetfs]
+    /// Cache directory [default: $XDG_CACHE_HOME/meetfs]
     ///
-    /// It contains the list of recordings and the downloaded blocks. meetfs creates it with mode
-    /// 0700.
+    /// The directory contains the list of recordings and the downloaded blocks. meetfs creates it
+    /// with mode 0700.
     #[arg(long, value_name = "DIR", env = CACHE_DIR.variable, hide_env_values = true)]
     cache_dir: Option<OsString>,
 
-    /// Limit for all block buffers in memory, at least 8MiB
+    /// Maximum memory for file contents, at least 8MiB
     #[arg(
         long,
         value_name = "SIZE",
@@ -78,10 +80,10 @@ struct ConfigFlags {
     )]
     memory: Option<OsString>,
 
-    /// Limit for blocks on disk, or "off"
+    /// Maximum size of the disk cache, or "off"
     ///
-    /// The limit is never exceeded. 1 GiB of the file system, or a twentieth of a small one, always
-    /// stays free.
+    /// meetfs never exceeds this size. It also leaves 1 GiB of the file system free, or a twentieth
+    /// of a file system smaller than 20 GiB.
     #[arg(
         long,
         value_name = "SIZE",
@@ -91,11 +93,11 @@ struct ConfigFlags {
     )]
     disk: Option<OsString>,
 
-    /// Time zone of directory names, such as Europe/Paris [default: the system's]
+    /// Time zone for directory names, such as Europe/Paris [default: the system's]
     #[arg(long, value_name = "TZ", env = TIMEZONE.variable, hide_env_values = true)]
     timezone: Option<OsString>,
 
-    /// How long a read can take before it fails, from 1s to 10m
+    /// Time after which a read fails, from 1s to 10m
     #[arg(
         long,
         value_name = "TIME",
@@ -105,9 +107,10 @@ struct ConfigFlags {
     )]
     read_deadline: Option<OsString>,
 
-    /// Maximum connections to one host for long transfers, from 1 to 64
+    /// Maximum connections to one server for long transfers, from 1 to 64
     ///
-    /// A single reader uses as many of them as increase its speed. Several readers share them.
+    /// All readers share these connections. A reader opens more of them only while that makes it
+    /// faster.
     #[arg(
         long,
         value_name = "N",
@@ -119,19 +122,19 @@ struct ConfigFlags {
     connections: Option<OsString>,
 }
 
-/// Hides the flags with these ids from the help of a command that they do not affect. The command
-/// still accepts them and checks their values, as it does those of the file.
+/// Hides `argument` from the help if `ids` contains its id. Used for flags that have no effect on a
+/// command. The command still accepts these flags and checks their values.
 pub(super) fn hide(argument: Arg, ids: &[&str]) -> Arg {
     let is_hidden = ids.contains(&argument.get_id().as_str());
     if is_hidden { argument.hide(true) } else { argument }
 }
 
-/// The values of the flags, or of their variables, that override the configuration file.
+/// The values of flags and environment variables that override the configuration file.
 #[derive(Clone, Debug)]
 pub struct ConfigArgs(Overrides);
 
 impl ConfigArgs {
-    /// Returns the overrides, without a selection of sources.
+    /// Returns the overrides. The caller adds the selected sources.
     pub fn overrides(&self) -> Overrides {
         self.0.clone()
     }
@@ -167,13 +170,13 @@ impl FromArgMatches for ConfigArgs {
     }
 }
 
-/// The clap definition of the flag of [`SourceArgs`].
+/// Defines the flag of [`SourceArgs`] for clap.
 #[derive(Args)]
 struct SourceFlag {
-    /// Use only this source; repeat for more [default: all]
+    /// Use only this source; can be repeated [default: all sources]
     ///
-    /// The variable contains names separated by commas. Sources that are not selected are not
-    /// checked, and their secrets are not read.
+    /// In the environment variable, separate several names with commas. Sources that are not
+    /// selected are not checked, and their secrets are not read.
     #[arg(
         long,
         value_name = "NAME",
@@ -184,12 +187,12 @@ struct SourceFlag {
     source: Vec<OsString>,
 }
 
-/// The selected sources. None means all.
+/// The names of the selected sources. An empty list selects all sources.
 #[derive(Clone, Debug)]
 pub struct SourceArgs(Vec<Setting<OsString>>);
 
 impl SourceArgs {
-    pub fn selected(&self) -> Vec<Setting<OsString>> {
+    pub fn names(&self) -> Vec<Setting<OsString>> {
         self.0.clone()
     }
 }
@@ -207,14 +210,14 @@ impl Args for SourceArgs {
 impl FromArgMatches for SourceArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let values = matches.get_many::<OsString>(SOURCE.id).into_iter().flatten().cloned();
-        let selected = match SOURCE.origin(matches) {
+        let names = match SOURCE.origin(matches) {
             Some(origin @ Origin::Variable(_)) => {
-                values.flat_map(|names| split(names, &origin)).collect()
+                values.flat_map(|list| split_at_commas(list, &origin)).collect()
             }
             Some(origin) => values.map(|name| Setting::new(name, origin.clone())).collect(),
             None => Vec::new(),
         };
-        Ok(Self(selected))
+        Ok(Self(names))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -223,19 +226,21 @@ impl FromArgMatches for SourceArgs {
     }
 }
 
-/// Splits the names in a variable at commas. Empty names are dropped, but commas alone select the
-/// empty name, which is an error: no name would select all sources.
-fn split(names: OsString, origin: &Origin) -> Vec<Setting<OsString>> {
-    let Some(text) = names.to_str().map(str::to_owned) else {
-        return vec![Setting::new(names, origin.clone())];
+/// Splits the value of the environment variable at commas and drops empty names.
+///
+/// If the value contains only commas, returns one empty name, which is reported as an error later.
+/// An empty result would select all sources.
+fn split_at_commas(list: OsString, origin: &Origin) -> Vec<Setting<OsString>> {
+    let Some(text) = list.to_str().map(str::to_owned) else {
+        return vec![Setting::new(list, origin.clone())];
     };
     if text.is_empty() {
         return Vec::new();
     }
     let setting = |name: &str| Setting::new(OsString::from(name), origin.clone());
-    let selected: Vec<_> =
+    let names: Vec<_> =
         text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(setting).collect();
-    if selected.is_empty() { vec![setting("")] } else { selected }
+    if names.is_empty() { vec![setting("")] } else { names }
 }
 
 #[cfg(test)]
@@ -247,14 +252,14 @@ mod tests {
     #[test]
     fn source_variable_is_split_at_commas() {
         let names = |text: &str| {
-            let settings = split(text.into(), &VARIABLE);
+            let settings = split_at_commas(text.into(), &VARIABLE);
             settings.into_iter().map(|name| name.value).collect::<Vec<_>>()
         };
         assert_eq!(names("acme, zulu"), ["acme", "zulu"]);
         assert_eq!(names("acme,"), ["acme"]);
         assert_eq!(names(""), [] as [&str; 0]);
-        for nothing in [",", " , "] {
-            assert_eq!(names(nothing), [""], "{nothing}");
+        for only_commas in [",", " , "] {
+            assert_eq!(names(only_commas), [""], "{only_commas}");
         }
     }
 }

@@ -1,17 +1,17 @@
-//! `--demo` excludes the flags that name a configuration or a source.
+//! The check that `--demo` is not combined with `--config` or `--source`.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
-/// Refuses `--demo` with `--config` or `--source`.
+/// A group without flags. Parsing it fails if `--demo` is combined with `--config` or `--source`.
 ///
-/// `conflicts_with` of clap would also refuse their variables, which a user can have set for other
-/// mounts.
+/// clap's `conflicts_with` would also reject their environment variables, which a user can have set
+/// for other mounts.
 #[derive(Clone, Debug)]
-pub(super) struct DemoConflict;
+pub(super) struct DemoConflictCheck;
 
-impl Args for DemoConflict {
+impl Args for DemoConflictCheck {
     fn augment_args(command: Command) -> Command {
         command
     }
@@ -21,11 +21,11 @@ impl Args for DemoConflict {
     }
 }
 
-impl FromArgMatches for DemoConflict {
+impl FromArgMatches for DemoConflictCheck {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         for (id, flag) in [("config", "--config <FILE>"), ("source", "--source <NAME>")] {
-            let is_flag = matches.value_source(id) == Some(ValueSource::CommandLine);
-            if matches.get_flag("demo") && is_flag {
+            let is_flag_given = matches.value_source(id) == Some(ValueSource::CommandLine);
+            if matches.get_flag("demo") && is_flag_given {
                 let mut error = clap::Error::new(ErrorKind::ArgumentConflict);
                 let demo = ContextValue::String("--demo".into());
                 error.insert(ContextKind::InvalidArg, demo);

@@ -1,4 +1,4 @@
-//! `meetfs doctor`
+//! Arguments of `meetfs doctor`.
 
 use clap::Args;
 
@@ -11,11 +11,11 @@ Examples:
   meetfs doctor --config /etc/meetfs/config.toml --source acme
   meetfs doctor --json
 
-Lists the last days of each source and reads one byte of one recording, which takes a few \
-requests. Nothing is mounted or changed.
+Lists the recordings of the last days of each source and reads one byte of one recording. This \
+takes a few requests. Nothing is mounted or changed.
 
-Exits with 0 if no check failed, with 3 if the configuration or a credential failed, and with 1 \
-otherwise.";
+Exits with 0 if no check failed, with 3 if a check of the configuration or of a credential failed, \
+and with 1 if another check failed.";
 
 /// Check configuration, credentials, network, FUSE and cache, and suggest fixes
 #[derive(Args, Clone, Debug)]
@@ -34,6 +34,6 @@ pub struct DoctorArgs {
 
 impl DoctorArgs {
     pub fn overrides(&self) -> Overrides {
-        Overrides { sources: self.sources.selected(), ..self.config.overrides() }
+        Overrides { sources: self.sources.names(), ..self.config.overrides() }
     }
 }

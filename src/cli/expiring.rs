@@ -1,4 +1,4 @@
-//! `meetfs expiring`
+//! Arguments of `meetfs expiring`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,20 +9,21 @@ use jiff::{Span, SpanRelativeTo};
 const AFTER_HELP: &str = "\
 Examples:
   meetfs expiring                                most urgent first
-  meetfs expiring --within 7d --not-in /backup   next 7 days, not saved yet
+  meetfs expiring --within 7d --not-in /backup   next 7 days, not yet saved
   meetfs expiring --not-in /backup --checksum || echo 'save them' | mail ana
 
-A file counts as saved if the directory contains, at any depth, a directory with the name of the \
-meeting and in it a file of the same name and size. With --checksum the bytes must be equal too, \
-so both files are read.
+A file counts as saved if DIR contains, at any depth, a directory with the name of the meeting, \
+and this directory contains a file of the same name and size. With --checksum, the bytes must also \
+be equal, so both files are read.
 
-A file in a recycle bin that allows no downloads cannot be saved. Such files are listed last, and \
-do not count as unsaved.
+A file in a recycle bin that does not allow downloads cannot be saved. Such files are listed last, \
+and do not count as unsaved.
 
-Days are those of the calendar. Times have their offset from UTC. Those of --json are UTC.
+The days that are left are calendar days. Times are shown with their offset from UTC. With --json, \
+times are in UTC.
 
-Exits with 1 if --not-in is given and a file is not saved yet, or if a mount is dead, and with 2 \
-if DIR cannot be read.";
+Exits with 1 if --not-in is given and a file is not saved yet, or if the daemon of a mount has \
+died. Exits with 2 if DIR cannot be read.";
 
 /// List the recordings that the providers will delete, most urgent first
 #[derive(Args, Clone, Debug)]
@@ -32,15 +33,15 @@ pub struct ExpiringArgs {
     #[arg(value_name = "MOUNTPOINT")]
     pub mountpoint: Option<PathBuf>,
 
-    /// List only what is deleted within this time, such as 12h, 7d or 2w
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    /// List only files that are deleted within this time, such as 12h, 7d or 2w
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub within: Option<Duration>,
 
-    /// List only what is not saved in this directory
+    /// List only files that are not saved in this directory
     #[arg(long, value_name = "DIR")]
     pub not_in: Option<PathBuf>,
 
-    /// With --not-in, compare the bytes with SHA-256, not only names and sizes
+    /// With --not-in, compare SHA-256 checksums too, not only names and sizes
     #[arg(long, requires = "not_in")]
     pub checksum: bool,
 
@@ -49,7 +50,7 @@ pub struct ExpiringArgs {
     pub json: bool,
 }
 
-fn duration(text: &str) -> Result<Duration, &'static str> {
+fn parse_duration(text: &str) -> Result<Duration, &'static str> {
     text.parse::<Span>()
         .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()))
         .ok()
@@ -62,14 +63,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_can_be_days_and_weeks() {
-        let hours = |hours: u64| Ok(Duration::from_secs(hours * 3600));
-        assert_eq!(
-            [duration("12h"), duration("7d"), duration("1w"), duration("0s")],
-            [12, 168, 168, 0].map(hours)
-        );
-        for nonsense in ["", "soon", "-1d", "7"] {
-            assert!(duration(nonsense).is_err(), "{nonsense}");
+    fn duration_can_be_in_days_or_weeks() {
+        let hours = |count: u64| Ok(Duration::from_secs(count * 3600));
+        assert_eq!(["12h", "7d", "1w", "0s"].map(parse_duration), [12, 168, 168, 0].map(hours));
+        for invalid in ["", "soon", "-1d", "7"] {
+            assert!(parse_duration(invalid).is_err(), "{invalid}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `meetfs login`
+//! Arguments of `meetfs login`.
 
 use clap::Args;
 
@@ -11,24 +11,27 @@ Examples:
   meetfs login acme --paste         with a browser on another machine
   meetfs login acme --forget        sign out and delete the stored tokens
 
-For a source that has the client_id of an app and no other credential. The redirect URL of the \
-app must be http://127.0.0.1:8976/, or the same with the port of --port. --paste needs the \
-complete URL that the browser was redirected to and not only the code in it, because the URL says \
-which sign-in it belongs to.
+This command is for a source that has the client_id of an app and no other credential. The \
+redirect URL of the app must be http://127.0.0.1:8976/, or the same URL with the port that you \
+pass with --port.
+
+With --paste, the command prints the URL to open and then reads the redirect URL from standard \
+input. Paste the complete URL that the browser was redirected to, not only the code in it: the \
+rest of the URL identifies the sign-in.
 
 The tokens are stored in $XDG_STATE_HOME/meetfs/sign-in, readable only by you. Every mount renews \
 them. A running mount uses a new sign-in automatically.
 
-Exits with 3 if the permission was refused or the source needs no login.";
+Exits with 3 if permission was refused or if the source needs no login.";
 
-/// Flags of [`ConfigArgs`] that do not affect this command.
-const HIDDEN: [&str; 6] =
+/// Ids of the flags in [`ConfigArgs`] that have no effect on this command.
+const HIDDEN_FLAGS: [&str; 6] =
     ["cache_dir", "memory", "disk", "timezone", "read_deadline", "connections"];
 
 /// Sign in to a source in a browser
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
-#[command(mut_args(|argument| hide(argument, &HIDDEN)))]
+#[command(mut_args(|argument| hide(argument, &HIDDEN_FLAGS)))]
 pub struct LoginArgs {
     /// Name of the source
     #[arg(value_name = "SOURCE")]
@@ -37,7 +40,7 @@ pub struct LoginArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
 
-    /// Local port of the redirect URL
+    /// Port of the redirect URL on this machine
     #[arg(
         long,
         value_name = "PORT",
@@ -46,7 +49,7 @@ pub struct LoginArgs {
     )]
     pub port: u16,
 
-    /// Read the URL that the browser was redirected to from standard input
+    /// Paste the redirect URL of a browser on another machine
     #[arg(long)]
     pub paste: bool,
 

@@ -1,12 +1,12 @@
-//! The command line: one file for each command, no logic.
+//! The definition of the command line. Each command has one file. The files contain no logic.
 //!
-//! Input: the arguments of the process, and the `MEETFS_…` variables that stand in for flags.
-//! Output: typed structs. The doc comments of their fields are the help.
+//! Input: the arguments of the process, and the `MEETFS_…` environment variables, which can replace
+//! flags. Output: typed structs. clap shows the doc comments of their fields as help.
 //!
-//! Only values of the command line alone are checked here (`-o`, log levels). Values that the
-//! configuration file can also have are passed on as given, with their origin, for
-//! [`crate::config`] to check. Secrets have no flag: other users can read the arguments of a
-//! process.
+//! This module checks the values that only the command line can have, such as `-o` and log levels.
+//! It does not check a value that the configuration file can also have: [`crate::config`] gets the
+//! value with its origin and checks it. There is no flag for a secret, because other users can read
+//! the arguments of a process.
 //!
 //! This module must not know what the commands do. On wrong usage, clap prints the error and exits
 //! with 2.

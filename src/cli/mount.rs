@@ -1,11 +1,11 @@
-//! `meetfs mount`
+//! Arguments of `meetfs mount`.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use super::config_args::{ConfigArgs, SourceArgs};
-use super::demo_conflict::DemoConflict;
+use super::demo_conflict::DemoConflictCheck;
 use super::mount_options::{MountOptions, MountOptionsError};
 use super::usage_error::UsageError;
 use crate::config::Overrides;
@@ -22,13 +22,13 @@ A flag overrides its environment variable, and a variable overrides the configur
 
 /// Mount the recordings of the configured sources
 ///
-/// Returns when the directories can be listed. A background process then serves the mount.
+/// Returns as soon as the directories can be listed. A background process then serves the mount.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct MountArgs {
     // This field must be the first: the fields after it remove their values from clap's matches.
     #[command(flatten)]
-    _demo_conflict: DemoConflict,
+    _demo_conflict_check: DemoConflictCheck,
 
     #[command(flatten)]
     pub config: ConfigArgs,
@@ -39,7 +39,8 @@ pub struct MountArgs {
     /// Mount options separated by commas, as in fstab
     ///
     /// allow_other gives other users access. default_permissions makes the kernel check permission
-    /// bits. Other options of fstab and mount(8) are accepted and have no effect, except rw.
+    /// bits. Common options of fstab, such as ro and nofail, are accepted but have no effect. rw is
+    /// rejected.
     #[arg(short = 'o', value_name = "OPTS", value_parser = mount_options)]
     pub options: Vec<MountOptions>,
 
@@ -55,23 +56,24 @@ pub struct MountArgs {
 
     /// Disable FUSE passthrough and verify checksums on every read
     ///
-    /// By default, the kernel reads a file that is completely in the disk cache without meetfs.
-    /// meetfs verifies its checksums when the file is opened.
+    /// By default, the kernel reads a file that is completely in the disk cache directly from
+    /// there. meetfs then verifies the checksums only when the file is opened.
     #[arg(long)]
     pub no_passthrough: bool,
 
     /// Append the log to this file [default: a file in $XDG_STATE_HOME/meetfs]
     ///
-    /// A new file is readable only by its owner. The default applies to background mounts.
+    /// meetfs creates the file with mode 0600. With --foreground, there is no default file: the log
+    /// goes to standard error.
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
 
-    /// How much to log
+    /// Level of detail of the log
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t)]
     pub log_level: LogLevel,
 
-    /// Prints `ready` when the mount is ready and continues in the background. `meetfs mount` runs
-    /// itself with this flag.
+    /// Prints `ready` when the mount is ready and then continues in the background. `meetfs mount`
+    /// starts a copy of itself with this flag.
     #[arg(long, hide = true)]
     pub report_readiness: bool,
 
@@ -82,10 +84,10 @@ pub struct MountArgs {
 
 impl MountArgs {
     pub fn overrides(&self) -> Overrides {
-        Overrides { sources: self.sources.selected(), ..self.config.overrides() }
+        Overrides { sources: self.sources.names(), ..self.config.overrides() }
     }
 
-    /// Returns the options of every `-o`.
+    /// Returns the combined options of all `-o` flags.
     pub fn mount_options(&self) -> MountOptions {
         self.options.iter().copied().fold(MountOptions::default(), MountOptions::merge)
     }
@@ -95,14 +97,14 @@ fn mount_options(list: &str) -> Result<MountOptions, UsageError<MountOptionsErro
     MountOptions::parse(list).map_err(UsageError)
 }
 
-/// How much is logged.
+/// Level of detail of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
     /// Failures
     Error,
     /// Failures that were recovered from
     Warn,
-    /// What the mount does
+    /// Normal operation, such as each refresh
     #[default]
     Info,
     /// Details for developers, such as each retry
@@ -117,7 +119,7 @@ mod tests {
     use crate::cli::{Cli, Command};
     use crate::config::{Origin, Setting};
 
-    fn mount(arguments: &[&str]) -> MountArgs {
+    fn parse_mount(arguments: &[&str]) -> MountArgs {
         let cli = Cli::try_parse_from(["meetfs", "mount"].iter().chain(arguments)).unwrap();
         let Command::Mount(mount) = cli.command else { panic!("not a mount") };
         *mount
@@ -125,7 +127,7 @@ mod tests {
 
     #[test]
     fn every_configuration_flag_is_an_override() {
-        let overrides = mount(&[
+        let overrides = parse_mount(&[
             "--config",
             "c.toml",
             "--source",
@@ -160,7 +162,8 @@ mod tests {
 
     #[test]
     fn options_of_several_flags_are_merged() {
-        let mount = mount(&["-o", "ro,allow_other", "-o", "default_permissions", "-f", "/mnt"]);
+        let mount =
+            parse_mount(&["-o", "ro,allow_other", "-o", "default_permissions", "-f", "/mnt"]);
         assert_eq!(
             mount.mount_options(),
             MountOptions { allow_other: true, default_permissions: true }
@@ -170,7 +173,7 @@ mod tests {
 
     #[test]
     fn defaults_of_flags_are_not_overrides() {
-        let mount = mount(&["/mnt"]);
+        let mount = parse_mount(&["/mnt"]);
         assert_eq!(mount.mount_options(), MountOptions::default());
         assert_eq!(mount.log_level, LogLevel::Info);
         assert!(!mount.demo && !mount.foreground);
@@ -179,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn error_of_an_option_has_its_hint() {
+    fn invalid_mount_option_error_includes_the_hint() {
         let arguments = ["meetfs", "mount", "-o", "alow_other", "/mnt"];
         let error = Cli::try_parse_from(arguments).unwrap_err().to_string();
         assert!(error.contains("unknown option `alow_other`\nhint: Did you mean"), "{error}");

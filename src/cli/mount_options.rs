@@ -1,20 +1,20 @@
-//! The comma-separated list of `-o`, in the syntax of mount(8) and fstab(5).
+//! The comma-separated mount options of `-o`, in the syntax of mount(8) and fstab(5).
 
 use std::borrow::Cow;
 
 use crate::config::suggestion::nearest;
 use crate::model::{Diagnostic, ErrorKind};
 
-/// The options of `-o` that have an effect.
+/// The mount options that have an effect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MountOptions {
-    /// Users other than the mounting one have access.
+    /// Whether users other than the one who mounts have access.
     pub allow_other: bool,
-    /// The kernel checks permission bits.
+    /// Whether the kernel checks permission bits.
     pub default_permissions: bool,
 }
 
-/// The reason why a list of options cannot be used.
+/// The reason why a list of mount options is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MountOptionsError {
     #[error("meetfs is read-only")]
@@ -22,7 +22,7 @@ pub enum MountOptionsError {
     #[error("unknown option `{option}`")]
     Unknown {
         option: String,
-        /// The most similar option.
+        /// The accepted option that is most similar to `option`.
         nearest: Option<&'static str>,
     },
 }
@@ -39,25 +39,29 @@ impl Diagnostic for MountOptionsError {
                 format!("Did you mean `{nearest}`?").into()
             }
             Self::Unknown { nearest: None, .. } => format!(
-                "`{ALLOW_OTHER}` and `{DEFAULT_PERMISSIONS}` have an effect. Options that fstab \
-                 has for every mount are accepted."
+                "The options are `{ALLOW_OTHER}` and `{DEFAULT_PERMISSIONS}`. Common options of \
+                 fstab, such as `nofail`, are accepted but have no effect."
             )
             .into(),
         })
     }
 }
 
-/// Options without an effect. Some describe every mount of meetfs (read-only, without devices,
-/// set-user-id bits or access times). The others are for fstab, mount(8) and systemd, which pass
-/// them on.
-const IGNORED: [&str; 13] = [
+/// Options that are accepted but have no effect. Some of them apply to every meetfs mount anyway
+/// (read-only; no devices, set-user-id bits or access times). The others are meant for programs
+/// that read fstab, such as mount(8) and systemd, and that pass them on to meetfs.
+const IGNORED_OPTIONS: [&str; 13] = [
     "ro", "nosuid", "nodev", "noexec", "noatime", "defaults", "auto", "noauto", "_netdev",
     "nofail", "user", "users", "nouser",
 ];
 
-/// Returns the option of this name, whether or not it has an effect.
-pub(super) fn known_option(name: &str) -> Option<&'static str> {
-    IGNORED.into_iter().chain([ALLOW_OTHER, DEFAULT_PERMISSIONS]).find(|option| *option == name)
+/// Returns the option with this name if it is accepted, even if it has no effect.
+pub(super) fn accepted_option(name: &str) -> Option<&'static str> {
+    accepted_options().find(|option| *option == name)
+}
+
+fn accepted_options() -> impl Iterator<Item = &'static str> {
+    IGNORED_OPTIONS.into_iter().chain([ALLOW_OTHER, DEFAULT_PERMISSIONS])
 }
 
 const ALLOW_OTHER: &str = "allow_other";
@@ -67,7 +71,7 @@ impl MountOptions {
     /// Parses a comma-separated list. Empty items are skipped, as mount(8) does.
     ///
     /// # Errors
-    /// The first option that is not available.
+    /// Returns an error for the first option that is not accepted.
     pub fn parse(list: &str) -> Result<Self, MountOptionsError> {
         let mut options = Self::default();
         for option in list.split(',').map(str::trim).filter(|option| !option.is_empty()) {
@@ -77,10 +81,9 @@ impl MountOptions {
                 "rw" => return Err(MountOptionsError::ReadWrite),
                 // Comments for other programs: systemd.mount(5), mount(8).
                 _ if option.starts_with("x-") => {}
-                _ if IGNORED.contains(&option) => {}
+                _ if IGNORED_OPTIONS.contains(&option) => {}
                 _ => {
-                    let known = IGNORED.into_iter().chain([ALLOW_OTHER, DEFAULT_PERMISSIONS]);
-                    let nearest = nearest(option, known);
+                    let nearest = nearest(option, accepted_options());
                     return Err(MountOptionsError::Unknown { option: option.to_owned(), nearest });
                 }
             }
@@ -88,7 +91,7 @@ impl MountOptions {
         Ok(options)
     }
 
-    /// Combines two lists.
+    /// Returns the options that are set in `self`, in `other` or in both.
     pub fn merge(self, other: Self) -> Self {
         Self {
             allow_other: self.allow_other || other.allow_other,
@@ -102,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_of_fstab_have_no_effect() {
+    fn common_fstab_options_have_no_effect() {
         let list = "ro,nosuid,nodev,noexec,noatime,defaults,auto,noauto,_netdev,nofail,user,\
                     x-systemd.automount,,";
         assert_eq!(MountOptions::parse(list), Ok(MountOptions::default()));
@@ -110,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn options_with_effect_are_found_among_others() {
+    fn effective_options_are_found_among_ignored_ones() {
         let options = MountOptions { allow_other: true, default_permissions: true };
         assert_eq!(MountOptions::parse("ro, allow_other ,nofail,default_permissions"), Ok(options));
     }
@@ -128,6 +131,6 @@ mod tests {
         assert_eq!(error.hint().unwrap(), "Did you mean `allow_other`?");
         let error = MountOptions::parse("zzzzzz=1").unwrap_err();
         assert_eq!(error.to_string(), "unknown option `zzzzzz=1`");
-        assert!(error.hint().unwrap().starts_with("`allow_other` and"));
+        assert!(error.hint().unwrap().starts_with("The options are `allow_other` and"));
     }
 }

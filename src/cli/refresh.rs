@@ -1,4 +1,4 @@
-//! `meetfs refresh`
+//! Arguments of `meetfs refresh`.
 
 use std::path::PathBuf;
 

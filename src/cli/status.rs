@@ -1,4 +1,4 @@
-//! `meetfs status`
+//! Arguments of `meetfs status`.
 
 use std::path::PathBuf;
 
@@ -10,13 +10,13 @@ Examples:
   meetfs status ~/meetings
   meetfs status --json | jq '.[].sources[] | select(.error)'
 
-Shows for each source how many recordings it has, when it was listed and will be listed again, \
-and its errors. Times have their offset from UTC. Those of --json are UTC.
+Shows for each source the number of its recordings, the time of the last and of the next refresh, \
+and its errors. Times are shown with their offset from UTC. With --json, times are in UTC.
 
-A mount whose daemon has died is shown as DEAD. In JSON, its field \"dead\" says what to do. The \
-field is null for a mount that works.
+A mount whose daemon has died is shown as DEAD. In JSON, its field \"dead\" contains a suggested \
+fix. The field is null for a mount that works.
 
-Exits with 0 if every daemon answered, and with 1 if one is dead.";
+Exits with 0 if every daemon answered, and with 1 if a daemon has died.";
 
 /// Show sources, errors and the time of the next retry
 #[derive(Args, Clone, Debug)]

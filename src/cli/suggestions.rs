@@ -1,46 +1,49 @@
-//! Suggestions for a mistyped flag.
+//! Suggestions for a mistyped flag, in place of those by clap.
 //!
-//! clap compares the mistyped flag with every flag, including hidden ones, and does not know mount
-//! options.
+//! clap also suggests hidden flags, and never suggests a mount option.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
-use super::mount_options::known_option;
+use super::mount_options::accepted_option;
 use crate::config::suggestion::nearest;
 
-/// Replaces a suggestion of a hidden flag by the nearest visible one, and suggests `-o` for a mount
-/// option that is written as a flag. `program` has the subcommand that the arguments begin with.
-pub(super) fn improve(mut error: clap::Error, program: &Command, subcommand: &str) -> clap::Error {
+/// Corrects the suggestion in `error`: instead of a hidden flag, suggests the nearest visible flag.
+/// For a mount option that is written as a flag, suggests `-o`. `subcommand` is the name of a
+/// subcommand of `program`.
+pub(super) fn improve_suggestion(
+    mut error: clap::Error,
+    program: &Command,
+    subcommand: &str,
+) -> clap::Error {
     if error.kind() != ErrorKind::UnknownArgument {
         return error;
     }
     let Some(command) = program.find_subcommand(subcommand) else { return error };
-    let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidArg) else {
+    let Some(ContextValue::String(invalid)) = error.get(ContextKind::InvalidArg) else {
         return error;
     };
-    let word = given.trim_start_matches('-').split('=').next().unwrap_or_default().to_owned();
-    let suggested = match error.get(ContextKind::SuggestedArg) {
-        Some(ContextValue::String(suggested)) => suggested.trim_start_matches('-').to_owned(),
+    let name = invalid.trim_start_matches('-').split('=').next().unwrap_or_default().to_owned();
+    let suggested_name = match error.get(ContextKind::SuggestedArg) {
+        Some(ContextValue::String(flag)) => flag.trim_start_matches('-').to_owned(),
         _ => String::new(),
     };
     let is_visible = |argument: &&Arg| !argument.is_hide_set();
-    if command
-        .get_arguments()
-        .any(|argument| argument.get_long() == Some(suggested.as_str()) && argument.is_hide_set())
-    {
+    if command.get_arguments().any(|argument| {
+        argument.get_long() == Some(suggested_name.as_str()) && argument.is_hide_set()
+    }) {
         error.remove(ContextKind::SuggestedArg);
-        let visible = command.get_arguments().filter(is_visible).filter_map(Arg::get_long);
-        if let Some(nearest) = nearest(&word, visible) {
+        let visible_names = command.get_arguments().filter(is_visible).filter_map(Arg::get_long);
+        if let Some(nearest) = nearest(&name, visible_names) {
             let flag = ContextValue::String(format!("--{nearest}"));
             error.insert(ContextKind::SuggestedArg, flag);
         }
     }
     if subcommand == "mount"
-        && let Some(option) = known_option(&word.replace('-', "_"))
+        && let Some(option) = accepted_option(&name.replace('-', "_"))
     {
         error.remove(ContextKind::SuggestedArg);
-        let tip = format!("mount options follow `-o`, as in `-o {option}`");
+        let tip = format!("write mount options after `-o`, as in `-o {option}`");
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     }
     error
@@ -56,11 +59,11 @@ mod tests {
     fn message(arguments: &[&str]) -> String {
         let error = Cli::try_parse_from(["meetfs"].iter().chain(arguments)).unwrap_err();
         assert_eq!(error.exit_code(), 2);
-        improve(error, &Cli::command(), arguments[0]).to_string()
+        improve_suggestion(error, &Cli::command(), arguments[0]).to_string()
     }
 
     #[test]
-    fn mount_option_as_flag_suggests_the_option() {
+    fn mount_option_as_flag_suggests_dash_o() {
         for (flag, option) in [
             ("--ro", "-o ro"),
             ("--allow-other", "-o allow_other"),

@@ -1,4 +1,4 @@
-//! `meetfs unmount`
+//! Arguments of `meetfs unmount`.
 
 use std::path::PathBuf;
 
@@ -8,9 +8,9 @@ const AFTER_HELP: &str = "\
 Examples:
   meetfs unmount ~/meetings
 
-If the mount is busy, names the processes that use it and exits with 4. The unmount is not forced.";
+If the mount is busy, prints the processes that use it and exits with 4. It is not unmounted.";
 
-/// Unmount
+/// Unmount a meetfs file system
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct UnmountArgs {

@@ -1,11 +1,11 @@
-//! An error of an argument as clap prints it.
+//! Errors of arguments, in the form in which clap prints them.
 
 use std::fmt;
 
 use crate::model::Diagnostic;
 
-/// An error of a value parser. Its Display has the hint on a line of its own, because clap prints
-/// only the Display.
+/// An error of a value parser. Its `Display` includes the hint on a separate line, because clap
+/// prints only the `Display`.
 #[derive(Debug)]
 pub(super) struct UsageError<E>(pub(super) E);
 

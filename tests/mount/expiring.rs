@@ -123,7 +123,7 @@ fn checksum_requires_a_backup_directory() {
     let help = lines(&output);
     let line =
         help.iter().find(|line| line.trim_start().starts_with("--checksum")).expect("a line");
-    assert!(line.contains("With --not-in, compare the bytes"), "{line}");
+    assert!(line.contains("With --not-in, compare SHA-256 checksums"), "{line}");
 }
 
 #[test]
