@@ -91,7 +91,7 @@ pub(crate) fn assert_no_credential_in_facts(facts: &Map<String, Value>) {
 pub(crate) fn assert_round_trip(kept: Option<&[u8]>) {
     if let Some(kept) = kept {
         assert_eq!(
-            sign_in::reread(kept).as_deref(),
+            sign_in::round_trip(kept).as_deref(),
             Some(kept),
             "{}",
             String::from_utf8_lossy(kept)

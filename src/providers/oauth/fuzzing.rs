@@ -1,4 +1,4 @@
-//! Functions for the fuzz targets: the file of a sign-in, the effect of a grant on it, and an
+//! Entry points for the fuzz targets: parsing a sign-in file, storing a grant, and creating an
 //! authorization request.
 
 use jiff::Timestamp;
@@ -9,16 +9,18 @@ use url::Url;
 use super::sign_in_store::SignIn;
 use super::{AuthorizationRequest, TokenGrant};
 
-/// Parses the file of a sign-in and returns the bytes that would be written for it. Returns `None`
-/// if the file is damaged.
-pub fn reread(bytes: &[u8]) -> Option<Vec<u8>> {
-    SignIn::from_file(bytes)?.to_file().ok().map(|text| text.to_vec())
+/// Parses a sign-in file and serializes it again. Returns `None` if the file is damaged.
+pub fn round_trip(bytes: &[u8]) -> Option<Vec<u8>> {
+    SignIn::parse(bytes)?.serialize_to_json().ok().map(|text| text.to_vec())
 }
 
-/// Returns the bytes of the file in which `grant` is stored. Returns `None` if it has no refresh
-/// token.
-pub(crate) fn stored(grant: &TokenGrant) -> Option<Vec<u8>> {
-    SignIn::from_grant(None, grant, Timestamp::UNIX_EPOCH)?.to_file().ok().map(|text| text.to_vec())
+/// Returns the content of the sign-in file that stores `grant`. Returns `None` if the grant has no
+/// refresh token.
+pub(crate) fn file_content_for(grant: &TokenGrant) -> Option<Vec<u8>> {
+    SignIn::from_grant(None, grant, Timestamp::UNIX_EPOCH)?
+        .serialize_to_json()
+        .ok()
+        .map(|text| text.to_vec())
 }
 
 /// Returns an authorization request with the given `state`.

@@ -8,7 +8,7 @@
 //! A refresh token may work only once: Zoom replaces it at each renewal. This leads to three rules:
 //!
 //! 1. A new refresh token is stored before the access token that came with it is used.
-//! 2. Two renewals never run at the same time, in one process or in several.
+//! 2. Two renewals never run at the same time, even in different processes.
 //! 3. Disk space for the new token is reserved before a renewal starts.
 //!
 //! Lock order: the renewal lock of a source in this process, then the lock file of its sign-in. If

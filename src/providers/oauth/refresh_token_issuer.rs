@@ -1,4 +1,4 @@
-//! Issues access tokens with a refresh token.
+//! Issues access tokens in exchange for a refresh token.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,15 +31,15 @@ struct Renewal {
     service: Box<dyn TokenService>,
     store: Option<SignInStore>,
     /// The configured refresh token. If there is one, no sign-in is needed.
-    seed: Option<SecretString>,
-    /// The newest sign-in if it could not be stored. It must be kept until the process ends.
+    configured_token: Option<SecretString>,
+    /// The newest sign-in, if it could not be stored. It must be kept until the process ends.
     unstored: Mutex<Option<SignIn>>,
-    /// Held during a renewal, which continues even if its caller times out. Locked before the lock
-    /// file.
-    renewing: tokio::sync::Mutex<()>,
+    /// Locked during a renewal, even after its caller has timed out. Always locked before the lock
+    /// file of the sign-in.
+    renewal_lock: tokio::sync::Mutex<()>,
     /// Whether the process is shutting down. A renewal that starts now could be killed before the
     /// new token is stored.
-    is_ending: AtomicBool,
+    is_shutting_down: AtomicBool,
 }
 
 impl RefreshTokenIssuer {
@@ -57,10 +57,10 @@ impl RefreshTokenIssuer {
     pub(crate) fn for_refresh_token(
         source: SourceName,
         service: impl TokenService + 'static,
-        seed: SecretString,
+        configured_token: SecretString,
         file: SignInFile,
     ) -> Self {
-        Self(Arc::new(Renewal::new(source, service, file, Some(seed))))
+        Self(Arc::new(Renewal::new(source, service, file, Some(configured_token))))
     }
 }
 
@@ -69,58 +69,59 @@ impl Renewal {
         source: SourceName,
         service: impl TokenService + 'static,
         file: SignInFile,
-        seed: Option<SecretString>,
+        configured_token: Option<SecretString>,
     ) -> Self {
         Self {
             source,
             service: Box::new(service),
             store: SignInStore::at(file),
-            seed,
+            configured_token,
             unstored: Mutex::default(),
-            renewing: Default::default(),
-            is_ending: AtomicBool::new(false),
+            renewal_lock: Default::default(),
+            is_shutting_down: AtomicBool::new(false),
         }
     }
 
-    /// Returns the newest sign-in: the one that could not be stored; otherwise, the stored one;
-    /// otherwise, one with the configured refresh token.
-    fn newest(&self) -> Result<SignIn, StoreError> {
+    /// Returns the newest sign-in: the unstored one if there is one, else the stored one, else a
+    /// new one with the configured refresh token.
+    fn newest_sign_in(&self) -> Result<SignIn, StoreError> {
         if let Some(unstored) = self.unstored.lock().clone() {
             return Ok(unstored);
         }
         let stored = self.store.as_ref().map_or(Err(StoreError::Missing), SignInStore::read);
-        let Some(seed) = &self.seed else { return stored };
-        let fingerprint = Some(Fingerprint::of(seed));
+        let Some(configured_token) = &self.configured_token else { return stored };
+        let fingerprint = Some(Fingerprint::of(configured_token));
         match stored {
-            Ok(stored) if stored.seed == fingerprint => Ok(stored),
-            // The stored sign-in is of another configured token, or there is none.
+            Ok(stored) if stored.configured_token == fingerprint => Ok(stored),
+            // The stored sign-in was created with another configured token, or no sign-in is
+            // stored.
             _ => Ok(SignIn {
-                refresh: seed.clone(),
+                refresh: configured_token.clone(),
                 access: None,
                 scopes: None,
                 api_url: None,
-                seed: fingerprint,
+                configured_token: fingerprint,
             }),
         }
     }
 
     fn store_error(&self, error: StoreError) -> ProviderError {
         let source = &self.source;
-        let sign_in_again = format!("Run `meetfs login {source}`.");
+        let login_hint = format!("Run `meetfs login {source}`.");
         match &error {
             StoreError::Missing => {
                 ProviderError::credential(format!("no sign-in is stored for {source}"))
-                    .with_hint(sign_in_again)
+                    .with_hint(login_hint)
             }
             StoreError::Damaged(_) => {
                 ProviderError::credential(format!("the sign-in of {source} cannot be read"))
-                    .with_hint(sign_in_again)
+                    .with_hint(login_hint)
                     .with_source(error)
             }
             StoreError::Exposed { .. } => {
-                let private = error.hint().unwrap_or_default();
+                let privacy_hint = error.hint().unwrap_or_default();
                 ProviderError::credential(format!("cannot use the sign-in of {source}"))
-                    .with_hint(format!("{private} {sign_in_again}"))
+                    .with_hint(format!("{privacy_hint} {login_hint}"))
                     .with_source(error)
             }
             StoreError::File { .. } | StoreError::Busy => {
@@ -138,15 +139,17 @@ impl Renewal {
     ) -> Result<Token, ProviderError> {
         let requested_at = (Instant::now(), Timestamp::now());
         let grant = self.service.exchange(Exchange::Refresh(&current.refresh), priority).await?;
-        let is_same = grant
+        let keeps_refresh_token = grant
             .refresh
             .as_ref()
             .is_none_or(|new| new.expose_secret() == current.refresh.expose_secret());
         let renewed = SignIn::from_grant(Some(current), &grant, requested_at.1);
-        // A configured token that stays valid needs no copy.
-        if let Some(renewed) = renewed.filter(|_| !(is_same && self.seed.is_some())) {
-            let stored = reserved.map(|reserved| reserved.replace(&renewed));
-            *self.unstored.lock() = match stored {
+        // A configured refresh token that stays valid is not stored.
+        if let Some(renewed) =
+            renewed.filter(|_| !(keeps_refresh_token && self.configured_token.is_some()))
+        {
+            let result = reserved.map(|reserved| reserved.replace(&renewed));
+            *self.unstored.lock() = match result {
                 Some(Ok(())) => None,
                 Some(Err(error)) => {
                     tracing::error!(
@@ -187,10 +190,10 @@ impl Renewal {
         refused: Option<&SecretString>,
         priority: Priority,
     ) -> Result<Token, ProviderError> {
-        let _renewing = self.renewing.lock().await;
-        // Reads the sign-in before it creates the lock file: without a sign-in, no directory must
+        let _guard = self.renewal_lock.lock().await;
+        // Read the sign-in before the lock creates its file: without a sign-in, no directory may
         // be created.
-        let newest = self.newest().map_err(|error| self.store_error(error))?;
+        let newest = self.newest_sign_in().map_err(|error| self.store_error(error))?;
         if let Some(token) = self.stored_token(&newest, refused) {
             return Ok(token);
         }
@@ -198,27 +201,29 @@ impl Renewal {
             Some(store) => Some(store.lock().await),
             None => None,
         };
-        let is_configured = self.seed.is_some();
+        let has_configured_token = self.configured_token.is_some();
         let lock: Option<StoreLock> = match lock {
             Some(Ok(lock)) => Some(lock),
-            // A configured token can be renewed without a store.
-            Some(Err(StoreError::File { .. } | StoreError::Exposed { .. })) if is_configured => {
+            // A configured token can be exchanged even if the result cannot be stored.
+            Some(Err(StoreError::File { .. } | StoreError::Exposed { .. }))
+                if has_configured_token =>
+            {
                 None
             }
             Some(Err(error)) => return Err(self.store_error(error)),
             None => None,
         };
         // Another process may have renewed the sign-in while this one waited for the lock.
-        let newest = self.newest().map_err(|error| self.store_error(error))?;
+        let newest = self.newest_sign_in().map_err(|error| self.store_error(error))?;
         if let Some(token) = self.stored_token(&newest, refused) {
             return Ok(token);
         }
-        if self.is_ending.load(Ordering::Acquire) {
+        if self.is_shutting_down.load(Ordering::Acquire) {
             return Err(ProviderError::unavailable("meetfs is shutting down"));
         }
         let reserved = match lock.as_ref().map(StoreLock::reserve).transpose() {
             Ok(reserved) => reserved,
-            Err(_) if is_configured => None,
+            Err(_) if has_configured_token => None,
             Err(error) => return Err(self.store_error(error)),
         };
         self.renew(&newest, reserved, priority).await
@@ -248,7 +253,7 @@ impl TokenIssuer for RefreshTokenIssuer {
 
     async fn finish(&self) {
         // Waits for a renewal that holds the lock. A later renewal sees the flag.
-        self.0.is_ending.store(true, Ordering::Release);
-        drop(self.0.renewing.lock().await);
+        self.0.is_shutting_down.store(true, Ordering::Release);
+        drop(self.0.renewal_lock.lock().await);
     }
 }

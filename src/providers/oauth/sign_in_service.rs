@@ -1,4 +1,5 @@
-//! Signs in: creates the URL for the browser and exchanges the code that the redirect contains.
+//! Signs a user in: creates the URL for the browser, and exchanges the code from the redirect for
+//! tokens.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -14,14 +15,14 @@ use crate::http::Priority;
 use crate::model::{Diagnostic, ErrorKind, SourceName};
 use crate::providers::ProviderError;
 
-/// Signs in to one source and out of it.
+/// Signs a user in to one source and out of it.
 pub struct SignInService {
     pub(crate) source: SourceName,
     pub(crate) service: Box<dyn TokenService>,
     pub(crate) client_id: String,
     /// The URL of the authorization page.
     pub(crate) authorize_url: Url,
-    /// The requested scopes. Empty if the settings of the app determine them.
+    /// The requested scopes. The list is empty if the settings of the app determine the scopes.
     pub(crate) scopes: Vec<&'static str>,
     pub(crate) store: SignInStore,
 }
@@ -50,7 +51,7 @@ impl std::fmt::Debug for AuthorizationRequest {
 }
 
 impl AuthorizationRequest {
-    /// Whether a redirect with this `state` answers this request and not another one.
+    /// Whether a redirect with this `state` is the answer to this request.
     pub fn has_state(&self, state: &str) -> bool {
         self.state.secret() == state
     }
@@ -59,17 +60,17 @@ impl AuthorizationRequest {
 /// The error of a sign-in.
 #[derive(Debug, thiserror::Error)]
 pub enum SignInError {
-    /// The provider refused it or could not be reached.
+    /// The provider refused the sign-in or could not be reached.
     #[error(transparent)]
     Provider(#[from] ProviderError),
-    /// A configured URL is not usable.
+    /// A configured URL is not valid.
     #[error("the URL `{0}` cannot be used to sign in")]
     Url(String),
     /// The sign-in cannot be stored.
     #[error("cannot store the sign-in")]
     Store(#[source] StoreError),
-    /// The reply contains no refresh token.
-    #[error("the service returned no refresh token, so the sign-in would expire within the hour")]
+    /// The reply of the token service contains no refresh token.
+    #[error("the service returned no refresh token, so the sign-in would expire within an hour")]
     NoRefreshToken,
 }
 
@@ -93,7 +94,8 @@ impl Diagnostic for SignInError {
             Self::Provider(error) => error.hint(),
             Self::Url(_) => Some("Check oauth_url.".into()),
             Self::Store(error) => {
-                let directory_hint = "Set XDG_STATE_HOME to store it in another directory.";
+                let directory_hint =
+                    "To store the sign-in in another directory, set XDG_STATE_HOME.";
                 Some(match error.hint() {
                     Some(hint) => format!("{hint} {directory_hint}").into(),
                     None => directory_hint.into(),
@@ -108,23 +110,25 @@ impl SignInService {
     /// Checks that a sign-in can be stored, before the user gives permission in the browser.
     ///
     /// # Errors
-    /// [`SignInError::Store`].
+    /// Returns [`SignInError::Store`] if the sign-in cannot be stored.
     pub async fn prepare(&self) -> Result<(), SignInError> {
         Ok(self.store.lock().await?.reserve().map(drop)?)
     }
 
-    /// Returns a request for permission. The browser is redirected to `redirect` with the answer.
+    /// Creates a request for permission. After the user has answered, the provider redirects the
+    /// browser to `redirect`.
     ///
     /// # Errors
-    /// [`SignInError::Url`].
+    /// Returns [`SignInError::Url`] if the authorization URL or `redirect` is not valid.
     pub fn authorization_request(
         &self,
         redirect: &str,
     ) -> Result<AuthorizationRequest, SignInError> {
-        let unusable = |url: &str| SignInError::Url(url.to_owned());
+        let url_error = |url: &str| SignInError::Url(url.to_owned());
         let authorize_url = AuthUrl::new(self.authorize_url.to_string())
-            .map_err(|_| unusable(self.authorize_url.as_str()))?;
-        let redirect_url = RedirectUrl::new(redirect.to_owned()).map_err(|_| unusable(redirect))?;
+            .map_err(|_| url_error(self.authorize_url.as_str()))?;
+        let redirect_url =
+            RedirectUrl::new(redirect.to_owned()).map_err(|_| url_error(redirect))?;
         let client = oauth2::basic::BasicClient::new(ClientId::new(self.client_id.clone()))
             .set_auth_uri(authorize_url)
             .set_redirect_uri(redirect_url);
@@ -148,7 +152,7 @@ impl SignInService {
         request: AuthorizationRequest,
         code: SecretString,
     ) -> Result<Option<String>, SignInError> {
-        // The space is reserved before the exchange, because a code works only once.
+        // A code works only once, so the space is reserved before the exchange.
         let lock = self.store.lock().await?;
         let reserved = lock.reserve()?;
         let issued_at = Timestamp::now();
@@ -172,7 +176,7 @@ impl SignInService {
         Ok(self.store.lock().await?.remove()?)
     }
 
-    /// Returns the path of the stored sign-in.
+    /// Returns the path of the sign-in file.
     pub fn path(&self) -> &Path {
         self.store.path()
     }

@@ -1,4 +1,4 @@
-//! The file of a sign-in. Only its owner can read it. It is replaced atomically and locked by one
+//! The file that stores a sign-in. Only its owner can read it. It is replaced atomically, by one
 //! process at a time.
 
 use std::borrow::Cow;
@@ -20,17 +20,17 @@ use super::token_service::TokenGrant;
 use crate::config::SignInFile;
 use crate::model::{Diagnostic, ErrorKind};
 
-/// Maximum number of bytes that are read. A file with two tokens has a few KiB.
+/// Maximum number of bytes read from the file. A file with two tokens has a few KiB.
 const MAX_FILE_LENGTH: u64 = 256 * 1024;
 
-/// Space that is reserved before a renewal. Without it, a refresh token that the service returns
-/// only once would be lost if the disk is full. Two tokens take a few KiB.
+/// Number of bytes reserved on the disk before a renewal. Without the reservation, a full disk
+/// could lose a refresh token that the service returns only once. Two tokens take a few KiB.
 const RESERVED_LENGTH: u64 = 64 * 1024;
 
-/// Timeout of the wait for the lock: twice the timeout of a renewal.
+/// Maximum time to wait for the lock: twice the timeout of a renewal.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Interval of the attempts to lock the file while another process holds the lock.
+/// Interval between attempts to lock the file while another process holds the lock.
 const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The error of a sign-in that cannot be read or written. It does not contain a secret.
@@ -47,7 +47,7 @@ pub enum StoreError {
     Exposed {
         /// The file or directory.
         path: PathBuf,
-        /// The mode it should have.
+        /// The mode that the file or directory should have.
         mode: u32,
     },
     /// The operating system refused an operation.
@@ -78,7 +78,7 @@ impl Diagnostic for StoreError {
         let (user, path) = (nix::unistd::geteuid(), path.display());
         Some(
             format!(
-                "Others may have read or replaced it. Run `chown {user} {path}` and \
+                "Other users may have read or replaced it. Run `chown {user} {path}` and \
                  `chmod {mode:o} {path}`."
             )
             .into(),
@@ -99,11 +99,11 @@ pub(crate) struct SignIn {
     pub(crate) access: Option<AccessGrant>,
     pub(crate) scopes: Option<String>,
     pub(crate) api_url: Option<Url>,
-    /// The configured refresh token that this sign-in was created with.
-    pub(crate) seed: Option<Fingerprint>,
+    /// The fingerprint of the configured refresh token from which this sign-in was created.
+    pub(crate) configured_token: Option<Fingerprint>,
 }
 
-/// A stored access token.
+/// An access token with the time of its issue and its expiry.
 #[derive(Clone)]
 pub(crate) struct AccessGrant {
     pub(crate) token: SecretString,
@@ -122,7 +122,7 @@ impl Fingerprint {
     }
 }
 
-/// The JSON document in the file.
+/// The JSON document that the file contains.
 #[derive(Serialize, Deserialize)]
 struct SignInDocument {
     refresh_token: String,
@@ -136,13 +136,13 @@ struct SignInDocument {
     scopes: Option<String>,
     #[serde(default)]
     api_url: Option<Url>,
-    #[serde(default)]
-    seed: Option<String>,
+    #[serde(default, rename = "seed")]
+    configured_token: Option<String>,
 }
 
 impl SignIn {
-    /// Parses the bytes of a file. Returns `None` if the file is damaged.
-    pub(crate) fn from_file(bytes: &[u8]) -> Option<Self> {
+    /// Parses the content of a sign-in file. Returns `None` if the file is damaged.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let document: SignInDocument = serde_json::from_slice(bytes).ok()?;
         let access = match (document.access_token, document.issued_at, document.expires_at) {
             (Some(token), Some(issued_at), Some(expires_at)) => {
@@ -155,12 +155,12 @@ impl SignIn {
             access,
             scopes: document.scopes,
             api_url: document.api_url,
-            seed: document.seed.map(Fingerprint),
+            configured_token: document.configured_token.map(Fingerprint),
         })
     }
 
-    /// Returns the bytes of the file.
-    pub(crate) fn to_file(&self) -> serde_json::Result<Zeroizing<Vec<u8>>> {
+    /// Serializes the sign-in for its file.
+    pub(crate) fn serialize_to_json(&self) -> serde_json::Result<Zeroizing<Vec<u8>>> {
         let access = self.access.as_ref();
         let document = SignInDocument {
             refresh_token: self.refresh.expose_secret().to_owned(),
@@ -169,13 +169,14 @@ impl SignIn {
             expires_at: access.map(|access| access.expires_at),
             scopes: self.scopes.clone(),
             api_url: self.api_url.clone(),
-            seed: self.seed.clone().map(|Fingerprint(seed)| seed),
+            configured_token: self.configured_token.clone().map(|Fingerprint(hash)| hash),
         };
         serde_json::to_vec_pretty(&document).map(Zeroizing::new)
     }
 
-    /// Returns the sign-in to store after a grant. `previous` is the sign-in whose refresh token
-    /// was exchanged, if any. Returns `None` without a refresh token.
+    /// Creates the sign-in that stores `grant`. `previous` is the sign-in whose refresh token was
+    /// exchanged, if any; it supplies values that the grant lacks. Returns `None` if there is no
+    /// refresh token.
     pub(crate) fn from_grant(
         previous: Option<&SignIn>,
         grant: &TokenGrant,
@@ -191,13 +192,13 @@ impl SignIn {
         });
         let scopes =
             grant.scopes.clone().or_else(|| previous.and_then(|previous| previous.scopes.clone()));
-        let seed = previous.and_then(|previous| previous.seed.clone());
-        Some(Self { refresh, access, scopes, api_url: grant.api_url.clone(), seed })
+        let configured_token = previous.and_then(|previous| previous.configured_token.clone());
+        Some(Self { refresh, access, scopes, api_url: grant.api_url.clone(), configured_token })
     }
 }
 
 impl SignInStore {
-    /// Returns the store of a file, or `None` if no directory is configured for it.
+    /// Returns the store of a sign-in file, or `None` if no directory is configured for the file.
     pub(crate) fn at(SignInFile(path): SignInFile) -> Option<Self> {
         path.map(|path| Self { path })
     }
@@ -211,12 +212,12 @@ impl SignInStore {
     }
 
     pub(crate) fn read(&self) -> Result<SignIn, StoreError> {
-        let opened = std::fs::OpenOptions::new()
+        let result = std::fs::OpenOptions::new()
             .read(true)
             // Opening must not block if a named pipe has replaced the file.
             .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
             .open(&self.path);
-        let file = match opened {
+        let file = match result {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(StoreError::Missing);
@@ -229,14 +230,15 @@ impl SignInStore {
         file.take(MAX_FILE_LENGTH)
             .read_to_end(&mut bytes)
             .map_err(|error| self.file_error(error))?;
-        SignIn::from_file(&bytes).ok_or_else(|| StoreError::Damaged(self.path.clone()))
+        SignIn::parse(&bytes).ok_or_else(|| StoreError::Damaged(self.path.clone()))
     }
 
     fn directory(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new("/"))
     }
 
-    /// Waits for the exclusive lock of the sign-in, which all processes that use the file take.
+    /// Waits for the exclusive lock of the sign-in. Every process that replaces the sign-in takes
+    /// this lock.
     pub(crate) async fn lock(&self) -> Result<StoreLock, StoreError> {
         let directory = self.directory();
         std::fs::DirBuilder::new()
@@ -271,18 +273,18 @@ impl SignInStore {
 }
 
 /// Checks that a file or directory belongs to this user and that its mode has no bit of
-/// `forbidden`. `mode` is the mode that the error suggests.
+/// `forbidden_bits`. The error suggests the mode `private_mode`.
 fn check_private(
     path: &Path,
     metadata: &Metadata,
-    forbidden: u32,
-    mode: u32,
+    forbidden_bits: u32,
+    private_mode: u32,
 ) -> Result<(), StoreError> {
-    let is_own = metadata.uid() == nix::unistd::geteuid().as_raw();
-    if is_own && metadata.mode() & forbidden == 0 {
+    let is_owned_by_user = metadata.uid() == nix::unistd::geteuid().as_raw();
+    if is_owned_by_user && metadata.mode() & forbidden_bits == 0 {
         Ok(())
     } else {
-        Err(StoreError::Exposed { path: path.to_owned(), mode })
+        Err(StoreError::Exposed { path: path.to_owned(), mode: private_mode })
     }
 }
 
@@ -297,11 +299,11 @@ impl StoreLock {
     pub(crate) fn reserve(&self) -> Result<ReservedFile, StoreError> {
         let path = self.store.path.with_extension("new");
         // A file that a killed process left behind may have any mode and other hard links.
-        let removed = match std::fs::remove_file(&path) {
+        let remove_result = match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         };
-        let created = removed
+        let create_result = remove_result
             .and_then(|()| {
                 std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path)
             })
@@ -310,7 +312,7 @@ impl StoreLock {
                 file.sync_all()?;
                 Ok(file)
             });
-        match created {
+        match create_result {
             Ok(file) => Ok(ReservedFile { store: self.store.clone(), path, file }),
             Err(error) => {
                 // A partly written file would use space on the full disk.
@@ -330,8 +332,8 @@ impl StoreLock {
     }
 }
 
-/// A file of [`RESERVED_LENGTH`] bytes in the directory of the sign-in. It is removed when this
-/// value is dropped.
+/// A file of [`RESERVED_LENGTH`] bytes in the directory of the sign-in. The file is removed when
+/// this value is dropped.
 pub(crate) struct ReservedFile {
     store: SignInStore,
     path: PathBuf,
@@ -339,18 +341,19 @@ pub(crate) struct ReservedFile {
 }
 
 impl ReservedFile {
-    /// Replaces the stored sign-in. When this function returns, the new sign-in is durable.
+    /// Replaces the stored sign-in with `sign_in`. When this function returns, the new sign-in is
+    /// durable.
     pub(crate) fn replace(mut self, sign_in: &SignIn) -> Result<(), StoreError> {
-        let replaced = sign_in.to_file().map_err(std::io::Error::from).and_then(|text| {
+        let result = sign_in.serialize_to_json().map_err(std::io::Error::from).and_then(|json| {
             self.file.rewind()?;
-            self.file.write_all(&text)?;
-            self.file.set_len(text.len() as u64)?;
+            self.file.write_all(&json)?;
+            self.file.set_len(json.len() as u64)?;
             self.file.sync_all()?;
             std::fs::rename(&self.path, &self.store.path)?;
             // Without this sync, a power failure can undo the rename.
             File::open(self.store.directory())?.sync_all()
         });
-        replaced.map_err(|error| self.store.file_error(error))
+        result.map_err(|error| self.store.file_error(error))
     }
 }
 
@@ -367,7 +370,7 @@ mod tests {
 
     use super::*;
 
-    fn at(path: PathBuf) -> SignInStore {
+    fn store_at(path: PathBuf) -> SignInStore {
         SignInStore::at(SignInFile(Some(path))).unwrap()
     }
 
@@ -382,34 +385,36 @@ mod tests {
             access: Some(access),
             scopes: Some("a:b c:d".into()),
             api_url: Some("https://api.zoom.us/v2".parse().unwrap()),
-            seed: Some(Fingerprint::of(&SecretString::from("seed"))),
+            configured_token: Some(Fingerprint::of(&SecretString::from("configured"))),
         }
     }
 
     #[tokio::test]
-    async fn sign_in_is_stored_for_its_owner_alone() {
+    async fn only_the_owner_can_read_a_sign_in() {
         let directory = tempfile::tempdir().unwrap();
-        let store = at(directory.path().join("deep/sign-in/acme.json"));
+        let store = store_at(directory.path().join("deep/sign-in/acme.json"));
         assert!(matches!(store.read(), Err(StoreError::Missing)));
         let lock = store.lock().await.unwrap();
         lock.reserve().unwrap().replace(&sign_in("first")).unwrap();
         lock.reserve().unwrap().replace(&sign_in("second")).unwrap();
-        let read = store.read().unwrap();
-        assert_eq!(read.refresh.expose_secret(), "second");
-        assert_eq!(read.access.unwrap().expires_at.to_string(), "2026-10-06T07:00:00.5Z");
-        assert_eq!(read.scopes.as_deref(), Some("a:b c:d"));
-        assert!(read.seed == Some(Fingerprint::of(&SecretString::from("seed"))));
+        let stored = store.read().unwrap();
+        assert_eq!(stored.refresh.expose_secret(), "second");
+        assert_eq!(stored.access.unwrap().expires_at.to_string(), "2026-10-06T07:00:00.5Z");
+        assert_eq!(stored.scopes.as_deref(), Some("a:b c:d"));
+        assert!(
+            stored.configured_token == Some(Fingerprint::of(&SecretString::from("configured")))
+        );
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(store.path()), 0o600);
         assert_eq!(mode(store.path().parent().unwrap()), 0o700);
-        let names = std::fs::read_dir(store.path().parent().unwrap()).unwrap().count();
-        assert_eq!(names, 2, "the file and its lock");
+        let file_count = std::fs::read_dir(store.path().parent().unwrap()).unwrap().count();
+        assert_eq!(file_count, 2, "the file and its lock");
     }
 
     #[tokio::test]
-    async fn unused_reservation_leaves_the_sign_in() {
+    async fn unused_reservation_keeps_the_stored_sign_in() {
         let directory = tempfile::tempdir().unwrap();
-        let store = at(directory.path().join("acme.json"));
+        let store = store_at(directory.path().join("acme.json"));
         let lock = store.lock().await.unwrap();
         lock.reserve().unwrap().replace(&sign_in("first")).unwrap();
         drop(lock.reserve().unwrap());
@@ -418,9 +423,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn lock_excludes_a_second_holder() {
+    async fn second_lock_waits_for_the_first() {
         let directory = tempfile::tempdir().unwrap();
-        let store = at(directory.path().join("acme.json"));
+        let store = store_at(directory.path().join("acme.json"));
         let first = store.lock().await.unwrap();
         let second = tokio::time::timeout(Duration::from_millis(200), store.lock()).await;
         assert!(second.is_err(), "the first lock is held");
@@ -431,7 +436,7 @@ mod tests {
     #[test]
     fn damaged_file_is_reported_without_its_secrets() {
         let directory = tempfile::tempdir().unwrap();
-        let store = at(directory.path().join("acme.json"));
+        let store = store_at(directory.path().join("acme.json"));
         std::fs::write(store.path(), "{\"refresh_token\": \"s3cret\", \"ends\": 7").unwrap();
         std::fs::set_permissions(store.path(), std::fs::Permissions::from_mode(0o600)).unwrap();
         let Err(error) = store.read() else { panic!() };

@@ -12,24 +12,24 @@ use crate::providers::toolkit::serde_lenient;
 /// The token lifetimes that a provider documents.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TokenLifetimes {
-    /// Lifetime of a token whose reply does not state one.
+    /// Lifetime of a token if the reply does not state one.
     pub(crate) default: Duration,
-    /// Upper bound for a stated lifetime.
+    /// Upper bound for the lifetime that a reply states.
     pub(crate) max: Duration,
 }
 
-/// The fields of a reply. Each of them may be missing or have another type.
+/// The fields of a reply. Any field may be missing or have an unexpected type.
 #[derive(Deserialize)]
 pub(crate) struct TokenReply {
     #[serde(default, deserialize_with = "serde_lenient::text")]
     access_token: Option<String>,
-    /// Seconds.
+    /// Lifetime of the access token in seconds.
     #[serde(default, deserialize_with = "serde_lenient::integer")]
     expires_in: Option<i64>,
-    /// Present only if a user signed in.
+    /// The refresh token, which is present only if a user signed in.
     #[serde(default, deserialize_with = "serde_lenient::text")]
     refresh_token: Option<String>,
-    /// Separated by spaces.
+    /// The granted scopes, separated by spaces.
     #[serde(default, deserialize_with = "serde_lenient::text")]
     scope: Option<String>,
     /// The base URL of the API for this token. Only Zoom returns it.
@@ -43,10 +43,11 @@ impl TokenReply {
         serde_json::from_value(body).ok()
     }
 
-    /// Returns the grant, without a base URL. Returns `None` if the reply has no token.
+    /// Converts the reply to a grant without a base URL. Returns `None` if the reply has no access
+    /// token.
     pub(crate) fn into_grant(self, lifetimes: TokenLifetimes) -> Option<TokenGrant> {
-        let stated = self.expires_in.and_then(|seconds| u64::try_from(seconds).ok());
-        let lifetime = stated
+        let seconds = self.expires_in.and_then(|seconds| u64::try_from(seconds).ok());
+        let lifetime = seconds
             .map_or(lifetimes.default, |seconds| Duration::from_secs(seconds).min(lifetimes.max));
         Some(TokenGrant {
             access: SecretString::from(self.access_token?),

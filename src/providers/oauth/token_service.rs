@@ -11,7 +11,7 @@ use crate::providers::ProviderError;
 
 /// The authorization code or refresh token that is exchanged for tokens.
 pub(crate) enum Exchange<'a> {
-    /// The code of a redirect from the browser.
+    /// The authorization code that a redirect contains.
     Code {
         code: &'a SecretString,
         /// The redirect URL of the authorization request.
@@ -24,8 +24,8 @@ pub(crate) enum Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    /// Returns the fields of the request (RFC 6749, 4.1.3 and 6), and the one of them that is
-    /// secret and must be redacted in the reply.
+    /// Returns the form fields of the request (RFC 6749, 4.1.3 and 6), and the secret among them
+    /// that must be redacted in the reply.
     pub(crate) fn form(&self) -> (Vec<(&'static str, SecretString)>, &'a SecretString) {
         match self {
             Self::Code { code, redirect, verifier } => (
@@ -48,7 +48,7 @@ impl<'a> Exchange<'a> {
     }
 }
 
-/// The tokens that a service returns.
+/// The tokens that a token service issued.
 pub(crate) struct TokenGrant {
     pub(crate) access: SecretString,
     /// Lifetime of the access token.
@@ -61,16 +61,17 @@ pub(crate) struct TokenGrant {
     pub(crate) api_url: Option<Url>,
 }
 
-/// Exchanges the codes and refresh tokens of one app.
+/// Exchanges the authorization codes and refresh tokens of one app for access tokens.
 #[async_trait]
 pub(crate) trait TokenService: Send + Sync {
-    /// Returns an error if the circuit breaker of the service is open.
+    /// Checks the circuit breaker of the service.
     ///
     /// # Errors
-    /// An error of class [`Down`](crate::providers::ErrorClass::Down).
+    /// Returns an error of class [`Down`](crate::providers::ErrorClass::Down) if the circuit
+    /// breaker is open.
     async fn check_breaker(&self) -> Result<(), ProviderError>;
 
-    /// Sends one request and limits its own duration.
+    /// Sends one request for tokens. The implementation limits the duration of the request.
     ///
     /// # Errors
     /// Returns an error of class [`Credential`](crate::providers::ErrorClass::Credential) if the
@@ -81,16 +82,17 @@ pub(crate) trait TokenService: Send + Sync {
         priority: Priority,
     ) -> Result<TokenGrant, ProviderError>;
 
-    /// Returns the base URL of the API in a stored sign-in, if it is trusted. The file may have
-    /// been edited, and the configured URL may have changed since it was written.
-    fn trusted_api_url(&self, _stored: &Url) -> Option<Url> {
+    /// Returns the base URL of the API for a sign-in that was stored with `stored_url`. Returns
+    /// `None` if that URL is not trusted: the file may have been edited, or the configured URL may
+    /// have changed.
+    fn trusted_api_url(&self, _stored_url: &Url) -> Option<Url> {
         None
     }
 }
 
-/// Returns `endpoint` with another last segment. The URLs of the authorization page and of the
-/// token endpoint differ only in that segment (`/oauth/token` and `/oauth/authorize` at Zoom,
-/// `/v1/access_token` and `/v1/authorize` at Webex).
+/// Returns `endpoint` with its last path segment replaced by `last_segment`. The URLs of the
+/// authorization page and of the token endpoint differ only in that segment (`/oauth/token` and
+/// `/oauth/authorize` at Zoom, `/v1/access_token` and `/v1/authorize` at Webex).
 pub(crate) fn sibling_url(endpoint: &Url, last_segment: &str) -> Url {
     let mut url = endpoint.clone();
     if let Ok(mut segments) = url.path_segments_mut() {
@@ -105,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn authorization_page_is_beside_the_token_endpoint() {
+    fn sibling_url_replaces_the_last_segment() {
         for (endpoint, page) in [
             ("https://zoom.us/oauth/token", "https://zoom.us/oauth/authorize"),
             ("https://zoomgov.com/oauth/token/", "https://zoomgov.com/oauth/authorize"),

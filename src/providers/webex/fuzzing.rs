@@ -58,7 +58,7 @@ pub fn refused(status: u16, body: &[u8], secret: &SecretString) -> Option<Provid
 /// renewed.
 pub fn granted(body: &[u8]) -> Option<(Duration, Option<Vec<u8>>)> {
     let granted = auth::grant(serde_json::from_slice(body).ok()?)?;
-    Some((granted.lifetime, oauth::fuzzing::stored(&granted)))
+    Some((granted.lifetime, oauth::fuzzing::file_content_for(&granted)))
 }
 
 /// The refusal of a token.

@@ -72,7 +72,7 @@ pub fn api_error(status: u16, body: &[u8], secret: &SecretString) -> Option<Prov
 /// the file of the sign-in if the token can be renewed.
 pub fn read_grant(base: &Url, body: &[u8]) -> Option<(Duration, Option<Url>, Option<Vec<u8>>)> {
     let granted = auth::grant(serde_json::from_slice(body).ok()?, Some(base))?;
-    let kept = oauth::fuzzing::stored(&granted);
+    let kept = oauth::fuzzing::file_content_for(&granted);
     Some((granted.lifetime, granted.api_url, kept))
 }
 
