@@ -40,7 +40,7 @@ mod tests {
             (FetchError::NotAllowed(cause()), Errno::EACCES),
             (FetchError::Gone(cause()), Errno::ESTALE),
             (FetchError::Changed(cause()), Errno::ESTALE),
-            (FetchError::WrongTotal { expected: 1, served: 2 }, Errno::ESTALE),
+            (FetchError::WrongTotal { expected_length: 1, served_length: 2 }, Errno::ESTALE),
             (FetchError::Deadline(cause()), Errno::EIO),
             (FetchError::Down(cause()), Errno::EIO),
             (FetchError::Failed(cause()), Errno::EIO),

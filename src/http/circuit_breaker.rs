@@ -1,10 +1,9 @@
-//! Detects hosts that are down. Requests for readers then fail at once instead of at their
-//! deadline.
+//! Detects hosts that are down, so requests for readers fail at once instead of at their deadline.
 //!
-//! Every request reports its outcome. A host without a good reply for [`FAILING_TIMEOUT`] is down:
-//! its breaker is open, and new reads fail at once. Every [`PROBE_INTERVAL`], one new read probes
-//! the host (half-open). A good reply closes the breaker. Reads that started earlier continue until
-//! their deadline, and listings continue to retry. Their outcomes count as well.
+//! Every request reports its outcome. A host without a good reply for [`MIN_OUTAGE`] is down: its
+//! breaker is open, and new reads fail at once. Every [`PROBE_INTERVAL`], one new read probes the
+//! host (half-open). A good reply closes the breaker. Reads that started earlier continue until
+//! their deadline, and listings continue to retry. The outcomes of these requests count as well.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,19 +12,20 @@ use parking_lot::Mutex;
 use reqwest::StatusCode;
 use tokio::time::Instant;
 
-/// How long a host must fail until it counts as down. A restart of a server or a change of network
-/// takes a few seconds, and a read survives that. The value is two thirds of the default deadline
-/// of a read: after that time, a new read would most likely reach its own deadline.
-pub(super) const FAILING_TIMEOUT: Duration = Duration::from_secs(20);
+/// Minimum duration of failures after which a host counts as down. A server restart or a change of
+/// the network takes a few seconds, and a read survives that. The value is two thirds of the
+/// default deadline of a read: after that time, a new read would most likely reach its own
+/// deadline.
+pub(super) const MIN_OUTAGE: Duration = Duration::from_secs(20);
 
-/// Minimum number of failures until a host counts as down. A single failure can be caused by the
-/// request.
+/// Minimum number of failures after which a host counts as down. A single failure can be caused by
+/// the request itself.
 const MIN_FAILURES: u32 = 2;
 
 /// Minimum time between two probes of a host that is down.
 pub(super) const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A request that is canceled without a reply counts as failed if it has waited at least this long.
+/// Minimum wait after which a request that is canceled without a reply counts as failed.
 const NO_REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The circuit breaker of one host.
@@ -34,7 +34,7 @@ pub(super) struct CircuitBreaker(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Start of the first failed request after the last good reply.
+    /// The time at which the first failed request after the last good reply started.
     failing_since: Option<Instant>,
     failures: u32,
     last_probe: Option<Instant>,
@@ -46,15 +46,15 @@ pub(super) enum BreakerState {
     Closed,
     /// The host is down and a probe is due. The caller must send it.
     HalfOpen,
-    /// The host has been down for this long, and the next probe is not due yet.
+    /// The host has been failing for this long, and no probe is due yet.
     Open(Duration),
 }
 
 impl State {
-    /// Returns how long the host has been failing if it is down; `None` otherwise.
-    fn down_for(&self, now: Instant) -> Option<Duration> {
-        let failing = now.saturating_duration_since(self.failing_since?);
-        (failing >= FAILING_TIMEOUT && self.failures >= MIN_FAILURES).then_some(failing)
+    /// Returns how long the host has been failing if it counts as down, and otherwise `None`.
+    fn outage_duration(&self, now: Instant) -> Option<Duration> {
+        let failing_for = now.saturating_duration_since(self.failing_since?);
+        (failing_for >= MIN_OUTAGE && self.failures >= MIN_FAILURES).then_some(failing_for)
     }
 }
 
@@ -64,7 +64,8 @@ impl CircuitBreaker {
         *self.0.lock() = State::default();
     }
 
-    /// Records that the request that started at `start` failed: no connection, no reply, or 5xx.
+    /// Records that a request that started at `start` failed: no connection, no reply, or status
+    /// 5xx.
     pub(super) fn record_failure(&self, start: Instant) {
         let mut state = self.0.lock();
         state.failing_since.get_or_insert(start);
@@ -73,27 +74,34 @@ impl CircuitBreaker {
 
     pub(super) fn state(&self, now: Instant) -> BreakerState {
         let mut state = self.0.lock();
-        let Some(failing) = state.down_for(now) else { return BreakerState::Closed };
-        if state.last_probe.is_some_and(|at| now.saturating_duration_since(at) < PROBE_INTERVAL) {
-            return BreakerState::Open(failing);
+        let Some(failing_for) = state.outage_duration(now) else { return BreakerState::Closed };
+        if state
+            .last_probe
+            .is_some_and(|probe| now.saturating_duration_since(probe) < PROBE_INTERVAL)
+        {
+            return BreakerState::Open(failing_for);
         }
         state.last_probe = Some(now);
         BreakerState::HalfOpen
     }
 
-    /// If the host is down, returns how long it has been failing, and the time until the next probe
-    /// is due.
+    /// Returns how long the host has been failing and the time until the next probe, or `None` if
+    /// the host is not down.
     pub(super) fn outage(&self, now: Instant) -> Option<(Duration, Duration)> {
         let state = self.0.lock();
-        let failing = state.down_for(now)?;
-        let next_probe = state.last_probe.map(|at| at + PROBE_INTERVAL);
-        Some((failing, next_probe.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))))
+        let failing_for = state.outage_duration(now)?;
+        let next_probe = state.last_probe.map(|last_probe| last_probe + PROBE_INTERVAL);
+        Some((
+            failing_for,
+            next_probe
+                .map_or(Duration::ZERO, |next_probe| next_probe.saturating_duration_since(now)),
+        ))
     }
 }
 
 /// A request whose outcome has not been recorded yet.
 ///
-/// If it is dropped without an outcome, it counts as failed if it has lasted at least
+/// A request that is dropped without an outcome counts as failed if it has lasted at least
 /// [`NO_REPLY_TIMEOUT`].
 #[derive(Debug)]
 pub(super) struct PendingRequest {
@@ -107,7 +115,7 @@ impl PendingRequest {
         Self { breaker, start: Instant::now(), is_recorded: false }
     }
 
-    /// Records the status of the reply.
+    /// Records the outcome of a request that got a reply with this status.
     pub(super) fn record_reply(mut self, status: StatusCode) {
         self.is_recorded = true;
         if status.is_server_error() {
@@ -117,7 +125,7 @@ impl PendingRequest {
         }
     }
 
-    /// Records that there was no connection or no reply in time.
+    /// Records that no connection was opened or no reply arrived in time.
     pub(super) fn record_failure(mut self) {
         self.is_recorded = true;
         self.breaker.record_failure(self.start);
@@ -141,16 +149,20 @@ mod tests {
     #[test]
     fn repeated_failures_over_time_open_the_breaker() {
         let (breaker, start) = (CircuitBreaker::default(), Instant::now());
-        let at = |seconds: u32| breaker.state(start + SECOND * seconds);
-        assert_eq!(at(100), BreakerState::Closed);
+        let state_after = |seconds: u32| breaker.state(start + SECOND * seconds);
+        assert_eq!(state_after(100), BreakerState::Closed);
         breaker.record_failure(start);
-        assert_eq!(at(100), BreakerState::Closed, "the request can be the cause of one failure");
+        assert_eq!(
+            state_after(100),
+            BreakerState::Closed,
+            "the request can be the cause of one failure"
+        );
         breaker.record_failure(start + SECOND * 10);
-        assert_eq!(at(19), BreakerState::Closed);
-        assert_eq!(at(20), BreakerState::HalfOpen);
-        assert_eq!(at(21), BreakerState::Open(SECOND * 21));
+        assert_eq!(state_after(19), BreakerState::Closed);
+        assert_eq!(state_after(20), BreakerState::HalfOpen);
+        assert_eq!(state_after(21), BreakerState::Open(SECOND * 21));
         assert_eq!(breaker.outage(start + SECOND * 22), Some((SECOND * 22, SECOND * 3)));
-        assert_eq!(at(26), BreakerState::HalfOpen);
+        assert_eq!(state_after(26), BreakerState::HalfOpen);
     }
 
     #[test]
@@ -165,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_abandoned_request_fails_after_five_seconds() {
+    async fn request_canceled_after_five_seconds_counts_as_failed() {
         for (wait, is_open) in [(4, false), (5, true)] {
             let breaker = Arc::new(CircuitBreaker::default());
             for _ in 0..MIN_FAILURES {
@@ -173,7 +185,7 @@ mod tests {
                 tokio::time::advance(SECOND * wait).await;
                 drop(request);
             }
-            tokio::time::advance(FAILING_TIMEOUT).await;
+            tokio::time::advance(MIN_OUTAGE).await;
             assert_eq!(breaker.state(Instant::now()) != BreakerState::Closed, is_open, "{wait} s");
         }
     }

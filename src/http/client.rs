@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use super::circuit_breaker::{
-    BreakerState, CircuitBreaker, FAILING_TIMEOUT, PROBE_INTERVAL, PendingRequest,
+    BreakerState, CircuitBreaker, MIN_OUTAGE, PROBE_INTERVAL, PendingRequest,
 };
 use super::connection_pool::{
     BRIEF_PER_CONNECTION, ConnectionPermit, ConnectionPool, TrafficClass,
@@ -27,26 +27,27 @@ use super::transfer::Transfer;
 use crate::model::SecretUrl;
 
 /// Maximum length of the body of an API reply. A page of 300 meetings with a dozen files each has
-/// less than 3 MiB, and a meeting with 10,000 files less than 8 MiB. A body near this limit is an
-/// error of the server or an attack that tries to use up memory. Several replies can be in flight.
+/// less than 3 MiB, and a meeting with 10,000 files has less than 8 MiB. A longer body is a server
+/// error or an attack that tries to use up memory. Several replies can be in memory at the same
+/// time.
 const MAX_REPLY_LENGTH: usize = 16 * 1024 * 1024;
 
-/// Timeout for opening a connection, including TLS. It takes two to three seconds on a slow mobile
-/// line, and a lost first packet adds one to three seconds.
+/// Timeout for opening a connection, including TLS. Opening one takes two to three seconds on a
+/// slow mobile line, and a lost first packet adds one to three seconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Timeout for the head of a reply and for each part of its body. If a server sends nothing for
-/// this long, the call is lost, and a retry can reach a healthy server within the usual timeout of
-/// 30 s. The slowest API pages begin within a few seconds. The whole body has no such timeout,
-/// because three megabytes take longer than this on a slow line.
+/// Timeout for the head of a reply and for each chunk of its body. If a server sends nothing for
+/// this long, the attempt fails, and a retry can still reach a healthy server within the usual
+/// timeout of 30 s. The slowest API pages begin within a few seconds. There is no timeout for the
+/// whole body, because a body of three megabytes takes longer than this on a slow line.
 const STALL_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Maximum number of attempts per API call. With the delays of [`retry::backoff`], these attempts
-/// outlast the 5xx replies during two restarts of a server. An unreachable service is still
-/// reported within the timeout of the call.
+/// Maximum number of attempts per API call. With the delays of [`retry::backoff`], the attempts
+/// span two restarts of a server, during which it returns 5xx. The call still reports an
+/// unreachable service within its timeout.
 const MAX_CALL_ATTEMPTS: usize = 5;
 
-/// Timeout for the probe of a host that is down. A slower reply does not help a reader.
+/// Timeout for the probe of a host that is down. A reply that takes longer does not help a reader.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An API call, with a credential in a header and JSON in the reply.
@@ -55,13 +56,12 @@ pub struct ApiRequest {
     pub url: SecretUrl,
     /// The complete value of the `Authorization` header.
     pub authorization: Option<SecretString>,
-    /// The form fields to send with `POST`; `None` for a `GET`.
+    /// The form fields of a `POST` request; `None` for a `GET` request.
     pub form: Option<Vec<(&'static str, SecretString)>>,
-    /// Maximum duration of the call with all its retries and delays.
+    /// Maximum duration of the call, including all retries and delays.
     pub timeout: Duration,
-    /// The limiter that counts the call; `None` if the provider publishes no limit.
+    /// The rate limiter that counts the call; `None` if the provider publishes no rate limit.
     pub rate_limiter: Option<Arc<RateLimiter>>,
-    /// The priority of the call.
     pub priority: Priority,
 }
 
@@ -72,24 +72,24 @@ enum Encoding {
     Json,
 }
 
-/// The reply of an API. It can have any status that is not retried.
+/// The reply of an API. Its status is one that is not retried.
 #[derive(Debug)]
 pub struct ApiReply {
     pub status: u16,
     pub headers: HeaderMap,
-    /// The body, at most 16 MiB.
+    /// The body, which has at most 16 MiB.
     pub body: Vec<u8>,
 }
 
-/// A host whose circuit breaker is open.
+/// A host that is down: its circuit breaker is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DownHost {
-    /// Scheme and host.
+    /// Origin of the host: scheme, host name and port.
     pub host: String,
     /// The time of the first failure after the last good reply.
-    pub since: Timestamp,
+    pub failing_since: Timestamp,
     /// The time from which the next read probes the host.
-    pub next: Timestamp,
+    pub next_probe: Timestamp,
 }
 
 /// The HTTP client. All parts of the process share its connections. Cheap to clone.
@@ -103,9 +103,9 @@ pub struct Client {
 }
 
 impl Client {
-    /// Creates a client that does not follow redirects, sends no `Referer`, and does not request
-    /// compression. For transfers that take longer than a round trip, it opens at most
-    /// `connections` per host.
+    /// Creates a client that follows no redirects, sends no `Referer` header and requests no
+    /// compression. It opens at most `connections` connections per host for transfers that take
+    /// longer than one round trip.
     ///
     /// # Errors
     /// [`HttpError::Setup`] if the root certificates or the resolver of the system cannot be used.
@@ -135,38 +135,38 @@ impl Client {
         })
     }
 
-    /// Calls an API. Retries after transport errors, 429 and 5xx until the maximum number of
-    /// attempts or the timeout is reached.
+    /// Calls an API. Retries after transport errors and after status 429 and 5xx, until the maximum
+    /// number of attempts or the timeout is reached.
     ///
     /// # Errors
-    /// The error of the last attempt: the host is unreachable or too slow, limits the rate for
-    /// longer than the timeout, still returns server errors, or the reply is too large.
+    /// The error of the last attempt: the host is unreachable or too slow, requests a delay beyond
+    /// the timeout, or still returns server errors, or the reply is too large.
     pub async fn call(&self, request: &ApiRequest) -> Result<ApiReply, HttpError> {
-        self.call_as(request, Encoding::Form, |_status| false).await
+        self.call_with_encoding(request, Encoding::Form, |_status| false).await
     }
 
     /// Calls an API like [`call`](Self::call), but sends the form fields as a JSON object.
     ///
     /// # Errors
-    /// As [`call`](Self::call).
+    /// The same as those of [`call`](Self::call).
     pub async fn call_with_json(&self, request: &ApiRequest) -> Result<ApiReply, HttpError> {
-        self.call_as(request, Encoding::Json, |_status| false).await
+        self.call_with_encoding(request, Encoding::Json, |_status| false).await
     }
 
-    /// Calls an API like [`call`](Self::call), but returns a reply with an `accepted` status
-    /// without a retry.
+    /// Calls an API like [`call`](Self::call), but does not retry a reply if `accepted` returns
+    /// `true` for its status. Such a reply is returned.
     ///
     /// # Errors
-    /// As [`call`](Self::call).
+    /// The same as those of [`call`](Self::call).
     pub async fn call_accepting(
         &self,
         request: &ApiRequest,
         accepted: fn(u16) -> bool,
     ) -> Result<ApiReply, HttpError> {
-        self.call_as(request, Encoding::Form, accepted).await
+        self.call_with_encoding(request, Encoding::Form, accepted).await
     }
 
-    async fn call_as(
+    async fn call_with_encoding(
         &self,
         request: &ApiRequest,
         encoding: Encoding,
@@ -180,9 +180,12 @@ impl Client {
                 if request.priority.is_for_reader() {
                     self.check_breaker(&request.url).await?;
                 }
-                let closed = |wait| HttpError::RateLimited { host: host.clone(), wait };
+                let to_rate_limit_error =
+                    |wait| HttpError::RateLimited { host: host.clone(), wait };
                 let _permit = match &request.rate_limiter {
-                    Some(limiter) => Some(limiter.acquire(request.priority).await.map_err(closed)?),
+                    Some(limiter) => {
+                        Some(limiter.acquire(request.priority).await.map_err(to_rate_limit_error)?)
+                    }
                     None => None,
                 };
                 self.call_once(request, encoding).await
@@ -198,8 +201,8 @@ impl Client {
                     if let Some(limiter) = &request.rate_limiter
                         && Instant::now() + wait >= deadline
                     {
-                        // Closing the limiter delays the other calls, too. They would receive the
-                        // same reply.
+                        // Closing the limiter also delays the other calls, which would get the same
+                        // reply.
                         limiter.close(wait);
                     }
                     (HttpError::RateLimited { host: host.clone(), wait }, Some(wait))
@@ -222,7 +225,7 @@ impl Client {
             tracing::debug!(
                 %host,
                 delay_ms = delay.as_millis(),
-                "retrying after: {}",
+                "retrying after an error: {}",
                 crate::model::one_line(&error)
             );
             tokio::time::sleep(delay).await;
@@ -255,14 +258,15 @@ impl Client {
             .send(builder, &request.url, STALL_TIMEOUT)
             .await
             .map_err(|error| error.into_http_error(&request.url, STALL_TIMEOUT))?;
-        let stalled =
+        let to_stall_error =
             |_| HttpError::TimedOut { host: origin(&request.url), timeout: STALL_TIMEOUT };
-        let broken = |error| HttpError::from_transport(error, &request.url, CONNECT_TIMEOUT);
+        let to_transport_error =
+            |error| HttpError::from_transport(error, &request.url, CONNECT_TIMEOUT);
         let mut body = Vec::new();
         while let Some(chunk) = tokio::time::timeout(STALL_TIMEOUT, response.chunk())
             .await
-            .map_err(stalled)?
-            .map_err(broken)?
+            .map_err(to_stall_error)?
+            .map_err(to_transport_error)?
         {
             if body.len() + chunk.len() > MAX_REPLY_LENGTH {
                 return Err(HttpError::TooLarge {
@@ -279,14 +283,14 @@ impl Client {
         })
     }
 
-    /// Returns the maximum number of connections per host for transfers that take longer than a
+    /// Returns the maximum number of connections per host for transfers that take longer than one
     /// round trip.
     pub fn connections(&self) -> usize {
         self.connections
     }
 
     /// Returns the rate limiter called `name`, which all callers share. The first call creates it
-    /// with `limit` calls per second. Later calls ignore `limit`.
+    /// with `limit` calls per second, and later calls ignore `limit`.
     pub fn rate_limiter(&self, name: &str, limit: NonZeroU32) -> Arc<RateLimiter> {
         self.rate_limiters
             .lock()
@@ -295,39 +299,39 @@ impl Client {
             .clone()
     }
 
-    /// Returns the hosts whose circuit breaker is open, sorted by name.
+    /// Returns the hosts that are down, sorted by name.
     pub fn hosts_down(&self) -> Vec<DownHost> {
-        let (now, clock) = (Instant::now(), Timestamp::now());
+        let (now, wall_time) = (Instant::now(), Timestamp::now());
         let breakers: Vec<_> = self
             .breakers
             .lock()
             .iter()
             .map(|(host, breaker)| (host.clone(), breaker.clone()))
             .collect();
-        let mut down: Vec<_> = breakers
+        let mut down_hosts: Vec<_> = breakers
             .into_iter()
             .filter_map(|(host, breaker)| {
-                let (failing, next_probe) = breaker.outage(now)?;
-                let since = clock.checked_sub(failing).ok()?;
-                let next = clock.checked_add(next_probe).ok()?;
-                Some(DownHost { host, since, next })
+                let (failing_for, until_probe) = breaker.outage(now)?;
+                let failing_since = wall_time.checked_sub(failing_for).ok()?;
+                let next_probe = wall_time.checked_add(until_probe).ok()?;
+                Some(DownHost { host, failing_since, next_probe })
             })
             .collect();
-        down.sort_by(|one, other| one.host.cmp(&other.host));
-        down
+        down_hosts.sort_by(|one, other| one.host.cmp(&other.host));
+        down_hosts
     }
 
-    /// Checks the circuit breaker of the host of `url`. Probes the host if it is down and a probe
-    /// is due.
+    /// Checks the circuit breaker of the host of `url`. If the host is down and a probe is due,
+    /// sends the probe.
     ///
     /// # Errors
-    /// [`HttpError::Down`] if a read that needs the host should fail at once.
+    /// [`HttpError::Down`] if the host is down, so a read that needs it must fail at once.
     pub async fn check_breaker(&self, url: &SecretUrl) -> Result<(), HttpError> {
         let breaker = self.breaker(url);
         let start = Instant::now();
-        let failing = match breaker.state(start) {
+        let failing_for = match breaker.state(start) {
             BreakerState::Closed => return Ok(()),
-            BreakerState::Open(failing) => failing,
+            BreakerState::Open(failing_for) => failing_for,
             BreakerState::HalfOpen => {
                 let mut root = url.expose().clone();
                 root.set_path("/");
@@ -340,10 +344,10 @@ impl Client {
                     }
                     _ => breaker.record_failure(start),
                 }
-                FAILING_TIMEOUT
+                MIN_OUTAGE
             }
         };
-        Err(HttpError::Down { host: origin(url), failing, retry_interval: PROBE_INTERVAL })
+        Err(HttpError::Down { host: origin(url), failing_for, retry_interval: PROBE_INTERVAL })
     }
 
     /// Returns a `GET` request for the bytes of a file.
@@ -376,15 +380,15 @@ impl Client {
     }
 
     /// Waits for a permit to use a connection to the host of `url`. The wait has no timeout of its
-    /// own: the caller sets one.
+    /// own, so the caller must set one.
     pub(super) async fn connection_permit(
         &self,
         url: &SecretUrl,
         class: TrafficClass,
         transfer: Option<&Arc<Transfer>>,
     ) -> Option<ConnectionPermit> {
-        let new = || ConnectionPool::new(self.connections);
-        let pool = self.pools.lock().entry(origin(url)).or_insert_with(new).clone();
+        let new_pool = || ConnectionPool::new(self.connections);
+        let pool = self.pools.lock().entry(origin(url)).or_insert_with(new_pool).clone();
         pool.acquire(class, transfer).await
     }
 
@@ -393,7 +397,7 @@ impl Client {
     }
 }
 
-/// The reason why a request has no reply.
+/// The reason why a request got no reply.
 #[derive(Debug)]
 pub(super) enum SendError {
     TimedOut,
@@ -401,7 +405,7 @@ pub(super) enum SendError {
 }
 
 impl SendError {
-    /// Converts the error of a request to `url` whose timeout was `timeout`.
+    /// Converts the error of a request that was sent to `url` with the timeout `timeout`.
     pub(super) fn into_http_error(self, url: &SecretUrl, timeout: Duration) -> HttpError {
         match self {
             Self::TimedOut => HttpError::TimedOut { host: origin(url), timeout },

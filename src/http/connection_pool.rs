@@ -1,4 +1,4 @@
-//! The connections to one host, shared fairly between interactive and bulk requests.
+//! Shares the connections to one host fairly between interactive and bulk requests.
 //!
 //! A seek in a video needs a quarter of a megabyte, and a concurrent backup would occupy every
 //! connection. So a free permit goes to an interactive request first. After an interactive request
@@ -8,7 +8,7 @@
 //! A transfer below the minimum rate of [`transfer`](super::transfer) must give up its permit when
 //! another request waits, and counts as slow from then on. Slow transfers together get at most half
 //! of the permits, and at least one if there are two. So a server that sends a few bytes at a time
-//! does not delay other files, and is not starved either.
+//! does not delay other files, and its own transfers are not starved either.
 //!
 //! Brief requests have their own permits. With shared permits they would wait for seconds until a
 //! bulk request ends. They do not slow bulk requests down.
@@ -23,36 +23,39 @@ use tokio::time::Instant;
 
 use super::transfer::Transfer;
 
-/// Number of permits for brief requests per connection of the limit. If each of eight connections
-/// transfers a transcript of 40 KiB in a round trip of 50 ms, they transfer 6 MB/s together, which
-/// is half the capacity of a single connection. On an idle line, a search through 2,000 transcripts
+/// Number of permits for brief requests per connection in the limit. If each of eight connections
+/// transfers a transcript of 40 KiB in a round trip of 50 ms, all of them transfer 6 MB/s, which is
+/// half the capacity of a single connection. On an idle line, a search through 2,000 transcripts
 /// takes 14 s with eight permits and 4 s with 32.
 pub(super) const BRIEF_PER_CONNECTION: usize = 4;
 
 /// Maximum number of consecutive permits for interactive requests while a bulk request waits. One
-/// permit in ten is left for bulk requests.
+/// permit in ten then goes to a bulk request.
 const MAX_INTERACTIVE_RUN: u32 = 9;
 
-/// How long one permit stays reserved after an interactive request had to wait. A viewer who seeks
-/// usually seeks again within seconds.
+/// Time for which one permit stays reserved after an interactive request had to wait. A viewer who
+/// seeks usually seeks again within seconds.
 const RESERVATION_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The class of a transfer by how long it occupies its connection. It is independent of the
-/// [`Priority`](super::Priority): a long sequential run can be both demand and bulk.
+/// The class of a transfer, which depends on how long the transfer occupies its connection. It is
+/// independent of the [`Priority`](super::Priority): a long sequential run can be both demand and
+/// bulk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrafficClass {
-    /// A few bytes for which a reader is waiting: a seek, a header, the first read of a file.
+    /// A short transfer for which a reader is waiting: a seek, a header, or the first read of a
+    /// file.
     Interactive,
-    /// A long run of bytes, or bytes for which no reader is waiting yet.
+    /// A long transfer, or one for which no reader is waiting yet.
     Bulk,
-    /// A single round trip: a probe, or a small file that is expected to be read soon.
+    /// A transfer of a single round trip: a probe, or a small file that is expected to be read
+    /// soon.
     Brief,
 }
 
-/// How often a waiting request looks for a slow transfer that can give up its permit.
-const YIELD_INTERVAL: Duration = Duration::from_millis(500);
+/// Interval at which a waiting request looks for a slow transfer that can give up its permit.
+const YIELD_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The connections of one host.
+/// The connection permits of one host.
 #[derive(Debug)]
 pub(super) struct ConnectionPool {
     /// Maximum number of concurrent interactive and bulk requests.
@@ -63,24 +66,24 @@ pub(super) struct ConnectionPool {
 #[derive(Debug, Default)]
 struct State {
     /// The permits of interactive and bulk requests.
-    long: Permits,
-    brief: Permits,
+    long_permits: Permits,
+    brief_permits: Permits,
     interactive_waiters: VecDeque<Waiter>,
     bulk_waiters: VecDeque<Waiter>,
     brief_waiters: VecDeque<Waiter>,
-    /// Number of consecutive permits for interactive requests while a bulk request waited.
+    /// Number of consecutive permits that went to interactive requests while a bulk request waited.
     interactive_run: u32,
     /// The last time at which an interactive request found all permits in use.
     last_contention: Option<Instant>,
 }
 
-/// The permits of one kind that are in use, and the slow transfers that wait for a permit.
+/// The permits of one kind that are in use, and the slow transfers that wait for such a permit.
 #[derive(Debug, Default)]
 struct Permits {
     in_use: usize,
     /// Number of permits in use by transfers that were already slow when they got the permit.
     slow_in_use: usize,
-    /// The transfers that can give up a permit.
+    /// The transfers that hold a permit and can be asked to give it up.
     transfers: Vec<Arc<Transfer>>,
     slow_waiters: VecDeque<Waiter>,
 }
@@ -91,14 +94,14 @@ struct Waiter {
     transfer: Option<Arc<Transfer>>,
 }
 
-/// The kind of a permit, which determines how it is counted.
+/// The kind of a permit, which determines the counters that include it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct PermitKind {
     is_brief: bool,
     is_slow: bool,
 }
 
-/// The permission for one request. Dropping it returns the permit to the pool.
+/// The permission to send one request. Dropping it returns the permit to the pool.
 #[derive(Debug)]
 pub(super) struct ConnectionPermit {
     pool: Option<Arc<ConnectionPool>>,
@@ -111,9 +114,9 @@ impl ConnectionPool {
         Arc::new(Self { limit: limit.max(1), state: Mutex::default() })
     }
 
-    /// Waits for a permit. The wait has no timeout of its own: the caller sets one. A canceled
-    /// waiter leaves the queue. A request without a `transfer` is never asked to give up its
-    /// permit.
+    /// Waits for a permit. The wait has no timeout of its own, so the caller must set one. A
+    /// canceled waiter leaves the queue. A request without a `transfer` is never asked to give up
+    /// its permit.
     pub(super) async fn acquire(
         self: &Arc<Self>,
         class: TrafficClass,
@@ -124,7 +127,7 @@ impl ConnectionPool {
         let (sender, mut permit) = oneshot::channel();
         {
             let mut state = self.state.lock();
-            if class == TrafficClass::Interactive && state.long.in_use >= self.limit {
+            if class == TrafficClass::Interactive && state.long_permits.in_use >= self.limit {
                 state.last_contention = Some(Instant::now());
             }
             let queue = match class {
@@ -137,7 +140,7 @@ impl ConnectionPool {
         }
         self.dispatch();
         loop {
-            match tokio::time::timeout(YIELD_INTERVAL, &mut permit).await {
+            match tokio::time::timeout(YIELD_CHECK_INTERVAL, &mut permit).await {
                 Ok(permit) => return permit.ok(),
                 Err(_elapsed) => self.state.lock().request_yield(kind, self.limit),
             }
@@ -152,7 +155,8 @@ impl ConnectionPool {
                 transfer.begin();
             }
             let permit = ConnectionPermit { pool: Some(self.clone()), kind, transfer };
-            // A canceled waiter returns the permit, which is then offered to the next waiter.
+            // If the waiter was canceled, the permit returns to the pool and is offered to the next
+            // waiter.
             if let Err(mut unused) = sender.send(permit) {
                 unused.pool = None;
                 self.state.lock().release(&unused);
@@ -162,20 +166,25 @@ impl ConnectionPool {
 
     #[cfg(test)]
     fn in_use(&self) -> usize {
-        self.state.lock().long.in_use
+        self.state.lock().long_permits.in_use
     }
 }
 
-/// Returns the permits that slow transfers can have while other requests wait.
+/// Returns the number of permits that slow transfers may have while other requests wait.
 fn slow_limit(limit: usize) -> usize {
     limit / 2
 }
 
 impl Permits {
-    /// Takes the next slow transfer. It is due if it can have one permit and no slow transfer has
-    /// one, and can otherwise start if no other request waits.
-    fn next_slow(&mut self, limit: usize, reserved: usize, others_wait: bool) -> Option<Waiter> {
-        let maximum = match others_wait {
+    /// Removes and returns the next slow transfer, if it may start. While other requests wait, it
+    /// may start only if no slow transfer has a permit.
+    fn next_slow_waiter(
+        &mut self,
+        limit: usize,
+        reserved: usize,
+        do_others_wait: bool,
+    ) -> Option<Waiter> {
+        let maximum = match do_others_wait {
             true => slow_limit(limit).min(1),
             false => slow_limit(limit).max(1),
         };
@@ -195,32 +204,34 @@ impl Permits {
 
 impl State {
     fn permits(&mut self, kind: PermitKind) -> &mut Permits {
-        if kind.is_brief { &mut self.brief } else { &mut self.long }
+        if kind.is_brief { &mut self.brief_permits } else { &mut self.long_permits }
     }
 
     /// Removes and returns the waiter that gets the next permit, and the kind of the permit.
     fn next(&mut self, limit: usize) -> Option<(Waiter, PermitKind)> {
-        if let Some((waiter, is_slow)) = self.next_long(limit) {
-            self.long.add(&waiter);
+        if let Some((waiter, is_slow)) = self.next_long_waiter(limit) {
+            self.long_permits.add(&waiter);
             return Some((waiter, PermitKind { is_brief: false, is_slow }));
         }
-        let (waiter, is_slow) = self.next_brief(limit * BRIEF_PER_CONNECTION)?;
-        self.brief.add(&waiter);
+        let (waiter, is_slow) = self.next_brief_waiter(limit * BRIEF_PER_CONNECTION)?;
+        self.brief_permits.add(&waiter);
         Some((waiter, PermitKind { is_brief: true, is_slow }))
     }
 
-    fn next_brief(&mut self, limit: usize) -> Option<(Waiter, bool)> {
-        if let Some(waiter) = self.brief.next_slow(limit, 0, !self.brief_waiters.is_empty()) {
+    fn next_brief_waiter(&mut self, limit: usize) -> Option<(Waiter, bool)> {
+        if let Some(waiter) =
+            self.brief_permits.next_slow_waiter(limit, 0, !self.brief_waiters.is_empty())
+        {
             return Some((waiter, true));
         }
-        if self.brief.in_use >= limit {
+        if self.brief_permits.in_use >= limit {
             return None;
         }
         Some((self.brief_waiters.pop_front()?, false))
     }
 
-    fn next_long(&mut self, limit: usize) -> Option<(Waiter, bool)> {
-        if self.long.in_use >= limit {
+    fn next_long_waiter(&mut self, limit: usize) -> Option<(Waiter, bool)> {
+        if self.long_permits.in_use >= limit {
             return None;
         }
         let is_bulk_due = self.interactive_run >= MAX_INTERACTIVE_RUN;
@@ -228,11 +239,12 @@ impl State {
             && self.last_contention.is_some_and(|at| at.elapsed() < RESERVATION_TIMEOUT);
         // A single connection cannot be reserved.
         let reserved = usize::from(is_reserved && limit > 1);
-        let others_wait = !self.interactive_waiters.is_empty() || !self.bulk_waiters.is_empty();
-        if let Some(waiter) = self.long.next_slow(limit, reserved, others_wait) {
+        let do_others_wait = !self.interactive_waiters.is_empty() || !self.bulk_waiters.is_empty();
+        if let Some(waiter) = self.long_permits.next_slow_waiter(limit, reserved, do_others_wait) {
             return Some((waiter, true));
         }
-        let bulk_can_start = self.long.in_use < limit - reserved && !self.bulk_waiters.is_empty();
+        let bulk_can_start =
+            self.long_permits.in_use < limit - reserved && !self.bulk_waiters.is_empty();
         let waiter = if (is_bulk_due || self.interactive_waiters.is_empty()) && bulk_can_start {
             self.interactive_run = 0;
             self.bulk_waiters.pop_front()
@@ -244,29 +256,29 @@ impl State {
         Some((waiter?, false))
     }
 
-    /// Asks a transfer below the minimum rate to give up its permit for a waiter of this kind. No
-    /// more transfers are asked than there are waiters.
+    /// Asks a transfer below the minimum rate to give up its permit for a waiter of this kind.
+    /// Never asks more transfers than there are waiters.
     fn request_yield(&mut self, kind: PermitKind, limit: usize) {
-        let live = |queue: &VecDeque<Waiter>| {
+        let count_live = |queue: &VecDeque<Waiter>| {
             queue.iter().filter(|waiter| !waiter.permit.is_closed()).count()
         };
-        let (limit, others) = if kind.is_brief {
-            (limit * BRIEF_PER_CONNECTION, live(&self.brief_waiters))
+        let (limit, other_waiters) = if kind.is_brief {
+            (limit * BRIEF_PER_CONNECTION, count_live(&self.brief_waiters))
         } else {
-            (limit, live(&self.interactive_waiters) + live(&self.bulk_waiters))
+            (limit, count_live(&self.interactive_waiters) + count_live(&self.bulk_waiters))
         };
         let permits = self.permits(kind);
-        let waiters = if kind.is_slow { live(&permits.slow_waiters) } else { others };
+        let waiters = if kind.is_slow { count_live(&permits.slow_waiters) } else { other_waiters };
         let yielding = permits.transfers.iter().filter(|transfer| transfer.must_yield()).count();
         if permits.in_use < limit || yielding >= waiters {
             return;
         }
         // Slow transfers take turns among themselves. Any other request takes a permit from them
         // only if they have too many.
-        let spares_slow = !kind.is_slow && permits.slow_in_use <= slow_limit(limit);
+        let keeps_slow_permits = !kind.is_slow && permits.slow_in_use <= slow_limit(limit);
         let mut transfers = permits.transfers.iter();
-        let slow =
-            transfers.find(|transfer| !(spares_slow && transfer.is_slow()) && transfer.can_yield());
+        let slow = transfers
+            .find(|transfer| !(keeps_slow_permits && transfer.is_slow()) && transfer.can_yield());
         if let Some(transfer) = slow {
             transfer.request_yield();
         }
@@ -309,55 +321,56 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn bulk_alone_gets_every_connection_and_no_more() {
+    async fn bulk_requests_can_use_all_connections() {
         let pool = ConnectionPool::new(CONNECTIONS);
-        let mut held = Vec::new();
+        let mut permits_in_use = Vec::new();
         for _ in 0..CONNECTIONS {
-            held.extend(try_acquire(&pool, TrafficClass::Bulk).await);
+            permits_in_use.extend(try_acquire(&pool, TrafficClass::Bulk).await);
         }
-        assert_eq!(held.len(), CONNECTIONS);
+        assert_eq!(permits_in_use.len(), CONNECTIONS);
         assert!(try_acquire(&pool, TrafficClass::Bulk).await.is_none());
-        held.pop();
+        permits_in_use.pop();
         assert!(try_acquire(&pool, TrafficClass::Bulk).await.is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_permit_is_reserved_after_an_interactive_wait() {
         let pool = ConnectionPool::new(CONNECTIONS);
-        let mut held = Vec::new();
+        let mut permits_in_use = Vec::new();
         for _ in 0..CONNECTIONS {
-            held.extend(try_acquire(&pool, TrafficClass::Bulk).await);
+            permits_in_use.extend(try_acquire(&pool, TrafficClass::Bulk).await);
         }
         assert!(try_acquire(&pool, TrafficClass::Interactive).await.is_none());
-        held.pop();
+        permits_in_use.pop();
         assert!(try_acquire(&pool, TrafficClass::Bulk).await.is_none());
         assert!(try_acquire(&pool, TrafficClass::Interactive).await.is_some());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn interactive_goes_first_and_bulk_gets_a_tenth() {
+    async fn bulk_requests_get_one_permit_in_ten() {
         let pool = ConnectionPool::new(CONNECTIONS);
-        let mut held = Vec::new();
+        let mut permits_in_use = Vec::new();
         for _ in 0..CONNECTIONS {
-            held.extend(pool.acquire(TrafficClass::Bulk, None).await);
+            permits_in_use.extend(pool.acquire(TrafficClass::Bulk, None).await);
         }
         let order = Arc::new(Mutex::new(Vec::new()));
-        let mut waiting = Vec::new();
+        let mut tasks = Vec::new();
         for class in std::iter::once(TrafficClass::Bulk)
             .chain(std::iter::repeat_n(TrafficClass::Interactive, 12))
         {
             let (pool, order) = (pool.clone(), order.clone());
-            waiting.push(tokio::spawn(async move {
+            tasks.push(tokio::spawn(async move {
                 let permit = pool.acquire(class, None).await;
                 order.lock().push(class);
                 drop(permit);
             }));
             tokio::task::yield_now().await;
         }
-        // Two permits are freed, because one stays reserved while interactive requests arrive.
-        held.truncate(CONNECTIONS - 2);
-        for waiting in waiting {
-            waiting.await.unwrap();
+        // Two permits are freed, because one of them stays reserved while interactive requests
+        // arrive.
+        permits_in_use.truncate(CONNECTIONS - 2);
+        for task in tasks {
+            task.await.unwrap();
         }
         let order = order.lock().clone();
         assert_eq!(order.iter().filter(|class| **class == TrafficClass::Interactive).count(), 12);
@@ -382,18 +395,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn bulk_after_interactive_gets_every_connection() {
+    async fn interactive_request_without_wait_reserves_no_permit() {
         let pool = ConnectionPool::new(CONNECTIONS);
         drop(try_acquire(&pool, TrafficClass::Interactive).await);
-        let mut held = Vec::new();
+        let mut permits_in_use = Vec::new();
         for _ in 0..CONNECTIONS {
-            held.extend(try_acquire(&pool, TrafficClass::Bulk).await);
+            permits_in_use.extend(try_acquire(&pool, TrafficClass::Bulk).await);
         }
-        assert_eq!(held.len(), CONNECTIONS);
+        assert_eq!(permits_in_use.len(), CONNECTIONS);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_connection_serves_interactive_and_bulk() {
+    async fn single_connection_is_never_reserved() {
         let pool = ConnectionPool::new(1);
         let bulk = try_acquire(&pool, TrafficClass::Bulk).await;
         assert!(try_acquire(&pool, TrafficClass::Interactive).await.is_none());
@@ -402,31 +415,36 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_canceled_waiter_costs_no_permit() {
+    async fn canceled_waiters_do_not_keep_their_permits() {
         let pool = ConnectionPool::new(CONNECTIONS);
-        let mut held = Vec::new();
+        let mut permits_in_use = Vec::new();
         for _ in 0..CONNECTIONS {
-            held.extend(pool.acquire(TrafficClass::Bulk, None).await);
+            permits_in_use.extend(pool.acquire(TrafficClass::Bulk, None).await);
         }
         assert!(try_acquire(&pool, TrafficClass::Bulk).await.is_none());
         assert!(try_acquire(&pool, TrafficClass::Interactive).await.is_none());
-        drop(held);
+        drop(permits_in_use);
         assert_eq!(pool.in_use(), 0);
     }
-    const DRIP: usize = 8 * 1024;
-    const DRIP_INTERVAL: Duration = Duration::from_secs(5);
+    const SLOW_CHUNK: usize = 8 * 1024;
+    const SLOW_CHUNK_INTERVAL: Duration = Duration::from_secs(5);
 
-    /// Starts `count` transfers of a server that sends `bytes` in each `interval`. A transfer that
-    /// has given up its permit asks for another one, until the test ends.
-    fn start_dripping(pool: &Arc<ConnectionPool>, count: usize, bytes: usize, interval: Duration) {
+    /// Starts `count` transfers from a server that sends `bytes` bytes in each `interval`. A
+    /// transfer that has given up its permit requests another one, until the test ends.
+    fn start_slow_transfers(
+        pool: &Arc<ConnectionPool>,
+        count: usize,
+        bytes: usize,
+        interval: Duration,
+    ) {
         for _ in 0..count {
             let pool = pool.clone();
             tokio::spawn(async move {
                 let transfer = Arc::new(Transfer::default());
                 loop {
                     let permit = pool.acquire(TrafficClass::Bulk, Some(&transfer)).await;
-                    let drip = || transfer.wait(tokio::time::sleep(interval));
-                    while drip().await.is_some() {
+                    let next_chunk = || transfer.wait(tokio::time::sleep(interval));
+                    while next_chunk().await.is_some() {
                         transfer.add_bytes(bytes);
                     }
                     drop(permit);
@@ -436,8 +454,9 @@ mod tests {
         }
     }
 
-    /// Waits for a permit. Returns it and the duration of the wait.
-    async fn acquire_healthy(pool: &Arc<ConnectionPool>) -> (ConnectionPermit, Duration) {
+    /// Waits for a permit for an interactive request. Returns the permit and the duration of the
+    /// wait.
+    async fn acquire_interactive(pool: &Arc<ConnectionPool>) -> (ConnectionPermit, Duration) {
         let start = Instant::now();
         let transfer = Arc::new(Transfer::default());
         let permit = pool.acquire(TrafficClass::Interactive, Some(&transfer)).await.unwrap();
@@ -448,10 +467,10 @@ mod tests {
     async fn slow_transfers_yield_to_waiting_requests() {
         for limit in [1, 2, 3, CONNECTIONS] {
             let pool = ConnectionPool::new(limit);
-            start_dripping(&pool, 3 * CONNECTIONS, DRIP, DRIP_INTERVAL);
+            start_slow_transfers(&pool, 3 * CONNECTIONS, SLOW_CHUNK, SLOW_CHUNK_INTERVAL);
             tokio::time::sleep(Duration::from_secs(60)).await;
             for _ in 0..50 {
-                let (permit, waited) = acquire_healthy(&pool).await;
+                let (permit, waited) = acquire_interactive(&pool).await;
                 assert!(waited < Duration::from_secs(6), "{waited:?} with {limit}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 drop(permit);
@@ -460,27 +479,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn healthy_transfers_get_half_of_the_pool() {
+    async fn interactive_transfers_get_half_of_the_pool() {
         let pool = ConnectionPool::new(CONNECTIONS);
-        start_dripping(&pool, 3 * CONNECTIONS, DRIP, DRIP_INTERVAL);
+        start_slow_transfers(&pool, 3 * CONNECTIONS, SLOW_CHUNK, SLOW_CHUNK_INTERVAL);
         tokio::time::sleep(Duration::from_secs(60)).await;
-        let healthy = (0..CONNECTIONS / 2).map(|_| acquire_healthy(&pool));
-        let permits = futures_util::future::join_all(healthy).await;
+        let waiters = (0..CONNECTIONS / 2).map(|_| acquire_interactive(&pool));
+        let permits = futures_util::future::join_all(waiters).await;
         for (_, waited) in &permits {
             assert!(*waited < Duration::from_secs(6), "{waited:?}");
         }
-        // The healthy transfers keep their permits, and the slow ones keep the rest.
+        // The interactive transfers keep their permits, and the slow ones keep the remaining
+        // permits.
         tokio::time::sleep(Duration::from_secs(60)).await;
-        let slow = pool.state.lock().long.slow_in_use;
+        let slow = pool.state.lock().long_permits.slow_in_use;
         assert!((1..=CONNECTIONS / 2).contains(&slow), "{slow}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn transfers_above_the_minimum_rate_keep_their_connections() {
         let pool = ConnectionPool::new(CONNECTIONS);
-        start_dripping(&pool, CONNECTIONS, 2 * MIN_RATE as usize, Duration::from_secs(1));
+        start_slow_transfers(&pool, CONNECTIONS, 2 * MIN_RATE as usize, Duration::from_secs(1));
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let waiting = tokio::time::timeout(Duration::from_secs(60), acquire_healthy(&pool));
+        let waiting = tokio::time::timeout(Duration::from_secs(60), acquire_interactive(&pool));
         assert!(waiting.await.is_err());
     }
 
@@ -505,7 +525,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn slow_transfer_alone_keeps_its_connection() {
+    async fn slow_transfer_keeps_connection_if_no_request_waits() {
         let pool = ConnectionPool::new(1);
         let transfer = Arc::new(Transfer::default());
         let _permit = pool.acquire(TrafficClass::Bulk, Some(&transfer)).await;

@@ -5,28 +5,28 @@ use std::time::Duration;
 
 use crate::model::{Diagnostic, ErrorKind, SecretUrl};
 
-/// The error of an HTTP request. It names the host but never the path or query, because these can
-/// be credentials.
+/// The error of an HTTP request. It names the host but never the path or the query, because these
+/// can be credentials.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HttpError {
     /// The connection could not be opened, or it was lost before the reply was complete.
     #[error("{host} cannot be reached")]
     Unreachable {
-        /// Scheme and host.
+        /// Origin of the URL: scheme, host name and port.
         host: String,
         source: TransportError,
     },
     /// The server did not reply in time.
     #[error("{host} did not answer within {} s", .timeout.as_secs())]
     TimedOut {
-        /// Scheme and host.
+        /// Origin of the URL: scheme, host name and port.
         host: String,
         timeout: Duration,
     },
-    /// The server requested a delay that is longer than the caller is willing to wait.
-    #[error("{host} limits the rate of requests and asks to wait {}", readable(*.wait))]
+    /// The server requested a delay that exceeds the timeout of the caller.
+    #[error("{host} limits the rate of requests and asks to wait {}", format_delay(*.wait))]
     RateLimited {
-        /// Scheme and host.
+        /// Origin of the URL: scheme, host name and port.
         host: String,
         /// The requested delay.
         wait: Duration,
@@ -34,44 +34,45 @@ pub enum HttpError {
     /// The server returned a server error to every attempt.
     #[error("{host} returned a server error ({status})")]
     ServerError {
-        /// Scheme and host.
+        /// Origin of the URL: scheme, host name and port.
         host: String,
-        /// The last status, 500 to 599.
+        /// The status of the last reply, 500 to 599.
         status: u16,
     },
-    /// The circuit breaker of the host is open: no request was sent.
-    #[error("{host} has not answered for {} s", .failing.as_secs())]
+    /// The circuit breaker of the host is open, so no request was sent.
+    #[error("{host} has not answered for {} s", .failing_for.as_secs())]
     Down {
-        /// Scheme and host.
+        /// Origin of the URL: scheme, host name and port.
         host: String,
-        /// How long the host has been failing, since the first failure after its last good reply.
-        failing: Duration,
+        /// Time since the first failure after the last good reply of the host.
+        failing_for: Duration,
         /// Time between two probes of the host.
         retry_interval: Duration,
     },
-    /// The reply is longer than any valid one.
+    /// The reply exceeds the maximum length.
     #[error("{host} sent a reply of more than {limit} bytes")]
     TooLarge {
-        /// Scheme and host.
+        /// Origin of the URL: scheme, host name and port.
         host: String,
-        /// The limit in bytes.
+        /// Maximum length in bytes.
         limit: usize,
     },
-    /// The URL is not https, or its host is not an allowed one of the source.
-    #[error("a URL on {host} is outside the allowed hosts of this source (https only)")]
+    /// The scheme of the URL is not https, or its host is not allowed for the source.
+    #[error("{host} is not an allowed https host of this source")]
     HostNotAllowed {
-        /// Scheme and host.
+        /// Origin of the URL: scheme, host name and port.
         host: String,
     },
     /// The TLS library or the HTTP client cannot be initialized.
     #[error("the HTTP client cannot be set up")]
     Setup(#[source] TransportError),
-    /// A header cannot carry the credential.
+    /// The credential contains a character that is not allowed in a header.
     #[error("a credential contains a character that is not allowed in a header")]
     InvalidCredential,
 }
 
-/// The innermost cause of a transport error ("Connection refused"), without the URL.
+/// The innermost cause of a transport error, for example "Connection refused". It does not contain
+/// the URL.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct TransportError(String);
@@ -88,7 +89,7 @@ impl TransportError {
 }
 
 /// Formats a delay in seconds, minutes or hours, depending on its length.
-fn readable(wait: Duration) -> String {
+fn format_delay(wait: Duration) -> String {
     match wait.as_secs() {
         seconds @ 0..=120 => format!("{seconds} s"),
         seconds @ 121..=7200 => format!("{} min", seconds.div_ceil(60)),
@@ -135,10 +136,14 @@ impl Diagnostic for HttpError {
                 Some("A running mount retries automatically.".into())
             }
             Self::Down { retry_interval, .. } => Some(
-                format!("Reads try the server again every {} s.", retry_interval.as_secs()).into(),
+                format!(
+                    "While files are read, meetfs probes the server every {} s.",
+                    retry_interval.as_secs()
+                )
+                .into(),
             ),
             Self::HostNotAllowed { .. } => {
-                Some("Add the host to `download_hosts` if it is correct.".into())
+                Some("If the host is correct, add it to `download_hosts`.".into())
             }
             Self::TimedOut { .. }
             | Self::TooLarge { .. }
@@ -162,9 +167,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_delay_is_printed_in_a_fitting_unit() {
+    fn delay_is_formatted_in_a_suitable_unit() {
         for (seconds, text) in [(0, "0 s"), (120, "120 s"), (121, "3 min"), (43_201, "13 h")] {
-            assert_eq!(readable(Duration::from_secs(seconds)), text);
+            assert_eq!(format_delay(Duration::from_secs(seconds)), text);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The errors of reading the bytes of a file.
+//! The errors of reads from a provider.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::model::{Diagnostic, ErrorKind};
 
-/// The error of a read from the provider. The file system maps it to an errno.
+/// The error of a read from a provider. The file system converts it to an errno.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum FetchError {
     /// The provider refuses the download, even with a new lease.
@@ -16,27 +16,29 @@ pub enum FetchError {
     /// The provider no longer has the file.
     #[error("gone")]
     Gone(#[source] FetchCause),
-    /// The provider serves a content that differs from this file version.
+    /// The bytes that the provider serves differ from this version of the file.
     #[error("changed")]
     Changed(#[source] FetchCause),
-    /// The circuit breaker of the host is open: no request was sent.
+    /// The circuit breaker of the host is open, so no request was sent.
     #[error(transparent)]
     Down(FetchCause),
-    /// The reply is not a file of this type.
+    /// The reply does not have the format of the file.
     #[error("not the file")]
     NotTheFile(#[source] FetchCause),
-    /// The length of the file differs from the listing. The served length is the true one.
-    #[error("the file is {served} bytes long, but {expected} were listed")]
+    /// The served length differs from the listed length. The served length is correct.
+    #[error(
+        "the file is {served_length} bytes long, but the listing states {expected_length} bytes"
+    )]
     WrongTotal {
         /// Length in the listing, in bytes.
-        expected: u64,
-        /// Length served, in bytes.
-        served: u64,
+        expected_length: u64,
+        /// Length that the server serves, in bytes.
+        served_length: u64,
     },
-    /// The deadline passed. The cause is the error of the last attempt.
-    #[error("no bytes within the deadline")]
+    /// The read reached its deadline. The cause is the error of the last attempt.
+    #[error("no bytes arrived within the deadline")]
     Deadline(#[source] FetchCause),
-    /// Any other failure. A retry may succeed.
+    /// Any other failure, after which a retry may succeed.
     #[error(transparent)]
     Failed(FetchCause),
 }
@@ -97,7 +99,7 @@ impl Error for FetchCause {
 }
 
 impl Diagnostic for FetchCause {
-    /// A cause that is only a statement about a reply counts as a transient failure.
+    /// Returns the kind of the error. A statement about a reply counts as a transient failure.
     fn kind(&self) -> ErrorKind {
         match &self.0 {
             Cause::Error(error) => error.kind(),
@@ -114,7 +116,8 @@ impl Diagnostic for FetchCause {
 }
 
 impl FetchError {
-    /// Returns the cause; `None` for [`WrongTotal`](Self::WrongTotal), which has no cause.
+    /// Returns the cause of the error, or `None` for [`WrongTotal`](Self::WrongTotal), which has no
+    /// cause.
     pub fn cause(&self) -> Option<&FetchCause> {
         match self {
             Self::NotAllowed(cause)

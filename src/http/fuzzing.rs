@@ -1,5 +1,4 @@
-//! The entry points of the fuzz targets for the heads of replies and the parts of bodies that are
-//! parsed.
+//! The entry points of the fuzz targets for the parsers of reply headers.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +9,8 @@ use super::range::{ByteRange, ExpectedFile};
 use super::range_head::RangeHead;
 use super::{probe, retry};
 
-/// Parses the head of a range reply. Returns the end of the range and the length of the file.
+/// Parses the head of a reply to a range request. Returns the end of the range and the length of
+/// the file.
 pub fn range_head(
     status: u16,
     headers: &[(&[u8], &[u8])],
@@ -31,7 +31,7 @@ pub fn media_type(content_type: &str) -> String {
     probe::media_type(content_type)
 }
 
-/// Returns those headers that an HTTP connection would accept.
+/// Returns the headers that an HTTP connection would accept.
 fn valid_headers(headers: &[(&[u8], &[u8])]) -> HeaderMap {
     let valid = |(name, value): &(&[u8], &[u8])| {
         Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?))

@@ -1,9 +1,9 @@
-//! URLs in headers.
+//! Reads URLs from headers.
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-/// Returns the text of a header with URLs. Bytes beyond ASCII, which a URL must not have, are
-/// percent-encoded one by one, as browsers and curl do: the same bytes reach the server.
+/// Returns the text of a header that contains URLs. Percent-encodes each byte beyond ASCII, which
+/// is not allowed in a URL. Browsers and curl do the same, so the server gets the same bytes.
 pub fn url_text(value: &HeaderValue) -> String {
     let mut text = String::with_capacity(value.len());
     for byte in value.as_bytes() {
@@ -16,7 +16,7 @@ pub fn url_text(value: &HeaderValue) -> String {
     text.trim().to_owned()
 }
 
-/// Returns the URL in a header, or `None` if there is none or there are several.
+/// Returns the URL in a header, or `None` if the header is missing or contains different URLs.
 pub(super) fn single_url(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let mut urls = headers.get_all(name).iter().map(url_text);
     let url = urls.next().filter(|url| !url.is_empty())?;
@@ -29,7 +29,7 @@ mod tests {
 
     use super::*;
 
-    fn of(values: &[&[u8]]) -> Option<String> {
+    fn url_in(values: &[&[u8]]) -> Option<String> {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(LOCATION, HeaderValue::from_bytes(value).unwrap());
@@ -40,16 +40,16 @@ mod tests {
     #[test]
     fn bytes_beyond_ascii_are_percent_encoded() {
         let utf8 = "/rec/Réunion 1?name=é#é".as_bytes();
-        assert_eq!(of(&[utf8]).as_deref(), Some("/rec/R%C3%A9union 1?name=%C3%A9#%C3%A9"));
-        assert_eq!(of(&[b" /caf\xe9 "]).as_deref(), Some("/caf%E9"));
-        assert_eq!(of(&[b"https://zoom.us/a%20b"]).as_deref(), Some("https://zoom.us/a%20b"));
+        assert_eq!(url_in(&[utf8]).as_deref(), Some("/rec/R%C3%A9union 1?name=%C3%A9#%C3%A9"));
+        assert_eq!(url_in(&[b" /caf\xe9 "]).as_deref(), Some("/caf%E9"));
+        assert_eq!(url_in(&[b"https://zoom.us/a%20b"]).as_deref(), Some("https://zoom.us/a%20b"));
     }
 
     #[test]
-    fn contradicting_urls_are_none() {
-        assert_eq!(of(&[]), None);
-        assert_eq!(of(&[b""]), None);
-        assert_eq!(of(&[b"/a", b"/a"]).as_deref(), Some("/a"));
-        assert_eq!(of(&[b"/a", b"/b"]), None);
+    fn different_urls_in_a_header_are_ignored() {
+        assert_eq!(url_in(&[]), None);
+        assert_eq!(url_in(&[b""]), None);
+        assert_eq!(url_in(&[b"/a", b"/a"]).as_deref(), Some("/a"));
+        assert_eq!(url_in(&[b"/a", b"/b"]), None);
     }
 }

@@ -8,12 +8,12 @@ use crate::model::SecretUrl;
 /// Maximum length of a host name (RFC 1035, 3.1, without the final dot).
 const MAX_NAME_LENGTH: usize = 253;
 
-/// The hosts to which downloads of a source may be sent.
+/// The hosts from which a source may download files.
 ///
-/// A name allows itself and its subdomains: `example.com` allows `cdn.example.com` but not
-/// `evilexample.com`. Only https is allowed. The exception is loopback, which is allowed without
-/// https if the API of the source is on loopback, too (tests, the demo cloud). A public API must
-/// not be able to direct meetfs to local services.
+/// A name allows the host itself and its subdomains: `example.com` allows `cdn.example.com` but not
+/// `evilexample.com`. Only https is allowed. Loopback hosts are an exception: they are allowed,
+/// with or without https, if the API of the source is on loopback, as in tests and in the demo
+/// cloud. A public API must not be able to direct meetfs to local services.
 #[derive(Clone, Debug)]
 pub struct AllowedHosts {
     names: Vec<String>,
@@ -21,7 +21,8 @@ pub struct AllowedHosts {
 }
 
 impl AllowedHosts {
-    /// Allows `names` and their subdomains, and loopback if `api` is on loopback.
+    /// Allows the hosts in `names` and their subdomains, and loopback hosts if `api` is on
+    /// loopback.
     pub fn new<'a>(names: impl IntoIterator<Item = &'a str>, api: &Url) -> Self {
         Self {
             names: names.into_iter().map(str::to_ascii_lowercase).collect(),
@@ -32,7 +33,7 @@ impl AllowedHosts {
     /// Returns the URL if requests may be sent to it.
     ///
     /// # Errors
-    /// [`HttpError::HostNotAllowed`], which names only the host.
+    /// [`HttpError::HostNotAllowed`], which contains only the host of the URL.
     pub fn check(&self, url: Url) -> Result<SecretUrl, HttpError> {
         let is_allowed = if is_loopback(&url) {
             self.allows_loopback && matches!(url.scheme(), "http" | "https")
@@ -43,8 +44,8 @@ impl AllowedHosts {
         if is_allowed {
             return Ok(url);
         }
-        // The server chooses the name, and the name becomes part of a message, so its length must
-        // be bounded.
+        // The server chooses the host name, and the name becomes part of a message, so its length
+        // must be bounded.
         let max_length = "https://".len() + MAX_NAME_LENGTH + ":65535".len();
         let host = origin(&url).chars().take(max_length).collect();
         Err(HttpError::HostNotAllowed { host })
@@ -74,7 +75,7 @@ fn is_loopback(url: &Url) -> bool {
 mod tests {
     use super::*;
 
-    fn allowed(api: &str, target: &str) -> bool {
+    fn is_allowed(api: &str, target: &str) -> bool {
         let hosts = AllowedHosts::new(["example.com", "Example.ORG"], &Url::parse(api).unwrap());
         hosts.check(Url::parse(target).unwrap()).is_ok()
     }
@@ -82,9 +83,9 @@ mod tests {
     #[test]
     fn subdomains_are_allowed_and_suffixes_are_not() {
         let api = "https://api.example.com/v2";
-        assert!(allowed(api, "https://example.com/rec"));
-        assert!(allowed(api, "https://ssrweb.example.com/x?Signature=1"));
-        assert!(allowed(api, "https://a.example.org/"));
+        assert!(is_allowed(api, "https://example.com/rec"));
+        assert!(is_allowed(api, "https://ssrweb.example.com/x?Signature=1"));
+        assert!(is_allowed(api, "https://a.example.org/"));
         for bad in [
             "https://evilexample.com/",
             "https://example.com.evil.example/",
@@ -93,32 +94,32 @@ mod tests {
             "https://192.0.2.1/",
             "ftp://example.com/",
         ] {
-            assert!(!allowed(api, bad), "{bad}");
+            assert!(!is_allowed(api, bad), "{bad}");
         }
     }
 
     #[test]
-    fn overlong_names_are_rejected_with_short_message() {
+    fn long_host_names_are_truncated_in_the_error() {
         let hosts =
             AllowedHosts::new(["example.com"], &Url::parse("https://api.example.com").unwrap());
         for end in [".evil.example", ".example.com"] {
-            let long = format!("https://{}{end}/", ["a1"; 300].join("."));
-            let error = hosts.check(Url::parse(&long).unwrap()).unwrap_err().to_string();
+            let long_url = format!("https://{}{end}/", ["a1"; 300].join("."));
+            let error = hosts.check(Url::parse(&long_url).unwrap()).unwrap_err().to_string();
             assert!(error.contains("https://a1.a1") && error.len() < 500, "{error}");
         }
     }
 
     #[test]
     fn only_a_loopback_api_allows_loopback() {
-        assert!(allowed("http://127.0.0.1:9/v2", "http://127.0.0.1:10/rec"));
-        assert!(allowed("http://localhost:9/v2", "http://[::1]:10/rec"));
-        assert!(!allowed("https://api.example.com/v2", "http://127.0.0.1:10/rec"));
-        assert!(!allowed("https://api.example.com/v2", "https://localhost/rec"));
-        assert!(!allowed("http://127.0.0.1:9/v2", "http://192.0.2.1/rec"));
+        assert!(is_allowed("http://127.0.0.1:9/v2", "http://127.0.0.1:10/rec"));
+        assert!(is_allowed("http://localhost:9/v2", "http://[::1]:10/rec"));
+        assert!(!is_allowed("https://api.example.com/v2", "http://127.0.0.1:10/rec"));
+        assert!(!is_allowed("https://api.example.com/v2", "https://localhost/rec"));
+        assert!(!is_allowed("http://127.0.0.1:9/v2", "http://192.0.2.1/rec"));
     }
 
     #[test]
-    fn a_rejected_url_is_named_without_path() {
+    fn error_does_not_contain_the_url_path() {
         let hosts =
             AllowedHosts::new(["example.com"], &Url::parse("https://api.example.com").unwrap());
         let error =

@@ -1,8 +1,8 @@
-//! Checks a file length that contradicts the listing.
+//! Checks a file length that differs from the listing.
 //!
-//! A faulty server can state any length in an error reply or in a `Content-Range`. Accepting a
-//! wrong length destroys backups, because a copy that is too short replaces a good one. So a length
-//! is accepted only if the server proves it with bytes.
+//! A faulty server can state any length in an error reply or in a `Content-Range` header. If meetfs
+//! accepted a wrong length, it would destroy backups, because a copy that is too short would
+//! replace a good one. So a length is accepted only if the server proves it with bytes.
 
 use std::time::Duration;
 
@@ -18,28 +18,30 @@ use super::transfer::Transfer;
 use crate::model::Lease;
 
 /// Maximum length of a file that is received as a whole to prove its length, if the server ignores
-/// ranges. Files whose listed length is wrong are mostly chats and transcripts, which have less
+/// ranges. The files whose listed length is wrong are mostly chats and transcripts, which have less
 /// than a megabyte.
 const MAX_WHOLE_FILE: u64 = 8 * 1024 * 1024;
 
 /// The result of a request for one byte.
 #[derive(Debug, PartialEq, Eq)]
 enum ByteReply {
-    /// The byte exists, and the file has this length.
+    /// The server sent the byte. `total` is the stated length of the file.
     Served { total: Option<u64> },
-    /// The file ends before the byte, and has this length.
+    /// The server replied that the file ends before the byte. `total` is the stated length of the
+    /// file.
     PastEnd { total: Option<u64> },
-    /// The whole file was received, and it has this length.
+    /// The server sent the whole file, which has this length.
     WholeFile(u64),
-    /// Any other reply, which proves nothing.
+    /// The reply proves nothing about the length.
     Unusable,
 }
 
-/// Returns whether the server proves that a file is `length` bytes long: it serves the last byte,
-/// and not the byte after it. It must serve an empty file as an empty body.
+/// Returns whether the server proves that a file is `length` bytes long. It must serve the last
+/// byte and must not serve a byte after it. If `length` is 0, it must serve the file with an empty
+/// body.
 ///
 /// # Errors
-/// A request failed, so nothing is proved.
+/// A request failed, so the length is neither proved nor disproved.
 pub(super) async fn is_length_proved(
     client: &Client,
     lease: &Lease,
@@ -50,13 +52,13 @@ pub(super) async fn is_length_proved(
         return Ok(request_byte(client, lease, None, timeout).await? == ByteReply::WholeFile(0));
     }
     match request_byte(client, lease, Some(length - 1), timeout).await? {
-        ByteReply::WholeFile(whole) => return Ok(whole == length),
+        ByteReply::WholeFile(served_length) => return Ok(served_length == length),
         ByteReply::Served { total } if total.is_none_or(|total| total == length) => {}
         _ => return Ok(false),
     }
-    let past_end = request_byte(client, lease, Some(length), timeout).await?;
-    let is_end = |total: Option<u64>| total.is_none_or(|total| total == length);
-    Ok(matches!(past_end, ByteReply::PastEnd { total } if is_end(total)))
+    let next_byte = request_byte(client, lease, Some(length), timeout).await?;
+    let agrees = |total: Option<u64>| total.is_none_or(|total| total == length);
+    Ok(matches!(next_byte, ByteReply::PastEnd { total } if agrees(total)))
 }
 
 /// Requests the byte at `offset`, or the whole file if `offset` is `None`.
@@ -74,7 +76,8 @@ async fn request_byte(
     }
     let mut response = send(client, request, lease, timeout, &transfer).await?;
     let headers = response.headers();
-    let (content_range, stated) = (ContentRange::of(headers)?, content_length(headers)?);
+    let (content_range, stated_length) =
+        (ContentRange::from_headers(headers)?, content_length(headers)?);
     match (response.status(), offset, content_range) {
         (StatusCode::RANGE_NOT_SATISFIABLE, Some(_), range) => {
             Ok(ByteReply::PastEnd { total: range.and_then(|range| range.total) })
@@ -82,25 +85,27 @@ async fn request_byte(
         (StatusCode::PARTIAL_CONTENT, Some(offset), Some(range))
             if range.span == Some((offset, offset)) =>
         {
-            let mut received = 0;
+            let mut received_length = 0;
             while let Some(chunk) = receive(&mut response, timeout, &transfer).await? {
-                received += chunk.len();
-                if received > 1 {
+                received_length += chunk.len();
+                if received_length > 1 {
                     return Ok(ByteReply::Unusable);
                 }
             }
-            let served = ByteReply::Served { total: range.total };
-            Ok(if received == 1 { served } else { ByteReply::Unusable })
+            let one_byte = ByteReply::Served { total: range.total };
+            Ok(if received_length == 1 { one_byte } else { ByteReply::Unusable })
         }
-        (StatusCode::OK, _, _) if stated.is_none_or(|stated| stated <= MAX_WHOLE_FILE) => {
-            let mut received = 0;
+        (StatusCode::OK, _, _)
+            if stated_length.is_none_or(|stated_length| stated_length <= MAX_WHOLE_FILE) =>
+        {
+            let mut received_length = 0;
             while let Some(chunk) = receive(&mut response, timeout, &transfer).await? {
-                received += chunk.len() as u64;
-                if received > MAX_WHOLE_FILE {
+                received_length += chunk.len() as u64;
+                if received_length > MAX_WHOLE_FILE {
                     return Ok(ByteReply::Unusable);
                 }
             }
-            Ok(ByteReply::WholeFile(received))
+            Ok(ByteReply::WholeFile(received_length))
         }
         _ => Ok(ByteReply::Unusable),
     }

@@ -3,18 +3,19 @@
 //! Input: a URL with its credential (a [`Lease`](crate::model::Lease) or an [`ApiRequest`]), the
 //! expected properties of the reply, and the [`Priority`] of the request.
 //!
-//! Output: a small body as a whole, or a stream of exactly the requested bytes, or an error. An
-//! error names the host but never the path or query, because these can be credentials.
+//! Output: a complete small body, a stream of exactly the requested bytes, or an error. An error
+//! names the host but never the path or the query, because these can be credentials.
 //!
-//! Failures and what handles each:
+//! Possible failures, and the parts that handle them:
 //!
-//! 1. The reply is not the file: `range_head` and `range_body` check status, range, total, type and
-//!    first bytes before they return a byte. `validator` compares the versions of the file.
+//! 1. The reply is not the file: `range_head` and `range_body` check the status, range, length,
+//!    type and first bytes of a reply before they return a byte. `validator` compares the versions
+//!    of the file.
 //! 2. A body breaks off or stalls, or the lease expires during the transfer: [`RangeStream`]
-//!    resumes at the missing byte.
+//!    resumes at the first missing byte.
 //! 3. The server requests a delay: [`retry`] parses all forms of the delay and bounds it.
-//! 4. The provider limits the calls of an account: [`RateLimiter`] distributes the calls, those for
-//!    readers first.
+//! 4. The provider limits the rate of the calls of an account: [`RateLimiter`] spreads the calls
+//!    over time and lets calls for readers go first.
 //! 5. Bulk transfers would occupy all connections: `connection_pool` shares the connections of a
 //!    host fairly.
 //! 6. A server sends only a few bytes at a time: `transfer` measures the rate, and the pool takes
@@ -22,14 +23,14 @@
 //! 7. A host is down: `circuit_breaker` makes new reads fail at once.
 //! 8. A redirect or a URL in a reply points to another host: [`AllowedHosts`] decides which hosts
 //!    are allowed. Redirects are never followed automatically.
-//! 9. A download URL can return a redirect, a page or the file: [`probe()`] finds out which,
-//!    without downloading the file.
+//! 9. A download URL can return a redirect, a page or the file: [`probe()`] finds out which of
+//!    these it returns, without downloading the file.
 //!
-//! Each lock protects one map or state machine and is held for a single operation on it. No two
-//! locks are held at once, and none is held across an await.
+//! Each lock protects one map or state machine and is held for a single operation. No two locks are
+//! held at the same time, and no lock is held across an await.
 //!
-//! This module must not know what a meeting, an inode or a block is, nor the rules of a particular
-//! provider.
+//! This module must not contain the concepts of a meeting, an inode or a block, or the rules of a
+//! particular provider.
 
 mod circuit_breaker;
 mod client;

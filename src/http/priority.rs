@@ -1,4 +1,4 @@
-/// What a request is for.
+/// The priority of a request, which depends on the reason for the request.
 ///
 /// A request for a reader fails at once if its host is down. A [`RateLimiter`] serves it before
 /// background requests.
@@ -8,8 +8,9 @@
 pub enum Priority {
     /// A reader is waiting for the reply.
     Demand,
-    /// A reader is expected to need the reply soon. Because leases and blocks are shared, a reader
-    /// can start to wait for it at any time. Therefore a prefetch is served like demand.
+    /// A reader is expected to need the reply soon. Readers share leases and blocks, so a reader
+    /// can start to wait for the reply at any time. Therefore a prefetch gets the same treatment as
+    /// demand.
     Prefetch,
     /// No reader needs the reply.
     Background,

@@ -1,5 +1,5 @@
-//! Probes: single requests that show what a URL returns. They follow no redirect and download no
-//! file.
+//! Probes: single requests that show what a URL returns. A probe follows no redirect and downloads
+//! no file.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,30 +14,30 @@ use super::header_url::single_url;
 use super::retry;
 use crate::model::SecretUrl;
 
-/// Maximum number of bytes of a body that are read. The error objects and pages that are recognized
-/// by their text have less than one KiB. Without this limit, a server that ignores the range would
-/// send a whole video.
+/// Maximum number of bytes that are read from a body. The error objects and pages that are
+/// recognized by their text have less than one KiB. Without this limit, a server that ignores the
+/// range would send a whole video.
 const MAX_BODY_START: usize = 4096;
 
-/// The head of a reply and the start of its body.
+/// The head of a reply and the first bytes of its body.
 #[derive(Debug)]
 pub struct ProbeReply {
     pub status: u16,
-    /// The `Location` header, in ASCII. It may be relative, and it may be a credential. `None` if
-    /// the reply has several that differ.
+    /// The `Location` header, in ASCII. It may be a relative URL, and it may be a credential.
+    /// `None` if the reply has no such header, or several different ones.
     pub location: Option<SecretString>,
-    /// The media type in lower case without parameters; empty if there is none.
+    /// The media type in lower case, without parameters; empty if the reply does not state one.
     pub media_type: String,
     /// The delay in the `Retry-After` header.
     pub retry_after: Option<Duration>,
-    /// The first bytes of the body, at most 4 KiB. There are fewer if the body broke off or
-    /// stalled.
+    /// The first bytes of the body, at most 4 KiB. It is shorter if the body broke off or stalled.
     pub beginning: Vec<u8>,
 }
 
-/// Sends one request for the first `bytes` at `url`.
+/// Requests the first `bytes` bytes at `url` with a single request.
 ///
-/// Sends `GET` and not `HEAD`, because it is not known whether download URLs support `HEAD`.
+/// The method is `GET` and not `HEAD`, because it is not known whether download URLs support
+/// `HEAD`.
 ///
 /// # Errors
 /// [`HttpError::Unreachable`], [`HttpError::TimedOut`], [`HttpError::Down`] or
@@ -64,7 +64,7 @@ pub async fn probe(
         .await
         .map_err(|error| error.into_http_error(url, timeout))?;
     let mut beginning = Vec::new();
-    // The head is what matters. A body that breaks off or stalls is not an error.
+    // Only the head of the reply is required. A body that breaks off or stalls is not an error.
     while beginning.len() < MAX_BODY_START
         && let Ok(Ok(Some(chunk))) = tokio::time::timeout_at(deadline, response.chunk()).await
     {
@@ -75,13 +75,13 @@ pub async fn probe(
     Ok(ProbeReply {
         status: response.status().as_u16(),
         location: single_url(headers, &LOCATION).map(SecretString::from),
-        media_type: media_type(text(headers, &CONTENT_TYPE).unwrap_or_default()),
+        media_type: media_type(header_text(headers, &CONTENT_TYPE).unwrap_or_default()),
         retry_after: retry::retry_after(headers, SystemTime::now()),
         beginning,
     })
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 

@@ -1,4 +1,4 @@
-//! Byte ranges, and the facts about a file that are known before a request.
+//! Byte ranges, and the properties of a file that are known before a request.
 
 use super::validator::Validator;
 use crate::model::BodyKind;
@@ -23,12 +23,14 @@ impl ByteRange {
     }
 }
 
-/// The facts about a file that are known before it is requested. Replies are checked against them.
+/// The properties of a file that are known before it is requested. Replies are checked against
+/// them.
 #[derive(Clone, Debug)]
 pub struct ExpectedFile {
-    /// Length in bytes; `None` if it is unknown.
+    /// Length in bytes, if it is known.
     pub total: Option<u64>,
     pub body: BodyKind,
-    /// The validator of an earlier reply. A file version never has two different validators.
+    /// The validator of an earlier reply. All replies with the same version have the same
+    /// validator.
     pub validator: Option<Validator>,
 }

@@ -1,5 +1,5 @@
-//! Range requests. The bytes of a reply are returned only after all parts of the reply have been
-//! checked.
+//! Sends range requests. Returns bytes only after the head of the reply and the start of its body
+//! have been checked.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,41 +18,43 @@ use super::transfer::{MIN_RATE, Transfer};
 use super::validator::VersionHeaders;
 use crate::model::{BYTE_ORDER_MARK, BodyKind, Lease, WEB_VTT_SIGNATURE_LENGTH, is_web_vtt};
 
-/// Number of bytes needed to recognize a [`BodyKind`] or an HTML page. `ftyp` ends at byte 8, and a
+/// Number of bytes needed to recognize a [`BodyKind`] or an HTML page. `ftyp` ends at byte 8. A
 /// byte order mark followed by `WEBVTT` ends at byte 9. A page begins with optional white space and
 /// a tag of up to 14 bytes.
 const START_LENGTH: usize = 64;
 
-/// Maximum length of an error object with status 200. Real ones have less than one KiB.
+/// Maximum length of an error object with status 200. The error objects of the providers have less
+/// than one KiB.
 const MAX_ERROR_BODY_LENGTH: u64 = 4096;
 
-/// A range request, and the properties that its reply must have.
+/// A range request, and the properties that the reply must have.
 pub(super) struct RangeRequest<'a> {
     pub(super) lease: &'a Lease,
     pub(super) range: ByteRange,
     pub(super) expected: &'a ExpectedFile,
     pub(super) class: TrafficClass,
-    /// Measures the rate of this request, and can end it.
+    /// The transfer that the request belongs to. It measures the rate and can end the request.
     pub(super) transfer: &'a Arc<Transfer>,
-    /// Timeout for the head and for each chunk of the body.
+    /// Timeout for the head of the reply and for each chunk of its body.
     pub(super) stall_timeout: Duration,
-    /// Returns whether a short JSON body is an error object of the provider.
+    /// The function that decides whether a short JSON body is an error object of the provider.
     pub(super) is_error_body: &'a (dyn Fn(&[u8]) -> bool + Sync),
 }
 
-/// The body of a checked reply: yields exactly the bytes of its range, or an error.
+/// The body of a reply whose head has been checked. It yields exactly the bytes of its range, or an
+/// error.
 #[derive(Debug)]
 pub(super) struct RangeBody {
     response: Response,
-    /// The bytes that were received to examine the start of the body and have not been returned
-    /// yet.
+    /// The bytes that have been received to examine the start of the body but have not been
+    /// returned yet.
     buffer: Bytes,
-    /// Number of bytes at the start of the body that precede the range and still have to be
-    /// dropped.
+    /// Number of bytes before the range that the body begins with and that must still be dropped.
     skipped: u64,
     next: u64,
     end: u64,
-    /// Whether the body must end at the end of the range, because no header states its length.
+    /// Whether the body must end where the range ends, because no header states the length of the
+    /// body.
     must_end: bool,
     stall_timeout: Duration,
     transfer: Arc<Transfer>,
@@ -75,26 +77,28 @@ impl RangeBody {
             .header(RANGE, format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
         let mut response = send(client, request, lease, stall_timeout, transfer).await?;
         let head = RangeHead::check(response.status(), response.headers(), range, expected);
-        // The body is read before the result of the check is used, because the check rejects the
+        // The body is read before the result of the check is used: the check would reject the
         // length of an error object.
-        let whole = match expected.body {
+        let whole_body = match expected.body {
             BodyKind::Json => {
                 read_possible_error_body(&mut response, stall_timeout, transfer).await?
             }
             _ => None,
         };
-        if whole.as_ref().is_some_and(|body| is_error_body(body)) {
-            return Err(RangeError::Refused("status 200 with an error object".into()));
+        if whole_body.as_ref().is_some_and(|body| is_error_body(body)) {
+            return Err(RangeError::Refused(
+                "status 200 with an error object instead of the file".into(),
+            ));
         }
         let head = head?;
         let is_partial = response.status() == StatusCode::PARTIAL_CONTENT;
         let mut body = Self {
             response,
-            buffer: whole.unwrap_or_default(),
+            buffer: whole_body.unwrap_or_default(),
             skipped: head.skipped,
             next: range.start,
             end: head.end,
-            must_end: head.is_length_open && (is_partial || head.end == head.total),
+            must_end: head.is_length_unknown && (is_partial || head.end == head.total),
             stall_timeout,
             transfer: transfer.clone(),
             total: head.total,
@@ -115,54 +119,55 @@ impl RangeBody {
         }
         let mut chunk = self.receive().await?;
         while self.skipped > 0 {
-            let dropped = self.skipped.min(chunk.len() as u64);
-            chunk.advance(usize::try_from(dropped).unwrap_or(chunk.len()));
-            self.skipped -= dropped;
+            let drop_length = self.skipped.min(chunk.len() as u64);
+            chunk.advance(usize::try_from(drop_length).unwrap_or(chunk.len()));
+            self.skipped -= drop_length;
             if chunk.is_empty() {
                 chunk = self.receive().await?;
             }
         }
-        let missing = self.end - self.next;
-        if chunk.len() as u64 > missing {
+        let missing_length = self.end - self.next;
+        if chunk.len() as u64 > missing_length {
             if self.must_end {
                 return Err(RangeError::transient("the body is longer than its range"));
             }
-            // A whole file that is accepted in place of a range continues after the range.
-            chunk.truncate(usize::try_from(missing).unwrap_or(usize::MAX));
-        } else if chunk.len() as u64 == missing && self.must_end {
+            // A whole file that is accepted instead of a range continues after the range.
+            chunk.truncate(usize::try_from(missing_length).unwrap_or(usize::MAX));
+        } else if chunk.len() as u64 == missing_length && self.must_end {
             self.expect_end().await?;
         }
         self.next += chunk.len() as u64;
         Ok(Some(chunk))
     }
 
-    /// Returns the first `length` bytes of the range, or all its bytes if it is shorter.
+    /// Returns the first `length` bytes of the range, or the whole range if it is shorter.
     /// [`chunk`](Self::chunk) returns these bytes again.
     pub(super) async fn peek(&mut self, length: usize) -> Result<Bytes, RangeError> {
-        let available = usize::try_from(self.end - self.next).unwrap_or(usize::MAX);
-        let needed = length.min(available);
-        if self.buffer.len() < needed {
-            let mut joined = BytesMut::from(self.buffer.as_ref());
-            while joined.len() < needed {
+        let available_length = usize::try_from(self.end - self.next).unwrap_or(usize::MAX);
+        let needed_length = length.min(available_length);
+        if self.buffer.len() < needed_length {
+            let mut peeked_bytes = BytesMut::from(self.buffer.as_ref());
+            while peeked_bytes.len() < needed_length {
                 self.buffer = Bytes::new();
-                joined.extend_from_slice(&self.receive().await?);
+                peeked_bytes.extend_from_slice(&self.receive().await?);
             }
-            self.buffer = joined.freeze();
+            self.buffer = peeked_bytes.freeze();
         }
-        Ok(self.buffer.slice(..needed))
+        Ok(self.buffer.slice(..needed_length))
     }
 
-    /// Whether the body begins at the first byte of the file and contains its first `length` bytes.
+    /// Whether the body begins with the first byte of the file and contains its first `length`
+    /// bytes.
     pub(super) fn contains_head(&self, length: u64) -> bool {
         self.next == 0 && self.end >= length
     }
 
-    /// Returns the offset of the next byte.
+    /// Returns the offset in the file of the next byte that the body yields.
     pub(super) fn position(&self) -> u64 {
         self.next
     }
 
-    /// Returns the offset after the last byte of the range that the body contains.
+    /// Returns the offset after the last byte that the body yields.
     pub(super) fn end(&self) -> u64 {
         self.end
     }
@@ -175,7 +180,7 @@ impl RangeBody {
             match receive(&mut self.response, self.stall_timeout, &self.transfer).await? {
                 None => {
                     return Err(RangeError::transient(format!(
-                        "the body ended {} bytes early",
+                        "the body ended {} bytes before the end of the range",
                         self.end - self.next
                     )));
                 }
@@ -203,14 +208,14 @@ impl RangeBody {
         }
         if !has_signature_of(kind, &start) {
             return Err(RangeError::NotTheFile(
-                "the body does not have the format of the file".into(),
+                "the body does not have the expected file format".into(),
             ));
         }
         Ok(())
     }
 }
 
-/// Returns a request for the URL of a lease, with its credential.
+/// Creates a request for the URL of a lease, with the credential of the lease.
 pub(super) fn lease_request(client: &Client, lease: &Lease) -> Result<RequestBuilder, RangeError> {
     let request = client.get(&lease.url);
     match lease.authorization() {
@@ -222,7 +227,7 @@ pub(super) fn lease_request(client: &Client, lease: &Lease) -> Result<RequestBui
     }
 }
 
-/// Sends a request for the URL of a lease, and waits for the head of the reply.
+/// Sends a request for the URL of a lease and waits for the head of the reply.
 pub(super) async fn send(
     client: &Client,
     request: RequestBuilder,
@@ -231,7 +236,7 @@ pub(super) async fn send(
     transfer: &Transfer,
 ) -> Result<Response, RangeError> {
     let reply = transfer.wait(client.send(request, &lease.url, timeout)).await;
-    reply.ok_or_else(yielded)?.map_err(|error| match error {
+    reply.ok_or_else(yield_error)?.map_err(|error| match error {
         SendError::TimedOut => {
             RangeError::transient(format!("no answer within {} s", timeout.as_secs_f32()))
         }
@@ -241,14 +246,14 @@ pub(super) async fn send(
     })
 }
 
-/// Receives the next chunk of a body; `None` at its end.
+/// Receives the next chunk of a body. Returns `None` at the end of the body.
 pub(super) async fn receive(
     response: &mut Response,
     stall_timeout: Duration,
     transfer: &Transfer,
 ) -> Result<Option<Bytes>, RangeError> {
     let chunk = transfer.wait(tokio::time::timeout(stall_timeout, response.chunk())).await;
-    match chunk.ok_or_else(yielded)? {
+    match chunk.ok_or_else(yield_error)? {
         Ok(Ok(chunk)) => {
             transfer.add_bytes(chunk.as_ref().map_or(0, Bytes::len));
             Ok(chunk)
@@ -264,11 +269,11 @@ pub(super) async fn receive(
     }
 }
 
-/// Returns the error of a request that had to give up its connection. The range resumes at its
-/// missing byte.
-fn yielded() -> RangeError {
+/// Returns the error of a request that had to give up its connection. The stream resumes at the
+/// first missing byte.
+fn yield_error() -> RangeError {
     RangeError::transient(format!(
-        "below {MIN_RATE} bytes per second, and another request needed the connection"
+        "the rate was below {MIN_RATE} bytes per second, and another request needed the connection"
     ))
 }
 
@@ -286,14 +291,14 @@ async fn read_possible_error_body(
     while (body.len() as u64) < length {
         match receive(response, stall_timeout, transfer).await? {
             Some(chunk) => body.extend_from_slice(&chunk),
-            None => return Err(RangeError::transient("the body ended early")),
+            None => return Err(RangeError::transient("the body ended before its stated length")),
         }
     }
     Ok((!body.is_empty()).then(|| body.freeze()))
 }
 
-/// Whether `bytes` are the start of an HTML page. A recording file of any declared type never
-/// starts like one.
+/// Whether a body that starts with `bytes` is an HTML page. A recording file of any type never
+/// starts in this way.
 fn is_html(bytes: &[u8]) -> bool {
     let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes).trim_ascii_start();
     let starts_with =
@@ -315,7 +320,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn media_and_pages_start_differently() {
+    fn signature_of_the_declared_type_is_required() {
         assert!(has_signature_of(BodyKind::IsoMedia, b"\0\0\0\x18ftypmp42"));
         assert!(!has_signature_of(BodyKind::IsoMedia, b"<!DOCTYPE html>"));
         assert!(has_signature_of(BodyKind::WebVtt, b"WEBVTT\n\n1"));
@@ -324,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn page_of_any_declared_type_is_recognized() {
+    fn html_page_is_recognized_by_its_start() {
         for page in ["<!DOCTYPE html><p>", " \r\n<HTML lang=en>", "\u{feff}<!doctype HTML>"] {
             assert!(is_html(page.as_bytes()), "{page}");
         }

@@ -14,26 +14,26 @@ use super::retry;
 use super::validator::VersionHeaders;
 use crate::model::BodyKind;
 
-/// Maximum length of a file, 1 PiB: a thousand years of video. If a file had 2^63 bytes or more,
-/// the kernel would permanently reject it.
+/// Maximum length of a file that a reply may state: 1 PiB, which is a thousand years of video. The
+/// kernel would permanently reject a file of 2^63 bytes or more.
 const MAX_FILE_LENGTH: u64 = 1 << 50;
 
 /// Maximum number of bytes that are received and dropped before the range begins, if a server sends
-/// the whole file in place of the range. Some servers ignore `Range`, as RFC 9110, 14.2 allows.
-/// These bytes are received again for each request, so more of them would cost too much.
+/// the whole file instead of the range. Some servers ignore `Range`, as RFC 9110, 14.2 allows. The
+/// bytes are received again for each request, so a higher limit would cost too much.
 const MAX_SKIPPED: u64 = 64 * 1024 * 1024;
 
-/// The values in a checked head.
+/// The values from a reply head that has passed all checks.
 #[derive(Debug)]
 pub(super) struct RangeHead {
     /// Number of bytes at the start of the body that precede the range.
     pub(super) skipped: u64,
-    /// Offset after the last byte of the body that belongs to the range.
+    /// Offset in the file after the last byte of the range that the body contains.
     pub(super) end: u64,
     /// Length of the whole file, in bytes.
     pub(super) total: u64,
     /// Whether no header states the length of the body.
-    pub(super) is_length_open: bool,
+    pub(super) is_length_unknown: bool,
     pub(super) version: VersionHeaders,
 }
 
@@ -63,7 +63,8 @@ impl RangeHead {
                 return Err(RangeError::Transient(format!("status {other}"), wait));
             }
         }
-        let media_type = text(headers, &CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
+        let media_type =
+            header_text(headers, &CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
         if media_type.starts_with("text/html") {
             return Err(RangeError::Refused(format!(
                 "status {} with an HTML page",
@@ -77,31 +78,33 @@ impl RangeHead {
             )));
         }
         check_codings(headers)?;
-        let content_range = ContentRange::of(headers)?;
+        let content_range = ContentRange::from_headers(headers)?;
         let length = content_length(headers)?;
-        let version = VersionHeaders::of(headers);
+        let version = VersionHeaders::from_headers(headers);
         let head = match (status.as_u16(), content_range) {
             (206, Some(ContentRange { span: Some((first, last)), total })) => {
                 let Some(total) = total.or(expected.total) else {
-                    return Err(RangeError::transient("the reply does not state the file length"));
+                    return Err(RangeError::transient(
+                        "the reply does not state the length of the file",
+                    ));
                 };
                 if first != range.start || last >= range.end || last < first || last >= total {
                     return Err(RangeError::transient(format!(
-                        "bytes {first}-{last} were sent for a request from byte {}",
+                        "the reply contains bytes {first}-{last}, but the request began at byte {}",
                         range.start
                     )));
                 }
-                let stated = last + 1 - first;
-                if length.is_some_and(|length| length != stated) {
+                let range_length = last + 1 - first;
+                if length.is_some_and(|length| length != range_length) {
                     return Err(RangeError::transient(format!(
-                        "Content-Length and Content-Range contradict each other: {} and {stated} \
-                         bytes",
+                        "Content-Length and Content-Range contradict each other: {} and \
+                         {range_length} bytes",
                         length.unwrap_or_default()
                     )));
                 }
                 let end = last + 1;
-                let is_length_open = length.is_none();
-                Self { skipped: 0, end, total, is_length_open, version }
+                let is_length_unknown = length.is_none();
+                Self { skipped: 0, end, total, is_length_unknown, version }
             }
             (206, _) => {
                 return Err(RangeError::transient("status 206 without a usable Content-Range"));
@@ -109,10 +112,10 @@ impl RangeHead {
             (416, Some(ContentRange { total: Some(total), .. }))
                 if expected.total != Some(total) && range.start >= total =>
             {
-                return Err(RangeError::WrongTotal { served: total });
+                return Err(RangeError::WrongTotal { served_length: total });
             }
             (416, _) => {
-                return Err(RangeError::transient("status 416 to a range within the file"));
+                return Err(RangeError::transient("status 416 for a range within the file"));
             }
             // A reply with status 200 to a range request contains the whole file from byte 0 (RFC
             // 9110, 14.2).
@@ -121,69 +124,73 @@ impl RangeHead {
                     skipped: range.start,
                     end: range.end.min(total),
                     total,
-                    is_length_open: length.is_none(),
+                    is_length_unknown: length.is_none(),
                     version,
                 },
                 Some(total) if expected.total != Some(total) => {
-                    return Err(RangeError::WrongTotal { served: total });
+                    return Err(RangeError::WrongTotal { served_length: total });
                 }
                 _ => {
                     return Err(RangeError::transient(
-                        "status 200 with the whole file in place of a range",
+                        "status 200 with the whole file instead of a range",
                     ));
                 }
             },
         };
         if expected.total.is_some_and(|total| total != head.total) {
-            return Err(RangeError::WrongTotal { served: head.total });
+            return Err(RangeError::WrongTotal { served_length: head.total });
         }
         Ok(head)
     }
 }
 
-/// Rejects a body with a content or transfer coding, because its bytes are not those of the file.
+/// Rejects a body with a content coding or transfer coding, because its bytes differ from those of
+/// the file.
 fn check_codings(headers: &HeaderMap) -> Result<(), RangeError> {
-    let mut content_codings = values(headers, &CONTENT_ENCODING);
+    let mut content_codings = list_header(headers, &CONTENT_ENCODING);
     if content_codings.any(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Err(RangeError::transient(
             "the body is compressed although the request forbids it",
         ));
     }
-    let mut transfer_codings = values(headers, &TRANSFER_ENCODING);
+    let mut transfer_codings = list_header(headers, &TRANSFER_ENCODING);
     if transfer_codings.any(|coding| {
         !coding.eq_ignore_ascii_case("chunked") && !coding.eq_ignore_ascii_case("identity")
     }) {
-        return Err(RangeError::transient("the body has an unknown transfer coding"));
+        return Err(RangeError::transient("the body has an unsupported transfer coding"));
     }
     Ok(())
 }
 
-/// Returns the elements of a header with a list of values, from all its lines. A line that is not
-/// valid text gives an empty element.
-fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+/// Returns the elements of a list header, from all lines with this name. A line that is not valid
+/// text counts as an empty element.
+fn list_header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(name).into_iter();
     lines.flat_map(|line| line.to_str().unwrap_or_default().split(',').map(str::trim))
 }
 
-/// Returns the value of a header that must have only one value. Equal repetitions count as one (RFC
-/// 9110, 8.6). Different values are an error.
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, RangeError> {
+/// Returns the value of a header that may have only one value. Repeated equal values count as one
+/// (RFC 9110, 8.6). Different values are an error.
+fn single_value<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a str>, RangeError> {
     let mut lines = headers.get_all(name).into_iter();
     let Some(first) = lines.next() else { return Ok(None) };
     if lines.any(|line| line != first) {
-        return Err(RangeError::transient(format!("two different values of {name}")));
+        return Err(RangeError::transient(format!("the reply has different values for {name}")));
     }
     Ok(first.to_str().ok().map(str::trim))
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
-/// Returns the length of a body; `None` if no header states it.
+/// Returns the length of a body, or `None` if no header states it.
 pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, RangeError> {
-    let Some(value) = single(headers, &CONTENT_LENGTH)? else { return Ok(None) };
-    let mut lengths = value.split(',').map(|length| number(length.trim()));
+    let Some(value) = single_value(headers, &CONTENT_LENGTH)? else { return Ok(None) };
+    let mut lengths = value.split(',').map(|length| parse_number(length.trim()));
     let first = lengths.next().flatten();
     match first.filter(|length| *length <= MAX_FILE_LENGTH) {
         Some(length) if lengths.all(|other| other == Some(length)) => Ok(Some(length)),
@@ -191,8 +198,8 @@ pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, RangeEr
     }
 }
 
-/// A `Content-Range` header: `bytes FIRST-LAST/TOTAL`, `bytes FIRST-LAST/*` or `bytes */TOTAL` (RFC
-/// 9110, 14.4).
+/// The value of a `Content-Range` header: `bytes FIRST-LAST/TOTAL`, `bytes FIRST-LAST/*` or `bytes
+/// */TOTAL` (RFC 9110, 14.4).
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ContentRange {
     pub(super) span: Option<(u64, u64)>,
@@ -200,9 +207,9 @@ pub(super) struct ContentRange {
 }
 
 impl ContentRange {
-    /// Returns the `Content-Range` of a reply; `None` if it is missing or cannot be parsed.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, RangeError> {
-        Ok(single(headers, &CONTENT_RANGE)?.and_then(Self::parse))
+    /// Returns the `Content-Range` of a reply, or `None` if it is missing or cannot be parsed.
+    pub(super) fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, RangeError> {
+        Ok(single_value(headers, &CONTENT_RANGE)?.and_then(Self::parse))
     }
 
     fn parse(value: &str) -> Option<Self> {
@@ -210,7 +217,7 @@ impl ContentRange {
         let (span, total) = rest.trim().split_once('/')?;
         let total = match total {
             "*" => None,
-            total => Some(number(total).filter(|total| *total <= MAX_FILE_LENGTH)?),
+            total => Some(parse_number(total).filter(|total| *total <= MAX_FILE_LENGTH)?),
         };
         if !unit.eq_ignore_ascii_case("bytes") {
             return None;
@@ -219,12 +226,12 @@ impl ContentRange {
             return total.map(|total| Self { span: None, total: Some(total) });
         }
         let (first, last) = span.split_once('-')?;
-        Some(Self { span: Some((number(first)?, number(last)?)), total })
+        Some(Self { span: Some((parse_number(first)?, parse_number(last)?)), total })
     }
 }
 
-/// Parses a number that consists only of digits: `u64::from_str` also accepts a plus sign.
-fn number(digits: &str) -> Option<u64> {
+/// Parses a number that consists only of digits. `u64::from_str` would also accept a plus sign.
+fn parse_number(digits: &str) -> Option<u64> {
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
@@ -253,9 +260,9 @@ mod tests {
 
     #[test]
     fn only_the_requested_range_is_accepted() {
-        let good =
+        let head =
             check(206, &[("content-range", "bytes 10-19/100")], RANGE_10, &expected(100)).unwrap();
-        assert_eq!((good.end, good.total), (20, 100));
+        assert_eq!((head.end, head.total), (20, 100));
         for bad in [
             "bytes 11-19/100",
             "bytes 0-9/100",
@@ -275,41 +282,41 @@ mod tests {
     }
 
     #[test]
-    fn whole_file_serves_any_range_near_its_start() {
-        let whole = [("content-length", "100")];
-        let head = check(200, &whole, RANGE_10, &expected(100)).unwrap();
+    fn whole_file_is_accepted_for_early_ranges() {
+        let headers = [("content-length", "100")];
+        let head = check(200, &headers, RANGE_10, &expected(100)).unwrap();
         assert_eq!((head.skipped, head.end, head.total), (10, 20, 100));
-        let head = check(200, &whole, ByteRange { start: 0, end: 20 }, &expected(100)).unwrap();
-        assert_eq!((head.skipped, head.end, head.is_length_open), (0, 20, false));
+        let head = check(200, &headers, ByteRange { start: 0, end: 20 }, &expected(100)).unwrap();
+        assert_eq!((head.skipped, head.end, head.is_length_unknown), (0, 20, false));
         let head = check(200, &[], RANGE_10, &expected(100)).unwrap();
-        assert!(head.is_length_open);
-        let far = ByteRange { start: MAX_SKIPPED + 1, end: MAX_SKIPPED + 2 };
-        let reply = check(200, &[], far, &expected(2 * MAX_SKIPPED));
+        assert!(head.is_length_unknown);
+        let late_range = ByteRange { start: MAX_SKIPPED + 1, end: MAX_SKIPPED + 2 };
+        let reply = check(200, &[], late_range, &expected(2 * MAX_SKIPPED));
         assert!(matches!(reply, Err(RangeError::Transient(..))), "{reply:?}");
         let reply = check(200, &[("content-length", "5")], RANGE_10, &expected(100));
-        assert!(matches!(reply, Err(RangeError::WrongTotal { served: 5 })), "{reply:?}");
+        assert!(matches!(reply, Err(RangeError::WrongTotal { served_length: 5 })), "{reply:?}");
     }
 
     #[test]
-    fn other_total_is_not_a_transient_error() {
+    fn wrong_total_is_not_a_transient_error() {
         let reply = check(206, &[("content-range", "bytes 10-19/101")], RANGE_10, &expected(100));
-        assert!(matches!(reply, Err(RangeError::WrongTotal { served: 101 })), "{reply:?}");
+        assert!(matches!(reply, Err(RangeError::WrongTotal { served_length: 101 })), "{reply:?}");
         let reply = check(416, &[("content-range", "bytes */5")], RANGE_10, &expected(100));
-        assert!(matches!(reply, Err(RangeError::WrongTotal { served: 5 })), "{reply:?}");
+        assert!(matches!(reply, Err(RangeError::WrongTotal { served_length: 5 })), "{reply:?}");
         let contradiction =
             check(416, &[("content-range", "bytes */15")], RANGE_10, &expected(100));
         assert!(matches!(contradiction, Err(RangeError::Transient(..))), "{contradiction:?}");
-        let huge = check(
+        let huge_total = check(
             206,
             &[("content-range", "bytes 10-19/9223372036854775808")],
             RANGE_10,
             &expected(100),
         );
-        assert!(matches!(huge, Err(RangeError::Transient(..))), "{huge:?}");
+        assert!(matches!(huge_total, Err(RangeError::Transient(..))), "{huge_total:?}");
     }
 
     #[test]
-    fn pages_and_json_objects_refuse_the_lease() {
+    fn reply_without_the_file_is_a_refusal() {
         for (status, kind) in
             [(200, "text/html"), (206, "Text/HTML; charset=utf-8"), (200, "application/json")]
         {
@@ -361,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_total_is_that_of_the_listing() {
+    fn missing_total_is_taken_from_the_listing() {
         let range = [("content-range", "bytes 10-19/*")];
         assert_eq!(check(206, &range, RANGE_10, &expected(100)).unwrap().total, 100);
         assert!(check(206, &range, RANGE_10, &expected(15)).is_err());
@@ -370,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn shorter_range_is_accepted() {
+    fn reply_with_a_shorter_range_is_accepted() {
         let head =
             check(206, &[("content-range", "bytes 10-14/100")], RANGE_10, &expected(100)).unwrap();
         assert_eq!(head.end, 15);

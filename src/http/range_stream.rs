@@ -1,4 +1,4 @@
-//! Reads a range as a stream that survives broken bodies and expired leases.
+//! Reads a byte range as a stream that survives broken bodies and expired leases.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,25 +20,25 @@ use super::transfer::Transfer;
 use super::validator::{HEAD_LENGTH, Validator};
 use crate::model::{Lease, one_line};
 
-/// Maximum number of consecutive attempts without a new byte. The attempts are also bounded by the
-/// timeout. This limit only prevents a flood of requests to a server that fails at once.
+/// Maximum number of consecutive attempts without a new byte. The timeout bounds the attempts as
+/// well. This limit only prevents a flood of requests to a server that fails at once.
 const MAX_ATTEMPTS: usize = 40;
 
-/// Maximum wait for a reply or a chunk, regardless of the timeout of the stream. A viewer gives up
-/// after ten seconds.
+/// Maximum wait for a reply or a chunk, even if the timeout of the stream is longer. A viewer gives
+/// up after ten seconds.
 const MAX_STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Minimum length of a partial reply to a longer range. RFC 9110, 15.3.7 allows any length, but a
-/// server that sends less would cost one request for every few bytes.
+/// Minimum length of a reply that contains only a part of the requested range. RFC 9110, 15.3.7
+/// allows any length, but with shorter replies every few bytes would cost a request.
 const MIN_PARTIAL_REPLY: u64 = 16 * 1024;
 
-/// Maximum number of retries after replies with another version of the file. Servers that share the
-/// load may send different tags for the same bytes, and a retry may reach the server whose tag is
-/// known. If the file has really changed, this costs two more requests.
-const MAX_OTHER_VERSIONS: u32 = 2;
+/// Maximum number of retries after replies with another version of the file. Servers behind a load
+/// balancer may send different tags for the same bytes, and a retry may reach the server whose tag
+/// is known. If the file has really changed, the retries cost two more requests.
+const MAX_VERSION_MISMATCHES: u32 = 2;
 
-/// Yields exactly the bytes of a range, in order. After a broken body it resumes at the missing
-/// byte.
+/// Yields exactly the bytes of a range, in order. After a body breaks off, it resumes at the first
+/// missing byte.
 pub struct RangeStream {
     client: Client,
     leases: Arc<dyn LeaseSource>,
@@ -52,16 +52,17 @@ pub struct RangeStream {
     body: Option<RangeBody>,
     transfer: Arc<Transfer>,
     total: Option<u64>,
-    /// Number of consecutive refused leases.
+    /// Number of consecutive leases that the server has refused.
     refusals: u32,
     /// Number of consecutive replies with another version of the file.
-    other_versions: u32,
-    /// Whether the version is checked because the bytes are joined with those of other requests. It
-    /// is not checked if the stream is only used to find out the length of the file.
+    version_mismatches: u32,
+    /// Whether the version of each reply is checked. The check is needed if the bytes are joined
+    /// with those of other requests. It is not needed if the stream only finds out the length of
+    /// the file.
     checks_version: bool,
     /// Whether the circuit breaker has been checked. It is checked only once, when the stream
     /// begins.
-    is_admitted: bool,
+    is_breaker_checked: bool,
 }
 
 impl std::fmt::Debug for RangeStream {
@@ -74,7 +75,7 @@ impl std::fmt::Debug for RangeStream {
 }
 
 impl RangeStream {
-    /// Creates a stream over `range`. The first call of [`chunk`](Self::chunk) or
+    /// Creates a stream of the bytes of `range`. The first call of [`chunk`](Self::chunk) or
     /// [`open`](Self::open) sends the first request.
     ///
     /// `timeout` is the maximum time without a new byte, including all retries.
@@ -100,17 +101,19 @@ impl RangeStream {
             transfer: Arc::default(),
             total: None,
             refusals: 0,
-            other_versions: 0,
-            is_admitted: false,
+            version_mismatches: 0,
+            is_breaker_checked: false,
         }
     }
 
-    /// Returns the served length of the whole file, which is known after the first reply.
+    /// Returns the length of the whole file as the server states it. It is known after the first
+    /// reply.
     pub fn total(&self) -> Option<u64> {
         self.total
     }
 
-    /// Returns the validator of the served version, which is known after the first reply.
+    /// Returns the validator of the file version that the server serves. It is known after the
+    /// first reply.
     pub fn validator(&self) -> Option<&Validator> {
         self.expected.validator.as_ref()
     }
@@ -118,38 +121,38 @@ impl RangeStream {
     /// Waits for the head of the reply without consuming bytes.
     ///
     /// # Errors
-    /// As [`chunk`](Self::chunk).
+    /// The same as those of [`chunk`](Self::chunk).
     pub async fn open(&mut self) -> Result<(), FetchError> {
         if self.body.is_some() || self.position >= self.end {
             return Ok(());
         }
-        self.retry_step(false).await.map(|_no_bytes| ())
+        self.with_retries(false).await.map(|_no_bytes| ())
     }
 
-    /// Returns the next bytes; `None` after the last one of the range.
+    /// Returns the next bytes of the range, or `None` after the last byte.
     ///
     /// # Errors
-    /// The error that persists after retries: new leases are refused, too, the file no longer
-    /// exists or has changed, its length differs, or no byte arrives within the timeout.
+    /// An error that persists after retries: the server also refuses new leases, the file no longer
+    /// exists, the file or its length has changed, or no byte arrives within the timeout.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
         if self.position >= self.end {
             return Ok(None);
         }
-        self.retry_step(true).await
+        self.with_retries(true).await
     }
 
-    async fn retry_step(&mut self, wants_bytes: bool) -> Result<Option<Bytes>, FetchError> {
+    async fn with_retries(&mut self, needs_bytes: bool) -> Result<Option<Bytes>, FetchError> {
         let deadline = Instant::now() + self.timeout;
         let mut delays = retry::backoff(MAX_ATTEMPTS);
-        let mut last = FetchCause::from("the server did not answer");
+        let mut last_cause = FetchCause::from("the server did not answer");
         loop {
-            let step = tokio::time::timeout_at(deadline, self.step(wants_bytes)).await;
-            let (cause, retry_after) = match step {
-                Err(_elapsed) => return Err(FetchError::Deadline(last)),
+            let result = tokio::time::timeout_at(deadline, self.attempt(needs_bytes)).await;
+            let (cause, retry_after) = match result {
+                Err(_elapsed) => return Err(FetchError::Deadline(last_cause)),
                 Ok(Ok(bytes)) => return Ok(bytes),
-                Ok(Err(StepError::Final(error))) => return Err(error),
-                Ok(Err(StepError::Repeat)) => continue,
-                Ok(Err(StepError::Transient(cause, retry_after))) => (cause, retry_after),
+                Ok(Err(AttemptError::Final(error))) => return Err(error),
+                Ok(Err(AttemptError::Repeat)) => continue,
+                Ok(Err(AttemptError::Transient(cause, retry_after))) => (cause, retry_after),
             };
             self.body = None;
             let Some(backoff) = delays.next() else { return Err(FetchError::Deadline(cause)) };
@@ -159,37 +162,37 @@ impl RangeStream {
             }
             tracing::debug!(
                 at = self.position,
-                "resuming at the missing byte after: {}",
+                "resuming at the first missing byte after an error: {}",
                 one_line(&cause)
             );
-            last = cause;
+            last_cause = cause;
             tokio::time::sleep(delay).await;
         }
     }
 
-    async fn step(&mut self, wants_bytes: bool) -> Result<Option<Bytes>, StepError> {
+    async fn attempt(&mut self, needs_bytes: bool) -> Result<Option<Bytes>, AttemptError> {
         let body = match self.body.take() {
             Some(body) => body,
             None => self.open_body().await?,
         };
         let body = self.body.insert(body);
-        if !wants_bytes {
+        if !needs_bytes {
             return Ok(None);
         }
-        let chunk = body.chunk().await.map_err(StepError::from)?;
+        let chunk = body.chunk().await.map_err(AttemptError::from)?;
         self.position = body.position();
         self.refusals = 0;
-        self.other_versions = 0;
+        self.version_mismatches = 0;
         if self.position >= body.end() {
             self.body = None;
         }
         Ok(chunk)
     }
 
-    async fn open_body(&mut self) -> Result<RangeBody, StepError> {
-        let lease = self.leases.current(self.priority).await.map_err(StepError::from)?;
-        if !std::mem::replace(&mut self.is_admitted, true) {
-            let down = |error| StepError::Final(FetchError::Down(FetchCause::new(error)));
+    async fn open_body(&mut self) -> Result<RangeBody, AttemptError> {
+        let lease = self.leases.current(self.priority).await.map_err(AttemptError::from)?;
+        if !std::mem::replace(&mut self.is_breaker_checked, true) {
+            let down = |error| AttemptError::Final(FetchError::Down(FetchCause::new(error)));
             self.client.check_breaker(&lease.url).await.map_err(down)?;
         }
         let leases = self.leases.clone();
@@ -210,8 +213,8 @@ impl RangeStream {
         tracing::debug!(start = self.position, total = body.total, "range reply");
         if body.end() < self.end.min(body.total) && body.end() - self.position < MIN_PARTIAL_REPLY {
             let length = body.end() - self.position;
-            return Err(StepError::Transient(
-                format!("only {length} of the requested bytes were sent").into(),
+            return Err(AttemptError::Transient(
+                format!("the reply contains only {length} of the requested bytes").into(),
                 None,
             ));
         }
@@ -225,13 +228,13 @@ impl RangeStream {
         Ok(body)
     }
 
-    /// Checks that a reply contains the same version as the earlier replies. The version of the
-    /// first reply becomes the expected one.
+    /// Checks that a reply contains the same version of the file as the earlier replies. The
+    /// version of the first reply becomes the expected version.
     async fn check_version(
         &mut self,
         body: &mut RangeBody,
         lease: &Arc<Lease>,
-    ) -> Result<(), StepError> {
+    ) -> Result<(), AttemptError> {
         let expected = self.expected.validator.clone();
         let needs_head = match &expected {
             Some(validator) => validator.needs_head(),
@@ -241,18 +244,21 @@ impl RangeStream {
         let is_inside = body.contains_head(head_length);
         let head = match (needs_head, is_inside) {
             (false, _) => None,
-            (true, true) => Some(body.peek(head_length as usize).await.map_err(StepError::from)?),
+            (true, true) => {
+                Some(body.peek(head_length as usize).await.map_err(AttemptError::from)?)
+            }
             (true, false) => Some(self.fetch_head(lease, head_length, body.total).await?),
         };
         let Some(expected) = expected else {
             let version = &body.version;
             let validator = match (&version.strong_tag, &head) {
-                (Some(tag), _) => Validator::strong(tag),
-                (None, head) => Validator::of_head(version, head.as_deref().unwrap_or_default()),
+                (Some(tag), _) => Validator::from_strong_tag(tag),
+                (None, head) => Validator::from_head(version, head.as_deref().unwrap_or_default()),
             };
             self.expected.validator = Some(validator);
-            // The file may have changed between this reply and the one with the head.
-            return if needs_head && !is_inside { Err(StepError::Repeat) } else { Ok(()) };
+            // The file may have changed between this reply and the reply with the start of the
+            // file.
+            return if needs_head && !is_inside { Err(AttemptError::Repeat) } else { Ok(()) };
         };
         if expected.agrees_with(&body.version, head.as_deref()) {
             return Ok(());
@@ -261,20 +267,20 @@ impl RangeStream {
         Err(self.classify(RangeError::Changed(cause), lease).await)
     }
 
-    /// Fetches the start of the file, to determine the version of a reply without a strong tag.
+    /// Fetches the start of the file to determine the version of a reply without a strong tag.
     async fn fetch_head(
         &mut self,
         lease: &Arc<Lease>,
         length: u64,
         total: u64,
-    ) -> Result<Bytes, StepError> {
+    ) -> Result<Bytes, AttemptError> {
         let leases = self.leases.clone();
         let request = RangeRequest {
             lease,
             range: ByteRange { start: 0, end: length },
             expected: &ExpectedFile { total: Some(total), ..self.expected.clone() },
-            // The stream already holds a permit. If it waited for another one of the same kind, two
-            // streams could wait for each other.
+            // The stream already holds a permit. If it waited for another permit of the same kind,
+            // two streams could wait for each other.
             class: TrafficClass::Brief,
             transfer: &Arc::default(),
             stall_timeout: self.stall_timeout(),
@@ -286,20 +292,23 @@ impl RangeStream {
         };
         match reply.await {
             Ok(head) if head.len() as u64 == length => Ok(head),
-            Ok(_short) => Err(RangeError::transient("the start of the file was not sent").into()),
+            Ok(_short) => {
+                Err(RangeError::transient("the reply does not contain the start of the file")
+                    .into())
+            }
             Err(error) => Err(self.classify(error, lease).await),
         }
     }
 
-    /// Returns a third of the timeout, so a stalled request can be repeated in time.
+    /// Returns a third of the timeout, so there is time to repeat a request that stalls.
     fn stall_timeout(&self) -> Duration {
         (self.timeout / 3).min(MAX_STALL_TIMEOUT)
     }
 
-    async fn classify(&mut self, error: RangeError, lease: &Arc<Lease>) -> StepError {
+    async fn classify(&mut self, error: RangeError, lease: &Arc<Lease>) -> AttemptError {
         match error {
             // The download URL may point to another file by now. If the reply is the same with
-            // another lease, it is final.
+            // another lease, the error is final.
             RangeError::NotTheFile(cause) if self.refusals == 0 => self.refuse(&cause, lease),
             RangeError::Refused(cause) | RangeError::Missing(cause)
                 if self.refusals + 1 < MAX_LEASE_ATTEMPTS =>
@@ -314,57 +323,60 @@ impl RangeStream {
                 let cause = format!("{cause} from {}", lease.url);
                 self.refuse_finally(FetchError::Gone(cause.into()), lease)
             }
-            RangeError::WrongTotal { served } => self.check_total(served, lease).await,
-            RangeError::Changed(cause) if self.other_versions < MAX_OTHER_VERSIONS => {
-                self.other_versions += 1;
-                StepError::Transient(cause.into(), None)
+            RangeError::WrongTotal { served_length } => {
+                self.check_total(served_length, lease).await
             }
-            other => StepError::from(other),
+            RangeError::Changed(cause) if self.version_mismatches < MAX_VERSION_MISMATCHES => {
+                self.version_mismatches += 1;
+                AttemptError::Transient(cause.into(), None)
+            }
+            other => AttemptError::from(other),
         }
     }
 
-    /// Decides about a stated length that differs from the expected one. The error is final only if
-    /// the length is proved.
-    async fn check_total(&self, served: u64, lease: &Lease) -> StepError {
-        match is_length_proved(&self.client, lease, served, self.stall_timeout()).await {
-            Ok(true) => StepError::Final(FetchError::WrongTotal {
-                expected: self.expected.total.unwrap_or_default(),
-                served,
+    /// Returns the error for a reply that states the length `served_length` instead of the expected
+    /// length. The error is final only if the server proves the stated length.
+    async fn check_total(&self, served_length: u64, lease: &Lease) -> AttemptError {
+        match is_length_proved(&self.client, lease, served_length, self.stall_timeout()).await {
+            Ok(true) => AttemptError::Final(FetchError::WrongTotal {
+                expected_length: self.expected.total.unwrap_or_default(),
+                served_length,
             }),
             Ok(false) => {
                 let expected = self.expected.total.unwrap_or_default();
                 let statement = format!(
-                    "the server states a length of {served} bytes in place of {expected}, and does \
-                     not serve a file of that length"
+                    "the server states a length of {served_length} bytes instead of {expected}, \
+                     but does not serve a file of that length"
                 );
-                StepError::Transient(statement.into(), None)
+                AttemptError::Transient(statement.into(), None)
             }
             Err(error) => error.into(),
         }
     }
 
-    fn refuse(&mut self, cause: &str, lease: &Arc<Lease>) -> StepError {
+    fn refuse(&mut self, cause: &str, lease: &Arc<Lease>) -> AttemptError {
         tracing::debug!(at = self.position, "{cause}; requesting another lease");
         self.refusals += 1;
         self.leases.report_refused(lease);
-        StepError::Repeat
+        AttemptError::Repeat
     }
 
-    fn refuse_finally(&self, error: FetchError, lease: &Arc<Lease>) -> StepError {
+    fn refuse_finally(&self, error: FetchError, lease: &Arc<Lease>) -> AttemptError {
         self.leases.report_final_refusal(lease, &error);
-        StepError::Final(error)
+        AttemptError::Final(error)
     }
 }
 
-/// The reason why a step returned no bytes.
-enum StepError {
+/// The reason why an attempt returned no bytes.
+enum AttemptError {
     Final(FetchError),
-    /// The next step starts at once, with another lease or with a known version.
+    /// The attempt must be repeated at once, with another lease or with the version that is now
+    /// known.
     Repeat,
     Transient(FetchCause, Option<Duration>),
 }
 
-impl From<FetchError> for StepError {
+impl From<FetchError> for AttemptError {
     fn from(error: FetchError) -> Self {
         match error {
             FetchError::Failed(cause) => Self::Transient(cause, None),
@@ -373,7 +385,7 @@ impl From<FetchError> for StepError {
     }
 }
 
-impl From<RangeError> for StepError {
+impl From<RangeError> for AttemptError {
     fn from(error: RangeError) -> Self {
         match error {
             RangeError::Transient(cause, retry_after) => Self::Transient(cause.into(), retry_after),
@@ -381,8 +393,8 @@ impl From<RangeError> for StepError {
             RangeError::Missing(cause) => Self::Final(FetchError::Gone(cause.into())),
             RangeError::NotTheFile(cause) => Self::Final(FetchError::NotTheFile(cause.into())),
             RangeError::Changed(cause) => Self::Final(FetchError::Changed(cause.into())),
-            RangeError::WrongTotal { served } => {
-                Self::Final(FetchError::WrongTotal { expected: 0, served })
+            RangeError::WrongTotal { served_length } => {
+                Self::Final(FetchError::WrongTotal { expected_length: 0, served_length })
             }
         }
     }

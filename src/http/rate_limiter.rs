@@ -10,45 +10,46 @@ use tokio::time::Instant;
 
 use super::priority::Priority;
 
-/// Divisor of the limit: after an idle period, this fraction of the calls of a second can start at
-/// once. If all of them could start at the beginning of a second, the next reader would have to
-/// wait until its end.
+/// Divisor that gives the size of a burst: `limit / BURST_DIVISOR` calls can start at once after an
+/// idle period. If all calls of a second could start at its beginning, the next reader would have
+/// to wait until its end.
 const BURST_DIVISOR: u32 = 5;
 
-/// The length of the window in which servers count calls.
+/// Length of the window in which servers count calls.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Upper bound for a server-requested retry delay. One wrong value must not stop a source until the
-/// next mount. If the provider really means a daily limit, six calls per hour are negligible.
+/// Upper bound for a server-requested retry delay. A single wrong value must not stop a source
+/// until the next mount. If the provider really means a daily limit, six calls per hour are
+/// negligible.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(10 * 60);
 
-/// Grants permits for calls of one kind.
+/// Grants permits for calls that count against one limit.
 ///
 /// 1. In any second of the server's clock, there are at most `limit` calls. The server counts a
-///    call at an unknown time between its sending and its reply, so a permit counts from before the
-///    call is sent until [`WINDOW`] after its reply. Therefore all calls that the server can count
-///    in one second hold counted permits at the same time, even if they are delayed and arrive
+///    call at an unknown time between sending and reply, so a permit counts from before the call is
+///    sent until [`WINDOW`] after the reply. All calls that the server can count in one second
+///    therefore have counted permits at the same time, even if they are delayed and arrive
 ///    together.
 /// 2. Permits are spread over the second: at most `limit / BURST_DIVISOR` calls start at once.
 /// 3. While a reader waits, no background call starts.
-/// 4. While the limiter is closed by a `Retry-After`, calls fail at once.
+/// 4. While a `Retry-After` keeps the limiter closed, calls fail at once.
 #[derive(Debug)]
 pub struct RateLimiter {
     limit: usize,
     /// Time between two calls at the full rate.
-    spacing: Duration,
-    /// How far a burst can be ahead of the full rate.
+    call_interval: Duration,
+    /// Maximum time by which a burst may be ahead of the full rate.
     burst_tolerance: Duration,
     state: Mutex<State>,
-    /// Notified when a waiting call may be able to start earlier than it expected.
-    changed: Notify,
+    /// Notified when a waiting call may be able to start earlier than expected.
+    state_changed: Notify,
 }
 
 #[derive(Debug)]
 struct State {
     in_flight: usize,
-    /// The times at which the calls of the last window ended, oldest first.
-    ended: VecDeque<Instant>,
+    /// The times at which the calls within the last window ended, oldest first.
+    end_times: VecDeque<Instant>,
     /// The time at which the next call is due at the full rate (generic cell rate algorithm).
     next_due: Instant,
     waiting_readers: usize,
@@ -60,13 +61,13 @@ enum Attempt {
     Started,
     /// The call cannot start before this time.
     NotBefore(Instant),
-    /// The call cannot start before another call ends or a waiting reader starts.
+    /// The call cannot start until another call ends or no reader waits.
     AfterChange,
     /// The server has requested that no call is sent for this long.
     Closed(Duration),
 }
 
-/// The permission for one call. Hold it until the reply is complete.
+/// The permission for one call, which must be held until the reply is complete.
 #[derive(Debug)]
 #[must_use]
 pub struct RatePermit<'a>(&'a RateLimiter);
@@ -75,52 +76,52 @@ impl Drop for RatePermit<'_> {
     fn drop(&mut self) {
         let mut state = self.0.state.lock();
         state.in_flight -= 1;
-        state.ended.push_back(Instant::now());
+        state.end_times.push_back(Instant::now());
         drop(state);
-        self.0.changed.notify_waiters();
+        self.0.state_changed.notify_waiters();
     }
 }
 
 impl RateLimiter {
-    /// Creates a limiter of `limit` calls per second.
+    /// Creates a limiter that allows `limit` calls per second.
     pub fn new(limit: NonZeroU32) -> Self {
         let burst = (limit.get() / BURST_DIVISOR).max(1);
-        let spacing = WINDOW / limit.get();
+        let call_interval = WINDOW / limit.get();
         let state = State {
             in_flight: 0,
-            ended: VecDeque::new(),
+            end_times: VecDeque::new(),
             next_due: Instant::now(),
             waiting_readers: 0,
             closed_until: None,
         };
         Self {
             limit: limit.get() as usize,
-            spacing,
-            burst_tolerance: spacing * (burst - 1),
+            call_interval,
+            burst_tolerance: call_interval * (burst - 1),
             state: Mutex::new(state),
-            changed: Notify::new(),
+            state_changed: Notify::new(),
         }
     }
 
-    /// Waits for a permit. The wait has no timeout of its own: the caller sets one.
+    /// Waits for a permit. The wait has no timeout of its own, so the caller must set one.
     ///
     /// # Errors
     /// The remaining retry delay, if the limiter is closed.
     pub async fn acquire(&self, priority: Priority) -> Result<RatePermit<'_>, Duration> {
         let _waiting = priority.is_for_reader().then(|| WaitingReader::new(self));
         loop {
-            let changed = self.changed.notified();
+            let changed = self.state_changed.notified();
             tokio::pin!(changed);
-            // This registers the waiter before the attempt. Otherwise a change in between would be
-            // missed.
+            // This registers the waiter before the attempt. Otherwise a change between the two
+            // would be missed.
             changed.as_mut().enable();
             match self.try_start(priority) {
                 Attempt::Started => return Ok(RatePermit(self)),
                 Attempt::Closed(remaining) => return Err(remaining),
                 Attempt::AfterChange => changed.await,
                 Attempt::NotBefore(at) => {
-                    // In both cases, whether the time has come or the state has changed, the next
-                    // step is another attempt.
+                    // The next step is another attempt, whether the time has come or the state has
+                    // changed.
                     let _ = tokio::time::timeout_at(at, changed).await;
                 }
             }
@@ -136,12 +137,12 @@ impl RateLimiter {
         if !priority.is_for_reader() && state.waiting_readers > 0 {
             return Attempt::AfterChange;
         }
-        while state.ended.front().is_some_and(|ended| now.duration_since(*ended) > WINDOW) {
-            state.ended.pop_front();
+        while state.end_times.front().is_some_and(|ended| now.duration_since(*ended) > WINDOW) {
+            state.end_times.pop_front();
         }
-        if state.in_flight + state.ended.len() >= self.limit {
-            return match state.ended.front() {
-                // A call counts until more than the window has passed, so the next one starts a
+        if state.in_flight + state.end_times.len() >= self.limit {
+            return match state.end_times.front() {
+                // A call counts until more than the window has passed, so the next call starts a
                 // millisecond later.
                 Some(ended) => Attempt::NotBefore(*ended + WINDOW + Duration::from_millis(1)),
                 None => Attempt::AfterChange,
@@ -151,19 +152,19 @@ impl RateLimiter {
         if now < earliest {
             return Attempt::NotBefore(earliest);
         }
-        state.next_due = state.next_due.max(now) + self.spacing;
+        state.next_due = state.next_due.max(now) + self.call_interval;
         state.in_flight += 1;
         Attempt::Started
     }
 
-    /// Rejects all calls for `retry_after`, but at most for [`MAX_RETRY_AFTER`]. Does not shorten
-    /// an earlier delay.
+    /// Rejects all calls for the time `retry_after`, but at most for [`MAX_RETRY_AFTER`]. An
+    /// earlier delay is not shortened.
     pub fn close(&self, retry_after: Duration) {
         let until = Instant::now() + retry_after.min(MAX_RETRY_AFTER);
         let mut state = self.state.lock();
         state.closed_until = state.closed_until.max(Some(until));
         drop(state);
-        self.changed.notify_waiters();
+        self.state_changed.notify_waiters();
     }
 }
 
@@ -174,7 +175,7 @@ impl State {
     }
 }
 
-/// Counts a waiting reader until it is dropped.
+/// Counts one waiting reader in the limiter until this value is dropped.
 struct WaitingReader<'a>(&'a RateLimiter);
 
 impl<'a> WaitingReader<'a> {
@@ -190,7 +191,7 @@ impl Drop for WaitingReader<'_> {
         state.waiting_readers -= 1;
         if state.waiting_readers == 0 {
             drop(state);
-            self.0.changed.notify_waiters();
+            self.0.state_changed.notify_waiters();
         }
     }
 }
@@ -207,12 +208,12 @@ mod tests {
         Arc::new(RateLimiter::new(NonZeroU32::new(limit).unwrap()))
     }
 
-    /// Returns the maximum number of `times` that lie within one second.
+    /// Returns the maximum number of `times` within any second.
     fn max_per_second(times: &[Instant]) -> usize {
-        let within = |from: &Instant| {
+        let count_after = |from: &Instant| {
             times.iter().filter(|at| **at >= *from && **at < *from + WINDOW).count()
         };
-        times.iter().map(within).max().unwrap_or(0)
+        times.iter().map(count_after).max().unwrap_or(0)
     }
 
     #[tokio::test(start_paused = true)]
@@ -257,28 +258,28 @@ mod tests {
         let limiter = limiter(1);
         let start = Instant::now();
         let permit = limiter.acquire(Priority::Demand).await.unwrap();
-        let next = tokio::spawn({
+        let next_call = tokio::spawn({
             let limiter = limiter.clone();
             async move { limiter.acquire(Priority::Demand).await.map(drop) }
         });
         tokio::time::sleep(WINDOW * 5).await;
-        assert!(!next.is_finished());
+        assert!(!next_call.is_finished());
         drop(permit);
-        next.await.unwrap().unwrap();
+        next_call.await.unwrap().unwrap();
         assert!(start.elapsed() >= WINDOW * 6, "{:?}", start.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_fifth_of_the_limit_starts_at_once() {
+    async fn burst_is_a_fifth_of_the_limit() {
         let limiter = limiter(20);
         let start = Instant::now();
-        let mut started = Vec::new();
+        let mut start_times = Vec::new();
         for _ in 0..6 {
             let _permit = limiter.acquire(Priority::Background).await.unwrap();
-            started.push(start.elapsed().as_millis());
+            start_times.push(start.elapsed().as_millis());
         }
-        assert_eq!(started[..4], [0, 0, 0, 0]);
-        assert!(started[4] >= 50 && started[5] >= 100, "{started:?}");
+        assert_eq!(start_times[..4], [0, 0, 0, 0]);
+        assert!(start_times[4] >= 50 && start_times[5] >= 100, "{start_times:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -291,21 +292,21 @@ mod tests {
             })
             .collect();
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let before = background.iter().filter(|call| call.is_finished()).count();
+        let count_before = background.iter().filter(|call| call.is_finished()).count();
         for priority in [Priority::Demand, Priority::Prefetch] {
             let demand = tokio::spawn({
                 let limiter = limiter.clone();
                 async move { limiter.acquire(priority).await.map(drop) }
             });
             demand.await.unwrap().unwrap();
-            let now = background.iter().filter(|call| call.is_finished()).count();
-            assert!(now <= before + 1, "{now} background calls started first");
+            let count_now = background.iter().filter(|call| call.is_finished()).count();
+            assert!(count_now <= count_before + 1, "{count_now} background calls started first");
         }
         background.iter().for_each(|call| call.abort());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_canceled_reader_blocks_no_background_call() {
+    async fn canceled_reader_does_not_delay_background_calls() {
         let limiter = limiter(1);
         let permit = limiter.acquire(Priority::Demand).await.unwrap();
         let reader = limiter.acquire(Priority::Demand);

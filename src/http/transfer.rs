@@ -1,8 +1,8 @@
-//! Measures the rate of a transfer, and asks slow transfers to give up their connection for a
+//! Measures the rate of a transfer, and asks a slow transfer to give up its connection for a
 //! waiting request.
 //!
 //! If a server sends a few bytes every few seconds, the stall timeout never expires, and the
-//! transfer keeps its connection for minutes. Eight such transfers would occupy every connection to
+//! transfer keeps its connection for minutes. Eight such transfers would occupy all connections to
 //! a host.
 
 use std::time::Duration;
@@ -12,55 +12,55 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// Minimum rate in bytes per second. A transfer below this rate must give up its connection while
-/// other requests wait. A video needs more than this to be played. Eight connections at this rate
+/// other requests wait. A video needs a higher rate to be played. Eight connections at this rate
 /// use a line of 1 Mbit/s.
 pub(super) const MIN_RATE: u64 = 16 * 1024;
 
-/// The duration of one measurement of the rate. It includes the wait for the head of the reply,
-/// which takes one or two seconds on a busy server.
+/// Duration of one measurement of the rate. It includes the wait for the head of the reply, which
+/// takes one or two seconds on a busy server.
 pub(super) const RATE_INTERVAL: Duration = Duration::from_secs(3);
 
-/// The consecutive requests for one range. The connection pool treats them as one transfer.
+/// All consecutive requests for one range. The connection pool treats them as one transfer.
 #[derive(Debug, Default)]
 pub(super) struct Transfer {
     state: Mutex<State>,
-    yielding: Notify,
+    yield_requested: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whether the transfer is slow: it was asked to give up a connection, and has not reached the
-    /// minimum rate since.
+    /// Whether the transfer has been asked to give up a connection and has not reached the minimum
+    /// rate since then.
     is_slow: bool,
-    /// The result of the last measurement with the current connection.
+    /// Whether the last measurement with the current connection was below the minimum rate.
     is_below_rate: bool,
     /// Whether the transfer has been asked to give up its current connection.
     must_yield: bool,
-    /// The time that the transfer has waited for bytes since the last measurement. The time in
-    /// which the consumer of the bytes is busy does not count.
-    waited: Duration,
-    /// The bytes that have arrived since the last measurement.
+    /// The time that the transfer has waited for bytes since the last measurement. It does not
+    /// include the time in which the consumer of the bytes is busy.
+    wait_time: Duration,
+    /// Number of bytes that have arrived since the last measurement.
     bytes: u64,
     waiting_since: Option<Instant>,
 }
 
 impl State {
     fn measure(&mut self, now: Instant) {
-        let waiting = self.waiting_since.map(|since| now.saturating_duration_since(since));
-        let waited = self.waited + waiting.unwrap_or_default();
-        if waited < RATE_INTERVAL {
+        let current_wait = self.waiting_since.map(|since| now.saturating_duration_since(since));
+        let wait_time = self.wait_time + current_wait.unwrap_or_default();
+        if wait_time < RATE_INTERVAL {
             return;
         }
-        self.is_below_rate = (self.bytes as f64) < MIN_RATE as f64 * waited.as_secs_f64();
+        self.is_below_rate = (self.bytes as f64) < MIN_RATE as f64 * wait_time.as_secs_f64();
         self.is_slow &= self.is_below_rate;
-        self.waited = Duration::ZERO;
+        self.wait_time = Duration::ZERO;
         self.bytes = 0;
         self.waiting_since = self.waiting_since.map(|_| now);
     }
 }
 
 impl Transfer {
-    /// Starts to measure because the transfer got a connection.
+    /// Starts a new measurement, because the transfer got a connection.
     pub(super) fn begin(&self) {
         let mut state = self.state.lock();
         *state = State {
@@ -70,13 +70,13 @@ impl Transfer {
         };
     }
 
-    /// Whether the transfer is slow. A slow transfer competes only with other slow transfers.
+    /// Whether the transfer is slow, so it competes only with other slow transfers.
     pub(super) fn is_slow(&self) -> bool {
         self.state.lock().is_slow
     }
 
-    /// Whether the transfer is below the [`MIN_RATE`] and has not been asked yet to give up its
-    /// connection.
+    /// Whether the transfer is below [`MIN_RATE`] and has not been asked to give up its connection
+    /// yet.
     pub(super) fn can_yield(&self) -> bool {
         let mut state = self.state.lock();
         state.measure(Instant::now());
@@ -87,16 +87,16 @@ impl Transfer {
         self.state.lock().must_yield
     }
 
-    /// Asks the transfer to give up its connection: [`wait`](Self::wait) ends without a result.
+    /// Asks the transfer to give up its connection: [`wait`](Self::wait) then returns `None`.
     pub(super) fn request_yield(&self) {
         let mut state = self.state.lock();
         state.must_yield = true;
         state.is_slow = true;
         drop(state);
-        self.yielding.notify_one();
+        self.yield_requested.notify_one();
     }
 
-    /// Counts bytes that have arrived.
+    /// Records the arrival of `bytes` bytes.
     pub(super) fn add_bytes(&self, bytes: usize) {
         let mut state = self.state.lock();
         state.bytes += bytes as u64;
@@ -104,7 +104,7 @@ impl Transfer {
     }
 
     /// Waits for a part of the reply. Returns `None` if the transfer must give up its connection
-    /// first.
+    /// before the part arrives.
     pub(super) async fn wait<T>(&self, reply: impl Future<Output = T>) -> Option<T> {
         self.state.lock().waiting_since.get_or_insert_with(Instant::now);
         tokio::pin!(reply);
@@ -113,12 +113,12 @@ impl Transfer {
                 biased;
                 result = &mut reply => break Some(result),
                 // The notification may come from an earlier connection.
-                () = self.yielding.notified() => if self.must_yield() { break None },
+                () = self.yield_requested.notified() => if self.must_yield() { break None },
             }
         };
         let mut state = self.state.lock();
         if let Some(since) = state.waiting_since.take() {
-            state.waited += since.elapsed();
+            state.wait_time += since.elapsed();
         }
         result
     }
@@ -128,7 +128,7 @@ impl Transfer {
 mod tests {
     use super::*;
 
-    /// Simulates that `bytes` arrive after `wait`.
+    /// Simulates the arrival of `bytes` bytes after `wait`.
     async fn receive(transfer: &Transfer, bytes: usize, wait: Duration) {
         transfer.wait(tokio::time::sleep(wait)).await.unwrap();
         transfer.add_bytes(bytes);
@@ -137,7 +137,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
-    async fn dripping_transfer_is_below_the_rate() {
+    async fn slow_transfer_is_below_the_minimum_rate() {
         let transfer = Transfer::default();
         transfer.begin();
         assert!(!transfer.can_yield(), "it has just begun");
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn missing_reply_is_below_the_rate() {
+    async fn transfer_without_reply_is_below_the_minimum_rate() {
         let transfer = Transfer::default();
         transfer.begin();
         let reply = transfer.wait(std::future::pending::<()>());
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn time_of_the_consumer_does_not_count() {
+    async fn busy_time_of_the_consumer_does_not_count() {
         let transfer = Transfer::default();
         transfer.begin();
         for _ in 0..10 {
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn request_to_yield_ends_with_its_connection() {
+    async fn yield_request_applies_to_one_connection_only() {
         let transfer = Transfer::default();
         transfer.begin();
         transfer.request_yield();

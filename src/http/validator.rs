@@ -1,14 +1,14 @@
 //! Determines which version of a file a reply contains.
 //!
 //! Bytes of different replies are joined into one file only if the replies prove to contain the
-//! same version. The strongest evidence that the server gives decides:
+//! same version. The strongest evidence in the replies decides:
 //!
 //! 1. A strong entity tag (RFC 9110, 8.8.3) is sufficient. A different tag means another version,
 //!    and so does a missing tag if earlier replies had one.
-//! 2. Without a strong tag, each reply must come from a file with the same first bytes. The time of
-//!    the last change must also be the same, if it was old enough when it was first seen (RFC 9110,
+//! 2. Without a strong tag, each reply must come from a file with the same first bytes. The last
+//!    modified time must also be the same, if it was old enough in the first reply (RFC 9110,
 //!    8.8.2.2).
-//! 3. A weak tag is ignored: it may stay the same when the bytes change, and may change when the
+//! 3. A weak tag is ignored: it may stay the same when the bytes change, and it may change when the
 //!    bytes stay the same.
 
 use std::fmt;
@@ -18,12 +18,13 @@ use reqwest::header::{DATE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED};
 use sha2::{Digest, Sha256};
 
 /// Number of bytes at the start of a file that are compared if the server sends no strong tag. They
-/// contain the index or the header of a recording, and most chats as a whole. They fit into the
+/// contain the index or the header of a recording, and most chats are not longer. They fit into the
 /// first TCP segments of a reply.
 pub(super) const HEAD_LENGTH: u64 = 4096;
 
-/// A file that changed within this time before the reply may change again within the same second,
-/// which is the resolution of `Last-Modified` (RFC 9110, 8.8.2.2).
+/// Minimum age at which the `Last-Modified` time identifies a version. A file that has just changed
+/// may change again within the same second, which is the resolution of `Last-Modified` (RFC 9110,
+/// 8.8.2.2).
 const MIN_AGE: Duration = Duration::from_secs(60);
 
 const HEAD_PREFIX: &str = "head-sha256:";
@@ -34,17 +35,18 @@ const MODIFIED_SEPARATOR: &str = ";last-modified:";
 pub(super) struct VersionHeaders {
     pub(super) strong_tag: Option<Box<str>>,
     last_modified: Option<Box<str>>,
-    /// Whether `last_modified` is old enough to identify a version.
+    /// Whether the time in `last_modified` is old enough to identify a version.
     is_settled: bool,
 }
 
 impl VersionHeaders {
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        let tag = text(headers, &ETAG).filter(|tag| tag.len() > 2 && tag.starts_with('"'));
-        let last_modified = text(headers, &LAST_MODIFIED);
+    pub(super) fn from_headers(headers: &HeaderMap) -> Self {
+        let tag = header_text(headers, &ETAG).filter(|tag| tag.len() > 2 && tag.starts_with('"'));
+        let last_modified = header_text(headers, &LAST_MODIFIED);
         let is_settled = (|| {
             let modified = httpdate::parse_http_date(last_modified?).ok()?;
-            let date = text(headers, &DATE).and_then(|date| httpdate::parse_http_date(date).ok());
+            let date =
+                header_text(headers, &DATE).and_then(|date| httpdate::parse_http_date(date).ok());
             let age = date.unwrap_or_else(SystemTime::now).duration_since(modified).ok()?;
             Some(age >= MIN_AGE)
         })();
@@ -56,12 +58,12 @@ impl VersionHeaders {
     }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
-/// Identifies a version of a file. Replies that agree with it contain the same bytes, as far as
-/// their headers and first bytes show.
+/// Identifies a version of a file. Replies that agree with the validator contain the same bytes, as
+/// far as their headers and first bytes show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Validator(Evidence);
 
@@ -69,7 +71,7 @@ pub struct Validator(Evidence);
 enum Evidence {
     StrongTag(Box<str>),
     Head {
-        /// Digest of the first [`HEAD_LENGTH`] bytes, in hexadecimal digits.
+        /// SHA-256 digest of the first [`HEAD_LENGTH`] bytes, in hexadecimal digits.
         digest: Box<str>,
         last_modified: Option<Box<str>>,
     },
@@ -90,12 +92,13 @@ impl Validator {
     }
 
     /// Returns the validator of a reply with a strong tag.
-    pub(super) fn strong(tag: &str) -> Self {
+    pub(super) fn from_strong_tag(tag: &str) -> Self {
         Self(Evidence::StrongTag(tag.into()))
     }
 
-    /// Returns the validator of a file without a strong tag, from its first bytes.
-    pub(super) fn of_head(headers: &VersionHeaders, head: &[u8]) -> Self {
+    /// Returns the validator of a reply without a strong tag. `head` contains the first bytes of
+    /// the file.
+    pub(super) fn from_head(headers: &VersionHeaders, head: &[u8]) -> Self {
         let last_modified = headers.last_modified.clone().filter(|_| headers.is_settled);
         Self(Evidence::Head { digest: digest(head), last_modified })
     }
@@ -105,8 +108,8 @@ impl Validator {
         self.to_string()
     }
 
-    /// Returns the part of the validator that is the same for every reply with this version, for
-    /// cache keys.
+    /// Returns the part of the validator that is used in cache keys. It is the same for all replies
+    /// with this version.
     pub fn cache_key(&self) -> &str {
         match &self.0 {
             Evidence::StrongTag(tag) => tag,
@@ -114,22 +117,23 @@ impl Validator {
         }
     }
 
-    /// Whether a reply with these headers is compared by the first bytes of the file.
+    /// Whether the first bytes of the file are needed to compare a reply with this validator.
     pub(super) fn needs_head(&self) -> bool {
         matches!(self.0, Evidence::Head { .. })
     }
 
-    /// Whether a reply contains the same version. `head` is the current start of the file on the
-    /// server. It is required if [`needs_head`](Self::needs_head).
+    /// Whether a reply contains the same version. `head` contains the first bytes of the file as
+    /// the server currently serves it. It is required if [`needs_head`](Self::needs_head) returns
+    /// `true`.
     pub(super) fn agrees_with(&self, headers: &VersionHeaders, head: Option<&[u8]>) -> bool {
         match &self.0 {
             Evidence::StrongTag(tag) => headers.strong_tag.as_ref() == Some(tag),
-            Evidence::Head { digest: known, last_modified } => {
+            Evidence::Head { digest: expected_digest, last_modified } => {
                 let modified_agrees = match (last_modified, &headers.last_modified) {
                     (Some(before), Some(now)) => before == now,
                     _ => true,
                 };
-                modified_agrees && head.is_some_and(|head| digest(head) == *known)
+                modified_agrees && head.is_some_and(|head| digest(head) == *expected_digest)
             }
         }
     }
@@ -167,52 +171,54 @@ mod tests {
         for (name, value) in pairs {
             headers.append(*name, value.parse().unwrap());
         }
-        VersionHeaders::of(&headers)
+        VersionHeaders::from_headers(&headers)
     }
 
     #[test]
-    fn strong_tag_decides_alone() {
-        let known = Validator::strong("\"a\"");
-        assert!(!known.needs_head());
-        assert!(known.agrees_with(&headers(&[("etag", "\"a\""), ("last-modified", OLD)]), None));
-        assert!(!known.agrees_with(&headers(&[("etag", "\"b\"")]), None));
-        assert!(!known.agrees_with(&headers(&[("etag", "W/\"a\"")]), None));
-        assert!(!known.agrees_with(&headers(&[]), None));
+    fn strong_tag_is_sufficient() {
+        let validator = Validator::from_strong_tag("\"a\"");
+        assert!(!validator.needs_head());
+        assert!(
+            validator.agrees_with(&headers(&[("etag", "\"a\""), ("last-modified", OLD)]), None)
+        );
+        assert!(!validator.agrees_with(&headers(&[("etag", "\"b\"")]), None));
+        assert!(!validator.agrees_with(&headers(&[("etag", "W/\"a\"")]), None));
+        assert!(!validator.agrees_with(&headers(&[]), None));
     }
 
     #[test]
     fn weak_tag_is_ignored() {
         let weak = headers(&[("etag", "W/\"a\"")]);
         assert_eq!(weak.strong_tag, None);
-        let known = Validator::of_head(&weak, b"first");
-        assert!(known.needs_head());
-        assert!(known.agrees_with(&headers(&[("etag", "W/\"b\"")]), Some(b"first")));
-        assert!(!known.agrees_with(&weak, Some(b"other")));
-        assert!(!known.agrees_with(&weak, None));
+        let validator = Validator::from_head(&weak, b"first");
+        assert!(validator.needs_head());
+        assert!(validator.agrees_with(&headers(&[("etag", "W/\"b\"")]), Some(b"first")));
+        assert!(!validator.agrees_with(&weak, Some(b"other")));
+        assert!(!validator.agrees_with(&weak, None));
     }
 
     #[test]
-    fn settled_time_of_change_must_stay() {
-        let known = Validator::of_head(&headers(&[("last-modified", OLD)]), b"head");
-        assert!(known.agrees_with(&headers(&[("last-modified", OLD)]), Some(b"head")));
-        assert!(!known.agrees_with(&headers(&[("last-modified", LATER)]), Some(b"head")));
-        assert!(known.agrees_with(&headers(&[]), Some(b"head")));
+    fn settled_last_modified_time_must_not_change() {
+        let validator = Validator::from_head(&headers(&[("last-modified", OLD)]), b"head");
+        assert!(validator.agrees_with(&headers(&[("last-modified", OLD)]), Some(b"head")));
+        assert!(!validator.agrees_with(&headers(&[("last-modified", LATER)]), Some(b"head")));
+        assert!(validator.agrees_with(&headers(&[]), Some(b"head")));
     }
 
     #[test]
-    fn recent_time_of_change_identifies_no_version() {
+    fn recent_last_modified_time_is_ignored() {
         let recent = headers(&[("last-modified", OLD), ("date", "Sun, 06 Nov 1994 08:50:00 GMT")]);
-        let known = Validator::of_head(&recent, b"head");
-        assert!(known.agrees_with(&headers(&[("last-modified", LATER)]), Some(b"head")));
+        let validator = Validator::from_head(&recent, b"head");
+        assert!(validator.agrees_with(&headers(&[("last-modified", LATER)]), Some(b"head")));
     }
 
     #[test]
-    fn text_is_parsed_back() {
+    fn text_form_of_validator_can_be_parsed() {
         let settled = headers(&[("last-modified", OLD)]);
         for validator in [
-            Validator::strong("\"a;last-modified:b\""),
-            Validator::of_head(&settled, b"head"),
-            Validator::of_head(&headers(&[]), b"head"),
+            Validator::from_strong_tag("\"a;last-modified:b\""),
+            Validator::from_head(&settled, b"head"),
+            Validator::from_head(&headers(&[]), b"head"),
         ] {
             assert_eq!(Validator::parse(&validator.to_text()), Some(validator));
         }

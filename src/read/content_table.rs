@@ -136,7 +136,9 @@ impl ContentTable {
     /// the size on the server have changed, the content becomes stale and its blocks are dropped.
     pub(super) fn record_error(&self, content: &Content, error: &FetchError) {
         match error {
-            FetchError::WrongTotal { served, .. } => self.retire_size(content, *served),
+            FetchError::WrongTotal { served_length, .. } => {
+                self.retire_size(content, *served_length)
+            }
             FetchError::Changed(_) => {
                 self.retire(content, error);
                 self.observer.on_content_changed(&content.recording.id);
@@ -146,11 +148,11 @@ impl ContentTable {
         content.mark_size_unconfirmed();
     }
 
-    /// Retires a content because the server serves the file with `served` bytes.
-    pub(super) fn retire_size(&self, content: &Content, served: u64) {
+    /// Retires a content because the server serves the file with `served_length` bytes.
+    pub(super) fn retire_size(&self, content: &Content, served_length: u64) {
         let Recording { id, version, size, .. } = &content.recording;
-        self.retire(content, &FetchError::WrongTotal { expected: *size, served });
-        self.observer.on_size_found(id, *version, served);
+        self.retire(content, &FetchError::WrongTotal { expected_length: *size, served_length });
+        self.observer.on_size_found(id, *version, served_length);
     }
 
     fn retire(&self, content: &Content, reason: &FetchError) {
@@ -276,9 +278,12 @@ mod tests {
     fn wrong_size_is_reported_and_retires() {
         let setup = Setup::new();
         let content = setup.open(SIZE);
-        let error = FetchError::WrongTotal { expected: SIZE, served: 77 };
+        let error = FetchError::WrongTotal { expected_length: SIZE, served_length: 77 };
         setup.table.record_error(&content, &error);
-        assert!(matches!(content.stale_reason(), Some(FetchError::WrongTotal { served: 77, .. })));
+        assert!(matches!(
+            content.stale_reason(),
+            Some(FetchError::WrongTotal { served_length: 77, .. })
+        ));
         assert_eq!(*setup.observations.sizes.lock(), [77]);
     }
 

@@ -174,7 +174,7 @@ impl Engine {
         let mut reply = self.beginning(id, version, body, 1)?;
         match reply.open().await {
             // An empty file has no first byte. The reply that rejects the range contains the size.
-            Err(FetchError::WrongTotal { served, .. }) => return Ok(served),
+            Err(FetchError::WrongTotal { served_length, .. }) => return Ok(served_length),
             opened => opened?,
         }
         size_of(&reply)
@@ -193,7 +193,7 @@ impl Engine {
     ) -> Result<(Bytes, u64), FetchError> {
         let mut reply = self.beginning(id, version, BodyKind::Opaque, length)?;
         match reply.open().await {
-            Err(FetchError::WrongTotal { served: 0, .. }) => return Ok((Bytes::new(), 0)),
+            Err(FetchError::WrongTotal { served_length: 0, .. }) => return Ok((Bytes::new(), 0)),
             opened => opened?,
         }
         let mut bytes = BytesMut::new();

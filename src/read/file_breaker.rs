@@ -459,7 +459,7 @@ mod tests {
         let breaker = FileBreaker::default();
         for error in [
             FetchError::Changed("another validator".into()),
-            FetchError::WrongTotal { expected: 1, served: 2 },
+            FetchError::WrongTotal { expected_length: 1, served_length: 2 },
             FetchError::Down("no answer".into()),
         ] {
             breaker.record_failure(FAILED, &error, Instant::now(), DEADLINE);

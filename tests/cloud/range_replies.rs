@@ -327,8 +327,7 @@ async fn proved_length_is_reported() {
         let no_ranges = Server::new(move |_request| whole(&content(), ""));
         for server in [ranges, no_ranges] {
             let error = server.copy(&HALVES).await.expect_err("another length");
-            let is_right =
-                matches!(error, FetchError::WrongTotal { served, .. } if served == length);
+            let is_right = matches!(error, FetchError::WrongTotal { served_length, .. } if served_length == length);
             assert!(is_right, "{name}: {error:?}");
         }
     }

@@ -287,7 +287,7 @@ fn read_past_its_deadline_logs_the_last_failure() {
         log.lines().filter(|line| line.contains("within the deadline")).collect();
     assert!(!failures.is_empty(), "{log}");
     for line in failures {
-        assert!(line.contains("were sent for a request from byte"), "{line}");
+        assert!(line.contains("but the request began at byte"), "{line}");
     }
 }
 

@@ -319,7 +319,7 @@ fn redirect_to_foreign_host_opens_no_connection() {
             let log = rig.log();
             assert!(!log.contains("p4th") && !log.contains("s3cret"), "{log}");
             if server == Server::Web {
-                assert!(log.contains("outside the allowed hosts of this source"), "{log}");
+                assert!(log.contains("is not an allowed https host of this source"), "{log}");
             }
         }
         assert_eq!(foreign_server.requests(), [] as [&str; 0]);

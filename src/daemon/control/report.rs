@@ -278,7 +278,7 @@ impl FailingReport {
 }
 
 impl DownReport {
-    fn of(DownHost { host, since, next }: DownHost, archive: &Archive) -> Self {
+    fn of(DownHost { host, failing_since, next_probe }: DownHost, archive: &Archive) -> Self {
         let uses_host = |source: &Source| {
             let urls = &source.provider.descriptor().base_urls;
             urls.iter().any(|url| url.origin().ascii_serialization() == host)
@@ -287,7 +287,7 @@ impl DownReport {
             archive.sources().map(|(source, _)| source).filter(|source| uses_host(source));
         let mut sources: Vec<_> = sources.map(|source| source.config.name.to_string()).collect();
         sources.sort();
-        Self { host, sources, since, next }
+        Self { host, sources, since: failing_since, next: next_probe }
     }
 }
 
@@ -474,7 +474,7 @@ mod tests {
                 source: "acme".into(),
                 files: 2,
                 next: at("2026-10-06T07:05:00Z"),
-                error: "no bytes within the deadline".into(),
+                error: "no bytes arrived within the deadline".into(),
             }],
             disk: None,
         }
@@ -503,7 +503,7 @@ mod tests {
                 DOWN    https://api.zoom.us (acme): no answer since 12:29:00 +0530; \
                  reads fail until the retry at 12:33:05 +0530\n  \
                 FAILING acme: 2 files cannot be read, next try at 12:35:00 +0530: \
-                 no bytes within the deadline\n"
+                 no bytes arrived within the deadline\n"
         );
     }
 
