@@ -4,9 +4,9 @@
 use meetfs::fuzzing::disk;
 
 pub fn check(data: &[u8]) {
-    let [header, record] = disk::LENGTHS;
+    let [header, record] = disk::HEADER_AND_RECORD_LENGTH;
     if let Ok(name) = std::str::from_utf8(data)
-        && let Some(fingerprint) = disk::named(name)
+        && let Some(fingerprint) = disk::parse_fingerprint(name)
     {
         assert_eq!(format!("{fingerprint:032x}"), name);
     }
@@ -25,12 +25,12 @@ pub fn check(data: &[u8]) {
 
 fn read(header: &[u8], record: &[u8]) {
     let fingerprint = fingerprint(header);
-    let Some((size, written)) = disk::header(header, fingerprint) else { return };
+    let Some((size, written)) = disk::decode_header(header, fingerprint) else { return };
     assert!(size <= 1 << 40, "{size}");
     // Reserved bytes are ignored and written as zeros.
     assert_eq!(written[..40], header[..40]);
     let index = index(header);
-    if let Some((_, _, written)) = disk::record(record, fingerprint, size, index) {
+    if let Some((_, _, written)) = disk::decode_record(record, fingerprint, size, index) {
         assert_eq!(written[..16], record[..16]);
         assert!(u64::from(index) * (1 << 20) < size, "block {index} of {size} bytes");
     }

@@ -1,31 +1,31 @@
-//! Block arithmetic: maps byte ranges of a file to the blocks that the caches hold.
+//! Block arithmetic: converts between byte ranges of a file and the blocks of the caches.
 //!
 //! Every conversion between offsets and blocks is here, so the rest of the program never divides by
 //! [`BLOCK_LENGTH`].
 
 /// Length of a block in bytes.
 ///
-/// The kernel asks for at most 1 MiB at once. A larger block would make the first read of a file
-/// wait for bytes that the reader has not asked for. A smaller block would cost more requests than
-/// it saves.
+/// The kernel requests at most 1 MiB at a time. With a larger block, the first read of a file would
+/// wait for bytes that the reader has not requested. A smaller block would increase the number of
+/// requests to the server.
 pub const BLOCK_LENGTH: u64 = 1024 * 1024;
 
 /// Identifies the bytes of one file version in this process. A changed file gets a new id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentId(pub u64);
 
-/// Number of a block within its file, from 0.
+/// Index of a block within its file. The first block has index 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockIndex(pub u64);
 
 impl BlockIndex {
     /// Returns the block that contains the byte at `offset`.
-    pub fn of(offset: u64) -> Self {
+    pub fn containing(offset: u64) -> Self {
         Self(offset / BLOCK_LENGTH)
     }
 
-    /// Returns the number of blocks in a file of `size` bytes, which is also the index after the
-    /// last block.
+    /// Returns the number of blocks in a file of `size` bytes. It is also the index after the last
+    /// block.
     pub fn count(size: u64) -> Self {
         Self(size.div_ceil(BLOCK_LENGTH))
     }
@@ -40,31 +40,32 @@ impl BlockIndex {
         self.start().saturating_add(BLOCK_LENGTH).min(size)
     }
 
-    /// Returns the length of the block in a file of `size` bytes: 0 after the end of the file.
+    /// Returns the length of the block in a file of `size` bytes, or 0 if the block starts after
+    /// the end of the file.
     pub fn length(self, size: u64) -> usize {
         // The difference is at most `BLOCK_LENGTH`, so it fits in a `usize`.
         self.end(size).saturating_sub(self.start()) as usize
     }
 
-    /// Returns the whole block as a span in a file of `size` bytes.
+    /// Returns the byte range of the block in a file of `size` bytes.
     pub fn span(self, size: u64) -> BlockSpan {
         BlockSpan { start: self.start(), end: self.end(size) }
     }
 }
 
-/// Identifies a block.
+/// Identifies a block by the file version that contains it and its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BlockKey {
     pub content: ContentId,
     pub index: BlockIndex,
 }
 
-/// The bytes `start..end` of a file, seen as parts of blocks.
+/// The byte range `start..end` of a file, which can be split into parts of blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockSpan {
     /// Offset of the first byte.
     pub start: u64,
-    /// Offset after the last byte. The span is empty if it is not greater than `start`.
+    /// Offset after the last byte. The span is empty if `end <= start`.
     pub end: u64,
 }
 
@@ -73,8 +74,8 @@ impl BlockSpan {
         Self { start, end }
     }
 
-    /// Returns the span of a read of `length` bytes at `offset`, cut off at the end of a file of
-    /// `size` bytes.
+    /// Returns the byte range of a read of `length` bytes at `offset`. The range ends at the end of
+    /// the file at the latest. `size` is the length of the file in bytes.
     pub fn of_read(offset: u64, length: u32, size: u64) -> Self {
         Self { start: offset, end: offset.saturating_add(u64::from(length)).min(size) }
     }
@@ -88,32 +89,34 @@ impl BlockSpan {
         self.end.saturating_sub(self.start)
     }
 
-    /// Returns the blocks of which the span contains at least one byte, in order.
+    /// Returns the blocks that the span overlaps, in order.
     pub fn blocks(self) -> impl Iterator<Item = BlockIndex> + Clone {
-        let after = if self.is_empty() { 0 } else { BlockIndex::of(self.end - 1).0 + 1 };
-        (BlockIndex::of(self.start).0..after).map(BlockIndex)
+        let end_index =
+            if self.is_empty() { 0 } else { BlockIndex::containing(self.end - 1).0 + 1 };
+        (BlockIndex::containing(self.start).0..end_index).map(BlockIndex)
     }
 
-    /// Splits the span at block boundaries. Returns its part of each block, in order.
+    /// Splits the span at the boundaries of blocks, and returns the parts in order.
     pub fn extents(self) -> impl Iterator<Item = BlockExtent> + Clone {
         self.blocks().map(move |index| self.extent_in(index))
     }
 
-    /// Returns the part of the span in its first block; `None` if the span is empty.
+    /// Returns the part of the span that is in its first block, or `None` if the span is empty.
     pub fn first_extent(self) -> Option<BlockExtent> {
-        (!self.is_empty()).then(|| self.extent_in(BlockIndex::of(self.start)))
+        (!self.is_empty()).then(|| self.extent_in(BlockIndex::containing(self.start)))
     }
 
-    /// Returns the blocks that end in the span. `size` is the length of the file in bytes.
-    pub fn blocks_ended(self, size: u64) -> impl Iterator<Item = BlockIndex> {
+    /// Returns the blocks that end in the span, in order. `size` is the length of the file in
+    /// bytes.
+    pub fn ending_blocks(self, size: u64) -> impl Iterator<Item = BlockIndex> {
         self.blocks().filter(move |index| index.end(size) <= self.end)
     }
 
     fn extent_in(self, index: BlockIndex) -> BlockExtent {
-        let start = index.start();
+        let block_start = index.start();
         // Both differences are at most `BLOCK_LENGTH`, so they fit in a `usize`.
-        let from = self.start.max(start) - start;
-        let to = self.end.min(start.saturating_add(BLOCK_LENGTH)).saturating_sub(start);
+        let from = self.start.max(block_start) - block_start;
+        let to = self.end.min(block_start.saturating_add(BLOCK_LENGTH)).saturating_sub(block_start);
         BlockExtent { index, from: from as usize, to: to as usize }
     }
 }
@@ -138,33 +141,34 @@ impl BlockExtent {
         self.from >= self.to
     }
 
-    /// Returns the offset of the first byte in the file.
+    /// Returns the offset of the first byte of the extent in the file.
     pub fn start(self) -> u64 {
         self.offset_of(self.from)
     }
 
-    /// Returns the offset after the last byte in the file.
+    /// Returns the offset in the file after the last byte of the extent.
     pub fn end(self) -> u64 {
         self.offset_of(self.to)
     }
 
-    /// Returns the offset in the file of a position within the block.
+    /// Converts a position within the block to an offset in the file.
     pub fn offset_of(self, position: usize) -> u64 {
         self.index.start().saturating_add(position as u64)
     }
 
-    /// Returns the same extent, cut off at the position `to`.
-    pub fn up_to(self, to: usize) -> Self {
+    /// Returns the part of the extent before position `to` of the block.
+    pub fn truncated_at(self, to: usize) -> Self {
         Self { to: self.to.min(to), ..self }
     }
 
-    /// Whether the extent contains all bytes of `other`. Always false for an extent of another
+    /// Whether the extent contains all bytes of `other`. An extent never contains bytes of another
     /// block.
     pub fn contains(self, other: Self) -> bool {
         self.index == other.index && self.from <= other.from && other.to <= self.to
     }
 
-    /// Whether the extent contains a byte of `other`. Always false for an extent of another block.
+    /// Whether the extent and `other` have at least one byte in common. Extents of different blocks
+    /// never overlap.
     pub fn overlaps(self, other: Self) -> bool {
         self.index == other.index && self.from < other.to && other.from < self.to
     }
@@ -172,7 +176,7 @@ impl BlockExtent {
 
 /// Rounds down to a multiple of the block length.
 pub fn block_floor(bytes: u64) -> u64 {
-    BlockIndex::of(bytes).start()
+    BlockIndex::containing(bytes).start()
 }
 
 /// Rounds up to a multiple of the block length.
@@ -186,21 +190,21 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn span_has_the_blocks_it_touches() {
-        let at = |blocks: u64, more: u64| blocks * BLOCK_LENGTH + more;
+    fn span_contains_the_blocks_it_overlaps() {
+        let offset = |blocks: u64, bytes: u64| blocks * BLOCK_LENGTH + bytes;
         for (start, end, blocks) in [
             (0, 0, 0..0),
             (5, 5, 0..0),
             (9, 3, 0..0),
             (0, 1, 0..1),
-            (0, at(1, 0), 0..1),
-            (0, at(1, 1), 0..2),
-            (at(2, 7), at(4, 0), 2..4),
-            (at(3, 0), at(3, 1), 3..4),
+            (0, offset(1, 0), 0..1),
+            (0, offset(1, 1), 0..2),
+            (offset(2, 7), offset(4, 0), 2..4),
+            (offset(3, 0), offset(3, 1), 3..4),
         ] {
             let span = BlockSpan::new(start, end);
-            let touched: Vec<u64> = span.blocks().map(|index| index.0).collect();
-            assert_eq!(touched, blocks.collect::<Vec<_>>(), "{start}..{end}");
+            let actual: Vec<u64> = span.blocks().map(|index| index.0).collect();
+            assert_eq!(actual, blocks.collect::<Vec<_>>(), "{start}..{end}");
         }
     }
 
@@ -221,19 +225,19 @@ mod tests {
     }
 
     #[test]
-    fn block_ends_in_span_with_its_last_byte() {
+    fn ending_blocks_have_their_last_byte_in_span() {
         let size = 3 * BLOCK_LENGTH + 5;
-        let ended = |start, end| -> Vec<u64> {
-            BlockSpan::new(start, end).blocks_ended(size).map(|index| index.0).collect()
+        let ending_indexes = |start, end| -> Vec<u64> {
+            BlockSpan::new(start, end).ending_blocks(size).map(|index| index.0).collect()
         };
-        assert_eq!(ended(0, BLOCK_LENGTH - 1), [0; 0]);
-        assert_eq!(ended(7, BLOCK_LENGTH), [0]);
-        assert_eq!(ended(7, 2 * BLOCK_LENGTH + 1), [0, 1]);
-        assert_eq!(ended(3 * BLOCK_LENGTH, size), [3]);
+        assert_eq!(ending_indexes(0, BLOCK_LENGTH - 1), [0; 0]);
+        assert_eq!(ending_indexes(7, BLOCK_LENGTH), [0]);
+        assert_eq!(ending_indexes(7, 2 * BLOCK_LENGTH + 1), [0, 1]);
+        assert_eq!(ending_indexes(3 * BLOCK_LENGTH, size), [3]);
     }
 
     #[test]
-    fn rounding_keeps_multiples() {
+    fn multiples_are_not_rounded() {
         for blocks in 0..3 {
             let whole = blocks * BLOCK_LENGTH;
             assert_eq!((block_floor(whole), block_ceil(whole)), (whole, whole));
@@ -248,13 +252,13 @@ mod tests {
             start in 0..8 * BLOCK_LENGTH, length in 0..8 * BLOCK_LENGTH
         ) {
             let span = BlockSpan::new(start, start + length);
-            let mut at = span.start;
+            let mut expected_start = span.start;
             for extent in span.extents() {
-                prop_assert_eq!(extent.start(), at);
+                prop_assert_eq!(extent.start(), expected_start);
                 prop_assert!(!extent.is_empty() && extent.to <= BLOCK_LENGTH as usize);
-                at = extent.end();
+                expected_start = extent.end();
             }
-            prop_assert_eq!(at, span.end);
+            prop_assert_eq!(expected_start, span.end);
             prop_assert_eq!(span.first_extent(), span.extents().next());
         }
     }

@@ -1,8 +1,8 @@
-//! The memory cache. It evicts consumed blocks first, then the least recently used ones. Buffers
-//! that a fetch is filling count against the same byte budget.
+//! The memory cache. It evicts consumed blocks first, then the least recently used blocks. The
+//! buffers of running fetches count against the same byte budget.
 //!
-//! Input: verified bytes of blocks. Output: the same bytes, or nothing. The cache can drop a block
-//! at any time. It has one lock, which is held for map operations only.
+//! Input: verified bytes of blocks. Output: the same bytes, or nothing, because the cache can drop
+//! a block at any time. The only lock of the cache is held for map operations only.
 
 use std::sync::Arc;
 
@@ -13,18 +13,18 @@ use parking_lot::Mutex;
 use super::{BlockKey, ContentId, block_floor};
 
 /// Maximum number of blocks that one eviction skips because their bytes are in use elsewhere.
-/// Dropping such a block frees nothing. The limit exceeds what the queue of the disk cache can
-/// hold, which is a quarter of the default budget.
-const MAX_SKIPPED: usize = 64;
+/// Dropping such a block frees no memory. The limit is larger than the number of blocks in a full
+/// queue of the disk cache, which takes a quarter of the default budget.
+const MAX_SKIPPED_BLOCKS: usize = 64;
 
-/// Holds blocks in memory, and the budget of all block buffers.
+/// Caches blocks in memory, and limits the memory of all block buffers to one budget.
 ///
-/// A block can be cached in part: a player that seeks needs only a few hundred kilobytes of it.
+/// A block can be cached partly: a player that seeks needs only a few hundred kilobytes of it.
 ///
-/// A block that a sequential run has passed is *consumed*: the kernel has its pages, and the reader
-/// does not return to it. If eviction considered only the time of use, a consumed block would
-/// outlive prefetched blocks that are older. A prefetch window of half the budget would then lose
-/// its blocks just before they are read.
+/// A block is *consumed* when a sequential run has read past its end: the kernel has its pages, and
+/// the reader does not return to it. If eviction considered only the time of use, a consumed block
+/// would outlive prefetched blocks that are older. A prefetch window of half the budget would then
+/// lose its blocks just before they are read.
 ///
 /// **Invariant**: cached plus reserved bytes stay within the budget, with two exceptions.
 /// Reservations for demand are always granted, so reads continue under any load. Blocks whose bytes
@@ -38,15 +38,15 @@ pub struct MemoryCache {
 #[derive(Debug)]
 struct State {
     blocks: LruCache<BlockKey, CachedBlock>,
-    /// The consumed blocks. A block is never in both lists.
+    /// The consumed blocks. A consumed block is not in `blocks`.
     consumed: LruCache<BlockKey, CachedBlock>,
-    cached: u64,
+    cached_bytes: u64,
     reserved: u64,
 }
 
-/// The cached part of a block.
+/// The cached bytes of a block, which can be only a part of it.
 ///
-/// **Invariant**: extents are ordered, not empty, and do not overlap. They can be adjacent.
+/// **Invariant**: the extents are ordered, not empty, and do not overlap. They can be adjacent.
 #[derive(Debug, Default)]
 struct CachedBlock {
     extents: Vec<Extent>,
@@ -65,29 +65,30 @@ impl Extent {
 }
 
 impl CachedBlock {
-    /// Whether any bytes of the block are in use elsewhere: in the queue of the disk cache or in a
+    /// Whether any bytes of the block are in use elsewhere, in the queue of the disk cache or in a
     /// reply.
     fn is_in_use(&self) -> bool {
         self.extents.iter().any(|extent| !extent.bytes.is_unique())
     }
 
-    fn length(&self) -> u64 {
+    fn cached_length(&self) -> u64 {
         self.extents.iter().map(|extent| extent.bytes.len() as u64).sum()
     }
 
-    /// Returns the end of the contiguous bytes that start at `from`.
-    fn reach(&self, from: usize) -> usize {
+    /// Returns the position after the contiguous cached bytes that start at `from`.
+    fn contiguous_end(&self, from: usize) -> usize {
         self.extents.iter().fold(from, |reach, extent| {
             if extent.start <= reach && reach < extent.end() { extent.end() } else { reach }
         })
     }
 
     fn bytes(&self, from: usize, to: usize) -> Option<Bytes> {
-        let whole = self.extents.iter().find(|extent| extent.start <= from && to <= extent.end());
-        if let Some(extent) = whole {
+        let covering_extent =
+            self.extents.iter().find(|extent| extent.start <= from && to <= extent.end());
+        if let Some(extent) = covering_extent {
             return Some(extent.bytes.slice(from - extent.start..to - extent.start));
         }
-        if self.reach(from) < to {
+        if self.contiguous_end(from) < to {
             return None;
         }
         let mut joined = BytesMut::with_capacity(to - from);
@@ -101,7 +102,7 @@ impl CachedBlock {
         (joined.len() == to - from).then(|| joined.freeze())
     }
 
-    /// Adds those of `bytes` that are not cached yet. `start` is their position in the block.
+    /// Adds the bytes that are not cached yet. `start` is the position of `bytes` in the block.
     fn add(&mut self, start: usize, bytes: &Bytes) {
         let end = start + bytes.len();
         if self.extents.iter().any(|extent| extent.start <= start && end <= extent.end()) {
@@ -109,10 +110,10 @@ impl CachedBlock {
         }
         self.extents.retain(|extent| !(start <= extent.start && extent.end() <= end));
         let mut from = start;
-        let mut added = Vec::new();
+        let mut new_extents = Vec::new();
         for extent in &self.extents {
             if from < end && from < extent.start && extent.start < end {
-                added.push(Extent {
+                new_extents.push(Extent {
                     start: from,
                     bytes: bytes.slice(from - start..extent.start - start),
                 });
@@ -124,14 +125,15 @@ impl CachedBlock {
             }
         }
         if from < end {
-            added.push(Extent { start: from, bytes: bytes.slice(from - start..) });
+            new_extents.push(Extent { start: from, bytes: bytes.slice(from - start..) });
         }
-        self.extents.extend(added);
+        self.extents.extend(new_extents);
         self.extents.sort_by_key(|extent| extent.start);
     }
 }
 
-/// Memory that is reserved for block buffers. Dropping the reservation releases the memory.
+/// Memory that is reserved for block buffers. Dropping the reservation returns the memory to the
+/// budget.
 #[derive(Debug)]
 pub struct Reservation {
     cache: Arc<MemoryCache>,
@@ -139,12 +141,12 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// Returns the reserved bytes.
+    /// Returns the number of reserved bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Releases `bytes` of the reservation, because they are now cached or no longer needed.
+    /// Reduces the reservation by `bytes` bytes, which are cached now or no longer needed.
     pub fn release(&mut self, bytes: u64) {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
@@ -160,10 +162,10 @@ impl Drop for Reservation {
 }
 
 impl MemoryCache {
-    /// Creates an empty cache.
+    /// Creates an empty cache with a budget in bytes.
     pub fn new(budget: u64) -> Arc<Self> {
         let (blocks, consumed) = (LruCache::unbounded(), LruCache::unbounded());
-        let state = State { blocks, consumed, cached: 0, reserved: 0 };
+        let state = State { blocks, consumed, cached_bytes: 0, reserved: 0 };
         Arc::new(Self { budget, state: Mutex::new(state) })
     }
 
@@ -172,7 +174,8 @@ impl MemoryCache {
         self.budget
     }
 
-    /// Reserves `bytes` for demand. Always succeeds; evicts blocks if needed.
+    /// Reserves memory for bytes that a reader waits for. Always succeeds, and evicts blocks if
+    /// needed.
     pub fn reserve_for_demand(self: &Arc<Self>, bytes: u64) -> Reservation {
         let mut state = self.state.lock();
         state.reserved += bytes;
@@ -180,15 +183,16 @@ impl MemoryCache {
         Reservation { cache: self.clone(), bytes }
     }
 
-    /// Returns the limit of reserved bytes up to which a prefetch is granted. The rest of the
-    /// budget is for demand, and for the blocks that wait to be written to disk (a quarter).
+    /// Returns the maximum number of reserved bytes at which a prefetch can still reserve memory.
+    /// The rest of the budget is for demand, and for the blocks that wait to be written to disk (a
+    /// quarter).
     pub fn max_prefetch(&self) -> u64 {
         self.budget / 8 * 5
     }
 
-    /// Reserves `bytes` for prefetch. If all reservations together would exceed
-    /// [`max_prefetch`](Self::max_prefetch), reserves as many whole blocks as fit, and returns
-    /// `None` if none does.
+    /// Reserves memory for the prefetch of `bytes` bytes. If all reservations together would exceed
+    /// [`max_prefetch`](Self::max_prefetch), reserves as many whole blocks as fit. Returns `None`
+    /// if not even one block fits.
     pub fn reserve_for_prefetch(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
         let mut state = self.state.lock();
         let available = self.max_prefetch().saturating_sub(state.reserved);
@@ -201,25 +205,25 @@ impl MemoryCache {
         Some(Reservation { cache: self.clone(), bytes: granted })
     }
 
-    /// Returns the bytes `from..to` of a block, if all of them are cached.
+    /// Returns the bytes `from..to` of a block if all of them are cached.
     pub fn bytes(&self, key: BlockKey, from: usize, to: usize) -> Option<Bytes> {
         self.state.lock().get(key)?.bytes(from, to)
     }
 
-    /// Returns the end of the contiguous cached bytes of a block that start at `from`; `from`
-    /// itself if that byte is not cached.
-    pub fn reach(&self, key: BlockKey, from: usize) -> usize {
-        self.state.lock().peek(key).map_or(from, |block| block.reach(from))
+    /// Returns the position after the contiguous cached bytes of a block that start at `from`.
+    /// Returns `from` if that byte is not cached.
+    pub fn contiguous_end(&self, key: BlockKey, from: usize) -> usize {
+        self.state.lock().peek(key).map_or(from, |block| block.contiguous_end(from))
     }
 
-    /// Returns the position in a block at which the next cached bytes after `from` begin.
-    pub fn next_start(&self, key: BlockKey, from: usize) -> Option<usize> {
+    /// Returns the start of the first cached extent of a block after position `from`.
+    pub fn next_extent_start(&self, key: BlockKey, from: usize) -> Option<usize> {
         let state = self.state.lock();
         let extents = &state.peek(key)?.extents;
         extents.iter().map(|extent| extent.start).find(|start| *start > from)
     }
 
-    /// Caches verified bytes of a block. `start` is their position in the block.
+    /// Caches verified bytes of a block. `start` is the position of `bytes` in the block.
     pub fn insert(&self, key: BlockKey, start: usize, bytes: &Bytes) {
         if bytes.is_empty() {
             return;
@@ -230,14 +234,14 @@ impl MemoryCache {
             Some(block) => block,
             None => state.blocks.get_or_insert_mut(key, CachedBlock::default),
         };
-        let before = block.length();
+        let length_before = block.cached_length();
         block.add(start, bytes);
-        let after = block.length();
-        state.cached = state.cached - before + after;
+        let length_after = block.cached_length();
+        state.cached_bytes = state.cached_bytes - length_before + length_after;
         state.evict(self.budget);
     }
 
-    /// Marks a block as consumed by a sequential run.
+    /// Marks a block as consumed: a sequential run has read past its end.
     pub fn mark_consumed(&self, key: BlockKey) {
         let mut state = self.state.lock();
         if let Some(block) = state.blocks.pop(&key) {
@@ -245,13 +249,13 @@ impl MemoryCache {
         }
     }
 
-    /// Drops every block of a stale content.
+    /// Drops all blocks of a stale file version.
     pub fn forget(&self, content: ContentId) {
         let mut state = self.state.lock();
-        let stale: Vec<_> = state.keys().filter(|key| key.content == content).collect();
-        for key in stale {
+        let stale_keys: Vec<_> = state.keys().filter(|key| key.content == content).collect();
+        for key in stale_keys {
             let block = state.consumed.pop(&key).or_else(|| state.blocks.pop(&key));
-            state.cached -= block.map_or(0, |block| block.length());
+            state.cached_bytes -= block.map_or(0, |block| block.cached_length());
         }
     }
 }
@@ -271,14 +275,14 @@ impl State {
 
     fn evict(&mut self, budget: u64) {
         let mut in_use = Vec::new();
-        while self.cached + self.reserved > budget && in_use.len() < MAX_SKIPPED {
+        while self.cached_bytes + self.reserved > budget && in_use.len() < MAX_SKIPPED_BLOCKS {
             let consumed = self.consumed.pop_lru();
             let is_consumed = consumed.is_some();
             let Some((key, block)) = consumed.or_else(|| self.blocks.pop_lru()) else { break };
             if block.is_in_use() {
                 in_use.push((key, block, is_consumed));
             } else {
-                self.cached -= block.length();
+                self.cached_bytes -= block.cached_length();
             }
         }
         // The oldest block is put back last, so it is the first candidate of the next eviction.
@@ -305,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_recently_used_block_is_evicted() {
+    fn least_recently_used_block_is_evicted() {
         let cache = MemoryCache::new(30);
         for index in 0..3 {
             cache.insert(key(1, index), 0, &zeros(10));
@@ -333,16 +337,16 @@ mod tests {
     }
 
     #[test]
-    fn blocks_in_use_are_evicted_after_use() {
+    fn blocks_in_use_are_not_evicted() {
         let cache = MemoryCache::new(30);
-        let written = zeros(10);
-        cache.insert(key(1, 0), 0, &written);
+        let bytes_in_use = zeros(10);
+        cache.insert(key(1, 0), 0, &bytes_in_use);
         cache.insert(key(1, 1), 0, &zeros(10));
         cache.insert(key(1, 2), 0, &zeros(10));
         cache.insert(key(1, 3), 0, &zeros(10));
-        let is_cached = |index| cache.reach(key(1, index), 0) == 10;
+        let is_cached = |index| cache.contiguous_end(key(1, index), 0) == 10;
         assert!(is_cached(0) && !is_cached(1) && is_cached(2) && is_cached(3));
-        drop(written);
+        drop(bytes_in_use);
         cache.insert(key(1, 4), 0, &zeros(10));
         assert!(!is_cached(0) && is_cached(2) && is_cached(3) && is_cached(4));
     }
@@ -360,37 +364,37 @@ mod tests {
     }
 
     #[test]
-    fn forgetting_drops_all_blocks_of_a_content() {
+    fn forget_drops_all_blocks_of_a_content() {
         let cache = MemoryCache::new(100);
         cache.insert(key(1, 0), 0, &zeros(10));
         cache.insert(key(2, 0), 0, &zeros(10));
         cache.forget(ContentId(1));
         assert!(cache.bytes(key(1, 0), 0, 10).is_none() && cache.bytes(key(2, 0), 0, 10).is_some());
-        assert_eq!(cache.state.lock().cached, 10);
+        assert_eq!(cache.state.lock().cached_bytes, 10);
     }
 
     proptest! {
         #[test]
-        fn partial_inserts_join_to_exact_bytes(
+        fn reads_join_partial_inserts_to_exact_bytes(
             parts in prop::collection::vec((0usize..200, 1usize..80), 1..12),
             reads in prop::collection::vec((0usize..200, 1usize..80), 1..12),
         ) {
-            let truth: Vec<u8> = (0..=255).chain(0..=255).collect();
-            let mut known = vec![false; truth.len()];
+            let content: Vec<u8> = (0..=255).chain(0..=255).collect();
+            let mut is_cached = vec![false; content.len()];
             let cache = MemoryCache::new(10_000);
             for (start, length) in parts {
-                cache.insert(key(1, 0), start, &Bytes::copy_from_slice(&truth[start..start + length]));
-                known[start..start + length].fill(true);
+                cache.insert(key(1, 0), start, &Bytes::copy_from_slice(&content[start..start + length]));
+                is_cached[start..start + length].fill(true);
             }
-            let cached: u64 = known.iter().filter(|known| **known).count() as u64;
-            prop_assert_eq!(cache.state.lock().cached, cached);
+            let cached_bytes: u64 = is_cached.iter().filter(|cached| **cached).count() as u64;
+            prop_assert_eq!(cache.state.lock().cached_bytes, cached_bytes);
             for (from, length) in reads {
                 let to = from + length;
-                let all = known[from..to].iter().all(|known| *known);
+                let is_complete = is_cached[from..to].iter().all(|cached| *cached);
                 let bytes = cache.bytes(key(1, 0), from, to);
-                prop_assert_eq!(bytes.as_deref(), all.then_some(&truth[from..to]));
-                let reach = from + known[from..].iter().take_while(|known| **known).count();
-                prop_assert_eq!(cache.reach(key(1, 0), from), reach);
+                prop_assert_eq!(bytes.as_deref(), is_complete.then_some(&content[from..to]));
+                let reach = from + is_cached[from..].iter().take_while(|cached| **cached).count();
+                prop_assert_eq!(cache.contiguous_end(key(1, 0), from), reach);
             }
         }
 
@@ -411,10 +415,10 @@ mod tests {
                 // The bytes that this step inserted were in use until here, so `insert` could not
                 // evict them.
                 state.evict(100);
-                prop_assert!(state.cached + state.reserved <= 100);
-                let sum: u64 = state.keys().filter_map(|key| state.peek(key)).map(CachedBlock::length).sum();
+                prop_assert!(state.cached_bytes + state.reserved <= 100);
+                let sum: u64 = state.keys().filter_map(|key| state.peek(key)).map(CachedBlock::cached_length).sum();
                 prop_assert!(state.consumed.iter().all(|(key, _)| !state.blocks.contains(key)));
-                prop_assert_eq!(sum, state.cached);
+                prop_assert_eq!(sum, state.cached_bytes);
             }
         }
     }

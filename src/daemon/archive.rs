@@ -124,7 +124,7 @@ impl Archive {
                 directory: config.cache.blocks_directory(),
                 limit,
                 free_floor: None,
-                queue: config.cache.memory.bytes() / WRITE_QUEUE_DIVISOR,
+                queue_limit: config.cache.memory.bytes() / WRITE_QUEUE_DIVISOR,
             })?),
         };
         let sources: Vec<Source> = config

@@ -23,6 +23,6 @@ impl CachedFiles for RetainedFiles {
         size: u64,
         validator: Option<&str>,
     ) -> bool {
-        self.0.holds_whole(DiskKey::of(file, version, size, validator.unwrap_or_default()))
+        self.0.contains_all_blocks(DiskKey::new(file, version, size, validator.unwrap_or_default()))
     }
 }

@@ -102,7 +102,7 @@ impl BlockLoader {
             let block = BlockExtent { index, from: 0, to: content.block_length(index) };
             let key = content.key(index);
             let mut in_flight = self.in_flight.lock();
-            let is_coming = self.caches.memory.reach(key, 0) >= block.to
+            let is_coming = self.caches.memory.contiguous_end(key, 0) >= block.to
                 || in_flight.covering(key, 0).is_some();
             if is_coming || !self.caches.is_on_disk(content, index) {
                 continue;
@@ -150,7 +150,7 @@ impl BlockLoader {
                 content.has_failed_recently(index) || content.breaker.is_open(rest)
             };
             let unavailable = if is_unavailable { to } else { from };
-            let reach = self.caches.memory.reach(key, from).max(coming).max(unavailable);
+            let reach = self.caches.memory.contiguous_end(key, from).max(coming).max(unavailable);
             if reach > from {
                 if start.is_some() {
                     break;
@@ -159,7 +159,7 @@ impl BlockLoader {
                 continue;
             }
             start.get_or_insert(rest.start);
-            let cached = self.caches.memory.next_start(key, from);
+            let cached = self.caches.memory.next_extent_start(key, from);
             let next = cached.into_iter().chain(in_flight.next_start(key, from)).min();
             rest.start = extent.offset_of(next.unwrap_or(to).min(to));
         }
@@ -169,7 +169,7 @@ impl BlockLoader {
     /// Returns the bytes of `span` if all of them are in memory or have arrived.
     pub(super) fn available(&self, content: &Content, span: BlockSpan) -> Option<Bytes> {
         let first = span.first_extent()?;
-        if BlockIndex::of(span.end - 1) == first.index {
+        if BlockIndex::containing(span.end - 1) == first.index {
             return self.available_in_block(content, first);
         }
         let mut bytes = BytesMut::with_capacity(usize::try_from(span.len()).ok()?);
@@ -195,7 +195,7 @@ impl BlockLoader {
     pub(super) fn missing(&self, content: &Content, span: BlockSpan) -> BlockSpan {
         let mut rest = span;
         while let Some(extent) = rest.first_extent() {
-            let reach = self.caches.memory.reach(content.key(extent.index), extent.from);
+            let reach = self.caches.memory.contiguous_end(content.key(extent.index), extent.from);
             rest.start = extent.offset_of(reach.min(extent.to));
             if reach < extent.to {
                 break;
@@ -270,7 +270,7 @@ impl BlockLoader {
             if content.is_stale() {
                 return Err(FetchError::Changed("the file has changed since it was opened".into()));
             }
-            let cached = self.caches.memory.reach(key, extent.from).min(extent.to);
+            let cached = self.caches.memory.contiguous_end(key, extent.from).min(extent.to);
             if cached > extent.from
                 && let Some(bytes) = self.caches.memory.bytes(key, extent.from, cached)
             {
@@ -285,7 +285,7 @@ impl BlockLoader {
                 self.ensure(content, BlockSpan::new(span.start, end), purpose, listener);
                 continue;
             };
-            let part = extent.up_to(fetch.extent.to);
+            let part = extent.truncated_at(fetch.extent.to);
             if let Some(Ok(bytes)) = fetch.available(part) {
                 return Ok(bytes);
             }

@@ -19,7 +19,7 @@ impl CacheTiers {
     /// Whether the disk cache lists the block and has not failed to load it before.
     pub(super) fn is_on_disk(&self, content: &Content, index: BlockIndex) -> bool {
         self.disk.as_ref().is_some_and(|disk| {
-            !content.is_disk_miss(index) && disk.holds(content.disk_key(), index)
+            !content.is_disk_miss(index) && disk.may_contain(content.disk_key(), index)
         })
     }
 
@@ -38,7 +38,7 @@ impl CacheTiers {
         content: &Content,
         timeout: Duration,
     ) -> Option<CompleteFile> {
-        let opening = self.disk.as_ref()?.complete(content.disk_key());
+        let opening = self.disk.as_ref()?.open_complete(content.disk_key());
         tokio::time::timeout(timeout, opening).await.ok().flatten()
     }
 
@@ -62,7 +62,7 @@ impl CacheTiers {
     /// Marks the blocks that end in `span` as consumed, because a sequential reader has passed them
     /// and does not read them again.
     pub(super) fn mark_consumed(&self, content: &Content, span: BlockSpan) {
-        for index in span.blocks_ended(content.recording.size) {
+        for index in span.ending_blocks(content.recording.size) {
             self.memory.mark_consumed(content.key(index));
         }
     }

@@ -136,7 +136,7 @@ impl Content {
     pub(super) fn disk_key(&self) -> DiskKey {
         let validator = self.validator.lock();
         let validator = validator.as_ref().map_or("", Validator::cache_key);
-        DiskKey::of(&self.recording.id, self.recording.version, self.recording.size, validator)
+        DiskKey::new(&self.recording.id, self.recording.version, self.recording.size, validator)
     }
 
     /// Returns the properties that a reply must have to be accepted.

@@ -264,7 +264,7 @@ mod tests {
         setup.table.record_error(&content, &changed());
         assert!(content.is_stale() && !content.is_confirmed());
         assert_eq!(
-            setup.caches.memory.reach(content.key(BlockIndex(0)), 0),
+            setup.caches.memory.contiguous_end(content.key(BlockIndex(0)), 0),
             0,
             "bytes are dropped"
         );

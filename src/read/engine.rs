@@ -136,7 +136,7 @@ impl Engine {
     async fn ask_for_size(&self, file: &Arc<OpenFile>) {
         let content = &file.content;
         let head = BlockIndex(0).span(content.recording.size);
-        if self.caches.memory.reach(content.key(BlockIndex(0)), 0) as u64 >= head.end {
+        if self.caches.memory.contiguous_end(content.key(BlockIndex(0)), 0) as u64 >= head.end {
             // The block was read before, and a later request failed. A request for one byte shows
             // the size.
             let Recording { id, version, body, .. } = &content.recording;

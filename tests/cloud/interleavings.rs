@@ -137,7 +137,7 @@ impl World {
             directory: directory.into(),
             limit: DISK,
             free_floor: Some(0),
-            queue: 2 * MIB,
+            queue_limit: 2 * MIB,
         };
         let engine = Engine::new(EngineOptions {
             client: Client::new(4).unwrap(),

@@ -1,4 +1,4 @@
-//! Completely stored files, which can be read without the cache.
+//! Files of the cache that are stored completely, so they can be read without the cache.
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,15 +9,15 @@ use super::disk_store::DiskStore;
 use super::key::{DiskKey, Fingerprint};
 use super::volume::ChangeTime;
 
-/// A cached file that is open for reading: every block is stored and verified, and the file has its
-/// full length.
+/// A cached file that is open for reading. Every block of it is stored and verified, and the file
+/// has its full length.
 ///
-/// While this value lives, the file is not evicted, but it counts against the limit. If the file
-/// becomes stale in the meantime, it stays readable here and is removed after the last drop.
+/// The cache does not evict the file before this value is dropped, but counts it against the limit.
+/// If the file becomes stale before that, it can still be read through this value.
 #[derive(Debug)]
 pub struct CompleteFile {
     file: File,
-    /// Device and inode number on the disk.
+    /// Device and inode number of the file on disk.
     identity: (u64, u64),
     _pin: Pin,
 }
@@ -29,8 +29,8 @@ impl CompleteFile {
         let pin = {
             let mut state = store.coordinator.state();
             state.inventory.unverified_count(key)?;
-            // After a start with a lower limit, the writer still has to evict blocks. It cannot do
-            // so if they are pinned.
+            // After a start with a lower limit, the writer still has to evict blocks. It cannot
+            // evict the blocks of a pinned file.
             if state.inventory.charged_bytes() > store.limit {
                 return None;
             }
@@ -48,8 +48,8 @@ impl CompleteFile {
         let identity = (metadata.dev(), metadata.ino());
         let change_time = ChangeTime::of(&file).ok()?;
         let mut state = store.coordinator.state();
-        // The kernel does not verify what it reads. If another process has changed the file, each
-        // block must be read through the cache, which detects the damage.
+        // The kernel does not verify the bytes that it reads. If another process has changed the
+        // file, each block must be read through the cache, which detects the damage.
         let is_unchanged = state.inventory.verify_change_time(key.fingerprint, change_time);
         let is_complete = metadata.len() == key.size
             && is_unchanged
@@ -61,12 +61,12 @@ impl CompleteFile {
         is_complete.then_some(Self { file, identity, _pin: pin })
     }
 
-    /// Returns the file, for reads at an offset.
+    /// Returns the open file. Read it with offsets: its position is shared.
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// Whether both are the same file on the disk. Does not access the disk.
+    /// Whether `self` and `other` are the same file on disk. Does not access the disk.
     pub fn is_same(&self, other: &Self) -> bool {
         self.identity == other.identity
     }
@@ -78,7 +78,7 @@ impl AsFd for CompleteFile {
     }
 }
 
-/// Protects a file from eviction while it lives.
+/// Protects a file from eviction until dropped.
 #[derive(Debug)]
 struct Pin {
     store: Arc<DiskStore>,

@@ -1,5 +1,6 @@
-//! The state that callers, the writer and the blocking pool share: which blocks are stored, queued,
-//! being written, evicted or marked for removal. This module never accesses the disk.
+//! The state that the callers, the writer and the blocking pool share. It records which blocks are
+//! stored, queued, being written, evicted or marked for removal. This module never accesses the
+//! disk.
 
 use std::collections::{HashSet, VecDeque};
 use std::path::Path;
@@ -15,29 +16,28 @@ use super::writer_load::{TimeSpent, WriterLoad};
 use crate::model::one_line;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
-/// How long writing pauses after the disk was found full. Other programs rarely free space sooner,
-/// and each attempt evicts old blocks.
-const DISK_FULL_INTERVAL: Duration = Duration::from_secs(10);
+/// How long writing pauses when the disk is full. Other programs rarely free space sooner, and each
+/// attempt to write evicts old blocks.
+const DISK_FULL_PAUSE: Duration = Duration::from_secs(10);
 
 /// How often an idle writer checks the free space, which other processes can use up.
 const SPACE_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How long a caller waits for the writer to take its next block. A writer that only lacks
-/// processor time does so within this time, even on a busy machine. A writer that takes longer
-/// counts as stuck: callers do not wait for it again until it has written a block.
+/// How long a caller waits for the writer to take its next block. A writer that lacks only
+/// processor time takes a block within this time, even on a busy machine. A writer that takes
+/// longer counts as stuck: callers do not wait for it again until it has written a block.
 const WRITER_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// Coordinates callers, the writer and the blocking pool; see the module.
+/// Coordinates the callers, the writer and the blocking pool; see the module.
 #[derive(Debug)]
 pub(super) struct Coordinator {
     queue_limit: u64,
-    /// Callers on any thread take this lock. It is held only briefly, and never during an access to
-    /// the disk.
+    /// Any thread can take this lock. It is held only briefly, and never during disk access.
     state: Mutex<State>,
-    /// Notified when there is a task for the writer.
-    work: Condvar,
+    /// Notified when a task for the writer has been added.
+    task_added: Condvar,
     /// Notified when the writer has finished a flush or has ended.
-    done: Condvar,
+    flush_or_end: Condvar,
     /// Notified when the writer takes a task.
     task_taken: Notify,
 }
@@ -51,33 +51,33 @@ pub(super) struct State {
     pending: HashSet<(Fingerprint, u32)>,
     mode: WriteMode,
     load: WriterLoad,
-    /// Whether the warning that nothing is written has been logged.
-    has_warned: bool,
+    /// Whether a warning that writing has stopped was logged.
+    has_warned_of_error: bool,
     has_warned_of_damage: bool,
-    /// Number of blocks that were not stored because the writer was behind or there was no space.
-    pub(super) skipped: u64,
-    /// Number of blocks that were read and found damaged.
-    pub(super) damaged: u64,
+    /// Number of blocks that were not stored because the writer was behind or the disk was full.
+    pub(super) skipped_blocks: u64,
+    /// Number of blocks that were found damaged when they were read.
+    pub(super) damaged_blocks: u64,
     flushes_requested: u64,
     flushes_done: u64,
     last_space_check: Instant,
     is_shutting_down: bool,
-    /// Whether the writer must end without emptying the queue.
+    /// Whether the writer must end even if the queue is not empty.
     is_abandoned: bool,
     has_ended: bool,
 }
 
-/// Whether the writer writes blocks.
+/// Whether new blocks are written to disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WriteMode {
     On,
-    /// The disk was found full at this time. Writing resumes after [`DISK_FULL_INTERVAL`].
+    /// The disk was full at this time. Writing resumes after [`DISK_FULL_PAUSE`].
     Paused(Instant),
     /// The disk rejects writes. Nothing is written until the process ends.
     Off,
 }
 
-/// A block to store.
+/// A request to store a block.
 #[derive(Debug)]
 pub(super) struct WriteRequest {
     pub(super) key: DiskKey,
@@ -85,16 +85,16 @@ pub(super) struct WriteRequest {
     pub(super) block: Bytes,
 }
 
-/// A task of the writer.
+/// A task for the writer.
 #[derive(Debug)]
 pub(super) enum Task {
-    /// Remove the files of a file version.
+    /// Removes the two files of a file version.
     RemoveFile(Fingerprint),
-    /// Free the space of a damaged block.
+    /// Frees the space of a damaged block.
     FreeBlock(Fingerprint, u32),
     Store(WriteRequest),
     WriteAccessTimes(AccessTimes),
-    /// Evict blocks if the free space is below the floor.
+    /// Evicts blocks if the free space is below the floor.
     CheckSpace,
     End,
 }
@@ -110,10 +110,10 @@ impl Coordinator {
             pending: HashSet::new(),
             mode,
             load: WriterLoad::default(),
-            has_warned: false,
+            has_warned_of_error: false,
             has_warned_of_damage: false,
-            skipped: 0,
-            damaged: 0,
+            skipped_blocks: 0,
+            damaged_blocks: 0,
             flushes_requested: 0,
             flushes_done: 0,
             last_space_check: Instant::now(),
@@ -124,8 +124,8 @@ impl Coordinator {
         Self {
             queue_limit,
             state: Mutex::new(state),
-            work: Condvar::new(),
-            done: Condvar::new(),
+            task_added: Condvar::new(),
+            flush_or_end: Condvar::new(),
             task_taken: Notify::new(),
         }
     }
@@ -134,54 +134,56 @@ impl Coordinator {
         self.state.lock()
     }
 
-    /// Queues a block, unless it is stored or pending already or the queue is full.
+    /// Queues a block for the writer. Does nothing if the block is stored or pending. Skips the
+    /// block if the queue is full.
     pub(super) fn enqueue(&self, request: WriteRequest) {
         let length = request.block.len() as u64;
-        let name = (request.key.fingerprint, request.index);
+        let block_id = (request.key.fingerprint, request.index);
         let mut state = self.state();
-        if !state.may_write() || state.is_shutting_down || state.pending.contains(&name) {
+        if !state.may_write() || state.is_shutting_down || state.pending.contains(&block_id) {
             return;
         }
         // If the index of the file has not been read yet, the writer checks later whether the block
         // is stored.
-        let is_known = !state.inventory.is_unread(request.key.fingerprint);
-        if is_known && state.inventory.block(request.key, request.index).is_some() {
+        let is_index_read = !state.inventory.is_unread(request.key.fingerprint);
+        if is_index_read && state.inventory.block(request.key, request.index).is_some() {
             return;
         }
         if !state.queue.is_empty() && state.queued_bytes + length > self.queue_limit {
-            state.skipped += 1;
+            state.skipped_blocks += 1;
             return;
         }
         state.queued_bytes += length;
-        state.pending.insert(name);
+        state.pending.insert(block_id);
         state.queue.push_back(request);
-        self.work.notify_one();
+        self.task_added.notify_one();
     }
 
-    /// Makes a file stale, including its queued blocks and the block that is being written.
+    /// Makes a file stale and drops its queued blocks. If a block of the file is being written, the
+    /// file is removed after the write.
     pub(super) fn forget(&self, fingerprint: Fingerprint) {
         let mut state = self.state();
         state.inventory.forget(fingerprint);
         let State { queue, queued_bytes, pending, .. } = &mut *state;
         queue.retain(|request| {
-            let stays = request.key.fingerprint != fingerprint;
-            if !stays {
+            let is_kept = request.key.fingerprint != fingerprint;
+            if !is_kept {
                 *queued_bytes -= request.block.len() as u64;
                 pending.remove(&(fingerprint, request.index));
             }
-            stays
+            is_kept
         });
         state.mark_in_flight_for_removal(fingerprint);
-        self.work.notify_one();
+        self.task_added.notify_one();
     }
 
-    /// Releases a pin of a file.
+    /// Removes one pin of a file. A file can be evicted when it has no pins.
     pub(super) fn unpin(&self, fingerprint: Fingerprint) {
         self.state().inventory.unpin(fingerprint);
-        self.work.notify_one();
+        self.task_added.notify_one();
     }
 
-    /// Removes a block that was read and found damaged.
+    /// Removes a damaged block from the inventory, and logs the damage.
     pub(super) fn record_damage(
         &self,
         mut state: MutexGuard<'_, State>,
@@ -189,10 +191,10 @@ impl Coordinator {
         cause: Option<&std::io::Error>,
     ) {
         state.inventory.remove_damaged_block(fingerprint, index);
-        state.damaged += 1;
+        state.damaged_blocks += 1;
         let is_first = !std::mem::replace(&mut state.has_warned_of_damage, true);
         drop(state);
-        self.work.notify_one();
+        self.task_added.notify_one();
         let cause = cause.map_or_else(|| "wrong checksum".to_owned(), ToString::to_string);
         if is_first {
             tracing::warn!(
@@ -203,7 +205,7 @@ impl Coordinator {
         }
     }
 
-    /// Waits for the next task of the writer.
+    /// Waits until there is a task for the writer, and returns it.
     pub(super) fn next_task(&self) -> Task {
         let mut state = self.state();
         loop {
@@ -218,7 +220,7 @@ impl Coordinator {
                     return Task::WriteAccessTimes(times);
                 }
                 state.flushes_done = state.flushes_requested;
-                self.done.notify_all();
+                self.flush_or_end.notify_all();
                 if state.is_shutting_down {
                     return Task::End;
                 }
@@ -227,13 +229,13 @@ impl Coordinator {
                 state.last_space_check = Instant::now();
                 return Task::CheckSpace;
             }
-            let idle = SPACE_CHECK_INTERVAL.saturating_sub(state.last_space_check.elapsed());
-            self.work.wait_for(&mut state, idle);
+            let idle_time = SPACE_CHECK_INTERVAL.saturating_sub(state.last_space_check.elapsed());
+            self.task_added.wait_for(&mut state, idle_time);
         }
     }
 
-    /// Waits until half of the queue is free. Returns at once if the writer is not behind, or if
-    /// the disk is what slows it down.
+    /// Waits until half of the queue is free. Returns at once if the queue is not that full, or if
+    /// the disk, not the processor, limits the speed of the writer.
     pub(super) async fn wait_for_writer(&self) {
         let is_behind = || {
             let state = self.state();
@@ -249,7 +251,7 @@ impl Coordinator {
                 return;
             }
             if tokio::time::timeout(WRITER_TIMEOUT, task_taken).await.is_err() {
-                // The writer is stuck in a block that its measured load does not include yet.
+                // The writer is stuck on a block whose time is not yet part of the load.
                 self.state().load = WriterLoad::default();
             }
         }
@@ -266,12 +268,13 @@ impl Coordinator {
         state.load.record(time_spent);
         state.pending.remove(&(fingerprint, index));
         if !is_stored {
-            state.skipped += 1;
+            state.skipped_blocks += 1;
         }
     }
 
-    /// Whether the writer must end before it has read all indexes. In that case it stores nothing.
-    pub(super) fn ends_early(&self) -> bool {
+    /// If the cache is shutting down, makes the writer end without emptying the queue. Returns
+    /// whether the writer must end. The writer calls this while it reads the indexes at the start.
+    pub(super) fn abandon_if_shutting_down(&self) -> bool {
         let mut state = self.state();
         state.is_abandoned |= state.is_shutting_down;
         state.is_abandoned
@@ -280,35 +283,35 @@ impl Coordinator {
     /// Records that the writer has ended.
     pub(super) fn record_end(&self) {
         self.state().has_ended = true;
-        self.done.notify_all();
+        self.flush_or_end.notify_all();
     }
 
-    /// Waits until all earlier requests are on disk. Returns `false` if that takes longer than
-    /// `timeout`.
+    /// Waits until the effects of all earlier calls are on disk. Returns `false` if that takes
+    /// longer than `timeout`.
     pub(super) fn flush(&self, timeout: Duration) -> bool {
-        let until = Instant::now() + timeout;
+        let deadline = Instant::now() + timeout;
         let mut state = self.state();
         state.flushes_requested += 1;
         let ticket = state.flushes_requested;
-        self.work.notify_one();
+        self.task_added.notify_one();
         while state.flushes_done < ticket && !state.has_ended {
-            let remaining = until.saturating_duration_since(Instant::now());
-            if self.done.wait_for(&mut state, remaining).timed_out() {
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            if self.flush_or_end.wait_for(&mut state, remaining).timed_out() {
                 return state.flushes_done >= ticket;
             }
         }
         state.flushes_done >= ticket
     }
 
-    /// Makes the writer empty its queue and end. Returns whether it ended within `timeout`.
+    /// Makes the writer empty its queue and end. Returns whether the writer ended within `timeout`.
     pub(super) fn shut_down(&self, timeout: Duration) -> bool {
-        let until = Instant::now() + timeout;
+        let deadline = Instant::now() + timeout;
         let mut state = self.state();
         state.is_shutting_down = true;
-        self.work.notify_one();
+        self.task_added.notify_one();
         while !state.has_ended {
-            let remaining = until.saturating_duration_since(Instant::now());
-            if self.done.wait_for(&mut state, remaining).timed_out() {
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            if self.flush_or_end.wait_for(&mut state, remaining).timed_out() {
                 state.is_abandoned = true;
                 return state.has_ended;
             }
@@ -316,8 +319,7 @@ impl Coordinator {
         true
     }
 
-    /// Pauses or ends writing after an error and drops the queue. Logs only the first of
-    /// consecutive errors.
+    /// Pauses or ends writing after an error, and drops the queue. Logs only the first error.
     pub(super) fn record_error(&self, error: &WriteError, directory: &Path) {
         let mut state = self.state();
         state.mode = match error {
@@ -327,10 +329,10 @@ impl Coordinator {
         };
         for request in std::mem::take(&mut state.queue) {
             state.pending.remove(&(request.key.fingerprint, request.index));
-            state.skipped += 1;
+            state.skipped_blocks += 1;
         }
         state.queued_bytes = 0;
-        if std::mem::replace(&mut state.has_warned, true) {
+        if std::mem::replace(&mut state.has_warned_of_error, true) {
             return;
         }
         drop(state);
@@ -362,32 +364,33 @@ impl State {
         Some(Task::Store(request))
     }
 
-    /// Whether the cache accepts blocks now.
+    /// Whether the cache accepts new blocks now.
     pub(super) fn may_write(&mut self) -> bool {
         if let WriteMode::Paused(since) = self.mode
-            && since.elapsed() >= DISK_FULL_INTERVAL
+            && since.elapsed() >= DISK_FULL_PAUSE
         {
             self.mode = WriteMode::On;
         }
         self.mode == WriteMode::On
     }
 
-    /// Whether the disk rejects all writes.
+    /// Whether writing has ended because the disk rejects writes.
     pub(super) fn is_off(&self) -> bool {
         self.mode == WriteMode::Off
     }
 
-    /// If a block of the file is being written, marks the file for removal after the write. The
-    /// queue no longer contains that block, so it cannot be dropped from there.
+    /// If a block of the file is being written, marks the file for removal after the write. That
+    /// block is no longer in the queue, so it cannot be dropped there.
     fn mark_in_flight_for_removal(&mut self, fingerprint: Fingerprint) {
         if self.pending.iter().any(|(pending, _)| *pending == fingerprint) {
             self.inventory.mark_for_removal(fingerprint);
         }
     }
 
-    /// Returns the number of blocks that are queued or being written, and the queued bytes.
+    /// Returns the number of blocks that are queued or being written, and the number of queued
+    /// bytes.
     #[cfg(test)]
-    pub(super) fn pending(&self) -> (usize, u64) {
+    pub(super) fn pending_counts(&self) -> (usize, u64) {
         (self.pending.len(), self.queued_bytes)
     }
 }
@@ -411,7 +414,7 @@ mod tests {
         Coordinator::new(inventory, 2 * LENGTH, false)
     }
 
-    fn next_stored(coordinator: &Coordinator) -> Fingerprint {
+    fn fingerprint_of_next_store(coordinator: &Coordinator) -> Fingerprint {
         match coordinator.next_task() {
             Task::Store(request) => request.key.fingerprint,
             task => panic!("{task:?}"),
@@ -423,12 +426,12 @@ mod tests {
         let coordinator = coordinator();
         coordinator.enqueue(request(1));
         coordinator.enqueue(request(1));
-        assert_eq!(coordinator.state().pending(), (1, LENGTH));
-        assert_eq!(next_stored(&coordinator), key(1).fingerprint);
+        assert_eq!(coordinator.state().pending_counts(), (1, LENGTH));
+        assert_eq!(fingerprint_of_next_store(&coordinator), key(1).fingerprint);
         coordinator.enqueue(request(1));
-        assert_eq!(coordinator.state().pending(), (1, 0), "the block is being written");
+        assert_eq!(coordinator.state().pending_counts(), (1, 0), "the block is being written");
         coordinator.record_store((key(1).fingerprint, 0), true, TimeSpent::default());
-        assert_eq!(coordinator.state().pending(), (0, 0));
+        assert_eq!(coordinator.state().pending_counts(), (0, 0));
     }
 
     #[test]
@@ -436,7 +439,7 @@ mod tests {
         let coordinator = coordinator();
         (1..=3).for_each(|number| coordinator.enqueue(request(number)));
         let state = coordinator.state();
-        assert_eq!((state.pending(), state.skipped), ((2, 2 * LENGTH), 1));
+        assert_eq!((state.pending_counts(), state.skipped_blocks), ((2, 2 * LENGTH), 1));
     }
 
     #[test]
@@ -445,15 +448,15 @@ mod tests {
         coordinator.enqueue(request(1));
         coordinator.enqueue(request(2));
         coordinator.forget(key(1).fingerprint);
-        assert_eq!(coordinator.state().pending(), (1, LENGTH));
-        assert_eq!(next_stored(&coordinator), key(2).fingerprint);
+        assert_eq!(coordinator.state().pending_counts(), (1, LENGTH));
+        assert_eq!(fingerprint_of_next_store(&coordinator), key(2).fingerprint);
     }
 
     #[test]
     fn forgetting_removes_a_block_in_flight() {
         let coordinator = coordinator();
         coordinator.enqueue(request(1));
-        assert_eq!(next_stored(&coordinator), key(1).fingerprint);
+        assert_eq!(fingerprint_of_next_store(&coordinator), key(1).fingerprint);
         coordinator.forget(key(1).fingerprint);
         let task = coordinator.next_task();
         assert!(matches!(task, Task::RemoveFile(file) if file == key(1).fingerprint), "{task:?}");
@@ -466,7 +469,7 @@ mod tests {
         coordinator.record_error(&WriteError::BelowFloor, Path::new("/cache"));
         coordinator.enqueue(request(2));
         let mut state = coordinator.state();
-        assert_eq!((state.pending(), state.skipped), ((0, 0), 1));
+        assert_eq!((state.pending_counts(), state.skipped_blocks), ((0, 0), 1));
         assert!(!state.may_write() && !state.is_off());
     }
 
@@ -477,7 +480,7 @@ mod tests {
         coordinator.record_error(&error, Path::new("/cache"));
         coordinator.enqueue(request(1));
         let state = coordinator.state();
-        assert!(state.is_off() && state.pending() == (0, 0));
+        assert!(state.is_off() && state.pending_counts() == (0, 0));
     }
 
     #[test]
@@ -486,7 +489,7 @@ mod tests {
         coordinator.enqueue(request(1));
         coordinator.state().is_shutting_down = true;
         coordinator.enqueue(request(2));
-        assert_eq!(next_stored(&coordinator), key(1).fingerprint);
+        assert_eq!(fingerprint_of_next_store(&coordinator), key(1).fingerprint);
         assert!(matches!(coordinator.next_task(), Task::End));
     }
 

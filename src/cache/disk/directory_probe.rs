@@ -1,5 +1,5 @@
-//! Checks whether a directory can hold blocks: performs each operation of a cache once, and undoes
-//! it.
+//! Checks whether a directory can hold a disk cache: performs each operation of the cache once, and
+//! undoes it.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -9,39 +9,39 @@ use std::path::{Path, PathBuf};
 use super::error::DiskError;
 use super::hole::punch_hole;
 
-/// Length of the probe file. It is long enough for a hole in the middle on every file system. File
-/// systems with clusters, of 64 KiB by default, free only whole clusters.
-const FILE_LENGTH: usize = 256 * 1024;
+/// Length of the probe file in bytes. It leaves room for a hole in the middle on every file system:
+/// some free only whole clusters, which have 64 KiB by default.
+const PROBE_FILE_LENGTH: usize = 256 * 1024;
 
-const HOLE: std::ops::Range<usize> = 64 * 1024..192 * 1024;
+const HOLE_RANGE: std::ops::Range<usize> = 64 * 1024..192 * 1024;
 
 /// Creates the directory if needed, then creates, writes, reads and removes a file in it. With
-/// `with_holes`, also punches a hole in the file. Leaves nothing behind.
+/// `with_holes`, also punches a hole in the file. Leaves no files or directories behind.
 ///
 /// # Errors
 /// Returns the error that a cache in the directory would return.
 pub fn probe_directory(directory: &Path, with_holes: bool) -> Result<(), DiskError> {
-    let failed = |source| DiskError::Directory { directory: directory.into(), source };
-    let _removed_on_drop = CreatedDirectories::create(directory).map_err(failed)?;
-    let mut file = create_unlinked(directory).map_err(failed)?;
-    let written = vec![b'?'; FILE_LENGTH];
-    // Space is certain only once the write is on disk.
-    file.write_all(&written).and_then(|()| file.sync_data()).map_err(failed)?;
-    expect_content(&mut file, &written).map_err(failed)?;
+    let directory_error = |source| DiskError::Directory { directory: directory.into(), source };
+    let _removed_on_drop = CreatedDirectories::create(directory).map_err(directory_error)?;
+    let mut file = create_unlinked(directory).map_err(directory_error)?;
+    let content = vec![b'?'; PROBE_FILE_LENGTH];
+    // The write proves that there is space only after it has reached the disk.
+    file.write_all(&content).and_then(|()| file.sync_data()).map_err(directory_error)?;
+    expect_content(&mut file, &content).map_err(directory_error)?;
     if !with_holes {
         return Ok(());
     }
-    match punch_hole(&file, HOLE.start as u64, HOLE.len() as u64) {
+    match punch_hole(&file, HOLE_RANGE.start as u64, HOLE_RANGE.len() as u64) {
         Err(error) if error.kind() == ErrorKind::Unsupported => {
             return Err(DiskError::NoHoles { directory: directory.into() });
         }
-        punched => punched.map_err(failed)?,
+        result => result.map_err(directory_error)?,
     }
-    let mut punched = written;
-    if let Some(hole) = punched.get_mut(HOLE) {
+    let mut expected = content;
+    if let Some(hole) = expected.get_mut(HOLE_RANGE) {
         hole.fill(0);
     }
-    expect_content(&mut file, &punched).map_err(failed)
+    expect_content(&mut file, &expected).map_err(directory_error)
 }
 
 fn expect_content(file: &mut File, expected: &[u8]) -> Result<(), Error> {
@@ -55,7 +55,7 @@ fn expect_content(file: &mut File, expected: &[u8]) -> Result<(), Error> {
     }
 }
 
-/// Creates a file without a name. The kernel removes it when the process ends, however it ends.
+/// Creates a file and unlinks it at once, so the kernel removes it even if the process is killed.
 fn create_unlinked(directory: &Path) -> Result<File, Error> {
     let path = directory.join(format!("probe-{}-{:016x}", std::process::id(), fastrand::u64(..)));
     let file =
@@ -64,15 +64,16 @@ fn create_unlinked(directory: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
-/// The directories that were created, outermost first. Dropping this value removes those that are
-/// empty.
+/// The directories that the probe created, outermost first. Dropping this value removes the empty
+/// ones.
 struct CreatedDirectories(Vec<PathBuf>);
 
 impl CreatedDirectories {
     fn create(directory: &Path) -> Result<Self, Error> {
-        let missing: Vec<_> = directory.ancestors().take_while(|path| !path.exists()).collect();
+        let missing_paths: Vec<_> =
+            directory.ancestors().take_while(|path| !path.exists()).collect();
         let mut created = Self(Vec::new());
-        for path in missing.into_iter().rev() {
+        for path in missing_paths.into_iter().rev() {
             DirBuilder::new().mode(0o700).create(path)?;
             created.0.push(path.into());
         }
@@ -94,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_probe_leaves_nothing_and_finds_unusable_directories() {
+    fn probe_leaves_nothing_and_rejects_unusable_directories() {
         let parent = tempfile::tempdir().unwrap();
         probe_directory(&parent.path().join("a/b/c"), true).unwrap();
         probe_directory(parent.path(), true).unwrap();

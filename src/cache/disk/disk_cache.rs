@@ -1,4 +1,4 @@
-//! The interface of the disk cache for its callers.
+//! The disk cache as its callers use it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,105 +20,107 @@ use crate::cache::BlockIndex;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU8, Ordering};
 
-/// Timeout of a load. A sleeping disk takes some seconds to spin up, and while the provider is
-/// down, the disk is the only place to read from. Most of the deadline of a read must remain for
-/// the network.
+/// Timeout of loading a block from disk. It is long because a sleeping disk takes some seconds to
+/// spin up, and while the provider is down, there is no other source of the bytes. It leaves most
+/// of the deadline of a read for the network.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long dropping the cache waits for the writer, which may still have a few blocks in its
+/// How long dropping the cache waits for the writer, which can still have a few blocks in its
 /// queue.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Default floor of free space. It is enough for the system to work. On a small file system it is
-/// at most a twentieth of the space, so a cache fits on a tmpfs of a few megabytes.
+/// Default minimum of free space, in bytes. It is enough for the operating system to work. On a
+/// small file system the default is a twentieth of the total space, so a cache fits on a tmpfs of a
+/// few megabytes.
 const DEFAULT_FREE_FLOOR: u64 = 1024 * 1024 * 1024;
 const DEFAULT_FREE_FLOOR_DIVISOR: u64 = 20;
 
 #[derive(Clone, Debug)]
 pub struct DiskOptions {
-    /// The directory of the blocks, used by nothing else.
+    /// The directory of the cache, which has no other use.
     pub directory: PathBuf,
-    /// Maximum space of the directory with all its files, in bytes.
+    /// Maximum disk space of the directory and all its files, in bytes.
     pub limit: u64,
-    /// Bytes that must stay free on the file system; `None` is 1 GiB or a twentieth of it,
-    /// whichever is less.
+    /// Minimum of bytes that stay free on the file system. `None` means 1 GiB or a twentieth of the
+    /// file system, whichever is less.
     pub free_floor: Option<u64>,
-    /// Maximum number of bytes that wait in memory to be written. One block may always wait, even
-    /// if it is larger.
-    pub queue: u64,
+    /// Maximum number of bytes that wait in memory to be written. A single block is queued even if
+    /// it is larger.
+    pub queue_limit: u64,
 }
 
 /// A cache of blocks on disk.
 ///
-/// Dropping it waits briefly for queued blocks. Another process can open the directory after this
-/// value and every [`CompleteFile`] are dropped.
+/// Dropping the cache waits briefly until queued blocks are written. Another process can open the
+/// directory after the cache and every [`CompleteFile`] have been dropped.
 #[derive(Debug)]
 pub struct DiskCache {
     pub(super) store: Arc<DiskStore>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// The state of the cache. It is determined without an access to the disk.
+/// The state of the cache, for status reports. Reading the state does not access the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskStatus {
-    /// The directory of the blocks.
     pub directory: PathBuf,
-    /// Maximum space in bytes.
+    /// Maximum disk space of the cache, in bytes.
     pub limit: u64,
-    /// Bytes charged against the limit: the allocated bytes plus an overhead.
+    /// Bytes charged against the limit: the allocated disk space plus an allowance for overhead.
     pub held: u64,
-    /// File versions with at least one block.
+    /// Number of file versions with at least one stored block.
     pub files: u64,
-    /// Stored blocks of the files whose indexes have been read.
+    /// Number of stored blocks in the files whose indexes have been read.
     pub blocks: u64,
-    /// Bytes free on the file system when last checked.
+    /// Free bytes on the file system at the last check.
     pub free: u64,
-    /// Bytes that must stay free on the file system.
+    /// Minimum of bytes that stay free on the file system.
     pub free_floor: u64,
-    /// Whether the cache accepts blocks. It does not while the disk is full or broken.
+    /// Whether the cache accepts new blocks. It is false while the disk is full or broken.
     pub writing: bool,
-    /// Number of blocks since the start that were not stored, because the disk was slower than the
-    /// network or there was no space.
+    /// Number of blocks since the start of the process that were not stored, because the disk was
+    /// slower than the network or there was no space.
     pub skipped: u64,
-    /// Number of blocks since the start that were found damaged.
+    /// Number of blocks since the start of the process that were found damaged.
     pub damaged: u64,
 }
 
 impl DiskCache {
-    /// Opens a directory exclusively, creating it if needed.
+    /// Opens the cache in a directory for exclusive use. Creates the directory if needed.
     ///
-    /// Returns before the indexes are read. Until then [`holds`](Self::holds) can return `true` for
-    /// a block that is not stored, and nothing is written.
+    /// Returns before the indexes have been read. Until they have been read, no block is written,
+    /// and [`may_contain`](Self::may_contain) returns `true` for blocks of files whose index is
+    /// missing.
     ///
     /// # Errors
     /// Another process has the directory open, or the directory cannot be used. Damaged files in
     /// the directory are not an error.
     pub fn open(options: DiskOptions) -> Result<Arc<Self>, DiskError> {
-        let DiskOptions { directory, limit, free_floor, queue } = options;
-        let failed = |source| DiskError::Directory { directory: directory.clone(), source };
+        let DiskOptions { directory, limit, free_floor, queue_limit } = options;
+        let directory_error =
+            |source| DiskError::Directory { directory: directory.clone(), source };
         let volume = Volume::open(&directory)?;
         let lock = DirectoryLock::acquire(&directory)?;
-        let fingerprints = volume.list().map_err(failed)?;
-        let (_, total) = volume.space().map_err(failed)?;
+        let fingerprints = volume.list().map_err(directory_error)?;
+        let (_, total) = volume.space().map_err(directory_error)?;
         let free_floor = free_floor
             .unwrap_or_else(|| DEFAULT_FREE_FLOOR.min(total / DEFAULT_FREE_FLOOR_DIVISOR));
         let unread: Vec<_> = fingerprints.iter().copied().collect();
         let store = Arc::new(DiskStore::new(
             volume,
             lock,
-            Limits { limit, free_floor, queue },
+            Limits { limit, free_floor, queue_limit },
             fingerprints,
         ));
         let writer = Writer::new(store.clone());
         let writer = std::thread::Builder::new()
             .name("disk cache".into())
             .spawn(move || writer.run(unread))
-            .map_err(failed)?;
+            .map_err(directory_error)?;
         Ok(Arc::new(Self { store, writer: Mutex::new(Some(writer)) }))
     }
 
-    /// Stores a verified block if that is possible without waiting. Returns at once. A block of the
-    /// wrong length is dropped.
+    /// Queues a verified block to be stored, and returns at once. Drops the block if it cannot be
+    /// queued or has the wrong length.
     pub fn store(&self, key: DiskKey, index: BlockIndex, block: Bytes) {
         let Ok(index) = u32::try_from(index.0) else { return };
         if key.block_length(index) == Some(block.len()) {
@@ -127,16 +129,15 @@ impl DiskCache {
     }
 
     /// Waits for the writer if it is behind because it lacks processor time. Without this wait, a
-    /// caller that fetches faster than the writer stores would get only parts of a file into the
-    /// cache, and would fetch the rest again later. Does not wait for a slow disk, nor for a writer
-    /// that has not taken a block for some hundredths of a second.
+    /// caller that fetches faster than the writer stores would lose blocks of the file, and would
+    /// have to fetch them again later. Does not wait for a slow disk or a stuck writer.
     pub async fn wait_for_writer(&self) {
         self.store.coordinator.wait_for_writer().await;
     }
 
-    /// Returns the block exactly as it was stored. Returns `None` if the block is not stored, is
-    /// damaged or is not `length` bytes long, or if the disk does not answer in time. Counts as an
-    /// access for eviction.
+    /// Returns a block exactly as it was stored. Returns `None` if the block is not stored, is
+    /// damaged or does not have `length` bytes, or if the disk does not answer in time. A hit
+    /// counts as an access to the block.
     pub async fn load(&self, key: DiskKey, index: BlockIndex, length: usize) -> Option<Bytes> {
         let index = u32::try_from(index.0).ok()?;
         if key.block_length(index) != Some(length)
@@ -144,25 +145,26 @@ impl DiskCache {
         {
             return None;
         }
-        // While the disk hangs, only the first load waits for it.
+        // If an earlier load is stuck, the disk hangs, and this load would wait in vain.
         if self.store.stuck_loads.load(Ordering::Relaxed) > 0 {
             return None;
         }
-        let until = Instant::now() + LOAD_TIMEOUT;
-        let permit = tokio::time::timeout_at(until, self.store.loads.clone().acquire_owned())
-            .await
-            .ok()?
-            .ok()?;
+        let deadline = Instant::now() + LOAD_TIMEOUT;
+        let permit =
+            tokio::time::timeout_at(deadline, self.store.load_permits.clone().acquire_owned())
+                .await
+                .ok()?
+                .ok()?;
         let attempt = Arc::new(LoadAttempt::default());
         let store = self.store.clone();
-        let running = attempt.clone();
+        let running_attempt = attempt.clone();
         let read = tokio::task::spawn_blocking(move || {
             let block = store.read(key, index);
-            running.finish(&store);
+            running_attempt.finish(&store);
             drop(permit);
             block
         });
-        match tokio::time::timeout_at(until, read).await {
+        match tokio::time::timeout_at(deadline, read).await {
             Ok(block) => block.ok().flatten(),
             Err(_elapsed) => {
                 attempt.abandon(&self.store);
@@ -171,32 +173,32 @@ impl DiskCache {
         }
     }
 
-    /// Whether the inventory in memory contains the block. [`load`](Self::load) can still find it
-    /// damaged.
-    pub fn holds(&self, key: DiskKey, index: BlockIndex) -> bool {
+    /// Returns `false` if the block is known not to be stored. If this returns `true`,
+    /// [`load`](Self::load) can still find that the block is missing or damaged.
+    pub fn may_contain(&self, key: DiskKey, index: BlockIndex) -> bool {
         u32::try_from(index.0)
             .is_ok_and(|index| self.store.coordinator.state().inventory.may_contain(key, index))
     }
 
     /// Whether the inventory in memory contains every block of the file as verified. If so,
-    /// [`complete`](Self::complete) reads no block.
+    /// [`open_complete`](Self::open_complete) reads no block.
     pub fn is_complete(&self, key: DiskKey) -> bool {
         self.store.coordinator.state().inventory.unverified_count(key) == Some(0)
     }
 
-    /// Whether every block is stored, verified or not. Reads the index of the file from disk if
-    /// needed, so do not call it on an async worker.
-    pub fn holds_whole(&self, key: DiskKey) -> bool {
+    /// Whether every block of the file is stored, verified or not. Reads the index of the file from
+    /// disk if needed, so do not call this on an async worker.
+    pub fn contains_all_blocks(&self, key: DiskKey) -> bool {
         self.store.load_index(key.fingerprint);
         self.store.coordinator.state().inventory.unverified_count(key).is_some()
     }
 
-    /// Returns the whole file if every block of it is stored and correct. First verifies the blocks
-    /// that this process has neither written nor read, which takes as long as reading them. The
+    /// Opens the file if every block of it is stored and correct. First verifies the blocks that
+    /// this process has neither written nor read, which takes as long as reading them. The
     /// verification continues if the caller stops waiting, so a later call need not repeat it.
     ///
-    /// Also returns `None` while two other files are being verified.
-    pub async fn complete(&self, key: DiskKey) -> Option<CompleteFile> {
+    /// Returns `None` if the file is not complete, and while two other files are being verified.
+    pub async fn open_complete(&self, key: DiskKey) -> Option<CompleteFile> {
         let (is_unread, unverified) = {
             let state = self.store.coordinator.state();
             (state.inventory.is_unread(key.fingerprint), state.inventory.unverified_count(key))
@@ -204,19 +206,19 @@ impl DiskCache {
         let permit = match unverified {
             None if !is_unread => return None,
             Some(0) => None,
-            _ => Some(self.store.verifications.clone().try_acquire_owned().ok()?),
+            _ => Some(self.store.verification_permits.clone().try_acquire_owned().ok()?),
         };
         let store = self.store.clone();
-        let opened = tokio::task::spawn_blocking(move || {
+        let open = tokio::task::spawn_blocking(move || {
             let file = CompleteFile::open(&store, key);
             drop(permit);
             file
         });
-        opened.await.ok().flatten()
+        open.await.ok().flatten()
     }
 
-    /// Drops every block of a stale content. From then on none of its blocks can be loaded. Their
-    /// space is freed soon after.
+    /// Drops all blocks of a stale file version. They cannot be loaded after this call. Their space
+    /// is freed soon after.
     pub fn forget(&self, key: DiskKey) {
         self.store.coordinator.forget(key.fingerprint);
     }
@@ -231,17 +233,17 @@ impl DiskCache {
             held: state.inventory.charged_bytes(),
             files,
             blocks,
-            free: store.last_free(),
+            free: store.last_free_bytes(),
             free_floor: store.free_floor,
             writing: state.may_write(),
-            skipped: state.skipped,
-            damaged: state.damaged,
+            skipped: state.skipped_blocks,
+            damaged: state.damaged_blocks,
         }
     }
 
     /// Waits until the effects of all earlier calls of [`store`](Self::store) and
-    /// [`forget`](Self::forget) and the access times are on disk. Returns `false` if that takes
-    /// longer than `timeout`. Blocks the thread.
+    /// [`forget`](Self::forget) are on disk, and the access times too. Returns `false` if that
+    /// takes longer than `timeout`. Blocks the calling thread.
     pub fn flush(&self, timeout: Duration) -> bool {
         self.store.coordinator.flush(timeout)
     }
@@ -259,7 +261,7 @@ impl Drop for DiskCache {
     }
 }
 
-/// A load whose caller can stop waiting for it.
+/// A running load of a block. Its caller can stop waiting before the load finishes.
 #[derive(Debug, Default)]
 pub(super) struct LoadAttempt(AtomicU8);
 
@@ -267,7 +269,8 @@ impl LoadAttempt {
     const ABANDONED: u8 = 1;
     const FINISHED: u8 = 2;
 
-    /// Counts the load as stuck, unless it has finished in the meantime.
+    /// Records that the caller has stopped waiting. Counts the load as stuck, unless it has
+    /// finished.
     pub(super) fn abandon(&self, store: &DiskStore) {
         store.stuck_loads.fetch_add(1, Ordering::AcqRel);
         if self.0.swap(Self::ABANDONED, Ordering::AcqRel) == Self::FINISHED {

@@ -1,4 +1,4 @@
-//! One open cache directory: its volume, the shared state, and the reads of blocks.
+//! An open cache directory: its files, the shared state, and reads of blocks.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,67 +14,66 @@ use super::volume::Volume;
 use super::write_error::is_transient;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// Maximum number of concurrent loads. More would not make one disk faster, and each load occupies
-/// a thread of the blocking pool.
+/// Maximum number of concurrent loads of blocks. More loads would not make a single disk faster,
+/// and each load occupies a thread of the blocking pool.
 const MAX_LOADS: usize = 8;
 
-/// Maximum number of concurrent verifications of whole files. Each reads as fast as the disk
-/// allows.
+/// Maximum number of files that are verified concurrently. Verification reads as fast as the disk
+/// allows, so more would not make it faster.
 const MAX_VERIFICATIONS: usize = 2;
 
-/// One open cache directory; see the module.
+/// An open cache directory; see the module.
 #[derive(Debug)]
 pub(super) struct DiskStore {
     pub(super) volume: Volume,
     pub(super) limit: u64,
     pub(super) free_floor: u64,
     pub(super) coordinator: Coordinator,
-    /// Bytes free on the file system when last checked.
-    pub(super) free: AtomicU64,
-    /// Number of loads that timed out and have not returned yet.
+    /// Free bytes on the file system at the last check.
+    pub(super) last_free_bytes: AtomicU64,
+    /// Number of loads that have timed out and are still running.
     pub(super) stuck_loads: AtomicUsize,
-    pub(super) loads: Arc<Semaphore>,
-    pub(super) verifications: Arc<Semaphore>,
+    pub(super) load_permits: Arc<Semaphore>,
+    pub(super) verification_permits: Arc<Semaphore>,
     _lock: DirectoryLock,
 }
 
-/// Limits in bytes.
+/// The limits of a disk cache, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// Maximum space of the directory.
+    /// Maximum disk space of the directory.
     pub(super) limit: u64,
-    /// Minimum space that stays free on the file system.
+    /// Minimum of free space on the file system.
     pub(super) free_floor: u64,
-    /// Maximum length of all blocks that wait to be written.
-    pub(super) queue: u64,
+    /// Maximum total length of the blocks that wait to be written.
+    pub(super) queue_limit: u64,
 }
 
 impl DiskStore {
-    /// Creates the store. `fingerprints` are those that have files in the directory.
+    /// Creates the store. `fingerprints` are the fingerprints of the files in the directory.
     pub(super) fn new(
         volume: Volume,
         lock: DirectoryLock,
         limits: Limits,
         fingerprints: HashSet<Fingerprint>,
     ) -> Self {
-        let Limits { limit, free_floor, queue } = limits;
+        let Limits { limit, free_floor, queue_limit } = limits;
         let inventory = BlockInventory::new(volume.unit(), volume.overhead(), fingerprints);
         Self {
             volume,
             limit,
             free_floor,
-            coordinator: Coordinator::new(inventory, queue, lock.is_read_only),
-            free: AtomicU64::new(0),
+            coordinator: Coordinator::new(inventory, queue_limit, lock.is_read_only),
+            last_free_bytes: AtomicU64::new(0),
             stuck_loads: AtomicUsize::new(0),
-            loads: Arc::new(Semaphore::new(MAX_LOADS)),
-            verifications: Arc::new(Semaphore::new(MAX_VERIFICATIONS)),
+            load_permits: Arc::new(Semaphore::new(MAX_LOADS)),
+            verification_permits: Arc::new(Semaphore::new(MAX_VERIFICATIONS)),
             _lock: lock,
         }
     }
 
-    /// Returns the bytes free on the file system when last checked.
-    pub(super) fn last_free(&self) -> u64 {
-        self.free.load(Ordering::Relaxed)
+    pub(super) fn last_free_bytes(&self) -> u64 {
+        self.last_free_bytes.load(Ordering::Relaxed)
     }
 
     /// Reads the index of a file that was found at the start, unless it has been read already.
@@ -94,19 +93,20 @@ impl DiskStore {
     /// Reads and verifies a block. Blocking: uses the disk.
     pub(super) fn read(&self, key: DiskKey, index: u32) -> Option<Bytes> {
         self.load_index(key.fingerprint);
-        let before = self.coordinator.state().inventory.block(key, index)?;
+        let block_before = self.coordinator.state().inventory.block(key, index)?;
         let read = self.volume.read_block(key.fingerprint, index, key.block_length(index)?);
-        let is_correct = read.as_ref().is_ok_and(|block| crc32c::crc32c(block) == before.block.crc);
+        let is_correct =
+            read.as_ref().is_ok_and(|block| crc32c::crc32c(block) == block_before.block.crc);
         let mut state = self.coordinator.state();
-        let now = state.inventory.block(key, index)?;
+        let block_after = state.inventory.block(key, index)?;
         match read {
-            Ok(block) if is_correct && now.block.crc == before.block.crc => {
+            Ok(block) if is_correct && block_after.block.crc == block_before.block.crc => {
                 state.inventory.record_access(key, index);
                 Some(block.into())
             }
             // The block was removed during the read (first pattern), or the process lacks a
             // resource (second pattern): the block is not damaged.
-            _ if now.removals != before.removals => None,
+            _ if block_after.removals != block_before.removals => None,
             Err(error) if is_transient(&error) => None,
             read => {
                 let block = (key.fingerprint, index);

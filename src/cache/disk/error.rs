@@ -1,4 +1,4 @@
-//! Why a disk cache cannot be used.
+//! The errors of opening a disk cache.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use crate::model::{Diagnostic, ErrorKind};
 use crate::ownership::OwnershipError;
 
-/// Why a directory cannot be opened as a disk cache. An open cache returns no errors: a block that
-/// cannot be read is a miss.
+/// The error when a directory cannot be opened as a disk cache. An open cache returns no errors: a
+/// block that cannot be read is a miss.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
     /// Another process has the directory open.
@@ -18,7 +18,7 @@ pub enum DiskError {
     )]
     InUse {
         directory: PathBuf,
-        /// The id of the other process; `None` until that process has written it.
+        /// The id of the other process, or `None` if that process has not written it.
         pid: Option<u32>,
     },
     /// The directory cannot be created, read or locked.
@@ -27,7 +27,7 @@ pub enum DiskError {
     /// The directory or its lock file belongs to another user or is not of the expected type.
     #[error(transparent)]
     Ownership(#[from] OwnershipError),
-    /// The file system cannot free a single block of a file.
+    /// The file system cannot free the space of a single block (punch a hole).
     #[error("the file system of {} cannot free parts of a file", directory.display())]
     NoHoles { directory: PathBuf },
 }

@@ -1,19 +1,21 @@
-//! The entry points of the fuzz targets for the format of index files.
+//! Entry points for the fuzz targets of the index file format.
 
 use super::index_format::{self, BlockRecord};
 use super::key::{DiskKey, Fingerprint};
 
-/// Length of a header and of a record, in bytes.
-pub const LENGTHS: [usize; 2] = [index_format::HEADER_LENGTH, index_format::RECORD_LENGTH];
+/// Lengths of a header and of a record, in bytes.
+pub const HEADER_AND_RECORD_LENGTH: [usize; 2] =
+    [index_format::HEADER_LENGTH, index_format::RECORD_LENGTH];
 
-/// Returns the file size in a header, and the header encoded again.
-pub fn header(bytes: &[u8], fingerprint: u128) -> Option<(u64, Vec<u8>)> {
+/// Decodes a header. Returns the file size in the header, and the header encoded again.
+pub fn decode_header(bytes: &[u8], fingerprint: u128) -> Option<(u64, Vec<u8>)> {
     let key = index_format::decode_header(bytes, Fingerprint(fingerprint))?;
     Some((key.size, index_format::encode_header(key).to_vec()))
 }
 
-/// Returns the fields of a record of a file of `size` bytes, and the record encoded again.
-pub fn record(
+/// Decodes a record of a file of `size` bytes. Returns the checksum, the access time, and the
+/// record encoded again.
+pub fn decode_record(
     bytes: &[u8],
     fingerprint: u128,
     size: u64,
@@ -25,7 +27,7 @@ pub fn record(
     Some((crc, accessed, index_format::encode_record(key, index, record).to_vec()))
 }
 
-/// Returns the fingerprint in a file name.
-pub fn named(name: &str) -> Option<u128> {
+/// Parses the stem of a file name. Returns its fingerprint.
+pub fn parse_fingerprint(name: &str) -> Option<u128> {
     Fingerprint::from_hex(name).map(|fingerprint| fingerprint.0)
 }

@@ -1,11 +1,11 @@
-//! Punching holes: frees the space of a part of a file.
+//! Hole punching: frees the disk space of a part of a file.
 
 use std::fs::File;
 use std::io::ErrorKind;
 
 use nix::fcntl::{FallocateFlags, fallocate};
 
-/// Frees the space of a part of `file` without changing its length (fallocate(2)).
+/// Frees the disk space of a part of `file` without changing its length (fallocate(2)).
 pub(super) fn punch_hole(file: &File, offset: u64, length: u64) -> std::io::Result<()> {
     let too_large = |_| std::io::Error::from(ErrorKind::InvalidInput);
     let (offset, length) =
@@ -14,7 +14,7 @@ pub(super) fn punch_hole(file: &File, offset: u64, length: u64) -> std::io::Resu
     loop {
         match fallocate(file, flags, offset, length) {
             Err(nix::errno::Errno::EINTR) => {}
-            done => return Ok(done?),
+            result => return Ok(result?),
         }
     }
 }

@@ -49,7 +49,7 @@ impl DiskKey {
     ///
     /// The validator is part of the key, so blocks of two revisions are never mixed, even if the
     /// listing of the provider does not distinguish them.
-    pub fn of(id: &FileId, version: Version, size: u64, validator: &str) -> Self {
+    pub fn new(id: &FileId, version: Version, size: u64, validator: &str) -> Self {
         let mut hasher = Xxh3Default::new();
         hasher.update(b"meetfs blocks 1");
         // Each string is preceded by its length, so different lists of strings have different
@@ -96,7 +96,7 @@ mod tests {
             meeting: MeetingId::from(meeting),
             key: FileKey::from(file),
         };
-        DiskKey::of(&id, Version(version), size, "")
+        DiskKey::new(&id, Version(version), size, "")
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Cache {
         } else {
             u64::MAX / 4
         };
-        let limits = Limits { limit, free_floor: 0, queue: 1 << 20 };
+        let limits = Limits { limit, free_floor: 0, queue_limit: 1 << 20 };
         let store = Arc::new(DiskStore::new(volume, lock, limits, Default::default()));
         let writer = Writer::new(store.clone());
         let writer = thread::spawn(move || writer.run(Vec::new()));
@@ -91,8 +91,11 @@ impl Cache {
         self.flush();
         {
             let state = self.store.coordinator.state();
-            assert_eq!(state.pending(), (0, 0));
-            assert_eq!(state.damaged, 0, "a block that is removed during a read is not damaged");
+            assert_eq!(state.pending_counts(), (0, 0));
+            assert_eq!(
+                state.damaged_blocks, 0,
+                "a block that is removed during a read is not damaged"
+            );
             assert!(state.inventory.charged_bytes() <= self.store.limit);
         }
         for number in 1..=3 {
@@ -196,7 +199,7 @@ fn schedules_shut_down_with_queued_blocks() {
             read(&cache.store, number);
         }
         if has_ended {
-            assert_eq!(cache.store.coordinator.state().pending(), (0, 0));
+            assert_eq!(cache.store.coordinator.state().pending_counts(), (0, 0));
         }
     };
     shuttle::check_random(check, SCHEDULES);

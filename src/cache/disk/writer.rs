@@ -80,7 +80,7 @@ impl Writer {
 
     fn read_indexes(&mut self, fingerprints: Vec<Fingerprint>) {
         for fingerprint in fingerprints {
-            if self.store.coordinator.ends_early() {
+            if self.store.coordinator.abandon_if_shutting_down() {
                 return;
             }
             if let Err(error) = self.read_index(fingerprint) {
@@ -285,7 +285,7 @@ impl Writer {
 
     fn check_free_space(&self) -> Result<u64, WriteError> {
         let (free, _) = self.store.volume.space()?;
-        self.store.free.store(free, Ordering::Relaxed);
+        self.store.last_free_bytes.store(free, Ordering::Relaxed);
         Ok(free)
     }
 
@@ -375,7 +375,7 @@ mod tests {
     fn writer(directory: &Path, limit: u64, free_floor: u64) -> Writer {
         let volume = Volume::open(directory).unwrap();
         let lock = DirectoryLock::acquire(directory).unwrap();
-        let limits = Limits { limit, free_floor, queue: 1 << 20 };
+        let limits = Limits { limit, free_floor, queue_limit: 1 << 20 };
         Writer::new(Arc::new(DiskStore::new(volume, lock, limits, Default::default())))
     }
 

@@ -143,7 +143,7 @@ impl Fixture {
                 directory: directory.path().join("blocks"),
                 limit: 1 << 30,
                 free_floor: Some(0),
-                queue: 64 << 20,
+                queue_limit: 64 << 20,
             };
             DiskCache::open(options).unwrap()
         });

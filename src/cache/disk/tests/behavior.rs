@@ -33,11 +33,11 @@ fn blocks_that_were_not_stored_are_misses() {
     let cache = open(directory.path(), 100 * MIB);
     store(&cache, key, 0);
     assert!(cache.flush(SOON));
-    assert!(cache.holds(key, BlockIndex(0)));
+    assert!(cache.may_contain(key, BlockIndex(0)));
     for (other, index) in
         [(key, 1), (key, 2), (key, u64::MAX), (file(2, 2 * MIB), 0), (file(1, 2 * MIB + 1), 0)]
     {
-        assert!(!cache.holds(other, BlockIndex(index)));
+        assert!(!cache.may_contain(other, BlockIndex(index)));
         assert!(runtime().block_on(cache.load(other, BlockIndex(index), MIB as usize)).is_none());
     }
     assert!(runtime().block_on(cache.load(key, BlockIndex(0), 5)).is_none());
@@ -68,7 +68,7 @@ fn eviction_order_spans_files_and_restarts() {
     assert!(cache.flush(SOON));
     let held: Vec<_> = [one, two]
         .iter()
-        .flat_map(|key| (0..3).map(|index| cache.holds(*key, BlockIndex(index))))
+        .flat_map(|key| (0..3).map(|index| cache.may_contain(*key, BlockIndex(index))))
         .collect();
     assert_eq!(held, [false, true, false, false, true, true]);
     assert!(allocated(directory.path()) <= 4 * MIB);
@@ -85,7 +85,7 @@ fn blocks_of_an_oversized_file_evict_each_other() {
         assert!(load(&cache, key, index));
         assert!(allocated(directory.path()) <= 3 * MIB);
     }
-    assert!(!cache.holds(key, BlockIndex(0)) && complete(&cache, key).is_none());
+    assert!(!cache.may_contain(key, BlockIndex(0)) && complete(&cache, key).is_none());
 }
 
 #[test]
@@ -213,7 +213,9 @@ fn a_forgotten_pinned_file_stays_readable_and_counted() {
     // A fetch that was started before can store a block again.
     store(&cache, key, 0);
     assert!(cache.flush(SOON));
-    assert!(!cache.holds(key, BlockIndex(0)) && !path_of(directory.path(), key, "index").exists());
+    assert!(
+        !cache.may_contain(key, BlockIndex(0)) && !path_of(directory.path(), key, "index").exists()
+    );
     assert!(cache.status().held >= 2 * MIB);
     let mut bytes = vec![0; MIB as usize];
     whole.file().read_exact_at(&mut bytes, MIB).unwrap();
@@ -231,7 +233,7 @@ fn a_second_cache_names_the_first_process() {
         directory: directory.path().into(),
         limit: MIB,
         free_floor: None,
-        queue: MIB,
+        queue_limit: MIB,
     };
     let refused = DiskCache::open(options).unwrap_err();
     let own = std::process::id();
@@ -349,7 +351,7 @@ fn a_full_queue_drops_blocks_without_waiting() {
         directory: directory.path().into(),
         limit: 1000 * MIB,
         free_floor: Some(0),
-        queue: 2 * MIB,
+        queue_limit: 2 * MIB,
     };
     let cache = DiskCache::open(options).unwrap();
     let key = file(1, 200 * MIB);
@@ -387,7 +389,7 @@ fn callers_wait_for_a_processor_bound_writer() {
         directory: disk.blocks(),
         limit: 90 * MIB,
         free_floor: Some(0),
-        queue: 4 * MIB,
+        queue_limit: 4 * MIB,
     };
     let cache = DiskCache::open(options).unwrap();
     store_all(&cache, file(1, MIB));
@@ -403,7 +405,7 @@ fn callers_wait_once_for_a_stuck_writer() {
         Volume::open(directory.path()).unwrap(),
         DirectoryLock::acquire(directory.path()).unwrap(),
     );
-    let limits = Limits { limit: 100 * MIB, free_floor: 0, queue: 4 * MIB };
+    let limits = Limits { limit: 100 * MIB, free_floor: 0, queue_limit: 4 * MIB };
     // No writer takes a block from this queue.
     let store = DiskStore::new(volume, lock, limits, Default::default());
     let busy = Stopwatch::start();
@@ -422,7 +424,7 @@ fn callers_wait_once_for_a_stuck_writer() {
         }
     });
     let elapsed = start.elapsed();
-    assert_eq!(store.coordinator.state().skipped, 36);
+    assert_eq!(store.coordinator.state().skipped_blocks, 36);
     assert!(elapsed > Duration::from_millis(40), "no call waited: {elapsed:?}");
     assert!(elapsed < Duration::from_secs(2), "every call waited: {elapsed:?}");
 }

@@ -50,7 +50,7 @@ fn small_disk_is_used_up_to_the_floor() {
         directory: disk.blocks(),
         limit: 10_000 * MIB,
         free_floor: None,
-        queue: 64 * MIB,
+        queue_limit: 64 * MIB,
     };
     let cache = DiskCache::open(options).unwrap();
     let key = file(1, 80 * MIB);
@@ -113,7 +113,7 @@ fn eviction_restores_the_floor_of_free_space() {
         directory: disk.blocks(),
         limit: 40 * MIB,
         free_floor: Some(5 * MIB),
-        queue: 64 * MIB,
+        queue_limit: 64 * MIB,
     };
     let cache = DiskCache::open(options).unwrap();
     store_all(&cache, file(1, 30 * MIB));
@@ -157,7 +157,7 @@ fn a_read_only_disk_serves_reads() {
 fn a_file_system_without_holes_is_rejected() {
     let disk = SmallDisk::of_kind("ramfs", "mode=700");
     let options =
-        DiskOptions { directory: disk.blocks(), limit: MIB, free_floor: Some(0), queue: MIB };
+        DiskOptions { directory: disk.blocks(), limit: MIB, free_floor: Some(0), queue_limit: MIB };
     let refused = DiskCache::open(options).unwrap_err();
     assert!(matches!(refused, DiskError::NoHoles { .. }), "{refused:?}");
     assert!(refused.hint().unwrap().contains("--disk off"));

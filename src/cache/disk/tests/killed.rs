@@ -112,7 +112,7 @@ fn a_kill_before_any_change_loses_no_space() {
             for index in 0..BlockIndex::count(key.size).0 {
                 assert_eq!(
                     load(&cache, key, index),
-                    cache.holds(key, BlockIndex(index)),
+                    cache.may_contain(key, BlockIndex(index)),
                     "after {changes} changes"
                 );
             }

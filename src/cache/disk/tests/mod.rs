@@ -34,7 +34,7 @@ fn file(number: u64, size: u64) -> DiskKey {
         meeting: MeetingId::from("4yUxQw==-ana@example.org"),
         key: FileKey::from(format!("topic-{number}").as_str()),
     };
-    DiskKey::of(&id, Version(number), size, "")
+    DiskKey::new(&id, Version(number), size, "")
 }
 
 /// Returns the content of block `index` of a file.
@@ -55,8 +55,12 @@ fn content(key: DiskKey, index: u64) -> Bytes {
 
 /// Opens a cache without a floor of free space.
 fn open(directory: &Path, limit: u64) -> Arc<DiskCache> {
-    let options =
-        DiskOptions { directory: directory.into(), limit, free_floor: Some(0), queue: 64 * MIB };
+    let options = DiskOptions {
+        directory: directory.into(),
+        limit,
+        free_floor: Some(0),
+        queue_limit: 64 * MIB,
+    };
     DiskCache::open(options).unwrap()
 }
 
@@ -83,7 +87,7 @@ fn load(cache: &DiskCache, key: DiskKey, index: u64) -> bool {
 }
 
 fn complete(cache: &DiskCache, key: DiskKey) -> Option<CompleteFile> {
-    runtime().block_on(cache.complete(key))
+    runtime().block_on(cache.open_complete(key))
 }
 
 fn runtime() -> tokio::runtime::Runtime {
