@@ -114,6 +114,7 @@ fn report(event: StartupEvent<'_>) {
                 print_to_stderr(format_args!("{}", progress(sources, elapsed)));
             }
         }
+        StartupEvent::CacheUnwritable(error) => warn(error),
         StartupEvent::ZoneChanged(change) => warn(change),
         StartupEvent::SourceFailed(error) => warn(error),
         StartupEvent::DemoServerStarted(url) => {

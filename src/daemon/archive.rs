@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::cache_storage::{CacheStorage, UnwritableCache};
 use super::error::{DaemonError, ListingError};
 use super::malloc;
 use super::naming_zones::{NamingZones, ZoneChange};
@@ -23,11 +24,9 @@ use super::read_observer::{self, ReadObserver};
 use super::retained_files::RetainedFiles;
 use super::source::Source;
 use crate::cache::MemoryCache;
-use crate::cache::disk::{DiskCache, DiskOptions, DiskStatus};
-use crate::catalog::{
-    Catalog, CatalogDatabase, Enricher, ListingScope, SizeFinder, SourceCounts, SourceOptions,
-};
-use crate::config::{Config, DiskLimit};
+use crate::cache::disk::{DiskCache, DiskStatus};
+use crate::catalog::{Catalog, Enricher, ListingScope, SizeFinder, SourceCounts, SourceOptions};
+use crate::config::Config;
 use crate::http::{Client, FetchError};
 use crate::model::{BodyKind, FileId, SourceName, Version};
 use crate::providers::{LeaseCache, Provider, Registry};
@@ -43,11 +42,6 @@ const MIN_SNAPSHOT_INTERVAL: Duration = Duration::from_millis(100);
 /// ten thousand meetings arrive over minutes; with a pause of nine times the duration, rebuilds of
 /// a tree of 90,000 files use at most a tenth of a core.
 const PAUSE_PER_REBUILD: u32 = 9;
-
-/// Divisor of the memory budget for blocks that wait to be written to disk. The budget counts them,
-/// so the rest stays available for fetches. Blocks that a slow disk does not take in time are
-/// dropped.
-const WRITE_QUEUE_DIVISOR: u64 = 4;
 
 /// Limit on the wait for further sources once one source is listed. Most providers answer within a
 /// second; one that hangs fails after half a minute.
@@ -83,6 +77,7 @@ pub struct Archive {
     sources: Vec<Source>,
     client: Client,
     disk: Option<Arc<DiskCache>>,
+    unwritable_cache: Option<UnwritableCache>,
     /// The catalog revision that the tree shows.
     shown: watch::Sender<Option<u64>>,
     zone_changes: Vec<ZoneChange>,
@@ -93,14 +88,14 @@ impl Archive {
     /// Composes an archive. Does not send a request yet.
     ///
     /// # Errors
-    /// The HTTP client cannot be created, or the disk cache cannot be opened.
+    /// The HTTP client or the client of a provider cannot be created.
     pub fn new(
         config: &Config,
-        database: CatalogDatabase,
+        storage: CacheStorage,
         runtime: &Handle,
         ended: CancellationToken,
     ) -> Result<Self, DaemonError> {
-        Self::with_providers(config, &Registry::default(), database, runtime, ended)
+        Self::with_providers(config, &Registry::default(), storage, runtime, ended)
     }
 
     /// As [`Archive::new`], with the providers of `registry`.
@@ -110,23 +105,15 @@ impl Archive {
     pub fn with_providers(
         config: &Config,
         registry: &Registry,
-        database: CatalogDatabase,
+        storage: CacheStorage,
         runtime: &Handle,
         ended: CancellationToken,
     ) -> Result<Self, DaemonError> {
+        let CacheStorage { database, disk, unwritable } = storage;
         let client = Client::new(config.connections)?;
         let zones = NamingZones::resolve(config, &database);
         let zone_of =
             |source: &Source| zones.by_source.get(&source.config.name).unwrap_or(&config.timezone);
-        let disk = match config.cache.disk {
-            DiskLimit::Off => None,
-            DiskLimit::Bytes(limit) => Some(DiskCache::open(DiskOptions {
-                directory: config.cache.blocks_directory(),
-                limit,
-                free_floor: None,
-                queue_limit: config.cache.memory.bytes() / WRITE_QUEUE_DIVISOR,
-            })?),
-        };
         let sources: Vec<Source> = config
             .sources
             .iter()
@@ -192,6 +179,7 @@ impl Archive {
             sources,
             client,
             disk,
+            unwritable_cache: unwritable,
             shown,
             zone_changes: zones.changes,
             ended,
@@ -222,6 +210,11 @@ impl Archive {
         &self.zone_changes
     }
 
+    /// Returns why the cache directory is not used, or `None` if it is used as configured.
+    pub fn unwritable_cache(&self) -> Option<&UnwritableCache> {
+        self.unwritable_cache.as_ref()
+    }
+
     /// Starts the background tasks, which refresh and enrich each source.
     pub fn start(&self, runtime: &Handle) {
         for source in &self.sources {
@@ -245,8 +238,14 @@ impl Archive {
         self.catalog.earlier_listing(&source.config.name).is_some()
     }
 
-    /// Waits until the tree can be shown. Returns almost at once if a listing is stored, and
-    /// otherwise after the first listing of each source. Once a source is listed, the wait for
+    /// Whether an earlier run stored a complete listing of the source. A listing is incomplete if
+    /// the first run ended before it was complete, or if rows of the catalog are damaged.
+    fn is_stored_completely(&self, source: &Source) -> bool {
+        self.catalog.earlier_listing(&source.config.name).flatten().is_some()
+    }
+
+    /// Waits until the tree can be shown. Returns almost at once if a complete listing of each
+    /// source is stored, and otherwise after the first listing of the other sources. Once a source is listed, the wait for
     /// others is bounded. Passes each source that failed or has not answered by then to `failed`.
     ///
     /// # Errors
@@ -255,11 +254,16 @@ impl Archive {
         &self,
         failed: impl Fn(&ListingError),
     ) -> Result<Readiness, ListingError> {
-        let (stored, new): (Vec<_>, Vec<_>) =
-            self.sources.iter().partition(|source| self.has_stored_listing(source));
-        let mut readiness = (!stored.is_empty()).then_some(Readiness::Stored);
-        let mut others_until = readiness.map(|_| Instant::now() + NEW_SOURCES_TIMEOUT);
-        let mut pending: FuturesUnordered<_> = new
+        let awaited: Vec<_> =
+            self.sources.iter().filter(|source| !self.is_stored_completely(source)).collect();
+        let is_stored = self.sources.iter().any(|source| self.has_stored_listing(source));
+        let mut readiness = is_stored.then_some(Readiness::Stored);
+        let mut others_until = readiness.map(|_| {
+            let is_partial = awaited.iter().any(|source| self.has_stored_listing(source));
+            let timeout = if is_partial { OTHER_SOURCES_TIMEOUT } else { NEW_SOURCES_TIMEOUT };
+            Instant::now() + timeout
+        });
+        let mut pending: FuturesUnordered<_> = awaited
             .iter()
             .map(|source| async move {
                 let mut state = source.state.subscribe();
@@ -283,9 +287,9 @@ impl Archive {
             }
         }
         drop(pending);
-        let is_new = |source: &Source| new.iter().any(|other| std::ptr::eq(*other, source));
+        let is_awaited = |source: &Source| awaited.iter().any(|other| std::ptr::eq(*other, source));
         let mut errors =
-            self.sources.iter().filter_map(|source| source.listing_error(is_new(source)));
+            self.sources.iter().filter_map(|source| source.listing_error(is_awaited(source)));
         match readiness {
             Some(readiness) => {
                 errors.for_each(|error| failed(&error));

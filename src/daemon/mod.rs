@@ -10,6 +10,7 @@
 
 pub mod archive;
 pub mod background;
+pub mod cache_storage;
 pub mod control;
 pub mod demo;
 pub mod error;

@@ -14,12 +14,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::archive::{Archive, Readiness};
+use super::cache_storage::{CacheStorage, UnwritableCache};
 use super::error::{DaemonError, ListingError};
 use super::mountpoint::LockedMountpoint;
 use super::naming_zones::ZoneChange;
 use super::signals::{SignalAction, Signals};
 use super::{background, control, malloc, mountpoint};
-use crate::catalog::CatalogDatabase;
 use crate::config::{Config, ProcessEnvironment};
 use crate::demo_cloud::DemoCloud;
 use crate::fuse::{self, Access, Adapter};
@@ -73,6 +73,8 @@ pub enum StartupEvent<'a> {
         sources: &'a [SourceName],
         elapsed: Duration,
     },
+    /// Nothing is stored in the cache directory.
+    CacheUnwritable(&'a UnwritableCache),
     /// The configuration changes the time zone of a source's directory names.
     ZoneChanged(&'a ZoneChange),
     /// A source is missing or incomplete; the mount starts without it.
@@ -121,15 +123,19 @@ impl Server<'_> {
         let path = mountpoint.path().to_path_buf();
         mountpoint::check_outside(&path, &config.cache.dir, "cache directory")?;
         let mut signals = self.runtime.block_on(async { Signals::listen() })?;
-        let database = if self.options.demo_cloud.is_some() {
-            CatalogDatabase::in_memory()?
+        let storage = if self.options.demo_cloud.is_some() {
+            CacheStorage::in_memory()?
         } else {
-            CatalogDatabase::open(&config.cache.dir)?
+            CacheStorage::open(&config.cache)?
         };
         let ended = CancellationToken::new();
         let background_work = ended.clone().drop_guard();
         let archive =
-            Arc::new(Archive::new(config, database, self.runtime.handle(), ended.clone())?);
+            Arc::new(Archive::new(config, storage, self.runtime.handle(), ended.clone())?);
+        if let Some(unwritable) = archive.unwritable_cache() {
+            tracing::warn!("{}", one_line(unwritable));
+            (self.options.report)(StartupEvent::CacheUnwritable(unwritable));
+        }
         for change in archive.zone_changes() {
             tracing::warn!("{}", line_with_hint(change));
             (self.options.report)(StartupEvent::ZoneChanged(change));

@@ -15,11 +15,11 @@ use async_trait::async_trait;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
-use meetfs::catalog::CatalogDatabase;
 use meetfs::config::{
     CacheConfig, Config, DiskLimit, FilterConfig, MemoryBudget, ProviderConfig, SourceConfig,
 };
 use meetfs::daemon::archive::Archive;
+use meetfs::daemon::cache_storage::CacheStorage;
 use meetfs::http::{AllowedHosts, Client};
 use meetfs::model::{
     Availability, BodyKind, DaySpan, Details, FileId, Lease, Meeting, MeetingId, MeetingMetadata,
@@ -304,9 +304,9 @@ async fn registered_provider_is_listed_and_read_exactly() {
 
     let runtime = tokio::runtime::Handle::current();
     let ended = CancellationToken::new();
-    let database = CatalogDatabase::in_memory().unwrap();
+    let storage = CacheStorage::in_memory().unwrap();
     let archive =
-        Archive::with_providers(&config, &registry, database, &runtime, ended.clone()).unwrap();
+        Archive::with_providers(&config, &registry, storage, &runtime, ended.clone()).unwrap();
     archive.start(&runtime);
     let ready = async {
         archive.first_listing(|error| panic!("{error:?}")).await.unwrap();

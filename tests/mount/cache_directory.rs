@@ -295,6 +295,50 @@ fn damaged_catalogs_are_set_aside_under_new_names() {
     assert_eq!(read("catalog.sqlite.damaged.2"), words[1]);
 }
 
+/// Damages every second listed meeting in the catalog.
+fn damage_listed_meetings(rig: &Rig) {
+    let damaged = catalog(rig)
+        .execute("UPDATE listed_meeting SET listed = '{' WHERE rowid % 2 = 0", [])
+        .expect("damaged rows");
+    assert!(damaged > 0);
+}
+
+fn rig_with_twenty_recordings() -> Rig {
+    let names: Vec<_> = (0..20).map(|number| format!("film {number}")).collect();
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), 1000)).collect();
+    let rig = Rig::new(DemoCloudOptions {
+        archive: Archive::pattern(&files),
+        ..DemoCloudOptions::default()
+    });
+    rig.mount();
+    rig.unmount();
+    rig
+}
+
+#[test]
+fn mount_with_damaged_rows_waits_for_the_listing() {
+    let rig = rig_with_twenty_recordings();
+    damage_listed_meetings(&rig);
+    rig.mount();
+    assert_eq!(rig.shell("ls */*/*/*.mp4 | wc -l").trim(), "20");
+    rig.unmount();
+}
+
+#[test]
+fn mount_with_damaged_rows_reports_a_missing_listing() {
+    let rig = rig_with_twenty_recordings();
+    damage_listed_meetings(&rig);
+    cut_off(&rig.cloud);
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
+    let message = text(&output);
+    assert!(output.status.success(), "{message}");
+    assert!(message.contains("has not answered yet"), "{message}");
+    assert_eq!(rig.shell("ls */*/*/*.mp4 | wc -l").trim(), "10");
+    let status = run(rig.meetfs().arg("status").arg(&rig.mountpoint), COMMAND_TIMEOUT);
+    assert!(text(&status).contains("only a part of the recordings"), "{}", text(&status));
+    rig.unmount();
+}
+
 #[test]
 fn the_catalog_contains_no_sign_in_data() {
     let rig = rig();

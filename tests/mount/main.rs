@@ -39,5 +39,6 @@ mod status;
 mod three_clouds;
 mod trash;
 mod unmounting;
+mod unwritable_cache;
 mod webex_late;
 mod webex_mount;

@@ -52,6 +52,17 @@ impl CatalogDatabase {
         file::in_memory().map(Self::new)
     }
 
+    /// Copies the catalog in `directory` into memory, for a directory that cannot be written. The
+    /// copy is empty if there is no usable catalog. Changes of the copy are discarded with the
+    /// process.
+    ///
+    /// # Errors
+    /// Other users could replace the file, it does not belong to the user, or SQLite cannot
+    /// allocate memory.
+    pub fn copy_to_memory(directory: &Path) -> Result<Self, CatalogDatabaseError> {
+        file::copy_to_memory(directory).map(Self::new)
+    }
+
     fn new(connection: Connection) -> Self {
         Self { connection: Mutex::new(connection) }
     }

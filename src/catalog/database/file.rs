@@ -1,14 +1,18 @@
 //! The file of the catalog: its location, its owner, and what happens if it is damaged.
 
+use std::ffi::c_int;
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rusqlite::backup::Backup;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use url::Url;
 
 use super::error::CatalogDatabaseError;
 use super::schema::{self, OpenError, SCHEMA_VERSION};
+use crate::model::one_line;
 use crate::ownership::{self, FileType};
 
 const FILE_NAME: &str = "catalog.sqlite";
@@ -76,6 +80,47 @@ pub(super) fn check(directory: &Path) -> Result<(), CatalogDatabaseError> {
 pub(super) fn in_memory() -> Result<Connection, CatalogDatabaseError> {
     let opened = Connection::open_in_memory().map_err(OpenError::from).and_then(migrated);
     opened.map_err(|error| unusable(":memory:".into(), error))
+}
+
+/// See `CatalogDatabase::copy_to_memory`.
+pub(super) fn copy_to_memory(directory: &Path) -> Result<Connection, CatalogDatabaseError> {
+    if !directory.exists() {
+        return in_memory();
+    }
+    check_ownership(directory)?;
+    let copied = directory
+        .canonicalize()
+        .map_err(|source| CatalogDatabaseError::Directory { path: directory.into(), source })
+        .map(|directory| copy_of(&directory.join(FILE_NAME)))?;
+    match copied {
+        Ok(Some(connection)) => Ok(connection),
+        Ok(None) => in_memory(),
+        Err(error) => {
+            let path = directory.join(FILE_NAME);
+            tracing::warn!("{}", one_line(&unusable(path, error)));
+            in_memory()
+        }
+    }
+}
+
+/// Returns a copy in memory of the catalog at `path`, or `None` if there is no file. The last
+/// changes of a process that was killed are missing: they are in the write-ahead log, which SQLite
+/// can read only with a file that it cannot create.
+fn copy_of(path: &Path) -> Result<Option<Connection>, OpenError> {
+    let Ok(mut url) = Url::from_file_path(path) else { return Ok(None) };
+    if !path.exists() {
+        return Ok(None);
+    }
+    url.set_query(Some("immutable=1"));
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let stored = Connection::open_with_flags(url.as_str(), flags)?;
+    schema::check(&stored)?;
+    let mut copy = Connection::open_in_memory()?;
+    Backup::new(&stored, &mut copy)?.run_to_completion(c_int::MAX, Duration::ZERO, None)?;
+    migrated(copy).map(Some)
 }
 
 fn unusable(path: PathBuf, error: OpenError) -> CatalogDatabaseError {

@@ -4,13 +4,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::check::{Check, Report, Verdict, exit_status};
 use super::{cache, source, system};
-use crate::catalog::CatalogDatabase;
 use crate::cli::DoctorArgs;
 use crate::commands::error::{CommandError, Error};
 use crate::commands::exit_status::ExitStatus;
 use crate::commands::output::print_json;
 use crate::config::{Config, DiskLimit, ProcessEnvironment};
 use crate::daemon::archive::Archive;
+use crate::daemon::cache_storage::CacheStorage;
 use crate::model::{Diagnostic, ErrorKind};
 
 /// Checks everything that a mount needs.
@@ -51,7 +51,7 @@ fn check_sources(mut config: Config, report: &mut Report) -> Result<(), Error> {
         .map_err(|source| CommandError::System { action: "start the runtime", source })?;
     let ended = CancellationToken::new();
     let archive =
-        Archive::new(&config, CatalogDatabase::in_memory()?, runtime.handle(), ended.clone())?;
+        Archive::new(&config, CacheStorage::in_memory()?, runtime.handle(), ended.clone())?;
     runtime.block_on(source::checks(&archive, report));
     ended.cancel();
     Ok(())

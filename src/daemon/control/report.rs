@@ -55,6 +55,9 @@ pub(crate) struct MountReport {
     pub failing: Vec<FailingReport>,
     /// The disk cache; `None` if it is off.
     pub disk: Option<DiskReport>,
+    /// Why nothing is stored in the cache directory.
+    #[serde(default)]
+    pub cache_error: Option<String>,
 }
 
 /// A host whose circuit breaker is open.
@@ -180,6 +183,7 @@ impl MountReport {
                 .collect(),
             failing: FailingReport::of(archive),
             disk,
+            cache_error: archive.unwritable_cache().map(with_hint),
         }
     }
 
@@ -198,6 +202,7 @@ impl MountReport {
             down: Vec::new(),
             failing: Vec::new(),
             disk: None,
+            cache_error: None,
         }
     }
 
@@ -256,6 +261,9 @@ impl MountReport {
                 ByteSize(disk.limit),
                 disk.directory
             );
+        }
+        if let Some(error) = &self.cache_error {
+            let _ = writeln!(text, "  cache   NOT USED: {error}");
         }
         text
     }
@@ -390,7 +398,12 @@ impl SourceReport {
             (false, next) => format!("next {}", at(next)),
         };
         // A listing of an earlier run is as old as that run's.
-        line(format_args!("          listed {}, {next}", at(self.listed.or(self.listed_whole))));
+        match self.listed.or(self.listed_whole) {
+            None if shown.meetings > 0 => line(format_args!(
+                "          INCOMPLETE: the catalog contains only a part of the recordings, {next}"
+            )),
+            listed => line(format_args!("          listed {}, {next}", at(listed))),
+        }
         if let Some(error) = &self.error {
             line(format_args!("          FAILED {}: {error}", at(self.failed)));
         }
@@ -477,6 +490,7 @@ mod tests {
                 error: "no bytes arrived within the deadline".into(),
             }],
             disk: None,
+            cache_error: None,
         }
     }
 

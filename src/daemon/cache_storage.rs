@@ -1,0 +1,131 @@
+//! The storage of a mount in its cache directory: the catalog and the blocks.
+//!
+//! A backup must not fail because the disk of its cache is full. If the cache directory cannot be
+//! written, the mount uses a copy of the catalog in memory, runs without a disk cache, and says so.
+
+use std::borrow::Cow;
+use std::io::ErrorKind as IoErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::error::DaemonError;
+use crate::cache::disk::{self, DiskCache, DiskError, DiskOptions};
+use crate::catalog::{CatalogDatabase, CatalogDatabaseError};
+use crate::config::{CacheConfig, DiskLimit};
+use crate::model::{Diagnostic, ErrorKind};
+
+/// Divisor of the memory budget for blocks that wait to be written to disk. The budget counts them,
+/// so the rest stays available for fetches. Blocks that a slow disk does not take in time are
+/// dropped.
+const WRITE_QUEUE_DIVISOR: u64 = 4;
+
+/// The open catalog and the open disk cache of a mount.
+#[derive(Debug)]
+pub struct CacheStorage {
+    pub database: CatalogDatabase,
+    /// `None` if the configuration turns it off, or if it cannot be written.
+    pub disk: Option<Arc<DiskCache>>,
+    /// Why the cache directory is not used, or not completely.
+    pub unwritable: Option<UnwritableCache>,
+}
+
+/// The cache directory is full or read-only, so the mount runs without it.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to the cache {}", directory.display())]
+pub struct UnwritableCache {
+    pub directory: PathBuf,
+    pub source: std::io::Error,
+}
+
+impl Diagnostic for UnwritableCache {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::System
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        Some(
+            "The mount stores nothing on disk. Free disk space or choose another directory with \
+             --cache-dir, and mount again."
+                .into(),
+        )
+    }
+}
+
+impl CacheStorage {
+    /// Opens the catalog and the disk cache. Does blocking I/O.
+    ///
+    /// # Errors
+    /// One of them cannot be opened, and the reason is not a full or read-only file system.
+    pub fn open(config: &CacheConfig) -> Result<Self, DaemonError> {
+        let database = match CatalogDatabase::open(&config.dir) {
+            Ok(database) => database,
+            Err(error) => {
+                let unwritable = UnwritableCache {
+                    directory: config.dir.clone(),
+                    source: write_error(&config.dir, error)?,
+                };
+                return Ok(Self {
+                    database: CatalogDatabase::copy_to_memory(&config.dir)?,
+                    disk: None,
+                    unwritable: Some(unwritable),
+                });
+            }
+        };
+        match open_disk_cache(config) {
+            Ok(disk) => Ok(Self { database, disk, unwritable: None }),
+            Err(DiskError::Directory { directory, source }) if prevents_writes(&source) => {
+                let unwritable = Some(UnwritableCache { directory, source });
+                Ok(Self { database, disk: None, unwritable })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Returns storage that uses no directory.
+    ///
+    /// # Errors
+    /// SQLite cannot create a database in memory.
+    pub fn in_memory() -> Result<Self, DaemonError> {
+        Ok(Self { database: CatalogDatabase::in_memory()?, disk: None, unwritable: None })
+    }
+}
+
+fn open_disk_cache(config: &CacheConfig) -> Result<Option<Arc<DiskCache>>, DiskError> {
+    let DiskLimit::Bytes(limit) = config.disk else { return Ok(None) };
+    let options = DiskOptions {
+        directory: config.blocks_directory(),
+        limit,
+        free_floor: None,
+        queue_limit: config.memory.bytes() / WRITE_QUEUE_DIVISOR,
+    };
+    DiskCache::open(options).map(Some)
+}
+
+/// Returns the error of writing to `directory`, if that is why the catalog could not be opened.
+/// SQLite reports a full disk with different codes, depending on the file that it creates first, so
+/// a probe decides.
+///
+/// # Errors
+/// Returns `error` if it has another reason.
+fn write_error(
+    directory: &Path,
+    error: CatalogDatabaseError,
+) -> Result<std::io::Error, CatalogDatabaseError> {
+    match error {
+        CatalogDatabaseError::Directory { source, .. } if prevents_writes(&source) => Ok(source),
+        CatalogDatabaseError::Database { .. } => match disk::probe_directory(directory, false) {
+            Err(DiskError::Directory { source, .. }) if prevents_writes(&source) => Ok(source),
+            _ => Err(error),
+        },
+        _ => Err(error),
+    }
+}
+
+/// Whether the file system does not accept writes at present. A missing permission does not count:
+/// it is a mistake in the configuration.
+fn prevents_writes(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        IoErrorKind::StorageFull | IoErrorKind::QuotaExceeded | IoErrorKind::ReadOnlyFilesystem
+    )
+}
