@@ -295,12 +295,16 @@ fn damaged_catalogs_are_set_aside_under_new_names() {
     assert_eq!(read("catalog.sqlite.damaged.2"), words[1]);
 }
 
-/// Damages every second listed meeting in the catalog.
+/// Damages ten listed meetings in the catalog.
 fn damage_listed_meetings(rig: &Rig) {
     let damaged = catalog(rig)
-        .execute("UPDATE listed_meeting SET listed = '{' WHERE rowid % 2 = 0", [])
+        .execute(
+            "UPDATE listed_meeting SET listed = '{' \
+             WHERE meeting IN (SELECT meeting FROM listed_meeting LIMIT 10)",
+            [],
+        )
         .expect("damaged rows");
-    assert!(damaged > 0);
+    assert_eq!(damaged, 10);
 }
 
 fn rig_with_twenty_recordings() -> Rig {

@@ -43,7 +43,7 @@ impl CacheDisk {
     fn assert_copies_are_exact(&self) {
         let copies = self.rig.directory.path().join("copies");
         let _ = std::fs::remove_dir_all(&copies);
-        self.rig.shell(&format!("mkdir '{0}' && cp */*/*/*.mp4 '{0}'", copies.display()));
+        self.rig.shell(&format!("mkdir '{0}' && cp --parents */*/*/*.mp4 '{0}'", copies.display()));
         let mut actual: Vec<_> = self.rig.hashes(&copies).into_values().collect();
         let mut expected: Vec<_> =
             self.rig.cloud.objects().iter().map(|object| object.sha256()).collect();
