@@ -47,7 +47,8 @@ impl CacheDisk {
         let mut actual: Vec<_> = self.rig.hashes(&copies).into_values().collect();
         let mut expected: Vec<_> =
             self.rig.cloud.objects().iter().map(|object| object.sha256()).collect();
-        (actual.sort(), expected.sort());
+        actual.sort();
+        expected.sort();
         assert_eq!(actual, expected);
     }
 
