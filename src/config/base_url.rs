@@ -2,13 +2,13 @@
 
 use url::{Host, Url};
 
-use super::value::unique;
+use super::value::check_each;
 use super::value_problem::ValueProblem;
 
 /// Parses a base URL to which secrets may be sent, and drops a slash at its end.
 ///
 /// No message contains the URL, which can hold a password.
-pub(super) fn base_url(text: String) -> Result<Url, ValueProblem> {
+pub(super) fn parse_base_url(text: String) -> Result<Url, ValueProblem> {
     if text.trim().is_empty() {
         return Err(ValueProblem::Empty {
             hint: "Write a URL that begins with https://, or omit it for the provider's own.",
@@ -45,18 +45,18 @@ fn is_loopback(url: &Url) -> bool {
 /// Parses host names. Returns them in lower case, each once.
 ///
 /// Files may come from these hosts and from those below them, so a single label (`com`) is refused.
-pub(super) fn host_names(names: Vec<String>) -> Result<Vec<String>, ValueProblem> {
-    unique(names, "Write host names such as \"files.example.org\".", host_name)
+pub(super) fn parse_host_names(names: Vec<String>) -> Result<Vec<String>, ValueProblem> {
+    check_each(names, "Write host names such as \"files.example.org\".", parse_host_name)
 }
 
-fn host_name(name: String) -> Result<String, ValueProblem> {
+fn parse_host_name(name: String) -> Result<String, ValueProblem> {
     let Ok(Host::Domain(host)) = Host::parse(&name) else { return Err(ValueProblem::HostName) };
     let host = host.strip_suffix('.').unwrap_or(&host).to_owned();
-    let is_label = |label: &str| {
+    let is_valid_label = |label: &str| {
         !label.is_empty()
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     };
-    if !host.split('.').all(is_label) {
+    if !host.split('.').all(is_valid_label) {
         return Err(ValueProblem::HostName);
     }
     if !host.contains('.') {
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn base_url_keeps_path_and_loses_last_slash() {
-        let url = |text: &str| base_url(text.into()).unwrap().to_string();
+        let url = |text: &str| parse_base_url(text.into()).unwrap().to_string();
         assert_eq!(url("https://api.zoom.us/v2/"), "https://api.zoom.us/v2");
         assert_eq!(url("https://api.example.org:8443/v2"), "https://api.example.org:8443/v2");
     }
@@ -84,7 +84,7 @@ mod tests {
             "http://[::1]:80/v2",
             "http://LOCALHOST/v2",
         ] {
-            assert!(base_url(loopback.into()).is_ok(), "{loopback}");
+            assert!(parse_base_url(loopback.into()).is_ok(), "{loopback}");
         }
         for remote in [
             "http://api.zoom.us/v2",
@@ -97,23 +97,26 @@ mod tests {
             "ftp://127.0.0.1",
             "file:///etc/passwd",
         ] {
-            assert!(matches!(base_url(remote.into()), Err(ValueProblem::UrlScheme)), "{remote}");
+            assert!(
+                matches!(parse_base_url(remote.into()), Err(ValueProblem::UrlScheme)),
+                "{remote}"
+            );
         }
     }
 
     #[test]
     fn base_url_has_no_user_or_query() {
-        let user = base_url("https://ana:s3cr3t@zoom.us".into());
+        let user = parse_base_url("https://ana:s3cr3t@zoom.us".into());
         assert!(matches!(user, Err(ValueProblem::UrlUser)));
-        assert!(matches!(base_url("https://ana@zoom.us".into()), Err(ValueProblem::UrlUser)));
+        assert!(matches!(parse_base_url("https://ana@zoom.us".into()), Err(ValueProblem::UrlUser)));
         for query in ["https://zoom.us?k=s3cr3t", "https://zoom.us#s3cr3t"] {
-            assert!(matches!(base_url(query.into()), Err(ValueProblem::UrlQuery)));
+            assert!(matches!(parse_base_url(query.into()), Err(ValueProblem::UrlQuery)));
         }
     }
 
     #[test]
     fn error_does_not_show_the_url() {
-        let problem = base_url("https://s3cr3t@:99999".into()).unwrap_err();
+        let problem = parse_base_url("https://s3cr3t@:99999".into()).unwrap_err();
         assert!(matches!(problem, ValueProblem::Url(_)));
         assert!(!format!("{problem} {problem:?}").contains("s3cr3t"));
     }
@@ -122,7 +125,7 @@ mod tests {
     fn host_names_have_two_labels_and_nothing_else() {
         let hosts =
             vec!["Files.Example.org".into(), "files.example.org.".into(), "cdn.example.org".into()];
-        assert_eq!(host_names(hosts).unwrap(), ["files.example.org", "cdn.example.org"]);
+        assert_eq!(parse_host_names(hosts).unwrap(), ["files.example.org", "cdn.example.org"]);
         for wrong in [
             "https://example.org",
             "example.org/files",
@@ -134,11 +137,11 @@ mod tests {
             "[::1]",
             "ana:s3cr3t@example.org",
         ] {
-            let problem = host_names(vec![wrong.into()]).unwrap_err();
+            let problem = parse_host_names(vec![wrong.into()]).unwrap_err();
             assert!(matches!(problem, ValueProblem::HostName), "{wrong}");
         }
         for short in ["org", "org."] {
-            let problem = host_names(vec![short.into()]).unwrap_err();
+            let problem = parse_host_names(vec![short.into()]).unwrap_err();
             assert!(matches!(problem, ValueProblem::HostTooShort), "{short}");
         }
     }

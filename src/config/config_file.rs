@@ -49,13 +49,13 @@ impl ConfigFile {
 
     /// Returns a file without a key.
     pub(super) fn empty(path: PathBuf) -> Self {
-        Self { path, file: TextFile::private(SecretString::default()) }
+        Self { path, file: TextFile::new_private(SecretString::default()) }
     }
 
     /// Returns a file of this user with this text.
     #[cfg(any(fuzzing, test))]
     pub(super) fn from_text(path: PathBuf, text: &str) -> Self {
-        Self { path, file: TextFile::private(SecretString::from(text)) }
+        Self { path, file: TextFile::new_private(SecretString::from(text)) }
     }
 
     /// Returns the directory that relative paths in the file start from.
@@ -66,7 +66,7 @@ impl ConfigFile {
     /// Parses the file and returns its top level.
     pub(super) fn parse(&self) -> Result<Spanned<DeTable<'_>>, ConfigError> {
         DeTable::parse(self.file.text.expose_secret()).map_err(|error| {
-            let (line, column) = self.position(error.span().map_or(0, |span| span.start));
+            let (line, column) = self.position_at(error.span().map_or(0, |span| span.start));
             // The Display of the error repeats the line, which can hold a secret. Its message
             // consists of fixed words.
             let message = error.message().to_owned();
@@ -75,7 +75,7 @@ impl ConfigFile {
     }
 
     /// Refuses the file if it contains the secret `key` and other users can read it.
-    pub(super) fn refuse_exposed(&self, key: &str) -> Result<(), ConfigError> {
+    pub(super) fn refuse_if_exposed(&self, key: &str) -> Result<(), ConfigError> {
         if !self.file.is_accessible_to_others() {
             return Ok(());
         }
@@ -87,19 +87,20 @@ impl ConfigFile {
     }
 
     /// Returns the line of a byte offset, from 1.
-    pub(super) fn line(&self, offset: usize) -> usize {
-        self.position(offset).0
+    pub(super) fn line_at(&self, offset: usize) -> usize {
+        self.position_at(offset).0
     }
 
     pub(super) fn origin(&self, offset: usize, key: String) -> Origin {
-        Origin::File { path: self.path.clone(), line: self.line(offset), key }
+        Origin::File { path: self.path.clone(), line: self.line_at(offset), key }
     }
 
     /// Returns line and column of a byte offset, in characters, from 1.
-    fn position(&self, offset: usize) -> (usize, usize) {
-        let before = self.file.text.expose_secret().get(..offset).unwrap_or_default();
-        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-        let column = before.chars().rev().take_while(|character| *character != '\n').count() + 1;
+    fn position_at(&self, offset: usize) -> (usize, usize) {
+        let preceding_text = self.file.text.expose_secret().get(..offset).unwrap_or_default();
+        let line = preceding_text.bytes().filter(|byte| *byte == b'\n').count() + 1;
+        let column =
+            preceding_text.chars().rev().take_while(|character| *character != '\n').count() + 1;
         (line, column)
     }
 }

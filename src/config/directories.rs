@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use super::environment::{Environment, home, non_empty};
+use super::environment::{Environment, home_directory, non_empty_variable};
 use super::error::ConfigError;
 
 /// One of the base directories.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BaseDirectory {
     variable: &'static str,
-    below_home: &'static str,
+    path_below_home: &'static str,
     /// What the directory is needed for. It completes "cannot …".
     purpose: &'static str,
     /// What to do if neither the variable nor `HOME` is set.
@@ -19,7 +19,7 @@ pub(super) struct BaseDirectory {
 /// The parent of the directory of the configuration file.
 pub(super) const CONFIG_HOME: BaseDirectory = BaseDirectory {
     variable: "XDG_CONFIG_HOME",
-    below_home: ".config",
+    path_below_home: ".config",
     purpose: "find the configuration file",
     hint: "Pass --config FILE or set MEETFS_CONFIG.",
 };
@@ -27,7 +27,7 @@ pub(super) const CONFIG_HOME: BaseDirectory = BaseDirectory {
 /// The parent of the cache directory.
 pub(super) const CACHE_HOME: BaseDirectory = BaseDirectory {
     variable: "XDG_CACHE_HOME",
-    below_home: ".cache",
+    path_below_home: ".cache",
     purpose: "find the cache directory",
     hint: "Pass --cache-dir DIR, set MEETFS_CACHE_DIR, or set `dir` in [cache].",
 };
@@ -35,7 +35,7 @@ pub(super) const CACHE_HOME: BaseDirectory = BaseDirectory {
 /// The parent of the directory of the logs.
 const STATE_HOME: BaseDirectory = BaseDirectory {
     variable: "XDG_STATE_HOME",
-    below_home: ".local/state",
+    path_below_home: ".local/state",
     purpose: "find the directory of the log",
     hint: "Pass --log-file FILE.",
 };
@@ -43,7 +43,7 @@ const STATE_HOME: BaseDirectory = BaseDirectory {
 /// The parent of the directory of the sign-ins.
 pub(super) const SIGN_IN_HOME: BaseDirectory = BaseDirectory {
     variable: "XDG_STATE_HOME",
-    below_home: ".local/state",
+    path_below_home: ".local/state",
     purpose: "find the directory of the sign-ins",
     hint: "Set XDG_STATE_HOME.",
 };
@@ -55,12 +55,16 @@ impl BaseDirectory {
     /// # Errors
     /// Neither the variable nor the home directory is set, as in a systemd system service.
     pub(super) fn locate(self, environment: &dyn Environment) -> Result<PathBuf, ConfigError> {
-        let from_variable = non_empty(environment, self.variable)
+        let from_variable = non_empty_variable(environment, self.variable)
             .map(PathBuf::from)
             .filter(|path| path.is_absolute());
-        from_variable.or_else(|| home(environment).map(|home| home.join(self.below_home))).ok_or(
-            ConfigError::NoHome { purpose: self.purpose, variable: self.variable, hint: self.hint },
-        )
+        from_variable
+            .or_else(|| home_directory(environment).map(|home| home.join(self.path_below_home)))
+            .ok_or(ConfigError::NoHome {
+                purpose: self.purpose,
+                variable: self.variable,
+                hint: self.hint,
+            })
     }
 }
 
@@ -78,7 +82,7 @@ pub fn log_directory(environment: &dyn Environment) -> Result<PathBuf, ConfigErr
 /// 2. The directory of the logs.
 /// 3. For root, which has neither in a system service, one that only root can create.
 pub fn runtime_directories(environment: &dyn Environment, is_root: bool) -> Vec<PathBuf> {
-    let runtime = non_empty(environment, "XDG_RUNTIME_DIR")
+    let runtime = non_empty_variable(environment, "XDG_RUNTIME_DIR")
         .map(PathBuf::from)
         .filter(|path| path.is_absolute());
     let own = runtime

@@ -32,11 +32,11 @@ impl Environment for BTreeMap<String, OsString> {
 /// Returns the value of a variable, unless it is unset or empty.
 ///
 /// Empty counts as unset because a unit file or a container clears an inherited variable this way.
-pub(super) fn non_empty(environment: &dyn Environment, name: &str) -> Option<OsString> {
+pub(super) fn non_empty_variable(environment: &dyn Environment, name: &str) -> Option<OsString> {
     environment.variable(name).filter(|value| !value.is_empty())
 }
 
 /// Returns the home directory, which `~/` stands for.
-pub(super) fn home(environment: &dyn Environment) -> Option<PathBuf> {
-    non_empty(environment, "HOME").map(PathBuf::from).filter(|path| path.is_absolute())
+pub(super) fn home_directory(environment: &dyn Environment) -> Option<PathBuf> {
+    non_empty_variable(environment, "HOME").map(PathBuf::from).filter(|path| path.is_absolute())
 }

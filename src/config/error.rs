@@ -36,13 +36,13 @@ pub enum ConfigError {
         /// What the parser expected. It never contains the line itself, which can hold a secret.
         message: String,
     },
-    #[error("{}, line {line}: unknown key `{key}` {table}", .path.display())]
+    #[error("{}, line {line}: unknown key `{key}` {location}", .path.display())]
     UnknownKey {
         path: PathBuf,
         /// From 1.
         line: usize,
         /// "at the top level" or "in [cache]".
-        table: String,
+        location: String,
         key: String,
         fix: Option<KeyFix>,
     },
@@ -56,12 +56,12 @@ pub enum ConfigError {
         problem: Box<SecretProblem>,
     },
     /// A secret is given in two ways.
-    #[error("{origin}: `{other}` is also set")]
+    #[error("{origin}: `{other_key}` is also set")]
     SecretGivenTwice {
         /// The first of them.
         origin: Origin,
         /// The key of the second.
-        other: String,
+        other_key: String,
     },
     /// The configuration contains a secret and other users can read it.
     #[error(
@@ -101,12 +101,12 @@ pub enum ConfigError {
         hint: Option<Cow<'static, str>>,
     },
     /// A source has two ways to sign in.
-    #[error("{origin}: `{other}` is also set")]
+    #[error("{origin}: `{other_key}` is also set")]
     TwoCredentials {
         /// The token.
         origin: Origin,
         /// A key of the other way.
-        other: &'static str,
+        other_key: &'static str,
     },
     /// There is nothing to mount, or to sign in to.
     #[error("no source is configured in {}", .path.display())]
@@ -136,7 +136,7 @@ pub enum ConfigError {
         /// The source most like it.
         nearest: Option<String>,
         /// All sources, separated by commas.
-        known: String,
+        known_names: String,
     },
 }
 
@@ -197,10 +197,12 @@ impl Diagnostic for ConfigError {
             Self::UnknownSource { name, .. } if name.trim().is_empty() => {
                 return Some("Omit `--source` and MEETFS_SOURCE to use all sources.".into());
             }
-            Self::UnknownSource { nearest: Some(nearest), known, .. } => {
-                format!("Did you mean `{nearest}`? The sources are {known}.")
+            Self::UnknownSource { nearest: Some(nearest), known_names, .. } => {
+                format!("Did you mean `{nearest}`? The sources are {known_names}.")
             }
-            Self::UnknownSource { nearest: None, known, .. } => format!("The sources are {known}."),
+            Self::UnknownSource { nearest: None, known_names, .. } => {
+                format!("The sources are {known_names}.")
+            }
         };
         Some(hint.into())
     }

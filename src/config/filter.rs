@@ -20,7 +20,7 @@ pub struct FilterConfig {
     /// Patterns in lower case, of which one must match the topic.
     pub topics: Option<Vec<Pattern>>,
     /// Patterns in lower case, of which one must match the e-mail address of the host.
-    pub hosts: Option<Vec<Pattern>>,
+    pub meeting_hosts: Option<Vec<Pattern>>,
     pub kinds: Option<Vec<FileKind>>,
     /// Minimum duration of a meeting.
     pub min_duration: Option<Duration>,
@@ -41,7 +41,7 @@ pub enum FileKind {
 }
 
 impl FileKind {
-    const ALL: [(&'static str, Self); 5] = [
+    const NAMES: [(&'static str, Self); 5] = [
         ("video", Self::Video),
         ("audio", Self::Audio),
         ("transcript", Self::Transcript),
@@ -50,10 +50,10 @@ impl FileKind {
     ];
 
     fn from_name(name: String) -> Result<Self, ValueProblem> {
-        let kind = Self::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, kind)| kind);
+        let kind = Self::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, kind)| kind);
         kind.ok_or_else(|| ValueProblem::UnknownName {
             subject: "kind of file",
-            nearest: nearest(&name, Self::ALL.map(|(known, _)| known)).map(str::to_owned),
+            nearest: nearest(&name, Self::NAMES.map(|(known, _)| known)).map(str::to_owned),
             name,
             choices: "The kinds are video, audio, transcript, chat and other.".into(),
         })
@@ -75,38 +75,46 @@ impl FilterConfig {
     /// Reads the filter out of the table of a source. `until` must be between `since` and `today`.
     pub(super) fn read(table: &Table<'_>, since: Date, today: Date) -> Result<Self, ConfigError> {
         let keys = FilterKeys::read(table)?;
-        let until =
-            keys.until.map(|until| until.check(|text| last_day(text, since, today))).transpose()?;
+        let until = keys
+            .until
+            .map(|until| until.validate(|text| parse_last_day(text, since, today)))
+            .transpose()?;
         Ok(Self {
             until,
-            topics: keys.topics.map(|topics| topics.check(patterns)).transpose()?,
-            hosts: keys.hosts.map(|hosts| hosts.check(patterns)).transpose()?,
-            kinds: keys.kinds.map(|kinds| kinds.check(file_kinds)).transpose()?,
-            min_duration: keys.min_duration.map(|text| text.check(value::duration)).transpose()?,
+            topics: keys.topics.map(|topics| topics.validate(parse_patterns)).transpose()?,
+            meeting_hosts: keys.hosts.map(|hosts| hosts.validate(parse_patterns)).transpose()?,
+            kinds: keys.kinds.map(|kinds| kinds.validate(parse_file_kinds)).transpose()?,
+            min_duration: keys
+                .min_duration
+                .map(|text| text.validate(value::parse_duration))
+                .transpose()?,
         })
     }
 }
 
-fn last_day(text: String, since: Date, today: Date) -> Result<Date, ValueProblem> {
-    let until = value::past_day(text, today)?;
+fn parse_last_day(text: String, since: Date, today: Date) -> Result<Date, ValueProblem> {
+    let until = value::parse_past_day(text, today)?;
     if until < since { Err(ValueProblem::NoDays { since, until }) } else { Ok(until) }
 }
 
 /// Parses patterns for texts in lower case; at least one.
-fn patterns(patterns: Vec<String>) -> Result<Vec<Pattern>, ValueProblem> {
-    refuse_empty(&patterns, "Write patterns such as \"Weekly*\", or omit the key to show all.")?;
-    patterns.iter().map(|pattern| value::lower_case_pattern(pattern)).collect()
+fn parse_patterns(patterns: Vec<String>) -> Result<Vec<Pattern>, ValueProblem> {
+    refuse_empty_items(
+        &patterns,
+        "Write patterns such as \"Weekly*\", or omit the key to show all.",
+    )?;
+    patterns.iter().map(|pattern| value::parse_pattern(pattern)).collect()
 }
 
-fn file_kinds(names: Vec<String>) -> Result<Vec<FileKind>, ValueProblem> {
-    refuse_empty(
+fn parse_file_kinds(names: Vec<String>) -> Result<Vec<FileKind>, ValueProblem> {
+    refuse_empty_items(
         &names,
         "Write video, audio, transcript, chat or other, or omit `kinds` to show all.",
     )?;
     names.into_iter().map(FileKind::from_name).collect()
 }
 
-fn refuse_empty(items: &[String], hint: &'static str) -> Result<(), ValueProblem> {
+fn refuse_empty_items(items: &[String], hint: &'static str) -> Result<(), ValueProblem> {
     if items.is_empty() {
         return Err(ValueProblem::Empty { hint });
     }
@@ -122,27 +130,27 @@ mod tests {
 
     #[test]
     fn invalid_patterns_are_named() {
-        let problem = patterns(vec!["[a".into()]).unwrap_err().to_string();
+        let problem = parse_patterns(vec!["[a".into()]).unwrap_err().to_string();
         assert!(problem.contains("`[a`"), "{problem}");
-        assert!(matches!(patterns(Vec::new()), Err(ValueProblem::Empty { .. })));
+        assert!(matches!(parse_patterns(Vec::new()), Err(ValueProblem::Empty { .. })));
         assert!(matches!(
-            patterns(vec!["a".into(), " ".into()]),
+            parse_patterns(vec!["a".into(), " ".into()]),
             Err(ValueProblem::EmptyInList { .. })
         ));
     }
 
     #[test]
     fn unknown_kind_suggests_the_nearest() {
-        let problem = file_kinds(vec!["video".into(), "transcripts".into()]).unwrap_err();
+        let problem = parse_file_kinds(vec!["video".into(), "transcripts".into()]).unwrap_err();
         let ValueProblem::UnknownName { nearest, .. } = problem else { panic!("{problem}") };
         assert_eq!(nearest.as_deref(), Some("transcript"));
-        assert_eq!(file_kinds(vec!["chat".into()]).unwrap(), [FileKind::Chat]);
+        assert_eq!(parse_file_kinds(vec!["chat".into()]).unwrap(), [FileKind::Chat]);
     }
 
     #[test]
     fn last_day_before_first_day_is_refused() {
         let day = |text: &str| text.parse::<Date>().unwrap();
-        let until = |text: &str| last_day(text.into(), day("2026-01-01"), day("2026-06-01"));
+        let until = |text: &str| parse_last_day(text.into(), day("2026-01-01"), day("2026-06-01"));
         assert_eq!(until("2026-01-01").unwrap(), day("2026-01-01"));
         assert!(until("2025-12-31").unwrap_err().to_string().contains("2026-01-01"));
     }

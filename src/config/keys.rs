@@ -93,13 +93,13 @@ impl SubTable {
         sub_table: Option<Self>,
         parent: &Table<'a>,
     ) -> Result<Option<Table<'a>>, ConfigError> {
-        sub_table.map_or(Ok(None), |sub_table| parent.table(&sub_table.key))
+        sub_table.map_or(Ok(None), |sub_table| parent.sub_table(&sub_table.key))
     }
 }
 
 impl KeyType for SubTable {
     fn read(table: &Table<'_>, key: &str) -> Result<Option<Self>, ConfigError> {
-        Ok(table.table(key)?.map(|_| Self { key: key.to_owned() }))
+        Ok(table.sub_table(key)?.map(|_| Self { key: key.to_owned() }))
     }
 }
 
@@ -117,7 +117,10 @@ impl KeyType for Secret {
             let name = format!("{key}{suffix}");
             let Some((start, value)) = table.entry(&name) else { continue };
             if let Some(first) = first {
-                return Err(ConfigError::SecretGivenTwice { origin: first.origin, other: name });
+                return Err(ConfigError::SecretGivenTwice {
+                    origin: first.origin,
+                    other_key: name,
+                });
             }
             let DeValue::String(text) = value else {
                 return Err(table.type_error(&name, start, "text in quotes", value));

@@ -137,7 +137,7 @@ impl<'a> Loader<'a> {
     }
 
     pub(super) fn load(&self, purpose: Purpose) -> Result<Config, ConfigError> {
-        self.load_from(&self.config_file(purpose)?, purpose)
+        self.load_from(&self.read_config_file(purpose)?, purpose)
     }
 
     pub(super) fn load_from(
@@ -151,29 +151,29 @@ impl<'a> Loader<'a> {
         root.refuse_unknown(&RootKeys::names(), |_| None)?;
         let keys = RootKeys::read(&root)?;
 
-        let configured = first(&overrides.timezone, keys.timezone)?;
-        let is_timezone_configured = configured.is_some();
-        let timezone = match configured {
-            Some(name) => name.check(value::timezone)?,
+        let configured_timezone = override_or_key(&overrides.timezone, keys.timezone)?;
+        let is_timezone_configured = configured_timezone.is_some();
+        let timezone = match configured_timezone {
+            Some(name) => name.validate(value::parse_timezone)?,
             None => value::system_timezone(),
         };
-        let read_deadline = first(&overrides.read_deadline, keys.read_deadline)?
-            .unwrap_or_else(|| default(&root, "read_deadline", DEFAULT_READ_DEADLINE))
-            .check(value::read_deadline)?;
+        let read_deadline = override_or_key(&overrides.read_deadline, keys.read_deadline)?
+            .unwrap_or_else(|| default_setting(&root, "read_deadline", DEFAULT_READ_DEADLINE))
+            .validate(value::parse_read_deadline)?;
         let connections =
-            first(&overrides.connections, keys.connections.map(|Number(digits)| digits))?
-                .unwrap_or_else(|| default(&root, "connections", DEFAULT_CONNECTIONS))
-                .check(value::connections)?;
-        let mode = |key: Option<Text>, of_owner| {
-            key.map(|text| text.check(|text| value::mode(text, of_owner))).transpose()
+            override_or_key(&overrides.connections, keys.connections.map(|Number(digits)| digits))?
+                .unwrap_or_else(|| default_setting(&root, "connections", DEFAULT_CONNECTIONS))
+                .validate(value::parse_connections)?;
+        let check_mode = |key: Option<Text>, required_bits| {
+            key.map(|text| text.validate(|text| value::parse_mode(text, required_bits))).transpose()
         };
-        let directory_mode = mode(keys.directory_mode, 0o500)?;
-        let file_mode = mode(keys.file_mode, 0o400)?;
-        let cache = self.cache(&root, keys.cache)?;
+        let directory_mode = check_mode(keys.directory_mode, 0o500)?;
+        let file_mode = check_mode(keys.file_mode, 0o400)?;
+        let cache = self.load_cache(&root, keys.cache)?;
         let sources = match purpose {
             Purpose::NoSources => Vec::new(),
             Purpose::Sources | Purpose::Login => {
-                self.sources(&root, keys.source, &timezone, purpose == Purpose::Login)?
+                self.load_sources(&root, keys.source, &timezone, purpose == Purpose::Login)?
             }
         };
         Ok(Config {
@@ -189,9 +189,9 @@ impl<'a> Loader<'a> {
     }
 
     /// Reads the file that a flag or a variable names, or the one in the default place, if any.
-    fn config_file(&self, purpose: Purpose) -> Result<ConfigFile, ConfigError> {
+    fn read_config_file(&self, purpose: Purpose) -> Result<ConfigFile, ConfigError> {
         if let Some(path) = self.overrides.config.clone() {
-            return ConfigFile::read(self.path_from_current_directory(path)?, false);
+            return ConfigFile::read(self.resolve_from_current_directory(path)?, false);
         }
         match CONFIG_HOME.locate(self.environment) {
             Ok(directory) => ConfigFile::read(directory.join("meetfs").join("config.toml"), true),
@@ -201,7 +201,7 @@ impl<'a> Loader<'a> {
         }
     }
 
-    fn cache(
+    fn load_cache(
         &self,
         root: &Table<'_>,
         sub_table: Option<SubTable>,
@@ -214,24 +214,24 @@ impl<'a> Loader<'a> {
             (dir, memory, disk) = (keys.dir, keys.memory, keys.disk);
         }
         let dir = match (overrides.cache_dir.clone(), dir) {
-            (Some(path), _) => self.path_from_current_directory(path)?,
-            (None, Some(dir)) => dir.check(|path| {
-                value::absolute_path(Path::new(&path), root.file().directory(), self.environment)
+            (Some(path), _) => self.resolve_from_current_directory(path)?,
+            (None, Some(dir)) => dir.validate(|path| {
+                value::to_absolute_path(Path::new(&path), root.file().directory(), self.environment)
             })?,
             (None, None) => CACHE_HOME.locate(self.environment)?.join("meetfs"),
         };
-        let memory = first(&overrides.memory, memory)?
-            .unwrap_or_else(|| default(root, "cache.memory", DEFAULT_MEMORY))
-            .check(value::memory)?;
-        let disk = first(&overrides.disk, disk)?
-            .unwrap_or_else(|| default(root, "cache.disk", DEFAULT_DISK))
-            .check(value::disk)?;
+        let memory = override_or_key(&overrides.memory, memory)?
+            .unwrap_or_else(|| default_setting(root, "cache.memory", DEFAULT_MEMORY))
+            .validate(value::parse_memory)?;
+        let disk = override_or_key(&overrides.disk, disk)?
+            .unwrap_or_else(|| default_setting(root, "cache.disk", DEFAULT_DISK))
+            .validate(value::parse_disk_limit)?;
         Ok(CacheConfig { dir, memory, disk })
     }
 
     /// Loads the selected sources. Of the others only the names are read, so that an error in one,
     /// or a secret that a user must unlock, does not affect the selected ones.
-    fn sources(
+    fn load_sources(
         &self,
         root: &Table<'_>,
         sub_table: Option<SubTable>,
@@ -244,13 +244,13 @@ impl<'a> Loader<'a> {
             let example = if is_for_login { LOGIN_EXAMPLE } else { EXAMPLE };
             return Err(ConfigError::NoSource { path: root.file().path.clone(), example });
         };
-        let selected = self.selected_sources()?;
-        for name in &selected {
+        let selected_names = self.selected_sources()?;
+        for name in &selected_names {
             if !names.contains(&name.as_str()) {
                 return Err(ConfigError::UnknownSource {
                     name: name.clone(),
                     nearest: nearest(name, names.iter().copied()).map(str::to_owned),
-                    known: names.join(", "),
+                    known_names: names.join(", "),
                 });
             }
         }
@@ -258,7 +258,7 @@ impl<'a> Loader<'a> {
         // source is mounted.
         let mut secret_variables = BTreeSet::new();
         for key in &names {
-            if let Some(table) = sources.table(key)? {
+            if let Some(table) = sources.sub_table(key)? {
                 refuse_exposed_secrets(&table)?;
                 secret_variables.extend(source::secret_variables(&table));
             }
@@ -272,10 +272,10 @@ impl<'a> Loader<'a> {
         };
         let mut configs = Vec::new();
         for key in names {
-            if !selected.is_empty() && !selected.iter().any(|name| name == key) {
+            if !selected_names.is_empty() && !selected_names.iter().any(|name| name == key) {
                 continue;
             }
-            let Some(table) = sources.table(key)? else { continue };
+            let Some(table) = sources.sub_table(key)? else { continue };
             let name = SourceName::new(key).ok_or_else(|| ConfigError::Value {
                 origin: sources.origin_of(key),
                 problem: Box::new(ValueProblem::Malformed {
@@ -300,23 +300,28 @@ impl<'a> Loader<'a> {
 
     /// Returns the path that a flag or a variable gives. A relative one starts from the current
     /// directory.
-    fn path_from_current_directory(&self, path: Setting<OsString>) -> Result<PathBuf, ConfigError> {
-        path.check(|path| value::absolute_path(Path::new(&path), Path::new(""), self.environment))
+    fn resolve_from_current_directory(
+        &self,
+        path: Setting<OsString>,
+    ) -> Result<PathBuf, ConfigError> {
+        path.validate(|path| {
+            value::to_absolute_path(Path::new(&path), Path::new(""), self.environment)
+        })
     }
 }
 
 /// Returns the value of a flag or variable, or else that of the file.
-fn first(
-    given: &Option<Setting<OsString>>,
+fn override_or_key(
+    override_value: &Option<Setting<OsString>>,
     file: Option<Text>,
 ) -> Result<Option<Text>, ConfigError> {
-    match given {
+    match override_value {
         Some(setting) => Ok(Some(setting.clone().into_text()?)),
         None => Ok(file),
     }
 }
 
 /// Returns the default of a key that is not set.
-fn default(root: &Table<'_>, key: &str, value: &str) -> Text {
+fn default_setting(root: &Table<'_>, key: &str, value: &str) -> Text {
     Setting::new(value.to_owned(), root.origin_of(key))
 }

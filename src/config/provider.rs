@@ -44,7 +44,7 @@ pub(super) struct ProviderSection {
     /// The value of `provider`.
     pub(super) name: &'static str,
     /// Returns the names of its keys, besides those of every source.
-    pub(super) keys: fn() -> Vec<String>,
+    pub(super) key_names: fn() -> Vec<String>,
     /// Reads its keys.
     pub(super) read: fn(&Section<'_>) -> Result<ProviderConfig, ConfigError>,
 }
@@ -54,17 +54,17 @@ pub(super) struct ProviderSection {
 pub(super) const SECTIONS: [ProviderSection; 3] = [
     ProviderSection {
         name: zoom::NAME,
-        keys: zoom::keys,
+        key_names: zoom::key_names,
         read: |section| Ok(ProviderConfig::Zoom(ZoomConfig::read(section)?)),
     },
     ProviderSection {
         name: webex::NAME,
-        keys: webex::keys,
+        key_names: webex::key_names,
         read: |section| Ok(ProviderConfig::Webex(WebexConfig::read(section)?)),
     },
     ProviderSection {
         name: rapatin::NAME,
-        keys: rapatin::keys,
+        key_names: rapatin::key_names,
         read: |section| Ok(ProviderConfig::Rapatin(RapatinConfig::read(section)?)),
     },
 ];
@@ -77,7 +77,7 @@ impl ProviderSection {
             subject: "provider",
             nearest: nearest(&name, SECTIONS.iter().map(|section| section.name)).map(str::to_owned),
             name,
-            choices: format!("The providers are {}.", enumerate(&names(), "and")).into(),
+            choices: format!("The providers are {}.", join_words(&names(), "and")).into(),
         })
     }
 }
@@ -88,7 +88,7 @@ pub(super) fn names() -> Vec<&'static str> {
 }
 
 /// Joins words as in "a, b and c".
-pub(super) fn enumerate(words: &[&str], conjunction: &str) -> String {
+pub(super) fn join_words(words: &[&str], conjunction: &str) -> String {
     match words {
         [] => String::new(),
         [word] => (*word).to_owned(),

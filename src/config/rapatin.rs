@@ -52,46 +52,50 @@ impl RapatinConfig {
     pub(super) fn read(section: &Section<'_>) -> Result<Self, ConfigError> {
         let keys = RapatinKeys::read(section.table)?;
         let meetings = match keys.meetings {
-            Some(list) => list.check(meeting_ids)?,
+            Some(list) => list.validate(meeting_ids)?,
             None => Vec::new(),
         };
-        let api_url = section.base_url(keys.api_url, "api_url", RAPATIN_API_URL)?;
+        let api_url = section.base_url_or_default(keys.api_url, "api_url", RAPATIN_API_URL)?;
 
         let credential = match (keys.token, keys.email, keys.password) {
-            (Some(token), None, None) => RapatinCredential::Token(section.token(token, LOGIN_APP)?),
+            (Some(token), None, None) => {
+                RapatinCredential::Token(section.read_token(token, LOGIN_APP)?)
+            }
             (Some(token), email, _) => {
-                let other = if email.is_some() { "email" } else { "password" };
-                return Err(ConfigError::TwoCredentials { origin: token.origin, other });
+                let other_key = if email.is_some() { "email" } else { "password" };
+                return Err(ConfigError::TwoCredentials { origin: token.origin, other_key });
             }
             (None, Some(email), Some(password)) => {
                 section.refuse_login("its `email` and password", LOGIN_APP)?;
                 RapatinCredential::Login {
-                    email: email.check(value::email)?,
-                    password: section.secret(password)?,
+                    email: email.validate(value::parse_email)?,
+                    password: section.read_secret(password)?,
                 }
             }
             (None, None, None) => {
                 let hint = "Set `email` and `password_file` (or `_env`, `_command`), or \
                             `token_file`.";
-                return Err(section.incomplete("a credential", Some(hint.into())));
+                return Err(section.incomplete_error("a credential", Some(hint.into())));
             }
             (None, Some(_), None) => {
-                return Err(section.incomplete("`password_file` (or `_env`, `_command`)", None));
+                return Err(
+                    section.incomplete_error("`password_file` (or `_env`, `_command`)", None)
+                );
             }
-            (None, None, Some(_)) => return Err(section.incomplete("`email`", None)),
+            (None, None, Some(_)) => return Err(section.incomplete_error("`email`", None)),
         };
         Ok(Self { credential, meetings, api_url })
     }
 }
 
 /// Returns the names of the keys.
-pub(super) fn keys() -> Vec<String> {
+pub(super) fn key_names() -> Vec<String> {
     RapatinKeys::names()
 }
 
 /// Checks ids of meetings. Returns their digits, each once.
 fn meeting_ids(ids: Vec<String>) -> Result<Vec<String>, ValueProblem> {
-    value::unique(ids, "Write meeting ids such as \"85095598095\".", meeting_id)
+    value::check_each(ids, "Write meeting ids such as \"85095598095\".", meeting_id)
 }
 
 /// Returns the digits of a meeting id, without the spaces and hyphens that users write in it.
@@ -114,11 +118,11 @@ fn meeting_id(id: String) -> Result<String, ValueProblem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::base_url::base_url;
+    use crate::config::base_url::parse_base_url;
 
     #[test]
     fn default_url_is_valid() {
-        let url = base_url(RAPATIN_API_URL.into()).unwrap();
+        let url = parse_base_url(RAPATIN_API_URL.into()).unwrap();
         assert_eq!(url.as_str().trim_end_matches('/'), RAPATIN_API_URL);
     }
 

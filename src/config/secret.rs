@@ -14,12 +14,12 @@ use nix::unistd::Pid;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::environment::{Environment, non_empty};
+use super::environment::{Environment, non_empty_variable};
 use super::error::ConfigError;
 use super::secret_problem::SecretProblem;
 use super::setting::Setting;
 use super::text_file::TextFile;
-use super::value::absolute_path;
+use super::value::to_absolute_path;
 
 /// Maximum length of a secret. Tokens have a few KiB at most. More is the wrong file, or a command
 /// that prints something else.
@@ -82,9 +82,9 @@ const COMMAND_VARIABLE_PREFIXES: [&str; 12] = [
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CommandEnvironment<'a> {
     /// Further variables, as the configuration names them.
-    pub(super) added: &'a [String],
+    pub(super) additional_variables: &'a [String],
     /// Variables that hold a secret of any source.
-    pub(super) secret: &'a BTreeSet<String>,
+    pub(super) secret_variables: &'a BTreeSet<String>,
 }
 
 impl CommandEnvironment<'_> {
@@ -92,15 +92,15 @@ impl CommandEnvironment<'_> {
     fn contains(&self, name: &OsStr) -> bool {
         // A name that is not UTF-8 is not one of these.
         let Some(name) = name.to_str() else { return false };
-        if self.added.iter().any(|added| added == name) {
+        if self.additional_variables.iter().any(|variable| variable == name) {
             return true;
         }
-        let is_usual = COMMAND_VARIABLES.contains(&name)
+        let is_usually_inherited = COMMAND_VARIABLES.contains(&name)
             || COMMAND_VARIABLE_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-        is_usual && !self.secret.contains(name)
+        is_usually_inherited && !self.secret_variables.contains(name)
     }
 
-    fn select(
+    fn select_inherited(
         self,
         variables: impl Iterator<Item = (OsString, OsString)>,
     ) -> impl Iterator<Item = (OsString, OsString)> {
@@ -123,10 +123,10 @@ pub(super) enum SecretSource {
 }
 
 /// Makes a source of the value of a key.
-type ToSource = fn(SecretString) -> SecretSource;
+type SourceConstructor = fn(SecretString) -> SecretSource;
 
 /// The ways to give a secret: the suffix of its key, and the source that its text means.
-pub(super) const SECRET_SUFFIXES: [(&str, ToSource); 4] = [
+pub(super) const SECRET_SUFFIXES: [(&str, SourceConstructor); 4] = [
     ("", SecretSource::Value),
     ("_env", SecretSource::Variable),
     ("_file", SecretSource::File),
@@ -139,7 +139,7 @@ pub(super) fn is_variable_key(key: &str) -> bool {
 }
 
 /// Returns the keys that hold a secret by value, out of the names of a table.
-pub(super) fn secret_keys(names: &[String]) -> impl Iterator<Item = &str> {
+pub(super) fn secret_value_keys(names: &[String]) -> impl Iterator<Item = &str> {
     names.iter().filter_map(|name| name.strip_suffix("_command"))
 }
 
@@ -148,7 +148,7 @@ pub(super) fn read_secret(
     setting: Setting<SecretSource>,
     directory: &Path,
     environment: &dyn Environment,
-    of_commands: CommandEnvironment<'_>,
+    command_environment: CommandEnvironment<'_>,
 ) -> Result<SecretString, ConfigError> {
     let secret = match setting.value {
         // Random text must not run a command or open a file.
@@ -157,10 +157,10 @@ pub(super) fn read_secret(
         SecretSource::Variable(name) => read_variable(name.expose_secret(), environment),
         SecretSource::File(path) => read_file(path.expose_secret(), directory, environment),
         SecretSource::Command(command) => {
-            run_command(command.expose_secret(), of_commands, COMMAND_TIMEOUT)
+            run_command(command.expose_secret(), command_environment, COMMAND_TIMEOUT)
         }
     };
-    secret.and_then(check).map_err(|problem| ConfigError::Secret {
+    secret.and_then(check_secret).map_err(|problem| ConfigError::Secret {
         origin: setting.origin,
         problem: Box::new(problem),
     })
@@ -168,7 +168,7 @@ pub(super) fn read_secret(
 
 /// Refuses a secret that cannot be sent. It becomes part of an HTTP header, where a line break
 /// would begin another header.
-fn check(secret: SecretString) -> Result<SecretString, SecretProblem> {
+fn check_secret(secret: SecretString) -> Result<SecretString, SecretProblem> {
     let text = secret.expose_secret();
     if text.is_empty() {
         return Err(SecretProblem::Empty);
@@ -185,7 +185,7 @@ fn read_variable(name: &str, environment: &dyn Environment) -> Result<SecretStri
             hint: "Write the name of the environment variable that holds the secret.",
         });
     }
-    let value = non_empty(environment, name).ok_or(SecretProblem::VariableUnset)?;
+    let value = non_empty_variable(environment, name).ok_or(SecretProblem::VariableUnset)?;
     value.into_string().map(SecretString::from).map_err(|_| SecretProblem::NotUtf8)
 }
 
@@ -200,7 +200,7 @@ fn read_file(
         });
     }
     let path =
-        absolute_path(Path::new(path), directory, environment).map_err(SecretProblem::Path)?;
+        to_absolute_path(Path::new(path), directory, environment).map_err(SecretProblem::Path)?;
     let file = match TextFile::read(&path, MAX_SECRET_BYTES as u64) {
         Ok(file) => file,
         Err(problem) => return Err(SecretProblem::File { path, problem }),
@@ -211,11 +211,11 @@ fn read_file(
     if file.is_accessible_to_others() {
         return Err(SecretProblem::FileExposed { path, mode: file.mode });
     }
-    Ok(SecretString::from(strip_additions(file.text.expose_secret())))
+    Ok(SecretString::from(strip_bom_and_line_end(file.text.expose_secret())))
 }
 
 /// Removes what editors and `echo` add: a byte order mark at the beginning and one line end.
-fn strip_additions(text: &str) -> &str {
+fn strip_bom_and_line_end(text: &str) -> &str {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)
@@ -246,7 +246,7 @@ fn run_command(
         // the pipe. Waiting for the end of the pipe instead would wait for every background
         // process that the command has left, such as a password agent.
         let status = process.0.try_wait().map_err(SecretProblem::CommandStart)?;
-        process.read_to(&mut output)?;
+        process.read_available(&mut output)?;
         match status {
             Some(status) => break status,
             None if Instant::now() >= deadline => {
@@ -259,7 +259,7 @@ fn run_command(
         return Err(SecretProblem::CommandFailed(status));
     }
     let text = std::str::from_utf8(&output).map_err(|_| SecretProblem::NotUtf8)?;
-    Ok(SecretString::from(strip_additions(text)))
+    Ok(SecretString::from(strip_bom_and_line_end(text)))
 }
 
 /// A command that runs in its own process group. Dropping it kills the group if the command has not
@@ -273,7 +273,7 @@ impl CommandProcess {
             .arg("-c")
             .arg(command)
             .env_clear()
-            .envs(environment.select(std::env::vars_os()))
+            .envs(environment.select_inherited(std::env::vars_os()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -289,7 +289,7 @@ impl CommandProcess {
     }
 
     /// Appends what is in the pipe now.
-    fn read_to(&mut self, output: &mut Vec<u8>) -> Result<(), SecretProblem> {
+    fn read_available(&mut self, output: &mut Vec<u8>) -> Result<(), SecretProblem> {
         let Some(stdout) = &mut self.0.stdout else { return Ok(()) };
         let remaining = (MAX_SECRET_BYTES + 1).saturating_sub(output.len()) as u64;
         match stdout.take(remaining).read_to_end(output) {
@@ -344,17 +344,17 @@ mod tests {
 
     fn read(path: &Path) -> Result<String, SecretProblem> {
         read_file(path.to_str().unwrap(), Path::new("/"), &environment())
-            .and_then(check)
+            .and_then(check_secret)
             .map(|secret| secret.expose_secret().to_owned())
     }
 
-    fn of_commands(secret: &BTreeSet<String>) -> CommandEnvironment<'_> {
-        CommandEnvironment { added: &[], secret }
+    fn command_environment(secret_variables: &BTreeSet<String>) -> CommandEnvironment<'_> {
+        CommandEnvironment { additional_variables: &[], secret_variables }
     }
 
     fn run(command: &str) -> Result<String, SecretProblem> {
-        run_command(command, of_commands(&BTreeSet::new()), COMMAND_TIMEOUT)
-            .and_then(check)
+        run_command(command, command_environment(&BTreeSet::new()), COMMAND_TIMEOUT)
+            .and_then(check_secret)
             .map(|secret| secret.expose_secret().to_owned())
     }
 
@@ -379,9 +379,12 @@ mod tests {
 
     #[test]
     fn command_inherits_only_what_it_needs() {
-        let secret = BTreeSet::from(["VAULT_ZOOM".to_owned(), "WEBEX_TOKEN".to_owned()]);
-        let added = ["MY_TOOL".to_owned()];
-        let environment = CommandEnvironment { added: &added, secret: &secret };
+        let secret_variables = BTreeSet::from(["VAULT_ZOOM".to_owned(), "WEBEX_TOKEN".to_owned()]);
+        let additional_variables = ["MY_TOOL".to_owned()];
+        let environment = CommandEnvironment {
+            additional_variables: &additional_variables,
+            secret_variables: &secret_variables,
+        };
         let given = [
             "PATH",
             "HOME",
@@ -402,7 +405,8 @@ mod tests {
             "RUST_LOG",
         ];
         let variables = given.iter().map(|name| (OsString::from(name), OsString::from("x")));
-        let inherited: Vec<_> = environment.select(variables).map(|(name, _)| name).collect();
+        let inherited: Vec<_> =
+            environment.select_inherited(variables).map(|(name, _)| name).collect();
         assert_eq!(inherited, given[..9]);
         let seen = run("env | cut -d= -f1 | tr '\\n' ' '").unwrap();
         for name in seen.split_whitespace() {
@@ -534,9 +538,12 @@ mod tests {
         let pid_file = directory.path().join("pid");
         let command = format!("sleep 300 & echo $! > {}; wait", pid_file.display());
         let start = Instant::now();
-        let problem =
-            run_command(&command, of_commands(&BTreeSet::new()), Duration::from_millis(500))
-                .unwrap_err();
+        let problem = run_command(
+            &command,
+            command_environment(&BTreeSet::new()),
+            Duration::from_millis(500),
+        )
+        .unwrap_err();
         assert!(matches!(problem, SecretProblem::CommandTimeout { .. }));
         assert!(start.elapsed() < Duration::from_secs(20));
 

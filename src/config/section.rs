@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use secrecy::SecretString;
 use url::Url;
 
-use super::base_url::base_url;
+use super::base_url::parse_base_url;
 use super::environment::Environment;
 use super::error::ConfigError;
 use super::keys::{Secret, Text};
@@ -21,37 +21,37 @@ pub(super) struct Section<'a> {
     pub(super) table: &'a Table<'a>,
     pub(super) environment: &'a dyn Environment,
     /// The environment of its commands.
-    pub(super) of_commands: CommandEnvironment<'a>,
+    pub(super) command_environment: CommandEnvironment<'a>,
     /// Whether the user is about to sign in to the source.
     pub(super) is_for_login: bool,
 }
 
 impl Section<'_> {
     /// Reads a secret. This can run a command, so read all other keys first.
-    pub(super) fn secret(&self, secret: Secret) -> Result<SecretString, ConfigError> {
+    pub(super) fn read_secret(&self, secret: Secret) -> Result<SecretString, ConfigError> {
         let directory = self.table.file().directory();
-        read_secret(secret, directory, self.environment, self.of_commands)
+        read_secret(secret, directory, self.environment, self.command_environment)
     }
 
     /// Reads a token with which the source signs in by itself. See [`Self::refuse_login`].
-    pub(super) fn token(
+    pub(super) fn read_token(
         &self,
         token: Secret,
         app: Option<&'static str>,
     ) -> Result<SecretString, ConfigError> {
         self.refuse_login(&format!("its `{}`", token.origin.name()), app)?;
-        self.secret(token)
+        self.read_secret(token)
     }
 
     /// Returns the base URL in `url`, the value of `key`, or the provider's own.
-    pub(super) fn base_url(
+    pub(super) fn base_url_or_default(
         &self,
         url: Option<Text>,
         key: &str,
         default: &str,
     ) -> Result<Url, ConfigError> {
         url.unwrap_or_else(|| Setting::new(default.to_owned(), self.table.origin_of(key)))
-            .check(base_url)
+            .validate(parse_base_url)
     }
 
     /// Returns the file for the sign-in of this source to an app.
@@ -84,7 +84,7 @@ impl Section<'_> {
     }
 
     /// Returns the error for a source that lacks `needed`.
-    pub(super) fn incomplete(
+    pub(super) fn incomplete_error(
         &self,
         needed: impl Into<String>,
         hint: Option<Cow<'static, str>>,

@@ -18,11 +18,11 @@ impl<T> Setting<T> {
     }
 
     /// Converts the value with `check`. An error names the origin of the value.
-    pub(super) fn check<U>(
+    pub(super) fn validate<U>(
         self,
-        check: impl FnOnce(T) -> Result<U, ValueProblem>,
+        validate: impl FnOnce(T) -> Result<U, ValueProblem>,
     ) -> Result<U, ConfigError> {
-        check(self.value).map_err(|problem| ConfigError::Value {
+        validate(self.value).map_err(|problem| ConfigError::Value {
             origin: self.origin,
             problem: Box::new(problem),
         })
@@ -33,7 +33,8 @@ impl Setting<OsString> {
     /// Returns the value as text.
     pub(super) fn into_text(self) -> Result<Setting<String>, ConfigError> {
         let origin = self.origin.clone();
-        let value = self.check(|value| value.into_string().map_err(|_| ValueProblem::NotUtf8))?;
+        let value =
+            self.validate(|value| value.into_string().map_err(|_| ValueProblem::NotUtf8))?;
         Ok(Setting { value, origin })
     }
 }

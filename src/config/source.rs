@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use jiff::civil::Date;
 use toml::de::DeValue;
 
-use super::base_url::host_names;
+use super::base_url::parse_host_names;
 use super::environment::Environment;
 use super::error::ConfigError;
 use super::filter::{FilterConfig, FilterKeys};
 use super::keys::{Boolean, Text, TextList, known_keys};
 use super::provider::{self, ProviderConfig, ProviderSection, SECTIONS};
-use super::secret::{CommandEnvironment, is_variable_key, secret_keys};
+use super::secret::{CommandEnvironment, is_variable_key, secret_value_keys};
 use super::section::Section;
 use super::table::Table;
 use super::value;
@@ -64,21 +64,23 @@ impl SourceConfig {
         table: &Table<'_>,
         context: &SourceContext<'_>,
     ) -> Result<Self, ConfigError> {
-        let common = CommonKeys::read(table)?;
-        let provider =
-            common.provider.map(|name| name.check(ProviderSection::from_name)).transpose()?;
+        let common_keys = CommonKeys::read(table)?;
+        let provider = common_keys
+            .provider
+            .map(|name| name.validate(ProviderSection::from_name))
+            .transpose()?;
         refuse_unknown_keys(table, provider)?;
-        let command_variables = match common.command_variables {
-            Some(names) => names.check(value::variable_names)?,
+        let command_variables = match common_keys.command_variables {
+            Some(names) => names.validate(value::parse_variable_names)?,
             None => Vec::new(),
         };
         let section = Section {
             name: &name,
             table,
             environment: context.environment,
-            of_commands: CommandEnvironment {
-                added: &command_variables,
-                secret: context.secret_variables,
+            command_environment: CommandEnvironment {
+                additional_variables: &command_variables,
+                secret_variables: context.secret_variables,
             },
             is_for_login: context.is_for_login,
         };
@@ -86,22 +88,22 @@ impl SourceConfig {
             let names = provider::names().into_iter().map(|name| format!("`\"{name}\"`"));
             let names: Vec<_> = names.collect();
             let names: Vec<_> = names.iter().map(String::as_str).collect();
-            let hint = format!("Set it to {}.", provider::enumerate(&names, "or"));
-            section.incomplete("a `provider`", Some(hint.into()))
+            let hint = format!("Set it to {}.", provider::join_words(&names, "or"));
+            section.incomplete_error("a `provider`", Some(hint.into()))
         })?;
 
-        let since = match common.since {
-            Some(since) => since.check(|text| value::past_day(text, context.today))?,
+        let since = match common_keys.since {
+            Some(since) => since.validate(|text| value::parse_past_day(text, context.today))?,
             None => two_years_before(context.today),
         };
         let filter = FilterConfig::read(table, since, context.today)?;
-        let download_hosts = match common.download_hosts {
-            Some(hosts) => hosts.check(host_names)?,
+        let download_hosts = match common_keys.download_hosts {
+            Some(hosts) => hosts.validate(parse_host_names)?,
             None => Vec::new(),
         };
         let provider = (provider.read)(&section)?;
-        let trash = common.trash.is_none_or(|Boolean(is_shown)| is_shown);
-        let keep_deleted = common.keep_deleted.is_some_and(|Boolean(is_kept)| is_kept);
+        let trash = common_keys.trash.is_none_or(|Boolean(is_shown)| is_shown);
+        let keep_deleted = common_keys.keep_deleted.is_some_and(|Boolean(is_kept)| is_kept);
         Ok(Self { name, since, download_hosts, filter, trash, keep_deleted, provider })
     }
 }
@@ -113,36 +115,37 @@ fn refuse_unknown_keys(
     provider: Option<ProviderSection>,
 ) -> Result<(), ConfigError> {
     let providers = provider.map_or(SECTIONS.to_vec(), |provider| vec![provider]);
-    let known = providers.into_iter().flat_map(|provider| (provider.keys)()).chain(common_keys());
-    table.refuse_unknown(&known.collect::<Vec<_>>(), |key| misplaced(key, provider))
+    let known =
+        providers.into_iter().flat_map(|provider| (provider.key_names)()).chain(common_key_names());
+    table.refuse_unknown(&known.collect::<Vec<_>>(), |key| describe_misplaced_key(key, provider))
 }
 
 /// Returns the keys that every source has.
-fn common_keys() -> impl Iterator<Item = String> {
+fn common_key_names() -> impl Iterator<Item = String> {
     CommonKeys::names().into_iter().chain(FilterKeys::names())
 }
 
 /// Returns which sources have a key that those of `provider` do not have.
-fn misplaced(key: &str, provider: Option<ProviderSection>) -> Option<String> {
-    let has_key = |other: &&ProviderSection| (other.keys)().iter().any(|known| known == key);
+fn describe_misplaced_key(key: &str, provider: Option<ProviderSection>) -> Option<String> {
+    let has_key = |other: &&ProviderSection| (other.key_names)().iter().any(|known| known == key);
     let others: Vec<_> = SECTIONS.iter().filter(has_key).map(|other| other.name).collect();
     let this = provider.filter(|_| !others.is_empty())?.name;
-    let others = provider::enumerate(&others, "and");
+    let others = provider::join_words(&others, "and");
     Some(format!("Only {others} sources have it and this is a {this} source."))
 }
 
 /// Returns every key of every source, with those of several providers more than once.
 #[cfg(test)]
-pub(super) fn all_keys() -> Vec<String> {
-    SECTIONS.iter().flat_map(|provider| (provider.keys)()).chain(common_keys()).collect()
+pub(super) fn all_key_names() -> Vec<String> {
+    SECTIONS.iter().flat_map(|provider| (provider.key_names)()).chain(common_key_names()).collect()
 }
 
 /// Refuses a file that other users can read if `source`, a table of it, holds a secret by value,
 /// whatever its provider.
 pub(super) fn refuse_exposed_secrets(source: &Table<'_>) -> Result<(), ConfigError> {
-    let names: Vec<_> = SECTIONS.iter().flat_map(|provider| (provider.keys)()).collect();
-    match source.keys().find(|key| secret_keys(&names).any(|secret| secret == *key)) {
-        Some(key) => source.file().refuse_exposed(key),
+    let names: Vec<_> = SECTIONS.iter().flat_map(|provider| (provider.key_names)()).collect();
+    match source.keys().find(|key| secret_value_keys(&names).any(|secret| secret == *key)) {
+        Some(key) => source.file().refuse_if_exposed(key),
         None => Ok(()),
     }
 }
@@ -175,8 +178,8 @@ mod tests {
             ["token", "client_secret", "refresh_token"].as_slice(),
             ["token", "password"].as_slice(),
         ]) {
-            let keys = (section.keys)();
-            assert_eq!(secret_keys(&keys).collect::<Vec<_>>(), expected);
+            let keys = (section.key_names)();
+            assert_eq!(secret_value_keys(&keys).collect::<Vec<_>>(), expected);
         }
     }
 }

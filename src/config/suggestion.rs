@@ -1,45 +1,45 @@
 //! The known word that is most like a mistyped one.
 
-/// Minimum likeness of a suggestion, from 0 (nothing in common) to 1 (equal).
+/// Minimum similarity of a suggestion, from 0 (nothing in common) to 1 (equal).
 ///
 /// One wrong letter of five is 0.8, two are 0.6, three are 0.4. If half of the letters differ, the
 /// user meant another word and a suggestion misleads.
-const MIN_LIKENESS: f64 = 0.55;
+const MIN_SIMILARITY: f64 = 0.55;
 
-/// Minimum likeness of the last part of a path. One of about six hundred time zones is similar to
+/// Minimum similarity of the last part of a path. One of about six hundred time zones is similar to
 /// almost any short word, and `Mars` must not suggest `Europe/Paris`.
-const MIN_LIKENESS_OF_PART: f64 = 0.75;
+const MIN_PART_SIMILARITY: f64 = 0.75;
 
 /// Longer words are not typing errors, and the comparison costs the product of both lengths.
-const MAX_BYTES: usize = 128;
+const MAX_WORD_BYTES: usize = 128;
 
 /// Returns the candidate most like `word`, if one is similar enough. Case does not matter.
 pub(crate) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    if word.len() > MAX_BYTES {
+    if word.len() > MAX_WORD_BYTES {
         return None;
     }
     let word = word.to_lowercase();
     candidates
         .into_iter()
-        .map(|candidate| (likeness(&word, &candidate.to_lowercase()), candidate))
-        .filter(|(likeness, _)| *likeness >= MIN_LIKENESS)
+        .map(|candidate| (similarity(&word, &candidate.to_lowercase()), candidate))
+        .filter(|(similarity, _)| *similarity >= MIN_SIMILARITY)
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
         .map(|(_, candidate)| candidate)
 }
 
-/// Returns the likeness of two words. Of a path such as `Europe/Paris`, the last part is compared
+/// Returns the similarity of two words. Of a path such as `Europe/Paris`, the last part is compared
 /// too.
-fn likeness(word: &str, candidate: &str) -> f64 {
-    let whole = strsim::normalized_damerau_levenshtein(word, candidate);
+fn similarity(word: &str, candidate: &str) -> f64 {
+    let whole_similarity = strsim::normalized_damerau_levenshtein(word, candidate);
     let last = candidate.rsplit_once('/').map_or(0.0, |(_, last)| {
-        // Slightly less than for the whole, so that `UTC` is preferred to `Etc/UTC`.
-        let likeness = strsim::normalized_damerau_levenshtein(word, last) * 0.99;
-        if likeness < MIN_LIKENESS_OF_PART { 0.0 } else { likeness }
+        // Slightly less than for the whole_similarity, so that `UTC` is preferred to `Etc/UTC`.
+        let similarity = strsim::normalized_damerau_levenshtein(word, last) * 0.99;
+        if similarity < MIN_PART_SIMILARITY { 0.0 } else { similarity }
     });
-    whole.max(last)
+    whole_similarity.max(last)
 }
 
 #[cfg(test)]

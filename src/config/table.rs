@@ -25,7 +25,7 @@ impl<'a> Table<'a> {
     }
 
     /// Returns the table `key` in this one, if there is one.
-    pub(super) fn table(&self, key: &str) -> Result<Option<Table<'a>>, ConfigError> {
+    pub(super) fn sub_table(&self, key: &str) -> Result<Option<Table<'a>>, ConfigError> {
         let Some((start, value)) = self.entry(key) else { return Ok(None) };
         let DeValue::Table(entries) = value else {
             return Err(self.type_error(key, start, "a table", value));
@@ -50,8 +50,8 @@ impl<'a> Table<'a> {
         let Some(key) = unknown.min_by_key(|key| key.span().start) else { return Ok(()) };
         Err(ConfigError::UnknownKey {
             path: self.file.path.clone(),
-            line: self.file.line(key.span().start),
-            table: if self.name.is_empty() {
+            line: self.file.line_at(key.span().start),
+            location: if self.name.is_empty() {
                 "at the top level".into()
             } else {
                 format!("in [{}]", self.name)
@@ -70,7 +70,7 @@ impl<'a> Table<'a> {
 
     /// Returns the line of the header of the table, from 1.
     pub(super) fn line(&self) -> usize {
-        self.file.line(self.start)
+        self.file.line_at(self.start)
     }
 
     /// Returns the origin of `key`, or that of the table if it has no such key.

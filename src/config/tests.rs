@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 
 use super::config_file::ConfigFile;
 use super::load::{CacheKeys, Loader, Purpose, RootKeys};
-use super::source::all_keys;
+use super::source::all_key_names;
 use super::table::Table;
 use super::zoom::{EXAMPLE, LOGIN_EXAMPLE};
 use super::*;
@@ -745,7 +745,7 @@ const DOCUMENTATION: &str = include_str!("../../docs/configuration.md");
 
 #[test]
 fn documentation_has_every_key() {
-    let keys = [RootKeys::names(), CacheKeys::names(), all_keys()].concat();
+    let keys = [RootKeys::names(), CacheKeys::names(), all_key_names()].concat();
     assert_eq!(keys.len(), 7 + 3 + 3 + 8 + 14 + 17 + 11);
     let tables = ["cache", "source"];
     for key in keys.iter().filter(|key| !tables.contains(&key.as_str())) {
@@ -767,13 +767,13 @@ fn documentation_examples_have_only_known_keys() {
         let entries = file.parse().unwrap();
         let root = Table::root(&file, &entries);
         root.refuse_unknown(&RootKeys::names(), |_| None).unwrap();
-        if let Some(cache) = root.table("cache").unwrap() {
+        if let Some(cache) = root.sub_table("cache").unwrap() {
             cache.refuse_unknown(&CacheKeys::names(), |_| None).unwrap();
         }
-        let sources = root.table("source").unwrap().unwrap();
+        let sources = root.sub_table("source").unwrap().unwrap();
         for key in sources.keys() {
-            let source = sources.table(key).unwrap().unwrap();
-            source.refuse_unknown(&all_keys(), |_| None).unwrap();
+            let source = sources.sub_table(key).unwrap().unwrap();
+            source.refuse_unknown(&all_key_names(), |_| None).unwrap();
         }
     }
 }

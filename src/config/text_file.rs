@@ -27,7 +27,7 @@ pub(super) struct TextFile {
 
 impl TextFile {
     /// Returns a file of this user with mode 0600.
-    pub(super) fn private(text: SecretString) -> Self {
+    pub(super) fn new_private(text: SecretString) -> Self {
         Self { text, mode: 0o600, owner: Uid::effective() }
     }
 

@@ -11,14 +11,14 @@ use jiff::tz::TimeZone;
 use nix::sys::sysinfo::sysinfo;
 
 use super::cache::{DiskLimit, MemoryBudget};
-use super::environment::{Environment, home};
+use super::environment::{Environment, home_directory};
 use super::limits::{MAX_CONNECTIONS, MAX_READ_DEADLINE, MIN_READ_DEADLINE};
 use super::suggestion::nearest;
 use super::value_problem::ValueProblem;
 
 /// Returns an absolute path. `~/` stands for the home directory, a relative path starts from
 /// `directory`.
-pub(super) fn absolute_path(
+pub(super) fn to_absolute_path(
     path: &Path,
     directory: &Path,
     environment: &dyn Environment,
@@ -27,31 +27,31 @@ pub(super) fn absolute_path(
         return Err(ValueProblem::Empty { hint: "Write a path, or omit it for the default." });
     }
     let path = match path.strip_prefix("~") {
-        Ok(below_home) => home(environment).ok_or(ValueProblem::NoHome)?.join(below_home),
+        Ok(below_home) => home_directory(environment).ok_or(ValueProblem::NoHome)?.join(below_home),
         Err(_) => directory.join(path),
     };
     std::path::absolute(path).map_err(ValueProblem::Path)
 }
 
 /// Parses the memory for block buffers, which is at most the memory of the machine.
-pub(super) fn memory(text: String) -> Result<MemoryBudget, ValueProblem> {
-    let requested = bytes(text)?;
+pub(super) fn parse_memory(text: String) -> Result<MemoryBudget, ValueProblem> {
+    let requested = parse_size(text)?;
     // If the system does not report its memory, the size is not limited.
-    let machine = sysinfo().map_or(u64::MAX, |machine| machine.ram_total());
-    if requested > machine {
-        return Err(ValueProblem::MemoryTooLarge { requested, machine });
+    let total = sysinfo().map_or(u64::MAX, |memory| memory.ram_total());
+    if requested > total {
+        return Err(ValueProblem::MemoryTooLarge { requested, total });
     }
     MemoryBudget::new(requested).ok_or(ValueProblem::MemoryTooSmall)
 }
 
 /// Parses a size, or "off".
-pub(super) fn disk(text: String) -> Result<DiskLimit, ValueProblem> {
+pub(super) fn parse_disk_limit(text: String) -> Result<DiskLimit, ValueProblem> {
     /// File offsets are signed 64-bit numbers, so no file system holds more.
     const MAX_BYTES: u64 = i64::MAX as u64;
     if text.eq_ignore_ascii_case("off") {
         return Ok(DiskLimit::Off);
     }
-    match bytes(text)? {
+    match parse_size(text)? {
         ..DiskLimit::MIN_BYTES => Err(ValueProblem::DiskTooSmall),
         bytes @ ..=MAX_BYTES => Ok(DiskLimit::Bytes(bytes)),
         _ => Err(ValueProblem::DiskTooLarge),
@@ -59,7 +59,7 @@ pub(super) fn disk(text: String) -> Result<DiskLimit, ValueProblem> {
 }
 
 /// Parses a size in bytes. A size above the range of 64 bits becomes the maximum.
-fn bytes(text: String) -> Result<u64, ValueProblem> {
+fn parse_size(text: String) -> Result<u64, ValueProblem> {
     text.trim().parse().map(|ByteSize(bytes)| bytes).map_err(|_| ValueProblem::Malformed {
         value: text,
         expected: "a size",
@@ -67,7 +67,7 @@ fn bytes(text: String) -> Result<u64, ValueProblem> {
     })
 }
 
-pub(super) fn connections(text: String) -> Result<usize, ValueProblem> {
+pub(super) fn parse_connections(text: String) -> Result<usize, ValueProblem> {
     let number = text.trim().parse().ok();
     number.filter(|number| (1..=MAX_CONNECTIONS).contains(number)).ok_or(ValueProblem::Malformed {
         value: text,
@@ -76,23 +76,23 @@ pub(super) fn connections(text: String) -> Result<usize, ValueProblem> {
     })
 }
 
-pub(super) fn read_deadline(text: String) -> Result<Duration, ValueProblem> {
-    signed_duration(text)?
+pub(super) fn parse_read_deadline(text: String) -> Result<Duration, ValueProblem> {
+    parse_signed_duration(text)?
         .try_into()
         .ok()
         .filter(|duration| (MIN_READ_DEADLINE..=MAX_READ_DEADLINE).contains(duration))
         .ok_or(ValueProblem::ReadDeadlineRange)
 }
 
-/// Parses permission bits in octal digits, of which the owner has at least `of_owner`.
-pub(super) fn mode(text: String, of_owner: u16) -> Result<u16, ValueProblem> {
+/// Parses permission bits in octal digits, of which the owner has at least `required_bits`.
+pub(super) fn parse_mode(text: String, required_bits: u16) -> Result<u16, ValueProblem> {
     let digits = text.trim();
     let is_octal =
         (3..=4).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit());
     let mode = u16::from_str_radix(digits, 8).ok().filter(|mode| is_octal && *mode <= 0o777);
     match mode {
-        Some(mode) if mode & of_owner == of_owner => Ok(mode),
-        Some(_) => Err(ValueProblem::OwnerExcluded { least: of_owner }),
+        Some(mode) if mode & required_bits == required_bits => Ok(mode),
+        Some(_) => Err(ValueProblem::OwnerCannotRead { required: required_bits }),
         None => Err(ValueProblem::Malformed {
             value: text,
             expected: "a mode of permission bits",
@@ -102,12 +102,12 @@ pub(super) fn mode(text: String, of_owner: u16) -> Result<u16, ValueProblem> {
 }
 
 /// Parses a duration that is not negative.
-pub(super) fn duration(text: String) -> Result<Duration, ValueProblem> {
-    signed_duration(text.clone())?.try_into().map_err(|_| malformed_duration(text))
+pub(super) fn parse_duration(text: String) -> Result<Duration, ValueProblem> {
+    parse_signed_duration(text.clone())?.try_into().map_err(|_| malformed_duration(text))
 }
 
 /// Parses "30s", "2m", "1h 30m", or a number of seconds.
-fn signed_duration(text: String) -> Result<SignedDuration, ValueProblem> {
+fn parse_signed_duration(text: String) -> Result<SignedDuration, ValueProblem> {
     match text.trim().parse::<u32>() {
         Ok(seconds) => Ok(SignedDuration::from_secs(i64::from(seconds))),
         Err(_) => text.trim().parse().map_err(|_| malformed_duration(text)),
@@ -123,7 +123,7 @@ fn malformed_duration(value: String) -> ValueProblem {
 }
 
 /// Parses the IANA name of a time zone.
-pub(super) fn timezone(name: String) -> Result<TimeZone, ValueProblem> {
+pub(super) fn parse_timezone(name: String) -> Result<TimeZone, ValueProblem> {
     if name.trim().is_empty() {
         return Err(ValueProblem::Empty {
             hint: "Write a name such as \"Europe/Paris\", or omit it for the time zone of the \
@@ -150,7 +150,7 @@ pub(super) fn system_timezone() -> TimeZone {
 }
 
 /// Parses a day that is not after `today`.
-pub(super) fn past_day(text: String, today: Date) -> Result<Date, ValueProblem> {
+pub(super) fn parse_past_day(text: String, today: Date) -> Result<Date, ValueProblem> {
     // jiff also parses a time as a date ("2024-01-01T10:00") and silently drops the time.
     let Some(day) = text.parse::<Date>().ok().filter(|day| day.to_string() == text) else {
         return Err(ValueProblem::Malformed {
@@ -163,14 +163,14 @@ pub(super) fn past_day(text: String, today: Date) -> Result<Date, ValueProblem> 
 }
 
 /// Parses a pattern for texts in lower case.
-pub(super) fn lower_case_pattern(text: &str) -> Result<Pattern, ValueProblem> {
+pub(super) fn parse_pattern(text: &str) -> Result<Pattern, ValueProblem> {
     Pattern::new(&text.to_lowercase()).map_err(|error| ValueProblem::Pattern {
         pattern: text.to_owned(),
         reason: error.msg.to_owned(),
     })
 }
 
-pub(super) fn email(text: String) -> Result<String, ValueProblem> {
+pub(super) fn parse_email(text: String) -> Result<String, ValueProblem> {
     if text.trim().is_empty() {
         return Err(ValueProblem::Empty { hint: "Write an e-mail address." });
     }
@@ -192,7 +192,7 @@ pub(super) fn is_email(text: &str) -> bool {
 
 /// Checks an id that is sent as part of a form or a header: one word, without the colon that ends a
 /// user name there (RFC 7617, section 2).
-pub(super) fn identifier(text: String) -> Result<String, ValueProblem> {
+pub(super) fn parse_identifier(text: String) -> Result<String, ValueProblem> {
     const HINT: &str = "Copy it from the page of the app at the provider.";
     if text.trim().is_empty() {
         return Err(ValueProblem::Empty { hint: HINT });
@@ -206,9 +206,9 @@ pub(super) fn identifier(text: String) -> Result<String, ValueProblem> {
 }
 
 /// Checks names of environment variables.
-pub(super) fn variable_names(names: Vec<String>) -> Result<Vec<String>, ValueProblem> {
+pub(super) fn parse_variable_names(names: Vec<String>) -> Result<Vec<String>, ValueProblem> {
     const HINT: &str = "Write names of environment variables such as \"VAULT_ADDR\".";
-    unique(names, HINT, |name| {
+    check_each(names, HINT, |name| {
         if name.contains(['=', '\0']) || name.contains(char::is_whitespace) {
             return Err(ValueProblem::Malformed {
                 value: name,
@@ -222,7 +222,7 @@ pub(super) fn variable_names(names: Vec<String>) -> Result<Vec<String>, ValuePro
 
 /// Checks each item of a list with `check` and drops duplicates. `hint` says what to write instead
 /// of an empty item.
-pub(super) fn unique(
+pub(super) fn check_each(
     items: Vec<String>,
     hint: &'static str,
     check: impl Fn(String) -> Result<String, ValueProblem>,
@@ -248,7 +248,7 @@ mod tests {
     use crate::model::Diagnostic;
 
     /// Returns message and hint.
-    fn text<T: std::fmt::Debug>(result: Result<T, ValueProblem>) -> String {
+    fn message_and_hint<T: std::fmt::Debug>(result: Result<T, ValueProblem>) -> String {
         let problem = result.unwrap_err();
         format!("{problem}. {}", problem.hint().unwrap_or_default())
     }
@@ -259,81 +259,84 @@ mod tests {
 
     #[test]
     fn modes_are_octal_and_let_the_owner_read() {
-        let directory = |text: &str| mode(text.into(), 0o500).ok();
+        let directory = |text: &str| parse_mode(text.into(), 0o500).ok();
         assert_eq!(
             ["0700", "755", "0500", " 0555 "].map(directory),
             [Some(0o700), Some(0o755), Some(0o500), Some(0o555)]
         );
         for wrong in ["", "7", "0o700", "0800", "rwx", "+700", "-700", "1777", "00700", "０700"] {
             assert!(
-                matches!(mode(wrong.into(), 0o400), Err(ValueProblem::Malformed { .. })),
+                matches!(parse_mode(wrong.into(), 0o400), Err(ValueProblem::Malformed { .. })),
                 "{wrong}"
             );
         }
         for excluded in ["0000", "0400", "0055"] {
-            let error = mode(excluded.into(), 0o500).unwrap_err();
+            let error = parse_mode(excluded.into(), 0o500).unwrap_err();
             assert_eq!(error.to_string(), "must contain 0500, so that the owner can read");
         }
     }
 
     #[test]
     fn sizes_are_parsed_in_both_kinds_of_units() {
-        assert_eq!(memory("128MiB".into()).unwrap().bytes(), 128 << 20);
-        assert_eq!(memory("128 MB".into()).unwrap().bytes(), 128_000_000);
-        assert_eq!(disk("10GiB".into()).unwrap(), DiskLimit::Bytes(10 << 30));
-        assert_eq!(disk("off".into()).unwrap(), DiskLimit::Off);
-        assert_eq!(disk("OFF".into()).unwrap(), DiskLimit::Off);
+        assert_eq!(parse_memory("128MiB".into()).unwrap().bytes(), 128 << 20);
+        assert_eq!(parse_memory("128 MB".into()).unwrap().bytes(), 128_000_000);
+        assert_eq!(parse_disk_limit("10GiB".into()).unwrap(), DiskLimit::Bytes(10 << 30));
+        assert_eq!(parse_disk_limit("off".into()).unwrap(), DiskLimit::Off);
+        assert_eq!(parse_disk_limit("OFF".into()).unwrap(), DiskLimit::Off);
     }
 
     #[test]
     fn sizes_out_of_range_are_refused() {
-        assert_eq!(memory("8MiB".into()).unwrap(), MemoryBudget::MIN);
-        assert!(text(memory("8388607".into())).contains("at least 8.0 MiB"));
-        assert!(text(disk("0".into())).contains("\"off\""));
-        assert!(text(disk("99999999EiB".into())).contains("larger than any disk"));
+        assert_eq!(parse_memory("8MiB".into()).unwrap(), MemoryBudget::MIN);
+        assert!(message_and_hint(parse_memory("8388607".into())).contains("at least 8.0 MiB"));
+        assert!(message_and_hint(parse_disk_limit("0".into())).contains("\"off\""));
+        assert!(
+            message_and_hint(parse_disk_limit("99999999EiB".into()))
+                .contains("larger than any disk")
+        );
         for huge in ["1EiB", "99999999EiB"] {
-            let text = text(memory(huge.into()));
+            let text = message_and_hint(parse_memory(huge.into()));
             assert!(
                 text.contains("EiB, but this machine has ") && text.contains("iB of memory"),
                 "{text}"
             );
             let (_, example) = text.split_once("for example \"").unwrap();
-            memory(example.trim_end_matches("\".").into()).unwrap();
+            parse_memory(example.trim_end_matches("\".").into()).unwrap();
         }
         for nonsense in ["", "much", "-1GiB", "10 gigs", "NaN", "1e400"] {
-            assert!(is_malformed(memory(nonsense.into()), "a size"), "{nonsense}");
+            assert!(is_malformed(parse_memory(nonsense.into()), "a size"), "{nonsense}");
         }
     }
 
     #[test]
     fn read_deadline_is_between_limits() {
-        assert_eq!(read_deadline("30s".into()).unwrap(), Duration::from_secs(30));
-        assert_eq!(read_deadline("1m 30s".into()).unwrap(), Duration::from_secs(90));
-        assert_eq!(read_deadline("1".into()).unwrap(), MIN_READ_DEADLINE);
-        assert_eq!(read_deadline("10m".into()).unwrap(), MAX_READ_DEADLINE);
+        assert_eq!(parse_read_deadline("30s".into()).unwrap(), Duration::from_secs(30));
+        assert_eq!(parse_read_deadline("1m 30s".into()).unwrap(), Duration::from_secs(90));
+        assert_eq!(parse_read_deadline("1".into()).unwrap(), MIN_READ_DEADLINE);
+        assert_eq!(parse_read_deadline("10m".into()).unwrap(), MAX_READ_DEADLINE);
         for outside in ["0", "999ms", "601s", "-5s", "1h"] {
             assert!(
-                matches!(read_deadline(outside.into()), Err(ValueProblem::ReadDeadlineRange)),
+                matches!(parse_read_deadline(outside.into()), Err(ValueProblem::ReadDeadlineRange)),
                 "{outside}"
             );
         }
-        assert!(is_malformed(read_deadline("soon".into()), "a duration"));
+        assert!(is_malformed(parse_read_deadline("soon".into()), "a duration"));
     }
 
     #[test]
     fn durations_are_parsed_with_and_without_unit() {
-        assert_eq!(duration("90".into()).unwrap(), Duration::from_secs(90));
-        assert_eq!(duration("1h 30m".into()).unwrap(), Duration::from_secs(5400));
-        assert!(duration("-1m".into()).is_err() && duration("soon".into()).is_err());
+        assert_eq!(parse_duration("90".into()).unwrap(), Duration::from_secs(90));
+        assert_eq!(parse_duration("1h 30m".into()).unwrap(), Duration::from_secs(5400));
+        assert!(parse_duration("-1m".into()).is_err() && parse_duration("soon".into()).is_err());
     }
 
     #[test]
     fn connections_are_a_number_from_1_to_64() {
-        assert_eq!(connections("1".into()).unwrap(), 1);
-        assert_eq!(connections(" 64 ".into()).unwrap(), MAX_CONNECTIONS);
+        assert_eq!(parse_connections("1".into()).unwrap(), 1);
+        assert_eq!(parse_connections(" 64 ".into()).unwrap(), MAX_CONNECTIONS);
         for outside in ["0", "65", "-1", "many", "", "99999999999999999999"] {
             assert!(
-                is_malformed(connections(outside.into()), "a whole number from 1 to 64"),
+                is_malformed(parse_connections(outside.into()), "a whole number from 1 to 64"),
                 "{outside}"
             );
         }
@@ -341,35 +344,50 @@ mod tests {
 
     #[test]
     fn unknown_time_zone_suggests_the_nearest() {
-        assert_eq!(timezone("Europe/Paris".into()).unwrap().iana_name(), Some("Europe/Paris"));
-        assert!(text(timezone("Europe/Pariss".into())).contains("Did you mean `Europe/Paris`?"));
-        assert!(text(timezone("Paris".into())).contains("Did you mean `Europe/Paris`?"));
-        assert!(!text(timezone("Mars".into())).contains("Did you mean"));
+        assert_eq!(
+            parse_timezone("Europe/Paris".into()).unwrap().iana_name(),
+            Some("Europe/Paris")
+        );
         assert!(
-            text(timezone("Mars".into()))
+            message_and_hint(parse_timezone("Europe/Pariss".into()))
+                .contains("Did you mean `Europe/Paris`?")
+        );
+        assert!(
+            message_and_hint(parse_timezone("Paris".into()))
+                .contains("Did you mean `Europe/Paris`?")
+        );
+        assert!(!message_and_hint(parse_timezone("Mars".into())).contains("Did you mean"));
+        assert!(
+            message_and_hint(parse_timezone("Mars".into()))
                 .contains("unknown time zone `Mars`. Write a name such as \"Europe/Berlin\"")
         );
-        assert!(text(timezone("".into())).contains("must not be empty. Write a name such as"));
+        assert!(
+            message_and_hint(parse_timezone("".into()))
+                .contains("must not be empty. Write a name such as")
+        );
     }
 
     #[test]
     fn day_is_today_or_earlier() {
         let today = jiff::civil::date(2026, 10, 6);
-        assert_eq!(past_day("2026-10-06".into(), today).unwrap(), today);
-        assert!(text(past_day("2026-10-07".into(), today)).contains("2026-10-07 is in the future"));
+        assert_eq!(parse_past_day("2026-10-06".into(), today).unwrap(), today);
+        assert!(
+            message_and_hint(parse_past_day("2026-10-07".into(), today))
+                .contains("2026-10-07 is in the future")
+        );
         for nonsense in
             ["", "yesterday", "2026-13-01", "2026-02-30", "20261006", "2026-10-01T10:00:00Z"]
         {
-            assert!(is_malformed(past_day(nonsense.into(), today), "a date"), "{nonsense}");
+            assert!(is_malformed(parse_past_day(nonsense.into(), today), "a date"), "{nonsense}");
         }
     }
 
     #[test]
     fn emails_have_two_parts() {
-        assert_eq!(email("ana@example.org".into()).unwrap(), "ana@example.org");
-        assert!(matches!(email(String::new()), Err(ValueProblem::Empty { .. })));
+        assert_eq!(parse_email("ana@example.org".into()).unwrap(), "ana@example.org");
+        assert!(matches!(parse_email(String::new()), Err(ValueProblem::Empty { .. })));
         for wrong in ["me", "ana", "ana@", "a@b@c", "ana @example.org"] {
-            assert!(is_malformed(email(wrong.into()), "an e-mail address"), "{wrong:?}");
+            assert!(is_malformed(parse_email(wrong.into()), "an e-mail address"), "{wrong:?}");
         }
     }
 
@@ -377,22 +395,22 @@ mod tests {
     fn lists_have_no_duplicates_or_empty_items() {
         let list = |items: &[&str]| {
             let items = items.iter().map(|item| (*item).to_owned()).collect();
-            unique(items, "Write addresses.", email)
+            check_each(items, "Write addresses.", parse_email)
         };
         let ana = "ana@example.org";
         assert_eq!(list(&[ana, "bo@example.org", ana]).unwrap(), [ana, "bo@example.org"]);
         assert!(list(&[]).unwrap().is_empty());
-        assert!(text(list(&[""])).contains("contains an empty text. Write addresses."));
+        assert!(message_and_hint(list(&[""])).contains("contains an empty text. Write addresses."));
         assert!(is_malformed(list(&["ana"]), "an e-mail address"));
     }
 
     #[test]
     fn identifier_cannot_break_out_of_its_header() {
-        assert_eq!(identifier("aB3-x_Y".into()).unwrap(), "aB3-x_Y");
-        assert!(matches!(identifier(String::new()), Err(ValueProblem::Empty { .. })));
+        assert_eq!(parse_identifier("aB3-x_Y".into()).unwrap(), "aB3-x_Y");
+        assert!(matches!(parse_identifier(String::new()), Err(ValueProblem::Empty { .. })));
         for wrong in ["a:b", "a b", "a\r\nX: y", "a\n"] {
             assert!(
-                matches!(identifier(wrong.into()), Err(ValueProblem::Characters { .. })),
+                matches!(parse_identifier(wrong.into()), Err(ValueProblem::Characters { .. })),
                 "{wrong:?}"
             );
         }
@@ -402,7 +420,7 @@ mod tests {
     fn paths_become_absolute() {
         let environment = BTreeMap::from([("HOME".to_owned(), "/home/ana".into())]);
         let path =
-            |text: &str| absolute_path(Path::new(text), Path::new("/etc/meetfs"), &environment);
+            |text: &str| to_absolute_path(Path::new(text), Path::new("/etc/meetfs"), &environment);
         assert_eq!(path("/var/cache").unwrap(), Path::new("/var/cache"));
         assert_eq!(path("cache").unwrap(), Path::new("/etc/meetfs/cache"));
         assert_eq!(path("~/cache").unwrap(), Path::new("/home/ana/cache"));

@@ -43,17 +43,17 @@ pub enum ValueProblem {
     #[error(
         "asks for {}, but this machine has {} of memory",
         ByteSize(*.requested),
-        ByteSize(*.machine)
+        ByteSize(*.total)
     )]
     MemoryTooLarge {
         /// In bytes.
         requested: u64,
         /// In bytes.
-        machine: u64,
+        total: u64,
     },
     /// The mode does not let the owner of the mount read it.
-    #[error("must contain {least:04o}, so that the owner can read")]
-    OwnerExcluded { least: u16 },
+    #[error("must contain {required:04o}, so that the owner can read")]
+    OwnerCannotRead { required: u16 },
     #[error("must be at least {}, one block of the cache", ByteSize(DiskLimit::MIN_BYTES))]
     DiskTooSmall,
     #[error("is larger than any disk")]
@@ -103,7 +103,7 @@ impl Diagnostic for ValueProblem {
             Self::Type { .. }
             | Self::NotUtf8
             | Self::ReadDeadlineRange
-            | Self::OwnerExcluded { .. }
+            | Self::OwnerCannotRead { .. }
             | Self::Path(_)
             | Self::FutureDate(_)
             | Self::Url(_)
@@ -117,8 +117,8 @@ impl Diagnostic for ValueProblem {
                 });
             }
             Self::MemoryTooSmall => "With less, reads would wait for each other's memory.",
-            Self::MemoryTooLarge { machine, .. } => {
-                let example = reasonable_memory(*machine);
+            Self::MemoryTooLarge { total, .. } => {
+                let example = suggested_memory(*total);
                 return Some(format!("Write a smaller size, for example \"{example}\".").into());
             }
             Self::DiskTooSmall => "\"off\" stores nothing on disk.",
@@ -143,9 +143,9 @@ impl Diagnostic for ValueProblem {
 
 /// Returns a size of block buffers for a machine with `machine` bytes of memory: a power of two,
 /// about an eighth of it.
-fn reasonable_memory(machine: u64) -> String {
+fn suggested_memory(total: u64) -> String {
     const GIB: u64 = 1024 * 1024 * 1024;
-    let eighth = machine.max(8) / 8;
+    let eighth = total.max(8) / 8;
     let bytes = (1_u64 << eighth.ilog2()).max(MemoryBudget::MIN.bytes());
     if bytes >= GIB {
         format!("{}GiB", bytes / GIB)

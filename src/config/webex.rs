@@ -72,25 +72,26 @@ impl WebexConfig {
     pub(super) fn read(section: &Section<'_>) -> Result<Self, ConfigError> {
         let keys = WebexKeys::read(section.table)?;
         let users = match keys.users {
-            Some(list) => list.check(users)?,
+            Some(list) => list.validate(users)?,
             None => Vec::new(),
         };
         let admin = keys.admin.is_some_and(|Boolean(admin)| admin);
-        let api_url = section.base_url(keys.api_url, "api_url", WEBEX_API_URL)?;
-        let oauth_url = section.base_url(keys.oauth_url, "oauth_url", WEBEX_OAUTH_URL)?;
+        let api_url = section.base_url_or_default(keys.api_url, "api_url", WEBEX_API_URL)?;
+        let oauth_url =
+            section.base_url_or_default(keys.oauth_url, "oauth_url", WEBEX_OAUTH_URL)?;
 
         let credential = match (keys.token, keys.client_id, keys.client_secret, keys.refresh_token)
         {
             (Some(token), None, None, None) => {
-                WebexCredential::Token(section.token(token, LOGIN_APP)?)
+                WebexCredential::Token(section.read_token(token, LOGIN_APP)?)
             }
             (Some(token), client_id, client_secret, _) => {
-                let other = match (client_id, client_secret) {
+                let other_key = match (client_id, client_secret) {
                     (Some(_), _) => "client_id",
                     (None, Some(_)) => "client_secret",
                     (None, None) => "refresh_token",
                 };
-                return Err(ConfigError::TwoCredentials { origin: token.origin, other });
+                return Err(ConfigError::TwoCredentials { origin: token.origin, other_key });
             }
             (None, Some(client_id), Some(client_secret), refresh_token) => {
                 if let Some(refresh_token) = &refresh_token {
@@ -99,14 +100,14 @@ impl WebexConfig {
                         LOGIN_APP,
                     )?;
                 }
-                let client_id = client_id.check(value::identifier)?;
+                let client_id = client_id.validate(value::parse_identifier)?;
                 let sign_in = section.sign_in_file(&oauth_url, &client_id);
-                let client_secret = section.secret(client_secret)?;
+                let client_secret = section.read_secret(client_secret)?;
                 match refresh_token {
                     Some(refresh_token) => WebexCredential::Refreshed {
                         client_id,
                         client_secret,
-                        refresh_token: section.secret(refresh_token)?,
+                        refresh_token: section.read_secret(refresh_token)?,
                         sign_in: sign_in.unwrap_or(SignInFile(None)),
                     },
                     None => {
@@ -118,7 +119,7 @@ impl WebexConfig {
                 let hint = "Set `client_id`, `client_secret_file` and `refresh_token_file` of an \
                             integration or a service app, the first two of an integration to sign \
                             in to with `meetfs login`, or `token_env`.";
-                return Err(section.incomplete("a credential", Some(hint.into())));
+                return Err(section.incomplete_error("a credential", Some(hint.into())));
             }
             (None, client_id, client_secret, _) => {
                 let missing = match (client_id, client_secret) {
@@ -126,7 +127,7 @@ impl WebexConfig {
                     (None, Some(_)) => "`client_id`",
                     (Some(_), _) => "`client_secret_file` (or `_env`, `_command`)",
                 };
-                return Err(section.incomplete(missing, None));
+                return Err(section.incomplete_error(missing, None));
             }
         };
         Ok(Self { credential, users, admin, api_url, oauth_url })
@@ -134,23 +135,27 @@ impl WebexConfig {
 }
 
 /// Returns the names of the keys.
-pub(super) fn keys() -> Vec<String> {
+pub(super) fn key_names() -> Vec<String> {
     WebexKeys::names()
 }
 
 fn users(addresses: Vec<String>) -> Result<Vec<String>, ValueProblem> {
-    value::unique(addresses, "Write e-mail addresses of hosts, or omit `users`.", value::email)
+    value::check_each(
+        addresses,
+        "Write e-mail addresses of hosts, or omit `users`.",
+        value::parse_email,
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::base_url::base_url;
+    use crate::config::base_url::parse_base_url;
 
     #[test]
     fn default_urls_are_valid() {
         for url in [WEBEX_API_URL, WEBEX_OAUTH_URL] {
-            assert_eq!(base_url(url.into()).unwrap().as_str(), url);
+            assert_eq!(parse_base_url(url.into()).unwrap().as_str(), url);
         }
     }
 }

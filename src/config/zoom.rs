@@ -93,14 +93,14 @@ known_keys! {
 }
 
 impl ZoomPlan {
-    const ALL: [(&'static str, Self); 3] =
+    const NAMES: [(&'static str, Self); 3] =
         [("free", Self::Free), ("pro", Self::Pro), ("business", Self::Business)];
 
     fn from_name(name: String) -> Result<Self, ValueProblem> {
-        let plan = Self::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, plan)| plan);
+        let plan = Self::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, plan)| plan);
         plan.ok_or_else(|| ValueProblem::UnknownName {
             subject: "plan",
-            nearest: nearest(&name, Self::ALL.map(|(known, _)| known)).map(str::to_owned),
+            nearest: nearest(&name, Self::NAMES.map(|(known, _)| known)).map(str::to_owned),
             name,
             choices: "The plans are free, pro and business (Business and above).".into(),
         })
@@ -111,28 +111,28 @@ impl ZoomConfig {
     pub(super) fn read(section: &Section<'_>) -> Result<Self, ConfigError> {
         let keys = ZoomKeys::read(section.table)?;
         let users = match keys.users {
-            Some(list) => list.check(users)?,
+            Some(list) => list.validate(users)?,
             None => vec!["me".to_owned()],
         };
         let plan = match keys.plan {
-            Some(plan) => plan.check(ZoomPlan::from_name)?,
+            Some(plan) => plan.validate(ZoomPlan::from_name)?,
             None => ZoomPlan::Pro,
         };
         let api_url_is_default = keys.api_url.is_none();
-        let api_url = section.base_url(keys.api_url, "api_url", ZOOM_API_URL)?;
-        let oauth_url = section.base_url(keys.oauth_url, "oauth_url", ZOOM_OAUTH_URL)?;
+        let api_url = section.base_url_or_default(keys.api_url, "api_url", ZOOM_API_URL)?;
+        let oauth_url = section.base_url_or_default(keys.oauth_url, "oauth_url", ZOOM_OAUTH_URL)?;
 
         let credential = match (keys.token, keys.account_id, keys.client_id, keys.client_secret) {
             (Some(token), None, None, None) => {
-                ZoomCredential::Token(section.token(token, LOGIN_APP)?)
+                ZoomCredential::Token(section.read_token(token, LOGIN_APP)?)
             }
             (Some(token), account_id, client_id, _) => {
-                let other = match (account_id, client_id) {
+                let other_key = match (account_id, client_id) {
                     (Some(_), _) => "account_id",
                     (None, Some(_)) => "client_id",
                     (None, None) => "client_secret",
                 };
-                return Err(ConfigError::TwoCredentials { origin: token.origin, other });
+                return Err(ConfigError::TwoCredentials { origin: token.origin, other_key });
             }
             (None, Some(account_id), Some(client_id), Some(client_secret)) => {
                 section.refuse_login(
@@ -140,18 +140,18 @@ impl ZoomConfig {
                     LOGIN_APP,
                 )?;
                 ZoomCredential::ServerToServer {
-                    account_id: account_id.check(value::identifier)?,
-                    client_id: client_id.check(value::identifier)?,
-                    client_secret: section.secret(client_secret)?,
+                    account_id: account_id.validate(value::parse_identifier)?,
+                    client_id: client_id.validate(value::parse_identifier)?,
+                    client_secret: section.read_secret(client_secret)?,
                 }
             }
             (None, None, Some(client_id), client_secret) => {
-                let client_id = client_id.check(value::identifier)?;
+                let client_id = client_id.validate(value::parse_identifier)?;
                 let sign_in = section.sign_in_file(&oauth_url, &client_id)?;
                 ZoomCredential::SignedIn {
                     client_id,
                     client_secret: client_secret
-                        .map(|secret| section.secret(secret))
+                        .map(|secret| section.read_secret(secret))
                         .transpose()?,
                     sign_in,
                 }
@@ -160,7 +160,7 @@ impl ZoomConfig {
                 let hint = "Set `account_id`, `client_id` and `client_secret_file` of a \
                             Server-to-Server OAuth app, `client_id` of an app to sign in to with \
                             `meetfs login`, or `token_env`.";
-                return Err(section.incomplete("a credential", Some(hint.into())));
+                return Err(section.incomplete_error("a credential", Some(hint.into())));
             }
             (None, account_id, client_id, client_secret) => {
                 let missing = [
@@ -172,7 +172,7 @@ impl ZoomConfig {
                     .into_iter()
                     .filter_map(|(is_missing, key)| is_missing.then_some(key))
                     .collect();
-                return Err(section.incomplete(missing.join(" and "), None));
+                return Err(section.incomplete_error(missing.join(" and "), None));
             }
         };
         Ok(Self { credential, users, api_url, oauth_url, api_url_is_default, plan })
@@ -180,7 +180,7 @@ impl ZoomConfig {
 }
 
 /// Returns the names of the keys.
-pub(super) fn keys() -> Vec<String> {
+pub(super) fn key_names() -> Vec<String> {
     ZoomKeys::names()
 }
 
@@ -188,7 +188,7 @@ pub(super) fn keys() -> Vec<String> {
 fn users(names: Vec<String>) -> Result<Vec<String>, ValueProblem> {
     const HINT: &str = "Write \"me\", \"all\", e-mail addresses or patterns of them, or omit \
                         `users` for \"me\".";
-    let users = value::unique(names, HINT, user)?;
+    let users = value::check_each(names, HINT, user)?;
     if users.is_empty() { Err(ValueProblem::Empty { hint: HINT }) } else { Ok(users) }
 }
 
@@ -214,12 +214,12 @@ fn user(name: String) -> Result<String, ValueProblem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::base_url::base_url;
+    use crate::config::base_url::parse_base_url;
 
     #[test]
     fn default_urls_are_valid() {
         for url in [ZOOM_API_URL, ZOOM_OAUTH_URL] {
-            assert_eq!(base_url(url.into()).unwrap().as_str(), url);
+            assert_eq!(parse_base_url(url.into()).unwrap().as_str(), url);
         }
     }
 

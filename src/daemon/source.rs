@@ -61,7 +61,7 @@ impl Source {
             since: *since,
             until: filter.until,
             topics: filter.topics.clone(),
-            hosts: filter.hosts.clone(),
+            hosts: filter.meeting_hosts.clone(),
             meeting_host_field: self.provider.conventions().meeting_host_field,
             kinds: filter.kinds.as_ref().map(|kinds| kinds.iter().map(kind).collect()),
             min_duration: filter.min_duration.unwrap_or_default(),
