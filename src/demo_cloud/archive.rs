@@ -1,4 +1,4 @@
-//! The archive that the demo server serves: hosts, meetings, files and their content.
+//! The Zoom archive that the demo server serves: users, meetings, files and their content.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 
 use super::pattern::{pattern_bytes, pattern_seed};
 
-/// Content of a file in `assets/` (see its README). With a name, an MP4 or M4A that contains it.
+/// Embeds a file of `assets/` (see the README there) as `Content`. A second argument is appended to
+/// the media file, so each name has different content.
 macro_rules! asset {
     ($file:literal) => {
         $crate::demo_cloud::Content::Stored(bytes::Bytes::from_static(include_bytes!(concat!(
@@ -20,25 +21,28 @@ macro_rules! asset {
         ))))
     };
     ($file:literal, $name:expr) => {
-        $crate::demo_cloud::archive::named(include_bytes!(concat!("../../assets/", $file)), $name)
+        $crate::demo_cloud::archive::with_appended_name(
+            include_bytes!(concat!("../../assets/", $file)),
+            $name,
+        )
     };
 }
 pub(super) use asset;
 
-/// The archive of one account. The first host owns the app and is `me`.
+/// The users and meetings of one Zoom account. The first user owns the app: the API calls this user
+/// `me`.
 #[derive(Clone, Debug, Default)]
 pub struct Archive {
-    /// The users of the account. A host that a meeting names and that is not listed here owns
-    /// recordings without being a user.
+    /// The users of the account. The host of a meeting need not be one of them.
     pub hosts: Vec<Host>,
-    /// In any order.
+    /// The meetings, in any order.
     pub meetings: Vec<Meeting>,
 }
 
 #[derive(Clone, Debug)]
 pub struct Host {
     pub id: String,
-    /// Listings accept it in place of the id.
+    /// E-mail address. Requests accept it in place of the id.
     pub email: String,
     /// First and last name. Deactivated users may have none.
     pub name: Option<(String, String)>,
@@ -47,65 +51,66 @@ pub struct Host {
 
 #[derive(Clone, Debug)]
 pub struct Meeting {
-    /// UUID of the instance.
+    /// UUID of the held instance. Every instance of a recurring meeting has its own UUID.
     pub uuid: String,
-    /// Shared by the instances of a recurring meeting.
+    /// Meeting number. All instances of a recurring meeting have the same number.
     pub number: u64,
     pub host_email: String,
-    /// Any text.
     pub topic: String,
     pub start: Timestamp,
-    /// Listed duration in minutes; 0 for less than one.
+    /// Duration as listed, in whole minutes. 0 means less than one minute.
     pub minutes: u32,
     pub files: Vec<MeetingFile>,
-    /// Audio of single participants, listed only with the meeting itself. The view of each is its
-    /// `file_name`.
+    /// Separate audio files of the participants. Only the reply about a single meeting lists these
+    /// files, and it states their `recording_type` as `file_name`.
     pub participant_audio: Vec<MeetingFile>,
-    /// How the listing writes an empty list of files.
+    /// How a reply writes the list of files if `files` is empty.
     pub without_files: EmptyFileList,
-    /// Whether `id`, `type`, `recording_count` and sizes are written as strings.
+    /// Whether replies write `id`, `type`, `recording_count` and sizes as strings.
     pub numbers_as_strings: bool,
-    /// Whether `past_meetings` answers that the meeting is more than a year old.
+    /// Whether `past_meetings` rejects requests for this meeting, because the meeting took place
+    /// more than a year ago.
     pub details_too_old: bool,
-    /// Day of deletion by the account's retention rule.
+    /// Date on which the retention rule of the account deletes the recording.
     pub auto_delete: Option<Date>,
-    /// When it was moved to the trash before the server started; `None` if it is not in the trash.
+    /// Time at which the meeting was moved to the trash, before the server started. `None` if the
+    /// meeting is not in the trash.
     pub deleted: Option<Timestamp>,
     pub participants: Vec<Participant>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Participant {
-    /// Any text.
     pub name: String,
-    /// Empty for a guest without an account.
+    /// E-mail address; empty for a guest without an account.
     pub email: String,
 }
 
-/// How an entry without files is written.
+/// How a reply writes an empty list of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmptyFileList {
-    /// `"recording_files": []`
+    /// As `"recording_files": []`.
     Empty,
-    /// `"recording_files": null`
+    /// As `"recording_files": null`.
     Null,
-    /// Without the key.
+    /// The reply has no key `recording_files`.
     Absent,
 }
 
 #[derive(Clone, Debug)]
 pub struct MeetingFile {
-    /// The id of the file. Captions and timelines have none.
+    /// File id. Captions and timelines have none.
     pub id: Option<String>,
-    /// `MP4`, `TRANSCRIPT` and so on, as listed after processing.
+    /// File type as listed after processing, for example `MP4` or `TRANSCRIPT`.
     pub file_type: String,
-    /// The listed extension, if any.
+    /// Extension as listed; `None` if the listing omits it.
     pub file_extension: Option<String>,
-    /// The listed view, if any.
+    /// View as listed, for example `gallery_view`; `None` if the listing omits it.
     pub recording_type: Option<String>,
     pub recording_start: Timestamp,
     pub recording_end: Timestamp,
-    /// Number of the version. The download URL of an earlier one leads to the earlier content.
+    /// Version number of the content. The download URL of an earlier version still serves the
+    /// earlier content.
     pub revision: u32,
     pub status: FileStatus,
     pub listed_size: ListedSize,
@@ -117,11 +122,12 @@ pub struct MeetingFile {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileStatus {
     Completed,
-    /// Type, extension, size and end are not known yet.
+    /// The file is being processed. The listing does not state its type, extension, size and end
+    /// yet.
     Processing,
-    /// An empty string.
+    /// The listed status is an empty string.
     Empty,
-    /// Without the key.
+    /// The listing has no `status`.
     Absent,
 }
 
@@ -131,29 +137,30 @@ pub enum ListedSize {
     True,
     /// The listed size differs from the true size by this many bytes.
     Wrong(i64),
-    /// Without the key.
+    /// The listing has no `file_size`.
     Absent,
 }
 
-/// How a file can be downloaded.
+/// Where a file is stored, and how the listing refers to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileLocation {
     Link,
-    /// A download URL that already has a query.
+    /// The listing has a download URL that already contains a query.
     LinkWithQuery,
-    /// A path on the customer's own storage, without a URL.
+    /// The file is on the customer's own storage. The listing has this path instead of a URL.
     OnPremise(String),
 }
 
 #[derive(Clone)]
 pub enum Content {
-    /// In memory.
+    /// Bytes in memory.
     Stored(Bytes),
-    /// Computed when requested, see [`pattern_bytes`].
+    /// Bytes that are computed on request, see [`pattern_bytes`].
     Pattern { seed: u64, length: u64 },
-    /// On another server: the download URL redirects there, and this server never sees the bytes.
+    /// A file on another server. The download URL redirects there, so this server never reads the
+    /// bytes.
     Elsewhere {
-        /// Scheme, host and port.
+        /// Scheme, host and port of the other server.
         origin: String,
         path: String,
         length: u64,
@@ -161,7 +168,7 @@ pub enum Content {
 }
 
 impl fmt::Debug for Content {
-    /// Prints length and validator: a failed assertion must not print a video.
+    /// Prints only the length and the entity tag, so a failed assertion does not print a video.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Content({} bytes, {})", self.length(), self.etag())
     }
@@ -175,40 +182,41 @@ impl Content {
         }
     }
 
-    /// Returns the bytes of `span`, without those past the end; empty for content on another
-    /// server.
+    /// Returns the bytes of `span` up to the end of the content. Returns no bytes for content on
+    /// another server.
     pub fn slice(&self, span: Range<u64>) -> Bytes {
         let end = span.end.min(self.length());
         let start = span.start.min(end);
         match self {
-            // Both ends are within the bytes, so they fit a usize.
+            // Both ends are at most the length of the bytes, so they fit into a `usize`.
             Self::Stored(bytes) => bytes.slice(start as usize..end as usize),
             Self::Pattern { seed, .. } => {
-                let mut out = vec![0; (end - start) as usize];
-                pattern_bytes(*seed, start, &mut out);
-                out.into()
+                let mut bytes = vec![0; (end - start) as usize];
+                pattern_bytes(*seed, start, &mut bytes);
+                bytes.into()
             }
             Self::Elsewhere { .. } => Bytes::new(),
         }
     }
 
-    /// Returns the SHA-256 in lower-case hexadecimal. A pattern is computed from end to end.
+    /// Returns the SHA-256 digest in lower-case hexadecimal. For a pattern, this computes all
+    /// bytes.
     pub fn sha256(&self) -> String {
-        const STEP: u64 = 256 * 1024;
+        const CHUNK_SIZE: u64 = 256 * 1024;
         let mut digest = Sha256::new();
         let mut position = 0;
         while position < self.length() {
-            let part = self.slice(position..position.saturating_add(STEP));
-            if part.is_empty() {
+            let chunk = self.slice(position..position.saturating_add(CHUNK_SIZE));
+            if chunk.is_empty() {
                 break;
             }
-            digest.update(&part);
-            position += part.len() as u64;
+            digest.update(&chunk);
+            position += chunk.len() as u64;
         }
         hexadecimal(&digest.finalize())
     }
 
-    /// Returns the strong validator of HTTP: different content has different tags.
+    /// Returns a strong entity tag (HTTP `ETag`). Different content has different tags.
     pub(super) fn etag(&self) -> String {
         match self {
             Self::Stored(bytes) => {
@@ -227,10 +235,10 @@ pub(super) fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 impl Archive {
-    /// Host of the generated archives.
+    /// E-mail address of the owner, the host of all generated meetings.
     pub const OWNER: &'static str = "owner@example.org";
 
-    /// One host, without meetings.
+    /// Creates an archive with one user and no meetings.
     pub fn empty() -> Self {
         Self {
             hosts: vec![Host::active("hostOwner", Self::OWNER, "Demo", "Owner")],
@@ -238,27 +246,33 @@ impl Archive {
         }
     }
 
-    /// `meetings` meetings over the last `days` days, each with a transcript and a chat.
+    /// Creates an archive with `meetings` meetings in the last `days` days, each with a transcript
+    /// and a chat.
     pub fn many(meetings: usize, days: u32) -> Self {
         let today = today();
         let mut archive = Self::empty();
         archive.meetings = (0..meetings)
             .map(|index| {
-                let back = index as u64 * u64::from(days.max(1)) / meetings.max(1) as u64;
+                let days_before = index as u64 * u64::from(days.max(1)) / meetings.max(1) as u64;
                 let minute = index % (9 * 60);
-                let start =
-                    moment(today, 1 + back as i64, 8 + (minute / 60) as i8, (minute % 60) as i8);
-                let uuid = format!("{}==", base64_like(index as u64));
+                let start = moment(
+                    today,
+                    1 + days_before as i64,
+                    8 + (minute / 60) as i8,
+                    (minute % 60) as i8,
+                );
+                let uuid = format!("{}==", uuid_like(index as u64));
                 Meeting::new(&uuid, &format!("Meeting {index}"), start)
-                    .with(MeetingFile::new("TRANSCRIPT", text("WEBVTT\n\n", index, 40)))
-                    .with(MeetingFile::new("CHAT", text("", index, 5)))
+                    .with(MeetingFile::new("TRANSCRIPT", text_content("WEBVTT\n\n", index, 40)))
+                    .with(MeetingFile::new("CHAT", text_content("", index, 5)))
             })
             .collect();
         archive
     }
 
-    /// One meeting per name, from 09:00 UTC yesterday, with that topic and one MP4 of `length`
-    /// bytes: [`pattern_bytes`] with the seed [`pattern_seed`] of the name.
+    /// Creates an archive with one meeting for each name and length in `files`. The meetings are
+    /// yesterday from 09:00 UTC on, and their topics are the names. Each meeting has one MP4 of the
+    /// given length with the bytes of [`pattern_bytes`] for the seed [`pattern_seed`] of the name.
     pub fn pattern(files: &[(&str, u64)]) -> Self {
         let today = today();
         let mut archive = Self::empty();
@@ -268,7 +282,7 @@ impl Archive {
             .map(|(index, &(name, length))| {
                 let start = moment(today, 1, 9, 0) + SignedDuration::from_mins(index as i64);
                 let content = Content::Pattern { seed: pattern_seed(name), length };
-                Meeting::new(&format!("{}==", base64_like(index as u64)), name, start)
+                Meeting::new(&format!("{}==", uuid_like(index as u64)), name, start)
                     .with(MeetingFile::new("MP4", content))
             })
             .collect();
@@ -288,7 +302,8 @@ impl Host {
 }
 
 impl Meeting {
-    /// A 40-minute meeting of the owner, without files. Its number derives from the UUID.
+    /// Creates a 40-minute meeting of the owner, without files. The meeting number derives from the
+    /// UUID.
     pub fn new(uuid: &str, topic: &str, start: Timestamp) -> Self {
         Self {
             uuid: uuid.into(),
@@ -311,8 +326,8 @@ impl Meeting {
         }
     }
 
-    /// Adds a file. Times that are not set become the meeting's, and a file of a kind that has an
-    /// id gets one.
+    /// Adds a file. If the file has no times, it gets those of the meeting. If it has no id and its
+    /// type has ids, it gets an id.
     pub fn with(mut self, mut file: MeetingFile) -> Self {
         if file.recording_start == Timestamp::UNIX_EPOCH {
             file.recording_start = self.start + SignedDuration::from_secs(11);
@@ -331,20 +346,20 @@ impl Meeting {
 }
 
 impl MeetingFile {
-    /// A complete file as it is usually listed, without id and times.
+    /// Creates a processed file with the usual metadata of its type, but without id and times.
     pub fn new(file_type: &str, content: Content) -> Self {
-        let (extension, recording_type) = usual(file_type);
-        let terse = matches!(file_type, "CC" | "TIMELINE");
+        let (extension, recording_type) = usual_metadata(file_type);
+        let has_few_fields = matches!(file_type, "CC" | "TIMELINE");
         Self {
             id: None,
             file_type: file_type.into(),
             file_extension: extension.map(Into::into),
-            recording_type: if terse { None } else { recording_type.map(Into::into) },
+            recording_type: if has_few_fields { None } else { recording_type.map(Into::into) },
             recording_start: Timestamp::UNIX_EPOCH,
             recording_end: Timestamp::UNIX_EPOCH,
             revision: 0,
-            status: if terse { FileStatus::Absent } else { FileStatus::Completed },
-            listed_size: if terse { ListedSize::Absent } else { ListedSize::True },
+            status: if has_few_fields { FileStatus::Absent } else { FileStatus::Completed },
+            listed_size: if has_few_fields { ListedSize::Absent } else { ListedSize::True },
             place: if file_type == "CC" { FileLocation::LinkWithQuery } else { FileLocation::Link },
             content,
         }
@@ -376,12 +391,12 @@ impl MeetingFile {
         self
     }
 
-    /// The extension that fits the content, even if the listing states another one.
+    /// Returns the extension that fits the content, even if the listing states another one.
     pub(super) fn true_extension(&self) -> &str {
-        usual(&self.file_type).0.unwrap_or("BIN")
+        usual_metadata(&self.file_type).0.unwrap_or("BIN")
     }
 
-    /// The `Content-Type` of the media host.
+    /// Returns the `Content-Type` that the media host sends.
     pub(super) fn content_type(&self) -> &'static str {
         match self.true_extension() {
             "MP4" => "video/mp4",
@@ -396,8 +411,8 @@ impl MeetingFile {
     }
 }
 
-/// Returns the extension and `recording_type` that go with a `file_type`.
-fn usual(file_type: &str) -> (Option<&'static str>, Option<&'static str>) {
+/// Returns the usual extension and `recording_type` of a `file_type`.
+fn usual_metadata(file_type: &str) -> (Option<&'static str>, Option<&'static str>) {
     match file_type {
         "MP4" => (Some("MP4"), Some("shared_screen_with_speaker_view")),
         "M4A" => (Some("M4A"), Some("audio_only")),
@@ -413,9 +428,9 @@ fn usual(file_type: &str) -> (Option<&'static str>, Option<&'static str>) {
     }
 }
 
-/// An MP4 or M4A of `assets/` that contains a name, so no two recordings have the same bytes. The
-/// name is in a trailing `free` box, which players skip (ISO/IEC 14496-12, 8.1.2).
-pub(super) fn named(media: &'static [u8], name: &str) -> Content {
+/// Appends a name to an MP4 or M4A of `assets/`, so no two recordings have the same bytes. The name
+/// is in a trailing `free` box, because players skip such boxes (ISO/IEC 14496-12, 8.1.2).
+pub(super) fn with_appended_name(media: &'static [u8], name: &str) -> Content {
     let length = u32::try_from(8 + name.len()).unwrap_or(u32::MAX);
     Content::Stored([media, &length.to_be_bytes(), b"free", name.as_bytes()].concat().into())
 }
@@ -424,9 +439,9 @@ pub(super) fn today() -> Date {
     Offset::UTC.to_datetime(Timestamp::now()).date()
 }
 
-/// Returns a time of day in UTC, `days_before` days before `day`.
+/// Returns the time `hour`:`minute` in UTC, `days_before` days before `day`.
 pub(super) fn moment(day: Date, days_before: i64, hour: i8, minute: i8) -> Timestamp {
-    // Fails only near the ends of the calendar.
+    // The calculation fails only near the limits of the calendar.
     day.checked_sub(days_before.days())
         .ok()
         .map(|day| day.at(hour, minute, 0, 0))
@@ -434,17 +449,17 @@ pub(super) fn moment(day: Date, days_before: i64, hour: i8, minute: i8) -> Times
         .unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// Returns text that looks like a UUID in base64, different for each number.
-fn base64_like(index: u64) -> String {
+/// Returns text in base64 that looks like a UUID and differs for each index.
+fn uuid_like(index: u64) -> String {
     use base64::Engine;
     let mixed = index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     base64::engine::general_purpose::STANDARD_NO_PAD.encode(mixed.to_be_bytes())
 }
 
-fn text(head: &str, index: usize, lines: usize) -> Content {
-    let mut out = String::from(head);
+fn text_content(head: &str, index: usize, lines: usize) -> Content {
+    let mut text = String::from(head);
     for line in 0..lines {
-        out.push_str(&format!("Meeting {index}, line {line}: nothing was decided.\n"));
+        text.push_str(&format!("Meeting {index}, line {line}: nothing was decided.\n"));
     }
-    Content::Stored(out.into())
+    Content::Stored(text.into())
 }

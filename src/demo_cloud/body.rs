@@ -1,5 +1,4 @@
-//! A response body. It is sent in chunks at a limited rate, and ends early at the offset that a
-//! fault states.
+//! A response body. It is sent at a limited rate, and a fault can interrupt it at a given offset.
 
 use std::fmt;
 use std::ops::Range;
@@ -15,14 +14,16 @@ use tokio::time::Sleep;
 use super::archive::Content;
 use super::metered_socket::Connection;
 
-/// Large enough that the server does not limit a benchmark: a client on the same two busy cores
-/// read 1.4 to 2.0 GB/s with 128 KiB and 1.5 to 3.5 GB/s with this.
-const CHUNK: u64 = 256 * 1024;
+/// Maximum number of bytes per frame. It is large enough that the server does not limit a
+/// benchmark: a client on the same two busy cores read 1.4 to 2.0 GB/s with 128 KiB and 1.5 to 3.5
+/// GB/s with 256 KiB.
+const CHUNK_SIZE: u64 = 256 * 1024;
 
-/// With a rate limit, bytes are sent every 20 ms, as on a real network, instead of in bursts.
+/// Number of slices per second under a rate limit. A slice is sent every 20 ms, so the bytes do not
+/// arrive in bursts.
 const SLICES_PER_SECOND: u64 = 50;
 
-/// How fast a body is sent: a slice in each interval.
+/// A rate limit of a body: one slice of this size in each interval.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bandwidth {
     pub(super) slice: u64,
@@ -30,43 +31,44 @@ pub(super) struct Bandwidth {
 }
 
 impl Bandwidth {
-    /// `rate` bytes per second, in small slices.
-    pub(super) fn smooth(rate: u64) -> Self {
-        let slice = (rate / SLICES_PER_SECOND).clamp(1, CHUNK);
+    /// Creates a limit of `rate` bytes per second, which are sent in small slices.
+    pub(super) fn from_rate(rate: u64) -> Self {
+        let slice = (rate / SLICES_PER_SECOND).clamp(1, CHUNK_SIZE);
         let interval = Duration::from_secs_f64(slice as f64 / rate.max(1) as f64);
         Self { slice, interval }
     }
 }
 
-/// How a body ends early.
-pub(super) enum BodyBreak {
+/// How a fault interrupts a body.
+pub(super) enum BodyInterruption {
     Close,
     Reset,
-    /// Sends nothing until the future completes, then the rest.
+    /// Sends nothing until the future completes, and then the remaining bytes.
     Stall(Pin<Box<dyn Future<Output = ()> + Send>>),
 }
 
-/// The error that is returned to hyper, which closes the connection.
+/// The error that makes hyper close the connection.
 #[derive(Debug)]
-pub(super) struct BrokenBody;
+pub(super) struct InterruptedBody;
 
-impl fmt::Display for BrokenBody {
+impl fmt::Display for InterruptedBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the body was broken off by a fault")
+        f.write_str("a fault interrupted the body")
     }
 }
 
-impl std::error::Error for BrokenBody {}
+impl std::error::Error for InterruptedBody {}
 
 pub(super) struct ReplyBody {
     content: Content,
     start: u64,
     position: u64,
     end: u64,
-    breaks: Option<(u64, BodyBreak)>,
+    interruption: Option<(u64, BodyInterruption)>,
     rate: Option<Bandwidth>,
-    /// A chunk that counts against the rate but is not due yet.
-    held_back: Option<(Pin<Box<Sleep>>, u64)>,
+    /// Size of a slice that must not be sent yet, and the timer until it may be sent. The slice
+    /// already counts against the rate limit.
+    delayed_slice: Option<(Pin<Box<Sleep>>, u64)>,
     connection: Arc<Connection>,
 }
 
@@ -83,37 +85,37 @@ impl ReplyBody {
             start,
             position: start,
             end,
-            breaks: None,
+            interruption: None,
             rate,
-            held_back: None,
+            delayed_slice: None,
             connection,
         }
     }
 
-    /// Breaks the body after `bytes`.
-    pub(super) fn broken_after(mut self, bytes: u64, how: BodyBreak) -> Self {
-        self.breaks = Some((self.start.saturating_add(bytes).min(self.end), how));
+    /// Interrupts the body after `bytes` bytes.
+    pub(super) fn interrupted_after(mut self, bytes: u64, interruption: BodyInterruption) -> Self {
+        self.interruption = Some((self.start.saturating_add(bytes).min(self.end), interruption));
         self
     }
 
-    fn poll_break(
+    fn poll_interruption(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
-        // hyper discards what it has not written yet when the connection ends; the bytes before the
-        // break must be sent.
+    ) -> Poll<Option<Result<Frame<Bytes>, InterruptedBody>>> {
+        // When the connection ends, hyper discards the bytes that it has not written yet. The bytes
+        // before the interruption must be sent.
         ready!(self.connection.poll_flushed(self.position - self.start, cx));
-        match &mut self.breaks {
-            Some((_, BodyBreak::Stall(over))) => {
-                ready!(over.as_mut().poll(cx));
-                self.breaks = None;
+        match &mut self.interruption {
+            Some((_, BodyInterruption::Stall(resumed))) => {
+                ready!(resumed.as_mut().poll(cx));
+                self.interruption = None;
                 self.poll_chunk(cx)
             }
-            Some((_, BodyBreak::Reset)) => {
-                self.connection.reset_at_end();
-                Poll::Ready(Some(Err(BrokenBody)))
+            Some((_, BodyInterruption::Reset)) => {
+                self.connection.end_with_reset();
+                Poll::Ready(Some(Err(InterruptedBody)))
             }
-            Some((_, BodyBreak::Close)) => Poll::Ready(Some(Err(BrokenBody))),
+            Some((_, BodyInterruption::Close)) => Poll::Ready(Some(Err(InterruptedBody))),
             None => self.poll_chunk(cx),
         }
     }
@@ -121,29 +123,30 @@ impl ReplyBody {
     fn poll_chunk(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
-        let stop = self.breaks.as_ref().map_or(self.end, |(at, _)| *at);
-        if self.position >= stop {
+    ) -> Poll<Option<Result<Frame<Bytes>, InterruptedBody>>> {
+        let send_end = self.interruption.as_ref().map_or(self.end, |(offset, _)| *offset);
+        if self.position >= send_end {
             return Poll::Ready(None);
         }
-        let length = match (&mut self.held_back, self.rate) {
+        let length = match (&mut self.delayed_slice, self.rate) {
             (Some((due, length)), _) => {
                 ready!(due.as_mut().poll(cx));
                 *length
             }
-            (None, None) => CHUNK.min(stop - self.position),
+            (None, None) => CHUNK_SIZE.min(send_end - self.position),
             (None, Some(rate)) => {
-                let slice = rate.slice.min(stop - self.position);
+                let slice = rate.slice.min(send_end - self.position);
                 let interval = rate.interval.mul_f64(slice as f64 / rate.slice.max(1) as f64);
-                let mut due = Box::pin(tokio::time::sleep_until(self.connection.pace(interval)));
+                let mut due =
+                    Box::pin(tokio::time::sleep_until(self.connection.next_send_time(interval)));
                 if due.as_mut().poll(cx).is_pending() {
-                    self.held_back = Some((due, slice));
+                    self.delayed_slice = Some((due, slice));
                     return Poll::Pending;
                 }
                 slice
             }
         };
-        self.held_back = None;
+        self.delayed_slice = None;
         let chunk = self.content.slice(self.position..self.position + length);
         self.position += length;
         Poll::Ready(Some(Ok(Frame::data(chunk))))
@@ -152,21 +155,21 @@ impl ReplyBody {
 
 impl Body for ReplyBody {
     type Data = Bytes;
-    type Error = BrokenBody;
+    type Error = InterruptedBody;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, InterruptedBody>>> {
         let this = self.get_mut();
-        match &this.breaks {
-            Some((at, _)) if this.position >= *at => this.poll_break(cx),
+        match &this.interruption {
+            Some((offset, _)) if this.position >= *offset => this.poll_interruption(cx),
             _ => this.poll_chunk(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.position >= self.end && self.breaks.is_none()
+        self.position >= self.end && self.interruption.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -1,4 +1,4 @@
-//! Starts and stops the demo server, and changes what it serves while it runs.
+//! Starts and stops the demo server, and changes the data that it serves while it runs.
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
@@ -27,38 +27,38 @@ use super::webex_tickets;
 use super::zoom_limits::{self, ZoomLabel, ZoomLimits};
 use super::zoom_web::DownloadHeader;
 
-/// The set-up of a demo server.
+/// The options of a demo server.
 #[derive(Clone, Debug)]
 pub struct DemoCloudOptions {
     pub archive: Archive,
     /// The sessions of the Rapatin account.
     pub rapatin: Vec<RapatinSession>,
-    /// Maximum meetings per page of a listing; 1 to 300.
+    /// Maximum number of meetings per page of a listing, from 1 to 300.
     pub page_cap: u32,
     pub token_ttl: Duration,
-    /// Rounded up to the full second.
+    /// TTL of the signed URLs of Zoom and Rapatin, rounded up to a full second.
     pub signed_url_ttl: Duration,
-    /// Delay before the response of any server.
+    /// Delay of every response, on all servers.
     pub first_byte_latency: Duration,
-    /// Body bytes per second on each connection; `None` for no limit.
+    /// Limit on the body bytes per second of each connection; `None` for no limit.
     pub bytes_per_second: Option<u64>,
     /// Faults that are active from the start.
     pub faults: Vec<Fault>,
     /// Credentials that download URLs accept.
     pub download_header: DownloadHeader,
-    /// Calls per second that Zoom's API answers before it returns 429; `None` for no limit.
+    /// Rate limits of the Zoom API, which returns 429 above them; `None` for no limits.
     pub zoom_limits: Option<ZoomLimits>,
     pub webex: WebexArchive,
     pub webex_signed_url_ttl: Duration,
-    /// Scopes that Zoom's tokens lack, without `:admin`.
+    /// Scopes that Zoom's tokens lack. Names are without `:admin`.
     pub withheld_scopes: Vec<String>,
-    /// Whether Zoom and Webex serve recordings in their recycle bins.
+    /// Whether Zoom and Webex serve the files of recordings in their recycle bins.
     pub trash_downloads: bool,
 }
 
 impl Default for DemoCloudOptions {
-    /// Empty archives; tokens and URLs work for an hour, Webex's URLs for three; no faults, no
-    /// limits.
+    /// Returns options with empty archives, no faults and no limits. Tokens and URLs are valid for
+    /// an hour, and Webex's URLs for three hours.
     fn default() -> Self {
         Self {
             archive: Archive::empty(),
@@ -79,24 +79,25 @@ impl Default for DemoCloudOptions {
     }
 }
 
-/// A running demo server. Drop stops its listeners and waits for its threads.
+/// A running demo server. When it is dropped, it stops its listeners and waits for its threads.
 #[derive(Debug)]
 pub struct DemoCloud {
     shared: Arc<Shared>,
-    /// Stops the server when dropped.
-    stop: Option<oneshot::Sender<()>>,
+    /// Dropping the sender stops the server.
+    stop_sender: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl DemoCloud {
-    /// Starts the servers on free ports of 127.0.0.1. They answer when this returns.
+    /// Starts the servers on free ports of 127.0.0.1. They accept requests when this function
+    /// returns.
     ///
     /// # Errors
-    /// A port is not available, or a thread cannot be started.
+    /// Returns an error if no port is available or a thread cannot be started.
     pub fn start(options: DemoCloudOptions) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            // One thread computes bytes while the other writes them. More would take the processor
-            // from the client.
+            // One thread computes bytes while the other writes them. More threads would take
+            // processor time from the client.
             .worker_threads(2)
             .thread_name("demo-cloud")
             .enable_all()
@@ -109,8 +110,8 @@ impl DemoCloud {
         let shared = Arc::new(Shared {
             store: RwLock::new(store::Store::new(options.archive, options.trash_downloads)),
             tokens: oauth::Tokens::new(options.token_ttl, options.withheld_scopes),
-            links: signed_urls::SignedUrls::new(options.signed_url_ttl),
-            pages: page_tokens::PageTokens::default(),
+            signed_urls: signed_urls::SignedUrls::new(options.signed_url_ttl),
+            page_tokens: page_tokens::PageTokens::default(),
             webex: webex_api::WebexSite {
                 archive: RwLock::new(options.webex),
                 tokens: oauth::Tokens::new(options.token_ttl, Vec::new()),
@@ -122,7 +123,7 @@ impl DemoCloud {
             },
             rapatin: rapatin::Rapatin::new(options.rapatin),
             faults: faults::Faults::new(options.faults),
-            log: request_log::Log::new(),
+            log: request_log::RequestLog::new(),
             zoom_calls: zoom_limits::CallCounter::new(options.zoom_limits),
             origins: Origins {
                 api: api_origin,
@@ -136,7 +137,7 @@ impl DemoCloud {
             bytes_per_second: options.bytes_per_second,
         });
         {
-            let _inside = runtime.enter();
+            let _runtime_guard = runtime.enter();
             let servers = [
                 (Server::Api, api),
                 (Server::Web, web),
@@ -149,54 +150,57 @@ impl DemoCloud {
                 runtime.spawn(server::accept(Arc::clone(&shared), server, listener));
             }
         }
-        let (stop, stopped) = oneshot::channel::<()>();
-        // A runtime must not be dropped on a thread of another runtime, and the owner may be on
-        // one.
+        let (stop_sender, stop_receiver) = oneshot::channel::<()>();
+        // A runtime must not be dropped on a thread of another runtime, and the owner of this
+        // server may be on such a thread.
         let thread = std::thread::Builder::new().name("demo-cloud".into()).spawn(move || {
-            let _ = runtime.block_on(stopped);
+            let _ = runtime.block_on(stop_receiver);
         })?;
-        Ok(Self { shared, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { shared, stop_sender: Some(stop_sender), thread: Some(thread) })
     }
 
-    /// Base URL of Zoom's API: `http://127.0.0.1:PORT/v2`.
+    /// Returns the base URL of the Zoom API: `http://127.0.0.1:PORT/v2`.
     pub fn api_url(&self) -> String {
         format!("{}/v2", self.shared.origins.api)
     }
 
-    /// URL of Zoom's token endpoint.
+    /// Returns the URL of Zoom's token endpoint.
     pub fn oauth_url(&self) -> String {
         format!("{}/oauth/token", self.shared.origins.api)
     }
 
-    /// URL of the totals of requests and bytes, as JSON.
+    /// Returns the URL that serves the totals of requests and bytes as JSON.
     pub fn summary_url(&self) -> String {
         format!("{}/demo/summary", self.shared.origins.api)
     }
 
-    /// Credentials of the Server-to-Server app.
+    /// Returns the credentials of the Server-to-Server app.
     pub fn credentials(&self) -> Credentials {
         Credentials::demo()
     }
 
-    /// Counts of users that signed in to Zoom's apps.
+    /// Returns the numbers of sign-ins and renewals of Zoom's apps.
     pub fn sign_ins(&self) -> SignInCounts {
         self.shared.tokens.sign_ins().counts()
     }
 
-    /// The same for Webex, where refresh tokens do not change.
+    /// Returns the number of sign-ins to Webex. The other counts stay 0, because Webex does not
+    /// replace refresh tokens.
     pub fn webex_sign_ins(&self) -> SignInCounts {
         self.shared.webex.tokens.sign_ins().counts()
     }
 
-    /// Revokes every sign-in to Zoom's apps, access tokens included.
+    /// Revokes all sign-ins to Zoom's apps and expires all access tokens.
     pub fn revoke_sign_ins(&self) {
-        self.shared.tokens.sign_ins().revoke();
+        self.shared.tokens.sign_ins().revoke_all();
         self.shared.tokens.expire_all();
     }
 
-    /// Withholds exactly these scopes from Zoom's tokens from now on. Names are without `:admin`.
+    /// Sets the scopes that Zoom's tokens lack from now on. Names are without `:admin`.
     pub fn withhold_scopes(&self, scopes: &[&str]) {
-        self.shared.tokens.withhold(scopes.iter().map(|scope| (*scope).to_owned()).collect());
+        self.shared
+            .tokens
+            .set_withheld_scopes(scopes.iter().map(|scope| (*scope).to_owned()).collect());
     }
 
     /// Returns a bearer token that is valid until [`expire_tokens`](Self::expire_tokens) is called.
@@ -205,7 +209,8 @@ impl DemoCloud {
         self.shared.tokens.long_lived()
     }
 
-    /// The last 200,000 requests, oldest first. A request is logged before its response begins.
+    /// Returns the last 200,000 requests, oldest first. A request is logged before its response
+    /// begins.
     pub fn requests(&self) -> Vec<Request> {
         self.shared.log.requests()
     }
@@ -214,74 +219,79 @@ impl DemoCloud {
         self.shared.log.clear();
     }
 
-    /// The highest number of calls of a label in any second so far.
+    /// Returns the highest number of calls with a label in any second so far.
     pub fn max_zoom_calls_per_second(&self, label: ZoomLabel) -> usize {
-        self.shared.zoom_calls.max_seen(label)
+        self.shared.zoom_calls.max_calls_per_second(label)
     }
 
-    /// Adds a fault after those that are pending.
+    /// Appends a fault to the list of faults.
     pub fn inject(&self, fault: Fault) {
         self.shared.faults.inject(fault);
     }
 
-    /// Removes all faults. Stalled bodies continue; requests in a black hole lose their connection.
+    /// Removes all faults. Stalled bodies continue, and the connections of unanswered requests are
+    /// closed.
     pub fn clear_faults(&self) {
         self.shared.faults.clear_faults();
     }
 
-    /// Expires every token issued so far.
+    /// Expires all tokens of Zoom and Webex that were issued so far.
     pub fn expire_tokens(&self) {
         self.shared.tokens.expire_all();
         self.shared.webex.tokens.expire_all();
     }
 
-    /// Makes every signed URL issued so far answer 403.
+    /// Makes all signed URLs that were issued so far return 403.
     pub fn expire_signed_urls(&self) {
-        self.shared.links.expire_all();
+        self.shared.signed_urls.expire_all();
         self.shared.webex.tickets.expire_all();
     }
 
-    /// Invalidates every `next_page_token` issued so far.
+    /// Invalidates all values of `next_page_token` that were issued so far.
     pub fn expire_page_tokens(&self) {
-        self.shared.pages.expire_all();
+        self.shared.page_tokens.expire_all();
     }
 
-    /// Adds a meeting, or replaces the one with its UUID.
+    /// Adds a meeting, or replaces the meeting with the same UUID.
     pub fn add_meeting(&self, meeting: Meeting) {
         self.shared.store.write().add_meeting(meeting);
     }
 
-    /// Moves a meeting to the trash. Returns false if it does not exist.
+    /// Moves a meeting to the trash. Returns `false` if it does not exist.
     pub fn trash_meeting(&self, uuid: &str, deleted: Timestamp) -> bool {
         self.shared.store.write().trash_meeting(uuid, deleted)
     }
 
-    /// Moves the files of one kind, such as `MP4`, to the trash. Returns false if there are none.
+    /// Moves the files of one type, such as `MP4`, to the trash. Returns `false` if there are none.
     pub fn trash_files(&self, uuid: &str, file_type: &str, deleted: Timestamp) -> bool {
         self.shared.store.write().trash_files(uuid, file_type, deleted)
     }
 
-    /// Restores everything of a meeting from the trash. Returns false if nothing is there.
+    /// Restores a meeting and its files from the trash. Returns `false` if none of them is in the
+    /// trash.
     pub fn restore_meeting(&self, uuid: &str) -> bool {
-        self.shared.store.write().restore(uuid)
+        self.shared.store.write().restore_meeting(uuid)
     }
 
-    /// Permanently deletes everything of a meeting in the trash. Returns false if nothing is there.
+    /// Permanently deletes a meeting and its files from the trash. Returns `false` if none of them
+    /// is in the trash.
     pub fn purge_meeting(&self, uuid: &str) -> bool {
-        self.shared.store.write().purge(uuid)
+        self.shared.store.write().purge_meeting(uuid)
     }
 
-    /// Sets whether Zoom serves recordings in its trash.
-    pub fn set_trash_downloads(&self, given_out: bool) {
-        self.shared.store.write().trash_downloads = given_out;
+    /// Sets whether Zoom serves the files of recordings in its trash.
+    pub fn set_trash_downloads(&self, is_downloadable: bool) {
+        self.shared.store.write().trash_downloads = is_downloadable;
     }
 
-    /// Permanently removes a meeting that is not in the trash. Returns false if it does not exist.
+    /// Permanently removes a meeting that is not in the trash. Returns `false` if it does not
+    /// exist.
     pub fn remove_meeting(&self, uuid: &str) -> bool {
         self.shared.store.write().remove_meeting(uuid)
     }
 
-    /// Completes the files of a meeting that are processing. Returns false if it does not exist.
+    /// Marks the files of a meeting that are being processed as completed. Returns `false` if the
+    /// meeting does not exist.
     pub fn finish_processing(&self, uuid: &str) -> bool {
         self.change_meeting(uuid, |meeting| {
             for file in
@@ -292,50 +302,51 @@ impl DemoCloud {
         })
     }
 
-    /// Changes a meeting in any way. Returns false if it does not exist.
+    /// Applies `change` to a meeting. Returns `false` if the meeting does not exist.
     pub fn change_meeting(&self, uuid: &str, change: impl FnOnce(&mut Meeting)) -> bool {
         self.shared.store.write().change_meeting(uuid, change)
     }
 
-    /// The current meetings, newest first.
+    /// Returns the current meetings, newest first.
     pub fn meetings(&self) -> Vec<Meeting> {
         self.shared.store.read().meetings().to_vec()
     }
 
-    /// Everything that can be downloaded from Zoom now.
+    /// Returns all files that can be downloaded from Zoom now.
     pub fn objects(&self) -> Vec<Object> {
         self.shared.store.read().objects()
     }
 
-    /// Base URL of Webex's API: `http://127.0.0.1:PORT/v1`.
+    /// Returns the base URL of the Webex API: `http://127.0.0.1:PORT/v1`.
     pub fn webex_api_url(&self) -> String {
         format!("{}/v1", self.shared.webex.origin)
     }
 
-    /// URL of Webex's token endpoint.
+    /// Returns the URL of Webex's token endpoint.
     pub fn webex_oauth_url(&self) -> String {
         format!("{}/v1/access_token", self.shared.webex.origin)
     }
 
-    /// Credentials of the Webex app.
+    /// Returns the credentials of the Webex app.
     pub fn webex_credentials(&self) -> WebexCredentials {
         WebexCredentials::demo()
     }
 
-    /// Returns a personal token for Webex that works until [`expire_tokens`](Self::expire_tokens);
-    /// the same until then.
+    /// Returns a personal token for Webex that is valid until
+    /// [`expire_tokens`](Self::expire_tokens) is called. Until then, every call returns the same
+    /// token.
     pub fn webex_token(&self) -> String {
         self.shared.webex.tokens.long_lived()
     }
 
-    /// Adds a recording, or replaces the one with its id.
+    /// Adds a recording, or replaces the recording with the same id.
     pub fn add_webex_recording(&self, recording: WebexRecording) {
         let mut archive = self.shared.webex.archive.write();
-        archive.recordings.retain(|old| old.id != recording.id);
+        archive.recordings.retain(|existing| existing.id != recording.id);
         archive.recordings.push(recording);
     }
 
-    /// Changes a recording in any way. Returns false if it does not exist.
+    /// Applies `change` to a recording. Returns `false` if the recording does not exist.
     pub fn change_webex_recording(
         &self,
         id: &str,
@@ -345,69 +356,71 @@ impl DemoCloud {
         archive.recordings.iter_mut().find(|recording| recording.id == id).map(change).is_some()
     }
 
-    /// Moves a recording to the recycle bin. Returns false if it does not exist.
+    /// Moves a recording to the recycle bin. Returns `false` if it does not exist.
     pub fn trash_webex_recording(&self, id: &str) -> bool {
         self.change_webex_recording(id, |recording| recording.status = "deleted".into())
     }
 
-    /// Restores a recording from the recycle bin. Returns false if it does not exist.
+    /// Restores a recording from the recycle bin. Returns `false` if it does not exist.
     pub fn restore_webex_recording(&self, id: &str) -> bool {
         self.change_webex_recording(id, |recording| recording.status = "available".into())
     }
 
-    /// Permanently deletes a recording. Returns false if it does not exist.
+    /// Marks a recording as permanently deleted. Returns `false` if it does not exist.
     pub fn purge_webex_recording(&self, id: &str) -> bool {
         self.change_webex_recording(id, |recording| recording.status = "purged".into())
     }
 
-    /// Removes a recording. Returns false if it does not exist.
+    /// Removes a recording. Returns `false` if it does not exist.
     pub fn remove_webex_recording(&self, id: &str) -> bool {
         let mut archive = self.shared.webex.archive.write();
-        let before = archive.recordings.len();
+        let previous_len = archive.recordings.len();
         archive.recordings.retain(|recording| recording.id != id);
-        archive.recordings.len() < before
+        archive.recordings.len() < previous_len
     }
 
-    /// Everything that can be downloaded from Webex now.
+    /// Returns all files that can be downloaded from Webex now.
     pub fn webex_objects(&self) -> Vec<WebexObject> {
         let archive = self.shared.webex.archive.read();
         archive.recordings.iter().flat_map(WebexRecording::objects).collect()
     }
 
-    /// Base URL of Rapatin's API: `http://127.0.0.1:PORT`.
+    /// Returns the base URL of the Rapatin API: `http://127.0.0.1:PORT`.
     pub fn rapatin_api_url(&self) -> String {
         self.shared.origins.rapatin.clone()
     }
 
-    /// Returns a bearer token for Rapatin that works until
-    /// [`expire_rapatin_tokens`](Self::expire_rapatin_tokens); the same until then.
+    /// Returns a bearer token for Rapatin that is valid until
+    /// [`expire_rapatin_tokens`](Self::expire_rapatin_tokens) is called. Until then, every call
+    /// returns the same token.
     pub fn rapatin_token(&self) -> String {
         self.shared.rapatin.long_lived_token()
     }
 
-    /// E-mail address and password of the Rapatin account.
+    /// Returns the e-mail address and the password of the Rapatin account.
     pub fn rapatin_login(&self) -> (String, String) {
         (rapatin::LOGIN.0.to_owned(), rapatin::LOGIN.1.to_owned())
     }
 
-    /// Expires every Rapatin token issued so far.
+    /// Expires all tokens of Rapatin that were issued so far.
     pub fn expire_rapatin_tokens(&self) {
         self.shared.rapatin.expire_tokens();
     }
 
-    /// Makes every Rapatin URL issued so far lead to a web page instead of a file.
+    /// Makes all download URLs of Rapatin that were issued so far return a web page instead of a
+    /// file.
     pub fn expire_rapatin_links(&self) {
         self.shared.rapatin.expire_signed_urls();
     }
 
-    /// Adds a session, or replaces the one with its UUID.
+    /// Adds a session, or replaces the session with the same UUID.
     pub fn add_rapatin_session(&self, session: RapatinSession) {
         let mut sessions = self.shared.rapatin.sessions.write();
-        sessions.retain(|old| old.uuid != session.uuid);
+        sessions.retain(|existing| existing.uuid != session.uuid);
         sessions.push(session);
     }
 
-    /// Changes a session in any way. Returns false if it does not exist.
+    /// Applies `change` to a session. Returns `false` if the session does not exist.
     pub fn change_rapatin_session(
         &self,
         uuid: &str,
@@ -417,19 +430,19 @@ impl DemoCloud {
         sessions.iter_mut().find(|session| session.uuid == uuid).map(change).is_some()
     }
 
-    /// Removes a session. Returns false if it does not exist.
+    /// Removes a session. Returns `false` if it does not exist.
     pub fn remove_rapatin_session(&self, uuid: &str) -> bool {
         let mut sessions = self.shared.rapatin.sessions.write();
-        let before = sessions.len();
+        let previous_len = sessions.len();
         sessions.retain(|session| session.uuid != uuid);
-        sessions.len() < before
+        sessions.len() < previous_len
     }
 
     pub fn rapatin_sessions(&self) -> Vec<RapatinSession> {
         self.shared.rapatin.sessions()
     }
 
-    /// Everything that can be downloaded from Rapatin now.
+    /// Returns all files that can be downloaded from Rapatin now.
     pub fn rapatin_objects(&self) -> Vec<Object> {
         self.shared.rapatin.objects()
     }
@@ -437,9 +450,9 @@ impl DemoCloud {
 
 impl Drop for DemoCloud {
     fn drop(&mut self) {
-        self.stop.take();
+        self.stop_sender.take();
         if let Some(thread) = self.thread.take() {
-            // Waits for the stop, then drops the runtime.
+            // The thread drops the runtime before it ends.
             let _ = thread.join();
         }
     }

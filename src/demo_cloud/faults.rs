@@ -1,4 +1,4 @@
-//! Scripted faults: which requests they hit, and with what effect.
+//! Scripted faults: the requests that they affect, and their effects.
 
 use std::time::Duration;
 
@@ -8,33 +8,34 @@ use tokio::sync::watch;
 use super::body::Bandwidth;
 use super::request_log::Server;
 
-/// A fault and the requests that it hits.
+/// An effect and the requests that it affects.
 #[derive(Clone, Debug)]
 pub struct Fault {
     pub when: Trigger,
     pub what: Effect,
 }
 
-/// Selects requests. Of those that match, the first `skip` pass and the next `count` are hit.
+/// Selects the requests that a fault affects. Of the matching requests, the first `skip` are not
+/// affected and the next `count` are.
 #[derive(Clone, Debug)]
 pub struct Trigger {
     pub server: Server,
-    /// A part of the path in the request line; empty matches every path.
+    /// Part of the path in the request line. An empty string matches every path.
     pub path_contains: String,
     pub skip: u32,
-    /// `u32::MAX` hits all further requests.
+    /// Number of affected requests; `u32::MAX` for all further requests.
     pub count: u32,
-    /// Matches only ranges that begin at this byte or later.
+    /// Minimum start of the requested range in bytes. Requests without a range do not match.
     pub min_offset: Option<u64>,
 }
 
 impl Trigger {
-    /// Matches the next `count` requests to a server.
+    /// Creates a trigger that matches the next `count` requests to a server.
     pub fn next(server: Server, count: u32) -> Self {
         Self { server, path_contains: String::new(), skip: 0, count, min_offset: None }
     }
 
-    /// Matches every request to a server.
+    /// Creates a trigger that matches every request to a server.
     pub fn always(server: Server) -> Self {
         Self::next(server, u32::MAX)
     }
@@ -45,13 +46,13 @@ impl Trigger {
         self
     }
 
-    /// Lets `skip` matching requests pass first.
+    /// Excludes the first `skip` matching requests.
     pub fn after(mut self, skip: u32) -> Self {
         self.skip = skip;
         self
     }
 
-    /// Restricts the trigger to ranges from `offset` on.
+    /// Restricts the trigger to ranges that start at `offset` or later.
     pub fn from_offset(mut self, offset: u64) -> Self {
         self.min_offset = Some(offset);
         self
@@ -64,70 +65,72 @@ impl Trigger {
     fn matches(&self, server: Server, path: &str, offset: Option<u64>) -> bool {
         self.server == server
             && path.contains(&self.path_contains)
-            && self.min_offset.is_none_or(|least| offset.is_some_and(|offset| offset >= least))
+            && self.min_offset.is_none_or(|minimum| offset.is_some_and(|offset| offset >= minimum))
     }
 }
 
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Replaces the response.
+    /// Sends this response in place of the real one.
     Status {
         status: u16,
         body: String,
         content_type: String,
         headers: Vec<(String, String)>,
     },
-    /// Declares the full length and closes the connection, cleanly, this many bytes before the end.
+    /// Declares the full length, but closes the connection cleanly this many bytes before the end.
     ShortBody {
         missing: u64,
     },
-    /// Sends part of the body, then nothing until the client closes or the faults are cleared; then
-    /// sends the rest.
+    /// Sends this many bytes of the body, and the remaining bytes only after the faults are
+    /// cleared.
     Stall {
         after: u64,
     },
-    /// Sends part of the body and resets the connection.
+    /// Sends this many bytes of the body and resets the connection.
     Reset {
         after: u64,
     },
     /// Answers a range request with 200 and the whole file.
     WholeFile,
-    /// Answers with another range than the requested one, and declares it.
+    /// Returns a range other than the requested one, with a `Content-Range` that states it.
     WrongRange {
-        /// Bytes by which the range is moved, within the file.
+        /// Number of bytes by which the range is moved. The range stays within the file.
         shift: i64,
     },
-    /// Declares a wrong total length in `Content-Range`.
+    /// Declares a total length in `Content-Range` that differs from the true length by `delta`.
     WrongTotal {
         delta: i64,
     },
-    /// Answers a range request with its first bytes only, and declares them.
+    /// Returns only the first bytes of the requested range, with a `Content-Range` that states
+    /// them.
     ShortRange {
         length: u64,
     },
     /// States `*` as the total length in `Content-Range`.
     UnknownTotal,
-    /// 200 and a web page.
+    /// Returns 200 and a web page.
     Html200,
-    /// 200 and the 59 bytes of JSON that Zoom sends instead of a recording for an invalid token.
+    /// Returns 200 and the 59 bytes of JSON that Zoom sends instead of a recording for an invalid
+    /// token.
     Json59,
-    /// The response to an expired token. The token stays valid.
+    /// Returns the response to an expired token. The token stays valid.
     ExpiredToken,
-    /// The response to an expired signed URL. The URL stays valid.
+    /// Returns the response to an expired signed URL. The URL stays valid.
     ExpiredLink,
-    /// The response to an unknown `next_page_token`.
+    /// Returns the response to an invalid `next_page_token`, if the request has one.
     DeadPageToken,
     TooManyRequests(RetryAfter),
     /// Accepts the request and never answers. Clearing the faults closes the connection.
     BlackHole,
-    /// Delays the response. Combines with a later fault in the list.
+    /// Delays the response. A later fault can apply to the same request.
     Latency(Duration),
-    /// Changes the headers of the response. Combines with a later fault in the list.
+    /// Changes the headers of the response. A later fault can apply to the same request.
     Headers(Vec<HeaderChange>),
-    /// Limits the body to this many bytes per second. Combines with a later fault in the list.
+    /// Limits the body to this many bytes per second. A later fault can apply to the same request.
     Bandwidth(u64),
-    /// Sends the body in pieces of so many bytes, with a pause before each. Combines with a later
-    /// fault in the list.
+    /// Sends the body in slices of this many bytes, with a pause before each slice. A later fault
+    /// can apply to the same request.
     Drip {
         bytes: u64,
         every: Duration,
@@ -135,7 +138,7 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// A status with a short text.
+    /// Creates an effect that returns this status and a short text.
     pub fn status(status: u16) -> Self {
         Self::Status {
             status,
@@ -151,19 +154,19 @@ impl Effect {
 pub enum HeaderChange {
     Add(&'static str, String),
     Remove(&'static str),
-    /// Replaces all values.
+    /// Replaces all values of the header.
     Set(&'static str, String),
 }
 
 /// How a 429 states the retry delay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryAfter {
-    /// Not at all: the per-second limit.
+    /// The reply has no `Retry-After`, as for the limit per second.
     None,
     Seconds(u64),
-    /// An HTTP date this many seconds ahead.
+    /// An HTTP date that is this many seconds in the future.
     HttpDate(u64),
-    /// An ISO 8601 time this many seconds ahead: the daily limit.
+    /// An ISO 8601 time that is this many seconds in the future, as for the daily limit.
     IsoDate(u64),
 }
 
@@ -176,42 +179,43 @@ pub(super) struct FaultOutcome {
     pub(super) effect: Option<Effect>,
 }
 
-/// The pending faults.
+/// The faults that can still affect a request.
 #[derive(Debug)]
 pub(super) struct Faults {
-    waiting: Mutex<Vec<PendingFault>>,
+    pending: Mutex<Vec<PendingFault>>,
     cleared: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
 struct PendingFault {
     fault: Fault,
-    seen: u32,
+    match_count: u32,
 }
 
 impl Faults {
     pub(super) fn new(faults: Vec<Fault>) -> Self {
-        let waiting = faults.into_iter().map(|fault| PendingFault { fault, seen: 0 }).collect();
-        Self { waiting: Mutex::new(waiting), cleared: watch::Sender::new(0) }
+        let pending =
+            faults.into_iter().map(|fault| PendingFault { fault, match_count: 0 }).collect();
+        Self { pending: Mutex::new(pending), cleared: watch::Sender::new(0) }
     }
 
     pub(super) fn inject(&self, fault: Fault) {
-        self.waiting.lock().push(PendingFault { fault, seen: 0 });
+        self.pending.lock().push(PendingFault { fault, match_count: 0 });
     }
 
-    /// Removes all faults and ends their stalls.
+    /// Removes all faults and resumes stalled bodies.
     pub(super) fn clear_faults(&self) {
-        self.waiting.lock().clear();
-        self.cleared.send_modify(|times| *times += 1);
+        self.pending.lock().clear();
+        self.cleared.send_modify(|count| *count += 1);
     }
 
-    /// Returns a receiver that changes when the faults are cleared.
+    /// Returns a receiver that is notified when the faults are cleared.
     pub(super) fn subscribe_cleared(&self) -> watch::Receiver<u64> {
         self.cleared.subscribe()
     }
 
-    /// Returns the effect on a request. The first fault that is due decides; faults after it do not
-    /// count the request.
+    /// Returns the combined effect of the faults on a request. The first fault that replaces or
+    /// damages the response ends the search, so the faults after it do not count the request.
     pub(super) fn outcome_for(
         &self,
         server: Server,
@@ -219,21 +223,21 @@ impl Faults {
         offset: Option<u64>,
     ) -> FaultOutcome {
         let mut outcome = FaultOutcome::default();
-        for waiting in self.waiting.lock().iter_mut() {
-            let when = &waiting.fault.when;
-            if !when.matches(server, path, offset) {
+        for pending_fault in self.pending.lock().iter_mut() {
+            let trigger = &pending_fault.fault.when;
+            if !trigger.matches(server, path, offset) {
                 continue;
             }
-            let turn = waiting.seen;
-            waiting.seen = turn.saturating_add(1);
-            let due =
-                turn >= when.skip && (when.count == u32::MAX || turn - when.skip < when.count);
-            if !due {
+            let index = pending_fault.match_count;
+            pending_fault.match_count = index.saturating_add(1);
+            let is_due = index >= trigger.skip
+                && (trigger.count == u32::MAX || index - trigger.skip < trigger.count);
+            if !is_due {
                 continue;
             }
-            match &waiting.fault.what {
+            match &pending_fault.fault.what {
                 Effect::Latency(latency) => outcome.latency += *latency,
-                Effect::Bandwidth(rate) => outcome.bandwidth = Some(Bandwidth::smooth(*rate)),
+                Effect::Bandwidth(rate) => outcome.bandwidth = Some(Bandwidth::from_rate(*rate)),
                 Effect::Drip { bytes, every } => {
                     outcome.bandwidth = Some(Bandwidth { slice: *bytes, interval: *every });
                 }
@@ -248,55 +252,55 @@ impl Faults {
     }
 }
 
-/// Reproducible mixtures of faults for stress tests.
+/// Generates reproducible mixtures of faults for stress tests.
 #[derive(Debug)]
 pub struct FaultPlan;
 
 impl FaultPlan {
-    /// Returns `faults` faults on the web and media hosts, each due once among the first `span`
-    /// requests to its host.
+    /// Returns `faults` faults of the web host and the media host. Each occurs once, among the
+    /// first `span` requests to its host.
     ///
-    /// All are transient: a reader that retries gets every byte. None hangs; see
-    /// [`FaultPlan::seeded_with_hangs`].
+    /// All faults are transient: a reader that retries gets every byte. No fault makes a request
+    /// hang; see [`FaultPlan::seeded_with_hangs`].
     pub fn seeded(seed: u64, faults: u32, span: u32) -> Vec<Fault> {
-        let mut random = fastrand::Rng::with_seed(seed);
-        (0..faults).map(|_| Self::transient(&mut random, span)).collect()
+        let mut rng = fastrand::Rng::with_seed(seed);
+        (0..faults).map(|_| Self::transient(&mut rng, span)).collect()
     }
 
-    /// The same mixture with `hangs` stalls and unanswered requests. Each costs a reader its idle
-    /// timeout.
+    /// Returns the faults of [`FaultPlan::seeded`] and `hangs` additional faults that stall a body
+    /// or leave a request unanswered. Each of these makes a reader wait for its idle timeout.
     pub fn seeded_with_hangs(seed: u64, faults: u32, hangs: u32, span: u32) -> Vec<Fault> {
-        let mut random = fastrand::Rng::with_seed(seed ^ 0x5a5a_5a5a);
+        let mut rng = fastrand::Rng::with_seed(seed ^ 0x5a5a_5a5a);
         let mut plan = Self::seeded(seed, faults, span);
         plan.extend((0..hangs).map(|_| {
-            let what = if random.bool() {
-                Effect::Stall { after: random.u64(0..200_000) }
+            let effect = if rng.bool() {
+                Effect::Stall { after: rng.u64(0..200_000) }
             } else {
                 Effect::BlackHole
             };
-            Trigger::next(Server::Media, 1).after(random.u32(0..span.max(1))).with_effect(what)
+            Trigger::next(Server::Media, 1).after(rng.u32(0..span.max(1))).with_effect(effect)
         }));
         plan
     }
 
-    fn transient(random: &mut fastrand::Rng, span: u32) -> Fault {
-        let (server, what) = match random.u32(0..16) {
+    fn transient(rng: &mut fastrand::Rng, span: u32) -> Fault {
+        let (server, effect) = match rng.u32(0..16) {
             0 => (Server::Media, Effect::status(500)),
             1 => (Server::Media, Effect::status(502)),
             2 | 3 => (Server::Media, Effect::status(503)),
-            4 => (Server::Media, Effect::ShortBody { missing: random.u64(1..60_000) }),
+            4 => (Server::Media, Effect::ShortBody { missing: rng.u64(1..60_000) }),
             5 => (Server::Media, Effect::ShortBody { missing: 50 * 1024 }),
-            6 | 7 => (Server::Media, Effect::Reset { after: random.u64(0..300_000) }),
+            6 | 7 => (Server::Media, Effect::Reset { after: rng.u64(0..300_000) }),
             8 => (Server::Media, Effect::WholeFile),
-            9 => (Server::Media, Effect::WrongRange { shift: random.i64(1..5_000) }),
+            9 => (Server::Media, Effect::WrongRange { shift: rng.i64(1..5_000) }),
             10 => (Server::Media, Effect::Html200),
             11 => (Server::Media, Effect::ExpiredLink),
-            12 => (Server::Media, Effect::Latency(Duration::from_millis(random.u64(1..150)))),
+            12 => (Server::Media, Effect::Latency(Duration::from_millis(rng.u64(1..150)))),
             13 => (Server::Web, Effect::ExpiredToken),
             14 => (Server::Web, Effect::status(503)),
             _ => (Server::Web, Effect::TooManyRequests(RetryAfter::Seconds(1))),
         };
-        Trigger::next(server, 1).after(random.u32(0..span.max(1))).with_effect(what)
+        Trigger::next(server, 1).after(rng.u32(0..span.max(1))).with_effect(effect)
     }
 }
 
@@ -313,14 +317,14 @@ mod tests {
     }
 
     #[test]
-    fn fault_skips_then_hits_then_ends() {
+    fn fault_affects_requests_after_the_skipped_ones() {
         let faults = Faults::new(vec![
             Trigger::next(Server::Media, 2).after(1).with_effect(Effect::Html200),
         ]);
-        let hits: Vec<bool> = (0..5)
+        let is_affected: Vec<bool> = (0..5)
             .map(|_| faults.outcome_for(Server::Media, "/a", None).effect.is_some())
             .collect();
-        assert_eq!(hits, [false, true, true, false, false]);
+        assert_eq!(is_affected, [false, true, true, false, false]);
     }
 
     #[test]

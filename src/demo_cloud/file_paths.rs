@@ -11,25 +11,27 @@ pub(super) fn all_files(meeting: &Meeting) -> impl Iterator<Item = &MeetingFile>
     meeting.files.iter().chain(&meeting.participant_audio)
 }
 
-/// Returns the path of a file's download URL, the same in every listing of one version.
+/// Returns the path of a file's download URL. It is the same in every listing of one version of the
+/// file.
 pub(super) fn web_path(meeting: &Meeting, file: &MeetingFile) -> String {
-    format!("/rec/download/{}", opaque(meeting, file))
+    format!("/rec/download/{}", opaque_id(meeting, file))
 }
 
 /// Returns the path of a file's signed URLs.
 pub(super) fn media_path(meeting: &Meeting, file: &MeetingFile) -> String {
-    replay_path(&opaque(meeting, file), file)
+    replay_path(&opaque_id(meeting, file), file)
 }
 
-/// Returns the path of signed URLs that contain `opaque`.
-pub(super) fn replay_path(opaque: &str, file: &MeetingFile) -> String {
+/// Returns the path of the signed URLs of a file. `opaque_id` identifies the file in it.
+pub(super) fn replay_path(opaque_id: &str, file: &MeetingFile) -> String {
     let start = Offset::UTC.to_datetime(file.recording_start).strftime("%Y%m%d-%H%M%S").to_string();
-    let size = if file.file_type == "MP4" { "_1920x1080" } else { "" };
+    let resolution = if file.file_type == "MP4" { "_1920x1080" } else { "" };
     let extension = file.true_extension().to_ascii_lowercase();
-    format!("/replay/{opaque}/GMT{start}_Recording{size}.{extension}")
+    format!("/replay/{opaque_id}/GMT{start}_Recording{resolution}.{extension}")
 }
 
-pub(super) fn opaque(meeting: &Meeting, file: &MeetingFile) -> String {
+/// Returns the text that identifies one version of a file in its URLs.
+pub(super) fn opaque_id(meeting: &Meeting, file: &MeetingFile) -> String {
     let start = file.recording_start.to_string();
     let view = file.recording_type.as_deref().unwrap_or("");
     let id = file.id.as_deref().unwrap_or("");

@@ -1,4 +1,5 @@
-//! The socket under HTTP: counts body bytes as the kernel accepts them, and can end with a reset.
+//! The socket below HTTP. It counts body bytes when the kernel accepts them, and can reset the
+//! connection.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,110 +13,111 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::request_log::Entry;
+use super::request_log::LogEntry;
 
-/// The end of a message head.
+/// The bytes that end a message head.
 const HEAD_END: [u8; 4] = *b"\r\n\r\n";
 
-/// State that a response body shares with the socket under it.
+/// State that a response body shares with its socket.
 ///
-/// The lock is held for a few instructions, and no other lock is taken meanwhile.
+/// The lock is held for a few instructions only, and no other lock is acquired while it is held.
 #[derive(Debug, Default)]
 pub(super) struct Connection(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    entry: Option<Arc<Entry>>,
-    head: Head,
+    entry: Option<Arc<LogEntry>>,
+    head: HeadProgress,
     body_bytes: u64,
     waiting_for_flush: Option<Waker>,
-    reset_at_end: bool,
-    paced_until: Option<Instant>,
+    ends_with_reset: bool,
+    next_slice_time: Option<Instant>,
 }
 
-/// Bytes of [`HEAD_END`] seen so far; all of it once the body has begun.
+/// Number of bytes of [`HEAD_END`] that have matched. If all have matched, the body has begun.
 #[derive(Clone, Copy, Debug, Default)]
-struct Head(usize);
+struct HeadProgress(usize);
 
-impl Head {
-    fn is_past(self) -> bool {
+impl HeadProgress {
+    fn is_complete(self) -> bool {
         self.0 == HEAD_END.len()
     }
 
-    /// Advances by `bytes` and returns how many of them are body.
-    fn pass(&mut self, bytes: &[u8]) -> u64 {
-        let mut left = bytes.iter();
-        while !self.is_past() {
-            let Some(byte) = left.next() else { return 0 };
+    /// Advances by `bytes` and returns the number of body bytes among them.
+    fn count_body_bytes(&mut self, bytes: &[u8]) -> u64 {
+        let mut remaining = bytes.iter();
+        while !self.is_complete() {
+            let Some(byte) = remaining.next() else { return 0 };
             self.0 = match HEAD_END.get(self.0) {
-                Some(wanted) if wanted == byte => self.0 + 1,
+                Some(expected) if expected == byte => self.0 + 1,
                 _ => usize::from(*byte == b'\r'),
             };
         }
-        left.len() as u64
+        remaining.len() as u64
     }
 }
 
 impl Connection {
-    /// The next response belongs to the request of `entry`.
-    pub(super) fn begin(&self, entry: Arc<Entry>) {
+    /// Resets the counts for the response to the request of `entry`.
+    pub(super) fn begin_response(&self, entry: Arc<LogEntry>) {
         let mut state = self.0.lock();
         state.entry = Some(entry);
-        state.head = Head::default();
+        state.head = HeadProgress::default();
         state.body_bytes = 0;
     }
 
-    /// Waits until the kernel has accepted the head and `bytes` of the body.
+    /// Waits until the kernel has accepted the head and `bytes` bytes of the body.
     pub(super) fn poll_flushed(&self, bytes: u64, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.0.lock();
-        if state.head.is_past() && state.body_bytes >= bytes {
+        if state.head.is_complete() && state.body_bytes >= bytes {
             return Poll::Ready(());
         }
         state.waiting_for_flush = Some(cx.waker().clone());
         Poll::Pending
     }
 
-    /// Makes the connection end with a reset.
-    pub(super) fn reset_at_end(&self) {
-        self.0.lock().reset_at_end = true;
+    /// Makes the connection end with a reset instead of a clean close.
+    pub(super) fn end_with_reset(&self) {
+        self.0.lock().ends_with_reset = true;
     }
 
-    /// Returns when the next slice may be sent, `interval` after those sent before.
-    pub(super) fn pace(&self, interval: Duration) -> Instant {
+    /// Returns the time at which the next slice may be sent, `interval` after the previous slice.
+    pub(super) fn next_send_time(&self, interval: Duration) -> Instant {
         let mut state = self.0.lock();
         let now = Instant::now();
-        let start = state.paced_until.map_or(now, |until| until.max(now));
+        let start = state.next_slice_time.map_or(now, |time| time.max(now));
         let due = start + interval;
-        state.paced_until = Some(due);
+        state.next_slice_time = Some(due);
         due
     }
 
-    /// Counts bytes before they are written, so that a byte that was received has been counted.
+    /// Counts bytes before they are written, so bytes that a client has received are always
+    /// counted.
     fn count_before_write(&self, parts: &[IoSlice<'_>]) -> u64 {
         let state = self.0.lock();
         let mut head = state.head;
-        let body = parts.iter().map(|part| head.pass(part)).sum();
+        let body = parts.iter().map(|part| head.count_body_bytes(part)).sum();
         if let Some(entry) = &state.entry {
             entry.add_body_bytes(body);
         }
         body
     }
 
-    /// Corrects the count to what the kernel accepted.
+    /// Corrects the count to the number of bytes that the kernel accepted.
     fn correct_after_write(&self, parts: &[IoSlice<'_>], written: usize, counted: u64) {
         let mut state = self.0.lock();
-        let mut left = written;
+        let mut remaining = written;
         let mut body = 0;
         for part in parts {
-            let taken = part.get(..left.min(part.len())).unwrap_or(part);
-            body += state.head.pass(taken);
-            left -= taken.len();
+            let accepted = part.get(..remaining.min(part.len())).unwrap_or(part);
+            body += state.head.count_body_bytes(accepted);
+            remaining -= accepted.len();
         }
         if state.entry.is_some() {
             state.body_bytes += body;
         }
         if let Some(entry) = &state.entry {
-            entry.take_back_body_bytes(counted.saturating_sub(body));
+            entry.subtract_body_bytes(counted.saturating_sub(body));
         }
         if let Some(waker) = state.waiting_for_flush.take() {
             waker.wake();
@@ -123,7 +125,7 @@ impl Connection {
     }
 }
 
-/// A socket that reports to its [`Connection`].
+/// A socket that counts the written bytes in its [`Connection`].
 #[derive(Debug)]
 pub(super) struct MeteredSocket {
     socket: TcpStream,
@@ -138,9 +140,9 @@ impl MeteredSocket {
 
 impl Drop for MeteredSocket {
     fn drop(&mut self) {
-        if self.connection.0.lock().reset_at_end {
-            // Closing with a linger time of zero sends RST. If it cannot be set, the peer sees a
-            // clean close, which it must handle as well.
+        if self.connection.0.lock().ends_with_reset {
+            // Closing with a linger time of zero sends RST. If the option cannot be set, the peer
+            // sees a clean close, and it must also handle that.
             let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
         }
     }
@@ -187,7 +189,7 @@ impl AsyncWrite for MeteredSocket {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.connection.0.lock().reset_at_end {
+        if this.connection.0.lock().ends_with_reset {
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut this.socket).poll_shutdown(cx)
@@ -206,9 +208,13 @@ mod tests {
     fn body_begins_after_the_first_empty_line() {
         let message = b"HTTP/1.1 200 OK\r\na: b\r\r\n\r\nbody\r\n\r\nmore";
         for cut in 0..message.len() {
-            let mut head = Head::default();
+            let mut head = HeadProgress::default();
             let (first, second) = message.split_at(cut);
-            assert_eq!(head.pass(first) + head.pass(second), 12, "cut at {cut}");
+            assert_eq!(
+                head.count_body_bytes(first) + head.count_body_bytes(second),
+                12,
+                "cut at {cut}"
+            );
         }
     }
 }

@@ -1,16 +1,16 @@
-//! An embedded server that speaks the APIs of Zoom, Webex and Rapatin over real HTTP on loopback,
-//! quirks included.
+//! An embedded server that implements the APIs of Zoom, Webex and Rapatin, including their quirks.
+//! It uses real HTTP on the loopback interface.
 //!
 //! `meetfs mount --demo`, tests and benchmarks run it in their own process.
 //!
 //! - Inputs: an [`Archive`], [`DemoCloudOptions`] and [`Fault`]s.
 //! - Outputs: base URLs for a configuration, and the log of requests.
-//! - Zoom has three servers, like the real one: the API with OAuth, the web host whose download
-//!   URLs redirect, and the media host that serves signed URLs. Webex has an API with its own OAuth
-//!   and uses the media host. Rapatin has an API and uses Zoom's URLs.
-//! - It must not know the client: it uses no other module, so that a misunderstanding on one side
-//!   shows as a failed test. It prints nothing.
-//! - Locks: none is held while another is taken.
+//! - Zoom has three servers, as in reality: the API with OAuth, the web host whose download URLs
+//!   redirect, and the media host that serves signed URLs. Webex has an API with its own OAuth and
+//!   uses the media host. Rapatin has an API and uses Zoom's web host and media host.
+//! - It must not know the client. It uses no other module of the crate, so a misunderstanding of an
+//!   API on one side makes a test fail. It prints nothing.
+//! - Locks: no lock is held while another is acquired.
 
 mod archive;
 mod body;

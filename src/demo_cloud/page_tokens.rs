@@ -1,4 +1,5 @@
-//! The `next_page_token`s of listings. Each belongs to one query and expires after fifteen minutes.
+//! The `next_page_token`s of listings. Each token belongs to one query and expires after fifteen
+//! minutes.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -11,13 +12,14 @@ use super::archive::hexadecimal;
 /// Zoom's documentation: "The expiration period for this token is 15 minutes."
 const PAGE_TOKEN_TTL: Duration = Duration::from_secs(15 * 60);
 
-/// A client has one token in use per listing window, far fewer than this.
-const MAX_REMEMBERED: usize = 10_000;
+/// Maximum number of stored tokens. A client uses one token per listing window, far fewer than
+/// this.
+const MAX_STORED_TOKENS: usize = 10_000;
 
-/// A listing query without the page size.
+/// The parameters of a listing request, without the page size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Query {
-    pub(super) what: String,
+    pub(super) list_name: String,
     pub(super) from: Option<Date>,
     pub(super) to: Option<Date>,
 }
@@ -25,34 +27,39 @@ pub(super) struct Query {
 #[derive(Debug)]
 struct IssuedToken {
     query: Query,
-    size: usize,
-    start: usize,
-    at: Instant,
+    page_size: usize,
+    first_index: usize,
+    issued_at: Instant,
 }
 
-/// The tokens that still work.
+/// The issued page tokens.
 #[derive(Debug, Default)]
 pub(super) struct PageTokens(Mutex<HashMap<String, IssuedToken>>);
 
 impl PageTokens {
-    pub(super) fn issue(&self, query: Query, size: usize, start: usize) -> String {
+    pub(super) fn issue(&self, query: Query, page_size: usize, first_index: usize) -> String {
         let random_bytes: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
         let token = hexadecimal(&random_bytes);
         let mut tokens = self.0.lock();
-        if tokens.len() >= MAX_REMEMBERED {
+        if tokens.len() >= MAX_STORED_TOKENS {
             tokens.clear();
         }
-        tokens.insert(token.clone(), IssuedToken { query, size, start, at: Instant::now() });
+        tokens.insert(
+            token.clone(),
+            IssuedToken { query, page_size, first_index, issued_at: Instant::now() },
+        );
         token
     }
 
-    /// Returns the index of the first entry of the page, if the token is valid for this query.
-    pub(super) fn redeem(&self, token: &str, query: &Query, size: usize) -> Option<usize> {
+    /// Returns the index of the first entry of the page, or `None` if the token is not valid for
+    /// this query.
+    pub(super) fn redeem(&self, token: &str, query: &Query, page_size: usize) -> Option<usize> {
         let tokens = self.0.lock();
         let issued = tokens.get(token)?;
-        let works =
-            issued.query == *query && issued.size == size && issued.at.elapsed() < PAGE_TOKEN_TTL;
-        works.then_some(issued.start)
+        let is_valid = issued.query == *query
+            && issued.page_size == page_size
+            && issued.issued_at.elapsed() < PAGE_TOKEN_TTL;
+        is_valid.then_some(issued.first_index)
     }
 
     pub(super) fn expire_all(&self) {

@@ -1,15 +1,15 @@
-//! Content of any length that is computed instead of stored: each byte is a function of the file's
-//! seed and its offset.
+//! Content of any length that is computed and not stored. Each byte is a function of the seed of
+//! the file and the offset.
 
-/// The first bytes of every pattern file: a 32-byte `ftyp` box (ISO/IEC 14496-12, 4.3), so a reader
-/// recognizes an MP4.
+/// The first bytes of every pattern file: a 32-byte `ftyp` box (ISO/IEC 14496-12, 4.3), which marks
+/// the file as an MP4.
 pub const PATTERN_HEAD: [u8; 32] = *b"\x00\x00\x00\x20ftypisom\x00\x00\x02\x00isomiso2avc1mp41";
 
 /// Bytes per word of the pattern.
-const WORD: u64 = 8;
+const WORD_BYTES: u64 = 8;
 
-/// Returns the seed of the file that [`Archive::pattern`](super::Archive::pattern) makes for `name`
-/// (FNV-1a, 64 bits).
+/// Returns the seed of the file that [`Archive::pattern`](super::Archive::pattern) creates for
+/// `name` (FNV-1a, 64 bits).
 pub fn pattern_seed(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -18,38 +18,42 @@ pub fn pattern_seed(name: &str) -> u64 {
 
 /// Fills `out` with the bytes of a pattern file from `offset` on.
 ///
-/// The bytes of a file do not depend on the number of calls that read it. Offsets past `u64::MAX`
-/// wrap around.
+/// The bytes do not depend on how many calls read the file. After `u64::MAX`, the offset wraps
+/// around.
 pub fn pattern_bytes(seed: u64, offset: u64, out: &mut [u8]) {
-    let mut index = offset / WORD;
-    let skipped = (offset % WORD) as usize;
-    let (first, rest) = out.split_at_mut(if skipped == 0 { 0 } else { out.len().min(8 - skipped) });
+    let mut index = offset / WORD_BYTES;
+    let skipped = (offset % WORD_BYTES) as usize;
+    let (first, remainder) =
+        out.split_at_mut(if skipped == 0 { 0 } else { out.len().min(8 - skipped) });
     if !first.is_empty() {
         let bytes = word(seed, index).to_le_bytes();
-        first.iter_mut().zip(bytes.into_iter().skip(skipped)).for_each(|(to, from)| *to = from);
+        first
+            .iter_mut()
+            .zip(bytes.into_iter().skip(skipped))
+            .for_each(|(target, byte)| *target = byte);
         index = index.wrapping_add(1);
     }
-    let (words, last) = rest.as_chunks_mut::<8>();
-    for to in words {
-        *to = word(seed, index).to_le_bytes();
+    let (words, last) = remainder.as_chunks_mut::<8>();
+    for target in words {
+        *target = word(seed, index).to_le_bytes();
         index = index.wrapping_add(1);
     }
-    last.iter_mut().zip(word(seed, index).to_le_bytes()).for_each(|(to, from)| *to = from);
-    put_head(offset, out);
+    last.iter_mut().zip(word(seed, index).to_le_bytes()).for_each(|(target, byte)| *target = byte);
+    write_head(offset, out);
 }
 
-/// Two multiplications per word: enough that no two offsets and no two files agree over eight
-/// bytes, and few enough to fill memory faster than a loopback socket drains it.
+/// Returns one word of the pattern. Two multiplications are enough to give different offsets and
+/// files different words, and few enough to fill memory faster than a loopback socket transfers it.
 fn word(seed: u64, index: u64) -> u64 {
     let mixed = index.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(seed);
     let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
     mixed ^ (mixed >> 29)
 }
 
-fn put_head(offset: u64, out: &mut [u8]) {
+fn write_head(offset: u64, out: &mut [u8]) {
     let start = offset.min(PATTERN_HEAD.len() as u64) as usize;
     let head = PATTERN_HEAD.into_iter().skip(start);
-    out.iter_mut().zip(head).for_each(|(to, from)| *to = from);
+    out.iter_mut().zip(head).for_each(|(target, byte)| *target = byte);
 }
 
 #[cfg(test)]

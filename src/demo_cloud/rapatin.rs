@@ -1,4 +1,4 @@
-//! The Rapatin account: its sessions, its tokens, and its URLs on the web host.
+//! The Rapatin account: its sessions, its tokens, and its download URLs on the web host.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,18 +16,18 @@ use super::request_head::RequestHead;
 use super::signed_urls::SignedUrls;
 use super::store::Object;
 
-/// Path of the URLs on the web host that contain their own authorization.
-pub(super) const LINKS: &str = "/rec/webhook_download/";
+/// Path prefix of the download URLs on the web host. These URLs contain their own authorization.
+pub(super) const URL_PREFIX: &str = "/rec/webhook_download/";
 
-/// E-mail address and password. They are valid for an embedded server only.
+/// E-mail address and password, which only the demo server accepts.
 pub(super) const LOGIN: (&str, &str) = ("ana@example.org", "demo-password");
 
-/// One Rapatin account. No lock is held while another is taken.
+/// A Rapatin account. No lock is held while another is acquired.
 #[derive(Debug)]
 pub(super) struct Rapatin {
     pub(super) sessions: RwLock<Vec<RapatinSession>>,
     tokens: Mutex<Tokens>,
-    /// Part of every URL, with `key`: increasing it makes all earlier URLs stale.
+    /// Part of the seal of every URL. Increasing it expires all earlier URLs.
     generation: AtomicU64,
     key: [u8; 16],
 }
@@ -35,29 +35,29 @@ pub(super) struct Rapatin {
 #[derive(Debug, Default)]
 struct Tokens {
     valid: HashSet<String>,
-    issued: u64,
-    long_lived: Option<String>,
+    issued_count: u64,
+    long_lived_token: Option<String>,
 }
 
 impl Tokens {
     fn issue(&mut self) -> String {
-        self.issued += 1;
+        self.issued_count += 1;
         let random_bytes: [u8; 20] = std::array::from_fn(|_| fastrand::u8(..));
-        let token = format!("{}|{}", self.issued, hexadecimal(&random_bytes));
+        let token = format!("{}|{}", self.issued_count, hexadecimal(&random_bytes));
         self.valid.insert(token.clone());
         token
     }
 }
 
 impl Rapatin {
-    /// Returns one token, the same until all tokens expire.
+    /// Returns a long-lived token. Every call returns the same token until all tokens expire.
     pub(super) fn long_lived_token(&self) -> String {
         let mut tokens = self.tokens.lock();
-        match &tokens.long_lived {
+        match &tokens.long_lived_token {
             Some(token) if tokens.valid.contains(token) => token.clone(),
             _ => {
                 let token = tokens.issue();
-                tokens.long_lived = Some(token.clone());
+                tokens.long_lived_token = Some(token.clone());
                 token
             }
         }
@@ -92,63 +92,64 @@ impl Rapatin {
         self.tokens.lock().valid.contains(token)
     }
 
-    /// Returns the current URL of a file. All URLs of one generation are equal.
-    pub(super) fn link(
+    /// Returns the current download URL of a file. It does not change until the URLs are expired.
+    pub(super) fn download_url(
         &self,
         session: &RapatinSession,
-        place: usize,
+        index: usize,
         file: &MeetingFile,
-        web: &str,
+        web_origin: &str,
     ) -> String {
-        let opaque = opaque(session, place, file);
+        let opaque_id = opaque_id(session, index, file);
         let query = if file.place == FileLocation::LinkWithQuery { "?type=cc" } else { "" };
-        format!("{web}{LINKS}{opaque}/{}{query}", self.seal(&opaque))
+        format!("{web_origin}{URL_PREFIX}{opaque_id}/{}{query}", self.seal(&opaque_id))
     }
 
-    fn seal(&self, opaque: &str) -> String {
+    fn seal(&self, opaque_id: &str) -> String {
         let mut digest = Sha256::new();
         digest.update(self.key);
         digest.update(self.generation.load(Ordering::Relaxed).to_be_bytes());
-        digest.update(opaque);
+        digest.update(opaque_id);
         URL_SAFE_NO_PAD.encode(digest.finalize())
     }
 
-    /// Answers a request below [`LINKS`]: redirects to a signed URL, or returns a page if the URL
-    /// is stale.
-    pub(super) fn follow(
+    /// Answers a request for a download URL: redirects to a signed URL, or returns a web page if
+    /// the URL has expired.
+    pub(super) fn redirect(
         &self,
         request: &RequestHead,
-        links: &SignedUrls,
+        signed_urls: &SignedUrls,
         media_origin: &str,
     ) -> Reply {
-        let sealed = request.path.strip_prefix(LINKS).and_then(|rest| rest.split_once('/'));
-        let found = sealed
-            .filter(|(opaque, seal)| self.seal(opaque) == *seal)
-            .and_then(|(opaque, _)| Some((opaque, self.file(opaque)?)));
-        let Some((opaque, file)) = found else { return Reply::password_page() };
+        let id_and_seal =
+            request.path.strip_prefix(URL_PREFIX).and_then(|path| path.split_once('/'));
+        let verified = id_and_seal
+            .filter(|(opaque_id, seal)| self.seal(opaque_id) == *seal)
+            .and_then(|(opaque_id, _)| Some((opaque_id, self.find_file(opaque_id)?)));
+        let Some((opaque_id, file)) = verified else { return Reply::password_page() };
         let (origin, path) = match &file.content {
             Content::Elsewhere { origin, path, .. } => (origin.as_str(), path.clone()),
             Content::Stored(_) | Content::Pattern { .. } => {
-                (media_origin, replay_path(opaque, &file))
+                (media_origin, replay_path(opaque_id, &file))
             }
         };
-        let address = links.signed(origin, &path, file.content_type());
-        Reply::new(302, "text/html;charset=UTF-8", "").with("location", address)
+        let signed_url = signed_urls.sign(origin, &path, file.content_type());
+        Reply::new(302, "text/html;charset=UTF-8", "").with("location", signed_url)
     }
 
-    /// Returns the file of a URL.
-    pub(super) fn file(&self, wanted: &str) -> Option<MeetingFile> {
+    /// Returns the file with this id in its URLs.
+    pub(super) fn find_file(&self, requested_id: &str) -> Option<MeetingFile> {
         let sessions = self.sessions.read();
-        let found = downloadable(&sessions)
-            .find(|(session, place, file)| opaque(session, *place, file) == wanted);
+        let found = downloadable_files(&sessions)
+            .find(|(session, index, file)| opaque_id(session, *index, file) == requested_id);
         found.map(|(_, _, file)| file.clone())
     }
 
     pub(super) fn objects(&self) -> Vec<Object> {
         let sessions = self.sessions.read();
-        downloadable(&sessions)
-            .map(|(session, place, file)| {
-                let opaque = opaque(session, place, file);
+        downloadable_files(&sessions)
+            .map(|(session, index, file)| {
+                let opaque_id = opaque_id(session, index, file);
                 Object {
                     meeting: session.uuid.clone(),
                     topic: session.topic.clone(),
@@ -157,8 +158,8 @@ impl Rapatin {
                     recording_type: file.recording_type.clone(),
                     recording_start: file.recording_start,
                     length: file.content.length(),
-                    web_path: format!("{LINKS}{opaque}/{}", self.seal(&opaque)),
-                    media_path: replay_path(&opaque, file),
+                    web_path: format!("{URL_PREFIX}{opaque_id}/{}", self.seal(&opaque_id)),
+                    media_path: replay_path(&opaque_id, file),
                     content: file.content.clone(),
                 }
             })
@@ -166,18 +167,18 @@ impl Rapatin {
     }
 }
 
-fn downloadable(
+fn downloadable_files(
     sessions: &[RapatinSession],
 ) -> impl Iterator<Item = (&RapatinSession, usize, &MeetingFile)> {
-    let ready = sessions.iter().filter(|session| session.status == RapatinStatus::Ready);
-    ready.flat_map(|session| {
-        session.files.iter().enumerate().map(move |(place, file)| (session, place, file))
+    let ready_sessions = sessions.iter().filter(|session| session.status == RapatinStatus::Ready);
+    ready_sessions.flat_map(|session| {
+        session.files.iter().enumerate().map(move |(index, file)| (session, index, file))
     })
 }
 
-fn opaque(session: &RapatinSession, place: usize, file: &MeetingFile) -> String {
+fn opaque_id(session: &RapatinSession, index: usize, file: &MeetingFile) -> String {
     let view = file.recording_type.as_deref().unwrap_or("");
-    let place = place.to_string();
-    let key = ["rapatin", &session.uuid, &file.file_type, view, &place].join("\n");
-    URL_SAFE_NO_PAD.encode(Sha256::digest(key))
+    let index = index.to_string();
+    let identity = ["rapatin", &session.uuid, &file.file_type, view, &index].join("\n");
+    URL_SAFE_NO_PAD.encode(Sha256::digest(identity))
 }

@@ -1,7 +1,7 @@
 //! Rapatin's REST API: login, schedule, and the recordings of one meeting.
 //!
-//! Quirks follow help.rapatin.id: sizes are strings, `data` is one session or a list, files are
-//! null unless a session is ready, and `occurence` is spelled so.
+//! The quirks follow help.rapatin.id: sizes are strings, `data` is either one session or a list,
+//! `files` is null unless the session is ready, and the field `occurence_id` is misspelled.
 
 use jiff::Timestamp;
 use jiff::ToSpan;
@@ -16,13 +16,14 @@ use super::rapatin_archive::{RapatinSession, RapatinStatus};
 use super::reply::Reply;
 use super::request_head::RequestHead;
 
-/// Entries per page of the schedule. Paging is not documented.
-const PAGE: usize = 50;
+/// Number of entries per page of the schedule. The documentation does not describe paging.
+const PAGE_SIZE: usize = 50;
 
 /// Days until a session is deleted, as in the example of the documentation.
-const KEPT_DAYS: i64 = 4;
+const RETENTION_DAYS: i64 = 4;
 
-/// Answers a request. `web_origin` is the host of its URLs.
+/// Answers a request to the API. `web_origin` is the scheme, host and port of the download URLs in
+/// the reply.
 pub(super) fn answer(
     rapatin: &Rapatin,
     request: &RequestHead,
@@ -33,12 +34,12 @@ pub(super) fn answer(
     if segments == ["auth", "login"] {
         return login(rapatin, request, body);
     }
-    if !request.bearer().is_some_and(|token| rapatin.is_valid(token)) {
+    if !request.bearer_token().is_some_and(|token| rapatin.is_valid(token)) {
         return unauthenticated();
     }
     match (request.method.as_str(), segments.as_slice()) {
-        ("GET", ["schedules"]) => schedule(rapatin, request),
-        ("GET", ["recordings", meeting]) => recordings(rapatin, meeting, web_origin),
+        ("GET", ["schedules"]) => list_schedule(rapatin, request),
+        ("GET", ["recordings", meeting]) => list_recordings(rapatin, meeting, web_origin),
         ("GET", _) => refusal(404, "The requested resource could not be found."),
         _ => refusal(405, "The method is not supported for this route."),
     }
@@ -65,8 +66,8 @@ fn login(rapatin: &Rapatin, request: &RequestHead, body: &[u8]) -> Reply {
     }
     let is_json =
         request.header("content-type").is_some_and(|kind| kind.starts_with("application/json"));
-    let sent: Value = serde_json::from_slice(body).ok().filter(|_| is_json).unwrap_or_default();
-    let field = |name: &str| sent.get(name).and_then(Value::as_str).unwrap_or("");
+    let fields: Value = serde_json::from_slice(body).ok().filter(|_| is_json).unwrap_or_default();
+    let field = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or("");
     if field("device").is_empty() {
         return refusal(422, "The device field is required.");
     }
@@ -76,7 +77,7 @@ fn login(rapatin: &Rapatin, request: &RequestHead, body: &[u8]) -> Reply {
     success(&json!({"token": rapatin.issue_token(), "user": {"name": "Ana", "email": LOGIN.0}}))
 }
 
-fn schedule(rapatin: &Rapatin, request: &RequestHead) -> Reply {
+fn list_schedule(rapatin: &Rapatin, request: &RequestHead) -> Reply {
     let day = |name: &str, default: Date| {
         request.parameter(name).map_or(Some(default), |text| text.parse::<Date>().ok())
     };
@@ -87,22 +88,22 @@ fn schedule(rapatin: &Rapatin, request: &RequestHead) -> Reply {
     let tab = request.parameter("tab").unwrap_or_else(|| "upcoming".into());
     let mut sessions = rapatin.sessions();
     sessions.retain(|session| {
-        let held = session.start < now;
+        let is_past = session.start < now;
         let in_tab = match tab.as_str() {
-            "previous" => held,
+            "previous" => is_past,
             "all" => true,
-            _ => !held,
+            _ => !is_past,
         };
         let day = Offset::UTC.to_datetime(session.start).date();
         session.scheduled && in_tab && from <= day && day <= to
     });
-    sessions
-        .sort_by(|one, other| other.start.cmp(&one.start).then_with(|| one.uuid.cmp(&other.uuid)));
-    let pages = sessions.len().div_ceil(PAGE).max(1);
+    sessions.sort_by(|a, b| b.start.cmp(&a.start).then_with(|| a.uuid.cmp(&b.uuid)));
+    let pages = sessions.len().div_ceil(PAGE_SIZE).max(1);
     let page =
         request.parameter("page").and_then(|page| page.parse::<usize>().ok()).unwrap_or(1).max(1);
-    let start = (page - 1).saturating_mul(PAGE);
-    let items: Vec<Value> = sessions.iter().skip(start).take(PAGE).map(schedule_json).collect();
+    let start = (page - 1).saturating_mul(PAGE_SIZE);
+    let items: Vec<Value> =
+        sessions.iter().skip(start).take(PAGE_SIZE).map(schedule_json).collect();
     let mut data = Map::from_iter([("items".to_owned(), Value::Array(items))]);
     if pages > 1 {
         data.insert("current_page".into(), json!(page));
@@ -119,14 +120,14 @@ fn schedule_json(session: &RapatinSession) -> Value {
            "recurring": session.recurring, "occurence_id": occurrence})
 }
 
-fn recordings(rapatin: &Rapatin, meeting: &str, web_origin: &str) -> Reply {
+fn list_recordings(rapatin: &Rapatin, meeting: &str, web_origin: &str) -> Reply {
     let mut sessions = rapatin.sessions();
     sessions.retain(|session| session.meeting_id == meeting);
     let mut entries: Vec<Value> =
         sessions.iter().map(|session| session_json(rapatin, session, web_origin)).collect();
     match (entries.pop(), entries.is_empty()) {
         (None, _) => refusal(404, "Recording not found."),
-        (Some(only), true) => success(&only),
+        (Some(single), true) => success(&single),
         (Some(last), false) => {
             entries.push(last);
             success(&Value::Array(entries))
@@ -141,28 +142,28 @@ fn session_json(rapatin: &Rapatin, session: &RapatinSession, web_origin: &str) -
         RapatinStatus::Processing => "processing",
         RapatinStatus::Deleted => "deleted",
     };
-    let ready = session.status == RapatinStatus::Ready;
+    let is_ready = session.status == RapatinStatus::Ready;
     let files = session.files.iter().enumerate();
     let files: Vec<Value> = files
-        .map(|(place, file)| {
-            file_json(file, &rapatin.link(session, place, file, web_origin), web_origin)
+        .map(|(index, file)| {
+            file_json(file, &rapatin.download_url(session, index, file, web_origin), web_origin)
         })
         .collect();
     json!({"uuid": session.uuid, "meeting_id": session.meeting_id, "status": status, "topic": session.topic,
-           "recorded_on": day.to_string(), "delete_on": day.saturating_add(KEPT_DAYS.days()).to_string(),
-           "share_url": ready.then(|| format!("{web_origin}/rec/share/demo")),
-           "files": ready.then_some(files)})
+           "recorded_on": day.to_string(), "delete_on": day.saturating_add(RETENTION_DAYS.days()).to_string(),
+           "share_url": is_ready.then(|| format!("{web_origin}/rec/share/demo")),
+           "files": is_ready.then_some(files)})
 }
 
-fn file_json(file: &MeetingFile, link: &str, web_origin: &str) -> Value {
+fn file_json(file: &MeetingFile, download_url: &str, web_origin: &str) -> Value {
     let length = file.content.length();
     let size = match file.listed_size {
         ListedSize::True => Some(length),
-        ListedSize::Wrong(by) => Some(length.saturating_add_signed(by)),
+        ListedSize::Wrong(difference) => Some(length.saturating_add_signed(difference)),
         ListedSize::Absent => None,
     };
-    let plays = matches!(file.file_type.as_str(), "MP4" | "M4A");
-    let play_url = if plays { format!("{web_origin}/rec/play/demo") } else { String::new() };
+    let is_playable = matches!(file.file_type.as_str(), "MP4" | "M4A");
+    let play_url = if is_playable { format!("{web_origin}/rec/play/demo") } else { String::new() };
     json!({"recording_type": file.recording_type, "file_type": file.file_type,
-           "file_size": size.map(|size| size.to_string()), "download_url": link, "play_url": play_url})
+           "file_size": size.map(|size| size.to_string()), "download_url": download_url, "play_url": play_url})
 }

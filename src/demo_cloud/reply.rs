@@ -1,4 +1,4 @@
-//! Responses before they are sent, and the pages that arrive instead of a recording.
+//! Responses before they are sent, and the bodies that Zoom sends instead of a recording.
 
 use std::ops::Range;
 
@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::archive::Content;
 use super::faults::HeaderChange;
 
-/// What Zoom's download host sends for an invalid token, byte for byte
-/// (ricardorodrigues-ca/zoom-recording-downloader, issue 35: some 880 of them were saved as
+/// The body that Zoom's download host sends for an invalid token, byte for byte
+/// (ricardorodrigues-ca/zoom-recording-downloader, issue 35: about 880 such bodies were saved as
 /// recordings).
 pub(super) const FORBIDDEN_JSON: &str =
     r#"{"status":false,"errorCode":124,"errorMessage":"Forbidden"}"#;
@@ -24,7 +24,7 @@ pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) headers: Vec<(String, String)>,
     pub(super) content: Content,
-    /// The part of the content that is the body.
+    /// The span of `content` that is sent as the body.
     pub(super) span: Range<u64>,
 }
 
@@ -44,7 +44,7 @@ impl Reply {
         let (HeaderChange::Add(name, _) | HeaderChange::Remove(name) | HeaderChange::Set(name, _)) =
             change;
         if !matches!(change, HeaderChange::Add(..)) {
-            self.headers.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+            self.headers.retain(|(existing, _)| !existing.eq_ignore_ascii_case(name));
         }
         if let HeaderChange::Add(_, value) | HeaderChange::Set(_, value) = change {
             self.headers.push(((*name).into(), value.clone()));
@@ -55,22 +55,23 @@ impl Reply {
         Self::new(status, "application/json;charset=UTF-8", value.to_string())
     }
 
-    /// An error in the form of Zoom's API.
+    /// Creates an error in the format of Zoom's API.
     pub(super) fn error(status: u16, code: u32, message: &str) -> Self {
         Self::json(status, &json!({"code": code, "message": message}))
     }
 
-    /// The web page that arrives with 200 instead of a recording.
+    /// Creates the web page that Zoom sends with status 200 instead of a recording.
     pub(super) fn password_page() -> Self {
         Self::new(200, "text/html;charset=UTF-8", PASSWORD_PAGE)
     }
 
-    /// The 59 bytes for an invalid token. Their status is not on record; 200 is the harmful one.
+    /// Creates the reply of 59 bytes to an invalid token. No report states its status. 200 is
+    /// assumed, because a client may then save the body as a recording.
     pub(super) fn forbidden_json() -> Self {
         Self::new(200, "application/json;charset=UTF-8", FORBIDDEN_JSON)
     }
 
-    /// An error in the form of the media host, a CDN.
+    /// Creates an error in the format of the media host, which is a CDN.
     pub(super) fn xml_error(status: u16, code: &str, message: &str) -> Self {
         let body = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
@@ -86,7 +87,7 @@ impl Reply {
         Self::xml_error(403, "AccessDenied", "Access denied")
     }
 
-    pub(super) fn dead_page_token() -> Self {
+    pub(super) fn invalid_page_token() -> Self {
         Self::error(400, 300, "The next page token is invalid or expired.")
     }
 }

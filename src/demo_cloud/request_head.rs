@@ -12,13 +12,13 @@ pub(super) struct RequestHead {
     pub(super) headers: Vec<(String, String)>,
 }
 
-/// A requested range.
+/// The range in a `Range` header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RangeHeader {
     /// `bytes=first-` or `bytes=first-last`.
-    From(u64, Option<u64>),
+    FromOffset(u64, Option<u64>),
     /// `bytes=-length`.
-    Last(u64),
+    Suffix(u64),
 }
 
 impl RequestHead {
@@ -43,21 +43,21 @@ impl RequestHead {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Returns the first value of a query parameter, decoded.
+    /// Returns the decoded value of the first query parameter with this name.
     pub(super) fn parameter(&self, name: &str) -> Option<String> {
         url::form_urlencoded::parse(self.query.as_bytes())
             .find(|(key, _)| key == name)
             .map(|(_, value)| value.into_owned())
     }
 
-    /// Returns the token of `Authorization: Bearer`.
-    pub(super) fn bearer(&self) -> Option<&str> {
+    /// Returns the token of an `Authorization: Bearer` header.
+    pub(super) fn bearer_token(&self) -> Option<&str> {
         let (scheme, token) = self.header("authorization")?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
     }
 
-    /// Returns user and password of `Authorization: Basic`.
-    pub(super) fn basic(&self) -> Option<(String, String)> {
+    /// Returns the user and the password of an `Authorization: Basic` header.
+    pub(super) fn basic_credentials(&self) -> Option<(String, String)> {
         let (scheme, encoded) = self.header("authorization")?.split_once(' ')?;
         if !scheme.eq_ignore_ascii_case("basic") {
             return None;
@@ -66,16 +66,16 @@ impl RequestHead {
         decoded.split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned()))
     }
 
-    /// Returns the single range requested. Several ranges or another unit count as none: a server
-    /// may ignore them (RFC 9110, 14.2).
+    /// Returns the requested range. Returns `None` for several ranges and for other units, because
+    /// a server may ignore them (RFC 9110, 14.2).
     pub(super) fn range(&self) -> Option<RangeHeader> {
         let (first, last) = self.header("range")?.strip_prefix("bytes=")?.split_once('-')?;
         match (first, last) {
-            ("", last) => last.parse().ok().map(RangeHeader::Last),
-            (first, "") => first.parse().ok().map(|first| RangeHeader::From(first, None)),
+            ("", last) => last.parse().ok().map(RangeHeader::Suffix),
+            (first, "") => first.parse().ok().map(|first| RangeHeader::FromOffset(first, None)),
             (first, last) => {
                 let (first, last) = (first.parse().ok()?, last.parse().ok()?);
-                (first <= last).then_some(RangeHeader::From(first, Some(last)))
+                (first <= last).then_some(RangeHeader::FromOffset(first, Some(last)))
             }
         }
     }
@@ -85,7 +85,7 @@ impl RequestHead {
 mod tests {
     use super::*;
 
-    fn range_of(value: &str) -> Option<RangeHeader> {
+    fn parse_range(value: &str) -> Option<RangeHeader> {
         let headers = vec![("range".to_owned(), value.to_owned())];
         RequestHead { method: String::new(), path: String::new(), query: String::new(), headers }
             .range()
@@ -93,15 +93,15 @@ mod tests {
 
     #[test]
     fn ranges_are_parsed() {
-        assert_eq!(range_of("bytes=0-0"), Some(RangeHeader::From(0, Some(0))));
-        assert_eq!(range_of("bytes=5-"), Some(RangeHeader::From(5, None)));
-        assert_eq!(range_of("bytes=-9"), Some(RangeHeader::Last(9)));
+        assert_eq!(parse_range("bytes=0-0"), Some(RangeHeader::FromOffset(0, Some(0))));
+        assert_eq!(parse_range("bytes=5-"), Some(RangeHeader::FromOffset(5, None)));
+        assert_eq!(parse_range("bytes=-9"), Some(RangeHeader::Suffix(9)));
     }
 
     #[test]
-    fn several_ranges_count_as_none() {
+    fn several_or_invalid_ranges_are_ignored() {
         for value in ["bytes=5-4", "bytes=0-1,3-4", "items=0-1", "bytes=", "bytes=-", "bytes=a-b"] {
-            assert_eq!(range_of(value), None, "{value}");
+            assert_eq!(parse_range(value), None, "{value}");
         }
     }
 }

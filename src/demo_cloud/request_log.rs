@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// A stress run makes some ten thousand requests of less than a kilobyte each, so an uncleared log
-/// stays below 200 MB.
+/// Maximum number of logged requests. A stress run makes about ten thousand requests of less than a
+/// kilobyte each, so a log that is never cleared stays below 200 MB.
 const MAX_LOG_ENTRIES: usize = 200_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Server {
-    /// Zoom's API and OAuth.
+    /// Zoom's API and token endpoint.
     Api,
-    /// The host of Zoom's download URLs, which redirect.
+    /// The host of Zoom's download URLs. It redirects to signed URLs.
     Web,
-    /// The host of the signed URLs, which serves the bytes.
+    /// The host of the signed URLs. It serves the files.
     Media,
-    /// Webex's API and OAuth. Its URLs lead to the media host.
+    /// Webex's API and token endpoint. Its download URLs point to the media host.
     Webex,
     Rapatin,
 }
@@ -27,22 +27,22 @@ pub enum Server {
 /// One request as the server received it.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Time since the server started.
+    /// Time of arrival since the server started.
     pub at: Duration,
     pub server: Server,
     pub method: String,
-    /// The path in the request line.
+    /// Path in the request line.
     pub path: String,
-    /// The query in the request line; empty without one.
+    /// Query in the request line; empty if there is none.
     pub query: String,
-    /// Headers with lower-case names, credentials included.
+    /// Headers with lower-case names. They include credentials.
     pub headers: Vec<(String, String)>,
-    /// The first and last byte of `Range: bytes=first-last`. The last byte is `None` if the header
-    /// does not state it.
+    /// First and last byte of `Range: bytes=first-last`. The last byte is `None` if the header does
+    /// not state it.
     pub range: Option<(u64, Option<u64>)>,
-    /// The status of the response; 0 without one.
+    /// Status of the response; 0 if there is no response.
     pub status: u16,
-    /// Body bytes written to the socket so far.
+    /// Number of body bytes that were written to the socket so far.
     pub body_bytes: u64,
 }
 
@@ -53,15 +53,15 @@ impl Request {
     }
 }
 
-/// A request whose body may still be in transit.
+/// A logged request whose response may still be in transit.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct LogEntry {
     request: Request,
     body_bytes: AtomicU64,
     totals: Arc<Totals>,
 }
 
-impl Entry {
+impl LogEntry {
     pub(super) fn add_body_bytes(&self, bytes: u64) {
         self.body_bytes.fetch_add(bytes, Ordering::Relaxed);
         if self.request.server == Server::Media {
@@ -69,7 +69,7 @@ impl Entry {
         }
     }
 
-    pub(super) fn take_back_body_bytes(&self, bytes: u64) {
+    pub(super) fn subtract_body_bytes(&self, bytes: u64) {
         self.body_bytes.fetch_sub(bytes, Ordering::Relaxed);
         if self.request.server == Server::Media {
             self.totals.media_bytes.fetch_sub(bytes, Ordering::Relaxed);
@@ -77,7 +77,7 @@ impl Entry {
     }
 }
 
-/// Totals since the server started. Clearing the log keeps them.
+/// Totals since the server started. They stay when the log is cleared.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
     pub(super) requests: AtomicU64,
@@ -87,22 +87,22 @@ pub(super) struct Totals {
 }
 
 #[derive(Debug)]
-pub(super) struct Log {
-    started: Instant,
-    entries: Mutex<VecDeque<Arc<Entry>>>,
+pub(super) struct RequestLog {
+    start: Instant,
+    entries: Mutex<VecDeque<Arc<LogEntry>>>,
     pub(super) totals: Arc<Totals>,
 }
 
-impl Log {
+impl RequestLog {
     pub(super) fn new() -> Self {
-        Self { started: Instant::now(), entries: Mutex::default(), totals: Arc::default() }
+        Self { start: Instant::now(), entries: Mutex::default(), totals: Arc::default() }
     }
 
     pub(super) fn now(&self) -> Duration {
-        self.started.elapsed()
+        self.start.elapsed()
     }
 
-    pub(super) fn record(&self, request: Request) -> Arc<Entry> {
+    pub(super) fn record(&self, request: Request) -> Arc<LogEntry> {
         self.totals.requests.fetch_add(1, Ordering::Relaxed);
         match request.server {
             Server::Api | Server::Webex | Server::Rapatin => {
@@ -112,7 +112,7 @@ impl Log {
             Server::Web => 0,
         };
         let entry =
-            Entry { request, body_bytes: AtomicU64::new(0), totals: Arc::clone(&self.totals) };
+            LogEntry { request, body_bytes: AtomicU64::new(0), totals: Arc::clone(&self.totals) };
         let entry = Arc::new(entry);
         let mut entries = self.entries.lock();
         if entries.len() >= MAX_LOG_ENTRIES {
@@ -123,11 +123,11 @@ impl Log {
     }
 
     pub(super) fn requests(&self) -> Vec<Request> {
-        let with_bytes = |entry: &Arc<Entry>| Request {
+        let with_current_bytes = |entry: &Arc<LogEntry>| Request {
             body_bytes: entry.body_bytes.load(Ordering::Relaxed),
             ..entry.request.clone()
         };
-        self.entries.lock().iter().map(with_bytes).collect()
+        self.entries.lock().iter().map(with_current_bytes).collect()
     }
 
     pub(super) fn clear(&self) {
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn log_drops_its_oldest_entries() {
-        let log = Log::new();
+        let log = RequestLog::new();
         for number in 0..MAX_LOG_ENTRIES + 5 {
             log.record(Request {
                 at: Duration::ZERO,

@@ -1,4 +1,4 @@
-//! The servers: receive a request, apply faults, answer it and log it.
+//! The HTTP servers: each receives requests, applies faults, logs the requests and answers them.
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use super::body::{Bandwidth, BodyBreak, ReplyBody};
+use super::body::{Bandwidth, BodyInterruption, ReplyBody};
 use super::faults::{Effect, FaultOutcome, Faults, RetryAfter};
 use super::metered_socket::{Connection, MeteredSocket};
 use super::oauth::{Tokens, UserApp};
@@ -25,7 +25,7 @@ use super::page_tokens::PageTokens;
 use super::rapatin::{self, Rapatin};
 use super::reply::Reply;
 use super::request_head::{RangeHeader, RequestHead};
-use super::request_log::{Entry, Log, Request, Server};
+use super::request_log::{LogEntry, Request, RequestLog, Server};
 use super::signed_urls::SignedUrls;
 use super::store::Store;
 use super::webex_api::{self, WebexSite};
@@ -33,23 +33,23 @@ use super::zoom_api::Api;
 use super::zoom_limits::CallCounter;
 use super::{media_host, rapatin_api, zoom_web};
 
-/// Limit on connections per server. Further ones wait to be accepted.
+/// Maximum number of connections per server. Further connections wait until one closes.
 const MAX_CONNECTIONS: usize = 1024;
 
-/// Limit on a request body in bytes. A token request has a few hundred bytes.
+/// Maximum size of a request body in bytes. A token request has a few hundred bytes.
 const REQUEST_BODY_LIMIT: usize = 64 * 1024;
 
-/// State of all servers. No lock is held while another is taken.
+/// State that all servers share. No lock is held while another is acquired.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) store: RwLock<Store>,
     pub(super) tokens: Tokens,
-    pub(super) links: SignedUrls,
-    pub(super) pages: PageTokens,
+    pub(super) signed_urls: SignedUrls,
+    pub(super) page_tokens: PageTokens,
     pub(super) webex: WebexSite,
     pub(super) rapatin: Rapatin,
     pub(super) faults: Faults,
-    pub(super) log: Log,
+    pub(super) log: RequestLog,
     pub(super) zoom_calls: CallCounter,
     pub(super) origins: Origins,
     pub(super) page_cap: u32,
@@ -58,7 +58,7 @@ pub(super) struct Shared {
     pub(super) bytes_per_second: Option<u64>,
 }
 
-/// `http://127.0.0.1:PORT` of each server.
+/// Scheme, host and port of each server: `http://127.0.0.1:PORT`.
 #[derive(Debug)]
 pub(super) struct Origins {
     pub(super) api: String,
@@ -67,41 +67,46 @@ pub(super) struct Origins {
     pub(super) rapatin: String,
 }
 
-/// The request is not answered, and the connection closes.
+/// The error that makes hyper close a connection without answering the request.
 #[derive(Debug, thiserror::Error)]
-#[error("the request was left without an answer")]
+#[error("the request was not answered")]
 struct DroppedRequest;
 
 /// Accepts connections until the runtime stops.
 pub(super) async fn accept(shared: Arc<Shared>, server: Server, listener: TcpListener) {
-    /// In a process without file descriptors every accept fails at once; without a pause that is a
-    /// busy loop.
-    const PAUSE: Duration = Duration::from_millis(10);
+    /// Pause after a failed `accept`. If the process has no free file descriptors, every call fails
+    /// at once, and a loop without a pause would use a whole core.
+    const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(10);
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        let Ok(place) = Arc::clone(&permits).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((socket, _)) => {
                 let shared = Arc::clone(&shared);
                 tokio::spawn(async move {
-                    // The client or a fault decides how a connection ends.
-                    let _ = connection(shared, server, socket).await;
-                    drop(place);
+                    // The client or a fault decides how a connection ends, so an error needs no
+                    // handling.
+                    let _ = serve_connection(shared, server, socket).await;
+                    drop(permit);
                 });
             }
-            Err(_) => tokio::time::sleep(PAUSE).await,
+            Err(_) => tokio::time::sleep(ACCEPT_RETRY_DELAY).await,
         }
     }
 }
 
-async fn connection(shared: Arc<Shared>, server: Server, socket: TcpStream) -> io::Result<()> {
+async fn serve_connection(
+    shared: Arc<Shared>,
+    server: Server,
+    socket: TcpStream,
+) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let connection = Arc::new(Connection::default());
-    let wire = TokioIo::new(MeteredSocket::new(socket, Arc::clone(&connection)));
+    let stream = TokioIo::new(MeteredSocket::new(socket, Arc::clone(&connection)));
     let service = service_fn(|request| answer(&shared, server, &connection, request));
     http1::Builder::new()
         .timer(TokioTimer::new())
-        .serve_connection(wire, service)
+        .serve_connection(stream, service)
         .await
         .map_err(io::Error::other)
 }
@@ -112,7 +117,7 @@ async fn answer(
     connection: &Arc<Connection>,
     request: hyper::Request<Incoming>,
 ) -> Result<hyper::Response<ReplyBody>, DroppedRequest> {
-    let at = shared.log.now();
+    let received_at = shared.log.now();
     let (parts, body) = request.into_parts();
     let request = RequestHead::new(&parts);
     if server == Server::Api && request.path == "/demo/summary" {
@@ -125,7 +130,7 @@ async fn answer(
         Err(_) => return Err(DroppedRequest),
     };
     let range = match request.range() {
-        Some(RangeHeader::From(first, last)) => Some((first, last)),
+        Some(RangeHeader::FromOffset(first, last)) => Some((first, last)),
         _ => None,
     };
     let outcome = shared.faults.outcome_for(server, &request.path, range.map(|(first, _)| first));
@@ -133,9 +138,9 @@ async fn answer(
     let cleared = shared.faults.subscribe_cleared();
     let reply =
         (!black_hole).then(|| reply(shared, server, &request, &form, outcome.effect.as_ref()));
-    let head = request.method == "HEAD";
+    let is_head = request.method == "HEAD";
     let entry = shared.log.record(Request {
-        at,
+        at: received_at,
         server,
         method: request.method,
         path: request.path,
@@ -156,11 +161,11 @@ async fn answer(
     for change in &outcome.header_changes {
         reply.change_header(change);
     }
-    Ok(response(shared, connection, reply, outcome, head, entry, cleared))
+    Ok(response(shared, connection, reply, outcome, is_head, entry, cleared))
 }
 
 async fn wait_until_cleared(mut cleared: tokio::sync::watch::Receiver<u64>) {
-    // An error means that the server is stopping, which ends the wait as well.
+    // An error means that the server is stopping, so there is no reason to wait any longer.
     let _ = cleared.changed().await;
 }
 
@@ -169,38 +174,39 @@ fn response(
     connection: &Arc<Connection>,
     reply: Reply,
     outcome: FaultOutcome,
-    head: bool,
-    entry: Arc<Entry>,
+    is_head: bool,
+    entry: Arc<LogEntry>,
     cleared: tokio::sync::watch::Receiver<u64>,
 ) -> hyper::Response<ReplyBody> {
-    connection.begin(entry);
+    connection.begin_response(entry);
     let mut builder = hyper::Response::builder().status(reply.status);
     for (name, value) in &reply.headers {
         builder = builder.header(name, value);
     }
     let length = reply.span.end - reply.span.start;
-    let span = if head {
+    let span = if is_head {
         builder = builder.header("content-length", length);
         reply.span.start..reply.span.start
     } else {
         reply.span
     };
-    let rate = outcome.bandwidth.or(shared.bytes_per_second.map(Bandwidth::smooth));
+    let rate = outcome.bandwidth.or(shared.bytes_per_second.map(Bandwidth::from_rate));
     let body = ReplyBody::new(reply.content, span, rate, Arc::clone(connection));
     let body = match outcome.effect {
         Some(Effect::ShortBody { missing }) => {
-            body.broken_after(length.saturating_sub(missing), BodyBreak::Close)
+            body.interrupted_after(length.saturating_sub(missing), BodyInterruption::Close)
         }
-        Some(Effect::Reset { after }) => body.broken_after(after, BodyBreak::Reset),
-        Some(Effect::Stall { after }) => {
-            body.broken_after(after, BodyBreak::Stall(Box::pin(wait_until_cleared(cleared))))
-        }
+        Some(Effect::Reset { after }) => body.interrupted_after(after, BodyInterruption::Reset),
+        Some(Effect::Stall { after }) => body.interrupted_after(
+            after,
+            BodyInterruption::Stall(Box::pin(wait_until_cleared(cleared))),
+        ),
         _ => body,
     };
     builder.body(body).unwrap_or_else(|_| {
-        // Only a fault with an invalid status or header leads here.
-        let empty = super::archive::Content::Stored(Bytes::new());
-        hyper::Response::new(ReplyBody::new(empty, 0..0, None, Arc::clone(connection)))
+        // This happens only if a fault specifies an invalid status or header.
+        let empty_content = super::archive::Content::Stored(Bytes::new());
+        hyper::Response::new(ReplyBody::new(empty_content, 0..0, None, Arc::clone(connection)))
     })
 }
 
@@ -211,13 +217,13 @@ fn reply(
     form: &[u8],
     effect: Option<&Effect>,
 ) -> Reply {
-    if let Some(reply) = effect.and_then(|effect| instead(effect, server, request)) {
+    if let Some(reply) = effect.and_then(|effect| replacement_reply(effect, server, request)) {
         return reply;
     }
     match server {
         Server::Api if request.path == "/oauth/authorize" && request.method == "GET" => {
             let apps = [UserApp::demo().client_id, UserApp::public().client_id];
-            shared.tokens.sign_ins().page(request, &apps.each_ref().map(String::as_str))
+            shared.tokens.sign_ins().authorize(request, &apps.each_ref().map(String::as_str))
         }
         Server::Api if request.path == "/oauth/token" && request.method == "POST" => {
             shared.tokens.answer(request, form, &shared.origins.api)
@@ -229,38 +235,41 @@ fn reply(
             let api = Api {
                 store: &shared.store.read(),
                 tokens: &shared.tokens,
-                pages: &shared.pages,
+                page_tokens: &shared.page_tokens,
                 page_cap: shared.page_cap,
                 web_origin: &shared.origins.web,
             };
             api.answer(request)
         }
-        Server::Web if request.path.starts_with(rapatin::LINKS) => {
-            shared.rapatin.follow(request, &shared.links, &shared.origins.media)
+        Server::Web if request.path.starts_with(rapatin::URL_PREFIX) => {
+            shared.rapatin.redirect(request, &shared.signed_urls, &shared.origins.media)
         }
         Server::Web => zoom_web::answer(
             &shared.store.read(),
             &shared.tokens,
-            &shared.links,
+            &shared.signed_urls,
             shared.download_header,
             &shared.origins.media,
             request,
         ),
         Server::Webex => shared.webex.answer(request, form),
-        Server::Media if request.path.starts_with("/nbr/") => shared.webex.media(request, effect),
+        Server::Media if request.path.starts_with("/nbr/") => {
+            shared.webex.serve_file(request, effect)
+        }
         Server::Media => {
-            let file = |opaque: &str| {
-                let known = shared.store.read().by_link(opaque).map(|(_, file)| file.clone());
-                known.or_else(|| shared.rapatin.file(opaque))
+            let find_file = |opaque_id: &str| {
+                let zoom_file =
+                    shared.store.read().find_file(opaque_id).map(|(_, file)| file.clone());
+                zoom_file.or_else(|| shared.rapatin.find_file(opaque_id))
             };
-            media_host::answer(file, &shared.links, request, effect)
+            media_host::answer(find_file, &shared.signed_urls, request, effect)
         }
         Server::Rapatin => rapatin_api::answer(&shared.rapatin, request, form, &shared.origins.web),
     }
 }
 
-/// Returns the response that an effect puts in place of the real one.
-fn instead(effect: &Effect, server: Server, request: &RequestHead) -> Option<Reply> {
+/// Returns the reply that an effect sends in place of the real one, if any.
+fn replacement_reply(effect: &Effect, server: Server, request: &RequestHead) -> Option<Reply> {
     match effect {
         Effect::Status { status, body, content_type, headers } => {
             let reply = Reply::new(*status, content_type, body.clone());
@@ -278,7 +287,7 @@ fn instead(effect: &Effect, server: Server, request: &RequestHead) -> Option<Rep
         Effect::DeadPageToken => request
             .parameter("next_page_token")
             .filter(|token| !token.is_empty())
-            .map(|_| Reply::dead_page_token()),
+            .map(|_| Reply::invalid_page_token()),
         Effect::TooManyRequests(retry_after) => Some(too_many_requests(server, *retry_after)),
         Effect::ShortBody { .. }
         | Effect::Stall { .. }
@@ -296,10 +305,11 @@ fn instead(effect: &Effect, server: Server, request: &RequestHead) -> Option<Rep
     }
 }
 
-/// 429 with the headers of the limit: the daily one states its end, the per-second one does not.
+/// Returns a 429 reply with the headers of the limit. The daily limit states its end, and the limit
+/// per second does not.
 fn too_many_requests(server: Server, retry_after: RetryAfter) -> Reply {
-    let daily = matches!(retry_after, RetryAfter::IsoDate(_));
-    let (limit, period) = if daily { ("Daily-limit", "daily") } else { ("QPS", "per-second") };
+    let is_daily = matches!(retry_after, RetryAfter::IsoDate(_));
+    let (limit, period) = if is_daily { ("Daily-limit", "daily") } else { ("QPS", "per-second") };
     let message =
         format!("You have reached the maximum {period} rate limit for this API. Try again later.");
     let reply = match server {
@@ -320,17 +330,17 @@ fn too_many_requests(server: Server, retry_after: RetryAfter) -> Reply {
             reply.with("retry-after", httpdate::fmt_http_date(when.unwrap_or_else(SystemTime::now)))
         }
         RetryAfter::IsoDate(seconds) => {
-            let ahead = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
+            let delay = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
             let when = Timestamp::from_second(Timestamp::now().as_second())
-                .and_then(|now| now.checked_add(ahead))
+                .and_then(|now| now.checked_add(delay))
                 .unwrap_or(Timestamp::MAX);
             reply.with("retry-after", when.to_string())
         }
     }
 }
 
-/// Returns the totals so far. Requests for them are not counted.
-fn summary(log: &Log) -> Reply {
+/// Returns the totals so far. Requests for the totals are not counted.
+fn summary(log: &RequestLog) -> Reply {
     let total = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     Reply::json(
         200,

@@ -1,7 +1,8 @@
-//! Sign-in of users in a browser: the consent page, the code that it returns, and refresh tokens.
+//! Sign-in of users in a browser: the consent page, the authorization code that it returns, and
+//! refresh tokens.
 //!
-//! The page grants consent at once. Zoom rotates the refresh token with every renewal and rejects
-//! the old one ("OAuth for Zoom apps"); Webex returns the same one.
+//! The page grants consent at once. Zoom replaces the refresh token with every renewal and rejects
+//! the old token ("OAuth for Zoom apps"). Webex returns the same token.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -16,82 +17,87 @@ use super::archive::hexadecimal;
 use super::reply::Reply;
 use super::request_head::RequestHead;
 
-/// TTL of a code: five minutes at Zoom.
+/// TTL of an authorization code, five minutes as in Zoom.
 const CODE_TTL: Duration = Duration::from_secs(5 * 60);
 
-/// Limit on stored sign-ins, more than any test needs.
-const MAX_REMEMBERED: usize = 10_000;
+/// Maximum number of stored codes and of stored refresh tokens. No test needs this many.
+const MAX_STORED_GRANTS: usize = 10_000;
 
-/// Counts of sign-ins.
+/// Numbers of sign-ins, renewals and replays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SignInCounts {
-    /// Exchanged codes.
+    /// Number of exchanged authorization codes.
     pub signed_in: u64,
-    /// Exchanged refresh tokens.
+    /// Number of exchanged refresh tokens.
     pub renewed: u64,
-    /// Refresh tokens that were presented again after their exchange, and rejected.
+    /// Number of rejected requests with a refresh token that was already exchanged.
     pub replayed: u64,
 }
 
 #[derive(Debug)]
-struct Code {
-    ends: Instant,
+struct AuthorizationCode {
+    expiry: Instant,
     client_id: String,
-    redirect: String,
+    redirect_uri: String,
     challenge: String,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    codes: HashMap<String, Code>,
+    codes: HashMap<String, AuthorizationCode>,
     refresh_tokens: HashSet<String>,
-    spent: HashSet<String>,
+    used_refresh_tokens: HashSet<String>,
     counts: SignInCounts,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct SignIns(Mutex<State>);
 
-/// A code or refresh token is invalid.
+/// The error for an invalid authorization code or refresh token.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct InvalidGrant;
 
 impl SignIns {
     /// Answers `GET …/authorize` with a redirect to the app.
-    pub(super) fn page(&self, request: &RequestHead, known_clients: &[&str]) -> Reply {
+    pub(super) fn authorize(&self, request: &RequestHead, known_clients: &[&str]) -> Reply {
         let field = |name: &str| request.parameter(name).unwrap_or_default();
         let client_id = field("client_id");
-        let redirect = Url::parse(&field("redirect_uri"));
+        let redirect_uri = Url::parse(&field("redirect_uri"));
         let is_loopback = |url: &Url| url.scheme() == "http" && url.host_str() == Some("127.0.0.1");
-        let known = known_clients.contains(&client_id.as_str())
+        let is_valid_request = known_clients.contains(&client_id.as_str())
             && field("response_type") == "code"
             && field("code_challenge_method") == "S256"
             && !field("code_challenge").is_empty();
-        let Some(mut redirect) = redirect.ok().filter(|url| known && is_loopback(url)) else {
+        let Some(mut redirect_uri) =
+            redirect_uri.ok().filter(|url| is_valid_request && is_loopback(url))
+        else {
             return Reply::new(
                 400,
                 "text/html;charset=UTF-8",
                 "<h1>Invalid redirect or client (4700)</h1>",
             );
         };
-        let code = random();
-        let stored_code = Code {
-            ends: Instant::now() + CODE_TTL,
+        let code = random_hex();
+        let stored_code = AuthorizationCode {
+            expiry: Instant::now() + CODE_TTL,
             client_id,
-            redirect: field("redirect_uri"),
+            redirect_uri: field("redirect_uri"),
             challenge: field("code_challenge"),
         };
         let mut state = self.0.lock();
-        if state.codes.len() >= MAX_REMEMBERED {
+        if state.codes.len() >= MAX_STORED_GRANTS {
             state.codes.clear();
         }
         state.codes.insert(code.clone(), stored_code);
-        redirect.query_pairs_mut().append_pair("code", &code).append_pair("state", &field("state"));
-        Reply::new(302, "text/html;charset=UTF-8", "").with("location", redirect.as_str())
+        redirect_uri
+            .query_pairs_mut()
+            .append_pair("code", &code)
+            .append_pair("state", &field("state"));
+        Reply::new(302, "text/html;charset=UTF-8", "").with("location", redirect_uri.as_str())
     }
 
-    /// Exchanges a code for a refresh token.
-    pub(super) fn redeem(
+    /// Exchanges an authorization code for a refresh token.
+    pub(super) fn redeem_code(
         &self,
         client_id: &str,
         field: impl Fn(&str) -> Option<String>,
@@ -100,33 +106,33 @@ impl SignIns {
         let mut state = self.0.lock();
         let code = state.codes.remove(&field("code")).ok_or(InvalidGrant)?;
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(field("code_verifier").as_bytes()));
-        let is_good = code.ends > Instant::now()
+        let is_valid = code.expiry > Instant::now()
             && code.client_id == client_id
-            && code.redirect == field("redirect_uri")
+            && code.redirect_uri == field("redirect_uri")
             && code.challenge == challenge;
-        if !is_good {
+        if !is_valid {
             return Err(InvalidGrant);
         }
         state.counts.signed_in += 1;
-        Ok(state.issue())
+        Ok(state.issue_refresh_token())
     }
 
     /// Exchanges a refresh token for a new one.
     pub(super) fn rotate(&self, refresh_token: &str) -> Result<String, InvalidGrant> {
         let mut state = self.0.lock();
         if !state.refresh_tokens.remove(refresh_token) {
-            if state.spent.contains(refresh_token) {
+            if state.used_refresh_tokens.contains(refresh_token) {
                 state.counts.replayed += 1;
             }
             return Err(InvalidGrant);
         }
-        state.spent.insert(refresh_token.to_owned());
+        state.used_refresh_tokens.insert(refresh_token.to_owned());
         state.counts.renewed += 1;
-        Ok(state.issue())
+        Ok(state.issue_refresh_token())
     }
 
-    /// Revokes every sign-in.
-    pub(super) fn revoke(&self) {
+    /// Revokes all refresh tokens.
+    pub(super) fn revoke_all(&self) {
         self.0.lock().refresh_tokens.clear();
     }
 
@@ -136,17 +142,17 @@ impl SignIns {
 }
 
 impl State {
-    fn issue(&mut self) -> String {
-        if self.refresh_tokens.len() + self.spent.len() >= MAX_REMEMBERED {
-            self.spent.clear();
+    fn issue_refresh_token(&mut self) -> String {
+        if self.refresh_tokens.len() + self.used_refresh_tokens.len() >= MAX_STORED_GRANTS {
+            self.used_refresh_tokens.clear();
         }
-        let token = format!("demo-refresh-{}", random());
+        let token = format!("demo-refresh-{}", random_hex());
         self.refresh_tokens.insert(token.clone());
         token
     }
 }
 
-fn random() -> String {
+fn random_hex() -> String {
     let random_bytes: [u8; 24] = std::array::from_fn(|_| fastrand::u8(..));
     hexadecimal(&random_bytes)
 }

@@ -1,5 +1,5 @@
-//! Signed URLs: issued by the web host, verified by the media host, valid until the time in their
-//! policy.
+//! Signed URLs. The web host issues them, and the media host verifies them. They are valid until
+//! the time in their policy.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,9 +16,9 @@ use super::request_head::RequestHead;
 pub(super) struct SignedUrls {
     key: [u8; 32],
     ttl: Duration,
-    /// Part of every signature: increasing it invalidates all earlier URLs.
+    /// Part of every signature. Increasing it invalidates all earlier URLs.
     generation: AtomicU64,
-    issued: AtomicU64,
+    issued_count: AtomicU64,
 }
 
 impl SignedUrls {
@@ -27,7 +27,7 @@ impl SignedUrls {
             key: std::array::from_fn(|_| fastrand::u8(..)),
             ttl,
             generation: AtomicU64::new(0),
-            issued: AtomicU64::new(0),
+            issued_count: AtomicU64::new(0),
         }
     }
 
@@ -35,31 +35,32 @@ impl SignedUrls {
         self.generation.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Returns a URL of `path` on the media host. No two are equal.
-    pub(super) fn signed(&self, origin: &str, path: &str, content_type: &str) -> String {
-        let ends = since_epoch().saturating_add(self.ttl).as_secs_f64().ceil() as u64;
+    /// Returns a signed URL of `path` on the media host. No two URLs are equal.
+    pub(super) fn sign(&self, origin: &str, path: &str, content_type: &str) -> String {
+        let expiry = time_since_epoch().saturating_add(self.ttl).as_secs_f64().ceil() as u64;
         let resource = format!("{origin}{path}*");
-        let condition = json!({"DateLessThan": {"AWS:EpochTime": ends}});
+        let condition = json!({"DateLessThan": {"AWS:EpochTime": expiry}});
         let policy = json!({"Statement": [{"Resource": resource, "Condition": condition}]});
         let policy = cdn_base64(policy.to_string().as_bytes());
-        let data = self.issued.fetch_add(1, Ordering::Relaxed);
+        let number = self.issued_count.fetch_add(1, Ordering::Relaxed);
         let signature = self.signature(path, &policy);
         let content_type = content_type.replace('/', "%2F");
         format!(
-            "{origin}{path}?response-content-type={content_type}&data={data:016x}&Policy={policy}\
+            "{origin}{path}?response-content-type={content_type}&data={number:016x}&Policy={policy}\
              &Signature={signature}&Key-Pair-Id=APKADEMODEMODEMO"
         )
     }
 
-    /// Returns whether a request carries a valid, unexpired signature of its path.
-    pub(super) fn allow(&self, request: &RequestHead) -> bool {
+    /// Returns whether a request has a signature that is valid for its path and has not expired.
+    pub(super) fn is_valid(&self, request: &RequestHead) -> bool {
         let (Some(policy), Some(signature)) =
             (request.parameter("Policy"), request.parameter("Signature"))
         else {
             return false;
         };
         self.signature(&request.path, &policy) == signature
-            && ends(&policy).is_some_and(|ends| since_epoch() < Duration::from_secs(ends))
+            && policy_expiry(&policy)
+                .is_some_and(|expiry| time_since_epoch() < Duration::from_secs(expiry))
     }
 
     fn signature(&self, path: &str, policy: &str) -> String {
@@ -79,12 +80,13 @@ fn cdn_base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes).replace('+', "-").replace('=', "_").replace('/', "~")
 }
 
-fn ends(policy: &str) -> Option<u64> {
-    let plain = policy.replace('-', "+").replace('_', "=").replace('~', "/");
-    let policy: serde_json::Value = serde_json::from_slice(&STANDARD.decode(plain).ok()?).ok()?;
+fn policy_expiry(policy: &str) -> Option<u64> {
+    let standard_base64 = policy.replace('-', "+").replace('_', "=").replace('~', "/");
+    let policy: serde_json::Value =
+        serde_json::from_slice(&STANDARD.decode(standard_base64).ok()?).ok()?;
     policy.pointer("/Statement/0/Condition/DateLessThan/AWS:EpochTime")?.as_u64()
 }
 
-fn since_epoch() -> Duration {
+fn time_since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

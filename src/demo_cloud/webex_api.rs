@@ -1,6 +1,6 @@
 //! Webex's REST API: recordings, details, transcripts and token renewal.
 //!
-//! Quirks are deliberate; the source is given with each.
+//! The quirks are deliberate. Each one states its source.
 
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::RwLock;
@@ -17,23 +17,24 @@ use super::webex_archive::{WebexArchive, WebexRecording};
 use super::webex_json::{SITE, detail_json, listed_json, transcript_json};
 use super::webex_tickets::{self, Tickets};
 
-/// Default and maximum page size ("List Recordings").
-const DEFAULT_PAGE: usize = 10;
-const MAX_PAGE: usize = 100;
+/// Default and maximum number of entries per page ("List Recordings").
+const DEFAULT_PAGE_SIZE: usize = 10;
+const MAX_PAGE_SIZE: usize = 100;
 
-/// Maximum span of an administrator's list ("List Recordings For an Admin or Compliance Officer").
-const ADMIN_DAYS: i64 = 30;
+/// Maximum number of days in an administrator's list ("List Recordings For an Admin or Compliance
+/// Officer").
+const MAX_ADMIN_DAYS: i64 = 30;
 
-/// Default span of a list without `from`.
+/// Number of days in a list without `from`.
 const DEFAULT_DAYS: i64 = 7;
 
 /// Credentials of an integration or a service app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebexCredentials {
     pub client_id: String,
-    /// Valid for an embedded server only.
+    /// Client secret, which only the demo server accepts.
     pub client_secret: String,
-    /// A renewal does not change it.
+    /// Refresh token. A renewal returns the same token.
     pub refresh_token: String,
 }
 
@@ -52,25 +53,25 @@ pub(super) struct WebexSite {
     pub(super) archive: RwLock<WebexArchive>,
     pub(super) tokens: Tokens,
     pub(super) tickets: Tickets,
-    /// Maximum entries per page, at most [`MAX_PAGE`].
+    /// Maximum number of entries per page, at most [`MAX_PAGE_SIZE`].
     pub(super) page_cap: usize,
-    /// Whether recordings in the recycle bin are served.
+    /// Whether the files of recordings in the recycle bin are served.
     pub(super) trash_downloads: bool,
-    /// `http://127.0.0.1:PORT` of the API.
+    /// Scheme, host and port of the API: `http://127.0.0.1:PORT`.
     pub(super) origin: String,
-    /// `http://127.0.0.1:PORT` of the media host.
+    /// Scheme, host and port of the media host: `http://127.0.0.1:PORT`.
     pub(super) media_origin: String,
 }
 
 type ReplyResult = Result<Reply, Reply>;
 
 impl WebexSite {
-    /// Answers a request to the API. `form` is its body.
+    /// Answers a request to the API. `form` is the request body.
     pub(super) fn answer(&self, request: &RequestHead, form: &[u8]) -> Reply {
         self.route(request, form).unwrap_or_else(|refusal| refusal)
     }
 
-    pub(super) fn media(&self, request: &RequestHead, effect: Option<&Effect>) -> Reply {
+    pub(super) fn serve_file(&self, request: &RequestHead, effect: Option<&Effect>) -> Reply {
         webex_tickets::answer(
             &self.archive.read(),
             &self.tickets,
@@ -88,13 +89,13 @@ impl WebexSite {
             .collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         if let (["access_token"], "POST") = (segments.as_slice(), request.method.as_str()) {
-            return self.renewal(form);
+            return self.issue_token(form);
         }
         if let (["authorize"], "GET") = (segments.as_slice(), request.method.as_str()) {
-            let known = WebexCredentials::demo();
-            return Ok(self.tokens.sign_ins().page(request, &[&known.client_id]));
+            let credentials = WebexCredentials::demo();
+            return Ok(self.tokens.sign_ins().authorize(request, &[&credentials.client_id]));
         }
-        match request.bearer().map(|token| self.tokens.state_of(token)) {
+        match request.bearer_token().map(|token| self.tokens.state_of(token)) {
             Some(TokenState::Valid(Grant::Account)) => {}
             _ => return Err(expired_token()),
         }
@@ -103,10 +104,10 @@ impl WebexSite {
         }
         let archive = self.archive.read();
         match segments.as_slice() {
-            ["recordings"] => self.list(&archive, request, false),
-            ["admin", "recordings"] => self.list(&archive, request, true),
+            ["recordings"] => self.list_recordings(&archive, request, false),
+            ["admin", "recordings"] => self.list_recordings(&archive, request, true),
             ["recordings", id] => {
-                let recording = find(&archive, id, request)?;
+                let recording = find_recording(&archive, id, request)?;
                 let now = Timestamp::now();
                 let detail = detail_json(
                     recording,
@@ -117,33 +118,35 @@ impl WebexSite {
                 );
                 Ok(Reply::json(200, &detail))
             }
-            ["meetingTranscripts"] => self.transcripts(&archive, request),
-            ["admin", "meetingTranscripts"] => self.transcripts_of_site(&archive, request),
-            ["meetingTranscripts", id, "download"] => download(&archive, id, request),
+            ["meetingTranscripts"] => self.list_transcripts(&archive, request),
+            ["admin", "meetingTranscripts"] => self.list_site_transcripts(&archive, request),
+            ["meetingTranscripts", id, "download"] => transcript_reply(&archive, id, request),
             _ => Err(error(404, "The requested resource could not be found.")),
         }
     }
 
-    /// Answers `POST /access_token`. The refresh token does not change.
-    fn renewal(&self, form: &[u8]) -> ReplyResult {
+    /// Answers `POST /access_token`. A renewal returns the same refresh token.
+    fn issue_token(&self, form: &[u8]) -> ReplyResult {
         let field = |name: &str| {
             let found = url::form_urlencoded::parse(form).find(|(key, _)| key == name);
             found.map(|(_, value)| value.into_owned()).unwrap_or_default()
         };
-        let known = WebexCredentials::demo();
+        let credentials = WebexCredentials::demo();
         if (field("client_id"), field("client_secret"))
-            != (known.client_id.clone(), known.client_secret)
+            != (credentials.client_id.clone(), credentials.client_secret)
         {
             return Err(error(401, "The client credentials are invalid."));
         }
         match field("grant_type").as_str() {
             "authorization_code" => {
-                let redeemed =
-                    self.tokens.sign_ins().redeem(&known.client_id, |name| Some(field(name)));
+                let redeemed = self
+                    .tokens
+                    .sign_ins()
+                    .redeem_code(&credentials.client_id, |name| Some(field(name)));
                 redeemed
                     .map_err(|InvalidGrant| error(400, "The authorization code is invalid."))?;
             }
-            "refresh_token" if field("refresh_token") == known.refresh_token => {}
+            "refresh_token" if field("refresh_token") == credentials.refresh_token => {}
             "refresh_token" => {
                 let message =
                     "The refresh token provided is expired, revoked, malformed, or invalid.";
@@ -154,24 +157,30 @@ impl WebexSite {
         let token = self.tokens.issue(Grant::Account, None);
         Ok(Reply::json(
             200,
-            &json!({"access_token": token, "expires_in": self.tokens.ttl_seconds(), "refresh_token": known.refresh_token,
+            &json!({"access_token": token, "expires_in": self.tokens.ttl_seconds(), "refresh_token": credentials.refresh_token,
                     "refresh_token_expires_in": 7_775_999, "token_type": "Bearer", "scope": "meeting:recordings_read meeting:transcripts_read"}),
         ))
     }
 
-    fn list(&self, archive: &WebexArchive, request: &RequestHead, admin: bool) -> ReplyResult {
+    fn list_recordings(
+        &self,
+        archive: &WebexArchive,
+        request: &RequestHead,
+        is_admin: bool,
+    ) -> ReplyResult {
         let now = Timestamp::now();
-        let (from, to) = span(request, now)?;
-        if admin && to.duration_since(from) > SignedDuration::from_hours(24 * ADMIN_DAYS) {
+        let (from, to) = requested_span(request, now)?;
+        if is_admin && to.duration_since(from) > SignedDuration::from_hours(24 * MAX_ADMIN_DAYS) {
             return Err(error(
                 400,
                 "The interval between from and to must not be longer than 30 days.",
             ));
         }
         let status = request.parameter("status").unwrap_or_else(|| "available".into());
-        let host =
-            request.parameter("hostEmail").or_else(|| (!admin).then(|| Archive::OWNER.to_owned()));
-        let mut listed: Vec<&WebexRecording> = archive
+        let host = request
+            .parameter("hostEmail")
+            .or_else(|| (!is_admin).then(|| Archive::OWNER.to_owned()));
+        let mut entries: Vec<&WebexRecording> = archive
             .recordings
             .iter()
             .filter(|recording| {
@@ -181,96 +190,100 @@ impl WebexSite {
             })
             .filter(|recording| host.as_ref().is_none_or(|host| *host == recording.host_email))
             .collect();
-        listed
-            .sort_by(|one, other| (other.create_time, &other.id).cmp(&(one.create_time, &one.id)));
-        let with_host = admin || request.parameter("hostEmail").is_some();
-        self.page(archive, request, &listed, |it| listed_json(it, with_host).into())
+        entries.sort_by(|a, b| (b.create_time, &b.id).cmp(&(a.create_time, &a.id)));
+        let with_host = is_admin || request.parameter("hostEmail").is_some();
+        self.page_reply(archive, request, &entries, |recording| {
+            listed_json(recording, with_host).into()
+        })
     }
 
-    /// Lists the transcripts of one meeting, an administrator's request also those of another host;
-    /// without a meeting, those of the owner ("List Meeting Transcripts": `hostEmail` needs
-    /// `meetingId`).
-    fn transcripts(&self, archive: &WebexArchive, request: &RequestHead) -> ReplyResult {
+    /// Lists the transcripts of the meeting in `meetingId`, or those of the owner. An administrator
+    /// can list a meeting of another host. `hostEmail` needs `meetingId` ("List Meeting
+    /// Transcripts").
+    fn list_transcripts(&self, archive: &WebexArchive, request: &RequestHead) -> ReplyResult {
         let (meeting, host) = (request.parameter("meetingId"), request.parameter("hostEmail"));
         if meeting.is_none() && host.is_some() {
             return Err(error(400, "hostEmail is not supported without meetingId."));
         }
         let (from, to) = match meeting {
             Some(_) => (Timestamp::MIN, Timestamp::MAX),
-            None => span(request, Timestamp::now())?,
+            None => requested_span(request, Timestamp::now())?,
         };
         let host = host.unwrap_or_else(|| Archive::OWNER.into());
-        let is_meant = |it: &WebexRecording| {
-            it.host_email == host
-                && meeting.as_ref().is_none_or(|meeting| *meeting == it.meeting_id)
+        let is_requested = |recording: &WebexRecording| {
+            recording.host_email == host
+                && meeting.as_ref().is_none_or(|meeting| *meeting == recording.meeting_id)
         };
-        self.listed_transcripts(archive, request, (from, to), is_meant)
+        self.transcript_page(archive, request, (from, to), is_requested)
     }
 
-    /// Lists the transcripts of the whole site, for compliance officers only.
-    fn transcripts_of_site(&self, archive: &WebexArchive, request: &RequestHead) -> ReplyResult {
+    /// Lists the transcripts of the whole site. Only compliance officers can list them.
+    fn list_site_transcripts(&self, archive: &WebexArchive, request: &RequestHead) -> ReplyResult {
         if !archive.is_compliance_officer {
             return Err(error(403, "The user is not a compliance officer."));
         }
         if request.parameter("siteUrl").is_none() {
             return Err(error(400, "siteUrl: must not be null."));
         }
-        self.listed_transcripts(archive, request, span(request, Timestamp::now())?, |_| true)
+        self.transcript_page(archive, request, requested_span(request, Timestamp::now())?, |_| true)
     }
 
-    fn listed_transcripts(
+    fn transcript_page(
         &self,
         archive: &WebexArchive,
         request: &RequestHead,
         (from, to): (Timestamp, Timestamp),
-        is_meant: impl Fn(&WebexRecording) -> bool,
+        is_requested: impl Fn(&WebexRecording) -> bool,
     ) -> ReplyResult {
         let is_of_site = request.parameter("siteUrl").is_none_or(|site| site == SITE);
-        let mut listed: Vec<_> = archive
+        let mut entries: Vec<_> = archive
             .recordings
             .iter()
-            .filter(|it| {
-                is_of_site && it.is_available() && it.stored_transcript.is_some() && is_meant(it)
+            .filter(|recording| {
+                is_of_site
+                    && recording.is_available()
+                    && recording.stored_transcript.is_some()
+                    && is_requested(recording)
             })
-            .filter(|it| from <= it.time_recorded && it.time_recorded < to)
+            .filter(|recording| from <= recording.time_recorded && recording.time_recorded < to)
             .collect();
-        listed.sort_by(|one, other| {
-            (other.time_recorded, &other.id).cmp(&(one.time_recorded, &one.id))
-        });
-        self.page(archive, request, &listed, |it| transcript_json(it, &self.origin))
+        entries.sort_by(|a, b| (b.time_recorded, &b.id).cmp(&(a.time_recorded, &a.id)));
+        self.page_reply(archive, request, &entries, |recording| {
+            transcript_json(recording, &self.origin)
+        })
     }
 
     /// Returns the requested page of a list.
-    fn page(
+    fn page_reply(
         &self,
         archive: &WebexArchive,
         request: &RequestHead,
-        listed: &[&WebexRecording],
+        entries: &[&WebexRecording],
         json: impl Fn(&WebexRecording) -> Value,
     ) -> ReplyResult {
         let page_size = match request.parameter("max").map(|value| value.parse::<usize>()) {
-            None => DEFAULT_PAGE,
-            Some(Ok(page_size @ 1..=MAX_PAGE)) => page_size,
+            None => DEFAULT_PAGE_SIZE,
+            Some(Ok(page_size @ 1..=MAX_PAGE_SIZE)) => page_size,
             Some(_) => return Err(error(400, "max: must be a number from 1 to 100.")),
         };
-        let page_size = page_size.min(self.page_cap.clamp(1, MAX_PAGE));
+        let page_size = page_size.min(self.page_cap.clamp(1, MAX_PAGE_SIZE));
         let start = request
             .parameter("cursor")
             .and_then(|cursor| cursor.parse::<usize>().ok())
             .unwrap_or(0);
         let items: Vec<Value> =
-            listed.iter().skip(start).take(page_size).map(|it| json(it)).collect();
+            entries.iter().skip(start).take(page_size).map(|recording| json(recording)).collect();
         let reply = Reply::json(200, &json!({"items": items}));
         let end = start.saturating_add(page_size);
-        Ok(if end < listed.len() {
-            reply.with("link", self.link(archive, request, page_size, end))
+        Ok(if end < entries.len() {
+            reply.with("link", self.next_page_header(archive, request, page_size, end))
         } else {
             reply
         })
     }
 
-    /// Returns the header with the URL of the next page.
-    fn link(
+    /// Returns the value of the `Link` header, with the URL of the next page.
+    fn next_page_header(
         &self,
         archive: &WebexArchive,
         request: &RequestHead,
@@ -294,9 +307,9 @@ impl WebexSite {
     }
 }
 
-/// Returns a recording that the request may see: the owner's, or those of the named host. Purged
-/// recordings do not exist.
-fn find<'a>(
+/// Returns a recording of the owner, or of the host that the request names. Other recordings and
+/// purged ones are not found.
+fn find_recording<'a>(
     archive: &'a WebexArchive,
     id: &str,
     request: &RequestHead,
@@ -311,27 +324,28 @@ fn find<'a>(
         .ok_or_else(|| error(404, "The recording could not be found."))
 }
 
-/// Returns a whole transcript; ranges are ignored. An administrator names the host.
-fn download(archive: &WebexArchive, id: &str, request: &RequestHead) -> ReplyResult {
+/// Returns a whole transcript. Ranges are ignored. An administrator states the host in `hostEmail`.
+fn transcript_reply(archive: &WebexArchive, id: &str, request: &RequestHead) -> ReplyResult {
     let host = request.parameter("hostEmail").unwrap_or_else(|| Archive::OWNER.into());
-    let is_meant = |it: &&WebexRecording| {
-        it.stored_transcript_id() == id && (it.host_email == host || archive.is_compliance_officer)
+    let is_requested = |recording: &&WebexRecording| {
+        recording.stored_transcript_id() == id
+            && (recording.host_email == host || archive.is_compliance_officer)
     };
-    let recording = archive.recordings.iter().find(is_meant);
+    let recording = archive.recordings.iter().find(is_requested);
     let content = recording.and_then(|recording| recording.stored_transcript.as_ref());
     let Some(content) = content else {
         return Err(error(404, "The transcript could not be found."));
     };
-    let kind = if request.parameter("format").as_deref() == Some("vtt") {
+    let content_type = if request.parameter("format").as_deref() == Some("vtt") {
         "text/vtt"
     } else {
         "text/plain"
     };
-    Ok(Reply::new(200, kind, content.slice(0..content.length())))
+    Ok(Reply::new(200, content_type, content.slice(0..content.length())))
 }
 
-/// Returns the requested span of time; `to` is excluded.
-fn span(request: &RequestHead, now: Timestamp) -> Result<(Timestamp, Timestamp), Reply> {
+/// Returns the requested time span, without `to` itself.
+fn requested_span(request: &RequestHead, now: Timestamp) -> Result<(Timestamp, Timestamp), Reply> {
     let time = |name: &str, default: Timestamp| match request
         .parameter(name)
         .filter(|value| !value.is_empty())
@@ -342,9 +356,9 @@ fn span(request: &RequestHead, now: Timestamp) -> Result<(Timestamp, Timestamp),
         }
     };
     let to = time("to", now)?;
-    let week_before =
+    let default_from =
         to.checked_sub(SignedDuration::from_hours(24 * DEFAULT_DAYS)).unwrap_or(Timestamp::MIN);
-    let from = time("from", week_before)?;
+    let from = time("from", default_from)?;
     if from > to {
         return Err(error(400, "from must not be after to."));
     }
@@ -353,10 +367,10 @@ fn span(request: &RequestHead, now: Timestamp) -> Result<(Timestamp, Timestamp),
 
 /// Returns an error in the format of Webex's API.
 pub(super) fn error(status: u16, message: &str) -> Reply {
-    let tracking = format!("ROUTER_{:016X}", fastrand::u64(..));
+    let tracking_id = format!("ROUTER_{:016X}", fastrand::u64(..));
     Reply::json(
         status,
-        &json!({"message": message, "errors": [{"description": message}], "trackingId": tracking}),
+        &json!({"message": message, "errors": [{"description": message}], "trackingId": tracking_id}),
     )
 }
 

@@ -7,44 +7,46 @@ use super::pattern::pattern_seed;
 
 #[derive(Clone, Debug, Default)]
 pub struct WebexArchive {
-    /// In any order. Those of [`Archive::OWNER`] belong to the owner of the token.
+    /// The recordings, in any order. Those with the host [`Archive::OWNER`] belong to the owner of
+    /// the token.
     pub recordings: Vec<WebexRecording>,
-    /// Whether URLs of next pages contain `max=null`, which the API then rejects (webexpythonsdk,
-    /// `restsession.py`).
+    /// Whether the URLs of next pages contain `max=null`. The API rejects such URLs
+    /// (webexpythonsdk, `restsession.py`).
     pub null_pages: bool,
-    /// The parameters that URLs of next pages lack (webexpythonsdk, issue 168).
+    /// Parameters that the URLs of next pages omit (webexpythonsdk, issue 168).
     pub lacking_in_next_pages: Vec<String>,
-    /// Whether the owner of the token is a compliance officer, who may list transcripts of the
-    /// site.
+    /// Whether the owner of the token is a compliance officer, who can list the transcripts of the
+    /// whole site.
     pub is_compliance_officer: bool,
 }
 
 #[derive(Clone, Debug)]
 pub struct WebexRecording {
     pub id: String,
-    /// Shared by recordings that were stopped and restarted.
+    /// Meeting id. If a recording is stopped and restarted, both recordings have the same meeting
+    /// id.
     pub meeting_id: String,
-    /// Any text.
     pub topic: String,
     pub host_email: String,
     pub time_recorded: Timestamp,
     pub create_time: Timestamp,
     pub duration_seconds: u32,
-    /// `MP4`, `ARF`, `UPLOADED` or a future format.
+    /// Format: `MP4`, `ARF`, `UPLOADED` or one that meetfs does not support.
     pub format: String,
-    /// `available`, `deleted` or `purged`.
+    /// Status: `available`, `deleted` or `purged`.
     pub status: String,
-    /// "Prevent downloading": neither a download page nor URLs.
+    /// Whether downloads are prevented. Replies then contain neither a download page nor download
+    /// URLs.
     pub prevent_downloading: bool,
-    /// Whether numbers are written as strings.
+    /// Whether replies write numbers as strings.
     pub numbers_as_strings: bool,
     pub listed_size: ListedSize,
     pub video: Content,
-    /// Has a URL if present.
+    /// Audio file. If present, the details have a URL of it.
     pub audio: Option<Content>,
-    /// Has a URL if present.
+    /// Transcript. If present, the details have a URL of it.
     pub transcript: Option<Content>,
-    /// A transcript that only `/meetingTranscripts` lists.
+    /// Transcript that only `/meetingTranscripts` lists.
     pub stored_transcript: Option<Content>,
 }
 
@@ -52,15 +54,15 @@ pub struct WebexRecording {
 pub enum WebexFile {
     Video,
     Audio,
-    /// The transcript with a URL.
+    /// The transcript whose URL is in the details.
     Transcript,
-    /// The transcript of `/meetingTranscripts`.
+    /// The transcript that only `/meetingTranscripts` lists.
     StoredTranscript,
 }
 
 #[derive(Clone, Debug)]
 pub struct WebexObject {
-    /// Id of its recording.
+    /// Id of the recording.
     pub recording: String,
     pub topic: String,
     pub file: WebexFile,
@@ -68,22 +70,26 @@ pub struct WebexObject {
 }
 
 impl WebexArchive {
-    /// Without recordings.
+    /// Creates an archive without recordings.
     pub fn empty() -> Self {
         Self { null_pages: true, ..Self::default() }
     }
 
-    /// `count` recordings over the last `days` days, each with audio and a transcript of at most
-    /// 50,000 bytes.
+    /// Creates an archive with `recordings` recordings in the last `days` days, each with audio and
+    /// a transcript. No file is larger than 50,000 bytes.
     pub fn many(recordings: usize, days: u32) -> Self {
         let today = today();
         let mut archive = Self::empty();
         archive.recordings = (0..recordings)
             .map(|index| {
-                let back = index as u64 * u64::from(days.max(1)) / recordings.max(1) as u64;
+                let days_before = index as u64 * u64::from(days.max(1)) / recordings.max(1) as u64;
                 let minute = index % (9 * 60);
-                let start =
-                    moment(today, 1 + back as i64, 8 + (minute / 60) as i8, (minute % 60) as i8);
+                let start = moment(
+                    today,
+                    1 + days_before as i64,
+                    8 + (minute / 60) as i8,
+                    (minute % 60) as i8,
+                );
                 WebexRecording::new(&format!("{index:032x}"), &format!("Recording {index}"), start)
             })
             .collect();
@@ -92,14 +98,14 @@ impl WebexArchive {
 }
 
 impl WebexRecording {
-    /// A complete half-hour MP4 of the owner, with audio and a transcript. All bytes derive from
-    /// the id.
+    /// Creates a complete half-hour MP4 recording of the owner, with audio and a transcript. All
+    /// bytes derive from the id and the topic.
     pub fn new(id: &str, topic: &str, time_recorded: Timestamp) -> Self {
         let pattern = |file: &str, length| Content::Pattern {
             seed: pattern_seed(&format!("{id}#{file}")),
             length,
         };
-        let spoken = format!(
+        let transcript = format!(
             "WEBVTT\n\n1\n00:00:01.000 --> 00:00:04.000\nNothing was decided in {topic}.\n"
         );
         Self {
@@ -117,7 +123,7 @@ impl WebexRecording {
             listed_size: ListedSize::True,
             video: pattern("video", 50_000),
             audio: Some(pattern("audio", 9_000)),
-            transcript: Some(Content::Stored(spoken.into())),
+            transcript: Some(Content::Stored(transcript.into())),
             stored_transcript: None,
         }
     }
@@ -127,12 +133,13 @@ impl WebexRecording {
         self
     }
 
-    /// Removes the transcript from the details, so only `/meetingTranscripts` lists it.
+    /// Moves the transcript out of the details, so only `/meetingTranscripts` lists it.
     pub fn with_stored_transcript(mut self) -> Self {
         self.stored_transcript = self.transcript.take();
         self
     }
 
+    /// Removes audio and transcripts.
     pub fn video_only(mut self) -> Self {
         (self.audio, self.transcript, self.stored_transcript) = (None, None, None);
         self
@@ -147,8 +154,8 @@ impl WebexRecording {
         self.status == "available"
     }
 
-    /// Returns whether its files are served. Files of trashed recordings are served only if
-    /// configured.
+    /// Returns whether the files are served. Files of trashed recordings are served only if
+    /// `trash_downloads` is set.
     pub(super) fn is_served(&self, trash_downloads: bool) -> bool {
         self.is_available() || (trash_downloads && self.status == "deleted")
     }
@@ -158,11 +165,11 @@ impl WebexRecording {
     }
 
     pub(super) fn objects(&self) -> Vec<WebexObject> {
-        let linked = self.is_available() && !self.prevent_downloading;
+        let is_downloadable = self.is_available() && !self.prevent_downloading;
         let files = [
-            (WebexFile::Video, Some(&self.video).filter(|_| linked)),
-            (WebexFile::Audio, self.audio.as_ref().filter(|_| linked)),
-            (WebexFile::Transcript, self.transcript.as_ref().filter(|_| linked)),
+            (WebexFile::Video, Some(&self.video).filter(|_| is_downloadable)),
+            (WebexFile::Audio, self.audio.as_ref().filter(|_| is_downloadable)),
+            (WebexFile::Transcript, self.transcript.as_ref().filter(|_| is_downloadable)),
             (
                 WebexFile::StoredTranscript,
                 self.stored_transcript.as_ref().filter(|_| self.is_available()),
@@ -181,7 +188,8 @@ impl WebexRecording {
 }
 
 impl WebexObject {
-    /// Returns the SHA-256 in lower-case hexadecimal. A pattern is computed from end to end.
+    /// Returns the SHA-256 digest in lower-case hexadecimal. For a pattern, this computes all
+    /// bytes.
     pub fn sha256(&self) -> String {
         self.content.sha256()
     }

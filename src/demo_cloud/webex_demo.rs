@@ -1,4 +1,5 @@
-//! The Webex archive of `meetfs mount --demo`: recordings to play, and one of each special case.
+//! The Webex archive of `meetfs mount --demo`: ordinary recordings, and one recording for each
+//! special case.
 
 use jiff::civil::Date;
 
@@ -6,21 +7,22 @@ use super::archive::{ListedSize, asset, moment, today};
 use super::webex_archive::{WebexArchive, WebexRecording};
 
 impl WebexArchive {
-    /// Recordings of the last ten weeks. The archive is the same for a whole UTC day.
+    /// Creates an archive with recordings of the last ten weeks. The result is the same during a
+    /// whole UTC day.
     pub fn demo() -> Self {
         Self::demo_at(today())
     }
 
-    /// Recordings of the ten weeks before `day`.
+    /// Creates an archive with recordings of the ten weeks before `day`.
     pub fn demo_at(day: Date) -> Self {
-        let recording = |number: u32, topic: &str, back| {
-            let start = moment(day, back, 9, 15);
+        let recording = |number: u32, topic: &str, days_before| {
+            let start = moment(day, days_before, 9, 15);
             let mut recording = WebexRecording::new(&format!("4f91{number:028x}"), topic, start);
             recording.video = asset!("speaker_view.mp4", &recording.id);
             recording
         };
-        let clip = |number, topic, back| {
-            let mut clip = recording(number, topic, back);
+        let clip = |number, topic, days_before| {
+            let mut clip = recording(number, topic, days_before);
             clip.duration_seconds = 12;
             clip.video = asset!("gallery_view.mp4", &clip.id);
             clip.audio = None;
@@ -29,18 +31,18 @@ impl WebexArchive {
         };
         let mut wrong_size = recording(5, "Listed size is wrong", 20);
         wrong_size.listed_size = ListedSize::Wrong(-9);
-        let mut prevented = recording(6, "Not to be downloaded", 30);
-        prevented.prevent_downloading = true;
-        let mut strings = recording(7, "Numbers as strings", 45).with_stored_transcript();
-        strings.numbers_as_strings = true;
+        let mut not_downloadable = recording(6, "Not to be downloaded", 30);
+        not_downloadable.prevent_downloading = true;
+        let mut string_numbers = recording(7, "Numbers as strings", 45).with_stored_transcript();
+        string_numbers.numbers_as_strings = true;
         let recordings = vec![
             clip(1, "Weekly: sales", 2),
             clip(2, "Weekly: sales", 9),
             clip(3, "Customer call: été / Q4", 12),
             recording(4, "Old format", 60).with_video(50_000).of_format("ARF").video_only(),
             wrong_size,
-            prevented,
-            strings,
+            not_downloadable,
+            string_numbers,
         ];
         Self { recordings, ..Self::empty() }
     }

@@ -7,10 +7,10 @@ use super::archive::ListedSize;
 use super::webex_archive::{WebexFile, WebexRecording};
 use super::webex_tickets::Tickets;
 
-/// The only site.
+/// URL of the only Webex site.
 pub(super) const SITE: &str = "example.webex.com";
 
-/// A recording as listed; `with_host` for lists of other hosts' recordings.
+/// Returns a recording as listed. With `with_host`, it contains the e-mail address of the host.
 pub(super) fn listed_json(recording: &WebexRecording, with_host: bool) -> Map<String, Value> {
     let number = |value: u64| {
         if recording.numbers_as_strings { json!(value.to_string()) } else { json!(value) }
@@ -18,7 +18,7 @@ pub(super) fn listed_json(recording: &WebexRecording, with_host: bool) -> Map<St
     let length = recording.video.length();
     let size = match recording.listed_size {
         ListedSize::True => Some(length),
-        ListedSize::Wrong(by) => Some(length.saturating_add_signed(by)),
+        ListedSize::Wrong(difference) => Some(length.saturating_add_signed(difference)),
         ListedSize::Absent => None,
     };
     let mut entry = Map::new();
@@ -54,7 +54,7 @@ pub(super) fn listed_json(recording: &WebexRecording, with_host: bool) -> Map<St
     entry
 }
 
-/// The details of a recording, with temporary URLs.
+/// Returns the details of a recording, with temporary download URLs.
 pub(super) fn detail_json(
     recording: &WebexRecording,
     tickets: &Tickets,
@@ -64,37 +64,37 @@ pub(super) fn detail_json(
 ) -> Value {
     let mut entry = listed_json(recording, true);
     if recording.is_served(trash_downloads) && !recording.prevent_downloading {
-        let link = |file| json!(tickets.link(media_origin, recording, file, now));
-        let mut links = Map::new();
-        links.insert("recordingDownloadLink".into(), link(WebexFile::Video));
+        let url = |file| json!(tickets.download_url(media_origin, recording, file, now));
+        let mut download_urls = Map::new();
+        download_urls.insert("recordingDownloadLink".into(), url(WebexFile::Video));
         if recording.audio.is_some() {
-            links.insert("audioDownloadLink".into(), link(WebexFile::Audio));
+            download_urls.insert("audioDownloadLink".into(), url(WebexFile::Audio));
         }
         if recording.transcript.is_some() {
-            links.insert("transcriptDownloadLink".into(), link(WebexFile::Transcript));
+            download_urls.insert("transcriptDownloadLink".into(), url(WebexFile::Transcript));
         }
-        links.insert("expiration".into(), json!(tickets.end(now).to_string()));
-        entry.insert("temporaryDirectDownloadLinks".into(), links.into());
+        download_urls.insert("expiration".into(), json!(tickets.expiry(now).to_string()));
+        entry.insert("temporaryDirectDownloadLinks".into(), download_urls.into());
     }
     entry.into()
 }
 
-/// A transcript as `/meetingTranscripts` lists it.
+/// Returns a transcript as `/meetingTranscripts` lists it.
 pub(super) fn transcript_json(recording: &WebexRecording, origin: &str) -> Value {
     let id = recording.stored_transcript_id();
-    let download =
+    let download_url =
         |format: &str| format!("{origin}/v1/meetingTranscripts/{id}/download?format={format}");
     json!({"id": id, "meetingId": recording.meeting_id, "scheduledMeetingId": scheduled_meeting_id(recording),
            "meetingSeriesId": series_id(recording), "hostUserId": "demo-user", "meetingTopic": recording.topic,
            "startTime": recording.time_recorded.to_string(), "siteUrl": SITE,
-           "vttDownloadLink": download("vtt"), "txtDownloadLink": download("txt"), "status": "available"})
+           "vttDownloadLink": download_url("vtt"), "txtDownloadLink": download_url("txt"), "status": "available"})
 }
 
 fn series_id(recording: &WebexRecording) -> &str {
     recording.meeting_id.split('_').next().unwrap_or_default()
 }
 
-/// The id of the series with the planned start, as in the example of the reference.
+/// Returns the series id followed by the planned start, as in the example of the API reference.
 fn scheduled_meeting_id(recording: &WebexRecording) -> String {
     format!("{}_{}", series_id(recording), recording.time_recorded.strftime("%Y%m%dT%H%M%SZ"))
 }

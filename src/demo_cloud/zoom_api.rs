@@ -1,6 +1,6 @@
 //! Zoom's REST API: listings, single meetings, past meetings, users.
 //!
-//! Quirks are deliberate; the source is given with each.
+//! The quirks are deliberate. Each one states its source.
 
 use std::time::Duration;
 
@@ -20,13 +20,13 @@ use super::zoom_json::{meeting_json, participant_json, user_json};
 use super::zoom_trash::TrashedMeeting;
 
 /// Default page size (Zoom's documentation, "List all recordings").
-const DEFAULT_PAGE: u32 = 30;
+const DEFAULT_PAGE_SIZE: u32 = 30;
 
-/// Everything that a reply depends on.
+/// The state that a reply depends on.
 pub(super) struct Api<'a> {
     pub(super) store: &'a Store,
     pub(super) tokens: &'a Tokens,
-    pub(super) pages: &'a PageTokens,
+    pub(super) page_tokens: &'a PageTokens,
     pub(super) page_cap: u32,
     pub(super) web_origin: &'a str,
 }
@@ -34,13 +34,13 @@ pub(super) struct Api<'a> {
 type ReplyResult = Result<Value, Reply>;
 
 impl Api<'_> {
-    /// Answers a request below `/v2`.
+    /// Answers a request whose path begins with `/v2`.
     pub(super) fn answer(&self, request: &RequestHead) -> Reply {
         self.route(request).map_or_else(|refusal| refusal, |value| Reply::json(200, &value))
     }
 
     fn route(&self, request: &RequestHead) -> ReplyResult {
-        match request.bearer().map(|token| self.tokens.state_of(token)) {
+        match request.bearer_token().map(|token| self.tokens.state_of(token)) {
             Some(TokenState::Valid(Grant::Account)) => {}
             Some(TokenState::Expired) => return Err(Reply::expired_token()),
             _ => return Err(Reply::error(401, 124, "Invalid access token.")),
@@ -51,26 +51,26 @@ impl Api<'_> {
         let path = request.path.strip_prefix("/v2/").unwrap_or("");
         // Segments stay encoded: an encoded slash is part of a segment.
         let segments: Vec<&str> = path.split('/').collect();
-        self.permit(&segments)?;
+        self.check_scope(&segments)?;
         match segments.as_slice() {
-            ["users"] => self.users(request),
-            ["users", user] => self.user(user).map(user_json),
+            ["users"] => self.list_users(request),
+            ["users", user] => self.find_user(user).map(user_json),
             ["users", user, "recordings"] => {
-                let host = self.user(user)?;
-                self.recordings(request, Some(host))
+                let host = self.find_user(user)?;
+                self.list_recordings(request, Some(host))
             }
-            ["accounts", _, "recordings"] => self.recordings(request, None),
-            ["meetings", meeting, "recordings"] => self.meeting_recordings(request, meeting),
-            ["past_meetings", meeting] => self.past_meeting(meeting),
-            ["past_meetings", number, "instances"] => self.instances(number),
-            ["past_meetings", meeting, "participants"] => self.participants(request, meeting),
+            ["accounts", _, "recordings"] => self.list_recordings(request, None),
+            ["meetings", meeting, "recordings"] => self.meeting_recordings_reply(request, meeting),
+            ["past_meetings", meeting] => self.past_meeting_reply(meeting),
+            ["past_meetings", number, "instances"] => self.list_instances(number),
+            ["past_meetings", meeting, "participants"] => self.list_participants(request, meeting),
             _ => Err(Reply::error(404, 2300, "This API endpoint is not recognized.")),
         }
     }
 
-    /// Rejects requests for which the token lacks a scope, in Zoom's words ("Invalid access token,
-    /// does not contain scopes").
-    fn permit(&self, segments: &[&str]) -> Result<(), Reply> {
+    /// Rejects a request if the token lacks the required scope. The message is Zoom's ("Invalid
+    /// access token, does not contain scopes").
+    fn check_scope(&self, segments: &[&str]) -> Result<(), Reply> {
         let scope = match segments {
             ["users", ..] if segments.len() < 3 => "user:read:list_users",
             ["users", ..] => "cloud_recording:read:list_user_recordings",
@@ -80,7 +80,7 @@ impl Api<'_> {
             ["past_meetings", ..] => "meeting:read:past_meeting",
             _ => return Ok(()),
         };
-        if self.tokens.permit(scope) {
+        if self.tokens.has_scope(scope) {
             return Ok(());
         }
         let message =
@@ -88,8 +88,8 @@ impl Api<'_> {
         Err(Reply::error(400, 4711, &message))
     }
 
-    fn user(&self, segment: &str) -> Result<&Host, Reply> {
-        let name = decoded(segment);
+    fn find_user(&self, segment: &str) -> Result<&Host, Reply> {
+        let name = percent_decoded(segment);
         let hosts = self.store.hosts();
         let found = if name == "me" {
             hosts.first()
@@ -99,24 +99,24 @@ impl Api<'_> {
         found.ok_or_else(|| Reply::error(404, 1001, &format!("User does not exist: {name}.")))
     }
 
-    fn users(&self, request: &RequestHead) -> ReplyResult {
+    fn list_users(&self, request: &RequestHead) -> ReplyResult {
         let status = request.parameter("status").unwrap_or_else(|| "active".into());
         let hosts: Vec<&Host> =
             self.store.hosts().iter().filter(|host| host.status == status).collect();
-        let query = Query { what: format!("users {status}"), from: None, to: None };
-        let page = self.page(request, query, hosts.len())?;
+        let query = Query { list_name: format!("users {status}"), from: None, to: None };
+        let page = self.select_page(request, query, hosts.len())?;
         let users: Vec<Value> =
             hosts.iter().skip(page.start).take(page.size).map(|host| user_json(host)).collect();
         Ok(json!({"page_count": page.count, "page_number": 1, "page_size": page.size,
-                  "total_records": hosts.len(), "next_page_token": page.next, "users": users}))
+                  "total_records": hosts.len(), "next_page_token": page.next_token, "users": users}))
     }
 
-    fn recordings(&self, request: &RequestHead, host: Option<&Host>) -> ReplyResult {
+    fn list_recordings(&self, request: &RequestHead, host: Option<&Host>) -> ReplyResult {
         let trash = request.parameter("trash").is_some_and(|value| value == "true");
         if let (true, Some(host)) = (trash, host) {
-            return self.trash(request, host);
+            return self.list_trash(request, host);
         }
-        let (from, to) = days(request)?;
+        let (from, to) = requested_days(request)?;
         let listed: Vec<&Meeting> = self
             .store
             .meetings()
@@ -127,9 +127,12 @@ impl Api<'_> {
                 from <= day && day <= to
             })
             .collect();
-        let what = format!("recordings {}", host.map_or("", |host| host.id.as_str()));
-        let page =
-            self.page(request, Query { what, from: Some(from), to: Some(to) }, listed.len())?;
+        let list_name = format!("recordings {}", host.map_or("", |host| host.id.as_str()));
+        let page = self.select_page(
+            request,
+            Query { list_name, from: Some(from), to: Some(to) },
+            listed.len(),
+        )?;
         let meetings: Vec<Value> = listed
             .iter()
             .skip(page.start)
@@ -139,15 +142,16 @@ impl Api<'_> {
             })
             .collect();
         Ok(json!({"from": from.to_string(), "to": to.to_string(), "page_count": page.count,
-                  "page_size": page.size, "total_records": listed.len(), "next_page_token": page.next,
+                  "page_size": page.size, "total_records": listed.len(), "next_page_token": page.next_token,
                   "meetings": meetings}))
     }
 
-    /// Lists the trash of one user, ignoring days. An account has no such list: its request returns
-    /// the meetings that are not trashed.
-    fn trash(&self, request: &RequestHead, host: &Host) -> ReplyResult {
-        let kind = request.parameter("trash_type").unwrap_or_else(|| "meeting_recordings".into());
-        let is_whole = match kind.as_str() {
+    /// Lists the trash of one user and ignores the requested days. The trash of a whole account has
+    /// no listing: such a request returns the meetings that are not trashed.
+    fn list_trash(&self, request: &RequestHead, host: &Host) -> ReplyResult {
+        let trash_type =
+            request.parameter("trash_type").unwrap_or_else(|| "meeting_recordings".into());
+        let is_whole = match trash_type.as_str() {
             "meeting_recordings" => true,
             "recording_file" => false,
             _ => return Err(Reply::error(400, 300, "Invalid field: trash_type.")),
@@ -158,22 +162,23 @@ impl Api<'_> {
             .trash()
             .iter()
             .filter(of_host)
-            .filter(|it| it.is_whole == is_whole)
+            .filter(|trashed| trashed.is_whole == is_whole)
             .collect();
-        let what = format!("trash {kind} {}", host.id);
-        let page = self.page(request, Query { what, from: None, to: None }, listed.len())?;
-        let shown = listed.iter().skip(page.start).take(page.size);
+        let list_name = format!("trash {trash_type} {}", host.id);
+        let page =
+            self.select_page(request, Query { list_name, from: None, to: None }, listed.len())?;
+        let page_entries = listed.iter().skip(page.start).take(page.size);
         let meetings: Vec<_> =
-            shown.map(|trashed| trashed.json(&host.id, self.web_origin)).collect();
+            page_entries.map(|trashed| trashed.json(&host.id, self.web_origin)).collect();
         Ok(json!({"from": today().to_string(), "to": today().to_string(), "page_count": page.count,
-                  "page_size": page.size, "total_records": listed.len(), "next_page_token": page.next,
+                  "page_size": page.size, "total_records": listed.len(), "next_page_token": page.next_token,
                   "meetings": meetings}))
     }
 
-    fn meeting_recordings(&self, request: &RequestHead, segment: &str) -> ReplyResult {
-        let meeting = self.meeting(segment)?;
-        let is_there = self.store.by_uuid(&meeting.uuid).is_some();
-        if meeting.files.is_empty() || !is_there {
+    fn meeting_recordings_reply(&self, request: &RequestHead, segment: &str) -> ReplyResult {
+        let meeting = self.find_meeting(segment)?;
+        let is_listed = self.store.by_uuid(&meeting.uuid).is_some();
+        if meeting.files.is_empty() || !is_listed {
             return Err(Reply::error(404, 3301, "This recording does not exist."));
         }
         let mut entry = meeting_json(meeting, self.host_id(meeting), self.web_origin);
@@ -195,8 +200,8 @@ impl Api<'_> {
         Ok(Value::Object(entry))
     }
 
-    fn past_meeting(&self, segment: &str) -> ReplyResult {
-        let meeting = self.meeting(segment)?;
+    fn past_meeting_reply(&self, segment: &str) -> ReplyResult {
+        let meeting = self.find_meeting(segment)?;
         if meeting.details_too_old {
             let message = "Can not access a meeting a year ago.";
             return Err(Reply::error(400, 12702, message));
@@ -215,8 +220,8 @@ impl Api<'_> {
         )
     }
 
-    fn instances(&self, segment: &str) -> ReplyResult {
-        let number = decoded(segment);
+    fn list_instances(&self, segment: &str) -> ReplyResult {
+        let number = percent_decoded(segment);
         let instances: Vec<Value> = self
             .store
             .meetings()
@@ -227,43 +232,48 @@ impl Api<'_> {
         Ok(Map::from_iter([("meetings".to_owned(), Value::Array(instances))]).into())
     }
 
-    fn participants(&self, request: &RequestHead, segment: &str) -> ReplyResult {
-        let meeting = self.meeting(segment)?;
+    fn list_participants(&self, request: &RequestHead, segment: &str) -> ReplyResult {
+        let meeting = self.find_meeting(segment)?;
         if meeting.details_too_old {
             return Err(Reply::error(400, 12702, "Can not access a meeting a year ago."));
         }
-        let people = &meeting.participants;
-        let query = Query { what: format!("participants {}", meeting.uuid), from: None, to: None };
-        let page = self.page(request, query, people.len())?;
-        let shown = people.iter().enumerate().skip(page.start).take(page.size);
-        let participants: Vec<Value> =
-            shown.map(|(place, it)| participant_json(meeting, place, it)).collect();
-        Ok(json!({"page_count": page.count, "page_size": page.size, "total_records": people.len(),
-                  "next_page_token": page.next, "participants": participants}))
+        let participants = &meeting.participants;
+        let query =
+            Query { list_name: format!("participants {}", meeting.uuid), from: None, to: None };
+        let page = self.select_page(request, query, participants.len())?;
+        let page_entries = participants.iter().enumerate().skip(page.start).take(page.size);
+        let participants: Vec<Value> = page_entries
+            .map(|(index, participant)| participant_json(meeting, index, participant))
+            .collect();
+        Ok(
+            json!({"page_count": page.count, "page_size": page.size, "total_records": participants.len(),
+                  "next_page_token": page.next_token, "participants": participants}),
+        )
     }
 
-    /// Returns the meeting of a path segment: the latest instance of a number, or a UUID.
+    /// Returns the meeting of a path segment, which is a UUID or a number. A number selects the
+    /// latest instance.
     ///
-    /// A UUID that begins with a slash or contains two in a row is found only if encoded twice; any
-    /// may be.
-    fn meeting(&self, segment: &str) -> Result<&Meeting, Reply> {
-        let unknown =
+    /// A UUID that begins with a slash or contains two consecutive slashes must be encoded twice.
+    /// Any other UUID may be encoded twice.
+    fn find_meeting(&self, segment: &str) -> Result<&Meeting, Reply> {
+        let not_found =
             |name: &str| Reply::error(404, 3001, &format!("Meeting does not exist: {name}."));
-        let once = decoded(segment);
-        if once.starts_with('/') || once.contains("//") {
-            return Err(unknown(&once));
+        let name = percent_decoded(segment);
+        if name.starts_with('/') || name.contains("//") {
+            return Err(not_found(&name));
         }
-        if let Ok(number) = once.parse::<u64>() {
+        if let Ok(number) = name.parse::<u64>() {
             let latest = self.store.meetings().iter().find(|meeting| meeting.number == number);
-            return latest.ok_or_else(|| unknown(&once));
+            return latest.ok_or_else(|| not_found(&name));
         }
-        // The meeting took place, even if its recordings were deleted.
-        let known = |uuid: &str| {
+        // A meeting took place even if its recordings were deleted.
+        let find = |uuid: &str| {
             let trash = || self.store.trash().iter().map(|trashed| &trashed.meeting);
             self.store.by_uuid(uuid).or_else(|| trash().find(|meeting| meeting.uuid == uuid))
         };
-        let found = known(&once).or_else(|| known(&decoded(&once)));
-        found.ok_or_else(|| unknown(&once))
+        let found = find(&name).or_else(|| find(&percent_decoded(&name)));
+        found.ok_or_else(|| not_found(&name))
     }
 
     fn host_id(&self, meeting: &Meeting) -> &str {
@@ -271,22 +281,29 @@ impl Api<'_> {
         host.map_or("", |host| host.id.as_str())
     }
 
-    fn page(&self, request: &RequestHead, query: Query, total: usize) -> Result<Page, Reply> {
+    fn select_page(
+        &self,
+        request: &RequestHead,
+        query: Query,
+        total: usize,
+    ) -> Result<Page, Reply> {
         let size = match request.parameter("page_size").map(|size| size.parse::<u32>()) {
-            None => DEFAULT_PAGE,
+            None => DEFAULT_PAGE_SIZE,
             Some(Ok(size)) if size > 0 => size,
             Some(_) => return Err(Reply::error(400, 300, "The page size is invalid.")),
         };
         let size = size.min(self.page_cap.clamp(1, 300)) as usize;
         let start = match request.parameter("next_page_token").filter(|token| !token.is_empty()) {
             None => 0,
-            Some(token) => {
-                self.pages.redeem(&token, &query, size).ok_or_else(Reply::dead_page_token)?
-            }
+            Some(token) => self
+                .page_tokens
+                .redeem(&token, &query, size)
+                .ok_or_else(Reply::invalid_page_token)?,
         };
         let end = start.saturating_add(size);
-        let next = if end < total { self.pages.issue(query, size, end) } else { String::new() };
-        Ok(Page { start, size, count: total.div_ceil(size), next })
+        let next_token =
+            if end < total { self.page_tokens.issue(query, size, end) } else { String::new() };
+        Ok(Page { start, size, count: total.div_ceil(size), next_token })
     }
 }
 
@@ -294,12 +311,12 @@ struct Page {
     start: usize,
     size: usize,
     count: usize,
-    next: String,
+    next_token: String,
 }
 
-/// Returns the requested days, both included. Of more than a month only the last one is returned,
-/// and the reply states it without an error (zoom/api, issue 36).
-fn days(request: &RequestHead) -> Result<(Date, Date), Reply> {
+/// Returns the first and the last requested day. If they are more than a month apart, only the last
+/// month is returned. The reply then states the shorter range, and no error (zoom/api, issue 36).
+fn requested_days(request: &RequestHead) -> Result<(Date, Date), Reply> {
     let day =
         |name: &str, default: Date| match request.parameter(name).filter(|value| !value.is_empty())
         {
@@ -317,6 +334,6 @@ fn days(request: &RequestHead) -> Result<(Date, Date), Reply> {
     Ok((from.max(to.saturating_sub(1.month())), to))
 }
 
-fn decoded(text: &str) -> String {
+fn percent_decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }

@@ -9,7 +9,7 @@ use super::archive::{
 use super::file_paths::web_path;
 use super::oauth::Credentials;
 
-/// A meeting as listed.
+/// Returns a meeting as listed.
 pub(super) fn meeting_json(
     meeting: &Meeting,
     host_id: &str,
@@ -22,8 +22,8 @@ pub(super) fn meeting_json(
         .map(|file| Value::Object(file_json(meeting, file, web_origin)))
         .collect();
     // Total and count include participant audio, so they do not match the list.
-    let everything = meeting.files.iter().chain(&meeting.participant_audio);
-    let total_size: u64 = everything.map(|file| file.content.length()).sum();
+    let all_files = meeting.files.iter().chain(&meeting.participant_audio);
+    let total_size: u64 = all_files.map(|file| file.content.length()).sum();
     let count = meeting.files.len() + meeting.participant_audio.len();
     let mut entry = Map::new();
     let mut put = |key: &str, value: Value| entry.insert(key.into(), value);
@@ -58,8 +58,8 @@ pub(super) fn meeting_json(
 }
 
 fn file_json(meeting: &Meeting, file: &MeetingFile, web_origin: &str) -> Map<String, Value> {
-    let processing = file.status == FileStatus::Processing;
-    let done = |value: &str| json!(if processing { "" } else { value });
+    let is_processing = file.status == FileStatus::Processing;
+    let unless_processing = |value: &str| json!(if is_processing { "" } else { value });
     let mut entry = Map::new();
     let mut put = |key: &str, value: Value| entry.insert(key.into(), value);
     if let Some(id) = &file.id {
@@ -67,16 +67,16 @@ fn file_json(meeting: &Meeting, file: &MeetingFile, web_origin: &str) -> Map<Str
     }
     put("meeting_id", json!(meeting.uuid));
     put("recording_start", json!(file.recording_start.to_string()));
-    put("recording_end", done(&file.recording_end.to_string()));
-    put("file_type", done(&file.file_type));
+    put("recording_end", unless_processing(&file.recording_end.to_string()));
+    put("file_type", unless_processing(&file.file_type));
     if let Some(extension) = &file.file_extension {
-        put("file_extension", done(extension));
+        put("file_extension", unless_processing(extension));
     }
     let length = file.content.length();
     let size = match file.listed_size {
-        _ if processing => Some(0),
+        _ if is_processing => Some(0),
         ListedSize::True => Some(length),
-        ListedSize::Wrong(by) => Some(length.saturating_add_signed(by)),
+        ListedSize::Wrong(difference) => Some(length.saturating_add_signed(difference)),
         ListedSize::Absent => None,
     };
     if let Some(size) = size {
@@ -91,7 +91,7 @@ fn file_json(meeting: &Meeting, file: &MeetingFile, web_origin: &str) -> Map<Str
     if let Some(status) = status {
         put("status", json!(status));
     }
-    if let (Some(view), false) = (&file.recording_type, processing) {
+    if let (Some(view), false) = (&file.recording_type, is_processing) {
         put("recording_type", json!(view));
     }
     match &file.place {
@@ -108,7 +108,7 @@ fn file_json(meeting: &Meeting, file: &MeetingFile, web_origin: &str) -> Map<Str
     entry
 }
 
-/// Audio of one participant, as listed with the meeting itself.
+/// Returns an audio file of one participant, as listed with a single meeting.
 pub(super) fn participant_audio_json(
     meeting: &Meeting,
     file: &MeetingFile,
@@ -121,23 +121,24 @@ pub(super) fn participant_audio_json(
            "play_url": format!("{web_origin}/rec/play/demo"), "status": "completed"})
 }
 
-/// A participant as in `GET /past_meetings/{id}/participants`. Each joins a second after the
-/// previous one.
+/// Returns a participant as in `GET /past_meetings/{id}/participants`. Each participant joins one
+/// second after the previous one.
 pub(super) fn participant_json(
     meeting: &Meeting,
-    place: usize,
+    index: usize,
     participant: &Participant,
 ) -> Value {
-    let joined = meeting.start + SignedDuration::from_secs(place as i64);
-    // A participant leaves after joining, however short the meeting.
-    let left = joined.max(meeting.start + SignedDuration::from_mins(i64::from(meeting.minutes)));
-    json!({"id": "", "user_id": (16_778_240 + place).to_string(), "name": participant.name,
-           "user_email": participant.email, "join_time": joined.to_string(), "leave_time": left.to_string(),
-           "duration": left.duration_since(joined).as_secs(), "registrant_id": "", "failover": false,
+    let join_time = meeting.start + SignedDuration::from_secs(index as i64);
+    // Even in a very short meeting, a participant does not leave before joining.
+    let leave_time =
+        join_time.max(meeting.start + SignedDuration::from_mins(i64::from(meeting.minutes)));
+    json!({"id": "", "user_id": (16_778_240 + index).to_string(), "name": participant.name,
+           "user_email": participant.email, "join_time": join_time.to_string(), "leave_time": leave_time.to_string(),
+           "duration": leave_time.duration_since(join_time).as_secs(), "registrant_id": "", "failover": false,
            "status": "in_meeting", "internal_user": participant.email == meeting.host_email})
 }
 
-/// A user as in `GET /users`. Some deactivated users have no name.
+/// Returns a user as in `GET /users`. Some deactivated users have no name.
 pub(super) fn user_json(host: &Host) -> Value {
     let mut entry = Map::new();
     entry.insert("id".into(), json!(host.id));

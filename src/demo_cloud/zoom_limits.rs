@@ -1,4 +1,4 @@
-//! Zoom's limits on calls per second, shared by the whole account ("Rate limits" in its API
+//! Zoom's limits on calls per second. They apply to the whole account ("Rate limits" in the API
 //! reference).
 
 use std::collections::VecDeque;
@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// The label of a call in Zoom's API reference.
+/// The rate limit label of a call in Zoom's API reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ZoomLabel {
-    /// A single object.
+    /// A call for a single object.
     Light,
-    /// A page of a list.
+    /// A call for a page of a list.
     Medium,
 }
 
-/// Calls per second that an account may make.
+/// Maximum number of calls per second of an account, for each label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ZoomLimits {
     pub light: usize,
@@ -26,7 +26,7 @@ impl ZoomLimits {
     /// The limits of a Pro plan.
     pub const PRO: Self = Self { light: 30, medium: 20 };
 
-    fn of(self, label: ZoomLabel) -> usize {
+    fn limit(self, label: ZoomLabel) -> usize {
         match label {
             ZoomLabel::Light => self.light,
             ZoomLabel::Medium => self.medium,
@@ -36,7 +36,7 @@ impl ZoomLimits {
 
 impl ZoomLabel {
     /// Returns the label of a call below `/v2`.
-    fn of(path: &str) -> Self {
+    fn from_path(path: &str) -> Self {
         let segments: Vec<&str> = path.strip_prefix("/v2/").unwrap_or(path).split('/').collect();
         match segments.as_slice() {
             ["users"] | ["users" | "accounts", _, "recordings"] => Self::Medium,
@@ -46,8 +46,8 @@ impl ZoomLabel {
     }
 }
 
-/// Counts calls in a sliding second: a client within this limit is also within the real one,
-/// regardless of how Zoom counts.
+/// Counts the calls in a sliding window of one second. A client that stays within this limit also
+/// stays within the real one, regardless of how Zoom counts.
 #[derive(Debug)]
 pub(super) struct CallCounter {
     limits: Option<ZoomLimits>,
@@ -57,9 +57,9 @@ pub(super) struct CallCounter {
 
 #[derive(Debug, Default)]
 struct SlidingWindow {
-    /// Arrival times within the last second, oldest first.
+    /// Arrival times of the calls in the last second, oldest first.
     last_second: VecDeque<Instant>,
-    max_seen: usize,
+    max_calls_per_second: usize,
 }
 
 impl CallCounter {
@@ -67,19 +67,19 @@ impl CallCounter {
         Self { limits, light: Mutex::default(), medium: Mutex::default() }
     }
 
-    /// Counts a call. Returns false if it exceeds the limit.
+    /// Counts a call. Returns `false` if the call exceeds the limit.
     pub(super) fn admit(&self, path: &str) -> bool {
-        let label = ZoomLabel::of(path);
-        let allowed = self.limits.map_or(usize::MAX, |limits| limits.of(label));
-        self.of(label).lock().admit(Instant::now(), allowed)
+        let label = ZoomLabel::from_path(path);
+        let limit = self.limits.map_or(usize::MAX, |limits| limits.limit(label));
+        self.window(label).lock().admit(Instant::now(), limit)
     }
 
-    /// Returns the highest number of calls in any second, rejected ones included.
-    pub(super) fn max_seen(&self, label: ZoomLabel) -> usize {
-        self.of(label).lock().max_seen
+    /// Returns the highest number of calls in any second, including rejected calls.
+    pub(super) fn max_calls_per_second(&self, label: ZoomLabel) -> usize {
+        self.window(label).lock().max_calls_per_second
     }
 
-    fn of(&self, label: ZoomLabel) -> &Mutex<SlidingWindow> {
+    fn window(&self, label: ZoomLabel) -> &Mutex<SlidingWindow> {
         match label {
             ZoomLabel::Light => &self.light,
             ZoomLabel::Medium => &self.medium,
@@ -88,17 +88,17 @@ impl CallCounter {
 }
 
 impl SlidingWindow {
-    fn admit(&mut self, now: Instant, allowed: usize) -> bool {
+    fn admit(&mut self, now: Instant, limit: usize) -> bool {
         while self
             .last_second
             .front()
-            .is_some_and(|at| now.duration_since(*at) >= Duration::from_secs(1))
+            .is_some_and(|time| now.duration_since(*time) >= Duration::from_secs(1))
         {
             self.last_second.pop_front();
         }
         self.last_second.push_back(now);
-        self.max_seen = self.max_seen.max(self.last_second.len());
-        self.last_second.len() <= allowed
+        self.max_calls_per_second = self.max_calls_per_second.max(self.last_second.len());
+        self.last_second.len() <= limit
     }
 }
 
@@ -108,21 +108,22 @@ mod tests {
 
     #[test]
     fn calls_over_the_limit_are_rejected() {
-        let mut counted = SlidingWindow::default();
+        let mut window = SlidingWindow::default();
         let start = Instant::now();
-        let mut at = |milliseconds| counted.admit(start + Duration::from_millis(milliseconds), 2);
-        assert!(at(0) && at(900) && !at(999) && !at(1500));
-        assert!(at(2000), "the calls of the second before are forgotten");
-        assert_eq!(counted.max_seen, 3);
+        let mut admit_at =
+            |milliseconds| window.admit(start + Duration::from_millis(milliseconds), 2);
+        assert!(admit_at(0) && admit_at(900) && !admit_at(999) && !admit_at(1500));
+        assert!(admit_at(2000), "calls before the last second do not count");
+        assert_eq!(window.max_calls_per_second, 3);
     }
 
     #[test]
-    fn lists_have_a_heavier_label() {
+    fn list_calls_have_the_medium_label() {
         for path in ["/v2/users", "/v2/users/me/recordings", "/v2/accounts/me/recordings"] {
-            assert_eq!(ZoomLabel::of(path), ZoomLabel::Medium, "{path}");
+            assert_eq!(ZoomLabel::from_path(path), ZoomLabel::Medium, "{path}");
         }
         for path in ["/v2/meetings/1/recordings", "/v2/past_meetings/u%3D%3D", "/v2/users/me"] {
-            assert_eq!(ZoomLabel::of(path), ZoomLabel::Light, "{path}");
+            assert_eq!(ZoomLabel::from_path(path), ZoomLabel::Light, "{path}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Zoom's trash: deleted meetings and files until they are restored or permanently deleted.
+//! Zoom's trash: the deleted meetings and files, until they are restored or permanently deleted.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -9,7 +9,7 @@ use super::zoom_json::meeting_json;
 /// A trashed meeting, or trashed files of a meeting that still exists.
 #[derive(Clone, Debug)]
 pub(super) struct TrashedMeeting {
-    /// Contains the trashed files only.
+    /// The meeting with only its trashed files.
     pub(super) meeting: Meeting,
     pub(super) deleted: Timestamp,
     /// Whether the meeting itself is trashed.
@@ -17,7 +17,7 @@ pub(super) struct TrashedMeeting {
 }
 
 impl TrashedMeeting {
-    /// Returns its entry in the list of the trash. Each file states its deletion time ("List all
+    /// Returns the entry in the listing of the trash. Each file states its deletion time ("List all
     /// recordings").
     pub(super) fn json(&self, host_id: &str, web_origin: &str) -> Map<String, Value> {
         let mut entry = meeting_json(&self.meeting, host_id, web_origin);

@@ -1,4 +1,4 @@
-//! The host of the download URLs: verifies the credential and redirects to a signed URL.
+//! The host of the download URLs. It verifies the credential and redirects to a signed URL.
 
 use super::archive::Content;
 use super::file_paths::media_path;
@@ -26,33 +26,34 @@ impl Default for DownloadHeader {
 }
 
 enum CredentialState {
-    Nothing,
+    Invalid,
     Expired,
     Grant(Grant),
 }
 
-/// Answers `/rec/download/OPAQUE`. Ranges are ignored, and HEAD is answered like GET.
+/// Answers a request for `/rec/download/OPAQUE_ID`. Ranges are ignored, and HEAD is answered like
+/// GET.
 pub(super) fn answer(
     store: &Store,
     tokens: &Tokens,
-    links: &SignedUrls,
+    signed_urls: &SignedUrls,
     accepted: DownloadHeader,
     media_origin: &str,
     request: &RequestHead,
 ) -> Reply {
-    let Some(opaque) = request.path.strip_prefix("/rec/download/") else {
+    let Some(opaque_id) = request.path.strip_prefix("/rec/download/") else {
         return Reply::new(
             404,
             "text/html;charset=UTF-8",
             "<html><title>Not found - Zoom</title></html>\n",
         );
     };
-    let grant = match shown(tokens, accepted, request) {
+    let grant = match check_credentials(tokens, accepted, request) {
         CredentialState::Grant(grant) => grant,
         CredentialState::Expired => return Reply::forbidden_json(),
-        CredentialState::Nothing => return Reply::password_page(),
+        CredentialState::Invalid => return Reply::password_page(),
     };
-    let Some((meeting, file)) = store.by_link(opaque) else { return Reply::password_page() };
+    let Some((meeting, file)) = store.find_file(opaque_id) else { return Reply::password_page() };
     if matches!(grant, Grant::Meeting(uuid) if uuid != meeting.uuid) {
         return Reply::password_page();
     }
@@ -60,31 +61,35 @@ pub(super) fn answer(
         Content::Elsewhere { origin, path, .. } => (origin.as_str(), path.clone()),
         Content::Stored(_) | Content::Pattern { .. } => (media_origin, media_path(meeting, file)),
     };
-    let address = links.signed(origin, &path, file.content_type());
+    let signed_url = signed_urls.sign(origin, &path, file.content_type());
     Reply::new(302, "text/html;charset=UTF-8", "")
-        .with("location", address)
+        .with("location", signed_url)
         .with("cache-control", "no-store")
 }
 
-fn shown(tokens: &Tokens, accepted: DownloadHeader, request: &RequestHead) -> CredentialState {
-    let in_header = request.bearer().map(|token| (token.to_owned(), false));
-    let in_query = request.parameter("access_token").map(|token| (token, true));
-    let mut expired = false;
-    for (token, from_query) in in_header.into_iter().chain(in_query) {
+fn check_credentials(
+    tokens: &Tokens,
+    accepted: DownloadHeader,
+    request: &RequestHead,
+) -> CredentialState {
+    let header_token = request.bearer_token().map(|token| (token.to_owned(), false));
+    let query_token = request.parameter("access_token").map(|token| (token, true));
+    let mut is_expired = false;
+    for (token, from_query) in header_token.into_iter().chain(query_token) {
         match tokens.state_of(&token) {
             TokenState::Valid(grant) => {
-                let taken = match (from_query, &grant) {
+                let is_accepted = match (from_query, &grant) {
                     (true, _) => accepted.query,
                     (false, Grant::Account) => accepted.bearer_oauth,
                     (false, Grant::Meeting(_)) => accepted.bearer_download_token,
                 };
-                if taken {
+                if is_accepted {
                     return CredentialState::Grant(grant);
                 }
             }
-            TokenState::Expired => expired = true,
+            TokenState::Expired => is_expired = true,
             TokenState::Unknown => {}
         }
     }
-    if expired { CredentialState::Expired } else { CredentialState::Nothing }
+    if is_expired { CredentialState::Expired } else { CredentialState::Invalid }
 }
