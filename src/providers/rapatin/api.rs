@@ -1,4 +1,4 @@
-//! Calls of Rapatin's API.
+//! Calls to Rapatin's API.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use crate::providers::ProviderError;
 use crate::providers::toolkit::api_client::{self, ApiCall, ApiClient, Target, unusable_base};
 use crate::providers::toolkit::token::Tokens;
 
-/// A call without a result.
+/// The error of an API call: Rapatin refused the request, or the call failed.
 pub(crate) type ApiError = api_client::ApiError<Refusal>;
 
 impl ApiError {
-    /// Returns the error of a call that requested `subject`.
+    /// Converts to the error of a request for `subject`.
     pub(crate) fn into_provider_error(self, subject: &str) -> ProviderError {
         match self {
             Self::Refused(refusal) => refusal.to_provider_error(subject),
@@ -29,15 +29,16 @@ impl ApiError {
 /// The API of one source. Rapatin publishes no rate limits.
 pub(crate) struct Api {
     client: ApiClient,
-    base: Url,
+    base_url: Url,
 }
 
 impl Api {
-    pub(crate) fn new(client: Client, base: Url, tokens: Tokens) -> Self {
-        Self { client: ApiClient::new(client, base.clone(), tokens), base }
+    pub(crate) fn new(client: Client, base_url: Url, tokens: Tokens) -> Self {
+        Self { client: ApiClient::new(client, base_url.clone(), tokens), base_url }
     }
 
-    /// Requests the recorded sessions of a meeting. The result is empty if Rapatin has none.
+    /// Requests the recorded sessions of a meeting. The result is empty if Rapatin has no
+    /// recordings of the meeting.
     pub(crate) async fn recordings(
         &self,
         meeting: &str,
@@ -47,15 +48,15 @@ impl Api {
         let subject = format!("the recordings of meeting {meeting}");
         match self.get(&["recordings", meeting], &[], timeout, priority).await {
             Ok(object) => Sessions::read(object).ok_or_else(|| {
-                ProviderError::unavailable(format!("Rapatin sent no session for {subject}"))
+                ProviderError::unavailable(format!("Rapatin sent an invalid reply for {subject}"))
             }),
             Err(ApiError::Refused(refusal)) if refusal.is_absence() => Ok(Sessions::default()),
             Err(error) => Err(error.into_provider_error(&subject)),
         }
     }
 
-    /// Requests the object at `path`. Each of the two attempts that a renewed token makes of it may
-    /// take as long as `timeout`.
+    /// Requests the object at `path`. If the token is refused, the request is repeated with a new
+    /// token. Each of the two attempts may take as long as `timeout`.
     pub(crate) async fn get(
         &self,
         path: &[&str],
@@ -63,19 +64,20 @@ impl Api {
         timeout: Duration,
         priority: Priority,
     ) -> Result<Map<String, Value>, ApiError> {
-        let url = url(&self.base, path, query)?;
+        let url = url(&self.base_url, path, query)?;
         let call = ApiCall::new(Target::Url(&url), timeout, priority);
         Ok(self.client.get(&call).await?.object)
     }
 }
 
-/// Returns the URL of `path` below the base. The segments need no encoding.
+/// Returns the URL of `path` below `base_url`. The segments of `path` are percent-encoded by this
+/// function.
 pub(crate) fn url(
-    base: &Url,
+    base_url: &Url,
     path: &[&str],
     query: &[(&str, &str)],
 ) -> Result<SecretUrl, ProviderError> {
-    let mut url = base.clone();
+    let mut url = base_url.clone();
     url.path_segments_mut().map_err(|()| unusable_base())?.pop_if_empty().extend(path);
     if !query.is_empty() {
         url.query_pairs_mut().extend_pairs(query);
@@ -88,8 +90,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn url_is_below_the_base_for_any_id() {
-        for (base, meeting, expected) in [
+    fn url_stays_below_the_base_url_for_any_id() {
+        for (base_url, meeting, expected) in [
             (
                 "https://api.rapatin.id",
                 "85095598095",
@@ -102,8 +104,8 @@ mod tests {
             ),
             ("https://example.org/v1", "..", "https://example.org/v1/recordings?tab=a"),
         ] {
-            let base = Url::parse(base).unwrap();
-            let url = url(&base, &["recordings", meeting], &[("tab", "a")]).unwrap();
+            let base_url = Url::parse(base_url).unwrap();
+            let url = url(&base_url, &["recordings", meeting], &[("tab", "a")]).unwrap();
             assert_eq!(url.expose().as_str(), expected);
         }
     }

@@ -1,4 +1,4 @@
-//! Entry points for the fuzz targets: Rapatin's replies, read and mapped.
+//! Entry points for the fuzz targets. They parse Rapatin's replies and map them to the model.
 
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -9,28 +9,32 @@ use crate::model::{Meeting, SourceName};
 use crate::providers::ProviderError;
 use crate::providers::toolkit::json_repair;
 
-/// Returns the sessions of a meeting.
-pub fn sessions(source: &SourceName, meeting: &str, body: &[u8]) -> Vec<Meeting> {
-    let read = json_repair::object(body).and_then(wire::Sessions::read).unwrap_or_default();
-    let mapped =
-        |session| mapping::session(source, meeting, session, Timestamp::UNIX_EPOCH).meeting;
-    read.sessions.into_iter().map(mapped).collect()
+/// Parses a reply with the recordings of `meeting` and returns its sessions.
+pub fn read_sessions(source: &SourceName, meeting: &str, body: &[u8]) -> Vec<Meeting> {
+    let reply = json_repair::object(body).and_then(wire::Sessions::read).unwrap_or_default();
+    let map_session =
+        |session| mapping::map_session(source, meeting, session, Timestamp::UNIX_EPOCH).meeting;
+    reply.sessions.into_iter().map(map_session).collect()
 }
 
-/// Returns the ids of the meetings of a schedule, one per entry.
-pub fn scheduled(body: &[u8]) -> Vec<String> {
+/// Parses a page of the schedule and returns the meeting id of each entry.
+pub fn read_scheduled_ids(body: &[u8]) -> Vec<String> {
     let page = json_repair::object(body).and_then(wire::Page::read);
     page.into_iter().flat_map(|page| page.entries).map(|entry| entry.meeting).collect()
 }
 
-/// Whether the reply to a login holds a token.
-pub fn signed_in(body: &[u8]) -> bool {
-    json_repair::object(body).as_ref().and_then(login::token_of).is_some()
+/// Whether the reply to a login contains a token.
+pub fn has_token(body: &[u8]) -> bool {
+    json_repair::object(body).as_ref().and_then(login::token_in_reply).is_some()
 }
 
-/// Returns the errors of a refused call and of a refused login.
-pub fn refused(status: u16, body: &[u8], secret: &SecretString) -> Option<[ProviderError; 2]> {
+/// Parses an error reply and returns the errors of a refused call and of a refused login.
+pub fn api_and_login_errors(
+    status: u16,
+    body: &[u8],
+    secret: &SecretString,
+) -> Option<[ProviderError; 2]> {
     let reply = json_repair::object(body);
-    let refusal = Refusal::of(status, reply.as_ref(), secret)?;
+    let refusal = Refusal::parse(status, reply.as_ref(), secret)?;
     Some([refusal.to_provider_error("the schedule"), refusal.to_login_error()])
 }

@@ -3,17 +3,17 @@
 use crate::config::{RapatinConfig, RapatinCredential};
 use crate::providers::{ArchiveIdentity, SourceDescriptor, SourceOptions};
 
-/// Returns what identifies a source.
+/// Returns the name, the archive identity and the base URLs of a source.
 pub(crate) fn descriptor(options: &SourceOptions<RapatinConfig>) -> SourceDescriptor {
     SourceDescriptor {
         name: options.source.clone(),
-        identity: of(options),
+        identity: archive_identity(options),
         base_urls: vec![options.config.api_url.clone()],
     }
 }
 
-fn of(options: &SourceOptions<RapatinConfig>) -> ArchiveIdentity {
-    // Every field is named, so that a new one is considered here.
+fn archive_identity(options: &SourceOptions<RapatinConfig>) -> ArchiveIdentity {
+    // The patterns name every field, so a new field does not compile until it is considered here.
     let SourceOptions { source: _, config, download_hosts: _ } = options;
     let RapatinConfig { credential, meetings, api_url } = config;
     let identity = match credential {
@@ -28,22 +28,16 @@ fn of(options: &SourceOptions<RapatinConfig>) -> ArchiveIdentity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::SourceName;
+    use crate::providers::toolkit::archive_identity::source_options;
 
     #[test]
-    fn words_of_an_archive_never_change() {
-        let options = SourceOptions {
-            source: SourceName::new("acme").unwrap(),
-            config: RapatinConfig {
-                credential: RapatinCredential::Login {
-                    email: "ana@example.org".into(),
-                    password: "secret".into(),
-                },
-                meetings: vec!["85095598095".into()],
-                api_url: "https://api.rapatin.id".parse().unwrap(),
-            },
-            download_hosts: Vec::new(),
-        };
+    fn identity_of_an_archive_never_changes() {
+        let email = "ana@example.org".to_owned();
+        let options = source_options(RapatinConfig {
+            credential: RapatinCredential::Login { email, password: "secret".into() },
+            meetings: vec!["85095598095".into()],
+            api_url: "https://api.rapatin.id".parse().unwrap(),
+        });
         let words = [
             "rapatin",
             "login",
@@ -52,7 +46,7 @@ mod tests {
             "meetings",
             "85095598095",
         ];
-        assert_eq!(of(&options).words, words);
-        assert!(of(&options).names_account);
+        assert_eq!(archive_identity(&options).words, words);
+        assert!(archive_identity(&options).names_account);
     }
 }

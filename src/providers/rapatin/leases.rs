@@ -1,13 +1,14 @@
-//! Finds where the bytes of a file are.
+//! Finds the signed URL of a recording file.
 //!
 //! ```text
-//! listed download URL ──▶ signed URL                           usually
-//!      │ refused, because it is stale
+//! listed download URL ──▶ signed URL                           (usual case)
+//!      │ refused, because the URL is stale
 //!      ▼
 //! recordings of the meeting: new download URL ──▶ signed URL
 //! ```
 //!
-//! The download URLs are Zoom's and are credentials: they are requested without a token.
+//! The download URLs are Zoom's. They are credentials themselves, so they are requested without a
+//! token.
 
 use std::borrow::Cow;
 
@@ -25,7 +26,7 @@ use crate::providers::zoom_share::{
 };
 use crate::providers::{LeaseEffort, LeaseRequest, ProviderError};
 
-/// Finds the leases of one source.
+/// Obtains the leases of one source.
 pub(crate) struct Leases {
     resolver: UrlResolver,
     urls: DownloadUrlCache,
@@ -36,16 +37,23 @@ impl Leases {
         Self { resolver: UrlResolver::new(client, hosts), urls: DownloadUrlCache::default() }
     }
 
-    /// Stores the download URLs of a listing of `span`, which may be incomplete.
-    pub(crate) fn learn(&self, span: DaySpan, whole: bool, listed: &mut [MappedSession]) {
-        let links = |mapped: &mut MappedSession| {
-            let MappedSession { meeting, links } = mapped;
-            (meeting.id.clone(), meeting.start, Some(std::mem::take(links)))
+    /// Stores the download URLs of a listing of `span`. `is_complete` states whether the listing
+    /// contains every session of these days.
+    pub(crate) fn store_urls(
+        &self,
+        span: DaySpan,
+        is_complete: bool,
+        sessions: &mut [MappedSession],
+    ) {
+        let take_urls = |mapped: &mut MappedSession| {
+            let MappedSession { meeting, download_urls } = mapped;
+            (meeting.id.clone(), meeting.start, Some(std::mem::take(download_urls)))
         };
-        self.urls.store(span, whole, listed.iter_mut().map(links));
+        self.urls.store(span, is_complete, sessions.iter_mut().map(take_urls));
     }
 
-    /// Finds a lease, first with the effort of the request, then with more.
+    /// Obtains a lease from the listed download URL. If Zoom refuses that URL, requests the
+    /// download URLs of the meeting again.
     pub(crate) async fn lease(
         &self,
         api: &Api,
@@ -61,44 +69,44 @@ impl Leases {
         deadline: Instant,
     ) -> Result<Lease, ProviderError> {
         if effort == LeaseEffort::Listed
-            && let UrlLookup::Found(link) = self.urls.lookup(file, request.version)
+            && let UrlLookup::Found(url) = self.urls.lookup(file, request.version)
         {
-            match self.resolver.resolve(&link, None, deadline).await? {
+            match self.resolver.resolve(&url, None, deadline).await? {
                 Resolution::Lease(lease) => return Ok(lease),
-                Resolution::TokenRefused(why)
-                | Resolution::Refused(why)
-                | Resolution::NotFound(why)
-                | Resolution::InvalidRedirect(why) => {
-                    tracing::debug!(source = %file.source, "{why}; requesting the download URLs of the meeting again");
+                Resolution::TokenRefused(reason)
+                | Resolution::Refused(reason)
+                | Resolution::NotFound(reason)
+                | Resolution::InvalidRedirect(reason) => {
+                    tracing::debug!(source = %file.source, "{reason}; requesting the download URLs of the meeting again");
                 }
             }
         }
-        let link = self.fetch_link(api, request, deadline).await?;
-        match self.resolver.resolve(&link, None, deadline).await? {
+        let url = self.fetch_url(api, request, deadline).await?;
+        match self.resolver.resolve(&url, None, deadline).await? {
             Resolution::Lease(lease) => Ok(lease),
-            Resolution::NotFound(why) => {
-                Err(not_found_upstream(format!("Zoom no longer has this file ({why})")))
+            Resolution::NotFound(reason) => {
+                Err(not_found_upstream(format!("Zoom no longer has this file ({reason})")))
             }
-            Resolution::InvalidRedirect(why) => Err(invalid_redirect_error(&why)),
-            Resolution::TokenRefused(why) | Resolution::Refused(why) => {
+            Resolution::InvalidRedirect(reason) => Err(invalid_redirect_error(&reason)),
+            Resolution::TokenRefused(reason) | Resolution::Refused(reason) => {
                 Err(ProviderError::not_allowed(format!(
-                    "Zoom refused the download URL of Rapatin ({why})"
+                    "Zoom refused the download URL of Rapatin ({reason})"
                 ))
-                .with_hint("Check at rapatin.id whether the recording still opens."))
+                .with_hint("Check at rapatin.id whether the recording can still be played."))
             }
         }
     }
 
-    async fn fetch_link(
+    async fn fetch_url(
         &self,
         api: &Api,
         LeaseRequest { file, version, priority, .. }: LeaseRequest<'_>,
         deadline: Instant,
     ) -> Result<DownloadUrl, ProviderError> {
         let meeting = mapping::meeting_of(&file.key);
-        let within = deadline.saturating_duration_since(Instant::now());
-        let listed = api.recordings(meeting, within, priority).await?.sessions;
-        let session = listed
+        let timeout = deadline.saturating_duration_since(Instant::now());
+        let sessions = api.recordings(meeting, timeout, priority).await?.sessions;
+        let session = sessions
             .into_iter()
             .find(|session| session.uuid() == file.meeting.as_str())
             .ok_or_else(|| not_found_upstream("Rapatin no longer lists this recording"))?;
@@ -111,9 +119,9 @@ impl Leases {
                 return Err(not_found_upstream("Rapatin has deleted this recording"));
             }
         }
-        let links = mapping::links(meeting, session);
-        let lookup = find_url(&links, &file.key, version);
-        self.urls.replace(&file.meeting, links);
+        let download_urls = mapping::download_urls(meeting, session);
+        let lookup = find_url(&download_urls, &file.key, version);
+        self.urls.replace(&file.meeting, download_urls);
         lookup
             .into_url(|| not_found_upstream("Rapatin no longer lists a download URL for this file"))
     }

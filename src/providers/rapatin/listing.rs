@@ -1,4 +1,5 @@
-//! Lists the sessions of a span: the meetings of the schedule, then the recordings of each.
+//! Lists the sessions of a span of days: requests the schedule, then the recordings of each
+//! meeting.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -23,35 +24,36 @@ use crate::providers::toolkit::listing_failures::{merge_adjacent, most_actionabl
 use crate::providers::toolkit::windowed_listing::keep_highest;
 use crate::providers::{ErrorClass, ProviderError};
 
-/// Meetings in flight. Rapatin publishes no limits; a few calls hide the round trips to Jakarta
-/// without looking like more than one user.
+/// Maximum number of meetings that are requested concurrently. Rapatin publishes no rate limit.
+/// Four concurrent calls hide the round trips to Jakarta and still look like one user.
 const MEETING_CONCURRENCY: usize = 4;
 
-/// Timeout of the recordings of one meeting, retries included.
+/// Timeout of the request for the recordings of one meeting, including retries.
 const MEETING_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Timeout of the recordings of all meetings. The first listing delays a mount, and the newest
-/// meetings come first; the next listing, a minute later, requests the rest.
+/// Timeout of the requests for the recordings of all meetings. The first listing delays a mount.
+/// The newest meetings are requested first, and the next listing, a minute later, requests the
+/// remaining ones.
 const LISTING_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Meetings of the schedule that one listing requests, newest first. Rapatin keeps recordings for
-/// days (`delete_on` is four days after the meeting in its documentation), so a meeting behind a
-/// thousand newer ones has none.
+/// Maximum number of scheduled meetings that one listing requests, newest first. Rapatin keeps
+/// recordings for days (`delete_on` is four days after the meeting in its documentation), so a
+/// meeting that is followed by a thousand newer ones has no recordings.
 const MAX_MEETINGS: usize = 1000;
 
-/// Age in days after which a meeting without recordings is not requested any more. Zoom processes a
-/// recording within three days. Two weeks also cover a meeting that continued under the same id.
-/// Without this limit, an old schedule would cost hundreds of calls per listing.
+/// Age in days after which a meeting without recordings is no longer requested. Zoom processes a
+/// recording within three days. Two weeks also cover a meeting that continued later under the same
+/// id. Without this limit, an old schedule would cause hundreds of calls per listing.
 const SETTLED_DAYS: i64 = 14;
 
 pub(crate) struct SessionListing {
-    /// Each session once.
+    /// The sessions without duplicates.
     pub(crate) sessions: Vec<MappedSession>,
-    /// The days that were not listed whole.
+    /// The days whose listing is incomplete, each with the error.
     pub(crate) failed: Vec<(DaySpan, ProviderError)>,
 }
 
-/// Lists one source.
+/// Lists the sessions of one source.
 pub(crate) struct Lister {
     source: SourceName,
     /// Ids of meetings to request in addition to the schedule.
@@ -60,19 +62,21 @@ pub(crate) struct Lister {
     history: Mutex<MeetingHistory>,
 }
 
-/// What earlier listings found out about meetings.
+/// Meetings with and without recordings, as found by earlier listings.
 #[derive(Default)]
 struct MeetingHistory {
-    /// Meetings that had recordings when they were last requested. They are requested again
-    /// regardless of the schedule: the schedule of a week may leave out a meeting that the one of a
-    /// year has, and its sessions would appear and disappear with the span that is listed.
+    /// Meetings that had recordings when they were last requested. They are requested again even if
+    /// the schedule does not contain them. The schedule of a week may lack a meeting that the
+    /// schedule of a year contains, and its sessions would appear and disappear depending on the
+    /// listed span.
     with_recordings: BTreeSet<String>,
-    /// Old meetings of the schedule without recordings.
+    /// Old scheduled meetings without recordings. They are not requested again.
     settled: HashSet<String>,
 }
 
 impl MeetingHistory {
-    /// A full set costs calls and no recording.
+    /// Maximum number of settled meetings to store. Old meetings beyond it are requested again in
+    /// every listing.
     const MAX_SETTLED: usize = 10 * MAX_MEETINGS;
 
     fn record(&mut self, meeting: &str, is_empty: bool, is_old: bool) {
@@ -92,7 +96,8 @@ impl Lister {
         Self { source, configured, starts: StartTimes::default(), history: Mutex::default() }
     }
 
-    /// Restores what an earlier run listed.
+    /// Restores the start times and the meetings with recordings from the listing of an earlier
+    /// run.
     pub(crate) fn restore(&self, listed: &[Arc<Meeting>]) {
         self.starts.restore(listed);
         let meetings = listed.iter().filter_map(|meeting| meeting.metadata.text("meeting_id"));
@@ -102,7 +107,7 @@ impl Lister {
     /// Lists the sessions of the days of `span`.
     ///
     /// # Errors
-    /// Returns the error that a user can do most about if no meeting could be requested.
+    /// If no meeting could be requested, returns the error that the user can best act on.
     pub(crate) async fn list(
         &self,
         api: &Api,
@@ -114,9 +119,9 @@ impl Lister {
         {
             return Err(error.clone());
         }
-        let settled_day =
+        let last_settled_day =
             TimeZone::UTC.to_datetime(Timestamp::now()).date().saturating_sub(SETTLED_DAYS.days());
-        let meetings = self.meetings(&schedule, settled_day);
+        let meetings = self.meetings_to_request(&schedule, last_settled_day);
         let replies = fetch_recordings(api, &meetings).await;
         let schedule_is_complete = schedule_error.is_none();
         let has_reply = replies.iter().any(|(_, reply)| reply.is_ok());
@@ -127,35 +132,37 @@ impl Lister {
             match reply {
                 Ok(listed) => {
                     if listed.unreadable > 0 {
-                        // Any known session may be among these, so none may count as deleted.
-                        let why = format!(
-                            "Rapatin listed {} sessions of meeting {meeting} that cannot be read; it may be passing",
+                        // Any known session may be among the unreadable ones, so no session may
+                        // count as deleted.
+                        let message = format!(
+                            "Rapatin listed {} sessions of meeting {meeting} that cannot be read; this may be temporary",
                             listed.unreadable
                         );
-                        failed.push((span, ProviderError::unavailable(why)));
+                        failed.push((span, ProviderError::unavailable(message)));
                     }
                     let is_empty =
                         listed.sessions.iter().all(|session| session.state() == State::Deleted);
-                    let is_old = !may_get_recordings(schedule.newest_day(meeting), settled_day);
+                    let is_old =
+                        !may_get_recordings(schedule.newest_day(meeting), last_settled_day);
                     self.history.lock().record(meeting, is_empty, is_old);
                     for session in listed.sessions {
                         let id = MeetingId::from(session.uuid());
                         keep_highest(&mut sessions, id, (meeting, session), rank);
                     }
                 }
-                // A schedule may show meetings of other accounts. Where only some are refused, it
-                // is these.
+                // A schedule may contain meetings of other accounts. If Rapatin refuses only some
+                // meetings, these are the meetings of other accounts.
                 Err(error)
                     if error.class() == ErrorClass::NotAllowed
                         && has_reply
                         && !self.is_configured(meeting) =>
                 {
-                    tracing::debug!(source = %self.source, "left out: {error}");
+                    tracing::debug!(source = %self.source, "skipped a meeting: {error}");
                 }
                 Err(error) => {
                     let days = schedule.days(meeting);
                     if self.is_configured(meeting) || days.is_empty() {
-                        // Its day is unknown.
+                        // The day of the meeting is unknown.
                         failed.push((span, error));
                     } else {
                         let days = days.into_iter().filter_map(|days| overlap(days, span));
@@ -177,31 +184,31 @@ impl Lister {
         Ok(SessionListing { sessions, failed: merge_adjacent(failed) })
     }
 
-    /// Returns the meetings to request: those of the configuration, those with recordings, and then
+    /// Returns the meetings to request: the configured meetings, then those with recordings, then
     /// those of the schedule, newest first.
-    fn meetings(&self, schedule: &Schedule, settled_day: Date) -> Vec<String> {
+    fn meetings_to_request(&self, schedule: &Schedule, last_settled_day: Date) -> Vec<String> {
         let history = self.history.lock();
         let scheduled = schedule.meetings();
         let scheduled = scheduled
             .iter()
             .filter(|(day, meeting)| {
-                may_get_recordings(*day, settled_day) || !history.settled.contains(*meeting)
+                may_get_recordings(*day, last_settled_day) || !history.settled.contains(*meeting)
             })
             .map(|(_, meeting)| *meeting)
             .take(MAX_MEETINGS);
-        let mut taken = HashSet::new();
+        let mut unique = HashSet::new();
         let configured = self.configured.iter().map(String::as_str);
         let with_recordings = history.with_recordings.iter().map(String::as_str);
-        let all = configured.chain(with_recordings).chain(scheduled);
-        all.filter(|meeting| taken.insert(*meeting)).map(str::to_owned).collect()
+        let meetings = configured.chain(with_recordings).chain(scheduled);
+        meetings.filter(|meeting| unique.insert(*meeting)).map(str::to_owned).collect()
     }
 
     fn is_configured(&self, meeting: &str) -> bool {
         self.configured.iter().any(|configured| configured == meeting)
     }
 
-    /// Maps the sessions of the days of `span`. A recurring meeting brings the sessions of every
-    /// day, also of days before the first that the source shows.
+    /// Maps the sessions of the days of `span`. The reply for a recurring meeting contains the
+    /// sessions of all days, including days outside the span.
     fn map<'m>(
         &self,
         sessions: impl Iterator<Item = (&'m str, Session)>,
@@ -216,14 +223,15 @@ impl Lister {
             let start = start_of(meeting, &session);
             let is_dated = session.recorded_on.is_some();
             if !is_dated || span.contains(TimeZone::UTC.to_datetime(start).date()) {
-                mapped.push(mapping::session(&self.source, meeting, session, start));
+                mapped.push(mapping::map_session(&self.source, meeting, session, start));
             }
         }
         mapped
     }
 }
 
-/// Requests the recordings of each meeting. Meetings that were given up share one error.
+/// Requests the recordings of each meeting. If the requests are stopped early, all meetings that
+/// were not requested get the same error.
 async fn fetch_recordings<'m>(
     api: &Api,
     meetings: &'m [String],
@@ -242,20 +250,20 @@ async fn fetch_recordings<'m>(
     }
     let mut replies = Vec::new();
     let unfinished = fan_out(limits, jobs, |meeting, reply: Result<Sessions, ProviderError>| {
-        let reach = match &reply {
+        let outcome = match &reply {
             Err(error) if error.is_credential() => JobOutcome::Fatal(error.clone()),
             Err(error) if error.is_transient() => JobOutcome::Unreachable(error.clone()),
             _ => JobOutcome::Answered,
         };
         replies.push((meeting, reply));
-        reach
+        outcome
     })
     .await;
     if let Some(unfinished) = unfinished {
         let error = match unfinished.reason {
             StopReason::Failure(error) => error,
             StopReason::Deadline => ProviderError::unavailable(format!(
-                "Rapatin did not show the recordings of all meetings within {} s",
+                "Rapatin did not return the recordings of all meetings within {} s",
                 LISTING_TIMEOUT.as_secs()
             )),
         };
@@ -264,17 +272,18 @@ async fn fetch_recordings<'m>(
     replies
 }
 
-fn may_get_recordings(day: Option<Date>, settled_day: Date) -> bool {
-    day.is_none_or(|day| day > settled_day)
+fn may_get_recordings(day: Option<Date>, last_settled_day: Date) -> bool {
+    day.is_none_or(|day| day > last_settled_day)
 }
 
-fn overlap(one: DaySpan, other: DaySpan) -> Option<DaySpan> {
-    let both = DaySpan { from: one.from.max(other.from), to: one.to.min(other.to) };
-    (both.from <= both.to).then_some(both)
+fn overlap(a: DaySpan, b: DaySpan) -> Option<DaySpan> {
+    let overlap = DaySpan { from: a.from.max(b.from), to: a.to.min(b.to) };
+    (overlap.from <= overlap.to).then_some(overlap)
 }
 
-/// Ranks two entries of one session regardless of their order of arrival: the one with more files,
-/// and among equal ones that of the smaller meeting id.
+/// Returns the rank of an entry among the entries of the same session. An entry with more files
+/// ranks higher. Among entries with equally many files, the smallest meeting id ranks highest. The
+/// rank does not depend on the order of the entries.
 fn rank((meeting, session): &(&str, Session)) -> impl Ord + use<> {
     (session.files.len(), Reverse((*meeting).to_owned()))
 }

@@ -1,4 +1,4 @@
-//! The access token: configured, or from a login.
+//! Provides the access token of a source: the configured token, or a token from a login.
 
 use std::time::Duration;
 
@@ -17,29 +17,30 @@ use crate::providers::toolkit::json_repair;
 use crate::providers::toolkit::serde_lenient;
 use crate::providers::toolkit::token::{Token, TokenIssuer, Tokens};
 
-/// Timeout of a login with its retries: short enough for a read that waits for it.
+/// Timeout of a login, including retries. It is short because a read may wait for the login.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a refused login is the answer to the next ones. Every read would otherwise send a wrong
-/// password again, and services lock accounts for that. A listing tries again once a minute, which
-/// is soon enough.
+/// How long the error of a refused login is returned again without another login. Otherwise, every
+/// read would send the wrong password again, and services lock accounts for that. A listing retries
+/// once a minute, which is soon enough.
 const REFUSAL_TTL: Duration = Duration::from_secs(60);
 
-/// The name of the token in the account.
-const DEVICE: &str = "meetfs";
+/// The name under which the account lists the token.
+const TOKEN_NAME: &str = "meetfs";
 
-/// Returns the tokens of a source whose API is at `base`.
-pub(crate) fn tokens(credential: RapatinCredential, base: Url, client: Client) -> Tokens {
+/// Returns the tokens of a source. `base_url` is the base URL of the API.
+pub(crate) fn tokens(credential: RapatinCredential, base_url: Url, client: Client) -> Tokens {
     match credential {
         RapatinCredential::Token(secret) => Tokens::fixed(
             secret,
             ProviderError::credential("Rapatin refused the token, which has probably expired")
                 .with_hint(
-                    "Configure a new token, or email and password, with which meetfs signs in.",
+                    "Configure a new token. With email and password instead of a token, meetfs \
+                     signs in automatically.",
                 ),
         ),
         RapatinCredential::Login { email, password } => Tokens::issued_by(Login {
-            base,
+            base_url,
             email,
             password,
             client,
@@ -48,15 +49,15 @@ pub(crate) fn tokens(credential: RapatinCredential, base: Url, client: Client) -
     }
 }
 
-/// Reads the token of the reply to a login.
-pub(crate) fn token_of(reply: &Map<String, Value>) -> Option<SecretString> {
+/// Returns the token in the reply to a login.
+pub(crate) fn token_in_reply(reply: &Map<String, Value>) -> Option<SecretString> {
     serde_lenient::as_text(reply.get("data")?.get("token")?).map(SecretString::from)
 }
 
-/// Logs in when the last token is refused. The lifetime of a token is not documented, so its expiry
-/// is unknown.
+/// Issues tokens by logging in. The lifetime of a token is not documented, so a token is used until
+/// the API refuses it.
 struct Login {
-    base: Url,
+    base_url: Url,
     email: String,
     password: SecretString,
     client: Client,
@@ -66,7 +67,7 @@ struct Login {
 #[async_trait]
 impl TokenIssuer for Login {
     async fn check_breaker(&self) -> Result<(), ProviderError> {
-        Ok(self.client.check_breaker(&api::url(&self.base, &["auth", "login"], &[])?).await?)
+        Ok(self.client.check_breaker(&api::url(&self.base_url, &["auth", "login"], &[])?).await?)
     }
 
     async fn issue(
@@ -78,12 +79,12 @@ impl TokenIssuer for Login {
             return Err(error);
         }
         let request = ApiRequest {
-            url: api::url(&self.base, &["auth", "login"], &[])?,
+            url: api::url(&self.base_url, &["auth", "login"], &[])?,
             authorization: None,
             form: Some(vec![
                 ("email", SecretString::from(self.email.clone())),
                 ("password", self.password.clone()),
-                ("device", SecretString::from(DEVICE)),
+                ("device", SecretString::from(TOKEN_NAME)),
             ]),
             timeout: LOGIN_TIMEOUT,
             rate_limiter: None,
@@ -91,17 +92,19 @@ impl TokenIssuer for Login {
         };
         let reply = self.client.call_with_json(&request).await?;
         let body = json_repair::object(&reply.body);
-        if let Some(refusal) = Refusal::of(reply.status, body.as_ref(), &self.password) {
+        if let Some(refusal) = Refusal::parse(reply.status, body.as_ref(), &self.password) {
             let error = refusal.to_login_error();
             if error.is_credential() {
                 self.refusals.record(&error);
             }
             return Err(error);
         }
-        match body.as_ref().and_then(token_of) {
+        match body.as_ref().and_then(token_in_reply) {
             Some(token) => Ok(Token::without_expiry(token)),
-            None => Err(ProviderError::unavailable("Rapatin returned no token for the login")
-                .with_hint("Check api_url.")),
+            None => {
+                Err(ProviderError::unavailable("Rapatin accepted the login but returned no token")
+                    .with_hint("Check api_url."))
+            }
         }
     }
 }

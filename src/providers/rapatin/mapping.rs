@@ -13,18 +13,18 @@ use crate::providers::toolkit::version_facts::VersionFacts;
 use crate::providers::zoom_share::file_kinds::{FileKind, declared_size};
 use crate::providers::zoom_share::{DownloadUrl, ListedUrl};
 
-/// Separates the parts of a key.
+/// The separator between the parts of a file key.
 const SEPARATOR: char = '|';
 
 /// A meeting with the download URLs of its files.
 pub(crate) struct MappedSession {
     pub(crate) meeting: Meeting,
-    pub(crate) links: Vec<ListedUrl>,
+    pub(crate) download_urls: Vec<ListedUrl>,
 }
 
-/// Maps a session of the meeting with the id `meeting`, which began at `start`. Its duration is
-/// unknown, so it ends when it begins.
-pub(crate) fn session(
+/// Maps a session that began at `start` and belongs to the meeting with the id `meeting`. The
+/// duration of a session is unknown, so its end is set to its start.
+pub(crate) fn map_session(
     source: &SourceName,
     meeting: &str,
     mut session: Session,
@@ -32,10 +32,10 @@ pub(crate) fn session(
 ) -> MappedSession {
     let id = MeetingId::from(session.uuid());
     let state = session.state();
-    let files = keyed(meeting, std::mem::take(&mut session.files));
+    let files = with_keys(meeting, std::mem::take(&mut session.files));
     let day = session.recorded_on;
-    let links = files.iter().filter_map(|(key, file)| link(key, file, day)).collect();
-    let fields = metadata::of_session(
+    let download_urls = files.iter().filter_map(|(key, file)| listed_url(key, file, day)).collect();
+    let fields = metadata::session_metadata(
         meeting,
         &session,
         &files.iter().map(|(_, file)| file).collect::<Vec<_>>(),
@@ -46,7 +46,7 @@ pub(crate) fn session(
             let kind = kind(&file);
             RecordingFile {
                 id: FileId { source: source.clone(), meeting: id.clone(), key },
-                version: facts(&file, day).version(),
+                version: version_facts(&file, day).version(),
                 role: kind.role(),
                 stem: kind.stem().into(),
                 extension: kind.extension().into(),
@@ -71,21 +71,25 @@ pub(crate) fn session(
             files,
             metadata: fields.into(),
         },
-        links,
+        download_urls,
     }
 }
 
-/// Returns when a session is deleted. The time of day is not documented, so it is the beginning of
-/// `delete_on` in Jakarta, where Rapatin is: seven hours ahead since 1964 (IANA, Asia/Jakarta).
+/// Returns the time at which a session is deleted. Rapatin documents only the day (`delete_on`), so
+/// this is the beginning of that day in Jakarta, where Rapatin is located. Jakarta has been seven
+/// hours ahead of UTC since 1964 (IANA, Asia/Jakarta).
 fn deletion_time(delete_on: &str) -> Option<Timestamp> {
-    const JAKARTA: SignedDuration = SignedDuration::from_hours(7);
-    serde_lenient::day_begins(delete_on)?.checked_sub(JAKARTA).ok()
+    const JAKARTA_OFFSET: SignedDuration = SignedDuration::from_hours(7);
+    serde_lenient::day_begins(delete_on)?.checked_sub(JAKARTA_OFFSET).ok()
 }
 
-/// Returns the download URLs of a session that was requested again.
-pub(crate) fn links(meeting: &str, session: Session) -> Vec<ListedUrl> {
+/// Returns the download URLs of the files of a session.
+pub(crate) fn download_urls(meeting: &str, session: Session) -> Vec<ListedUrl> {
     let day = session.recorded_on;
-    keyed(meeting, session.files).iter().filter_map(|(key, file)| link(key, file, day)).collect()
+    with_keys(meeting, session.files)
+        .iter()
+        .filter_map(|(key, file)| listed_url(key, file, day))
+        .collect()
 }
 
 /// Returns the id of the meeting that a file belongs to.
@@ -93,14 +97,14 @@ pub(crate) fn meeting_of(key: &FileKey) -> &str {
     key.as_str().split(SEPARATOR).next().unwrap_or_default()
 }
 
-fn link(key: &FileKey, file: &File, day: Option<Date>) -> Option<ListedUrl> {
+fn listed_url(key: &FileKey, file: &File, day: Option<Date>) -> Option<ListedUrl> {
     let url = file.download_url.clone()?;
     let url = DownloadUrl { key: key.clone(), url, body: kind(file).body() };
-    Some(ListedUrl { url, facts: facts(file, day) })
+    Some(ListedUrl { url, facts: version_facts(file, day) })
 }
 
-/// Returns what a session of this day says of the contents of a file.
-fn facts(file: &File, day: Option<Date>) -> VersionFacts {
+/// Returns the facts that distinguish the versions of a file in a session of `day`.
+fn version_facts(file: &File, day: Option<Date>) -> VersionFacts {
     VersionFacts {
         size: declared_size(file.file_size),
         time: day.map(|day| day.to_string()),
@@ -108,28 +112,28 @@ fn facts(file: &File, day: Option<Date>) -> VersionFacts {
     }
 }
 
-/// Returns each file with its key: the id of the meeting, by which alone a session can be requested
-/// again, then type and view, which alone distinguish files.
+/// Returns each file with its key. The key consists of the meeting id, the file type and the view.
+/// Rapatin finds a session only by its meeting id, and only type and view distinguish the files.
 ///
-/// If several files of a session share both, the key of each also has its size. None of them keeps
-/// the plain key: its meaning would change when another one appears or disappears, and a reader
-/// would get the wrong bytes. Files that share even the size are numbered in the order of their
-/// URLs.
-fn keyed(meeting: &str, mut files: Vec<File>) -> Vec<(FileKey, File)> {
-    files.sort_by(|one, other| order(one).cmp(&order(other)));
-    files.dedup_by(|one, other| order(one) == order(other));
-    let mut alike: HashMap<String, usize> = HashMap::new();
+/// If several files of a session have the same type and view, the key of each also contains its
+/// size. None of them gets the shorter key: that key would refer to another file when a file
+/// appears or disappears, and a reader would get the wrong bytes. If even the sizes are equal, the
+/// files are numbered in the order of their URLs.
+fn with_keys(meeting: &str, mut files: Vec<File>) -> Vec<(FileKey, File)> {
+    files.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
+    files.dedup_by(|a, b| sort_key(a) == sort_key(b));
+    let mut counts: HashMap<String, usize> = HashMap::new();
     for file in &files {
-        *alike.entry(description(file)).or_default() += 1;
+        *counts.entry(type_and_view(file)).or_default() += 1;
     }
     let mut numbers: HashMap<String, usize> = HashMap::new();
     files
         .into_iter()
         .map(|file| {
-            let description = description(&file);
-            let mut key = format!("{meeting}{SEPARATOR}{description}");
-            if alike.get(&description).is_some_and(|count| *count > 1) {
-                key = format!("{key}{SEPARATOR}{}", size(&file));
+            let type_and_view = type_and_view(&file);
+            let mut key = format!("{meeting}{SEPARATOR}{type_and_view}");
+            if counts.get(&type_and_view).is_some_and(|count| *count > 1) {
+                key = format!("{key}{SEPARATOR}{}", size_text(&file));
                 let number = numbers.entry(key.clone()).or_default();
                 *number += 1;
                 if *number > 1 {
@@ -141,19 +145,19 @@ fn keyed(meeting: &str, mut files: Vec<File>) -> Vec<(FileKey, File)> {
         .collect()
 }
 
-fn order(file: &File) -> impl Ord + '_ {
-    let address = file.download_url.as_ref().map(|link| link.expose().as_str());
-    (description(file), declared_size(file.file_size), address)
+fn sort_key(file: &File) -> impl Ord + '_ {
+    let url = file.download_url.as_ref().map(|url| url.expose().as_str());
+    (type_and_view(file), declared_size(file.file_size), url)
 }
 
-/// Returns type and view, neither of them with a separator.
-fn description(file: &File) -> String {
+/// Returns the type and the view of a file. A separator inside them is replaced.
+fn type_and_view(file: &File) -> String {
     let view = file.recording_type.as_deref().unwrap_or_default().to_lowercase();
-    let plain = |text: &str| text.replace(SEPARATOR, "/");
-    format!("{}{SEPARATOR}{}", plain(&kind(file).file_type()), plain(&view))
+    let without_separator = |text: &str| text.replace(SEPARATOR, "/");
+    format!("{}{SEPARATOR}{}", without_separator(&kind(file).file_type()), without_separator(&view))
 }
 
-fn size(file: &File) -> String {
+fn size_text(file: &File) -> String {
     declared_size(file.file_size).map(|size| size.to_string()).unwrap_or_default()
 }
 
@@ -188,21 +192,26 @@ mod tests {
     use crate::model::{BodyKind, Role, Version};
     use crate::providers::rapatin::wire::Sessions;
 
-    fn mapped(entry: Value) -> MappedSession {
+    fn map_entry(entry: Value) -> MappedSession {
         let Value::Object(reply) = json!({"data": entry}) else { panic!() };
-        let read = Sessions::read(reply).unwrap().sessions.remove(0);
-        session(&SourceName::new("rapat").unwrap(), "85095598095", read, Timestamp::UNIX_EPOCH)
+        let session = Sessions::read(reply).unwrap().sessions.remove(0);
+        map_session(
+            &SourceName::new("rapat").unwrap(),
+            "85095598095",
+            session,
+            Timestamp::UNIX_EPOCH,
+        )
     }
 
     fn with_files(files: Value) -> Vec<RecordingFile> {
-        mapped(
+        map_entry(
             json!({"uuid": "u==", "status": "ready", "recorded_on": "2026-09-24", "files": files}),
         )
         .meeting
         .files
     }
 
-    /// The session of Rapatin's documentation.
+    /// The example session in Rapatin's documentation.
     const SESSION: &str = r#"{"uuid":"WuPF5b6W==","meeting_id":"85095598095","status":"ready","topic":"Demo","recorded_on":"2026-09-24","delete_on":"2026-09-28",
      "share_url":"https://us06web.zoom.us/rec/share/x","host":"ana@example.org","play_passcode":"p4ss",
      "files":[{"recording_type":"gallery_view","file_type":"MP4","file_size":"55249694","download_url":"https://us06web.zoom.us/rec/webhook_download/a/b","play_url":"https://us06web.zoom.us/rec/play/a"},
@@ -210,7 +219,7 @@ mod tests {
 
     #[test]
     fn documented_session_is_mapped() {
-        let mapped = mapped(serde_json::from_str(SESSION).unwrap());
+        let mapped = map_entry(serde_json::from_str(SESSION).unwrap());
         let meeting = mapped.meeting;
         assert_eq!((meeting.id.as_str(), meeting.topic.as_str()), ("WuPF5b6W==", "Demo"));
         let [captions, video] = meeting.files.as_slice() else { panic!("{:?}", meeting.files) };
@@ -222,7 +231,7 @@ mod tests {
         assert_eq!(format!("{}.{}", captions.stem, captions.extension), "closed_caption.vtt");
         assert_eq!((captions.role, captions.declared_size), (Role::Captions, Some(7029)));
         assert!(meeting.files.iter().all(|file| file.availability == Availability::Ready));
-        assert_eq!(mapped.links.len(), 2);
+        assert_eq!(mapped.download_urls.len(), 2);
         assert_eq!(meeting_of(&video.id.key), "85095598095");
         assert_eq!(
             serde_json::to_string(&meeting.metadata).unwrap(),
@@ -237,9 +246,9 @@ mod tests {
 
     #[test]
     fn keys_are_unique_and_independent_of_order() {
-        let file = |view: &str, kind: &str, size: u64, link: &str| {
+        let file = |view: &str, kind: &str, size: u64, path: &str| {
             json!({"recording_type": view, "file_type": kind, "file_size": size.to_string(),
-                "download_url": format!("https://zoom.us/rec/webhook_download/{link}")})
+                "download_url": format!("https://zoom.us/rec/webhook_download/{path}")})
         };
         let files = vec![
             file("gallery_view", "MP4", 10, "a"),
@@ -259,12 +268,12 @@ mod tests {
             keys.sort();
             keys
         };
-        let forward = keys(files.clone());
-        let distinct: HashSet<_> = forward.iter().map(|(key, _)| key.clone()).collect();
+        let in_order = keys(files.clone());
+        let distinct: HashSet<_> = in_order.iter().map(|(key, _)| key.clone()).collect();
         assert_eq!(
-            (forward.len(), distinct.len()),
+            (in_order.len(), distinct.len()),
             (6, 6),
-            "the exact double is dropped: {forward:?}"
+            "the exact duplicate is dropped: {in_order:?}"
         );
         for key in [
             "M4A|audio_only",
@@ -272,39 +281,41 @@ mod tests {
             "MP4|gallery_view|20",
             "MP4|gallery_view|20|2",
         ] {
-            assert!(distinct.contains(&format!("85095598095|{key}")), "{key}: {forward:?}");
+            assert!(distinct.contains(&format!("85095598095|{key}")), "{key}: {in_order:?}");
         }
-        assert_eq!(forward, keys(files.into_iter().rev().collect()));
-        let other_links =
+        assert_eq!(in_order, keys(files.into_iter().rev().collect()));
+        let other_urls =
             vec![file("gallery_view", "MP4", 10, "x"), file("gallery_view", "MP4", 20, "y")];
-        let few: Vec<_> = keys(other_links).into_iter().map(|(key, _)| key).collect();
-        assert!(few.iter().all(|key| distinct.contains(key)), "{few:?}");
+        let fewer_keys: Vec<_> = keys(other_urls).into_iter().map(|(key, _)| key).collect();
+        assert!(fewer_keys.iter().all(|key| distinct.contains(key)), "{fewer_keys:?}");
     }
 
     #[test]
-    fn key_never_changes_its_meaning() {
+    fn key_always_refers_to_the_same_file() {
         let file = |size: u64| json!({"file_type": "MP4", "recording_type": "gallery_view", "file_size": size});
-        let named = |files: Value| -> Vec<_> {
+        let keys_and_sizes = |files: Value| -> Vec<_> {
             with_files(files)
                 .into_iter()
                 .map(|file| (file.id.key.to_string(), file.declared_size))
                 .collect()
         };
-        let both = named(json!([file(10), file(20)]));
-        for alone in [named(json!([file(10)])), named(json!([file(20)]))] {
+        let both_files = keys_and_sizes(json!([file(10), file(20)]));
+        for single in [keys_and_sizes(json!([file(10)])), keys_and_sizes(json!([file(20)]))] {
             assert!(
-                both.iter().all(|(key, size)| alone.iter().all(|(k, s)| k != key || s == size)),
-                "{alone:?}"
+                both_files
+                    .iter()
+                    .all(|(key, size)| single.iter().all(|(k, s)| k != key || s == size)),
+                "{single:?}"
             );
         }
     }
 
     #[test]
     fn version_depends_on_size_day_and_type() {
-        let version = |size: &str, day: &str, link: &str| {
+        let version = |size: &str, day: &str, path: &str| {
             let files = json!([{"file_type": "MP4", "recording_type": "gallery_view", "file_size": size,
-                "download_url": format!("https://zoom.us/{link}")}]);
-            mapped(json!({"uuid": "u", "recorded_on": day, "files": files}))
+                "download_url": format!("https://zoom.us/{path}")}]);
+            map_entry(json!({"uuid": "u", "recorded_on": day, "files": files}))
                 .meeting
                 .files
                 .remove(0)
@@ -314,25 +325,31 @@ mod tests {
         assert_eq!(one, version("5", "2026-09-24", "b"));
         assert_ne!(one, version("6", "2026-09-24", "a"));
         assert_ne!(one, version("5", "2026-09-25", "a"));
-        // Another value invalidates every cached file.
+        // A different value would invalidate every cached file.
         assert_eq!(one, Version(xxh3_64(b"5|2026-09-24|MP4")));
     }
 
     #[test]
-    fn unready_file_is_hidden() {
-        let files = |status: &str, link: Value| {
-            let files = json!([{"file_type": "MP4", "download_url": link}]);
-            mapped(json!({"uuid": "u", "status": status, "files": files}))
+    fn file_is_unavailable_until_ready() {
+        let availability = |status: &str, url: Value| {
+            let files = json!([{"file_type": "MP4", "download_url": url}]);
+            map_entry(json!({"uuid": "u", "status": status, "files": files}))
                 .meeting
                 .files
                 .remove(0)
                 .availability
         };
-        assert_eq!(files("processing", json!("https://zoom.us/x")), Availability::Processing);
-        assert_eq!(files("ready", json!("https://zoom.us/x")), Availability::Ready);
-        assert!(matches!(files("ready", json!(null)), Availability::Unavailable(_)));
+        assert_eq!(
+            availability("processing", json!("https://zoom.us/x")),
+            Availability::Processing
+        );
+        assert_eq!(availability("ready", json!("https://zoom.us/x")), Availability::Ready);
+        assert!(matches!(availability("ready", json!(null)), Availability::Unavailable(_)));
         assert!(
-            mapped(json!({"uuid": "u", "status": "ready", "files": null})).meeting.files.is_empty()
+            map_entry(json!({"uuid": "u", "status": "ready", "files": null}))
+                .meeting
+                .files
+                .is_empty()
         );
     }
 }

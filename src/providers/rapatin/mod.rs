@@ -3,20 +3,20 @@
 //! - Input: the options of a source and an HTTP client.
 //! - Output: meetings and leases.
 //! - The module must not know directories, inodes, blocks or the mount.
-//! - Locks: those of `listing` and `starts`; none is held while another is taken.
-//! - On failure a listing reports the days that are incomplete; a lease returns an error.
+//! - Locks: `listing` and `start_times` have one each. No lock is held while another is taken.
+//! - On failure, a listing reports the incomplete days, and a lease request returns an error.
 //!
-//! Where the peculiarities of Rapatin are handled:
+//! These modules handle the peculiarities of Rapatin:
 //!
-//! 1. The lifetime of a token is unknown: `login` gets another one when the API refuses it.
-//! 2. Rapatin lists a schedule instead of recordings: `schedule` names the meetings, `listing`
-//!    requests the recordings of each.
-//! 3. A session has a day and no time: `starts` finds a time and keeps it.
-//! 4. Files have no id: `mapping` builds one that does not depend on their order.
-//! 5. A session is an object or an element of a list, and any field may be missing or of another
-//!    type: `wire`.
-//! 6. The download URLs are Zoom's and are credentials themselves. `leases` requests them without
-//!    the Rapatin token, which is sent to Rapatin's API only.
+//! 1. The lifetime of a token is unknown: `login` gets a new token when the API refuses the old one.
+//! 2. Rapatin lists a schedule instead of recordings: `schedule` lists the meetings, and `listing`
+//!    requests the recordings of each meeting.
+//! 3. A session has a day but no time: `start_times` chooses a time and keeps it.
+//! 4. Files have no id: `mapping` builds a key that does not depend on their order.
+//! 5. A reply contains one session or a list of sessions, and any field may be missing or have an
+//!    unexpected type: `wire` parses all forms.
+//! 6. The download URLs are Zoom's and are credentials themselves: `leases` requests them without
+//!    the Rapatin token, which is sent only to Rapatin's API.
 
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ pub struct Rapatin {
 }
 
 impl Rapatin {
-    /// Sends no request.
+    /// Creates the provider without sending a request.
     pub fn new(options: RapatinOptions, client: Client) -> Self {
         let descriptor = identity::descriptor(&options);
         let hosts = AllowedHosts::new(options.allowed_hosts(ZOOM_HOSTS), &options.config.api_url);
@@ -97,14 +97,14 @@ impl Provider for Rapatin {
     }
 
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError> {
-        let mut found = self.lister.list(&self.api, span).await?;
-        self.leases.learn(span, found.failed.is_empty(), &mut found.sessions);
+        let mut listing = self.lister.list(&self.api, span).await?;
+        self.leases.store_urls(span, listing.failed.is_empty(), &mut listing.sessions);
         let meetings: Vec<Meeting> =
-            found.sessions.into_iter().map(|mapped| mapped.meeting).collect();
-        Ok(Listing { meetings, failed: found.failed, ..Listing::default() })
+            listing.sessions.into_iter().map(|mapped| mapped.meeting).collect();
+        Ok(Listing { meetings, failed: listing.failed, ..Listing::default() })
     }
 
-    /// A listing is complete.
+    /// Returns `None`: a listing already contains all details.
     async fn details(&self, _meeting: &MeetingId) -> Result<Option<Details>, ProviderError> {
         Ok(None)
     }

@@ -17,7 +17,7 @@ pub(crate) struct Refusal {
     status: u16,
     /// Rapatin's message, without the secret.
     message: String,
-    /// Whether the API answered, and not a web server at the wrong URL.
+    /// Whether the reply comes from the API, and not from a web server at a wrong URL.
     is_from_api: bool,
 }
 
@@ -27,7 +27,7 @@ impl ApiRefusal for Refusal {
         object: Option<&Map<String, Value>>,
         secret: &SecretString,
     ) -> Option<Self> {
-        Self::of(reply.status, object, secret)
+        Self::parse(reply.status, object, secret)
     }
 
     fn is_token_error(&self) -> bool {
@@ -36,20 +36,21 @@ impl ApiRefusal for Refusal {
 }
 
 impl Refusal {
-    /// Reads a reply. Returns `None` for a success. The message never contains `secret`.
-    pub(crate) fn of(
+    /// Parses an error reply. Returns `None` if the reply reports success. The stored message never
+    /// contains `secret`.
+    pub(crate) fn parse(
         status: u16,
         object: Option<&Map<String, Value>>,
         secret: &SecretString,
     ) -> Option<Self> {
         let envelope = object.and_then(|object| object.get("response")?.as_object());
-        let own_status = envelope
+        let envelope_status = envelope
             .and_then(|envelope| envelope.get("status_code").and_then(serde_lenient::as_integer))
             .and_then(|code| u16::try_from(code).ok())
             .filter(|code| *code >= 400);
-        let status = match (status, own_status) {
+        let status = match (status, envelope_status) {
             (200..300, None) => return None,
-            (200..300, Some(own_status)) => own_status,
+            (200..300, Some(envelope_status)) => envelope_status,
             _ => status,
         };
         let message = [envelope, object]
@@ -61,8 +62,8 @@ impl Refusal {
         Some(Self { status, message, is_from_api: object.is_some() })
     }
 
-    /// Whether the requested object does not exist. A web server without such a page says nothing
-    /// about recordings.
+    /// Whether the API reports that the requested object does not exist. The 404 page of another
+    /// web server does not count.
     pub(crate) fn is_absence(&self) -> bool {
         matches!(self.status, 404 | 410) && self.is_from_api
     }
@@ -72,17 +73,19 @@ impl Refusal {
         let (status, quote) = (self.status, in_parentheses(&self.message));
         match status {
             401 => ProviderError::credential(format!(
-                "Rapatin refused the token for {subject}, and a new one too{quote}"
+                "Rapatin refused the token for {subject}, and also a new token{quote}"
             ))
             .with_hint("Check at rapatin.id whether the account is still active."),
-            403 => ProviderError::not_allowed(format!("Rapatin does not permit {subject}{quote}"))
-                .with_hint("Check whether the meeting belongs to this account."),
+            403 => ProviderError::not_allowed(format!(
+                "Rapatin does not permit access to {subject}{quote}"
+            ))
+            .with_hint("Check whether the meeting belongs to this account."),
             404 | 410 if self.is_from_api => {
                 ProviderError::not_found(format!("Rapatin does not find {subject}{quote}"))
                     .with_hint("Rapatin keeps recordings for a few days.")
             }
             404 | 410 => {
-                ProviderError::not_found(format!("this Rapatin API does not have {subject}"))
+                ProviderError::not_found(format!("the server at `api_url` does not have {subject}"))
                     .with_hint("Check api_url.")
             }
             422 => ProviderError::not_found(format!(
@@ -96,7 +99,7 @@ impl Refusal {
         }
     }
 
-    /// Returns the error of a login.
+    /// Returns the error of a refused login.
     pub(crate) fn to_login_error(&self) -> ProviderError {
         let (status, quote) = (self.status, in_parentheses(&self.message));
         match status {
@@ -123,7 +126,7 @@ mod tests {
     const TOKEN: &str = "13|t0ken-s3cret";
 
     fn refusal(status: u16, reply: Value) -> Option<Refusal> {
-        Refusal::of(status, reply.as_object(), &TOKEN.into())
+        Refusal::parse(status, reply.as_object(), &TOKEN.into())
     }
 
     #[test]
@@ -142,8 +145,8 @@ mod tests {
         let meeting = "the recordings of meeting 85095598095";
         #[rustfmt::skip]
         let rows = [
-            (401, "Unauthenticated.", Credential, "Rapatin refused the token for the recordings of meeting 85095598095, and a new one too (\"Unauthenticated\") (hint: Check at rapatin.id whether the account is still active.)"),
-            (403, "m", NotAllowed, "Rapatin does not permit the recordings of meeting 85095598095 (\"m\") (hint: Check whether the meeting belongs to this account.)"),
+            (401, "Unauthenticated.", Credential, "Rapatin refused the token for the recordings of meeting 85095598095, and also a new token (\"Unauthenticated\") (hint: Check at rapatin.id whether the account is still active.)"),
+            (403, "m", NotAllowed, "Rapatin does not permit access to the recordings of meeting 85095598095 (\"m\") (hint: Check whether the meeting belongs to this account.)"),
             (404, "No recordings.", NotFound, "Rapatin does not find the recordings of meeting 85095598095 (\"No recordings\") (hint: Rapatin keeps recordings for a few days.)"),
             (410, "", NotFound, "Rapatin does not find the recordings of meeting 85095598095 (hint: Rapatin keeps recordings for a few days.)"),
             (422, "m", NotFound, "Rapatin does not accept the request for the recordings of meeting 85095598095 (\"m\") (hint: Check the ids in `meetings`.)"),
@@ -173,7 +176,7 @@ mod tests {
 
     #[test]
     fn missing_page_is_not_an_empty_meeting() {
-        let page = Refusal::of(404, None, &SecretString::default()).unwrap();
+        let page = Refusal::parse(404, None, &SecretString::default()).unwrap();
         assert!(!page.is_absence());
         let error = page.to_provider_error("the schedule");
         assert_eq!(error.class(), ErrorClass::NotFound);

@@ -1,4 +1,4 @@
-//! The schedule: the only place that names the meetings of an account. Recordings are requested per
+//! Requests the schedule, the only list of an account's meetings. Recordings are requested per
 //! meeting.
 
 use std::collections::HashMap;
@@ -14,28 +14,30 @@ use crate::model::DaySpan;
 use crate::providers::ProviderError;
 use crate::providers::toolkit::page_guard::{PageGuard, PageLimits};
 
-/// Timeout of one page with its retries. A user waits at a prompt for the first page.
+/// Timeout of the request for one page, including retries. A user at a prompt may wait for the
+/// first page.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A hundred thousand meetings, or fifty pages without another meeting, are a schedule without an
-/// end. A series has entries on many pages.
+/// The limits beyond which a schedule counts as endless: a thousand pages, or fifty consecutive
+/// pages without a new meeting. The entries of one series can fill many pages.
 const LIMITS: PageLimits = PageLimits { max_pages: 1000, max_pages_without_new_items: 50 };
 
-/// The meetings of a span of days.
+/// The scheduled meetings of a span of days.
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
     entries: HashMap<String, Vec<Entry>>,
 }
 
 impl Schedule {
-    /// Returns each meeting with its newest day, newest first; those of one day by their ids.
+    /// Returns each meeting with its newest day, newest first. Meetings of the same day are sorted
+    /// by id.
     pub(crate) fn meetings(&self) -> Vec<(Option<Date>, &str)> {
         let mut meetings: Vec<_> = self
             .entries
             .keys()
             .map(|meeting| (self.newest_day(meeting), meeting.as_str()))
             .collect();
-        meetings.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(other.1)));
+        meetings.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(b.1)));
         meetings
     }
 
@@ -43,15 +45,15 @@ impl Schedule {
         self.entries.get(meeting)?.iter().filter_map(|entry| entry.date).max()
     }
 
-    /// Returns the scheduled start of a meeting on `day`. Of several it is the earliest, which
-    /// later bookings do not change.
+    /// Returns the scheduled start of a meeting on `day`. If there are several, this is the
+    /// earliest one, because later bookings do not change it.
     pub(crate) fn start(&self, meeting: &str, day: Date) -> Option<Timestamp> {
         let entries = self.entries.get(meeting)?;
         entries.iter().filter(|entry| entry.date == Some(day)).filter_map(|entry| entry.start).min()
     }
 
-    /// Returns the days of a meeting, each with its neighbors: it is not documented in which time
-    /// zone either the schedule or a session is dated.
+    /// Returns the days of a meeting, each extended by the day before and the day after. The time
+    /// zones of the dates in schedules and sessions are not documented.
     pub(crate) fn days(&self, meeting: &str) -> Vec<DaySpan> {
         let dates = self.entries.get(meeting).into_iter().flatten().filter_map(|entry| entry.date);
         dates
@@ -69,8 +71,8 @@ impl Schedule {
     }
 }
 
-/// Requests the schedule of `span` and a day more on both sides. Also returns why it is incomplete,
-/// if it is.
+/// Requests the schedule of `span`, extended by one day on each side. If the schedule is
+/// incomplete, also returns the error.
 pub(crate) async fn fetch(api: &Api, span: DaySpan) -> (Schedule, Option<ProviderError>) {
     let mut schedule = Schedule::default();
     let error = fetch_pages(api, span, &mut schedule).await.err();
@@ -86,35 +88,36 @@ async fn fetch_pages(
     let to = span.to.saturating_add(1.day()).to_string();
     let mut guard = PageGuard::new(LIMITS);
     let (mut page, mut last_page) = (1, 1);
-    // A longer schedule is cut without an error: a listing requests the recordings of far fewer
-    // meetings.
+    // A longer schedule is truncated without an error, because a listing requests the recordings of
+    // far fewer meetings.
     while page <= last_page && guard.begin_page().is_ok() {
-        let number = page.to_string();
+        let page_text = page.to_string();
         let mut query = vec![("tab", "previous"), ("from", from.as_str()), ("to", to.as_str())];
         if page > 1 {
-            query.push(("page", number.as_str()));
+            query.push(("page", page_text.as_str()));
         }
         let reply = api
             .get(&["schedules"], &query, PAGE_TIMEOUT, Priority::Background)
             .await
             .map_err(|error| error.into_provider_error("the schedule"))?;
-        let read = Page::read(reply).ok_or_else(|| {
+        let parsed = Page::read(reply).ok_or_else(|| {
             ProviderError::unavailable("Rapatin sent a schedule without meetings; check api_url")
         })?;
-        // The next page in its place would be the same as the last one, and meetings be missing.
-        if let Some(other) = read.number.filter(|number| *number != page) {
+        // If the server ignored `page`, it would return the first page again, and meetings would be
+        // missing.
+        if let Some(number) = parsed.number.filter(|number| *number != page) {
             return Err(ProviderError::unavailable(format!(
-                "Rapatin sent page {other} of the schedule in place of page {page}"
+                "Rapatin sent page {number} of the schedule instead of page {page}"
             )));
         }
-        last_page = read.pages.unwrap_or(last_page);
-        guard.record_items(read.entries.iter().map(|entry| entry.meeting.as_str()));
-        schedule.add(read.entries);
+        last_page = parsed.page_count.unwrap_or(last_page);
+        guard.record_items(parsed.entries.iter().map(|entry| entry.meeting.as_str()));
+        schedule.add(parsed.entries);
         page += 1;
         if page <= last_page {
             guard.follow(&page.to_string()).map_err(|error| {
                 ProviderError::unavailable(format!(
-                    "Rapatin {error} (the schedule); it may be passing"
+                    "cannot list the schedule: Rapatin {error}; this may be temporary"
                 ))
             })?;
         }

@@ -1,12 +1,12 @@
-//! When sessions began.
+//! Determines when sessions began.
 //!
-//! Rapatin dates a session by its day and not by its time. The schedule has a time, but its entries
-//! are moved and deleted, and a session may have none. A directory is named by its time, and a
-//! renamed directory is copied again by every backup. A session therefore keeps the time of its
-//! first listing, also over a restart.
+//! Rapatin returns the day of a session but not its time. The schedule has times, but its entries
+//! are moved and deleted, and a session may have no entry. The name of a meeting directory contains
+//! the start time, and every backup copies a renamed directory again. A session therefore keeps the
+//! start time of its first listing, even after a restart.
 //!
-//! Without the schedule, a session gets a time that is not kept: one failed request would otherwise
-//! name a directory for weeks.
+//! If the schedule could not be requested, the start time of a new session is not stored.
+//! Otherwise, one failed request would determine the name of a directory for weeks.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -20,18 +20,19 @@ use super::schedule::Schedule;
 use super::wire::Session;
 use crate::model::{DaySpan, Meeting, MeetingId};
 
-/// The times of the first listing of each session.
+/// The start time of each session in its first listing.
 #[derive(Default)]
 pub(crate) struct StartTimes(Mutex<HashMap<MeetingId, Timestamp>>);
 
 impl StartTimes {
-    /// Restores the times that an earlier run listed.
+    /// Restores the start times from the listing of an earlier run.
     pub(crate) fn restore(&self, listed: &[Arc<Meeting>]) {
         self.0.lock().extend(listed.iter().map(|meeting| (meeting.id.clone(), meeting.start)));
     }
 
-    /// Returns when a session of `meeting` began: its first listed time, else the scheduled time of
-    /// its day, else the beginning of its day (UTC). It is the epoch if the day is unknown.
+    /// Returns when a session of `meeting` began: the stored time, else the scheduled time on the
+    /// day of the session, else the beginning of that day (UTC). Returns the epoch if the day is
+    /// unknown.
     pub(crate) fn start_of(
         &self,
         meeting: &str,
@@ -54,8 +55,8 @@ impl StartTimes {
         start
     }
 
-    /// Forgets sessions of the days of `span` that a complete listing did not name, so that no more
-    /// is kept than is listed.
+    /// Removes the sessions in `span` that a complete listing no longer contains. This bounds the
+    /// size of the table.
     pub(crate) fn retain(&self, span: DaySpan, listed: &HashSet<MeetingId>) {
         self.0.lock().retain(|id, start| {
             !span.contains(TimeZone::UTC.to_datetime(*start).date()) || listed.contains(id)

@@ -1,4 +1,5 @@
-//! Rapatin's replies. Every field but the UUID of a session may be missing or of another type.
+//! Parses Rapatin's replies. Any field except the UUID of a session may be missing or have an
+//! unexpected type.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
@@ -12,15 +13,15 @@ use crate::providers::toolkit::serde_lenient;
 /// The recorded sessions of one meeting.
 #[derive(Default)]
 pub(crate) struct Sessions {
-    /// The readable sessions.
+    /// The sessions that could be parsed.
     pub(crate) sessions: Vec<Session>,
-    /// Number of the other entries.
+    /// Number of entries that could not be parsed.
     pub(crate) unreadable: usize,
 }
 
 impl Sessions {
-    /// Reads a reply, whose `data` is one session or a list of them. Returns `None` if it is
-    /// neither.
+    /// Parses a reply. Its `data` is one session, a list of sessions or `null`. Returns `None` for
+    /// anything else.
     pub(crate) fn read(mut reply: Map<String, Value>) -> Option<Self> {
         let entries = match reply.remove("data")? {
             Value::Array(entries) => entries,
@@ -45,16 +46,16 @@ pub(crate) struct Session {
     status: Option<String>,
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) topic: Option<String>,
-    /// The day of the recording.
+    /// The day on which the session was recorded.
     #[serde(default, deserialize_with = "day")]
     pub(crate) recorded_on: Option<Date>,
-    /// The day of the deletion.
+    /// The day on which Rapatin deletes the session.
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) delete_on: Option<String>,
-    /// Null unless the session is ready.
+    /// The files of the session. Rapatin sends `null` until the session is ready.
     #[serde(default, deserialize_with = "files")]
     pub(crate) files: Vec<File>,
-    /// All other fields, URLs included.
+    /// All other fields, including URLs.
     #[serde(flatten)]
     pub(crate) other: Map<String, Value>,
 }
@@ -67,18 +68,18 @@ pub(crate) enum State {
 }
 
 impl Session {
-    /// Returns `None` unless the entry is an object with a UUID.
+    /// Parses an entry. Returns `None` unless it is an object with a UUID.
     fn read(entry: Value) -> Option<Self> {
         serde_json::from_value::<Self>(entry).ok().filter(|session| session.uuid.is_some())
     }
 
-    /// Returns the UUID, which is never empty.
+    /// Returns the UUID. It is never empty.
     pub(crate) fn uuid(&self) -> &str {
         self.uuid.as_deref().unwrap_or_default()
     }
 
-    /// An unknown status counts as processing: a session that is shown too early is read
-    /// incomplete, and one that is shown late is only late.
+    /// Returns the state of the session. An unknown status counts as processing, because a session
+    /// that is shown too early would be read incompletely.
     pub(crate) fn state(&self) -> State {
         match self.status.as_deref().unwrap_or_default().to_ascii_lowercase().as_str() {
             "ready" | "completed" | "" => State::Ready,
@@ -95,7 +96,7 @@ pub(crate) struct File {
     pub(crate) recording_type: Option<String>,
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) file_type: Option<String>,
-    /// Length in bytes; sent as a string.
+    /// Length in bytes, which Rapatin sends as a string.
     #[serde(default, deserialize_with = "serde_lenient::integer")]
     pub(crate) file_size: Option<i64>,
     #[serde(default, deserialize_with = "serde_lenient::url")]
@@ -104,19 +105,19 @@ pub(crate) struct File {
 
 /// One page of a schedule.
 pub(crate) struct Page {
-    /// The entries that name a meeting.
+    /// The entries that have a meeting id.
     pub(crate) entries: Vec<Entry>,
-    /// The number of this page, if the reply has it.
+    /// The number of this page, if the reply contains it.
     pub(crate) number: Option<i64>,
-    /// The number of pages, if the reply has it.
-    pub(crate) pages: Option<i64>,
+    /// The number of pages, if the reply contains it.
+    pub(crate) page_count: Option<i64>,
 }
 
 impl Page {
-    /// Returns `None` if the reply is not a page.
+    /// Parses a page. Returns `None` if the reply is not a page.
     pub(crate) fn read(mut reply: Map<String, Value>) -> Option<Self> {
-        let number = paging(&reply, &["current_page"]);
-        let pages = paging(&reply, &["last_page", "total_pages"]);
+        let number = number_in(&reply, &["current_page"]);
+        let page_count = number_in(&reply, &["last_page", "total_pages"]);
         let items = match reply.remove("data")? {
             Value::Array(items) => items,
             Value::Object(mut data) => {
@@ -129,24 +130,29 @@ impl Page {
             Value::Null => Vec::new(),
             _ => return None,
         };
-        Some(Self { entries: items.into_iter().flat_map(entries).collect(), number, pages })
+        Some(Self {
+            entries: items.into_iter().flat_map(item_entries).collect(),
+            number,
+            page_count,
+        })
     }
 }
 
-/// Returns the first number among the fields `names`. Paging is not documented. Similar APIs have
-/// `current_page` and `last_page` or `total_pages`, at the top or below `meta` or `pagination`.
-fn paging(reply: &Map<String, Value>, names: &[&str]) -> Option<i64> {
-    fn below<'a>(
+/// Returns the value of the first field in `names` that is a number. Rapatin does not document the
+/// fields of paging. Similar APIs have `current_page` and `last_page` or `total_pages`, at the top
+/// level or in `meta` or `pagination`.
+fn number_in(reply: &Map<String, Value>, names: &[&str]) -> Option<i64> {
+    fn child<'a>(
         object: Option<&'a Map<String, Value>>,
         name: &str,
     ) -> Option<&'a Map<String, Value>> {
         object?.get(name)?.as_object()
     }
-    let (reply, data) = (Some(reply), below(Some(reply), "data"));
-    let places =
-        [reply, data].map(|object| [object, below(object, "meta"), below(object, "pagination")]);
-    places.into_iter().flatten().flatten().find_map(|place| {
-        names.iter().find_map(|name| place.get(*name).and_then(serde_lenient::as_integer))
+    let (reply, data) = (Some(reply), child(Some(reply), "data"));
+    let objects =
+        [reply, data].map(|object| [object, child(object, "meta"), child(object, "pagination")]);
+    objects.into_iter().flatten().flatten().find_map(|object| {
+        names.iter().find_map(|name| object.get(*name).and_then(serde_lenient::as_integer))
     })
 }
 
@@ -156,11 +162,12 @@ pub(crate) struct Entry {
     /// The id of the meeting without spaces and hyphens.
     pub(crate) meeting: String,
     pub(crate) date: Option<Date>,
-    /// The scheduled start, if it is reliable.
+    /// The scheduled start, or `None` if it is missing or belongs to no single session.
     pub(crate) start: Option<Timestamp>,
 }
 
-/// The fields of an entry: those of the documentation, and those of Zoom's own schedule.
+/// The fields of a schedule item, with the names of Rapatin's documentation or of Zoom's own
+/// schedule.
 #[derive(Default, Deserialize)]
 struct Item {
     #[serde(default, deserialize_with = "serde_lenient::text")]
@@ -173,38 +180,39 @@ struct Item {
     timezone: Option<String>,
     #[serde(default)]
     recurring: Value,
-    /// Rapatin spells it so.
+    /// Rapatin spells this name with a single `r`.
     #[serde(default, alias = "occurrence_id", deserialize_with = "serde_lenient::text")]
     occurence_id: Option<String>,
     #[serde(default, alias = "occurences")]
     occurrences: Value,
 }
 
-/// Returns the entries of an item: its own, and those of its occurrences.
-fn entries(item: Value) -> Vec<Entry> {
+/// Returns the entry of an item and the entries of its occurrences.
+fn item_entries(item: Value) -> Vec<Entry> {
     let Some(mut item) = serde_json::from_value::<Item>(item).ok() else { return Vec::new() };
-    let Some(meeting) = item.meeting_id.take().and_then(|id| meeting_id(&id)) else {
+    let Some(meeting) = item.meeting_id.take().and_then(|id| normalize_meeting_id(&id)) else {
         return Vec::new();
     };
-    let mut found = Vec::new();
+    let mut entries = Vec::new();
     if let Value::Array(occurrences) = item.occurrences.take() {
         for occurrence in
-            occurrences.into_iter().filter_map(|one| serde_json::from_value::<Item>(one).ok())
+            occurrences.into_iter().filter_map(|value| serde_json::from_value::<Item>(value).ok())
         {
             let start = occurrence.start(item.timezone.as_deref());
-            found.push(Entry { meeting: meeting.clone(), date: occurrence.start_date, start });
+            entries.push(Entry { meeting: meeting.clone(), date: occurrence.start_date, start });
         }
     }
-    // The entry of a series moves to its next date, so its time belongs to no session.
+    // Rapatin moves the entry of a series to its next date, so its time belongs to no recorded
+    // session.
     let is_series = is_true(&item.recurring) && item.occurence_id.is_none();
     let start = item.start(None).filter(|_| !is_series);
-    found.push(Entry { meeting, date: item.start_date, start });
-    found
+    entries.push(Entry { meeting, date: item.start_date, start });
+    entries
 }
 
 impl Item {
-    /// Returns the start in its time zone, or in that of its series. Without either, it is not
-    /// documented which one applies, and UTC at least is the same everywhere.
+    /// Returns the start in the time zone of the item, else of its series, else in UTC. Rapatin
+    /// does not document which time zone applies if both are missing.
     fn start(&self, series_timezone: Option<&str>) -> Option<Timestamp> {
         let time = self.start_time.as_deref().and_then(time_of_day)?;
         let zone =
@@ -213,13 +221,14 @@ impl Item {
     }
 }
 
-/// Returns an id for paths and keys, or `None` if it has other characters than letters and digits.
-fn meeting_id(text: &str) -> Option<String> {
-    /// Zoom's ids have eleven digits. Each occurrence of a series gets a copy of the id: a long id
-    /// with many occurrences would take gigabytes.
+/// Returns an id that can be part of paths and keys: without spaces and hyphens. Returns `None` if
+/// the id contains anything else than letters and digits.
+fn normalize_meeting_id(text: &str) -> Option<String> {
+    /// Maximum length of an id. Zoom's ids have eleven digits. Each occurrence of a series gets a
+    /// copy of the id, so a long id with many occurrences would take gigabytes.
     const MAX_LENGTH: usize = 64;
-    let plain = text.chars().filter(|c| !c.is_whitespace() && *c != '-');
-    let id: String = plain.take(MAX_LENGTH + 1).collect();
+    let characters = text.chars().filter(|c| !c.is_whitespace() && *c != '-');
+    let id: String = characters.take(MAX_LENGTH + 1).collect();
     let is_word = id.bytes().all(|byte| byte.is_ascii_alphanumeric());
     (is_word && (1..=MAX_LENGTH).contains(&id.len())).then_some(id)
 }
@@ -230,18 +239,18 @@ fn time_of_day(text: &str) -> Option<Time> {
 
 fn is_true(value: &Value) -> bool {
     match value {
-        Value::Bool(is) => *is,
+        Value::Bool(value) => *value,
         other => serde_lenient::as_integer(other).is_some_and(|number| number != 0),
     }
 }
 
-/// Reads a day, with or without a time.
+/// Deserializes a date, with or without a time of day.
 fn day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Date>, D::Error> {
     let text = serde_lenient::text(deserializer)?;
     Ok(text.and_then(|text| text.get(..10)?.parse().ok()))
 }
 
-/// Reads the file entries that are objects.
+/// Deserializes the file entries and skips those that are not objects.
 fn files<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<File>, D::Error> {
     let Value::Array(entries) = Value::deserialize(deserializer)? else { return Ok(Vec::new()) };
     Ok(entries.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect())
@@ -260,8 +269,9 @@ mod tests {
     }
 
     fn sessions(data: Value) -> Option<(usize, usize)> {
-        let read = Sessions::read(object(json!({"response": {"status_code": 200}, "data": data})))?;
-        Some((read.sessions.len(), read.unreadable))
+        let reply =
+            Sessions::read(object(json!({"response": {"status_code": 200}, "data": data})))?;
+        Some((reply.sessions.len(), reply.unreadable))
     }
 
     #[test]
@@ -282,11 +292,11 @@ mod tests {
     }
 
     #[test]
-    fn bad_field_hides_no_other() {
+    fn bad_field_does_not_hide_others() {
         let entry = json!({"uuid": 7, "meeting_id": 85095598095_u64, "status": [], "topic": {}, "recorded_on": 5,
             "delete_on": "2026-09-28", "files": [null, 3, {"file_size": "12", "file_type": 1, "download_url": 4}]});
-        let read = Sessions::read(object(json!({"data": entry}))).unwrap();
-        let [session] = read.sessions.as_slice() else { panic!() };
+        let reply = Sessions::read(object(json!({"data": entry}))).unwrap();
+        let [session] = reply.sessions.as_slice() else { panic!() };
         assert_eq!((session.uuid(), session.meeting_id.as_deref()), ("7", Some("85095598095")));
         assert_eq!((session.recorded_on, session.delete_on.as_deref()), (None, Some("2026-09-28")));
         let [file] = session.files.as_slice() else { panic!() };
@@ -316,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn schedule_is_read_in_every_form() {
+    fn schedule_is_parsed_in_every_known_form() {
         let item = json!({"id": 1, "topic": "Demo", "meeting_id": "850 9559 8095", "start_date": "2026-09-24",
             "start_time": "09:30", "recurring": false, "occurence_id": null});
         let expected = Entry {
@@ -324,7 +334,7 @@ mod tests {
             date: Some(date(2026, 9, 24)),
             start: "2026-09-24T09:30:00Z".parse().ok(),
         };
-        for (reply, pages) in [
+        for (reply, page_count) in [
             (json!({"data": {"items": [item]}}), None),
             (json!({"data": [item]}), None),
             (json!({"data": {"data": [item], "last_page": 3}}), Some(3)),
@@ -332,7 +342,11 @@ mod tests {
             (json!({"data": [item], "meta": {"total_pages": 4}}), Some(4)),
         ] {
             let page = page(reply.clone()).unwrap();
-            assert_eq!((page.entries, page.pages), (vec![expected.clone()], pages), "{reply}");
+            assert_eq!(
+                (page.entries, page.page_count),
+                (vec![expected.clone()], page_count),
+                "{reply}"
+            );
         }
         for empty in [json!({"data": null}), json!({"data": []}), json!({"data": {"items": null}})]
         {
@@ -344,26 +358,26 @@ mod tests {
     }
 
     #[test]
-    fn series_has_no_time_of_its_own() {
+    fn entry_of_a_series_has_no_start() {
         let starts = |item: Value| -> Vec<_> {
-            entries(item).into_iter().map(|entry| entry.start).collect()
+            item_entries(item).into_iter().map(|entry| entry.start).collect()
         };
         let item = |recurring: Value, occurrence: Value| {
             json!({"meeting_id": "1", "start_date": "2026-09-24", "start_time": "09:00:00",
                 "timezone": "Asia/Jakarta", "recurring": recurring, "occurence_id": occurrence})
         };
-        let at: Timestamp = "2026-09-24T02:00:00Z".parse().unwrap();
-        assert_eq!(starts(item(json!(false), json!(null))), [Some(at)]);
+        let start: Timestamp = "2026-09-24T02:00:00Z".parse().unwrap();
+        assert_eq!(starts(item(json!(false), json!(null))), [Some(start)]);
         assert_eq!(starts(item(json!(1), json!(null))), [None]);
-        assert_eq!(starts(item(json!(true), json!("17"))), [Some(at)]);
+        assert_eq!(starts(item(json!(true), json!("17"))), [Some(start)]);
         let mut series = item(json!(true), json!(null));
         series["occurrences"] = json!([{"start_date": "2026-09-24", "start_time": "09:00"}, 3]);
-        assert_eq!(starts(series), [Some(at), None]);
-        let odd = json!({"meeting_id": 1, "start_date": "24/09/2026", "start_time": "soon", "timezone": "Mars"});
-        assert_eq!(starts(odd), [None]);
-        let long = "8".repeat(65);
-        for no_id in [" - ", "..", "8|5", "a/b", &long] {
-            assert!(starts(json!({"meeting_id": no_id})).is_empty(), "{no_id}");
+        assert_eq!(starts(series), [Some(start), None]);
+        let malformed = json!({"meeting_id": 1, "start_date": "24/09/2026", "start_time": "soon", "timezone": "Mars"});
+        assert_eq!(starts(malformed), [None]);
+        let too_long = "8".repeat(65);
+        for invalid_id in [" - ", "..", "8|5", "a/b", &too_long] {
+            assert!(starts(json!({"meeting_id": invalid_id})).is_empty(), "{invalid_id}");
         }
     }
 }

@@ -18,7 +18,8 @@ pub struct ArchiveIdentity {
 }
 
 impl ArchiveIdentity {
-    /// Returns the identity of an archive of `provider`, accessed in the given way.
+    /// Returns the identity of an archive of `provider`. `access` lists the words that determine
+    /// what the credential can access.
     pub(crate) fn new(provider: &str, access: &[&str], names_account: bool) -> Self {
         let words = std::iter::once(&provider).chain(access).map(|word| (*word).to_owned());
         Self { words: words.collect(), names_account }
@@ -38,4 +39,11 @@ impl ArchiveIdentity {
         self.words.extend(list);
         self
     }
+}
+
+/// Returns the options of a source in the tests of a provider.
+#[cfg(test)]
+pub(crate) fn source_options<C>(config: C) -> crate::providers::SourceOptions<C> {
+    let source = crate::model::SourceName::new("acme").unwrap();
+    crate::providers::SourceOptions { source, config, download_hosts: Vec::new() }
 }
