@@ -1,4 +1,5 @@
-//! Entry points of the fuzz targets in `fuzz/`: one module each, with thin functions.
+//! Entry points for the fuzz targets in `fuzz/`. Each module has thin functions for one part of the
+//! crate.
 //!
 //! Compiled only for cargo-fuzz, which sets `--cfg fuzzing`, and for the unit tests, which replay
 //! the committed seeds.

@@ -8,12 +8,12 @@
 //!                           └────▶ http ◀─ providers (leases)
 //! ```
 //!
-//! Metadata never waits for the network. `docs/architecture.md` describes the modules.
+//! Requests for metadata never wait for the network. `docs/architecture.md` describes the modules.
 
-// Input from outside must never panic.
+// Input from outside must never cause a panic.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-// The fuzz targets import this crate by its name, and the unit tests replay their seeds.
+// The unit tests replay the seeds of the fuzz targets, which import this crate by its name.
 #[cfg(test)]
 extern crate self as meetfs;
 

@@ -1,6 +1,6 @@
-//! The meetfs command: parse, run, exit code.
+//! The `meetfs` command. Parses the arguments, runs the command and returns its exit code.
 
-// Input from outside must never panic.
+// Input from outside must never cause a panic.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::process::ExitCode;

@@ -13,7 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::error::DaemonError;
 use super::log_file::{self, LogFileError};
-use crate::fuse::UNWANTED_REPLIES;
+use crate::fuse::FUSER_REPLY_LOG_TARGET;
 use crate::model::printable_line;
 use crate::ownership;
 
@@ -84,7 +84,7 @@ fn install(level: LevelFilter, writer: impl for<'w> MakeWriter<'w> + Send + Sync
     let filter = Targets::new()
         .with_default(LevelFilter::ERROR)
         .with_target("meetfs", level)
-        .with_target(UNWANTED_REPLIES, LevelFilter::OFF);
+        .with_target(FUSER_REPLY_LOG_TARGET, LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_target(false)

@@ -1,4 +1,4 @@
-//! Translates FUSE requests and replies.
+//! Translates FUSE requests into operations of the file system, and their results into replies.
 
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tracing::Instrument;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::attributes::{absent, file_attr, file_type};
+use super::attributes::{absent_attr, file_attr, file_type};
 use super::backing::KernelRegistrar;
 use super::errno::errno;
 use super::interrupt;
@@ -25,11 +25,11 @@ use crate::vfs::{
     XattrReply,
 };
 
-/// Maximum number of background requests (read-ahead) that the kernel sends at once. With its
-/// default of 16, a reader over a connection with high latency reaches half the throughput.
+/// Maximum number of background requests (read-ahead) that the kernel sends at once. With the
+/// default of 16, a reader over a connection with high latency reaches only half the throughput.
 const MAX_BACKGROUND: u16 = 64;
 
-/// Inode numbers are never reused, so there is one generation.
+/// The generation of every inode. Inode numbers are never reused, so one generation is enough.
 const GENERATION: Generation = Generation(0);
 
 /// Answers the requests of the kernel with the operations of a [`FileSystem`].
@@ -37,23 +37,23 @@ const GENERATION: Generation = Generation(0);
 pub struct Adapter {
     file_system: Arc<FileSystem<BackingId>>,
     runtime: tokio::runtime::Handle,
-    ended: watch::Sender<bool>,
+    is_unmounted: watch::Sender<bool>,
     calls: Arc<SystemCalls>,
 }
 
 impl Adapter {
-    /// Creates an adapter. Replies that have to wait are sent by tasks on `runtime`. `ended` is set
-    /// to true when the kernel has unmounted the file system.
+    /// Creates an adapter. Tasks on `runtime` send the replies that have to wait. When the kernel
+    /// has unmounted the file system, `is_unmounted` is set to true.
     pub fn new(
         file_system: FileSystem<BackingId>,
         runtime: tokio::runtime::Handle,
-        ended: watch::Sender<bool>,
+        is_unmounted: watch::Sender<bool>,
     ) -> Self {
-        Self { file_system: Arc::new(file_system), runtime, ended, calls: Arc::default() }
+        Self { file_system: Arc::new(file_system), runtime, is_unmounted, calls: Arc::default() }
     }
 
-    /// Runs a request in a task. If debug logging is on, everything that the task logs is within a
-    /// span that names the request.
+    /// Runs `task` for a request on the runtime. If debug logging is on, all log lines of the task
+    /// are in a span that names the request.
     fn spawn(
         &self,
         request: &Request,
@@ -81,7 +81,7 @@ fn ino(inode: INodeNo) -> Ino {
     Ino(inode.0)
 }
 
-fn id(handle: FileHandle) -> HandleId {
+fn handle_id(handle: FileHandle) -> HandleId {
     HandleId(handle.0)
 }
 
@@ -91,12 +91,12 @@ fn reply_open(
     reply: ReplyOpen,
 ) {
     let kernel = KernelRegistrar(&reply);
-    let opened = match ready.and_then(|ready| file_system.finish_open(ready, &kernel)) {
-        Ok(opened) => opened,
+    let file = match ready.and_then(|ready| file_system.finish_open(ready, &kernel)) {
+        Ok(file) => file,
         Err(error) => return reply.error(errno(&error)),
     };
-    let handle = FileHandle(opened.handle.0);
-    match opened.mode {
+    let handle = FileHandle(file.handle.0);
+    match file.mode {
         OpenMode::KeepCache => reply.opened(handle, FopenFlags::FOPEN_KEEP_CACHE),
         OpenMode::DropCache => reply.opened(handle, FopenFlags::empty()),
         OpenMode::DirectIo => reply.opened(handle, FopenFlags::FOPEN_DIRECT_IO),
@@ -120,8 +120,8 @@ fn reply_xattr(result: Result<XattrReply, Error>, reply: ReplyXattr) {
     }
 }
 
-/// Converts "the reply buffer is full" for the methods of `vfs` that fill a buffer.
-fn until_full(is_full: bool) -> ControlFlow<()> {
+/// Stops a directory listing of `vfs` if the reply buffer is full.
+fn break_if_full(is_full: bool) -> ControlFlow<()> {
     if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
@@ -150,13 +150,13 @@ impl Filesystem for Adapter {
     }
 
     fn destroy(&mut self) {
-        self.ended.send_replace(true);
+        self.is_unmounted.send_replace(true);
     }
 
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         match self.file_system.lookup(ino(parent), name) {
             Ok(lookup) => {
-                let attributes = lookup.attributes.as_ref().map_or_else(absent, file_attr);
+                let attributes = lookup.attributes.as_ref().map_or_else(absent_attr, file_attr);
                 reply.entry(&lookup.ttl, &attributes, GENERATION);
             }
             Err(error) => reply.error(errno(&error)),
@@ -209,21 +209,21 @@ impl Filesystem for Adapter {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        match self.file_system.read_cached(id(handle), offset, size) {
+        match self.file_system.read_cached(handle_id(handle), offset, size) {
             Ok(ReadStep::Ready(bytes)) => reply.data(&bytes),
             Ok(ReadStep::Pending(pending)) => {
                 let file_system = self.file_system.clone();
                 // In a FUSE request the process id is that of the calling thread.
                 let (tid, calls) = (request.pid(), self.calls.clone());
                 self.spawn(request, "read", inode, async move {
-                    let start = calls.start(tid, offset).await;
-                    let interrupted = async {
+                    let start = calls.start_time(tid, offset).await;
+                    let interruption = async {
                         tokio::select! {
                             () = interrupt::wait_for_signal(tid) => {}
-                            () = calls.remember(tid, offset, start) => {}
+                            () = calls.record(tid, offset, start) => {}
                         }
                     };
-                    match file_system.read(pending.of_call(start), interrupted).await {
+                    match file_system.read(pending.of_call(start), interruption).await {
                         Ok(bytes) => reply.data(&bytes),
                         Err(error) => reply.error(errno(&error)),
                     }
@@ -254,7 +254,7 @@ impl Filesystem for Adapter {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        self.file_system.release(id(handle));
+        self.file_system.release(handle_id(handle));
         reply.ok();
     }
 
@@ -294,11 +294,11 @@ impl Filesystem for Adapter {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
-        let listed = self.file_system.readdir(id(handle), offset, |entry| {
+        let result = self.file_system.readdir(handle_id(handle), offset, |entry| {
             let (inode, kind) = (INodeNo(entry.ino.0), file_type(entry.kind));
-            until_full(reply.add(inode, entry.next_offset, kind, entry.name))
+            break_if_full(reply.add(inode, entry.next_offset, kind, entry.name))
         });
-        match listed {
+        match result {
             Ok(()) => reply.ok(),
             Err(error) => reply.error(errno(&error)),
         }
@@ -312,13 +312,13 @@ impl Filesystem for Adapter {
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
-        let listed = self.file_system.readdirplus(id(handle), offset, |entry| {
+        let result = self.file_system.readdirplus(handle_id(handle), offset, |entry| {
             let (inode, attributes) =
                 (INodeNo(entry.attributes.ino.0), file_attr(&entry.attributes));
             let (offset, name, ttl) = (entry.next_offset, entry.name, &entry.ttl);
-            until_full(reply.add(inode, offset, name, ttl, &attributes, GENERATION))
+            break_if_full(reply.add(inode, offset, name, ttl, &attributes, GENERATION))
         });
-        match listed {
+        match result {
             Ok(()) => reply.ok(),
             Err(error) => reply.error(errno(&error)),
         }
@@ -332,16 +332,26 @@ impl Filesystem for Adapter {
         _flags: OpenFlags,
         reply: ReplyEmpty,
     ) {
-        let closed = self.file_system.releasedir(id(handle));
+        let directory = self.file_system.releasedir(handle_id(handle));
         reply.ok();
-        drop(closed);
+        // Dropping a large snapshot takes milliseconds, so the reply is sent first.
+        drop(directory);
     }
 
     fn statfs(&self, _request: &Request, _inode: INodeNo, reply: ReplyStatfs) {
         let statistics = self.file_system.statfs();
-        let (block_size, names) = (statistics.block_size, statistics.max_name_length);
-        // The free space is 0, because the file system is read-only.
-        reply.statfs(statistics.blocks, 0, 0, statistics.inodes, 0, block_size, names, block_size);
+        let (block_size, max_name_length) = (statistics.block_size, statistics.max_name_length);
+        // The free space is 0 because the file system is read-only.
+        reply.statfs(
+            statistics.blocks,
+            0,
+            0,
+            statistics.inodes,
+            0,
+            block_size,
+            max_name_length,
+            block_size,
+        );
     }
 
     fn getxattr(

@@ -7,12 +7,12 @@ use fuser::{FileAttr, FileType, INodeNo};
 use crate::tree::Ino;
 use crate::vfs::{Attributes, BLOCK_SIZE, FileKind};
 
-/// Size of a unit of `st_blocks` in bytes (stat(2)).
+/// The unit of `st_blocks` in bytes (stat(2)).
 const STAT_UNIT: u64 = 512;
 
-/// The number of hard links of every node. It is 1 for directories, too, as on Btrfs, because
+/// The number of hard links of every inode. It is 1 even for directories, as on Btrfs, because
 /// `find` interprets a count of 2 as "no subdirectories".
-const LINKS: u32 = 1;
+const LINK_COUNT: u32 = 1;
 
 pub(super) fn file_attr(attributes: &Attributes) -> FileAttr {
     let Attributes { ino, kind, size, mode, modified, uid, gid } = *attributes;
@@ -26,7 +26,7 @@ pub(super) fn file_attr(attributes: &Attributes) -> FileAttr {
         crtime: modified,
         kind: file_type(kind),
         perm: mode,
-        nlink: LINKS,
+        nlink: LINK_COUNT,
         uid,
         gid,
         rdev: 0,
@@ -35,9 +35,9 @@ pub(super) fn file_attr(attributes: &Attributes) -> FileAttr {
     }
 }
 
-/// Returns the attributes of a name that does not exist. The inode number 0 makes the kernel cache
-/// that the name does not exist. It ignores the other attributes.
-pub(super) fn absent() -> FileAttr {
+/// Returns the attributes for a name that does not exist. With inode number 0, the kernel caches
+/// that the name does not exist, and ignores the other attributes.
+pub(super) fn absent_attr() -> FileAttr {
     let attributes = Attributes {
         ino: Ino(0),
         kind: FileKind::RegularFile,
@@ -79,6 +79,6 @@ mod tests {
 
     #[test]
     fn absent_name_has_inode_zero() {
-        assert_eq!(absent().ino, INodeNo(0));
+        assert_eq!(absent_attr().ino, INodeNo(0));
     }
 }

@@ -7,8 +7,7 @@ use fuser::{BackingId, ReplyOpen};
 
 use crate::vfs::BackingRegistrar;
 
-/// Registers backing files through the reply to an `open`, which is the only place where `fuser`
-/// offers the system call.
+/// Registers backing files through the reply to an `open`. `fuser` offers the ioctl only there.
 pub(super) struct KernelRegistrar<'a>(pub(super) &'a ReplyOpen);
 
 impl BackingRegistrar<BackingId> for KernelRegistrar<'_> {

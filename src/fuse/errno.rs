@@ -5,8 +5,8 @@ use fuser::Errno;
 use crate::model::{Diagnostic, ErrorKind};
 use crate::vfs::Error;
 
-/// Returns the errno that a program gets. It is never `EAGAIN`, because some programs retry in a
-/// busy loop or abort on it.
+/// Returns the errno that a program gets. It is never `EAGAIN`, because some programs then retry in
+/// a busy loop or abort.
 pub(super) fn errno(error: &Error) -> Errno {
     match error {
         Error::StaleInode | Error::NotRecording | Error::EarlierRevisionOpen => Errno::ESTALE,
@@ -34,7 +34,7 @@ mod tests {
     use crate::http::FetchError;
 
     #[test]
-    fn failed_fetches_have_their_errno() {
+    fn fetch_errors_map_to_errnos() {
         let cause = || "cause".into();
         for (error, expected) in [
             (FetchError::NotAllowed(cause()), Errno::EACCES),
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_have_their_errno() {
+    fn vfs_errors_map_to_errnos() {
         for (error, expected) in [
             (Error::StaleInode, libc::ESTALE),
             (Error::NotRecording, libc::ESTALE),

@@ -12,21 +12,21 @@
 
 use std::time::Duration;
 
-/// Time between two checks. It is well below the second within which `^C` must work. One check
-/// takes some microseconds, and a request that is answered sooner is never checked.
+/// Interval between two checks. It is far below one second, within which `^C` must take effect. One
+/// check takes a few microseconds, and a request that is answered sooner is never checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The signals whose default action does not end a process (signal(7)).
-const HARMLESS_SIGNALS: u64 = bit(libc::SIGCHLD)
-    | bit(libc::SIGCONT)
-    | bit(libc::SIGSTOP)
-    | bit(libc::SIGTSTP)
-    | bit(libc::SIGTTIN)
-    | bit(libc::SIGTTOU)
-    | bit(libc::SIGURG)
-    | bit(libc::SIGWINCH);
+const HARMLESS_SIGNALS: u64 = signal_bit(libc::SIGCHLD)
+    | signal_bit(libc::SIGCONT)
+    | signal_bit(libc::SIGSTOP)
+    | signal_bit(libc::SIGTSTP)
+    | signal_bit(libc::SIGTTIN)
+    | signal_bit(libc::SIGTTOU)
+    | signal_bit(libc::SIGURG)
+    | signal_bit(libc::SIGWINCH);
 
-const fn bit(signal: i32) -> u64 {
+const fn signal_bit(signal: i32) -> u64 {
     1 << (signal - 1)
 }
 
@@ -46,22 +46,22 @@ pub(super) async fn wait_for_signal(tid: u32) {
     }
 }
 
-/// Reads the state of a thread from `/proc`, which can block.
+/// Returns whether the thread has a pending signal that ends it. Reads `/proc`, which can block.
 fn has_pending_signal(tid: u32) -> bool {
     // If the thread has ended, it does not wait for the reply, so its request is not interrupted.
     std::fs::read_to_string(format!("/proc/{tid}/status"))
-        .is_ok_and(|status| is_terminating(&status))
+        .is_ok_and(|status| shows_terminating_signal(&status))
 }
 
-/// Evaluates the hexadecimal signal masks of proc_pid_status(5): pending for the thread, pending
-/// for its process, blocked, ignored, and caught by a handler.
-fn is_terminating(status: &str) -> bool {
+/// Returns whether the status file of a thread (proc_pid_status(5)) shows a pending signal that
+/// ends the thread.
+fn shows_terminating_signal(status: &str) -> bool {
     let mask = |name: &str| {
         let mask = status.lines().find_map(|line| line.strip_prefix(name));
         mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
     };
-    let survived = mask("SigBlk:") | mask("SigIgn:") | mask("SigCgt:") | HARMLESS_SIGNALS;
-    (mask("SigPnd:") | mask("ShdPnd:")) & !survived != 0
+    let nonfatal = mask("SigBlk:") | mask("SigIgn:") | mask("SigCgt:") | HARMLESS_SIGNALS;
+    (mask("SigPnd:") | mask("ShdPnd:")) & !nonfatal != 0
 }
 
 #[cfg(test)]
@@ -72,8 +72,8 @@ mod tests {
 
     use super::*;
 
-    fn status(thread: u64, process: u64, survived: [u64; 3]) -> String {
-        let [blocked, ignored, caught] = survived;
+    fn status(thread: u64, process: u64, nonfatal: [u64; 3]) -> String {
+        let [blocked, ignored, caught] = nonfatal;
         format!(
             "Name:\tcat\nSigPnd:\t{thread:016x}\nShdPnd:\t{process:016x}\nSigBlk:\t{blocked:016x}\n\
              SigIgn:\t{ignored:016x}\nSigCgt:\t{caught:016x}\n"
@@ -82,27 +82,27 @@ mod tests {
 
     #[test]
     fn terminating_signal_is_recognized() {
-        let interrupt = bit(libc::SIGINT);
+        let interrupt = signal_bit(libc::SIGINT);
         let none = [0; 3];
-        for (thread, process, survived, expected) in [
-            (bit(libc::SIGKILL), 0, none, true),
+        for (thread, process, nonfatal, expected) in [
+            (signal_bit(libc::SIGKILL), 0, none, true),
             (0, interrupt, none, true),
-            (0, bit(libc::SIGALRM) | bit(libc::SIGCHLD), none, true),
-            (0, bit(libc::SIGRTMIN()), none, true),
+            (0, signal_bit(libc::SIGALRM) | signal_bit(libc::SIGCHLD), none, true),
+            (0, signal_bit(libc::SIGRTMIN()), none, true),
             // Neither SIGCHLD nor SIGWINCH ends a program.
-            (0, bit(libc::SIGCHLD) | bit(libc::SIGWINCH), none, false),
-            (0, bit(libc::SIGSTOP) | bit(libc::SIGCONT), none, false),
+            (0, signal_bit(libc::SIGCHLD) | signal_bit(libc::SIGWINCH), none, false),
+            (0, signal_bit(libc::SIGSTOP) | signal_bit(libc::SIGCONT), none, false),
             (0, interrupt, [interrupt, 0, 0], false),
             (0, interrupt, [0, interrupt, 0], false),
             (interrupt, 0, [0, 0, interrupt], false),
             // A handler for one signal does not protect the program from another.
-            (0, interrupt | bit(libc::SIGTERM), [0, 0, interrupt], true),
+            (0, interrupt | signal_bit(libc::SIGTERM), [0, 0, interrupt], true),
             (0, 0, none, false),
         ] {
-            let status = status(thread, process, survived);
-            assert_eq!(is_terminating(&status), expected, "{status}");
+            let status = status(thread, process, nonfatal);
+            assert_eq!(shows_terminating_signal(&status), expected, "{status}");
         }
-        assert!(!is_terminating("Name:\tcat\n"));
+        assert!(!shows_terminating_signal("Name:\tcat\n"));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The thread that sends invalidations to the kernel.
 //!
-//! A notification that is sent from a callback deadlocks. A notification that drops pages waits for
-//! the reads of these pages that are in progress. So a separate thread sends them, and it holds no
-//! lock while it does.
+//! A notification that is sent from a FUSE callback deadlocks. A notification that drops pages
+//! waits for the reads of these pages that are in progress. So a separate thread sends all
+//! notifications, without holding a lock.
 
 use std::ffi::OsStr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use fuser::{INodeNo, Notifier};
 
 use crate::vfs::{Invalidation, InvalidationBatch, InvalidationQueue};
 
-/// Starts the thread, which ends when the queue is stopped.
+/// Starts the thread. It ends when the queue is stopped.
 ///
 /// # Errors
 /// The operating system cannot start a thread.
@@ -25,8 +25,8 @@ pub(super) fn start(queue: Arc<InvalidationQueue>, notifier: Notifier) -> std::i
 }
 
 fn send(queue: &InvalidationQueue, batch: &InvalidationBatch, notifier: &Notifier) {
-    let log_failure = |sent: std::io::Result<()>| {
-        if let Err(error) = sent {
+    let log_failure = |result: std::io::Result<()>| {
+        if let Err(error) = result {
             tracing::debug!("the kernel rejected an invalidation: {error}");
         }
     };

@@ -1,11 +1,11 @@
-//! The interface between the file system and the kernel. Only this module knows `fuser` and errno.
+//! The interface between the file system and the kernel. Only this module uses `fuser` and errnos.
 //!
 //! - Input: FUSE requests.
-//! - Output: replies that [`vfs::FileSystem`](crate::vfs::FileSystem) decides, and notifications
-//!   for the invalidations that [`vfs::InvalidationQueue`](crate::vfs::InvalidationQueue) collects.
+//! - Output: replies from [`vfs::FileSystem`](crate::vfs::FileSystem), and notifications for the
+//!   invalidations that [`vfs::InvalidationQueue`](crate::vfs::InvalidationQueue) collects.
 //!
 //! This thin wrapper translates between the FUSE protocol and `vfs`, so the file system can be
-//! tested without a kernel. The content of every answer is decided in `vfs`.
+//! tested without a kernel. The content of every reply comes from `vfs`.
 //!
 //! Callbacks run on a few event threads and never block. If the answer is in memory, the callback
 //! sends it. Otherwise a task that owns the reply sends it. Each task runs in a `tracing` span that
@@ -23,9 +23,9 @@ mod readahead;
 mod session;
 mod system_call;
 
-/// Log target of `fuser` for replies to processes that were killed while they waited. It logs them
-/// as errors.
-pub const UNWANTED_REPLIES: &str = "fuser::reply";
+/// Log target under which `fuser` logs an error for each reply to a process that was killed while
+/// it waited.
+pub const FUSER_REPLY_LOG_TARGET: &str = "fuser::reply";
 
 pub use adapter::Adapter;
 pub use session::{Access, MOUNT_SOURCE, MountedSession, SessionError, mount};

@@ -4,15 +4,15 @@ use nix::sys::stat::{major, minor};
 
 /// Read-ahead of the mount in KiB.
 ///
-/// With the mount options alone, a mount gets at most 128 KiB. A gigabyte then takes 8192 requests
-/// in sequence, and a seek that needs 256 KiB takes two. The value is the maximum for one request:
+/// The mount options allow at most 128 KiB. With 128 KiB, reading a gigabyte takes 8192 consecutive
+/// requests, and a seek that needs 256 KiB takes two. The value is the maximum size of one request:
 /// `FUSE_MAX_MAX_PAGES` is 256 pages unless `fs.fuse.max_pages_limit` was raised. From 2 MiB on,
 /// the kernel doubles the size of the first request of a file (`get_init_ra_size`), and the reader
-/// waits for bytes that it did not ask for.
+/// waits for bytes that it did not request.
 const READAHEAD_KIB: u32 = 1024;
 
-/// Raises the read-ahead of the mount with the device number `device`. Only root may do this. A
-/// failure only costs speed.
+/// Raises the read-ahead of the mount with the device number `device`. Only root may do this.
+/// Without it, reads are slower.
 pub(super) fn raise(device: u64) {
     let path = format!("/sys/class/bdi/{}:{}/read_ahead_kb", major(device), minor(device));
     if let Err(error) = std::fs::write(path, READAHEAD_KIB.to_string()) {

@@ -1,4 +1,4 @@
-//! Finds out when the system call to which a request belongs started.
+//! Finds the start time of the system call that a request belongs to.
 //!
 //! The kernel splits one read(2) into consecutive requests of 128 KiB or less, and the program
 //! waits for all of them. The deadline of a read applies to the whole system call. Two requests of
@@ -11,19 +11,19 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// How long a request must wait until its system call is remembered. A request that is answered
-/// sooner causes no extra work.
+/// How long a request waits before its system call is recorded. A request that is answered sooner
+/// causes no extra work.
 const MIN_WAIT: Duration = Duration::from_millis(250);
 
-/// Number of bytes of one system call that share a deadline. Some programs read a file of gigabytes
-/// with a single call, which must not fail because it takes long.
-const SHARED_BYTES: u64 = 1024 * 1024;
+/// Number of bytes of one system call that share a deadline. Some programs read gigabytes with a
+/// single call, which must not fail only because it takes long.
+const BYTES_PER_DEADLINE: u64 = 1024 * 1024;
 
-/// Maximum number of system calls that are remembered. Each belongs to a thread that is waiting or
-/// has just waited.
+/// Maximum number of recorded system calls. Each belongs to a thread that is waiting or has just
+/// waited.
 const MAX_CALLS: usize = 1024;
 
-/// The reading system calls that have waited for a request.
+/// The read system calls that are waiting or have just waited, by thread id.
 #[derive(Debug, Default)]
 pub(super) struct SystemCalls(Mutex<HashMap<u32, SystemCall>>);
 
@@ -37,13 +37,13 @@ struct SystemCall {
 }
 
 impl SystemCalls {
-    /// Returns the time at which the system call started to which a request of the thread `tid` at
-    /// `offset` belongs.
-    pub(super) async fn start(&self, tid: u32, offset: u64) -> Instant {
+    /// Returns the start time of the system call that a request belongs to. The thread `tid` sent
+    /// the request, and `offset` is the start of the requested bytes.
+    pub(super) async fn start_time(&self, tid: u32, offset: u64) -> Instant {
         let now = Instant::now();
         let Some(call) = self.0.lock().get(&tid).copied() else { return now };
-        let is_same = offset.abs_diff(call.offset) < SHARED_BYTES
-            && sample(tid, completed_reads).await == Some(call.completed);
+        let is_same = offset.abs_diff(call.offset) < BYTES_PER_DEADLINE
+            && run_blocking(tid, completed_reads).await == Some(call.completed);
         if is_same {
             return call.start;
         }
@@ -51,10 +51,10 @@ impl SystemCalls {
         now
     }
 
-    /// Remembers the system call of a request that waits. Never returns.
-    pub(super) async fn remember(&self, tid: u32, offset: u64, start: Instant) {
+    /// Records the system call of a request that waits. Never returns.
+    pub(super) async fn record(&self, tid: u32, offset: u64, start: Instant) {
         tokio::time::sleep(MIN_WAIT).await;
-        if let Some(completed) = sample(tid, reads_before_call).await {
+        if let Some(completed) = run_blocking(tid, reads_before_call).await {
             let mut calls = self.0.lock();
             if calls.len() >= MAX_CALLS {
                 calls.clear();
@@ -65,8 +65,8 @@ impl SystemCalls {
     }
 }
 
-/// Calls `read`, which reads `/proc`, on a thread that may block.
-async fn sample(tid: u32, read: fn(u32) -> Option<u64>) -> Option<u64> {
+/// Calls `read` on a thread that may block, because `read` accesses `/proc`.
+async fn run_blocking(tid: u32, read: fn(u32) -> Option<u64>) -> Option<u64> {
     tokio::task::spawn_blocking(move || read(tid)).await.ok().flatten()
 }
 
@@ -106,24 +106,24 @@ mod tests {
     }
 
     #[test]
-    fn thread_that_does_not_read_is_in_no_call() {
-        let (tids, tid) = std::sync::mpsc::channel();
-        let (end, ended) = std::sync::mpsc::channel::<()>();
+    fn thread_outside_a_read_has_no_call() {
+        let (tid_sender, tid_receiver) = std::sync::mpsc::channel();
+        let (stop_sender, stop_receiver) = std::sync::mpsc::channel::<()>();
         let thread = std::thread::spawn(move || {
-            tids.send(own_thread()).unwrap();
-            ended.recv().unwrap_err();
+            tid_sender.send(own_thread()).unwrap();
+            stop_receiver.recv().unwrap_err();
         });
-        let tid = tid.recv().unwrap();
+        let tid = tid_receiver.recv().unwrap();
         std::thread::sleep(Duration::from_millis(50));
         assert_eq!(reads_before_call(tid), None);
-        drop(end);
+        drop(stop_sender);
         thread.join().unwrap();
     }
 
     #[tokio::test]
     async fn requests_of_one_call_share_its_start() {
         let calls = SystemCalls::default();
-        // It waits in read(2).
+        // The child waits in read(2).
         let mut child = std::process::Command::new("cat")
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::null())
@@ -131,17 +131,17 @@ mod tests {
             .unwrap();
         let tid = child.id();
         let start = Instant::now() - Duration::from_secs(7);
-        let mut waiting = std::pin::pin!(calls.remember(tid, 0, start));
-        let is_remembered = || calls.0.lock().contains_key(&tid);
+        let mut recording = std::pin::pin!(calls.record(tid, 0, start));
+        let is_recorded = || calls.0.lock().contains_key(&tid);
         for _ in 0..100 {
-            if !is_remembered() {
-                let _ = tokio::time::timeout(Duration::from_millis(50), &mut waiting).await;
+            if !is_recorded() {
+                let _ = tokio::time::timeout(Duration::from_millis(50), &mut recording).await;
             }
         }
-        assert!(is_remembered());
-        assert_eq!(calls.start(tid, SHARED_BYTES - 1).await, start);
-        assert!(calls.start(tid, SHARED_BYTES).await > start, "another mebibyte");
-        assert!(!is_remembered());
+        assert!(is_recorded());
+        assert_eq!(calls.start_time(tid, BYTES_PER_DEADLINE - 1).await, start);
+        assert!(calls.start_time(tid, BYTES_PER_DEADLINE).await > start, "another mebibyte");
+        assert!(!is_recorded());
         child.kill().unwrap();
         child.wait().unwrap();
     }
